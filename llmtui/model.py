@@ -1,0 +1,322 @@
+"""The nouns of llmtui: what is planned, what is measured, what is told. Frozen structs, no behaviour beyond derivation.
+
+Durations are in seconds (`_s`) or nanoseconds (`_ns`) on the monotonic clock; instants for the record are UTC, ISO 8601.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Protocol = Literal["openai", "ollama", "custom"]
+Embedded = Literal["", "llama.cpp", "mistral.rs", "transformers"]
+Order = Literal["round-robin", "sequential", "shuffled"]
+Phase = Literal["warmup", "measured"]
+TokenSource = Literal["usage", "server", "arrivals"]
+Stamp = Literal["kernel", "user"]
+
+#: From this many cores of foreign CPU on, an iteration is marked disturbed.
+DISTURBED_CORES = 0.1
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of every noun: immutable, keyword-only, small on the wire."""
+
+
+class Backend(Struct, forbid_unknown_fields=True):
+    """One serving framework under test, as configured (`[[backend]]`). `api_key` and `headers` are secret."""
+
+    name: str
+    framework: str = ""
+    language: str = ""
+    protocol: Protocol = "openai"
+    url: str = ""
+    model: str = ""
+    weights: str = ""
+    api_key: str = ""
+    headers: dict[str, str] = {}
+    enabled: bool = True
+    launch: list[str] = []
+    ready: str = ""
+    embedded: Embedded = ""
+    options: dict[str, Any] = {}
+    body: dict[str, Any] | None = None
+    answer: str = ""
+    stream: bool = True
+    hint: str = ""
+
+    @property
+    def launched(self) -> bool:
+        """Whether llmtui starts (and stops) this backend's server itself."""
+        return bool(self.embedded or self.launch)
+
+    def public(self) -> Backend:
+        """The same backend without its secrets: this is what leaves the engine."""
+        return msgspec.structs.replace(self, api_key="", headers={})
+
+
+class RunConfig(Struct, forbid_unknown_fields=True):
+    """What every backend is asked to do (`[run]`)."""
+
+    prompt: str = "How many helicopters can a human eat in one sitting?"
+    iterations: int = 10
+    warmup: int = 3
+    max_tokens: int = 64
+    temperature: float = 0.0
+    seed: int = 0
+    order: Order = "round-robin"
+    threads: int = 0
+    fresh_prompt: bool = True
+    model: str = ""
+    timeout_s: float = 120.0
+    connect_timeout_s: float = 5.0
+    load_timeout_s: float = 180.0
+    cooldown_s: float = 0.0
+
+
+class Plan(Struct):
+    """A run as the engine carries it out: the request, the order, the backends. Contains secrets until `public()`."""
+
+    run: str
+    created_utc: str
+    config: RunConfig
+    backends: list[Backend]
+    source: str = ""
+
+    def public(self) -> Plan:
+        """The plan without secrets."""
+        return msgspec.structs.replace(self, backends=[b.public() for b in self.backends])
+
+
+class Failure(Struct):
+    """Why an iteration or a backend failed, in words for the person watching. `hint` says what to do next."""
+
+    kind: Literal["connect", "timeout", "http", "protocol", "server", "missing", "stopped"]
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.hint}" if self.hint else self.message
+
+
+class Iteration(Struct):
+    """One request measured from send to last byte. Numbers are None where unknown or where the iteration failed.
+
+    `arrivals_ns` are the arrivals that carried tokens, in ns since the request was written, with the tokens
+    (text-bearing events) that each carried in `arrival_tokens`.
+    """
+
+    run: str
+    backend: str
+    attempt: int
+    iteration: int
+    phase: Phase
+    started_utc: str
+    latency_s: float | None = None
+    ttft_s: float | None = None
+    ttfo_s: float | None = None
+    itl_s: float | None = None
+    tpot_s: float | None = None
+    tokens_per_s: float | None = None
+    output_tokens: int | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    token_source: TokenSource | None = None
+    finish_reason: str | None = None
+    connect_s: float | None = None
+    server_prefill_s: float | None = None
+    server_decode_s: float | None = None
+    server_load_s: float | None = None
+    foreign_cpu: float | None = None
+    stamp: Stamp | None = None
+    error: Failure | None = None
+    text: str = ""
+    arrivals_ns: list[int] = []
+    arrival_tokens: list[int] = []
+
+    @property
+    def ok(self) -> bool:
+        """Whether this iteration is a sample."""
+        return self.error is None and self.latency_s is not None
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other work took CPU from `DISTURBED_CORES` on while it ran."""
+        return self.foreign_cpu is not None and self.foreign_cpu >= DISTURBED_CORES
+
+
+#: What a backend is doing, in one word; `STATE_WORDS` has the words that the screen shows.
+State = Literal[
+    "waiting",
+    "preparing",
+    "loading",
+    "ready",
+    "warmup",
+    "running",
+    "done",
+    "failed",
+    "unreachable",
+    "missing",
+    "stopped",
+]
+
+STATE_WORDS: dict[State, str] = {
+    "waiting": "waiting",
+    "preparing": "preparing",
+    "loading": "loading",
+    "ready": "ready",
+    "warmup": "warm-up",
+    "running": "running",
+    "done": "done",
+    "failed": "failed",
+    "unreachable": "not reachable",
+    "missing": "not installed",
+    "stopped": "stopped",
+}
+
+#: States in which a backend will do nothing more until it is rerun.
+RESTING: frozenset[State] = frozenset({"done", "failed", "unreachable", "missing", "stopped"})
+
+
+class BackendState(Struct):
+    """What is known of a backend beyond its configuration. `load_s` is its own figure, never inside an iteration.
+
+    `progress` (0 to 1) and `doing` describe a wait such as a download; `note` is a standing remark
+    ("a Python bridge stands in front"); `log_tail` the server's last lines when it failed.
+    """
+
+    name: str
+    state: State = "waiting"
+    attempt: int = 1
+    planned: int = 0
+    doing: str = ""
+    progress: float | None = None
+    failure: Failure | None = None
+    note: str = ""
+    version: str = ""
+    model: str = ""
+    weights: str = ""
+    threads: int | None = None
+    url: str = ""
+    load_s: float | None = None
+    log_tail: list[str] = []
+
+
+class Machine(Struct):
+    """Where the figures come from."""
+
+    cpu: str = ""
+    cores: int = 0
+    memory_bytes: int = 0
+    os: str = ""
+    python: str = ""
+    llmtui: str = ""
+
+
+class RunState(Struct):
+    """How far the run is. `eta_s` is None until at least one iteration of every running backend is known."""
+
+    phase: Literal["starting", "running", "paused", "done", "stopping"] = "starting"
+    finished: int = 0
+    total: int = 0
+    elapsed_s: float = 0.0
+    eta_s: float | None = None
+
+
+# --- Events: engine to clients, one JSON object a line, tagged by "type". ---
+
+
+class Event(Struct, tag_field="type"):
+    """Base of what the engine tells its clients."""
+
+
+class Hello(Event, tag="hello"):
+    """First message to every client: all that happened so far."""
+
+    plan: Plan
+    machine: Machine
+    run: RunState
+    backends: list[BackendState]
+    iterations: list[Iteration] = []
+
+
+class BackendChanged(Event, tag="backend"):
+    """A backend's state is now this."""
+
+    backend: BackendState
+
+
+class Sampled(Event, tag="sampled"):
+    """Memory (resident, summed over the process tree) and CPU (cores, over the last second) of a server."""
+
+    backend: str
+    rss_bytes: int
+    cpu_cores: float
+
+
+class Progress(Event, tag="progress"):
+    """Tokens are arriving: told at most four times a second while an iteration runs."""
+
+    backend: str
+    phase: Phase
+    iteration: int
+    tokens: int
+    elapsed_s: float
+
+
+class IterationDone(Event, tag="iteration"):
+    """An iteration completed or failed."""
+
+    iteration: Iteration
+
+
+class RunChanged(Event, tag="run"):
+    """The run as a whole moved on."""
+
+    run: RunState
+
+
+class Note(Event, tag="note"):
+    """Something the person watching should read once."""
+
+    text: str
+    level: Literal["info", "warning", "error"] = "info"
+    backend: str = ""
+
+
+AnyEvent = Hello | BackendChanged | Sampled | Progress | IterationDone | RunChanged | Note
+
+
+# --- Commands: clients to engine. ---
+
+
+class Command(Struct, tag_field="do"):
+    """Base of what a client asks of the engine."""
+
+
+class Rerun(Command, tag="rerun"):
+    """Run a backend again as a new attempt (all backends when empty). The earlier attempt is kept."""
+
+    backend: str = ""
+
+
+class Stop(Command, tag="stop"):
+    """Drop a backend's remaining iterations, ending the one that runs."""
+
+    backend: str
+
+
+class Pause(Command, tag="pause"):
+    """Start no further iteration until `Resume`."""
+
+
+class Resume(Command, tag="resume"):
+    """Go on."""
+
+
+class Shutdown(Command, tag="shutdown"):
+    """Stop everything, servers included, and end the engine."""
+
+
+AnyCommand = Rerun | Stop | Pause | Resume | Shutdown
