@@ -1,6 +1,7 @@
 """The nouns of llmtui: what is planned, what is measured, what is told. Frozen structs, no behaviour beyond derivation.
 
-Durations are in seconds (`_s`) or nanoseconds (`_ns`) on the monotonic clock; instants for the record are UTC, ISO 8601.
+Durations are in seconds (`_s`) or nanoseconds (`_ns`) on the monotonic clock; instants for the record are UTC,
+ISO 8601.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of every noun: immutable, keyword-only, small on the wire."""
 
 
-class Backend(Struct, forbid_unknown_fields=True):
+class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     """One serving framework under test, as configured (`[[backend]]`). `api_key` and `headers` are secret."""
 
     name: str
@@ -56,7 +57,7 @@ class Backend(Struct, forbid_unknown_fields=True):
         return msgspec.structs.replace(self, api_key="", headers={})
 
 
-class RunConfig(Struct, forbid_unknown_fields=True):
+class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What every backend is asked to do (`[run]`)."""
 
     prompt: str = "How many helicopters can a human eat in one sitting?"
@@ -75,7 +76,7 @@ class RunConfig(Struct, forbid_unknown_fields=True):
     cooldown_s: float = 0.0
 
 
-class Plan(Struct):
+class Plan(Struct, frozen=True):
     """A run as the engine carries it out: the request, the order, the backends. Contains secrets until `public()`."""
 
     run: str
@@ -89,7 +90,7 @@ class Plan(Struct):
         return msgspec.structs.replace(self, backends=[b.public() for b in self.backends])
 
 
-class Failure(Struct):
+class Failure(Struct, frozen=True):
     """Why an iteration or a backend failed, in words for the person watching. `hint` says what to do next."""
 
     kind: Literal["connect", "timeout", "http", "protocol", "server", "missing", "stopped"]
@@ -100,7 +101,7 @@ class Failure(Struct):
         return f"{self.message}: {self.hint}" if self.hint else self.message
 
 
-class Iteration(Struct):
+class Iteration(Struct, frozen=True):
     """One request measured from send to last byte. Numbers are None where unknown or where the iteration failed.
 
     `arrivals_ns` are the arrivals that carried tokens, in ns since the request was written, with the tokens
@@ -179,7 +180,7 @@ STATE_WORDS: dict[State, str] = {
 RESTING: frozenset[State] = frozenset({"done", "failed", "unreachable", "missing", "stopped"})
 
 
-class BackendState(Struct):
+class BackendState(Struct, frozen=True):
     """What is known of a backend beyond its configuration. `load_s` is its own figure, never inside an iteration.
 
     `progress` (0 to 1) and `doing` describe a wait such as a download; `note` is a standing remark
@@ -203,7 +204,7 @@ class BackendState(Struct):
     log_tail: list[str] = []
 
 
-class Machine(Struct):
+class Machine(Struct, frozen=True):
     """Where the figures come from."""
 
     cpu: str = ""
@@ -214,7 +215,7 @@ class Machine(Struct):
     llmtui: str = ""
 
 
-class RunState(Struct):
+class RunState(Struct, frozen=True):
     """How far the run is. `eta_s` is None until at least one iteration of every running backend is known."""
 
     phase: Literal["starting", "running", "paused", "done", "stopping"] = "starting"
@@ -227,11 +228,11 @@ class RunState(Struct):
 # --- Events: engine to clients, one JSON object a line, tagged by "type". ---
 
 
-class Event(Struct, tag_field="type"):
+class Event(Struct, frozen=True, tag_field="type"):
     """Base of what the engine tells its clients."""
 
 
-class Hello(Event, tag="hello"):
+class Hello(Event, frozen=True, tag="hello"):
     """First message to every client: all that happened so far."""
 
     plan: Plan
@@ -241,13 +242,13 @@ class Hello(Event, tag="hello"):
     iterations: list[Iteration] = []
 
 
-class BackendChanged(Event, tag="backend"):
+class BackendChanged(Event, frozen=True, tag="backend"):
     """A backend's state is now this."""
 
     backend: BackendState
 
 
-class Sampled(Event, tag="sampled"):
+class Sampled(Event, frozen=True, tag="sampled"):
     """Memory (resident, summed over the process tree) and CPU (cores, over the last second) of a server."""
 
     backend: str
@@ -255,7 +256,7 @@ class Sampled(Event, tag="sampled"):
     cpu_cores: float
 
 
-class Progress(Event, tag="progress"):
+class Progress(Event, frozen=True, tag="progress"):
     """Tokens are arriving: told at most four times a second while an iteration runs."""
 
     backend: str
@@ -265,19 +266,19 @@ class Progress(Event, tag="progress"):
     elapsed_s: float
 
 
-class IterationDone(Event, tag="iteration"):
+class IterationDone(Event, frozen=True, tag="iteration"):
     """An iteration completed or failed."""
 
     iteration: Iteration
 
 
-class RunChanged(Event, tag="run"):
+class RunChanged(Event, frozen=True, tag="run"):
     """The run as a whole moved on."""
 
     run: RunState
 
 
-class Note(Event, tag="note"):
+class Note(Event, frozen=True, tag="note"):
     """Something the person watching should read once."""
 
     text: str
@@ -291,31 +292,31 @@ AnyEvent = Hello | BackendChanged | Sampled | Progress | IterationDone | RunChan
 # --- Commands: clients to engine. ---
 
 
-class Command(Struct, tag_field="do"):
+class Command(Struct, frozen=True, tag_field="do"):
     """Base of what a client asks of the engine."""
 
 
-class Rerun(Command, tag="rerun"):
+class Rerun(Command, frozen=True, tag="rerun"):
     """Run a backend again as a new attempt (all backends when empty). The earlier attempt is kept."""
 
     backend: str = ""
 
 
-class Stop(Command, tag="stop"):
+class Stop(Command, frozen=True, tag="stop"):
     """Drop a backend's remaining iterations, ending the one that runs."""
 
     backend: str
 
 
-class Pause(Command, tag="pause"):
+class Pause(Command, frozen=True, tag="pause"):
     """Start no further iteration until `Resume`."""
 
 
-class Resume(Command, tag="resume"):
+class Resume(Command, frozen=True, tag="resume"):
     """Go on."""
 
 
-class Shutdown(Command, tag="shutdown"):
+class Shutdown(Command, frozen=True, tag="shutdown"):
     """Stop everything, servers included, and end the engine."""
 
 

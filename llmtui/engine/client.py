@@ -1,4 +1,4 @@
-"""A client of the engine: JSON lines over a Unix socket. The monitor and `llmtui run` speak through this and nothing else."""
+"""A client of the engine: JSON lines over a Unix socket. The monitor and `llmtui run` speak through nothing else."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ METRIC_UNITS: dict[Metric, str] = {"latency": "s", "ttft": "s", "itl": "ms", "to
 MORE_IS_BETTER: frozenset[Metric] = frozenset({"tokens_per_s"})
 
 
-class Spread(Struct):
+class Spread(Struct, frozen=True):
     """Location and spread of one metric over n samples, in the metric's own unit (seconds, or tokens/s)."""
 
     n: int
@@ -38,7 +38,7 @@ class Spread(Struct):
     p95: float
 
 
-class Summary(Struct):
+class Summary(Struct, frozen=True):
     """One backend, one attempt. `errors` and `disturbed` count measured iterations only."""
 
     n: int = 0

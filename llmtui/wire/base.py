@@ -19,7 +19,7 @@ class WireError(Exception):
         self.kind = kind
 
 
-class Request(Struct):
+class Request(Struct, frozen=True):
     """One HTTP request. `headers` may hold secrets: never log them."""
 
     method: str
@@ -28,7 +28,7 @@ class Request(Struct):
     body: bytes
 
 
-class Delta(Struct):
+class Delta(Struct, frozen=True):
     """What one event of a stream (or one whole answer) told. Only what it told is set.
 
     `text` is the answer, `reasoning` the thinking before it; either one non-empty makes the event carry tokens.
