@@ -1,0 +1,325 @@
+"""One iteration: a request sent, every arrival stamped, the answer read, and the numbers that follow from it.
+
+The definitions are those of the README's "How it measures". A failed iteration has a `Failure` and no numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+from collections.abc import Callable
+
+import httpcore
+import httpx
+
+from llmtui.measure.clock import sample_offset
+from llmtui.measure.transport import StampedStream
+from llmtui.model import Failure, Stamp, TokenSource
+from llmtui.wire.base import Delta, Dialect, Request, WireError
+
+#: An answer is kept up to here; what follows is measured and not kept.
+MAX_TEXT_CHARS = 65_536
+MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_ERROR_BYTES = 65_536
+
+
+class IterationError(Exception):
+    """An iteration failed. `failure` is for the person watching; `status` and `body` are set after an HTTP error."""
+
+    def __init__(self, failure: Failure, *, status: int | None = None, body: bytes = b"") -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+        self.status = status
+        self.body = body
+
+
+@dataclasses.dataclass
+class Answer:
+    """What one request brought. Times in ns since the last byte of the request was with the kernel."""
+
+    connect_ns: int | None = None
+    stamp: Stamp = "user"
+    streamed: bool = True
+    text: str = ""
+    arrivals_ns: list[int] = dataclasses.field(default_factory=list)
+    arrival_tokens: list[int] = dataclasses.field(default_factory=list)
+    arrival_chars: list[int] = dataclasses.field(default_factory=list)
+    first_output_ns: int | None = None
+    end_ns: int = 0
+    finish_reason: str | None = None
+    output_tokens: int | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    token_source: TokenSource | None = None
+    prefill_s: float | None = None
+    decode_s: float | None = None
+    load_s: float | None = None
+    model: str | None = None
+
+    @property
+    def events(self) -> int:
+        """Events that carried text or reasoning."""
+        return sum(self.arrival_tokens)
+
+    def take(self, deltas: list[Delta], at_ns: int) -> bool:
+        """Take in what arrived at `at_ns`. Returns whether it carried tokens."""
+        carried = 0
+        chars = 0
+        for delta in deltas:
+            if delta.text or delta.reasoning:
+                carried += 1
+                chars += len(delta.text) + len(delta.reasoning)
+                if delta.text:
+                    if self.first_output_ns is None:
+                        self.first_output_ns = at_ns
+                    if len(self.text) < MAX_TEXT_CHARS:
+                        self.text += delta.text
+            for name in (
+                "finish_reason",
+                "output_tokens",
+                "prompt_tokens",
+                "cached_tokens",
+                "token_source",
+                "prefill_s",
+                "decode_s",
+                "load_s",
+                "model",
+            ):
+                value = getattr(delta, name)
+                if value is not None:
+                    setattr(self, name, value)
+        if carried:
+            if self.arrivals_ns and self.arrivals_ns[-1] == at_ns:
+                self.arrival_tokens[-1] += carried
+                self.arrival_chars[-1] += chars
+            else:
+                self.arrivals_ns.append(at_ns)
+                self.arrival_tokens.append(carried)
+                self.arrival_chars.append(chars)
+        return carried > 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+    """The numbers of one iteration, as the words of the README define them. Seconds, tokens, tokens per second."""
+
+    latency_s: float
+    ttft_s: float | None
+    ttfo_s: float | None
+    itl_s: float | None
+    tpot_s: float | None
+    tokens_per_s: float | None
+    output_tokens: int
+    token_source: TokenSource
+
+
+def figures(answer: Answer) -> Figures:
+    """Latency, TTFT, TTFO, ITL (median gap), TPOT and tokens/s of an answer that carried at least one token.
+
+    The rate counts the tokens that arrived after the first arrival, over the time from the first arrival to the last.
+    Servers that count the end-of-sequence token in their usage (llama.cpp, transformers, vLLM, Ollama) count one that
+    never arrives as text: an answer that stopped by itself with one token more than text events is rated without it.
+    """
+    told = answer.output_tokens
+    source: TokenSource = answer.token_source or "usage" if told is not None else "arrivals"
+    tokens = told if told is not None else answer.events
+    if not answer.streamed:
+        return Figures(answer.end_ns / 1e9, None, None, None, None, None, tokens, source)
+    arrivals = answer.arrivals_ns
+    first, last = arrivals[0], arrivals[-1]
+    arrived = tokens
+    if answer.finish_reason == "stop" and tokens == answer.events + 1:
+        arrived = answer.events
+    in_first = answer.arrival_tokens[0]
+    if arrived > answer.events:
+        # Several tokens per event: their share in the first arrival goes by its share of the characters.
+        share = answer.arrival_chars[0] / max(1, sum(answer.arrival_chars))
+        in_first = max(in_first, round(arrived * share))
+    after_first = arrived - in_first
+    decode_s = (last - first) / 1e9
+    gaps = sorted(b - a for a, b in itertools.pairwise(arrivals))
+    middle = len(gaps) // 2
+    itl_ns = None
+    if gaps:
+        itl_ns = gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
+    rated = after_first > 0 and decode_s > 0
+    return Figures(
+        latency_s=last / 1e9,
+        ttft_s=first / 1e9,
+        ttfo_s=answer.first_output_ns / 1e9 if answer.first_output_ns is not None else None,
+        itl_s=itl_ns / 1e9 if itl_ns is not None else None,
+        tpot_s=decode_s / after_first if rated else None,
+        tokens_per_s=after_first / decode_s if rated else None,
+        output_tokens=tokens,
+        token_source=source,
+    )
+
+
+async def ask(
+    client: httpx.AsyncClient,
+    request: Request,
+    dialect: Dialect,
+    *,
+    timeout_s: float,
+    needs_finish: bool = True,
+    on_tokens: Callable[[int], None] | None = None,
+) -> Answer:
+    """Send `request` and measure its answer. Raises IterationError, with words, for everything that is not a sample.
+
+    `on_tokens(n)` is called after each arrival with the text events so far; it must be cheap.
+    """
+    answer = Answer()
+    try:
+        async with asyncio.timeout(timeout_s):
+            await _exchange(client, request, dialect, answer, on_tokens)
+    except IterationError:
+        raise
+    except TimeoutError:
+        raise IterationError(_late(answer, timeout_s)) from None
+    except WireError as error:
+        raise IterationError(
+            Failure(kind="server" if error.kind == "server" else "protocol", message=error.message)
+        ) from None
+    except (httpcore.ConnectTimeout, httpcore.ConnectError, httpcore.UnsupportedProtocol) as error:
+        raise IterationError(connect_failure(request.url, error)) from None
+    except (
+        httpcore.ReadError,
+        httpcore.WriteError,
+        httpcore.RemoteProtocolError,
+        httpcore.LocalProtocolError,
+    ) as error:
+        raise IterationError(_broken(answer, error)) from None
+    except httpx.DecodingError as error:
+        raise IterationError(Failure(kind="protocol", message=f"the answer's compression is broken: {error}")) from None
+    except httpx.InvalidURL as error:
+        raise IterationError(Failure(kind="connect", message=f"the address is not valid: {error}")) from None
+    if answer.events == 0:
+        hint = f"it finished with reason {answer.finish_reason!r}" if answer.finish_reason else "and gave no reason"
+        raise IterationError(Failure(kind="protocol", message="the answer was empty: not one token", hint=hint))
+    if needs_finish and answer.finish_reason is None:
+        raise IterationError(
+            Failure(
+                kind="protocol",
+                message=f"the answer stopped half-way: no finish reason after {_tokens(answer.events)}",
+                hint="the server may have died; see its log",
+            )
+        )
+    return answer
+
+
+async def _exchange(
+    client: httpx.AsyncClient,
+    request: Request,
+    dialect: Dialect,
+    answer: Answer,
+    on_tokens: Callable[[int], None] | None,
+) -> None:
+    async with client.stream(request.method, request.url, content=request.body, headers=request.headers) as response:
+        stream = response.extensions["network_stream"].get_extra_info("llmtui.stream")
+        assert isinstance(stream, StampedStream)
+        written = stream.written_ns
+        offset = stream.offset
+        connect_ns = stream.take_connect_ns()
+        if response.status_code != 200:
+            raise await _http_error(response, request, dialect)
+        content_type = response.headers.get("content-type", "")
+        answer.streamed = "json" not in content_type or "ndjson" in content_type or "jsonl" in content_type
+        parser = dialect.parser(content_type)
+        size = 0
+        async for chunk in response.aiter_bytes():
+            at = stream.arrived_ns - written
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                raise WireError(f"the answer passed {MAX_BODY_BYTES // 2**20} MB and was cut off")
+            if answer.take(parser.feed(chunk), at) and on_tokens is not None:
+                on_tokens(answer.events)
+        answer.end_ns = stream.arrived_ns - written
+        answer.take(parser.close(), answer.end_ns)
+        answer.connect_ns = connect_ns
+        answer.stamp = stream.stamp
+        if offset.moved(sample_offset()):
+            raise WireError("the machine's clock was set during this iteration, so its times cannot be trusted")
+        if answer.arrivals_ns and answer.arrivals_ns[0] < 0:
+            raise WireError(
+                "the answer began before the request was written: the server does not wait for the question"
+            )
+
+
+async def _http_error(response: httpx.Response, request: Request, dialect: Dialect) -> IterationError:
+    body = b""
+    try:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) >= MAX_ERROR_BYTES:
+                break
+    except (httpcore.ReadError, httpcore.RemoteProtocolError, httpx.DecodingError):
+        pass  # what came until then is all that there is to say
+    status = response.status_code
+    said = dialect.error_text(body[:MAX_ERROR_BYTES])
+    hints = {
+        401: "set api_key for this backend",
+        403: "the api_key is not allowed to do this",
+        404: "check url and model",
+        405: "check the path of url",
+        408: "the server gave up waiting",
+        413: "the prompt is too long for this server",
+        429: "the server limits requests; raise cooldown_s or ask for less",
+        500: "the server failed inside; see its log",
+        502: "a proxy stands in front and cannot reach the server",
+        503: "the server is overloaded or still loading; press r to try again",
+    }
+    if 300 <= status < 400:
+        target = response.headers.get("location", "")
+        message, hint = f"HTTP {status}: redirected to {target[:120]}", "set url to the final address"
+    else:
+        message, hint = f"HTTP {status}" + (f": {said}" if said else ""), hints.get(status, "")
+    if status == 429 or status == 503:
+        wait = response.headers.get("retry-after", "")
+        if wait:
+            hint = f"the server asks to wait {wait[:20]} s"
+    return IterationError(Failure(kind="http", message=message, hint=hint), status=status, body=body)
+
+
+def connect_failure(url: str, error: Exception) -> Failure:
+    """Words for a connection that could not be made to `url`."""
+    place = httpx.URL(url).netloc.decode("ascii", "replace")
+    reason = str(error)
+    if isinstance(error, httpcore.ConnectTimeout):
+        return Failure(kind="connect", message=reason, hint="is the address right, and no firewall in between?")
+    low = reason.lower()
+    if "refused" in low or "connect call failed" in low:
+        return Failure(kind="connect", message=f"nothing answers at {place}", hint="start the server, then press r")
+    if "certificate" in low:
+        return Failure(
+            kind="connect",
+            message=f"the certificate of {place} does not verify: {reason}",
+            hint="name your authority's certificates in SSL_CERT_FILE",
+        )
+    if "wrong version number" in low or "record layer" in low:
+        return Failure(kind="connect", message=f"{place} does not speak TLS", hint="use http:// in url")
+    if "name or service" in low or "name resolution" in low or "no address" in low:
+        return Failure(kind="connect", message=f"the name in {place} is not known", hint="check url")
+    return Failure(kind="connect", message=f"cannot connect to {place}: {reason}", hint="check url")
+
+
+def _broken(answer: Answer, error: Exception) -> Failure:
+    if answer.events:
+        message = f"the connection broke after {_tokens(answer.events)}"
+    else:
+        message = "the connection broke before the first token"
+    detail = str(error)
+    if isinstance(error, httpcore.LocalProtocolError | httpcore.RemoteProtocolError) and "complete" not in detail:
+        message = f"{message}: not HTTP as it should be ({detail[:160]})" if detail else message
+    return Failure(kind="protocol", message=message, hint="the server may have died; see its log")
+
+
+def _late(answer: Answer, timeout_s: float) -> Failure:
+    got = f"after {_tokens(answer.events)}" if answer.events else "before the first token"
+    return Failure(
+        kind="timeout", message=f"not finished within {timeout_s:g} s ({got})", hint="raise timeout_s or ask for less"
+    )
+
+
+def _tokens(n: int) -> str:
+    return "1 token" if n == 1 else f"{n} tokens"
