@@ -149,6 +149,20 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
     return msgspec.structs.replace(config, run=run, backend=checked, source=source)
 
 
+def changed(config: Config, changes: dict[str, Any]) -> Config:
+    """`config` with what the command line sets in [run] (None: not set), checked like the file. Raises ConfigError."""
+    given = {key: value for key, value in changes.items() if value is not None}
+    if not given:
+        return config
+    source = "the command line"
+    table = {"run": {**msgspec.to_builtins(config.run), **given}}
+    try:
+        run = msgspec.convert(table["run"], RunConfig, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {_explain(str(error).replace('`$.', '`$.run.'), table)}") from None
+    return msgspec.structs.replace(config, run=_check_run(run, source, Path.cwd()))
+
+
 # --- Words for errors. ---
 
 _STRUCTS: dict[str, type[msgspec.Struct]] = {"": Config, "run": RunConfig, "ui": UiConfig, "backend": Backend}

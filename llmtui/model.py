@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-Protocol = Literal["openai", "ollama", "custom"]
+Protocol = Literal["openai", "ollama", "tgi", "custom"]
 Embedded = Literal["", "llama.cpp", "mistral.rs", "transformers"]
 Order = Literal["round-robin", "sequential", "shuffled"]
 Phase = Literal["warmup", "measured"]

@@ -1,0 +1,147 @@
+"""Commands and flags. Each command imports what it needs when it runs, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+import llmtui
+
+if TYPE_CHECKING:
+    from llmtui.config import Config
+    from llmtui.model import Plan
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class DefaultGroup(click.Group):
+    """`llmtui [CONFIG]` is `llmtui monitor [CONFIG]`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command in front where none is named."""
+        if not args or (args[0] not in self.commands and args[0] not in ("--help", "-h", "--version")):
+            args = ["monitor", *args]
+        return super().parse_args(ctx, args)
+
+
+def run_options(command: F) -> F:
+    """What the monitor and `run` have in common: the config and what goes before it."""
+    for decorate in reversed(
+        (
+            click.argument("config", required=False, metavar="[CONFIG]"),
+            click.option("--only", multiple=True, metavar="NAME", help="Only this backend (may be repeated)."),
+            click.option("--iterations", type=int, metavar="N", help="Measured iterations of each backend."),
+            click.option("--warmup", type=int, metavar="N", help="Warm-ups of each backend, shown and not counted."),
+            click.option("--max-tokens", type=int, metavar="N", help="Longest answer, in tokens."),
+            click.option("--order", metavar="O", help="round-robin, sequential or shuffled."),
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.group(
+    cls=DefaultGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 all well, 1 a backend failed, 2 wrong usage or config. Without CONFIG: ./config.toml, then "
+    "yours, then the built-in one.",
+)
+@click.version_option(llmtui.__version__, message="llmtui %(version)s")
+def cli() -> None:
+    """Benchmark the serving latency of LLM frameworks side by side, live.
+
+    `llmtui [CONFIG]` opens the monitor.
+    """
+
+
+@cli.command()
+@run_options
+def monitor(config: str | None, only: tuple[str, ...], **changes: Any) -> None:
+    """Open the monitor (this is what plain `llmtui` does)."""
+    settings, plan = _plan(config, only, changes)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("the monitor needs a terminal; for plain text use: llmtui run")
+    from llmtui.engine.lifecycle import EngineError, EngineProcess
+
+    try:
+        engine = EngineProcess.start(plan)
+    except EngineError as error:
+        _say(str(error))
+        sys.exit(EXIT_FAILED)
+    # From here on the engine starts beside the import of the screen.
+    from llmtui.ui.start import show
+
+    sys.exit(EXIT_FAILED if show(plan, engine, settings.ui) else EXIT_OK)
+
+
+@cli.command()
+@run_options
+@click.option("--csv", "csv_file", metavar="FILE", type=click.Path(path_type=Path), help="Results, a row per backend.")
+@click.option("--iterations-csv", metavar="FILE", type=click.Path(path_type=Path), help="Every iteration, a row each.")
+@click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Everything.")
+@click.option("-q", "--quiet", is_flag=True, help="Only the table at the end.")
+def run(
+    config: str | None,
+    only: tuple[str, ...],
+    csv_file: Path | None,
+    iterations_csv: Path | None,
+    json_file: Path | None,
+    quiet: bool,
+    **changes: Any,
+) -> None:
+    """The same run as plain text: a line per iteration, then the table."""
+    _, plan = _plan(config, only, changes)
+    files = {"csv": csv_file, "iterations_csv": iterations_csv, "json": json_file}
+    for path in files.values():
+        if path is not None and not path.absolute().parent.is_dir():
+            raise click.UsageError(f"{path}: there is no folder {path.absolute().parent}")
+    from llmtui.headless import run_headless
+
+    sys.exit(run_headless(plan, files, quiet=quiet))
+
+
+@cli.command()
+@click.argument("config", required=False, metavar="[CONFIG]")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this backend (may be repeated).")
+def check(config: str | None, only: tuple[str, ...]) -> None:
+    """Reach every backend: state, version, model. Exit 0 when all answer."""
+    _, plan = _plan(config, only, {})
+    from llmtui.headless import check_headless
+
+    sys.exit(check_headless(plan))
+
+
+def _plan(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
+    """The config and the plan, with the flags' changes; ends with exit code 2 and a sentence when they cannot be had."""
+    from llmtui import config as configs
+
+    if named is not None and not Path(named).exists():
+        close = difflib.get_close_matches(named, cli.commands, n=1)
+        if close:
+            raise click.UsageError(f"there is no file and no command {named!r}; did you mean {close[0]!r}?")
+    try:
+        settings = configs.load(configs.find(named))
+        settings = configs.changed(settings, changes)
+        plan = settings.plan(only=only)
+        if settings.ui.keys:
+            from llmtui.ui.commands import resolve_keys
+
+            try:
+                resolve_keys(settings.ui.keys)
+            except ValueError as error:
+                raise configs.ConfigError(f"{settings.source}: [ui]: keys: {error}") from None
+    except configs.ConfigError as error:
+        _say(str(error))
+        sys.exit(EXIT_USAGE)
+    return settings, plan
+
+
+def _say(text: str) -> None:
+    click.echo(f"llmtui: {text}", err=True)

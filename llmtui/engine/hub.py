@@ -1,0 +1,157 @@
+"""The engine's side of the socket: every client gets all events, any client may command. Private to the owner."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from llmtui.engine.client import MAX_LINE_BYTES
+from llmtui.model import AnyCommand, AnyEvent, Hello, Progress, Sampled
+
+#: A client this far behind is not told noise (progress, samples) any more; one further behind is dropped.
+NOISE_LIMIT = 256
+DROP_LIMIT = 200_000
+
+_encode = msgspec.json.Encoder().encode
+_decode_command = msgspec.json.Decoder(AnyCommand).decode
+
+
+class _Viewer:
+    """One connected client: a queue and the task that writes it out."""
+
+    def __init__(self, writer: asyncio.StreamWriter, pid: int | None) -> None:
+        self.writer = writer
+        self.pid = pid
+        self.lines: deque[bytes] = deque()
+        self.wake = asyncio.Event()
+        self.gone = False
+
+    def put(self, line: bytes, noise: bool) -> None:
+        if noise and len(self.lines) > NOISE_LIMIT:
+            return
+        if len(self.lines) > DROP_LIMIT:
+            self.gone = True
+        else:
+            self.lines.append(line)
+        self.wake.set()
+
+    async def pump(self) -> None:
+        """Write queued lines until told that the client is gone and nothing is left."""
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await self.wake.wait()
+                self.wake.clear()
+                while self.lines:
+                    batch = b"".join(self.lines)
+                    self.lines.clear()
+                    self.writer.write(batch)
+                    await self.writer.drain()
+                if self.gone:
+                    return
+
+
+class Hub:
+    """Serves the clients. `hello` makes the first message; `obey` gets every command; `deserted` when the last leaves."""
+
+    def __init__(
+        self, path: Path, hello: Callable[[], Hello], obey: Callable[[AnyCommand], None], deserted: Callable[[], None]
+    ) -> None:
+        self._path = path
+        self._hello = hello
+        self._obey = obey
+        self._deserted = deserted
+        self._viewers: set[_Viewer] = set()
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Listen. The socket is 0600 from its first moment on."""
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, str(self._path), limit=MAX_LINE_BYTES)
+        finally:
+            os.umask(before)
+
+    def tell(self, event: AnyEvent) -> None:
+        """Tell every client. Never blocks and never raises: a client's trouble is not the run's."""
+        if not self._viewers:
+            return
+        line = _encode(event) + b"\n"
+        noise = isinstance(event, Progress | Sampled)
+        for viewer in self._viewers:
+            viewer.put(line, noise)
+
+    @property
+    def pids(self) -> list[int]:
+        """Processes of the connected clients: their CPU is llmtui's own."""
+        return [v.pid for v in self._viewers if v.pid is not None]
+
+    async def close(self) -> None:
+        """Write out what is queued, close every connection and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+        for viewer in list(self._viewers):
+            viewer.gone = True
+            viewer.wake.set()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=1.0)
+            for task in late:
+                task.cancel()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        uid, pid = _peer(writer.get_extra_info("socket"))
+        if uid is not None and uid != os.getuid():
+            writer.close()
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        viewer = _Viewer(writer, pid)
+        viewer.put(_encode(self._hello()) + b"\n", noise=False)
+        self._viewers.add(viewer)
+        pump = asyncio.create_task(viewer.pump())
+        listen = asyncio.create_task(self._listen(reader))
+        try:
+            await asyncio.wait({pump, listen}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._viewers.discard(viewer)
+            self._tasks.discard(task)
+            for part in (pump, listen):
+                part.cancel()
+            await asyncio.gather(pump, listen, return_exceptions=True)
+            writer.close()
+            if not self._viewers:
+                self._deserted()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        while True:
+            try:
+                line = await reader.readline()
+            except (ConnectionError, ValueError):
+                return
+            if not line.endswith(b"\n"):
+                return
+            try:
+                command = _decode_command(line)
+            except msgspec.DecodeError:
+                return  # no client of ours: hang up
+            self._obey(command)
+
+
+def _peer(sock: socket.socket) -> tuple[int | None, int | None]:
+    """User and process at the other end (Linux: SO_PEERCRED, unix(7)); None where the platform does not tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None, None
+    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _ = struct.unpack("3i", raw)
+    return uid, pid

@@ -1,0 +1,146 @@
+"""From a client's side: where a run's private folder is, starting the engine in it, and seeing it end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from llmtui.engine.client import Client
+from llmtui.model import Plan, Struct
+
+#: sockaddr_un holds 108 bytes on Linux and 104 elsewhere, the closing zero included.
+MAX_SOCKET_PATH_BYTES = 103
+
+
+class EngineError(Exception):
+    """The engine could not be started, or ended before it could be reached. The message is for the terminal."""
+
+
+class Launch(Struct, frozen=True):
+    """What a new engine reads from its standard input: one JSON line."""
+
+    plan: Plan
+    folder: str
+    socket: str
+
+
+def runtime_folder() -> Path:
+    """The private folder for sockets and logs of runs: 0700 and ours, made when missing. Raises EngineError."""
+    candidates = []
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        candidates.append(Path(runtime) / "llmtui")
+    candidates.append(Path(tempfile.gettempdir()) / f"llmtui-{os.getuid()}")
+    problem = ""
+    for folder in candidates:
+        if len(os.fsencode(folder)) + len("/12345678/engine.sock") > MAX_SOCKET_PATH_BYTES:
+            problem = f"{folder}: the path is too long for a socket"
+            continue
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            info = folder.lstat()
+        except OSError as error:
+            problem = f"{folder}: {error.strerror or error}"
+            continue
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
+            problem = f"{folder}: is not a folder of this user"
+            continue
+        if info.st_mode & 0o077:
+            folder.chmod(0o700)
+        return folder
+    raise EngineError(f"no private folder for the run: {problem}; set XDG_RUNTIME_DIR to a folder of yours")
+
+
+class EngineProcess:
+    """A started engine. It lives in its own session, so that a key or a hang-up meant for a client does not reach it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path, socket: Path) -> None:
+        self._process = process
+        self._folder = folder
+        self.socket = socket
+
+    @property
+    def pid(self) -> int:
+        """The engine's process id."""
+        return self._process.pid
+
+    @classmethod
+    def start(cls, plan: Plan) -> EngineProcess:
+        """Start an engine for `plan` and return at once; `connect` waits until it listens. Raises EngineError."""
+        folder = runtime_folder() / plan.run
+        try:
+            folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise EngineError(f"{folder}: {error.strerror or error}") from None
+        socket = folder / "engine.sock"
+        launch = Launch(plan=plan, folder=str(folder), socket=str(socket))
+        with (folder / "engine.log").open("wb") as log:
+            process = subprocess.Popen(
+                # -P: a random.py in the folder where the user stands must not shadow the library's.
+                [sys.executable, "-P", "-m", "llmtui.engine"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(msgspec.json.encode(launch) + b"\n")
+            process.stdin.flush()
+        return cls(process, folder, socket)
+
+    async def connect(self, timeout_s: float = 30.0) -> Client:
+        """A client of this engine, once it listens. Raises EngineError when it ended instead."""
+        out = self._process.stdout
+        assert out is not None
+        ready = await asyncio.to_thread(_readable, out.fileno(), timeout_s)
+        line = out.readline() if ready else b""
+        if line != b"ready\n":
+            said = self.log_tail()
+            self.kill()
+            raise EngineError("the engine did not start" + (f": {said}" if said else ""))
+        try:
+            return await Client.connect(self.socket)
+        except OSError as error:
+            raise EngineError(f"the engine does not answer: {error.strerror or error}") from None
+
+    def log_tail(self) -> str:
+        """The last line that the engine wrote to its log, "" when there is none."""
+        try:
+            lines = (self._folder / "engine.log").read_text("utf-8", "replace").strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1][:400] if lines else ""
+
+    async def ended(self, timeout_s: float = 20.0) -> bool:
+        """Wait for the engine's end. When it takes longer it is killed, and its servers with it; then False."""
+        try:
+            await asyncio.to_thread(self._process.wait, timeout_s)
+            calm = True
+        except subprocess.TimeoutExpired:
+            calm = False
+        self.kill()
+        return calm
+
+    def kill(self) -> None:
+        """End the engine now; its guards end the servers. Removes the run's folder."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _readable(fd: int, timeout_s: float) -> bool:
+    return bool(select.select([fd], [], [], timeout_s)[0])

@@ -1,0 +1,261 @@
+"""One backend, brought up and ready to be asked: its server (launched or found), its client, its dialect."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+import msgspec
+
+from llmtui.measure.request import Answer, IterationError, ask, connect_failure
+from llmtui.measure.transport import new_client
+from llmtui.model import Backend, Failure, RunConfig
+from llmtui.servers.base import Ready, Report, StartError
+from llmtui.servers.listener import find_listener, tree_cpu_seconds, tree_rss
+from llmtui.servers.supervise import ManagedServer
+from llmtui.wire import dialect_for
+from llmtui.wire.base import Dialect, Learned, Request
+from llmtui.wire.openai import OpenAIDialect, refuses_usage_option
+
+#: What to do when nothing answers, by framework. A `hint` in the config goes before these.
+START_HINTS: dict[str, str] = {
+    "ollama": "start it: ollama serve",
+    "llamafile": "start it: ./model.llamafile --server --nobrowser --port {port}",
+    "llama.cpp": "start it: llama-server -m model.gguf --port {port}",
+    "mistral.rs": "start it: mistralrs serve -p {port} -m MODEL",
+    "vllm": "start it: vllm serve MODEL --port {port}",
+    "lm studio": "start it: lms server start --port {port}",
+    "huggingface": "start it: transformers serve --port {port}",
+    "transformers": "start it: transformers serve --port {port}",
+}
+QUESTION_TIMEOUT_S = 10.0
+LOADING_POLL_S = 0.25
+LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Target:
+    """A backend under test. `bring_up` first, `ask` as often as wanted, `close` at the end; then it may start over."""
+
+    def __init__(self, backend: Backend, config: RunConfig, folder: Path) -> None:
+        self.backend = backend
+        self.server: ManagedServer | None = None
+        self.ready: Ready | None = None
+        self._config = config
+        self._folder = folder
+        self._client: httpx.AsyncClient | None = None
+        self._dialect: Dialect = dialect_for(backend)
+        self._listener: int | None = None
+
+    @property
+    def up(self) -> bool:
+        """Whether `ask` may be called."""
+        return self.ready is not None
+
+    async def bring_up(self, report: Report) -> Ready:
+        """Launch the server, or find the one that runs. Raises StartError, in words."""
+        await self.close()
+        try:
+            if self.backend.launched:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self.server = ManagedServer(self.backend, self._config, self._folder)
+                ready = await self.server.start(report)
+                self._open(ready.url)
+                if not self.backend.embedded:
+                    ready = await self._describe(ready)
+            else:
+                ready = await self._find(report)
+        except BaseException:
+            await self.close()
+            raise
+        self.ready = ready
+        return ready
+
+    async def ask(self, prompt: str, on_tokens: Callable[[int], None] | None = None) -> Answer:
+        """One measured request. Raises IterationError."""
+        assert self.ready is not None and self._client is not None
+        backend = msgspec.structs.replace(self.backend, url=self.ready.url)
+        request = self._dialect.request(backend, self._config, prompt, self.ready.model)
+        try:
+            return await self._send(request, on_tokens)
+        except IterationError as error:
+            dialect = self._dialect
+            if (
+                isinstance(dialect, OpenAIDialect)
+                and dialect.include_usage
+                and error.status is not None
+                and refuses_usage_option(error.status, error.body)
+            ):
+                # Told once by the server; from now on it is asked without, and this refusal is no iteration.
+                self._dialect = OpenAIDialect(include_usage=False)
+                return await self._send(
+                    self._dialect.request(backend, self._config, prompt, self.ready.model), on_tokens
+                )
+            raise
+
+    async def _send(self, request: Request, on_tokens: Callable[[int], None] | None) -> Answer:
+        assert self._client is not None
+        return await ask(self._client, request, self._dialect, timeout_s=self._config.timeout_s, on_tokens=on_tokens)
+
+    def cpu_seconds(self) -> float | None:
+        """CPU seconds of the server's process tree, None for a server elsewhere or of another user."""
+        if self.server is not None:
+            return self.server.sample()[1]
+        return tree_cpu_seconds(self._listener) if self._listener is not None else None
+
+    def sample(self) -> tuple[int, float] | None:
+        """Resident bytes and CPU seconds of the server's process tree, None where they cannot be known."""
+        if self.server is not None:
+            return self.server.sample()
+        if self._listener is None:
+            return None
+        return tree_rss(self._listener), tree_cpu_seconds(self._listener)
+
+    async def close(self) -> None:
+        """Close the connections and stop a launched server. May be called at any time, and again."""
+        self.ready = None
+        self._listener = None
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+        if self.server is not None:
+            server, self.server = self.server, None
+            await server.stop()
+
+    def _open(self, url: str) -> None:
+        self._client = new_client(url, connect_timeout_s=self._config.connect_timeout_s)
+
+    async def _find(self, report: Report) -> Ready:
+        """A server that somebody else runs: is it there, is it loaded, what does it serve?"""
+        url = self.backend.url
+        report("looking for the server", None)
+        self._open(url)
+        began = time.monotonic()
+        while await self._loading():
+            waited = time.monotonic() - began
+            if waited > self._config.load_timeout_s:
+                raise StartError(
+                    Failure(kind="timeout", message=f"still loading after {waited:.0f} s", hint="raise load_timeout_s")
+                )
+            report(f"the server is loading its model, {waited:.0f} s", None)
+            await asyncio.sleep(LOADING_POLL_S)
+        parts = urlsplit(url)
+        if parts.hostname in LOCAL_HOSTS:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            self._listener = await asyncio.to_thread(find_listener, port)
+        return await self._describe(
+            Ready(
+                url=url, model=self.backend.model, version="", weights=self.backend.weights, threads=None, load_s=None
+            )
+        )
+
+    async def _loading(self) -> bool:
+        """Ask for its health: True while the server says that it loads. Raises StartError when nobody answers."""
+        questions = self._dialect.health_requests(self.backend)
+        if not questions:
+            await self._knock()
+            return False
+        status = 0
+        for question in questions:
+            status, _ = await self._question(question)
+            if status == 200:
+                return False
+        return status == 503
+
+    async def _knock(self) -> None:
+        parts = urlsplit(self.backend.url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            async with asyncio.timeout(self._config.connect_timeout_s):
+                _, writer = await asyncio.open_connection(parts.hostname, port)
+        except TimeoutError:
+            raise self._absent(httpcore.ConnectTimeout("no connection in time")) from None
+        except OSError as error:
+            raise self._absent(error) from None
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    async def _question(self, request: Request) -> tuple[int, bytes]:
+        """Status and body of a question outside the timed iterations. Raises StartError when nobody answers."""
+        assert self._client is not None
+        try:
+            async with asyncio.timeout(QUESTION_TIMEOUT_S):
+                response = await self._client.request(
+                    request.method, request.url, content=request.body, headers=request.headers
+                )
+                return response.status_code, response.content
+        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            raise self._absent(error) from None
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, httpx.HTTPError):
+            return 0, b""
+        except TimeoutError:
+            raise StartError(
+                Failure(
+                    kind="timeout",
+                    message=f"connects, but says nothing within {QUESTION_TIMEOUT_S:g} s",
+                    hint="is this the right port?",
+                )
+            ) from None
+
+    def _absent(self, error: Exception) -> StartError:
+        failure = connect_failure(self.backend.url, error)
+        hint = self.backend.hint
+        if not hint and failure.message.startswith("nothing answers"):
+            port = urlsplit(self.backend.url).port or 80
+            start = START_HINTS.get(self.backend.framework.lower(), "start the server")
+            hint = f"{start.format(port=port)}, then press r"
+        return StartError(msgspec.structs.replace(failure, hint=hint or failure.hint))
+
+    async def _describe(self, ready: Ready) -> Ready:
+        """Fill in what the server tells of itself: version, weights, and which model to ask for."""
+        backend = msgspec.structs.replace(self.backend, url=ready.url)
+        names: list[str] = []
+        question = self._dialect.models_request(backend)
+        if question is not None:
+            status, body = await self._question(question)
+            if status == 200:
+                names = self._dialect.model_names(body)
+            elif status in (401, 403):
+                raise StartError(
+                    Failure(kind="http", message=f"HTTP {status}: the server wants a key", hint="set api_key")
+                )
+        model = self._choose_model(names)
+        known = Learned()
+        for probe in self._dialect.probes(backend, model):
+            status, body = await self._question(probe)
+            if status == 200:
+                told = self._dialect.learn(probe.url, body)
+                known = Learned(
+                    version=known.version or told.version,
+                    weights=known.weights or told.weights,
+                    model=known.model or told.model,
+                )
+        return Ready(
+            url=ready.url,
+            model=model or known.model,
+            version=known.version or ready.version,
+            weights=self.backend.weights or known.weights,
+            threads=ready.threads,
+            load_s=ready.load_s,
+            note=ready.note,
+        )
+
+    def _choose_model(self, names: list[str]) -> str:
+        wanted = self.backend.model
+        if self.backend.protocol != "ollama":
+            return wanted or (names[0] if names else "")
+        if not wanted:
+            if not names:
+                raise StartError(Failure(kind="missing", message="it has no model", hint="ollama pull smollm2:135m"))
+            return names[0]
+        if names and wanted not in names and f"{wanted}:latest" not in names:
+            raise StartError(
+                Failure(kind="missing", message=f"it has no model {wanted!r}", hint=f"ollama pull {wanted}")
+            )
+        return wanted

@@ -1,0 +1,194 @@
+"""The plain-text clients: `llmtui run` and `llmtui check`. Data goes to stdout, talk to stderr, nothing is computed here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from llmtui.engine.board import Board, Lane
+from llmtui.engine.client import Client
+from llmtui.engine.lifecycle import EngineError, EngineProcess
+from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown
+from llmtui.plain import plain
+
+EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+
+
+def run_headless(plan: Plan, files: dict[str, Path | None], *, quiet: bool) -> int:
+    """Run `plan` and print it. Returns the exit code."""
+    try:
+        engine = EngineProcess.start(plan)
+    except EngineError as error:
+        _talk(str(error))
+        return EXIT_FAILED
+    try:
+        return asyncio.run(_follow(plan, engine, files, quiet))
+    except EngineError as error:
+        _talk(str(error))
+        return EXIT_FAILED
+    finally:
+        engine.kill()
+
+
+async def _follow(plan: Plan, engine: EngineProcess, files: dict[str, Path | None], quiet: bool) -> int:
+    board = Board(plan)
+    client = await engine.connect()
+    interrupted = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted.set)
+    follower = asyncio.create_task(_print_events(board, client, quiet))
+    waiter = asyncio.create_task(interrupted.wait())
+    await asyncio.wait({follower, waiter}, return_when=asyncio.FIRST_COMPLETED)
+    complete = follower.done() and follower.result()
+    if not complete and not interrupted.is_set():
+        _talk("the engine ended before the run did" + (f": {said}" if (said := engine.log_tail()) else ""))
+    waiter.cancel()
+    await client.send(Shutdown())
+    if not follower.done():
+        follower.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await follower
+    await client.close()
+    if interrupted.is_set():
+        _talk("interrupted; stopping the servers")
+    await engine.ended()
+    written = _write(board, files)
+    _print_table(board)
+    if interrupted.is_set():
+        return EXIT_INTERRUPTED
+    return EXIT_OK if complete and written and not board.failed else EXIT_FAILED
+
+
+async def _print_events(board: Board, client: Client, quiet: bool) -> bool:
+    """Print until the run is done. False when the engine went away before."""
+    told: dict[str, str] = {}
+    async for event in client.events():
+        change, name = board.apply(event)
+        if change == "iterations" and name and board.lanes[name].last is not None and not quiet:
+            lane = board.lanes[name]
+            if lane.iterations and lane.iterations[-1].attempt == lane.state.attempt:
+                print(iteration_line(board, lane.iterations[-1]), flush=True)
+        for lane in board.lanes.values():
+            said = state_line(lane)
+            if said and told.get(lane.backend.name) != said:
+                told[lane.backend.name] = said
+                if not quiet or lane.state.failure is not None:
+                    _talk(said)
+        if board.run.phase == "done":
+            return True
+    return False
+
+
+def iteration_line(board: Board, iteration: Iteration) -> str:
+    """One iteration on one line: backend, number, latency, TTFT, rate, tokens, and what was wrong with it."""
+    width = max(len(plain(name)) for name in board.lanes)
+    config = board.plan.config
+    planned = config.warmup if iteration.phase == "warmup" else config.iterations
+    place = f"{'warm-up' if iteration.phase == 'warmup' else ''} {iteration.iteration}/{planned}".strip()
+    head = f"{plain(iteration.backend):{width}}  {place:>14}"
+    if iteration.error is not None:
+        return f"{head}  failed: {plain(str(iteration.error))}"
+    parts = [f"{iteration.latency_s:8.3f} s"]
+    parts.append(f"TTFT {iteration.ttft_s:.3f} s" if iteration.ttft_s is not None else "TTFT -")
+    if iteration.tokens_per_s is not None:
+        parts.append(f"{iteration.tokens_per_s:6.1f} tokens/s")
+    if iteration.output_tokens is not None:
+        parts.append(
+            f"{iteration.output_tokens} tokens" + ("" if iteration.token_source != "arrivals" else " (counted)")
+        )
+    if iteration.disturbed:
+        parts.append(f"disturbed: {iteration.foreign_cpu:.1f} cores of other work")
+    return f"{head}  " + "  ".join(parts)
+
+
+def state_line(lane: Lane) -> str:
+    """What is worth a line when a backend's state changes, "" where nothing is."""
+    state = lane.state
+    name = plain(lane.backend.name)
+    if state.failure is not None:
+        tail = "".join(f"\n    {plain(line)}" for line in state.log_tail)
+        return f"{name}: {STATE_WORDS[state.state]}: {plain(str(state.failure), 600)}{tail}"
+    if state.state == "preparing":
+        return f"{name}: {plain(state.doing)}"
+    if state.state == "ready":
+        facts = [state.version, state.model, state.weights, f"{state.threads} threads" if state.threads else ""]
+        load = f", loaded in {state.load_s:.1f} s" if state.load_s is not None else ""
+        told = ", ".join(plain(fact) for fact in facts if fact)
+        note = f" ({plain(state.note)})" if state.note else ""
+        return f"{name}: ready: {told}{load}{note}"
+    return ""
+
+
+def _print_table(board: Board) -> None:
+    from llmtui.export.table import summary_table
+
+    print(summary_table(board, shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160))
+
+
+def _write(board: Board, files: dict[str, Path | None]) -> bool:
+    """Write the files that were asked for. False when one could not be written."""
+    from llmtui.export.csv import iterations_csv, results_csv, write_atomic
+    from llmtui.export.json import run_json
+
+    makers = {"csv": results_csv, "iterations_csv": iterations_csv, "json": run_json}
+    good = True
+    for kind, path in files.items():
+        if path is None:
+            continue
+        try:
+            write_atomic(path, makers[kind](board))
+        except OSError as error:
+            _talk(f"{path}: not written: {error.strerror or error}")
+            good = False
+    return good
+
+
+def check_headless(plan: Plan) -> int:
+    """Reach every backend of `plan`, one after the other, and print a line for each. Returns the exit code."""
+    from llmtui.engine.target import Target
+    from llmtui.servers.base import StartError
+
+    async def check_all() -> bool:
+        good = True
+        width = max(len(plain(b.name)) for b in plan.backends)
+        with tempfile.TemporaryDirectory(prefix="llmtui-check-") as folder:
+            for number, backend in enumerate(plan.backends):
+                said = ""
+
+                def report(doing: str, progress: float | None, name: str = backend.name) -> None:
+                    nonlocal said
+                    if progress is not None and doing != said:
+                        said = doing
+                        _talk(f"{plain(name)}: {plain(doing)}")
+
+                target = Target(backend, plan.config, Path(folder) / str(number))
+                try:
+                    ready = await target.bring_up(report)
+                except StartError as error:
+                    good = False
+                    print(f"{plain(backend.name):{width}}  {plain(str(error.failure), 600)}", flush=True)
+                    for line in error.log_tail:
+                        _talk(f"    {plain(line)}")
+                    continue
+                finally:
+                    await target.close()
+                facts = [ready.version, ready.model, ready.weights, ready.note]
+                load = [f"loaded in {ready.load_s:.1f} s"] if ready.load_s is not None else []
+                told = ", ".join([plain(f) for f in facts if f] + load)
+                print(f"{plain(backend.name):{width}}  answers: {told}", flush=True)
+        return good
+
+    try:
+        return EXIT_OK if asyncio.run(check_all()) else EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _talk(text: str) -> None:
+    print(f"llmtui: {text}", file=sys.stderr, flush=True)
