@@ -119,7 +119,7 @@ def check(config: str | None, only: tuple[str, ...]) -> None:
 
 
 def _plan(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
-    """The config and the plan, with the flags' changes; ends with exit code 2 and a sentence when they cannot be had."""
+    """The config and the plan, with the flags' changes; a sentence and exit code 2 when they cannot be had."""
     from llmtui import config as configs
 
     if named is not None and not Path(named).exists():

@@ -1,4 +1,4 @@
-"""The plain-text clients: `llmtui run` and `llmtui check`. Data goes to stdout, talk to stderr, nothing is computed here."""
+"""The plain-text clients: `llmtui run` and `llmtui check`. Data to stdout, talk to stderr; nothing is computed here."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class _Viewer:
 
 
 class Hub:
-    """Serves the clients. `hello` makes the first message; `obey` gets every command; `deserted` when the last leaves."""
+    """Serves the clients: `hello` makes the first message, `obey` gets every command, `deserted` when the last left."""
 
     def __init__(
         self, path: Path, hello: Callable[[], Hello], obey: Callable[[AnyCommand], None], deserted: Callable[[], None]

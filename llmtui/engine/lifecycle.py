@@ -61,7 +61,7 @@ def runtime_folder() -> Path:
 
 
 class EngineProcess:
-    """A started engine. It lives in its own session, so that a key or a hang-up meant for a client does not reach it."""
+    """A started engine. It lives in its own session: a key or a hang-up meant for a client does not reach it."""
 
     def __init__(self, process: subprocess.Popen[bytes], folder: Path, socket: Path) -> None:
         self._process = process

@@ -191,7 +191,7 @@ class Runner:
     async def _do(self, lane: _Lane, step: Awaitable[None]) -> None:
         """One step of work that a command can interrupt."""
         self._working_on = lane
-        self._work = asyncio.ensure_future(step)  # type: ignore[assignment]
+        self._work = asyncio.ensure_future(step)
         self._tell_run()
         try:
             await asyncio.wait({self._work})
@@ -309,9 +309,7 @@ class Runner:
         lane.failures_in_a_row += 1
         server = lane.target.server
         if server is not None and server.exited.is_set():
-            failure = Failure(
-                kind="server", message=f"the server ended: {server.exit_reason()}", hint="press r to start it again"
-            )
+            failure = Failure(kind="server", message=f"the server ended: {server.exit_reason()}")
             self._fail(lane, failure, server.log_tail())
             await lane.target.close()
         elif lane.failures_in_a_row >= MAX_FAILURES_IN_A_ROW or iteration.error.kind == "connect":

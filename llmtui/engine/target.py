@@ -133,7 +133,6 @@ class Target:
     async def _find(self, report: Report) -> Ready:
         """A server that somebody else runs: is it there, is it loaded, what does it serve?"""
         url = self.backend.url
-        report("looking for the server", None)
         self._open(url)
         began = time.monotonic()
         while await self._loading():
@@ -208,8 +207,7 @@ class Target:
         hint = self.backend.hint
         if not hint and failure.message.startswith("nothing answers"):
             port = urlsplit(self.backend.url).port or 80
-            start = START_HINTS.get(self.backend.framework.lower(), "start the server")
-            hint = f"{start.format(port=port)}, then press r"
+            hint = START_HINTS.get(self.backend.framework.lower(), "start the server").format(port=port)
         return StartError(msgspec.structs.replace(failure, hint=hint or failure.hint))
 
     async def _describe(self, ready: Ready) -> Ready:

@@ -59,7 +59,7 @@ class Answer:
 
     @property
     def events(self) -> int:
-        """Events that carried text or reasoning."""
+        """Events that carried output: text, reasoning or a tool call."""
         return sum(self.arrival_tokens)
 
     def take(self, deltas: list[Delta], at_ns: int) -> bool:
@@ -67,9 +67,9 @@ class Answer:
         carried = 0
         chars = 0
         for delta in deltas:
-            if delta.text or delta.reasoning:
+            if delta.carries_tokens:
                 carried += 1
-                chars += len(delta.text) + len(delta.reasoning)
+                chars += len(delta.text) + len(delta.reasoning) + len(delta.tool)
                 if delta.text:
                     if self.first_output_ns is None:
                         self.first_output_ns = at_ns
@@ -162,7 +162,6 @@ async def ask(
     dialect: Dialect,
     *,
     timeout_s: float,
-    needs_finish: bool = True,
     on_tokens: Callable[[int], None] | None = None,
 ) -> Answer:
     """Send `request` and measure its answer. Raises IterationError, with words, for everything that is not a sample.
@@ -197,7 +196,7 @@ async def ask(
     if answer.events == 0:
         hint = f"it finished with reason {answer.finish_reason!r}" if answer.finish_reason else "and gave no reason"
         raise IterationError(Failure(kind="protocol", message="the answer was empty: not one token", hint=hint))
-    if needs_finish and answer.finish_reason is None:
+    if dialect.requires_finish and answer.finish_reason is None:
         raise IterationError(
             Failure(
                 kind="protocol",
@@ -267,7 +266,7 @@ async def _http_error(response: httpx.Response, request: Request, dialect: Diale
         429: "the server limits requests; raise cooldown_s or ask for less",
         500: "the server failed inside; see its log",
         502: "a proxy stands in front and cannot reach the server",
-        503: "the server is overloaded or still loading; press r to try again",
+        503: "the server is overloaded or still loading; try again later",
     }
     if 300 <= status < 400:
         target = response.headers.get("location", "")
@@ -289,7 +288,7 @@ def connect_failure(url: str, error: Exception) -> Failure:
         return Failure(kind="connect", message=reason, hint="is the address right, and no firewall in between?")
     low = reason.lower()
     if "refused" in low or "connect call failed" in low:
-        return Failure(kind="connect", message=f"nothing answers at {place}", hint="start the server, then press r")
+        return Failure(kind="connect", message=f"nothing answers at {place}", hint="start the server")
     if "certificate" in low:
         return Failure(
             kind="connect",

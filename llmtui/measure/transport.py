@@ -187,7 +187,9 @@ class TlsStream(httpcore.AsyncNetworkStream):
         """Raises httpcore.ConnectError when the certificate does not verify or the peer breaks off."""
         try:
             await self._drive(self._tls.do_handshake, timeout)
-        except (ssl.SSLError, httpcore.ReadError) as error:
+        except (httpcore.ReadTimeout, httpcore.WriteTimeout):
+            raise httpcore.ConnectTimeout("it connects, but no TLS handshake came in time") from None
+        except (ssl.SSLError, httpcore.ReadError, httpcore.WriteError) as error:
             raise httpcore.ConnectError(str(error)) from error
 
     async def _drive(self, step: Any, timeout: float | None) -> Any:

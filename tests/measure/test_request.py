@@ -1,0 +1,244 @@
+"""One iteration over a real socket: the numbers, and a named failure for each way in which a server can go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from llmtui.measure.request import Answer, IterationError, ask, figures
+from llmtui.measure.transport import new_client
+from llmtui.model import Backend, RunConfig
+from llmtui.wire import dialect_for
+from tests.scripted import CLOSE, FINISH, HANG, RESET, SSE_HEAD, Step, chunk, scripted, token
+
+CONFIG = RunConfig(max_tokens=8)
+
+
+async def measure(
+    url: str, *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0, on_tokens: Callable[[int], None] | None = None
+) -> Answer:
+    backend = Backend(name="a", url=url, model="m")
+    dialect = dialect_for(backend)
+    client = new_client(url, connect_timeout_s=connect_timeout_s)
+    request = dialect.request(backend, CONFIG, "hi", "m")
+    try:
+        return await ask(client, request, dialect, timeout_s=timeout_s, on_tokens=on_tokens)
+    finally:
+        await client.aclose()
+
+
+async def failure(*script: Step, timeout_s: float = 5.0) -> str:
+    async with scripted(script) as server:
+        with pytest.raises(IterationError) as caught:
+            await measure(server.url, timeout_s=timeout_s)
+    return f"{caught.value.failure.kind}: {caught.value.failure.message}"
+
+
+async def test_tokens_are_stamped_when_they_arrive_and_not_when_they_are_read() -> None:
+    """The loop sleeps while the second token arrives: with the kernel's stamp its gap is still the true one."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux stamps arrivals")
+    go = threading.Event()
+    sent_ns: list[int] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            sent_ns.append(time.monotonic_ns())
+            connection.sendall(SSE_HEAD + token("a"))
+            go.wait()
+            sent_ns.append(time.monotonic_ns())
+            connection.sendall(token("b"))
+            connection.sendall(FINISH)
+
+    def first_token(count: int) -> None:
+        if count == 1:
+            go.set()
+            time.sleep(0.3)
+
+    with listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        answer = await measure(f"http://127.0.0.1:{listener.getsockname()[1]}", on_tokens=first_token)
+        thread.join()
+    assert answer.stamp == "kernel"
+    shown_ms = (answer.arrivals_ns[1] - answer.arrivals_ns[0]) / 1e6
+    true_ms = (sent_ns[1] - sent_ns[0]) / 1e6
+    assert abs(shown_ms - true_ms) < 100, "the 300 ms for which the loop slept are no part of the gap"
+
+
+async def test_numbers_of_an_answer_by_hand() -> None:
+    answer = Answer(
+        arrivals_ns=[100_000_000, 110_000_000, 125_000_000, 140_000_000],
+        arrival_tokens=[1, 1, 1, 1],
+        arrival_chars=[2, 2, 2, 2],
+        first_output_ns=110_000_000,
+        finish_reason="length",
+        output_tokens=4,
+        token_source="usage",
+        end_ns=150_000_000,
+    )
+    numbers = figures(answer)
+    assert numbers.latency_s == 0.140
+    assert numbers.ttft_s == 0.100
+    assert numbers.ttfo_s == 0.110
+    assert numbers.itl_s == 0.015
+    assert numbers.tpot_s == pytest.approx(0.040 / 3)
+    assert numbers.tokens_per_s == pytest.approx(75.0)
+    assert numbers.token_source == "usage"
+
+
+def test_the_end_token_that_usage_counts_is_not_rated() -> None:
+    answer = Answer(
+        arrivals_ns=[1_000_000_000, 2_000_000_000],
+        arrival_tokens=[1, 1],
+        arrival_chars=[1, 1],
+        finish_reason="stop",
+        output_tokens=3,
+        token_source="usage",
+    )
+    numbers = figures(answer)
+    assert numbers.output_tokens == 3
+    assert numbers.tokens_per_s == 1.0
+
+
+def test_several_tokens_per_event_are_shared_out_by_characters() -> None:
+    answer = Answer(
+        arrivals_ns=[0, 1_000_000_000],
+        arrival_tokens=[1, 1],
+        arrival_chars=[10, 30],
+        finish_reason="length",
+        output_tokens=16,
+        token_source="usage",
+    )
+    assert figures(answer).tokens_per_s == 12.0
+
+
+def test_a_single_arrival_has_a_latency_and_no_rate() -> None:
+    answer = Answer(arrivals_ns=[5_000_000], arrival_tokens=[3], arrival_chars=[3], finish_reason="stop")
+    numbers = figures(answer)
+    assert (numbers.latency_s, numbers.ttft_s, numbers.itl_s, numbers.tokens_per_s) == (0.005, 0.005, None, None)
+    assert (numbers.output_tokens, numbers.token_source) == (3, "arrivals")
+
+
+async def test_events_of_one_segment_are_one_arrival() -> None:
+    async with scripted([SSE_HEAD + token("a") + token("b") + FINISH, CLOSE]) as server:
+        answer = await measure(server.url)
+    assert answer.arrival_tokens == [2]
+    assert answer.text == "ab"
+
+
+async def test_a_token_cut_in_two_arrives_with_its_second_half() -> None:
+    half = asyncio.Event()
+    event = token("é")
+    cut = event.index("é".encode()) + 1
+    async with scripted([SSE_HEAD, token("x"), event[:cut], half, event[cut:], FINISH, CLOSE]) as server:
+        # The second half is sent only once the first token has been read.
+        answer = await measure(server.url, on_tokens=lambda _: half.set())
+    assert answer.text == "xé"
+    assert len(answer.arrivals_ns) == 2
+
+
+async def test_a_connection_is_reused_and_its_set_up_is_told_once() -> None:
+    body = token("a") + FINISH
+    reply = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    script = [reply + chunk(body) + b"0\r\n\r\n"]
+    async with scripted(script) as server:
+        backend = Backend(name="a", url=server.url, model="m")
+        dialect = dialect_for(backend)
+        client = new_client(server.url, connect_timeout_s=2.0)
+        request = dialect.request(backend, CONFIG, "hi", "m")
+        first = await ask(client, request, dialect, timeout_s=5)
+        second = await ask(client, request, dialect, timeout_s=5)
+        await client.aclose()
+    assert first.connect_ns is not None and first.connect_ns > 0
+    assert second.connect_ns is None
+
+
+async def test_an_answer_that_is_not_streamed_has_a_latency_only() -> None:
+    body = b'{"choices":[{"message":{"content":"hello"},"finish_reason":"stop"}],"usage":{"completion_tokens":2}}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with scripted([head, body]) as server:
+        numbers = figures(await measure(server.url))
+    assert numbers.latency_s > 0
+    assert numbers.ttft_s is None and numbers.tokens_per_s is None
+    assert numbers.output_tokens == 2
+
+
+def plain_reply(status: bytes, body: bytes, *headers: bytes) -> bytes:
+    head = b"".join(h + b"\r\n" for h in (b"Content-Length: %d" % len(body), *headers))
+    return b"HTTP/1.1 " + status + b"\r\n" + head + b"\r\n" + body
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ([SSE_HEAD, token("a"), CLOSE], "protocol: the answer stopped half-way: no finish reason after 1 token"),
+        ([SSE_HEAD, CLOSE], "protocol: the answer was empty: not one token"),
+        ([SSE_HEAD, FINISH, CLOSE], "protocol: the answer was empty: not one token"),
+        ([CLOSE], "protocol: the connection broke before the first token"),
+        ([SSE_HEAD, token("a"), token("b"), RESET], "protocol: the connection broke after"),
+        (
+            [
+                SSE_HEAD.replace(b"Connection: close", b"Transfer-Encoding: chunked"),
+                chunk(token("a")),
+                b"ff\r\ndat",
+                CLOSE,
+            ],
+            "protocol: the connection broke after 1 token",
+        ),
+        ([b"SSH-2.0-OpenSSH_9\r\n\r\n", CLOSE], "protocol: the connection broke before the first token: not HTTP"),
+        ([SSE_HEAD, token("a"), b"data: {not json\n\n", CLOSE], "protocol: "),
+        ([SSE_HEAD, token("a"), b'data: {"error":{"message":"boom"}}\n\ndata: [DONE]\n\n', CLOSE], "server: "),
+        ([plain_reply(b"401 No", b'{"error":{"message":"bad key"}}')], "http: HTTP 401: bad key"),
+        ([plain_reply(b"404 No", b'{"error":"model \\"m\\" not found"}')], 'http: HTTP 404: model "m" not found'),
+        ([plain_reply(b"500 No", b"<html><title>Oops</title></html>")], "http: HTTP 500: Oops"),
+        ([plain_reply(b"307 Go", b"", b"Location: /other")], "http: HTTP 307: redirected to /other"),
+    ],
+)
+async def test_every_fault_is_a_named_failure(script: Sequence[Step], said: str) -> None:
+    assert (await failure(*script)).startswith(said)
+
+
+async def test_a_hang_ends_with_the_timeout_and_says_how_far_it_came() -> None:
+    said = await failure(SSE_HEAD, token("a"), HANG, timeout_s=0.2)
+    assert said == "timeout: not finished within 0.2 s (after 1 token)"
+    said = await failure(HANG, timeout_s=0.2)
+    assert said == "timeout: not finished within 0.2 s (before the first token)"
+
+
+async def test_an_endless_line_fails_by_name_with_bounded_memory() -> None:
+    said = await failure(SSE_HEAD, b"data: ", *([b"x" * 1_000_000] * 9), HANG)
+    assert said.startswith("protocol: ")
+
+
+async def test_nothing_listening_is_said_with_the_address() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(IterationError) as caught:
+        await measure(f"http://127.0.0.1:{port}")
+    assert caught.value.failure.kind == "connect"
+    assert caught.value.failure.message == f"nothing answers at 127.0.0.1:{port}"
+
+
+async def test_http_to_a_tls_address_is_explained() -> None:
+    async with scripted([CLOSE]) as server:
+        with pytest.raises(IterationError) as caught:
+            await measure(server.url.replace("http:", "https:"), connect_timeout_s=0.2)
+    assert caught.value.failure.message == "it connects, but no TLS handshake came in time"
+
+
+async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    async with scripted([SSE_HEAD, token("a"), FINISH, CLOSE]) as server:
+        assert (await measure(server.url)).text == "a"

@@ -1,0 +1,88 @@
+"""A server that sends exactly the bytes it is told to: real sockets, provoked faults, no HTTP library in between."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+CLOSE = "close"
+RESET = "reset"
+HANG = "hang"
+
+Step = bytes | str | asyncio.Event
+SSE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+
+
+class Scripted:
+    """`url` to ask; `requests` as received, each whole (head and body)."""
+
+    def __init__(self, scripts: Sequence[Sequence[Step]]) -> None:
+        self._scripts = list(scripts)
+        self.requests: list[bytes] = []
+        self.url = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = 0
+                for line in head.lower().split(b"\r\n"):
+                    if line.startswith(b"content-length:"):
+                        length = int(line.split(b":")[1])
+                self.requests.append(head + await reader.readexactly(length))
+                script = self._scripts[min(len(self.requests), len(self._scripts)) - 1]
+                for step in script:
+                    if isinstance(step, bytes):
+                        writer.write(step)
+                        await writer.drain()
+                    elif isinstance(step, asyncio.Event):
+                        await step.wait()
+                    elif step == RESET:
+                        sock: socket.socket = writer.get_extra_info("socket")
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                        writer.transport.abort()
+                        return
+                    elif step == HANG:
+                        await asyncio.Event().wait()
+                    else:
+                        return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+
+@asynccontextmanager
+async def scripted(*scripts: Sequence[Step]) -> AsyncIterator[Scripted]:
+    """Serve: the n-th request gets the n-th script, the last script all that follow."""
+    self = Scripted(scripts)
+    server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield self
+    finally:
+        server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def token(text: str) -> bytes:
+    """One OpenAI streaming event with a token."""
+    return b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % text.encode()
+
+
+FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}\n\n'

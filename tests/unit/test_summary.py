@@ -1,0 +1,59 @@
+"""Summaries: numbers worked out by hand, and what is never a sample."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmtui.model import Failure, Iteration, Phase
+from llmtui.stats.summary import percentile, ratios_to_best, spread, summarise
+
+
+def iteration(n: int, latency_s: float | None, phase: Phase = "measured", **more: object) -> Iteration:
+    return Iteration(
+        run="r",
+        backend="a",
+        attempt=1,
+        iteration=n,
+        phase=phase,
+        started_utc="",
+        latency_s=latency_s,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def test_spread_by_hand() -> None:
+    s = spread([4.0, 1.0, 2.0, 3.0])
+    assert s is not None
+    assert (s.n, s.mean, s.median, s.min, s.max) == (4, 2.5, 2.5, 1.0, 4.0)
+    assert s.stddev == pytest.approx((5 / 3) ** 0.5)
+    assert s.p95 == pytest.approx(3.85)
+
+
+def test_one_value_has_no_stddev_and_none_has_no_spread() -> None:
+    one = spread([2.0])
+    assert one is not None and one.stddev is None and one.p95 == 2.0
+    assert spread([]) is None
+    with pytest.raises(ValueError, match="at least one"):
+        percentile([], 0.5)
+
+
+def test_warmups_and_failures_are_never_samples() -> None:
+    failed = Failure(kind="timeout", message="late")
+    s = summarise(
+        [
+            iteration(1, 100.0, "warmup"),
+            iteration(1, 1.0, output_tokens=64, foreign_cpu=0.5),
+            iteration(2, None, error=failed),
+            iteration(3, 3.0, output_tokens=62),
+        ]
+    )
+    assert (s.n, s.errors, s.disturbed) == (2, 1, 1)
+    assert s.latency is not None and s.latency.mean == 2.0
+    assert s.output_tokens_median == 63
+    assert s.ttft is None
+
+
+def test_ratios_follow_what_is_better() -> None:
+    assert ratios_to_best([2.0, None, 1.0]) == [2.0, None, 1.0]
+    assert ratios_to_best([50.0, 100.0], "tokens_per_s") == [2.0, 1.0]
+    assert ratios_to_best([None, 0.0]) == [None, None]
