@@ -93,13 +93,15 @@ class StampedStream(httpcore.AsyncNetworkStream):
             return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Hand all of `buffer` to the kernel; `written_ns` is when the last byte was with it."""
+        """Hand all of `buffer` to the kernel; `written_ns` is when the last byte was handed over."""
         if not self._writing:
             # A request begins: the clocks' offset is measured afresh around each one.
             self._writing = True
             self.offset = sample_offset()
         view = memoryview(buffer)
         while view:
+            # Noted before the call: on a fast path the server has the bytes, and may have answered, before it returns.
+            handing_ns = time.monotonic_ns()
             try:
                 sent = self._sock.send(view)
             except BlockingIOError:
@@ -109,7 +111,7 @@ class StampedStream(httpcore.AsyncNetworkStream):
                 continue
             except OSError as error:
                 raise httpcore.WriteError(str(error)) from error
-            self.written_ns = time.monotonic_ns()
+            self.written_ns = handing_ns
             view = view[sent:]
 
     async def aclose(self) -> None:
