@@ -15,7 +15,7 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]?",
     re.DOTALL,
 )
-_SPACES = re.compile(r"[ \t\r\n\v\f\x85\u2028\u2029]+")
+_SPACES = re.compile(r"\s+")
 #: Cc controls, Cf format (bidi, zero width, joiners), Cs lone surrogates (they cannot be written), Co and Cn unknown.
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 #: More combining marks than this on one letter paint over the neighbouring rows.

@@ -17,13 +17,25 @@ SSE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: c
 
 
 class Scripted:
-    """`url` to ask; `requests` as received, each whole (head and body)."""
+    """`url` to ask; `requests` as received, each whole (head and body).
+
+    `by_path` has scripts of their own for requests that start with these bytes, in turn, the last one repeated.
+    """
 
     def __init__(self, scripts: Sequence[Sequence[Step]]) -> None:
         self._scripts = list(scripts)
         self.requests: list[bytes] = []
+        self.by_path: dict[bytes, Sequence[Sequence[Step]]] = {}
+        self._taken: dict[bytes, int] = {}
         self.url = ""
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def _script(self, request: bytes) -> Sequence[Step]:
+        for start, scripts in self.by_path.items():
+            if request.startswith(start):
+                self._taken[start] = self._taken.get(start, 0) + 1
+                return scripts[min(self._taken[start], len(scripts)) - 1]
+        return self._scripts[min(len(self.requests), len(self._scripts)) - 1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -37,8 +49,7 @@ class Scripted:
                     if line.startswith(b"content-length:"):
                         length = int(line.split(b":")[1])
                 self.requests.append(head + await reader.readexactly(length))
-                script = self._scripts[min(len(self.requests), len(self._scripts)) - 1]
-                for step in script:
+                for step in self._script(self.requests[-1]):
                     if isinstance(step, bytes):
                         writer.write(step)
                         await writer.drain()

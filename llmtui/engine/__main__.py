@@ -12,6 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+# httpx's command line would bring Rich into this process; httpx does without when it cannot be imported.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+
 from llmtui.engine.hub import Hub
 from llmtui.engine.lifecycle import Launch
 from llmtui.engine.machine import describe_machine

@@ -126,11 +126,13 @@ class Runner:
             case Resume():
                 self._paused = False
             case Rerun(backend=name):
+                # The run is told to go on before its backends are, so that nobody takes it for done meanwhile.
+                self._ended = None
+                self._tell_run()
                 for lane in self._named(name):
                     self._interrupt(lane)
                     self._plan_attempt(lane, attempt=lane.state.attempt + 1)
                     self._set(lane, state="waiting", failure=None, log_tail=[], doing="", progress=None)
-                self._ended = None
             case Stop(backend=name):
                 for lane in self._named(name):
                     if lane.queue or self._working_on is lane:

@@ -1,0 +1,178 @@
+"""Results and iterations as CSV (RFC 4180, but LF line ends; UTF-8). Names and order of the columns are a contract.
+
+Units stand in the column names, instants are UTC, unknown is an empty cell and never a zero.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable
+
+from llmtui.engine.board import Board, Lane
+from llmtui.export.text import number, write_atomic
+from llmtui.model import Iteration
+from llmtui.plain import plain
+from llmtui.stats.summary import Spread
+
+__all__ = ["ITERATION_COLUMNS", "RESULT_COLUMNS", "iterations_csv", "results_csv", "write_atomic"]
+
+RESULT_COLUMNS: tuple[str, ...] = (
+    "backend",
+    "framework",
+    "language",
+    "model",
+    "weights",
+    "iterations",
+    "errors",
+    "disturbed",
+    "latency_mean_s",
+    "latency_median_s",
+    "latency_min_s",
+    "latency_max_s",
+    "latency_stddev_s",
+    "latency_p95_s",
+    "ttft_median_s",
+    "tokens_per_s_median",
+    "output_tokens_median",
+    "ratio_to_fastest",
+    "load_s",
+    "itl_median_s",
+    "state",
+    "reason",
+    "version",
+    "threads",
+    "attempt",
+    "run",
+    "created_utc",
+)
+
+ITERATION_COLUMNS: tuple[str, ...] = (
+    "run",
+    "backend",
+    "attempt",
+    "iteration",
+    "phase",
+    "started_utc",
+    "latency_s",
+    "ttft_s",
+    "ttfo_s",
+    "tpot_s",
+    "tokens_per_s",
+    "output_tokens",
+    "prompt_tokens",
+    "token_source",
+    "finish_reason",
+    "connect_s",
+    "server_prefill_s",
+    "server_decode_s",
+    "foreign_cpu",
+    "error",
+    "itl_s",
+    "cached_tokens",
+    "server_load_s",
+    "disturbed",
+    "stamp",
+)
+
+#: What makes a spreadsheet run a cell as a formula.
+_FORMULA = ("=", "+", "-", "@")
+
+
+def text_cell(value: str | None) -> str:
+    """`value` as a cell that no spreadsheet takes for a formula and no terminal for a command."""
+    cell = plain(value or "", 2_000)
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def results_csv(board: Board) -> str:
+    """One row per backend, of its current attempt, in the order of the plan."""
+    ratios = board.ratios()
+    return _table(RESULT_COLUMNS, (_result(board, lane, ratios[name]) for name, lane in board.lanes.items()))
+
+
+def iterations_csv(board: Board) -> str:
+    """One row per iteration of every attempt, warm-ups and failures too: by backend, in order of completion."""
+    rows = (_iteration(i) for lane in board.lanes.values() for i in lane.iterations)
+    return _table(ITERATION_COLUMNS, rows)
+
+
+def _result(board: Board, lane: Lane, ratio: float | None) -> list[str]:
+    backend, state, summary = lane.backend, lane.state, lane.summary
+    latency, ttft, rate, itl = summary.latency, summary.ttft, summary.tokens_per_s, summary.itl
+
+    def of(spread: Spread | None, read: Callable[[Spread], float | None]) -> str:
+        return number(read(spread)) if spread is not None else ""
+
+    return [
+        text_cell(backend.name),
+        text_cell(backend.framework),
+        text_cell(backend.language),
+        text_cell(lane.model),
+        text_cell(lane.weights),
+        number(summary.n),
+        number(summary.errors),
+        number(summary.disturbed),
+        of(latency, lambda s: s.mean),
+        of(latency, lambda s: s.median),
+        of(latency, lambda s: s.min),
+        of(latency, lambda s: s.max),
+        of(latency, lambda s: s.stddev),
+        of(latency, lambda s: s.p95),
+        of(ttft, lambda s: s.median),
+        of(rate, lambda s: s.median),
+        number(summary.output_tokens_median),
+        number(ratio),
+        number(state.load_s),
+        of(itl, lambda s: s.median),
+        text_cell(state.state),
+        text_cell(str(state.failure) if state.failure else ""),
+        text_cell(state.version),
+        number(state.threads),
+        number(state.attempt),
+        text_cell(board.plan.run),
+        text_cell(board.plan.created_utc),
+    ]
+
+
+def _iteration(i: Iteration) -> list[str]:
+    ok = i.ok
+
+    def figure(value: float | int | None) -> str:
+        return number(value) if ok else ""
+
+    return [
+        text_cell(i.run),
+        text_cell(i.backend),
+        number(i.attempt),
+        number(i.iteration),
+        i.phase,
+        text_cell(i.started_utc),
+        figure(i.latency_s),
+        figure(i.ttft_s),
+        figure(i.ttfo_s),
+        figure(i.tpot_s),
+        figure(i.tokens_per_s),
+        figure(i.output_tokens),
+        figure(i.prompt_tokens),
+        (i.token_source or "") if ok else "",
+        text_cell(i.finish_reason),
+        figure(i.connect_s),
+        figure(i.server_prefill_s),
+        figure(i.server_decode_s),
+        figure(i.foreign_cpu),
+        text_cell(str(i.error)) if i.error else "" if ok else "no result",
+        figure(i.itl_s),
+        figure(i.cached_tokens),
+        figure(i.server_load_s),
+        ("yes" if i.disturbed else "no") if ok and i.foreign_cpu is not None else "",
+        i.stamp or "",
+    ]
+
+
+def _table(columns: Iterable[str], rows: Iterable[list[str]]) -> str:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return out.getvalue()

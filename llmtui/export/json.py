@@ -1,0 +1,82 @@
+"""A whole run as one JSON document: for programs, and for reading the figures again with nothing lost.
+
+    schema_version  1; grows when a name changes its meaning
+    run, created_utc, source    the run's id, when it was planned, the config it came from
+    machine         cpu, cores, memory_bytes, os, python, llmtui (version)
+    config          what every backend was asked to do
+    backends        per backend: `backend` (as configured, no secrets), `state`, `summary` (of the current attempt;
+                    durations in s, rates in tokens/s), `ratio_to_fastest`, `iterations` (every attempt, with text,
+                    `arrivals_ns` since the request was written, and `arrival_tokens`)
+
+Every field is there, null where unknown. Names inside are those of llmtui.model and llmtui.stats.summary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmtui.engine.board import Board
+from llmtui.model import Backend, BackendState, Iteration, Machine, RunConfig, Struct
+from llmtui.stats.summary import Summary
+
+SCHEMA_VERSION = 1
+_SECRET = ("api_key", "headers")
+
+
+class BackendRecord(Struct, frozen=True):
+    """One backend of the document."""
+
+    backend: Backend
+    state: BackendState
+    summary: Summary
+    ratio_to_fastest: float | None
+    iterations: list[Iteration]
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The document. Reads back with `msgspec.json.decode(text, type=RunRecord)`."""
+
+    schema_version: int
+    run: str
+    created_utc: str
+    source: str
+    machine: Machine
+    config: RunConfig
+    backends: list[BackendRecord]
+
+
+def run_json(board: Board) -> str:
+    """The run as an indented JSON document with a line end."""
+    plan = board.plan.public()
+    ratios = board.ratios()
+    record = RunRecord(
+        schema_version=SCHEMA_VERSION,
+        run=plan.run,
+        created_utc=plan.created_utc,
+        source=plan.source,
+        machine=board.machine,
+        config=plan.config,
+        backends=[
+            BackendRecord(
+                backend=lane.backend.public(),
+                state=lane.state,
+                summary=lane.summary,
+                ratio_to_fastest=ratios[name],
+                iterations=lane.iterations,
+            )
+            for name, lane in board.lanes.items()
+        ],
+    )
+    return msgspec.json.format(msgspec.json.encode(_full(record)), indent=2).decode() + "\n"
+
+
+def _full(value: Any) -> Any:
+    """`value` with the fields that our structs leave out when they have their default; without those for secrets."""
+    if isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.asdict(value)
+        return {name: _full(v) for name, v in fields.items() if not (isinstance(value, Backend) and name in _SECRET)}
+    if isinstance(value, list):
+        return [_full(v) for v in value]
+    return value

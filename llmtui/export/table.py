@@ -1,0 +1,164 @@
+"""The summary table as plain text: what `llmtui run` prints, and what the monitor leaves behind when it closes."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Callable
+
+import msgspec
+
+from llmtui.engine.board import Board, Lane
+from llmtui.model import STATE_WORDS
+from llmtui.plain import plain
+from llmtui.stats.summary import Spread
+
+_UNKNOWN = "-"
+_WIDEST_TEXT = 32
+
+
+class _Row(msgspec.Struct):
+    lane: Lane
+    ratio: float | None
+
+
+class _Column(msgspec.Struct):
+    """`rank` says how soon it goes when the screen is narrow: the highest first, 0 never."""
+
+    title: str
+    rank: int
+    cell: Callable[[_Row], str]
+    text: bool = False
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return _UNKNOWN
+    return f"{value:.3f}" if value < 100 else f"{value:.1f}"
+
+
+def _latency(read: Callable[[Spread], float | None]) -> Callable[[_Row], str]:
+    def cell(row: _Row) -> str:
+        spread = row.lane.summary.latency
+        return _seconds(read(spread)) if spread else _UNKNOWN
+
+    return cell
+
+
+def _ttft(row: _Row) -> str:
+    spread = row.lane.summary.ttft
+    return _seconds(spread.median) if spread else _UNKNOWN
+
+
+def _rate(row: _Row) -> str:
+    spread = row.lane.summary.tokens_per_s
+    return f"{spread.median:.1f}" if spread else _UNKNOWN
+
+
+def _tokens(row: _Row) -> str:
+    median = row.lane.summary.output_tokens_median
+    return f"{median:.10g}" if median is not None else _UNKNOWN
+
+
+def _ratio(row: _Row) -> str:
+    return f"{row.ratio:.2f}" if row.ratio is not None else _UNKNOWN
+
+
+_COLUMNS: tuple[_Column, ...] = (
+    _Column("backend", 0, lambda r: r.lane.backend.name, text=True),
+    _Column("framework", 14, lambda r: r.lane.backend.framework, text=True),
+    _Column("language", 13, lambda r: r.lane.backend.language, text=True),
+    _Column("model", 12, lambda r: r.lane.model, text=True),
+    _Column("weights", 5, lambda r: r.lane.weights, text=True),
+    _Column("n", 2, lambda r: str(r.lane.summary.n)),
+    _Column("err", 4, lambda r: str(r.lane.summary.errors) if r.lane.measured else _UNKNOWN),
+    _Column("mean", 8, _latency(lambda s: s.mean)),
+    _Column("median", 0, _latency(lambda s: s.median)),
+    _Column("min", 7, _latency(lambda s: s.min)),
+    _Column("max", 6, _latency(lambda s: s.max)),
+    _Column("stddev", 9, _latency(lambda s: s.stddev)),
+    _Column("p95", 10, _latency(lambda s: s.p95)),
+    _Column("TTFT", 3, _ttft),
+    _Column("tok/s", 3, _rate),
+    _Column("tokens", 11, _tokens),
+    _Column("x fastest", 1, _ratio),
+)
+
+
+def summary_table(board: Board, width: int) -> str:
+    """One row per backend, at most `width` columns wide (the least important go first), `*` before the fastest.
+
+    Underneath: why a backend or some of its iterations failed, and how many were disturbed. No ANSI, no control
+    characters; ends with a line end.
+    """
+    ratios = board.ratios()
+    rows = [_Row(lane, ratios[name]) for name, lane in board.lanes.items()]
+    columns = [
+        (column, [_fit(plain(column.cell(row)), _WIDEST_TEXT) if column.text else column.cell(row) for row in rows])
+        for column in _COLUMNS
+    ]
+    columns = [(column, cells) for column, cells in columns if not column.rank or any(c for c in cells)]
+    while _total(columns) > width and (most := max(column.rank for column, _ in columns)):
+        columns = [entry for entry in columns if entry[0].rank != most]
+    lines = ["latency and TTFT (median) in s, tok/s of one stream"]
+    lines.append("  " + _line([c.title for c, _ in columns], columns))
+    for index, row in enumerate(rows):
+        mark = "* " if row.ratio == 1.0 else "  "
+        lines.append(mark + _line([cells[index] for _, cells in columns], columns))
+    for row in rows:
+        for remark in _remarks(row.lane):
+            lines += textwrap.wrap(
+                f"  {remark}", max(20, width), subsequent_indent="    ", break_on_hyphens=False, break_long_words=True
+            )
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def _remarks(lane: Lane) -> list[str]:
+    name = plain(lane.backend.name)
+    remarks = []
+    state = lane.state
+    if state.failure is not None:
+        remarks.append(f"{name}: {STATE_WORDS[state.state]}: {plain(str(state.failure))}")
+    elif state.state in ("failed", "unreachable", "missing", "stopped"):
+        remarks.append(f"{name}: {STATE_WORDS[state.state]}")
+    failed = [i for i in lane.measured if not i.ok]
+    total = len(lane.measured)
+    if failed:
+        last = plain(str(failed[-1].error)) if failed[-1].error else "no result"
+        remarks.append(f"{name}: {len(failed)} of {_iterations(total)} failed: {last}")
+    if lane.summary.disturbed:
+        remarks.append(f"{name}: {lane.summary.disturbed} of {_iterations(total)} disturbed by other work")
+    return remarks
+
+
+def _iterations(n: int) -> str:
+    return "1 iteration" if n == 1 else f"{n} iterations"
+
+
+def _cells_wide(text: str) -> int:
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _fit(text: str, width: int) -> str:
+    if _cells_wide(text) <= width:
+        return text
+    while _cells_wide(text) > width - 3:
+        text = text[:-1]
+    return text.rstrip() + "..."
+
+
+def _wide(entry: tuple[_Column, list[str]]) -> int:
+    column, cells = entry
+    return max(len(column.title), *(_cells_wide(c) for c in cells)) if cells else len(column.title)
+
+
+def _total(columns: list[tuple[_Column, list[str]]]) -> int:
+    return 2 + sum(_wide(entry) for entry in columns) + 2 * (len(columns) - 1)
+
+
+def _line(cells: list[str], columns: list[tuple[_Column, list[str]]]) -> str:
+    parts = []
+    for cell, entry in zip(cells, columns, strict=True):
+        padding = " " * (_wide(entry) - _cells_wide(cell))
+        parts.append(cell + padding if entry[0].text else padding + cell)
+    return "  ".join(parts)

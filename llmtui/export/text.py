@@ -1,0 +1,47 @@
+"""What the formats share: numbers without rounding noise, and writing a file at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def number(value: float | int | None) -> str:
+    """Shortest decimal that reads back as `value` rounded to a billionth, never in exponents; "" for unknown."""
+    if value is None or value != value or value in (float("inf"), float("-inf")):
+        return ""
+    if isinstance(value, int):
+        return str(value)
+    text = repr(round(value, 9))
+    if "e" in text:
+        text = f"{value:.9f}".rstrip("0")
+    text = text.removesuffix(".").removesuffix(".0")
+    return "0" if text == "-0" else text
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 so that `path` is at every moment the old file or the new one. Raises OSError.
+
+    The mode of a file that is replaced is kept; a new one gets what the umask allows. A link is followed.
+    """
+    path = Path(os.path.realpath(path))
+    try:
+        mode = path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = 0o666 & ~umask
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise

@@ -1,0 +1,178 @@
+"""Ollama's native `/api/chat` (seen: 0.32.15): a JSON object a line, statistics in ns on the last one.
+
+`prompt_eval_count` stays the whole prompt when a prefix of it came from the cache (older versions leave it out);
+no field tells how much did. `eval_duration` begins at the first token.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmtui.model import Backend, RunConfig
+from llmtui.wire import common
+from llmtui.wire.base import Delta, Learned, Parser, Request
+from llmtui.wire.errors import error_text
+from llmtui.wire.parsers import ABSENT, LinesParser, WholeParser, check_error, decoded, is_page
+
+#: Options of the config that belong beside `options` in the request, not into it.
+_TOP_LEVEL = frozenset({"think", "keep_alive", "format", "truncate", "shift", "tools", "logprobs", "top_logprobs"})
+_NS = 1e-9
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: Any = None
+
+
+class _ToolCall(msgspec.Struct):
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    thinking: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _Line(msgspec.Struct):
+    """`response` and `thinking` at the top are `/api/generate`'s."""
+
+    message: _Message | None = None
+    response: str | None = None
+    thinking: str | None = None
+    model: Any = None
+    done: bool = False
+    done_reason: str | None = None
+    prompt_eval_count: Any = None
+    eval_count: Any = None
+    prompt_eval_duration: Any = None
+    eval_duration: Any = None
+    load_duration: Any = None
+    error: msgspec.Raw = ABSENT
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+class _Reader:
+    __slots__ = ("_model",)
+
+    def __init__(self) -> None:
+        self._model: str | None = None
+
+    def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
+        """The delta in one line, None when it told nothing new. Raises WireError."""
+        line = decoded(_decode, data, torn)
+        check_error(line.error)
+        text, reasoning, tool = line.response or "", line.thinking or "", ""
+        if line.message is not None:
+            text += line.message.content or ""
+            reasoning += line.message.thinking or ""
+            for call in line.message.tool_calls or ():
+                if call.function is not None:
+                    tool += f"{call.function.name or ''}{msgspec.json.encode(call.function.arguments).decode()}"
+        model = line.model if line.model != self._model and line.model and isinstance(line.model, str) else None
+        if model:
+            self._model = model
+        if not line.done:
+            told = text or reasoning or tool or model
+            return Delta(text=text, reasoning=reasoning, tool=tool, model=model) if told else None
+        output = common.count(line.eval_count)
+        return Delta(
+            text=text,
+            reasoning=reasoning,
+            tool=tool,
+            model=model,
+            finish_reason=line.done_reason or "done",
+            output_tokens=output,
+            token_source="server" if output is not None else None,
+            prompt_tokens=common.count(line.prompt_eval_count),
+            prefill_s=common.seconds(line.prompt_eval_duration, _NS),
+            decode_s=common.seconds(line.eval_duration, _NS),
+            load_s=common.seconds(line.load_duration, _NS),
+        )
+
+
+class OllamaDialect:
+    """Native chat. `backend.url` is the server's root; /api and /api/chat at its end are tolerated."""
+
+    requires_finish = True
+
+    def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
+        """`backend.options` go into `options` (`num_ctx`, `num_thread`, ...), over ours; those that Ollama wants beside
+        it (`think`, `keep_alive`, `truncate`, ...) go there.
+        """
+        options: dict[str, Any] = {
+            "temperature": config.temperature,
+            "seed": config.seed,
+            "num_predict": config.max_tokens,
+        }
+        body: dict[str, Any] = {
+            "model": model or backend.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "stream": backend.stream,
+            "options": options,
+        }
+        for name, value in backend.options.items():
+            (body if name in _TOP_LEVEL else options)[name] = value
+        return common.post(backend, _api(backend, "/api/chat"), body)
+
+    def parser(self, content_type: str) -> Parser:
+        """JSON is read whole, all else as lines."""
+        kind = content_type.lower()
+        if is_page(kind) or "application/json" in kind:
+            return WholeParser(_Reader(), content_type)
+        return LinesParser(_Reader())
+
+    def error_text(self, body: bytes) -> str:
+        """See errors.error_text."""
+        return error_text(body)
+
+    def health_requests(self, backend: Backend) -> list[Request]:
+        """`ready` of the config if given, else /api/version."""
+        return [common.get(backend, _api(backend, "/" + (backend.ready or "/api/version").lstrip("/")))]
+
+    def models_request(self, backend: Backend) -> Request:
+        """GET /api/tags."""
+        return common.get(backend, _api(backend, "/api/tags"))
+
+    def model_names(self, body: bytes) -> list[str]:
+        """`models[].name`."""
+        return [name for model in _models(body) if (name := common.string(model.get("name")))]
+
+    def probes(self, backend: Backend, model: str) -> list[Request]:
+        """/api/version, /api/tags, /api/show of the model (its quantisation), /api/ps. None of them loads a model."""
+        asked = [common.get(backend, _api(backend, "/api/version")), self.models_request(backend)]
+        name = model or backend.model
+        if name:
+            asked.append(common.post(backend, _api(backend, "/api/show"), {"model": name}))
+        asked.append(common.get(backend, _api(backend, "/api/ps")))
+        return asked
+
+    def learn(self, path: str, body: bytes) -> Learned:
+        """Version, models, and `details.quantization_level` of the model shown, or of the only one loaded."""
+        told = common.as_dict(body)
+        if path.endswith("/api/tags"):
+            return Learned(models=self.model_names(body))
+        if path.endswith("/api/ps"):
+            loaded = _models(body)
+            if len(loaded) != 1:
+                return Learned()
+            return Learned(model=common.string(loaded[0].get("name")), weights=_quantisation(loaded[0]))
+        return Learned(version=common.string(told.get("version")), weights=_quantisation(told))
+
+
+def _api(backend: Backend, path: str) -> str:
+    return common.join(common.strip(backend.url, "/api/chat", "/api/generate", "/api"), path)
+
+
+def _models(body: bytes) -> list[dict[str, Any]]:
+    models = common.as_dict(body).get("models")
+    return [m for m in models if isinstance(m, dict)] if isinstance(models, list) else []
+
+
+def _quantisation(told: dict[str, Any]) -> str:
+    details = told.get("details")
+    return common.string(details.get("quantization_level")) if isinstance(details, dict) else ""

@@ -1,0 +1,264 @@
+"""OpenAI's chat completions, as llama.cpp, llamafile, mistral.rs, vLLM, transformers serve, LM Studio and Ollama's /v1
+speak them: a stream of server-sent events, or one JSON answer where the server (or the config) does not stream.
+
+Bytes that are not UTF-8, or not JSON, are named errors: nothing is guessed and nothing replaced.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmtui.model import Backend, RunConfig, TokenSource
+from llmtui.wire import common
+from llmtui.wire.base import Delta, Learned, Parser, Request
+from llmtui.wire.errors import error_text, server_error
+from llmtui.wire.parsers import ABSENT, EventsParser, WholeParser, check_error, decoded, is_page, loose
+
+_CHAT = "/chat/completions"
+
+
+class _Part(msgspec.Struct):
+    """Of content given as a list of parts (Mistral's servers): text, or a list of thinking parts."""
+
+    text: str | None = None
+    thinking: Any = None
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: Any = None
+
+
+class _ToolCall(msgspec.Struct):
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | list[_Part] | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Message | None = None
+    message: _Message | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    model: Any = None
+    usage: msgspec.Raw = ABSENT
+    timings: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
+    object: Any = None
+    message: Any = None
+    detail: Any = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+def usage_figures(usage: Any) -> dict[str, Any]:
+    """What a `usage` object tells, as fields of Delta: OpenAI's token counts, mistral.rs' durations in seconds."""
+    if not isinstance(usage, dict):
+        return {}
+    details = usage.get("prompt_tokens_details")
+    output = common.count(usage.get("completion_tokens"))
+    source: TokenSource | None = "usage" if output is not None else None
+    figures = {
+        "output_tokens": output,
+        "token_source": source,
+        "prompt_tokens": common.count(usage.get("prompt_tokens")),
+        "cached_tokens": common.count(details.get("cached_tokens")) if isinstance(details, dict) else None,
+        "prefill_s": common.seconds(usage.get("total_prompt_time_sec")),
+        "decode_s": common.seconds(usage.get("total_completion_time_sec")),
+    }
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def timings_figures(timings: Any) -> dict[str, Any]:
+    """What llama.cpp's `timings` tell, as fields of Delta. `prompt_n` leaves out what the cache (`cache_n`) held."""
+    if not isinstance(timings, dict):
+        return {}
+    fresh, cached = common.count(timings.get("prompt_n")), common.count(timings.get("cache_n"))
+    output = common.count(timings.get("predicted_n"))
+    source: TokenSource | None = "server" if output is not None else None
+    figures = {
+        "output_tokens": output,
+        "token_source": source,
+        "prompt_tokens": fresh + cached if fresh is not None and cached is not None else None,
+        "cached_tokens": cached,
+        "prefill_s": common.seconds(timings.get("prompt_ms"), 1e-3),
+        "decode_s": common.seconds(timings.get("predicted_ms"), 1e-3),
+    }
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+class _Reader:
+    """Turns chunks (of a stream, or the only one of a whole answer) into deltas."""
+
+    __slots__ = ("_counted", "_model")
+
+    def __init__(self) -> None:
+        self._model: str | None = None
+        self._counted = False
+
+    def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
+        """The delta in one chunk, None when it told nothing new. Raises WireError."""
+        chunk = decoded(_decode, data, torn)
+        check_error(chunk.error)
+        if chunk.choices is None and (chunk.object == "error" or chunk.message or chunk.detail):
+            raise server_error(data)
+        text = reasoning = tool = ""
+        finish: str | None = None
+        for choice in chunk.choices or ():
+            message = choice.delta or choice.message
+            if message is not None:
+                content = message.content
+                if type(content) is str:
+                    text += content
+                elif content:
+                    for part in content:
+                        text += part if isinstance(part, str) else part.text or ""
+                        reasoning += _thinking(part)
+                thought = message.reasoning_content or message.reasoning
+                if thought and type(thought) is str:
+                    reasoning += thought
+                if message.tool_calls:
+                    tool += _tool_text(message.tool_calls)
+            if choice.text:
+                text += choice.text
+            if choice.finish_reason:
+                finish = choice.finish_reason
+        figures: dict[str, Any] = {}
+        if chunk.timings is not ABSENT:
+            figures = timings_figures(loose(chunk.timings))
+            if self._counted:
+                figures = {n: v for n, v in figures.items() if n not in ("output_tokens", "token_source")}
+        if chunk.usage is not ABSENT and (told := usage_figures(loose(chunk.usage))):
+            figures |= told
+            self._counted = self._counted or "output_tokens" in told
+        model = chunk.model
+        if model != self._model and model and isinstance(model, str):
+            self._model = figures["model"] = model
+        if figures:
+            return Delta(text=text, reasoning=reasoning, tool=tool, finish_reason=finish, **figures)
+        if text or reasoning or tool or finish:
+            return Delta(text=text, reasoning=reasoning, tool=tool, finish_reason=finish)
+        return None
+
+
+def _thinking(part: Any) -> str:
+    thinking = getattr(part, "thinking", None)
+    if isinstance(thinking, str):
+        return thinking
+    if isinstance(thinking, list):
+        return "".join(common.string(p.get("text")) for p in thinking if isinstance(p, dict))
+    return ""
+
+
+def _tool_text(calls: list[_ToolCall]) -> str:
+    told = ""
+    for call in calls:
+        if call.function is not None:
+            told += (call.function.name or "") + common.string(call.function.arguments)
+    return told
+
+
+def refuses_usage_option(status: int, body: bytes) -> bool:
+    """Whether this error objects to `stream_options`: then ask again with `OpenAIDialect(include_usage=False)`."""
+    return status in (400, 422) and (b"stream_options" in body or b"include_usage" in body)
+
+
+class OpenAIDialect:
+    """`include_usage` asks for token counts at the end of a stream; a few servers refuse the field."""
+
+    requires_finish = True
+
+    def __init__(self, include_usage: bool = True) -> None:
+        self.include_usage = include_usage
+
+    def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
+        """Chat completion. `backend.options` replace fields of the body; `max_completion_tokens` drops `max_tokens`."""
+        body: dict[str, Any] = {
+            "model": model or backend.model or "default",
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": config.max_tokens,
+            "temperature": config.temperature,
+            "seed": config.seed,
+            "stream": backend.stream,
+        }
+        if "max_completion_tokens" in backend.options:
+            del body["max_tokens"]
+        if backend.stream and self.include_usage:
+            body["stream_options"] = {"include_usage": True}
+        return common.post(backend, chat_url(backend.url), body | backend.options)
+
+    def parser(self, content_type: str) -> Parser:
+        """By what the server sends, not by what was asked: JSON is read whole, all else as a stream of events."""
+        kind = content_type.lower()
+        if is_page(kind) or ("json" in kind and "ndjson" not in kind):
+            return WholeParser(_Reader(), content_type)
+        return EventsParser(_Reader())
+
+    def error_text(self, body: bytes) -> str:
+        """See errors.error_text."""
+        return error_text(body)
+
+    def health_requests(self, backend: Backend) -> list[Request]:
+        """`ready` of the config if given; else /health (not in Ollama or llamafiler), then /v1/models."""
+        root = server_root(backend.url)
+        if backend.ready:
+            return [common.get(backend, common.join(root, "/" + backend.ready.lstrip("/")))]
+        return [common.get(backend, common.join(root, "/health")), self.models_request(backend)]
+
+    def models_request(self, backend: Backend) -> Request:
+        """GET /v1/models."""
+        return common.get(backend, common.join(common.strip(chat_url(backend.url), _CHAT), "/models"))
+
+    def model_names(self, body: bytes) -> list[str]:
+        """`data[].id`."""
+        data = common.as_dict(body).get("data")
+        entries = data if isinstance(data, list) else []
+        return [name for e in entries if isinstance(e, dict) and (name := common.string(e.get("id")))]
+
+    def probes(self, backend: Backend, model: str) -> list[Request]:
+        """/v1/models (all), /props (llama.cpp: weights and build), /version (vLLM)."""
+        root = server_root(backend.url)
+        paths = ("/props", "/version")
+        return [self.models_request(backend), *(common.get(backend, common.join(root, path)) for path in paths)]
+
+    def learn(self, path: str, body: bytes) -> Learned:
+        """llama.cpp's `meta.ftype`, `model_ftype`, `model_alias` and `build_info`; vLLM's `version`."""
+        told = common.as_dict(body)
+        if path.endswith("/models"):
+            names = self.model_names(body)
+            if len(names) != 1:
+                return Learned(models=names)
+            metas = [e["meta"] for e in told["data"] if isinstance(e, dict) and isinstance(e.get("meta"), dict)]
+            weights = common.string(metas[0].get("ftype")) if len(metas) == 1 else ""
+            return Learned(models=names, model=names[0], weights=weights)
+        version = common.string(told.get("build_info")) or common.string(told.get("version"))
+        return Learned(
+            version="" if "unknown" in version else version,
+            weights=common.string(told.get("model_ftype")),
+            model=common.string(told.get("model_alias")),
+        )
+
+
+def chat_url(url: str) -> str:
+    """Where to post a chat: `url` may be the server's root, its /v1, or the whole path."""
+    path = common.path_of(url)
+    if path.endswith(_CHAT):
+        return common.strip(url)
+    return common.join(url, _CHAT if path.endswith("/v1") else "/v1" + _CHAT)
+
+
+def server_root(url: str) -> str:
+    """The server's own root, where /health and the like are."""
+    return common.strip(url, "/v1" + _CHAT, _CHAT, "/v1")

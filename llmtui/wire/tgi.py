@@ -1,0 +1,135 @@
+"""Text Generation Inference's own `/generate_stream` and `/generate` (HuggingFace, written after its 3.x API).
+
+The prompt goes in as it is: no chat template is applied. For a chat use the OpenAI dialect, which TGI speaks as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmtui.model import Backend, RunConfig
+from llmtui.wire import common
+from llmtui.wire.base import Delta, Learned, Parser, Request
+from llmtui.wire.errors import error_text
+from llmtui.wire.parsers import ABSENT, EventsParser, WholeParser, check_error, decoded, is_page
+
+_STREAM = "/generate_stream"
+_WHOLE = "/generate"
+
+
+class _Token(msgspec.Struct):
+    text: str | None = None
+    special: bool = False
+
+
+class _Details(msgspec.Struct):
+    finish_reason: str | None = None
+    generated_tokens: Any = None
+    input_length: Any = None
+    prefill: Any = None
+
+
+class _Event(msgspec.Struct):
+    token: _Token | None = None
+    generated_text: str | None = None
+    details: _Details | None = None
+    error: msgspec.Raw = ABSENT
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+
+
+def _read(data: bytes, torn: bool = False) -> Delta | None:
+    """Special tokens (end of text) are counted by the server and carry no text; `generated_text` repeats it all."""
+    event = decoded(_decode, data, torn)
+    check_error(event.error)
+    text = ""
+    if event.token is not None:
+        text = "" if event.token.special else event.token.text or ""
+    elif event.generated_text:
+        text = event.generated_text
+    details = event.details
+    if details is None:
+        return Delta(text=text) if text else None
+    output = common.count(details.generated_tokens)
+    prompt = common.count(details.input_length)
+    if prompt is None and isinstance(details.prefill, list) and details.prefill:
+        prompt = len(details.prefill)
+    return Delta(
+        text=text,
+        finish_reason=details.finish_reason,
+        output_tokens=output,
+        token_source="server" if output is not None else None,
+        prompt_tokens=prompt,
+    )
+
+
+class _WholeReader:
+    """`/generate` answers with an object, on some versions with a list of one."""
+
+    def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
+        body = data.strip()
+        if body[:1] == b"[" and body[-1:] == b"]":
+            body = body[1:-1]
+        return _read(body, torn)
+
+
+class TGIDialect:
+    """`backend.url` is the server's root, or the whole path."""
+
+    requires_finish = True
+
+    def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
+        """`backend.options` go into `parameters`, over ours. TGI refuses temperature 0; without one it is greedy."""
+        parameters: dict[str, Any] = {"max_new_tokens": config.max_tokens, "seed": config.seed, "details": True}
+        if config.temperature > 0:
+            parameters |= {"temperature": config.temperature, "do_sample": True}
+        body = {"inputs": prompt, "parameters": parameters | backend.options}
+        return common.post(backend, common.join(_root(backend), _STREAM if backend.stream else _WHOLE), body)
+
+    def parser(self, content_type: str) -> Parser:
+        """JSON is read whole, all else as a stream of events."""
+        kind = content_type.lower()
+        if is_page(kind) or "json" in kind:
+            return WholeParser(_WholeReader(), content_type)
+        return EventsParser(_read)
+
+    def error_text(self, body: bytes) -> str:
+        """See errors.error_text."""
+        return error_text(body)
+
+    def health_requests(self, backend: Backend) -> list[Request]:
+        """`ready` of the config if given, else /health."""
+        path = "/" + (backend.ready or "/health").lstrip("/")
+        return [common.get(backend, common.join(_root(backend), path))]
+
+    def models_request(self, backend: Backend) -> Request:
+        """GET /info."""
+        return common.get(backend, common.join(_root(backend), "/info"))
+
+    def model_names(self, body: bytes) -> list[str]:
+        """`model_id`: TGI serves one."""
+        name = common.string(common.as_dict(body).get("model_id"))
+        return [name] if name else []
+
+    def probes(self, backend: Backend, model: str) -> list[Request]:
+        """/info."""
+        return [self.models_request(backend)]
+
+    def learn(self, path: str, body: bytes) -> Learned:
+        """Version, model, and `quantize` or else `model_dtype` of /info."""
+        told = common.as_dict(body)
+        names = self.model_names(body)
+        dtype = common.string(told.get("quantize")) or common.string(told.get("model_dtype"))
+        return Learned(
+            version=common.string(told.get("version")),
+            weights=dtype.removeprefix("torch."),
+            model=names[0] if names else "",
+            models=names,
+        )
+
+
+def _root(backend: Backend) -> str:
+    return common.strip(backend.url, _STREAM, _WHOLE)

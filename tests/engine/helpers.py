@@ -1,0 +1,90 @@
+"""Runs over the truth server in a real engine process, and what tests need to follow and to end them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psutil
+
+from llmtui.engine.board import Board
+from llmtui.engine.client import Client
+from llmtui.engine.lifecycle import EngineProcess
+from llmtui.model import AnyEvent, Backend, Plan, RunConfig
+
+DEADLINE_S = 30.0
+TRUTH = [sys.executable, "-m", "llmtui.servers.truth", "--port", "{port}", "--ttft-ms", "5", "--itl-ms", "1"]
+
+
+def truth_backend(name: str, **more: Any) -> Backend:
+    """A backend whose server is the truth server, launched."""
+    return Backend(name=name, framework=name, launch=[*TRUTH, *more.pop("arguments", [])], **more)
+
+
+def plan_of(*backends: Backend, **config: Any) -> Plan:
+    """A short plan over `backends`."""
+    settings: dict[str, Any] = {"iterations": 3, "warmup": 1, "max_tokens": 4, "timeout_s": 10.0, **config}
+    return Plan(
+        run=secrets.token_hex(4),
+        created_utc="2026-01-01T00:00:00Z",
+        config=RunConfig(**settings),
+        backends=list(backends),
+    )
+
+
+class Followed:
+    """A client together with the board and the list of all that it was told."""
+
+    def __init__(self, plan: Plan, engine: EngineProcess, client: Client) -> None:
+        self.engine = engine
+        self.client = client
+        self.board = Board(plan)
+        self.events: list[AnyEvent] = []
+        self._stream = client.events()
+
+    async def until(self, holds: Callable[[Board], bool]) -> Board:
+        """Follow events until `holds`; fails when the engine ends or a deadline passes before."""
+        async with asyncio.timeout(DEADLINE_S):
+            while not holds(self.board):
+                event = await anext(self._stream)
+                self.events.append(event)
+                self.board.apply(event)
+        return self.board
+
+    async def until_done(self) -> Board:
+        """Follow until the run is done."""
+        return await self.until(lambda board: board.run.phase == "done")
+
+
+@asynccontextmanager
+async def engine_for(plan: Plan) -> AsyncIterator[Followed]:
+    """A running engine and one client of it. Both are gone afterwards, and so is every process that they started."""
+    engine = EngineProcess.start(plan)
+    try:
+        client = await engine.connect()
+        yield Followed(plan, engine, client)
+        tree = process_tree(engine.pid)
+        await client.close()
+        assert await engine.ended(), "the engine ends by itself when its last client has left"
+        assert_gone(tree)
+    finally:
+        engine.kill()
+
+
+def process_tree(pid: int) -> list[psutil.Process]:
+    """A process and all below it."""
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def assert_gone(processes: list[psutil.Process]) -> None:
+    """Every one of them ends, within the deadline."""
+    _, alive = psutil.wait_procs(processes, timeout=DEADLINE_S)
+    assert alive == []

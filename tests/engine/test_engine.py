@@ -1,0 +1,205 @@
+"""The engine as a real child process, measuring a real server that it launched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import psutil
+
+from llmtui.engine.client import Client
+from llmtui.engine.lifecycle import EngineProcess
+from llmtui.model import Backend, BackendChanged, Hello, IterationDone, Pause, Rerun, Resume, Stop
+from tests.engine.helpers import assert_gone, engine_for, plan_of, process_tree, truth_backend
+from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
+
+
+async def test_a_whole_run_measures_every_backend_in_turn() -> None:
+    async with engine_for(plan_of(truth_backend("a"), truth_backend("b"))) as run:
+        board = await run.until_done()
+        assert isinstance(run.events[0], Hello)
+        order = [e.iteration.backend for e in run.events if isinstance(e, IterationDone)]
+        assert order == ["a", "b"] * 4
+        for lane in board.lanes.values():
+            assert lane.state.state == "done"
+            assert lane.state.load_s is not None and lane.state.load_s > 0
+            assert [(i.phase, i.iteration) for i in lane.iterations] == [
+                ("warmup", 1),
+                ("measured", 1),
+                ("measured", 2),
+                ("measured", 3),
+            ]
+            for iteration in lane.iterations:
+                assert iteration.error is None
+                assert iteration.output_tokens == 4
+                assert iteration.token_source == "usage"
+                assert iteration.finish_reason == "length"
+                assert iteration.text == " t0 t1 t2 t3"
+                assert sum(iteration.arrival_tokens) == 4
+                assert iteration.latency_s is not None and iteration.ttft_s is not None
+                assert 0 < iteration.ttft_s < iteration.latency_s
+            assert lane.summary.n == 3
+        assert not board.failed
+        assert (board.run.finished, board.run.total) == (8, 8)
+
+
+async def test_a_sequential_run_has_one_server_at_a_time() -> None:
+    async with engine_for(plan_of(truth_backend("a"), truth_backend("b"), order="sequential", iterations=2)) as run:
+        await run.until_done()
+        order = [e.iteration.backend for e in run.events if isinstance(e, IterationDone)]
+        assert order == ["a"] * 3 + ["b"] * 3
+        steps = [(e.backend.name, e.backend.state) for e in run.events if isinstance(e, BackendChanged)]
+        assert steps.index(("a", "done")) < steps.index(("b", "loading"))
+        assert [p for p in process_tree(run.engine.pid) if "llmtui.servers.truth" in " ".join(p.cmdline())] == []
+
+
+async def test_a_rerun_is_a_new_attempt_and_keeps_the_earlier_one() -> None:
+    async with engine_for(plan_of(truth_backend("a"), truth_backend("b"))) as run:
+        await run.until_done()
+        await run.client.send(Rerun(backend="a"))
+        await run.until(lambda b: b.lanes["a"].state.attempt == 2)
+        board = await run.until_done()
+        assert [i.attempt for i in board.lanes["a"].iterations] == [1] * 4 + [2] * 4
+        assert board.lanes["a"].previous is not None
+        assert board.lanes["a"].previous.n == 3
+        assert len(board.lanes["b"].iterations) == 4
+
+
+async def test_stop_drops_what_is_left_of_one_backend_only() -> None:
+    plan = plan_of(truth_backend("a"), truth_backend("b", arguments=["--ttft-ms", "50"]), iterations=5)
+    async with engine_for(plan) as run:
+        await run.until(lambda b: len(b.lanes["b"].iterations) == 1)
+        await run.client.send(Stop(backend="b"))
+        board = await run.until_done()
+        assert board.lanes["b"].state.state == "stopped"
+        assert len(board.lanes["b"].measured) < 5
+        assert board.lanes["a"].summary.n == 5
+        assert board.failed
+
+
+async def test_pause_holds_the_run_and_resume_goes_on() -> None:
+    async with engine_for(plan_of(truth_backend("a"), iterations=20)) as run:
+        await run.until(lambda b: len(b.lanes["a"].iterations) == 2)
+        await run.client.send(Pause())
+        board = await run.until(lambda b: b.run.phase == "paused")
+        assert len(board.lanes["a"].iterations) < 21
+        await run.client.send(Resume())
+        board = await run.until_done()
+        assert board.lanes["a"].summary.n == 20
+
+
+async def test_a_second_viewer_is_told_all_that_happened() -> None:
+    async with engine_for(plan_of(truth_backend("a"))) as run:
+        board = await run.until_done()
+        other = await Client.connect(run.engine.socket)
+        hello = await anext(other.events())
+        await other.close()
+        assert isinstance(hello, Hello)
+        assert hello.iterations == board.lanes["a"].iterations
+
+
+async def test_the_socket_is_private_and_secrets_stay_inside() -> None:
+    backend = truth_backend("a", api_key="hush-hush", headers={"X-Key": "hush-too"})
+    async with engine_for(plan_of(backend)) as run:
+        await run.until_done()
+        assert stat.S_IMODE(run.engine.socket.stat().st_mode) == 0o600
+        assert stat.S_IMODE(run.engine.socket.parent.stat().st_mode) == 0o700
+        assert "hush" not in repr(run.events)
+        for process in process_tree(run.engine.pid):
+            assert "hush" not in " ".join(process.cmdline())
+    assert not run.engine.socket.parent.exists()
+
+
+async def test_the_others_run_on_when_one_is_missing_or_not_there() -> None:
+    gone = Backend(name="gone", url="http://127.0.0.1:9", framework="llamafile")
+    missing = Backend(name="missing", launch=["no-such-server-anywhere", "{port}"])
+    async with engine_for(plan_of(gone, missing, truth_backend("a"))) as run:
+        board = await run.until_done()
+        assert board.lanes["gone"].state.state == "unreachable"
+        assert board.lanes["missing"].state.state == "missing"
+        assert "no-such-server-anywhere" in str(board.lanes["missing"].state.failure)
+        assert board.lanes["a"].summary.n == 3
+        assert board.failed
+
+
+async def test_a_server_that_dies_is_named_and_a_rerun_starts_it_again() -> None:
+    plan = plan_of(truth_backend("a", arguments=["--ttft-ms", "20"]), truth_backend("b"), iterations=4)
+    async with engine_for(plan) as run:
+        await run.until(lambda b: len(b.lanes["a"].iterations) == 2)
+        for process in process_tree(run.engine.pid):
+            if "llmtui.servers.truth" in " ".join(process.cmdline()[:4]) and "20" in process.cmdline():
+                process.kill()
+        board = await run.until_done()
+        state = board.lanes["a"].state
+        assert state.state == "failed"
+        assert state.failure is not None and "killed by signal 9" in state.failure.message
+        assert board.lanes["b"].summary.n == 4
+        await run.client.send(Rerun(backend="a"))
+        await run.until(lambda b: b.lanes["a"].state.attempt == 2)
+        board = await run.until_done()
+        assert board.lanes["a"].summary.n == 4
+
+
+async def test_a_server_without_the_usage_option_is_asked_again_without_it() -> None:
+    refusal = b'{"error":{"message":"Unrecognized request argument supplied: stream_options"}}'
+    refuse = b"HTTP/1.1 400 No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(refusal) + refusal
+    answer: list[Step] = [SSE_HEAD, token("x"), FINISH, CLOSE]
+    nothing = [b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"]
+    async with scripted(*[nothing] * 20) as server:
+        server.by_path = {b"POST": [[refuse], answer]}
+        plan = plan_of(Backend(name="a", url=server.url, model="m"), warmup=0, iterations=2)
+        async with engine_for(plan) as run:
+            board = await run.until_done()
+        posts = [r for r in server.requests if r.startswith(b"POST")]
+        assert [b"stream_options" in r for r in posts] == [True, False, False]
+        assert [i.error for i in board.lanes["a"].iterations] == [None, None]
+
+
+async def test_killing_the_engine_leaves_no_server_behind() -> None:
+    engine = EngineProcess.start(plan_of(truth_backend("a"), truth_backend("b"), iterations=1000))
+    try:
+        client = await engine.connect()
+        stream = client.events()
+        async for event in stream:
+            if isinstance(event, IterationDone):
+                break
+        tree = process_tree(engine.pid)
+        assert len(tree) >= 5, "the engine, two guards, two servers"
+        os.kill(engine.pid, signal.SIGKILL)
+        assert_gone(tree)
+        await client.close()
+    finally:
+        engine.kill()
+
+
+def test_killing_the_client_ends_engine_and_servers() -> None:
+    config = (
+        "[run]\niterations = 1000\nmax_tokens = 4\n[[backend]]\nname = 'a'\n"
+        f"launch = ['{sys.executable}', '-m', 'llmtui.servers.truth', '--port', '{{port}}']\n"
+    )
+    command = [sys.executable, "-m", "llmtui", "run", "/dev/stdin"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
+        assert client.stdin is not None and client.stdout is not None
+        client.stdin.write(config.encode())
+        client.stdin.close()
+        assert b"warm-up 1/3" in client.stdout.readline()
+        tree = [p for p in process_tree(client.pid) if p.pid != client.pid]
+        assert len(tree) >= 3
+        client.send_signal(signal.SIGKILL)
+        assert_gone(tree)
+
+
+def test_the_engine_never_loads_the_screen() -> None:
+    code = (
+        "import sys, llmtui.engine.__main__, llmtui.headless, llmtui.cli;"
+        "print([m for m in ('textual', 'rich', 'plotext') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_nothing_of_these_tests_is_still_running() -> None:
+    mine = psutil.Process().children(recursive=True)
+    assert [p for p in mine if "llmtui" in " ".join(p.cmdline())] == []

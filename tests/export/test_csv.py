@@ -1,0 +1,236 @@
+"""CSV: the columns, the bytes, and cells that bite."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtui.engine.board import Board
+from llmtui.export.csv import ITERATION_COLUMNS, RESULT_COLUMNS, iterations_csv, results_csv, text_cell
+from llmtui.export.text import number, write_atomic
+from llmtui.model import Plan, RunConfig
+from tests.export.boards import SECRET, board
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "export"
+
+#: The contract, as the README has it: names and order may never change, more may follow.
+RESULTS = [
+    "backend",
+    "framework",
+    "language",
+    "model",
+    "weights",
+    "iterations",
+    "errors",
+    "disturbed",
+    "latency_mean_s",
+    "latency_median_s",
+    "latency_min_s",
+    "latency_max_s",
+    "latency_stddev_s",
+    "latency_p95_s",
+    "ttft_median_s",
+    "tokens_per_s_median",
+    "output_tokens_median",
+    "ratio_to_fastest",
+    "load_s",
+]
+ITERATIONS = [
+    "run",
+    "backend",
+    "attempt",
+    "iteration",
+    "phase",
+    "started_utc",
+    "latency_s",
+    "ttft_s",
+    "ttfo_s",
+    "tpot_s",
+    "tokens_per_s",
+    "output_tokens",
+    "prompt_tokens",
+    "token_source",
+    "finish_reason",
+    "connect_s",
+    "server_prefill_s",
+    "server_decode_s",
+    "foreign_cpu",
+    "error",
+]
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_columns_are_the_contract() -> None:
+    assert list(RESULT_COLUMNS[: len(RESULTS)]) == RESULTS
+    assert list(ITERATION_COLUMNS[: len(ITERATIONS)]) == ITERATIONS
+    assert len(set(RESULT_COLUMNS)) == len(RESULT_COLUMNS)
+    assert len(set(ITERATION_COLUMNS)) == len(ITERATION_COLUMNS)
+
+
+def test_golden_bytes() -> None:
+    assert results_csv(board()).encode() == (FIXTURES / "golden_results.csv").read_bytes()
+    assert iterations_csv(board()).encode() == (FIXTURES / "golden_iterations.csv").read_bytes()
+
+
+def test_results_tell_the_current_attempt() -> None:
+    first, bad, slow, ollama = rows(results_csv(board()))
+    assert (first["iterations"], first["errors"], first["disturbed"], first["attempt"]) == ("2", "0", "1", "2")
+    assert (first["latency_mean_s"], first["latency_stddev_s"]) == ("0.8", "0.141421356")
+    assert (first["ratio_to_fastest"], first["load_s"], first["weights"]) == ("1", "0.3", "Q8_0")
+    assert (bad["errors"], bad["latency_stddev_s"], bad["ttft_median_s"], bad["load_s"]) == ("1", "", "", "")
+    assert slow["ratio_to_fastest"] == "4.0625"
+    assert (ollama["iterations"], ollama["latency_mean_s"], ollama["ratio_to_fastest"]) == ("0", "", "")
+    assert ollama["reason"] == "nothing answers at 127.0.0.1:11434: start it: ollama serve"
+
+
+def test_iterations_tell_every_attempt_and_no_number_of_a_failed_one() -> None:
+    all_rows = rows(iterations_csv(board()))
+    assert [(r["attempt"], r["phase"]) for r in all_rows if r["backend"] == "llama.cpp"] == [
+        ("1", "warmup"),
+        ("1", "measured"),
+        ("1", "measured"),
+        ("2", "measured"),
+        ("2", "measured"),
+    ]
+    for row in all_rows:
+        if row["error"]:
+            assert {row[c] for c in ITERATIONS[6:19]} == {""}
+        else:
+            assert float(row["latency_s"]) > 0
+    assert [r["error"] for r in all_rows if r["error"]] == [
+        "no token within 120 s: raise timeout_s",
+        "'+1 line of red, bad: raise timeout_s",
+    ]
+
+
+def test_unknown_is_empty_and_zero_is_zero() -> None:
+    by_cache = {r["cached_tokens"] for r in rows(iterations_csv(board()))}
+    assert by_cache == {"", "0"}
+
+
+@pytest.mark.parametrize("make", [results_csv, iterations_csv])
+def test_rfc_4180_with_lf_and_no_secrets(make: object) -> None:
+    assert callable(make)
+    text = make(board())
+    assert "\r" not in text and text.endswith("\n") and "\x1b" not in text
+    assert SECRET not in text
+    widths = {len(row) for row in csv.reader(io.StringIO(text, newline=""), strict=True)}
+    assert len(widths) == 1
+    for row in csv.reader(io.StringIO(text, newline="")):
+        assert not any(cell.lstrip()[:1] in ("=", "+", "@", "-") for cell in row)
+
+
+def test_a_board_of_nothing_is_a_header() -> None:
+    empty = Board(Plan(run="r", created_utc="", config=RunConfig(), backends=[]))
+    assert results_csv(empty) == ",".join(RESULT_COLUMNS) + "\n"
+    assert iterations_csv(empty) == ",".join(ITERATION_COLUMNS) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("  =1", "'=1"),
+        ("\t=1", "'=1"),
+        ("\r\n@x", "'@x"),
+        ("\u200b=1", "'=1"),
+        ("\x00-1", "'-1"),
+        ("\x1b[1m+1", "'+1"),
+        ("a=1", "a=1"),
+        ("llama.cpp", "llama.cpp"),
+        (None, ""),
+    ],
+)
+def test_formulas_are_defused(text: str | None, cell: str) -> None:
+    assert text_cell(text) == cell
+
+
+@given(st.text())
+def test_no_text_is_a_formula_or_leaves_its_line(text: str) -> None:
+    cell = text_cell(text)
+    assert cell.lstrip()[:1] not in ("=", "+", "-", "@", "\t", "\r")
+    assert all(c.isprintable() for c in cell)
+    assert text_cell(cell) == cell
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (math.nan, ""),
+        (math.inf, ""),
+        (0, "0"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (64, "64"),
+        (64.0, "64"),
+        (0.1 + 0.2, "0.3"),
+        (1 / 3, "0.333333333"),
+        (1e-6, "0.000001"),
+        (2.5e-9, "0.000000003"),
+        (1e22, "10000000000000000000000"),
+        (-0.25, "-0.25"),
+    ],
+)
+def test_numbers(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_value=1e12))
+def test_numbers_read_back(value: float) -> None:
+    text = number(value)
+    assert "e" not in text.lower()
+    assert float(text) == round(value, 9)
+
+
+def test_a_new_file_has_the_mode_of_the_umask(tmp_path: Path) -> None:
+    umask = os.umask(0o027)
+    try:
+        write_atomic(tmp_path / "r.csv", "a,é\n")
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "r.csv").read_bytes() == "a,é\n".encode()
+    assert stat.S_IMODE((tmp_path / "r.csv").stat().st_mode) == 0o640
+    assert os.listdir(tmp_path) == ["r.csv"]
+
+
+def test_an_old_file_is_replaced_with_its_mode_and_through_a_link(tmp_path: Path) -> None:
+    old = tmp_path / "old.csv"
+    old.write_text("old")
+    old.chmod(0o600)
+    (tmp_path / "link.csv").symlink_to(old)
+    write_atomic(tmp_path / "link.csv", "new\n")
+    assert old.read_text() == "new\n" and stat.S_IMODE(old.stat().st_mode) == 0o600
+    assert (tmp_path / "link.csv").is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["link.csv", "old.csv"]
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "old.csv"
+    old.write_text("old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(old, "new")
+    assert old.read_text() == "old" and os.listdir(tmp_path) == ["old.csv"]
+
+
+def test_a_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        write_atomic(tmp_path / "none" / "r.csv", "")
+    with pytest.raises(OSError):
+        write_atomic(tmp_path, "")

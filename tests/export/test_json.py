@@ -1,0 +1,45 @@
+"""The JSON document: its bytes, that it reads back, and that no secret is in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from llmtui.export.json import RunRecord, run_json
+from tests.export.boards import SECRET, board
+
+GOLDEN = Path(__file__).parent.parent / "fixtures" / "export" / "run.json"
+
+
+def test_golden_bytes() -> None:
+    assert run_json(board()).encode() == GOLDEN.read_bytes()
+
+
+def test_reads_back_with_nothing_lost() -> None:
+    full = board()
+    record = msgspec.json.decode(run_json(full), type=RunRecord)
+    assert record.schema_version == 1
+    assert record.config == full.plan.config and record.machine == full.machine
+    assert [b.backend.name for b in record.backends] == list(full.lanes)
+    for told, lane in zip(record.backends, full.lanes.values(), strict=True):
+        assert told.iterations == lane.iterations
+        assert told.summary == lane.summary and told.state == lane.state
+        assert told.ratio_to_fastest == full.ratios()[lane.backend.name]
+
+
+def test_top_level_names() -> None:
+    document = json.loads(run_json(board()))
+    assert list(document) == ["schema_version", "run", "created_utc", "source", "machine", "config", "backends"]
+    assert list(document["backends"][0]) == ["backend", "state", "summary", "ratio_to_fastest", "iterations"]
+    assert document["backends"][0]["iterations"][0]["arrivals_ns"] == [100_000_000, 112_500_000]
+    assert document["config"]["iterations"] == 2
+    assert document["config"]["max_tokens"] == 64, "defaults are told as well"
+    assert document["backends"][3]["summary"]["errors"] == 0
+    assert document["backends"][3]["summary"]["latency"] is None
+
+
+def test_no_secrets() -> None:
+    text = run_json(board())
+    assert SECRET not in text and "api_key" not in text

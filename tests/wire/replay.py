@@ -1,0 +1,94 @@
+"""Captured HTTP responses: the raw bytes of real servers, taken apart again. Also how the tests feed parsers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llmtui.wire.base import Delta, Dialect, Parser
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "wire"
+
+_FIGURES = (
+    "finish_reason",
+    "output_tokens",
+    "prompt_tokens",
+    "cached_tokens",
+    "token_source",
+    "prefill_s",
+    "decode_s",
+    "load_s",
+    "model",
+)
+
+
+class Response(NamedTuple):
+    """`complete` is False where a chunked body stopped without its last chunk."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    complete: bool
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "")
+
+
+def captured(name: str) -> Response:
+    """The response in `fixtures/wire/<name>.response`."""
+    return http_body((FIXTURES / f"{name}.response").read_bytes())
+
+
+def http_body(raw: bytes) -> Response:
+    """One HTTP/1.1 response out of its raw bytes, chunks joined."""
+    head, _, rest = raw.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+    status = int(first.split()[1])
+    if headers.get("transfer-encoding", "").lower() != "chunked":
+        return Response(status, headers, rest, True)
+    body = b""
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        if not size.strip() or (n := int(size, 16)) == 0:
+            return Response(status, headers, body, bool(size.strip()))
+        body += rest[:n]
+        rest = rest[n + 2 :]
+    return Response(status, headers, body, False)
+
+
+def run(parser: Parser, pieces: Iterable[bytes]) -> list[Delta]:
+    """All deltas of an answer that arrives in these pieces and ends cleanly."""
+    deltas = [delta for piece in pieces for delta in parser.feed(piece)]
+    return deltas + parser.close()
+
+
+def bytewise(data: bytes) -> list[bytes]:
+    """`data` a byte at a time."""
+    return [data[i : i + 1] for i in range(len(data))]
+
+
+def cut(data: bytes, at: Iterable[int]) -> list[bytes]:
+    """`data` cut at these offsets (any integers)."""
+    marks = sorted({a % (len(data) + 1) for a in at} | {0, len(data)})
+    return [data[a:b] for a, b in itertools.pairwise(marks)]
+
+
+def fold(deltas: Iterable[Delta]) -> dict[str, Any]:
+    """What an answer told in all: the texts, the events that carried tokens, and the last word on each figure."""
+    told: dict[str, Any] = {"text": "", "reasoning": "", "events": 0}
+    for delta in deltas:
+        told["text"] += delta.text
+        told["reasoning"] += delta.reasoning
+        told["events"] += delta.carries_tokens
+        told |= {n: v for n in _FIGURES if (v := getattr(delta, n)) is not None}
+    return told
+
+
+def read(dialect: Dialect, name: str) -> dict[str, Any]:
+    """What the captured answer told, fed in one piece."""
+    response = captured(name)
+    return fold(run(dialect.parser(response.content_type), [response.body]))

