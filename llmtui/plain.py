@@ -41,8 +41,8 @@ def plain(text: str, limit: int = 300) -> str:
     """`text` on one line, without escape sequences, controls or bidi overrides, at most `limit` characters long."""
     # Cutting before cleaning bounds the work that a huge text can cause.
     text = _ESCAPES.sub("", text[: limit * 8])
-    text = _printable(_SPACES.sub(" ", text)).strip()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    text = _SPACES.sub(" ", _printable(_SPACES.sub(" ", text))).strip()
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
 def plain_lines(text: str, limit: int = 20_000) -> list[str]:
