@@ -6,7 +6,7 @@ import difflib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -67,7 +67,7 @@ def monitor(config: str | None, only: tuple[str, ...], **changes: Any) -> None:
     """Open the monitor (this is what plain `llmtui` does)."""
     settings, plan = _plan(config, only, changes)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise click.UsageError("the monitor needs a terminal; for plain text use: llmtui run")
+        _refuse("the monitor needs a terminal; for plain text use: llmtui run")
     from llmtui.engine.lifecycle import EngineError, EngineProcess
 
     try:
@@ -101,7 +101,7 @@ def run(
     files = {"csv": csv_file, "iterations_csv": iterations_csv, "json": json_file}
     for path in files.values():
         if path is not None and not path.absolute().parent.is_dir():
-            raise click.UsageError(f"{path}: there is no folder {path.absolute().parent}")
+            _refuse(f"{path}: there is no folder {path.absolute().parent}")
     from llmtui.headless import run_headless
 
     sys.exit(run_headless(plan, files, quiet=quiet))
@@ -125,7 +125,7 @@ def _plan(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> 
     if named is not None and not Path(named).exists():
         close = difflib.get_close_matches(named, cli.commands, n=1)
         if close:
-            raise click.UsageError(f"there is no file and no command {named!r}; did you mean {close[0]!r}?")
+            _refuse(f"there is no file and no command {named!r}; did you mean {close[0]!r}?")
     try:
         settings = configs.load(configs.find(named))
         settings = configs.changed(settings, changes)
@@ -138,9 +138,14 @@ def _plan(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> 
             except ValueError as error:
                 raise configs.ConfigError(f"{settings.source}: [ui]: keys: {error}") from None
     except configs.ConfigError as error:
-        _say(str(error))
-        sys.exit(EXIT_USAGE)
+        _refuse(str(error))
     return settings, plan
+
+
+def _refuse(text: str) -> NoReturn:
+    """Wrong usage or config: one sentence and exit code 2."""
+    _say(text)
+    sys.exit(EXIT_USAGE)
 
 
 def _say(text: str) -> None:

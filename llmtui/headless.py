@@ -128,7 +128,7 @@ def state_line(lane: Lane) -> str:
 def _print_table(board: Board) -> None:
     from llmtui.export.table import summary_table
 
-    print(summary_table(board, shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160))
+    print(summary_table(board, shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160), end="")
 
 
 def _write(board: Board, files: dict[str, Path | None]) -> bool:

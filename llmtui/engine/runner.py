@@ -127,7 +127,10 @@ class Runner:
                 self._paused = False
             case Rerun(backend=name):
                 # The run is told to go on before its backends are, so that nobody takes it for done meanwhile.
-                self._ended = None
+                if self._ended is not None:
+                    # The time in which nothing was to do is no part of the run's.
+                    self._began += time.monotonic() - self._ended
+                    self._ended = None
                 self._tell_run()
                 for lane in self._named(name):
                     self._interrupt(lane)

@@ -1,4 +1,4 @@
-"""From the command line to the monitor and back: runs the screen over an engine, then leaves its last words on stdout."""
+"""From the command line to the monitor and back: runs the screen over an engine, leaves its last words on stdout."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def show(plan: Plan, engine: EngineProcess, ui: UiConfig) -> bool:
         app.run()
     finally:
         asyncio.run(engine.ended())
-    print(summary_table(app.board, shutil.get_terminal_size((120, 24)).columns))
+    print(summary_table(app.board, shutil.get_terminal_size((120, 24)).columns), end="")
     return app.board.failed

@@ -1,0 +1,171 @@
+"""The command line as a user meets it: real processes, exit codes, and the sentence that each mistake gets."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LLMTUI = [sys.executable, "-m", "llmtui"]
+
+
+def llmtui(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*LLMTUI, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Two truth servers, three iterations."""
+    launch = f"launch = ['{sys.executable}', '-m', 'llmtui.servers.truth', '--port', '{{port}}', '--itl-ms', '1']\n"
+    path = tmp_path / "race.toml"
+    path.write_text(
+        "[run]\niterations = 3\nwarmup = 1\nmax_tokens = 4\n"
+        f"[[backend]]\nname = 'one'\nlanguage = 'Python'\n{launch}[[backend]]\nname = 'two'\n{launch}"
+    )
+    return path
+
+
+def test_a_run_prints_iterations_and_table_and_writes_its_files(config: Path, tmp_path: Path) -> None:
+    results, iterations, everything = tmp_path / "r.csv", tmp_path / "i.csv", tmp_path / "all.json"
+    done = llmtui(
+        "run", str(config), "--csv", str(results), "--iterations-csv", str(iterations), "--json", str(everything)
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert sum("tokens/s" in line for line in lines) == 8
+    assert lines[0].split()[:3] == ["one", "warm-up", "1/1"]
+    table = lines[8:]
+    assert table[1].split()[:3] == ["backend", "framework", "language"]
+    assert "one: ready: truth" in done.stderr
+    with results.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["backend"], r["iterations"], r["errors"]) for r in rows] == [("one", "3", "0"), ("two", "3", "0")]
+    assert float(rows[0]["latency_median_s"]) > 0.05
+    with iterations.open(newline="") as file:
+        assert [r["phase"] for r in csv.DictReader(file)] == ["warmup"] * 2 + ["measured"] * 6
+    assert len(json.loads(everything.read_text())["iterations"]) == 8
+
+
+def test_flags_go_before_the_config(config: Path) -> None:
+    done = llmtui("run", str(config), "--only", "two", "--iterations", "1", "--warmup", "0", "-q")
+    assert done.returncode == 0
+    assert "tokens/s" not in done.stdout
+    assert "* two" in done.stdout and "  one " not in done.stdout
+
+
+def test_check_tells_each_backend_and_its_exit_code(config: Path) -> None:
+    done = llmtui("check", str(config))
+    assert done.returncode == 0
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [["one", "answers:"], ["two", "answers:"]]
+    with config.open("a") as file:
+        file.write("[[backend]]\nname = 'gone'\nframework = 'llamafile'\nurl = 'http://127.0.0.1:9'\n")
+    done = llmtui("check", str(config))
+    assert done.returncode == 1
+    assert (
+        "gone  nothing answers at 127.0.0.1:9: start it: ./model.llamafile --server --nobrowser --port 9" in done.stdout
+    )
+
+
+def test_a_backend_that_is_not_there_is_said_and_is_exit_code_1(config: Path) -> None:
+    with config.open("a") as file:
+        file.write("[[backend]]\nname = 'gone'\nurl = 'http://127.0.0.1:9'\n")
+    done = llmtui("run", str(config))
+    assert done.returncode == 1
+    assert done.stdout.count("tokens/s") == 8
+    assert "gone: not reachable: nothing answers at 127.0.0.1:9" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nope.toml"], "llmtui: nope.toml: there is no such file"),
+        (["chek"], "llmtui: there is no file and no command 'chek'; did you mean 'check'?"),
+        (["run", "--only", "zzz"], "llmtui: the built-in default: no backend is named 'zzz'"),
+        (["run", "--iterations", "0"], "llmtui: the command line: [run]: iterations: found 0, allowed is 1 to 1000000"),
+        (["run", "--csv", "no/such/folder/x.csv"], "llmtui: no/such/folder/x.csv: there is no folder"),
+        ([], "llmtui: the monitor needs a terminal; for plain text use: llmtui run"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    done = llmtui(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(sentence)
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_an_unknown_key_name_in_ui_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[ui]\nkeys = { rerum = 'r' }\n[[backend]]\nname = 'a'\nurl = 'http://127.0.0.1:9'\n")
+    done = llmtui("run", str(path))
+    assert done.returncode == 2
+    assert "[ui]: keys: " in done.stderr and 'did you mean "rerun"' in done.stderr
+
+
+def test_control_c_prints_what_there_is_and_leaves_nothing(config: Path) -> None:
+    command = [*LLMTUI, "run", str(config), "--iterations", "1000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if " 1/1000" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "x fastest" in out
+    assert "Traceback" not in err
+
+
+def test_a_closed_pipe_is_no_traceback(config: Path) -> None:
+    with subprocess.Popen([*LLMTUI, "run", str(config)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+        process.wait(timeout=30)
+    assert b"Traceback" not in errors
+
+
+def test_every_help_fits_a_screen() -> None:
+    for command in ([], ["monitor"], ["run"], ["check"]):
+        text = llmtui(*command, "--help").stdout
+        assert 0 < len(text.splitlines()) <= 24
+        assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_the_monitor_opens_in_a_terminal_and_leaves_the_table_behind(config: Path) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["TERM"] = "xterm-256color"
+        os.execv(sys.executable, [*LLMTUI, str(config)])
+    seen = b""
+    asked = False
+    try:
+        while chunk := os.read(terminal, 65536):
+            seen += chunk
+            if not asked and b"done" in seen and b"fastest" in seen:
+                os.write(terminal, b"q")
+                asked = True
+    except OSError:
+        pass  # Linux tells the end of a pseudo-terminal as an error
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    after = seen.rpartition(b"\x1b[?1049l")[2]
+    assert b"x fastest" in after and b"one" in after
+    assert b"Traceback" not in seen
