@@ -130,7 +130,9 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
         for index, entry in enumerate(backends):
             if isinstance(entry, dict) and entry.get("enabled", True) is not False:
                 where = f"{source}: {_backend_label(table, index)}"
-                backends[index] = {key: _expand(value, f"{where}: {key}", env) for key, value in entry.items()}
+                secrets: list[str] = []
+                expanded = {key: _expand(value, f"{where}: {key}", env, secrets) for key, value in entry.items()}
+                backends[index] = {**expanded, "secrets": secrets}
     try:
         config = msgspec.convert(table, Config, strict=True)
     except msgspec.ValidationError as error:
@@ -185,7 +187,8 @@ def _nearest(word: str, known: list[str]) -> str:
 
 
 def _fields(struct: type[msgspec.Struct]) -> list[str]:
-    return [f.encode_name for f in msgspec.structs.fields(struct) if not (struct is Config and f.name == "source")]
+    internal = {Config: "source", Backend: "secrets"}.get(struct)
+    return [f.encode_name for f in msgspec.structs.fields(struct) if f.name != internal]
 
 
 def _check_names(table: dict[str, Any], source: str) -> None:
@@ -363,8 +366,8 @@ def ollama_url(host: str) -> str:
     return f"{scheme}://{name}:{port}{path}"
 
 
-def _expand(value: Any, where: str, env: dict[str, str]) -> Any:
-    """`${NAME}` from the environment, in every text of a backend."""
+def _expand(value: Any, where: str, env: dict[str, str], secrets: list[str]) -> Any:
+    """`${NAME}` from the environment, in every text of a backend. What was put in is added to `secrets`."""
     if isinstance(value, str):
 
         def replace(match: re.Match[str]) -> str:
@@ -373,11 +376,12 @@ def _expand(value: Any, where: str, env: dict[str, str]) -> Any:
                 raise ConfigError(
                     f"{where}: the environment variable {name} is not set; export it or remove ${{{name}}}"
                 )
+            secrets.append(env[name])
             return env[name]
 
         return re.sub(r"\$\{(\w+)\}", replace, value)
     if isinstance(value, list):
-        return [_expand(v, where, env) for v in value]
+        return [_expand(v, where, env, secrets) for v in value]
     if isinstance(value, dict):
-        return {k: _expand(v, where, env) for k, v in value.items()}
+        return {k: _expand(v, where, env, secrets) for k, v in value.items()}
     return value

@@ -26,7 +26,10 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Backend(Struct, frozen=True, forbid_unknown_fields=True):
-    """One serving framework under test, as configured (`[[backend]]`). `api_key` and `headers` are secret."""
+    """One serving framework under test, as configured (`[[backend]]`).
+
+    Secret are `api_key`, `headers` and whatever came out of the environment, which `secrets` lists (no key of the file).
+    """
 
     name: str
     framework: str = ""
@@ -46,6 +49,7 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     answer: str = ""
     stream: bool = True
     hint: str = ""
+    secrets: list[str] = []
 
     @property
     def launched(self) -> bool:
@@ -54,7 +58,20 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
 
     def public(self) -> Backend:
         """The same backend without its secrets: this is what leaves the engine."""
-        return msgspec.structs.replace(self, api_key="", headers={})
+        told = msgspec.to_builtins(msgspec.structs.replace(self, api_key="", headers={}, secrets=[]))
+        return msgspec.convert(_redacted(told, [s for s in self.secrets if s]), Backend)
+
+
+def _redacted(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "***")
+        return value
+    if isinstance(value, list):
+        return [_redacted(v, secrets) for v in value]
+    if isinstance(value, dict):
+        return {k: _redacted(v, secrets) for k, v in value.items()}
+    return value
 
 
 class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,7 +22,7 @@ from llmtui.model import Backend, BackendState, Iteration, Machine, RunConfig, S
 from llmtui.stats.summary import Summary
 
 SCHEMA_VERSION = 1
-_SECRET = ("api_key", "headers")
+_SECRET = ("api_key", "headers", "secrets")
 
 
 class BackendRecord(Struct, frozen=True):

@@ -53,6 +53,7 @@ def test_the_default_lists_the_four_frameworks_of_the_experiment_and_llama_cpp()
         ("[run]\nitertions = 3\n" + ONE, "[run]: unknown key 'itertions'; did you mean 'iterations'?"),
         ("[rum]\n" + ONE, "unknown key 'rum'; did you mean 'run'?"),
         ("source = 'x'\n" + ONE, "unknown key 'source'"),
+        (ONE + "secrets = ['x']\n", "backend 1 ('a'): unknown key 'secrets'"),
         (ONE + "modle = 'x'\n", "backend 1 ('a'): unknown key 'modle'; did you mean 'model'?"),
         ("[run]\niterations = '3'\n" + ONE, "[run]: iterations: found '3', allowed is a whole number"),
         ("[run]\niterations = 3.5\n" + ONE, "[run]: iterations: found 3.5, allowed is a whole number"),
@@ -119,11 +120,13 @@ def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
 
 
 def test_environment_is_read_and_the_secret_stays_out_of_the_public_plan() -> None:
-    text = ONE + 'api_key = "${KEY}"\nheaders = { "X-Team" = "${KEY}-t" }\n'
+    text = ONE + 'api_key = "${KEY}"\nheaders = { "X-Team" = "${KEY}-t" }\noptions = { user = "id-${KEY}" }\n'
     config = parse(text, source="c.toml", folder=Path("/configs"), environ={"KEY": "hush-hush"})
     assert config.backend[0].api_key == "hush-hush"
     assert config.backend[0].headers == {"X-Team": "hush-hush-t"}
+    assert config.backend[0].options == {"user": "id-hush-hush"}
     assert "hush" not in repr(config.plan().public())
+    assert config.plan().public().backends[0].options == {"user": "id-***"}
 
 
 def test_a_disabled_backend_may_lack_its_variable_and_is_left_out() -> None:
