@@ -1,3 +1,1 @@
-"""."""
-
-from __future__ import annotations
+"""The live monitor: a client of the engine that draws and never measures."""

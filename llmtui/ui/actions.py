@@ -1,0 +1,210 @@
+"""What the monitor's commands do: one method `do_<id>` for every command of the registry."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from llmtui.model import AnyCommand, Pause, Rerun, Resume, Stop
+from llmtui.plain import plain
+from llmtui.ui import board_view, themes
+from llmtui.ui.commands import BY_ID, key_word
+from llmtui.ui.widgets.footer import Footer
+from llmtui.ui.widgets.panel import Panel
+from llmtui.ui.widgets.table import SummaryTable
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+    from llmtui.engine.client import EngineLink
+    from llmtui.ui.screens.details import DetailsScreen
+    from llmtui.ui.view import View
+
+    _Base = App[None]
+else:
+    _Base = object
+
+#: Within so many seconds the second press of the quit key counts.
+QUIT_AGAIN_S = 3.0
+
+
+def export_path(folder: Path, now: datetime.datetime) -> Path:
+    """A file name that is not taken: `llmtui-results-YYYYmmdd-HHMMSS.csv` in UTC, then `-2`, `-3`."""
+    stem = f"llmtui-results-{now.astimezone(datetime.UTC):%Y%m%d-%H%M%S}"
+    path = folder / f"{stem}.csv"
+    number = 2
+    while path.exists():
+        path = folder / f"{stem}-{number}.csv"
+        number += 1
+    return path
+
+
+class Actions(_Base):
+    """The half of the monitor that keys and clicks reach."""
+
+    view: View
+    keys: dict[str, str]
+    engine: EngineLink | None
+    export_dir: Path | None
+    _quit_asked: float
+
+    if TYPE_CHECKING:
+
+        def arrange(self) -> None: ...
+        def show_all(self) -> None: ...
+        def end(self) -> None: ...
+
+    def say(self, words: str, level: Literal["info", "warning", "error"] = "info", timeout: float = 6.0) -> None:
+        """Tell the person watching something once. `words` is plain text."""
+        severity: Literal["information", "warning", "error"] = "information" if level == "info" else level
+        self.notify(words, severity=severity, timeout=timeout, markup=False)
+
+    def action_command(self, command_id: str) -> None:
+        """Carry out a command of the registry, or say why it does not apply."""
+        command = BY_ID[command_id]
+        if command.applies(self.view.situation()):
+            getattr(self, f"do_{command_id}")()
+        elif command.refusal:
+            name = f"{plain(self.view.selected, 40)} is " if command.group == "Backend" else ""
+            dead = " (there is no engine)" if self.view.link != "up" and command.group in ("Backend", "Run") else ""
+            self.say(f"{name}{command.refusal}{dead}" if not dead or not name else f"not possible{dead}", timeout=3.0)
+
+    async def action_quit(self) -> None:
+        """Textual's own way out takes the same road."""
+        self.action_command("quit")
+
+    def on_footer_chosen(self, message: Footer.Chosen) -> None:
+        self.action_command(message.command)
+
+    def _send(self, command: AnyCommand) -> None:
+        if self.engine is not None:
+            self.run_worker(self.engine.send(command), name="send", exit_on_error=False)
+
+    # --- Choosing a backend ---
+
+    def on_panel_selected(self, message: Panel.Selected) -> None:
+        self.view.selected = message.backend
+        for widget in self.screen_stack[0].query("Footer, SummaryTable"):
+            if isinstance(widget, Footer | SummaryTable):
+                widget.redraw()
+
+    def on_panel_opened(self) -> None:
+        self.action_command("maximise")
+
+    def on_summary_table_picked(self, message: SummaryTable.Picked) -> None:
+        self.action_select(message.index + 1)
+
+    def action_select(self, number: int) -> None:
+        """Choose the backend with this number (1 is the first)."""
+        names = self.view.names
+        if 1 <= number <= len(names):
+            self.view.selected = names[number - 1]
+            self.focus_selected()
+            if self.view.details:
+                self.follow_details()
+
+    def action_step(self, by: int) -> None:
+        """Choose the next or the previous backend."""
+        names = self.view.names
+        if names and not self.view.details:
+            at = names.index(self.view.selected) if self.view.selected in names else 0
+            self.action_select((at + by) % len(names) + 1)
+
+    def focus_selected(self) -> None:
+        """Put the focus on the panel of the selected backend."""
+        main = self.screen_stack[0]
+        for panel in main.query(Panel):
+            if panel.index < len(self.view.names) and panel.backend == self.view.selected:
+                main.set_focus(panel)
+
+    # --- Backend ---
+
+    def do_rerun(self) -> None:
+        self._send(Rerun(backend=self.view.selected))
+
+    def do_stop(self) -> None:
+        self._send(Stop(backend=self.view.selected))
+
+    # --- Run ---
+
+    def do_rerun_all(self) -> None:
+        self._send(Rerun())
+
+    def do_pause(self) -> None:
+        self._send(Resume() if self.view.phase == "paused" else Pause())
+
+    def do_export(self) -> None:
+        from llmtui.export.csv import results_csv, write_atomic
+
+        folder = self.export_dir or Path.cwd()
+        path = export_path(folder, datetime.datetime.now(datetime.UTC))
+        try:
+            write_atomic(path, results_csv(self.view.board))
+        except OSError as error:
+            self.say(f"not exported: {plain(error.strerror or str(error))} ({folder})", "error", timeout=10.0)
+        else:
+            self.say(f"results written to {path.resolve()}", timeout=10.0)
+
+    # --- View ---
+
+    def do_hide(self) -> None:
+        self.view.hidden ^= {self.view.selected}
+        self.show_all()
+
+    def do_metric(self) -> None:
+        self.view.metric = board_view.next_metric(self.view.metric)
+        self.show_all()
+
+    def do_chart(self) -> None:
+        if self.view.table_shown and self.view.layout.shared:
+            self.view.table_shown = False
+        else:
+            self.view.chart = "bars" if self.view.chart == "scatter" else "scatter"
+        self.arrange()
+
+    def do_table(self) -> None:
+        self.view.table_shown = not self.view.table_shown
+        self.arrange()
+
+    def do_maximise(self) -> None:
+        from llmtui.ui.screens.details import DetailsScreen
+
+        self.view.details = True
+        self.push_screen(DetailsScreen(self.view, self.keys))
+
+    def do_back(self) -> None:
+        self.view.details = False
+        self.pop_screen()
+        self.focus_selected()
+        self.show_all()
+
+    def follow_details(self) -> None:
+        """Bring the maximised backend up to date, where it is shown."""
+        from llmtui.ui.screens.details import DetailsScreen
+
+        for screen in self.screen_stack:
+            if isinstance(screen, DetailsScreen) and screen.is_mounted:
+                details: DetailsScreen = screen
+                details.follow()
+
+    # --- Application ---
+
+    def do_theme(self) -> None:
+        ring = themes.RING
+        self.theme = ring[(ring.index(self.theme) + 1) % len(ring)] if self.theme in ring else ring[0]
+
+    def do_help(self) -> None:
+        from llmtui.ui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.keys))
+
+    def do_quit(self) -> None:
+        going = self.view.situation().phase in ("connecting", "starting", "running", "paused")
+        now = self.view.now()
+        if going and now - self._quit_asked > QUIT_AGAIN_S:
+            self._quit_asked = now
+            key = key_word(self.keys["quit"])
+            self.say(f"the run is still going: {key} again ends it and stops the servers", "warning", QUIT_AGAIN_S)
+            return
+        self.end()

@@ -1,0 +1,305 @@
+"""The monitor: follows one engine's events onto the screen and sends it the user's commands. It never measures."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.events import Resize
+from textual.geometry import Size
+from textual.screen import Screen
+from textual.widgets import Static
+
+from llmtui.engine.board import Board
+from llmtui.engine.client import EngineLink
+from llmtui.model import AnyEvent, Plan, Shutdown
+from llmtui.plain import plain
+from llmtui.ui import themes
+from llmtui.ui.actions import Actions
+from llmtui.ui.commands import BY_ID, COMMANDS, resolve_keys
+from llmtui.ui.layout import layout_for
+from llmtui.ui.options import UiOptions
+from llmtui.ui.pace import Pace
+from llmtui.ui.panel_view import attempt_sentence
+from llmtui.ui.view import View
+from llmtui.ui.widgets.chart import ChartView
+from llmtui.ui.widgets.footer import Footer
+from llmtui.ui.widgets.header import Header, Verdict
+from llmtui.ui.widgets.panel import Panel
+from llmtui.ui.widgets.table import SummaryTable
+
+#: Numbers follow at most four times a second, charts at most twice.
+NUMBERS_S = 0.25
+CHARTS_S = 0.5
+#: After so many events in a row the screen gets its turn.
+_BREATH = 200
+_LEAVE_S = 2.0
+
+
+class MonitorApp(Actions, App[None]):
+    """Shows the plan at once, then awaits `link()` and follows the engine behind it.
+
+    After `run()` has returned, `board` holds all that the engine told.
+    """
+
+    TITLE = "llmtui"
+    CSS_PATH = "llmtui.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(c.key, f"command('{c.id}')", c.label, id=c.id, show=False) for c in COMMANDS),
+        *(Binding(str(n), f"select({n})", show=False) for n in range(1, 10)),
+        Binding("ctrl+c,ctrl+q", "command('quit')", show=False, priority=True),
+        Binding("right,down", "step(1)", show=False),
+        Binding("left,up", "step(-1)", show=False),
+    ]
+
+    def __init__(
+        self,
+        plan: Plan,
+        link: Callable[[], Awaitable[EngineLink]],
+        *,
+        ui: UiOptions,
+        export_dir: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.view = View(plan, ui)
+        self.keys = resolve_keys(ui.keys)
+        self.export_dir = export_dir
+        self.engine: EngineLink | None = None
+        self._open = link
+        self._leaving = False
+        self._quit_asked = float("-inf")
+        self._stale: set[str] = set()
+        self._numbers = Pace(NUMBERS_S, self._show_numbers, self.set_timer, self.view.now)
+        self._charts = Pace(CHARTS_S, self._show_charts, self.set_timer, self.view.now)
+        for theme in (themes.DARK, themes.LIGHT, themes.ANSI):
+            self.register_theme(theme)
+        self.set_keymap({i: k for i, k in self.keys.items() if k != BY_ID[i].key})
+
+    @property
+    def board(self) -> Board:
+        """All that is known of the run."""
+        return self.view.board
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return themes.DEFAULT_VARIABLES
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        situation = self.view.situation()
+        for command in COMMANDS:
+            if command.applies(situation):
+                yield SystemCommand(command.word(situation), command.help, lambda i=command.id: self.action_command(i))
+
+    def compose(self) -> ComposeResult:
+        yield Header(self.view, id="header")
+        with Container(id="panels"):
+            for index in range(len(self.view.names)):
+                yield Panel(self.view, index)
+        with Container(id="charts"):
+            yield ChartView(self.view, "bars", id="bars")
+            yield ChartView(self.view, "scatter", id="scatter")
+        yield SummaryTable(self.view, id="table")
+        yield Static(id="spacer")
+        yield Verdict(self.view, id="verdict")
+        yield Footer(self.view, self.keys, id="footer")
+
+    def on_mount(self) -> None:
+        wanted = self.view.options.theme
+        name = themes.SHORT.get(wanted, wanted) or themes.by_terminal()
+        if name in self.available_themes:
+            self.theme = name
+        else:
+            self.theme = themes.by_terminal()
+            self.say(f'no theme "{plain(wanted, 40)}"; there are dark, light, ansi and those of Textual', "warning")
+        self.arrange()
+        if not self.is_headless:
+            # The server under test goes before the screen.
+            os.nice(5)
+            # Whoever ends the monitor gets the terminal back as it was.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.end)
+        self.set_interval(1.0, self._tick)
+        self.call_after_refresh(self._connect)
+
+    def _connect(self) -> None:
+        self.run_worker(self._follow(), name="engine", exit_on_error=False)
+
+    async def _follow(self) -> None:
+        """Open the link and fold its events until it ends. What goes wrong is told in words."""
+        try:
+            self.engine = await self._open()
+        except Exception as error:
+            # Whatever keeps the engine from starting, the person watching reads it on the screen.
+            self.lost(f"the engine did not start: {plain(str(error)) or type(error).__name__}")
+            return
+        self.view.link = "up"
+        count = 0
+        try:
+            async for event in self.engine.events():
+                self.take(event)
+                count += 1
+                if count % _BREATH == 0:
+                    await asyncio.sleep(0)
+        except Exception as error:
+            self.lost(f"the engine's words were not understood: {plain(str(error)) or type(error).__name__}")
+            return
+        self.lost("the engine has gone")
+
+    def lost(self, words: str) -> None:
+        """There is no engine any more: say so, and what is left to do."""
+        if self._leaving:
+            return
+        self.view.link = "gone"
+        left = "e exports what was measured, q quits" if self.view.situation().results else "q quits"
+        self.view.banner = (f"{words}: {left}", "bad")
+        self._stale.update(self.view.names)
+        self._numbers.request()
+
+    def take(self, event: AnyEvent) -> None:
+        """Fold one event and have what it changed redrawn, at the pace of the screen."""
+        try:
+            change, name = self.board.apply(event)
+        except KeyError:
+            # An event of a backend that no Hello named: nothing to show it on.
+            return
+        view = self.view
+        match change:
+            case "all":
+                view.structure_changed()
+                self._stale.update(view.names)
+                self.call_later(self._match_panels)
+                self._charts.request()
+            case "iterations":
+                view.state_changed(name, self.board.lanes[name].state.state)
+                self._stale.add(name)
+                self._charts.request()
+            case "state":
+                lane = self.board.lanes[name]
+                view.state_changed(name, lane.state.state)
+                self._stale.add(name)
+                if lane.state.state == "done" and (compared := attempt_sentence(lane, view.metric)):
+                    self.say(f"{plain(name, 40)}: {compared}")
+            case "run":
+                view.run_changed()
+            case "note":
+                note = self.board.notes[-1]
+                self.say(
+                    f"{plain(note.backend, 40)}: {plain(note.text)}" if note.backend else plain(note.text), note.level
+                )
+            case "sample" | "progress":
+                self._stale.add(name)
+        self._numbers.request()
+
+    async def _match_panels(self) -> None:
+        """As many panels as backends: the engine may know of others than the plan that the screen began with."""
+        panels = self.main.query_one("#panels")
+        have, want = len(panels.children), len(self.view.names)
+        if have < want:
+            await panels.mount(*(Panel(self.view, index) for index in range(have, want)))
+        elif have > want:
+            await panels.remove_children(list(panels.children)[want:])
+        self.arrange()
+
+    # --- What is shown, and when ---
+
+    @property
+    def main(self) -> Screen[object]:
+        """The screen with all backends, whatever is on top of it."""
+        return self.screen_stack[0]
+
+    def on_resize(self, event: Resize) -> None:
+        # The app's own size still is the old one here.
+        self.arrange(event.size)
+
+    def arrange(self, size: Size | None = None) -> None:
+        """Give every part its place at the terminal's present size (or at `size`, which it is about to have)."""
+        if not self.is_running or not self.screen_stack:
+            return
+        view, main = self.view, self.main
+        view.layout = layout = layout_for(*(size or self.size), len(view.names))
+        panels = main.query_one("#panels")
+        rows = -(-len(view.names) // layout.panel_columns)
+        with self.batch_update():
+            panels.styles.grid_size_columns = layout.panel_columns
+            panels.styles.grid_size_rows = rows
+            panels.styles.height = rows * layout.panel_height
+            main.query_one("#header").styles.height = layout.header
+            main.query_one("#header").display = layout.header > 0
+            table_shown = layout.table or view.table_shown
+            chart_shown = layout.charts > 0 and not (layout.shared and view.table_shown)
+            charts = main.query_one("#charts")
+            charts.display = chart_shown
+            main.query_one("#bars").display = layout.charts == 2
+            table = main.query_one("#table")
+            table.display = table_shown and layout.form != "tiny"
+            table.styles.height = len(view.names) + 1
+            main.query_one("#spacer").display = not chart_shown
+            main.query_one("#verdict").display = layout.verdict
+            main.query_one("#footer").display = layout.footer
+        self.call_after_refresh(self.show_all)
+        if main.focused is None and view.selected:
+            self.focus_selected()
+
+    def show_all(self) -> None:
+        """Redraw what differs, everywhere."""
+        self._stale.update(self.view.names)
+        self._show_numbers()
+        self._show_charts()
+
+    def _show_numbers(self) -> None:
+        if not self.is_running:
+            return
+        stale, self._stale = self._stale, set()
+        if self.view.details:
+            self.follow_details()
+            self._stale = stale
+            return
+        main = self.main
+        with self.batch_update():
+            for panel in main.query(Panel):
+                if panel.index < len(self.view.names) and panel.backend in stale:
+                    panel.redraw()
+            main.query_one(Header).redraw()
+            main.query_one(SummaryTable).redraw()
+            main.query_one(Verdict).redraw()
+            main.query_one(Footer).redraw()
+
+    def _show_charts(self) -> None:
+        if not self.is_running or self.view.details:
+            return
+        for chart in self.main.query(ChartView):
+            chart.redraw()
+
+    def _tick(self) -> None:
+        """The one clock: seconds of the run, and of waits that have no progress to show. Nothing else moves by it."""
+        waiting = self.view.waiting if self.view.link == "up" else []
+        self._stale.update(waiting)
+        if self.view.ticking or waiting:
+            self._numbers.request()
+
+    # --- Leaving ---
+
+    def end(self) -> None:
+        """Leave without asking."""
+        self.run_worker(self.leave(), name="leave", exit_on_error=False)
+
+    async def leave(self) -> None:
+        """Tell the engine to end, and close the screen."""
+        if self._leaving:
+            return
+        self._leaving = True
+        if self.engine is not None:
+            try:
+                async with asyncio.timeout(_LEAVE_S):
+                    await self.engine.send(Shutdown())
+                    await self.engine.close()
+            except TimeoutError:
+                # An engine that does not listen is ended by whoever started it.
+                pass
+        self.exit()

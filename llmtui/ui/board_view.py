@@ -1,0 +1,282 @@
+"""Header, verdict and summary table as lines: what the whole run looks like. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from llmtui.engine.board import Board, Lane
+from llmtui.model import RESTING
+from llmtui.plain import plain
+from llmtui.stats.summary import METRIC_TITLES, METRIC_UNITS, METRICS, MORE_IS_BETTER, Metric
+from llmtui.ui.commands import Phase
+from llmtui.ui.lines import SERIES, Line, Role, Span, bar, fit, pad, spread_out, width_of
+from llmtui.ui.words import DASH, clock, number, plural, shape, titled, unit, value_text
+
+_PHASES: dict[Phase, tuple[str, Role]] = {
+    "connecting": ("starting the engine", "accent"),
+    "starting": ("starting", "accent"),
+    "running": ("running", "good"),
+    "paused": ("paused", "warn"),
+    "done": ("done", "good"),
+    "stopping": ("stopping", "warn"),
+    "gone": ("engine gone", "bad"),
+}
+_PHASE_SIGNS: dict[Phase, str] = {
+    "connecting": "…",
+    "starting": "…",
+    "running": "►",
+    "paused": "□",
+    "done": "✓",
+    "stopping": "□",
+    "gone": "✗",
+}
+
+
+def models(board: Board) -> str:
+    """The model under test, or how many different ones there are."""
+    lanes = list(board.lanes.values())
+    # What a backend that is not there would have served says nothing of this run.
+    there = [lane for lane in lanes if lane.state.state not in ("unreachable", "missing", "failed")] or lanes
+    names = {plain(lane.model, 60) for lane in there if lane.model}
+    if len(names) == 1:
+        return names.pop()
+    return f"{len(names)} models" if names else ""
+
+
+def header(board: Board, phase: Phase, elapsed_s: float, eta_s: float | None, width: int, rows: int) -> list[Line]:
+    """The first one or two lines: what is run, how far it is, and how long it still takes."""
+    word, role = _PHASES[phase]
+    right: list[Span] = [(f"{_PHASE_SIGNS[phase]} {word}", role)]
+    if elapsed_s >= 1 or phase == "done":
+        right.append((f" {clock(elapsed_s)}", "strong"))
+    if eta_s is not None and phase == "running":
+        # Both clocks change in the same instant, so that a second costs one redraw and not two.
+        right.append((f", about {clock(int(eta_s + elapsed_s) - int(elapsed_s))} left", "dim"))
+    right.append((" ", ""))
+    config = board.plan.config
+    left: list[Span] = [(" llmtui", "title")]
+    # From the most telling to the least: what does not fit is left out whole.
+    facts = [
+        f"{config.max_tokens} tokens",
+        f"{plural(config.iterations, 'iteration')} + {plural(config.warmup, 'warm-up')}",
+        config.order,
+    ]
+    if (model := models(board)) and width >= 90:
+        facts.insert(0, model)
+    if width < 110:
+        facts[-2] = f"{config.iterations}+{config.warmup}"
+    room = width - width_of(right) - 1
+    for fact in facts:
+        if width_of(left) + len(fact) + 2 <= room:
+            left.append((f"  {fact}", ""))
+    lines = [spread_out(left, right, width)]
+    if rows > 1:
+        run = board.run
+        count = f" {run.finished}/{run.total}" if run.total else ""
+        done = run.finished / run.total if run.total else 0.0
+        lines.append(((" ", ""), *bar(done, width - 2 - len(count)), (count + " ", "dim")))
+    return lines
+
+
+def verdict(board: Board, metric: Metric) -> Line:
+    """Who is ahead and by how much, in one line."""
+    ratios = board.ratios(metric)
+    known = sorted((ratio, name) for name, ratio in ratios.items() if ratio is not None)
+    if not known:
+        return ()
+    names = list(board.lanes)
+
+    def mark(name: str) -> Span:
+        index = names.index(name)
+        return (f"{shape(index)} ", SERIES[index % len(SERIES)])
+
+    best = known[0][1]
+    spread = board.lanes[best].summary.spread(metric)
+    figure = f"{value_text(metric, spread.median)} {unit(metric)}" if spread else ""
+    spans: list[Span] = [mark(best), (plain(best, 40), "best"), (f" {figure}", "strong")]
+    for ratio, name in known[1:]:
+        spans += [("   ", ""), mark(name), (plain(name, 40), ""), (f" {number(ratio, 2)}x", "strong")]
+    return tuple(spans)
+
+
+def doubts(board: Board) -> list[str]:
+    """What keeps the figures from being like for like, each in a few words, the gravest first."""
+    out: list[str] = []
+    lanes = [lane for lane in board.lanes.values() if lane.summary.n]
+    errors = sum(lane.summary.errors for lane in board.lanes.values())
+    if errors:
+        out.append(plural(errors, "error"))
+    if len({lane.model for lane in lanes if lane.model}) > 1:
+        out.append("models differ")
+    weights = sorted({plain(lane.weights, 20) for lane in lanes if lane.weights})
+    if len(weights) > 1:
+        out.append(f"weights differ: {', '.join(weights)}")
+    disturbed = sum(lane.summary.disturbed for lane in lanes)
+    if disturbed:
+        out.append(f"{disturbed} of {sum(lane.summary.n for lane in lanes)} disturbed")
+    tokens = [t for lane in lanes if (t := lane.summary.output_tokens_median) is not None]
+    if tokens and max(tokens) > 1.05 * min(tokens):
+        out.append("output lengths differ")
+    return out
+
+
+def verdict_line(board: Board, metric: Metric, width: int, said: tuple[str, Role] | None) -> Line:
+    """The line under the table: `said` (a banner) where there is one, else the verdict and what to doubt."""
+    if said is not None:
+        return fit([(" ", ""), said], width)
+    left = verdict(board, metric)
+    if not left:
+        if all(lane.state.state in RESTING for lane in board.lanes.values()):
+            words = "no backend has answered: the panels say what is missing and what to do"
+            return fit([(" ", ""), (words, "warn")], width)
+        return fit([(" no result yet: the first measured iterations follow the warm-ups", "dim")], width)
+    noted = doubts(board)
+
+    def too_long() -> bool:
+        return len("; ".join(noted)) + width_of(left) + 3 > width
+
+    if too_long():
+        noted = [note.partition(":")[0] for note in noted]
+    while noted and too_long():
+        noted.pop()
+    right: Span = ("; ".join(noted), "warn")
+    return spread_out([(" ", ""), *left], [right, (" ", "")], width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One column of the summary table. `rank` orders which are left out first where there is no room (0 never)."""
+
+    title: str
+    width: int
+    rank: int
+    right: bool = True
+
+
+def _columns(metric: Metric) -> list[Column]:
+    return [
+        Column("backend", 12, 0, right=False),
+        Column("framework", 12, 9, right=False),
+        Column("language", 8, 5, right=False),
+        Column("model", 24, 8, right=False),
+        Column("weights", 7, 3, right=False),
+        Column("n", 3, 0),
+        Column("err", 3, 2),
+        Column("dist", 4, 6),
+        Column("mean", 6, 2),
+        Column("median", 6, 0),
+        Column("min", 6, 4),
+        Column("max", 6, 4),
+        Column("stddev", 6, 5),
+        Column("p95", 6, 3),
+        Column("TTFT", 6, 1),
+        Column("tok/s", 6, 1),
+        Column("tokens", 6, 6),
+        Column("x fastest" if metric not in MORE_IS_BETTER else "x best", 9, 0),
+    ]
+
+
+def _name(lane: Lane, width: int) -> str:
+    """The backend's name, with the attempt that counts where it is not the first and there is room for it."""
+    name = plain(lane.backend.name, 60)
+    attempt = f" #{lane.state.attempt}" if lane.state.attempt > 1 else ""
+    return name + attempt if len(name) + len(attempt) <= width else name
+
+
+def _cells(lane: Lane, metric: Metric, ratio: float | None) -> dict[str, str]:
+    summary = lane.summary
+    spread = summary.spread(metric)
+
+    def show(value: float | None) -> str:
+        return value_text(metric, value)
+
+    cells = {
+        "framework": plain(lane.backend.framework, 40),
+        "language": plain(lane.backend.language, 40),
+        "model": plain(lane.model, 80),
+        "weights": plain(lane.weights, 20),
+        "n": str(summary.n),
+        "err": str(summary.errors) if summary.n or summary.errors else DASH,
+        "dist": f"{summary.disturbed}~" if summary.disturbed else ("0" if summary.n else DASH),
+        "TTFT": number(summary.ttft.median if summary.ttft else None),
+        "tok/s": number(summary.tokens_per_s.median if summary.tokens_per_s else None, 1),
+        "tokens": number(summary.output_tokens_median, 0),
+        "ratio": number(ratio, 2),
+    }
+    for title in ("mean", "median", "min", "max", "stddev", "p95"):
+        cells[title] = show(getattr(spread, title)) if spread else DASH
+    return cells
+
+
+def taken(columns: list[Column], gap: int) -> int:
+    """Cells that these columns take, `gap` apart, with the two signs in front."""
+    return 4 + sum(c.width for c in columns) + gap * len(columns)
+
+
+def fitting(metric: Metric, width: int) -> list[Column]:
+    """The columns that fit `width`, at least one cell apart."""
+    columns = _columns(metric)
+    while taken(columns, 1) > width and any(c.rank for c in columns):
+        worst = max(c.rank for c in columns)
+        # The last column of the least wanted rank goes first.
+        last = max(i for i, c in enumerate(columns) if c.rank == worst)
+        columns = columns[:last] + columns[last + 1 :]
+    return columns
+
+
+def table(board: Board, metric: Metric, width: int, hidden: frozenset[str], focused: str) -> list[Line]:
+    """The summary table: a heading and one line per backend in the plan's order, the best marked by a star."""
+    columns = fitting(metric, width)
+    gap = "  " if taken(columns, 2) <= width else " "
+    extra = width - taken(columns, len(gap))
+    # Room to spare goes to the texts, which are the ones that get cut.
+    grow = {c.title: 0 for c in columns}
+    for title, most in (("backend", 10), ("framework", 6), ("model", extra)):
+        if title in grow and extra > 0:
+            grow[title] = min(extra, most)
+            extra -= grow[title]
+    widths = [c.width + grow[c.title] for c in columns]
+    emphasis: dict[Metric, set[str]] = {
+        "latency": {"mean", "median", "min", "max", "stddev", "p95"},
+        "ttft": {"mean", "median", "min", "max", "stddev", "p95", "TTFT"},
+        "itl": {"mean", "median", "min", "max", "stddev", "p95"},
+        "tokens_per_s": {"mean", "median", "min", "max", "stddev", "p95", "tok/s"},
+    }
+    head: list[Span] = [("   ", "")]
+    for column, size in zip(columns, widths, strict=True):
+        strong = column.title in emphasis[metric]
+        head.append((gap + pad(column.title, size, column.right), "title" if strong else "dim"))
+    lines = [fit(head, width)]
+    ratios = board.ratios(metric)
+    for index, (name, lane) in enumerate(board.lanes.items()):
+        cells = _cells(lane, metric, ratios[name])
+        cells[columns[-1].title] = cells["ratio"]
+        best = ratios[name] == 1.0
+        spans: list[Span] = [
+            ("*" if best else " ", "best"),
+            ("·" if name in hidden else shape(index), SERIES[index % len(SERIES)]),
+        ]
+        for column, size in zip(columns, widths, strict=True):
+            text = _name(lane, size) if column.title == "backend" else cells[column.title]
+            role: Role = ""
+            if column.title == "backend":
+                role = "best" if best else ("title" if name == focused else "")
+            elif text == DASH:
+                role = "dim"
+            elif column.title == "median":
+                role = "best" if best else "strong"
+            elif (column.title == "err" and lane.summary.errors) or (column.title == "dist" and lane.summary.disturbed):
+                role = "warn"
+            spans.append((gap + pad(text, size, column.right), role))
+        lines.append(fit([(" ", ""), *spans], width))
+    return lines
+
+
+def next_metric(metric: Metric) -> Metric:
+    """The metric after this one, round and round."""
+    return METRICS[(METRICS.index(metric) + 1) % len(METRICS)]
+
+
+def metric_words(metric: Metric) -> str:
+    """A metric for a sentence."""
+    return titled(metric) if METRIC_UNITS[metric] != METRIC_TITLES[metric] else METRIC_TITLES[metric]

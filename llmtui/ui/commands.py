@@ -1,0 +1,234 @@
+"""The one registry of commands: it feeds bindings, footer, palette, help screen, README table and `[ui].keys`.
+
+Cheap to import: config validation checks `[ui].keys` with `resolve_keys`, so nothing here draws.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from llmtui.model import RESTING, State
+
+Phase = Literal["connecting", "starting", "running", "paused", "done", "stopping", "gone"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Situation:
+    """What the monitor shows now, as far as it decides which commands apply."""
+
+    phase: Phase = "connecting"
+    backends: int = 1
+    resting: int = 0
+    results: bool = False
+    selected: State | None = None
+    hidden: bool = False
+    both_charts: bool = False
+    table_on_key: bool = False
+    table_shown: bool = False
+    details: bool = False
+
+    @property
+    def live(self) -> bool:
+        """Whether an engine is there to take commands."""
+        return self.phase in ("starting", "running", "paused", "done")
+
+
+def _always(_: Situation) -> bool:
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One thing a user can ask for. `label` is the footer's short word; `refusal` says why it does not apply now."""
+
+    id: str
+    key: str
+    label: str
+    help: str
+    group: Literal["Backend", "Run", "View", "Application"]
+    applies: Callable[[Situation], bool] = _always
+    label_now: Callable[[Situation], str] | None = None
+    refusal: str = ""
+    footer: bool = True
+
+    def word(self, situation: Situation) -> str:
+        """The footer's word for this command in `situation`."""
+        return self.label_now(situation) if self.label_now else self.label
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "rerun",
+        "r",
+        "Rerun",
+        "rerun the focused backend; the earlier attempt is kept",
+        "Backend",
+        lambda s: s.live and s.selected in RESTING,
+        refusal="still busy: s stops it first",
+    ),
+    Command(
+        "stop",
+        "s",
+        "Stop",
+        "stop the focused backend: drop its remaining iterations",
+        "Backend",
+        lambda s: s.live and s.selected is not None and s.selected not in RESTING,
+        refusal="already at rest",
+    ),
+    Command(
+        "rerun_all",
+        "R",
+        "All",
+        "rerun all backends",
+        "Run",
+        lambda s: s.live and s.resting == s.backends > 0,
+        refusal="the run is still going",
+    ),
+    Command(
+        "pause",
+        "space",
+        "Pause",
+        "pause the run after the current iteration, or resume it",
+        "Run",
+        lambda s: s.phase in ("running", "paused"),
+        lambda s: "Resume" if s.phase == "paused" else "Pause",
+        refusal="nothing is running",
+    ),
+    Command(
+        "hide",
+        "x",
+        "Hide",
+        "hide or show the focused backend in the charts; axes rescale",
+        "View",
+        lambda s: s.selected is not None,
+        lambda s: "Show" if s.hidden else "Hide",
+    ),
+    Command(
+        "metric",
+        "m",
+        "Metric",
+        "next metric: latency, TTFT, ITL, tokens/s",
+        "View",
+    ),
+    Command(
+        "chart",
+        "c",
+        "Chart",
+        "switch between bars and scatter where only one chart fits",
+        "View",
+        lambda s: not (s.both_charts or s.details or (s.table_on_key and s.table_shown)),
+        refusal="there is no second chart to switch to here",
+    ),
+    Command(
+        "table",
+        "T",
+        "Table",
+        "switch between chart and table where only one of them fits",
+        "View",
+        lambda s: s.table_on_key and not s.details,
+        lambda s: "Chart" if s.table_shown else "Table",
+        refusal="the table is on the screen",
+    ),
+    Command(
+        "export",
+        "e",
+        "CSV",
+        "export the results table as CSV to a new dated file",
+        "Run",
+        lambda s: s.results,
+        refusal="no result yet",
+    ),
+    Command(
+        "maximise",
+        "enter",
+        "Details",
+        "maximise the focused backend: all iterations, answers, log",
+        "View",
+        lambda s: s.selected is not None and not s.details,
+    ),
+    Command(
+        "back",
+        "escape",
+        "Back",
+        "back to all backends",
+        "View",
+        lambda s: s.details,
+    ),
+    Command(
+        "theme",
+        "t",
+        "Theme",
+        "next theme: dark, light, ansi (the terminal's own colours)",
+        "Application",
+        footer=False,
+    ),
+    Command("help", "question_mark", "Help", "all keys", "Application"),
+    Command("quit", "q", "Quit", "quit; asked twice while the run is going", "Application"),
+)
+
+BY_ID: dict[str, Command] = {c.id: c for c in COMMANDS}
+
+#: Keys that are not to be given away: they choose a backend or always leave.
+RESERVED = frozenset({*"123456789", "ctrl+c", "ctrl+q", "ctrl+p", "tab", "shift+tab"})
+
+_KEY = re.compile(r"(?:(?:ctrl|shift|alt)\+)*(?:[A-Za-z0-9]|[a-z][a-z_0-9]+)\Z")
+_NAMES = {
+    "?": "question_mark",
+    " ": "space",
+    "esc": "escape",
+    "return": "enter",
+    "/": "slash",
+    "+": "plus",
+    "-": "minus",
+    ".": "full_stop",
+    ",": "comma",
+    "!": "exclamation_mark",
+    "*": "asterisk",
+    "#": "number_sign",
+}
+_SHOWN = {"question_mark": "?", "escape": "esc"} | {v: k for k, v in _NAMES.items() if len(k) == 1 and k != " "}
+
+
+def key_word(key: str) -> str:
+    """A key as it is shown: `question_mark` is `?`, `escape` is `esc`."""
+    return _SHOWN.get(key, key)
+
+
+def resolve_keys(overrides: Mapping[str, str]) -> dict[str, str]:
+    """The key of every command, by id, after `[ui].keys`.
+
+    Raises ValueError, in words, for an unknown id (naming the nearest), for what is not a key, and for a clash.
+    """
+    keys = {c.id: c.key for c in COMMANDS}
+    for command_id, key in overrides.items():
+        if command_id not in keys:
+            near = difflib.get_close_matches(command_id, keys, n=1, cutoff=0.5)
+            meant = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(keys)}"
+            raise ValueError(f'unknown command "{command_id}"; {meant}')
+        named = _NAMES.get(key, key)
+        if not _KEY.match(named):
+            raise ValueError(f'"{command_id}": "{key}" is not a key; examples: "r", "R", "f5", "ctrl+r", "space"')
+        if named in RESERVED:
+            raise ValueError(f'"{command_id}": the key "{key}" is taken: it cannot be given to a command')
+        keys[command_id] = named
+    owner: dict[str, str] = {}
+    for command_id, key in keys.items():
+        if key in owner:
+            raise ValueError(f'"{command_id}" and "{owner[key]}" both have the key "{key_word(key)}"')
+        owner[key] = command_id
+    return keys
+
+
+def key_table() -> str:
+    """The keys as the README's table (Markdown): key, command id for `[ui].keys`, what it does."""
+    rows = [f"| `{key_word(c.key)}` | `{c.id}` | {c.help} |" for c in COMMANDS]
+    return "\n".join(["| key | id | what it does |", "|---|---|---|", *rows])
+
+
+def footer_commands(situation: Situation) -> list[Command]:
+    """The commands that the footer shows: those that apply now."""
+    return [c for c in COMMANDS if c.footer and c.applies(situation)]

@@ -1,0 +1,71 @@
+"""Which parts the monitor shows at a terminal's size, and how high each is. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+#: Narrowest panel that can carry the figures.
+PANEL_MIN = 20
+PANEL_MAX_HEIGHT = 16
+WIDE = 120
+WIDE_ROWS = 32
+CHART_MIN = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """`panel_height` is 1 where a backend is one line; `charts` is how many stand side by side."""
+
+    form: Literal["wide", "narrow", "tiny"]
+    panel_columns: int
+    panel_height: int
+    header: int
+    charts: int
+    chart_height: int
+    table: bool
+    verdict: bool
+    footer: bool
+    #: Whether chart and table take turns in one place.
+    shared: bool = False
+
+
+def layout_for(width: int, height: int, backends: int) -> Layout:
+    """The layout for a terminal of `width` by `height` cells and so many backends."""
+    n = max(1, backends)
+    table = n + 1
+    if width >= WIDE and height >= WIDE_ROWS:
+        rows = 1 if width // n >= PANEL_MIN else math.ceil(n * PANEL_MIN / width)
+        columns = math.ceil(n / rows)
+        rest = height - 4 - table
+        if rows == 1:
+            # 13 rows carry the large digits; beyond that charts gain more from room than panels do.
+            panel = max(8, min(PANEL_MAX_HEIGHT, round(rest * 0.43)))
+        else:
+            panel = max(5, min(10, round(rest * 0.55 / rows)))
+        chart = rest - panel * rows
+        if chart >= CHART_MIN:
+            return Layout("wide", columns, panel, 2, 2, chart, table=True, verdict=True, footer=True)
+    header = 2 if height >= 20 else 1
+    rest = height - header - n - 2
+    charts = 2 if width >= WIDE else 1
+    if width >= 40 and rest >= CHART_MIN:
+        both = rest - table - 1 >= CHART_MIN + 4
+        return Layout(
+            "narrow",
+            1,
+            1,
+            header,
+            charts,
+            rest - table - 1 if both else rest,
+            table=both,
+            verdict=True,
+            footer=True,
+            shared=not both,
+        )
+    if width >= 40 and rest >= 3:
+        # Too low for a chart: the table stands in its place when asked for.
+        return Layout("narrow", 1, 1, header, 0, 0, table=rest >= table, verdict=True, footer=True)
+    footer = height >= n + 2
+    return Layout("tiny", 1, 1, 1 if height > 1 else 0, 0, 0, table=False, verdict=height >= n + 3, footer=footer)

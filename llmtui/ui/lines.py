@@ -1,0 +1,198 @@
+"""Screen lines as plain data: spans of text with the role that a theme colours. Pure; widgets turn them into strips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from rich.cells import cell_len, set_cell_size
+
+#: What a span means; `llmtui.tcss` says how each looks. `s1` to `s9` are the backends' colours.
+Role = Literal[
+    "", "dim", "strong", "title", "good", "warn", "bad", "accent", "rule", "focus", "key", "best",
+    "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9",
+]  # fmt: skip
+ROLES: tuple[Role, ...] = (
+    "dim", "strong", "title", "good", "warn", "bad", "accent", "rule", "focus", "key", "best",
+    "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9",
+)  # fmt: skip
+SERIES: tuple[Role, ...] = ("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9")
+
+Span = tuple[str, Role]
+Line = tuple[Span, ...]
+
+#: What `marker = "ascii"` writes instead, cell for cell.
+_ASCII = str.maketrans(
+    {
+        **dict.fromkeys("─┄╌", "-"),
+        "━": "=",
+        **dict.fromkeys("│┃", "|"),
+        **dict.fromkeys("┌┐└┘┏┓┗┛├┤┬┴┼╭╮╰╯┿╸╺", "+"),
+        "█": "#", "▓": "=", "▒": ":", "░": ".",
+        "●": "o", "×": "x", "◆": "*", "▲": "#", "■": "@", "◇": "%", "△": "&", "▽": "$", "○": "o", "□": "=", "•": "o",
+        "►": ">", "▻": ">", "✓": "v", "✗": "x", "·": ".", "…": ".", "±": "~",
+    }
+)  # fmt: skip
+
+
+def to_ascii(line: Line) -> Line:
+    """The same line in ASCII, cell for cell."""
+    return tuple(
+        (text.translate(_ASCII).encode("ascii", "replace").decode() if cell_len(text) == len(text) else text, role)
+        for text, role in line
+    )
+
+
+def width_of(line: Sequence[Span]) -> int:
+    """Cells that a line takes."""
+    return sum(cell_len(text) for text, _ in line)
+
+
+def clip(text: str, width: int) -> str:
+    """`text` in at most `width` cells, with an ellipsis where it was cut."""
+    if width <= 0:
+        return ""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1).rstrip() + "…"
+
+
+def pad(text: str, width: int, right: bool = False) -> str:
+    """`text` in exactly `width` cells, to the left or to the right."""
+    text = clip(text, width)
+    blank = " " * (width - cell_len(text))
+    return blank + text if right else text + blank
+
+
+def fit(line: Sequence[Span], width: int) -> Line:
+    """The line in exactly `width` cells: cut with an ellipsis, or padded."""
+    total = width_of(line)
+    if total <= width:
+        return (*line, (" " * (width - total), "")) if total < width else tuple(line)
+    out: list[Span] = []
+    left = width
+    for text, role in line:
+        size = cell_len(text)
+        if size < left:
+            out.append((text, role))
+            left -= size
+            continue
+        # The span that no longer fits, or that fills the line to the brim though more follows.
+        out.append((pad(text if size > left else text + " ", left), role))
+        break
+    return tuple(out)
+
+
+def spread_out(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:
+    """`left` and `right` at the two ends of `width` cells; the left one is cut when both do not fit."""
+    room = width - width_of(right)
+    if room < 1:
+        return fit(left, width)
+    if width_of(left) > room - 1:
+        return (*fit(left, room - 1), (" ", ""), *right)
+    return (*fit(left, room), *right)
+
+
+def wrap(text: str, width: int, limit: int) -> list[str]:
+    """`text` broken at spaces (inside words where they are too long) into at most `limit` lines."""
+    if width < 1 or limit < 1:
+        return []
+    lines: list[str] = []
+    current = ""
+    for word in text.split():
+        while word:
+            joined = f"{current} {word}" if current else word
+            if cell_len(joined) <= width:
+                current, word = joined, ""
+            elif current:
+                lines.append(current)
+                current = ""
+            else:
+                piece = set_cell_size(word, width).rstrip()
+                piece = piece or word[0]
+                lines.append(piece)
+                word = word[len(piece) :]
+    if current:
+        lines.append(current)
+    if len(lines) > limit:
+        lines = [*lines[: limit - 1], clip(lines[limit - 1] + " …", width)]
+    return lines
+
+
+def box(
+    content: Sequence[Line],
+    width: int,
+    height: int,
+    *,
+    left: Sequence[Span] = (),
+    right: Sequence[Span] = (),
+    bottom: Sequence[Span] = (),
+    focused: bool = False,
+) -> list[Line]:
+    """`content` in a frame of `width` by `height` with titles; the focused one is told by heavier strokes."""
+    role: Role = "focus" if focused else "rule"
+    h, v, tl, tr, bl, br = "━┃┏┓┗┛" if focused else "─│┌┐└┘"
+    inner = width - 4
+    if inner < 1 or height < 3:
+        return [fit(line, width) for line in content[:height]]
+    room = width - 4 - (width_of(right) + 2 if right else 0)
+    kept: Sequence[Span] = ()
+    if room < width_of(left):
+        # The name is worth more than what stands beside it, which moves to the lower edge.
+        right, kept, room = (), right, width - 4
+    title = fit(left, min(room, width_of(left))) if left else ()
+    used = (width_of(title) + 2 if title else 0) + (width_of(right) + 2 if right else 0)
+    top: list[Span] = [(tl, role)]
+    if title:
+        top += [(" ", role), *title, (" ", role)]
+    top.append((h * (width - 2 - used), role))
+    if right:
+        top += [(" ", role), *right, (" ", role)]
+    top.append((tr, role))
+    lines: list[Line] = [tuple(top)]
+    for row in range(height - 2):
+        body = fit(content[row], inner) if row < len(content) else ((" " * inner, ""),)
+        lines.append(((v + " ", role), *body, (" " + v, role)))
+    if kept:
+        right = kept
+        room = width - 6 - width_of(right) - 2
+    else:
+        right = ()
+        room = width - 5
+    foot = fit(bottom, min(room, width_of(bottom))) if bottom and room >= 6 else ()
+    last: list[Span] = [(bl + h + " ", role), *foot, (" ", role)] if foot else [(bl, role)]
+    tail: list[Span] = [(" ", role), *right, (" " + br, role)] if right else [(br, role)]
+    last.append((h * (width - width_of(last) - width_of(tail)), role))
+    lines.append((*last, *tail))
+    return lines
+
+
+def bar(fraction: float, width: int, role: Role = "accent") -> Line:
+    """A one-row progress bar, told apart by stroke as well as by colour."""
+    done = round(max(0.0, min(1.0, fraction)) * width)
+    return (("━" * done, role), ("─" * (width - done), "rule"))
+
+
+def difference(old: Line, new: Line) -> tuple[int, int] | None:
+    """The cells `[start, end)` in which two lines of equal width differ, None when they are the same."""
+    if old == new:
+        return None
+    start = 0
+    for (old_text, old_role), (new_text, new_role) in zip(old, new, strict=False):
+        if (old_text, old_role) == (new_text, new_role):
+            start += cell_len(new_text)
+            continue
+        if old_role == new_role:
+            same = 0
+            for a, b in zip(old_text, new_text, strict=False):
+                if a != b:
+                    break
+                same += 1
+            start += cell_len(new_text[:same])
+        break
+    end = width_of(new)
+    for (old_text, old_role), (new_text, new_role) in zip(reversed(old), reversed(new), strict=False):
+        if (old_text, old_role) != (new_text, new_role):
+            break
+        end -= cell_len(new_text)
+    return (start, max(end, start + 1)) if end > start else (0, width_of(new))

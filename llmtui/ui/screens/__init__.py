@@ -1,0 +1,1 @@
+"""The monitor's other screens: help, and one backend maximised."""

@@ -1,0 +1,106 @@
+"""The monitor's three themes; everywhere else colours are named by what they mean."""
+
+from __future__ import annotations
+
+import os
+
+from textual.theme import Theme
+
+_DARK = ("#4cc2ff", "#ffb454", "#3ddc97", "#ff7ab8", "#c3a6ff", "#ffe066", "#ff6b5e", "#7ee0d0", "#b8c4d0")
+_LIGHT = ("#0067b8", "#b35900", "#0a7d4f", "#b8246f", "#6b3fc4", "#8a6d00", "#c4281a", "#0f7a73", "#4f5b66")
+_ANSI = (
+    "ansi_bright_cyan",
+    "ansi_yellow",
+    "ansi_green",
+    "ansi_magenta",
+    "ansi_blue",
+    "ansi_bright_yellow",
+    "ansi_red",
+    "ansi_cyan",
+    "ansi_bright_black",
+)
+
+
+def _series(colours: tuple[str, ...]) -> dict[str, str]:
+    return {f"series-{i}": colour for i, colour in enumerate(colours, 1)}
+
+
+#: For Textual's own themes, which know nothing of series.
+DEFAULT_VARIABLES = {**_series(_DARK), "dim": "#8b95a1", "rule": "#4a5462"}
+
+DARK = Theme(
+    name="llmtui-dark",
+    dark=True,
+    primary="#4cc2ff",
+    secondary="#3a6ea5",
+    accent="#4cc2ff",
+    warning="#ffb454",
+    error="#ff6b5e",
+    success="#3ddc97",
+    foreground="#d7dde4",
+    background="#0f1419",
+    surface="#151b22",
+    panel="#1c242d",
+    variables={**_series(_DARK), "dim": "#8b95a1", "rule": "#4a5462"},
+)
+LIGHT = Theme(
+    name="llmtui-light",
+    dark=False,
+    primary="#0067b8",
+    secondary="#3a6ea5",
+    accent="#0067b8",
+    warning="#9a5b00",
+    error="#c4281a",
+    success="#0a7d4f",
+    foreground="#1d2530",
+    background="#fafaf7",
+    surface="#f0f0ec",
+    panel="#e6e6e1",
+    variables={**_series(_LIGHT), "dim": "#5f6973", "rule": "#b4bac0"},
+)
+ANSI = Theme(
+    name="llmtui-ansi",
+    ansi=True,
+    dark=True,
+    primary="ansi_blue",
+    secondary="ansi_cyan",
+    accent="ansi_cyan",
+    warning="ansi_yellow",
+    error="ansi_red",
+    success="ansi_green",
+    foreground="ansi_default",
+    background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    boost="ansi_default",
+    variables={
+        **_series(_ANSI),
+        "dim": "ansi_default",
+        "rule": "ansi_bright_black",
+        "ansi-background": "ansi_black",
+        "ansi-foreground": "ansi_white",
+        "border": "ansi_blue",
+        "border-blurred": "ansi_bright_black",
+        "block-cursor-foreground": "ansi_black",
+        "block-cursor-background": "ansi_white",
+        "block-cursor-text-style": "bold",
+        "scrollbar": "ansi_bright_black",
+        "scrollbar-hover": "ansi_white",
+        "scrollbar-active": "ansi_white",
+        "scrollbar-background": "ansi_default",
+        "scrollbar-corner-color": "ansi_default",
+        "scrollbar-background-hover": "ansi_default",
+        "scrollbar-background-active": "ansi_default",
+    },
+)
+
+#: The ring that the theme key goes round.
+RING = ("llmtui-dark", "llmtui-light", "llmtui-ansi")
+SHORT = {"dark": "llmtui-dark", "light": "llmtui-light", "ansi": "llmtui-ansi"}
+
+
+def by_terminal() -> str:
+    """The theme for this terminal: its own 16 colours where it has no more, else the dark one."""
+    term = os.environ.get("TERM", "")
+    rich = os.environ.get("COLORTERM", "") in ("truecolor", "24bit") or "256" in term or "direct" in term
+    return "llmtui-dark" if rich or not term else "llmtui-ansi"

@@ -1,0 +1,23 @@
+"""The first lines of the screen, and the line under the table."""
+
+from __future__ import annotations
+
+from llmtui.ui import board_view
+from llmtui.ui.lines import Line
+from llmtui.ui.widgets.lines import Lines
+
+
+class Header(Lines):
+    """What is run, how far it is, and how long it still takes."""
+
+    def content(self, width: int, height: int) -> list[Line]:
+        view = self.view
+        return board_view.header(view.board, view.phase, view.elapsed_s, view.eta_s, width, height)
+
+
+class Verdict(Lines):
+    """Who is ahead, by how much, and what to doubt; or a banner when something is wrong with the engine."""
+
+    def content(self, width: int, height: int) -> list[Line]:
+        view = self.view
+        return [board_view.verdict_line(view.board, view.metric, width, view.banner)]

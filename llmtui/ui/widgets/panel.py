@@ -1,0 +1,50 @@
+"""One backend's panel: a frame or a line, as its height allows."""
+
+from __future__ import annotations
+
+from textual.events import Click
+from textual.message import Message
+
+from llmtui.ui import panel_view
+from llmtui.ui.lines import Line
+from llmtui.ui.view import View
+from llmtui.ui.widgets.lines import Lines
+
+
+class Panel(Lines, can_focus=True):
+    """The backend at `index` in the plan."""
+
+    class Selected(Message):
+        """The panel now has the focus: keys act on its backend."""
+
+        def __init__(self, backend: str) -> None:
+            super().__init__()
+            self.backend = backend
+
+    class Opened(Message):
+        """The panel was double-clicked."""
+
+    def __init__(self, view: View, index: int) -> None:
+        super().__init__(view)
+        self.index = index
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend shown."""
+        return self.view.names[self.index]
+
+    def content(self, width: int, height: int) -> list[Line]:
+        if self.index >= len(self.view.names):
+            return []
+        lane = self.view.board.lanes[self.backend]
+        return panel_view.panel(lane, self.view.look(self.index, self.has_focus), width, height)
+
+    def watch_has_focus(self, has_focus: bool) -> None:
+        super().watch_has_focus(has_focus)
+        if has_focus and self.index < len(self.view.names):
+            self.post_message(self.Selected(self.backend))
+        self.redraw()
+
+    def on_click(self, event: Click) -> None:
+        if event.chain == 2:
+            self.post_message(self.Opened())

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from textual.geometry import Region
+from textual.widgets import DataTable
+
+from llmtui.engine.client import EngineLink
+from llmtui.model import (
+    BackendChanged,
+    BackendState,
+    Failure,
+    Hello,
+    IterationDone,
+    Machine,
+    Note,
+    Plan,
+    RunState,
+)
+from llmtui.ui.app import MonitorApp
+from llmtui.ui.options import UiOptions
+from llmtui.ui.screens.details import DetailsScreen
+from llmtui.ui.widgets.chart import ChartView
+from llmtui.ui.widgets.lines import Lines
+from tests.ui import canned
+from tests.ui.canned import FakeLink
+from tests.ui.driving import make, screen_text, settle
+
+SIZES = [(20, 5), (40, 12), (80, 24), (100, 45), (120, 40), (200, 50)]
+
+
+# --- Sizes ---
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_size_shows_the_backends(size: tuple[int, int]) -> None:
+    link = FakeLink(canned.hello(done=6), *canned.samples())
+    app = make(link)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot, link)
+        shown = screen_text(app)
+        rows = shown.split("\n")
+        assert len(rows) == size[1]
+        assert "llama" in shown
+        if size[0] >= 80:
+            for word in ("llmtui", "running", "mistral.rs", "not reachable", "not installed", "Quit", "1.363"):
+                assert word in shown
+        assert not [s for s in app.screen.query("*") if s.show_vertical_scrollbar or s.show_horizontal_scrollbar]
+
+
+async def test_wide_shows_panels_both_charts_and_the_table() -> None:
+    link = FakeLink(canned.hello(done=6), *canned.samples())
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        shown = screen_text(app)
+        for word in ("baseline stats, latency in s", "latency per iteration in s", "█", "x fastest", "stddev", "27/39"):
+            assert word in shown
+        assert "about 00:3" in shown
+        assert "64 tokens  10 iterations + 3 warm-ups  round-robin" in shown
+
+
+async def test_narrow_switches_between_charts_and_table() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, link)
+        assert "latency per iteration" in screen_text(app)
+        assert "x fastest" not in screen_text(app)
+        await pilot.press("c")
+        await settle(pilot)
+        assert "baseline stats" in screen_text(app)
+        await pilot.press("T")
+        await settle(pilot)
+        assert "x fastest" in screen_text(app)
+        assert "baseline stats" not in screen_text(app)
+        await pilot.press("T")
+        await settle(pilot)
+        assert "baseline stats" in screen_text(app)
+
+
+async def test_a_resize_goes_from_one_form_to_the_other() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        for size in (*SIZES, *reversed(SIZES), (1, 1), (120, 40)):
+            await pilot.resize_terminal(*size)
+            await settle(pilot)
+        shown = screen_text(app)
+        assert "baseline stats" in shown
+        assert "x fastest" in shown
+
+
+@pytest.mark.parametrize("extra", [0, 1, 4])
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_up_to_nine_backends_are_all_there(size: tuple[int, int], extra: int) -> None:
+    plan = canned.plan(extra=extra)
+    link = FakeLink(canned.hello(plan, done=2))
+    app = make(link, plan)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot, link)
+        shown = screen_text(app)
+        assert all(backend.name in shown for backend in plan.backends)
+
+
+async def test_the_engine_may_know_of_other_backends_than_the_plan_on_the_first_frame() -> None:
+    link = FakeLink(canned.hello(canned.plan(extra=1), done=1))
+    app = make(link, canned.plan())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        assert "vLLM-1" in screen_text(app)
+        link.put(canned.hello(done=1))
+        await settle(pilot, link)
+        assert "vLLM-1" not in screen_text(app)
+
+
+async def test_the_first_frame_stands_before_the_engine_answers() -> None:
+    never = asyncio.Event()
+
+    async def link() -> EngineLink:
+        await never.wait()
+        raise AssertionError("unreachable")
+
+    app = MonitorApp(canned.plan(), link, ui=UiOptions())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        shown = screen_text(app)
+        assert "starting the engine" in shown
+        assert all(name in shown for name in ("llama.cpp", "mistral.rs", "HuggingFace", "Llamafile", "Ollama"))
+
+
+# --- What happens during a run ---
+
+
+async def test_tokens_are_counted_while_they_arrive() -> None:
+    link = FakeLink(canned.hello(done=6), canned.progress("llama.cpp", 12, 0.4))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        assert "12 tokens, 0.4 s" in screen_text(app)
+        link.put(IterationDone(iteration=canned.iteration("llama.cpp", 7)))
+        await settle(pilot, link)
+        assert "12 tokens" not in screen_text(app)
+        assert "7/10" in screen_text(app)
+
+
+async def test_a_rerun_keeps_the_earlier_attempt_and_shows_the_difference() -> None:
+    link = FakeLink(canned.hello(done=10, running=False), *canned.rerun_events("llama.cpp", 10, speed=1.25))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        assert "attempt 2: -" in screen_text(app)
+        assert any("to attempt 1" in n.message for n in app._notifications)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert isinstance(app.screen, DetailsScreen)
+        assert app.screen.query_one(DataTable).row_count == 3 + 10 + 10
+        assert "to attempt 1" in screen_text(app)
+
+
+async def test_unchanged_data_draws_nothing() -> None:
+    link = FakeLink(canned.hello(done=6), *canned.samples())
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        charts = list(app.query(ChartView))
+        draws = [chart.draws for chart in charts]
+        painted: list[str | None] = []
+
+        def watch(widget: Lines) -> None:
+            real = widget.refresh
+
+            def refresh(*regions: Region, **options: bool) -> Lines:
+                painted.append(widget.id)
+                return real(*regions, **options)
+
+            widget.refresh = refresh  # type: ignore[method-assign]
+
+        for widget in app.query(Lines):
+            watch(widget)
+        for _ in range(20):
+            link.put(*canned.samples(), BackendChanged(backend=canned.state("llama.cpp")))
+            await settle(pilot, link)
+            app.show_all()
+        assert [chart.draws for chart in charts] == draws
+        # Only the clock in the header may have gone on.
+        assert set(painted) <= {"header"}
+
+
+async def test_one_iteration_draws_each_chart_once() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        charts = list(app.query(ChartView))
+        draws = [chart.draws for chart in charts]
+        link.put(IterationDone(iteration=canned.iteration("mistral.rs", 7)))
+        await settle(pilot, link)
+        assert [chart.draws for chart in charts] == [n + 1 for n in draws]
+
+
+# --- Details ---
+
+
+@pytest.mark.parametrize("size", [(20, 5), (80, 24), (120, 40)])
+async def test_details_show_every_iteration_and_the_answer(size: tuple[int, int]) -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot, link)
+        await pilot.press("enter")
+        await settle(pilot)
+        table = app.screen.query_one(DataTable)
+        assert table.row_count == 9
+        if size[1] >= 24:
+            assert "A human cannot eat a helicopter." in screen_text(app)
+        link.put(IterationDone(iteration=canned.iteration("llama.cpp", 7)))
+        await settle(pilot, link)
+        assert table.row_count == 10
+        await pilot.press("2")
+        await settle(pilot)
+        assert table.row_count == 9
+        await pilot.press("escape")
+        await settle(pilot)
+        assert not isinstance(app.screen, DetailsScreen)
+        assert app.view.selected == "mistral.rs"
+
+
+async def test_details_show_the_failure_and_the_log() -> None:
+    failed = BackendState(
+        name="Ollama",
+        state="failed",
+        planned=10,
+        failure=Failure(kind="server", message="the server ended with exit code 1", hint="see its last lines"),
+        log_tail=["error: no such model"],
+    )
+    link = FakeLink(canned.hello(done=6), BackendChanged(backend=failed))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        await pilot.press("5", "enter")
+        await settle(pilot)
+        shown = screen_text(app)
+        assert "the server ended with exit code 1" in shown
+        assert "error: no such model" in shown
+
+
+# --- Hostile text ---
+
+HOSTILE = "[bold red]x[/] \x1b[2J\x1b]0;pwned\x07\x9b31m\u202egnp\x00[@click=app.quit]q[/]"
+
+
+async def test_text_from_a_server_is_neither_markup_nor_escape_nor_crash() -> None:
+    state = canned.state(
+        "llama.cpp",
+        model=HOSTILE,
+        weights=HOSTILE,
+        note=HOSTILE,
+        version=HOSTILE,
+        state="failed",
+        failure=Failure(kind="server", message=HOSTILE + " [/bold", hint="[/]" + HOSTILE),
+        log_tail=[HOSTILE, "[/nothing]"],
+    )
+    link = FakeLink(
+        canned.hello(done=6),
+        IterationDone(iteration=canned.iteration("llama.cpp", 7, text=HOSTILE + "\n[/b]")),
+        BackendChanged(backend=state),
+        Note(text=HOSTILE, level="error", backend="llama.cpp"),
+    )
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        for key in ("1", "enter"):
+            await pilot.press(key)
+            await settle(pilot)
+            shown = screen_text(app)
+            assert "[bold" in shown
+            assert "pwned" not in shown
+            assert not any(c in shown for c in "\x1b\x9b\x00\x07\u202e")
+
+
+async def test_an_event_of_an_unknown_backend_does_no_harm() -> None:
+    link = FakeLink(canned.hello(done=6), canned.progress("nobody", 3, 0.1), canned.progress("llama.cpp", 5, 0.1))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        assert "5 tokens" in screen_text(app)
+
+
+# --- The engine goes ---
+
+
+async def test_an_engine_that_goes_is_told_in_words() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        link.vanish()
+        await settle(pilot, link)
+        shown = screen_text(app)
+        assert "engine gone" in shown
+        assert "the engine has gone: e exports what was measured, q quits" in shown
+        assert "Stop" not in shown
+        await pilot.press("q")
+        await settle(pilot)
+    assert app.board.lanes["llama.cpp"].summary.n == 6
+
+
+async def test_an_engine_that_does_not_start_is_told_in_words() -> None:
+    async def link() -> EngineLink:
+        raise OSError("no room left\x1b[31m")
+
+    app = MonitorApp(canned.plan(), link, ui=UiOptions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert "the engine did not start: no room left: q quits" in screen_text(app)
+
+
+async def test_when_no_backend_answers_the_screen_says_so() -> None:
+    plan = canned.plan()
+    plan = Plan(run="r", created_utc="", config=plan.config, backends=plan.backends[3:])
+    link = FakeLink(
+        Hello(
+            plan=plan,
+            machine=Machine(),
+            run=RunState(phase="done"),
+            backends=[canned.MISSING, canned.UNREACHABLE],
+        )
+    )
+    app = make(link, plan)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        assert "no backend has answered" in screen_text(app)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from llmtui.ui.commands import BY_ID, COMMANDS, RESERVED, Situation, footer_commands, key_table, key_word, resolve_keys
+
+
+def test_ids_and_keys_are_unique_and_no_reserved_key_is_taken() -> None:
+    assert len({c.id for c in COMMANDS}) == len(COMMANDS)
+    assert len({c.key for c in COMMANDS}) == len(COMMANDS)
+    assert not RESERVED & {c.key for c in COMMANDS}
+
+
+def test_the_keys_of_the_contract() -> None:
+    shown = {key_word(c.key): c.id for c in COMMANDS}
+    assert set("rRsxcmetq?") | {"space", "enter", "esc"} <= set(shown)
+    assert shown["?"] == "help"
+    assert shown["esc"] == "back"
+
+
+def test_the_defaults_resolve_to_themselves() -> None:
+    assert resolve_keys({}) == {c.id: c.key for c in COMMANDS}
+
+
+def test_an_override_replaces_one_key_and_takes_names_as_they_are_typed() -> None:
+    keys = resolve_keys({"rerun": "f5", "help": "!", "pause": "ctrl+p".replace("p", "b")})
+    assert (keys["rerun"], keys["help"], keys["pause"]) == ("f5", "exclamation_mark", "ctrl+b")
+    assert keys["stop"] == "s"
+
+
+def test_two_commands_may_swap_their_keys() -> None:
+    keys = resolve_keys({"rerun": "s", "stop": "r"})
+    assert (keys["rerun"], keys["stop"]) == ("s", "r")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"rerum": "z"}, 'did you mean "rerun"?'),
+        ({"fly": "z"}, "known: rerun"),
+        ({"rerun": "s"}, 'both have the key "s"'),
+        ({"rerun": "1"}, "is taken"),
+        ({"rerun": "ctrl+c"}, "is taken"),
+        ({"rerun": "not a key"}, "is not a key"),
+        ({"rerun": ""}, "is not a key"),
+    ],
+)
+def test_bad_overrides_are_refused_in_words(overrides: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        resolve_keys(overrides)
+
+
+def shown(situation: Situation) -> dict[str, str]:
+    return {c.id: c.word(situation) for c in footer_commands(situation)}
+
+
+def test_the_footer_shows_what_applies_now() -> None:
+    running = shown(Situation(phase="running", backends=3, resting=1, results=True, selected="running"))
+    assert running["pause"] == "Pause"
+    assert "stop" in running
+    assert "rerun" not in running
+    assert "rerun_all" not in running
+    paused = shown(Situation(phase="paused", backends=3, resting=1, selected="done", hidden=True))
+    assert paused["pause"] == "Resume"
+    assert paused["hide"] == "Show"
+    assert "rerun" in paused
+    assert "stop" not in paused
+    assert "export" not in paused
+    done = shown(Situation(phase="done", backends=3, resting=3, results=True, selected="done"))
+    assert "rerun_all" in done
+    assert "pause" not in done
+
+
+def test_without_an_engine_only_what_needs_none_applies() -> None:
+    gone = shown(Situation(phase="gone", backends=3, resting=3, results=True, selected="done"))
+    assert not {"rerun", "stop", "pause", "rerun_all"} & set(gone)
+    assert {"export", "metric", "quit"} <= set(gone)
+
+
+def test_every_command_has_a_footer_word_and_a_help_line() -> None:
+    for command in COMMANDS:
+        assert command.label
+        assert command.help
+        assert len(command.help) <= 66, f"{command.id}: wraps on the help screen"
+
+
+def test_the_registry_and_the_options_import_without_textual() -> None:
+    code = (
+        "import sys, llmtui.ui.commands, llmtui.ui.options;"
+        "sys.exit(any(m.split('.')[0] in ('textual', 'rich', 'plotext') for m in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_monitor_has_an_action_for_every_command() -> None:
+    from llmtui.ui.actions import Actions
+
+    assert all(callable(getattr(Actions, f"do_{command_id}", None)) for command_id in BY_ID)
+
+
+def test_the_table_of_keys_has_a_row_for_every_command() -> None:
+    rows = key_table().splitlines()[2:]
+    assert [row.split("`")[3] for row in rows] == [c.id for c in COMMANDS]
+    assert all(row.count("|") == 4 for row in rows)
+
+
+def test_the_first_frame_does_not_wait_for_plotext() -> None:
+    code = "import sys, llmtui.ui.app; sys.exit('plotext' in sys.modules or 'httpx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

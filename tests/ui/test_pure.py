@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from llmtui.engine.board import Board
+from llmtui.model import BackendChanged, BackendState, Failure, IterationDone
+from llmtui.ui import board_view, panel_view
+from llmtui.ui.charts import Chart, Series, draw, scale_for
+from llmtui.ui.layout import layout_for
+from llmtui.ui.lines import Line, box, clip, difference, fit, spread_out, to_ascii, width_of, wrap
+from llmtui.ui.minis import big, decimate, scatter
+from llmtui.ui.options import UiOptions
+from llmtui.ui.pace import Pace
+from llmtui.ui.panel_view import Look
+from llmtui.ui.view import View
+from llmtui.ui.words import clock, memory, number, percent, value_text
+from tests.ui import canned
+
+
+def text_of(lines: list[Line]) -> str:
+    return "\n".join("".join(text for text, _ in line) for line in lines)
+
+
+def board(done: int = 6, running: bool = True) -> Board:
+    it = Board(canned.plan())
+    it.apply(canned.hello(done=done, running=running))
+    for event in canned.samples():
+        it.apply(event)
+    return it
+
+
+# --- Numbers and lines ---
+
+
+def test_numbers_never_outgrow_their_column() -> None:
+    for value in (0.0, 0.00012, 0.9214, 9.9999, 12.3456, 123.456, 1234.5, 99_999.4, 100_000.0, 3.2e9, -1.5):
+        assert len(number(value)) <= 6, value
+    assert number(None) == "-"
+    assert value_text("itl", 0.0123) == "12.30"
+    assert value_text("latency", 0.9214) == "0.921"
+    assert (clock(62), clock(3723)) == ("01:02", "1:02:03")
+    assert (memory(241_000_000), memory(12_300_000_000)) == ("241 MB", "12.3 GB")
+    assert percent(0.969, 1.0) == "-3.1 %"
+    assert percent(0.99999, 1.0) == "±0.0 %"
+
+
+def test_clip_counts_cells_not_characters() -> None:
+    assert clip("模型模型", 5) == "模型…"
+    assert cell_len(clip("模型模型", 4)) <= 4
+
+
+@pytest.mark.parametrize("width", range(0, 30))
+def test_fit_gives_exactly_the_width(width: int) -> None:
+    line: Line = (("llama", "title"), (".cpp 模型", "dim"), (" 12", ""))
+    assert width_of(fit(line, width)) == width
+
+
+def test_both_ends_of_a_line_stay_apart() -> None:
+    assert "".join(t for t, _ in spread_out([("left", "")], [("right", "")], 12)) == "left   right"
+    assert "".join(t for t, _ in spread_out([("leftmost", "")], [("right", "")], 12)) == "leftm… right"
+
+
+def test_wrapping_breaks_long_words_and_tells_that_there_is_more() -> None:
+    assert wrap("get one from github.com/x", 10, 9) == ["get one", "from", "github.com", "/x"]
+    assert wrap("a b c d e f", 3, 2) == ["a b", "c…"]
+    assert wrap("anything", 0, 3) == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(24, 13), (20, 5), (12, 3), (4, 2), (60, 8)])
+def test_a_box_has_exactly_its_size(width: int, height: int) -> None:
+    title, right, note = [("3 x HuggingFace", "")], [("Python", "dim")], [("a bridge stands in front", "dim")]
+    lines = box([(("body", ""),)] * 20, width, height, left=title, right=right, bottom=note)  # type: ignore[arg-type]
+    assert len(lines) == height
+    assert all(width_of(line) == width for line in lines)
+
+
+def test_only_the_cells_that_differ_are_painted_again() -> None:
+    old: Line = (("median ", "dim"), ("0.921", "strong"), (" s", "dim"))
+    assert difference(old, old) is None
+    assert difference(old, (("median ", "dim"), ("0.934", "strong"), (" s", "dim"))) == (10, 12)
+    assert difference(old, (("median ", "dim"), ("0.921", "bad"), (" s", "dim"))) == (7, 12)
+
+
+def test_ascii_keeps_every_cell_in_place() -> None:
+    line: Line = (("┏━ ● ►×◆▲■◇△▽ ✓…±", ""),)
+    translated = to_ascii(line)
+    assert width_of(translated) == width_of(line)
+    assert translated[0][0].isascii()
+    assert "?" not in translated[0][0]
+
+
+# --- Small plots ---
+
+
+def test_at_most_two_points_a_column_and_the_extremes_survive() -> None:
+    values: list[float | None] = [float(i % 97) for i in range(100_000)]
+    values[50_001] = 1000.0
+    values[77_777] = -5.0
+    kept = decimate(values, 50)
+    assert len(kept) <= 100
+    assert (50_001, 1000.0) in kept
+    assert (77_777, -5.0) in kept
+    assert [i for i, _ in kept] == sorted(i for i, _ in kept)
+
+
+def test_gaps_and_infinities_are_left_out() -> None:
+    assert decimate([1.0, None, float("inf"), float("nan"), 2.0], 10) == [(0, 1.0), (4, 2.0)]
+
+
+@pytest.mark.parametrize("marker", ["braille", "fhd", "dot", "ascii"])
+def test_the_small_plot_fills_its_cells(marker: str) -> None:
+    lines = scatter([1.0, 1.1, 0.9], 1.0, 20, 3, marker, "s1", 10)  # type: ignore[arg-type]
+    assert len(lines) == 3
+    assert all(width_of(line) == 20 for line in lines)
+    assert "─" in text_of(lines)
+
+
+def test_a_value_too_wide_for_large_digits_is_left_to_the_caller() -> None:
+    assert big("123.456", "s", 20, "s1") is not None
+    assert big("123.456", "s", 10, "s1") is None
+    assert big("3e9", "s", 30, "s1") is None
+
+
+# --- Charts ---
+
+
+@pytest.mark.parametrize("high", [1e-4, 0.0123, 0.95, 3.63, 9.99, 82.0, 4_000_000.0])
+@pytest.mark.parametrize("rows", [4, 7, 10, 12, 20, 40])
+def test_every_tick_of_a_scale_falls_on_a_row(high: float, rows: int) -> None:
+    scale = scale_for(high * 0.1, high, rows)
+    assert scale.low == 0.0
+    assert scale.high + scale.per_row * 0.6 >= high
+    assert scale.high <= high * 2.6
+    assert len(scale.ticks) >= 2
+    for tick in scale.ticks:
+        assert abs(scale.row(tick) * scale.per_row + scale.low - tick) < 1e-9 * max(1.0, high)
+    assert len(set(scale.labels)) == len(scale.labels)
+
+
+def test_close_values_are_shown_close_up() -> None:
+    scale = scale_for(0.86, 0.99, 12)
+    assert 0.7 < scale.low <= 0.86
+    assert scale.high >= 0.985
+
+
+def chart(kind: str, count: int = 10) -> Chart:
+    view = View(canned.plan(), UiOptions())
+    view.board.apply(canned.hello(done=count))
+    return view.chart_data(kind)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["bars", "scatter"])
+@pytest.mark.parametrize(("width", "height"), [(16, 6), (40, 10), (56, 15), (96, 30), (190, 40)])
+def test_a_chart_has_exactly_its_size(kind: str, width: int, height: int) -> None:
+    lines = draw(chart(kind), width, height)
+    assert len(lines) == height
+    assert all(width_of(line) == width for line in lines)
+    assert not any("\x1b" in text for line in lines for text, _ in line)
+
+
+def test_bars_carry_their_backend_colour_and_a_fill_for_each_statistic() -> None:
+    lines = draw(chart("bars"), 56, 15)
+    roles = {role for line in lines for text, role in line if "█" in text}
+    assert {"s1", "s2", "s3"} <= roles
+    assert all(fill in text_of(lines) for fill in "█▓▒░")
+    assert "llama.cpp" in text_of(lines)
+    assert "Ollama" not in text_of(lines)
+
+
+def test_points_have_one_shape_for_each_backend() -> None:
+    lines = draw(chart("scatter"), 56, 15)
+    body = text_of(lines[:-1])
+    assert all(mark in body for mark in "●+×")
+    assert "iteration" in body
+
+
+def test_infinite_and_missing_values_do_not_break_a_chart() -> None:
+    good = chart("scatter").series[0]
+    odd = Series(1, "odd", (float("inf"), None, float("nan"), 1.0), good.spread)
+    assert len(draw(Chart("scatter", "latency", (good, odd), 4), 40, 12)) == 12
+
+
+def test_an_empty_chart_says_so() -> None:
+    assert "iterations appear here" in text_of(draw(Chart("bars", "latency", (Series(0, "a"),), 10), 50, 10))
+    assert "x shows it" in text_of(draw(Chart("bars", "latency", (), 10), 50, 10))
+
+
+# --- Layout ---
+
+
+@pytest.mark.parametrize("backends", range(1, 10))
+@pytest.mark.parametrize("size", [(20, 5), (40, 10), (80, 24), (100, 45), (119, 60), (120, 32), (120, 40), (200, 50)])
+def test_the_parts_never_need_more_rows_than_there_are(size: tuple[int, int], backends: int) -> None:
+    width, height = size
+    layout = layout_for(width, height, backends)
+    panels = -(-backends // layout.panel_columns) * layout.panel_height
+    table = backends + 1 if layout.table else 0
+    taken = layout.header + panels + layout.chart_height + table + layout.verdict + layout.footer
+    if layout.form != "tiny":
+        assert taken <= height
+    assert width // layout.panel_columns >= 20 or layout.panel_columns == 1
+    if layout.charts:
+        assert layout.chart_height >= 8
+
+
+def test_the_default_config_fills_120_by_40() -> None:
+    layout = layout_for(120, 40, 5)
+    assert (layout.form, layout.panel_columns, layout.charts, layout.table) == ("wide", 5, 2, True)
+    assert layout.panel_height >= panel_view.BIG_FROM
+    assert layout.header + layout.panel_height + layout.chart_height + 6 + 2 == 40
+
+
+# --- Panels, table, verdict ---
+
+
+@pytest.mark.parametrize(("width", "height"), [(24, 13), (24, 8), (24, 6), (40, 16), (20, 5), (80, 1), (20, 1)])
+@pytest.mark.parametrize("name", ["llama.cpp", "Llamafile", "Ollama", "HuggingFace"])
+def test_a_panel_has_exactly_its_size(name: str, width: int, height: int) -> None:
+    it = board()
+    lines = panel_view.panel(it.lanes[name], Look(index=list(it.lanes).index(name)), width, height)
+    assert len(lines) == height
+    assert all(width_of(line) == width for line in lines)
+
+
+def test_a_panel_carries_its_figures() -> None:
+    it = board()
+    shown = text_of(panel_view.panel(it.lanes["mistral.rs"], Look(index=1), 24, 13))
+    for part in ("mistral.rs", "Rust", "► running", "6/10", "median 1.363", "±", "TTFT", "t/s", "Q8_0", "load 1.1 s"):
+        assert part in shown
+    assert "525 MB" in shown
+    assert "1.0 cores" in shown
+    assert "via a Python bridge" in shown
+
+
+def test_a_panel_says_what_is_wrong_and_what_to_do() -> None:
+    it = board()
+    shown = " ".join(text_of(panel_view.panel(it.lanes["Ollama"], Look(index=4), 24, 13)).replace("│", "").split())
+    assert "○ not reachable" in shown
+    assert "nothing answers at 127.0.0.1:11434" in shown
+    assert 'start it with "ollama serve", then press r' in shown
+
+
+def test_a_failed_iteration_is_told_in_the_place_of_its_value() -> None:
+    it = board()
+    failed = canned.iteration(
+        "llama.cpp", 7, latency_s=None, error=Failure(kind="timeout", message="no answer within 120 s")
+    )
+    it.apply(IterationDone(iteration=failed))
+    assert "no answer within 120" in text_of(panel_view.panel(it.lanes["llama.cpp"], Look(index=0), 24, 13))
+    assert "timeout error" in text_of(panel_view.panel(it.lanes["llama.cpp"], Look(index=0), 80, 1))
+
+
+def test_a_download_shows_how_far_it_is() -> None:
+    it = Board(canned.plan())
+    doing = BackendState(name="llama.cpp", state="preparing", planned=10, doing="downloading the model", progress=0.42)
+    it.apply(BackendChanged(backend=doing))
+    shown = text_of(panel_view.panel(it.lanes["llama.cpp"], Look(index=0), 24, 13))
+    assert "downloading the" in shown
+    assert "42 %" in shown
+    assert "42 %" in text_of([panel_view.row(it.lanes["llama.cpp"], Look(index=0), 80)])
+
+
+def test_a_rerun_is_compared_with_the_attempt_before() -> None:
+    it = board(done=10)
+    for event in canned.rerun_events("llama.cpp", count=10, speed=1.25):
+        it.apply(event)
+    lane = it.lanes["llama.cpp"]
+    sentence = panel_view.attempt_sentence(lane, "latency")
+    assert sentence.startswith("attempt 2, median 0.7")
+    assert sentence.endswith("% to attempt 1")
+    assert ", -" in sentence
+    assert "attempt 2: -" in text_of(panel_view.panel(lane, Look(index=0), 24, 13))
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 120, 160, 200, 300])
+def test_the_table_fits_and_keeps_what_matters_most(width: int) -> None:
+    lines = board_view.table(board(), "latency", width, frozenset(), "llama.cpp")
+    assert len(lines) == 6
+    assert all(width_of(line) == width for line in lines)
+    heading = text_of(lines[:1])
+    assert "median" in heading
+    assert "x fastest" in heading
+    if width >= 200:
+        assert all(word in heading for word in ("framework", "language", "model", "weights", "dist", "tokens"))
+    assert text_of(lines[1:2]).lstrip().startswith("*")
+    assert "1.00" in text_of(lines[1:2])
+
+
+def test_the_verdict_names_the_fastest_and_what_to_doubt() -> None:
+    line = board_view.verdict_line(board(), "latency", 120, None)
+    assert width_of(line) == 120
+    shown = text_of([line])
+    assert "llama.cpp 0.9" in shown
+    assert "HuggingFace 3." in shown
+    assert "weights differ" in shown
+    assert "3 of 18 disturbed" in shown
+    assert text_of([board_view.verdict_line(board(), "latency", 80, None)]).rstrip().endswith("weights differ")
+
+
+def test_more_tokens_per_second_is_better() -> None:
+    lines = board_view.table(board(), "tokens_per_s", 120, frozenset(), "")
+    assert text_of(lines[1:2]).lstrip().startswith("*")
+    assert "x best" in text_of(lines[:1])
+
+
+# --- Pace ---
+
+
+def test_the_screen_follows_at_once_and_then_at_its_pace() -> None:
+    now = 0.0
+    runs: list[float] = []
+    later: list[tuple[float, object]] = []
+    pace = Pace(0.5, lambda: runs.append(now), lambda wait, call: later.append((wait, call)), lambda: now)
+    pace.request()
+    assert runs == [0.0]
+    now = 0.1
+    for _ in range(50):
+        pace.request()
+    assert runs == [0.0]
+    assert len(later) == 1
+    wait, call = later[0]
+    assert abs(wait - 0.4) < 1e-9
+    now = 0.5
+    call()  # type: ignore[operator]
+    assert runs == [0.0, 0.5]
+    now = 2.0
+    pace.request()
+    assert runs == [0.0, 0.5, 2.0]
