@@ -1,3 +1,1 @@
-"""."""
-
-from __future__ import annotations
+"""Real servers: launching, watching and ending them, and the one model file that the embedded engines share."""

@@ -1,0 +1,79 @@
+"""Local processes from the outside: who listens on a port, and what a process tree takes of memory and CPU."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+
+#: A tree is walked again after this many seconds; between walks only its known members are read.
+WALK_EVERY_S = 2.0
+
+
+def find_listener(port: int) -> int | None:
+    """PID of the process that listens on this local TCP port; None when there is none or it may not be seen."""
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+            if listens and connection.pid:
+                return int(connection.pid)
+    except (psutil.Error, OSError):
+        return None
+    return None
+
+
+class Tree:
+    """A process and all below it. CPU time of members that ended stays in the sum, so that it never falls."""
+
+    def __init__(self, pid: int, *, root: bool = True) -> None:
+        self._pid = pid
+        self._with_root = root
+        self._members: list[psutil.Process] = []
+        self._cpu_s: dict[psutil.Process, float] = {}
+        self._walked = -WALK_EVERY_S
+
+    def members(self) -> list[psutil.Process]:
+        """The processes of the tree, walked at most every `WALK_EVERY_S`."""
+        now = time.monotonic()
+        if now - self._walked >= WALK_EVERY_S:
+            try:
+                root = psutil.Process(self._pid)
+                below = root.children(recursive=True)
+            except psutil.Error:
+                return self._members
+            self._members = [root, *below] if self._with_root else below
+            self._walked = now
+        return self._members
+
+    def sample(self) -> tuple[int, float]:
+        """Resident bytes now, and CPU seconds used so far, both summed over the tree."""
+        rss = 0
+        for process in self.members():
+            try:
+                with process.oneshot():
+                    rss += process.memory_info().rss
+                    times = process.cpu_times()
+            except psutil.Error:
+                self._walked = -WALK_EVERY_S
+                continue
+            self._cpu_s[process] = times.user + times.system
+        return rss, sum(self._cpu_s.values())
+
+
+_trees: dict[int, Tree] = {}
+
+
+def _tree(pid: int) -> Tree:
+    if pid not in _trees:
+        _trees[pid] = Tree(pid)
+    return _trees[pid]
+
+
+def tree_rss(pid: int) -> int:
+    """Resident bytes of a process and all below it; 0 when it is gone."""
+    return _tree(pid).sample()[0]
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """CPU seconds used so far by a process and all below it, at the kernel's tick of 10 ms."""
+    return _tree(pid).sample()[1]

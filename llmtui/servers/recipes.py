@@ -1,0 +1,249 @@
+"""How each server is started: the three embedded engines, and whatever command a config names."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from llmtui.model import Backend, Embedded, Failure, RunConfig
+from llmtui.servers.base import Launch, Report, StartError, missing, thread_count
+from llmtui.servers.listener import find_listener
+from llmtui.servers.modelfile import hf_folder, model_name, q8_model, read_gguf_info, shared_model
+
+EMBEDDED = Path(__file__).with_name("embedded")
+CONTEXT_TOKENS = 2048
+
+BRIDGE_NOTE = "mistral.rs engine through its Python bindings, behind a bridge"
+TORCH_HINT = (
+    "pip install 'llmtui[hf]' (from a checkout: pip install -e '.[hf]'; without a GPU first "
+    "pip install torch --index-url https://download.pytorch.org/whl/cpu, which saves gigabytes)"
+)
+LOCAL_HINT = "pip install 'llmtui[local]' (from a checkout: pip install -e '.[local]')"
+
+
+async def recipe(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
+    """What to run for this backend, its model file made ready. Raises StartError when something is not there."""
+    if not backend.embedded:
+        return await _command(backend, config, port, report)
+    makers: dict[Embedded, Callable[[Backend, RunConfig, int, Report], Awaitable[Launch]]] = {
+        "llama.cpp": _llamacpp,
+        "mistral.rs": _mistralrs,
+        "transformers": _transformers,
+    }
+    return await makers[backend.embedded](backend, config, port, report)
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """Variables that hold every numeric library to this many threads.
+
+    OMP_WAIT_POLICY is left alone: with two threads, PASSIVE makes llama.cpp 2.6 and transformers 1.5 times slower.
+    """
+    names = (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "RAYON_NUM_THREADS",
+    )
+    return {name: str(threads) for name in names} | {"TOKENIZERS_PARALLELISM": "false"}
+
+
+def offline_environment() -> dict[str, str]:
+    """Variables that keep an engine off the network and its output plain and short."""
+    return {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",
+        "RUST_BACKTRACE": "0",
+        # A failed assertion of llama.cpp would else attach a debugger, where there is one, to print where it was.
+        "GGML_NO_BACKTRACE": "1",
+    }
+
+
+async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
+    _require(["xllamacpp"], LOCAL_HINT)
+    path, weights, name = await _q8(backend, config, report)
+    threads = thread_count(config)
+    program = [sys.executable, "-P", str(EMBEDDED / "llamacpp.py"), "--model", str(path), "--alias", name]
+    program += ["--port", str(port), "--threads", str(threads), "--ctx", str(CONTEXT_TOKENS)]
+    return Launch(
+        argv=program,
+        env=thread_environment(threads) | offline_environment(),
+        url=_local(port),
+        probe_url=_local(port) + "/health",
+        model=name,
+        version=_version("xllamacpp"),
+        weights=weights,
+        threads=threads,
+        grace_s=1.0,
+    )
+
+
+async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
+    _require(["mistralrs", "uvicorn"], LOCAL_HINT)
+    path, weights, name = await _q8(backend, config, report)
+    threads = thread_count(config)
+    program = [sys.executable, "-P", str(EMBEDDED / "mistralrs.py"), "--model", str(path), "--alias", name]
+    return Launch(
+        argv=[*program, "--port", str(port)],
+        env=thread_environment(threads) | offline_environment(),
+        url=_local(port),
+        probe_url=_local(port) + "/health",
+        model=name,
+        version=_version("mistralrs"),
+        weights=weights,
+        threads=threads,
+        note=BRIDGE_NOTE,
+        grace_s=1.0,
+    )
+
+
+async def _transformers(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
+    _require(["torch", "transformers", "accelerate", "gguf", "fastapi", "uvicorn"], TORCH_HINT)
+    dtype = {"": "bfloat16", "BF16": "bfloat16", "F32": "float32"}.get(backend.weights.upper())
+    if dtype is None:
+        raise _wrong_weights(backend, "bf16 or f32")
+    folder = await hf_folder(await shared_model(config, report), report)
+    # Without a hub folder its list of models is an error 500.
+    (home := folder.parent / "home").joinpath("hub").mkdir(parents=True, exist_ok=True)
+    threads = thread_count(config)
+    return Launch(
+        argv=[
+            *(sys.executable, "-P", "-c", _entry("transformers"), "serve"),
+            *(folder.name, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", dtype),
+        ],
+        env=thread_environment(threads) | offline_environment() | {"HF_HOME": str(home)},
+        # The model must be asked for by the folder as given, so a relative one keeps the name short.
+        cwd=folder.parent,
+        url=_local(port),
+        probe_url=_local(port) + "/health",
+        model=folder.name,
+        version=f"{_version('transformers')}, {_version('torch')}",
+        weights="F32" if dtype == "float32" else "BF16",
+        threads=threads,
+        grace_s=1.0,
+    )
+
+
+async def _q8(backend: Backend, config: RunConfig, report: Report) -> tuple[Path, str, str]:
+    """The file to load, its weights and the model's name: Q8_0 unless the config wants the file as it is."""
+    path = await shared_model(config, report)
+    original = (await asyncio.to_thread(read_gguf_info, path)).file_type
+    wanted = backend.weights.upper()
+    if wanted and wanted == original:
+        return path, original, model_name(path)
+    if wanted not in ("", "Q8_0"):
+        raise _wrong_weights(backend, f"Q8_0 or {original} (the file as it is)")
+    made, weights = await q8_model(path, report)
+    return made, weights, model_name(path)
+
+
+async def _command(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
+    """A command of the user's own, with `{port}`, `{model}` and `{threads}` filled in."""
+    threads = thread_count(config)
+    model, weights = backend.model, backend.weights
+    if not model and any("{model}" in word for word in backend.launch):
+        made, label = await q8_model(await shared_model(config, report), report)
+        model, weights = str(made), weights or label
+    values = {"{port}": str(port), "{model}": model, "{threads}": str(threads)}
+
+    def fill(text: str) -> str:
+        for name, value in values.items():
+            text = text.replace(name, value)
+        return text
+
+    argv = [fill(word) for word in backend.launch]
+    _require_command(argv[0])
+    url = base_url(fill(backend.url) if backend.url else _local(port))
+    _require_free(url, backend)
+    default = "/api/version" if backend.protocol == "ollama" else "/health"
+    return Launch(
+        argv=argv,
+        url=url,
+        probe_url=_probe_url(url, fill(backend.ready) or default, backend),
+        # Its own health path may not exist: then any answer that is not a server error will do.
+        healthy_below=300 if backend.ready else 500,
+        model=backend.model or (model_name(Path(model)) if model else ""),
+        weights=weights,
+        threads=threads if any("{threads}" in word for word in backend.launch) else None,
+    )
+
+
+def base_url(url: str) -> str:
+    """A server's base: no slash at the end, no `/v1`, which is part of the path to the endpoint."""
+    return url.rstrip("/").removesuffix("/v1")
+
+
+def _probe_url(url: str, ready: str, backend: Backend) -> str:
+    if ready.startswith(("http://", "https://")):
+        return ready
+    if backend.protocol == "custom":
+        parts = urlsplit(url)
+        url = f"{parts.scheme}://{parts.netloc}"
+    return f"{url}/{ready.lstrip('/')}"
+
+
+def _local(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def _require(packages: list[str], hint: str) -> None:
+    """Find packages without importing them."""
+    absent = [package for package in packages if importlib.util.find_spec(package) is None]
+    if absent:
+        raise missing(f"{' and '.join(absent)} not installed", hint)
+
+
+def _require_command(command: str) -> None:
+    if shutil.which(command):
+        return
+    path = Path(command)
+    if os.sep in command and path.is_file():
+        raise missing(f"{command} is not executable", f"chmod +x {command}")
+    place = "does not exist" if os.sep in command else "is not installed or not on PATH"
+    raise missing(f"{command} {place}", "install it, or correct `launch`")
+
+
+def _require_free(url: str, backend: Backend) -> None:
+    """A port that is taken already would answer in the place of the server that is to be started."""
+    port = urlsplit(url).port
+    if not port or not (pid := find_listener(port)):
+        return
+    try:
+        who = f"{psutil.Process(pid).name()}, pid {pid}"
+    except psutil.Error:
+        who = f"pid {pid}"
+    failure = Failure(
+        kind="server",
+        message=f"port {port} is in use already ({who})",
+        hint=f"stop that server, or remove `launch` from [[backend]] {backend.name} to measure it as it runs",
+    )
+    raise StartError(failure)
+
+
+def _wrong_weights(backend: Backend, allowed: str) -> StartError:
+    message = f"weights {backend.weights!r} cannot be had from the model file"
+    return missing(message, f"set weights to {allowed} in [[backend]] {backend.name}, or leave it out")
+
+
+def _entry(script: str) -> str:
+    """A console script as a line of Python: the script itself may lie outside of this environment's bin folder."""
+    found = list(importlib.metadata.entry_points(group="console_scripts", name=script))
+    if not found:
+        raise missing(f"the command {script} is not installed", TORCH_HINT)
+    return f"import sys; from {found[0].module} import {found[0].attr} as main; sys.exit(main())"
+
+
+def _version(package: str) -> str:
+    return f"{package} {importlib.metadata.version(package)}"

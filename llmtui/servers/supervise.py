@@ -1,0 +1,154 @@
+"""A launched server from its preparation to the end of its last process."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import socket
+import time
+from pathlib import Path
+
+import httpx
+
+from llmtui.model import Backend, Failure, RunConfig
+from llmtui.servers.base import Launch, Ready, Report, StartError
+from llmtui.servers.held import Held, exit_words
+from llmtui.servers.reasons import reason
+from llmtui.servers.recipes import recipe
+
+#: Between two looks at a server that is loading; the first ones come quickly, because load time is a figure.
+LOOK_EVERY_S = 0.025
+LOOK_SLOWLY_AFTER_S = 5.0
+LOOK_SLOWLY_EVERY_S = 0.2
+LOOK_TIMEOUT_S = 3.0
+
+
+class ManagedServer:
+    """One server that llmtui starts and ends. Start it once; a rerun makes a new one.
+
+    `folder` is private to the run and takes the log file.
+    """
+
+    def __init__(self, backend: Backend, config: RunConfig, folder: Path) -> None:
+        self._backend = backend
+        self._config = config
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", backend.name).strip("-") or "server"
+        self._held = Held(folder / f"{slug}-{secrets.token_hex(3)}.log")
+
+    @property
+    def pid(self) -> int | None:
+        """The root of the server's process tree (the guard), None before it is launched."""
+        return self._held.pid
+
+    @property
+    def exited(self) -> asyncio.Event:
+        """Set once the server and all that it started are gone, whether by itself or by `stop`."""
+        return self._held.exited
+
+    @property
+    def log(self) -> Path:
+        """The file with the last of what it printed."""
+        return self._held.log
+
+    def exit_reason(self) -> str:
+        """How it ended, in words: "exit code 1", "killed by signal 9 (out of memory?)"."""
+        return exit_words(self._held.returncode)
+
+    def log_tail(self, n: int = 8) -> list[str]:
+        """The last lines of what it printed, as plain text."""
+        return self._held.tail(n)
+
+    def sample(self) -> tuple[int, float]:
+        """Resident bytes now and CPU seconds so far, summed over the server's processes. Costs about a millisecond."""
+        return self._held.sample()
+
+    async def start(self, report: Report) -> Ready:
+        """Prepare the model file, launch, wait until it is healthy. Raises StartError, with nothing left running.
+
+        When this is cancelled the server is ended before the cancellation goes on.
+        """
+        launch = await recipe(self._backend, self._config, free_port(), report)
+        try:
+            report("loading", None)
+            return await self._launch(launch)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        """End the server's whole process tree, by SIGTERM and after a grace by SIGKILL. May be called at any time."""
+        await self._held.stop(grace_s)
+
+    async def _launch(self, launch: Launch) -> Ready:
+        started = time.monotonic()
+        try:
+            await self._held.start(launch.argv, launch.env, launch.cwd, launch.grace_s)
+        except OSError as error:
+            failure = Failure(kind="server", message=f"cannot start {launch.argv[0]}: {error.strerror}")
+            raise StartError(failure) from error
+        looking = asyncio.create_task(_until_healthy(launch, started))
+        ending = asyncio.create_task(self._held.exited.wait())
+        try:
+            await asyncio.wait(
+                {looking, ending}, timeout=self._config.load_timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if ending.done():
+                raise self._died()
+            if not looking.done():
+                raise self._late(launch)
+            version = looking.result()
+        finally:
+            looking.cancel()
+            ending.cancel()
+        return Ready(
+            url=launch.url,
+            model=launch.model,
+            version=launch.version or version,
+            weights=launch.weights,
+            threads=launch.threads,
+            load_s=time.monotonic() - started,
+            note=launch.note,
+        )
+
+    def _died(self) -> StartError:
+        tail = self.log_tail()
+        message = f"ended while loading ({self.exit_reason()}): {reason(self.log_tail(60)) or 'it said nothing'}"
+        return StartError(Failure(kind="server", message=message), tail)
+
+    def _late(self, launch: Launch) -> StartError:
+        tail = self.log_tail()
+        message = f"not ready within {self._config.load_timeout_s:g} s of its start ({launch.probe_url})"
+        hint = "raise load_timeout_s in [run]" + (f"; it said last: {tail[-1].strip()}" if tail else "")
+        return StartError(Failure(kind="timeout", message=message, hint=hint), tail)
+
+
+async def _until_healthy(launch: Launch, started: float) -> str:
+    """Ask until the answer is healthy; the version, where the answer tells one."""
+    async with httpx.AsyncClient(trust_env=False, timeout=LOOK_TIMEOUT_S) as client:
+        while True:
+            try:
+                answer = await client.get(launch.probe_url)
+                if answer.status_code < launch.healthy_below:
+                    return _told_version(answer)
+            except httpx.HTTPError:
+                pass
+            early = time.monotonic() - started < LOOK_SLOWLY_AFTER_S
+            await asyncio.sleep(LOOK_EVERY_S if early else LOOK_SLOWLY_EVERY_S)
+
+
+def _told_version(answer: httpx.Response) -> str:
+    try:
+        body = answer.json()
+    except ValueError:
+        return ""
+    version = body.get("version") if isinstance(body, dict) else None
+    return version if isinstance(version, str) else ""
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

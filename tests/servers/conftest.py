@@ -1,0 +1,80 @@
+"""What the tests of launched servers share: a place where processes report in, and the commands to start them with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = Path(__file__).with_name("programs.py")
+#: Far above what anything here takes; reached only by a failing test.
+PATIENCE_S = 20.0
+
+
+def program(name: str, *arguments: object) -> list[str]:
+    """The command line of one of the little programs."""
+    return [sys.executable, str(PROGRAMS), name, *map(str, arguments)]
+
+
+class RollCall:
+    """Processes that report in over TCP. A connection that closes is a process that has ended."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.pids: dict[str, int] = {}
+        self._here: dict[str, asyncio.Event] = {}
+        self._gone: dict[str, asyncio.Event] = {}
+
+    async def report(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One process, from its first word to its end."""
+        name, _, pid = (await reader.readline()).decode().strip().rpartition(" ")
+        self.pids[name] = int(pid)
+        self.event(self._here, name).set()
+        try:
+            await reader.read()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+            self.event(self._gone, name).set()
+
+    @staticmethod
+    def event(events: dict[str, asyncio.Event], name: str) -> asyncio.Event:
+        return events.setdefault(name, asyncio.Event())
+
+    async def here(self, *names: str) -> None:
+        """Wait until all of these have reported in."""
+        for name in names:
+            await asyncio.wait_for(self.event(self._here, name).wait(), PATIENCE_S)
+
+    async def gone(self, *names: str) -> None:
+        """Wait until all of these have ended."""
+        for name in names:
+            await asyncio.wait_for(self.event(self._gone, name).wait(), PATIENCE_S)
+
+
+@pytest.fixture
+async def roll() -> AsyncIterator[RollCall]:
+    call = RollCall()
+    server = await asyncio.start_server(call.report, "127.0.0.1", 0)
+    call.port = server.sockets[0].getsockname()[1]
+    yield call
+    server.close()
+
+
+def marked(mark: str) -> list[int]:
+    """Living processes that have this text in their environment."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                environment = Path(f"/proc/{entry}/environ").read_bytes()
+            except OSError:
+                continue
+            if mark.encode() in environment:
+                found.append(int(entry))
+    return found

@@ -1,0 +1,163 @@
+"""The bridge in front of mistral.rs, driven as an ASGI application with an engine that is played."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from llmtui.servers.embedded.mistralrs import Bridge
+
+Ask = Callable[[dict[str, Any]], Iterator[Any]]
+
+
+class Panic(BaseException):
+    """What the bindings raise is no Exception."""
+
+
+def chunk(text: str, finish: str | None = None) -> SimpleNamespace:
+    """A chunk as the bindings give it."""
+    usage = SimpleNamespace(
+        completion_tokens=2, prompt_tokens=5, total_prompt_time_sec=0.25, total_completion_time_sec=1
+    )
+    choice = SimpleNamespace(delta=SimpleNamespace(role="assistant", content=text), finish_reason=finish)
+    return SimpleNamespace(id="7", created=1, choices=[choice], usage=usage if finish else None)
+
+
+def two_words(body: dict[str, Any]) -> Iterator[Any]:
+    yield chunk("Grüße")
+    yield chunk(" you", "stop")
+
+
+async def call(ask: Ask, path: str, body: object = None, gone: asyncio.Event | None = None) -> list[dict[str, Any]]:
+    """What the bridge sends for one request."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    halves = [raw[: len(raw) // 2], raw[len(raw) // 2 :]]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if halves:
+            part = halves.pop(0)
+            return {"type": "http.request", "body": part, "more_body": bool(halves)}
+        await (gone or asyncio.Event()).wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    method = "GET" if body is None else "POST"
+    await Bridge(ask, "the-model")({"type": "http", "method": method, "path": path}, receive, send)
+    return sent
+
+
+CHAT = "/v1/chat/completions"
+QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
+
+
+async def test_a_stream_is_one_event_a_message_and_one_message_a_token() -> None:
+    sent = await call(two_words, CHAT, QUESTION | {"stream": True})
+    assert sent[0]["status"] == 200
+    assert (b"content-type", b"text/event-stream") in sent[0]["headers"]
+    events = [message["body"] for message in sent[1:]]
+    assert all(event.startswith(b"data: ") and event.endswith(b"\n\n") for event in events)
+    first, last = (json.loads(event[6:]) for event in events[:2])
+    assert first["choices"][0] == {
+        "index": 0,
+        "delta": {"role": "assistant", "content": "Grüße"},
+        "finish_reason": None,
+    }
+    assert "usage" not in first
+    assert last["choices"][0]["finish_reason"] == "stop"
+    assert last["usage"] == {
+        "completion_tokens": 2,
+        "prompt_tokens": 5,
+        "total_prompt_time_sec": 0.25,
+        "total_completion_time_sec": 1,
+    }
+    assert last["model"] == "the-model"
+    assert events[2] == b"data: [DONE]\n\n"
+    assert [message.get("more_body", False) for message in sent[1:]] == [True, True, False]
+
+
+async def test_a_whole_answer() -> None:
+    start, body = await call(two_words, CHAT, QUESTION)
+    told = json.loads(body["body"])
+    assert start["status"] == 200
+    assert told["choices"][0]["message"] == {"role": "assistant", "content": "Grüße you"}
+    assert told["usage"]["completion_tokens"] == 2
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_panic_before_the_first_token_is_an_error_500(stream: bool) -> None:
+    def ask(body: dict[str, Any]) -> Iterator[Any]:
+        raise Panic("called Option::unwrap() on a None value")
+
+    start, body = await call(ask, CHAT, QUESTION | {"stream": stream})
+    assert start["status"] == 500
+    assert "unwrap" in json.loads(body["body"])["error"]["message"]
+
+
+async def test_a_panic_in_the_middle_is_an_error_event_and_no_done() -> None:
+    def ask(body: dict[str, Any]) -> Iterator[Any]:
+        yield chunk("one")
+        raise Panic("no more")
+
+    sent = await call(ask, CHAT, QUESTION | {"stream": True})
+    assert json.loads(sent[-1]["body"][6:]) == {"error": {"message": "mistral.rs: no more"}}
+    assert not any(b"[DONE]" in message.get("body", b"") for message in sent)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_engine_that_says_nothing_is_an_error(stream: bool) -> None:
+    start, _ = await call(lambda _: iter(()), CHAT, QUESTION | {"stream": stream})
+    assert start["status"] == 500
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{not json", "not JSON"),
+        (b"[]", "not a JSON object"),
+        ({"messages": []}, "messages must be a list"),
+        ({"messages": "hi"}, "messages must be a list"),
+        ({"messages": [{"role": "user"}]}, "needs a role and a content"),
+        ({"messages": [{"role": "user", "content": ["part"]}], "stream": True}, "needs a role and a content"),
+    ],
+)
+async def test_a_bad_request_is_refused_in_words(body: object, words: str) -> None:
+    start, answer = await call(two_words, CHAT, body)
+    assert start["status"] == 422
+    assert words in json.loads(answer["body"])["error"]["message"]
+
+
+async def test_a_client_that_goes_stops_the_engine() -> None:
+    gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    closed = threading.Event()
+
+    def ask(body: dict[str, Any]) -> Iterator[Any]:
+        try:
+            yield chunk("one")
+            loop.call_soon_threadsafe(gone.set)
+            while True:
+                yield chunk("more")
+        finally:
+            closed.set()
+
+    answering = asyncio.create_task(call(ask, CHAT, QUESTION | {"stream": True}, gone))
+    assert await asyncio.to_thread(closed.wait, 20)
+    answering.cancel()
+
+
+async def test_health_models_and_nothing_else() -> None:
+    start, body = await call(two_words, "/health")
+    assert (start["status"], json.loads(body["body"])) == (200, {"status": "ok"})
+    _, body = await call(two_words, "/v1/models")
+    assert json.loads(body["body"])["data"][0]["id"] == "the-model"
+    start, _ = await call(two_words, "/v1/completions", {})
+    assert start["status"] == 404
