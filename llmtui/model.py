@@ -28,7 +28,8 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     """One serving framework under test, as configured (`[[backend]]`).
 
-    Secret are `api_key`, `headers` and whatever came out of the environment, which `secrets` lists (no key of the file).
+    Secret are `api_key`, `headers` and whatever came out of the environment, which `secrets` lists (no key of the
+    file).
     """
 
     name: str
@@ -81,6 +82,7 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     iterations: int = 10
     warmup: int = 3
     max_tokens: int = 64
+    full_length: bool = True
     temperature: float = 0.0
     seed: int = 0
     order: Order = "round-robin"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import select
 import socket
 import ssl
@@ -27,9 +28,31 @@ from llmtui.model import Stamp
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@ll")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
-_KERNEL_STAMPS = sys.platform == "linux"
 
 _SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
+
+
+@functools.cache
+def kernel_stamps() -> socket.socket | None:
+    """The connection that keeps the kernel's stamps on for the life of this process; None where there are none.
+
+    Linux begins to stamp with the first socket that asks for it, but a moment later than that: what arrives meanwhile
+    has no stamp. So they are tried out, over loopback, before anything is measured.
+    """
+    if sys.platform != "linux":
+        return None
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        receiver = socket.create_connection(listener.getsockname(), timeout=1.0)
+        sender, _ = listener.accept()
+    with sender, contextlib.suppress(OSError):
+        receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        for _ in range(200):
+            sender.send(b"?")
+            if receiver.recvmsg(1, _ANCILLARY_BYTES)[1]:
+                return receiver
+            time.sleep(0.001)
+    receiver.close()
+    return None
 
 
 class StampedStream(httpcore.AsyncNetworkStream):
@@ -46,12 +69,10 @@ class StampedStream(httpcore.AsyncNetworkStream):
         self.arrived_ns = 0
         self.written_ns = 0
         self.offset: Offset = sample_offset()
-        self.stamp: Stamp = "user"
-        if _KERNEL_STAMPS:
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-                self.stamp = "kernel"
-        self._wants_stamp = self.stamp == "kernel"
+        self._wants_stamp = kernel_stamps() is not None
+        self.stamp: Stamp = "kernel" if self._wants_stamp else "user"
+        if self._wants_stamp:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
     def take_connect_ns(self) -> int | None:
         """What connection set-up took, told once: None when an earlier request opened this connection."""
@@ -319,6 +340,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, *, keepalive_s: float = 2.0, tls: ssl.SSLContext | None = None) -> None:
+        kernel_stamps()
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls,
             max_connections=None,

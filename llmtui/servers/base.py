@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from llmtui.model import Failure, RunConfig
 
@@ -19,7 +19,8 @@ class Ready:
     """A server that answers. The chat endpoint is `{url}/v1/chat/completions`; `model` is the name to ask for.
 
     `threads` is None for a server whose threads llmtui did not choose; `load_s` runs from launch to the first
-    healthy answer, in seconds, and is None for a server that somebody else started.
+    healthy answer, in seconds, and is None for a server that somebody else started. `full_length` are the fields of a
+    request that make an answer go on to its last token, empty where there are none.
     """
 
     url: str
@@ -29,6 +30,7 @@ class Ready:
     threads: int | None
     load_s: float | None
     note: str = ""
+    full_length: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Launch:
     weights: str = ""
     threads: int | None = None
     note: str = ""
+    full_length: dict[str, Any] = field(default_factory=dict)
     grace_s: float = 5.0
 
 

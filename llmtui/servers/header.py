@@ -42,6 +42,9 @@ FILE_TYPES = {
     32: "BF16",
 }
 
+#: Tokens that end an answer.
+_END_TOKENS = tuple(f"tokenizer.ggml.{kind}_token_id" for kind in ("eos", "eot", "eom"))
+
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _MAX_STRING_BYTES = 16 * 1024 * 1024
@@ -72,12 +75,13 @@ class NotGguf(ValueError):
 
 @dataclass(frozen=True)
 class GgufInfo:
-    """What a GGUF file says of itself; "" and None where it is silent."""
+    """What a GGUF file says of itself; "" and None where it is silent. `end_tokens` are those that end an answer."""
 
     file_type: str
     architecture: str
     name: str
     context_length: int | None
+    end_tokens: tuple[int, ...] = ()
 
 
 def parse_gguf(path: Path) -> GgufInfo:
@@ -101,6 +105,7 @@ def parse_gguf(path: Path) -> GgufInfo:
         architecture=architecture,
         name=name if isinstance(name, str) else "",
         context_length=context if isinstance(context, int) else None,
+        end_tokens=tuple(sorted({v for key in _END_TOKENS if isinstance(v := facts.get(key), int)})),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import importlib.util
+import json
 import os
 import shutil
 import sys
@@ -20,7 +21,10 @@ from llmtui.servers.listener import find_listener
 from llmtui.servers.modelfile import hf_folder, model_name, q8_model, read_gguf_info, shared_model
 
 EMBEDDED = Path(__file__).with_name("embedded")
+#: Room for the prompt and the answer, at least.
 CONTEXT_TOKENS = 2048
+#: A bias that no logit overcomes.
+NEVER = -1000.0
 
 BRIDGE_NOTE = "mistral.rs engine through its Python bindings, behind a bridge"
 TORCH_HINT = (
@@ -40,6 +44,11 @@ async def recipe(backend: Backend, config: RunConfig, port: int, report: Report)
         "transformers": _transformers,
     }
     return await makers[backend.embedded](backend, config, port, report)
+
+
+def context_tokens(config: RunConfig) -> int:
+    """Context to set up: the answer, the prompt at one token for each character, and room for the chat template."""
+    return max(CONTEXT_TOKENS, config.max_tokens + len(config.prompt) + 256)
 
 
 def thread_environment(threads: int) -> dict[str, str]:
@@ -73,10 +82,10 @@ def offline_environment() -> dict[str, str]:
 
 async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
     _require(["xllamacpp"], LOCAL_HINT)
-    path, weights, name = await _q8(backend, config, report)
+    path, weights, name, _end = await _q8(backend, config, report)
     threads = thread_count(config)
     program = [sys.executable, "-P", str(EMBEDDED / "llamacpp.py"), "--model", str(path), "--alias", name]
-    program += ["--port", str(port), "--threads", str(threads), "--ctx", str(CONTEXT_TOKENS)]
+    program += ["--port", str(port), "--threads", str(threads), "--ctx", str(context_tokens(config))]
     return Launch(
         argv=program,
         env=thread_environment(threads) | offline_environment(),
@@ -86,13 +95,14 @@ async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Repo
         version=_version("xllamacpp"),
         weights=weights,
         threads=threads,
+        full_length={"ignore_eos": True},
         grace_s=1.0,
     )
 
 
 async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
     _require(["mistralrs", "uvicorn"], LOCAL_HINT)
-    path, weights, name = await _q8(backend, config, report)
+    path, weights, name, end_tokens = await _q8(backend, config, report)
     threads = thread_count(config)
     program = [sys.executable, "-P", str(EMBEDDED / "mistralrs.py"), "--model", str(path), "--alias", name]
     return Launch(
@@ -105,6 +115,8 @@ async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Rep
         weights=weights,
         threads=threads,
         note=BRIDGE_NOTE,
+        # It has no ignore_eos; the tokens that end an answer are made impossible instead.
+        full_length={"logit_bias": {str(token): NEVER for token in end_tokens}},
         grace_s=1.0,
     )
 
@@ -132,21 +144,26 @@ async def _transformers(backend: Backend, config: RunConfig, port: int, report: 
         version=f"{_version('transformers')}, {_version('torch')}",
         weights="F32" if dtype == "float32" else "BF16",
         threads=threads,
+        full_length={"generation_config": json.dumps({"min_new_tokens": config.max_tokens})},
         grace_s=1.0,
     )
 
 
-async def _q8(backend: Backend, config: RunConfig, report: Report) -> tuple[Path, str, str]:
-    """The file to load, its weights and the model's name: Q8_0 unless the config wants the file as it is."""
+async def _q8(backend: Backend, config: RunConfig, report: Report) -> tuple[Path, str, str, tuple[int, ...]]:
+    """The file to load, its weights, the model's name, and the tokens that end an answer.
+
+    The weights are Q8_0 unless the config wants the file as it is.
+    """
     path = await shared_model(config, report)
-    original = (await asyncio.to_thread(read_gguf_info, path)).file_type
+    info = await asyncio.to_thread(read_gguf_info, path)
+    original = info.file_type
     wanted = backend.weights.upper()
     if wanted and wanted == original:
-        return path, original, model_name(path)
+        return path, original, model_name(path), info.end_tokens
     if wanted not in ("", "Q8_0"):
         raise _wrong_weights(backend, f"Q8_0 or {original} (the file as it is)")
     made, weights = await q8_model(path, report)
-    return made, weights, model_name(path)
+    return made, weights, model_name(path), info.end_tokens
 
 
 async def _command(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:

@@ -109,6 +109,7 @@ class ManagedServer:
             threads=launch.threads,
             load_s=time.monotonic() - started,
             note=launch.note,
+            full_length=launch.full_length,
         )
 
     def _died(self) -> StartError:

@@ -121,3 +121,23 @@ async def test_a_custom_server_is_asked_at_its_root() -> None:
 def test_one_core_is_left_free() -> None:
     assert thread_count(RunConfig(threads=5)) == 5
     assert thread_count(RunConfig()) == max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+async def test_every_engine_can_be_asked_to_go_on_to_the_last_token(name: Embedded) -> None:
+    launch = await recipe(Backend(name="x", embedded=name), RunConfig(max_tokens=7), 1, quiet)
+    assert (
+        launch.full_length
+        == {
+            "llama.cpp": {"ignore_eos": True},
+            "mistral.rs": {"logit_bias": {}},  # the tiny file names no token that ends an answer
+            "transformers": {"generation_config": '{"min_new_tokens": 7}'},
+        }[name]
+    )
+
+
+async def test_the_context_has_room_for_prompt_and_answer() -> None:
+    launch = await recipe(
+        Backend(name="x", embedded="llama.cpp"), RunConfig(max_tokens=4000, prompt="x" * 100), 1, quiet
+    )
+    assert launch.argv[launch.argv.index("--ctx") + 1] == "4356"

@@ -239,6 +239,7 @@ def engine(path: str) -> Callable[[dict[str, Any]], Iterator[Any]]:
             max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
             temperature=body.get("temperature"),
             top_p=body.get("top_p"),
+            logit_bias={int(token): bias for token, bias in body.get("logit_bias", {}).items()} or None,
             stream=True,
         )
         chunks: Any = runner.send_chat_completion_request(request)
