@@ -26,7 +26,8 @@ CONTEXT_TOKENS = 2048
 #: A bias that no logit overcomes.
 NEVER = -1000.0
 
-BRIDGE_NOTE = "mistral.rs engine through its Python bindings, behind a bridge"
+#: Short: it stands in the border of a narrow panel.
+BRIDGE_NOTE = "via a Python bridge"
 TORCH_HINT = (
     "pip install 'llmtui[hf]' (from a checkout: pip install -e '.[hf]'; without a GPU first "
     "pip install torch --index-url https://download.pytorch.org/whl/cpu, which saves gigabytes)"

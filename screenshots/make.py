@@ -1,0 +1,112 @@
+"""Makes the pictures in this folder from real runs: `python screenshots/make.py`, with llmtui[local] or [hf] installed.
+
+Each picture is the monitor itself over a real engine and real inference engines, as SVG by Textual and as PNG by
+rsvg-convert (Debian: librsvg2-bin, with fonts-dejavu-core and fonts-freefont-ttf for the braille).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from llmtui.config import UiConfig, changed, find, load
+from llmtui.engine.board import Board
+from llmtui.engine.client import EngineLink
+from llmtui.engine.lifecycle import EngineProcess
+from llmtui.ui.app import MonitorApp
+
+HERE = Path(__file__).parent
+FONTS = "DejaVu Sans Mono, FreeMono"
+
+Pilot = Any
+
+
+async def picture(
+    name: str, size: tuple[int, int], act: Callable[[Pilot, MonitorApp], Awaitable[None]], theme: str = "dark"
+) -> None:
+    """Run the repository's own config at `size`, act, and keep what the screen shows then."""
+    plan = changed(load(find(str(HERE.parent / "config.toml"))), {}).plan()
+    engine = EngineProcess.start(plan)
+
+    async def link() -> EngineLink:
+        return await engine.connect()
+
+    app = MonitorApp(plan.public(), link, ui=UiConfig(theme=theme))
+    try:
+        async with app.run_test(size=size) as pilot:
+            await act(pilot, app)
+            await pilot.pause()
+            svg = app.export_screenshot(title=f"llmtui {size[0]}x{size[1]}")
+    finally:
+        await engine.ended()
+    path = HERE / f"{name}.svg"
+    path.write_text(svg, "utf-8")
+    drawn = path.with_suffix(".drawn.svg")
+    drawn.write_text(svg.replace("Fira Code", FONTS), "utf-8")
+    if shutil.which("rsvg-convert"):
+        command = ["rsvg-convert", "-o", path.with_suffix(".png"), drawn]
+        await asyncio.to_thread(subprocess.run, command, check=True)
+    drawn.unlink()
+    print(f"{name}: {size[0]}x{size[1]}, {board_words(app.board)}", flush=True)
+
+
+def board_words(board: Board) -> str:
+    """How the run stood."""
+    return ", ".join(f"{name} {lane.summary.n}/{lane.state.planned}" for name, lane in board.lanes.items())
+
+
+async def until(pilot: Pilot, app: MonitorApp, holds: Callable[[Board], bool]) -> None:
+    """Let the monitor run until its board is as wanted."""
+    while not holds(app.board):
+        await pilot.pause(0.1)
+    await pilot.pause(0.6)
+
+
+def measured(count: int) -> Callable[[Board], bool]:
+    """Every backend that runs has `count` measured iterations."""
+
+    def holds(board: Board) -> bool:
+        lanes = [lane for lane in board.lanes.values() if lane.state.load_s is not None]
+        return bool(lanes) and all(lane.summary.n >= count for lane in lanes) and board.run.finished > 0
+
+    return holds
+
+
+async def running(pilot: Pilot, app: MonitorApp) -> None:
+    """In the middle of the run."""
+    await until(pilot, app, measured(7))
+
+
+async def done(pilot: Pilot, app: MonitorApp) -> None:
+    """At its end."""
+    await until(pilot, app, lambda board: board.run.phase == "done")
+
+
+async def details(pilot: Pilot, app: MonitorApp) -> None:
+    """The second backend, maximised."""
+    await done(pilot, app)
+    await pilot.press("2", "enter")
+    await pilot.pause(0.6)
+
+
+async def main(wanted: list[str]) -> None:
+    """Make all pictures, or those named."""
+    pictures: dict[str, tuple[tuple[int, int], Callable[[Pilot, MonitorApp], Awaitable[None]], str]] = {
+        "wide": ((120, 40), running, "dark"),
+        "narrow": ((80, 24), running, "dark"),
+        "large": ((200, 50), done, "dark"),
+        "light": ((120, 40), done, "light"),
+        "details": ((120, 40), details, "dark"),
+    }
+    for name in wanted or pictures:
+        size, act, theme = pictures[name]
+        await picture(name, size, act, theme)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))
