@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -49,8 +48,9 @@ async def picture(
     drawn = path.with_suffix(".drawn.svg")
     drawn.write_text(svg.replace("Fira Code", FONTS), "utf-8")
     if shutil.which("rsvg-convert"):
-        command = ["rsvg-convert", "-o", path.with_suffix(".png"), drawn]
-        await asyncio.to_thread(subprocess.run, command, check=True)
+        process = await asyncio.create_subprocess_exec("rsvg-convert", "-o", path.with_suffix(".png"), drawn)
+        if await process.wait():
+            raise SystemExit(f"rsvg-convert could not draw {drawn}")
     drawn.unlink()
     print(f"{name}: {size[0]}x{size[1]}, {board_words(app.board)}", flush=True)
 
