@@ -1,0 +1,55 @@
+"""The whole job with real engines: `llmtui run` on the shipped config, from model file to table and CSV."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+def test_the_shipped_config_races_every_engine_that_is_there(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp", reason="needs llmtui[local]")
+    pytest.importorskip("mistralrs", reason="needs llmtui[local]")
+    racing = ["llama.cpp", "mistral.rs"]
+    if importlib.util.find_spec("torch") and importlib.util.find_spec("transformers"):
+        racing.append("HuggingFace")
+    iterations = tmp_path / "iterations.csv"
+    command = [sys.executable, "-m", "llmtui", "run", "--iterations", "2", "--warmup", "1", "--max-tokens", "12"]
+    done = subprocess.run(
+        [*command, "--iterations-csv", str(iterations)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd=tmp_path,
+        env={**os.environ, "LLMTUI_TEST_MARK": str(tmp_path)},
+        check=False,
+    )
+    # Llamafile and Ollama are not here: they are said to be missing, and that is exit code 1.
+    assert done.returncode == 1, done.stderr
+    assert "Llamafile: not reachable: nothing answers at 127.0.0.1:8080" in done.stderr
+    assert "Ollama: not reachable: nothing answers at " in done.stderr
+    with iterations.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [r["error"] for r in rows] == [""] * len(rows)
+    assert [(r["backend"], r["phase"]) for r in rows] == [
+        (name, phase) for name in racing for phase in ("warmup", "measured", "measured")
+    ]
+    # Equal work: the same prompt gave every engine as many tokens to read, and each wrote the whole budget.
+    assert {r["output_tokens"] for r in rows} == {"12"}
+    assert len({r["prompt_tokens"] for r in rows}) == 1
+    assert {r["token_source"] for r in rows} == {"usage"}
+    assert {r["cached_tokens"] for r in rows} <= {"", "0"}
+    for row in rows:
+        assert 0 < float(row["ttft_s"]) < float(row["latency_s"])
+    left = [
+        p for p in psutil.process_iter(["cmdline"]) if "llmtui/servers/embedded" in " ".join(p.info["cmdline"] or [])
+    ]
+    assert left == []
