@@ -6,26 +6,21 @@ One request is under way at any time. Commands arrive through `obey` and take ef
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import gc
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from llmtui.engine.foreign import ForeignMeter
-from llmtui.engine.schedule import Job, Turns, fresh_line, jobs
+from llmtui.engine.entrant import Entrant, measure
+from llmtui.engine.schedule import Turns, jobs
 from llmtui.engine.target import Target
-from llmtui.measure.request import Answer, IterationError, figures
 from llmtui.model import (
     RESTING,
     AnyCommand,
     AnyEvent,
-    Backend,
     BackendChanged,
     BackendState,
     Failure,
@@ -35,7 +30,6 @@ from llmtui.model import (
     Machine,
     Pause,
     Plan,
-    Progress,
     Rerun,
     Resume,
     RunChanged,
@@ -46,29 +40,9 @@ from llmtui.model import (
 )
 from llmtui.servers.base import StartError
 
-#: Progress of an iteration is told this often at most.
-PROGRESS_INTERVAL_S = 0.25
 SAMPLE_INTERVAL_S = 1.0
 #: So many failures one after the other, and the backend's remaining iterations are not tried.
 MAX_FAILURES_IN_A_ROW = 3
-
-
-@dataclasses.dataclass
-class _Lane:
-    """One backend in this run."""
-
-    backend: Backend
-    target: Target
-    state: BackendState
-    twin: int = 0
-    queue: deque[Job] = dataclasses.field(default_factory=deque)
-    failures_in_a_row: int = 0
-    latencies_s: list[float] = dataclasses.field(default_factory=list)
-    cpu: tuple[float, float] | None = None
-
-    @property
-    def name(self) -> str:
-        return self.backend.name
 
 
 class Runner:
@@ -87,16 +61,16 @@ class Runner:
         self._machine = machine
         self._own_pids = own_pids
         self._config = plan.config
-        self._lanes: dict[str, _Lane] = {}
+        self._entrants: dict[str, Entrant] = {}
         addresses: list[str] = []
         for number, backend in enumerate(plan.backends):
             target_folder = folder / f"server-{number + 1}"
-            lane = _Lane(backend, Target(backend, plan.config, target_folder), BackendState(name=backend.name))
-            lane.twin = addresses.count(backend.url) if backend.url else 0
+            entrant = Entrant(backend, Target(backend, plan.config, target_folder), BackendState(name=backend.name))
+            entrant.twin = addresses.count(backend.url) if backend.url else 0
             addresses.append(backend.url)
-            self._lanes[backend.name] = lane
-            self._plan_attempt(lane, attempt=1)
-        self._turns = Turns(plan.config.order, list(self._lanes), plan.config.seed)
+            self._entrants[backend.name] = entrant
+            self._plan_attempt(entrant, attempt=1)
+        self._turns = Turns(plan.config.order, list(self._entrants), plan.config.seed)
         self._iterations: list[Iteration] = []
         self._began = time.monotonic()
         self._ended: float | None = None
@@ -104,7 +78,7 @@ class Runner:
         self._stopping = False
         self._wake = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
-        self._working_on: _Lane | None = None
+        self._working_on: Entrant | None = None
 
     # --- What clients see and say. ---
 
@@ -114,7 +88,7 @@ class Runner:
             plan=self._plan.public(),
             machine=self._machine,
             run=self._run_state(),
-            backends=[lane.state for lane in self._lanes.values()],
+            backends=[entrant.state for entrant in self._entrants.values()],
             iterations=list(self._iterations),
         )
 
@@ -132,16 +106,16 @@ class Runner:
                     self._began += time.monotonic() - self._ended
                     self._ended = None
                 self._tell_run()
-                for lane in self._named(name):
-                    self._interrupt(lane)
-                    self._plan_attempt(lane, attempt=lane.state.attempt + 1)
-                    self._set(lane, state="waiting", failure=None, log_tail=[], doing="", progress=None)
+                for entrant in self._named(name):
+                    self._interrupt(entrant)
+                    self._plan_attempt(entrant, attempt=entrant.state.attempt + 1)
+                    self._set(entrant, state="waiting", failure=None, log_tail=[], doing="", progress=None)
             case Stop(backend=name):
-                for lane in self._named(name):
-                    if lane.queue or self._working_on is lane:
-                        lane.queue.clear()
-                        self._set(lane, state="stopped", doing="", progress=None)
-                        self._interrupt(lane)
+                for entrant in self._named(name):
+                    if entrant.queue or self._working_on is entrant:
+                        entrant.queue.clear()
+                        self._set(entrant, state="stopped", doing="", progress=None)
+                        self._interrupt(entrant)
             case Shutdown():
                 self.shut_down()
                 return
@@ -155,13 +129,13 @@ class Runner:
         if self._work is not None:
             self._work.cancel()
 
-    def _named(self, name: str) -> list[_Lane]:
+    def _named(self, name: str) -> list[Entrant]:
         if not name:
-            return list(self._lanes.values())
-        return [self._lanes[name]] if name in self._lanes else []
+            return list(self._entrants.values())
+        return [self._entrants[name]] if name in self._entrants else []
 
-    def _interrupt(self, lane: _Lane) -> None:
-        if self._working_on is lane and self._work is not None:
+    def _interrupt(self, entrant: Entrant) -> None:
+        if self._working_on is entrant and self._work is not None:
             self._work.cancel()
 
     # --- The run. ---
@@ -171,47 +145,47 @@ class Runner:
         sampler = asyncio.create_task(self._sample())
         try:
             while not self._stopping:
-                lane = None if self._paused else self._next()
-                if lane is None:
+                entrant = None if self._paused else self._next()
+                if entrant is None:
                     await self._rest()
                     continue
-                await self._do(lane, self._bring_up(lane) if not lane.target.up else self._iterate(lane))
+                await self._do(entrant, self._bring_up(entrant) if not entrant.target.up else self._iterate(entrant))
         finally:
             sampler.cancel()
             self._tell_run()
             await asyncio.gather(
-                sampler, *(lane.target.close() for lane in self._lanes.values()), return_exceptions=True
+                sampler, *(entrant.target.close() for entrant in self._entrants.values()), return_exceptions=True
             )
 
-    def _next(self) -> _Lane | None:
-        """The lane whose turn it is. Unless they go one by one, all are brought up first: found ones, then launched."""
-        waiting = [lane for lane in self._lanes.values() if lane.queue]
+    def _next(self) -> Entrant | None:
+        """The entrant whose turn it is. Unless they go one by one, all are brought up first: found ones, then launched."""
+        waiting = [entrant for entrant in self._entrants.values() if entrant.queue]
         if self._config.order != "sequential":
-            down = [lane for lane in waiting if not lane.target.up]
+            down = [entrant for entrant in waiting if not entrant.target.up]
             if down:
-                return min(down, key=lambda lane: lane.backend.launched)
-        name = self._turns.next([lane.name for lane in waiting])
-        return self._lanes[name] if name is not None else None
+                return min(down, key=lambda entrant: entrant.backend.launched)
+        name = self._turns.next([entrant.name for entrant in waiting])
+        return self._entrants[name] if name is not None else None
 
-    async def _do(self, lane: _Lane, step: Awaitable[None]) -> None:
+    async def _do(self, entrant: Entrant, step: Awaitable[None]) -> None:
         """One step of work that a command can interrupt."""
-        self._working_on = lane
+        self._working_on = entrant
         self._work = asyncio.ensure_future(step)
         self._tell_run()
         try:
             await asyncio.wait({self._work})
             if not self._work.cancelled() and (error := self._work.exception()) is not None:
                 self._fail(
-                    lane, Failure(kind="server", message=f"llmtui failed here: {error!r}", hint="please report this")
+                    entrant, Failure(kind="server", message=f"llmtui failed here: {error!r}", hint="please report this")
                 )
-                await lane.target.close()
+                await entrant.target.close()
         finally:
             self._work = None
             self._working_on = None
-        if not lane.queue and lane.state.state not in RESTING and not self._stopping:
-            self._set(lane, state="done")
-        if self._config.order == "sequential" and not lane.queue:
-            await lane.target.close()
+        if not entrant.queue and entrant.state.state not in RESTING and not self._stopping:
+            self._set(entrant, state="done")
+        if self._config.order == "sequential" and not entrant.queue:
+            await entrant.target.close()
         self._tell_run()
 
     async def _rest(self) -> None:
@@ -222,22 +196,22 @@ class Runner:
         await self._wake.wait()
         self._wake.clear()
 
-    async def _bring_up(self, lane: _Lane) -> None:
+    async def _bring_up(self, entrant: Entrant) -> None:
         def report(doing: str, progress: float | None) -> None:
             # Fetching and converting come before the launch; then the server loads.
             state = "loading" if doing == "loading" else "preparing"
-            self._set(lane, state=state, doing=doing, progress=progress)
+            self._set(entrant, state=state, doing=doing, progress=progress)
 
-        self._set(lane, state="loading", doing="", progress=None, failure=None, log_tail=[])
+        self._set(entrant, state="loading", doing="", progress=None, failure=None, log_tail=[])
         try:
-            ready = await lane.target.bring_up(report)
+            ready = await entrant.target.bring_up(report)
         except StartError as error:
-            self._fail(lane, error.failure, error.log_tail)
+            self._fail(entrant, error.failure, error.log_tail)
             return
-        lane.failures_in_a_row = 0
-        lane.cpu = None
+        entrant.failures_in_a_row = 0
+        entrant.cpu = None
         self._set(
-            lane,
+            entrant,
             state="ready",
             doing="",
             progress=None,
@@ -250,89 +224,45 @@ class Runner:
             load_s=ready.load_s,
         )
 
-    async def _iterate(self, lane: _Lane) -> None:
-        job = lane.queue.popleft()
-        phase, number = job
-        attempt = lane.state.attempt
-        self._set(lane, state="warmup" if phase == "warmup" else "running")
-        prompt = self._config.prompt
-        if self._config.fresh_prompt:
-            prompt = f"{fresh_line(self._plan.run, attempt, job, lane.twin)}\n{prompt}"
-        meter = ForeignMeter(lane.target.cpu_seconds, self._own_pids)
-        told = began = time.monotonic()
-
-        def on_tokens(count: int) -> None:
-            nonlocal told
-            now = time.monotonic()
-            if now - told >= PROGRESS_INTERVAL_S:
-                told = now
-                self._tell(
-                    Progress(
-                        backend=lane.name, phase=phase, iteration=number, tokens=count, elapsed_s=round(now - began, 3)
-                    )
-                )
-
-        started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        answer: Answer | None = None
-        failure: Failure | None = None
-        # A collection in the middle of an answer would show as a gap that the server never made.
-        gc.collect(0)
-        gc.disable()
-        meter.start()
-        try:
-            answer = await lane.target.ask(prompt, on_tokens)
-        except IterationError as error:
-            failure = error.failure
-        finally:
-            foreign = meter.stop()
-            gc.enable()
-        iteration = Iteration(
-            run=self._plan.run,
-            backend=lane.name,
-            attempt=attempt,
-            iteration=number,
-            phase=phase,
-            started_utc=started,
-            foreign_cpu=foreign,
-            error=failure,
-        )
-        if answer is not None:
-            iteration = _with_figures(iteration, answer)
+    async def _iterate(self, entrant: Entrant) -> None:
+        job = entrant.queue.popleft()
+        self._set(entrant, state="warmup" if job[0] == "warmup" else "running")
+        iteration = await measure(entrant, job, self._plan, self._own_pids, self._tell)
         self._iterations.append(iteration)
         self._tell(IterationDone(iteration=iteration))
-        await self._judge(lane, iteration)
-        if self._config.cooldown_s and lane.queue:
+        await self._judge(entrant, iteration)
+        if self._config.cooldown_s and entrant.queue:
             await asyncio.sleep(self._config.cooldown_s)
 
-    async def _judge(self, lane: _Lane, iteration: Iteration) -> None:
+    async def _judge(self, entrant: Entrant, iteration: Iteration) -> None:
         """After an iteration: is the backend still worth asking?"""
         if iteration.error is None:
-            lane.failures_in_a_row = 0
+            entrant.failures_in_a_row = 0
             assert iteration.latency_s is not None
-            lane.latencies_s.append(iteration.latency_s)
+            entrant.latencies_s.append(iteration.latency_s)
             return
-        lane.failures_in_a_row += 1
-        server = lane.target.server
+        entrant.failures_in_a_row += 1
+        server = entrant.target.server
         if server is not None and server.exited.is_set():
             failure = Failure(kind="server", message=f"the server ended: {server.exit_reason()}")
-            self._fail(lane, failure, server.log_tail())
-            await lane.target.close()
-        elif lane.failures_in_a_row >= MAX_FAILURES_IN_A_ROW or iteration.error.kind == "connect":
-            self._fail(lane, iteration.error, server.log_tail() if server is not None else [])
-            await lane.target.close()
+            self._fail(entrant, failure, server.log_tail())
+            await entrant.target.close()
+        elif entrant.failures_in_a_row >= MAX_FAILURES_IN_A_ROW or iteration.error.kind == "connect":
+            self._fail(entrant, iteration.error, server.log_tail() if server is not None else [])
+            await entrant.target.close()
 
     # --- Small parts. ---
 
-    def _plan_attempt(self, lane: _Lane, attempt: int) -> None:
-        lane.queue = deque(jobs(self._config.warmup, self._config.iterations))
-        lane.failures_in_a_row = 0
-        lane.state = msgspec.structs.replace(lane.state, attempt=attempt, planned=self._config.iterations)
+    def _plan_attempt(self, entrant: Entrant, attempt: int) -> None:
+        entrant.queue = deque(jobs(self._config.warmup, self._config.iterations))
+        entrant.failures_in_a_row = 0
+        entrant.state = msgspec.structs.replace(entrant.state, attempt=attempt, planned=self._config.iterations)
 
-    def _fail(self, lane: _Lane, failure: Failure, log_tail: list[str] | None = None) -> None:
+    def _fail(self, entrant: Entrant, failure: Failure, log_tail: list[str] | None = None) -> None:
         states: dict[str, Any] = {"connect": "unreachable", "missing": "missing"}
-        lane.queue.clear()
+        entrant.queue.clear()
         self._set(
-            lane,
+            entrant,
             state=states.get(failure.kind, "failed"),
             doing="",
             progress=None,
@@ -340,10 +270,10 @@ class Runner:
             log_tail=log_tail or [],
         )
 
-    def _set(self, lane: _Lane, **changes: Any) -> None:
-        state = msgspec.structs.replace(lane.state, **changes)
-        if state != lane.state or "failure" in changes:
-            lane.state = state
+    def _set(self, entrant: Entrant, **changes: Any) -> None:
+        state = msgspec.structs.replace(entrant.state, **changes)
+        if state != entrant.state or "failure" in changes:
+            entrant.state = state
             self._tell(BackendChanged(backend=state))
 
     def _tell_run(self) -> None:
@@ -351,11 +281,11 @@ class Runner:
 
     def _run_state(self) -> RunState:
         finished = sum(
-            self._config.warmup + self._config.iterations - len(lane.queue)
-            for lane in self._lanes.values()
-            if lane.state.state not in ("unreachable", "missing", "failed", "stopped")
+            self._config.warmup + self._config.iterations - len(entrant.queue)
+            for entrant in self._entrants.values()
+            if entrant.state.state not in ("unreachable", "missing", "failed", "stopped")
         )
-        left = sum(len(lane.queue) for lane in self._lanes.values())
+        left = sum(len(entrant.queue) for entrant in self._entrants.values())
         phase: Any = "running" if self._iterations else "starting"
         if self._stopping:
             phase = "stopping"
@@ -375,12 +305,12 @@ class Runner:
     def _eta_s(self) -> float | None:
         """Seconds left by what each backend took so far; None while one that has work left is still unknown."""
         total = 0.0
-        for lane in self._lanes.values():
-            if lane.queue:
-                recent = lane.latencies_s[-10:]
+        for entrant in self._entrants.values():
+            if entrant.queue:
+                recent = entrant.latencies_s[-10:]
                 if not recent:
                     return None
-                total += len(lane.queue) * (sum(recent) / len(recent) + self._config.cooldown_s)
+                total += len(entrant.queue) * (sum(recent) / len(recent) + self._config.cooldown_s)
         return round(total, 1)
 
     async def _sample(self) -> None:
@@ -388,43 +318,17 @@ class Runner:
         last: dict[str, tuple[int, float]] = {}
         while True:
             await asyncio.sleep(SAMPLE_INTERVAL_S)
-            for lane in self._lanes.values():
-                sample = lane.target.sample() if lane.target.up else None
+            for entrant in self._entrants.values():
+                sample = entrant.target.sample() if entrant.target.up else None
                 if sample is None:
                     continue
                 rss_bytes, cpu_s = sample
                 now = time.monotonic()
-                before, lane.cpu = lane.cpu, (now, cpu_s)
+                before, entrant.cpu = entrant.cpu, (now, cpu_s)
                 if before is None:
                     continue
                 cores = round(max(0.0, (cpu_s - before[1]) / (now - before[0])), 1)
                 megabytes = round(rss_bytes / 1e6)
-                if last.get(lane.name) != (megabytes, cores):
-                    last[lane.name] = (megabytes, cores)
-                    self._tell(Sampled(backend=lane.name, rss_bytes=rss_bytes, cpu_cores=cores))
-
-
-def _with_figures(iteration: Iteration, answer: Answer) -> Iteration:
-    numbers = figures(answer)
-    return msgspec.structs.replace(
-        iteration,
-        latency_s=numbers.latency_s,
-        ttft_s=numbers.ttft_s,
-        ttfo_s=numbers.ttfo_s,
-        itl_s=numbers.itl_s,
-        tpot_s=numbers.tpot_s,
-        tokens_per_s=numbers.tokens_per_s,
-        output_tokens=numbers.output_tokens,
-        token_source=numbers.token_source,
-        prompt_tokens=answer.prompt_tokens,
-        cached_tokens=answer.cached_tokens,
-        finish_reason=answer.finish_reason,
-        connect_s=answer.connect_ns / 1e9 if answer.connect_ns is not None else None,
-        server_prefill_s=answer.prefill_s,
-        server_decode_s=answer.decode_s,
-        server_load_s=answer.load_s,
-        stamp=answer.stamp,
-        text=answer.text,
-        arrivals_ns=answer.arrivals_ns,
-        arrival_tokens=answer.arrival_tokens,
-    )
+                if last.get(entrant.name) != (megabytes, cores):
+                    last[entrant.name] = (megabytes, cores)
+                    self._tell(Sampled(backend=entrant.name, rss_bytes=rss_bytes, cpu_cores=cores))

@@ -1,0 +1,114 @@
+"""One backend in a run, and one iteration of it: the prompt, the request, the CPU that others took, the record."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from llmtui.engine.foreign import ForeignMeter
+from llmtui.engine.schedule import Job, fresh_line
+from llmtui.engine.target import Target
+from llmtui.measure.request import Answer, IterationError, figures
+from llmtui.model import AnyEvent, Backend, BackendState, Failure, Iteration, Plan, Progress
+
+#: Progress of an iteration is told this often at most.
+PROGRESS_INTERVAL_S = 0.25
+
+
+@dataclasses.dataclass
+class Entrant:
+    """One backend in this run. `twin` tells apart backends that ask one and the same server."""
+
+    backend: Backend
+    target: Target
+    state: BackendState
+    twin: int = 0
+    queue: deque[Job] = dataclasses.field(default_factory=deque)
+    failures_in_a_row: int = 0
+    latencies_s: list[float] = dataclasses.field(default_factory=list)
+    cpu: tuple[float, float] | None = None
+
+    @property
+    def name(self) -> str:
+        """The backend's name."""
+        return self.backend.name
+
+
+async def measure(
+    entrant: Entrant, job: Job, plan: Plan, own_pids: Callable[[], list[int]], tell: Callable[[AnyEvent], None]
+) -> Iteration:
+    """Carry out one iteration and return its record; a failure is part of the record. Progress is told meanwhile."""
+    phase, number = job
+    attempt = entrant.state.attempt
+    prompt = plan.config.prompt
+    if plan.config.fresh_prompt:
+        prompt = f"{fresh_line(plan.run, attempt, job, entrant.twin)}\n{prompt}"
+    meter = ForeignMeter(entrant.target.cpu_seconds, own_pids)
+    told = began = time.monotonic()
+
+    def on_tokens(count: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= PROGRESS_INTERVAL_S:
+            told = now
+            elapsed_s = round(now - began, 3)
+            tell(Progress(backend=entrant.name, phase=phase, iteration=number, tokens=count, elapsed_s=elapsed_s))
+
+    started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    answer: Answer | None = None
+    failure: Failure | None = None
+    # A collection in the middle of an answer would delay the reading of what arrives meanwhile.
+    gc.collect(0)
+    gc.disable()
+    meter.start()
+    try:
+        answer = await entrant.target.ask(prompt, on_tokens)
+    except IterationError as error:
+        failure = error.failure
+    finally:
+        foreign = meter.stop()
+        gc.enable()
+    iteration = Iteration(
+        run=plan.run,
+        backend=entrant.name,
+        attempt=attempt,
+        iteration=number,
+        phase=phase,
+        started_utc=started,
+        foreign_cpu=foreign,
+        error=failure,
+    )
+    return iteration if answer is None else with_figures(iteration, answer)
+
+
+def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
+    """`iteration` with the numbers of a good answer."""
+    numbers = figures(answer)
+    return msgspec.structs.replace(
+        iteration,
+        latency_s=numbers.latency_s,
+        ttft_s=numbers.ttft_s,
+        ttfo_s=numbers.ttfo_s,
+        itl_s=numbers.itl_s,
+        tpot_s=numbers.tpot_s,
+        tokens_per_s=numbers.tokens_per_s,
+        output_tokens=numbers.output_tokens,
+        token_source=numbers.token_source,
+        prompt_tokens=answer.prompt_tokens,
+        cached_tokens=answer.cached_tokens,
+        finish_reason=answer.finish_reason,
+        connect_s=answer.connect_ns / 1e9 if answer.connect_ns is not None else None,
+        server_prefill_s=answer.prefill_s,
+        server_decode_s=answer.decode_s,
+        server_load_s=answer.load_s,
+        stamp=answer.stamp,
+        text=answer.text,
+        arrivals_ns=answer.arrivals_ns,
+        arrival_tokens=answer.arrival_tokens,
+    )
