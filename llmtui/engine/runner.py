@@ -158,7 +158,7 @@ class Runner:
             )
 
     def _next(self) -> Entrant | None:
-        """The entrant whose turn it is. Unless they go one by one, all are brought up first: found ones, then launched."""
+        """Whose turn it is. Unless they go one by one, all are brought up first: found ones, then launched ones."""
         waiting = [entrant for entrant in self._entrants.values() if entrant.queue]
         if self._config.order != "sequential":
             down = [entrant for entrant in waiting if not entrant.target.up]
