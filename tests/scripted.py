@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 CLOSE = "close"
 RESET = "reset"
 HANG = "hang"
+HALF_CLOSE = "half-close"
 
 Step = bytes | str | asyncio.Event
 SSE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
@@ -60,6 +62,8 @@ class Scripted:
                         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                         writer.transport.abort()
                         return
+                    elif step == HALF_CLOSE:
+                        writer.write_eof()
                     elif step == HANG:
                         await asyncio.Event().wait()
                     else:
@@ -72,11 +76,14 @@ class Scripted:
 
 
 @asynccontextmanager
-async def scripted(*scripts: Sequence[Step]) -> AsyncIterator[Scripted]:
+async def scripted(
+    *scripts: Sequence[Step], host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Scripted]:
     """Serve: the n-th request gets the n-th script, the last script all that follow."""
     self = Scripted(scripts)
-    server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-    self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(self._serve, host, 0, ssl=tls)
+    place = f"[{host}]" if ":" in host else host
+    self.url = f"{'https' if tls else 'http'}://{place}:{server.sockets[0].getsockname()[1]}"
     try:
         yield self
     finally:

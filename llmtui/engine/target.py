@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpcore
 import httpx
 import msgspec
 
@@ -198,7 +197,7 @@ class Target:
             async with asyncio.timeout(self._config.connect_timeout_s):
                 _, writer = await asyncio.open_connection(parts.hostname, port)
         except TimeoutError:
-            raise self._absent(httpcore.ConnectTimeout("no connection in time")) from None
+            raise self._absent(httpx.ConnectTimeout("no connection in time")) from None
         except OSError as error:
             raise self._absent(error) from None
         writer.close()
@@ -214,9 +213,9 @@ class Target:
                     request.method, request.url, content=request.body, headers=request.headers
                 )
                 return response.status_code, response.content
-        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._absent(error) from None
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, httpx.HTTPError):
+        except httpx.HTTPError:
             return 0, b""
         except TimeoutError:
             raise StartError(

@@ -10,11 +10,10 @@ import dataclasses
 import itertools
 from collections.abc import Callable
 
-import httpcore
 import httpx
 
 from llmtui.measure.clock import sample_offset
-from llmtui.measure.transport import StampedStream
+from llmtui.measure.connection import StampedBody
 from llmtui.model import Failure, Stamp, TokenSource
 from llmtui.wire.base import Delta, Dialect, Request, WireError
 
@@ -22,6 +21,7 @@ from llmtui.wire.base import Delta, Dialect, Request, WireError
 MAX_TEXT_CHARS = 65_536
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 65_536
+BEFORE_ITS_TIME = "the answer began before the request was written: the server does not wait for the question"
 
 
 class IterationError(Exception):
@@ -62,33 +62,38 @@ class Answer:
         """Events that carried output: text, reasoning or a tool call."""
         return sum(self.arrival_tokens)
 
-    def take(self, deltas: list[Delta], at_ns: int) -> bool:
-        """Take in what arrived at `at_ns`. Returns whether it carried tokens."""
+    def take(self, deltas: list[Delta], at_ns: int) -> int:
+        """Take in what arrived at `at_ns`. Returns how many of the deltas carried tokens."""
         carried = 0
         chars = 0
         for delta in deltas:
-            if delta.carries_tokens:
+            text = delta.text
+            if text or delta.reasoning or delta.tool:
                 carried += 1
-                chars += len(delta.text) + len(delta.reasoning) + len(delta.tool)
-                if delta.text:
+                chars += len(text) + len(delta.reasoning) + len(delta.tool)
+                if text:
                     if self.first_output_ns is None:
                         self.first_output_ns = at_ns
                     if len(self.text) < MAX_TEXT_CHARS:
-                        self.text += delta.text
-            for name in (
-                "finish_reason",
-                "output_tokens",
-                "prompt_tokens",
-                "cached_tokens",
-                "token_source",
-                "prefill_s",
-                "decode_s",
-                "load_s",
-                "model",
-            ):
-                value = getattr(delta, name)
-                if value is not None:
-                    setattr(self, name, value)
+                        self.text += text
+            if delta.finish_reason is not None:
+                self.finish_reason = delta.finish_reason
+            if delta.model is not None:
+                self.model = delta.model
+            if delta.output_tokens is not None:
+                self.output_tokens = delta.output_tokens
+            if delta.token_source is not None:
+                self.token_source = delta.token_source
+            if delta.prompt_tokens is not None:
+                self.prompt_tokens = delta.prompt_tokens
+            if delta.cached_tokens is not None:
+                self.cached_tokens = delta.cached_tokens
+            if delta.prefill_s is not None:
+                self.prefill_s = delta.prefill_s
+            if delta.decode_s is not None:
+                self.decode_s = delta.decode_s
+            if delta.load_s is not None:
+                self.load_s = delta.load_s
         if carried:
             if self.arrivals_ns and self.arrivals_ns[-1] == at_ns:
                 self.arrival_tokens[-1] += carried
@@ -97,7 +102,7 @@ class Answer:
                 self.arrivals_ns.append(at_ns)
                 self.arrival_tokens.append(carried)
                 self.arrival_chars.append(chars)
-        return carried > 0
+        return carried
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,19 +185,18 @@ async def ask(
         raise IterationError(
             Failure(kind="server" if error.kind == "server" else "protocol", message=error.message)
         ) from None
-    except (httpcore.ConnectTimeout, httpcore.ConnectError, httpcore.UnsupportedProtocol) as error:
+    except (httpx.ConnectTimeout, httpx.ConnectError, httpx.UnsupportedProtocol) as error:
         raise IterationError(connect_failure(request.url, error)) from None
-    except (
-        httpcore.ReadError,
-        httpcore.WriteError,
-        httpcore.RemoteProtocolError,
-        httpcore.LocalProtocolError,
-    ) as error:
+    except httpx.TransportError as error:
         raise IterationError(_broken(answer, error)) from None
     except httpx.DecodingError as error:
         raise IterationError(Failure(kind="protocol", message=f"the answer's compression is broken: {error}")) from None
     except httpx.InvalidURL as error:
         raise IterationError(Failure(kind="connect", message=f"the address is not valid: {error}")) from None
+    except UnicodeEncodeError:
+        raise IterationError(
+            Failure(kind="connect", message="a header has characters outside ASCII", hint="check api_key and headers")
+        ) from None
     if answer.events == 0:
         hint = f"it finished with reason {answer.finish_reason!r}" if answer.finish_reason else "and gave no reason"
         raise IterationError(Failure(kind="protocol", message="the answer was empty: not one token", hint=hint))
@@ -215,34 +219,41 @@ async def _exchange(
     on_tokens: Callable[[int], None] | None,
 ) -> None:
     async with client.stream(request.method, request.url, content=request.body, headers=request.headers) as response:
-        stream = response.extensions["network_stream"].get_extra_info("llmtui.stream")
-        assert isinstance(stream, StampedStream)
+        stream = response.extensions["llmtui.stream"]
+        assert isinstance(stream, StampedBody)
         written = stream.written_ns
-        offset = stream.offset
-        connect_ns = stream.take_connect_ns()
         if response.status_code != 200:
             raise await _http_error(response, request, dialect)
+        if stream.early:
+            raise WireError(BEFORE_ITS_TIME)
         content_type = response.headers.get("content-type", "")
         answer.streamed = "json" not in content_type or "ndjson" in content_type or "jsonl" in content_type
         parser = dialect.parser(content_type)
-        size = 0
-        async for chunk in response.aiter_bytes():
-            at = stream.arrived_ns - written
-            size += len(chunk)
+        size = events = 0
+
+        def take(arrived_ns: int, data: bytes) -> None:
+            nonlocal size, events
+            size += len(data)
             if size > MAX_BODY_BYTES:
                 raise WireError(f"the answer passed {MAX_BODY_BYTES // 2**20} MB and was cut off")
-            if answer.take(parser.feed(chunk), at) and on_tokens is not None:
-                on_tokens(answer.events)
+            carried = answer.take(parser.feed(data), arrived_ns - written)
+            if carried and on_tokens is not None:
+                events += carried
+                on_tokens(events)
+
+        if "content-encoding" in response.headers:
+            async for chunk in response.aiter_bytes():
+                take(stream.arrived_ns, chunk)
+        else:
+            await stream.deliver(take)
         answer.end_ns = stream.arrived_ns - written
         answer.take(parser.close(), answer.end_ns)
-        answer.connect_ns = connect_ns
+        answer.connect_ns = stream.connect_ns
         answer.stamp = stream.stamp
-        if offset.moved(sample_offset()):
+        if stream.offset.moved(sample_offset()):
             raise WireError("the machine's clock was set during this iteration, so its times cannot be trusted")
         if answer.arrivals_ns and answer.arrivals_ns[0] < 0:
-            raise WireError(
-                "the answer began before the request was written: the server does not wait for the question"
-            )
+            raise WireError(BEFORE_ITS_TIME)
 
 
 async def _http_error(response: httpx.Response, request: Request, dialect: Dialect) -> IterationError:
@@ -252,7 +263,7 @@ async def _http_error(response: httpx.Response, request: Request, dialect: Diale
             body += chunk
             if len(body) >= MAX_ERROR_BYTES:
                 break
-    except (httpcore.ReadError, httpcore.RemoteProtocolError, httpx.DecodingError):
+    except (httpx.TransportError, httpx.DecodingError):
         pass  # what came until then is all that there is to say
     status = response.status_code
     said = dialect.error_text(body[:MAX_ERROR_BYTES])
@@ -284,7 +295,7 @@ def connect_failure(url: str, error: Exception) -> Failure:
     """Words for a connection that could not be made to `url`."""
     place = httpx.URL(url).netloc.decode("ascii", "replace")
     reason = str(error)
-    if isinstance(error, httpcore.ConnectTimeout):
+    if isinstance(error, httpx.ConnectTimeout):
         return Failure(kind="connect", message=reason, hint="is the address right, and no firewall in between?")
     low = reason.lower()
     if "refused" in low or "connect call failed" in low:
@@ -308,7 +319,7 @@ def _broken(answer: Answer, error: Exception) -> Failure:
     else:
         message = "the connection broke before the first token"
     detail = str(error)
-    if isinstance(error, httpcore.LocalProtocolError | httpcore.RemoteProtocolError) and "complete" not in detail:
+    if isinstance(error, httpx.LocalProtocolError | httpx.RemoteProtocolError) and "complete" not in detail:
         message = f"{message}: not HTTP as it should be ({detail[:160]})" if detail else message
     return Failure(kind="protocol", message=message, hint="the server may have died; see its log")
 

@@ -3,62 +3,128 @@
 `python -m llmtui.servers.truth --port 0`. Against it llmtui measures its own error; tests use
 it where no model is needed.
 A request may carry `{"truth": {"ttft_ms": 50, "itl_ms": 10, "per_chunk": 1}}`; its `max_tokens` is kept exactly.
-`GET /truth/ID` tells the instants of request ID on the monotonic clock (ns): when its last byte was received, when each
-token was handed to the kernel.
+`GET /truth/ID` tells, once, the instants of request ID on the monotonic clock (ns): `received_ns`, when its last byte
+arrived (`stamp` says by whose clock: the kernel's, or user space's first instruction after the read), and `sent_ns`,
+one instant per event with tokens, noted immediately before it is handed to the kernel. ID is the request's `user`
+where it has one, else the "id" of its chunks.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import socket
+import struct
 import sys
 import time
-from typing import Any, cast
+from typing import Any
+
+from llmtui.measure.clock import sample_offset
 
 MODEL = "truth"
+#: The server forgets the oldest of more requests than this.
+MEMORY = 10_000
 _LINE_END = b"\r\n"
+#: asm-generic/socket.h; the same number names the option and the control message.
+_SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("@ll")
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
 
 
-class _Connection(asyncio.Protocol):
-    """One HTTP/1.1 connection, kept alive."""
+def _ask_for_stamps(sock: socket.socket) -> None:
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
-    def __init__(self, server: TruthServer) -> None:
+
+class _Connection:
+    """One HTTP/1.1 connection, kept alive. It reads and writes its socket itself: nothing stands between the instant
+    that is noted and the call into the kernel."""
+
+    def __init__(self, server: TruthServer, sock: socket.socket) -> None:
         self._server = server
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
-        self._transport: asyncio.Transport
+        self._unsent = bytearray()
         self._stream: asyncio.Task[None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        sock = transport.get_extra_info("socket")
+        sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _ask_for_stamps(sock)
+        self._loop.add_reader(sock, self._readable)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._stream is not None:
-            self._stream.cancel()
-
-    def data_received(self, data: bytes) -> None:
+    def _readable(self) -> None:
+        try:
+            data, ancillary, _, _ = self._sock.recvmsg(65536, _ANCILLARY_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data, ancillary = b"", []
         received_ns = time.monotonic_ns()
+        if not data:
+            self._close()
+            return
+        by = "user"
+        for level, kind, payload in ancillary:
+            if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(payload) >= _TIMESPEC.size:
+                seconds, nanoseconds = _TIMESPEC.unpack_from(payload)
+                received_ns = seconds * 1_000_000_000 + nanoseconds + sample_offset().offset_ns
+                by = "kernel"
         self._buffer += data
         head, found, rest = bytes(self._buffer).partition(b"\r\n\r\n")
         if not found:
             return
         lines = head.split(_LINE_END)
-        method, target, _ = lines[0].decode("latin-1").split(" ", 2)
-        length = 0
-        for line in lines[1:]:
-            key, _, value = line.partition(b":")
-            if key.strip().lower() == b"content-length":
-                length = int(value)
+        try:
+            method, target, _ = lines[0].decode("latin-1").split(" ", 2)
+            fields = [line.partition(b":") for line in lines[1:]]
+            length = sum(int(value) for key, _, value in fields if key.strip().lower() == b"content-length")
+        except ValueError:
+            self._close()
+            return
         if len(rest) < length:
             return
         body = rest[:length]
         self._buffer = bytearray(rest[length:])
-        self._answer(method, target, body, received_ns)
+        self._answer(method, target, body, received_ns, by)
 
-    def _answer(self, method: str, target: str, body: bytes, received_ns: int) -> None:
+    def _write(self, data: bytes) -> None:
+        if self._unsent:
+            self._unsent += data
+            return
+        try:
+            sent = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self._close()
+            return
+        if sent < len(data):
+            self._unsent += data[sent:]
+            self._loop.add_writer(self._sock, self._writable)
+
+    def _writable(self) -> None:
+        try:
+            del self._unsent[: self._sock.send(self._unsent)]
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._close()
+            return
+        if not self._unsent:
+            self._loop.remove_writer(self._sock)
+
+    def _close(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock)
+            self._loop.remove_writer(self._sock)
+            self._sock.close()
+        if self._stream is not None:
+            self._stream.cancel()
+
+    def _answer(self, method: str, target: str, body: bytes, received_ns: int, by: str) -> None:
         if method == "GET" and target == "/health":
             self._reply(200, {"status": "ok"})
         elif method == "GET" and target == "/v1/models":
@@ -72,21 +138,21 @@ class _Connection(asyncio.Protocol):
             except ValueError:
                 self._reply(400, {"error": {"message": "not JSON"}})
                 return
-            self._stream = asyncio.ensure_future(self._generate(question, received_ns))
+            self._stream = asyncio.ensure_future(self._generate(question, received_ns, by))
         else:
             self._reply(404, {"error": {"message": f"no such path: {target}"}})
 
     def _reply(self, status: int, content: dict[str, Any]) -> None:
         body = json.dumps(content).encode()
         head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        self._transport.write(head.encode() + body)
+        self._write(head.encode() + body)
 
     def _event(self, request: str, choices: list[dict[str, Any]], **more: Any) -> bytes:
         content = {"id": request, "object": "chat.completion.chunk", "model": MODEL, "choices": choices, **more}
         data = b"data: " + json.dumps(content).encode() + b"\n\n"
         return b"%x\r\n%b\r\n" % (len(data), data)
 
-    async def _generate(self, question: dict[str, Any], received_ns: int) -> None:
+    async def _generate(self, question: dict[str, Any], received_ns: int, by: str) -> None:
         self._server.count += 1
         request = f"truth-{self._server.count}"
         wish = question.get("truth", {})
@@ -95,8 +161,9 @@ class _Connection(asyncio.Protocol):
         per_chunk = int(wish.get("per_chunk", 1))
         total = int(question.get("max_tokens", 16))
         sent_ns: list[int] = []
-        self._server.remember(request, {"received_ns": received_ns, "sent_ns": sent_ns})
-        write = self._transport.write
+        truth = {"received_ns": received_ns, "stamp": by, "sent_ns": sent_ns}
+        self._server.remember(str(question.get("user") or request), truth)
+        write = self._write
         write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         write(self._event(request, [{"index": 0, "delta": {"role": "assistant", "content": None}}]))
         loop = asyncio.get_running_loop()
@@ -124,18 +191,22 @@ class TruthServer:
         self.log: dict[str, dict[str, Any]] = {}
 
     def remember(self, request: str, truth: dict[str, Any]) -> None:
-        """Keep the newest ten thousand."""
+        """Keep the newest `MEMORY` of them."""
         self.log[request] = truth
-        if len(self.log) > 10_000:
+        if len(self.log) > MEMORY:
             del self.log[next(iter(self.log))]
 
     async def serve(self, port: int) -> None:
         """Listen on loopback, print the address, serve until cancelled."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", port)
-        print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-        async with server:
-            await server.serve_forever()
+        with socket.create_server(("127.0.0.1", port), backlog=1024) as listener:
+            # Already here: Linux begins to stamp a moment after the first socket asked for it.
+            _ask_for_stamps(listener)
+            listener.setblocking(False)
+            print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+            while True:
+                sock, _ = await loop.sock_accept(listener)
+                _Connection(self, sock)
 
 
 def main() -> None:

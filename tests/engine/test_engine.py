@@ -40,7 +40,7 @@ async def test_a_whole_run_measures_every_backend_in_turn() -> None:
                 assert iteration.text == " t0 t1 t2 t3"
                 assert sum(iteration.arrival_tokens) == 4
                 assert iteration.latency_s is not None and iteration.ttft_s is not None
-                assert 0 < iteration.ttft_s < iteration.latency_s
+                assert 0 < iteration.ttft_s <= iteration.latency_s  # equal when a stall merged all arrivals
             assert lane.summary.n == 3
         assert not board.failed
         assert (board.run.finished, board.run.total) == (8, 8)

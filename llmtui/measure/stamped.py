@@ -1,0 +1,183 @@
+"""Sockets whose reads carry the kernel's arrival time, so that a busy event loop costs nothing.
+
+Linux stamps every segment on receipt (`SO_TIMESTAMPNS`, socket(7)) and hands the stamp up with `recvmsg`. Elsewhere the
+stamp is the first instruction after the read, and `StampedSocket.stamp` says so. Where segments wait, the kernel joins
+them as they are queued, a closing FIN too, and keeps the newest one's stamp only (seen with Linux 6.18): no way of
+reading gets the others back, so the one remedy is to read soon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import select
+import socket
+import struct
+import sys
+import time
+
+import httpx
+
+from llmtui.measure.clock import Offset, sample_offset
+from llmtui.model import Stamp
+
+#: What one read takes at most.
+READ_BYTES = 65_536
+#: asm-generic/socket.h; the same number names the option and the control message.
+_SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("@ll")
+_unpack = _TIMESPEC.unpack
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+
+
+@functools.cache
+def kernel_stamps() -> socket.socket | None:
+    """The connection that keeps the kernel's stamps on for the life of this process; None where there are none.
+
+    Linux begins to stamp with the first socket that asks for it, but a moment later than that: what arrives meanwhile
+    has no stamp. So they are tried out, over loopback, before anything is measured.
+    """
+    if sys.platform != "linux":
+        return None
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        receiver = socket.create_connection(listener.getsockname(), timeout=1.0)
+        sender, _ = listener.accept()
+    with sender, contextlib.suppress(OSError):
+        receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        for _ in range(200):
+            sender.send(b"?")
+            if receiver.recvmsg(1, _ANCILLARY_BYTES)[1]:
+                return receiver
+            time.sleep(0.001)
+    receiver.close()
+    return None
+
+
+class StampedSocket:
+    """A connected TCP socket that knows when its last bytes arrived and when its last bytes were handed to the kernel.
+
+    `arrived_ns` and `written_ns` are on the monotonic clock; `connect_ns` is what connection set-up took; `ended` is
+    set once the peer has said its last.
+    """
+
+    def __init__(self, sock: socket.socket, connect_ns: int) -> None:
+        self._sock = sock
+        self.fd = sock.fileno()
+        self.connect_ns = connect_ns
+        self.arrived_ns = 0
+        self.written_ns = 0
+        self.ended = False
+        self.offset: Offset = sample_offset()
+        self._wants_stamp = kernel_stamps() is not None
+        self.stamp: Stamp = "kernel" if self._wants_stamp else "user"
+        if self._wants_stamp:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+    def begin(self) -> None:
+        """A request begins: the clocks' offset is measured afresh around each one."""
+        self.offset = sample_offset()
+        self.written_ns = 0
+
+    def receive(self) -> bytes | None:
+        """What is there, its arrival in `arrived_ns`; None when nothing is, b"" with `ended` set. Raises OSError."""
+        try:
+            if not self._wants_stamp:
+                data = self._sock.recv(READ_BYTES)
+                self.arrived_ns = time.monotonic_ns()
+                self.ended = not data
+                return data
+            data, ancillary, _, _ = self._sock.recvmsg(READ_BYTES, _ANCILLARY_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return None
+        now = time.monotonic_ns()
+        if not data:
+            self.ended = True
+            self.arrived_ns = now
+            return data
+        for level, kind, payload in ancillary:
+            if kind == _SO_TIMESTAMPNS and level == socket.SOL_SOCKET and len(payload) == 16:
+                seconds, nanoseconds = _unpack(payload)
+                arrived: int = seconds * 1_000_000_000 + nanoseconds + self.offset.offset_ns
+                # A stamp can lie neither in the future nor before what arrived earlier; a stepped wall clock shows
+                # here first, and `Offset.moved` then fails the iteration.
+                self.arrived_ns = arrived if self.arrived_ns <= arrived <= now else now
+                return data
+        self.stamp = "user"
+        self.arrived_ns = now
+        return data
+
+    def send(self, data: memoryview | bytes) -> int:
+        """Hand over what the kernel takes; 0 when it takes nothing now. Raises OSError."""
+        # Noted before the call: on a fast path the server has the bytes, and may have answered, before it returns.
+        handing_ns = time.monotonic_ns()
+        try:
+            sent = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        self.written_ns = handing_ns
+        return sent
+
+    def readable(self) -> bool:
+        """Whether there is something to read, an end included: an idle connection with that is of no further use."""
+        if self.fd < 0:
+            return True
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    async def ready(self, reading: bool) -> None:
+        """Wait until the socket can be read, or written. For set-up only: one waiter, nothing else registered."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        add, remove = (loop.add_reader, loop.remove_reader) if reading else (loop.add_writer, loop.remove_writer)
+        add(self.fd, _wake, future)
+        try:
+            await future
+        finally:
+            remove(self.fd)
+
+    def close(self) -> None:
+        """Close at once."""
+        self.fd = -1
+        self._sock.close()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+async def connect(host: str, port: int, timeout_s: float | None) -> StampedSocket:
+    """Connect to the first address of `host` that answers. Name look-up is not part of the measured set-up.
+
+    Raises httpx.ConnectTimeout and httpx.ConnectError.
+    """
+    loop = asyncio.get_running_loop()
+    failure: OSError | None = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            for family, kind, proto, _, address in addresses:
+                try:
+                    sock = socket.socket(family, kind, proto)
+                except OSError as error:
+                    failure = error
+                    continue
+                try:
+                    sock.setblocking(False)
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    started = time.monotonic_ns()
+                    await loop.sock_connect(sock, address)
+                    return StampedSocket(sock, time.monotonic_ns() - started)
+                except OSError as error:
+                    sock.close()
+                    failure = error
+                except BaseException:
+                    sock.close()
+                    raise
+    except TimeoutError:
+        raise httpx.ConnectTimeout(f"no connection to {host}:{port} within {timeout_s:g} s") from None
+    except (OSError, UnicodeError) as error:
+        raise httpx.ConnectError(str(getattr(error, "strerror", None) or error)) from error
+    raise httpx.ConnectError(str(failure.strerror or failure) if failure else f"{host} has no address")

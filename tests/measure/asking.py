@@ -1,0 +1,71 @@
+"""How these tests ask, and servers on threads: where a test needs to know that the server's side is done."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from llmtui.measure.request import Answer, IterationError, ask
+from llmtui.measure.transport import new_client
+from llmtui.model import Backend, RunConfig
+from llmtui.wire import dialect_for
+from tests.scripted import Step, scripted
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def put(client: httpx.AsyncClient, url: str, prompt: str = "hi", timeout_s: float = 5.0) -> Answer:
+    """One measured request through `client`."""
+    backend = Backend(name="a", url=url, model="m")
+    dialect = dialect_for(backend)
+    return await ask(
+        client, dialect.request(backend, RunConfig(max_tokens=8), prompt, "m"), dialect, timeout_s=timeout_s
+    )
+
+
+async def measured(url: str, prompt: str = "hi", *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> Answer:
+    """One measured request through a client of its own."""
+    async with new_client(url, connect_timeout_s=connect_timeout_s) as client:
+        return await put(client, url, prompt, timeout_s)
+
+
+async def said_of(url: str, prompt: str = "hi", *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> str:
+    """The failure of asking `url`, as `kind: message`."""
+    with pytest.raises(IterationError) as caught:
+        await measured(url, prompt, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
+    return f"{caught.value.failure.kind}: {caught.value.failure.message}"
+
+
+async def said(*script: Step, timeout_s: float = 5.0) -> str:
+    """The failure of asking a server that sends this."""
+    async with scripted(script) as server:
+        return await said_of(server.url, timeout_s=timeout_s)
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """One whole request of ours: it ends with its JSON."""
+    asked = b""
+    while not asked.endswith(b"}"):
+        got = connection.recv(65536)
+        if not got:
+            break
+        asked += got
+    return asked
+
+
+@contextmanager
+def on_thread(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """The address of a listener that `serve` looks after, on a thread, until it returns."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            thread.join()

@@ -1,0 +1,178 @@
+"""Servers that go wrong: each ends as a named failure within the timeout, with bounded memory, and is no sample."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import tracemalloc
+import zlib
+from collections.abc import Sequence
+
+import pytest
+
+from llmtui.measure import request as request_module
+from llmtui.measure.clock import STEP_NS, Offset, sample_offset
+from llmtui.measure.request import BEFORE_ITS_TIME, MAX_TEXT_CHARS
+from llmtui.measure.stamped import StampedSocket
+from tests.measure.asking import CHUNKED, measured, on_thread, read_request, said, said_of
+from tests.scripted import CLOSE, FINISH, HALF_CLOSE, HANG, RESET, SSE_HEAD, Step, chunk, scripted, token
+
+BROKE = "protocol: the connection broke before the first token"
+GZIP_HEAD = SSE_HEAD.replace(b"Connection", b"Content-Encoding: gzip\r\nConnection")
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ([RESET], BROKE),
+        ([SSE_HEAD[:20], RESET], BROKE),
+        ([SSE_HEAD[:20], CLOSE], f"{BROKE}: not HTTP as it should be (Server disconnected in the middle"),
+        ([HALF_CLOSE, HANG], f"{BROKE}: not HTTP as it should be (Server disconnected without sending a response.)"),
+        ([SSE_HEAD, token("a"), HALF_CLOSE, HANG], "protocol: the answer stopped half-way: no finish reason after 1"),
+        ([CHUNKED, chunk(token("a")), HALF_CLOSE, HANG], "protocol: the connection broke after 1 token"),
+        ([SSE_HEAD, CLOSE], "protocol: the answer was empty: not one token"),
+        ([CHUNKED + b"0\r\n\r\n"], "protocol: the answer was empty: not one token"),
+        ([b"HTTP/1.1 204 No\r\n\r\n"], "http: HTTP 204"),
+        ([SSE_HEAD.replace(b"Connection: close", b"Content-Length: 999"), token("a"), CLOSE], "protocol: the conn"),
+        ([SSE_HEAD, token("a"), b"data: {not json\n\n", token("b"), FINISH, CLOSE], "protocol: the answer cannot be"),
+        (
+            [SSE_HEAD, token("a"), token("#").replace(b"#", b"\xff\xfe"), FINISH, CLOSE],
+            "protocol: the answer cannot be",
+        ),
+        ([CHUNKED, chunk(token("a")), b"zz\r\n", HANG], "protocol: the connection broke after 1 token: not HTTP as it"),
+        ([CHUNKED + chunk(token("a")) + b"zz\r\n", HANG], "protocol: the connection broke after 1 token: not HTTP as"),
+        ([b"HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", HANG], BROKE),
+        ([b"HTTP/1.1 200 OK\r\n", b"X-More: yes\r\n" * 300, HANG], f"{BROKE}: not HTTP as it should be (more than 200"),
+        ([b"HTTP/1.1 200 OK\r\nX: ", b"a" * 300_000, HANG], f"{BROKE}: not HTTP as it should be (more than 65536 byt"),
+        ([b"HTTP/1.1 100 Continue\r\n\r\n" * 9000, HANG], f"{BROKE}: not HTTP as it should be (more than 65536 bytes"),
+        ([CHUNKED, chunk(token("a")), b"0\r\n", b"T: x\r\n" * 50_000, HANG], "protocol: the connection broke after 1"),
+        ([b"HTTP/1.1 302 Go\r\nLocation: http://h:port/\r\nContent-Length: 0\r\n\r\n"], BROKE),
+        ([GZIP_HEAD, b"this is not gzip", CLOSE], "protocol: the answer's compression is broken"),
+    ],
+)
+async def test_every_fault_has_its_words(script: Sequence[Step], expected: str) -> None:
+    assert (await said(*script)).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "script", [[HANG], [SSE_HEAD[:20], HANG], [SSE_HEAD, HANG], [CHUNKED, b"5", HANG], [CHUNKED, b"5\r\ndat", HANG]]
+)
+async def test_a_server_that_falls_silent_ends_with_the_timeout(script: Sequence[Step]) -> None:
+    assert await said(*script, timeout_s=0.1) == "timeout: not finished within 0.1 s (before the first token)"
+
+
+async def test_one_byte_at_a_time() -> None:
+    whole = CHUNKED + chunk(token("é") + token("b")) + chunk(FINISH) + b"0\r\n\r\n"
+    async with scripted([whole[n : n + 1] for n in range(len(whole))]) as server:
+        assert (await measured(server.url)).text == "éb"
+
+
+async def test_an_interim_answer_is_passed_over() -> None:
+    async with scripted([b"HTTP/1.1 100 Continue\r\n\r\n", SSE_HEAD, token("a"), FINISH, CLOSE]) as server:
+        assert (await measured(server.url)).text == "a"
+
+
+async def test_a_redirect_is_told_and_not_followed() -> None:
+    async with scripted([b"HTTP/1.1 307 Go\r\nLocation: /v1/chat/completions\r\nContent-Length: 0\r\n\r\n"]) as server:
+        assert await said_of(server.url) == "http: HTTP 307: redirected to /v1/chat/completions"
+        assert len(server.requests) == 1
+
+
+async def test_gzip_is_unpacked_as_it_comes() -> None:
+    packer = zlib.compressobj(wbits=31)
+    first = packer.compress(token("a")) + packer.flush(zlib.Z_SYNC_FLUSH)
+    second = packer.compress(token("b") + FINISH) + packer.flush()
+    async with scripted([GZIP_HEAD, first, second, CLOSE]) as server:
+        answer = await measured(server.url)
+    assert answer.text == "ab"
+    assert sum(answer.arrival_tokens) == 2 and answer.arrivals_ns[0] > 0
+
+
+async def test_a_line_of_50_mb_takes_no_50_mb() -> None:
+    block = b"x" * 1_000_000
+    tracemalloc.start()
+    try:
+        told = await said(CHUNKED, *([chunk(b"data: ")] + [chunk(block)] * 50), HANG)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert told.startswith("protocol: a line of the answer is longer than")
+    # The splitter's 8 MB (twice, while it grows), the 2 MB block made above, the pipe.
+    assert peak < 60_000_000 - 50_000_000 + 16_000_000
+
+
+async def test_an_answer_without_end_is_cut_off() -> None:
+    comment = b": " + b"x" * 1_000_000 + b"\n\n"
+    told = await said(SSE_HEAD, token("a"), *([comment] * 70), HANG, timeout_s=30)
+    assert told == "protocol: the answer passed 64 MB and was cut off"
+
+
+async def test_of_a_long_answer_the_beginning_is_kept() -> None:
+    async with scripted([SSE_HEAD, *([token("x" * 10_000)] * 20), FINISH, CLOSE]) as server:
+        answer = await measured(server.url)
+    assert MAX_TEXT_CHARS <= len(answer.text) < MAX_TEXT_CHARS + 10_000
+    assert sum(answer.arrival_chars) == 200_000
+
+
+async def test_an_answer_before_the_question_is_no_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    spoken = threading.Event()
+    send = StampedSocket.send
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(CHUNKED + chunk(token("a") + FINISH) + b"0\r\n\r\n")
+            spoken.set()
+            read_request(connection)
+            connection.recv(1)  # until the client has gone: a FIN beside the data would lend it its own arrival time
+
+    def send_late(self: StampedSocket, data: memoryview | bytes) -> int:
+        spoken.wait(5)
+        return send(self, data)
+
+    monkeypatch.setattr(StampedSocket, "send", send_late)
+    with on_thread(serve) as url:
+        assert await said_of(url) == f"protocol: {BEFORE_ITS_TIME}"
+
+
+async def test_an_answer_to_half_a_question_is_no_sample() -> None:
+    """The server answers in full and reads nothing of a prompt that no socket buffer holds."""
+    done = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(CHUNKED + chunk(token("a") + FINISH) + b"0\r\n\r\n")
+            done.wait(10)
+
+    with on_thread(serve) as url:
+        told = await said_of(url, "p" * 32_000_000)
+        done.set()
+    assert told == f"protocol: {BEFORE_ITS_TIME}"
+
+
+async def test_a_clock_that_steps_is_an_error_and_no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stepped() -> Offset:
+        now = sample_offset()
+        return Offset(offset_ns=now.offset_ns + 10 * STEP_NS, width_ns=now.width_ns)
+
+    monkeypatch.setattr(request_module, "sample_offset", stepped)
+    told = await said(SSE_HEAD, token("a"), FINISH, CLOSE)
+    assert told == "protocol: the machine's clock was set during this iteration, so its times cannot be trusted"
+
+
+@pytest.mark.parametrize("fault", [b"data: {\n\n", b'data: {"error":{"message":"boom"}}\n\n'])
+async def test_a_fault_closes_its_connection(fault: bytes) -> None:
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        connection.settimeout(10)
+        with connection:
+            read_request(connection)
+            connection.sendall(CHUNKED + chunk(fault))
+            ends.append(connection.recv(1000))
+
+    ends: list[bytes] = []
+    with on_thread(serve) as url:
+        await said_of(url)
+    assert ends == [b""]

@@ -1,0 +1,341 @@
+"""Connections over real sockets: kept, found again, given up, and never left open behind a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from llmtui.measure import stamped
+from llmtui.measure.connection import MAX_PENDING_BYTES, Connection, StampedBody
+from llmtui.measure.request import IterationError, ask
+from llmtui.measure.stamped import READ_BYTES, connect
+from llmtui.measure.transport import StampedTransport, new_client
+from llmtui.model import Backend, RunConfig
+from llmtui.wire import dialect_for
+from tests.measure.asking import CHUNKED, measured, on_thread, put, read_request, said_of
+from tests.scripted import CLOSE, FINISH, HANG, SSE_HEAD, Step, chunk, scripted, token
+
+TLS = Path(__file__).parents[1] / "fixtures" / "tls"
+GOOD = CHUNKED + chunk(token("a") + FINISH) + b"0\r\n\r\n"
+
+
+@asynccontextmanager
+async def served_until_gone() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A server that sends a head and a token, and tells when its client has gone."""
+    gone = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        writer.write(CHUNKED + chunk(token("a")))
+        while await reader.read(65536):
+            pass
+        gone.set()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", gone
+
+
+async def test_a_connection_is_found_again_until_it_is_too_old() -> None:
+    async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0) as client:
+        assert (await put(client, server.url)).connect_ns is not None
+        assert (await put(client, server.url)).connect_ns is None
+        transport = client._transport
+        assert isinstance(transport, StampedTransport)
+        (idle,) = next(iter(transport._idle.values()))
+        idle.idle_since_s -= 3.0
+        assert (await put(client, server.url)).connect_ns is not None
+        assert idle.closed
+
+
+async def test_without_keepalive_each_request_opens_its_own() -> None:
+    async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0, keepalive_s=0.0) as client:
+        assert (await put(client, server.url)).connect_ns is not None
+        assert (await put(client, server.url)).connect_ns is not None
+
+
+async def test_streams_at_once_have_a_connection_each() -> None:
+    async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0) as client:
+        answers = await asyncio.gather(*(put(client, server.url) for _ in range(8)))
+        assert all(answer.connect_ns is not None for answer in answers)
+        answers = await asyncio.gather(*(put(client, server.url) for _ in range(8)))
+        assert all(answer.connect_ns is None for answer in answers)
+
+
+@pytest.mark.parametrize("unasked", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
+async def test_a_connection_that_ended_or_spoke_meanwhile_is_not_used_again(unasked: bytes) -> None:
+    ended = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        first, _ = listener.accept()
+        read_request(first)
+        first.sendall(GOOD)
+        read_request(first)
+        first.sendall(GOOD + unasked)
+        if not unasked:
+            first.close()
+        ended.set()
+        second, _ = listener.accept()
+        read_request(second)
+        second.sendall(GOOD)
+        second.close()
+        first.close()
+
+    with on_thread(serve) as url:
+        async with new_client(url, connect_timeout_s=2.0) as client:
+            await put(client, url)
+            assert (await put(client, url)).connect_ns is None
+            await asyncio.to_thread(ended.wait)
+            assert (await put(client, url)).connect_ns is not None
+
+
+async def test_connection_close_is_honoured() -> None:
+    closing = GOOD.replace(b"Transfer-Encoding", b"Connection: close\r\nTransfer-Encoding")
+    async with scripted([closing]) as server, new_client(server.url, connect_timeout_s=2.0) as client:
+        for _ in range(2):
+            assert (await put(client, server.url)).connect_ns is not None
+
+
+async def test_a_cancelled_request_closes_its_connection() -> None:
+    async with served_until_gone() as (url, gone), new_client(url, connect_timeout_s=2.0) as client:
+        asking = asyncio.ensure_future(put(client, url))
+        async with new_client(url, connect_timeout_s=2.0) as other, other.stream("POST", url, content=b"{}"):
+            asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await asyncio.wait_for(gone.wait(), 5)
+
+
+async def test_a_timeout_closes_its_connection() -> None:
+    async with served_until_gone() as (url, gone), new_client(url, connect_timeout_s=2.0) as client:
+        with pytest.raises(IterationError):
+            await put(client, url, timeout_s=0.1)
+        await asyncio.wait_for(gone.wait(), 5)
+
+
+async def test_a_response_given_up_half_way_closes_its_connection() -> None:
+    async with served_until_gone() as (url, gone), new_client(url, connect_timeout_s=2.0) as client:
+        async with client.stream("POST", url, content=b"{}") as response:
+            assert await anext(response.aiter_bytes()) == token("a")
+        await asyncio.wait_for(gone.wait(), 5)
+
+
+async def test_closing_the_client_ends_a_request_under_way() -> None:
+    async with served_until_gone() as (url, gone):
+        client = new_client(url, connect_timeout_s=2.0)
+        async with client.stream("POST", url, content=b"{}") as response:
+            await client.aclose()
+            with pytest.raises(httpx.ReadError):
+                await response.aread()
+        await asyncio.wait_for(gone.wait(), 5)
+
+
+async def test_httpx_reads_the_body_as_of_any_transport() -> None:
+    async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0) as client:
+        response = await client.post(server.url, content=b"{}")
+        assert response.content == token("a") + FINISH
+        assert (response.http_version, response.reason_phrase) == ("HTTP/1.1", "OK")
+
+
+async def test_a_slow_reader_makes_the_server_wait() -> None:
+    block = b"x" * 1_000_000
+    async with (
+        scripted([SSE_HEAD, *([block] * 20), CLOSE]) as server,
+        new_client(server.url, connect_timeout_s=2.0) as client,
+        client.stream("POST", server.url, content=b"{}") as response,
+    ):
+        stream = response.extensions["llmtui.stream"]
+        assert isinstance(stream, StampedBody) and stream._connection is not None
+        held = size = 0
+        async for part in response.aiter_raw():
+            size += len(part)
+            for _ in range(8):
+                await asyncio.sleep(0)
+            held = max(held, stream._connection._pending_bytes)
+    assert size == 20_000_000
+    assert READ_BYTES < held <= MAX_PENDING_BYTES + READ_BYTES
+
+
+@pytest.mark.parametrize("script", [[CHUNKED, chunk(b"x"), HANG], [CHUNKED, chunk(b"x") + b"0\r\n\r\n"]])
+async def test_what_the_sink_raises_is_raised_and_ends_the_connection(script: list[Step]) -> None:
+    def sink(arrived_ns: int, data: bytes) -> None:
+        raise KeyError(data)
+
+    async with (
+        scripted(script) as server,
+        new_client(server.url, connect_timeout_s=2.0) as client,
+        client.stream("POST", server.url, content=b"{}") as response,
+    ):
+        with pytest.raises(KeyError):
+            await response.extensions["llmtui.stream"].deliver(sink)
+
+
+async def test_a_large_request_is_written_whole() -> None:
+    async with scripted([GOOD]) as server:
+        prompt = "p" * 8_000_000
+        assert (await measured(server.url, prompt)).text == "a"
+        assert server.requests[0].count(b"p") > 8_000_000
+
+
+async def test_an_early_refusal_is_read_although_the_request_is_not() -> None:
+    """The server refuses by the headers alone and never reads the rest: its answer counts, not the broken pipe."""
+    refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        connection.recv(1000)
+        connection.sendall(refusal)
+        said.wait(10)
+        connection.close()
+
+    said = threading.Event()
+    with on_thread(serve) as url:
+        told = await said_of(url, "p" * 32_000_000)
+        said.set()
+    assert told == "http: HTTP 413"
+
+
+async def test_without_stamps_of_the_kernel_the_read_is_the_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stamped, "kernel_stamps", lambda: None)
+    async with scripted([SSE_HEAD, token("a"), FINISH, CLOSE]) as server:
+        answer = await measured(server.url)
+    assert (answer.stamp, answer.text) == ("user", "a")
+    assert 0 < answer.arrivals_ns[0] <= answer.end_ns
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("schlüssel", "connect: a header has characters outside ASCII"),
+        ("key\r\nX: y", "protocol: the connection broke before the first token: not HTTP as it should be (illegal"),
+    ],
+)
+async def test_a_key_that_is_no_header_is_named_and_not_sent(key: str, said: str) -> None:
+    async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0) as client:
+        backend = Backend(name="a", url=server.url, model="m", api_key=key)
+        dialect = dialect_for(backend)
+        with pytest.raises(IterationError) as caught:
+            await ask(client, dialect.request(backend, RunConfig(), "hi", "m"), dialect, timeout_s=5)
+        failure = caught.value.failure
+        assert f"{failure.kind}: {failure.message}".startswith(said) and "ssel" not in failure.message
+        assert not server.requests
+
+
+async def test_ipv6() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"no IPv6 loopback here: {error}")
+    async with scripted([GOOD], host="::1") as server:
+        assert "[::1]" in server.url
+        assert (await measured(server.url)).text == "a"
+
+
+def server_tls() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
+    return context
+
+
+async def test_tls_with_the_certificate_that_ssl_cert_file_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "cert.pem"))
+    many = b"".join(chunk(token(f"{n} ")) for n in range(2000))
+    async with (
+        scripted([CHUNKED + many, chunk(FINISH) + b"0\r\n\r\n"], tls=server_tls()) as server,
+        new_client(server.url, connect_timeout_s=5.0) as client,
+    ):
+        first = await put(client, server.url, "p" * 1_000_000)
+        second = await put(client, server.url)
+    assert first.text == "".join(f"{n} " for n in range(2000))
+    assert first.connect_ns is not None and second.connect_ns is None
+    assert first.stamp == ("kernel" if sys.platform == "linux" else "user")
+    assert second.arrivals_ns[0] > 0
+
+
+async def test_tls_body_that_ends_with_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "cert.pem"))
+    async with scripted([SSE_HEAD, token("a"), FINISH, CLOSE], tls=server_tls()) as server:
+        assert (await measured(server.url)).text == "a"
+
+
+async def test_a_certificate_that_does_not_verify(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    async with scripted([GOOD], tls=server_tls()) as server:
+        told = await said_of(server.url)
+        assert told.startswith(f"connect: the certificate of {server.url.removeprefix('https://')} does not verify")
+        assert not server.requests
+
+
+async def test_a_certificate_of_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "cert.pem"))
+    async with scripted([GOOD], host="127.0.0.2", tls=server_tls()) as server:
+        assert "does not verify" in await said_of(server.url)
+
+
+async def test_tls_asked_of_a_server_without_it() -> None:
+    async with scripted([GOOD]) as server:
+
+        async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(100)
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(plain, "127.0.0.1", 0) as other:
+            port = other.sockets[0].getsockname()[1]
+            assert await said_of(f"https://127.0.0.1:{port}") == f"connect: 127.0.0.1:{port} does not speak TLS"
+        assert not server.requests
+
+
+async def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert await said_of("http://nobody.invalid:1") == "connect: the name in nobody.invalid:1 is not known"
+
+
+async def test_no_connection_in_time() -> None:
+    if sys.platform != "linux":
+        pytest.skip("only Linux lets a full backlog wait")
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        try:
+            for each in waiting:
+                each.setblocking(False)
+                each.connect_ex(("127.0.0.1", port))
+            told = await said_of(f"http://127.0.0.1:{port}", connect_timeout_s=0.2)
+        finally:
+            for each in waiting:
+                each.close()
+    assert told == f"connect: no connection to 127.0.0.1:{port} within 0.2 s"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:1/v1", "ftp://127.0.0.1", "http://"])
+async def test_an_address_that_is_none_is_named(url: str) -> None:
+    assert (await said_of(url)).startswith("connect: ")
+
+
+async def test_a_socket_that_is_not_ready_has_nothing_and_an_idle_one_that_ends_is_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sock = await connect("127.0.0.1", listener.getsockname()[1], 2.0)
+        peer, _ = listener.accept()
+        assert sock.receive() is None and not sock.ended and not sock.readable()
+        connection = Connection(sock)
+        peer.close()
+        assert sock.readable() and not connection.usable(2.0)
+        assert sock.receive() == b"" and sock.ended
+        connection.close()
+        connection.close()
+        assert sock.readable()
