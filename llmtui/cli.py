@@ -118,6 +118,62 @@ def check(config: str | None, only: tuple[str, ...]) -> None:
     sys.exit(check_headless(plan))
 
 
+@cli.command()
+@click.option("--streams", metavar="N,N", default="1,8,32", show_default=True, help="Streams at once: a level each.")
+@click.option(
+    "--requests",
+    metavar="N",
+    type=click.IntRange(1, 10_000),
+    default=40,
+    show_default=True,
+    help="Of a level; each stream makes 5 or more.",
+)
+@click.option(
+    "--tokens", metavar="N", type=click.IntRange(2, 10_000), default=64, show_default=True, help="Tokens of a request."
+)
+@click.option(
+    "--itl-ms",
+    metavar="MS",
+    type=click.FloatRange(0.1, 10_000),
+    default=10.0,
+    show_default=True,
+    help="From token to token.",
+)
+@click.option(
+    "--ttft-ms",
+    metavar="MS",
+    type=click.FloatRange(0, 10_000),
+    default=50.0,
+    show_default=True,
+    help="To the first token.",
+)
+@click.option("--monitor/--no-monitor", default=True, help="Also with a monitor on screen (default), or only without.")
+@click.option("--json", "as_json", is_flag=True, help="The same as data.")
+@click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
+def accuracy(
+    streams: str,
+    requests: int,
+    tokens: int,
+    itl_ms: float,
+    ttft_ms: float,
+    monitor: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """This tool's own error on this machine, against its built-in truth server.
+
+    The newest result stands in the monitor's header and in every export.
+    """
+    levels = [int(part) for part in streams.split(",") if part.strip().isdecimal()]
+    if len(levels) != streams.count(",") + 1 or not all(1 <= level <= 256 for level in levels):
+        _refuse(f"--streams: found {streams!r}, allowed are numbers from 1 to 256 with commas between")
+    from llmtui.engine.accuracy import Job
+    from llmtui.headless import accuracy_headless
+
+    job = Job(streams=levels, requests=requests, tokens=tokens, itl_ms=itl_ms, ttft_ms=ttft_ms, monitor=monitor)
+    sys.exit(accuracy_headless(job, as_json=as_json, quiet=quiet))
+
+
 def _plan(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
     """The config and the plan, with the flags' changes; a sentence and exit code 2 when they cannot be had."""
     from llmtui import config as configs

@@ -1,4 +1,4 @@
-"""The plain-text clients: `llmtui run` and `llmtui check`. Data to stdout, talk to stderr; nothing is computed here."""
+"""The plain-text clients: `run`, `check` and `accuracy`. Data to stdout, talk to stderr; nothing is computed here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llmtui.engine.board import Board, Lane
 from llmtui.engine.client import Client
 from llmtui.engine.lifecycle import EngineError, EngineProcess
 from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown
 from llmtui.plain import plain
+
+if TYPE_CHECKING:
+    from llmtui.engine.accuracy import Job
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -188,6 +192,39 @@ def check_headless(plan: Plan) -> int:
         return EXIT_OK if asyncio.run(check_all()) else EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+def accuracy_headless(job: Job, *, as_json: bool, quiet: bool) -> int:
+    """Measure this tool's own error, print it, and keep it for the header and the exports. Returns the exit code."""
+    import msgspec
+
+    from llmtui import accuracy_record
+    from llmtui.engine.accuracy import AccuracyError
+    from llmtui.engine.watched import measure
+
+    def say(text: str) -> None:
+        if not quiet:
+            _talk(text)
+
+    try:
+        record = measure(job, say)
+    except AccuracyError as error:
+        _talk(plain(str(error), 600))
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(record), indent=2).decode())
+    else:
+        print(accuracy_record.table(record), end="")
+    if not record.worth_keeping:
+        say(f"not kept: that takes 1 stream, {accuracy_record.KEPT_FROM_REQUESTS} requests and the monitor")
+        return EXIT_OK
+    try:
+        say(f"kept in {accuracy_record.keep(record)}")
+    except OSError as error:
+        _talk(f"{accuracy_record.record_file()}: not written: {error.strerror or error}")
+    return EXIT_OK
 
 
 def _talk(text: str) -> None:

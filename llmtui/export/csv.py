@@ -9,6 +9,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable
 
+from llmtui.accuracy_record import newest
 from llmtui.engine.board import Board, Lane
 from llmtui.export.text import number, write_atomic
 from llmtui.model import Iteration
@@ -45,6 +46,7 @@ RESULT_COLUMNS: tuple[str, ...] = (
     "attempt",
     "run",
     "created_utc",
+    "own_error_p95_s",
 )
 
 ITERATION_COLUMNS: tuple[str, ...] = (
@@ -86,9 +88,15 @@ def text_cell(value: str | None) -> str:
 
 
 def results_csv(board: Board) -> str:
-    """One row per backend, of its current attempt, in the order of the plan."""
+    """One row per backend, of its current attempt, in the order of the plan.
+
+    `own_error_p95_s` is what `llmtui accuracy` found last on the machine of the run; empty where it never did.
+    """
     ratios = board.ratios()
-    return _table(RESULT_COLUMNS, (_result(board, lane, ratios[name]) for name, lane in board.lanes.items()))
+    record = newest(board.machine)
+    own_error = number(record.own_error_p95_s()) if record is not None else ""
+    rows = ([*_result(board, lane, ratios[name]), own_error] for name, lane in board.lanes.items())
+    return _table(RESULT_COLUMNS, rows)
 
 
 def iterations_csv(board: Board) -> str:

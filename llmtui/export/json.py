@@ -7,6 +7,7 @@
     backends        per backend: `backend` (as configured, no secrets), `state`, `summary` (of the current attempt;
                     durations in s, rates in tokens/s), `ratio_to_fastest`, `iterations` (every attempt, with text,
                     `arrivals_ns` since the request was written, and `arrival_tokens`)
+    accuracy        what `llmtui accuracy` found last on this machine (llmtui.accuracy_record), null where it never did
 
 Every field is there, null where unknown. Names inside are those of llmtui.model and llmtui.stats.summary.
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from llmtui.accuracy_record import Record, newest
 from llmtui.engine.board import Board
 from llmtui.model import Backend, BackendState, Iteration, Machine, RunConfig, Struct
 from llmtui.stats.summary import Summary
@@ -45,6 +47,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine
     config: RunConfig
     backends: list[BackendRecord]
+    accuracy: Record | None = None
 
 
 def run_json(board: Board) -> str:
@@ -68,6 +71,7 @@ def run_json(board: Board) -> str:
             )
             for name, lane in board.lanes.items()
         ],
+        accuracy=newest(board.machine),
     )
     return msgspec.json.format(msgspec.json.encode(_full(record)), indent=2).decode() + "\n"
 

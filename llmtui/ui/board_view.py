@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from llmtui.accuracy_record import milliseconds
 from llmtui.engine.board import Board, Lane
 from llmtui.model import RESTING
 from llmtui.plain import plain
@@ -43,8 +44,16 @@ def models(board: Board) -> str:
     return f"{len(names)} models" if names else ""
 
 
-def header(board: Board, phase: Phase, elapsed_s: float, eta_s: float | None, width: int, rows: int) -> list[Line]:
-    """The first one or two lines: what is run, how far it is, and how long it still takes."""
+def header(
+    board: Board,
+    phase: Phase,
+    elapsed_s: float,
+    eta_s: float | None,
+    width: int,
+    rows: int,
+    own_error_s: float | None = None,
+) -> list[Line]:
+    """The first one or two lines: what is run, how far it is, how long it still takes, and how true its times are."""
     word, role = _PHASES[phase]
     right: list[Span] = [(f"{_PHASE_SIGNS[phase]} {word}", role)]
     if elapsed_s >= 1 or phase == "done":
@@ -73,6 +82,8 @@ def header(board: Board, phase: Phase, elapsed_s: float, eta_s: float | None, wi
     if rows > 1:
         run = board.run
         count = f" {run.finished}/{run.total}" if run.total else ""
+        if own_error_s is not None and width >= 60:
+            count += f"  error here: p95 {milliseconds(own_error_s)} ms"
         done = run.finished / run.total if run.total else 0.0
         lines.append(((" ", ""), *bar(done, width - 2 - len(count)), (count + " ", "dim")))
     return lines

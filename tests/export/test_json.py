@@ -31,7 +31,16 @@ def test_reads_back_with_nothing_lost() -> None:
 
 def test_top_level_names() -> None:
     document = json.loads(run_json(board()))
-    assert list(document) == ["schema_version", "run", "created_utc", "source", "machine", "config", "backends"]
+    assert list(document) == [
+        "schema_version",
+        "run",
+        "created_utc",
+        "source",
+        "machine",
+        "config",
+        "backends",
+        "accuracy",
+    ]
     assert list(document["backends"][0]) == ["backend", "state", "summary", "ratio_to_fastest", "iterations"]
     assert document["backends"][0]["iterations"][0]["arrivals_ns"] == [100_000_000, 112_500_000]
     assert document["config"]["iterations"] == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from llmtui.accuracy_record import newest
+from llmtui.model import Machine
 from llmtui.ui import board_view
 from llmtui.ui.lines import Line
 from llmtui.ui.widgets.lines import Lines
@@ -10,9 +12,17 @@ from llmtui.ui.widgets.lines import Lines
 class Header(Lines):
     """What is run, how far it is, and how long it still takes."""
 
+    _machine = Machine()
+    _own_error_s: float | None = None
+
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
-        return board_view.header(view.board, view.phase, view.elapsed_s, view.eta_s, width, height)
+        if view.board.machine != self._machine:
+            # Read once, when the engine has told where it runs.
+            self._machine = view.board.machine
+            record = newest(self._machine)
+            self._own_error_s = record.own_error_p95_s() if record is not None else None
+        return board_view.header(view.board, view.phase, view.elapsed_s, view.eta_s, width, height, self._own_error_s)
 
 
 class Verdict(Lines):

@@ -1,0 +1,129 @@
+"""Does watching change the result? A real embedded engine, in turn with the monitor on a screen and without one.
+
+`python -m tests.bench.watching [--pairs 6] [--iterations 5]`. Each run is whole: `llmtui CONFIG` in a pseudo-terminal
+of 120x40 against `llmtui run CONFIG`, a fresh engine and a fresh llama.cpp (xllamacpp) each time; which of the two goes
+first alternates from pair to pair. The monitored run is over when its header counts all iterations; its figures are
+taken from the results that the key `e` writes. Reported is the ratio of the median latencies of each pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from llmtui.engine.watched import Screen, monitor_argv
+from tests.bench.common import heading, interval
+
+DEADLINE_S = 300.0
+
+
+@dataclasses.dataclass
+class Run:
+    """One run: its median latency, how many of its iterations were disturbed, and what the monitor took."""
+
+    latency_s: float
+    disturbed: int
+    bytes_per_s: float = 0.0
+    cpu_cores: float = 0.0
+    seconds: float = 0.0
+
+
+def read(results: Path) -> Run:
+    """The one row of a results file."""
+    with results.open(newline="") as file:
+        row = next(csv.DictReader(file))
+    if row["errors"] != "0" or not row["latency_median_s"]:
+        sys.exit(f"the run failed: {row['state']}, {row['errors']} iterations failed {row['reason']}")
+    return Run(float(row["latency_median_s"]), int(row["disturbed"]))
+
+
+def without(config: Path, folder: Path) -> Run:
+    """A headless run."""
+    results = folder / "results.csv"
+    command = [sys.executable, "-P", "-m", "llmtui", "run", str(config), "--csv", str(results), "-q"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    if done.returncode != 0:
+        sys.exit(f"the run failed: {done.stderr}")
+    return read(results)
+
+
+def watched(config: Path, folder: Path, total: int) -> Run:
+    """The same run with the monitor on a screen. Its CPU and bytes count from the first iteration to the last."""
+    for old in folder.glob("*.csv"):
+        old.unlink()
+    screen = Screen(["/usr/bin/env", "-C", str(folder), *monitor_argv(config)])
+    counted = re.compile(rb"\b([0-9]+)/%d\b" % total)
+    began = cpu_s = seconds = 0.0
+    first = last = 0
+    try:
+        for data in screen.chunks(DEADLINE_S):
+            for count in counted.findall(data):
+                if int(count) == 1 and not began:
+                    began, cpu_s, first = time.monotonic(), screen.cpu_s(), screen.bytes
+                elif int(count) == total and not seconds:
+                    seconds, cpu_s, last = time.monotonic() - began, screen.cpu_s() - cpu_s, screen.bytes
+                    screen.press(b"e")
+            files = [file for file in folder.glob("*.csv") if file.stat().st_size]
+            if seconds and files:
+                break
+        else:
+            sys.exit("the monitored run did not end")
+        run = read(files[0])
+    finally:
+        screen.close()
+    return dataclasses.replace(run, bytes_per_s=(last - first) / seconds, cpu_cores=cpu_s / seconds, seconds=seconds)
+
+
+def main() -> None:
+    """Alternate, and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=6)
+    parser.add_argument("--iterations", type=int, default=5)
+    arguments = parser.parse_args()
+    total = arguments.iterations + 1
+    print(heading("latency with the monitor on screen against without: llama.cpp, 120x40"))
+    pairs: list[tuple[Run, Run]] = []
+    with tempfile.TemporaryDirectory(prefix="llmtui-bench-") as name:
+        folder = Path(name)
+        config = folder / "watching.toml"
+        config.write_text(
+            # llama.cpp hangs up a moment after each streamed answer: the pause keeps out of its way.
+            f"[run]\niterations = {arguments.iterations}\nwarmup = 1\ncooldown_s = 0.1\n"
+            "[[backend]]\nname = 'llama.cpp'\nembedded = 'llama.cpp'\nlanguage = 'C++'\n"
+        )
+        without(config, folder)  # The model file is there and in the page cache from here on.
+        for number in range(arguments.pairs):
+            if number % 2:
+                off = without(config, folder)
+                on = watched(config, folder, total)
+            else:
+                on = watched(config, folder, total)
+                off = without(config, folder)
+            pairs.append((on, off))
+            print(
+                f"pair {number + 1}: on {on.latency_s:.4f} s, off {off.latency_s:.4f} s, ratio "
+                f"{on.latency_s / off.latency_s:.4f}; disturbed {on.disturbed} and {off.disturbed}; monitor "
+                f"{on.cpu_cores:.3f} cores, {on.bytes_per_s / 1e3:.2f} kB/s over {on.seconds:.1f} s",
+                flush=True,
+            )
+    ratios = [on.latency_s / off.latency_s for on, off in pairs]
+    low, high = interval(ratios)
+    print(f"\nratio of median latency, on / off: {statistics.median(ratios):.4f} (95 %: {low:.4f} to {high:.4f})")
+    for title, values in (
+        ("CPU of the monitor, cores", [on.cpu_cores for on, _ in pairs]),
+        ("to the terminal, kB/s", [on.bytes_per_s / 1e3 for on, _ in pairs]),
+    ):
+        print(f"{title}: median {statistics.median(values):.3f}, {min(values):.3f} to {max(values):.3f}")
+    print(f"n = {len(pairs)} pairs of {arguments.iterations} iterations")
+
+
+if __name__ == "__main__":
+    main()

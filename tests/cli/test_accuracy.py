@@ -1,0 +1,72 @@
+"""`llmtui accuracy` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FAST = ["--tokens", "4", "--itl-ms", "1", "--ttft-ms", "2"]
+
+
+def accuracy(*arguments: str, state: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "llmtui", "accuracy", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "LLMTUI_STATE": str(state)},
+        check=False,
+    )
+
+
+def test_json_without_a_monitor(tmp_path: Path) -> None:
+    done = accuracy("--json", "--streams", "1", "--requests", "2", "--no-monitor", *FAST, state=tmp_path / "state")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [(level["streams"], level["monitor"], level["requests"]) for level in told["levels"]] == [(1, False, 2)]
+    assert told["levels"][0]["itl_s"]["n"] == 6
+    assert told["machine"]["cores"] >= 1 and told["stamp"] in ("kernel", "user") and "httpx" in told["versions"]
+    assert "not kept" in done.stderr
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_whole_result_is_kept_with_what_the_monitor_took(tmp_path: Path) -> None:
+    done = accuracy("--streams", "1", "--requests", "20", "-q", *FAST, state=tmp_path / "state")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "1 stream, no monitor: 20 requests" in done.stdout
+    assert "1 stream, monitor on: 20 requests" in done.stdout
+    assert "kB/s to its terminal" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    file = tmp_path / "state" / "accuracy.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    [record] = json.loads(file.read_bytes())["records"]
+    assert record["watching"]["bytes_per_s"] > 0
+
+
+@pytest.mark.parametrize("streams", ["", "0", "1,,8", "1,x", "-1", "1000"])
+def test_wrong_streams_are_one_sentence(streams: str, tmp_path: Path) -> None:
+    done = accuracy(f"--streams={streams}", state=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("llmtui: --streams: found") and done.stderr.count("\n") == 1
+
+
+def test_a_place_that_cannot_be_written_is_said_and_no_failure(tmp_path: Path) -> None:
+    state = tmp_path / "file"
+    state.write_text("")
+    done = accuracy("--streams", "1", "--requests", "20", *FAST, state=state)
+    assert done.returncode == 0
+    assert "accuracy.json: not written: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_help_fits_a_screen(tmp_path: Path) -> None:
+    lines = accuracy("--help", state=tmp_path).stdout.splitlines()
+    assert 0 < len(lines) <= 24
+    assert max(len(line) for line in lines) <= 80

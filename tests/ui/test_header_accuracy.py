@@ -1,0 +1,48 @@
+"""The tool's own error stands in the monitor's header, where it is known and there is room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llmtui.accuracy_record import keep
+from llmtui.model import Machine
+from tests.measure.test_accuracy import record_of
+from tests.ui import canned
+from tests.ui.canned import FakeLink
+from tests.ui.driving import make, screen_text, settle
+
+#: The machine of the canned run.
+MACHINE = Machine(cpu="Test CPU", cores=2)
+
+
+@pytest.mark.parametrize(("size", "shown"), [((120, 40), True), ((80, 24), True), ((40, 24), False)])
+async def test_it_stands_in_the_second_line(
+    size: tuple[int, int], shown: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
+    keep(record_of(MACHINE, 0.00018))
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot, link)
+        second = screen_text(app).split("\n")[1].rstrip()
+    assert second.endswith("27/39  error here: p95 0.18 ms" if shown else "27/39")
+
+
+@pytest.mark.parametrize("content", [None, "rubbish", "other"])
+async def test_nothing_is_said_where_nothing_is_known(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
+    if content == "other":
+        keep(record_of(Machine(cpu="Another CPU", cores=2)))
+    elif content is not None:
+        (tmp_path / "accuracy.json").write_text(content)
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        second = screen_text(app).split("\n")[1].rstrip()
+    assert second.endswith("27/39")
