@@ -108,6 +108,32 @@ def run(
 
 
 @cli.command()
+@click.argument("run", required=False, metavar="[RUN]")
+def attach(run: str | None) -> None:
+    """Come back to a run that is going on (the newest, or RUN)."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        _refuse("the monitor needs a terminal")
+    from llmtui.engine.lifecycle import live_runs
+
+    runs = live_runs()
+    chosen = [r for r in runs if not run or r.run.startswith(run)]
+    if not chosen or (run and len(chosen) > 1):
+        names = ", ".join(r.run for r in runs)
+        _refuse(
+            (f"no run {run!r} is going on" if run else "no run is going on")
+            + (f"; there are: {names}" if names else "; start one with: llmtui")
+        )
+    from llmtui.config import UiConfig
+    from llmtui.ui.start import show_again
+
+    try:
+        sys.exit(EXIT_FAILED if show_again(Path(chosen[0].socket), UiConfig()) else EXIT_OK)
+    except OSError as error:
+        _say(f"run {chosen[0].run}: {error.strerror or error}")
+        sys.exit(EXIT_FAILED)
+
+
+@cli.command()
 @click.argument("config", required=False, metavar="[CONFIG]")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this backend (may be repeated).")
 def check(config: str | None, only: tuple[str, ...]) -> None:

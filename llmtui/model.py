@@ -93,6 +93,7 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     connect_timeout_s: float = 5.0
     load_timeout_s: float = 180.0
     cooldown_s: float = 0.0
+    on_disconnect: Literal["finish", "stop"] = "finish"
 
 
 class Plan(Struct, frozen=True):
@@ -335,8 +336,12 @@ class Resume(Command, frozen=True, tag="resume"):
     """Go on."""
 
 
+class Detach(Command, frozen=True, tag="detach"):
+    """The client leaves and the run goes on, whatever `on_disconnect` says."""
+
+
 class Shutdown(Command, frozen=True, tag="shutdown"):
     """Stop everything, servers included, and end the engine."""
 
 
-AnyCommand = Rerun | Stop | Pause | Resume | Shutdown
+AnyCommand = Rerun | Stop | Pause | Resume | Detach | Shutdown

@@ -38,7 +38,7 @@ async def serve(launch: Launch) -> None:
         return [os.getpid(), *(hub.pids if hub is not None else [])]
 
     runner = Runner(launch.plan, folder, tell, describe_machine(), own_pids)
-    hub = Hub(Path(launch.socket), runner.hello, runner.obey, runner.shut_down)
+    hub = Hub(Path(launch.socket), runner.hello, runner.obey, runner.audience)
     await hub.open()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -46,13 +46,13 @@ async def serve(launch: Launch) -> None:
     print("ready", flush=True)
 
     def parent_gone() -> None:
-        # Standard input stays open while whoever started us lives. Once clients are connected, they decide.
+        # Standard input stays open while whoever started us is there. Once a client has come, the clients decide.
         loop.remove_reader(0)
-        if hub is not None and not hub.pids:
+        if not hub.visited:
             runner.shut_down()
 
     loop.add_reader(0, parent_gone)
-    alone = loop.call_later(FIRST_CLIENT_S, lambda: None if hub.pids else runner.shut_down())
+    alone = loop.call_later(FIRST_CLIENT_S, lambda: None if hub.visited else runner.shut_down())
     try:
         await runner.run()
     finally:

@@ -59,16 +59,23 @@ class _Viewer:
 
 
 class Hub:
-    """Serves the clients: `hello` makes the first message, `obey` gets every command, `deserted` when the last left."""
+    """Serves the clients: `hello` makes the first message, `obey` gets every command, `audience` when the first client
+    came (True) or the last one left (False).
+    """
 
     def __init__(
-        self, path: Path, hello: Callable[[], Hello], obey: Callable[[AnyCommand], None], deserted: Callable[[], None]
+        self,
+        path: Path,
+        hello: Callable[[], Hello],
+        obey: Callable[[AnyCommand], None],
+        audience: Callable[[bool], None],
     ) -> None:
         self._path = path
         self._hello = hello
         self._obey = obey
-        self._deserted = deserted
+        self._audience = audience
         self._viewers: set[_Viewer] = set()
+        self.visited = False
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -119,6 +126,8 @@ class Hub:
         viewer = _Viewer(writer, pid)
         viewer.put(_encode(self._hello()) + b"\n", noise=False)
         self._viewers.add(viewer)
+        self.visited = True
+        self._audience(True)
         pump = asyncio.create_task(viewer.pump())
         listen = asyncio.create_task(self._listen(reader))
         try:
@@ -131,7 +140,7 @@ class Hub:
             await asyncio.gather(pump, listen, return_exceptions=True)
             writer.close()
             if not self._viewers:
-                self._deserted()
+                self._audience(False)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while True:

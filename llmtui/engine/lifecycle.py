@@ -7,10 +7,12 @@ import contextlib
 import os
 import select
 import shutil
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,10 @@ from llmtui.model import Plan, Struct
 
 #: sockaddr_un holds 108 bytes on Linux and 104 elsewhere, the closing zero included.
 MAX_SOCKET_PATH_BYTES = 103
+
+
+#: An engine is given this long between making its folder and listening in it.
+STARTING_NS = 60 * 1_000_000_000
 
 
 class EngineError(Exception):
@@ -63,10 +69,10 @@ def runtime_folder() -> Path:
 class EngineProcess:
     """A started engine. It lives in its own session: a key or a hang-up meant for a client does not reach it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], folder: Path, socket: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path, path: Path) -> None:
         self._process = process
         self._folder = folder
-        self.socket = socket
+        self.socket = path
 
     @property
     def pid(self) -> int:
@@ -81,8 +87,8 @@ class EngineProcess:
             folder.mkdir(mode=0o700)
         except OSError as error:
             raise EngineError(f"{folder}: {error.strerror or error}") from None
-        socket = folder / "engine.sock"
-        launch = Launch(plan=plan, folder=str(folder), socket=str(socket))
+        path = folder / "engine.sock"
+        launch = Launch(plan=plan, folder=str(folder), socket=str(path))
         with (folder / "engine.log").open("wb") as log:
             process = subprocess.Popen(
                 # -P: a random.py in the folder where the user stands must not shadow the library's.
@@ -96,7 +102,7 @@ class EngineProcess:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(msgspec.json.encode(launch) + b"\n")
             process.stdin.flush()
-        return cls(process, folder, socket)
+        return cls(process, folder, path)
 
     async def connect(self, timeout_s: float = 30.0) -> Client:
         """A client of this engine, once it listens. Raises EngineError when it ended instead."""
@@ -131,15 +137,54 @@ class EngineProcess:
         self.kill()
         return calm
 
-    def kill(self) -> None:
-        """End the engine now; its guards end the servers. Removes the run's folder."""
-        self._process.kill()
-        self._process.wait()
+    def leave(self) -> None:
+        """Let the engine go on without its starter."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+
+    def kill(self) -> None:
+        """End the engine now; its guards end the servers. Removes the run's folder."""
+        self._process.kill()
+        self._process.wait()
+        self.leave()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class LiveRun(Struct, frozen=True):
+    """A run whose engine listens."""
+
+    run: str
+    socket: str
+    started_ns: int
+
+
+def live_runs() -> list[LiveRun]:
+    """Runs of this user that are going on, the newest first. What a killed engine left behind is cleared away."""
+    found = []
+    try:
+        for folder in runtime_folder().iterdir():
+            changed_ns = folder.stat().st_mtime_ns
+            if _listens(folder / "engine.sock"):
+                found.append(LiveRun(run=folder.name, socket=str(folder / "engine.sock"), started_ns=changed_ns))
+            elif time.time_ns() - changed_ns > STARTING_NS:
+                shutil.rmtree(folder, ignore_errors=True)
+    except (EngineError, OSError):
+        pass  # no folder, or one that ended while we looked
+    return sorted(found, key=lambda run: run.started_ns, reverse=True)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as knock:
+        knock.settimeout(2.0)
+        try:
+            knock.connect(str(path))
+        except TimeoutError:
+            return True  # stopped or very busy, but there
+        except OSError:
+            return False
+    return True
 
 
 def _readable(fd: int, timeout_s: float) -> bool:

@@ -23,6 +23,7 @@ from llmtui.model import (
     AnyEvent,
     BackendChanged,
     BackendState,
+    Detach,
     Failure,
     Hello,
     Iteration,
@@ -76,6 +77,8 @@ class Runner:
         self._ended: float | None = None
         self._paused = False
         self._stopping = False
+        self._alone = False
+        self._detached = False
         self._wake = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
         self._working_on: Entrant | None = None
@@ -116,11 +119,24 @@ class Runner:
                         entrant.queue.clear()
                         self._set(entrant, state="stopped", doing="", progress=None)
                         self._interrupt(entrant)
+            case Detach():
+                self._detached = True
             case Shutdown():
                 self.shut_down()
                 return
         self._wake.set()
         self._tell_run()
+
+    def audience(self, present: bool) -> None:
+        """Clients came, or the last one left. Alone, a run is finished (a pause ends) or stopped, as planned."""
+        self._alone = not present
+        if present:
+            self._detached = False
+        elif self._detached or self._config.on_disconnect == "finish":
+            self._paused = False
+            self._wake.set()
+        else:
+            self.shut_down()
 
     def shut_down(self) -> None:
         """Stop at once; `run` then ends the servers and returns."""
@@ -193,6 +209,10 @@ class Runner:
         if not self._paused and self._ended is None:
             self._ended = time.monotonic()
         self._tell_run()
+        if self._alone and not self._paused:
+            # All is done and nobody looks: that was it.
+            self._stopping = True
+            return
         await self._wake.wait()
         self._wake.clear()
 

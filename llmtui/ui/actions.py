@@ -6,7 +6,7 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from llmtui.model import AnyCommand, Pause, Rerun, Resume, Stop
+from llmtui.model import AnyCommand, Detach, Pause, Rerun, Resume, Shutdown, Stop
 from llmtui.plain import plain
 from llmtui.ui import board_view, themes
 from llmtui.ui.commands import BY_ID, key_word
@@ -53,7 +53,7 @@ class Actions(_Base):
 
         def arrange(self) -> None: ...
         def show_all(self) -> None: ...
-        def end(self) -> None: ...
+        def end(self, farewell: AnyCommand | None = None) -> None: ...
 
     def say(self, words: str, level: Literal["info", "warning", "error"] = "info", timeout: float = 6.0) -> None:
         """Tell the person watching something once. `words` is plain text."""
@@ -134,6 +134,9 @@ class Actions(_Base):
     def do_pause(self) -> None:
         self._send(Resume() if self.view.phase == "paused" else Pause())
 
+    def do_detach(self) -> None:
+        self.end(Detach())
+
     def do_export(self) -> None:
         from llmtui.export.csv import results_csv, write_atomic
 
@@ -204,7 +207,11 @@ class Actions(_Base):
         now = self.view.now()
         if going and now - self._quit_asked > QUIT_AGAIN_S:
             self._quit_asked = now
-            key = key_word(self.keys["quit"])
-            self.say(f"the run is still going: {key} again ends it and stops the servers", "warning", QUIT_AGAIN_S)
+            key, away = key_word(self.keys["quit"]), key_word(self.keys["detach"])
+            self.say(
+                f"the run is still going: {key} again ends it and its servers, {away} leaves it going",
+                "warning",
+                QUIT_AGAIN_S,
+            )
             return
-        self.end()
+        self.end(Shutdown())

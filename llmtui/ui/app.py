@@ -19,7 +19,7 @@ from textual.widgets import Static
 
 from llmtui.engine.board import Board
 from llmtui.engine.client import EngineLink
-from llmtui.model import AnyEvent, Plan, Shutdown
+from llmtui.model import AnyCommand, AnyEvent, Plan
 from llmtui.plain import plain
 from llmtui.ui import themes
 from llmtui.ui.actions import Actions
@@ -74,6 +74,7 @@ class MonitorApp(Actions, App[None]):
         self.export_dir = export_dir
         self.engine: EngineLink | None = None
         self._open = link
+        self.farewell: AnyCommand | None = None
         self._leaving = False
         self._quit_asked = float("-inf")
         self._stale: set[str] = set()
@@ -285,19 +286,21 @@ class MonitorApp(Actions, App[None]):
 
     # --- Leaving ---
 
-    def end(self) -> None:
-        """Leave without asking."""
+    def end(self, farewell: AnyCommand | None = None) -> None:
+        """Leave without asking, with a last word to the engine. Without one it does as on any lost connection."""
+        self.farewell = farewell
         self.run_worker(self.leave(), name="leave", exit_on_error=False)
 
     async def leave(self) -> None:
-        """Tell the engine to end, and close the screen."""
+        """Take leave of the engine, and close the screen."""
         if self._leaving:
             return
         self._leaving = True
         if self.engine is not None:
             try:
                 async with asyncio.timeout(_LEAVE_S):
-                    await self.engine.send(Shutdown())
+                    if self.farewell is not None:
+                        await self.engine.send(self.farewell)
                     await self.engine.close()
             except TimeoutError:
                 # An engine that does not listen is ended by whoever started it.

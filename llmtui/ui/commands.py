@@ -134,6 +134,15 @@ COMMANDS: tuple[Command, ...] = (
         refusal="the table is on the screen",
     ),
     Command(
+        "detach",
+        "d",
+        "Detach",
+        "leave the run going; `llmtui attach` comes back to it",
+        "Run",
+        lambda s: s.live,
+        refusal="there is no engine to leave",
+    ),
+    Command(
         "export",
         "e",
         "CSV",

@@ -27,7 +27,14 @@ def truth_backend(name: str, **more: Any) -> Backend:
 
 def plan_of(*backends: Backend, **config: Any) -> Plan:
     """A short plan over `backends`."""
-    settings: dict[str, Any] = {"iterations": 3, "warmup": 1, "max_tokens": 4, "timeout_s": 10.0, **config}
+    settings: dict[str, Any] = {
+        "iterations": 3,
+        "warmup": 1,
+        "max_tokens": 4,
+        "timeout_s": 10.0,
+        "on_disconnect": "stop",
+    }
+    settings |= config
     return Plan(
         run=secrets.token_hex(4),
         created_utc="2026-01-01T00:00:00Z",

@@ -177,7 +177,7 @@ async def test_killing_the_engine_leaves_no_server_behind() -> None:
 
 def test_killing_the_client_ends_engine_and_servers() -> None:
     config = (
-        "[run]\niterations = 1000\nmax_tokens = 4\n[[backend]]\nname = 'a'\n"
+        "[run]\niterations = 1000\nmax_tokens = 4\non_disconnect = 'stop'\n[[backend]]\nname = 'a'\n"
         f"launch = ['{sys.executable}', '-m', 'llmtui.servers.truth', '--port', '{{port}}']\n"
     )
     command = [sys.executable, "-m", "llmtui", "run", "/dev/stdin"]

@@ -1,0 +1,116 @@
+"""Leaving a run and coming back: what goes on, what is told, and that nothing is left behind at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from llmtui.engine.client import Client
+from llmtui.engine.lifecycle import STARTING_NS, EngineProcess, live_runs, runtime_folder
+from llmtui.model import Detach, Hello, IterationDone, Pause, Plan
+from tests.engine.helpers import Followed, assert_gone, plan_of, process_tree, truth_backend
+
+
+@pytest.fixture(autouse=True)
+def own_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run of anybody else is seen here."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+async def begun(plan: Plan) -> tuple[EngineProcess, Followed]:
+    """An engine with one measured iteration done."""
+    engine = EngineProcess.start(plan)
+    run = Followed(plan, engine, await engine.connect())
+    await run.until(lambda board: any(lane.measured for lane in board.lanes.values()))
+    return engine, run
+
+
+@pytest.mark.parametrize("on_disconnect", ["finish", "stop"])
+async def test_a_detached_run_is_finished_and_ends_by_itself(on_disconnect: str) -> None:
+    engine, run = await begun(plan_of(truth_backend("a"), iterations=15, on_disconnect=on_disconnect))
+    tree = process_tree(engine.pid)
+    try:
+        await run.client.send(Detach())
+        await run.client.close()
+        engine.leave()
+        assert [r.run for r in live_runs()] == [run.board.plan.run]
+        again = Followed(run.board.plan, engine, await Client.connect(engine.socket))
+        board = await again.until_done()
+        hello = again.events[0]
+        assert isinstance(hello, Hello)
+        assert hello.iterations[: len(run.board.lanes["a"].iterations)] == run.board.lanes["a"].iterations
+        assert board.lanes["a"].summary.n == 15
+        await again.client.close()
+        assert_gone(tree)
+        assert live_runs() == []
+    finally:
+        engine.kill()
+
+
+async def test_a_lost_client_does_not_touch_the_run() -> None:
+    engine, run = await begun(plan_of(truth_backend("a"), iterations=10, on_disconnect="finish"))
+    tree = process_tree(engine.pid)
+    try:
+        await run.client.close()
+        again = Followed(run.board.plan, engine, await Client.connect(engine.socket))
+        board = await again.until_done()
+        assert board.lanes["a"].summary.n == 10
+        await again.client.close()
+        assert_gone(tree)
+    finally:
+        engine.kill()
+
+
+async def test_a_paused_run_that_is_left_alone_goes_on_to_its_end() -> None:
+    engine, run = await begun(plan_of(truth_backend("a"), iterations=6, on_disconnect="finish"))
+    tree = process_tree(engine.pid)
+    try:
+        await run.client.send(Pause())
+        await run.until(lambda board: board.run.phase == "paused")
+        await run.client.close()
+        assert_gone(tree)
+    finally:
+        engine.kill()
+
+
+async def test_what_a_killed_engine_left_is_cleared_away() -> None:
+    engine, run = await begun(plan_of(truth_backend("a"), iterations=1000, on_disconnect="finish"))
+    tree = process_tree(engine.pid)
+    folder = engine.socket.parent
+    os.kill(engine.pid, signal.SIGKILL)
+    psutil.wait_procs(tree, timeout=30)
+    await run.client.close()
+    assert live_runs() == []
+    assert folder.exists(), "it might be starting: only what is older is cleared away"
+    past_ns = folder.stat().st_mtime_ns - 2 * STARTING_NS
+    os.utime(folder, ns=(past_ns, past_ns))
+    assert live_runs() == []
+    assert not folder.exists()
+    engine.kill()
+
+
+async def test_many_viewers_see_one_run() -> None:
+    engine, run = await begun(plan_of(truth_backend("a"), iterations=5))
+    try:
+        others = [Followed(run.board.plan, engine, await Client.connect(engine.socket)) for _ in range(64)]
+        board = await run.until_done()
+        for other in others:
+            told = await other.until_done()
+            assert told.lanes["a"].iterations == board.lanes["a"].iterations
+            assert isinstance(other.events[0], Hello)
+            assert not any(isinstance(e, Hello) for e in other.events[1:])
+            assert sum(isinstance(e, IterationDone) for e in other.events) <= 6
+            await other.client.close()
+        tree = process_tree(engine.pid)
+        await run.client.close()
+        assert_gone(tree)
+    finally:
+        engine.kill()
+
+
+def test_the_folder_of_runs_is_private() -> None:
+    assert runtime_folder().stat().st_mode & 0o777 == 0o700
