@@ -1,0 +1,65 @@
+"""What can go wrong with the history, in words. SQLite's codes are understood here and nowhere else."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from pathlib import Path
+
+
+class StoreError(Exception):
+    """The history cannot be read or written; the message is a plain sentence with what to do next.
+
+    Nothing that was saved before is lost by it, and the run can go on without a history.
+    """
+
+
+class DamagedError(StoreError):
+    """The file is not a database, or a damaged one."""
+
+
+class LockedError(StoreError):
+    """Another process kept the file locked for longer than we wait."""
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code, 0 where the error did not come out of the library."""
+    code: int = getattr(error, "sqlite_errorcode", 0) or 0
+    return code & 0xFF
+
+
+def in_words(error: sqlite3.Error, path: Path) -> StoreError:
+    """The sentence for an error of SQLite about the history at `path`."""
+    code = primary_code(error)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DamagedError(
+            f"the history {path} is damaged; llmtui sets it aside when it opens it next, or name another with --store"
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
+        return LockedError(
+            f"the history {path} is locked by another program; wait until that has ended, or name another file "
+            "with --store"
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return StoreError(
+            f"there is no room for the history {path}: the disk is full; what was saved before is kept. Make room, "
+            "or name a file on another disk with --store"
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return StoreError(f"the history {path} may not be written to; name another file with --store")
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return StoreError(f"the history {path} cannot be opened; name another file with --store")
+    if code == sqlite3.SQLITE_IOERR:
+        return StoreError(
+            f"the disk failed, or is full, under the history {path} ({error}); name a file on another disk with --store"
+        )
+    return StoreError(f"the history {path} cannot be used ({error}); name another file with --store")
+
+
+def os_words(error: OSError, path: Path) -> StoreError:
+    """The sentence for an error of the file system about `path`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(f"there is no room for the history {path}: the disk is full. Name another file with --store")
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return StoreError(f"the history {path} may not be written to; name another file with --store")
+    return StoreError(f"the history {path} cannot be used: {error.strerror or error}. Name another file with --store")

@@ -1,0 +1,98 @@
+"""The tables of the history and how an older file becomes a newer one. `PRAGMA user_version` is the schema's version.
+
+    runs        one row per run: plan (JSON, no secrets), machine (JSON), label, note, state, and the engine's process
+    backends    one row per backend and attempt: its last state (JSON), the digest of its model file where known
+    iterations  one row per iteration: figures as columns (durations in s), `more` for what has no column of its own
+                (JSON), text, and arrivals packed by llmtui.store.pack; large values last, so that figures read fast
+
+To change the schema, append a step to `STEPS`; a released step is never edited.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+#: "llmt": marks our files, so that another program's database is never written to.
+APPLICATION_ID = 0x6C6C6D74
+
+Step = Callable[[sqlite3.Connection], None]
+
+_VERSION_1 = (
+    """CREATE TABLE runs (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        created_utc TEXT NOT NULL,
+        ended_utc TEXT,
+        state TEXT NOT NULL CHECK (state IN ('running', 'done', 'stopped', 'died')),
+        label TEXT NOT NULL DEFAULT '',
+        note TEXT NOT NULL DEFAULT '',
+        llmtui TEXT NOT NULL,
+        engine_place TEXT NOT NULL,
+        engine_pid INTEGER NOT NULL,
+        engine_started TEXT NOT NULL,
+        machine TEXT NOT NULL,
+        plan TEXT NOT NULL
+    )""",
+    """CREATE TABLE backends (
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        backend TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        model_digest TEXT NOT NULL DEFAULT '',
+        state TEXT NOT NULL,
+        PRIMARY KEY (run, backend, attempt)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE iterations (
+        seq INTEGER PRIMARY KEY,
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        backend TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        phase TEXT NOT NULL,
+        iteration INTEGER NOT NULL,
+        started_utc TEXT NOT NULL,
+        latency_s REAL, ttft_s REAL, ttfo_s REAL, itl_s REAL, tpot_s REAL, tokens_per_s REAL,
+        output_tokens INTEGER, prompt_tokens INTEGER, cached_tokens INTEGER,
+        token_source TEXT, finish_reason TEXT,
+        connect_s REAL, server_prefill_s REAL, server_decode_s REAL, server_load_s REAL,
+        foreign_cpu REAL, stamp TEXT,
+        error_kind TEXT, error_message TEXT, error_hint TEXT,
+        more TEXT,
+        text TEXT NOT NULL,
+        arrivals_ns BLOB NOT NULL,
+        arrival_tokens BLOB NOT NULL,
+        UNIQUE (run, backend, attempt, phase, iteration)
+    )""",
+)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in _VERSION_1:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+#: Step n brings a file from version n to version n + 1.
+STEPS: list[Step] = [_create]
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """The schema's version in this file; 0 for a new one."""
+    return _number(connection, "user_version")
+
+
+def ours(connection: sqlite3.Connection) -> bool:
+    """Whether this is a history, or still empty."""
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return not tables or _number(connection, "application_id") == APPLICATION_ID
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Take the steps that are missing. To be called inside a transaction, so that all of them happen or none."""
+    for number in range(version(connection), len(STEPS)):
+        STEPS[number](connection)
+        connection.execute(f"PRAGMA user_version = {number + 1}")
+
+
+def _number(connection: sqlite3.Connection, pragma: str) -> int:
+    (number,) = connection.execute(f"PRAGMA {pragma}").fetchone()
+    return int(number)

@@ -1,0 +1,19 @@
+"""A history in a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmtui.store import Store, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A new, empty history."""
+    opened, notes = open_store(tmp_path / "history.db")
+    assert notes == []
+    with opened:
+        yield opened

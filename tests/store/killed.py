@@ -1,0 +1,54 @@
+"""An engine to be killed: `python -m tests.store.killed write|upgrade FILE RUN`. Says on stdout how far it is."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+
+from llmtui.model import Iteration
+from llmtui.store import open_store, schema
+from tests.store.runs import MACHINE, iteration, plan
+
+ITERATIONS = 400
+UPGRADE_STEPS = 20
+
+
+def saved(run: str, number: int) -> Iteration:
+    """What is saved as iteration `number`: big enough for several pages now and then."""
+    arrivals = [150_000_000 + 12_345_678 * n for n in range(64)]
+    text = f"{number} " * (20 + 3000 * (number % 7 == 0))
+    return iteration(run, number=number, arrivals_ns=arrivals, arrival_tokens=[1] * 64, text=text)
+
+
+def write(file: str, run: str) -> None:
+    """Save one iteration after the other: "." is said before each, its number once it is saved."""
+    print("o", flush=True)
+    store, notes = open_store(file)
+    assert not notes, notes
+    store.begin(plan(run, iterations=ITERATIONS), MACHINE)
+    for number in range(1, ITERATIONS + 1):
+        print(".", flush=True)
+        store.save_iteration(saved(run, number))
+        print(number, flush=True)
+
+
+def upgrade(file: str) -> None:
+    """Open the history with a schema that has many steps more."""
+
+    def step(connection: sqlite3.Connection) -> None:
+        connection.execute(f"ALTER TABLE runs ADD COLUMN later_{schema.version(connection)} TEXT")
+        connection.execute("UPDATE iterations SET text = text || '!'")
+        print(".", flush=True)
+
+    schema.STEPS += [step] * UPGRADE_STEPS
+    print("o", flush=True)
+    open_store(file)
+    print("up", flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "write":
+        write(sys.argv[2], sys.argv[3])
+    else:
+        upgrade(sys.argv[2])
+    sys.stdin.read()

@@ -1,0 +1,116 @@
+"""kill -9 of a writing engine at random moments: what it said was saved is in the file, which is read every time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from llmtui.store import open_store, schema
+from tests.store.killed import ITERATIONS, UPGRADE_STEPS, saved
+from tests.store.runs import MACHINE, iteration, plan
+
+#: A save takes less: the kill lands before, in and after it.
+WITHIN_S = 0.002
+
+
+def killed(chance: random.Random, most_lines: int, *arguments: str) -> list[str]:
+    """Run the engine, kill it after a random number of lines and a moment more; returns all lines that it said."""
+    lines: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.store.killed", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        for _ in range(chance.randint(0, most_lines)):
+            lines.append(child.stdout.readline().decode())
+        # No timer is that fine.
+        until = time.perf_counter() + chance.uniform(0, WITHIN_S)
+        while time.perf_counter() < until:
+            pass
+        child.kill()
+        lines += child.stdout.read().decode().splitlines(keepends=True)
+    return [line.strip() for line in lines if line.endswith("\n")]
+
+
+def kill_writers(folder: Path, times: int, seed: int) -> None:
+    """Kill `times` engines that write to one history, and look after each."""
+    chance = random.Random(seed)
+    file = folder / "history.db"
+    cut_short = 0
+    for number in range(times):
+        run = f"{number:08x}"
+        said = killed(chance, 40, "write", str(file), run)
+        told = [int(line) for line in said if line.isdecimal()]
+        store, notes = open_store(file)
+        with store:
+            assert notes == [], "the file was not readable"
+            # An engine that was killed before it had begun left no run.
+            begun = [row.run for row in store.runs() if row.run == run]
+            assert begun or not told
+            if begun:
+                assert store.mark_dead() == [run]
+                kept = store.load(run).iterations
+                assert [i.iteration for i in kept] == list(range(1, len(kept) + 1))
+                assert kept == [saved(run, n) for n in range(1, len(kept) + 1)]
+                # One more may have been saved than was told, never one less.
+                assert len(told) <= len(kept) <= len(told) + 1
+                cut_short += len(kept) < ITERATIONS
+                assert len(store.missing_jobs(run)["a"]) == ITERATIONS + 1 - len(kept)
+    # Otherwise nothing was tried.
+    assert cut_short > times / 2
+    store, _ = open_store(file)
+    with store:
+        assert {row.state for row in store.runs(times)} == {"died"}
+        assert store._connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    assert [f.name for f in folder.iterdir()] == ["history.db"]
+
+
+def test_what_was_saved_survives_40_kills(tmp_path: Path) -> None:
+    kill_writers(tmp_path, 40, seed=1)
+
+
+@pytest.mark.slow
+def test_what_was_saved_survives_200_kills(tmp_path: Path) -> None:
+    kill_writers(tmp_path, 200, seed=int(os.environ.get("LLMTUI_TEST_SEED", "2")))
+
+
+def test_a_kill_in_the_middle_of_a_migration(tmp_path: Path) -> None:
+    """The file is all old or all new, and a copy that has its name is whole."""
+    chance = random.Random(3)
+    original = tmp_path / "original.db"
+    texts = ["x" * 5000] * 30
+    store, _ = open_store(original)
+    with store:
+        store.begin(plan(), MACHINE)
+        for number, text in enumerate(texts, start=1):
+            store.save_iteration(iteration(number=number, text=text))
+    found: list[int] = []
+    for number in range(12):
+        file = tmp_path / str(number) / "history.db"
+        file.parent.mkdir()
+        shutil.copy(original, file)
+        said = killed(chance, UPGRADE_STEPS + 2, "upgrade", str(file))
+        version, now = contents(file)
+        assert version == 1 + UPGRADE_STEPS if "up" in said else version in (1, 1 + UPGRADE_STEPS)
+        assert now == [text + "!" * (version - 1) for text in texts]
+        for copy in file.parent.glob("history.db.v1-*"):
+            assert contents(copy) == (1, texts)
+        found.append(version)
+        if version == 1:
+            open_store(file)[0].close()
+    assert len(set(found)) == 2, "killed always before it began, or always after"
+
+
+def contents(file: Path) -> tuple[int, list[str]]:
+    """The schema's version and the texts, read without llmtui."""
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        texts = [row[0] for row in connection.execute("SELECT text FROM iterations ORDER BY iteration")]
+        return schema.version(connection), texts

@@ -1,0 +1,189 @@
+"""What is saved is what is loaded: plans, machines, states and iterations with every field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llmtui.engine.board import Board
+from llmtui.model import Failure, Iteration, Plan
+from llmtui.store import Store, StoreError, open_store
+from llmtui.store.rows import COLUMNS, iteration_values
+from tests.store.runs import MACHINE, failed, iteration, plan, state
+
+_SECONDS = st.none() | st.floats(allow_nan=False)
+_COUNT = st.none() | st.integers(-(2**63) + 1, 2**63 - 1)
+# Any text that UTF-8 can hold: NULs, controls, and all planes.
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+_FAILURE = st.builds(
+    Failure,
+    kind=st.sampled_from(["connect", "timeout", "http", "protocol", "server", "missing", "stopped"]),
+    message=_TEXT,
+    hint=_TEXT,
+)
+_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "attempt": st.integers(1, 9),
+    "iteration": st.integers(1, 10**9),
+    "phase": st.sampled_from(["warmup", "measured"]),
+    "token_source": st.sampled_from([None, "usage", "server", "arrivals"]),
+    "finish_reason": st.none() | _TEXT,
+    "stamp": st.sampled_from([None, "kernel", "user"]),
+    "error": st.none() | _FAILURE,
+    "text": _TEXT,
+    "arrivals_ns": st.lists(st.integers(0, 2**63), max_size=8),
+    "arrival_tokens": st.lists(st.integers(0, 2**31), max_size=8),
+    "started_utc": _TEXT,
+    "backend": _TEXT,
+    "run": st.just("ab12cd34"),
+}
+
+
+def _strategy(name: str) -> st.SearchStrategy[Any]:
+    if name in _FIELDS:
+        return _FIELDS[name]
+    return _COUNT if name.endswith("_tokens") else _SECONDS
+
+
+_ITERATIONS = st.fixed_dictionaries({name: _strategy(name) for name in Iteration.__struct_fields__}).map(
+    lambda fields: Iteration(**fields)
+)
+
+
+def key(i: Iteration) -> tuple[Any, ...]:
+    """What tells an iteration from all others."""
+    return i.backend, i.attempt, i.phase, i.iteration
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(_ITERATIONS, max_size=4, unique_by=key))
+def test_iterations_round_trip(tmp_path: Path, iterations: list[Iteration]) -> None:
+    store, _ = open_store(tmp_path / "history.db")
+    with store:
+        if store.runs():
+            store.delete("ab12cd34", force=True)
+        store.begin(plan(), MACHINE)
+        for one in iterations:
+            store.save_iteration(one)
+        assert store.load("ab12cd34").iterations == iterations
+
+
+def test_a_field_without_a_column_is_kept() -> None:
+    """The model may grow before the schema does."""
+
+    class Later(Iteration, frozen=True):
+        streams: int = 1
+
+    values = iteration_values(Later(**msgspec.structs.asdict(iteration()), streams=32), [])
+    assert set(values) == set(COLUMNS)
+    assert values["more"] == '{"streams":32}'
+
+
+def test_what_utf8_and_sqlite_cannot_hold(store: Store) -> None:
+    store.begin(plan(), MACHINE)
+    store.save_iteration(iteration(text="a\ud800b\x00c", output_tokens=10**30, latency_s=0.5))
+    (found,) = store.load("ab12cd34").iterations
+    assert found.text == "a?b\x00c"
+    assert found.output_tokens is None
+    assert found.latency_s == 0.5
+
+
+def test_a_run_round_trips(store: Store) -> None:
+    begun = plan()
+    store.begin(begun, MACHINE)
+    store.save_state(begun.run, state("b", note="a bridge"), model_digest="sha256:12")
+    store.save_state(begun.run, state("b", note="a bridge", log_tail=["x"]))
+    store.save_state(begun.run, state("a", attempt=1, state="failed"))
+    store.save_state(begun.run, state("a", attempt=2, state="running", doing="x", progress=0.5))
+    store.save_iteration(iteration(number=1))
+    store.save_iteration(iteration(backend="b", number=1))
+    store.label(begun.run, "before \x1b[31mthe update")
+    store.note(begun.run, "fan was off")
+    store.finish(begun.run, "done")
+    found = store.load(begun.run)
+    assert (found.plan, found.machine, found.state) == (begun, MACHINE, "done")
+    assert (found.label, found.note, found.llmtui) == ("before the update", "fan was off", "0.1.0")
+    assert found.ended_utc is not None and found.ended_utc.endswith("Z")
+    assert found.states == [state("a", attempt=2, state="running"), state("b", note="a bridge", log_tail=["x"])]
+    assert found.earlier == [state("a", state="failed")]
+    assert found.model_digests == {"b": "sha256:12"}
+    assert [i.backend for i in found.iterations] == ["a", "b"]
+
+
+def test_a_loaded_run_becomes_a_board(store: Store) -> None:
+    store.begin(plan(), MACHINE)
+    store.save_state("ab12cd34", state("a", state="running"))
+    for number in (1, 2):
+        store.save_iteration(iteration(number=number, latency_s=0.5 * number))
+    store.save_iteration(iteration(attempt=2, latency_s=3.0))
+    store.finish("ab12cd34", "stopped")
+    stored = store.load("ab12cd34")
+    board = Board(stored.plan)
+    board.apply(stored.hello())
+    assert (board.run.phase, board.run.finished, board.run.total) == ("done", 1, 8)
+    lane = board.lanes["a"]
+    assert (lane.state.attempt, lane.state.state) == (2, "stopped")
+    assert (lane.summary.n, lane.previous.n if lane.previous else None) == (1, 2)
+    assert board.lanes["b"].state.state == "stopped"
+
+
+def test_saving_again_changes_nothing_and_a_failure_gives_way(store: Store) -> None:
+    store.begin(plan(), MACHINE)
+    store.save_iteration(failed())
+    store.save_iteration(iteration(number=2))
+    store.save_iteration(iteration(latency_s=0.25))
+    store.save_iteration(iteration(latency_s=9.0))
+    store.save_iteration(failed())
+    assert store.load("ab12cd34").iterations == [iteration(latency_s=0.25), iteration(number=2)]
+
+
+def test_a_plan_with_a_setting_that_is_gone_is_read(store: Store) -> None:
+    store.begin(plan(), MACHINE)
+    store._connection.execute("UPDATE runs SET plan = json_set(plan, '$.config.gone', 1, '$.backends[0].old', 'x')")
+    assert store.load("ab12cd34").plan == plan()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["UPDATE iterations SET arrivals_ns = x'80'", "UPDATE iterations SET phase = 'odd'", "UPDATE runs SET plan = '[]'"],
+)
+def test_what_makes_no_sense_is_told(store: Store, damage: str) -> None:
+    store.begin(plan(), MACHINE)
+    store.save_iteration(iteration())
+    store._connection.execute(damage)
+    with pytest.raises(StoreError, match="does not understand"):
+        store.load("ab12cd34")
+    assert [row.run for row in store.runs()] == ["ab12cd34"]
+
+
+def test_nothing_secret_reaches_the_file(tmp_path: Path) -> None:
+    secrets = ["sk-literal-0123456789", "sk-environ-0123456789", "Bearer hdr-0123456789", "hdr-0123456789"]
+    begun = plan()
+    hot = msgspec.structs.replace(
+        begun.backends[0],
+        api_key=secrets[0],
+        headers={"X-Auth": secrets[2]},
+        secrets=[secrets[1]],
+        url=f"http://user:{secrets[1]}@127.0.0.1:8000/v1",
+    )
+    told = Plan(**(msgspec.structs.asdict(begun) | {"backends": [hot, begun.backends[1]]}))
+    echoed = " ".join(secrets)
+    store, _ = open_store(tmp_path / "history.db")
+    with store:
+        store.begin(told, MACHINE)
+        error = Failure(kind="http", message=f"bad key {echoed}", hint=echoed)
+        store.save_state("ab12cd34", state("a", failure=error, log_tail=["ok", echoed], note=echoed, url=hot.url))
+        store.save_iteration(failed(error=error))
+        store.save_iteration(iteration(number=2, text=echoed, finish_reason=echoed))
+        store.label("ab12cd34", "first")
+        store.reopen(told)
+        store.save_iteration(iteration(number=3, text=echoed))
+        # While it is open: the log beside the file counts too.
+        on_disk = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+        assert b"bad key ***" in on_disk
+        for secret in ["hdr-0123456789", *secrets]:
+            assert secret.encode() not in on_disk

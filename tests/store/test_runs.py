@@ -1,0 +1,257 @@
+"""The listing, the names of runs, what is missing, and what becomes of runs whose engine is gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llmtui.model import Backend
+from llmtui.store import BackendRow, Store, StoreError, life, open_store
+from tests.store.runs import MACHINE, failed, iteration, plan, state
+
+
+def test_listing_is_newest_first_with_medians_of_the_newest_attempt(store: Store) -> None:
+    store.begin(plan("aa000001", created="2026-11-22T15:00:00.000Z"), MACHINE)
+    store.begin(plan("aa000003", created="2026-11-22T17:00:00.000Z"), MACHINE)
+    store.begin(plan("aa000002", created="2026-11-22T16:00:00.000Z"), MACHINE)
+    store.save_iteration(iteration("aa000002", number=1, phase="warmup", latency_s=50.0))
+    store.save_iteration(iteration("aa000002", number=1, latency_s=99.0))
+    for number, latency_s in enumerate((1.0, 4.0, 2.0), start=1):
+        store.save_iteration(iteration("aa000002", number=number, attempt=2, latency_s=latency_s, ttft_s=None))
+    store.save_iteration(failed("aa000002", number=4, attempt=2))
+    store.save_state("aa000002", state("a", attempt=2))
+    rows = store.runs(2)
+    assert [row.run for row in rows] == ["aa000003", "aa000002"]
+    assert rows[1].source == "config.toml"
+    assert rows[1].backends == [
+        BackendRow(name="a", attempt=2, state="done", measured=3, errors=1, latency_median_s=2.0),
+        BackendRow(name="b"),
+    ]
+    assert store.runs(0) == []
+
+
+def test_an_attempt_that_has_only_begun_counts(store: Store) -> None:
+    store.begin(plan(), MACHINE)
+    store.save_iteration(iteration())
+    store.save_state("ab12cd34", state("a", attempt=2, state="loading"))
+    (row,) = store.runs()
+    assert row.backends[0] == BackendRow(name="a", attempt=2, state="loading")
+    assert len(store.missing_jobs("ab12")["a"]) == 4
+
+
+def test_a_run_is_named_by_id_prefix_or_label(store: Store) -> None:
+    for run in ("ab12cd34", "ab99cd34", "ffffffff"):
+        store.begin(plan(run), MACHINE)
+    store.label("ffff", "baseline")
+    assert store.find(" ab12cd34 ") == store.find("ab1") == "ab12cd34"
+    assert store.find("baseline") == store.find("f") == "ffffffff"
+    # A label that reads like the beginning of an id is meant as the label.
+    store.label("ffffffff", "ab")
+    assert store.find("ab") == "ffffffff"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ab", r"'ab' means several runs: ab99cd34, ab12cd34; give more of the id"),
+        ("twice", r"'twice' means several runs: ab99cd34, ab12cd34"),
+        ("ab12cd35", r"there is no run 'ab12cd35'; did you mean 'ab12cd34'\?"),
+        ("twise", r"did you mean 'twice'\?"),
+        ("zzzz", r"there is no run 'zzzz'; the newest are ab99cd34, ab12cd34"),
+        ("", r"there is no run ''"),
+        ("%", r"there is no run '%'"),
+    ],
+)
+def test_a_name_that_means_none_or_several(store: Store, name: str, words: str) -> None:
+    for run in ("ab12cd34", "ab99cd34"):
+        store.begin(plan(run), MACHINE)
+        store.label(run, "twice")
+    for ask in (store.load, store.find, store.delete, store.missing_jobs):
+        with pytest.raises(StoreError, match=words):
+            ask(name)
+
+
+def test_an_empty_history_says_so(store: Store) -> None:
+    assert store.runs() == []
+    with pytest.raises(StoreError, match="the history is empty"):
+        store.load("ab")
+
+
+def test_a_run_that_is_not_there_is_not_written_to(store: Store) -> None:
+    writes: list[Callable[[], None]] = [
+        lambda: store.save_iteration(iteration()),
+        lambda: store.save_state("ab12cd34", state()),
+        lambda: store.finish("ab12cd34", "done"),
+        lambda: store.reopen(plan()),
+    ]
+    for write in writes:
+        with pytest.raises(StoreError, match="the history has no run ab12cd34"):
+            write()
+
+
+def test_an_id_is_taken_once(store: Store) -> None:
+    store.begin(plan(), MACHINE)
+    with pytest.raises(StoreError, match="already has a run ab12cd34"):
+        store.begin(plan(), MACHINE)
+
+
+def test_labels_and_notes_can_be_taken_away_and_are_cut(store: Store) -> None:
+    store.begin(plan(), MACHINE)
+    store.label("ab12cd34", "x" * 1000)
+    store.note("ab12cd34", "y" * 10_000)
+    (row,) = store.runs()
+    assert (len(row.label), len(row.note)) == (80, 2000)
+    store.label("ab12cd34", "")
+    assert store.runs()[0].label == ""
+
+
+def test_missing_is_what_was_planned_and_did_not_go_well(store: Store) -> None:
+    begun = plan(warmup=1, iterations=3)
+    store.begin(begun, MACHINE)
+    store.save_iteration(iteration(number=1, phase="warmup"))
+    store.save_iteration(iteration(number=1))
+    store.save_iteration(failed(number=2))
+    assert store.missing_jobs("ab12cd34") == {
+        "a": [("measured", 2), ("measured", 3)],
+        "b": [("warmup", 1), ("measured", 1), ("measured", 2), ("measured", 3)],
+    }
+    store.save_iteration(iteration(number=2))
+    store.save_iteration(iteration(number=3))
+    assert store.missing_jobs("ab12cd34")["a"] == []
+
+
+def test_a_disabled_backend_misses_nothing(store: Store) -> None:
+    begun = plan()
+    begun.backends.append(Backend(name="off", enabled=False))
+    store.begin(begun, MACHINE)
+    assert list(store.missing_jobs("ab12cd34")) == ["a", "b"]
+    assert [s.name for s in store.load("ab12cd34").states] == ["a", "b"]
+
+
+def test_a_deleted_run_is_gone_with_its_bytes(store: Store) -> None:
+    store.begin(plan(), MACHINE)
+    store.save_state("ab12cd34", state())
+    for number in range(1, 40):
+        store.save_iteration(iteration(number=number, text="x" * 20_000))
+    with pytest.raises(StoreError, match=f"still going \\(process {os.getpid()}\\)"):
+        store.delete("ab12cd34")
+    store.finish("ab12cd34", "done")
+    store.delete("ab12cd34")
+    assert store.runs() == []
+    for table in ("iterations", "backends"):
+        assert store._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0
+    store.close()
+    assert store.path.stat().st_size < 100_000
+    # The id is free again, and no state of the deleted run is taken for the new one's.
+    again, _ = open_store(store.path)
+    with again:
+        again.begin(plan(), MACHINE)
+        again.save_state("ab12cd34", state())
+        assert again.load("ab12cd34").states[0] == state()
+
+
+def test_a_state_is_written_again_after_its_run_was_deleted(store: Store) -> None:
+    for _ in range(2):
+        store.begin(plan(), MACHINE)
+        store.save_state("ab12cd34", state())
+        assert store.load("ab12cd34").states[0] == state()
+        store.delete("ab12cd34", force=True)
+
+
+_BEGIN = """
+import sys
+from llmtui.store import open_store
+from tests.store.runs import MACHINE, iteration, plan
+store, _ = open_store(sys.argv[1])
+store.begin(plan("dead0001"), MACHINE)
+store.save_iteration(iteration("dead0001", number=7))
+print("begun", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_run_whose_engine_is_gone_has_died(store: Store) -> None:
+    store.begin(plan("mine0001"), MACHINE)
+    command = [sys.executable, "-c", _BEGIN, str(store.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "begun\n"
+        assert store.mark_dead() == []
+        with pytest.raises(StoreError, match=f"still going \\(process {child.pid}\\); attach"):
+            store.reopen(plan("dead0001"))
+        child.kill()
+        # Not reaped yet, once the pipe says that it has ended: a zombie is no engine.
+        assert child.stdout.read() == ""
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert store.mark_dead() == ["dead0001"]
+    assert {row.run: row.state for row in store.runs()} == {"mine0001": "running", "dead0001": "died"}
+    assert store.load("dead0001").ended_utc == iteration(number=7).started_utc
+    assert store.mark_dead() == []
+    store.reopen(plan("dead0001"))
+    assert store.load("dead0001").state == "running"
+    assert store.load("dead0001").ended_utc is None
+    assert store.mark_dead() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "dead"),
+    [
+        ("engine_started = 'boot 1'", ["ab12cd34"]),
+        ("engine_pid = 999999999", ["ab12cd34"]),
+        ("engine_place = 'elsewhere', engine_pid = 999999999", []),
+    ],
+)
+def test_a_process_number_used_again_is_another_process(store: Store, change: str, dead: list[str]) -> None:
+    store.begin(plan(), MACHINE)
+    store._connection.execute(f"UPDATE runs SET {change}")
+    assert store.mark_dead() == dead
+
+
+def test_this_process_lives() -> None:
+    mark = life.started(os.getpid())
+    assert mark
+    assert mark == life.started(os.getpid())
+    assert not life.gone(life.here(), os.getpid(), mark)
+
+
+_WRITE = """
+import sys
+from llmtui.store import open_store
+from tests.store.runs import MACHINE, iteration, plan
+sys.stdin.read(1)
+store, notes = open_store(sys.argv[1])
+assert not notes, notes
+with store:
+    store.begin(plan(sys.argv[2]), MACHINE)
+    for number in range(1, 101):
+        store.save_iteration(iteration(sys.argv[2], number=number))
+    store.finish(sys.argv[2], "done")
+"""
+
+
+def test_several_engines_write_at_the_same_time(tmp_path: Path) -> None:
+    """All begin at once with no file there, and none is told that the history is locked."""
+    runs = [f"aa00000{n}" for n in range(4)]
+    file = tmp_path / "new" / "history.db"
+    children = [
+        subprocess.Popen([sys.executable, "-c", _WRITE, str(file), run], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        for run in runs
+    ]
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write(b"g")
+        child.stdin.flush()
+    for child in children:
+        _, errors = child.communicate()
+        assert (child.returncode, errors) == (0, b"")
+    store, notes = open_store(file)
+    with store:
+        assert notes == []
+        assert {row.run: row.state for row in store.runs()} == dict.fromkeys(runs, "done")
+        for run in runs:
+            assert [i.iteration for i in store.load(run).iterations] == list(range(1, 101))
