@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
+from typing import NoReturn
+
 
 def main() -> None:
     """Entry point of the command line."""
-    from llmtui.cli import cli
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            # A name in letters that the terminal lacks is shown with question marks, and is no traceback.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        from llmtui.cli import cli
 
-    cli.main(prog_name="llmtui")
+        cli.main(prog_name="llmtui", standalone_mode=False)
+    except KeyboardInterrupt:
+        sys.stderr.write("llmtui: interrupted\n")
+        sys.exit(130)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _end(error)
+
+
+def _end(error: BaseException) -> NoReturn:
+    """The exit of what click raises, as click itself does it, but for an interruption, which is 130."""
+    import click
+
+    if isinstance(error, click.exceptions.Exit):
+        sys.exit(error.exit_code)
+    if isinstance(error, click.Abort):
+        sys.stderr.write("llmtui: interrupted\n")
+        sys.exit(130)
+    if isinstance(error, click.ClickException):
+        error.show()
+        sys.exit(error.exit_code)
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has seen enough; nothing more can be flushed to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+    raise error
 
 
 if __name__ == "__main__":

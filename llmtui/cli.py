@@ -78,7 +78,7 @@ def monitor(config: str | None, only: tuple[str, ...], **changes: Any) -> None:
     # From here on the engine starts beside the import of the screen.
     from llmtui.ui.start import show
 
-    sys.exit(EXIT_FAILED if show(plan, engine, settings.ui) else EXIT_OK)
+    sys.exit(show(plan, engine, settings.ui))
 
 
 @cli.command()
@@ -99,8 +99,13 @@ def run(
     """The same run as plain text: a line per iteration, then the table."""
     _, plan = _plan(config, only, changes)
     files = {"csv": csv_file, "iterations_csv": iterations_csv, "json": json_file}
-    for path in files.values():
-        if path is not None and not path.absolute().parent.is_dir():
+    named = [path for path in files.values() if path is not None]
+    if len({path.absolute() for path in named}) < len(named):
+        _refuse("two outputs have the same file; name one for each")
+    for path in named:
+        if path.is_dir():
+            _refuse(f"{path}: is a folder; name a file in it")
+        if not path.absolute().parent.is_dir():
             _refuse(f"{path}: there is no folder {path.absolute().parent}")
     from llmtui.headless import run_headless
 
@@ -127,7 +132,7 @@ def attach(run: str | None) -> None:
     from llmtui.ui.start import show_again
 
     try:
-        sys.exit(EXIT_FAILED if show_again(Path(chosen[0].socket), UiConfig()) else EXIT_OK)
+        sys.exit(show_again(Path(chosen[0].socket), UiConfig()))
     except OSError as error:
         _say(f"run {chosen[0].run}: {error.strerror or error}")
         sys.exit(EXIT_FAILED)
@@ -204,6 +209,8 @@ def _plan(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> 
     """The config and the plan, with the flags' changes; a sentence and exit code 2 when they cannot be had."""
     from llmtui import config as configs
 
+    if named == "":
+        _refuse("the config file's name is empty")
     if named is not None and not Path(named).exists():
         close = difflib.get_close_matches(named, cli.commands, n=1)
         if close:

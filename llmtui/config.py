@@ -102,7 +102,7 @@ def load(path: Path, *, environ: dict[str, str] | None = None) -> Config:
             raw = file.read(MAX_CONFIG_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(
-            f"{source}: there is no such file; without a name, llmtui uses its built-in default"
+            f"{source}: there is no such file; without a name, llmtui takes ./config.toml, yours or its own"
         ) from None
     except IsADirectoryError:
         raise ConfigError(f"{source}: this is a folder; name the config file in it") from None
@@ -111,7 +111,7 @@ def load(path: Path, *, environ: dict[str, str] | None = None) -> Config:
     if len(raw) > MAX_CONFIG_BYTES:
         raise ConfigError(f"{source}: larger than 1 MB; this is no config file")
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{source}: not UTF-8 (byte {error.start}); save the file as UTF-8") from None
     return parse(text, source=source, folder=path.parent, environ=environ)
@@ -173,7 +173,7 @@ _TYPE_WORDS = {
     "float": "a number",
     "str": "text in quotes",
     "bool": "true or false",
-    "array": "a list",
+    "array": 'a list, such as ["one", "two"]',
     "object": "a table",
     "null": "nothing",
 }
@@ -232,7 +232,8 @@ def _explain(message: str, table: dict[str, Any]) -> str:
     for part in re.findall(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]", path):
         key, position = part
         try:
-            value = value[key] if key else value[int(position)]
+            if key or position:
+                value = value[key] if key else value[int(position)]
         except (KeyError, IndexError, TypeError, ValueError):
             value = None
         if key == "backend" and not where:
@@ -296,9 +297,10 @@ def _check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
 
 def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str]) -> Backend:
     where = f"{source}: backend {index + 1} ({backend.name!r})"
-    if not backend.name.strip() or len(backend.name) > 40 or not backend.name.isprintable():
+    if backend.name != backend.name.strip() or not 1 <= len(backend.name) <= 40 or not backend.name.isprintable():
         raise ConfigError(
-            f"{source}: backend {index + 1}: name: found {_show(backend.name)}, allowed is 1 to 40 characters"
+            f"{source}: backend {index + 1}: name: found {_show(backend.name)}, allowed are 1 to 40 printable "
+            "characters without spaces around them"
         )
     backend = msgspec.structs.replace(backend, framework=backend.framework or backend.name)
     if backend.embedded:
@@ -309,6 +311,8 @@ def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str
         return backend
     if not backend.enabled:
         return backend
+    if backend.launch and not backend.launch[0].strip():
+        raise ConfigError(f"{where}: launch: its first word, the command, is empty")
     if not backend.url and not backend.launch:
         backend = msgspec.structs.replace(backend, url=_usual_url(backend, where, env))
     if backend.url:
@@ -317,11 +321,28 @@ def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str
             raise ConfigError(f"{where}: url holds a user name or password; use api_key or headers instead")
         backend = msgspec.structs.replace(backend, url=backend.url.rstrip("/"))
     for key, value in backend.headers.items():
-        if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", key) or not all(c.isprintable() for c in value):
-            raise ConfigError(f"{where}: headers: {_show(key)} is no valid HTTP header")
-    if any(not c.isprintable() for c in backend.api_key):
-        raise ConfigError(f"{where}: api_key holds a control character; is there a line end in it?")
+        if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", key) or not (value.isascii() and value.isprintable()):
+            raise ConfigError(f"{where}: headers: {_show(key)} is no valid HTTP header, or its value is none")
+    if not backend.api_key.isascii() or not backend.api_key.isprintable():
+        raise ConfigError(f"{where}: api_key holds a character that HTTP cannot carry; is there a line end in it?")
+    _check_request(backend, where)
     return backend
+
+
+#: Fields of a request that are llmtui's own: to change them would measure something else than is shown.
+_OWN_FIELDS = frozenset({"messages", "stream"})
+
+
+def _check_request(backend: Backend, where: str) -> None:
+    """The parts of a request that the config writes itself."""
+    if taken := sorted(_OWN_FIELDS & backend.options.keys()):
+        raise ConfigError(f"{where}: options: {taken[0]!r} is set by llmtui and cannot be changed")
+    if backend.protocol != "custom":
+        for key in ("body", "answer"):
+            if getattr(backend, key):
+                raise ConfigError(f"{where}: {key} goes with protocol = 'custom' only; remove it or set protocol")
+    elif backend.body is not None and "{prompt}" not in repr(backend.body):
+        raise ConfigError(f"{where}: body: '{{prompt}}' is nowhere in it, so the prompt would not be sent")
 
 
 def _split_url(url: str, where: str) -> Any:
@@ -341,7 +362,12 @@ def _split_url(url: str, where: str) -> Any:
 
 def _usual_url(backend: Backend, where: str, env: dict[str, str]) -> str:
     if backend.protocol == "ollama":
-        return ollama_url(env.get("OLLAMA_HOST", ""))
+        url = ollama_url(env.get("OLLAMA_HOST", ""))
+        try:
+            _split_url(url, where)
+        except ConfigError:
+            raise ConfigError(f"OLLAMA_HOST: found {_show(env['OLLAMA_HOST'])}, allowed is host:port") from None
+        return url
     for word in (backend.framework.lower(), backend.name.lower()):
         if backend.protocol != "custom" and word in USUAL_PORTS:
             return f"http://127.0.0.1:{USUAL_PORTS[word]}"
@@ -378,6 +404,9 @@ def _expand(value: Any, where: str, env: dict[str, str], secrets: list[str]) -> 
                 )
             secrets.append(env[name])
             return env[name]
+
+        if re.search(r"\$\{(?!\w+\})", value):
+            raise ConfigError(f"{where}: '${{' begins the name of an environment variable: write ${{NAME}}")
 
         return re.sub(r"\$\{(\w+)\}", replace, value)
     if isinstance(value, list):

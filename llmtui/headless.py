@@ -11,16 +11,22 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from llmtui.engine.board import Board, Lane
 from llmtui.engine.client import Client
 from llmtui.engine.lifecycle import EngineError, EngineProcess
-from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown
+from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown, hidden
 from llmtui.plain import plain
 
 if TYPE_CHECKING:
     from llmtui.engine.accuracy import Job
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+#: `check` asks each backend for so many tokens.
+CHECK_TOKENS = 4
+#: As a file's name: standard output, which then holds nothing else.
+STDOUT = Path("-")
 
 
 def run_headless(plan: Plan, files: dict[str, Path | None], *, quiet: bool) -> int:
@@ -31,10 +37,18 @@ def run_headless(plan: Plan, files: dict[str, Path | None], *, quiet: bool) -> i
         _talk(str(error))
         return EXIT_FAILED
     try:
-        return asyncio.run(_follow(plan, engine, files, quiet))
+        return asyncio.run(_follow(plan, engine, files, quiet or STDOUT in files.values()))
     except EngineError as error:
         _talk(str(error))
         return EXIT_FAILED
+    except BrokenPipeError:
+        raise  # whoever read our output has seen enough: click ends quietly
+    except OSError as error:
+        _talk(f"cannot write the output: {error.strerror or error}")
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        _talk("interrupted")
+        return EXIT_INTERRUPTED
     finally:
         engine.kill()
 
@@ -63,7 +77,8 @@ async def _follow(plan: Plan, engine: EngineProcess, files: dict[str, Path | Non
         _talk("interrupted; stopping the servers")
     await engine.ended()
     written = _write(board, files)
-    _print_table(board)
+    if STDOUT not in files.values():
+        _print_table(board)
     if interrupted.is_set():
         return EXIT_INTERRUPTED
     return EXIT_OK if complete and written and not board.failed else EXIT_FAILED
@@ -103,9 +118,8 @@ def iteration_line(board: Board, iteration: Iteration) -> str:
     if iteration.tokens_per_s is not None:
         parts.append(f"{iteration.tokens_per_s:6.1f} tokens/s")
     if iteration.output_tokens is not None:
-        parts.append(
-            f"{iteration.output_tokens} tokens" + ("" if iteration.token_source != "arrivals" else " (counted)")
-        )
+        counted = " (counted)" if iteration.token_source == "arrivals" else ""
+        parts.append(f"{count(iteration.output_tokens, 'token')}{counted}")
     if iteration.disturbed:
         parts.append(f"disturbed: {iteration.foreign_cpu:.1f} cores of other work")
     return f"{head}  " + "  ".join(parts)
@@ -121,12 +135,17 @@ def state_line(lane: Lane) -> str:
     if state.state == "preparing":
         return f"{name}: {plain(state.doing)}"
     if state.state == "ready":
-        facts = [state.version, state.model, state.weights, f"{state.threads} threads" if state.threads else ""]
+        facts = [state.version, state.model, state.weights, count(state.threads, "thread") if state.threads else ""]
         load = f", loaded in {state.load_s:.1f} s" if state.load_s is not None else ""
         told = ", ".join(plain(fact) for fact in facts if fact)
         note = f" ({plain(state.note)})" if state.note else ""
         return f"{name}: ready: {told}{load}{note}"
     return ""
+
+
+def count(number: int, what: str) -> str:
+    """ "1 token", "2 tokens"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _print_table(board: Board) -> None:
@@ -145,6 +164,9 @@ def _write(board: Board, files: dict[str, Path | None]) -> bool:
     for kind, path in files.items():
         if path is None:
             continue
+        if path == STDOUT:
+            print(makers[kind](board), end="")
+            continue
         try:
             write_atomic(path, makers[kind](board))
         except OSError as error:
@@ -156,7 +178,10 @@ def _write(board: Board, files: dict[str, Path | None]) -> bool:
 def check_headless(plan: Plan) -> int:
     """Reach every backend of `plan`, one after the other, and print a line for each. Returns the exit code."""
     from llmtui.engine.target import Target
+    from llmtui.measure.request import IterationError
     from llmtui.servers.base import StartError
+
+    config = msgspec.structs.replace(plan.config, max_tokens=CHECK_TOKENS)
 
     async def check_all() -> bool:
         good = True
@@ -171,13 +196,16 @@ def check_headless(plan: Plan) -> int:
                         said = doing
                         _talk(f"{plain(name)}: {plain(doing)}")
 
-                target = Target(backend, plan.config, Path(folder) / str(number))
+                target = Target(backend, config, Path(folder) / str(number))
                 try:
                     ready = await target.bring_up(report)
-                except StartError as error:
+                    # Only an answer proves that url, model and protocol go together.
+                    await target.ask(plan.config.prompt)
+                except (StartError, IterationError) as error:
                     good = False
-                    print(f"{plain(backend.name):{width}}  {plain(str(error.failure), 600)}", flush=True)
-                    for line in error.log_tail:
+                    failure = hidden(error.failure, backend)
+                    print(f"{plain(backend.name):{width}}  {plain(str(failure), 600)}", flush=True)
+                    for line in error.log_tail if isinstance(error, StartError) else ():
                         _talk(f"    {plain(line)}")
                     continue
                 finally:
@@ -196,8 +224,6 @@ def check_headless(plan: Plan) -> int:
 
 def accuracy_headless(job: Job, *, as_json: bool, quiet: bool) -> int:
     """Measure this tool's own error, print it, and keep it for the header and the exports. Returns the exit code."""
-    import msgspec
-
     from llmtui import accuracy_record
     from llmtui.engine.accuracy import AccuracyError
     from llmtui.engine.watched import measure

@@ -6,7 +6,7 @@ ISO 8601.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -19,6 +19,12 @@ Stamp = Literal["kernel", "user"]
 
 #: From this many cores of foreign CPU on, an iteration is marked disturbed.
 DISTURBED_CORES = 0.1
+
+
+#: Shorter ones are no secrets: blotting them out would spoil every text.
+MIN_SECRET_CHARS = 4
+
+T = TypeVar("T", bound="Struct")
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,7 +66,15 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     def public(self) -> Backend:
         """The same backend without its secrets: this is what leaves the engine."""
         told = msgspec.to_builtins(msgspec.structs.replace(self, api_key="", headers={}, secrets=[]))
-        return msgspec.convert(_redacted(told, [s for s in self.secrets if s]), Backend)
+        return msgspec.convert(_redacted(told, [s for s in self.secrets if len(s) >= MIN_SECRET_CHARS]), Backend)
+
+
+def hidden(told: T, backend: Backend) -> T:
+    """`told` with every secret of `backend` blotted out: a server may echo what it was sent."""
+    secrets = [s for s in (backend.api_key, *backend.headers.values(), *backend.secrets) if len(s) >= MIN_SECRET_CHARS]
+    if not secrets:
+        return told
+    return msgspec.convert(_redacted(msgspec.to_builtins(told), secrets), type(told))
 
 
 def _redacted(value: Any, secrets: list[str]) -> Any:
@@ -192,7 +206,7 @@ STATE_WORDS: dict[State, str] = {
     "done": "done",
     "failed": "failed",
     "unreachable": "not reachable",
-    "missing": "not installed",
+    "missing": "missing",
     "stopped": "stopped",
 }
 

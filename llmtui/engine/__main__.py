@@ -39,11 +39,22 @@ async def serve(launch: Launch) -> None:
 
     runner = Runner(launch.plan, folder, tell, describe_machine(), own_pids)
     hub = Hub(Path(launch.socket), runner.hello, runner.obey, runner.audience)
+    try:
+        await _serve(runner, hub)
+    finally:
+        await hub.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _serve(runner: Runner, hub: Hub) -> None:
     await hub.open()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, runner.shut_down)
-    print("ready", flush=True)
+    try:
+        print("ready", flush=True)
+    except BrokenPipeError:
+        return  # whoever started us has gone already
 
     def parent_gone() -> None:
         # Standard input stays open while whoever started us is there. Once a client has come, the clients decide.
@@ -57,8 +68,6 @@ async def serve(launch: Launch) -> None:
         await runner.run()
     finally:
         alone.cancel()
-        await hub.close()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from llmtui.engine.foreign import ForeignMeter
 from llmtui.engine.schedule import Job, fresh_line
 from llmtui.engine.target import Target
 from llmtui.measure.request import Answer, IterationError, figures
-from llmtui.model import AnyEvent, Backend, BackendState, Failure, Iteration, Plan, Progress
+from llmtui.model import AnyEvent, Backend, BackendState, Failure, Iteration, Plan, Progress, hidden
 
 #: Progress of an iteration is told this often at most.
 PROGRESS_INTERVAL_S = 0.25
@@ -84,7 +84,7 @@ async def measure(
         foreign_cpu=foreign,
         error=failure,
     )
-    return iteration if answer is None else with_figures(iteration, answer)
+    return hidden(iteration if answer is None else with_figures(iteration, answer), entrant.backend)
 
 
 def with_figures(iteration: Iteration, answer: Answer) -> Iteration:

@@ -89,6 +89,7 @@ class EngineProcess:
             raise EngineError(f"{folder}: {error.strerror or error}") from None
         path = folder / "engine.sock"
         launch = Launch(plan=plan, folder=str(folder), socket=str(path))
+        live_runs()  # clears away what killed engines left behind
         with (folder / "engine.log").open("wb") as log:
             process = subprocess.Popen(
                 # -P: a random.py in the folder where the user stands must not shadow the library's.

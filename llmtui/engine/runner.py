@@ -6,6 +6,7 @@ One request is under way at any time. Commands arrive through `obey` and take ef
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -38,10 +39,13 @@ from llmtui.model import (
     Sampled,
     Shutdown,
     Stop,
+    hidden,
 )
 from llmtui.servers.base import StartError
 
 SAMPLE_INTERVAL_S = 1.0
+#: From a server's death to the news of it.
+DEATH_NEWS_S = 1.0
 #: So many failures one after the other, and the backend's remaining iterations are not tried.
 MAX_FAILURES_IN_A_ROW = 3
 
@@ -174,12 +178,12 @@ class Runner:
             )
 
     def _next(self) -> Entrant | None:
-        """Whose turn it is. Unless they go one by one, all are brought up first: found ones, then launched ones."""
+        """Whose turn it is. Unless they go one by one, all are brought up first, those that take the least first."""
         waiting = [entrant for entrant in self._entrants.values() if entrant.queue]
         if self._config.order != "sequential":
             down = [entrant for entrant in waiting if not entrant.target.up]
             if down:
-                return min(down, key=lambda entrant: entrant.backend.launched)
+                return min(down, key=lambda entrant: entrant.target.effort)
         name = self._turns.next([entrant.name for entrant in waiting])
         return self._entrants[name] if name is not None else None
 
@@ -263,6 +267,10 @@ class Runner:
             return
         entrant.failures_in_a_row += 1
         server = entrant.target.server
+        if server is not None and iteration.error.kind in ("connect", "protocol"):
+            # A server that has just died refuses connections a moment before its end is known.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(server.exited.wait(), DEATH_NEWS_S)
         if server is not None and server.exited.is_set():
             failure = Failure(kind="server", message=f"the server ended: {server.exit_reason()}")
             self._fail(entrant, failure, server.log_tail())
@@ -291,7 +299,7 @@ class Runner:
         )
 
     def _set(self, entrant: Entrant, **changes: Any) -> None:
-        state = msgspec.structs.replace(entrant.state, **changes)
+        state = hidden(msgspec.structs.replace(entrant.state, **changes), entrant.backend)
         if state != entrant.state or "failure" in changes:
             entrant.state = state
             self._tell(BackendChanged(backend=state))

@@ -18,6 +18,7 @@ from llmtui.measure.transport import new_client
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.listener import find_listener, tree_cpu_seconds, tree_rss
+from llmtui.servers.recipes import absent_packages
 from llmtui.servers.supervise import ManagedServer
 from llmtui.wire import dialect_for
 from llmtui.wire.base import Dialect, Learned, Request
@@ -68,6 +69,13 @@ class Target:
     def up(self) -> bool:
         """Whether `ask` may be called."""
         return self.ready is not None
+
+    @property
+    def effort(self) -> int:
+        """What bringing it up takes: 0 nothing, its packages are missing; 1 a question; 2 a server to be launched."""
+        if self.backend.embedded and absent_packages(self.backend.embedded):
+            return 0
+        return 2 if self.backend.launched else 1
 
     async def bring_up(self, report: Report) -> Ready:
         """Launch the server, or find the one that runs. Raises StartError, in words."""

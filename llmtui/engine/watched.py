@@ -122,7 +122,8 @@ def monitor_argv(config: Path) -> list[str]:
 def busy_monitor() -> Iterator[Screen]:
     """A monitor on a screen, in the midst of a run that has figures to draw. Raises AccuracyError."""
     launch = [sys.executable, "-P", "-m", "llmtui.servers.truth", "--port", "{port}", "--itl-ms", "4"]
-    text = f"[run]\niterations = {_BUSY_ITERATIONS}\nwarmup = 0\n"
+    # Its run ends with it, however it ends: nobody comes back to watch this one.
+    text = f"[run]\niterations = {_BUSY_ITERATIONS}\nwarmup = 0\non_disconnect = 'stop'\n"
     for name in ("one", "two", "three"):
         text += f"[[backend]]\nname = {name!r}\nlanguage = 'Python'\n"
         text += f"launch = {msgspec.json.encode(launch).decode()}\n"

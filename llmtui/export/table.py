@@ -123,7 +123,12 @@ def _remarks(lane: Lane) -> list[str]:
         remarks.append(f"{name}: {STATE_WORDS[state.state]}")
     failed = [i for i in lane.measured if not i.ok]
     total = len(lane.measured)
-    if failed:
+    if lane.previous is not None and (earlier := lane.previous.latency) is not None:
+        before = f"the one before had a median of {_seconds(earlier.median)}, n = {earlier.n}"
+        remarks.append(f"{name}: attempt {state.attempt}; {before}")
+    if 0 < total < state.planned:
+        remarks.append(f"{name}: cut short: {total} of {_iterations(state.planned)}")
+    if failed and state.failure is None:
         last = plain(str(failed[-1].error)) if failed[-1].error else "no result"
         remarks.append(f"{name}: {len(failed)} of {_iterations(total)} failed: {last}")
     if lane.summary.disturbed:

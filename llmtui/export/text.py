@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -24,21 +25,29 @@ def number(value: float | int | None) -> str:
 def write_atomic(path: Path, text: str) -> None:
     """Write `text` as UTF-8 so that `path` is at every moment the old file or the new one. Raises OSError.
 
-    The mode of a file that is replaced is kept; a new one gets what the umask allows. A link is followed.
+    A link is followed, the mode of a file that is replaced is kept, one that may not be written is refused, and a new
+    one gets what the umask allows. What is no regular file (a pipe, a device) is written to and never replaced.
     """
     path = Path(os.path.realpath(path))
+    data = text.encode("utf-8", "replace")
     try:
-        mode = path.stat().st_mode & 0o777
+        mode = path.stat().st_mode
     except FileNotFoundError:
         umask = os.umask(0)
         os.umask(umask)
-        mode = 0o666 & ~umask
+        mode = stat.S_IFREG | (0o666 & ~umask)
+    else:
+        # Also refuses a folder, and a file that is there but not to be written.
+        with path.open("r+b" if stat.S_ISREG(mode) else "wb") as file:
+            if not stat.S_ISREG(mode):
+                file.write(data)
+                return
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
     try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with open(descriptor, "wb") as file:
+            file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), mode)
+            os.fchmod(file.fileno(), mode & 0o777)
             os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException:

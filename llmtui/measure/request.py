@@ -115,8 +115,8 @@ class Figures:
     itl_s: float | None
     tpot_s: float | None
     tokens_per_s: float | None
-    output_tokens: int
-    token_source: TokenSource
+    output_tokens: int | None
+    token_source: TokenSource | None
 
 
 def figures(answer: Answer) -> Figures:
@@ -129,6 +129,9 @@ def figures(answer: Answer) -> Figures:
     told = answer.output_tokens
     source: TokenSource = answer.token_source or "usage" if told is not None else "arrivals"
     tokens = told if told is not None else answer.events
+    if not answer.streamed and told is None:
+        # One piece of text says nothing of how many tokens it took.
+        return Figures(answer.end_ns / 1e9, None, None, None, None, None, None, None)
     if not answer.streamed:
         return Figures(answer.end_ns / 1e9, None, None, None, None, None, tokens, source)
     arrivals = answer.arrivals_ns
@@ -270,8 +273,8 @@ async def _http_error(response: httpx.Response, request: Request, dialect: Diale
     hints = {
         401: "set api_key for this backend",
         403: "the api_key is not allowed to do this",
-        404: "check url and model",
-        405: "check the path of url",
+        404: "check url, model and protocol",
+        405: "check url and protocol",
         408: "the server gave up waiting",
         413: "the prompt is too long for this server",
         429: "the server limits requests; raise cooldown_s or ask for less",

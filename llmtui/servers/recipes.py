@@ -20,6 +20,11 @@ from llmtui.servers.base import Launch, Report, StartError, missing, thread_coun
 from llmtui.servers.listener import find_listener
 from llmtui.servers.modelfile import hf_folder, model_name, q8_model, read_gguf_info, shared_model
 
+PACKAGES: dict[Embedded, tuple[str, ...]] = {
+    "llama.cpp": ("xllamacpp",),
+    "mistral.rs": ("mistralrs", "uvicorn"),
+    "transformers": ("torch", "transformers", "accelerate", "gguf", "fastapi", "uvicorn"),
+}
 EMBEDDED = Path(__file__).with_name("embedded")
 #: Room for the prompt and the answer, at least.
 CONTEXT_TOKENS = 2048
@@ -28,11 +33,9 @@ NEVER = -1000.0
 
 #: Short: it stands in the border of a narrow panel.
 BRIDGE_NOTE = "via a Python bridge"
-TORCH_HINT = (
-    "pip install 'llmtui[hf]' (from a checkout: pip install -e '.[hf]'; without a GPU first "
-    "pip install torch --index-url https://download.pytorch.org/whl/cpu, which saves gigabytes)"
-)
-LOCAL_HINT = "pip install 'llmtui[local]' (from a checkout: pip install -e '.[local]')"
+#: The way that works from a checkout first: a narrow panel shows no more.
+TORCH_HINT = "pip install -e '.[hf]' or 'llmtui[hf]'; without a GPU the CPU build of torch first, see the README"
+LOCAL_HINT = "pip install -e '.[local]' or 'llmtui[local]'"
 
 
 async def recipe(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
@@ -82,7 +85,7 @@ def offline_environment() -> dict[str, str]:
 
 
 async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
-    _require(["xllamacpp"], LOCAL_HINT)
+    _require(backend.embedded, LOCAL_HINT)
     path, weights, name, _end = await _q8(backend, config, report)
     threads = thread_count(config)
     program = [sys.executable, "-P", str(EMBEDDED / "llamacpp.py"), "--model", str(path), "--alias", name]
@@ -102,7 +105,7 @@ async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Repo
 
 
 async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
-    _require(["mistralrs", "uvicorn"], LOCAL_HINT)
+    _require(backend.embedded, LOCAL_HINT)
     path, weights, name, end_tokens = await _q8(backend, config, report)
     threads = thread_count(config)
     program = [sys.executable, "-P", str(EMBEDDED / "mistralrs.py"), "--model", str(path), "--alias", name]
@@ -123,7 +126,7 @@ async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Rep
 
 
 async def _transformers(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
-    _require(["torch", "transformers", "accelerate", "gguf", "fastapi", "uvicorn"], TORCH_HINT)
+    _require(backend.embedded, TORCH_HINT)
     dtype = {"": "bfloat16", "BF16": "bfloat16", "F32": "float32"}.get(backend.weights.upper())
     if dtype is None:
         raise _wrong_weights(backend, "bf16 or f32")
@@ -216,11 +219,14 @@ def _local(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def _require(packages: list[str], hint: str) -> None:
-    """Find packages without importing them."""
-    absent = [package for package in packages if importlib.util.find_spec(package) is None]
-    if absent:
-        raise missing(f"{' and '.join(absent)} not installed", hint)
+def absent_packages(engine: Embedded) -> list[str]:
+    """The packages that an embedded engine needs and that are not installed, found without importing them."""
+    return [package for package in PACKAGES.get(engine, ()) if importlib.util.find_spec(package) is None]
+
+
+def _require(engine: Embedded, hint: str) -> None:
+    if absent := absent_packages(engine):
+        raise missing(f"not installed: {', '.join(absent)}", hint)
 
 
 def _require_command(command: str) -> None:

@@ -50,7 +50,9 @@ def main() -> None:
     print(heading("how soon the monitor is there"))
     with tempfile.TemporaryDirectory(prefix="llmtui-bench-") as folder:
         config = Path(folder) / "frame.toml"
-        config.write_text(f"[[backend]]\nname = '{PANEL.decode()}'\nurl = 'http://127.0.0.1:9'\n")
+        config.write_text(
+            f"[run]\non_disconnect = 'stop'\n[[backend]]\nname = '{PANEL.decode()}'\nurl = 'http://127.0.0.1:9'\n"
+        )
         frames = [first_frame_s(config) for _ in range(count + 1)][1:]
     helps = [help_s() for _ in range(count + 1)][1:]
     for title, values in (("exec to first frame", frames), ("llmtui --help", helps)):

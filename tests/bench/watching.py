@@ -96,7 +96,7 @@ def main() -> None:
         config = folder / "watching.toml"
         config.write_text(
             # llama.cpp hangs up a moment after each streamed answer: the pause keeps out of its way.
-            f"[run]\niterations = {arguments.iterations}\nwarmup = 1\ncooldown_s = 0.1\n"
+            f"[run]\niterations = {arguments.iterations}\nwarmup = 1\ncooldown_s = 0.1\non_disconnect = 'stop'\n"
             "[[backend]]\nname = 'llama.cpp'\nembedded = 'llama.cpp'\nlanguage = 'C++'\n"
         )
         without(config, folder)  # The model file is there and in the page cache from here on.

@@ -9,19 +9,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 FAST = ["--tokens", "4", "--itl-ms", "1", "--ttft-ms", "2"]
 
 
-def accuracy(*arguments: str, state: Path) -> subprocess.CompletedProcess[str]:
+def accuracy(*arguments: str, state: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "llmtui", "accuracy", *arguments],
         capture_output=True,
         text=True,
         timeout=120,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, "LLMTUI_STATE": str(state)},
+        env={**os.environ, "LLMTUI_STATE": str(state), **environment},
         check=False,
     )
 
@@ -49,6 +50,23 @@ def test_a_whole_result_is_kept_with_what_the_monitor_took(tmp_path: Path) -> No
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     [record] = json.loads(file.read_bytes())["records"]
     assert record["watching"]["bytes_per_s"] > 0
+
+
+def test_nothing_outlives_it(tmp_path: Path) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    # Marks whatever it starts, however far below.
+    done = accuracy("--streams", "1", "--requests", "2", *FAST, state=tmp_path, XDG_RUNTIME_DIR=str(runtime))
+    assert done.returncode == 0, done.stderr
+    left = [process for process in psutil.process_iter() if _runtime_of(process) == str(runtime)]
+    assert psutil.wait_procs(left, timeout=20)[1] == []
+
+
+def _runtime_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get("XDG_RUNTIME_DIR")
+    except psutil.Error:
+        return None
 
 
 @pytest.mark.parametrize("streams", ["", "0", "1,,8", "1,x", "-1", "1000"])

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
@@ -176,3 +177,59 @@ def test_the_monitor_opens_in_a_terminal_and_leaves_the_table_behind(config: Pat
     after = seen.rpartition(b"\x1b[?1049l")[2]
     assert b"x fastest" in after and b"one" in after
     assert b"Traceback" not in seen
+
+
+def test_a_full_disk_behind_stdout_is_a_sentence(config: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*LLMTUI, "run", str(config)], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "llmtui: cannot write the output: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_dash_is_stdout_and_nothing_else_is_there(config: Path) -> None:
+    done = llmtui("run", str(config), "--iterations", "1", "--csv", "-")
+    assert done.returncode == 0
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert [r["backend"] for r in rows] == ["one", "two"]
+
+
+def test_one_file_for_two_outputs_is_refused(config: Path, tmp_path: Path) -> None:
+    done = llmtui("run", str(config), "--csv", str(tmp_path / "x"), "--json", str(tmp_path / "x"))
+    assert done.returncode == 2
+    assert done.stderr == "llmtui: two outputs have the same file; name one for each\n"
+
+
+def test_control_c_at_any_early_moment_is_an_interruption_and_leaves_nothing(config: Path, tmp_path: Path) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(runtime)}
+    for delay_ms in (60, 120, 180, 240, 300, 400, 600):
+        # The moment is the subject here: an interruption has to be survived whenever it comes.
+        command = ["timeout", "--signal=INT", f"{delay_ms / 1000}", *LLMTUI, "run", str(config), "--iterations", "500"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert "Traceback" not in done.stderr, (delay_ms, done.stderr)
+        assert "Aborted" not in done.stderr
+    folder = runtime / "llmtui"
+    waiting = [
+        p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("XDG_RUNTIME_DIR") == str(runtime)
+    ]
+    assert psutil.wait_procs(waiting, timeout=30)[1] == []
+    assert not folder.exists() or list(folder.iterdir()) == []
+
+
+def test_check_is_no_all_clear_for_the_wrong_protocol(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "llmtui.servers.truth", "--port", "0"], stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            path = tmp_path / "c.toml"
+            path.write_text(f"[[backend]]\nname = 'w'\nprotocol = 'tgi'\nurl = '{server.stdout.readline().strip()}'\n")
+            done = llmtui("check", str(path))
+        finally:
+            server.terminate()
+    assert done.returncode == 1
+    assert "HTTP 404" in done.stdout and "check url, model and protocol" in done.stdout

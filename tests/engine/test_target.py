@@ -11,6 +11,7 @@ import pytest
 from llmtui.engine.target import Target
 from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import StartError
+from tests.engine.helpers import engine_for, plan_of
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Scripted, Step, scripted, token
 
 ANSWER: list[Step] = [SSE_HEAD, token("x"), FINISH, CLOSE]
@@ -94,3 +95,19 @@ async def test_a_server_that_wants_a_key_is_said_so(tmp_path: Path) -> None:
         with pytest.raises(StartError) as caught:
             await Target(Backend(name="a", url=server.url), RunConfig(), tmp_path).bring_up(quiet)
     assert str(caught.value) == "HTTP 401: the server wants a key: set api_key"
+
+
+async def test_a_server_that_echoes_its_secrets_is_not_quoted() -> None:
+    def refusal(*said: bytes) -> list[Step]:
+        body = b'{"error":{"message":"' + b" ".join(said) + b'"}}'
+        return [b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body]
+
+    async with scripted(reply(404, {})) as server:
+        server.by_path = {b"POST": [refusal(b"bad Bearer sk-hush-hush and X-Team: team-hush")]}
+        backend = Backend(name="a", url=server.url, model="m", api_key="sk-hush-hush", headers={"X-Team": "team-hush"})
+        async with engine_for(plan_of(backend)) as run:
+            board = await run.until_done()
+    assert "hush" not in repr(run.events)
+    failure = board.lanes["a"].state.failure
+    assert failure is not None
+    assert failure.message == "HTTP 401: bad Bearer *** and X-Team: ***"

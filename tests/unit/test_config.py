@@ -77,7 +77,10 @@ def test_the_default_lists_the_four_frameworks_of_the_experiment_and_llama_cpp()
         ("[[backend]]\nname='a'\nurl='http://h:99999'\n", "backend 1 ('a'): url: found 'http://h:99999': "),
         ("[[backend]]\nname='a'\nurl='http://u:p@h'\n", "backend 1 ('a'): url holds a user name or password"),
         ("[[backend]]\nname='a'\n", "backend 1 ('a'): url is missing; give one such as"),
-        ("[[backend]]\nname=''\nurl='http://h'\n", "backend 1: name: found '', allowed is 1 to 40 characters"),
+        (
+            "[[backend]]\nname=''\nurl='http://h'\n",
+            "backend 1: name: found '', allowed are 1 to 40 printable characters",
+        ),
         (
             "[[backend]]\nname='a'\nembedded='llama.cp'\n",
             "backend 1 ('a'): embedded: found 'llama.cp', allowed is one of 'llama.cpp', 'mistral.rs', 'transformers'",
