@@ -98,6 +98,11 @@ class ResponseReader:
         parts.clear()
         return body
 
+    @property
+    def silent(self) -> bool:
+        """Whether not one byte of an answer has come."""
+        return not self.head_done and self._aside == 0
+
     def eof(self) -> None:
         """The connection ended: sets `complete` where that is how the body ends, else `error`."""
         self.reusable = False

@@ -10,7 +10,7 @@ import ssl
 import httpx
 
 from llmtui.measure.connection import Connection, StampedBody
-from llmtui.measure.http import request_bytes
+from llmtui.measure.http import ResponseReader, request_bytes
 from llmtui.measure.stamped import connect, kernel_stamps
 from llmtui.measure.tls import TlsChannel
 
@@ -39,13 +39,13 @@ class StampedTransport(httpx.AsyncBaseTransport):
         await request.aread()
         wire = request_bytes(request)
         origin = (url.scheme, url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80))
-        connection = self._reuse(origin) or await self._connect(origin, request.extensions.get("timeout", {}))
-        connect_ns = None if connection.used else connection.sock.connect_ns
-        try:
-            reader = await connection.exchange(wire, request.method)
-        except BaseException:
-            self._all.discard(connection)
-            raise
+        connection = self._reuse(origin)
+        reader = await self._exchange_again(connection, wire, request.method) if connection is not None else None
+        connect_ns = None
+        if connection is None or reader is None:
+            connection = await self._connect(origin, request.extensions.get("timeout", {}))
+            connect_ns = connection.sock.connect_ns
+            reader = await self._exchange(connection, wire, request.method)
         body = StampedBody(connection, connect_ns, lambda done: self._done(origin, done))
         return httpx.Response(
             status_code=reader.status,
@@ -64,6 +64,24 @@ class StampedTransport(httpx.AsyncBaseTransport):
             connection.close()
         self._all.clear()
         self._idle.clear()
+
+    async def _exchange(self, connection: Connection, wire: bytes, method: str) -> ResponseReader:
+        try:
+            return await connection.exchange(wire, method)
+        except BaseException:
+            self._all.discard(connection)
+            raise
+
+    async def _exchange_again(self, connection: Connection, wire: bytes, method: str) -> ResponseReader | None:
+        """On a connection that was kept; None when it ended without a byte, as it does where the server closes it
+        after the answer and its farewell crosses our request (llama.cpp, some 20 microseconds later): asked anew, the
+        request is written, and timed, on a connection of its own."""
+        try:
+            return await self._exchange(connection, wire, method)
+        except httpx.TransportError:
+            if connection.reader is not None and not connection.reader.silent:
+                raise
+            return None
 
     def _reuse(self, origin: _Origin) -> Connection | None:
         found: Connection | None = None

@@ -339,3 +339,40 @@ async def test_a_socket_that_is_not_ready_has_nothing_and_an_idle_one_that_ends_
         connection.close()
         connection.close()
         assert sock.readable()
+
+
+async def test_a_kept_connection_that_ends_as_we_write_is_replaced_once() -> None:
+    """The server closes after its answer and reads nothing more: the farewell crosses the next request."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    asked: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    loop = asyncio.get_running_loop()
+
+    async def serve() -> None:
+        for reply in (answer, answer):
+            connection, _ = await loop.sock_accept(listener)
+            asked.append(await loop.sock_recv(connection, 65536))
+            await loop.sock_sendall(connection, reply)
+            kept.append(connection)
+
+    kept: list[socket.socket] = []
+    serving = asyncio.create_task(serve())
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    async with new_client(url, connect_timeout_s=2) as client:
+        assert (await client.get(url)).text == "ok"
+        transport = client._transport
+        assert isinstance(transport, StampedTransport)
+        (connection,) = transport._idle.popitem()[1]
+        # Between the look at the idle connection and the write: what a look finds there comes too late.
+        connection.usable = lambda keepalive_s: True  # type: ignore[method-assign]
+        connection._watch(False)
+        transport._idle[("http", "127.0.0.1", listener.getsockname()[1])] = [connection]
+        kept[0].close()
+        again = await client.get(url)
+        assert again.text == "ok"
+        assert again.extensions["llmtui.stream"].connect_ns is not None
+    await serving
+    listener.close()
+    kept[1].close()
+    assert len(asked) == 2
