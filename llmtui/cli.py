@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
+STORE_HELP = "File of the history, in place of the usual one."
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -63,7 +65,8 @@ def cli() -> None:
 
 @cli.command()
 @run_options
-def monitor(config: str | None, only: tuple[str, ...], **changes: Any) -> None:
+@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+def monitor(config: str | None, only: tuple[str, ...], store: str, **changes: Any) -> None:
     """Open the monitor (this is what plain `llmtui` does)."""
     settings, plan = _plan(config, only, changes)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -71,7 +74,7 @@ def monitor(config: str | None, only: tuple[str, ...], **changes: Any) -> None:
     from llmtui.engine.lifecycle import EngineError, EngineProcess
 
     try:
-        engine = EngineProcess.start(plan)
+        engine = EngineProcess.start(plan, store)
     except EngineError as error:
         _say(str(error))
         sys.exit(EXIT_FAILED)
@@ -86,6 +89,7 @@ def monitor(config: str | None, only: tuple[str, ...], **changes: Any) -> None:
 @click.option("--csv", "csv_file", metavar="FILE", type=click.Path(path_type=Path), help="Results, a row per backend.")
 @click.option("--iterations-csv", metavar="FILE", type=click.Path(path_type=Path), help="Every iteration, a row each.")
 @click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Everything.")
+@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
 @click.option("-q", "--quiet", is_flag=True, help="Only the table at the end.")
 def run(
     config: str | None,
@@ -93,11 +97,56 @@ def run(
     csv_file: Path | None,
     iterations_csv: Path | None,
     json_file: Path | None,
+    store: str,
     quiet: bool,
     **changes: Any,
 ) -> None:
     """The same run as plain text: a line per iteration, then the table."""
     _, plan = _plan(config, only, changes)
+    files = _files(csv_file, iterations_csv, json_file)
+    from llmtui.headless import run_headless
+
+    sys.exit(run_headless(plan, files, quiet=quiet, store=store))
+
+
+@cli.command()
+@click.option("-n", "--number", type=click.IntRange(1, 100_000), default=20, show_default=True, help="So many runs.")
+@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+def history(number: int, store: str) -> None:
+    """The runs that were made, the newest first."""
+    from llmtui.past import history_headless
+
+    sys.exit(history_headless(number, store))
+
+
+@cli.command()
+@click.argument("run")
+@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+@click.option("--label", metavar="TEXT", help="Give the run a name, by which it can be called from then on.")
+@click.option("--note", metavar="TEXT", help="Write a note to the run.")
+def show(run: str, store: str, label: str | None, note: str | None) -> None:
+    """One run of the history (its id, the beginning of it, or its label)."""
+    from llmtui.past import show_headless
+
+    sys.exit(show_headless(run, store, label=label, note=note))
+
+
+@cli.command()
+@click.argument("run")
+@click.option("--csv", "csv_file", metavar="FILE", type=click.Path(path_type=Path), help="Results, a row per backend.")
+@click.option("--iterations-csv", metavar="FILE", type=click.Path(path_type=Path), help="Every iteration, a row each.")
+@click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Everything.")
+@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+def export(run: str, csv_file: Path | None, iterations_csv: Path | None, json_file: Path | None, store: str) -> None:
+    """Write the files of a run of the history; without an option the results as CSV to stdout."""
+    files = _files(csv_file, iterations_csv, json_file)
+    from llmtui.past import export_headless
+
+    sys.exit(export_headless(run, files, store))
+
+
+def _files(csv_file: Path | None, iterations_csv: Path | None, json_file: Path | None) -> dict[str, Path | None]:
+    """The outputs that were named, checked before any work is done for them."""
     files = {"csv": csv_file, "iterations_csv": iterations_csv, "json": json_file}
     named = [path for path in files.values() if path is not None]
     if len({path.absolute() for path in named}) < len(named):
@@ -107,9 +156,7 @@ def run(
             _refuse(f"{path}: is a folder; name a file in it")
         if not path.absolute().parent.is_dir():
             _refuse(f"{path}: there is no folder {path.absolute().parent}")
-    from llmtui.headless import run_headless
-
-    sys.exit(run_headless(plan, files, quiet=quiet))
+    return files
 
 
 @cli.command()

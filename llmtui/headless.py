@@ -29,25 +29,25 @@ CHECK_TOKENS = 4
 STDOUT = Path("-")
 
 
-def run_headless(plan: Plan, files: dict[str, Path | None], *, quiet: bool) -> int:
+def run_headless(plan: Plan, files: dict[str, Path | None], *, quiet: bool, store: str = "") -> int:
     """Run `plan` and print it. Returns the exit code."""
     try:
-        engine = EngineProcess.start(plan)
+        engine = EngineProcess.start(plan, store)
     except EngineError as error:
-        _talk(str(error))
+        talk(str(error))
         return EXIT_FAILED
     try:
         return asyncio.run(_follow(plan, engine, files, quiet or STDOUT in files.values()))
     except EngineError as error:
-        _talk(str(error))
+        talk(str(error))
         return EXIT_FAILED
     except BrokenPipeError:
         raise  # whoever read our output has seen enough: click ends quietly
     except OSError as error:
-        _talk(f"cannot write the output: {error.strerror or error}")
+        talk(f"cannot write the output: {error.strerror or error}")
         return EXIT_FAILED
     except KeyboardInterrupt:
-        _talk("interrupted")
+        talk("interrupted")
         return EXIT_INTERRUPTED
     finally:
         engine.kill()
@@ -65,7 +65,7 @@ async def _follow(plan: Plan, engine: EngineProcess, files: dict[str, Path | Non
     await asyncio.wait({follower, waiter}, return_when=asyncio.FIRST_COMPLETED)
     complete = follower.done() and follower.result()
     if not complete and not interrupted.is_set():
-        _talk("the engine ended before the run did" + (f": {said}" if (said := engine.log_tail()) else ""))
+        talk("the engine ended before the run did" + (f": {said}" if (said := engine.log_tail()) else ""))
     waiter.cancel()
     await client.send(Shutdown())
     if not follower.done():
@@ -74,11 +74,11 @@ async def _follow(plan: Plan, engine: EngineProcess, files: dict[str, Path | Non
             await follower
     await client.close()
     if interrupted.is_set():
-        _talk("interrupted; stopping the servers")
+        talk("interrupted; stopping the servers")
     await engine.ended()
-    written = _write(board, files)
+    written = write_files(board, files)
     if STDOUT not in files.values():
-        _print_table(board)
+        print_table(board)
     if interrupted.is_set():
         return EXIT_INTERRUPTED
     return EXIT_OK if complete and written and not board.failed else EXIT_FAILED
@@ -89,6 +89,8 @@ async def _print_events(board: Board, client: Client, quiet: bool) -> bool:
     told: dict[str, str] = {}
     async for event in client.events():
         change, name = board.apply(event)
+        for note in board.notes if change == "all" else board.notes[-1:] if change == "note" else ():
+            talk(f"{plain(note.backend)}: {plain(note.text, 600)}" if note.backend else plain(note.text, 600))
         if change == "iterations" and name and board.lanes[name].last is not None and not quiet:
             lane = board.lanes[name]
             if lane.iterations and lane.iterations[-1].attempt == lane.state.attempt:
@@ -98,7 +100,7 @@ async def _print_events(board: Board, client: Client, quiet: bool) -> bool:
             if said and told.get(lane.backend.name) != said:
                 told[lane.backend.name] = said
                 if not quiet or lane.state.failure is not None:
-                    _talk(said)
+                    talk(said)
         if board.run.phase == "done":
             return True
     return False
@@ -148,13 +150,13 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _print_table(board: Board) -> None:
+def print_table(board: Board) -> None:
     from llmtui.export.table import summary_table
 
     print(summary_table(board, shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160), end="")
 
 
-def _write(board: Board, files: dict[str, Path | None]) -> bool:
+def write_files(board: Board, files: dict[str, Path | None]) -> bool:
     """Write the files that were asked for. False when one could not be written."""
     from llmtui.export.csv import iterations_csv, results_csv, write_atomic
     from llmtui.export.json import run_json
@@ -170,7 +172,7 @@ def _write(board: Board, files: dict[str, Path | None]) -> bool:
         try:
             write_atomic(path, makers[kind](board))
         except OSError as error:
-            _talk(f"{path}: not written: {error.strerror or error}")
+            talk(f"{path}: not written: {error.strerror or error}")
             good = False
     return good
 
@@ -194,7 +196,7 @@ def check_headless(plan: Plan) -> int:
                     nonlocal said
                     if progress is not None and doing != said:
                         said = doing
-                        _talk(f"{plain(name)}: {plain(doing)}")
+                        talk(f"{plain(name)}: {plain(doing)}")
 
                 target = Target(backend, config, Path(folder) / str(number))
                 try:
@@ -206,7 +208,7 @@ def check_headless(plan: Plan) -> int:
                     failure = hidden(error.failure, backend)
                     print(f"{plain(backend.name):{width}}  {plain(str(failure), 600)}", flush=True)
                     for line in error.log_tail if isinstance(error, StartError) else ():
-                        _talk(f"    {plain(line)}")
+                        talk(f"    {plain(line)}")
                     continue
                 finally:
                     await target.close()
@@ -230,12 +232,12 @@ def accuracy_headless(job: Job, *, as_json: bool, quiet: bool) -> int:
 
     def say(text: str) -> None:
         if not quiet:
-            _talk(text)
+            talk(text)
 
     try:
         record = measure(job, say)
     except AccuracyError as error:
-        _talk(plain(str(error), 600))
+        talk(plain(str(error), 600))
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -249,9 +251,9 @@ def accuracy_headless(job: Job, *, as_json: bool, quiet: bool) -> int:
     try:
         say(f"kept in {accuracy_record.keep(record)}")
     except OSError as error:
-        _talk(f"{accuracy_record.record_file()}: not written: {error.strerror or error}")
+        talk(f"{accuracy_record.record_file()}: not written: {error.strerror or error}")
     return EXIT_OK
 
 
-def _talk(text: str) -> None:
+def talk(text: str) -> None:
     print(f"llmtui: {text}", file=sys.stderr, flush=True)

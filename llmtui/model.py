@@ -274,6 +274,7 @@ class Hello(Event, frozen=True, tag="hello"):
     run: RunState
     backends: list[BackendState]
     iterations: list[Iteration] = []
+    notes: list[Note] = []
 
 
 class BackendChanged(Event, frozen=True, tag="backend"):

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def history_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test writes into the user's history."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMTUI_STORE", str(tmp_path_factory.mktemp("history") / "history.db"))
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

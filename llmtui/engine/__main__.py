@@ -16,6 +16,7 @@ import msgspec
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 from llmtui.engine.hub import Hub
+from llmtui.engine.journal import Journal
 from llmtui.engine.lifecycle import Launch
 from llmtui.engine.machine import describe_machine
 from llmtui.engine.runner import Runner
@@ -37,11 +38,16 @@ async def serve(launch: Launch) -> None:
     def own_pids() -> list[int]:
         return [os.getpid(), *(hub.pids if hub is not None else [])]
 
-    runner = Runner(launch.plan, folder, tell, describe_machine(), own_pids)
+    machine = describe_machine()
+    journal = Journal(launch.plan, tell)
+    notes = journal.begin(launch.store, machine)
+    runner = Runner(launch.plan, folder, tell, machine, own_pids, journal)
+    runner.notes = notes
     hub = Hub(Path(launch.socket), runner.hello, runner.obey, runner.audience)
     try:
         await _serve(runner, hub)
     finally:
+        journal.close()
         await hub.close()
         shutil.rmtree(folder, ignore_errors=True)
 

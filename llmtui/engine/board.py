@@ -97,6 +97,7 @@ class Board:
                 self.plan = event.plan
                 self.machine = event.machine
                 self.run = event.run
+                self.notes = list(event.notes)
                 known = {b.name: b for b in event.plan.backends}
                 self.lanes = {s.name: Lane(known[s.name], s) for s in event.backends}
                 for iteration in event.iterations:

@@ -38,6 +38,7 @@ class Launch(Struct, frozen=True):
     plan: Plan
     folder: str
     socket: str
+    store: str = ""
 
 
 def runtime_folder() -> Path:
@@ -80,15 +81,18 @@ class EngineProcess:
         return self._process.pid
 
     @classmethod
-    def start(cls, plan: Plan) -> EngineProcess:
-        """Start an engine for `plan` and return at once; `connect` waits until it listens. Raises EngineError."""
+    def start(cls, plan: Plan, store: str = "") -> EngineProcess:
+        """Start an engine for `plan` and return at once; `connect` waits until it listens. Raises EngineError.
+
+        `store` is the file of the history, "" the usual one.
+        """
         folder = runtime_folder() / plan.run
         try:
             folder.mkdir(mode=0o700)
         except OSError as error:
             raise EngineError(f"{folder}: {error.strerror or error}") from None
         path = folder / "engine.sock"
-        launch = Launch(plan=plan, folder=str(folder), socket=str(path))
+        launch = Launch(plan=plan, folder=str(folder), socket=str(path), store=store)
         live_runs()  # clears away what killed engines left behind
         with (folder / "engine.log").open("wb") as log:
             process = subprocess.Popen(

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from llmtui.engine.entrant import Entrant, measure
+from llmtui.engine.journal import Journal
 from llmtui.engine.schedule import Turns, jobs
 from llmtui.engine.target import Target
 from llmtui.model import (
@@ -30,6 +31,7 @@ from llmtui.model import (
     Iteration,
     IterationDone,
     Machine,
+    Note,
     Pause,
     Plan,
     Rerun,
@@ -60,11 +62,14 @@ class Runner:
         tell: Callable[[AnyEvent], None],
         machine: Machine,
         own_pids: Callable[[], list[int]],
+        journal: Journal,
     ) -> None:
         self._plan = plan
         self._tell = tell
         self._machine = machine
         self._own_pids = own_pids
+        self._journal = journal
+        self.notes: list[Note] = []
         self._config = plan.config
         self._entrants: dict[str, Entrant] = {}
         addresses: list[str] = []
@@ -97,6 +102,7 @@ class Runner:
             run=self._run_state(),
             backends=[entrant.state for entrant in self._entrants.values()],
             iterations=list(self._iterations),
+            notes=self.notes,
         )
 
     def obey(self, command: AnyCommand) -> None:
@@ -112,6 +118,7 @@ class Runner:
                     # The time in which nothing was to do is no part of the run's.
                     self._began += time.monotonic() - self._ended
                     self._ended = None
+                    self._journal.again()
                 self._tell_run()
                 for entrant in self._named(name):
                     self._interrupt(entrant)
@@ -172,6 +179,8 @@ class Runner:
                 await self._do(entrant, self._bring_up(entrant) if not entrant.target.up else self._iterate(entrant))
         finally:
             sampler.cancel()
+            if self._ended is None:
+                self._journal.end(complete=False)
             self._tell_run()
             await asyncio.gather(
                 sampler, *(entrant.target.close() for entrant in self._entrants.values()), return_exceptions=True
@@ -212,6 +221,7 @@ class Runner:
         """Nothing to do, or paused: wait for a command."""
         if not self._paused and self._ended is None:
             self._ended = time.monotonic()
+            self._journal.end(complete=True)
         self._tell_run()
         if self._alone and not self._paused:
             # All is done and nobody looks: that was it.
@@ -252,6 +262,7 @@ class Runner:
         job = entrant.queue.popleft()
         self._set(entrant, state="warmup" if job[0] == "warmup" else "running")
         iteration = await measure(entrant, job, self._plan, self._own_pids, self._tell)
+        self._journal.iteration(iteration)
         self._iterations.append(iteration)
         self._tell(IterationDone(iteration=iteration))
         await self._judge(entrant, iteration)
@@ -302,6 +313,7 @@ class Runner:
         state = hidden(msgspec.structs.replace(entrant.state, **changes), entrant.backend)
         if state != entrant.state or "failure" in changes:
             entrant.state = state
+            self._journal.state(state)
             self._tell(BackendChanged(backend=state))
 
     def _tell_run(self) -> None:

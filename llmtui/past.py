@@ -1,0 +1,91 @@
+"""The plain-text view of the history: `llmtui history`, `show` and `export`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from llmtui.engine.board import Board
+from llmtui.headless import EXIT_FAILED, EXIT_OK, STDOUT, count, print_table, talk, write_files
+from llmtui.plain import plain
+from llmtui.store import RunRow, Store, StoredRun, StoreError, open_store
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Store]:
+    """The history, with what there is to tell of it told. Raises StoreError."""
+    store, notes = open_store(path or None)
+    for note in notes:
+        talk(note)
+    with store:
+        store.mark_dead()
+        yield store
+
+
+def history_headless(number: int, path: str) -> int:
+    """Print the newest runs, a line each. Returns the exit code."""
+    try:
+        with _opened(path) as store:
+            rows = store.runs(number)
+    except StoreError as error:
+        talk(str(error))
+        return EXIT_FAILED
+    if not rows:
+        talk("the history is empty; make a run with: llmtui")
+    for row in rows:
+        print(run_line(row))
+    return EXIT_OK
+
+
+def run_line(row: RunRow) -> str:
+    """A run on one line: id, when, how it stands, and the median latency of each backend, the fastest first."""
+    known = sorted((b.latency_median_s, b.name) for b in row.backends if b.latency_median_s is not None)
+    medians = ", ".join(f"{plain(name, 40)} {median:.3f} s" for median, name in known)
+    silent = len(row.backends) - len(known)
+    rest = f"{', ' if medians else ''}{count(silent, 'backend')} without result" if silent else ""
+    label = f"  [{plain(row.label)}]" if row.label else ""
+    return f"{row.run}  {row.created_utc[:16].replace('T', ' ')}  {row.state:7}  {medians}{rest}{label}"
+
+
+def show_headless(run: str, path: str, *, label: str | None, note: str | None) -> int:
+    """Print one run: where it came from, its table. Labels and notes are written first. Returns the exit code."""
+    try:
+        with _opened(path) as store:
+            if label is not None:
+                store.label(run, label)
+                run = label or run
+            if note is not None:
+                store.note(run, note)
+            stored = store.load(run)
+    except StoreError as error:
+        talk(str(error))
+        return EXIT_FAILED
+    machine, config = stored.machine, stored.plan.config
+    named = f" [{plain(stored.label)}]" if stored.label else ""
+    print(f"run {stored.plan.run}{named}: {stored.state}, begun {stored.plan.created_utc}, llmtui {stored.llmtui}")
+    print(f"on {plain(machine.cpu)}, {count(machine.cores, 'core')}, {plain(machine.os)}, Python {machine.python}")
+    print(f"{config.iterations}+{config.warmup} iterations of {config.max_tokens} tokens, {config.order}")
+    if stored.note:
+        print(f"note: {plain(stored.note, 2000)}")
+    print_table(_board(stored))
+    return EXIT_OK
+
+
+def export_headless(run: str, files: dict[str, Path | None], path: str) -> int:
+    """Write the files of one run, its results to stdout when none is named. Returns the exit code."""
+    if not any(files.values()):
+        files = {"csv": STDOUT}
+    try:
+        with _opened(path) as store:
+            stored = store.load(run)
+    except StoreError as error:
+        talk(str(error))
+        return EXIT_FAILED
+    return EXIT_OK if write_files(_board(stored), files) else EXIT_FAILED
+
+
+def _board(stored: StoredRun) -> Board:
+    board = Board(stored.plan)
+    board.apply(stored.hello())
+    return board

@@ -1,0 +1,102 @@
+"""`history`, `show` and `export`: what a run leaves behind, also when its engine was killed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.engine.helpers import assert_gone, process_tree
+
+LLMTUI = [sys.executable, "-m", "llmtui"]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """One truth server, three iterations."""
+    path = tmp_path / "race.toml"
+    launch = [sys.executable, "-m", "llmtui.servers.truth", "--port", "{port}", "--ttft-ms", "5", "--itl-ms", "1"]
+    path.write_text(
+        f"[run]\niterations = 3\nwarmup = 1\nmax_tokens = 4\n[[backend]]\nname = 'one'\nlaunch = {json.dumps(launch)}\n"
+        "api_key = '${KEY}'\n"
+    )
+    return path
+
+
+def llmtui(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "KEY": "hush-hush-hush", "LLMTUI_STORE": str(store)}
+    return subprocess.run([*LLMTUI, *arguments], capture_output=True, text=True, env=environment, check=False)
+
+
+def test_a_run_is_listed_shown_named_and_exported(config: Path, tmp_path: Path) -> None:
+    store = tmp_path / "history.db"
+    assert llmtui(store, "run", str(config), "-q").returncode == 0
+    (line,) = llmtui(store, "history").stdout.splitlines()
+    run, state = line.split()[0], line.split()[3]
+    assert state == "done"
+    assert "one 0.0" in line
+    shown = llmtui(store, "show", run[:4], "--label", "base line", "--note", "quiet machine")
+    assert shown.returncode == 0
+    assert f"run {run} [base line]: done" in shown.stdout
+    assert "note: quiet machine" in shown.stdout
+    assert "* one" in shown.stdout
+    rows = list(csv.DictReader(llmtui(store, "export", "base line").stdout.splitlines()))
+    assert [(r["backend"], r["iterations"], r["run"]) for r in rows] == [("one", "3", run)]
+    iterations = tmp_path / "i.csv"
+    assert llmtui(store, "export", run, "--iterations-csv", str(iterations)).stdout == ""
+    assert len(iterations.read_text().splitlines()) == 5
+    assert b"hush-hush" not in store.read_bytes()
+
+
+def test_an_unknown_run_and_an_empty_history_are_said_so(tmp_path: Path) -> None:
+    store = tmp_path / "history.db"
+    done = llmtui(store, "history")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "the history is empty" in done.stderr
+    done = llmtui(store, "show", "nope")
+    assert done.returncode == 1
+    assert done.stderr.startswith("llmtui: there is no run 'nope'")
+
+
+def test_what_a_killed_engine_had_finished_is_kept(config: Path, tmp_path: Path) -> None:
+    store = tmp_path / "history.db"
+    environment = {**os.environ, "KEY": "hush-hush-hush", "LLMTUI_STORE": str(store)}
+    command = [*LLMTUI, "run", str(config), "--iterations", "1000"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as client:
+        assert client.stdout is not None
+        told = []
+        for line in client.stdout:
+            told.append(line)
+            if len(told) == 12:
+                break
+        tree = [p for p in process_tree(client.pid) if p.pid != client.pid]
+        (engine,) = [p for p in tree if "llmtui.engine" in p.cmdline()]
+        os.kill(engine.pid, signal.SIGKILL)
+        rest, errors = client.communicate(timeout=30)
+    assert client.returncode == 1
+    assert "the engine ended before the run did" in errors
+    assert_gone(tree)
+    told += [line for line in rest.splitlines() if "tokens/s" in line and "1000" in line]
+    (listed,) = llmtui(store, "history").stdout.splitlines()
+    assert listed.split()[3] == "died"
+    kept = llmtui(store, "export", listed.split()[0], "--iterations-csv", "-").stdout.splitlines()
+    assert len(kept) - 1 >= len(told), "what was told had been saved before"
+
+
+def test_a_history_that_cannot_be_had_is_said_and_the_run_goes_on(config: Path, tmp_path: Path) -> None:
+    other = tmp_path / "notes.txt"
+    other.write_text("this is no history, and it is not llmtui's to touch\n" * 10)
+    done = llmtui(other, "run", str(config))
+    assert done.returncode == 0
+    assert "this run is not kept in the history: " in done.stderr
+    assert other.read_text().startswith("this is no history")
+    assert psutil.Process().children() == []
