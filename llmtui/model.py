@@ -176,6 +176,18 @@ class Iteration(Struct, frozen=True):
         return self.error is None and self.latency_s is not None
 
     @property
+    def server_s(self) -> float | None:
+        """What the server's own clock accounts for: load, prefill and decode, in s; None where it tells nothing."""
+        told = [s for s in (self.server_load_s, self.server_prefill_s, self.server_decode_s) if s is not None]
+        return sum(told) if self.server_prefill_s is not None and self.server_decode_s is not None else None
+
+    @property
+    def transport_and_client_s(self) -> float | None:
+        """Latency less the server's own time, in s: queue, transport, client, and what the server rounds away."""
+        server_s = self.server_s
+        return self.latency_s - server_s if self.latency_s is not None and server_s is not None else None
+
+    @property
     def disturbed(self) -> bool:
         """Whether other work took CPU from `DISTURBED_CORES` on while it ran."""
         return self.foreign_cpu is not None and self.foreign_cpu >= DISTURBED_CORES

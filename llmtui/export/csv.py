@@ -75,6 +75,7 @@ ITERATION_COLUMNS: tuple[str, ...] = (
     "server_load_s",
     "disturbed",
     "stamp",
+    "transport_and_client_s",
 )
 
 #: What makes a spreadsheet run a cell as a formula.
@@ -175,6 +176,7 @@ def _iteration(i: Iteration) -> list[str]:
         figure(i.server_load_s),
         ("yes" if i.disturbed else "no") if ok and i.foreign_cpu is not None else "",
         i.stamp or "",
+        number(i.transport_and_client_s),
     ]
 
 

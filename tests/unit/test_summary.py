@@ -57,3 +57,10 @@ def test_ratios_follow_what_is_better() -> None:
     assert ratios_to_best([2.0, None, 1.0]) == [2.0, None, 1.0]
     assert ratios_to_best([50.0, 100.0], "tokens_per_s") == [2.0, 1.0]
     assert ratios_to_best([None, 0.0]) == [None, None]
+
+
+def test_the_servers_clock_and_the_rest() -> None:
+    told = iteration(1, 1.0, server_prefill_s=0.3, server_decode_s=0.6, server_load_s=0.05)
+    assert told.server_s == pytest.approx(0.95)
+    assert told.transport_and_client_s == pytest.approx(0.05)
+    assert iteration(1, 1.0, server_prefill_s=0.3).transport_and_client_s is None
