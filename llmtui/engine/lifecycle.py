@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import select
 import shutil
 import socket
 import stat
@@ -113,8 +112,7 @@ class EngineProcess:
         """A client of this engine, once it listens. Raises EngineError when it ended instead."""
         out = self._process.stdout
         assert out is not None
-        ready = await asyncio.to_thread(_readable, out.fileno(), timeout_s)
-        line = out.readline() if ready else b""
+        line = out.readline() if await _readable(out.fileno(), timeout_s) else b""
         if line != b"ready\n":
             said = self.log_tail()
             self.kill()
@@ -192,5 +190,14 @@ def _listens(path: Path) -> bool:
     return True
 
 
-def _readable(fd: int, timeout_s: float) -> bool:
-    return bool(select.select([fd], [], [], timeout_s)[0])
+async def _readable(fd: int, timeout_s: float) -> bool:
+    loop = asyncio.get_running_loop()
+    there = asyncio.Event()
+    loop.add_reader(fd, there.set)
+    try:
+        await asyncio.wait_for(there.wait(), timeout_s)
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(fd)
+    return True

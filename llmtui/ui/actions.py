@@ -10,6 +10,7 @@ from llmtui.model import AnyCommand, Detach, Pause, Rerun, Resume, Shutdown, Sto
 from llmtui.plain import plain
 from llmtui.ui import board_view, themes
 from llmtui.ui.commands import BY_ID, key_word
+from llmtui.ui.lines import ascii_text
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.panel import Panel
 from llmtui.ui.widgets.table import SummaryTable
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
+#: Why a command that the engine would carry out does not apply without one.
+NO_ENGINE = "there is no engine any more"
+#: What only informs leaves soon.
+_BRIEF_S = 2.0
 #: Within so many seconds the second press of the quit key counts.
 QUIT_AGAIN_S = 3.0
 
@@ -53,11 +58,14 @@ class Actions(_Base):
 
         def arrange(self) -> None: ...
         def show_all(self) -> None: ...
+        def scroll_panels(self) -> None: ...
         def end(self, farewell: AnyCommand | None = None) -> None: ...
 
     def say(self, words: str, level: Literal["info", "warning", "error"] = "info", timeout: float = 6.0) -> None:
         """Tell the person watching something once. `words` is plain text."""
         severity: Literal["information", "warning", "error"] = "information" if level == "info" else level
+        if self.view.ascii_only:
+            words = ascii_text(words)
         self.notify(words, severity=severity, timeout=timeout, markup=False)
 
     def action_command(self, command_id: str) -> None:
@@ -65,10 +73,12 @@ class Actions(_Base):
         command = BY_ID[command_id]
         if command.applies(self.view.situation()):
             getattr(self, f"do_{command_id}")()
+        elif command.engine and self.view.link != "up":
+            gone = self.view.link == "gone"
+            self.say(NO_ENGINE if gone else "the engine is still starting", timeout=_BRIEF_S)
         elif command.refusal:
             name = f"{plain(self.view.selected, 40)} is " if command.group == "Backend" else ""
-            dead = " (there is no engine)" if self.view.link != "up" and command.group in ("Backend", "Run") else ""
-            self.say(f"{name}{command.refusal}{dead}" if not dead or not name else f"not possible{dead}", timeout=3.0)
+            self.say(f"{name}{command.refusal}", timeout=_BRIEF_S)
 
     async def action_quit(self) -> None:
         """Textual's own way out takes the same road."""
@@ -111,9 +121,24 @@ class Actions(_Base):
             at = names.index(self.view.selected) if self.view.selected in names else 0
             self.action_select((at + by) % len(names) + 1)
 
+    def action_focus_next(self) -> None:
+        """Tab reaches the backends that are out of sight too."""
+        if len(self.screen_stack) > 1:
+            self.screen.focus_next()
+        else:
+            self.action_step(1)
+
+    def action_focus_previous(self) -> None:
+        """The same the other way round."""
+        if len(self.screen_stack) > 1:
+            self.screen.focus_previous()
+        else:
+            self.action_step(-1)
+
     def focus_selected(self) -> None:
-        """Put the focus on the panel of the selected backend."""
+        """Put the focus on the panel of the selected backend, and that into sight."""
         main = self.screen_stack[0]
+        self.scroll_panels()
         for panel in main.query(Panel):
             if panel.index < len(self.view.names) and panel.backend == self.view.selected:
                 main.set_focus(panel)

@@ -16,6 +16,7 @@ from textual.events import Resize
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.widgets import Static
+from textual.widgets._toast import ToastRack
 
 from llmtui.engine.board import Board
 from llmtui.engine.client import EngineLink
@@ -23,15 +24,15 @@ from llmtui.model import AnyCommand, AnyEvent, Plan
 from llmtui.plain import plain
 from llmtui.ui import themes
 from llmtui.ui.actions import Actions
+from llmtui.ui.attempts import attempt_sentence
 from llmtui.ui.commands import BY_ID, COMMANDS, resolve_keys
 from llmtui.ui.layout import layout_for
 from llmtui.ui.options import UiOptions
 from llmtui.ui.pace import Pace
-from llmtui.ui.panel_view import attempt_sentence
 from llmtui.ui.view import View
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.footer import Footer
-from llmtui.ui.widgets.header import Header, Verdict
+from llmtui.ui.widgets.header import Header, More, Verdict
 from llmtui.ui.widgets.panel import Panel
 from llmtui.ui.widgets.table import SummaryTable
 
@@ -46,7 +47,8 @@ _LEAVE_S = 2.0
 class MonitorApp(Actions, App[None]):
     """Shows the plan at once, then awaits `link()` and follows the engine behind it.
 
-    After `run()` has returned, `board` holds all that the engine told.
+    After `run()` has returned, `board` holds all that the engine told, and `engine_lost` says in words how the engine
+    was lost before the run was done (else it is empty).
     """
 
     TITLE = "llmtui"
@@ -75,6 +77,7 @@ class MonitorApp(Actions, App[None]):
         self.engine: EngineLink | None = None
         self._open = link
         self.farewell: AnyCommand | None = None
+        self.engine_lost = ""
         self._leaving = False
         self._quit_asked = float("-inf")
         self._stale: set[str] = set()
@@ -82,6 +85,10 @@ class MonitorApp(Actions, App[None]):
         self._charts = Pace(CHARTS_S, self._show_charts, self.set_timer, self.view.now)
         for theme in (themes.DARK, themes.LIGHT, themes.ANSI):
             self.register_theme(theme)
+        if self.view.ascii_only:
+            # The palette draws signs and frames of its own.
+            self.use_command_palette = False
+            self.add_class("-ascii")
         self.set_keymap({i: k for i, k in self.keys.items() if k != BY_ID[i].key})
 
     @property
@@ -103,6 +110,7 @@ class MonitorApp(Actions, App[None]):
         with Container(id="panels"):
             for index in range(len(self.view.names)):
                 yield Panel(self.view, index)
+        yield More(self.view, id="more")
         with Container(id="charts"):
             yield ChartView(self.view, "bars", id="bars")
             yield ChartView(self.view, "scatter", id="scatter")
@@ -124,7 +132,9 @@ class MonitorApp(Actions, App[None]):
             # The server under test goes before the screen.
             os.nice(5)
             # Whoever ends the monitor gets the terminal back as it was.
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.end)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                # Also under nohup: without its terminal a monitor has nothing to do.
+                asyncio.get_running_loop().add_signal_handler(number, self.end)
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self._connect)
 
@@ -157,6 +167,8 @@ class MonitorApp(Actions, App[None]):
         if self._leaving:
             return
         self.view.link = "gone"
+        if self.board.run.phase != "done":
+            self.engine_lost = words
         left = "e exports what was measured, q quits" if self.view.situation().results else "q quits"
         self.view.banner = (f"{words}: {left}", "bad")
         self._stale.update(self.view.names)
@@ -172,6 +184,8 @@ class MonitorApp(Actions, App[None]):
         view = self.view
         match change:
             case "all":
+                for note in self.board.notes:
+                    self.say(plain(note.text), note.level, timeout=10.0)
                 view.structure_changed()
                 self._stale.update(view.names)
                 self.call_later(self._match_panels)
@@ -225,8 +239,9 @@ class MonitorApp(Actions, App[None]):
         view, main = self.view, self.main
         view.layout = layout = layout_for(*(size or self.size), len(view.names))
         panels = main.query_one("#panels")
-        rows = -(-len(view.names) // layout.panel_columns)
+        rows = -(-(layout.lines or len(view.names)) // layout.panel_columns)
         with self.batch_update():
+            self.scroll_panels()
             panels.styles.grid_size_columns = layout.panel_columns
             panels.styles.grid_size_rows = rows
             panels.styles.height = rows * layout.panel_height
@@ -238,14 +253,29 @@ class MonitorApp(Actions, App[None]):
             charts.display = chart_shown
             main.query_one("#bars").display = layout.charts == 2
             table = main.query_one("#table")
-            table.display = table_shown and layout.form != "tiny"
-            table.styles.height = len(view.names) + 1
-            main.query_one("#spacer").display = not chart_shown
+            table.display = table_shown and layout.table_rows >= 2
+            table.styles.height = layout.table_rows
+            used = layout.header + rows * layout.panel_height + layout.scrolls + layout.verdict + layout.footer
+            used += layout.table_rows if table.display else 0
+            # Even an empty filler takes a row.
+            main.query_one("#spacer").display = not chart_shown and used < (size or self.size).height
             main.query_one("#verdict").display = layout.verdict
             main.query_one("#footer").display = layout.footer
+            # What is said once lies over the charts: table, verdict and keys stay in sight.
+            below = (layout.table_rows if table.display and chart_shown else 0) + layout.verdict + layout.footer
+            main.query(ToastRack).set_styles(f"margin-bottom: {below};")
         self.call_after_refresh(self.show_all)
         if main.focused is None and view.selected:
             self.focus_selected()
+
+    def scroll_panels(self) -> None:
+        """Have just those lines displayed that have a place, the selected one among them."""
+        main, layout = self.main, self.view.layout
+        start, end = self.view.in_sight
+        for panel in main.query(Panel):
+            panel.display = start <= panel.index < end
+        main.query_one("#more").display = layout.scrolls
+        main.query_one(More).redraw()
 
     def show_all(self) -> None:
         """Redraw what differs, everywhere."""
@@ -267,6 +297,7 @@ class MonitorApp(Actions, App[None]):
                 if panel.index < len(self.view.names) and panel.backend in stale:
                     panel.redraw()
             main.query_one(Header).redraw()
+            main.query_one(More).redraw()
             main.query_one(SummaryTable).redraw()
             main.query_one(Verdict).redraw()
             main.query_one(Footer).redraw()

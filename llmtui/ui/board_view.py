@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
+from rich.cells import cell_len
+
 from llmtui.accuracy_record import milliseconds
 from llmtui.engine.board import Board, Lane
 from llmtui.model import RESTING
 from llmtui.plain import plain
 from llmtui.stats.summary import METRIC_TITLES, METRIC_UNITS, METRICS, MORE_IS_BETTER, Metric
+from llmtui.ui.attempts import Standing, ratios, standing
 from llmtui.ui.commands import Phase
-from llmtui.ui.lines import SERIES, Line, Role, Span, bar, fit, pad, spread_out, width_of
-from llmtui.ui.words import DASH, clock, number, plural, shape, titled, unit, value_text
+from llmtui.ui.lines import SERIES, Line, Role, Span, bar, clip, fit, pad, spread_out, width_of
+from llmtui.ui.words import DASH, HIDDEN_SIGN, clock, number, plural, shape, titled, unit, value_text
 
 _PHASES: dict[Phase, tuple[str, Role]] = {
     "connecting": ("starting the engine", "accent"),
@@ -44,6 +47,11 @@ def models(board: Board) -> str:
     return f"{len(names)} models" if names else ""
 
 
+def out_of_action(board: Board) -> int:
+    """How many backends have failed or are not there."""
+    return sum(lane.state.state in ("failed", "unreachable", "missing") for lane in board.lanes.values())
+
+
 def header(
     board: Board,
     phase: Phase,
@@ -52,10 +60,20 @@ def header(
     width: int,
     rows: int,
     own_error_s: float | None = None,
+    failed: int = 0,
 ) -> list[Line]:
-    """The first one or two lines: what is run, how far it is, how long it still takes, and how true its times are."""
+    """The first one or two lines: what is run, how far it is, how long it still takes, and how true its times are.
+
+    `failed` is how many backends' failures the screen may not show elsewhere.
+    """
     word, role = _PHASES[phase]
-    right: list[Span] = [(f"{_PHASE_SIGNS[phase]} {word}", role)]
+    sign = _PHASE_SIGNS[phase]
+    if failed and width < 40:
+        short: list[Span] = [(sign if elapsed_s >= 1 else f"{sign} {word}", role)]
+        if elapsed_s >= 1:
+            short.append((f" {clock(elapsed_s)}", "strong"))
+        return [spread_out([(f" {failed} failed", "bad")], short, width)]
+    right: list[Span] = [(f"{sign} {word}", role)]
     if elapsed_s >= 1 or phase == "done":
         right.append((f" {clock(elapsed_s)}", "strong"))
     if eta_s is not None and phase == "running":
@@ -64,6 +82,8 @@ def header(
     right.append((" ", ""))
     config = board.plan.config
     left: list[Span] = [(" llmtui", "title")]
+    if failed:
+        left.append((f"  {failed} failed", "bad"))
     # From the most telling to the least: what does not fit is left out whole.
     facts = [
         f"{config.max_tokens} tokens",
@@ -91,8 +111,7 @@ def header(
 
 def verdict(board: Board, metric: Metric) -> Line:
     """Who is ahead and by how much, in one line."""
-    ratios = board.ratios(metric)
-    known = sorted((ratio, name) for name, ratio in ratios.items() if ratio is not None)
+    known = sorted((ratio, name) for name, ratio in ratios(board, metric).items() if ratio is not None)
     if not known:
         return ()
     names = list(board.lanes)
@@ -102,8 +121,8 @@ def verdict(board: Board, metric: Metric) -> Line:
         return (f"{shape(index)} ", SERIES[index % len(SERIES)])
 
     best = known[0][1]
-    spread = board.lanes[best].summary.spread(metric)
-    figure = f"{value_text(metric, spread.median)} {unit(metric)}" if spread else ""
+    spread = standing(board.lanes[best]).summary.spread(metric)
+    figure = f"{value_text(metric, spread.median, 8)} {unit(metric)}" if spread else ""
     spans: list[Span] = [mark(best), (plain(best, 40), "best"), (f" {figure}", "strong")]
     for ratio, name in known[1:]:
         spans += [("   ", ""), mark(name), (plain(name, 40), ""), (f" {number(ratio, 2)}x", "strong")]
@@ -187,20 +206,19 @@ def _columns(metric: Metric) -> list[Column]:
     ]
 
 
-def _name(lane: Lane, width: int) -> str:
-    """The backend's name, with the attempt that counts where it is not the first and there is room for it."""
+def _name(lane: Lane, kept: Standing, width: int, hidden: bool) -> str:
+    """The backend's name; with the attempt of its figures where that is not the first, and whether it is hidden."""
     name = plain(lane.backend.name, 60)
-    attempt = f" #{lane.state.attempt}" if lane.state.attempt > 1 else ""
-    return name + attempt if len(name) + len(attempt) <= width else name
+    attempt = f" #{kept.attempt}" if lane.state.attempt > 1 else ""
+    if hidden:
+        return f"{name} hidden" if cell_len(name) + 7 <= width else f"({clip(name, width - 2)})"
+    return name + attempt if cell_len(name) + len(attempt) <= width else name
 
 
-def _cells(lane: Lane, metric: Metric, ratio: float | None) -> dict[str, str]:
-    summary = lane.summary
+def _cells(kept: Standing, lane: Lane, metric: Metric, ratio: float | None, room: int) -> dict[str, str]:
+    """The figures, each in at most `room` cells."""
+    summary = kept.summary
     spread = summary.spread(metric)
-
-    def show(value: float | None) -> str:
-        return value_text(metric, value)
-
     cells = {
         "framework": plain(lane.backend.framework, 40),
         "language": plain(lane.backend.language, 40),
@@ -209,13 +227,13 @@ def _cells(lane: Lane, metric: Metric, ratio: float | None) -> dict[str, str]:
         "n": str(summary.n),
         "err": str(summary.errors) if summary.n or summary.errors else DASH,
         "dist": f"{summary.disturbed}~" if summary.disturbed else ("0" if summary.n else DASH),
-        "TTFT": number(summary.ttft.median if summary.ttft else None),
-        "tok/s": number(summary.tokens_per_s.median if summary.tokens_per_s else None, 1),
+        "TTFT": number(summary.ttft.median if summary.ttft else None, room=room),
+        "tok/s": number(summary.tokens_per_s.median if summary.tokens_per_s else None, 1, room),
         "tokens": number(summary.output_tokens_median, 0),
         "ratio": number(ratio, 2),
     }
     for title in ("mean", "median", "min", "max", "stddev", "p95"):
-        cells[title] = show(getattr(spread, title)) if spread else DASH
+        cells[title] = value_text(metric, getattr(spread, title), room) if spread else DASH
     return cells
 
 
@@ -258,29 +276,60 @@ def table(board: Board, metric: Metric, width: int, hidden: frozenset[str], focu
         strong = column.title in emphasis[metric]
         head.append((gap + pad(column.title, size, column.right), "title" if strong else "dim"))
     lines = [fit(head, width)]
-    ratios = board.ratios(metric)
+    shares = ratios(board, metric)
+    # A small number may take the gap before it, all but one cell.
+    room = 5 + len(gap)
     for index, (name, lane) in enumerate(board.lanes.items()):
-        cells = _cells(lane, metric, ratios[name])
+        kept = standing(lane)
+        cells = _cells(kept, lane, metric, shares[name], room)
         cells[columns[-1].title] = cells["ratio"]
-        best = ratios[name] == 1.0
+        best = shares[name] == 1.0
         spans: list[Span] = [
             ("*" if best else " ", "best"),
-            ("·" if name in hidden else shape(index), SERIES[index % len(SERIES)]),
+            (HIDDEN_SIGN if name in hidden else shape(index), SERIES[index % len(SERIES)]),
         ]
         for column, size in zip(columns, widths, strict=True):
-            text = _name(lane, size) if column.title == "backend" else cells[column.title]
+            text = _name(lane, kept, size, name in hidden) if column.title == "backend" else cells[column.title]
             role: Role = ""
             if column.title == "backend":
                 role = "best" if best else ("title" if name == focused else "")
-            elif text == DASH:
+            elif text == DASH or kept.earlier:
                 role = "dim"
             elif column.title == "median":
                 role = "best" if best else "strong"
             elif (column.title == "err" and lane.summary.errors) or (column.title == "dist" and lane.summary.disturbed):
                 role = "warn"
-            spans.append((gap + pad(text, size, column.right), role))
+            if column.right:
+                spans.append((pad(text, size + len(gap), right=True), role))
+            else:
+                spans.append((gap + pad(text, size), role))
         lines.append(fit([(" ", ""), *spans], width))
     return lines
+
+
+def window(count: int, rows: int, at: int, first: int = 0) -> tuple[int, int]:
+    """Which `[start, end)` of `count` lines `rows` can show with line `at` in sight; `first` was the start so far."""
+    rows = max(1, rows)
+    start = min(max(first, at - rows + 1), at, max(0, count - rows))
+    return start, min(count, start + rows)
+
+
+def more(count: int, start: int, end: int) -> str:
+    """How many of `count` lines lie out of sight: "+8 more below"; empty where all are shown."""
+    parts = [f"+{n} more {where}" for n, where in ((start, "above"), (count - end, "below")) if n > 0]
+    return ", ".join(parts)
+
+
+def clipped(lines: list[Line], width: int, height: int, at: int) -> list[Line]:
+    """A table in `height` rows: its heading, the lines around line `at`, and how many there are besides."""
+    head, body = lines[:1], lines[1:]
+    if len(lines) <= height or height < 2:
+        return lines[:height]
+    rows = height - 2
+    if rows < 1:
+        return [*head, body[at]]
+    start, end = window(len(body), rows, at)
+    return [*head, *body[start:end], fit([("   " + more(len(body), start, end), "dim")], width)]
 
 
 def next_metric(metric: Metric) -> Metric:

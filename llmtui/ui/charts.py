@@ -196,7 +196,7 @@ def _bars(chart: Chart, width: int, height: int) -> str:
                     ys.append(row * scale.per_row)
                     markers.append(FILLS[number])
                     colours.append(_FIRST_COLOUR + series.index % len(SERIES))
-        figure = value_text(chart.metric, series.spread.median if series.spread else None)
+        figure = value_text(chart.metric, series.spread.median if series.spread else None, 8)
         above = scale.row(max(values)) + 1
         if above < scale.rows and len(figure) < group:
             plt.text(figure, x=place, y=above * scale.per_row, alignment="center", color=_TEXT_COLOUR)

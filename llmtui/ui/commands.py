@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
+import string
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -54,6 +54,8 @@ class Command:
     label_now: Callable[[Situation], str] | None = None
     refusal: str = ""
     footer: bool = True
+    #: Whether the engine carries it out.
+    engine: bool = False
 
     def word(self, situation: Situation) -> str:
         """The footer's word for this command in `situation`."""
@@ -69,6 +71,7 @@ COMMANDS: tuple[Command, ...] = (
         "Backend",
         lambda s: s.live and s.selected in RESTING,
         refusal="still busy: s stops it first",
+        engine=True,
     ),
     Command(
         "stop",
@@ -78,6 +81,7 @@ COMMANDS: tuple[Command, ...] = (
         "Backend",
         lambda s: s.live and s.selected is not None and s.selected not in RESTING,
         refusal="already at rest",
+        engine=True,
     ),
     Command(
         "rerun_all",
@@ -87,6 +91,7 @@ COMMANDS: tuple[Command, ...] = (
         "Run",
         lambda s: s.live and s.resting == s.backends > 0,
         refusal="the run is still going",
+        engine=True,
     ),
     Command(
         "pause",
@@ -97,6 +102,7 @@ COMMANDS: tuple[Command, ...] = (
         lambda s: s.phase in ("running", "paused"),
         lambda s: "Resume" if s.phase == "paused" else "Pause",
         refusal="nothing is running",
+        engine=True,
     ),
     Command(
         "hide",
@@ -141,6 +147,7 @@ COMMANDS: tuple[Command, ...] = (
         "Run",
         lambda s: s.live,
         refusal="there is no engine to leave",
+        engine=True,
     ),
     Command(
         "export",
@@ -184,7 +191,6 @@ BY_ID: dict[str, Command] = {c.id: c for c in COMMANDS}
 #: Keys that are not to be given away: they choose a backend or always leave.
 RESERVED = frozenset({*"123456789", "ctrl+c", "ctrl+q", "ctrl+p", "tab", "shift+tab"})
 
-_KEY = re.compile(r"(?:(?:ctrl|shift|alt)\+)*(?:[A-Za-z0-9]|[a-z][a-z_0-9]+)\Z")
 _NAMES = {
     "?": "question_mark",
     " ": "space",
@@ -198,13 +204,60 @@ _NAMES = {
     "!": "exclamation_mark",
     "*": "asterisk",
     "#": "number_sign",
+    ":": "colon",
+    ";": "semicolon",
+    "=": "equals_sign",
+    "<": "less_than_sign",
+    ">": "greater_than_sign",
+    "_": "underscore",
+    "@": "at",
+    "$": "dollar_sign",
+    "%": "percent_sign",
+    "&": "ampersand",
+    "'": "apostrophe",
+    '"': "quotation_mark",
+    "(": "left_parenthesis",
+    ")": "right_parenthesis",
+    "[": "left_square_bracket",
+    "]": "right_square_bracket",
+    "{": "left_curly_bracket",
+    "}": "right_curly_bracket",
+    "\\": "backslash",
+    "|": "vertical_line",
+    "^": "circumflex_accent",
+    "`": "grave_accent",
+    "~": "tilde",
 }
+_LETTERS = frozenset(string.ascii_letters)
+#: Every key that Textual (and a terminal) has a name for.
+KEY_NAMES = frozenset(
+    {
+        *_LETTERS,
+        *string.digits,
+        *_NAMES.values(),
+        *(f"f{n}" for n in range(1, 25)),
+        *("tab", "backspace", "delete", "insert", "home", "end", "pageup", "pagedown", "up", "down", "left", "right"),
+    }
+)
+_MODIFIERS = ("ctrl", "alt", "shift")
 _SHOWN = {"question_mark": "?", "escape": "esc"} | {v: k for k, v in _NAMES.items() if len(k) == 1 and k != " "}
 
 
 def key_word(key: str) -> str:
     """A key as it is shown: `question_mark` is `?`, `escape` is `esc`."""
     return _SHOWN.get(key, key)
+
+
+def _refused(key: str) -> str:
+    """Why `key`, by Textual's name, is no key, in words; empty where it is one."""
+    *modifiers, name = key.split("+")
+    if name in KEY_NAMES and all(m in _MODIFIERS for m in modifiers) and len(set(modifiers)) == len(modifiers):
+        # A terminal sends the capital, not shift and the letter.
+        return f'did you mean "{name.upper()}"?' if modifiers == ["shift"] and name in _LETTERS else ""
+    near = difflib.get_close_matches(name, sorted(n for n in KEY_NAMES if len(n) > 1), n=1, cutoff=0.5)
+    if not near or not all(m in _MODIFIERS for m in modifiers):
+        return 'examples: "r", "R", "f5", "ctrl+r", "space"'
+    return f'did you mean "{"+".join([*modifiers, near[0]])}"?'
 
 
 def resolve_keys(overrides: Mapping[str, str]) -> dict[str, str]:
@@ -219,8 +272,8 @@ def resolve_keys(overrides: Mapping[str, str]) -> dict[str, str]:
             meant = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(keys)}"
             raise ValueError(f'unknown command "{command_id}"; {meant}')
         named = _NAMES.get(key, key)
-        if not _KEY.match(named):
-            raise ValueError(f'"{command_id}": "{key}" is not a key; examples: "r", "R", "f5", "ctrl+r", "space"')
+        if refused := _refused(named):
+            raise ValueError(f'"{command_id}": "{key}" is not a key; {refused}')
         if named in RESERVED:
             raise ValueError(f'"{command_id}": the key "{key}" is taken: it cannot be given to a command')
         keys[command_id] = named

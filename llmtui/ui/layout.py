@@ -12,6 +12,8 @@ PANEL_MAX_HEIGHT = 16
 WIDE = 120
 WIDE_ROWS = 32
 CHART_MIN = 8
+#: So many lines of backends at least before a chart takes room from them.
+LINES_MIN = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,15 @@ class Layout:
     footer: bool
     #: Whether chart and table take turns in one place.
     shared: bool = False
+    #: How many rows the table may take.
+    table_rows: int = 0
+    #: How many backends have a line where not all do, else 0.
+    lines: int = 0
+
+    @property
+    def scrolls(self) -> bool:
+        """Whether only some of the backends are in sight, with a line that says how many there are besides."""
+        return self.lines > 0
 
 
 def layout_for(width: int, height: int, backends: int) -> Layout:
@@ -46,26 +57,35 @@ def layout_for(width: int, height: int, backends: int) -> Layout:
             panel = max(5, min(10, round(rest * 0.55 / rows)))
         chart = rest - panel * rows
         if chart >= CHART_MIN:
-            return Layout("wide", columns, panel, 2, 2, chart, table=True, verdict=True, footer=True)
+            return Layout("wide", columns, panel, 2, 2, chart, table=True, verdict=True, footer=True, table_rows=table)
     header = 2 if height >= 20 else 1
-    rest = height - header - n - 2
     charts = 2 if width >= WIDE else 1
+    rest = height - header - n - 2
     if width >= 40 and rest >= CHART_MIN:
         both = rest - table - 1 >= CHART_MIN + 4
+        chart = rest - table - 1 if both else rest
         return Layout(
-            "narrow",
-            1,
-            1,
-            header,
-            charts,
-            rest - table - 1 if both else rest,
-            table=both,
-            verdict=True,
-            footer=True,
-            shared=not both,
-        )
+            "narrow", 1, 1, header, charts, chart, table=both, verdict=True, footer=True, shared=not both,
+            table_rows=min(table, rest),
+        )  # fmt: skip
+    # The line that says how many more there are takes one too.
+    room = height - header - 3
+    lines = min(n, room - CHART_MIN, max(LINES_MIN, room // 2))
+    if width >= 40 and lines >= LINES_MIN:
+        return Layout(
+            "narrow", 1, 1, header, charts, room - lines, table=False, verdict=True, footer=True, shared=True,
+            table_rows=min(table, room - lines), lines=lines,
+        )  # fmt: skip
     if width >= 40 and rest >= 3:
-        # Too low for a chart: the table stands in its place when asked for.
-        return Layout("narrow", 1, 1, header, 0, 0, table=rest >= table, verdict=True, footer=True)
-    footer = height >= n + 2
-    return Layout("tiny", 1, 1, 1 if height > 1 else 0, 0, 0, table=False, verdict=height >= n + 3, footer=footer)
+        # Too low for a chart: the table stands below the lines, at once where all of it fits, else when asked for.
+        return Layout(
+            "narrow", 1, 1, header, 0, 0, table=rest >= table, verdict=True, footer=True, table_rows=min(table, rest)
+        )
+    header = 1 if height > 1 else 0
+    footer, verdict = height >= n + 2, height >= n + 3
+    if header + n > height:
+        if width >= 40 and room >= 3:
+            return Layout("tiny", 1, 1, header, 0, 0, table=False, verdict=True, footer=True, lines=height - header - 3)
+        lines = height - header - 1
+        return Layout("tiny", 1, 1, header, 0, 0, table=False, verdict=False, footer=False, lines=max(1, lines))
+    return Layout("tiny", 1, 1, header, 0, 0, table=False, verdict=verdict, footer=footer)

@@ -29,18 +29,22 @@ _ASCII = str.maketrans(
         **dict.fromkeys("│┃", "|"),
         **dict.fromkeys("┌┐└┘┏┓┗┛├┤┬┴┼╭╮╰╯┿╸╺", "+"),
         "█": "#", "▓": "=", "▒": ":", "░": ".",
-        "●": "o", "×": "x", "◆": "*", "▲": "#", "■": "@", "◇": "%", "△": "&", "▽": "$", "○": "o", "□": "=", "•": "o",
-        "►": ">", "▻": ">", "✓": "v", "✗": "x", "·": ".", "…": ".", "±": "~",
+        "●": "o", "×": "x", "◆": "*", "▲": "#", "■": "@", "◇": "%", "△": "&", "▽": "$", "○": "?", "□": "=", "•": "o",
+        "►": ">", "▻": ">", "»": "^", "✓": "v", "✗": "!", "·": ".", "…": ".",
     }
 )  # fmt: skip
 
 
 def to_ascii(line: Line) -> Line:
     """The same line in ASCII, cell for cell."""
-    return tuple(
-        (text.translate(_ASCII).encode("ascii", "replace").decode() if cell_len(text) == len(text) else text, role)
-        for text, role in line
-    )
+    return tuple((ascii_text(text), role) for text, role in line)
+
+
+def ascii_text(text: str) -> str:
+    """The same text in ASCII, cell for cell: a question mark for every cell of what has no likeness."""
+    if text.isascii():
+        return text
+    return "".join(c if c.isascii() else "?" * cell_len(c) for c in text.translate(_ASCII))
 
 
 def width_of(line: Sequence[Span]) -> int:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 
 from llmtui.engine.board import Lane
+from llmtui.model import RESTING, Progress
 from llmtui.plain import plain
-from llmtui.stats.summary import METRIC_TITLES, Metric, Summary, metric_value
-from llmtui.ui.lines import SERIES, Line, Role, Span, bar, box, clip, fit, pad, spread_out, wrap
+from llmtui.stats.summary import METRIC_TITLES, Metric, metric_value
+from llmtui.ui.attempts import Standing, attempt_note, standing
+from llmtui.ui.lines import SERIES, Line, Role, Span, bar, box, clip, fit, pad, spread_out, width_of, wrap
 from llmtui.ui.minis import big, scatter
 from llmtui.ui.options import Marker
 from llmtui.ui.words import (
+    HIDDEN_SIGN,
+    LOST_SIGN,
     STATE_ROLES,
     STATE_SIGNS,
+    around,
     clock,
     cores,
     memory,
     number,
-    percent,
     plural,
     shape,
     state_word,
@@ -39,6 +43,18 @@ class Look:
     focused: bool = False
     hidden: bool = False
     waited_s: float = 0.0
+    #: Whether the engine has gone: nothing that is unfinished goes on.
+    lost: bool = False
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether the panel keeps to ASCII."""
+        return self.marker == "ascii"
+
+    @property
+    def mark(self) -> str:
+        """The backend's shape, or the sign in its place where the charts leave it out."""
+        return HIDDEN_SIGN if self.hidden else shape(self.index, self.ascii_only)
 
     @property
     def role(self) -> Role:
@@ -46,28 +62,22 @@ class Look:
         return SERIES[self.index % len(SERIES)]
 
 
-def attempt_note(lane: Lane, metric: Metric) -> str:
-    """How the current attempt compares with the one before: "attempt 2: -3.1 %"; empty on the first."""
-    attempt = lane.state.attempt
-    if attempt < 2:
-        return ""
-    now = lane.summary.spread(metric)
-    then = lane.previous.spread(metric) if lane.previous else None
-    change = percent(now.median, then.median) if now and then else ""
-    return f"attempt {attempt}: {change}" if change else f"attempt {attempt}"
+def _over(lane: Lane, look: Look) -> bool:
+    """Whether the engine went before this backend was done."""
+    return look.lost and lane.state.state not in RESTING
 
 
-def attempt_sentence(lane: Lane, metric: Metric) -> str:
-    """The same in full: "attempt 2, median 0.921 s, -3.1 % to attempt 1"; empty on the first attempt."""
-    now = lane.summary.spread(metric)
-    then = lane.previous.spread(metric) if lane.previous else None
-    if lane.state.attempt < 2 or now is None or then is None:
-        return ""
-    earlier = max((i.attempt for i in lane.iterations if i.attempt < lane.state.attempt), default=1)
-    return (
-        f"attempt {lane.state.attempt}, median {value_text(metric, now.median)} {unit(metric)}, "
-        f"{percent(now.median, then.median)} to attempt {earlier}"
-    )
+def sign_and_word(lane: Lane, look: Look, short: bool = False) -> Span:
+    """The backend's state with its sign and colour."""
+    if _over(lane, look):
+        return (f"{LOST_SIGN} {'gone' if short else 'engine gone'}", "bad")
+    state = lane.state.state
+    return (f"{STATE_SIGNS[state]} {state_word(state)}", STATE_ROLES[state])
+
+
+def progress_of(lane: Lane, look: Look) -> Progress | None:
+    """The tokens that are arriving now."""
+    return None if look.lost else lane.progress
 
 
 def _finished(lane: Lane) -> str:
@@ -75,22 +85,16 @@ def _finished(lane: Lane) -> str:
 
 
 def _state_line(lane: Lane, look: Look, width: int) -> Line:
-    state = lane.state.state
-    word = f"{STATE_SIGNS[state]} {state_word(state)}"
     right: list[Span] = []
-    if look.hidden:
-        right.append(("hidden " if width >= 26 else "", "dim"))
-    if state not in ("unreachable", "missing"):
+    if lane.state.state not in ("unreachable", "missing"):
         right.append((_finished(lane), "strong"))
-    return spread_out([(word, STATE_ROLES[state])], right, width)
+    return spread_out([sign_and_word(lane, look)], right, width)
 
 
 def _activity(lane: Lane, look: Look, width: int) -> Span:
     """What the big number is, or what is happening at this moment."""
-    if (progress := lane.progress) is not None:
+    if (progress := progress_of(lane, look)) is not None:
         return (f"{plural(progress.tokens, 'token')}, {progress.elapsed_s:.1f} s", "accent")
-    if note := attempt_note(lane, look.metric):
-        return (note, "accent")
     last = lane.last
     if last is None:
         return ("", "")
@@ -116,6 +120,8 @@ def _failure_lines(lane: Lane, width: int, rows: int) -> list[Line]:
 def _wait_lines(lane: Lane, look: Look, width: int, rows: int) -> list[Line]:
     doing = plain(lane.state.doing) or ("starting the server" if lane.state.state == "loading" else "")
     lines: list[Line] = [((text, ""),) for text in wrap(doing, width, max(1, rows - 2))]
+    if look.lost:
+        return lines
     if lane.state.progress is not None:
         share = f"{lane.state.progress * 100:3.0f} %"
         lines.append((*bar(lane.state.progress, width - len(share) - 1), (" " + share, "strong")))
@@ -131,28 +137,38 @@ def _pair(left: str, right: str, width: int) -> Line:
     return spread_out([(left, "")], [(right, "")], width)
 
 
-def _median_line(lane: Lane, look: Look, width: int) -> Line:
-    spread = lane.summary.spread(look.metric)
+def _median_line(kept: Standing, look: Look, width: int) -> Line:
+    spread = kept.summary.spread(look.metric)
     if spread is None:
         return ()
-    text = f"median {value_text(look.metric, spread.median)}"
-    around = f"±{value_text(look.metric, spread.stddev)}" if spread.stddev is not None else ""
-    if len(text) + len(around) + 1 > width:
+    figure = value_text(look.metric, spread.median, 8)
+    if kept.earlier:
+        words = (f"attempt {kept.attempt}: median", f"attempt {kept.attempt}:", f"#{kept.attempt}")
+        word = next((w for w in words if len(w) + len(figure) + 1 <= width), words[-1])
+    else:
+        word = "median"
+    text = f"{word} {figure}"
+    spare = around(look.metric, spread.stddev, 8, look.ascii_only)
+    if len(text) + len(spare) + 1 > width:
         text = text.replace("median", "med.")
-    return _pair(text, around, width)
+    return _dim(_pair(text, spare, width)) if kept.earlier else _pair(text, spare, width)
 
 
-def _speed_line(lane: Lane, look: Look, width: int) -> Line:
-    summary: Summary = lane.summary
+def _speed_line(kept: Standing, width: int) -> Line:
+    summary = kept.summary
     if not summary.n:
         return ()
     ttft = summary.ttft.median if summary.ttft else None
     speed = summary.tokens_per_s.median if summary.tokens_per_s else None
-    left = f"TTFT {number(ttft)}"
+    left = f"TTFT {number(ttft, room=8)}"
     right = f"{number(speed, 1)} tok/s"
     if len(left) + len(right) + 1 > width:
         right = right.replace("tok/s", "t/s")
-    return _pair(left, right, width)
+    return _dim(_pair(left, right, width)) if kept.earlier else _pair(left, right, width)
+
+
+def _dim(line: Line) -> Line:
+    return tuple((text, "dim") for text, _ in line)
 
 
 def _server_lines(lane: Lane, width: int) -> list[Line]:
@@ -160,7 +176,7 @@ def _server_lines(lane: Lane, width: int) -> list[Line]:
     weights = plain(lane.weights, 40)
     first = _pair(weights, load, width) if weights else ((load, ""),)
     second = _pair(memory(lane.rss_bytes), cores(lane.cpu_cores), width)
-    return [tuple((text, "dim") for text, _ in line) for line in (first, second)]
+    return [_dim(first), _dim(second)]
 
 
 def _value_lines(lane: Lane, look: Look, width: int, large: bool) -> list[Line]:
@@ -169,7 +185,7 @@ def _value_lines(lane: Lane, look: Look, width: int, large: bool) -> list[Line]:
         lines: list[Line] = [((text, "bad"),) for text in wrap(plain(last.error.message), width, 3 if large else 1)]
         blank: list[Line] = [()] * ((3 if large else 1) - len(lines))
         return lines + blank
-    value = value_text(look.metric, metric_value(last, look.metric)) if last else ""
+    value = value_text(look.metric, metric_value(last, look.metric), 8) if last else ""
     if large:
         if not value:
             return [(), (), ()]
@@ -182,6 +198,8 @@ def _value_lines(lane: Lane, look: Look, width: int, large: bool) -> list[Line]:
 
 def _body(lane: Lane, look: Look, width: int, rows: int) -> list[Line]:
     state = lane.state.state
+    kept = standing(lane)
+    figures: list[Line] = [_median_line(kept, look, width), _speed_line(kept, width)]
     lines: list[Line] = [_state_line(lane, look, width)]
     rows -= 1
     if state in ("failed", "unreachable", "missing"):
@@ -190,28 +208,33 @@ def _body(lane: Lane, look: Look, width: int, rows: int) -> list[Line]:
         lines += failure
         if keep:
             lines += [()] * (rows - keep - len(failure))
-            lines += [_median_line(lane, look, width), _speed_line(lane, look, width)]
+            lines += figures
         return lines
     if state in ("waiting", "preparing", "loading") and not lane.current:
-        return lines + _wait_lines(lane, look, width, rows)
+        keep = 2 if kept.earlier and rows >= 4 else 0
+        waiting = _wait_lines(lane, look, width, rows - keep)
+        if keep:
+            lines += [*waiting, *[()] * (rows - keep - len(waiting)), *figures]
+            return lines
+        return lines + waiting
     large = rows + 3 >= BIG_FROM
     lines += _value_lines(lane, look, width, large)
     rows -= 3 if large else 1
     if rows >= 4:
         lines.append((_activity(lane, look, width),))
         rows -= 1
-    elif lane.progress is not None and not large:
+    elif progress_of(lane, look) is not None and not large:
         lines[-1] = (_activity(lane, look, width),)
-    rest: list[Line] = [_median_line(lane, look, width), _speed_line(lane, look, width)][: max(0, rows)]
+    rest = figures[: max(0, rows)]
     rows -= len(rest)
     server = _server_lines(lane, width)
     plot = rows - len(server)
     if plot >= 2:
-        spread = lane.summary.spread(look.metric)
-        values = [metric_value(i, look.metric) for i in lane.measured]
-        rest += scatter(
-            values, spread.median if spread else None, width, plot, look.marker, look.role, lane.state.planned
-        )
+        spread = kept.summary.spread(look.metric)
+        values = [metric_value(i, look.metric) for i in kept.measured(lane)]
+        role: Role = "dim" if kept.earlier else look.role
+        median = spread.median if spread else None
+        rest += scatter(values, median, width, plot, look.marker, role, lane.state.planned)
         rows = len(server)
     return lines + rest + server[: max(0, rows)]
 
@@ -220,16 +243,25 @@ def panel(lane: Lane, look: Look, width: int, height: int) -> list[Line]:
     """The panel of `lane` in exactly `width` by `height` cells; at most three rows high it is one line."""
     if height < 4 or width < 12:
         return [row(lane, look, width)]
-    mark = "·" if look.hidden else shape(look.index, look.marker == "ascii")
-    name: list[Span] = [(f"{look.index + 1} ", "dim"), (f"{mark} ", look.role), (plain(lane.backend.name, 60), "title")]
-    note = plain(lane.state.note, 120)
+    name: list[Span] = [
+        (f"{look.index + 1} ", "dim"),
+        (f"{look.mark} ", look.role),
+        (plain(lane.backend.name, 60), "title"),
+    ]
+    corner: Span = ("hidden", "warn") if look.hidden else (plain(lane.backend.language, 12), "dim")
+    compared = attempt_note(lane, look.metric)
+    remarks: list[Span] = [(compared, "accent"), (plain(lane.state.note, 120), "dim")]
+    bottom: list[Span] = []
+    for text, role in remarks:
+        if text:
+            bottom.append((f"  {text}" if bottom else text, role))
     return box(
         _body(lane, look, width - 4, height - 2),
         width,
         height,
         left=name,
-        right=[(plain(lane.backend.language, 12), "dim")] if lane.backend.language else (),
-        bottom=[(note, "dim")] if note else (),
+        right=[corner] if corner[0] else (),
+        bottom=bottom,
         focused=look.focused,
     )
 
@@ -237,47 +269,75 @@ def panel(lane: Lane, look: Look, width: int, height: int) -> list[Line]:
 def row(lane: Lane, look: Look, width: int) -> Line:
     """The backend on one line: number, shape, name, state, progress, last value, median, speed."""
     state = lane.state.state
-    mark = "·" if look.hidden else shape(look.index, look.marker == "ascii")
+    title = plain(lane.backend.name, 60)
     if width < 40:
         last = lane.last
         text = value_text(look.metric, metric_value(last, look.metric)) if last else ""
-        sign = STATE_SIGNS[state]
-        left: list[Span] = [(f"{look.index + 1} ", "dim"), (f"{mark} ", look.role), (plain(lane.backend.name, 60), "")]
-        return spread_out(left, [(f"{sign} ", STATE_ROLES[state]), (pad(text, 6, right=True), "strong")], width)
+        sign, role = sign_and_word(lane, look)
+        left: list[Span] = [(f"{look.index + 1} ", "dim"), (f"{look.mark} ", look.role), (title, "")]
+        value: Span = ("hidden", "warn") if look.hidden else (pad(text, 6, right=True), "strong")
+        return spread_out(left, [(f"{sign[0]} ", role), value], width)
     name_width = min(16, max(8, width // 6))
+    word, role = sign_and_word(lane, look, short=True)
     head: list[Span] = [
         (">" if look.focused else " ", "focus"),
         (f"{look.index + 1} ", "dim"),
-        (f"{mark} ", look.role),
-        (pad(plain(lane.backend.name, 60), name_width) + " ", "title" if look.focused else ""),
-        (f"{STATE_SIGNS[state]} {state_word(state)}", STATE_ROLES[state]),
+        (f"{look.mark} ", look.role),
+        (pad(title, name_width) + " ", "title" if look.focused else ""),
+        (word, role),
     ]
+    hidden: list[Span] = [(", hidden", "warn")] if look.hidden else []
     if lane.state.failure is not None and state in ("failed", "unreachable", "missing"):
-        failure = lane.state.failure
-        words = plain(failure.hint or failure.message)
-        return fit([*head, (f": {words}", "")], width)
-    if state in ("waiting", "preparing", "loading") and not lane.current:
+        line: list[Span] = [*head, *hidden, (f": {plain(lane.state.failure.message)}", "")]
+        hint = f"; {plain(lane.state.failure.hint)}" if lane.state.failure.hint else ""
+        if width_of(line) + len(hint) <= width:
+            line.append((hint, "dim"))
+        return fit(line, width)
+    kept = standing(lane)
+    if state in ("waiting", "preparing", "loading") and not lane.current and not kept.earlier:
         doing = plain(lane.state.doing)
         share = f" {lane.state.progress * 100:.0f} %" if lane.state.progress is not None else ""
         waited = f" {clock(look.waited_s)}" if not share and state != "waiting" and look.waited_s >= 1 else ""
-        return fit([*head, (f" {doing}{share or waited}", "dim")], width)
-    head[-1] = (pad(f"{STATE_SIGNS[state]} {state_word(state)}", 9) + " ", STATE_ROLES[state])
-    last = lane.last
-    spread = lane.summary.spread(look.metric)
-    speed = lane.summary.tokens_per_s
-    value: Span
-    if lane.progress is not None:
-        value = (pad(f"{lane.progress.tokens} tok {lane.progress.elapsed_s:.1f} s", 13, right=True), "accent")
-    elif last is not None and last.error is not None:
-        value = (pad(last.error.kind + " error", 13, right=True), "bad")
-    else:
-        text = f"{value_text(look.metric, metric_value(last, look.metric))} {unit(look.metric)}" if last else ""
-        value = (pad(text, 13, right=True), "strong")
-    tail: list[Span] = [(pad(_finished(lane), 7, right=True), ""), value]
+        return fit([*head, *hidden, (f" {doing}{share or waited}" if not look.lost else "", "dim")], width)
+    head[-1] = (pad(word, 9) + " ", role)
+    count = _finished(lane)
+    # Where the line has no room for more, the word takes the newest value's place.
+    newest: Span = ("  hidden", "warn") if look.hidden and width < 60 else _now(lane, look)
+    tail: list[Span] = [(pad(count, max(7, len(count)), right=True), ""), newest]
+    spread = kept.summary.spread(look.metric)
+    quiet: Role = "dim" if kept.earlier else ""
     if spread is not None:
-        tail.append((f"  median {value_text(look.metric, spread.median):>6}", ""))
-    if speed is not None and look.metric != "tokens_per_s":
-        tail.append((f"{number(speed.median, 1):>7} tok/s", ""))
-    if note := attempt_note(lane, look.metric):
-        tail.append((f"  {note}", "accent"))
-    return fit([*head, *tail], width)
+        tail.append((f"  median {value_text(look.metric, spread.median, 7):>7}", quiet))
+    speed = kept.summary.tokens_per_s
+    figure = f"{number(speed.median, 1):>7} tok/s" if speed is not None and look.metric != "tokens_per_s" else ""
+    return fit([*head, *tail, *_extras(lane, look, kept, (figure, quiet), width - width_of([*head, *tail]))], width)
+
+
+def _now(lane: Lane, look: Look) -> Span:
+    """The newest value, or the tokens that are arriving, in 15 cells."""
+    last = lane.last
+    role: Role
+    if (progress := progress_of(lane, look)) is not None:
+        text, role = f"{progress.tokens} tok {progress.elapsed_s:.1f} s", "accent"
+    elif last is not None and last.error is not None:
+        text, role = last.error.kind + " error", "bad"
+    else:
+        value = value_text(look.metric, metric_value(last, look.metric), 8) if last else ""
+        text, role = f"{value} {unit(look.metric)}" if last else "", "strong"
+    return (" " + pad(text, 14, right=True), role)
+
+
+def _extras(lane: Lane, look: Look, kept: Standing, speed: Span, room: int) -> list[Span]:
+    """What of speed, "hidden" and the attempt fits on the rest of a line; the speed, which is elsewhere, yields."""
+    note = attempt_note(lane, look.metric)
+    if kept.earlier:
+        notes = [f"  of attempt {kept.attempt}", f"  of #{kept.attempt}"]
+    else:
+        notes = [f"  {note}", f"  {note.replace('attempt ', '#')}"] if note else []
+    spans: list[Span] = []
+    choices: list[tuple[list[str], Role]] = [(["  hidden"] if look.hidden else [], "warn"), (notes, "accent")]
+    for texts, role in choices:
+        if text := next((t for t in texts if len(t) <= room), ""):
+            spans.append((text, role))
+            room -= len(text)
+    return [speed, *spans] if speed[0] and len(speed[0]) <= room else spans

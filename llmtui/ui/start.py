@@ -3,45 +3,59 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TextIO
+
+import msgspec
 
 from llmtui.config import UiConfig
 from llmtui.engine.client import Client, EngineLink
 from llmtui.engine.lifecycle import EngineProcess
 from llmtui.export.table import summary_table
-from llmtui.model import AnyCommand, AnyEvent, Hello, Plan, Shutdown
+from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Plan, Shutdown
 from llmtui.ui.app import MonitorApp
+from llmtui.ui.words import plural
+
+EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 
-def show(plan: Plan, engine: EngineProcess, ui: UiConfig) -> bool:
-    """Show the run of an engine that was started for it. Returns whether a backend failed.
+def show(plan: Plan, engine: EngineProcess, ui: UiConfig) -> int:
+    """Show the run of an engine that was started for it. Returns the exit code.
 
+    0 when all is well (or the run goes on without the monitor), 1 when a backend failed or the engine was lost, 130
+    when the user ended the run before it was done.
     When the user quits, engine and servers have ended on return; when the user leaves by another way, they go on.
     """
 
     async def link() -> EngineLink:
         return await engine.connect()
 
-    app = MonitorApp(plan.public(), link, ui=ui)
+    app = MonitorApp(plan.public(), link, ui=drawable(ui))
     try:
         app.run()
     finally:
-        if isinstance(app.farewell, Shutdown) or app.view.link != "up":
+        if app.engine is None:
+            engine.kill()  # left before it could be told anything
+        elif isinstance(app.farewell, Shutdown) or app.view.link != "up":
             asyncio.run(engine.ended())
         else:
             engine.leave()
-    return _last_words(app)
+    return last_words(app)
 
 
-def show_again(socket: Path, ui: UiConfig) -> bool:
-    """Show a run that is going on already. Raises OSError when nobody listens at `socket`."""
+def show_again(socket: Path, ui: UiConfig) -> int:
+    """Show a run that is going on already. Returns the exit code as `show` does.
+
+    Raises OSError when nobody listens at `socket`.
+    """
     return asyncio.run(_show_again(socket, ui))
 
 
-async def _show_again(socket: Path, ui: UiConfig) -> bool:
+async def _show_again(socket: Path, ui: UiConfig) -> int:
     client = await Client.connect(socket)
     events = client.events()
     hello = await anext(events, None)
@@ -53,9 +67,9 @@ async def _show_again(socket: Path, ui: UiConfig) -> bool:
     async def link() -> EngineLink:
         return came
 
-    app = MonitorApp(hello.plan, link, ui=ui)
+    app = MonitorApp(hello.plan, link, ui=drawable(ui))
     await app.run_async()
-    return _last_words(app)
+    return last_words(app)
 
 
 class _Came:
@@ -81,10 +95,49 @@ class _Came:
         await self._client.close()
 
 
-def _last_words(app: MonitorApp) -> bool:
-    print(summary_table(app.board, shutil.get_terminal_size((120, 24)).columns), end="")
-    if not isinstance(app.farewell, Shutdown) and app.view.link == "up" and app.board.run.phase != "done":
-        run = app.board.plan.run
-        print(f"llmtui: run {run} goes on; come back to it with: llmtui attach {run}", file=sys.stderr)
+def drawable(ui: UiConfig) -> UiConfig:
+    """The same options, in ASCII where the terminal's encoding has no other signs."""
+    # Textual draws on the error stream.
+    streams = (sys.stdout, sys.__stderr__)
+    if all(stream is None or is_utf8(stream.encoding) for stream in streams):
+        return ui
+    return msgspec.structs.replace(ui, marker="ascii")
+
+
+def is_utf8(encoding: str | None) -> bool:
+    """Whether this name of an encoding means UTF-8."""
+    try:
+        return codecs.lookup(encoding or "").name == "utf-8"
+    except LookupError:
         return False
-    return app.board.failed
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """Print where the encoding may lack a sign: a question mark stands for it."""
+    encoding = stream.encoding or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding), end="", file=stream)
+
+
+def last_words(app: MonitorApp) -> int:
+    """Leave the summary on stdout, and what there is to say of the run's end on stderr. Returns the exit code."""
+    board, config = app.board, app.board.plan.config
+    _write(summary_table(board, shutil.get_terminal_size((120, 24)).columns), sys.stdout)
+
+    def say(words: str) -> None:
+        _write(f"llmtui: {words}\n", sys.stderr)
+
+    if app.engine_lost:
+        say(f"{app.engine_lost} before the run was done")
+        return EXIT_FAILED
+    if board.run.phase != "done":
+        ended = isinstance(app.farewell, Shutdown)
+        if not ended and (isinstance(app.farewell, Detach) or config.on_disconnect == "finish"):
+            run = board.plan.run
+            say(f"run {run} goes on; come back to it with: llmtui attach {run}")
+            return EXIT_OK
+        if board.run.total:
+            say(f"ended before it was done: {board.run.finished} of {plural(board.run.total, 'iteration')}")
+        else:
+            say("ended before it began")
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if board.failed else EXIT_OK

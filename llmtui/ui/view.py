@@ -11,6 +11,8 @@ from llmtui.engine.board import Board, Lane
 from llmtui.model import RESTING, Plan, State
 from llmtui.plain import plain
 from llmtui.stats.summary import Metric, metric_value
+from llmtui.ui.attempts import standing
+from llmtui.ui.board_view import window
 from llmtui.ui.charts import Chart, Kind, Series, chart_of
 from llmtui.ui.commands import Phase, Situation
 from llmtui.ui.layout import Layout, layout_for
@@ -34,6 +36,8 @@ class View:
     link: Literal["connecting", "up", "gone"] = "connecting"
     banner: tuple[str, Role] | None = None
     details: bool = False
+    #: The first backend in sight where not all lines fit.
+    first: int = 0
 
     def __post_init__(self) -> None:
         self.board = Board(self.plan)
@@ -106,6 +110,17 @@ class View:
         eta = self.board.run.eta_s
         return max(0.0, eta - (self.now() - self._run_seen)) if eta is not None and self.ticking else eta
 
+    @property
+    def in_sight(self) -> tuple[int, int]:
+        """Which `[start, end)` of the backends have a place on the screen, the selected one among them."""
+        names = self.names
+        if not self.layout.scrolls:
+            return 0, len(names)
+        at = names.index(self.selected) if self.selected in names else 0
+        start, end = window(len(names), self.layout.lines, at, self.first)
+        self.first = start
+        return start, end
+
     def look(self, index: int, focused: bool) -> Look:
         """How the backend at `index` is shown now."""
         name = self.names[index]
@@ -116,22 +131,27 @@ class View:
             focused=focused,
             hidden=name in self.hidden,
             waited_s=self.now() - self._states[name][1] if name in self._states else 0.0,
+            lost=self.link == "gone",
         )
 
     def chart_data(self, kind: Kind) -> Chart:
         """What a chart of this kind shows now: the backends that are not hidden."""
         series = [
-            Series(
-                index,
-                plain(name, 40),
-                tuple(metric_value(i, self.metric) for i in lane.measured) if kind == "scatter" else (),
-                lane.summary.spread(self.metric),
-            )
+            self._series(index, lane, kind)
             for index, (name, lane) in enumerate(self.board.lanes.items())
             if name not in self.hidden
         ]
         planned = max((lane.state.planned for lane in self.board.lanes.values()), default=0)
         return chart_of(kind, self.metric, series, planned, ascii_only=self.ascii_only)
+
+    def _series(self, index: int, lane: Lane, kind: Kind) -> Series:
+        kept = standing(lane)
+        return Series(
+            index,
+            plain(lane.backend.name, 40) + (f" #{kept.attempt}" if kept.earlier else ""),
+            tuple(metric_value(i, self.metric) for i in kept.measured(lane)) if kind == "scatter" else (),
+            kept.summary.spread(self.metric),
+        )
 
     def situation(self) -> Situation:
         """What decides which commands apply now."""
@@ -144,7 +164,7 @@ class View:
             selected=self.lane.state.state if self.lane else None,
             hidden=self.selected in self.hidden,
             both_charts=self.layout.charts != 1,
-            table_on_key=not self.layout.table,
+            table_on_key=not self.layout.table and self.layout.table_rows >= 2,
             table_shown=self.table_shown,
             details=self.details,
         )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 from llmtui.model import STATE_WORDS, State
 from llmtui.stats.summary import METRIC_TITLES, METRIC_UNITS, Metric
 from llmtui.ui.lines import Role
 
-#: A sign beside the state's word, so that no state is told by colour alone.
+#: A sign beside the state's word, so that no state is told by colour alone; none of them is a backend's shape.
 STATE_SIGNS: dict[State, str] = {
     "waiting": "·",
     "preparing": "…",
     "loading": "…",
-    "ready": "●",
+    "ready": "»",
     "warmup": "▻",
     "running": "►",
     "done": "✓",
@@ -37,6 +39,11 @@ STATE_ROLES: dict[State, Role] = {
 SHAPES = "●+×◆▲■◇△▽"
 ASCII_SHAPES = "o+x*#@%&$"
 
+#: In the place of the shape of a backend that the charts leave out.
+HIDDEN_SIGN = "╌"
+#: What an unfinished backend shows when its engine has gone.
+LOST_SIGN = "✗"
+
 DASH = "-"
 
 
@@ -46,16 +53,27 @@ def shape(index: int, ascii_only: bool = False) -> str:
     return shapes[index % len(shapes)]
 
 
+def around(metric: Metric, stddev: float | None, room: int = 6, ascii_only: bool = False) -> str:
+    """A standard deviation with its sign; empty where unknown. "~" would say disturbed: ASCII writes "+-"."""
+    return f"{'+-' if ascii_only else '±'}{value_text(metric, stddev, room)}" if stddev is not None else ""
+
+
 def state_word(state: State) -> str:
     """A state in words."""
     return STATE_WORDS[state]
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A number in at most six cells: `digits` decimals, fewer as it grows; a dash where unknown."""
+def number(value: float | None, digits: int = 3, room: int = 6) -> str:
+    """A number in at most `room` (6 or more) cells; a dash where unknown.
+
+    `digits` decimals, fewer as it grows and more as it shrinks: two significant digits at least (0.00031, or 3.1e-4
+    where that does not fit), unless `digits` is 0.
+    """
     if value is None:
         return DASH
     size = abs(value)
+    if digits and 0 < size < 10.0 ** (1 - digits):
+        return _small(value, digits, room)
     if size >= 100_000:
         return f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
     if size >= 1000:
@@ -65,6 +83,16 @@ def number(value: float | None, digits: int = 3) -> str:
     elif size >= 10:
         digits = min(digits, 2)
     return f"{value:.{digits}f}"
+
+
+def _small(value: float, digits: int, room: int) -> str:
+    whole, _, decimals = f"{value:.{1 - math.floor(math.log10(abs(value)))}f}".partition(".")
+    text = f"{whole}.{decimals.rstrip('0').ljust(digits, '0')}"
+    if len(text) <= room:
+        return text
+    short, _, exponent = f"{value:.1e}".partition("e")
+    text = f"{short}e{int(exponent)}"
+    return text if len(text) <= room else f"{value:.0e}".partition("e")[0] + f"e{int(exponent)}"
 
 
 def scaled(metric: Metric, value: float | None) -> float | None:
@@ -77,9 +105,9 @@ def decimals(metric: Metric) -> int:
     return {"latency": 3, "ttft": 3, "itl": 2, "tokens_per_s": 1}[metric]
 
 
-def value_text(metric: Metric, value: float | None) -> str:
-    """A metric's value in its own unit, without the unit."""
-    return number(scaled(metric, value), decimals(metric))
+def value_text(metric: Metric, value: float | None, room: int = 6) -> str:
+    """A metric's value in its own unit, without the unit, in at most `room` cells."""
+    return number(scaled(metric, value), decimals(metric), room)
 
 
 def unit(metric: Metric) -> str:
@@ -119,7 +147,7 @@ def percent(new: float, old: float) -> str:
     if not old:
         return ""
     change = round((new - old) / old * 100, 1)
-    return f"{change:+.1f} %" if change else "±0.0 %"
+    return f"{change:+.1f} %" if change else "0.0 %"
 
 
 def plural(count: int, word: str) -> str:

@@ -6,7 +6,17 @@ import sys
 
 import pytest
 
-from llmtui.ui.commands import BY_ID, COMMANDS, RESERVED, Situation, footer_commands, key_table, key_word, resolve_keys
+from llmtui.ui.commands import (
+    BY_ID,
+    COMMANDS,
+    KEY_NAMES,
+    RESERVED,
+    Situation,
+    footer_commands,
+    key_table,
+    key_word,
+    resolve_keys,
+)
 
 
 def test_ids_and_keys_are_unique_and_no_reserved_key_is_taken() -> None:
@@ -17,7 +27,7 @@ def test_ids_and_keys_are_unique_and_no_reserved_key_is_taken() -> None:
 
 def test_the_keys_of_the_contract() -> None:
     shown = {key_word(c.key): c.id for c in COMMANDS}
-    assert set("rRsxcmetq?") | {"space", "enter", "esc"} <= set(shown)
+    assert set("rRsxcmetdq?") | {"space", "enter", "esc"} <= set(shown)
     assert shown["?"] == "help"
     assert shown["esc"] == "back"
 
@@ -47,11 +57,39 @@ def test_two_commands_may_swap_their_keys() -> None:
         ({"rerun": "ctrl+c"}, "is taken"),
         ({"rerun": "not a key"}, "is not a key"),
         ({"rerun": ""}, "is not a key"),
+        ({"rerun": "hyperkey"}, "is not a key"),
+        ({"rerun": "ctrl+escpae"}, 'did you mean "ctrl+escape"?'),
+        ({"rerun": "page_up"}, 'did you mean "pageup"?'),
+        ({"rerun": "f25"}, "is not a key"),
+        ({"rerun": "meta+r"}, "is not a key"),
+        ({"rerun": "shift+r"}, 'did you mean "R"?'),
     ],
 )
 def test_bad_overrides_are_refused_in_words(overrides: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)):
         resolve_keys(overrides)
+
+
+def test_every_name_of_a_key_is_one_that_textual_knows() -> None:
+    from textual.keys import KEY_NAME_REPLACEMENTS, Keys, _character_to_key, key_to_character
+
+    known = {*(key.value for key in Keys), *KEY_NAME_REPLACEMENTS.values()}
+    for name in KEY_NAMES:
+        character = key_to_character(name)
+        assert name in known or (character is not None and _character_to_key(character) == name), name
+
+
+@pytest.mark.parametrize("key", ["f24", "ctrl+shift+f5", "alt+r", "pageup", "ctrl+left", "~", "ctrl+r"])
+def test_keys_that_there_are_pass(key: str) -> None:
+    assert resolve_keys({"rerun": key})["rerun"]
+
+
+def test_the_help_stays_aligned_with_long_keys() -> None:
+    from llmtui.ui.screens.help import help_text
+
+    lines = help_text(resolve_keys({"hide": "ctrl+shift+f12"})).plain.splitlines()
+    places = {line.index(c.help) for c in COMMANDS for line in lines if c.help in line}
+    assert len(places) == 1
 
 
 def shown(situation: Situation) -> dict[str, str]:

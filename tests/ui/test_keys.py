@@ -190,7 +190,7 @@ async def test_states_and_series_are_told_without_colour(theme: str, monkeypatch
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot, link)
         shown = screen_text(app)
-        for sign in ("► running", "○ not reachable", "○ not installed", "● llama.cpp", "+ mistral.rs", "× HuggingFace"):
+        for sign in ("► running", "○ not reachable", "○ missing", "● llama.cpp", "+ mistral.rs", "× HuggingFace"):
             assert sign in shown
 
 

@@ -6,15 +6,27 @@ from rich.cells import cell_len
 from llmtui.engine.board import Board
 from llmtui.model import BackendChanged, BackendState, Failure, IterationDone
 from llmtui.ui import board_view, panel_view
+from llmtui.ui.attempts import attempt_sentence
 from llmtui.ui.charts import Chart, Series, draw, scale_for
 from llmtui.ui.layout import layout_for
-from llmtui.ui.lines import Line, box, clip, difference, fit, spread_out, to_ascii, width_of, wrap
+from llmtui.ui.lines import Line, ascii_text, box, clip, difference, fit, spread_out, to_ascii, width_of, wrap
 from llmtui.ui.minis import big, decimate, scatter
 from llmtui.ui.options import UiOptions
 from llmtui.ui.pace import Pace
 from llmtui.ui.panel_view import Look
 from llmtui.ui.view import View
-from llmtui.ui.words import clock, memory, number, percent, value_text
+from llmtui.ui.words import (
+    ASCII_SHAPES,
+    HIDDEN_SIGN,
+    LOST_SIGN,
+    SHAPES,
+    STATE_SIGNS,
+    clock,
+    memory,
+    number,
+    percent,
+    value_text,
+)
 from tests.ui import canned
 
 
@@ -42,7 +54,7 @@ def test_numbers_never_outgrow_their_column() -> None:
     assert (clock(62), clock(3723)) == ("01:02", "1:02:03")
     assert (memory(241_000_000), memory(12_300_000_000)) == ("241 MB", "12.3 GB")
     assert percent(0.969, 1.0) == "-3.1 %"
-    assert percent(0.99999, 1.0) == "±0.0 %"
+    assert percent(0.99999, 1.0) == "0.0 %"
 
 
 def test_clip_counts_cells_not_characters() -> None:
@@ -83,7 +95,7 @@ def test_only_the_cells_that_differ_are_painted_again() -> None:
 
 
 def test_ascii_keeps_every_cell_in_place() -> None:
-    line: Line = (("┏━ ● ►×◆▲■◇△▽ ✓…±", ""),)
+    line: Line = (("┏━ ● ►×◆▲■◇△▽ ✓✗»…", ""),)
     translated = to_ascii(line)
     assert width_of(translated) == width_of(line)
     assert translated[0][0].isascii()
@@ -266,10 +278,9 @@ def test_a_rerun_is_compared_with_the_attempt_before() -> None:
     for event in canned.rerun_events("llama.cpp", count=10, speed=1.25):
         it.apply(event)
     lane = it.lanes["llama.cpp"]
-    sentence = panel_view.attempt_sentence(lane, "latency")
-    assert sentence.startswith("attempt 2, median 0.7")
-    assert sentence.endswith("% to attempt 1")
-    assert ", -" in sentence
+    sentence = attempt_sentence(lane, "latency")
+    assert sentence.startswith("attempt 2: -")
+    assert "% to attempt 1, median 0.7" in sentence
     assert "attempt 2: -" in text_of(panel_view.panel(lane, Look(index=0), 24, 13))
 
 
@@ -327,3 +338,62 @@ def test_the_screen_follows_at_once_and_then_at_its_pace() -> None:
     now = 2.0
     pace.request()
     assert runs == [0.0, 0.5, 2.0]
+
+
+# --- What one line says ---
+
+
+def test_a_line_tells_the_finding_first_and_the_hint_where_it_fits() -> None:
+    it = board()
+    failure = Failure(kind="http", message="HTTP 404", hint="check url and model")
+    it.apply(BackendChanged(backend=BackendState(name="Ollama", state="failed", failure=failure)))
+    lane = it.lanes["Ollama"]
+    assert "✗ failed: HTTP 404; check url and model" in text_of([panel_view.row(lane, Look(index=4), 80)])
+    narrow = text_of([panel_view.row(lane, Look(index=4), 45)])
+    assert "✗ failed: HTTP 404" in narrow
+    assert "check" not in narrow
+
+
+@pytest.mark.parametrize("kind", ["protocol", "timeout"])
+def test_count_and_error_stay_apart(kind: str) -> None:
+    it = board()
+    failed = canned.iteration("llama.cpp", 7, latency_s=None, error=Failure(kind=kind, message="no"))  # type: ignore[arg-type]
+    it.apply(IterationDone(iteration=failed))
+    words = text_of([panel_view.row(it.lanes["llama.cpp"], Look(index=0), 80)]).split()
+    assert words[words.index("7/10") + 1 :][:2] == [kind, "error"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(24, 13), (80, 1), (40, 1), (20, 1)])
+def test_a_hidden_backend_is_called_hidden(width: int, height: int) -> None:
+    for name in ("llama.cpp", "Ollama"):
+        shown = text_of(panel_view.panel(board().lanes[name], Look(index=0, hidden=True), width, height))
+        assert "hidden" in shown
+        assert "╌" in shown
+
+
+def test_the_table_marks_what_is_hidden() -> None:
+    hidden = frozenset({"llama.cpp"})
+    assert "(llama.cpp)" in text_of(board_view.table(board(), "latency", 80, hidden, ""))
+    assert "llama.cpp hidden" in text_of(board_view.table(board(), "latency", 200, hidden, ""))
+
+
+def test_no_sign_of_a_state_is_a_shape_or_the_sign_of_hidden() -> None:
+    signs = {*STATE_SIGNS.values(), LOST_SIGN}
+    assert not (signs | {HIDDEN_SIGN}) & set(SHAPES)
+    assert HIDDEN_SIGN not in signs
+    assert not {ascii_text(sign) for sign in signs | {HIDDEN_SIGN}} & set(ASCII_SHAPES)
+
+
+@pytest.mark.parametrize(
+    ("value", "narrow", "wide"),
+    [(0.00031, "3.1e-4", "0.00031"), (0.0012, "0.0012", "0.0012"), (0.005, "0.005", "0.005"), (0.0, "0.000", "0.000")],
+)
+def test_a_small_value_keeps_two_digits(value: float, narrow: str, wide: str) -> None:
+    assert number(value) == narrow
+    assert number(value, room=8) == wide
+    assert len(number(value / 1e7)) <= 6
+
+
+def test_in_ascii_the_spread_is_not_the_sign_of_disturbed() -> None:
+    shown = text_of(panel_view.panel(board().lanes["llama.cpp"], Look(index=0, marker="ascii"), 28, 13))
+    assert "+-0.0" in shown

@@ -14,21 +14,20 @@ from llmtui.engine.board import Lane
 from llmtui.model import Iteration
 from llmtui.plain import plain, plain_lines
 from llmtui.ui import board_view, panel_view
-from llmtui.ui.lines import Line, Span, fit, spread_out
+from llmtui.ui.attempts import attempt_sentence, standing
+from llmtui.ui.lines import Line, Span, ascii_text, fit, spread_out, wrap
 from llmtui.ui.view import View
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header, Verdict
 from llmtui.ui.widgets.lines import Lines
 from llmtui.ui.words import (
     DASH,
-    STATE_ROLES,
-    STATE_SIGNS,
+    around,
     cores,
     memory,
     number,
     plural,
     shape,
-    state_word,
     value_text,
 )
 
@@ -58,14 +57,14 @@ def iteration_cells(iteration: Iteration) -> dict[str, str]:
         "attempt": str(iteration.attempt),
         "#": str(iteration.iteration),
         "phase": "warm-up" if iteration.phase == "warmup" else "measured",
-        "latency s": number(iteration.latency_s),
-        "TTFT s": number(iteration.ttft_s),
-        "ITL ms": value_text("itl", iteration.itl_s),
+        "latency s": number(iteration.latency_s, room=9),
+        "TTFT s": number(iteration.ttft_s, room=7),
+        "ITL ms": value_text("itl", iteration.itl_s, 7),
         "tok/s": number(iteration.tokens_per_s, 1),
         "tokens": number(iteration.output_tokens, 0),
         "prompt": number(iteration.prompt_tokens, 0),
-        "prefill s": number(iteration.server_prefill_s),
-        "decode s": number(iteration.server_decode_s),
+        "prefill s": number(iteration.server_prefill_s, room=9),
+        "decode s": number(iteration.server_decode_s, room=8),
         "foreign": foreign + ("~" if iteration.disturbed else ""),
         "error": iteration.error.kind if iteration.error else "",
     }
@@ -81,29 +80,33 @@ class Facts(Lines):
             return []
         index = view.names.index(view.selected)
         look = view.look(index, focused=True)
-        state = lane.state.state
         left: list[Span] = [
             (f" {index + 1} ", "dim"),
             (f"{shape(index)} ", look.role),
             (plain(lane.backend.name, 60), "title"),
             (f"  {plain(lane.backend.language, 20)}", "dim"),
-            (f"  {STATE_SIGNS[state]} {state_word(state)}", STATE_ROLES[state]),
+            ("  ", ""),
+            panel_view.sign_and_word(lane, look),
         ]
-        if lane.progress is not None:
-            left.append((f"  {lane.progress.tokens} tokens, {lane.progress.elapsed_s:.1f} s", "accent"))
+        if look.hidden:
+            left.append(("  hidden", "warn"))
+        if (progress := panel_view.progress_of(lane, look)) is not None:
+            left.append((f"  {progress.tokens} tokens, {progress.elapsed_s:.1f} s", "accent"))
         right: list[Span] = [(f"{len(lane.measured)}/{lane.state.planned} ", "strong")]
-        spread = lane.summary.spread(view.metric)
+        kept = standing(lane)
+        spread = kept.summary.spread(view.metric)
         facts: list[str] = []
-        if spread is not None:
-            around = f" ±{value_text(view.metric, spread.stddev)}" if spread.stddev is not None else ""
-            facts.append(
-                f"{board_view.metric_words(view.metric)}: median {value_text(view.metric, spread.median)}{around}"
-                f", {value_text(view.metric, spread.min)} to {value_text(view.metric, spread.max)}"
-            )
-        if compared := panel_view.attempt_sentence(lane, view.metric):
+        if compared := attempt_sentence(lane, view.metric):
             facts.append(compared)
-        if lane.summary.disturbed:
-            facts.append(f"{lane.summary.disturbed} disturbed by other work")
+        if spread is not None:
+            median, low, high = (value_text(view.metric, v, 8) for v in (spread.median, spread.min, spread.max))
+            spare = around(view.metric, spread.stddev, 8, view.ascii_only)
+            of = f"attempt {kept.attempt}, " if kept.earlier else ""
+            facts.append(
+                f"{of}{board_view.metric_words(view.metric)}: median {median} {spare}".rstrip() + f", {low} to {high}"
+            )
+        if kept.summary.disturbed:
+            facts.append(f"{kept.summary.disturbed} disturbed by other work")
         server = [
             plain(lane.model, 80),
             plain(lane.weights, 20),
@@ -115,9 +118,10 @@ class Facts(Lines):
             plain(lane.state.url or lane.backend.url, 80),
             plain(lane.state.note, 120),
         ]
+        told = wrap(";  ".join(facts), width - 1, max(1, height - 2)) or [""]
         return [
             spread_out(left, right, width),
-            fit([(" " + ";  ".join(facts), "")], width),
+            *(((" " + text, ""),) for text in told),
             fit([(" " + ",  ".join(s for s in server if s), "dim")], width),
         ]
 
@@ -145,7 +149,7 @@ class DetailsScreen(Screen[None]):
     def on_mount(self) -> None:
         small = self.app.size.height < 20
         self.query_one(Header).styles.height = 1 if small else 2
-        self.query_one(Facts).styles.height = 3
+        self.query_one(Facts).styles.height = 3 if small or self.app.size.width >= 120 else 4
         self.query_one(Verdict).display = not small
         table = self.query_one(DataTable)
         for title, width, wanted in _COLUMNS:
@@ -187,6 +191,8 @@ class DetailsScreen(Screen[None]):
             return
         row = self.query_one(DataTable).cursor_row
         text = texts(lane, lane.iterations[row] if 0 <= row < len(lane.iterations) else None)
+        if self.view.ascii_only:
+            text = Text(ascii_text(text.plain))
         if text.plain != self._text:
             self._text = text.plain
             self.query_one("#text", Static).update(text)

@@ -18,7 +18,8 @@ _FIXED = {
     "Application": [("ctrl+p", "command palette"), ("ctrl+c", "as quit")],
 }
 _SIGNS = """\
-* marks the best; 2~ are two iterations disturbed by other work
+* marks the best; #1: figures of attempt 1; (name): hidden
+2~ are two iterations disturbed by other work
 x fastest: the median as a multiple of the best median
 bars: mean, median, min, max; points: one shape per backend\
 """
@@ -27,11 +28,13 @@ bars: mean, median, min, max; points: one shape per backend\
 def help_text(keys: Mapping[str, str]) -> Text:
     """The help screen's text: every command with its key, by group, then how to read the screen."""
     text = Text()
+    # The longest key has its place, so that the words stand below each other.
+    room = max(7, *(len(key_word(key)) + 2 for key in keys.values()))
     for group in ("Backend", "Run", "View", "Application"):
         text.append(f"{group}\n", "bold")
         rows = [(key_word(keys[c.id]), c.help) for c in COMMANDS if c.group == group]
         for key, words in [*rows, *_FIXED.get(group, [])]:
-            text.append(f"  {key:<7}", "bold")
+            text.append(f"  {key:<{room}}", "bold")
             text.append(f"{words}\n")
     text.append("Reading the screen\n", "bold")
     for line in _SIGNS.splitlines():

@@ -13,7 +13,20 @@ from llmtui.ui.view import View
 from llmtui.ui.widgets.lines import Lines
 
 #: What goes first where not all fit.
-_LESS_WANTED = ("rerun_all", "maximise", "stop", "hide", "metric", "table", "chart", "rerun", "pause", "export", "back")
+_LESS_WANTED = (
+    "rerun_all",
+    "detach",
+    "maximise",
+    "stop",
+    "hide",
+    "metric",
+    "table",
+    "chart",
+    "rerun",
+    "pause",
+    "export",
+    "back",
+)
 
 
 class Footer(Lines):

@@ -22,7 +22,18 @@ class Header(Lines):
             self._machine = view.board.machine
             record = newest(self._machine)
             self._own_error_s = record.own_error_p95_s() if record is not None else None
-        return board_view.header(view.board, view.phase, view.elapsed_s, view.eta_s, width, height, self._own_error_s)
+        failed = board_view.out_of_action(view.board) if view.layout.scrolls else 0
+        return board_view.header(
+            view.board, view.phase, view.elapsed_s, view.eta_s, width, height, self._own_error_s, failed
+        )
+
+
+class More(Lines):
+    """How many backends lie out of sight."""
+
+    def content(self, width: int, height: int) -> list[Line]:
+        names = self.view.names
+        return [((f"   {board_view.more(len(names), *self.view.in_sight)}", "dim"),)]
 
 
 class Verdict(Lines):

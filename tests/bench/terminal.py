@@ -1,0 +1,75 @@
+"""What the monitor writes to the terminal and takes of a core: three servers, iterations of a second.
+
+`python -m tests.bench.terminal [--seconds 20]`. The servers are truth servers: 64 tokens, 14.5 to 16 ms apart. Counted
+are the bytes of each second after the first four; beside them what zlib (`ssh -C`) makes of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+import zlib
+from pathlib import Path
+
+from llmtui.engine.watched import Screen, monitor_argv
+from tests.bench.common import heading
+
+SIZES = ((80, 24), (120, 40), (200, 50))
+SETTLED_S = 4
+
+
+def write_config(path: Path) -> None:
+    """Three truth servers that differ a little."""
+    text = "[run]\niterations = 1000\nwarmup = 0\non_disconnect = 'stop'\n"
+    for name, itl_ms in (("one", 14.5), ("two", 15.0), ("three", 16.0)):
+        launch = [sys.executable, "-m", "llmtui.servers.truth", "--port", "{port}", "--itl-ms", str(itl_ms)]
+        text += f"[[backend]]\nname = '{name}'\nlaunch = {json.dumps(launch)}\n"
+    path.write_text(text)
+
+
+def watch(config: Path, columns: int, rows: int, seconds: int) -> tuple[list[int], list[int], float]:
+    """Bytes of each second, the same compressed, and the monitor's CPU in cores."""
+    screen = Screen(monitor_argv(config), columns=columns, rows=rows)
+    told: list[bytes] = [b""] * (SETTLED_S + seconds)
+    try:
+        began = time.monotonic()
+        cpu_s = None
+        for data in screen.chunks(SETTLED_S + seconds):
+            second = int(time.monotonic() - began)
+            if second >= len(told):
+                break
+            if second >= SETTLED_S and cpu_s is None:
+                cpu_s = screen.cpu_s()
+            told[second] += data
+        cores = (screen.cpu_s() - (cpu_s or 0.0)) / seconds
+    finally:
+        screen.close()
+    settled = told[SETTLED_S:]
+    return [len(data) for data in settled], [len(zlib.compress(data)) for data in settled], cores
+
+
+def main() -> None:
+    """Measure every size, and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=20)
+    seconds = parser.parse_args().seconds
+    print(heading("bytes to the terminal, three backends, iterations of one second"))
+    with tempfile.TemporaryDirectory(prefix="llmtui-bench-") as folder:
+        config = Path(folder) / "terminal.toml"
+        write_config(config)
+        for columns, rows in SIZES:
+            plain, packed, cores = watch(config, columns, rows, seconds)
+            mean = statistics.mean(plain)
+            print(
+                f"{columns}x{rows}: median {statistics.median(plain) / 1e3:.1f} kB/s, mean {mean / 1e3:.1f}, "
+                f"{min(plain) / 1e3:.1f} to {max(plain) / 1e3:.1f}; zlib {statistics.mean(packed) / 1e3:.2f}; "
+                f"{cores * 100:.1f} % of a core (n = {len(plain)} s)"
+            )
+
+
+if __name__ == "__main__":
+    main()

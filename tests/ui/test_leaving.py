@@ -1,0 +1,161 @@
+"""How the monitor takes leave: what the engine is told, what is printed, and with which exit code."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from llmtui.config import UiConfig
+from llmtui.model import Backend, BackendChanged, Detach, Shutdown
+from llmtui.ui.app import MonitorApp
+from llmtui.ui.start import drawable, last_words
+from tests.ui import canned
+from tests.ui.canned import FakeLink
+from tests.ui.driving import make, screen_text, settle
+
+
+async def left(*keys: str, done: int = 6, running: bool = True) -> tuple[MonitorApp, FakeLink]:
+    link = FakeLink(canned.hello(done=done, running=running))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        for key in keys:
+            await pilot.press(key)
+            await settle(pilot)
+    return app, link
+
+
+async def test_detaching_tells_the_engine_and_names_the_way_back(capsys: pytest.CaptureFixture[str]) -> None:
+    app, link = await left("d")
+    assert link.sent == [Detach()]
+    assert link.closed
+    assert app.farewell == Detach()
+    assert last_words(app) == 0
+    assert "llmtui attach r1" in capsys.readouterr().err
+
+
+async def test_quitting_twice_ends_the_run_early(capsys: pytest.CaptureFixture[str]) -> None:
+    app, link = await left("q", "q")
+    assert link.sent == [Shutdown()]
+    assert last_words(app) == 130
+    assert capsys.readouterr().err == "llmtui: ended before it was done: 27 of 39 iterations\n"
+
+
+async def test_a_signal_to_end_sends_nothing() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, link)
+        app.end()
+        await settle(pilot)
+    assert link.sent == []
+    assert link.closed
+    assert app.farewell is None
+    assert last_words(app) == 0
+
+
+async def test_a_failed_backend_is_the_exit_code_of_a_run_that_was_done() -> None:
+    app, _ = await left("q", done=10, running=False)
+    assert last_words(app) == 1
+
+
+async def test_the_footer_offers_to_detach_where_there_is_room() -> None:
+    for size, there in (((120, 40), True), ((80, 24), False)):
+        link = FakeLink(canned.hello(done=6))
+        app = make(link)
+        async with app.run_test(size=size) as pilot:
+            await settle(pilot, link)
+            assert ("d Detach" in screen_text(app).split("\n")[-1]) is there
+
+
+async def test_without_an_engine_nothing_runs_and_every_command_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    link = FakeLink(canned.hello(done=6), BackendChanged(backend=canned.state("mistral.rs", state="loading")))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        link.put(canned.progress("llama.cpp", 12, 0.4))
+        link.vanish()
+        await settle(pilot, link)
+        shown = screen_text(app)
+        assert "✗ engine gone" in shown
+        assert not any(word in shown for word in ("► running", "loading", "12 tokens"))
+        assert "median 0.928" in shown
+        await pilot.press("r", "s", "R", "space", "d")
+        await settle(pilot)
+        assert [n.message for n in app._notifications] == ["there is no engine any more"] * 5
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        assert "✗ gone" in screen_text(app)
+        await pilot.press("q")
+        await settle(pilot)
+    assert app.engine_lost == "the engine has gone"
+    assert last_words(app) == 1
+    assert "llmtui: the engine has gone before the run was done" in capsys.readouterr().err
+
+
+async def test_an_engine_that_goes_after_the_run_is_no_loss() -> None:
+    link = FakeLink(canned.hello(done=10, running=False))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        link.vanish()
+        await settle(pilot, link)
+    assert app.engine_lost == ""
+
+
+# --- Terminals without UTF-8 ---
+
+
+def stream(encoding: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+
+
+@pytest.mark.parametrize(("encoding", "marker"), [("ascii", "ascii"), ("latin-1", "ascii"), ("UTF-8", "braille")])
+def test_a_terminal_without_utf8_is_drawn_in_ascii(encoding: str, marker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", stream(encoding))
+    monkeypatch.setattr(sys, "__stderr__", stream("utf-8"))
+    assert drawable(UiConfig()).marker == marker
+
+
+async def test_the_last_words_fit_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, _ = await left("d")
+    app.board.lanes["llama.cpp"].backend = Backend(name="日本語")
+    out = stream("ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    last_words(app)
+    out.flush()
+    assert b"???" in out.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+async def test_toasts_help_and_details_keep_to_ascii() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link, marker="ascii")
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await settle(pilot, link)
+        app.say("±1 … 日本")
+        for key in ("q", "question_mark", "escape", "enter"):
+            await pilot.press(key)
+            await settle(pilot)
+            assert screen_text(app).isascii(), key
+        assert "+-" in screen_text(app)
+
+
+# --- Toasts ---
+
+
+@pytest.mark.parametrize(("size", "table"), [((80, 24), False), ((80, 24), True), ((120, 40), False)])
+async def test_toasts_leave_table_verdict_and_keys_in_sight(size: tuple[int, int], table: bool) -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await settle(pilot, link)
+        await pilot.press(*(["T"] if table else []), "r", "R", "q")
+        await settle(pilot)
+        toasts = list(app.screen.query("Toast"))
+        assert len(toasts) == 3
+        for name in ("#table", "#verdict", "#footer"):
+            part = app.screen.query_one(name)
+            if part.display:
+                assert not any(toast.region.overlaps(part.region) for toast in toasts), name
