@@ -46,7 +46,8 @@ async def picture(
     path = HERE / f"{name}.svg"
     path.write_text(svg, "utf-8")
     drawn = path.with_suffix(".drawn.svg")
-    drawn.write_text(svg.replace("Fira Code", FONTS), "utf-8")
+    # librsvg trims the blanks with which a text begins, unless told not to.
+    drawn.write_text(svg.replace("Fira Code", FONTS).replace("<text ", '<text xml:space="preserve" '), "utf-8")
     if shutil.which("rsvg-convert"):
         process = await asyncio.create_subprocess_exec("rsvg-convert", "-o", path.with_suffix(".png"), drawn)
         if await process.wait():
