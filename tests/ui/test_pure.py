@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 
 from llmtui.engine.board import Board
-from llmtui.model import BackendChanged, BackendState, Failure, IterationDone
+from llmtui.model import BackendChanged, BackendState, Failure, Iteration, IterationDone
 from llmtui.ui import board_view, panel_view
 from llmtui.ui.attempts import attempt_sentence
 from llmtui.ui.charts import Chart, Series, draw, scale_for
@@ -14,6 +15,7 @@ from llmtui.ui.minis import big, decimate, scatter
 from llmtui.ui.options import UiOptions
 from llmtui.ui.pace import Pace
 from llmtui.ui.panel_view import Look
+from llmtui.ui.screens.details import clocks
 from llmtui.ui.view import View
 from llmtui.ui.words import (
     ASCII_SHAPES,
@@ -397,3 +399,13 @@ def test_a_small_value_keeps_two_digits(value: float, narrow: str, wide: str) ->
 def test_in_ascii_the_spread_is_not_the_sign_of_disturbed() -> None:
     shown = text_of(panel_view.panel(board().lanes["llama.cpp"], Look(index=0, marker="ascii"), 28, 13))
     assert "+-0.0" in shown
+
+
+def test_the_two_clocks_add_up_in_words() -> None:
+    told = Iteration(
+        run="r", backend="a", attempt=1, iteration=1, phase="measured", started_utc="", latency_s=1.25,
+        server_prefill_s=0.25, server_decode_s=0.95,
+    )  # fmt: skip
+    said = "latency 1.250 s = server's own prefill 0.250 + decode 0.950 + transport and client 0.050"
+    assert clocks(told) == said
+    assert clocks(msgspec.structs.replace(told, server_decode_s=None)) == ""

@@ -198,6 +198,16 @@ class DetailsScreen(Screen[None]):
             self.query_one("#text", Static).update(text)
 
 
+def clocks(iteration: Iteration) -> str:
+    """The server's clock against ours, in s: what it accounts for, and the rest of the latency. "" where it is silent."""
+    rest = iteration.transport_and_client_s
+    if rest is None:
+        return ""
+    told = {"load": iteration.server_load_s, "prefill": iteration.server_prefill_s, "decode": iteration.server_decode_s}
+    server = " + ".join(f"{name} {value:.3f}" for name, value in told.items() if value is not None)
+    return f"latency {iteration.latency_s:.3f} s = server's own {server} + transport and client {rest:.3f}"
+
+
 def texts(lane: Lane, chosen: Iteration | None) -> Text:
     """The failure, the chosen iteration's error or answer, and the server's log, in plain text under headings."""
     text = Text()
@@ -214,6 +224,7 @@ def texts(lane: Lane, chosen: Iteration | None) -> Text:
         which = f"attempt {chosen.attempt}, {'warm-up' if chosen.phase == 'warmup' else 'iteration'} {chosen.iteration}"
         if chosen.error is not None:
             part(f"{which} failed", [plain(chosen.error.message), plain(chosen.error.hint)])
+        part(f"the two clocks of {which}", [clocks(chosen)])
         part(f"answer of {which}", plain_lines(chosen.text))
     part("the server's last lines", [plain(line) for line in lane.state.log_tail])
     if not text.plain:
