@@ -199,7 +199,7 @@ class DetailsScreen(Screen[None]):
 
 
 def clocks(iteration: Iteration) -> str:
-    """The server's clock against ours, in s: what it accounts for and the rest of the latency; "" where it is silent."""
+    """The server's clock against ours, in s: what it accounts for, and the rest; "" where it is silent."""
     rest = iteration.transport_and_client_s
     if rest is None:
         return ""
