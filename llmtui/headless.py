@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtui.engine.board import Board, Lane
-from llmtui.engine.client import Client
+from llmtui.engine.client import FAREWELL_S, Client
 from llmtui.engine.lifecycle import EngineError, EngineProcess
 from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown, hidden
 from llmtui.plain import plain
@@ -67,14 +67,18 @@ async def _follow(plan: Plan, engine: EngineProcess, files: dict[str, Path | Non
     if not complete and not interrupted.is_set():
         talk("the engine ended before the run did" + (f": {said}" if (said := engine.log_tail()) else ""))
     waiter.cancel()
-    await client.send(Shutdown())
-    if not follower.done():
+    if interrupted.is_set():
+        talk("interrupted; stopping the servers")
+    if follower.done():
+        await client.farewell(Shutdown())
+    else:
+        # The follower reads on until the engine hangs up.
+        await client.send(Shutdown())
+        await asyncio.wait({follower}, timeout=FAREWELL_S)
         follower.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await follower
-    await client.close()
-    if interrupted.is_set():
-        talk("interrupted; stopping the servers")
+        await client.close()
     await engine.ended()
     written = write_files(board, files)
     if STDOUT not in files.values():

@@ -16,6 +16,9 @@ from llmtui.model import AnyCommand, AnyEvent
 #: Longest line that either side accepts: an iteration with its text and arrivals stays far below it.
 MAX_LINE_BYTES = 64 * 1024 * 1024
 
+#: An engine hangs up on a client that has taken leave well within this time.
+FAREWELL_S = 10.0
+
 _encode = msgspec.json.Encoder().encode
 _decode_event = msgspec.json.Decoder(AnyEvent).decode
 
@@ -62,6 +65,19 @@ class Client:
         with contextlib.suppress(ConnectionError, RuntimeError):
             self._writer.write(_encode(command) + b"\n")
             await self._writer.drain()
+
+    async def farewell(self, command: AnyCommand) -> None:
+        """Send a last command and read on until the engine hangs up: only then is it sure to have been heard.
+
+        Closing with events unread would reset the connection, and what was sent last might be lost with it. Nobody else
+        may be reading.
+        """
+        await self.send(command)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(FAREWELL_S):
+                while await self._reader.read(65536):
+                    pass
+        await self.close()
 
     async def close(self) -> None:
         """Close the connection."""

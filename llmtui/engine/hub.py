@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from llmtui.engine.client import MAX_LINE_BYTES
-from llmtui.model import AnyCommand, AnyEvent, Hello, Progress, Sampled
+from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Progress, Sampled
 
 #: A client this far behind is not told noise (progress, samples) any more; one further behind is dropped.
 NOISE_LIMIT = 256
@@ -155,6 +155,8 @@ class Hub:
             except msgspec.DecodeError:
                 return  # no client of ours: hang up
             self._obey(command)
+            if isinstance(command, Detach):
+                return  # hanging up tells the client that it was heard
 
 
 def _peer(sock: socket.socket) -> tuple[int | None, int | None]:

@@ -78,6 +78,7 @@ class MonitorApp(Actions, App[None]):
         self._open = link
         self.farewell: AnyCommand | None = None
         self.engine_lost = ""
+        self._hung_up = asyncio.Event()
         self._leaving = False
         self._quit_asked = float("-inf")
         self._stale: set[str] = set()
@@ -142,6 +143,12 @@ class MonitorApp(Actions, App[None]):
         self.run_worker(self._follow(), name="engine", exit_on_error=False)
 
     async def _follow(self) -> None:
+        try:
+            await self._follow_events()
+        finally:
+            self._hung_up.set()
+
+    async def _follow_events(self) -> None:
         """Open the link and fold its events until it ends. What goes wrong is told in words."""
         try:
             self.engine = await self._open()
@@ -332,6 +339,8 @@ class MonitorApp(Actions, App[None]):
                 async with asyncio.timeout(_LEAVE_S):
                     if self.farewell is not None:
                         await self.engine.send(self.farewell)
+                        # The engine hangs up once it has heard it; a reset by our closing first might swallow it.
+                        await self._hung_up.wait()
                     await self.engine.close()
             except TimeoutError:
                 # An engine that does not listen is ended by whoever started it.

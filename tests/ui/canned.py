@@ -12,6 +12,7 @@ from llmtui.model import (
     Backend,
     BackendChanged,
     BackendState,
+    Detach,
     Failure,
     Hello,
     Iteration,
@@ -24,6 +25,7 @@ from llmtui.model import (
     RunConfig,
     RunState,
     Sampled,
+    Shutdown,
 )
 
 MODEL = "SmolLM2-135M-Instruct"
@@ -198,6 +200,8 @@ class FakeLink:
 
     async def send(self, command: AnyCommand) -> None:
         self.sent.append(command)
+        if isinstance(command, Detach | Shutdown):
+            self.vanish()
 
     async def close(self) -> None:
         self.closed = True

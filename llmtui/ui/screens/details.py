@@ -224,8 +224,8 @@ def texts(lane: Lane, chosen: Iteration | None) -> Text:
         which = f"attempt {chosen.attempt}, {'warm-up' if chosen.phase == 'warmup' else 'iteration'} {chosen.iteration}"
         if chosen.error is not None:
             part(f"{which} failed", [plain(chosen.error.message), plain(chosen.error.hint)])
-        part(f"the two clocks of {which}", [clocks(chosen)])
         part(f"answer of {which}", plain_lines(chosen.text))
+        part(f"the two clocks of {which}", [clocks(chosen)])
     part("the server's last lines", [plain(line) for line in lane.state.log_tail])
     if not text.plain:
         text.append("no answer yet", "dim")
