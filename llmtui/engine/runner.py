@@ -327,10 +327,10 @@ class Runner:
         )
         left = sum(len(entrant.queue) for entrant in self._entrants.values())
         phase: Any = "running" if self._iterations else "starting"
-        if self._stopping:
+        if self._ended is not None:
+            phase = "done"  # and stays so while the servers are stopped
+        elif self._stopping:
             phase = "stopping"
-        elif self._ended is not None:
-            phase = "done"
         elif self._paused:
             phase = "paused"
         now = self._ended if self._ended is not None else time.monotonic()
