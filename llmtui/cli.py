@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmtui.config import Config
     from llmtui.model import Plan
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_FAILED, EXIT_USAGE = 1, 2
 
 STORE_HELP = "File of the history, in place of the usual one."
 

@@ -69,9 +69,20 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.convert(_redacted(told, [s for s in self.secrets if len(s) >= MIN_SECRET_CHARS]), Backend)
 
 
+def secret_values(backend: Backend, at_least: int = MIN_SECRET_CHARS) -> list[str]:
+    """What must not be told of `backend`: key, header values (and their last word, as in "Bearer KEY"), `secrets`.
+
+    Only values of `at_least` characters; the longest first, so that a secret that holds another is hidden whole.
+    """
+    values = {backend.api_key, *backend.secrets}
+    for value in backend.headers.values():
+        values.update((value, *value.split()[-1:]))
+    return sorted((v for v in values if len(v) >= at_least), key=lambda v: (-len(v), v))
+
+
 def hidden(told: T, backend: Backend) -> T:
     """`told` with every secret of `backend` blotted out: a server may echo what it was sent."""
-    secrets = [s for s in (backend.api_key, *backend.headers.values(), *backend.secrets) if len(s) >= MIN_SECRET_CHARS]
+    secrets = secret_values(backend)
     if not secrets:
         return told
     return msgspec.convert(_redacted(msgspec.to_builtins(told), secrets), type(told))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmtui.model import Plan
+from llmtui.model import Plan, secret_values
 
 #: Shorter values ("none", "true", "ollama") are no secrets, and hiding them would spoil honest text.
 MIN_CHARACTERS = 8
@@ -15,16 +15,8 @@ HIDDEN = "***"
 
 
 def secrets_of(plan: Plan) -> list[str]:
-    """What must not be written down: keys, header values (and their last word, as in "Bearer KEY"), `secrets`.
-
-    Longest first, so that a secret that holds another is hidden whole.
-    """
-    found: set[str] = set()
-    for backend in plan.backends:
-        values = [backend.api_key, *backend.secrets]
-        for value in backend.headers.values():
-            values += [value, *value.split()[-1:]]
-        found.update(value for value in values if len(value) >= MIN_CHARACTERS)
+    """What must not be written down of any backend of `plan`, the longest first."""
+    found = {value for backend in plan.backends for value in secret_values(backend, MIN_CHARACTERS)}
     return sorted(found, key=len, reverse=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llmtui.engine.target import Target
-from llmtui.model import Backend, RunConfig
+from llmtui.model import Backend, Failure, RunConfig, hidden, secret_values
 from llmtui.servers.base import StartError
 from tests.engine.helpers import engine_for, plan_of
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Scripted, Step, scripted, token
@@ -22,6 +22,13 @@ def reply(status: int, content: object) -> list[Step]:
     return [
         b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body
     ]
+
+
+def test_a_key_inside_a_header_is_a_secret_by_itself_and_the_longest_goes_first() -> None:
+    backend = Backend(name="a", headers={"Authorization": "Bearer sk-hush", "X": "ab"}, secrets=["sk-hush-long"])
+    assert secret_values(backend) == ["Bearer sk-hush", "sk-hush-long", "sk-hush"]
+    told = hidden(Failure(kind="http", message="sk-hush-long, sk-hush, ab"), backend)
+    assert told.message == "***, ***, ab"
 
 
 def quiet(_: str, __: float | None) -> None:
