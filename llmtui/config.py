@@ -5,7 +5,6 @@ Nothing here opens a socket or draws.
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -19,9 +18,22 @@ from urllib.parse import urlsplit
 import msgspec
 import tomli
 
+from llmtui.config_file import DEFAULT_FILE, DEFAULT_SOURCE, find, read
+from llmtui.config_words import ConfigError, backend_label, check_names, explain, nearest, show
 from llmtui.model import Backend, Plan, RunConfig, Struct
 
-DEFAULT_FILE = Path(__file__).with_name("default.toml")
+__all__ = [
+    "DEFAULT_FILE",
+    "DEFAULT_SOURCE",
+    "Config",
+    "ConfigError",
+    "UiConfig",
+    "changed",
+    "find",
+    "load",
+    "ollama_url",
+    "parse",
+]
 
 #: Where each framework listens unless told otherwise (servers' own documentation, 2026).
 USUAL_PORTS: dict[str, int] = {
@@ -35,18 +47,17 @@ USUAL_PORTS: dict[str, int] = {
     "transformers": 8000,
 }
 
-MAX_CONFIG_BYTES = 1024 * 1024
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used. The message is complete: file, key, what was found, what is allowed."""
-
 
 class UiConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """How the monitor looks (`[ui]`). `keys` maps command ids to keys."""
+    """How the monitor looks (`[ui]`). `keys` maps command ids to keys.
+
+    `title`: whether the terminal's title tells how far the run is; `notify`: how the end of the run is told.
+    """
 
     theme: str = ""
     marker: Literal["braille", "fhd", "dot", "ascii"] = "braille"
+    title: bool = True
+    notify: Literal["off", "bell", "desktop"] = "off"
     keys: dict[str, str] = {}
 
 
@@ -66,7 +77,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         names = [b.name for b in self.backend]
         for name in only:
             if name not in names:
-                raise ConfigError(f"{self.source}: no backend is named {name!r}{_nearest(name, names)}")
+                raise ConfigError(f"{self.source}: no backend is named {name!r}{nearest(name, names)}")
         chosen = [b for b in self.backend if (b.name in only if only else b.enabled)]
         if not chosen:
             raise ConfigError(f"{self.source}: every backend is disabled; set enabled = true on at least one")
@@ -75,46 +86,25 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             created_utc=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             config=self.run,
             backends=[msgspec.structs.replace(b, enabled=True) for b in chosen],
-            source=self.source,
+            # Whole, so that a run can be taken up from wherever its user stands then.
+            source=self.source if self.source == DEFAULT_SOURCE else os.path.abspath(self.source),
         )
 
 
-def find(named: str | None, *, cwd: Path | None = None, user_dir: Path | None = None) -> Path:
-    """The config file to use: the one named, else ./config.toml, else the user's, else the embedded default."""
-    if named is not None:
-        return Path(named)
-    here = (cwd or Path.cwd()) / "config.toml"
-    if here.is_file():
-        return here
-    if user_dir is None:
-        import platformdirs
-
-        user_dir = Path(platformdirs.user_config_dir("llmtui"))
-    user = user_dir / "config.toml"
-    return user if user.is_file() else DEFAULT_FILE
+_SECTIONS: dict[str, type[msgspec.Struct]] = {"": Config, "run": RunConfig, "ui": UiConfig, "backend": Backend}
+#: Fields that come from elsewhere than the file.
+_NO_KEYS = frozenset({"source", "secrets"})
+#: Written to be shown: what the environment puts in here is no secret.
+_LABELS = frozenset({"name", "framework", "language", "model", "weights", "hint"})
 
 
-def load(path: Path, *, environ: dict[str, str] | None = None) -> Config:
-    """Read and check a config file. Raises ConfigError, whose message is fit for the terminal as it stands."""
-    source = "the built-in default" if path == DEFAULT_FILE else str(path)
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_CONFIG_BYTES + 1)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{source}: there is no such file; without a name, llmtui takes ./config.toml, yours or its own"
-        ) from None
-    except IsADirectoryError:
-        raise ConfigError(f"{source}: this is a folder; name the config file in it") from None
-    except OSError as error:
-        raise ConfigError(f"{source}: cannot be read: {error.strerror or error}") from None
-    if len(raw) > MAX_CONFIG_BYTES:
-        raise ConfigError(f"{source}: larger than 1 MB; this is no config file")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{source}: not UTF-8 (byte {error.start}); save the file as UTF-8") from None
-    return parse(text, source=source, folder=path.parent, environ=environ)
+def load(path: Path, *, found: bool = False, environ: dict[str, str] | None = None) -> Config:
+    """Read and check a config file. Raises ConfigError, whose message is fit for the terminal as it stands.
+
+    `found`: it was not named by the user; see config_file.read.
+    """
+    source = DEFAULT_SOURCE if path == DEFAULT_FILE else str(path)
+    return parse(read(path, found=found), source=source, folder=path.parent, environ=environ)
 
 
 def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | None = None) -> Config:
@@ -122,21 +112,25 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
     env = dict(os.environ) if environ is None else environ
     try:
         table = tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{source}: not valid TOML: {error}") from None
-    _check_names(table, source)
+    check_names(table, source, _SECTIONS, _NO_KEYS)
     backends = table.get("backend")
+    as_written = {**table, "backend": list(backends)} if isinstance(backends, list) else table
     if isinstance(backends, list):
         for index, entry in enumerate(backends):
             if isinstance(entry, dict) and entry.get("enabled", True) is not False:
-                where = f"{source}: {_backend_label(table, index)}"
+                where = f"{source}: {backend_label(table, index)}"
                 secrets: list[str] = []
-                expanded = {key: _expand(value, f"{where}: {key}", env, secrets) for key, value in entry.items()}
-                backends[index] = {**expanded, "secrets": secrets}
+                expanded = {
+                    key: _expand(value, f"{where}: {key}", env, [] if key in _LABELS else secrets)
+                    for key, value in entry.items()
+                }
+                backends[index] = {**expanded, "secrets": secrets + literal_secrets(expanded)}
     try:
         config = msgspec.convert(table, Config, strict=True)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {_explain(str(error), table)}") from None
+        raise ConfigError(f"{source}: {explain(str(error), as_written, _SECTIONS)}") from None
     run = _check_run(config.run, source, folder)
     checked = [_check_backend(b, i, source, env) for i, b in enumerate(config.backend)]
     if not checked:
@@ -161,112 +155,8 @@ def changed(config: Config, changes: dict[str, Any]) -> Config:
     try:
         run = msgspec.convert(table["run"], RunConfig, strict=True)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {_explain(str(error).replace('`$.', '`$.run.'), table)}") from None
+        raise ConfigError(f"{source}: {explain(str(error).replace('`$.', '`$.run.'), table, _SECTIONS)}") from None
     return msgspec.structs.replace(config, run=_check_run(run, source, Path.cwd()))
-
-
-# --- Words for errors. ---
-
-_STRUCTS: dict[str, type[msgspec.Struct]] = {"": Config, "run": RunConfig, "ui": UiConfig, "backend": Backend}
-_TYPE_WORDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text in quotes",
-    "bool": "true or false",
-    "array": 'a list, such as ["one", "two"]',
-    "object": "a table",
-    "null": "nothing",
-}
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(known)}" if known else ""
-
-
-def _fields(struct: type[msgspec.Struct]) -> list[str]:
-    internal = {Config: "source", Backend: "secrets"}.get(struct)
-    return [f.encode_name for f in msgspec.structs.fields(struct) if f.name != internal]
-
-
-def _check_names(table: dict[str, Any], source: str) -> None:
-    """Refuse unknown keys, each with the nearest known one."""
-
-    def check(found: dict[str, Any], struct: type[msgspec.Struct], where: str) -> None:
-        known = _fields(struct)
-        for key in found:
-            if key not in known:
-                raise ConfigError(f"{source}: {where}unknown key {key!r}{_nearest(key, known)}")
-
-    check(table, Config, "")
-    for section in ("run", "ui"):
-        if isinstance(table.get(section), dict):
-            check(table[section], _STRUCTS[section], f"[{section}]: ")
-    backends = table.get("backend")
-    if isinstance(backends, dict):
-        raise ConfigError(
-            f"{source}: [backend] is one table; write [[backend]], with two brackets, once for each backend"
-        )
-    if isinstance(backends, list):
-        for index, entry in enumerate(backends):
-            if isinstance(entry, dict):
-                check(entry, Backend, f"{_backend_label(table, index)}: ")
-
-
-def _backend_label(table: dict[str, Any], index: int) -> str:
-    try:
-        name = table["backend"][index]["name"]
-    except (KeyError, IndexError, TypeError):
-        return f"backend {index + 1}"
-    return f"backend {index + 1} ({name!r})" if isinstance(name, str) else f"backend {index + 1}"
-
-
-def _explain(message: str, table: dict[str, Any]) -> str:
-    """msgspec's validation message in plain words: where, what was found, what is allowed."""
-    head, _, path = message.partition(" - at `$")
-    path = path.rstrip("`")
-    value: Any = table
-    where: list[str] = []
-    for part in re.findall(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]", path):
-        key, position = part
-        try:
-            if key or position:
-                value = value[key] if key else value[int(position)]
-        except (KeyError, IndexError, TypeError, ValueError):
-            value = None
-        if key == "backend" and not where:
-            continue
-        if position and not where:
-            where.append(_backend_label(table, int(position)))
-        elif key:
-            where.append(f"[{key}]" if key in ("run", "ui") and not where else key)
-    place = ": ".join(where)
-    expected = re.match(r"Expected `(\w+)(?: \| null)?`, got `(\w+)`", head)
-    missing = re.match(r"Object missing required field `(\w+)`", head)
-    if missing:
-        return f"{place}: {missing[1]!r} is missing".lstrip(": ")
-    if expected:
-        want = _TYPE_WORDS.get(expected[1], expected[1])
-        return f"{place}: found {_show(value)}, allowed is {want}".lstrip(": ")
-    if head.startswith("Invalid enum value"):
-        allowed = _allowed(path)
-        return f"{place}: found {_show(value)}, allowed is {allowed}"
-    return f"{place}: {head}".lstrip(": ")
-
-
-def _allowed(path: str) -> str:
-    keys = [k for k in re.findall(r"\.(\w+)", path)]
-    struct = _STRUCTS.get(keys[0] if keys else "", Config)
-    hints = {f.encode_name: f.type for f in msgspec.structs.fields(struct)}
-    values = getattr(hints.get(keys[-1]), "__args__", ()) if keys else ()
-    return "one of " + ", ".join(repr(v) for v in values if v) if values else "another value"
-
-
-def _show(value: Any) -> str:
-    text = repr(value) if not isinstance(value, bool) else str(value).lower()
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 # --- Checks beyond types. ---
@@ -276,7 +166,7 @@ def _check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
     def require(key: str, holds: Callable[[Any], bool], allowed: str) -> None:
         value = getattr(run, key)
         if (isinstance(value, float) and not math.isfinite(value)) or not holds(value):
-            raise ConfigError(f"{source}: [run]: {key}: found {_show(value)}, allowed is {allowed}")
+            raise ConfigError(f"{source}: [run]: {key}: found {show(value)}, allowed is {allowed}")
 
     require("iterations", lambda v: 1 <= v <= 1_000_000, "1 to 1000000")
     require("warmup", lambda v: 0 <= v <= 10_000, "0 to 10000")
@@ -288,9 +178,16 @@ def _check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
     require("timeout_s", lambda v: 0 < v <= 86_400, "a number of seconds above 0")
     require("connect_timeout_s", lambda v: 0 < v <= 3_600, "a number of seconds above 0")
     require("load_timeout_s", lambda v: 0 < v <= 86_400, "a number of seconds above 0")
+    require("restarts", lambda v: 0 <= v <= 1000, "0 to 1000")
     require("cooldown_s", lambda v: 0 <= v <= 3_600, "0 to 3600 seconds")
     if run.model:
-        path = Path(run.model).expanduser()
+        require("model", lambda v: "\0" not in v, "the path of a GGUF file")
+        try:
+            path = Path(run.model).expanduser()
+        except RuntimeError:
+            raise ConfigError(
+                f"{source}: [run]: model: found {show(run.model)}: that user has no home folder; write the path out"
+            ) from None
         run = msgspec.structs.replace(run, model=str(path if path.is_absolute() else (folder / path).absolute()))
     return run
 
@@ -299,7 +196,7 @@ def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str
     where = f"{source}: backend {index + 1} ({backend.name!r})"
     if backend.name != backend.name.strip() or not 1 <= len(backend.name) <= 40 or not backend.name.isprintable():
         raise ConfigError(
-            f"{source}: backend {index + 1}: name: found {_show(backend.name)}, allowed are 1 to 40 printable "
+            f"{source}: backend {index + 1}: name: found {show(backend.name)}, allowed are 1 to 40 printable "
             "characters without spaces around them"
         )
     backend = msgspec.structs.replace(backend, framework=backend.framework or backend.name)
@@ -313,16 +210,18 @@ def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str
         return backend
     if backend.launch and not backend.launch[0].strip():
         raise ConfigError(f"{where}: launch: its first word, the command, is empty")
+    if any("\0" in word for word in backend.launch):
+        raise ConfigError(f"{where}: launch: a word of it has a NUL character, which no command can be given")
     if not backend.url and not backend.launch:
         backend = msgspec.structs.replace(backend, url=_usual_url(backend, where, env))
     if backend.url:
-        parts = _split_url(backend.url.replace("{port}", "1"), where)
+        parts = _split_url(backend.url.replace("{port}", "1"), where, backend.secrets)
         if parts.username or parts.password:
             raise ConfigError(f"{where}: url holds a user name or password; use api_key or headers instead")
         backend = msgspec.structs.replace(backend, url=backend.url.rstrip("/"))
     for key, value in backend.headers.items():
         if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", key) or not (value.isascii() and value.isprintable()):
-            raise ConfigError(f"{where}: headers: {_show(key)} is no valid HTTP header, or its value is none")
+            raise ConfigError(f"{where}: headers: {show(key)} is no valid HTTP header, or its value is none")
     if not backend.api_key.isascii() or not backend.api_key.isprintable():
         raise ConfigError(f"{where}: api_key holds a character that HTTP cannot carry; is there a line end in it?")
     _check_request(backend, where)
@@ -345,18 +244,21 @@ def _check_request(backend: Backend, where: str) -> None:
         raise ConfigError(f"{where}: body: '{{prompt}}' is nowhere in it, so the prompt would not be sent")
 
 
-def _split_url(url: str, where: str) -> Any:
+def _split_url(url: str, where: str, secrets: list[str]) -> Any:
+    found = show(url, secrets)
+    if not url.isprintable() or " " in url:
+        raise ConfigError(f"{where}: url: found {found}: an address has no blanks and no control characters")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ConfigError(f"{where}: url: found {_show(url)}: {error}") from None
+        # Its words may repeat what stands before the @.
+        reason = "its port is no number up to 65535" if "ort" in str(error) else "it cannot be read"
+        raise ConfigError(f"{where}: url: found {found}: {reason}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(
-            f"{where}: url: found {_show(url)}, allowed is a full address such as 'http://127.0.0.1:8080'"
-        )
+        raise ConfigError(f"{where}: url: found {found}, allowed is a full address such as 'http://127.0.0.1:8080'")
     if port == 0:
-        raise ConfigError(f"{where}: url: found {_show(url)}: port 0 cannot be asked")
+        raise ConfigError(f"{where}: url: found {found}: port 0 cannot be asked")
     return parts
 
 
@@ -364,9 +266,9 @@ def _usual_url(backend: Backend, where: str, env: dict[str, str]) -> str:
     if backend.protocol == "ollama":
         url = ollama_url(env.get("OLLAMA_HOST", ""))
         try:
-            _split_url(url, where)
+            _split_url(url, where, [])
         except ConfigError:
-            raise ConfigError(f"OLLAMA_HOST: found {_show(env['OLLAMA_HOST'])}, allowed is host:port") from None
+            raise ConfigError(f"OLLAMA_HOST: found {show(env['OLLAMA_HOST'])}, allowed is host:port") from None
         return url
     for word in (backend.framework.lower(), backend.name.lower()):
         if backend.protocol != "custom" and word in USUAL_PORTS:
@@ -390,6 +292,38 @@ def ollama_url(host: str) -> str:
     name, port, path = match[1] or "127.0.0.1", match[2] or default, match[3] or ""
     name = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(name, name)
     return f"{scheme}://{name}:{port}{path}"
+
+
+#: The last word of a name that stands before a secret: api_key, --hf-token, X-Access-Token, OPENAI_API_KEY.
+_SECRET_NAME = re.compile(
+    r"(?:.*[^a-z0-9])?(?:api|access|auth|secret)?"
+    r"(?:key|token|secret|password|passwd|passphrase|auth|authorization|credentials?|sig|signature)",
+    re.IGNORECASE,
+)
+#: A secret itself: no path, no special token such as <|end_of_text|>, nothing that would spoil honest text.
+_SECRET_VALUE = re.compile(r"[^\s<{/.~][^\s<>]{7,}")
+
+
+def literal_secrets(value: Any, name: str = "") -> list[str]:
+    """Texts in `value`, a backend as configured, that are secrets by their names, though no variable brought them.
+
+    Looked at are keys of tables, parameters of a URL, and in lists (`launch`) `--name value`, `name=value`.
+    """
+    if isinstance(value, dict):
+        return [secret for key, inner in value.items() for secret in literal_secrets(inner, key)]
+    if isinstance(value, list):
+        named = zip(value, ["", *value], strict=False)
+        return [secret for inner, before in named for secret in literal_secrets(inner, _flag(before))]
+    if not isinstance(value, str):
+        return []
+    if _SECRET_NAME.fullmatch(name):
+        return [value] if _SECRET_VALUE.fullmatch(value) else []
+    pairs = [pair.partition("=") for pair in re.split(r"[?&#]", value)] if "=" in value else []
+    return [found for key, _, inner in pairs for found in literal_secrets(inner, key if inner else "")]
+
+
+def _flag(word: Any) -> str:
+    return word if isinstance(word, str) and word.startswith("-") and "=" not in word else ""
 
 
 def _expand(value: Any, where: str, env: dict[str, str], secrets: list[str]) -> Any:

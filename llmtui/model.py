@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from llmtui.plain import blotted
+
 Protocol = Literal["openai", "ollama", "tgi", "custom"]
 Embedded = Literal["", "llama.cpp", "mistral.rs", "transformers"]
 Order = Literal["round-robin", "sequential", "shuffled"]
@@ -90,9 +92,7 @@ def hidden(told: T, backend: Backend) -> T:
 
 def _redacted(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, "***")
-        return value
+        return blotted(value, secrets)
     if isinstance(value, list):
         return [_redacted(v, secrets) for v in value]
     if isinstance(value, dict):
@@ -118,6 +118,7 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     connect_timeout_s: float = 5.0
     load_timeout_s: float = 180.0
     cooldown_s: float = 0.0
+    restarts: int = 0
     on_disconnect: Literal["finish", "stop"] = "finish"
 
 
@@ -150,7 +151,8 @@ class Iteration(Struct, frozen=True):
     """One request measured from send to last byte. Numbers are None where unknown or where the iteration failed.
 
     `arrivals_ns` are the arrivals that carried tokens, in ns since the request was written, with the tokens
-    (text-bearing events) that each carried in `arrival_tokens`.
+    (text-bearing events) that each carried in `arrival_tokens`. `refused` counts the times that the server asked to
+    come back later (429 or 503 with Retry-After): all else here is of the last request alone.
     """
 
     run: str
@@ -177,6 +179,7 @@ class Iteration(Struct, frozen=True):
     foreign_cpu: float | None = None
     stamp: Stamp | None = None
     error: Failure | None = None
+    refused: int = 0
     text: str = ""
     arrivals_ns: list[int] = []
     arrival_tokens: list[int] = []
@@ -241,7 +244,8 @@ class BackendState(Struct, frozen=True):
     """What is known of a backend beyond its configuration. `load_s` is its own figure, never inside an iteration.
 
     `progress` (0 to 1) and `doing` describe a wait such as a download; `note` is a standing remark
-    ("a Python bridge stands in front"); `log_tail` the server's last lines when it failed.
+    ("a Python bridge stands in front"); `model_digest` is that of the model file as it was published ("sha256:..."),
+    where it is known; `log_tail` the server's last lines when it failed.
     """
 
     name: str
@@ -255,6 +259,7 @@ class BackendState(Struct, frozen=True):
     version: str = ""
     model: str = ""
     weights: str = ""
+    model_digest: str = ""
     threads: int | None = None
     url: str = ""
     load_s: float | None = None
@@ -270,6 +275,7 @@ class Machine(Struct, frozen=True):
     os: str = ""
     python: str = ""
     llmtui: str = ""
+    gpu: str = ""
 
 
 class RunState(Struct, frozen=True):
@@ -290,7 +296,7 @@ class Event(Struct, frozen=True, tag_field="type"):
 
 
 class Hello(Event, frozen=True, tag="hello"):
-    """First message to every client: all that happened so far."""
+    """First message to every client: all that happened so far, but for iterations that follow as `Earlier`."""
 
     plan: Plan
     machine: Machine
@@ -298,6 +304,12 @@ class Hello(Event, frozen=True, tag="hello"):
     backends: list[BackendState]
     iterations: list[Iteration] = []
     notes: list[Note] = []
+
+
+class Earlier(Event, frozen=True, tag="earlier"):
+    """More of what happened before this client came, in order: right behind a `Hello` that would be too long."""
+
+    iterations: list[Iteration]
 
 
 class BackendChanged(Event, frozen=True, tag="backend"):
@@ -344,7 +356,7 @@ class Note(Event, frozen=True, tag="note"):
     backend: str = ""
 
 
-AnyEvent = Hello | BackendChanged | Sampled | Progress | IterationDone | RunChanged | Note
+AnyEvent = Hello | Earlier | BackendChanged | Sampled | Progress | IterationDone | RunChanged | Note
 
 
 # --- Commands: clients to engine. ---

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 #: An escape sequence: OSC/DCS/SOS/PM/APC up to their end (or the end of the text), CSI, or two characters.
 _ESCAPES = re.compile(
@@ -20,6 +21,9 @@ _SPACES = re.compile(r"\s+")
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 #: More combining marks than this on one letter paint over the neighbouring rows.
 _MARKS = 2
+HIDDEN = "***"
+#: So much of a secret's beginning, where a cut left no more of it, is still hidden; less gives nothing away.
+_BEGINNING = 8
 
 
 def _printable(text: str) -> str:
@@ -33,7 +37,7 @@ def _printable(text: str) -> str:
             continue
         marks = marks + 1 if category in ("Mn", "Me") else 0
         if marks <= _MARKS:
-            kept.append(character)
+            kept.append(" " if category == "Zs" else character)
     return "".join(kept)
 
 
@@ -51,3 +55,24 @@ def plain_lines(text: str, limit: int = 20_000) -> list[str]:
     text = _ESCAPES.sub("", text[:limit])
     lines = [_printable(line.replace("\t", "    ")).rstrip() for line in text.splitlines()]
     return [*lines, "…"] if cut else lines
+
+
+def blotted(text: str, secrets: Iterable[str]) -> str:
+    """`text` with `secrets` (the longest first) replaced by stars.
+
+    Also where controls stand between the characters of one, to vanish on the screen, and where the end of one was cut
+    off.
+    """
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+        if not text.isprintable() and secret in (bare := "\n".join(plain_lines(text, len(text)))):
+            text = bare.replace(secret, HIDDEN)
+        start = text.find(secret[:_BEGINNING]) if len(secret) > _BEGINNING else -1
+        while start >= 0:
+            end = start
+            while text[end : end + 1] == secret[end - start : end - start + 1] != "":
+                end += 1
+            if text[end : end + 1] in ("", "…"):
+                text = text[:start] + HIDDEN + text[end:]
+            start = text.find(secret[:_BEGINNING], start + 1)
+    return text

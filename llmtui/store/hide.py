@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from llmtui.model import Plan, secret_values
+from llmtui.plain import blotted
 
 #: Shorter values ("none", "true", "ollama") are no secrets, and hiding them would spoil honest text.
 MIN_CHARACTERS = 8
-HIDDEN = "***"
 
 
 def secrets_of(plan: Plan) -> list[str]:
@@ -26,8 +26,7 @@ def hide(value: Any, secrets: list[str]) -> Any:
     A lone surrogate, which no UTF-8 file can hold, becomes a question mark.
     """
     if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, HIDDEN)
+        value = blotted(value, secrets)
         return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, list):
         return [hide(v, secrets) for v in value]

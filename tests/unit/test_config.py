@@ -132,6 +132,34 @@ def test_environment_is_read_and_the_secret_stays_out_of_the_public_plan() -> No
     assert config.plan().public().backends[0].options == {"user": "id-***"}
 
 
+def test_a_label_out_of_the_environment_is_shown() -> None:
+    text = '[[backend]]\nname = "${HOST}"\nmodel = "${MODEL}"\nurl = "http://h"\napi_key = "${KEY}"\n'
+    environment = {"HOST": "workstation", "MODEL": "smollm2-135m", "KEY": "hush-hush"}
+    backend = parse(text, source="c.toml", folder=Path("/"), environ=environment).plan().public().backends[0]
+    assert (backend.name, backend.model) == ("workstation", "smollm2-135m")
+
+
+@pytest.mark.parametrize(
+    ("line", "secret"),
+    [
+        ('launch = ["vllm", "serve", "--api-key", "sk-0123456789"]', True),
+        ('launch = ["vllm", "serve", "--api-key=sk-0123456789"]', True),
+        ('launch = ["env", "HF_TOKEN=sk-0123456789", "vllm"]', True),
+        ('url = "http://h/v1?a=1&api-key=sk-0123456789"', True),
+        ('options = { auth = { accessToken = "sk-0123456789" } }', True),
+        ('launch = ["x", "--ssl-key-file", "sk-0123456789"]', False),
+        ('launch = ["x", "--key", "/etc/sk-0123456789"]', False),
+        ('launch = ["x", "--tokenizer", "sk-0123456789"]', False),
+        ('options = { eos_token = "<|sk-0123456789|>" }', False),
+    ],
+)
+def test_a_literal_that_is_a_secret_by_its_name_is_kept_as_one(line: str, secret: bool) -> None:
+    text = f'[[backend]]\nname = "a"\n{line}\n' + ("" if "url" in line else 'url = "http://h"\n')
+    plan = parse(text, source="c.toml", folder=Path("/"), environ={}).plan()
+    assert "sk-0123456789" in repr(plan)
+    assert ("sk-0123456789" not in repr(plan.public())) is secret
+
+
 def test_a_disabled_backend_may_lack_its_variable_and_is_left_out() -> None:
     text = ONE + '[[backend]]\nname = "b"\nenabled = false\napi_key = "${KEY}"\n'
     config = parse(text, source="c.toml", folder=Path("/configs"), environ={})
