@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import gc
 import time
@@ -15,23 +16,34 @@ from llmtui.engine.foreign import ForeignMeter
 from llmtui.engine.schedule import Job, fresh_line
 from llmtui.engine.target import Target
 from llmtui.measure.request import Answer, IterationError, figures
-from llmtui.model import AnyEvent, Backend, BackendState, Failure, Iteration, Plan, Progress, hidden
+from llmtui.model import AnyEvent, Backend, BackendState, Failure, Iteration, Note, Plan, Progress, hidden
+from llmtui.plain import plain
 
 #: Progress of an iteration is told this often at most.
 PROGRESS_INTERVAL_S = 0.25
+#: A server that asks to come back at once is given this long all the same.
+LEAST_WAIT_S = 0.25
+#: A finish reason is one word of the protocol.
+MAX_REASON_CHARS = 60
 
 
 @dataclasses.dataclass
 class Entrant:
-    """One backend in this run. `twin` tells apart backends that ask one and the same server."""
+    """One backend in this run. `twin` tells apart backends that ask one and the same server.
+
+    `salt` tells apart the times that a run was taken up: what was asked once and lost is asked in other words.
+    """
 
     backend: Backend
     target: Target
     state: BackendState
     twin: int = 0
+    salt: str = ""
     queue: deque[Job] = dataclasses.field(default_factory=deque)
     failures_in_a_row: int = 0
+    restarts: int = 0
     latencies_s: list[float] = dataclasses.field(default_factory=list)
+    told_refused: bool = False
     cpu: tuple[float, float] | None = None
 
     @property
@@ -43,12 +55,49 @@ class Entrant:
 async def measure(
     entrant: Entrant, job: Job, plan: Plan, own_pids: Callable[[], list[int]], tell: Callable[[AnyEvent], None]
 ) -> Iteration:
-    """Carry out one iteration and return its record; a failure is part of the record. Progress is told meanwhile."""
-    phase, number = job
-    attempt = entrant.state.attempt
+    """Carry out one iteration and return its record; a failure is part of the record. Progress is told meanwhile.
+
+    A server that asks to come back later is asked again then, for `timeout_s` in all; what it refused is counted, and
+    the record is of the last request.
+    """
+    timeout_s = plan.config.timeout_s
     prompt = plan.config.prompt
     if plan.config.fresh_prompt:
-        prompt = f"{fresh_line(plan.run, attempt, job, entrant.twin)}\n{prompt}"
+        prompt = f"{fresh_line(plan.run + entrant.salt, entrant.state.attempt, job, entrant.twin)}\n{prompt}"
+    began = time.monotonic()
+    refused = 0
+    while True:
+        iteration, asked_s = await _request(entrant, job, plan, prompt, own_pids, tell)
+        failure = iteration.error
+        if asked_s is None or failure is None:
+            break
+        refused += 1
+        wait_s = max(asked_s, LEAST_WAIT_S)
+        if time.monotonic() - began + wait_s > timeout_s:
+            times = f" (refused {refused} times)" if refused > 1 else ""
+            hint = f"the server asks to wait {asked_s:.12g} s, longer than timeout_s ({timeout_s:g} s) allows{times}"
+            iteration = msgspec.structs.replace(iteration, error=msgspec.structs.replace(failure, hint=hint))
+            break
+        if not entrant.told_refused:
+            entrant.told_refused = True
+            status = failure.message.partition(":")[0]
+            text = f"{status}, asks to wait {asked_s:.12g} s; the refusals are counted and no samples"
+            tell(Note(text=text, level="warning", backend=entrant.name))
+        await asyncio.sleep(wait_s)
+    return msgspec.structs.replace(iteration, refused=refused) if refused else iteration
+
+
+async def _request(
+    entrant: Entrant,
+    job: Job,
+    plan: Plan,
+    prompt: str,
+    own_pids: Callable[[], list[int]],
+    tell: Callable[[AnyEvent], None],
+) -> tuple[Iteration, float | None]:
+    """One request as an iteration; and how long the server asks to wait, in s, where it refused for now."""
+    phase, number = job
+    attempt = entrant.state.attempt
     meter = ForeignMeter(entrant.target.cpu_seconds, own_pids)
     told = began = time.monotonic()
 
@@ -63,6 +112,7 @@ async def measure(
     started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     answer: Answer | None = None
     failure: Failure | None = None
+    asked_s: float | None = None
     # A collection in the middle of an answer would delay the reading of what arrives meanwhile.
     gc.collect(0)
     gc.disable()
@@ -70,7 +120,7 @@ async def measure(
     try:
         answer = await entrant.target.ask(prompt, on_tokens)
     except IterationError as error:
-        failure = error.failure
+        failure, asked_s = error.failure, error.retry_after_s
     finally:
         foreign = meter.stop()
         gc.enable()
@@ -84,7 +134,7 @@ async def measure(
         foreign_cpu=foreign,
         error=failure,
     )
-    return hidden(iteration if answer is None else with_figures(iteration, answer), entrant.backend)
+    return hidden(iteration if answer is None else with_figures(iteration, answer), entrant.backend), asked_s
 
 
 def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
@@ -102,7 +152,7 @@ def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
         token_source=numbers.token_source,
         prompt_tokens=answer.prompt_tokens,
         cached_tokens=answer.cached_tokens,
-        finish_reason=answer.finish_reason,
+        finish_reason=plain(answer.finish_reason, MAX_REASON_CHARS) if answer.finish_reason is not None else None,
         connect_s=answer.connect_ns / 1e9 if answer.connect_ns is not None else None,
         server_prefill_s=answer.prefill_s,
         server_decode_s=answer.decode_s,

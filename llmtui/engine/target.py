@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
-from llmtui.measure.request import Answer, IterationError, ask, connect_failure
+from llmtui.measure.failures import connect_failure, elsewhere, redirected, unaskable
+from llmtui.measure.request import Answer, IterationError, ask
+from llmtui.measure.stamped import connect
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, Failure, RunConfig
+from llmtui.plain import plain
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.listener import find_listener, tree_cpu_seconds, tree_rss
 from llmtui.servers.recipes import absent_packages
@@ -48,8 +50,21 @@ NO_CACHE: dict[str, dict[str, Any]] = {
     "llamafile": {"cache_prompt": False},
 }
 QUESTION_TIMEOUT_S = 10.0
+#: A list of models fits in here many times; the answer of a server that says more is not read.
+MAX_REPLY_BYTES = 8 * 1024 * 1024
+#: No model is called by a longer name, and no version or arithmetic needs more.
+MAX_MODEL_CHARS = 300
+MAX_FACT_CHARS = 100
 LOADING_POLL_S = 0.25
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Reply(NamedTuple):
+    """What a question outside the timed iterations brought; status 0 where it was no HTTP answer, or too much."""
+
+    status: int
+    body: bytes = b""
+    location: str = ""
 
 
 class Target:
@@ -192,39 +207,42 @@ class Target:
             return False
         loading = False
         for question in questions:
-            status, _ = await self._question(question)
-            if status == 200:
+            reply = await self._question(question)
+            if reply.status == 200:
                 return False
-            loading = loading or status == 503
+            loading = loading or reply.status == 503
         return loading
 
     async def _knock(self) -> None:
         parts = urlsplit(self.backend.url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            async with asyncio.timeout(self._config.connect_timeout_s):
-                _, writer = await asyncio.open_connection(parts.hostname, port)
-        except TimeoutError:
-            raise self._absent(httpx.ConnectTimeout("no connection in time")) from None
-        except OSError as error:
+            (await connect(parts.hostname or "", port, self._config.connect_timeout_s)).close()
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._absent(error) from None
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
 
-    async def _question(self, request: Request) -> tuple[int, bytes]:
-        """Status and body of a question outside the timed iterations. Raises StartError when nobody answers."""
+    async def _question(self, request: Request) -> Reply:
+        """The answer to a question outside the timed iterations. Raises StartError when nobody answers."""
         assert self._client is not None
         try:
-            async with asyncio.timeout(QUESTION_TIMEOUT_S):
-                response = await self._client.request(
+            async with (
+                asyncio.timeout(QUESTION_TIMEOUT_S),
+                self._client.stream(
                     request.method, request.url, content=request.body, headers=request.headers
-                )
-                return response.status_code, response.content
+                ) as response,
+            ):
+                body = bytearray()
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > MAX_REPLY_BYTES:
+                        return Reply(0)
+                return Reply(response.status_code, bytes(body), response.extensions.get("llmtui.location", ""))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._absent(error) from None
         except httpx.HTTPError:
-            return 0, b""
+            return Reply(0)
+        except (httpx.InvalidURL, UnicodeEncodeError) as error:
+            raise StartError(unaskable(error)) from None
         except TimeoutError:
             raise StartError(
                 Failure(
@@ -248,23 +266,26 @@ class Target:
         names: list[str] = []
         question = self._dialect.models_request(backend)
         if question is not None:
-            status, body = await self._question(question)
-            if status == 200:
-                names = self._dialect.model_names(body)
-            elif status in (401, 403):
+            reply = await self._question(question)
+            if reply.status == 200:
+                names = [name for name in self._dialect.model_names(reply.body) if len(name) <= MAX_MODEL_CHARS]
+            elif reply.status in (401, 403):
                 raise StartError(
-                    Failure(kind="http", message=f"HTTP {status}: the server wants a key", hint="set api_key")
+                    Failure(kind="http", message=f"HTTP {reply.status}: the server wants a key", hint="set api_key")
                 )
+            elif elsewhere(question.url, reply.location):
+                # Other questions are asked of many kinds of servers, and may lead anywhere; this one is the protocol's.
+                raise StartError(redirected(reply.status, question.method, question.url, reply.location))
         model = self._choose_model(names)
         known = Learned()
         for probe in self._dialect.probes(backend, model):
-            status, body = await self._question(probe)
-            if status == 200:
-                told = self._dialect.learn(probe.url, body)
+            reply = await self._question(probe)
+            if reply.status == 200:
+                told = self._dialect.learn(probe.url, reply.body)
                 known = Learned(
-                    version=known.version or told.version,
-                    weights=known.weights or told.weights,
-                    model=known.model or told.model,
+                    version=known.version or plain(told.version, MAX_FACT_CHARS),
+                    weights=known.weights or plain(told.weights, MAX_FACT_CHARS),
+                    model=known.model or (told.model if len(told.model) <= MAX_MODEL_CHARS else ""),
                 )
         return Ready(
             url=ready.url,
@@ -274,6 +295,7 @@ class Target:
             threads=ready.threads,
             load_s=ready.load_s,
             note=ready.note,
+            model_digest=ready.model_digest,
             full_length=ready.full_length,
         )
 

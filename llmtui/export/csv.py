@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable
 
 from llmtui.accuracy_record import newest
@@ -76,16 +77,16 @@ ITERATION_COLUMNS: tuple[str, ...] = (
     "disturbed",
     "stamp",
     "transport_and_client_s",
+    "refused",
 )
 
-#: What makes a spreadsheet run a cell as a formula.
-_FORMULA = ("=", "+", "-", "@")
+#: Where a spreadsheet begins a formula: also in full width, and after the mark that separates cells in some countries.
+_FORMULA = re.compile(r"(^|;\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 def text_cell(value: str | None) -> str:
     """`value` as a cell that no spreadsheet takes for a formula and no terminal for a command."""
-    cell = plain(value or "", 2_000)
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    return _FORMULA.sub(r"\1'", plain(value or "", 2_000))
 
 
 def results_csv(board: Board) -> str:
@@ -176,7 +177,8 @@ def _iteration(i: Iteration) -> list[str]:
         figure(i.server_load_s),
         ("yes" if i.disturbed else "no") if ok and i.foreign_cpu is not None else "",
         i.stamp or "",
-        number(i.transport_and_client_s),
+        figure(i.transport_and_client_s),
+        number(i.refused),
     ]
 
 

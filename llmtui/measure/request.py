@@ -9,9 +9,11 @@ import asyncio
 import dataclasses
 import itertools
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import httpx
 
+from llmtui.measure import failures
 from llmtui.measure.clock import sample_offset
 from llmtui.measure.connection import StampedBody
 from llmtui.model import Failure, Stamp, TokenSource
@@ -21,17 +23,25 @@ from llmtui.wire.base import Delta, Dialect, Request, WireError
 MAX_TEXT_CHARS = 65_536
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 65_536
+#: Whoever answers with an error has said what there is to say by then.
+ERROR_BODY_S = 2.0
 BEFORE_ITS_TIME = "the answer began before the request was written: the server does not wait for the question"
 
 
 class IterationError(Exception):
-    """An iteration failed. `failure` is for the person watching; `status` and `body` are set after an HTTP error."""
+    """An iteration failed. `failure` is for the person watching; `status` and `body` are set after an HTTP error.
 
-    def __init__(self, failure: Failure, *, status: int | None = None, body: bytes = b"") -> None:
+    `retry_after_s` is set where the server refused for now and asks to come back after so many seconds.
+    """
+
+    def __init__(
+        self, failure: Failure, *, status: int | None = None, body: bytes = b"", retry_after_s: float | None = None
+    ) -> None:
         super().__init__(str(failure))
         self.failure = failure
         self.status = status
         self.body = body
+        self.retry_after_s = retry_after_s
 
 
 @dataclasses.dataclass
@@ -75,7 +85,7 @@ class Answer:
                     if self.first_output_ns is None:
                         self.first_output_ns = at_ns
                     if len(self.text) < MAX_TEXT_CHARS:
-                        self.text += text
+                        self.text += text[: MAX_TEXT_CHARS - len(self.text)]
             if delta.finish_reason is not None:
                 self.finish_reason = delta.finish_reason
             if delta.model is not None:
@@ -183,34 +193,23 @@ async def ask(
     except IterationError:
         raise
     except TimeoutError:
-        raise IterationError(_late(answer, timeout_s)) from None
+        raise IterationError(failures.late(answer.events, timeout_s)) from None
     except WireError as error:
         raise IterationError(
             Failure(kind="server" if error.kind == "server" else "protocol", message=error.message)
         ) from None
     except (httpx.ConnectTimeout, httpx.ConnectError, httpx.UnsupportedProtocol) as error:
-        raise IterationError(connect_failure(request.url, error)) from None
+        raise IterationError(failures.connect_failure(request.url, error)) from None
     except httpx.TransportError as error:
-        raise IterationError(_broken(answer, error)) from None
+        raise IterationError(failures.broken(answer.events, error)) from None
     except httpx.DecodingError as error:
         raise IterationError(Failure(kind="protocol", message=f"the answer's compression is broken: {error}")) from None
-    except httpx.InvalidURL as error:
-        raise IterationError(Failure(kind="connect", message=f"the address is not valid: {error}")) from None
-    except UnicodeEncodeError:
-        raise IterationError(
-            Failure(kind="connect", message="a header has characters outside ASCII", hint="check api_key and headers")
-        ) from None
+    except (httpx.InvalidURL, UnicodeEncodeError) as error:
+        raise IterationError(failures.unaskable(error)) from None
     if answer.events == 0:
-        hint = f"it finished with reason {answer.finish_reason!r}" if answer.finish_reason else "and gave no reason"
-        raise IterationError(Failure(kind="protocol", message="the answer was empty: not one token", hint=hint))
+        raise IterationError(failures.empty(answer.finish_reason))
     if dialect.requires_finish and answer.finish_reason is None:
-        raise IterationError(
-            Failure(
-                kind="protocol",
-                message=f"the answer stopped half-way: no finish reason after {_tokens(answer.events)}",
-                hint="the server may have died; see its log",
-            )
-        )
+        raise IterationError(failures.half_way(answer.events))
     return answer
 
 
@@ -260,79 +259,21 @@ async def _exchange(
 
 
 async def _http_error(response: httpx.Response, request: Request, dialect: Dialect) -> IterationError:
-    body = b""
-    try:
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) >= MAX_ERROR_BYTES:
-                break
-    except (httpx.TransportError, httpx.DecodingError):
-        pass  # what came until then is all that there is to say
     status = response.status_code
-    said = dialect.error_text(body[:MAX_ERROR_BYTES])
-    hints = {
-        401: "set api_key for this backend",
-        403: "the api_key is not allowed to do this",
-        404: "check url, model and protocol",
-        405: "check url and protocol",
-        408: "the server gave up waiting",
-        413: "the prompt is too long for this server",
-        429: "the server limits requests; raise cooldown_s or ask for less",
-        500: "the server failed inside; see its log",
-        502: "a proxy stands in front and cannot reach the server",
-        503: "the server is overloaded or still loading; try again later",
-    }
-    if 300 <= status < 400:
-        target = response.headers.get("location", "")
-        message, hint = f"HTTP {status}: redirected to {target[:120]}", "set url to the final address"
-    else:
-        message, hint = f"HTTP {status}" + (f": {said}" if said else ""), hints.get(status, "")
-    if status == 429 or status == 503:
-        wait = response.headers.get("retry-after", "")
-        if wait:
-            hint = f"the server asks to wait {wait[:20]} s"
-    return IterationError(Failure(kind="http", message=message, hint=hint), status=status, body=body)
-
-
-def connect_failure(url: str, error: Exception) -> Failure:
-    """Words for a connection that could not be made to `url`."""
-    place = httpx.URL(url).netloc.decode("ascii", "replace")
-    reason = str(error)
-    if isinstance(error, httpx.ConnectTimeout):
-        return Failure(kind="connect", message=reason, hint="is the address right, and no firewall in between?")
-    low = reason.lower()
-    if "refused" in low or "connect call failed" in low:
-        return Failure(kind="connect", message=f"nothing answers at {place}", hint="start the server")
-    if "certificate" in low:
-        return Failure(
-            kind="connect",
-            message=f"the certificate of {place} does not verify: {reason}",
-            hint="name your authority's certificates in SSL_CERT_FILE",
-        )
-    if "wrong version number" in low or "record layer" in low:
-        return Failure(kind="connect", message=f"{place} does not speak TLS", hint="use http:// in url")
-    if "name or service" in low or "name resolution" in low or "no address" in low:
-        return Failure(kind="connect", message=f"the name in {place} is not known", hint="check url")
-    return Failure(kind="connect", message=f"cannot connect to {place}: {reason}", hint="check url")
-
-
-def _broken(answer: Answer, error: Exception) -> Failure:
-    if answer.events:
-        message = f"the connection broke after {_tokens(answer.events)}"
-    else:
-        message = "the connection broke before the first token"
-    detail = str(error)
-    if isinstance(error, httpx.LocalProtocolError | httpx.RemoteProtocolError) and "complete" not in detail:
-        message = f"{message}: not HTTP as it should be ({detail[:160]})" if detail else message
-    return Failure(kind="protocol", message=message, hint="the server may have died; see its log")
-
-
-def _late(answer: Answer, timeout_s: float) -> Failure:
-    got = f"after {_tokens(answer.events)}" if answer.events else "before the first token"
-    return Failure(
-        kind="timeout", message=f"not finished within {timeout_s:g} s ({got})", hint="raise timeout_s or ask for less"
-    )
-
-
-def _tokens(n: int) -> str:
-    return "1 token" if n == 1 else f"{n} tokens"
+    if 300 <= status < 400 and (location := response.extensions.get("llmtui.location", "")):
+        return IterationError(failures.redirected(status, request.method, request.url, location), status=status)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(ERROR_BODY_S):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) >= MAX_ERROR_BYTES:
+                    break
+    except (httpx.TransportError, httpx.DecodingError, TimeoutError):
+        pass  # what came until then is all that there is to say
+    said = dialect.error_text(bytes(body[:MAX_ERROR_BYTES]))
+    wait_s = None
+    if status in failures.LATER and (asked := response.headers.get("retry-after")):
+        wait_s = failures.retry_after_s(asked, response.headers.get("date", ""), datetime.now(UTC))
+    failure = failures.http_failure(status, said, wait_s)
+    return IterationError(failure, status=status, body=bytes(body), retry_after_s=wait_s)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import select
 import socket
 import struct
@@ -172,7 +173,8 @@ async def connect(host: str, port: int, timeout_s: float | None) -> StampedSocke
                     return StampedSocket(sock, time.monotonic_ns() - started)
                 except OSError as error:
                     sock.close()
-                    failure = error
+                    # asyncio says "Connect call failed" for whatever the reason was.
+                    failure = OSError(error.errno, os.strerror(error.errno)) if error.errno else error
                 except BaseException:
                     sock.close()
                     raise

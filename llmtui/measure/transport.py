@@ -6,6 +6,7 @@ httpx stays the client; HTTP is spoken by `Connection` on sockets whose reads ca
 from __future__ import annotations
 
 import ssl
+from typing import Any
 
 import httpx
 
@@ -19,6 +20,8 @@ _Origin = tuple[str, str, int]
 
 class StampedTransport(httpx.AsyncBaseTransport):
     """HTTP/1.1 with arrival times: the response's extension "llmtui.stream" is its `StampedBody`.
+
+    A redirect's Location is the extension "llmtui.location" and no header.
 
     `keepalive_s` 0 opens a connection for each request. `tls` is needed for https addresses only. Of httpx's timeouts
     only "connect" is kept, for connection and TLS handshake each. Raises httpx.TransportError of the kind that fits.
@@ -47,16 +50,14 @@ class StampedTransport(httpx.AsyncBaseTransport):
             connect_ns = connection.sock.connect_ns
             reader = await self._exchange(connection, wire, request.method)
         body = StampedBody(connection, connect_ns, lambda done: self._done(origin, done))
-        return httpx.Response(
-            status_code=reader.status,
-            headers=reader.headers,
-            stream=body,
-            extensions={
-                "http_version": b"HTTP/" + reader.version.encode("ascii"),
-                "reason_phrase": reader.reason,
-                "llmtui.stream": body,
-            },
-        )
+        extensions = {
+            "http_version": b"HTTP/" + reader.version.encode("ascii"),
+            "reason_phrase": reader.reason,
+            "llmtui.stream": body,
+        }
+        if 300 <= reader.status < 400:
+            _take_location(reader.headers, extensions)
+        return httpx.Response(status_code=reader.status, headers=reader.headers, stream=body, extensions=extensions)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -119,6 +120,13 @@ class StampedTransport(httpx.AsyncBaseTransport):
     def _drop(self, connection: Connection) -> None:
         connection.close()
         self._all.discard(connection)
+
+
+def _take_location(headers: list[tuple[bytes, bytes]], extensions: dict[str, Any]) -> None:
+    """Move where a redirect leads out of httpx's sight: so nothing goes there, and an odd address raises nothing."""
+    for header in [h for h in headers if h[0].lower() == b"location"]:
+        headers.remove(header)
+        extensions.setdefault("llmtui.location", header[1].decode("utf-8", "replace"))
 
 
 def new_client(url: str, *, connect_timeout_s: float, keepalive_s: float = 2.0) -> httpx.AsyncClient:

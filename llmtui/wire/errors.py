@@ -11,12 +11,18 @@ import msgspec
 from llmtui.plain import plain
 from llmtui.wire.base import WireError
 
+# None of these may look back or run ahead of itself: a body is the server's, and searching it must stay linear.
 _HTML = re.compile(r"<(?:!doctype html|html|head|body|h1|title)\b", re.IGNORECASE)
-_TITLE = re.compile(r"<(title|h1)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
-_TAG = re.compile(r"<[^>]*>")
-_TRACE = re.compile(r'\s+(?:Traceback \(most recent call last\)|File ")')
+_MARKUP = re.compile(r"<[!?a-zA-Z]")
+_TAG = re.compile(r"<(/?)([!?a-zA-Z][^\s<>/]*)[^<>]*>")
+_TRACE = re.compile(r'\s(?:Traceback \(most recent call last\)|File ")')
 #: Bytes of a body that are looked at: enough for any sentence, little enough for any body.
 _WINDOW = 256 * 1024
+#: Of what was found this much is looked at further; a message holds far less.
+_SENTENCE_CHARS = 4_096
+#: Parts of a page that speak for the whole of it, the best first, and parts that say nothing to a person.
+_SPOKEN = ("title", "h1")
+_UNSPOKEN = ("script", "style")
 
 
 def excerpt(data: bytes) -> str:
@@ -35,7 +41,8 @@ def error_text(body: bytes) -> str:
         text = text.removeprefix(prefix).lstrip()
     said = _from_json(text) if text[:1] in ("{", "[", '"') else None
     if said is None:
-        said = _from_html(text) if _HTML.search(text[:1000]) else text
+        said = _from_html(text) if _MARKUP.match(text) or _HTML.search(text[:1000]) else text
+    said = said[:_SENTENCE_CHARS]
     cut = _TRACE.search(said)
     return plain(said[: cut.start()] if cut and cut.start() else said)
 
@@ -73,6 +80,23 @@ def _sentence(value: Any, depth: int = 4) -> str | None:
     return None
 
 
-def _from_html(text: str) -> str:
-    found = {m[1].lower(): html.unescape(_TAG.sub(" ", m[2])).strip() for m in _TITLE.finditer(text)}
-    return found.get("title") or found.get("h1") or html.unescape(_TAG.sub(" ", text))
+def _from_html(page: str) -> str:
+    """Its title, else its heading, else its words, without tags; scripts, styles and comments are left out."""
+    page = "".join(part.partition("<!--")[0] for part in page.split("-->"))
+    opened = page.rfind("<")
+    if opened > page.rfind(">"):
+        page = page[:opened]  # the window's end cut a tag in two
+    said: dict[str, list[str]] = {place: [] for place in ("", *_SPOKEN, *_UNSPOKEN)}
+    place = ""
+    text, *rest = _TAG.split(page)
+    said[place].append(text)
+    for closing, name, text in zip(rest[0::3], rest[1::3], rest[2::3], strict=True):
+        if not place and not closing and name.lower() in said:
+            place = name.lower()
+        elif closing and name.lower() == place:
+            place = ""
+        said[place].append(text)
+    for spoken in (*_SPOKEN, ""):
+        if words := " ".join(html.unescape(" ".join(said[spoken])).split()):
+            return words
+    return ""

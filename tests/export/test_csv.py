@@ -106,7 +106,7 @@ def test_iterations_tell_every_attempt_and_no_number_of_a_failed_one() -> None:
     ]
     for row in all_rows:
         if row["error"]:
-            assert {row[c] for c in ITERATIONS[6:19]} == {""}
+            assert {row[c] for c in (*ITERATIONS[6:19], "transport_and_client_s")} == {""}
         else:
             assert float(row["latency_s"]) > 0
     assert [r["error"] for r in all_rows if r["error"]] == [
@@ -150,6 +150,8 @@ def test_a_board_of_nothing_is_a_header() -> None:
         ("\u200b=1", "'=1"),
         ("\x00-1", "'-1"),
         ("\x1b[1m+1", "'+1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("a; =1", "a; '=1"),
         ("a=1", "a=1"),
         ("llama.cpp", "llama.cpp"),
         (None, ""),

@@ -12,7 +12,7 @@ import pytest
 
 from llmtui.measure.request import Answer, IterationError, ask
 from llmtui.measure.transport import new_client
-from llmtui.model import Backend, RunConfig
+from llmtui.model import Backend, Failure, RunConfig
 from llmtui.wire import dialect_for
 from tests.scripted import Step, scripted
 
@@ -34,11 +34,19 @@ async def measured(url: str, prompt: str = "hi", *, timeout_s: float = 5.0, conn
         return await put(client, url, prompt, timeout_s)
 
 
-async def said_of(url: str, prompt: str = "hi", *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> str:
-    """The failure of asking `url`, as `kind: message`."""
+async def failure_of(
+    url: str, prompt: str = "hi", *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0
+) -> Failure:
+    """How asking `url` fails."""
     with pytest.raises(IterationError) as caught:
         await measured(url, prompt, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
-    return f"{caught.value.failure.kind}: {caught.value.failure.message}"
+    return caught.value.failure
+
+
+async def said_of(url: str, prompt: str = "hi", *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> str:
+    """The failure of asking `url`, as `kind: message`."""
+    failure = await failure_of(url, prompt, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
+    return f"{failure.kind}: {failure.message}"
 
 
 async def said(*script: Step, timeout_s: float = 5.0) -> str:

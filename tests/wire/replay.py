@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hypothesis import strategies as st
+
 from llmtui.wire.base import Delta, Dialect, Parser
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "wire"
@@ -92,3 +94,17 @@ def read(dialect: Dialect, name: str) -> dict[str, Any]:
     """What the captured answer told, fed in one piece."""
     response = captured(name)
     return fold(run(dialect.parser(response.content_type), [response.body]))
+
+
+@st.composite
+def harmed(draw: st.DrawFn, data: bytes) -> bytes:
+    """`data` with a few pieces lost, doubled, overwritten or put in, as by a broken server or proxy."""
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(data)))
+        end = at + draw(st.integers(0, 40))
+        new = draw(
+            st.binary(max_size=12)
+            | st.sampled_from([b"", data[at:end] * 2, b"\r\n\r\n", b"data: ", b"{", b'"', b"0\r\n"])
+        )
+        data = data[:at] + new + data[end:]
+    return data

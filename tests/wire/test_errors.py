@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +73,17 @@ def test_a_traceback_is_cut_off() -> None:
         (b"<html><head><title>502 Bad  Gateway</title></head><body><h1>no</h1></body></html>", "502 Bad Gateway"),
         (b"<!DOCTYPE html><html><body><h1>Gone &amp; <b>away</b></h1></body></html>", "Gone & away"),
         (b"<html><body>Just words</body></html>", "Just words"),
+        (b"<title>Oops", "Oops"),
+        (b"<title> </title><h1>Sorry</h1><p>x</p>", "Sorry"),
+        (b'<div class="x">Out<br>of&nbsp;luck</div>', "Out of luck"),
+        (b"<!-- a --><html><style>p{}</style><script>x('<p>')</script><p>Words</p><img alt='cut", "Words"),
+        (
+            b'<?xml version="1.0"?><Error><Code>Denied</Code><Message>no such key</Message></Error>',
+            "Denied no such key",
+        ),
+        (b"<p>&#27;[31mred&#x202e;</p>", "[31mred"),
+        (b"<html>" + b" <br>" * 9000 + b"late", "late"),
+        (b"<!--", ""),
         (b"line one\nline two\ttab", "line one line two tab"),
         (b"\x1b[31mred\x1b[0m \x1b]0;title\x07bell\x07 \x00nul \xc2\x9bC1", "red bell nul 1"),
         ("a\u202eb\u200bc".encode(), "abc"),
@@ -84,6 +97,18 @@ def test_shapes(body: bytes, text: str) -> None:
 def test_long_texts_are_capped() -> None:
     text = error_text(b"word " * 100_000)
     assert len(text) <= 300 and text.endswith("…")
+
+
+@pytest.mark.parametrize(
+    "unit", ["<", "<title>", "<!--", "-->", "<h1></h1>", " ", "\n", "&", "\x1b]", "<a", '"', "\\u0020"]
+)
+@pytest.mark.parametrize("frame", ["{}", "<html>{}", "a{}b", '{{"error":"a{}b"}}'])
+def test_a_long_body_takes_no_time(frame: str, unit: str) -> None:
+    """What searches in quadratic time needs many seconds here, while an engine can do nothing else."""
+    body = frame.format(unit * (256_000 // len(unit))).encode()
+    began = time.process_time()
+    error_text(body)
+    assert time.process_time() - began < 1.0
 
 
 @given(st.binary(max_size=500))

@@ -1,0 +1,169 @@
+"""The words for every way in which a request can fail, and what they are taken from. Pure: no sockets, no clock."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from llmtui.model import Failure
+from llmtui.plain import plain
+
+_HINTS = {
+    401: "set api_key for this backend",
+    403: "the api_key is not allowed to do this",
+    404: "check url, model and protocol",
+    405: "check url and protocol",
+    408: "the server gave up waiting",
+    413: "the prompt is too long for this server",
+    429: "the server limits requests; raise cooldown_s or ask for less",
+    500: "the server failed inside; see its log",
+    502: "a proxy stands in front and cannot reach the server",
+    503: "the server is overloaded or still loading; try again later",
+}
+#: Statuses by which a server asks to come back later.
+LATER = frozenset({429, 503})
+_SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+
+
+def http_failure(status: int, said: str, wait_s: float | None = None) -> Failure:
+    """An answer that is no 200: what the server `said` (plain), and the wait that it asks for, in s."""
+    hint = _HINTS.get(status, "") if wait_s is None else f"the server asks to wait {wait_s:.12g} s"
+    return Failure(kind="http", message=f"HTTP {status}: {said}" if said else f"HTTP {status}", hint=hint)
+
+
+def retry_after_s(value: str, date: str, now: datetime) -> float | None:
+    """Seconds that a `Retry-After` header (RFC 9110, 10.2.3) asks to wait, never below 0; None where it says nothing.
+
+    An instant counts from the answer's own `Date`, since a server's clock may be off, else from `now`. Tenths of a
+    second, which some servers write, are taken too.
+    """
+    value = value.strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    until = _instant(value)
+    if until is None:
+        return None
+    return max(0.0, (until - (_instant(date) or now)).total_seconds())
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text[:64])
+    except (ValueError, OverflowError, IndexError):
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def elsewhere(url: str, location: str) -> str:
+    """The origin that a redirect of `url` points to, "" where it is the same one, or none that can be read."""
+    to = _address(url, location)
+    if to is None:
+        return ""
+    asked = httpx.URL(url)
+    # httpx leaves out the usual port of a scheme.
+    return "" if (to.scheme, to.netloc) == (asked.scheme, asked.netloc) else _origin(to)
+
+
+def redirected(status: int, method: str, url: str, location: str) -> Failure:
+    """A redirect: it is never followed, since what we send may hold a key and what we time is one request."""
+    to = _address(url, location)
+    if to is None:
+        return Failure(
+            kind="http",
+            message=f"HTTP {status}: a redirect that leads to no address that can be read",
+            hint="check url",
+        )
+    path = to.raw_path.partition(b"?")[0].decode("ascii", "replace")
+    place = plain(elsewhere(url, location) or path, 120)
+    # The whole path is a url for every protocol, where it is that of the question itself.
+    address = plain(_origin(to) + (path if method == "POST" else ""), 200)
+    return Failure(
+        kind="http",
+        message=f"HTTP {status}: redirected to {place}",
+        hint=f"it is not followed; if that is the server you mean, set url to {address}",
+    )
+
+
+def _origin(url: httpx.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}"
+
+
+def _address(url: str, location: str) -> httpx.URL | None:
+    try:
+        to = httpx.URL(url).join(location)
+        return to if location and to.scheme in ("http", "https") and to.host else None
+    except (httpx.InvalidURL, ValueError):
+        return None
+
+
+def connect_failure(url: str, error: Exception) -> Failure:
+    """Words for a connection that could not be made to `url`."""
+    place = httpx.URL(url).netloc.decode("ascii", "replace")
+    reason = str(error)
+    if isinstance(error, httpx.ConnectTimeout):
+        return Failure(kind="connect", message=reason, hint="is the address right, and no firewall in between?")
+    low = reason.lower()
+    if "refused" in low or "connect call failed" in low:
+        return Failure(kind="connect", message=f"nothing answers at {place}", hint="start the server")
+    if "unreachable" in low or "no route" in low:
+        return Failure(kind="connect", message=f"no way to {place}: {reason}", hint="check url and the network")
+    if "certificate" in low:
+        return Failure(
+            kind="connect",
+            message=f"the certificate of {place} does not verify: {reason}",
+            hint="name your authority's certificates in SSL_CERT_FILE",
+        )
+    if "wrong version number" in low or "record layer" in low:
+        return Failure(kind="connect", message=f"{place} does not speak TLS", hint="use http:// in url")
+    if "name or service" in low or "name resolution" in low or "no address" in low or "nodename nor" in low:
+        return Failure(kind="connect", message=f"the name in {place} is not known", hint="check url")
+    return Failure(kind="connect", message=f"cannot connect to {place}: {reason}", hint="check url")
+
+
+def unaskable(error: httpx.InvalidURL | UnicodeEncodeError) -> Failure:
+    """What is configured cannot be put into a request."""
+    if isinstance(error, httpx.InvalidURL):
+        return Failure(kind="connect", message=f"the address is not valid: {error}")
+    # The error's own text would tell the header, and that may be a key.
+    return Failure(kind="connect", message="a header has characters outside ASCII", hint="check api_key and headers")
+
+
+def broken(events: int, error: Exception) -> Failure:
+    """The connection ended, or stopped being HTTP, after so many text `events`."""
+    message = (
+        f"the connection broke after {_tokens(events)}" if events else "the connection broke before the first token"
+    )
+    detail = str(error)
+    if isinstance(error, httpx.LocalProtocolError | httpx.RemoteProtocolError) and "complete" not in detail:
+        message = f"{message}: not HTTP as it should be ({detail[:160]})" if detail else message
+    return Failure(kind="protocol", message=message, hint="the server may have died; see its log")
+
+
+def late(events: int, timeout_s: float) -> Failure:
+    """The answer did not end within `timeout_s`; so many text `events` had come."""
+    got = f"after {_tokens(events)}" if events else "before the first token"
+    return Failure(
+        kind="timeout", message=f"not finished within {timeout_s:g} s ({got})", hint="raise timeout_s or ask for less"
+    )
+
+
+def empty(finish_reason: str | None) -> Failure:
+    """A clean answer without a token."""
+    hint = f"it finished with reason {plain(finish_reason, 60)!r}" if finish_reason else "and it gave no reason"
+    return Failure(kind="protocol", message="the answer was empty: not one token", hint=hint)
+
+
+def half_way(events: int) -> Failure:
+    """An answer that ended cleanly and not as its protocol ends."""
+    return Failure(
+        kind="protocol",
+        message=f"the answer stopped half-way: no finish reason after {_tokens(events)}",
+        hint="the server may have died; see its log",
+    )
+
+
+def _tokens(n: int) -> str:
+    return "1 token" if n == 1 else f"{n} tokens"

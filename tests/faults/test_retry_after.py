@@ -1,0 +1,116 @@
+"""A server that asks to come back later: how long is waited, what is measured, and that a wait can be ended."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtui.engine.entrant import LEAST_WAIT_S, Entrant, measure
+from llmtui.engine.target import Target
+from llmtui.measure.failures import retry_after_s
+from llmtui.model import AnyCommand, AnyEvent, Backend, BackendState, Note, Phase, Rerun, Stop
+from tests.engine.helpers import engine_for, plan_of
+from tests.faults.servers import GOOD, refusal, reply
+from tests.scripted import scripted
+
+NOW = datetime(2026, 11, 22, 18, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "expected"),
+    [
+        ("0", "", 0),
+        (" 120 ", "", 120),
+        ("1.5", "", 1.5),
+        ("999999999999", "", 999999999999),
+        ("Sun, 22 Nov 2026 18:00:30 GMT", "", 30),
+        ("Sun, 22 Nov 2026 17:59:00 GMT", "", 0),
+        # The server's clock is an hour ahead: its own Date says so.
+        ("Sun, 22 Nov 2026 19:00:30 GMT", "Sun, 22 Nov 2026 19:00:00 GMT", 30),
+        ("Sun, 22 Nov 2026 18:00:30 GMT", "rubbish", 30),
+        ("Sunday, 22-Nov-26 18:00:30 GMT", "", 30),
+        ("Sun Nov 22 18:00:30 2026", "", 30),
+        ("-1", "", None),
+        ("1e9", "", None),
+        ("9" * 4000, "", None),
+        ("nan", "", None),
+        ("soon", "", None),
+        ("", "", None),
+    ],
+)
+def test_both_forms_of_the_header(value: str, date: str, expected: float | None) -> None:
+    assert retry_after_s(value, date, NOW) == expected
+
+
+@given(st.text(), st.text())
+def test_any_header_is_a_wait_or_nothing(value: str, date: str) -> None:
+    for told in (value, f"Sun, {value} Nov 2026 18:00:30 GMT", f"Sun, 22 Nov {value} 18:00 {date}"):
+        asked = retry_after_s(told, date, NOW)
+        assert asked is None or asked >= 0
+
+
+@given(st.datetimes(min_value=datetime(1970, 1, 1)))
+def test_any_instant_is_waited_for(until: datetime) -> None:
+    until = until.replace(microsecond=0, tzinfo=UTC)
+    expected = max(0.0, (until - NOW).total_seconds())
+    assert retry_after_s(format_datetime(until, usegmt=True), "", NOW) == expected
+
+
+@pytest.mark.parametrize("phase", ["warmup", "measured"])
+async def test_the_sample_is_of_the_last_request_alone(phase: Phase, tmp_path: Path) -> None:
+    """The numbers, the instant and the foreign CPU: nothing of them is of the refusals or of the wait."""
+    metered: list[float] = []
+    told: list[AnyEvent] = []
+
+    def own_pids() -> list[int]:
+        metered.append(time.monotonic())
+        return []
+
+    async with scripted(reply(404)) as server:
+        server.by_path = {b"POST": [refusal(429, Retry_After="0"), refusal(503, Retry_After="0.3"), GOOD]}
+        backend = Backend(name="a", url=server.url, model="m")
+        plan = plan_of(backend)
+        entrant = Entrant(backend, Target(backend, plan.config, tmp_path), BackendState(name="a"))
+        await entrant.target.bring_up(lambda _, __: None)
+        began = datetime.now(UTC)
+        try:
+            iteration = await measure(entrant, (phase, 1), plan, own_pids, told.append)
+        finally:
+            await entrant.target.close()
+        prompts = {r.partition(b"\r\n\r\n")[2] for r in server.requests if r.startswith(b"POST")}
+    assert iteration.ok and iteration.refused == 2 and iteration.phase == phase
+    assert iteration.latency_s is not None and iteration.latency_s < LEAST_WAIT_S
+    waited = (datetime.fromisoformat(iteration.started_utc) - began).total_seconds()
+    assert waited >= LEAST_WAIT_S + 0.3 - 0.001
+    assert len(prompts) == 1, "the same question each time"
+    assert [event.text for event in told if isinstance(event, Note)] == [
+        "HTTP 429, asks to wait 0 s; the refusals are counted and no samples"
+    ]
+    if iteration.foreign_cpu is not None:
+        _, one, two, three, four, _ = metered
+        assert two - one >= LEAST_WAIT_S and four - three >= 0.3, "each request is metered by itself"
+
+
+@pytest.mark.parametrize("command", [Stop(backend="a"), Rerun(backend="a"), None], ids=["stop", "rerun", "shutdown"])
+async def test_a_wait_can_be_ended(command: AnyCommand | None) -> None:
+    async with scripted(reply(404)) as server:
+        server.by_path = {b"POST": [refusal(429, Retry_After="500"), GOOD]}
+        backend = Backend(name="a", url=server.url, model="m")
+        async with engine_for(plan_of(backend, iterations=1, warmup=0, timeout_s=600.0)) as run:
+            board = await run.until(lambda board: bool(board.notes))
+            assert board.lanes["a"].iterations == []
+            if command is None:
+                return  # the engine is told to end, and does
+            await run.client.send(command)
+            board = await run.until_done()
+    lane = board.lanes["a"]
+    if isinstance(command, Stop):
+        assert lane.state.state == "stopped" and lane.iterations == []
+    else:
+        assert lane.state.state == "done" and [(i.attempt, i.ok, i.refused) for i in lane.iterations] == [(2, True, 0)]

@@ -1,0 +1,57 @@
+"""What parsers make of an answer does not depend on how it was cut, nor do they raise anything but their own error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmtui.model import Backend
+from llmtui.wire import CustomDialect, Delta, Dialect, OllamaDialect, OpenAIDialect, TGIDialect, WireError
+from tests.wire.replay import FIXTURES, bytewise, captured, cut, harmed, run
+
+CUSTOM = CustomDialect(Backend(name="c", answer="choices.0.delta.content"))
+DIALECTS: list[Dialect] = [OpenAIDialect(), OllamaDialect(), TGIDialect(), CUSTOM]
+KINDS = ["text/event-stream", "application/x-ndjson", "application/json", "text/html", ""]
+BODIES = {
+    str(p.relative_to(FIXTURES))[:-9]: captured(str(p.relative_to(FIXTURES))[:-9]).body
+    for p in sorted(FIXTURES.rglob("*.response"))
+}
+CUTS = st.lists(st.integers(0, 1_000_000), max_size=12)
+
+
+def outcome(dialect: Dialect, kind: str, pieces: Iterable[bytes]) -> list[Delta] | str:
+    """The deltas, or the words of the error."""
+    try:
+        return run(dialect.parser(kind), pieces)
+    except WireError as error:
+        assert error.message and error.message.isprintable() and len(error.message) < 600
+        return error.message
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(BODIES)), st.sampled_from(DIALECTS), st.sampled_from(KINDS), CUTS)
+def test_any_answer_to_any_parser_is_the_same_however_it_is_cut(
+    name: str, dialect: Dialect, kind: str, at: list[int]
+) -> None:
+    assert outcome(dialect, kind, cut(BODIES[name], at)) == outcome(dialect, kind, [BODIES[name]])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(sorted(BODIES)).flatmap(lambda n: harmed(BODIES[n])),
+    st.sampled_from(DIALECTS),
+    st.sampled_from(KINDS),
+    CUTS,
+)
+def test_a_harmed_answer_is_the_same_however_it_is_cut(data: bytes, dialect: Dialect, kind: str, at: list[int]) -> None:
+    assert outcome(dialect, kind, cut(data, at)) == outcome(dialect, kind, [data])
+
+
+@pytest.mark.parametrize("name", sorted(n for n in BODIES if len(BODIES[n]) < 4000))
+def test_byte_by_byte(name: str) -> None:
+    for dialect in DIALECTS:
+        for kind in KINDS:
+            assert outcome(dialect, kind, bytewise(BODIES[name])) == outcome(dialect, kind, [BODIES[name]])
