@@ -20,7 +20,7 @@ class Ready:
 
     `threads` is None for a server whose threads llmtui did not choose; `load_s` runs from launch to the first
     healthy answer, in seconds, and is None for a server that somebody else started. `full_length` are the fields of a
-    request that make an answer go on to its last token, empty where there are none.
+    request that make an answer go on to its last token, empty where there are none. `model_digest` ("sha256:...") is that of the model file as it was published, where it is known.
     """
 
     url: str
@@ -30,6 +30,7 @@ class Ready:
     threads: int | None
     load_s: float | None
     note: str = ""
+    model_digest: str = ""
     full_length: dict[str, Any] = field(default_factory=dict)
 
 
@@ -51,6 +52,7 @@ class Launch:
     weights: str = ""
     threads: int | None = None
     note: str = ""
+    model_digest: str = ""
     full_length: dict[str, Any] = field(default_factory=dict)
     grace_s: float = 5.0
 

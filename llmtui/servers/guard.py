@@ -2,7 +2,8 @@
 
 `python -I -S guard.py FD GRACE_S -- COMMAND...`: FD is the read end of a pipe whose other end only the asking process
 holds, so that its end of file means that this process is gone, whatever ended it. What the command writes goes to this
-program's standard output, a file that is kept below `LOG_CAP_BYTES`. The command's exit status becomes this program's.
+program's standard output, a file that is kept below `LOG_CAP_BYTES`: its first and its last part, and a line between
+them that says how much was dropped. The command's exit status becomes this program's.
 """
 
 from __future__ import annotations
@@ -15,10 +16,19 @@ import resource
 import select
 import signal
 import sys
+import threading
 import time
+from collections import deque
 
-LOG_CAP_BYTES = 8 * 1024 * 1024
-LOG_KEEP_BYTES = 1024 * 1024
+LOG_CAP_BYTES = 4 * 1024 * 1024
+#: What stays when the cap is reached: the start, where servers tell of their model, threads and GPU, and the end.
+LOG_HEAD_BYTES = 256 * 1024
+LOG_TAIL_BYTES = 1024 * 1024
+#: Output waiting for a slow disk; when more comes the oldest of it is dropped.
+QUEUE_BYTES = 2 * 1024 * 1024
+#: How long the end waits for a disk that takes nothing.
+LOG_PATIENCE_S = 1.0
+CHUNK_BYTES = 64 * 1024
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -53,35 +63,106 @@ def descendants(root: int) -> list[int]:
 
 
 class Log:
-    """The command's output on its way from a pipe to the file on descriptor 1, which never grows past its cap."""
+    """The command's output on its way from a pipe to the file on descriptor 1.
+
+    A thread writes: neither the command nor the guard ever waits for the disk.
+    """
 
     def __init__(self) -> None:
         self.read_fd, self.write_fd = os.pipe()
         os.set_blocking(self.read_fd, False)
-        self._bytes = 0
+        self._changed = threading.Condition()
+        self._queue: deque[bytes] = deque()
+        self._queued = 0
+        self._lost = 0
+        self._closed = False
+        self._size = 0
+        self._body = LOG_HEAD_BYTES
+        self._dropped = 0
+        #: Where output is missing in the file, and by how many bytes more than the line that says so has.
+        self._gaps: list[tuple[int, int]] = []
+        self._writer = threading.Thread(target=self._write_on, daemon=True)
+
+    def start(self) -> None:
+        """Begin to write; after the fork, which takes no thread along."""
+        os.close(self.write_fd)
+        self._writer.start()
 
     def drain(self) -> bool:
-        """Copy what is there; False once every writer is gone."""
-        while True:
+        """Take in what is there, but not for ever; False once every writer is gone."""
+        for _ in range(QUEUE_BYTES // CHUNK_BYTES):
             try:
-                data = os.read(self.read_fd, 65536)
+                data = os.read(self.read_fd, CHUNK_BYTES)
             except BlockingIOError:
                 return True
             if not data:
                 return False
-            self._write(data)
+            self.put(data)
+        return True
 
-    def _write(self, data: bytes) -> None:
-        try:
-            if self._bytes + len(data) > LOG_CAP_BYTES:
-                kept = os.pread(1, LOG_KEEP_BYTES, max(0, self._bytes - LOG_KEEP_BYTES))
-                os.ftruncate(1, 0)
-                kept = b"[earlier output dropped]\n" + kept
-                os.write(1, kept)
-                self._bytes = len(kept)
-            self._bytes += os.write(1, data)
-        except OSError:
-            pass  # A full disk must not stop the server.
+    def put(self, data: bytes) -> None:
+        """Queue it for the file."""
+        with self._changed:
+            self._queue.append(data)
+            self._queued += len(data)
+            while self._queued > QUEUE_BYTES:
+                oldest = self._queue.popleft()
+                self._queued -= len(oldest)
+                self._lost += len(oldest)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Take in and write what is left, unless the disk takes too long."""
+        self.drain()
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._writer.join(LOG_PATIENCE_S)
+
+    def _write_on(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._queue) or self._closed)
+                if not self._queue:
+                    return
+                data = self._queue.popleft()
+                self._queued -= len(data)
+                lost, self._lost = self._lost, 0
+            try:
+                if self._size + len(data) + 100 > LOG_CAP_BYTES:
+                    self._cut()
+                if lost:
+                    notice = _notice(lost)
+                    self._append(notice)
+                    self._gaps.append((self._size, lost - len(notice)))
+                    lost = 0
+                self._append(data)
+            except OSError:  # A full disk must not stop the server.
+                with self._changed:
+                    self._lost += lost + len(data)
+
+    def _append(self, data: bytes) -> None:
+        while data:
+            written = os.write(1, data)
+            self._size += written
+            data = data[written:]
+
+    def _cut(self) -> None:
+        """Drop the middle. The end is written before the file is shortened, so that a reader never finds it missing."""
+        tail = os.pread(1, LOG_TAIL_BYTES, self._size - LOG_TAIL_BYTES)
+        tail = tail[tail.find(b"\n") + 1 :]
+        at = self._size - len(tail)
+        self._dropped += at - self._body + sum(lost for place, lost in self._gaps if place <= at)
+        notice = _notice(self._dropped)
+        self._body = LOG_HEAD_BYTES + len(notice)
+        self._gaps = [(place - at + self._body, lost) for place, lost in self._gaps if place > at]
+        self._size = LOG_HEAD_BYTES + os.pwrite(1, notice + tail, LOG_HEAD_BYTES)
+        os.ftruncate(1, self._size)
+        os.lseek(1, self._size, os.SEEK_SET)
+
+
+def _notice(dropped: int) -> bytes:
+    return b"\n[llmtui: %d bytes of output dropped here]\n" % dropped
 
 
 def execute(command: list[str], log: Log, guard: int) -> None:
@@ -120,6 +201,8 @@ class Guard:
         self._child = 0
         self._status: int | None = None
         self._kill_at: float | None = None
+        self._killed: set[int] = set()
+        self._childless = False
         self._wake_read, wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(wake_write, False)
@@ -140,7 +223,7 @@ class Guard:
         self._child = os.fork()
         if self._child == 0:
             execute(command, self._log, guard)
-        os.close(self._log.write_fd)
+        self._log.start()
         while True:
             stopping = self._kill_at is not None
             ready = {fd for fd, _ in poll.poll(20 if stopping else None)}
@@ -153,14 +236,17 @@ class Guard:
                 self._on_signals(os.read(self._wake_read, 4096))
             self._reap()
             if self._status is not None:
+                if self._kill_at is None:
+                    self._tell_of_strays()
                 self._stop()
-            if self._kill_at is not None:
-                left = descendants(guard)
-                if self._status is not None and not left:
-                    self._log.drain()
+                if not LINUX:
+                    self._signal(signal.SIGKILL, [])
+                if self._childless or not LINUX:
+                    # Orphans become children of this process: where it has none, nothing of the tree is left.
+                    self._log.close()
                     return self._status
-                if time.monotonic() >= self._kill_at:
-                    self._signal(signal.SIGKILL, left)
+            if self._kill_at is not None and time.monotonic() >= self._kill_at:
+                self._kill()
 
     def _on_signals(self, numbers: bytes) -> None:
         for number in numbers:
@@ -172,23 +258,46 @@ class Guard:
     def _stop(self) -> None:
         if self._kill_at is None:
             self._kill_at = time.monotonic() + self._grace_s
-            self._signal(signal.SIGTERM, descendants(os.getpid()))
+            below = descendants(os.getpid())
+            self._signal(signal.SIGTERM, below)
+            self._signal(signal.SIGCONT, below)  # One that is stopped could not end by itself.
+
+    def _kill(self) -> None:
+        """SIGKILL to all, again at once while new ones appear: what forks as it is ended must not outrun us."""
+        fresh = True
+        while fresh:
+            below = descendants(os.getpid())
+            self._signal(signal.SIGKILL, below)
+            fresh = not self._killed.issuperset(below)
+            self._killed = set(below)
+            self._reap()
 
     def _signal(self, number: signal.Signals, pids: list[int]) -> None:
-        with contextlib.suppress(OSError):
-            os.killpg(self._child, number)
+        whole = not LINUX
         for pid in pids:
             with contextlib.suppress(OSError):
-                if os.getpgid(pid) != self._child:
+                if os.getpgid(pid) == self._child:
+                    whole = True
+                else:
                     os.kill(pid, number)
+        if whole:
+            with contextlib.suppress(OSError):
+                os.killpg(self._child, number)
+
+    def _tell_of_strays(self) -> None:
+        self._log.drain()
+        if left := len(descendants(os.getpid())):
+            self._log.put(b"[llmtui: the command ended and left %d of its processes; they are ended too]\n" % left)
 
     def _reap(self) -> None:
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
+                self._childless = True
                 return
             if pid == 0:
+                self._childless = False
                 return
             if pid == self._child:
                 self._status = status

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
-import secrets
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,15 +12,16 @@ from pathlib import Path
 
 import psutil
 
+from llmtui import plain
+from llmtui.servers.endings import MemoryWatch, exit_words
 from llmtui.servers.listener import Tree
+from llmtui.servers.reasons import speaks_of_memory
+from llmtui.servers.sweep import MARK, kill_marked, new_mark
 
 GUARD = Path(__file__).with_name("guard.py")
-#: Marks every process of one held tree in its environment, so that strays are found even when the guard was killed.
-MARK = "LLMTUI_HELD"
 TAIL_BYTES = 64 * 1024
-
-_ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\-_])")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+#: No line of a log is shown longer.
+LINE_CHARS = 2000
 
 
 class Held:
@@ -34,8 +33,10 @@ class Held:
         self.returncode: int | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._watchdog: int | None = None
-        self._mark = secrets.token_hex(8)
+        self.mark = new_mark()
         self._tree: Tree | None = None
+        self._memory: MemoryWatch | None = None
+        self._words = ""
         self._watcher: asyncio.Task[None] | None = None
         self._stopper: asyncio.Task[None] | None = None
 
@@ -55,7 +56,8 @@ class Held:
         """Start the command. `env` comes on top of this process's environment. Raises OSError."""
         read_fd, write_fd = os.pipe()
         self._watchdog = write_fd
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        self._memory = MemoryWatch()
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         try:
             log_fd = os.open(self.log, flags, 0o600)
             try:
@@ -65,7 +67,7 @@ class Held:
                     stdout=log_fd,
                     stderr=log_fd,
                     cwd=cwd,
-                    env={**os.environ, **(env or {}), MARK: self._mark},
+                    env={**os.environ, **(env or {}), MARK: self.mark},
                     pass_fds=(read_fd,),
                     start_new_session=True,
                 )
@@ -86,17 +88,29 @@ class Held:
 
     def sample(self) -> tuple[int, float]:
         """Resident bytes and CPU seconds so far, summed over the command and all below it (not the guard)."""
-        return self._tree.sample() if self._tree else (0, 0.0)
+        if self._tree is None or self._memory is None:
+            return 0, 0.0
+        rss, cpu_s = self._tree.sample()
+        self._memory.look(rss)
+        return rss, cpu_s
+
+    def exit_reason(self) -> str:
+        """How it ended, in words: "exit code 1", "killed by the kernel: out of memory (it held 3.1 GB)"."""
+        return self._words or exit_words(self.returncode)
 
     def tail(self, lines: int = 8) -> list[str]:
         """The last non-empty lines of its output as plain text."""
         try:
             with self.log.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-                raw = file.read().decode("utf-8", "replace")
+                while True:
+                    end = file.seek(0, os.SEEK_END)
+                    file.seek(max(0, end - TAIL_BYTES))
+                    raw = file.read(TAIL_BYTES)
+                    if file.seek(0, os.SEEK_END) >= end:  # else the guard dropped its middle meanwhile
+                        break
         except OSError:
             return []
-        return plain_lines(raw)[-lines:]
+        return plain_lines(raw.decode("utf-8", "replace"))[-lines:]
 
     async def stop(self, grace_s: float | None = None) -> None:
         """End the whole tree: SIGTERM, then SIGKILL after the grace given here or at the start."""
@@ -129,8 +143,19 @@ class Held:
         self._release()
         if self.returncode < 0:
             # The guard itself may have been killed, and then nobody has ended what it held.
-            await asyncio.to_thread(kill_marked, self._mark)
+            await asyncio.to_thread(kill_marked, self.mark)
+        self._words = self._in_words(self.returncode)
         self.exited.set()
+
+    def _in_words(self, code: int) -> str:
+        memory = self._memory
+        return exit_words(
+            code,
+            asked=self.stopping,
+            struck=memory.struck(code) if memory else None,
+            held_bytes=memory.held_bytes if memory else 0,
+            said=speaks_of_memory(self.tail(20)),
+        )
 
     def _release(self) -> None:
         if self._watchdog is not None:
@@ -138,52 +163,14 @@ class Held:
             self._watchdog = None
 
 
-def kill_marked(mark: str) -> None:
-    """SIGKILL every process whose environment carries this mark, until none is left. Needs /proc."""
-    entry = f"{MARK}={mark}".encode()
-    while found := [pid for pid in psutil.pids() if entry in _environment(pid)]:
-        for pid in found:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        psutil.wait_procs([process for pid in found if (process := _process(pid))], timeout=1)
-
-
-def _process(pid: int) -> psutil.Process | None:
-    try:
-        return psutil.Process(pid)
-    except psutil.Error:
-        return None
-
-
-def _environment(pid: int) -> list[bytes]:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
-
-
 def plain_lines(raw: str) -> list[str]:
-    """Lines of terminal output without colours and control characters, empty ones dropped.
+    """Lines of terminal output as plain text, empty ones dropped.
 
     Of a line that was overwritten (a progress bar) only its last state is kept.
     """
     lines = []
-    for line in _ANSI.sub("", raw).split("\n"):
-        last = line.rstrip("\r").rpartition("\r")[2]
-        if text := _CONTROL.sub("", last.expandtabs()).rstrip():
+    for line in raw.split("\n"):
+        states = [text for state in line.split("\r") if (text := " ".join(plain.plain_lines(state, LINE_CHARS)))]
+        if states and (text := states[-1].rstrip()):
             lines.append(text)
     return lines
-
-
-def exit_words(code: int | None) -> str:
-    """An exit code in words: "killed by signal 9 (out of memory?)", "exit code 1"."""
-    if code is None:
-        return "still running"
-    if code >= 0:
-        return f"exit code {code}"
-    if -code == signal.SIGKILL:
-        return "killed by signal 9 (out of memory?)"
-    try:
-        return f"killed by signal {-code} ({signal.Signals(-code).name})"
-    except ValueError:
-        return f"killed by signal {-code}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 import psutil
 
@@ -10,16 +11,25 @@ import psutil
 WALK_EVERY_S = 2.0
 
 
+class Listener(NamedTuple):
+    """A local address that is listened on; `pid` is None where the process may not be seen."""
+
+    address: str
+    pid: int | None
+
+
+def listeners(port: int) -> list[Listener]:
+    """All that listen on this local TCP port; none where the system does not tell."""
+    try:
+        found = [one for one in psutil.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN]
+    except (psutil.Error, OSError):
+        return []
+    return [Listener(one.laddr.ip, one.pid) for one in found if one.laddr and one.laddr.port == port]
+
+
 def find_listener(port: int) -> int | None:
     """PID of the process that listens on this local TCP port; None when there is none or it may not be seen."""
-    try:
-        for connection in psutil.net_connections(kind="tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
-            if listens and connection.pid:
-                return int(connection.pid)
-    except (psutil.Error, OSError):
-        return None
-    return None
+    return next((one.pid for one in listeners(port) if one.pid), None)
 
 
 class Tree:

@@ -108,6 +108,21 @@ async def shared_model(config: RunConfig, report: Report, model: PackagedModel =
     return path
 
 
+async def model_digest(path: Path, report: Report) -> str:
+    """"sha256:..." of a model file, computed once as long as the file stays as it is."""
+    if path == cache_folder() / MODEL.filename and _sealed(path):
+        return f"sha256:{MODEL.sha256}"
+    known = cache_folder() / f".digest-{_key(path)}"
+    with contextlib.suppress(OSError):
+        return known.read_text("ascii")
+    # Before the server is launched: reading gigabytes beside it would be other work on its machine.
+    report("reading the model file (once)", None)
+    digest = f"sha256:{await asyncio.to_thread(_digest, path)}"
+    with contextlib.suppress(OSError):
+        known.write_text(digest, "ascii")
+    return digest
+
+
 def _own_file(given: str) -> Path:
     path = Path(given).expanduser().absolute()
     try:

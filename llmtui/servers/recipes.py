@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib.metadata
 import importlib.util
 import json
@@ -13,12 +14,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
-
-from llmtui.model import Backend, Embedded, Failure, RunConfig
+from llmtui.model import Backend, Embedded, RunConfig
 from llmtui.servers.base import Launch, Report, StartError, missing, thread_count
-from llmtui.servers.listener import find_listener
-from llmtui.servers.modelfile import hf_folder, model_name, q8_model, read_gguf_info, shared_model
+from llmtui.servers.modelfile import hf_folder, model_digest, model_name, q8_model, read_gguf_info, shared_model
+from llmtui.servers.ports import occupant, taken
 
 PACKAGES: dict[Embedded, tuple[str, ...]] = {
     "llama.cpp": ("xllamacpp",),
@@ -47,7 +46,8 @@ async def recipe(backend: Backend, config: RunConfig, port: int, report: Report)
         "mistral.rs": _mistralrs,
         "transformers": _transformers,
     }
-    return await makers[backend.embedded](backend, config, port, report)
+    launch = await makers[backend.embedded](backend, config, port, report)
+    return dataclasses.replace(launch, model_digest=await model_digest(await shared_model(config, report), report))
 
 
 def context_tokens(config: RunConfig) -> int:
@@ -187,7 +187,8 @@ async def _command(backend: Backend, config: RunConfig, port: int, report: Repor
     argv = [fill(word) for word in backend.launch]
     _require_command(argv[0])
     url = base_url(fill(backend.url) if backend.url else _local(port))
-    _require_free(url, backend)
+    if not any_port(backend):
+        await _require_free(url, backend)
     default = "/api/version" if backend.protocol == "ollama" else "/health"
     return Launch(
         argv=argv,
@@ -199,6 +200,11 @@ async def _command(backend: Backend, config: RunConfig, port: int, report: Repor
         weights=weights,
         threads=threads if any("{threads}" in word for word in backend.launch) else None,
     )
+
+
+def any_port(backend: Backend) -> bool:
+    """Whether the port is llmtui's to choose."""
+    return not backend.url or "{port}" in backend.url
 
 
 def base_url(url: str) -> str:
@@ -239,21 +245,11 @@ def _require_command(command: str) -> None:
     raise missing(f"{command} {place}", "install it, or correct `launch`")
 
 
-def _require_free(url: str, backend: Backend) -> None:
+async def _require_free(url: str, backend: Backend) -> None:
     """A port that is taken already would answer in the place of the server that is to be started."""
-    port = urlsplit(url).port
-    if not port or not (pid := find_listener(port)):
-        return
-    try:
-        who = f"{psutil.Process(pid).name()}, pid {pid}"
-    except psutil.Error:
-        who = f"pid {pid}"
-    failure = Failure(
-        kind="server",
-        message=f"port {port} is in use already ({who})",
-        hint=f"stop that server, or remove `launch` from [[backend]] {backend.name} to measure it as it runs",
-    )
-    raise StartError(failure)
+    if who := await occupant(url):
+        hint = f"stop that server, or remove `launch` from [[backend]] {backend.name} to measure it as it runs"
+        raise StartError(taken(url, who, hint))
 
 
 def _wrong_weights(backend: Backend, allowed: str) -> StartError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-import socket
 import time
 from pathlib import Path
 
@@ -13,9 +12,10 @@ import httpx
 
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, StartError
-from llmtui.servers.held import Held, exit_words
-from llmtui.servers.reasons import reason
-from llmtui.servers.recipes import recipe
+from llmtui.servers.held import Held
+from llmtui.servers.ports import Launched, free_port, impostor, occupant, taken
+from llmtui.servers.reasons import reason, speaks_of_port
+from llmtui.servers.recipes import any_port, recipe
 
 #: Between two looks at a server that is loading; the first ones come quickly, because load time is a figure.
 LOOK_EVERY_S = 0.025
@@ -24,17 +24,21 @@ LOOK_SLOWLY_EVERY_S = 0.2
 LOOK_TIMEOUT_S = 3.0
 
 
+class _PortLost(StartError):
+    """Another program took the port before the server had it."""
+
+
 class ManagedServer:
     """One server that llmtui starts and ends. Start it once; a rerun makes a new one.
 
-    `folder` is private to the run and takes the log file.
+    `folder` is private to the run and takes the log, a file of its own for each launch.
     """
 
     def __init__(self, backend: Backend, config: RunConfig, folder: Path) -> None:
         self._backend = backend
         self._config = config
-        slug = re.sub(r"[^A-Za-z0-9]+", "-", backend.name).strip("-") or "server"
-        self._held = Held(folder / f"{slug}-{secrets.token_hex(3)}.log")
+        self._folder = folder
+        self._held = self._new_held()
 
     @property
     def pid(self) -> int | None:
@@ -48,12 +52,12 @@ class ManagedServer:
 
     @property
     def log(self) -> Path:
-        """The file with the last of what it printed."""
+        """The file with the first and the last of what it printed."""
         return self._held.log
 
     def exit_reason(self) -> str:
-        """How it ended, in words: "exit code 1", "killed by signal 9 (out of memory?)"."""
-        return exit_words(self._held.returncode)
+        """How it ended, in words: "exit code 1", "killed by the kernel: out of memory (it held 3.1 GB)"."""
+        return self._held.exit_reason()
 
     def log_tail(self, n: int = 8) -> list[str]:
         """The last lines of what it printed, as plain text."""
@@ -68,6 +72,15 @@ class ManagedServer:
 
         When this is cancelled the server is ended before the cancellation goes on.
         """
+        try:
+            return await self._start(report)
+        except _PortLost:
+            if not any_port(self._backend):
+                raise
+            self._held = self._new_held()
+            return await self._start(report)
+
+    async def _start(self, report: Report) -> Ready:
         launch = await recipe(self._backend, self._config, free_port(), report)
         try:
             report("loading", None)
@@ -80,8 +93,12 @@ class ManagedServer:
         """End the server's whole process tree, by SIGTERM and after a grace by SIGKILL. May be called at any time."""
         await self._held.stop(grace_s)
 
+    def _new_held(self) -> Held:
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", self._backend.name).strip("-") or "server"
+        return Held(self._folder / f"{slug}-{secrets.token_hex(3)}.log")
+
     async def _launch(self, launch: Launch) -> Ready:
-        started = time.monotonic()
+        started, began = time.monotonic(), time.time()
         try:
             await self._held.start(launch.argv, launch.env, launch.cwd, launch.grace_s)
         except OSError as error:
@@ -94,10 +111,15 @@ class ManagedServer:
                 {looking, ending}, timeout=self._config.load_timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
             if ending.done():
-                raise self._died()
+                raise await self._died(launch)
             if not looking.done():
                 raise self._late(launch)
             version = looking.result()
+            load_s = time.monotonic() - started
+            if who := await self._impostor(launch, began):
+                raise _PortLost(taken(launch.url, who, "it answered in the place of the launched server; stop it"))
+            if ending.done():
+                raise await self._died(launch)
         finally:
             looking.cancel()
             ending.cancel()
@@ -107,15 +129,30 @@ class ManagedServer:
             version=launch.version or version,
             weights=launch.weights,
             threads=launch.threads,
-            load_s=time.monotonic() - started,
+            load_s=load_s,
             note=launch.note,
+            model_digest=launch.model_digest,
             full_length=launch.full_length,
         )
 
-    def _died(self) -> StartError:
-        tail = self.log_tail()
-        message = f"ended while loading ({self.exit_reason()}): {reason(self.log_tail(60)) or 'it said nothing'}"
-        return StartError(Failure(kind="server", message=message), tail)
+    async def _impostor(self, launch: Launch, began: float) -> str:
+        launched = Launched(self._held.pid or 0, self._held.mark, began)
+        for url in dict.fromkeys((launch.url, launch.probe_url)):
+            if who := await impostor(url, launched):
+                return who
+        return ""
+
+    async def _died(self, launch: Launch) -> StartError:
+        tail, said = self.log_tail(), self.log_tail(60)
+        if speaks_of_port(said) and (who := await occupant(launch.url)):
+            return _PortLost(taken(launch.url, who, f"the launched server could not have it: {reason(said)}"), tail)
+        # Who puts itself into the background ends well, and before its time.
+        early = self._held.returncode == 0
+        what = "ended before it answered" if early else "ended while loading"
+        message = f"{what} ({self.exit_reason()}): {reason(said) or 'it said nothing'}"
+        hint = "`launch` must name a command that stays in the foreground" if early else ""
+        failure = Failure(kind="server", message=message, hint=hint)
+        return _PortLost(failure, tail) if speaks_of_port(said) else StartError(failure, tail)
 
     def _late(self, launch: Launch) -> StartError:
         tail = self.log_tail()
@@ -145,11 +182,3 @@ def _told_version(answer: httpx.Response) -> str:
         return ""
     version = body.get("version") if isinstance(body, dict) else None
     return version if isinstance(version, str) else ""
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,21 @@ PATIENCE_S = 20.0
 def program(name: str, *arguments: object) -> list[str]:
     """The command line of one of the little programs."""
     return [sys.executable, str(PROGRAMS), name, *map(str, arguments)]
+
+
+@contextmanager
+def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that nobody holds, killed at the end."""
+    with subprocess.Popen(command) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def logs(folder: Path) -> list[Path]:
+    """The logs in a folder."""
+    return list(folder.glob("*.log"))
 
 
 class RollCall:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -40,21 +41,26 @@ def die(code: str) -> None:
     sys.exit(int(code))
 
 
-def tree(port: str, name: str = "child", *below: str) -> None:
-    """Tells its name and PID over a connection that closes when it ends; starts the next name in its own session."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def report(port: str, name: str) -> socket.socket:
+    """Tell name and PID over a connection that closes when this process ends."""
     connection = socket.create_connection(("127.0.0.1", int(port)))
     connection.sendall(f"{name} {os.getpid()}\n".encode())
-    if below:
-        subprocess.Popen([sys.executable, __file__, "tree", port, *below], start_new_session=True)
-    signal.pause()
+    return connection
+
+
+def tree(port: str, name: str = "child", *below: str) -> None:
+    """Reports in and ignores SIGTERM; starts the next name in a session of its own."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with report(port, name):
+        if below:
+            subprocess.Popen([sys.executable, __file__, "tree", port, *below], start_new_session=True)
+        signal.pause()
 
 
 def orphan(port: str) -> None:
     """Starts a process in a session of its own and ends before it."""
     subprocess.Popen([sys.executable, __file__, "tree", port, "left behind"], start_new_session=True)
-    with socket.create_connection(("127.0.0.1", int(port))) as connection:
-        connection.sendall(f"parent {os.getpid()}\n".encode())
+    with report(port, "parent") as connection:
         connection.recv(1)
 
 
@@ -70,6 +76,68 @@ def hold(log: str, *command: str) -> None:
         await held.wait()
 
     asyncio.run(forever())
+
+
+def calm(port: str) -> None:
+    """Reports in, and ends when it is asked to."""
+    with report(port, "calm"):
+        signal.pause()
+
+
+def daemon(port: str) -> None:
+    """Puts itself into the background: two forks, a session of its own, and the first process ends well."""
+    here, told = os.pipe()
+    if os.fork():
+        os.close(told)
+        os.read(here, 1)
+        os._exit(0)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with report(port, "daemon"):
+        os.close(told)
+        signal.pause()
+
+
+def storm(port: str, count: str) -> None:
+    """Asked to end it forks, and each child forks again in a session of its own, `count` times; none ends by itself."""
+    left = int(count)
+
+    def fork(*_: object) -> None:
+        nonlocal left
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while left and not os.fork():
+            left -= 1
+            os.setsid()
+
+    signal.signal(signal.SIGTERM, fork)
+    with report(port, "storm"):
+        while True:
+            signal.pause()
+
+
+def flood(port: str, megabytes: str) -> None:
+    """Prints so many MB in numbered lines of 100 bytes, reports in, and stays."""
+    for number in range(0, int(megabytes) * 10_000, 1000):
+        sys.stdout.write("".join(f"line {n:093d}!\n" for n in range(number, number + 1000)))
+    sys.stdout.flush()
+    tree(port, "flooded")
+
+
+def chatter(port: str) -> None:
+    """Prints without end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with report(port, "chatter"):
+        for number in itertools.count():
+            sys.stdout.write(f"{number}\n" * 1000)
+
+
+def hog() -> None:
+    """Takes memory until it gets no more."""
+    taken = []
+    while True:
+        taken.append(os.urandom(1) * 20_000_000)
 
 
 def burn(port: str) -> None:

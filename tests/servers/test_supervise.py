@@ -14,8 +14,9 @@ import pytest
 from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import StartError
 from llmtui.servers.listener import find_listener, tree_cpu_seconds, tree_rss
+from llmtui.servers.ports import free_port
 from llmtui.servers.recipes import base_url
-from llmtui.servers.supervise import ManagedServer, free_port
+from llmtui.servers.supervise import ManagedServer
 from tests.servers.conftest import PATIENCE_S, RollCall, program
 
 CONFIG = RunConfig(load_timeout_s=PATIENCE_S, threads=3)
@@ -84,8 +85,7 @@ async def test_a_port_in_use_is_not_mistaken_for_the_server(tmp_path: Path) -> N
         backend = Backend(name="x", launch=program("serve", port), url=f"http://127.0.0.1:{port}")
         error = await failure(ManagedServer(backend, CONFIG, tmp_path))
     assert error.failure.kind == "server"
-    assert f"port {port} is in use already" in error.failure.message
-    assert f"pid {os.getpid()}" in error.failure.message
+    assert error.failure.message == f"port {port} is taken by {psutil.Process().name()} (pid {os.getpid()})"
     assert "launch" in error.failure.hint
 
 
@@ -113,12 +113,19 @@ async def test_death_while_loading_gives_the_reason(tmp_path: Path) -> None:
     assert error.log_tail == ["starting", "error: cannot load model: tensor 'x' is missing"]
 
 
+async def test_one_that_ends_well_before_it_answers(tmp_path: Path) -> None:
+    command = ["/bin/sh", "-c", "echo started in the background"]
+    error = await failure(ManagedServer(Backend(name="x", launch=command), CONFIG, tmp_path))
+    assert error.failure.message == "ended before it answered (exit code 0): started in the background"
+    assert "foreground" in error.failure.hint
+
+
 async def test_a_server_killed_while_loading(tmp_path: Path, roll: RollCall) -> None:
     managed = ManagedServer(Backend(name="x", launch=program("tree", roll.port)), CONFIG, tmp_path)
     starting = asyncio.create_task(managed.start(quiet))
     await roll.here("child")
     os.kill(roll.pids["child"], signal.SIGKILL)
-    with pytest.raises(StartError, match=r"ended while loading .killed by signal 9 .out of memory"):
+    with pytest.raises(StartError, match=r"ended while loading .killed by signal 9 .by somebody"):
         await starting
 
 
@@ -140,13 +147,12 @@ async def test_an_end_by_itself_is_noticed(tmp_path: Path) -> None:
     for child in psutil.Process(managed.pid).children():
         child.kill()
     await asyncio.wait_for(managed.exited.wait(), PATIENCE_S)
-    assert managed.exit_reason() == "killed by signal 9 (out of memory?)"
+    assert managed.exit_reason().startswith("killed by signal 9 (by somebody: ")
 
 
 async def test_a_flood_of_output_blocks_nothing(tmp_path: Path) -> None:
     managed = server(tmp_path, "flood")
     await managed.start(quiet)
-    assert managed.log.stat().st_size <= 8 * 1024 * 1024
     flood = [line for line in managed.log_tail(500) if line.startswith("line 1999")]
     assert "line 199999 of a very talkative server and the rest of what it has to say of it" in flood
     await managed.stop()
@@ -156,7 +162,7 @@ async def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     managed = server(tmp_path, "stubborn")
     await managed.start(quiet)
     await managed.stop(grace_s=0.1)
-    assert managed.exit_reason() == "killed by signal 9 (out of memory?)"
+    assert managed.exit_reason() == "killed by signal 9: it did not end when asked to"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+"""Who has a port: before a server is launched on it, and after, so that no other's answers are taken for its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import socket
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import psutil
+
+from llmtui.model import Failure
+from llmtui.plain import plain
+from llmtui.servers.listener import Listener, listeners
+from llmtui.servers.sweep import mark_of
+
+KNOCK_TIMEOUT_S = 1.0
+#: They listen for what runs in a container, or are its parents, and never descend from the command that asked for it.
+CARRIERS = ("docker-proxy", "containerd-shim", "conmon", "rootlessport", "slirp4netns", "pasta", "gvproxy")
+#: Clocks of process starts tick coarsely.
+START_SLACK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What is known of a server's processes: the root of their tree, their mark, and when it began (time.time())."""
+
+    root: int
+    mark: str
+    began: float
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+async def occupant(url: str) -> str:
+    """Who answers at the place of this URL already, as in "ollama (pid 123)"; "" when nobody does."""
+    host, port, addresses = await _place(url)
+    if found := await asyncio.to_thread(_listening, addresses, port):
+        return _who(found[0])
+    # What the kernel forwards into a container shows no listener, and neither does another machine.
+    try:
+        async with asyncio.timeout(KNOCK_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return ""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return "another server"
+
+
+async def impostor(url: str, launched: Launched) -> str:
+    """Who listens there without belonging to what was launched; "" when nobody is known to."""
+    _, port, addresses = await _place(url)
+
+    def look() -> str:
+        found = [one for one in _listening(addresses, port) if one.pid is not None]
+        if not found:
+            return ""
+        tree = _tree(launched.root)
+        return next((_who(one) for one in found if not _belongs(one.pid or 0, tree, launched)), "")
+
+    return await asyncio.to_thread(look)
+
+
+def taken(url: str, who: str, hint: str) -> Failure:
+    """The failure to tell of."""
+    return Failure(kind="server", message=f"port {port_of(url)} is taken by {who}", hint=hint)
+
+
+def port_of(url: str) -> int:
+    """The port of a URL, its scheme's own where none is written."""
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+async def _place(url: str) -> tuple[str, int, frozenset[str]]:
+    """Host, port, and the addresses of the host."""
+    host, port = urlsplit(url).hostname or "", port_of(url)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return host, port, frozenset()
+    return host, port, frozenset(str(address[0]).partition("%")[0] for *_, address in found)
+
+
+def _listening(addresses: frozenset[str], port: int) -> list[Listener]:
+    """Local listeners that get what is sent to these addresses."""
+    here = addresses & _own_addresses() | {text for text in addresses if ipaddress.ip_address(text).is_loopback}
+    if not here:
+        return []
+    # Nothing else can have the port of a wildcard (0.0.0.0, ::), and :: has that of IPv4 too.
+    return [one for one in listeners(port) if one.address in here or ipaddress.ip_address(one.address).is_unspecified]
+
+
+def _own_addresses() -> set[str]:
+    found = {"0.0.0.0", "::"}
+    with contextlib.suppress(OSError, psutil.Error):
+        found |= {one.address.partition("%")[0] for card in psutil.net_if_addrs().values() for one in card}
+    return found
+
+
+def _tree(root: int) -> set[int]:
+    try:
+        return {root, *(process.pid for process in psutil.Process(root).children(recursive=True))}
+    except psutil.Error:
+        return {root}
+
+
+def _belongs(pid: int, tree: set[int], launched: Launched) -> bool:
+    if pid in tree or mark_of(pid) == launched.mark:
+        return True
+    try:
+        process = psutil.Process(pid)
+        if process.create_time() < launched.began - START_SLACK_S:
+            return False
+        return any(one.name().startswith(CARRIERS) for one in (process, *process.parents()))
+    except psutil.NoSuchProcess:
+        return True  # gone again: what is left will be found by the next question
+    except psutil.Error:
+        return True  # may not be looked at
+
+
+def _who(listener: Listener) -> str:
+    if listener.pid is None:
+        return "a process of another user" if os.getuid() else "a process that cannot be seen"
+    try:
+        return f"{plain(psutil.Process(listener.pid).name(), 40)} (pid {listener.pid})"
+    except psutil.Error:
+        return f"pid {listener.pid}"
