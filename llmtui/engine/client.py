@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
+import socket
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +19,8 @@ from llmtui.model import AnyCommand, AnyEvent
 
 #: Longest line that either side accepts: an iteration with its text and arrivals stays far below it.
 MAX_LINE_BYTES = 64 * 1024 * 1024
+#: Read at a time: what lies ahead waits with the engine and not in the memory of who watches.
+_READ_BYTES = 64 * 1024
 
 #: An engine hangs up on a client that has taken leave well within this time.
 FAREWELL_S = 10.0
@@ -44,21 +50,32 @@ class Client:
         self._writer = writer
 
     @classmethod
-    async def connect(cls, socket: Path) -> Self:
-        """Connect to an engine's socket. Raises OSError when nobody listens."""
-        reader, writer = await asyncio.open_unix_connection(str(socket), limit=MAX_LINE_BYTES)
+    async def connect(cls, path: Path) -> Self:
+        """Connect to an engine's socket. Raises OSError when nobody listens, or another user does."""
+        reader, writer = await asyncio.open_unix_connection(str(path), limit=_READ_BYTES)
+        uid, _ = peer(writer.get_extra_info("socket"))
+        if uid is not None and uid != os.getuid():
+            writer.close()
+            raise PermissionError(errno.EPERM, "another user listens there", str(path))
         return cls(reader, writer)
 
     async def events(self) -> AsyncIterator[AnyEvent]:
         """Events as they come; ends when the engine has gone."""
+        begun: list[bytes] = []
+        size = 0
         while True:
             try:
-                line = await self._reader.readline()
-            except (ConnectionError, ValueError):
+                data = await self._reader.read(_READ_BYTES)
+            except ConnectionError:
                 return
-            if not line.endswith(b"\n"):
+            *lines, rest = data.split(b"\n")
+            for line in lines:
+                yield _decode_event(b"".join((*begun, line)))
+                begun, size = [], 0
+            begun.append(rest)
+            size += len(rest)
+            if not data or size > MAX_LINE_BYTES:
                 return
-            yield _decode_event(line)
 
     async def send(self, command: AnyCommand) -> None:
         """Send one command; silently does nothing when the engine has gone."""
@@ -92,3 +109,12 @@ class Client:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def peer(sock: socket.socket) -> tuple[int | None, int | None]:
+    """User and process at the other end (Linux: SO_PEERCRED, unix(7)); None where the platform does not tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None, None
+    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _ = struct.unpack("3i", raw)
+    return uid, pid

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
-import struct
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from llmtui.engine.client import MAX_LINE_BYTES
-from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Progress, Sampled
+from llmtui.engine.client import MAX_LINE_BYTES, peer
+from llmtui.model import AnyCommand, AnyEvent, Detach, Earlier, Hello, Iteration, Progress, Sampled
 
-#: A client this far behind is not told noise (progress, samples) any more; one further behind is dropped.
+#: A client so many lines behind is not told noise (progress, samples) any more; one so many bytes behind is dropped.
 NOISE_LIMIT = 256
-DROP_LIMIT = 200_000
+DROP_BYTES = 64 * 1024 * 1024
+#: So many iterations at most in a hello, and in each message with more of them.
+HELLO_ITERATIONS = 256
 
 _encode = msgspec.json.Encoder().encode
 _decode_command = msgspec.json.Decoder(AnyCommand).decode
@@ -31,16 +31,23 @@ class _Viewer:
         self.writer = writer
         self.pid = pid
         self.lines: deque[bytes] = deque()
+        self.behind_bytes = 0
         self.wake = asyncio.Event()
         self.gone = False
+        #: What of the past did not fit the hello: told behind it, ahead of all that is new.
+        self.earlier: list[Iteration] = []
 
     def put(self, line: bytes, noise: bool) -> None:
         if noise and len(self.lines) > NOISE_LIMIT:
             return
-        if len(self.lines) > DROP_LIMIT:
-            self.gone = True
-        else:
-            self.lines.append(line)
+        # What it is told first may be longer than that.
+        if self.behind_bytes and self.behind_bytes + len(line) > DROP_BYTES:
+            self.lines.clear()
+            # Who waits for it to read waits no more.
+            self.writer.transport.abort()
+            return
+        self.behind_bytes += len(line)
+        self.lines.append(line)
         self.wake.set()
 
     async def pump(self) -> None:
@@ -49,13 +56,26 @@ class _Viewer:
             while True:
                 await self.wake.wait()
                 self.wake.clear()
+                if self.earlier:
+                    await self._tell_earlier()
                 while self.lines:
                     batch = b"".join(self.lines)
                     self.lines.clear()
                     self.writer.write(batch)
                     await self.writer.drain()
+                    self.behind_bytes -= len(batch)
                 if self.gone:
                     return
+
+    async def _tell_earlier(self) -> None:
+        # The hello is the first line of all. A long past becomes text only as fast as it is read.
+        hello = self.lines.popleft()
+        self.writer.write(hello)
+        self.behind_bytes -= len(hello)
+        past, self.earlier = self.earlier, []
+        for start in range(0, len(past), HELLO_ITERATIONS):
+            self.writer.write(_encode(Earlier(iterations=past[start : start + HELLO_ITERATIONS])) + b"\n")
+            await self.writer.drain()
 
 
 class Hub:
@@ -116,7 +136,7 @@ class Hub:
             self._path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        uid, pid = _peer(writer.get_extra_info("socket"))
+        uid, pid = peer(writer.get_extra_info("socket"))
         if uid is not None and uid != os.getuid():
             writer.close()
             return
@@ -124,7 +144,9 @@ class Hub:
         assert task is not None
         self._tasks.add(task)
         viewer = _Viewer(writer, pid)
-        viewer.put(_encode(self._hello()) + b"\n", noise=False)
+        hello = self._hello()
+        first, viewer.earlier = hello.iterations[:HELLO_ITERATIONS], hello.iterations[HELLO_ITERATIONS:]
+        viewer.put(_encode(msgspec.structs.replace(hello, iterations=first)) + b"\n", noise=False)
         self._viewers.add(viewer)
         self.visited = True
         self._audience(True)
@@ -157,12 +179,3 @@ class Hub:
             self._obey(command)
             if isinstance(command, Detach):
                 return  # hanging up tells the client that it was heard
-
-
-def _peer(sock: socket.socket) -> tuple[int | None, int | None]:
-    """User and process at the other end (Linux: SO_PEERCRED, unix(7)); None where the platform does not tell."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return None, None
-    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, uid, _ = struct.unpack("3i", raw)
-    return uid, pid

@@ -2,80 +2,164 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
+from typing import Literal
 
 from llmtui.model import AnyEvent, BackendState, Iteration, Machine, Note, Plan
-from llmtui.store import Store, StoreError, open_store
+from llmtui.store import Store, StoredRun, StoreError, open_store
+
+#: So long the first write that meets a locked history waits; the event loop stands still meanwhile. Those that follow
+#: do not wait at all until one succeeded, so a lock holds a run up once and not after each iteration.
+PATIENCE_S = 0.25
+#: At the engine's start, and at its end for what could not be written before.
+OPENING_S = 1.0
+CLOSING_S = 4.0
+#: With nothing to measure, and so nothing to disturb, writing is tried again this often; opening never more often.
+RETRY_S = 1.0
 
 
 class Journal:
-    """Writes one run into the history. Never raises: a run without a history is better than none; clients are told."""
+    """Writes one run into the history. But for `resume` it never raises: a run without a history is better than none.
+
+    What cannot be written is kept and tried again with the next iteration, while the run rests and when it ends.
+    Clients are told once that it cannot, and once that nothing is missing any more; `notes` are for those that come
+    later.
+    """
 
     def __init__(self, plan: Plan, tell: Callable[[AnyEvent], None]) -> None:
+        self.notes: list[Note] = []
         self._plan = plan
         self._tell = tell
+        self._path = ""
+        self._machine = Machine()
         self._store: Store | None = None
-        self._unsaved: list[Iteration] = []
-        self._complained = False
+        self._begun = False
+        self._open_at = 0.0
+        self._iterations: list[Iteration] = []
+        self._states: dict[tuple[str, int], BackendState] = {}
+        self._word: Literal["", "running", "done", "stopped"] = ""
+        self._trouble: Note | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, path: str, machine: Machine) -> list[Note]:
-        """Open the history at `path` ("" is the usual place) and note the run. Returns what clients should be told."""
-        try:
-            self._store, words = open_store(path or None)
-            self._store.mark_dead()
-            self._store.begin(self._plan, machine)
-        except StoreError as error:
-            if self._store is not None:
-                self._store.close()
-                self._store = None
-            return [Note(text=f"this run is not kept in the history: {error}", level="warning")]
-        return [Note(text=text, level="warning") for text in words]
+        """Open the history at `path` ("" is the usual place) and note the run. Returns `notes`."""
+        self._path, self._machine = path, machine
+        self._flush(OPENING_S)
+        return self.notes
+
+    def resume(self, path: str) -> StoredRun:
+        """Open the history at `path` and take up the run. Raises StoreError: without it nothing can go on."""
+        self._path = path
+        self._store, _ = open_store(path or None)
+        self._store.mark_dead()
+        stored = self._store.load(self._plan.run)
+        self._store.reopen(self._plan)
+        self._begun = True
+        return stored
 
     def iteration(self, iteration: Iteration) -> None:
-        """Save one iteration, and those that could not be saved before."""
-        if self._store is None:
-            return
-        self._unsaved.append(iteration)
-        try:
-            while self._unsaved:
-                self._store.save_iteration(self._unsaved[0])
-                self._unsaved.pop(0)
-        except StoreError as error:
-            self._complain(error)
-        else:
-            self._complained = False
+        """Save one iteration, and all that could not be saved before."""
+        self._iterations.append(iteration)
+        self._flush()
 
     def state(self, state: BackendState) -> None:
         """Save what a backend has come to."""
-        if self._store is not None:
-            try:
-                self._store.save_state(self._plan.run, state)
-            except StoreError as error:
-                self._complain(error)
+        self._states[state.name, state.attempt] = state
+        self._flush()
 
     def again(self) -> None:
         """A run that was done goes on."""
-        if self._store is not None:
-            try:
-                self._store.reopen(self._plan)
-            except StoreError as error:
-                self._complain(error)
+        self._word = "running"
+        self._flush()
+        self._rest(False)
 
     def end(self, complete: bool) -> None:
         """The run is done, or was stopped with work left."""
-        if self._store is not None:
-            try:
-                self._store.finish(self._plan.run, "done" if complete else "stopped")
-            except StoreError as error:
-                self._complain(error)
+        self._word = "done" if complete else "stopped"
+        self._flush()
+        self._rest(True)
 
     def close(self) -> None:
-        """Close the history."""
+        """Write what is left, with more patience, and close the history."""
+        self._rest(False)
+        if self._trouble is not None:
+            self._open_at = 0.0
+            self._flush(CLOSING_S)
         if self._store is not None:
             self._store.close()
             self._store = None
 
+    def _flush(self, patience_s: float | None = None) -> None:
+        """Write all that is not written yet."""
+        if patience_s is None:
+            patience_s = PATIENCE_S if self._trouble is None else 0.0
+        try:
+            if not self._open(patience_s):
+                return
+            assert self._store is not None
+            self._store.wait(patience_s)
+            while self._iterations:
+                self._store.save_iteration(self._iterations[0])
+                self._iterations.pop(0)
+            for key, state in list(self._states.items()):
+                self._store.save_state(self._plan.run, state, state.model_digest)
+                del self._states[key]
+            if self._word == "running":
+                self._store.reopen(self._plan)
+            elif self._word:
+                self._store.finish(self._plan.run, self._word)
+            self._word = ""
+        except StoreError as error:
+            self._complain(error)
+        else:
+            self._recovered()
+
+    def _open(self, patience_s: float) -> bool:
+        """Whether the history is open and has this run. Raises StoreError."""
+        if self._begun:
+            return True
+        now = time.monotonic()
+        if now < self._open_at:
+            return False
+        self._open_at = now + RETRY_S
+        store, words = open_store(self._path or None, wait_s=patience_s)
+        try:
+            store.mark_dead()
+            store.begin(self._plan, self._machine)
+        except StoreError:
+            store.close()
+            raise
+        self._store, self._begun = store, True
+        for text in words:
+            self._say(Note(text=text, level="warning"))
+        return True
+
+    def _rest(self, resting: bool) -> None:
+        """Try again from time to time, as long as something is unwritten."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if resting and self._trouble is not None:
+            self._timer = asyncio.get_running_loop().call_later(RETRY_S, self._retry)
+
+    def _retry(self) -> None:
+        self._flush()
+        self._rest(True)
+
+    def _say(self, note: Note) -> None:
+        self.notes.append(note)
+        self._tell(note)
+
     def _complain(self, error: StoreError) -> None:
-        if not self._complained:
-            self._complained = True
-            self._tell(Note(text=f"the history cannot be written: {error}", level="error"))
+        if self._trouble is None:
+            text = f"this run is not kept in the history, which is tried again until it ends: {error}"
+            self._trouble = Note(text=text, level="error")
+            self._say(self._trouble)
+
+    def _recovered(self) -> None:
+        if self._trouble is not None:
+            self.notes.remove(self._trouble)
+            self._trouble = None
+            self._tell(Note(text="the history is written again, and nothing of this run is missing in it"))

@@ -59,6 +59,11 @@ class Store:
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._connection.close()
 
+    def wait(self, wait_s: float) -> None:
+        """From now on a call waits so long for another process that has the file locked, before it raises."""
+        with self._lock:
+            self._connection.execute(f"PRAGMA busy_timeout = {round(wait_s * 1000)}")
+
     # --- What an engine writes. ---
 
     def begin(self, plan: Plan, machine: Machine) -> None:

@@ -57,8 +57,10 @@ def _connect(file: Path, wait_s: float, notes: list[str]) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         _refuse_what_is_not_ours(connection, file)
         _check(connection, file)
-        # Before anything is written, as it cannot be changed later: room of deleted runs goes back to the disk.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if not schema.version(connection):
+            # Before anything is written, as it cannot be changed later: room of deleted runs goes back to the disk.
+            # Not asked of a file that is there: that would wait for whoever writes, and reading need not.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         if schema.version(connection) < len(schema.STEPS):
             _upgrade(connection, file, notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -96,7 +97,8 @@ async def test_what_a_killed_engine_left_is_cleared_away() -> None:
 async def test_many_viewers_see_one_run() -> None:
     engine, run = await begun(plan_of(truth_backend("a"), iterations=5))
     try:
-        others = [Followed(run.board.plan, engine, await Client.connect(engine.socket)) for _ in range(64)]
+        clients = await asyncio.gather(*(Client.connect(engine.socket) for _ in range(64)))
+        others = [Followed(run.board.plan, engine, client) for client in clients]
         board = await run.until_done()
         for other in others:
             told = await other.until_done()

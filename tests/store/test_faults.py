@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -98,11 +99,25 @@ def test_locked_by_another_while_writing(tmp_path: Path) -> None:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(LockedError, match="is locked by another program"):
             store.save_iteration(iteration())
-        # Reading goes on: a listing is not held up by a writer.
+        # Reading goes on: a listing is not held up by a writer, nor is opening for one.
         assert [row.run for row in store.runs()] == ["ab12cd34"]
+        with open_store(store.path, wait_s=0.05)[0] as reader:
+            assert [row.run for row in reader.runs()] == ["ab12cd34"]
         other.execute("ROLLBACK")
         store.save_iteration(iteration())
         assert store.load("ab12cd34").iterations == [iteration()]
+
+
+def test_how_long_a_call_waits_can_be_told(tmp_path: Path) -> None:
+    store, _ = open_store(tmp_path / "history.db", wait_s=30)
+    with store, database(store.path) as other:
+        store.begin(plan(), MACHINE)
+        other.execute("BEGIN EXCLUSIVE")
+        store.wait(0)
+        began = time.monotonic()
+        with pytest.raises(LockedError):
+            store.save_iteration(iteration())
+        assert time.monotonic() - began < 5
 
 
 def test_another_is_just_opening_it(tmp_path: Path) -> None:

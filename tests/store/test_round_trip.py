@@ -40,6 +40,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "started_utc": _TEXT,
     "backend": _TEXT,
     "run": st.just("ab12cd34"),
+    "refused": st.integers(0, 10**6),
 }
 
 
