@@ -16,8 +16,8 @@ import msgspec
 from llmtui.engine.board import Board, Lane
 from llmtui.engine.client import FAREWELL_S, Client
 from llmtui.engine.lifecycle import EngineError, EngineProcess
-from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown, hidden
-from llmtui.plain import plain
+from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown, hidden, secret_values
+from llmtui.plain import blotted, plain, plain_lines
 
 if TYPE_CHECKING:
     from llmtui.engine.accuracy import Job
@@ -29,10 +29,12 @@ CHECK_TOKENS = 4
 STDOUT = Path("-")
 
 
-def run_headless(plan: Plan, files: dict[str, Path | None], *, quiet: bool, store: str = "") -> int:
-    """Run `plan` and print it. Returns the exit code."""
+def run_headless(
+    plan: Plan, files: dict[str, Path | None], *, quiet: bool, store: str = "", resume: bool = False
+) -> int:
+    """Run `plan`, or go on with it, and print it. Returns the exit code."""
     try:
-        engine = EngineProcess.start(plan, store)
+        engine = EngineProcess.start(plan, store, resume=resume)
     except EngineError as error:
         talk(str(error))
         return EXIT_FAILED
@@ -54,7 +56,8 @@ def run_headless(plan: Plan, files: dict[str, Path | None], *, quiet: bool, stor
 
 
 async def _follow(plan: Plan, engine: EngineProcess, files: dict[str, Path | None], quiet: bool) -> int:
-    board = Board(plan)
+    # Only the JSON has texts and arrivals.
+    board = Board(plan, keep=None if files.get("json") else 0)
     client = await engine.connect()
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -97,8 +100,8 @@ async def _print_events(board: Board, client: Client, quiet: bool) -> bool:
             talk(f"{plain(note.backend)}: {plain(note.text, 600)}" if note.backend else plain(note.text, 600))
         if change == "iterations" and name and board.lanes[name].last is not None and not quiet:
             lane = board.lanes[name]
-            if lane.iterations and lane.iterations[-1].attempt == lane.state.attempt:
-                print(iteration_line(board, lane.iterations[-1]), flush=True)
+            if lane.last is not None and lane.iterations[-1].attempt == lane.state.attempt:
+                print(iteration_line(board, lane.last), flush=True)
         for lane in board.lanes.values():
             said = state_line(lane)
             if said and told.get(lane.backend.name) != said:
@@ -115,7 +118,9 @@ def iteration_line(board: Board, iteration: Iteration) -> str:
     width = max(len(plain(name)) for name in board.lanes)
     config = board.plan.config
     planned = config.warmup if iteration.phase == "warmup" else config.iterations
-    place = f"{'warm-up' if iteration.phase == 'warmup' else ''} {iteration.iteration}/{planned}".strip()
+    # Warm-ups that a fresh server needs in the middle of a run are numbered on.
+    of = f"/{planned}" if iteration.iteration <= planned else ""
+    place = f"{'warm-up' if iteration.phase == 'warmup' else ''} {iteration.iteration}{of}".strip()
     head = f"{plain(iteration.backend):{width}}  {place:>14}"
     if iteration.error is not None:
         return f"{head}  failed: {plain(str(iteration.error))}"
@@ -164,8 +169,9 @@ def write_files(board: Board, files: dict[str, Path | None]) -> bool:
     """Write the files that were asked for. False when one could not be written."""
     from llmtui.export.csv import iterations_csv, results_csv, write_atomic
     from llmtui.export.json import run_json
+    from llmtui.export.markdown import run_markdown
 
-    makers = {"csv": results_csv, "iterations_csv": iterations_csv, "json": run_json}
+    makers = {"csv": results_csv, "iterations_csv": iterations_csv, "json": run_json, "markdown": run_markdown}
     good = True
     for kind, path in files.items():
         if path is None:
@@ -212,13 +218,13 @@ def check_headless(plan: Plan) -> int:
                     failure = hidden(error.failure, backend)
                     print(f"{plain(backend.name):{width}}  {plain(str(failure), 600)}", flush=True)
                     for line in error.log_tail if isinstance(error, StartError) else ():
-                        talk(f"    {plain(line)}")
+                        talk(f"    {plain(blotted(line, secret_values(backend)))}")
                     continue
                 finally:
                     await target.close()
                 facts = [ready.version, ready.model, ready.weights, ready.note]
                 load = [f"loaded in {ready.load_s:.1f} s"] if ready.load_s is not None else []
-                told = ", ".join([plain(f) for f in facts if f] + load)
+                told = ", ".join([plain(blotted(f, secret_values(backend))) for f in facts if f] + load)
                 print(f"{plain(backend.name):{width}}  answers: {told}", flush=True)
         return good
 
@@ -260,4 +266,5 @@ def accuracy_headless(job: Job, *, as_json: bool, quiet: bool) -> int:
 
 
 def talk(text: str) -> None:
-    print(f"llmtui: {text}", file=sys.stderr, flush=True)
+    """Say `text` on stderr: a sentence, perhaps with lines under it; plain, whatever paths and errors in it hold."""
+    print("llmtui: " + "\n".join(plain_lines(text)), file=sys.stderr, flush=True)

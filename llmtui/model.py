@@ -153,6 +153,9 @@ class Iteration(Struct, frozen=True):
     `arrivals_ns` are the arrivals that carried tokens, in ns since the request was written, with the tokens
     (text-bearing events) that each carried in `arrival_tokens`. `refused` counts the times that the server asked to
     come back later (429 or 503 with Retry-After): all else here is of the last request alone.
+    `server_cpu` and `steal` are cores: what the server used meanwhile, and what the hypervisor took away. `swapped`
+    counts pages that the machine swapped meanwhile, `throttled` the times that heat slowed a core down. `part` grows
+    where a server was started again within the attempt, or the run was taken up again.
     """
 
     run: str
@@ -177,9 +180,14 @@ class Iteration(Struct, frozen=True):
     server_decode_s: float | None = None
     server_load_s: float | None = None
     foreign_cpu: float | None = None
+    server_cpu: float | None = None
+    steal: float = 0.0
+    swapped: int = 0
+    throttled: int = 0
     stamp: Stamp | None = None
     error: Failure | None = None
     refused: int = 0
+    part: int = 1
     text: str = ""
     arrivals_ns: list[int] = []
     arrival_tokens: list[int] = []
@@ -245,7 +253,8 @@ class BackendState(Struct, frozen=True):
 
     `progress` (0 to 1) and `doing` describe a wait such as a download; `note` is a standing remark
     ("a Python bridge stands in front"); `model_digest` is that of the model file as it was published ("sha256:..."),
-    where it is known; `log_tail` the server's last lines when it failed.
+    where it is known; `log_tail` the server's last lines when it failed. `context_tokens` is the room that the server
+    has for prompt and answer; `device` is what it computes on, "" where that cannot be told.
     """
 
     name: str
@@ -261,13 +270,16 @@ class BackendState(Struct, frozen=True):
     weights: str = ""
     model_digest: str = ""
     threads: int | None = None
+    context_tokens: int | None = None
+    device: Literal["", "cpu", "gpu"] = ""
     url: str = ""
     load_s: float | None = None
     log_tail: list[str] = []
 
 
 class Machine(Struct, frozen=True):
-    """Where the figures come from."""
+    """Where the figures come from. `governor` is how its cores' frequency is chosen (Linux's word, "" where it is not
+    told), `load_1m` its load average before anything was started."""
 
     cpu: str = ""
     cores: int = 0
@@ -276,6 +288,8 @@ class Machine(Struct, frozen=True):
     python: str = ""
     llmtui: str = ""
     gpu: str = ""
+    governor: str = ""
+    load_1m: float | None = None
 
 
 class RunState(Struct, frozen=True):
@@ -356,7 +370,14 @@ class Note(Event, frozen=True, tag="note"):
     backend: str = ""
 
 
-AnyEvent = Hello | Earlier | BackendChanged | Sampled | Progress | IterationDone | RunChanged | Note
+class LogTail(Event, frozen=True, tag="log"):
+    """The last lines that a launched server has printed, as plain text: what a `Logs` asked for."""
+
+    backend: str
+    lines: list[str]
+
+
+AnyEvent = Hello | Earlier | BackendChanged | Sampled | Progress | IterationDone | RunChanged | Note | LogTail
 
 
 # --- Commands: clients to engine. ---
@@ -386,6 +407,22 @@ class Resume(Command, frozen=True, tag="resume"):
     """Go on."""
 
 
+class Logs(Command, frozen=True, tag="logs"):
+    """Tell the last lines of a backend's server, as `LogTail`."""
+
+    backend: str
+
+
+class More(Command, frozen=True, tag="more"):
+    """Add rounds until the interval of every pair reaches no further than `within` (0.05: 5 %) from its ratio.
+
+    At most until each backend has `most` measured iterations; 0 is ten times what was planned.
+    """
+
+    within: float = 0.05
+    most: int = 0
+
+
 class Detach(Command, frozen=True, tag="detach"):
     """The client leaves and the run goes on, whatever `on_disconnect` says."""
 
@@ -394,4 +431,4 @@ class Shutdown(Command, frozen=True, tag="shutdown"):
     """Stop everything, servers included, and end the engine."""
 
 
-AnyCommand = Rerun | Stop | Pause | Resume | Detach | Shutdown
+AnyCommand = Rerun | Stop | Pause | Resume | More | Logs | Detach | Shutdown

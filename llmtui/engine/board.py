@@ -5,17 +5,19 @@ No I/O here. `apply` returns what changed, so that a screen can redraw just that
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Literal
 
+from llmtui.engine.kept import Kept
 from llmtui.model import (
     AnyEvent,
     Backend,
     BackendChanged,
     BackendState,
+    Earlier,
     Hello,
     Iteration,
     IterationDone,
+    LogTail,
     Machine,
     Note,
     Plan,
@@ -24,39 +26,87 @@ from llmtui.model import (
     RunState,
     Sampled,
 )
-from llmtui.stats.summary import Metric, Summary, ratios_to_best, summarise
+from llmtui.stats.running import Running
+from llmtui.stats.summary import Metric, Summary, ratios_to_best
 
 Change = Literal["all", "state", "sample", "progress", "iterations", "run", "note"]
 
 
-@dataclasses.dataclass
 class Lane:
-    """One backend as its clients see it. `iterations` holds every attempt, in order of completion."""
+    """One backend as its clients see it. `iterations` holds every attempt, in order of completion.
 
-    backend: Backend
-    state: BackendState
-    iterations: list[Iteration] = dataclasses.field(default_factory=list)
-    progress: Progress | None = None
-    rss_bytes: int | None = None
-    cpu_cores: float | None = None
-    summary: Summary = dataclasses.field(default_factory=Summary)
-    previous: Summary | None = None
+    `keep`: text and arrivals of so many of the newest iterations stay here (None: of all).
+    """
+
+    def __init__(self, backend: Backend, state: BackendState, keep: int | None = None) -> None:
+        self.backend = backend
+        self.state = state
+        self.iterations = Kept(keep)
+        self.progress: Progress | None = None
+        self.rss_bytes: int | None = None
+        self.cpu_cores: float | None = None
+        #: The server's last lines as of when they were asked for.
+        self.log_tail: list[str] = []
+        #: How often the server asked to come back later, in all attempts.
+        self.refused = 0
+        self._attempts: dict[int, Running] = {}
+
+    def add(self, iteration: Iteration) -> None:
+        """Take in one more iteration."""
+        self.iterations.append(iteration)
+        self.refused += iteration.refused
+        self._attempts.setdefault(iteration.attempt, Running()).add(iteration)
+
+    def forget(self) -> None:
+        """Drop what was worked out of attempts before the one that the current is compared with."""
+        before = self.attempt_before
+        self._attempts = {a: r for a, r in self._attempts.items() if before is None or a >= before}
+
+    def attempt(self, number: int) -> Running:
+        """The figures of the current attempt or of the one before; empty ones where it has no iteration."""
+        return self._attempts.get(number) or Running()
+
+    @property
+    def now(self) -> Running:
+        """The figures of the attempt that counts."""
+        return self.attempt(self.state.attempt)
+
+    @property
+    def attempt_before(self) -> int | None:
+        """The number of the newest earlier attempt that measured anything."""
+        earlier = (a for a, r in self._attempts.items() if a < self.state.attempt and r.measured)
+        return max(earlier, default=None)
+
+    @property
+    def summary(self) -> Summary:
+        """The summary of the attempt that counts."""
+        return self.now.summary
+
+    @property
+    def previous(self) -> Summary | None:
+        """The summary of the attempt before, None where nothing was measured."""
+        before = self.attempt_before
+        return self.attempt(before).summary if before is not None else None
+
+    @property
+    def finished(self) -> int:
+        """How many measured iterations the current attempt has, failures included."""
+        return self.now.measured
 
     @property
     def current(self) -> list[Iteration]:
-        """The iterations of the attempt that counts."""
+        """The iterations of the attempt that counts: all of them are unpacked, which takes its time."""
         return [i for i in self.iterations if i.attempt == self.state.attempt]
 
     @property
     def measured(self) -> list[Iteration]:
-        """The measured iterations of the attempt that counts, failures included."""
+        """The measured ones of `current`, failures included; as slow."""
         return [i for i in self.current if i.phase == "measured"]
 
     @property
     def last(self) -> Iteration | None:
         """The newest iteration of the current attempt, warm-up or measured."""
-        current = self.current
-        return current[-1] if current else None
+        return self.now.last
 
     @property
     def weights(self) -> str:
@@ -68,23 +118,20 @@ class Lane:
         """The model's name as the server (or else the config) tells it."""
         return self.state.model or self.backend.model
 
-    def resummarise(self) -> None:
-        """Compute the summaries again from the iterations."""
-        self.summary = summarise(self.current)
-        attempt = self.state.attempt
-        earlier = [a for a in {i.attempt for i in self.iterations if i.phase == "measured"} if a < attempt]
-        self.previous = summarise(i for i in self.iterations if i.attempt == max(earlier)) if earlier else None
-
 
 class Board:
-    """A run as its clients see it. Empty until the first `Hello`, or built ahead of it from the plan."""
+    """A run as its clients see it. Empty until the first `Hello`, or built ahead of it from the plan.
 
-    def __init__(self, plan: Plan) -> None:
+    `keep`: text and arrivals of so many of a backend's newest iterations stay here (None: of all); figures stay of all.
+    """
+
+    def __init__(self, plan: Plan, keep: int | None = None) -> None:
         self.plan = plan
+        self.keep = keep
         self.machine = Machine()
         self.run = RunState(total=0)
         self.lanes: dict[str, Lane] = {
-            b.name: Lane(b, BackendState(name=b.name, planned=plan.config.iterations))
+            b.name: Lane(b, BackendState(name=b.name, planned=plan.config.iterations), keep)
             for b in plan.backends
             if b.enabled
         }
@@ -99,12 +146,12 @@ class Board:
                 self.run = event.run
                 self.notes = list(event.notes)
                 known = {b.name: b for b in event.plan.backends}
-                self.lanes = {s.name: Lane(known[s.name], s) for s in event.backends}
-                for iteration in event.iterations:
-                    self.lanes[iteration.backend].iterations.append(iteration)
-                for lane in self.lanes.values():
-                    lane.resummarise()
+                self.lanes = {s.name: Lane(known[s.name], s, self.keep) for s in event.backends}
+                self._add(event.iterations)
                 return "all", ""
+            case Earlier():
+                self._add(event.iterations)
+                return "iterations", ""
             case BackendChanged(backend=state):
                 lane = self.lanes[state.name]
                 fresh = state.attempt != lane.state.attempt
@@ -112,7 +159,7 @@ class Board:
                 if state.state not in ("running", "warmup"):
                     lane.progress = None
                 if fresh:
-                    lane.resummarise()
+                    lane.forget()
                 return ("iterations" if fresh else "state"), state.name
             case Sampled():
                 lane = self.lanes[event.backend]
@@ -124,15 +171,23 @@ class Board:
             case IterationDone(iteration=iteration):
                 lane = self.lanes[iteration.backend]
                 lane.progress = None
-                lane.iterations.append(iteration)
-                lane.resummarise()
+                lane.add(iteration)
                 return "iterations", iteration.backend
             case RunChanged(run=run):
                 self.run = run
                 return "run", ""
+            case LogTail():
+                self.lanes[event.backend].log_tail = event.lines
+                return "sample", event.backend
             case Note():
                 self.notes.append(event)
                 return "note", event.backend
+
+    def _add(self, iterations: list[Iteration]) -> None:
+        for iteration in iterations:
+            self.lanes[iteration.backend].add(iteration)
+        for lane in self.lanes.values():
+            lane.forget()
 
     def ratios(self, metric: Metric = "latency") -> dict[str, float | None]:
         """Median of each backend as a multiple of the best one's (1.0 is the best)."""

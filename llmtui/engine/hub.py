@@ -18,7 +18,7 @@ from llmtui.model import AnyCommand, AnyEvent, Detach, Earlier, Hello, Iteration
 NOISE_LIMIT = 256
 DROP_BYTES = 64 * 1024 * 1024
 #: So many iterations at most in a hello, and in each message with more of them.
-HELLO_ITERATIONS = 256
+HELLO_ITERATIONS = 64
 
 _encode = msgspec.json.Encoder().encode
 _decode_command = msgspec.json.Decoder(AnyCommand).decode

@@ -14,6 +14,7 @@ Every field is there, null where unknown. Names inside are those of llmtui.model
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -24,6 +25,8 @@ from llmtui.model import Backend, BackendState, Iteration, Machine, RunConfig, S
 from llmtui.stats.summary import Summary
 
 SCHEMA_VERSION = 1
+#: DEL, C1, bidirectional controls, separators, what has no width: JSON lets them stand in texts, a terminal obeys some.
+_UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 _SECRET = ("api_key", "headers", "secrets")
 
 
@@ -67,13 +70,14 @@ def run_json(board: Board) -> str:
                 state=lane.state,
                 summary=lane.summary,
                 ratio_to_fastest=ratios[name],
-                iterations=lane.iterations,
+                iterations=list(lane.iterations),
             )
             for name, lane in board.lanes.items()
         ],
         accuracy=newest(board.machine),
     )
-    return msgspec.json.format(msgspec.json.encode(_full(record)), indent=2).decode() + "\n"
+    text = msgspec.json.format(msgspec.json.encode(_full(record)), indent=2).decode() + "\n"
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _full(value: Any) -> Any:

@@ -17,7 +17,9 @@ _UNKNOWN = "-"
 _WIDEST_TEXT = 32
 
 
-class _Row(msgspec.Struct):
+class Row(msgspec.Struct):
+    """One backend, and how many times the fastest's median latency its own is."""
+
     lane: Lane
     ratio: float | None
 
@@ -27,7 +29,7 @@ class _Column(msgspec.Struct):
 
     title: str
     rank: int
-    cell: Callable[[_Row], str]
+    cell: Callable[[Row], str]
     text: bool = False
 
 
@@ -37,41 +39,41 @@ def _seconds(value: float | None) -> str:
     return f"{value:.3f}" if value < 100 else f"{value:.1f}"
 
 
-def _latency(read: Callable[[Spread], float | None]) -> Callable[[_Row], str]:
-    def cell(row: _Row) -> str:
+def _latency(read: Callable[[Spread], float | None]) -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
         spread = row.lane.summary.latency
         return _seconds(read(spread)) if spread else _UNKNOWN
 
     return cell
 
 
-def _ttft(row: _Row) -> str:
+def _ttft(row: Row) -> str:
     spread = row.lane.summary.ttft
     return _seconds(spread.median) if spread else _UNKNOWN
 
 
-def _rate(row: _Row) -> str:
+def _rate(row: Row) -> str:
     spread = row.lane.summary.tokens_per_s
     return f"{spread.median:.1f}" if spread else _UNKNOWN
 
 
-def _tokens(row: _Row) -> str:
+def _tokens(row: Row) -> str:
     median = row.lane.summary.output_tokens_median
     return f"{median:.10g}" if median is not None else _UNKNOWN
 
 
-def _ratio(row: _Row) -> str:
+def _ratio(row: Row) -> str:
     return f"{row.ratio:.2f}" if row.ratio is not None else _UNKNOWN
 
 
-_COLUMNS: tuple[_Column, ...] = (
+COLUMNS: tuple[_Column, ...] = (
     _Column("backend", 0, lambda r: r.lane.backend.name, text=True),
     _Column("framework", 14, lambda r: r.lane.backend.framework, text=True),
     _Column("language", 13, lambda r: r.lane.backend.language, text=True),
     _Column("model", 12, lambda r: r.lane.model, text=True),
     _Column("weights", 5, lambda r: r.lane.weights, text=True),
     _Column("n", 2, lambda r: str(r.lane.summary.n)),
-    _Column("err", 4, lambda r: str(r.lane.summary.errors) if r.lane.measured else _UNKNOWN),
+    _Column("err", 4, lambda r: str(r.lane.summary.errors) if r.lane.finished else _UNKNOWN),
     _Column("mean", 8, _latency(lambda s: s.mean)),
     _Column("median", 0, _latency(lambda s: s.median)),
     _Column("min", 7, _latency(lambda s: s.min)),
@@ -92,10 +94,10 @@ def summary_table(board: Board, width: int) -> str:
     characters; ends with a line end.
     """
     ratios = board.ratios()
-    rows = [_Row(lane, ratios[name]) for name, lane in board.lanes.items()]
+    rows = [Row(lane, ratios[name]) for name, lane in board.lanes.items()]
     columns = [
         (column, [_fit(plain(column.cell(row)), _WIDEST_TEXT) if column.text else column.cell(row) for row in rows])
-        for column in _COLUMNS
+        for column in COLUMNS
     ]
     columns = [(column, cells) for column, cells in columns if not column.rank or any(c for c in cells)]
     while _total(columns) > width and (most := max(column.rank for column, _ in columns)):
@@ -106,14 +108,15 @@ def summary_table(board: Board, width: int) -> str:
         mark = "* " if row.ratio == 1.0 else "  "
         lines.append(mark + _line([cells[index] for _, cells in columns], columns))
     for row in rows:
-        for remark in _remarks(row.lane):
+        for remark in remarks_on(row.lane):
             lines += textwrap.wrap(
                 f"  {remark}", max(20, width), subsequent_indent="    ", break_on_hyphens=False, break_long_words=True
             )
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
-def _remarks(lane: Lane) -> list[str]:
+def remarks_on(lane: Lane) -> list[str]:
+    """Why a backend or some of its iterations failed, and how many were disturbed: plain text, a line each."""
     name = plain(lane.backend.name)
     remarks = []
     state = lane.state
@@ -121,40 +124,42 @@ def _remarks(lane: Lane) -> list[str]:
         remarks.append(f"{name}: {STATE_WORDS[state.state]}: {plain(str(state.failure))}")
     elif state.state in ("failed", "unreachable", "missing", "stopped"):
         remarks.append(f"{name}: {STATE_WORDS[state.state]}")
-    failed = [i for i in lane.measured if not i.ok]
-    total = len(lane.measured)
+    failed, total = lane.summary.errors, lane.finished
     if lane.previous is not None and (earlier := lane.previous.latency) is not None:
         before = f"the one before had a median of {_seconds(earlier.median)}, n = {earlier.n}"
         remarks.append(f"{name}: attempt {state.attempt}; {before}")
     if 0 < total < state.planned:
-        remarks.append(f"{name}: cut short: {total} of {_iterations(state.planned)}")
+        remarks.append(f"{name}: cut short: {total} of {iterations_word(state.planned)}")
     if failed and state.failure is None:
-        last = plain(str(failed[-1].error)) if failed[-1].error else "no result"
-        remarks.append(f"{name}: {len(failed)} of {_iterations(total)} failed: {last}")
+        newest = lane.now.last_failed
+        last = plain(str(newest.error)) if newest and newest.error else "no result"
+        remarks.append(f"{name}: {failed} of {iterations_word(total)} failed: {last}")
     if lane.summary.disturbed:
-        remarks.append(f"{name}: {lane.summary.disturbed} of {_iterations(total)} disturbed by other work")
+        remarks.append(f"{name}: {lane.summary.disturbed} of {iterations_word(total)} disturbed by other work")
     return remarks
 
 
-def _iterations(n: int) -> str:
+def iterations_word(n: int) -> str:
+    """ "1 iteration", "2 iterations"."""
     return "1 iteration" if n == 1 else f"{n} iterations"
 
 
-def _cells_wide(text: str) -> int:
+def cells_wide(text: str) -> int:
+    """Cells of a terminal that `text` takes."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _fit(text: str, width: int) -> str:
-    if _cells_wide(text) <= width:
+    if cells_wide(text) <= width:
         return text
-    while _cells_wide(text) > width - 3:
+    while cells_wide(text) > width - 3:
         text = text[:-1]
     return text.rstrip() + "..."
 
 
 def _wide(entry: tuple[_Column, list[str]]) -> int:
     column, cells = entry
-    return max(len(column.title), *(_cells_wide(c) for c in cells)) if cells else len(column.title)
+    return max(len(column.title), *(cells_wide(c) for c in cells)) if cells else len(column.title)
 
 
 def _total(columns: list[tuple[_Column, list[str]]]) -> int:
@@ -164,6 +169,6 @@ def _total(columns: list[tuple[_Column, list[str]]]) -> int:
 def _line(cells: list[str], columns: list[tuple[_Column, list[str]]]) -> str:
     parts = []
     for cell, entry in zip(cells, columns, strict=True):
-        padding = " " * (_wide(entry) - _cells_wide(cell))
+        padding = " " * (_wide(entry) - cells_wide(cell))
         parts.append(cell + padding if entry[0].text else padding + cell)
     return "  ".join(parts)

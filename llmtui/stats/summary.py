@@ -1,11 +1,13 @@
 """What a backend's iterations add up to. Warm-ups and failed iterations are never samples.
 
 Percentiles interpolate linearly between order statistics (Hyndman and Fan's type 7, the default of NumPy and R).
-`stddev` is the sample standard deviation (n - 1), None below two samples.
+`stddev` is the sample standard deviation (n - 1), None below two samples. Mean and stddev come from exact sums, so that
+adding values one by one (llmtui.stats.running) gives the same bits as adding them all at once.
 """
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -67,22 +69,73 @@ def percentile(ordered: Sequence[float], q: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
-def spread(values: Iterable[float]) -> Spread | None:
-    """Location and spread of `values`, None when there are none."""
-    ordered = sorted(values)
+def units(value: float) -> int:
+    """A finite float as a whole number of 2**-1074 (the least float): sums of these are exact."""
+    numerator, denominator = value.as_integer_ratio()
+    return numerator << (1075 - denominator.bit_length())
+
+
+def spread_of(ordered: Sequence[float], total: int, squares: int) -> Spread | None:
+    """The spread of ascending values with their sum and sum of squares in `units`; None when there are none."""
     n = len(ordered)
     if n == 0:
         return None
-    mean = math.fsum(ordered) / n
-    stddev = math.sqrt(math.fsum((v - mean) ** 2 for v in ordered) / (n - 1)) if n > 1 else None
+    variance = (n * squares - total * total) / (n * (n - 1) << 2148) if n > 1 else None
     return Spread(
         n=n,
-        mean=mean,
+        mean=total / (1 << 1074) / n,
         median=percentile(ordered, 0.5),
         min=ordered[0],
         max=ordered[-1],
-        stddev=stddev,
+        stddev=math.sqrt(variance) if variance is not None else None,
         p95=percentile(ordered, 0.95),
+    )
+
+
+def spread(values: Iterable[float]) -> Spread | None:
+    """Location and spread of the finite ones of `values`, None when there are none."""
+    ordered = sorted(v for v in values if math.isfinite(v))
+    exact = [units(v) for v in ordered]
+    return spread_of(ordered, sum(exact), sum(u * u for u in exact))
+
+
+class Box(Struct, frozen=True):
+    """Tukey's box: quartiles (type 7), the furthest values within 1.5 times their distance, and what lies beyond.
+
+    `below` and `above` are ascending, thinned to at most 40 evenly taken values each, the outermost always among them.
+    """
+
+    q1: float
+    median: float
+    q3: float
+    low: float
+    high: float
+    below: tuple[float, ...] = ()
+    above: tuple[float, ...] = ()
+
+
+def thinned(ordered: Sequence[float], most: int) -> tuple[float, ...]:
+    """At most `most` (2 or more) of ascending values, evenly taken by rank, first and last always among them."""
+    n = len(ordered)
+    if n <= most:
+        return tuple(ordered)
+    return tuple(ordered[round(i * (n - 1) / (most - 1))] for i in range(most))
+
+
+def box(ordered: Sequence[float]) -> Box:
+    """The box of ascending values. Raises ValueError when empty."""
+    q1, median, q3 = (percentile(ordered, q) for q in (0.25, 0.5, 0.75))
+    reach = 1.5 * (q3 - q1)
+    first = bisect.bisect_left(ordered, q1 - reach)
+    after = bisect.bisect_right(ordered, q3 + reach)
+    return Box(
+        q1=q1,
+        median=median,
+        q3=q3,
+        low=ordered[first],
+        high=ordered[after - 1],
+        below=thinned(ordered[:first], 40),
+        above=thinned(ordered[after:], 40),
     )
 
 

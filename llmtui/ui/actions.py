@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from llmtui.model import AnyCommand, Detach, Pause, Rerun, Resume, Shutdown, Stop
+from llmtui.model import AnyCommand, Detach, Logs, Pause, Rerun, Resume, Shutdown, Stop
 from llmtui.plain import plain
-from llmtui.ui import board_view, themes
+from llmtui.ui import board_view, exporting, sorting, themes
 from llmtui.ui.commands import BY_ID, key_word
 from llmtui.ui.lines import ascii_text
+from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.panel import Panel
 from llmtui.ui.widgets.table import SummaryTable
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from textual.app import App
 
     from llmtui.engine.client import EngineLink
+    from llmtui.ui.runlog import RunLog
     from llmtui.ui.screens.details import DetailsScreen
+    from llmtui.ui.screens.log import LogScreen
     from llmtui.ui.view import View
 
     _Base = App[None]
@@ -34,17 +38,6 @@ _BRIEF_S = 2.0
 QUIT_AGAIN_S = 3.0
 
 
-def export_path(folder: Path, now: datetime.datetime) -> Path:
-    """A file name that is not taken: `llmtui-results-YYYYmmdd-HHMMSS.csv` in UTC, then `-2`, `-3`."""
-    stem = f"llmtui-results-{now.astimezone(datetime.UTC):%Y%m%d-%H%M%S}"
-    path = folder / f"{stem}.csv"
-    number = 2
-    while path.exists():
-        path = folder / f"{stem}-{number}.csv"
-        number += 1
-    return path
-
-
 class Actions(_Base):
     """The half of the monitor that keys and clicks reach."""
 
@@ -52,6 +45,8 @@ class Actions(_Base):
     keys: dict[str, str]
     engine: EngineLink | None
     export_dir: Path | None
+    log_book: RunLog
+    wall: Callable[[], datetime.datetime]
     _quit_asked: float
 
     if TYPE_CHECKING:
@@ -59,10 +54,14 @@ class Actions(_Base):
         def arrange(self) -> None: ...
         def show_all(self) -> None: ...
         def scroll_panels(self) -> None: ...
+        def hold(self) -> None: ...
+        def let_go(self) -> None: ...
         def end(self, farewell: AnyCommand | None = None) -> None: ...
 
     def say(self, words: str, level: Literal["info", "warning", "error"] = "info", timeout: float = 6.0) -> None:
-        """Tell the person watching something once. `words` is plain text."""
+        """Tell the person watching something once; all but a brief answer to a key is in the log. `words` is plain."""
+        if timeout != _BRIEF_S:
+            self.log_book.say(words, level)
         severity: Literal["information", "warning", "error"] = "information" if level == "info" else level
         if self.view.ascii_only:
             words = ascii_text(words)
@@ -71,6 +70,9 @@ class Actions(_Base):
     def action_command(self, command_id: str) -> None:
         """Carry out a command of the registry, or say why it does not apply."""
         command = BY_ID[command_id]
+        if self.view.behind is not None and command.engine and command_id not in ("pause", "detach"):
+            # It acts on what is, not on what was.
+            self.let_go()
         if command.applies(self.view.situation()):
             getattr(self, f"do_{command_id}")()
         elif command.engine and self.view.link != "up":
@@ -95,15 +97,26 @@ class Actions(_Base):
 
     def on_panel_selected(self, message: Panel.Selected) -> None:
         self.view.selected = message.backend
-        for widget in self.screen_stack[0].query("Footer, SummaryTable"):
-            if isinstance(widget, Footer | SummaryTable):
+        self._show_selected()
+
+    def _show_selected(self) -> None:
+        for widget in self.screen_stack[0].query("Panel, Footer, SummaryTable"):
+            if isinstance(widget, Panel | Footer | SummaryTable):
                 widget.redraw()
 
     def on_panel_opened(self) -> None:
         self.action_command("maximise")
 
     def on_summary_table_picked(self, message: SummaryTable.Picked) -> None:
-        self.action_select(message.index + 1)
+        self.view.selected = message.backend
+        self.scroll_panels()
+        self._show_selected()
+
+    def on_summary_table_opened(self) -> None:
+        self.action_command("maximise")
+
+    def on_summary_table_sorted(self, message: SummaryTable.Sorted) -> None:
+        self._sort(message.sort)
 
     def action_select(self, number: int) -> None:
         """Choose the backend with this number (1 is the first)."""
@@ -126,14 +139,29 @@ class Actions(_Base):
         if len(self.screen_stack) > 1:
             self.screen.focus_next()
         else:
-            self.action_step(1)
+            self._step_focus(1)
 
     def action_focus_previous(self) -> None:
         """The same the other way round."""
         if len(self.screen_stack) > 1:
             self.screen.focus_previous()
         else:
-            self.action_step(-1)
+            self._step_focus(-1)
+
+    def _step_focus(self, by: int) -> None:
+        """From backend to backend, and between the last and the first into the table."""
+        table, names = self._table, self.view.names
+        edge = names[-1 if by > 0 else 0] if names else ""
+        if table.has_focus:
+            self.action_select(1 if by > 0 else len(names))
+        elif table.display and self.view.selected == edge:
+            table.focus()
+        else:
+            self.action_step(by)
+
+    @property
+    def _table(self) -> SummaryTable:
+        return self.screen_stack[0].query_one(SummaryTable)
 
     def focus_selected(self) -> None:
         """Put the focus on the panel of the selected backend, and that into sight."""
@@ -163,16 +191,25 @@ class Actions(_Base):
         self.end(Detach())
 
     def do_export(self) -> None:
-        from llmtui.export.csv import results_csv, write_atomic
-
+        form = exporting.FORMATS[0]
         folder = self.export_dir or Path.cwd()
-        path = export_path(folder, datetime.datetime.now(datetime.UTC))
         try:
-            write_atomic(path, results_csv(self.view.board))
-        except OSError as error:
-            self.say(f"not exported: {plain(error.strerror or str(error))} ({folder})", "error", timeout=10.0)
+            path = exporting.write_new(self.view.board, form, folder / exporting.file_name(form, self.wall()))
+        except exporting.ExportError as error:
+            self.say(f"not exported: {error}", "error", timeout=10.0)
         else:
-            self.say(f"results written to {path.resolve()}", timeout=10.0)
+            self._exported(path.absolute())
+
+    def do_export_as(self) -> None:
+        from llmtui.ui.screens.export import ExportScreen
+
+        self.push_screen(ExportScreen(self.view, self.export_dir or Path.cwd(), self.wall()), self._exported)
+
+    def _exported(self, path: Path | None) -> None:
+        if path is not None:
+            # The clipboard is UTF-8, a path need not be.
+            self.copy_to_clipboard(str(path).encode("utf-8", "replace").decode())
+            self.say(f"written, and the path sent to the clipboard: {plain(str(path), 400)}", timeout=10.0)
 
     # --- View ---
 
@@ -188,12 +225,58 @@ class Actions(_Base):
         if self.view.table_shown and self.view.layout.shared:
             self.view.table_shown = False
         else:
-            self.view.chart = "bars" if self.view.chart == "scatter" else "scatter"
+            self.view.next_chart()
         self.arrange()
+
+    def do_scale(self) -> None:
+        self.view.other_scale()
+        self.show_all()
+
+    def on_chart_view_toggled(self, message: ChartView.Toggled) -> None:
+        self.view.hidden ^= {self.view.names[message.index]}
+        self.show_all()
 
     def do_table(self) -> None:
         self.view.table_shown = not self.view.table_shown
         self.arrange()
+
+    def do_sort(self) -> None:
+        self._sort(sorting.following(self.view.sort, self._table.columns()))
+
+    def do_reverse(self) -> None:
+        sort = self.view.sort
+        self._sort(sorting.Sort(sort.column, not sort.reverse))
+
+    def _sort(self, sort: sorting.Sort) -> None:
+        self.view.sort = sort
+        self._show_selected()
+
+    def do_hold(self) -> None:
+        if self.view.behind is None:
+            self.hold()
+        else:
+            self.let_go()
+
+    def do_log(self) -> None:
+        if self.view.log_shown:
+            self.do_back()
+            return
+        from llmtui.ui.screens.log import LogScreen
+
+        self.view.log_shown = True
+        # All of it stands in the log, and would lie over its newest lines.
+        self.clear_notifications()
+        self.push_screen(LogScreen(self.view, self.keys, self.log_book))
+
+    def do_server_log(self) -> None:
+        from llmtui.ui.screens.details import DetailsScreen
+
+        for screen in self.screen_stack:
+            if isinstance(screen, DetailsScreen):
+                screen.toggle_log()
+
+    def on_details_screen_log_wanted(self, message: DetailsScreen.LogWanted) -> None:
+        self._send(Logs(backend=message.backend))
 
     def do_maximise(self) -> None:
         from llmtui.ui.screens.details import DetailsScreen
@@ -202,19 +285,23 @@ class Actions(_Base):
         self.push_screen(DetailsScreen(self.view, self.keys))
 
     def do_back(self) -> None:
-        self.view.details = False
+        if not (self.view.details or self.view.log_shown):
+            self.let_go()
+            return
+        self.view.details = self.view.log_shown = False
         self.pop_screen()
         self.focus_selected()
         self.show_all()
 
     def follow_details(self) -> None:
-        """Bring the maximised backend up to date, where it is shown."""
+        """Bring the maximised backend, or the log, up to date where it is shown."""
         from llmtui.ui.screens.details import DetailsScreen
+        from llmtui.ui.screens.log import LogScreen
 
         for screen in self.screen_stack:
-            if isinstance(screen, DetailsScreen) and screen.is_mounted:
-                details: DetailsScreen = screen
-                details.follow()
+            if isinstance(screen, DetailsScreen | LogScreen) and screen.is_mounted:
+                shown: DetailsScreen | LogScreen = screen
+                shown.follow()
 
     # --- Application ---
 
@@ -225,7 +312,11 @@ class Actions(_Base):
     def do_help(self) -> None:
         from llmtui.ui.screens.help import HelpScreen
 
-        self.push_screen(HelpScreen(self.keys))
+        def chosen(command: str | None) -> None:
+            if command:
+                self.action_command(command)
+
+        self.push_screen(HelpScreen(self.keys), chosen)
 
     def do_quit(self) -> None:
         going = self.view.situation().phase in ("connecting", "starting", "running", "paused")

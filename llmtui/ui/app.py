@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,6 +14,7 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.events import Resize
+from textual.filter import Monochrome, NoColor
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.widgets import Static
@@ -20,15 +22,16 @@ from textual.widgets._toast import ToastRack
 
 from llmtui.engine.board import Board
 from llmtui.engine.client import EngineLink
-from llmtui.model import AnyCommand, AnyEvent, Plan
+from llmtui.model import AnyCommand, AnyEvent, BackendChanged, Earlier, Hello, IterationDone, Note, Plan, RunChanged
 from llmtui.plain import plain
-from llmtui.ui import themes
+from llmtui.ui import signals, themes
 from llmtui.ui.actions import Actions
 from llmtui.ui.attempts import attempt_sentence
 from llmtui.ui.commands import BY_ID, COMMANDS, resolve_keys
 from llmtui.ui.layout import layout_for
 from llmtui.ui.options import UiOptions
 from llmtui.ui.pace import Pace
+from llmtui.ui.runlog import RunLog, local_now
 from llmtui.ui.view import View
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.footer import Footer
@@ -42,6 +45,8 @@ CHARTS_S = 0.5
 #: After so many events in a row the screen gets its turn.
 _BREATH = 200
 _LEAVE_S = 2.0
+#: A held screen goes on by itself when so many iterations wait: nothing is lost, and memory stays flat.
+HELD_AT_MOST = 2000
 
 
 class MonitorApp(Actions, App[None]):
@@ -54,6 +59,7 @@ class MonitorApp(Actions, App[None]):
     TITLE = "llmtui"
     CSS_PATH = "llmtui.tcss"
     ENABLE_COMMAND_PALETTE = True
+    AUTO_FOCUS = "Panel"
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(c.key, f"command('{c.id}')", c.label, id=c.id, show=False) for c in COMMANDS),
         *(Binding(str(n), f"select({n})", show=False) for n in range(1, 10)),
@@ -71,15 +77,24 @@ class MonitorApp(Actions, App[None]):
         export_dir: Path | None = None,
     ) -> None:
         super().__init__()
+        # Textual's choice was made before there was a theme: grey of the terminal's own colours is black on black.
+        self._filters = [NoColor() if isinstance(f, Monochrome) else f for f in self._filters]
         self.view = View(plan, ui)
         self.keys = resolve_keys(ui.keys)
         self.export_dir = export_dir
         self.engine: EngineLink | None = None
         self._open = link
+        self.wall: Callable[[], datetime.datetime] = local_now
+        self.log_book = RunLog(lambda: self.wall())
+        self._held: list[AnyEvent] = []
+        #: Whether the terminal was given a title.
+        self.titled = False
+        self._title = ""
         self.farewell: AnyCommand | None = None
         self.engine_lost = ""
         self._hung_up = asyncio.Event()
         self._leaving = False
+        self._showing_all = False
         self._quit_asked = float("-inf")
         self._stale: set[str] = set()
         self._numbers = Pace(NUMBERS_S, self._show_numbers, self.set_timer, self.view.now)
@@ -113,7 +128,7 @@ class MonitorApp(Actions, App[None]):
                 yield Panel(self.view, index)
         yield More(self.view, id="more")
         with Container(id="charts"):
-            yield ChartView(self.view, "bars", id="bars")
+            yield ChartView(self.view, "statistics", id="bars")
             yield ChartView(self.view, "scatter", id="scatter")
         yield SummaryTable(self.view, id="table")
         yield Static(id="spacer")
@@ -162,7 +177,7 @@ class MonitorApp(Actions, App[None]):
             async for event in self.engine.events():
                 self.take(event)
                 count += 1
-                if count % _BREATH == 0:
+                if count % _BREATH == 0 or isinstance(event, Earlier):
                     await asyncio.sleep(0)
         except Exception as error:
             self.lost(f"the engine's words were not understood: {plain(str(error)) or type(error).__name__}")
@@ -173,16 +188,57 @@ class MonitorApp(Actions, App[None]):
         """There is no engine any more: say so, and what is left to do."""
         if self._leaving:
             return
+        self.let_go()
         self.view.link = "gone"
         if self.board.run.phase != "done":
             self.engine_lost = words
         left = "e exports what was measured, q quits" if self.view.situation().results else "q quits"
         self.view.banner = (f"{words}: {left}", "bad")
+        self.log_book.say(words, "error")
+        self._tell_title()
         self._stale.update(self.view.names)
         self._numbers.request()
 
     def take(self, event: AnyEvent) -> None:
-        """Fold one event and have what it changed redrawn, at the pace of the screen."""
+        """Fold one event and have what it changed redrawn, at the pace of the screen; or keep it while that is held."""
+        if self.view.behind is None:
+            self._fold(event)
+            return
+        match event:
+            case Hello():
+                self.let_go()
+                self._fold(event)
+            case RunChanged() | Note():
+                # How far the run is, and what is said, is told also on a held screen.
+                self._fold(event)
+            case _:
+                self._held.append(event)
+                if isinstance(event, IterationDone):
+                    self.view.behind += 1
+                    if self.view.behind >= HELD_AT_MOST:
+                        self.let_go()
+                        self.say(f"the screen goes on: {HELD_AT_MOST} iterations were waiting", "warning")
+                self._numbers.request()
+
+    def hold(self) -> None:
+        """Keep what stands on the screen; the run goes on."""
+        self.view.behind = 0
+        self._numbers.request()
+
+    def let_go(self) -> None:
+        """Catch up with all that has happened since the screen was held."""
+        if self.view.behind is None:
+            return
+        self.view.behind = None
+        events, self._held = self._held, []
+        for event in events:
+            self._fold(event)
+        self.show_all()
+
+    def _fold(self, event: AnyEvent) -> None:
+        was = self.view.phase
+        if isinstance(event, BackendChanged | IterationDone | RunChanged):
+            self.log_book.hear(event, self.board)
         try:
             change, name = self.board.apply(event)
         except KeyError:
@@ -193,9 +249,14 @@ class MonitorApp(Actions, App[None]):
             case "all":
                 for note in self.board.notes:
                     self.say(plain(note.text), note.level, timeout=10.0)
+                self._tell_title()
                 view.structure_changed()
                 self._stale.update(view.names)
                 self.call_later(self._match_panels)
+                self._charts.request()
+            case "iterations" if not name:
+                # More of the past: of any backend.
+                self._stale.update(view.names)
                 self._charts.request()
             case "iterations":
                 view.state_changed(name, self.board.lanes[name].state.state)
@@ -209,6 +270,9 @@ class MonitorApp(Actions, App[None]):
                     self.say(f"{plain(name, 40)}: {compared}")
             case "run":
                 view.run_changed()
+                if view.phase == "done" != was:
+                    self._tell_title()
+                    self._tell_end()
             case "note":
                 note = self.board.notes[-1]
                 self.say(
@@ -287,18 +351,25 @@ class MonitorApp(Actions, App[None]):
     def show_all(self) -> None:
         """Redraw what differs, everywhere."""
         self._stale.update(self.view.names)
+        self._showing_all = True
         self._show_numbers()
+        self._showing_all = False
         self._show_charts()
 
     def _show_numbers(self) -> None:
         if not self.is_running:
             return
         stale, self._stale = self._stale, set()
-        if self.view.details:
+        if self.view.details or self.view.log_shown:
             self.follow_details()
             self._stale = stale
             return
         main = self.main
+        if self.view.behind is not None and not self._showing_all:
+            self._stale = stale
+            main.query_one(Header).redraw()
+            main.query_one(Footer).redraw()
+            return
         with self.batch_update():
             for panel in main.query(Panel):
                 if panel.index < len(self.view.names) and panel.backend in stale:
@@ -310,7 +381,7 @@ class MonitorApp(Actions, App[None]):
             main.query_one(Footer).redraw()
 
     def _show_charts(self) -> None:
-        if not self.is_running or self.view.details:
+        if not self.is_running or self.view.details or self.view.log_shown:
             return
         for chart in self.main.query(ChartView):
             chart.redraw()
@@ -321,6 +392,33 @@ class MonitorApp(Actions, App[None]):
         self._stale.update(waiting)
         if self.view.ticking or waiting:
             self._numbers.request()
+        if self.view.link == "up":
+            self._tell_title()
+
+    # --- What the terminal is told ---
+
+    def tell(self, sequence: str) -> None:
+        """Write an escape sequence to the terminal."""
+        if self._driver is not None:
+            self._driver.write(sequence)
+
+    def _tell_title(self) -> None:
+        """Keep the terminal's title up to date: at most once a second, and only when it changes."""
+        words = signals.title_words(self.board.run, self.view.phase)
+        if not self.view.options.title or words == self._title or self._leaving:
+            return
+        self.tell(("" if self.titled else signals.KEEP_TITLE) + signals.set_title(words))
+        self._title, self.titled = words, True
+
+    def _tell_end(self) -> None:
+        """The run has just been done: say so, in the way that the config asks for."""
+        run = self.board.run
+        words = f"llmtui: the run is done, {run.finished} of {run.total} iterations"
+        match self.view.options.notify:
+            case "bell":
+                self.tell(signals.BELL)
+            case "desktop":
+                self.tell(signals.notification(words, os.environ))
 
     # --- Leaving ---
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from llmtui.engine.board import Board, Lane
-from llmtui.model import RESTING, Iteration
+from llmtui.model import RESTING
+from llmtui.stats.running import Running
 from llmtui.stats.summary import Metric, Summary, ratios_to_best
 from llmtui.ui.words import percent, unit, value_text
 
@@ -18,19 +19,18 @@ class Standing:
     earlier: bool
     summary: Summary
 
-    def measured(self, lane: Lane) -> list[Iteration]:
-        """The measured iterations behind the figures."""
-        if not self.earlier:
-            return lane.measured
-        return [i for i in lane.iterations if i.attempt == self.attempt and i.phase == "measured"]
+    def figures(self, lane: Lane) -> Running:
+        """All that is known of that attempt."""
+        return lane.attempt(self.attempt)
 
 
 def standing(lane: Lane) -> Standing:
     """The current attempt's figures; during a rerun the earlier ones until its first measured iteration is in."""
     summary = lane.summary
-    if lane.previous is None or summary.n or summary.errors or lane.state.state in RESTING:
+    previous = lane.previous
+    if previous is None or summary.n or summary.errors or lane.state.state in RESTING:
         return Standing(lane.state.attempt, False, summary)
-    return Standing(_attempt_before(lane), True, lane.previous)
+    return Standing(_attempt_before(lane), True, previous)
 
 
 def ratios(board: Board, metric: Metric) -> dict[str, float | None]:
@@ -41,13 +41,12 @@ def ratios(board: Board, metric: Metric) -> dict[str, float | None]:
 
 
 def _attempt_before(lane: Lane) -> int:
-    now = lane.state.attempt
-    return max((i.attempt for i in lane.iterations if i.attempt < now and i.phase == "measured"), default=1)
+    return lane.attempt_before or 1
 
 
 def _change(lane: Lane, metric: Metric) -> str:
     now = lane.summary.spread(metric)
-    then = lane.previous.spread(metric) if lane.previous else None
+    then = previous.spread(metric) if (previous := lane.previous) else None
     return percent(now.median, then.median) if now and then else ""
 
 

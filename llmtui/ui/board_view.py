@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from rich.cells import cell_len
 
@@ -14,6 +15,7 @@ from llmtui.stats.summary import METRIC_TITLES, METRIC_UNITS, METRICS, MORE_IS_B
 from llmtui.ui.attempts import Standing, ratios, standing
 from llmtui.ui.commands import Phase
 from llmtui.ui.lines import SERIES, Line, Role, Span, bar, clip, fit, pad, spread_out, width_of
+from llmtui.ui.sorting import AS_PLANNED, Sort, descending
 from llmtui.ui.words import DASH, HIDDEN_SIGN, clock, number, plural, shape, titled, unit, value_text
 
 _PHASES: dict[Phase, tuple[str, Role]] = {
@@ -61,24 +63,31 @@ def header(
     rows: int,
     own_error_s: float | None = None,
     failed: int = 0,
+    behind: int | None = None,
 ) -> list[Line]:
     """The first one or two lines: what is run, how far it is, how long it still takes, and how true its times are.
 
-    `failed` is how many backends' failures the screen may not show elsewhere.
+    `failed` is how many backends' failures the screen may not show elsewhere; `behind`: the screen is held, and so many
+    iterations have come since.
     """
     word, role = _PHASES[phase]
     sign = _PHASE_SIGNS[phase]
     if failed and width < 40:
         short: list[Span] = [(sign if elapsed_s >= 1 else f"{sign} {word}", role)]
-        if elapsed_s >= 1:
+        if behind is not None:
+            short.append((f" {behind} behind", "warn"))
+        elif elapsed_s >= 1:
             short.append((f" {clock(elapsed_s)}", "strong"))
         return [spread_out([(f" {failed} failed", "bad")], short, width)]
     right: list[Span] = [(f"{sign} {word}", role)]
     if elapsed_s >= 1 or phase == "done":
         right.append((f" {clock(elapsed_s)}", "strong"))
-    if eta_s is not None and phase == "running":
+    if behind is not None:
+        right.append((f", held, {behind} behind" if width >= 40 else f", {behind} behind", "warn"))
+    elif eta_s is not None and phase == "running":
         # Both clocks change in the same instant, so that a second costs one redraw and not two.
-        right.append((f", about {clock(int(eta_s + elapsed_s) - int(elapsed_s))} left", "dim"))
+        about = "about " if width >= 48 else ""
+        right.append((f", {about}{clock(int(eta_s + elapsed_s) - int(elapsed_s))} left", "dim"))
     right.append((" ", ""))
     config = board.plan.config
     left: list[Span] = [(" llmtui", "title")]
@@ -182,6 +191,11 @@ class Column:
     rank: int
     right: bool = True
 
+    @property
+    def by(self) -> str:
+        """Its name in a `Sort`."""
+        return "ratio" if self.title.startswith("x ") else self.title
+
 
 def _columns(metric: Metric) -> list[Column]:
     return [
@@ -242,9 +256,14 @@ def taken(columns: list[Column], gap: int) -> int:
     return 4 + sum(c.width for c in columns) + gap * len(columns)
 
 
-def fitting(metric: Metric, width: int) -> list[Column]:
-    """The columns that fit `width`, at least one cell apart."""
-    columns = _columns(metric)
+def fitting(metric: Metric, width: int, sorted_by: str = "") -> list[Column]:
+    """The columns that fit `width`, at least one cell apart. The one that is sorted by has room for its arrow."""
+    columns = [
+        dataclasses.replace(c, width=max(c.width, len(c.title) + (1 if c.right else 2)), rank=0)
+        if c.by == sorted_by
+        else c
+        for c in _columns(metric)
+    ]
     while taken(columns, 1) > width and any(c.rank for c in columns):
         worst = max(c.rank for c in columns)
         # The last column of the least wanted rank goes first.
@@ -253,9 +272,9 @@ def fitting(metric: Metric, width: int) -> list[Column]:
     return columns
 
 
-def table(board: Board, metric: Metric, width: int, hidden: frozenset[str], focused: str) -> list[Line]:
-    """The summary table: a heading and one line per backend in the plan's order, the best marked by a star."""
-    columns = fitting(metric, width)
+def placed(metric: Metric, width: int, sorted_by: str = "") -> tuple[list[Column], list[int], str]:
+    """The columns of a table of `width`, how wide each is, and the gap before each."""
+    columns = fitting(metric, width, sorted_by)
     gap = "  " if taken(columns, 2) <= width else " "
     extra = width - taken(columns, len(gap))
     # Room to spare goes to the texts, which are the ones that get cut.
@@ -264,7 +283,36 @@ def table(board: Board, metric: Metric, width: int, hidden: frozenset[str], focu
         if title in grow and extra > 0:
             grow[title] = min(extra, most)
             extra -= grow[title]
-    widths = [c.width + grow[c.title] for c in columns]
+    return columns, [c.width + grow[c.title] for c in columns], gap
+
+
+def column_at(x: int, metric: Metric, width: int, sorted_by: str = "") -> str | None:
+    """The column of a table whose heading stands at cell `x`, by the name that it is sorted by; None beside them."""
+    columns, widths, gap = placed(metric, width, sorted_by)
+    end = 3
+    for column, size in zip(columns, widths, strict=True):
+        start, end = end, end + len(gap) + size
+        if start <= x < end:
+            return column.by
+    return None
+
+
+def table(
+    board: Board,
+    metric: Metric,
+    width: int,
+    hidden: frozenset[str],
+    focused: str,
+    *,
+    sort: Sort = AS_PLANNED,
+    order: Sequence[str] = (),
+    cursor: bool = False,
+) -> list[Line]:
+    """The summary table: a heading and one line per backend in `order` (else the plan's), the best marked by a star.
+
+    An arrow marks the column that it is sorted by; `cursor`: a sign points at the line of `focused`.
+    """
+    columns, widths, gap = placed(metric, width, sort.column)
     emphasis: dict[Metric, set[str]] = {
         "latency": {"mean", "median", "min", "max", "stddev", "p95"},
         "ttft": {"mean", "median", "min", "max", "stddev", "p95", "TTFT"},
@@ -274,12 +322,18 @@ def table(board: Board, metric: Metric, width: int, hidden: frozenset[str], focu
     head: list[Span] = [("   ", "")]
     for column, size in zip(columns, widths, strict=True):
         strong = column.title in emphasis[metric]
-        head.append((gap + pad(column.title, size, column.right), "title" if strong else "dim"))
+        title = column.title
+        if column.by == sort.column:
+            arrow = "↓" if descending(sort, metric) else "↑"
+            title, strong = (arrow + title if column.right else f"{title} {arrow}"), True
+        head.append((gap + pad(title, size, column.right), "title" if strong else "dim"))
     lines = [fit(head, width)]
     shares = ratios(board, metric)
     # A small number may take the gap before it, all but one cell.
     room = 5 + len(gap)
-    for index, (name, lane) in enumerate(board.lanes.items()):
+    names = list(board.lanes)
+    for name in order or names:
+        index, lane = names.index(name), board.lanes[name]
         kept = standing(lane)
         cells = _cells(kept, lane, metric, shares[name], room)
         cells[columns[-1].title] = cells["ratio"]
@@ -303,7 +357,7 @@ def table(board: Board, metric: Metric, width: int, hidden: frozenset[str], focu
                 spans.append((pad(text, size + len(gap), right=True), role))
             else:
                 spans.append((gap + pad(text, size), role))
-        lines.append(fit([(" ", ""), *spans], width))
+        lines.append(fit([(">" if cursor and name == focused else " ", "focus"), *spans], width))
     return lines
 
 

@@ -26,10 +26,17 @@ class Situation:
     results: bool = False
     selected: State | None = None
     hidden: bool = False
-    both_charts: bool = False
+    #: How many charts stand on the screen.
+    charts: int = 1
     table_on_key: bool = False
     table_shown: bool = False
+    #: Whether another screen (details, log) lies over all backends.
     details: bool = False
+    #: Whether the table can be seen, and whether it has another order than the plan's.
+    table_visible: bool = True
+    sorted: bool = False
+    held: bool = False
+    log_shown: bool = False
 
     @property
     def live(self) -> bool:
@@ -110,7 +117,7 @@ COMMANDS: tuple[Command, ...] = (
         "Hide",
         "hide or show the focused backend in the charts; axes rescale",
         "View",
-        lambda s: s.selected is not None,
+        lambda s: s.selected is not None and not s.log_shown,
         lambda s: "Show" if s.hidden else "Hide",
     ),
     Command(
@@ -119,15 +126,26 @@ COMMANDS: tuple[Command, ...] = (
         "Metric",
         "next metric: latency, TTFT, ITL, tokens/s",
         "View",
+        lambda s: not s.log_shown,
     ),
     Command(
         "chart",
         "c",
         "Chart",
-        "switch between bars and scatter where only one chart fits",
+        "next chart: bars, box plot, ECDF; scatter too where one fits",
         "View",
-        lambda s: not (s.both_charts or s.details or (s.table_on_key and s.table_shown)),
-        refusal="there is no second chart to switch to here",
+        lambda s: s.charts > 0 and not (s.details or (s.table_on_key and s.table_shown)),
+        refusal="there is no chart here",
+    ),
+    Command(
+        "scale",
+        "y",
+        "Scale",
+        "log or linear charts; log by itself at ten times the rest",
+        "View",
+        lambda s: s.charts > 0 and not (s.details or (s.table_on_key and s.table_shown)),
+        refusal="there is no chart here",
+        footer=False,
     ),
     Command(
         "table",
@@ -138,6 +156,52 @@ COMMANDS: tuple[Command, ...] = (
         lambda s: s.table_on_key and not s.details,
         lambda s: "Chart" if s.table_shown else "Table",
         refusal="the table is on the screen",
+    ),
+    Command(
+        "sort",
+        "o",
+        "Sort",
+        "sort the table by the next column; a click on a heading does too",
+        "View",
+        lambda s: s.table_visible and not s.details,
+        refusal="the table is not on the screen",
+    ),
+    Command(
+        "reverse",
+        "O",
+        "Reverse",
+        "turn the order of the table round",
+        "View",
+        lambda s: s.table_visible and s.sorted and not s.details,
+        refusal="the table has the plan's order: sort it first",
+        footer=False,
+    ),
+    Command(
+        "hold",
+        "h",
+        "Hold",
+        "hold the screen still while the run goes on, or let it go on",
+        "View",
+        lambda s: s.live or s.held,
+        lambda s: "Go on" if s.held else "Hold",
+        refusal="there is nothing to hold",
+    ),
+    Command(
+        "log",
+        "L",
+        "Log",
+        "the run's log: what was said, state changes, failures",
+        "View",
+        lambda s: not s.details or s.log_shown,
+    ),
+    Command(
+        "server_log",
+        "l",
+        "Server log",
+        "the server's last lines, in the details",
+        "View",
+        lambda s: s.details and not s.log_shown,
+        refusal="it is in the details of a backend: open them first",
     ),
     Command(
         "detach",
@@ -159,6 +223,15 @@ COMMANDS: tuple[Command, ...] = (
         refusal="no result yet",
     ),
     Command(
+        "export_as",
+        "E",
+        "Export",
+        "export with a choice of format, folder and name",
+        "Run",
+        lambda s: s.results,
+        refusal="no result yet",
+    ),
+    Command(
         "maximise",
         "enter",
         "Details",
@@ -170,9 +243,9 @@ COMMANDS: tuple[Command, ...] = (
         "back",
         "escape",
         "Back",
-        "back to all backends",
+        "back to all backends; a held screen goes on",
         "View",
-        lambda s: s.details,
+        lambda s: s.details or s.held,
     ),
     Command(
         "theme",

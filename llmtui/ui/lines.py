@@ -30,7 +30,7 @@ _ASCII = str.maketrans(
         **dict.fromkeys("┌┐└┘┏┓┗┛├┤┬┴┼╭╮╰╯┿╸╺", "+"),
         "█": "#", "▓": "=", "▒": ":", "░": ".",
         "●": "o", "×": "x", "◆": "*", "▲": "#", "■": "@", "◇": "%", "△": "&", "▽": "$", "○": "?", "□": "=", "•": "o",
-        "►": ">", "▻": ">", "»": "^", "✓": "v", "✗": "!", "·": ".", "…": ".",
+        "►": ">", "▻": ">", "»": "^", "✓": "v", "✗": "!", "·": ".", "…": ".", "↑": "^", "↓": "v",
     }
 )  # fmt: skip
 
@@ -114,12 +114,18 @@ def wrap(text: str, width: int, limit: int) -> list[str]:
             else:
                 piece = set_cell_size(word, width).rstrip()
                 piece = piece or word[0]
+                # Paths and names are broken where they have a joint, unless that leaves half a line empty.
+                joint = max(piece.rfind(c) for c in "/-_") + 1
+                piece = piece[:joint] if joint * 2 > len(piece) else piece
                 lines.append(piece)
                 word = word[len(piece) :]
     if current:
         lines.append(current)
     if len(lines) > limit:
-        lines = [*lines[: limit - 1], clip(lines[limit - 1] + " …", width)]
+        last = lines[limit - 1]
+        while cell_len(last) + 2 > width and " " in last:
+            last = last.rpartition(" ")[0]
+        lines = [*lines[: limit - 1], clip(last + " …", width)]
     return lines
 
 

@@ -9,7 +9,7 @@ from llmtui.ui.lines import Line, Role
 from llmtui.ui.options import Marker
 
 #: Cell grid of each marker: dots across and down.
-_GRID: dict[Marker, tuple[int, int]] = {"braille": (2, 4), "fhd": (2, 3), "dot": (1, 1), "ascii": (1, 1)}
+GRID: dict[Marker, tuple[int, int]] = {"braille": (2, 4), "fhd": (2, 3), "dot": (1, 1), "ascii": (1, 1)}
 _BRAILLE = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 
 
@@ -21,7 +21,14 @@ def _sextant(bits: int) -> str:
     return chr(0x1FB00 + bits - 1 - (bits > 0b010101) - (bits > 0b101010))
 
 
-def _cell(bits: int, marker: Marker) -> str:
+def bit_of(x: int, y: int, marker: Marker) -> int:
+    """The bit of the dot at column `x` and row `y`, within its cell."""
+    across, down = GRID[marker]
+    return _BRAILLE[x % 2][y % 4] if marker == "braille" else 1 << (y % down * across + x % across)
+
+
+def cell_of(bits: int, marker: Marker) -> str:
+    """The character whose filled dots are `bits`."""
     if marker == "braille":
         return chr(0x2800 + bits)
     if marker == "fhd":
@@ -29,34 +36,27 @@ def _cell(bits: int, marker: Marker) -> str:
     return "•" if marker == "dot" else "o"
 
 
-def decimate(values: Sequence[float | None], columns: int) -> list[tuple[int, float]]:
-    """At most two points a column, the least and the greatest, as (index, value); gaps and non-finite are left out."""
-    points = [(i, v) for i, v in enumerate(values) if v is not None and math.isfinite(v)]
+def decimate(points: Sequence[tuple[int, float]], columns: int, count: int) -> list[tuple[int, float]]:
+    """At most two (place, value) a column, the least and the greatest, of places 0 to `count` in order."""
     if columns < 1 or len(points) <= 2 * columns:
-        return points
+        return list(points)
     kept: list[tuple[int, float]] = []
-    span = len(values) / columns
-    bucket: list[tuple[int, float]] = []
-    column = 0
-
-    def flush() -> None:
-        if bucket:
-            low = min(bucket, key=lambda p: p[1])
-            high = max(bucket, key=lambda p: p[1])
-            kept.extend(sorted({low, high}))
-
+    low = high = points[0]
+    column = low[0] * columns // count
     for point in points:
-        at = int(point[0] / span)
+        at = point[0] * columns // count
         if at != column:
-            flush()
-            bucket, column = [], at
-        bucket.append(point)
-    flush()
-    return kept
+            kept += sorted({low, high})
+            low, high, column = point, point, at
+        elif point[1] < low[1]:
+            low = point
+        elif point[1] > high[1]:
+            high = point
+    return kept + sorted({low, high})
 
 
 def scatter(
-    values: Sequence[float | None],
+    points: Sequence[tuple[int, float]],
     median: float | None,
     width: int,
     height: int,
@@ -64,10 +64,11 @@ def scatter(
     role: Role,
     slots: int,
 ) -> list[Line]:
-    """`values` over `width` by `height` cells with a line at the median; room is kept for `slots` values."""
-    across, down = _GRID[marker]
+    """(place, value) over `width` by `height` cells with a line at the median; there are `slots` places, from 0 on."""
+    across, down = GRID[marker]
     dots_x, dots_y = width * across, height * down
-    points = decimate(values, dots_x)
+    count = max(slots, 2)
+    points = decimate([p for p in points if math.isfinite(p[1])], dots_x, count)
     if not points or width < 1 or height < 1:
         return [((" " * max(width, 0), ""),) for _ in range(height)]
     low = min(v for _, v in points)
@@ -83,14 +84,12 @@ def scatter(
     def row_of(value: float) -> int:
         return min(dots_y - 1, max(0, round((high - value) / (high - low) * (dots_y - 1))))
 
-    count = max(len(values), slots, 2)
     cells: dict[tuple[int, int], int] = {}
     for index, value in points:
         x = round(index / (count - 1) * (dots_x - 1))
         y = row_of(value)
-        bit = _BRAILLE[x % 2][y % 4] if marker == "braille" else 1 << (y % down * across + x % across)
         at = (y // down, x // across)
-        cells[at] = cells.get(at, 0) | bit
+        cells[at] = cells.get(at, 0) | bit_of(x, y, marker)
     median_row = row_of(median) // down if median is not None else -1
     lines: list[Line] = []
     for y in range(height):
@@ -98,7 +97,7 @@ def scatter(
         for x in range(width):
             bits = cells.get((y, x))
             if bits:
-                text, text_role = _cell(bits, marker), role
+                text, text_role = cell_of(bits, marker), role
             else:
                 text, text_role = ("─", "rule") if y == median_row else (" ", "")
             if spans and spans[-1][1] == text_role:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from rich.cells import cell_len
+
 from llmtui.engine.board import Lane
 from llmtui.model import RESTING, Progress
 from llmtui.plain import plain
@@ -81,7 +83,7 @@ def progress_of(lane: Lane, look: Look) -> Progress | None:
 
 
 def _finished(lane: Lane) -> str:
-    return f"{len(lane.measured)}/{lane.state.planned}" if lane.state.planned else ""
+    return f"{lane.finished}/{lane.state.planned}" if lane.state.planned else ""
 
 
 def _state_line(lane: Lane, look: Look, width: int) -> Line:
@@ -98,9 +100,11 @@ def _activity(lane: Lane, look: Look, width: int) -> Span:
     last = lane.last
     if last is None:
         return ("", "")
-    which = "warm-up" if last.phase == "warmup" else "iteration"
-    full = f"{METRIC_TITLES[look.metric]}, {which} {last.iteration}"
-    return (full if len(full) <= width else f"{which} {last.iteration}", "dim")
+    which = f"{'warm-up' if last.phase == 'warmup' else 'iteration'} {last.iteration}"
+    if last.error is not None:
+        return (f"{which} failed", "dim")
+    full = f"{METRIC_TITLES[look.metric]}, {which}"
+    return (full if len(full) <= width else which, "dim")
 
 
 def _failure_lines(lane: Lane, width: int, rows: int) -> list[Line]:
@@ -119,7 +123,7 @@ def _failure_lines(lane: Lane, width: int, rows: int) -> list[Line]:
 
 def _wait_lines(lane: Lane, look: Look, width: int, rows: int) -> list[Line]:
     doing = plain(lane.state.doing) or ("starting the server" if lane.state.state == "loading" else "")
-    lines: list[Line] = [((text, ""),) for text in wrap(doing, width, max(1, rows - 2))]
+    lines: list[Line] = [((text, ""),) for text in wrap(doing, width, max(1, rows - 1))]
     if look.lost:
         return lines
     if lane.state.progress is not None:
@@ -154,25 +158,36 @@ def _median_line(kept: Standing, look: Look, width: int) -> Line:
     return _dim(_pair(text, spare, width)) if kept.earlier else _pair(text, spare, width)
 
 
-def _speed_line(kept: Standing, width: int) -> Line:
+def _speed_lines(kept: Standing, width: int, tall: bool) -> list[Line]:
+    """TTFT and tokens/s: on one line where both fit, else on two where the panel is `tall`."""
     summary = kept.summary
     if not summary.n:
-        return ()
+        return [()]
     ttft = summary.ttft.median if summary.ttft else None
     speed = summary.tokens_per_s.median if summary.tokens_per_s else None
     left = f"TTFT {number(ttft, room=8)}"
     right = f"{number(speed, 1)} tok/s"
-    if len(left) + len(right) + 1 > width:
-        right = right.replace("tok/s", "t/s")
-    return _dim(_pair(left, right, width)) if kept.earlier else _pair(left, right, width)
+    if ttft is not None and len(left) + len(right) + 3 <= width:
+        left += " s"
+    short = right.replace("tok/s", "t/s")
+    if len(left) + len(right) + 1 > width >= len(left) + len(short) + 1:
+        right = short
+    apart = tall and len(left) + len(right) + 1 > width
+    lines = [_pair(left, "", width), _pair(right, "", width)] if apart else [_pair(left, right, width)]
+    return [_dim(line) for line in lines] if kept.earlier else lines
 
 
 def _dim(line: Line) -> Line:
     return tuple((text, "dim") for text, _ in line)
 
 
-def _server_lines(lane: Lane, width: int) -> list[Line]:
+def _server_lines(lane: Lane, width: int, rows: int) -> list[Line]:
     load = f"load {lane.state.load_s:.1f} s" if lane.state.load_s is not None else ""
+    if rows == 1:
+        # The weights stand in the table too.
+        facts = [load, memory(lane.rss_bytes), cores(lane.cpu_cores)]
+        used = next(n for n in (3, 2, 1) if len(", ".join(f for f in facts[:n] if f)) <= width or n == 1)
+        return [_dim(((", ".join(f for f in facts[:used] if f), ""),))]
     weights = plain(lane.weights, 40)
     first = _pair(weights, load, width) if weights else ((load, ""),)
     second = _pair(memory(lane.rss_bytes), cores(lane.cpu_cores), width)
@@ -199,22 +214,22 @@ def _value_lines(lane: Lane, look: Look, width: int, large: bool) -> list[Line]:
 def _body(lane: Lane, look: Look, width: int, rows: int) -> list[Line]:
     state = lane.state.state
     kept = standing(lane)
-    figures: list[Line] = [_median_line(kept, look, width), _speed_line(kept, width)]
+    medians: list[Line] = [_median_line(kept, look, width), *_speed_lines(kept, width, rows + 2 >= BIG_FROM)]
     lines: list[Line] = [_state_line(lane, look, width)]
     rows -= 1
     if state in ("failed", "unreachable", "missing"):
-        keep = 2 if lane.summary.n and rows >= 5 else 0
+        keep = len(medians) if lane.summary.n and rows >= 5 else 0
         failure = _failure_lines(lane, width, rows - keep)
         lines += failure
         if keep:
             lines += [()] * (rows - keep - len(failure))
-            lines += figures
+            lines += medians
         return lines
-    if state in ("waiting", "preparing", "loading") and not lane.current:
-        keep = 2 if kept.earlier and rows >= 4 else 0
+    if state in ("waiting", "preparing", "loading") and lane.last is None:
+        keep = len(medians) if kept.earlier and rows >= 4 else 0
         waiting = _wait_lines(lane, look, width, rows - keep)
         if keep:
-            lines += [*waiting, *[()] * (rows - keep - len(waiting)), *figures]
+            lines += [*waiting, *[()] * (rows - keep - len(waiting)), *medians]
             return lines
         return lines + waiting
     large = rows + 3 >= BIG_FROM
@@ -225,16 +240,17 @@ def _body(lane: Lane, look: Look, width: int, rows: int) -> list[Line]:
         rows -= 1
     elif progress_of(lane, look) is not None and not large:
         lines[-1] = (_activity(lane, look, width),)
-    rest = figures[: max(0, rows)]
+    rest = medians[: max(0, rows)]
     rows -= len(rest)
-    server = _server_lines(lane, width)
+    server = _server_lines(lane, width, rows)
     plot = rows - len(server)
     if plot >= 2:
         spread = kept.summary.spread(look.metric)
-        values = [metric_value(i, look.metric) for i in kept.measured(lane)]
+        figures = kept.figures(lane)
         role: Role = "dim" if kept.earlier else look.role
         median = spread.median if spread else None
-        rest += scatter(values, median, width, plot, look.marker, role, lane.state.planned)
+        slots = max(lane.state.planned, figures.measured)
+        rest += scatter(figures.points(look.metric), median, width, plot, look.marker, role, slots)
         rows = len(server)
     return lines + rest + server[: max(0, rows)]
 
@@ -250,11 +266,19 @@ def panel(lane: Lane, look: Look, width: int, height: int) -> list[Line]:
     ]
     corner: Span = ("hidden", "warn") if look.hidden else (plain(lane.backend.language, 12), "dim")
     compared = attempt_note(lane, look.metric)
-    remarks: list[Span] = [(compared, "accent"), (plain(lane.state.note, 120), "dim")]
+    refused = f"refused {lane.refused} x" if lane.refused else ""
+    remarks: list[Span] = [(compared, "accent"), (refused, "warn"), (plain(lane.state.note, 120), "dim")]
     bottom: list[Span] = []
     for text, role in remarks:
-        if text:
-            bottom.append((f"  {text}" if bottom else text, role))
+        # Whole words only: what has no room on the edge stands in the details.
+        room = width - 5 - width_of(bottom)
+        if bottom and text and cell_len(text) + 2 <= room:
+            bottom.append((f"  {text}", role))
+        elif not bottom and (told := next(iter(wrap(text, room, 1)), "")):
+            bottom.append((told, role))
+    if bottom and width_of(name) + len(corner[0]) + 6 > width and not look.hidden:
+        # The language would take their place: the table has it too.
+        corner = ("", "")
     return box(
         _body(lane, look, width - 4, height - 2),
         width,
@@ -288,13 +312,14 @@ def row(lane: Lane, look: Look, width: int) -> Line:
     ]
     hidden: list[Span] = [(", hidden", "warn")] if look.hidden else []
     if lane.state.failure is not None and state in ("failed", "unreachable", "missing"):
-        line: list[Span] = [*head, *hidden, (f": {plain(lane.state.failure.message)}", "")]
+        line: list[Span] = [*head, *hidden]
+        line.append((": " + "".join(wrap(plain(lane.state.failure.message), width - width_of(line) - 2, 1)), ""))
         hint = f"; {plain(lane.state.failure.hint)}" if lane.state.failure.hint else ""
         if width_of(line) + len(hint) <= width:
             line.append((hint, "dim"))
         return fit(line, width)
     kept = standing(lane)
-    if state in ("waiting", "preparing", "loading") and not lane.current and not kept.earlier:
+    if state in ("waiting", "preparing", "loading") and lane.last is None and not kept.earlier:
         doing = plain(lane.state.doing)
         share = f" {lane.state.progress * 100:.0f} %" if lane.state.progress is not None else ""
         waited = f" {clock(look.waited_s)}" if not share and state != "waiting" and look.waited_s >= 1 else ""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
+import os
 import shutil
+import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import msgspec
 
@@ -18,8 +21,11 @@ from llmtui.engine.lifecycle import EngineProcess
 from llmtui.export.table import summary_table
 from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Plan, Shutdown
 from llmtui.ui.app import MonitorApp
+from llmtui.ui.signals import GIVE_BACK_TITLE
 from llmtui.ui.words import plural
 
+#: A wait longer than this is told of.
+_SILENT_S = 1.0
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 
@@ -36,15 +42,24 @@ def show(plan: Plan, engine: EngineProcess, ui: UiConfig) -> int:
 
     app = MonitorApp(plan.public(), link, ui=drawable(ui))
     try:
-        app.run()
+        with the_terminal(app):
+            app.run()
     finally:
         if app.engine is None:
             engine.kill()  # left before it could be told anything
         elif isinstance(app.farewell, Shutdown) or app.view.link != "up":
-            asyncio.run(engine.ended())
+            asyncio.run(_ended(engine))
         else:
             engine.leave()
     return last_words(app)
+
+
+async def _ended(engine: EngineProcess) -> None:
+    """Wait for the engine's end; who has to wait is told for what."""
+    end = asyncio.ensure_future(engine.ended())
+    if not (await asyncio.wait({end}, timeout=_SILENT_S))[0]:
+        _write("llmtui: stopping the servers\n", sys.stderr)
+    await end
 
 
 def show_again(socket: Path, ui: UiConfig) -> int:
@@ -56,6 +71,68 @@ def show_again(socket: Path, ui: UiConfig) -> int:
 
 
 async def _show_again(socket: Path, ui: UiConfig) -> int:
+    plan, link = await reach(socket)
+    app = MonitorApp(plan, link, ui=drawable(ui))
+    with the_terminal(app):
+        await app.run_async()
+    return last_words(app)
+
+
+@contextlib.contextmanager
+def the_terminal(app: MonitorApp) -> Iterator[None]:
+    """While `app` runs on it. Afterwards the terminal has the title that it had before."""
+    for name in ("COLUMNS", "LINES"):
+        # Exported by some shells and programs: a size that no resize changes.
+        os.environ.pop(name, None)
+    # Where Textual draws.
+    stream = sys.__stderr__
+    lasting = Lasting(stream) if stream is not None else None
+    sys.__stderr__ = lasting  # type: ignore[assignment,misc]
+    try:
+        yield
+    finally:
+        sys.__stderr__ = stream  # type: ignore[misc]
+        if app.titled and lasting is not None:
+            lasting.write(GIVE_BACK_TITLE)
+            lasting.flush()
+
+
+class Lasting:
+    """A terminal's stream that outlives the terminal: when that is gone it swallows what is written, and hangs up.
+
+    Otherwise Textual's writer ends with the first error, its queue fills, and the monitor waits for room there.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._gone = False
+
+    def write(self, text: str) -> int:
+        """Write, as long as somebody is there."""
+        self._do(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, as long as somebody is there."""
+        self._do(self._stream.flush)
+
+    def _do(self, act: Callable[[], object]) -> None:
+        if self._gone:
+            return
+        try:
+            act()
+        except BlockingIOError:
+            pass  # Somebody else made the terminal one that does not wait: a frame is lost, and nothing more.
+        except OSError:
+            self._gone = True
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+async def reach(socket: Path) -> tuple[Plan, Callable[[], Awaitable[EngineLink]]]:
+    """The plan of the run behind `socket`, and the link for a monitor of it. Raises OSError when nobody listens."""
     client = await Client.connect(socket)
     events = client.events()
     hello = await anext(events, None)
@@ -67,9 +144,7 @@ async def _show_again(socket: Path, ui: UiConfig) -> int:
     async def link() -> EngineLink:
         return came
 
-    app = MonitorApp(hello.plan, link, ui=drawable(ui))
-    await app.run_async()
-    return last_words(app)
+    return hello.plan, link
 
 
 class _Came:

@@ -8,17 +8,23 @@ from collections.abc import Callable
 from typing import Literal
 
 from llmtui.engine.board import Board, Lane
+from llmtui.engine.kept import RECENT
 from llmtui.model import RESTING, Plan, State
 from llmtui.plain import plain
-from llmtui.stats.summary import Metric, metric_value
+from llmtui.stats.summary import Metric, box, thinned
 from llmtui.ui.attempts import standing
 from llmtui.ui.board_view import window
-from llmtui.ui.charts import Chart, Kind, Series, chart_of
+from llmtui.ui.charts import STATISTIC_KINDS, Chart, Kind, Series
 from llmtui.ui.commands import Phase, Situation
 from llmtui.ui.layout import Layout, layout_for
 from llmtui.ui.lines import Role
 from llmtui.ui.options import UiOptions
 from llmtui.ui.panel_view import Look
+from llmtui.ui.scales import LOG_FROM, LOG_UNTIL, one_stands_apart
+from llmtui.ui.sorting import Sort
+
+#: So many steps of an ECDF at most: finer than a row.
+ECDF_STEPS = 201
 
 
 @dataclasses.dataclass
@@ -31,18 +37,28 @@ class View:
     metric: Metric = "latency"
     hidden: set[str] = dataclasses.field(default_factory=set)
     selected: str = ""
+    #: The kind of the only chart, where there is room for one, and of the left one of two.
     chart: Kind = "scatter"
+    statistics: Kind = "bars"
+    #: What the user says of the scale, None where it follows from the figures.
+    forced_log: bool | None = None
     table_shown: bool = False
     link: Literal["connecting", "up", "gone"] = "connecting"
     banner: tuple[str, Role] | None = None
     details: bool = False
+    #: Whether the log lies over all backends.
+    log_shown: bool = False
+    sort: Sort = dataclasses.field(default_factory=Sort)
+    #: How many iterations have come since the screen was held, None where it is not held.
+    behind: int | None = None
     #: The first backend in sight where not all lines fit.
     first: int = 0
 
     def __post_init__(self) -> None:
-        self.board = Board(self.plan)
+        self.board = Board(self.plan, keep=RECENT)
         self.layout: Layout = layout_for(80, 24, len(self.board.lanes))
         self._run_seen = self.now()
+        self._apart: set[Metric] = set()
         self._states: dict[str, tuple[State, float]] = {}
         self.structure_changed()
 
@@ -134,23 +150,67 @@ class View:
             lost=self.link == "gone",
         )
 
+    def next_chart(self) -> None:
+        """The next kind of chart: of the left one where there are two, else of the only one, scatter included."""
+        if self.layout.charts != 2 and self.chart != "scatter" and self.chart == STATISTIC_KINDS[-1]:
+            self.chart = "scatter"
+        elif self.layout.charts != 2 and self.chart == "scatter":
+            self.chart = self.statistics = STATISTIC_KINDS[0]
+        else:
+            at = STATISTIC_KINDS.index(self.statistics)
+            self.statistics = STATISTIC_KINDS[(at + 1) % len(STATISTIC_KINDS)]
+            if self.chart != "scatter":
+                self.chart = self.statistics
+
+    def other_scale(self) -> None:
+        """Logarithmic where the charts are linear and the other way round; automatic again where that is the same."""
+        wanted = not self.logarithmic
+        self.forced_log = None
+        if self.logarithmic != wanted:
+            self.forced_log = wanted
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the charts are: as the user says, else where one backend is far from all others."""
+        if self.forced_log is not None:
+            return self.forced_log
+        spreads = [standing(lane).summary.spread(self.metric) for n, lane in self._drawn]
+        ratio = LOG_UNTIL if self.metric in self._apart else LOG_FROM
+        if one_stands_apart([s.median for s in spreads if s], ratio):
+            self._apart.add(self.metric)
+        else:
+            self._apart.discard(self.metric)
+        return self.metric in self._apart
+
+    @property
+    def _drawn(self) -> list[tuple[int, Lane]]:
+        return [(n, lane) for n, (name, lane) in enumerate(self.board.lanes.items()) if name not in self.hidden]
+
     def chart_data(self, kind: Kind) -> Chart:
         """What a chart of this kind shows now: the backends that are not hidden."""
-        series = [
-            self._series(index, lane, kind)
-            for index, (name, lane) in enumerate(self.board.lanes.items())
-            if name not in self.hidden
-        ]
-        planned = max((lane.state.planned for lane in self.board.lanes.values()), default=0)
-        return chart_of(kind, self.metric, series, planned, ascii_only=self.ascii_only)
+        hidden = [(n, plain(name, 40)) for n, name in enumerate(self.board.lanes) if name in self.hidden]
+        return Chart(
+            kind,
+            self.metric,
+            tuple(self._series(index, lane, kind) for index, lane in self._drawn),
+            max((lane.state.planned for lane in self.board.lanes.values()), default=0),
+            log=self.logarithmic,
+            hidden=tuple(hidden),
+            ascii_only=self.ascii_only,
+        )
 
     def _series(self, index: int, lane: Lane, kind: Kind) -> Series:
         kept = standing(lane)
+        figures = kept.figures(lane)
+        ordered = figures.ordered(self.metric)
         return Series(
             index,
             plain(lane.backend.name, 40) + (f" #{kept.attempt}" if kept.earlier else ""),
-            tuple(metric_value(i, self.metric) for i in kept.measured(lane)) if kind == "scatter" else (),
             kept.summary.spread(self.metric),
+            points=figures.points(self.metric) if kind == "scatter" else (),
+            count=figures.measured if kind == "scatter" else 0,
+            ordered=thinned(ordered, ECDF_STEPS) if kind == "ecdf" else (),
+            box=box(ordered) if kind == "box" and ordered else None,
         )
 
     def situation(self) -> Situation:
@@ -163,8 +223,12 @@ class View:
             results=any(lane.iterations for lane in lanes),
             selected=self.lane.state.state if self.lane else None,
             hidden=self.selected in self.hidden,
-            both_charts=self.layout.charts != 1,
+            charts=self.layout.charts,
             table_on_key=not self.layout.table and self.layout.table_rows >= 2,
             table_shown=self.table_shown,
-            details=self.details,
+            details=self.details or self.log_shown,
+            table_visible=self.layout.table_rows >= 2 and (self.layout.table or self.table_shown),
+            sorted=bool(self.sort.column),
+            held=self.behind is not None,
+            log_shown=self.log_shown,
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from llmtui.model import (
     AnyCommand,
@@ -121,6 +122,22 @@ def iteration(
         "text": "A human cannot eat a helicopter.\nIt is made of metal.",
     }
     return Iteration(**(fields | changes))  # type: ignore[arg-type]
+
+
+def arrivals(
+    count: int = 64, ttft_s: float = 0.145, itl_s: float = 0.012, gaps: Mapping[int, float] | None = None, each: int = 1
+) -> dict[str, object]:
+    """Changes of an iteration: `count` arrivals of `each` tokens; `gaps` are the waits, in s, before those named."""
+    waits = [ttft_s, *((gaps or {}).get(n, itl_s) for n in range(1, count))]
+    times = [round(t * 1e9) for t in itertools.accumulate(waits)]
+    return {
+        "arrivals_ns": times,
+        "arrival_tokens": [each] * count,
+        "output_tokens": count * each,
+        "ttft_s": ttft_s,
+        "itl_s": itl_s,
+        "latency_s": times[-1] / 1e9,
+    }
 
 
 def hello(the_plan: Plan | None = None, done: int = 0, running: bool = True) -> Hello:

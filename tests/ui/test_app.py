@@ -9,7 +9,6 @@ from textual.widgets import DataTable
 from llmtui.engine.client import EngineLink
 from llmtui.model import (
     BackendChanged,
-    BackendState,
     Failure,
     Hello,
     IterationDone,
@@ -199,52 +198,6 @@ async def test_one_iteration_draws_each_chart_once() -> None:
         link.put(IterationDone(iteration=canned.iteration("mistral.rs", 7)))
         await settle(pilot, link)
         assert [chart.draws for chart in charts] == [n + 1 for n in draws]
-
-
-# --- Details ---
-
-
-@pytest.mark.parametrize("size", [(20, 5), (80, 24), (120, 40)])
-async def test_details_show_every_iteration_and_the_answer(size: tuple[int, int]) -> None:
-    link = FakeLink(canned.hello(done=6))
-    app = make(link)
-    async with app.run_test(size=size) as pilot:
-        await settle(pilot, link)
-        await pilot.press("enter")
-        await settle(pilot)
-        table = app.screen.query_one(DataTable)
-        assert table.row_count == 9
-        if size[1] >= 24:
-            assert "A human cannot eat a helicopter." in screen_text(app)
-        link.put(IterationDone(iteration=canned.iteration("llama.cpp", 7)))
-        await settle(pilot, link)
-        assert table.row_count == 10
-        await pilot.press("2")
-        await settle(pilot)
-        assert table.row_count == 9
-        await pilot.press("escape")
-        await settle(pilot)
-        assert not isinstance(app.screen, DetailsScreen)
-        assert app.view.selected == "mistral.rs"
-
-
-async def test_details_show_the_failure_and_the_log() -> None:
-    failed = BackendState(
-        name="Ollama",
-        state="failed",
-        planned=10,
-        failure=Failure(kind="server", message="the server ended with exit code 1", hint="see its last lines"),
-        log_tail=["error: no such model"],
-    )
-    link = FakeLink(canned.hello(done=6), BackendChanged(backend=failed))
-    app = make(link)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await settle(pilot, link)
-        await pilot.press("5", "enter")
-        await settle(pilot)
-        shown = screen_text(app)
-        assert "the server ended with exit code 1" in shown
-        assert "error: no such model" in shown
 
 
 # --- Hostile text ---

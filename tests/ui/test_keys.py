@@ -17,10 +17,14 @@ from llmtui.model import (
     Stop,
 )
 from llmtui.ui.app import MonitorApp
-from llmtui.ui.commands import COMMANDS
+from llmtui.ui.commands import BY_ID, COMMANDS
 from llmtui.ui.options import UiOptions
+from llmtui.ui.screens.details import DetailsScreen
 from llmtui.ui.screens.help import HelpScreen
 from llmtui.ui.widgets.chart import ChartView
+from llmtui.ui.widgets.lines import Lines
+from llmtui.ui.widgets.panel import Panel
+from llmtui.ui.widgets.table import SummaryTable
 from tests.ui import canned
 from tests.ui.canned import FakeLink
 from tests.ui.driving import make, screen_text, settle
@@ -251,7 +255,7 @@ async def test_export_writes_a_new_file_and_shows_where(tmp_path: Path) -> None:
 
 
 async def test_a_folder_that_is_not_there_is_told_in_words(tmp_path: Path) -> None:
-    await _export_into(tmp_path / "gone", "No such file or directory")
+    await _export_into(tmp_path / "gone", "there is no folder")
 
 
 async def _export_into(folder: Path, words: str) -> None:
@@ -262,3 +266,80 @@ async def _export_into(folder: Path, words: str) -> None:
         await pilot.press("e")
         await settle(pilot)
         assert any("not exported" in n.message and words in n.message for n in app._notifications)
+
+
+# --- The mouse does what keys do ---
+
+
+async def test_two_clicks_on_a_panel_maximise_it() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        await pilot.click("#panels", offset=(30, 5), times=2)
+        await settle(pilot)
+        assert isinstance(app.screen, DetailsScreen)
+        assert app.view.selected == "mistral.rs"
+
+
+async def test_a_line_of_the_help_is_a_button() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        await pilot.click("#footer", offset=(screen_text(app).split("\n")[-1].index("Help"), 0))
+        await settle(pilot)
+        y = next(n for n, row in enumerate(screen_text(app).split("\n")) if BY_ID["metric"].help in row)
+        await pilot.click(offset=(40, y))
+        await settle(pilot)
+        assert not isinstance(app.screen, HelpScreen)
+        assert app.view.metric == "ttft"
+
+
+async def test_the_focus_goes_through_the_table_too() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        assert app.query_one(Panel).has_focus
+        await pilot.press("shift+tab")
+        await settle(pilot)
+        assert app.query_one(SummaryTable).has_focus
+        assert app.view.selected == "llama.cpp"
+        await pilot.press("end")
+        await settle(pilot)
+        assert app.view.selected == "Ollama"
+        await pilot.press("shift+tab")
+        await settle(pilot)
+        assert not app.query_one(SummaryTable).has_focus
+        assert app.view.selected == "Ollama"
+
+
+@pytest.mark.parametrize("keys", [["o", "shift+tab"], ["L"], ["h"]])
+async def test_unchanged_data_draws_nothing_whatever_is_shown(keys: list[str]) -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        app.view.now = lambda: 1000.0
+        app.view.run_changed()
+        await pilot.press(*keys)
+        await settle(pilot)
+        app.show_all()
+        await settle(pilot)
+        painted: list[str | None] = []
+
+        def watch(widget: Lines) -> None:
+            def refresh(*_: object, **__: object) -> Lines:
+                painted.append(widget.id)
+                return widget
+
+            widget.refresh = refresh  # type: ignore[method-assign]
+
+        for widget in app.screen.query(Lines):
+            watch(widget)
+        for _ in range(5):
+            app.show_all()
+            app._tick()
+            await settle(pilot)
+        assert painted == []

@@ -1,73 +1,33 @@
-"""One backend maximised: every iteration of every attempt, the last answer, the failure and the server's log."""
+"""One backend maximised: its iterations, what the chosen one brought and when, and the server's log."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
-from rich.text import Text
+from rich.cells import cell_len
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.events import Click, MouseScrollDown, MouseScrollUp, Resize
+from textual.geometry import Size
+from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import DataTable, Static
 
 from llmtui.engine.board import Lane
 from llmtui.model import Iteration
-from llmtui.plain import plain, plain_lines
-from llmtui.ui import board_view, panel_view
+from llmtui.plain import plain
+from llmtui.ui import board_view, details_view, panel_view, timeline
 from llmtui.ui.attempts import attempt_sentence, standing
-from llmtui.ui.lines import Line, Span, ascii_text, fit, spread_out, wrap
+from llmtui.ui.lines import Line, Span, spread_out, wrap
 from llmtui.ui.view import View
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header, Verdict
 from llmtui.ui.widgets.lines import Lines
-from llmtui.ui.words import (
-    DASH,
-    around,
-    cores,
-    memory,
-    number,
-    plural,
-    shape,
-    value_text,
-)
+from llmtui.ui.words import around, cores, memory, plural, shape, value_text
 
-#: Title, width, and from which terminal width on a column is shown; fixed, so that a new row never moves the others.
-_COLUMNS = (
-    ("attempt", 7, 0),
-    ("#", 4, 0),
-    ("phase", 8, 0),
-    ("latency s", 9, 0),
-    ("TTFT s", 7, 0),
-    ("ITL ms", 7, 100),
-    ("tok/s", 6, 0),
-    ("tokens", 6, 0),
-    ("prompt", 6, 110),
-    ("prefill s", 9, 120),
-    ("decode s", 8, 120),
-    ("foreign", 7, 90),
-    ("error", 8, 0),
-)
-_LEFT = ("phase", "error")
-
-
-def iteration_cells(iteration: Iteration) -> dict[str, str]:
-    """One iteration as the table's cells, in plain text, by column."""
-    foreign = DASH if iteration.foreign_cpu is None else f"{iteration.foreign_cpu:.2f}"
-    return {
-        "attempt": str(iteration.attempt),
-        "#": str(iteration.iteration),
-        "phase": "warm-up" if iteration.phase == "warmup" else "measured",
-        "latency s": number(iteration.latency_s, room=9),
-        "TTFT s": number(iteration.ttft_s, room=7),
-        "ITL ms": value_text("itl", iteration.itl_s, 7),
-        "tok/s": number(iteration.tokens_per_s, 1),
-        "tokens": number(iteration.output_tokens, 0),
-        "prompt": number(iteration.prompt_tokens, 0),
-        "prefill s": number(iteration.server_prefill_s, room=9),
-        "decode s": number(iteration.server_decode_s, room=8),
-        "foreign": foreign + ("~" if iteration.disturbed else ""),
-        "error": iteration.error.kind if iteration.error else "",
-    }
+#: The server is asked for its log so often at most.
+LOG_EVERY_S = 2.0
 
 
 class Facts(Lines):
@@ -92,7 +52,7 @@ class Facts(Lines):
             left.append(("  hidden", "warn"))
         if (progress := panel_view.progress_of(lane, look)) is not None:
             left.append((f"  {progress.tokens} tokens, {progress.elapsed_s:.1f} s", "accent"))
-        right: list[Span] = [(f"{len(lane.measured)}/{lane.state.planned} ", "strong")]
+        right: list[Span] = [(f"{lane.finished}/{lane.state.planned} ", "strong")]
         kept = standing(lane)
         spread = kept.summary.spread(view.metric)
         facts: list[str] = []
@@ -111,10 +71,10 @@ class Facts(Lines):
             plain(lane.model, 80),
             plain(lane.weights, 20),
             plain(lane.state.version, 60),
-            plural(lane.state.threads, "thread") if lane.state.threads else "",
             f"load {lane.state.load_s:.1f} s" if lane.state.load_s is not None else "",
             memory(lane.rss_bytes),
             cores(lane.cpu_cores),
+            plural(lane.state.threads, "thread") if lane.state.threads else "",
             plain(lane.state.url or lane.backend.url, 80),
             plain(lane.state.note, 120),
         ]
@@ -122,112 +82,358 @@ class Facts(Lines):
         return [
             spread_out(left, right, width),
             *(((" " + text, ""),) for text in told),
-            fit([(" " + ",  ".join(s for s in server if s), "dim")], width),
+            ((_as_fit(server, width), "dim"),),
         ]
+
+
+def _as_fit(facts: list[str], width: int) -> str:
+    """As many of the facts as have room, each of them whole."""
+    text = " "
+    for fact in facts:
+        joined = f"{text},  {fact}" if text.strip() else text + fact
+        text = joined if fact and cell_len(joined) <= width else text
+    return text
+
+
+class Iterations(Lines, can_focus=True):
+    """Every iteration of the backend. Only the lines on the screen are made. The newest is followed until another is
+    chosen.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+        Binding("home", "choose(0)", show=False),
+        Binding("end", "newest", show=False),
+    ]
+
+    class Moved(Message):
+        """Another iteration is the chosen one."""
+
+    def __init__(self, view: View, *, id: str) -> None:  # noqa: A002
+        super().__init__(view, id=id)
+        self._lane: Lane | None = None
+        self._at: int | None = None
+        self._first = 0
+        self._made: dict[int, Line] = {}
+        self._made_for = -1
+        self._chosen: tuple[int, Iteration, bool] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._known.iterations) if self._known else 0
+
+    @property
+    def _known(self) -> Lane | None:
+        lane = self.view.lane
+        if lane is not self._lane:
+            self._lane, self._at, self._first, self._chosen = lane, None, 0, None
+            self._made.clear()
+        return lane
+
+    @property
+    def at(self) -> int:
+        """The place of the chosen one, -1 where there is none."""
+        newest = self.count - 1
+        return newest if self._at is None else min(self._at, newest)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the newest is the chosen one, whichever comes."""
+        return self._at is None
+
+    @property
+    def chosen(self) -> Iteration | None:
+        """The iteration under the cursor, as whole as it was when it was chosen."""
+        at, lane = self.at, self._known
+        if lane is None or at < 0:
+            return None
+        if self._chosen is None or self._chosen[0] != at:
+            self._chosen = (at, lane.iterations[at], lane.iterations.whole(at))
+        return self._chosen[1]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the chosen one has its answer and its arrivals."""
+        return self.chosen is not None and self._chosen is not None and self._chosen[2]
+
+    def content(self, width: int, height: int) -> list[Line]:
+        lane, at = self._known, self.at
+        if lane is None:
+            return []
+        if width != self._made_for:
+            self._made, self._made_for = {}, width
+        self._first, end = board_view.window(self.count, height - 1, max(0, at), self._first)
+        made, self._made = self._made, {}
+        for row in range(self._first, end):
+            known = made.get(row)
+            self._made[row] = known or details_view.iteration_line(lane.iterations[row], width, cursor=False)
+        lines = [
+            self._made[row] if row != at else details_view.iteration_line(lane.iterations[row], width, cursor=True)
+            for row in range(self._first, end)
+        ]
+        return [details_view.heading(width), *(lines or [((" no iteration yet", "dim"),)])]
+
+    def action_choose(self, at: int) -> None:
+        """Put the cursor on the iteration at this place."""
+        self._at = max(0, min(at, self.count - 1))
+        self.post_message(self.Moved())
+
+    def action_newest(self) -> None:
+        """Follow the newest."""
+        self._at = None
+        self.post_message(self.Moved())
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor; below the newest it follows."""
+        if self.at + by > self.count - 1 and self.at == self.count - 1:
+            self.action_newest()
+        else:
+            self.action_choose(self.at + by)
+
+    def action_page(self, pages: int) -> None:
+        """Move the cursor by so many screens."""
+        self.action_move(pages * max(1, self.size.height - 2))
+
+    def on_click(self, event: Click) -> None:
+        if 1 <= event.y <= min(self.size.height - 1, self.count - self._first):
+            self.action_choose(self._first + event.y - 1)
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        self.action_move(-3)
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        self.action_move(3)
+
+
+class Timeline(Lines):
+    """When each token of the chosen iteration came."""
+
+    def __init__(self, view: View, table: Iterations, *, id: str) -> None:  # noqa: A002
+        super().__init__(view, id=id)
+        self._table = table
+
+    def content(self, width: int, height: int) -> list[Line]:
+        view, table = self.view, self._table
+        chosen = table.chosen
+        if chosen is None:
+            return [details_view.rule("arrivals", "", width)]
+        newer = table.count - 1 - table.at
+        where = "newest, followed" if table.follows else f"end: the newest ({newer} newer)" if newer else "end: follow"
+        title = details_view.rule(details_view.titled(chosen, width), where, width)
+        if chosen.error is not None and not chosen.arrivals_ns:
+            return [title, (("it failed: there is nothing to draw", "dim"),)]
+        if not table.whole:
+            words = f"arrivals of the newest iterations only are kept here: llmtui export {plain(chosen.run)} --json -"
+            return [title, *(((text, "dim"),) for text in wrap(words, width, 3))]
+        role = view.look(view.names.index(view.selected), focused=True).role
+        lines = timeline.drawn(chosen, width - 2, height - 1, view.options.marker, role)
+        return [title, *(((" ", ""), *line) for line in lines)]
+
+    def on_click(self, event: Click) -> None:
+        if event.y == 0:
+            self._table.action_newest()
+
+
+class Scrolled(Lines, can_focus=True):
+    """Lines below a title, more of them than there is room for."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "scroll_by(-1)", show=False),
+        Binding("down,j", "scroll_by(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+        Binding("home", "scroll_by(-1000000)", show=False),
+        Binding("end", "scroll_by(1000000)", show=False),
+    ]
+
+    def __init__(self, view: View, *, id: str) -> None:  # noqa: A002
+        super().__init__(view, id=id)
+        self._top = 0
+
+    def windowed(self, title: Callable[[int], str], lines: list[Line], width: int, height: int) -> list[Line]:
+        """The title, as it fits so many cells, and those of `lines` that are in sight."""
+        room = max(1, height - 1)
+        self._top = max(0, min(self._top, len(lines) - room))
+        shown = lines[self._top : self._top + room]
+        seen = f"{self._top + 1}-{self._top + len(shown)} of {len(lines)}" if len(shown) < len(lines) else ""
+        rule = details_view.rule(title(width - len(seen) - 8), seen, width, self.has_focus)
+        return [rule, *(((" ", ""), *line) for line in shown)]
+
+    def watch_has_focus(self, has_focus: bool) -> None:
+        super().watch_has_focus(has_focus)
+        self.redraw()
+
+    def action_scroll_by(self, lines: int) -> None:
+        """Down by so many lines."""
+        self._top = max(0, self._top + lines)
+        self.redraw()
+
+    def action_page(self, pages: int) -> None:
+        """Down by so many screens."""
+        self.action_scroll_by(pages * max(1, self.size.height - 2))
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        self.action_scroll_by(-3)
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        self.action_scroll_by(3)
+
+
+class Answer(Scrolled):
+    """What the chosen iteration answered, or why it failed; the clocks too, where they have no place of their own."""
+
+    def __init__(self, view: View, table: Iterations, *, id: str) -> None:  # noqa: A002
+        super().__init__(view, id=id)
+        self._table = table
+        self.clocks = False
+        self._about: tuple[int, int] | None = None
+        self._made: tuple[object, list[Line]] = (None, [])
+
+    def content(self, width: int, height: int) -> list[Line]:
+        lane, table = self.view.lane, self._table
+        chosen = table.chosen
+        if lane is None:
+            return []
+        about = (id(lane), table.at)
+        if about != self._about:
+            self._about, self._top = about, 0
+        key = (about, chosen, table.whole, lane.state.failure, self.clocks, width)
+        if self._made[0] != key:
+            lines = details_view.answer_lines(lane, chosen, table.whole, width - 2)
+            if self.clocks and chosen is not None and (clocks := details_view.clock_lines(chosen, width - 2)):
+                lines = [*lines, (), *clocks]
+            self._made = (key, lines)
+        return self.windowed(lambda room: details_view.answer_title(lane, chosen, room), self._made[1], width, height)
+
+
+class Clocks(Lines):
+    """The server's clock against ours."""
+
+    def __init__(self, view: View, table: Iterations, *, id: str) -> None:  # noqa: A002
+        super().__init__(view, id=id)
+        self._table = table
+
+    def content(self, width: int, height: int) -> list[Line]:
+        chosen = self._table.chosen
+        lines = details_view.clock_lines(chosen, width - 2) if chosen is not None else []
+        return [details_view.rule("clocks", "", width), *(((" ", ""), *line) for line in lines)]
+
+
+class ServerLog(Scrolled):
+    """The server's last lines, the newest at the bottom."""
+
+    def __init__(self, view: View, *, id: str) -> None:  # noqa: A002
+        super().__init__(view, id=id)
+        self._follows = True
+
+    def content(self, width: int, height: int) -> list[Line]:
+        lane = self.view.lane
+        if lane is None:
+            return []
+        lines = details_view.log_lines(lane, width - 2)
+        if self._follows:
+            self._top = len(lines)
+        shown = self.windowed(lambda _: "the server's last lines", lines, width, height)
+        self._follows = self._top >= len(lines) - max(1, height - 1)
+        return shown
+
+    def action_scroll_by(self, lines: int) -> None:
+        self._follows = False
+        super().action_scroll_by(lines)
 
 
 class DetailsScreen(Screen[None]):
     """Follows the backend that is selected in the view."""
 
+    AUTO_FOCUS = "Iterations"
+
+    class LogWanted(Message):
+        """The last lines of this backend's server are to be asked for."""
+
+        def __init__(self, backend: str) -> None:
+            super().__init__()
+            self.backend = backend
+
     def __init__(self, view: View, keys: Mapping[str, str]) -> None:
         super().__init__()
         self.view = view
         self._keys = keys
-        self._backend = ""
-        self._listed = 0
-        self._text = ""
+        self._log = self._banner = False
+        self._asked: tuple[str, int, float] = ("", -1, float("-inf"))
 
     def compose(self) -> ComposeResult:
+        table = Iterations(self.view, id="iterations")
         yield Header(self.view, id="header")
         yield Facts(self.view, id="facts")
-        yield DataTable(cursor_type="row", zebra_stripes=False)
-        with VerticalScroll(id="texts"):
-            yield Static(id="text", markup=False)
+        yield table
+        yield Timeline(self.view, table, id="timeline")
+        with Horizontal(id="texts"):
+            yield Answer(self.view, table, id="answer")
+            yield Clocks(self.view, table, id="clocks")
+        yield ServerLog(self.view, id="server-log")
         yield Verdict(self.view, id="verdict")
         yield Footer(self.view, self._keys, id="footer")
 
     def on_mount(self) -> None:
-        small = self.app.size.height < 20
-        self.query_one(Header).styles.height = 1 if small else 2
-        self.query_one(Facts).styles.height = 3 if small or self.app.size.width >= 120 else 4
-        self.query_one(Verdict).display = not small
-        table = self.query_one(DataTable)
-        for title, width, wanted in _COLUMNS:
-            if self.app.size.width >= wanted:
-                heading = Text(title, justify="left" if title in _LEFT else "right")
-                table.add_column(heading, width=width, key=title)
-        table.focus()
+        self._arrange(self.app.size)
         self.follow()
 
-    def on_data_table_row_highlighted(self) -> None:
-        self._show_text()
+    def on_resize(self, event: Resize) -> None:
+        self._arrange(event.size)
+
+    def _arrange(self, size: Size) -> None:
+        self._banner = self.view.banner is not None
+        parts = details_view.parts_for(size.width, size.height, self._banner, self._log)
+        rows = {
+            "header": parts.header,
+            "facts": parts.facts,
+            "iterations": parts.table,
+            "timeline": parts.timeline,
+            "texts": parts.texts,
+            "server-log": parts.log,
+            "verdict": parts.verdict,
+            "footer": parts.footer,
+        }
+        for name, height in rows.items():
+            part = self.query_one(f"#{name}")
+            part.display = height > 0
+            part.styles.height = max(1, height)
+        clocks = self.query_one(Clocks)
+        clocks.display = parts.side > 0
+        clocks.styles.width = parts.side
+        self.query_one(Answer).clocks = not parts.side
+
+    def toggle_log(self) -> None:
+        """The server's last lines in the place of the answer, and back."""
+        self._log = not self._log
+        self._arrange(self.size)
+        log = self.query_one(ServerLog)
+        self.set_focus(log if self._log and log.display else self.query_one(Iterations))
+        self.follow()
+
+    def on_iterations_moved(self) -> None:
+        self.follow()
 
     def follow(self) -> None:
-        """Bring the screen up to date: rows are only ever appended, unless another backend was selected."""
-        lane = self.view.lane
-        table = self.query_one(DataTable)
-        if lane is None:
-            return
-        if self.view.selected != self._backend or len(lane.iterations) < self._listed:
-            table.clear()
-            self._backend, self._listed = self.view.selected, 0
-        at_end = table.cursor_row >= table.row_count - 1
-        titles = [str(key.value) for key in table.columns]
-        for iteration in lane.iterations[self._listed :]:
-            cells = iteration_cells(iteration)
-            table.add_row(*(Text(cells[t], no_wrap=True, justify="left" if t in _LEFT else "right") for t in titles))
-        if len(lane.iterations) != self._listed:
-            self._listed = len(lane.iterations)
-            if at_end:
-                # Who looks at the newest iteration goes on looking at the newest.
-                table.move_cursor(row=table.row_count - 1)
-        self._show_text()
+        """Bring the screen up to date."""
+        if (self.view.banner is not None) != self._banner:
+            self._arrange(self.size)
+        self._ask()
         for widget in self.query(Lines):
             widget.redraw()
 
-    def _show_text(self) -> None:
+    def _ask(self) -> None:
+        """Ask for the server's log when it is in sight and something has happened since."""
         lane = self.view.lane
-        if lane is None:
+        if lane is None or not lane.backend.launched or not self.query_one(ServerLog).display:
             return
-        row = self.query_one(DataTable).cursor_row
-        text = texts(lane, lane.iterations[row] if 0 <= row < len(lane.iterations) else None)
-        if self.view.ascii_only:
-            text = Text(ascii_text(text.plain))
-        if text.plain != self._text:
-            self._text = text.plain
-            self.query_one("#text", Static).update(text)
-
-
-def clocks(iteration: Iteration) -> str:
-    """The server's clock against ours, in s: what it accounts for, and the rest; "" where it is silent."""
-    rest = iteration.transport_and_client_s
-    if rest is None:
-        return ""
-    told = {"load": iteration.server_load_s, "prefill": iteration.server_prefill_s, "decode": iteration.server_decode_s}
-    server = " + ".join(f"{name} {value:.3f}" for name, value in told.items() if value is not None)
-    return f"latency {iteration.latency_s:.3f} s = server's own {server} + transport and client {rest:.3f}"
-
-
-def texts(lane: Lane, chosen: Iteration | None) -> Text:
-    """The failure, the chosen iteration's error or answer, and the server's log, in plain text under headings."""
-    text = Text()
-
-    def part(title: str, lines: list[str]) -> None:
-        kept = [line for line in lines if line]
-        if kept:
-            text.append(f"{title}\n", "bold")
-            text.append("\n".join(kept) + "\n\n")
-
-    if lane.state.failure is not None:
-        part("what went wrong", [plain(lane.state.failure.message), plain(lane.state.failure.hint)])
-    if chosen is not None:
-        which = f"attempt {chosen.attempt}, {'warm-up' if chosen.phase == 'warmup' else 'iteration'} {chosen.iteration}"
-        if chosen.error is not None:
-            part(f"{which} failed", [plain(chosen.error.message), plain(chosen.error.hint)])
-        part(f"answer of {which}", plain_lines(chosen.text))
-        part(f"the two clocks of {which}", [clocks(chosen)])
-    part("the server's last lines", [plain(line) for line in lane.state.log_tail])
-    if not text.plain:
-        text.append("no answer yet", "dim")
-    text.rstrip()
-    return text
+        name, count, when = self._asked
+        now = self.view.now()
+        other = name != self.view.selected
+        if other or (len(lane.iterations) != count and now - when >= LOG_EVERY_S):
+            self._asked = (self.view.selected, len(lane.iterations), now)
+            self.post_message(self.LogWanted(self.view.selected))

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from llmtui.ui.charts import Chart, Kind, draw
+from typing import Literal
+
+from textual.events import Click
+from textual.message import Message
+
+from llmtui.ui.charts import Chart, Kind, draw, legend
 from llmtui.ui.lines import Line, box
 from llmtui.ui.view import View
 from llmtui.ui.widgets.lines import Lines
 
 
 class ChartView(Lines):
-    """Bars or scatter. `draws` counts how often plotext was asked."""
+    """The scatter, or the one of statistics. `draws` counts how often it was drawn."""
 
-    def __init__(self, view: View, kind: Kind | None, *, id: str) -> None:  # noqa: A002
+    class Toggled(Message):
+        """A backend's entry in the legend was clicked."""
+
+        def __init__(self, index: int) -> None:
+            super().__init__()
+            self.index = index
+
+    def __init__(self, view: View, side: Literal["statistics", "scatter"], *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
-        self._kind = kind
+        self._side = side
         self._key: tuple[Chart, int, int] | None = None
         self._drawn: list[Line] = []
         self.draws = 0
@@ -21,7 +33,9 @@ class ChartView(Lines):
     @property
     def kind(self) -> Kind:
         """What this chart shows: its own kind, or the one that the user chose where there is room for one only."""
-        return self._kind if self._kind and self.view.layout.charts == 2 else self.view.chart
+        if self.view.layout.charts != 2:
+            return self.view.chart
+        return "scatter" if self._side == "scatter" else self.view.statistics
 
     @property
     def chart(self) -> Chart | None:
@@ -30,7 +44,7 @@ class ChartView(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         chart = self.view.chart_data(self.kind)
-        framed = height >= 12 and width >= 40
+        framed = self._framed(width, height)
         inner = (width - 4, height - 2) if framed else (width, height - 1)
         key = (chart, *inner)
         if key != self._key:
@@ -40,3 +54,17 @@ class ChartView(Lines):
         if framed:
             return box(self._drawn, width, height, left=[(chart.title, "title")])
         return [((f" {chart.title}", "title"),), *self._drawn]
+
+    @staticmethod
+    def _framed(width: int, height: int) -> bool:
+        return height >= 12 and width >= 40
+
+    def on_click(self, event: Click) -> None:
+        if self._key is None or not self._drawn:
+            return
+        framed = self._framed(*self.size)
+        if event.y != self.size.height - (2 if framed else 1):
+            return
+        for start, end, index in legend(self._key[0], self._key[1])[1]:
+            if start <= event.x - (2 if framed else 0) < end:
+                self.post_message(self.Toggled(index))

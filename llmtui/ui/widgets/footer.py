@@ -14,7 +14,11 @@ from llmtui.ui.widgets.lines import Lines
 
 #: What goes first where not all fit.
 _LESS_WANTED = (
+    "log",
+    "export_as",
+    "sort",
     "rerun_all",
+    "hold",
     "detach",
     "maximise",
     "stop",
@@ -25,6 +29,7 @@ _LESS_WANTED = (
     "rerun",
     "pause",
     "export",
+    "server_log",
     "back",
 )
 
@@ -50,6 +55,9 @@ class Footer(Lines):
         for least in _LESS_WANTED:
             if sum(len(key) + len(word) + 3 for _, key, word in entries) <= width:
                 break
+            if least == "hold" and situation.held:
+                # The way out of it stays in sight.
+                continue
             entries = [e for e in entries if e[0] != least]
         spans: list[Span] = []
         self._spots = []

@@ -24,7 +24,7 @@ class Header(Lines):
             self._own_error_s = record.own_error_p95_s() if record is not None else None
         failed = board_view.out_of_action(view.board) if view.layout.scrolls else 0
         return board_view.header(
-            view.board, view.phase, view.elapsed_s, view.eta_s, width, height, self._own_error_s, failed
+            view.board, view.phase, view.elapsed_s, view.eta_s, width, height, self._own_error_s, failed, view.behind
         )
 
 

@@ -37,7 +37,7 @@ class Panel(Lines, can_focus=True):
         if self.index >= len(self.view.names):
             return []
         lane = self.view.board.lanes[self.backend]
-        return panel_view.panel(lane, self.view.look(self.index, self.has_focus), width, height)
+        return panel_view.panel(lane, self.view.look(self.index, self.view.selected == self.backend), width, height)
 
     def watch_has_focus(self, has_focus: bool) -> None:
         super().watch_has_focus(has_focus)

@@ -1,41 +1,103 @@
-"""The summary table: one line per backend, the best marked."""
+"""The summary table: one line per backend, the best marked, in an order that holds still while the cursor is in it."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
 from textual.events import Click
 from textual.message import Message
 
-from llmtui.ui import board_view
+from llmtui.stats.summary import Metric
+from llmtui.ui import board_view, sorting
 from llmtui.ui.lines import Line
+from llmtui.ui.sorting import Sort
+from llmtui.ui.view import View
 from llmtui.ui.widgets.lines import Lines
 
 
-class SummaryTable(Lines):
+class SummaryTable(Lines, can_focus=True):
     """Every backend's figures for the metric that is shown."""
 
-    class Picked(Message):
-        """A line was clicked."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "move(1)", show=False),
+        Binding("up", "move(-1)", show=False),
+        Binding("home", "move(-1000)", show=False),
+        Binding("end", "move(1000)", show=False),
+    ]
 
-        def __init__(self, index: int) -> None:
+    class Picked(Message):
+        """A line was clicked, or the cursor moved to it."""
+
+        def __init__(self, backend: str) -> None:
             super().__init__()
-            self.index = index
+            self.backend = backend
+
+    class Opened(Message):
+        """A line was double-clicked."""
+
+    class Sorted(Message):
+        """A heading was clicked."""
+
+        def __init__(self, sort: Sort) -> None:
+            super().__init__()
+            self.sort = sort
+
+    def __init__(self, view: View, *, id: str) -> None:  # noqa: A002
+        super().__init__(view, id=id)
+        self._order: list[str] = []
+        self._sorted_by: tuple[Sort, Metric] | None = None
+
+    @property
+    def order(self) -> list[str]:
+        """The backends from top to bottom."""
+        view = self.view
+        asked = (view.sort, view.metric)
+        if not (self.has_focus and asked == self._sorted_by and set(self._order) == set(view.names)):
+            self._order, self._sorted_by = sorting.ordered(view.board, view.metric, view.sort), asked
+        return self._order
+
+    def columns(self) -> list[str]:
+        """The columns that the table has room for."""
+        view = self.view
+        return [c.by for c in board_view.fitting(view.metric, self.size.width, view.sort.column)]
 
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
-        lines = board_view.table(view.board, view.metric, width, frozenset(view.hidden), view.selected)
+        lines = board_view.table(
+            view.board, view.metric, width, frozenset(view.hidden), view.selected,
+            sort=view.sort, order=self.order, cursor=self.has_focus,
+        )  # fmt: skip
         return board_view.clipped(lines, width, height, self._at)
 
     @property
     def _at(self) -> int:
-        names = self.view.names
-        return names.index(self.view.selected) if self.view.selected in names else 0
+        return self.order.index(self.view.selected) if self.view.selected in self.order else 0
+
+    def watch_has_focus(self, has_focus: bool) -> None:
+        super().watch_has_focus(has_focus)
+        self.redraw()
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor by so many lines."""
+        order = self.order
+        if order:
+            self.post_message(self.Picked(order[min(len(order) - 1, max(0, self._at + by))]))
 
     def on_click(self, event: Click) -> None:
+        view, order = self.view, self.order
+        if event.y == 0:
+            column = board_view.column_at(event.x, view.metric, self.size.width, view.sort.column)
+            if column is not None:
+                self.post_message(self.Sorted(sorting.clicked(view.sort, column)))
+            return
         index = event.y - 1
-        count, rows = len(self.view.names), self.size.height - 1
+        count, rows = len(order), self.size.height - 1
         if count > rows:
             # The last row says how many there are besides.
             start, end = board_view.window(count, rows - 1, self._at)
             index = index + start if index < end - start else -1
-        if 0 <= index < len(self.view.names):
-            self.post_message(self.Picked(index))
+        if 0 <= index < count:
+            self.post_message(self.Picked(order[index]))
+            if event.chain == 2:
+                self.post_message(self.Opened())

@@ -1,0 +1,80 @@
+"""The results table as Markdown (GitHub's tables), for a README or an issue: figures and remarks as in the final table.
+
+Whatever was not written by llmtui stands in code spans: there no markup, link, mention or HTML comes to life.
+"""
+
+from __future__ import annotations
+
+import re
+
+from llmtui.engine.board import Board
+from llmtui.export.table import COLUMNS, Row, cells_wide, iterations_word, remarks_on
+from llmtui.plain import plain
+
+#: Columns of the final table that are taken over, with the heading that they get here.
+_HEADINGS = {
+    "backend": "backend",
+    "weights": "weights",
+    "n": "n",
+    "err": "errors",
+    "median": "latency median (s)",
+    "mean": "mean",
+    "min": "min",
+    "max": "max",
+    "stddev": "stddev",
+    "TTFT": "TTFT (s)",
+    "tok/s": "tokens/s",
+    "x fastest": "x fastest",
+}
+
+
+def code(text: str, limit: int = 300) -> str:
+    """`text` on one line as a code span that nothing in it can end, also inside a table; "" when nothing is left."""
+    text = plain(text, limit)
+    if not text:
+        return ""
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    space = " " if "`" in (text[0], text[-1]) else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def run_markdown(board: Board) -> str:
+    """The run's results: the table (the fastest in bold), remarks, and under them where the figures come from."""
+    ratios = board.ratios()
+    rows = [Row(lane, ratios[name]) for name, lane in board.lanes.items()]
+    columns = [column for title in _HEADINGS for column in COLUMNS if column.title == title]
+    table = [[_HEADINGS[column.title] for column in columns]]
+    for row in rows:
+        cells = [code(column.cell(row)) if column.text else column.cell(row) for column in columns]
+        if row.ratio == 1.0:
+            cells[0] = f"**{cells[0]}**"
+        table.append([cell.replace("|", "\\|") for cell in cells])
+    widths = [max(3, *(cells_wide(line[i]) for line in table)) for i in range(len(columns))]
+    rule = ["-" * width if c.text else "-" * (width - 1) + ":" for width, c in zip(widths, columns, strict=True)]
+    lines = []
+    for line in (table[0], rule, *table[1:]):
+        padded = []
+        for cell, width, column in zip(line, widths, columns, strict=True):
+            blank = " " * (width - cells_wide(cell))
+            padded.append(cell + blank if column.text else blank + cell)
+        lines.append(f"| {' | '.join(padded)} |")
+    remarks = [f"- {code(remark, 600)}" for row in rows for remark in remarks_on(row.lane)]
+    return "\n".join([*lines, "", *remarks, *([""] if remarks else []), _origin(board)]) + "\n"
+
+
+def _origin(board: Board) -> str:
+    plan, machine, config = board.plan, board.machine, board.plan.config
+    place = [code(machine.cpu), f"{machine.cores} cores" if machine.cores != 1 else "1 core", code(machine.os)]
+    place += [f"{machine.memory_bytes / 2**30:.1f} GiB"] if machine.memory_bytes else []
+    place += [f"Python {code(machine.python)}", f"llmtui {code(machine.llmtui)}"] if machine.llmtui else []
+    asked = [
+        f"{iterations_word(config.iterations)} after {config.warmup} warm-up{'s' * (config.warmup != 1)}",
+        f"at most {config.max_tokens} tokens",
+        config.order,
+        f"temperature {config.temperature:g}",
+        f"prompt {code(config.prompt, 200)}",
+    ]
+    return (
+        f"Run {code(plan.run)} of {code(plan.created_utc)} on {', '.join(p for p in place if p)}: {', '.join(asked)}. "
+        "TTFT is the median; tokens/s is the decode speed of one stream."
+    )

@@ -1,0 +1,222 @@
+"""The summary of an attempt while it grows: one more iteration costs the same at ten and at 100,000.
+
+What counts and what the figures mean is defined in llmtui.stats.summary; here they are only kept up to date.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+
+from llmtui.model import Iteration
+from llmtui.stats.summary import METRICS, Metric, Spread, Summary, metric_value, percentile, spread_of, units
+
+#: So many values wait unsorted at most, until somebody asks or there are more.
+_WAITING = 1024
+#: From so many on, merging is cheaper than inserting one by one.
+_MERGE_FROM = 16
+#: A course holds the least and the greatest value of so many stretches at most: more than a screen has columns.
+STRETCHES = 400
+
+Points = tuple[tuple[int, float], ...]
+
+
+class Sample:
+    """Values in ascending order, 8 bytes each, with their exact sums."""
+
+    def __init__(self) -> None:
+        self._ordered = array("d")
+        self._waiting = array("d")
+        self._total = 0
+        self._squares = 0
+
+    def __len__(self) -> int:
+        return len(self._ordered) + len(self._waiting)
+
+    def add(self, value: float) -> None:
+        """Take in one finite value."""
+        self._waiting.append(value)
+        exact = units(value)
+        self._total += exact
+        self._squares += exact * exact
+        if len(self._waiting) > _WAITING:
+            self._merge()
+
+    @property
+    def ordered(self) -> Sequence[float]:
+        """The values, ascending. Not to be changed."""
+        if len(self._waiting) >= _MERGE_FROM:
+            self._merge()
+        for value in self._waiting:
+            bisect.insort(self._ordered, value)
+        del self._waiting[:]
+        return self._ordered
+
+    def _merge(self) -> None:
+        # By slices: no float becomes an object on the way.
+        old, merged, at = self._ordered, array("d"), 0
+        for value in sorted(self._waiting):
+            place = bisect.bisect_right(old, value, lo=at)
+            merged.extend(old[at:place])
+            merged.append(value)
+            at = place
+        merged.extend(old[at:])
+        self._ordered = merged
+        del self._waiting[:]
+
+    def spread(self) -> Spread | None:
+        """Location and spread of the values, None when there are none."""
+        return spread_of(self.ordered, self._total, self._squares)
+
+
+class Counts(Sequence[int]):
+    """Whole numbers in ascending order, kept as how often each came."""
+
+    def __init__(self) -> None:
+        self._times: dict[int, int] = {}
+        self._n = 0
+
+    def add(self, value: int) -> None:
+        """Take in one number."""
+        self._times[value] = self._times.get(value, 0) + 1
+        self._n += 1
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, at: int) -> int:  # type: ignore[override]
+        for value in sorted(self._times):
+            at -= self._times[value]
+            if at < 0:
+                return value
+        raise IndexError(at)
+
+    @property
+    def median(self) -> float | None:
+        """The median, None when there are none."""
+        return float(percentile(self, 0.5)) if self._n else None
+
+
+class Course:
+    """One metric over the iterations: the least and the greatest value of each stretch, with the places they came at.
+
+    A stretch is one iteration at first, and twice as many each time that there are more stretches than `limit`.
+    """
+
+    def __init__(self, limit: int = STRETCHES) -> None:
+        self._limit = limit
+        self._size = 1
+        self._places = (array("Q"), array("Q"))
+        self._values = (array("d"), array("d"))
+
+    def add(self, place: int, value: float) -> None:
+        """Take in the finite value of the iteration at `place`, which grows from call to call."""
+        while place // self._size >= self._limit:
+            self._halve()
+        self._put(place, value, place, value)
+
+    def _put(self, low_at: int, low: float, high_at: int, high: float) -> None:
+        (lows_at, highs_at), (lows, highs) = self._places, self._values
+        if not lows or lows_at[-1] // self._size != low_at // self._size:
+            lows_at.append(low_at)
+            lows.append(low)
+            highs_at.append(high_at)
+            highs.append(high)
+            return
+        if low < lows[-1]:
+            lows_at[-1], lows[-1] = low_at, low
+        if high > highs[-1]:
+            highs_at[-1], highs[-1] = high_at, high
+
+    def _halve(self) -> None:
+        self._size *= 2
+        old = list(zip(self._places[0], self._values[0], self._places[1], self._values[1], strict=True))
+        self._places = (array("Q"), array("Q"))
+        self._values = (array("d"), array("d"))
+        for stretch in old:
+            self._put(*stretch)
+
+    @property
+    def points(self) -> Points:
+        """(place, value) in the order of the places: all of them at first, then two of each stretch at most."""
+        return tuple(self._walk())
+
+    def _walk(self) -> Iterator[tuple[int, float]]:
+        for low_at, low, high_at, high in zip(
+            self._places[0], self._values[0], self._places[1], self._values[1], strict=True
+        ):
+            if low_at == high_at:
+                yield low_at, low
+            else:
+                yield from sorted(((low_at, low), (high_at, high)))
+
+
+class Running:
+    """One attempt of one backend. `last` is its newest iteration, `last_failed` the newest measured one that failed."""
+
+    def __init__(self, iterations: Iterable[Iteration] = ()) -> None:
+        self.last: Iteration | None = None
+        self.last_failed: Iteration | None = None
+        self.measured = 0
+        self._n = 0
+        self._disturbed = 0
+        self._samples: dict[Metric, Sample] = {metric: Sample() for metric in METRICS}
+        self._courses: dict[Metric, Course] = {metric: Course() for metric in METRICS}
+        self._outputs = Counts()
+        self._prompts = Counts()
+        self._summary: Summary | None = None
+        for iteration in iterations:
+            self.add(iteration)
+
+    def add(self, iteration: Iteration) -> None:
+        """Take in the next iteration, warm-up or measured, good or failed."""
+        self.last = iteration
+        if iteration.phase != "measured":
+            return
+        place = self.measured
+        self.measured += 1
+        self._summary = None
+        for metric, course in self._courses.items():
+            value = metric_value(iteration, metric)
+            if value is None or not math.isfinite(value):
+                continue
+            course.add(place, value)
+            if iteration.ok:
+                self._samples[metric].add(value)
+        if not iteration.ok:
+            self.last_failed = iteration
+            return
+        self._n += 1
+        self._disturbed += iteration.disturbed
+        if iteration.output_tokens is not None:
+            self._outputs.add(iteration.output_tokens)
+        if iteration.prompt_tokens is not None:
+            self._prompts.add(iteration.prompt_tokens)
+
+    @property
+    def summary(self) -> Summary:
+        """Equal to `summarise` of the same iterations; worked out when asked for."""
+        if self._summary is None:
+            spreads = {metric: sample.spread() for metric, sample in self._samples.items()}
+            self._summary = Summary(
+                n=self._n,
+                errors=self.measured - self._n,
+                disturbed=self._disturbed,
+                latency=spreads["latency"],
+                ttft=spreads["ttft"],
+                itl=spreads["itl"],
+                tokens_per_s=spreads["tokens_per_s"],
+                output_tokens_median=self._outputs.median,
+                prompt_tokens_median=self._prompts.median,
+            )
+        return self._summary
+
+    def ordered(self, metric: Metric) -> Sequence[float]:
+        """The values of the samples, ascending. Not to be changed."""
+        return self._samples[metric].ordered
+
+    def points(self, metric: Metric) -> Points:
+        """(place among the measured iterations from 0 on, value): thinned, the outermost values always among them."""
+        return self._courses[metric].points

@@ -1,0 +1,167 @@
+"""The value axes of the charts: where a value falls among rows or columns, and what the ticks say. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+#: From this ratio of one backend to all others on, a chart is logarithmic by itself; below the second it goes back.
+LOG_FROM, LOG_UNTIL = 10.0, 8.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """A linear axis whose ticks fall exactly on cells: `low` at cell 0, a tick every `every` of `cells` cells."""
+
+    low: float
+    step: float
+    every: int
+    cells: int
+
+    @property
+    def per_cell(self) -> float:
+        """What one cell is worth."""
+        return self.step / self.every
+
+    @property
+    def high(self) -> float:
+        """The value of the last cell."""
+        return self.low + self.per_cell * (self.cells - 1)
+
+    @property
+    def ticks(self) -> list[float]:
+        """The values that are labelled."""
+        return [self.low + i * self.step for i in range((self.cells - 1) // self.every + 1)]
+
+    @property
+    def labels(self) -> list[str]:
+        """The ticks as text, with just the decimals that the step needs."""
+        digits = next((d for d in range(6) if abs(round(self.step, d) - self.step) < self.step * 1e-6), 6)
+        return [f"{t:.{digits}f}" for t in self.ticks]
+
+    def at(self, value: float) -> float:
+        """Where a value falls, in cells from 0 on: between them, or beyond."""
+        return (value - self.low) / self.per_cell
+
+    def cell(self, value: float) -> int:
+        """The cell of a value; the first or the last for what lies beyond."""
+        return min(self.cells - 1, max(0, round(self.at(value))))
+
+    def value(self, cell: float) -> float:
+        """The value at a cell."""
+        return self.low + cell * self.per_cell
+
+
+@dataclasses.dataclass(frozen=True)
+class LogScale:
+    """A logarithmic axis from `low` at cell 0 to `high` at the last; what is not positive falls on the first."""
+
+    low: float
+    high: float
+    cells: int
+    ticks: list[float]
+
+    @property
+    def labels(self) -> list[str]:
+        """The ticks as text."""
+        return [f"{t:.6f}".rstrip("0").rstrip(".") if t < 1e6 else f"{t:g}" for t in self.ticks]
+
+    def at(self, value: float) -> float:
+        """Where a value falls, in cells from 0 on: between them, or beyond."""
+        if value <= 0:
+            return 0.0
+        return math.log(value / self.low) / math.log(self.high / self.low) * (self.cells - 1)
+
+    def cell(self, value: float) -> int:
+        """The cell of a value; the first or the last for what lies beyond."""
+        return min(self.cells - 1, max(0, round(self.at(value))))
+
+    def value(self, cell: float) -> float:
+        """The value at a cell."""
+        return float(self.low * (self.high / self.low) ** (cell / max(1, self.cells - 1)))
+
+
+#: Steps of the value axis within a power of ten; the odd ones only where they fit clearly tighter.
+_STEPS = ((1.0, 1.0), (1.5, 1.15), (2.0, 1.0), (2.5, 1.05), (3.0, 1.15), (4.0, 1.1), (5.0, 1.0))
+#: Cells from tick to tick on a horizontal axis.
+_ACROSS = range(8, 17)
+
+
+def scale_for(low: float, high: float, cells: int, headroom: int = 0, *, across: bool = False) -> Scale:
+    """The tightest scale with round ticks that shows `low` to `high` on so many cells, `headroom` of them kept above.
+
+    It starts at zero unless the values are so close together that zero would leave most cells empty. `across`: it lies
+    on its side, where labels stand beside one another and places are compared, not lengths, so that zero is no matter.
+    """
+    if not (math.isfinite(low) and math.isfinite(high)) or high <= 0:
+        low, high = 0.0, 1.0
+    if low < (0.0 if across else 0.6 * high):
+        low = 0.0
+    span = max(high - low, high * 1e-3)
+    power = math.floor(math.log10(span)) - 1
+    spacing = _ACROSS if across else range(2, 6) if cells >= 8 else range(1, 4)
+    best: tuple[float, Scale] | None = None
+    for every, exponent in itertools.product(spacing, (power - 1, power, power + 1)):
+        for factor, penalty in _STEPS:
+            step = factor * 10.0**exponent
+            scale = Scale(math.floor(low / step + 1e-9) * step, step, every, cells)
+            if (high - scale.low) / scale.per_cell + headroom > cells - 0.6:
+                continue
+            cost = (scale.high - scale.low) * penalty
+            if best is None or cost < best[0]:
+                best = (cost, scale)
+    return best[1] if best else Scale(0.0, high, max(1, cells - 1), cells)
+
+
+def _round_values(low: float, high: float, mantissas: Sequence[float]) -> Iterator[float]:
+    """All mantissa times power of ten from just below `low` to just above `high`."""
+    power = math.floor(math.log10(low)) - 1
+    last: float | None = None
+    for exponent in itertools.count(power):
+        for mantissa in mantissas:
+            value = mantissa * 10.0**exponent
+            if value <= low * (1 + 1e-9):
+                last = value
+                continue
+            if last is not None:
+                yield last
+                last = None
+            yield value
+            if value >= high * (1 - 1e-9):
+                return
+
+
+def log_scale_for(values: Sequence[float], cells: int, headroom: int = 0, *, across: bool = False) -> LogScale:
+    """The logarithmic scale that shows the positive ones of `values`, with two round ticks at least.
+
+    A standing one begins at a tick below them, so that there is something to see of the smallest bar.
+    """
+    known = [v for v in values if v > 0 and math.isfinite(v)]
+    low, high = (min(known), max(known)) if known else (0.1, 1.0)
+    room = cells - headroom
+    most = max(2, (cells // 9 if across else cells // 2) + 1)
+    ticks: list[float] = []
+    for mantissas in ((1, 2, 5), (1, 3), (1,)):
+        ticks = list(_round_values(low, high, mantissas))
+        if len(ticks) <= most:
+            break
+    thin = -(-len(ticks) // most)
+    if sum(tick <= high for tick in ticks) > 1:
+        ticks = [tick for tick in ticks if tick <= high]
+    else:
+        high = ticks[-1]
+    if across and sum(tick >= low for tick in ticks) > 1:
+        ticks = [tick for tick in ticks if tick >= low]
+    else:
+        low = ticks[0]
+    if headroom and room > 1:
+        high = low * (high / low) ** ((cells - 1) / (room - 1))
+    return LogScale(low, high, cells, ticks[::thin])
+
+
+def one_stands_apart(medians: Sequence[float], ratio: float = LOG_FROM) -> bool:
+    """Whether one of the medians is at least `ratio` times all others, or they are that of it."""
+    known = sorted(m for m in medians if m > 0 and math.isfinite(m))
+    return len(known) > 1 and (known[-1] >= ratio * known[-2] or known[1] >= ratio * known[0])

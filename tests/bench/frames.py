@@ -1,0 +1,260 @@
+"""What a frame costs, and what the figures behind it weigh, as iterations pile up: the same at 10 and at 100,000.
+
+`python -m tests.bench.frames [--frames 30]`. Three backends share the iterations; a frame is what one more iteration
+causes: it is taken in, and panels, both charts and the table are worked out anew (no terminal in between); told is CPU
+time, which other work on the machine disturbs less than the clock. Memory is
+that of a process of its own for each count, with the monitor on a screen of 120x40 and the iterations come in a hello
+and what follows it, as from an engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+
+import psutil
+
+from llmtui.engine.hub import HELLO_ITERATIONS
+from llmtui.model import (
+    AnyCommand,
+    AnyEvent,
+    Backend,
+    BackendState,
+    Earlier,
+    Hello,
+    Iteration,
+    IterationDone,
+    Machine,
+    Plan,
+    RunConfig,
+    RunState,
+)
+from llmtui.ui import board_view, panel_view
+from llmtui.ui.charts import Kind, draw
+from llmtui.ui.layout import layout_for
+from llmtui.ui.options import UiOptions
+from llmtui.ui.view import View
+from tests.bench.common import heading
+
+COUNTS = (10, 100, 1_000, 10_000, 100_000)
+SIZES = ((80, 24), (120, 40), (200, 50))
+NAMES = ("one", "two", "three")
+KINDS: tuple[Kind, ...] = ("bars", "box", "ecdf", "scatter")
+TOKENS = 64
+
+
+def iterations(count: int) -> list[Iteration]:
+    """So many iterations, to the three backends in turn: times in whole nanoseconds, one in 500 an outlier."""
+    return [iteration(n) for n in range(count)]
+
+
+def iteration(n: int) -> Iteration:
+    """Number `n` of them, with its answer; the same number gives the same figures."""
+    rng = random.Random(n)
+    which = n % len(NAMES)
+    slow = 3.0 if rng.random() < 0.002 else 1.0
+    ttft_ns = round(150e6 * (which + 1) * rng.gauss(1, 0.03))
+    gaps = [round(14e6 * (which + 1) * slow * rng.gauss(1, 0.05)) for _ in range(TOKENS - 1)]
+    arrivals = [ttft_ns]
+    for gap in gaps:
+        arrivals.append(arrivals[-1] + gap)
+    decode_s = (arrivals[-1] - ttft_ns) / 1e9
+    return Iteration(
+        run="20261122-150000-ab12",
+        backend=NAMES[which],
+        attempt=1,
+        iteration=n // len(NAMES) + 1,
+        phase="measured",
+        started_utc=f"2026-11-22T{n // 3600 % 24:02}:{n // 60 % 60:02}:{n % 60:02}.{rng.randrange(1000):03}Z",
+        latency_s=arrivals[-1] / 1e9,
+        ttft_s=ttft_ns / 1e9,
+        ttfo_s=ttft_ns / 1e9,
+        itl_s=statistics.median(gaps) / 1e9,
+        tpot_s=decode_s / (TOKENS - 1),
+        tokens_per_s=(TOKENS - 1) / decode_s,
+        output_tokens=TOKENS,
+        prompt_tokens=46,
+        token_source="usage",
+        finish_reason="length",
+        server_prefill_s=round(ttft_ns / 1e9 * 0.9, 6),
+        server_decode_s=round(decode_s * 0.98, 6),
+        foreign_cpu=round(abs(rng.gauss(0.02, 0.02)), 4),
+        stamp="kernel",
+        text="No one can eat a helicopter. " * 10,
+        arrivals_ns=arrivals,
+        arrival_tokens=[1] * TOKENS,
+    )
+
+
+def messages(count: int) -> AsyncIterator[AnyEvent]:
+    """What an engine tells a monitor that comes late."""
+    plan = Plan(
+        run="20261122-150000-ab12",
+        created_utc="",
+        config=RunConfig(iterations=count // len(NAMES) + 50),
+        backends=[Backend(name=name) for name in NAMES],
+    )
+    states = [BackendState(name=name, state="running", planned=plan.config.iterations) for name in NAMES]
+
+    async def told() -> AsyncIterator[AnyEvent]:
+        yield Hello(plan=plan, machine=Machine(), run=RunState(phase="running"), backends=states)
+        for start in range(0, count, HELLO_ITERATIONS):
+            stop = min(count, start + HELLO_ITERATIONS)
+            yield Earlier(iterations=[iteration(n) for n in range(start, stop)])
+
+    return told()
+
+
+async def view_of(count: int) -> View:
+    """A monitor's view of so many iterations."""
+    view = View(Plan(run="", created_utc="", config=RunConfig(), backends=[]), UiOptions())
+    async for event in messages(count):
+        view.board.apply(event)
+    view.structure_changed()
+    return view
+
+
+def frame(view: View, width: int, height: int) -> dict[str, float]:
+    """Work out everything once; milliseconds by part."""
+    layout = view.layout = layout_for(width, height, len(NAMES))
+    took: dict[str, float] = {}
+
+    def timed(part: str, began: float) -> None:
+        took[part] = took.get(part, 0.0) + (time.process_time() - began) * 1e3
+
+    began = time.process_time()
+    for index, lane in enumerate(view.board.lanes.values()):
+        panel_view.panel(lane, view.look(index, False), width // layout.panel_columns, layout.panel_height)
+    timed("panels", began)
+    began = time.process_time()
+    board_view.table(view.board, view.metric, width, frozenset(), view.selected)
+    board_view.verdict_line(view.board, view.metric, width, None)
+    timed("table", began)
+    for kind in KINDS:
+        began = time.process_time()
+        draw(view.chart_data(kind), width // max(1, layout.charts) - 4, layout.chart_height - 2)
+        timed(kind, began)
+    return took
+
+
+def frames(rounds: int) -> None:
+    """Every size at every count, the counts in turn so that what else the machine does hits all alike."""
+    views = {count: asyncio.run(view_of(count)) for count in COUNTS}
+    gc.collect()
+    added = dict.fromkeys(COUNTS, 0)
+    print(f"CPU ms a frame (median of {rounds}, and the middle half), of it; taken in: us an iteration\n")
+    for width, height in SIZES:
+        seen: dict[int, list[dict[str, float]]] = {count: [] for count in COUNTS}
+        for turn in range(rounds + 2):
+            for count, view in views.items():
+                new = iteration(count + added[count])
+                added[count] += 1
+                began = time.process_time()
+                view.board.apply(IterationDone(iteration=new))
+                took = (time.process_time() - began) * 1e6
+                drawn = frame(view, width, height)
+                if turn >= 2:
+                    seen[count].append(drawn | {"taken in": took})
+        base = 0.0
+        for count, rows in seen.items():
+            # Two charts stand side by side, one of them the scatter; the dearest of the others is counted.
+            totals = sorted(r["panels"] + r["table"] + r["scatter"] + max(r[k] for k in KINDS[:3]) for r in rows)
+            middle = statistics.median(totals)
+            base = base or middle
+            quarter = len(totals) // 4
+            parts = ", ".join(f"{part} {statistics.median(r[part] for r in rows):.1f}" for part in rows[0])
+            half = f"{totals[quarter]:.1f} to {totals[-1 - quarter]:.1f}"
+            print(f"{width}x{height} n={count:>6}: {middle:5.1f} ms ({half}), {middle / base:.2f} of n=10; {parts}")
+        print()
+
+
+class _Told:
+    """An engine that tells its past and then nothing more."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.all_told = asyncio.Event()
+
+    async def events(self) -> AsyncIterator[AnyEvent]:
+        async for event in messages(self._count):
+            yield event
+        self.all_told.set()
+        await asyncio.Event().wait()
+
+    async def send(self, command: AnyCommand) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+async def weigh(count: int) -> None:
+    """Print this process' memory with the monitor of so many iterations: resident now, and its peak."""
+    from llmtui.ui.app import MonitorApp
+
+    link = _Told(count)
+
+    async def opened() -> _Told:
+        return link
+
+    plan = Plan(run="", created_utc="", config=RunConfig(), backends=[Backend(name=name) for name in NAMES])
+    app = MonitorApp(plan, opened, ui=UiOptions())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await link.all_told.wait()
+        await pilot.pause(1.2)
+        for _ in range(4):
+            await pilot.press("c", "m")
+            await pilot.pause()
+        gc.collect()
+        print(psutil.Process().memory_info().rss / 1e6, _peak_mb())
+
+
+def _peak_mb() -> float:
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1e3 for line in status if line.startswith("VmHWM"))
+
+
+def memory(rounds: int) -> None:
+    """Resident memory of the monitor at 100 and at 100,000 iterations."""
+    base = 0.0
+    for count in COUNTS:
+        told = []
+        for _ in range(rounds):
+            argv = [sys.executable, "-P", "-m", "tests.bench.frames", "--weigh", str(count)]
+            done = subprocess.run(argv, capture_output=True, text=True, check=True)
+            told.append(tuple(map(float, done.stdout.split())))
+        resident = statistics.median(t[0] for t in told)
+        base = resident if count == 100 else base
+        share = f", {(resident / base - 1) * 100:+.1f} % on n=100" if base else ""
+        lowest, highest = min(t[0] for t in told), max(t[0] for t in told)
+        peak = max(t[1] for t in told)
+        print(
+            f"n={count:>6}: {resident:.1f} MB resident ({lowest:.1f} to {highest:.1f}, {rounds} processes){share}; "
+            f"peak {peak:.1f} MB"
+        )
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=30)
+    parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument("--weigh", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.weigh is not None:
+        asyncio.run(weigh(arguments.weigh))
+        return
+    print(heading("frames and memory of the monitor as iterations pile up, three backends"))
+    frames(arguments.frames)
+    memory(arguments.processes)
+
+
+if __name__ == "__main__":
+    main()

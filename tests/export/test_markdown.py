@@ -1,0 +1,72 @@
+"""The Markdown table: golden bytes, and nothing that came from elsewhere comes to life in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from llmtui.engine.board import Board
+from llmtui.export.markdown import code, run_markdown
+from llmtui.model import Backend, BackendChanged, BackendState, Failure, Machine, Plan, RunConfig
+from tests.export.boards import board
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "export"
+
+
+def tokens(text: str) -> list[Token]:
+    """Rendered as GitHub does it: tables, bare addresses as links."""
+    parsed = MarkdownIt("gfm-like").parse(text)
+    return [token for outer in parsed for token in (outer, *(outer.children or []))]
+
+
+def test_golden() -> None:
+    assert run_markdown(board()) == (FIXTURES / "results.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a|b",
+        "a\\|b",
+        "`",
+        "``` a `` b",
+        "`edge`",
+        "<script>alert(1)</script>",
+        "<!-- -->",
+        "&lt;b&gt;",
+        "[x](http://evil) ![y](http://evil) http://evil.example www.evil.example a@b.example",
+        "**b** _i_ ~~s~~ # h",
+        "line\none\r\n\n- two\u2028three",
+        "ends in \\",
+        "\x1b[31mred\x1b[0m\u202e\x00",
+    ],
+)
+def test_nothing_in_it_is_markup(text: str) -> None:
+    backends = [Backend(name="b", framework=text, weights=text), Backend(name=text)]
+    plan = Plan(run=text, created_utc="", config=RunConfig(prompt=text, iterations=1), backends=backends)
+    made = Board(plan)
+    made.machine = Machine(cpu=text, cores=1, os=text, python=text, llmtui=text)
+    failure = Failure(kind="server", message=text, hint=text)
+    made.apply(BackendChanged(backend=BackendState(name="b", state="failed", weights=text, failure=failure)))
+    markdown = run_markdown(made)
+    found = tokens(markdown)
+    kept = {"table", "thead", "tbody", "tr", "th", "td", "p", "ul", "li", "strong", "code", ""}
+    assert {token.tag for token in found} <= kept
+    assert not [token for token in found if token.type.startswith(("html", "link", "image"))]
+    assert sum(token.type == "tr_open" for token in found) == 3
+    assert markdown.isascii() and all(line.isprintable() for line in markdown.splitlines())
+
+
+def test_a_span_shows_what_went_in() -> None:
+    for text in ("plain", "a|b", "`", "x``y`", "<b>", "\\"):
+        (span,) = [token for token in tokens(code(text)) if token.type == "code_inline"]
+        assert span.content == text
+    assert code(" \x1b[0m") == ""
+
+
+def test_the_fastest_and_nobody_else_is_bold() -> None:
+    bold = [line for line in run_markdown(board()).splitlines() if "**" in line]
+    assert len(bold) == 1 and bold[0].startswith("| **`llama.cpp`** |")

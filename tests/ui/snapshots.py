@@ -1,0 +1,172 @@
+"""Pictures of the monitor as text, compared exactly: `python -m tests.ui.snapshots` renews them in tests/ui/snapshots/.
+
+Each is the screen's rows; where styles are kept too, a second picture of the same size has a letter for every cell's
+style, and a list says what each letter is. Events, clocks and the folder for exports are canned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from string import ascii_letters
+from unittest.mock import patch
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+
+from llmtui.model import AnyEvent, BackendChanged, Failure, IterationDone, Note, RunChanged, RunState
+from llmtui.ui import app as app_module
+from llmtui.ui.app import MonitorApp
+from tests.ui import canned
+from tests.ui.canned import FakeLink
+from tests.ui.driving import make, settle
+
+FOLDER = Path(__file__).parent / "snapshots"
+NOON = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
+_FAILED = BackendChanged(
+    backend=canned.state(
+        "mistral.rs",
+        state="failed",
+        failure=Failure(kind="server", message="the server ended with exit code 1", hint="enter shows its last lines"),
+        log_tail=["error: no such model"],
+    )
+)
+_LOADING: list[AnyEvent] = [
+    BackendChanged(
+        backend=canned.state("llama.cpp", state="preparing", doing="fetching the model", progress=0.42, load_s=None)
+    ),
+    BackendChanged(backend=canned.state("HuggingFace", state="waiting", load_s=None)),
+    RunChanged(run=RunState(phase="starting", total=39)),
+]
+_DONE: list[AnyEvent] = [
+    *(BackendChanged(backend=canned.state(n, state="done")) for n in ("llama.cpp", "mistral.rs", "HuggingFace")),
+    canned.run_done(),
+]
+_PAUSED = RunChanged(run=RunState(phase="paused", finished=27, total=39, elapsed_s=42.0))
+_LOGGED: list[AnyEvent] = [
+    Note(text="the server ended (signal 9): it is started again, 1 of 3", level="warning", backend="mistral.rs"),
+    BackendChanged(backend=canned.state("llama.cpp", state="done")),
+    _FAILED,
+    _PAUSED,
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shot:
+    """What is told, what is pressed, and what is told after that, on a terminal of a size."""
+
+    name: str
+    size: tuple[int, int] = (80, 24)
+    done: int = 6
+    events: Sequence[AnyEvent] = ()
+    keys: Sequence[str] = ()
+    later: Sequence[AnyEvent] = ()
+    theme: str = "dark"
+    marker: str = "braille"
+    no_color: bool = False
+    styles: bool = False
+
+
+_BEHIND = [IterationDone(iteration=canned.iteration("llama.cpp", n)) for n in (7, 8)]
+SHOTS = (
+    Shot("running-dark", styles=True),
+    Shot("running-light", theme="light", styles=True),
+    Shot("running-ansi", theme="ansi", styles=True),
+    Shot("running-no-color", theme="ansi", no_color=True, styles=True),
+    Shot("running-ascii", marker="ascii"),
+    Shot("running-120x40", (120, 40), keys=["2", "o"]),
+    Shot("running-200x50", (200, 50), keys=["5", "tab"]),
+    Shot("running-40x12", (40, 12)),
+    Shot("loading", done=0, events=_LOADING),
+    Shot("loading-120x40", (120, 40), done=0, events=_LOADING),
+    Shot("paused-hidden", events=[_PAUSED], keys=["3", "x"]),
+    Shot("failed-120x40", (120, 40), events=[_FAILED]),
+    Shot("done-table", done=10, events=_DONE, keys=["T", "o", "O"]),
+    Shot("held", keys=["h"], later=_BEHIND),
+    Shot("help", keys=["question_mark"]),
+    Shot("export", keys=["E", "down"]),
+    Shot("export-60x15", (60, 15), keys=["E", "tab", "tab", "ctrl+u", "enter"]),
+    Shot("log", events=_LOGGED, keys=["L"]),
+)
+
+
+def _described(style: Style) -> str:
+    words = [w for w in ("bold", "dim", "italic", "underline", "reverse") if getattr(style, w)]
+    words += [style.color.name] if style.color is not None else []
+    words += [f"on {style.bgcolor.name}"] if style.bgcolor is not None else []
+    return " ".join(words)
+
+
+def picture(app: MonitorApp, styles: bool) -> str:
+    """The screen as text, after the filters that the terminal gets it through."""
+    rows: list[str] = []
+    marks: list[str] = []
+    letters: dict[str, str] = {}
+    for strip in app.screen._compositor.render_strips():
+        rows.append(strip.text.rstrip())
+        row = ""
+        for text, style, _ in strip:
+            shown = style or Style()
+            for kept in (kept for kept in app._filters if kept.enabled):
+                shown = kept.apply([Segment(text, shown)], app.screen.styles.background)[0].style or shown
+            word = _described(shown)
+            letter = letters.setdefault(word, "." if not letters else ascii_letters[len(letters) - 1])
+            row += letter * cell_len(text)
+        marks.append(row.rstrip("."))
+    out = rows
+    if styles:
+        out = [*rows, "-" * app.size.width, *marks, "-" * app.size.width]
+        out += [f"{letter} {word or 'plain'}" for word, letter in letters.items()]
+    return "\n".join(out) + "\n"
+
+
+async def take(shot: Shot) -> str:
+    """The picture of a shot."""
+    environ = {"LLMTUI_STATE": tempfile.gettempdir() + "/llmtui-there-is-none", "TERM": "xterm-256color"}
+    with patch.dict(os.environ, environ), patch.multiple(app_module, NUMBERS_S=0.0, CHARTS_S=0.0):
+        os.environ.pop("NO_COLOR", None)
+        if shot.no_color:
+            os.environ["NO_COLOR"] = "1"
+        link = FakeLink(canned.hello(done=shot.done), *canned.samples(), *shot.events)
+        app = make(link, theme=shot.theme, marker=shot.marker)
+        app.wall = lambda: NOON
+        app.view.now = lambda: 1000.0
+        app.view.run_changed()
+        app.export_dir = Path("/home/user")
+        async with app.run_test(size=shot.size, notifications=False) as pilot:
+            await settle(pilot, link)
+            for key in shot.keys:
+                await pilot.press(key)
+                await settle(pilot)
+            link.put(*shot.later)
+            await settle(pilot, link)
+            await settle(pilot)
+            return picture(app, shot.styles)
+
+
+def path_of(shot: Shot) -> Path:
+    """Where the picture of a shot is kept."""
+    return FOLDER / f"{shot.name}.txt"
+
+
+async def renew() -> None:
+    """Take every picture again, and remove those that nothing takes any more."""
+    FOLDER.mkdir(exist_ok=True)
+    for shot in SHOTS:
+        text = await take(shot)
+        old = path_of(shot).read_text("utf-8") if path_of(shot).exists() else ""
+        path_of(shot).write_text(text, "utf-8")
+        print(f"{shot.name}: {'as it was' if text == old else 'new'}")
+    for path in set(FOLDER.glob("*.txt")) - {path_of(shot) for shot in SHOTS}:
+        path.unlink()
+        print(f"{path.stem}: removed")
+
+
+if __name__ == "__main__":
+    asyncio.run(renew())

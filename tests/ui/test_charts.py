@@ -1,0 +1,220 @@
+"""The charts: axes, kinds, legend, and the keys and clicks that change them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from llmtui.model import IterationDone
+from llmtui.stats.summary import thinned
+from llmtui.ui.charts import Chart, Series, draw, legend
+from llmtui.ui.layout import layout_for
+from llmtui.ui.lines import width_of
+from llmtui.ui.options import UiOptions
+from llmtui.ui.scales import log_scale_for, one_stands_apart, scale_for
+from llmtui.ui.view import View
+from llmtui.ui.widgets.chart import ChartView
+from tests.ui import canned
+from tests.ui.canned import FakeLink
+from tests.ui.driving import make, screen_text, settle
+from tests.ui.test_pure import text_of
+
+# --- Charts ---
+
+
+@pytest.mark.parametrize("high", [1e-4, 0.0123, 0.95, 3.63, 9.99, 82.0, 4_000_000.0])
+@pytest.mark.parametrize("rows", [4, 7, 10, 12, 20, 40])
+def test_every_tick_of_a_scale_falls_on_a_row(high: float, rows: int) -> None:
+    scale = scale_for(high * 0.1, high, rows)
+    assert scale.low == 0.0
+    assert scale.high + scale.per_cell * 0.6 >= high
+    assert scale.high <= high * 2.6
+    assert len(scale.ticks) >= 2
+    for tick in scale.ticks:
+        assert abs(scale.value(scale.cell(tick)) - tick) < 1e-9 * max(1.0, high)
+    assert len(set(scale.labels)) == len(scale.labels)
+
+
+def test_close_values_are_shown_close_up() -> None:
+    scale = scale_for(0.86, 0.99, 12)
+    assert 0.7 < scale.low <= 0.86
+    assert scale.high >= 0.985
+
+
+def chart(kind: str, count: int = 10) -> Chart:
+    view = View(canned.plan(), UiOptions())
+    view.board.apply(canned.hello(done=count))
+    return view.chart_data(kind)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("kind", ["bars", "box", "ecdf", "scatter"])
+@pytest.mark.parametrize(("width", "height"), [(16, 6), (40, 10), (56, 15), (96, 30), (190, 40)])
+def test_a_chart_has_exactly_its_size(kind: str, log: bool, width: int, height: int) -> None:
+    lines = draw(dataclasses.replace(chart(kind), log=log), width, height)
+    assert len(lines) == height
+    assert all(width_of(line) == width for line in lines)
+    assert not any("\x1b" in text for line in lines for text, _ in line)
+
+
+def test_bars_carry_their_backend_colour_and_a_fill_for_each_statistic() -> None:
+    lines = draw(chart("bars"), 56, 15)
+    roles = {role for line in lines for text, role in line if "█" in text}
+    assert {"s1", "s2", "s3"} <= roles
+    assert all(fill in text_of(lines) for fill in "█▓▒░")
+    assert "llama.cpp" in text_of(lines)
+    assert "Ollama" not in text_of(lines)
+
+
+def test_points_have_one_shape_for_each_backend() -> None:
+    lines = draw(chart("scatter"), 56, 15)
+    body = text_of(lines[:-1])
+    assert all(mark in body for mark in "●+×")
+    assert "iteration" in body
+
+
+def test_infinite_and_missing_values_do_not_break_a_chart() -> None:
+    view = View(canned.plan(), UiOptions())
+    view.board.apply(canned.hello(done=1))
+    for n, value in enumerate((float("inf"), None, float("nan"), 1.0, 0.0)):
+        view.board.apply(IterationDone(iteration=canned.iteration("llama.cpp", n + 2, latency_s=value)))
+    for kind in ("bars", "box", "ecdf", "scatter"):
+        shown = view.chart_data(kind)
+        assert len(draw(shown, 40, 12)) == len(draw(dataclasses.replace(shown, log=True), 40, 12)) == 12
+    assert [place for place, _ in view.chart_data("scatter").series[0].points] == [0, 4, 5]
+
+
+def test_a_box_shows_quartiles_whiskers_and_median() -> None:
+    view = View(canned.plan(), UiOptions(), hidden={"mistral.rs", "HuggingFace"})
+    view.board.apply(canned.hello(done=10))
+    shown = text_of(draw(view.chart_data("box"), 60, 14))
+    assert all(sign in shown for sign in "┌┐├┤└┘┃")
+    assert "0.933" in shown
+    assert "● llama.cpp" in shown
+    assert "latency in s" in shown
+    with_outlier = canned.iteration("llama.cpp", 11, latency_s=1.5)
+    view.board.apply(IterationDone(iteration=with_outlier))
+    row = next(line for line in text_of(draw(view.chart_data("box"), 60, 14)).split("\n") if "● llama.cpp" in line)
+    assert row.count("●") == 3
+
+
+def test_an_ecdf_climbs_from_nothing_to_all() -> None:
+    lines = draw(chart("ecdf"), 60, 16)
+    shown = text_of(lines)
+    assert all(f"{share} %" in shown for share in (0, 25, 50, 75, 100))
+    for mark in "●+×":
+        rows = [n for n, line in enumerate(lines[:-4]) if mark in "".join(t for t, _ in line)]
+        assert rows == list(range(12))
+    many = thinned([n / 1000 for n in range(100_000)], 201)
+    assert (len(many), many[0], many[-1], many[100]) == (201, 0.0, 99.999, 50.0)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0003, 0.004), (0.9, 12.0), (7.0, 7.1), (0.1, 90_000.0)])
+@pytest.mark.parametrize(("cells", "across"), [(4, False), (12, False), (40, False), (40, True), (180, True)])
+def test_a_logarithmic_scale_holds_its_values_between_round_ticks(
+    low: float, high: float, cells: int, across: bool
+) -> None:
+    scale = log_scale_for([low, high], cells, across=across)
+    assert scale.low <= low * (1 + 1e-6)
+    assert scale.high >= high * (1 - 1e-6)
+    assert (scale.cell(scale.low), scale.cell(scale.high), scale.cell(0.0)) == (0, cells - 1, 0)
+    assert len(set(scale.labels)) == len(scale.labels) >= 2
+    assert scale.value(scale.at(high)) == pytest.approx(high)
+
+
+@pytest.mark.parametrize(
+    ("medians", "apart"),
+    [
+        ([1.0, 9.9], False),
+        ([1.0, 10.0], True),
+        ([1.0, 1.2, 12.0], True),
+        ([0.1, 1.0, 1.3], True),
+        ([1.0, 4.0, 11.0], False),
+        ([5.0], False),
+    ],
+)
+def test_a_chart_is_logarithmic_where_one_is_far_from_the_rest(medians: list[float], apart: bool) -> None:
+    assert one_stands_apart(medians) is apart
+
+
+def test_the_scale_follows_the_figures_until_the_user_says_otherwise() -> None:
+    view = View(canned.plan(), UiOptions())
+    view.board.apply(canned.hello(done=3))
+    assert not view.chart_data("bars").log
+    for n in range(4, 12):
+        view.board.apply(IterationDone(iteration=canned.iteration("HuggingFace", n, latency_s=30.0)))
+    assert view.chart_data("bars").log
+    assert view.chart_data("scatter").title == "latency per iteration in s, log scale"
+    view.other_scale()
+    assert not view.chart_data("bars").log
+    view.other_scale()
+    assert view.forced_log is None
+    view.hidden.add("HuggingFace")
+    assert not view.chart_data("bars").log
+
+
+def test_a_hidden_backend_stays_in_the_legend_to_be_clicked() -> None:
+    view = View(canned.plan(), UiOptions(), hidden={"mistral.rs"})
+    view.board.apply(canned.hello(done=3))
+    line, spots = legend(view.chart_data("scatter"), 80)
+    text = text_of([line])
+    assert [(text[start], index) for start, _, index in spots] == [("●", 0), ("╌", 1), ("×", 2)]
+    assert all(text[start:end].strip() for start, end, _ in spots)
+
+
+def test_the_ring_of_charts() -> None:
+    view = View(canned.plan(), UiOptions())
+    assert view.chart == "scatter"
+    for kind in ("bars", "box", "ecdf", "scatter", "bars"):
+        view.next_chart()
+        assert view.chart == kind
+    view.layout = layout_for(120, 40, 5)
+    for kind in ("box", "ecdf", "bars"):
+        view.next_chart()
+        assert view.statistics == kind
+
+
+def test_an_empty_chart_says_so() -> None:
+    assert "iterations appear here" in text_of(draw(Chart("bars", "latency", (Series(0, "a"),), 10), 50, 10))
+    assert "x shows it" in text_of(draw(Chart("bars", "latency", (), 10), 50, 10))
+
+
+# --- Keys and clicks ---
+
+
+async def test_one_key_goes_round_the_statistics_and_one_changes_the_scale() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        assert "c Chart" in screen_text(app)
+        for title in ("box plot", "share of iterations (ECDF)", "baseline stats"):
+            await pilot.press("c")
+            await settle(pilot)
+            assert f"{title}, latency in s" in screen_text(app)
+            assert "latency per iteration in s" in screen_text(app)
+        await pilot.press("y")
+        await settle(pilot)
+        assert "baseline stats, latency in s, log scale" in screen_text(app)
+        assert "latency per iteration in s, log scale" in screen_text(app)
+        await pilot.press("y")
+        await settle(pilot)
+        assert "log scale" not in screen_text(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_click_in_the_legend_hides_and_shows(size: tuple[int, int]) -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot, link)
+        for hidden in ({"mistral.rs"}, set()):
+            rows = screen_text(app).split("\n")
+            y = max(n for n, row in enumerate(rows) if "llama.cpp" in row and "HuggingFace" in row and n < size[1] - 3)
+            assert await pilot.click(offset=(rows[y].rindex("mistral.rs") + 2, y))
+            await settle(pilot)
+            assert app.view.hidden == hidden
+            series = app.query_one("#scatter", ChartView).chart
+            assert series is not None
+            assert ("mistral.rs" in [s.name for s in series.series]) is not bool(hidden)

@@ -1,0 +1,218 @@
+"""Export: at once, and by the dialog; nothing is overwritten unasked, and what goes wrong is told in words."""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from llmtui.engine.board import Board
+from llmtui.export import text as text_module
+from llmtui.ui import exporting
+from llmtui.ui.app import MonitorApp
+from llmtui.ui.exporting import FORMATS, ExportError, Taken, file_name, free_path, write, write_new
+from llmtui.ui.screens.export import ExportScreen
+from tests.ui import canned
+from tests.ui.canned import FakeLink
+from tests.ui.driving import make, screen_text, settle
+
+NOON = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
+CSV, ITERATIONS, JSON, MARKDOWN = FORMATS
+
+
+@pytest.fixture
+def board() -> Board:
+    board = Board(canned.plan())
+    board.apply(canned.hello(done=6))
+    return board
+
+
+@asynccontextmanager
+async def monitor(
+    folder: Path, size: tuple[int, int] = (80, 24), marker: str = "braille"
+) -> AsyncIterator[tuple[MonitorApp, Pilot[None]]]:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link, marker=marker)
+    app.export_dir = folder
+    app.wall = lambda: NOON
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await settle(pilot, link)
+        yield app, pilot
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    await pilot.press(*keys)
+    await settle(pilot)
+
+
+def flat(app: MonitorApp) -> str:
+    """The screen without frames and line breaks, so that wrapped words are found."""
+    return "".join(c for c in screen_text(app) if c not in "│╭╮╰╯─▌\n ")
+
+
+# --- Files ---
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.id)
+def test_every_format_is_written_once_under_each_name(form: exporting.Format, board: Board, tmp_path: Path) -> None:
+    names = [write_new(board, form, tmp_path / file_name(form, NOON)).name for _ in range(3)]
+    stem = f"llmtui-{form.what}-20261122-120000"
+    assert names == [f"{stem}{n}{form.suffix}" for n in ("", "-2", "-3")]
+    assert all("llama.cpp" in (tmp_path / name).read_text() for name in names)
+    with pytest.raises(Taken):
+        write(board, form, tmp_path / names[0])
+    write(board, form, tmp_path / names[0], replace=True)
+
+
+def test_a_link_that_leads_nowhere_is_taken_too(board: Board, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").symlink_to(tmp_path / "gone")
+    assert free_path(tmp_path / "a.csv").name == "a-2.csv"
+    with pytest.raises(Taken):
+        write(board, CSV, tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("gone/a.csv", "there is no folder"), ("file/a.csv", "is no folder"), ("x" * 300, "too long"), ("a\0b", "name")],
+)
+def test_what_cannot_be_written_is_told_in_words(name: str, words: str, board: Board, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match=words):
+        write(board, CSV, tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "the disk of .* is full"), (errno.EROFS, "read-only"), (errno.EACCES, "may not be written to")],
+)
+def test_a_file_that_could_not_be_finished_is_not_left_behind(
+    number: int, words: str, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path, __: str) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(text_module, "write_atomic", full)
+    with pytest.raises(ExportError, match=words):
+        write(board, CSV, tmp_path / "a.csv")
+    assert os.listdir(tmp_path) == []
+
+
+# --- At once ---
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 40)])
+async def test_the_path_is_shown_whole_and_goes_to_the_clipboard(size: tuple[int, int], tmp_path: Path) -> None:
+    folder = tmp_path / ("a-long-folder-name-" * 4)
+    folder.mkdir()
+    async with monitor(folder, size) as (app, pilot):
+        await press(pilot, "e")
+        path = folder / "llmtui-results-20261122-120000.csv"
+        assert path.exists()
+        assert app.clipboard == str(path)
+        where = app.screen.query_one("Toast").content_region
+        rows = screen_text(app).split("\n")[where.y : where.bottom]
+        assert str(path) in "".join(row[where.x : where.right].strip() for row in rows)
+        assert any(str(path) in entry.words for entry in app.log_book.entries)
+
+
+# --- The dialog ---
+
+
+@pytest.mark.parametrize("size", [(40, 12), (60, 15), (80, 24), (120, 40)])
+async def test_the_dialog_writes_what_it_shows(size: tuple[int, int], tmp_path: Path) -> None:
+    async with monitor(tmp_path, size) as (app, pilot):
+        await press(pilot, "E")
+        assert isinstance(app.screen, ExportScreen)
+        shown = screen_text(app)
+        assert "(*) CSV, a row per backend" in shown
+        assert "enter writes" in shown
+        await press(pilot, "down", "down")
+        assert "(*) JSON, everything" in screen_text(app)
+        assert app.screen.query_one("#name", Input).value == "llmtui-run-20261122-120000.json"
+        await press(pilot, "enter")
+        assert not isinstance(app.screen, ExportScreen)
+        written = tmp_path / "llmtui-run-20261122-120000.json"
+        assert json.loads(written.read_text())["run"] == "r1"
+        assert app.clipboard == str(written)
+
+
+async def test_the_mouse_chooses_a_format_and_a_name_of_ones_own_keeps_its_stem(tmp_path: Path) -> None:
+    async with monitor(tmp_path) as (app, pilot):
+        await press(pilot, "E", "tab", "tab", "ctrl+u", *"mine.csv")
+        await pilot.click("#formats", offset=(6, 3))
+        await settle(pilot)
+        assert app.screen.query_one("#name", Input).value == "mine.md"
+        await press(pilot, "enter")
+        assert "llama.cpp" in (tmp_path / "mine.md").read_text()
+
+
+async def test_a_file_that_is_there_is_replaced_only_when_asked_twice(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("precious")
+    async with monitor(tmp_path) as (app, pilot):
+        await press(pilot, "E", "tab", "tab", "ctrl+u", *"a.csv", "enter")
+        assert isinstance(app.screen, ExportScreen)
+        assert "isthere" in flat(app) and "a-2.csv" in flat(app)
+        assert (tmp_path / "a.csv").read_text() == "precious"
+        # Another name in between: the question is open again.
+        await press(pilot, "backspace", "v", "enter")
+        assert isinstance(app.screen, ExportScreen)
+        assert (tmp_path / "a.csv").read_text() == "precious"
+        await press(pilot, "enter")
+        assert not isinstance(app.screen, ExportScreen)
+        assert (tmp_path / "a.csv").read_text().startswith("backend,")
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "words"),
+    [
+        ("folder", "/nowhere/at/all", "thereisnofolder/nowhere/at/all"),
+        ("folder", "~nobody-of-this-name", "thereisnosuchhomefolder"),
+        ("name", "", "givethefileaname"),
+        ("name", "..", "givethefileaname"),
+        ("name", "a/b", "noslash"),
+        ("name", "folder", "isafolder"),
+    ],
+)
+@pytest.mark.parametrize("size", [(60, 15), (80, 24)])
+async def test_the_dialog_stays_and_says_what_is_wrong(
+    size: tuple[int, int], field: str, text: str, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    async with monitor(tmp_path, size) as (app, pilot):
+        await press(pilot, "E")
+        app.screen.query_one(f"#{field}", Input).value = text
+        await press(pilot, "enter")
+        assert isinstance(app.screen, ExportScreen)
+        assert words in flat(app)
+        assert app.screen.query_one(f"#{field}", Input).value == text
+        await press(pilot, "escape")
+        assert not isinstance(app.screen, ExportScreen)
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+async def test_the_dialog_keeps_to_ascii_and_its_keys_are_no_commands(tmp_path: Path) -> None:
+    async with monitor(tmp_path, (80, 24), marker="ascii") as (app, pilot):
+        await press(pilot, "E", "tab", "tab", *"qhLx")
+        assert isinstance(app.screen, ExportScreen)
+        assert app.screen.query_one("#name", Input).value.endswith("qhLx")
+        assert screen_text(app).isascii()
+
+
+async def test_the_dialog_says_what_is_no_longer_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from llmtui.ui.screens import export as export_screen
+
+    monkeypatch.setattr(export_screen, "RECENT", 3)
+    async with monitor(tmp_path) as (app, pilot):
+        await press(pilot, "E", "down", "down")
+        assert "all: llmtui export r1 --json FILE" in screen_text(app)
+        await press(pilot, "up")
+        assert "llmtui export r1" not in screen_text(app)

@@ -1,0 +1,17 @@
+"""The monitor looks as it did. Where it shall look different: `python -m tests.ui.snapshots`, then read the diff."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ui.snapshots import FOLDER, SHOTS, Shot, path_of, take
+
+
+@pytest.mark.parametrize("shot", SHOTS, ids=lambda shot: shot.name)
+async def test_it_looks_as_it_did(shot: Shot) -> None:
+    assert await take(shot) == path_of(shot).read_text("utf-8")
+
+
+def test_every_picture_is_taken_and_small() -> None:
+    assert {path.stem for path in FOLDER.iterdir()} == {shot.name for shot in SHOTS}
+    assert all(path.stat().st_size < 20_000 for path in FOLDER.iterdir())

@@ -1,0 +1,297 @@
+"""The monitor in a real terminal: what it asks of it is taken back, however it is left; a resize storm does no harm.
+
+A pseudo-terminal that keeps the bytes, and tmux, which is a terminal that can be read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
+
+from llmtui.engine.watched import Screen, monitor_argv
+from llmtui.ui.start import Lasting
+from tests.ui import canned
+from tests.ui.canned import FakeLink
+from tests.ui.driving import make, screen_text, settle
+
+WAIT_S = 30.0
+#: Alternate screen, cursor, mouse (clicks, moves, any move, SGR), focus, bracketed paste, line wrap, in-band resize.
+MODES = {"1049": "l", "25": "h", "1000": "l", "1003": "l", "1006": "l", "1004": "l", "2004": "l", "7": "h"}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Everything that a run leaves behind, in folders of the test."""
+    runtime = Path("/tmp") / f"lt-{uuid.uuid4().hex[:8]}"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    monkeypatch.setenv("LLMTUI_STORE", str(tmp_path / "history.db"))
+    monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
+    yield tmp_path
+    # A run that was left goes on, and one that ends takes its time: neither may outlive the test.
+    left = [
+        p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("XDG_RUNTIME_DIR") == str(runtime)
+    ]
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(left, timeout=WAIT_S)
+    for process in stubborn:
+        process.kill()
+    shutil.rmtree(runtime, ignore_errors=True)
+    assert not stubborn
+
+
+def config(folder: Path, iterations: int = 100_000) -> Path:
+    launch = [sys.executable, "-P", "-m", "llmtui.servers.truth", "--port", "{port}", "--itl-ms", "2"]
+    path = folder / "config.toml"
+    path.write_text(
+        f"[run]\niterations = {iterations}\nwarmup = 0\nmax_tokens = 8\non_disconnect = 'stop'\n"
+        f"[[backend]]\nname = 'one'\nlaunch = {json.dumps(launch)}\n"
+    )
+    return path
+
+
+def seen_until(screen: Screen, wanted: re.Pattern[bytes]) -> bytes:
+    data = b""
+    for chunk in screen.chunks(WAIT_S):
+        data += chunk
+        if wanted.search(data):
+            return data
+    raise AssertionError(f"{wanted.pattern!r} did not come: {data[-400:]!r}")
+
+
+def rest_of(screen: Screen) -> bytes:
+    return b"".join(screen.chunks(WAIT_S))
+
+
+def assert_given_back(data: bytes) -> None:
+    for mode, end in MODES.items():
+        told = re.findall(rb"\x1b\[\?%b([hl])" % mode.encode(), data)
+        assert not told or told[-1].decode() == end, f"mode {mode}: {told}"
+    assert data.count(b"\x1b[22;0t") == data.count(b"\x1b[23;0t") == 1
+    assert data.index(b"\x1b[23;0t") > data.rindex(b"\x1b]2;llmtui")
+    assert data.rindex(b"\x1b[<u") > data.rindex(b"\x1b[>")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["quit", "detach", "SIGTERM", "SIGHUP"])
+def test_the_terminal_is_given_back(way: str, home: Path) -> None:
+    screen = Screen(monitor_argv(config(home)), columns=80, rows=24)
+    attributes = termios.tcgetattr(screen.fileno())
+    try:
+        data = seen_until(screen, re.compile(rb"\x1b\]2;llmtui [1-9][0-9]*/100000 running\x07"))
+        assert termios.tcgetattr(screen.fileno()) != attributes
+        match way:
+            case "quit":
+                screen.press(b"q")
+                data += seen_until(screen, re.compile(rb"still going"))
+                screen.press(b"q")
+            case "detach":
+                screen.press(b"d")
+            case _:
+                os.kill(screen.pid, getattr(signal, way))
+        data += rest_of(screen)
+    finally:
+        screen.close()
+    assert_given_back(data)
+    assert b"Traceback" not in data
+
+
+def test_a_terminal_that_is_gone_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda _, number: sent.append(number))
+    reading, writing = os.pipe()
+    os.close(reading)
+    stream = open(writing, "w")  # noqa: SIM115
+    writer = WriterThread(Lasting(stream))  # type: ignore[arg-type]
+    writer.start()
+
+    def draw() -> None:
+        for _ in range(3 * MAX_QUEUED_WRITES):
+            writer.write("frame" * 1000)
+        writer.stop()
+
+    drawing = threading.Thread(target=draw, daemon=True)
+    drawing.start()
+    drawing.join(WAIT_S)
+    assert not drawing.is_alive()
+    assert sent == [signal.SIGHUP]
+    with contextlib.suppress(OSError):
+        stream.close()
+
+
+def test_a_dumb_terminal_is_refused_in_words(home: Path) -> None:
+    screen = Screen(monitor_argv(config(home)), env={"TERM": "dumb"}, columns=80, rows=24)
+    try:
+        data = rest_of(screen)
+    finally:
+        screen.close()
+    assert screen.status == 2
+    assert b"TERM is dumb; for plain text use: llmtui run" in data
+    assert b"\x1b" not in data
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("env", "colours"),
+    [
+        ({"TERM": "xterm", "COLORTERM": ""}, rb"\x1b\[[0-9;]*(?:3[0-7]|9[0-7])(?:;[0-9;]*)?m"),
+        ({"TERM": "xterm-256color", "COLORTERM": ""}, rb"\x1b\[[0-9;]*38;5;"),
+        ({"TERM": "xterm-256color", "COLORTERM": "truecolor"}, rb"\x1b\[[0-9;]*38;2;"),
+    ],
+    ids=["16", "256", "true"],
+)
+def test_the_colours_are_those_that_the_terminal_has(env: dict[str, str], colours: bytes, home: Path) -> None:
+    screen = Screen(monitor_argv(config(home)), env=env, columns=80, rows=24)
+    try:
+        data = seen_until(screen, re.compile(rb"\x1b\]2;llmtui [1-9]"))
+    finally:
+        screen.close()
+    assert re.search(colours, data)
+    richer = [b"38;2;"] * (env["COLORTERM"] == "") + [b"38;5;"] * (env["TERM"] == "xterm")
+    assert not [code for code in richer if code in data]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", [{"TERM": "xterm", "COLORTERM": ""}, {}], ids=["16", "true"])
+def test_without_colour_there_is_none(env: dict[str, str], home: Path) -> None:
+    screen = Screen(monitor_argv(config(home)), env={**env, "NO_COLOR": "1"}, columns=80, rows=24)
+    try:
+        data = seen_until(screen, re.compile(rb"\x1b\]2;llmtui [1-9]"))
+    finally:
+        screen.close()
+    codes = {int(code or 0) for told in re.findall(rb"\x1b\[([0-9;]*)m", data) for code in told.split(b";")}
+    # Bold, dim, underline, reverse and their ends, and the terminal's own two colours.
+    assert codes <= {0, 1, 2, 4, 7, 22, 24, 27, 39, 49}
+
+
+# --- A resize storm ---
+
+
+@pytest.mark.slow
+async def test_after_a_resize_storm_the_picture_is_that_of_the_last_size() -> None:
+    link = FakeLink(canned.hello(done=6), *canned.samples())
+    app = make(link)
+    app.view.now = lambda: 1000.0
+    app.view.run_changed()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        calm = screen_text(app)
+        for number in range(50):
+            await pilot.resize_terminal(20 + number * 37 % 190, 3 + number * 23 % 60)
+        await pilot.resize_terminal(120, 40)
+        await settle(pilot)
+        assert screen_text(app) == calm
+
+
+@pytest.mark.slow
+def test_a_resize_storm_in_a_terminal(home: Path) -> None:
+    screen = Screen(monitor_argv(config(home)), columns=120, rows=40)
+    try:
+        seen_until(screen, re.compile(rb"\x1b\]2;llmtui [1-9]"))
+        for number in range(50):
+            # The kernel tells the monitor of each.
+            termios.tcsetwinsize(screen.fileno(), (3 + number * 23 % 60, 20 + number * 37 % 190))
+            screen.drain()
+        termios.tcsetwinsize(screen.fileno(), (24, 80))
+        # It still reads keys, and draws for this size: the last column of the last row is reached, none beyond.
+        screen.press(b"?")
+        data = seen_until(screen, re.compile(rb"esc closes"))
+        assert b"\x1b[24;" in data
+    finally:
+        screen.close()
+    assert screen.status is not None
+
+
+# --- tmux ---
+
+
+class Tmux:
+    """A server of its own with one shell in it."""
+
+    def __init__(self, socket: Path, columns: int, rows: int) -> None:
+        self._socket = str(socket)
+        # A size in the environment is no size of a terminal.
+        size = f"COLUMNS={columns} LINES={rows}"
+        self("new-session", "-d", "-x", str(columns), "-y", str(rows), f"env {size} PS1='ready> ' sh")
+        self.until(lambda shown: "ready>" in shown)
+
+    def __call__(self, *command: str) -> str:
+        done = subprocess.run(
+            ["tmux", "-S", self._socket, "-f", "/dev/null", *command], capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    def shown(self) -> str:
+        return self("capture-pane", "-p")
+
+    def about(self, what: str) -> str:
+        return self("display-message", "-p", f"#{{{what}}}").strip()
+
+    def until(self, holds: Callable[[str], bool]) -> str:
+        deadline = time.monotonic() + WAIT_S
+        while not holds(shown := self.shown()):
+            assert time.monotonic() < deadline, shown
+            # tmux tells nobody when a pane has changed.
+            time.sleep(0.05)
+        return shown
+
+    def close(self) -> None:
+        subprocess.run(["tmux", "-S", self._socket, "kill-server"], capture_output=True, check=False)
+
+
+@pytest.fixture
+def tmux(home: Path) -> Iterator[Tmux]:
+    if shutil.which("tmux") is None:
+        pytest.skip("there is no tmux")
+    server = Tmux(Path(os.environ["XDG_RUNTIME_DIR"]) / "tmux", 80, 24)
+    yield server
+    server.close()
+
+
+@pytest.mark.slow
+def test_in_tmux_the_screen_is_read_typed_at_and_left_as_it_was(home: Path, tmux: Tmux) -> None:
+    title = tmux.about("pane_title")
+    tmux("send-keys", f"{' '.join(monitor_argv(config(home)))}", "Enter")
+    tmux.until(lambda shown: bool(re.search(r"[1-9]\d*/100000", shown)) and "► running" in shown)
+    assert tmux.about("alternate_on") == "1"
+    assert tmux.about("mouse_any_flag") == "1"
+    assert tmux.about("cursor_flag") == "0"
+    tmux.until(lambda _: bool(re.fullmatch(r"llmtui \d+/100000 running", tmux.about("pane_title"))))
+    tmux("send-keys", "T")
+    tmux.until(lambda shown: "x fastest" in shown)
+    tmux("send-keys", "h")
+    tmux.until(lambda shown: bool(re.search(r"held, [1-9]\d* behind", shown)))
+    tmux("send-keys", "Escape")
+    tmux.until(lambda shown: "held" not in shown)
+    tmux("send-keys", "L")
+    tmux.until(lambda shown: "one running" in shown)
+    tmux("resize-window", "-x", "60", "-y", "15")
+    tmux("send-keys", "Escape")
+    tmux.until(lambda shown: "one running" not in shown and "Quit" in shown.rstrip().split("\n")[-1])
+    tmux("send-keys", "q")
+    tmux.until(lambda shown: "still going" in shown)
+    tmux("send-keys", "q")
+    shown = tmux.until(lambda shown: "ready>" in shown.rstrip().split("\n")[-1] and "ended before" in shown)
+    assert "x fastest" in shown
+    assert tmux.about("alternate_on") == "0"
+    assert tmux.about("mouse_any_flag") == "0"
+    assert tmux.about("cursor_flag") == "1"
+    assert tmux.about("pane_title") in (title, "")
