@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 import llmtui
 
 if TYPE_CHECKING:
-    from llmtui.config import Config
+    from llmtui.config import Config, UiConfig
     from llmtui.model import Plan
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -69,19 +70,31 @@ def cli() -> None:
 def monitor(config: str | None, only: tuple[str, ...], store: str, **changes: Any) -> None:
     """Open the monitor (this is what plain `llmtui` does)."""
     settings, plan = _plan(config, only, changes)
+    _need_terminal("; for plain text use: llmtui run")
+    _open(plan, settings.ui, store)
+
+
+def _need_terminal(instead: str = "") -> None:
+    """Refuse where there is nothing to draw on."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        _refuse("the monitor needs a terminal; for plain text use: llmtui run")
+        _refuse(f"the monitor needs a terminal{instead}")
+    if os.environ.get("TERM") == "dumb":
+        _refuse(f"the monitor needs a terminal that can place the cursor, and TERM is dumb{instead}")
+
+
+def _open(plan: Plan, ui: UiConfig, store: str, *, resume: bool = False) -> NoReturn:
+    """Start an engine and the monitor over it."""
     from llmtui.engine.lifecycle import EngineError, EngineProcess
 
     try:
-        engine = EngineProcess.start(plan, store)
+        engine = EngineProcess.start(plan, store, resume=resume)
     except EngineError as error:
         _say(str(error))
         sys.exit(EXIT_FAILED)
     # From here on the engine starts beside the import of the screen.
     from llmtui.ui.start import show
 
-    sys.exit(show(plan, engine, settings.ui))
+    sys.exit(show(plan, engine, ui))
 
 
 @cli.command()
@@ -89,6 +102,7 @@ def monitor(config: str | None, only: tuple[str, ...], store: str, **changes: An
 @click.option("--csv", "csv_file", metavar="FILE", type=click.Path(path_type=Path), help="Results, a row per backend.")
 @click.option("--iterations-csv", metavar="FILE", type=click.Path(path_type=Path), help="Every iteration, a row each.")
 @click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Everything.")
+@click.option("--markdown", metavar="FILE", type=click.Path(path_type=Path), help="The results as a table to paste.")
 @click.option("--store", metavar="PATH", default="", help=STORE_HELP)
 @click.option("-q", "--quiet", is_flag=True, help="Only the table at the end.")
 def run(
@@ -97,13 +111,14 @@ def run(
     csv_file: Path | None,
     iterations_csv: Path | None,
     json_file: Path | None,
+    markdown: Path | None,
     store: str,
     quiet: bool,
     **changes: Any,
 ) -> None:
     """The same run as plain text: a line per iteration, then the table."""
     _, plan = _plan(config, only, changes)
-    files = _files(csv_file, iterations_csv, json_file)
+    files = _files(csv_file, iterations_csv, json_file, markdown)
     from llmtui.headless import run_headless
 
     sys.exit(run_headless(plan, files, quiet=quiet, store=store))
@@ -136,18 +151,28 @@ def show(run: str, store: str, label: str | None, note: str | None) -> None:
 @click.option("--csv", "csv_file", metavar="FILE", type=click.Path(path_type=Path), help="Results, a row per backend.")
 @click.option("--iterations-csv", metavar="FILE", type=click.Path(path_type=Path), help="Every iteration, a row each.")
 @click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Everything.")
+@click.option("--markdown", metavar="FILE", type=click.Path(path_type=Path), help="The results as a table to paste.")
 @click.option("--store", metavar="PATH", default="", help=STORE_HELP)
-def export(run: str, csv_file: Path | None, iterations_csv: Path | None, json_file: Path | None, store: str) -> None:
+def export(
+    run: str,
+    csv_file: Path | None,
+    iterations_csv: Path | None,
+    json_file: Path | None,
+    markdown: Path | None,
+    store: str,
+) -> None:
     """Write the files of a run of the history; without an option the results as CSV to stdout."""
-    files = _files(csv_file, iterations_csv, json_file)
+    files = _files(csv_file, iterations_csv, json_file, markdown)
     from llmtui.past import export_headless
 
     sys.exit(export_headless(run, files, store))
 
 
-def _files(csv_file: Path | None, iterations_csv: Path | None, json_file: Path | None) -> dict[str, Path | None]:
+def _files(
+    csv_file: Path | None, iterations_csv: Path | None, json_file: Path | None, markdown: Path | None
+) -> dict[str, Path | None]:
     """The outputs that were named, checked before any work is done for them."""
-    files = {"csv": csv_file, "iterations_csv": iterations_csv, "json": json_file}
+    files = {"csv": csv_file, "iterations_csv": iterations_csv, "json": json_file, "markdown": markdown}
     named = [path for path in files.values() if path is not None]
     if len({path.absolute() for path in named}) < len(named):
         _refuse("two outputs have the same file; name one for each")
@@ -163,8 +188,7 @@ def _files(csv_file: Path | None, iterations_csv: Path | None, json_file: Path |
 @click.argument("run", required=False, metavar="[RUN]")
 def attach(run: str | None) -> None:
     """Come back to a run that is going on (the newest, or RUN)."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        _refuse("the monitor needs a terminal")
+    _need_terminal()
     from llmtui.engine.lifecycle import live_runs
 
     runs = live_runs()
@@ -183,6 +207,72 @@ def attach(run: str | None) -> None:
     except OSError as error:
         _say(f"run {chosen[0].run}: {error.strerror or error}")
         sys.exit(EXIT_FAILED)
+
+
+@cli.command()
+@click.argument("run")
+@click.option("--config", metavar="FILE", help="The config that the run was made from, where it was moved.")
+@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+@click.option("--text", is_flag=True, help="As plain text, in place of the monitor.")
+def resume(run: str, config: str | None, store: str, text: bool) -> None:
+    """Go on with a run that died or was stopped: only the iterations that are missing are made.
+
+    Servers are started again, with warm-ups of their own. Failed iterations stay failed.
+    """
+    if not text:
+        _need_terminal("; for plain text use: llmtui resume RUN --text")
+    from llmtui import config as configs
+    from llmtui.past import resumable
+    from llmtui.store import StoreError
+
+    try:
+        plan, ui = resumable(run, store, config)
+    except configs.ConfigError as error:
+        _refuse(str(error))
+    except StoreError as error:
+        _say(str(error))
+        sys.exit(EXIT_FAILED)
+    if text:
+        from llmtui.headless import run_headless
+
+        sys.exit(run_headless(plan, {}, quiet=False, store=store, resume=True))
+    _open(plan, ui, store, resume=True)
+
+
+@cli.command()
+@click.argument("file", required=False, metavar="[FILE]", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace FILE where it is there already.")
+@click.option("--print", "to_stdout", is_flag=True, help="To stdout, and no file.")
+def init(file: Path | None, force: bool, to_stdout: bool) -> None:
+    """Look for servers on this machine and write a config for them.
+
+    FILE is ./config.toml unless named. Only this machine is asked.
+    """
+    if file is not None and (to_stdout or not file.name):
+        _refuse("--print writes no file; leave FILE out" if to_stdout else f"{str(file)!r} is no name of a file")
+    from llmtui import init as finding
+
+    sys.exit(finding.init(file, force=force, to_stdout=to_stdout))
+
+
+@cli.command()
+@run_options
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8321, show_default=True, help="0: any.")
+@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+def serve(config: str | None, only: tuple[str, ...], host: str, port: int, store: str, **changes: Any) -> None:
+    """The monitor in a browser: one run, as many pages as you like.
+
+    Leaving a page leaves the run going; Ctrl-C here ends it.
+    """
+    settings, plan = _plan(config, only, changes)
+    try:
+        from llmtui import serve as pages
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("textual_serve", "aiohttp"):
+            raise
+        _refuse("serve needs one package more: pip install 'llmtui[serve]'")
+    sys.exit(pages.serve(plan, settings.ui, host=host, port=port, store=store))
 
 
 @cli.command()
@@ -263,7 +353,7 @@ def _plan(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> 
         if close:
             _refuse(f"there is no file and no command {named!r}; did you mean {close[0]!r}?")
     try:
-        settings = configs.load(configs.find(named))
+        settings = configs.load(configs.find(named), found=named is None)
         settings = configs.changed(settings, changes)
         plan = settings.plan(only=only)
         if settings.ui.keys:
@@ -285,4 +375,6 @@ def _refuse(text: str) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    click.echo(f"llmtui: {text}", err=True)
+    from llmtui.plain import plain
+
+    click.echo(f"llmtui: {plain(text, 2_000)}", err=True)

@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
+from llmtui.config import DEFAULT_FILE, DEFAULT_SOURCE, ConfigError, UiConfig, load
 from llmtui.engine.board import Board
 from llmtui.headless import EXIT_FAILED, EXIT_OK, STDOUT, count, print_table, talk, write_files
+from llmtui.model import Plan
 from llmtui.plain import plain
 from llmtui.store import RunRow, Store, StoredRun, StoreError, open_store
 
@@ -70,6 +74,34 @@ def show_headless(run: str, path: str, *, label: str | None, note: str | None) -
         print(f"note: {plain(stored.note, 2000)}")
     print_table(_board(stored))
     return EXIT_OK
+
+
+def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
+    """The plan of a run with iterations missing, with the keys that the history does not have; and how to show it.
+
+    They come out of the config that the run was made from, or `config`. Raises StoreError, and ConfigError.
+    """
+    with _opened(path) as store:
+        stored = store.load(run)
+    plan = stored.plan
+    if stored.state == "running":
+        raise StoreError(f"run {plan.run} is still going; come back to it with: llmtui attach {plan.run}")
+    made = {(i.backend, i.attempt, i.iteration) for i in stored.iterations if i.phase == "measured"}
+    wanted = range(1, plan.config.iterations + 1)
+    if all((s.name, s.attempt, n) in made for s in stored.states for n in wanted):
+        raise StoreError(f"run {plan.run} lacks nothing; look at it with: llmtui show {plan.run}")
+    settings = load(Path(config) if config else DEFAULT_FILE if plan.source == DEFAULT_SOURCE else Path(plan.source))
+    now = settings.plan(only=tuple(b.name for b in plan.backends))
+    fresh = {b.name: b for b in now.backends}
+    for old in plan.backends:
+        was, is_now = msgspec.to_builtins(old), msgspec.to_builtins(fresh[old.name].public())
+        for field in sorted(was.keys() | is_now.keys()):
+            if was.get(field) != is_now.get(field):
+                raise ConfigError(
+                    f"{settings.source}: backend {old.name!r}: {field} is not what it was when run {plan.run} began; "
+                    "put it back, name the right file with --config, or begin a new run"
+                )
+    return msgspec.structs.replace(plan, backends=[fresh[b.name] for b in plan.backends]), settings.ui
 
 
 def export_headless(run: str, files: dict[str, Path | None], path: str) -> int:

@@ -15,12 +15,15 @@ import msgspec
 # httpx's command line would bring Rich into this process; httpx does without when it cannot be imported.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
+from llmtui.engine.discreet import Discreet
 from llmtui.engine.hub import Hub
 from llmtui.engine.journal import Journal
 from llmtui.engine.lifecycle import Launch
 from llmtui.engine.machine import describe_machine
 from llmtui.engine.runner import Runner
-from llmtui.model import AnyEvent
+from llmtui.model import AnyEvent, Machine, Note
+from llmtui.servers.sweep import sweep_dead
+from llmtui.store import StoredRun, StoreError
 
 #: An engine that nobody connects to within this time was abandoned at birth.
 FIRST_CLIENT_S = 30.0
@@ -40,8 +43,13 @@ async def serve(launch: Launch) -> None:
 
     machine = describe_machine()
     journal = Journal(launch.plan, tell)
-    notes = journal.begin(launch.store, machine)
-    runner = Runner(launch.plan, folder, tell, machine, own_pids, journal)
+    stored, notes = None, journal.notes
+    if launch.resume:
+        stored = journal.resume(launch.store)
+        notes.append(taken_up(stored, machine))
+    else:
+        notes = journal.begin(launch.store, machine)
+    runner = Runner(launch.plan, folder, tell, machine, own_pids, journal, stored)
     runner.notes = notes
     hub = Hub(Path(launch.socket), runner.hello, runner.obey, runner.audience)
     try:
@@ -50,6 +58,24 @@ async def serve(launch: Launch) -> None:
         journal.close()
         await hub.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def taken_up(stored: StoredRun, machine: Machine) -> Note:
+    """What clients are told of a run that goes on. Raises StoreError where this is not the machine that began it."""
+    was, now = stored.machine, machine
+    if (was.cpu, was.cores, was.gpu) != (now.cpu, now.cores, now.gpu):
+        parts = ", ".join(part for part in (was.cpu, f"{was.cores} cores", was.gpu) if part)
+        raise StoreError(
+            f"run {stored.plan.run} was begun on another machine ({parts}); the figures of two machines do not belong "
+            "into one table: begin a new run"
+        )
+    text = f"taken up again: {len(stored.iterations)} iterations are from before"
+    changed = [
+        f"{name} {a}, now {b}"
+        for name, a, b in (("llmtui", was.llmtui, now.llmtui), ("Python", was.python, now.python), ("", was.os, now.os))
+        if a != b
+    ]
+    return Note(text=f"{text}, made with {', '.join(changed)}" if changed else text, level="warning")
 
 
 async def _serve(runner: Runner, hub: Hub) -> None:
@@ -69,11 +95,14 @@ async def _serve(runner: Runner, hub: Hub) -> None:
             runner.shut_down()
 
     loop.add_reader(0, parent_gone)
+    # What an engine left behind that was killed together with its guards.
+    sweeping = asyncio.create_task(asyncio.to_thread(sweep_dead))
     alone = loop.call_later(FIRST_CLIENT_S, lambda: None if hub.visited else runner.shut_down())
     try:
         await runner.run()
     finally:
         alone.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
 
 
 def main() -> None:
@@ -82,8 +111,12 @@ def main() -> None:
     if not line:
         sys.exit("the engine was given no plan")
     launch = msgspec.json.decode(line, type=Launch)
+    sys.stderr = Discreet(sys.stderr, launch.plan)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(launch))
+        try:
+            asyncio.run(serve(launch))
+        except StoreError as error:
+            sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from llmtui.engine import conditions
 from llmtui.engine.foreign import ForeignMeter
 from llmtui.engine.schedule import Job, fresh_line
+from llmtui.engine.stalled import Stalled, stalled_failure
 from llmtui.engine.target import Target
 from llmtui.measure.request import Answer, IterationError, figures
 from llmtui.model import AnyEvent, Backend, BackendState, Failure, Iteration, Note, Plan, Progress, hidden
@@ -50,6 +52,11 @@ class Entrant:
     def name(self) -> str:
         """The backend's name."""
         return self.backend.name
+
+    @property
+    def part(self) -> int:
+        """Which stretch of its attempt this is: a server started again, or a run taken up again, begins a new one."""
+        return 1 + bool(self.salt) + self.restarts
 
 
 async def measure(
@@ -113,9 +120,12 @@ async def _request(
     answer: Answer | None = None
     failure: Failure | None = None
     asked_s: float | None = None
+    before = conditions.sample()
     # A collection in the middle of an answer would delay the reading of what arrives meanwhile.
     gc.collect(0)
     gc.disable()
+    stalled = Stalled()
+    stalled.start()
     meter.start()
     try:
         answer = await entrant.target.ask(prompt, on_tokens)
@@ -123,7 +133,11 @@ async def _request(
         failure, asked_s = error.failure, error.retry_after_s
     finally:
         foreign = meter.stop()
+        stood = stalled_failure(stalled.stop())
         gc.enable()
+    changed = conditions.since(before)
+    if stood is not None:
+        answer, failure, asked_s = None, stood, None
     iteration = Iteration(
         run=plan.run,
         backend=entrant.name,
@@ -132,6 +146,11 @@ async def _request(
         phase=phase,
         started_utc=started,
         foreign_cpu=foreign,
+        server_cpu=meter.server_cpu,
+        steal=changed.steal,
+        swapped=changed.swapped,
+        throttled=changed.throttled,
+        part=entrant.part,
         error=failure,
     )
     return hidden(iteration if answer is None else with_figures(iteration, answer), entrant.backend), asked_s

@@ -38,6 +38,7 @@ class Launch(Struct, frozen=True):
     folder: str
     socket: str
     store: str = ""
+    resume: bool = False
 
 
 def runtime_folder() -> Path:
@@ -80,18 +81,22 @@ class EngineProcess:
         return self._process.pid
 
     @classmethod
-    def start(cls, plan: Plan, store: str = "") -> EngineProcess:
+    def start(cls, plan: Plan, store: str = "", *, resume: bool = False) -> EngineProcess:
         """Start an engine for `plan` and return at once; `connect` waits until it listens. Raises EngineError.
 
-        `store` is the file of the history, "" the usual one.
+        `store` is the file of the history, "" the usual one; with `resume` the engine takes up what it has of this run.
         """
         folder = runtime_folder() / plan.run
+        if resume:
+            if _listens(folder / "engine.sock"):
+                raise EngineError(f"run {plan.run} is still going; come back to it with: llmtui attach {plan.run}")
+            shutil.rmtree(folder, ignore_errors=True)  # of the engine that was killed
         try:
             folder.mkdir(mode=0o700)
         except OSError as error:
             raise EngineError(f"{folder}: {error.strerror or error}") from None
         path = folder / "engine.sock"
-        launch = Launch(plan=plan, folder=str(folder), socket=str(path), store=store)
+        launch = Launch(plan=plan, folder=str(folder), socket=str(path), store=store, resume=resume)
         live_runs()  # clears away what killed engines left behind
         with (folder / "engine.log").open("wb") as log:
             process = subprocess.Popen(

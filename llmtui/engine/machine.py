@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import os
 import platform
 from pathlib import Path
 
 import llmtui
+from llmtui.engine.conditions import governor, load_1m
 from llmtui.model import Machine
 
 
@@ -19,6 +22,9 @@ def describe_machine() -> Machine:
         os=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         llmtui=llmtui.__version__,
+        gpu=_gpu(),
+        governor=governor(),
+        load_1m=load_1m(),
     )
 
 
@@ -30,6 +36,20 @@ def _cpu() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def _gpu(folders: str = "/proc/driver/nvidia/gpus", kfd: str = "/sys/class/kfd/kfd/topology/nodes") -> str:
+    """The graphics processors as their drivers name them (NVIDIA's in /proc, AMD's in /sys), "" where there is none."""
+    found = []
+    for file in sorted(Path(folders).glob("*/information")):
+        with contextlib.suppress(OSError):
+            lines = file.read_text("utf-8", "replace").splitlines()
+            found += [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
+    for file in sorted(Path(kfd).glob("*/name")):
+        with contextlib.suppress(OSError):
+            found.append(file.read_text("utf-8", "replace").strip())
+    counts = collections.Counter(name for name in found if name)
+    return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
 
 
 def _memory_bytes() -> int:

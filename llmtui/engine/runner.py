@@ -17,7 +17,7 @@ import msgspec
 
 from llmtui.engine.entrant import Entrant, measure
 from llmtui.engine.journal import Journal
-from llmtui.engine.schedule import Turns, jobs
+from llmtui.engine.schedule import Job, Turns, jobs, jobs_left
 from llmtui.engine.target import Target
 from llmtui.model import (
     RESTING,
@@ -30,7 +30,10 @@ from llmtui.model import (
     Hello,
     Iteration,
     IterationDone,
+    Logs,
+    LogTail,
     Machine,
+    More,
     Note,
     Pause,
     Plan,
@@ -44,16 +47,24 @@ from llmtui.model import (
     hidden,
 )
 from llmtui.servers.base import StartError
+from llmtui.servers.supervise import ManagedServer
+from llmtui.stats.compare import narrow
+from llmtui.store import StoredRun
 
 SAMPLE_INTERVAL_S = 1.0
 #: From a server's death to the news of it.
 DEATH_NEWS_S = 1.0
+#: So many of a server's last lines are told to who asks.
+LOG_LINES = 100
 #: So many failures one after the other, and the backend's remaining iterations are not tried.
 MAX_FAILURES_IN_A_ROW = 3
 
 
 class Runner:
-    """Carries out a plan. `tell` gets every event; `own_pids` lists the processes that are llmtui's own."""
+    """Carries out a plan. `tell` gets every event; `own_pids` lists the processes that are llmtui's own.
+
+    `stored` is what the history has of a run that is taken up again.
+    """
 
     def __init__(
         self,
@@ -63,6 +74,7 @@ class Runner:
         machine: Machine,
         own_pids: Callable[[], list[int]],
         journal: Journal,
+        stored: StoredRun | None = None,
     ) -> None:
         self._plan = plan
         self._tell = tell
@@ -71,6 +83,8 @@ class Runner:
         self._journal = journal
         self.notes: list[Note] = []
         self._config = plan.config
+        self._began = time.monotonic()
+        self._iterations: list[Iteration] = list(stored.iterations) if stored is not None else []
         self._entrants: dict[str, Entrant] = {}
         addresses: list[str] = []
         for number, backend in enumerate(plan.backends):
@@ -79,13 +93,15 @@ class Runner:
             entrant.twin = addresses.count(backend.url) if backend.url else 0
             addresses.append(backend.url)
             self._entrants[backend.name] = entrant
-            self._plan_attempt(entrant, attempt=1)
+            if stored is None:
+                self._plan_attempt(entrant, attempt=1)
+            else:
+                self._take_up(entrant, next(s for s in stored.states if s.name == backend.name))
         self._turns = Turns(plan.config.order, list(self._entrants), plan.config.seed)
-        self._iterations: list[Iteration] = []
-        self._began = time.monotonic()
         self._ended: float | None = None
         self._paused = False
         self._stopping = False
+        self._more: More | None = None
         self._alone = False
         self._detached = False
         self._wake = asyncio.Event()
@@ -113,13 +129,7 @@ class Runner:
             case Resume():
                 self._paused = False
             case Rerun(backend=name):
-                # The run is told to go on before its backends are, so that nobody takes it for done meanwhile.
-                if self._ended is not None:
-                    # The time in which nothing was to do is no part of the run's.
-                    self._began += time.monotonic() - self._ended
-                    self._ended = None
-                    self._journal.again()
-                self._tell_run()
+                self._go_on()
                 for entrant in self._named(name):
                     self._interrupt(entrant)
                     self._plan_attempt(entrant, attempt=entrant.state.attempt + 1)
@@ -130,6 +140,14 @@ class Runner:
                         entrant.queue.clear()
                         self._set(entrant, state="stopped", doing="", progress=None)
                         self._interrupt(entrant)
+            case Logs(backend=name):
+                if name in self._entrants:
+                    entrant = self._entrants[name]
+                    tail = LogTail(backend=name, lines=entrant.target.log_tail(LOG_LINES))
+                    self._tell(hidden(tail, entrant.backend))
+                return
+            case More():
+                self._ask_for_more(command)
             case Detach():
                 self._detached = True
             case Shutdown():
@@ -137,6 +155,43 @@ class Runner:
                 return
         self._wake.set()
         self._tell_run()
+
+    def _go_on(self) -> None:
+        """A run that was done has work again. Told before its backends are, so that nobody takes it for done."""
+        if self._ended is not None:
+            # The time in which nothing was to do is no part of the run's.
+            self._began += time.monotonic() - self._ended
+            self._ended = None
+            self._journal.again()
+        self._tell_run()
+
+    def _ask_for_more(self, more: More) -> None:
+        if self._config.order == "sequential":
+            self._remark(Note(text='more rounds can be added where backends take turns: order = "round-robin"'))
+        else:
+            self._more = more
+            self._go_on()
+
+    def _add_round(self) -> bool:
+        """One more iteration for every backend, if that was asked for and the verdict is still wide. Whether it was."""
+        if self._more is None:
+            return False
+        done = [entrant for entrant in self._entrants.values() if entrant.state.state == "done"]
+        lanes = {entrant.name: self._measured(entrant) for entrant in done}
+        most = self._more.most or 10 * self._config.iterations
+        full = [entrant.state.planned >= most for entrant in done]
+        if len(done) < 2 or all(full) or narrow(lanes, self._more.within):
+            self._more = None
+            return False
+        for entrant in done:
+            number = entrant.state.planned + 1
+            entrant.queue.append(("measured", number))
+            self._set(entrant, state="waiting", planned=number)
+        return True
+
+    def _measured(self, entrant: Entrant) -> list[Iteration]:
+        key = (entrant.name, entrant.state.attempt, "measured")
+        return [i for i in self._iterations if (i.backend, i.attempt, i.phase) == key]
 
     def audience(self, present: bool) -> None:
         """Clients came, or the last one left. Alone, a run is finished (a pause ends) or stopped, as planned."""
@@ -174,7 +229,8 @@ class Runner:
             while not self._stopping:
                 entrant = None if self._paused else self._next()
                 if entrant is None:
-                    await self._rest()
+                    if self._paused or not self._add_round():
+                        await self._rest()
                     continue
                 await self._do(entrant, self._bring_up(entrant) if not entrant.target.up else self._iterate(entrant))
         finally:
@@ -249,22 +305,27 @@ class Runner:
             state="ready",
             doing="",
             progress=None,
-            note=ready.note,
+            note=", ".join(filter(None, (ready.note, f"restarted {entrant.restarts} x" if entrant.restarts else ""))),
             version=ready.version,
             model=ready.model,
             weights=ready.weights,
             threads=ready.threads,
             url=ready.url,
             load_s=ready.load_s,
+            model_digest=ready.model_digest,
+            context_tokens=ready.context_tokens,
         )
 
     async def _iterate(self, entrant: Entrant) -> None:
         job = entrant.queue.popleft()
         self._set(entrant, state="warmup" if job[0] == "warmup" else "running")
-        iteration = await measure(entrant, job, self._plan, self._own_pids, self._tell)
+        iteration = await measure(entrant, job, self._plan, self._own_pids, self._hear)
         self._journal.iteration(iteration)
         self._iterations.append(iteration)
         self._tell(IterationDone(iteration=iteration))
+        if not entrant.state.device:
+            # Known only now: some servers load at the first request.
+            self._set(entrant, device=entrant.target.device())
         await self._judge(entrant, iteration)
         if self._config.cooldown_s and entrant.queue:
             await asyncio.sleep(self._config.cooldown_s)
@@ -276,6 +337,8 @@ class Runner:
             assert iteration.latency_s is not None
             entrant.latencies_s.append(iteration.latency_s)
             return
+        if iteration.error.kind == "stopped":
+            return  # llmtui's own doing, not the server's
         entrant.failures_in_a_row += 1
         server = entrant.target.server
         if server is not None and iteration.error.kind in ("connect", "protocol"):
@@ -283,19 +346,66 @@ class Runner:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(server.exited.wait(), DEATH_NEWS_S)
         if server is not None and server.exited.is_set():
-            failure = Failure(kind="server", message=f"the server ended: {server.exit_reason()}")
-            self._fail(entrant, failure, server.log_tail())
-            await entrant.target.close()
+            await self._bury(entrant, server)
         elif entrant.failures_in_a_row >= MAX_FAILURES_IN_A_ROW or iteration.error.kind == "connect":
             self._fail(entrant, iteration.error, server.log_tail() if server is not None else [])
             await entrant.target.close()
 
+    async def _bury(self, entrant: Entrant, server: ManagedServer) -> None:
+        """A server ended by itself: it is started again, as often as planned, or its backend has failed."""
+        failure = Failure(kind="server", message=f"the server ended: {server.exit_reason()}")
+        tail = server.log_tail()
+        left = self._left(entrant)
+        if left and entrant.restarts < self._config.restarts:
+            entrant.restarts += 1
+            entrant.failures_in_a_row = 0
+            entrant.queue = left
+            again = f"{failure.message}; started again ({entrant.restarts} of {self._config.restarts})"
+            self._remark(Note(text=again, level="warning", backend=entrant.name))
+            self._set(entrant, state="waiting", doing="", progress=None, log_tail=tail)
+        else:
+            self._fail(entrant, failure, tail)
+        await entrant.target.close()
+
     # --- Small parts. ---
+
+    def _hear(self, event: AnyEvent) -> None:
+        """What happens inside of an iteration."""
+        if isinstance(event, Note):
+            self._remark(event)
+        else:
+            self._tell(event)
+
+    def _remark(self, note: Note) -> None:
+        """Tell of something, those that come later too."""
+        self.notes.append(note)
+        self._tell(note)
 
     def _plan_attempt(self, entrant: Entrant, attempt: int) -> None:
         entrant.queue = deque(jobs(self._config.warmup, self._config.iterations))
         entrant.failures_in_a_row = 0
+        entrant.restarts = 0
         entrant.state = msgspec.structs.replace(entrant.state, attempt=attempt, planned=self._config.iterations)
+
+    def _take_up(self, entrant: Entrant, state: BackendState) -> None:
+        """Go on with the attempt that the history has; one that lacks nothing stays as it ended."""
+        entrant.salt = f"+{self._began}"
+        entrant.state = state
+        entrant.queue = self._left(entrant)
+        if entrant.queue:
+            planned = max(self._config.iterations, state.planned)
+            entrant.state = BackendState(name=state.name, attempt=state.attempt, planned=planned)
+        elif state.state not in RESTING:
+            entrant.state = msgspec.structs.replace(state, state="done", doing="", progress=None)
+
+    def _left(self, entrant: Entrant) -> deque[Job]:
+        made = {
+            (i.phase, i.iteration)
+            for i in self._iterations
+            if (i.backend, i.attempt) == (entrant.name, entrant.state.attempt)
+        }
+        planned = max(self._config.iterations, entrant.state.planned)
+        return deque(jobs_left(self._config.warmup, planned, made))
 
     def _fail(self, entrant: Entrant, failure: Failure, log_tail: list[str] | None = None) -> None:
         states: dict[str, Any] = {"connect": "unreachable", "missing": "missing"}
@@ -321,7 +431,7 @@ class Runner:
 
     def _run_state(self) -> RunState:
         finished = sum(
-            self._config.warmup + self._config.iterations - len(entrant.queue)
+            self._config.warmup + entrant.state.planned - len(entrant.queue)
             for entrant in self._entrants.values()
             if entrant.state.state not in ("unreachable", "missing", "failed", "stopped")
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from llmtui.model import Order, Phase
 
@@ -17,14 +17,25 @@ def jobs(warmup: int, iterations: int) -> list[Job]:
     return [("warmup", i) for i in range(1, warmup + 1)] + [("measured", i) for i in range(1, iterations + 1)]
 
 
+def jobs_left(warmup: int, iterations: int, made: Collection[Job]) -> list[Job]:
+    """What an attempt has to do of which `made` is there: the measured ones that are missing.
+
+    Before them stand warm-ups of their own, numbered on, because the server is cold again.
+    """
+    missing = [job for job in jobs(0, iterations) if job not in made]
+    last = max((number for phase, number in made if phase == "warmup"), default=0)
+    return [("warmup", last + n) for n in range(1, warmup + 1)] + missing if missing else []
+
+
 class Turns:
-    """Picks the backend whose turn it is, among those that still have something to do."""
+    """Picks the backend whose turn it is, among those that still have something to do: a b c, c b a, a b c..."""
 
     def __init__(self, order: Order, names: Sequence[str], seed: int) -> None:
         self._order = order
         self._names = list(names)
         self._random = random.Random(seed)
         self._round: list[str] = []
+        self._back = False
         self._last = ""
 
     def next(self, waiting: Sequence[str]) -> str | None:
@@ -37,6 +48,10 @@ class Turns:
             self._round = [name for name in self._round if name in waiting]
             if not self._round:
                 self._round = [name for name in self._names if name in waiting]
+                if self._order == "round-robin":
+                    # There and back: what drifts along the run would else always meet the same backend first.
+                    self._round = self._round[:: -1 if self._back else 1]
+                    self._back = not self._back
                 if self._order == "shuffled":
                     self._random.shuffle(self._round)
             choice = self._round.pop(0)

@@ -97,6 +97,45 @@ def test_a_history_that_cannot_be_had_is_said_and_the_run_goes_on(config: Path, 
     other.write_text("this is no history, and it is not llmtui's to touch\n" * 10)
     done = llmtui(other, "run", str(config))
     assert done.returncode == 0
-    assert "this run is not kept in the history: " in done.stderr
+    assert "this run is not kept in the history, which is tried again until it ends: " in done.stderr
     assert other.read_text().startswith("this is no history")
     assert psutil.Process().children() == []
+
+
+def test_a_killed_run_is_taken_up_again_from_anywhere(config: Path, tmp_path: Path) -> None:
+    store = tmp_path / "history.db"
+    long = config.read_text().replace("iterations = 3", "iterations = 30")
+    config.write_text(long)
+    environment = {**os.environ, "KEY": "hush-hush-hush", "LLMTUI_STORE": str(store)}
+    with subprocess.Popen(
+        [*LLMTUI, "run", config.name], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as run:
+        assert run.stdout is not None
+        while b"3/30" not in run.stdout.readline():
+            pass
+        (engine,) = psutil.Process(run.pid).children()
+        tree = process_tree(engine.pid)
+        engine.kill()
+        run.communicate()
+    assert_gone(tree)
+    name = llmtui(store, "history").stdout.split()[0]
+
+    config.write_text(long.replace('"--itl-ms", "1"', '"--itl-ms", "2"'))
+    changed = llmtui(store, "resume", name, "--text")
+    assert (changed.returncode, changed.stdout) == (2, "")
+    assert "'one': launch is not what it was" in changed.stderr
+    config.unlink()
+    gone = llmtui(store, "resume", name, "--text")
+    assert gone.returncode == 2
+    assert "no such file" in gone.stderr
+    moved = tmp_path / "moved.toml"
+    moved.write_text(long)
+    done = llmtui(store, "resume", name, "--text", "--config", str(moved))
+    assert done.returncode == 0, done.stderr
+    assert "taken up again" in done.stderr
+    assert "30/30" in done.stdout and "  3/30" not in done.stdout
+    whole = llmtui(store, "resume", name, "--text")
+    assert (whole.returncode, whole.stderr) == (
+        1,
+        f"llmtui: run {name} lacks nothing; look at it with: llmtui show {name}\n",
+    )

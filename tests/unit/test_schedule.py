@@ -13,9 +13,9 @@ def play(turns: Turns, work: dict[str, int]) -> list[str]:
     return taken
 
 
-def test_round_robin_gives_each_backend_one_iteration_in_turn() -> None:
-    assert play(Turns("round-robin", ["a", "b", "c"], 0), {"a": 2, "b": 2, "c": 2}) == list("abcabc")
-    assert play(Turns("round-robin", ["a", "b"], 0), {"a": 3, "b": 1}) == list("abaa")
+def test_round_robin_gives_each_backend_one_iteration_in_turn_there_and_back() -> None:
+    assert play(Turns("round-robin", ["a", "b", "c"], 0), {"a": 3, "b": 3, "c": 3}) == list("abccbaabc")
+    assert play(Turns("round-robin", ["a", "b"], 0), {"a": 3, "b": 2}) == list("abbaa")
 
 
 def test_sequential_finishes_one_backend_before_the_next() -> None:

@@ -1,0 +1,177 @@
+"""Fairness end to end: real engine, real servers with known manners, and the same verdict out of the history."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from llmtui.engine.board import Board
+from llmtui.engine.conditions import Changes, Counters, device_of, governor, sample, since
+from llmtui.model import Backend, Plan, Rerun
+from llmtui.stats.checks import OF_THE_MACHINE, Check, Entry, Evidence, checks, leading_metric
+from llmtui.store import open_store
+from tests.engine.helpers import engine_for, plan_of, process_tree, truth_backend
+from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run of anybody else is seen here."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("LLMTUI_STORE", str(tmp_path / "history.db"))
+
+
+def judged(board: Board) -> list[Check]:
+    """The checks of a run, but for those that depend on how busy this machine is."""
+    entries = [Entry(lane.backend, lane.state, Evidence(lane.current)) for lane in board.lanes.values()]
+    found = checks(entries, board.plan.config, board.machine)
+    return [c for c in found if c.code not in OF_THE_MACHINE | {"cold-start", "drift"}]
+
+
+def codes(board: Board) -> dict[str, list[str]]:
+    return {c.code: c.backends for c in judged(board)}
+
+
+def from_history(plan: Plan) -> Board:
+    store, _ = open_store()
+    with store:
+        stored = store.load(plan.run)
+    board = Board(stored.plan)
+    board.apply(stored.hello())
+    return board
+
+
+async def test_a_fair_race_is_called_fair() -> None:
+    plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=6)
+    async with engine_for(plan) as run:
+        board = await run.until_done()
+        assert judged(board) == []
+        for lane in board.lanes.values():
+            assert lane.state.device == "cpu"
+            assert {i.part for i in lane.current} == {1}
+            assert all(i.server_cpu is not None and i.steal >= 0 for i in lane.current)
+        assert board.machine.load_1m is not None
+    assert judged(from_history(plan)) == []
+
+
+async def test_servers_that_do_other_work_are_named() -> None:
+    manners = {
+        "short": ["--tokens", "3"],
+        "thinks": ["--reasoning", "4"],
+        "caches": ["--cached", "9"],
+        "reads": ["--prompt-tokens", "20"],
+        "counts": ["--no-usage"],
+        "says": ["--word", "other"],
+    }
+    quirky = [truth_backend(name, arguments=arguments) for name, arguments in manners.items()]
+    plan = plan_of(truth_backend("a", arguments=["--cached", "0"]), *quirky, iterations=2, max_tokens=6, warmup=0)
+    async with engine_for(plan) as run:
+        board = await run.until_done()
+        found = {c.code: c for c in judged(board)}
+    alone = {
+        "output-tokens": "short",
+        "stop-reason": "short",
+        "thinking": "thinks",
+        "prompt-tokens": "reads",
+        "prefix-cache": "caches",
+    }
+    for code, name in alone.items():
+        assert found[code].between("a", name), code
+        assert not found[code].between("a", "says"), code
+    assert [found[code].level for code in alone] == ["void", "void", "void", "warning", "void"]
+    assert found["token-counts-guessed"].backends == ["counts"]
+    assert "says" in found["answers-differ"].backends
+    assert found["too-few"].backends == list(board.lanes)
+    assert leading_metric(list(found.values()), "latency", "a", "short").metric == "tokens_per_s"
+    assert leading_metric(list(found.values()), "latency", "a", "says").metric == "latency"
+    assert {c.code: c for c in judged(from_history(plan))} == found
+
+
+async def test_failed_and_refused_requests_are_told() -> None:
+    later: list[Step] = [b"HTTP/1.1 503 X\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n", CLOSE]
+    good: list[Step] = [SSE_HEAD, token("Hi"), FINISH, b"data: [DONE]\n\n", CLOSE]
+    torn: list[Step] = [SSE_HEAD, token("Hi"), CLOSE]
+    async with scripted([b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"]) as server:
+        server.by_path[b"POST"] = [later, good, torn, good]
+        plan = plan_of(Backend(name="a", url=server.url), iterations=6, warmup=0)
+        async with engine_for(plan) as run:
+            found = codes(await run.until_done())
+    assert {"failed-iterations", "refused", "token-counts-guessed"} <= found.keys()
+
+
+async def test_a_rerun_alone_and_one_after_the_other_are_told() -> None:
+    plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=6)
+    async with engine_for(plan) as run:
+        await run.until_done()
+        await run.client.send(Rerun(backend="a"))
+        board = await run.until(lambda b: b.run.phase == "done" and b.lanes["a"].state.attempt == 2)
+        assert codes(board) == {"not-interleaved": ["a", "b"]}
+        await run.client.send(Rerun())
+        board = await run.until(lambda b: b.run.phase == "done" and b.lanes["a"].state.attempt == 3)
+        assert codes(board) == {}
+
+
+async def test_one_after_the_other() -> None:
+    plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=6, warmup=0, order="sequential")
+    async with engine_for(plan) as run:
+        assert codes(await run.until_done()) == {"sequential-order": ["a", "b"]}
+
+
+async def test_a_server_that_was_started_again_is_told() -> None:
+    plan = plan_of(truth_backend("a"), iterations=30, warmup=0, restarts=1)
+    async with engine_for(plan) as run:
+        await run.until(lambda board: board.lanes["a"].finished == 2)
+        for process in process_tree(run.engine.pid):
+            if "llmtui.servers.truth" in process.cmdline() and "--" not in process.cmdline():
+                process.kill()
+        board = await run.until_done()
+        assert "resumed" in codes(board)
+        assert {i.part for i in board.lanes["a"].current if i.ok} == {1, 2}
+
+
+def test_conditions_are_read_as_the_kernel_tells_them(tmp_path: Path) -> None:
+    def write(steal: int, pages: int, hot: int) -> Counters:
+        (tmp_path / "stat").write_text(f"cpu  1 2 3 4 5 6 7 {steal} 0 0\ncpu0 1 2\n")
+        (tmp_path / "vmstat").write_text(f"pgpgin 5\npswpin {pages}\npswpout 1\n")
+        for cpu in ("cpu0", "cpu1"):
+            (tmp_path / cpu / "thermal_throttle").mkdir(parents=True, exist_ok=True)
+            (tmp_path / cpu / "thermal_throttle" / "core_throttle_count").write_text(f"{hot}\n")
+        return sample(tmp_path, tmp_path)
+
+    before, after = write(100, 10, 4), write(150, 17, 5)
+    assert since(before._replace(at_ns=0), after._replace(at_ns=10**9)) == Changes(steal=0.5, swapped=7, throttled=2)
+    assert since(before._replace(at_ns=0), before._replace(at_ns=10**9)) == Changes()
+    nothing = sample(tmp_path / "none", tmp_path / "none")
+    assert nothing[1:] == Counters(0)[1:]
+
+
+def test_governors_are_listed_once(tmp_path: Path) -> None:
+    assert governor(tmp_path) == ""
+    for number, word in enumerate(("powersave", "performance", "powersave")):
+        (tmp_path / f"cpu{number}" / "cpufreq").mkdir(parents=True)
+        (tmp_path / f"cpu{number}" / "cpufreq" / "scaling_governor").write_text(word + "\n")
+    assert governor(tmp_path) == "performance, powersave"
+
+
+@pytest.mark.parametrize(
+    ("opened", "device"),
+    [
+        ("/dev/nvidia0", "gpu"),
+        ("/dev/kfd", "gpu"),
+        ("/dev/dri/renderD128", "gpu"),
+        ("/dev/nvidiactl", "cpu"),
+        ("", "cpu"),
+    ],
+)
+def test_a_device_is_known_by_what_is_held_open(opened: str, device: str, tmp_path: Path) -> None:
+    me = os.getpid()
+    for process in (psutil.Process(me), *psutil.Process(me).children(recursive=True)):
+        (tmp_path / str(process.pid) / "fd").mkdir(parents=True)
+    (tmp_path / str(me) / "fd" / "3").symlink_to("/dev/null")
+    if opened:
+        (tmp_path / str(me) / "fd" / "4").symlink_to(opened)
+    assert device_of(me, tmp_path) == device
+    assert device_of(me, tmp_path / "none") == ""

@@ -1,0 +1,157 @@
+"""A run is taken up again: only what is missing is made, by fresh servers, and nothing that was there changes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from llmtui.engine.__main__ import taken_up
+from llmtui.engine.lifecycle import EngineError, EngineProcess
+from llmtui.engine.machine import describe_machine
+from llmtui.engine.schedule import jobs_left
+from llmtui.model import Backend, Machine, Plan, Shutdown, Stop
+from llmtui.store import StoredRun, StoreError, open_store
+from tests.engine.helpers import Followed, assert_gone, plan_of, process_tree, truth_backend
+from tests.scripted import CLOSE, FINISH, HANG, SSE_HEAD, Step, scripted, token
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run of anybody else is seen here."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("LLMTUI_STORE", str(tmp_path / "history.db"))
+
+
+def stored(plan: Plan) -> StoredRun:
+    store, _ = open_store()
+    with store:
+        return store.load(plan.run)
+
+
+async def started(plan: Plan, *, resume: bool) -> Followed:
+    engine = EngineProcess.start(plan, resume=resume)
+    try:
+        return Followed(plan, engine, await engine.connect())
+    except EngineError:
+        engine.kill()
+        raise
+
+
+async def ended(run: Followed) -> None:
+    """The run is told to end, and has."""
+    await run.client.farewell(Shutdown())
+    assert await run.engine.ended()
+
+
+async def test_a_killed_run_goes_on_with_what_is_missing() -> None:
+    plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=4, warmup=2, on_disconnect="finish")
+    run = await started(plan, resume=False)
+    await run.until(lambda board: len(board.lanes["b"].measured) == 1)
+    tree = process_tree(run.engine.pid)
+    os.kill(run.engine.pid, signal.SIGKILL)
+    await run.client.close()
+    assert_gone(tree)
+    before = stored(plan).iterations
+    again = await started(plan, resume=True)
+    try:
+        board = await again.until_done()
+        assert board.notes[0].text == f"taken up again: {len(before)} iterations are from before"
+        await ended(again)
+    finally:
+        again.engine.kill()
+        run.engine.kill()
+    after = stored(plan)
+    assert after.state == "done"
+    assert after.iterations[: len(before)] == before
+    for name in "ab":
+        made = [i for i in after.iterations if i.backend == name]
+        assert sorted(i.iteration for i in made if i.phase == "measured") == [1, 2, 3, 4]
+        assert [i.iteration for i in made if i.phase == "warmup"] == [1, 2, 3, 4]
+        assert board.lanes[name].summary.n == 4
+    assert not board.failed
+
+
+async def test_a_finished_backend_is_left_as_it_is_and_a_failure_stays_one() -> None:
+    async with scripted([b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"]) as server:
+        good: list[Step] = [SSE_HEAD, token("x"), FINISH, CLOSE]
+        server.by_path[b"POST"] = [[b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"], [HANG], good]
+        ill = Backend(name="ill", url=server.url, model="m")
+        plan = plan_of(truth_backend("whole"), ill, iterations=2, warmup=0, order="sequential")
+        run = await started(plan, resume=False)
+        await run.until(lambda board: len(board.lanes["whole"].measured) == 2 and bool(board.lanes["ill"].measured))
+        await run.client.send(Stop(backend="ill"))
+        await run.until_done()
+        await ended(run)
+        before = stored(plan)
+        again = await started(plan, resume=True)
+        board = await again.until_done()
+        await ended(again)
+    assert [s.url for s in stored(plan).states if s.name == "whole"] == [s.url for s in before.states][:1]
+    assert board.lanes["whole"].measured == [i for i in before.iterations if i.backend == "whole"]
+    assert [(i.iteration, i.ok) for i in board.lanes["ill"].measured] == [(1, False), (2, True)]
+    assert board.failed
+
+
+async def test_a_run_that_goes_on_cannot_be_taken_up_twice() -> None:
+    plan = plan_of(truth_backend("a"), iterations=1000)
+    run = await started(plan, resume=False)
+    try:
+        await run.until(lambda board: bool(board.lanes["a"].measured))
+        with pytest.raises(EngineError, match="is still going"):
+            await started(plan, resume=True)
+        await ended(run)
+    finally:
+        run.engine.kill()
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+async def test_a_server_that_died_is_started_again_as_often_as_planned(restarts: int) -> None:
+    plan = plan_of(truth_backend("a"), iterations=30, warmup=1, restarts=restarts)
+    run = await started(plan, resume=False)
+    try:
+        await run.until(lambda board: bool(board.lanes["a"].measured))
+        for process in process_tree(run.engine.pid):
+            if "llmtui.servers.truth" in process.cmdline() and "--" not in process.cmdline():
+                process.kill()
+        board = await run.until_done()
+        await ended(run)
+    finally:
+        run.engine.kill()
+    lane = board.lanes["a"]
+    failures = [i for i in lane.measured if not i.ok]
+    assert len(failures) == 1
+    assert [n.text for n in board.notes if "started again (1 of 1)" in n.text and n.backend == "a"] == [
+        n.text for n in board.notes
+    ]
+    if restarts:
+        assert (lane.state.state, len(board.notes), len(lane.measured)) == ("done", 1, 30)
+        assert [i.iteration for i in lane.iterations if i.phase == "warmup"] == [1, 2]
+    else:
+        assert (lane.state.state, len(board.notes)) == ("failed", 0)
+
+
+@pytest.mark.parametrize(
+    ("made", "left"),
+    [
+        ([], [("warmup", 1), ("warmup", 2), ("measured", 1), ("measured", 2), ("measured", 3)]),
+        ([("warmup", 1)], [("warmup", 2), ("warmup", 3), ("measured", 1), ("measured", 2), ("measured", 3)]),
+        ([("warmup", 5), ("measured", 2)], [("warmup", 6), ("warmup", 7), ("measured", 1), ("measured", 3)]),
+        ([("measured", 1), ("measured", 2), ("measured", 3)], []),
+    ],
+)
+def test_what_is_left(made: list[tuple[str, int]], left: list[tuple[str, int]]) -> None:
+    assert jobs_left(2, 3, made) == left  # type: ignore[arg-type]
+
+
+def test_another_machine_is_refused_and_other_versions_are_told() -> None:
+    here = describe_machine()
+    run = StoredRun(plan=plan_of(), machine=here, state="died")
+    assert taken_up(run, here).text == "taken up again: 0 iterations are from before"
+    older = msgspec.structs.replace(here, python="3.0")
+    assert "Python 3.0, now" in taken_up(msgspec.structs.replace(run, machine=older), here).text
+    with pytest.raises(StoreError, match="another machine"):
+        taken_up(msgspec.structs.replace(run, machine=Machine(cpu="other", cores=1)), here)
