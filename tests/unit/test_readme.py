@@ -35,3 +35,15 @@ def test_the_example_config_is_valid_and_every_key_is_explained() -> None:
     for struct in (RunConfig, Backend):
         for field in msgspec.structs.fields(struct):
             assert re.search(rf"\b{field.name}\b", README) or field.name == "secrets", field.name
+
+
+def test_every_row_of_the_fault_table_has_its_test() -> None:
+    tests = Path(__file__).parents[1]
+    sources = "\n".join(file.read_text("utf-8") for file in tests.rglob("*.py"))
+    rows = re.search(r"\| fault \|.*?\n\n", README, re.DOTALL)
+    assert rows is not None
+    named = [line.rstrip(" |").rpartition("| `")[2].rstrip("`") for line in rows[0].strip().split("\n")[2:]]
+    for name in named:
+        function, _, row = name.partition("[")
+        assert (tests.parent / name).is_file() or f"def {function}(" in sources, name
+        assert f'"{row.rstrip("]").replace("-", " ")}"' in sources.replace("-", " ") or not row, name

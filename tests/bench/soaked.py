@@ -1,0 +1,286 @@
+"""The processes that `tests.bench.soak` starts: what measures 32 streams, hour after hour, and a client of it.
+
+`python -m tests.bench.soaked serve|weigh`, with an `Order` on standard input, or `follow SOCKET`. `serve` is an engine
+but for its runner, which has one request under way at a time: rounds of `llmtui accuracy` against a truth server, each
+answer a record in a history and told to the clients. A round is an attempt, begun with a new `Hello`, and no record is
+kept: so what grows here is a leak. `weigh` says what an engine that keeps its records, as users' engines do, holds for
+each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+import llmtui.engine.__main__  # first: it keeps Rich out of the process, as in the engine
+from llmtui.engine.accuracy import Job, ask_all, deviation, truth_server
+from llmtui.engine.board import Board
+from llmtui.engine.client import Client
+from llmtui.engine.entrant import PROGRESS_INTERVAL_S, with_figures
+from llmtui.engine.hub import Hub
+from llmtui.engine.journal import Journal
+from llmtui.engine.machine import describe_machine
+from llmtui.measure.request import Answer
+from llmtui.measure.transport import new_client
+from llmtui.model import (
+    AnyEvent,
+    Backend,
+    BackendChanged,
+    BackendState,
+    Hello,
+    Iteration,
+    IterationDone,
+    Note,
+    Plan,
+    Progress,
+    RunConfig,
+    RunState,
+    Struct,
+    hidden,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+BACKEND = Backend(name="truth")
+
+
+class Order(Struct, frozen=True):
+    """What to do: streams at once, requests of a round in all, tokens of an answer; where the engine has its things."""
+
+    run: str
+    streams: int
+    requests: int
+    tokens: int = 64
+    ttft_ms: float = 50.0
+    itl_ms: float = 10.0
+    store: str = ""
+    socket: str = ""
+
+    def job(self) -> Job:
+        """The same, as `llmtui accuracy` knows it."""
+        return Job(
+            streams=[self.streams],
+            requests=self.requests,
+            tokens=self.tokens,
+            ttft_ms=self.ttft_ms,
+            itl_ms=self.itl_ms,
+        )
+
+
+class Round(Struct, frozen=True):
+    """Told after each round. `ttft_s` and `itl_s` are told minus true; of the gaps the largest of each answer.
+
+    `rss_bytes` is the process's memory with the round's answers gone and collected; the first one names the package.
+    """
+
+    ttft_s: list[float] = []
+    itl_s: list[float] = []
+    failed: list[str] = []
+    stamps: list[str] = []
+    rss_bytes: int = 0
+    package: str = ""
+
+
+class Weight(Struct, frozen=True):
+    """Bytes that one more record costs an engine that keeps it, and a client, which has it off the wire."""
+
+    engine_bytes: float
+    client_bytes: float
+    records: int
+
+
+def record(order: Order, answer: Answer, attempt: int, number: int) -> Iteration:
+    """As the engine makes it."""
+    started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    bare = Iteration(
+        run=order.run,
+        backend=BACKEND.name,
+        attempt=attempt,
+        iteration=number,
+        phase="measured",
+        started_utc=started,
+        foreign_cpu=0.0,
+    )
+    return hidden(with_figures(bare, answer), BACKEND)
+
+
+def _tell(said: Struct) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _rss_bytes() -> int:
+    return int(Path("/proc/self/statm").read_bytes().split()[1]) * 4096
+
+
+class Engine:
+    """Hub and journal of one run, without its runner."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        config = RunConfig(iterations=order.requests, warmup=0, max_tokens=order.tokens)
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self._plan = Plan(run=order.run, created_utc=now, config=config, backends=[BACKEND])
+        self._machine = describe_machine()
+        self._state = BackendState(name=BACKEND.name, attempt=0, planned=order.requests)
+        self.hub = Hub(Path(order.socket), self._hello, lambda _: None, lambda _: None)
+        self._journal = Journal(self._plan, self._note)
+
+    async def __aenter__(self) -> Engine:
+        if notes := self._journal.begin(self._order.store, self._machine):
+            sys.exit(notes[0].text)
+        await self.hub.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._journal.end(complete=True)
+        self._journal.close()
+        await self.hub.close()
+
+    def _hello(self) -> Hello:
+        run = RunState(phase="running", total=self._order.requests)
+        return Hello(plan=self._plan.public(), machine=self._machine, run=run, backends=[self._state])
+
+    def _note(self, event: AnyEvent) -> None:
+        # The history cannot be written: then this is no test of it.
+        assert not isinstance(event, Note), event.text
+        self.hub.tell(event)
+
+    def begin_round(self) -> None:
+        """A new attempt, and clients that forget the earlier ones."""
+        self._state = msgspec.structs.replace(self._state, state="running", attempt=self._state.attempt + 1)
+        self._journal.state(self._state)
+        self.hub.tell(self._hello())
+        self.hub.tell(BackendChanged(backend=self._state))
+
+    @contextlib.asynccontextmanager
+    async def progress(self) -> AsyncIterator[None]:
+        """Tells clients of progress meanwhile, as often as an engine does."""
+
+        async def tell() -> None:
+            began = time.monotonic()
+            while True:
+                await asyncio.sleep(PROGRESS_INTERVAL_S)
+                elapsed_s = round(time.monotonic() - began, 3)
+                told = Progress(backend=BACKEND.name, phase="measured", iteration=1, tokens=1, elapsed_s=elapsed_s)
+                self.hub.tell(told)
+
+        ticker = asyncio.create_task(tell())
+        try:
+            yield
+        finally:
+            ticker.cancel()
+
+    def take(self, answer: Answer, number: int) -> None:
+        """Saved, then told."""
+        iteration = record(self._order, answer, self._state.attempt, number)
+        self._journal.iteration(iteration)
+        self.hub.tell(IterationDone(iteration=iteration))
+
+
+async def _serve(order: Order) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def leave() -> None:
+        loop.remove_reader(0)
+        task.cancel()
+
+    # Nothing more is said on standard input: readable means that whoever asked wants an end.
+    loop.add_reader(0, leave)
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    async with Engine(order) as engine, truth_server() as url:
+        client = new_client(url, connect_timeout_s=5.0)
+        try:
+            _tell(Round(package=str(llmtui.__file__)))
+            while True:
+                await _round(engine, client, url, order)
+        finally:
+            await client.aclose()
+
+
+async def _round(engine: Engine, client: httpx.AsyncClient, url: str, order: Order) -> None:
+    engine.begin_round()
+    async with engine.progress():
+        pairs, failed = await ask_all(client, url, order.job(), order.streams)
+    ttft_s: list[float] = []
+    itl_s: list[float] = []
+    stamps: set[str] = set()
+    for number, (answer, truth) in enumerate(pairs, 1):
+        engine.take(answer, number)
+        stamps.update((answer.stamp, truth.stamp))
+        try:
+            found = deviation(answer, truth)
+        except ValueError as error:
+            failed.append(str(error))
+            continue
+        ttft_s.append(found.ttft_s)
+        itl_s.append(max(found.itl_s, key=abs))
+        # The clients are written to between the records, as they are between iterations.
+        await asyncio.sleep(0)
+    pairs.clear()
+    gc.collect()
+    _tell(Round(ttft_s=ttft_s, itl_s=itl_s, failed=failed, stamps=sorted(stamps), rss_bytes=_rss_bytes()))
+
+
+def weight(records: Sequence[Iteration]) -> float:
+    """Bytes that each takes, in the blocks that Python's allocator hands out (of 16 bytes), shared objects once."""
+    parts: dict[int, object] = {}
+    for one in records:
+        parts[id(one)] = one
+        for name in one.__struct_fields__:
+            value = getattr(one, name)
+            parts[id(value)] = value
+            if isinstance(value, list):
+                parts.update((id(item), item) for item in value)
+    return sum(-(-sys.getsizeof(part) // 16) * 16 for part in parts.values()) / len(records)
+
+
+async def _weigh(order: Order) -> None:
+    async with truth_server() as url:
+        client = new_client(url, connect_timeout_s=5.0)
+        try:
+            pairs, _ = await ask_all(client, url, order.job(), order.streams)
+        finally:
+            await client.aclose()
+    held = [record(order, answer, 1, number) for number, (answer, _) in enumerate(pairs, 1)]
+    decoded = [msgspec.json.decode(msgspec.json.encode(one), type=Iteration) for one in held]
+    _tell(Weight(engine_bytes=weight(held), client_bytes=weight(decoded), records=len(held)))
+
+
+async def _follow(socket: Path) -> None:
+    """Folds all that is told into a board; at the end says how many records that were."""
+    board: Board | None = None
+    count = 0
+    async with await Client.connect(socket) as client:
+        async for event in client.events():
+            if board is None:
+                assert isinstance(event, Hello)
+                board = Board(event.plan)
+            count += board.apply(event)[0] == "iterations" and isinstance(event, IterationDone)
+    print(count, flush=True)
+
+
+def main() -> None:
+    """What the first argument says."""
+    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt, BrokenPipeError):
+        if sys.argv[1] == "follow":
+            asyncio.run(_follow(Path(sys.argv[2])))
+            return
+        order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+        asyncio.run(_serve(order) if sys.argv[1] == "serve" else _weigh(order))
+
+
+if __name__ == "__main__":
+    main()

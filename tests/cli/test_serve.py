@@ -1,0 +1,312 @@
+"""`llmtui serve` over real sockets: one run for all pages, none for strangers, nothing from elsewhere, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
+
+from llmtui.serve import MAX_PAGES, _listen, _tell_address, _understood, foreign, foreign_user, packet
+from tests.cli import chromium
+from tests.engine.helpers import assert_gone, process_tree
+
+DEADLINE_S = 30.0
+DONE = "the run is done"
+
+
+class Served:
+    """A running `llmtui serve`: its address, its process, and what it says."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.said = ""
+        self.until(r"open (http://127\.0\.0\.1:\d+)/ in a browser")
+        found = re.search(r"http://[\d.:]+", self.said)
+        assert found is not None
+        self.url = found[0]
+
+    def until(self, pattern: str) -> None:
+        """Until it has said this on stderr."""
+        assert self.process.stderr is not None
+        while not re.search(pattern, self.said):
+            line = self.process.stderr.readline()
+            assert line, f"it ended: {self.said}"
+            self.said += line
+
+    def children(self, name: str) -> list[psutil.Process]:
+        """Processes below it whose command line holds `name`."""
+        return [p for p in process_tree(self.process.pid) if any(name in word for word in p.cmdline())]
+
+
+@contextmanager
+def serving(folder: Path, iterations: int, *more: str) -> Iterator[Served]:
+    launch = f"launch = ['{sys.executable}', '-m', 'llmtui.servers.truth', '--port', '{{port}}', '--itl-ms', '1']\n"
+    config = folder / "race.toml"
+    config.write_text(
+        f"[run]\niterations = {iterations}\nwarmup = 0\nmax_tokens = 4\non_disconnect = 'stop'\n"
+        f"[[backend]]\nname = 'alpha'\n{launch}[[backend]]\nname = 'omega'\n{launch}"
+    )
+    runtime = folder / "r"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    with subprocess.Popen(
+        [sys.executable, "-m", "llmtui", "serve", str(config), "--port", "0", *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "XDG_RUNTIME_DIR": str(runtime)},
+    ) as process:
+        served = Served(process)
+        tree = process_tree(process.pid)
+        try:
+            yield served
+        finally:
+            tree += process_tree(process.pid)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=DEADLINE_S)
+            assert_gone(list(set(tree)))
+
+
+@pytest.fixture(scope="module")
+def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A run that goes on for as long as the tests do."""
+    with serving(tmp_path_factory.mktemp("going"), 100_000) as served:
+        yield served
+
+
+class Page:
+    """What a page's websocket brought so far."""
+
+    def __init__(self, socket: ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.seen = b""
+
+    async def until(self, what: bytes) -> None:
+        """Until `what` was drawn."""
+        async with asyncio.timeout(DEADLINE_S):
+            while what not in self.seen:
+                message = await self.socket.receive()
+                assert message.type is WSMsgType.BINARY, message
+                self.seen += message.data
+
+    async def until_closed(self) -> None:
+        """Until the other side has closed."""
+        async with asyncio.timeout(DEADLINE_S):
+            while (await self.socket.receive()).type not in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING):
+                pass
+
+
+@asynccontextmanager
+async def page_of(served: Served, **headers: str) -> AsyncIterator[Page]:
+    origin = headers.pop("origin", served.url)
+    async with ClientSession() as session:
+        address = f"{served.url}/ws?width=120&height=40"
+        async with session.ws_connect(address, origin=origin, headers=headers) as websocket:
+            yield Page(websocket)
+
+
+async def test_all_pages_watch_one_run_and_leaving_leaves_it_going(going: Served) -> None:
+    async with page_of(going) as first, page_of(going) as second:
+        await first.until(b"omega")
+        await second.until(b"omega")
+        assert len(going.children("llmtui.engine")) == 1
+        pages = going.children("llmtui.ui.browser")
+        assert len(pages) == 2
+        await first.socket.send_json(["stdin", "q"])
+        await first.until_closed()
+        # All is drawn anew in another size, so it is there to draw.
+        await second.socket.send_json(["resize", {"width": 80, "height": 24}])
+        second.seen = b""
+        await second.until(b"alpha")
+    gone = await asyncio.to_thread(psutil.wait_procs, pages, DEADLINE_S)
+    assert gone[1] == []
+    assert len(going.children("llmtui.engine")) == 1
+
+
+async def test_the_page_has_all_that_it_needs_from_us(going: Served) -> None:
+    async with ClientSession() as session, session.get(going.url) as response:
+        text = await response.text()
+        policy = response.headers["Content-Security-Policy"]
+        ours = going.url.partition("//")[2]
+        assert set(re.findall(r"\b\w+://([^/\"' ]*)", text)) == {ours}
+        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "*" not in policy
+        for path in re.findall(r'(?:src|href)="?(/[^")]+)', text) + re.findall(r'url\("([^"]+)"\)', text):
+            async with session.get(going.url + path) as part:
+                assert part.status == 200, path
+                if path.endswith(".css"):
+                    assert "url(" not in await part.text() and "@import" not in await part.text()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:9999"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "localhost.evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example:8321"}, 403),
+        ({"Host": '127.0.0.1:"><script>'}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+    ],
+)
+async def test_a_foreign_page_gets_nothing(headers: dict[str, str], status: int, going: Served) -> None:
+    async with ClientSession() as session:
+        for path in ("/", "/static/js/textual.js"):
+            async with session.get(going.url + path, headers=headers) as response:
+                assert response.status == status
+
+
+@pytest.mark.parametrize("headers", [{"origin": "https://evil.example"}, {"Host": "evil.example"}, {"origin": "null"}])
+async def test_a_foreign_page_cannot_open_the_monitor(headers: dict[str, str], going: Served) -> None:
+    with pytest.raises(WSServerHandshakeError) as refused:
+        async with page_of(going, **headers):
+            pass
+    assert refused.value.status == 403
+
+
+async def test_nonsense_from_a_page_is_passed_over(going: Served) -> None:
+    async with page_of(going) as page:
+        for nonsense in ("{", "[]", '["stdin", 1]', '["resize", {"width": "x", "height": 1e999}]', "[" * 50_000):
+            await page.socket.send_str(nonsense)
+        await page.socket.send_bytes(b"\xff")
+        await page.socket.send_json(["ping", "42"])
+        async with asyncio.timeout(DEADLINE_S):
+            while (message := await page.socket.receive()).type is not WSMsgType.TEXT:
+                pass
+        assert message.json() == ["pong", "42"]
+        await page.until(b"alpha")
+
+
+def test_what_a_page_says_is_kept_within_reason() -> None:
+    assert _understood('["resize", {"width": 999999999, "height": -4}]') == (
+        "news",
+        packet(b"M", b'{"type": "resize", "width": 500, "height": 2}'),
+    )
+    assert _understood('["stdin", "\\ud800"]') == ("data", packet(b"D", b"?"))
+    assert MAX_PAGES < 100
+
+
+async def test_a_run_that_is_done_stays_to_be_seen_until_serve_ends(tmp_path: Path) -> None:
+    with serving(tmp_path, 2) as served:
+        await asyncio.to_thread(served.until, DONE)
+        for _ in range(2):
+            async with page_of(served) as page:
+                await page.until(b"4/4")
+        served.process.send_signal(signal.SIGINT)
+        out, _ = await asyncio.to_thread(served.process.communicate, timeout=DEADLINE_S)
+        assert served.process.returncode == 0
+        assert "x fastest" in out and "alpha" in out
+
+
+async def test_control_c_ends_pages_engine_and_servers(tmp_path: Path) -> None:
+    with serving(tmp_path, 100_000) as served:
+        async with page_of(served) as page:
+            await page.until(b"omega")
+            tree = process_tree(served.process.pid)
+            assert len(tree) >= 5
+            served.process.send_signal(signal.SIGINT)
+            await page.until_closed()
+        _, err = await asyncio.to_thread(served.process.communicate, timeout=DEADLINE_S)
+        assert served.process.returncode == 130
+        assert "Traceback" not in err
+        await asyncio.to_thread(assert_gone, tree)
+    assert list((tmp_path / "r" / "llmtui").iterdir()) == []
+
+
+@pytest.mark.slow
+async def test_nothing_outlives_a_killed_serve(tmp_path: Path) -> None:
+    with serving(tmp_path, 100_000) as served:
+        async with page_of(served) as page:
+            await page.until(b"omega")
+            tree = process_tree(served.process.pid)
+            served.process.kill()
+            await asyncio.to_thread(assert_gone, tree)
+
+
+def test_a_port_that_is_taken_is_a_sentence_and_no_run(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("[[backend]]\nname = 'a'\nurl = 'http://127.0.0.1:9'\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "llmtui", "serve", str(tmp_path / "c.toml"), "--port", port]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+        )
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"llmtui: cannot listen at 127.0.0.1 port {port}: Address already in use; "
+        "choose another with --host and --port\n"
+    )
+    assert os.listdir(tmp_path) == ["c.toml"]
+
+
+def test_without_its_package_it_says_which() -> None:
+    program = "import sys; sys.modules['textual_serve'] = None; from llmtui.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", program, "serve"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "llmtui: serve needs one package more: pip install 'llmtui[serve]'\n"
+
+
+@pytest.mark.parametrize(("host", "warns"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_beyond_loopback_it_warns(host: str, warns: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    with _listen(host, 0) as listener:
+        _tell_address(listener)
+    said = capsys.readouterr().err
+    assert ("whoever reaches port" in said) is warns
+    assert "//0.0.0.0" not in said
+
+
+def test_the_name_given_as_host_is_ours() -> None:
+    assert foreign("gpu-box:8321", "http://gpu-box:8321", "gpu-box") == ""
+    assert foreign("gpu-box:8321", None, "127.0.0.1") != ""
+    assert foreign("[::1]:8321", "http://[::1]:8321", "::1") == ""
+    assert foreign("", None, "") != ""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_another_user_of_this_machine_is_known_by_the_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = server.getsockname()
+        with socket.create_connection(ours) as mine:
+            assert not foreign_user(mine.getsockname(), ours)
+            server.accept()
+        # A socket belongs to who made it.
+        os.seteuid(65534)
+        try:
+            other = socket.socket()
+        finally:
+            os.seteuid(0)
+        with other:
+            other.connect(ours)
+            assert foreign_user(other.getsockname(), ours)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no chromium on PATH")
+async def test_a_real_browser_shows_the_monitor(going: Served, tmp_path: Path) -> None:
+    async with chromium.browser(tmp_path) as browser:
+        await browser.open(going.url, 1280, 800)
+        await browser.until("document.body.classList.contains('-first-byte')")
+        await browser.until("document.fonts.check('16px \"Roboto Mono\"')")
+        host = going.url.partition("//")[2]
+        assert {re.sub(r"^\w+://([^/]*).*", r"\1", url) for url in browser.asked} == {host}
+        assert browser.logged == []
+        async with asyncio.timeout(DEADLINE_S):
+            # Its text is drawn and not in the document; an empty page is a few kB.
+            while len(await browser.screenshot()) < 30_000:
+                pass
+        await browser.evaluate("document.querySelector('textarea').focus()")
+        await browser.type("q")
+        await browser.until("document.body.classList.contains('-closed')")
+        assert "goes on" in await browser.evaluate("document.body.innerText")

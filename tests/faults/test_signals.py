@@ -1,0 +1,59 @@
+"""A signal to any one process of a run, SIGTERM and SIGKILL: nothing is left behind, nothing lost, and it is said."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from llmtui.store import open_store
+from tests.bench.kills import BOUND_S, WHICH, Trial, gone, key, kills, write_config
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("which", "monitor", "words", "status", "state"),
+    [
+        ("monitor", True, rb"run \w{8} goes on; come back to it with: llmtui attach", 0, "done"),
+        ("monitor", False, rb"llmtui: interrupted; stopping the servers", 130, "stopped"),
+        ("engine", False, rb"llmtui: the engine ended before the run did", 1, "stopped"),
+        ("engine", True, rb"llmtui: the engine has gone before the run was done", 1, "stopped"),
+        ("guard", False, rb"llmtui: (one|two): .*the server ended", 1, "done"),
+        ("server", False, rb"llmtui: (one|two): .*the server ended: killed by signal 15 \(SIGTERM\)", 1, "done"),
+    ],
+)
+async def test_sigterm(which: str, monitor: bool, words: bytes, status: int, state: str, tmp_path: Path) -> None:
+    write_config(tmp_path)
+    trial = Trial(tmp_path, with_monitor=monitor)
+    listener = asyncio.create_task(trial.listen())
+    try:
+        async with asyncio.timeout(BOUND_S):
+            async with trial.count:
+                await trial.count.wait_for(lambda: len(trial.heard) >= 3)
+            (await trial.victim(which)).send_signal(signal.SIGTERM)
+            await listener
+            await trial.leave()
+        left = [p.cmdline() for p in await asyncio.to_thread(gone, trial.processes())]
+    finally:
+        listener.cancel()
+        trial.close()
+    assert left == []
+    store, notes = open_store(trial.store)
+    with store:
+        assert notes == []
+        assert store.mark_dead() == []
+        run = store.load(trial.run)
+    assert run.state == state
+    kept = {key(i): i for i in run.iterations}
+    assert {name: kept.get(name) for name in trial.heard} == trial.heard
+    assert re.search(words, trial.said), trial.said[-2000:]
+    assert trial.status == status
+
+
+def test_a_kill_of_each_loses_nothing(tmp_path: Path) -> None:
+    for outcome in kills(2 * len(WHICH), WHICH, seed=7, folder=tmp_path):
+        assert (outcome.lost, outcome.left, outcome.readable, outcome.problem) == (0, [], True, ""), outcome

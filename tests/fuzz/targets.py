@@ -1,0 +1,180 @@
+"""What is fuzzed: each target takes any bytes, and raises where llmtui would break its word on them.
+
+`sse`, `ndjson`, `http` and `whole` read an answer twice, at once and in pieces (the first byte says how small), and
+hold the two against each other: how the network cuts an answer must not change what is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from llmtui.config import DEFAULT_FILE, Config, ConfigError, parse
+from llmtui.measure.http import ResponseReader
+from llmtui.model import Backend, Plan
+from llmtui.plain import plain, plain_lines
+from llmtui.wire import dialect_for
+from llmtui.wire.base import WireError
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+_BACKENDS = {
+    "openai": Backend(name="a"),
+    "tgi": Backend(name="a", protocol="tgi"),
+    "ollama": Backend(name="a", protocol="ollama"),
+    "custom": Backend(name="a", protocol="custom", answer="content"),
+}
+
+
+def pieces(data: bytes) -> Iterator[bytes]:
+    """The bytes after the first, cut into as many bytes as that one says (1 to 64)."""
+    size = data[0] % 64 + 1
+    for start in range(1, len(data), size):
+        yield data[start : start + size]
+
+
+def _same_however_cut(data: bytes, protocol: str, content_type: str) -> None:
+    told: list[object] = []
+    for cut in ([data[1:]], list(pieces(data))):
+        parser = dialect_for(_BACKENDS[protocol]).parser(content_type)
+        try:
+            deltas = [d for piece in cut for d in parser.feed(piece)] + parser.close()
+        except WireError as error:
+            _is_a_sentence(error.message)
+            told.append(None)
+        else:
+            told.append(msgspec.json.encode(deltas))
+    assert told[0] == told[1], "the cut changed what was read"
+
+
+def _is_a_sentence(text: str) -> None:
+    said = plain(text, 2_000)
+    assert said and said.isprintable(), text
+
+
+def sse(data: bytes) -> None:
+    """Server-sent events, as each protocol that has them reads them."""
+    for protocol in ("openai", "tgi", "custom") if data else ():
+        _same_however_cut(data, protocol, "text/event-stream")
+
+
+def ndjson(data: bytes) -> None:
+    """Lines of JSON."""
+    for protocol in ("ollama", "custom") if data else ():
+        _same_however_cut(data, protocol, "application/x-ndjson")
+
+
+def whole(data: bytes) -> None:
+    """Answers in one piece, error bodies, and what a server tells of itself."""
+    if not data:
+        return
+    for protocol, backend in _BACKENDS.items():
+        for content_type in ("application/json", "text/html"):
+            _same_however_cut(data, protocol, content_type)
+        dialect = dialect_for(backend)
+        said = dialect.error_text(data)
+        assert said == plain(said)
+        for question in ("/v1/models", "/props", "/version", "/api/show", "/api/tags", "/info"):
+            for text in msgspec.structs.astuple(dialect.learn(f"http://h{question}", data)):
+                assert isinstance(text, str | list)
+        assert all(isinstance(name, str) for name in dialect.model_names(data))
+
+
+def http(data: bytes) -> None:
+    """An HTTP response: head, framing, body."""
+    if not data:
+        return
+    told: list[object] = []
+    for cut in ([data[1:]], list(pieces(data))):
+        reader = ResponseReader()
+        body = b""
+        for piece in cut:
+            body += reader.feed(piece)
+            if reader.complete or reader.error is not None:
+                break
+        else:
+            reader.eof()
+        if reader.error is not None:
+            _is_a_sentence(str(reader.error))
+            told.append(None)
+        else:
+            assert reader.complete and reader.head_done
+            told.append((reader.status, reader.reason, reader.headers, body))
+    assert told[0] == told[1], "the cut changed what was read"
+
+
+def config(data: bytes) -> None:
+    """A config.toml: a plan that can be carried out, or one sentence."""
+    try:
+        checked = parse(data.decode("utf-8-sig", "replace"), source="c.toml", folder=Path("/c"), environ={"K": "k" * 9})
+        plan = checked.plan()
+    except ConfigError as error:
+        message = str(error)
+        assert message.startswith(("c.toml: ", "OLLAMA_HOST: ")), message
+        assert message.isprintable() and message == plain(message, 2_000), message
+        return
+    assert isinstance(checked, Config)
+    line = msgspec.json.encode(plan)
+    assert b"\n" not in line
+    msgspec.json.decode(line, type=Plan)
+    public = msgspec.json.encode(plan.public())
+    assert b'"api_key"' not in public and b'"headers"' not in public
+    for backend in plan.backends:
+        if backend.url and not backend.launch:
+            dialect_for(backend).request(backend, plan.config, "p", "m")
+
+
+def text(data: bytes) -> None:
+    """What a server says, on its way to the screen."""
+    raw = data.decode("utf-8", "surrogatepass" if data[:1] == b"!" else "replace") if _decodes(data) else ""
+    for said in (plain(raw), *plain_lines(raw)):
+        assert said.isprintable(), repr(said)
+        said.encode("utf-8")
+    assert plain(plain(raw)) == plain(raw)
+
+
+def _decodes(data: bytes) -> bool:
+    with contextlib.suppress(UnicodeDecodeError):
+        data.decode("utf-8", "surrogatepass" if data[:1] == b"!" else "replace")
+        return True
+    return False
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "sse": sse,
+    "ndjson": ndjson,
+    "whole": whole,
+    "http": http,
+    "config": config,
+    "text": text,
+}
+
+
+def seeds(target: str) -> list[bytes]:
+    """Inputs to begin with: what real servers sent, and the config that is shipped."""
+    if target == "config":
+        return [DEFAULT_FILE.read_bytes(), *_CONFIGS]
+    responses = [path.read_bytes() for path in sorted((FIXTURES / "wire").rglob("*.response"))]
+    responses = [data[:2048] for data in responses]
+    if target == "http":
+        return [bytes([7]) + data for data in responses]
+    bodies = [data.partition(b"\r\n\r\n")[2] for data in responses]
+    if target == "sse":
+        bodies = [body for body in bodies if b"data:" in body or b"error:" in body]
+    elif target == "ndjson":
+        bodies = [body for body in bodies if body.count(b"\n{")]
+    elif target == "text":
+        return [b"\x1b]52;c;eA==\x07\xc2\x9b31m[red]", "!‮a\ud800".encode("utf-8", "surrogatepass"), *bodies[:4]]
+    return [bytes([11]) + body for body in bodies]
+
+
+_CONFIGS = [
+    b'[run]\nmodel = "~nobody-there/m.gguf"\n[[backend]]\nname = "a"\nembedded = "llama.cpp"\n',
+    b'[[backend]]\nname = "a"\nurl = "http://h:1/v1?key=abcdefghij"\noptions = { n = 1, d = 2020-01-01 }\n',
+    b'[[backend]]\nname = "a"\nprotocol = "custom"\nurl = "http://h"\nbody = { q = "{prompt}" }\nanswer = "a.0.b"\n',
+    b'[[backend]]\nname = "a"\nlaunch = ["x", "--api-key", "${K}"]\nheaders = { "X-A" = "${K}" }\nready = "/h"\n',
+    b"run = 3\nui = { keys = { rerun = 'x' } }\nbackend = [ 1, [], {} ]\n",
+]

@@ -1,0 +1,155 @@
+"""A server that says what a terminal, a spreadsheet or a renderer might obey, and one that repeats what it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from llmtui.engine.watched import Screen
+from tests.scripted import CLOSE, SSE_HEAD, Scripted, Step, scripted
+
+LLMTUI = [sys.executable, "-m", "llmtui"]
+
+#: Every family of what must come to nothing. HOSTILE stands inside each that a terminal would swallow whole.
+PAYLOAD = (
+    "\x1b]52;c;HOSTILE\x07\x1b]8;;http://HOSTILE/\x1b\\link\x1b]8;;\x1b\\\x1bPHOSTILE\x1b\\\x1b]0;HOSTILE\x07"
+    "\x1b[2J\x1b[31m\x9d52;c;HOSTILE\x9c\x90HOSTILE\x9c\x9b31m\x1b_HOSTILE\x1b\\"
+    "[red]r[/red][link=http://evil]l[/link][/][@click=app.quit]q[/]"
+    "\u202ebidi\u2066\u2069\u200f\u200bzero\ufeff\x00\x07\x08\x7f\x85\u2028\r\n\t"
+    "|`<script>s</script>![i](http://evil.example/x)<b>&lt;"
+)
+#: What of it may be seen: the words, as they are.
+SEEN = "[red]r[/red][link=http://evil]l[/link][/][@click=app.quit]q[/]"
+#: No byte of a decoded output may be one of these: C0 but the line end, DEL, C1, bidi controls, zero width, NUL.
+FORBIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def answer(body: bytes, status: bytes = b"200 OK", kind: bytes = b"application/json", more: bytes = b"") -> list[Step]:
+    """A whole HTTP answer."""
+    head = b"HTTP/1.1 %b\r\nContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n" % (status, kind, more, len(body))
+    return [head, body]
+
+
+def stream(*events: object) -> list[Step]:
+    """A stream of events, each an object or bytes as they are."""
+    said = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
+    return [SSE_HEAD, *(b"data: %b\n\n" % data for data in said), CLOSE]
+
+
+def content(text: str, finish: str | None = None, **more: object) -> dict[str, object]:
+    """One chunk of a chat."""
+    return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}], **more}
+
+
+def told_by(name: str, text: str) -> dict[bytes, Sequence[Sequence[Step]]]:
+    """What a server at `/name` tells of itself: model, version and weights, each `text`."""
+    models = {"data": [{"id": text, "meta": {"ftype": text}}]}
+    props = {"build_info": text, "model_ftype": text}
+    place = name.encode()
+    return {
+        b"GET /%b/health" % place: [answer(b"{}")],
+        b"GET /%b/v1/models" % place: [answer(json.dumps(models).encode())],
+        b"GET /%b/props" % place: [answer(json.dumps(props).encode())],
+        b"GET /%b/" % place: [answer(b"{}", b"404 Not Found")],
+    }
+
+
+class Hold(asyncio.Event):
+    """A step of a script at which the server waits: `reached` tells, `let_go` ends it, both from another thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+        self._waiting: asyncio.AbstractEventLoop | None = None
+
+    async def wait(self) -> Literal[True]:
+        self._waiting = asyncio.get_running_loop()
+        self.reached.set()
+        return await super().wait()
+
+    def let_go(self) -> None:
+        """Go on; also where nobody has come yet."""
+        if self._waiting is None:
+            self.set()
+        else:
+            self._waiting.call_soon_threadsafe(self.set)
+
+
+@contextmanager
+def serving(by_path: Mapping[bytes, Sequence[Sequence[Step]]]) -> Iterator[Scripted]:
+    """These scripts on a real socket, in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    started: list[Scripted] = []
+    up, over = threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with scripted(answer(b"{}", b"404 Not Found")) as server:
+            server.by_path.update(by_path)
+            started.append(server)
+            up.set()
+            await over.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    up.wait(10)
+    try:
+        yield started[0]
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(10)
+        loop.close()
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """For llmtui's processes: sockets and history in `folder`."""
+    runtime = folder / "r"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    return {**os.environ, "XDG_RUNTIME_DIR": str(runtime), "LLMTUI_STORE": str(folder / "history.db"), **more}
+
+
+def llmtui(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[bytes]:
+    """llmtui in a pipe, in `folder`."""
+    return subprocess.run(
+        [*LLMTUI, *arguments],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        cwd=folder,
+        env=environment(folder, **more),
+        timeout=60,
+        check=False,
+    )
+
+
+def drive(screen: Screen, keys: Sequence[bytes], until: Callable[[bytes], bool]) -> bytes:
+    """All that a monitor writes: once `until` holds, the keys are pressed in turn, at last q until it has ended.
+
+    The next key comes when the screen has answered the one before, or has nothing to say to it.
+    """
+    seen = b""
+    waiting = list(keys)
+    deadline = time.monotonic() + 60
+    try:
+        while time.monotonic() < deadline:
+            answered = bool(select.select([screen], [], [], 0.3)[0])
+            if answered:
+                data = screen.drain()
+                if data is None:
+                    assert not waiting, f"it ended before {waiting}: {seen[-2000:]!r}"
+                    return seen
+                seen += data
+            if until(seen):
+                screen.press(waiting.pop(0) if waiting else b"q")
+        raise AssertionError(f"not done: {seen[-2000:]!r}")
+    finally:
+        screen.close()
