@@ -58,10 +58,7 @@ def run_options(command: F) -> F:
 )
 @click.version_option(llmtui.__version__, message="llmtui %(version)s")
 def cli() -> None:
-    """Benchmark the serving latency of LLM frameworks side by side, live.
-
-    `llmtui [CONFIG]` opens the monitor.
-    """
+    """Benchmark the serving latency of LLM frameworks side by side, live."""
 
 
 @cli.command()

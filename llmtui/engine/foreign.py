@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _STAT = Path("/proc/stat")
 #: The counters tick in hundredths of a second, each on its own: less than this is rounding and not other work.
 ROUNDING_S = 0.03
@@ -26,7 +26,7 @@ def busy_cpu_seconds() -> float | None:
     if len(fields) < 9 or fields[0] != b"cpu":
         return None
     user, nice, system, _idle, _iowait, irq, softirq, steal = (int(v) for v in fields[1:9])
-    return (user + nice + system + irq + softirq + steal) / _TICKS_PER_S
+    return (user + nice + system + irq + softirq + steal) / TICKS_PER_S
 
 
 def process_cpu_seconds(pid: int) -> float | None:
@@ -36,15 +36,18 @@ def process_cpu_seconds(pid: int) -> float | None:
     except OSError:
         return None
     fields = raw[raw.rindex(b")") + 2 :].split()
-    return sum(int(v) for v in fields[11:15]) / _TICKS_PER_S
+    return sum(int(v) for v in fields[11:15]) / TICKS_PER_S
 
 
 class ForeignMeter:
     """Measures one stretch of time: `start`, then `stop`.
 
     `server_cpu_s` tells the CPU seconds of the server's process tree, None when it cannot be known: then the
-    foreign CPU is unknown too. `own` lists llmtui's processes.
+    foreign CPU is unknown too. `own` lists llmtui's processes. After `stop`, `server_cpu` is how many cores the server
+    used, None when unknown.
     """
+
+    server_cpu: float | None = None
 
     def __init__(self, server_cpu_s: Callable[[], float | None], own: Callable[[], Sequence[int]]) -> None:
         self._server_cpu_s = server_cpu_s
@@ -54,7 +57,7 @@ class ForeignMeter:
     def start(self) -> None:
         """The stretch begins."""
         busy, server = busy_cpu_seconds(), self._server_cpu_s()
-        self._from = None
+        self._from = self.server_cpu = None
         if busy is not None and server is not None:
             self._from = (time.monotonic_ns(), busy, server, self._own_cpu())
 
@@ -67,6 +70,7 @@ class ForeignMeter:
         elapsed_s = (time.monotonic_ns() - began_ns) / 1e9
         if busy1 is None or server1 is None or elapsed_s <= 0:
             return None
+        self.server_cpu = round(max(0.0, server1 - server0) / elapsed_s, 2)
         own_s = sum(now - own0[pid] for pid, now in own1.items() if pid in own0)
         foreign_s = (busy1 - busy0) - (server1 - server0) - own_s
         return round(foreign_s / elapsed_s, 2) if foreign_s > ROUNDING_S else 0.0

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from llmtui.engine.client import MAX_LINE_BYTES, peer
-from llmtui.model import AnyCommand, AnyEvent, Detach, Earlier, Hello, Iteration, Progress, Sampled
+from llmtui.model import AnyCommand, AnyEvent, Detach, Earlier, Hello, Iteration, Note, Progress, Sampled
 
 #: A client so many lines behind is not told noise (progress, samples) any more; one so many bytes behind is dropped.
 NOISE_LIMIT = 256
@@ -176,6 +176,9 @@ class Hub:
                 command = _decode_command(line)
             except msgspec.DecodeError:
                 return  # no client of ours: hang up
-            self._obey(command)
+            try:
+                self._obey(command)
+            except Exception as error:  # a fault of ours: the run goes on, and its clients hear of it
+                self.tell(Note(text=f"llmtui failed here: {error!r}; please report this", level="error"))
             if isinstance(command, Detach):
                 return  # hanging up tells the client that it was heard

@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
+from llmtui.engine.conditions import device_of
 from llmtui.measure.failures import connect_failure, elsewhere, redirected, unaskable
 from llmtui.measure.request import Answer, IterationError, ask
 from llmtui.measure.stamped import connect
@@ -73,6 +74,7 @@ class Target:
     def __init__(self, backend: Backend, config: RunConfig, folder: Path) -> None:
         self.backend = backend
         self.server: ManagedServer | None = None
+        self._ended: ManagedServer | None = None
         self.ready: Ready | None = None
         self._config = config
         self._folder = folder
@@ -162,6 +164,16 @@ class Target:
             return None
         return tree_rss(self._listener), tree_cpu_seconds(self._listener)
 
+    def device(self) -> Literal["", "cpu", "gpu"]:
+        """What the server computes on, "" where its processes cannot be looked into."""
+        pid = self.server.pid if self.server is not None else self._listener
+        return device_of(pid) if pid is not None else ""
+
+    def log_tail(self, lines: int) -> list[str]:
+        """The last lines that the launched server, or the one before it, printed; none of a server elsewhere."""
+        server = self.server or self._ended
+        return server.log_tail(lines) if server is not None else []
+
     async def close(self) -> None:
         """Close the connections and stop a launched server. May be called at any time, and again."""
         self.ready = None
@@ -171,6 +183,7 @@ class Target:
             await client.aclose()
         if self.server is not None:
             server, self.server = self.server, None
+            self._ended = server
             await server.stop()
 
     def _open(self, url: str) -> None:
@@ -286,6 +299,7 @@ class Target:
                     version=known.version or plain(told.version, MAX_FACT_CHARS),
                     weights=known.weights or plain(told.weights, MAX_FACT_CHARS),
                     model=known.model or (told.model if len(told.model) <= MAX_MODEL_CHARS else ""),
+                    context_tokens=known.context_tokens or told.context_tokens,
                 )
         return Ready(
             url=ready.url,
@@ -297,6 +311,7 @@ class Target:
             note=ready.note,
             model_digest=ready.model_digest,
             full_length=ready.full_length,
+            context_tokens=known.context_tokens,
         )
 
     def _choose_model(self, names: list[str]) -> str:

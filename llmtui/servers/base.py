@@ -20,7 +20,8 @@ class Ready:
 
     `threads` is None for a server whose threads llmtui did not choose; `load_s` runs from launch to the first
     healthy answer, in seconds, and is None for a server that somebody else started. `full_length` are the fields of a
-    request that make an answer go on to its last token, empty where there are none. `model_digest` ("sha256:...") is that of the model file as it was published, where it is known.
+    request that make an answer go on to its last token, empty where there are none. `model_digest` ("sha256:...") is
+    that of the model file as it was published, `context_tokens` the room for prompt and answer, where they are known.
     """
 
     url: str
@@ -32,6 +33,7 @@ class Ready:
     note: str = ""
     model_digest: str = ""
     full_length: dict[str, Any] = field(default_factory=dict)
+    context_tokens: int | None = None
 
 
 @dataclass(frozen=True)

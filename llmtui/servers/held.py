@@ -140,12 +140,15 @@ class Held:
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         self.returncode = await process.wait()
-        self._release()
-        if self.returncode < 0:
-            # The guard itself may have been killed, and then nobody has ended what it held.
-            await asyncio.to_thread(kill_marked, self.mark)
-        self._words = self._in_words(self.returncode)
-        self.exited.set()
+        try:
+            self._release()
+            if self.returncode < 0:
+                # The guard itself may have been killed, and then nobody has ended what it held.
+                await asyncio.to_thread(kill_marked, self.mark)
+            self._words = self._in_words(self.returncode)
+        finally:
+            # Whatever went wrong here: nobody is to wait for it for ever.
+            self.exited.set()
 
     def _in_words(self, code: int) -> str:
         memory = self._memory

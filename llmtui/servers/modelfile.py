@@ -109,7 +109,7 @@ async def shared_model(config: RunConfig, report: Report, model: PackagedModel =
 
 
 async def model_digest(path: Path, report: Report) -> str:
-    """"sha256:..." of a model file, computed once as long as the file stays as it is."""
+    """ "sha256:..." of a model file, computed once as long as the file stays as it is."""
     if path == cache_folder() / MODEL.filename and _sealed(path):
         return f"sha256:{MODEL.sha256}"
     known = cache_folder() / f".digest-{_key(path)}"

@@ -2,7 +2,9 @@
 
 `python -m llmtui.servers.truth --port 0`. Against it llmtui measures its own error; tests use
 it where no model is needed.
-A request may carry `{"truth": {"ttft_ms": 50, "itl_ms": 10, "per_chunk": 1}}`; its `max_tokens` is kept exactly.
+Its flags make it behave as other servers do: stop early, reason, find a prompt in its cache, count nothing.
+A request may carry `{"truth": {"ttft_ms": 50, "itl_ms": 10, "per_chunk": 1}}`; its `max_tokens` is kept exactly,
+unless `--tokens` is less.
 `GET /truth/ID` tells, once, the instants of request ID on the monotonic clock (ns): `received_ns`, when its last byte
 arrived (`stamp` says by whose clock: the kernel's, or user space's first instruction after the read), and `sent_ns`,
 one instant per event with tokens, noted immediately before it is handed to the kernel. ID is the request's `user`
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import json
 import socket
 import struct
@@ -31,6 +34,33 @@ _LINE_END = b"\r\n"
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@ll")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Manner:
+    """How it answers. `tokens`: it stops by itself after so many; the first `reasoning` of them are reasoning. `cached`
+    (of `prompt_tokens`) is told where it is not None, `usage` at all where it is true. `word` begins every token.
+    """
+
+    tokens: int = sys.maxsize
+    reasoning: int = 0
+    prompt_tokens: int = 10
+    cached: int | None = None
+    usage: bool = True
+    word: str = "t"
+
+    def delta(self, numbers: range) -> dict[str, str]:
+        """What the event with these tokens brings."""
+        text = "".join(f" {self.word}{n}" for n in numbers)
+        return {"reasoning_content" if numbers[0] < self.reasoning else "content": text}
+
+    def told(self, tokens: int) -> dict[str, Any]:
+        """What it says of its work at the end."""
+        usage: dict[str, Any] = {"prompt_tokens": self.prompt_tokens, "completion_tokens": tokens}
+        usage["total_tokens"] = self.prompt_tokens + tokens
+        if self.cached is not None:
+            usage["prompt_tokens_details"] = {"cached_tokens": self.cached}
+        return usage
 
 
 def _ask_for_stamps(sock: socket.socket) -> None:
@@ -159,7 +189,9 @@ class _Connection:
         ttft_s = wish.get("ttft_ms", self._server.ttft_ms) / 1e3
         itl_s = wish.get("itl_ms", self._server.itl_ms) / 1e3
         per_chunk = int(wish.get("per_chunk", 1))
-        total = int(question.get("max_tokens", 16))
+        manner = self._server.manner
+        asked = int(question.get("max_tokens", 16))
+        total = min(asked, manner.tokens)
         sent_ns: list[int] = []
         truth = {"received_ns": received_ns, "stamp": by, "sent_ns": sent_ns}
         self._server.remember(str(question.get("user") or request), truth)
@@ -170,21 +202,23 @@ class _Connection:
         # Encoded ahead: between the instant that is noted and the write stands nothing.
         began = loop.time()
         for number in range(0, total, per_chunk):
-            text = "".join(f" t{i}" for i in range(number, min(number + per_chunk, total)))
-            data = self._event(request, [{"index": 0, "delta": {"content": text}}])
+            delta = manner.delta(range(number, min(number + per_chunk, total)))
+            data = self._event(request, [{"index": 0, "delta": delta}])
             await asyncio.sleep(began + ttft_s + number // per_chunk * itl_s - loop.time())
             sent_ns.append(time.monotonic_ns())
             write(data)
-        usage = {"prompt_tokens": 10, "completion_tokens": total, "total_tokens": total + 10}
-        write(self._event(request, [{"index": 0, "delta": {}, "finish_reason": "length"}]))
-        write(self._event(request, [], usage=usage))
+        reason = "length" if total == asked else "stop"
+        write(self._event(request, [{"index": 0, "delta": {}, "finish_reason": reason}]))
+        if manner.usage:
+            write(self._event(request, [], usage=manner.told(total)))
         write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
 
 
 class TruthServer:
     """The server and its memory. `ttft_ms` and `itl_ms` hold where a request does not say."""
 
-    def __init__(self, ttft_ms: float = 50.0, itl_ms: float = 10.0) -> None:
+    def __init__(self, ttft_ms: float = 50.0, itl_ms: float = 10.0, manner: Manner | None = None) -> None:
+        self.manner = manner or Manner()
         self.ttft_ms = ttft_ms
         self.itl_ms = itl_ms
         self.count = 0
@@ -215,9 +249,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--ttft-ms", type=float, default=50.0)
     parser.add_argument("--itl-ms", type=float, default=10.0)
+    parser.add_argument("--tokens", type=int, default=Manner.tokens, help="stop by itself after so many")
+    parser.add_argument("--reasoning", type=int, default=Manner.reasoning, help="so many of them are reasoning")
+    parser.add_argument("--prompt-tokens", type=int, default=Manner.prompt_tokens, help="what it says that it read")
+    parser.add_argument("--cached", type=int, default=Manner.cached, help="how many of them it says were in its cache")
+    parser.add_argument("--no-usage", dest="usage", action="store_false", help="count nothing")
+    parser.add_argument("--word", default=Manner.word, help="how each token begins")
     arguments = parser.parse_args()
+    manner = Manner(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Manner)})
     try:
-        asyncio.run(TruthServer(arguments.ttft_ms, arguments.itl_ms).serve(arguments.port))
+        asyncio.run(TruthServer(arguments.ttft_ms, arguments.itl_ms, manner).serve(arguments.port))
     except KeyboardInterrupt:
         sys.exit(0)
     except OSError as error:

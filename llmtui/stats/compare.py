@@ -82,7 +82,7 @@ def level_after(planned: int, made: int) -> float:
 
 
 def narrow(lanes: Mapping[str, Sequence[Iteration]], within: float) -> bool:
-    """Whether the latency of every pair is known to `within` (0.05: 5 %) to either side. Which way it goes is not asked."""
+    """Whether the latency of every pair is known to `within` (0.05: 5 %) to either side, whichever way it goes."""
     found = compare(lanes, "latency", level=LEVEL_OF_MORE)
     return all(c.could_show is not None and math.sqrt(c.high / c.low) - 1 <= within for c in found)
 

@@ -94,7 +94,7 @@ def signed_rank_p(differences: Sequence[float]) -> float:
     if n <= EXACT_PAIRS:
         counts = _signed_rank_counts(n)
         # Of tied ranks the next whole one: never a smaller p than is due.
-        return min(1.0, 2 * sum(counts[: math.ceil(lower) + 1]) / 2**n)
+        return min(1.0, 2 * sum(counts[: math.ceil(lower) + 1]) / (1 << n))
     ties = sum(t * t * t - t for t in _ties(sizes))
     deviation = math.sqrt(n * (n + 1) * (2 * n + 1) / 24 - ties / 48)
     return min(1.0, 2 * _NORMAL.cdf((lower + 0.5 - n * (n + 1) / 4) / deviation)) if deviation else 1.0

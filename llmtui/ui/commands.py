@@ -235,7 +235,7 @@ COMMANDS: tuple[Command, ...] = (
         "maximise",
         "enter",
         "Details",
-        "maximise the focused backend: all iterations, answers, log",
+        "all of the focused backend: iterations, answers, token timeline",
         "View",
         lambda s: s.selected is not None and not s.details,
     ),

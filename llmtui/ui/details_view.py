@@ -141,8 +141,8 @@ def parts_for(width: int, height: int, banner: bool = False, log: bool = False) 
     verdict = 1 if height >= 30 or (banner and height >= 8) else 0
     facts = 0 if height < 8 else 1 if height < 16 else 2 if height < 20 else 4 if height >= 30 and width < 120 else 3
     rest = height - header - footer - verdict - facts
-    timeline = 0 if rest < 7 else 4 if rest < 12 else 5 if rest < 24 else min(12, 4 + rest // 5)
-    tail = 0 if rest < 24 else 6 if rest < 34 else 9
+    timeline = 0 if rest < 7 else 4 if rest < 12 else 5 if rest < 22 else 6 if rest < 28 else min(12, 4 + rest // 5)
+    tail = 0 if rest < 28 else 6 if rest < 34 else 9
     left = rest - timeline - tail
     texts = 0 if left < 5 else round(left * 0.45)
     table = left - texts
@@ -181,7 +181,7 @@ def rule(title: str, right: str, width: int, focused: bool = False) -> Line:
 
 # --- The two clocks ---
 
-SILENT = "this server tells nothing of its own time"
+SILENT = "this server tells nothing of itself"
 
 
 def clock_lines(iteration: Iteration, width: int) -> list[Line]:

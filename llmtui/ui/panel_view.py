@@ -33,6 +33,8 @@ from llmtui.ui.words import (
 
 #: Below this height (frame included) the last value is one row instead of three.
 BIG_FROM = 13
+#: From so many rows within the frame on, what does not fit beside something else has a row of its own.
+_TALL = 9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _activity(lane: Lane, look: Look, width: int) -> Span:
         return ("", "")
     which = f"{'warm-up' if last.phase == 'warmup' else 'iteration'} {last.iteration}"
     if last.error is not None:
-        return (f"{which} failed", "dim")
+        return (f"{which} failed" if len(which) + 7 <= width else "failed", "dim")
     full = f"{METRIC_TITLES[look.metric]}, {which}"
     return (full if len(full) <= width else which, "dim")
 
@@ -153,16 +155,15 @@ def _median_line(kept: Standing, look: Look, width: int) -> Line:
         word = "median"
     text = f"{word} {figure}"
     spare = around(look.metric, spread.stddev, 8, look.ascii_only)
-    if len(text) + len(spare) + 1 > width:
-        text = text.replace("median", "med.")
+    for short in ("med.", "med"):
+        if len(text) + len(spare) + 1 > width:
+            text = f"{short} {figure}" if not kept.earlier else text.replace("median", short)
     return _dim(_pair(text, spare, width)) if kept.earlier else _pair(text, spare, width)
 
 
 def _speed_lines(kept: Standing, width: int, tall: bool) -> list[Line]:
     """TTFT and tokens/s: on one line where both fit, else on two where the panel is `tall`."""
     summary = kept.summary
-    if not summary.n:
-        return [()]
     ttft = summary.ttft.median if summary.ttft else None
     speed = summary.tokens_per_s.median if summary.tokens_per_s else None
     left = f"TTFT {number(ttft, room=8)}"
@@ -185,19 +186,20 @@ def _server_lines(lane: Lane, width: int, rows: int) -> list[Line]:
     load = f"load {lane.state.load_s:.1f} s" if lane.state.load_s is not None else ""
     if rows == 1:
         # The weights stand in the table too.
-        facts = [load, memory(lane.rss_bytes), cores(lane.cpu_cores)]
-        used = next(n for n in (3, 2, 1) if len(", ".join(f for f in facts[:n] if f)) <= width or n == 1)
-        return [_dim(((", ".join(f for f in facts[:used] if f), ""),))]
+        facts = [fact for fact in (load, memory(lane.rss_bytes), cores(lane.cpu_cores)) if fact]
+        texts = [apart.join(facts[:n]) for n in (3, 2, 1) for apart in (", ", " ")]
+        return [((next((text for text in texts if len(text) <= width), ""), "dim"),)]
     weights = plain(lane.weights, 40)
     first = _pair(weights, load, width) if weights else ((load, ""),)
     second = _pair(memory(lane.rss_bytes), cores(lane.cpu_cores), width)
     return [_dim(first), _dim(second)]
 
 
-def _value_lines(lane: Lane, look: Look, width: int, large: bool) -> list[Line]:
+def _value_lines(lane: Lane, look: Look, width: int, large: bool, rows: int) -> list[Line]:
+    """The newest value, or its error in at most so many rows."""
     last = lane.last
     if last is not None and last.error is not None:
-        lines: list[Line] = [((text, "bad"),) for text in wrap(plain(last.error.message), width, 3 if large else 1)]
+        lines: list[Line] = [((text, "bad"),) for text in wrap(plain(last.error.message), width, rows)]
         blank: list[Line] = [()] * ((3 if large else 1) - len(lines))
         return lines + blank
     value = value_text(look.metric, metric_value(last, look.metric), 8) if last else ""
@@ -214,7 +216,9 @@ def _value_lines(lane: Lane, look: Look, width: int, large: bool) -> list[Line]:
 def _body(lane: Lane, look: Look, width: int, rows: int) -> list[Line]:
     state = lane.state.state
     kept = standing(lane)
-    medians: list[Line] = [_median_line(kept, look, width), *_speed_lines(kept, width, rows + 2 >= BIG_FROM)]
+    medians: list[Line] = []
+    if kept.summary.n:
+        medians = [_median_line(kept, look, width), *_speed_lines(kept, width, rows >= _TALL)]
     lines: list[Line] = [_state_line(lane, look, width)]
     rows -= 1
     if state in ("failed", "unreachable", "missing"):
@@ -233,8 +237,11 @@ def _body(lane: Lane, look: Look, width: int, rows: int) -> list[Line]:
             return lines
         return lines + waiting
     large = rows + 3 >= BIG_FROM
-    lines += _value_lines(lane, look, width, large)
-    rows -= 3 if large else 1
+    # Where nothing was measured yet, an error has the place of the figures.
+    room = 3 if large else 1
+    value = _value_lines(lane, look, width, large, room if medians else max(room, rows - 2))
+    lines += value
+    rows -= len(value)
     if rows >= 4:
         lines.append((_activity(lane, look, width),))
         rows -= 1
@@ -251,6 +258,9 @@ def _body(lane: Lane, look: Look, width: int, rows: int) -> list[Line]:
         median = spread.median if spread else None
         slots = max(lane.state.planned, figures.measured)
         rest += scatter(figures.points(look.metric), median, width, plot, look.marker, role, slots)
+        rows = len(server)
+    elif plot > 0:
+        rest += [()] * plot
         rows = len(server)
     return lines + rest + server[: max(0, rows)]
 

@@ -137,7 +137,7 @@ def drawn(iteration: Iteration, width: int, height: int, marker: Marker, role: R
     if width < 8 or height < 1:
         return []
     if not arrivals.times_ns:
-        return [(("no arrival is known: the answer was not streamed", "dim"),)]
+        return [(("no arrival of this answer was stamped", "dim"),)]
     scale = scale_for(0.0, arrivals.times_ns[-1] / 1e6, width, across=True)
     plot = height - ROWS - 2 if height >= _PLOT_FROM and len(arrivals.times_ns) > 2 else 0
     rows = 2 if height > ROWS and marker in ("braille", "fhd") else 1
@@ -147,7 +147,7 @@ def drawn(iteration: Iteration, width: int, height: int, marker: Marker, role: R
         return ticks
     if height < ROWS:
         return [words, *ticks, axis] if height == 3 else [*ticks, axis]
-    lines = [words, *ticks, _marks(arrivals, scale, width), axis]
+    lines = [words, *ticks, *([_marks(arrivals, scale, width)] if arrivals.long else []), axis]
     spare = height - len(lines)
     if plot and spare >= 3:
         lines += _gap_plot(arrivals, width, spare, marker, role)

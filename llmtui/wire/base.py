@@ -58,13 +58,15 @@ class Delta(Struct, frozen=True, gc=False):
 class Learned(Struct, frozen=True):
     """What a server told of itself. Empty where it told nothing.
 
-    `weights` is the arithmetic (Q8_0, bf16), `models` every model that it can serve, `model` the one it has loaded.
+    `weights` is the arithmetic (Q8_0, bf16), `models` every model that it can serve, `model` the one it has loaded,
+    `context_tokens` the room that it has for prompt and answer.
     """
 
     version: str = ""
     weights: str = ""
     model: str = ""
     models: list[str] = []
+    context_tokens: int | None = None
 
 
 class Parser(Protocol):

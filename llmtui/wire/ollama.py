@@ -160,7 +160,11 @@ class OllamaDialect:
             loaded = _models(body)
             if len(loaded) != 1:
                 return Learned()
-            return Learned(model=common.string(loaded[0].get("name")), weights=_quantisation(loaded[0]))
+            return Learned(
+                model=common.string(loaded[0].get("name")),
+                weights=_quantisation(loaded[0]),
+                context_tokens=common.count(loaded[0].get("context_length")),
+            )
         return Learned(version=common.string(told.get("version")), weights=_quantisation(told))
 
 

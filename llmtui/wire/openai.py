@@ -234,7 +234,9 @@ class OpenAIDialect:
         return [self.models_request(backend), *(common.get(backend, common.join(root, path)) for path in paths)]
 
     def learn(self, path: str, body: bytes) -> Learned:
-        """llama.cpp's `meta.ftype`, `model_ftype`, `model_alias` and `build_info`; vLLM's `version`."""
+        """llama.cpp's `meta.ftype`, `model_ftype`, `model_alias`, `build_info` and `n_ctx` (of one slot); vLLM's
+        `version` and `max_model_len`.
+        """
         told = common.as_dict(body)
         if path.endswith("/models"):
             names = self.model_names(body)
@@ -242,12 +244,16 @@ class OpenAIDialect:
                 return Learned(models=names)
             metas = [e["meta"] for e in told["data"] if isinstance(e, dict) and isinstance(e.get("meta"), dict)]
             weights = common.string(metas[0].get("ftype")) if len(metas) == 1 else ""
-            return Learned(models=names, model=names[0], weights=weights)
+            lengths = [common.count(e.get("max_model_len")) for e in told["data"] if isinstance(e, dict)]
+            room = lengths[0] if len(lengths) == 1 else None
+            return Learned(models=names, model=names[0], weights=weights, context_tokens=room)
+        defaults = told.get("default_generation_settings")
         version = common.string(told.get("build_info")) or common.string(told.get("version"))
         return Learned(
             version="" if "unknown" in version else version,
             weights=common.string(told.get("model_ftype")),
             model=common.string(told.get("model_alias")),
+            context_tokens=common.count(defaults.get("n_ctx")) if isinstance(defaults, dict) else None,
         )
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from llmtui.cli import cli
+
 LLMTUI = [sys.executable, "-m", "llmtui"]
 
 
@@ -146,7 +148,7 @@ def test_a_closed_pipe_is_no_traceback(config: Path) -> None:
 
 
 def test_every_help_fits_a_screen() -> None:
-    for command in ([], ["monitor"], ["run"], ["check"]):
+    for command in ([], *([name] for name in cli.commands)):
         text = llmtui(*command, "--help").stdout
         assert 0 < len(text.splitlines()) <= 24
         assert max(len(line) for line in text.splitlines()) <= 80

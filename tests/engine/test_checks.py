@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import psutil
@@ -13,7 +14,8 @@ from llmtui.engine.conditions import Changes, Counters, device_of, governor, sam
 from llmtui.model import Backend, Plan, Rerun
 from llmtui.stats.checks import OF_THE_MACHINE, Check, Entry, Evidence, checks, leading_metric
 from llmtui.store import open_store
-from tests.engine.helpers import engine_for, plan_of, process_tree, truth_backend
+from tests.engine.helpers import assert_gone, engine_for, plan_of, process_tree, truth_backend
+from tests.engine.test_resume import ended, started
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
 
 
@@ -102,6 +104,21 @@ async def test_failed_and_refused_requests_are_told() -> None:
     assert {"failed-iterations", "refused", "token-counts-guessed"} <= found.keys()
 
 
+async def test_another_context_and_a_refusal_to_count_are_told_by_the_servers_themselves() -> None:
+    good: list[Step] = [SSE_HEAD, token("Hi"), FINISH, b"data: [DONE]\n\n", CLOSE]
+    async with scripted(good) as one, scripted(good) as two:
+        for server, room in ((one, 2048), (two, 4)):
+            body = b'{"data":[{"id":"m","max_model_len":%d}]}' % room
+            server.by_path[b"GET"] = [[b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)]]
+        plan = plan_of(Backend(name="a", url=one.url), Backend(name="b", url=two.url), max_tokens=8)
+        async with engine_for(plan) as run:
+            board = await run.until_done()
+            found = {c.code: c for c in judged(board)}
+    assert [lane.state.context_tokens for lane in board.lanes.values()] == [2048, 4]
+    assert found["context-length"].text.endswith("b 4 of 8")
+    assert found["token-counts-guessed"].backends == ["a", "b"]
+
+
 async def test_a_rerun_alone_and_one_after_the_other_are_told() -> None:
     plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=6)
     async with engine_for(plan) as run:
@@ -130,6 +147,24 @@ async def test_a_server_that_was_started_again_is_told() -> None:
         board = await run.until_done()
         assert "resumed" in codes(board)
         assert {i.part for i in board.lanes["a"].current if i.ok} == {1, 2}
+
+
+async def test_a_run_that_was_taken_up_again_is_told() -> None:
+    plan = plan_of(truth_backend("a"), iterations=8, warmup=0, on_disconnect="finish")
+    run = await started(plan, resume=False)
+    try:
+        await run.until(lambda board: board.lanes["a"].finished == 3)
+        tree = process_tree(run.engine.pid)
+        os.kill(run.engine.pid, signal.SIGKILL)
+        await run.client.close()
+        await run.engine.ended()
+        assert_gone(tree)
+        run = await started(plan, resume=True)
+        board = await run.until_done()
+        await ended(run)
+    finally:
+        run.engine.kill()
+    assert codes(board) == codes(from_history(plan)) == {"resumed": ["a"]}
 
 
 def test_conditions_are_read_as_the_kernel_tells_them(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ async def test_a_server_that_died_is_started_again_as_often_as_planned(restarts:
     if restarts:
         assert (lane.state.state, len(board.notes), len(lane.measured)) == ("done", 1, 30)
         assert [i.iteration for i in lane.iterations if i.phase == "warmup"] == [1, 2]
+        assert lane.state.note == "restarted 1 x"
     else:
         assert (lane.state.state, len(board.notes)) == ("failed", 0)
 

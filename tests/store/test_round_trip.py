@@ -41,6 +41,11 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "backend": _TEXT,
     "run": st.just("ab12cd34"),
     "refused": st.integers(0, 10**6),
+    "server_cpu": st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    "steal": st.floats(0, 1e6),
+    "swapped": st.integers(0, 2**62),
+    "throttled": st.integers(0, 10**6),
+    "part": st.integers(1, 99),
 }
 
 

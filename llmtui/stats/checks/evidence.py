@@ -1,0 +1,163 @@
+"""What the checks need to know of one attempt of one backend, while it grows: the same memory at ten iterations and at
+100,000.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Iterable
+
+import msgspec
+
+from llmtui.model import DISTURBED_CORES, Iteration
+from llmtui.plain import plain
+from llmtui.stats.running import Counts
+from llmtui.stats.summary import METRICS, Metric, metric_value, percentile
+
+#: So many of the newest iterations are compared with those of other backends, one by one.
+RECENT = 256
+#: So much of an answer is compared. A server may count a token more or less, so the ends of answers are not.
+ANSWER_CHARS = 160
+_THINKING = ("<think>", "<thinking>", "<|channel|>analysis")
+#: More kinds of stop reasons than this are a server's nonsense.
+_MOST_REASONS = 16
+#: Words for one and the same end: the token budget, or the model's own.
+_LENGTH = frozenset({"length", "max_tokens", "max_length", "max_new_tokens", "model_length"})
+_STOP = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence", "done"})
+
+
+class Thinned:
+    """Values with their places: all of them up to `limit`, then every second, every fourth..."""
+
+    def __init__(self, limit: int = 240) -> None:
+        self._limit = limit
+        self._step = 1
+        self._came = 0
+        self.places: list[int] = []
+        self.values: list[float] = []
+
+    def add(self, place: int, value: float) -> None:
+        """Take in the finite value of the iteration at `place`, which grows from call to call."""
+        if self._came % self._step == 0:
+            self.places.append(place)
+            self.values.append(value)
+            if len(self.values) > self._limit:
+                self._step *= 2
+                self.places, self.values = self.places[::2], self.values[::2]
+        self._came += 1
+
+    @property
+    def median(self) -> float | None:
+        """The median of the values kept, None when there are none."""
+        return percentile(sorted(self.values), 0.5) if self.values else None
+
+
+class Evidence:
+    """One attempt of one backend. Counts are of its measured iterations; `good` of those that are samples.
+
+    `recent` are the newest samples for comparison with other backends: without arrivals, and as `text` the beginning
+    of the answer, its white space evened out.
+    """
+
+    def __init__(self, iterations: Iterable[Iteration] = ()) -> None:
+        self.measured = 0
+        self.good = 0
+        self.last_failed: Iteration | None = None
+        self.refused = 0
+        self.parts: Counter[int] = Counter()
+        self.disturbed = 0
+        self.foreign_most = 0.0
+        self.stolen = 0
+        self.steal_most = 0.0
+        self.swapping = 0
+        self.swapped = 0
+        self.throttling = 0
+        self.outputs = Counts()
+        self.output_sum = 0
+        self.prompts = Counts()
+        self.no_prompt_count = 0
+        self.cache_told = 0
+        self.cache_hits = 0
+        self._cached = 0
+        self._cached_of = 0
+        self.thinking = 0
+        self.reasons: Counter[str] = Counter()
+        self.guessed = 0
+        self.uncounted = 0
+        self.metrics: dict[Metric, Thinned] = {metric: Thinned() for metric in METRICS}
+        self.server_cpu = Thinned()
+        self.recent: deque[Iteration] = deque(maxlen=RECENT)
+        for iteration in iterations:
+            self.add(iteration)
+
+    def add(self, iteration: Iteration) -> None:
+        """Take in the next iteration of this attempt, warm-up or measured, good or failed, with its text."""
+        self.refused += iteration.refused
+        if iteration.phase != "measured":
+            return
+        self.measured += 1
+        if not iteration.ok:
+            self.last_failed = iteration
+            return
+        self.good += 1
+        self.parts[iteration.part] += 1
+        self._machine(iteration)
+        self._work(iteration)
+        for metric, kept in self.metrics.items():
+            value = metric_value(iteration, metric)
+            if value is not None and math.isfinite(value):
+                kept.add(self.measured - 1, value)
+        if iteration.server_cpu is not None:
+            self.server_cpu.add(self.measured - 1, iteration.server_cpu)
+        answer = " ".join(iteration.text[: ANSWER_CHARS * 2].split())[:ANSWER_CHARS]
+        self.recent.append(msgspec.structs.replace(iteration, text=answer, arrivals_ns=[], arrival_tokens=[]))
+
+    def _machine(self, iteration: Iteration) -> None:
+        self.disturbed += iteration.disturbed
+        self.foreign_most = max(self.foreign_most, iteration.foreign_cpu or 0.0)
+        self.stolen += iteration.steal >= DISTURBED_CORES
+        self.steal_most = max(self.steal_most, iteration.steal)
+        self.swapping += iteration.swapped > 0
+        self.swapped += iteration.swapped
+        self.throttling += iteration.throttled > 0
+
+    def _work(self, iteration: Iteration) -> None:
+        if iteration.output_tokens is None:
+            self.uncounted += 1
+        else:
+            self.outputs.add(iteration.output_tokens)
+            self.output_sum += iteration.output_tokens
+            self.guessed += iteration.token_source == "arrivals"
+        if iteration.prompt_tokens is None:
+            self.no_prompt_count += 1
+        else:
+            self.prompts.add(iteration.prompt_tokens)
+        if iteration.cached_tokens is not None:
+            self.cache_told += 1
+            self.cache_hits += iteration.cached_tokens > 0
+            self._cached += iteration.cached_tokens
+            self._cached_of += max(iteration.prompt_tokens or 0, iteration.cached_tokens)
+        reasoned = iteration.ttft_s is not None and (iteration.ttfo_s is None or iteration.ttfo_s > iteration.ttft_s)
+        self.thinking += reasoned or iteration.text.lstrip().startswith(_THINKING)
+        if iteration.finish_reason:
+            reason = plain(iteration.finish_reason, 30).lower()
+            reason = "length" if reason in _LENGTH else "stop" if reason in _STOP else reason
+            if reason in self.reasons or len(self.reasons) < _MOST_REASONS:
+                self.reasons[reason] += 1
+
+    @property
+    def cached_share(self) -> float | None:
+        """The share of the prompts (0 to 1) that came from a prefix cache; None where the server does not tell."""
+        return self._cached / self._cached_of if self._cached_of else 0.0 if self.cache_told else None
+
+    @property
+    def output_mean(self) -> float | None:
+        """Mean of the output tokens, None where nothing was counted."""
+        return self.output_sum / len(self.outputs) if len(self.outputs) else None
+
+    @property
+    def ended_early(self) -> float | None:
+        """The share of the answers (0 to 1) that stopped before the budget did; None where no reason was told."""
+        total = self.reasons.total()
+        return 1 - self.reasons["length"] / total if total else None

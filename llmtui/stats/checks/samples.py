@@ -1,0 +1,197 @@
+"""Do the samples carry a verdict? How many, how many failed, cold starts, drift, guesses, and our own error."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Sequence
+from statistics import NormalDist
+
+from llmtui.accuracy_record import Errors, Level, milliseconds
+from llmtui.model import RESTING
+from llmtui.plain import plain
+from llmtui.stats.checks.base import Check, Race, each, listed, of
+from llmtui.stats.summary import METRIC_TITLES, Metric, percentile
+
+#: With fewer, no interval of 95 % can be had from ranks.
+FEWEST = 6
+#: A first iteration is cold when it lies this far above the median of the rest: a share of it, and so many deviations.
+COLD_SHARE = 0.2
+COLD_DEVIATIONS = 6.0
+_COLD_FROM = 5
+#: Drift: a change along the run of more than this share, unlikely by chance.
+DRIFT_SHARE = 0.05
+DRIFT_P = 0.01
+_DRIFT_FROM = 8
+#: All slopes between so many points are looked at.
+_SLOPES = 100
+#: From the median of absolute deviations to the standard deviation of normal noise.
+_MAD = 1.4826
+
+
+def few(race: Race) -> Iterator[Check]:
+    """too-few: no interval can be had."""
+    counts = {
+        e.name: f"n = {e.evidence.good}"
+        for e in race.entries
+        if e.evidence.good < FEWEST and (e.state.state in RESTING or race.config.iterations < FEWEST)
+    }
+    if counts:
+        yield Check(
+            code="too-few",
+            level="warning",
+            backends=list(counts),
+            text=f"too few samples for any interval: {each(counts)}",
+            todo=f"set iterations to {FEWEST} or more, better 20",
+        )
+
+
+def failed(race: Race) -> Iterator[Check]:
+    """failed-iterations: what is left may be the easy part."""
+    counts = {
+        e.name: of(e.evidence.measured - e.evidence.good, e.evidence.measured)
+        for e in race.entries
+        if e.evidence.measured > e.evidence.good
+    }
+    if counts:
+        last = next(e.evidence.last_failed for e in race.entries if e.name in counts)
+        said = f"; {plain(last.error.message, 100)}" if last is not None and last.error is not None else ""
+        yield Check(
+            code="failed-iterations",
+            level="warning",
+            backends=list(counts),
+            text=f"failed: {each(counts)}{said}",
+            todo="see why, then rerun (R); the rest of the samples is not all of what the server does",
+        )
+
+
+def refused(race: Race) -> Iterator[Check]:
+    """refused: a server sent requests away for a while."""
+    counts = {e.name: f"{e.evidence.refused}x" for e in race.entries if e.evidence.refused}
+    if counts:
+        yield Check(
+            code="refused",
+            level="warning",
+            backends=list(counts),
+            text=f"asked to come back later: {each(counts)}; such a server is limited or busy with others",
+            todo="set cooldown_s in [run], or ask for a higher limit",
+        )
+
+
+def guesses(race: Race) -> Iterator[Check]:
+    """token-counts-guessed: arrivals were counted because nobody told the tokens, or not even those."""
+    guessed = [e.name for e in race.sampled if e.evidence.guessed]
+    unknown = [e.name for e in race.sampled if e.evidence.uncounted and e.name not in guessed]
+    if guessed or unknown:
+        parts = [f"counted by arrivals for {listed(guessed)}"] if guessed else []
+        parts += [f"unknown for {listed(unknown)}"] if unknown else []
+        yield Check(
+            code="token-counts-guessed",
+            level="warning",
+            backends=[*guessed, *unknown],
+            text=f"output tokens are {' and '.join(parts)}: an arrival may carry several",
+            todo="use a server, or a protocol of it, that tells token counts; until then do not compare by tokens/s",
+            spoils=["tokens_per_s"],
+        )
+
+
+def cold(race: Race) -> Iterator[Check]:
+    """cold-start: the first measured iteration was far slower than the rest."""
+    found = {}
+    for entry in race.sampled:
+        course = entry.evidence.metrics["latency"]
+        if len(course.values) <= _COLD_FROM or course.places[0] != 0:
+            continue
+        rest = sorted(course.values[1:])
+        median = percentile(rest, 0.5)
+        deviation = _MAD * percentile(sorted(abs(v - median) for v in rest), 0.5)
+        if course.values[0] > median + max(COLD_SHARE * median, COLD_DEVIATIONS * deviation):
+            found[entry.name] = f"{course.values[0]:.3g} s, median of the rest {median:.3g} s"
+    if found:
+        yield Check(
+            code="cold-start",
+            level="warning",
+            backends=list(found),
+            text=f"the first measured iteration was cold: {each(found)}",
+            todo=f"set warmup = {race.config.warmup + 2} in [run]; the median hardly feels it, mean and max do",
+        )
+
+
+def drift(race: Race) -> Iterator[Check]:
+    """drift: a backend became slower, or faster, along the run."""
+    found = {}
+    for entry in race.sampled:
+        course = entry.evidence.metrics["latency"]
+        if len(course.values) < _DRIFT_FROM:
+            continue
+        p = trend_p(course.values)
+        if p < DRIFT_P and abs(change := _change(course.places, course.values)) > DRIFT_SHARE:
+            found[entry.name] = f"{change:+.0%} (p = {p:.1g})"
+    if found:
+        yield Check(
+            code="drift",
+            level="warning",
+            backends=list(found),
+            text=f"latency drifted along the run: {each(found)}",
+            todo="warm up longer, or let the machine cool down (cooldown_s); only where they take turns does it cancel",
+        )
+
+
+def trend_p(values: Sequence[float]) -> float:
+    """How likely as clear a trend is by chance, two-sided (Mann 1945, Kendall 1975; ties and continuity minded)."""
+    score, seen = 0, list[float]()
+    for value in values:
+        score += bisect_left(seen, value) - (len(seen) - bisect_right(seen, value))
+        insort(seen, value)
+    n = len(values)
+    ties = sum(t * (t - 1) * (2 * t + 5) for t in (len(list(same)) for _, same in itertools.groupby(seen)))
+    variance = (n * (n - 1) * (2 * n + 5) - ties) / 18
+    if variance <= 0:
+        return 1.0
+    return min(1.0, 2 * NormalDist().cdf(-(abs(score) - 1) / math.sqrt(variance)))
+
+
+def _change(places: Sequence[int], values: Sequence[float]) -> float:
+    """The change from first place to last, as a share of the median, by the median slope (Theil 1950, Sen 1968)."""
+    step = max(1, len(values) // _SLOPES)
+    points = list(zip(places, values, strict=True))[::step]
+    slopes = sorted((b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.combinations(points, 2))
+    median = percentile(sorted(values), 0.5)
+    return percentile(slopes, 0.5) * (places[-1] - places[0]) / median if median > 0 else 0.0
+
+
+def own_error(race: Race) -> Iterator[Check]:
+    """own-error: a difference was shown that is no larger than what llmtui itself may be off by."""
+    level = race.record.at_one_stream() if race.record is not None else None
+    if level is None:
+        return
+    medians = {e.name: e.evidence.metrics for e in race.sampled}
+    for pair in race.comparisons:
+        median = medians[pair.faster][pair.metric].median if pair.faster in medians else None
+        if not pair.decided or median is None:
+            continue
+        rate = pair.metric == "tokens_per_s"
+        error = _errors(level, pair.metric).p99
+        difference = pair.ratio - 1 if rate else median * (pair.ratio - 1)
+        if error >= difference / 2:
+            shown, ours = (f"{v:.2%}" if rate else f"{milliseconds(v)} ms" for v in (difference, error))
+            yield Check(
+                code="own-error",
+                level="warning",
+                backends=[pair.faster, pair.slower],
+                text=f"{listed([pair.faster, pair.slower])} differ by {shown} of {METRIC_TITLES[pair.metric]}; "
+                f"llmtui's own error here reaches {ours} (p99)",
+                todo="call it a tie, or measure again on a quieter machine after llmtui accuracy",
+                sides=[[pair.faster], [pair.slower]],
+            )
+
+
+def _errors(level: Level, metric: Metric) -> Errors:
+    by: dict[Metric, Errors] = {
+        "latency": level.latency_s,
+        "ttft": level.ttft_s,
+        "itl": level.itl_s,
+        "tokens_per_s": level.tokens_per_s_share,
+    }
+    return by[metric]

@@ -1,0 +1,130 @@
+"""Every iteration of the selected backend as a table with a cursor; it costs the same however many there are."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.events import Click, MouseScrollDown, MouseScrollUp
+from textual.message import Message
+
+from llmtui.engine.board import Lane
+from llmtui.model import Iteration
+from llmtui.ui import board_view, details_view
+from llmtui.ui.lines import Line
+from llmtui.ui.view import View
+from llmtui.ui.widgets.lines import Lines
+
+
+class Iterations(Lines, can_focus=True):
+    """Every iteration of the backend. Only the lines on the screen are made. The newest is followed until another is
+    chosen.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+        Binding("home", "choose(0)", show=False),
+        Binding("end", "newest", show=False),
+    ]
+
+    class Moved(Message):
+        """Another iteration is the chosen one."""
+
+    def __init__(self, view: View, *, id: str) -> None:  # noqa: A002
+        super().__init__(view, id=id)
+        self._lane: Lane | None = None
+        self._at: int | None = None
+        self._first = 0
+        self._made: dict[int, Line] = {}
+        self._made_for = -1
+        self._chosen: tuple[int, Iteration, bool] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._known.iterations) if self._known else 0
+
+    @property
+    def _known(self) -> Lane | None:
+        lane = self.view.lane
+        if lane is not self._lane:
+            self._lane, self._at, self._first, self._chosen = lane, None, 0, None
+            self._made.clear()
+        return lane
+
+    @property
+    def at(self) -> int:
+        """The place of the chosen one, -1 where there is none."""
+        newest = self.count - 1
+        return newest if self._at is None else min(self._at, newest)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the newest is the chosen one, whichever comes."""
+        return self._at is None
+
+    @property
+    def chosen(self) -> Iteration | None:
+        """The iteration under the cursor, as whole as it was when it was chosen."""
+        at, lane = self.at, self._known
+        if lane is None or at < 0:
+            return None
+        if self._chosen is None or self._chosen[0] != at:
+            self._chosen = (at, lane.iterations[at], lane.iterations.whole(at))
+        return self._chosen[1]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the chosen one has its answer and its arrivals."""
+        return self.chosen is not None and self._chosen is not None and self._chosen[2]
+
+    def content(self, width: int, height: int) -> list[Line]:
+        lane, at = self._known, self.at
+        if lane is None:
+            return []
+        if width != self._made_for:
+            self._made, self._made_for = {}, width
+        self._first, end = board_view.window(self.count, height - 1, max(0, at), self._first)
+        made, self._made = self._made, {}
+        for row in range(self._first, end):
+            known = made.get(row)
+            self._made[row] = known or details_view.iteration_line(lane.iterations[row], width, cursor=False)
+        lines = [
+            self._made[row] if row != at else details_view.iteration_line(lane.iterations[row], width, cursor=True)
+            for row in range(self._first, end)
+        ]
+        return [details_view.heading(width), *(lines or [((" no iteration yet", "dim"),)])]
+
+    def action_choose(self, at: int) -> None:
+        """Put the cursor on the iteration at this place."""
+        self._at = max(0, min(at, self.count - 1))
+        self.post_message(self.Moved())
+
+    def action_newest(self) -> None:
+        """Follow the newest."""
+        self._at = None
+        self.post_message(self.Moved())
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor; below the newest it follows."""
+        if self.at + by > self.count - 1 and self.at == self.count - 1:
+            self.action_newest()
+        else:
+            self.action_choose(self.at + by)
+
+    def action_page(self, pages: int) -> None:
+        """Move the cursor by so many screens."""
+        self.action_move(pages * max(1, self.size.height - 2))
+
+    def on_click(self, event: Click) -> None:
+        if 1 <= event.y <= min(self.size.height - 1, self.count - self._first):
+            self.action_choose(self._first + event.y - 1)
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        self.action_move(-3)
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        self.action_move(3)

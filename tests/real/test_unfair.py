@@ -1,0 +1,62 @@
+"""The original experiment's setting, replayed with real engines: it is called unfair, with the reason, by name."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from llmtui.model import Backend
+from llmtui.stats.checks import OF_THE_MACHINE, Entry, Evidence, checks, leading_metric
+from tests.engine.helpers import engine_for, plan_of
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+async def test_the_original_experiment_is_called_unfair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three embedded engines, answers as long as each likes, and one prompt again and again."""
+    pytest.importorskip("xllamacpp", reason="needs llmtui[local]")
+    pytest.importorskip("mistralrs", reason="needs llmtui[local]")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("tests.engine.helpers.DEADLINE_S", 600.0)
+    backends = [Backend(name="llama.cpp", embedded="llama.cpp"), Backend(name="mistral.rs", embedded="mistral.rs")]
+    if importlib.util.find_spec("torch") and importlib.util.find_spec("transformers"):
+        backends.append(Backend(name="HuggingFace", embedded="transformers"))
+    uncapped = {"max_tokens": 400, "full_length": False, "fresh_prompt": False}
+    plan = plan_of(*backends, iterations=3, warmup=1, timeout_s=120.0, load_timeout_s=300.0, **uncapped)
+    async with engine_for(plan) as run:
+        board = await run.until_done()
+    entries = [Entry(lane.backend, lane.state, Evidence(lane.current)) for lane in board.lanes.values()]
+    found = {c.code: c for c in checks(entries, plan.config, board.machine)}
+    cache = found["prefix-cache"]
+    assert (cache.level, cache.between("llama.cpp", "mistral.rs")) == ("void", True)
+    assert "llama.cpp 9" in cache.text  # 40 of 41 tokens
+    assert set(found["stop-reason"].backends) == set(board.lanes)
+    assert found["bridge"].backends == ["mistral.rs"]
+    written = {lane.summary.output_tokens_median or 0 for lane in board.lanes.values()}
+    different = "output-tokens" in found and found["output-tokens"].level == "void"
+    assert different == (max(written) > 1.1 * min(written))
+    if len(backends) == 3:
+        assert found["weights"].between("HuggingFace", "llama.cpp")
+    assert leading_metric(list(found.values()), "ttft", "llama.cpp", "mistral.rs").metric == "tokens_per_s"
+
+
+async def test_the_shipped_setting_is_called_fair_but_for_the_bridge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two engines on the same weights, asked as the shipped config asks."""
+    pytest.importorskip("xllamacpp", reason="needs llmtui[local]")
+    pytest.importorskip("mistralrs", reason="needs llmtui[local]")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("tests.engine.helpers.DEADLINE_S", 600.0)
+    backends = [Backend(name="llama.cpp", embedded="llama.cpp"), Backend(name="mistral.rs", embedded="mistral.rs")]
+    plan = plan_of(*backends, iterations=6, max_tokens=24, timeout_s=120.0, load_timeout_s=300.0)
+    async with engine_for(plan) as run:
+        board = await run.until_done()
+    entries = [Entry(lane.backend, lane.state, Evidence(lane.current)) for lane in board.lanes.values()]
+    found = checks(entries, plan.config, board.machine)
+    # How busy this machine is, and how engines round, is not the test's to say.
+    aside = OF_THE_MACHINE | {"cold-start", "drift", "answers-differ"}
+    assert [c for c in found if c.code not in aside and c.code != "bridge"] == []
+    assert {c.level for c in found if c.code == "bridge"} == {"warning"}
