@@ -52,7 +52,7 @@ def test_a_run_prints_iterations_and_table_and_writes_its_files(config: Path, tm
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert sum("tokens/s" in line for line in lines) == 8
+    assert sum("4 tokens" in line for line in lines) == 8
     assert lines[0].split()[:3] == ["one", "warm-up", "1/1"]
     table = lines[8:]
     assert table[1].split()[:3] == ["backend", "framework", "language"]

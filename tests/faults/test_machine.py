@@ -448,15 +448,17 @@ async def test_a_viewer_that_never_reads_is_left_behind(tmp_path: Path, monkeypa
 
 
 @pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """The two folders where a run's private folder may be."""
-    found = []
-    for name in ("x", "t"):
-        (tmp_path / name).mkdir()
-        found.append(tmp_path / name)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(found[0]))
-    monkeypatch.setattr(tempfile, "tempdir", str(found[1]))
-    return found[0] / "llmtui", found[1] / f"llmtui-{os.getuid()}"
+def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
+    """The two folders where a run's private folder may be; short, as a socket's path has to be."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = []
+        for name in ("x", "t"):
+            (Path(folder) / name).mkdir()
+            found.append(Path(folder) / name)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(found[0]))
+        monkeypatch.setattr(tempfile, "tempdir", str(found[1]))
+        yield found[0] / "llmtui", found[1] / f"llmtui-{os.getuid()}"
+        monkeypatch.undo()
 
 
 def _link(folder: Path) -> None:
