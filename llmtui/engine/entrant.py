@@ -14,11 +14,23 @@ import msgspec
 
 from llmtui.engine import conditions
 from llmtui.engine.foreign import ForeignMeter
-from llmtui.engine.schedule import Job, fresh_line
+from llmtui.engine.schedule import Job, fresh_line, jobs
 from llmtui.engine.stalled import Stalled, stalled_failure
 from llmtui.engine.target import Target
 from llmtui.measure.request import Answer, IterationError, figures
-from llmtui.model import AnyEvent, Backend, BackendState, Failure, Iteration, Note, Plan, Progress, hidden
+from llmtui.model import (
+    RESTING,
+    AnyEvent,
+    Backend,
+    BackendState,
+    Failure,
+    Iteration,
+    Note,
+    Plan,
+    Progress,
+    RunConfig,
+    hidden,
+)
 from llmtui.plain import plain
 
 #: Progress of an iteration is told this often at most.
@@ -52,6 +64,24 @@ class Entrant:
     def name(self) -> str:
         """The backend's name."""
         return self.backend.name
+
+    def begin(self, config: RunConfig, attempt: int) -> None:
+        """Plan a new attempt."""
+        self.queue = deque(jobs(config.warmup, config.iterations))
+        self.failures_in_a_row = 0
+        self.restarts = 0
+        self.state = msgspec.structs.replace(self.state, attempt=attempt, planned=config.iterations)
+
+    def take_up(self, left: list[Job], salt: str) -> None:
+        """Go on with the attempt in `state`, of which this is `left`; one that lacks nothing stays as it ended."""
+        self.salt = salt
+        self.queue = deque(left)
+        state = self.state
+        if left:
+            planned = max(state.planned, *(number for phase, number in left if phase == "measured"))
+            self.state = BackendState(name=state.name, attempt=state.attempt, planned=planned)
+        elif state.state not in RESTING:
+            self.state = msgspec.structs.replace(state, state="done", doing="", progress=None)
 
     @property
     def part(self) -> int:

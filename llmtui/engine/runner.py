@@ -17,7 +17,8 @@ import msgspec
 
 from llmtui.engine.entrant import Entrant, measure
 from llmtui.engine.journal import Journal
-from llmtui.engine.schedule import Job, Turns, jobs, jobs_left
+from llmtui.engine.sampling import sample_servers
+from llmtui.engine.schedule import Job, Turns, jobs_left
 from llmtui.engine.target import Target
 from llmtui.model import (
     RESTING,
@@ -41,7 +42,6 @@ from llmtui.model import (
     Resume,
     RunChanged,
     RunState,
-    Sampled,
     Shutdown,
     Stop,
     hidden,
@@ -51,7 +51,6 @@ from llmtui.servers.supervise import ManagedServer
 from llmtui.stats.compare import narrow
 from llmtui.store import StoredRun
 
-SAMPLE_INTERVAL_S = 1.0
 #: From a server's death to the news of it.
 DEATH_NEWS_S = 1.0
 #: So many of a server's last lines are told to who asks.
@@ -94,9 +93,10 @@ class Runner:
             addresses.append(backend.url)
             self._entrants[backend.name] = entrant
             if stored is None:
-                self._plan_attempt(entrant, attempt=1)
+                entrant.begin(self._config, attempt=1)
             else:
-                self._take_up(entrant, next(s for s in stored.states if s.name == backend.name))
+                entrant.state = next(s for s in stored.states if s.name == backend.name)
+                entrant.take_up(self._left(entrant), salt=f"+{self._began}")
         self._turns = Turns(plan.config.order, list(self._entrants), plan.config.seed)
         self._ended: float | None = None
         self._paused = False
@@ -132,7 +132,7 @@ class Runner:
                 self._go_on()
                 for entrant in self._named(name):
                     self._interrupt(entrant)
-                    self._plan_attempt(entrant, attempt=entrant.state.attempt + 1)
+                    entrant.begin(self._config, attempt=entrant.state.attempt + 1)
                     self._set(entrant, state="waiting", failure=None, log_tail=[], doing="", progress=None)
             case Stop(backend=name):
                 for entrant in self._named(name):
@@ -224,7 +224,7 @@ class Runner:
 
     async def run(self) -> None:
         """Carry out the plan, then wait for more to do until told to shut down. Leaves no server behind."""
-        sampler = asyncio.create_task(self._sample())
+        sampler = asyncio.create_task(sample_servers(self._entrants.values(), self._tell))
         try:
             while not self._stopping:
                 entrant = None if self._paused else self._next()
@@ -359,7 +359,7 @@ class Runner:
         if left and entrant.restarts < self._config.restarts:
             entrant.restarts += 1
             entrant.failures_in_a_row = 0
-            entrant.queue = left
+            entrant.queue = deque(left)
             again = f"{failure.message}; started again ({entrant.restarts} of {self._config.restarts})"
             self._remark(Note(text=again, level="warning", backend=entrant.name))
             self._set(entrant, state="waiting", doing="", progress=None, log_tail=tail)
@@ -381,31 +381,11 @@ class Runner:
         self.notes.append(note)
         self._tell(note)
 
-    def _plan_attempt(self, entrant: Entrant, attempt: int) -> None:
-        entrant.queue = deque(jobs(self._config.warmup, self._config.iterations))
-        entrant.failures_in_a_row = 0
-        entrant.restarts = 0
-        entrant.state = msgspec.structs.replace(entrant.state, attempt=attempt, planned=self._config.iterations)
-
-    def _take_up(self, entrant: Entrant, state: BackendState) -> None:
-        """Go on with the attempt that the history has; one that lacks nothing stays as it ended."""
-        entrant.salt = f"+{self._began}"
-        entrant.state = state
-        entrant.queue = self._left(entrant)
-        if entrant.queue:
-            planned = max(self._config.iterations, state.planned)
-            entrant.state = BackendState(name=state.name, attempt=state.attempt, planned=planned)
-        elif state.state not in RESTING:
-            entrant.state = msgspec.structs.replace(state, state="done", doing="", progress=None)
-
-    def _left(self, entrant: Entrant) -> deque[Job]:
-        made = {
-            (i.phase, i.iteration)
-            for i in self._iterations
-            if (i.backend, i.attempt) == (entrant.name, entrant.state.attempt)
-        }
-        planned = max(self._config.iterations, entrant.state.planned)
-        return deque(jobs_left(self._config.warmup, planned, made))
+    def _left(self, entrant: Entrant) -> list[Job]:
+        """What is not made yet of what the backend's attempt was to make."""
+        key = (entrant.name, entrant.state.attempt)
+        made = {(i.phase, i.iteration) for i in self._iterations if (i.backend, i.attempt) == key}
+        return jobs_left(self._config.warmup, max(self._config.iterations, entrant.state.planned), made)
 
     def _fail(self, entrant: Entrant, failure: Failure, log_tail: list[str] | None = None) -> None:
         states: dict[str, Any] = {"connect": "unreachable", "missing": "missing"}
@@ -462,23 +442,3 @@ class Runner:
                     return None
                 total += len(entrant.queue) * (sum(recent) / len(recent) + self._config.cooldown_s)
         return round(total, 1)
-
-    async def _sample(self) -> None:
-        """Memory and CPU of the servers, once a second, told when they changed."""
-        last: dict[str, tuple[int, float]] = {}
-        while True:
-            await asyncio.sleep(SAMPLE_INTERVAL_S)
-            for entrant in self._entrants.values():
-                sample = entrant.target.sample() if entrant.target.up else None
-                if sample is None:
-                    continue
-                rss_bytes, cpu_s = sample
-                now = time.monotonic()
-                before, entrant.cpu = entrant.cpu, (now, cpu_s)
-                if before is None:
-                    continue
-                cores = round(max(0.0, (cpu_s - before[1]) / (now - before[0])), 1)
-                megabytes = round(rss_bytes / 1e6)
-                if last.get(entrant.name) != (megabytes, cores):
-                    last[entrant.name] = (megabytes, cores)
-                    self._tell(Sampled(backend=entrant.name, rss_bytes=rss_bytes, cpu_cores=cores))

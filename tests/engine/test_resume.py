@@ -13,9 +13,9 @@ from llmtui.engine.__main__ import taken_up
 from llmtui.engine.lifecycle import EngineError, EngineProcess
 from llmtui.engine.machine import describe_machine
 from llmtui.engine.schedule import jobs_left
-from llmtui.model import Backend, Machine, Plan, Shutdown, Stop
+from llmtui.model import Backend, Machine, More, Plan, Shutdown, Stop
 from llmtui.store import StoredRun, StoreError, open_store
-from tests.engine.helpers import Followed, assert_gone, plan_of, process_tree, truth_backend
+from tests.engine.helpers import Followed, assert_gone, engine_for, plan_of, process_tree, truth_backend
 from tests.scripted import CLOSE, FINISH, HANG, SSE_HEAD, Step, scripted, token
 
 
@@ -156,3 +156,29 @@ def test_another_machine_is_refused_and_other_versions_are_told() -> None:
     assert "Python 3.0, now" in taken_up(msgspec.structs.replace(run, machine=older), here).text
     with pytest.raises(StoreError, match="another machine"):
         taken_up(msgspec.structs.replace(run, machine=Machine(cpu="other", cores=1)), here)
+
+
+@pytest.mark.parametrize(("within", "most", "rounds"), [(1e-9, 5, 5), (1e9, 0, 6)])
+async def test_rounds_are_added_until_the_interval_is_narrow_or_the_limit_is_met(
+    within: float, most: int, rounds: int
+) -> None:
+    """Six rounds are the least that an interval can be had from."""
+    plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=2, warmup=0)
+    async with engine_for(plan) as run:
+        await run.until_done()
+        await run.client.send(More(within=within, most=most))
+        await run.until(lambda board: board.run.phase != "done")
+        board = await run.until_done()
+        assert [len(lane.measured) for lane in board.lanes.values()] == [rounds, rounds]
+        assert (board.run.finished, board.run.total) == (2 * rounds, 2 * rounds)
+        await run.client.farewell(Shutdown())
+
+
+async def test_one_backend_at_a_time_can_have_no_more_rounds() -> None:
+    plan = plan_of(truth_backend("a"), iterations=1, warmup=0, order="sequential")
+    async with engine_for(plan) as run:
+        await run.until_done()
+        await run.client.send(More())
+        board = await run.until(lambda board: bool(board.notes))
+        assert "more rounds can be added where backends take turns" in board.notes[0].text
+        await run.client.farewell(Shutdown())
