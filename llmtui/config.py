@@ -80,7 +80,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
                 raise ConfigError(f"{self.source}: no backend is named {name!r}{nearest(name, names)}")
         chosen = [b for b in self.backend if (b.name in only if only else b.enabled)]
         if not chosen:
-            raise ConfigError(f"{self.source}: every backend is disabled; set enabled = true on at least one")
+            raise ConfigError(
+                f"{self.source}: every backend is disabled; set enabled = true on one, or find others with: llmtui init"
+            )
         return Plan(
             run=secrets.token_hex(4),
             created_utc=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -134,7 +136,9 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
     run = _check_run(config.run, source, folder)
     checked = [_check_backend(b, i, source, env) for i, b in enumerate(config.backend)]
     if not checked:
-        raise ConfigError(f"{source}: no [[backend]] is given; llmtui needs at least one to benchmark")
+        raise ConfigError(
+            f"{source}: no [[backend]] is given; write one for what runs on this machine with: llmtui init"
+        )
     seen: dict[str, int] = {}
     for index, backend in enumerate(checked, start=1):
         if backend.name in seen:

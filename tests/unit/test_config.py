@@ -48,7 +48,7 @@ def test_the_default_lists_the_four_frameworks_of_the_experiment_and_llama_cpp()
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "no [[backend]] is given; llmtui needs at least one to benchmark"),
+        ("", "no [[backend]] is given; write one for what runs on this machine with: llmtui init"),
         ("[run", "not valid TOML: "),
         ("[run]\nitertions = 3\n" + ONE, "[run]: unknown key 'itertions'; did you mean 'iterations'?"),
         ("[rum]\n" + ONE, "unknown key 'rum'; did you mean 'run'?"),
