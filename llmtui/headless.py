@@ -131,6 +131,8 @@ def iteration_line(board: Board, iteration: Iteration) -> str:
     if iteration.output_tokens is not None:
         counted = " (counted)" if iteration.token_source == "arrivals" else ""
         parts.append(f"{count(iteration.output_tokens, 'token')}{counted}")
+    if iteration.refused:
+        parts.append(f"refused {iteration.refused}x before")
     if iteration.disturbed:
         parts.append(f"disturbed: {iteration.foreign_cpu:.1f} cores of other work")
     return f"{head}  " + "  ".join(parts)

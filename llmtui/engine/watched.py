@@ -27,6 +27,8 @@ from llmtui.engine.accuracy import START_S, AccuracyError, Job, Told
 from llmtui.engine.machine import describe_machine
 
 COLUMNS, ROWS = 120, 40
+#: The monitor is the last to get a core: on a machine with much other work its screen takes long to come.
+OPEN_S = 90.0
 _LEAVE_S = 15.0
 _BUSY_ITERATIONS = 100_000
 
@@ -133,7 +135,7 @@ def busy_monitor() -> Iterator[Screen]:
         config.write_text(text)
         screen = Screen(monitor_argv(config))
         try:
-            for data in screen.chunks(START_S):
+            for data in screen.chunks(OPEN_S):
                 # The header counts: from here on every backend has figures, and both charts have points.
                 if any(int(count) >= 6 for count in finished.findall(data)):
                     break
