@@ -37,6 +37,8 @@ from llmtui.plain import plain
 PROGRESS_INTERVAL_S = 0.25
 #: A server that asks to come back at once is given this long all the same.
 LEAST_WAIT_S = 0.25
+#: So many iterations of a run are held with text and arrivals, for clients that come later.
+KEEP_WHOLE = 2000
 #: A finish reason is one word of the protocol.
 MAX_REASON_CHARS = 60
 
@@ -87,6 +89,13 @@ class Entrant:
     def part(self) -> int:
         """Which stretch of its attempt this is: a server started again, or a run taken up again, begins a new one."""
         return 1 + bool(self.salt) + self.restarts
+
+
+def lighten(iterations: list[Iteration], keep: int = KEEP_WHOLE) -> None:
+    """Drop text and arrivals of the newest of `iterations` that is older than `keep` others; the history has them."""
+    if len(iterations) > keep:
+        place = -keep - 1
+        iterations[place] = msgspec.structs.replace(iterations[place], text="", arrivals_ns=[], arrival_tokens=[])
 
 
 async def measure(

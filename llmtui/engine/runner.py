@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from llmtui.engine.entrant import Entrant, measure
+from llmtui.engine.entrant import Entrant, lighten, measure
 from llmtui.engine.journal import Journal
 from llmtui.engine.sampling import sample_servers
 from llmtui.engine.schedule import Job, Turns, jobs_left
@@ -322,6 +322,7 @@ class Runner:
         iteration = await measure(entrant, job, self._plan, self._own_pids, self._hear)
         self._journal.iteration(iteration)
         self._iterations.append(iteration)
+        lighten(self._iterations)
         self._tell(IterationDone(iteration=iteration))
         if not entrant.state.device:
             # Known only now: some servers load at the first request.

@@ -23,7 +23,7 @@ import msgspec
 import psutil
 
 from llmtui.accuracy_record import Record, Watching
-from llmtui.engine.accuracy import START_S, AccuracyError, Job, Told
+from llmtui.engine.accuracy import AccuracyError, Job, Told
 from llmtui.engine.machine import describe_machine
 
 COLUMNS, ROWS = 120, 40

@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from llmtui.engine.__main__ import taken_up
+from llmtui.engine.entrant import lighten
 from llmtui.engine.lifecycle import EngineError, EngineProcess
 from llmtui.engine.machine import describe_machine
 from llmtui.engine.schedule import jobs_left
-from llmtui.model import Backend, Machine, More, Plan, Shutdown, Stop
+from llmtui.model import Backend, Iteration, Machine, More, Plan, Shutdown, Stop
 from llmtui.store import StoredRun, StoreError, open_store
 from tests.engine.helpers import Followed, assert_gone, engine_for, plan_of, process_tree, truth_backend
 from tests.scripted import CLOSE, FINISH, HANG, SSE_HEAD, Step, scripted, token
@@ -182,3 +183,18 @@ async def test_one_backend_at_a_time_can_have_no_more_rounds() -> None:
         board = await run.until(lambda board: bool(board.notes))
         assert "more rounds can be added where backends take turns" in board.notes[0].text
         await run.client.farewell(Shutdown())
+
+
+def test_an_engine_holds_texts_and_arrivals_of_the_newest_only() -> None:
+    held: list[Iteration] = []
+    for number in range(1, 6):
+        held.append(
+            Iteration(
+                run="r", backend="a", attempt=1, iteration=number, phase="measured", started_utc="", latency_s=1.0,
+                text="long", arrivals_ns=[1], arrival_tokens=[1],
+            )
+        )  # fmt: skip
+        lighten(held, keep=2)
+    assert [(i.iteration, i.latency_s, i.text, i.arrivals_ns) for i in held] == [
+        (1, 1.0, "", []), (2, 1.0, "", []), (3, 1.0, "", []), (4, 1.0, "long", [1]), (5, 1.0, "long", [1])
+    ]  # fmt: skip
