@@ -448,17 +448,15 @@ async def test_a_viewer_that_never_reads_is_left_behind(tmp_path: Path, monkeypa
 
 
 @pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
-    """The two folders where a run's private folder may be; short, as a socket's path has to be."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = []
-        for name in ("x", "t"):
-            (Path(folder) / name).mkdir()
-            found.append(Path(folder) / name)
-        monkeypatch.setenv("XDG_RUNTIME_DIR", str(found[0]))
-        monkeypatch.setattr(tempfile, "tempdir", str(found[1]))
-        yield found[0] / "llmtui", found[1] / f"llmtui-{os.getuid()}"
-        monkeypatch.undo()
+def places(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The two folders where a run's private folder may be."""
+    found = []
+    for name in ("x", "t"):
+        (short_path / name).mkdir()
+        found.append(short_path / name)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(found[0]))
+    monkeypatch.setattr(tempfile, "tempdir", str(found[1]))
+    return found[0] / "llmtui", found[1] / f"llmtui-{os.getuid()}"
 
 
 def _link(folder: Path) -> None:

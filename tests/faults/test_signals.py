@@ -26,9 +26,9 @@ pytestmark = pytest.mark.slow
         ("server", False, rb"llmtui: (one|two): .*the server ended: killed by signal 15 \(SIGTERM\)", 1, "done"),
     ],
 )
-async def test_sigterm(which: str, monitor: bool, words: bytes, status: int, state: str, tmp_path: Path) -> None:
-    write_config(tmp_path)
-    trial = Trial(tmp_path, with_monitor=monitor)
+async def test_sigterm(which: str, monitor: bool, words: bytes, status: int, state: str, short_path: Path) -> None:
+    write_config(short_path)
+    trial = Trial(short_path, with_monitor=monitor)
     listener = asyncio.create_task(trial.listen())
     try:
         async with asyncio.timeout(BOUND_S):
@@ -54,6 +54,6 @@ async def test_sigterm(which: str, monitor: bool, words: bytes, status: int, sta
     assert trial.status == status
 
 
-def test_a_kill_of_each_loses_nothing(tmp_path: Path) -> None:
-    for outcome in kills(2 * len(WHICH), WHICH, seed=7, folder=tmp_path):
+def test_a_kill_of_each_loses_nothing(short_path: Path) -> None:
+    for outcome in kills(2 * len(WHICH), WHICH, seed=7, folder=short_path):
         assert (outcome.lost, outcome.left, outcome.readable, outcome.problem) == (0, [], True, ""), outcome
