@@ -5,10 +5,12 @@ No I/O here. `apply` returns what changed, so that a screen can redraw just that
 
 from __future__ import annotations
 
-from typing import Literal
+from collections import deque
+from typing import TYPE_CHECKING, Literal
 
 from llmtui.engine.kept import Kept
 from llmtui.model import (
+    RESTING,
     AnyEvent,
     Backend,
     BackendChanged,
@@ -27,7 +29,18 @@ from llmtui.model import (
     Sampled,
 )
 from llmtui.stats.running import Running
-from llmtui.stats.summary import Metric, Summary, ratios_to_best
+from llmtui.stats.summary import METRICS, Metric, Summary, metric_value, ratios_to_best
+
+if TYPE_CHECKING:
+    # At run time they come with the first iteration: the first frame does not wait for them.
+    from llmtui.accuracy_record import Record
+    from llmtui.stats.checks import Evidence
+    from llmtui.stats.verdict import Verdict
+
+#: So many of a backend's newest samples are compared with those of the others, round by round.
+ROUNDS = 1000
+#: While the run goes on, its verdict waits for so large a share of more iterations: it costs time to work out.
+_GROWN = 0.02
 
 Change = Literal["all", "state", "sample", "progress", "iterations", "run", "note"]
 
@@ -50,17 +63,28 @@ class Lane:
         #: How often the server asked to come back later, in all attempts.
         self.refused = 0
         self._attempts: dict[int, Running] = {}
+        self._evidence: dict[int, Evidence] = {}
+        self._rounds: dict[int, deque[Iteration]] = {}
 
     def add(self, iteration: Iteration) -> None:
         """Take in one more iteration."""
         self.iterations.append(iteration)
         self.refused += iteration.refused
         self._attempts.setdefault(iteration.attempt, Running()).add(iteration)
+        if iteration.attempt < self.state.attempt:
+            return
+        from llmtui.stats.checks import Evidence
+
+        self._evidence.setdefault(iteration.attempt, Evidence()).add(iteration)
+        if iteration.phase == "measured" and iteration.ok:
+            self._rounds.setdefault(iteration.attempt, deque(maxlen=ROUNDS)).append(_figures(iteration))
 
     def forget(self) -> None:
         """Drop what was worked out of attempts before the one that the current is compared with."""
         before = self.attempt_before
         self._attempts = {a: r for a, r in self._attempts.items() if before is None or a >= before}
+        self._evidence = {a: e for a, e in self._evidence.items() if a >= self.state.attempt}
+        self._rounds = {a: r for a, r in self._rounds.items() if a >= self.state.attempt}
 
     def attempt(self, number: int) -> Running:
         """The figures of the current attempt or of the one before; empty ones where it has no iteration."""
@@ -70,6 +94,18 @@ class Lane:
     def now(self) -> Running:
         """The figures of the attempt that counts."""
         return self.attempt(self.state.attempt)
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the fairness checks need to know of the attempt that counts."""
+        from llmtui.stats.checks import Evidence
+
+        return self._evidence.get(self.state.attempt) or Evidence()
+
+    @property
+    def rounds(self) -> list[Iteration]:
+        """The newest `ROUNDS` samples of the attempt that counts, with what comparing them takes and nothing else."""
+        return list(self._rounds.get(self.state.attempt, ()))
 
     @property
     def attempt_before(self) -> int | None:
@@ -119,6 +155,18 @@ class Lane:
         return self.state.model or self.backend.model
 
 
+def _figures(iteration: Iteration) -> Iteration:
+    return Iteration(
+        run=iteration.run,
+        backend=iteration.backend,
+        attempt=iteration.attempt,
+        iteration=iteration.iteration,
+        phase=iteration.phase,
+        started_utc=iteration.started_utc,
+        **{f"{m}_s" if m != "tokens_per_s" else m: metric_value(iteration, m) for m in METRICS},  # type: ignore[arg-type]
+    )
+
+
 class Board:
     """A run as its clients see it. Empty until the first `Hello`, or built ahead of it from the plan.
 
@@ -136,6 +184,8 @@ class Board:
             if b.enabled
         }
         self.notes: list[Note] = []
+        self._verdicts: dict[Metric, tuple[tuple[object, ...], int, Verdict]] = {}
+        self._record: tuple[Machine, Record | None] | None = None
 
     def apply(self, event: AnyEvent) -> tuple[Change, str]:
         """Take in one event. Returns what changed and of which backend ("" where it is of none)."""
@@ -193,6 +243,24 @@ class Board:
         """Median of each backend as a multiple of the best one's (1.0 is the best)."""
         medians = [s.median if (s := lane.summary.spread(metric)) else None for lane in self.lanes.values()]
         return dict(zip(self.lanes, ratios_to_best(medians, metric), strict=True))
+
+    def verdict(self, metric: Metric = "latency") -> Verdict:
+        """What the data say of all pairs, and whether it was a fair race; while the run goes on, of a moment ago."""
+        from llmtui.accuracy_record import newest
+        from llmtui.stats.verdict import judge
+
+        lanes = list(self.lanes.values())
+        done = all(lane.state.state in RESTING for lane in lanes)
+        states = tuple((lane.state.name, lane.state.attempt, lane.state.state if done else "") for lane in lanes)
+        count = sum(lane.finished for lane in lanes)
+        known = self._verdicts.get(metric)
+        if known is not None and known[0] == states and (known[1] <= count <= known[1] * (1 if done else 1 + _GROWN)):
+            return known[2]
+        if self._record is None or self._record[0] != self.machine:
+            self._record = (self.machine, newest(self.machine))
+        found = judge(lanes, self.plan.config, self.machine, metric, record=self._record[1], done=done)
+        self._verdicts[metric] = (states, count, found)
+        return found
 
     @property
     def failed(self) -> bool:

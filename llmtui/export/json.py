@@ -7,6 +7,14 @@
     backends        per backend: `backend` (as configured, no secrets), `state`, `summary` (of the current attempt;
                     durations in s, rates in tokens/s), `ratio_to_fastest`, `iterations` (every attempt, with text,
                     `arrivals_ns` since the request was written, and `arrival_tokens`)
+    comparisons     per pair of backends by latency, or by what counts per token where that is not comparable:
+                    `backends`, `sentence`, `metric` (null where nothing may be compared), `instead_of` (the metric
+                    that it stands for, with the `reason`), `slower`, `faster`, `ratio`, its interval `low` to `high`
+                    at `level` (null where there are too few samples), `p` (corrected for the number of pairs),
+                    `decided`, `n`, `paired` (by round), `could_show` (the ratio that so many samples show four times
+                    out of five)
+    checks          what bears on the fairness of the race: `code`, `level` (void, warning, note), `backends`, `text`
+                    (the evidence), `todo`, `sides` (those on the same side are alike), `spoils` (metrics)
     accuracy        what `llmtui accuracy` found last on this machine (llmtui.accuracy_record), null where it never did
 
 Every field is there, null where unknown. Names inside are those of llmtui.model and llmtui.stats.summary.
@@ -14,6 +22,7 @@ Every field is there, null where unknown. Names inside are those of llmtui.model
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -22,7 +31,9 @@ import msgspec
 from llmtui.accuracy_record import Record, newest
 from llmtui.engine.board import Board
 from llmtui.model import Backend, BackendState, Iteration, Machine, RunConfig, Struct
-from llmtui.stats.summary import Summary
+from llmtui.stats.checks import Check
+from llmtui.stats.summary import Metric, Summary
+from llmtui.stats.verdict import Pair
 
 SCHEMA_VERSION = 1
 #: DEL, C1, bidirectional controls, separators, what has no width: JSON lets them stand in texts, a terminal obeys some.
@@ -40,6 +51,27 @@ class BackendRecord(Struct, frozen=True):
     iterations: list[Iteration]
 
 
+class ComparisonRecord(Struct, frozen=True):
+    """One pair of backends of the document."""
+
+    backends: list[str]
+    sentence: str
+    slower: str | None = None
+    faster: str | None = None
+    metric: Metric | None = None
+    instead_of: Metric | None = None
+    reason: str = ""
+    n: int = 0
+    paired: bool = False
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+    p: float | None = None
+    decided: bool = False
+    could_show: float | None = None
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The document. Reads back with `msgspec.json.decode(text, type=RunRecord)`."""
 
@@ -50,6 +82,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine
     config: RunConfig
     backends: list[BackendRecord]
+    comparisons: list[ComparisonRecord] = []
+    checks: list[Check] = []
     accuracy: Record | None = None
 
 
@@ -57,6 +91,7 @@ def run_json(board: Board) -> str:
     """The run as an indented JSON document with a line end."""
     plan = board.plan.public()
     ratios = board.ratios()
+    verdict = board.verdict()
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
         run=plan.run,
@@ -74,10 +109,42 @@ def run_json(board: Board) -> str:
             )
             for name, lane in board.lanes.items()
         ],
+        comparisons=[_compared(pair) for pair in verdict.pairs],
+        checks=verdict.checks,
         accuracy=newest(board.machine),
     )
     text = msgspec.json.format(msgspec.json.encode(_full(record)), indent=2).decode() + "\n"
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _compared(pair: Pair) -> ComparisonRecord:
+    found, leading = pair.comparison, pair.leading
+    if found is None:
+        return ComparisonRecord(
+            backends=[pair.one, pair.two],
+            sentence=pair.sentence,
+            instead_of=leading.instead_of,
+            reason=leading.reason,
+        )
+    known = math.isfinite(found.high)
+    return ComparisonRecord(
+        backends=[pair.one, pair.two],
+        sentence=pair.sentence,
+        slower=found.slower,
+        faster=found.faster,
+        metric=found.metric,
+        instead_of=leading.instead_of,
+        reason=leading.reason,
+        n=found.n,
+        paired=found.paired,
+        ratio=found.ratio,
+        low=found.low if known else None,
+        high=found.high if known else None,
+        level=found.level,
+        p=found.p,
+        decided=found.decided,
+        could_show=found.could_show,
+    )
 
 
 def _full(value: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from llmtui.engine.board import Board
-from llmtui.export.table import COLUMNS, Row, cells_wide, iterations_word, remarks_on
+from llmtui.export.table import COLUMNS, Row, cells_wide, findings, iterations_word, remarks_on
 from llmtui.plain import plain
 
 #: Columns of the final table that are taken over, with the heading that they get here.
@@ -59,6 +59,7 @@ def run_markdown(board: Board) -> str:
             padded.append(cell + blank if column.text else blank + cell)
         lines.append(f"| {' | '.join(padded)} |")
     remarks = [f"- {code(remark, 600)}" for row in rows for remark in remarks_on(row.lane)]
+    remarks += [f"- {code(finding, 900)}" for finding in findings(board)]
     return "\n".join([*lines, "", *remarks, *([""] if remarks else []), _origin(board)]) + "\n"
 
 

@@ -11,7 +11,7 @@ import msgspec
 from llmtui.engine.board import Board, Lane
 from llmtui.model import STATE_WORDS
 from llmtui.plain import plain
-from llmtui.stats.summary import Spread
+from llmtui.stats.summary import P95_FROM, Spread
 
 _UNKNOWN = "-"
 _WIDEST_TEXT = 32
@@ -90,8 +90,8 @@ COLUMNS: tuple[_Column, ...] = (
 def summary_table(board: Board, width: int) -> str:
     """One row per backend, at most `width` columns wide (the least important go first), `*` before the fastest.
 
-    Underneath: why a backend or some of its iterations failed, and how many were disturbed. No ANSI, no control
-    characters; ends with a line end.
+    Underneath: why a backend or some of its iterations failed, how many were disturbed, and what the data say. No
+    ANSI, no control characters; ends with a line end.
     """
     ratios = board.ratios()
     rows = [Row(lane, ratios[name]) for name, lane in board.lanes.items()]
@@ -112,6 +112,12 @@ def summary_table(board: Board, width: int) -> str:
             lines += textwrap.wrap(
                 f"  {remark}", max(20, width), subsequent_indent="    ", break_on_hyphens=False, break_long_words=True
             )
+    withheld = any(row.lane.summary.latency and row.lane.summary.latency.p95 is None for row in rows)
+    notes = [f"p95 needs {P95_FROM} iterations"] if withheld and any(c.title == "p95" for c, _ in columns) else []
+    for note in [*notes, *findings(board)]:
+        lines += textwrap.wrap(
+            note, max(20, width), subsequent_indent="  ", break_on_hyphens=False, break_long_words=True
+        )
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
@@ -137,6 +143,12 @@ def remarks_on(lane: Lane) -> list[str]:
     if lane.summary.disturbed:
         remarks.append(f"{name}: {lane.summary.disturbed} of {iterations_word(total)} disturbed by other work")
     return remarks
+
+
+def findings(board: Board) -> list[str]:
+    """What the data say of every pair, then what bears on the fairness of the race: plain text, a line each."""
+    verdict = board.verdict()
+    return verdict.sentences + [f"{c.level} {c.code}: {c.text}; do: {c.todo}" for c in verdict.checks]
 
 
 def iterations_word(n: int) -> str:

@@ -58,7 +58,8 @@ class Comparison(Struct, frozen=True):
         if self.decided:
             return f"{self.slower} is {_times(self.ratio)}x slower than {self.faster}{of} {span}"
         if self.low > 1:
-            return f"{both}: no difference shown; {_times(self.ratio)}x {span} may be chance among {self.pairs} pairs"
+            chance = f"may be chance among {self.pairs} pairs; more rounds would tell"
+            return f"{both}: no verdict, {_times(self.ratio)}x {span} {chance}"
         return f"{both}: no difference shown; {self.n} {units} could have shown {100 * (self.could_show - 1):.2g} %"
 
 

@@ -24,12 +24,17 @@ METRIC_TITLES: dict[Metric, str] = {
     "tokens_per_s": "tokens/s",
 }
 METRIC_UNITS: dict[Metric, str] = {"latency": "s", "ttft": "s", "itl": "ms", "tokens_per_s": "tokens/s"}
+#: With fewer samples the 95th percentile is withheld.
+P95_FROM = 20
 #: For which metrics more is better.
 MORE_IS_BETTER: frozenset[Metric] = frozenset({"tokens_per_s"})
 
 
 class Spread(Struct, frozen=True):
-    """Location and spread of one metric over n samples, in the metric's own unit (seconds, or tokens/s)."""
+    """Location and spread of one metric over n samples, in the metric's own unit (seconds, or tokens/s).
+
+    `p95` is None below `P95_FROM` samples: of fewer it is little else than the largest.
+    """
 
     n: int
     mean: float
@@ -37,7 +42,7 @@ class Spread(Struct, frozen=True):
     min: float
     max: float
     stddev: float | None
-    p95: float
+    p95: float | None
 
 
 class Summary(Struct, frozen=True):
@@ -88,7 +93,7 @@ def spread_of(ordered: Sequence[float], total: int, squares: int) -> Spread | No
         min=ordered[0],
         max=ordered[-1],
         stddev=math.sqrt(variance) if variance is not None else None,
-        p95=percentile(ordered, 0.95),
+        p95=percentile(ordered, 0.95) if n >= P95_FROM else None,
     )
 
 

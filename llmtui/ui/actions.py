@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from llmtui.model import AnyCommand, Detach, Logs, Pause, Rerun, Resume, Shutdown, Stop
+from llmtui.model import AnyCommand, Detach, Logs, More, Pause, Rerun, Resume, Shutdown, Stop
 from llmtui.plain import plain
 from llmtui.ui import board_view, exporting, sorting, themes
 from llmtui.ui.commands import BY_ID, key_word
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llmtui.ui.runlog import RunLog
     from llmtui.ui.screens.details import DetailsScreen
     from llmtui.ui.screens.log import LogScreen
+    from llmtui.ui.screens.verdict import VerdictScreen
     from llmtui.ui.view import View
 
     _Base = App[None]
@@ -130,7 +131,7 @@ class Actions(_Base):
     def action_step(self, by: int) -> None:
         """Choose the next or the previous backend."""
         names = self.view.names
-        if names and not self.view.details:
+        if names and not (self.view.details or self.view.verdict_shown):
             at = names.index(self.view.selected) if self.view.selected in names else 0
             self.action_select((at + by) % len(names) + 1)
 
@@ -186,6 +187,10 @@ class Actions(_Base):
 
     def do_pause(self) -> None:
         self._send(Resume() if self.view.phase == "paused" else Pause())
+
+    def do_more(self) -> None:
+        self._send(More())
+        self.say("rounds are added until every interval reaches no further than 5 % to either side", timeout=_BRIEF_S)
 
     def do_detach(self) -> None:
         self.end(Detach())
@@ -268,6 +273,15 @@ class Actions(_Base):
         self.clear_notifications()
         self.push_screen(LogScreen(self.view, self.keys, self.log_book))
 
+    def do_verdict(self) -> None:
+        if self.view.verdict_shown:
+            self.do_back()
+            return
+        from llmtui.ui.screens.verdict import VerdictScreen
+
+        self.view.verdict_shown = True
+        self.push_screen(VerdictScreen(self.view, self.keys))
+
     def do_server_log(self) -> None:
         from llmtui.ui.screens.details import DetailsScreen
 
@@ -285,22 +299,23 @@ class Actions(_Base):
         self.push_screen(DetailsScreen(self.view, self.keys))
 
     def do_back(self) -> None:
-        if not (self.view.details or self.view.log_shown):
+        if not self.view.covered:
             self.let_go()
             return
-        self.view.details = self.view.log_shown = False
+        self.view.details = self.view.log_shown = self.view.verdict_shown = False
         self.pop_screen()
         self.focus_selected()
         self.show_all()
 
     def follow_details(self) -> None:
-        """Bring the maximised backend, or the log, up to date where it is shown."""
+        """Bring the screen that lies over all backends up to date."""
         from llmtui.ui.screens.details import DetailsScreen
         from llmtui.ui.screens.log import LogScreen
+        from llmtui.ui.screens.verdict import VerdictScreen
 
         for screen in self.screen_stack:
-            if isinstance(screen, DetailsScreen | LogScreen) and screen.is_mounted:
-                shown: DetailsScreen | LogScreen = screen
+            if isinstance(screen, DetailsScreen | LogScreen | VerdictScreen) and screen.is_mounted:
+                shown: DetailsScreen | LogScreen | VerdictScreen = screen
                 shown.follow()
 
     # --- Application ---

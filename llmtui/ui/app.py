@@ -35,7 +35,7 @@ from llmtui.ui.runlog import RunLog, local_now
 from llmtui.ui.view import View
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.footer import Footer
-from llmtui.ui.widgets.header import Header, More, Verdict
+from llmtui.ui.widgets.header import Header, More, Said, Verdict
 from llmtui.ui.widgets.panel import Panel
 from llmtui.ui.widgets.table import SummaryTable
 
@@ -130,6 +130,7 @@ class MonitorApp(Actions, App[None]):
         with Container(id="charts"):
             yield ChartView(self.view, "statistics", id="bars")
             yield ChartView(self.view, "scatter", id="scatter")
+        yield Said(self.view, id="said")
         yield SummaryTable(self.view, id="table")
         yield Static(id="spacer")
         yield Verdict(self.view, id="verdict")
@@ -326,14 +327,17 @@ class MonitorApp(Actions, App[None]):
             table = main.query_one("#table")
             table.display = table_shown and layout.table_rows >= 2
             table.styles.height = layout.table_rows
+            said = main.query_one(Said)
+            said.display = table.display and layout.said
             used = layout.header + rows * layout.panel_height + layout.scrolls + layout.verdict + layout.footer
-            used += layout.table_rows if table.display else 0
+            used += layout.table_rows + said.display if table.display else 0
             # Even an empty filler takes a row.
             main.query_one("#spacer").display = not chart_shown and used < (size or self.size).height
             main.query_one("#verdict").display = layout.verdict
             main.query_one("#footer").display = layout.footer
             # What is said once lies over the charts: table, verdict and keys stay in sight.
-            below = (layout.table_rows if table.display and chart_shown else 0) + layout.verdict + layout.footer
+            below = layout.table_rows + said.display if table.display and chart_shown else 0
+            below += layout.verdict + layout.footer
             main.query(ToastRack).set_styles(f"margin-bottom: {below};")
         self.call_after_refresh(self.show_all)
         if main.focused is None and view.selected:
@@ -360,7 +364,7 @@ class MonitorApp(Actions, App[None]):
         if not self.is_running:
             return
         stale, self._stale = self._stale, set()
-        if self.view.details or self.view.log_shown:
+        if self.view.covered:
             self.follow_details()
             self._stale = stale
             return
@@ -376,12 +380,13 @@ class MonitorApp(Actions, App[None]):
                     panel.redraw()
             main.query_one(Header).redraw()
             main.query_one(More).redraw()
+            main.query_one(Said).redraw()
             main.query_one(SummaryTable).redraw()
             main.query_one(Verdict).redraw()
             main.query_one(Footer).redraw()
 
     def _show_charts(self) -> None:
-        if not self.is_running or self.view.details or self.view.log_shown:
+        if not self.is_running or self.view.covered:
             return
         for chart in self.main.query(ChartView):
             chart.redraw()

@@ -37,6 +37,9 @@ class Situation:
     sorted: bool = False
     held: bool = False
     log_shown: bool = False
+    verdict_shown: bool = False
+    #: Whether the backends take turns, so that rounds can be added.
+    in_turns: bool = True
 
     @property
     def live(self) -> bool:
@@ -112,12 +115,22 @@ COMMANDS: tuple[Command, ...] = (
         engine=True,
     ),
     Command(
+        "more",
+        "M",
+        "More",
+        "add rounds until the verdict is decided: intervals of 5 %",
+        "Run",
+        lambda s: s.phase in ("running", "done") and s.live and s.backends > 1 and s.in_turns and s.results,
+        refusal='rounds are added where several backends with results take turns: order = "round-robin"',
+        engine=True,
+    ),
+    Command(
         "hide",
         "x",
         "Hide",
         "hide or show the focused backend in the charts; axes rescale",
         "View",
-        lambda s: s.selected is not None and not s.log_shown,
+        lambda s: s.selected is not None and not (s.log_shown or s.verdict_shown),
         lambda s: "Show" if s.hidden else "Hide",
     ),
     Command(
@@ -187,6 +200,15 @@ COMMANDS: tuple[Command, ...] = (
         refusal="there is nothing to hold",
     ),
     Command(
+        "verdict",
+        "v",
+        "Verdict",
+        "what the data say: every pair, intervals, fairness checks",
+        "View",
+        lambda s: s.results and (not s.details or s.verdict_shown),
+        refusal="no result yet",
+    ),
+    Command(
         "log",
         "L",
         "Log",
@@ -200,7 +222,7 @@ COMMANDS: tuple[Command, ...] = (
         "Server log",
         "the server's last lines, in the details",
         "View",
-        lambda s: s.details and not s.log_shown,
+        lambda s: s.details and not (s.log_shown or s.verdict_shown),
         refusal="it is in the details of a backend: open them first",
     ),
     Command(

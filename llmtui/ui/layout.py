@@ -35,6 +35,8 @@ class Layout:
     table_rows: int = 0
     #: How many backends have a line where not all do, else 0.
     lines: int = 0
+    #: Whether the verdict has a line above the table.
+    said: bool = False
 
     @property
     def scrolls(self) -> bool:
@@ -46,27 +48,30 @@ def layout_for(width: int, height: int, backends: int) -> Layout:
     """The layout for a terminal of `width` by `height` cells and so many backends."""
     n = max(1, backends)
     table = n + 1
+    said = n > 1
     if width >= WIDE and height >= WIDE_ROWS:
         rows = 1 if width // n >= PANEL_MIN else math.ceil(n * PANEL_MIN / width)
         columns = math.ceil(n / rows)
-        rest = height - 4 - table
+        rest = height - 4 - table - said
         if rows == 1:
             # 13 rows carry the large digits; beyond that charts gain more from room than panels do.
-            panel = max(8, min(PANEL_MAX_HEIGHT, round(rest * 0.43)))
+            panel = max(8, min(PANEL_MAX_HEIGHT, round((rest + said) * 0.43)))
         else:
             panel = max(5, min(10, round(rest * 0.55 / rows)))
         chart = rest - panel * rows
         if chart >= CHART_MIN:
-            return Layout("wide", columns, panel, 2, 2, chart, table=True, verdict=True, footer=True, table_rows=table)
+            return Layout(
+                "wide", columns, panel, 2, 2, chart, table=True, verdict=True, footer=True, table_rows=table, said=said
+            )
     header = 2 if height >= 20 else 1
     charts = 2 if width >= WIDE else 1
     rest = height - header - n - 2
     if width >= 40 and rest >= CHART_MIN:
-        both = rest - table - 1 >= CHART_MIN + 4
-        chart = rest - table - 1 if both else rest
+        both = rest - table - said - 1 >= CHART_MIN + 4
+        chart = rest - table - said - 1 if both else rest
         return Layout(
             "narrow", 1, 1, header, charts, chart, table=both, verdict=True, footer=True, shared=not both,
-            table_rows=min(table, rest),
+            table_rows=min(table, rest), said=said and rest > table,
         )  # fmt: skip
     # The line that says how many more there are takes one too.
     room = height - header - 3

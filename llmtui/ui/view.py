@@ -48,6 +48,8 @@ class View:
     details: bool = False
     #: Whether the log lies over all backends.
     log_shown: bool = False
+    #: Whether the verdict does.
+    verdict_shown: bool = False
     sort: Sort = dataclasses.field(default_factory=Sort)
     #: How many iterations have come since the screen was held, None where it is not held.
     behind: int | None = None
@@ -66,6 +68,11 @@ class View:
     def names(self) -> list[str]:
         """The backends in the plan's order."""
         return list(self.board.lanes)
+
+    @property
+    def covered(self) -> bool:
+        """Whether another screen lies over all backends."""
+        return self.details or self.log_shown or self.verdict_shown
 
     @property
     def lane(self) -> Lane | None:
@@ -226,9 +233,11 @@ class View:
             charts=self.layout.charts,
             table_on_key=not self.layout.table and self.layout.table_rows >= 2,
             table_shown=self.table_shown,
-            details=self.details or self.log_shown,
+            details=self.covered,
             table_visible=self.layout.table_rows >= 2 and (self.layout.table or self.table_shown),
             sorted=bool(self.sort.column),
             held=self.behind is not None,
             log_shown=self.log_shown,
+            verdict_shown=self.verdict_shown,
+            in_turns=self.board.plan.config.order != "sequential",
         )

@@ -52,7 +52,7 @@ def test_a_run_prints_iterations_and_table_and_writes_its_files(config: Path, tm
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert sum("4 tokens" in line for line in lines) == 8
+    assert sum("  4 tokens" in line for line in lines) == 8
     assert lines[0].split()[:3] == ["one", "warm-up", "1/1"]
     table = lines[8:]
     assert table[1].split()[:3] == ["backend", "framework", "language"]
@@ -91,7 +91,7 @@ def test_a_backend_that_is_not_there_is_said_and_is_exit_code_1(config: Path) ->
         file.write("[[backend]]\nname = 'gone'\nurl = 'http://127.0.0.1:9'\n")
     done = llmtui("run", str(config))
     assert done.returncode == 1
-    assert done.stdout.count("4 tokens") == 8
+    assert done.stdout.count("  4 tokens") == 8
     assert "gone: not reachable: nothing answers at 127.0.0.1:9" in done.stderr
 
 

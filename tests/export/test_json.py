@@ -39,6 +39,8 @@ def test_top_level_names() -> None:
         "machine",
         "config",
         "backends",
+        "comparisons",
+        "checks",
         "accuracy",
     ]
     assert list(document["backends"][0]) == ["backend", "state", "summary", "ratio_to_fastest", "iterations"]

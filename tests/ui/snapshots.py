@@ -108,6 +108,10 @@ SHOTS = (
     Shot("details-server-log", events=_STALLED, keys=["enter", "l"]),
     Shot("details-failed", events=[_FAILED], keys=["2", "enter"]),
     Shot("log", events=_LOGGED, keys=["L"]),
+    Shot("verdict", events=_DONE, done=10, keys=["v"]),
+    Shot("verdict-end-ascii", events=_DONE, done=10, keys=["v", "end"], marker="ascii"),
+    Shot("verdict-running-120x40", (120, 40), keys=["v"]),
+    Shot("verdict-40x12", (40, 12), events=_DONE, done=10, keys=["v"]),
 )
 
 

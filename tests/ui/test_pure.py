@@ -150,7 +150,7 @@ def test_the_default_config_fills_120_by_40() -> None:
     layout = layout_for(120, 40, 5)
     assert (layout.form, layout.panel_columns, layout.charts, layout.table) == ("wide", 5, 2, True)
     assert layout.panel_height >= panel_view.BIG_FROM
-    assert layout.header + layout.panel_height + layout.chart_height + 6 + 2 == 40
+    assert layout.header + layout.panel_height + layout.chart_height + layout.said + 6 + 2 == 40
 
 
 # --- Panels, table, verdict ---

@@ -26,12 +26,18 @@ def test_spread_by_hand() -> None:
     assert s is not None
     assert (s.n, s.mean, s.median, s.min, s.max) == (4, 2.5, 2.5, 1.0, 4.0)
     assert s.stddev == pytest.approx((5 / 3) ** 0.5)
-    assert s.p95 == pytest.approx(3.85)
+    assert s.p95 is None
+
+
+def test_the_95th_percentile_is_withheld_from_few() -> None:
+    few, enough = spread(range(19)), spread(range(20))
+    assert few is not None and few.p95 is None
+    assert enough is not None and enough.p95 == pytest.approx(18.05)
 
 
 def test_one_value_has_no_stddev_and_none_has_no_spread() -> None:
     one = spread([2.0])
-    assert one is not None and one.stddev is None and one.p95 == 2.0
+    assert one is not None and one.stddev is None and one.p95 is None
     assert spread([]) is None
     with pytest.raises(ValueError, match="at least one"):
         percentile([], 0.5)

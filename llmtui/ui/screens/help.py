@@ -20,6 +20,7 @@ _FIXED = {
 _SIGNS = """\
 * marks the best; #1: figures of attempt 1; (name): hidden
 2~ are two iterations disturbed by other work
+p95: of 20 iterations or more; v has what the data say
 x fastest: the median as a multiple of the best median
 bars: mean, median, min, max; points: one shape per backend\
 """

@@ -14,6 +14,7 @@ from llmtui.ui.widgets.lines import Lines
 
 #: What goes first where not all fit.
 _LESS_WANTED = (
+    "more",
     "log",
     "export_as",
     "sort",
@@ -21,6 +22,7 @@ _LESS_WANTED = (
     "hold",
     "detach",
     "maximise",
+    "verdict",
     "stop",
     "hide",
     "metric",

@@ -36,6 +36,21 @@ class More(Lines):
         return [((f"   {board_view.more(len(names), *self.view.in_sight)}", "dim"),)]
 
 
+class Said(Lines):
+    """What the data say, in one line above the table; a click opens the whole verdict."""
+
+    def content(self, width: int, height: int) -> list[Line]:
+        # What no data have come for needs no statistics: the first frame does not wait for them.
+        if not self.view.situation().results:
+            return []
+        from llmtui.ui import verdict_view
+
+        return [verdict_view.said_line(self.view.board.verdict(self.view.metric), width)]
+
+    async def on_click(self) -> None:
+        await self.run_action("app.command('verdict')")
+
+
 class Verdict(Lines):
     """Who is ahead, by how much, and what to doubt; or a banner when something is wrong with the engine."""
 

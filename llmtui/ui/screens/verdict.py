@@ -1,0 +1,103 @@
+"""The verdict over the whole screen: every pair, the intervals, the checks, and what the numbers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.events import MouseScrollDown, MouseScrollUp, Resize
+from textual.screen import Screen
+
+from llmtui.ui import verdict_view
+from llmtui.ui.commands import BY_ID, key_word
+from llmtui.ui.lines import Line, spread_out
+from llmtui.ui.view import View
+from llmtui.ui.widgets.footer import Footer
+from llmtui.ui.widgets.header import Header
+from llmtui.ui.widgets.lines import Lines
+
+
+class VerdictTitle(Lines):
+    """What this is, and how much of it lies out of sight."""
+
+    def __init__(self, view: View, body: VerdictLines, *, id: str) -> None:  # noqa: A002
+        super().__init__(view, id=id)
+        self._body = body
+
+    def content(self, width: int, height: int) -> list[Line]:
+        below = f"{self._body.below} more below " if self._body.below else ""
+        return [spread_out([(" verdict", "title")], [(below, "warn")], width)]
+
+
+class VerdictLines(Lines, can_focus=True):
+    """The page; it scrolls."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "scroll_by(-1)", show=False),
+        Binding("down,j", "scroll_by(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+        Binding("home", "scroll_by(-1000000)", show=False),
+        Binding("end", "scroll_by(1000000)", show=False),
+    ]
+
+    def __init__(self, view: View, keys: Mapping[str, str], *, id: str) -> None:  # noqa: A002
+        super().__init__(view, id=id)
+        self._keys = keys
+        self._top = 0
+        #: How many lines lie below the screen.
+        self.below = 0
+
+    def content(self, width: int, height: int) -> list[Line]:
+        more = BY_ID["more"]
+        key = key_word(self._keys[more.id]) if more.applies(self.view.situation()) else ""
+        lines = verdict_view.page(self.view.board.verdict(self.view.metric), width, key)
+        self._top = max(0, min(self._top, len(lines) - height))
+        self.below = max(0, len(lines) - height - self._top)
+        return lines[self._top : self._top + height]
+
+    def action_scroll_by(self, lines: int) -> None:
+        """Down by so many lines."""
+        self._top = max(0, self._top + lines)
+        self.redraw()
+        self.screen.query_one(VerdictTitle).redraw()
+
+    def action_page(self, pages: int) -> None:
+        """Down by so many screens."""
+        self.action_scroll_by(pages * max(1, self.size.height - 1))
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        self.action_scroll_by(-3)
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        self.action_scroll_by(3)
+
+
+class VerdictScreen(Screen[None]):
+    """What the data say, and whether it was a fair race."""
+
+    AUTO_FOCUS = "VerdictLines"
+
+    def __init__(self, view: View, keys: Mapping[str, str]) -> None:
+        super().__init__()
+        self.view = view
+        self._keys = keys
+
+    def compose(self) -> ComposeResult:
+        body = VerdictLines(self.view, self._keys, id="verdict-page")
+        yield Header(self.view, id="header")
+        yield VerdictTitle(self.view, body, id="verdict-title")
+        yield body
+        yield Footer(self.view, self._keys, id="footer")
+
+    def on_resize(self, event: Resize) -> None:
+        self.query_one(Header).styles.height = 1 if event.size.height < 20 else 2
+
+    def follow(self) -> None:
+        """Bring the screen up to date."""
+        # The title tells what the body has worked out.
+        for widget in (self.query_one(Header), self.query_one(VerdictLines), self.query_one(VerdictTitle)):
+            widget.redraw()
+        self.query_one(Footer).redraw()

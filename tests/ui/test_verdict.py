@@ -1,0 +1,150 @@
+"""The verdict in the monitor: a line above the table, a screen of its own, and the key that adds rounds."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from llmtui.model import AnyEvent, BackendChanged, IterationDone, More, RunConfig
+from llmtui.stats.compare import Comparison
+from llmtui.ui.lines import width_of
+from llmtui.ui.verdict_view import page, plot, said_line
+from llmtui.ui.widgets.header import Said
+from tests.ui import canned
+from tests.ui.canned import FakeLink
+from tests.ui.driving import make, screen_text, settle
+
+DONE: list[AnyEvent] = [
+    *(BackendChanged(backend=canned.state(n, state="done")) for n in ("llama.cpp", "mistral.rs", "HuggingFace")),
+    canned.run_done(),
+]
+
+
+def comparison(low: float, ratio: float, high: float, slower: str = "b") -> Comparison:
+    return Comparison(
+        metric="latency", slower=slower, faster="a", n=10, paired=True, ratio=ratio, low=low, high=high, level=0.95,
+        p=0.01, pairs=1, decided=low > 1, could_show=1.1,
+    )  # fmt: skip
+
+
+async def test_the_line_stands_above_the_table_and_is_dim_until_the_run_is_done() -> None:
+    link = FakeLink(canned.hello(done=10))
+    app = make(link)
+    async with app.run_test(size=(120, 40), notifications=False) as pilot:
+        await settle(pilot, link)
+        said = app.main.query_one(Said)
+        assert said.region.bottom == app.main.query_one("#table").region.y
+        assert "llama.cpp is fastest: mistral.rs 1.4" in screen_text(app)
+        assert {role for text, role in said._shown[0] if text.strip()} == {"dim"}
+        link.put(*DONE)
+        await settle(pilot, link)
+        assert {role for text, role in said._shown[0] if text.strip()} == {"strong"}
+
+
+@pytest.mark.parametrize(("size", "key"), [((80, 24), "T"), ((80, 40), "f12"), ((120, 40), "f12")])
+async def test_it_comes_with_the_table_and_takes_nothing_from_the_rest(size: tuple[int, int], key: str) -> None:
+    link = FakeLink(canned.hello(done=10, running=False))
+    app = make(link)
+    async with app.run_test(size=size, notifications=False) as pilot:
+        await settle(pilot, link)
+        await pilot.press(key)
+        await settle(pilot)
+        assert app.main.query_one(Said).display
+        rows = screen_text(app).split("\n")
+        assert len(rows) == size[1] and "Quit" in rows[-1] and "llama.cpp" in rows[-2]
+        at = next(n for n, row in enumerate(rows) if "is fastest" in row)
+        assert "backend" in rows[at + 1]
+
+
+async def test_one_backend_is_no_race() -> None:
+    plan = canned.plan()
+    alone = msgspec.structs.replace(plan, backends=plan.backends[:1])
+    hello = canned.hello(done=10)
+    hello = msgspec.structs.replace(
+        hello,
+        plan=alone,
+        backends=[s for s in hello.backends if s.name == "llama.cpp"],
+        iterations=[i for i in hello.iterations if i.backend == "llama.cpp"],
+    )
+    link = FakeLink(hello)
+    app = make(link, alone)
+    async with app.run_test(size=(120, 40), notifications=False) as pilot:
+        await settle(pilot, link)
+        assert not app.main.query_one(Said).display
+        await pilot.press("M")
+        await settle(pilot)
+        assert link.sent == []
+        await pilot.press("v")
+        await settle(pilot)
+        assert "nothing to compare yet" in screen_text(app)
+
+
+async def test_v_opens_the_verdict_which_scrolls_follows_the_run_and_closes() -> None:
+    link = FakeLink(canned.hello(done=7))
+    app = make(link)
+    async with app.run_test(size=(80, 24), notifications=False) as pilot:
+        await settle(pilot, link)
+        await pilot.press("v")
+        await settle(pilot)
+        before = screen_text(app)
+        assert "What the data say so far" in before and "more below" in before
+        assert "HuggingFace is 3." in before and "! warning weights" in before
+        await pilot.press("end")
+        await settle(pilot)
+        assert "could have shown: " in screen_text(app) and "more below" not in screen_text(app)
+        await pilot.press("home", "m")
+        await settle(pilot)
+        assert "slower than HuggingFace by TTFT" in screen_text(app)
+        more: list[AnyEvent] = [
+            IterationDone(iteration=canned.iteration(n, 8)) for n in ("llama.cpp", "mistral.rs", "HuggingFace")
+        ]
+        link.put(*more, *DONE)
+        await settle(pilot, link)
+        await settle(pilot)
+        assert "What the data say so far" not in screen_text(app)
+        await pilot.press("v")
+        await settle(pilot)
+        assert len(app.screen_stack) == 1 and not app.view.covered
+
+
+async def test_without_a_result_there_is_no_verdict() -> None:
+    link = FakeLink(canned.hello())
+    app = make(link)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        await pilot.press("v")
+        await settle(pilot)
+        assert len(app.screen_stack) == 1
+
+
+@pytest.mark.parametrize(("order", "sent"), [("round-robin", [More()]), ("shuffled", [More()]), ("sequential", [])])
+async def test_m_asks_for_more_rounds_where_backends_take_turns(order: str, sent: list[More]) -> None:
+    plan = msgspec.structs.replace(canned.plan(), config=RunConfig(order=order))  # type: ignore[arg-type]
+    link = FakeLink(canned.hello(plan, done=10, running=False))
+    app = make(link, plan)
+    async with app.run_test(size=(120, 40), notifications=False) as pilot:
+        await settle(pilot, link)
+        await pilot.press("v", "M")
+        await settle(pilot)
+        assert link.sent == sent
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 120])
+def test_a_page_fits(width: int) -> None:
+    app_board = make(FakeLink()).board
+    app_board.apply(canned.hello(done=10, running=False))
+    verdict = app_board.verdict()
+    assert all(width_of(line) == width for line in page(verdict, width, "M"))
+    assert width_of(said_line(verdict, width)) == width
+
+
+@pytest.mark.parametrize("found", [(0.9, 1.0, 1.1), (1.2, 1.3, 1.4), (1.0, 1.0, 1.0), (30.0, 40.0, 900.0)])
+def test_an_interval_lies_where_it_should(found: tuple[float, float, float]) -> None:
+    low, ratio, high = found
+    row, scale = ("".join(text for text, _ in line) for line in plot([comparison(low, ratio, high)], 60))
+    assert len(row) <= 62 and row.index("●") >= 0
+    if low < ratio < high:
+        assert row.index("├") < row.index("●") < row.rindex("┤")
+    if low > 1:
+        assert row.index("│") < row.index("├")
+        assert scale.index("1.0") - 1 <= row.index("│") <= scale.index("1.0") + 2
