@@ -7,6 +7,7 @@ there is no record. Anything may read it; nothing here imports an HTTP client or
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Sequence
@@ -101,9 +102,11 @@ class _File(Struct, frozen=True):
 
 
 def record_file() -> Path:
-    """Where the records lie."""
-    own = os.environ.get("LLMTUI_STATE")
-    return Path(own or platformdirs.user_state_dir("llmtui")) / "accuracy.json"
+    """Where the records lie. Raises OSError for a user without a home."""
+    try:
+        return Path(os.environ.get("LLMTUI_STATE") or platformdirs.user_state_dir("llmtui")) / "accuracy.json"
+    except RuntimeError:
+        raise FileNotFoundError(errno.ENOENT, "there is no home folder; set HOME or LLMTUI_STATE") from None
 
 
 def read_records(file: Path) -> list[Record]:
@@ -126,7 +129,9 @@ def read_records(file: Path) -> list[Record]:
 def newest(machine: Machine, file: Path | None = None) -> Record | None:
     """The newest record of this machine and this version of everything; None where there is none."""
     same = _identity(machine)
-    return next((r for r in read_records(file or record_file()) if _identity(r.machine) == same), None)
+    with contextlib.suppress(OSError):
+        return next((r for r in read_records(file or record_file()) if _identity(r.machine) == same), None)
+    return None
 
 
 def keep(record: Record, file: Path | None = None) -> Path:

@@ -260,10 +260,12 @@ def accuracy_headless(job: Job, *, as_json: bool, quiet: bool) -> int:
     if not record.worth_keeping:
         say(f"not kept: that takes 1 stream, {accuracy_record.KEPT_FROM_REQUESTS} requests and the monitor")
         return EXIT_OK
+    file: Path | None = None
     try:
-        say(f"kept in {accuracy_record.keep(record)}")
+        file = accuracy_record.record_file()
+        say(f"kept in {accuracy_record.keep(record, file)}")
     except OSError as error:
-        talk(f"{accuracy_record.record_file()}: not written: {error.strerror or error}")
+        talk(f"{file or 'the result'}: not written: {error.strerror or error}")
     return EXIT_OK
 
 
