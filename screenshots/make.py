@@ -1,7 +1,8 @@
 """Makes the pictures in this folder from real runs: `python screenshots/make.py`, with llmtui[local] or [hf] installed.
 
 Each picture is the monitor itself over a real engine and real inference engines, as SVG by Textual and as PNG by
-rsvg-convert (Debian: librsvg2-bin, with fonts-dejavu-core and fonts-freefont-ttf for the braille).
+rsvg-convert (Debian: librsvg2-bin, with fonts-dejavu-core and fonts-freefont-ttf for the braille). `demo` (not among
+them unless named) records a race of llama.cpp and mistral.rs; it is drawn with pyte and Pillow.
 """
 
 from __future__ import annotations
@@ -97,6 +98,13 @@ async def details(pilot: Pilot, app: MonitorApp) -> None:
 
 async def main(wanted: list[str]) -> None:
     """Make all pictures, or those named."""
+    if "demo" in wanted:
+        import demo
+
+        demo.make()
+        wanted = [name for name in wanted if name != "demo"]
+        if not wanted:
+            return
     pictures: dict[str, tuple[tuple[int, int], Callable[[Pilot, MonitorApp], Awaitable[None]], str]] = {
         "wide": ((120, 40), running, "dark"),
         "narrow": ((80, 24), running, "dark"),

@@ -1,7 +1,8 @@
 """What the monitor writes to the terminal and takes of a core: three servers, iterations of a second.
 
 `python -m tests.bench.terminal [--seconds 20]`. The servers are truth servers: 64 tokens, 14.5 to 16 ms apart. Counted
-are the bytes of each second after the first four; beside them what zlib (`ssh -C`) makes of them.
+are the bytes of each second after the first four; beside them what zlib (`ssh -C`) makes of them. Last, at 120x40, the
+same for a run that is over: nothing happens, so nothing should be written.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ SIZES = ((80, 24), (120, 40), (200, 50))
 SETTLED_S = 4
 
 
-def write_config(path: Path) -> None:
+def write_config(path: Path, iterations: int = 1000) -> None:
     """Three truth servers that differ a little."""
-    text = "[run]\niterations = 1000\nwarmup = 0\non_disconnect = 'stop'\n"
+    text = f"[run]\niterations = {iterations}\nwarmup = 0\non_disconnect = 'stop'\n"
     for name, itl_ms in (("one", 14.5), ("two", 15.0), ("three", 16.0)):
         launch = [sys.executable, "-m", "llmtui.servers.truth", "--port", "{port}", "--itl-ms", str(itl_ms)]
         text += f"[[backend]]\nname = '{name}'\nlaunch = {json.dumps(launch)}\n"
@@ -52,6 +53,23 @@ def watch(config: Path, columns: int, rows: int, seconds: int) -> tuple[list[int
     return [len(data) for data in settled], [len(zlib.compress(data)) for data in settled], cores
 
 
+def rest(config: Path, seconds: int) -> tuple[int, float]:
+    """Bytes written, and the monitor's CPU in cores, when the run has been over for a while."""
+    screen = Screen(monitor_argv(config))
+    try:
+        for data in screen.chunks(60.0):
+            if b" done" in data:
+                break
+        for _ in screen.chunks(SETTLED_S):
+            pass
+        before, cpu_s = screen.bytes, screen.cpu_s()
+        for _ in screen.chunks(seconds):
+            pass
+        return screen.bytes - before, (screen.cpu_s() - cpu_s) / seconds
+    finally:
+        screen.close()
+
+
 def main() -> None:
     """Measure every size, and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -69,6 +87,9 @@ def main() -> None:
                 f"{min(plain) / 1e3:.1f} to {max(plain) / 1e3:.1f}; zlib {statistics.mean(packed) / 1e3:.2f}; "
                 f"{cores * 100:.1f} % of a core (n = {len(plain)} s)"
             )
+        write_config(config, iterations=2)
+        written, cores = rest(config, seconds)
+        print(f"the run over: {written} bytes in {seconds} s; {cores * 100:.2f} % of a core")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,278 @@
+"""The demo: a real race in a real terminal, kept as an asciicast (demo.cast) and drawn as an animated GIF (demo.gif).
+
+A shell in a pseudo-terminal of 100x30 runs `llmtui` on llama.cpp and mistral.rs, and keys are typed as the run goes on.
+Nothing is cut or sped up but the time in which nothing at all is written (IDLE_S at most stays).
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyte
+from PIL import Image, ImageDraw, ImageFont
+
+from llmtui.engine.watched import Screen
+
+HERE = Path(__file__).parent
+COLUMNS, ROWS = 100, 30
+IDLE_S = 1.5
+FRAME_S = 0.15
+END_S = 4.0
+CELL = (9, 18)
+FONT_SIZE = 15
+COLOURS = 64
+INK, PAPER = "d8dee9", "16181d"
+NAMES = {
+    "black": "000000", "red": "cc5555", "green": "55aa55", "brown": "bb9944", "blue": "5577cc", "magenta": "aa66aa",
+    "cyan": "44aaaa", "white": "cccccc", "brightblack": "777777", "brightred": "ff7777", "brightgreen": "77dd77",
+    "brightbrown": "eecc66", "brightblue": "7799ff", "brightmagenta": "dd88dd", "brightcyan": "66dddd",
+    "brightwhite": "ffffff",
+}  # fmt: skip
+CONFIG = """[run]
+prompt = "How many helicopters can a human eat in one sitting?"
+iterations = 10
+warmup = 1
+max_tokens = 48
+[ui]
+theme = "dark"
+[[backend]]
+name = "llama.cpp"
+language = "C++"
+embedded = "llama.cpp"
+[[backend]]
+name = "mistral.rs"
+language = "Rust"
+embedded = "mistral.rs"
+"""
+_TOTAL = 22
+_LEFT = b"\x1b[?1049l"
+_ALTERNATE = re.compile(rb"(\x1b\[\?1049[hl])")
+#: What the emulator does not know: it would print it.
+_UNKNOWN = re.compile(rb"\x1b\[[<=>][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+
+Event = tuple[float, bytes]
+
+
+class Recording:
+    """A terminal whose output is kept, with the second at which it came. Idle time is cut to IDLE_S."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._last = screen.started
+        self._at = 0.0
+        self.events: list[Event] = []
+
+    def until(self, holds: Callable[[bytes], bool], within_s: float = 120.0) -> None:
+        """Go on until what came since holds. Raises SystemExit when it never does."""
+        seen = b""
+        for data in self._read(within_s):
+            seen += data
+            if holds(seen):
+                return
+        raise SystemExit("the demo did not go on as it should")
+
+    def watch(self, seconds: float) -> None:
+        """Go on for so long."""
+        for _ in self._read(seconds):
+            pass
+
+    def press(self, keys: bytes, then_s: float) -> None:
+        """Type, and look on."""
+        self._screen.press(keys)
+        self.watch(then_s)
+
+    def _read(self, seconds: float) -> Iterator[bytes]:
+        for data in self._screen.chunks(seconds):
+            now = time.monotonic()
+            self._at += min(now - self._last, IDLE_S)
+            self._last = now
+            self.events.append((self._at, data))
+            yield data
+
+
+def counted(count: int) -> Callable[[bytes], bool]:
+    """The header counts so many iterations."""
+    pattern = re.compile(rb"\b([0-9]+)/%d\b" % _TOTAL)
+    return lambda seen: any(int(found) >= count for found in pattern.findall(seen))
+
+
+def record() -> list[Event]:
+    """Run the race, typing."""
+    with tempfile.TemporaryDirectory(prefix="llmtui-demo-") as name:
+        folder = Path(name)
+        (folder / "config.toml").write_text(CONFIG)
+        env = {
+            "PS1": "$ ",
+            "XDG_RUNTIME_DIR": name,
+            "LLMTUI_STORE": str(folder / "runs.db"),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        shell = ["/usr/bin/env", "-C", name, "bash", "--noprofile", "--norc", "-i"]
+        screen = Screen(shell, env, columns=COLUMNS, rows=ROWS)
+        try:
+            it = Recording(screen)
+            it.until(lambda seen: b"$ " in seen)
+            it.watch(0.5)
+            for letter in b"llmtui":
+                it.press(bytes([letter]), 0.09)
+            it.watch(0.4)
+            it.press(b"\r", 0.0)
+            it.until(counted(7))
+            it.press(b"m", 1.6)
+            it.press(b"m", 1.4)
+            it.press(b"m", 1.2)
+            it.press(b"m", 1.0)
+            it.press(b"c", 1.8)
+            it.press(b"2", 0.7)
+            it.press(b"\r", 3.0)
+            it.press(b"\x1b", 0.0)
+            it.until(counted(_TOTAL))
+            it.watch(3.0)
+            it.press(b"q", 0.0)
+            it.until(lambda seen: _LEFT in seen)
+            it.watch(2.0)
+            return it.events
+        finally:
+            screen.close(now=True)
+
+
+def keep(events: list[Event], path: Path) -> None:
+    """As an asciicast, version 2."""
+    head = {"version": 2, "width": COLUMNS, "height": ROWS, "title": "llmtui: llama.cpp against mistral.rs"}
+    lines = [json.dumps(head)]
+    rest = b""
+    for at, data in events:
+        # A character may lie across two reads.
+        whole, rest = _whole(rest + data)
+        lines.append(json.dumps([round(at, 3), "o", whole], ensure_ascii=False))
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _whole(data: bytes) -> tuple[str, bytes]:
+    for cut in range(4):
+        try:
+            return data[: len(data) - cut].decode(), data[len(data) - cut :]
+        except UnicodeDecodeError:
+            continue
+    return data.decode("utf-8", "replace"), b""
+
+
+def kept(path: Path) -> list[Event]:
+    """The events of an asciicast."""
+    return [(at, text.encode()) for at, _, text in map(json.loads, path.read_text("utf-8").splitlines()[1:])]
+
+
+@functools.cache
+def font(bold: bool, braille: bool) -> Any:
+    """The fonts of the other pictures."""
+    if braille:
+        return ImageFont.truetype("FreeMono.ttf", FONT_SIZE)
+    return ImageFont.truetype("DejaVuSansMono-Bold.ttf" if bold else "DejaVuSansMono.ttf", FONT_SIZE)
+
+
+def colour(name: str, otherwise: str) -> str:
+    """A colour of the emulator, for the painter."""
+    return "#" + (otherwise if name == "default" else NAMES.get(name, name))
+
+
+def cell_of(char: Any, cursor: bool) -> tuple[str, str, str, bool, bool]:
+    """What is drawn in a cell: text, ink, paper, bold, underlined."""
+    ink, paper = colour(char.fg, INK), colour(char.bg, PAPER)
+    if char.reverse != cursor:
+        ink, paper = paper, ink
+    return char.data, ink, paper, char.bold, char.underscore
+
+
+def paint(screen: Any, picture: Image.Image, before: dict[tuple[int, int], Any]) -> bool:
+    """Draw the cells that changed; whether there were any."""
+    wide, high = CELL
+    changed = False
+    for y in range(ROWS):
+        for x in range(COLUMNS):
+            here = not screen.cursor.hidden and (screen.cursor.x, screen.cursor.y) == (x, y)
+            cell = cell_of(screen.buffer[y][x], here)
+            if before.get((x, y)) == cell:
+                continue
+            changed, before[x, y] = True, cell
+            text, ink, paper, bold, underlined = cell
+            left, top = x * wide, y * high
+            tile = Image.new("RGB", CELL, paper)
+            brush = ImageDraw.Draw(tile)
+            if text.strip():
+                code = ord(text[0])
+                if 0x2800 <= code < 0x2900:
+                    dots(brush, code - 0x2800, ink)
+                else:
+                    brush.text((0, 0), text, ink, font(bold, False))
+            if underlined:
+                brush.line((0, high - 2, wide, high - 2), ink)
+            picture.paste(tile, (left, top))
+    return changed
+
+
+def dots(brush: ImageDraw.ImageDraw, bits: int, ink: str) -> None:
+    """A braille character, whose dots meet no edge."""
+    places = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
+    for bit, (column, row) in enumerate(places):
+        if bits >> bit & 1:
+            left, top = 1 + column * 4, 1 + row * 4.5
+            brush.rectangle((left, int(top), left + 2, int(top) + 2), fill=ink)
+
+
+def frames(events: list[Event]) -> Iterator[tuple[float, Image.Image]]:
+    """What the screen showed, and from when; at most one frame in FRAME_S."""
+    screen = pyte.Screen(COLUMNS, ROWS)
+    stream = pyte.ByteStream(screen)
+    picture = Image.new("RGB", (COLUMNS * CELL[0], ROWS * CELL[1]), f"#{PAPER}")
+    before: dict[tuple[int, int], Any] = {}
+    due = 0.0
+    for number, (at, data) in enumerate(events):
+        for part in _ALTERNATE.split(data):
+            if _ALTERNATE.fullmatch(part):
+                screen.reset()
+            stream.feed(_UNKNOWN.sub(b"", part))
+        following = events[number + 1][0] if number + 1 < len(events) else at + 10.0
+        # What is followed at once by more is not a frame of its own.
+        if following - at < 0.04 or following < due:
+            continue
+        if paint(screen, picture, before):
+            yield at, picture.copy()
+            due = at + FRAME_S
+
+
+def draw(events: list[Event], path: Path) -> None:
+    """As an animated GIF, all frames on one palette."""
+    shown = list(frames(events))
+    some = shown[:: max(1, len(shown) // 12)]
+    sheet = Image.new("RGB", (some[0][1].width, some[0][1].height * len(some)))
+    for number, (_, picture) in enumerate(some):
+        sheet.paste(picture, (0, number * picture.height))
+    palette = sheet.quantize(COLOURS, dither=Image.Dither.NONE)
+    pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for _, picture in shown]
+    times = [at for at, _ in shown] + [shown[-1][0] + END_S]
+    lasting = [round((after - at) * 100) * 10 for at, after in itertools.pairwise(times)]
+    drawn = io.BytesIO()
+    pictures[0].save(
+        drawn, "GIF", save_all=True, append_images=pictures[1:], duration=lasting, loop=0, optimize=False, disposal=1
+    )
+    path.write_bytes(drawn.getvalue())
+    print(f"{path.name}: {len(pictures)} frames, {times[-1]:.0f} s, {len(drawn.getvalue()) / 1e6:.2f} MB")
+
+
+def make(again: bool = True) -> None:
+    """Record and draw; or draw the recording that is there."""
+    cast = HERE / "demo.cast"
+    if again:
+        keep(record(), cast)
+    draw(kept(cast), HERE / "demo.gif")

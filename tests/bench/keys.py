@@ -1,0 +1,150 @@
+"""From a key to the change that it makes on the screen, in the midst of a run, with 32 streams beside it.
+
+`python -m tests.bench.keys [--rounds 12] [--streams 32] [--size 120x40]`. The monitor follows a run of three truth
+servers whose iterations take 0.3 s; in other processes, as `tests.bench.soak` has them, that many streams of
+`llmtui accuracy` are under way. Keys are pressed at random moments. The change has come with the first output whose
+text only this key can have written (a chart's title, a word of the footer, a heading of another screen).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from llmtui.engine.watched import Screen, monitor_argv
+from llmtui.stats.summary import percentile
+from tests.bench.common import heading
+from tests.bench.soak import ROOT, Child
+from tests.bench.soaked import Order
+
+#: Each key, and what its change alone writes. In this order they lead back to where they began.
+KEYS: tuple[tuple[str, bytes, bytes], ...] = (
+    ("x", b"x", b" Show "),
+    ("2", b"2", b" Hide "),
+    ("1", b"1", b" Show "),
+    ("x", b"x", b" Hide "),
+    *(("m", b"m", title) for title in (b"stats, TTFT", b"stats, ITL", b"stats, tokens/s", b"stats, latency")),
+    *(("c", b"c", title) for title in (b"box plot, ", b"(ECDF), ", b"baseline stats, ")),
+    ("h", b"h", b" Go on "),
+    ("h", b"h", b" Hold "),
+    ("y", b"y", b"log scale"),
+    ("y", b"y", b"baseline stats, "),
+    ("?", b"?", b"llmtui: keys"),
+    ("esc", b"\x1b", b"baseline stats, "),
+    ("L", b"L", b" entries"),
+    ("esc", b"\x1b", b"baseline stats, "),
+    ("enter", b"\r", b" att "),
+    ("esc", b"\x1b", b"baseline stats, "),
+)
+_CODES = re.compile(rb"\x1b\[[0-9;?:]*[A-Za-z]")
+GIVEN_UP_S = 3.0
+
+
+@contextlib.contextmanager
+def streams(count: int, folder: Path) -> Iterator[None]:
+    """So many streams in other processes."""
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep)}
+    order = Order(
+        run="6e79" * 2,
+        streams=count,
+        requests=5 * count,
+        store=str(folder / "many.db"),
+        socket=str(folder / "many.sock"),
+    )
+    child = Child(["serve"], env, order)
+    try:
+        child.first()
+        child.first()
+        yield
+    finally:
+        child.process.terminate()
+        child.process.communicate(timeout=30.0)
+
+
+def changed_s(screen: Screen, key: bytes, mark: bytes) -> float | None:
+    """Seconds from the key to the output with `mark` in its text."""
+    pressed = time.monotonic()
+    screen.press(key)
+    seen = b""
+    for data in screen.chunks(GIVEN_UP_S):
+        seen += data
+        if mark in _CODES.sub(b"", seen):
+            return time.monotonic() - pressed
+    return None
+
+
+def rest(screen: Screen, seconds: float) -> None:
+    """Let it draw."""
+    for _ in screen.chunks(seconds):
+        pass
+
+
+def told(title: str, values: Sequence[float]) -> str:
+    """One line of figures."""
+    low, high = min(values) * 1e3, max(values) * 1e3
+    median, p95 = statistics.median(values) * 1e3, percentile(sorted(values), 0.95) * 1e3
+    return f"{title:6} {median:7.1f} {p95:7.1f} {low:7.1f} {high:7.1f} {len(values):5}"
+
+
+def write_config(path: Path) -> None:
+    """Three servers that answer in 0.3 s."""
+    launch = [sys.executable, "-P", "-m", "llmtui.servers.truth", "--port", "{port}", "--itl-ms", "4"]
+    text = "[run]\niterations = 100000\nwarmup = 0\non_disconnect = 'stop'\n"
+    for name in ("one", "two", "three"):
+        text += f"[[backend]]\nname = '{name}'\nlaunch = {json.dumps(launch)}\n"
+    path.write_text(text)
+
+
+def main() -> None:
+    """Press, and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--streams", type=int, default=32)
+    parser.add_argument("--size", default="120x40")
+    arguments = parser.parse_args()
+    columns, rows = (int(number) for number in arguments.size.split("x"))
+    rng = random.Random(5)
+    print(heading(f"key to change at {arguments.size}, {arguments.streams} streams beside the run"))
+    took: dict[str, list[float]] = {}
+    lost: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="llmtui-keys-") as name:
+        folder = Path(name)
+        write_config(folder / "keys.toml")
+        env = {"XDG_RUNTIME_DIR": name, "LLMTUI_STORE": str(folder / "one.db")}
+        with streams(arguments.streams, folder) if arguments.streams else contextlib.nullcontext():
+            screen = Screen(monitor_argv(folder / "keys.toml"), env, columns=columns, rows=rows)
+            try:
+                rest(screen, 8.0)
+                began, cpu_s, count = time.monotonic(), screen.cpu_s(), screen.bytes
+                for _ in range(arguments.rounds):
+                    for title, key, mark in KEYS:
+                        rest(screen, rng.uniform(0.25, 0.75))
+                        seconds = changed_s(screen, key, mark)
+                        if seconds is None:
+                            lost.append(title)
+                        else:
+                            took.setdefault(title, []).append(seconds)
+                seconds = time.monotonic() - began
+                cpu_s, count = screen.cpu_s() - cpu_s, screen.bytes - count
+            finally:
+                screen.close()
+    print("key       p50     p95     min     max     n   (ms)")
+    for title, values in took.items():
+        print(told(title, values))
+    print(told("all", [value for values in took.values() for value in values]))
+    print(f"never seen: {', '.join(lost) or 'none'}; load {os.getloadavg()[0]:.2f} at the end")
+    print(f"monitor meanwhile: {cpu_s / seconds * 100:.1f} % of a core, {count / seconds / 1e3:.1f} kB/s")
+
+
+if __name__ == "__main__":
+    main()
