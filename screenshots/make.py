@@ -96,6 +96,13 @@ async def details(pilot: Pilot, app: MonitorApp) -> None:
     await pilot.pause(0.6)
 
 
+async def verdict(pilot: Pilot, app: MonitorApp) -> None:
+    """What the data say."""
+    await done(pilot, app)
+    await pilot.press("v")
+    await pilot.pause(0.6)
+
+
 async def main(wanted: list[str]) -> None:
     """Make all pictures, or those named."""
     if "demo" in wanted:
@@ -111,6 +118,7 @@ async def main(wanted: list[str]) -> None:
         "large": ((200, 50), done, "dark"),
         "light": ((120, 40), done, "light"),
         "details": ((120, 40), details, "dark"),
+        "verdict": ((120, 40), verdict, "dark"),
     }
     for name in wanted or pictures:
         size, act, theme = pictures[name]
