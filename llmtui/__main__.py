@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import NoReturn
+
+# As `typing` has it, which takes 10 ms to load: an interruption in them would be a traceback.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main() -> None:
@@ -15,7 +19,10 @@ def main() -> None:
             # A name in letters that the terminal lacks is shown with question marks, and is no traceback.
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
-        from llmtui.cli import cli
+        from llmtui.early import NothingBegun
+
+        with NothingBegun():
+            from llmtui.cli import cli
 
         cli.main(prog_name="llmtui", standalone_mode=False)
     except KeyboardInterrupt:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 import llmtui
+from llmtui.early import NothingBegun
 
 if TYPE_CHECKING:
     from llmtui.config import Config, UiConfig
     from llmtui.model import Plan
+    from llmtui.stats.summary import Metric
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
@@ -43,7 +45,7 @@ def run_options(command: F) -> F:
             click.option("--iterations", type=int, metavar="N", help="Measured iterations of each backend."),
             click.option("--warmup", type=int, metavar="N", help="Warm-ups of each backend, shown and not counted."),
             click.option("--max-tokens", type=int, metavar="N", help="Longest answer, in tokens."),
-            click.option("--order", metavar="O", help="round-robin, sequential or shuffled."),
+            click.option("--order", metavar="O", help="shuffled, round-robin or sequential."),
         )
     ):
         command = decorate(command)
@@ -116,7 +118,8 @@ def run(
     """The same run as plain text: a line per iteration, then the table."""
     _, plan = _plan(config, only, changes)
     files = _files(csv_file, iterations_csv, json_file, markdown)
-    from llmtui.headless import run_headless
+    with NothingBegun():
+        from llmtui.headless import run_headless
 
     sys.exit(run_headless(plan, files, quiet=quiet, store=store))
 
@@ -141,6 +144,54 @@ def show(run: str, store: str, label: str | None, note: str | None) -> None:
     from llmtui.past import show_headless
 
     sys.exit(show_headless(run, store, label=label, note=note))
+
+
+class _MetricOption(click.Option):
+    """Takes one of llmtui.stats.summary.METRICS, which are looked up when they are needed."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        """With all of them."""
+        from llmtui.stats.summary import METRICS
+
+        return "--metric METRIC", f"{self.help} {', '.join(METRICS)}."
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Refuse what is none of them."""
+        from llmtui.stats.summary import METRICS
+
+        return click.Choice(METRICS).convert(value, self, ctx)
+
+
+@cli.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--backend", "named", multiple=True, metavar="NAME_A=NAME_B", help="Pair these too (may be repeated).")
+@click.option("--metric", cls=_MetricOption, default="latency", help="By what to compare (else by latency):")
+@click.option(
+    "--gate",
+    type=click.FloatRange(0, 10_000),
+    metavar="PERCENT",
+    help="Exit 1 where B is shown to be slower, and typically by more than this, or to fail more often, or has no "
+    "samples while A has. Exit 3 where the gate says nothing: the data could not have shown so much.",
+)
+@click.option(
+    "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="The same as data (-: to stdout)."
+)
+@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+def compare(
+    a: str, b: str, named: tuple[str, ...], metric: Metric, gate: float | None, json_file: Path | None, store: str
+) -> None:
+    """Is a backend faster or slower in run B than in run A, and is that shown?
+
+    A and B are runs of the history (id, its beginning, or label). Backends are paired by name; those of one run are
+    compared by: compare A A --backend ONE=OTHER
+    """
+    if gate is not None and gate != gate:
+        _refuse("--gate: found 'nan', wanted a number of percent")
+    files = _files(None, None, json_file, None)
+    from llmtui.comparing import compare_headless
+
+    sys.exit(compare_headless(a, b, store, named=named, metric=metric, percent=gate, json_file=files["json"]))
 
 
 @cli.command()
@@ -230,7 +281,8 @@ def resume(run: str, config: str | None, store: str, text: bool) -> None:
         _say(str(error))
         sys.exit(EXIT_FAILED)
     if text:
-        from llmtui.headless import run_headless
+        with NothingBegun():
+            from llmtui.headless import run_headless
 
         sys.exit(run_headless(plan, {}, quiet=False, store=store, resume=True))
     _open(plan, ui, store, resume=True)
@@ -264,7 +316,8 @@ def serve(config: str | None, only: tuple[str, ...], host: str, port: int, store
     """
     settings, plan = _plan(config, only, changes)
     try:
-        from llmtui import serve as pages
+        with NothingBegun():
+            from llmtui import serve as pages
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in ("textual_serve", "aiohttp"):
             raise
@@ -278,7 +331,8 @@ def serve(config: str | None, only: tuple[str, ...], host: str, port: int, store
 def check(config: str | None, only: tuple[str, ...]) -> None:
     """Reach every backend: state, version, model. Exit 0 when all answer."""
     _, plan = _plan(config, only, {})
-    from llmtui.headless import check_headless
+    with NothingBegun():
+        from llmtui.headless import check_headless
 
     sys.exit(check_headless(plan))
 
@@ -332,8 +386,9 @@ def accuracy(
     levels = [int(part) for part in streams.split(",") if part.strip().isdecimal()]
     if len(levels) != streams.count(",") + 1 or not all(1 <= level <= 256 for level in levels):
         _refuse(f"--streams: found {streams!r}, allowed are numbers from 1 to 256 with commas between")
-    from llmtui.engine.accuracy import Job
-    from llmtui.headless import accuracy_headless
+    with NothingBegun():
+        from llmtui.engine.accuracy import Job
+        from llmtui.headless import accuracy_headless
 
     job = Job(streams=levels, requests=requests, tokens=tokens, itl_ms=itl_ms, ttft_ms=ttft_ms, monitor=monitor)
     sys.exit(accuracy_headless(job, as_json=as_json, quiet=quiet))
@@ -341,7 +396,8 @@ def accuracy(
 
 def _plan(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
     """The config and the plan, with the flags' changes; a sentence and exit code 2 when they cannot be had."""
-    from llmtui import config as configs
+    with NothingBegun():
+        from llmtui import config as configs
 
     if named == "":
         _refuse("the config file's name is empty")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import os
 import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 import msgspec
 
+from llmtui.early import EXIT_INTERRUPTED, ending
 from llmtui.engine.board import Board, Lane
 from llmtui.engine.client import FAREWELL_S, Client
 from llmtui.engine.lifecycle import EngineError, EngineProcess
@@ -22,13 +26,47 @@ from llmtui.plain import blotted, plain, plain_lines
 if TYPE_CHECKING:
     from llmtui.engine.accuracy import Job
 
-EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+EXIT_OK, EXIT_FAILED = 0, 1
 #: `check` asks each backend for so many tokens.
 CHECK_TOKENS = 4
 #: As a file's name: standard output, which then holds nothing else.
 STDOUT = Path("-")
 
+P = ParamSpec("P")
 
+
+def prints(command: Callable[P, int]) -> Callable[P, int]:
+    """A command whose output is out when it returns; where stdout cannot take it, a sentence and exit code 1."""
+
+    @functools.wraps(command)
+    def whole(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            code = command(*args, **kwargs)
+            # What is still in the buffer may be all that there is.
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:
+            raise  # whoever read our output has seen enough: that is no failure to talk about
+        except OSError as error:
+            if error.filename is not None:
+                raise  # of another file
+            talk(f"cannot write the output: {error.strerror or error}")
+            _drop_output()
+            return EXIT_FAILED
+
+    return whole
+
+
+def _drop_output() -> None:
+    """Let go what is left in the buffer of stdout: Python would try once more when it ends, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, sys.stdout.fileno())
+    finally:
+        os.close(nowhere)
+
+
+@prints
 def run_headless(
     plan: Plan, files: dict[str, Path | None], *, quiet: bool, store: str = "", resume: bool = False
 ) -> int:
@@ -43,12 +81,8 @@ def run_headless(
     except EngineError as error:
         talk(str(error))
         return EXIT_FAILED
-    except BrokenPipeError:
-        raise  # whoever read our output has seen enough: click ends quietly
-    except OSError as error:
-        talk(f"cannot write the output: {error.strerror or error}")
-        return EXIT_FAILED
     except KeyboardInterrupt:
+        ending()
         talk("interrupted")
         return EXIT_INTERRUPTED
     finally:
@@ -149,10 +183,10 @@ def state_line(lane: Lane) -> str:
         return f"{name}: {plain(state.doing)}"
     if state.state == "ready":
         facts = [state.version, state.model, state.weights, count(state.threads, "thread") if state.threads else ""]
-        load = f", loaded in {state.load_s:.1f} s" if state.load_s is not None else ""
+        facts.append(f"loaded in {state.load_s:.1f} s" if state.load_s is not None else "")
         told = ", ".join(plain(fact) for fact in facts if fact)
         note = f" ({plain(state.note)})" if state.note else ""
-        return f"{name}: ready: {told}{load}{note}"
+        return f"{name}: ready{': ' if told else ''}{told}{note}"
     return ""
 
 
@@ -189,6 +223,7 @@ def write_files(board: Board, files: dict[str, Path | None]) -> bool:
     return good
 
 
+@prints
 def check_headless(plan: Plan) -> int:
     """Reach every backend of `plan`, one after the other, and print a line for each. Returns the exit code."""
     from llmtui.engine.target import Target
@@ -236,6 +271,7 @@ def check_headless(plan: Plan) -> int:
         return EXIT_INTERRUPTED
 
 
+@prints
 def accuracy_headless(job: Job, *, as_json: bool, quiet: bool) -> int:
     """Measure this tool's own error, print it, and keep it for the header and the exports. Returns the exit code."""
     from llmtui import accuracy_record

@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,10 +14,11 @@ from urllib.parse import urlsplit
 import psutil
 
 from llmtui.config import DEFAULT_FILE, USUAL_PORTS, ollama_url
+from llmtui.early import EXIT_INTERRUPTED
 from llmtui.engine.scan import LANGUAGES, NO_CHAT, UNKNOWN, USUAL, Found, Model, scan
 from llmtui.engine.target import LOCAL_HOSTS, START_HINTS
-from llmtui.export.text import write_atomic
-from llmtui.headless import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, count, talk
+from llmtui.export.text import write_atomic, write_new
+from llmtui.headless import EXIT_FAILED, EXIT_OK, count, talk
 from llmtui.model import Embedded
 from llmtui.plain import plain
 from llmtui.servers.recipes import LOCAL_HINT, TORCH_HINT, absent_packages
@@ -104,30 +104,6 @@ def _unwritable(path: Path, *, force: bool) -> str:
     if not path.absolute().parent.is_dir():
         return f"{plain(str(path))}: there is no folder {plain(str(path.absolute().parent))}"
     return _there_already(path) if os.path.lexists(path) and not force else ""
-
-
-def write_new(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all, and never over a file that is there. Raises OSError."""
-    umask = os.umask(0)
-    os.umask(umask)
-    descriptor, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".llmtui-", suffix=".tmp")
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~umask)
-            os.fsync(file.fileno())
-        try:
-            os.link(name, path)
-        except FileExistsError:
-            raise
-        except OSError:
-            # A file system without links: the name is taken first, and only then given its text.
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            os.replace(name, path)
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
 
 
 # --- What is said. ---

@@ -14,7 +14,7 @@ from llmtui.plain import blotted
 
 Protocol = Literal["openai", "ollama", "tgi", "custom"]
 Embedded = Literal["", "llama.cpp", "mistral.rs", "transformers"]
-Order = Literal["round-robin", "sequential", "shuffled"]
+Order = Literal["shuffled", "round-robin", "sequential"]
 Phase = Literal["warmup", "measured"]
 TokenSource = Literal["usage", "server", "arrivals"]
 Stamp = Literal["kernel", "user"]
@@ -110,7 +110,7 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     full_length: bool = True
     temperature: float = 0.0
     seed: int = 0
-    order: Order = "round-robin"
+    order: Order = "shuffled"
     threads: int = 0
     fresh_prompt: bool = True
     model: str = ""
@@ -251,7 +251,8 @@ RESTING: frozenset[State] = frozenset({"done", "failed", "unreachable", "missing
 class BackendState(Struct, frozen=True):
     """What is known of a backend beyond its configuration. `load_s` is its own figure, never inside an iteration.
 
-    `progress` (0 to 1) and `doing` describe a wait such as a download; `note` is a standing remark
+    `progress` (0 to 1) and `doing` describe a wait such as a download; while a server loads, `usual_load_s` is how long
+    that took before, where the history knows; `note` is a standing remark
     ("a Python bridge stands in front"); `model_digest` is that of the model file as it was published ("sha256:..."),
     where it is known; `log_tail` the server's last lines when it failed. `context_tokens` is the room that the server
     has for prompt and answer; `device` is what it computes on, "" where that cannot be told.
@@ -263,6 +264,7 @@ class BackendState(Struct, frozen=True):
     planned: int = 0
     doing: str = ""
     progress: float | None = None
+    usual_load_s: float | None = None
     failure: Failure | None = None
     note: str = ""
     version: str = ""
@@ -416,11 +418,13 @@ class Logs(Command, frozen=True, tag="logs"):
 class More(Command, frozen=True, tag="more"):
     """Add rounds until the interval of every pair reaches no further than `within` (0.05: 5 %) from its ratio.
 
-    At most until each backend has `most` measured iterations; 0 is ten times what was planned.
+    Ratios are of `metric` (llmtui.stats.summary.METRICS). At most until each backend has `most` measured iterations; 0
+    is ten times what was planned.
     """
 
     within: float = 0.05
     most: int = 0
+    metric: str = "latency"
 
 
 class Detach(Command, frozen=True, tag="detach"):

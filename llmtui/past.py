@@ -10,14 +10,14 @@ import msgspec
 
 from llmtui.config import DEFAULT_FILE, DEFAULT_SOURCE, ConfigError, UiConfig, load
 from llmtui.engine.board import Board
-from llmtui.headless import EXIT_FAILED, EXIT_OK, STDOUT, count, print_table, talk, write_files
+from llmtui.headless import EXIT_FAILED, EXIT_OK, STDOUT, count, print_table, prints, talk, write_files
 from llmtui.model import Plan
 from llmtui.plain import plain
 from llmtui.store import RunRow, Store, StoredRun, StoreError, open_store
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Store]:
+def opened(path: str) -> Iterator[Store]:
     """The history, with what there is to tell of it told. Raises StoreError."""
     store, notes = open_store(path or None)
     for note in notes:
@@ -27,10 +27,11 @@ def _opened(path: str) -> Iterator[Store]:
         yield store
 
 
+@prints
 def history_headless(number: int, path: str) -> int:
     """Print the newest runs, a line each. Returns the exit code."""
     try:
-        with _opened(path) as store:
+        with opened(path) as store:
             rows = store.runs(number)
     except StoreError as error:
         talk(str(error))
@@ -52,13 +53,15 @@ def run_line(row: RunRow) -> str:
     return f"{row.run}  {row.created_utc[:16].replace('T', ' ')}  {row.state:7}  {medians}{rest}{label}"
 
 
+@prints
 def show_headless(run: str, path: str, *, label: str | None, note: str | None) -> int:
     """Print one run: where it came from, its table. Labels and notes are written first. Returns the exit code."""
     try:
-        with _opened(path) as store:
+        with opened(path) as store:
+            # A label may be what another run is called by.
+            run = store.find(run)
             if label is not None:
                 store.label(run, label)
-                run = label or run
             if note is not None:
                 store.note(run, note)
             stored = store.load(run)
@@ -81,7 +84,7 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
 
     They come out of the config that the run was made from, or `config`. Raises StoreError, and ConfigError.
     """
-    with _opened(path) as store:
+    with opened(path) as store:
         stored = store.load(run)
     plan = stored.plan
     if stored.state == "running":
@@ -104,12 +107,13 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
     return msgspec.structs.replace(plan, backends=[fresh[b.name] for b in plan.backends]), settings.ui
 
 
+@prints
 def export_headless(run: str, files: dict[str, Path | None], path: str) -> int:
     """Write the files of one run, its results to stdout when none is named. Returns the exit code."""
     if not any(files.values()):
         files = {"csv": STDOUT}
     try:
-        with _opened(path) as store:
+        with opened(path) as store:
             stored = store.load(run)
     except StoreError as error:
         talk(str(error))

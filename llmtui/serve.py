@@ -27,11 +27,12 @@ import textual_serve
 from aiohttp import WSMsgType, web
 
 from llmtui.config import UiConfig
+from llmtui.early import EXIT_INTERRUPTED
 from llmtui.engine.board import Board
 from llmtui.engine.client import Client
 from llmtui.engine.lifecycle import EngineError, EngineProcess
 from llmtui.export.table import summary_table
-from llmtui.headless import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, talk
+from llmtui.headless import EXIT_FAILED, EXIT_OK, talk
 from llmtui.model import Plan, Shutdown
 from llmtui.plain import plain
 from llmtui.ui import themes

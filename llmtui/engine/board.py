@@ -5,10 +5,13 @@ No I/O here. `apply` returns what changed, so that a screen can redraw just that
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
-from llmtui.engine.kept import Kept
+import msgspec
+
+from llmtui.engine.kept import FileShelf, Kept
 from llmtui.model import (
     RESTING,
     AnyEvent,
@@ -29,16 +32,17 @@ from llmtui.model import (
     Sampled,
 )
 from llmtui.stats.running import Running
-from llmtui.stats.summary import METRICS, Metric, Summary, metric_value, ratios_to_best
+from llmtui.stats.summary import Metric, Summary, ratios_to_best
 
 if TYPE_CHECKING:
     # At run time they come with the first iteration: the first frame does not wait for them.
     from llmtui.accuracy_record import Record
     from llmtui.stats.checks import Evidence
+    from llmtui.stats.estimates import Estimate
     from llmtui.stats.verdict import Verdict
 
 #: So many of a backend's newest samples are compared with those of the others, round by round.
-ROUNDS = 1000
+ROUNDS = 400
 #: While the run goes on, its verdict waits for so large a share of more iterations: it costs time to work out.
 _GROWN = 0.02
 
@@ -62,15 +66,27 @@ class Lane:
         self.log_tail: list[str] = []
         #: How often the server asked to come back later, in all attempts.
         self.refused = 0
+        self._keep = keep
         self._attempts: dict[int, Running] = {}
         self._evidence: dict[int, Evidence] = {}
         self._rounds: dict[int, deque[Iteration]] = {}
 
     def add(self, iteration: Iteration) -> None:
         """Take in one more iteration."""
+        # Hundreds are held at a time: each has its own copy of texts that are all the same.
+        iteration = msgspec.structs.replace(
+            iteration,
+            run=sys.intern(iteration.run),
+            backend=sys.intern(iteration.backend),
+            finish_reason=sys.intern(iteration.finish_reason) if iteration.finish_reason is not None else None,
+        )
         self.iterations.append(iteration)
         self.refused += iteration.refused
-        self._attempts.setdefault(iteration.attempt, Running()).add(iteration)
+        running = self._attempts.get(iteration.attempt)
+        if running is None:
+            shelf = FileShelf if self._keep is not None else lambda: None
+            running = self._attempts[iteration.attempt] = Running(shelf=shelf)
+        running.add(iteration)
         if iteration.attempt < self.state.attempt:
             return
         from llmtui.stats.checks import Evidence
@@ -163,7 +179,13 @@ def _figures(iteration: Iteration) -> Iteration:
         iteration=iteration.iteration,
         phase=iteration.phase,
         started_utc=iteration.started_utc,
-        **{f"{m}_s" if m != "tokens_per_s" else m: metric_value(iteration, m) for m in METRICS},  # type: ignore[arg-type]
+        latency_s=iteration.latency_s,
+        ttft_s=iteration.ttft_s,
+        itl_s=iteration.itl_s,
+        tpot_s=iteration.tpot_s,
+        tokens_per_s=iteration.tokens_per_s,
+        prompt_tokens=iteration.prompt_tokens,
+        cached_tokens=iteration.cached_tokens,
     )
 
 
@@ -186,6 +208,11 @@ class Board:
         self.notes: list[Note] = []
         self._verdicts: dict[Metric, tuple[tuple[object, ...], int, Verdict]] = {}
         self._record: tuple[Machine, Record | None] | None = None
+        self._estimates: dict[tuple[str, Metric], tuple[tuple[int, int], Estimate]] = {}
+
+    def is_added(self, state: BackendState) -> bool:
+        """Whether this backend is at rounds that were added to those planned."""
+        return state.planned > self.plan.config.iterations
 
     def apply(self, event: AnyEvent) -> tuple[Change, str]:
         """Take in one event. Returns what changed and of which backend ("" where it is of none)."""
@@ -243,6 +270,22 @@ class Board:
         """Median of each backend as a multiple of the best one's (1.0 is the best)."""
         medians = [s.median if (s := lane.summary.spread(metric)) else None for lane in self.lanes.values()]
         return dict(zip(self.lanes, ratios_to_best(medians, metric), strict=True))
+
+    def estimates(self, metric: Metric = "latency") -> dict[str, Estimate]:
+        """How well each backend's median and mean are known, where there are samples: 25 ms each, worked out once."""
+        from llmtui.stats.estimates import estimate
+
+        for name, lane in self.lanes.items():
+            spread = lane.summary.spread(metric)
+            if spread is None:
+                self._estimates.pop((name, metric), None)
+                continue
+            stand = (lane.state.attempt, spread.n)
+            known = self._estimates.get((name, metric))
+            if known is None or known[0] != stand:
+                found = estimate(lane.now.ordered(metric), spread.mean, spread.stddev)
+                self._estimates[name, metric] = (stand, found)
+        return {name: self._estimates[name, metric][1] for name in self.lanes if (name, metric) in self._estimates}
 
     def verdict(self, metric: Metric = "latency") -> Verdict:
         """What the data say of all pairs, and whether it was a fair race; while the run goes on, of a moment ago."""

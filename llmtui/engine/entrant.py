@@ -48,6 +48,7 @@ class Entrant:
     """One backend in this run. `twin` tells apart backends that ask one and the same server.
 
     `salt` tells apart the times that a run was taken up: what was asked once and lost is asked in other words.
+    `usual_load_s` is how long its server took to load before, where that is known.
     """
 
     backend: Backend
@@ -58,6 +59,9 @@ class Entrant:
     queue: deque[Job] = dataclasses.field(default_factory=deque)
     failures_in_a_row: int = 0
     restarts: int = 0
+    #: How many of its jobs were dropped when it was stopped.
+    dropped: int = 0
+    usual_load_s: float | None = None
     latencies_s: list[float] = dataclasses.field(default_factory=list)
     told_refused: bool = False
     cpu: tuple[float, float] | None = None
@@ -71,7 +75,7 @@ class Entrant:
         """Plan a new attempt."""
         self.queue = deque(jobs(config.warmup, config.iterations))
         self.failures_in_a_row = 0
-        self.restarts = 0
+        self.restarts = self.dropped = 0
         self.state = msgspec.structs.replace(self.state, attempt=attempt, planned=config.iterations)
 
     def take_up(self, left: list[Job], salt: str) -> None:
@@ -170,6 +174,10 @@ async def _request(
         answer = await entrant.target.ask(prompt, on_tokens)
     except IterationError as error:
         failure, asked_s = error.failure, error.retry_after_s
+        if failure.kind == "connect" and entrant.backend.launched:
+            failure = msgspec.structs.replace(
+                failure, hint="llmtui launched it: its log says more; a rerun starts it anew"
+            )
     finally:
         foreign = meter.stop()
         stood = stalled_failure(stalled.stop())

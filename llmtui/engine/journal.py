@@ -49,6 +49,16 @@ class Journal:
         self._flush(OPENING_S)
         return self.notes
 
+    def usual_loads(self) -> dict[str, float]:
+        """How long each backend's server took to load before (s), as far as the history can be asked."""
+        if self._store is None:
+            return {}
+        try:
+            return self._store.usual_loads(self._plan)
+        except StoreError:
+            # It only makes waits shorter to bear.
+            return {}
+
     def resume(self, path: str) -> StoredRun:
         """Open the history at `path` and take up the run. Raises StoreError: without it nothing can go on."""
         self._path = path

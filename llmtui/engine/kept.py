@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import struct
 import tempfile
 import zlib
+from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import IO, Any, overload
+from typing import IO, Any, cast, overload
 
 import msgspec
 
@@ -23,6 +25,7 @@ CHUNK = 128
 #: Whose answers a monitor keeps, of each backend.
 RECENT = 200
 
+_FLOAT = struct.Struct("d")
 _HEAVY = ("text", "arrivals_ns", "arrival_tokens")
 _FIGURES = tuple(field for field in Iteration.__struct_fields__ if field not in _HEAVY)
 _encode = msgspec.json.Encoder().encode
@@ -72,6 +75,39 @@ class _Aside:
             return part
         assert self._file is not None
         return os.pread(self._file.fileno(), part[1], part[0])
+
+
+class FileShelf:
+    """An array of floats in a temporary file without a name (llmtui.stats.sample)."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._count = 0
+
+    def put(self, values: array[float]) -> bool:
+        """Keep these in place of those before; False where there is no room for them."""
+        data = values.tobytes()
+        try:
+            self._file = self._file or tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+            if os.pwrite(self._file.fileno(), data, 0) == len(data):
+                self._count = len(values)
+                return True
+        except OSError:
+            pass
+        self._file, self._count = None, 0
+        return False
+
+    def all(self) -> array[float]:
+        """What was put last."""
+        values = array("d")
+        if self._file is not None:
+            values.frombytes(os.pread(self._file.fileno(), 8 * self._count, 0))
+        return values
+
+    def __getitem__(self, at: int, /) -> float:
+        if self._file is None or not 0 <= at < self._count:
+            raise IndexError(at)
+        return cast("float", _FLOAT.unpack(os.pread(self._file.fileno(), 8, 8 * at))[0])
 
 
 class Kept(Sequence[Iteration]):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from llmtui.early import ending
 from llmtui.engine.client import Client
 from llmtui.model import Plan, Struct
 
@@ -97,21 +98,32 @@ class EngineProcess:
             raise EngineError(f"{folder}: {error.strerror or error}") from None
         path = folder / "engine.sock"
         launch = Launch(plan=plan, folder=str(folder), socket=str(path), store=store, resume=resume)
-        live_runs()  # clears away what killed engines left behind
-        with (folder / "engine.log").open("wb") as log:
-            process = subprocess.Popen(
-                # -P: a random.py in the folder where the user stands must not shadow the library's.
-                [sys.executable, "-P", "-m", "llmtui.engine"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(msgspec.json.encode(launch) + b"\n")
-            process.stdin.flush()
-        return cls(process, folder, path)
+        engine: EngineProcess | None = None
+        try:
+            live_runs()  # clears away what killed engines left behind
+            with (folder / "engine.log").open("wb") as log:
+                process = subprocess.Popen(
+                    # -P: a random.py in the folder where the user stands must not shadow the library's.
+                    [sys.executable, "-P", "-m", "llmtui.engine"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            engine = cls(process, folder, path)
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(msgspec.json.encode(launch) + b"\n")
+                process.stdin.flush()
+            return engine
+        except BaseException as error:
+            # Nobody would know of the engine.
+            if isinstance(error, KeyboardInterrupt):
+                ending()
+            if engine is not None:
+                engine.kill()
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     async def connect(self, timeout_s: float = 30.0) -> Client:
         """A client of this engine, once it listens. Raises EngineError when it ended instead."""

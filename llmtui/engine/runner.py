@@ -48,7 +48,8 @@ from llmtui.model import (
 )
 from llmtui.servers.base import StartError
 from llmtui.servers.supervise import ManagedServer
-from llmtui.stats.compare import narrow
+from llmtui.stats.compare import MORE_TIMES, narrow
+from llmtui.stats.summary import METRIC_TITLES, METRICS, Metric
 from llmtui.store import StoredRun
 
 #: From a server's death to the news of it.
@@ -57,6 +58,8 @@ DEATH_NEWS_S = 1.0
 LOG_LINES = 100
 #: So many failures one after the other, and the backend's remaining iterations are not tried.
 MAX_FAILURES_IN_A_ROW = 3
+#: A state of a backend that waits for nothing.
+_AT_REST: dict[str, Any] = {"doing": "", "progress": None, "usual_load_s": None}
 
 
 class Runner:
@@ -86,9 +89,11 @@ class Runner:
         self._iterations: list[Iteration] = list(stored.iterations) if stored is not None else []
         self._entrants: dict[str, Entrant] = {}
         addresses: list[str] = []
+        usual = journal.usual_loads()
         for number, backend in enumerate(plan.backends):
             target_folder = folder / f"server-{number + 1}"
             entrant = Entrant(backend, Target(backend, plan.config, target_folder), BackendState(name=backend.name))
+            entrant.usual_load_s = usual.get(backend.name)
             entrant.twin = addresses.count(backend.url) if backend.url else 0
             addresses.append(backend.url)
             self._entrants[backend.name] = entrant
@@ -97,7 +102,7 @@ class Runner:
             else:
                 entrant.state = next(s for s in stored.states if s.name == backend.name)
                 entrant.take_up(self._left(entrant), salt=f"+{self._began}")
-        self._turns = Turns(plan.config.order, list(self._entrants), plan.config.seed)
+        self._turns = Turns(plan.config.order, list(self._entrants), f"{plan.config.seed}/{plan.run}")
         self._ended: float | None = None
         self._paused = False
         self._stopping = False
@@ -133,12 +138,14 @@ class Runner:
                 for entrant in self._named(name):
                     self._interrupt(entrant)
                     entrant.begin(self._config, attempt=entrant.state.attempt + 1)
-                    self._set(entrant, state="waiting", failure=None, log_tail=[], doing="", progress=None)
+                    self._set(entrant, state="waiting", failure=None, log_tail=[], **_AT_REST)
             case Stop(backend=name):
                 for entrant in self._named(name):
                     if entrant.queue or self._working_on is entrant:
+                        # What it works on is left undone too, unless that is bringing its server up.
+                        entrant.dropped = len(entrant.queue) + (self._working_on is entrant and entrant.target.up)
                         entrant.queue.clear()
-                        self._set(entrant, state="stopped", doing="", progress=None)
+                        self._set(entrant, state="stopped", **_AT_REST)
                         self._interrupt(entrant)
             case Logs(backend=name):
                 if name in self._entrants:
@@ -167,23 +174,36 @@ class Runner:
 
     def _ask_for_more(self, more: More) -> None:
         if self._config.order == "sequential":
-            self._remark(Note(text='more rounds can be added where backends take turns: order = "round-robin"'))
+            self._remark(Note(text='more rounds can be added where backends take turns: order = "shuffled"'))
+        elif why := self._enough(more):
+            self._remark(Note(text=f"no rounds are added: {why}"))
         else:
+            self._tell(Note(text=f"rounds are added until {_wish(more)}"))
             self._more = more
             self._go_on()
+
+    def _enough(self, more: More) -> str:
+        """Why no round is to be added for `more`; empty where one is."""
+        done = [entrant for entrant in self._entrants.values() if entrant.state.state == "done"]
+        if any(entrant.queue for entrant in self._entrants.values()):
+            return ""
+        if len(done) < 2:
+            return "there are no two backends that did all that was planned"
+        most = more.most or MORE_TIMES * self._config.iterations
+        if all(entrant.state.planned >= most for entrant in done):
+            return f"every backend has its {most} iterations"
+        if narrow({entrant.name: self._measured(entrant) for entrant in done}, more.within, _metric(more)):
+            return f"{_wish(more)} already"
+        return ""
 
     def _add_round(self) -> bool:
         """One more iteration for every backend, if that was asked for and the verdict is still wide. Whether it was."""
         if self._more is None:
             return False
-        done = [entrant for entrant in self._entrants.values() if entrant.state.state == "done"]
-        lanes = {entrant.name: self._measured(entrant) for entrant in done}
-        most = self._more.most or 10 * self._config.iterations
-        full = [entrant.state.planned >= most for entrant in done]
-        if len(done) < 2 or all(full) or narrow(lanes, self._more.within):
+        if self._enough(self._more):
             self._more = None
             return False
-        for entrant in done:
+        for entrant in [entrant for entrant in self._entrants.values() if entrant.state.state == "done"]:
             number = entrant.state.planned + 1
             entrant.queue.append(("measured", number))
             self._set(entrant, state="waiting", planned=number)
@@ -249,6 +269,9 @@ class Runner:
             down = [entrant for entrant in waiting if not entrant.target.up]
             if down:
                 return min(down, key=lambda entrant: entrant.target.effort)
+            # Who is ahead, because a run was taken up in the midst of a round or a server started again, waits: rounds
+            # are compared, and those of different numbers are none.
+            waiting = [e for e in waiting if _place(e.queue[0]) == min(_place(w.queue[0]) for w in waiting)]
         name = self._turns.next([entrant.name for entrant in waiting])
         return self._entrants[name] if name is not None else None
 
@@ -277,7 +300,7 @@ class Runner:
         """Nothing to do, or paused: wait for a command."""
         if not self._paused and self._ended is None:
             self._ended = time.monotonic()
-            self._journal.end(complete=True)
+            self._journal.end(complete=not any(entrant.dropped for entrant in self._entrants.values()))
         self._tell_run()
         if self._alone and not self._paused:
             # All is done and nobody looks: that was it.
@@ -289,10 +312,13 @@ class Runner:
     async def _bring_up(self, entrant: Entrant) -> None:
         def report(doing: str, progress: float | None) -> None:
             # Fetching and converting come before the launch; then the server loads.
-            state = "loading" if doing == "loading" else "preparing"
-            self._set(entrant, state=state, doing=doing, progress=progress)
+            if doing == "loading":
+                self._set(entrant, state="loading", doing="", progress=None)
+            else:
+                self._set(entrant, state="preparing", doing=doing, progress=progress)
 
-        self._set(entrant, state="loading", doing="", progress=None, failure=None, log_tail=[])
+        known: dict[str, Any] = {"usual_load_s": entrant.usual_load_s, "failure": None, "log_tail": []}
+        self._set(entrant, state="loading", doing="", progress=None, **known)
         try:
             ready = await entrant.target.bring_up(report)
         except StartError as error:
@@ -300,11 +326,11 @@ class Runner:
             return
         entrant.failures_in_a_row = 0
         entrant.cpu = None
+        entrant.usual_load_s = ready.load_s
         self._set(
             entrant,
             state="ready",
-            doing="",
-            progress=None,
+            **_AT_REST,
             note=", ".join(filter(None, (ready.note, f"restarted {entrant.restarts} x" if entrant.restarts else ""))),
             version=ready.version,
             model=ready.model,
@@ -319,6 +345,8 @@ class Runner:
     async def _iterate(self, entrant: Entrant) -> None:
         job = entrant.queue.popleft()
         self._set(entrant, state="warmup" if job[0] == "warmup" else "running")
+        if not self._iterations:
+            self._tell_run()
         iteration = await measure(entrant, job, self._plan, self._own_pids, self._hear)
         self._journal.iteration(iteration)
         self._iterations.append(iteration)
@@ -394,8 +422,7 @@ class Runner:
         self._set(
             entrant,
             state=states.get(failure.kind, "failed"),
-            doing="",
-            progress=None,
+            **_AT_REST,
             failure=failure,
             log_tail=log_tail or [],
         )
@@ -412,12 +439,13 @@ class Runner:
 
     def _run_state(self) -> RunState:
         finished = sum(
-            self._config.warmup + entrant.state.planned - len(entrant.queue)
+            self._config.warmup + entrant.state.planned - len(entrant.queue) - entrant.dropped
             for entrant in self._entrants.values()
-            if entrant.state.state not in ("unreachable", "missing", "failed", "stopped")
+            if entrant.state.state not in ("unreachable", "missing", "failed")
         )
         left = sum(len(entrant.queue) for entrant in self._entrants.values())
-        phase: Any = "running" if self._iterations else "starting"
+        asking = any(entrant.state.state in ("warmup", "running") for entrant in self._entrants.values())
+        phase: Any = "running" if self._iterations or asking else "starting"
         if self._ended is not None:
             phase = "done"  # and stays so while the servers are stopped
         elif self._stopping:
@@ -443,3 +471,16 @@ class Runner:
                     return None
                 total += len(entrant.queue) * (sum(recent) / len(recent) + self._config.cooldown_s)
         return round(total, 1)
+
+
+def _metric(more: More) -> Metric:
+    return more.metric if more.metric in METRICS else "latency"
+
+
+def _wish(more: More) -> str:
+    return f"every interval of {METRIC_TITLES[_metric(more)]} is within {100 * more.within:g} %"
+
+
+def _place(job: Job) -> tuple[bool, int]:
+    """Where a job stands in its attempt: warm-ups come first, and are not counted against each other."""
+    return (False, 0) if job[0] == "warmup" else (True, job[1])

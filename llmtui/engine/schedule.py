@@ -1,4 +1,4 @@
-"""Which iteration comes next. Pure: the orders `round-robin`, `sequential` and `shuffled`, and the fresh first line."""
+"""Which iteration comes next. Pure: the orders `shuffled`, `round-robin` and `sequential`, and the fresh first line."""
 
 from __future__ import annotations
 
@@ -28,9 +28,15 @@ def jobs_left(warmup: int, iterations: int, made: Collection[Job]) -> list[Job]:
 
 
 class Turns:
-    """Picks the backend whose turn it is, among those that still have something to do: a b c, c b a, a b c..."""
+    """Picks the backend whose turn it is, among those that still have something to do.
 
-    def __init__(self, order: Order, names: Sequence[str], seed: int) -> None:
+    Shuffled, each round has an order of its own, drawn by lot from `seed`: whatever disturbs the machine then meets one
+    backend as likely as the other, and nothing need be assumed of it (tests.bench.races). There and back (a b c, c b a)
+    cancels drift better, but has one backend twice in a row at the edge of each round: what lasts two requests hits it
+    twice.
+    """
+
+    def __init__(self, order: Order, names: Sequence[str], seed: int | str) -> None:
         self._order = order
         self._names = list(names)
         self._random = random.Random(seed)

@@ -31,6 +31,9 @@ COLUMNS, ROWS = 120, 40
 OPEN_S = 90.0
 _LEAVE_S = 15.0
 _BUSY_ITERATIONS = 100_000
+#: The monitor's title (OSC 2) tells how far its run is: whole each time, where the screen tells what has changed.
+_TITLE = re.compile(rb"\x1b\]2;llmtui ([0-9]+)/[0-9]+ ")
+_TITLE_BYTES = 200
 
 
 class Screen:
@@ -129,21 +132,27 @@ def busy_monitor() -> Iterator[Screen]:
     for name in ("one", "two", "three"):
         text += f"[[backend]]\nname = {name!r}\nlanguage = 'Python'\n"
         text += f"launch = {msgspec.json.encode(launch).decode()}\n"
-    finished = re.compile(rb"\b([0-9]+)/%d\b" % (3 * _BUSY_ITERATIONS))
     with tempfile.TemporaryDirectory(prefix="llmtui-accuracy-") as folder:
         config = Path(folder) / "busy.toml"
         config.write_text(text)
         screen = Screen(monitor_argv(config))
         try:
+            shown = b""
             for data in screen.chunks(OPEN_S):
-                # The header counts: from here on every backend has figures, and both charts have points.
-                if any(int(count) >= 6 for count in finished.findall(data)):
+                shown = shown[-_TITLE_BYTES:] + data
+                # The title counts: from here on every backend has figures, and both charts have points.
+                if any(int(count) >= 6 for count in _TITLE.findall(shown)):
                     break
             else:
-                raise AccuracyError("the monitor did not open")
+                raise AccuracyError(f"the monitor did not open: {_last_title(shown)}")
             yield screen
         finally:
             screen.close()
+
+
+def _last_title(shown: bytes) -> str:
+    titles = re.findall(rb"\x1b\]2;([^\x07\x1b]*)", shown)
+    return f"its title was {titles[-1].decode('utf-8', 'replace')!r}" if titles else "it had no title yet"
 
 
 def _levels(job: Job, screen: Screen | None) -> Iterator[Told]:

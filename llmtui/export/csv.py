@@ -8,14 +8,17 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from llmtui.accuracy_record import newest
 from llmtui.engine.board import Board, Lane
+from llmtui.export.table import Row, rows_of
 from llmtui.export.text import number, write_atomic
 from llmtui.model import Iteration
 from llmtui.plain import plain
-from llmtui.stats.summary import Spread
+from llmtui.stats.checks import Check, Level
+from llmtui.stats.estimates import Estimate
+from llmtui.stats.summary import Spread, Summary
 
 __all__ = ["ITERATION_COLUMNS", "RESULT_COLUMNS", "iterations_csv", "results_csv", "write_atomic"]
 
@@ -48,6 +51,20 @@ RESULT_COLUMNS: tuple[str, ...] = (
     "run",
     "created_utc",
     "own_error_p95_s",
+    "latency_median_low_s",
+    "latency_median_high_s",
+    "latency_mean_low_s",
+    "latency_mean_high_s",
+    "outliers",
+    "first_request_s",
+    "warmup_median_s",
+    "tpot_median_s",
+    "prefill_tokens_per_s_median",
+    "comparable_to_fastest",
+    "void",
+    "warnings",
+    "notes",
+    "evidence",
 )
 
 ITERATION_COLUMNS: tuple[str, ...] = (
@@ -92,12 +109,24 @@ def text_cell(value: str | None) -> str:
 def results_csv(board: Board) -> str:
     """One row per backend, of its current attempt, in the order of the plan.
 
-    `own_error_p95_s` is what `llmtui accuracy` found last on the machine of the run; empty where it never did.
+    `own_error_p95_s` is what `llmtui accuracy` found last on the machine of the run; empty where it never did. The
+    intervals are of 95 %; `first_request_s` is that of the cold server, a warm-up where there are any.
+    `comparable_to_fastest` says whether `ratio_to_fastest` is one of equal work; `void`, `warnings` and `notes` hold
+    the codes of the checks on this backend, or on all, and `evidence` what they say, with what to do.
     """
-    ratios = board.ratios()
     record = newest(board.machine)
     own_error = number(record.own_error_p95_s()) if record is not None else ""
-    rows = ([*_result(board, lane, ratios[name]), own_error] for name, lane in board.lanes.items())
+    known = board.estimates()
+    found = board.verdict().checks
+    rows = (
+        [
+            *_result(board, row.lane, row.ratio),
+            own_error,
+            *_more(row.lane.summary, known.get(row.lane.backend.name)),
+            *_fairness(row, found),
+        ]
+        for row in rows_of(board)
+    )
     return _table(RESULT_COLUMNS, rows)
 
 
@@ -143,6 +172,29 @@ def _result(board: Board, lane: Lane, ratio: float | None) -> list[str]:
         text_cell(board.plan.run),
         text_cell(board.plan.created_utc),
     ]
+
+
+def _more(summary: Summary, known: Estimate | None) -> list[str]:
+    intervals = (known.median_interval, known.mean_interval) if known is not None else (None, None)
+    return [
+        *(number(end) for interval in intervals for end in interval or (None, None)),
+        number(summary.outliers),
+        number(summary.first_s),
+        number(summary.warmups.median if summary.warmups else None),
+        number(summary.tpot.median if summary.tpot else None),
+        number(summary.prefill_tokens_per_s.median if summary.prefill_tokens_per_s else None),
+    ]
+
+
+def _fairness(row: Row, found: Sequence[Check]) -> list[str]:
+    def codes(level: Level) -> str:
+        told = [c.code for c in found if c.level == level and (not c.backends or row.lane.backend.name in c.backends)]
+        return " ".join(dict.fromkeys(told))
+
+    own = [c for c in found if not c.backends or row.lane.backend.name in c.backends]
+    evidence = " | ".join(f"{c.level} {c.code}: {c.text}; do: {c.todo}" for c in own)
+    alike = "" if row.ratio is None else "yes" if row.alike else "no"
+    return [alike, codes("void"), codes("warning"), codes("note"), text_cell(evidence)]
 
 
 def _iteration(i: Iteration) -> list[str]:

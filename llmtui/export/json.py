@@ -6,13 +6,15 @@
     config          what every backend was asked to do
     backends        per backend: `backend` (as configured, no secrets), `state`, `summary` (of the current attempt;
                     durations in s, rates in tokens/s), `ratio_to_fastest`, `iterations` (every attempt, with text,
-                    `arrivals_ns` since the request was written, and `arrival_tokens`)
+                    `arrivals_ns` since the request was written, and `arrival_tokens`), `estimates` (of latency,
+                    ttft and tokens_per_s: median and mean with their intervals of 95 %, null of too few samples),
+                    `comparable_to_fastest` (whether that ratio is one of equal work, null where there is none)
     comparisons     per pair of backends by latency, or by what counts per token where that is not comparable:
                     `backends`, `sentence`, `metric` (null where nothing may be compared), `instead_of` (the metric
                     that it stands for, with the `reason`), `slower`, `faster`, `ratio`, its interval `low` to `high`
                     at `level` (null where there are too few samples), `p` (corrected for the number of pairs),
                     `decided`, `n`, `paired` (by round), `could_show` (the ratio that so many samples show four times
-                    out of five)
+                    out of five), `more` (what else counts per token, each as such a record)
     checks          what bears on the fairness of the race: `code`, `level` (void, warning, note), `backends`, `text`
                     (the evidence), `todo`, `sides` (those on the same side are alike), `spoils` (metrics)
     accuracy        what `llmtui accuracy` found last on this machine (llmtui.accuracy_record), null where it never did
@@ -22,7 +24,6 @@ Every field is there, null where unknown. Names inside are those of llmtui.model
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -30,14 +31,19 @@ import msgspec
 
 from llmtui.accuracy_record import Record, newest
 from llmtui.engine.board import Board
+from llmtui.export.table import rows_of
 from llmtui.model import Backend, BackendState, Iteration, Machine, RunConfig, Struct
+from llmtui.plain import plain
 from llmtui.stats.checks import Check
+from llmtui.stats.compare import Comparison
+from llmtui.stats.estimates import Estimate
 from llmtui.stats.summary import Metric, Summary
 from llmtui.stats.verdict import Pair
 
 SCHEMA_VERSION = 1
 #: DEL, C1, bidirectional controls, separators, what has no width: JSON lets them stand in texts, a terminal obeys some.
 _UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+_ESTIMATED: tuple[Metric, ...] = ("latency", "ttft", "tokens_per_s")
 _SECRET = ("api_key", "headers", "secrets")
 
 
@@ -49,6 +55,8 @@ class BackendRecord(Struct, frozen=True):
     summary: Summary
     ratio_to_fastest: float | None
     iterations: list[Iteration]
+    estimates: dict[str, Estimate] = {}
+    comparable_to_fastest: bool | None = None
 
 
 class ComparisonRecord(Struct, frozen=True):
@@ -70,6 +78,7 @@ class ComparisonRecord(Struct, frozen=True):
     p: float | None = None
     decided: bool = False
     could_show: float | None = None
+    more: list[ComparisonRecord] = []
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,8 +99,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 def run_json(board: Board) -> str:
     """The run as an indented JSON document with a line end."""
     plan = board.plan.public()
-    ratios = board.ratios()
     verdict = board.verdict()
+    known = {metric: board.estimates(metric) for metric in _ESTIMATED}
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
         run=plan.run,
@@ -101,13 +110,15 @@ def run_json(board: Board) -> str:
         config=plan.config,
         backends=[
             BackendRecord(
-                backend=lane.backend.public(),
-                state=lane.state,
-                summary=lane.summary,
-                ratio_to_fastest=ratios[name],
-                iterations=list(lane.iterations),
+                backend=row.lane.backend.public(),
+                state=row.lane.state,
+                summary=row.lane.summary,
+                ratio_to_fastest=row.ratio,
+                iterations=list(row.lane.iterations),
+                estimates={m: of[name] for m, of in known.items() if (name := row.lane.backend.name) in of},
+                comparable_to_fastest=row.alike if row.ratio is not None else None,
             )
-            for name, lane in board.lanes.items()
+            for row in rows_of(board)
         ],
         comparisons=[_compared(pair) for pair in verdict.pairs],
         checks=verdict.checks,
@@ -125,11 +136,17 @@ def _compared(pair: Pair) -> ComparisonRecord:
             sentence=pair.sentence,
             instead_of=leading.instead_of,
             reason=leading.reason,
+            more=[_recorded(pair, other, plain(other.sentence, 400)) for other in pair.more],
         )
-    known = math.isfinite(found.high)
+    more = [_recorded(pair, other, plain(other.sentence, 400)) for other in pair.more]
+    return msgspec.structs.replace(_recorded(pair, found, pair.sentence), more=more)
+
+
+def _recorded(pair: Pair, found: Comparison, sentence: str) -> ComparisonRecord:
+    leading = pair.leading
     return ComparisonRecord(
         backends=[pair.one, pair.two],
-        sentence=pair.sentence,
+        sentence=sentence,
         slower=found.slower,
         faster=found.faster,
         metric=found.metric,
@@ -138,8 +155,8 @@ def _compared(pair: Pair) -> ComparisonRecord:
         n=found.n,
         paired=found.paired,
         ratio=found.ratio,
-        low=found.low if known else None,
-        high=found.high if known else None,
+        low=found.low if found.known else None,
+        high=found.high if found.known else None,
         level=found.level,
         p=found.p,
         decided=found.decided,
@@ -154,4 +171,6 @@ def _full(value: Any) -> Any:
         return {name: _full(v) for name, v in fields.items() if not (isinstance(value, Backend) and name in _SECRET)}
     if isinstance(value, list):
         return [_full(v) for v in value]
+    if isinstance(value, dict):
+        return {name: _full(v) for name, v in value.items()}
     return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from llmtui.engine.board import Board
-from llmtui.export.table import COLUMNS, Row, cells_wide, findings, iterations_word, remarks_on
+from llmtui.export.table import COLUMNS, cells_wide, findings, iterations_word, remarks_on, rows_of, typical_values
 from llmtui.plain import plain
 
 #: Columns of the final table that are taken over, with the heading that they get here.
@@ -39,14 +39,13 @@ def code(text: str, limit: int = 300) -> str:
 
 
 def run_markdown(board: Board) -> str:
-    """The run's results: the table (the fastest in bold), remarks, and under them where the figures come from."""
-    ratios = board.ratios()
-    rows = [Row(lane, ratios[name]) for name, lane in board.lanes.items()]
+    """The run's results: the table (the fastest in bold, where that is shown), remarks, where the figures come from."""
+    rows = rows_of(board)
     columns = [column for title in _HEADINGS for column in COLUMNS if column.title == title]
     table = [[_HEADINGS[column.title] for column in columns]]
     for row in rows:
         cells = [code(column.cell(row)) if column.text else column.cell(row) for column in columns]
-        if row.ratio == 1.0:
+        if row.fastest:
             cells[0] = f"**{cells[0]}**"
         table.append([cell.replace("|", "\\|") for cell in cells])
     widths = [max(3, *(cells_wide(line[i]) for line in table)) for i in range(len(columns))]
@@ -59,7 +58,7 @@ def run_markdown(board: Board) -> str:
             padded.append(cell + blank if column.text else blank + cell)
         lines.append(f"| {' | '.join(padded)} |")
     remarks = [f"- {code(remark, 600)}" for row in rows for remark in remarks_on(row.lane)]
-    remarks += [f"- {code(finding, 900)}" for finding in findings(board)]
+    remarks += [f"- {code(finding, 900)}" for finding in [*typical_values(board), *findings(board)]]
     return "\n".join([*lines, "", *remarks, *([""] if remarks else []), _origin(board)]) + "\n"
 
 

@@ -11,6 +11,7 @@ import msgspec
 from llmtui.engine.board import Board, Lane
 from llmtui.model import STATE_WORDS
 from llmtui.plain import plain
+from llmtui.stats.estimates import Interval
 from llmtui.stats.summary import P95_FROM, Spread
 
 _UNKNOWN = "-"
@@ -18,10 +19,15 @@ _WIDEST_TEXT = 32
 
 
 class Row(msgspec.Struct):
-    """One backend, and how many times the fastest's median latency its own is."""
+    """One backend, and how many times the fastest's median latency its own is; `alike`: both did the same work.
+
+    `fastest`: it is shown to be faster than each that it could be compared with.
+    """
 
     lane: Lane
     ratio: float | None
+    alike: bool = True
+    fastest: bool = False
 
 
 class _Column(msgspec.Struct):
@@ -63,7 +69,24 @@ def _tokens(row: Row) -> str:
 
 
 def _ratio(row: Row) -> str:
-    return f"{row.ratio:.2f}" if row.ratio is not None else _UNKNOWN
+    if row.ratio is None:
+        return _UNKNOWN
+    return f"{row.ratio:.2f}" if row.alike else f"({row.ratio:.2f})"
+
+
+def rows_of(board: Board) -> list[Row]:
+    """A row per backend, in the order of the plan."""
+    ratios = board.ratios()
+    best = next((name for name, ratio in ratios.items() if ratio == 1.0), "")
+    verdict = board.verdict()
+    unlike = verdict.unlike(best)
+    if unlike and not any(r is not None and n not in unlike | {best} for n, r in ratios.items()):
+        # With none beside it to be compared with, it is not the fastest either.
+        unlike = unlike | {best}
+    rows = [Row(lane, ratios[name], name not in unlike) for name, lane in board.lanes.items()]
+    for row in rows:
+        row.fastest = row.ratio == 1.0 and row.alike and row.lane.backend.name == verdict.fastest
+    return rows
 
 
 COLUMNS: tuple[_Column, ...] = (
@@ -88,13 +111,15 @@ COLUMNS: tuple[_Column, ...] = (
 
 
 def summary_table(board: Board, width: int) -> str:
-    """One row per backend, at most `width` columns wide (the least important go first), `*` before the fastest.
+    """One row per backend, at most `width` columns wide (the least important go first), `*` before the fastest
+    where it is shown that it is.
 
-    Underneath: why a backend or some of its iterations failed, how many were disturbed, and what the data say. No
-    ANSI, no control characters; ends with a line end.
+    Ratios between backends that did not do the same work are in parentheses.
+
+    Underneath: why a backend or some of its iterations failed, how many were disturbed, how well the typical latency is
+    known, and what the data say. No ANSI, no control characters; ends with a line end.
     """
-    ratios = board.ratios()
-    rows = [Row(lane, ratios[name]) for name, lane in board.lanes.items()]
+    rows = rows_of(board)
     columns = [
         (column, [_fit(plain(column.cell(row)), _WIDEST_TEXT) if column.text else column.cell(row) for row in rows])
         for column in COLUMNS
@@ -105,7 +130,7 @@ def summary_table(board: Board, width: int) -> str:
     lines = ["latency and TTFT (median) in s, tok/s of one stream"]
     lines.append("  " + _line([c.title for c, _ in columns], columns))
     for index, row in enumerate(rows):
-        mark = "* " if row.ratio == 1.0 else "  "
+        mark = "* " if row.fastest else "  "
         lines.append(mark + _line([cells[index] for _, cells in columns], columns))
     for row in rows:
         for remark in remarks_on(row.lane):
@@ -114,7 +139,9 @@ def summary_table(board: Board, width: int) -> str:
             )
     withheld = any(row.lane.summary.latency and row.lane.summary.latency.p95 is None for row in rows)
     notes = [f"p95 needs {P95_FROM} iterations"] if withheld and any(c.title == "p95" for c, _ in columns) else []
-    for note in [*notes, *findings(board)]:
+    if any(not row.alike and row.ratio is not None for row in rows):
+        notes.append("in parentheses: not the same work, so no comparison")
+    for note in [*notes, *typical_values(board), *findings(board)]:
         lines += textwrap.wrap(
             note, max(20, width), subsequent_indent="  ", break_on_hyphens=False, break_long_words=True
         )
@@ -145,10 +172,44 @@ def remarks_on(lane: Lane) -> list[str]:
     return remarks
 
 
+def typical_values(board: Board) -> list[str]:
+    """How well each backend's typical latency is known, and what the first request took: plain text, a line each."""
+    lines = []
+    for name, known in board.estimates().items():
+        summary, parts = board.lanes[name].summary, []
+        if known.median_interval is not None and known.mean_interval is not None:
+            parts.append(f"median {_seconds(known.median)} s (95 %: {_span(known.median_interval)})")
+            parts.append(f"mean {_seconds(known.mean)} s ({_span(known.mean_interval)})")
+        if summary.first_s is not None and summary.warmups is not None:
+            parts.append(f"first request: {_seconds(summary.first_s)} s")
+        if parts:
+            lines.append(f"{plain(name)}: {', '.join(parts)}")
+    return lines
+
+
+def _span(of: Interval) -> str:
+    return f"{_seconds(of[0])} to {_seconds(of[1])}"
+
+
 def findings(board: Board) -> list[str]:
     """What the data say of every pair, then what bears on the fairness of the race: plain text, a line each."""
     verdict = board.verdict()
-    return verdict.sentences + [f"{c.level} {c.code}: {c.text}; do: {c.todo}" for c in verdict.checks]
+    told = verdict.sentences + _disagreements(board)
+    return told + [f"{c.level} {c.code}: {c.text}; do: {c.todo}" for c in verdict.checks]
+
+
+def _disagreements(board: Board) -> list[str]:
+    """Where the slower of two has the smaller median: a sentence speaks of typical ratios, `x fastest` of medians."""
+    ratios, lines = board.ratios(), []
+    for found in board.verdict().comparisons:
+        slower, faster = ratios.get(found.slower), ratios.get(found.faster)
+        if not found.decided or found.metric != "latency" or slower is None or faster is None or slower >= faster:
+            continue
+        names = " and ".join(plain(name, 40) for name in (found.slower, found.faster))
+        of = "rounds" if found.paired else "iterations"
+        how = f"x fastest compares medians, the sentences {of}"
+        lines.append(f"{how}: they disagree on {names}, so look at the iterations")
+    return lines
 
 
 def iterations_word(n: int) -> str:

@@ -54,3 +54,30 @@ def write_atomic(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all, and never over a file that is there.
+
+    Raises OSError, FileExistsError where there is one.
+    """
+    umask = os.umask(0)
+    os.umask(umask)
+    descriptor, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".llmtui-", suffix=".tmp")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(text.encode("utf-8", "replace"))
+            file.flush()
+            os.fchmod(file.fileno(), 0o666 & ~umask)
+            os.fsync(file.fileno())
+        try:
+            os.link(name, path)
+        except FileExistsError:
+            raise
+        except OSError:
+            # A file system without links: the name is taken first, and only then given its text.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            os.replace(name, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(name)

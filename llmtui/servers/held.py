@@ -124,8 +124,7 @@ class Held:
         members = list(self._tree.members()) if self._tree else []
         for patience_s in (grace_s, 3.0) if grace_s is not None else (8.0, 3.0):
             if not self.exited.is_set():
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGTERM)
+                send_signal(process, signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.exited.wait(), patience_s)
             if self.exited.is_set():
@@ -134,8 +133,7 @@ class Held:
             for member in members:
                 with contextlib.suppress(psutil.Error):
                     member.kill()
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            send_signal(process, signal.SIGKILL)
             await self.exited.wait()
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
@@ -164,6 +162,13 @@ class Held:
         if self._watchdog is not None:
             os.close(self._watchdog)
             self._watchdog = None
+
+
+def send_signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """As `process.send_signal`, which before Python 3.12 may take the exit code away from the one who waits for it."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 def plain_lines(raw: str) -> list[str]:

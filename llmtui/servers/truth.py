@@ -3,8 +3,9 @@
 `python -m llmtui.servers.truth --port 0`. Against it llmtui measures its own error; tests use
 it where no model is needed.
 Its flags make it behave as other servers do: stop early, reason, find a prompt in its cache, count nothing.
-A request may carry `{"truth": {"ttft_ms": 50, "itl_ms": 10, "per_chunk": 1}}`; its `max_tokens` is kept exactly,
-unless `--tokens` is less.
+A request may carry `{"truth": {"ttft_ms": 50, "itl_ms": 10, "per_chunk": 1, "noise": 0.03}}`, where noise stretches or
+shrinks its whole timetable by chance (deviation of the logarithm); its `max_tokens` is kept exactly, unless `--tokens`
+is less.
 `GET /truth/ID` tells, once, the instants of request ID on the monotonic clock (ns): `received_ns`, when its last byte
 arrived (`stamp` says by whose clock: the kernel's, or user space's first instruction after the read), and `sent_ns`,
 one instant per event with tokens, noted immediately before it is handed to the kernel. ID is the request's `user`
@@ -18,6 +19,8 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import math
+import random
 import socket
 import struct
 import sys
@@ -186,11 +189,12 @@ class _Connection:
         self._server.count += 1
         request = f"truth-{self._server.count}"
         wish = question.get("truth", {})
-        ttft_s = wish.get("ttft_ms", self._server.ttft_ms) / 1e3
-        itl_s = wish.get("itl_ms", self._server.itl_ms) / 1e3
+        stretch = math.exp(random.gauss(0, wish["noise"])) if "noise" in wish else 1.0
+        ttft_s = wish.get("ttft_ms", self._server.ttft_ms) / 1e3 * stretch
+        itl_s = wish.get("itl_ms", self._server.itl_ms) / 1e3 * stretch
         per_chunk = int(wish.get("per_chunk", 1))
         manner = self._server.manner
-        asked = int(question.get("max_tokens", 16))
+        asked = int(question.get("max_tokens", question.get("max_completion_tokens", 16)))
         total = min(asked, manner.tokens)
         sent_ns: list[int] = []
         truth = {"received_ns": received_ns, "stamp": by, "sent_ns": sent_ns}

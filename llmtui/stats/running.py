@@ -5,70 +5,18 @@ What counts and what the figures mean is defined in llmtui.stats.summary; here t
 
 from __future__ import annotations
 
-import bisect
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from llmtui.model import Iteration
-from llmtui.stats.summary import METRICS, Metric, Spread, Summary, metric_value, percentile, spread_of, units
+from llmtui.stats.sample import Sample, Shelf
+from llmtui.stats.summary import CHARTED, METRICS, Metric, Summary, first_latency, metric_value, outliers, percentile
 
-#: So many values wait unsorted at most, until somebody asks or there are more.
-_WAITING = 1024
-#: From so many on, merging is cheaper than inserting one by one.
-_MERGE_FROM = 16
 #: A course holds the least and the greatest value of so many stretches at most: more than a screen has columns.
 STRETCHES = 400
 
 Points = tuple[tuple[int, float], ...]
-
-
-class Sample:
-    """Values in ascending order, 8 bytes each, with their exact sums."""
-
-    def __init__(self) -> None:
-        self._ordered = array("d")
-        self._waiting = array("d")
-        self._total = 0
-        self._squares = 0
-
-    def __len__(self) -> int:
-        return len(self._ordered) + len(self._waiting)
-
-    def add(self, value: float) -> None:
-        """Take in one finite value."""
-        self._waiting.append(value)
-        exact = units(value)
-        self._total += exact
-        self._squares += exact * exact
-        if len(self._waiting) > _WAITING:
-            self._merge()
-
-    @property
-    def ordered(self) -> Sequence[float]:
-        """The values, ascending. Not to be changed."""
-        if len(self._waiting) >= _MERGE_FROM:
-            self._merge()
-        for value in self._waiting:
-            bisect.insort(self._ordered, value)
-        del self._waiting[:]
-        return self._ordered
-
-    def _merge(self) -> None:
-        # By slices: no float becomes an object on the way.
-        old, merged, at = self._ordered, array("d"), 0
-        for value in sorted(self._waiting):
-            place = bisect.bisect_right(old, value, lo=at)
-            merged.extend(old[at:place])
-            merged.append(value)
-            at = place
-        merged.extend(old[at:])
-        self._ordered = merged
-        del self._waiting[:]
-
-    def spread(self) -> Spread | None:
-        """Location and spread of the values, None when there are none."""
-        return spread_of(self.ordered, self._total, self._squares)
 
 
 class Counts(Sequence[int]):
@@ -154,16 +102,24 @@ class Course:
 
 
 class Running:
-    """One attempt of one backend. `last` is its newest iteration, `last_failed` the newest measured one that failed."""
+    """One attempt of one backend. `last` is its newest iteration, `last_failed` the newest measured one that failed.
 
-    def __init__(self, iterations: Iterable[Iteration] = ()) -> None:
+    `warmups` counts the warm-ups, failed ones too. Values that become many go to what `shelf` makes.
+    """
+
+    def __init__(
+        self, iterations: Iterable[Iteration] = (), *, shelf: Callable[[], Shelf | None] = lambda: None
+    ) -> None:
         self.last: Iteration | None = None
         self.last_failed: Iteration | None = None
         self.measured = 0
+        self.warmups = 0
+        self._first: float | None = None
+        self._warm = Sample()
         self._n = 0
         self._disturbed = 0
-        self._samples: dict[Metric, Sample] = {metric: Sample() for metric in METRICS}
-        self._courses: dict[Metric, Course] = {metric: Course() for metric in METRICS}
+        self._samples: dict[Metric, Sample] = {metric: Sample(shelf()) for metric in METRICS}
+        self._courses: dict[Metric, Course] = {metric: Course() for metric in CHARTED}
         self._outputs = Counts()
         self._prompts = Counts()
         self._summary: Summary | None = None
@@ -172,19 +128,26 @@ class Running:
 
     def add(self, iteration: Iteration) -> None:
         """Take in the next iteration, warm-up or measured, good or failed."""
+        if self.last is None:
+            self._first = first_latency(iteration)
         self.last = iteration
         if iteration.phase != "measured":
+            self.warmups += 1
+            self._summary = None
+            if iteration.ok and iteration.latency_s is not None and math.isfinite(iteration.latency_s):
+                self._warm.add(iteration.latency_s)
             return
         place = self.measured
         self.measured += 1
         self._summary = None
-        for metric, course in self._courses.items():
+        for metric, sample in self._samples.items():
             value = metric_value(iteration, metric)
             if value is None or not math.isfinite(value):
                 continue
-            course.add(place, value)
+            if (course := self._courses.get(metric)) is not None:
+                course.add(place, value)
             if iteration.ok:
-                self._samples[metric].add(value)
+                sample.add(value)
         if not iteration.ok:
             self.last_failed = iteration
             return
@@ -210,6 +173,11 @@ class Running:
                 tokens_per_s=spreads["tokens_per_s"],
                 output_tokens_median=self._outputs.median,
                 prompt_tokens_median=self._prompts.median,
+                tpot=spreads["tpot"],
+                prefill_tokens_per_s=spreads["prefill_tokens_per_s"],
+                outliers=outliers(self._samples["latency"].ordered),
+                first_s=self._first,
+                warmups=self._warm.spread(),
             )
         return self._summary
 
@@ -218,5 +186,8 @@ class Running:
         return self._samples[metric].ordered
 
     def points(self, metric: Metric) -> Points:
-        """(place among the measured iterations from 0 on, value): thinned, the outermost values always among them."""
+        """(place among the measured iterations from 0 on, value): thinned, the outermost values always among them.
+
+        Of what is charted (llmtui.stats.summary.CHARTED).
+        """
         return self._courses[metric].points

@@ -14,24 +14,37 @@ from typing import Literal
 
 from llmtui.model import Iteration, Struct
 
-Metric = Literal["latency", "ttft", "itl", "tokens_per_s"]
+Metric = Literal["latency", "ttft", "itl", "tokens_per_s", "tpot", "prefill_tokens_per_s"]
 
-METRICS: tuple[Metric, ...] = ("latency", "ttft", "itl", "tokens_per_s")
+METRICS: tuple[Metric, ...] = ("latency", "ttft", "itl", "tokens_per_s", "tpot", "prefill_tokens_per_s")
+#: Those that the monitor draws.
+CHARTED: tuple[Metric, ...] = METRICS[:4]
 METRIC_TITLES: dict[Metric, str] = {
     "latency": "latency",
     "ttft": "TTFT",
     "itl": "ITL",
     "tokens_per_s": "tokens/s",
+    "tpot": "TPOT",
+    "prefill_tokens_per_s": "prefill tokens/s",
 }
-METRIC_UNITS: dict[Metric, str] = {"latency": "s", "ttft": "s", "itl": "ms", "tokens_per_s": "tokens/s"}
+METRIC_UNITS: dict[Metric, str] = {
+    "latency": "s",
+    "ttft": "s",
+    "itl": "ms",
+    "tokens_per_s": "tokens/s",
+    "tpot": "ms",
+    "prefill_tokens_per_s": "tokens/s",
+}
 #: With fewer samples the 95th percentile is withheld.
 P95_FROM = 20
+#: Of fewer samples none is called an outlier.
+OUTLIERS_FROM = 8
 #: For which metrics more is better.
-MORE_IS_BETTER: frozenset[Metric] = frozenset({"tokens_per_s"})
+MORE_IS_BETTER: frozenset[Metric] = frozenset({"tokens_per_s", "prefill_tokens_per_s"})
 
 
 class Spread(Struct, frozen=True):
-    """Location and spread of one metric over n samples, in the metric's own unit (seconds, or tokens/s).
+    """Location and spread of one metric over n samples, in the metric's own unit (seconds, s/token, or tokens/s).
 
     `p95` is None below `P95_FROM` samples: of fewer it is little else than the largest.
     """
@@ -46,7 +59,11 @@ class Spread(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """One backend, one attempt. `errors` and `disturbed` count measured iterations only."""
+    """One backend, one attempt. `errors` and `disturbed` count measured iterations only.
+
+    `outliers` are samples whose latency lies far out (`far_out`); they are kept in every figure. `first_s` is the
+    latency of the very first request, cold, and `warmups` that of all warm-ups, the first of them too.
+    """
 
     n: int = 0
     errors: int = 0
@@ -57,6 +74,11 @@ class Summary(Struct, frozen=True):
     tokens_per_s: Spread | None = None
     output_tokens_median: float | None = None
     prompt_tokens_median: float | None = None
+    tpot: Spread | None = None
+    prefill_tokens_per_s: Spread | None = None
+    outliers: int = 0
+    first_s: float | None = None
+    warmups: Spread | None = None
 
     def spread(self, metric: Metric) -> Spread | None:
         """The spread of `metric`, None without samples."""
@@ -104,6 +126,24 @@ def spread(values: Iterable[float]) -> Spread | None:
     return spread_of(ordered, sum(exact), sum(u * u for u in exact))
 
 
+def far_out(ordered: Sequence[float]) -> tuple[float, float]:
+    """The fences beyond which ascending values lie far out; infinitely far where they are too few to tell.
+
+    Three times the quartiles' distance beyond the quartiles (Tukey 1977), and no less than a tenth of the median.
+    """
+    if len(ordered) < OUTLIERS_FROM:
+        return -math.inf, math.inf
+    q1, median, q3 = (percentile(ordered, q) for q in (0.25, 0.5, 0.75))
+    reach = max(3 * (q3 - q1), 0.1 * median)
+    return q1 - reach, q3 + reach
+
+
+def outliers(ordered: Sequence[float]) -> int:
+    """How many of ascending values lie far out."""
+    low, high = far_out(ordered)
+    return bisect.bisect_left(ordered, low) + len(ordered) - bisect.bisect_right(ordered, high)
+
+
 class Box(Struct, frozen=True):
     """Tukey's box: quartiles (type 7), the furthest values within 1.5 times their distance, and what lies beyond.
 
@@ -119,12 +159,11 @@ class Box(Struct, frozen=True):
     above: tuple[float, ...] = ()
 
 
-def thinned(ordered: Sequence[float], most: int) -> tuple[float, ...]:
-    """At most `most` (2 or more) of ascending values, evenly taken by rank, first and last always among them."""
-    n = len(ordered)
-    if n <= most:
-        return tuple(ordered)
-    return tuple(ordered[round(i * (n - 1) / (most - 1))] for i in range(most))
+def thinned(ordered: Sequence[float], most: int, start: int = 0, stop: int | None = None) -> tuple[float, ...]:
+    """At most `most` (2 or more) of the ascending values in [start, stop): evenly by rank, first and last too."""
+    n = (len(ordered) if stop is None else stop) - start
+    places = range(n) if n <= most else [round(i * (n - 1) / (most - 1)) for i in range(most)]
+    return tuple(ordered[start + place] for place in places)
 
 
 def box(ordered: Sequence[float]) -> Box:
@@ -139,13 +178,13 @@ def box(ordered: Sequence[float]) -> Box:
         q3=q3,
         low=ordered[first],
         high=ordered[after - 1],
-        below=thinned(ordered[:first], 40),
-        above=thinned(ordered[after:], 40),
+        below=thinned(ordered, 40, 0, first),
+        above=thinned(ordered, 40, after),
     )
 
 
 def metric_value(iteration: Iteration, metric: Metric) -> float | None:
-    """The value of `metric` in one iteration: seconds for the durations, tokens/s for the rate; None where unknown."""
+    """The value of `metric` in one iteration: seconds for durations, tokens/s for rates; None where unknown."""
     match metric:
         case "latency":
             return iteration.latency_s
@@ -155,11 +194,30 @@ def metric_value(iteration: Iteration, metric: Metric) -> float | None:
             return iteration.itl_s
         case "tokens_per_s":
             return iteration.tokens_per_s
+        case "tpot":
+            return iteration.tpot_s
+        case "prefill_tokens_per_s":
+            return _prefill_rate(iteration)
+
+
+def _prefill_rate(iteration: Iteration) -> float | None:
+    """Tokens of the prompt that no cache had, read a second until the first token of the answer arrived."""
+    if iteration.prompt_tokens is None or not iteration.ttft_s:
+        return None
+    computed = iteration.prompt_tokens - (iteration.cached_tokens or 0)
+    return computed / iteration.ttft_s if computed > 0 else None
+
+
+def first_latency(iteration: Iteration) -> float | None:
+    """The latency of what was asked first, None where that failed."""
+    latency_s = iteration.latency_s
+    return latency_s if iteration.ok and latency_s is not None and math.isfinite(latency_s) else None
 
 
 def summarise(iterations: Iterable[Iteration]) -> Summary:
     """Summary of the measured iterations among `iterations` (of one backend and attempt)."""
-    measured = [i for i in iterations if i.phase == "measured"]
+    every = list(iterations)
+    measured = [i for i in every if i.phase == "measured"]
     good = [i for i in measured if i.ok]
 
     def over(metric: Metric) -> Spread | None:
@@ -177,6 +235,11 @@ def summarise(iterations: Iterable[Iteration]) -> Summary:
         tokens_per_s=over("tokens_per_s"),
         output_tokens_median=outputs.median if outputs else None,
         prompt_tokens_median=prompts.median if prompts else None,
+        tpot=over("tpot"),
+        prefill_tokens_per_s=over("prefill_tokens_per_s"),
+        outliers=outliers(sorted(v for i in good if (v := i.latency_s) is not None and math.isfinite(v))),
+        first_s=first_latency(every[0]) if every else None,
+        warmups=spread(v for i in every if i.phase == "warmup" and i.ok and (v := i.latency_s) is not None),
     )
 
 

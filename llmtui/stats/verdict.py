@@ -6,7 +6,7 @@ Where the work differed, a pair is compared by what counts per token, and its pl
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -14,8 +14,8 @@ import msgspec
 from llmtui.accuracy_record import Record
 from llmtui.model import Iteration, Machine, RunConfig, Struct
 from llmtui.plain import plain
-from llmtui.stats.checks import Check, Leading, Raced, checks, leading_metric
-from llmtui.stats.compare import Comparison, compare, level_after
+from llmtui.stats.checks import Check, Leading, Raced, besides, checks, leading_metric, spoiled
+from llmtui.stats.compare import Comparison, compare, level_of, told, zeros
 from llmtui.stats.summary import METRIC_TITLES, Metric
 
 _NAME = 40
@@ -33,7 +33,7 @@ class Lane(Raced, Protocol):
 class Pair(Struct, frozen=True):
     """Two backends, and how they compare by the metric that may be compared: None where none may, or none has samples.
 
-    `sentence` is plain text.
+    `sentence` is plain text. Where what was asked for is not comparable, `more` has what else counts per token.
     """
 
     one: str
@@ -41,6 +41,7 @@ class Pair(Struct, frozen=True):
     leading: Leading
     comparison: Comparison | None
     sentence: str
+    more: list[Comparison] = []
 
 
 class Verdict(Struct, frozen=True):
@@ -61,15 +62,37 @@ class Verdict(Struct, frozen=True):
     line: str
     brief: str
 
+    def comparable(self, one: str, two: str) -> bool:
+        """Whether these two may be compared by the metric that was asked for."""
+        return spoiled(self.checks, self.metric, one, two) is None
+
+    def unlike(self, best: str) -> set[str]:
+        """The backends that did not do the same work as `best`: by this metric they are no multiple of it."""
+        names = {name for pair in self.pairs for name in (pair.one, pair.two)}
+        return {name for name in names - {best} if not self.comparable(best, name)}
+
     @property
     def comparisons(self) -> list[Comparison]:
         """The pairs that could be compared."""
         return [pair.comparison for pair in self.pairs if pair.comparison is not None]
 
     @property
+    def fastest(self) -> str:
+        """Who is shown to be faster than each that it could be compared with; "" where nobody is."""
+        for name in dict.fromkeys(c.faster for c in self.comparisons):
+            if all(c.decided and c.faster == name for c in self.comparisons if name in (c.faster, c.slower)):
+                return name
+        return ""
+
+    @property
+    def used(self) -> Metric:
+        """The metric that leads: the one asked for, or what counts per token where that is not comparable."""
+        return self.leading.metric or self.metric
+
+    @property
     def sentences(self) -> list[str]:
         """One for each pair, and what they are of where that is not all."""
-        told = [pair.sentence for pair in self.pairs]
+        told = [text for pair in self.pairs for text in (pair.sentence, *map(_named, pair.more))]
         if told and self.rounds:
             told.append(f"of the newest {self.rounds} rounds: that many are compared")
         return told
@@ -86,23 +109,25 @@ def judge(
 ) -> Verdict:
     """What is to be said of these backends by `metric`; `record` is this machine's accuracy, for own-error."""
     samples = {lane.backend.name: newest for lane in lanes if (newest := lane.rounds)}
-    made = max((lane.evidence.measured for lane in lanes), default=0)
-    level = level_after(config.iterations, made)
+    level = level_of(((o.state.state, o.evidence.measured) for o in lanes), config.iterations, done=done)
     found = checks(lanes, config, machine)
     by: dict[Metric, dict[frozenset[str], Comparison]] = {}
     pairs: list[Pair] = []
     for one, two in itertools.combinations(samples, 2):
         leading = leading_metric(found, metric, one, two)
-        comparison = None
-        if leading.metric is not None:
+        used = [leading.metric] if leading.metric is not None else []
+        compared: dict[Metric, Comparison] = {}
+        for each in [*used, *besides(found, leading, one, two)]:
             # All pairs are compared by each metric that is used: the correction is for all of them.
-            if leading.metric not in by:
-                compared = compare(samples, leading.metric, level=level)
-                by[leading.metric] = {frozenset((c.slower, c.faster)): c for c in compared}
-            comparison = by[leading.metric].get(frozenset((one, two)))
-        pairs.append(Pair(one, two, leading, comparison, _sentence(one, two, leading, comparison)))
+            if each not in by:
+                by[each] = {frozenset((c.slower, c.faster)): c for c in compare(samples, each, level=level)}
+            if (of_both := by[each].get(frozenset((one, two)))) is not None:
+                compared[each] = of_both
+        comparison = compared.pop(leading.metric, None) if leading.metric is not None else None
+        sentence = _sentence(one, two, leading, comparison, samples)
+        pairs.append(Pair(one, two, leading, comparison, sentence, list(compared.values())))
     comparisons = [pair.comparison for pair in pairs if pair.comparison is not None]
-    if record is not None and any(c.decided for c in comparisons):
+    if any(c.decided for c in comparisons):
         found = checks(lanes, config, machine, comparisons=comparisons, record=record)
     leading = leading_metric(found, metric)
     capped = max((len(s) for s in samples.values()), default=0)
@@ -119,7 +144,9 @@ def judge(
     )
 
 
-def _sentence(one: str, two: str, leading: Leading, comparison: Comparison | None) -> str:
+def _sentence(
+    one: str, two: str, leading: Leading, comparison: Comparison | None, samples: Mapping[str, list[Iteration]]
+) -> str:
     names = f"{plain(one, _NAME)} and {plain(two, _NAME)}"
     before = ""
     if leading.instead_of is not None:
@@ -130,12 +157,19 @@ def _sentence(one: str, two: str, leading: Leading, comparison: Comparison | Non
             return plain(before, _SENTENCE)
         before += "; "
     if comparison is None:
-        title = METRIC_TITLES[leading.metric] if leading.metric is not None else "anything"
-        return f"{names}: nothing to compare by {title}"
-    named = msgspec.structs.replace(
-        comparison, slower=plain(comparison.slower, _NAME), faster=plain(comparison.faster, _NAME)
-    )
-    return plain(before + named.sentence, _SENTENCE)
+        if leading.metric is None:
+            return f"{names}: nothing to compare by anything"
+        why = [f"{plain(n, _NAME)} has {k} of 0" for n in (one, two) if (k := zeros(samples[n], leading.metric))]
+        return f"{names}: nothing to compare by {METRIC_TITLES[leading.metric]}" + (
+            f": {', '.join(why)}" if why else ""
+        )
+    return plain(before + _named(comparison), _SENTENCE)
+
+
+def _named(comparison: Comparison) -> str:
+    """Its sentence, as plain text."""
+    names = {"slower": plain(comparison.slower, _NAME), "faster": plain(comparison.faster, _NAME)}
+    return plain(msgspec.structs.replace(comparison, **names).sentence, _SENTENCE)
 
 
 def _line(names: list[str], pairs: list[Pair], metric: Metric, done: bool, level: float, *, spans: bool) -> str:
@@ -154,47 +188,72 @@ def _line(names: list[str], pairs: list[Pair], metric: Metric, done: bool, level
     if not known:
         return f"nothing to compare by {METRIC_TITLES[metric]}"
     metrics = {c.metric for c in known}
-    wins = {name: sum(c.faster == name for c in known) for name in names}
-    best = max(names, key=lambda name: wins[name])
     # What not all have in common is said of each.
     common = len(metrics) == 1
     used = known[0].metric
     by = f" by {METRIC_TITLES[used]}" if common and used != "latency" else ""
+    best = _ahead(names, known)
+    if not best:
+        return f"{start}nobody is fastest: each is slower than another by what may be compared between the two"
     if not any(c.decided for c in known):
-        return start + _undecided(known, by, done)
-    against = [c for c in known if best in (c.faster, c.slower)]
-    decided = [c for c in against if c.decided and c.faster == best]
-    if not decided:
-        decided = [c for c in known if c.decided]
-        best = decided[0].faster
-        decided = [c for c in decided if c.faster == best]
+        return start + _undecided(known, by, done) + _left_out(names, pairs, metric)
     parts = []
-    for number, c in enumerate(decided):
+    for number, c in enumerate(c for c in known if c.decided and c.faster == best):
         own = "" if common else f" by {METRIC_TITLES[c.metric]}"
         at = f"{100 * level:.4g} %: " if number == 0 else ""
-        span = f" ({at}{times(c.low)} to {times(c.high)})" if spans else ""
-        parts.append(f"{plain(c.slower, _NAME)} {times(c.ratio)}x slower{own}{span}")
-    shown = {c.slower for c in decided}
-    rest = [plain(n, _NAME) for n in names if n != best and n not in shown]
-    if rest:
-        parts.append(f"no difference shown to {', '.join(rest)}")
-    head = f"{plain(best, _NAME)} is fastest{by}" if not rest else f"{plain(best, _NAME)}{by}"
-    return f"{start}{head}: {', '.join(parts)}"
+        ratio, low, high = told(c.ratio, c.low, c.high)
+        span = f" ({at}{low} to {high})" if spans else ""
+        parts.append(f"{plain(c.slower, _NAME)} {ratio}x slower{own}{span}")
+    fastest = len(parts) == len(names) - 1
+    parts += _rest(best, names, pairs)
+    far = "" if done else " so far"
+    return f"{start}{plain(best, _NAME)}{' is fastest' if fastest else ''}{by}{far}: {', '.join(parts)}"
+
+
+def _ahead(names: list[str], known: list[Comparison]) -> str:
+    """Who is shown to be faster than most, and slower than nobody; "" where there is no such one.
+
+    Pairs that are compared by different metrics can go round in a circle.
+    """
+    beaten = {c.slower for c in known if c.decided}
+    wins = {name: sum(c.decided and c.faster == name for c in known) for name in names}
+    return max((name for name in names if name not in beaten), key=lambda name: wins[name], default="")
+
+
+def _rest(best: str, names: list[str], pairs: list[Pair]) -> list[str]:
+    """What is to be said of those that `best` is not shown to be faster than."""
+    tied: list[str] = []
+    open_: list[str] = []
+    unlike: list[str] = []
+    for name in names:
+        pair = next((p for p in pairs if {p.one, p.two} == {best, name}), None)
+        if pair is None:
+            continue
+        c = pair.comparison
+        if c is None:
+            unlike.append(plain(name, _NAME))
+        elif not c.decided:
+            (tied if c.low <= 1 and c.could_show is not None else open_).append(plain(name, _NAME))
+    parts = [f"no difference shown to {', '.join(tied)}"] if tied else []
+    parts += [f"no verdict on {', '.join(open_)}"] if open_ else []
+    return parts + ([f"not comparable to {', '.join(unlike)}"] if unlike else [])
 
 
 def _undecided(known: list[Comparison], by: str, done: bool) -> str:
     yet = "" if done else " yet"
-    n = min(c.n for c in known)
-    units = "rounds" if all(c.paired for c in known) else "iterations each"
-    could = [c.could_show for c in known]
-    if any(value is None for value in could):
-        return f"no verdict{by}{yet}: {n} {units if n != 1 else units.replace('rounds', 'round')} are too few"
+    least = min(known, key=lambda c: (c.known, c.could_show is not None, c.n))
+    if not least.known or least.could_show is None:
+        return f"no verdict{by}{yet}: {least.unknown}"
     if any(c.low > 1 for c in known):
-        return f"no verdict{by}{yet}: {n} {units} are too few for {len(known)} pairs"
-    most = max(value for value in could if value is not None)
-    return f"no difference shown{by}{yet}; {n} {units} could have shown {100 * (most - 1):.2g} %"
+        few = min(known, key=lambda c: c.n)
+        for_all = f" for {few.pairs} pairs" if few.pairs > 1 else ""
+        return f"no verdict{by}{yet}: {few.count} are too few{for_all}"
+    most = max(known, key=lambda c: c.could_show or 0.0)
+    return f"no difference shown{by}{yet}; {most.unknown}"
 
 
-def times(ratio: float) -> str:
-    """A ratio in three digits."""
-    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.3g}"
+def _left_out(names: list[str], pairs: list[Pair], metric: Metric) -> str:
+    """Whom no pair compares by this metric, where others are."""
+    alike = {name for pair in pairs if pair.leading.instead_of is None for name in (pair.one, pair.two)}
+    unlike = [plain(name, _NAME) for name in names if name not in alike]
+    return f"; not comparable by {METRIC_TITLES[metric]}: {', '.join(unlike)}" if alike and unlike else ""

@@ -112,7 +112,7 @@ class Store:
 
         `model_digest` is that of the model file ("sha256:..."), where it is known; an empty one leaves what is there.
         """
-        lasting = msgspec.structs.replace(state, doing="", progress=None)
+        lasting = msgspec.structs.replace(state, doing="", progress=None, usual_load_s=None)
         secrets = self._secrets.get(run, [])
         text = _json(lasting, secrets)
         mark = f"{model_digest}\n{text}".encode()
@@ -140,6 +140,11 @@ class Store:
         """The newest runs, newest first, with counts and medians of each backend's newest attempt."""
         with self._reading() as connection:
             return listing.runs(connection, limit)
+
+    def usual_loads(self, plan: Plan) -> dict[str, float]:
+        """How long the servers that `plan` launches took to load before (s): medians of the newest runs, by backend."""
+        with self._reading() as connection:
+            return listing.usual_loads(connection, plan)
 
     def find(self, name: str) -> str:
         """The id of the run that `name` means. Raises StoreError, which names the nearest, or all it may be."""

@@ -10,12 +10,15 @@ from typing import Any
 
 import msgspec
 
+from llmtui.model import Plan
 from llmtui.store.errors import StoreError
 from llmtui.store.rows import BackendRow, RunRow, plan_of
 
 #: SQLite takes so many parameters in one statement, and nobody reads more.
 MAX_RUNS = 10_000
 _SHOWN = 5
+#: Loads of so many runs are looked at for the usual one.
+_LOADS = 5
 
 
 def runs(connection: sqlite3.Connection, limit: int) -> list[RunRow]:
@@ -77,6 +80,35 @@ def runs(connection: sqlite3.Connection, limit: int) -> list[RunRow]:
             )
         )
     return listed
+
+
+def usual_loads(connection: sqlite3.Connection, plan: Plan) -> dict[str, float]:
+    """The median load time (s) of each backend that `plan` launches, of at most `_LOADS` newest runs that had it.
+
+    Only loads of the same thing count: the same command or engine, weights, threads and model.
+    """
+    found: dict[str, float] = {}
+    for backend in plan.backends:
+        if not (backend.launch or backend.embedded):
+            continue
+        rows = connection.execute(
+            "SELECT runs.plan, json_extract(backends.state, '$.load_s') AS load_s FROM runs "
+            "JOIN backends ON backends.run = runs.id AND backends.backend = ? "
+            "WHERE load_s IS NOT NULL ORDER BY runs.seq DESC LIMIT ?",
+            (backend.name, _LOADS),
+        )
+        wanted = _loaded(plan, backend.name)
+        loads = [float(row["load_s"]) for row in rows if _loaded(plan_of(row["plan"]), backend.name) == wanted]
+        if loads:
+            found[backend.name] = statistics.median(loads)
+    return found
+
+
+def _loaded(plan: Plan, name: str) -> tuple[object, ...]:
+    """What decides how long a backend of `plan` loads, as far as the plan tells."""
+    backend = next((b for b in plan.backends if b.name == name), None)
+    config = plan.config
+    return (backend.launch, backend.embedded, backend.weights, config.model, config.threads) if backend else ()
 
 
 def newest_attempts(connection: sqlite3.Connection, ids: list[str]) -> dict[tuple[str, str], int]:

@@ -11,25 +11,18 @@ from llmtui.model import AnyCommand, Detach, Logs, More, Pause, Rerun, Resume, S
 from llmtui.plain import plain
 from llmtui.ui import board_view, exporting, sorting, themes
 from llmtui.ui.commands import BY_ID, key_word
+from llmtui.ui.drawing import Drawing
 from llmtui.ui.lines import ascii_text
+from llmtui.ui.screens.over import Over
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.panel import Panel
 from llmtui.ui.widgets.table import SummaryTable
+from llmtui.ui.words import plural
 
 if TYPE_CHECKING:
-    from textual.app import App
-
     from llmtui.engine.client import EngineLink
-    from llmtui.ui.runlog import RunLog
     from llmtui.ui.screens.details import DetailsScreen
-    from llmtui.ui.screens.log import LogScreen
-    from llmtui.ui.screens.verdict import VerdictScreen
-    from llmtui.ui.view import View
-
-    _Base = App[None]
-else:
-    _Base = object
 
 #: Why a command that the engine would carry out does not apply without one.
 NO_ENGINE = "there is no engine any more"
@@ -39,22 +32,17 @@ _BRIEF_S = 2.0
 QUIT_AGAIN_S = 3.0
 
 
-class Actions(_Base):
+class Actions(Drawing):
     """The half of the monitor that keys and clicks reach."""
 
-    view: View
-    keys: dict[str, str]
     engine: EngineLink | None
     export_dir: Path | None
-    log_book: RunLog
     wall: Callable[[], datetime.datetime]
     _quit_asked: float
+    _question: str
 
     if TYPE_CHECKING:
 
-        def arrange(self) -> None: ...
-        def show_all(self) -> None: ...
-        def scroll_panels(self) -> None: ...
         def hold(self) -> None: ...
         def let_go(self) -> None: ...
         def end(self, farewell: AnyCommand | None = None) -> None: ...
@@ -66,11 +54,14 @@ class Actions(_Base):
         severity: Literal["information", "warning", "error"] = "information" if level == "info" else level
         if self.view.ascii_only:
             words = ascii_text(words)
+        self._unsay(words)
         self.notify(words, severity=severity, timeout=timeout, markup=False)
 
     def action_command(self, command_id: str) -> None:
         """Carry out a command of the registry, or say why it does not apply."""
         command = BY_ID[command_id]
+        if command_id == "back" and self._take_back():
+            return
         if self.view.behind is not None and command.engine and command_id not in ("pause", "detach"):
             # It acts on what is, not on what was.
             self.let_go()
@@ -97,13 +88,18 @@ class Actions(_Base):
     # --- Choosing a backend ---
 
     def on_panel_selected(self, message: Panel.Selected) -> None:
-        self.view.selected = message.backend
-        self._show_selected()
+        if message.backend != self.view.selected:
+            self.view.selected = message.backend
+            self._show_selected()
 
     def _show_selected(self) -> None:
-        for widget in self.screen_stack[0].query("Panel, Footer, SummaryTable"):
-            if isinstance(widget, Panel | Footer | SummaryTable):
-                widget.redraw()
+        main = self.screen_stack[0]
+        for panel in main.query(Panel):
+            if panel.index < len(self.view.names) and panel.marked != (panel.backend == self.view.selected):
+                panel.redraw()
+        self._table.redraw()
+        main.query_one(Footer).redraw()
+        self.paint()
 
     def on_panel_opened(self) -> None:
         self.action_command("maximise")
@@ -125,8 +121,10 @@ class Actions(_Base):
         if 1 <= number <= len(names):
             self.view.selected = names[number - 1]
             self.focus_selected()
-            if self.view.details:
-                self.follow_details()
+            if self.view.covered:
+                self.follow()
+            else:
+                self._show_selected()
 
     def action_step(self, by: int) -> None:
         """Choose the next or the previous backend."""
@@ -189,8 +187,9 @@ class Actions(_Base):
         self._send(Resume() if self.view.phase == "paused" else Pause())
 
     def do_more(self) -> None:
-        self._send(More())
-        self.say("rounds are added until every interval reaches no further than 5 % to either side", timeout=_BRIEF_S)
+        # By what leads where the metric on the screen is not comparable.
+        # The engine says what comes of it.
+        self._send(More(metric=self.view.board.verdict(self.view.metric).used))
 
     def do_detach(self) -> None:
         self.end(Detach())
@@ -199,7 +198,7 @@ class Actions(_Base):
         form = exporting.FORMATS[0]
         folder = self.export_dir or Path.cwd()
         try:
-            path = exporting.write_new(self.view.board, form, folder / exporting.file_name(form, self.wall()))
+            path = exporting.write_beside(self.view.board, form, folder / exporting.file_name(form, self.wall()))
         except exporting.ExportError as error:
             self.say(f"not exported: {error}", "error", timeout=10.0)
         else:
@@ -208,13 +207,20 @@ class Actions(_Base):
     def do_export_as(self) -> None:
         from llmtui.ui.screens.export import ExportScreen
 
-        self.push_screen(ExportScreen(self.view, self.export_dir or Path.cwd(), self.wall()), self._exported)
+        def closed(path: Path | None) -> None:
+            self._take_back()
+            self.show_again()
+            self._exported(path)
+
+        self.push_screen(ExportScreen(self.view, self.export_dir or Path.cwd(), self.wall()), closed)
 
     def _exported(self, path: Path | None) -> None:
         if path is not None:
             # The clipboard is UTF-8, a path need not be.
             self.copy_to_clipboard(str(path).encode("utf-8", "replace").decode())
-            self.say(f"written, and the path sent to the clipboard: {plain(str(path), 400)}", timeout=10.0)
+            behind = self.view.behind
+            without = f"without the {plural(behind, 'iteration')} since the screen was held, " if behind else ""
+            self.say(f"written, {without}and the path sent to the clipboard: {plain(str(path), 400)}", timeout=10.0)
 
     # --- View ---
 
@@ -229,13 +235,19 @@ class Actions(_Base):
     def do_chart(self) -> None:
         if self.view.table_shown and self.view.layout.shared:
             self.view.table_shown = False
+            self.arrange()
         else:
             self.view.next_chart()
-        self.arrange()
+            self._charts_before_all()
 
     def do_scale(self) -> None:
         self.view.other_scale()
-        self.show_all()
+        self._charts_before_all()
+
+    def _charts_before_all(self) -> None:
+        """For what changes little besides the charts."""
+        self._show_charts()
+        self.call_later(self.show_all)
 
     def on_chart_view_toggled(self, message: ChartView.Toggled) -> None:
         self.view.hidden ^= {self.view.names[message.index]}
@@ -266,21 +278,17 @@ class Actions(_Base):
         if self.view.log_shown:
             self.do_back()
             return
-        from llmtui.ui.screens.log import LogScreen
-
         self.view.log_shown = True
         # All of it stands in the log, and would lie over its newest lines.
         self.clear_notifications()
-        self.push_screen(LogScreen(self.view, self.keys, self.log_book))
+        self.push_screen(self.kept("log"))
 
     def do_verdict(self) -> None:
         if self.view.verdict_shown:
             self.do_back()
             return
-        from llmtui.ui.screens.verdict import VerdictScreen
-
         self.view.verdict_shown = True
-        self.push_screen(VerdictScreen(self.view, self.keys))
+        self.push_screen(self.kept("verdict"))
 
     def do_server_log(self) -> None:
         from llmtui.ui.screens.details import DetailsScreen
@@ -293,56 +301,63 @@ class Actions(_Base):
         self._send(Logs(backend=message.backend))
 
     def do_maximise(self) -> None:
-        from llmtui.ui.screens.details import DetailsScreen
-
         self.view.details = True
-        self.push_screen(DetailsScreen(self.view, self.keys))
+        self.push_screen(self.kept("details"))
 
     def do_back(self) -> None:
         if not self.view.covered:
             self.let_go()
             return
         self.view.details = self.view.log_shown = self.view.verdict_shown = False
+        left = self.screen
         self.pop_screen()
+        if isinstance(left, Over):
+            left.forget()
         self.focus_selected()
-        self.show_all()
-
-    def follow_details(self) -> None:
-        """Bring the screen that lies over all backends up to date."""
-        from llmtui.ui.screens.details import DetailsScreen
-        from llmtui.ui.screens.log import LogScreen
-        from llmtui.ui.screens.verdict import VerdictScreen
-
-        for screen in self.screen_stack:
-            if isinstance(screen, DetailsScreen | LogScreen | VerdictScreen) and screen.is_mounted:
-                shown: DetailsScreen | LogScreen | VerdictScreen = screen
-                shown.follow()
+        self.show_again()
 
     # --- Application ---
 
     def do_theme(self) -> None:
         ring = themes.RING
         self.theme = ring[(ring.index(self.theme) + 1) % len(ring)] if self.theme in ring else ring[0]
+        # When the stylesheet has been read again.
+        self.call_next(self.paint)
 
     def do_help(self) -> None:
-        from llmtui.ui.screens.help import HelpScreen
-
         def chosen(command: str | None) -> None:
+            self._take_back()
+            self.show_again()
             if command:
                 self.action_command(command)
 
-        self.push_screen(HelpScreen(self.keys), chosen)
+        self.push_screen(self.kept("help"), chosen)
 
     def do_quit(self) -> None:
         going = self.view.situation().phase in ("connecting", "starting", "running", "paused")
-        now = self.view.now()
-        if going and now - self._quit_asked > QUIT_AGAIN_S:
-            self._quit_asked = now
-            key, away = key_word(self.keys["quit"]), key_word(self.keys["detach"])
-            self.say(
-                f"the run is still going: {key} again ends it and its servers, {away} leaves it going",
-                "warning",
-                QUIT_AGAIN_S,
-            )
+        if going and not self._asked:
+            quits, away, back = (key_word(self.keys[command]) for command in ("quit", "detach", "back"))
+            self._quit_asked = self.view.now()
+            self._question = f"still going: {quits} again ends it and its servers, {away} leaves it going, {back} stays"
+            self.say(self._question, "warning", QUIT_AGAIN_S)
             return
         self.end(Shutdown())
+
+    @property
+    def _asked(self) -> bool:
+        """Whether the question of the quit key stands: its next press counts."""
+        return self.view.now() - self._quit_asked <= QUIT_AGAIN_S
+
+    def _take_back(self) -> bool:
+        """Let the question of the quit key fall, and its words with it. Whether there was one."""
+        asked, self._quit_asked = self._asked, float("-inf")
+        if self._unsay(self._question):
+            self._refresh_notifications()
+        return asked
+
+    def _unsay(self, words: str) -> bool:
+        """Let these words fall, so that said again they do not stand twice. Whether they stood on the screen."""
+        said = [one for one in self._notifications if one.message == words]
+        for one in said:
+            self._unnotify(one, refresh=False)
+        return bool(said)

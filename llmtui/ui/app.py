@@ -8,17 +8,16 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.events import Resize
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.filter import Monochrome, NoColor
-from textual.geometry import Size
 from textual.screen import Screen
 from textual.widgets import Static
-from textual.widgets._toast import ToastRack
 
 from llmtui.engine.board import Board
 from llmtui.engine.client import EngineLink
@@ -28,10 +27,11 @@ from llmtui.ui import signals, themes
 from llmtui.ui.actions import Actions
 from llmtui.ui.attempts import attempt_sentence
 from llmtui.ui.commands import BY_ID, COMMANDS, resolve_keys
-from llmtui.ui.layout import layout_for
 from llmtui.ui.options import UiOptions
 from llmtui.ui.pace import Pace
 from llmtui.ui.runlog import RunLog, local_now
+from llmtui.ui.screens.over import Main
+from llmtui.ui.terminal import Terminal
 from llmtui.ui.view import View
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.footer import Footer
@@ -94,9 +94,14 @@ class MonitorApp(Actions, App[None]):
         self.engine_lost = ""
         self._hung_up = asyncio.Event()
         self._leaving = False
-        self._showing_all = False
         self._quit_asked = float("-inf")
+        self._question = ""
+        # Each frame of an animation is one more repaint, down the whole line.
+        self.animation_level = "none"
+        #: The backends whose panels are behind, and whether the rest of the figures is.
         self._stale: set[str] = set()
+        self._figures_stale = True
+        self._kept: dict[str, Screen[Any]] = {}
         self._numbers = Pace(NUMBERS_S, self._show_numbers, self.set_timer, self.view.now)
         self._charts = Pace(CHARTS_S, self._show_charts, self.set_timer, self.view.now)
         for theme in (themes.DARK, themes.LIGHT, themes.ANSI):
@@ -120,6 +125,14 @@ class MonitorApp(Actions, App[None]):
         for command in COMMANDS:
             if command.applies(situation):
                 yield SystemCommand(command.word(situation), command.help, lambda i=command.id: self.action_command(i))
+
+    def get_driver_class(self) -> type[Driver]:
+        chosen = super().get_driver_class()
+        # Not where a browser or a test is the terminal.
+        return Terminal if chosen is LinuxDriver else chosen
+
+    def get_default_screen(self) -> Main:
+        return Main(id="_default")
 
     def compose(self) -> ComposeResult:
         yield Header(self.view, id="header")
@@ -152,6 +165,8 @@ class MonitorApp(Actions, App[None]):
             for number in (signal.SIGTERM, signal.SIGHUP):
                 # Also under nohup: without its terminal a monitor has nothing to do.
                 asyncio.get_running_loop().add_signal_handler(number, self.end)
+        # Whoever had the terminal meanwhile wrote over it, and only what differs would be painted.
+        self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh())
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self._connect)
 
@@ -173,6 +188,8 @@ class MonitorApp(Actions, App[None]):
             self.lost(f"the engine did not start: {plain(str(error)) or type(error).__name__}")
             return
         self.view.link = "up"
+        if not self.is_headless:
+            self.run_worker(self.build_ahead(), name="screens", exit_on_error=False)
         count = 0
         try:
             async for event in self.engine.events():
@@ -197,7 +214,7 @@ class MonitorApp(Actions, App[None]):
         self.view.banner = (f"{words}: {left}", "bad")
         self.log_book.say(words, "error")
         self._tell_title()
-        self._stale.update(self.view.names)
+        self._all_stale()
         self._numbers.request()
 
     def take(self, event: AnyEvent) -> None:
@@ -224,7 +241,8 @@ class MonitorApp(Actions, App[None]):
     def hold(self) -> None:
         """Keep what stands on the screen; the run goes on."""
         self.view.behind = 0
-        self._numbers.request()
+        # A key was pressed for it: not at the pace of what the engine tells.
+        self._show_numbers()
 
     def let_go(self) -> None:
         """Catch up with all that has happened since the screen was held."""
@@ -246,6 +264,8 @@ class MonitorApp(Actions, App[None]):
             # An event of a backend that no Hello named: nothing to show it on.
             return
         view = self.view
+        if change not in ("sample", "progress"):
+            self._figures_stale = True
         match change:
             case "all":
                 for note in self.board.notes:
@@ -260,14 +280,15 @@ class MonitorApp(Actions, App[None]):
                 self._stale.update(view.names)
                 self._charts.request()
             case "iterations":
-                view.state_changed(name, self.board.lanes[name].state.state)
+                view.state_changed(self.board.lanes[name].state)
                 self._stale.add(name)
                 self._charts.request()
             case "state":
                 lane = self.board.lanes[name]
-                view.state_changed(name, lane.state.state)
+                view.state_changed(lane.state)
                 self._stale.add(name)
-                if lane.state.state == "done" and (compared := attempt_sentence(lane, view.metric)):
+                done = lane.state.state == "done" and not self.board.is_added(lane.state)
+                if done and (compared := attempt_sentence(lane, view.metric)):
                     self.say(f"{plain(name, 40)}: {compared}")
             case "run":
                 view.run_changed()
@@ -292,104 +313,6 @@ class MonitorApp(Actions, App[None]):
         elif have > want:
             await panels.remove_children(list(panels.children)[want:])
         self.arrange()
-
-    # --- What is shown, and when ---
-
-    @property
-    def main(self) -> Screen[object]:
-        """The screen with all backends, whatever is on top of it."""
-        return self.screen_stack[0]
-
-    def on_resize(self, event: Resize) -> None:
-        # The app's own size still is the old one here.
-        self.arrange(event.size)
-
-    def arrange(self, size: Size | None = None) -> None:
-        """Give every part its place at the terminal's present size (or at `size`, which it is about to have)."""
-        if not self.is_running or not self.screen_stack:
-            return
-        view, main = self.view, self.main
-        view.layout = layout = layout_for(*(size or self.size), len(view.names))
-        panels = main.query_one("#panels")
-        rows = -(-(layout.lines or len(view.names)) // layout.panel_columns)
-        with self.batch_update():
-            self.scroll_panels()
-            panels.styles.grid_size_columns = layout.panel_columns
-            panels.styles.grid_size_rows = rows
-            panels.styles.height = rows * layout.panel_height
-            main.query_one("#header").styles.height = layout.header
-            main.query_one("#header").display = layout.header > 0
-            table_shown = layout.table or view.table_shown
-            chart_shown = layout.charts > 0 and not (layout.shared and view.table_shown)
-            charts = main.query_one("#charts")
-            charts.display = chart_shown
-            main.query_one("#bars").display = layout.charts == 2
-            table = main.query_one("#table")
-            table.display = table_shown and layout.table_rows >= 2
-            table.styles.height = layout.table_rows
-            said = main.query_one(Said)
-            said.display = table.display and layout.said
-            used = layout.header + rows * layout.panel_height + layout.scrolls + layout.verdict + layout.footer
-            used += layout.table_rows + said.display if table.display else 0
-            # Even an empty filler takes a row.
-            main.query_one("#spacer").display = not chart_shown and used < (size or self.size).height
-            main.query_one("#verdict").display = layout.verdict
-            main.query_one("#footer").display = layout.footer
-            # What is said once lies over the charts: table, verdict and keys stay in sight.
-            below = layout.table_rows + said.display if table.display and chart_shown else 0
-            below += layout.verdict + layout.footer
-            main.query(ToastRack).set_styles(f"margin-bottom: {below};")
-        self.call_after_refresh(self.show_all)
-        if main.focused is None and view.selected:
-            self.focus_selected()
-
-    def scroll_panels(self) -> None:
-        """Have just those lines displayed that have a place, the selected one among them."""
-        main, layout = self.main, self.view.layout
-        start, end = self.view.in_sight
-        for panel in main.query(Panel):
-            panel.display = start <= panel.index < end
-        main.query_one("#more").display = layout.scrolls
-        main.query_one(More).redraw()
-
-    def show_all(self) -> None:
-        """Redraw what differs, everywhere."""
-        self._stale.update(self.view.names)
-        self._showing_all = True
-        self._show_numbers()
-        self._showing_all = False
-        self._show_charts()
-
-    def _show_numbers(self) -> None:
-        if not self.is_running:
-            return
-        stale, self._stale = self._stale, set()
-        if self.view.covered:
-            self.follow_details()
-            self._stale = stale
-            return
-        main = self.main
-        if self.view.behind is not None and not self._showing_all:
-            self._stale = stale
-            main.query_one(Header).redraw()
-            main.query_one(Footer).redraw()
-            return
-        with self.batch_update():
-            for panel in main.query(Panel):
-                if panel.index < len(self.view.names) and panel.backend in stale:
-                    panel.redraw()
-            main.query_one(Header).redraw()
-            main.query_one(More).redraw()
-            main.query_one(Said).redraw()
-            main.query_one(SummaryTable).redraw()
-            main.query_one(Verdict).redraw()
-            main.query_one(Footer).redraw()
-
-    def _show_charts(self) -> None:
-        if not self.is_running or self.view.covered:
-            return
-        for chart in self.main.query(ChartView):
-            chart.redraw()
 
     def _tick(self) -> None:
         """The one clock: seconds of the run, and of waits that have no progress to show. Nothing else moves by it."""

@@ -11,7 +11,7 @@ from llmtui.accuracy_record import milliseconds
 from llmtui.engine.board import Board, Lane
 from llmtui.model import RESTING
 from llmtui.plain import plain
-from llmtui.stats.summary import METRIC_TITLES, METRIC_UNITS, METRICS, MORE_IS_BETTER, Metric
+from llmtui.stats.summary import CHARTED, METRIC_TITLES, METRIC_UNITS, MORE_IS_BETTER, Metric
 from llmtui.ui.attempts import Standing, ratios, standing
 from llmtui.ui.commands import Phase
 from llmtui.ui.lines import SERIES, Line, Role, Span, bar, clip, fit, pad, spread_out, width_of
@@ -90,19 +90,20 @@ def header(
         right.append((f", {about}{clock(int(eta_s + elapsed_s) - int(elapsed_s))} left", "dim"))
     right.append((" ", ""))
     config = board.plan.config
+    iterations = max([config.iterations, *(lane.state.planned for lane in board.lanes.values())])
     left: list[Span] = [(" llmtui", "title")]
     if failed:
         left.append((f"  {failed} failed", "bad"))
     # From the most telling to the least: what does not fit is left out whole.
     facts = [
         f"{config.max_tokens} tokens",
-        f"{plural(config.iterations, 'iteration')} + {plural(config.warmup, 'warm-up')}",
+        f"{plural(iterations, 'iteration')} + {plural(config.warmup, 'warm-up')}",
         config.order,
     ]
     if (model := models(board)) and width >= 90:
         facts.insert(0, model)
     if width < 110:
-        facts[-2] = f"{config.iterations}+{config.warmup}"
+        facts[-2] = f"{iterations}+{config.warmup}"
     room = width - width_of(right) - 1
     for fact in facts:
         if width_of(left) + len(fact) + 2 <= room:
@@ -118,8 +119,27 @@ def header(
     return lines
 
 
+def unlike(board: Board, metric: Metric) -> set[str]:
+    """Who did not do the same work as the best by `metric`, and the best itself where nobody did."""
+    known = {name: ratio for name, ratio in ratios(board, metric).items() if ratio is not None}
+    if len(known) < 2:
+        return set()
+    best = min(known, key=lambda name: known[name])
+    others = board.verdict(metric).unlike(best)
+    return others | {best} if known.keys() <= others | {best} and others else others
+
+
 def verdict(board: Board, metric: Metric) -> Line:
-    """Who is ahead and by how much, in one line."""
+    """Who is ahead and by how much, in one line: by what counts per token where the metric is not comparable."""
+    if not unlike(board, metric):
+        return _ahead(board, metric)
+    instead = board.verdict(metric).leading.metric
+    if instead is None or instead not in CHARTED:
+        return ((f"not comparable by {METRIC_TITLES[metric]}", "warn"),)
+    return ((f"by {METRIC_TITLES[instead]}: ", "warn"), *_ahead(board, instead))
+
+
+def _ahead(board: Board, metric: Metric) -> Line:
     known = sorted((ratio, name) for name, ratio in ratios(board, metric).items() if ratio is not None)
     if not known:
         return ()
@@ -138,23 +158,22 @@ def verdict(board: Board, metric: Metric) -> Line:
     return tuple(spans)
 
 
-def doubts(board: Board) -> list[str]:
-    """What keeps the figures from being like for like, each in a few words, the gravest first."""
+def doubts(board: Board, metric: Metric) -> list[str]:
+    """What keeps the figures from being like for like, each in a few words, the gravest first: as the checks say."""
     out: list[str] = []
     lanes = [lane for lane in board.lanes.values() if lane.summary.n]
     errors = sum(lane.summary.errors for lane in board.lanes.values())
     if errors:
         out.append(plural(errors, "error"))
-    if len({lane.model for lane in lanes if lane.model}) > 1:
+    found = {check.code: check.level for check in board.verdict(metric).checks}
+    if "model" in found:
         out.append("models differ")
-    weights = sorted({plain(lane.weights, 20) for lane in lanes if lane.weights})
-    if len(weights) > 1:
-        out.append(f"weights differ: {', '.join(weights)}")
+    if "weights" in found:
+        out.append(f"weights differ: {', '.join(sorted({plain(lane.weights, 20) for lane in lanes if lane.weights}))}")
     disturbed = sum(lane.summary.disturbed for lane in lanes)
     if disturbed:
         out.append(f"{disturbed} of {sum(lane.summary.n for lane in lanes)} disturbed")
-    tokens = [t for lane in lanes if (t := lane.summary.output_tokens_median) is not None]
-    if tokens and max(tokens) > 1.05 * min(tokens):
+    if found.get("output-tokens") == "void":
         out.append("output lengths differ")
     return out
 
@@ -167,9 +186,11 @@ def verdict_line(board: Board, metric: Metric, width: int, said: tuple[str, Role
     if not left:
         if all(lane.state.state in RESTING for lane in board.lanes.values()):
             words = "no backend has answered: the panels say what is missing and what to do"
+            if any(lane.state.state == "stopped" for lane in board.lanes.values()):
+                words = "stopped before there was a result: rerun measures a backend anew, rerun all does all of them"
             return fit([(" ", ""), (words, "warn")], width)
         return fit([(" no result yet: the first measured iterations follow the warm-ups", "dim")], width)
-    noted = doubts(board)
+    noted = doubts(board, metric)
 
     def too_long() -> bool:
         return len("; ".join(noted)) + width_of(left) + 3 > width
@@ -257,13 +278,8 @@ def taken(columns: list[Column], gap: int) -> int:
 
 
 def fitting(metric: Metric, width: int, sorted_by: str = "") -> list[Column]:
-    """The columns that fit `width`, at least one cell apart. The one that is sorted by has room for its arrow."""
-    columns = [
-        dataclasses.replace(c, width=max(c.width, len(c.title) + (1 if c.right else 2)), rank=0)
-        if c.by == sorted_by
-        else c
-        for c in _columns(metric)
-    ]
+    """The columns that fit `width`, at least one cell apart. The one that is sorted by is among them."""
+    columns = [dataclasses.replace(c, rank=0) if c.by == sorted_by else c for c in _columns(metric)]
     while taken(columns, 1) > width and any(c.rank for c in columns):
         worst = max(c.rank for c in columns)
         # The last column of the least wanted rank goes first.
@@ -308,9 +324,11 @@ def table(
     order: Sequence[str] = (),
     cursor: bool = False,
 ) -> list[Line]:
-    """The summary table: a heading and one line per backend in `order` (else the plan's), the best marked by a star.
+    """The summary table: a heading and one line per backend in `order` (else the plan's), the best marked by a sign.
 
-    An arrow marks the column that it is sorted by; `cursor`: a sign points at the line of `focused`.
+    A star is for who is shown to be fastest, a dot for the best figure so far. Ratios between backends that did not
+    do the same work are in parentheses, and none of these is the best. An arrow marks the column that it is sorted
+    by; `cursor`: a sign points at the line of `focused`.
     """
     columns, widths, gap = placed(metric, width, sort.column)
     emphasis: dict[Metric, set[str]] = {
@@ -321,14 +339,20 @@ def table(
     }
     head: list[Span] = [("   ", "")]
     for column, size in zip(columns, widths, strict=True):
-        strong = column.title in emphasis[metric]
-        title = column.title
+        strong = column.title in emphasis[metric] or column.by == sort.column
+        title = pad(column.title, size, column.right)
+        before = gap
         if column.by == sort.column:
             arrow = "↓" if descending(sort, metric) else "↑"
-            title, strong = (arrow + title if column.right else f"{title} {arrow}"), True
-        head.append((gap + pad(title, size, column.right), "title" if strong else "dim"))
+            # Right before the word, in the gap where it fills its column: no column moves.
+            filled = not column.right or len(column.title) == size
+            before = gap[:-1] + arrow if filled else gap
+            title = title if filled else pad(arrow + column.title, size, right=True)
+        head.append((before + title, "title" if strong else "dim"))
     lines = [fit(head, width)]
     shares = ratios(board, metric)
+    apart = unlike(board, metric)
+    winner = board.verdict(metric).fastest
     # A small number may take the gap before it, all but one cell.
     room = 5 + len(gap)
     names = list(board.lanes)
@@ -336,10 +360,11 @@ def table(
         index, lane = names.index(name), board.lanes[name]
         kept = standing(lane)
         cells = _cells(kept, lane, metric, shares[name], room)
-        cells[columns[-1].title] = cells["ratio"]
-        best = shares[name] == 1.0
+        alike = name not in apart
+        cells[columns[-1].title] = cells["ratio"] if alike or cells["ratio"] == DASH else f"({cells['ratio']})"
+        best = shares[name] == 1.0 and alike
         spans: list[Span] = [
-            ("*" if best else " ", "best"),
+            (" " if not best else "*" if name == winner else "·", "best"),
             (HIDDEN_SIGN if name in hidden else shape(index), SERIES[index % len(SERIES)]),
         ]
         for column, size in zip(columns, widths, strict=True):
@@ -388,7 +413,7 @@ def clipped(lines: list[Line], width: int, height: int, at: int) -> list[Line]:
 
 def next_metric(metric: Metric) -> Metric:
     """The metric after this one, round and round."""
-    return METRICS[(METRICS.index(metric) + 1) % len(METRICS)]
+    return CHARTED[(CHARTED.index(metric) + 1) % len(CHARTED)]
 
 
 def metric_words(metric: Metric) -> str:

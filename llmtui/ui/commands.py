@@ -109,7 +109,7 @@ COMMANDS: tuple[Command, ...] = (
         "Pause",
         "pause the run after the current iteration, or resume it",
         "Run",
-        lambda s: s.phase in ("running", "paused"),
+        lambda s: s.phase in ("starting", "running", "paused"),
         lambda s: "Resume" if s.phase == "paused" else "Pause",
         refusal="nothing is running",
         engine=True,
@@ -121,7 +121,7 @@ COMMANDS: tuple[Command, ...] = (
         "add rounds until the verdict is decided: intervals of 5 %",
         "Run",
         lambda s: s.phase in ("running", "done") and s.live and s.backends > 1 and s.in_turns and s.results,
-        refusal='rounds are added where several backends with results take turns: order = "round-robin"',
+        refusal='rounds are added where several backends with results take turns: order = "shuffled"',
         engine=True,
     ),
     Command(
@@ -147,7 +147,7 @@ COMMANDS: tuple[Command, ...] = (
         "Chart",
         "next chart: bars, box plot, ECDF; scatter too where one fits",
         "View",
-        lambda s: s.charts > 0 and not (s.details or (s.table_on_key and s.table_shown)),
+        lambda s: s.charts > 0 and not s.details,
         refusal="there is no chart here",
     ),
     Command(
@@ -387,5 +387,32 @@ def key_table() -> str:
 
 
 def footer_commands(situation: Situation) -> list[Command]:
-    """The commands that the footer shows: those that apply now."""
+    """The commands that the footer shows where it has room: those that apply now."""
     return [c for c in COMMANDS if c.footer and c.applies(situation)]
+
+
+#: What one does on the screen of all backends: while they race, and when there is nothing more to come.
+_RACING = (
+    "pause rerun maximise verdict detach table metric stop hide hold chart export log more sort export_as rerun_all"
+)
+_OVER = "verdict export maximise rerun table rerun_all metric log more export_as hide chart sort hold detach"
+_STARTING = "maximise detach log table stop metric hide hold chart sort"
+#: And on those over it.
+_DETAILS = "server_log pause rerun stop metric export hide detach hold export_as more rerun_all"
+_PAGE = "more metric pause export detach export_as rerun stop hold verdict log rerun_all"
+
+
+def by_importance(situation: Situation) -> list[str]:
+    """The ids of the commands that a footer may show, what is needed most in this situation first."""
+    first = ["help", "quit"]
+    # The way out of what is easily forgotten stays in sight.
+    first += ["hold"] if situation.held else []
+    first += ["hide"] if situation.hidden else []
+    if situation.details:
+        first.append("back")
+        rest = _PAGE if situation.log_shown or situation.verdict_shown else _DETAILS
+    elif situation.phase in ("connecting", "starting"):
+        rest = _STARTING
+    else:
+        rest = _RACING if situation.phase in ("running", "paused") else _OVER
+    return list(dict.fromkeys([*first, *rest.split(), *(c.id for c in COMMANDS)]))

@@ -83,26 +83,21 @@ def write(board: Board, form: Format, path: Path, *, replace: bool = False) -> N
 
     Raises Taken, or ExportError.
     """
-    from llmtui.export.text import write_atomic
+    from llmtui.export.text import write_atomic, write_new
 
-    made = False
     try:
         if path.is_dir():
             raise ExportError(f"{_shown(path)} is a folder: give the file another name")
-        if not replace:
-            # Taken at once: nobody else can make it in between.
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            made = True
-        write_atomic(path, form.text(board))
+        if not replace and os.path.lexists(path):
+            raise FileExistsError
+        (write_atomic if replace else write_new)(path, form.text(board))
     except FileExistsError:
         raise Taken(f"{_shown(path)} is there already") from None
     except (OSError, ValueError) as error:
-        if made:
-            path.unlink(missing_ok=True)
         raise ExportError(_why(error, path)) from None
 
 
-def write_new(board: Board, form: Format, path: Path) -> Path:
+def write_beside(board: Board, form: Format, path: Path) -> Path:
     """Write the run to `path`, or beside what is there already under the next free name. Raises ExportError."""
     while True:
         free = free_path(path)

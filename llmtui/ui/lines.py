@@ -7,15 +7,11 @@ from typing import Literal
 
 from rich.cells import cell_len, set_cell_size
 
-#: What a span means; `llmtui.tcss` says how each looks. `s1` to `s9` are the backends' colours.
+#: What a span means; `widgets/lines.py` says how each looks. `s1` to `s9` are the backends' colours.
 Role = Literal[
     "", "dim", "strong", "title", "good", "warn", "bad", "accent", "rule", "focus", "key", "best",
     "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9",
 ]  # fmt: skip
-ROLES: tuple[Role, ...] = (
-    "dim", "strong", "title", "good", "warn", "bad", "accent", "rule", "focus", "key", "best",
-    "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9",
-)  # fmt: skip
 SERIES: tuple[Role, ...] = ("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9")
 
 Span = tuple[str, Role]
@@ -85,6 +81,21 @@ def fit(line: Sequence[Span], width: int) -> Line:
         out.append((pad(text if size > left else text + " ", left), role))
         break
     return tuple(out)
+
+
+def laid_over(line: Line, start: int, span: Span) -> Line:
+    """The line with `span` in the cells from `start` on, in the place of what stood there. All one cell a letter."""
+    end = start + len(span[0])
+    before: list[Span] = []
+    after: list[Span] = []
+    at = 0
+    for text, role in line:
+        if kept := text[: max(0, start - at)]:
+            before.append((kept, role))
+        if kept := text[max(0, end - at) :]:
+            after.append((kept, role))
+        at += len(text)
+    return (*before, span, *after)
 
 
 def spread_out(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:

@@ -35,6 +35,11 @@ from llmtui.ui.words import (
 BIG_FROM = 13
 #: From so many rows within the frame on, what does not fit beside something else has a row of its own.
 _TALL = 9
+#: From this share, and after so long, how far a wait got tells how long it still takes.
+_TELLS_FROM = 0.03
+_TELLS_AFTER_S = 2.0
+#: A bar on a backend's line has so many cells.
+_BAR_MIN, _BAR_MAX = 6, 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Look:
     focused: bool = False
     hidden: bool = False
     waited_s: float = 0.0
+    #: How many warm-ups come before the first measured iteration.
+    warmups: int = 0
     #: Whether the engine has gone: nothing that is unfinished goes on.
     lost: bool = False
 
@@ -84,14 +91,25 @@ def progress_of(lane: Lane, look: Look) -> Progress | None:
     return None if look.lost else lane.progress
 
 
-def _finished(lane: Lane) -> str:
+def _warmed(lane: Lane, look: Look) -> int | None:
+    """How many of the warm-ups are over, None when it is not warming up."""
+    if lane.state.state != "warmup" or not look.warmups or look.lost:
+        return None
+    # Taken up again, an attempt warms up anew.
+    over = lane.now.warmups
+    return over if over <= look.warmups else (over - 1) % look.warmups + 1
+
+
+def _finished(lane: Lane, look: Look) -> str:
+    if (warmed := _warmed(lane, look)) is not None and not lane.finished:
+        return f"{warmed}/{look.warmups}"
     return f"{lane.finished}/{lane.state.planned}" if lane.state.planned else ""
 
 
 def _state_line(lane: Lane, look: Look, width: int) -> Line:
     right: list[Span] = []
     if lane.state.state not in ("unreachable", "missing"):
-        right.append((_finished(lane), "strong"))
+        right.append((_finished(lane, look), "strong"))
     return spread_out([sign_and_word(lane, look)], right, width)
 
 
@@ -123,17 +141,71 @@ def _failure_lines(lane: Lane, width: int, rows: int) -> list[Line]:
     return lines
 
 
+def _wait(lane: Lane, look: Look) -> tuple[float | None, list[str]]:
+    """Of a wait: the share that is over (None where nobody can know) and its clock, from the longest to the shortest.
+
+    The time to go is told by how far it got, or by how long the same took before; none is made up. In its first second
+    a wait has no clock.
+    """
+    waited, share, left = look.waited_s, lane.state.progress, None
+    usual = lane.state.usual_load_s
+    if share is not None:
+        if share >= _TELLS_FROM and waited >= _TELLS_AFTER_S:
+            left = waited * (1 - share) / share
+    elif usual is not None and lane.state.state == "loading":
+        if waited < usual:
+            share, left = waited / usual, usual - waited
+        elif waited >= usual + 1:
+            return None, [f"{clock(waited)}, usually {clock(usual)}", clock(waited)]
+    if waited < 1:
+        return share, []
+    if left is None:
+        return share, [clock(waited)]
+    # Both clocks change in the same instant: a second costs one redraw.
+    rest = f"{clock(int(left + waited) - int(waited))} to go"
+    return share, [f"{clock(waited)}, {rest}", rest]
+
+
 def _wait_lines(lane: Lane, look: Look, width: int, rows: int) -> list[Line]:
     doing = plain(lane.state.doing) or ("starting the server" if lane.state.state == "loading" else "")
-    lines: list[Line] = [((text, ""),) for text in wrap(doing, width, max(1, rows - 1))]
+    if look.lost or lane.state.state == "waiting":
+        return [((text, ""),) for text in wrap(doing, width, rows)]
+    share, told = _wait(lane, look)
+    below: list[Line] = []
+    if share is not None:
+        percent = f" {share * 100:3.0f} %"
+        below.append((*bar(share, width - len(percent)), (percent, "strong")))
+    if told:
+        below.append(((next((t for t in told if len(t) <= width), ""), "dim"),))
+    below = below[: max(0, rows - 1)]
+    return [*(((text, ""),) for text in wrap(doing, width, max(1, rows - len(below)))), *below]
+
+
+def _wait_spans(lane: Lane, look: Look, room: int) -> Line:
+    """A wait on the rest of a backend's line: at what it is, a bar where the share is known, its clock."""
+    doing = f" {plain(lane.state.doing)}" if lane.state.doing else ""
     if look.lost:
-        return lines
-    if lane.state.progress is not None:
-        share = f"{lane.state.progress * 100:3.0f} %"
-        lines.append((*bar(lane.state.progress, width - len(share) - 1), (" " + share, "strong")))
-    elif lane.state.state != "waiting" and look.waited_s >= 1:
-        lines.append(((clock(look.waited_s), "dim"),))
-    return lines
+        return ()
+    if lane.state.state == "waiting":
+        return ((doing, "dim"),)
+    share, told = _wait(lane, look)
+    percent = f" {share * 100:.0f} %" if share is not None else ""
+    spans: list[Span] = [(doing, "dim")]
+    left = room - cell_len(doing) - len(percent)
+    least = _BAR_MIN + 1 if share is not None else 0
+    words = next((f"  {t}" for t in told if len(t) + 2 + least <= left), "")
+    size = min(_BAR_MAX, left - 1 - len(words))
+    if share is not None and size >= _BAR_MIN:
+        spans += [(" ", ""), *bar(share, size)]
+    spans += [(percent, "strong"), (words, "dim")]
+    return tuple(spans)
+
+
+def _warming(warmed: int, look: Look, width: int, rows: int) -> list[Line]:
+    """In the place of the plot that has no point yet: how far the warm-ups are."""
+    words: Line = ((clip(f"warming up, {look.warmups - warmed} to go", width), "dim"),)
+    lines: list[Line] = [words, bar(warmed / look.warmups, width)]
+    return ([()] * (rows - 2) + lines)[-rows:]
 
 
 def _pair(left: str, right: str, width: int) -> Line:
@@ -257,7 +329,10 @@ def _body(lane: Lane, look: Look, width: int, rows: int) -> list[Line]:
         role: Role = "dim" if kept.earlier else look.role
         median = spread.median if spread else None
         slots = max(lane.state.planned, figures.measured)
-        rest += scatter(figures.points(look.metric), median, width, plot, look.marker, role, slots)
+        if (warmed := _warmed(lane, look)) is not None and not kept.summary.n:
+            rest += _warming(warmed, look, width, plot)
+        else:
+            rest += scatter(figures.points(look.metric), median, width, plot, look.marker, role, slots)
         rows = len(server)
     elif plot > 0:
         rest += [()] * plot
@@ -330,15 +405,19 @@ def row(lane: Lane, look: Look, width: int) -> Line:
         return fit(line, width)
     kept = standing(lane)
     if state in ("waiting", "preparing", "loading") and lane.last is None and not kept.earlier:
-        doing = plain(lane.state.doing)
-        share = f" {lane.state.progress * 100:.0f} %" if lane.state.progress is not None else ""
-        waited = f" {clock(look.waited_s)}" if not share and state != "waiting" and look.waited_s >= 1 else ""
-        return fit([*head, *hidden, (f" {doing}{share or waited}" if not look.lost else "", "dim")], width)
+        return fit([*head, *hidden, *_wait_spans(lane, look, width - width_of([*head, *hidden]))], width)
     head[-1] = (pad(word, 9) + " ", role)
-    count = _finished(lane)
+    count = _finished(lane, look)
     # Where the line has no room for more, the word takes the newest value's place.
     newest: Span = ("  hidden", "warn") if look.hidden and width < 60 else _now(lane, look)
-    tail: list[Span] = [(pad(count, max(7, len(count)), right=True), ""), newest]
+    tail: list[Span] = [(pad(count, max(7, len(count)), right=True), "")]
+    if (room := width - width_of([*head, *tail])) < width_of([newest]):
+        text = newest[0].strip()
+        if len(text) > room - 1 and not text.endswith("error"):
+            # Without its unit, which the chart's title has too.
+            text = " ".join(text.split()[: 2 if " tok " in text else 1])
+        newest = (pad(text, room, right=True), newest[1])
+    tail.append(newest)
     spread = kept.summary.spread(look.metric)
     quiet: Role = "dim" if kept.earlier else ""
     if spread is not None:

@@ -65,6 +65,8 @@ class RunLog:
                 changed = (state.state, state.attempt, state.doing) != (before.state, before.attempt, before.doing)
                 if not changed and state.failure == before.failure:
                     return
+                if board.is_added(state) and state.state in ("waiting", "running", "done"):
+                    return  # a round that was added: the run's own lines tell of all of them
                 attempt = f" (attempt {state.attempt})" if state.attempt > 1 else ""
                 doing = f": {plain(state.doing)}" if state.doing and state.state in ("preparing", "loading") else ""
                 why = f": {_failure(state.failure)}" if state.failure is not None else ""

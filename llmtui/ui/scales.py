@@ -38,7 +38,7 @@ class Scale:
     @property
     def labels(self) -> list[str]:
         """The ticks as text, with just the decimals that the step needs."""
-        digits = next((d for d in range(6) if abs(round(self.step, d) - self.step) < self.step * 1e-6), 6)
+        digits = next((d for d in range(12) if abs(round(self.step, d) - self.step) < self.step * 1e-6), 12)
         return [f"{t:.{digits}f}" for t in self.ticks]
 
     def at(self, value: float) -> float:
@@ -83,6 +83,8 @@ class LogScale:
         return float(self.low * (self.high / self.low) ** (cell / max(1, self.cells - 1)))
 
 
+#: An axis spans this share of its values at least: of one point, or of noise, it shows no digits that mean nothing.
+LEAST_SPAN = 0.02
 #: Steps of the value axis within a power of ten; the odd ones only where they fit clearly tighter.
 _STEPS = ((1.0, 1.0), (1.5, 1.15), (2.0, 1.0), (2.5, 1.05), (3.0, 1.15), (4.0, 1.1), (5.0, 1.0))
 #: Cells from tick to tick on a horizontal axis.
@@ -99,7 +101,9 @@ def scale_for(low: float, high: float, cells: int, headroom: int = 0, *, across:
         low, high = 0.0, 1.0
     if low < (0.0 if across else 0.6 * high):
         low = 0.0
-    span = max(high - low, high * 1e-3)
+    if (short := LEAST_SPAN * high - (high - low)) > 0:
+        low, high = low - short / 2, high + short / 2
+    span = high - low
     power = math.floor(math.log10(span)) - 1
     spacing = _ACROSS if across else range(2, 6) if cells >= 8 else range(1, 4)
     best: tuple[float, Scale] | None = None
@@ -143,7 +147,7 @@ def log_scale_for(values: Sequence[float], cells: int, headroom: int = 0, *, acr
     room = cells - headroom
     most = max(2, (cells // 9 if across else cells // 2) + 1)
     ticks: list[float] = []
-    for mantissas in ((1, 2, 5), (1, 3), (1,)):
+    for mantissas in (*(((1, 1.5, 2, 3, 4, 6),) if across else ()), (1, 2, 5), (1, 3), (1,)):
         ticks = list(_round_values(low, high, mantissas))
         if len(ticks) <= most:
             break

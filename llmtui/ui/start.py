@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import msgspec
 
 from llmtui.config import UiConfig
+from llmtui.early import EXIT_INTERRUPTED
 from llmtui.engine.client import Client, EngineLink
 from llmtui.engine.lifecycle import EngineProcess
 from llmtui.export.table import summary_table
@@ -26,7 +27,7 @@ from llmtui.ui.words import plural
 
 #: A wait longer than this is told of.
 _SILENT_S = 1.0
-EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+EXIT_OK, EXIT_FAILED = 0, 1
 
 
 def show(plan: Plan, engine: EngineProcess, ui: UiConfig) -> int:

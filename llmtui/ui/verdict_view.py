@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from llmtui.plain import plain
-from llmtui.stats.compare import Comparison
-from llmtui.stats.summary import METRIC_TITLES
-from llmtui.stats.verdict import Verdict, times
-from llmtui.ui.lines import Line, Role, Span, clip, fit, pad, width_of, wrap
-from llmtui.ui.words import titled
+from llmtui.stats.checks import spoiled
+from llmtui.stats.compare import Comparison, told
+from llmtui.stats.summary import METRIC_TITLES, Metric, Summary
+from llmtui.stats.verdict import Verdict
+from llmtui.ui.charts import Ratio, ratios
+from llmtui.ui.lines import Line, Role, clip, fit, pad, width_of, wrap
+from llmtui.ui.words import DASH, titled, value_text
+
+if TYPE_CHECKING:
+    from llmtui.engine.board import Board
+    from llmtui.stats.estimates import Estimate, Interval
 
 #: A sign and a word for every level: none is told by colour alone.
 _LEVELS: dict[str, tuple[str, Role]] = {"void": ("✗", "bad"), "warning": ("!", "warn"), "note": ("·", "dim")}
@@ -17,13 +25,28 @@ _NAMES_AT_MOST = 27
 _MOST_LINES = 12
 _DEFINITIONS = (
     ("1.31x slower", "the typical value of the one as a multiple of the other's; by tokens/s, of the time per token"),
-    ("95 %: a to b", "the interval: drawn so, it holds the true ratio in 95 of 100 races"),
+    (
+        "95 %: a to b",
+        "the interval: drawn so, it holds the true ratio in 95 of 100 races; before the end, and where rounds were "
+        "added, 99 % or more, so that another look costs nothing",
+    ),
     ("rounds", "each backend once; compared round by round, what slows the machine for a while slows both and cancels"),
-    ("could have shown", "the smallest difference that so many samples find four times out of five"),
+    (
+        "could have shown",
+        "the smallest difference that so many samples find four times out of five, where nothing lies far out",
+    ),
+    ("*, ·", "in the table: shown to be fastest; the best figure so far, not shown to be"),
     (
         "no difference shown",
-        "the interval holds 1.0, or it may be chance among so many pairs (Holm)",
+        "the interval holds 1, or it may be chance among so many pairs (Holm)",
     ),
+    (
+        "median, mean",
+        "each with its interval of 95 % (BCa bootstrap up to n = 60); of few samples with rare long ones a mean's is "
+        "too narrow",
+    ),
+    ("first", "the very first request, cold where the server had just been started; warm-ups are in no other figure"),
+    ("outliers", "further out than three times the middle half is wide, and 10 %; they are kept"),
     ("iterations, n", "measured and good ones; warm-ups and failures are no samples, outliers are kept"),
     ("void", "the plain comparison means nothing: what counts per token leads"),
     ("warning", "this may explain the difference; a note is good to know"),
@@ -34,12 +57,26 @@ def said_line(verdict: Verdict, width: int) -> Line:
     """The verdict in one line: dim while the run goes on, with the intervals where there is room for them."""
     room = width - 2
     text = verdict.line if width_of([(verdict.line, "")]) <= room else verdict.brief
-    gravest = next((c for c in verdict.checks if c.level == "void"), None)
-    role: Role = "dim" if not verdict.done else "warn" if gravest is not None else "strong"
+    unlike = spoiled(verdict.checks, verdict.metric) is not None
+    role: Role = "dim" if not verdict.done else "warn" if unlike else "strong"
     return fit([(" ", ""), (clip(text, room), role)], width)
 
 
-def page(verdict: Verdict, width: int, more_key: str = "") -> list[Line]:
+@dataclasses.dataclass(frozen=True)
+class Typical:
+    """A backend's typical value by the metric of the verdict."""
+
+    name: str
+    known: Estimate
+    summary: Summary
+
+
+def typical_rows(board: Board, metric: Metric) -> list[Typical]:
+    """Of every backend with samples."""
+    return [Typical(name, known, board.lanes[name].summary) for name, known in board.estimates(metric).items()]
+
+
+def page(verdict: Verdict, width: int, more_key: str = "", typical: Sequence[Typical] = ()) -> list[Line]:
     """All that there is to say, as long as it gets; `more_key` decides it by more rounds, "" where that cannot be."""
     room = max(20, width - 2)
     lines: list[Line] = []
@@ -60,8 +97,8 @@ def page(verdict: Verdict, width: int, more_key: str = "") -> list[Line]:
         say(text)
     undecided = [c for c in verdict.comparisons if not c.decided]
     if undecided and more_key:
-        say(f"{more_key} adds rounds until every interval reaches no further than 5 % to either side", "dim")
-    if shown := [c for c in verdict.comparisons if c.could_show is not None]:
+        say(f"{more_key} adds rounds until every interval of {METRIC_TITLES[verdict.used]} is within 5 %", "dim")
+    if shown := [c for c in verdict.comparisons if c.known]:
         head(f"How many times slower, with its interval ({100 * verdict.level:.4g} %)")
         lines += plot(shown, room)
     head("Was it a fair race?")
@@ -71,6 +108,9 @@ def page(verdict: Verdict, width: int, more_key: str = "") -> list[Line]:
         sign, role = _LEVELS[check.level]
         say(f"{sign} {check.level} {check.code}: {check.text}", role)
         say(f"do: {check.todo}", "dim", 2)
+    if typical:
+        head(f"Typical values: {titled(verdict.metric)}")
+        lines += _table(typical, verdict.metric, room)
     head("What the numbers mean")
     say(f"shown by {titled(verdict.metric)}; m shows the next metric", "dim")
     for word, meaning in _DEFINITIONS:
@@ -78,49 +118,44 @@ def page(verdict: Verdict, width: int, more_key: str = "") -> list[Line]:
     return [fit(line, width) for line in lines]
 
 
+def _table(typical: Sequence[Typical], metric: Metric, width: int) -> list[Line]:
+    """A row for each; columns that have no room are left out from the right."""
+
+    def text(value: float | None) -> str:
+        return value_text(metric, value, 8)
+
+    def span(of: Interval | None) -> str:
+        return f"{text(of[0])} to {text(of[1])}" if of is not None else "too few"
+
+    rows: list[list[str]] = [["", "median", "95 %", "mean", "95 %"]]
+    rows += [
+        [plain(t.name, 40), text(t.known.median), span(t.known.median_interval), text(t.known.mean),
+         span(t.known.mean_interval)]
+        for t in typical
+    ]  # fmt: skip
+    if metric == "latency":
+        warm = [(t.summary.first_s, t.summary.warmups) for t in typical]
+        rows[0] += ["outliers", "first", "warm-ups"]
+        for row, t, (first, warmups) in zip(rows[1:], typical, warm, strict=True):
+            row += [str(t.summary.outliers), text(first), text(warmups.median) if warmups else DASH]
+    widths = [max(width_of([(row[n], "")]) for row in rows) for n in range(len(rows[0]))]
+    widths[0] = min(widths[0], _NAMES_AT_MOST)
+    while sum(widths) + 2 * (len(widths) - 1) > width and len(widths) > 2:
+        widths.pop()
+    lines: list[Line] = []
+    for number, row in enumerate(rows):
+        cells = [pad(cell, size, right=n > 0) for n, (cell, size) in enumerate(zip(row, widths, strict=False))]
+        lines.append(((" " + "  ".join(cells), "" if number else "dim"),))
+    return lines
+
+
 def plot(comparisons: list[Comparison], width: int) -> list[Line]:
-    """A row for each: `slower / faster`, and its interval on an axis of ratios on which 1.0 is marked."""
+    """A row for each: `slower / faster`, and its interval on an axis of ratios on which 1 is marked."""
     metrics = {c.metric for c in comparisons}
 
-    def name(c: Comparison) -> str:
+    def row(c: Comparison) -> Ratio:
         by = f" {METRIC_TITLES[c.metric]}" if len(metrics) > 1 else ""
-        return f"{plain(c.slower, 40)} / {plain(c.faster, 40)}{by}"
+        name = f"{plain(c.slower, 40)} / {plain(c.faster, 40)}{by}"
+        return Ratio(name, c.low, c.ratio, c.high, c.decided, told(c.ratio, c.low, c.high)[0])
 
-    margin = min(_NAMES_AT_MOST, width // 3, max(width_of([(name(c), "")]) for c in comparisons))
-    figures = [times(c.ratio) for c in comparisons]
-    column = max(map(len, figures)) + 1
-    cells = width - margin - column - 2
-    low = min(1.0, *(c.low for c in comparisons))
-    high = max(1.0, *(c.high for c in comparisons))
-    low, high = math.log(low) - 0.01, math.log(high) + 0.01
-
-    def at(ratio: float) -> int:
-        return round((math.log(ratio) - low) / (high - low) * (cells - 1))
-
-    one = at(1.0)
-    lines: list[Line] = []
-    for c, figure in zip(comparisons, figures, strict=True):
-        left, middle, right = at(c.low), at(c.ratio), at(c.high)
-        role: Role = "accent" if c.decided else "dim"
-        spans: list[Span] = [(" " + pad(name(c), margin) + " ", "")]
-        for cell in range(cells):
-            mark: Span = (" ", "")
-            if cell == middle:
-                mark = ("●", role)
-            elif cell in (left, right):
-                mark = ("├" if cell == left else "┤", role)
-            elif left < cell < right:
-                mark = ("─", role)
-            elif cell == one:
-                mark = ("│", "rule")
-            spans.append(mark)
-        spans.append((figure.rjust(column), "strong" if c.decided else "dim"))
-        lines.append(tuple(spans))
-    scale = [" "] * cells
-    for ratio in (1.0, math.exp(high - 0.01), math.exp(low + 0.01)):
-        label = "1.0" if ratio == 1.0 else times(ratio)
-        start = min(max(0, at(ratio) - len(label) // 2), cells - len(label))
-        if all(cell == " " for cell in scale[max(0, start - 1) : start + len(label) + 1]):
-            scale[start : start + len(label)] = label
-    lines.append(((" " * (margin + 2), ""), ("".join(scale), "dim")))
-    return lines
+    return ratios([row(c) for c in comparisons], width, _NAMES_AT_MOST)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from llmtui.engine.board import Board, Lane
 from llmtui.engine.kept import RECENT
-from llmtui.model import RESTING, Plan, State
+from llmtui.model import RESTING, BackendState, Plan, State
 from llmtui.plain import plain
 from llmtui.stats.summary import Metric, box, thinned
 from llmtui.ui.attempts import standing
@@ -61,7 +61,7 @@ class View:
         self.layout: Layout = layout_for(80, 24, len(self.board.lanes))
         self._run_seen = self.now()
         self._apart: set[Metric] = set()
-        self._states: dict[str, tuple[State, float]] = {}
+        self._since: dict[str, tuple[State, str, float]] = {}
         self.structure_changed()
 
     @property
@@ -90,15 +90,15 @@ class View:
         self.hidden &= set(names)
         if self.selected not in names:
             self.selected = names[0] if names else ""
-        for name, lane in self.board.lanes.items():
-            self.state_changed(name, lane.state.state)
+        for lane in self.board.lanes.values():
+            self.state_changed(lane.state)
         self.run_changed()
 
-    def state_changed(self, name: str, state: State) -> None:
-        """Remember since when a backend has been in its state."""
-        known = self._states.get(name)
-        if known is None or known[0] != state:
-            self._states[name] = (state, self.now())
+    def state_changed(self, state: BackendState) -> None:
+        """Remember since when a backend has been in its state, and at what it is doing there."""
+        known = self._since.get(state.name)
+        if known is None or known[:2] != (state.state, state.doing):
+            self._since[state.name] = (state.state, state.doing, self.now())
 
     def run_changed(self) -> None:
         """The engine told its clock: the screen's clock goes on from there."""
@@ -153,7 +153,8 @@ class View:
             marker=self.options.marker,
             focused=focused,
             hidden=name in self.hidden,
-            waited_s=self.now() - self._states[name][1] if name in self._states else 0.0,
+            waited_s=self.now() - self._since[name][2] if name in self._since else 0.0,
+            warmups=self.board.plan.config.warmup,
             lost=self.link == "gone",
         )
 

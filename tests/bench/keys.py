@@ -3,7 +3,8 @@
 `python -m tests.bench.keys [--rounds 12] [--streams 32] [--size 120x40]`. The monitor follows a run of three truth
 servers whose iterations take 0.3 s; in other processes, as `tests.bench.soak` has them, that many streams of
 `llmtui accuracy` are under way. Keys are pressed at random moments. The change has come with the first output whose
-text only this key can have written (a chart's title, a word of the footer, a heading of another screen).
+text only this key can have written (a figure's name, a chart's title, a word of the footer, a heading of another
+screen). What follows it, as charts follow the figures, has a line of its own, and is not in the last.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from tests.bench.common import heading
 from tests.bench.soak import ROOT, Child
 from tests.bench.soaked import Order
 
+METRICS = (b"TTFT", b"ITL", b"tokens/s", b"latency")
 #: Each key, and what its change alone writes. In this order they lead back to where they began.
 KEYS: tuple[tuple[str, bytes, bytes], ...] = (
     ("x", b"x", b" Show "),
     ("2", b"2", b" Hide "),
     ("1", b"1", b" Show "),
     ("x", b"x", b" Hide "),
-    *(("m", b"m", title) for title in (b"stats, TTFT", b"stats, ITL", b"stats, tokens/s", b"stats, latency")),
+    *(("m", b"m", metric + b", iteration") for metric in METRICS),
     *(("c", b"c", title) for title in (b"box plot, ", b"(ECDF), ", b"baseline stats, ")),
     ("h", b"h", b" Go on "),
     ("h", b"h", b" Hold "),
@@ -46,6 +48,10 @@ KEYS: tuple[tuple[str, bytes, bytes], ...] = (
     ("enter", b"\r", b" att "),
     ("esc", b"\x1b", b"baseline stats, "),
 )
+#: What is painted after the first change, and how its line of figures is called.
+LATER: dict[bytes, tuple[str, bytes]] = {
+    metric + b", iteration": ("m, charts", b"stats, " + metric) for metric in METRICS
+}
 _CODES = re.compile(rb"\x1b\[[0-9;?:]*[A-Za-z]")
 GIVEN_UP_S = 3.0
 
@@ -71,16 +77,19 @@ def streams(count: int, folder: Path) -> Iterator[None]:
         child.process.communicate(timeout=30.0)
 
 
-def changed_s(screen: Screen, key: bytes, mark: bytes) -> float | None:
-    """Seconds from the key to the output with `mark` in its text."""
+def changed_s(screen: Screen, key: bytes, marks: Sequence[bytes]) -> list[float]:
+    """Seconds from the key to the outputs with the marks in their text; the list ends before the first not seen."""
     pressed = time.monotonic()
     screen.press(key)
     seen = b""
+    took: list[float] = []
     for data in screen.chunks(GIVEN_UP_S):
         seen += data
-        if mark in _CODES.sub(b"", seen):
-            return time.monotonic() - pressed
-    return None
+        while marks[len(took)] in _CODES.sub(b"", seen):
+            took.append(time.monotonic() - pressed)
+            if len(took) == len(marks):
+                return took
+    return took
 
 
 def rest(screen: Screen, seconds: float) -> None:
@@ -93,7 +102,7 @@ def told(title: str, values: Sequence[float]) -> str:
     """One line of figures."""
     low, high = min(values) * 1e3, max(values) * 1e3
     median, p95 = statistics.median(values) * 1e3, percentile(sorted(values), 0.95) * 1e3
-    return f"{title:6} {median:7.1f} {p95:7.1f} {low:7.1f} {high:7.1f} {len(values):5}"
+    return f"{title:9} {median:7.1f} {p95:7.1f} {low:7.1f} {high:7.1f} {len(values):5}"
 
 
 def write_config(path: Path) -> None:
@@ -129,19 +138,21 @@ def main() -> None:
                 for _ in range(arguments.rounds):
                     for title, key, mark in KEYS:
                         rest(screen, rng.uniform(0.25, 0.75))
-                        seconds = changed_s(screen, key, mark)
-                        if seconds is None:
+                        later, *marks = LATER.get(mark, ("",))
+                        times = changed_s(screen, key, [mark, *marks])
+                        if len(times) <= len(marks):
                             lost.append(title)
-                        else:
-                            took.setdefault(title, []).append(seconds)
+                        for name_of, seconds in zip((title, later), times, strict=False):
+                            took.setdefault(name_of, []).append(seconds)
                 seconds = time.monotonic() - began
                 cpu_s, count = screen.cpu_s() - cpu_s, screen.bytes - count
             finally:
                 screen.close()
-    print("key       p50     p95     min     max     n   (ms)")
+    print("key          p50     p95     min     max     n   (ms)")
     for title, values in took.items():
         print(told(title, values))
-    print(told("all", [value for values in took.values() for value in values]))
+    later_ones = {name for name, _ in LATER.values()}
+    print(told("all", [value for title, values in took.items() if title not in later_ones for value in values]))
     print(f"never seen: {', '.join(lost) or 'none'}; load {os.getloadavg()[0]:.2f} at the end")
     print(f"monitor meanwhile: {cpu_s / seconds * 100:.1f} % of a core, {count / seconds / 1e3:.1f} kB/s")
 

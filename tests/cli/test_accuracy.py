@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.leftovers import carrying
+
 FAST = ["--tokens", "4", "--itl-ms", "1", "--ttft-ms", "2"]
 
 
@@ -52,21 +54,14 @@ def test_a_whole_result_is_kept_with_what_the_monitor_took(tmp_path: Path) -> No
     assert record["watching"]["bytes_per_s"] > 0
 
 
+@pytest.mark.slow
 def test_nothing_outlives_it(tmp_path: Path) -> None:
     runtime = tmp_path / "run"
     runtime.mkdir(mode=0o700)
     # Marks whatever it starts, however far below.
     done = accuracy("--streams", "1", "--requests", "2", *FAST, state=tmp_path, XDG_RUNTIME_DIR=str(runtime))
     assert done.returncode == 0, done.stderr
-    left = [process for process in psutil.process_iter() if _runtime_of(process) == str(runtime)]
-    assert psutil.wait_procs(left, timeout=20)[1] == []
-
-
-def _runtime_of(process: psutil.Process) -> str | None:
-    try:
-        return process.environ().get("XDG_RUNTIME_DIR")
-    except psutil.Error:
-        return None
+    assert psutil.wait_procs(carrying("XDG_RUNTIME_DIR", str(runtime)), timeout=20)[1] == []
 
 
 @pytest.mark.parametrize("streams", ["", "0", "1,,8", "1,x", "-1", "1000"])
@@ -76,6 +71,7 @@ def test_wrong_streams_are_one_sentence(streams: str, tmp_path: Path) -> None:
     assert done.stderr.startswith("llmtui: --streams: found") and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_is_said_and_no_failure(tmp_path: Path) -> None:
     state = tmp_path / "file"
     state.write_text("")

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from llmtui.cli import cli
+from tests.leftovers import carrying
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
 
@@ -53,7 +54,8 @@ def test_a_run_prints_iterations_and_table_and_writes_its_files(config: Path, tm
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert sum("  4 tokens" in line for line in lines) == 8
-    assert lines[0].split()[:3] == ["one", "warm-up", "1/1"]
+    # Who is first in a round is drawn by lot.
+    assert ["one", "warm-up", "1/1"] in [line.split()[:3] for line in lines[:8]]
     table = lines[8:]
     assert table[1].split()[:3] == ["backend", "framework", "language"]
     assert "one: ready: truth" in done.stderr
@@ -70,7 +72,7 @@ def test_flags_go_before_the_config(config: Path) -> None:
     done = llmtui("run", str(config), "--only", "two", "--iterations", "1", "--warmup", "0", "-q")
     assert done.returncode == 0
     assert "tokens/s" not in done.stdout
-    assert "* two" in done.stdout and "  one " not in done.stdout
+    assert "  two" in done.stdout and "  one " not in done.stdout
 
 
 def test_check_tells_each_backend_and_its_exit_code(config: Path) -> None:
@@ -182,13 +184,20 @@ def test_the_monitor_opens_in_a_terminal_and_leaves_the_table_behind(config: Pat
 
 
 def test_a_full_disk_behind_stdout_is_a_sentence(config: Path) -> None:
+    # As usual: what is printed comes out at the end.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [*LLMTUI, "run", str(config)], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [*LLMTUI, "run", str(config)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            check=False,
         )
     assert done.returncode == 1
     assert "llmtui: cannot write the output: No space left on device" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
 
 
 def test_a_dash_is_stdout_and_nothing_else_is_there(config: Path) -> None:
@@ -204,21 +213,23 @@ def test_one_file_for_two_outputs_is_refused(config: Path, tmp_path: Path) -> No
     assert done.stderr == "llmtui: two outputs have the same file; name one for each\n"
 
 
+@pytest.mark.slow
 def test_control_c_at_any_early_moment_is_an_interruption_and_leaves_nothing(config: Path, tmp_path: Path) -> None:
     runtime = tmp_path / "run"
     runtime.mkdir(mode=0o700)
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(runtime)}
     for delay_ms in (60, 120, 180, 240, 300, 400, 600):
         # The moment is the subject here: an interruption has to be survived whenever it comes.
-        command = ["timeout", "--signal=INT", f"{delay_ms / 1000}", *LLMTUI, "run", str(config), "--iterations", "500"]
+        command = ["timeout", "--preserve-status", "--signal=INT", f"{delay_ms / 1000}", *LLMTUI, "run", str(config)]
+        command += ["--iterations", "500"]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        assert "Traceback" not in done.stderr, (delay_ms, done.stderr)
+        # On a busy machine Python itself may not be up yet: what it says then is not ours to mend.
+        assert "Traceback" not in done.stderr or "llmtui" not in done.stderr, (delay_ms, done.stderr)
         assert "Aborted" not in done.stderr
+        assert done.returncode in (130, 1), (delay_ms, done.stderr)
+        assert done.returncode == 130 or "llmtui" not in done.stderr
     folder = runtime / "llmtui"
-    waiting = [
-        p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("XDG_RUNTIME_DIR") == str(runtime)
-    ]
-    assert psutil.wait_procs(waiting, timeout=30)[1] == []
+    assert psutil.wait_procs(carrying("XDG_RUNTIME_DIR", str(runtime)), timeout=30)[1] == []
     assert not folder.exists() or list(folder.iterdir()) == []
 
 

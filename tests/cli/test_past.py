@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.cli.test_compare import add
 from tests.engine.helpers import assert_gone, process_tree
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
@@ -46,13 +47,57 @@ def test_a_run_is_listed_shown_named_and_exported(config: Path, tmp_path: Path) 
     assert shown.returncode == 0
     assert f"run {run} [base line]: done" in shown.stdout
     assert "note: quiet machine" in shown.stdout
-    assert "* one" in shown.stdout
+    assert "\n  one" in shown.stdout, "alone it is no fastest"
     rows = list(csv.DictReader(llmtui(store, "export", "base line").stdout.splitlines()))
     assert [(r["backend"], r["iterations"], r["run"]) for r in rows] == [("one", "3", run)]
     iterations = tmp_path / "i.csv"
     assert llmtui(store, "export", run, "--iterations-csv", str(iterations)).stdout == ""
     assert len(iterations.read_text().splitlines()) == 5
     assert b"hush-hush" not in store.read_bytes()
+
+
+def test_a_label_that_means_another_run_names_this_one(tmp_path: Path) -> None:
+    store = tmp_path / "history.db"
+    add(store, "aaaa1111", {"a": 0.5})
+    add(store, "bbbb2222", {"a": 0.5})
+    shown = llmtui(store, "show", "aaaa", "--label", "bbbb2222", "--note", "mine")
+    assert shown.returncode == 0
+    assert shown.stdout.startswith("run aaaa1111 [bbbb2222]: done") and "note: mine" in shown.stdout
+    assert llmtui(store, "show", "bbbb2222").stdout.startswith("run bbbb2222: done")
+    shown = llmtui(store, "show", "aaaa", "--label", "x\ty")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith("run aaaa1111 [x y]: done")
+    assert llmtui(store, "show", "x y", "--label", "").stdout.startswith("run aaaa1111: done")
+    assert llmtui(store, "show", "x y").returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments", [["history"], ["show", "aaaa"], ["export", "aaaa"], ["export", "aaaa", "--json", "-"]]
+)
+def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path: Path, arguments: list[str], unbuffered: str) -> None:
+    store = tmp_path / "history.db"
+    add(store, "aaaa1111", {"a": 0.5})
+    environment = {**os.environ, "LLMTUI_STORE": str(store), "PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*LLMTUI, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "llmtui: cannot write the output: No space left on device\n")
+
+
+def test_a_reader_that_has_gone_is_no_failure_to_talk_about(tmp_path: Path) -> None:
+    store = tmp_path / "history.db"
+    add(store, "aaaa1111", {"a": 0.5})
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"} | {"LLMTUI_STORE": str(store)}
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as pipe:
+        done = subprocess.run(
+            [*LLMTUI, "history"], stdout=pipe, stderr=subprocess.PIPE, text=True, env=environment, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_an_unknown_run_and_an_empty_history_are_said_so(tmp_path: Path) -> None:
@@ -65,6 +110,7 @@ def test_an_unknown_run_and_an_empty_history_are_said_so(tmp_path: Path) -> None
     assert done.stderr.startswith("llmtui: there is no run 'nope'")
 
 
+@pytest.mark.slow
 def test_what_a_killed_engine_had_finished_is_kept(config: Path, tmp_path: Path) -> None:
     store = tmp_path / "history.db"
     environment = {**os.environ, "KEY": "hush-hush-hush", "LLMTUI_STORE": str(store)}
@@ -102,6 +148,7 @@ def test_a_history_that_cannot_be_had_is_said_and_the_run_goes_on(config: Path, 
     assert psutil.Process().children() == []
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_taken_up_again_from_anywhere(config: Path, tmp_path: Path) -> None:
     store = tmp_path / "history.db"
     long = config.read_text().replace("iterations = 3", "iterations = 30")

@@ -198,6 +198,7 @@ def test_what_a_page_says_is_kept_within_reason() -> None:
     assert MAX_PAGES < 100
 
 
+@pytest.mark.slow
 async def test_a_run_that_is_done_stays_to_be_seen_until_serve_ends(tmp_path: Path) -> None:
     with serving(tmp_path, 2) as served:
         await asyncio.to_thread(served.until, DONE)
@@ -274,6 +275,7 @@ def test_the_name_given_as_host_is_ours() -> None:
     assert foreign("", None, "") != ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
 def test_another_user_of_this_machine_is_known_by_the_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import psutil
@@ -30,11 +32,15 @@ def judged(board: Board) -> list[Check]:
     """The checks of a run, but for those that depend on how busy this machine is."""
     entries = [Entry(lane.backend, lane.state, Evidence(lane.current)) for lane in board.lanes.values()]
     found = checks(entries, board.plan.config, board.machine)
-    return [c for c in found if c.code not in OF_THE_MACHINE | {"cold-start", "drift"}]
+    return [c for c in found if c.code not in OF_THE_MACHINE | {"cold-start", "drift", "outliers"}]
 
 
 def codes(board: Board) -> dict[str, list[str]]:
     return {c.code: c.backends for c in judged(board)}
+
+
+def first_by_code(board: Board) -> dict[str, Check]:
+    return {c.code: c for c in reversed(judged(board))}
 
 
 def from_history(plan: Plan) -> Board:
@@ -59,10 +65,12 @@ async def test_a_fair_race_is_called_fair() -> None:
     assert judged(from_history(plan)) == []
 
 
+@pytest.mark.slow
 async def test_servers_that_do_other_work_are_named() -> None:
     manners = {
         "short": ["--tokens", "3"],
-        "thinks": ["--reasoning", "4"],
+        # So slowly that no arrival holds reasoning and answer.
+        "thinks": ["--reasoning", "4", "--itl-ms", "5"],
         "caches": ["--cached", "9"],
         "reads": ["--prompt-tokens", "20"],
         "counts": ["--no-usage"],
@@ -72,7 +80,7 @@ async def test_servers_that_do_other_work_are_named() -> None:
     plan = plan_of(truth_backend("a", arguments=["--cached", "0"]), *quirky, iterations=2, max_tokens=6, warmup=0)
     async with engine_for(plan) as run:
         board = await run.until_done()
-        found = {c.code: c for c in judged(board)}
+        found = first_by_code(board)
     alone = {
         "output-tokens": "short",
         "stop-reason": "short",
@@ -83,13 +91,95 @@ async def test_servers_that_do_other_work_are_named() -> None:
     for code, name in alone.items():
         assert found[code].between("a", name), code
         assert not found[code].between("a", "says"), code
-    assert [found[code].level for code in alone] == ["void", "void", "void", "warning", "void"]
+    assert [found[code].level for code in alone] == ["void"] * 5
     assert found["token-counts-guessed"].backends == ["counts"]
     assert "says" in found["answers-differ"].backends
     assert found["too-few"].backends == list(board.lanes)
     assert leading_metric(list(found.values()), "latency", "a", "short").metric == "tokens_per_s"
     assert leading_metric(list(found.values()), "latency", "a", "says").metric == "latency"
-    assert {c.code: c for c in judged(from_history(plan))} == found
+    (by_text,) = [c for c in judged(board) if c.code == "output-tokens" and c.between("counts", "says")]
+    assert not by_text.between("counts", "a"), "its text is as long"
+    assert first_by_code(from_history(plan)) == found
+
+
+def answer(tokens: int, reason: str = "length") -> list[Step]:
+    """An answer of one word that is said to have so many tokens, and to have ended for this reason."""
+    end = {"choices": [{"delta": {}, "finish_reason": reason}]}
+    usage = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": tokens}}
+    told = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in (end, usage))
+    return [SSE_HEAD, token("Hi"), told, b"data: [DONE]\n\n", CLOSE]
+
+
+async def test_answers_of_other_length_in_some_rounds_are_told() -> None:
+    """Medians are alike, and so are means within 10 %."""
+    lengths = {"a": (300, 300, 11, 300, 11, 300), "b": (300, 300, 96, 300, 22, 300)}
+    async with AsyncExitStack() as stack:
+        backends = []
+        for name, counts in lengths.items():
+            server = await stack.enter_async_context(scripted([b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"]))
+            server.by_path[b"POST"] = [answer(n, "length" if n == 300 else "stop") for n in counts]
+            backends.append(Backend(name=name, url=server.url))
+        plan = plan_of(*backends, iterations=6, warmup=0, max_tokens=300, full_length=False)
+        async with engine_for(plan) as run:
+            board = await run.until_done()
+    for found in (judged(board), judged(from_history(plan))):
+        (lengths_of,) = [c for c in found if c.code == "output-tokens"]
+        assert (lengths_of.level, lengths_of.spoils) == ("void", ["latency"])
+        assert lengths_of.text == "answers of different length in 2 of 6 rounds: a 11, b 96 tokens in round 3"
+    assert board.verdict().line.startswith("not comparable by latency: answers of different length in 2 of 6 rounds")
+
+
+async def test_the_same_end_by_another_name_is_noted() -> None:
+    async with scripted() as one, scripted() as two:
+        for server, reason in ((one, "length"), (two, "stop")):
+            server.by_path = {b"GET": [[b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"]], b"POST": [answer(8, reason)]}
+        plan = plan_of(Backend(name="a", url=one.url), Backend(name="b", url=two.url), max_tokens=8)
+        async with engine_for(plan) as run:
+            found = {c.code: c for c in judged(await run.until_done())}
+    assert (found["stop-reason"].level, found["stop-reason"].spoils) == ("note", [])
+    assert found["stop-reason"].text.endswith("after the same number of tokens: a length 3x, b stop 3x")
+    assert leading_metric(list(found.values())).metric == "latency"
+
+
+async def test_tokens_that_come_several_at_a_time_are_told() -> None:
+    slowly = {"arguments": ["--itl-ms", "5"]}
+    chunks = truth_backend("chunks", options={"truth": {"per_chunk": 2}}, **slowly)
+    plan = plan_of(truth_backend("a", **slowly), truth_backend("b", **slowly), chunks, iterations=2, max_tokens=8)
+    async with engine_for(plan) as run:
+        board = await run.until_done()
+    for found in (judged(board), judged(from_history(plan))):
+        (pieces,) = [c for c in found if c.level == "void"]
+        assert (pieces.code, pieces.spoils) == ("tokens-per-arrival", ["itl"])
+        assert [set(side) for side in pieces.sides] == [{"a", "b"}, {"chunks"}]
+        assert ", chunks 2; ITL is the gap between arrivals" in pieces.text
+        assert leading_metric(found, "itl", "a", "chunks").metric == "tokens_per_s"
+        assert leading_metric(found, "latency", "a", "chunks").metric == "latency"
+
+
+async def test_where_nobody_counts_tokens_the_texts_tell() -> None:
+    silent = {"a": [], "same": [], "short": ["--tokens", "5"]}
+    backends = [truth_backend(name, arguments=["--no-usage", *more]) for name, more in silent.items()]
+    chunks = truth_backend("chunks", arguments=["--no-usage"], options={"truth": {"per_chunk": 2}})
+    plan = plan_of(*backends, chunks, truth_backend("counts"), iterations=2, max_tokens=8)
+    async with engine_for(plan) as run:
+        found = judged(await run.until_done())
+    lengths = [c for c in found if c.code == "output-tokens"]
+    assert {(c.level, *c.sides[0], *c.sides[1]) for c in lengths} == {
+        ("void", "short", "a"),
+        ("void", "short", "same"),
+        ("void", "chunks", "counts", "short"),
+    }
+    assert lengths[0].text == "answers of different length: a 24, short 15 characters"
+    assert leading_metric(found, "latency", "a", "short").metric is None
+    assert leading_metric(found, "latency", "counts", "chunks").metric == "latency"
+
+
+async def test_so_few_rounds_decide_nothing_among_three() -> None:
+    plan = plan_of(*(truth_backend(name) for name in "abc"), iterations=6, warmup=0)
+    async with engine_for(plan) as run:
+        (few,) = judged(await run.until_done())
+    assert (few.code, few.level, few.backends) == ("too-few", "warning", ["a", "b", "c"])
+    assert few.text == "6 rounds cannot decide among 3 pairs"
 
 
 async def test_failed_and_refused_requests_are_told() -> None:
@@ -120,19 +210,23 @@ async def test_another_context_and_a_refusal_to_count_are_told_by_the_servers_th
 
 
 async def test_a_rerun_alone_and_one_after_the_other_are_told() -> None:
-    plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=6)
+    slowly = {"arguments": ["--itl-ms", "5"]}
+    plan = plan_of(truth_backend("a", **slowly), truth_backend("b", **slowly), iterations=6)
     async with engine_for(plan) as run:
         await run.until_done()
         await run.client.send(Rerun(backend="a"))
         board = await run.until(lambda b: b.run.phase == "done" and b.lanes["a"].state.attempt == 2)
-        assert codes(board) == {"not-interleaved": ["a", "b"]}
+        assert codes(board) == {"not-interleaved": ["a", "b"], "reruns": ["a"]}
         await run.client.send(Rerun())
         board = await run.until(lambda b: b.run.phase == "done" and b.lanes["a"].state.attempt == 3)
-        assert codes(board) == {}
+        assert codes(board) == {"reruns": ["a", "b"]}
 
 
 async def test_one_after_the_other() -> None:
-    plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=6, warmup=0, order="sequential")
+    slowly = {"arguments": ["--itl-ms", "5"]}
+    plan = plan_of(
+        truth_backend("a", **slowly), truth_backend("b", **slowly), iterations=6, warmup=0, order="sequential"
+    )
     async with engine_for(plan) as run:
         assert codes(await run.until_done()) == {"sequential-order": ["a", "b"]}
 
@@ -149,6 +243,7 @@ async def test_a_server_that_was_started_again_is_told() -> None:
         assert {i.part for i in board.lanes["a"].current if i.ok} == {1, 2}
 
 
+@pytest.mark.slow
 async def test_a_run_that_was_taken_up_again_is_told() -> None:
     plan = plan_of(truth_backend("a"), iterations=8, warmup=0, on_disconnect="finish")
     run = await started(plan, resume=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -14,6 +16,8 @@ from llmtui.engine.client import Client
 from llmtui.engine.lifecycle import STARTING_NS, EngineProcess, live_runs, runtime_folder
 from llmtui.model import Detach, Hello, IterationDone, Pause, Plan
 from tests.engine.helpers import Followed, assert_gone, plan_of, process_tree, truth_backend
+
+SLOW = truth_backend("a", arguments=["--ttft-ms", "50"])
 
 
 @pytest.fixture(autouse=True)
@@ -30,16 +34,29 @@ async def begun(plan: Plan) -> tuple[EngineProcess, Followed]:
     return engine, run
 
 
+@contextmanager
+def standing_still(tree: list[psutil.Process]) -> Iterator[None]:
+    """The truth server answers nobody meanwhile: the run cannot come to its end before this test looks."""
+    servers = [process for process in tree if "llmtui.servers.truth" in process.cmdline()]
+    for server in servers:
+        server.suspend()
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.resume()
+
+
 @pytest.mark.parametrize("on_disconnect", ["finish", "stop"])
 async def test_a_detached_run_is_finished_and_ends_by_itself(on_disconnect: str) -> None:
-    engine, run = await begun(plan_of(truth_backend("a"), iterations=15, on_disconnect=on_disconnect))
+    engine, run = await begun(plan_of(SLOW, iterations=15, on_disconnect=on_disconnect))
     tree = process_tree(engine.pid)
     try:
-        await run.client.send(Detach())
-        await run.client.close()
-        engine.leave()
-        assert [r.run for r in live_runs()] == [run.board.plan.run]
-        again = Followed(run.board.plan, engine, await Client.connect(engine.socket))
+        with standing_still(tree):
+            await run.client.farewell(Detach())
+            engine.leave()
+            assert [r.run for r in live_runs()] == [run.board.plan.run]
+            again = Followed(run.board.plan, engine, await Client.connect(engine.socket))
         board = await again.until_done()
         hello = again.events[0]
         assert isinstance(hello, Hello)
@@ -53,11 +70,12 @@ async def test_a_detached_run_is_finished_and_ends_by_itself(on_disconnect: str)
 
 
 async def test_a_lost_client_does_not_touch_the_run() -> None:
-    engine, run = await begun(plan_of(truth_backend("a"), iterations=10, on_disconnect="finish"))
+    engine, run = await begun(plan_of(SLOW, iterations=10, on_disconnect="finish"))
     tree = process_tree(engine.pid)
     try:
-        await run.client.close()
-        again = Followed(run.board.plan, engine, await Client.connect(engine.socket))
+        with standing_still(tree):
+            await run.client.close()
+            again = Followed(run.board.plan, engine, await Client.connect(engine.socket))
         board = await again.until_done()
         assert board.lanes["a"].summary.n == 10
         await again.client.close()
@@ -78,6 +96,7 @@ async def test_a_paused_run_that_is_left_alone_goes_on_to_its_end() -> None:
         engine.kill()
 
 
+@pytest.mark.slow
 async def test_what_a_killed_engine_left_is_cleared_away() -> None:
     engine, run = await begun(plan_of(truth_backend("a"), iterations=1000, on_disconnect="finish"))
     tree = process_tree(engine.pid)

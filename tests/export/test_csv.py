@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from llmtui.engine.board import Board
 from llmtui.export.csv import ITERATION_COLUMNS, RESULT_COLUMNS, iterations_csv, results_csv, text_cell
 from llmtui.export.text import number, write_atomic
-from llmtui.model import Plan, RunConfig
+from llmtui.model import Machine, Plan, RunConfig
 from tests.export.boards import SECRET, board
+from tests.unit.test_verdict import raced
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "export"
 
@@ -93,6 +94,30 @@ def test_results_tell_the_current_attempt() -> None:
     assert slow["ratio_to_fastest"] == "4.0625"
     assert (ollama["iterations"], ollama["latency_mean_s"], ollama["ratio_to_fastest"]) == ("0", "", "")
     assert ollama["reason"] == "nothing answers at 127.0.0.1:11434: start it: ollama serve"
+
+
+def test_results_tell_what_is_comparable_and_what_the_checks_found() -> None:
+    unlike = raced(1.0, 1.3, 2.0, tokens=(64, 64, 20))
+    unlike.machine = Machine(cpu="Some CPU", cores=2, os="Linux", python="3.12", llmtui="1", load_1m=7.0)
+    told = rows(results_csv(unlike))
+    assert [r["comparable_to_fastest"] for r in told] == ["yes", "yes", "no"]
+    found = unlike.verdict().checks
+    assert {"output-tokens"} == {c.code for c in found if c.level == "void"}
+    assert "busy-machine" in {c.code for c in found if c.level == "warning" and not c.backends}
+    for row in told:
+        for column, level in (("void", "void"), ("warnings", "warning")):
+            concerned = {c.code for c in found if c.level == level and (not c.backends or row["backend"] in c.backends)}
+            assert set(row[column].split()) == concerned
+    assert all("busy-machine" in r["warnings"].split() for r in told)
+    ollama = rows(results_csv(board()))[3]
+    assert (ollama["comparable_to_fastest"], ollama["void"]) == ("", "")
+    (alone,) = rows(results_csv(raced(1.0)))
+    assert (alone["comparable_to_fastest"], alone["ratio_to_fastest"]) == ("yes", "1")
+
+
+def test_a_check_stands_at_the_backend_that_it_concerns() -> None:
+    llama, bad, *_ = rows(results_csv(board()))
+    assert "failed-iterations" in bad["warnings"].split() and "failed-iterations" not in llama["warnings"].split()
 
 
 def test_iterations_tell_every_attempt_and_no_number_of_a_failed_one() -> None:

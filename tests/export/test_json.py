@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 
 from llmtui.export.json import RunRecord, run_json
+from llmtui.stats.verdict import Verdict
 from tests.export.boards import SECRET, board
+from tests.unit.test_verdict import raced
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "export" / "run.json"
 
@@ -43,12 +45,35 @@ def test_top_level_names() -> None:
         "checks",
         "accuracy",
     ]
-    assert list(document["backends"][0]) == ["backend", "state", "summary", "ratio_to_fastest", "iterations"]
+    assert list(document["backends"][0]) == [
+        "backend",
+        "state",
+        "summary",
+        "ratio_to_fastest",
+        "iterations",
+        "estimates",
+        "comparable_to_fastest",
+    ]
     assert document["backends"][0]["iterations"][0]["arrivals_ns"] == [100_000_000, 112_500_000]
     assert document["config"]["iterations"] == 2
     assert document["config"]["max_tokens"] == 64, "defaults are told as well"
     assert document["backends"][3]["summary"]["errors"] == 0
     assert document["backends"][3]["summary"]["latency"] is None
+
+
+def test_what_is_comparable_and_what_else_counts_per_token() -> None:
+    other_work = raced(1.0, 1.3, 2.0, tokens=(64, 64, 20))
+    document = json.loads(run_json(other_work))
+    assert [b["comparable_to_fastest"] for b in document["backends"]] == [True, True, False]
+    assert [b["comparable_to_fastest"] for b in json.loads(run_json(board()))["backends"]][3] is None
+    more = [other for pair in document["comparisons"] for other in pair["more"]]
+    verdict: Verdict = other_work.verdict()
+    expected = [(pair, other) for pair in verdict.pairs for other in pair.more]
+    assert len(more) == len(expected) and all(set(m) == set(document["comparisons"][0]) for m in more)
+    for record, (pair, other) in zip(more, expected, strict=True):
+        assert (record["metric"], record["ratio"], record["more"]) == (other.metric, other.ratio, [])
+        assert record["backends"] == [pair.one, pair.two] and record["sentence"] in verdict.sentences
+        assert record["instead_of"] == "latency"
 
 
 def test_no_secrets() -> None:

@@ -12,6 +12,7 @@ from llmtui.engine.board import Board
 from llmtui.export.markdown import code, run_markdown
 from llmtui.model import Backend, BackendChanged, BackendState, Failure, Machine, Plan, RunConfig
 from tests.export.boards import board
+from tests.unit.test_verdict import raced
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "export"
 
@@ -68,5 +69,7 @@ def test_a_span_shows_what_went_in() -> None:
 
 
 def test_the_fastest_and_nobody_else_is_bold() -> None:
-    bold = [line for line in run_markdown(board()).splitlines() if "**" in line]
-    assert len(bold) == 1 and bold[0].startswith("| **`llama.cpp`** |")
+    bold = [line for line in run_markdown(raced(1.3, 1.0)).splitlines() if "**" in line]
+    assert len(bold) == 1 and bold[0].startswith("| **`b`** |")
+    assert "**" not in run_markdown(raced(1.3, 1.0, tokens=(64, 20)))
+    assert "**" not in run_markdown(raced(1.0, 1.001, noise=0.05)), "nobody is shown to be"

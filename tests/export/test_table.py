@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from llmtui.engine.board import Board
+from llmtui.export.markdown import run_markdown
 from llmtui.export.table import summary_table
-from llmtui.model import Backend, Plan, RunConfig
+from llmtui.model import Backend, BackendChanged, BackendState, IterationDone, Plan, RunConfig
 from tests.export.boards import board
+from tests.unit.test_verdict import iteration, raced
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "export"
 
@@ -29,8 +31,45 @@ def test_fits_and_keeps_what_matters(width: int) -> None:
 
 
 def test_the_fastest_and_nobody_else_is_marked() -> None:
-    marked = [line for line in summary_table(board(), 200).splitlines() if line.startswith("*")]
-    assert len(marked) == 1 and "llama.cpp" in marked[0]
+    marked = [line for line in summary_table(raced(1.3, 1.0), 200).splitlines() if line.startswith("*")]
+    assert len(marked) == 1 and marked[0].startswith("* b ")
+
+
+@pytest.mark.parametrize("medians", [(1.0, 1.001), (1.0, 1.001, 3.0), (1.0,)])
+def test_nobody_is_marked_where_nobody_is_shown_to_be_fastest(medians: tuple[float, ...]) -> None:
+    text = summary_table(raced(*medians, noise=0.05), 200)
+    assert " 1.00\n" in text and "\n*" not in text
+
+
+def bimodal(rounds: int = 60) -> Board:
+    """A board on which `a` is either faster or much slower than `b`, faster a little more often."""
+    plan = Plan(run="r", created_utc="", config=RunConfig(iterations=rounds), backends=[Backend(name=n) for n in "ab"])
+    board = Board(plan, keep=0)
+    for number in range(rounds):
+        for name, latency in (("a", 1.0 if number % 15 % 2 == 0 else 1.5), ("b", 1.1)):
+            board.apply(IterationDone(iteration=iteration(name, number + 1, latency + number / 1e4)))
+    for name in "ab":
+        board.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=rounds)))
+    return board
+
+
+def test_where_medians_and_rounds_disagree_it_is_said() -> None:
+    note = "x fastest compares medians, the sentences rounds: they disagree on a and b, so look at the iterations"
+    for text in (summary_table(bimodal(), 200), run_markdown(bimodal())):
+        assert "a is 1.1" in text and "x slower than b" in text and note in text
+        assert "*" not in text.split(note)[0].replace("- `", "")
+    for text in (summary_table(raced(1.3, 1.0), 200), run_markdown(raced(1.0, 1.001, noise=0.05))):
+        assert "disagree" not in text
+
+
+def test_other_work_is_no_multiple_of_the_fastest() -> None:
+    one_differs = summary_table(raced(1.0, 1.3, 2.0, tokens=(64, 64, 20)), 200)
+    rows = {line[2]: line for line in one_differs.splitlines()[2:5]}
+    assert [rows[name].split()[-1] for name in "abc"] == ["1.00", "1.31", "(2.00)"] and rows["a"].startswith("*")
+    assert "in parentheses: not the same work, so no comparison" in one_differs
+    nobody = summary_table(raced(1.0, 1.3, tokens=(64, 20)), 200)
+    assert "(1.00)" in nobody and "(1.3" in nobody and "\n*" not in nobody
+    assert "(" not in "".join(summary_table(raced(1.0, 1.3), 200).splitlines()[1:4])
 
 
 def test_columns_that_nobody_fills_are_left_out() -> None:

@@ -227,6 +227,7 @@ async def test_a_history_that_is_free_again_as_the_engine_ends(tmp_path: Path) -
     assert kept.iterations == board.lanes["a"].iterations
 
 
+@pytest.mark.slow
 async def test_two_runs_at_once(tmp_path: Path) -> None:
     plans = [plan_of(truth_backend("a"), iterations=10) for _ in range(2)]
     async with engine_for(plans[0]) as one, engine_for(plans[1]) as other:

@@ -94,6 +94,7 @@ def assert_no_key(said: bytes, where: str) -> None:
         assert at < 0, f"{where}: {said[max(0, at - 80) : at + 40]!r}"
 
 
+@pytest.mark.slow
 def test_keys_reach_their_server_and_nothing_else(server: Scripted, hold: Hold, tmp_path: Path) -> None:
     config = config_for(server.url, tmp_path)
     files = ["--csv", "r.csv", "--iterations-csv", "i.csv", "--json", "all.json", "--markdown", "r.md"]

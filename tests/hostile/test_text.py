@@ -150,6 +150,16 @@ def test_the_history_is_shown_as_plain_text(place: Path) -> None:
         assert_plain(done.stderr)
 
 
+def test_comparing_tells_plain_text(place: Path) -> None:
+    run = assert_plain(llmtui(place, "history").stdout).split()[0]
+    for name, form in (("text", []), ("json", ["--json", "-"])):
+        done = llmtui(place, "compare", run, run, "--backend", f"{NAME}={PLACES[1]}", *form)
+        assert done.returncode in (0, 1), done.stderr
+        text = assert_plain(done.stdout)
+        assert name == "json" or NAME in text
+        assert_plain(done.stderr)
+
+
 def test_check_tells_plain_text(url: str, tmp_path: Path) -> None:
     done = llmtui(tmp_path, "check", str(config_for(url, tmp_path)))
     assert done.returncode == 1

@@ -7,6 +7,7 @@ import stat
 import sys
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
@@ -130,6 +131,17 @@ async def test_the_truth_server_tells_a_request_by_its_user_once() -> None:
     assert failed == [] and again.status_code == 404
     assert got.arrival_tokens and len(log.sent_ns) == 3
     assert log.received_ns < log.sent_ns[0] < log.sent_ns[1] < log.sent_ns[2]
+
+
+async def test_noise_makes_some_answers_longer_than_others() -> None:
+    question = {"max_tokens": 2, "truth": {"ttft_ms": 4, "itl_ms": 1, "noise": 1.0}}
+    async with truth_server() as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        for _ in range(20):
+            assert (await client.post("/v1/chat/completions", json=question)).status_code == 200
+        logs = [(await client.get(f"/truth/truth-{number}")).json() for number in range(1, 21)]
+    took = [log["sent_ns"][0] - log["received_ns"] for log in logs]
+    # Twenty draws as alike as this come once in 10**9 times.
+    assert max(took) > 2 * min(took)
 
 
 def test_the_truth_server_forgets_the_oldest() -> None:

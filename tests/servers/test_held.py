@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmtui.servers.held import Held, plain_lines
+from llmtui.servers.held import Held, plain_lines, send_signal
 from llmtui.servers.listener import Tree
 from tests.servers.conftest import PATIENCE_S, RollCall, marked, program
 
@@ -108,6 +108,17 @@ async def test_what_forks_as_it_is_ended_is_ended(tmp_path: Path, roll: RollCall
     assert marked(held.mark) == []
 
 
+async def test_who_is_killed_and_asked_to_end_at_once_keeps_the_exit_code() -> None:
+    """Without it nobody would know that the guard was killed, and what it held would live on."""
+    for spins in range(0, 3000, 100):
+        process = await asyncio.create_subprocess_exec("sleep", "600")
+        os.kill(process.pid, signal.SIGKILL)
+        for _ in range(spins):  # It takes some microseconds to die.
+            pass
+        send_signal(process, signal.SIGTERM)
+        assert await process.wait() == -signal.SIGKILL
+
+
 async def test_stop_ends_a_tree_that_ignores_sigterm_and_may_be_repeated(tmp_path: Path, roll: RollCall) -> None:
     held = Held(tmp_path / "log")
     await held.stop()
@@ -145,6 +156,7 @@ async def test_a_stopped_process_is_ended_too(tmp_path: Path, roll: RollCall) ->
     await roll.gone("child")
 
 
+@pytest.mark.slow
 @linux
 async def test_a_stopped_guard_is_ended_with_its_tree(tmp_path: Path, roll: RollCall) -> None:
     held = Held(tmp_path / "log")

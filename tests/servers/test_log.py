@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 from llmtui.servers import guard
 from llmtui.servers.held import Held
 from tests.servers.conftest import PATIENCE_S, RollCall, program
@@ -21,6 +23,7 @@ def numbers(lines: list[bytes]) -> list[int]:
     return [int(line[5:98]) for line in lines if re.fullmatch(rb"line \d{93}!", line)]
 
 
+@pytest.mark.slow
 async def test_a_flood_of_100_mb_keeps_its_start_and_its_end(tmp_path: Path, roll: RollCall) -> None:
     held = Held(tmp_path / "log")
     await held.start(program("flood", roll.port, 100), grace_s=0.1)

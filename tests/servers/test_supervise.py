@@ -97,6 +97,7 @@ async def test_any_answer_will_do_unless_a_path_is_configured(tmp_path: Path) ->
     assert (await failure(strict)).failure.kind == "timeout"
 
 
+@pytest.mark.slow
 async def test_a_server_that_never_gets_ready_is_ended(tmp_path: Path) -> None:
     error = await failure(server(tmp_path, "loading", "stubborn", config=RunConfig(load_timeout_s=0.5)))
     assert error.failure.kind == "timeout"
@@ -129,6 +130,7 @@ async def test_a_server_killed_while_loading(tmp_path: Path, roll: RollCall) -> 
         await starting
 
 
+@pytest.mark.slow
 async def test_cancelling_the_start_ends_the_server(tmp_path: Path, roll: RollCall) -> None:
     command = program("tree", roll.port, "child", "grandchild")
     managed = ManagedServer(Backend(name="x", launch=command), CONFIG, tmp_path)

@@ -73,6 +73,7 @@ def kill_writers(folder: Path, times: int, seed: int) -> None:
     assert [f.name for f in folder.iterdir()] == ["history.db"]
 
 
+@pytest.mark.slow
 def test_what_was_saved_survives_40_kills(tmp_path: Path) -> None:
     kill_writers(tmp_path, 40, seed=1)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.model import Backend
+from llmtui.model import Backend, Plan, RunConfig
 from llmtui.store import BackendRow, Store, StoreError, life, open_store
 from tests.store.runs import MACHINE, failed, iteration, plan, state
 
@@ -33,6 +33,33 @@ def test_listing_is_newest_first_with_medians_of_the_newest_attempt(store: Store
         BackendRow(name="b"),
     ]
     assert store.runs(0) == []
+
+
+def test_a_usual_load_is_the_median_of_the_newest_of_the_same_server(store: Store) -> None:
+    def launched(run: str, command: str = "serve", threads: int = 0) -> Plan:
+        backends = [
+            Backend(name="a", launch=[command, "--port", "{port}"]),
+            Backend(name="b", url="http://127.0.0.1:1"),
+        ]
+        config = RunConfig(threads=threads)
+        return Plan(run=run, created_utc=f"2026-11-22T15:00:00.{run}Z", config=config, backends=backends)
+
+    assert store.usual_loads(launched("999")) == {}
+    for number, load_s in enumerate((90.0, 2.0, 8.0, 4.0, 6.0, 5.0)):
+        store.begin(launched(f"00{number}"), MACHINE)
+        store.save_state(f"00{number}", state("a", load_s=load_s))
+        store.save_state(f"00{number}", state("b", load_s=1.0))
+    store.begin(launched("006"), MACHINE)
+    store.save_state("006", state("a", load_s=None))
+    assert store.usual_loads(launched("999")) == {"a": 5.0}
+    assert store.usual_loads(launched("999", command="other")) == {}
+    assert store.usual_loads(launched("999", threads=4)) == {}
+
+
+def test_a_wait_that_is_over_is_not_kept(store: Store) -> None:
+    store.begin(plan(), MACHINE)
+    store.save_state("ab12cd34", state("a", state="loading", usual_load_s=3.0, doing="x", progress=0.5))
+    assert store.load("ab12cd34").states[0] == state("a", state="loading")
 
 
 def test_an_attempt_that_has_only_begun_counts(store: Store) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import datetime
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,9 +135,11 @@ def picture(app: MonitorApp, styles: bool) -> str:
             shown = style or Style()
             for kept in (kept for kept in app._filters if kept.enabled):
                 shown = kept.apply([Segment(text, shown)], app.screen.styles.background)[0].style or shown
-            word = _described(shown)
-            letter = letters.setdefault(word, "." if not letters else ascii_letters[len(letters) - 1])
-            row += letter * cell_len(text)
+            # A blank looks the same in any colour and weight.
+            for part in filter(None, re.split(r"(\s+)", text)):
+                word = _described(Style(bgcolor=shown.bgcolor) if part.isspace() else shown)
+                letter = letters.setdefault(word, "." if not letters else ascii_letters[len(letters) - 1])
+                row += letter * cell_len(part)
         marks.append(row.rstrip("."))
     out = rows
     if styles:

@@ -57,7 +57,7 @@ async def test_wide_shows_panels_both_charts_and_the_table() -> None:
         for word in ("baseline stats, latency in s", "latency per iteration in s", "█", "x fastest", "stddev", "27/39"):
             assert word in shown
         assert "about 00:3" in shown
-        assert "64 tokens  10 iterations + 3 warm-ups  round-robin" in shown
+        assert "64 tokens  10 iterations + 3 warm-ups  shuffled" in shown
 
 
 async def test_narrow_switches_between_charts_and_table() -> None:

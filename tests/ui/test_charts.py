@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec
 import pytest
 
 from llmtui.model import IterationDone
 from llmtui.stats.summary import thinned
-from llmtui.ui.charts import Chart, Series, draw, legend
+from llmtui.ui.charts import Chart, Series, _bar_body, draw, legend
 from llmtui.ui.layout import layout_for
-from llmtui.ui.lines import width_of
+from llmtui.ui.lines import Line, laid_over, width_of
 from llmtui.ui.options import UiOptions
 from llmtui.ui.scales import log_scale_for, one_stands_apart, scale_for
 from llmtui.ui.view import View
 from llmtui.ui.widgets.chart import ChartView
+from llmtui.ui.words import value_text
 from tests.ui import canned
 from tests.ui.canned import FakeLink
 from tests.ui.driving import make, screen_text, settle
@@ -34,6 +36,15 @@ def test_every_tick_of_a_scale_falls_on_a_row(high: float, rows: int) -> None:
     for tick in scale.ticks:
         assert abs(scale.value(scale.cell(tick)) - tick) < 1e-9 * max(1.0, high)
     assert len(set(scale.labels)) == len(scale.labels)
+
+
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize("value", [0.9388565, 0.000123, 42.0, 123456.7])
+def test_one_value_stands_in_the_middle_and_its_ticks_have_no_idle_digits(value: float, across: bool) -> None:
+    scale = scale_for(value, value, 60 if across else 14, across=across)
+    assert scale.cells / 4 < scale.at(value) < scale.cells * 3 / 4
+    assert scale.per_cell > value / 10_000
+    assert len(scale.ticks) >= 2 and len(set(scale.labels)) == len(scale.labels)
 
 
 def test_close_values_are_shown_close_up() -> None:
@@ -67,11 +78,81 @@ def test_bars_carry_their_backend_colour_and_a_fill_for_each_statistic() -> None
     assert "Ollama" not in text_of(lines)
 
 
+def test_a_figure_alone_that_changes_needs_no_new_bars() -> None:
+    data = chart("bars")
+    draw(data, 60, 16)
+    before = _bar_body.cache_info()
+    spreads = [s.spread for s in data.series if s.spread is not None]
+    nudged = [dataclasses.replace(s, spread=msgspec.structs.replace(s.spread, median=s.spread.median * 1.0001))
+              for s in data.series if s.spread is not None]  # fmt: skip
+    lines = text_of(draw(dataclasses.replace(data, series=tuple(nudged)), 60, 16))
+    after = _bar_body.cache_info()
+    assert (after.hits, after.misses) == (before.hits + 1, before.misses)
+    assert all(value_text("latency", spread.median * 1.0001, 8) in lines for spread in spreads)
+
+
+@pytest.mark.parametrize("start", range(0, 9))
+def test_what_is_laid_over_a_line_replaces_as_many_cells(start: int) -> None:
+    line: Line = (("ab", "dim"), ("cdef", ""), ("g    ", "s1"))
+    over = laid_over(line, start, ("XY", "strong"))
+    text = "abcdefg    "
+    assert "".join(t for t, _ in over) == text[:start] + "XY" + text[start + 2 :]
+    assert ("XY", "strong") in over
+
+
 def test_points_have_one_shape_for_each_backend() -> None:
     lines = draw(chart("scatter"), 56, 15)
     body = text_of(lines[:-1])
     assert all(mark in body for mark in "●+×")
     assert "iteration" in body
+
+
+def test_of_backends_that_are_equal_each_is_seen() -> None:
+    data = chart("scatter")
+    same = data.series[0].points
+    lines = draw(
+        dataclasses.replace(data, series=tuple(dataclasses.replace(s, points=same) for s in data.series[:3])), 60, 16
+    )
+    plot = [span for line in lines[:-2] for span in line]
+    seen = {mark: sum(text.count(mark) for text, role in plot if role == f"s{n}") for n, mark in enumerate("●+×", 1)}
+    assert sum(seen.values()) == len({place for place, _ in same})
+    assert min(seen.values()) >= len(same) // 3
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+@pytest.mark.parametrize("width", [38, 56, 96])
+def test_every_bar_has_a_name(count: int, width: int) -> None:
+    spread = next(s.spread for s in chart("bars").series if s.spread is not None)
+    names = [f"{letter} framework" for letter in "ABCDEFGHI"[:count]]
+    series = tuple(Series(n, name, spread) for n, name in enumerate(names))
+    lines = draw(Chart("bars", "latency", series, 10), width, 16)
+    told = text_of(lines[-2:-1])
+    assert all(name[0] in told for name in names)
+    assert [c for c in told if c.isupper()] == [name[0] for name in names]
+
+
+@pytest.mark.parametrize("height", [8, 10, 11, 12, 20])
+def test_boxes_that_have_no_room_are_counted(height: int) -> None:
+    data = chart("box")
+    (first, *_) = [s for s in data.series if s.box is not None]
+    nine = tuple(dataclasses.replace(first, index=n, name=f"{'ABCDEFGHI'[n]} framework") for n in range(9))
+    text = text_of(draw(dataclasses.replace(data, series=nine), 76, height))
+    drawn = sum(f"{letter} framework" in text for letter in "ABCDEFGHI")
+    assert drawn == 9 or f"+{9 - drawn} more: no room" in text
+
+
+@pytest.mark.parametrize("width", [30, 36, 38, 54, 56, 76, 96])
+@pytest.mark.parametrize("count", [1, 5, 9])
+def test_the_legend_has_all_of_them(count: int, width: int) -> None:
+    spread = next(s.spread for s in chart("scatter").series if s.spread is not None)
+    series = tuple(Series(n, f"{'ABCDEFGHI'[n]} framework", spread) for n in range(count))
+    line, spots = legend(Chart("scatter", "latency", series, 10), width)
+    text = text_of([line])
+    assert width_of(line) == width and [index for *_, index in spots] == list(range(count))
+    for start, end, index in spots:
+        told = text[start:end]
+        assert end <= width
+        assert told[0] == "●+×◆▲■◇△▽"[index] and told[1:].strip().startswith(("ABCDEFGHI"[index], str(index + 1)))
 
 
 def test_infinite_and_missing_values_do_not_break_a_chart() -> None:

@@ -87,7 +87,7 @@ def test_keys_that_there_are_pass(key: str) -> None:
 def test_the_help_stays_aligned_with_long_keys() -> None:
     from llmtui.ui.screens.help import help_rows
 
-    lines = [words.plain for _, words in help_rows(resolve_keys({"hide": "ctrl+shift+f12"}))]
+    lines = ["".join(text for text, _ in line) for _, line in help_rows(resolve_keys({"hide": "ctrl+shift+f12"}))]
     places = {line.index(c.help) for c in COMMANDS for line in lines if c.help in line}
     assert len(places) == 1
 

@@ -15,10 +15,9 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from llmtui.engine.board import Board
-from llmtui.export import text as text_module
 from llmtui.ui import exporting
 from llmtui.ui.app import MonitorApp
-from llmtui.ui.exporting import FORMATS, ExportError, Taken, file_name, free_path, write, write_new
+from llmtui.ui.exporting import FORMATS, ExportError, Taken, file_name, free_path, write, write_beside
 from llmtui.ui.screens.export import ExportScreen
 from tests.ui import canned
 from tests.ui.canned import FakeLink
@@ -63,7 +62,7 @@ def flat(app: MonitorApp) -> str:
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.id)
 def test_every_format_is_written_once_under_each_name(form: exporting.Format, board: Board, tmp_path: Path) -> None:
-    names = [write_new(board, form, tmp_path / file_name(form, NOON)).name for _ in range(3)]
+    names = [write_beside(board, form, tmp_path / file_name(form, NOON)).name for _ in range(3)]
     stem = f"llmtui-{form.what}-20261122-120000"
     assert names == [f"{stem}{n}{form.suffix}" for n in ("", "-2", "-3")]
     assert all("llama.cpp" in (tmp_path / name).read_text() for name in names)
@@ -94,15 +93,16 @@ def test_what_cannot_be_written_is_told_in_words(name: str, words: str, board: B
     ("number", "words"),
     [(errno.ENOSPC, "the disk of .* is full"), (errno.EROFS, "read-only"), (errno.EACCES, "may not be written to")],
 )
+@pytest.mark.parametrize("replace", [False, True])
 def test_a_file_that_could_not_be_finished_is_not_left_behind(
-    number: int, words: str, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, words: str, replace: bool, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: Path, __: str) -> None:
+    def full(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(text_module, "write_atomic", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ExportError, match=words):
-        write(board, CSV, tmp_path / "a.csv")
+        write(board, CSV, tmp_path / "a.csv", replace=replace)
     assert os.listdir(tmp_path) == []
 
 

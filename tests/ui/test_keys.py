@@ -64,6 +64,32 @@ async def test_a_key_that_does_not_apply_says_why_and_sends_nothing() -> None:
         assert "the run is still going" in said
 
 
+async def test_what_is_said_again_does_not_stand_twice() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, link)
+        for _ in range(3):
+            await pilot.press("R")
+        await settle(pilot)
+        assert [n.message for n in app._notifications] == ["the run is still going"]
+
+
+async def test_the_chart_key_leads_from_the_table_to_the_charts() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, link)
+        chart = app.view.chart
+        await pilot.press("T")
+        await settle(pilot)
+        assert "x fastest" in screen_text(app)
+        await pilot.press("c")
+        await settle(pilot)
+        assert "x fastest" not in screen_text(app) and "per iteration" in screen_text(app)
+        assert app.view.chart == chart
+
+
 async def test_rerun_all_when_everything_rests() -> None:
     link = FakeLink(canned.hello(done=10, running=False))
     app = make(link)

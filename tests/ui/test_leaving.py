@@ -43,6 +43,57 @@ async def test_quitting_twice_ends_the_run_early(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == "llmtui: ended before it was done: 27 of 39 iterations\n"
 
 
+async def test_escape_takes_the_question_back() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await settle(pilot, link)
+        for _ in range(2):
+            await pilot.press("q")
+            await settle(pilot)
+            assert len(app.screen.query("Toast")) == 1
+            said = [said.message for said in app._notifications]
+            assert said == ["still going: q again ends it and its servers, d leaves it going, esc stays"]
+            await pilot.press("escape")
+            await settle(pilot)
+            assert app.is_running and link.sent == []
+            assert len(app.screen.query("Toast")) == 0
+        await pilot.press("q", "q")
+        await settle(pilot)
+    assert link.sent == [Shutdown()]
+
+
+async def test_escape_takes_back_the_question_alone_and_then_goes_back() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await settle(pilot, link)
+        await pilot.press("R", "enter", "q", "escape")
+        await settle(pilot)
+        assert app.view.details
+        # What was said besides stays.
+        assert len(app.screen.query("Toast")) == 1
+        await pilot.press("escape")
+        await settle(pilot)
+        assert not app.view.details
+
+
+@pytest.mark.parametrize("key", ["question_mark", "E"])
+async def test_escape_takes_the_question_back_in_a_dialog_too(key: str) -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, link)
+        await pilot.press(key, "ctrl+q")
+        await settle(pilot)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert app.screen is app.main
+        await pilot.press("q")
+        await settle(pilot)
+        assert app.is_running and link.sent == []
+
+
 async def test_a_signal_to_end_sends_nothing() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
@@ -61,15 +112,6 @@ async def test_a_failed_backend_is_the_exit_code_of_a_run_that_was_done() -> Non
     assert last_words(app) == 1
 
 
-async def test_the_footer_offers_to_detach_where_there_is_room() -> None:
-    for size, there in (((120, 40), True), ((80, 24), False)):
-        link = FakeLink(canned.hello(done=6))
-        app = make(link)
-        async with app.run_test(size=size) as pilot:
-            await settle(pilot, link)
-            assert ("d Detach" in screen_text(app).split("\n")[-1]) is there
-
-
 async def test_without_an_engine_nothing_runs_and_every_command_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     link = FakeLink(canned.hello(done=6), BackendChanged(backend=canned.state("mistral.rs", state="loading")))
     app = make(link)
@@ -82,9 +124,11 @@ async def test_without_an_engine_nothing_runs_and_every_command_says_why(capsys:
         assert "✗ engine gone" in shown
         assert not any(word in shown for word in ("► running", "loading", "12 tokens"))
         assert "median 0.928" in shown
-        await pilot.press("r", "s", "R", "space", "d")
-        await settle(pilot)
-        assert [n.message for n in app._notifications] == ["there is no engine any more"] * 5
+        for key in ("r", "s", "R", "space", "d"):
+            app.clear_notifications()
+            await pilot.press(key)
+            await settle(pilot)
+            assert [n.message for n in app._notifications] == ["there is no engine any more"]
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         assert "✗ gone" in screen_text(app)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from textual.widget import Widget
 
-from llmtui.model import AnyEvent, Backend, BackendState, Failure, Hello, Plan, Sampled
+from llmtui.model import AnyEvent, Backend, BackendState, Failure, Hello, Plan, Sampled, State
 from llmtui.ui.widgets.panel import Panel
 from tests.ui import canned
 from tests.ui.canned import FakeLink
@@ -73,3 +73,43 @@ async def test_a_panel_says_all_that_matters_in_whole_words(size: tuple[int, int
                 assert f"load {n + 1}.0 s" in told
                 assert "241 MB" in told
                 assert ("restarted 1 x" if n % 3 == 0 else "refused 2 x") in told
+
+
+def warming(name: str, warmups: int, state: State = "warmup") -> list[AnyEvent]:
+    """A run of which `name` has done so many warm-ups, and nothing else."""
+    told = canned.hello(done=0)
+    states = [msgspec.structs.replace(s, state=state if s.name == name else "waiting") for s in told.backends]
+    done = [canned.iteration(name, n + 1, phase="warmup") for n in range(warmups)]
+    return [msgspec.structs.replace(told, backends=states, iterations=done)]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
+@pytest.mark.parametrize("warmups", [0, 1, 2, 3])
+async def test_warming_up_counts_and_fills_a_bar(size: tuple[int, int], warmups: int) -> None:
+    plan = canned.plan()
+    name = plan.backends[0].name
+    link = FakeLink(*warming(name, warmups))
+    app = make(link, plan)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot, link)
+        panel = app.screen.query(Panel).first()
+        told = "\n".join("".join(text for text, _ in line) for line in panel.content(*panel.size))
+        assert "warm-up" in told
+        assert f"{warmups}/{plan.config.warmup}" in told
+        if size[0] >= 120:
+            assert f"warming up, {plan.config.warmup - warmups} to go" in told
+            drawn = told.splitlines()[next(n for n, t in enumerate(told.splitlines()) if "warming up" in t) + 1]
+            room = drawn.count("━") + drawn.count("─")
+            assert drawn.count("━") == round(warmups / plan.config.warmup * room)
+
+
+async def test_an_attempt_taken_up_again_counts_its_own_warm_ups() -> None:
+    plan = canned.plan()
+    name = plan.backends[0].name
+    link = FakeLink(*warming(name, 4))
+    app = make(link, plan)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, link)
+        panel = app.screen.query(Panel).first()
+        told = "\n".join("".join(text for text, _ in line) for line in panel.content(*panel.size))
+        assert f"1/{plan.config.warmup}" in told

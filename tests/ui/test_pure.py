@@ -203,6 +203,47 @@ def test_a_download_shows_how_far_it_is() -> None:
     assert "42 %" in text_of([panel_view.row(it.lanes["llama.cpp"], Look(index=0), 80)])
 
 
+def waiting(waited_s: float, width: int = 30, **state: object) -> tuple[str, str]:
+    """A backend's wait as its panel and its line tell it."""
+    it = Board(canned.plan())
+    it.apply(BackendChanged(backend=BackendState(name="llama.cpp", planned=10, **state)))  # type: ignore[arg-type]
+    lane, look = it.lanes["llama.cpp"], Look(index=0, waited_s=waited_s)
+    panel = text_of(panel_view.panel(lane, look, width, 13))
+    return " ".join(panel.split()), text_of([panel_view.row(lane, look, 80)])
+
+
+def test_a_wait_tells_how_long_it_still_takes_by_how_far_it_got() -> None:
+    for told in waiting(30, state="preparing", doing="fetching the model", progress=0.25):
+        assert "fetching the model" in told and "━" in told and "25 %" in told
+        assert "01:30 to go" in told
+
+
+@pytest.mark.parametrize(("waited_s", "share"), [(1.0, 0.25), (30.0, 0.01), (30.0, None)])
+def test_no_time_to_go_is_made_up(waited_s: float, share: float | None) -> None:
+    for told in waiting(waited_s, state="preparing", doing="fetching the model", progress=share):
+        assert "to go" not in told
+        assert "00:01" in told or "00:30" in told
+
+
+def test_a_load_is_told_by_how_long_it_took_before() -> None:
+    for told in waiting(3, state="loading", usual_load_s=9.4):
+        assert "━" in told and "32 %" in told and "00:03, 00:06 to go" in told
+    for told in waiting(14, state="loading", usual_load_s=9.4):
+        assert "00:14, usually 00:09" in told and "%" not in told
+    for told in waiting(3, state="loading"):
+        assert "00:03" in told and "to go" not in told and "%" not in told
+
+
+@pytest.mark.parametrize("width", range(40, 121, 5))
+def test_a_wait_keeps_to_its_line(width: int) -> None:
+    it = Board(canned.plan())
+    state = BackendState(name="llama.cpp", state="preparing", doing="fetching the model (93 MB)", progress=0.5)
+    it.apply(BackendChanged(backend=state))
+    line = panel_view.row(it.lanes["llama.cpp"], Look(index=0, waited_s=100), width)
+    assert width_of(line) == width
+    assert width < 60 or "50 %" in text_of([line])
+
+
 def test_a_rerun_is_compared_with_the_attempt_before() -> None:
     it = board(done=10)
     for event in canned.rerun_events("llama.cpp", count=10, speed=1.25):
@@ -224,8 +265,28 @@ def test_the_table_fits_and_keeps_what_matters_most(width: int) -> None:
     assert "x fastest" in heading
     if width >= 200:
         assert all(word in heading for word in ("framework", "language", "model", "weights", "dist", "tokens"))
-    assert text_of(lines[1:2]).lstrip().startswith("*")
+    assert text_of(lines[1:2]).lstrip().startswith("·"), "the best so far: of so few rounds nothing is shown"
     assert "1.00" in text_of(lines[1:2])
+
+
+def test_a_star_is_for_who_is_shown_to_be_fastest() -> None:
+    of_ten = board(done=10, running=False)
+    lines = board_view.table(of_ten, "latency", 120, frozenset(), "llama.cpp")
+    assert of_ten.verdict().line.startswith("llama.cpp is fastest")
+    assert [text_of([line])[1] for line in lines[1:]] == ["*", " ", " ", " ", " "]
+
+
+def test_names_of_one_model_and_words_for_one_quantisation_raise_no_doubt() -> None:
+    def doubts(weights: str) -> list[str]:
+        it = board(done=10)
+        it.lanes.pop("HuggingFace")
+        it.apply(BackendChanged(backend=canned.state("llama.cpp", model="smollm2:135m", weights="Q4_K_M")))
+        model = "SmolLM2-135M-Instruct.Q4_K_M.gguf"
+        it.apply(BackendChanged(backend=canned.state("mistral.rs", model=model, weights=weights)))
+        return [words for words in board_view.doubts(it, "latency") if "differ" in words]
+
+    assert doubts("Q4_K - Medium") == []
+    assert doubts("F16") == ["weights differ: F16, Q4_K_M"]
 
 
 def test_the_verdict_names_the_fastest_and_what_to_doubt() -> None:
@@ -241,7 +302,7 @@ def test_the_verdict_names_the_fastest_and_what_to_doubt() -> None:
 
 def test_more_tokens_per_second_is_better() -> None:
     lines = board_view.table(board(), "tokens_per_s", 120, frozenset(), "")
-    assert text_of(lines[1:2]).lstrip().startswith("*")
+    assert text_of(lines[1:2]).lstrip().startswith("·")
     assert "x best" in text_of(lines[:1])
 
 

@@ -17,6 +17,7 @@ from llmtui.ui.widgets.table import SummaryTable
 from tests.ui import canned
 from tests.ui.canned import FakeLink
 from tests.ui.driving import make, screen_text, settle
+from tests.unit.test_verdict import raced
 
 #: As the plan has them.
 PLANNED = ["llama.cpp", "mistral.rs", "HuggingFace", "Llamafile", "Ollama"]
@@ -208,3 +209,18 @@ async def test_sorting_a_table_that_is_not_there_says_so() -> None:
         await pilot.press("T", "o")
         await settle(pilot)
         assert "↑median" in heading(app)
+
+
+def test_other_work_is_no_multiple_of_the_best() -> None:
+    board = raced(1.0, 1.3, 2.0, tokens=(64, 64, 20))
+    lines = [
+        "".join(text for text, _ in line).split() for line in board_view.table(board, "latency", 120, frozenset(), "")
+    ]
+    assert [line[-1] for line in lines[1:]] == ["1.00", "1.31", "(2.00)"]
+    assert lines[1][0].startswith("*")
+    line = "".join(text for text, _ in board_view.verdict_line(board, "latency", 80, None))
+    assert line.startswith(" by tokens/s: ● a ")
+    by_rate = board_view.table(board, "tokens_per_s", 120, frozenset(), "")
+    assert "(" not in "".join(text for line in by_rate for text, _ in line)
+    nobody = board_view.table(raced(1.0, 1.3, tokens=(64, 20)), "latency", 120, frozenset(), "")
+    assert "*" not in "".join(text for line in nobody for text, _ in line)

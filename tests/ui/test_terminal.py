@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -26,6 +27,7 @@ from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
 from llmtui.engine.watched import Screen, monitor_argv
 from llmtui.ui.start import Lasting
+from tests.leftovers import carrying
 from tests.ui import canned
 from tests.ui.canned import FakeLink
 from tests.ui.driving import make, screen_text, settle
@@ -45,9 +47,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
     yield tmp_path
     # A run that was left goes on, and one that ends takes its time: neither may outlive the test.
-    left = [
-        p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("XDG_RUNTIME_DIR") == str(runtime)
-    ]
+    left = carrying("XDG_RUNTIME_DIR", str(runtime))
     for process in left:
         with contextlib.suppress(psutil.Error):
             process.terminate()
@@ -137,6 +137,26 @@ def test_a_terminal_that_is_gone_holds_nobody_up(monkeypatch: pytest.MonkeyPatch
         stream.close()
 
 
+def test_a_monitor_that_is_told_to_continue_ends_all_the_same(home: Path) -> None:
+    """The kernel tells those on a terminal that closes to hang up, and to continue."""
+    screen = Screen(monitor_argv(config(home)))
+    try:
+        seen_until(screen, re.compile(rb"\x1b\]2;llmtui [1-9]"))
+        os.kill(screen.pid, signal.SIGCONT)
+        seen_until(screen, re.compile(rb"\x1b\]2;llmtui [1-9]"))
+        screen.press(b"q")
+        seen_until(screen, re.compile(rb"still going"))
+        screen.press(b"q")
+        rest_of(screen)
+        deadline = time.monotonic() + WAIT_S
+        while (ended := os.waitid(os.P_PID, screen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is None:
+            assert time.monotonic() < deadline, "its screen is closed, and it is still there"
+            time.sleep(0.02)
+    finally:
+        screen.close()
+    assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 130)
+
+
 def test_a_dumb_terminal_is_refused_in_words(home: Path) -> None:
     screen = Screen(monitor_argv(config(home)), env={"TERM": "dumb"}, columns=80, rows=24)
     try:
@@ -220,6 +240,52 @@ def test_a_resize_storm_in_a_terminal(home: Path) -> None:
     assert screen.status is not None
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_keys_at_random_moments_end_neither_of_two_monitors(seed: int, home: Path) -> None:
+    rng = random.Random(seed)
+    # None that ends the run; what is exported lands in the test's folder.
+    keys = [
+        *(c.encode() for c in "rMxmcyToOhvLleEt?123jk"),
+        b" ",
+        b"\r",
+        b"\t",
+        b"\x1b",
+        b"\x1b",
+        b"\x1b[A",
+        b"\x1b[6~",
+    ]
+    here = ["/usr/bin/env", "-C", str(home)]
+    screens = [Screen([*here, *monitor_argv(config(home))], columns=80, rows=24)]
+    shown = [b"", b""]
+    try:
+        for number in range(400):
+            if number == 200:
+                # The first keys came before the engine did; so they do at the second monitor.
+                if not (up := re.compile(rb"\x1b\]2;llmtui [1-9]")).search(shown[0]):
+                    shown[0] += seen_until(screens[0], up)
+                screens.append(Screen([*here, *monitor_argv(home)[:-1], "attach"], columns=120, rows=40))
+            at = rng.randrange(len(screens))
+            screens[at].press(rng.choice(keys))
+            for data in screens[at].chunks(rng.choice([0.001, 0.005, 0.02, 0.1])):
+                shown[at] += data
+            if rng.randrange(40) == 0:
+                termios.tcsetwinsize(screens[at].fileno(), rng.choice([(24, 80), (40, 120), (12, 40), (50, 200)]))
+        for at, screen in enumerate(screens):
+            termios.tcsetwinsize(screen.fileno(), (24, 80))
+            for _ in range(4):
+                # Apart, or two of them are one sequence.
+                screen.press(b"\x1b")
+                shown[at] += b"".join(screen.chunks(0.2))
+            screen.press(b"?")
+            shown[at] += seen_until(screen, re.compile(rb"esc closes"))
+    finally:
+        for screen in screens:
+            screen.close()
+    for data in shown:
+        assert b"Traceback" not in data and b"Error:" not in data
+
+
 # --- tmux ---
 
 
@@ -289,9 +355,29 @@ def test_in_tmux_the_screen_is_read_typed_at_and_left_as_it_was(home: Path, tmux
     tmux("send-keys", "q")
     tmux.until(lambda shown: "still going" in shown)
     tmux("send-keys", "q")
-    shown = tmux.until(lambda shown: "ready>" in shown.rstrip().split("\n")[-1] and "ended before" in shown)
-    assert "x fastest" in shown
+    tmux.until(lambda shown: "ready>" in shown.rstrip().split("\n")[-1] and "ended before" in shown)
+    # The table, and what is to be said of it, may be longer than the screen.
+    assert "x fastest" in tmux("capture-pane", "-p", "-S", "-100")
     assert tmux.about("alternate_on") == "0"
     assert tmux.about("mouse_any_flag") == "0"
     assert tmux.about("cursor_flag") == "1"
     assert tmux.about("pane_title") in (title, "")
+
+
+@pytest.mark.slow
+def test_stopped_and_continued_all_of_the_screen_is_there_again(home: Path, tmux: Tmux) -> None:
+    tmux("send-keys", f"{' '.join(monitor_argv(config(home)))}", "Enter")
+
+    def whole(shown: str) -> bool:
+        return shown.startswith(" llmtui ") and "► running" in shown and "┌ latency per iteration" in shown
+
+    tmux.until(whole)
+    (monitor,) = psutil.Process(int(tmux.about("pane_pid"))).children()
+    monitor.send_signal(signal.SIGTSTP)
+    tmux.until(lambda shown: "Stopped" in shown)
+    tmux("send-keys", "fg", "Enter")
+    tmux.until(whole)
+    tmux("send-keys", "q")
+    tmux.until(lambda shown: "still going" in shown)
+    tmux("send-keys", "q")
+    tmux.until(lambda shown: "ended before" in shown)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
+from llmtui.engine.board import Board
 from llmtui.model import AnyEvent, BackendChanged, IterationDone, More, RunConfig
 from llmtui.stats.compare import Comparison
 from llmtui.ui.lines import width_of
-from llmtui.ui.verdict_view import page, plot, said_line
+from llmtui.ui.verdict_view import page, plot, said_line, typical_rows
 from llmtui.ui.widgets.header import Said
 from tests.ui import canned
 from tests.ui.canned import FakeLink
@@ -34,7 +37,7 @@ async def test_the_line_stands_above_the_table_and_is_dim_until_the_run_is_done(
         await settle(pilot, link)
         said = app.main.query_one(Said)
         assert said.region.bottom == app.main.query_one("#table").region.y
-        assert "llama.cpp is fastest: mistral.rs 1.4" in screen_text(app)
+        assert "llama.cpp is fastest so far: mistral.rs 1.4" in screen_text(app)
         assert {role for text, role in said._shown[0] if text.strip()} == {"dim"}
         link.put(*DONE)
         await settle(pilot, link)
@@ -80,7 +83,7 @@ async def test_one_backend_is_no_race() -> None:
 
 
 async def test_v_opens_the_verdict_which_scrolls_follows_the_run_and_closes() -> None:
-    link = FakeLink(canned.hello(done=7))
+    link = FakeLink(canned.hello(done=10))
     app = make(link)
     async with app.run_test(size=(80, 24), notifications=False) as pilot:
         await settle(pilot, link)
@@ -96,7 +99,7 @@ async def test_v_opens_the_verdict_which_scrolls_follows_the_run_and_closes() ->
         await settle(pilot)
         assert "slower than HuggingFace by TTFT" in screen_text(app)
         more: list[AnyEvent] = [
-            IterationDone(iteration=canned.iteration(n, 8)) for n in ("llama.cpp", "mistral.rs", "HuggingFace")
+            IterationDone(iteration=canned.iteration(n, 11)) for n in ("llama.cpp", "mistral.rs", "HuggingFace")
         ]
         link.put(*more, *DONE)
         await settle(pilot, link)
@@ -141,10 +144,29 @@ def test_a_page_fits(width: int) -> None:
 @pytest.mark.parametrize("found", [(0.9, 1.0, 1.1), (1.2, 1.3, 1.4), (1.0, 1.0, 1.0), (30.0, 40.0, 900.0)])
 def test_an_interval_lies_where_it_should(found: tuple[float, float, float]) -> None:
     low, ratio, high = found
-    row, scale = ("".join(text for text, _ in line) for line in plot([comparison(low, ratio, high)], 60))
+    lines = plot([comparison(low, ratio, high)], 60)
+    row, axis, labels = ("".join(text for text, _ in line) for line in lines)
+    one = next(match.start() for match in re.finditer(r"(?<!\S)1(?!\S)", labels))
+    assert axis[one] == "┬"
     assert len(row) <= 62 and row.index("●") >= 0
     if low < ratio < high:
         assert row.index("├") < row.index("●") < row.rindex("┤")
     if low > 1:
-        assert row.index("│") < row.index("├")
-        assert scale.index("1.0") - 1 <= row.index("│") <= scale.index("1.0") + 2
+        assert row.index("│") == one < row.index("├")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_typical_values_stand_with_their_intervals(width: int) -> None:
+    board = Board(canned.plan())
+    board.apply(canned.hello(done=10, running=False))
+    rows = typical_rows(board, "latency")
+    lines = ["".join(text for text, _ in line) for line in page(board.verdict(), width, "", rows)]
+    assert all(width_of([(line, "")]) == width for line in lines)
+    at = lines.index(next(line for line in lines if "Typical values: latency in s" in line))
+    assert lines[at + 1].split()[:4] == ["median", "95", "%", "mean"]
+    assert ("first" in lines[at + 1], "warm-ups" in lines[at + 1]) == (width >= 80, width >= 120)
+    assert re.match(r" llama\.cpp +0\.9\d\d  0\.9\d\d to 0\.9\d\d  0\.9\d\d", lines[at + 2])
+    # Of another metric there is no warm-up.
+    other = page(board.verdict("ttft"), width, "", typical_rows(board, "ttft"))
+    assert not any("outliers  first" in text for line in other for text, _ in line)
+    assert not any("Typical" in text for line in page(board.verdict(), width) for text, _ in line)

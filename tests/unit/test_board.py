@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import tempfile
 import tracemalloc
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtui.engine.board import Board
-from llmtui.engine.kept import CHUNK, Kept
+from llmtui.engine.kept import CHUNK, FileShelf, Kept
 from llmtui.export.csv import iterations_csv, results_csv
 from llmtui.export.json import run_json
 from llmtui.model import (
@@ -30,8 +31,9 @@ from llmtui.model import (
     RunConfig,
     RunState,
 )
-from llmtui.stats.running import Course, Running, Sample
-from llmtui.stats.summary import METRICS, P95_FROM, box, metric_value, spread, summarise
+from llmtui.stats.running import Course, Running
+from llmtui.stats.sample import SHELVED_FROM, Sample
+from llmtui.stats.summary import CHARTED, P95_FROM, box, metric_value, spread, summarise, thinned
 
 PLAN = Plan(run="r", created_utc="", config=RunConfig(), backends=[Backend(name="a")])
 seconds = st.none() | st.floats(0, 1e6) | st.sampled_from([1.0, 1.5, math.inf, math.nan])
@@ -92,7 +94,7 @@ def test_step_by_step_is_from_scratch(events: list[Iteration], attempts: list[in
         assert lane.attempt_before == max(earlier, default=None)
         before = summarise(i for i in told if i.attempt == max(earlier)) if earlier else None
         assert lane.previous == before
-        for metric in METRICS:
+        for metric in CHARTED:
             known = [(n, v) for n, i in enumerate(measured) if (v := metric_value(i, metric)) is not None]
             assert list(lane.now.points(metric)) == [(n, v) for n, v in known if math.isfinite(v)]
     assert lane.iterations == told
@@ -123,6 +125,43 @@ def test_many_values_stay_in_order() -> None:
             assert len(sample.ordered) == n + 1
     assert list(sample.ordered) == sorted(values)
     assert sample.spread() == spread(values)
+
+
+@pytest.mark.parametrize("asked_every", [1, 97, 30_000])
+def test_so_many_that_they_go_to_a_file_stay_in_order(asked_every: int) -> None:
+    values = [math.sin(n) * 10 ** (n % 5) for n in range(2 * SHELVED_FROM + 3000)]
+    sample, plain = Sample(FileShelf()), Sample()
+    for n, value in enumerate(values):
+        sample.add(value)
+        plain.add(value)
+        if n % asked_every == 0:
+            assert len(sample.ordered) == n + 1
+            assert sample.ordered[n // 2] == plain.ordered[n // 2]
+    assert list(sample.ordered) == sorted(values)
+    assert sample.spread() == spread(values)
+    assert box(sample.ordered) == box(sorted(values))
+    assert thinned(sample.ordered, 201) == thinned(sorted(values), 201)
+    with pytest.raises(IndexError):
+        sample.ordered[len(values)]
+
+
+def test_values_without_room_for_a_file_stay_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    values = [math.sin(n) for n in range(SHELVED_FROM + 3000)]
+    sample = Sample(FileShelf())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    for value in values:
+        sample.add(value)
+    assert list(sample.ordered) == sorted(values)
+
+
+def test_a_disk_that_becomes_full_loses_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = [math.sin(n) for n in range(2 * SHELVED_FROM)]
+    sample = Sample(FileShelf())
+    for n, value in enumerate(values):
+        if n == SHELVED_FROM + 2000:
+            monkeypatch.setattr(os, "pwrite", lambda fd, data, at: len(data) // 2)
+        sample.add(value)
+    assert list(sample.ordered) == sorted(values)
 
 
 def test_a_course_keeps_the_outermost_values_and_stays_small() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtui.model import Iteration
-from llmtui.stats.compare import compare, rounds
+from llmtui.stats.compare import compare, rounds, told
 from llmtui.stats.ranks import group_shift, holm, paired_shift, rank_sum_p, signed_rank_p
 
 #: Wilcoxon's p of SciPy 1.17 (method "exact"; above 60 "approx" with correction), Mann and Whitney's likewise.
@@ -112,3 +112,22 @@ def test_backends_that_did_not_take_turns_are_not_paired() -> None:
     assert rounds(lane("a", BASE), lane("b", BASE, begin=100)) == []
     (found,) = compare({"a": lane("a", BASE), "b": lane("b", [2 * v for v in BASE], begin=100)}, "latency")
     assert (found.paired, found.decided, round(found.ratio, 2)) == (False, True, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "words"),
+    [
+        (1.31, 1.22, 1.40, ("1.31", "1.22", "1.40")),
+        (1.1301, 1.1282, 1.1318, ("1.130", "1.128", "1.132")),
+        (1.008, 1.0031, 1.012, ("1.008", "1.003", "1.012")),
+        (1.0, 0.98, 1.02, ("1.00", "0.98", "1.02")),
+        (1.0, 0.997, 1.02, ("1.000", "0.997", "1.020")),
+        (1.0, 1.0, 1.0, ("1.00", "1.00", "1.00")),
+        (12.3, 11.2, 13.4, ("12.3", "11.2", "13.4")),
+        (math.inf, 0.0, math.inf, ("inf", "0.00", "inf")),
+    ],
+)
+def test_an_interval_has_digits_enough_to_tell_its_ends(
+    ratio: float, low: float, high: float, words: tuple[str, str, str]
+) -> None:
+    assert told(ratio, low, high) == words

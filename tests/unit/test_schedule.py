@@ -30,6 +30,12 @@ def test_shuffled_rounds_hold_every_backend_once_and_repeat_with_the_seed() -> N
     assert one != play(Turns("shuffled", names, 8), dict.fromkeys(names, 4))
 
 
+def test_each_run_draws_lots_of_its_own_and_each_order_is_as_likely() -> None:
+    firsts = [play(Turns("shuffled", ["a", "b"], f"0/{run}"), {"a": 10, "b": 10})[::2] for run in range(400)]
+    assert len({tuple(first) for first in firsts}) > 300
+    assert 0.46 < sum(first.count("a") for first in firsts) / 4000 < 0.54
+
+
 def test_jobs_are_warmups_then_measured_iterations() -> None:
     assert jobs(1, 2) == [("warmup", 1), ("measured", 1), ("measured", 2)]
 

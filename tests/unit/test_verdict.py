@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
+import msgspec
 import pytest
 
 from llmtui.engine.board import ROUNDS, Board
+from llmtui.export.csv import results_csv
+from llmtui.export.json import run_json
+from llmtui.export.table import rows_of
 from llmtui.model import (
     Backend,
     BackendChanged,
@@ -17,12 +22,16 @@ from llmtui.model import (
     Plan,
     RunConfig,
 )
-from llmtui.stats.verdict import Verdict
+from llmtui.stats.checks import Leading
+from llmtui.stats.compare import LEVEL, Comparison, compare
+from llmtui.stats.verdict import Pair, Verdict, _line
 from tests.unit.test_checks import record
 
 
-def raced(*medians: float, rounds: int = 10, noise: float = 0.01, tokens: tuple[int, ...] = ()) -> Board:
-    """A board of backends a, b, c... that took turns, with these median latencies in s."""
+def raced(
+    *medians: float, rounds: int = 10, noise: float = 0.01, tokens: tuple[int, ...] = (), **fields: dict[str, Any]
+) -> Board:
+    """A board of backends a, b, c... that took turns, with these median latencies in s; `fields` by backend."""
     names = "abcdef"[: len(medians)]
     config = RunConfig(iterations=rounds)
     board = Board(Plan(run="r", created_utc="", config=config, backends=[Backend(name=n) for n in names]), keep=0)
@@ -31,7 +40,8 @@ def raced(*medians: float, rounds: int = 10, noise: float = 0.01, tokens: tuple[
         for place, (name, median) in enumerate(zip(names, medians, strict=True)):
             latency = median * (1 + rng.gauss(0, noise))
             count = tokens[place] if tokens else 64
-            board.apply(IterationDone(iteration=iteration(name, number + 1, latency, output_tokens=count)))
+            own = {"output_tokens": count} | fields.get(name, {})
+            board.apply(IterationDone(iteration=iteration(name, number + 1, latency, **own)))
     for name in names:
         board.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=rounds, weights="Q8_0")))
     return board
@@ -138,7 +148,12 @@ def test_rounds_that_were_added_are_paid_for() -> None:
     assert board.verdict().level == 0.95
     for name, latency in (("a", 1.0), ("b", 1.3)):
         board.apply(IterationDone(iteration=iteration(name, 13, latency)))
-    assert board.verdict().level == 0.965
+    assert board.verdict().level == 0.99
+    # Who stops it when he likes what he sees has looked as often as rounds may be added.
+    board.apply(BackendChanged(backend=BackendState(name="b", state="stopped", planned=13)))
+    assert board.verdict().level == pytest.approx(1 - 0.1 / 120)
+    board.apply(BackendChanged(backend=BackendState(name="b", state="running", planned=14)))
+    assert board.verdict().level == pytest.approx(1 - 0.1 / 120)
 
 
 def test_only_the_newest_rounds_are_compared_and_that_is_said() -> None:
@@ -161,3 +176,124 @@ def test_our_own_error_is_held_against_a_difference(monkeypatch: pytest.MonkeyPa
     board = raced(1.0, 1.004, noise=0.0001)
     monkeypatch.setattr("llmtui.accuracy_record.newest", lambda machine: record(0.003))
     assert "own-error" in codes(board.verdict())
+
+
+def test_one_that_is_not_comparable_is_not_called_a_tie() -> None:
+    board = raced(1.0, 1.3, 2.0)
+    board.apply(BackendChanged(backend=BackendState(name="c", state="done", planned=10, weights="Q8_0", model="other")))
+    for name in "ab":
+        state = BackendState(name=name, state="done", planned=10, weights="Q8_0", model="this")
+        board.apply(BackendChanged(backend=state))
+    line = board.verdict().line
+    assert line.startswith("a: b 1.3") and line.endswith(", not comparable to c")
+    assert "no difference shown" not in line
+
+
+def test_one_with_too_few_samples_is_no_tie_either() -> None:
+    board = raced(1.0, 1.3)
+    plan = msgspec.structs.replace(board.plan, backends=[*board.plan.backends, Backend(name="e")])
+    wider = Board(plan, keep=0)
+    for lane in board.lanes.values():
+        for i in lane.iterations:
+            wider.apply(IterationDone(iteration=i))
+    for n in range(1, 5):
+        wider.apply(IterationDone(iteration=iteration("e", n, 3.0 + n / 100)))
+    for name in "abe":
+        wider.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=10, weights="Q8_0")))
+    assert wider.verdict().line.endswith(", no verdict on e")
+
+
+def test_who_is_ahead_is_beaten_by_nobody() -> None:
+    def pair(slower: str, faster: str, *, decided: bool) -> Pair:
+        found = Comparison(
+            metric="latency", slower=slower, faster=faster, n=10, paired=True, ratio=1.1, low=1.05 if decided else 0.9,
+            high=1.2, level=0.95, p=0.01, pairs=3, decided=decided, could_show=1.1,
+        )  # fmt: skip
+        return Pair(slower, faster, Leading(metric="latency"), found, "")
+
+    pairs = [pair("c", "a", decided=True), pair("a", "d", decided=True), pair("c", "d", decided=False)]
+    line = _line(["a", "c", "d"], pairs, "latency", True, 0.95, spans=True)
+    assert line == "d: a 1.10x slower (95 %: 1.05 to 1.20), no difference shown to c"
+
+
+def test_before_the_end_it_is_judged_more_strictly() -> None:
+    board = raced(1.0, 1.3)
+    assert (board.verdict().level, "so far" in board.verdict().line) == (LEVEL, False)
+    board.apply(BackendChanged(backend=BackendState(name="b", state="running", planned=12)))
+    assert board.verdict().level == 0.99
+    assert board.verdict().line.startswith("a is fastest so far: b 1.3") and "(99 %: " in board.verdict().line
+
+
+def test_a_run_that_somebody_stopped_is_judged_more_strictly() -> None:
+    board = raced(1.0, 1.3, rounds=10)
+    board.plan = msgspec.structs.replace(board.plan, config=RunConfig(iterations=40))
+    for name in "ab":
+        board.apply(BackendChanged(backend=BackendState(name=name, state="stopped", planned=40, weights="Q8_0")))
+    assert board.verdict().level == 0.9975 and "(99.75 %: " in board.verdict().line
+
+
+def test_zeros_are_told_and_not_left_out() -> None:
+    board = raced(1.0, 1.3)
+    for name in "ab":
+        for n in range(11, 21):
+            board.apply(
+                IterationDone(iteration=iteration(name, n, 1.0, itl_s=0.0 if name == "a" and n < 18 else 0.005))
+            )
+    assert board.verdict("itl").sentences == ["a and b: nothing to compare by ITL: a has 7 of 0"]
+
+
+def test_each_side_of_an_uneven_pair_is_counted() -> None:
+    (found,) = compare({"a": lane_of("a", [1.0] * 2), "b": lane_of("b", [2.0] * 4, "2")}, "latency")
+    assert found.sentence == "a and b: no verdict, 2 and 4 iterations are too few"
+
+
+def test_what_could_have_been_shown_minds_the_pairs() -> None:
+    two, six = raced(1.0, 1.0, rounds=8), raced(*[1.0] * 5, rounds=8)
+    (alone,) = two.verdict().comparisons
+    assert alone.could_show is not None
+    assert all(c.could_show is None and c.known for c in six.verdict().comparisons)
+    assert six.verdict().line == "no verdict: 8 rounds are too few for 10 pairs"
+    assert all("too few for 10 pairs" in text for text in six.verdict().sentences if "chance" not in text)
+    many = raced(*[1.0] * 5, rounds=14).verdict().comparisons
+    assert all(c.could_show is not None for c in many)
+
+
+def test_equal_values_and_large_differences_are_told_in_fitting_words() -> None:
+    equal = raced(1.0, 1.0, noise=0.0).verdict()
+    assert equal.line == "no difference shown; all 10 rounds show the same"
+    (wide,) = compare(
+        {
+            "a": lane_of("a", [1.0, 9.0, 2.0, 30.0, 4.0, 8.0, 1.0]),
+            "b": lane_of("b", [3.0, 9.5, 1.0, 14.0, 40.0, 2.0, 5.0]),
+        },
+        "latency",
+    )
+    assert re.search(r"could have shown 7\.1x$", wide.sentence)
+
+
+def lane_of(name: str, values: list[float], begun: str = "1") -> list[Iteration]:
+    return [iteration(name, n + 1, v, started_utc=begun) for n, v in enumerate(values)]
+
+
+def test_a_circle_of_pairs_by_different_metrics_has_no_winner() -> None:
+    board = raced(
+        1.0, 1.05, 1.09, noise=0.004,
+        a={"output_tokens": 64, "tokens_per_s": 64.0, "text": "x" * 200},
+        b={"output_tokens": 68, "tokens_per_s": 64.0, "text": "x" * 212, "token_source": "arrivals"},
+        c={"output_tokens": 72, "tokens_per_s": 68.0, "text": "x" * 225},
+    )  # fmt: skip
+    verdict = board.verdict()
+    assert {c.metric for c in verdict.comparisons} == {"latency", "tokens_per_s"}
+    assert verdict.line == ("nobody is fastest: each is slower than another by what may be compared between the two")
+    assert not any(row.fastest for row in rows_of(board))
+    assert run_json(board) and results_csv(board)
+
+
+def test_who_is_not_comparable_is_named_where_nothing_is_decided_too() -> None:
+    board = raced(1.0, 1.0, 1.3)
+    other = msgspec.structs.replace(board.lanes["c"].state, model="llama-3.2-1b")
+    for name in "ab":
+        state = msgspec.structs.replace(board.lanes[name].state, model="SmolLM2-135M")
+        board.apply(BackendChanged(backend=state))
+    board.apply(BackendChanged(backend=other))
+    assert board.verdict().line.endswith("; not comparable by latency: c")

@@ -12,7 +12,7 @@ from llmtui.model import Machine, RunConfig
 from llmtui.stats.checks import answers, samples, setting, work
 from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced
 from llmtui.stats.checks.evidence import Evidence
-from llmtui.stats.checks.like import Leading, leading_metric, spoiled
+from llmtui.stats.checks.like import Leading, besides, leading_metric, spoiled
 from llmtui.stats.compare import Comparison
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Leading",
     "Level",
     "Raced",
+    "besides",
     "checks",
     "leading_metric",
     "spoiled",
@@ -37,6 +38,7 @@ CODES: dict[str, str] = {
     "thinking": "some reason before they answer, some do not",
     "prefix-cache": "part of the prompt came from a cache and was not computed",
     "prompt-tokens": "the backends did not read the same number of tokens",
+    "tokens-per-arrival": "the backends sent different numbers of tokens at a time, and ITL lies between arrivals",
     "weights": "the backends compute with different weights (quantisation)",
     "weights-unknown": "the weights of a backend are not known",
     "context-length": "the context differs, or is too small",
@@ -50,14 +52,16 @@ CODES: dict[str, str] = {
     "bridge": "a bridge of llmtui stands in front of a framework",
     "sequential-order": "the backends ran one after the other",
     "not-interleaved": "the attempts compared did not take turns",
+    "reruns": "an earlier attempt was followed by this one",
     "resumed": "an attempt was made in several parts",
-    "too-few": "too few samples for an interval",
+    "too-few": "too few samples for an interval, or to decide among so many pairs",
     "failed-iterations": "some iterations failed",
     "refused": "a server asked to come back later",
     "cold-start": "the first measured iteration was far slower than the rest",
+    "outliers": "some samples lie far from the rest",
     "drift": "a backend became slower or faster along the run",
     "token-counts-guessed": "output tokens were counted by arrivals, or not at all",
-    "own-error": "the difference is no larger than llmtui's own error",
+    "own-error": "the difference is no larger than llmtui's own error, or so small that it may be",
     "busy-machine": "the machine was loaded when the run began",
     "governor": "the cores' frequency is not held still",
     "disturbed": "other processes took CPU during iterations",
@@ -75,6 +79,7 @@ _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     work.thinking,
     work.prefix_cache,
     work.prompt_tokens,
+    work.tokens_per_arrival,
     work.weights,
     work.context_length,
     answers.answers_differ,
@@ -84,11 +89,13 @@ _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     setting.threads,
     setting.bridge,
     setting.order,
+    setting.reruns,
     setting.resumed,
     samples.few,
     samples.failed,
     samples.refused,
     samples.cold,
+    samples.outlying,
     samples.drift,
     samples.guesses,
     samples.own_error,
@@ -107,7 +114,8 @@ def checks(
 ) -> list[Check]:
     """What bears on the fairness of this race: void first, then warnings, then notes, each in the order of `CODES`.
 
-    `comparisons` and `record` (this machine's accuracy) are what own-error is judged by.
+    `comparisons` and `record` (this machine's accuracy) are what own-error is judged by; where there is no record,
+    a difference that is shown and small is told.
     """
     entries = [Entry(r.backend, r.state, r.evidence) for r in raced if r.evidence.measured]
     race = Race(entries, config, machine, comparisons, record)

@@ -75,4 +75,6 @@ def settings_ignored(race: Race) -> Iterator[Check]:
 def _different(texts: list[str]) -> int:
     """How many answers there are; one that only goes on where another ended is no other."""
     kinds = sorted(set(texts))
+    if not kinds:
+        return 0
     return sum(not longer.startswith(text) for text, longer in zip(kinds, [*kinds[1:], "\0"], strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from llmtui.accuracy_record import Record
@@ -122,6 +122,18 @@ def alike(values: Mapping[str, str]) -> list[list[str]]:
     for name, value in values.items():
         found.setdefault(value, []).append(name)
     return list(found.values())
+
+
+def grouped(entries: Iterable[Entry], same: Callable[[Entry, Entry], bool]) -> list[list[str]]:
+    """Names of backends in groups: in each, every two are the `same`."""
+    found: list[list[Entry]] = []
+    for entry in entries:
+        fits = next((group for group in found if all(same(other, entry) for other in group)), None)
+        if fits is None:
+            found.append([entry])
+        else:
+            fits.append(entry)
+    return [[entry.name for entry in group] for group in found]
 
 
 def number(value: float) -> str:

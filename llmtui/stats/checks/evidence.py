@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import math
+from array import array
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter, deque
 from collections.abc import Iterable
 
@@ -16,7 +18,7 @@ from llmtui.stats.running import Counts
 from llmtui.stats.summary import METRICS, Metric, metric_value, percentile
 
 #: So many of the newest iterations are compared with those of other backends, one by one.
-RECENT = 256
+RECENT = 128
 #: So much of an answer is compared. A server may count a token more or less, so the ends of answers are not.
 ANSWER_CHARS = 160
 _THINKING = ("<think>", "<thinking>", "<|channel|>analysis")
@@ -53,11 +55,36 @@ class Thinned:
         return percentile(sorted(self.values), 0.5) if self.values else None
 
 
+class Tails:
+    """The least and the greatest of many values: `most` of either, ascending."""
+
+    def __init__(self, most: int = 128) -> None:
+        self.most = most
+        self.least = array("d")
+        self.greatest = array("d")
+
+    def add(self, value: float) -> None:
+        """Take in one finite value."""
+        if len(self.least) < self.most or value < self.least[-1]:
+            insort(self.least, value)
+            del self.least[self.most :]
+        if len(self.greatest) < self.most or value > self.greatest[0]:
+            insort(self.greatest, value)
+            del self.greatest[: -self.most]
+
+    def beyond(self, low: float, high: float) -> int:
+        """How many values lie below `low` or above `high`, as far as they were kept."""
+        return bisect_left(self.least, low) + len(self.greatest) - bisect_right(self.greatest, high)
+
+
 class Evidence:
     """One attempt of one backend. Counts are of its measured iterations; `good` of those that are samples.
 
-    `recent` are the newest samples for comparison with other backends: without arrivals, and as `text` the beginning
-    of the answer, its white space evened out.
+    `outputs` are the output tokens that were told, `guesses` those counted by arrivals, `characters` the lengths of
+    the answers' texts. `first_prefill_s` is what the server took for each token of its very first prompt, a warm-up
+    where there are any, and `prefill` what it took for each since, by its own clock. `per_arrival` has the told
+    tokens by the arrivals that brought them. `recent` are the newest samples for comparison with other backends:
+    without arrivals, and as `text` the beginning of the answer, its white space evened out.
     """
 
     def __init__(self, iterations: Iterable[Iteration] = ()) -> None:
@@ -74,7 +101,11 @@ class Evidence:
         self.swapped = 0
         self.throttling = 0
         self.outputs = Counts()
-        self.output_sum = 0
+        self._output_sum = 0
+        self.guesses = Counts()
+        self.characters = Counts()
+        self._character_sum = 0
+        self.per_arrival = Thinned()
         self.prompts = Counts()
         self.no_prompt_count = 0
         self.cache_told = 0
@@ -83,10 +114,12 @@ class Evidence:
         self._cached_of = 0
         self.thinking = 0
         self.reasons: Counter[str] = Counter()
-        self.guessed = 0
         self.uncounted = 0
         self.metrics: dict[Metric, Thinned] = {metric: Thinned() for metric in METRICS}
+        self.latency_tails = Tails()
         self.server_cpu = Thinned()
+        self.first_prefill_s: float | None = None
+        self.prefill = Thinned()
         self.recent: deque[Iteration] = deque(maxlen=RECENT)
         for iteration in iterations:
             self.add(iteration)
@@ -94,6 +127,11 @@ class Evidence:
     def add(self, iteration: Iteration) -> None:
         """Take in the next iteration of this attempt, warm-up or measured, good or failed, with its text."""
         self.refused += iteration.refused
+        if iteration.ok and iteration.server_prefill_s and iteration.prompt_tokens:
+            each_s = iteration.server_prefill_s / iteration.prompt_tokens
+            self.first_prefill_s = each_s if self.first_prefill_s is None else self.first_prefill_s
+            if iteration.phase == "measured":
+                self.prefill.add(self.measured, each_s)
         if iteration.phase != "measured":
             return
         self.measured += 1
@@ -108,6 +146,8 @@ class Evidence:
             value = metric_value(iteration, metric)
             if value is not None and math.isfinite(value):
                 kept.add(self.measured - 1, value)
+                if metric == "latency":
+                    self.latency_tails.add(value)
         if iteration.server_cpu is not None:
             self.server_cpu.add(self.measured - 1, iteration.server_cpu)
         answer = " ".join(iteration.text[: ANSWER_CHARS * 2].split())[:ANSWER_CHARS]
@@ -125,10 +165,17 @@ class Evidence:
     def _work(self, iteration: Iteration) -> None:
         if iteration.output_tokens is None:
             self.uncounted += 1
+        elif iteration.token_source == "arrivals":
+            self.guesses.add(iteration.output_tokens)
         else:
             self.outputs.add(iteration.output_tokens)
-            self.output_sum += iteration.output_tokens
-            self.guessed += iteration.token_source == "arrivals"
+            self._output_sum += iteration.output_tokens
+            if (ratio := _per_arrival(iteration, iteration.output_tokens)) is not None:
+                self.per_arrival.add(self.measured - 1, ratio)
+        # Of older iterations a client that comes late is not given the text.
+        if iteration.text:
+            self.characters.add(len(iteration.text))
+            self._character_sum += len(iteration.text)
         if iteration.prompt_tokens is None:
             self.no_prompt_count += 1
         else:
@@ -153,11 +200,31 @@ class Evidence:
 
     @property
     def output_mean(self) -> float | None:
-        """Mean of the output tokens, None where nothing was counted."""
-        return self.output_sum / len(self.outputs) if len(self.outputs) else None
+        """Mean of the output tokens that were told, None where none were."""
+        return self._output_sum / len(self.outputs) if len(self.outputs) else None
+
+    @property
+    def character_mean(self) -> float | None:
+        """Mean length of the answers in characters, None where no text is known."""
+        return self._character_sum / len(self.characters) if len(self.characters) else None
+
+    @property
+    def counts_told(self) -> bool:
+        """Whether the output tokens of most answers were told."""
+        return 2 * len(self.outputs) > self.good
 
     @property
     def ended_early(self) -> float | None:
         """The share of the answers (0 to 1) that stopped before the budget did; None where no reason was told."""
         total = self.reasons.total()
         return 1 - self.reasons["length"] / total if total else None
+
+
+def _per_arrival(iteration: Iteration, tokens: int) -> float | None:
+    """Output tokens an arrival, None where there are no two arrivals."""
+    arrivals = len(iteration.arrivals_ns)
+    if arrivals < 2:
+        return None
+    if iteration.finish_reason in _STOP and tokens == sum(iteration.arrival_tokens) + 1:
+        tokens -= 1  # the end-of-sequence token never arrives
+    return tokens / arrivals

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import NormalDist
 
-from llmtui.accuracy_record import Errors, Level, milliseconds
+from llmtui.accuracy_record import Level, milliseconds
 from llmtui.model import RESTING
 from llmtui.plain import plain
-from llmtui.stats.checks.base import Check, Race, each, listed, of
-from llmtui.stats.summary import METRIC_TITLES, Metric, percentile
+from llmtui.stats.checks.base import Check, Entry, Race, each, listed, of
+from llmtui.stats.checks.evidence import RECENT, Thinned
+from llmtui.stats.compare import LEVEL, level_of, rounds
+from llmtui.stats.summary import METRIC_TITLES, Metric, far_out, percentile
 
 #: With fewer, no interval of 95 % can be had from ranks.
 FEWEST = 6
@@ -26,25 +28,89 @@ DRIFT_P = 0.01
 _DRIFT_FROM = 8
 #: All slopes between so many points are looked at.
 _SLOPES = 100
+#: Decided differences below this (a share, or s) may be llmtui's own error, if nobody measured that.
+SMALL_SHARE = 0.02
+SMALL_S = 0.002
+#: Metrics whose error is told as a share.
+_RATES: frozenset[Metric] = frozenset({"tokens_per_s", "tpot", "prefill_tokens_per_s"})
 #: From the median of absolute deviations to the standard deviation of normal noise.
 _MAD = 1.4826
 
 
 def few(race: Race) -> Iterator[Check]:
-    """too-few: no interval can be had."""
+    """too-few: no interval can be had, or none that would suffice among so many pairs."""
+    alpha = 1 - _level(race)
+    pairs = list(itertools.combinations(race.sampled, 2))
+    chances = [_chance(race, one, two) for one, two in pairs]
+    known = {e.name for pair, chance in zip(pairs, chances, strict=True) if chance <= alpha for e in pair}
     counts = {
         e.name: f"n = {e.evidence.good}"
         for e in race.entries
-        if e.evidence.good < FEWEST and (e.state.state in RESTING or race.config.iterations < FEWEST)
+        if e.name not in known and _least_p(_reach(race, e)) > alpha
     }
+    everyone = max(1, math.comb(len(race.entries), 2))
+    enough = next(n for n in itertools.count(FEWEST) if _least_p(n) * everyone <= 1 - LEVEL)
     if counts:
+        todo = f"set iterations to {enough} or more, better 20"
+        if race.config.iterations >= enough:
+            todo = "rerun (R), and let it come to its end"
         yield Check(
             code="too-few",
             level="warning",
             backends=list(counts),
             text=f"too few samples for any interval: {each(counts)}",
-            todo=f"set iterations to {FEWEST} or more, better 20",
+            todo=todo,
         )
+    elif pairs and min(chances) * len(pairs) > alpha and all(_in_turns(race, *pair) for pair in pairs):
+        made = max(_in_turns(race, *pair) for pair in pairs)
+        todo = f"set iterations to {max(enough, made + 1)} or more, better 20"
+        if race.config.iterations >= enough:
+            # So many were to be had: they failed, or were stopped.
+            todo = "see why so few rounds are whole, then rerun (R)"
+        yield Check(
+            code="too-few",
+            level="warning",
+            backends=[e.name for e in race.sampled],
+            text=f"{made} round{'s' * (made != 1)} cannot decide"
+            + (f" among {len(pairs)} pairs" if len(pairs) > 1 else " between two"),
+            todo=todo,
+        )
+
+
+def _level(race: Race) -> float:
+    """The level at which the race is judged once it is over."""
+    if any(e.state.state not in RESTING for e in race.entries):
+        return LEVEL
+    raced = [(e.state.state, e.evidence.measured) for e in race.entries]
+    return level_of(raced, race.config.iterations, done=True)
+
+
+def _reach(race: Race, entry: Entry) -> int:
+    """How many samples there are of it, or will be."""
+    good = entry.evidence.good
+    return good if entry.state.state in RESTING else max(good, race.config.iterations)
+
+
+def _in_turns(race: Race, one: Entry, two: Entry) -> int:
+    """How many rounds there are of these two, or will be; 0 where they do not take turns."""
+    made = len(rounds(one.evidence.recent, two.evidence.recent))
+    over = one.state.state in RESTING and two.state.state in RESTING
+    if over or (not made and race.config.order == "sequential"):
+        return made
+    return max(made, min(_reach(race, one), _reach(race, two)))
+
+
+def _least_p(n: int) -> float:
+    """The least that n signs can come to by chance, two-sided."""
+    return min(1.0, 2 * 0.5**n)
+
+
+def _chance(race: Race, one: Entry, two: Entry) -> float:
+    """The least p that these two can come to."""
+    if turns := _in_turns(race, one, two):
+        return _least_p(turns)
+    m, n = (min(_reach(race, e), RECENT) for e in (one, two))
+    return min(1.0, 2 / math.comb(m + n, m))
 
 
 def failed(race: Race) -> Iterator[Check]:
@@ -81,18 +147,19 @@ def refused(race: Race) -> Iterator[Check]:
 
 def guesses(race: Race) -> Iterator[Check]:
     """token-counts-guessed: arrivals were counted because nobody told the tokens, or not even those."""
-    guessed = [e.name for e in race.sampled if e.evidence.guessed]
+    guessed = [e.name for e in race.sampled if len(e.evidence.guesses)]
     unknown = [e.name for e in race.sampled if e.evidence.uncounted and e.name not in guessed]
     if guessed or unknown:
-        parts = [f"counted by arrivals for {listed(guessed)}"] if guessed else []
+        parts = [f"counted by arrivals, of which each may carry several, for {listed(guessed)}"] if guessed else []
         parts += [f"unknown for {listed(unknown)}"] if unknown else []
         yield Check(
             code="token-counts-guessed",
             level="warning",
             backends=[*guessed, *unknown],
-            text=f"output tokens are {' and '.join(parts)}: an arrival may carry several",
-            todo="use a server, or a protocol of it, that tells token counts; until then do not compare by tokens/s",
-            spoils=["tokens_per_s"],
+            text=f"output tokens are {' and '.join(parts)}",
+            todo="use a server, or a protocol of it, that tells token counts; until then do not compare by tokens/s, "
+            "and mind that latency too may be of different amounts of work",
+            spoils=["tokens_per_s", "tpot"],
         )
 
 
@@ -115,6 +182,28 @@ def cold(race: Race) -> Iterator[Check]:
             backends=list(found),
             text=f"the first measured iteration was cold: {each(found)}",
             todo=f"set warmup = {race.config.warmup + 2} in [run]; the median hardly feels it, mean and max do",
+        )
+
+
+def outlying(race: Race) -> Iterator[Check]:
+    """outliers: samples that lie far out. They are kept."""
+    found = {}
+    for entry in race.sampled:
+        ordered = sorted(entry.evidence.metrics["latency"].values)
+        tails = entry.evidence.latency_tails
+        low, high = far_out(ordered)
+        if beyond := tails.beyond(low, high):
+            furthest = tails.greatest[-1] if tails.greatest[-1] > high else tails.least[0]
+            median = percentile(ordered, 0.5)
+            least = "at least " if beyond >= tails.most else ""
+            found[entry.name] = f"{least}{of(beyond, entry.evidence.good)} ({furthest:.3g} s, median {median:.3g} s)"
+    if found:
+        yield Check(
+            code="outliers",
+            level="note",
+            backends=list(found),
+            text=f"far from the rest: {each(found)}",
+            todo="see in the iterations whether they were disturbed (~); mean and max feel them, the median hardly",
         )
 
 
@@ -165,14 +254,15 @@ def own_error(race: Race) -> Iterator[Check]:
     """own-error: a difference was shown that is no larger than what llmtui itself may be off by."""
     level = race.record.at_one_stream() if race.record is not None else None
     if level is None:
+        yield from _error_unknown(race)
         return
     medians = {e.name: e.evidence.metrics for e in race.sampled}
     for pair in race.comparisons:
         median = medians[pair.faster][pair.metric].median if pair.faster in medians else None
         if not pair.decided or median is None:
             continue
-        rate = pair.metric == "tokens_per_s"
-        error = _errors(level, pair.metric).p99
+        rate = pair.metric in _RATES
+        error = _error(level, pair.metric, medians[pair.faster])
         difference = pair.ratio - 1 if rate else median * (pair.ratio - 1)
         if error >= difference / 2:
             shown, ours = (f"{v:.2%}" if rate else f"{milliseconds(v)} ms" for v in (difference, error))
@@ -187,11 +277,41 @@ def own_error(race: Race) -> Iterator[Check]:
             )
 
 
-def _errors(level: Level, metric: Metric) -> Errors:
-    by: dict[Metric, Errors] = {
-        "latency": level.latency_s,
-        "ttft": level.ttft_s,
-        "itl": level.itl_s,
-        "tokens_per_s": level.tokens_per_s_share,
-    }
-    return by[metric]
+def _error_unknown(race: Race) -> Iterator[Check]:
+    medians = {e.name: e.evidence.metrics for e in race.sampled}
+    small = {}
+    for pair in race.comparisons:
+        median = medians[pair.faster][pair.metric].median if pair.faster in medians else None
+        if not pair.decided or median is None:
+            continue
+        difference = median * (pair.ratio - 1)
+        if pair.ratio - 1 < SMALL_SHARE:
+            small[pair] = f"{pair.ratio - 1:.2%}"
+        elif pair.metric not in _RATES and difference < SMALL_S:
+            small[pair] = f"{milliseconds(difference)} ms"
+    if small:
+        least = min(small, key=lambda pair: pair.ratio)
+        yield Check(
+            code="own-error",
+            level="note",
+            backends=list(dict.fromkeys(name for pair in small for name in (pair.faster, pair.slower))),
+            text=f"llmtui's own error on this machine was never measured, and {listed([least.faster, least.slower])} "
+            f"differ by only {small[least]} of {METRIC_TITLES[least.metric]}",
+            todo="run llmtui accuracy while the machine is quiet",
+        )
+
+
+def _error(level: Level, metric: Metric, course: Mapping[Metric, Thinned]) -> float:
+    """What llmtui may be off by (p99): in s, of what is told a token or a second as a share of it."""
+    ttft = course["ttft"].median
+    match metric:
+        case "latency":
+            return level.latency_s.p99
+        case "ttft":
+            return level.ttft_s.p99
+        case "itl":
+            return level.itl_s.p99
+        case "tokens_per_s" | "tpot":
+            return level.tokens_per_s_share.p99
+        case "prefill_tokens_per_s":
+            return level.ttft_s.p99 / ttft if ttft else 0.0

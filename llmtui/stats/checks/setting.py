@@ -13,7 +13,8 @@ from llmtui.stats.compare import rounds
 OFTEN = 0.2
 #: Cores in use are told from CPU ticks of 10 ms: shorter iterations tell nothing.
 _CORES_FROM_S = 0.2
-_LOCAL = frozenset({"", "127.0.0.1", "localhost", "::1"})
+#: Every address of this machine is asked here: a server that says where it listens may name them all.
+_LOCAL = frozenset({"", "127.0.0.1", "localhost", "::1", "0.0.0.0", "::"})
 #: Governors that hold the frequency still.
 _STEADY = frozenset({"", "performance", "userspace"})
 
@@ -116,7 +117,7 @@ def order(race: Race) -> Iterator[Check]:
             level="warning",
             backends=names,
             text=f"{listed(names)} ran one after the other: drift of the machine cannot be told from a difference",
-            todo='set order = "round-robin" in [run]',
+            todo='set order = "shuffled" in [run]',
         )
         return
     lone = [
@@ -139,6 +140,20 @@ def order(race: Race) -> Iterator[Check]:
 def _common(one: Entry, two: Entry) -> bool:
     numbers = {i.iteration for i in one.evidence.recent}
     return any(i.iteration in numbers for i in two.evidence.recent)
+
+
+def reruns(race: Race) -> Iterator[Check]:
+    """reruns: an attempt was followed by another, and it is the last that counts."""
+    attempts = {e.name: f"attempt {e.state.attempt}" for e in race.sampled if e.state.attempt > 1}
+    if attempts and len(race.sampled) > 1:
+        yield Check(
+            code="reruns",
+            level="note",
+            backends=list(attempts),
+            text=f"measured before: {each(attempts)}; whoever reruns until he likes what he sees is wrong more often "
+            "than an interval says",
+            todo="keep to the attempt that you meant to be the last before you saw it",
+        )
 
 
 def resumed(race: Race) -> Iterator[Check]:

@@ -9,15 +9,15 @@ from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.events import Click, MouseScrollDown, MouseScrollUp, Resize
+from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.geometry import Size
 from textual.message import Message
-from textual.screen import Screen
 
 from llmtui.plain import plain
 from llmtui.ui import board_view, details_view, panel_view, timeline
 from llmtui.ui.attempts import attempt_sentence, standing
 from llmtui.ui.lines import Line, Span, spread_out, wrap
+from llmtui.ui.screens.over import Over
 from llmtui.ui.view import View
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header, Verdict
@@ -27,6 +27,7 @@ from llmtui.ui.words import around, cores, memory, plural, shape, value_text
 
 #: The server is asked for its log so often at most.
 LOG_EVERY_S = 2.0
+_NEVER = ("", -1, float("-inf"))
 
 
 class Facts(Lines):
@@ -148,9 +149,9 @@ class Scrolled(Lines, can_focus=True):
         rule = details_view.rule(title(width - len(seen) - 8), seen, width, self.has_focus)
         return [rule, *(((" ", ""), *line) for line in shown)]
 
-    def watch_has_focus(self, has_focus: bool) -> None:
-        super().watch_has_focus(has_focus)
-        self.redraw()
+    def forget(self) -> None:
+        """Begin at the top again."""
+        self._top = 0
 
     def action_scroll_by(self, lines: int) -> None:
         """Down by so many lines."""
@@ -226,12 +227,15 @@ class ServerLog(Scrolled):
         self._follows = self._top >= len(lines) - max(1, height - 1)
         return shown
 
+    def forget(self) -> None:
+        self._follows = True
+
     def action_scroll_by(self, lines: int) -> None:
         self._follows = False
         super().action_scroll_by(lines)
 
 
-class DetailsScreen(Screen[None]):
+class DetailsScreen(Over):
     """Follows the backend that is selected in the view."""
 
     AUTO_FOCUS = "Iterations"
@@ -244,11 +248,9 @@ class DetailsScreen(Screen[None]):
             self.backend = backend
 
     def __init__(self, view: View, keys: Mapping[str, str]) -> None:
-        super().__init__()
-        self.view = view
-        self._keys = keys
+        super().__init__(view, keys)
         self._log = self._banner = False
-        self._asked: tuple[str, int, float] = ("", -1, float("-inf"))
+        self._asked: tuple[str, int, float] = _NEVER
 
     def compose(self) -> ComposeResult:
         table = Iterations(self.view, id="iterations")
@@ -263,14 +265,7 @@ class DetailsScreen(Screen[None]):
         yield Verdict(self.view, id="verdict")
         yield Footer(self.view, self._keys, id="footer")
 
-    def on_mount(self) -> None:
-        self._arrange(self.app.size)
-        self.follow()
-
-    def on_resize(self, event: Resize) -> None:
-        self._arrange(event.size)
-
-    def _arrange(self, size: Size) -> None:
+    def place(self, size: Size) -> None:
         self._banner = self.view.banner is not None
         parts = details_view.parts_for(size.width, size.height, self._banner, self._log)
         rows = {
@@ -295,7 +290,7 @@ class DetailsScreen(Screen[None]):
     def toggle_log(self) -> None:
         """The server's last lines in the place of the answer, and back."""
         self._log = not self._log
-        self._arrange(self.size)
+        self.place(self.size)
         log = self.query_one(ServerLog)
         self.set_focus(log if self._log and log.display else self.query_one(Iterations))
         self.follow()
@@ -303,10 +298,16 @@ class DetailsScreen(Screen[None]):
     def on_iterations_moved(self) -> None:
         self.follow()
 
+    def forget(self) -> None:
+        super().forget()
+        self._log, self._asked = False, _NEVER
+        self.query_one(Iterations).forget()
+        for part in self.query(Scrolled):
+            part.forget()
+
     def follow(self) -> None:
-        """Bring the screen up to date."""
         if (self.view.banner is not None) != self._banner:
-            self._arrange(self.size)
+            self.place(self.size)
         self._ask()
         for widget in self.query(Lines):
             widget.redraw()

@@ -19,6 +19,7 @@ from llmtui.engine.kept import RECENT
 from llmtui.plain import plain
 from llmtui.ui.exporting import FORMATS, ExportError, Format, Taken, file_name, free_path, write
 from llmtui.ui.lines import Line, ascii_text
+from llmtui.ui.screens.over import Painted
 from llmtui.ui.view import View
 from llmtui.ui.widgets.lines import Lines
 
@@ -49,10 +50,6 @@ class Formats(Lines, can_focus=True):
             for form in FORMATS
         ]
 
-    def watch_has_focus(self, has_focus: bool) -> None:
-        super().watch_has_focus(has_focus)
-        self.redraw()
-
     def action_step(self, by: int) -> None:
         """Choose the next or the previous format."""
         self._choose((FORMATS.index(self.chosen) + by) % len(FORMATS))
@@ -67,8 +64,15 @@ class Formats(Lines, can_focus=True):
         self.post_message(self.Chosen())
 
 
-class ExportScreen(ModalScreen[Path | None]):
-    """Dismissed with the path that was written, or None."""
+def _field(name: str, value: str = "") -> Input:
+    """A line to write in. Its cursor stands still: a blink is two repaints a second, down the whole line."""
+    field = Input(value, id=name, compact=True, select_on_focus=False)
+    field.cursor_blink = False
+    return field
+
+
+class ExportScreen(ModalScreen[Path | None], Painted[Path | None]):
+    """Dismissed with the path that was written, or None. What is hidden behind it is not drawn."""
 
     AUTO_FOCUS = "Formats"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -94,10 +98,10 @@ class ExportScreen(ModalScreen[Path | None]):
             yield Formats(self._view, id="formats")
             with Horizontal():
                 yield Label("folder ")
-                yield Input(str(self._folder), id="folder", compact=True, select_on_focus=False)
+                yield _field("folder", str(self._folder))
             with Horizontal():
                 yield Label("name   ")
-                yield Input(id="name", compact=True, select_on_focus=False)
+                yield _field("name")
             yield Static(id="said", markup=False)
 
     def on_mount(self) -> None:

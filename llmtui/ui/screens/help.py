@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
+from textual.events import Click, MouseMove
+from textual.geometry import Size
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from llmtui.ui.commands import COMMANDS, key_word
+from llmtui.ui.lines import Line, width_of, wrap
+from llmtui.ui.screens.over import Painted
+from llmtui.ui.view import View
+from llmtui.ui.widgets.lines import Lines
+
+#: With less room than this beside the keys, the words stand below them.
+_WORDS_AT_LEAST = 20
 
 _FIXED = {
     "Backend": [("1-9", "focus a backend; so do tab, the arrows and a click")],
@@ -26,58 +33,120 @@ bars: mean, median, min, max; points: one shape per backend\
 """
 
 
-def help_rows(keys: Mapping[str, str]) -> list[tuple[str, Text]]:
+def help_rows(keys: Mapping[str, str]) -> list[tuple[str, Line]]:
     """The help screen's rows: every command with its key, by group, then how to read the screen.
 
     Each with the id of the command that a click on it carries out, "" where there is none.
     """
-    rows: list[tuple[str, Text]] = []
+    rows: list[tuple[str, Line]] = []
     # The longest key has its place, so that the words stand below each other.
     room = max(7, *(len(key_word(key)) + 2 for key in keys.values()))
 
     def row(command: str, key: str, words: str) -> None:
-        rows.append((command, Text.assemble((f"  {key:<{room}}", "bold"), words)))
+        rows.append((command, ((f"  {key:<{room}}", "strong"), (words, ""))))
 
     for group in ("Backend", "Run", "View", "Application"):
-        rows.append(("", Text(group, "bold")))
+        rows.append(("", ((group, "title"),)))
         for command in COMMANDS:
             if command.group == group:
                 row(command.id, key_word(keys[command.id]), command.help)
         for key, words in _FIXED.get(group, []):
             row("", key, words)
-    rows.append(("", Text("Reading the screen", "bold")))
-    rows += [("", Text(f"  {line}")) for line in _SIGNS.splitlines()]
+    rows.append(("", (("Reading the screen", "title"),)))
+    rows += [("", ((f"  {line}", ""),)) for line in _SIGNS.splitlines()]
     return rows
 
 
-class Row(Static):
-    """A line of the help; one of a command is a button."""
+class Page(Lines):
+    """All rows; one of a command is a button."""
 
-    def __init__(self, command: str, words: Text) -> None:
-        super().__init__(words, classes="command" if command else "")
-        self._command = command
+    def __init__(self, view: View, keys: Mapping[str, str]) -> None:
+        super().__init__(view)
+        self._all = help_rows(keys)
+        self._pointed = -1
 
-    def on_click(self) -> None:
-        if self._command:
-            self.screen.dismiss(self._command)
+    def _rows(self, width: int) -> list[tuple[str, Line]]:
+        """What does not fit goes on below its words."""
+        rows: list[tuple[str, Line]] = []
+        for command, line in self._all:
+            before, (words, role) = line[:-1], line[-1]
+            indent = width_of(before) or len(words) - len(words.lstrip())
+            if width - indent < _WORDS_AT_LEAST:
+                indent = 0
+            first, *more = wrap(words, width - indent, 99) if width_of(line) > width else [words]
+            if indent and not before and more:
+                first = " " * indent + first
+            if before and not indent:
+                rows.append((command, before))
+                before = ()
+            rows.append((command, (*before, (first, role))))
+            rows += [(command, ((" " * indent + text, role),)) for text in more]
+        return rows
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self._rows(width))
+
+    def content(self, width: int, height: int) -> list[Line]:
+        rows = self._rows(width)
+        pointed = rows[self._pointed][0] if 0 <= self._pointed < len(rows) else ""
+        return [
+            tuple((text, "focus") for text, _ in line) if command and command == pointed else line
+            for command, line in rows
+        ]
+
+    def on_mouse_move(self, event: MouseMove) -> None:
+        self._point(event.y)
+
+    def on_leave(self) -> None:
+        self._point(-1)
+
+    def _point(self, row: int) -> None:
+        if row != self._pointed:
+            self._pointed = row
+            self.redraw()
+
+    def on_click(self, event: Click) -> None:
+        rows = self._rows(self.size.width)
+        if 0 <= event.y < len(rows) and (command := rows[event.y][0]):
+            self.screen.dismiss(command)
 
 
-class HelpScreen(ModalScreen[str]):
-    """Closes on escape, the help key or the quit key. Dismissed with the id of a command that was clicked, or ""."""
+class Sheet(VerticalScroll):
+    """What lies below is counted on its edge."""
+
+    def on_mount(self) -> None:
+        self.border_title = "llmtui: keys"
+        self.watch(self, "virtual_size", self._count)
+        self.watch(self, "scroll_y", self._count)
+
+    def on_resize(self) -> None:
+        self._count()
+
+    def _count(self) -> None:
+        below = round(self.max_scroll_y - self.scroll_y)
+        self.border_subtitle = f"{below} more below, esc closes" if below > 0 else "esc closes"
+
+
+class HelpScreen(ModalScreen[str], Painted[str]):
+    """Closes on escape, the help key or the quit key. Dismissed with the id of a command that was clicked, or "".
+
+    The app keeps it: what is hidden behind it is not drawn.
+    """
 
     AUTO_FOCUS = "*"
     BINDINGS = [Binding("escape,question_mark,q,enter,ctrl+c", "dismiss_help", "Close", show=False)]
 
-    def __init__(self, keys: Mapping[str, str]) -> None:
+    def __init__(self, view: View, keys: Mapping[str, str]) -> None:
         super().__init__()
+        self._view = view
         self._keys = keys
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll() as scroll:
-            scroll.border_title = "llmtui: keys"
-            scroll.border_subtitle = "esc closes"
-            for command, words in help_rows(self._keys):
-                yield Row(command, words)
+        with Sheet():
+            yield Page(self._view, self._keys)
+
+    def on_screen_suspend(self) -> None:
+        self.query_one(Sheet).scroll_home(animate=False)
 
     def action_dismiss_help(self) -> None:
         self.dismiss("")

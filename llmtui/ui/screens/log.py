@@ -9,11 +9,12 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import Click, MouseScrollDown, MouseScrollUp, Resize
-from textual.screen import Screen
+from textual.events import Click, MouseScrollDown, MouseScrollUp
+from textual.geometry import Size
 
 from llmtui.ui.lines import Line, spread_out
 from llmtui.ui.runlog import KEPT, RunLog
+from llmtui.ui.screens.over import Over
 from llmtui.ui.view import View
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
@@ -94,15 +95,13 @@ class LogLines(Lines, can_focus=True):
         self.action_scroll_by(-3)
 
 
-class LogScreen(Screen[None]):
+class LogScreen(Over):
     """Everything that was said, and what became of every backend."""
 
     AUTO_FOCUS = "LogLines"
 
     def __init__(self, view: View, keys: Mapping[str, str], log: RunLog) -> None:
-        super().__init__()
-        self.view = view
-        self._keys = keys
+        super().__init__(view, keys)
         self._log = log
 
     def compose(self) -> ComposeResult:
@@ -112,11 +111,14 @@ class LogScreen(Screen[None]):
         yield body
         yield Footer(self.view, self._keys, id="footer")
 
-    def on_resize(self, event: Resize) -> None:
-        self.query_one(Header).styles.height = 1 if event.size.height < 20 else 2
+    def place(self, size: Size) -> None:
+        self.query_one(Header).styles.height = 1 if size.height < 20 else 2
+
+    def forget(self) -> None:
+        super().forget()
+        self.query_one(LogLines).below = 0
 
     def follow(self) -> None:
-        """Bring the screen up to date."""
         # The title tells what the body has worked out.
         for widget in (self.query_one(Header), self.query_one(LogLines), self.query_one(LogTitle)):
             widget.redraw()

@@ -7,12 +7,13 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import MouseScrollDown, MouseScrollUp, Resize
-from textual.screen import Screen
+from textual.events import MouseScrollDown, MouseScrollUp
+from textual.geometry import Size
 
 from llmtui.ui import verdict_view
 from llmtui.ui.commands import BY_ID, key_word
 from llmtui.ui.lines import Line, spread_out
+from llmtui.ui.screens.over import Over
 from llmtui.ui.view import View
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
@@ -53,10 +54,15 @@ class VerdictLines(Lines, can_focus=True):
     def content(self, width: int, height: int) -> list[Line]:
         more = BY_ID["more"]
         key = key_word(self._keys[more.id]) if more.applies(self.view.situation()) else ""
-        lines = verdict_view.page(self.view.board.verdict(self.view.metric), width, key)
+        board, metric = self.view.board, self.view.metric
+        lines = verdict_view.page(board.verdict(metric), width, key, verdict_view.typical_rows(board, metric))
         self._top = max(0, min(self._top, len(lines) - height))
         self.below = max(0, len(lines) - height - self._top)
         return lines[self._top : self._top + height]
+
+    def to_the_top(self) -> None:
+        """Show the page from its beginning when it is drawn next."""
+        self._top = 0
 
     def action_scroll_by(self, lines: int) -> None:
         """Down by so many lines."""
@@ -75,15 +81,10 @@ class VerdictLines(Lines, can_focus=True):
         self.action_scroll_by(3)
 
 
-class VerdictScreen(Screen[None]):
+class VerdictScreen(Over):
     """What the data say, and whether it was a fair race."""
 
     AUTO_FOCUS = "VerdictLines"
-
-    def __init__(self, view: View, keys: Mapping[str, str]) -> None:
-        super().__init__()
-        self.view = view
-        self._keys = keys
 
     def compose(self) -> ComposeResult:
         body = VerdictLines(self.view, self._keys, id="verdict-page")
@@ -92,11 +93,14 @@ class VerdictScreen(Screen[None]):
         yield body
         yield Footer(self.view, self._keys, id="footer")
 
-    def on_resize(self, event: Resize) -> None:
-        self.query_one(Header).styles.height = 1 if event.size.height < 20 else 2
+    def place(self, size: Size) -> None:
+        self.query_one(Header).styles.height = 1 if size.height < 20 else 2
+
+    def forget(self) -> None:
+        super().forget()
+        self.query_one(VerdictLines).to_the_top()
 
     def follow(self) -> None:
-        """Bring the screen up to date."""
         # The title tells what the body has worked out.
         for widget in (self.query_one(Header), self.query_one(VerdictLines), self.query_one(VerdictTitle)):
             widget.redraw()

@@ -45,7 +45,8 @@ class ChartView(Lines):
     def content(self, width: int, height: int) -> list[Line]:
         chart = self.view.chart_data(self.kind)
         framed = self._framed(width, height)
-        inner = (width - 4, height - 2) if framed else (width, height - 1)
+        # Without frames a blank column keeps two charts apart.
+        inner = (width - 4, height - 2) if framed else (width - 1, height - 1)
         key = (chart, *inner)
         if key != self._key:
             self._drawn = draw(chart, *inner)

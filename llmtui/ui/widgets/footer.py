@@ -7,33 +7,10 @@ from collections.abc import Mapping
 from textual.events import Click
 from textual.message import Message
 
-from llmtui.ui.commands import footer_commands, key_word
+from llmtui.ui.commands import by_importance, footer_commands, key_word
 from llmtui.ui.lines import Line, Span
 from llmtui.ui.view import View
 from llmtui.ui.widgets.lines import Lines
-
-#: What goes first where not all fit.
-_LESS_WANTED = (
-    "more",
-    "log",
-    "export_as",
-    "sort",
-    "rerun_all",
-    "hold",
-    "detach",
-    "maximise",
-    "verdict",
-    "stop",
-    "hide",
-    "metric",
-    "table",
-    "chart",
-    "rerun",
-    "pause",
-    "export",
-    "server_log",
-    "back",
-)
 
 
 class Footer(Lines):
@@ -53,22 +30,29 @@ class Footer(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         situation = self.view.situation()
-        entries = [(c.id, key_word(self._keys[c.id]), c.word(situation)) for c in footer_commands(situation)]
-        for least in _LESS_WANTED:
-            if sum(len(key) + len(word) + 3 for _, key, word in entries) <= width:
-                break
-            if least == "hold" and situation.held:
-                # The way out of it stays in sight.
+        entries = {c.id: (key_word(self._keys[c.id]), c.word(situation)) for c in footer_commands(situation)}
+        # What is needed most takes its room first. Of the blanks around each the last one needs none.
+        room, shown, words = width + 1, set[str](), set[str]()
+        for command in by_importance(situation):
+            # Two keys that do the same here need no place each.
+            if command not in entries or entries[command][1] in words:
                 continue
-            entries = [e for e in entries if e[0] != least]
+            if (size := sum(map(len, entries[command])) + 3) <= room:
+                room -= size
+                shown.add(command)
+                words.add(entries[command][1])
         spans: list[Span] = []
         self._spots = []
         x = 0
-        for command, key, word in entries:
+        for command, (key, word) in entries.items():
+            if command not in shown:
+                continue
             spans += [(f" {key}", "key"), (f" {word} ", "dim")]
             size = len(key) + len(word) + 3
             self._spots.append((x, x + size, command))
             x += size
+        if spans:
+            spans[-1] = (spans[-1][0].rstrip(), "dim")
         return [tuple(spans)]
 
     def on_click(self, event: Click) -> None:

@@ -55,6 +55,10 @@ class Iterations(Lines, can_focus=True):
             self._made.clear()
         return lane
 
+    def forget(self) -> None:
+        """Follow the newest, from the first line on."""
+        self._lane = None
+
     @property
     def at(self) -> int:
         """The place of the chosen one, -1 where there is none."""

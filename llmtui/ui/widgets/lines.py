@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color
+from textual.events import Blur, Focus
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from llmtui.ui.lines import ROLES, Line, Role, difference, fit, to_ascii
+from llmtui.ui.lines import SERIES, Line, Role, Span, difference, fit, to_ascii
 from llmtui.ui.view import View
+
+#: The variable of the theme that colours what has this role, and whether it is bold. Not in the stylesheet: Textual
+#: would match every role against every rule again for each widget that is built, focused or resumed.
+LOOKS: Mapping[Role, tuple[str, bool]] = {
+    "dim": ("dim", False),
+    "strong": ("foreground", True),
+    "title": ("foreground", True),
+    "good": ("success", False),
+    "warn": ("warning", False),
+    "bad": ("error", True),
+    "accent": ("accent", False),
+    "rule": ("rule", False),
+    "focus": ("accent", True),
+    "key": ("accent", True),
+    "best": ("success", True),
+    **{role: (f"series-{n}", False) for n, role in enumerate(SERIES, 1)},
+}
 
 
 class Lines(Widget):
     """Paints the lines that `content` returns. Text is never read as markup."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES = {f"lines--{role}" for role in ROLES}
 
     def __init__(self, view: View, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -24,6 +44,7 @@ class Lines(Widget):
         self._shown: list[Line] = []
         self._shown_size = (-1, -1)
         self._styles_by_role: dict[Role, Style] = {}
+        self._theme = ""
 
     def content(self, width: int, height: int) -> list[Line]:
         """The lines to show in `width` by `height` cells."""
@@ -60,12 +81,34 @@ class Lines(Widget):
 
     def notify_style_update(self) -> None:
         self._styles_by_role.clear()
+        if self._theme != self.app.theme:
+            # Two themes may differ in nothing that a rule of the stylesheet names.
+            self._theme = self.app.theme
+            self.refresh()
         super().notify_style_update()
+
+    def on_focus(self, event: Focus) -> None:
+        # Textual's own handler repaints the whole widget: here only those cells are that tell the focus.
+        event.prevent_default()
+        self.has_focus = True
+
+    def on_blur(self, event: Blur) -> None:
+        event.prevent_default()
+        self.has_focus = False
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        # No rule of the stylesheet tells lines with the focus from those without: none is matched again.
+        if self.can_focus:
+            self.redraw()
 
     def _style(self, role: Role) -> Style:
         style = self._styles_by_role.get(role)
         if style is None:
-            style = self.get_component_rich_style(f"lines--{role}") if role else self.rich_style
+            style = self.rich_style
+            if role:
+                variable, bold = LOOKS[role]
+                colour = Color.parse(self.app.theme_variables[variable]).rich_color
+                style += Style(color=colour, bold=bold or None)
             self._styles_by_role[role] = style
         return style
 
@@ -78,4 +121,17 @@ class Lines(Widget):
         width = size[0]
         if y >= len(self._shown):
             return Strip.blank(width, self.rich_style)
-        return Strip([Segment(text, self._style(role)) for text, role in self._shown[y] if text], width)
+        return Strip([Segment(text, self._style(role)) for text, role in joined(self._shown[y])], width)
+
+
+def joined(line: Line) -> list[Span]:
+    """The line in as few spans as look the same: a blank has no colour of its own, and each span costs bytes."""
+    spans: list[Span] = []
+    for text, role in line:
+        if spans and (role == spans[-1][1] or text.isspace()):
+            spans[-1] = (spans[-1][0] + text, spans[-1][1])
+        elif spans and spans[-1][0].isspace():
+            spans[-1] = (spans[-1][0] + text, role)
+        elif text:
+            spans.append((text, role))
+    return spans

@@ -27,6 +27,8 @@ class Panel(Lines, can_focus=True):
     def __init__(self, view: View, index: int) -> None:
         super().__init__(view)
         self.index = index
+        #: Whether it was drawn as the selected one.
+        self.marked = False
 
     @property
     def backend(self) -> str:
@@ -37,13 +39,13 @@ class Panel(Lines, can_focus=True):
         if self.index >= len(self.view.names):
             return []
         lane = self.view.board.lanes[self.backend]
-        return panel_view.panel(lane, self.view.look(self.index, self.view.selected == self.backend), width, height)
+        self.marked = self.view.selected == self.backend
+        return panel_view.panel(lane, self.view.look(self.index, self.marked), width, height)
 
     def watch_has_focus(self, has_focus: bool) -> None:
-        super().watch_has_focus(has_focus)
+        # What is drawn tells the selected backend, wherever the focus is.
         if has_focus and self.index < len(self.view.names):
             self.post_message(self.Selected(self.backend))
-        self.redraw()
 
     def on_click(self, event: Click) -> None:
         if event.chain == 2:

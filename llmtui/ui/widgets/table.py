@@ -74,10 +74,6 @@ class SummaryTable(Lines, can_focus=True):
     def _at(self) -> int:
         return self.order.index(self.view.selected) if self.view.selected in self.order else 0
 
-    def watch_has_focus(self, has_focus: bool) -> None:
-        super().watch_has_focus(has_focus)
-        self.redraw()
-
     def action_move(self, by: int) -> None:
         """Move the cursor by so many lines."""
         order = self.order

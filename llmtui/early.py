@@ -1,0 +1,33 @@
+"""Control-C while nothing has been begun yet, and while all is being ended: a clean end at any instant. Loads nothing
+but what it needs for that.
+
+Python raises KeyboardInterrupt wherever it stands. In the midst of an import that may be a place where it is only
+printed and forgotten, and the command that was to be stopped goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+EXIT_INTERRUPTED = 130
+
+
+class NothingBegun:
+    """`with NothingBegun():` around imports: an interruption ends the process at once, with a word and code 130."""
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGINT, _end)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+
+def ending() -> None:
+    """From now on interruptions are ignored: asked again it would not end sooner, but leave things behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _end(*_: object) -> None:
+    os.write(2, b"llmtui: interrupted\n")
+    os._exit(EXIT_INTERRUPTED)

@@ -1,0 +1,265 @@
+"""How often the verdict is right of real races: the real engine, real sockets, a server against itself or a slower one.
+
+    python -m tests.bench.races [--races 2000] [--rounds 10] [--server truth|llama.cpp] [--slower 0] [--order ...]
+
+Runs of the engine as long as they may be are cut into consecutive races of 10 rounds, and each is judged by itself.
+
+A/A: two backends ask one truth server, or a llama.cpp each; a winner is an error (goal: at most 5 %). `--apart` gives
+each backend a truth server of its own, too. A/B (`--slower 10`): the second of two truth servers is slower by so many
+percent; a verdict that it is, is a find (goal: 95 % with `--noise 3`, percent). Coverage: how often the 95 % interval
+holds the true ratio (goal: 93 to 97 %), which is the centre of the ratios of all rounds by the servers' own logs.
+
+`spread` is half of the middle 68 %, as a share of the median; `b / a, all` what all rounds together say; `on its own
+heels` what a request takes right after one of the same backend, over what it takes after one of the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import math
+import secrets
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from llmtui.engine.accuracy import truth_server
+from llmtui.engine.lifecycle import EngineProcess
+from llmtui.model import (
+    AnyEvent,
+    Backend,
+    BackendChanged,
+    Earlier,
+    Hello,
+    Iteration,
+    IterationDone,
+    Order,
+    Plan,
+    RunChanged,
+    RunConfig,
+)
+from llmtui.servers.truth import MEMORY
+from llmtui.stats.compare import Comparison, compare
+from llmtui.stats.ranks import paired_shift
+from llmtui.stats.summary import METRIC_TITLES, MORE_IS_BETTER, Metric, metric_value, percentile
+from tests.bench.calibration import Share
+from tests.bench.common import heading
+
+Lanes = dict[str, list[Iteration]]
+#: What a truth server says that a request took.
+Log = dict[Metric, float]
+METRICS: tuple[Metric, ...] = ("latency", "ttft", "tokens_per_s")
+#: Even: the first measured round goes a b, as the first of all.
+WARMUP = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """What the backends are asked to do. `slower` and `noise` are fractions."""
+
+    server: str
+    slower: float
+    noise: float
+    apart: bool
+    order: Order
+    tokens: int
+    ttft_ms: float
+    itl_ms: float
+
+    def backend(self, name: str, url: str, factor: float) -> Backend:
+        """A truth server's, slower by `factor`."""
+        wish = {"ttft_ms": self.ttft_ms * factor, "itl_ms": self.itl_ms * factor}
+        return Backend(name=name, url=url, options={"truth": wish | ({"noise": self.noise} if self.noise else {})})
+
+
+def told(event: AnyEvent) -> Sequence[Iteration]:
+    """The iterations in it."""
+    match event:
+        case Hello() | Earlier():
+            return event.iterations
+        case IterationDone():
+            return [event.iteration]
+    return []
+
+
+async def raced(backends: Sequence[Backend], rounds: int, tokens: int, order: Order) -> list[Iteration]:
+    """One run of the engine: the measured iterations, as they were made."""
+    settings: dict[str, Any] = {"iterations": rounds, "warmup": WARMUP, "max_tokens": tokens, "order": order}
+    config = RunConfig(**settings, on_disconnect="stop")
+    plan = Plan(run=secrets.token_hex(4), created_utc="2026-01-01T00:00:00Z", config=config, backends=list(backends))
+    made: list[Iteration] = []
+    with tempfile.TemporaryDirectory(prefix="llmtui-bench-") as folder:
+        engine = EngineProcess.start(plan, store=str(Path(folder) / "history.db"))
+        try:
+            client = await engine.connect()
+            async for event in client.events():
+                made += [iteration for iteration in told(event) if iteration.phase == "measured"]
+                if isinstance(event, BackendChanged) and event.backend.failure is not None:
+                    sys.exit(f"{event.backend.name} failed: {event.backend.failure}")
+                if isinstance(event, RunChanged) and event.run.phase == "done":
+                    break
+            await client.close()
+            await engine.ended()
+        finally:
+            engine.kill()
+    return made
+
+
+async def logged(url: str, rounds: int) -> list[Log]:
+    """What the truth server at `url` says that each measured request took."""
+    found: list[Log] = []
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        for number in range(WARMUP + 1, WARMUP + rounds + 1):
+            log = (await client.get(f"/truth/truth-{number}")).json()
+            received, sent = log["received_ns"], log["sent_ns"]
+            found.append(
+                {
+                    "latency": (sent[-1] - received) / 1e9,
+                    "ttft": (sent[0] - received) / 1e9,
+                    "tokens_per_s": (len(sent) - 1) * 1e9 / (sent[-1] - sent[0]),
+                }
+            )
+    return found
+
+
+def lanes_of(made: Sequence[Iteration]) -> Lanes:
+    """The same by backend; its names in the order of the alphabet."""
+    names = sorted({iteration.backend for iteration in made})
+    return {name: [iteration for iteration in made if iteration.backend == name] for name in names}
+
+
+async def run(course: Course, rounds: int) -> tuple[list[Iteration], list[list[Log]]]:
+    """One run over `course`; the servers' own logs where there are two that have one."""
+    if course.server != "truth":
+        names = (course.server, f"{course.server} again")
+        backends = [Backend(name=name, embedded="llama.cpp") for name in names]
+        return await raced(backends, rounds, course.tokens, course.order), []
+    async with contextlib.AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(truth_server()) for _ in range(1 + course.apart)]
+        backends = [course.backend("a", urls[0], 1), course.backend("b", urls[-1], 1 + course.slower)]
+        made = await raced(backends, rounds, course.tokens, course.order)
+        return made, [await logged(url, rounds) for url in urls] if course.apart else []
+
+
+def judged(lanes: Lanes, rounds: int, metric: Metric) -> list[Comparison]:
+    """The verdicts of the consecutive races in one run."""
+    length = min(len(lane) for lane in lanes.values())
+    starts = range(0, length - rounds + 1, rounds)
+    return [compare({n: lane[at : at + rounds] for n, lane in lanes.items()}, metric)[0] for at in starts]
+
+
+def slower_by(logs: Sequence[Sequence[Log]], metric: Metric) -> float:
+    """How much slower the second server truly was: the centre of the ratios of all rounds."""
+    sign = -1 if metric in MORE_IS_BETTER else 1
+    differences = [sign * (math.log(b[metric]) - math.log(a[metric])) for a, b in zip(*logs, strict=True)]
+    return math.exp(paired_shift(differences, 0.05).estimate)
+
+
+def heels(made: Sequence[Iteration], metric: Metric) -> float:
+    """The median of requests that follow one of the same backend, over that of those that follow another's."""
+    same: dict[bool, list[float]] = {True: [], False: []}
+    for before, after in itertools.pairwise(made):
+        if (value := metric_value(after, metric)) is not None:
+            same[before.backend == after.backend].append(value)
+    return statistics.median(same[True]) / statistics.median(same[False])
+
+
+def spread(lane: Sequence[Iteration], metric: Metric) -> float:
+    """Half of the middle 68 % of one backend's values, as a share of their median."""
+    values = sorted(v for i in lane if (v := metric_value(i, metric)) is not None)
+    return (percentile(values, 0.84) - percentile(values, 0.16)) / 2 / percentile(values, 0.5)
+
+
+def report(course: Course, runs: Sequence[tuple[list[Iteration], list[list[Log]]]], rounds: int) -> None:
+    """Print two lines for each metric."""
+    made = [iteration for part, _ in runs for iteration in part]
+    lanes = lanes_of(made)
+    names = list(lanes)
+    logs = [[entry for _, logs in runs for entry in logs[n]] for n in range(2)] if runs[0][1] else []
+    failed = sum(not i.ok for lane in lanes.values() for i in lane)
+    disturbed = sum(i.disturbed for lane in lanes.values() for i in lane)
+    print(f"{2 * len(lanes[names[0]])} iterations, {failed} failed, {disturbed} disturbed")
+    for metric in METRICS:
+        found = [c for part, _ in runs for c in judged(lanes_of(part), rounds, metric)]
+        wins = Counter(c.slower for c in found if c.decided)
+        truth = slower_by(logs, metric) if logs else 1.0
+        held = sum(c.low <= (truth if c.slower == names[1] else 1 / truth) <= c.high for c in found)
+        whole = compare(lanes, metric)[0]
+        sign = 1 if whole.slower == names[1] else -1
+        low, centre, high = sorted(value**sign for value in (whole.low, whole.ratio, whole.high))
+        print(
+            f"{METRIC_TITLES[metric]:9} median {statistics.median(_values(lanes[names[0]], metric)):.6g}, spread "
+            f"{spread(lanes[names[0]], metric):.1%}; b / a, all: {centre:.4f} ({low:.4f} to {high:.4f}); "
+            f"on its own heels: {heels(made, metric):.4f}"
+        )
+        shares = f"a winner {Share(wins.total(), len(found))}"
+        if course.slower:
+            shares = f"found {Share(wins[names[1]], len(found))}"
+        print(
+            f"{'':9} {shares}, a faster {wins[names[1]]}, b faster {wins[names[0]]}; in turns "
+            f"{sum(c.paired for c in found)} of {len(found)}; true ratio {truth:.4f}, held {Share(held, len(found))}",
+            flush=True,
+        )
+
+
+def _values(lane: Sequence[Iteration], metric: Metric) -> list[float]:
+    return [v for i in lane if (v := metric_value(i, metric)) is not None]
+
+
+async def main() -> None:
+    """Race, and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--races", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--server", choices=("truth", "llama.cpp"), default="truth")
+    parser.add_argument("--slower", type=float, default=0.0, help="so many percent is the second truth server slower")
+    parser.add_argument(
+        "--noise", type=float, default=0.0, help="of the truth server, in percent, besides the machine's"
+    )
+    parser.add_argument("--apart", action="store_true", help="a truth server for each backend")
+    parser.add_argument("--order", choices=("round-robin", "shuffled"), default=RunConfig().order)
+    parser.add_argument("--keep", type=argparse.FileType("wb"), help="write every iteration here, as it was told")
+    parser.add_argument("--tokens", type=int, default=4)
+    parser.add_argument("--ttft-ms", type=float, default=2.0)
+    parser.add_argument("--itl-ms", type=float, default=1.0)
+    given = parser.parse_args()
+    if given.slower and given.server != "truth":
+        parser.error("only a truth server can be made slower")
+    course = Course(
+        given.server,
+        given.slower / 100,
+        given.noise / 100,
+        given.apart or given.slower > 0,
+        given.order,
+        given.tokens,
+        given.ttft_ms,
+        given.itl_ms,
+    )
+    print(heading(f"{'A/B' if course.slower else 'A/A'}: {course}\n{given.races} races of {given.rounds} rounds each"))
+    began = time.monotonic()
+    runs = []
+    left = given.races
+    while left > 0:
+        # The truth server remembers so many.
+        races = min(left, (MEMORY - WARMUP) // given.rounds)
+        runs.append(await run(course, races * given.rounds))
+        left -= races
+    print(f"in {time.monotonic() - began:.0f} s: ", end="")
+    report(course, runs, given.rounds)
+    if given.keep is not None:
+        given.keep.write(msgspec.json.Encoder().encode_lines([i for made, _ in runs for i in made]))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

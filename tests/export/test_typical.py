@@ -1,0 +1,102 @@
+"""Typical values with their intervals, cold starts and outliers: the same in every export."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import statistics
+
+import pytest
+
+from llmtui.engine.board import Board
+from llmtui.export.csv import results_csv
+from llmtui.export.json import RunRecord, run_json
+from llmtui.export.markdown import run_markdown
+from llmtui.export.table import summary_table, typical_values
+from llmtui.model import Backend, BackendChanged, BackendState, IterationDone, Plan, RunConfig
+from llmtui.stats.estimates import RESAMPLED, estimate
+from tests.export.boards import iteration
+
+LATENCIES = [1.0, 1.02, 0.97, 1.01, 0.99, 1.03, 0.98, 1.0, 4.0, 1.01]
+
+
+def measured(count: int, warmups: int = 2) -> Board:
+    """One backend, done, with so many of `LATENCIES` behind warm-ups of which the first is cold."""
+    config = RunConfig(iterations=count, warmup=warmups)
+    board = Board(Plan(run="r", created_utc="", config=config, backends=[Backend(name="a\x1b[1m")]))
+    name = next(iter(board.lanes))
+    for n in range(warmups):
+        board.apply(IterationDone(iteration=iteration(name, n + 1, 2.5 if n == 0 else 1.1, phase="warmup")))
+    for n, latency_s in enumerate(LATENCIES[:count]):
+        board.apply(IterationDone(iteration=iteration(name, n + 1, latency_s)))
+    board.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=count)))
+    return board
+
+
+def test_all_tell_the_same() -> None:
+    board = measured(10)
+    (row,) = csv.DictReader(io.StringIO(results_csv(board), newline=""))
+    low, high = float(row["latency_median_low_s"]), float(row["latency_median_high_s"])
+    assert low < float(row["latency_median_s"]) < high < 1.1
+    assert float(row["latency_mean_low_s"]) < float(row["latency_mean_s"]) < float(row["latency_mean_high_s"])
+    assert (row["outliers"], row["first_request_s"], row["warmup_median_s"]) == ("1", "2.5", "1.8")
+    assert (row["tpot_median_s"], row["iterations"]) == ("0.0125", "10")
+    assert float(row["prefill_tokens_per_s_median"]) == pytest.approx(46 / (1.005 / 8), rel=0.01)
+    (line,) = typical_values(board)
+    assert line.startswith(f"a: median 1.005 s (95 %: {low:.3f} to {high:.3f}), mean 1.301 s (")
+    assert line.endswith("first request: 2.500 s")
+    for text in (summary_table(board, 200), run_markdown(board)):
+        assert line in text
+        assert "note outliers: far from the rest: " in text and "1 of 10 iterations (4 s, median" in text
+    told = json.loads(run_json(board))["backends"][0]
+    assert told["estimates"]["latency"]["median_interval"] == pytest.approx([low, high])
+    assert set(told["estimates"]) == {"latency", "ttft", "tokens_per_s"}
+    assert (told["summary"]["outliers"], told["summary"]["warmups"]["n"]) == (1, 2)
+
+
+def test_of_too_few_no_interval_is_told() -> None:
+    board = measured(5, warmups=0)
+    (row,) = csv.DictReader(io.StringIO(results_csv(board), newline=""))
+    assert [row[c] for c in row if c.endswith(("_low_s", "_high_s"))] == [""] * 4
+    assert (row["outliers"], row["first_request_s"], row["warmup_median_s"]) == ("0", "1", "")
+    assert typical_values(board) == []
+    (known,) = board.estimates().values()
+    assert known.median_interval is known.mean_interval is None
+
+
+def test_it_reads_back() -> None:
+    import msgspec
+
+    record = msgspec.json.decode(run_json(measured(10)), type=RunRecord)
+    assert record.backends[0].estimates["latency"].n == 10
+
+
+def test_an_estimate_is_worked_out_once_and_anew_for_more() -> None:
+    board = measured(9)
+    name = next(iter(board.lanes))
+    first = board.estimates()[name]
+    assert board.estimates()[name] is first
+    board.apply(IterationDone(iteration=iteration(name, 10, 1.01)))
+    assert board.estimates()[name].n == 10
+
+
+@pytest.mark.parametrize("n", [RESAMPLED, RESAMPLED + 1])
+def test_many_have_intervals_as_wide_as_resampling_gives(n: int) -> None:
+    ordered = sorted(1 + (k * 7919 % 1009) / 1e4 for k in range(n))
+    known = estimate(ordered, statistics.fmean(ordered), statistics.stdev(ordered))
+    assert known.median_interval is not None and known.mean_interval is not None
+    assert known.median_interval[0] < known.median < known.median_interval[1]
+    assert known.mean_interval[1] - known.mean_interval[0] == pytest.approx(0.0148, rel=0.08)
+
+
+@pytest.mark.parametrize("n", range(RESAMPLED + 1, 401))
+def test_the_interval_of_many_holds_the_median_as_often_as_it_says(n: int) -> None:
+    known = estimate([float(k) for k in range(n)], 0.0, 1.0)
+    assert known.median_interval is not None
+    low, high = map(int, known.median_interval)
+    assert low + high == n - 1, "as many ranks from either end"
+    # The median lies below the k-th smallest value where fewer than k of n fall below it.
+    holds = 1 - 2 * sum(math.comb(n, k) for k in range(low + 1)) / 2**n
+    assert 0.95 <= holds < 0.975
