@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,6 +20,9 @@ from llmtui.store import open_store
 from tests.engine.helpers import assert_gone, engine_for, plan_of, process_tree, truth_backend
 from tests.engine.test_resume import ended, started
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
+
+#: So far apart that even a very busy machine seldom reads two arrivals as one, which is told.
+SLOWLY = {"arguments": ["--itl-ms", "30"]}
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +57,7 @@ def from_history(plan: Plan) -> Board:
 
 
 async def test_a_fair_race_is_called_fair() -> None:
-    plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=6)
+    plan = plan_of(truth_backend("a", **SLOWLY), truth_backend("b", **SLOWLY), iterations=6)
     async with engine_for(plan) as run:
         board = await run.until_done()
         assert judged(board) == []
@@ -142,16 +146,16 @@ async def test_the_same_end_by_another_name_is_noted() -> None:
 
 
 async def test_tokens_that_come_several_at_a_time_are_told() -> None:
-    slowly = {"arguments": ["--itl-ms", "5"]}
-    chunks = truth_backend("chunks", options={"truth": {"per_chunk": 2}}, **slowly)
-    plan = plan_of(truth_backend("a", **slowly), truth_backend("b", **slowly), chunks, iterations=2, max_tokens=8)
+    chunks = truth_backend("chunks", options={"truth": {"per_chunk": 2}}, **SLOWLY)
+    plan = plan_of(truth_backend("a", **SLOWLY), truth_backend("b", **SLOWLY), chunks, iterations=3, max_tokens=8)
     async with engine_for(plan) as run:
         board = await run.until_done()
     for found in (judged(board), judged(from_history(plan))):
         (pieces,) = [c for c in found if c.level == "void"]
         assert (pieces.code, pieces.spoils) == ("tokens-per-arrival", ["itl"])
         assert [set(side) for side in pieces.sides] == [{"a", "b"}, {"chunks"}]
-        assert ", chunks 2; ITL is the gap between arrivals" in pieces.text
+        # On a busy machine two arrivals are read as one now and then.
+        assert re.search(r", chunks 2(\.\d+)?; ITL is the gap between arrivals", pieces.text)
         assert leading_metric(found, "itl", "a", "chunks").metric == "tokens_per_s"
         assert leading_metric(found, "latency", "a", "chunks").metric == "latency"
 
@@ -175,7 +179,7 @@ async def test_where_nobody_counts_tokens_the_texts_tell() -> None:
 
 
 async def test_so_few_rounds_decide_nothing_among_three() -> None:
-    plan = plan_of(*(truth_backend(name) for name in "abc"), iterations=6, warmup=0)
+    plan = plan_of(*(truth_backend(name, **SLOWLY) for name in "abc"), iterations=6, warmup=0)
     async with engine_for(plan) as run:
         (few,) = judged(await run.until_done())
     assert (few.code, few.level, few.backends) == ("too-few", "warning", ["a", "b", "c"])

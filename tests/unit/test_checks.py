@@ -112,6 +112,12 @@ def chunks(tokens: int, arrivals: int, **more: Any) -> dict[str, Any]:
     return every(1, output_tokens=tokens, arrivals_ns=times, arrival_tokens=[1] * arrivals, **more)
 
 
+def read_as_one(*arrivals: int) -> dict[str, Any]:
+    """Answers of 64 tokens in so many arrivals, by turns: a busy machine reads two as one now and then."""
+    of = [chunks(64, count)["fields"] for count in arrivals]
+    return {"fields": lambda k: of[k % len(of)](k)}
+
+
 def words(count: int, **more: Any) -> dict[str, Any]:
     """Answers of so many characters, of which nobody told the tokens."""
     return every(1, text="word " * (count // 5), output_tokens=None, token_source=None, finish_reason=None, **more)
@@ -296,6 +302,7 @@ SILENT: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("tokens-per-arrival", chunks(64, 64), chunks(64, 60), {}),
     ("tokens-per-arrival", chunks(64, 64), chunks(64, 1), {}),
     ("tokens-per-arrival", chunks(8, 8), chunks(8, 7), {}),
+    ("tokens-per-arrival", read_as_one(64, 64, 50), read_as_one(64, 50, 50), {}),
     ("tokens-per-arrival", chunks(64, 64), chunks(32, 32, token_source="arrivals"), {}),
     ("tokens-per-arrival", chunks(5, 4, finish_reason="stop"), chunks(4, 4, finish_reason="stop"), {}),
     ("stop-reason", every(1, finish_reason="length"), every(1, finish_reason="max_tokens"), {}),

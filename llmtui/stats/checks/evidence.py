@@ -52,7 +52,11 @@ class Thinned:
     @property
     def median(self) -> float | None:
         """The median of the values kept, None when there are none."""
-        return percentile(sorted(self.values), 0.5) if self.values else None
+        return self.at(0.5) if self.values else None
+
+    def at(self, share: float) -> float:
+        """The percentile of the values kept, `share` in 0 to 1. ValueError when there are none."""
+        return percentile(sorted(self.values), share)
 
 
 class Tails:
