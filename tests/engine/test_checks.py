@@ -214,8 +214,7 @@ async def test_another_context_and_a_refusal_to_count_are_told_by_the_servers_th
 
 
 async def test_a_rerun_alone_and_one_after_the_other_are_told() -> None:
-    slowly = {"arguments": ["--itl-ms", "5"]}
-    plan = plan_of(truth_backend("a", **slowly), truth_backend("b", **slowly), iterations=6)
+    plan = plan_of(truth_backend("a", **SLOWLY), truth_backend("b", **SLOWLY), iterations=6)
     async with engine_for(plan) as run:
         await run.until_done()
         await run.client.send(Rerun(backend="a"))
@@ -227,9 +226,8 @@ async def test_a_rerun_alone_and_one_after_the_other_are_told() -> None:
 
 
 async def test_one_after_the_other() -> None:
-    slowly = {"arguments": ["--itl-ms", "5"]}
     plan = plan_of(
-        truth_backend("a", **slowly), truth_backend("b", **slowly), iterations=6, warmup=0, order="sequential"
+        truth_backend("a", **SLOWLY), truth_backend("b", **SLOWLY), iterations=6, warmup=0, order="sequential"
     )
     async with engine_for(plan) as run:
         assert codes(await run.until_done()) == {"sequential-order": ["a", "b"]}
