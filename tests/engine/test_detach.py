@@ -15,6 +15,7 @@ import pytest
 from llmtui.engine.client import Client
 from llmtui.engine.lifecycle import STARTING_NS, EngineProcess, live_runs, runtime_folder
 from llmtui.model import Detach, Hello, IterationDone, Pause, Plan
+from llmtui.store import open_store
 from tests.engine.helpers import Followed, assert_gone, plan_of, process_tree, truth_backend
 
 SLOW = truth_backend("a", arguments=["--ttft-ms", "50"])
@@ -67,6 +68,24 @@ async def test_a_detached_run_is_finished_and_ends_by_itself(on_disconnect: str)
         assert live_runs() == []
     finally:
         engine.kill()
+
+
+async def test_whoever_asks_what_runs_is_no_audience_whose_leaving_ends_it() -> None:
+    engine, run = await begun(plan_of(SLOW, iterations=5, on_disconnect="stop"))
+    tree = process_tree(engine.pid)
+    try:
+        with standing_still(tree):
+            await run.client.farewell(Detach())
+            engine.leave()
+            for _ in range(20):
+                assert [r.run for r in live_runs()] == [run.board.plan.run]
+        assert_gone(tree)
+    finally:
+        engine.kill()
+    store, _ = open_store()
+    with store:
+        stored = store.load(run.board.plan.run)
+    assert sum(i.phase == "measured" for i in stored.iterations) == 5
 
 
 async def test_a_lost_client_does_not_touch_the_run() -> None:
