@@ -100,29 +100,38 @@ _QUESTIONS = (
 async def scan(urls: Iterable[str]) -> dict[str, Found | str | None]:
     """Ask all `urls` at once. For each: the server found, a few words on what is there instead, or None for nothing."""
     urls = list(urls)
-    return dict(zip(urls, await asyncio.gather(*map(_look, urls)), strict=True))
+    asked = await asyncio.gather(*map(_answers, urls))
+    # Only now: to look through the processes takes the time in which answers are read.
+    return {url: await asyncio.to_thread(_known, url, answers) for url, answers in zip(urls, asked, strict=True)}
 
 
-async def _look(url: str) -> Found | str | None:
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+async def _answers(url: str) -> Answers | None:
+    """What was answered there, by path; None where nobody listens."""
     try:
         async with asyncio.timeout(CONNECT_S):
-            _, writer = await asyncio.open_connection(parts.hostname, port)
+            _, writer = await asyncio.open_connection(urlsplit(url).hostname, _port(url))
     except (OSError, TimeoutError):
         return None
     writer.close()
     client = new_client(url, connect_timeout_s=CONNECT_S)
     try:
-        asked = asyncio.gather(*(_ask(client, common.join(url, path)) for path in _QUESTIONS))
-        command = await asyncio.to_thread(_command_line, port)
-        told = await asked
+        told = await asyncio.gather(*(_ask(client, common.join(url, path)) for path in _QUESTIONS))
     finally:
         await client.aclose()
-    answers = {path: answer for path, answer in zip(_QUESTIONS, told, strict=True) if answer is not None}
+    return {path: answer for path, answer in zip(_QUESTIONS, told, strict=True) if answer is not None}
+
+
+def _known(url: str, answers: Answers | None) -> Found | str | None:
+    if answers is None:
+        return None
     if not answers:
         return "something listens there, but gives no answer that is HTTP"
-    return identify(url, answers, command) or _instead(answers)
+    return identify(url, answers, _command_line(_port(url))) or _instead(answers)
+
+
+def _port(url: str) -> int:
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)
 
 
 async def _ask(client: httpx.AsyncClient, url: str) -> Answer | None:
