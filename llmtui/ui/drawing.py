@@ -132,15 +132,15 @@ class Drawing(_Base):
             table.display = table_shown and layout.table_rows >= 2
             table.styles.height = layout.table_rows
             said = main.query_one(Said)
-            said.display = table.display and layout.said
+            said.display = layout.said if table.display else layout.said_alone and chart_shown
             used = layout.header + rows * layout.panel_height + layout.scrolls + layout.verdict + layout.footer
-            used += layout.table_rows + said.display if table.display else 0
+            used += layout.table_rows * table.display + said.display
             # Even an empty filler takes a row.
             main.query_one("#spacer").display = not chart_shown and used < (size or self.size).height
             main.query_one("#verdict").display = layout.verdict
             main.query_one("#footer").display = layout.footer
             # What is said once lies over the charts: table, verdict and keys stay in sight.
-            below = layout.table_rows + said.display if table.display and chart_shown else 0
+            below = layout.table_rows * table.display + said.display if chart_shown else 0
             below += layout.verdict + layout.footer
             main.query(ToastRack).set_styles(f"margin-bottom: {below};")
         self.call_after_refresh(self.show_all)

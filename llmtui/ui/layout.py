@@ -35,8 +35,9 @@ class Layout:
     table_rows: int = 0
     #: How many backends have a line where not all do, else 0.
     lines: int = 0
-    #: Whether the verdict has a line above the table.
+    #: Whether the verdict has a line above the table, and whether it has one under the charts that stand in its place.
     said: bool = False
+    said_alone: bool = False
 
     @property
     def scrolls(self) -> bool:
@@ -68,10 +69,11 @@ def layout_for(width: int, height: int, backends: int) -> Layout:
     rest = height - header - n - 2
     if width >= 40 and rest >= CHART_MIN:
         both = rest - table - said - 1 >= CHART_MIN + 4
-        chart = rest - table - said - 1 if both else rest
+        alone = said and not both and rest > CHART_MIN + 4
+        chart = rest - table - said - 1 if both else rest - alone
         return Layout(
             "narrow", 1, 1, header, charts, chart, table=both, verdict=True, footer=True, shared=not both,
-            table_rows=min(table, rest), said=said and rest > table,
+            table_rows=min(table, rest), said=said and rest > table, said_alone=alone,
         )  # fmt: skip
     # The line that says how many more there are takes one too.
     room = height - header - 3

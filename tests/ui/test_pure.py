@@ -138,7 +138,8 @@ def test_the_parts_never_need_more_rows_than_there_are(size: tuple[int, int], ba
     layout = layout_for(width, height, backends)
     panels = -(-backends // layout.panel_columns) * layout.panel_height
     table = backends + 1 if layout.table else 0
-    taken = layout.header + panels + layout.chart_height + table + layout.verdict + layout.footer
+    said = layout.said if layout.table else layout.said_alone
+    taken = layout.header + panels + layout.chart_height + said + table + layout.verdict + layout.footer
     if layout.form != "tiny":
         assert taken <= height
     assert width // layout.panel_columns >= 20 or layout.panel_columns == 1

@@ -23,6 +23,24 @@ DONE: list[AnyEvent] = [
 ]
 
 
+async def test_at_80x24_the_line_stands_under_the_chart_too() -> None:
+    link = FakeLink(canned.hello(done=10))
+    app = make(link)
+    async with app.run_test(size=(80, 24), notifications=False) as pilot:
+        await settle(pilot, link)
+        said = app.main.query_one(Said)
+        assert said.region.y == app.main.query_one("#charts").region.bottom
+        assert said.region.bottom == app.main.query_one("#verdict").region.y
+        assert "llama.cpp is fastest so far: mistral.rs 1.4" in screen_text(app)
+        await pilot.press("T")
+        await settle(pilot)
+        assert said.region.bottom == app.main.query_one("#table").region.y
+        await pilot.resize_terminal(80, 18)
+        await pilot.press("T")
+        await settle(pilot)
+        assert not said.display, "a low chart keeps its rows"
+
+
 def comparison(low: float, ratio: float, high: float, slower: str = "b") -> Comparison:
     return Comparison(
         metric="latency", slower=slower, faster="a", n=10, paired=True, ratio=ratio, low=low, high=high, level=0.95,
