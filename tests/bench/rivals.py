@@ -59,6 +59,8 @@ def commands(url: str, folder: Path, rivals: argparse.Namespace) -> dict[str, li
     if rivals.aiperf:
         found["AIPerf"] = [rivals.aiperf, "profile", "-m", "truth", "--url", url, "--endpoint-type", "chat"]
         found["AIPerf"] += ["--streaming", "--request-count", "1000", "--concurrency", "1", "--ui", "dashboard"]
+        # Not told how long, the server answers briefly: four times as often as the others are answered.
+        found["AIPerf"] += ["--extra-inputs", f"max_tokens:{TOKENS}"]
         found["AIPerf"] += ["--tokenizer", rivals.tokenizer, "--artifact-dir", str(folder / "aiperf")]
     if rivals.homebench:
         found["homebench"] = [rivals.homebench, "run", "--provider", "openai", "--host", url, "-m", "truth", "--tui"]
