@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -80,24 +82,27 @@ class Browser:
 async def browser(folder: Path) -> AsyncIterator[Browser]:
     """A browser with its profile in `folder`, ended afterwards."""
     assert PROGRAM is not None
-    process = await asyncio.create_subprocess_exec(
-        *(PROGRAM, "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader"),
-        *("--no-first-run", "--disable-background-networking", "--remote-debugging-port=0"),
-        *(f"--user-data-dir={folder}", "about:blank"),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stderr is not None
-        async with asyncio.timeout(DEADLINE_S):
-            while not (line := await process.stderr.readline()).startswith(b"DevTools listening on "):
-                assert line, "chromium ended"
-        place = line.decode().split("//")[1].split("/")[0]
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://{place}/json/list") as response:
-                page = next(p for p in await response.json() if p["type"] == "page")
-            async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                yield Browser(socket)
-    finally:
-        process.terminate()
-        await process.communicate()
+    # It leaves a socket among the temporary files, and the path of a socket has to be short.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        process = await asyncio.create_subprocess_exec(
+            *(PROGRAM, "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader"),
+            *("--no-first-run", "--disable-background-networking", "--remote-debugging-port=0"),
+            *(f"--user-data-dir={folder}", "about:blank"),
+            env=os.environ | {"TMPDIR": temporary},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert process.stderr is not None
+            async with asyncio.timeout(DEADLINE_S):
+                while not (line := await process.stderr.readline()).startswith(b"DevTools listening on "):
+                    assert line, "chromium ended"
+            place = line.decode().split("//")[1].split("/")[0]
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"http://{place}/json/list") as response:
+                    page = next(p for p in await response.json() if p["type"] == "page")
+                async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                    yield Browser(socket)
+        finally:
+            process.terminate()
+            await process.communicate()
