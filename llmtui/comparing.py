@@ -15,7 +15,7 @@ from typing import Any
 
 from llmtui.accuracy_record import newest
 from llmtui.engine.board import ROUNDS, Board
-from llmtui.export.table import cells_wide
+from llmtui.export.table import cells_wide, fit
 from llmtui.export.text import write_atomic
 from llmtui.headless import EXIT_FAILED, EXIT_OK, STDOUT, prints, talk
 from llmtui.model import Struct
@@ -223,7 +223,7 @@ def _table(outcomes: Sequence[Outcome], width: int) -> list[str]:
     left = len(columns) - 1 - _NUMBERS
     widths = [max(map(cells_wide, column)) for column in columns]
     widths[0] = max(len("backend"), min(widths[0], width - sum(widths[1:]) - 2 * (len(widths) - 1)))
-    columns[0] = [_cut(name, widths[0]) for name in columns[0]]
+    columns[0] = [fit(name, widths[0]) for name in columns[0]]
     lines = [f"{head}; above 1x B is slower than A, below 1x it is faster"]
     for row in zip(*columns, strict=True):
         cells = []
@@ -272,14 +272,6 @@ def _slowdown(outcome: Outcome) -> str:
         return f"{times(ratio)}x"
     middle, least, most = told(ratio, low, high)
     return f"{middle}x ({least} to {most})"
-
-
-def _cut(text: str, width: int) -> str:
-    if cells_wide(text) <= width:
-        return text
-    while cells_wide(text) > width - 3:
-        text = text[:-1]
-    return text.rstrip() + "..."
 
 
 def comparison_json(one: StoredRun, two: StoredRun, found: Across, gated: Gated | None) -> str:

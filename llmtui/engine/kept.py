@@ -104,6 +104,9 @@ class FileShelf:
             values.frombytes(os.pread(self._file.fileno(), 8 * self._count, 0))
         return values
 
+    def __len__(self) -> int:
+        return self._count
+
     def __getitem__(self, at: int, /) -> float:
         if self._file is None or not 0 <= at < self._count:
             raise IndexError(at)

@@ -271,7 +271,8 @@ class Runner:
                 return min(down, key=lambda entrant: entrant.target.effort)
             # Who is ahead, because a run was taken up in the midst of a round or a server started again, waits: rounds
             # are compared, and those of different numbers are none.
-            waiting = [e for e in waiting if _place(e.queue[0]) == min(_place(w.queue[0]) for w in waiting)]
+            least = min((_place(entrant.queue[0]) for entrant in waiting), default=None)
+            waiting = [entrant for entrant in waiting if _place(entrant.queue[0]) == least]
         name = self._turns.next([entrant.name for entrant in waiting])
         return self._entrants[name] if name is not None else None
 

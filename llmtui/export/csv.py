@@ -187,12 +187,12 @@ def _more(summary: Summary, known: Estimate | None) -> list[str]:
 
 
 def _fairness(row: Row, found: Sequence[Check]) -> list[str]:
-    def codes(level: Level) -> str:
-        told = [c.code for c in found if c.level == level and (not c.backends or row.lane.backend.name in c.backends)]
-        return " ".join(dict.fromkeys(told))
-
     own = [c for c in found if not c.backends or row.lane.backend.name in c.backends]
-    evidence = " | ".join(f"{c.level} {c.code}: {c.text}; do: {c.todo}" for c in own)
+
+    def codes(level: Level) -> str:
+        return " ".join(dict.fromkeys(c.code for c in own if c.level == level))
+
+    evidence = " | ".join(check.said for check in own)
     alike = "" if row.ratio is None else "yes" if row.alike else "no"
     return [alike, codes("void"), codes("warning"), codes("note"), text_cell(evidence)]
 

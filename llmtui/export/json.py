@@ -130,15 +130,15 @@ def run_json(board: Board) -> str:
 
 def _compared(pair: Pair) -> ComparisonRecord:
     found, leading = pair.comparison, pair.leading
+    more = [_recorded(pair, other, plain(other.sentence, 400)) for other in pair.more]
     if found is None:
         return ComparisonRecord(
             backends=[pair.one, pair.two],
             sentence=pair.sentence,
             instead_of=leading.instead_of,
             reason=leading.reason,
-            more=[_recorded(pair, other, plain(other.sentence, 400)) for other in pair.more],
+            more=more,
         )
-    more = [_recorded(pair, other, plain(other.sentence, 400)) for other in pair.more]
     return msgspec.structs.replace(_recorded(pair, found, pair.sentence), more=more)
 
 

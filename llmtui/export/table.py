@@ -77,12 +77,8 @@ def _ratio(row: Row) -> str:
 def rows_of(board: Board) -> list[Row]:
     """A row per backend, in the order of the plan."""
     ratios = board.ratios()
-    best = next((name for name, ratio in ratios.items() if ratio == 1.0), "")
     verdict = board.verdict()
-    unlike = verdict.unlike(best)
-    if unlike and not any(r is not None and n not in unlike | {best} for n, r in ratios.items()):
-        # With none beside it to be compared with, it is not the fastest either.
-        unlike = unlike | {best}
+    unlike = verdict.unlike(ratios)
     rows = [Row(lane, ratios[name], name not in unlike) for name, lane in board.lanes.items()]
     for row in rows:
         row.fastest = row.ratio == 1.0 and row.alike and row.lane.backend.name == verdict.fastest
@@ -121,7 +117,7 @@ def summary_table(board: Board, width: int) -> str:
     """
     rows = rows_of(board)
     columns = [
-        (column, [_fit(plain(column.cell(row)), _WIDEST_TEXT) if column.text else column.cell(row) for row in rows])
+        (column, [fit(plain(column.cell(row)), _WIDEST_TEXT) if column.text else column.cell(row) for row in rows])
         for column in COLUMNS
     ]
     columns = [(column, cells) for column, cells in columns if not column.rank or any(c for c in cells)]
@@ -195,7 +191,7 @@ def findings(board: Board) -> list[str]:
     """What the data say of every pair, then what bears on the fairness of the race: plain text, a line each."""
     verdict = board.verdict()
     told = verdict.sentences + _disagreements(board)
-    return told + [f"{c.level} {c.code}: {c.text}; do: {c.todo}" for c in verdict.checks]
+    return told + [check.said for check in verdict.checks]
 
 
 def _disagreements(board: Board) -> list[str]:
@@ -222,7 +218,8 @@ def cells_wide(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _fit(text: str, width: int) -> str:
+def fit(text: str, width: int) -> str:
+    """`text` in at most so many cells, with three dots where something had to go."""
     if cells_wide(text) <= width:
         return text
     while cells_wide(text) > width - 3:

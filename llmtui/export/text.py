@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -33,27 +34,15 @@ def write_atomic(path: Path, text: str) -> None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        umask = os.umask(0)
-        os.umask(umask)
-        mode = stat.S_IFREG | (0o666 & ~umask)
+        mode = stat.S_IFREG | _new_mode()
     else:
         # Also refuses a folder, and a file that is there but not to be written.
         with path.open("r+b" if stat.S_ISREG(mode) else "wb") as file:
             if not stat.S_ISREG(mode):
                 file.write(data)
                 return
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), mode & 0o777)
-            os.fsync(file.fileno())
+    with _beside(path, data, mode & 0o777) as name:
         os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def write_new(path: Path, text: str) -> None:
@@ -61,15 +50,7 @@ def write_new(path: Path, text: str) -> None:
 
     Raises OSError, FileExistsError where there is one.
     """
-    umask = os.umask(0)
-    os.umask(umask)
-    descriptor, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".llmtui-", suffix=".tmp")
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(text.encode("utf-8", "replace"))
-            file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~umask)
-            os.fsync(file.fileno())
+    with _beside(path, text.encode("utf-8", "replace"), _new_mode()) as name:
         try:
             os.link(name, path)
         except FileExistsError:
@@ -78,6 +59,26 @@ def write_new(path: Path, text: str) -> None:
             # A file system without links: the name is taken first, and only then given its text.
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             os.replace(name, path)
+
+
+@contextlib.contextmanager
+def _beside(path: Path, data: bytes, mode: int) -> Iterator[str]:
+    """The name of a file beside `path` that is on disk with all of `data`; it goes where it was not moved away."""
+    descriptor, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        yield name
     finally:
         with contextlib.suppress(OSError):
             os.unlink(name)
+
+
+def _new_mode() -> int:
+    """The mode of a new file, as the umask has it."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

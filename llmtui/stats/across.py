@@ -18,7 +18,7 @@ from llmtui.accuracy_record import Record
 from llmtui.model import RESTING, STATE_WORDS, Machine, RunConfig, Struct
 from llmtui.plain import plain
 from llmtui.stats.between import Side, between, set_up
-from llmtui.stats.checks import LEVELS, Check, Entry, Leading, Level, checks, leading_metric
+from llmtui.stats.checks import LEVELS, Check, Entry, Leading, Level, checks, leading_metric, own_error
 from llmtui.stats.compare import Comparison, compare_pairs, level_of, told, zeros
 from llmtui.stats.summary import METRIC_TITLES, Metric, metric_value, percentile
 from llmtui.stats.verdict import Lane
@@ -252,8 +252,7 @@ def _own_error(pair: _Pair, comparison: Comparison | None, record: Record | None
     if comparison is None:
         return []
     entries = [_entry(lane, name) for lane, name in zip(pair.lanes, pair.names, strict=True)]
-    found = checks(entries, RunConfig(), Machine(), comparisons=[comparison], record=record)
-    return [c for c in found if c.code == "own-error"]
+    return own_error(entries, [comparison], record)
 
 
 def _difference(check: Check, pair: _Pair | None = None) -> Difference:

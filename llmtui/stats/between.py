@@ -51,11 +51,6 @@ class Side:
     machine: Machine
     lanes: Mapping[str, Lane]
 
-    @property
-    def made(self) -> int:
-        """The most measured iterations of a backend."""
-        return max((lane.evidence.measured for lane in self.lanes.values()), default=0)
-
 
 def between(a: Side, b: Side) -> Iterator[Check]:
     """What the runs as a whole do not have in common; always that they did not take turns."""

@@ -46,6 +46,11 @@ class Counts(Sequence[int]):
         """The median, None when there are none."""
         return float(percentile(self, 0.5)) if self._n else None
 
+    @property
+    def mean(self) -> float | None:
+        """The mean, None when there are none."""
+        return sum(value * times for value, times in self._times.items()) / self._n if self._n else None
+
 
 class Course:
     """One metric over the iterations: the least and the greatest value of each stretch, with the places they came at.

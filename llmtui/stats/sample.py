@@ -26,15 +26,16 @@ class Shelf(Protocol):
     def all(self) -> array[float]:
         """What was put last."""
 
+    def __len__(self) -> int: ...
+
     def __getitem__(self, at: int, /) -> float: ...
 
 
 class _Joined(Sequence[float]):
     """Values on a shelf and some more, as one ascending sequence."""
 
-    def __init__(self, shelf: Shelf, shelved: int) -> None:
+    def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._shelved = shelved
         #: What came since, ascending.
         self.more: list[float] = []
         #: Of each of `more`: how many on the shelf come before it.
@@ -44,37 +45,20 @@ class _Joined(Sequence[float]):
         """One more, put in its place."""
         at = bisect.bisect_right(self.more, value)
         self.more.insert(at, value)
-        self._ranks.insert(at, bisect.bisect_right(_Shelved(self._shelf, self._shelved), value))
+        self._ranks.insert(at, bisect.bisect_right(self._shelf, value))
 
     def __len__(self) -> int:
-        return self._shelved + len(self.more)
+        return len(self._shelf) + len(self.more)
 
     def __getitem__(self, at: int) -> float:  # type: ignore[override]
         if not -len(self) <= at < len(self):
             raise IndexError(at)
         at %= len(self)
         # The first of `more` at or behind this place.
-        low, high = 0, len(self.more)
-        while low < high:
-            middle = (low + high) // 2
-            if self._ranks[middle] + middle < at:
-                low = middle + 1
-            else:
-                high = middle
+        low = bisect.bisect_left(range(len(self.more)), at, key=lambda n: self._ranks[n] + n)
         if low < len(self.more) and self._ranks[low] + low == at:
             return self.more[low]
         return self._shelf[at - low]
-
-
-class _Shelved(Sequence[float]):
-    def __init__(self, shelf: Shelf, count: int) -> None:
-        self._shelf, self._count = shelf, count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, at: int) -> float:  # type: ignore[override]
-        return self._shelf[at]
 
 
 class Sample:
@@ -133,7 +117,7 @@ class Sample:
         self._ordered, self._joined = merged, None
         if self._shelf is not None and len(merged) >= SHELVED_FROM:
             if self._shelf.put(merged):
-                self._ordered, self._joined = array("d"), _Joined(self._shelf, len(merged))
+                self._ordered, self._joined = array("d"), _Joined(self._shelf)
             else:
                 self._shelf = None
 

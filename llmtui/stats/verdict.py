@@ -14,7 +14,7 @@ import msgspec
 from llmtui.accuracy_record import Record
 from llmtui.model import Iteration, Machine, RunConfig, Struct
 from llmtui.plain import plain
-from llmtui.stats.checks import Check, Leading, Raced, besides, checks, leading_metric, spoiled
+from llmtui.stats.checks import Check, Leading, Raced, besides, checks, in_order, leading_metric, own_error, spoiled
 from llmtui.stats.compare import Comparison, compare, level_of, told, zeros
 from llmtui.stats.summary import METRIC_TITLES, Metric
 
@@ -66,10 +66,18 @@ class Verdict(Struct, frozen=True):
         """Whether these two may be compared by the metric that was asked for."""
         return spoiled(self.checks, self.metric, one, two) is None
 
-    def unlike(self, best: str) -> set[str]:
-        """The backends that did not do the same work as `best`: by this metric they are no multiple of it."""
+    def unlike(self, ratios: Mapping[str, float | None]) -> set[str]:
+        """Who did not do the same work as the best, and so is no multiple of it; the best too where nobody did.
+
+        `ratios` are those to the best by this metric, of every backend.
+        """
+        known = {name: ratio for name, ratio in ratios.items() if ratio is not None}
+        if not known:
+            return set()
+        best = min(known, key=lambda name: known[name])
         names = {name for pair in self.pairs for name in (pair.one, pair.two)}
-        return {name for name in names - {best} if not self.comparable(best, name)}
+        others = {name for name in names - {best} if not self.comparable(best, name)}
+        return others | {best} if others and known.keys() <= others | {best} else others
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -127,8 +135,7 @@ def judge(
         sentence = _sentence(one, two, leading, comparison, samples)
         pairs.append(Pair(one, two, leading, comparison, sentence, list(compared.values())))
     comparisons = [pair.comparison for pair in pairs if pair.comparison is not None]
-    if any(c.decided for c in comparisons):
-        found = checks(lanes, config, machine, comparisons=comparisons, record=record)
+    found = in_order([*found, *own_error(lanes, comparisons, record)])
     leading = leading_metric(found, metric)
     capped = max((len(s) for s in samples.values()), default=0)
     return Verdict(

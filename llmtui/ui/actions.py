@@ -39,7 +39,6 @@ class Actions(Drawing):
     export_dir: Path | None
     wall: Callable[[], datetime.datetime]
     _quit_asked: float
-    _question: str
 
     if TYPE_CHECKING:
 
@@ -247,7 +246,8 @@ class Actions(Drawing):
     def _charts_before_all(self) -> None:
         """For what changes little besides the charts."""
         self._show_charts()
-        self.call_later(self.show_all)
+        self._all_stale()
+        self.call_later(self._show_numbers, True)
 
     def on_chart_view_toggled(self, message: ChartView.Toggled) -> None:
         self.view.hidden ^= {self.view.names[message.index]}
@@ -336,12 +336,15 @@ class Actions(Drawing):
     def do_quit(self) -> None:
         going = self.view.situation().phase in ("connecting", "starting", "running", "paused")
         if going and not self._asked:
-            quits, away, back = (key_word(self.keys[command]) for command in ("quit", "detach", "back"))
             self._quit_asked = self.view.now()
-            self._question = f"still going: {quits} again ends it and its servers, {away} leaves it going, {back} stays"
             self.say(self._question, "warning", QUIT_AGAIN_S)
             return
         self.end(Shutdown())
+
+    @property
+    def _question(self) -> str:
+        quits, away, back = (key_word(self.keys[command]) for command in ("quit", "detach", "back"))
+        return f"still going: {quits} again ends it and its servers, {away} leaves it going, {back} stays"
 
     @property
     def _asked(self) -> bool:

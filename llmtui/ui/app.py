@@ -95,7 +95,6 @@ class MonitorApp(Actions, App[None]):
         self._hung_up = asyncio.Event()
         self._leaving = False
         self._quit_asked = float("-inf")
-        self._question = ""
         # Each frame of an animation is one more repaint, down the whole line.
         self.animation_level = "none"
         #: The backends whose panels are behind, and whether the rest of the figures is.

@@ -121,12 +121,10 @@ def header(
 
 def unlike(board: Board, metric: Metric) -> set[str]:
     """Who did not do the same work as the best by `metric`, and the best itself where nobody did."""
-    known = {name: ratio for name, ratio in ratios(board, metric).items() if ratio is not None}
-    if len(known) < 2:
+    to_best = ratios(board, metric)
+    if sum(ratio is not None for ratio in to_best.values()) < 2:
         return set()
-    best = min(known, key=lambda name: known[name])
-    others = board.verdict(metric).unlike(best)
-    return others | {best} if known.keys() <= others | {best} and others else others
+    return board.verdict(metric).unlike(to_best)
 
 
 def verdict(board: Board, metric: Metric) -> Line:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llmtui.plain import plain
-from llmtui.stats.checks import spoiled
 from llmtui.stats.compare import Comparison, told
 from llmtui.stats.summary import METRIC_TITLES, Metric, Summary
 from llmtui.stats.verdict import Verdict
@@ -57,7 +56,7 @@ def said_line(verdict: Verdict, width: int) -> Line:
     """The verdict in one line: dim while the run goes on, with the intervals where there is room for them."""
     room = width - 2
     text = verdict.line if width_of([(verdict.line, "")]) <= room else verdict.brief
-    unlike = spoiled(verdict.checks, verdict.metric) is not None
+    unlike = verdict.leading.instead_of is not None
     role: Role = "dim" if not verdict.done else "warn" if unlike else "strong"
     return fit([(" ", ""), (clip(text, room), role)], width)
 

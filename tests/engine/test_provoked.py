@@ -22,13 +22,14 @@ from typing import Literal
 
 import pytest
 
-from llmtui.accuracy_record import Errors, Level, Record, keep
+from llmtui.accuracy_record import keep
 from llmtui.engine.board import Board
-from llmtui.model import Backend, Machine, Plan, RunConfig
+from llmtui.model import Backend, Plan, RunConfig
 from llmtui.stats.checks import Check, checks
 from llmtui.stats.summary import METRICS
 from tests.engine.helpers import engine_for, plan_of, truth_backend
 from tests.engine.test_checks import from_history
+from tests.measure.test_accuracy import record_of
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Scripted, Step, scripted, token
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
@@ -207,43 +208,17 @@ async def test_samples_that_are_not_like_the_rest() -> None:
     assert "strays 1 of 8 iterations (" in found["outliers"].text
 
 
-def accuracy(machine: Machine, p99_s: float) -> Record:
-    """A record after which llmtui is off by so much."""
-    errors = Errors(n=100, median=0.0, p50=p99_s, p95=p99_s, p99=p99_s, max=p99_s)
-    level = Level(
-        streams=1,
-        monitor=True,
-        requests=100,
-        tokens=1000,
-        coalesced=0.0,
-        ttft_s=errors,
-        itl_s=errors,
-        latency_s=errors,
-        tokens_per_s_share=errors,
-    )
-    return Record(
-        measured_utc="2026-01-01T00:00:00Z",
-        machine=machine,
-        stamp="kernel",
-        truth_stamp="kernel",
-        tokens=10,
-        ttft_ms=5.0,
-        itl_ms=1.0,
-        levels=[level],
-    )
-
-
 async def test_a_difference_that_may_be_our_own() -> None:
     fast, slow = (truth_backend(name, arguments=["--ttft-ms", ms]) for name, ms in (("fast", "20"), ("slow", "150")))
     plan = plan_of(fast, slow, iterations=8, warmup=0, max_tokens=1)
     board = await raced(plan)
     assert [c.decided for c in board.verdict().comparisons] == [True]
     assert "own-error" not in told(board), "nothing is known of this machine"
-    keep(accuracy(board.machine, 0.2))
+    keep(record_of(board.machine, p99_s=0.2))
     found = told(from_history(plan))["own-error"]
     assert (found.level, found.backends, found.between("fast", "slow")) == ("warning", ["fast", "slow"], True)
     assert found.text.startswith("fast and slow differ by ") and "own error here reaches 200 ms" in found.text
-    keep(accuracy(board.machine, 0.0002))
+    keep(record_of(board.machine, p99_s=0.0002))
     assert "own-error" not in told(from_history(plan))
 
 

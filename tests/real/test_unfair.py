@@ -15,13 +15,18 @@ from tests.engine.helpers import engine_for, plan_of
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
-async def test_the_original_experiment_is_called_unfair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three embedded engines, answers as long as each likes, and one prompt again and again."""
+@pytest.fixture
+def backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Backend]:
+    """Two embedded engines, which may take long; no run of anybody else is seen here."""
     pytest.importorskip("xllamacpp", reason="needs llmtui[local]")
     pytest.importorskip("mistralrs", reason="needs llmtui[local]")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr("tests.engine.helpers.DEADLINE_S", 600.0)
-    backends = [Backend(name="llama.cpp", embedded="llama.cpp"), Backend(name="mistral.rs", embedded="mistral.rs")]
+    return [Backend(name="llama.cpp", embedded="llama.cpp"), Backend(name="mistral.rs", embedded="mistral.rs")]
+
+
+async def test_the_original_experiment_is_called_unfair(backends: list[Backend]) -> None:
+    """Three embedded engines, answers as long as each likes, and one prompt again and again."""
     if importlib.util.find_spec("torch") and importlib.util.find_spec("transformers"):
         backends.append(Backend(name="HuggingFace", embedded="transformers"))
     uncapped = {"max_tokens": 400, "full_length": False, "fresh_prompt": False}
@@ -44,15 +49,8 @@ async def test_the_original_experiment_is_called_unfair(tmp_path: Path, monkeypa
     assert leading_metric(list(found.values()), "ttft", "llama.cpp", "mistral.rs").metric == "tokens_per_s"
 
 
-async def test_uncapped_answers_are_called_unfair_by_their_lengths(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_uncapped_answers_are_called_unfair_by_their_lengths(backends: list[Backend]) -> None:
     """No cache helps here, medians may both be the cap and means alike: the rounds tell."""
-    pytest.importorskip("xllamacpp", reason="needs llmtui[local]")
-    pytest.importorskip("mistralrs", reason="needs llmtui[local]")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr("tests.engine.helpers.DEADLINE_S", 600.0)
-    backends = [Backend(name="llama.cpp", embedded="llama.cpp"), Backend(name="mistral.rs", embedded="mistral.rs")]
     plan = plan_of(*backends, iterations=6, max_tokens=300, full_length=False, timeout_s=120.0, load_timeout_s=300.0)
     async with engine_for(plan) as run:
         board = await run.until_done()
@@ -78,15 +76,8 @@ def says_why(board: Board) -> None:
     assert verdict.line.startswith("not comparable by latency: ")
 
 
-async def test_the_shipped_setting_is_called_fair_but_for_the_bridge(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_shipped_setting_is_called_fair_but_for_the_bridge(backends: list[Backend]) -> None:
     """Two engines on the same weights, asked as the shipped config asks."""
-    pytest.importorskip("xllamacpp", reason="needs llmtui[local]")
-    pytest.importorskip("mistralrs", reason="needs llmtui[local]")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr("tests.engine.helpers.DEADLINE_S", 600.0)
-    backends = [Backend(name="llama.cpp", embedded="llama.cpp"), Backend(name="mistral.rs", embedded="mistral.rs")]
     plan = plan_of(*backends, iterations=6, max_tokens=24, timeout_s=120.0, load_timeout_s=300.0)
     async with engine_for(plan) as run:
         board = await run.until_done()

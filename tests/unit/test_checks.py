@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtui.accuracy_record import Errors, Level, Record
+from llmtui.accuracy_record import Record
 from llmtui.model import Backend, BackendState, Failure, Iteration, Machine, RunConfig
 from llmtui.stats.checks import CODES, LEVELS, Check, Entry, Evidence, besides, checks, leading_metric, spoiled
 from llmtui.stats.checks.evidence import RECENT
 from llmtui.stats.checks.samples import trend_p
 from llmtui.stats.compare import compare
 from llmtui.stats.summary import Metric
+from tests.measure.test_accuracy import record_of
 
 #: Fields of an iteration, or what makes them of its number (from 1).
 Fields = dict[str, Any] | Callable[[int], dict[str, Any]]
@@ -357,29 +358,8 @@ def test_it_stays_silent(code: str, a: dict[str, Any], b: dict[str, Any], config
 
 
 def record(error_s: float) -> Record:
-    """An accuracy record with this error of everything."""
-    errors = Errors(n=100, median=0.0, p50=error_s, p95=error_s, p99=error_s, max=error_s)
-    level = Level(
-        streams=1,
-        monitor=True,
-        requests=100,
-        tokens=64,
-        coalesced=0.0,
-        ttft_s=errors,
-        itl_s=errors,
-        latency_s=errors,
-        tokens_per_s_share=errors,
-    )
-    return Record(
-        measured_utc="",
-        machine=MACHINE,
-        stamp="kernel",
-        truth_stamp="kernel",
-        tokens=64,
-        ttft_ms=50,
-        itl_ms=10,
-        levels=[level],
-    )
+    """A record of this machine, by which llmtui is off by so much."""
+    return record_of(MACHINE, p99_s=error_s)
 
 
 @pytest.mark.parametrize(("error_s", "codes"), [(0.0004, ["own-error"]), (0.0002, [])])

@@ -117,8 +117,20 @@ def checks(
     `comparisons` and `record` (this machine's accuracy) are what own-error is judged by; where there is no record,
     a difference that is shown and small is told.
     """
-    entries = [Entry(r.backend, r.state, r.evidence) for r in raced if r.evidence.measured]
-    race = Race(entries, config, machine, comparisons, record)
+    race = Race(_entries(raced), config, machine, comparisons, record)
+    return in_order(check for look in _ALL for check in look(race))
+
+
+def own_error(raced: Iterable[Raced], comparisons: Sequence[Comparison], record: Record | None) -> list[Check]:
+    """The one check that judges comparisons, which are made by what the others say."""
+    return list(samples.own_error(Race(_entries(raced), RunConfig(), Machine(), comparisons, record)))
+
+
+def in_order(found: Iterable[Check]) -> list[Check]:
+    """Void first, then warnings, then notes, each in the order of `CODES`."""
     places = {code: place for place, code in enumerate(CODES)}
-    found = [check for look in _ALL for check in look(race)]
     return sorted(found, key=lambda check: (LEVELS.index(check.level), places[check.code]))
+
+
+def _entries(raced: Iterable[Raced]) -> list[Entry]:
+    return [Entry(r.backend, r.state, r.evidence) for r in raced if r.evidence.measured]

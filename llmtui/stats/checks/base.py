@@ -35,6 +35,11 @@ class Check(Struct, frozen=True):
     sides: list[list[str]] = []
     spoils: list[Metric] = []
 
+    @property
+    def said(self) -> str:
+        """All of it in one line."""
+        return f"{self.level} {self.code}: {self.text}; do: {self.todo}"
+
     def between(self, one: str, two: str) -> bool:
         """Whether it stands between these two backends."""
         if not self.sides:

@@ -84,11 +84,11 @@ class Tails:
 class Evidence:
     """One attempt of one backend. Counts are of its measured iterations; `good` of those that are samples.
 
-    `outputs` are the output tokens that were told, `guesses` those counted by arrivals, `characters` the lengths of
-    the answers' texts. `first_prefill_s` is what the server took for each token of its very first prompt, a warm-up
-    where there are any, and `prefill` what it took for each since, by its own clock. `per_arrival` has the told
-    tokens by the arrivals that brought them. `recent` are the newest samples for comparison with other backends:
-    without arrivals, and as `text` the beginning of the answer, its white space evened out.
+    `outputs` are the output tokens that were told, `guessed` how many answers were counted by arrivals, `characters`
+    the lengths of the answers' texts. `first_prefill_s` is what the server took for each token of its very first
+    prompt, a warm-up where there are any, and `prefill` what it took for each since, by its own clock. `per_arrival`
+    has the told tokens by the arrivals that brought them. `recent` are the newest samples for comparison with other
+    backends: without arrivals, and as `text` the beginning of the answer, its white space evened out.
     """
 
     def __init__(self, iterations: Iterable[Iteration] = ()) -> None:
@@ -105,10 +105,8 @@ class Evidence:
         self.swapped = 0
         self.throttling = 0
         self.outputs = Counts()
-        self._output_sum = 0
-        self.guesses = Counts()
+        self.guessed = 0
         self.characters = Counts()
-        self._character_sum = 0
         self.per_arrival = Thinned()
         self.prompts = Counts()
         self.no_prompt_count = 0
@@ -170,16 +168,14 @@ class Evidence:
         if iteration.output_tokens is None:
             self.uncounted += 1
         elif iteration.token_source == "arrivals":
-            self.guesses.add(iteration.output_tokens)
+            self.guessed += 1
         else:
             self.outputs.add(iteration.output_tokens)
-            self._output_sum += iteration.output_tokens
             if (ratio := _per_arrival(iteration, iteration.output_tokens)) is not None:
                 self.per_arrival.add(self.measured - 1, ratio)
         # Of older iterations a client that comes late is not given the text.
         if iteration.text:
             self.characters.add(len(iteration.text))
-            self._character_sum += len(iteration.text)
         if iteration.prompt_tokens is None:
             self.no_prompt_count += 1
         else:
@@ -201,16 +197,6 @@ class Evidence:
     def cached_share(self) -> float | None:
         """The share of the prompts (0 to 1) that came from a prefix cache; None where the server does not tell."""
         return self._cached / self._cached_of if self._cached_of else 0.0 if self.cache_told else None
-
-    @property
-    def output_mean(self) -> float | None:
-        """Mean of the output tokens that were told, None where none were."""
-        return self._output_sum / len(self.outputs) if len(self.outputs) else None
-
-    @property
-    def character_mean(self) -> float | None:
-        """Mean length of the answers in characters, None where no text is known."""
-        return self._character_sum / len(self.characters) if len(self.characters) else None
 
     @property
     def counts_told(self) -> bool:

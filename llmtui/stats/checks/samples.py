@@ -13,7 +13,7 @@ from llmtui.model import RESTING
 from llmtui.plain import plain
 from llmtui.stats.checks.base import Check, Entry, Race, each, listed, of
 from llmtui.stats.checks.evidence import RECENT, Thinned
-from llmtui.stats.compare import LEVEL, level_of, rounds
+from llmtui.stats.compare import LEVEL, Comparison, level_of, rounds
 from llmtui.stats.summary import METRIC_TITLES, Metric, far_out, percentile
 
 #: With fewer, no interval of 95 % can be had from ranks.
@@ -41,7 +41,8 @@ def few(race: Race) -> Iterator[Check]:
     """too-few: no interval can be had, or none that would suffice among so many pairs."""
     alpha = 1 - _level(race)
     pairs = list(itertools.combinations(race.sampled, 2))
-    chances = [_chance(race, one, two) for one, two in pairs]
+    turns = [_in_turns(race, *pair) for pair in pairs]
+    chances = [_chance(race, *pair, made) for pair, made in zip(pairs, turns, strict=True)]
     known = {e.name for pair, chance in zip(pairs, chances, strict=True) if chance <= alpha for e in pair}
     counts = {
         e.name: f"n = {e.evidence.good}"
@@ -61,8 +62,8 @@ def few(race: Race) -> Iterator[Check]:
             text=f"too few samples for any interval: {each(counts)}",
             todo=todo,
         )
-    elif pairs and min(chances) * len(pairs) > alpha and all(_in_turns(race, *pair) for pair in pairs):
-        made = max(_in_turns(race, *pair) for pair in pairs)
+    elif pairs and min(chances) * len(pairs) > alpha and all(turns):
+        made = max(turns)
         todo = f"set iterations to {max(enough, made + 1)} or more, better 20"
         if race.config.iterations >= enough:
             # So many were to be had: they failed, or were stopped.
@@ -105,9 +106,9 @@ def _least_p(n: int) -> float:
     return min(1.0, 2 * 0.5**n)
 
 
-def _chance(race: Race, one: Entry, two: Entry) -> float:
-    """The least p that these two can come to."""
-    if turns := _in_turns(race, one, two):
+def _chance(race: Race, one: Entry, two: Entry, turns: int) -> float:
+    """The least p that these two can come to, who have so many rounds."""
+    if turns:
         return _least_p(turns)
     m, n = (min(_reach(race, e), RECENT) for e in (one, two))
     return min(1.0, 2 / math.comb(m + n, m))
@@ -147,7 +148,7 @@ def refused(race: Race) -> Iterator[Check]:
 
 def guesses(race: Race) -> Iterator[Check]:
     """token-counts-guessed: arrivals were counted because nobody told the tokens, or not even those."""
-    guessed = [e.name for e in race.sampled if len(e.evidence.guesses)]
+    guessed = [e.name for e in race.sampled if e.evidence.guessed]
     unknown = [e.name for e in race.sampled if e.evidence.uncounted and e.name not in guessed]
     if guessed or unknown:
         parts = [f"counted by arrivals, of which each may carry several, for {listed(guessed)}"] if guessed else []
@@ -256,13 +257,9 @@ def own_error(race: Race) -> Iterator[Check]:
     if level is None:
         yield from _error_unknown(race)
         return
-    medians = {e.name: e.evidence.metrics for e in race.sampled}
-    for pair in race.comparisons:
-        median = medians[pair.faster][pair.metric].median if pair.faster in medians else None
-        if not pair.decided or median is None:
-            continue
+    for pair, median, metrics in _shown(race):
         rate = pair.metric in _RATES
-        error = _error(level, pair.metric, medians[pair.faster])
+        error = _error(level, pair.metric, metrics)
         difference = pair.ratio - 1 if rate else median * (pair.ratio - 1)
         if error >= difference / 2:
             shown, ours = (f"{v:.2%}" if rate else f"{milliseconds(v)} ms" for v in (difference, error))
@@ -278,12 +275,8 @@ def own_error(race: Race) -> Iterator[Check]:
 
 
 def _error_unknown(race: Race) -> Iterator[Check]:
-    medians = {e.name: e.evidence.metrics for e in race.sampled}
     small = {}
-    for pair in race.comparisons:
-        median = medians[pair.faster][pair.metric].median if pair.faster in medians else None
-        if not pair.decided or median is None:
-            continue
+    for pair, median, _ in _shown(race):
         difference = median * (pair.ratio - 1)
         if pair.ratio - 1 < SMALL_SHARE:
             small[pair] = f"{pair.ratio - 1:.2%}"
@@ -299,6 +292,16 @@ def _error_unknown(race: Race) -> Iterator[Check]:
             f"differ by only {small[least]} of {METRIC_TITLES[least.metric]}",
             todo="run llmtui accuracy while the machine is quiet",
         )
+
+
+def _shown(race: Race) -> Iterator[tuple[Comparison, float, Mapping[Metric, Thinned]]]:
+    """The differences that are shown, each with the faster one's median by that metric, and all its metrics."""
+    metrics = {e.name: e.evidence.metrics for e in race.sampled}
+    for pair in race.comparisons:
+        if pair.decided and pair.faster in metrics:
+            median = metrics[pair.faster][pair.metric].median
+            if median is not None:
+                yield pair, median, metrics[pair.faster]
 
 
 def _error(level: Level, metric: Metric, course: Mapping[Metric, Thinned]) -> float:

@@ -49,7 +49,7 @@ def _told_lengths(race: Race, told: list[Entry]) -> Iterator[Check]:
     if len(told) < 2 or _constant(told):
         return
     medians = {e.name: e.evidence.outputs.median or 0.0 for e in told}
-    means = {e.name: e.evidence.output_mean or 0.0 for e in told}
+    means = {e.name: e.evidence.outputs.mean or 0.0 for e in told}
     uneven = {(one.name, two.name): _uneven(one, two) for one, two in itertools.combinations(told, 2)}
 
     def same(one: Entry, two: Entry) -> bool:
@@ -84,7 +84,7 @@ def _untold_lengths(race: Race) -> Iterator[Check]:
     """Where nobody told how many tokens there were, the texts tell whether it was the same amount of work."""
     known = [e for e in race.sampled if len(e.evidence.characters)]
     medians = {e.name: e.evidence.characters.median or 0.0 for e in known}
-    means = {e.name: e.evidence.character_mean or 0.0 for e in known}
+    means = {e.name: e.evidence.characters.mean or 0.0 for e in known}
     done: set[str] = set()
     for entry in (e for e in known if not e.evidence.counts_told):
         done.add(entry.name)

@@ -301,9 +301,6 @@ class DetailsScreen(Over):
     def forget(self) -> None:
         super().forget()
         self._log, self._asked = False, _NEVER
-        self.query_one(Iterations).forget()
-        for part in self.query(Scrolled):
-            part.forget()
 
     def follow(self) -> None:
         if (self.view.banner is not None) != self._banner:

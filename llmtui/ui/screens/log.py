@@ -10,11 +10,10 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
-from textual.geometry import Size
 
 from llmtui.ui.lines import Line, spread_out
 from llmtui.ui.runlog import KEPT, RunLog
-from llmtui.ui.screens.over import Over
+from llmtui.ui.screens.over import Paged
 from llmtui.ui.view import View
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
@@ -78,6 +77,9 @@ class LogLines(Lines, can_focus=True):
         shown = every[max(0, end - height) : end]
         return [((" ", ""), *line) for line in shown] or [((" nothing has happened yet", "dim"),)]
 
+    def forget(self) -> None:
+        self.below = 0
+
     def action_scroll_by(self, lines: int) -> None:
         """Up by so many lines."""
         self.below = max(0, self.below + lines)
@@ -95,10 +97,11 @@ class LogLines(Lines, can_focus=True):
         self.action_scroll_by(-3)
 
 
-class LogScreen(Over):
+class LogScreen(Paged):
     """Everything that was said, and what became of every backend."""
 
     AUTO_FOCUS = "LogLines"
+    page_type, title_type = LogLines, LogTitle
 
     def __init__(self, view: View, keys: Mapping[str, str], log: RunLog) -> None:
         super().__init__(view, keys)
@@ -110,16 +113,3 @@ class LogScreen(Over):
         yield LogTitle(self.view, self._log, body, id="log-title")
         yield body
         yield Footer(self.view, self._keys, id="footer")
-
-    def place(self, size: Size) -> None:
-        self.query_one(Header).styles.height = 1 if size.height < 20 else 2
-
-    def forget(self) -> None:
-        super().forget()
-        self.query_one(LogLines).below = 0
-
-    def follow(self) -> None:
-        # The title tells what the body has worked out.
-        for widget in (self.query_one(Header), self.query_one(LogLines), self.query_one(LogTitle)):
-            widget.redraw()
-        self.query_one(Footer).redraw()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from textual.events import Resize, ScreenResume
 from textual.geometry import Size
@@ -11,6 +12,9 @@ from textual.screen import Screen, ScreenResultType
 from textual.widget import Widget
 
 from llmtui.ui.view import View
+from llmtui.ui.widgets.footer import Footer
+from llmtui.ui.widgets.header import Header
+from llmtui.ui.widgets.lines import Lines
 
 
 class Painted(Screen[ScreenResultType]):
@@ -63,3 +67,20 @@ class Over(Painted[None]):
     def forget(self) -> None:
         """Lose what the user did here: where the focus was, how far it was scrolled."""
         self.set_focus(None)
+        for part in self.query(Lines):
+            part.forget()
+
+
+class Paged(Over):
+    """A title and a page of lines below it."""
+
+    page_type: ClassVar[type[Lines]]
+    title_type: ClassVar[type[Lines]]
+
+    def place(self, size: Size) -> None:
+        self.query_one(Header).styles.height = 1 if size.height < 20 else 2
+
+    def follow(self) -> None:
+        # The title tells what the page has worked out.
+        for part in (Header, self.page_type, self.title_type, Footer):
+            self.query_one(part).redraw()

@@ -8,12 +8,11 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import MouseScrollDown, MouseScrollUp
-from textual.geometry import Size
 
 from llmtui.ui import verdict_view
 from llmtui.ui.commands import BY_ID, key_word
 from llmtui.ui.lines import Line, spread_out
-from llmtui.ui.screens.over import Over
+from llmtui.ui.screens.over import Paged
 from llmtui.ui.view import View
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
@@ -60,8 +59,7 @@ class VerdictLines(Lines, can_focus=True):
         self.below = max(0, len(lines) - height - self._top)
         return lines[self._top : self._top + height]
 
-    def to_the_top(self) -> None:
-        """Show the page from its beginning when it is drawn next."""
+    def forget(self) -> None:
         self._top = 0
 
     def action_scroll_by(self, lines: int) -> None:
@@ -81,10 +79,11 @@ class VerdictLines(Lines, can_focus=True):
         self.action_scroll_by(3)
 
 
-class VerdictScreen(Over):
+class VerdictScreen(Paged):
     """What the data say, and whether it was a fair race."""
 
     AUTO_FOCUS = "VerdictLines"
+    page_type, title_type = VerdictLines, VerdictTitle
 
     def compose(self) -> ComposeResult:
         body = VerdictLines(self.view, self._keys, id="verdict-page")
@@ -92,16 +91,3 @@ class VerdictScreen(Over):
         yield VerdictTitle(self.view, body, id="verdict-title")
         yield body
         yield Footer(self.view, self._keys, id="footer")
-
-    def place(self, size: Size) -> None:
-        self.query_one(Header).styles.height = 1 if size.height < 20 else 2
-
-    def forget(self) -> None:
-        super().forget()
-        self.query_one(VerdictLines).to_the_top()
-
-    def follow(self) -> None:
-        # The title tells what the body has worked out.
-        for widget in (self.query_one(Header), self.query_one(VerdictLines), self.query_one(VerdictTitle)):
-            widget.redraw()
-        self.query_one(Footer).redraw()

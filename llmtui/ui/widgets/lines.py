@@ -76,6 +76,9 @@ class Lines(Widget):
         if regions:
             self.refresh(*regions)
 
+    def forget(self) -> None:
+        """Lose what the user did here, such as scrolling."""
+
     def on_resize(self) -> None:
         self.redraw()
 
