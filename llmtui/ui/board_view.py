@@ -350,7 +350,8 @@ def table(
     lines = [fit(head, width)]
     shares = ratios(board, metric)
     apart = unlike(board, metric)
-    winner = board.verdict(metric).fastest
+    # What no data have come for needs no statistics: the first frame does not wait for them.
+    winner = board.verdict(metric).fastest if any(share is not None for share in shares.values()) else ""
     # A small number may take the gap before it, all but one cell.
     room = 5 + len(gap)
     names = list(board.lanes)

@@ -149,3 +149,17 @@ def test_the_table_of_keys_has_a_row_for_every_command() -> None:
 def test_the_first_frame_does_not_wait_for_plotext() -> None:
     code = "import sys, llmtui.ui.app; sys.exit('plotext' in sys.modules or 'httpx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_nor_does_an_empty_table_for_the_statistics() -> None:
+    code = """
+import sys
+from llmtui.ui.board_view import table
+from tests.ui import canned
+from llmtui.engine.board import Board
+
+board = Board(canned.plan())
+assert table(board, "latency", 120, frozenset(), "llama.cpp")
+sys.exit("llmtui.stats.verdict" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
