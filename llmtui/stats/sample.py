@@ -38,14 +38,15 @@ class _Joined(Sequence[float]):
         self._shelf = shelf
         #: What came since, ascending.
         self.more: list[float] = []
-        #: Of each of `more`: how many on the shelf come before it.
-        self._ranks: list[int] = []
+        #: Of each of `more`: its place among all.
+        self._places: list[int] = []
 
     def add(self, value: float) -> None:
         """One more, put in its place."""
         at = bisect.bisect_right(self.more, value)
         self.more.insert(at, value)
-        self._ranks.insert(at, bisect.bisect_right(self._shelf, value))
+        place = bisect.bisect_right(self._shelf, value) + at
+        self._places[at:] = [place, *(later + 1 for later in self._places[at:])]
 
     def __len__(self) -> int:
         return len(self._shelf) + len(self.more)
@@ -55,8 +56,8 @@ class _Joined(Sequence[float]):
             raise IndexError(at)
         at %= len(self)
         # The first of `more` at or behind this place.
-        low = bisect.bisect_left(range(len(self.more)), at, key=lambda n: self._ranks[n] + n)
-        if low < len(self.more) and self._ranks[low] + low == at:
+        low = bisect.bisect_left(self._places, at)
+        if low < len(self.more) and self._places[low] == at:
             return self.more[low]
         return self._shelf[at - low]
 
