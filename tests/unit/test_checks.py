@@ -157,6 +157,7 @@ PROVOKED: list[Case] = [
         "answers of different length in 2 of 6 rounds: a 11, b 96 tokens in round 3",
     ),
     ("output-tokens", "void", {"fields": unlike}, {"fields": alike_on_average}, {}, "in 12 of 12 rounds: a 300, b 100"),
+    ("output-tokens", "void", rounds_of(round_3=22) | {"n": 6}, rounds_of() | {"n": 6}, {}, "(mean): a 253.7, b 300"),
     ("output-tokens", "warning", rounds_of(round_3=260), rounds_of(), {}, "in 1 of 12 rounds: a 260, b 300 tokens in"),
     ("output-tokens", "void", words(160), words(60), {}, "answers of different length: a 160, b 60 characters"),
     ("output-tokens", "void", every(1, text="w" * 160), words(60), {}, "a 160, b 60 characters"),
