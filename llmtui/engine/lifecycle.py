@@ -212,7 +212,8 @@ async def _readable(fd: int, timeout_s: float) -> bool:
     there = asyncio.Event()
     loop.add_reader(fd, there.set)
     try:
-        await asyncio.wait_for(there.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await there.wait()
     except TimeoutError:
         return False
     finally:

@@ -374,7 +374,8 @@ class Runner:
         if server is not None and iteration.error.kind in ("connect", "protocol"):
             # A server that has just died refuses connections a moment before its end is known.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(server.exited.wait(), DEATH_NEWS_S)
+                async with asyncio.timeout(DEATH_NEWS_S):
+                    await server.exited.wait()
         if server is not None and server.exited.is_set():
             await self._bury(entrant, server)
         elif entrant.failures_in_a_row >= MAX_FAILURES_IN_A_ROW or iteration.error.kind == "connect":

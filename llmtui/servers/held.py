@@ -126,7 +126,8 @@ class Held:
             if not self.exited.is_set():
                 send_signal(process, signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.exited.wait(), patience_s)
+                async with asyncio.timeout(patience_s):
+                    await self.exited.wait()
             if self.exited.is_set():
                 break
         else:

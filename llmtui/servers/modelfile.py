@@ -284,7 +284,8 @@ async def _attend(held: Held, argv: list[str], tick: Callable[[], None], env: di
         await held.start(argv, env, grace_s=1.0)
         while not held.exited.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(held.exited.wait(), 0.25)
+                async with asyncio.timeout(0.25):
+                    await held.exited.wait()
             tick()
     finally:
         await held.stop()

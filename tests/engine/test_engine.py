@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import select
 import signal
 import stat
 import subprocess
@@ -175,6 +177,25 @@ async def test_a_server_without_the_usage_option_is_asked_again_without_it() -> 
         posts = [r for r in server.requests if r.startswith(b"POST")]
         assert [b"stream_options" in r for r in posts] == [True, False, False]
         assert [i.error for i in board.lanes["a"].iterations] == [None, None]
+
+
+async def test_an_interruption_that_comes_with_the_engines_first_word_is_not_lost() -> None:
+    for steps in range(12):
+        engine = EngineProcess.start(plan_of(truth_backend("a")))
+        try:
+            out = engine._process.stdout
+            assert out is not None
+            assert await asyncio.to_thread(select.select, [out], [], [], 30.0) == ([out], [], [])
+            connecting = asyncio.create_task(engine.connect())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            asked = connecting.cancel()
+            await asyncio.wait({connecting})
+            assert connecting.cancelled() == asked, steps
+            if not asked:
+                await connecting.result().close()
+        finally:
+            engine.kill()
 
 
 @pytest.mark.slow
