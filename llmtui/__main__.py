@@ -24,7 +24,7 @@ def main() -> None:
         with NothingBegun():
             from llmtui.cli import cli
 
-        cli.main(prog_name="llmtui", standalone_mode=False)
+            cli.main(prog_name="llmtui", standalone_mode=False)
     except KeyboardInterrupt:
         sys.stderr.write("llmtui: interrupted\n")
         sys.exit(130)

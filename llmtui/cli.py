@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 import llmtui
-from llmtui.early import NothingBegun
+from llmtui.early import NothingBegun, begin
 
 if TYPE_CHECKING:
     from llmtui.config import Config, UiConfig
@@ -26,8 +26,19 @@ STORE_HELP = "File of the history, in place of the usual one."
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Command(click.Command):
+    """A command of ours: until its turn comes nothing is begun."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        begin()
+        return super().invoke(ctx)
+
+
 class DefaultGroup(click.Group):
     """`llmtui [CONFIG]` is `llmtui monitor [CONFIG]`."""
+
+    command_class = Command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command in front where none is named."""
@@ -399,25 +410,25 @@ def _plan(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> 
     with NothingBegun():
         from llmtui import config as configs
 
-    if named == "":
-        _refuse("the config file's name is empty")
-    if named is not None and not Path(named).exists():
-        close = difflib.get_close_matches(named, cli.commands, n=1)
-        if close:
-            _refuse(f"there is no file and no command {named!r}; did you mean {close[0]!r}?")
-    try:
-        settings = configs.load(configs.find(named), found=named is None)
-        settings = configs.changed(settings, changes)
-        plan = settings.plan(only=only)
-        if settings.ui.keys:
-            from llmtui.ui.commands import resolve_keys
+        if named == "":
+            _refuse("the config file's name is empty")
+        if named is not None and not Path(named).exists():
+            close = difflib.get_close_matches(named, cli.commands, n=1)
+            if close:
+                _refuse(f"there is no file and no command {named!r}; did you mean {close[0]!r}?")
+        try:
+            settings = configs.load(configs.find(named), found=named is None)
+            settings = configs.changed(settings, changes)
+            plan = settings.plan(only=only)
+            if settings.ui.keys:
+                from llmtui.ui.commands import resolve_keys
 
-            try:
-                resolve_keys(settings.ui.keys)
-            except ValueError as error:
-                raise configs.ConfigError(f"{settings.source}: [ui]: keys: {error}") from None
-    except configs.ConfigError as error:
-        _refuse(str(error))
+                try:
+                    resolve_keys(settings.ui.keys)
+                except ValueError as error:
+                    raise configs.ConfigError(f"{settings.source}: [ui]: keys: {error}") from None
+        except configs.ConfigError as error:
+            _refuse(str(error))
     return settings, plan
 
 

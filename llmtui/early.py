@@ -14,13 +14,20 @@ EXIT_INTERRUPTED = 130
 
 
 class NothingBegun:
-    """`with NothingBegun():` around imports: an interruption ends the process at once, with a word and code 130."""
+    """`with NothingBegun():` around imports and what is only read: an interruption ends the process at once, with a
+    word and code 130."""
 
     def __enter__(self) -> None:
         self._before = signal.signal(signal.SIGINT, _end)
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        if signal.getsignal(signal.SIGINT) is _end:  # else something was begun meanwhile, or is being ended
+            signal.signal(signal.SIGINT, self._before)
+
+
+def begin() -> None:
+    """From now on Python raises KeyboardInterrupt again: what is begun wants to be ended."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def ending() -> None:

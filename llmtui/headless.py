@@ -10,9 +10,10 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 import msgspec
 
@@ -33,6 +34,46 @@ CHECK_TOKENS = 4
 STDOUT = Path("-")
 
 P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Interruption(asyncio.Event):
+    """`with Interruption() as interruption:` around an event loop: Control-C and SIGTERM set it, and raise nothing.
+
+    What Python raises for Control-C may strike between two lines of the loop itself, above all the second time. Then
+    what was to come next is lost, and the loop waits for it for ever.
+    """
+
+    def __init__(self, *also: int) -> None:
+        super().__init__()
+        self._signals = (signal.SIGINT, signal.SIGTERM, *also)
+        self._before: list[tuple[int, Any]] = []
+
+    def __enter__(self) -> Self:
+        self._before = [(number, signal.signal(number, self._came)) for number in self._signals]
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for number, before in self._before:
+            signal.signal(number, before)
+        if self.is_set():
+            ending()
+
+    def _came(self, number: int, at: FrameType | None) -> None:
+        try:
+            asyncio.get_running_loop().call_soon_threadsafe(self.set)
+        except RuntimeError:
+            self.set()  # no loop runs
+
+    async def cuts_short(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What `work` returns; None where the interruption came first, which cancels it."""
+        doing, waiting = asyncio.create_task(work), asyncio.create_task(self.wait())
+        await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not doing.done():
+            doing.cancel()
+            await asyncio.wait({doing})
+        return None if doing.cancelled() else doing.result()
 
 
 def prints(command: Callable[P, int]) -> Callable[P, int]:
@@ -71,32 +112,30 @@ def run_headless(
     plan: Plan, files: dict[str, Path | None], *, quiet: bool, store: str = "", resume: bool = False
 ) -> int:
     """Run `plan`, or go on with it, and print it. Returns the exit code."""
-    try:
-        engine = EngineProcess.start(plan, store, resume=resume)
-    except EngineError as error:
-        talk(str(error))
-        return EXIT_FAILED
-    try:
-        return asyncio.run(_follow(plan, engine, files, quiet or STDOUT in files.values()))
-    except EngineError as error:
-        talk(str(error))
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        ending()
-        talk("interrupted")
-        return EXIT_INTERRUPTED
-    finally:
-        engine.kill()
+    with Interruption() as interrupted:
+        try:
+            engine = EngineProcess.start(plan, store, resume=resume)
+        except EngineError as error:
+            talk(str(error))
+            return EXIT_FAILED
+        try:
+            return asyncio.run(_follow(plan, engine, files, quiet or STDOUT in files.values(), interrupted))
+        except EngineError as error:
+            talk(str(error))
+            return EXIT_FAILED
+        finally:
+            engine.kill()
 
 
-async def _follow(plan: Plan, engine: EngineProcess, files: dict[str, Path | None], quiet: bool) -> int:
+async def _follow(
+    plan: Plan, engine: EngineProcess, files: dict[str, Path | None], quiet: bool, interrupted: Interruption
+) -> int:
     # Only the JSON has texts and arrivals.
     board = Board(plan, keep=None if files.get("json") else 0)
-    client = await engine.connect()
-    interrupted = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted.set)
+    client = await interrupted.cuts_short(engine.connect())
+    if client is None:
+        talk("interrupted")
+        return EXIT_INTERRUPTED
     follower = asyncio.create_task(_print_events(board, client, quiet))
     waiter = asyncio.create_task(interrupted.wait())
     await asyncio.wait({follower, waiter}, return_when=asyncio.FIRST_COMPLETED)
@@ -265,10 +304,9 @@ def check_headless(plan: Plan) -> int:
                 print(f"{plain(backend.name):{width}}  answers: {told}", flush=True)
         return good
 
-    try:
-        return EXIT_OK if asyncio.run(check_all()) else EXIT_FAILED
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    with Interruption() as interrupted:
+        good = asyncio.run(interrupted.cuts_short(check_all()))
+    return EXIT_INTERRUPTED if good is None else EXIT_OK if good else EXIT_FAILED
 
 
 @prints

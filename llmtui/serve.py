@@ -32,7 +32,7 @@ from llmtui.engine.board import Board
 from llmtui.engine.client import Client
 from llmtui.engine.lifecycle import EngineError, EngineProcess
 from llmtui.export.table import summary_table
-from llmtui.headless import EXIT_FAILED, EXIT_OK, talk
+from llmtui.headless import EXIT_FAILED, EXIT_OK, Interruption, talk
 from llmtui.model import Plan, Shutdown
 from llmtui.plain import plain
 from llmtui.ui import themes
@@ -61,19 +61,17 @@ def serve(plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "") ->
     except OSError as error:
         talk(f"cannot listen at {host} port {port}: {error.strerror or error}; choose another with --host and --port")
         return EXIT_USAGE
-    with listener:
+    with listener, Interruption(signal.SIGHUP) as interrupted:
         try:
             engine = EngineProcess.start(plan, store)
         except EngineError as error:
             talk(str(error))
             return EXIT_FAILED
         try:
-            return asyncio.run(_serve(plan, ui, host, listener, engine))
+            return asyncio.run(_serve(plan, ui, host, listener, engine, interrupted))
         except EngineError as error:
             talk(str(error))
             return EXIT_FAILED
-        except KeyboardInterrupt:
-            return EXIT_INTERRUPTED
         finally:
             engine.kill()
 
@@ -94,12 +92,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(plan: Plan, ui: UiConfig, host: str, listener: socket.socket, engine: EngineProcess) -> int:
-    interrupted = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, interrupted.set)
-    client = await engine.connect()
+async def _serve(
+    plan: Plan, ui: UiConfig, host: str, listener: socket.socket, engine: EngineProcess, interrupted: Interruption
+) -> int:
+    client = await interrupted.cuts_short(engine.connect())
+    if client is None:
+        talk("interrupted")
+        return EXIT_INTERRUPTED
     # Like every watcher it goes after the servers under test; its pages inherit that.
     os.nice(5)
     board = Board(plan, keep=0)
