@@ -40,6 +40,7 @@ def test_json_without_a_monitor(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.slow
 def test_a_whole_result_is_kept_with_what_the_monitor_took(tmp_path: Path) -> None:
     done = accuracy("--streams", "1", "--requests", "20", "-q", *FAST, state=tmp_path / "state")
     assert done.returncode == 0, done.stderr

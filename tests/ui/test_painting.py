@@ -146,7 +146,7 @@ _KEYS = [c.key for c in COMMANDS if c.id not in ("quit", "detach", "export")] + 
 ]
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
 async def test_no_key_at_any_moment_ends_the_monitor(seed: int, tmp_path: Path) -> None:
     """Before the engine is there, while screens are being built, with resizes and events in between; then it quits."""
     rng = random.Random(seed)
