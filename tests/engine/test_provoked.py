@@ -15,7 +15,7 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Literal
@@ -115,6 +115,19 @@ def told(board: Board) -> dict[str, Check]:
     return {check.code: check for check in board.verdict().checks}
 
 
+#: What looks at how samples lie to each other, and from when on it may well be this machine that moved one.
+OF_THE_SAMPLES = {"cold-start", "drift", "outliers"}
+HELD_UP_S = 0.05
+
+
+def held_up_s(board: Board, waits_ms: Iterable[Iterable[float]]) -> float:
+    """The longest that an answer of these servers took beyond its wait. A busy machine stands still now and then."""
+    lanes = zip(board.lanes.values(), waits_ms, strict=True)
+    return max(
+        (i.latency_s or 0.0) - ms / 1e3 for lane, waits in lanes for i, ms in zip(lane.measured, waits, strict=True)
+    )
+
+
 # --- A machine of files. ---
 
 #: Runs before the engine does: its readers read here.
@@ -180,8 +193,10 @@ async def test_an_equal_race(machine_of: Callable[..., FileMachine]) -> None:
         backends = [Backend(name="a", url=one.url), Backend(name="b", url=two.url)]
         plan = plan_of(*backends, iterations=len(EVEN_MS), warmup=0, max_tokens=2, fresh_prompt=False)
         board = await raced(plan)
-    assert told(board) == {}
-    assert told(from_history(plan)) == {}
+    # Samples that are really not alike are told of, whoever held them up.
+    apart = OF_THE_SAMPLES if held_up_s(board, (EVEN_MS, EXCHANGED_MS)) > HELD_UP_S else set()
+    assert told(board).keys() <= apart
+    assert told(from_history(plan)).keys() <= apart
 
 
 # --- The samples. ---
@@ -199,7 +214,10 @@ async def test_samples_that_are_not_like_the_rest() -> None:
         for name, waits in waits_ms.items():
             server = await stack.enter_async_context(serving(*(answer(Late(ms)) for ms in waits)))
             backends.append(Backend(name=name, url=server.url))
-        found = told(await raced(plan_of(*backends, iterations=len(EVEN_MS), warmup=0, max_tokens=2)))
+        board = await raced(plan_of(*backends, iterations=len(EVEN_MS), warmup=0, max_tokens=2))
+    if (late_s := held_up_s(board, waits_ms.values())) > HELD_UP_S:
+        pytest.skip(f"this machine held up an answer for {late_s:.3f} s: the samples are not what was to be provoked")
+    found = told(board)
     assert (found["cold-start"].level, found["cold-start"].backends) == ("warning", ["cold"])
     assert found["cold-start"].text.startswith("the first measured iteration was cold: cold ")
     assert (found["drift"].level, found["drift"].backends) == ("warning", ["drifts"])
