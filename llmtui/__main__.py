@@ -26,8 +26,7 @@ def main() -> None:
 
             cli.main(prog_name="llmtui", standalone_mode=False)
     except KeyboardInterrupt:
-        sys.stderr.write("llmtui: interrupted\n")
-        sys.exit(130)
+        _interrupted()
     except SystemExit:
         raise
     except BaseException as error:
@@ -41,8 +40,7 @@ def _end(error: BaseException) -> NoReturn:
     if isinstance(error, click.exceptions.Exit):
         sys.exit(error.exit_code)
     if isinstance(error, click.Abort):
-        sys.stderr.write("llmtui: interrupted\n")
-        sys.exit(130)
+        _interrupted()
     if isinstance(error, click.ClickException):
         error.show()
         sys.exit(error.exit_code)
@@ -51,6 +49,14 @@ def _end(error: BaseException) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
     raise error
+
+
+def _interrupted() -> NoReturn:
+    from llmtui.early import EXIT_INTERRUPTED, ending
+
+    ending()
+    sys.stderr.write("llmtui: interrupted\n")
+    sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

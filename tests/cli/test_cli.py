@@ -216,14 +216,11 @@ def test_one_file_for_two_outputs_is_refused(config: Path, tmp_path: Path) -> No
 
 #: llmtui from the moment on when interruptions are its own matter: while Python itself starts it may lose them.
 FROM_ITS_FIRST_LINE = """
-import sys
-import llmtui.early
 from llmtui.__main__ import main
-try:
+from llmtui.early import NothingBegun
+with NothingBegun():
     print("up", flush=True)
     main()
-except KeyboardInterrupt:
-    sys.exit(130)
 """
 
 
