@@ -408,27 +408,31 @@ def accuracy(
 def _plan(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
     """The config and the plan, with the flags' changes; a sentence and exit code 2 when they cannot be had."""
     with NothingBegun():
-        from llmtui import config as configs
+        return _read(named, only, changes)
 
-        if named == "":
-            _refuse("the config file's name is empty")
-        if named is not None and not Path(named).exists():
-            close = difflib.get_close_matches(named, cli.commands, n=1)
-            if close:
-                _refuse(f"there is no file and no command {named!r}; did you mean {close[0]!r}?")
-        try:
-            settings = configs.load(configs.find(named), found=named is None)
-            settings = configs.changed(settings, changes)
-            plan = settings.plan(only=only)
-            if settings.ui.keys:
-                from llmtui.ui.commands import resolve_keys
 
-                try:
-                    resolve_keys(settings.ui.keys)
-                except ValueError as error:
-                    raise configs.ConfigError(f"{settings.source}: [ui]: keys: {error}") from None
-        except configs.ConfigError as error:
-            _refuse(str(error))
+def _read(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
+    from llmtui import config as configs
+
+    if named == "":
+        _refuse("the config file's name is empty")
+    if named is not None and not Path(named).exists():
+        close = difflib.get_close_matches(named, cli.commands, n=1)
+        if close:
+            _refuse(f"there is no file and no command {named!r}; did you mean {close[0]!r}?")
+    try:
+        settings = configs.load(configs.find(named), found=named is None)
+        settings = configs.changed(settings, changes)
+        plan = settings.plan(only=only)
+        if settings.ui.keys:
+            from llmtui.ui.commands import resolve_keys
+
+            try:
+                resolve_keys(settings.ui.keys)
+            except ValueError as error:
+                raise configs.ConfigError(f"{settings.source}: [ui]: keys: {error}") from None
+    except configs.ConfigError as error:
+        _refuse(str(error))
     return settings, plan
 
 

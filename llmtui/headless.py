@@ -65,11 +65,16 @@ class Interruption(asyncio.Event):
         except RuntimeError:
             self.set()  # no loop runs
 
+    async def or_done(self, task: asyncio.Task[Any]) -> None:
+        """Wait until the interruption comes or `task` is done; it goes on."""
+        waiting = asyncio.create_task(self.wait())
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+
     async def cuts_short(self, work: Coroutine[Any, Any, T]) -> T | None:
         """What `work` returns; None where the interruption came first, which cancels it."""
-        doing, waiting = asyncio.create_task(work), asyncio.create_task(self.wait())
-        await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
+        doing = asyncio.create_task(work)
+        await self.or_done(doing)
         if not doing.done():
             doing.cancel()
             await asyncio.wait({doing})
@@ -137,24 +142,16 @@ async def _follow(
         talk("interrupted")
         return EXIT_INTERRUPTED
     follower = asyncio.create_task(_print_events(board, client, quiet))
-    waiter = asyncio.create_task(interrupted.wait())
-    await asyncio.wait({follower, waiter}, return_when=asyncio.FIRST_COMPLETED)
+    await interrupted.or_done(follower)
     complete = follower.done() and follower.result()
     if not complete and not interrupted.is_set():
         talk("the engine ended before the run did" + (f": {said}" if (said := engine.log_tail()) else ""))
-    waiter.cancel()
     if interrupted.is_set():
         talk("interrupted; stopping the servers")
     if follower.done():
         await client.farewell(Shutdown())
     else:
-        # The follower reads on until the engine hangs up.
-        await client.send(Shutdown())
-        await asyncio.wait({follower}, timeout=FAREWELL_S)
-        follower.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await follower
-        await client.close()
+        await part(client, follower, FAREWELL_S)
     await engine.ended()
     written = write_files(board, files)
     if STDOUT not in files.values():
@@ -162,6 +159,16 @@ async def _follow(
     if interrupted.is_set():
         return EXIT_INTERRUPTED
     return EXIT_OK if complete and written and not board.failed else EXIT_FAILED
+
+
+async def part(client: Client, follower: asyncio.Task[Any], timeout_s: float) -> None:
+    """End the run. Who follows it reads on until the engine has heard and hangs up, or so long."""
+    await client.send(Shutdown())
+    await asyncio.wait({follower}, timeout=timeout_s)
+    follower.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await follower
+    await client.close()
 
 
 async def _print_events(board: Board, client: Client, quiet: bool) -> bool:

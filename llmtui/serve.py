@@ -32,8 +32,8 @@ from llmtui.engine.board import Board
 from llmtui.engine.client import Client
 from llmtui.engine.lifecycle import EngineError, EngineProcess
 from llmtui.export.table import summary_table
-from llmtui.headless import EXIT_FAILED, EXIT_OK, Interruption, talk
-from llmtui.model import Plan, Shutdown
+from llmtui.headless import EXIT_FAILED, EXIT_OK, Interruption, part, talk
+from llmtui.model import Plan
 from llmtui.plain import plain
 from llmtui.ui import themes
 
@@ -108,10 +108,8 @@ async def _serve(
     await runner.setup()
     await web.SockSite(runner, listener).start()
     _tell_address(listener)
-    waiter = asyncio.create_task(interrupted.wait())
     try:
-        await asyncio.wait({follower, waiter}, return_when=asyncio.FIRST_COMPLETED)
-        waiter.cancel()
+        await interrupted.or_done(follower)
         if interrupted.is_set():
             talk("interrupted; stopping the servers")
     finally:
@@ -120,7 +118,7 @@ async def _serve(
     done = board.run.phase == "done"
     if follower.done() and not done:
         talk("the engine ended before the run did" + (f": {said}" if (said := engine.log_tail()) else ""))
-    await _part(client, follower)
+    await part(client, follower, LEAVE_S)
     await engine.ended()
     print(summary_table(board, shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160), end="")
     if not done:
@@ -137,16 +135,6 @@ async def _follow(board: Board, client: Client) -> None:
             talk("the run is done; its pages stay, and can rerun it, until Ctrl-C")
         for note in board.notes[-1:] if change == "note" else ():
             talk(plain(f"{note.backend}: {note.text}" if note.backend else note.text, 600))
-
-
-async def _part(client: Client, follower: asyncio.Task[None]) -> None:
-    await client.send(Shutdown())
-    # It reads on until the engine has heard it and hangs up.
-    await asyncio.wait({follower}, timeout=LEAVE_S)
-    follower.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await follower
-    await client.close()
 
 
 def _tell_address(listener: socket.socket) -> None:
