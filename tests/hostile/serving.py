@@ -134,7 +134,7 @@ def llmtui(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedPr
 def drive(screen: Screen, keys: Sequence[bytes], until: Callable[[bytes], bool]) -> bytes:
     """All that a monitor writes: once `until` holds, the keys are pressed in turn, at last q until it has ended.
 
-    The next key comes when the screen has answered the one before, or has nothing to say to it.
+    The next key comes when the screen has said all of its answer to the one before: it is quiet.
     """
     seen = b""
     waiting = list(keys)
@@ -148,7 +148,7 @@ def drive(screen: Screen, keys: Sequence[bytes], until: Callable[[bytes], bool])
                     assert not waiting, f"it ended before {waiting}: {seen[-2000:]!r}"
                     return seen
                 seen += data
-            if until(seen):
+            if not answered and until(seen):
                 screen.press(waiting.pop(0) if waiting else b"q")
         raise AssertionError(f"not done: {seen[-2000:]!r}")
     finally:
