@@ -133,7 +133,7 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
         config = msgspec.convert(table, Config, strict=True)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {explain(str(error), as_written, _SECTIONS)}") from None
-    run = _check_run(config.run, source, folder)
+    run = check_run(config.run, source, folder)
     checked = [_check_backend(b, i, source, env) for i, b in enumerate(config.backend)]
     if not checked:
         raise ConfigError(
@@ -160,13 +160,16 @@ def changed(config: Config, changes: dict[str, Any]) -> Config:
         run = msgspec.convert(table["run"], RunConfig, strict=True)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {explain(str(error).replace('`$.', '`$.run.'), table, _SECTIONS)}") from None
-    return msgspec.structs.replace(config, run=_check_run(run, source, Path.cwd()))
+    return msgspec.structs.replace(config, run=check_run(run, source, Path.cwd()))
 
 
 # --- Checks beyond types. ---
 
 
-def _check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
+def check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
+    """`run` with `model` as a whole path, a relative one taken from `folder`. Raises ConfigError for a value that is
+    out of its bounds. `source` names the file in the message."""
+
     def require(key: str, holds: Callable[[Any], bool], allowed: str) -> None:
         value = getattr(run, key)
         if (isinstance(value, float) and not math.isfinite(value)) or not holds(value):

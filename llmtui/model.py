@@ -6,6 +6,7 @@ ISO 8601.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -27,6 +28,13 @@ DISTURBED_CORES = 0.1
 MIN_SECRET_CHARS = 4
 
 T = TypeVar("T", bound="Struct")
+
+_RUN_ID = re.compile(r"[0-9a-f]{8}")
+
+
+def is_run_id(text: str) -> bool:
+    """Whether `text` can be the id of a run: eight hex digits. Paths are made of it, so check it before that."""
+    return _RUN_ID.fullmatch(text) is not None
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
