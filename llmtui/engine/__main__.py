@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
-from pathlib import Path
 
 import msgspec
 
 # httpx's command line would bring Rich into this process; httpx does without when it cannot be imported.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
+from llmtui.engine import run_folders
 from llmtui.engine.discreet import Discreet
 from llmtui.engine.hub import Hub
 from llmtui.engine.journal import Journal
@@ -31,7 +30,7 @@ FIRST_CLIENT_S = 30.0
 
 async def serve(launch: Launch) -> None:
     """Run the plan for the clients of the socket, until told to stop or left alone."""
-    folder = Path(launch.folder)
+    folder = run_folders.folder_of(launch.plan.run)
     hub: Hub | None = None
 
     def tell(event: AnyEvent) -> None:
@@ -51,13 +50,13 @@ async def serve(launch: Launch) -> None:
         notes = journal.begin(launch.store, machine)
     runner = Runner(launch.plan, folder, tell, machine, own_pids, journal, stored)
     runner.notes = notes
-    hub = Hub(Path(launch.socket), runner.hello, runner.obey, runner.audience)
+    hub = Hub(folder / run_folders.SOCKET_NAME, runner.hello, runner.obey, runner.audience)
     try:
         await _serve(runner, hub)
     finally:
         journal.close()
         await hub.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        run_folders.remove(folder.name)
 
 
 def taken_up(stored: StoredRun, machine: Machine) -> Note:
@@ -115,7 +114,7 @@ def main() -> None:
     with contextlib.suppress(KeyboardInterrupt):
         try:
             asyncio.run(serve(launch))
-        except StoreError as error:
+        except (StoreError, run_folders.EngineError) as error:
             sys.exit(str(error))
 
 

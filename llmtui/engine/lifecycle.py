@@ -1,72 +1,36 @@
-"""From a client's side: where a run's private folder is, starting the engine in it, and seeing it end."""
+"""From a client's side: starting the engine of a run, finding those that run, and seeing one end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import errno
-import os
-import shutil
 import socket
-import stat
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import msgspec
 
 from llmtui.early import ending
+from llmtui.engine import run_folders
 from llmtui.engine.client import Client
+from llmtui.engine.run_folders import LOG_NAME, SOCKET_NAME, EngineError, runtime_folder
 from llmtui.model import Plan, Struct
 
-#: sockaddr_un holds 108 bytes on Linux and 104 elsewhere, the closing zero included.
-MAX_SOCKET_PATH_BYTES = 103
-
+__all__ = ["EngineError", "EngineProcess", "Launch", "LiveRun", "live_runs", "runtime_folder"]
 
 #: An engine is given this long between making its folder and listening in it.
 STARTING_NS = 60 * 1_000_000_000
-
-
-class EngineError(Exception):
-    """The engine could not be started, or ended before it could be reached. The message is for the terminal."""
 
 
 class Launch(Struct, frozen=True):
     """What a new engine reads from its standard input: one JSON line."""
 
     plan: Plan
-    folder: str
-    socket: str
     store: str = ""
     resume: bool = False
-
-
-def runtime_folder() -> Path:
-    """The private folder for sockets and logs of runs: 0700 and ours, made when missing. Raises EngineError."""
-    candidates = []
-    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
-        candidates.append(Path(runtime) / "llmtui")
-    candidates.append(Path(tempfile.gettempdir()) / f"llmtui-{os.getuid()}")
-    problem = ""
-    for folder in candidates:
-        if len(os.fsencode(folder)) + len("/12345678/engine.sock") > MAX_SOCKET_PATH_BYTES:
-            problem = f"{folder}: the path is too long for a socket"
-            continue
-        try:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            info = folder.lstat()
-        except OSError as error:
-            problem = f"{folder}: {error.strerror or error}"
-            continue
-        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
-            problem = f"{folder}: is not a folder of this user"
-            continue
-        if info.st_mode & 0o077:
-            folder.chmod(0o700)
-        return folder
-    raise EngineError(f"no private folder for the run: {problem}; set XDG_RUNTIME_DIR to a folder of yours")
 
 
 class EngineProcess:
@@ -88,21 +52,17 @@ class EngineProcess:
 
         `store` is the file of the history, "" the usual one; with `resume` the engine takes up what it has of this run.
         """
-        folder = runtime_folder() / plan.run
         if resume:
-            if _listens(folder / "engine.sock"):
+            if _listens(run_folders.folder_of(plan.run) / SOCKET_NAME):
                 raise EngineError(f"run {plan.run} is still going; come back to it with: llmtui attach {plan.run}")
-            shutil.rmtree(folder, ignore_errors=True)  # of the engine that was killed
-        try:
-            folder.mkdir(mode=0o700)
-        except OSError as error:
-            raise EngineError(f"{folder}: {error.strerror or error}") from None
-        path = folder / "engine.sock"
-        launch = Launch(plan=plan, folder=str(folder), socket=str(path), store=store, resume=resume)
+            run_folders.remove(plan.run)  # of the engine that was killed
+        folder = run_folders.make(plan.run)
+        path = folder / SOCKET_NAME
+        launch = Launch(plan=plan, store=store, resume=resume)
         engine: EngineProcess | None = None
         try:
             live_runs()  # clears away what killed engines left behind
-            with (folder / "engine.log").open("wb") as log:
+            with (folder / LOG_NAME).open("wb") as log:
                 process = subprocess.Popen(
                     # -P: a random.py in the folder where the user stands must not shadow the library's.
                     [sys.executable, "-P", "-m", "llmtui.engine"],
@@ -123,7 +83,7 @@ class EngineProcess:
                 ending()
             if engine is not None:
                 engine.kill()
-            shutil.rmtree(folder, ignore_errors=True)
+            run_folders.remove(plan.run)
             raise
 
     async def connect(self, timeout_s: float = 30.0) -> Client:
@@ -143,7 +103,7 @@ class EngineProcess:
     def log_tail(self) -> str:
         """The last line that the engine wrote to its log, "" when there is none."""
         try:
-            lines = (self._folder / "engine.log").read_text("utf-8", "replace").strip().splitlines()
+            lines = (self._folder / LOG_NAME).read_text("utf-8", "replace").strip().splitlines()
         except OSError:
             return ""
         return lines[-1][:400] if lines else ""
@@ -170,7 +130,7 @@ class EngineProcess:
         self._process.kill()
         self._process.wait()
         self.leave()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        run_folders.remove(self._folder.name)
 
 
 class LiveRun(Struct, frozen=True):
@@ -184,15 +144,11 @@ class LiveRun(Struct, frozen=True):
 def live_runs() -> list[LiveRun]:
     """Runs of this user that are going on, the newest first. What a killed engine left behind is cleared away."""
     found = []
-    try:
-        for folder in runtime_folder().iterdir():
-            changed_ns = folder.stat().st_mtime_ns
-            if _listens(folder / "engine.sock"):
-                found.append(LiveRun(run=folder.name, socket=str(folder / "engine.sock"), started_ns=changed_ns))
-            elif time.time_ns() - changed_ns > STARTING_NS:
-                shutil.rmtree(folder, ignore_errors=True)
-    except (EngineError, OSError):
-        pass  # no folder, or one that ended while we looked
+    for folder, changed_ns in run_folders.existing():
+        if _listens(folder / SOCKET_NAME):
+            found.append(LiveRun(run=folder.name, socket=str(folder / SOCKET_NAME), started_ns=changed_ns))
+        elif time.time_ns() - changed_ns > STARTING_NS:
+            run_folders.remove(folder.name)
     return sorted(found, key=lambda run: run.started_ns, reverse=True)
 
 

@@ -1,0 +1,129 @@
+"""Text that was stored, received or configured never becomes the path of something that is removed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from llmtui.engine import run_folders
+from llmtui.engine.lifecycle import STARTING_NS, EngineError, EngineProcess, Launch, live_runs
+from tests.engine.helpers import plan_of, truth_backend
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The runtime folder of these tests."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "x"))
+    (tmp_path / "x").mkdir(mode=0o700)
+    return run_folders.runtime_folder()
+
+
+@pytest.fixture
+def treasure(tmp_path: Path) -> Path:
+    """A folder of the user, with something in it."""
+    folder = tmp_path / "treasure"
+    folder.mkdir()
+    (folder / "engine.log").write_text("mine")
+    return folder
+
+
+def age(folder: Path) -> None:
+    """Make `folder` look as if its engine had had the time to start."""
+    past = time.time_ns() - 2 * STARTING_NS
+    os.utime(folder, ns=(past, past), follow_symlinks=False)
+
+
+IDS = [
+    "{treasure}",
+    "../../treasure",
+    "..",
+    ".",
+    "",
+    "12345678/..",
+    "1234567",
+    "1234567G",
+    "12345678\n",
+    "ABCDEF01",
+    "٣" * 8,
+]
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("run", IDS)
+def test_a_plan_whose_id_is_a_path_starts_nothing_and_removes_nothing(
+    run: str, resume: bool, treasure: Path, runtime: Path
+) -> None:
+    plan = msgspec.structs.replace(plan_of(truth_backend("a")), run=run.format(treasure=treasure))
+    with pytest.raises(EngineError, match="is not the id of a run"):
+        EngineProcess.start(plan, resume=resume)
+    assert (treasure / "engine.log").read_text() == "mine"
+    assert list(runtime.iterdir()) == []
+
+
+@pytest.mark.parametrize("run", IDS)
+def test_the_engine_itself_refuses_such_a_plan(run: str, treasure: Path) -> None:
+    import subprocess
+    import sys
+
+    plan = msgspec.structs.replace(plan_of(truth_backend("a")), run=run.format(treasure=treasure))
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "llmtui.engine"],
+        input=msgspec.json.encode(Launch(plan=plan)) + b"\n",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1 and b"is not the id of a run" in done.stderr and b"Traceback" not in done.stderr
+    assert (treasure / "engine.log").read_text() == "mine"
+
+
+def test_a_link_in_the_place_of_a_run_is_neither_followed_nor_removed(treasure: Path, runtime: Path) -> None:
+    run = secrets.token_hex(4)
+    (runtime / run).symlink_to(treasure)
+    age(runtime / run)
+    run_folders.remove(run)
+    assert live_runs() == []
+    with pytest.raises(EngineError, match="File exists"):
+        EngineProcess.start(msgspec.structs.replace(plan_of(truth_backend("a")), run=run), resume=True)
+    assert (treasure / "engine.log").read_text() == "mine"
+
+
+def test_a_link_inside_the_folder_of_a_run_is_removed_and_not_followed(treasure: Path, runtime: Path) -> None:
+    run = secrets.token_hex(4)
+    folder = run_folders.make(run)
+    (folder / "server-1").symlink_to(treasure)
+    age(folder)
+    assert live_runs() == []
+    assert list(runtime.iterdir()) == []
+    assert (treasure / "engine.log").read_text() == "mine"
+
+
+def test_what_llmtui_did_not_make_stays_in_the_runtime_folder(runtime: Path) -> None:
+    """XDG_RUNTIME_DIR may be any folder, and `llmtui` in it a checkout."""
+    (runtime / "tests").mkdir()
+    (runtime / "tests" / "engine.log").touch()
+    (runtime / "deadbeef").mkdir()
+    (runtime / "deadbeef" / "thesis.tex").touch()
+    for folder in runtime.iterdir():
+        age(folder)
+    assert live_runs() == []
+    for run in ("tests", "deadbeef"):
+        run_folders.remove(run)
+    assert sorted(path.name for path in runtime.rglob("*")) == ["deadbeef", "engine.log", "tests", "thesis.tex"]
+
+
+def test_what_a_killed_engine_left_is_cleared_away_and_what_lives_is_not(runtime: Path) -> None:
+    dead, fresh, alive = (run_folders.make(secrets.token_hex(4)) for _ in range(3))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(alive / run_folders.SOCKET_NAME))
+        listener.listen()
+        for folder in (dead, alive):
+            age(folder)
+        assert [found.run for found in live_runs()] == [alive.name]
+    assert sorted(runtime.iterdir()) == sorted([fresh, alive])
