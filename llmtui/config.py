@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 import tomli
 
-from llmtui.config_file import DEFAULT_FILE, DEFAULT_SOURCE, find, read
+from llmtui.config_file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
 from llmtui.config_words import ConfigError, backend_label, check_names, explain, nearest, show
 from llmtui.model import Backend, Plan, RunConfig, Struct
 
@@ -107,6 +107,15 @@ def load(path: Path, *, found: bool = False, environ: dict[str, str] | None = No
     """
     source = DEFAULT_SOURCE if path == DEFAULT_FILE else str(path)
     return parse(read(path, found=found), source=source, folder=path.parent, environ=environ)
+
+
+def load_named_by_history(name: str, trust: str) -> Config:
+    """The config that a history names as `name`, under the rules for one that was found. `trust` is the command by
+    which the user names a file instead. Raises ConfigError."""
+    if name == DEFAULT_SOURCE:
+        return load(DEFAULT_FILE)
+    path = Path(name)
+    return parse(read_named_by_history(path, trust), source=name, folder=path.parent)
 
 
 def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | None = None) -> Config:

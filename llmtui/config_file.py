@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import queue
 import stat
+import threading
 from pathlib import Path
 
 from llmtui.config_words import ConfigError
@@ -11,8 +13,8 @@ from llmtui.config_words import ConfigError
 DEFAULT_FILE = Path(__file__).with_name("default.toml")
 #: What that one is called in words and in the history.
 DEFAULT_SOURCE = "the built-in default"
-
-DEFAULT_SOURCE = "the built-in default"
+#: A file that a history names is given up after this time: it may lie on a network share that no longer answers.
+NAMED_READ_S = 5.0
 
 MAX_CONFIG_BYTES = 1024 * 1024
 
@@ -59,21 +61,26 @@ def _readable(kind: int, found: bool) -> bool:
     return stat.S_ISREG(kind) or (not found and (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)))
 
 
-def read(path: Path, *, found: bool = False) -> str:
+def read(path: Path, *, found: bool = False, trust: str = "") -> str:
     """The text of the config file at `path`. Raises ConfigError.
 
-    `found`: nobody named it, llmtui came upon it. As it may hold commands to launch, it is then taken only where
-    nobody but this user and root can have written it, and only a regular file, so that nothing hangs.
+    `found`: the user did not name it, llmtui came upon it. A config may hold commands to launch, so such a file is used
+    only where nobody but this user and root can have written it, and only if it is a regular file, so that nothing
+    hangs. `trust` is the command that names it.
     """
     try:
+        # Some devices act when they are opened.
+        if found and not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigError(f"{path}: this is no regular file; name a config file")
         with open(path, "rb", opener=_open if found else None) as file:
             # Judged is what was opened, not what may stand at the path by now.
             info = os.fstat(file.fileno())
             if not _readable(info.st_mode, found):
                 raise ConfigError(f"{path}: this is no regular file; name a config file")
             if found and path != DEFAULT_FILE:
-                _check_trust(path, info)
-            raw = file.read(MAX_CONFIG_BYTES + 1)
+                _check_trust(path, info, trust)
+            # None where the kernel makes us wait for more, as for some files below /proc.
+            raw = file.read(MAX_CONFIG_BYTES + 1) or b""
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: there is no such file; without a name, llmtui takes ./config.toml, yours or its own"
@@ -92,7 +99,33 @@ def read(path: Path, *, found: bool = False) -> str:
         raise ConfigError(f"{path}: not UTF-8 (byte {error.start}); save the file as UTF-8") from None
 
 
-def _check_trust(path: Path, info: os.stat_result) -> None:
+def read_named_by_history(path: Path, trust: str) -> str:
+    """As `read` of a file that was found: a history names it, and a history may come from somebody else.
+
+    Raises ConfigError, also where reading takes longer than `NAMED_READ_S`. `trust` is the command that names the file.
+    """
+    outcome: queue.SimpleQueue[str | ConfigError] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            outcome.put(read(path, found=True, trust=trust))
+        except ConfigError as error:
+            outcome.put(error)
+
+    if not path.is_absolute():
+        raise ConfigError(f"{path}: the history names this file as the config, and it is no whole path; use: {trust}")
+    # A daemon: a thread that hangs in the file system must not keep this process.
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        result = outcome.get(timeout=NAMED_READ_S)
+    except queue.Empty:
+        raise ConfigError(f"{path}: not read within {NAMED_READ_S:g} s; use a local copy: {trust}") from None
+    if isinstance(result, ConfigError):
+        raise result
+    return result
+
+
+def _check_trust(path: Path, info: os.stat_result, trust: str) -> None:
     """Refuse a file that somebody else can have put there or written, also by way of a link. Raises ConfigError."""
     folder = path.absolute().parent
     real = Path(os.path.realpath(path)).parent
@@ -108,9 +141,10 @@ def _check_trust(path: Path, info: os.stat_result) -> None:
             reason = f"{what} can be written by others"
             remedy = f", or close it to them: chmod {writers}-w {place}"
         if reason:
+            command = trust or f"llmtui {'./config.toml' if folder == _working_folder() else path}"
             raise ConfigError(
                 f"{path}: found here but not taken, because {reason}, and a config may hold commands to run; if you "
-                f"trust it, name it: llmtui {'./config.toml' if folder == _working_folder() else path}{remedy}"
+                f"trust it, name it: {command}{remedy}"
             )
 
 
