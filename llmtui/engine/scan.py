@@ -9,12 +9,12 @@ import asyncio
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import psutil
 
 from llmtui.config import USUAL_PORTS
+from llmtui.measure.question import Reply, fetch
 from llmtui.measure.transport import new_client
 from llmtui.model import Protocol, Struct
 from llmtui.servers.listener import find_listener
@@ -73,16 +73,8 @@ class Found(Struct, frozen=True):
     loading: bool = False
 
 
-class Answer(Struct, frozen=True):
-    """What came back to one question: status, headers with lower-case names, and the body (its first megabyte)."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-Answers = dict[str, Answer]
-_NOTHING = Answer(status=0, headers={}, body=b"")
+Answers = dict[str, Reply]
+_NOTHING = Reply(0)
 
 _QUESTIONS = (
     "/",
@@ -109,7 +101,7 @@ async def _answers(url: str) -> Answers | None:
     """What was answered there, by path; None where nobody listens."""
     try:
         async with asyncio.timeout(CONNECT_S):
-            _, writer = await asyncio.open_connection(urlsplit(url).hostname, _port(url))
+            _, writer = await asyncio.open_connection(*common.place_of(url))
     except (OSError, TimeoutError):
         return None
     writer.close()
@@ -126,26 +118,16 @@ def _known(url: str, answers: Answers | None) -> Found | str | None:
         return None
     if not answers:
         return "something listens there, but gives no answer that is HTTP"
-    return identify(url, answers, _command_line(_port(url))) or _instead(answers)
+    return identify(url, answers, _command_line(common.place_of(url)[1])) or _instead(answers)
 
 
-def _port(url: str) -> int:
-    parts = urlsplit(url)
-    return parts.port or (443 if parts.scheme == "https" else 80)
-
-
-async def _ask(client: httpx.AsyncClient, url: str) -> Answer | None:
+async def _ask(client: httpx.AsyncClient, url: str) -> Reply | None:
+    """The answer, its body cut at `MAX_BODY_BYTES`; None where there is none."""
     try:
-        async with asyncio.timeout(ANSWER_S), client.stream("GET", url) as response:
-            body = bytearray()
-            async for part in response.aiter_raw():
-                body += part
-                if len(body) > MAX_BODY_BYTES:
-                    break
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(status=response.status_code, headers=headers, body=bytes(body[:MAX_BODY_BYTES]))
+        reply = await fetch(client, "GET", url, limit_bytes=MAX_BODY_BYTES, timeout_s=ANSWER_S)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError):
         return None
+    return reply if reply.status else None
 
 
 def _command_line(port: int) -> str:

@@ -6,14 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
 import httpx
 import msgspec
 
 from llmtui.engine.conditions import device_of
 from llmtui.measure.failures import connect_failure, elsewhere, redirected, unaskable
+from llmtui.measure.question import Reply, fetch
 from llmtui.measure.request import Answer, IterationError, ask
 from llmtui.measure.stamped import connect
 from llmtui.measure.transport import new_client
@@ -23,7 +23,7 @@ from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.listener import find_listener, tree_cpu_seconds, tree_rss
 from llmtui.servers.recipes import absent_packages
 from llmtui.servers.supervise import ManagedServer
-from llmtui.wire import dialect_for
+from llmtui.wire import common, dialect_for
 from llmtui.wire.base import Dialect, Learned, Request
 from llmtui.wire.openai import OpenAIDialect, refuses_usage_option
 
@@ -58,14 +58,6 @@ MAX_MODEL_CHARS = 300
 MAX_FACT_CHARS = 100
 LOADING_POLL_S = 0.25
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-class Reply(NamedTuple):
-    """What a question outside the timed iterations brought; status 0 where it was no HTTP answer, or too much."""
-
-    status: int
-    body: bytes = b""
-    location: str = ""
 
 
 class Target:
@@ -202,9 +194,8 @@ class Target:
                 )
             report(f"the server is loading its model, {waited:.0f} s", None)
             await asyncio.sleep(LOADING_POLL_S)
-        parts = urlsplit(url)
-        if parts.hostname in LOCAL_HOSTS:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
+        host, port = common.place_of(url)
+        if host in LOCAL_HOSTS:
             self._listener = await asyncio.to_thread(find_listener, port)
         return await self._describe(
             Ready(
@@ -227,10 +218,8 @@ class Target:
         return loading
 
     async def _knock(self) -> None:
-        parts = urlsplit(self.backend.url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            (await connect(parts.hostname or "", port, self._config.connect_timeout_s)).close()
+            (await connect(*common.place_of(self.backend.url), self._config.connect_timeout_s)).close()
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._absent(error) from None
 
@@ -238,22 +227,17 @@ class Target:
         """The answer to a question outside the timed iterations. Raises StartError when nobody answers."""
         assert self._client is not None
         try:
-            async with (
-                asyncio.timeout(QUESTION_TIMEOUT_S),
-                self._client.stream(
-                    request.method, request.url, content=request.body, headers=request.headers
-                ) as response,
-            ):
-                body = bytearray()
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > MAX_REPLY_BYTES:
-                        return Reply(0)
-                return Reply(response.status_code, bytes(body), response.extensions.get("llmtui.location", ""))
+            reply = await fetch(
+                self._client,
+                request.method,
+                request.url,
+                content=request.body,
+                headers=request.headers,
+                limit_bytes=MAX_REPLY_BYTES,
+                timeout_s=QUESTION_TIMEOUT_S,
+            )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._absent(error) from None
-        except httpx.HTTPError:
-            return Reply(0)
         except (httpx.InvalidURL, UnicodeEncodeError) as error:
             raise StartError(unaskable(error)) from None
         except TimeoutError:
@@ -264,12 +248,13 @@ class Target:
                     hint="is this the right port?",
                 )
             ) from None
+        return reply if reply.whole else Reply(0)
 
     def _absent(self, error: Exception) -> StartError:
         failure = connect_failure(self.backend.url, error)
         hint = self.backend.hint
         if not hint and failure.message.startswith("nothing answers"):
-            port = urlsplit(self.backend.url).port or 80
+            _, port = common.place_of(self.backend.url)
             hint = START_HINTS.get(self.backend.framework.lower(), "start the server").format(port=port)
         return StartError(msgspec.structs.replace(failure, hint=hint or failure.hint))
 

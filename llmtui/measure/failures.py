@@ -28,6 +28,14 @@ LATER = frozenset({429, 503})
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 
 
+class NotAdmitted(httpx.ConnectError):
+    """A connection was made to a socket that is not the server's, and nothing was sent. `failure` says whose it is."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
 def http_failure(status: int, said: str, wait_s: float | None = None) -> Failure:
     """An answer that is no 200: what the server `said` (plain), and the wait that it asks for, in s."""
     hint = _HINTS.get(status, "") if wait_s is None else f"the server asks to wait {wait_s:.12g} s"
@@ -100,7 +108,9 @@ def _address(url: str, location: str) -> httpx.URL | None:
 
 
 def connect_failure(url: str, error: Exception) -> Failure:
-    """Words for a connection that could not be made to `url`."""
+    """Words for a connection that could not be made to `url`, or must not be used."""
+    if isinstance(error, NotAdmitted):
+        return error.failure
     place = httpx.URL(url).netloc.decode("ascii", "replace")
     reason = str(error)
     if isinstance(error, httpx.ConnectTimeout):

@@ -6,6 +6,7 @@ The definitions are those of the README's "How it measures". A failed iteration 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import httpx
 from llmtui.measure import failures
 from llmtui.measure.clock import sample_offset
 from llmtui.measure.connection import StampedBody
+from llmtui.measure.content import Unpacker, read_body
 from llmtui.model import Failure, Stamp, TokenSource
 from llmtui.wire.base import Delta, Dialect, Request, WireError
 
@@ -202,8 +204,6 @@ async def ask(
         raise IterationError(failures.connect_failure(request.url, error)) from None
     except httpx.TransportError as error:
         raise IterationError(failures.broken(answer.events, error)) from None
-    except httpx.DecodingError as error:
-        raise IterationError(Failure(kind="protocol", message=f"the answer's compression is broken: {error}")) from None
     except (httpx.InvalidURL, UnicodeEncodeError) as error:
         raise IterationError(failures.unaskable(error)) from None
     if answer.events == 0:
@@ -231,6 +231,7 @@ async def _exchange(
         content_type = response.headers.get("content-type", "")
         answer.streamed = "json" not in content_type or "ndjson" in content_type or "jsonl" in content_type
         parser = dialect.parser(content_type)
+        unpacker = Unpacker(response.headers.get("content-encoding", ""))
         size = events = 0
 
         def take(arrived_ns: int, data: bytes) -> None:
@@ -243,11 +244,11 @@ async def _exchange(
                 events += carried
                 on_tokens(events)
 
-        if "content-encoding" in response.headers:
-            async for chunk in response.aiter_bytes():
-                take(stream.arrived_ns, chunk)
-        else:
-            await stream.deliver(take)
+        def unpack(arrived_ns: int, data: bytes) -> None:
+            for piece in unpacker.feed(data):
+                take(arrived_ns, piece)
+
+        await stream.deliver(take if unpacker.plain else unpack)
         answer.end_ns = stream.arrived_ns - written
         answer.take(parser.close(), answer.end_ns)
         answer.connect_ns = stream.connect_ns
@@ -263,15 +264,11 @@ async def _http_error(response: httpx.Response, request: Request, dialect: Diale
     if 300 <= status < 400 and (location := response.extensions.get("llmtui.location", "")):
         return IterationError(failures.redirected(status, request.method, request.url, location), status=status)
     body = bytearray()
-    try:
+    # What came until then is all that there is to say.
+    with contextlib.suppress(httpx.TransportError, WireError, TimeoutError):
         async with asyncio.timeout(ERROR_BODY_S):
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) >= MAX_ERROR_BYTES:
-                    break
-    except (httpx.TransportError, httpx.DecodingError, TimeoutError):
-        pass  # what came until then is all that there is to say
-    said = dialect.error_text(bytes(body[:MAX_ERROR_BYTES]))
+            await read_body(response, MAX_ERROR_BYTES, body)
+    said = dialect.error_text(bytes(body))
     wait_s = None
     if status in failures.LATER and (asked := response.headers.get("retry-after")):
         wait_s = failures.retry_after_s(asked, response.headers.get("date", ""), datetime.now(UTC))

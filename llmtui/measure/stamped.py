@@ -75,6 +75,11 @@ class StampedSocket:
         if self._wants_stamp:
             sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
+    def ends(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Address and port of this end and of the other one. Raises OSError where the connection has gone already."""
+        here, there = self._sock.getsockname(), self._sock.getpeername()
+        return (here[0], here[1]), (there[0], there[1])
+
     def begin(self) -> None:
         """A request begins: the clocks' offset is measured afresh around each one."""
         self.offset = sample_offset()

@@ -6,16 +6,25 @@ httpx stays the client; HTTP is spoken by `Connection` on sockets whose reads ca
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
 
 from llmtui.measure.connection import Connection, StampedBody
+from llmtui.measure.failures import NotAdmitted
 from llmtui.measure.http import ResponseReader, request_bytes
 from llmtui.measure.stamped import connect, kernel_stamps
 from llmtui.measure.tls import TlsChannel
+from llmtui.model import Failure
+from llmtui.wire import common
 
 _Origin = tuple[str, str, int]
+
+#: Looks at a new connection before anything is written to it: our address and port, the peer's. Returns why it must
+#: not be used, or None.
+Admit = Callable[[tuple[str, int], tuple[str, int]], Failure | None]
 
 
 class StampedTransport(httpx.AsyncBaseTransport):
@@ -27,8 +36,11 @@ class StampedTransport(httpx.AsyncBaseTransport):
     only "connect" is kept, for connection and TLS handshake each. Raises httpx.TransportError of the kind that fits.
     """
 
-    def __init__(self, *, keepalive_s: float = 2.0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *, keepalive_s: float = 2.0, tls: ssl.SSLContext | None = None, admit: Admit | None = None
+    ) -> None:
         kernel_stamps()
+        self._admit = admit
         self._keepalive_s = keepalive_s
         self._tls = tls
         self._idle: dict[_Origin, list[Connection]] = {}
@@ -41,7 +53,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
             raise httpx.UnsupportedProtocol("the address must begin with http:// or https://")
         await request.aread()
         wire = request_bytes(request)
-        origin = (url.scheme, url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80))
+        origin = (url.scheme, *common.place_of(str(url)))
         connection = self._reuse(origin)
         reader = await self._exchange_again(connection, wire, request.method) if connection is not None else None
         connect_ns = None
@@ -100,13 +112,19 @@ class StampedTransport(httpx.AsyncBaseTransport):
         timeout_s = timeouts.get("connect")
         sock = await connect(host, port, timeout_s)
         tls = None
-        if scheme == "https":
-            try:
-                tls = TlsChannel(sock, self._tls or ssl.create_default_context(), host)
+        try:
+            # Before the first byte: a request may hold a key, and an answer becomes a figure.
+            if self._admit is not None and (failure := self._admit(*sock.ends())) is not None:
+                raise NotAdmitted(failure)
+            if scheme == "https":
+                tls = TlsChannel(sock, self._tls or ssl.create_default_context(), host.partition("%")[0])
                 await tls.handshake(timeout_s)
-            except BaseException:
-                sock.close()
-                raise
+        except OSError as error:  # it went before it could be looked at
+            sock.close()
+            raise httpx.ConnectError(str(error)) from None
+        except BaseException:
+            sock.close()
+            raise
         connection = Connection(sock, tls)
         self._all.add(connection)
         return connection
@@ -129,17 +147,22 @@ def _take_location(headers: list[tuple[bytes, bytes]], extensions: dict[str, Any
         extensions.setdefault("llmtui.location", header[1].decode("utf-8", "replace"))
 
 
-def new_client(url: str, *, connect_timeout_s: float, keepalive_s: float = 2.0) -> httpx.AsyncClient:
-    """The client that measures `url`: no proxies or credentials of the environment, no redirects, no compression.
+def new_client(
+    url: str, *, connect_timeout_s: float, keepalive_s: float = 2.0, admit: Admit | None = None
+) -> httpx.AsyncClient:
+    """The client that measures `url`: no proxies or credentials of the environment, no redirects, no compression, no
+    cookies. `admit` looks at each new connection.
 
     Reading has no timeout of its own: an iteration as a whole has one. The system's certificates verify https, or those
     that `SSL_CERT_FILE` names.
     """
     tls = ssl.create_default_context() if url.startswith("https:") else None
     return httpx.AsyncClient(
-        transport=StampedTransport(keepalive_s=keepalive_s, tls=tls),
+        transport=StampedTransport(keepalive_s=keepalive_s, tls=tls, admit=admit),
         timeout=httpx.Timeout(None, connect=connect_timeout_s),
         trust_env=False,
         follow_redirects=False,
+        # A server that gets its own cookie back could answer some requests in another way than others.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         headers={"Accept-Encoding": "identity", "User-Agent": "llmtui"},
     )

@@ -8,7 +8,6 @@ import ipaddress
 import os
 import socket
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import psutil
 
@@ -16,6 +15,7 @@ from llmtui.model import Failure
 from llmtui.plain import plain
 from llmtui.servers.listener import Listener, listeners
 from llmtui.servers.sweep import mark_of
+from llmtui.wire import common
 
 KNOCK_TIMEOUT_S = 1.0
 #: They listen for what runs in a container, or are its parents, and never descend from the command that asked for it.
@@ -79,13 +79,12 @@ def taken(url: str, who: str, hint: str) -> Failure:
 
 def port_of(url: str) -> int:
     """The port of a URL, its scheme's own where none is written."""
-    parts = urlsplit(url)
-    return parts.port or (443 if parts.scheme == "https" else 80)
+    return common.place_of(url)[1]
 
 
 async def _place(url: str) -> tuple[str, int, frozenset[str]]:
     """Host, port, and the addresses of the host."""
-    host, port = urlsplit(url).hostname or "", port_of(url)
+    host, port = common.place_of(url)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import secrets
 import time
@@ -10,18 +11,23 @@ from pathlib import Path
 
 import httpx
 
+from llmtui.measure.question import fetch
+from llmtui.measure.transport import new_client
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, StartError
 from llmtui.servers.held import Held
 from llmtui.servers.ports import Launched, free_port, impostor, occupant, taken
 from llmtui.servers.reasons import reason, speaks_of_port
 from llmtui.servers.recipes import any_port, recipe
+from llmtui.wire import common
 
 #: Between two looks at a server that is loading; the first ones come quickly, because load time is a figure.
 LOOK_EVERY_S = 0.025
 LOOK_SLOWLY_AFTER_S = 5.0
 LOOK_SLOWLY_EVERY_S = 0.2
 LOOK_TIMEOUT_S = 3.0
+#: A health answer is a word or a small object; the rest of a longer one is not read.
+MAX_HEALTH_BYTES = 64 * 1024
 
 
 class _PortLost(StartError):
@@ -163,22 +169,16 @@ class ManagedServer:
 
 async def _until_healthy(launch: Launch, started: float) -> str:
     """Ask until the answer is healthy; the version, where the answer tells one."""
-    async with httpx.AsyncClient(trust_env=False, timeout=LOOK_TIMEOUT_S) as client:
+    client = new_client(launch.probe_url, connect_timeout_s=LOOK_TIMEOUT_S)
+    try:
         while True:
-            try:
-                answer = await client.get(launch.probe_url)
-                if answer.status_code < launch.healthy_below:
-                    return _told_version(answer)
-            except httpx.HTTPError:
-                pass
+            with contextlib.suppress(httpx.HTTPError, TimeoutError):
+                reply = await fetch(
+                    client, "GET", launch.probe_url, limit_bytes=MAX_HEALTH_BYTES, timeout_s=LOOK_TIMEOUT_S
+                )
+                if 0 < reply.status < launch.healthy_below:
+                    return common.string(common.as_dict(reply.body).get("version"))
             early = time.monotonic() - started < LOOK_SLOWLY_AFTER_S
             await asyncio.sleep(LOOK_EVERY_S if early else LOOK_SLOWLY_EVERY_S)
-
-
-def _told_version(answer: httpx.Response) -> str:
-    try:
-        body = answer.json()
-    except ValueError:
-        return ""
-    version = body.get("version") if isinstance(body, dict) else None
-    return version if isinstance(version, str) else ""
+    finally:
+        await client.aclose()

@@ -39,6 +39,14 @@ def origin(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, "", "", ""))
 
 
+def place_of(url: str) -> tuple[str, int]:
+    """Host and port that `url` leads to, as sockets want them; "" for no host. Raises ValueError for a broken port."""
+    parts = urlsplit(url)
+    # In a URL the % before the zone id of an address is written %25 (RFC 6874).
+    host = (parts.hostname or "").replace("%25", "%", 1)
+    return host, parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def headers(backend: Backend, content: bool = True) -> dict[str, str]:
     """Content type, bearer token and the backend's own headers, which win over ours whatever their case."""
     out = {"Content-Type": "application/json"} if content else {}

@@ -1,0 +1,90 @@
+"""The body of an answer, read within bounds: one content coding at most, unpacked piece by piece. No sockets here.
+
+llmtui asks for no compression, but a proxy may compress all the same. A few hundred bytes of gzip can unpack to
+gigabytes, and codings can be nested, so nothing is unpacked ahead of the limit that its reader sets.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+import httpx
+
+from llmtui.plain import plain
+from llmtui.wire.base import WireError
+
+#: Unpacked data is handed on in pieces of this size.
+PIECE_BYTES = 64 * 1024
+_GZIP = zlib.MAX_WBITS | 16
+_NAMES = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
+
+
+class Unpacker:
+    """Undoes the content coding of one body, fed as it arrives. Raises WireError for a coding that it cannot read."""
+
+    def __init__(self, content_encoding: str) -> None:
+        codings = [
+            name for part in content_encoding.split(",") if (name := part.strip().lower()) not in ("", "identity")
+        ]
+        shown = plain(content_encoding, 40)
+        if len(codings) > 1:
+            raise WireError(f"the answer is compressed more than once ({shown!r}), and llmtui asked for no compression")
+        self._coding = _NAMES.get(codings[0], "") if codings else "identity"
+        if not self._coding:
+            raise WireError(f"the answer is compressed with {shown!r}, which llmtui did not ask for and cannot read")
+        self._stream = zlib.decompressobj(_GZIP if self._coding == "gzip" else zlib.MAX_WBITS)
+        self._begun = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether the body is as it is, with nothing to unpack."""
+        return self._coding == "identity"
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What `data` unpacks to, in pieces of at most `PIECE_BYTES`: who stops asking stops the unpacking too.
+
+        Raises WireError where the data is not what the coding says.
+        """
+        if self._coding == "identity":
+            yield data
+            return
+        while data:
+            if self._stream.eof:
+                if self._coding != "gzip":
+                    return  # whatever follows a deflate stream is not part of it
+                # A gzip file may have several members (RFC 1952, 2.2); some proxies write one for each event.
+                self._stream = zlib.decompressobj(_GZIP)
+            piece = self._unpack(data)
+            if piece:
+                yield piece
+            data = self._stream.unconsumed_tail or self._stream.unused_data
+
+    def _unpack(self, data: bytes) -> bytes:
+        try:
+            piece = self._stream.decompress(data, PIECE_BYTES)
+        except zlib.error as error:
+            if self._begun or self._coding != "deflate":
+                raise WireError(f"the answer's compression is broken: {error}") from None
+            # "deflate" is zlib's format (RFC 9110, 8.4.1.2), but some servers leave zlib's header out.
+            self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
+            self._begun = True
+            return self._unpack(data)
+        self._begun = True
+        return piece
+
+
+async def read_body(response: httpx.Response, limit_bytes: int, into: bytearray) -> bool:
+    """Read the unpacked body of `response` into `into`, up to `limit_bytes`. Returns whether that is all of it.
+
+    What came before an error or a cancellation stays in `into`. Has no time limit of its own. Raises WireError for a
+    coding that cannot be read, httpx.TransportError.
+    """
+    unpacker = Unpacker(response.headers.get("content-encoding", ""))
+    async for data in response.aiter_raw():
+        for piece in unpacker.feed(data):
+            into += piece
+            if len(into) > limit_bytes:
+                del into[limit_bytes:]
+                return False
+    return True
