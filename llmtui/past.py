@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from llmtui.config import DEFAULT_FILE, DEFAULT_SOURCE, ConfigError, UiConfig, load
+from llmtui.config import ConfigError, UiConfig, load, load_named_by_history
 from llmtui.engine.board import Board
 from llmtui.headless import EXIT_FAILED, EXIT_OK, STDOUT, count, print_table, prints, talk, write_files
 from llmtui.model import Plan
@@ -93,7 +93,14 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
     wanted = range(1, plan.config.iterations + 1)
     if all((s.name, s.attempt, n) in made for s in stored.states for n in wanted):
         raise StoreError(f"run {plan.run} lacks nothing; look at it with: llmtui show {plan.run}")
-    settings = load(Path(config) if config else DEFAULT_FILE if plan.source == DEFAULT_SOURCE else Path(plan.source))
+    trust = f"llmtui resume {plan.run} --config FILE"
+    settings = load(Path(config)) if config else load_named_by_history(plan.source, trust)
+    if settings.run.model != plan.config.model:
+        # The path of a file to open: it comes from the config and never from the history alone.
+        raise ConfigError(
+            f"{settings.source}: [run]: model is not what it was when run {plan.run} began; put it back, name the "
+            "right file with --config, or begin a new run"
+        )
     now = settings.plan(only=tuple(b.name for b in plan.backends))
     fresh = {b.name: b for b in now.backends}
     for old in plan.backends:
