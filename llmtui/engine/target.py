@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from llmtui.engine.conditions import device_of
-from llmtui.measure.failures import connect_failure, elsewhere, redirected, unaskable
+from llmtui.measure.failures import NotAdmitted, connect_failure, elsewhere, redirected, unaskable
 from llmtui.measure.question import Reply, fetch
 from llmtui.measure.request import Answer, IterationError, ask
 from llmtui.measure.stamped import connect
@@ -21,6 +21,7 @@ from llmtui.model import Backend, Failure, RunConfig
 from llmtui.plain import plain
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.listener import find_listener, tree_cpu_seconds, tree_rss
+from llmtui.servers.owners import Owners
 from llmtui.servers.recipes import absent_packages
 from llmtui.servers.supervise import ManagedServer
 from llmtui.wire import common, dialect_for
@@ -94,7 +95,7 @@ class Target:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self.server = ManagedServer(self.backend, self._config, self._folder)
                 ready = await self.server.start(report)
-                self._open(ready.url)
+                self._open(ready.url, ready.listener_uids)
                 if not self.backend.embedded:
                     ready = await self._describe(ready)
             else:
@@ -178,8 +179,10 @@ class Target:
             self._ended = server
             await server.stop()
 
-    def _open(self, url: str) -> None:
-        self._client = new_client(url, connect_timeout_s=self._config.connect_timeout_s)
+    def _open(self, url: str, owners: frozenset[int] | None = None) -> None:
+        """Make the client. `owners` are the users that may hold the server's port; None: those that do now."""
+        admit = Owners(owners)
+        self._client = new_client(url, connect_timeout_s=self._config.connect_timeout_s, admit=admit)
 
     async def _find(self, report: Report) -> Ready:
         """A server that somebody else runs: is it there, is it loaded, what does it serve?"""
@@ -252,6 +255,8 @@ class Target:
 
     def _absent(self, error: Exception) -> StartError:
         failure = connect_failure(self.backend.url, error)
+        if isinstance(error, NotAdmitted):
+            return StartError(failure)
         hint = self.backend.hint
         if not hint and failure.message.startswith("nothing answers"):
             _, port = common.place_of(self.backend.url)

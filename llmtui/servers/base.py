@@ -22,6 +22,7 @@ class Ready:
     healthy answer, in seconds, and is None for a server that somebody else started. `full_length` are the fields of a
     request that make an answer go on to its last token, empty where there are none. `model_digest` ("sha256:...") is
     that of the model file as it was published, `context_tokens` the room for prompt and answer, where they are known.
+    `listener_uids` are the users that hold the server's port; None where it was not launched, or nothing tells.
     """
 
     url: str
@@ -34,6 +35,7 @@ class Ready:
     model_digest: str = ""
     full_length: dict[str, Any] = field(default_factory=dict)
     context_tokens: int | None = None
+    listener_uids: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)

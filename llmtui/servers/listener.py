@@ -7,24 +7,34 @@ from typing import NamedTuple
 
 import psutil
 
+from llmtui.servers.tcp_table import LISTEN, endpoint, tcp_sockets
+
 #: A tree is walked again after this many seconds; between walks only its known members are read.
 WALK_EVERY_S = 2.0
 
 
 class Listener(NamedTuple):
-    """A local address that is listened on; `pid` is None where the process may not be seen."""
+    """A local address that is listened on. `pid` is None where the process cannot be seen, as another user's cannot;
+    `uid` is its user, None where the system does not tell."""
 
     address: str
     pid: int | None
+    uid: int | None = None
 
 
 def listeners(port: int) -> list[Listener]:
     """All that listen on this local TCP port; none where the system does not tell."""
+    table = [row for row in tcp_sockets(port) or [] if row.state == LISTEN and row.local.port == port]
+    uids = {row.local.address: row.uid for row in table}
     try:
         found = [one for one in psutil.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN]
     except (psutil.Error, OSError):
-        return []
-    return [Listener(one.laddr.ip, one.pid) for one in found if one.laddr and one.laddr.port == port]
+        return [Listener(str(address), None, uid) for address, uid in uids.items()]
+    return [
+        Listener(one.laddr.ip, one.pid, uids.get(endpoint(one.laddr.ip, port).address))
+        for one in found
+        if one.laddr and one.laddr.port == port
+    ]
 
 
 def find_listener(port: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Who has a port: before a server is launched on it, and after, so that no other's answers are taken for its own."""
+"""Who has a port: before a server is launched on it, and after, so that no other server's answers pass for its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import ipaddress
 import os
 import socket
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import psutil
 
@@ -15,6 +16,7 @@ from llmtui.model import Failure
 from llmtui.plain import plain
 from llmtui.servers.listener import Listener, listeners
 from llmtui.servers.sweep import mark_of
+from llmtui.servers.tcp_table import tcp_sockets
 from llmtui.wire import common
 
 KNOCK_TIMEOUT_S = 1.0
@@ -58,16 +60,24 @@ async def occupant(url: str) -> str:
     return "another server"
 
 
-async def impostor(url: str, launched: Launched) -> str:
-    """Who listens there without belonging to what was launched; "" when nobody is known to."""
+class Holders(NamedTuple):
+    """Who listens at a launched server's place: `foreign` describes one that does not belong to it, "" for none; `uids`
+    are the users of all, None where the system does not tell."""
+
+    foreign: str
+    uids: frozenset[int] | None
+
+
+async def holders(url: str, launched: Launched) -> Holders:
+    """Who listens at the place of this URL, and whether that is what was launched."""
     _, port, addresses = await _place(url)
 
-    def look() -> str:
-        found = [one for one in _listening(addresses, port) if one.pid is not None]
-        if not found:
-            return ""
+    def look() -> Holders:
+        found = _listening(addresses, port)
         tree = _tree(launched.root)
-        return next((_who(one) for one in found if not _belongs(one.pid or 0, tree, launched)), "")
+        foreign = next((_who(one) for one in found if not _is_its_own(one, port, tree, launched)), "")
+        known = tcp_sockets(port) is not None
+        return Holders(foreign, frozenset(one.uid for one in found if one.uid is not None) if known else None)
 
     return await asyncio.to_thread(look)
 
@@ -115,6 +125,13 @@ def _tree(root: int) -> set[int]:
         return {root}
 
 
+def _is_its_own(one: Listener, port: int, tree: set[int], launched: Launched) -> bool:
+    if one.pid is not None:
+        return _belongs(one.pid, tree, launched)
+    # A process that cannot be seen is another user's, or runs in another space of process ids.
+    return one.uid in (None, os.getuid()) or (one.uid == 0 and _root_forwards(port))
+
+
 def _belongs(pid: int, tree: set[int], launched: Launched) -> bool:
     if pid in tree or mark_of(pid) == launched.mark:
         return True
@@ -122,16 +139,33 @@ def _belongs(pid: int, tree: set[int], launched: Launched) -> bool:
         process = psutil.Process(pid)
         if process.create_time() < launched.began - START_SLACK_S:
             return False
-        return any(one.name().startswith(CARRIERS) for one in (process, *process.parents()))
+        return any(_carries(one) for one in (process, *process.parents()))
     except psutil.NoSuchProcess:
         return True  # gone again: what is left will be found by the next question
     except psutil.Error:
-        return True  # may not be looked at
+        return False
+
+
+def _carries(process: psutil.Process) -> bool:
+    """Whether this is a container's forwarder. Anybody can call a program so: it counts as root's or as ours only."""
+    return process.name().startswith(CARRIERS) and process.uids().real in (0, os.getuid())
+
+
+def _root_forwards(port: int) -> bool:
+    """Whether root forwards `port` into a container, as far as its processes tell."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.uids().real == 0 and process.name().startswith(CARRIERS):
+                words = process.cmdline()
+                if "-host-port" not in words or str(port) in words:
+                    return True
+    return False
 
 
 def _who(listener: Listener) -> str:
     if listener.pid is None:
-        return "a process of another user" if os.getuid() else "a process that cannot be seen"
+        user = "" if listener.uid is None else f" (uid {listener.uid})"
+        return "a process that cannot be seen" if listener.uid == os.getuid() else f"a process of another user{user}"
     try:
         return f"{plain(psutil.Process(listener.pid).name(), 40)} (pid {listener.pid})"
     except psutil.Error:

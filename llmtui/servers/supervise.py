@@ -16,7 +16,7 @@ from llmtui.measure.transport import new_client
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, StartError
 from llmtui.servers.held import Held
-from llmtui.servers.ports import Launched, free_port, impostor, occupant, taken
+from llmtui.servers.ports import Holders, Launched, free_port, holders, occupant, port_of, taken
 from llmtui.servers.reasons import reason, speaks_of_port
 from llmtui.servers.recipes import any_port, recipe
 from llmtui.wire import common
@@ -122,8 +122,10 @@ class ManagedServer:
                 raise self._late(launch)
             version = looking.result()
             load_s = time.monotonic() - started
-            if who := await self._impostor(launch, began):
-                raise _PortLost(taken(launch.url, who, "it answered in the place of the launched server; stop it"))
+            held = await self._holders(launch, began)
+            if held.foreign:
+                hint = "it answered in the place of the launched server; stop it"
+                raise _PortLost(taken(launch.url, held.foreign, hint))
             if ending.done():
                 raise await self._died(launch)
         finally:
@@ -139,14 +141,16 @@ class ManagedServer:
             note=launch.note,
             model_digest=launch.model_digest,
             full_length=launch.full_length,
+            listener_uids=held.uids,
         )
 
-    async def _impostor(self, launch: Launch, began: float) -> str:
+    async def _holders(self, launch: Launch, began: float) -> Holders:
+        """Who holds the server's port, and that of its health where it has one of its own."""
         launched = Launched(self._held.pid or 0, self._held.mark, began)
-        for url in dict.fromkeys((launch.url, launch.probe_url)):
-            if who := await impostor(url, launched):
-                return who
-        return ""
+        found = await holders(launch.url, launched)
+        if not found.foreign and port_of(launch.probe_url) != port_of(launch.url):
+            found = found._replace(foreign=(await holders(launch.probe_url, launched)).foreign)
+        return found
 
     async def _died(self, launch: Launch) -> StartError:
         tail, said = self.log_tail(), self.log_tail(60)

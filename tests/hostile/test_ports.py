@@ -1,0 +1,220 @@
+"""A port that another user took: no key goes there, and its answers are nobody's figures."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from llmtui.engine.target import Target
+from llmtui.measure.failures import NotAdmitted
+from llmtui.measure.request import IterationError
+from llmtui.measure.transport import new_client
+from llmtui.model import Backend, Failure, RunConfig
+from llmtui.servers import ports
+from llmtui.servers.base import StartError
+from llmtui.servers.owners import Owners, best_listeners, socket_owners
+from llmtui.servers.ports import Launched, free_port, holders
+from llmtui.servers.tcp_table import LISTEN, TcpSocket, endpoint
+from tests.engine.helpers import truth_backend
+from tests.hostile.strangers import NOBODY, SOMEBODY, become, needs_root, stranger_listening
+from tests.scripted import CLOSE, FINISH, SSE_HEAD, scripted, token
+
+KEY = "sk-a-key-that-nobody-else-may-have"
+CONFIG = RunConfig(max_tokens=4, timeout_s=10.0)
+LIE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + token("x") + FINISH
+
+
+def quiet(_: str, __: float | None) -> None:
+    """Nobody looks."""
+
+
+@contextlib.asynccontextmanager
+async def brought_up(backend: Backend, folder: Path) -> AsyncIterator[Target]:
+    target = Target(backend, CONFIG, folder)
+    await target.bring_up(quiet)
+    try:
+        yield target
+    finally:
+        await target.close()
+
+
+async def kill_server(target: Target) -> None:
+    """End the launched server as a crash would, and wait until its port is free."""
+    assert target.server is not None and target.server.pid is not None
+    for child in psutil.Process(target.server.pid).children(recursive=True):
+        child.kill()
+    await target.server.exited.wait()
+
+
+@needs_root
+@pytest.mark.parametrize("closes_listener", [False, True])
+async def test_a_port_taken_after_the_servers_death_gets_no_key_and_gives_no_figure(
+    closes_listener: bool, tmp_path: Path
+) -> None:
+    async with brought_up(truth_backend("a", api_key=KEY), tmp_path) as target:
+        await target.ask("hi")
+        assert target.ready is not None
+        await kill_server(target)
+        port = ports.port_of(target.ready.url)
+        with stranger_listening(port, answer=LIE, closes_listener=closes_listener) as stranger:
+            with pytest.raises(IterationError) as caught:
+                await target.ask("hi")
+            assert stranger.heard() == b""
+    assert f"port {port} is held by another user (uid {NOBODY})" in caught.value.failure.message
+    assert caught.value.failure.kind == "server"
+
+
+@needs_root
+async def test_a_found_server_whose_port_changes_hands_gets_no_key_either(tmp_path: Path) -> None:
+    async with scripted([b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"]) as server:
+        server.by_path = {b"POST": [[SSE_HEAD, token("x"), FINISH, CLOSE]]}
+        backend = Backend(name="a", url=server.url, model="m", api_key=KEY)
+        target = Target(backend, CONFIG, tmp_path)
+        await target.bring_up(quiet)
+        await target.ask("hi")
+    with stranger_listening(ports.port_of(server.url), answer=LIE) as stranger:
+        with pytest.raises(IterationError, match="held by another user"):
+            await target.ask("hi")
+        assert stranger.heard() == b""
+    await target.close()
+
+
+@needs_root
+async def test_a_server_of_another_user_that_was_there_first_is_measured(tmp_path: Path) -> None:
+    """Ollama runs as a user of its own on most machines."""
+    port = free_port()
+    answer = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"content":"x"}'
+    with stranger_listening(port, answer=answer) as stranger:
+        backend = Backend(name="a", url=f"http://127.0.0.1:{port}/", protocol="custom")
+        async with brought_up(backend, tmp_path) as target:
+            assert (await target.ask("hi")).text == "x"
+        assert stranger.heard().startswith(b"POST / ")
+
+
+@needs_root
+def test_a_user_who_cannot_see_the_stranger_does_not_believe_it(tmp_path: Path) -> None:
+    """As an ordinary user: the listener's process cannot be seen then, only whose it is."""
+    port = free_port()
+    with stranger_listening(port):
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                become(SOMEBODY)
+                launched = Launched(root=os.getpid(), mark="", began=0.0)
+                found = asyncio.run(holders(f"http://127.0.0.1:{port}", launched))
+                os.write(write, repr(found).encode())
+            finally:
+                os._exit(0)
+        os.close(write)
+        os.waitpid(pid, 0)
+        with open(read, "rb") as told:
+            assert told.read() == (b"Holders(foreign='a process of another user (uid 65534)', uids=frozenset({65534}))")
+
+
+@needs_root
+@pytest.mark.skipif(
+    "::1" not in {found[4][0] for found in socket.getaddrinfo("localhost", 80)}, reason="localhost is IPv4 only here"
+)
+async def test_a_stranger_on_the_other_address_of_localhost_is_seen(tmp_path: Path) -> None:
+    """`localhost` leads to ::1 first; a server that listens on 127.0.0.1 only leaves ::1 to anybody."""
+    port = free_port()
+    backend = truth_backend("a", api_key=KEY, url=f"http://localhost:{port}")
+    backend = msgspec.structs.replace(backend, launch=[word.replace("{port}", str(port)) for word in backend.launch])
+    with stranger_listening(port, host="::1") as stranger:
+        target = Target(backend, CONFIG, tmp_path)
+        with pytest.raises(StartError, match=f"port {port} is taken by"):
+            await target.bring_up(quiet)
+        await target.close()
+        assert b"sk-a-key" not in stranger.heard()
+
+
+@needs_root
+@pytest.mark.parametrize(("uid", "counts"), [(NOBODY, False), (0, True)])
+def test_a_forwarders_name_alone_is_no_pass(uid: int, counts: bool) -> None:
+    """Any user can call a program docker-proxy."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            Path("/proc/self/comm").write_text("docker-proxy")
+            if uid:
+                become(uid)
+            os.write(write, b"!")
+            signal.pause()
+        finally:
+            os._exit(0)
+    os.close(write)
+    try:
+        assert os.read(read, 1) == b"!"
+        assert ports._carries(psutil.Process(pid)) is counts
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        os.close(read)
+
+
+def made_up(local: str, state: int = LISTEN, uid: int = 7, port: int = 80) -> TcpSocket:
+    return TcpSocket(endpoint(local, port), endpoint("0.0.0.0", 0), state, uid, 1)
+
+
+@pytest.mark.parametrize(
+    ("listeners", "asked", "gets_it"),
+    [
+        (["127.0.0.1", "0.0.0.0", "::"], "127.0.0.1", ["127.0.0.1"]),
+        (["0.0.0.0", "::"], "127.0.0.1", ["0.0.0.0"]),
+        (["0.0.0.0", "::"], "::1", ["::"]),
+        (["::"], "127.0.0.1", ["::"]),
+        (["127.0.0.2"], "127.0.0.1", []),
+    ],
+)
+def test_the_listener_that_gets_a_connection_is_the_most_exact_one(
+    listeners: list[str], asked: str, gets_it: list[str]
+) -> None:
+    rows = [made_up(local) for local in listeners] + [made_up(asked, port=81), made_up(asked, state=1)]
+    assert [str(row.local.address) for row in best_listeners(rows, endpoint(asked, 80))] == gets_it
+
+
+def test_a_listener_that_can_no_longer_be_seen_is_not_taken_for_the_server(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "tcp").write_text("head\n")
+    here, there = ("127.0.0.1", 50000), ("127.0.0.1", 80)
+    failure = Owners(frozenset({os.getuid()}), tmp_path)(here, there)
+    assert failure is not None and "port 80 is held by nobody to be seen" in failure.message
+    assert Owners(frozenset(), tmp_path)(here, there) is None, "as the kernel forwards it, the same as before"
+    assert Owners(None, tmp_path / "none")(here, there) is None, "a system that tells nothing"
+
+
+def test_another_machine_is_not_looked_up_in_this_ones_table(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "tcp").write_text(
+        "head\n0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 77 1 0\n"
+    )
+    assert socket_owners(endpoint("10.0.0.1", 50000), endpoint("10.0.0.2", 80), tmp_path) == frozenset()
+    assert socket_owners(endpoint("10.0.0.1", 50000), endpoint("10.0.0.1", 80), tmp_path) == {1000}
+
+
+async def test_a_connection_that_is_not_admitted_carries_nothing_and_is_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = new_client(
+            f"http://127.0.0.1:{listener.getsockname()[1]}",
+            connect_timeout_s=5.0,
+            admit=lambda here, there: Failure(kind="server", message=f"{there[1]}"),
+        )
+        with pytest.raises(NotAdmitted):
+            await client.post(f"http://127.0.0.1:{listener.getsockname()[1]}/", content=KEY)
+        listener.settimeout(5)
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(5)
+            assert connection.recv(100) == b""
+        await client.aclose()
