@@ -17,7 +17,7 @@ from llmtui.engine.foreign import ForeignMeter
 from llmtui.engine.schedule import Job, fresh_line, jobs
 from llmtui.engine.stalled import Stalled, stalled_failure
 from llmtui.engine.target import Target
-from llmtui.measure.request import Answer, IterationError, figures
+from llmtui.measure.request import Answer, IterationError, can_be_true, figures
 from llmtui.model import (
     RESTING,
     AnyEvent,
@@ -39,6 +39,9 @@ PROGRESS_INTERVAL_S = 0.25
 LEAST_WAIT_S = 0.25
 #: So many iterations of a run are held with text and arrivals, for clients that come later.
 KEEP_WHOLE = 2000
+#: They take about so much memory at most, the newest one aside: an arrival is a number in each of two lists.
+KEEP_BYTES = 32 * 1024 * 1024
+ARRIVAL_BYTES = 48
 #: A finish reason is one word of the protocol.
 MAX_REASON_CHARS = 60
 
@@ -64,6 +67,7 @@ class Entrant:
     usual_load_s: float | None = None
     latencies_s: list[float] = dataclasses.field(default_factory=list)
     told_refused: bool = False
+    told_count: bool = False
     cpu: tuple[float, float] | None = None
 
     @property
@@ -96,10 +100,20 @@ class Entrant:
 
 
 def lighten(iterations: list[Iteration], keep: int = KEEP_WHOLE) -> None:
-    """Drop text and arrivals of the newest of `iterations` that is older than `keep` others; the history has them."""
-    if len(iterations) > keep:
-        place = -keep - 1
-        iterations[place] = msgspec.structs.replace(iterations[place], text="", arrivals_ns=[], arrival_tokens=[])
+    """Drop text and arrivals of all but the newest `keep` of `iterations`, and of more where they are large.
+
+    The history has them. Called after each iteration, so that what is dropped lies together at the front.
+    """
+    weight = 0
+    for place in range(len(iterations) - 1, -1, -1):
+        iteration = iterations[place]
+        here = len(iteration.text) + ARRIVAL_BYTES * len(iteration.arrivals_ns)
+        weight += here
+        newer = len(iterations) - 1 - place
+        if newer and (newer >= keep or weight > KEEP_BYTES):
+            if not here:
+                return
+            iterations[place] = msgspec.structs.replace(iteration, text="", arrivals_ns=[], arrival_tokens=[])
 
 
 async def measure(
@@ -200,7 +214,24 @@ async def _request(
         part=entrant.part,
         error=failure,
     )
-    return hidden(iteration if answer is None else with_figures(iteration, answer), entrant.backend), asked_s
+    if answer is None:
+        return hidden(iteration, entrant.backend), asked_s
+    if not entrant.told_count and (doubt := doubted_count(answer)):
+        entrant.told_count = True
+        tell(Note(text=doubt, level="warning", backend=entrant.name))
+    return hidden(with_figures(iteration, answer), entrant.backend), asked_s
+
+
+def doubted_count(answer: Answer) -> str:
+    """What to say of a token count that cannot be true; "" where there is nothing to say."""
+    told = answer.output_tokens
+    if told is None or can_be_true(answer, told):
+        return ""
+    asked = f"{answer.max_tokens:,} asked for and " if answer.max_tokens is not None else ""
+    return (
+        f"its count of {told:,} output tokens cannot be true ({asked}{answer.text_bytes:,} bytes of text received): "
+        "no rate is computed from it; check the server's usage"
+    )
 
 
 def with_figures(iteration: Iteration, answer: Answer) -> Iteration:

@@ -25,6 +25,9 @@ from llmtui.wire.base import Delta, Dialect, Request, WireError
 MAX_TEXT_CHARS = 65_536
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 65_536
+#: Each arrival is kept with its time. A server that sends far more of them than tokens were asked for does not stop.
+MAX_ARRIVALS = 100_000
+ARRIVALS_PER_TOKEN = 4
 #: Whoever answers with an error has said what there is to say by then.
 ERROR_BODY_S = 2.0
 BEFORE_ITS_TIME = "the answer began before the request was written: the server does not wait for the question"
@@ -48,15 +51,20 @@ class IterationError(Exception):
 
 @dataclasses.dataclass
 class Answer:
-    """What one request brought. Times in ns since the last byte of the request was with the kernel."""
+    """What one request brought. Times in ns since the last byte of the request was with the kernel.
 
+    `max_tokens` is what the request allowed (None: no limit), `arrival_bytes` the UTF-8 length of the output in each
+    arrival.
+    """
+
+    max_tokens: int | None = None
     connect_ns: int | None = None
     stamp: Stamp = "user"
     streamed: bool = True
     text: str = ""
     arrivals_ns: list[int] = dataclasses.field(default_factory=list)
     arrival_tokens: list[int] = dataclasses.field(default_factory=list)
-    arrival_chars: list[int] = dataclasses.field(default_factory=list)
+    arrival_bytes: list[int] = dataclasses.field(default_factory=list)
     first_output_ns: int | None = None
     end_ns: int = 0
     finish_reason: str | None = None
@@ -67,7 +75,11 @@ class Answer:
     prefill_s: float | None = None
     decode_s: float | None = None
     load_s: float | None = None
-    model: str | None = None
+
+    @property
+    def text_bytes(self) -> int:
+        """UTF-8 length of all output: text, reasoning and tool calls."""
+        return sum(self.arrival_bytes)
 
     @property
     def events(self) -> int:
@@ -77,12 +89,13 @@ class Answer:
     def take(self, deltas: list[Delta], at_ns: int) -> int:
         """Take in what arrived at `at_ns`. Returns how many of the deltas carried tokens."""
         carried = 0
-        chars = 0
+        size = 0
         for delta in deltas:
             text = delta.text
             if text or delta.reasoning or delta.tool:
                 carried += 1
-                chars += len(text) + len(delta.reasoning) + len(delta.tool)
+                output = text + delta.reasoning + delta.tool
+                size += len(output) if output.isascii() else len(output.encode("utf-8", "replace"))
                 if text:
                     if self.first_output_ns is None:
                         self.first_output_ns = at_ns
@@ -90,8 +103,6 @@ class Answer:
                         self.text += text[: MAX_TEXT_CHARS - len(self.text)]
             if delta.finish_reason is not None:
                 self.finish_reason = delta.finish_reason
-            if delta.model is not None:
-                self.model = delta.model
             if delta.output_tokens is not None:
                 self.output_tokens = delta.output_tokens
             if delta.token_source is not None:
@@ -109,11 +120,11 @@ class Answer:
         if carried:
             if self.arrivals_ns and self.arrivals_ns[-1] == at_ns:
                 self.arrival_tokens[-1] += carried
-                self.arrival_chars[-1] += chars
+                self.arrival_bytes[-1] += size
             else:
                 self.arrivals_ns.append(at_ns)
                 self.arrival_tokens.append(carried)
-                self.arrival_chars.append(chars)
+                self.arrival_bytes.append(size)
         return carried
 
 
@@ -138,23 +149,18 @@ def figures(answer: Answer) -> Figures:
     Servers that count the end-of-sequence token in their usage (llama.cpp, transformers, vLLM, Ollama) count one that
     never arrives as text: an answer that stopped by itself with one token more than text events is rated without it.
     """
-    told = answer.output_tokens
-    source: TokenSource = answer.token_source or "usage" if told is not None else "arrivals"
-    tokens = told if told is not None else answer.events
-    if not answer.streamed and told is None:
-        # One piece of text says nothing of how many tokens it took.
-        return Figures(answer.end_ns / 1e9, None, None, None, None, None, None, None)
+    tokens, source = token_count(answer)
     if not answer.streamed:
         return Figures(answer.end_ns / 1e9, None, None, None, None, None, tokens, source)
     arrivals = answer.arrivals_ns
     first, last = arrivals[0], arrivals[-1]
-    arrived = tokens
+    arrived = tokens if tokens is not None else 0
     if answer.finish_reason == "stop" and tokens == answer.events + 1:
         arrived = answer.events
     in_first = answer.arrival_tokens[0]
     if arrived > answer.events:
-        # Several tokens per event: their share in the first arrival goes by its share of the characters.
-        share = answer.arrival_chars[0] / max(1, sum(answer.arrival_chars))
+        # Several tokens per event: their share in the first arrival goes by its share of the text.
+        share = answer.arrival_bytes[0] / max(1, sum(answer.arrival_bytes))
         in_first = max(in_first, round(arrived * share))
     after_first = arrived - in_first
     decode_s = (last - first) / 1e9
@@ -176,6 +182,28 @@ def figures(answer: Answer) -> Figures:
     )
 
 
+def token_count(answer: Answer) -> tuple[int | None, TokenSource | None]:
+    """The output tokens of an answer and who counted them. None where no count can be true.
+
+    The server's own count comes first, then its arrivals. Of a whole answer (not streamed) one arrival says nothing.
+    """
+    told = answer.output_tokens
+    if told is not None and can_be_true(answer, told):
+        return told, answer.token_source or "usage"
+    if answer.streamed and can_be_true(answer, answer.events):
+        return answer.events, "arrivals"
+    return None, None
+
+
+def can_be_true(answer: Answer, tokens: int) -> bool:
+    """Whether `answer` can have this many tokens: no more than were asked for, and a byte of output for each.
+
+    One token more than bytes is the end-of-sequence token, which servers count and never send. A token may be a part of
+    a character, so bytes are counted and not characters.
+    """
+    return (answer.max_tokens is None or tokens <= answer.max_tokens) and tokens <= answer.text_bytes + 1
+
+
 async def ask(
     client: httpx.AsyncClient,
     request: Request,
@@ -188,7 +216,7 @@ async def ask(
 
     `on_tokens(n)` is called after each arrival with the text events so far; it must be cheap.
     """
-    answer = Answer()
+    answer = Answer(max_tokens=request.max_tokens)
     try:
         async with asyncio.timeout(timeout_s):
             await _exchange(client, request, dialect, answer, on_tokens)
@@ -232,6 +260,7 @@ async def _exchange(
         answer.streamed = "json" not in content_type or "ndjson" in content_type or "jsonl" in content_type
         parser = dialect.parser(content_type)
         unpacker = Unpacker(response.headers.get("content-encoding", ""))
+        most = max(MAX_ARRIVALS, ARRIVALS_PER_TOKEN * (request.max_tokens or 0))
         size = events = 0
 
         def take(arrived_ns: int, data: bytes) -> None:
@@ -240,6 +269,8 @@ async def _exchange(
             if size > MAX_BODY_BYTES:
                 raise WireError(f"the answer passed {MAX_BODY_BYTES // 2**20} MB and was cut off")
             carried = answer.take(parser.feed(data), arrived_ns - written)
+            if len(answer.arrivals_ns) > most:
+                raise WireError(f"more than {most:,} arrivals with text: the server does not stop")
             if carried and on_tokens is not None:
                 events += carried
                 on_tokens(events)

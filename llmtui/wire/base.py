@@ -20,12 +20,16 @@ class WireError(Exception):
 
 
 class Request(Struct, frozen=True):
-    """One HTTP request. `headers` may hold secrets: never log them."""
+    """One HTTP request. `headers` may hold secrets: never log them.
+
+    `max_tokens` is how many tokens the answer may have at most; None where the request sets no limit.
+    """
 
     method: str
     url: str
     headers: dict[str, str]
     body: bytes
+    max_tokens: int | None = None
 
 
 class Delta(Struct, frozen=True, gc=False):

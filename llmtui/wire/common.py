@@ -61,9 +61,10 @@ def get(backend: Backend, url: str) -> Request:
     return Request(method="GET", url=url, headers=headers(backend, content=False), body=b"")
 
 
-def post(backend: Backend, url: str, body: Any) -> Request:
-    """A POST of `body` as JSON with the backend's headers."""
-    return Request(method="POST", url=url, headers=headers(backend), body=msgspec.json.encode(body))
+def post(backend: Backend, url: str, body: Any, max_tokens: Any = None) -> Request:
+    """A POST of `body` as JSON with the backend's headers. `max_tokens` is the limit in it, as the config wrote it."""
+    limit = count(max_tokens) or None
+    return Request(method="POST", url=url, headers=headers(backend), body=msgspec.json.encode(body), max_tokens=limit)
 
 
 def as_dict(body: bytes) -> dict[str, Any]:

@@ -144,8 +144,9 @@ class CustomDialect:
             "temperature": config.temperature,
             "seed": config.seed,
         }
-        body = fill(DEFAULT_BODY if backend.body is None else backend.body, values)
-        return common.post(backend, backend.url, body | backend.options)
+        template = DEFAULT_BODY if backend.body is None else backend.body
+        limit = config.max_tokens if "{max_tokens}" in repr(template) else None
+        return common.post(backend, backend.url, fill(template, values) | backend.options, limit)
 
     def parser(self, content_type: str) -> Parser:
         """text/event-stream and NDJSON are streams, all else is one JSON document."""

@@ -117,7 +117,7 @@ class OllamaDialect:
         }
         for name, value in backend.options.items():
             (body if name in _TOP_LEVEL else options)[name] = value
-        return common.post(backend, _api(backend, "/api/chat"), body)
+        return common.post(backend, _api(backend, "/api/chat"), body, options["num_predict"])
 
     def parser(self, content_type: str) -> Parser:
         """JSON is read whole, all else as lines."""

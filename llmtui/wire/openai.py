@@ -197,7 +197,11 @@ class OpenAIDialect:
             del body["max_tokens"]
         if backend.stream and self.include_usage:
             body["stream_options"] = {"include_usage": True}
-        return common.post(backend, chat_url(backend.url), body | backend.options)
+        body |= backend.options
+        limit = body.get("max_completion_tokens", body.get("max_tokens"))
+        if isinstance(answers := body.get("n"), int) and isinstance(limit, int):
+            limit *= answers
+        return common.post(backend, chat_url(backend.url), body, limit)
 
     def parser(self, content_type: str) -> Parser:
         """By what the server sends, not by what was asked: JSON is read whole, all else as a stream of events."""

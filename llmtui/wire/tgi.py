@@ -86,8 +86,9 @@ class TGIDialect:
         parameters: dict[str, Any] = {"max_new_tokens": config.max_tokens, "seed": config.seed, "details": True}
         if config.temperature > 0:
             parameters |= {"temperature": config.temperature, "do_sample": True}
-        body = {"inputs": prompt, "parameters": parameters | backend.options}
-        return common.post(backend, common.join(_root(backend), _STREAM if backend.stream else _WHOLE), body)
+        parameters |= backend.options
+        url = common.join(_root(backend), _STREAM if backend.stream else _WHOLE)
+        return common.post(backend, url, {"inputs": prompt, "parameters": parameters}, parameters["max_new_tokens"])
 
     def parser(self, content_type: str) -> Parser:
         """JSON is read whole, all else as a stream of events."""

@@ -107,11 +107,11 @@ async def test_servers_that_do_other_work_are_named() -> None:
 
 
 def answer(tokens: int, reason: str = "length") -> list[Step]:
-    """An answer of one word that is said to have so many tokens, and to have ended for this reason."""
+    """An answer in one arrival with this many tokens by its usage, and this finish reason."""
     end = {"choices": [{"delta": {}, "finish_reason": reason}]}
     usage = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": tokens}}
     told = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in (end, usage))
-    return [SSE_HEAD, token("Hi"), told, b"data: [DONE]\n\n", CLOSE]
+    return [SSE_HEAD, token("Hi " * tokens), told, b"data: [DONE]\n\n", CLOSE]
 
 
 async def test_answers_of_other_length_in_some_rounds_are_told() -> None:

@@ -168,9 +168,8 @@ def test_an_engine_that_crashes_writes_no_key_into_its_log(tmp_path: Path) -> No
     env = environment(tmp_path, **ENV)
     text = config_for("http://127.0.0.1:9", tmp_path).read_text()
     plan = parse(text, source="keys.toml", folder=tmp_path, environ=ENV).plan()
-    folder = tmp_path / "run"
-    folder.mkdir(mode=0o700)
-    launch = Launch(plan=plan, folder=str(folder), socket=str(folder / "s"), store=str(tmp_path / "history.db"))
+    (tmp_path / "r" / "llmtui" / plan.run).mkdir(mode=0o700, parents=True)
+    launch = Launch(plan=plan, store=str(tmp_path / "history.db"))
     done = subprocess.run(
         [sys.executable, "-P", "-c", CRASH],
         input=msgspec.json.encode(launch) + b"\n",

@@ -200,7 +200,7 @@ def test_another_machine_is_not_looked_up_in_this_ones_table(tmp_path: Path) -> 
         "head\n0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 77 1 0\n"
     )
     assert socket_owners(endpoint("10.0.0.1", 50000), endpoint("10.0.0.2", 80), tmp_path) == frozenset()
-    assert socket_owners(endpoint("10.0.0.1", 50000), endpoint("10.0.0.1", 80), tmp_path) == {1000}
+    assert socket_owners(endpoint("10.0.0.1", 50000), endpoint("10.0.0.1", 80), tmp_path) == frozenset({1000})
 
 
 async def test_a_connection_that_is_not_admitted_carries_nothing_and_is_closed() -> None:

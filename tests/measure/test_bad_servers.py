@@ -166,7 +166,7 @@ async def test_of_a_long_answer_the_beginning_is_kept() -> None:
     async with scripted([SSE_HEAD, *([token("x" * 10_000)] * 20), FINISH, CLOSE]) as server:
         answer = await measured(server.url)
     assert len(answer.text) == MAX_TEXT_CHARS
-    assert sum(answer.arrival_chars) == 200_000
+    assert sum(answer.arrival_bytes) == 200_000
 
 
 async def test_an_answer_before_the_question_is_no_sample(monkeypatch: pytest.MonkeyPatch) -> None:

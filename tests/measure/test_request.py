@@ -81,7 +81,7 @@ async def test_numbers_of_an_answer_by_hand() -> None:
     answer = Answer(
         arrivals_ns=[100_000_000, 110_000_000, 125_000_000, 140_000_000],
         arrival_tokens=[1, 1, 1, 1],
-        arrival_chars=[2, 2, 2, 2],
+        arrival_bytes=[2, 2, 2, 2],
         first_output_ns=110_000_000,
         finish_reason="length",
         output_tokens=4,
@@ -102,7 +102,7 @@ def test_the_end_token_that_usage_counts_is_not_rated() -> None:
     answer = Answer(
         arrivals_ns=[1_000_000_000, 2_000_000_000],
         arrival_tokens=[1, 1],
-        arrival_chars=[1, 1],
+        arrival_bytes=[1, 1],
         finish_reason="stop",
         output_tokens=3,
         token_source="usage",
@@ -112,11 +112,11 @@ def test_the_end_token_that_usage_counts_is_not_rated() -> None:
     assert numbers.tokens_per_s == 1.0
 
 
-def test_several_tokens_per_event_are_shared_out_by_characters() -> None:
+def test_several_tokens_per_event_are_shared_out_by_length() -> None:
     answer = Answer(
         arrivals_ns=[0, 1_000_000_000],
         arrival_tokens=[1, 1],
-        arrival_chars=[10, 30],
+        arrival_bytes=[10, 30],
         finish_reason="length",
         output_tokens=16,
         token_source="usage",
@@ -125,7 +125,7 @@ def test_several_tokens_per_event_are_shared_out_by_characters() -> None:
 
 
 def test_a_single_arrival_has_a_latency_and_no_rate() -> None:
-    answer = Answer(arrivals_ns=[5_000_000], arrival_tokens=[3], arrival_chars=[3], finish_reason="stop")
+    answer = Answer(arrivals_ns=[5_000_000], arrival_tokens=[3], arrival_bytes=[3], finish_reason="stop")
     numbers = figures(answer)
     assert (numbers.latency_s, numbers.ttft_s, numbers.itl_s, numbers.tokens_per_s) == (0.005, 0.005, None, None)
     assert (numbers.output_tokens, numbers.token_source) == (3, "arrivals")

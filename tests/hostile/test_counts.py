@@ -1,0 +1,129 @@
+"""A token count that cannot be true is no rate, and decides no verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from llmtui.engine.entrant import doubted_count
+from llmtui.measure.request import MAX_ARRIVALS, Answer, IterationError, ask, figures
+from llmtui.measure.transport import new_client
+from llmtui.model import Backend, RunConfig
+from llmtui.wire import dialect_for
+from tests.engine.helpers import engine_for, plan_of, truth_backend
+from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
+
+SECOND = 1_000_000_000
+
+
+def answer(told: int | None, pieces: list[str], max_tokens: int | None = 8, **more: Any) -> Answer:
+    """A streamed answer, a piece each second, whose server counts `told` tokens."""
+    return Answer(
+        max_tokens=max_tokens,
+        arrivals_ns=[SECOND * (n + 1) for n in range(len(pieces))],
+        arrival_tokens=[1] * len(pieces),
+        arrival_bytes=[len(piece.encode()) for piece in pieces],
+        output_tokens=told,
+        token_source="usage",
+        finish_reason="length",
+        end_ns=SECOND * len(pieces),
+        **more,
+    )
+
+
+def test_a_million_tokens_for_eight_asked_are_no_rate() -> None:
+    lie = answer(1_000_000, ["fifteen", "letters!"])
+    assert (figures(lie).tokens_per_s, figures(lie).output_tokens, figures(lie).token_source) == (1.0, 2, "arrivals")
+    assert doubted_count(lie) == (
+        "its count of 1,000,000 output tokens cannot be true (8 asked for and 15 bytes of text received): no rate is "
+        "computed from it; check the server's usage"
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "pieces", "max_tokens", "counted", "rate"),
+    [
+        (8, ["four", "more"], 8, (8, "usage"), 4.0),
+        (9, ["four", "more"], 8, (2, "arrivals"), 1.0),
+        (9, ["four", "more"], None, (9, "usage"), 5.0),  # the end-of-sequence token is never sent
+        (10, ["four", "more"], None, (2, "arrivals"), 1.0),
+        (64, ["o", "k"], 64, (2, "arrivals"), 1.0),
+        (8, ["👩", "👩"], 8, (8, "usage"), 4.0),  # a token may be one byte of a character
+        (None, list("abcdefghi"), 8, (None, None), None),  # more arrivals than tokens were asked for
+        (10**6, list("abcdefghi"), 8, (None, None), None),
+    ],
+)
+def test_a_count_above_what_was_asked_or_above_the_bytes_received_is_not_used(
+    told: int | None, pieces: list[str], max_tokens: int | None, counted: tuple[Any, Any], rate: float | None
+) -> None:
+    numbers = figures(answer(told, pieces, max_tokens))
+    assert (numbers.output_tokens, numbers.token_source) == counted
+    assert numbers.tokens_per_s == rate
+    assert (numbers.tpot_s is None) == (rate is None)
+    assert numbers.latency_s == len(pieces)
+
+
+def test_a_whole_answer_with_an_impossible_count_has_none() -> None:
+    numbers = figures(answer(1_000_000, ["fifteen"], streamed=False))
+    assert (numbers.output_tokens, numbers.token_source, numbers.latency_s) == (None, None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("backend", "limit"),
+    [
+        (Backend(name="a"), 64),
+        (Backend(name="a", options={"max_tokens": 5}), 5),
+        (Backend(name="a", options={"max_completion_tokens": 6}), 6),
+        (Backend(name="a", options={"n": 3}), 192),
+        (Backend(name="a", protocol="ollama"), 64),
+        (Backend(name="a", protocol="ollama", options={"num_predict": 7}), 7),
+        (Backend(name="a", protocol="ollama", options={"num_predict": -1}), None),
+        (Backend(name="a", protocol="tgi"), 64),
+        (Backend(name="a", protocol="tgi", options={"max_new_tokens": 9}), 9),
+        (Backend(name="a", protocol="custom"), None),
+        (Backend(name="a", protocol="custom", body={"q": "{prompt}", "n": "{max_tokens}"}), 64),
+    ],
+)
+def test_a_request_tells_its_limit_for_each_protocol(backend: Backend, limit: int | None) -> None:
+    config = RunConfig(max_tokens=64)
+    assert dialect_for(backend).request(backend, config, "hi", "m").max_tokens == limit
+
+
+def usage(tokens: int) -> bytes:
+    told = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": tokens}}
+    return b"data: %b\n\n" % json.dumps(told).encode()
+
+
+async def test_a_server_that_claims_a_million_tokens_does_not_win() -> None:
+    """Beside an honest one: no rate is made of the claim, the user is told once, and no verdict names it faster."""
+    claim: list[Step] = [SSE_HEAD, token("fifteen"), token("letters!"), FINISH, usage(1_000_000), CLOSE]
+    async with scripted([b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"]) as server:
+        server.by_path = {b"POST": [claim]}
+        plan = plan_of(truth_backend("honest"), Backend(name="liar", url=server.url), iterations=8, max_tokens=8)
+        async with engine_for(plan) as run:
+            board = await run.until_done()
+            notes = [note.text for note in board.notes if note.backend == "liar"]
+            assert len([text for text in notes if "cannot be true" in text]) == 1
+            measured = board.lanes["liar"].measured
+            assert {(i.output_tokens, i.token_source) for i in measured} == {(2, "arrivals")}
+            line = board.verdict().line
+            assert not line.startswith("liar"), line
+            assert "output-tokens" in {check.code for check in board.verdict().checks}
+
+
+async def test_arrivals_without_end_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MAX_ARRIVALS >= 50_000, "far above any honest answer"
+    monkeypatch.setattr("llmtui.measure.request.MAX_ARRIVALS", 2)
+    read = [asyncio.Event() for _ in range(3)]
+    # Each token is sent when the one before was read, so each is an arrival of its own.
+    script: list[Step] = [SSE_HEAD, token("a"), read[0], token("b"), read[1], token("c"), read[2]]
+    backend = Backend(name="a", protocol="openai", model="m", options={"max_tokens": 0})
+    dialect = dialect_for(backend)
+    async with scripted(script) as server, new_client(server.url, connect_timeout_s=5.0) as client:
+        asked = dialect.request(msgspec.structs.replace(backend, url=server.url), RunConfig(), "hi", "m")
+        with pytest.raises(IterationError, match="more than 2 arrivals with text: the server does not stop"):
+            await ask(client, asked, dialect, timeout_s=10.0, on_tokens=lambda n: read[n - 1].set())
