@@ -311,7 +311,7 @@ def ollama_url(host: str) -> str:
 
 
 #: The last word of a name that stands before a secret: api_key, --hf-token, X-Access-Token, OPENAI_API_KEY.
-_SECRET_NAME = re.compile(
+SECRET_NAME = re.compile(
     r"(?:.*[^a-z0-9])?(?:api|access|auth|secret)?"
     r"(?:key|token|secret|password|passwd|passphrase|auth|authorization|credentials?|sig|signature)",
     re.IGNORECASE,
@@ -332,7 +332,7 @@ def literal_secrets(value: Any, name: str = "") -> list[str]:
         return [secret for inner, before in named for secret in literal_secrets(inner, _flag(before))]
     if not isinstance(value, str):
         return []
-    if _SECRET_NAME.fullmatch(name):
+    if SECRET_NAME.fullmatch(name):
         return [value] if _SECRET_VALUE.fullmatch(value) else []
     pairs = [pair.partition("=") for pair in re.split(r"[?&#]", value)] if "=" in value else []
     return [found for key, _, inner in pairs for found in literal_secrets(inner, key if inner else "")]

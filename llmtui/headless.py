@@ -26,6 +26,8 @@ from llmtui.plain import blotted, plain, plain_lines
 
 if TYPE_CHECKING:
     from llmtui.engine.accuracy import Job
+    from llmtui.engine.target import Target
+    from llmtui.servers.base import Ready, Report
 
 EXIT_OK, EXIT_FAILED = 0, 1
 #: `check` asks each backend for so many tokens.
@@ -271,49 +273,77 @@ def write_files(board: Board, files: dict[str, Path | None]) -> bool:
 
 @prints
 def check_headless(plan: Plan) -> int:
-    """Reach every backend of `plan`, one after the other, and print a line for each. Returns the exit code."""
+    """Reach every backend of `plan` and print a line for each, in their order. Returns the exit code."""
     from llmtui.engine.target import Target
     from llmtui.measure.request import IterationError
     from llmtui.servers.base import StartError
+    from llmtui.servers.environment import withheld_variables
 
     config = msgspec.structs.replace(plan.config, max_tokens=CHECK_TOKENS)
+
+    async def check_one(target: Target, found: asyncio.Task[Ready] | None, width: int) -> bool:
+        backend = target.backend
+        secrets = secret_values(backend)
+        try:
+            ready = await (found or target.bring_up(_say_progress(target)))
+            # Only an answer proves that url, model and protocol go together.
+            await target.ask(plan.config.prompt)
+        except (StartError, IterationError) as error:
+            print(f"{plain(backend.name):{width}}  {plain(str(hidden(error.failure, backend)), 600)}", flush=True)
+            for line in error.log_tail if isinstance(error, StartError) else ():
+                talk(f"    {plain(blotted(line, secrets))}")
+            return False
+        finally:
+            await target.close()
+        facts = [ready.version, ready.model, ready.weights, ready.note]
+        load = [f"loaded in {ready.load_s:.1f} s"] if ready.load_s is not None else []
+        told = ", ".join([plain(blotted(f, secrets)) for f in facts if f] + load)
+        print(f"{plain(backend.name):{width}}  answers: {told}", flush=True)
+        return True
 
     async def check_all() -> bool:
         good = True
         width = max(len(plain(b.name)) for b in plan.backends)
         with tempfile.TemporaryDirectory(prefix="llmtui-check-") as folder:
-            for number, backend in enumerate(plan.backends):
-                said = ""
-
-                def report(doing: str, progress: float | None, name: str = backend.name) -> None:
-                    nonlocal said
-                    if progress is not None and doing != said:
-                        said = doing
-                        talk(f"{plain(name)}: {plain(doing)}")
-
-                target = Target(backend, config, Path(folder) / str(number))
-                try:
-                    ready = await target.bring_up(report)
-                    # Only an answer proves that url, model and protocol go together.
-                    await target.ask(plan.config.prompt)
-                except (StartError, IterationError) as error:
-                    good = False
-                    failure = hidden(error.failure, backend)
-                    print(f"{plain(backend.name):{width}}  {plain(str(failure), 600)}", flush=True)
-                    for line in error.log_tail if isinstance(error, StartError) else ():
-                        talk(f"    {plain(blotted(line, secret_values(backend)))}")
-                    continue
-                finally:
+            targets = [
+                Target(
+                    backend, config, Path(folder) / str(number), withheld_variables(backend, plan.backends, os.environ)
+                )
+                for number, backend in enumerate(plan.backends)
+            ]
+            # Servers that run already are asked all at once: one that does not answer takes its time.
+            found = {
+                t.backend.name: asyncio.create_task(t.bring_up(_say_progress(t)))
+                for t in targets
+                if not t.backend.launched
+            }
+            try:
+                for target in targets:
+                    good = await check_one(target, found.get(target.backend.name), width) and good
+            finally:
+                for task in found.values():
+                    task.cancel()
+                await asyncio.gather(*found.values(), return_exceptions=True)
+                for target in targets:
                     await target.close()
-                facts = [ready.version, ready.model, ready.weights, ready.note]
-                load = [f"loaded in {ready.load_s:.1f} s"] if ready.load_s is not None else []
-                told = ", ".join([plain(blotted(f, secret_values(backend))) for f in facts if f] + load)
-                print(f"{plain(backend.name):{width}}  answers: {told}", flush=True)
         return good
 
     with Interruption() as interrupted:
         good = asyncio.run(interrupted.cuts_short(check_all()))
     return EXIT_INTERRUPTED if good is None else EXIT_OK if good else EXIT_FAILED
+
+
+def _say_progress(target: Target) -> Report:
+    """Says what bringing up `target` does, each thing once."""
+    said = ""
+
+    def report(doing: str, progress: float | None) -> None:
+        nonlocal said
+        if progress is not None and doing != said:
+            said = doing
+            talk(f"{plain(target.backend.name)}: {plain(doing)}")
+
+    return report
 
 
 @prints

@@ -17,6 +17,7 @@ from llmtui.engine.foreign import ForeignMeter
 from llmtui.engine.schedule import Job, fresh_line, jobs
 from llmtui.engine.stalled import Stalled, stalled_failure
 from llmtui.engine.target import Target
+from llmtui.measure.failures import wait_words
 from llmtui.measure.request import Answer, IterationError, can_be_true, figures
 from llmtui.model import (
     RESTING,
@@ -139,13 +140,15 @@ async def measure(
         wait_s = max(asked_s, LEAST_WAIT_S)
         if time.monotonic() - began + wait_s > timeout_s:
             times = f" (refused {refused} times)" if refused > 1 else ""
-            hint = f"the server asks to wait {asked_s:.12g} s, longer than timeout_s ({timeout_s:g} s) allows{times}"
+            hint = f"the server {wait_words(asked_s)}, longer than timeout_s ({timeout_s:g} s) allows{times}"
+            if not asked_s:
+                hint = f"the server {wait_words(0)}, and refused for all of timeout_s ({timeout_s:g} s){times}"
             iteration = msgspec.structs.replace(iteration, error=msgspec.structs.replace(failure, hint=hint))
             break
         if not entrant.told_refused:
             entrant.told_refused = True
             status = failure.message.partition(":")[0]
-            text = f"{status}, asks to wait {asked_s:.12g} s; the refusals are counted and no samples"
+            text = f"{status}, {wait_words(asked_s)}; the refusals are counted and no samples"
             tell(Note(text=text, level="warning", backend=entrant.name))
         await asyncio.sleep(wait_s)
     return msgspec.structs.replace(iteration, refused=refused) if refused else iteration

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from llmtui.model import AnyEvent, BackendState, Iteration, Machine, Note, Plan
-from llmtui.store import Store, StoredRun, StoreError, open_store
+from llmtui.store import LockedError, Store, StoredRun, StoreError, open_store
 
 #: So long the first write that meets a locked history waits; the event loop stands still meanwhile. Those that follow
 #: do not wait at all until one succeeded, so a lock holds a run up once and not after each iteration.
@@ -16,6 +16,8 @@ PATIENCE_S = 0.25
 #: At the engine's start, and at its end for what could not be written before.
 OPENING_S = 1.0
 CLOSING_S = 4.0
+#: Two runs that write at the same moment hold each other up for a moment. Only a lock that lasts longer is told of.
+LOCKED_S = 2.0
 #: With nothing to measure, and so nothing to disturb, writing is tried again this often; opening never more often.
 RETRY_S = 1.0
 
@@ -41,6 +43,7 @@ class Journal:
         self._states: dict[tuple[str, int], BackendState] = {}
         self._word: Literal["", "running", "done", "stopped"] = ""
         self._trouble: Note | None = None
+        self._locked_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, path: str, machine: Machine) -> list[Note]:
@@ -91,20 +94,25 @@ class Journal:
         self._flush()
         self._rest(True)
 
+    @property
+    def _behind(self) -> bool:
+        """Whether the last write failed."""
+        return self._trouble is not None or self._locked_since is not None
+
     def close(self) -> None:
         """Write what is left, with more patience, and close the history."""
         self._rest(False)
-        if self._trouble is not None:
+        if self._behind:
             self._open_at = 0.0
-            self._flush(CLOSING_S)
+            self._flush(CLOSING_S, last=True)
         if self._store is not None:
             self._store.close()
             self._store = None
 
-    def _flush(self, patience_s: float | None = None) -> None:
-        """Write all that is not written yet."""
+    def _flush(self, patience_s: float | None = None, *, last: bool = False) -> None:
+        """Write all that is not written yet. `last`: it will not be tried again, so a failure is told of at once."""
         if patience_s is None:
-            patience_s = PATIENCE_S if self._trouble is None else 0.0
+            patience_s = 0.0 if self._behind else PATIENCE_S
         try:
             if not self._open(patience_s):
                 return
@@ -122,7 +130,7 @@ class Journal:
                 self._store.finish(self._plan.run, self._word)
             self._word = ""
         except StoreError as error:
-            self._complain(error)
+            self._complain(error, last)
         else:
             self._recovered()
 
@@ -151,7 +159,7 @@ class Journal:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if resting and self._trouble is not None:
+        if resting and self._behind:
             self._timer = asyncio.get_running_loop().call_later(RETRY_S, self._retry)
 
     def _retry(self) -> None:
@@ -162,13 +170,19 @@ class Journal:
         self.notes.append(note)
         self._tell(note)
 
-    def _complain(self, error: StoreError) -> None:
+    def _complain(self, error: StoreError, last: bool) -> None:
+        if isinstance(error, LockedError) and not last:
+            now = time.monotonic()
+            self._locked_since = self._locked_since or now
+            if now - self._locked_since < LOCKED_S:
+                return
         if self._trouble is None:
             text = f"this run is not kept in the history, which is tried again until it ends: {error}"
             self._trouble = Note(text=text, level="error")
             self._say(self._trouble)
 
     def _recovered(self) -> None:
+        self._locked_since = None
         if self._trouble is not None:
             self.notes.remove(self._trouble)
             self._trouble = None

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from llmtui.engine.entrant import Entrant, lighten, measure
 from llmtui.engine.journal import Journal
 from llmtui.engine.sampling import sample_servers
 from llmtui.engine.schedule import Job, Turns, jobs_left
-from llmtui.engine.target import Target
+from llmtui.engine.target import LAUNCHES, Target
 from llmtui.model import (
     RESTING,
     AnyCommand,
@@ -47,6 +48,7 @@ from llmtui.model import (
     hidden,
 )
 from llmtui.servers.base import StartError
+from llmtui.servers.environment import withheld_variables
 from llmtui.servers.supervise import ManagedServer
 from llmtui.stats.compare import MORE_TIMES, narrow
 from llmtui.stats.summary import METRIC_TITLES, METRICS, Metric
@@ -92,7 +94,9 @@ class Runner:
         usual = journal.usual_loads()
         for number, backend in enumerate(plan.backends):
             target_folder = folder / f"server-{number + 1}"
-            entrant = Entrant(backend, Target(backend, plan.config, target_folder), BackendState(name=backend.name))
+            withheld = withheld_variables(backend, plan.backends, os.environ)
+            target = Target(backend, plan.config, target_folder, withheld)
+            entrant = Entrant(backend, target, BackendState(name=backend.name))
             entrant.usual_load_s = usual.get(backend.name)
             entrant.twin = addresses.count(backend.url) if backend.url else 0
             addresses.append(backend.url)
@@ -110,8 +114,8 @@ class Runner:
         self._alone = False
         self._detached = False
         self._wake = asyncio.Event()
-        self._work: asyncio.Task[None] | None = None
-        self._working_on: Entrant | None = None
+        #: What is under way, by backend: one iteration, or the bringing up of one or several.
+        self._work: dict[str, asyncio.Task[None]] = {}
 
     # --- What clients see and say. ---
 
@@ -141,9 +145,9 @@ class Runner:
                     self._set(entrant, state="waiting", failure=None, log_tail=[], **_AT_REST)
             case Stop(backend=name):
                 for entrant in self._named(name):
-                    if entrant.queue or self._working_on is entrant:
+                    if entrant.queue or self._works_on(entrant):
                         # What it works on is left undone too, unless that is bringing its server up.
-                        entrant.dropped = len(entrant.queue) + (self._working_on is entrant and entrant.target.up)
+                        entrant.dropped = len(entrant.queue) + (self._works_on(entrant) and entrant.target.up)
                         entrant.queue.clear()
                         self._set(entrant, state="stopped", **_AT_REST)
                         self._interrupt(entrant)
@@ -228,8 +232,8 @@ class Runner:
         """Stop at once; `run` then ends the servers and returns."""
         self._stopping = True
         self._wake.set()
-        if self._work is not None:
-            self._work.cancel()
+        for work in self._work.values():
+            work.cancel()
 
     def _named(self, name: str) -> list[Entrant]:
         if not name:
@@ -237,8 +241,11 @@ class Runner:
         return [self._entrants[name]] if name in self._entrants else []
 
     def _interrupt(self, entrant: Entrant) -> None:
-        if self._working_on is entrant and self._work is not None:
-            self._work.cancel()
+        if self._works_on(entrant):
+            self._work[entrant.name].cancel()
+
+    def _works_on(self, entrant: Entrant) -> bool:
+        return entrant.name in self._work and not self._work[entrant.name].done()
 
     # --- The run. ---
 
@@ -247,12 +254,11 @@ class Runner:
         sampler = asyncio.create_task(sample_servers(self._entrants.values(), self._tell))
         try:
             while not self._stopping:
-                entrant = None if self._paused else self._next()
-                if entrant is None:
-                    if self._paused or not self._add_round():
-                        await self._rest()
-                    continue
-                await self._do(entrant, self._bring_up(entrant) if not entrant.target.up else self._iterate(entrant))
+                entrants = [] if self._paused else self._next()
+                if entrants:
+                    await self._do(entrants)
+                elif self._paused or not self._add_round():
+                    await self._rest()
         finally:
             sampler.cancel()
             if self._ended is None:
@@ -262,39 +268,44 @@ class Runner:
                 sampler, *(entrant.target.close() for entrant in self._entrants.values()), return_exceptions=True
             )
 
-    def _next(self) -> Entrant | None:
-        """Whose turn it is. Unless they go one by one, all are brought up first, those that take the least first."""
+    def _next(self) -> list[Entrant]:
+        """Whose turn it is. Unless they go one by one, all are brought up first.
+
+        Those that only have to be asked come first and together, since one that does not answer takes its time.
+        """
         waiting = [entrant for entrant in self._entrants.values() if entrant.queue]
         if self._config.order != "sequential":
             down = [entrant for entrant in waiting if not entrant.target.up]
             if down:
-                return min(down, key=lambda entrant: entrant.target.effort)
+                return [entrant for entrant in down if entrant.target.effort < LAUNCHES] or down[:1]
             # Who is ahead, because a run was taken up in the midst of a round or a server started again, waits: rounds
             # are compared, and those of different numbers are none.
             least = min((_place(entrant.queue[0]) for entrant in waiting), default=None)
             waiting = [entrant for entrant in waiting if _place(entrant.queue[0]) == least]
         name = self._turns.next([entrant.name for entrant in waiting])
-        return self._entrants[name] if name is not None else None
+        return [self._entrants[name]] if name is not None else []
 
-    async def _do(self, entrant: Entrant, step: Awaitable[None]) -> None:
-        """One step of work that a command can interrupt."""
-        self._working_on = entrant
-        self._work = asyncio.ensure_future(step)
+    async def _do(self, entrants: list[Entrant]) -> None:
+        """One step of work for each, which a command can interrupt."""
+        for entrant in entrants:
+            step = self._iterate(entrant) if entrant.target.up else self._bring_up(entrant)
+            self._work[entrant.name] = asyncio.create_task(step)
         self._tell_run()
         try:
-            await asyncio.wait({self._work})
-            if not self._work.cancelled() and (error := self._work.exception()) is not None:
-                self._fail(
-                    entrant, Failure(kind="server", message=f"llmtui failed here: {error!r}", hint="please report this")
-                )
-                await entrant.target.close()
+            await asyncio.wait(self._work.values())
+            for entrant in entrants:
+                work = self._work[entrant.name]
+                if not work.cancelled() and (error := work.exception()) is not None:
+                    what = f"llmtui failed here: {error!r}"
+                    self._fail(entrant, Failure(kind="server", message=what, hint="please report this"))
+                    await entrant.target.close()
         finally:
-            self._work = None
-            self._working_on = None
-        if not entrant.queue and entrant.state.state not in RESTING and not self._stopping:
-            self._set(entrant, state="done")
-        if self._config.order == "sequential" and not entrant.queue:
-            await entrant.target.close()
+            self._work.clear()
+        for entrant in entrants:
+            if not entrant.queue and entrant.state.state not in RESTING and not self._stopping:
+                self._set(entrant, state="done")
+            if self._config.order == "sequential" and not entrant.queue:
+                await entrant.target.close()
         self._tell_run()
 
     async def _rest(self) -> None:

@@ -58,14 +58,20 @@ MAX_REPLY_BYTES = 8 * 1024 * 1024
 MAX_MODEL_CHARS = 300
 MAX_FACT_CHARS = 100
 LOADING_POLL_S = 0.25
+#: See `Target.effort`.
+LAUNCHES = 2
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Target:
     """A backend under test. `bring_up` first, `ask` as often as wanted, `close` at the end; then it may start over."""
 
-    def __init__(self, backend: Backend, config: RunConfig, folder: Path) -> None:
+    def __init__(
+        self, backend: Backend, config: RunConfig, folder: Path, withheld: frozenset[str] = frozenset()
+    ) -> None:
+        """`withheld` are the variables of the environment that a launched server does not get."""
         self.backend = backend
+        self._withheld = withheld
         self.server: ManagedServer | None = None
         self._ended: ManagedServer | None = None
         self.ready: Ready | None = None
@@ -82,10 +88,10 @@ class Target:
 
     @property
     def effort(self) -> int:
-        """What bringing it up takes: 0 nothing, its packages are missing; 1 a question; 2 a server to be launched."""
+        """What bringing it up takes: 0 nothing, its packages are missing; 1 questions; `LAUNCHES` a new server."""
         if self.backend.embedded and absent_packages(self.backend.embedded):
             return 0
-        return 2 if self.backend.launched else 1
+        return LAUNCHES if self.backend.launched else 1
 
     async def bring_up(self, report: Report) -> Ready:
         """Launch the server, or find the one that runs. Raises StartError, in words."""
@@ -93,7 +99,7 @@ class Target:
         try:
             if self.backend.launched:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self.server = ManagedServer(self.backend, self._config, self._folder)
+                self.server = ManagedServer(self.backend, self._config, self._folder, self._withheld)
                 ready = await self.server.start(report)
                 self._open(ready.url, ready.listener_uids)
                 if not self.backend.embedded:

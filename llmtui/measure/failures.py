@@ -38,7 +38,7 @@ class NotAdmitted(httpx.ConnectError):
 
 def http_failure(status: int, said: str, wait_s: float | None = None) -> Failure:
     """An answer that is no 200: what the server `said` (plain), and the wait that it asks for, in s."""
-    hint = _HINTS.get(status, "") if wait_s is None else f"the server asks to wait {wait_s:.12g} s"
+    hint = _HINTS.get(status, "") if wait_s is None else f"the server {wait_words(wait_s)}"
     return Failure(kind="http", message=f"HTTP {status}: {said}" if said else f"HTTP {status}", hint=hint)
 
 
@@ -85,14 +85,24 @@ def redirected(status: int, method: str, url: str, location: str) -> Failure:
             hint="check url",
         )
     path = to.raw_path.partition(b"?")[0].decode("ascii", "replace")
-    place = plain(elsewhere(url, location) or path, 120)
-    # The whole path is a url for every protocol, where it is that of the question itself.
-    address = plain(_origin(to) + (path if method == "POST" else ""), 200)
-    return Failure(
-        kind="http",
-        message=f"HTTP {status}: redirected to {place}",
-        hint=f"it is not followed; if that is the server you mean, set url to {address}",
-    )
+    other = elsewhere(url, location)
+    hint = "it is not followed; check url"
+    if not other or _same_server(httpx.URL(url), to):
+        # The whole path is a url for every protocol, where it is that of the question itself.
+        address = plain(_origin(to) + (path if method == "POST" else ""), 200)
+        hint = f"it is not followed; if that is the server you mean, set url to {address}"
+    # Where it leads to another server its address is not suggested: whoever answers here chose it.
+    return Failure(kind="http", message=f"HTTP {status}: redirected to {plain(other or path, 120)}", hint=hint)
+
+
+def _same_server(asked: httpx.URL, to: httpx.URL) -> bool:
+    """Whether `to` is the server that was asked, by https in place of http and each on its usual port."""
+    return (asked.scheme, to.scheme, asked.port, to.port) == ("http", "https", None, None) and asked.host == to.host
+
+
+def wait_words(wait_s: float) -> str:
+    """What a server asks for that wants to be asked again in `wait_s` seconds, as in "asks to wait 2 s"."""
+    return f"asks to wait {wait_s:.12g} s" if wait_s > 0 else "asks to try again at once"
 
 
 def _origin(url: httpx.URL) -> str:

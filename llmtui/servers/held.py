@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -51,9 +51,14 @@ class Held:
         return self._stopper is not None
 
     async def start(
-        self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None, grace_s: float = 5.0
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        grace_s: float = 5.0,
+        withheld: Collection[str] = (),
     ) -> None:
-        """Start the command. `env` comes on top of this process's environment. Raises OSError."""
+        """Start the command, in this process's environment without `withheld`, with `env` on top. Raises OSError."""
         read_fd, write_fd = os.pipe()
         self._watchdog = write_fd
         self._memory = MemoryWatch()
@@ -67,7 +72,11 @@ class Held:
                     stdout=log_fd,
                     stderr=log_fd,
                     cwd=cwd,
-                    env={**os.environ, **(env or {}), MARK: self.mark},
+                    env={
+                        **{name: value for name, value in os.environ.items() if name not in withheld},
+                        **(env or {}),
+                        MARK: self.mark,
+                    },
                     pass_fds=(read_fd,),
                     start_new_session=True,
                 )

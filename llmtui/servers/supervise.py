@@ -37,10 +37,14 @@ class _PortLost(StartError):
 class ManagedServer:
     """One server that llmtui starts and ends. Start it once; a rerun makes a new one.
 
-    `folder` is private to the run and takes the log, a file of its own for each launch.
+    `folder` is private to the run and takes the log, a file of its own for each launch. `withheld` are variables of the
+    environment that the server does not get.
     """
 
-    def __init__(self, backend: Backend, config: RunConfig, folder: Path) -> None:
+    def __init__(
+        self, backend: Backend, config: RunConfig, folder: Path, withheld: frozenset[str] = frozenset()
+    ) -> None:
+        self._withheld = withheld
         self._backend = backend
         self._config = config
         self._folder = folder
@@ -106,7 +110,7 @@ class ManagedServer:
     async def _launch(self, launch: Launch) -> Ready:
         started, began = time.monotonic(), time.time()
         try:
-            await self._held.start(launch.argv, launch.env, launch.cwd, launch.grace_s)
+            await self._held.start(launch.argv, launch.env, launch.cwd, launch.grace_s, self._withheld)
         except OSError as error:
             failure = Failure(kind="server", message=f"cannot start {launch.argv[0]}: {error.strerror}")
             raise StartError(failure) from error

@@ -124,8 +124,7 @@ def _redirect(status: int) -> Fault:
     return _post(
         f"redirect {status}",
         reply(status, Location="{elsewhere}/v1/chat/completions?key=1"),
-        words=f"HTTP {status}: redirected to {{elsewhere}}: it is not followed; if that is the server you mean, "
-        "set url to {elsewhere}/v1/chat/completions",
+        words=f"HTTP {status}: redirected to {{elsewhere}}: it is not followed; check url",
     )
 
 
@@ -260,8 +259,7 @@ FAULTS: list[Fault] = [
     Fault(
         "redirect of the models",
         functools.partial(_leads_away, b"GET /v1/models"),
-        "HTTP 302: redirected to {elsewhere}: it is not followed; if that is the server you mean, "
-        "set url to {elsewhere}",
+        "HTTP 302: redirected to {elsewhere}: it is not followed; check url",
         "state",
     ),
     Fault("redirect of health", functools.partial(_leads_away, b"GET /health"), kept="sample"),

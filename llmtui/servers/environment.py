@@ -1,0 +1,29 @@
+"""Which variables of the environment a launched server gets: all but those that hold the keys of other backends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from llmtui.config import SECRET_NAME
+from llmtui.model import Backend, secret_values
+
+#: A shorter value ("true", "local") may stand in other variables by chance.
+_KEY_CHARS = 8
+
+
+def withheld_variables(backend: Backend, all_backends: Iterable[Backend], environ: Mapping[str, str]) -> frozenset[str]:
+    """Names of the variables in `environ` that hold a key of another backend, and none that `backend` itself has.
+
+    A key is what goes into `api_key` or `headers`, or came from a variable that is named like one (VLLM_KEY).
+    """
+    others = [one for one in all_backends if one.name != backend.name]
+    own = set(secret_values(backend, 1))
+    keys = {v for one in others for v in secret_values(msgspec.structs.replace(one, secrets=[]), _KEY_CHARS)}
+    secrets = {v for one in others for v in secret_values(one)}
+    return frozenset(
+        name
+        for name, value in environ.items()
+        if value not in own and (value in keys or (value in secrets and SECRET_NAME.fullmatch(name)))
+    )

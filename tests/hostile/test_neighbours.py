@@ -1,0 +1,208 @@
+"""What one backend may learn of another, or do to it: keys in the environment, cookies, zone ids, silence."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from llmtui.config import parse
+from llmtui.engine.target import Target
+from llmtui.measure.transport import new_client
+from llmtui.model import Backend, RunConfig, Stop
+from llmtui.servers.environment import withheld_variables
+from llmtui.wire.common import place_of
+from tests.engine.helpers import engine_for, plan_of, truth_backend
+from tests.hostile.serving import llmtui
+from tests.scripted import CLOSE, FINISH, SSE_HEAD, scripted, token
+
+NOT_FOUND = b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"
+
+# --- Keys in the environment. ---
+
+CONFIG = """
+[[backend]]
+name = "ours"
+launch = ["{python}", "-c", "{program}", "{{port}}"]
+headers = {{ "X-Key" = "${{OURS_KEY}}" }}
+
+[[backend]]
+name = "theirs"
+url = "http://127.0.0.1:9/v1?at=${{HOME}}"
+api_key = "${{THEIR_KEY}}"
+
+[[backend]]
+name = "third"
+url = "http://127.0.0.1:9"
+headers = {{ Authorization = "Bearer ${{THIRD_TOKEN}}" }}
+options = {{ user = "${{PLAIN}}", api_token = "${{FOURTH_TOKEN}}" }}
+"""
+ENVIRONMENT = {
+    "OURS_KEY": "sk-ours-12345",
+    "THEIR_KEY": "sk-theirs-12345",
+    "COPY_OF_THEIR_KEY": "sk-theirs-12345",
+    "THIRD_TOKEN": "hf_third-12345",
+    "FOURTH_TOKEN": "hf_fourth-12345",
+    "PLAIN": "a user's plain name",
+    "SAME_AS_PLAIN": "a user's plain name",
+    "HOME": "/home/somebody",
+    "PATH": "/usr/bin",
+}
+#: Answers /health, then writes its environment to the file that it was told of.
+PROGRAM = (
+    "import http.server, json, os, sys\n"
+    "open(os.environ['TELL'], 'w').write(json.dumps(dict(os.environ)))\n"
+    "http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()\n"
+)
+
+
+def backends() -> list[Backend]:
+    text = CONFIG.format(python=sys.executable, program="pass")
+    return parse(text, source="c.toml", folder=Path("/"), environ=ENVIRONMENT).backend
+
+
+def test_a_launched_server_is_given_its_own_keys_and_no_others() -> None:
+    ours, theirs, third = backends()
+    assert withheld_variables(ours, [ours, theirs, third], ENVIRONMENT) == {
+        "THEIR_KEY",
+        "COPY_OF_THEIR_KEY",
+        "THIRD_TOKEN",
+        "FOURTH_TOKEN",
+    }
+    assert withheld_variables(theirs, [ours, theirs], ENVIRONMENT) == {"OURS_KEY"}
+
+
+def test_a_key_that_two_backends_share_is_given_to_both() -> None:
+    one, two = Backend(name="one", api_key="sk-shared-1"), Backend(name="two", headers={"X": "sk-shared-1"})
+    assert withheld_variables(one, [one, two], {"KEY": "sk-shared-1"}) == frozenset()
+
+
+def test_short_values_that_stand_in_other_variables_by_chance_stay() -> None:
+    one, two = Backend(name="one"), Backend(name="two", api_key="true", secrets=["true", "/root"])
+    environment = {"DEBUG": "true", "HOME": "/root", "API_KEY": "true"}
+    assert withheld_variables(one, [one, two], environment) == {"API_KEY"}
+
+
+async def test_the_process_of_a_server_has_no_key_of_another_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "environment.json"
+    for name, value in {"OUR_KEY": "sk-ours-12345", "THEIR_KEY": "sk-theirs-12345", "TELL": str(told)}.items():
+        monkeypatch.setenv(name, value)
+    launched = Backend(name="ours", launch=[sys.executable, "-c", PROGRAM, "{port}"], api_key="sk-ours-12345")
+    theirs = Backend(name="theirs", url="http://127.0.0.1:9", api_key="sk-theirs-12345")
+    async with engine_for(plan_of(launched, theirs, iterations=1, warmup=0)) as run:
+        await run.until_done()
+    environment = json.loads(told.read_text())
+    assert environment["OUR_KEY"] == "sk-ours-12345"
+    assert "THEIR_KEY" not in environment and "sk-theirs-12345" not in environment.values()
+
+
+# --- Cookies. ---
+
+
+@pytest.mark.parametrize("attributes", [b"", b"; Path=/", b"; Domain=127.0.0.1", b"; HttpOnly; Max-Age=99999"])
+async def test_a_cookie_is_never_sent_back(attributes: bytes, tmp_path: Path) -> None:
+    cookie = b"Set-Cookie: seen=before%b\r\n" % attributes
+    async with scripted([NOT_FOUND.replace(b"\r\nC", b"\r\n" + cookie + b"C")]) as server:
+        server.by_path = {b"POST": [[SSE_HEAD.replace(b"\r\nC", b"\r\n" + cookie + b"C"), token("x"), FINISH, CLOSE]]}
+        target = Target(Backend(name="a", url=server.url, model="m"), RunConfig(), tmp_path)
+        await target.bring_up(lambda _, __: None)
+        for _ in range(3):
+            await target.ask("hi")
+        await target.close()
+        assert len(server.requests) > 3
+        assert not [request for request in server.requests if b"cookie" in request.lower()]
+
+
+# --- Zone ids. ---
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("http://[fe80::1%25lo]:8080/v1", ("fe80::1%lo", 8080)),
+        ("http://[fe80::1%25Eth0]", ("fe80::1%Eth0", 80)),
+        ("https://[::1]/x", ("::1", 443)),
+        ("http://h%25x:1", ("h%x", 1)),
+    ],
+)
+def test_a_zone_id_reaches_the_socket_as_it_is_meant(url: str, place: tuple[str, int]) -> None:
+    assert place_of(url) == place
+
+
+async def test_the_transport_connects_to_the_zone_and_not_to_its_spelling_in_a_url(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name server or getaddrinfo knows no `%25lo`."""
+    places: list[tuple[str, int]] = []
+
+    async def record(host: str, port: int, timeout_s: float | None) -> None:
+        places.append((host, port))
+        raise httpx.ConnectError("far enough")
+
+    monkeypatch.setattr("llmtui.measure.transport.connect", record)
+    url = "http://[fe80::1%25lo]:81/v1"
+    async with new_client(url, connect_timeout_s=5.0) as client:
+        with pytest.raises(httpx.ConnectError):
+            await client.get(url)
+    assert places == [("fe80::1%lo", 81)]
+
+
+# --- Silence. ---
+
+
+@pytest.fixture
+def silent() -> Iterator[list[str]]:
+    """Addresses where connections are taken and nothing is ever said."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(50)]
+        yield [f"http://127.0.0.1:{listener.getsockname()[1]}" for listener in listeners]
+
+
+@pytest.mark.slow
+async def test_fifty_silent_backends_keep_a_good_one_waiting_no_longer_than_one(silent: list[str]) -> None:
+    """Each is given up after 10 s. Asked one after the other they would take more than eight minutes."""
+    backends = [Backend(name=f"silent {n}", url=url, model="m") for n, url in enumerate(silent)]
+    plan = plan_of(*backends, truth_backend("good"), iterations=1, warmup=0)
+    async with engine_for(plan) as run:
+        await run.until(lambda board: all(board.lanes[b.name].state.state == "loading" for b in backends))
+        began = time.monotonic()
+        board = await run.until_done()
+        assert time.monotonic() - began < 25.0
+        assert {board.lanes[b.name].state.state for b in backends} == {"failed"}
+        assert board.lanes["good"].state.state == "done"
+
+
+async def test_one_of_several_that_are_asked_can_be_stopped(silent: list[str]) -> None:
+    backends = [Backend(name=name, url=url, model="m") for name, url in zip("abc", silent, strict=False)]
+    async with engine_for(plan_of(*backends, iterations=3, warmup=0)) as run:
+        await run.until(lambda board: all(board.lanes[n].state.state == "loading" for n in "abc"))
+        await run.client.send(Stop(backend="b"))
+        board = await run.until(lambda board: board.lanes["b"].state.state == "stopped")
+        assert {board.lanes[n].state.state for n in "ac"} == {"loading"}
+        for name in "ac":
+            await run.client.send(Stop(backend=name))
+        board = await run.until_done()
+        assert {board.lanes[n].state.state for n in "abc"} == {"stopped"}
+        assert board.run.total == 0
+
+
+@pytest.mark.slow
+def test_check_asks_silent_backends_at_once(silent: list[str], tmp_path: Path) -> None:
+    blocks = [f'[[backend]]\nname = "silent {n}"\nurl = "{url}"\nmodel = "m"\n' for n, url in enumerate(silent)]
+    (tmp_path / "c.toml").write_text("\n".join(blocks))
+    began = time.monotonic()
+    done = llmtui(tmp_path, "check", "c.toml")
+    assert time.monotonic() - began < 25.0
+    lines = done.stdout.decode().splitlines()
+    assert [line.partition("  ")[0].strip() for line in lines] == [f"silent {n}" for n in range(50)]
+    assert all("connects, but says nothing within 10 s" in line for line in lines)
+    assert done.returncode == 1
