@@ -32,6 +32,7 @@ EXIT_USAGE, EXIT_SILENT = 2, 3
 SCHEMA_VERSION = 1
 _UNKNOWN = "-"
 _NAME = 32
+_SENTENCE = 4_000
 #: Columns of figures stand between the names and the ratio.
 _NUMBERS = 4
 
@@ -176,7 +177,7 @@ def comparison_text(one: StoredRun, two: StoredRun, found: Across, width: int) -
     lines = [line for word, stored in runs for line in _wrapped(_named(word, stored), width)]
     lines += ["", *_table(found.outcomes, width), ""]
     for outcome in found.outcomes:
-        lines += _wrapped(outcome.sentence, width)
+        lines += _wrapped(plain(outcome.sentence, _SENTENCE), width)
     if any(ROUNDS in (o.n_a, o.n_b) for o in found.outcomes):
         lines += _wrapped(f"of the newest {ROUNDS} iterations: that many are compared", width)
     rest = [(word, names) for word, names in (("A", found.rest_a), ("B", found.rest_b)) if names]
@@ -186,17 +187,17 @@ def comparison_text(one: StoredRun, two: StoredRun, found: Across, width: int) -
     if found.differences:
         lines.append("")
     for d in found.differences:
-        lines += _wrapped(f"{d.level} {d.code}: {d.text}" + (f"; do: {d.todo}" if d.todo else ""), width)
+        finding = plain(f"{d.level} {d.code}: {d.text}" + (f"; do: {d.todo}" if d.todo else ""), _SENTENCE)
+        lines += _wrapped(finding, width)
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
 def _named(word: str, stored: StoredRun) -> str:
     label = f" [{plain(stored.label)}]" if stored.label else ""
     note = f"; {plain(stored.note, 2000)}" if stored.note else ""
-    begun = stored.plan.created_utc[:16].replace("T", " ")
-    return (
-        f"{word} run {stored.plan.run}{label}: {stored.state}, begun {begun} UTC, llmtui {plain(stored.llmtui)}{note}"
-    )
+    begun = plain(stored.plan.created_utc[:16].replace("T", " "))
+    run, state, version = plain(stored.plan.run, 40), plain(stored.state), plain(stored.llmtui, 40)
+    return f"{word} run {run}{label}: {state}, begun {begun} UTC, llmtui {version}{note}"
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -29,14 +29,16 @@ def opened(path: str) -> Iterator[Store]:
 
 @prints
 def history_headless(number: int, path: str) -> int:
-    """Print the newest runs, a line each. Returns the exit code."""
+    """Print the newest runs, a line each, and say how many cannot be read. Returns the exit code."""
     try:
         with opened(path) as store:
             rows = store.runs(number)
     except StoreError as error:
         talk(str(error))
         return EXIT_FAILED
-    if not rows:
+    if rows.unread:
+        talk(f"left out: {count(rows.unread, 'run')} that cannot be read; llmtui show RUN says why")
+    elif not rows:
         talk("the history is empty; make a run with: llmtui")
     for row in rows:
         print(run_line(row))
@@ -44,18 +46,22 @@ def history_headless(number: int, path: str) -> int:
 
 
 def run_line(row: RunRow) -> str:
-    """A run on one line: id, when, how it stands, and the median latency of each backend, the fastest first."""
+    """A run on one line of plain text: id, when, how it stands, the median latency of each backend, fastest first."""
     known = sorted((b.latency_median_s, b.name) for b in row.backends if b.latency_median_s is not None)
     medians = ", ".join(f"{plain(name, 40)} {median:.3f} s" for median, name in known)
     silent = len(row.backends) - len(known)
     rest = f"{', ' if medians else ''}{count(silent, 'backend')} without result" if silent else ""
     label = f"  [{plain(row.label)}]" if row.label else ""
-    return f"{row.run}  {row.created_utc[:16].replace('T', ' ')}  {row.state:7}  {medians}{rest}{label}"
+    begun = plain(row.created_utc[:16].replace("T", " "))
+    return f"{plain(row.run, 40)}  {begun}  {plain(row.state):7}  {medians}{rest}{label}"
 
 
 @prints
 def show_headless(run: str, path: str, *, label: str | None, note: str | None) -> int:
-    """Print one run: where it came from, its table. Labels and notes are written first. Returns the exit code."""
+    """Print one run: where it came from, its table. Labels and notes are written first. Returns the exit code.
+
+    Whatever the history holds, what is printed is plain text.
+    """
     try:
         with opened(path) as store:
             # A label may be what another run is called by.
@@ -70,9 +76,12 @@ def show_headless(run: str, path: str, *, label: str | None, note: str | None) -
         return EXIT_FAILED
     machine, config = stored.machine, stored.plan.config
     named = f" [{plain(stored.label)}]" if stored.label else ""
-    print(f"run {stored.plan.run}{named}: {stored.state}, begun {stored.plan.created_utc}, llmtui {stored.llmtui}")
-    print(f"on {plain(machine.cpu)}, {count(machine.cores, 'core')}, {plain(machine.os)}, Python {machine.python}")
-    print(f"{config.iterations}+{config.warmup} iterations of {config.max_tokens} tokens, {config.order}")
+    version, begun = plain(stored.llmtui, 40), plain(stored.plan.created_utc, 40)
+    print(f"run {plain(stored.plan.run, 40)}{named}: {plain(stored.state)}, begun {begun}, llmtui {version}")
+    cores = count(machine.cores, "core")
+    print(f"on {plain(machine.cpu)}, {cores}, {plain(machine.os)}, Python {plain(machine.python, 40)}")
+    asked = f"{config.iterations}+{config.warmup} iterations of {config.max_tokens} tokens"
+    print(f"{asked}, {plain(config.order)}")
     if stored.note:
         print(f"note: {plain(stored.note, 2000)}")
     print_table(_board(stored))

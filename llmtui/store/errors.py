@@ -6,12 +6,21 @@ import errno
 import sqlite3
 from pathlib import Path
 
+from llmtui.plain import plain
+
+MAX_MESSAGE = 2000
+_MAX_REASON = 200
+
 
 class StoreError(Exception):
     """The history cannot be read or written; the message is a plain sentence with what to do next.
 
-    Nothing that was saved before is lost by it, and the run can go on without a history.
+    Nothing that was saved before is lost by it, and the run can go on without a history. The message is one line of
+    plain text of at most `MAX_MESSAGE` characters, whatever a file holds that it tells of.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(plain(message, MAX_MESSAGE))
 
 
 class DamagedError(StoreError):
@@ -30,7 +39,16 @@ def primary_code(error: sqlite3.Error) -> int:
 
 def in_words(error: sqlite3.Error, path: Path) -> StoreError:
     """The sentence for an error of SQLite about the history at `path`."""
-    code = primary_code(error)
+    code, reason = primary_code(error), plain(str(error), _MAX_REASON)
+    if code == sqlite3.SQLITE_CORRUPT and "malformed database schema" in reason:
+        return not_as_made(path)
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return StoreError(
+            f"the history {path} takes too long to read: it is damaged, or made to be so; name another file with "
+            "--store"
+        )
+    if code == sqlite3.SQLITE_TOOBIG:
+        return StoreError(f"the history {path} holds a value that is too long; name another file with --store")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DamagedError(
             f"the history {path} is damaged; llmtui sets it aside when it opens it next, or name another with --store"
@@ -51,9 +69,17 @@ def in_words(error: sqlite3.Error, path: Path) -> StoreError:
         return StoreError(f"the history {path} cannot be opened; name another file with --store")
     if code == sqlite3.SQLITE_IOERR:
         return StoreError(
-            f"the disk failed, or is full, under the history {path} ({error}); name a file on another disk with --store"
+            f"the disk failed, or is full, under the history {path} ({reason}); name a file on another disk with "
+            "--store"
         )
-    return StoreError(f"the history {path} cannot be used ({error}); name another file with --store")
+    return StoreError(f"the history {path} cannot be used ({reason}); name another file with --store")
+
+
+def not_as_made(path: Path) -> StoreError:
+    """The sentence for a database with tables, views, triggers or columns that llmtui does not make."""
+    return StoreError(
+        f"the tables of {path} are not as llmtui makes them; it was left as it is. Name another file with --store"
+    )
 
 
 def os_words(error: OSError, path: Path) -> StoreError:

@@ -20,15 +20,12 @@ import msgspec
 
 from llmtui.model import BackendState, Iteration, Machine, Phase, Plan
 from llmtui.plain import plain
-from llmtui.store import life, listing
+from llmtui.store import bounds, life, listing, loading
 from llmtui.store.errors import StoreError, in_words
 from llmtui.store.hide import hide, secrets_of
-from llmtui.store.rows import COLUMNS, RunRow, RunWord, StoredRun, iteration_of, iteration_values, plan_of
-from llmtui.store.rows import planned_states as planned
+from llmtui.store.rows import COLUMNS, MAX_LABEL, MAX_NOTE, Runs, RunWord, StoredRun, iteration_values
 
-MAX_LABEL = 80
-MAX_NOTE = 2000
-
+_MAX_REASON = 200
 _KEY = ("run", "backend", "attempt", "phase", "iteration")
 _SAVE = (
     f"INSERT INTO iterations ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{c}' for c in COLUMNS)}) "
@@ -40,8 +37,9 @@ _SAVE = (
 class Store:
     """An open history. Made by `open_store`; `path` is its file. Close it, or use it in a `with`."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, steps: bounds.Steps) -> None:
         self.path = path
+        self._steps = steps
         self._connection = connection
         self._connection.row_factory = sqlite3.Row
         self._lock = threading.RLock()
@@ -60,7 +58,7 @@ class Store:
             self._connection.close()
 
     def wait(self, wait_s: float) -> None:
-        """From now on a call waits so long for another process that has the file locked, before it raises."""
+        """From now on a call waits for this long when another process has the file locked, and then raises."""
         with self._lock:
             self._connection.execute(f"PRAGMA busy_timeout = {round(wait_s * 1000)}")
 
@@ -89,7 +87,7 @@ class Store:
         with self._writing() as connection:
             row = self._row(plan.run)
             if row["state"] == "running" and row["engine_pid"] != os.getpid() and not _engine_gone(row):
-                raise StoreError(f"run {plan.run} is still going (process {row['engine_pid']}); attach to it instead")
+                raise StoreError(f"run {plan.run} is still going ({_process(row)}); attach to it instead")
             connection.execute(
                 "UPDATE runs SET state = 'running', ended_utc = NULL, engine_place = ?, engine_pid = ?, "
                 "engine_started = ? WHERE id = ?",
@@ -136,8 +134,12 @@ class Store:
 
     # --- What people do with it. A run is named by its id, the beginning of it, or its label. ---
 
-    def runs(self, limit: int = 20) -> list[RunRow]:
-        """The newest runs, newest first, with counts and medians of each backend's newest attempt."""
+    def runs(self, limit: int = 20) -> Runs:
+        """The newest runs, newest first, with counts and medians of each backend's newest attempt.
+
+        A run that cannot be read is left out, and counted in the result's `unread`. Raises StoreError where the file
+        cannot be read at all.
+        """
         with self._reading() as connection:
             return listing.runs(connection, limit)
 
@@ -152,54 +154,24 @@ class Store:
             return listing.find(connection, name)
 
     def load(self, name: str) -> StoredRun:
-        """All that is known of a run. Reads everything: about 0.4 ms per 1,000 arrivals. Raises StoreError."""
+        """All that is known of a run. Reads everything: about 0.4 ms per 1,000 arrivals.
+
+        Raises StoreError, also where anything of the run does not check.
+        """
         with self._reading() as connection:
             run = listing.find(connection, name)
-            row = self._row(run)
-            plan = plan_of(row["plan"])
-            backends = connection.execute("SELECT * FROM backends WHERE run = ? ORDER BY attempt", (run,)).fetchall()
-            stored = [msgspec.json.decode(b["state"], type=BackendState) for b in backends]
-            found = connection.execute(
-                f"SELECT {', '.join(COLUMNS)} FROM iterations WHERE run = ? ORDER BY seq", (run,)
-            )
-            iterations = [iteration_of(i) for i in found]
-            ran: dict[str, int] = {}
-            for iteration in iterations:
-                ran[iteration.backend] = max(iteration.attempt, ran.get(iteration.backend, 1))
-            states = planned(plan, stored, ran)
-            current = {(s.name, s.attempt) for s in states}
-            return StoredRun(
-                plan=plan,
-                machine=msgspec.json.decode(row["machine"], type=Machine),
-                state=row["state"],
-                ended_utc=row["ended_utc"],
-                label=row["label"],
-                note=row["note"],
-                llmtui=row["llmtui"],
-                states=states,
-                earlier=[s for s in stored if (s.name, s.attempt) not in current],
-                model_digests={b["backend"]: b["model_digest"] for b in backends if b["model_digest"]},
-                iterations=iterations,
-            )
+            with self._understanding(run):
+                return loading.load(connection, self._row(run))
 
     def missing_jobs(self, name: str) -> dict[str, list[tuple[Phase, int]]]:
-        """What each backend's newest attempt still has to do: planned, and not there without an error. In order."""
+        """What each backend's newest attempt still has to do: planned, and not there without an error. In order.
+
+        Raises StoreError.
+        """
         with self._reading() as connection:
             run = listing.find(connection, name)
-            plan = plan_of(self._row(run)["plan"])
-            newest = listing.newest_attempts(connection, [run])
-            good = {
-                (i["backend"], i["phase"], i["iteration"])
-                for i in connection.execute(
-                    "SELECT backend, attempt, phase, iteration FROM iterations "
-                    "WHERE run = ? AND error_kind IS NULL AND latency_s IS NOT NULL",
-                    (run,),
-                )
-                if i["attempt"] == newest[run, i["backend"]]
-            }
-        jobs: list[tuple[Phase, int]] = [("warmup", n) for n in range(1, plan.config.warmup + 1)]
-        jobs += [("measured", n) for n in range(1, plan.config.iterations + 1)]
-        return {b.name: [job for job in jobs if (b.name, *job) not in good] for b in plan.backends if b.enabled}
+            with self._understanding(run):
+                return loading.missing_jobs(connection, self._row(run))
 
     def label(self, name: str, text: str) -> None:
         """Give a run a label of at most `MAX_LABEL` plain characters; an empty one takes it away."""
@@ -215,17 +187,25 @@ class Store:
             run = listing.find(connection, name)
             row = self._row(run)
             if row["state"] == "running" and not force and not _engine_gone(row):
-                raise StoreError(f"run {run} is still going (process {row['engine_pid']}); stop it first")
+                raise StoreError(f"run {run} is still going ({_process(row)}); stop it first")
             connection.execute("DELETE FROM runs WHERE id = ?", (run,))
         with self._lock, contextlib.suppress(sqlite3.Error):
             # `execute` would take one step, and each step gives one page back. Where it fails, later runs use the room.
+            self._steps.begin()
             self._connection.executescript("PRAGMA incremental_vacuum")
         self._states = {key: mark for key, mark in self._states.items() if key[0] != run}
 
     def mark_dead(self) -> list[str]:
         """Note as "died" the runs whose engine is gone; returns their ids. A run on another machine is left alone."""
         with self._reading() as connection:
-            going = connection.execute("SELECT * FROM runs WHERE state = 'running' ORDER BY seq").fetchall()
+            going = list(
+                bounds.rows(
+                    connection,
+                    "SELECT id, engine_place, engine_pid, engine_started FROM runs WHERE state = 'running' "
+                    "ORDER BY seq LIMIT ?",
+                    (listing.MAX_RUNS,),
+                )
+            )
         dead = [row for row in going if _engine_gone(row)]
         if not dead:
             return []
@@ -255,20 +235,27 @@ class Store:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._transaction("BEGIN") as connection, self._understanding():
+            yield connection
+
+    @contextlib.contextmanager
+    def _understanding(self, run: str = "") -> Iterator[None]:
+        """What does not check is told in words."""
         try:
-            with self._transaction("BEGIN") as connection:
-                yield connection
-        except (ValueError, KeyError, TypeError) as error:
-            # msgspec's errors are ValueErrors.
+            yield
+        except ValueError as error:
+            # Also msgspec's. Its words may repeat what was stored, at any length.
+            what = f"run {run} of the history {self.path}" if run else f"the history {self.path}"
+            remedy = "name another run" if run else "name another file with --store"
             raise StoreError(
-                f"the history {self.path} holds something that this llmtui does not understand ({error}); it may "
-                "come from a newer one"
+                f"{what} cannot be read: {plain(str(error), _MAX_REASON)}; it is damaged, or another program or a "
+                f"newer llmtui wrote it; {remedy}"
             ) from error
 
     @contextlib.contextmanager
     def _writing(self, run: str = "") -> Iterator[sqlite3.Connection]:
         try:
-            with self._transaction("BEGIN IMMEDIATE") as connection:
+            with self._transaction("BEGIN IMMEDIATE") as connection, self._understanding():
                 yield connection
         except sqlite3.IntegrityError as error:
             raise StoreError(f"the history has no run {run}; it may have been deleted") from error
@@ -276,6 +263,7 @@ class Store:
     @contextlib.contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         with self._lock:
+            self._steps.begin()
             try:
                 self._connection.execute(begin)
                 yield self._connection
@@ -292,6 +280,11 @@ class Store:
 
 def _engine_gone(row: sqlite3.Row) -> bool:
     return life.gone(row["engine_place"], row["engine_pid"], row["engine_started"])
+
+
+def _process(row: sqlite3.Row) -> str:
+    pid = row["engine_pid"]
+    return f"process {pid}" if isinstance(pid, int) else "of an unknown process"
 
 
 def _this_process() -> tuple[str, int, str]:

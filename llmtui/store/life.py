@@ -1,4 +1,7 @@
-"""Which process an engine is, told so that a later process can see whether it still lives: number, start, machine."""
+"""Which process an engine is: its number, its start and its machine. A later process tells by them whether it lives.
+
+They may come out of a history that somebody else made.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+
+from llmtui.store.checked import MAX_PID
 
 #: `ps` is asked only where there is no /proc, and not waited for longer than this.
 PS_TIMEOUT_S = 2.0
@@ -21,7 +26,7 @@ def here() -> str:
 
 
 def started(pid: int) -> str:
-    """When process `pid` was started, as an opaque mark that no other process has; "" where no such process runs.
+    """When process `pid` (1 or more) was started, as an opaque mark of it alone; "" where no such process runs.
 
     On Linux the boot and the clock ticks since (proc(5), field 22 of stat), elsewhere what `ps` says. A zombie runs
     no more.
@@ -42,9 +47,14 @@ def started(pid: int) -> str:
     return done.stdout.strip()
 
 
-def gone(place: str, pid: int, mark: str) -> bool:
-    """Whether the engine noted as `pid` at `place`, started at `mark`, runs no more. False where we cannot know."""
+def gone(place: object, pid: object, mark: object) -> bool:
+    """Whether the engine noted as `pid` at `place`, started at `mark`, runs no more. False where we cannot know.
+
+    What cannot be the number of a process never becomes part of a path or of a command: no such engine runs.
+    """
     if place != here():
         return False
+    if type(pid) is not int or not 0 < pid <= MAX_PID:
+        return True
     now = started(pid)
     return now not in (mark, "unknown")

@@ -6,99 +6,128 @@ import difflib
 import sqlite3
 import statistics
 from collections import defaultdict
-from typing import Any
+from collections.abc import Collection
 
-import msgspec
-
-from llmtui.model import Plan
+from llmtui.model import Plan, is_run_id
+from llmtui.plain import plain
+from llmtui.store import checked
+from llmtui.store.bounds import rows
 from llmtui.store.errors import StoreError
-from llmtui.store.rows import BackendRow, RunRow, plan_of
+from llmtui.store.rows import (
+    MAX_ATTEMPT,
+    MAX_LABEL,
+    RANGES,
+    BackendRow,
+    RunRow,
+    Runs,
+    names_of,
+    plan_of,
+    run_of,
+    state_of,
+)
 
-#: SQLite takes so many parameters in one statement, and nobody reads more.
+#: A listing has at most this many runs: nobody reads more.
 MAX_RUNS = 10_000
 _SHOWN = 5
-#: Loads of so many runs are looked at for the usual one.
+#: The usual load is the median of this many.
 _LOADS = 5
+#: And they are looked for in this many states at most.
+_STATES = 1000
 
 
-def runs(connection: sqlite3.Connection, limit: int) -> list[RunRow]:
-    """The newest `limit` runs (at most `MAX_RUNS`), newest first. A plan that cannot be read is listed without it."""
-    rows = connection.execute(
-        "SELECT * FROM runs ORDER BY created_utc DESC, seq DESC LIMIT ?", (max(0, min(limit, MAX_RUNS)),)
-    ).fetchall()
-    ids = [row["id"] for row in rows]
-    newest = newest_attempts(connection, ids)
-    words = _words(connection, ids)
-    latencies: dict[tuple[str, str], list[float]] = defaultdict(list)
-    ttfts: dict[tuple[str, str], list[float]] = defaultdict(list)
-    errors: dict[tuple[str, str], int] = defaultdict(int)
-    for row in connection.execute(
-        "SELECT run, backend, attempt, error_kind, latency_s, ttft_s FROM iterations "
-        f"WHERE phase = 'measured' AND run IN ({_marks(ids)})",
-        ids,
+def runs(connection: sqlite3.Connection, limit: int) -> Runs:
+    """The newest `limit` runs (at most `MAX_RUNS`), newest first. One that cannot be read is counted as `unread`."""
+    listed = Runs()
+    newest = connection.execute(
+        "SELECT seq FROM runs ORDER BY created_utc DESC, seq DESC LIMIT ?", (max(0, min(limit, MAX_RUNS)),)
+    )
+    for (number,) in newest.fetchall():
+        try:
+            # A query for each: what is wrong with one run is not wrong with the others.
+            for row in rows(connection, "SELECT * FROM runs WHERE seq = ?", (number,)):
+                listed.append(_listed(connection, row))
+        except ValueError:
+            # msgspec's errors are ValueErrors.
+            listed.unread += 1
+    return listed
+
+
+def _listed(connection: sqlite3.Connection, row: sqlite3.Row) -> RunRow:
+    found, plan = run_of(row), plan_of(row)
+    names = names_of(plan)
+    newest = newest_attempts(connection, found.run, names)
+    states = rows(connection, "SELECT * FROM backends WHERE run = ?", (found.run,))
+    words = {(state.name, state.attempt): state.state for state in (state_of(s, names) for s in states)}
+    latencies: dict[str, list[float]] = defaultdict(list)
+    ttfts: dict[str, list[float]] = defaultdict(list)
+    errors: dict[str, int] = defaultdict(int)
+    for made in rows(
+        connection,
+        "SELECT backend, attempt, error_kind, latency_s, ttft_s FROM iterations WHERE phase = 'measured' AND run = ?",
+        (found.run,),
     ):
-        key = row["run"], row["backend"]
-        if row["attempt"] != newest[key]:
+        name = made["backend"]
+        if made["attempt"] != newest.get(name):
             continue
-        if row["error_kind"] is not None or row["latency_s"] is None:
-            errors[key] += 1
+        if made["error_kind"] is not None or made["latency_s"] is None:
+            errors[name] += 1
             continue
-        latencies[key].append(row["latency_s"])
-        if row["ttft_s"] is not None:
-            ttfts[key].append(row["ttft_s"])
+        latencies[name].append(checked.number(made["latency_s"], "latency_s", *RANGES["latency_s"]))
+        if made["ttft_s"] is not None:
+            ttfts[name].append(checked.number(made["ttft_s"], "ttft_s", *RANGES["ttft_s"]))
 
-    def backend(run: str, name: str) -> BackendRow:
-        key = run, name
+    def backend(name: str) -> BackendRow:
         return BackendRow(
             name=name,
-            attempt=newest.get(key, 1),
-            state=words.get((*key, newest.get(key, 1)), "waiting"),
-            measured=len(latencies[key]),
-            errors=errors[key],
-            latency_median_s=statistics.median(latencies[key]) if latencies[key] else None,
-            ttft_median_s=statistics.median(ttfts[key]) if ttfts[key] else None,
+            attempt=newest.get(name, 1),
+            state=words.get((name, newest.get(name, 1)), "waiting"),
+            measured=len(latencies[name]),
+            errors=errors[name],
+            latency_median_s=statistics.median(latencies[name]) if latencies[name] else None,
+            ttft_median_s=statistics.median(ttfts[name]) if ttfts[name] else None,
         )
 
-    listed = []
-    for row in rows:
-        try:
-            plan = plan_of(row["plan"])
-            source, names = plan.source, [b.name for b in plan.backends if b.enabled]
-        except (ValueError, KeyError, TypeError):
-            source, names = "", []
-        listed.append(
-            RunRow(
-                run=row["id"],
-                created_utc=row["created_utc"],
-                state=row["state"],
-                ended_utc=row["ended_utc"],
-                label=row["label"],
-                note=row["note"],
-                llmtui=row["llmtui"],
-                source=source,
-                backends=[backend(row["id"], name) for name in names],
-            )
-        )
-    return listed
+    return RunRow(
+        run=found.run,
+        created_utc=found.created_utc,
+        state=found.state,
+        ended_utc=found.ended_utc,
+        label=found.label,
+        note=found.note,
+        llmtui=found.llmtui,
+        source=plan.source,
+        backends=[backend(name) for name in names],
+    )
 
 
 def usual_loads(connection: sqlite3.Connection, plan: Plan) -> dict[str, float]:
     """The median load time (s) of each backend that `plan` launches, of at most `_LOADS` newest runs that had it.
 
-    Only loads of the same thing count: the same command or engine, weights, threads and model.
+    Only loads of the same thing count: the same command or engine, weights, threads and model. A run that cannot be
+    read counts for nothing.
     """
     found: dict[str, float] = {}
     for backend in plan.backends:
         if not (backend.launch or backend.embedded):
             continue
-        rows = connection.execute(
-            "SELECT runs.plan, json_extract(backends.state, '$.load_s') AS load_s FROM runs "
-            "JOIN backends ON backends.run = runs.id AND backends.backend = ? "
-            "WHERE load_s IS NOT NULL ORDER BY runs.seq DESC LIMIT ?",
-            (backend.name, _LOADS),
-        )
-        wanted = _loaded(plan, backend.name)
-        loads = [float(row["load_s"]) for row in rows if _loaded(plan_of(row["plan"]), backend.name) == wanted]
+        wanted, loads, seen = _loaded(plan, backend.name), [], 0
+        for row in rows(
+            connection,
+            "SELECT runs.id, runs.plan, backends.* FROM runs JOIN backends ON backends.run = runs.id "
+            "AND backends.backend = ? AND instr(backends.state, '\"load_s\":') ORDER BY runs.seq DESC LIMIT ?",
+            (backend.name, _STATES),
+        ):
+            try:
+                load_s = state_of(row, [backend.name]).load_s
+                if load_s is None:
+                    continue
+                seen += 1
+                if _loaded(plan_of(row), backend.name) == wanted:
+                    loads.append(load_s)
+            except ValueError:
+                continue
+            if seen == _LOADS:
+                break
         if loads:
             found[backend.name] = statistics.median(loads)
     return found
@@ -111,15 +140,23 @@ def _loaded(plan: Plan, name: str) -> tuple[object, ...]:
     return (backend.launch, backend.embedded, backend.weights, config.model, config.threads) if backend else ()
 
 
-def newest_attempts(connection: sqlite3.Connection, ids: list[str]) -> dict[tuple[str, str], int]:
-    """The newest attempt of each (run, backend), whether it has a state, iterations or both."""
-    found = connection.execute(
-        "SELECT run, backend, max(attempt) AS attempt FROM ("
-        f"SELECT run, backend, attempt FROM backends WHERE run IN ({_marks(ids)}) UNION ALL "
-        f"SELECT run, backend, attempt FROM iterations WHERE run IN ({_marks(ids)})) GROUP BY run, backend",
-        [*ids, *ids],
-    )
-    return {(row["run"], row["backend"]): row["attempt"] for row in found}
+def newest_attempts(connection: sqlite3.Connection, run: str, names: Collection[str]) -> dict[str, int]:
+    """The newest attempt of each backend of `run`, whether it has a state, iterations or both.
+
+    Raises ValueError for an attempt that is none, and for a backend that is not in `names`.
+    """
+    newest: dict[str, int] = {}
+    for row in rows(
+        connection,
+        "SELECT backend, max(attempt) AS attempt FROM ("
+        "SELECT backend, attempt FROM backends WHERE run = ? UNION ALL "
+        "SELECT backend, attempt FROM iterations WHERE run = ?) GROUP BY backend",
+        (run, run),
+    ):
+        if row["backend"] not in names:
+            raise ValueError("it has iterations or states of a backend that the plan does not have")
+        newest[row["backend"]] = checked.whole(row["attempt"], "the number of an attempt", 1, MAX_ATTEMPT)
+    return newest
 
 
 def find(connection: sqlite3.Connection, name: str) -> str:
@@ -127,8 +164,10 @@ def find(connection: sqlite3.Connection, name: str) -> str:
 
     Raises StoreError where it means none (naming the nearest) or several (naming them).
     """
-    known: list[tuple[str, str]] = [
-        (row["id"], row["label"]) for row in connection.execute("SELECT id, label FROM runs ORDER BY seq DESC")
+    known = [
+        (row["id"], _label(row["label"]))
+        for row in rows(connection, "SELECT id, label FROM runs ORDER BY seq DESC")
+        if isinstance(row["id"], str) and is_run_id(row["id"])
     ]
     wanted = name.strip()
     ways: list[list[str]] = [
@@ -145,21 +184,13 @@ def find(connection: sqlite3.Connection, name: str) -> str:
         raise StoreError(f"there is no run {wanted!r}: the history is empty")
     names = [run for run, _ in known] + [label for _, label in known if label]
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"the newest are {_some([run for run, _ in known])}"
+    hint = f"did you mean {plain(near[0])!r}?" if near else f"the newest are {_some([run for run, _ in known])}"
     raise StoreError(f"there is no run {wanted!r}; {hint}")
 
 
-def _words(connection: sqlite3.Connection, ids: list[str]) -> dict[tuple[str, str, int], str]:
-    found = connection.execute(f"SELECT run, backend, attempt, state FROM backends WHERE run IN ({_marks(ids)})", ids)
-    states: dict[tuple[str, str, int], str] = {}
-    for row in found:
-        state: dict[str, Any] = msgspec.json.decode(row["state"], type=dict[str, Any])
-        states[row["run"], row["backend"], row["attempt"]] = str(state.get("state", "waiting"))
-    return states
-
-
-def _marks(ids: list[str]) -> str:
-    return ", ".join("?" * len(ids))
+def _label(value: object) -> str:
+    """A label by which a run may be named; "" where it is none."""
+    return value if isinstance(value, str) and len(value) <= MAX_LABEL else ""
 
 
 def _some(names: list[str]) -> str:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
-from llmtui.store import place, schema
-from llmtui.store.errors import DamagedError, StoreError, in_words, os_words, primary_code
+from llmtui.store import bounds, place, schema
+from llmtui.store.errors import DamagedError, StoreError, in_words, not_as_made, os_words, primary_code
 from llmtui.store.history import Store
 
-#: So long a call waits for another process before it says that the history is locked.
+#: A call waits this long for another process before it says that the history is locked.
 WAIT_S = 2.0
 #: The check of the whole file at opening ends after this time; a very large history is then checked in part.
 CHECK_S = 1.0
-_CHECK_EVERY_STEPS = 10_000
+#: What SQLite says of a value that breaks a rule of its table. Its pages are good, and rows are checked when read.
+_OF_A_VALUE = re.compile(r"(?:NULL|TEXT|NUMERIC|non-[A-Z]+) value in |CHECK constraint failed in ")
 
 
 def open_store(path: str | os.PathLike[str] | None = None, *, wait_s: float = WAIT_S) -> tuple[Store, list[str]]:
@@ -32,7 +35,7 @@ def open_store(path: str | os.PathLike[str] | None = None, *, wait_s: float = WA
     with place.alone(file, wait_s):
         place.make(file)
         try:
-            connection = _connect(file, wait_s, notes)
+            connection, steps = _connect(file, wait_s, notes)
         except DamagedError:
             if not place.may_be_set_aside(file):
                 raise StoreError(
@@ -41,22 +44,21 @@ def open_store(path: str | os.PathLike[str] | None = None, *, wait_s: float = WA
             aside = place.set_aside(file)
             notes.append(f"the history {file} was damaged: it was set aside as {aside.name}, and a new one was begun")
             place.make(file)
-            connection = _connect(file, wait_s, notes)
-    return Store(connection, file), notes
+            connection, steps = _connect(file, wait_s, notes)
+    return Store(connection, file, steps), notes
 
 
-def _connect(file: Path, wait_s: float, notes: list[str]) -> sqlite3.Connection:
+def _connect(file: Path, wait_s: float, notes: list[str]) -> tuple[sqlite3.Connection, bounds.Steps]:
     connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(file, timeout=wait_s, isolation_level=None, check_same_thread=False)
-        # The file may come from elsewhere: it gets to call no function, and its pages are looked at before use.
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA cell_size_check = ON")
+        steps = bounds.Steps(connection)
+        bounds.limit(connection)
+        _refuse_what_is_not_ours(connection, file)
         connection.execute("PRAGMA foreign_keys = ON")
         # One fsync per commit: an iteration survives a power cut. Measured: 0.2 ms, once per iteration.
         connection.execute("PRAGMA synchronous = FULL")
-        _refuse_what_is_not_ours(connection, file)
-        _check(connection, file)
+        _check(connection, file, steps)
         if not schema.version(connection):
             # Before anything is written, as it cannot be changed later: room of deleted runs goes back to the disk.
             # Not asked of a file that is there: that would wait for whoever writes, and reading need not.
@@ -68,11 +70,16 @@ def _connect(file: Path, wait_s: float, notes: list[str]) -> sqlite3.Connection:
         if connection is not None:
             connection.close()
         raise in_words(error, file) from error
+    except UnicodeDecodeError as error:
+        # Python's, of what SQLite said: it names a table whose name is not UTF-8.
+        if connection is not None:
+            connection.close()
+        raise not_as_made(file) from error
     except StoreError:
         if connection is not None:
             connection.close()
         raise
-    return connection
+    return connection, steps
 
 
 def _refuse_what_is_not_ours(connection: sqlite3.Connection, file: Path) -> None:
@@ -84,12 +91,24 @@ def _refuse_what_is_not_ours(connection: sqlite3.Connection, file: Path) -> None
             f"the history {file} was written by a newer llmtui (schema {found}, this one knows {len(schema.STEPS)}); "
             "update llmtui, or name another file with --store"
         )
+    if found < 0 or not schema.as_made(connection):
+        raise not_as_made(file)
 
 
-def _check(connection: sqlite3.Connection, file: Path) -> None:
+def _check(connection: sqlite3.Connection, file: Path, steps: bounds.Steps) -> None:
     """Raise DamagedError where pages contradict each other. Ends after `CHECK_S`."""
     until = time.monotonic() + CHECK_S
-    connection.set_progress_handler(lambda: time.monotonic() > until, _CHECK_EVERY_STEPS)
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        connection.interrupt()
+
+    # SQLite walks through all pages in one step, which only an interrupt from outside ends.
+    timer = threading.Timer(max(0.0, CHECK_S), end)
+    timer.daemon = True
+    timer.start()
+    steps.until = lambda: time.monotonic() > until
     try:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:
@@ -97,8 +116,13 @@ def _check(connection: sqlite3.Connection, file: Path) -> None:
             return
         raise
     finally:
-        connection.set_progress_handler(None, 0)
-    if found != "ok":
+        steps.until = None
+        steps.begin()
+        timer.cancel()
+        # Once it is through it interrupts nothing that comes later.
+        timer.join()
+    # What an interrupted walk did not reach looks like damage.
+    if found != "ok" and not late.is_set() and not _OF_A_VALUE.match(found):
         raise DamagedError(f"the history {file} is damaged: {found}")
 
 

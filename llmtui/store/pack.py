@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import accumulate, groupby, pairwise
 
-#: More numbers than this in one run are no record of an answer but a damaged file.
-MAX_RUN = 50_000_000
+#: An answer is cut off at 64 MB, and each arrival takes some bytes of it.
+MAX_ARRIVALS = 5_000_000
+#: Arrivals are nanoseconds since a request was written: less than 146 years.
+MAX_NS = 2**62 - 1
 MAX_BITS = 128
+_MORE_FOLLOW = bytes(range(0x80, 0x100))
 
 
 def pack_deltas(numbers: list[int]) -> bytes:
@@ -22,8 +25,18 @@ def pack_deltas(numbers: list[int]) -> bytes:
 
 
 def unpack_deltas(data: bytes) -> list[int]:
-    """What `pack_deltas` packed. Raises ValueError where `data` ends in the middle of a number."""
-    return list(accumulate(_numbers(data)))
+    """What `pack_deltas` packed of arrivals: none before zero or before the one that came first, none after `MAX_NS`.
+
+    Raises ValueError for anything else, and where there are more than `MAX_ARRIVALS`. A byte makes one number at most.
+    """
+    if len(data) > MAX_ARRIVALS and len(data.translate(None, _MORE_FOLLOW)) > MAX_ARRIVALS:
+        raise ValueError(f"there are more than {MAX_ARRIVALS} numbers")
+    deltas = list(_numbers(data))
+    if min(deltas, default=0) < 0:
+        raise ValueError("a number is less than the one before")
+    if sum(deltas) > MAX_NS:
+        raise ValueError("a number is too large")
+    return list(accumulate(deltas))
 
 
 def pack_runs(numbers: list[int]) -> bytes:
@@ -31,13 +44,15 @@ def pack_runs(numbers: list[int]) -> bytes:
     return _varints(part for value, run in groupby(numbers) for part in (value, sum(1 for _ in run)))
 
 
-def unpack_runs(data: bytes) -> list[int]:
-    """What `pack_runs` packed. Raises ValueError where `data` is cut off or tells an absurd length."""
+def unpack_runs(data: bytes, count: int) -> list[int]:
+    """The `count` numbers that `pack_runs` packed. Raises ValueError where they are more or fewer, none being made."""
+    if len(data) > 2 * (MAX_BITS // 7 + 1) * count:
+        raise ValueError("a run has an impossible length")
     parts = list(_numbers(data))
     if len(parts) % 2:
         raise ValueError("a run has no length")
     lengths = parts[1::2]
-    if any(length < 1 for length in lengths) or sum(lengths) > MAX_RUN:
+    if any(length < 1 for length in lengths) or sum(lengths) != count:
         raise ValueError("a run has an impossible length")
     return [value for value, length in zip(parts[::2], lengths, strict=True) for _ in range(length)]
 

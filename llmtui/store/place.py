@@ -13,6 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
+from llmtui.store import guard
 from llmtui.store.errors import LockedError, StoreError, os_words
 
 FILE_NAME = "history.db"
@@ -47,7 +48,10 @@ def _data_folder() -> Path | None:
 
 
 def make(file: Path) -> None:
-    """See to it that `file` is there, 0600, in a folder that is 0700 if made by us. Raises StoreError."""
+    """See to it that `file` is there, 0600, in a folder that is 0700 if made by us, and that SQLite may open it.
+
+    Raises StoreError, also where it is not a file of this user (llmtui.store.guard).
+    """
     try:
         for folder in reversed([f for f in (file.parent, *file.parent.parents) if not f.exists()]):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -55,9 +59,10 @@ def make(file: Path) -> None:
             # Never opened again here: closing it would drop the locks that this process may hold on it.
             os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         except FileExistsError:
-            if not file.is_file():
-                raise StoreError(f"{file} is not a file; name another with --store") from None
+            guard.check(file)
             _tighten(file)
+        else:
+            guard.check(file)
         if file.parent == _data_folder():
             _tighten(file.parent)
     except OSError as error:
@@ -105,7 +110,7 @@ def _flock(folder: int, file: Path, wait_s: float) -> None:
 
 
 def may_be_set_aside(file: Path) -> bool:
-    """Whether a file that cannot be read as a database may have been one: nobody's config is to be moved away."""
+    """Whether a file that cannot be read as a database may have been one. A config of the user's must stay."""
     if file.suffix in _SUFFIXES:
         return True
     try:

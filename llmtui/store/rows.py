@@ -1,12 +1,18 @@
-"""What is in the tables as the structs of llmtui.model, and back; and what a listing of runs tells. Runs no SQL."""
+"""What is in the tables as the structs of llmtui.model, and back; and what a listing of runs tells. Runs no SQL.
+
+A history may come from anybody: what is read is checked here, and every function that reads raises ValueError.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Literal
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import msgspec
 
+from llmtui import config as configs
 from llmtui.model import (
     RESTING,
     Backend,
@@ -19,6 +25,7 @@ from llmtui.model import (
     RunState,
     Struct,
 )
+from llmtui.store import checked
 from llmtui.store.hide import hide
 from llmtui.store.pack import pack_deltas, pack_runs, unpack_deltas, unpack_runs
 
@@ -62,7 +69,49 @@ COLUMNS = (
     "arrival_tokens",
 )
 _ELSEWHERE = frozenset({*PLAIN_COLUMNS, "error", "text", "arrivals_ns", "arrival_tokens"})
-_MAX_INTEGER = 2**63 - 1
+MAX_LABEL = 80
+MAX_NOTE = 2000
+MAX_BACKENDS = 10_000
+#: Ten times what a config may ask for: `More` adds as much.
+MAX_ITERATION = 10_000_000
+MAX_ATTEMPT = 1_000_000
+_MAX_WORD = 1000
+_MAX_MESSAGE = 200_000
+_MAX_ANSWER = 1_000_000
+_MAX_PLAN = 16 * 1024 * 1024
+_MAX_STATE = 4 * 1024 * 1024
+_MAX_MORE = 65_536
+_MAX_COUNT = 2**53
+_MAX_S = 1e9
+#: Servers tell durations in units of their own.
+_MAX_TOLD_S = 1e18
+
+#: From where to where the numbers of an iteration go; what is beyond is not written, and not read.
+RANGES: dict[str, tuple[float, float]] = {
+    "attempt": (1, MAX_ATTEMPT),
+    "iteration": (1, MAX_ITERATION),
+    **dict.fromkeys(("latency_s", "ttft_s", "ttfo_s", "itl_s", "tpot_s", "connect_s"), (0, _MAX_S)),
+    **dict.fromkeys(("server_prefill_s", "server_decode_s", "server_load_s"), (0, _MAX_TOLD_S)),
+    "tokens_per_s": (0, 1e25),
+    **dict.fromkeys(("output_tokens", "prompt_tokens", "cached_tokens"), (0, _MAX_COUNT)),
+    **dict.fromkeys(("foreign_cpu", "server_cpu", "steal"), (0, 1e6)),
+    **dict.fromkeys(("swapped", "throttled", "refused"), (0, 2**62)),
+    "part": (1, 1e9),
+}
+_STATE_RANGES: dict[str, tuple[float, float]] = {
+    "attempt": (1, MAX_ATTEMPT),
+    "planned": (0, MAX_ITERATION),
+    "progress": (0, 1),
+    "usual_load_s": (0, _MAX_S),
+    "threads": (0, 1e6),
+    "context_tokens": (0, _MAX_COUNT),
+    "load_s": (0, _MAX_S),
+}
+_MACHINE_RANGES: dict[str, tuple[float, float]] = {
+    "cores": (0, 1e6),
+    "memory_bytes": (0, 2**62),
+    "load_1m": (0, 1e9),
+}
 
 
 class BackendRow(Struct, frozen=True):
@@ -89,6 +138,12 @@ class RunRow(Struct, frozen=True):
     llmtui: str = ""
     source: str = ""
     backends: list[BackendRow] = []
+
+
+class Runs(list[RunRow]):
+    """A listing of runs. `unread` counts those that should stand in it and cannot be read."""
+
+    unread: int = 0
 
 
 class StoredRun(Struct, frozen=True):
@@ -122,10 +177,10 @@ class StoredRun(Struct, frozen=True):
 
 
 def iteration_values(iteration: Iteration, secrets: list[str]) -> dict[str, Any]:
-    """The row of an iteration, by column. Texts lose `secrets`; a number that no column can hold is unknown (NULL)."""
-    values: dict[str, Any] = {name: _held(getattr(iteration, name)) for name in PLAIN_COLUMNS}
+    """The row of an iteration, by column. Texts lose `secrets`; a number out of its range is unknown (NULL)."""
+    values: dict[str, Any] = {name: _held(name, getattr(iteration, name)) for name in PLAIN_COLUMNS}
     rest = msgspec.to_builtins(iteration)
-    more = {name: value for name, value in rest.items() if name not in _ELSEWHERE}
+    more = {name: value for name, value in rest.items() if name not in _ELSEWHERE and _held(name, value) is not None}
     error = iteration.error
     values |= {
         "backend": hide(iteration.backend, secrets),
@@ -141,31 +196,129 @@ def iteration_values(iteration: Iteration, secrets: list[str]) -> dict[str, Any]
     return values
 
 
-def _held(value: Any) -> Any:
-    if isinstance(value, int) and not -_MAX_INTEGER <= value <= _MAX_INTEGER:
+def _held(name: str, value: Any) -> Any:
+    if value is not None and name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:
         return None
     return hide(value, []) if isinstance(value, str) else value
 
 
-def iteration_of(row: sqlite3.Row) -> Iteration:
-    """The iteration of a row with all `COLUMNS`. Raises ValueError where the row makes no sense."""
+def iteration_of(row: sqlite3.Row, run: str, names: Collection[str]) -> Iteration:
+    """The iteration of a row with all `COLUMNS`: one of `run`, and of a backend in `names`."""
     values = {name: row[name] for name in PLAIN_COLUMNS if row[name] is not None}
     if row["error_kind"] is not None:
         values["error"] = {"kind": row["error_kind"], "message": row["error_message"], "hint": row["error_hint"]}
     if row["more"] is not None:
-        values = msgspec.json.decode(row["more"], type=dict[str, Any]) | values
-    values["text"] = row["text"]
-    values["arrivals_ns"] = unpack_deltas(row["arrivals_ns"])
-    values["arrival_tokens"] = unpack_runs(row["arrival_tokens"])
-    return msgspec.convert(values, Iteration)
+        values = checked.document(row["more"], "what else is known of an iteration", _MAX_MORE) | values
+    values["text"] = checked.text(row["text"], "the text of an answer", _MAX_ANSWER)
+    arrivals = unpack_deltas(_packed(row, "arrivals_ns"))
+    values["arrivals_ns"] = arrivals
+    values["arrival_tokens"] = _tokens(_packed(row, "arrival_tokens"), len(arrivals))
+    iteration = checked.struct(values, Iteration, "an iteration")
+    if iteration.run != run:
+        raise ValueError("an iteration is of another run")
+    if iteration.backend not in names:
+        raise ValueError("an iteration is of a backend that the plan does not have")
+    checked.instant(iteration.started_utc, "the time of an iteration")
+    _check_ranges(iteration, RANGES)
+    if iteration.finish_reason is not None:
+        checked.text(iteration.finish_reason, "a finish_reason", _MAX_WORD)
+    if iteration.error is not None:
+        checked.text(iteration.error.message, "the error of an iteration", _MAX_MESSAGE)
+        checked.text(iteration.error.hint, "the hint of an error", _MAX_MESSAGE)
+    return iteration
 
 
-def plan_of(text: str) -> Plan:
-    """A stored plan. Settings that this version no longer has are left out. Raises ValueError."""
-    data = msgspec.json.decode(text, type=dict[str, Any])
-    data["config"] = _known(data["config"], RunConfig)
-    data["backends"] = [_known(backend, Backend) for backend in data["backends"]]
-    return msgspec.convert(data, Plan)
+def _packed(row: sqlite3.Row, column: str) -> bytes:
+    value = row[column]
+    if not isinstance(value, bytes):
+        raise ValueError(f"{column} is not packed")
+    return value
+
+
+def _tokens(packed: bytes, arrivals: int) -> list[int]:
+    tokens = unpack_runs(packed, arrivals)
+    if tokens and not 0 <= min(tokens) <= max(tokens) <= _MAX_COUNT:
+        raise ValueError("an arrival carried an impossible number of tokens")
+    return tokens
+
+
+def _check_ranges(found: msgspec.Struct, ranges: dict[str, tuple[float, float]]) -> None:
+    for name, (least, most) in ranges.items():
+        value = getattr(found, name)
+        # Also false for what is no number.
+        if value is not None and not least <= value <= most:
+            raise ValueError(f"{name} is not from {least:g} to {most:g}")
+
+
+def run_of(row: sqlite3.Row) -> RunRow:
+    """What the columns of a row of `runs` tell, without its plan and its machine: every one is checked."""
+    if row["state"] not in get_args(RunWord):
+        raise ValueError("the state of the run is none that llmtui knows")
+    checked.text(row["engine_place"], "the engine's machine", _MAX_WORD)
+    checked.whole(row["engine_pid"], "the engine's process", 1, checked.MAX_PID)
+    checked.text(row["engine_started"], "the engine's start", _MAX_WORD)
+    return RunRow(
+        run=checked.run_id(row["id"]),
+        created_utc=checked.instant(row["created_utc"], "the time of the run"),
+        state=row["state"],
+        ended_utc=checked.instant(row["ended_utc"], "the end of the run") if row["ended_utc"] is not None else None,
+        label=checked.text(row["label"], "the label", MAX_LABEL),
+        note=checked.text(row["note"], "the note", MAX_NOTE),
+        llmtui=checked.text(row["llmtui"], "the version of llmtui", _MAX_WORD),
+    )
+
+
+def plan_of(row: sqlite3.Row) -> Plan:
+    """The plan in a row of `runs`, for the same run, within the bounds of a config. Settings that this version no
+    longer has are left out."""
+    data = checked.document(row["plan"], "the plan", _MAX_PLAN)
+    config, backends = data.get("config"), data.get("backends")
+    if not isinstance(config, dict) or not isinstance(backends, list) or not 1 <= len(backends) <= MAX_BACKENDS:
+        raise ValueError("the plan has no config, or no backends")
+    if not all(isinstance(backend, dict) for backend in backends):
+        raise ValueError("a backend of the plan is not an object")
+    data["config"] = _known(config, RunConfig)
+    data["backends"] = [_known(backend, Backend) for backend in backends]
+    plan = checked.struct(data, Plan, "the plan")
+    if plan.run != row["id"]:
+        raise ValueError("the plan is of another run")
+    checked.instant(plan.created_utc, "the time of the plan")
+    try:
+        configs.check_run(plan.config, "the plan", Path("/"))
+    except configs.ConfigError as error:
+        raise ValueError(str(error)) from None
+    for backend in plan.backends:
+        name = backend.name
+        if name != name.strip() or not 1 <= len(name) <= 40 or not name.isprintable():
+            raise ValueError("the name of a backend is not 1 to 40 printable characters")
+    if len({backend.name for backend in plan.backends}) < len(plan.backends):
+        raise ValueError("two backends of the plan have the same name")
+    return plan
+
+
+def names_of(plan: Plan) -> list[str]:
+    """The backends that a run of `plan` has, in order."""
+    return [backend.name for backend in plan.backends if backend.enabled]
+
+
+def machine_of(row: sqlite3.Row) -> Machine:
+    """The machine in a row of `runs`."""
+    machine = checked.struct(checked.document(row["machine"], "the machine", _MAX_MORE), Machine, "the machine")
+    _check_ranges(machine, _MACHINE_RANGES)
+    return machine
+
+
+def state_of(row: sqlite3.Row, names: Collection[str]) -> BackendState:
+    """The state in a row of `backends`, of a backend in `names`."""
+    checked.text(row["model_digest"], "the digest of a model", _MAX_WORD)
+    document = checked.document(row["state"], "the state of a backend", _MAX_STATE)
+    state = checked.struct(document, BackendState, "the state of a backend")
+    if state.name not in names:
+        raise ValueError("a state is of a backend that the plan does not have")
+    if state.name != row["backend"] or state.attempt != row["attempt"]:
+        raise ValueError("a state is of another backend, or of another attempt")
+    _check_ranges(state, _STATE_RANGES)
+    return state
 
 
 def _known(data: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:

@@ -10,8 +10,10 @@ To change the schema, append a step to `STEPS`; a released step is never edited.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 #: "llmt": marks our files, so that another program's database is never written to.
 APPLICATION_ID = 0x6C6C6D74
@@ -84,6 +86,38 @@ def ours(connection: sqlite3.Connection) -> bool:
     """Whether this is a history, or still empty."""
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return not tables or _number(connection, "application_id") == APPLICATION_ID
+
+
+#: What `ANALYZE` leaves, whoever ran it. Only SQLite itself can make tables of these names.
+_STATISTICS = frozenset(
+    {
+        ("table", "sqlite_stat1", "sqlite_stat1", "CREATE TABLE sqlite_stat1(tbl,idx,stat)"),
+        ("table", "sqlite_stat4", "sqlite_stat4", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"),
+    }
+)
+
+
+def as_made(connection: sqlite3.Connection) -> bool:
+    """Whether the file has the tables and indexes that its version has, and nothing else: no view, no trigger, no other
+    column. Reads nothing but the list of them."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        for number in range(version(connection)):
+            STEPS[number](fresh)
+            fresh.execute(f"PRAGMA user_version = {number + 1}")
+        wanted = Counter(_things(fresh))
+    for thing in _things(connection):
+        if thing in _STATISTICS:
+            continue
+        if not wanted[thing]:
+            return False
+        wanted[thing] -= 1
+    return not any(wanted.values())
+
+
+def _things(connection: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
+    for kind, name, table, sql in connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema"):
+        # White space is all that may differ: what dumps and restores a file may change it.
+        yield kind, name, table, " ".join(sql.split()) if isinstance(sql, str) else sql
 
 
 def upgrade(connection: sqlite3.Connection) -> None:

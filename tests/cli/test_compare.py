@@ -295,7 +295,7 @@ def test_other_work_is_compared_per_token_in_words_and_columns(
 
 def test_lines_keep_to_the_width_of_the_terminal(tmp_path: Path) -> None:
     file = tmp_path / "history.db"
-    long = {"a backend with a name that goes on and on and on": 0.0005, "日本語の名前がとても長いバックエンド名": 123.4}
+    long = {"a backend with a name that is quite long": 0.0005, "日本語の名前がとても長いバックエンド名": 123.4}
     add(file, "aaaa1111", long, label="w" * 70)
     add(file, "bbbb2222", {name: 2 * s for name, s in long.items()}, prompt="and other words " * 20)
     screen = Screen([*LLMTUI, "compare", "aaaa", "bbbb", "--store", str(file)], dict(os.environ), columns=80, rows=24)

@@ -62,8 +62,12 @@ def supervise(target: str, seconds: int, artifacts: Path) -> bool:
         kept = len(list(corpus.iterdir()))
     runs = re.findall(r"^(?:Done |#)(\d+)", done.stderr, re.MULTILINE)
     slow = f"slowest {worst['seconds'] * 1e3:.1f} ms ({worst['bytes']} bytes)"
+    peak = max(map(int, re.findall(r"\brss: (\d+)Mb", done.stderr)), default=0)
     ended = "" if done.returncode == 0 else ", FAILED:"
-    print(f"{target:8} {runs[-1] if runs else 0:>9} executions, {kept} inputs kept, {slow}{ended}", flush=True)
+    print(
+        f"{target:8} {runs[-1] if runs else 0:>9} executions, {kept} inputs kept, {slow}, peak {peak} MB{ended}",
+        flush=True,
+    )
     if done.returncode:
         print(done.stdout + done.stderr[-4000:], flush=True)
     return done.returncode == 0

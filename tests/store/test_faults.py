@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.store import LockedError, StoreError, open_store, opening, schema
+from llmtui.store import LockedError, StoreError, bounds, open_store, opening, schema
 from tests.store.runs import MACHINE, database, filled, iteration, mode, plan
 
 # --- Damaged. ---
@@ -73,7 +73,7 @@ def test_a_check_that_takes_too_long_is_cut_short(tmp_path: Path, monkeypatch: p
     file = filled(tmp_path / "history.db")
     file.write_bytes(_garbage_page(file.read_bytes()))
     monkeypatch.setattr(opening, "CHECK_S", -1.0)
-    monkeypatch.setattr(opening, "_CHECK_EVERY_STEPS", 1)
+    monkeypatch.setattr(bounds, "EVERY_STEPS", 1)
     store, notes = open_store(file)
     with store:
         assert notes == []

@@ -15,6 +15,7 @@ from llmtui.store import StoreError, open_store, schema
 from tests.store.runs import MACHINE, database, filled, iteration, mode, plan, state
 
 FIXTURE_V1 = Path(__file__).with_name("v1.sql")
+FIXTURE_V1_RUN = Path(__file__).with_name("v1_run.sql")
 
 
 # --- Where it lies and who may read it. ---
@@ -97,6 +98,8 @@ def test_a_read_only_folder_and_a_read_only_file() -> None:
         folder = Path(name)
         there = filled(folder / "history.db", 1)
         there.chmod(0o444)
+        if os.geteuid() == 0:
+            os.chown(there, 65534, 65534)
         folder.chmod(0o555)
         files = [there, folder / "new.db", folder / "deep" / "history.db"]
         try:
@@ -112,7 +115,7 @@ def test_a_read_only_folder_and_a_read_only_file() -> None:
 
 def test_something_that_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.db")
-    with pytest.raises(StoreError, match="is not a file"):
+    with pytest.raises(StoreError, match="is not a regular file"):
         open_store(tmp_path / "pipe.db")
 
 
@@ -120,7 +123,7 @@ def test_something_that_is_no_file(tmp_path: Path) -> None:
 
 
 def test_the_first_released_form_is_still_read(tmp_path: Path) -> None:
-    """v1.sql is frozen: it is never written anew, whatever becomes of the schema."""
+    """v1.sql is frozen: it stays as it is, whatever becomes of the schema."""
     file = tmp_path / "history.db"
     with database(file) as connection:
         connection.executescript(FIXTURE_V1.read_text("utf-8"))
@@ -130,6 +133,30 @@ def test_the_first_released_form_is_still_read(tmp_path: Path) -> None:
         assert stored.plan == plan()
         assert stored.iterations == [iteration(number=1, phase="warmup"), iteration(number=2)]
         assert stored.states[0] == state()
+
+
+def test_a_run_that_the_first_release_made_is_still_read(tmp_path: Path) -> None:
+    """v1_run.sql is frozen too: all that an engine of 0.1.0 wrote, with a server that was not there."""
+    file = tmp_path / "history.db"
+    with database(file) as connection:
+        connection.executescript(FIXTURE_V1_RUN.read_text("utf-8"))
+    store, notes = open_store(file)
+    with store:
+        assert notes == [] and store.mark_dead() == []
+        (row,) = store.runs()
+        assert [(b.name, b.state, b.measured) for b in row.backends] == [
+            ("truth", "done", 3),
+            ("gone", "unreachable", 0),
+        ]
+        stored = store.load(row.run)
+        assert [(i.phase, i.iteration) for i in stored.iterations] == [
+            ("warmup", 1),
+            ("measured", 1),
+            ("measured", 2),
+            ("measured", 3),
+        ]
+        assert [len(i.arrivals_ns) for i in stored.iterations] == [8, 7, 8, 7]
+        assert stored.states[1].failure is not None
 
 
 def _add_column(connection: sqlite3.Connection) -> None:

@@ -42,18 +42,18 @@ def test_a_usual_load_is_the_median_of_the_newest_of_the_same_server(store: Stor
             Backend(name="b", url="http://127.0.0.1:1"),
         ]
         config = RunConfig(threads=threads)
-        return Plan(run=run, created_utc=f"2026-11-22T15:00:00.{run}Z", config=config, backends=backends)
+        return Plan(run=run, created_utc="2026-11-22T15:00:00.000Z", config=config, backends=backends)
 
-    assert store.usual_loads(launched("999")) == {}
+    assert store.usual_loads(launched("00000999")) == {}
     for number, load_s in enumerate((90.0, 2.0, 8.0, 4.0, 6.0, 5.0)):
-        store.begin(launched(f"00{number}"), MACHINE)
-        store.save_state(f"00{number}", state("a", load_s=load_s))
-        store.save_state(f"00{number}", state("b", load_s=1.0))
-    store.begin(launched("006"), MACHINE)
-    store.save_state("006", state("a", load_s=None))
-    assert store.usual_loads(launched("999")) == {"a": 5.0}
-    assert store.usual_loads(launched("999", command="other")) == {}
-    assert store.usual_loads(launched("999", threads=4)) == {}
+        store.begin(launched(f"0000000{number}"), MACHINE)
+        store.save_state(f"0000000{number}", state("a", load_s=load_s))
+        store.save_state(f"0000000{number}", state("b", load_s=1.0))
+    store.begin(launched("00000006"), MACHINE)
+    store.save_state("00000006", state("a", load_s=None))
+    assert store.usual_loads(launched("00000999")) == {"a": 5.0}
+    assert store.usual_loads(launched("00000999", command="other")) == {}
+    assert store.usual_loads(launched("00000999", threads=4)) == {}
 
 
 def test_a_wait_that_is_over_is_not_kept(store: Store) -> None:
@@ -203,7 +203,7 @@ sys.stdin.read()
 
 
 def test_a_run_whose_engine_is_gone_has_died(store: Store) -> None:
-    store.begin(plan("mine0001"), MACHINE)
+    store.begin(plan("feed0001"), MACHINE)
     command = [sys.executable, "-c", _BEGIN, str(store.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -216,7 +216,7 @@ def test_a_run_whose_engine_is_gone_has_died(store: Store) -> None:
         assert child.stdout.read() == ""
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert store.mark_dead() == ["dead0001"]
-    assert {row.run: row.state for row in store.runs()} == {"mine0001": "running", "dead0001": "died"}
+    assert {row.run: row.state for row in store.runs()} == {"feed0001": "running", "dead0001": "died"}
     assert store.load("dead0001").ended_utc == iteration(number=7).started_utc
     assert store.mark_dead() == []
     store.reopen(plan("dead0001"))

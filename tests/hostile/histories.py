@@ -1,0 +1,82 @@
+"""Histories that somebody else made: a good one, and what can be done to it from outside llmtui."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from llmtui.store import open_store
+from tests.store import runs
+
+RUN, OTHER = "ab12cd34", "ffff0000"
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+PAGE = 4096
+
+
+def history(file: Path, *, iterations: int = 3) -> Path:
+    """A good history of two runs: `RUN`, which the tests spoil, and the older `OTHER`."""
+    store, notes = open_store(file)
+    assert notes == []
+    with store:
+        for run, hour in ((OTHER, 14), (RUN, 15)):
+            store.begin(runs.plan(run, iterations=iterations, created=f"2026-11-22T{hour}:00:00.000Z"), runs.MACHINE)
+            for number in range(1, iterations + 1):
+                store.save_iteration(runs.iteration(run, number=number, steal=0.5))
+            store.save_state(run, runs.state(), "sha256:12")
+            store.finish(run, "done")
+    return file
+
+
+@contextlib.contextmanager
+def spoiled(file: Path) -> Iterator[sqlite3.Connection]:
+    """`file` as a stranger writes it: nothing is checked, and nothing is left beside it."""
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        yield connection
+        connection.execute("PRAGMA writable_schema = RESET")
+
+
+def journal(names: str, pages: int) -> bytes:
+    """A rollback journal that restores nothing, and says that its commit was recorded in the file `names`."""
+    head = _JOURNAL_MAGIC + struct.pack(">IIIII", 0, 0, pages, 512, PAGE)
+    return head.ljust(512, b"\0") + naming(names)
+
+
+def naming(names: str) -> bytes:
+    """The end of a rollback journal that names a file."""
+    name = names.encode()
+    return struct.pack(">I", 2**30 // PAGE + 1) + name + struct.pack(">II", len(name), sum(name)) + _JOURNAL_MAGIC
+
+
+def endless(file: Path, table: str, depth: int = 12, width: int = 200) -> None:
+    """Make the tree of `table` one whose branches all lead to the same leaf: `width` ** `depth` rows in a few pages."""
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    data = bytearray(file.read_bytes())
+    last = len(data) // PAGE
+    leaf = data[(root - 1) * PAGE : root * PAGE]
+    assert leaf[0] == 13, "the table is one leaf"
+    child = last + 1
+    pages = [bytes(leaf)]
+    for level in range(depth):
+        cells = struct.pack(">I", child) + bytes([1])
+        body = bytearray(PAGE)
+        start = PAGE - len(cells) * width
+        body[:12] = struct.pack(">BHHHBI", 5, 0, width, start, 0, child)
+        for cell in range(width):
+            at = start + cell * len(cells)
+            body[at : at + len(cells)] = cells
+            body[12 + 2 * cell : 14 + 2 * cell] = struct.pack(">H", at)
+        if level == depth - 1:
+            data[(root - 1) * PAGE : root * PAGE] = body
+        else:
+            pages.append(bytes(body))
+            child += 1
+    data += b"".join(pages)
+    data[28:32] = struct.pack(">I", len(data) // PAGE)
+    file.write_bytes(data)
