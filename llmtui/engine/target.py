@@ -52,8 +52,8 @@ NO_CACHE: dict[str, dict[str, Any]] = {
     "llamafile": {"cache_prompt": False},
 }
 QUESTION_TIMEOUT_S = 10.0
-#: A list of models fits in here many times; the answer of a server that says more is not read.
-MAX_REPLY_BYTES = 8 * 1024 * 1024
+#: A list of models fits in here many times; a longer answer is not used. Its memory is many times that, once decoded.
+MAX_REPLY_BYTES = 2 * 1024 * 1024
 #: No model is called by a longer name, and no version or arithmetic needs more.
 MAX_MODEL_CHARS = 300
 MAX_FACT_CHARS = 100

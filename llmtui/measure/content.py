@@ -33,8 +33,9 @@ class Unpacker:
         self._coding = _NAMES.get(codings[0], "") if codings else "identity"
         if not self._coding:
             raise WireError(f"the answer is compressed with {shown!r}, which llmtui did not ask for and cannot read")
-        self._stream = zlib.decompressobj(_GZIP if self._coding == "gzip" else zlib.MAX_WBITS)
-        self._begun = False
+        self._stream = zlib.decompressobj(_GZIP)
+        #: The first bytes of a deflate body, until they tell which of its two forms it has.
+        self._head = b"" if self._coding == "deflate" else None
 
     @property
     def plain(self) -> bool:
@@ -49,39 +50,45 @@ class Unpacker:
         if self._coding == "identity":
             yield data
             return
+        if self._head is not None:
+            data = self._head = self._head + data
+            if len(data) < 2:
+                return
+            self._stream, self._head = zlib.decompressobj(_deflate_form(data)), None
         while data:
             if self._stream.eof:
                 if self._coding != "gzip":
-                    return  # whatever follows a deflate stream is not part of it
+                    return  # what follows a deflate stream is not part of it
                 # A gzip file may have several members (RFC 1952, 2.2); some proxies write one for each event.
                 self._stream = zlib.decompressobj(_GZIP)
-            piece = self._unpack(data)
+            try:
+                piece = self._stream.decompress(data, PIECE_BYTES)
+            except zlib.error as error:
+                raise WireError(f"the answer's compression is broken: {error}") from None
             if piece:
                 yield piece
             data = self._stream.unconsumed_tail or self._stream.unused_data
 
-    def _unpack(self, data: bytes) -> bytes:
-        try:
-            piece = self._stream.decompress(data, PIECE_BYTES)
-        except zlib.error as error:
-            if self._begun or self._coding != "deflate":
-                raise WireError(f"the answer's compression is broken: {error}") from None
-            # "deflate" is zlib's format (RFC 9110, 8.4.1.2), but some servers leave zlib's header out.
-            self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
-            self._begun = True
-            return self._unpack(data)
-        self._begun = True
-        return piece
+
+def _deflate_form(data: bytes) -> int:
+    """Which form of deflate this is: with zlib's header (RFC 9110, 8.4.1.2; RFC 1950, 2.2), or without it."""
+    has_header = data[0] & 0x0F == 8 and (data[0] * 256 + data[1]) % 31 == 0
+    return zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
 
 
 async def read_body(response: httpx.Response, limit_bytes: int, into: bytearray) -> bool:
     """Read the unpacked body of `response` into `into`, up to `limit_bytes`. Returns whether that is all of it.
 
-    What came before an error or a cancellation stays in `into`. Has no time limit of its own. Raises WireError for a
-    coding that cannot be read, httpx.TransportError.
+    Of a packed body no more than that is received either: it may unpack to nothing, again and again. What came before
+    an error or a cancellation stays in `into`. Has no time limit of its own. Raises WireError for a coding that cannot
+    be read, httpx.TransportError.
     """
     unpacker = Unpacker(response.headers.get("content-encoding", ""))
+    received = 0
     async for data in response.aiter_raw():
+        received += len(data)
+        if received > limit_bytes and not unpacker.plain:
+            return False
         for piece in unpacker.feed(data):
             into += piece
             if len(into) > limit_bytes:

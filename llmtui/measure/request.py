@@ -261,7 +261,7 @@ async def _exchange(
         parser = dialect.parser(content_type)
         unpacker = Unpacker(response.headers.get("content-encoding", ""))
         most = max(MAX_ARRIVALS, ARRIVALS_PER_TOKEN * (request.max_tokens or 0))
-        size = events = 0
+        size = packed = events = 0
 
         def take(arrived_ns: int, data: bytes) -> None:
             nonlocal size, events
@@ -276,6 +276,10 @@ async def _exchange(
                 on_tokens(events)
 
         def unpack(arrived_ns: int, data: bytes) -> None:
+            nonlocal packed
+            packed += len(data)
+            if packed > MAX_BODY_BYTES:
+                raise WireError(f"the answer passed {MAX_BODY_BYTES // 2**20} MB and was cut off")
             for piece in unpacker.feed(data):
                 take(arrived_ns, piece)
 

@@ -6,8 +6,9 @@ from typing import Any, Literal, Protocol
 
 from llmtui.model import Backend, RunConfig, Struct, TokenSource
 
-#: More than this on one line, or of one event, is not an answer: the iteration fails by name, memory stays bounded.
-MAX_LINE_BYTES = 8 * 1024 * 1024
+#: More than this on one line, in one event or in one whole document is not an answer: the iteration fails by name.
+#: JSON of many small values takes up to 26 times its size once it is decoded (tests.bench.hostile_memory).
+MAX_LINE_BYTES = 2 * 1024 * 1024
 
 
 class WireError(Exception):

@@ -227,9 +227,7 @@ class OpenAIDialect:
 
     def model_names(self, body: bytes) -> list[str]:
         """`data[].id`."""
-        data = common.as_dict(body).get("data")
-        entries = data if isinstance(data, list) else []
-        return [name for e in entries if isinstance(e, dict) and (name := common.string(e.get("id")))]
+        return _names(common.as_dict(body))
 
     def probes(self, backend: Backend, model: str) -> list[Request]:
         """/v1/models (all), /props (llama.cpp: weights and build), /version (vLLM)."""
@@ -243,7 +241,7 @@ class OpenAIDialect:
         """
         told = common.as_dict(body)
         if path.endswith("/models"):
-            names = self.model_names(body)
+            names = _names(told)
             if len(names) != 1:
                 return Learned(models=names)
             metas = [e["meta"] for e in told["data"] if isinstance(e, dict) and isinstance(e.get("meta"), dict)]
@@ -259,6 +257,13 @@ class OpenAIDialect:
             model=common.string(told.get("model_alias")),
             context_tokens=common.count(defaults.get("n_ctx")) if isinstance(defaults, dict) else None,
         )
+
+
+def _names(models: dict[str, Any]) -> list[str]:
+    """The names in the answer of /v1/models."""
+    data = models.get("data")
+    entries = data if isinstance(data, list) else []
+    return [name for e in entries if isinstance(e, dict) and (name := common.string(e.get("id")))]
 
 
 def chat_url(url: str) -> str:

@@ -184,7 +184,7 @@ def _peak_bytes(pid: int) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of another process")
 async def test_what_has_no_end_takes_no_memory() -> None:
-    """150 MB are sent; a line may take its 8 MB, twice while it grows, and of a text the beginning is kept."""
+    """150 MB are sent; a line may take its 2 MB, twice while it grows, and of a text the beginning is kept."""
     endless = [f for f in FAULTS if f.name.startswith(("endless", "500 without", "10 MB"))]
     assert len(endless) == 6
     async with contextlib.AsyncExitStack() as stack:

@@ -163,7 +163,7 @@ async def test_a_line_of_50_mb_takes_no_50_mb() -> None:
     finally:
         tracemalloc.stop()
     assert told.startswith("protocol: a line of the answer is longer than")
-    # The splitter's 8 MB (twice, while it grows), the 2 MB block made above, the pipe.
+    # The splitter's 2 MB (twice, while it grows), the 2 MB block made above, the pipe.
     assert peak < 60_000_000 - 50_000_000 + 16_000_000
 
 

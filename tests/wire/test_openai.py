@@ -299,7 +299,7 @@ def test_web_page_instead_of_an_answer() -> None:
 
 def test_whole_answer_over_the_limit() -> None:
     parser = OpenAIDialect().parser("application/json")
-    with pytest.raises(WireError, match="longer than 8388608 bytes"):
+    with pytest.raises(WireError, match="longer than 2097152 bytes"):
         for _ in range(200):
             parser.feed(b" " * 65536)
 

@@ -1,0 +1,183 @@
+"""Answers that unpack, unfold or go on without an end: memory and time stay bounded, and the words name the fault."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmtui.engine.scan import scan
+from llmtui.measure.content import PIECE_BYTES, Unpacker
+from llmtui.measure.question import fetch
+from llmtui.measure.transport import new_client
+from llmtui.model import Backend
+from llmtui.wire.base import WireError
+from tests.engine.helpers import engine_for, plan_of
+from tests.hostile.bombs import (
+    JSON,
+    MEGABYTE,
+    Bomb,
+    bombs,
+    coded,
+    endless,
+    explode,
+    exploding,
+    head,
+    once,
+    peak_bytes,
+    zeros,
+)
+from tests.measure.asking import said_of
+
+GOAL_BYTES = 150 * MEGABYTE
+#: One of each kind; `python -m tests.bench.hostile_memory` tries all.
+QUICK = (
+    "gzip in gzip, POST",
+    "gzip in gzip, GET /v1/models",
+    "gzip in gzip, an error",
+    "a gigabyte of gzip, POST",
+    "a gigabyte of gzip, GET /props",
+    "a million gzip members",
+    "message of pairs, streamed",
+    "Ollama's arguments of pairs",
+    "TGI's prefill of objects",
+    "custom, pairs",
+    "models of pairs",
+    "an event without an end",
+)
+
+
+def named(names: tuple[str, ...]) -> Iterator[Bomb]:
+    return (bomb for bomb in bombs() if bomb.name in names)
+
+
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_the_engine_stays_small(name: str) -> None:
+    (bomb,) = named((name,))
+    came = await explode(bomb, iterations=1)
+    assert came.peak_bytes < GOAL_BYTES
+    assert came.said.isprintable() and "llmtui failed" not in came.said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_the_engine_stays_small_under_all_of_them() -> None:
+    peaks = {bomb.name: (await explode(bomb, iterations=1)).peak_bytes for bomb in bombs() if bomb.name not in QUICK}
+    assert len(peaks) > 100
+    assert {name: peak for name, peak in peaks.items() if peak >= GOAL_BYTES} == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_launched_server_whose_health_never_ends_is_given_up_and_takes_no_memory(tmp_path: Path) -> None:
+    program = tmp_path / "server.py"
+    program.write_text(
+        "import http.server, sys\n"
+        "class H(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(503); self.end_headers()\n"
+        "        while True: self.wfile.write(b'x' * 1000000)\n"
+        "    def log_message(self, *_): pass\n"
+        "http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), H).serve_forever()\n"
+    )
+    backend = Backend(name="a", launch=[sys.executable, str(program), "{port}"])
+    async with engine_for(plan_of(backend, load_timeout_s=4.0)) as run:
+        board = await run.until_done()
+        assert peak_bytes(run.engine.pid) < GOAL_BYTES / 2
+    failure = board.lanes["a"].state.failure
+    assert failure is not None and "not ready within 4 s" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "said"),
+    [
+        (b"gzip, gzip", b"", "the answer is compressed more than once ('gzip, gzip')"),
+        (b"br", b"", "the answer is compressed with 'br', which llmtui did not ask for and cannot read"),
+        (b"zstd", b"", "the answer is compressed with 'zstd'"),
+        (b"gzip;q=1", b"", "the answer is compressed with 'gzip;q=1'"),
+        (b"gzip", b"no gzip", "the answer's compression is broken"),
+        (b"deflate", b"\xff\xff\xff", "the answer's compression is broken"),
+        (b"gzip", gzip.compress(b"data: {}\n\n") + b"rubbish", "the answer's compression is broken"),
+    ],
+)
+async def test_a_coding_that_cannot_be_read_is_named(coding: bytes, body: bytes, said: str) -> None:
+    async with exploding(Bomb("", b"POST", coded(coding), once(body))) as url:
+        assert said in await said_of(url)
+
+
+async def test_two_headers_are_two_codings() -> None:
+    twice = head(b"text/event-stream", b"Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n")
+    async with exploding(Bomb("", b"POST", twice, once(b""))) as url:
+        assert "compressed more than once" in await said_of(url)
+
+
+def unpacked(coding: str, data: bytes, cut: int) -> bytes:
+    unpacker = Unpacker(coding)
+    return b"".join(piece for start in range(0, len(data), cut) for piece in unpacker.feed(data[start : start + cut]))
+
+
+@pytest.mark.parametrize("cut", [1, 7, 1 << 20])
+@pytest.mark.parametrize(
+    ("coding", "pack"),
+    [
+        ("", bytes),
+        ("identity", bytes),
+        ("gzip", gzip.compress),
+        ("X-GZIP", gzip.compress),
+        ("gzip, identity", gzip.compress),
+        ("gzip", lambda data: b"".join(gzip.compress(data[at : at + 5000]) for at in range(0, len(data), 5000))),
+        ("deflate", zlib.compress),
+        ("deflate", lambda data: zlib.compress(data)[2:-4]),
+    ],
+    ids=[
+        "none",
+        "identity",
+        "gzip",
+        "x-gzip",
+        "gzip and identity",
+        "gzip members",
+        "deflate",
+        "deflate without a head",
+    ],
+)
+def test_one_coding_is_undone_however_the_network_cuts_it(coding: str, pack: object, cut: int) -> None:
+    data = bytes(range(256)) * 100
+    assert callable(pack)
+    assert unpacked(coding, pack(data), cut) == data
+
+
+def test_nothing_is_unpacked_ahead_of_its_reader() -> None:
+    pieces = Unpacker("gzip").feed(zeros(256 * MEGABYTE))
+    first = next(pieces)
+    assert len(first) == PIECE_BYTES and not first.strip()
+
+
+def test_what_follows_a_deflate_stream_is_passed_over() -> None:
+    assert unpacked("deflate", zlib.compress(b"all") + b"more", 100) == b"all"
+
+
+async def test_a_question_ends_in_time_however_slowly_the_answer_comes() -> None:
+    with pytest.raises(WireError):
+        Unpacker("gzip, deflate")
+    async with (
+        exploding(Bomb("", b"GET", head(b"a/b"), endless(b"x" * 100))) as url,
+        new_client(url, connect_timeout_s=1) as client,
+    ):
+        began = time.monotonic()
+        reply = await fetch(client, "GET", url, limit_bytes=1000, timeout_s=5.0)
+        assert (len(reply.body), reply.whole, reply.status) == (1000, False, 200)
+        with pytest.raises(TimeoutError):
+            await fetch(client, "GET", url, limit_bytes=1 << 40, timeout_s=0.2)
+        assert time.monotonic() - began < 5.0
+
+
+async def test_init_reads_a_bounded_part_of_each_answer() -> None:
+    async with exploding(Bomb("", b"GET", coded(b"gzip", b"application/json"), once(zeros(1024 * MEGABYTE)))) as url:
+        assert await scan([url]) == {url: "a web server answers there, but no server of models"}
+    async with exploding(Bomb("", b"GET /v1/models", JSON, endless(b'{"data":[' + b" " * MEGABYTE))) as url:
+        assert isinstance((await scan([url]))[url], str)
