@@ -6,6 +6,7 @@ next request with its key. So each new connection is looked at before a byte is 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from llmtui.model import Failure
@@ -26,7 +27,8 @@ def socket_owners(here: Endpoint, there: Endpoint, proc: Path = PROC) -> frozens
     for _ in range(_READINGS):
         rows = tcp_sockets(there.port, proc)
         if rows is None:
-            return None
+            # A table that is there and cannot be read (no file descriptor left) must not let everybody pass.
+            return frozenset() if os.access(proc / "net" / "tcp", os.R_OK) else None
         accepted = {row.uid for row in rows if (row.local, row.remote) == (there, here) and row.inode}
         if found := accepted | {row.uid for row in best_listeners(rows, there)}:
             return frozenset(found)

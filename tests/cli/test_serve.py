@@ -9,72 +9,22 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
+from aiohttp import ClientSession, CookieJar, WSMsgType, WSServerHandshakeError
 
-from llmtui.serve import MAX_PAGES, _listen, _tell_address, _understood, foreign, foreign_user, packet
+from llmtui.serve import _listen, _tell_address
+from llmtui.serve_access import Refusal, foreign
+from llmtui.serve_connections import Limits
+from llmtui.serve_pages import _understood, packet
 from tests.cli import chromium
+from tests.cli.served import DEADLINE_S, Served, page_of, serving
 from tests.engine.helpers import assert_gone, process_tree
 
-DEADLINE_S = 30.0
 DONE = "the run is done"
-
-
-class Served:
-    """A running `llmtui serve`: its address, its process, and what it says."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.said = ""
-        self.until(r"open (http://127\.0\.0\.1:\d+)/ in a browser")
-        found = re.search(r"http://[\d.:]+", self.said)
-        assert found is not None
-        self.url = found[0]
-
-    def until(self, pattern: str) -> None:
-        """Until it has said this on stderr."""
-        assert self.process.stderr is not None
-        while not re.search(pattern, self.said):
-            line = self.process.stderr.readline()
-            assert line, f"it ended: {self.said}"
-            self.said += line
-
-    def children(self, name: str) -> list[psutil.Process]:
-        """Processes below it whose command line holds `name`."""
-        return [p for p in process_tree(self.process.pid) if any(name in word for word in p.cmdline())]
-
-
-@contextmanager
-def serving(folder: Path, iterations: int, *more: str) -> Iterator[Served]:
-    launch = f"launch = ['{sys.executable}', '-m', 'llmtui.servers.truth', '--port', '{{port}}', '--itl-ms', '1']\n"
-    config = folder / "race.toml"
-    config.write_text(
-        f"[run]\niterations = {iterations}\nwarmup = 0\nmax_tokens = 4\non_disconnect = 'stop'\n"
-        f"[[backend]]\nname = 'alpha'\n{launch}[[backend]]\nname = 'omega'\n{launch}"
-    )
-    runtime = folder / "r"
-    runtime.mkdir(mode=0o700, exist_ok=True)
-    with subprocess.Popen(
-        [sys.executable, "-m", "llmtui", "serve", str(config), "--port", "0", *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "XDG_RUNTIME_DIR": str(runtime)},
-    ) as process:
-        served = Served(process)
-        tree = process_tree(process.pid)
-        try:
-            yield served
-        finally:
-            tree += process_tree(process.pid)
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=DEADLINE_S)
-            assert_gone(list(set(tree)))
 
 
 @pytest.fixture(scope="module")
@@ -82,37 +32,6 @@ def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A run that goes on for as long as the tests do."""
     with serving(tmp_path_factory.mktemp("going"), 100_000) as served:
         yield served
-
-
-class Page:
-    """What a page's websocket brought so far."""
-
-    def __init__(self, socket: ClientWebSocketResponse) -> None:
-        self.socket = socket
-        self.seen = b""
-
-    async def until(self, what: bytes) -> None:
-        """Until `what` was drawn."""
-        async with asyncio.timeout(DEADLINE_S):
-            while what not in self.seen:
-                message = await self.socket.receive()
-                assert message.type is WSMsgType.BINARY, message
-                self.seen += message.data
-
-    async def until_closed(self) -> None:
-        """Until the other side has closed."""
-        async with asyncio.timeout(DEADLINE_S):
-            while (await self.socket.receive()).type not in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING):
-                pass
-
-
-@asynccontextmanager
-async def page_of(served: Served, **headers: str) -> AsyncIterator[Page]:
-    origin = headers.pop("origin", served.url)
-    async with ClientSession() as session:
-        address = f"{served.url}/ws?width=120&height=40"
-        async with session.ws_connect(address, origin=origin, headers=headers) as websocket:
-            yield Page(websocket)
 
 
 async def test_all_pages_watch_one_run_and_leaving_leaves_it_going(going: Served) -> None:
@@ -124,7 +43,7 @@ async def test_all_pages_watch_one_run_and_leaving_leaves_it_going(going: Served
         assert len(pages) == 2
         await first.socket.send_json(["stdin", "q"])
         await first.until_closed()
-        # All is drawn anew in another size, so it is there to draw.
+        # In another size all is drawn again, so the run is still there.
         await second.socket.send_json(["resize", {"width": 80, "height": 24}])
         second.seen = b""
         await second.until(b"alpha")
@@ -134,7 +53,7 @@ async def test_all_pages_watch_one_run_and_leaving_leaves_it_going(going: Served
 
 
 async def test_the_page_has_all_that_it_needs_from_us(going: Served) -> None:
-    async with ClientSession() as session, session.get(going.url) as response:
+    async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as session, session.get(going.address) as response:
         text = await response.text()
         policy = response.headers["Content-Security-Policy"]
         ours = going.url.partition("//")[2]
@@ -155,7 +74,7 @@ async def test_the_page_has_all_that_it_needs_from_us(going: Served) -> None:
         ({"Host": "evil.example"}, 403),
         ({"Host": "localhost.evil.example"}, 403),
         ({"Host": "127.0.0.1.evil.example:8321"}, 403),
-        ({"Host": '127.0.0.1:"><script>'}, 403),
+        ({"Host": '127.0.0.1:"><script>'}, 400),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Origin": "http://127.0.0.1:1"}, 403),
@@ -164,7 +83,7 @@ async def test_the_page_has_all_that_it_needs_from_us(going: Served) -> None:
 async def test_a_foreign_page_gets_nothing(headers: dict[str, str], status: int, going: Served) -> None:
     async with ClientSession() as session:
         for path in ("/", "/static/js/textual.js"):
-            async with session.get(going.url + path, headers=headers) as response:
+            async with session.get(going.path(path), headers=headers) as response:
                 assert response.status == status
 
 
@@ -195,7 +114,7 @@ def test_what_a_page_says_is_kept_within_reason() -> None:
         packet(b"M", b'{"type": "resize", "width": 500, "height": 2}'),
     )
     assert _understood('["stdin", "\\ud800"]') == ("data", packet(b"D", b"?"))
-    assert MAX_PAGES < 100
+    assert Limits.for_files(10**6).pages < 100
 
 
 @pytest.mark.slow
@@ -206,7 +125,7 @@ async def test_a_run_that_is_done_stays_to_be_seen_until_serve_ends(tmp_path: Pa
             async with page_of(served) as page:
                 await page.until(b"4/4")
         served.process.send_signal(signal.SIGINT)
-        out, _ = await asyncio.to_thread(served.process.communicate, timeout=DEADLINE_S)
+        out = await asyncio.to_thread(served.end)
         assert served.process.returncode == 0
         assert "x fastest" in out and "alpha" in out
 
@@ -219,9 +138,9 @@ async def test_control_c_ends_pages_engine_and_servers(tmp_path: Path) -> None:
             assert len(tree) >= 5
             served.process.send_signal(signal.SIGINT)
             await page.until_closed()
-        _, err = await asyncio.to_thread(served.process.communicate, timeout=DEADLINE_S)
+        await asyncio.to_thread(served.end)
         assert served.process.returncode == 130
-        assert "Traceback" not in err
+        assert "Traceback" not in served.said
         await asyncio.to_thread(assert_gone, tree)
     assert list((tmp_path / "r" / "llmtui").iterdir()) == []
 
@@ -262,48 +181,31 @@ def test_without_its_package_it_says_which() -> None:
 @pytest.mark.parametrize(("host", "warns"), [("127.0.0.1", False), ("0.0.0.0", True)])
 def test_beyond_loopback_it_warns(host: str, warns: bool, capsys: pytest.CaptureFixture[str]) -> None:
     with _listen(host, 0) as listener:
-        _tell_address(listener)
+        _tell_address(listener, "SECRET")
     said = capsys.readouterr().err
-    assert ("whoever reaches port" in said) is warns
+    assert ("nothing is encrypted" in said) is warns
     assert "//0.0.0.0" not in said
+    assert said.count("SECRET") == 1
 
 
 def test_the_name_given_as_host_is_ours() -> None:
-    assert foreign("gpu-box:8321", "http://gpu-box:8321", "gpu-box") == ""
-    assert foreign("gpu-box:8321", None, "127.0.0.1") != ""
-    assert foreign("[::1]:8321", "http://[::1]:8321", "::1") == ""
-    assert foreign("", None, "") != ""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
-def test_another_user_of_this_machine_is_known_by_the_connection() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        ours = server.getsockname()
-        with socket.create_connection(ours) as mine:
-            assert not foreign_user(mine.getsockname(), ours)
-            server.accept()
-        # A socket belongs to who made it.
-        os.seteuid(65534)
-        try:
-            other = socket.socket()
-        finally:
-            os.seteuid(0)
-        with other:
-            other.connect(ours)
-            assert foreign_user(other.getsockname(), ours)
+    assert foreign("gpu-box:8321", "http://gpu-box:8321", "gpu-box") is None
+    assert isinstance(foreign("gpu-box:8321", None, "127.0.0.1"), Refusal)
+    assert foreign("[::1]:8321", "http://[::1]:8321", "::1") is None
+    assert isinstance(foreign("", None, ""), Refusal)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no chromium on PATH")
 async def test_a_real_browser_shows_the_monitor(going: Served, tmp_path: Path) -> None:
     async with chromium.browser(tmp_path) as browser:
-        await browser.open(going.url, 1280, 800)
+        await browser.open(going.address, 1280, 800)
         await browser.until("document.body.classList.contains('-first-byte')")
         await browser.until("document.fonts.check('16px \"Roboto Mono\"')")
         host = going.url.partition("//")[2]
         assert {re.sub(r"^\w+://([^/]*).*", r"\1", url) for url in browser.asked} == {host}
         assert browser.logged == []
+        assert await browser.evaluate("location.href") == f"{going.url}/", "the token has left the address bar"
         async with asyncio.timeout(DEADLINE_S):
             # Its text is drawn and not in the document; an empty page is a few kB.
             while len(await browser.screenshot()) < 30_000:
@@ -312,3 +214,6 @@ async def test_a_real_browser_shows_the_monitor(going: Served, tmp_path: Path) -
         await browser.type("q")
         await browser.until("document.body.classList.contains('-closed')")
         assert "goes on" in await browser.evaluate("document.body.innerText")
+        await browser.open(f"{going.url}/", 1280, 800)
+        await browser.until("document.body.classList.contains('-first-byte')")
+        assert await browser.evaluate("document.cookie") == "", "the cookie opens the page, and no script can read it"

@@ -194,6 +194,15 @@ def test_a_listener_that_can_no_longer_be_seen_is_not_taken_for_the_server(tmp_p
     assert Owners(None, tmp_path / "none")(here, there) is None, "a system that tells nothing"
 
 
+def test_a_table_that_cannot_be_read_lets_nobody_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where no file descriptor is left."""
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "tcp").touch()
+    monkeypatch.setattr("llmtui.servers.owners.tcp_sockets", lambda port, proc: None)
+    failure = Owners(frozenset({os.getuid()}), tmp_path)(("127.0.0.1", 50000), ("127.0.0.1", 80))
+    assert failure is not None and failure.kind == "server"
+
+
 def test_another_machine_is_not_looked_up_in_this_ones_table(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "tcp").write_text(
