@@ -1,0 +1,167 @@
+"""`resume` of a history from somewhere else: it runs no command, opens no file and waits for nothing that only the
+history names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from llmtui import config_file
+from llmtui.config_words import ConfigError
+from llmtui.engine.machine import describe_machine
+from llmtui.model import Backend, Plan, RunConfig
+from llmtui.store import open_store
+from tests.hostile.serving import llmtui
+from tests.hostile.strangers import NOBODY, needs_root
+
+RUN = "ab12cd34"
+
+
+def history(folder: Path, source: str, backend: Backend, **config: object) -> Path:
+    """A history with one run that died, made from a config at `source`."""
+    file = folder / "theirs.db"
+    plan = Plan(
+        run=RUN,
+        created_utc="2026-11-22T15:00:00.000Z",
+        config=RunConfig(iterations=2, warmup=0, **config),  # type: ignore[arg-type]
+        backends=[backend],
+        source=source,
+    )
+    store, _ = open_store(file)
+    with store:
+        store.begin(plan, describe_machine())
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("UPDATE runs SET state = 'died'")
+    return file
+
+
+def payload(folder: Path) -> tuple[Path, Backend, str]:
+    """A command that leaves a file behind, the backend that launches it, and a config that says so."""
+    left = folder / "was-run"
+    launch = [sys.executable, "-c", f"open({str(left)!r}, 'w')", "{port}"]
+    text = (
+        f"[run]\niterations = 2\nwarmup = 0\n[[backend]]\nname = 'a'\nlaunch = {msgspec.json.encode(launch).decode()}\n"
+    )
+    return left, Backend(name="a", framework="a", launch=launch), text
+
+
+def resumed(folder: Path, file: Path, *more: str) -> tuple[int, str]:
+    """Exit code and stderr of `llmtui resume`, in bounded time."""
+    began = time.monotonic()
+    done = llmtui(folder, "resume", RUN, "--text", "--store", str(file), *more)
+    assert time.monotonic() - began < 20.0
+    said = done.stderr.decode()
+    assert "Traceback" not in said and "\x1b" not in said
+    return done.returncode, said
+
+
+@needs_root
+@pytest.mark.parametrize("spoil", ["owner", "mode", "folder", "link to another user's"])
+def test_the_config_of_a_history_obeys_the_rules_of_one_that_was_found(spoil: str, tmp_path: Path) -> None:
+    left, backend, text = payload(tmp_path)
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    config = place / "config.toml"
+    config.write_text(text)
+    file = history(tmp_path, str(config), backend)
+    if spoil == "owner":
+        os.chown(config, NOBODY, NOBODY)
+    elif spoil == "mode":
+        config.chmod(0o666)
+    elif spoil == "folder":
+        place.chmod(0o777)
+    else:
+        other = tmp_path / "other"
+        other.mkdir(mode=0o777)
+        other.chmod(0o777)
+        config.rename(other / "config.toml")
+        config.symlink_to(other / "config.toml")
+    code, said = resumed(tmp_path, file)
+    assert code == 2
+    assert "a config may hold commands to run" in said
+    assert f"llmtui resume {RUN} --config FILE" in said
+    assert not left.exists()
+
+
+def test_it_is_taken_when_it_is_named(tmp_path: Path) -> None:
+    left, backend, text = payload(tmp_path)
+    config = tmp_path / "config.toml"
+    config.write_text(text)
+    config.chmod(0o666)
+    file = history(tmp_path, str(config), backend)
+    assert resumed(tmp_path, file)[0] == 2 and not left.exists()
+    code, _ = resumed(tmp_path, file, "--config", str(config))
+    assert code == 1, "the command ends before it answers"
+    assert left.exists()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "zero", "terminal", "socket", "folder", "relative", "nothing", "NUL", "kmsg"])
+def test_no_path_of_a_history_blocks(kind: str, tmp_path: Path) -> None:
+    left, backend, text = payload(tmp_path)
+    place = str(tmp_path / "config.toml")
+    listener = None
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "socket":
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(place)
+    elif kind == "folder":
+        Path(place).mkdir()
+    elif kind == "relative":
+        Path(place).write_text(text)
+        place = "config.toml"
+    elif kind == "NUL":
+        place = "/tmp/\0"
+    else:
+        place = {"zero": "/dev/zero", "terminal": "/dev/tty", "kmsg": "/proc/kmsg", "nothing": place}[kind]
+    code, said = resumed(tmp_path, history(tmp_path, place, backend))
+    if listener is not None:
+        listener.close()
+    assert code in (1, 2) and said
+    assert not left.exists()
+
+
+def test_a_file_system_that_no_longer_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "config.toml"
+    os.mkfifo(place)
+    # In place of a network share that hangs: an open that waits.
+    monkeypatch.setattr(config_file, "read", lambda path, **_: path.read_text())
+    monkeypatch.setattr(config_file, "NAMED_READ_S", 0.2)
+    with pytest.raises(ConfigError, match=r"not read within 0.2 s; use a local copy: llmtui resume X --config FILE"):
+        config_file.read_named_by_history(place, "llmtui resume X --config FILE")
+    # Let the thread go.
+    os.close(os.open(place, os.O_WRONLY))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "secret", "zero"])
+def test_a_model_that_only_the_history_names_is_not_opened(kind: str, tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    if kind == "pipe":
+        os.mkfifo(model)
+    elif kind == "secret":
+        model.write_text("the user's own")
+    else:
+        model.symlink_to("/dev/zero")
+    config = tmp_path / "config.toml"
+    config.write_text("[run]\niterations = 2\nwarmup = 0\n[[backend]]\nname = 'a'\nembedded = 'llama.cpp'\n")
+    backend = Backend(name="a", framework="a", embedded="llama.cpp")
+    code, said = resumed(tmp_path, history(tmp_path, str(config), backend, model=str(model)))
+    assert code == 2
+    assert "[run]: model is not what it was" in said
+
+
+def test_commands_that_differ_from_the_config_are_not_run(tmp_path: Path) -> None:
+    left, backend, _ = payload(tmp_path)
+    config = tmp_path / "config.toml"
+    config.write_text("[run]\niterations = 2\nwarmup = 0\n[[backend]]\nname = 'a'\nlaunch = ['true', '{port}']\n")
+    code, said = resumed(tmp_path, history(tmp_path, str(config), backend))
+    assert code == 2 and "launch is not what it was" in said
+    assert not left.exists()
