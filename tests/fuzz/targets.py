@@ -18,7 +18,7 @@ from llmtui.model import Backend, Plan
 from llmtui.plain import plain, plain_lines
 from llmtui.wire import dialect_for
 from llmtui.wire.base import WireError
-from tests.fuzz import gguf, history
+from tests.fuzz import gguf_heads, history
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
@@ -152,7 +152,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "config": config,
     "text": text,
     "history": history.run,
-    "gguf": gguf.gguf,
+    "gguf": gguf_heads.gguf,
 }
 
 
@@ -161,7 +161,7 @@ def seeds(target: str) -> list[bytes]:
     if target == "history":
         return history.seeds()
     if target == "gguf":
-        return gguf.gguf_seeds()
+        return gguf_heads.gguf_seeds()
     if target == "config":
         return [DEFAULT_FILE.read_bytes(), *_CONFIGS]
     responses = [path.read_bytes() for path in sorted((FIXTURES / "wire").rglob("*.response"))]
