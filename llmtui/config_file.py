@@ -134,7 +134,7 @@ def _check_trust(path: Path, info: os.stat_result, trust: str) -> None:
         reason = remedy = ""
         if status.st_uid not in (0, os.geteuid()):
             reason = f"{what} belongs to another user (uid {status.st_uid})"
-        elif writers := _other_writers(status):
+        elif writers := other_writers(status):
             # In a sticky folder (/tmp) others may add files, but not touch ours: there the owner of the file decides.
             if stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX:
                 continue
@@ -148,7 +148,7 @@ def _check_trust(path: Path, info: os.stat_result, trust: str) -> None:
             )
 
 
-def _other_writers(status: os.stat_result) -> str:
+def other_writers(status: os.stat_result) -> str:
     """Who else may write: "g", "o", "go" or "". The user's own private group, as many systems give one, is nobody."""
     others = "o" if status.st_mode & stat.S_IWOTH else ""
     if status.st_mode & stat.S_IWGRP and not _private(status.st_gid):

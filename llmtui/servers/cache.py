@@ -19,7 +19,7 @@ from pathlib import Path
 
 import platformdirs
 
-from llmtui.config_file import _other_writers
+from llmtui.config_file import other_writers
 from llmtui.plain import plain
 from llmtui.servers.base import Report, StartError, missing
 
@@ -205,7 +205,7 @@ def _check_step(folder: Path, step: Path) -> None:
     if info.st_uid not in (0, os.geteuid()) and not _unmapped(info.st_uid):
         raise _unsafe(folder, f"{shown(step)} belongs to another user (uid {info.st_uid})")
     # In a sticky folder only the owner of a folder can rename it, and that owner is checked next.
-    if (writers := _other_writers(info)) and not info.st_mode & stat.S_ISVTX:
+    if (writers := other_writers(info)) and not info.st_mode & stat.S_ISVTX:
         raise _unsafe(folder, f"other users can write to {shown(step)}", f"chmod {writers}-w {shown(step)}, or ")
 
 
