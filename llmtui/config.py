@@ -93,6 +93,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+#: Every pair of backends is compared.
+MAX_BACKENDS = 100
 _SECTIONS: dict[str, type[msgspec.Struct]] = {"": Config, "run": RunConfig, "ui": UiConfig, "backend": Backend}
 #: Fields that come from elsewhere than the file.
 _NO_KEYS = frozenset({"source", "secrets"})
@@ -148,6 +150,8 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
         raise ConfigError(
             f"{source}: no [[backend]] is given; write one for what runs on this machine with: llmtui init"
         )
+    if len(checked) > MAX_BACKENDS:
+        raise ConfigError(f"{source}: {len(checked)} backends are given; a run compares at most {MAX_BACKENDS}")
     seen: dict[str, int] = {}
     for index, backend in enumerate(checked, start=1):
         if backend.name in seen:

@@ -79,8 +79,8 @@ def read(path: Path, *, found: bool = False, trust: str = "") -> str:
                 raise ConfigError(f"{path}: this is no regular file; name a config file")
             if found and path != DEFAULT_FILE:
                 _check_trust(path, info, trust)
-            # None where the kernel makes us wait for more, as for some files below /proc.
-            raw = file.read(MAX_CONFIG_BYTES + 1) or b""
+            # A file below /proc has no size and may have an end that never comes; one that is empty says nothing.
+            raw = file.read(MAX_CONFIG_BYTES + 1) if info.st_size or not found else b""
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: there is no such file; without a name, llmtui takes ./config.toml, yours or its own"

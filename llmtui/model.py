@@ -263,7 +263,8 @@ class BackendState(Struct, frozen=True):
     that took before, where the history knows; `note` is a standing remark
     ("a Python bridge stands in front"); `model_digest` is that of the model file as it was published ("sha256:..."),
     where it is known; `log_tail` the server's last lines when it failed. `context_tokens` is the room that the server
-    has for prompt and answer; `device` is what it computes on, "" where that cannot be told.
+    has for prompt and answer; `device` is what it computes on, "" where that cannot be told. `listener_uids` are the
+    users that hold the port of a server that ran already, where the system tells.
     """
 
     name: str
@@ -284,6 +285,7 @@ class BackendState(Struct, frozen=True):
     device: Literal["", "cpu", "gpu"] = ""
     url: str = ""
     load_s: float | None = None
+    listener_uids: list[int] | None = None
     log_tail: list[str] = []
 
 

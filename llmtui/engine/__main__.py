@@ -56,7 +56,7 @@ async def serve(launch: Launch) -> None:
     finally:
         journal.close()
         await hub.close()
-        run_folders.remove(folder.name)
+        run_folders.remove(folder.name, own=True)
 
 
 def taken_up(stored: StoredRun, machine: Machine) -> Note:

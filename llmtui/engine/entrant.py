@@ -18,7 +18,7 @@ from llmtui.engine.schedule import Job, fresh_line, jobs
 from llmtui.engine.stalled import Stalled, stalled_failure
 from llmtui.engine.target import Target
 from llmtui.measure.failures import wait_words
-from llmtui.measure.request import Answer, IterationError, can_be_true, figures
+from llmtui.measure.request import Answer, IterationError, can_be_true, figures, prompt_count
 from llmtui.model import (
     RESTING,
     AnyEvent,
@@ -90,7 +90,9 @@ class Entrant:
         state = self.state
         if left:
             planned = max(state.planned, *(number for phase, number in left if phase == "measured"))
-            self.state = BackendState(name=state.name, attempt=state.attempt, planned=planned)
+            self.state = BackendState(
+                name=state.name, attempt=state.attempt, planned=planned, listener_uids=state.listener_uids
+            )
         elif state.state not in RESTING:
             self.state = msgspec.structs.replace(state, state="done", doing="", progress=None)
 
@@ -227,19 +229,21 @@ async def _request(
 
 def doubted_count(answer: Answer) -> str:
     """What to say of a token count that cannot be true; "" where there is nothing to say."""
-    told = answer.output_tokens
-    if told is None or can_be_true(answer, told):
+    told, prompt = answer.output_tokens, answer.prompt_tokens
+    if told is not None and not can_be_true(answer, told):
+        asked = f"{answer.max_tokens:,} asked for and " if answer.max_tokens is not None else ""
+        what = f"{told:,} output tokens cannot be true ({asked}{answer.text_bytes:,} bytes of text received)"
+    elif prompt is not None and prompt_count(answer) is None:
+        what = f"{prompt:,} prompt tokens cannot be true ({answer.sent_bytes:,} bytes sent)"
+    else:
         return ""
-    asked = f"{answer.max_tokens:,} asked for and " if answer.max_tokens is not None else ""
-    return (
-        f"its count of {told:,} output tokens cannot be true ({asked}{answer.text_bytes:,} bytes of text received): "
-        "no rate is computed from it; check the server's usage"
-    )
+    return f"its count of {what}: no rate is computed from it; check the server's usage"
 
 
 def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
     """`iteration` with the numbers of a good answer."""
     numbers = figures(answer)
+    prompt_tokens = prompt_count(answer)
     return msgspec.structs.replace(
         iteration,
         latency_s=numbers.latency_s,
@@ -250,8 +254,9 @@ def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
         tokens_per_s=numbers.tokens_per_s,
         output_tokens=numbers.output_tokens,
         token_source=numbers.token_source,
-        prompt_tokens=answer.prompt_tokens,
-        cached_tokens=answer.cached_tokens,
+        prompt_tokens=prompt_tokens,
+        # A part of a count that cannot be true is no better.
+        cached_tokens=answer.cached_tokens if prompt_tokens is not None or answer.prompt_tokens is None else None,
         finish_reason=plain(answer.finish_reason, MAX_REASON_CHARS) if answer.finish_reason is not None else None,
         connect_s=answer.connect_ns / 1e9 if answer.connect_ns is not None else None,
         server_prefill_s=answer.prefill_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 import subprocess
 import sys
@@ -56,21 +57,20 @@ class EngineProcess:
             if _listens(run_folders.folder_of(plan.run) / SOCKET_NAME):
                 raise EngineError(f"run {plan.run} is still going; come back to it with: llmtui attach {plan.run}")
             run_folders.remove(plan.run)  # of the engine that was killed
-        folder = run_folders.make(plan.run)
+        folder, log = run_folders.make(plan.run)
         path = folder / SOCKET_NAME
         launch = Launch(plan=plan, store=store, resume=resume)
         engine: EngineProcess | None = None
         try:
             live_runs()  # clears away what killed engines left behind
-            with (folder / LOG_NAME).open("wb") as log:
-                process = subprocess.Popen(
-                    # -P: a random.py in the folder where the user stands must not shadow the library's.
-                    [sys.executable, "-P", "-m", "llmtui.engine"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            process = subprocess.Popen(
+                # -P: a random.py in the folder where the user stands must not shadow the library's.
+                [sys.executable, "-P", "-m", "llmtui.engine"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
             engine = cls(process, folder, path)
             assert process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
@@ -83,8 +83,14 @@ class EngineProcess:
                 ending()
             if engine is not None:
                 engine.kill()
+            os.close(log)
+            log = -1
             run_folders.remove(plan.run)
             raise
+        finally:
+            # From here on the lock on it is the engine's alone.
+            if log >= 0:
+                os.close(log)
 
     async def connect(self, timeout_s: float = 30.0) -> Client:
         """A client of this engine, once it listens. Raises EngineError when it ended instead."""

@@ -1,12 +1,14 @@
 """The private folders of runs, with their socket and log: where they are, and how one is made and removed.
 
 The name of a run's folder is the run's id, and an id may come from a history that somebody else wrote. So it is checked
-here, where a path is made of it, and nothing is removed that llmtui did not make.
+here, where a path is made of it, and nothing is removed that llmtui did not make. An engine holds a lock on its log for
+as long as it lives, so nothing that is in use is removed either.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
@@ -14,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from llmtui.config_file import other_writers
 from llmtui.model import is_run_id
 from llmtui.plain import plain
 
@@ -40,6 +43,9 @@ def runtime_folder() -> Path:
             problem = f"{folder}: the path is too long for a socket"
             continue
         try:
+            if reason := _replaceable(folder.parent):
+                problem = f"{folder.parent}: {reason}"
+                continue
             folder.mkdir(mode=0o700, exist_ok=True)
             info = folder.lstat()
         except OSError as error:
@@ -54,6 +60,16 @@ def runtime_folder() -> Path:
     raise EngineError(f"no private folder for the run: {problem}; set XDG_RUNTIME_DIR to a folder of yours")
 
 
+def _replaceable(parent: Path) -> str:
+    """Why another user could put another folder in the place of one in `parent`; "" where that cannot be done."""
+    info = parent.stat()
+    if info.st_uid not in (0, os.geteuid()):
+        return f"belongs to another user (uid {info.st_uid})"
+    if other_writers(info) and not info.st_mode & stat.S_ISVTX:
+        return "can be written by others"
+    return ""
+
+
 def folder_of(run: str) -> Path:
     """Where the folder of `run` is, or would be. Raises EngineError for an id that cannot be one."""
     if not is_run_id(run):
@@ -64,24 +80,38 @@ def folder_of(run: str) -> Path:
     return runtime_folder() / run
 
 
-def make(run: str) -> Path:
-    """Make the folder of `run`, with an empty log in it. Raises EngineError where it cannot be made or is there."""
+def make(run: str) -> tuple[Path, int]:
+    """Make the folder of `run`, with a log in it. Returns the folder, and the log open for writing and locked: whoever
+    has it keeps the folder. Raises EngineError where it cannot be made or is there."""
     folder = folder_of(run)
     try:
         folder.mkdir(mode=0o700)
-        os.close(os.open(folder / LOG_NAME, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        log = os.open(folder / LOG_NAME, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise EngineError(f"run {run} is being carried out already; look at it with: llmtui attach {run}") from None
     except OSError as error:
         raise EngineError(f"{folder}: {error.strerror or error}") from None
-    return folder
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return folder, log
 
 
-def remove(run: str) -> None:
-    """Remove the folder of `run` with all that is in it; does nothing where it is not there or not llmtui's."""
+def remove(run: str, *, own: bool = False) -> None:
+    """Remove the folder of `run` with all that is in it. `own`: this process is its engine.
+
+    Does nothing where it is not there or not llmtui's, or where another engine lives in it.
+    """
     with contextlib.suppress(OSError, EngineError), _opened() as parent:
         if not _is_ours(parent, run):
             return
-        # Relative to an open folder, and never through a link: nobody can lead it elsewhere meanwhile.
-        shutil.rmtree(run, ignore_errors=True, dir_fd=parent)
+        log = os.open(f"{run}/{LOG_NAME}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            if not own:
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Relative to an open folder, and never through a link: nobody can lead it elsewhere meanwhile.
+            shutil.rmtree(run, ignore_errors=True, dir_fd=parent)
+        finally:
+            os.close(log)
 
 
 def existing() -> list[tuple[Path, int]]:

@@ -95,7 +95,9 @@ class Runner:
         for number, backend in enumerate(plan.backends):
             target_folder = folder / f"server-{number + 1}"
             withheld = withheld_variables(backend, plan.backends, os.environ)
-            target = Target(backend, plan.config, target_folder, withheld)
+            before = next((s.listener_uids for s in stored.states if s.name == backend.name), None) if stored else None
+            uids = frozenset(before) if before is not None and not backend.launched else None
+            target = Target(backend, plan.config, target_folder, withheld, uids)
             entrant = Entrant(backend, target, BackendState(name=backend.name))
             entrant.usual_load_s = usual.get(backend.name)
             entrant.twin = addresses.count(backend.url) if backend.url else 0
@@ -352,6 +354,7 @@ class Runner:
             load_s=ready.load_s,
             model_digest=ready.model_digest,
             context_tokens=ready.context_tokens,
+            listener_uids=sorted(ready.listener_uids) if ready.listener_uids and not entrant.backend.launched else None,
         )
 
     async def _iterate(self, entrant: Entrant) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -58,18 +60,32 @@ MAX_REPLY_BYTES = 2 * 1024 * 1024
 MAX_MODEL_CHARS = 300
 MAX_FACT_CHARS = 100
 LOADING_POLL_S = 0.25
+#: System accounts, such as the one that Ollama's own service runs as, come before it (UID_MIN of login.defs).
+FIRST_PERSON = 1000
 #: See `Target.effort`.
 LAUNCHES = 2
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def stranger_note(uids: frozenset[int] | None) -> str:
+    """What to remark of a found server by the users that hold its port: "" for this user, root and system accounts."""
+    strangers = sorted(uid for uid in uids or () if uid >= FIRST_PERSON and uid != os.getuid())
+    return f"another user's (uid {', '.join(map(str, strangers))})" if strangers else ""
 
 
 class Target:
     """A backend under test. `bring_up` first, `ask` as often as wanted, `close` at the end; then it may start over."""
 
     def __init__(
-        self, backend: Backend, config: RunConfig, folder: Path, withheld: frozenset[str] = frozenset()
+        self,
+        backend: Backend,
+        config: RunConfig,
+        folder: Path,
+        withheld: frozenset[str] = frozenset(),
+        listener_uids: frozenset[int] | None = None,
     ) -> None:
-        """`withheld` are the variables of the environment that a launched server does not get."""
+        """`withheld` are the variables of the environment that a launched server does not get. `listener_uids` are the
+        users that held the port of a found server earlier in this run, where that is known."""
         self.backend = backend
         self._withheld = withheld
         self.server: ManagedServer | None = None
@@ -80,6 +96,8 @@ class Target:
         self._client: httpx.AsyncClient | None = None
         self._dialect: Dialect = dialect_for(backend)
         self._listener: int | None = None
+        #: Of a server that runs already: the users that held its port when it was first asked in this run.
+        self._found_uids = listener_uids
 
     @property
     def up(self) -> bool:
@@ -187,13 +205,13 @@ class Target:
 
     def _open(self, url: str, owners: frozenset[int] | None = None) -> None:
         """Make the client. `owners` are the users that may hold the server's port; None: those that do now."""
-        admit = Owners(owners)
+        self._owners = admit = Owners(owners)
         self._client = new_client(url, connect_timeout_s=self._config.connect_timeout_s, admit=admit)
 
     async def _find(self, report: Report) -> Ready:
         """A server that somebody else runs: is it there, is it loaded, what does it serve?"""
         url = self.backend.url
-        self._open(url)
+        self._open(url, self._found_uids)
         began = time.monotonic()
         while await self._loading():
             waited = time.monotonic() - began
@@ -206,11 +224,13 @@ class Target:
         host, port = common.place_of(url)
         if host in LOCAL_HOSTS:
             self._listener = await asyncio.to_thread(find_listener, port)
-        return await self._describe(
+        ready = await self._describe(
             Ready(
                 url=url, model=self.backend.model, version="", weights=self.backend.weights, threads=None, load_s=None
             )
         )
+        self._found_uids = self._owners.allowed
+        return dataclasses.replace(ready, note=stranger_note(self._found_uids), listener_uids=self._found_uids)
 
     async def _loading(self) -> bool:
         """Ask for its health: True while the server says that it loads. Raises StartError when nobody answers."""
@@ -228,9 +248,17 @@ class Target:
 
     async def _knock(self) -> None:
         try:
-            (await connect(*common.place_of(self.backend.url), self._config.connect_timeout_s)).close()
+            sock = await connect(*common.place_of(self.backend.url), self._config.connect_timeout_s)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._absent(error) from None
+        try:
+            failure = self._owners(*sock.ends())
+        except OSError:
+            failure = None  # it went again; the first request will tell
+        finally:
+            sock.close()
+        if failure is not None:
+            raise StartError(failure)
 
     async def _question(self, request: Request) -> Reply:
         """The answer to a question outside the timed iterations. Raises StartError when nobody answers."""

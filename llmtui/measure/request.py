@@ -28,6 +28,8 @@ MAX_ERROR_BYTES = 65_536
 #: Each arrival is kept with its time. A server that sends far more of them than tokens were asked for does not stop.
 MAX_ARRIVALS = 100_000
 ARRIVALS_PER_TOKEN = 4
+#: Tokens that a server may add to a prompt: its chat template and a system prompt of its own.
+TEMPLATE_TOKENS = 4096
 #: Whoever answers with an error has said what there is to say by then.
 ERROR_BODY_S = 2.0
 BEFORE_ITS_TIME = "the answer began before the request was written: the server does not wait for the question"
@@ -53,11 +55,12 @@ class IterationError(Exception):
 class Answer:
     """What one request brought. Times in ns since the last byte of the request was with the kernel.
 
-    `max_tokens` is what the request allowed (None: no limit), `arrival_bytes` the UTF-8 length of the output in each
-    arrival.
+    `max_tokens` is what the request allowed (None: no limit), `sent_bytes` the length of the request's body,
+    `arrival_bytes` the UTF-8 length of the visible output in each arrival.
     """
 
     max_tokens: int | None = None
+    sent_bytes: int = 0
     connect_ns: int | None = None
     stamp: Stamp = "user"
     streamed: bool = True
@@ -95,7 +98,7 @@ class Answer:
             if text or delta.reasoning or delta.tool:
                 carried += 1
                 output = text + delta.reasoning + delta.tool
-                size += len(output) if output.isascii() else len(output.encode("utf-8", "replace"))
+                size += len(output) if output.isascii() else _visible_bytes(output)
                 if text:
                     if self.first_output_ns is None:
                         self.first_output_ns = at_ns
@@ -126,6 +129,13 @@ class Answer:
                 self.arrival_tokens.append(carried)
                 self.arrival_bytes.append(size)
         return carried
+
+
+def _visible_bytes(text: str) -> int:
+    """The UTF-8 length of `text` without zero-width and control characters, which would be text that nobody sees."""
+    if not text.isprintable():
+        text = "".join(character for character in text if character.isprintable() or character.isspace())
+    return len(text.encode("utf-8", "replace"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,6 +214,13 @@ def can_be_true(answer: Answer, tokens: int) -> bool:
     return (answer.max_tokens is None or tokens <= answer.max_tokens) and tokens <= answer.text_bytes + 1
 
 
+def prompt_count(answer: Answer) -> int | None:
+    """The server's count of prompt tokens. None where it tells none, or one that cannot be true: more than the bytes
+    that were sent and a long chat template have."""
+    told = answer.prompt_tokens
+    return told if told is not None and told <= answer.sent_bytes + TEMPLATE_TOKENS else None
+
+
 async def ask(
     client: httpx.AsyncClient,
     request: Request,
@@ -216,7 +233,7 @@ async def ask(
 
     `on_tokens(n)` is called after each arrival with the text events so far; it must be cheap.
     """
-    answer = Answer(max_tokens=request.max_tokens)
+    answer = Answer(max_tokens=request.max_tokens, sent_bytes=len(request.body))
     try:
         async with asyncio.timeout(timeout_s):
             await _exchange(client, request, dialect, answer, on_tokens)

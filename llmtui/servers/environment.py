@@ -11,6 +11,8 @@ from llmtui.model import Backend, secret_values
 
 #: A shorter value ("true", "local") may stand in other variables by chance.
 _KEY_CHARS = 8
+#: A key of this length may also be a part of a value, as in postgres://user:KEY@host.
+_LONG_KEY_CHARS = 12
 
 
 def withheld_variables(backend: Backend, all_backends: Iterable[Backend], environ: Mapping[str, str]) -> frozenset[str]:
@@ -22,8 +24,14 @@ def withheld_variables(backend: Backend, all_backends: Iterable[Backend], enviro
     own = set(secret_values(backend, 1))
     keys = {v for one in others for v in secret_values(msgspec.structs.replace(one, secrets=[]), _KEY_CHARS)}
     secrets = {v for one in others for v in secret_values(one)}
+    long_keys = [key for key in keys if len(key) >= _LONG_KEY_CHARS and key not in own]
     return frozenset(
         name
         for name, value in environ.items()
-        if value not in own and (value in keys or (value in secrets and SECRET_NAME.fullmatch(name)))
+        if value not in own
+        and (
+            value in keys
+            or (value in secrets and SECRET_NAME.fullmatch(name))
+            or any(key in value for key in long_keys)
+        )
     )

@@ -63,7 +63,7 @@ _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 MAX_HEAD_BYTES = 256 * 1024 * 1024
 MAX_KEYS = 65_536
 MAX_TENSORS = 65_536
-MAX_STRINGS = 3_000_000
+MAX_STRINGS = 1_500_000
 #: Arrays inside arrays, in the whole head.
 MAX_INNER_ARRAYS = 65_536
 MAX_DEPTH = 4

@@ -55,6 +55,11 @@ class Owners:
         self._allowed = allowed
         self._proc = proc
 
+    @property
+    def allowed(self) -> frozenset[int] | None:
+        """Those that may hold the port; None before the first connection."""
+        return self._allowed
+
     def __call__(self, here: tuple[str, int], there: tuple[str, int]) -> Failure | None:
         """Why the connection from `here` to `there` must not be used; None where it may."""
         found = socket_owners(endpoint(*here), endpoint(*there), self._proc)
@@ -70,5 +75,5 @@ class Owners:
         return Failure(
             kind="server",
             message=f"port {there[1]} is held by {who}, not by the server that was brought up; nothing was sent",
-            hint="find out what listens there, then rerun",
+            hint="find out what listens there; if it is the right server, begin a new run",
         )

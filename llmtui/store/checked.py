@@ -19,6 +19,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 #: A text inside a JSON document. A prompt may be as long as a config file.
 MAX_TEXT = 2_000_000
 MAX_DEPTH = 64
+MAX_VALUES = 200_000
 MAX_PID = 2**31 - 1
 _MAX_INTEGER = 2**63 - 1
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|\+00:00)")
@@ -77,8 +78,12 @@ def run_id(value: object) -> str:
 def document(value: object, what: str, most: int) -> dict[str, Any]:
     """The object in a JSON text of at most `most` characters, nested at most `MAX_DEPTH` deep."""
     raw = text(value, what, most)
-    if raw.count("[") + raw.count("{") > MAX_DEPTH:
+    opened = raw.count("[") + raw.count("{")
+    if opened > MAX_DEPTH:
         _check_depth(raw, what)
+    # Each value takes many times its length once it is decoded. A comma may also stand in a text, and there are few.
+    if opened + raw.count(",") > MAX_VALUES:
+        raise ValueError(f"{what} has more than {MAX_VALUES} values")
     try:
         found = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError):

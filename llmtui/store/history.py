@@ -206,7 +206,8 @@ class Store:
                     (listing.MAX_RUNS,),
                 )
             )
-        dead = [row for row in going if _engine_gone(row)]
+        # A row that does not check is left as it is; the listing says that it cannot be read.
+        dead = [row for row in going if _is_text(row["engine_started"]) and _is_text(row["id"]) and _engine_gone(row)]
         if not dead:
             return []
         with self._writing() as connection:
@@ -276,6 +277,11 @@ class Store:
                 if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
                     raise in_words(error, self.path) from error
                 raise
+
+
+def _is_text(value: object) -> bool:
+    """Whether this is a text that can be written to a history."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _engine_gone(row: sqlite3.Row) -> bool:

@@ -21,6 +21,8 @@ from llmtui.store.rows import (
 )
 
 _MAX_DIGEST = 1000
+MOST_ARRIVALS = 500_000
+ARRIVALS_PER_TOKEN = 4
 
 
 def load(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRun:
@@ -33,7 +35,10 @@ def load(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRun:
         if backend["model_digest"]:
             digests[stored[-1].name] = checked.text(backend["model_digest"], "the digest of a model", _MAX_DIGEST)
     made = rows(connection, f"SELECT {', '.join(COLUMNS)} FROM iterations WHERE run = ? ORDER BY seq", (found.run,))
-    iterations = [iteration_of(i, found.run, names) for i in made]
+    # The engine cuts off an answer that has far more arrivals than tokens were asked for. That of 0.1.0 counted bytes
+    # alone, so there is room.
+    most = max(MOST_ARRIVALS, ARRIVALS_PER_TOKEN * plan.config.max_tokens)
+    iterations = [iteration_of(i, found.run, names, most) for i in made]
     ran: dict[str, int] = {}
     for iteration in iterations:
         ran[iteration.backend] = max(iteration.attempt, ran.get(iteration.backend, 1))

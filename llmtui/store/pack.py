@@ -24,13 +24,13 @@ def pack_deltas(numbers: list[int]) -> bytes:
     return _varints(later - earlier for earlier, later in pairwise([0, *numbers]))
 
 
-def unpack_deltas(data: bytes) -> list[int]:
+def unpack_deltas(data: bytes, most: int = MAX_ARRIVALS) -> list[int]:
     """What `pack_deltas` packed of arrivals: none before zero or before the one that came first, none after `MAX_NS`.
 
-    Raises ValueError for anything else, and where there are more than `MAX_ARRIVALS`. A byte makes one number at most.
+    Raises ValueError for anything else, and where there are more than `most`. A byte makes one number at most.
     """
-    if len(data) > MAX_ARRIVALS and len(data.translate(None, _MORE_FOLLOW)) > MAX_ARRIVALS:
-        raise ValueError(f"there are more than {MAX_ARRIVALS} numbers")
+    if len(data) > most and len(data.translate(None, _MORE_FOLLOW)) > most:
+        raise ValueError(f"there are more than {most} numbers")
     deltas = list(_numbers(data))
     if min(deltas, default=0) < 0:
         raise ValueError("a number is less than the one before")

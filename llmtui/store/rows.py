@@ -27,7 +27,7 @@ from llmtui.model import (
 )
 from llmtui.store import checked
 from llmtui.store.hide import hide
-from llmtui.store.pack import pack_deltas, pack_runs, unpack_deltas, unpack_runs
+from llmtui.store.pack import MAX_ARRIVALS, pack_deltas, pack_runs, unpack_deltas, unpack_runs
 
 #: How a run stands: "died" is one whose engine ended without saying so.
 RunWord = Literal["running", "done", "stopped", "died"]
@@ -71,14 +71,13 @@ COLUMNS = (
 _ELSEWHERE = frozenset({*PLAIN_COLUMNS, "error", "text", "arrivals_ns", "arrival_tokens"})
 MAX_LABEL = 80
 MAX_NOTE = 2000
-MAX_BACKENDS = 10_000
 #: Ten times what a config may ask for: `More` adds as much.
 MAX_ITERATION = 10_000_000
 MAX_ATTEMPT = 1_000_000
 _MAX_WORD = 1000
 _MAX_MESSAGE = 200_000
 _MAX_ANSWER = 1_000_000
-_MAX_PLAN = 16 * 1024 * 1024
+_MAX_PLAN = 4 * 1024 * 1024
 _MAX_STATE = 4 * 1024 * 1024
 _MAX_MORE = 65_536
 _MAX_COUNT = 2**53
@@ -202,15 +201,15 @@ def _held(name: str, value: Any) -> Any:
     return hide(value, []) if isinstance(value, str) else value
 
 
-def iteration_of(row: sqlite3.Row, run: str, names: Collection[str]) -> Iteration:
-    """The iteration of a row with all `COLUMNS`: one of `run`, and of a backend in `names`."""
+def iteration_of(row: sqlite3.Row, run: str, names: Collection[str], most_arrivals: int = MAX_ARRIVALS) -> Iteration:
+    """The iteration of a row with all `COLUMNS`: one of `run`, of a backend in `names`, with `most_arrivals`."""
     values = {name: row[name] for name in PLAIN_COLUMNS if row[name] is not None}
     if row["error_kind"] is not None:
         values["error"] = {"kind": row["error_kind"], "message": row["error_message"], "hint": row["error_hint"]}
     if row["more"] is not None:
         values = checked.document(row["more"], "what else is known of an iteration", _MAX_MORE) | values
     values["text"] = checked.text(row["text"], "the text of an answer", _MAX_ANSWER)
-    arrivals = unpack_deltas(_packed(row, "arrivals_ns"))
+    arrivals = unpack_deltas(_packed(row, "arrivals_ns"), most_arrivals)
     values["arrivals_ns"] = arrivals
     values["arrival_tokens"] = _tokens(_packed(row, "arrival_tokens"), len(arrivals))
     iteration = checked.struct(values, Iteration, "an iteration")
@@ -273,7 +272,7 @@ def plan_of(row: sqlite3.Row) -> Plan:
     longer has are left out."""
     data = checked.document(row["plan"], "the plan", _MAX_PLAN)
     config, backends = data.get("config"), data.get("backends")
-    if not isinstance(config, dict) or not isinstance(backends, list) or not 1 <= len(backends) <= MAX_BACKENDS:
+    if not isinstance(config, dict) or not isinstance(backends, list) or not 1 <= len(backends) <= configs.MAX_BACKENDS:
         raise ValueError("the plan has no config, or no backends")
     if not all(isinstance(backend, dict) for backend in backends):
         raise ValueError("a backend of the plan is not an object")
@@ -283,6 +282,9 @@ def plan_of(row: sqlite3.Row) -> Plan:
     if plan.run != row["id"]:
         raise ValueError("the plan is of another run")
     checked.instant(plan.created_utc, "the time of the plan")
+    # Whole, as a plan has it: to find out whose home a ~ means may take the system to the network.
+    if plan.config.model and not plan.config.model.startswith("/"):
+        raise ValueError("the plan names a model by no whole path")
     try:
         configs.check_run(plan.config, "the plan", Path("/"))
     except configs.ConfigError as error:

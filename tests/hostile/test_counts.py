@@ -10,14 +10,15 @@ import msgspec
 import pytest
 
 from llmtui.engine.entrant import doubted_count
-from llmtui.measure.request import MAX_ARRIVALS, Answer, IterationError, ask, figures
+from llmtui.measure.request import MAX_ARRIVALS, Answer, IterationError, ask, figures, prompt_count
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, RunConfig
-from llmtui.wire import dialect_for
+from llmtui.wire import Delta, dialect_for
 from tests.engine.helpers import engine_for, plan_of, truth_backend
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
 
 SECOND = 1_000_000_000
+NOT_FOUND: list[Step] = [b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"]
 
 
 def answer(told: int | None, pieces: list[str], max_tokens: int | None = 8, **more: Any) -> Answer:
@@ -101,7 +102,7 @@ def usage(tokens: int) -> bytes:
 async def test_a_server_that_claims_a_million_tokens_does_not_win() -> None:
     """Beside an honest one: no rate is made of the claim, the user is told once, and no verdict names it faster."""
     claim: list[Step] = [SSE_HEAD, token("fifteen"), token("letters!"), FINISH, usage(1_000_000), CLOSE]
-    async with scripted([b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"]) as server:
+    async with scripted(NOT_FOUND) as server:
         server.by_path = {b"POST": [claim]}
         plan = plan_of(truth_backend("honest"), Backend(name="liar", url=server.url), iterations=8, max_tokens=8)
         async with engine_for(plan) as run:
@@ -127,3 +128,37 @@ async def test_arrivals_without_end_are_cut_off(monkeypatch: pytest.MonkeyPatch)
         asked = dialect.request(msgspec.structs.replace(backend, url=server.url), RunConfig(), "hi", "m")
         with pytest.raises(IterationError, match="more than 2 arrivals with text: the server does not stop"):
             await ask(client, asked, dialect, timeout_s=10.0, on_tokens=lambda n: read[n - 1].set())
+
+
+@pytest.mark.parametrize(
+    ("told", "sent", "counted"),
+    [(20, 200, 20), (4296, 200, 4296), (4297, 200, None), (10**15, 200, None), (None, 9, None)],
+)
+def test_a_prompt_count_beyond_what_was_sent_is_unknown(told: int | None, sent: int, counted: int | None) -> None:
+    lie = answer(2, ["four", "more"], prompt_tokens=told, sent_bytes=sent)
+    assert prompt_count(lie) == counted
+    assert bool(doubted_count(lie)) is (told != counted)
+
+
+async def test_a_server_that_claims_an_endless_prompt_does_not_win_by_prefill() -> None:
+    def claim(tokens: int) -> list[Step]:
+        told = {"choices": [], "usage": {"prompt_tokens": tokens, "completion_tokens": 2}}
+        return [SSE_HEAD, token("a"), token("b"), FINISH, b"data: %b\n\n" % json.dumps(told).encode(), CLOSE]
+
+    async with scripted(NOT_FOUND) as honest, scripted(NOT_FOUND) as huge, scripted(NOT_FOUND) as large:
+        for server, tokens in ((honest, 20), (huge, 9 * 10**15), (large, 2_000)):
+            server.by_path = {b"POST": [claim(tokens)]}
+        backends = [Backend(name=n, url=s.url) for n, s in (("honest", honest), ("huge", huge), ("large", large))]
+        async with engine_for(plan_of(*backends, iterations=8, max_tokens=2)) as run:
+            board = await run.until_done()
+            assert {i.prompt_tokens for i in board.lanes["huge"].measured} == {None}
+            (check,) = [c for c in board.verdict().checks if c.code == "prompt-tokens"]
+            assert (check.level, check.spoils) == ("void", ["latency", "ttft", "prefill_tokens_per_s"])
+            assert "prefill" not in board.verdict().line
+
+
+@pytest.mark.parametrize(("text", "seen"), [("\u200b" * 80, 0), ("ab\n cd", 6), ("é\u200bé", 4), ("👩", 4)])
+def test_text_that_nobody_sees_makes_no_count_possible(text: str, seen: int) -> None:
+    invisible = Answer(max_tokens=64)
+    invisible.take([Delta(text=text)], 1)
+    assert invisible.text_bytes == seen

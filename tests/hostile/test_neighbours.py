@@ -48,6 +48,7 @@ ENVIRONMENT = {
     "OURS_KEY": "sk-ours-12345",
     "THEIR_KEY": "sk-theirs-12345",
     "COPY_OF_THEIR_KEY": "sk-theirs-12345",
+    "WITH_THEIR_KEY": "postgres://u:sk-theirs-12345@h",
     "THIRD_TOKEN": "hf_third-12345",
     "FOURTH_TOKEN": "hf_fourth-12345",
     "PLAIN": "a user's plain name",
@@ -73,6 +74,7 @@ def test_a_launched_server_is_given_its_own_keys_and_no_others() -> None:
     assert withheld_variables(ours, [ours, theirs, third], ENVIRONMENT) == {
         "THEIR_KEY",
         "COPY_OF_THEIR_KEY",
+        "WITH_THEIR_KEY",
         "THIRD_TOKEN",
         "FOURTH_TOKEN",
     }

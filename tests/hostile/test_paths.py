@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -68,9 +71,6 @@ def test_a_plan_whose_id_is_a_path_starts_nothing_and_removes_nothing(
 
 @pytest.mark.parametrize("run", IDS)
 def test_the_engine_itself_refuses_such_a_plan(run: str, treasure: Path) -> None:
-    import subprocess
-    import sys
-
     plan = msgspec.structs.replace(plan_of(truth_backend("a")), run=run.format(treasure=treasure))
     done = subprocess.run(
         [sys.executable, "-P", "-m", "llmtui.engine"],
@@ -89,14 +89,15 @@ def test_a_link_in_the_place_of_a_run_is_neither_followed_nor_removed(treasure: 
     age(runtime / run)
     run_folders.remove(run)
     assert live_runs() == []
-    with pytest.raises(EngineError, match="File exists"):
+    with pytest.raises(EngineError, match="is being carried out already"):
         EngineProcess.start(msgspec.structs.replace(plan_of(truth_backend("a")), run=run), resume=True)
     assert (treasure / "engine.log").read_text() == "mine"
 
 
 def test_a_link_inside_the_folder_of_a_run_is_removed_and_not_followed(treasure: Path, runtime: Path) -> None:
     run = secrets.token_hex(4)
-    folder = run_folders.make(run)
+    folder, log = run_folders.make(run)
+    os.close(log)
     (folder / "server-1").symlink_to(treasure)
     age(folder)
     assert live_runs() == []
@@ -119,11 +120,51 @@ def test_what_llmtui_did_not_make_stays_in_the_runtime_folder(runtime: Path) -> 
 
 
 def test_what_a_killed_engine_left_is_cleared_away_and_what_lives_is_not(runtime: Path) -> None:
-    dead, fresh, alive = (run_folders.make(secrets.token_hex(4)) for _ in range(3))
+    made = [run_folders.make(secrets.token_hex(4)) for _ in range(4)]
+    dead, fresh, alive, starting = (folder for folder, _ in made)
+    for _, log in made[:3]:
+        os.close(log)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(alive / run_folders.SOCKET_NAME))
         listener.listen()
-        for folder in (dead, alive):
+        for folder in (dead, alive, starting):
             age(folder)
         assert [found.run for found in live_runs()] == [alive.name]
-    assert sorted(runtime.iterdir()) == sorted([fresh, alive])
+    # One that takes long to start still holds its log.
+    assert sorted(runtime.iterdir()) == sorted([fresh, alive, starting])
+    os.close(made[3][1])
+
+
+async def test_a_second_resume_does_not_take_the_folder_from_under_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both began before either listened."""
+    monkeypatch.setenv("LLMTUI_STORE", str(tmp_path / "history.db"))
+    plan = plan_of(truth_backend("a"), iterations=1000)
+    first = EngineProcess.start(plan)
+    try:
+        for _ in range(3):
+            with pytest.raises(EngineError, match=r"is being carried out already|is still going"):
+                EngineProcess.start(plan, resume=True)
+        client = await first.connect()
+        assert first.socket.exists() and [run.run for run in live_runs()] == [plan.run]
+        await client.close()
+        assert await first.ended()
+    finally:
+        first.kill()
+    assert not first.socket.parent.exists()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770])
+def test_a_folder_for_sockets_that_others_could_replace_is_passed_over(
+    mode: int, short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = short_path / "open"
+    place.mkdir()
+    place.chmod(mode)
+    if mode == 0o770:
+        os.chown(place, -1, 12345)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place))
+    assert run_folders.runtime_folder().parent == Path(tempfile.gettempdir())
+    place.chmod(0o1777)
+    assert run_folders.runtime_folder() == place / "llmtui"

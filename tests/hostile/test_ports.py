@@ -14,11 +14,11 @@ import msgspec
 import psutil
 import pytest
 
-from llmtui.engine.target import Target
+from llmtui.engine.target import Target, stranger_note
 from llmtui.measure.failures import NotAdmitted
 from llmtui.measure.request import IterationError
 from llmtui.measure.transport import new_client
-from llmtui.model import Backend, Failure, RunConfig
+from llmtui.model import Backend, Failure, Protocol, RunConfig
 from llmtui.servers import ports
 from llmtui.servers.base import StartError
 from llmtui.servers.owners import Owners, best_listeners, socket_owners
@@ -86,6 +86,45 @@ async def test_a_found_server_whose_port_changes_hands_gets_no_key_either(tmp_pa
             await target.ask("hi")
         assert stranger.heard() == b""
     await target.close()
+
+
+@needs_root
+@pytest.mark.parametrize("protocol", ["openai", "custom"])
+async def test_a_rerun_does_not_take_the_stranger_for_the_server(protocol: Protocol, tmp_path: Path) -> None:
+    async with scripted([b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"]) as server:
+        target = Target(Backend(name="a", url=server.url, protocol=protocol, api_key=KEY), CONFIG, tmp_path)
+        ready = await target.bring_up(quiet)
+        assert ready.listener_uids == frozenset({os.getuid()}) and ready.note == ""
+        await target.close()
+    with stranger_listening(ports.port_of(server.url), answer=LIE) as stranger:
+        with pytest.raises(StartError, match="held by another user"):
+            await target.bring_up(quiet)
+        assert stranger.heard() == b""
+
+
+@needs_root
+async def test_a_run_that_goes_on_remembers_who_held_the_port(tmp_path: Path) -> None:
+    port = free_port()
+    backend = Backend(name="a", url=f"http://127.0.0.1:{port}", api_key=KEY)
+    with stranger_listening(port, answer=LIE) as stranger:
+        target = Target(backend, CONFIG, tmp_path, listener_uids=frozenset({os.getuid()}))
+        with pytest.raises(StartError, match="held by another user"):
+            await target.bring_up(quiet)
+        assert stranger.heard() == b""
+
+
+@pytest.mark.parametrize(
+    ("uids", "note"),
+    [
+        (None, ""),
+        (frozenset(), ""),
+        (frozenset({0, 113}), ""),
+        (frozenset({os.getuid()}), ""),
+        (frozenset({NOBODY}), "another user's (uid 65534)"),
+    ],
+)
+def test_a_found_server_of_another_person_is_marked(uids: frozenset[int] | None, note: str) -> None:
+    assert stranger_note(uids) == note
 
 
 @needs_root

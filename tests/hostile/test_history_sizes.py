@@ -1,0 +1,96 @@
+"""A foreign history that is small on disk and large once it is read, or that has one bad row among good ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llmtui.config import MAX_BACKENDS, ConfigError, parse
+from llmtui.config_file import read_named_by_history
+from llmtui.store import StoreError, open_store
+from llmtui.store.life import here
+from llmtui.store.loading import MOST_ARRIVALS
+from llmtui.store.pack import pack_deltas, pack_runs
+from tests.hostile.histories import OTHER, RUN, history, spoiled
+
+
+def changed_plan(file: Path, **changes: object) -> Path:
+    """The history with other values in the plan of `RUN`."""
+    with spoiled(file) as connection:
+        (text,) = connection.execute("SELECT plan FROM runs WHERE id = ?", (RUN,)).fetchone()
+        connection.execute("UPDATE runs SET plan = ? WHERE id = ?", (json.dumps(json.loads(text) | changes), RUN))
+    return file
+
+
+def refusal(file: Path) -> str:
+    store, _ = open_store(file)
+    with store, pytest.raises(StoreError) as caught:
+        store.load(RUN)
+    with open_store(file)[0] as store:
+        assert store.load(OTHER).iterations, "the other run is read as before"
+        assert store.runs().unread == 1
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_an_answer_has_no_more_arrivals_than_an_engine_would_take(more: int, tmp_path: Path) -> None:
+    file = history(tmp_path / "history.db")
+    count = MOST_ARRIVALS + more
+    with spoiled(file) as connection:
+        connection.execute(
+            "UPDATE iterations SET arrivals_ns = ?, arrival_tokens = ? WHERE run = ? AND iteration = 1",
+            (pack_deltas([1]) + b"\0" * (count - 1), pack_runs([1] * count), RUN),
+        )
+    store, _ = open_store(file)
+    with store:
+        if not more:
+            assert len(store.load(RUN).iterations[0].arrivals_ns) == MOST_ARRIVALS
+        else:
+            with pytest.raises(StoreError, match=f"more than {MOST_ARRIVALS} numbers"):
+                store.load(RUN)
+
+
+def test_a_plan_has_no_more_backends_than_a_config(tmp_path: Path) -> None:
+    backends = [{"name": f"b{n}"} for n in range(MAX_BACKENDS + 1)]
+    assert "no backends" in refusal(changed_plan(history(tmp_path / "history.db"), backends=backends))
+    blocks = "\n".join(f"[[backend]]\nname = 'b{n}'\nurl = 'http://h:{n + 1}'" for n in range(MAX_BACKENDS + 1))
+    with pytest.raises(ConfigError, match=f"101 backends are given; a run compares at most {MAX_BACKENDS}"):
+        parse(blocks, source="c.toml", folder=Path("/"), environ={})
+
+
+@pytest.mark.parametrize("value", [{"": []}, 0, [[]]])
+def test_a_document_of_very_many_values_is_not_decoded(value: object, tmp_path: Path) -> None:
+    backends = [{"name": "alpha", "options": {"x": [value] * 250_000}}]
+    assert "more than 200000 values" in refusal(changed_plan(history(tmp_path / "history.db"), backends=backends))
+
+
+def test_the_home_of_somebody_is_not_looked_up(tmp_path: Path) -> None:
+    file = history(tmp_path / "history.db")
+    with spoiled(file) as connection:
+        (text,) = connection.execute("SELECT plan FROM runs WHERE id = ?", (RUN,)).fetchone()
+    config = json.loads(text)["config"] | {"model": "~somebody/m.gguf"}
+    assert "names a model by no whole path" in refusal(changed_plan(file, config=config))
+
+
+@pytest.mark.parametrize("column", ["engine_started", "id"])
+def test_a_text_that_is_not_utf_8_shuts_out_its_own_run_only(column: str, tmp_path: Path) -> None:
+    file = history(tmp_path / "history.db")
+    with spoiled(file) as connection:
+        connection.execute(
+            f"UPDATE runs SET state = 'running', engine_place = ?, {column} = CAST(x'61ff62' AS TEXT) WHERE id = ?",
+            (here(), RUN),
+        )
+    with open_store(file)[0] as store:
+        assert store.mark_dead() == []
+        assert [row.run for row in store.runs()] == [OTHER]
+        assert store.load(OTHER).iterations
+
+
+def test_a_file_without_a_size_is_not_read_as_a_config() -> None:
+    """Files below /proc look regular, and some have no end."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("no /proc")
+    assert read_named_by_history(status, "X") == ""
