@@ -45,6 +45,8 @@ SCHEMA_VERSION = 1
 _UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 _ESTIMATED: tuple[Metric, ...] = ("latency", "ttft", "tokens_per_s")
 _SECRET = ("api_key", "headers", "secrets")
+#: What the structs have and the document does not: secrets, and what only the engine needs.
+_LEFT_OUT = {Backend: _SECRET, BackendState: frozenset({"listener_uids"})}
 
 
 class BackendRecord(Struct, frozen=True):
@@ -165,10 +167,10 @@ def _recorded(pair: Pair, found: Comparison, sentence: str) -> ComparisonRecord:
 
 
 def _full(value: Any) -> Any:
-    """`value` with the fields that our structs leave out when they have their default; without those for secrets."""
+    """`value` with the fields that our structs leave out when they have their default, but without `_LEFT_OUT`."""
     if isinstance(value, msgspec.Struct):
-        fields = msgspec.structs.asdict(value)
-        return {name: _full(v) for name, v in fields.items() if not (isinstance(value, Backend) and name in _SECRET)}
+        left_out = _LEFT_OUT.get(type(value), frozenset())
+        return {name: _full(v) for name, v in msgspec.structs.asdict(value).items() if name not in left_out}
     if isinstance(value, list):
         return [_full(v) for v in value]
     if isinstance(value, dict):

@@ -210,6 +210,7 @@ async def test_a_locked_history(since: str, tmp_path: Path) -> None:
             assert kept.iterations == board.lanes["a"].iterations
 
 
+@pytest.mark.slow
 async def test_a_lock_that_does_not_last_is_not_told_of(tmp_path: Path) -> None:
     """As that of another run which writes to the same history at the same moment."""
     file = tmp_path / "history.db"

@@ -35,19 +35,13 @@ from tests.hostile.bombs import (
 from tests.measure.asking import said_of
 
 GOAL_BYTES = 150 * MEGABYTE
-#: One of each kind; `python -m tests.bench.hostile_memory` tries all.
+#: One of each kind of limit; `python -m tests.bench.hostile_memory` tries all.
 QUICK = (
-    "gzip in gzip, POST",
     "gzip in gzip, GET /v1/models",
-    "gzip in gzip, an error",
-    "a gigabyte of gzip, POST",
-    "a gigabyte of gzip, GET /props",
+    "256 MB of gzip, GET /props",
     "a million gzip members",
     "message of pairs, streamed",
-    "Ollama's arguments of pairs",
-    "TGI's prefill of objects",
     "custom, pairs",
-    "models of pairs",
     "an event without an end",
 )
 
@@ -73,6 +67,7 @@ async def test_the_engine_stays_small_under_all_of_them() -> None:
     assert {name: peak for name, peak in peaks.items() if peak >= GOAL_BYTES} == {}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_a_launched_server_whose_health_never_ends_is_given_up_and_takes_no_memory(tmp_path: Path) -> None:
     program = tmp_path / "server.py"
@@ -178,7 +173,7 @@ async def test_a_question_ends_in_time_however_slowly_the_answer_comes() -> None
 
 
 async def test_init_reads_a_bounded_part_of_each_answer() -> None:
-    async with exploding(Bomb("", b"GET", coded(b"gzip", b"application/json"), once(zeros(1024 * MEGABYTE)))) as url:
+    async with exploding(Bomb("", b"GET", coded(b"gzip", b"application/json"), once(zeros(256 * MEGABYTE)))) as url:
         assert await scan([url]) == {url: "a web server answers there, but no server of models"}
     async with exploding(Bomb("", b"GET /v1/models", JSON, endless(b'{"data":[' + b" " * MEGABYTE))) as url:
         assert isinstance((await scan([url]))[url], str)

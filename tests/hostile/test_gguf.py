@@ -188,6 +188,7 @@ ATTACKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 def test_no_head_takes_long_or_much_memory(attack: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"

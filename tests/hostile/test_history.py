@@ -175,6 +175,7 @@ def test_a_journal_that_names_nothing_is_played_back(tmp_path: Path) -> None:
     assert [f.name for f in tmp_path.iterdir()] == ["history.db"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "-journal", "-wal", "-shm"])
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link", "second name"])
 def test_what_is_no_file_of_its_own_is_never_opened(tmp_path: Path, end: str, kind: str) -> None:
@@ -293,6 +294,7 @@ def all_of_it(file: Path) -> tuple[str, str]:
     return "".join([*notes, *told]), "".join(documents)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "column"), columns())
 def test_a_column_holds_what_it_may_or_the_run_is_refused(tmp_path: Path, table: str, column: str) -> None:
     good = history(tmp_path / "good.db").read_bytes()
@@ -358,6 +360,7 @@ PLANS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANS)
 def test_a_plan_obeys_the_bounds_of_a_config(tmp_path: Path, name: str) -> None:
     file = history(tmp_path / "history.db")

@@ -69,6 +69,7 @@ def test_a_plan_whose_id_is_a_path_starts_nothing_and_removes_nothing(
     assert list(runtime.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", IDS)
 def test_the_engine_itself_refuses_such_a_plan(run: str, treasure: Path) -> None:
     plan = msgspec.structs.replace(plan_of(truth_backend("a")), run=run.format(treasure=treasure))

@@ -103,6 +103,7 @@ def test_it_is_taken_when_it_is_named(tmp_path: Path) -> None:
     assert left.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pipe", "zero", "terminal", "socket", "folder", "relative", "nothing", "NUL", "kmsg"])
 def test_no_path_of_a_history_blocks(kind: str, tmp_path: Path) -> None:
     left, backend, text = payload(tmp_path)

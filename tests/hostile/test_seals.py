@@ -68,6 +68,7 @@ async def test_a_model_changed_with_its_size_and_time_kept_is_noticed(cache: Pat
     assert await model_digest(path, quiet) == sha256(CONTENT)
 
 
+@pytest.mark.slow
 async def test_another_model_moved_to_its_place_is_noticed(cache: Path, model: PackagedModel) -> None:
     path = await shared_model(RunConfig(), quiet, model)
     before, other = path.stat(), path.with_name("other")
@@ -115,6 +116,7 @@ async def test_a_pipe_in_place_of_a_seal_does_not_hang(cache: Path, source: Path
         assert await model_digest(source, quiet) == sha256(HEAD)
 
 
+@pytest.mark.slow
 @AS_ROOT
 @pytest.mark.parametrize("what", ["seal", "model"])
 async def test_what_belongs_to_another_user_is_not_believed(what: str, cache: Path, model: PackagedModel) -> None:

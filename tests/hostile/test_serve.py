@@ -42,6 +42,7 @@ def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 # --- Other users of this machine. ---
 
 
+@pytest.mark.slow
 @only_root
 @pytest.mark.parametrize("host", ["127.0.0.1", "::"])
 def test_another_user_is_cut_off_before_a_byte_is_read_even_with_the_token(host: str, tmp_path: Path) -> None:
@@ -69,6 +70,7 @@ def own_addresses() -> list[str]:
     return [address for address in found if not address.startswith(("127.", "::1", "fe80"))]
 
 
+@pytest.mark.slow
 @only_root
 def test_a_stranger_who_floods_the_port_shuts_nobody_out(going: Served) -> None:
     before = going.said
@@ -269,6 +271,7 @@ async def test_the_token_is_printed_once_and_stands_in_no_command_line_or_enviro
     assert going.said.count(going.token) == 1
 
 
+@pytest.mark.slow
 def test_each_run_has_a_token_of_its_own(going: Served, tmp_path: Path) -> None:
     with serving(tmp_path, 1_000_000) as other:
         assert other.token != going.token

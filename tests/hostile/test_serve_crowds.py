@@ -30,6 +30,7 @@ def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
+@pytest.mark.slow
 async def test_a_crowd_of_silent_connections_shuts_nobody_out(going: Served) -> None:
     result = await measure(going, 300, 2.0, 10, reconnect=False)
     assert result.failed == 0 and max(result.pages_s) < 1.0, result
@@ -57,6 +58,7 @@ async def test_a_crowd_that_comes_again_and_again_shuts_nobody_out(going: Served
     assert result.lines == []
 
 
+@pytest.mark.slow
 def test_open_pages_survive_a_crowd(going: Served) -> None:
     async def watch() -> None:
         async with page_of(going) as page:

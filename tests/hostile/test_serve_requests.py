@@ -104,6 +104,7 @@ def begin_of_answer(served: Served, request: bytes) -> bytes:
     return got
 
 
+@pytest.mark.slow
 def test_no_request_prints_a_line_or_finds_a_fault(going: Served) -> None:
     before = going.said
     requests = nonsense(going)
@@ -123,6 +124,7 @@ def test_a_plain_get_of_the_websocket_is_a_sentence(going: Served) -> None:
     assert got.endswith(b"llmtui: this path is for the page's websocket; open / instead\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wait", [False, True])
 def test_a_torn_connection_prints_nothing(wait: bool, going: Served) -> None:
     before = going.said
