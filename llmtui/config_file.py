@@ -71,12 +71,12 @@ def read(path: Path, *, found: bool = False, trust: str = "") -> str:
     try:
         # Some devices act when they are opened.
         if found and not stat.S_ISREG(path.stat().st_mode):
-            raise ConfigError(f"{path}: this is no regular file; name a config file")
+            raise ConfigError(f"{path}: this is not a regular file; name a config file")
         with open(path, "rb", opener=_open if found else None) as file:
             # Judged is what was opened, not what may stand at the path by now.
             info = os.fstat(file.fileno())
             if not _readable(info.st_mode, found):
-                raise ConfigError(f"{path}: this is no regular file; name a config file")
+                raise ConfigError(f"{path}: this is not a regular file; name a config file")
             if found and path != DEFAULT_FILE:
                 _check_trust(path, info, trust)
             # A file below /proc has no size and may have an end that never comes; one that is empty says nothing.
@@ -113,7 +113,7 @@ def read_named_by_history(path: Path, trust: str) -> str:
             outcome.put(error)
 
     if not path.is_absolute():
-        raise ConfigError(f"{path}: the history names this file as the config, and it is no whole path; use: {trust}")
+        raise ConfigError(f"{path}: the history does not name this config by its absolute path; use: {trust}")
     # A daemon: a thread that hangs in the file system must not keep this process.
     threading.Thread(target=work, daemon=True).start()
     try:

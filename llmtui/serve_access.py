@@ -42,7 +42,7 @@ class Connected(NamedTuple):
 class Access:
     """The token of one `llmtui serve`, and the check of every request against it and against Host and Origin.
 
-    Loopback is no password: every user and every web page on this machine can reach the port.
+    Loopback is not a password: every user and every web page on this machine can reach the port.
     """
 
     def __init__(self, served: str) -> None:
@@ -118,7 +118,7 @@ class Owner(enum.Enum):
 
     ALLOWED = "the user's own, or from another machine"
     ANOTHER_USER = "another user's of this machine"
-    UNKNOWN = "made on this machine by nobody that can be told"
+    UNKNOWN = "made on this machine, by an unknown user"
 
 
 def foreign_user(peer: tuple[str, int], ours: tuple[str, int], proc: Path = PROC) -> bool:

@@ -104,7 +104,7 @@ class Connections:
             timer.cancel()
 
     def drop_waiting(self, most_left: int = 0) -> None:
-        """Drop the oldest of the connections that wait, so that at most so many are left."""
+        """Drop the oldest of the connections that wait, so that at most `most_left` are left."""
         while len(self._waiting) > most_left:
             self._drop(next(iter(self._waiting)))
 

@@ -117,7 +117,7 @@ class Pages:
             size = (_cells(request.query.get("width"), 80, 500), _cells(request.query.get("height"), 24, 200))
             await self._show(page, *size)
         except ConnectionError:
-            # The page has gone. aiohttp wants an answer that it can try to send, and this one reaches nobody.
+            # The page has gone. aiohttp wants an answer that it can try to send, and this one is never sent.
             return page if page.prepared else web.Response(status=400)
         finally:
             self._open.discard(page)

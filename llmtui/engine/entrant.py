@@ -255,7 +255,7 @@ def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
         output_tokens=numbers.output_tokens,
         token_source=numbers.token_source,
         prompt_tokens=prompt_tokens,
-        # A part of a count that cannot be true is no better.
+        # It is a part of that count.
         cached_tokens=answer.cached_tokens if prompt_tokens is not None or answer.prompt_tokens is None else None,
         finish_reason=plain(answer.finish_reason, MAX_REASON_CHARS) if answer.finish_reason is not None else None,
         connect_s=answer.connect_ns / 1e9 if answer.connect_ns is not None else None,

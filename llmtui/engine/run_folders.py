@@ -81,8 +81,8 @@ def folder_of(run: str) -> Path:
 
 
 def make(run: str) -> tuple[Path, int]:
-    """Make the folder of `run`, with a log in it. Returns the folder, and the log open for writing and locked: whoever
-    has it keeps the folder. Raises EngineError where it cannot be made or is there."""
+    """Make the folder of `run`, with a log in it. Returns the folder, and the log open for writing and locked: the
+    process that holds it keeps the folder. Raises EngineError where it cannot be made or is there."""
     folder = folder_of(run)
     try:
         folder.mkdir(mode=0o700)
@@ -108,7 +108,7 @@ def remove(run: str, *, own: bool = False) -> None:
         try:
             if not own:
                 fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Relative to an open folder, and never through a link: nobody can lead it elsewhere meanwhile.
+            # Relative to an open folder and never through a link, so that it cannot be led elsewhere meanwhile.
             shutil.rmtree(run, ignore_errors=True, dir_fd=parent)
         finally:
             os.close(log)

@@ -1,6 +1,6 @@
 """The body of an answer, read within bounds: one content coding at most, unpacked piece by piece. No sockets here.
 
-llmtui asks for no compression, but a proxy may compress all the same. A few hundred bytes of gzip can unpack to
+llmtui does not ask for compression, but a proxy may compress anyway. A few hundred bytes of gzip can unpack to
 gigabytes, and codings can be nested, so nothing is unpacked ahead of the limit that its reader sets.
 """
 

@@ -91,7 +91,7 @@ def redirected(status: int, method: str, url: str, location: str) -> Failure:
         # The whole path is a url for every protocol, where it is that of the question itself.
         address = plain(_origin(to) + (path if method == "POST" else ""), 200)
         hint = f"it is not followed; if that is the server you mean, set url to {address}"
-    # Where it leads to another server its address is not suggested: whoever answers here chose it.
+    # The address of another server is not suggested: the server that answered chose it.
     return Failure(kind="http", message=f"HTTP {status}: redirected to {plain(other or path, 120)}", hint=hint)
 
 

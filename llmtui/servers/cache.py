@@ -31,7 +31,7 @@ _MAX_LINKS = 40
 def cache_folder() -> Path:
     """The folder of the model files: `$LLMTUI_CACHE/models`, or one in the user's cache folder. Made when missing.
 
-    It is an absolute path, and nobody but this user and root can write there or rename a folder on the way to it.
+    It is an absolute path. Only this user and root can write there or rename a folder on the way to it.
     Raises StartError when that cannot be had.
     """
     named = os.environ.get("LLMTUI_CACHE")

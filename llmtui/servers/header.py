@@ -205,7 +205,7 @@ def _facts(head: _Head) -> tuple[dict[bytes, object], int]:
     for _ in range(head.count(MAX_KEYS, _SMALLEST_ENTRY_BYTES)):
         key = head.key()
         kind = head.number(_U32)
-        # The architecture may come after the context length of which it is the first half.
+        # The key of the context length begins with the architecture, which may come later.
         if key not in _KEPT and not (key.endswith(_CONTEXT) and kind in _SCALARS):
             head.skip_value(kind)
         elif key in facts:

@@ -69,9 +69,8 @@ class Owners:
             self._allowed = found
         if found == self._allowed or (found and found < self._allowed):
             return None
-        who = (
-            f"another user (uid {', '.join(map(str, sorted(found - self._allowed)))})" if found else "nobody to be seen"
-        )
+        uids = ", ".join(map(str, sorted(found - self._allowed)))
+        who = f"another user (uid {uids})" if found else "no process that can be seen"
         return Failure(
             kind="server",
             message=f"port {there[1]} is held by {who}, not by the server that was brought up; nothing was sent",

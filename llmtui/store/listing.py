@@ -26,7 +26,7 @@ from llmtui.store.rows import (
     state_of,
 )
 
-#: A listing has at most this many runs: nobody reads more.
+#: A listing has at most this many runs.
 MAX_RUNS = 10_000
 _SHOWN = 5
 #: The usual load is the median of this many.

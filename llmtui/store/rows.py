@@ -244,7 +244,7 @@ def _tokens(packed: bytes, arrivals: int) -> list[int]:
 def _check_ranges(found: msgspec.Struct, ranges: dict[str, tuple[float, float]]) -> None:
     for name, (least, most) in ranges.items():
         value = getattr(found, name)
-        # Also false for what is no number.
+        # Also false for a value that is not a number.
         if value is not None and not least <= value <= most:
             raise ValueError(f"{name} is not from {least:g} to {most:g}")
 
@@ -284,7 +284,7 @@ def plan_of(row: sqlite3.Row) -> Plan:
     checked.instant(plan.created_utc, "the time of the plan")
     # Whole, as a plan has it: to find out whose home a ~ means may take the system to the network.
     if plan.config.model and not plan.config.model.startswith("/"):
-        raise ValueError("the plan names a model by no whole path")
+        raise ValueError("the plan does not name its model by an absolute path")
     try:
         configs.check_run(plan.config, "the plan", Path("/"))
     except configs.ConfigError as error:

@@ -88,7 +88,7 @@ def ours(connection: sqlite3.Connection) -> bool:
     return not tables or _number(connection, "application_id") == APPLICATION_ID
 
 
-#: What `ANALYZE` leaves, whoever ran it. Only SQLite itself can make tables of these names.
+#: What `ANALYZE` leaves. Only SQLite itself can make tables of these names.
 _STATISTICS = frozenset(
     {
         ("table", "sqlite_stat1", "sqlite_stat1", "CREATE TABLE sqlite_stat1(tbl,idx,stat)"),

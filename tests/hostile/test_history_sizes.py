@@ -71,7 +71,7 @@ def test_the_home_of_somebody_is_not_looked_up(tmp_path: Path) -> None:
     with spoiled(file) as connection:
         (text,) = connection.execute("SELECT plan FROM runs WHERE id = ?", (RUN,)).fetchone()
     config = json.loads(text)["config"] | {"model": "~somebody/m.gguf"}
-    assert "names a model by no whole path" in refusal(changed_plan(file, config=config))
+    assert "does not name its model by an absolute path" in refusal(changed_plan(file, config=config))
 
 
 @pytest.mark.parametrize("column", ["engine_started", "id"])

@@ -228,7 +228,7 @@ def test_a_listener_that_can_no_longer_be_seen_is_not_taken_for_the_server(tmp_p
     (tmp_path / "net" / "tcp").write_text("head\n")
     here, there = ("127.0.0.1", 50000), ("127.0.0.1", 80)
     failure = Owners(frozenset({os.getuid()}), tmp_path)(here, there)
-    assert failure is not None and "port 80 is held by nobody to be seen" in failure.message
+    assert failure is not None and "port 80 is held by no process that can be seen" in failure.message
     assert Owners(frozenset(), tmp_path)(here, there) is None, "as the kernel forwards it, the same as before"
     assert Owners(None, tmp_path / "none")(here, there) is None, "a system that tells nothing"
 
