@@ -37,6 +37,8 @@ def _end(error: BaseException) -> NoReturn:
     """The exit of what click raises, as click itself does it, but for an interruption, which is 130."""
     import click
 
+    from llmtui import exit_codes
+
     if isinstance(error, click.exceptions.Exit):
         sys.exit(error.exit_code)
     if isinstance(error, click.Abort):
@@ -45,18 +47,19 @@ def _end(error: BaseException) -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has seen enough; nothing more can be flushed to it.
+        # The reader of our output has seen enough; nothing more can be flushed to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(1)
+        sys.exit(exit_codes.FAILED)
     raise error
 
 
 def _interrupted() -> NoReturn:
-    from llmtui.early import EXIT_INTERRUPTED, ending
+    from llmtui import exit_codes
+    from llmtui.early import ending
 
     ending()
     sys.stderr.write("llmtui: interrupted\n")
-    sys.exit(EXIT_INTERRUPTED)
+    sys.exit(exit_codes.INTERRUPTED)
 
 
 if __name__ == "__main__":

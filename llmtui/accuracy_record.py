@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
+from llmtui.format import plural
 from llmtui.model import Machine, Stamp, Struct
 
 SCHEMA_VERSION = 1
@@ -188,7 +189,7 @@ def table(record: Record) -> str:
         more = f", {level.coalesced:.1%} of tokens coalesced" if level.coalesced else ""
         if level.failed:
             more += f", {level.failed} failed"
-        lines.append(f"{level.streams} stream{'s' * (level.streams != 1)}, {screen}: {level.requests} requests{more}")
+        lines.append(f"{plural(level.streams, 'stream')}, {screen}: {level.requests} requests{more}")
         rows: Sequence[tuple[str, Errors]] = (
             ("TTFT, ms", level.ttft_s),
             ("ITL, ms", level.itl_s),

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 import llmtui
+from llmtui import exit_codes
 from llmtui.early import NothingBegun, begin
 
 if TYPE_CHECKING:
     from llmtui.config import Config, UiConfig
     from llmtui.model import Plan
     from llmtui.stats.summary import Metric
-
-EXIT_FAILED, EXIT_USAGE = 1, 2
 
 STORE_HELP = "File of the history, in place of the usual one."
 
@@ -100,7 +99,7 @@ def _open(plan: Plan, ui: UiConfig, store: str, *, resume: bool = False) -> NoRe
         engine = EngineProcess.start(plan, store, resume=resume)
     except EngineError as error:
         _say(str(error))
-        sys.exit(EXIT_FAILED)
+        sys.exit(exit_codes.FAILED)
     # From here on the engine starts beside the import of the screen.
     from llmtui.ui.start import show
 
@@ -265,7 +264,7 @@ def attach(run: str | None) -> None:
         sys.exit(show_again(Path(chosen[0].socket), UiConfig()))
     except OSError as error:
         _say(f"run {chosen[0].run}: {error.strerror or error}")
-        sys.exit(EXIT_FAILED)
+        sys.exit(exit_codes.FAILED)
 
 
 @cli.command()
@@ -290,7 +289,7 @@ def resume(run: str, config: str | None, store: str, text: bool) -> None:
         _refuse(str(error))
     except StoreError as error:
         _say(str(error))
-        sys.exit(EXIT_FAILED)
+        sys.exit(exit_codes.FAILED)
     if text:
         with NothingBegun():
             from llmtui.headless import run_headless
@@ -439,7 +438,7 @@ def _read(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> 
 def _refuse(text: str) -> NoReturn:
     """Wrong usage or config: one sentence and exit code 2."""
     _say(text)
-    sys.exit(EXIT_USAGE)
+    sys.exit(exit_codes.USAGE)
 
 
 def _say(text: str) -> None:

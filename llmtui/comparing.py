@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from llmtui import exit_codes
 from llmtui.accuracy_record import newest
 from llmtui.engine.board import ROUNDS, Board
 from llmtui.export.table import cells_wide, fit
 from llmtui.export.text import write_atomic
-from llmtui.headless import EXIT_FAILED, EXIT_OK, STDOUT, prints, talk
+from llmtui.headless import STDOUT, prints, talk
 from llmtui.model import Struct
 from llmtui.past import opened
 from llmtui.plain import plain
@@ -27,7 +28,6 @@ from llmtui.stats.compare import times, told
 from llmtui.stats.summary import METRIC_TITLES, METRIC_UNITS, MORE_IS_BETTER, Metric
 from llmtui.store import StoredRun, StoreError
 
-EXIT_USAGE, EXIT_SILENT = 2, 3
 #: Grows when a name in the JSON changes its meaning.
 SCHEMA_VERSION = 1
 _UNKNOWN = "-"
@@ -77,10 +77,10 @@ def compare_headless(
         found = across(a, b, _pairs(a, b, named), metric, record=newest(b.machine))
     except StoreError as error:
         talk(str(error))
-        return EXIT_FAILED
+        return exit_codes.FAILED
     except UsageError as error:
         talk(str(error))
-        return EXIT_USAGE
+        return exit_codes.USAGE
     gated = Gated(percent, *gate(found, percent)) if percent is not None else None
     for word, stored in (("A", one), ("B", two)):
         if stored.state == "running":
@@ -88,12 +88,12 @@ def compare_headless(
     written = _write(one, two, found, gated, json_file)
     if not any(o.n_a and o.n_b for o in found.outcomes):
         talk("nothing to compare: no backend has samples on both sides")
-        return EXIT_FAILED
+        return exit_codes.FAILED
     if gated is not None:
         _tell(gated)
     if not written or (gated is not None and gated.broken):
-        return EXIT_FAILED
-    return EXIT_SILENT if gated is not None and gated.silent else EXIT_OK
+        return exit_codes.FAILED
+    return exit_codes.SILENT if gated is not None and gated.silent else exit_codes.OK
 
 
 def _loaded(path: str, first: str, second: str) -> tuple[StoredRun, StoredRun]:

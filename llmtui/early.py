@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 
-EXIT_INTERRUPTED = 130
+from llmtui import exit_codes
 
 
 class NothingBegun:
@@ -37,4 +37,4 @@ def ending() -> None:
 
 def _end(*_: object) -> None:
     os.write(2, b"llmtui: interrupted\n")
-    os._exit(EXIT_INTERRUPTED)
+    os._exit(exit_codes.INTERRUPTED)

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 import msgspec
 
-from llmtui.early import EXIT_INTERRUPTED, ending
+from llmtui import exit_codes
+from llmtui.early import ending
 from llmtui.engine.board import Board, Lane
 from llmtui.engine.client import FAREWELL_S, Client
 from llmtui.engine.lifecycle import EngineError, EngineProcess
+from llmtui.format import plural
 from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown, hidden, secret_values
 from llmtui.plain import blotted, plain, plain_lines
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from llmtui.engine.target import Target
     from llmtui.servers.base import Ready, Report
 
-EXIT_OK, EXIT_FAILED = 0, 1
 #: `check` asks each backend for so many tokens.
 CHECK_TOKENS = 4
 #: As a file's name: standard output, which then holds nothing else.
@@ -100,7 +101,7 @@ def prints(command: Callable[P, int]) -> Callable[P, int]:
                 raise  # of another file
             talk(f"cannot write the output: {error.strerror or error}")
             _drop_output()
-            return EXIT_FAILED
+            return exit_codes.FAILED
 
     return whole
 
@@ -124,12 +125,12 @@ def run_headless(
             engine = EngineProcess.start(plan, store, resume=resume)
         except EngineError as error:
             talk(str(error))
-            return EXIT_FAILED
+            return exit_codes.FAILED
         try:
             return asyncio.run(_follow(plan, engine, files, quiet or STDOUT in files.values(), interrupted))
         except EngineError as error:
             talk(str(error))
-            return EXIT_FAILED
+            return exit_codes.FAILED
         finally:
             engine.kill()
 
@@ -142,7 +143,7 @@ async def _follow(
     client = await interrupted.cuts_short(engine.connect())
     if client is None:
         talk("interrupted")
-        return EXIT_INTERRUPTED
+        return exit_codes.INTERRUPTED
     follower = asyncio.create_task(_print_events(board, client, quiet))
     await interrupted.or_done(follower)
     complete = follower.done() and follower.result()
@@ -159,8 +160,8 @@ async def _follow(
     if STDOUT not in files.values():
         print_table(board)
     if interrupted.is_set():
-        return EXIT_INTERRUPTED
-    return EXIT_OK if complete and written and not board.failed else EXIT_FAILED
+        return exit_codes.INTERRUPTED
+    return exit_codes.OK if complete and written and not board.failed else exit_codes.FAILED
 
 
 async def part(client: Client, follower: asyncio.Task[Any], timeout_s: float) -> None:
@@ -212,7 +213,7 @@ def iteration_line(board: Board, iteration: Iteration) -> str:
         parts.append(f"{iteration.tokens_per_s:6.1f} tokens/s")
     if iteration.output_tokens is not None:
         counted = " (counted)" if iteration.token_source == "arrivals" else ""
-        parts.append(f"{count(iteration.output_tokens, 'token')}{counted}")
+        parts.append(f"{plural(iteration.output_tokens, 'token')}{counted}")
     if iteration.refused:
         parts.append(f"refused {iteration.refused}x before")
     if iteration.disturbed:
@@ -230,17 +231,12 @@ def state_line(lane: Lane) -> str:
     if state.state == "preparing":
         return f"{name}: {plain(state.doing)}"
     if state.state == "ready":
-        facts = [state.version, state.model, state.weights, count(state.threads, "thread") if state.threads else ""]
+        facts = [state.version, state.model, state.weights, plural(state.threads, "thread") if state.threads else ""]
         facts.append(f"loaded in {state.load_s:.1f} s" if state.load_s is not None else "")
         told = ", ".join(plain(fact) for fact in facts if fact)
         note = f" ({plain(state.note)})" if state.note else ""
         return f"{name}: ready{': ' if told else ''}{told}{note}"
     return ""
-
-
-def count(number: int, what: str) -> str:
-    """ "1 token", "2 tokens"."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def print_table(board: Board) -> None:
@@ -330,7 +326,7 @@ def check_headless(plan: Plan) -> int:
 
     with Interruption() as interrupted:
         good = asyncio.run(interrupted.cuts_short(check_all()))
-    return EXIT_INTERRUPTED if good is None else EXIT_OK if good else EXIT_FAILED
+    return exit_codes.INTERRUPTED if good is None else exit_codes.OK if good else exit_codes.FAILED
 
 
 def _say_progress(target: Target) -> Report:
@@ -361,23 +357,23 @@ def accuracy_headless(job: Job, *, as_json: bool, quiet: bool) -> int:
         record = measure(job, say)
     except AccuracyError as error:
         talk(plain(str(error), 600))
-        return EXIT_FAILED
+        return exit_codes.FAILED
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        return exit_codes.INTERRUPTED
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(record), indent=2).decode())
     else:
         print(accuracy_record.table(record), end="")
     if not record.worth_keeping:
         say(f"not kept: that takes 1 stream, {accuracy_record.KEPT_FROM_REQUESTS} requests and the monitor")
-        return EXIT_OK
+        return exit_codes.OK
     file: Path | None = None
     try:
         file = accuracy_record.record_file()
         say(f"kept in {accuracy_record.keep(record, file)}")
     except OSError as error:
         talk(f"{file or 'the result'}: not written: {error.strerror or error}")
-    return EXIT_OK
+    return exit_codes.OK
 
 
 def talk(text: str) -> None:

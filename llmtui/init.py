@@ -13,17 +13,17 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from llmtui import exit_codes
 from llmtui.config import DEFAULT_FILE, USUAL_PORTS, ollama_url
-from llmtui.early import EXIT_INTERRUPTED
 from llmtui.engine.scan import LANGUAGES, NO_CHAT, UNKNOWN, USUAL, Found, Model, scan
 from llmtui.engine.target import LOCAL_HOSTS, START_HINTS
 from llmtui.export.text import write_atomic, write_new
-from llmtui.headless import EXIT_FAILED, EXIT_OK, count, talk
+from llmtui.format import plural
+from llmtui.headless import talk
 from llmtui.model import Embedded
 from llmtui.plain import plain
 from llmtui.servers.recipes import LOCAL_HINT, TORCH_HINT, absent_packages
 
-EXIT_USAGE = 2
 #: More models of one server than this are not listed.
 LISTED = 20
 ENGINES: dict[str, Embedded] = {"llama.cpp": "llama.cpp", "mistral.rs": "mistral.rs", "HuggingFace": "transformers"}
@@ -39,14 +39,14 @@ def init(file: Path | None, *, force: bool = False, to_stdout: bool = False, url
     path = file or Path("config.toml")
     if not to_stdout and (problem := _unwritable(path, force=force)):
         talk(problem)
-        return EXIT_USAGE
+        return exit_codes.USAGE
     elsewhere = ""
     if urls is None:
         urls, elsewhere = places(os.environ.get("OLLAMA_HOST", ""))
     try:
         seen = asyncio.run(scan(urls))
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        return exit_codes.INTERRUPTED
     engines = [name for name, engine in ENGINES.items() if not absent_packages(engine)]
     for line in report(seen, engines, elsewhere):
         talk(line)
@@ -54,20 +54,20 @@ def init(file: Path | None, *, force: bool = False, to_stdout: bool = False, url
     text = config_text(found, engines, elsewhere)
     if to_stdout:
         sys.stdout.write(text)
-        return EXIT_OK
+        return exit_codes.OK
     try:
         write_atomic(path, text) if force else write_new(path, text)
     except FileExistsError:
         talk(_there_already(path))
-        return EXIT_USAGE
+        return exit_codes.USAGE
     except OSError as error:
         talk(f"{plain(str(path))}: not written: {error.strerror or error}")
-        return EXIT_FAILED
+        return exit_codes.FAILED
     ready = len(engines) + sum(usable(one) for one in found)
     named = "" if path == Path("config.toml") else f" {plain(str(path))}"
     then = f"try it: llmtui check{named}, then: llmtui{named}" if ready else "nothing in it is enabled yet"
-    talk(f"{plain(str(path))} written, with {count(ready, 'backend')}; {then}")
-    return EXIT_OK
+    talk(f"{plain(str(path))} written, with {plural(ready, 'backend')}; {then}")
+    return exit_codes.OK
 
 
 def places(ollama_host: str) -> tuple[list[str], str]:
@@ -165,7 +165,7 @@ def remark(found: Found) -> str:
     first, *others = found.models
     if first.fitness == NO_CHAT:
         return f"it has no model for a chat, only {_names(found.models, 3)}"
-    return plain(first.name, 60) + (f", and {count(len(others), 'other model')}" if others else "")
+    return plain(first.name, 60) + (f", and {plural(len(others), 'other model')}" if others else "")
 
 
 # --- The text of the config. ---

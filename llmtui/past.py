@@ -8,9 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from llmtui import exit_codes
 from llmtui.config import ConfigError, UiConfig, load, load_named_by_history
 from llmtui.engine.board import Board
-from llmtui.headless import EXIT_FAILED, EXIT_OK, STDOUT, count, print_table, prints, talk, write_files
+from llmtui.format import plural
+from llmtui.headless import STDOUT, print_table, prints, talk, write_files
 from llmtui.model import Plan
 from llmtui.plain import plain
 from llmtui.store import RunRow, Store, StoredRun, StoreError, open_store
@@ -35,14 +37,14 @@ def history_headless(number: int, path: str) -> int:
             rows = store.runs(number)
     except StoreError as error:
         talk(str(error))
-        return EXIT_FAILED
+        return exit_codes.FAILED
     if rows.unread:
-        talk(f"left out: {count(rows.unread, 'run')} that cannot be read; llmtui show RUN says why")
+        talk(f"left out: {plural(rows.unread, 'run')} that cannot be read; llmtui show RUN says why")
     elif not rows:
         talk("the history is empty; make a run with: llmtui")
     for row in rows:
         print(run_line(row))
-    return EXIT_OK
+    return exit_codes.OK
 
 
 def run_line(row: RunRow) -> str:
@@ -50,7 +52,7 @@ def run_line(row: RunRow) -> str:
     known = sorted((b.latency_median_s, b.name) for b in row.backends if b.latency_median_s is not None)
     medians = ", ".join(f"{plain(name, 40)} {median:.3f} s" for median, name in known)
     silent = len(row.backends) - len(known)
-    rest = f"{', ' if medians else ''}{count(silent, 'backend')} without result" if silent else ""
+    rest = f"{', ' if medians else ''}{plural(silent, 'backend')} without result" if silent else ""
     label = f"  [{plain(row.label)}]" if row.label else ""
     begun = plain(row.created_utc[:16].replace("T", " "))
     return f"{plain(row.run, 40)}  {begun}  {plain(row.state):7}  {medians}{rest}{label}"
@@ -73,19 +75,19 @@ def show_headless(run: str, path: str, *, label: str | None, note: str | None) -
             stored = store.load(run)
     except StoreError as error:
         talk(str(error))
-        return EXIT_FAILED
+        return exit_codes.FAILED
     machine, config = stored.machine, stored.plan.config
     named = f" [{plain(stored.label)}]" if stored.label else ""
     version, begun = plain(stored.llmtui, 40), plain(stored.plan.created_utc, 40)
     print(f"run {plain(stored.plan.run, 40)}{named}: {plain(stored.state)}, begun {begun}, llmtui {version}")
-    cores = count(machine.cores, "core")
+    cores = plural(machine.cores, "core")
     print(f"on {plain(machine.cpu)}, {cores}, {plain(machine.os)}, Python {plain(machine.python, 40)}")
     asked = f"{config.iterations}+{config.warmup} iterations of {config.max_tokens} tokens"
     print(f"{asked}, {plain(config.order)}")
     if stored.note:
         print(f"note: {plain(stored.note, 2000)}")
     print_table(_board(stored))
-    return EXIT_OK
+    return exit_codes.OK
 
 
 def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
@@ -133,8 +135,8 @@ def export_headless(run: str, files: dict[str, Path | None], path: str) -> int:
             stored = store.load(run)
     except StoreError as error:
         talk(str(error))
-        return EXIT_FAILED
-    return EXIT_OK if write_files(_board(stored), files) else EXIT_FAILED
+        return exit_codes.FAILED
+    return exit_codes.OK if write_files(_board(stored), files) else exit_codes.FAILED
 
 
 def _board(stored: StoredRun) -> Board:

@@ -16,13 +16,13 @@ import sys
 
 from aiohttp import web
 
+from llmtui import exit_codes
 from llmtui.config import UiConfig
-from llmtui.early import EXIT_INTERRUPTED
 from llmtui.engine.board import Board
 from llmtui.engine.client import Client
 from llmtui.engine.lifecycle import EngineError, EngineProcess
 from llmtui.export.table import summary_table
-from llmtui.headless import EXIT_FAILED, EXIT_OK, Interruption, part, talk
+from llmtui.headless import Interruption, part, talk
 from llmtui.model import Plan
 from llmtui.plain import plain
 from llmtui.serve_access import Access
@@ -30,7 +30,6 @@ from llmtui.serve_connections import Connections, Limits
 from llmtui.serve_faults import one_line_each
 from llmtui.serve_pages import LEAVE_S, Pages
 
-EXIT_USAGE = 2
 #: What the kernel holds until we accept it: more than a crowd sends while the checks of a batch last.
 BACKLOG = 512
 #: A browser may reuse a connection for so long.
@@ -44,18 +43,18 @@ def serve(plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "") ->
         listener = _listen(host, port)
     except OSError as error:
         talk(f"cannot listen at {host} port {port}: {error.strerror or error}; choose another with --host and --port")
-        return EXIT_USAGE
+        return exit_codes.USAGE
     with listener, Interruption(signal.SIGHUP) as interrupted:
         try:
             engine = EngineProcess.start(plan, store)
         except EngineError as error:
             talk(str(error))
-            return EXIT_FAILED
+            return exit_codes.FAILED
         try:
             return asyncio.run(_serve(plan, ui, host, listener, engine, interrupted))
         except EngineError as error:
             talk(str(error))
-            return EXIT_FAILED
+            return exit_codes.FAILED
         finally:
             engine.kill()
 
@@ -82,7 +81,7 @@ async def _serve(
     client = await interrupted.cuts_short(engine.connect())
     if client is None:
         talk("interrupted")
-        return EXIT_INTERRUPTED
+        return exit_codes.INTERRUPTED
     # Like every watcher it goes after the servers under test; its pages inherit that.
     os.nice(5)
     board = Board(plan, keep=0)
@@ -97,8 +96,8 @@ async def _serve(
     await engine.ended()
     print(summary_table(board, shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160), end="")
     if not done:
-        return EXIT_INTERRUPTED if interrupted.is_set() else EXIT_FAILED
-    return EXIT_FAILED if board.failed else EXIT_OK
+        return exit_codes.INTERRUPTED if interrupted.is_set() else exit_codes.FAILED
+    return exit_codes.FAILED if board.failed else exit_codes.OK
 
 
 async def _serve_pages(

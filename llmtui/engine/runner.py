@@ -133,7 +133,11 @@ class Runner:
         )
 
     def obey(self, command: AnyCommand) -> None:
-        """Take in one command of a client."""
+        """Take in one command of a client. One that names an unknown backend is refused and changes nothing."""
+        if isinstance(command, Rerun | Stop | Logs) and command.backend and command.backend not in self._entrants:
+            known = ", ".join(self._entrants)
+            self._tell(Note(text=f"there is no backend {command.backend!r}; this run has {known}", level="error"))
+            return
         match command:
             case Pause():
                 self._paused = True
@@ -154,7 +158,7 @@ class Runner:
                         self._set(entrant, state="stopped", **_AT_REST)
                         self._interrupt(entrant)
             case Logs(backend=name):
-                if name in self._entrants:
+                if name:
                     entrant = self._entrants[name]
                     tail = LogTail(backend=name, lines=entrant.target.log_tail(LOG_LINES))
                     self._tell(hidden(tail, entrant.backend))
@@ -238,9 +242,7 @@ class Runner:
             work.cancel()
 
     def _named(self, name: str) -> list[Entrant]:
-        if not name:
-            return list(self._entrants.values())
-        return [self._entrants[name]] if name in self._entrants else []
+        return [self._entrants[name]] if name else list(self._entrants.values())
 
     def _interrupt(self, entrant: Entrant) -> None:
         if self._works_on(entrant):

@@ -25,6 +25,7 @@ import psutil
 from llmtui.accuracy_record import Record, Watching
 from llmtui.engine.accuracy import AccuracyError, Job, Told
 from llmtui.engine.machine import describe_machine
+from llmtui.format import plural
 
 COLUMNS, ROWS = 120, 40
 #: The monitor is the last to get a core: on a machine with much other work its screen takes long to come.
@@ -217,9 +218,7 @@ def measure(job: Job, say: Callable[[str], None]) -> Record:
                 told.append(one)
                 assert one.level is not None
                 where = "with a monitor on screen" if monitor else "without a monitor"
-                say(
-                    f"{one.level.streams} stream{'s' * (one.level.streams != 1)} {where}: {one.level.requests} requests"
-                )
+                say(f"{plural(one.level.streams, 'stream')} {where}: {one.level.requests} requests")
             if screen is not None:
                 seconds = time.monotonic() - began
                 watching = Watching(

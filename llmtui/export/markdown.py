@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 from llmtui.engine.board import Board
-from llmtui.export.table import COLUMNS, cells_wide, findings, iterations_word, remarks_on, rows_of, typical_values
+from llmtui.export.table import COLUMNS, cells_wide, findings, remarks_on, rows_of, typical_values
+from llmtui.format import plural
 from llmtui.plain import plain
 
 #: Columns of the final table that are taken over, with the heading that they get here.
@@ -68,7 +69,7 @@ def _origin(board: Board) -> str:
     place += [f"{machine.memory_bytes / 2**30:.1f} GiB"] if machine.memory_bytes else []
     place += [f"Python {code(machine.python)}", f"llmtui {code(machine.llmtui)}"] if machine.llmtui else []
     asked = [
-        f"{iterations_word(config.iterations)} after {config.warmup} warm-up{'s' * (config.warmup != 1)}",
+        f"{plural(config.iterations, 'iteration')} after {plural(config.warmup, 'warm-up')}",
         f"at most {config.max_tokens} tokens",
         config.order,
         f"temperature {config.temperature:g}",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from llmtui.engine.board import Board, Lane
+from llmtui.format import plural
 from llmtui.model import STATE_WORDS
 from llmtui.plain import plain
 from llmtui.stats.estimates import Interval
@@ -158,13 +159,13 @@ def remarks_on(lane: Lane) -> list[str]:
         before = f"the one before had a median of {_seconds(earlier.median)}, n = {earlier.n}"
         remarks.append(f"{name}: attempt {state.attempt}; {before}")
     if 0 < total < state.planned:
-        remarks.append(f"{name}: cut short: {total} of {iterations_word(state.planned)}")
+        remarks.append(f"{name}: cut short: {total} of {plural(state.planned, 'iteration')}")
     if failed and state.failure is None:
         newest = lane.now.last_failed
         last = plain(str(newest.error)) if newest and newest.error else "no result"
-        remarks.append(f"{name}: {failed} of {iterations_word(total)} failed: {last}")
+        remarks.append(f"{name}: {failed} of {plural(total, 'iteration')} failed: {last}")
     if lane.summary.disturbed:
-        remarks.append(f"{name}: {lane.summary.disturbed} of {iterations_word(total)} disturbed by other work")
+        remarks.append(f"{name}: {lane.summary.disturbed} of {plural(total, 'iteration')} disturbed by other work")
     return remarks
 
 
@@ -206,11 +207,6 @@ def _disagreements(board: Board) -> list[str]:
         how = f"x fastest compares medians, the sentences {of}"
         lines.append(f"{how}: they disagree on {names}, so look at the iterations")
     return lines
-
-
-def iterations_word(n: int) -> str:
-    """ "1 iteration", "2 iterations"."""
-    return "1 iteration" if n == 1 else f"{n} iterations"
 
 
 def cells_wide(text: str) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from llmtui.format import plural
 from llmtui.model import Backend, Machine, RunConfig
 from llmtui.plain import plain
 from llmtui.stats.checks import LEVELS, Check, Entry, Level, checks
@@ -134,7 +135,7 @@ def _conditions(a: Side, b: Side) -> Iterator[Check]:
 def _load(machine: Machine) -> str:
     if machine.load_1m is None:
         return "load unknown"
-    return f"load {machine.load_1m:g} on {machine.cores} core{'s' * (machine.cores != 1)}"
+    return f"load {machine.load_1m:g} on {plural(machine.cores, 'core')}"
 
 
 def set_up(one: Entry, two: Entry) -> Iterator[Check]:
@@ -225,5 +226,5 @@ def _apart(a: str, b: str) -> str:
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if size >= length:
             count = round(size / length)
-            return f"B was begun {count} {unit}{'s' * (count != 1)} {after} A"
+            return f"B was begun {plural(count, unit)} {after} A"
     return f"B was begun {size:.0f} s {after} A"

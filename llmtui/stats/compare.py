@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from llmtui.format import plural
 from llmtui.model import Iteration, Struct
 from llmtui.stats.ranks import Shift, group_shift, holm, paired_shift
 from llmtui.stats.summary import METRIC_TITLES, MORE_IS_BETTER, Metric, metric_value
@@ -70,10 +71,10 @@ class Comparison(Struct, frozen=True):
     def count(self) -> str:
         """How much was compared: "10 rounds", "6 iterations each", "6 and 500 iterations"."""
         if self.paired:
-            return f"{self.n} round{'s' * (self.n != 1)}"
+            return f"{plural(self.n, 'round')}"
         if self.n_more > self.n:
             return f"{self.n} and {self.n_more} iterations"
-        return f"{self.n} iteration{'s' * (self.n != 1)} each"
+        return f"{plural(self.n, 'iteration')} each"
 
     @property
     def unknown(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from llmtui.format import plural
 from llmtui.model import AnyCommand, Detach, Logs, More, Pause, Rerun, Resume, Shutdown, Stop
 from llmtui.plain import plain
 from llmtui.ui import board_view, exporting, sorting, themes
@@ -18,7 +19,6 @@ from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.panel import Panel
 from llmtui.ui.widgets.table import SummaryTable
-from llmtui.ui.words import plural
 
 if TYPE_CHECKING:
     from llmtui.engine.client import EngineLink

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from llmtui.accuracy_record import milliseconds
 from llmtui.engine.board import Board, Lane
+from llmtui.format import plural
 from llmtui.model import RESTING
 from llmtui.plain import plain
 from llmtui.stats.summary import CHARTED, METRIC_TITLES, METRIC_UNITS, MORE_IS_BETTER, Metric
@@ -16,7 +17,7 @@ from llmtui.ui.attempts import Standing, ratios, standing
 from llmtui.ui.commands import Phase
 from llmtui.ui.lines import SERIES, Line, Role, Span, bar, clip, fit, pad, spread_out, width_of
 from llmtui.ui.sorting import AS_PLANNED, Sort, descending
-from llmtui.ui.words import DASH, HIDDEN_SIGN, clock, number, plural, shape, titled, unit, value_text
+from llmtui.ui.words import DASH, HIDDEN_SIGN, clock, number, shape, titled, unit, value_text
 
 _PHASES: dict[Phase, tuple[str, Role]] = {
     "connecting": ("starting the engine", "accent"),

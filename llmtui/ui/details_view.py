@@ -8,10 +8,11 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from llmtui.engine.board import Lane
+from llmtui.format import plural
 from llmtui.model import Iteration
 from llmtui.plain import plain, plain_lines
 from llmtui.ui.lines import Line, Role, Span, clip, fit, pad, width_of, wrap
-from llmtui.ui.words import DASH, number, plural, value_text
+from llmtui.ui.words import DASH, number, value_text
 
 # --- The table of iterations ---
 

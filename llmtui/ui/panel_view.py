@@ -7,6 +7,7 @@ import dataclasses
 from rich.cells import cell_len
 
 from llmtui.engine.board import Lane
+from llmtui.format import plural
 from llmtui.model import RESTING, Progress
 from llmtui.plain import plain
 from llmtui.stats.summary import METRIC_TITLES, Metric, metric_value
@@ -24,7 +25,6 @@ from llmtui.ui.words import (
     cores,
     memory,
     number,
-    plural,
     shape,
     state_word,
     unit,

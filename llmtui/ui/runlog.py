@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Callable
 
 from llmtui.engine.board import Board
+from llmtui.format import plural
 from llmtui.model import AnyEvent, BackendChanged, Failure, IterationDone, RunChanged
 from llmtui.plain import plain
 from llmtui.ui.lines import Line, Role, wrap
-from llmtui.ui.words import STATE_ROLES, clock, plural, state_word
+from llmtui.ui.words import STATE_ROLES, clock, state_word
 
 #: So many entries are kept.
 KEPT = 1000

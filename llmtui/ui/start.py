@@ -15,19 +15,18 @@ from typing import Any, TextIO
 
 import msgspec
 
+from llmtui import exit_codes
 from llmtui.config import UiConfig
-from llmtui.early import EXIT_INTERRUPTED
 from llmtui.engine.client import Client, EngineLink
 from llmtui.engine.lifecycle import EngineProcess
 from llmtui.export.table import summary_table
+from llmtui.format import plural
 from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Plan, Shutdown
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.signals import GIVE_BACK_TITLE
-from llmtui.ui.words import plural
 
 #: A wait longer than this is told of.
 _SILENT_S = 1.0
-EXIT_OK, EXIT_FAILED = 0, 1
 
 
 def show(plan: Plan, engine: EngineProcess, ui: UiConfig) -> int:
@@ -204,16 +203,16 @@ def last_words(app: MonitorApp) -> int:
 
     if app.engine_lost:
         say(f"{app.engine_lost} before the run was done")
-        return EXIT_FAILED
+        return exit_codes.FAILED
     if board.run.phase != "done":
         ended = isinstance(app.farewell, Shutdown)
         if not ended and (isinstance(app.farewell, Detach) or config.on_disconnect == "finish"):
             run = board.plan.run
             say(f"run {run} goes on; come back to it with: llmtui attach {run}")
-            return EXIT_OK
+            return exit_codes.OK
         if board.run.total:
             say(f"ended before it was done: {board.run.finished} of {plural(board.run.total, 'iteration')}")
         else:
             say("ended before it began")
-        return EXIT_INTERRUPTED
-    return EXIT_FAILED if board.failed else EXIT_OK
+        return exit_codes.INTERRUPTED
+    return exit_codes.FAILED if board.failed else exit_codes.OK

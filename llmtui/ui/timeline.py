@@ -9,12 +9,12 @@ import dataclasses
 import itertools
 import statistics
 
+from llmtui.format import plural
 from llmtui.model import Iteration
 from llmtui.ui.lines import Line, Role, Span, width_of
 from llmtui.ui.minis import GRID, bit_of, cell_of, scatter
 from llmtui.ui.options import Marker
 from llmtui.ui.scales import Scale, scale_for
-from llmtui.ui.words import plural
 
 #: A gap is long from this many times the median ITL on.
 LONG = 3.0

@@ -148,8 +148,3 @@ def percent(new: float, old: float) -> str:
         return ""
     change = round((new - old) / old * 100, 1)
     return f"{change:+.1f} %" if change else "0.0 %"
-
-
-def plural(count: int, word: str) -> str:
-    """`1 token`, `2 tokens`."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"

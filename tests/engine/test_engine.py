@@ -16,7 +16,19 @@ import pytest
 
 from llmtui.engine.client import Client
 from llmtui.engine.lifecycle import EngineProcess
-from llmtui.model import Backend, BackendChanged, Hello, IterationDone, Pause, Rerun, Resume, Stop
+from llmtui.model import (
+    AnyCommand,
+    Backend,
+    BackendChanged,
+    Hello,
+    IterationDone,
+    Logs,
+    Note,
+    Pause,
+    Rerun,
+    Resume,
+    Stop,
+)
 from tests.engine.helpers import assert_gone, engine_for, plan_of, process_tree, truth_backend
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
 
@@ -99,6 +111,19 @@ async def test_stop_drops_what_is_left_of_one_backend_only() -> None:
         assert len(board.lanes["b"].measured) < 5
         assert board.lanes["a"].summary.n == 5
         assert board.failed
+
+
+@pytest.mark.parametrize("command", [Rerun(backend="c"), Stop(backend="c"), Logs(backend="c")], ids=["r", "s", "l"])
+async def test_a_command_on_an_unknown_backend_is_refused_and_changes_nothing(command: AnyCommand) -> None:
+    """A rerun of nothing once took up a run that was done."""
+    async with engine_for(plan_of(truth_backend("a"), truth_backend("b"), iterations=1, warmup=0)) as run:
+        await run.until_done()
+        before = len(run.events)
+        await run.client.send(command)
+        board = await run.until(lambda board: bool(board.notes))
+        assert [note.text for note in board.notes] == ["there is no backend 'c'; this run has a, b"]
+        assert [type(event) for event in run.events[before:]] == [Note]
+        assert board.run.phase == "done"
 
 
 async def test_pause_holds_the_run_and_resume_goes_on() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from llmtui.accuracy_record import Record
+from llmtui.format import plural
 from llmtui.model import Backend, BackendState, Machine, RunConfig, Struct
 from llmtui.plain import plain
 from llmtui.stats.checks.evidence import Evidence
@@ -148,4 +149,4 @@ def number(value: float) -> str:
 
 def of(part: int, whole: int) -> str:
     """ "2 of 10 iterations"."""
-    return f"{part} of {whole} iteration{'s' * (whole != 1)}"
+    return f"{part} of {plural(whole, 'iteration')}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import NormalDist
 
 from llmtui.accuracy_record import Level, milliseconds
+from llmtui.format import plural
 from llmtui.model import RESTING
 from llmtui.plain import plain
 from llmtui.stats.checks.base import Check, Entry, Race, each, listed, of
@@ -72,7 +73,7 @@ def few(race: Race) -> Iterator[Check]:
             code="too-few",
             level="warning",
             backends=[e.name for e in race.sampled],
-            text=f"{made} round{'s' * (made != 1)} cannot decide"
+            text=f"{plural(made, 'round')} cannot decide"
             + (f" among {len(pairs)} pairs" if len(pairs) > 1 else " between two"),
             todo=todo,
         )

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from llmtui.format import plural
 from llmtui.stats.checks.base import Check, Entry, Level, Race, alike, clusters, each, listed, of
 from llmtui.stats.compare import rounds
 
@@ -178,7 +179,7 @@ def machine(race: Race) -> Iterator[Check]:
             code="busy-machine",
             level="warning" if load > 0.75 * cores else "note",
             backends=[],
-            text=f"the machine was busy when the run began: load {load:g} on {cores} core{'s' * (cores != 1)}",
+            text=f"the machine was busy when the run began: load {load:g} on {plural(cores, 'core')}",
             todo="run again when nothing else is going on",
         )
     moving = sorted({word for part in race.machine.governor.split(",") if (word := part.strip()) not in _STEADY})

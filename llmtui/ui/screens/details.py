@@ -13,6 +13,7 @@ from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.geometry import Size
 from textual.message import Message
 
+from llmtui.format import plural
 from llmtui.plain import plain
 from llmtui.ui import board_view, details_view, panel_view, timeline
 from llmtui.ui.attempts import attempt_sentence, standing
@@ -23,7 +24,7 @@ from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header, Verdict
 from llmtui.ui.widgets.iterations import Iterations
 from llmtui.ui.widgets.lines import Lines
-from llmtui.ui.words import around, cores, memory, plural, shape, value_text
+from llmtui.ui.words import around, cores, memory, shape, value_text
 
 #: The server is asked for its log so often at most.
 LOG_EVERY_S = 2.0
