@@ -5,6 +5,7 @@ psutil reads the same table but leaves out the uid, and the uid is what tells an
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import struct
 from pathlib import Path
@@ -74,12 +75,17 @@ def _row(line: bytes) -> TcpSocket | None:
 
 def _endpoint(text: bytes) -> Endpoint:
     address, _, port = text.partition(b":")
-    if len(address) not in (8, 32):
+    return Endpoint(_address(address), int(port, 16))
+
+
+@functools.lru_cache(maxsize=1024)
+def _address(text: bytes) -> Address:
+    """The address in a row. Most rows of a crowded table have the same few."""
+    if len(text) not in (8, 32):
         raise ValueError("neither IPv4 nor IPv6")
     # Each group of four bytes is a number in the machine's own byte order.
-    words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
-    packed = struct.pack(f"={len(words)}I", *words)
-    return Endpoint(_unmapped(ipaddress.ip_address(packed)), int(port, 16))
+    words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
+    return _unmapped(ipaddress.ip_address(struct.pack(f"={len(words)}I", *words)))
 
 
 def _unmapped(address: Address) -> Address:

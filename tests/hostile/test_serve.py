@@ -78,7 +78,7 @@ def test_a_stranger_who_floods_the_port_shuts_nobody_out(going: Served) -> None:
         for _ in range(10):
             begun = time.monotonic()
             assert status(answer(going, with_token(going, "/", "Connection: close"))) == 200
-            assert time.monotonic() - begun < 1.0
+            assert time.monotonic() - begun < DEADLINE_S
     assert len(going.said[len(before) :].splitlines()) <= 1
 
 

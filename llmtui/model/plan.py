@@ -1,0 +1,130 @@
+"""What a run is: the request, the backends, and what must stay secret of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from llmtui.model.base import Struct
+from llmtui.plain import blotted
+
+Protocol = Literal["openai", "ollama", "tgi", "custom"]
+Embedded = Literal["", "llama.cpp", "mistral.rs", "transformers"]
+Order = Literal["shuffled", "round-robin", "sequential"]
+
+#: Shorter values are not secrets: redacting them would spoil every text.
+MIN_SECRET_CHARS = 4
+
+T = TypeVar("T", bound=Struct)
+
+_RUN_ID = re.compile(r"[0-9a-f]{8}")
+
+
+def is_run_id(text: str) -> bool:
+    """Whether `text` can be the id of a run: eight hex digits. Paths are made of it, so check it before that."""
+    return _RUN_ID.fullmatch(text) is not None
+
+
+class Backend(Struct, frozen=True, forbid_unknown_fields=True):
+    """One serving framework under test, as configured (`[[backend]]`).
+
+    Secret are `api_key`, `headers` and whatever came out of the environment, which `secrets` lists (no key of the
+    file).
+    """
+
+    name: str
+    framework: str = ""
+    language: str = ""
+    protocol: Protocol = "openai"
+    url: str = ""
+    model: str = ""
+    weights: str = ""
+    api_key: str = ""
+    headers: dict[str, str] = {}
+    enabled: bool = True
+    launch: list[str] = []
+    ready: str = ""
+    embedded: Embedded = ""
+    options: dict[str, Any] = {}
+    body: dict[str, Any] | None = None
+    answer: str = ""
+    stream: bool = True
+    hint: str = ""
+    secrets: list[str] = []
+
+    @property
+    def launched(self) -> bool:
+        """Whether llmtui starts (and stops) this backend's server itself."""
+        return bool(self.embedded or self.launch)
+
+    def public(self) -> Backend:
+        """The same backend without its secrets: this is what leaves the engine."""
+        told = msgspec.to_builtins(msgspec.structs.replace(self, api_key="", headers={}, secrets=[]))
+        return msgspec.convert(_redacted(told, [s for s in self.secrets if len(s) >= MIN_SECRET_CHARS]), Backend)
+
+
+def secret_values(backend: Backend, at_least: int = MIN_SECRET_CHARS) -> list[str]:
+    """What must not be told of `backend`: key, header values (and their last word, as in "Bearer KEY"), `secrets`.
+
+    Only values of `at_least` characters; the longest first, so that a secret that holds another is hidden whole.
+    """
+    values = {backend.api_key, *backend.secrets}
+    for value in backend.headers.values():
+        values.update((value, *value.split()[-1:]))
+    return sorted((v for v in values if len(v) >= at_least), key=lambda v: (-len(v), v))
+
+
+def hidden(told: T, backend: Backend) -> T:
+    """`told` with every secret of `backend` blotted out: a server may echo what it was sent."""
+    secrets = secret_values(backend)
+    if not secrets:
+        return told
+    return msgspec.convert(_redacted(msgspec.to_builtins(told), secrets), type(told))
+
+
+def _redacted(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, str):
+        return blotted(value, secrets)
+    if isinstance(value, list):
+        return [_redacted(v, secrets) for v in value]
+    if isinstance(value, dict):
+        return {k: _redacted(v, secrets) for k, v in value.items()}
+    return value
+
+
+class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What every backend is asked to do (`[run]`)."""
+
+    prompt: str = "How many helicopters can a human eat in one sitting?"
+    iterations: int = 10
+    warmup: int = 3
+    max_tokens: int = 64
+    full_length: bool = True
+    temperature: float = 0.0
+    seed: int = 0
+    order: Order = "shuffled"
+    threads: int = 0
+    fresh_prompt: bool = True
+    model: str = ""
+    timeout_s: float = 120.0
+    connect_timeout_s: float = 5.0
+    load_timeout_s: float = 180.0
+    cooldown_s: float = 0.0
+    restarts: int = 0
+    on_disconnect: Literal["finish", "stop"] = "finish"
+
+
+class Plan(Struct, frozen=True):
+    """A run as the engine carries it out: the request, the order, the backends. Contains secrets until `public()`."""
+
+    run: str
+    created_utc: str
+    config: RunConfig
+    backends: list[Backend]
+    source: str = ""
+
+    def public(self) -> Plan:
+        """The plan without secrets."""
+        return msgspec.structs.replace(self, backends=[b.public() for b in self.backends])
