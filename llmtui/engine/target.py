@@ -300,31 +300,16 @@ class Target:
     async def _describe(self, ready: Ready) -> Ready:
         """Fill in what the server tells of itself: version, weights, and which model to ask for."""
         backend = msgspec.structs.replace(self.backend, url=ready.url)
-        names: list[str] = []
-        question = self._dialect.models_request(backend)
-        if question is not None:
-            reply = await self._question(question)
-            if reply.status == 200:
-                names = [name for name in self._dialect.model_names(reply.body) if len(name) <= MAX_MODEL_CHARS]
-            elif reply.status in (401, 403):
-                raise StartError(
-                    Failure(kind="http", message=f"HTTP {reply.status}: the server wants a key", hint="set api_key")
-                )
-            elif elsewhere(question.url, reply.location):
-                # Other questions are asked of many kinds of servers, and may lead anywhere; this one is the protocol's.
-                raise StartError(redirected(reply.status, question.method, question.url, reply.location))
-        model = self._choose_model(names)
+        model = await self._model(backend)
         known = Learned()
         for probe in self._dialect.probes(backend, model):
-            reply = await self._question(probe)
-            if reply.status == 200:
-                told = self._dialect.learn(probe.url, reply.body)
-                known = Learned(
-                    version=known.version or plain(told.version, MAX_FACT_CHARS),
-                    weights=known.weights or plain(told.weights, MAX_FACT_CHARS),
-                    model=known.model or (told.model if len(told.model) <= MAX_MODEL_CHARS else ""),
-                    context_tokens=known.context_tokens or told.context_tokens,
-                )
+            told = await self._learned(probe)
+            known = Learned(
+                version=known.version or plain(told.version, MAX_FACT_CHARS),
+                weights=known.weights or plain(told.weights, MAX_FACT_CHARS),
+                model=known.model or (told.model if len(told.model) <= MAX_MODEL_CHARS else ""),
+                context_tokens=known.context_tokens or told.context_tokens,
+            )
         return Ready(
             url=ready.url,
             model=model or known.model,
@@ -337,6 +322,28 @@ class Target:
             full_length=ready.full_length,
             context_tokens=known.context_tokens,
         )
+
+    # No answer is kept while another one is awaited: many servers may answer at length at the same time.
+
+    async def _model(self, backend: Backend) -> str:
+        """The model to ask for. Raises StartError where there is none, or the server does not say."""
+        question = self._dialect.models_request(backend)
+        if question is None:
+            return self._choose_model([])
+        reply = await self._question(question)
+        if reply.status in (401, 403):
+            raise StartError(
+                Failure(kind="http", message=f"HTTP {reply.status}: the server wants a key", hint="set api_key")
+            )
+        if reply.status != 200 and elsewhere(question.url, reply.location):
+            # Other questions are asked of many kinds of servers, and may lead anywhere; this one is the protocol's.
+            raise StartError(redirected(reply.status, question.method, question.url, reply.location))
+        names = self._dialect.model_names(reply.body) if reply.status == 200 else []
+        return self._choose_model([name for name in names if len(name) <= MAX_MODEL_CHARS])
+
+    async def _learned(self, probe: Request) -> Learned:
+        reply = await self._question(probe)
+        return self._dialect.learn(probe.url, reply.body) if reply.status == 200 else Learned()
 
     def _choose_model(self, names: list[str]) -> str:
         wanted = self.backend.model

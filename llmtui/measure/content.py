@@ -6,6 +6,7 @@ gigabytes, and codings can be nested, so nothing is unpacked ahead of the limit 
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Iterator
 
@@ -76,22 +77,31 @@ def _deflate_form(data: bytes) -> int:
     return zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
 
 
-async def read_body(response: httpx.Response, limit_bytes: int, into: bytearray) -> bool:
+async def read_body(
+    response: httpx.Response,
+    limit_bytes: int,
+    into: bytearray,
+    large: contextlib.AbstractAsyncContextManager[object] | None = None,
+) -> bool:
     """Read the unpacked body of `response` into `into`, up to `limit_bytes`. Returns whether that is all of it.
 
-    Of a packed body no more than that is received either: it may unpack to nothing, again and again. What came before
-    an error or a cancellation stays in `into`. Has no time limit of its own. Raises WireError for a coding that cannot
-    be read, httpx.TransportError.
+    Of a packed body no more than that is received either: it may unpack to nothing, again and again. `large` is entered
+    while more than `PIECE_BYTES` are read. What came before an error or a cancellation stays in `into`. Has no time
+    limit of its own. Raises WireError for a coding that cannot be read, httpx.TransportError.
     """
     unpacker = Unpacker(response.headers.get("content-encoding", ""))
     received = 0
-    async for data in response.aiter_raw():
-        received += len(data)
-        if received > limit_bytes and not unpacker.plain:
-            return False
-        for piece in unpacker.feed(data):
-            into += piece
-            if len(into) > limit_bytes:
-                del into[limit_bytes:]
+    async with contextlib.AsyncExitStack() as stack:
+        async for data in response.aiter_raw():
+            received += len(data)
+            if received > limit_bytes and not unpacker.plain:
                 return False
+            for piece in unpacker.feed(data):
+                if large is not None and len(into) + len(piece) > PIECE_BYTES:
+                    await stack.enter_async_context(large)
+                    large = None
+                into += piece
+                if len(into) > limit_bytes:
+                    del into[limit_bytes:]
+                    return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -10,6 +11,10 @@ import httpx
 
 from llmtui.measure.content import read_body
 from llmtui.wire.base import WireError
+
+#: Large answers that are read at the same time, in one event loop.
+LARGE_AT_ONCE = 4
+_gates: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = weakref.WeakKeyDictionary()
 
 
 class Reply(NamedTuple):
@@ -24,6 +29,12 @@ class Reply(NamedTuple):
     whole: bool = True
     #: Where a redirect leads, "" for none.
     location: str = ""
+
+
+def _large() -> asyncio.Semaphore:
+    """What large answers are read under: many servers are asked at once, and together they must not fill the memory."""
+    loop = asyncio.get_running_loop()
+    return _gates.setdefault(loop, asyncio.Semaphore(LARGE_AT_ONCE))
 
 
 async def fetch(
@@ -47,7 +58,7 @@ async def fetch(
             client.stream(method, url, content=content or None, headers=dict(headers or {})) as response,
         ):
             body = bytearray()
-            whole = await read_body(response, limit_bytes, body)
+            whole = await read_body(response, limit_bytes, body, _large())
             return Reply(
                 status=response.status_code,
                 headers={name.lower(): value for name, value in response.headers.items()},

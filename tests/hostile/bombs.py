@@ -200,13 +200,18 @@ def peak_bytes(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-async def explode(bomb: Bomb, iterations: int = 2, timeout_s: float = 20.0) -> Came:
-    """A real engine asks a server with this bomb."""
+async def explode(bomb: Bomb, iterations: int = 2, backends: int = 1) -> Came:
+    """A real engine asks a server with this bomb, for each of `backends`."""
     async with exploding(bomb) as url:
-        backend = Backend(name="a", **{"url": url, "model": "m", **bomb.config})
-        plan = plan_of(backend, iterations=iterations, warmup=0, timeout_s=timeout_s)
+        plan = plan_of(
+            *(Backend(name=f"b{n}", **{"url": url, "model": "m", **bomb.config}) for n in range(backends)),
+            iterations=iterations,
+            warmup=0,
+            timeout_s=20.0,
+        )
         async with engine_for(plan) as run:
             board = await run.until_done()
             peak = peak_bytes(run.engine.pid)
-            failures = [str(i.error) for i in board.lanes["a"].measured if i.error is not None]
-            return Came(peak, str(board.lanes["a"].state.failure or next(iter(failures), "a sample")))
+            lane = board.lanes["b0"]
+            failures = [str(i.error) for i in lane.measured if i.error is not None]
+            return Came(peak, str(lane.state.failure or next(iter(failures), "a sample")))

@@ -68,6 +68,16 @@ async def test_the_engine_stays_small_under_all_of_them() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["models of pairs", "props of pairs", "long names of models", "256 MB of gzip, GET /props"]
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_fifty_such_servers_at_once_take_no_more(name: str) -> None:
+    (bomb,) = named((name,))
+    assert (await explode(bomb, iterations=1, backends=50)).peak_bytes < GOAL_BYTES
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_a_launched_server_whose_health_never_ends_is_given_up_and_takes_no_memory(tmp_path: Path) -> None:
     program = tmp_path / "server.py"
