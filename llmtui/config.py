@@ -254,6 +254,9 @@ _OWN_FIELDS = frozenset({"messages", "stream"})
 
 def _check_request(backend: Backend, where: str) -> None:
     """The parts of a request that the config writes itself."""
+    for key in ("options", "body"):
+        if (number := _too_large(getattr(backend, key))) is not None:
+            raise ConfigError(f"{where}: {key}: found {show(number)}, allowed are whole numbers of up to 64 bits")
     if taken := sorted(_OWN_FIELDS & backend.options.keys()):
         raise ConfigError(f"{where}: options: {taken[0]!r} is set by llmtui and cannot be changed")
     if backend.protocol != "custom":
@@ -262,6 +265,14 @@ def _check_request(backend: Backend, where: str) -> None:
                 raise ConfigError(f"{where}: {key} goes with protocol = 'custom' only; remove it or set protocol")
     elif backend.body is not None and "{prompt}" not in repr(backend.body):
         raise ConfigError(f"{where}: body: '{{prompt}}' is nowhere in it, so the prompt would not be sent")
+
+
+def _too_large(value: Any) -> int | None:
+    """A whole number in `value` that JSON readers cannot hold, None where there is none."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return next((found for item in inner if (found := _too_large(item)) is not None), None)
+    return value if isinstance(value, int) and not -(2**63) < value < 2**64 else None
 
 
 def _split_url(url: str, where: str, secrets: list[str]) -> Any:

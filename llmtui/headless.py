@@ -289,6 +289,9 @@ def check_headless(plan: Plan) -> int:
             for line in error.log_tail if isinstance(error, StartError) else ():
                 talk(f"    {plain(blotted(line, secrets))}")
             return False
+        except Exception as error:  # a fault of ours with one backend: the others are asked all the same
+            print(f"{plain(backend.name):{width}}  llmtui failed here: {plain(repr(error), 200)}; please report this")
+            return False
         finally:
             await target.close()
         facts = [ready.version, ready.model, ready.weights, ready.note]

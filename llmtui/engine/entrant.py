@@ -17,8 +17,18 @@ from llmtui.engine.foreign import ForeignMeter
 from llmtui.engine.schedule import Job, fresh_line, jobs
 from llmtui.engine.stalled import Stalled, stalled_failure
 from llmtui.engine.target import Target
+from llmtui.format import plural
 from llmtui.measure.failures import wait_words
-from llmtui.measure.request import Answer, IterationError, can_be_true, figures, prompt_count
+from llmtui.measure.request import (
+    HIDDEN_TOKENS,
+    Answer,
+    IterationError,
+    cached_count,
+    can_be_true,
+    figures,
+    prompt_count,
+    server_times_s,
+)
 from llmtui.model import (
     RESTING,
     AnyEvent,
@@ -228,22 +238,27 @@ async def _request(
 
 
 def doubted_count(answer: Answer) -> str:
-    """What to say of a token count that cannot be true; "" where there is nothing to say."""
-    told, prompt = answer.output_tokens, answer.prompt_tokens
-    if told is not None and not can_be_true(answer, told):
-        asked = f"{answer.max_tokens:,} asked for and " if answer.max_tokens is not None else ""
-        what = f"{told:,} output tokens cannot be true ({asked}{answer.text_bytes:,} bytes of text received)"
+    """What to say of a token count that is not used; "" where there is nothing to say."""
+    told, prompt, asked = answer.output_tokens, answer.prompt_tokens, answer.max_tokens
+    if told is not None and not can_be_true(answer, told, HIDDEN_TOKENS):
+        if asked is not None and told > asked + HIDDEN_TOKENS:
+            what = f"its count of {told:,} output tokens cannot be true: {asked:,} were asked for"
+        else:
+            size = plural(answer.text_bytes, "byte")
+            what = f"its count of {told:,} output tokens is more than the text that came shows ({size})"
+    elif told is None and answer.streamed and asked is not None and answer.events > asked + HIDDEN_TOKENS:
+        what = f"it sends {answer.events:,} pieces of text for {asked:,} tokens, and counts none itself"
     elif prompt is not None and prompt_count(answer) is None:
-        what = f"{prompt:,} prompt tokens cannot be true ({answer.sent_bytes:,} bytes sent)"
+        what = f"its count of {prompt:,} prompt tokens cannot be true: {answer.sent_bytes:,} bytes were sent"
     else:
         return ""
-    return f"its count of {what}: no rate is computed from it; check the server's usage"
+    return f"{what}; no rate is computed from it, check the server's usage"
 
 
 def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
     """`iteration` with the numbers of a good answer."""
     numbers = figures(answer)
-    prompt_tokens = prompt_count(answer)
+    prefill_s, decode_s, load_s = server_times_s(answer)
     return msgspec.structs.replace(
         iteration,
         latency_s=numbers.latency_s,
@@ -254,14 +269,13 @@ def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
         tokens_per_s=numbers.tokens_per_s,
         output_tokens=numbers.output_tokens,
         token_source=numbers.token_source,
-        prompt_tokens=prompt_tokens,
-        # It is a part of that count.
-        cached_tokens=answer.cached_tokens if prompt_tokens is not None or answer.prompt_tokens is None else None,
+        prompt_tokens=prompt_count(answer),
+        cached_tokens=cached_count(answer),
         finish_reason=plain(answer.finish_reason, MAX_REASON_CHARS) if answer.finish_reason is not None else None,
         connect_s=answer.connect_ns / 1e9 if answer.connect_ns is not None else None,
-        server_prefill_s=answer.prefill_s,
-        server_decode_s=answer.decode_s,
-        server_load_s=answer.load_s,
+        server_prefill_s=prefill_s,
+        server_decode_s=decode_s,
+        server_load_s=load_s,
         stamp=answer.stamp,
         text=answer.text,
         arrivals_ns=answer.arrivals_ns,

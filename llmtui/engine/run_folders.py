@@ -85,14 +85,15 @@ def make(run: str) -> tuple[Path, int]:
     process that holds it keeps the folder. Raises EngineError where it cannot be made or is there."""
     folder = folder_of(run)
     try:
-        folder.mkdir(mode=0o700)
-        log = os.open(folder / LOG_NAME, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with _opened(alone=True):
+            folder.mkdir(mode=0o700)
+            log = os.open(folder / LOG_NAME, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileExistsError:
         raise EngineError(f"run {run} is being carried out already; look at it with: llmtui attach {run}") from None
     except OSError as error:
         raise EngineError(f"{folder}: {error.strerror or error}") from None
-    with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return folder, log
 
 
@@ -101,17 +102,36 @@ def remove(run: str, *, own: bool = False) -> None:
 
     Does nothing where it is not there or not llmtui's, or where another engine lives in it.
     """
-    with contextlib.suppress(OSError, EngineError), _opened() as parent:
+    if not is_run_id(run):
+        return
+    with contextlib.suppress(OSError, EngineError), _opened(alone=True) as parent:
+        with contextlib.suppress(OSError):
+            os.rmdir(run, dir_fd=parent)  # empty: its maker was killed before it had made the log
         if not _is_ours(parent, run):
             return
         log = os.open(f"{run}/{LOG_NAME}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         try:
             if not own:
                 fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _empty(parent, run)
             # Relative to an open folder and never through a link, so that it cannot be led elsewhere meanwhile.
             shutil.rmtree(run, ignore_errors=True, dir_fd=parent)
         finally:
             os.close(log)
+
+
+def _empty(parent: int, run: str) -> None:
+    """Remove all but the log, which goes last: without it the folder would no longer be known for llmtui's."""
+    folder = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        for name in os.listdir(folder):
+            with contextlib.suppress(OSError):
+                if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                    shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+                elif name != LOG_NAME:
+                    os.unlink(name, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def existing() -> list[tuple[Path, int]]:
@@ -127,9 +147,13 @@ def existing() -> list[tuple[Path, int]]:
 
 
 @contextlib.contextmanager
-def _opened() -> Iterator[int]:
+def _opened(*, alone: bool = False) -> Iterator[int]:
+    """The runtime folder. `alone`: no other process makes or removes a run's folder meanwhile."""
     parent = os.open(runtime_folder(), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
+        if alone:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(parent, fcntl.LOCK_EX)
         yield parent
     finally:
         os.close(parent)

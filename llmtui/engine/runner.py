@@ -97,7 +97,7 @@ class Runner:
             withheld = withheld_variables(backend, plan.backends, os.environ)
             before = next((s.listener_uids for s in stored.states if s.name == backend.name), None) if stored else None
             uids = frozenset(before) if before is not None and not backend.launched else None
-            target = Target(backend, plan.config, target_folder, withheld, uids)
+            target = Target(backend, plan.config, target_folder, withheld, uids, goes_on=stored is not None)
             entrant = Entrant(backend, target, BackendState(name=backend.name))
             entrant.usual_load_s = usual.get(backend.name)
             entrant.twin = addresses.count(backend.url) if backend.url else 0
@@ -356,7 +356,7 @@ class Runner:
             load_s=ready.load_s,
             model_digest=ready.model_digest,
             context_tokens=ready.context_tokens,
-            listener_uids=sorted(ready.listener_uids) if ready.listener_uids and not entrant.backend.launched else None,
+            listener_uids=_uids(entrant),
         )
 
     async def _iterate(self, entrant: Entrant) -> None:
@@ -442,6 +442,7 @@ class Runner:
             state=states.get(failure.kind, "failed"),
             **_AT_REST,
             failure=failure,
+            listener_uids=_uids(entrant),
             log_tail=log_tail or [],
         )
 
@@ -489,6 +490,12 @@ class Runner:
                     return None
                 total += len(entrant.queue) * (sum(recent) / len(recent) + self._config.cooldown_s)
         return round(total, 1)
+
+
+def _uids(entrant: Entrant) -> list[int] | None:
+    """The users that hold the port of a found server; None for a launched one, and where that is not known."""
+    found = entrant.target.found_uids
+    return None if found is None or entrant.backend.launched else sorted(found)
 
 
 def _metric(more: More) -> Metric:

@@ -24,6 +24,8 @@ from llmtui.wire import OpenAIDialect, TGIDialect, common
 CONNECT_S = 0.4
 ANSWER_S = 1.0
 MAX_BODY_BYTES = 1024 * 1024
+#: What a command is is told by its first words.
+MAX_COMMAND_CHARS = 4096
 
 #: TGI's own default beside the frameworks' usual ports; in its container it is asked on 8080 as a rule.
 USUAL = sorted({*USUAL_PORTS.values(), 3000})
@@ -133,7 +135,7 @@ async def _ask(client: httpx.AsyncClient, url: str) -> Reply | None:
 def _command_line(port: int) -> str:
     """The command of who listens on `port`, "" where that may not be seen."""
     try:
-        return " ".join(psutil.Process(pid).cmdline()) if (pid := find_listener(port)) else ""
+        return " ".join(psutil.Process(pid).cmdline())[:MAX_COMMAND_CHARS] if (pid := find_listener(port)) else ""
     except psutil.Error:
         return ""
 

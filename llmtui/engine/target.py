@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ from llmtui.model import Backend, Failure, RunConfig
 from llmtui.plain import plain
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.listener import find_listener, tree_cpu_seconds, tree_rss
-from llmtui.servers.owners import Owners
+from llmtui.servers.owners import Owners, strangers
 from llmtui.servers.recipes import absent_packages
 from llmtui.servers.supervise import ManagedServer
 from llmtui.wire import common, dialect_for
@@ -60,17 +59,9 @@ MAX_REPLY_BYTES = 2 * 1024 * 1024
 MAX_MODEL_CHARS = 300
 MAX_FACT_CHARS = 100
 LOADING_POLL_S = 0.25
-#: System accounts, such as the one that Ollama's own service runs as, come before it (UID_MIN of login.defs).
-FIRST_PERSON = 1000
 #: See `Target.effort`.
 LAUNCHES = 2
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-def stranger_note(uids: frozenset[int] | None) -> str:
-    """What to remark of a found server by the users that hold its port: "" for this user, root and system accounts."""
-    strangers = sorted(uid for uid in uids or () if uid >= FIRST_PERSON and uid != os.getuid())
-    return f"another user's (uid {', '.join(map(str, strangers))})" if strangers else ""
 
 
 class Target:
@@ -83,9 +74,12 @@ class Target:
         folder: Path,
         withheld: frozenset[str] = frozenset(),
         listener_uids: frozenset[int] | None = None,
+        *,
+        goes_on: bool = False,
     ) -> None:
         """`withheld` are the variables of the environment that a launched server does not get. `listener_uids` are the
-        users that held the port of a found server earlier in this run, where that is known."""
+        users that held the port of a found server earlier in this run, where that is known; `goes_on` says that the run
+        was taken up again."""
         self.backend = backend
         self._withheld = withheld
         self.server: ManagedServer | None = None
@@ -97,7 +91,9 @@ class Target:
         self._dialect: Dialect = dialect_for(backend)
         self._listener: int | None = None
         #: Of a server that runs already: the users that held its port when it was first asked in this run.
-        self._found_uids = listener_uids
+        self.found_uids = listener_uids
+        self._goes_on = goes_on
+        self._owners = Owners()
 
     @property
     def up(self) -> bool:
@@ -205,13 +201,22 @@ class Target:
 
     def _open(self, url: str, owners: frozenset[int] | None = None) -> None:
         """Make the client. `owners` are the users that may hold the server's port; None: those that do now."""
-        self._owners = admit = Owners(owners)
+        self._owners = admit = Owners(owners, no_strangers=self._goes_on and not self.backend.launched)
         self._client = new_client(url, connect_timeout_s=self._config.connect_timeout_s, admit=admit)
 
     async def _find(self, report: Report) -> Ready:
         """A server that somebody else runs: is it there, is it loaded, what does it serve?"""
+        self._open(self.backend.url, self.found_uids)
+        try:
+            ready = await self._found(report)
+        finally:
+            # Also where it fails: who held the port then must hold it when it is asked again.
+            self.found_uids = self._owners.allowed
+        uids = strangers(self.found_uids)
+        return dataclasses.replace(ready, note=f"another user's (uid {uids})" if uids else "")
+
+    async def _found(self, report: Report) -> Ready:
         url = self.backend.url
-        self._open(url, self._found_uids)
         began = time.monotonic()
         while await self._loading():
             waited = time.monotonic() - began
@@ -224,13 +229,11 @@ class Target:
         host, port = common.place_of(url)
         if host in LOCAL_HOSTS:
             self._listener = await asyncio.to_thread(find_listener, port)
-        ready = await self._describe(
+        return await self._describe(
             Ready(
                 url=url, model=self.backend.model, version="", weights=self.backend.weights, threads=None, load_s=None
             )
         )
-        self._found_uids = self._owners.allowed
-        return dataclasses.replace(ready, note=stranger_note(self._found_uids), listener_uids=self._found_uids)
 
     async def _loading(self) -> bool:
         """Ask for its health: True while the server says that it loads. Raises StartError when nobody answers."""

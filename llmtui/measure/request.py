@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -29,7 +30,11 @@ MAX_ERROR_BYTES = 65_536
 MAX_ARRIVALS = 100_000
 ARRIVALS_PER_TOKEN = 4
 #: Tokens that a server may add to a prompt: its chat template and a system prompt of its own.
-TEMPLATE_TOKENS = 4096
+TEMPLATE_TOKENS = 16_384
+#: Tokens that a server may count and never send as text.
+HIDDEN_TOKENS = 16
+#: As long as timeout_s may be at most.
+MAX_SERVER_S = 86_400.0
 #: Whoever answers with an error has said what there is to say by then.
 ERROR_BODY_S = 2.0
 BEFORE_ITS_TIME = "the answer began before the request was written: the server does not wait for the question"
@@ -98,7 +103,7 @@ class Answer:
             if text or delta.reasoning or delta.tool:
                 carried += 1
                 output = text + delta.reasoning + delta.tool
-                size += len(output) if output.isascii() else _visible_bytes(output)
+                size += _visible_bytes(output)
                 if text:
                     if self.first_output_ns is None:
                         self.first_output_ns = at_ns
@@ -131,11 +136,15 @@ class Answer:
         return carried
 
 
+#: Characters that take no room on a screen: C0 controls but white space, zero-width and bidirectional ones.
+_UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
+
+
 def _visible_bytes(text: str) -> int:
-    """The UTF-8 length of `text` without zero-width and control characters, which would be text that nobody sees."""
+    """The UTF-8 length of `text` without characters that nobody sees."""
     if not text.isprintable():
-        text = "".join(character for character in text if character.isprintable() or character.isspace())
-    return len(text.encode("utf-8", "replace"))
+        text = _UNSEEN.sub("", text)
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +188,7 @@ def figures(answer: Answer) -> Figures:
     itl_ns = None
     if gaps:
         itl_ns = gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
-    rated = after_first > 0 and decode_s > 0
+    rated = after_first > 0 and decode_s > 0 and can_be_true(answer, arrived)
     return Figures(
         latency_s=last / 1e9,
         ttft_s=first / 1e9,
@@ -198,20 +207,21 @@ def token_count(answer: Answer) -> tuple[int | None, TokenSource | None]:
     The server's own count comes first, then its arrivals. Of a whole answer (not streamed) one arrival says nothing.
     """
     told = answer.output_tokens
-    if told is not None and can_be_true(answer, told):
+    if told is not None and can_be_true(answer, told, HIDDEN_TOKENS):
         return told, answer.token_source or "usage"
-    if answer.streamed and can_be_true(answer, answer.events):
+    if answer.streamed and can_be_true(answer, answer.events, HIDDEN_TOKENS):
         return answer.events, "arrivals"
     return None, None
 
 
-def can_be_true(answer: Answer, tokens: int) -> bool:
+def can_be_true(answer: Answer, tokens: int, hidden: int = 0) -> bool:
     """Whether `answer` can have this many tokens: no more than were asked for, and a byte of output for each.
 
-    One token more than bytes is the end-of-sequence token, which servers count and never send. A token may be a part of
-    a character, so bytes are counted and not characters.
+    A token may be a part of a character, so bytes are counted and not characters. `hidden` tokens are allowed on top:
+    servers count some that they never send (the end of the answer, marks around its thinking). Rates leave them out.
     """
-    return (answer.max_tokens is None or tokens <= answer.max_tokens) and tokens <= answer.text_bytes + 1
+    most = answer.text_bytes if answer.max_tokens is None else min(answer.max_tokens, answer.text_bytes)
+    return tokens <= most + hidden
 
 
 def prompt_count(answer: Answer) -> int | None:
@@ -219,6 +229,20 @@ def prompt_count(answer: Answer) -> int | None:
     that were sent and a long chat template have."""
     told = answer.prompt_tokens
     return told if told is not None and told <= answer.sent_bytes + TEMPLATE_TOKENS else None
+
+
+def cached_count(answer: Answer) -> int | None:
+    """The server's count of prompt tokens that a cache had. None where it is more than those of the prompt can be."""
+    told, prompt = answer.cached_tokens, answer.prompt_tokens
+    most = answer.sent_bytes + TEMPLATE_TOKENS if prompt is None else prompt_count(answer) or 0
+    return told if told is not None and told <= most else None
+
+
+def server_times_s(answer: Answer) -> tuple[float | None, float | None, float | None]:
+    """Prefill, decode and load by the server's own clock, in s; None for all where one is longer than any request may
+    take."""
+    times = (answer.prefill_s, answer.decode_s, answer.load_s)
+    return times if all(t is None or t <= MAX_SERVER_S for t in times) else (None, None, None)
 
 
 async def ask(

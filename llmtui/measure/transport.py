@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
@@ -67,6 +66,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
             "reason_phrase": reader.reason,
             "llmtui.stream": body,
         }
+        _drop_cookies(reader.headers)
         if 300 <= reader.status < 400:
             _take_location(reader.headers, extensions)
         return httpx.Response(status_code=reader.status, headers=reader.headers, stream=body, extensions=extensions)
@@ -140,6 +140,12 @@ class StampedTransport(httpx.AsyncBaseTransport):
         self._all.discard(connection)
 
 
+def _drop_cookies(headers: list[tuple[bytes, bytes]]) -> None:
+    """Take cookies out of httpx's sight. A server that gets its own cookie back could answer some requests in another
+    way than others, and the standard library's reader of cookies warns and takes long where they are odd."""
+    headers[:] = [header for header in headers if header[0].lower() not in (b"set-cookie", b"set-cookie2")]
+
+
 def _take_location(headers: list[tuple[bytes, bytes]], extensions: dict[str, Any]) -> None:
     """Move where a redirect leads out of httpx's sight: so nothing goes there, and an odd address raises nothing."""
     for header in [h for h in headers if h[0].lower() == b"location"]:
@@ -162,7 +168,5 @@ def new_client(
         timeout=httpx.Timeout(None, connect=connect_timeout_s),
         trust_env=False,
         follow_redirects=False,
-        # A server that gets its own cookie back could answer some requests in another way than others.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         headers={"Accept-Encoding": "identity", "User-Agent": "llmtui"},
     )

@@ -26,6 +26,8 @@ from llmtui.servers.base import Report, StartError, missing
 REMEDY = "set LLMTUI_CACHE to a folder of yours"
 #: As many links as Linux follows on the way to a file.
 _MAX_LINKS = 40
+#: Ends the name of a lock beside one that others can open.
+_PRIVATE = ".private"
 
 
 def cache_folder() -> Path:
@@ -64,7 +66,7 @@ def own_folder(folder: Path) -> Path:
             info = os.fstat(descriptor)
             if info.st_uid != os.geteuid():
                 raise _unsafe(folder, f"it belongs to another user (uid {info.st_uid})")
-            if info.st_mode & 0o022:
+            if info.st_mode & 0o077:
                 os.fchmod(descriptor, 0o700)
         finally:
             os.close(descriptor)
@@ -129,6 +131,12 @@ def _open_lock(path: Path) -> int:
     if not is_ours(info) or info.st_nlink != 1:
         os.close(descriptor)
         raise refusal
+    if info.st_mode & 0o077:
+        # 0.1.0 made locks that others can open, and a process that has one open can hold it for ever. It stays.
+        os.close(descriptor)
+        if path.name.endswith(_PRIVATE):
+            raise refusal
+        return _open_lock(path.with_name(path.name + _PRIVATE))
     return descriptor
 
 
@@ -202,6 +210,8 @@ def _made(folder: Path) -> os.stat_result:
 def _check_step(folder: Path, step: Path) -> None:
     """Refuse a folder on the way in which another user could rename the next one."""
     info = step.lstat()
+    if not stat.S_ISDIR(info.st_mode):
+        raise _unsafe(folder, f"{shown(step)} is not a folder")
     if info.st_uid not in (0, os.geteuid()) and not _unmapped(info.st_uid):
         raise _unsafe(folder, f"{shown(step)} belongs to another user (uid {info.st_uid})")
     # In a sticky folder only the owner of a folder can rename it, and that owner is checked next.

@@ -35,3 +35,8 @@ def withheld_variables(backend: Backend, all_backends: Iterable[Backend], enviro
             or any(key in value for key in long_keys)
         )
     )
+
+
+def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
+    """Names of the variables that are named like secrets: downloads and conversions need none of them."""
+    return frozenset(name for name in environ if SECRET_NAME.fullmatch(name))

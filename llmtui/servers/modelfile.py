@@ -24,6 +24,7 @@ from llmtui.plain import plain
 from llmtui.servers import seals
 from llmtui.servers.base import Report, StartError, missing
 from llmtui.servers.cache import cache_folder, clear, disk_error, is_ours, lock, own_folder, shown, workspace
+from llmtui.servers.environment import secret_variables
 from llmtui.servers.header import GgufInfo, NotGguf, open_regular, parse_gguf
 from llmtui.servers.held import Held
 from llmtui.servers.reasons import reason
@@ -295,7 +296,7 @@ async def _convert(script: str, source: Path, target: Path, report: Report, what
 async def _attend(held: Held, argv: list[str], tick: Callable[[], None], env: dict[str, str]) -> int:
     """Run a command to its end, looking at it four times a second; when this is cancelled it is ended too."""
     try:
-        await held.start(argv, env, grace_s=1.0)
+        await held.start(argv, env, grace_s=1.0, withheld=secret_variables(os.environ))
         while not held.exited.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.25):

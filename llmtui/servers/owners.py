@@ -14,6 +14,8 @@ from llmtui.servers.tcp_table import LISTEN, PROC, Endpoint, TcpSocket, endpoint
 
 #: One reading of the kernel's table can miss a row while other connections come and go.
 _READINGS = 3
+#: System accounts, such as the one that Ollama's own service runs as, come before it (UID_MIN of login.defs).
+FIRST_PERSON = 1000
 
 
 def socket_owners(here: Endpoint, there: Endpoint, proc: Path = PROC) -> frozenset[int] | None:
@@ -29,9 +31,11 @@ def socket_owners(here: Endpoint, there: Endpoint, proc: Path = PROC) -> frozens
         if rows is None:
             # A table that is there and cannot be read (no file descriptor left) must not let everybody pass.
             return frozenset() if os.access(proc / "net" / "tcp", os.R_OK) else None
-        accepted = {row.uid for row in rows if (row.local, row.remote) == (there, here) and row.inode}
-        if found := accepted | {row.uid for row in best_listeners(rows, there)}:
-            return frozenset(found)
+        # A server may listen as one user and accept as another, as nginx does. Only where nobody listens any more does
+        # the process count that accepted the connection.
+        accepted = [row for row in rows if (row.local, row.remote) == (there, here) and row.inode]
+        if found := best_listeners(rows, there) or accepted:
+            return frozenset(row.uid for row in found)
     return frozenset()
 
 
@@ -45,15 +49,22 @@ def best_listeners(rows: list[TcpSocket], there: Endpoint) -> list[TcpSocket]:
     return exact or own_kind or any_address
 
 
+def strangers(uids: frozenset[int] | None) -> str:
+    """Those of `uids` that are neither this user, nor root, nor a system account, as in "1001, 1002"."""
+    return ", ".join(str(uid) for uid in sorted(uids or ()) if uid >= FIRST_PERSON and uid != os.getuid())
+
+
 class Owners:
     """Admits connections to a server as long as the users that hold its port stay the same.
 
-    `allowed` are those that held it when the server was brought up; None takes those of the first connection.
+    `allowed` are those that held it when the server was brought up; None takes those of the first connection. With
+    `no_strangers` these must not be another person: for a run that goes on, of which it is not known who held the port.
     """
 
-    def __init__(self, allowed: frozenset[int] | None = None, proc: Path = PROC) -> None:
+    def __init__(self, allowed: frozenset[int] | None = None, proc: Path = PROC, *, no_strangers: bool = False) -> None:
         self._allowed = allowed
         self._proc = proc
+        self._no_strangers = no_strangers
 
     @property
     def allowed(self) -> frozenset[int] | None:
@@ -65,6 +76,13 @@ class Owners:
         found = socket_owners(endpoint(*here), endpoint(*there), self._proc)
         if found is None:
             return None
+        if self._allowed is None and self._no_strangers and (uids := strangers(found)):
+            return Failure(
+                kind="server",
+                message=f"port {there[1]} is held by another user (uid {uids}), and the history does not tell whether "
+                "it was when the run began; nothing was sent",
+                hint="begin a new run if it is the right server",
+            )
         if self._allowed is None:
             self._allowed = found
         if found == self._allowed or (found and found < self._allowed):

@@ -107,7 +107,12 @@ def spread_of(ordered: Sequence[float], total: int, squares: int) -> Spread | No
     n = len(ordered)
     if n == 0:
         return None
-    variance = (n * squares - total * total) / (n * (n - 1) << 2148) if n > 1 else None
+    variance: float | None = None
+    if n > 1:
+        try:
+            variance = (n * squares - total * total) / (n * (n - 1) << 2148)
+        except OverflowError:  # whole numbers have no limit, and floats have one
+            variance = math.inf
     return Spread(
         n=n,
         mean=total / (1 << 1074) / n,

@@ -22,6 +22,8 @@ MAX_DEPTH = 64
 MAX_VALUES = 200_000
 MAX_PID = 2**31 - 1
 _MAX_INTEGER = 2**63 - 1
+#: A seed in a backend's options may be as large.
+MAX_UNSIGNED = 2**64 - 1
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|\+00:00)")
 #: Possessive: no text makes this try twice.
 _JSON_TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
@@ -81,9 +83,11 @@ def document(value: object, what: str, most: int) -> dict[str, Any]:
     opened = raw.count("[") + raw.count("{")
     if opened > MAX_DEPTH:
         _check_depth(raw, what)
-    # Each value takes many times its length once it is decoded. A comma may also stand in a text, and there are few.
+    # Each value takes many times its length once it is decoded. Commas and brackets inside of texts do not count.
     if opened + raw.count(",") > MAX_VALUES:
-        raise ValueError(f"{what} has more than {MAX_VALUES} values")
+        bare = _JSON_TEXT.sub("", raw)
+        if bare.count("[") + bare.count("{") + bare.count(",") > MAX_VALUES:
+            raise ValueError(f"{what} has more than {MAX_VALUES} values")
     try:
         found = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -127,5 +131,5 @@ def _check_values(value: Any, what: str) -> None:
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{what} holds a number that is not finite")
-    elif isinstance(value, int) and not -_MAX_INTEGER <= value <= _MAX_INTEGER:
+    elif isinstance(value, int) and not -_MAX_INTEGER <= value <= MAX_UNSIGNED:
         raise ValueError(f"{what} holds a whole number of more than 64 bits")

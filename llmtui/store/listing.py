@@ -29,6 +29,8 @@ from llmtui.store.rows import (
 #: A listing has at most this many runs.
 MAX_RUNS = 10_000
 _SHOWN = 5
+#: Names that are looked at for a suggestion, those of the newest runs first.
+MAX_NEAR = 1000
 #: The usual load is the median of this many.
 _LOADS = 5
 #: And they are looked for in this many states at most.
@@ -182,8 +184,10 @@ def find(connection: sqlite3.Connection, name: str) -> str:
             raise StoreError(f"{wanted!r} means several runs: {_some(matches)}; give more of the id")
     if not known:
         raise StoreError(f"there is no run {wanted!r}: the history is empty")
-    names = [run for run, _ in known] + [label for _, label in known if label]
-    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
+    newest = known[:MAX_NEAR]
+    names = [name for run, label in newest for name in (label, run) if name]
+    # A suggestion takes time for each name, and a history may have very many.
+    near = difflib.get_close_matches(wanted[:MAX_LABEL], names[:MAX_NEAR], n=1, cutoff=0.5)
     hint = f"did you mean {plain(near[0])!r}?" if near else f"the newest are {_some([run for run, _ in known])}"
     raise StoreError(f"there is no run {wanted!r}; {hint}")
 

@@ -60,16 +60,15 @@ def make(file: Path) -> None:
             os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         except FileExistsError:
             guard.check(file)
-            _tighten(file)
         else:
             guard.check(file)
         if file.parent == _data_folder():
-            _tighten(file.parent)
+            tighten(file.parent)
     except OSError as error:
         raise os_words(error, file) from error
 
 
-def _tighten(path: Path) -> None:
+def tighten(path: Path) -> None:
     """Take from others what they may do with what is ours."""
     found = path.stat()
     if found.st_uid == os.geteuid() and found.st_mode & 0o077:

@@ -75,7 +75,9 @@ def _sentence(value: Any, depth: int = 4) -> str | None:
             if said:
                 where = value.get("loc")
                 if key == "msg" and isinstance(where, list):
-                    return f"{'.'.join(str(w) for w in where[:8])}: {said}"
+                    # Names and numbers only: what else may stand there is nested, and deeply if the server likes.
+                    place = ".".join(str(step) for step in where[:8] if isinstance(step, str | int))
+                    return f"{place}: {said}"
                 return said
     return None
 

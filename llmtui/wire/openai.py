@@ -198,7 +198,8 @@ class OpenAIDialect:
         if backend.stream and self.include_usage:
             body["stream_options"] = {"include_usage": True}
         body |= backend.options
-        limit = body.get("max_completion_tokens", body.get("max_tokens"))
+        # llama.cpp's own name of the limit goes before OpenAI's.
+        limit = body.get("n_predict", body.get("max_completion_tokens", body.get("max_tokens")))
         if isinstance(answers := body.get("n"), int) and isinstance(limit, int):
             limit *= answers
         return common.post(backend, chat_url(backend.url), body, limit)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import os
 import shutil
 import stat
@@ -99,6 +101,19 @@ async def test_a_lock_file_keeps_what_is_in_it(cache: Path, model: PackagedModel
     lock.write_text("not ours to empty")
     await shared_model(RunConfig(), quiet, model)
     assert lock.read_text() == "not ours to empty"
+
+
+async def test_a_lock_that_another_user_could_open_holds_nothing_up(cache: Path, model: PackagedModel) -> None:
+    """Those of 0.1.0 could be opened by everybody, and a process that has one open can lock it for ever."""
+    cache.mkdir(parents=True)
+    lock = cache / f".{model.filename}.lock"
+    lock.touch()
+    lock.chmod(0o644)
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        async with asyncio.timeout(20):
+            await shared_model(RunConfig(), quiet, model)
+    assert (cache / f".{model.filename}.lock.private").stat().st_mode & 0o077 == 0
 
 
 async def test_a_link_in_place_of_the_model_is_replaced_and_not_written_through(

@@ -10,7 +10,16 @@ import msgspec
 import pytest
 
 from llmtui.engine.entrant import doubted_count
-from llmtui.measure.request import MAX_ARRIVALS, Answer, IterationError, ask, figures, prompt_count
+from llmtui.measure.request import (
+    MAX_ARRIVALS,
+    Answer,
+    IterationError,
+    ask,
+    cached_count,
+    figures,
+    prompt_count,
+    server_times_s,
+)
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import Delta, dialect_for
@@ -40,22 +49,31 @@ def test_a_million_tokens_for_eight_asked_are_no_rate() -> None:
     lie = answer(1_000_000, ["fifteen", "letters!"])
     assert (figures(lie).tokens_per_s, figures(lie).output_tokens, figures(lie).token_source) == (1.0, 2, "arrivals")
     assert doubted_count(lie) == (
-        "its count of 1,000,000 output tokens cannot be true (8 asked for and 15 bytes of text received): no rate is "
-        "computed from it; check the server's usage"
+        "its count of 1,000,000 output tokens cannot be true: 8 were asked for; no rate is computed from it, check the "
+        "server's usage"
     )
+    unseen = answer(60, ["fifteen", "letters!"], 64)
+    assert doubted_count(unseen).startswith(
+        "its count of 60 output tokens is more than the text that came shows (15 bytes);"
+    )
+    letters = answer(None, ["x"] * 90, 64)
+    assert doubted_count(letters).startswith("it sends 90 pieces of text for 64 tokens, and counts none itself;")
 
 
 @pytest.mark.parametrize(
     ("told", "pieces", "max_tokens", "counted", "rate"),
     [
         (8, ["four", "more"], 8, (8, "usage"), 4.0),
-        (9, ["four", "more"], 8, (2, "arrivals"), 1.0),
-        (9, ["four", "more"], None, (9, "usage"), 5.0),  # the end-of-sequence token is never sent
-        (10, ["four", "more"], None, (2, "arrivals"), 1.0),
+        (9, ["four", "more"], 8, (9, "usage"), None),  # the end of the answer is counted and never sent
+        (9, ["four", "more"], None, (9, "usage"), None),
+        (24, ["four", "more"], None, (24, "usage"), None),  # so are the marks around its thinking
+        (25, ["four", "more"], None, (2, "arrivals"), 1.0),
+        (25, ["four more and", "still more"], 8, (2, "arrivals"), 1.0),
         (64, ["o", "k"], 64, (2, "arrivals"), 1.0),
         (8, ["👩", "👩"], 8, (8, "usage"), 4.0),  # a token may be one byte of a character
-        (None, list("abcdefghi"), 8, (None, None), None),  # more arrivals than tokens were asked for
-        (10**6, list("abcdefghi"), 8, (None, None), None),
+        (None, list("abcdefghi"), 8, (9, "arrivals"), None),  # more arrivals than tokens were asked for
+        (None, list("abcdefghijklmnopqrstuvwxy"), 8, (None, None), None),
+        (10**6, list("abcdefghijklmnopqrstuvwxy"), 8, (None, None), None),
     ],
 )
 def test_a_count_above_what_was_asked_or_above_the_bytes_received_is_not_used(
@@ -80,6 +98,8 @@ def test_a_whole_answer_with_an_impossible_count_has_none() -> None:
         (Backend(name="a", options={"max_tokens": 5}), 5),
         (Backend(name="a", options={"max_completion_tokens": 6}), 6),
         (Backend(name="a", options={"n": 3}), 192),
+        (Backend(name="a", options={"n_predict": 128}), 128),
+        (Backend(name="a", options={"n_predict": -1}), None),
         (Backend(name="a", protocol="ollama"), 64),
         (Backend(name="a", protocol="ollama", options={"num_predict": 7}), 7),
         (Backend(name="a", protocol="ollama", options={"num_predict": -1}), None),
@@ -132,7 +152,7 @@ async def test_arrivals_without_end_are_cut_off(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     ("told", "sent", "counted"),
-    [(20, 200, 20), (4296, 200, 4296), (4297, 200, None), (10**15, 200, None), (None, 9, None)],
+    [(20, 200, 20), (16_584, 200, 16_584), (16_585, 200, None), (10**15, 200, None), (None, 9, None)],
 )
 def test_a_prompt_count_beyond_what_was_sent_is_unknown(told: int | None, sent: int, counted: int | None) -> None:
     lie = answer(2, ["four", "more"], prompt_tokens=told, sent_bytes=sent)
@@ -162,3 +182,17 @@ def test_text_that_nobody_sees_makes_no_count_possible(text: str, seen: int) -> 
     invisible = Answer(max_tokens=64)
     invisible.take([Delta(text=text)], 1)
     assert invisible.text_bytes == seen
+
+
+def test_a_cache_cannot_have_had_more_than_the_prompt() -> None:
+    assert cached_count(answer(2, ["a", "b"], prompt_tokens=20, cached_tokens=20)) == 20
+    assert cached_count(answer(2, ["a", "b"], prompt_tokens=20, cached_tokens=21)) is None
+    assert cached_count(answer(2, ["a", "b"], cached_tokens=2**53 - 1)) is None
+    assert cached_count(answer(2, ["a", "b"], cached_tokens=5)) == 5
+
+
+def test_a_server_cannot_have_computed_for_longer_than_a_request_may_take() -> None:
+    honest = answer(2, ["a", "b"], prefill_s=0.5, decode_s=1.5, load_s=0.1)
+    assert server_times_s(honest) == (0.5, 1.5, 0.1)
+    assert server_times_s(answer(2, ["a", "b"], prefill_s=9e17, decode_s=0.1)) == (None, None, None)
+    assert server_times_s(answer(2, ["a", "b"])) == (None, None, None)

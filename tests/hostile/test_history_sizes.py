@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,61 @@ def test_a_file_without_a_size_is_not_read_as_a_config() -> None:
     if not status.exists():
         pytest.skip("no /proc")
     assert read_named_by_history(status, "X") == ""
+
+
+def test_an_unknown_name_is_answered_soon_however_many_labels_there_are(tmp_path: Path) -> None:
+    file = history(tmp_path / "history.db")
+    with spoiled(file) as connection:
+        connection.execute("BEGIN")
+        connection.executemany(
+            "INSERT INTO runs (id, created_utc, state, label, llmtui, engine_place, engine_pid, engine_started, "
+            "machine, plan) VALUES (?, '2020-01-01T00:00:00Z', 'done', ?, '0', '', 1, '', '{}', '{}')",
+            ((f"{number:08x}", "dead" * 19 + str(number)) for number in range(20_000)),
+        )
+        connection.execute("COMMIT")
+    store, _ = open_store(file)
+    with store:
+        began = time.process_time()
+        with pytest.raises(StoreError, match="there is no run"):
+            store.find("deadbeez" * 10)
+        assert time.process_time() - began < 5.0, "each label takes a millisecond"
+
+
+def test_what_a_config_may_say_is_read_back(tmp_path: Path) -> None:
+    """A seed of 64 bits, and a prompt with very many commas."""
+    backends = [{"name": "alpha", "options": {"seed": 2**64 - 1}}]
+    file = history(tmp_path / "history.db")
+    with spoiled(file) as connection:
+        (text,) = connection.execute("SELECT plan FROM runs WHERE id = ?", (RUN,)).fetchone()
+    config = json.loads(text)["config"] | {"prompt": "1,[" * 210_000}
+    backends += [backend for backend in json.loads(text)["backends"] if backend["name"] != "alpha"]
+    with open_store(changed_plan(file, config=config, backends=backends))[0] as store:
+        assert store.load(RUN).plan.backends[0].options == {"seed": 2**64 - 1}
+    block = "[[backend]]\nname = 'a'\nurl = 'http://h:1'\noptions = { deep = [{ seed = %d }] }"
+    assert parse(block % (2**64 - 1), source="c.toml", folder=Path("/"), environ={}).backend
+    with pytest.raises(ConfigError, match="options: found 18446744073709551616, allowed are whole numbers of up to 64"):
+        parse(block % 2**64, source="c.toml", folder=Path("/"), environ={})
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "other.db"])
+def test_a_file_that_is_not_a_history_keeps_its_mode(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_text("a letter\n" * 1000)
+    file.chmod(0o664)
+    link = tmp_path / f"link-to-{name}"
+    link.symlink_to(file)
+    for place in (file, link):
+        with contextlib.suppress(StoreError):
+            open_store(place)[0].close()
+    found = [path for path in tmp_path.iterdir() if path.read_bytes().startswith(b"a letter")]
+    assert found and {path.stat().st_mode & 0o777 for path in found} == {0o664}
+
+
+def test_a_history_of_ours_is_closed_to_others_when_it_is_opened(tmp_path: Path) -> None:
+    file = history(tmp_path / "history.db")
+    file.chmod(0o644)
+    with open_store(file)[0] as store:
+        store.label(RUN, "mine")
+        assert {path.name: path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == dict.fromkeys(
+            ("history.db", "history.db-wal", "history.db-shm"), 0
+        )

@@ -17,7 +17,9 @@ from llmtui.config import parse
 from llmtui.engine.target import Target
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, RunConfig, Stop
+from llmtui.servers import modelfile
 from llmtui.servers.environment import withheld_variables
+from llmtui.servers.held import Held
 from llmtui.wire.common import place_of
 from tests.engine.helpers import engine_for, plan_of, truth_backend
 from tests.hostile.serving import llmtui
@@ -92,6 +94,18 @@ def test_short_values_that_stand_in_other_variables_by_chance_stay() -> None:
     assert withheld_variables(one, [one, two], environment) == {"API_KEY"}
 
 
+async def test_a_download_or_a_conversion_gets_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THEIR_API_KEY", "sk-theirs-12345")
+    told = tmp_path / "environment.json"
+    program = "import json, os, sys; json.dump(dict(os.environ), open(sys.argv[1], 'w'))"
+    code = await modelfile._attend(
+        Held(tmp_path / "log"), [sys.executable, "-c", program, str(told)], lambda: None, env={"OURS": "1"}
+    )
+    environment = json.loads(told.read_text())
+    assert (code, environment["OURS"], "PATH" in environment) == (0, "1", True)
+    assert "THEIR_API_KEY" not in environment
+
+
 async def test_the_process_of_a_server_has_no_key_of_another_backend(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +136,16 @@ async def test_a_cookie_is_never_sent_back(attributes: bytes, tmp_path: Path) ->
         await target.close()
         assert len(server.requests) > 3
         assert not [request for request in server.requests if b"cookie" in request.lower()]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("odd", [b"a=b; max-age=" + b"9" * 4000, b"a" + b";a" * 10_000, b"\xff=\xfe"])
+async def test_an_odd_cookie_is_not_even_read(odd: bytes) -> None:
+    for name in (b"Set-Cookie", b"set-cookie2"):
+        answer = b"HTTP/1.1 204 X\r\n%b: %b\r\nContent-Length: 0\r\n\r\n" % (name, odd)
+        async with scripted([answer]) as server, new_client(server.url, connect_timeout_s=5.0) as client:
+            response = await client.get(server.url)
+            assert name.decode().lower() not in response.headers and not client.cookies
 
 
 # --- Zone ids. ---

@@ -169,3 +169,17 @@ def test_a_folder_for_sockets_that_others_could_replace_is_passed_over(
     assert run_folders.runtime_folder().parent == Path(tempfile.gettempdir())
     place.chmod(0o1777)
     assert run_folders.runtime_folder() == place / "llmtui"
+
+
+def test_a_folder_whose_maker_was_killed_before_it_made_the_log_blocks_nothing(runtime: Path) -> None:
+    run = secrets.token_hex(4)
+    (runtime / run).mkdir(mode=0o700)
+    run_folders.remove(run)
+    folder, log = run_folders.make(run)
+    (folder / "server-1").mkdir()
+    (folder / "server-1" / "x.log").touch()
+    run_folders.remove(run)
+    assert (folder / "server-1" / "x.log").exists(), "its log is held"
+    os.close(log)
+    run_folders.remove(run)
+    assert not folder.exists()

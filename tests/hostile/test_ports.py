@@ -14,14 +14,14 @@ import msgspec
 import psutil
 import pytest
 
-from llmtui.engine.target import Target, stranger_note
+from llmtui.engine.target import Target
 from llmtui.measure.failures import NotAdmitted
 from llmtui.measure.request import IterationError
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, Failure, Protocol, RunConfig
 from llmtui.servers import ports
 from llmtui.servers.base import StartError
-from llmtui.servers.owners import Owners, best_listeners, socket_owners
+from llmtui.servers.owners import Owners, best_listeners, socket_owners, strangers
 from llmtui.servers.ports import Launched, free_port, holders
 from llmtui.servers.tcp_table import LISTEN, TcpSocket, endpoint
 from tests.engine.helpers import truth_backend
@@ -94,7 +94,7 @@ async def test_a_rerun_does_not_take_the_stranger_for_the_server(protocol: Proto
     async with scripted([b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"]) as server:
         target = Target(Backend(name="a", url=server.url, protocol=protocol, api_key=KEY), CONFIG, tmp_path)
         ready = await target.bring_up(quiet)
-        assert ready.listener_uids == frozenset({os.getuid()}) and ready.note == ""
+        assert target.found_uids == frozenset({os.getuid()}) and ready.note == ""
         await target.close()
     with stranger_listening(ports.port_of(server.url), answer=LIE) as stranger:
         with pytest.raises(StartError, match="held by another user"):
@@ -113,18 +113,58 @@ async def test_a_run_that_goes_on_remembers_who_held_the_port(tmp_path: Path) ->
         assert stranger.heard() == b""
 
 
+@needs_root
+async def test_a_server_that_failed_is_remembered_too(tmp_path: Path) -> None:
+    """It answered that it wants a key, and went."""
+    async with scripted([b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"]) as server:
+        target = Target(Backend(name="a", url=server.url, api_key=KEY), CONFIG, tmp_path)
+        with pytest.raises(StartError, match="wants a key"):
+            await target.bring_up(quiet)
+    with stranger_listening(ports.port_of(server.url), answer=LIE) as stranger:
+        with pytest.raises(StartError, match="held by another user"):
+            await target.bring_up(quiet)
+        assert stranger.heard() == b""
+
+
+@needs_root
+async def test_a_run_of_an_older_version_that_goes_on_trusts_no_stranger(tmp_path: Path) -> None:
+    port = free_port()
+    backend = Backend(name="a", url=f"http://127.0.0.1:{port}", api_key=KEY)
+    with stranger_listening(port, answer=LIE) as stranger:
+        target = Target(backend, CONFIG, tmp_path, goes_on=True)
+        for _ in range(2):
+            with pytest.raises(StartError, match="the history does not tell"):
+                await target.bring_up(quiet)
+        assert stranger.heard() == b""
+
+
 @pytest.mark.parametrize(
-    ("uids", "note"),
+    ("uids", "told"),
     [
         (None, ""),
         (frozenset(), ""),
         (frozenset({0, 113}), ""),
         (frozenset({os.getuid()}), ""),
-        (frozenset({NOBODY}), "another user's (uid 65534)"),
+        (frozenset({NOBODY, SOMEBODY}), f"{SOMEBODY}, {NOBODY}"),
     ],
 )
-def test_a_found_server_of_another_person_is_marked(uids: frozenset[int] | None, note: str) -> None:
-    assert stranger_note(uids) == note
+def test_another_person_is_a_stranger_and_a_system_account_is_not(uids: frozenset[int] | None, told: str) -> None:
+    assert strangers(uids) == told
+
+
+def test_a_server_that_listens_as_root_and_accepts_as_another_user_is_one_server(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    listens = "0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 77 1 0"
+    accepted = "1: 0100007F:0050 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1234        0 78 1 0"
+    ends = ("127.0.0.1", 50000), ("127.0.0.1", 80)
+    table = tmp_path / "net" / "tcp"
+    table.write_text(f"head\n{listens}\n")
+    owners = Owners(None, tmp_path)
+    assert owners(*ends) is None
+    table.write_text(f"head\n{listens}\n{accepted}\n")
+    assert owners(*ends) is None
+    table.write_text(f"head\n{accepted}\n")
+    assert owners(*ends) is not None, "nobody listens any more, and the process that accepted is another user's"
 
 
 @needs_root

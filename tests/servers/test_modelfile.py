@@ -221,7 +221,7 @@ async def test_cancelling_a_download_leaves_nothing(cache: Path, model: Packaged
 async def test_a_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LLMTUI_CACHE", str(tmp_path / "file"))
-    with pytest.raises(StartError, match="cannot create the cache folder"):
+    with pytest.raises(StartError, match="is not a folder: set LLMTUI_CACHE"):
         await shared_model(RunConfig(), quiet)
 
 

@@ -124,3 +124,10 @@ def test_plain_is_stable(text: str, limit: int) -> None:
     once = plain(text, limit)
     assert len(once) <= limit
     assert plain(once, limit) == once
+
+
+def test_a_place_that_is_nested_at_the_edge_of_what_can_be_decoded_is_passed_over() -> None:
+    """`str` of such a list takes more of the stack than to decode it did."""
+    for depth in range(900, 1100):
+        body = b'{"detail":[{"msg":"too long","loc":["body",%b1%b,2]}]}' % (b"[" * depth, b"]" * depth)
+        assert error_text(body) in ("body.2: too long", plain(body.decode()))
