@@ -19,10 +19,10 @@ def main() -> None:
             # A name in letters that the terminal lacks is shown with question marks, and is no traceback.
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
-        from llmtui.early import NothingBegun
+        from llmtui.interrupts import NothingBegun
 
         with NothingBegun():
-            from llmtui.cli import cli
+            from llmtui.cli.app import cli
 
             cli.main(prog_name="llmtui", standalone_mode=False)
     except KeyboardInterrupt:
@@ -55,7 +55,7 @@ def _end(error: BaseException) -> NoReturn:
 
 def _interrupted() -> NoReturn:
     from llmtui import exit_codes
-    from llmtui.early import ending
+    from llmtui.interrupts import ending
 
     ending()
     sys.stderr.write("llmtui: interrupted\n")

@@ -22,7 +22,7 @@ from typing import Any
 import pyte
 from PIL import Image, ImageDraw, ImageFont
 
-from llmtui.engine.watched import Screen
+from llmtui.accuracy.pty_monitor import Screen
 
 HERE = Path(__file__).parent
 COLUMNS, ROWS = 100, 30

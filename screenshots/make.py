@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from llmtui.config import UiConfig, changed, find, load
-from llmtui.engine.board import Board
-from llmtui.engine.client import EngineLink
-from llmtui.engine.lifecycle import EngineProcess
+from llmtui.config.schema import UiConfig, changed, find, load
+from llmtui.link.client import EngineLink
+from llmtui.link.process import EngineProcess
+from llmtui.runview.run import RunView
 from llmtui.ui.app import MonitorApp
 
 HERE = Path(__file__).parent
@@ -54,27 +54,36 @@ async def picture(
         if await process.wait():
             raise SystemExit(f"rsvg-convert could not draw {drawn}")
     drawn.unlink()
-    print(f"{name}: {size[0]}x{size[1]}, {board_words(app.board)}", flush=True)
+    print(f"{name}: {size[0]}x{size[1]}, {board_words(app.run_view)}", flush=True)
 
 
-def board_words(board: Board) -> str:
+def board_words(run_view: RunView) -> str:
     """How the run stood."""
-    return ", ".join(f"{name} {lane.summary.n}/{lane.state.planned}" for name, lane in board.lanes.items())
+    return ", ".join(
+        f"{name} {backend_view.summary.n}/{backend_view.state.planned}"
+        for name, backend_view in run_view.backends.items()
+    )
 
 
-async def until(pilot: Pilot, app: MonitorApp, holds: Callable[[Board], bool]) -> None:
-    """Let the monitor run until its board is as wanted."""
-    while not holds(app.board):
+async def until(pilot: Pilot, app: MonitorApp, holds: Callable[[RunView], bool]) -> None:
+    """Let the monitor run until its run_view is as wanted."""
+    while not holds(app.run_view):
         await pilot.pause(0.1)
     await pilot.pause(0.6)
 
 
-def measured(count: int) -> Callable[[Board], bool]:
+def measured(count: int) -> Callable[[RunView], bool]:
     """Every backend that runs has `count` measured iterations."""
 
-    def holds(board: Board) -> bool:
-        lanes = [lane for lane in board.lanes.values() if lane.state.load_s is not None]
-        return bool(lanes) and all(lane.summary.n >= count for lane in lanes) and board.run.finished > 0
+    def holds(run_view: RunView) -> bool:
+        backend_views = [
+            backend_view for backend_view in run_view.backends.values() if backend_view.state.load_s is not None
+        ]
+        return (
+            bool(backend_views)
+            and all(backend_view.summary.n >= count for backend_view in backend_views)
+            and run_view.run.finished > 0
+        )
 
     return holds
 
@@ -86,7 +95,7 @@ async def running(pilot: Pilot, app: MonitorApp) -> None:
 
 async def done(pilot: Pilot, app: MonitorApp) -> None:
     """At its end."""
-    await until(pilot, app, lambda board: board.run.phase == "done")
+    await until(pilot, app, lambda run_view: run_view.run.phase == "done")
 
 
 async def details(pilot: Pilot, app: MonitorApp) -> None:

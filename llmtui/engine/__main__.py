@@ -13,16 +13,17 @@ import msgspec
 # httpx's command line would bring Rich into this process; httpx does without when it cannot be imported.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
-from llmtui.engine import run_folders
-from llmtui.engine.discreet import Discreet
-from llmtui.engine.hub import Hub
-from llmtui.engine.journal import Journal
-from llmtui.engine.lifecycle import Launch
-from llmtui.engine.machine import describe_machine
-from llmtui.engine.runner import Runner
+from llmtui.engine.coordinator import Runner
+from llmtui.engine.recorder import Recorder
+from llmtui.engine.redacted_log import RedactingStream
+from llmtui.engine.watch.machine import describe_machine
+from llmtui.link import run_folders
+from llmtui.link.process import Launch
+from llmtui.link.server import LinkServer
 from llmtui.model import AnyEvent, Machine, Note
-from llmtui.servers.sweep import sweep_dead
-from llmtui.store import StoredRun, StoreError
+from llmtui.servers.orphans import sweep_dead
+from llmtui.store.errors import StoreError
+from llmtui.store.rows import StoredRun
 
 #: An engine that nobody connects to within this time was abandoned at birth.
 FIRST_CLIENT_S = 30.0
@@ -31,7 +32,7 @@ FIRST_CLIENT_S = 30.0
 async def serve(launch: Launch) -> None:
     """Run the plan for the clients of the socket, until told to stop or left alone."""
     folder = run_folders.folder_of(launch.plan.run)
-    hub: Hub | None = None
+    hub: LinkServer | None = None
 
     def tell(event: AnyEvent) -> None:
         if hub is not None:
@@ -41,20 +42,20 @@ async def serve(launch: Launch) -> None:
         return [os.getpid(), *(hub.pids if hub is not None else [])]
 
     machine = describe_machine()
-    journal = Journal(launch.plan, tell)
-    stored, notes = None, journal.notes
+    recorder = Recorder(launch.plan, tell)
+    stored, notes = None, recorder.notes
     if launch.resume:
-        stored = journal.resume(launch.store)
+        stored = recorder.resume(launch.store)
         notes.append(taken_up(stored, machine))
     else:
-        notes = journal.begin(launch.store, machine)
-    runner = Runner(launch.plan, folder, tell, machine, own_pids, journal, stored)
+        notes = recorder.begin(launch.store, machine)
+    runner = Runner(launch.plan, folder, tell, machine, own_pids, recorder, stored)
     runner.notes = notes
-    hub = Hub(folder / run_folders.SOCKET_NAME, runner.hello, runner.obey, runner.audience)
+    hub = LinkServer(folder / run_folders.SOCKET_NAME, runner.hello, runner.obey, runner.audience)
     try:
         await _serve(runner, hub)
     finally:
-        journal.close()
+        recorder.close()
         await hub.close()
         run_folders.remove(folder.name, own=True)
 
@@ -77,7 +78,7 @@ def taken_up(stored: StoredRun, machine: Machine) -> Note:
     return Note(text=f"{text}, made with {', '.join(changed)}" if changed else text, level="warning")
 
 
-async def _serve(runner: Runner, hub: Hub) -> None:
+async def _serve(runner: Runner, hub: LinkServer) -> None:
     await hub.open()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -110,7 +111,7 @@ def main() -> None:
     if not line:
         sys.exit("the engine was given no plan")
     launch = msgspec.json.decode(line, type=Launch)
-    sys.stderr = Discreet(sys.stderr, launch.plan)
+    sys.stderr = RedactingStream(sys.stderr, launch.plan)
     with contextlib.suppress(KeyboardInterrupt):
         try:
             asyncio.run(serve(launch))

@@ -10,17 +10,16 @@ import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from llmtui.accuracy_record import newest
-from llmtui.engine.board import Board, Lane
 from llmtui.export.table import Row, rows_of
-from llmtui.export.text import number, write_atomic
 from llmtui.model import Iteration
-from llmtui.plain import plain
+from llmtui.runview.run import BackendView, RunView
 from llmtui.stats.checks import Check, Level
 from llmtui.stats.estimates import Estimate
 from llmtui.stats.summary import Spread, Summary
+from llmtui.store.accuracy_record import newest
+from llmtui.text import sanitize
 
-__all__ = ["ITERATION_COLUMNS", "RESULT_COLUMNS", "iterations_csv", "results_csv", "write_atomic"]
+__all__ = ["ITERATION_COLUMNS", "RESULT_COLUMNS", "iterations_csv", "number", "results_csv"]
 
 RESULT_COLUMNS: tuple[str, ...] = (
     "backend",
@@ -103,10 +102,10 @@ _FORMULA = re.compile(r"(^|;\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 def text_cell(value: str | None) -> str:
     """`value` as a cell that no spreadsheet takes for a formula and no terminal for a command."""
-    return _FORMULA.sub(r"\1'", plain(value or "", 2_000))
+    return _FORMULA.sub(r"\1'", sanitize(value or "", 2_000))
 
 
-def results_csv(board: Board) -> str:
+def results_csv(run_view: RunView) -> str:
     """One row per backend, of its current attempt, in the order of the plan.
 
     `own_error_p95_s` is what `llmtui accuracy` found last on the machine of the run; empty where it never did. The
@@ -114,30 +113,30 @@ def results_csv(board: Board) -> str:
     `comparable_to_fastest` says whether `ratio_to_fastest` is one of equal work; `void`, `warnings` and `notes` hold
     the codes of the checks on this backend, or on all, and `evidence` what they say, with what to do.
     """
-    record = newest(board.machine)
+    record = newest(run_view.machine)
     own_error = number(record.own_error_p95_s()) if record is not None else ""
-    known = board.estimates()
-    found = board.verdict().checks
+    known = run_view.estimates()
+    found = run_view.verdict().checks
     rows = (
         [
-            *_result(board, row.lane, row.ratio),
+            *_result(run_view, row.backend_view, row.ratio),
             own_error,
-            *_more(row.lane.summary, known.get(row.lane.backend.name)),
+            *_more(row.backend_view.summary, known.get(row.backend_view.backend.name)),
             *_fairness(row, found),
         ]
-        for row in rows_of(board)
+        for row in rows_of(run_view)
     )
     return _table(RESULT_COLUMNS, rows)
 
 
-def iterations_csv(board: Board) -> str:
+def iterations_csv(run_view: RunView) -> str:
     """One row per iteration of every attempt, warm-ups and failures too: by backend, in order of completion."""
-    rows = (_iteration(i) for lane in board.lanes.values() for i in lane.iterations)
+    rows = (_iteration(i) for backend_view in run_view.backends.values() for i in backend_view.iterations)
     return _table(ITERATION_COLUMNS, rows)
 
 
-def _result(board: Board, lane: Lane, ratio: float | None) -> list[str]:
-    backend, state, summary = lane.backend, lane.state, lane.summary
+def _result(run_view: RunView, backend_view: BackendView, ratio: float | None) -> list[str]:
+    backend, state, summary = backend_view.backend, backend_view.state, backend_view.summary
     latency, ttft, rate, itl = summary.latency, summary.ttft, summary.tokens_per_s, summary.itl
 
     def of(spread: Spread | None, read: Callable[[Spread], float | None]) -> str:
@@ -147,8 +146,8 @@ def _result(board: Board, lane: Lane, ratio: float | None) -> list[str]:
         text_cell(backend.name),
         text_cell(backend.framework),
         text_cell(backend.language),
-        text_cell(lane.model),
-        text_cell(lane.weights),
+        text_cell(backend_view.model),
+        text_cell(backend_view.weights),
         number(summary.n),
         number(summary.errors),
         number(summary.disturbed),
@@ -169,8 +168,8 @@ def _result(board: Board, lane: Lane, ratio: float | None) -> list[str]:
         text_cell(state.version),
         number(state.threads),
         number(state.attempt),
-        text_cell(board.plan.run),
-        text_cell(board.plan.created_utc),
+        text_cell(run_view.plan.run),
+        text_cell(run_view.plan.created_utc),
     ]
 
 
@@ -187,7 +186,7 @@ def _more(summary: Summary, known: Estimate | None) -> list[str]:
 
 
 def _fairness(row: Row, found: Sequence[Check]) -> list[str]:
-    own = [c for c in found if not c.backends or row.lane.backend.name in c.backends]
+    own = [c for c in found if not c.backends or row.backend_view.backend.name in c.backends]
 
     def codes(level: Level) -> str:
         return " ".join(dict.fromkeys(c.code for c in own if c.level == level))
@@ -240,3 +239,16 @@ def _table(columns: Iterable[str], rows: Iterable[list[str]]) -> str:
     writer.writerow(columns)
     writer.writerows(rows)
     return out.getvalue()
+
+
+def number(value: float | int | None) -> str:
+    """Shortest decimal that reads back as `value` rounded to a billionth, never in exponents; "" for unknown."""
+    if value is None or value != value or value in (float("inf"), float("-inf")):
+        return ""
+    if isinstance(value, int):
+        return str(value)
+    text = repr(round(value, 9))
+    if "e" in text:
+        text = f"{value:.9f}".rstrip("0")
+    text = text.removesuffix(".").removesuffix(".0")
+    return "0" if text == "-0" else text

@@ -17,7 +17,8 @@
                     out of five), `more` (what else counts per token, each as such a record)
     checks          what bears on the fairness of the race: `code`, `level` (void, warning, note), `backends`, `text`
                     (the evidence), `todo`, `sides` (those on the same side are alike), `spoils` (metrics)
-    accuracy        what `llmtui accuracy` found last on this machine (llmtui.accuracy_record), null where it never did
+    accuracy        what `llmtui accuracy` found last on this machine (llmtui.model.accuracy),
+                    null where it never did
 
 Every field is there, null where unknown. Names inside are those of llmtui.model and llmtui.stats.summary.
 """
@@ -29,16 +30,17 @@ from typing import Any
 
 import msgspec
 
-from llmtui.accuracy_record import Record, newest
-from llmtui.engine.board import Board
 from llmtui.export.table import rows_of
 from llmtui.model import Backend, BackendState, Iteration, Machine, RunConfig, Struct
-from llmtui.plain import plain
+from llmtui.model.accuracy import Record
+from llmtui.runview.run import RunView
 from llmtui.stats.checks import Check
 from llmtui.stats.compare import Comparison
 from llmtui.stats.estimates import Estimate
 from llmtui.stats.summary import Metric, Summary
 from llmtui.stats.verdict import Pair
+from llmtui.store.accuracy_record import newest
+from llmtui.text import sanitize
 
 SCHEMA_VERSION = 1
 #: DEL, C1, bidirectional controls, separators, what has no width: JSON lets them stand in texts, a terminal obeys some.
@@ -98,33 +100,33 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: Record | None = None
 
 
-def run_json(board: Board) -> str:
+def run_json(run_view: RunView) -> str:
     """The run as an indented JSON document with a line end."""
-    plan = board.plan.public()
-    verdict = board.verdict()
-    known = {metric: board.estimates(metric) for metric in _ESTIMATED}
+    plan = run_view.plan.public()
+    verdict = run_view.verdict()
+    known = {metric: run_view.estimates(metric) for metric in _ESTIMATED}
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
         run=plan.run,
         created_utc=plan.created_utc,
         source=plan.source,
-        machine=board.machine,
+        machine=run_view.machine,
         config=plan.config,
         backends=[
             BackendRecord(
-                backend=row.lane.backend.public(),
-                state=row.lane.state,
-                summary=row.lane.summary,
+                backend=row.backend_view.backend.public(),
+                state=row.backend_view.state,
+                summary=row.backend_view.summary,
                 ratio_to_fastest=row.ratio,
-                iterations=list(row.lane.iterations),
-                estimates={m: of[name] for m, of in known.items() if (name := row.lane.backend.name) in of},
+                iterations=list(row.backend_view.iterations),
+                estimates={m: of[name] for m, of in known.items() if (name := row.backend_view.backend.name) in of},
                 comparable_to_fastest=row.alike if row.ratio is not None else None,
             )
-            for row in rows_of(board)
+            for row in rows_of(run_view)
         ],
         comparisons=[_compared(pair) for pair in verdict.pairs],
         checks=verdict.checks,
-        accuracy=newest(board.machine),
+        accuracy=newest(run_view.machine),
     )
     text = msgspec.json.format(msgspec.json.encode(_full(record)), indent=2).decode() + "\n"
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
@@ -132,7 +134,7 @@ def run_json(board: Board) -> str:
 
 def _compared(pair: Pair) -> ComparisonRecord:
     found, leading = pair.comparison, pair.leading
-    more = [_recorded(pair, other, plain(other.sentence, 400)) for other in pair.more]
+    more = [_recorded(pair, other, sanitize(other.sentence, 400)) for other in pair.more]
     if found is None:
         return ComparisonRecord(
             backends=[pair.one, pair.two],

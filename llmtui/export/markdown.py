@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 
-from llmtui.engine.board import Board
 from llmtui.export.table import COLUMNS, cells_wide, findings, remarks_on, rows_of, typical_values
 from llmtui.format import plural
-from llmtui.plain import plain
+from llmtui.runview.run import RunView
+from llmtui.text import sanitize
 
 #: Columns of the final table that are taken over, with the heading that they get here.
 _HEADINGS = {
@@ -31,7 +31,7 @@ _HEADINGS = {
 
 def code(text: str, limit: int = 300) -> str:
     """`text` on one line as a code span that nothing in it can end, also inside a table; "" when nothing is left."""
-    text = plain(text, limit)
+    text = sanitize(text, limit)
     if not text:
         return ""
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
@@ -39,9 +39,9 @@ def code(text: str, limit: int = 300) -> str:
     return f"{fence}{space}{text}{space}{fence}"
 
 
-def run_markdown(board: Board) -> str:
+def run_markdown(run_view: RunView) -> str:
     """The run's results: the table (the fastest in bold, where that is shown), remarks, where the figures come from."""
-    rows = rows_of(board)
+    rows = rows_of(run_view)
     columns = [column for title in _HEADINGS for column in COLUMNS if column.title == title]
     table = [[_HEADINGS[column.title] for column in columns]]
     for row in rows:
@@ -58,13 +58,13 @@ def run_markdown(board: Board) -> str:
             blank = " " * (width - cells_wide(cell))
             padded.append(cell + blank if column.text else blank + cell)
         lines.append(f"| {' | '.join(padded)} |")
-    remarks = [f"- {code(remark, 600)}" for row in rows for remark in remarks_on(row.lane)]
-    remarks += [f"- {code(finding, 900)}" for finding in [*typical_values(board), *findings(board)]]
-    return "\n".join([*lines, "", *remarks, *([""] if remarks else []), _origin(board)]) + "\n"
+    remarks = [f"- {code(remark, 600)}" for row in rows for remark in remarks_on(row.backend_view)]
+    remarks += [f"- {code(finding, 900)}" for finding in [*typical_values(run_view), *findings(run_view)]]
+    return "\n".join([*lines, "", *remarks, *([""] if remarks else []), _origin(run_view)]) + "\n"
 
 
-def _origin(board: Board) -> str:
-    plan, machine, config = board.plan, board.machine, board.plan.config
+def _origin(run_view: RunView) -> str:
+    plan, machine, config = run_view.plan, run_view.machine, run_view.plan.config
     place = [code(machine.cpu), f"{machine.cores} cores" if machine.cores != 1 else "1 core", code(machine.os)]
     place += [f"{machine.memory_bytes / 2**30:.1f} GiB"] if machine.memory_bytes else []
     place += [f"Python {code(machine.python)}", f"llmtui {code(machine.llmtui)}"] if machine.llmtui else []

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from llmtui.engine.board import Board, Lane
 from llmtui.format import plural
 from llmtui.model import STATE_WORDS
-from llmtui.plain import plain
+from llmtui.runview.run import BackendView, RunView
 from llmtui.stats.estimates import Interval
 from llmtui.stats.summary import P95_FROM, Spread
+from llmtui.text import sanitize
 
 _UNKNOWN = "-"
 _WIDEST_TEXT = 32
@@ -25,7 +25,7 @@ class Row(msgspec.Struct):
     `fastest`: it is shown to be faster than each that it could be compared with.
     """
 
-    lane: Lane
+    backend_view: BackendView
     ratio: float | None
     alike: bool = True
     fastest: bool = False
@@ -48,24 +48,24 @@ def _seconds(value: float | None) -> str:
 
 def _latency(read: Callable[[Spread], float | None]) -> Callable[[Row], str]:
     def cell(row: Row) -> str:
-        spread = row.lane.summary.latency
+        spread = row.backend_view.summary.latency
         return _seconds(read(spread)) if spread else _UNKNOWN
 
     return cell
 
 
 def _ttft(row: Row) -> str:
-    spread = row.lane.summary.ttft
+    spread = row.backend_view.summary.ttft
     return _seconds(spread.median) if spread else _UNKNOWN
 
 
 def _rate(row: Row) -> str:
-    spread = row.lane.summary.tokens_per_s
+    spread = row.backend_view.summary.tokens_per_s
     return f"{spread.median:.1f}" if spread else _UNKNOWN
 
 
 def _tokens(row: Row) -> str:
-    median = row.lane.summary.output_tokens_median
+    median = row.backend_view.summary.output_tokens_median
     return f"{median:.10g}" if median is not None else _UNKNOWN
 
 
@@ -75,25 +75,25 @@ def _ratio(row: Row) -> str:
     return f"{row.ratio:.2f}" if row.alike else f"({row.ratio:.2f})"
 
 
-def rows_of(board: Board) -> list[Row]:
+def rows_of(run_view: RunView) -> list[Row]:
     """A row per backend, in the order of the plan."""
-    ratios = board.ratios()
-    verdict = board.verdict()
+    ratios = run_view.ratios()
+    verdict = run_view.verdict()
     unlike = verdict.unlike(ratios)
-    rows = [Row(lane, ratios[name], name not in unlike) for name, lane in board.lanes.items()]
+    rows = [Row(backend_view, ratios[name], name not in unlike) for name, backend_view in run_view.backends.items()]
     for row in rows:
-        row.fastest = row.ratio == 1.0 and row.alike and row.lane.backend.name == verdict.fastest
+        row.fastest = row.ratio == 1.0 and row.alike and row.backend_view.backend.name == verdict.fastest
     return rows
 
 
 COLUMNS: tuple[_Column, ...] = (
-    _Column("backend", 0, lambda r: r.lane.backend.name, text=True),
-    _Column("framework", 14, lambda r: r.lane.backend.framework, text=True),
-    _Column("language", 13, lambda r: r.lane.backend.language, text=True),
-    _Column("model", 12, lambda r: r.lane.model, text=True),
-    _Column("weights", 5, lambda r: r.lane.weights, text=True),
-    _Column("n", 2, lambda r: str(r.lane.summary.n)),
-    _Column("err", 4, lambda r: str(r.lane.summary.errors) if r.lane.finished else _UNKNOWN),
+    _Column("backend", 0, lambda r: r.backend_view.backend.name, text=True),
+    _Column("framework", 14, lambda r: r.backend_view.backend.framework, text=True),
+    _Column("language", 13, lambda r: r.backend_view.backend.language, text=True),
+    _Column("model", 12, lambda r: r.backend_view.model, text=True),
+    _Column("weights", 5, lambda r: r.backend_view.weights, text=True),
+    _Column("n", 2, lambda r: str(r.backend_view.summary.n)),
+    _Column("err", 4, lambda r: str(r.backend_view.summary.errors) if r.backend_view.finished else _UNKNOWN),
     _Column("mean", 8, _latency(lambda s: s.mean)),
     _Column("median", 0, _latency(lambda s: s.median)),
     _Column("min", 7, _latency(lambda s: s.min)),
@@ -107,7 +107,7 @@ COLUMNS: tuple[_Column, ...] = (
 )
 
 
-def summary_table(board: Board, width: int) -> str:
+def summary_table(run_view: RunView, width: int) -> str:
     """One row per backend, at most `width` columns wide (the least important go first), `*` before the fastest
     where it is shown that it is.
 
@@ -116,9 +116,9 @@ def summary_table(board: Board, width: int) -> str:
     Underneath: why a backend or some of its iterations failed, how many were disturbed, how well the typical latency is
     known, and what the data say. No ANSI, no control characters; ends with a line end.
     """
-    rows = rows_of(board)
+    rows = rows_of(run_view)
     columns = [
-        (column, [fit(plain(column.cell(row)), _WIDEST_TEXT) if column.text else column.cell(row) for row in rows])
+        (column, [fit(sanitize(column.cell(row)), _WIDEST_TEXT) if column.text else column.cell(row) for row in rows])
         for column in COLUMNS
     ]
     columns = [(column, cells) for column, cells in columns if not column.rank or any(c for c in cells)]
@@ -130,57 +130,59 @@ def summary_table(board: Board, width: int) -> str:
         mark = "* " if row.fastest else "  "
         lines.append(mark + _line([cells[index] for _, cells in columns], columns))
     for row in rows:
-        for remark in remarks_on(row.lane):
+        for remark in remarks_on(row.backend_view):
             lines += textwrap.wrap(
                 f"  {remark}", max(20, width), subsequent_indent="    ", break_on_hyphens=False, break_long_words=True
             )
-    withheld = any(row.lane.summary.latency and row.lane.summary.latency.p95 is None for row in rows)
+    withheld = any(row.backend_view.summary.latency and row.backend_view.summary.latency.p95 is None for row in rows)
     notes = [f"p95 needs {P95_FROM} iterations"] if withheld and any(c.title == "p95" for c, _ in columns) else []
     if any(not row.alike and row.ratio is not None for row in rows):
         notes.append("in parentheses: not the same work, so no comparison")
-    for note in [*notes, *typical_values(board), *findings(board)]:
+    for note in [*notes, *typical_values(run_view), *findings(run_view)]:
         lines += textwrap.wrap(
             note, max(20, width), subsequent_indent="  ", break_on_hyphens=False, break_long_words=True
         )
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
-def remarks_on(lane: Lane) -> list[str]:
+def remarks_on(backend_view: BackendView) -> list[str]:
     """Why a backend or some of its iterations failed, and how many were disturbed: plain text, a line each."""
-    name = plain(lane.backend.name)
+    name = sanitize(backend_view.backend.name)
     remarks = []
-    state = lane.state
+    state = backend_view.state
     if state.failure is not None:
-        remarks.append(f"{name}: {STATE_WORDS[state.state]}: {plain(str(state.failure))}")
+        remarks.append(f"{name}: {STATE_WORDS[state.state]}: {sanitize(str(state.failure))}")
     elif state.state in ("failed", "unreachable", "missing", "stopped"):
         remarks.append(f"{name}: {STATE_WORDS[state.state]}")
-    failed, total = lane.summary.errors, lane.finished
-    if lane.previous is not None and (earlier := lane.previous.latency) is not None:
+    failed, total = backend_view.summary.errors, backend_view.finished
+    if backend_view.previous is not None and (earlier := backend_view.previous.latency) is not None:
         before = f"the one before had a median of {_seconds(earlier.median)}, n = {earlier.n}"
         remarks.append(f"{name}: attempt {state.attempt}; {before}")
     if 0 < total < state.planned:
         remarks.append(f"{name}: cut short: {total} of {plural(state.planned, 'iteration')}")
     if failed and state.failure is None:
-        newest = lane.now.last_failed
-        last = plain(str(newest.error)) if newest and newest.error else "no result"
+        newest = backend_view.now.last_failed
+        last = sanitize(str(newest.error)) if newest and newest.error else "no result"
         remarks.append(f"{name}: {failed} of {plural(total, 'iteration')} failed: {last}")
-    if lane.summary.disturbed:
-        remarks.append(f"{name}: {lane.summary.disturbed} of {plural(total, 'iteration')} disturbed by other work")
+    if backend_view.summary.disturbed:
+        remarks.append(
+            f"{name}: {backend_view.summary.disturbed} of {plural(total, 'iteration')} disturbed by other work"
+        )
     return remarks
 
 
-def typical_values(board: Board) -> list[str]:
+def typical_values(run_view: RunView) -> list[str]:
     """How well each backend's typical latency is known, and what the first request took: plain text, a line each."""
     lines = []
-    for name, known in board.estimates().items():
-        summary, parts = board.lanes[name].summary, []
+    for name, known in run_view.estimates().items():
+        summary, parts = run_view.backends[name].summary, []
         if known.median_interval is not None and known.mean_interval is not None:
             parts.append(f"median {_seconds(known.median)} s (95 %: {_span(known.median_interval)})")
             parts.append(f"mean {_seconds(known.mean)} s ({_span(known.mean_interval)})")
         if summary.first_s is not None and summary.warmups is not None:
             parts.append(f"first request: {_seconds(summary.first_s)} s")
         if parts:
-            lines.append(f"{plain(name)}: {', '.join(parts)}")
+            lines.append(f"{sanitize(name)}: {', '.join(parts)}")
     return lines
 
 
@@ -188,21 +190,21 @@ def _span(of: Interval) -> str:
     return f"{_seconds(of[0])} to {_seconds(of[1])}"
 
 
-def findings(board: Board) -> list[str]:
+def findings(run_view: RunView) -> list[str]:
     """What the data say of every pair, then what bears on the fairness of the race: plain text, a line each."""
-    verdict = board.verdict()
-    told = verdict.sentences + _disagreements(board)
+    verdict = run_view.verdict()
+    told = verdict.sentences + _disagreements(run_view)
     return told + [check.said for check in verdict.checks]
 
 
-def _disagreements(board: Board) -> list[str]:
+def _disagreements(run_view: RunView) -> list[str]:
     """Where the slower of two has the smaller median: a sentence speaks of typical ratios, `x fastest` of medians."""
-    ratios, lines = board.ratios(), []
-    for found in board.verdict().comparisons:
+    ratios, lines = run_view.ratios(), []
+    for found in run_view.verdict().comparisons:
         slower, faster = ratios.get(found.slower), ratios.get(found.faster)
         if not found.decided or found.metric != "latency" or slower is None or faster is None or slower >= faster:
             continue
-        names = " and ".join(plain(name, 40) for name in (found.slower, found.faster))
+        names = " and ".join(sanitize(name, 40) for name in (found.slower, found.faster))
         of = "rounds" if found.paired else "iterations"
         how = f"x fastest compares medians, the sentences {of}"
         lines.append(f"{how}: they disagree on {names}, so look at the iterations")

@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 import httpx
 
 from llmtui.measure.clock import Offset
-from llmtui.measure.http import ResponseReader
-from llmtui.measure.stamped import StampedSocket
+from llmtui.measure.http1 import ResponseReader
+from llmtui.measure.stamped_socket import StampedSocket
 from llmtui.measure.tls import TlsChannel
 from llmtui.model import Stamp
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from llmtui.plain import plain
+from llmtui.text import sanitize
 from llmtui.wire.base import WireError
 
 #: Unpacked data is handed on in pieces of this size.
@@ -28,7 +28,7 @@ class Unpacker:
         codings = [
             name for part in content_encoding.split(",") if (name := part.strip().lower()) not in ("", "identity")
         ]
-        shown = plain(content_encoding, 40)
+        shown = sanitize(content_encoding, 40)
         if len(codings) > 1:
             raise WireError(f"the answer is compressed more than once ({shown!r}), and llmtui asked for no compression")
         self._coding = _NAMES.get(codings[0], "") if codings else "identity"

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from llmtui.model import Failure
-from llmtui.plain import plain
+from llmtui.text import sanitize
 
 _HINTS = {
     401: "set api_key for this backend",
@@ -89,10 +89,10 @@ def redirected(status: int, method: str, url: str, location: str) -> Failure:
     hint = "it is not followed; check url"
     if not other or _same_server(httpx.URL(url), to):
         # The whole path is a url for every protocol, where it is that of the question itself.
-        address = plain(_origin(to) + (path if method == "POST" else ""), 200)
+        address = sanitize(_origin(to) + (path if method == "POST" else ""), 200)
         hint = f"it is not followed; if that is the server you mean, set url to {address}"
     # The address of another server is not suggested: the server that answered chose it.
-    return Failure(kind="http", message=f"HTTP {status}: redirected to {plain(other or path, 120)}", hint=hint)
+    return Failure(kind="http", message=f"HTTP {status}: redirected to {sanitize(other or path, 120)}", hint=hint)
 
 
 def _same_server(asked: httpx.URL, to: httpx.URL) -> bool:
@@ -172,7 +172,7 @@ def late(events: int, timeout_s: float) -> Failure:
 
 def empty(finish_reason: str | None) -> Failure:
     """A clean answer without a token."""
-    hint = f"it finished with reason {plain(finish_reason, 60)!r}" if finish_reason else "and it gave no reason"
+    hint = f"it finished with reason {sanitize(finish_reason, 60)!r}" if finish_reason else "and it gave no reason"
     return Failure(kind="protocol", message="the answer was empty: not one token", hint=hint)
 
 

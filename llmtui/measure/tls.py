@@ -8,7 +8,7 @@ import time
 
 import httpx
 
-from llmtui.measure.stamped import READ_BYTES, StampedSocket
+from llmtui.measure.stamped_socket import READ_BYTES, StampedSocket
 
 
 class TlsChannel:

@@ -13,8 +13,8 @@ import httpx
 
 from llmtui.measure.connection import Connection, StampedBody
 from llmtui.measure.failures import NotAdmitted
-from llmtui.measure.http import ResponseReader, request_bytes
-from llmtui.measure.stamped import connect, kernel_stamps
+from llmtui.measure.http1 import ResponseReader, request_bytes
+from llmtui.measure.stamped_socket import connect, kernel_stamps
 from llmtui.measure.tls import TlsChannel
 from llmtui.model import Failure
 from llmtui.wire import common

@@ -23,8 +23,9 @@ from llmtui.model.plan import (
     Plan,
     Protocol,
     RunConfig,
-    hidden,
     is_run_id,
+    plan_secrets,
+    redacted,
     secret_values,
 )
 from llmtui.model.sample import DISTURBED_CORES, Failure, Iteration, Phase, Stamp, TokenSource
@@ -72,7 +73,8 @@ __all__ = [
     "Stop",
     "Struct",
     "TokenSource",
-    "hidden",
     "is_run_id",
+    "plan_secrets",
+    "redacted",
     "secret_values",
 ]

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from llmtui.model.base import Struct
-from llmtui.plain import blotted
+from llmtui.text import redact_data
 
 Protocol = Literal["openai", "ollama", "tgi", "custom"]
 Embedded = Literal["", "llama.cpp", "mistral.rs", "transformers"]
@@ -16,6 +16,8 @@ Order = Literal["shuffled", "round-robin", "sequential"]
 
 #: Shorter values are not secrets: redacting them would spoil every text.
 MIN_SECRET_CHARS = 4
+#: In the history and the log, where all backends' secrets are looked for, so short a value ("none", "ollama") is kept.
+MIN_STORED_SECRET_CHARS = 8
 
 T = TypeVar("T", bound=Struct)
 
@@ -62,7 +64,7 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     def public(self) -> Backend:
         """The same backend without its secrets: this is what leaves the engine."""
         told = msgspec.to_builtins(msgspec.structs.replace(self, api_key="", headers={}, secrets=[]))
-        return msgspec.convert(_redacted(told, [s for s in self.secrets if len(s) >= MIN_SECRET_CHARS]), Backend)
+        return msgspec.convert(redact_data(told, [s for s in self.secrets if len(s) >= MIN_SECRET_CHARS]), Backend)
 
 
 def secret_values(backend: Backend, at_least: int = MIN_SECRET_CHARS) -> list[str]:
@@ -76,22 +78,18 @@ def secret_values(backend: Backend, at_least: int = MIN_SECRET_CHARS) -> list[st
     return sorted((v for v in values if len(v) >= at_least), key=lambda v: (-len(v), v))
 
 
-def hidden(told: T, backend: Backend) -> T:
-    """`told` with every secret of `backend` blotted out: a server may echo what it was sent."""
+def redacted(told: T, backend: Backend) -> T:
+    """`told` with every secret of `backend` redacted: a server may echo what it was sent."""
     secrets = secret_values(backend)
     if not secrets:
         return told
-    return msgspec.convert(_redacted(msgspec.to_builtins(told), secrets), type(told))
+    return msgspec.convert(redact_data(msgspec.to_builtins(told), secrets), type(told))
 
 
-def _redacted(value: Any, secrets: list[str]) -> Any:
-    if isinstance(value, str):
-        return blotted(value, secrets)
-    if isinstance(value, list):
-        return [_redacted(v, secrets) for v in value]
-    if isinstance(value, dict):
-        return {k: _redacted(v, secrets) for k, v in value.items()}
-    return value
+def plan_secrets(plan: Plan) -> list[str]:
+    """What must not be written down of any backend of `plan`, the longest first."""
+    values = {value for backend in plan.backends for value in secret_values(backend, MIN_STORED_SECRET_CHARS)}
+    return sorted(values, key=len, reverse=True)
 
 
 class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from llmtui.config import SECRET_NAME
+from llmtui.config.schema import SECRET_NAME
 from llmtui.model import Backend, secret_values
 
 #: A shorter value ("true", "local") may stand in other variables by chance.

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import psutil
 
 from llmtui.model import Failure
-from llmtui.plain import plain
 from llmtui.servers.listener import Listener, listeners
-from llmtui.servers.sweep import mark_of
+from llmtui.servers.orphans import mark_of
 from llmtui.servers.tcp_table import tcp_sockets
+from llmtui.text import sanitize
 from llmtui.wire import common
 
 KNOCK_TIMEOUT_S = 1.0
@@ -167,6 +167,6 @@ def _who(listener: Listener) -> str:
         user = "" if listener.uid is None else f" (uid {listener.uid})"
         return "a process that cannot be seen" if listener.uid == os.getuid() else f"a process of another user{user}"
     try:
-        return f"{plain(psutil.Process(listener.pid).name(), 40)} (pid {listener.pid})"
+        return f"{sanitize(psutil.Process(listener.pid).name(), 40)} (pid {listener.pid})"
     except psutil.Error:
         return f"pid {listener.pid}"

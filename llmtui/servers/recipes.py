@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from llmtui.model import Backend, Embedded, RunConfig
 from llmtui.servers.base import Launch, Report, StartError, missing, thread_count
-from llmtui.servers.cache import own_folder
-from llmtui.servers.modelfile import hf_folder, model_digest, model_name, q8_model, read_gguf_info, shared_model
+from llmtui.servers.model_cache import own_folder
+from llmtui.servers.model_file import hf_folder, model_digest, model_name, q8_model, read_gguf_info, shared_model
 from llmtui.servers.ports import occupant, taken
 
 PACKAGES: dict[Embedded, tuple[str, ...]] = {

@@ -109,9 +109,9 @@ class Comparison(Struct, frozen=True):
         return f"{both}: no difference shown; {self.unknown}"
 
 
-def compare(lanes: Mapping[str, Sequence[Iteration]], metric: Metric, *, level: float = LEVEL) -> list[Comparison]:
-    """Every pair of `lanes` (name to measured iterations of one attempt) that has samples, in the lanes' order."""
-    pairs = list(itertools.combinations(lanes.items(), 2))
+def compare(contenders: Mapping[str, Sequence[Iteration]], metric: Metric, *, level: float = LEVEL) -> list[Comparison]:
+    """Every pair of `contenders` (name to measured iterations of one attempt) that has samples, in their order."""
+    pairs = list(itertools.combinations(contenders.items(), 2))
     return [c for c in compare_pairs(pairs, metric, level=level) if c is not None]
 
 
@@ -158,12 +158,12 @@ def level_of(raced: Iterable[tuple[str, int]], planned: int, *, done: bool) -> f
     return level_after(planned, made, early=not done or any(n < planned or made > planned for n in stopped))
 
 
-def narrow(lanes: Mapping[str, Sequence[Iteration]], within: float, metric: Metric = "latency") -> bool:
+def narrow(contenders: Mapping[str, Sequence[Iteration]], within: float, metric: Metric = "latency") -> bool:
     """Whether every pair's ratio by `metric` is known to `within` (0.05: 5 %) to either side, whichever way it goes.
 
     A difference that may be chance among so many pairs is not known yet, and without samples nothing is.
     """
-    found = compare(lanes, metric, level=LEVEL_OF_MORE)
+    found = compare(contenders, metric, level=LEVEL_OF_MORE)
     return bool(found) and all(
         c.known and math.sqrt(c.high / c.low) - 1 <= within and (c.decided or c.low <= 1) and c.could_show is not None
         for c in found

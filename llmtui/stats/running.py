@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from llmtui.model import Iteration
-from llmtui.stats.sample import Sample, Shelf
+from llmtui.stats.sorted_values import Sample, Shelf
 from llmtui.stats.summary import CHARTED, METRICS, Metric, Summary, first_latency, metric_value, outliers, percentile
 
 #: A course holds the least and the greatest value of so many stretches at most: more than a screen has columns.

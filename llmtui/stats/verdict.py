@@ -11,19 +11,19 @@ from typing import Protocol
 
 import msgspec
 
-from llmtui.accuracy_record import Record
 from llmtui.model import Iteration, Machine, RunConfig, Struct
-from llmtui.plain import plain
+from llmtui.model.accuracy import Record
 from llmtui.stats.checks import Check, Leading, Raced, besides, checks, in_order, leading_metric, own_error, spoiled
 from llmtui.stats.compare import Comparison, compare, level_of, told, zeros
 from llmtui.stats.summary import METRIC_TITLES, Metric
+from llmtui.text import sanitize
 
 _NAME = 40
 _SENTENCE = 400
 
 
-class Lane(Raced, Protocol):
-    """A backend in the race, with its newest samples; `llmtui.engine.board.Lane` is one."""
+class Contender(Raced, Protocol):
+    """A backend in the race, with its newest samples; `llmtui.runview.run.Contender` is one."""
 
     @property
     def rounds(self) -> list[Iteration]:
@@ -107,7 +107,7 @@ class Verdict(Struct, frozen=True):
 
 
 def judge(
-    lanes: Sequence[Lane],
+    contenders: Sequence[Contender],
     config: RunConfig,
     machine: Machine,
     metric: Metric = "latency",
@@ -116,9 +116,9 @@ def judge(
     done: bool = True,
 ) -> Verdict:
     """What is to be said of these backends by `metric`; `record` is this machine's accuracy, for own-error."""
-    samples = {lane.backend.name: newest for lane in lanes if (newest := lane.rounds)}
-    level = level_of(((o.state.state, o.evidence.measured) for o in lanes), config.iterations, done=done)
-    found = checks(lanes, config, machine)
+    samples = {contender.backend.name: newest for contender in contenders if (newest := contender.rounds)}
+    level = level_of(((o.state.state, o.evidence.measured) for o in contenders), config.iterations, done=done)
+    found = checks(contenders, config, machine)
     by: dict[Metric, dict[frozenset[str], Comparison]] = {}
     pairs: list[Pair] = []
     for one, two in itertools.combinations(samples, 2):
@@ -135,7 +135,7 @@ def judge(
         sentence = _sentence(one, two, leading, comparison, samples)
         pairs.append(Pair(one, two, leading, comparison, sentence, list(compared.values())))
     comparisons = [pair.comparison for pair in pairs if pair.comparison is not None]
-    found = in_order([*found, *own_error(lanes, comparisons, record)])
+    found = in_order([*found, *own_error(contenders, comparisons, record)])
     leading = leading_metric(found, metric)
     capped = max((len(s) for s in samples.values()), default=0)
     return Verdict(
@@ -144,7 +144,7 @@ def judge(
         pairs=pairs,
         checks=found,
         level=level,
-        rounds=capped if any(lane.evidence.good > len(lane.rounds) for lane in lanes) else 0,
+        rounds=capped if any(contender.evidence.good > len(contender.rounds) for contender in contenders) else 0,
         done=done,
         line=_line(list(samples), pairs, metric, done, level, spans=True),
         brief=_line(list(samples), pairs, metric, done, level, spans=False),
@@ -154,29 +154,29 @@ def judge(
 def _sentence(
     one: str, two: str, leading: Leading, comparison: Comparison | None, samples: Mapping[str, list[Iteration]]
 ) -> str:
-    names = f"{plain(one, _NAME)} and {plain(two, _NAME)}"
+    names = f"{sanitize(one, _NAME)} and {sanitize(two, _NAME)}"
     before = ""
     if leading.instead_of is not None:
         # The evidence stands among the checks.
         reason = leading.reason.partition(":")[0]
         before = f"{names}: not comparable by {METRIC_TITLES[leading.instead_of]} ({reason})"
         if comparison is None:
-            return plain(before, _SENTENCE)
+            return sanitize(before, _SENTENCE)
         before += "; "
     if comparison is None:
         if leading.metric is None:
             return f"{names}: nothing to compare by anything"
-        why = [f"{plain(n, _NAME)} has {k} of 0" for n in (one, two) if (k := zeros(samples[n], leading.metric))]
+        why = [f"{sanitize(n, _NAME)} has {k} of 0" for n in (one, two) if (k := zeros(samples[n], leading.metric))]
         return f"{names}: nothing to compare by {METRIC_TITLES[leading.metric]}" + (
             f": {', '.join(why)}" if why else ""
         )
-    return plain(before + _named(comparison), _SENTENCE)
+    return sanitize(before + _named(comparison), _SENTENCE)
 
 
 def _named(comparison: Comparison) -> str:
     """Its sentence, as plain text."""
-    names = {"slower": plain(comparison.slower, _NAME), "faster": plain(comparison.faster, _NAME)}
-    return plain(msgspec.structs.replace(comparison, **names).sentence, _SENTENCE)
+    names = {"slower": sanitize(comparison.slower, _NAME), "faster": sanitize(comparison.faster, _NAME)}
+    return sanitize(msgspec.structs.replace(comparison, **names).sentence, _SENTENCE)
 
 
 def _line(names: list[str], pairs: list[Pair], metric: Metric, done: bool, level: float, *, spans: bool) -> str:
@@ -210,11 +210,11 @@ def _line(names: list[str], pairs: list[Pair], metric: Metric, done: bool, level
         at = f"{100 * level:.4g} %: " if number == 0 else ""
         ratio, low, high = told(c.ratio, c.low, c.high)
         span = f" ({at}{low} to {high})" if spans else ""
-        parts.append(f"{plain(c.slower, _NAME)} {ratio}x slower{own}{span}")
+        parts.append(f"{sanitize(c.slower, _NAME)} {ratio}x slower{own}{span}")
     fastest = len(parts) == len(names) - 1
     parts += _rest(best, names, pairs)
     far = "" if done else " so far"
-    return f"{start}{plain(best, _NAME)}{' is fastest' if fastest else ''}{by}{far}: {', '.join(parts)}"
+    return f"{start}{sanitize(best, _NAME)}{' is fastest' if fastest else ''}{by}{far}: {', '.join(parts)}"
 
 
 def _ahead(names: list[str], known: list[Comparison]) -> str:
@@ -238,9 +238,9 @@ def _rest(best: str, names: list[str], pairs: list[Pair]) -> list[str]:
             continue
         c = pair.comparison
         if c is None:
-            unlike.append(plain(name, _NAME))
+            unlike.append(sanitize(name, _NAME))
         elif not c.decided:
-            (tied if c.low <= 1 and c.could_show is not None else open_).append(plain(name, _NAME))
+            (tied if c.low <= 1 and c.could_show is not None else open_).append(sanitize(name, _NAME))
     parts = [f"no difference shown to {', '.join(tied)}"] if tied else []
     parts += [f"no verdict on {', '.join(open_)}"] if open_ else []
     return parts + ([f"not comparable to {', '.join(unlike)}"] if unlike else [])
@@ -262,5 +262,5 @@ def _undecided(known: list[Comparison], by: str, done: bool) -> str:
 def _left_out(names: list[str], pairs: list[Pair], metric: Metric) -> str:
     """Whom no pair compares by this metric, where others are."""
     alike = {name for pair in pairs if pair.leading.instead_of is None for name in (pair.one, pair.two)}
-    unlike = [plain(name, _NAME) for name in names if name not in alike]
+    unlike = [sanitize(name, _NAME) for name in names if name not in alike]
     return f"; not comparable by {METRIC_TITLES[metric]}: {', '.join(unlike)}" if alike and unlike else ""

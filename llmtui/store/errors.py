@@ -6,7 +6,7 @@ import errno
 import sqlite3
 from pathlib import Path
 
-from llmtui.plain import plain
+from llmtui.text import sanitize
 
 MAX_MESSAGE = 2000
 _MAX_REASON = 200
@@ -20,7 +20,7 @@ class StoreError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(plain(message, MAX_MESSAGE))
+        super().__init__(sanitize(message, MAX_MESSAGE))
 
 
 class DamagedError(StoreError):
@@ -39,7 +39,7 @@ def primary_code(error: sqlite3.Error) -> int:
 
 def in_words(error: sqlite3.Error, path: Path) -> StoreError:
     """The sentence for an error of SQLite about the history at `path`."""
-    code, reason = primary_code(error), plain(str(error), _MAX_REASON)
+    code, reason = primary_code(error), sanitize(str(error), _MAX_REASON)
     if code == sqlite3.SQLITE_CORRUPT and "malformed database schema" in reason:
         return not_as_made(path)
     if code == sqlite3.SQLITE_INTERRUPT:

@@ -18,12 +18,14 @@ from typing import Any
 
 import msgspec
 
-from llmtui.model import BackendState, Iteration, Machine, Phase, Plan
-from llmtui.plain import plain
-from llmtui.store import bounds, life, listing, loading
+from llmtui.model import BackendState, Iteration, Machine, Phase, Plan, plan_secrets
+from llmtui.store import limits as bounds
+from llmtui.store import process_id as life
+from llmtui.store import queries as listing
+from llmtui.store import read_run as loading
 from llmtui.store.errors import StoreError, in_words
-from llmtui.store.hide import hide, secrets_of
 from llmtui.store.rows import COLUMNS, MAX_LABEL, MAX_NOTE, Runs, RunWord, StoredRun, iteration_values
+from llmtui.text import redact_data, sanitize
 
 _MAX_REASON = 200
 _KEY = ("run", "backend", "attempt", "phase", "iteration")
@@ -76,7 +78,7 @@ class Store:
                 "plan) VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?)",
                 (plan.run, plan.created_utc, machine.llmtui, *_this_process(), _json(machine, []), text),
             )
-        self._secrets[plan.run] = secrets_of(plan)
+        self._secrets[plan.run] = plan_secrets(plan)
 
     def reopen(self, plan: Plan) -> None:
         """Note that this process goes on with the run of `plan`, which has ended or died.
@@ -93,7 +95,7 @@ class Store:
                 "engine_started = ? WHERE id = ?",
                 (*_this_process(), plan.run),
             )
-        self._secrets[plan.run] = secrets_of(plan)
+        self._secrets[plan.run] = plan_secrets(plan)
 
     def save_iteration(self, iteration: Iteration) -> None:
         """Write one iteration; it is on the disk when this returns. Raises StoreError.
@@ -121,7 +123,7 @@ class Store:
                 "INSERT INTO backends (run, backend, attempt, model_digest, state) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (run, backend, attempt) DO UPDATE SET state = excluded.state, model_digest = "
                 "CASE excluded.model_digest WHEN '' THEN model_digest ELSE excluded.model_digest END",
-                (run, hide(state.name, secrets), state.attempt, model_digest, text),
+                (run, redact_data(state.name, secrets), state.attempt, model_digest, text),
             )
         self._states[run, state.name] = mark
 
@@ -175,11 +177,11 @@ class Store:
 
     def label(self, name: str, text: str) -> None:
         """Give a run a label of at most `MAX_LABEL` plain characters; an empty one takes it away."""
-        self._describe(name, "label", plain(text, MAX_LABEL))
+        self._describe(name, "label", sanitize(text, MAX_LABEL))
 
     def note(self, name: str, text: str) -> None:
         """Give a run a note of at most `MAX_NOTE` plain characters on one line; an empty one takes it away."""
-        self._describe(name, "note", plain(text, MAX_NOTE))
+        self._describe(name, "note", sanitize(text, MAX_NOTE))
 
     def delete(self, name: str, *, force: bool = False) -> None:
         """Remove a run and give its room back. One that is still going is refused, unless `force`."""
@@ -249,7 +251,7 @@ class Store:
             what = f"run {run} of the history {self.path}" if run else f"the history {self.path}"
             remedy = "name another run" if run else "name another file with --store"
             raise StoreError(
-                f"{what} cannot be read: {plain(str(error), _MAX_REASON)}; it is damaged, or another program or a "
+                f"{what} cannot be read: {sanitize(str(error), _MAX_REASON)}; it is damaged, or another program or a "
                 f"newer llmtui wrote it; {remedy}"
             ) from error
 
@@ -298,4 +300,4 @@ def _this_process() -> tuple[str, int, str]:
 
 
 def _json(value: Any, secrets: list[str]) -> str:
-    return msgspec.json.encode(hide(msgspec.to_builtins(value), secrets)).decode()
+    return msgspec.json.encode(redact_data(msgspec.to_builtins(value), secrets)).decode()

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from llmtui import config as configs
+from llmtui.config import schema as configs
 from llmtui.model import (
     RESTING,
     Backend,
@@ -25,9 +25,9 @@ from llmtui.model import (
     RunState,
     Struct,
 )
-from llmtui.store import checked
-from llmtui.store.hide import hide
-from llmtui.store.pack import MAX_ARRIVALS, pack_deltas, pack_runs, unpack_deltas, unpack_runs
+from llmtui.store import validate as checked
+from llmtui.store.packing import MAX_ARRIVALS, pack_deltas, pack_runs, unpack_deltas, unpack_runs
+from llmtui.text import redact_data
 
 #: How a run stands: "died" is one whose engine ended without saying so.
 RunWord = Literal["running", "done", "stopped", "died"]
@@ -182,13 +182,13 @@ def iteration_values(iteration: Iteration, secrets: list[str]) -> dict[str, Any]
     more = {name: value for name, value in rest.items() if name not in _ELSEWHERE and _held(name, value) is not None}
     error = iteration.error
     values |= {
-        "backend": hide(iteration.backend, secrets),
-        "finish_reason": hide(iteration.finish_reason, secrets),
+        "backend": redact_data(iteration.backend, secrets),
+        "finish_reason": redact_data(iteration.finish_reason, secrets),
         "error_kind": error.kind if error is not None else None,
-        "error_message": hide(error.message, secrets) if error is not None else None,
-        "error_hint": hide(error.hint, secrets) if error is not None else None,
-        "more": msgspec.json.encode(hide(more, secrets)).decode() if more else None,
-        "text": hide(iteration.text, secrets),
+        "error_message": redact_data(error.message, secrets) if error is not None else None,
+        "error_hint": redact_data(error.hint, secrets) if error is not None else None,
+        "more": msgspec.json.encode(redact_data(more, secrets)).decode() if more else None,
+        "text": redact_data(iteration.text, secrets),
         "arrivals_ns": pack_deltas(iteration.arrivals_ns),
         "arrival_tokens": pack_runs(iteration.arrival_tokens),
     }
@@ -198,7 +198,7 @@ def iteration_values(iteration: Iteration, secrets: list[str]) -> dict[str, Any]
 def _held(name: str, value: Any) -> Any:
     if value is not None and name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:
         return None
-    return hide(value, []) if isinstance(value, str) else value
+    return redact_data(value, []) if isinstance(value, str) else value
 
 
 def iteration_of(row: sqlite3.Row, run: str, names: Collection[str], most_arrivals: int = MAX_ARRIVALS) -> Iteration:

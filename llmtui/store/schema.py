@@ -3,7 +3,7 @@
     runs        one row per run: plan (JSON, no secrets), machine (JSON), label, note, state, and the engine's process
     backends    one row per backend and attempt: its last state (JSON), the digest of its model file where known
     iterations  one row per iteration: figures as columns (durations in s), `more` for what has no column of its own
-                (JSON), text, and arrivals packed by llmtui.store.pack; large values last, so that figures read fast
+                (JSON), text, and arrivals packed by llmtui.store.packing; large values last, so that figures read fast
 
 To change the schema, append a step to `STEPS`; a released step is never edited.
 """

@@ -19,20 +19,21 @@ from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 from textual.widgets import Static
 
-from llmtui.engine.board import Board
-from llmtui.engine.client import EngineLink
+from llmtui.config.schema import UiConfig
+from llmtui.link.client import EngineLink
 from llmtui.model import AnyCommand, AnyEvent, BackendChanged, Earlier, Hello, IterationDone, Note, Plan, RunChanged
-from llmtui.plain import plain
-from llmtui.ui import signals, themes
-from llmtui.ui.actions import Actions
-from llmtui.ui.attempts import attempt_sentence
-from llmtui.ui.commands import BY_ID, COMMANDS, resolve_keys
-from llmtui.ui.options import UiOptions
-from llmtui.ui.pace import Pace
-from llmtui.ui.runlog import RunLog, local_now
-from llmtui.ui.screens.over import Main
+from llmtui.runview.run import RunView
+from llmtui.text import sanitize
+from llmtui.ui import escapes as signals
+from llmtui.ui import themes
+from llmtui.ui.actions.registry import BY_ID, COMMANDS, resolve_keys
+from llmtui.ui.actions.run_actions import Actions
+from llmtui.ui.screens.overlay import Main
 from llmtui.ui.terminal import Terminal
-from llmtui.ui.view import View
+from llmtui.ui.throttle import Pace
+from llmtui.ui.view_state import View
+from llmtui.ui.views.attempts import attempt_sentence
+from llmtui.ui.views.log import RunLog, local_now
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header, More, Said, Verdict
@@ -52,8 +53,8 @@ HELD_AT_MOST = 2000
 class MonitorApp(Actions, App[None]):
     """Shows the plan at once, then awaits `link()` and follows the engine behind it.
 
-    After `run()` has returned, `board` holds all that the engine told, and `engine_lost` says in words how the engine
-    was lost before the run was done (else it is empty).
+    After `run()` has returned, `run_view` holds all that the engine told, and `engine_lost` says in words how the
+    engine was lost before the run was done (else it is empty).
     """
 
     TITLE = "llmtui"
@@ -73,7 +74,7 @@ class MonitorApp(Actions, App[None]):
         plan: Plan,
         link: Callable[[], Awaitable[EngineLink]],
         *,
-        ui: UiOptions,
+        ui: UiConfig,
         export_dir: Path | None = None,
     ) -> None:
         super().__init__()
@@ -112,9 +113,9 @@ class MonitorApp(Actions, App[None]):
         self.set_keymap({i: k for i, k in self.keys.items() if k != BY_ID[i].key})
 
     @property
-    def board(self) -> Board:
+    def run_view(self) -> RunView:
         """All that is known of the run."""
-        return self.view.board
+        return self.view.run_view
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return themes.DEFAULT_VARIABLES
@@ -155,7 +156,7 @@ class MonitorApp(Actions, App[None]):
             self.theme = name
         else:
             self.theme = themes.by_terminal()
-            self.say(f'no theme "{plain(wanted, 40)}"; there are dark, light, ansi and those of Textual', "warning")
+            self.say(f'no theme "{sanitize(wanted, 40)}"; there are dark, light, ansi and those of Textual', "warning")
         self.arrange()
         if not self.is_headless:
             # The server under test goes before the screen.
@@ -184,7 +185,7 @@ class MonitorApp(Actions, App[None]):
             self.engine = await self._open()
         except Exception as error:
             # Whatever keeps the engine from starting, the person watching reads it on the screen.
-            self.lost(f"the engine did not start: {plain(str(error)) or type(error).__name__}")
+            self.lost(f"the engine did not start: {sanitize(str(error)) or type(error).__name__}")
             return
         self.view.link = "up"
         if not self.is_headless:
@@ -197,7 +198,7 @@ class MonitorApp(Actions, App[None]):
                 if count % _BREATH == 0 or isinstance(event, Earlier):
                     await asyncio.sleep(0)
         except Exception as error:
-            self.lost(f"the engine's words were not understood: {plain(str(error)) or type(error).__name__}")
+            self.lost(f"the engine's words were not understood: {sanitize(str(error)) or type(error).__name__}")
             return
         self.lost("the engine has gone")
 
@@ -207,7 +208,7 @@ class MonitorApp(Actions, App[None]):
             return
         self.let_go()
         self.view.link = "gone"
-        if self.board.run.phase != "done":
+        if self.run_view.run.phase != "done":
             self.engine_lost = words
         left = "e exports what was measured, q quits" if self.view.situation().results else "q quits"
         self.view.banner = (f"{words}: {left}", "bad")
@@ -256,9 +257,9 @@ class MonitorApp(Actions, App[None]):
     def _fold(self, event: AnyEvent) -> None:
         was = self.view.phase
         if isinstance(event, BackendChanged | IterationDone | RunChanged):
-            self.log_book.hear(event, self.board)
+            self.log_book.hear(event, self.run_view)
         try:
-            change, name = self.board.apply(event)
+            change, name = self.run_view.apply(event)
         except KeyError:
             # An event of a backend that no Hello named: nothing to show it on.
             return
@@ -267,8 +268,8 @@ class MonitorApp(Actions, App[None]):
             self._figures_stale = True
         match change:
             case "all":
-                for note in self.board.notes:
-                    self.say(plain(note.text), note.level, timeout=10.0)
+                for note in self.run_view.notes:
+                    self.say(sanitize(note.text), note.level, timeout=10.0)
                 self._tell_title()
                 view.structure_changed()
                 self._stale.update(view.names)
@@ -279,25 +280,26 @@ class MonitorApp(Actions, App[None]):
                 self._stale.update(view.names)
                 self._charts.request()
             case "iterations":
-                view.state_changed(self.board.lanes[name].state)
+                view.state_changed(self.run_view.backends[name].state)
                 self._stale.add(name)
                 self._charts.request()
             case "state":
-                lane = self.board.lanes[name]
-                view.state_changed(lane.state)
+                backend_view = self.run_view.backends[name]
+                view.state_changed(backend_view.state)
                 self._stale.add(name)
-                done = lane.state.state == "done" and not self.board.is_added(lane.state)
-                if done and (compared := attempt_sentence(lane, view.metric)):
-                    self.say(f"{plain(name, 40)}: {compared}")
+                done = backend_view.state.state == "done" and not self.run_view.is_added(backend_view.state)
+                if done and (compared := attempt_sentence(backend_view, view.metric)):
+                    self.say(f"{sanitize(name, 40)}: {compared}")
             case "run":
                 view.run_changed()
                 if view.phase == "done" != was:
                     self._tell_title()
                     self._tell_end()
             case "note":
-                note = self.board.notes[-1]
+                note = self.run_view.notes[-1]
                 self.say(
-                    f"{plain(note.backend, 40)}: {plain(note.text)}" if note.backend else plain(note.text), note.level
+                    f"{sanitize(note.backend, 40)}: {sanitize(note.text)}" if note.backend else sanitize(note.text),
+                    note.level,
                 )
             case "sample" | "progress":
                 self._stale.add(name)
@@ -331,7 +333,7 @@ class MonitorApp(Actions, App[None]):
 
     def _tell_title(self) -> None:
         """Keep the terminal's title up to date: at most once a second, and only when it changes."""
-        words = signals.title_words(self.board.run, self.view.phase)
+        words = signals.title_words(self.run_view.run, self.view.phase)
         if not self.view.options.title or words == self._title or self._leaving:
             return
         self.tell(("" if self.titled else signals.KEEP_TITLE) + signals.set_title(words))
@@ -339,7 +341,7 @@ class MonitorApp(Actions, App[None]):
 
     def _tell_end(self) -> None:
         """The run has just been done: say so, in the way that the config asks for."""
-        run = self.board.run
+        run = self.run_view.run
         words = f"llmtui: the run is done, {run.finished} of {run.total} iterations"
         match self.view.options.notify:
             case "bell":

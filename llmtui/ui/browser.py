@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from llmtui.config import UiConfig
+from llmtui.config.schema import UiConfig
 from llmtui.ui.app import MonitorApp
-from llmtui.ui.start import reach
+from llmtui.ui.run import reach
 
 
 class PageApp(MonitorApp):

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from llmtui.model import Backend, RunConfig
-from llmtui.plain import plain
+from llmtui.text import sanitize
 from llmtui.wire import common
 from llmtui.wire.base import Delta, Learned, Parser, Request, WireError
 from llmtui.wire.errors import error_text, server_error
@@ -65,7 +65,7 @@ def _walk(value: Any, path: list[str]) -> Any:
 
 def _describe(value: Any) -> str:
     if isinstance(value, dict):
-        return f"has {', '.join(plain(str(key), 40) for key in list(value)[:12]) or 'no keys'}"
+        return f"has {', '.join(sanitize(str(key), 40) for key in list(value)[:12]) or 'no keys'}"
     if isinstance(value, list):
         return f"is a list of {len(value)}"
     return f"is {'null' if value is None else type(value).__name__}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from llmtui.plain import plain
+from llmtui.text import sanitize
 from llmtui.wire.base import WireError
 
 # None of these may look back or run ahead of itself: a body is the server's, and searching it must stay linear.
@@ -27,7 +27,7 @@ _UNSPOKEN = ("script", "style")
 
 def excerpt(data: bytes) -> str:
     """The beginning of `data` in quotes, for a message that says what was found instead of what was expected."""
-    return repr(plain(data[:400].decode("utf-8", "replace"), 60))
+    return repr(sanitize(data[:400].decode("utf-8", "replace"), 60))
 
 
 def error_text(body: bytes) -> str:
@@ -44,7 +44,7 @@ def error_text(body: bytes) -> str:
         said = _from_html(text) if _MARKUP.match(text) or _HTML.search(text[:1000]) else text
     said = said[:_SENTENCE_CHARS]
     cut = _TRACE.search(said)
-    return plain(said[: cut.start()] if cut and cut.start() else said)
+    return sanitize(said[: cut.start()] if cut and cut.start() else said)
 
 
 def server_error(data: bytes) -> WireError:

@@ -17,7 +17,7 @@ import os
 import sys
 import time
 
-from llmtui.engine.accuracy import Job, Truth, ask_all, truth_server
+from llmtui.accuracy.probe import Job, Truth, ask_all, truth_server
 from llmtui.measure.request import Answer
 from llmtui.measure.transport import new_client
 from llmtui.stats.summary import percentile

@@ -119,18 +119,18 @@ def race(
 ) -> dict[str, list[Iteration]]:
     """One race of backends that are slower by these factors, in the order in which the engine would ask them."""
     names = [chr(ord("a") + n) for n in range(len(factors))]
-    lanes: dict[str, list[Iteration]] = {name: [] for name in names}
+    backend_views: dict[str, list[Iteration]] = {name: [] for name in names}
     turns = Turns(order, names, seed)
     for second in range(len(names) * rounds):
-        name = turns.next([name for name in names if len(lanes[name]) < rounds])
+        name = turns.next([name for name in names if len(backend_views[name]) < rounds])
         assert name is not None
-        lanes[name].append(
+        backend_views[name].append(
             Iteration(
-                run="", backend=name, attempt=1, iteration=len(lanes[name]) + 1, phase="measured",
+                run="", backend=name, attempt=1, iteration=len(backend_views[name]) + 1, phase="measured",
                 started_utc=f"{second:06}", latency_s=factors[names.index(name)] * next(noise),
             )
         )  # fmt: skip
-    return lanes
+    return backend_views
 
 
 def shares(noise: Noise, factors: list[float], races: int, rounds: int, seed: int, *, order: Order) -> list[Share]:
@@ -180,8 +180,8 @@ def looked_at(noise: Noise, races: int, rounds: int, seed: int) -> tuple[Share, 
     return Share(before, races), Share(ever, races)
 
 
-def _first(lanes: dict[str, list[Iteration]], rounds: int) -> dict[str, list[Iteration]]:
-    return {name: lane[:rounds] for name, lane in lanes.items()}
+def _first(backend_views: dict[str, list[Iteration]], rounds: int) -> dict[str, list[Iteration]]:
+    return {name: backend_view[:rounds] for name, backend_view in backend_views.items()}
 
 
 def coverage_of_one(noise: Noise, races: int, rounds: int, seed: int) -> list[Share]:

@@ -10,7 +10,7 @@ import random
 import statistics
 from collections.abc import Sequence
 
-from llmtui.engine.machine import describe_machine
+from llmtui.engine.watch.machine import describe_machine
 from llmtui.stats.summary import percentile
 
 

@@ -21,7 +21,8 @@ from collections.abc import AsyncIterator
 
 import psutil
 
-from llmtui.engine.hub import HELLO_ITERATIONS
+from llmtui.config.schema import UiConfig
+from llmtui.link.server import HELLO_ITERATIONS
 from llmtui.model import (
     AnyCommand,
     AnyEvent,
@@ -36,11 +37,11 @@ from llmtui.model import (
     RunConfig,
     RunState,
 )
-from llmtui.ui import board_view, panel_view
-from llmtui.ui.charts import Kind, draw
+from llmtui.ui.charts.plotext_charts import Kind, draw
 from llmtui.ui.layout import layout_for
-from llmtui.ui.options import UiOptions
-from llmtui.ui.view import View
+from llmtui.ui.view_state import View
+from llmtui.ui.views import panel as panel_view
+from llmtui.ui.views import table as views_table
 from tests.bench.common import heading
 
 COUNTS = (10, 100, 1_000, 10_000, 100_000)
@@ -114,9 +115,9 @@ def messages(count: int) -> AsyncIterator[AnyEvent]:
 
 async def view_of(count: int) -> View:
     """A monitor's view of so many iterations."""
-    view = View(Plan(run="", created_utc="", config=RunConfig(), backends=[]), UiOptions())
+    view = View(Plan(run="", created_utc="", config=RunConfig(), backends=[]), UiConfig())
     async for event in messages(count):
-        view.board.apply(event)
+        view.run_view.apply(event)
     view.structure_changed()
     return view
 
@@ -130,12 +131,12 @@ def frame(view: View, width: int, height: int) -> dict[str, float]:
         took[part] = took.get(part, 0.0) + (time.process_time() - began) * 1e3
 
     began = time.process_time()
-    for index, lane in enumerate(view.board.lanes.values()):
-        panel_view.panel(lane, view.look(index, False), width // layout.panel_columns, layout.panel_height)
+    for index, backend_view in enumerate(view.run_view.backends.values()):
+        panel_view.panel(backend_view, view.look(index, False), width // layout.panel_columns, layout.panel_height)
     timed("panels", began)
     began = time.process_time()
-    board_view.table(view.board, view.metric, width, frozenset(), view.selected)
-    board_view.verdict_line(view.board, view.metric, width, None)
+    views_table.table(view.run_view, view.metric, width, frozenset(), view.selected)
+    views_table.verdict_line(view.run_view, view.metric, width, None)
     timed("table", began)
     for kind in KINDS:
         began = time.process_time()
@@ -157,7 +158,7 @@ def frames(rounds: int) -> None:
                 new = iteration(count + added[count])
                 added[count] += 1
                 began = time.process_time()
-                view.board.apply(IterationDone(iteration=new))
+                view.run_view.apply(IterationDone(iteration=new))
                 took = (time.process_time() - began) * 1e6
                 drawn = frame(view, width, height)
                 if turn >= 2:
@@ -205,7 +206,7 @@ async def weigh(count: int) -> None:
         return link
 
     plan = Plan(run="", created_utc="", config=RunConfig(), backends=[Backend(name=name) for name in NAMES])
-    app = MonitorApp(plan, opened, ui=UiOptions())
+    app = MonitorApp(plan, opened, ui=UiConfig())
     async with app.run_test(size=(120, 40)) as pilot:
         await link.all_told.wait()
         await pilot.pause(1.2)

@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from llmtui.engine.watched import Screen, monitor_argv
+from llmtui.accuracy.pty_monitor import Screen, monitor_argv
 from llmtui.stats.summary import percentile
 from tests.bench.common import heading
 from tests.bench.soak import ROOT, Child
@@ -107,7 +107,7 @@ def told(title: str, values: Sequence[float]) -> str:
 
 def write_config(path: Path) -> None:
     """Three servers that answer in 0.3 s."""
-    launch = [sys.executable, "-P", "-m", "llmtui.servers.truth", "--port", "{port}", "--itl-ms", "4"]
+    launch = [sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "{port}", "--itl-ms", "4"]
     text = "[run]\niterations = 100000\nwarmup = 0\non_disconnect = 'stop'\n"
     for name in ("one", "two", "three"):
         text += f"[[backend]]\nname = '{name}'\nlaunch = {json.dumps(launch)}\n"

@@ -29,10 +29,11 @@ from pathlib import Path
 
 import psutil
 
-from llmtui.engine.client import Client
-from llmtui.engine.watched import Screen
+from llmtui.accuracy.pty_monitor import Screen
+from llmtui.link.client import Client
 from llmtui.model import Hello, Iteration, IterationDone, RunChanged
-from llmtui.store import StoreError, open_store
+from llmtui.store.errors import StoreError
+from llmtui.store.open import open_store
 from tests.bench.common import heading
 
 WHICH = ("monitor", "engine", "guard", "server")
@@ -209,7 +210,7 @@ def kind(process: psutil.Process) -> str:
         return "guard"
     if "llmtui.engine" in line:
         return "engine"
-    return "server" if "llmtui.servers.truth" in line else ""
+    return "server" if "llmtui.accuracy.truth_server" in line else ""
 
 
 def lives(process: psutil.Process) -> bool:
@@ -296,7 +297,9 @@ def read_back(trial: Trial, outcome: Outcome) -> None:
 
 def write_config(folder: Path) -> None:
     """The config of the trials in `folder`."""
-    server = f"setsid sleep 600 & exec {sys.executable} -P -m llmtui.servers.truth --ttft-ms 5 --itl-ms 1 --port $0"
+    server = (
+        f"setsid sleep 600 & exec {sys.executable} -P -m llmtui.accuracy.truth_server --ttft-ms 5 --itl-ms 1 --port $0"
+    )
     launch = json.dumps(["/bin/sh", "-c", server, "{port}"])
     (folder / "race.toml").write_text(
         f"[run]\niterations = {ITERATIONS}\nwarmup = 0\nmax_tokens = 16\n"

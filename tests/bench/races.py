@@ -34,8 +34,9 @@ from typing import Any
 import httpx
 import msgspec
 
-from llmtui.engine.accuracy import truth_server
-from llmtui.engine.lifecycle import EngineProcess
+from llmtui.accuracy.probe import truth_server
+from llmtui.accuracy.truth_server import MEMORY
+from llmtui.link.process import EngineProcess
 from llmtui.model import (
     AnyEvent,
     Backend,
@@ -49,7 +50,6 @@ from llmtui.model import (
     RunChanged,
     RunConfig,
 )
-from llmtui.servers.truth import MEMORY
 from llmtui.stats.compare import Comparison, compare
 from llmtui.stats.ranks import paired_shift
 from llmtui.stats.summary import METRIC_TITLES, MORE_IS_BETTER, Metric, metric_value, percentile
@@ -152,11 +152,14 @@ async def run(course: Course, rounds: int) -> tuple[list[Iteration], list[list[L
         return made, [await logged(url, rounds) for url in urls] if course.apart else []
 
 
-def judged(lanes: Lanes, rounds: int, metric: Metric) -> list[Comparison]:
+def judged(backend_views: Lanes, rounds: int, metric: Metric) -> list[Comparison]:
     """The verdicts of the consecutive races in one run."""
-    length = min(len(lane) for lane in lanes.values())
+    length = min(len(backend_view) for backend_view in backend_views.values())
     starts = range(0, length - rounds + 1, rounds)
-    return [compare({n: lane[at : at + rounds] for n, lane in lanes.items()}, metric)[0] for at in starts]
+    return [
+        compare({n: backend_view[at : at + rounds] for n, backend_view in backend_views.items()}, metric)[0]
+        for at in starts
+    ]
 
 
 def slower_by(logs: Sequence[Sequence[Log]], metric: Metric) -> float:
@@ -175,32 +178,33 @@ def heels(made: Sequence[Iteration], metric: Metric) -> float:
     return statistics.median(same[True]) / statistics.median(same[False])
 
 
-def spread(lane: Sequence[Iteration], metric: Metric) -> float:
+def spread(backend_view: Sequence[Iteration], metric: Metric) -> float:
     """Half of the middle 68 % of one backend's values, as a share of their median."""
-    values = sorted(v for i in lane if (v := metric_value(i, metric)) is not None)
+    values = sorted(v for i in backend_view if (v := metric_value(i, metric)) is not None)
     return (percentile(values, 0.84) - percentile(values, 0.16)) / 2 / percentile(values, 0.5)
 
 
 def report(course: Course, runs: Sequence[tuple[list[Iteration], list[list[Log]]]], rounds: int) -> None:
     """Print two lines for each metric."""
     made = [iteration for part, _ in runs for iteration in part]
-    lanes = lanes_of(made)
-    names = list(lanes)
+    backend_views = lanes_of(made)
+    names = list(backend_views)
     logs = [[entry for _, logs in runs for entry in logs[n]] for n in range(2)] if runs[0][1] else []
-    failed = sum(not i.ok for lane in lanes.values() for i in lane)
-    disturbed = sum(i.disturbed for lane in lanes.values() for i in lane)
-    print(f"{2 * len(lanes[names[0]])} iterations, {failed} failed, {disturbed} disturbed")
+    failed = sum(not i.ok for backend_view in backend_views.values() for i in backend_view)
+    disturbed = sum(i.disturbed for backend_view in backend_views.values() for i in backend_view)
+    print(f"{2 * len(backend_views[names[0]])} iterations, {failed} failed, {disturbed} disturbed")
     for metric in METRICS:
         found = [c for part, _ in runs for c in judged(lanes_of(part), rounds, metric)]
         wins = Counter(c.slower for c in found if c.decided)
         truth = slower_by(logs, metric) if logs else 1.0
         held = sum(c.low <= (truth if c.slower == names[1] else 1 / truth) <= c.high for c in found)
-        whole = compare(lanes, metric)[0]
+        whole = compare(backend_views, metric)[0]
         sign = 1 if whole.slower == names[1] else -1
         low, centre, high = sorted(value**sign for value in (whole.low, whole.ratio, whole.high))
+        first = backend_views[names[0]]
         print(
-            f"{METRIC_TITLES[metric]:9} median {statistics.median(_values(lanes[names[0]], metric)):.6g}, spread "
-            f"{spread(lanes[names[0]], metric):.1%}; b / a, all: {centre:.4f} ({low:.4f} to {high:.4f}); "
+            f"{METRIC_TITLES[metric]:9} median {statistics.median(_values(first, metric)):.6g}, spread "
+            f"{spread(first, metric):.1%}; b / a, all: {centre:.4f} ({low:.4f} to {high:.4f}); "
             f"on its own heels: {heels(made, metric):.4f}"
         )
         shares = f"a winner {Share(wins.total(), len(found))}"
@@ -213,8 +217,8 @@ def report(course: Course, runs: Sequence[tuple[list[Iteration], list[list[Log]]
         )
 
 
-def _values(lane: Sequence[Iteration], metric: Metric) -> list[float]:
-    return [v for i in lane if (v := metric_value(i, metric)) is not None]
+def _values(backend_view: Sequence[Iteration], metric: Metric) -> list[float]:
+    return [v for i in backend_view if (v := metric_value(i, metric)) is not None]
 
 
 async def main() -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from llmtui.engine.watched import Screen, monitor_argv
+from llmtui.accuracy.pty_monitor import Screen, monitor_argv
 from tests.bench.common import heading
 from tests.engine.helpers import process_tree
 
@@ -39,7 +39,7 @@ _CODES = re.compile(
 @contextlib.contextmanager
 def truth_server() -> Iterator[str]:
     """A truth server; its address."""
-    argv = [sys.executable, "-P", "-m", "llmtui.servers.truth", "--port", "0", "--itl-ms", str(ITL_MS)]
+    argv = [sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "0", "--itl-ms", str(ITL_MS)]
     with subprocess.Popen([*argv, "--tokens", str(TOKENS)], stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmtui.engine.watched import Screen, monitor_argv
+from llmtui.accuracy.pty_monitor import Screen, monitor_argv
 from tests.bench.common import heading
 from tests.bench.terminal import write_config
 

@@ -31,8 +31,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from llmtui.engine.foreign import ForeignMeter
-from llmtui.engine.watched import Screen, monitor_argv
+from llmtui.accuracy.pty_monitor import Screen, monitor_argv
+from llmtui.engine.watch.other_cpu import ForeignMeter
 from tests.bench.common import heading
 from tests.bench.soak_figures import (
     CLIENT,
@@ -119,7 +119,7 @@ def soak(folder: Path, order: Order, minutes: int) -> Soak:
     """The whole soak."""
     env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep)}
     one = {**env, "XDG_RUNTIME_DIR": str(folder), "LLMTUI_STORE": str(folder / "one.db")}
-    launch = [sys.executable, "-P", "-m", "llmtui.servers.truth", "--port", "{port}"]
+    launch = [sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "{port}"]
     config = folder / "one.toml"
     config.write_text(
         "[run]\niterations = 100000\nwarmup = 0\non_disconnect = 'stop'\n"
@@ -136,10 +136,10 @@ def soak(folder: Path, order: Order, minutes: int) -> Soak:
         pids = {
             ENGINE: engine.process.pid,
             CLIENT: client.process.pid,
-            TRUTH: below(engine.process.pid, "llmtui.servers.truth"),
+            TRUTH: below(engine.process.pid, "llmtui.accuracy.truth_server"),
             ONE_ENGINE: below(screen.pid, "llmtui.engine"),
             ONE_MONITOR: screen.pid,
-            ONE_TRUTH: below(screen.pid, "llmtui.servers.truth"),
+            ONE_TRUTH: below(screen.pid, "llmtui.accuracy.truth_server"),
         }
         seen.gauges = {name: Gauge(pid) for name, pid in pids.items()}
         watch(seen, engine, screen, minutes)

@@ -23,13 +23,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import llmtui.engine.__main__  # first: it keeps Rich out of the process, as in the engine
-from llmtui.engine.accuracy import Job, ask_all, deviation, truth_server
-from llmtui.engine.board import Board
-from llmtui.engine.client import Client
-from llmtui.engine.entrant import PROGRESS_INTERVAL_S, with_figures
-from llmtui.engine.hub import Hub
-from llmtui.engine.journal import Journal
-from llmtui.engine.machine import describe_machine
+from llmtui.accuracy.probe import Job, ask_all, deviation, truth_server
+from llmtui.engine.backend_run import PROGRESS_INTERVAL_S, with_figures
+from llmtui.engine.recorder import Recorder
+from llmtui.engine.watch.machine import describe_machine
+from llmtui.link.client import Client
+from llmtui.link.server import LinkServer
 from llmtui.measure.request import Answer
 from llmtui.measure.transport import new_client
 from llmtui.model import (
@@ -46,8 +45,9 @@ from llmtui.model import (
     RunConfig,
     RunState,
     Struct,
-    hidden,
+    redacted,
 )
+from llmtui.runview.run import RunView
 
 if TYPE_CHECKING:
     import httpx
@@ -112,7 +112,7 @@ def record(order: Order, answer: Answer, attempt: int, number: int) -> Iteration
         started_utc=started,
         foreign_cpu=0.0,
     )
-    return hidden(with_figures(bare, answer), BACKEND)
+    return redacted(with_figures(bare, answer), BACKEND)
 
 
 def _tell(said: Struct) -> None:
@@ -125,7 +125,7 @@ def _rss_bytes() -> int:
 
 
 class Engine:
-    """Hub and journal of one run, without its runner."""
+    """LinkServer and recorder of one run, without its runner."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
@@ -134,8 +134,8 @@ class Engine:
         self._plan = Plan(run=order.run, created_utc=now, config=config, backends=[BACKEND])
         self._machine = describe_machine()
         self._state = BackendState(name=BACKEND.name, attempt=0, planned=order.requests)
-        self.hub = Hub(Path(order.socket), self._hello, lambda _: None, lambda _: None)
-        self._journal = Journal(self._plan, self._note)
+        self.hub = LinkServer(Path(order.socket), self._hello, lambda _: None, lambda _: None)
+        self._journal = Recorder(self._plan, self._note)
 
     async def __aenter__(self) -> Engine:
         if notes := self._journal.begin(self._order.store, self._machine):
@@ -260,15 +260,15 @@ async def _weigh(order: Order) -> None:
 
 
 async def _follow(socket: Path) -> None:
-    """Folds all that is told into a board; at the end says how many records that were."""
-    board: Board | None = None
+    """Folds all that is told into a run_view; at the end says how many records that were."""
+    run_view: RunView | None = None
     count = 0
     async with await Client.connect(socket) as client:
         async for event in client.events():
-            if board is None:
+            if run_view is None:
                 assert isinstance(event, Hello)
-                board = Board(event.plan)
-            count += board.apply(event)[0] == "iterations" and isinstance(event, IterationDone)
+                run_view = RunView(event.plan)
+            count += run_view.apply(event)[0] == "iterations" and isinstance(event, IterationDone)
     print(count, flush=True)
 
 

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from llmtui.model import Backend, BackendState, Iteration, Machine, Plan, RunConfig
-from llmtui.store import open_store
+from llmtui.store.open import open_store
 
 N = 1000
 

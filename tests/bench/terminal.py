@@ -16,7 +16,7 @@ import time
 import zlib
 from pathlib import Path
 
-from llmtui.engine.watched import Screen, monitor_argv
+from llmtui.accuracy.pty_monitor import Screen, monitor_argv
 from tests.bench.common import heading
 
 SIZES = ((80, 24), (120, 40), (200, 50))
@@ -27,7 +27,7 @@ def write_config(path: Path, iterations: int = 1000) -> None:
     """Three truth servers that differ a little."""
     text = f"[run]\niterations = {iterations}\nwarmup = 0\non_disconnect = 'stop'\n"
     for name, itl_ms in (("one", 14.5), ("two", 15.0), ("three", 16.0)):
-        launch = [sys.executable, "-m", "llmtui.servers.truth", "--port", "{port}", "--itl-ms", str(itl_ms)]
+        launch = [sys.executable, "-m", "llmtui.accuracy.truth_server", "--port", "{port}", "--itl-ms", str(itl_ms)]
         text += f"[[backend]]\nname = '{name}'\nlaunch = {json.dumps(launch)}\n"
     path.write_text(text)
 

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from llmtui.engine.watched import Screen, monitor_argv
+from llmtui.accuracy.pty_monitor import Screen, monitor_argv
 from tests.bench.common import heading, interval
 
 DEADLINE_S = 300.0

@@ -75,7 +75,9 @@ class Served:
 @contextmanager
 def serving(folder: Path, iterations: int, *more: str, prepare: Callable[[], None] | None = None) -> Iterator[Served]:
     """`llmtui serve` of a run of two truth servers, with further arguments. `prepare` is called in its process."""
-    launch = f"launch = ['{sys.executable}', '-m', 'llmtui.servers.truth', '--port', '{{port}}', '--itl-ms', '1']\n"
+    launch = (
+        f"launch = ['{sys.executable}', '-m', 'llmtui.accuracy.truth_server', '--port', '{{port}}', '--itl-ms', '1']\n"
+    )
     config = folder / "race.toml"
     config.write_text(
         f"[run]\niterations = {iterations}\nwarmup = 0\nmax_tokens = 4\non_disconnect = 'stop'\n"

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmtui.cli import cli
+from llmtui.cli.app import cli
 from tests.leftovers import carrying
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
@@ -38,7 +38,9 @@ def llmtui(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProc
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """Two truth servers, three iterations."""
-    launch = f"launch = ['{sys.executable}', '-m', 'llmtui.servers.truth', '--port', '{{port}}', '--itl-ms', '1']\n"
+    launch = (
+        f"launch = ['{sys.executable}', '-m', 'llmtui.accuracy.truth_server', '--port', '{{port}}', '--itl-ms', '1']\n"
+    )
     path = tmp_path / "race.toml"
     path.write_text(
         "[run]\niterations = 3\nwarmup = 1\nmax_tokens = 4\n"
@@ -217,7 +219,7 @@ def test_one_file_for_two_outputs_is_refused(config: Path, tmp_path: Path) -> No
 #: llmtui from the moment on when interruptions are its own matter: while Python itself starts it may lose them.
 FROM_ITS_FIRST_LINE = """
 from llmtui.__main__ import main
-from llmtui.early import NothingBegun
+from llmtui.interrupts import NothingBegun
 with NothingBegun():
     print("up", flush=True)
     main()
@@ -255,7 +257,7 @@ def test_control_c_while_the_config_is_read_is_not_swallowed(config: Path, comma
     """What reads the config asks for its types in a place that lets no exception out."""
     program = f"""
 import contextlib, os, signal, time
-from llmtui import config
+from llmtui.config import schema as config
 read = config.load
 def load(*arguments, **more):
     with contextlib.suppress(KeyboardInterrupt):
@@ -273,7 +275,7 @@ config.load = load
 
 def test_check_is_no_all_clear_for_the_wrong_protocol(tmp_path: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "llmtui.servers.truth", "--port", "0"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "llmtui.accuracy.truth_server", "--port", "0"], stdout=subprocess.PIPE, text=True
     ) as server:
         try:
             assert server.stdout is not None

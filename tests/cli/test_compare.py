@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtui.comparing import compare_headless
-from llmtui.engine.watched import Screen
+from llmtui.accuracy.pty_monitor import Screen
+from llmtui.cli.compare import compare_headless
 from llmtui.export.table import cells_wide
-from llmtui.store import open_store
+from llmtui.store.open import open_store
 from tests.store import runs
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
@@ -85,7 +85,7 @@ def history(tmp_path: Path) -> Path:
 def test_two_runs_of_real_servers_are_compared(tmp_path: Path) -> None:
     store = tmp_path / "history.db"
     for itl_ms in (1, 3):
-        launch = [sys.executable, "-m", "llmtui.servers.truth", "--port", "{port}", "--ttft-ms", "5"]
+        launch = [sys.executable, "-m", "llmtui.accuracy.truth_server", "--port", "{port}", "--ttft-ms", "5"]
         config = tmp_path / "race.toml"
         config.write_text(
             "[run]\niterations = 8\nwarmup = 1\nmax_tokens = 16\n"

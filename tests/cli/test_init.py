@@ -18,10 +18,10 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtui import config as configs
-from llmtui.engine import scan as scanning
-from llmtui.engine.scan import CHAT, ELSEWHERE, NO_CHAT, VISION, Found, Model, fitness
-from llmtui.init import config_text, init, places, toml_string
+from llmtui.cli.init import config_text, init, places, toml_string
+from llmtui.config import schema as configs
+from llmtui.servers import discovery as scanning
+from llmtui.servers.discovery import CHAT, ELSEWHERE, NO_CHAT, VISION, Found, Model, fitness
 from tests.scripted import CLOSE, HANG, Step, scripted
 
 WIRE = Path(__file__).parents[1] / "fixtures" / "wire"

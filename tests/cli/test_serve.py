@@ -16,10 +16,10 @@ import psutil
 import pytest
 from aiohttp import ClientSession, CookieJar, WSMsgType, WSServerHandshakeError
 
-from llmtui.serve import _listen, _tell_address
-from llmtui.serve_access import Refusal, foreign
-from llmtui.serve_connections import Limits
-from llmtui.serve_pages import _understood, packet
+from llmtui.cli.serve.access import Refusal, foreign
+from llmtui.cli.serve.command import _listen, _tell_address
+from llmtui.cli.serve.connections import Limits
+from llmtui.cli.serve.pages import _understood, packet
 from tests.cli import chromium
 from tests.cli.served import DEADLINE_S, Served, page_of, serving
 from tests.engine.helpers import assert_gone, process_tree

@@ -11,13 +11,13 @@ from typing import Any
 
 import psutil
 
-from llmtui.engine.board import Board
-from llmtui.engine.client import Client
-from llmtui.engine.lifecycle import EngineProcess
+from llmtui.link.client import Client
+from llmtui.link.process import EngineProcess
 from llmtui.model import AnyEvent, Backend, Plan, RunConfig
+from llmtui.runview.run import RunView
 
 DEADLINE_S = 30.0
-TRUTH = [sys.executable, "-m", "llmtui.servers.truth", "--port", "{port}", "--ttft-ms", "5", "--itl-ms", "1"]
+TRUTH = [sys.executable, "-m", "llmtui.accuracy.truth_server", "--port", "{port}", "--ttft-ms", "5", "--itl-ms", "1"]
 
 
 def truth_backend(name: str, **more: Any) -> Backend:
@@ -44,27 +44,27 @@ def plan_of(*backends: Backend, **config: Any) -> Plan:
 
 
 class Followed:
-    """A client together with the board and the list of all that it was told."""
+    """A client together with the run_view and the list of all that it was told."""
 
     def __init__(self, plan: Plan, engine: EngineProcess, client: Client) -> None:
         self.engine = engine
         self.client = client
-        self.board = Board(plan)
+        self.run_view = RunView(plan)
         self.events: list[AnyEvent] = []
         self._stream = client.events()
 
-    async def until(self, holds: Callable[[Board], bool]) -> Board:
+    async def until(self, holds: Callable[[RunView], bool]) -> RunView:
         """Follow events until `holds`; fails when the engine ends or a deadline passes before."""
         async with asyncio.timeout(DEADLINE_S):
-            while not holds(self.board):
+            while not holds(self.run_view):
                 event = await anext(self._stream)
                 self.events.append(event)
-                self.board.apply(event)
-        return self.board
+                self.run_view.apply(event)
+        return self.run_view
 
-    async def until_done(self) -> Board:
+    async def until_done(self) -> RunView:
         """Follow until the run is done."""
-        return await self.until(lambda board: board.run.phase == "done")
+        return await self.until(lambda run_view: run_view.run.phase == "done")
 
 
 @asynccontextmanager

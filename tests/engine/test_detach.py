@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmtui.engine.client import Client
-from llmtui.engine.lifecycle import STARTING_NS, EngineProcess, live_runs, runtime_folder
+from llmtui.link.client import Client
+from llmtui.link.process import STARTING_NS, EngineProcess, live_runs, runtime_folder
 from llmtui.model import Detach, Hello, IterationDone, Pause, Plan
-from llmtui.store import open_store
+from llmtui.store.open import open_store
 from tests.engine.helpers import Followed, assert_gone, plan_of, process_tree, truth_backend
 
 SLOW = truth_backend("a", arguments=["--ttft-ms", "50"])
@@ -31,14 +31,14 @@ async def begun(plan: Plan) -> tuple[EngineProcess, Followed]:
     """An engine with one measured iteration done."""
     engine = EngineProcess.start(plan)
     run = Followed(plan, engine, await engine.connect())
-    await run.until(lambda board: any(lane.measured for lane in board.lanes.values()))
+    await run.until(lambda run_view: any(backend_view.measured for backend_view in run_view.backends.values()))
     return engine, run
 
 
 @contextmanager
 def standing_still(tree: list[psutil.Process]) -> Iterator[None]:
     """The truth server answers nobody meanwhile: the run cannot come to its end before this test looks."""
-    servers = [process for process in tree if "llmtui.servers.truth" in process.cmdline()]
+    servers = [process for process in tree if "llmtui.accuracy.truth_server" in process.cmdline()]
     for server in servers:
         server.suspend()
     try:
@@ -56,13 +56,13 @@ async def test_a_detached_run_is_finished_and_ends_by_itself(on_disconnect: str)
         with standing_still(tree):
             await run.client.farewell(Detach())
             engine.leave()
-            assert [r.run for r in live_runs()] == [run.board.plan.run]
-            again = Followed(run.board.plan, engine, await Client.connect(engine.socket))
-        board = await again.until_done()
+            assert [r.run for r in live_runs()] == [run.run_view.plan.run]
+            again = Followed(run.run_view.plan, engine, await Client.connect(engine.socket))
+        run_view = await again.until_done()
         hello = again.events[0]
         assert isinstance(hello, Hello)
-        assert hello.iterations[: len(run.board.lanes["a"].iterations)] == run.board.lanes["a"].iterations
-        assert board.lanes["a"].summary.n == 15
+        assert hello.iterations[: len(run.run_view.backends["a"].iterations)] == run.run_view.backends["a"].iterations
+        assert run_view.backends["a"].summary.n == 15
         await again.client.close()
         assert_gone(tree)
         assert live_runs() == []
@@ -78,13 +78,13 @@ async def test_whoever_asks_what_runs_is_no_audience_whose_leaving_ends_it() -> 
             await run.client.farewell(Detach())
             engine.leave()
             for _ in range(20):
-                assert [r.run for r in live_runs()] == [run.board.plan.run]
+                assert [r.run for r in live_runs()] == [run.run_view.plan.run]
         assert_gone(tree)
     finally:
         engine.kill()
     store, _ = open_store()
     with store:
-        stored = store.load(run.board.plan.run)
+        stored = store.load(run.run_view.plan.run)
     assert sum(i.phase == "measured" for i in stored.iterations) == 5
 
 
@@ -94,9 +94,9 @@ async def test_a_lost_client_does_not_touch_the_run() -> None:
     try:
         with standing_still(tree):
             await run.client.close()
-            again = Followed(run.board.plan, engine, await Client.connect(engine.socket))
-        board = await again.until_done()
-        assert board.lanes["a"].summary.n == 10
+            again = Followed(run.run_view.plan, engine, await Client.connect(engine.socket))
+        run_view = await again.until_done()
+        assert run_view.backends["a"].summary.n == 10
         await again.client.close()
         assert_gone(tree)
     finally:
@@ -108,7 +108,7 @@ async def test_a_paused_run_that_is_left_alone_goes_on_to_its_end() -> None:
     tree = process_tree(engine.pid)
     try:
         await run.client.send(Pause())
-        await run.until(lambda board: board.run.phase == "paused")
+        await run.until(lambda run_view: run_view.run.phase == "paused")
         await run.client.close()
         assert_gone(tree)
     finally:
@@ -136,11 +136,11 @@ async def test_many_viewers_see_one_run() -> None:
     engine, run = await begun(plan_of(truth_backend("a"), iterations=5))
     try:
         clients = await asyncio.gather(*(Client.connect(engine.socket) for _ in range(64)))
-        others = [Followed(run.board.plan, engine, client) for client in clients]
-        board = await run.until_done()
+        others = [Followed(run.run_view.plan, engine, client) for client in clients]
+        run_view = await run.until_done()
         for other in others:
             told = await other.until_done()
-            assert told.lanes["a"].iterations == board.lanes["a"].iterations
+            assert told.backends["a"].iterations == run_view.backends["a"].iterations
             assert isinstance(other.events[0], Hello)
             assert not any(isinstance(e, Hello) for e in other.events[1:])
             assert sum(isinstance(e, IterationDone) for e in other.events) <= 6

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmtui.engine.client import Client
-from llmtui.engine.lifecycle import EngineProcess
+from llmtui.link.client import Client
+from llmtui.link.process import EngineProcess
 from llmtui.model import (
     AnyCommand,
     Backend,
@@ -41,31 +41,31 @@ async def test_the_second_time_a_load_tells_how_long_it_took_before(
     loads: list[float | None] = []
     for _ in range(2):
         async with engine_for(plan_of(truth_backend("a"), iterations=1, warmup=0)) as run:
-            board = await run.until_done()
+            run_view = await run.until_done()
             states = [e.backend for e in run.events if isinstance(e, BackendChanged)]
             states += [s for e in run.events if isinstance(e, Hello) for s in e.backends]
             usual += {s.usual_load_s for s in states if s.state == "loading"}
-            loads.append(board.lanes["a"].state.load_s)
-            assert board.lanes["a"].state.usual_load_s is None
+            loads.append(run_view.backends["a"].state.load_s)
+            assert run_view.backends["a"].state.usual_load_s is None
     assert usual == [None, loads[0]]
 
 
 async def test_a_whole_run_measures_every_backend_in_turn() -> None:
     async with engine_for(plan_of(truth_backend("a"), truth_backend("b"))) as run:
-        board = await run.until_done()
+        run_view = await run.until_done()
         assert isinstance(run.events[0], Hello)
         order = [e.iteration.backend for e in run.events if isinstance(e, IterationDone)]
         assert [sorted(order[n : n + 2]) for n in range(0, 8, 2)] == [["a", "b"]] * 4 and len(order) == 8
-        for lane in board.lanes.values():
-            assert lane.state.state == "done"
-            assert lane.state.load_s is not None and lane.state.load_s > 0
-            assert [(i.phase, i.iteration) for i in lane.iterations] == [
+        for backend_view in run_view.backends.values():
+            assert backend_view.state.state == "done"
+            assert backend_view.state.load_s is not None and backend_view.state.load_s > 0
+            assert [(i.phase, i.iteration) for i in backend_view.iterations] == [
                 ("warmup", 1),
                 ("measured", 1),
                 ("measured", 2),
                 ("measured", 3),
             ]
-            for iteration in lane.iterations:
+            for iteration in backend_view.iterations:
                 assert iteration.error is None
                 assert iteration.output_tokens == 4
                 assert iteration.token_source == "usage"
@@ -74,9 +74,9 @@ async def test_a_whole_run_measures_every_backend_in_turn() -> None:
                 assert sum(iteration.arrival_tokens) == 4
                 assert iteration.latency_s is not None and iteration.ttft_s is not None
                 assert 0 < iteration.ttft_s <= iteration.latency_s  # equal when a stall merged all arrivals
-            assert lane.summary.n == 3
-        assert not board.failed
-        assert (board.run.finished, board.run.total) == (8, 8)
+            assert backend_view.summary.n == 3
+        assert not run_view.failed
+        assert (run_view.run.finished, run_view.run.total) == (8, 8)
 
 
 async def test_a_sequential_run_has_one_server_at_a_time() -> None:
@@ -86,31 +86,33 @@ async def test_a_sequential_run_has_one_server_at_a_time() -> None:
         assert order == ["a"] * 3 + ["b"] * 3
         steps = [(e.backend.name, e.backend.state) for e in run.events if isinstance(e, BackendChanged)]
         assert steps.index(("a", "done")) < steps.index(("b", "loading"))
-        assert [p for p in process_tree(run.engine.pid) if "llmtui.servers.truth" in " ".join(p.cmdline())] == []
+        assert [
+            p for p in process_tree(run.engine.pid) if "llmtui.accuracy.truth_server" in " ".join(p.cmdline())
+        ] == []
 
 
 async def test_a_rerun_is_a_new_attempt_and_keeps_the_earlier_one() -> None:
     async with engine_for(plan_of(truth_backend("a"), truth_backend("b"))) as run:
         await run.until_done()
         await run.client.send(Rerun(backend="a"))
-        await run.until(lambda b: b.lanes["a"].state.attempt == 2)
-        board = await run.until_done()
-        assert [i.attempt for i in board.lanes["a"].iterations] == [1] * 4 + [2] * 4
-        assert board.lanes["a"].previous is not None
-        assert board.lanes["a"].previous.n == 3
-        assert len(board.lanes["b"].iterations) == 4
+        await run.until(lambda b: b.backends["a"].state.attempt == 2)
+        run_view = await run.until_done()
+        assert [i.attempt for i in run_view.backends["a"].iterations] == [1] * 4 + [2] * 4
+        assert run_view.backends["a"].previous is not None
+        assert run_view.backends["a"].previous.n == 3
+        assert len(run_view.backends["b"].iterations) == 4
 
 
 async def test_stop_drops_what_is_left_of_one_backend_only() -> None:
     plan = plan_of(truth_backend("a"), truth_backend("b", arguments=["--ttft-ms", "50"]), iterations=5)
     async with engine_for(plan) as run:
-        await run.until(lambda b: len(b.lanes["b"].iterations) == 1)
+        await run.until(lambda b: len(b.backends["b"].iterations) == 1)
         await run.client.send(Stop(backend="b"))
-        board = await run.until_done()
-        assert board.lanes["b"].state.state == "stopped"
-        assert len(board.lanes["b"].measured) < 5
-        assert board.lanes["a"].summary.n == 5
-        assert board.failed
+        run_view = await run.until_done()
+        assert run_view.backends["b"].state.state == "stopped"
+        assert len(run_view.backends["b"].measured) < 5
+        assert run_view.backends["a"].summary.n == 5
+        assert run_view.failed
 
 
 @pytest.mark.parametrize("command", [Rerun(backend="c"), Stop(backend="c"), Logs(backend="c")], ids=["r", "s", "l"])
@@ -120,31 +122,31 @@ async def test_a_command_on_an_unknown_backend_is_refused_and_changes_nothing(co
         await run.until_done()
         before = len(run.events)
         await run.client.send(command)
-        board = await run.until(lambda board: bool(board.notes))
-        assert [note.text for note in board.notes] == ["there is no backend 'c'; this run has a, b"]
+        run_view = await run.until(lambda run_view: bool(run_view.notes))
+        assert [note.text for note in run_view.notes] == ["there is no backend 'c'; this run has a, b"]
         assert [type(event) for event in run.events[before:]] == [Note]
-        assert board.run.phase == "done"
+        assert run_view.run.phase == "done"
 
 
 async def test_pause_holds_the_run_and_resume_goes_on() -> None:
     async with engine_for(plan_of(truth_backend("a"), iterations=20)) as run:
-        await run.until(lambda b: len(b.lanes["a"].iterations) == 2)
+        await run.until(lambda b: len(b.backends["a"].iterations) == 2)
         await run.client.send(Pause())
-        board = await run.until(lambda b: b.run.phase == "paused")
-        assert len(board.lanes["a"].iterations) < 21
+        run_view = await run.until(lambda b: b.run.phase == "paused")
+        assert len(run_view.backends["a"].iterations) < 21
         await run.client.send(Resume())
-        board = await run.until_done()
-        assert board.lanes["a"].summary.n == 20
+        run_view = await run.until_done()
+        assert run_view.backends["a"].summary.n == 20
 
 
 async def test_a_second_viewer_is_told_all_that_happened() -> None:
     async with engine_for(plan_of(truth_backend("a"))) as run:
-        board = await run.until_done()
+        run_view = await run.until_done()
         other = await Client.connect(run.engine.socket)
         hello = await anext(other.events())
         await other.close()
         assert isinstance(hello, Hello)
-        assert hello.iterations == board.lanes["a"].iterations
+        assert hello.iterations == run_view.backends["a"].iterations
 
 
 async def test_the_socket_is_private_and_secrets_stay_inside() -> None:
@@ -163,30 +165,30 @@ async def test_the_others_run_on_when_one_is_missing_or_not_there() -> None:
     gone = Backend(name="gone", url="http://127.0.0.1:9", framework="llamafile")
     missing = Backend(name="missing", launch=["no-such-server-anywhere", "{port}"])
     async with engine_for(plan_of(gone, missing, truth_backend("a"))) as run:
-        board = await run.until_done()
-        assert board.lanes["gone"].state.state == "unreachable"
-        assert board.lanes["missing"].state.state == "missing"
-        assert "no-such-server-anywhere" in str(board.lanes["missing"].state.failure)
-        assert board.lanes["a"].summary.n == 3
-        assert board.failed
+        run_view = await run.until_done()
+        assert run_view.backends["gone"].state.state == "unreachable"
+        assert run_view.backends["missing"].state.state == "missing"
+        assert "no-such-server-anywhere" in str(run_view.backends["missing"].state.failure)
+        assert run_view.backends["a"].summary.n == 3
+        assert run_view.failed
 
 
 async def test_a_server_that_dies_is_named_and_a_rerun_starts_it_again() -> None:
     plan = plan_of(truth_backend("a", arguments=["--ttft-ms", "20"]), truth_backend("b"), iterations=4)
     async with engine_for(plan) as run:
-        await run.until(lambda b: len(b.lanes["a"].iterations) == 2)
+        await run.until(lambda b: len(b.backends["a"].iterations) == 2)
         for process in process_tree(run.engine.pid):
-            if "llmtui.servers.truth" in " ".join(process.cmdline()[:4]) and "20" in process.cmdline():
+            if "llmtui.accuracy.truth_server" in " ".join(process.cmdline()[:4]) and "20" in process.cmdline():
                 process.kill()
-        board = await run.until_done()
-        state = board.lanes["a"].state
+        run_view = await run.until_done()
+        state = run_view.backends["a"].state
         assert state.state == "failed"
         assert state.failure is not None and "killed by signal 9" in state.failure.message
-        assert board.lanes["b"].summary.n == 4
+        assert run_view.backends["b"].summary.n == 4
         await run.client.send(Rerun(backend="a"))
-        await run.until(lambda b: b.lanes["a"].state.attempt == 2)
-        board = await run.until_done()
-        assert board.lanes["a"].summary.n == 4
+        await run.until(lambda b: b.backends["a"].state.attempt == 2)
+        run_view = await run.until_done()
+        assert run_view.backends["a"].summary.n == 4
 
 
 async def test_a_server_without_the_usage_option_is_asked_again_without_it() -> None:
@@ -198,10 +200,10 @@ async def test_a_server_without_the_usage_option_is_asked_again_without_it() -> 
         server.by_path = {b"POST": [[refuse], answer]}
         plan = plan_of(Backend(name="a", url=server.url, model="m"), warmup=0, iterations=2)
         async with engine_for(plan) as run:
-            board = await run.until_done()
+            run_view = await run.until_done()
         posts = [r for r in server.requests if r.startswith(b"POST")]
         assert [b"stream_options" in r for r in posts] == [True, False, False]
-        assert [i.error for i in board.lanes["a"].iterations] == [None, None]
+        assert [i.error for i in run_view.backends["a"].iterations] == [None, None]
 
 
 async def test_an_interruption_that_comes_with_the_engines_first_word_is_not_lost() -> None:
@@ -244,7 +246,7 @@ async def test_killing_the_engine_leaves_no_server_behind() -> None:
 def test_killing_the_client_ends_engine_and_servers() -> None:
     config = (
         "[run]\niterations = 1000\nmax_tokens = 4\non_disconnect = 'stop'\n[[backend]]\nname = 'a'\n"
-        f"launch = ['{sys.executable}', '-m', 'llmtui.servers.truth', '--port', '{{port}}']\n"
+        f"launch = ['{sys.executable}', '-m', 'llmtui.accuracy.truth_server', '--port', '{{port}}']\n"
     )
     command = [sys.executable, "-m", "llmtui", "run", "/dev/stdin"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
@@ -260,7 +262,7 @@ def test_killing_the_client_ends_engine_and_servers() -> None:
 
 def test_the_engine_never_loads_the_screen() -> None:
     code = (
-        "import sys, llmtui.engine.__main__, llmtui.headless, llmtui.cli;"
+        "import sys, llmtui.engine.__main__, llmtui.cli.run, llmtui.cli.app;"
         "print([m for m in ('textual', 'rich', 'plotext') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

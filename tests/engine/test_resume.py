@@ -10,12 +10,14 @@ import msgspec
 import pytest
 
 from llmtui.engine.__main__ import taken_up
-from llmtui.engine.entrant import lighten
-from llmtui.engine.lifecycle import EngineError, EngineProcess
-from llmtui.engine.machine import describe_machine
+from llmtui.engine.backend_run import lighten
 from llmtui.engine.schedule import jobs_left
+from llmtui.engine.watch.machine import describe_machine
+from llmtui.link.process import EngineError, EngineProcess
 from llmtui.model import Backend, Iteration, Machine, More, Plan, Shutdown, Stop
-from llmtui.store import StoredRun, StoreError, open_store
+from llmtui.store.errors import StoreError
+from llmtui.store.open import open_store
+from llmtui.store.rows import StoredRun
 from tests.engine.helpers import Followed, assert_gone, engine_for, plan_of, process_tree, truth_backend
 from tests.scripted import CLOSE, FINISH, HANG, SSE_HEAD, Step, scripted, token
 
@@ -51,7 +53,7 @@ async def ended(run: Followed) -> None:
 async def test_a_killed_run_goes_on_with_what_is_missing() -> None:
     plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=4, warmup=2, on_disconnect="finish")
     run = await started(plan, resume=False)
-    await run.until(lambda board: len(board.lanes["b"].measured) == 1)
+    await run.until(lambda run_view: len(run_view.backends["b"].measured) == 1)
     tree = process_tree(run.engine.pid)
     os.kill(run.engine.pid, signal.SIGKILL)
     await run.client.close()
@@ -59,8 +61,8 @@ async def test_a_killed_run_goes_on_with_what_is_missing() -> None:
     before = stored(plan).iterations
     again = await started(plan, resume=True)
     try:
-        board = await again.until_done()
-        assert board.notes[0].text == f"taken up again: {len(before)} iterations are from before"
+        run_view = await again.until_done()
+        assert run_view.notes[0].text == f"taken up again: {len(before)} iterations are from before"
         await ended(again)
     finally:
         again.engine.kill()
@@ -72,15 +74,17 @@ async def test_a_killed_run_goes_on_with_what_is_missing() -> None:
         made = [i for i in after.iterations if i.backend == name]
         assert sorted(i.iteration for i in made if i.phase == "measured") == [1, 2, 3, 4]
         assert [i.iteration for i in made if i.phase == "warmup"] == [1, 2, 3, 4]
-        assert board.lanes[name].summary.n == 4
-    assert not board.failed
+        assert run_view.backends[name].summary.n == 4
+    assert not run_view.failed
 
 
 async def test_rounds_are_whole_again_after_a_run_was_cut_in_the_midst_of_one() -> None:
     plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=8, warmup=1, on_disconnect="finish")
     run = await started(plan, resume=False)
     # Three are measured: one backend is ahead.
-    await run.until(lambda board: sum(len(lane.measured) for lane in board.lanes.values()) == 3)
+    await run.until(
+        lambda run_view: sum(len(backend_view.measured) for backend_view in run_view.backends.values()) == 3
+    )
     tree = process_tree(run.engine.pid)
     os.kill(run.engine.pid, signal.SIGSTOP)
     os.kill(run.engine.pid, signal.SIGKILL)
@@ -88,14 +92,14 @@ async def test_rounds_are_whole_again_after_a_run_was_cut_in_the_midst_of_one() 
     assert_gone(tree)
     again = await started(plan, resume=True)
     try:
-        board = await again.until_done()
+        run_view = await again.until_done()
         await ended(again)
     finally:
         again.engine.kill()
         run.engine.kill()
-    (comparison,) = board.verdict().comparisons
+    (comparison,) = run_view.verdict().comparisons
     assert (comparison.paired, comparison.n) == (True, 8)
-    assert "not-interleaved" not in {check.code for check in board.verdict().checks}
+    assert "not-interleaved" not in {check.code for check in run_view.verdict().checks}
 
 
 async def test_a_finished_backend_is_left_as_it_is_and_a_failure_stays_one() -> None:
@@ -105,25 +109,27 @@ async def test_a_finished_backend_is_left_as_it_is_and_a_failure_stays_one() -> 
         ill = Backend(name="ill", url=server.url, model="m")
         plan = plan_of(truth_backend("whole"), ill, iterations=2, warmup=0, order="sequential")
         run = await started(plan, resume=False)
-        await run.until(lambda board: len(board.lanes["whole"].measured) == 2 and bool(board.lanes["ill"].measured))
+        await run.until(
+            lambda run_view: len(run_view.backends["whole"].measured) == 2 and bool(run_view.backends["ill"].measured)
+        )
         await run.client.send(Stop(backend="ill"))
         await run.until_done()
         await ended(run)
         before = stored(plan)
         again = await started(plan, resume=True)
-        board = await again.until_done()
+        run_view = await again.until_done()
         await ended(again)
     assert [s.url for s in stored(plan).states if s.name == "whole"] == [s.url for s in before.states][:1]
-    assert board.lanes["whole"].measured == [i for i in before.iterations if i.backend == "whole"]
-    assert [(i.iteration, i.ok) for i in board.lanes["ill"].measured] == [(1, False), (2, True)]
-    assert board.failed
+    assert run_view.backends["whole"].measured == [i for i in before.iterations if i.backend == "whole"]
+    assert [(i.iteration, i.ok) for i in run_view.backends["ill"].measured] == [(1, False), (2, True)]
+    assert run_view.failed
 
 
 async def test_a_run_that_goes_on_cannot_be_taken_up_twice() -> None:
     plan = plan_of(truth_backend("a"), iterations=1000)
     run = await started(plan, resume=False)
     try:
-        await run.until(lambda board: bool(board.lanes["a"].measured))
+        await run.until(lambda run_view: bool(run_view.backends["a"].measured))
         with pytest.raises(EngineError, match="is still going"):
             await started(plan, resume=True)
         await ended(run)
@@ -136,26 +142,26 @@ async def test_a_server_that_died_is_started_again_as_often_as_planned(restarts:
     plan = plan_of(truth_backend("a"), iterations=30, warmup=1, restarts=restarts)
     run = await started(plan, resume=False)
     try:
-        await run.until(lambda board: bool(board.lanes["a"].measured))
+        await run.until(lambda run_view: bool(run_view.backends["a"].measured))
         for process in process_tree(run.engine.pid):
-            if "llmtui.servers.truth" in process.cmdline() and "--" not in process.cmdline():
+            if "llmtui.accuracy.truth_server" in process.cmdline() and "--" not in process.cmdline():
                 process.kill()
-        board = await run.until_done()
+        run_view = await run.until_done()
         await ended(run)
     finally:
         run.engine.kill()
-    lane = board.lanes["a"]
-    failures = [i for i in lane.measured if not i.ok]
+    backend_view = run_view.backends["a"]
+    failures = [i for i in backend_view.measured if not i.ok]
     assert len(failures) == 1
-    assert [n.text for n in board.notes if "started again (1 of 1)" in n.text and n.backend == "a"] == [
-        n.text for n in board.notes
+    assert [n.text for n in run_view.notes if "started again (1 of 1)" in n.text and n.backend == "a"] == [
+        n.text for n in run_view.notes
     ]
     if restarts:
-        assert (lane.state.state, len(board.notes), len(lane.measured)) == ("done", 1, 30)
-        assert [i.iteration for i in lane.iterations if i.phase == "warmup"] == [1, 2]
-        assert lane.state.note == "restarted 1 x"
+        assert (backend_view.state.state, len(run_view.notes), len(backend_view.measured)) == ("done", 1, 30)
+        assert [i.iteration for i in backend_view.iterations if i.phase == "warmup"] == [1, 2]
+        assert backend_view.state.note == "restarted 1 x"
     else:
-        assert (lane.state.state, len(board.notes)) == ("failed", 0)
+        assert (backend_view.state.state, len(run_view.notes)) == ("failed", 0)
 
 
 @pytest.mark.parametrize(
@@ -190,10 +196,10 @@ async def test_rounds_are_added_until_the_interval_is_narrow_or_the_limit_is_met
     async with engine_for(plan) as run:
         await run.until_done()
         await run.client.send(More(within=within, most=most))
-        await run.until(lambda board: board.run.phase != "done")
-        board = await run.until_done()
-        assert [len(lane.measured) for lane in board.lanes.values()] == [rounds, rounds]
-        assert (board.run.finished, board.run.total) == (2 * rounds, 2 * rounds)
+        await run.until(lambda run_view: run_view.run.phase != "done")
+        run_view = await run.until_done()
+        assert [len(backend_view.measured) for backend_view in run_view.backends.values()] == [rounds, rounds]
+        assert (run_view.run.finished, run_view.run.total) == (2 * rounds, 2 * rounds)
         await run.client.farewell(Shutdown())
 
 
@@ -202,8 +208,8 @@ async def test_one_backend_at_a_time_can_have_no_more_rounds() -> None:
     async with engine_for(plan) as run:
         await run.until_done()
         await run.client.send(More())
-        board = await run.until(lambda board: bool(board.notes))
-        assert "more rounds can be added where backends take turns" in board.notes[0].text
+        run_view = await run.until(lambda run_view: bool(run_view.notes))
+        assert "more rounds can be added where backends take turns" in run_view.notes[0].text
         await run.client.farewell(Shutdown())
 
 

@@ -19,14 +19,14 @@ async def test_the_last_lines_are_told_as_they_are_now_and_after_the_servers_end
     async with engine_for(plan_of(talkative, truth_backend("b"), order="sequential", iterations=1)) as run:
 
         async def asked(name: str) -> list[str]:
-            run.board.lanes[name].log_tail = []
+            run.run_view.backends[name].log_tail = []
             await run.client.send(Logs(backend="nobody"))
             await run.client.send(Logs(backend=name))
             told = len(run.events)
             await run.until(lambda _: any(isinstance(e, LogTail) for e in run.events[told:]))
-            return run.board.lanes[name].log_tail
+            return run.run_view.backends[name].log_tail
 
-        await run.until(lambda board: board.lanes["a"].last is not None)
+        await run.until(lambda run_view: run_view.backends["a"].last is not None)
         live = await asked("a")
         assert 20 <= len(live) <= 100
         at = live.index("last")

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtui.engine.board import Board
-from llmtui.export.csv import ITERATION_COLUMNS, RESULT_COLUMNS, iterations_csv, results_csv, text_cell
-from llmtui.export.text import number, write_atomic
+from llmtui.export.csv import ITERATION_COLUMNS, RESULT_COLUMNS, iterations_csv, number, results_csv, text_cell
 from llmtui.model import Machine, Plan, RunConfig
-from tests.export.boards import SECRET, board
-from tests.unit.test_verdict import raced
+from llmtui.runview.run import RunView
+from llmtui.store.atomic import write_atomic
+from tests.export.run_views import SECRET, run_view
+from tests.stats.test_verdict import raced
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "export"
 
@@ -81,12 +81,12 @@ def test_columns_are_the_contract() -> None:
 
 
 def test_golden_bytes() -> None:
-    assert results_csv(board()).encode() == (FIXTURES / "golden_results.csv").read_bytes()
-    assert iterations_csv(board()).encode() == (FIXTURES / "golden_iterations.csv").read_bytes()
+    assert results_csv(run_view()).encode() == (FIXTURES / "golden_results.csv").read_bytes()
+    assert iterations_csv(run_view()).encode() == (FIXTURES / "golden_iterations.csv").read_bytes()
 
 
 def test_results_tell_the_current_attempt() -> None:
-    first, bad, slow, ollama = rows(results_csv(board()))
+    first, bad, slow, ollama = rows(results_csv(run_view()))
     assert (first["iterations"], first["errors"], first["disturbed"], first["attempt"]) == ("2", "0", "1", "2")
     assert (first["latency_mean_s"], first["latency_stddev_s"]) == ("0.8", "0.141421356")
     assert (first["ratio_to_fastest"], first["load_s"], first["weights"]) == ("1", "0.3", "Q8_0")
@@ -109,19 +109,19 @@ def test_results_tell_what_is_comparable_and_what_the_checks_found() -> None:
             concerned = {c.code for c in found if c.level == level and (not c.backends or row["backend"] in c.backends)}
             assert set(row[column].split()) == concerned
     assert all("busy-machine" in r["warnings"].split() for r in told)
-    ollama = rows(results_csv(board()))[3]
+    ollama = rows(results_csv(run_view()))[3]
     assert (ollama["comparable_to_fastest"], ollama["void"]) == ("", "")
     (alone,) = rows(results_csv(raced(1.0)))
     assert (alone["comparable_to_fastest"], alone["ratio_to_fastest"]) == ("yes", "1")
 
 
 def test_a_check_stands_at_the_backend_that_it_concerns() -> None:
-    llama, bad, *_ = rows(results_csv(board()))
+    llama, bad, *_ = rows(results_csv(run_view()))
     assert "failed-iterations" in bad["warnings"].split() and "failed-iterations" not in llama["warnings"].split()
 
 
 def test_iterations_tell_every_attempt_and_no_number_of_a_failed_one() -> None:
-    all_rows = rows(iterations_csv(board()))
+    all_rows = rows(iterations_csv(run_view()))
     assert [(r["attempt"], r["phase"]) for r in all_rows if r["backend"] == "llama.cpp"] == [
         ("1", "warmup"),
         ("1", "measured"),
@@ -141,14 +141,14 @@ def test_iterations_tell_every_attempt_and_no_number_of_a_failed_one() -> None:
 
 
 def test_unknown_is_empty_and_zero_is_zero() -> None:
-    by_cache = {r["cached_tokens"] for r in rows(iterations_csv(board()))}
+    by_cache = {r["cached_tokens"] for r in rows(iterations_csv(run_view()))}
     assert by_cache == {"", "0"}
 
 
 @pytest.mark.parametrize("make", [results_csv, iterations_csv])
 def test_rfc_4180_with_lf_and_no_secrets(make: object) -> None:
     assert callable(make)
-    text = make(board())
+    text = make(run_view())
     assert "\r" not in text and text.endswith("\n") and "\x1b" not in text
     assert SECRET not in text
     widths = {len(row) for row in csv.reader(io.StringIO(text, newline=""), strict=True)}
@@ -160,7 +160,7 @@ def test_rfc_4180_with_lf_and_no_secrets(make: object) -> None:
 
 
 def test_a_board_of_nothing_is_a_header() -> None:
-    empty = Board(Plan(run="r", created_utc="", config=RunConfig(), backends=[]))
+    empty = RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=[]))
     assert results_csv(empty) == ",".join(RESULT_COLUMNS) + "\n"
     assert iterations_csv(empty) == ",".join(ITERATION_COLUMNS) + "\n"
 

@@ -9,30 +9,30 @@ import msgspec
 
 from llmtui.export.json import RunRecord, run_json
 from llmtui.stats.verdict import Verdict
-from tests.export.boards import SECRET, board
-from tests.unit.test_verdict import raced
+from tests.export.run_views import SECRET, run_view
+from tests.stats.test_verdict import raced
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "export" / "run.json"
 
 
 def test_golden_bytes() -> None:
-    assert run_json(board()).encode() == GOLDEN.read_bytes()
+    assert run_json(run_view()).encode() == GOLDEN.read_bytes()
 
 
 def test_reads_back_with_nothing_lost() -> None:
-    full = board()
+    full = run_view()
     record = msgspec.json.decode(run_json(full), type=RunRecord)
     assert record.schema_version == 1
     assert record.config == full.plan.config and record.machine == full.machine
-    assert [b.backend.name for b in record.backends] == list(full.lanes)
-    for told, lane in zip(record.backends, full.lanes.values(), strict=True):
-        assert told.iterations == lane.iterations
-        assert told.summary == lane.summary and told.state == lane.state
-        assert told.ratio_to_fastest == full.ratios()[lane.backend.name]
+    assert [b.backend.name for b in record.backends] == list(full.backends)
+    for told, backend_view in zip(record.backends, full.backends.values(), strict=True):
+        assert told.iterations == backend_view.iterations
+        assert told.summary == backend_view.summary and told.state == backend_view.state
+        assert told.ratio_to_fastest == full.ratios()[backend_view.backend.name]
 
 
 def test_top_level_names() -> None:
-    document = json.loads(run_json(board()))
+    document = json.loads(run_json(run_view()))
     assert list(document) == [
         "schema_version",
         "run",
@@ -65,7 +65,7 @@ def test_what_is_comparable_and_what_else_counts_per_token() -> None:
     other_work = raced(1.0, 1.3, 2.0, tokens=(64, 64, 20))
     document = json.loads(run_json(other_work))
     assert [b["comparable_to_fastest"] for b in document["backends"]] == [True, True, False]
-    assert [b["comparable_to_fastest"] for b in json.loads(run_json(board()))["backends"]][3] is None
+    assert [b["comparable_to_fastest"] for b in json.loads(run_json(run_view()))["backends"]][3] is None
     more = [other for pair in document["comparisons"] for other in pair["more"]]
     verdict: Verdict = other_work.verdict()
     expected = [(pair, other) for pair in verdict.pairs for other in pair.more]
@@ -77,5 +77,5 @@ def test_what_is_comparable_and_what_else_counts_per_token() -> None:
 
 
 def test_no_secrets() -> None:
-    text = run_json(board())
+    text = run_json(run_view())
     assert SECRET not in text and "api_key" not in text

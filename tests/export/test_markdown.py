@@ -8,11 +8,11 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from llmtui.engine.board import Board
 from llmtui.export.markdown import code, run_markdown
 from llmtui.model import Backend, BackendChanged, BackendState, Failure, Machine, Plan, RunConfig
-from tests.export.boards import board
-from tests.unit.test_verdict import raced
+from llmtui.runview.run import RunView
+from tests.export.run_views import run_view
+from tests.stats.test_verdict import raced
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "export"
 
@@ -24,7 +24,7 @@ def tokens(text: str) -> list[Token]:
 
 
 def test_golden() -> None:
-    assert run_markdown(board()) == (FIXTURES / "results.md").read_text()
+    assert run_markdown(run_view()) == (FIXTURES / "results.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_golden() -> None:
 def test_nothing_in_it_is_markup(text: str) -> None:
     backends = [Backend(name="b", framework=text, weights=text), Backend(name=text)]
     plan = Plan(run=text, created_utc="", config=RunConfig(prompt=text, iterations=1), backends=backends)
-    made = Board(plan)
+    made = RunView(plan)
     made.machine = Machine(cpu=text, cores=1, os=text, python=text, llmtui=text)
     failure = Failure(kind="server", message=text, hint=text)
     made.apply(BackendChanged(backend=BackendState(name="b", state="failed", weights=text, failure=failure)))

@@ -9,16 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from llmtui.accuracy_record import keep
 from llmtui.export.csv import RESULT_COLUMNS, results_csv
 from llmtui.export.json import RunRecord, run_json
-from tests.export.boards import board
-from tests.measure.test_accuracy import record_of
+from llmtui.store.accuracy_record import keep
+from tests.accuracy.test_probe import record_of
+from tests.export.run_views import run_view
 
 
 def test_results_and_json_tell_the_newest_of_the_runs_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
-    full = board()
+    full = run_view()
     record = record_of(full.machine, 0.00018)
     keep(record)
     rows = list(csv.DictReader(io.StringIO(results_csv(full), newline="")))
@@ -29,7 +29,7 @@ def test_results_and_json_tell_the_newest_of_the_runs_machine(tmp_path: Path, mo
 
 def test_another_machine_is_not_taken_for_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
-    full = board()
+    full = run_view()
     keep(record_of(msgspec.structs.replace(full.machine, cores=64)))
     assert all(row["own_error_p95_s"] == "" for row in csv.DictReader(io.StringIO(results_csv(full), newline="")))
     assert msgspec.json.decode(run_json(full), type=RunRecord).accuracy is None

@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.engine.board import Board
 from llmtui.export.markdown import run_markdown
 from llmtui.export.table import summary_table
 from llmtui.model import Backend, BackendChanged, BackendState, IterationDone, Plan, RunConfig
-from tests.export.boards import board
-from tests.unit.test_verdict import iteration, raced
+from llmtui.runview.run import RunView
+from tests.export.run_views import run_view
+from tests.stats.test_verdict import iteration, raced
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "export"
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_golden(width: int) -> None:
-    assert summary_table(board(), width) == (FIXTURES / f"table_{width}.txt").read_text()
+    assert summary_table(run_view(), width) == (FIXTURES / f"table_{width}.txt").read_text()
 
 
 @pytest.mark.parametrize("width", range(60, 220, 7))
 def test_fits_and_keeps_what_matters(width: int) -> None:
-    text = summary_table(board(), width)
+    text = summary_table(run_view(), width)
     assert all(len(line) <= width for line in text.splitlines())
     assert "\x1b" not in text and text.endswith("\n")
     title = text.splitlines()[1]
@@ -41,16 +41,16 @@ def test_nobody_is_marked_where_nobody_is_shown_to_be_fastest(medians: tuple[flo
     assert " 1.00\n" in text and "\n*" not in text
 
 
-def bimodal(rounds: int = 60) -> Board:
-    """A board on which `a` is either faster or much slower than `b`, faster a little more often."""
+def bimodal(rounds: int = 60) -> RunView:
+    """A run_view on which `a` is either faster or much slower than `b`, faster a little more often."""
     plan = Plan(run="r", created_utc="", config=RunConfig(iterations=rounds), backends=[Backend(name=n) for n in "ab"])
-    board = Board(plan, keep=0)
+    run_view = RunView(plan, keep=0)
     for number in range(rounds):
         for name, latency in (("a", 1.0 if number % 15 % 2 == 0 else 1.5), ("b", 1.1)):
-            board.apply(IterationDone(iteration=iteration(name, number + 1, latency + number / 1e4)))
+            run_view.apply(IterationDone(iteration=iteration(name, number + 1, latency + number / 1e4)))
     for name in "ab":
-        board.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=rounds)))
-    return board
+        run_view.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=rounds)))
+    return run_view
 
 
 def test_where_medians_and_rounds_disagree_it_is_said() -> None:
@@ -73,18 +73,18 @@ def test_other_work_is_no_multiple_of_the_fastest() -> None:
 
 
 def test_columns_that_nobody_fills_are_left_out() -> None:
-    plain = Board(Plan(run="r", created_utc="", config=RunConfig(), backends=[Backend(name="b")]))
+    plain = RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=[Backend(name="b")]))
     title = summary_table(plain, 200).splitlines()[1]
     assert "language" not in title and "weights" not in title and "stddev" in title
 
 
 def test_wide_characters_stay_in_their_columns() -> None:
     names = [Backend(name="模型", framework="x"), Backend(name="abcdef", framework="y"), Backend(name="長" * 40)]
-    lines = summary_table(Board(Plan(run="r", created_utc="", config=RunConfig(), backends=names)), 300).splitlines()
+    lines = summary_table(RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=names)), 300).splitlines()
     assert lines[2].index("x") + 2 == lines[3].index("y")
     assert "..." in lines[4]
 
 
 def test_no_backend_at_all() -> None:
-    empty = Board(Plan(run="r", created_utc="", config=RunConfig(), backends=[]))
+    empty = RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=[]))
     assert summary_table(empty, 80).splitlines()[1].split()[0] == "backend"

@@ -10,59 +10,59 @@ import statistics
 
 import pytest
 
-from llmtui.engine.board import Board
 from llmtui.export.csv import results_csv
 from llmtui.export.json import RunRecord, run_json
 from llmtui.export.markdown import run_markdown
 from llmtui.export.table import summary_table, typical_values
 from llmtui.model import Backend, BackendChanged, BackendState, IterationDone, Plan, RunConfig
+from llmtui.runview.run import RunView
 from llmtui.stats.estimates import RESAMPLED, estimate
-from tests.export.boards import iteration
+from tests.export.run_views import iteration
 
 LATENCIES = [1.0, 1.02, 0.97, 1.01, 0.99, 1.03, 0.98, 1.0, 4.0, 1.01]
 
 
-def measured(count: int, warmups: int = 2) -> Board:
+def measured(count: int, warmups: int = 2) -> RunView:
     """One backend, done, with so many of `LATENCIES` behind warm-ups of which the first is cold."""
     config = RunConfig(iterations=count, warmup=warmups)
-    board = Board(Plan(run="r", created_utc="", config=config, backends=[Backend(name="a\x1b[1m")]))
-    name = next(iter(board.lanes))
+    run_view = RunView(Plan(run="r", created_utc="", config=config, backends=[Backend(name="a\x1b[1m")]))
+    name = next(iter(run_view.backends))
     for n in range(warmups):
-        board.apply(IterationDone(iteration=iteration(name, n + 1, 2.5 if n == 0 else 1.1, phase="warmup")))
+        run_view.apply(IterationDone(iteration=iteration(name, n + 1, 2.5 if n == 0 else 1.1, phase="warmup")))
     for n, latency_s in enumerate(LATENCIES[:count]):
-        board.apply(IterationDone(iteration=iteration(name, n + 1, latency_s)))
-    board.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=count)))
-    return board
+        run_view.apply(IterationDone(iteration=iteration(name, n + 1, latency_s)))
+    run_view.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=count)))
+    return run_view
 
 
 def test_all_tell_the_same() -> None:
-    board = measured(10)
-    (row,) = csv.DictReader(io.StringIO(results_csv(board), newline=""))
+    run_view = measured(10)
+    (row,) = csv.DictReader(io.StringIO(results_csv(run_view), newline=""))
     low, high = float(row["latency_median_low_s"]), float(row["latency_median_high_s"])
     assert low < float(row["latency_median_s"]) < high < 1.1
     assert float(row["latency_mean_low_s"]) < float(row["latency_mean_s"]) < float(row["latency_mean_high_s"])
     assert (row["outliers"], row["first_request_s"], row["warmup_median_s"]) == ("1", "2.5", "1.8")
     assert (row["tpot_median_s"], row["iterations"]) == ("0.0125", "10")
     assert float(row["prefill_tokens_per_s_median"]) == pytest.approx(46 / (1.005 / 8), rel=0.01)
-    (line,) = typical_values(board)
+    (line,) = typical_values(run_view)
     assert line.startswith(f"a: median 1.005 s (95 %: {low:.3f} to {high:.3f}), mean 1.301 s (")
     assert line.endswith("first request: 2.500 s")
-    for text in (summary_table(board, 200), run_markdown(board)):
+    for text in (summary_table(run_view, 200), run_markdown(run_view)):
         assert line in text
         assert "note outliers: far from the rest: " in text and "1 of 10 iterations (4 s, median" in text
-    told = json.loads(run_json(board))["backends"][0]
+    told = json.loads(run_json(run_view))["backends"][0]
     assert told["estimates"]["latency"]["median_interval"] == pytest.approx([low, high])
     assert set(told["estimates"]) == {"latency", "ttft", "tokens_per_s"}
     assert (told["summary"]["outliers"], told["summary"]["warmups"]["n"]) == (1, 2)
 
 
 def test_of_too_few_no_interval_is_told() -> None:
-    board = measured(5, warmups=0)
-    (row,) = csv.DictReader(io.StringIO(results_csv(board), newline=""))
+    run_view = measured(5, warmups=0)
+    (row,) = csv.DictReader(io.StringIO(results_csv(run_view), newline=""))
     assert [row[c] for c in row if c.endswith(("_low_s", "_high_s"))] == [""] * 4
     assert (row["outliers"], row["first_request_s"], row["warmup_median_s"]) == ("0", "1", "")
-    assert typical_values(board) == []
-    (known,) = board.estimates().values()
+    assert typical_values(run_view) == []
+    (known,) = run_view.estimates().values()
     assert known.median_interval is known.mean_interval is None
 
 
@@ -74,12 +74,12 @@ def test_it_reads_back() -> None:
 
 
 def test_an_estimate_is_worked_out_once_and_anew_for_more() -> None:
-    board = measured(9)
-    name = next(iter(board.lanes))
-    first = board.estimates()[name]
-    assert board.estimates()[name] is first
-    board.apply(IterationDone(iteration=iteration(name, 10, 1.01)))
-    assert board.estimates()[name].n == 10
+    run_view = measured(9)
+    name = next(iter(run_view.backends))
+    first = run_view.estimates()[name]
+    assert run_view.estimates()[name] is first
+    run_view.apply(IterationDone(iteration=iteration(name, 10, 1.01)))
+    assert run_view.estimates()[name].n == 10
 
 
 @pytest.mark.parametrize("n", [RESAMPLED, RESAMPLED + 1])

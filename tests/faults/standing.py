@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from llmtui.engine.stalled import Stalled
+from llmtui.engine.watch.stalls import Stalled
 
 
 async def watch() -> None:

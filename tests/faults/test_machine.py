@@ -19,12 +19,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmtui.engine import hub as hubs
-from llmtui.engine.client import Client
-from llmtui.engine.hub import Hub
-from llmtui.engine.lifecycle import EngineError, live_runs, runtime_folder
+from llmtui.link import server as hubs
+from llmtui.link.client import Client
+from llmtui.link.process import EngineError, live_runs, runtime_folder
+from llmtui.link.server import LinkServer
 from llmtui.model import Backend, Hello, Iteration, IterationDone, Machine, Note, Plan, RunState
-from llmtui.store import StoredRun, open_store
+from llmtui.store.open import open_store
+from llmtui.store.rows import StoredRun
 from tests.engine.helpers import DEADLINE_S, Followed, engine_for, plan_of, truth_backend
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Scripted, Step, scripted, token
 
@@ -76,7 +77,7 @@ def stored(path: Path, run: Followed) -> StoredRun:
     store, notes = open_store(path)
     with store:
         assert notes == []
-        return store.load(run.board.plan.run)
+        return store.load(run.run_view.plan.run)
 
 
 # --- The disk. ---
@@ -136,11 +137,11 @@ async def test_a_full_disk(room: Room, room_comes_back: bool, monkeypatch: pytes
     gates = [asyncio.Event() for _ in range(4)]
     async with server(*gates) as served, engine_for(plan_for(served, 4)) as run:
         gates[0].set()
-        await run.until(lambda board: len(board.lanes["a"].iterations) == 1)
+        await run.until(lambda run_view: len(run_view.backends["a"].iterations) == 1)
         room.take(run.engine.pid)
         gates[1].set()
         gates[2].set()
-        await run.until(lambda board: len(board.lanes["a"].iterations) == 3)
+        await run.until(lambda run_view: len(run_view.backends["a"].iterations) == 3)
         (told,) = notes_of(run)
         assert told.startswith(NOT_KEPT) and "full" in told
         index = next(n for n, event in enumerate(run.events) if isinstance(event, Note))
@@ -152,13 +153,13 @@ async def test_a_full_disk(room: Room, room_comes_back: bool, monkeypatch: pytes
         if room_comes_back:
             room.give(run.engine.pid)
         gates[3].set()
-        board = await run.until_done()
-        assert board.lanes["a"].summary.n == 4
+        run_view = await run.until_done()
+        assert run_view.backends["a"].summary.n == 4
         assert notes_of(run) == ([told, WRITTEN_AGAIN] if room_comes_back else [told])
     if not room_comes_back and file.parent != Path(os.environ["XDG_RUNTIME_DIR"]):
         (file.parent / "ballast").unlink()
     kept = stored(file, run)
-    whole = board.lanes["a"].iterations
+    whole = run_view.backends["a"].iterations
     assert kept.iterations == (whole if room_comes_back else whole[:1])
     if room_comes_back:
         assert kept.state == "done"
@@ -191,23 +192,23 @@ async def test_a_locked_history(since: str, tmp_path: Path) -> None:
         if since == "before the run":
             lock.enter_context(locked(file))
         async with server(gate) as served, engine_for(plan_for(served, 20)) as run:
-            await run.until(lambda board: board.lanes["a"].state.state == "running")
+            await run.until(lambda run_view: run_view.backends["a"].state.state == "running")
             if since == "in its midst":
                 lock.enter_context(locked(file))
             began = time.monotonic()
             gate.set()
-            board = await run.until_done()
+            run_view = await run.until_done()
             # Waited for once, and not inside any iteration.
             assert time.monotonic() - began < 2.0
-            assert all(i.latency_s is not None and i.latency_s < 0.25 for i in board.lanes["a"].iterations[1:])
+            assert all(i.latency_s is not None and i.latency_s < 0.25 for i in run_view.backends["a"].iterations[1:])
             # Told only of a lock that lasts; while the run rests the history is tried again.
             await run.until(lambda _: any(told.startswith(NOT_KEPT) for told in notes_of(run)))
             assert f"the history {file} is " in notes_of(run)[0]
             lock.close()
-            await run.until(lambda board: board.notes[-1].text == WRITTEN_AGAIN)
+            await run.until(lambda run_view: run_view.notes[-1].text == WRITTEN_AGAIN)
             kept = stored(file, run)
             assert kept.state == "done"
-            assert kept.iterations == board.lanes["a"].iterations
+            assert kept.iterations == run_view.backends["a"].iterations
 
 
 @pytest.mark.slow
@@ -218,14 +219,14 @@ async def test_a_lock_that_does_not_last_is_not_told_of(tmp_path: Path) -> None:
     gate = asyncio.Event()
     with contextlib.ExitStack() as lock:
         async with server(gate) as served, engine_for(plan_for(served, 20)) as run:
-            await run.until(lambda board: board.lanes["a"].state.state == "running")
+            await run.until(lambda run_view: run_view.backends["a"].state.state == "running")
             lock.enter_context(locked(file))
             gate.set()
-            await run.until(lambda board: len(board.lanes["a"].measured) >= 3)
+            await run.until(lambda run_view: len(run_view.backends["a"].measured) >= 3)
             lock.close()
-            board = await run.until_done()
+            run_view = await run.until_done()
             # What could not be written meanwhile is written while the run rests.
-            await seen(lambda: stored(file, run).iterations == board.lanes["a"].iterations)
+            await seen(lambda: stored(file, run).iterations == run_view.backends["a"].iterations)
             assert notes_of(run) == []
 
 
@@ -234,28 +235,28 @@ async def test_a_history_that_is_free_again_as_the_engine_ends(tmp_path: Path) -
     gate = asyncio.Event()
     with contextlib.ExitStack() as lock:
         async with server(gate) as served, engine_for(plan_for(served, 3)) as run:
-            await run.until(lambda board: board.lanes["a"].state.state == "running")
+            await run.until(lambda run_view: run_view.backends["a"].state.state == "running")
             lock.enter_context(locked(file))
             gate.set()
-            board = await run.until_done()
+            run_view = await run.until_done()
             assert stored(file, run).iterations == []
             # The engine is left now, and ends.
             asyncio.get_running_loop().call_later(0.5, lock.close)
     kept = stored(file, run)
     assert kept.state == "done"
-    assert kept.iterations == board.lanes["a"].iterations
+    assert kept.iterations == run_view.backends["a"].iterations
 
 
 @pytest.mark.slow
 async def test_two_runs_at_once(tmp_path: Path) -> None:
     plans = [plan_of(truth_backend("a"), iterations=10) for _ in range(2)]
     async with engine_for(plans[0]) as one, engine_for(plans[1]) as other:
-        boards = await asyncio.gather(one.until_done(), other.until_done())
+        run_views = await asyncio.gather(one.until_done(), other.until_done())
         assert {run.run for run in live_runs()} == {plan.run for plan in plans}
-        assert len({board.lanes["a"].state.url for board in boards}) == 2
-    for run, board in zip((one, other), boards, strict=True):
-        assert stored(tmp_path / "history.db", run).iterations == board.lanes["a"].iterations
-        assert board.lanes["a"].summary.n == 10
+        assert len({run_view.backends["a"].state.url for run_view in run_views}) == 2
+    for run, run_view in zip((one, other), run_views, strict=True):
+        assert stored(tmp_path / "history.db", run).iterations == run_view.backends["a"].iterations
+        assert run_view.backends["a"].summary.n == 10
 
 
 # --- Homes. ---
@@ -339,15 +340,15 @@ async def test_a_step_of_the_wall_clock(tmp_path: Path, monkeypatch: pytest.Monk
                 await seen(stepped.exists)
                 stepped.unlink()
             gate.set()
-            await run.until(lambda board, n=number: len(board.lanes["a"].iterations) == n)  # type: ignore[misc]
-        board = await run.until_done()
-    for iteration in board.lanes["a"].iterations:
+            await run.until(lambda run_view, n=number: len(run_view.backends["a"].iterations) == n)  # type: ignore[misc]
+        run_view = await run.until_done()
+    for iteration in run_view.backends["a"].iterations:
         if iteration.iteration in (2, 4) and iteration.error is not None:
             assert "clock was set during this iteration" in iteration.error.message
         else:
             assert iteration.latency_s is not None and 0 < iteration.latency_s < 10
-    assert board.lanes["a"].summary.n >= 3
-    assert 0 < board.run.elapsed_s < 60
+    assert run_view.backends["a"].summary.n >= 3
+    assert 0 < run_view.run.elapsed_s < 60
 
 
 async def stopped_in_the_second_of_three() -> list[Iteration]:
@@ -356,20 +357,20 @@ async def stopped_in_the_second_of_three() -> list[Iteration]:
     async with server(*gates) as served, engine_for(plan_for(served, 3)) as run:
         gates[0].set()
         await asked(served, 2)
-        await run.until(lambda board: len(board.lanes["a"].iterations) == 1)
+        await run.until(lambda run_view: len(run_view.backends["a"].iterations) == 1)
         engine = psutil.Process(run.engine.pid)
-        waiting = asyncio.create_task(run.until(lambda board: len(board.lanes["a"].iterations) == 2))
+        waiting = asyncio.create_task(run.until(lambda run_view: len(run_view.backends["a"].iterations) == 2))
         engine.suspend()
         try:
             gates[1].set()
-            assert [r.run for r in live_runs()] == [run.board.plan.run]
+            assert [r.run for r in live_runs()] == [run.run_view.plan.run]
             # Nothing is told meanwhile, and the line is not lost.
             assert not (await asyncio.wait({waiting}, timeout=0.3))[0]
         finally:
             engine.resume()
         await waiting
-        board = await run.until_done()
-        return list(board.lanes["a"].iterations)
+        run_view = await run.until_done()
+        return list(run_view.backends["a"].iterations)
 
 
 async def test_a_stopped_engine_goes_on() -> None:
@@ -430,7 +431,7 @@ async def test_a_viewer_that_never_reads_is_left_behind(tmp_path: Path, monkeypa
     monkeypatch.setattr(hubs, "DROP_BYTES", 2_000_000)
     hello = Hello(plan=plan_of(), machine=Machine(), run=RunState(), backends=[])
     came: list[bool] = []
-    hub = Hub(tmp_path / "engine.sock", lambda: hello, lambda _: None, came.append)
+    hub = LinkServer(tmp_path / "engine.sock", lambda: hello, lambda _: None, came.append)
     await hub.open()
     with socket.socket(socket.AF_UNIX) as mute:
         mute.connect(str(tmp_path / "engine.sock"))
@@ -544,7 +545,7 @@ async def test_a_stale_socket(tmp_path: Path) -> None:
         await Client.connect(stale)
     async with server() as served, engine_for(plan_for(served, 1)) as run:
         await run.until_done()
-        assert [r.run for r in live_runs()] == [run.board.plan.run]
+        assert [r.run for r in live_runs()] == [run.run_view.plan.run]
 
 
 @contextlib.contextmanager

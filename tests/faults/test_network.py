@@ -21,7 +21,7 @@ import pytest
 
 from llmtui.measure.request import MAX_TEXT_CHARS
 from llmtui.model import Backend, BackendState, Iteration
-from llmtui.store import open_store
+from llmtui.store.open import open_store
 from tests.engine.helpers import engine_for, plan_of
 from tests.faults.servers import FAULTS, KEY, MODEL, TEXT_BYTES, WAIT_S, Fault, cannot
 
@@ -191,9 +191,9 @@ async def test_what_has_no_end_takes_no_memory() -> None:
         urls = {f.name: await stack.enter_async_context(f.serve("")) for f in endless}
         backends = [Backend(name=name, url=url, model=MODEL) for name, url in urls.items()]
         async with engine_for(plan_of(*backends, iterations=1, warmup=0, timeout_s=20.0)) as run:
-            await run.until(lambda board: bool(board.run.total))
+            await run.until(lambda run_view: bool(run_view.run.total))
             before = _peak_bytes(run.engine.pid)
-            board = await run.until_done()
+            run_view = await run.until_done()
             assert _peak_bytes(run.engine.pid) - before < 40_000_000
-    (good,) = board.lanes["10 MB of one character"].iterations
+    (good,) = run_view.backends["10 MB of one character"].iterations
     assert good.ok and len(good.text) == MAX_TEXT_CHARS < TEXT_BYTES

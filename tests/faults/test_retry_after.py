@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtui.engine.entrant import LEAST_WAIT_S, Entrant, measure
-from llmtui.engine.target import Target
+from llmtui.engine.backend_run import LEAST_WAIT_S, BackendRun, measure
+from llmtui.engine.bringup import Target
 from llmtui.measure.failures import retry_after_s
 from llmtui.model import AnyCommand, AnyEvent, Backend, BackendState, Note, Phase, Rerun, Stop
 from tests.engine.helpers import engine_for, plan_of
@@ -76,13 +76,13 @@ async def test_the_sample_is_of_the_last_request_alone(phase: Phase, tmp_path: P
         server.by_path = {b"POST": [refusal(429, Retry_After="0"), refusal(503, Retry_After="0.3"), GOOD]}
         backend = Backend(name="a", url=server.url, model="m")
         plan = plan_of(backend)
-        entrant = Entrant(backend, Target(backend, plan.config, tmp_path), BackendState(name="a"))
-        await entrant.target.bring_up(lambda _, __: None)
+        backend_run = BackendRun(backend, Target(backend, plan.config, tmp_path), BackendState(name="a"))
+        await backend_run.target.bring_up(lambda _, __: None)
         began = datetime.now(UTC)
         try:
-            iteration = await measure(entrant, (phase, 1), plan, own_pids, told.append)
+            iteration = await measure(backend_run, (phase, 1), plan, own_pids, told.append)
         finally:
-            await entrant.target.close()
+            await backend_run.target.close()
         prompts = {r.partition(b"\r\n\r\n")[2] for r in server.requests if r.startswith(b"POST")}
     assert iteration.ok and iteration.refused == 2 and iteration.phase == phase
     assert iteration.latency_s is not None and iteration.latency_s < LEAST_WAIT_S
@@ -103,14 +103,16 @@ async def test_a_wait_can_be_ended(command: AnyCommand | None) -> None:
         server.by_path = {b"POST": [refusal(429, Retry_After="500"), GOOD]}
         backend = Backend(name="a", url=server.url, model="m")
         async with engine_for(plan_of(backend, iterations=1, warmup=0, timeout_s=600.0)) as run:
-            board = await run.until(lambda board: bool(board.notes))
-            assert board.lanes["a"].iterations == []
+            run_view = await run.until(lambda run_view: bool(run_view.notes))
+            assert run_view.backends["a"].iterations == []
             if command is None:
                 return  # the engine is told to end, and does
             await run.client.send(command)
-            board = await run.until_done()
-    lane = board.lanes["a"]
+            run_view = await run.until_done()
+    backend_view = run_view.backends["a"]
     if isinstance(command, Stop):
-        assert lane.state.state == "stopped" and lane.iterations == []
+        assert backend_view.state.state == "stopped" and backend_view.iterations == []
     else:
-        assert lane.state.state == "done" and [(i.attempt, i.ok, i.refused) for i in lane.iterations] == [(2, True, 0)]
+        assert backend_view.state.state == "done" and [
+            (i.attempt, i.ok, i.refused) for i in backend_view.iterations
+        ] == [(2, True, 0)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.store import open_store
+from llmtui.store.open import open_store
 from tests.bench.kills import BOUND_S, WHICH, Trial, gone, key, kills, write_config
 
 pytestmark = pytest.mark.slow

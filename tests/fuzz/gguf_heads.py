@@ -7,8 +7,8 @@ import struct
 import tempfile
 from pathlib import Path
 
-from llmtui.servers.header import MAX_NAME_CHARS, GgufInfo, NotGguf, parse_gguf
-from tests.servers.test_gguf_head import (
+from llmtui.servers.gguf import MAX_NAME_CHARS, GgufInfo, NotGguf, parse_gguf
+from tests.servers.test_gguf import (
     TENSORS,
     WHOLE,
     array,

@@ -10,10 +10,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmtui.engine.board import Board
+from llmtui.cli.history import run_line
 from llmtui.export.csv import iterations_csv
-from llmtui.past import run_line
-from llmtui.store import StoreError, open_store
+from llmtui.runview.run import RunView
+from llmtui.store.errors import StoreError
+from llmtui.store.open import open_store
 from tests.hostile.histories import OTHER, RUN, history, journal, naming
 
 FOLDER = Path("/dev/shm")
@@ -163,9 +164,9 @@ def _read(file: Path) -> None:
             except StoreError as error:
                 _is_a_line(str(error))
                 continue
-            board = Board(stored.plan, keep=0)
-            board.apply(stored.hello())
-            for line in iterations_csv(board).splitlines():
+            run_view = RunView(stored.plan, keep=0)
+            run_view.apply(stored.hello())
+            for line in iterations_csv(run_view).splitlines():
                 assert line.isprintable(), repr(line)
 
 

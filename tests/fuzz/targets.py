@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from llmtui.config import DEFAULT_FILE, Config, ConfigError, parse
-from llmtui.measure.http import ResponseReader
+from llmtui.config.schema import DEFAULT_FILE, Config, ConfigError, parse
+from llmtui.measure.http1 import ResponseReader
 from llmtui.model import Backend, Plan
-from llmtui.plain import plain, plain_lines
+from llmtui.text import sanitize, sanitize_lines
 from llmtui.wire import dialect_for
 from llmtui.wire.base import WireError
 from tests.fuzz import gguf_heads, history
@@ -52,7 +52,7 @@ def _same_however_cut(data: bytes, protocol: str, content_type: str) -> None:
 
 
 def _is_a_sentence(text: str) -> None:
-    said = plain(text, 2_000)
+    said = sanitize(text, 2_000)
     assert said and said.isprintable(), text
 
 
@@ -77,7 +77,7 @@ def whole(data: bytes) -> None:
             _same_however_cut(data, protocol, content_type)
         dialect = dialect_for(backend)
         said = dialect.error_text(data)
-        assert said == plain(said)
+        assert said == sanitize(said)
         for question in ("/v1/models", "/props", "/version", "/api/show", "/api/tags", "/info"):
             for text in msgspec.structs.astuple(dialect.learn(f"http://h{question}", data)):
                 assert text is None or isinstance(text, str | int | list)
@@ -115,7 +115,7 @@ def config(data: bytes) -> None:
     except ConfigError as error:
         message = str(error)
         assert message.startswith(("c.toml: ", "OLLAMA_HOST: ")), message
-        assert message.isprintable() and message == plain(message, 2_000), message
+        assert message.isprintable() and message == sanitize(message, 2_000), message
         return
     assert isinstance(checked, Config)
     line = msgspec.json.encode(plan)
@@ -131,10 +131,10 @@ def config(data: bytes) -> None:
 def text(data: bytes) -> None:
     """What a server says, on its way to the screen."""
     raw = data.decode("utf-8", "surrogatepass" if data[:1] == b"!" else "replace") if _decodes(data) else ""
-    for said in (plain(raw), *plain_lines(raw)):
+    for said in (sanitize(raw), *sanitize_lines(raw)):
         assert said.isprintable(), repr(said)
         said.encode("utf-8")
-    assert plain(plain(raw)) == plain(raw)
+    assert sanitize(sanitize(raw)) == sanitize(raw)
 
 
 def _decodes(data: bytes) -> bool:

@@ -210,8 +210,8 @@ async def explode(bomb: Bomb, iterations: int = 2, backends: int = 1) -> Came:
             timeout_s=20.0,
         )
         async with engine_for(plan) as run:
-            board = await run.until_done()
+            run_view = await run.until_done()
             peak = peak_bytes(run.engine.pid)
-            lane = board.lanes["b0"]
-            failures = [str(i.error) for i in lane.measured if i.error is not None]
-            return Came(peak, str(lane.state.failure or next(iter(failures), "a sample")))
+            backend_view = run_view.backends["b0"]
+            failures = [str(i.error) for i in backend_view.measured if i.error is not None]
+            return Came(peak, str(backend_view.state.failure or next(iter(failures), "a sample")))

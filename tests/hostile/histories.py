@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmtui.store import open_store
+from llmtui.store.open import open_store
 from tests.store import runs
 
 RUN, OTHER = "ab12cd34", "ffff0000"

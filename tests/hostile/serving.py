@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from llmtui.engine.watched import Screen
+from llmtui.accuracy.pty_monitor import Screen
 from tests.scripted import CLOSE, SSE_HEAD, Scripted, Step, scripted
 
 LLMTUI = [sys.executable, "-m", "llmtui"]

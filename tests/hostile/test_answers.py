@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.engine.scan import scan
 from llmtui.measure.content import PIECE_BYTES, Unpacker
 from llmtui.measure.question import fetch
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend
+from llmtui.servers.discovery import scan
 from llmtui.wire.base import WireError
 from tests.engine.helpers import engine_for, plan_of
 from tests.hostile.bombs import (
@@ -90,9 +90,9 @@ async def test_a_launched_server_whose_health_never_ends_is_given_up_and_takes_n
     )
     backend = Backend(name="a", launch=[sys.executable, str(program), "{port}"])
     async with engine_for(plan_of(backend, load_timeout_s=4.0)) as run:
-        board = await run.until_done()
+        run_view = await run.until_done()
         assert peak_bytes(run.engine.pid) < GOAL_BYTES / 2
-    failure = board.lanes["a"].state.failure
+    failure = run_view.backends["a"].state.failure
     assert failure is not None and "not ready within 4 s" in failure.message
 
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from llmtui.model import RunConfig
-from llmtui.servers import modelfile
+from llmtui.servers import model_file as modelfile
 from llmtui.servers.base import StartError
-from llmtui.servers.cache import _unmapped, cache_folder
-from llmtui.servers.held import Held
-from llmtui.servers.modelfile import PackagedModel, hf_folder, shared_model
+from llmtui.servers.model_cache import _unmapped, cache_folder
+from llmtui.servers.model_file import PackagedModel, hf_folder, shared_model
+from llmtui.servers.process_tree import Held
 from tests.hostile.test_gguf import stopwatch
-from tests.servers.test_gguf_head import gguf_head, string, u32
-from tests.servers.test_modelfile import CONTENT, cache, index, model, quiet
+from tests.servers.test_gguf import gguf_head, string, u32
+from tests.servers.test_model_file import CONTENT, cache, index, model, quiet
 
 __all__ = ["cache", "index", "model"]  # fixtures
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtui.engine.entrant import doubted_count
+from llmtui.engine.backend_run import doubted_count
 from llmtui.measure.request import (
     MAX_ARRIVALS,
     Answer,
@@ -126,14 +126,14 @@ async def test_a_server_that_claims_a_million_tokens_does_not_win() -> None:
         server.by_path = {b"POST": [claim]}
         plan = plan_of(truth_backend("honest"), Backend(name="liar", url=server.url), iterations=8, max_tokens=8)
         async with engine_for(plan) as run:
-            board = await run.until_done()
-            notes = [note.text for note in board.notes if note.backend == "liar"]
+            run_view = await run.until_done()
+            notes = [note.text for note in run_view.notes if note.backend == "liar"]
             assert len([text for text in notes if "cannot be true" in text]) == 1
-            measured = board.lanes["liar"].measured
+            measured = run_view.backends["liar"].measured
             assert {(i.output_tokens, i.token_source) for i in measured} == {(2, "arrivals")}
-            line = board.verdict().line
+            line = run_view.verdict().line
             assert not line.startswith("liar"), line
-            assert "output-tokens" in {check.code for check in board.verdict().checks}
+            assert "output-tokens" in {check.code for check in run_view.verdict().checks}
 
 
 async def test_arrivals_without_end_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,11 +170,11 @@ async def test_a_server_that_claims_an_endless_prompt_does_not_win_by_prefill() 
             server.by_path = {b"POST": [claim(tokens)]}
         backends = [Backend(name=n, url=s.url) for n, s in (("honest", honest), ("huge", huge), ("large", large))]
         async with engine_for(plan_of(*backends, iterations=8, max_tokens=2)) as run:
-            board = await run.until_done()
-            assert {i.prompt_tokens for i in board.lanes["huge"].measured} == {None}
-            (check,) = [c for c in board.verdict().checks if c.code == "prompt-tokens"]
+            run_view = await run.until_done()
+            assert {i.prompt_tokens for i in run_view.backends["huge"].measured} == {None}
+            (check,) = [c for c in run_view.verdict().checks if c.code == "prompt-tokens"]
             assert (check.level, check.spoils) == ("void", ["latency", "ttft", "prefill_tokens_per_s"])
-            assert "prefill" not in board.verdict().line
+            assert "prefill" not in run_view.verdict().line
 
 
 @pytest.mark.parametrize(("text", "seen"), [("\u200b" * 80, 0), ("ab\n cd", 6), ("é\u200bé", 4), ("👩", 4)])

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.servers import header
+from llmtui.servers import gguf as header
 from llmtui.servers.base import StartError
-from llmtui.servers.header import NotGguf, parse_gguf
-from llmtui.servers.modelfile import read_gguf_info
-from tests.servers.test_gguf_head import array, gguf_head, items, string, strings, tensor, text, u32
+from llmtui.servers.gguf import NotGguf, parse_gguf
+from llmtui.servers.model_file import read_gguf_info
+from tests.servers.test_gguf import array, gguf_head, items, string, strings, tensor, text, u32
 
 MAX_CPU_S = 2.0
 MAX_GROWTH_BYTES = 150_000_000

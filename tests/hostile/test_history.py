@@ -12,11 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.engine.board import Board
 from llmtui.export.csv import iterations_csv, results_csv
 from llmtui.export.json import run_json
-from llmtui.plain import plain
-from llmtui.store import Store, StoreError, bounds, life, open_store, opening, schema
+from llmtui.runview.run import RunView
+from llmtui.store import limits as bounds
+from llmtui.store import open as opening
+from llmtui.store import process_id as life
+from llmtui.store import schema
+from llmtui.store.errors import StoreError
+from llmtui.store.history import Store
+from llmtui.store.open import open_store
+from llmtui.text import sanitize
 from tests.hostile.histories import OTHER, RUN, endless, history, journal, spoiled
 from tests.hostile.serving import LLMTUI, PAYLOAD, environment
 from tests.hostile.test_socket import NOBODY
@@ -52,7 +58,7 @@ def opening_it(file: Path) -> str:
     """What is said where `file` is not opened."""
     with pytest.raises(StoreError) as told:
         open_store(file)
-    assert str(told.value) == plain(str(told.value), 2000)
+    assert str(told.value) == sanitize(str(told.value), 2000)
     return str(told.value)
 
 
@@ -283,14 +289,14 @@ def all_of_it(file: Path) -> tuple[str, str]:
                 stored = store.load(name)
             except StoreError as error:
                 message = str(error)
-                assert message == plain(message, 2000) and len(message) < 600
+                assert message == sanitize(message, 2000) and len(message) < 600
                 told.append(message)
                 continue
-            board = Board(stored.plan)
-            board.apply(stored.hello())
+            run_view = RunView(stored.plan)
+            run_view.apply(stored.hello())
             assert max((i.latency_s or 0 for i in stored.iterations), default=0) < 1e12
-            told += [results_csv(board), iterations_csv(board)]
-            documents.append(run_json(board))
+            told += [results_csv(run_view), iterations_csv(run_view)]
+            documents.append(run_json(run_view))
     return "".join([*notes, *told]), "".join(documents)
 
 

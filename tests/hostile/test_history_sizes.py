@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.config import MAX_BACKENDS, ConfigError, parse
-from llmtui.config_file import read_named_by_history
-from llmtui.store import StoreError, open_store
-from llmtui.store.life import here
-from llmtui.store.loading import MOST_ARRIVALS
-from llmtui.store.pack import pack_deltas, pack_runs
+from llmtui.config.file import read_named_by_history
+from llmtui.config.schema import MAX_BACKENDS, ConfigError, parse
+from llmtui.store.errors import StoreError
+from llmtui.store.open import open_store
+from llmtui.store.packing import pack_deltas, pack_runs
+from llmtui.store.process_id import here
+from llmtui.store.read_run import MOST_ARRIVALS
 from tests.hostile.histories import OTHER, RUN, history, spoiled
 
 

@@ -13,9 +13,9 @@ import msgspec
 import psutil
 import pytest
 
-from llmtui.config import parse
-from llmtui.engine.lifecycle import Launch
-from llmtui.engine.watched import Screen
+from llmtui.accuracy.pty_monitor import Screen
+from llmtui.config.schema import parse
+from llmtui.link.process import Launch
 from tests.hostile.serving import LLMTUI, Hold, answer, content, drive, environment, llmtui, serving, told_by
 from tests.hostile.serving import stream as events
 from tests.scripted import Scripted, Step
@@ -156,7 +156,8 @@ def test_the_monitor_draws_no_key(server: Scripted, hold: Hold, tmp_path: Path) 
 
 
 CRASH = """
-from llmtui.engine import runner, __main__ as engine
+from llmtui.engine import __main__ as engine
+from llmtui.engine import coordinator as runner
 async def crash(self):
     raise RuntimeError(f"out of joint: {self._plan!r}\\x1b]52;c;HOSTILE\\x07")
 runner.Runner.run = crash

@@ -13,13 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from llmtui.config import parse
-from llmtui.engine.target import Target
+from llmtui.config.schema import parse
+from llmtui.engine.bringup import Target
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, RunConfig, Stop
-from llmtui.servers import modelfile
+from llmtui.servers import model_file as modelfile
 from llmtui.servers.environment import withheld_variables
-from llmtui.servers.held import Held
+from llmtui.servers.process_tree import Held
 from llmtui.wire.common import place_of
 from tests.engine.helpers import engine_for, plan_of, truth_backend
 from tests.hostile.serving import llmtui
@@ -199,26 +199,26 @@ async def test_fifty_silent_backends_keep_a_good_one_waiting_no_longer_than_one(
     backends = [Backend(name=f"silent {n}", url=url, model="m") for n, url in enumerate(silent)]
     plan = plan_of(*backends, truth_backend("good"), iterations=1, warmup=0)
     async with engine_for(plan) as run:
-        await run.until(lambda board: all(board.lanes[b.name].state.state == "loading" for b in backends))
+        await run.until(lambda run_view: all(run_view.backends[b.name].state.state == "loading" for b in backends))
         began = time.monotonic()
-        board = await run.until_done()
+        run_view = await run.until_done()
         assert time.monotonic() - began < 25.0
-        assert {board.lanes[b.name].state.state for b in backends} == {"failed"}
-        assert board.lanes["good"].state.state == "done"
+        assert {run_view.backends[b.name].state.state for b in backends} == {"failed"}
+        assert run_view.backends["good"].state.state == "done"
 
 
 async def test_one_of_several_that_are_asked_can_be_stopped(silent: list[str]) -> None:
     backends = [Backend(name=name, url=url, model="m") for name, url in zip("abc", silent, strict=False)]
     async with engine_for(plan_of(*backends, iterations=3, warmup=0)) as run:
-        await run.until(lambda board: all(board.lanes[n].state.state == "loading" for n in "abc"))
+        await run.until(lambda run_view: all(run_view.backends[n].state.state == "loading" for n in "abc"))
         await run.client.send(Stop(backend="b"))
-        board = await run.until(lambda board: board.lanes["b"].state.state == "stopped")
-        assert {board.lanes[n].state.state for n in "ac"} == {"loading"}
+        run_view = await run.until(lambda run_view: run_view.backends["b"].state.state == "stopped")
+        assert {run_view.backends[n].state.state for n in "ac"} == {"loading"}
         for name in "ac":
             await run.client.send(Stop(backend=name))
-        board = await run.until_done()
-        assert {board.lanes[n].state.state for n in "abc"} == {"stopped"}
-        assert board.run.total == 0
+        run_view = await run.until_done()
+        assert {run_view.backends[n].state.state for n in "abc"} == {"stopped"}
+        assert run_view.run.total == 0
 
 
 @pytest.mark.slow

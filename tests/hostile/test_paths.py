@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from llmtui.engine import run_folders
-from llmtui.engine.lifecycle import STARTING_NS, EngineError, EngineProcess, Launch, live_runs
+from llmtui.link import run_folders
+from llmtui.link.process import STARTING_NS, EngineError, EngineProcess, Launch, live_runs
 from tests.engine.helpers import plan_of, truth_backend
 
 

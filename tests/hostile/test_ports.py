@@ -14,15 +14,15 @@ import msgspec
 import psutil
 import pytest
 
-from llmtui.engine.target import Target
+from llmtui.engine.bringup import Target
 from llmtui.measure.failures import NotAdmitted
 from llmtui.measure.request import IterationError
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, Failure, Protocol, RunConfig
 from llmtui.servers import ports
 from llmtui.servers.base import StartError
-from llmtui.servers.owners import Owners, best_listeners, socket_owners, strangers
 from llmtui.servers.ports import Launched, free_port, holders
+from llmtui.servers.socket_owners import Owners, best_listeners, socket_owners, strangers
 from llmtui.servers.tcp_table import LISTEN, TcpSocket, endpoint
 from tests.engine.helpers import truth_backend
 from tests.hostile.strangers import NOBODY, SOMEBODY, become, needs_root, stranger_listening
@@ -277,7 +277,7 @@ def test_a_table_that_cannot_be_read_lets_nobody_pass(tmp_path: Path, monkeypatc
     """As where no file descriptor is left."""
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "tcp").touch()
-    monkeypatch.setattr("llmtui.servers.owners.tcp_sockets", lambda port, proc: None)
+    monkeypatch.setattr("llmtui.servers.socket_owners.tcp_sockets", lambda port, proc: None)
     failure = Owners(frozenset({os.getuid()}), tmp_path)(("127.0.0.1", 50000), ("127.0.0.1", 80))
     assert failure is not None and failure.kind == "server"
 

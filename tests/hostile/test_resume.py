@@ -14,11 +14,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from llmtui import config_file
-from llmtui.config_words import ConfigError
-from llmtui.engine.machine import describe_machine
+from llmtui.config import file as config_file
+from llmtui.config.errors import ConfigError
+from llmtui.engine.watch.machine import describe_machine
 from llmtui.model import Backend, Plan, RunConfig
-from llmtui.store import open_store
+from llmtui.store.open import open_store
 from tests.hostile.serving import llmtui
 from tests.hostile.strangers import NOBODY, needs_root
 

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from llmtui.model import RunConfig
-from llmtui.servers import modelfile, seals
+from llmtui.servers import file_checks as seals
+from llmtui.servers import model_file as modelfile
 from llmtui.servers.base import StartError
-from llmtui.servers.modelfile import PackagedModel, model_digest, q8_model, shared_model
+from llmtui.servers.model_file import PackagedModel, model_digest, q8_model, shared_model
 from tests.hostile.test_cache import AS_ROOT, HEAD, NOBODY, conversions, source
 from tests.hostile.test_gguf import stopwatch
-from tests.servers.test_modelfile import CONTENT, cache, index, model, quiet
+from tests.servers.test_model_file import CONTENT, cache, index, model, quiet
 
 __all__ = ["cache", "conversions", "index", "model", "source"]  # fixtures
 
@@ -146,7 +147,7 @@ async def test_a_file_that_changes_while_it_is_read_has_no_digest(
             write_back(source, HEAD[:-1] + b"!")
 
     with monkeypatch.context() as patch:
-        patch.setattr("llmtui.servers.seals.hashlib.sha256", Meddling)
+        patch.setattr("llmtui.servers.file_checks.hashlib.sha256", Meddling)
         with pytest.raises(StartError, match="changed while it was read"):
             await model_digest(source, quiet)
     assert not list(cache.glob(".digest-*"))

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from aiohttp import ClientSession, CookieJar, WSMsgType, WSServerHandshakeError
 
-from llmtui import serve_access
-from llmtui.serve_access import foreign_user
+from llmtui.cli.serve import access as serve_access
+from llmtui.cli.serve.access import foreign_user
 from llmtui.servers.tcp_table import TcpSocket, endpoint
 from tests.cli.served import DEADLINE_S, Served, page_of, serving
 from tests.hostile.knocking import (
@@ -189,7 +189,7 @@ def test_a_table_that_cannot_be_read_refuses_on_linux_and_elsewhere_the_token_de
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for platform, refused in (("linux", True), ("darwin", False)):
-        monkeypatch.setattr("llmtui.serve_access.sys.platform", platform)
+        monkeypatch.setattr("llmtui.cli.serve.access.sys.platform", platform)
         assert foreign_user(("127.0.0.1", 5), ("127.0.0.1", 6), tmp_path) is refused
         assert foreign_user(("192.0.2.1", 5), ("192.0.2.2", 6), tmp_path) is refused
 

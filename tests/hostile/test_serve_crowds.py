@@ -17,7 +17,7 @@ import psutil
 import pytest
 from aiohttp import WSMsgType
 
-from llmtui.serve_connections import PATIENCE_S, Limits
+from llmtui.cli.serve.connections import PATIENCE_S, Limits
 from tests.bench.serve_crowd import fetch, measure
 from tests.cli.served import DEADLINE_S, Served, page_of, serving
 from tests.hostile.knocking import HANDSHAKE, head, with_token

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 
-from llmtui.serve_faults import MOST_LINES, Faults
+from llmtui.cli.serve.faults import MOST_LINES, Faults
 from tests.cli.served import DEADLINE_S, Served, page_of, serving
 from tests.hostile.knocking import HANDSHAKE, answer, head, status, with_token
 

@@ -61,5 +61,5 @@ async def test_a_stranger_gets_in_neither_through_the_folder_nor_where_all_doors
             path.chmod(0o666)
             # Only what the kernel says of the other end is left to tell the two apart.
             assert said_to_a_stranger(path) == b"told: "
-            board = await followed.until_done()
-            assert not board.failed, "and the run did not notice"
+            run_view = await followed.until_done()
+            assert not run_view.failed, "and the run did not notice"

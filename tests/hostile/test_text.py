@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from llmtui.engine.watched import Screen
+from llmtui.accuracy.pty_monitor import Screen
 from tests.hostile.serving import (
     FORBIDDEN,
     LLMTUI,

@@ -15,7 +15,7 @@ from llmtui.measure import request as request_module
 from llmtui.measure.clock import STEP_NS, Offset, sample_offset
 from llmtui.measure.failures import redirected
 from llmtui.measure.request import BEFORE_ITS_TIME, MAX_TEXT_CHARS
-from llmtui.measure.stamped import StampedSocket
+from llmtui.measure.stamped_socket import StampedSocket
 from tests.measure.asking import CHUNKED, failure_of, measured, on_thread, read_request, said, said_of
 from tests.scripted import CLOSE, FINISH, HALF_CLOSE, HANG, RESET, SSE_HEAD, Step, chunk, scripted, token
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from llmtui.measure import stamped
+from llmtui.measure import stamped_socket as stamped
 from llmtui.measure.connection import MAX_PENDING_BYTES, Connection, StampedBody
 from llmtui.measure.request import IterationError, ask
-from llmtui.measure.stamped import READ_BYTES, connect
+from llmtui.measure.stamped_socket import READ_BYTES, connect
 from llmtui.measure.transport import StampedTransport, new_client
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import dialect_for

@@ -16,8 +16,8 @@ import pytest
 
 from llmtui.model import Backend, Embedded, RunConfig
 from llmtui.servers.base import Ready, StartError, thread_count
-from llmtui.servers.modelfile import q8_model, shared_model
-from llmtui.servers.supervise import ManagedServer
+from llmtui.servers.launcher import ManagedServer
+from llmtui.servers.model_file import q8_model, shared_model
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

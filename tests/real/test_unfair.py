@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from llmtui.engine.board import Board
 from llmtui.model import Backend
+from llmtui.runview.run import RunView
 from llmtui.stats.checks import OF_THE_MACHINE, Entry, Evidence, checks, leading_metric
 from llmtui.stats.checks.work import ODD_ROUNDS, VOID_SHARE
 from tests.engine.helpers import engine_for, plan_of
@@ -34,18 +34,21 @@ async def test_the_original_experiment_is_called_unfair(backends: list[Backend])
     uncapped = {"max_tokens": 400, "full_length": False, "fresh_prompt": False}
     plan = plan_of(*backends, iterations=3, warmup=1, timeout_s=120.0, load_timeout_s=300.0, **uncapped)
     async with engine_for(plan) as run:
-        board = await run.until_done()
-    entries = [Entry(lane.backend, lane.state, Evidence(lane.current)) for lane in board.lanes.values()]
-    found = {c.code: c for c in checks(entries, plan.config, board.machine)}
+        run_view = await run.until_done()
+    entries = [
+        Entry(backend_view.backend, backend_view.state, Evidence(backend_view.current))
+        for backend_view in run_view.backends.values()
+    ]
+    found = {c.code: c for c in checks(entries, plan.config, run_view.machine)}
     cache = found["prefix-cache"]
     assert (cache.level, cache.between("llama.cpp", "mistral.rs")) == ("void", True)
     assert "llama.cpp 9" in cache.text  # 40 of 41 tokens
-    assert set(found["stop-reason"].backends) == set(board.lanes)
+    assert set(found["stop-reason"].backends) == set(run_view.backends)
     assert found["bridge"].backends == ["mistral.rs"]
-    written = {lane.summary.output_tokens_median or 0 for lane in board.lanes.values()}
+    written = {backend_view.summary.output_tokens_median or 0 for backend_view in run_view.backends.values()}
     if max(written) > 1.1 * min(written):
         assert found["output-tokens"].level == "void"
-    says_why(board)
+    says_why(run_view)
     if len(backends) == 3:
         assert found["weights"].between("HuggingFace", "llama.cpp")
     assert leading_metric(list(found.values()), "ttft", "llama.cpp", "mistral.rs").metric == "tokens_per_s"
@@ -58,20 +61,23 @@ async def test_uncapped_answers_are_called_unfair_by_their_lengths(backends: lis
     """
     plan = plan_of(*backends, iterations=16, max_tokens=100, full_length=False, timeout_s=120.0, load_timeout_s=300.0)
     async with engine_for(msgspec.structs.replace(plan, run="bbbbbbbb")) as run:
-        board = await run.until_done()
-    one, two = ([i.output_tokens or 0 for i in lane.measured] for lane in board.lanes.values())
+        run_view = await run.until_done()
+    one, two = ([i.output_tokens or 0 for i in backend_view.measured] for backend_view in run_view.backends.values())
     apart = sum(max(pair) > (1 + VOID_SHARE) * min(pair) for pair in zip(one, two, strict=True))
     assert apart > ODD_ROUNDS, (one, two)  # else this processor rounds otherwise, and another run is to be asked
-    entries = [Entry(lane.backend, lane.state, Evidence(lane.current)) for lane in board.lanes.values()]
-    by_code = {c.code: c for c in checks(entries, plan.config, board.machine)}
+    entries = [
+        Entry(backend_view.backend, backend_view.state, Evidence(backend_view.current))
+        for backend_view in run_view.backends.values()
+    ]
+    by_code = {c.code: c for c in checks(entries, plan.config, run_view.machine)}
     found = by_code["output-tokens"]
     assert (found.level, found.backends, found.spoils) == ("void", ["llama.cpp", "mistral.rs"], ["latency"])
-    says_why(board)
+    says_why(run_view)
 
 
-def says_why(board: Board) -> None:
+def says_why(run_view: RunView) -> None:
     """No pair is decided by latency, and each sentence has the reason."""
-    verdict = board.verdict()
+    verdict = run_view.verdict()
     for pair in verdict.pairs:
         assert pair.leading.instead_of == "latency"
         assert pair.sentence.startswith(f"{pair.one} and {pair.two}: not comparable by latency (")
@@ -83,9 +89,12 @@ async def test_the_shipped_setting_is_called_fair_but_for_the_bridge(backends: l
     """Two engines on the same weights, asked as the shipped config asks."""
     plan = plan_of(*backends, iterations=6, max_tokens=24, timeout_s=120.0, load_timeout_s=300.0)
     async with engine_for(plan) as run:
-        board = await run.until_done()
-    entries = [Entry(lane.backend, lane.state, Evidence(lane.current)) for lane in board.lanes.values()]
-    found = checks(entries, plan.config, board.machine)
+        run_view = await run.until_done()
+    entries = [
+        Entry(backend_view.backend, backend_view.state, Evidence(backend_view.current))
+        for backend_view in run_view.backends.values()
+    ]
+    found = checks(entries, plan.config, run_view.machine)
     # How busy this machine is, and how engines round, is not the test's to say.
     aside = OF_THE_MACHINE | {"cold-start", "drift", "outliers", "answers-differ"}
     assert [c for c in found if c.code not in aside and c.code != "bridge"] == []

@@ -68,7 +68,7 @@ def hold(log: str, *command: str) -> None:
     """An engine: holds the command and does nothing else."""
     import asyncio
 
-    from llmtui.servers.held import Held
+    from llmtui.servers.process_tree import Held
 
     async def forever() -> None:
         held = Held(Path(log))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmtui.servers import guard
-from llmtui.servers.held import Held
+from llmtui.servers.process_tree import Held
 from tests.servers.conftest import PATIENCE_S, RollCall, program
 
 LINE_BYTES = 100

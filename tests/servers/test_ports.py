@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from llmtui.model import Backend, RunConfig
-from llmtui.servers import supervise
+from llmtui.servers import launcher as supervise
 from llmtui.servers.base import StartError
+from llmtui.servers.launcher import ManagedServer
 from llmtui.servers.ports import free_port, occupant
-from llmtui.servers.supervise import ManagedServer
 from tests.scripted import scripted
 from tests.servers.conftest import PATIENCE_S, PROGRAMS, RollCall, logs, program, running
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.store import Store, open_store
+from llmtui.store.history import Store
+from llmtui.store.open import open_store
 
 
 @pytest.fixture

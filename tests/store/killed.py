@@ -6,7 +6,8 @@ import sqlite3
 import sys
 
 from llmtui.model import Iteration
-from llmtui.store import open_store, schema
+from llmtui.store import schema
+from llmtui.store.open import open_store
 from tests.store.runs import MACHINE, iteration, plan
 
 ITERATIONS = 400

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtui.model import Backend, BackendState, Failure, Iteration, Machine, Plan, RunConfig
-from llmtui.store import open_store
+from llmtui.store.open import open_store
 
 MACHINE = Machine(cpu="Test CPU", cores=2, memory_bytes=8 * 2**30, os="Linux 6", python="3.11.7", llmtui="0.1.0")
 

@@ -13,7 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.store import LockedError, StoreError, bounds, open_store, opening, schema
+from llmtui.store import limits as bounds
+from llmtui.store import open as opening
+from llmtui.store import schema
+from llmtui.store.errors import LockedError, StoreError
+from llmtui.store.open import open_store
 from tests.store.runs import MACHINE, database, filled, iteration, mode, plan
 
 # --- Damaged. ---

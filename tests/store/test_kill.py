@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.store import open_store, schema
+from llmtui.store import schema
+from llmtui.store.open import open_store
 from tests.store.killed import ITERATIONS, UPGRADE_STEPS, saved
 from tests.store.runs import MACHINE, iteration, plan
 

@@ -9,9 +9,10 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmtui.engine.board import Board
 from llmtui.model import Failure, Iteration, Plan
-from llmtui.store import Store, open_store
+from llmtui.runview.run import RunView
+from llmtui.store.history import Store
+from llmtui.store.open import open_store
 from llmtui.store.rows import COLUMNS, iteration_values
 from tests.store.runs import MACHINE, failed, iteration, plan, state
 
@@ -128,13 +129,13 @@ def test_a_loaded_run_becomes_a_board(store: Store) -> None:
     store.save_iteration(iteration(attempt=2, latency_s=3.0))
     store.finish("ab12cd34", "stopped")
     stored = store.load("ab12cd34")
-    board = Board(stored.plan)
-    board.apply(stored.hello())
-    assert (board.run.phase, board.run.finished, board.run.total) == ("done", 1, 8)
-    lane = board.lanes["a"]
-    assert (lane.state.attempt, lane.state.state) == (2, "stopped")
-    assert (lane.summary.n, lane.previous.n if lane.previous else None) == (1, 2)
-    assert board.lanes["b"].state.state == "stopped"
+    run_view = RunView(stored.plan)
+    run_view.apply(stored.hello())
+    assert (run_view.run.phase, run_view.run.finished, run_view.run.total) == ("done", 1, 8)
+    backend_view = run_view.backends["a"]
+    assert (backend_view.state.attempt, backend_view.state.state) == (2, "stopped")
+    assert (backend_view.summary.n, backend_view.previous.n if backend_view.previous else None) == (1, 2)
+    assert run_view.backends["b"].state.state == "stopped"
 
 
 def test_saving_again_changes_nothing_and_a_failure_gives_way(store: Store) -> None:

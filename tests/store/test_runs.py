@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from llmtui.model import Backend, Plan, RunConfig
-from llmtui.store import BackendRow, Store, StoreError, life, open_store
+from llmtui.store import process_id as life
+from llmtui.store.errors import StoreError
+from llmtui.store.history import Store
+from llmtui.store.open import open_store
+from llmtui.store.rows import BackendRow
 from tests.store.runs import MACHINE, failed, iteration, plan, state
 
 
@@ -192,7 +196,7 @@ def test_a_state_is_written_again_after_its_run_was_deleted(store: Store) -> Non
 
 _BEGIN = """
 import sys
-from llmtui.store import open_store
+from llmtui.store.open import open_store
 from tests.store.runs import MACHINE, iteration, plan
 store, _ = open_store(sys.argv[1])
 store.begin(plan("dead0001"), MACHINE)
@@ -248,7 +252,7 @@ def test_this_process_lives() -> None:
 
 _WRITE = """
 import sys
-from llmtui.store import open_store
+from llmtui.store.open import open_store
 from tests.store.runs import MACHINE, iteration, plan
 sys.stdin.read(1)
 store, notes = open_store(sys.argv[1])

@@ -24,9 +24,9 @@ from rich.style import Style
 from llmtui.model import AnyEvent, BackendChanged, Failure, IterationDone, LogTail, Note, RunChanged, RunState
 from llmtui.ui import app as app_module
 from llmtui.ui.app import MonitorApp
-from tests.ui import canned
-from tests.ui.canned import FakeLink
-from tests.ui.driving import make, settle
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, settle
 
 FOLDER = Path(__file__).parent / "snapshots"
 NOON = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from textual.geometry import Region
 
-from llmtui.engine.client import EngineLink
+from llmtui.config.schema import UiConfig
+from llmtui.link.client import EngineLink
 from llmtui.model import (
     BackendChanged,
     Failure,
@@ -17,14 +18,13 @@ from llmtui.model import (
     RunState,
 )
 from llmtui.ui.app import MonitorApp
-from llmtui.ui.options import UiOptions
 from llmtui.ui.screens.details import DetailsScreen
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.iterations import Iterations
-from llmtui.ui.widgets.lines import Lines
-from tests.ui import canned
-from tests.ui.canned import FakeLink
-from tests.ui.driving import make, screen_text, settle
+from llmtui.ui.widgets.painted import Lines
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, screen_text, settle
 
 SIZES = [(20, 5), (40, 12), (80, 24), (100, 45), (120, 40), (200, 50)]
 
@@ -122,7 +122,7 @@ async def test_the_first_frame_stands_before_the_engine_answers() -> None:
         await never.wait()
         raise AssertionError("unreachable")
 
-    app = MonitorApp(canned.plan(), link, ui=UiOptions())
+    app = MonitorApp(canned.plan(), link, ui=UiConfig())
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         shown = screen_text(app)
@@ -258,14 +258,14 @@ async def test_an_engine_that_goes_is_told_in_words() -> None:
         assert "Stop" not in shown
         await pilot.press("q")
         await settle(pilot)
-    assert app.board.lanes["llama.cpp"].summary.n == 6
+    assert app.run_view.backends["llama.cpp"].summary.n == 6
 
 
 async def test_an_engine_that_does_not_start_is_told_in_words() -> None:
     async def link() -> EngineLink:
         raise OSError("no room left\x1b[31m")
 
-    app = MonitorApp(canned.plan(), link, ui=UiOptions())
+    app = MonitorApp(canned.plan(), link, ui=UiConfig())
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         assert "the engine did not start: no room left: q quits" in screen_text(app)

@@ -7,19 +7,19 @@ import dataclasses
 import msgspec
 import pytest
 
+from llmtui.config.schema import UiConfig
 from llmtui.model import IterationDone
 from llmtui.stats.summary import thinned
-from llmtui.ui.charts import Chart, Series, _bar_body, draw, legend
+from llmtui.ui.charts.axes import log_scale_for, one_stands_apart, scale_for
+from llmtui.ui.charts.plotext_charts import Chart, Series, _bar_body, draw, legend
 from llmtui.ui.layout import layout_for
-from llmtui.ui.lines import Line, laid_over, width_of
-from llmtui.ui.options import UiOptions
-from llmtui.ui.scales import log_scale_for, one_stands_apart, scale_for
-from llmtui.ui.view import View
+from llmtui.ui.text.format import value_text
+from llmtui.ui.text.spans import Line, laid_over, width_of
+from llmtui.ui.view_state import View
 from llmtui.ui.widgets.chart import ChartView
-from llmtui.ui.words import value_text
-from tests.ui import canned
-from tests.ui.canned import FakeLink
-from tests.ui.driving import make, screen_text, settle
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, screen_text, settle
 from tests.ui.test_pure import text_of
 
 # --- Charts ---
@@ -54,8 +54,8 @@ def test_close_values_are_shown_close_up() -> None:
 
 
 def chart(kind: str, count: int = 10) -> Chart:
-    view = View(canned.plan(), UiOptions())
-    view.board.apply(canned.hello(done=count))
+    view = View(canned.plan(), UiConfig())
+    view.run_view.apply(canned.hello(done=count))
     return view.chart_data(kind)  # type: ignore[arg-type]
 
 
@@ -156,10 +156,10 @@ def test_the_legend_has_all_of_them(count: int, width: int) -> None:
 
 
 def test_infinite_and_missing_values_do_not_break_a_chart() -> None:
-    view = View(canned.plan(), UiOptions())
-    view.board.apply(canned.hello(done=1))
+    view = View(canned.plan(), UiConfig())
+    view.run_view.apply(canned.hello(done=1))
     for n, value in enumerate((float("inf"), None, float("nan"), 1.0, 0.0)):
-        view.board.apply(IterationDone(iteration=canned.iteration("llama.cpp", n + 2, latency_s=value)))
+        view.run_view.apply(IterationDone(iteration=canned.iteration("llama.cpp", n + 2, latency_s=value)))
     for kind in ("bars", "box", "ecdf", "scatter"):
         shown = view.chart_data(kind)
         assert len(draw(shown, 40, 12)) == len(draw(dataclasses.replace(shown, log=True), 40, 12)) == 12
@@ -167,15 +167,15 @@ def test_infinite_and_missing_values_do_not_break_a_chart() -> None:
 
 
 def test_a_box_shows_quartiles_whiskers_and_median() -> None:
-    view = View(canned.plan(), UiOptions(), hidden={"mistral.rs", "HuggingFace"})
-    view.board.apply(canned.hello(done=10))
+    view = View(canned.plan(), UiConfig(), hidden={"mistral.rs", "HuggingFace"})
+    view.run_view.apply(canned.hello(done=10))
     shown = text_of(draw(view.chart_data("box"), 60, 14))
     assert all(sign in shown for sign in "┌┐├┤└┘┃")
     assert "0.933" in shown
     assert "● llama.cpp" in shown
     assert "latency in s" in shown
     with_outlier = canned.iteration("llama.cpp", 11, latency_s=1.5)
-    view.board.apply(IterationDone(iteration=with_outlier))
+    view.run_view.apply(IterationDone(iteration=with_outlier))
     row = next(line for line in text_of(draw(view.chart_data("box"), 60, 14)).split("\n") if "● llama.cpp" in line)
     assert row.count("●") == 3
 
@@ -220,11 +220,11 @@ def test_a_chart_is_logarithmic_where_one_is_far_from_the_rest(medians: list[flo
 
 
 def test_the_scale_follows_the_figures_until_the_user_says_otherwise() -> None:
-    view = View(canned.plan(), UiOptions())
-    view.board.apply(canned.hello(done=3))
+    view = View(canned.plan(), UiConfig())
+    view.run_view.apply(canned.hello(done=3))
     assert not view.chart_data("bars").log
     for n in range(4, 12):
-        view.board.apply(IterationDone(iteration=canned.iteration("HuggingFace", n, latency_s=30.0)))
+        view.run_view.apply(IterationDone(iteration=canned.iteration("HuggingFace", n, latency_s=30.0)))
     assert view.chart_data("bars").log
     assert view.chart_data("scatter").title == "latency per iteration in s, log scale"
     view.other_scale()
@@ -236,8 +236,8 @@ def test_the_scale_follows_the_figures_until_the_user_says_otherwise() -> None:
 
 
 def test_a_hidden_backend_stays_in_the_legend_to_be_clicked() -> None:
-    view = View(canned.plan(), UiOptions(), hidden={"mistral.rs"})
-    view.board.apply(canned.hello(done=3))
+    view = View(canned.plan(), UiConfig(), hidden={"mistral.rs"})
+    view.run_view.apply(canned.hello(done=3))
     line, spots = legend(view.chart_data("scatter"), 80)
     text = text_of([line])
     assert [(text[start], index) for start, _, index in spots] == [("●", 0), ("╌", 1), ("×", 2)]
@@ -245,7 +245,7 @@ def test_a_hidden_backend_stays_in_the_legend_to_be_clicked() -> None:
 
 
 def test_the_ring_of_charts() -> None:
-    view = View(canned.plan(), UiOptions())
+    view = View(canned.plan(), UiConfig())
     assert view.chart == "scatter"
     for kind in ("bars", "box", "ecdf", "scatter", "bars"):
         view.next_chart()

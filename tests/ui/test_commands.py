@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from llmtui.ui.commands import (
+from llmtui.ui.actions.registry import (
     BY_ID,
     COMMANDS,
     KEY_NAMES,
@@ -128,14 +128,14 @@ def test_every_command_has_a_footer_word_and_a_help_line() -> None:
 
 def test_the_registry_and_the_options_import_without_textual() -> None:
     code = (
-        "import sys, llmtui.ui.commands, llmtui.ui.options;"
+        "import sys, llmtui.ui.actions.registry, llmtui.config.schema;"
         "sys.exit(any(m.split('.')[0] in ('textual', 'rich', 'plotext') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_monitor_has_an_action_for_every_command() -> None:
-    from llmtui.ui.actions import Actions
+    from llmtui.ui.actions.run_actions import Actions
 
     assert all(callable(getattr(Actions, f"do_{command_id}", None)) for command_id in BY_ID)
 
@@ -154,12 +154,12 @@ def test_the_first_frame_does_not_wait_for_plotext() -> None:
 def test_nor_does_an_empty_table_for_the_statistics() -> None:
     code = """
 import sys
-from llmtui.ui.board_view import table
-from tests.ui import canned
-from llmtui.engine.board import Board
+from llmtui.ui.views.table import table
+from tests.ui import canned_run as canned
+from llmtui.runview.run import RunView
 
-board = Board(canned.plan())
-assert table(board, "latency", 120, frozenset(), "llama.cpp")
+run_view = RunView(canned.plan())
+assert table(run_view, "latency", 120, frozenset(), "llama.cpp")
 sys.exit("llmtui.stats.verdict" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,8 +8,7 @@ import msgspec
 import pytest
 from textual.events import MouseScrollDown
 
-from llmtui.engine.board import Lane
-from llmtui.engine.kept import RECENT
+from llmtui.config.schema import Marker
 from llmtui.model import (
     AnyEvent,
     BackendChanged,
@@ -21,16 +20,18 @@ from llmtui.model import (
     Logs,
     LogTail,
 )
-from llmtui.ui import details_view, timeline
+from llmtui.runview.run import BackendView
+from llmtui.runview.samples import RECENT
 from llmtui.ui.app import MonitorApp
-from llmtui.ui.details_view import SILENT, clock_lines, columns_for, iteration_line, parts_for, rule, wrapped
-from llmtui.ui.lines import Line, to_ascii, width_of
-from llmtui.ui.options import Marker
 from llmtui.ui.screens.details import Answer, DetailsScreen, ServerLog
+from llmtui.ui.text.spans import Line, to_ascii, width_of
+from llmtui.ui.views import details as details_view
+from llmtui.ui.views import timeline
+from llmtui.ui.views.details import SILENT, clock_lines, columns_for, iteration_line, parts_for, rule, wrapped
 from llmtui.ui.widgets.iterations import Iterations
-from tests.ui import canned
-from tests.ui.canned import FakeLink
-from tests.ui.driving import make, screen_text, settle
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, screen_text, settle
 
 SIZES = [(20, 5), (40, 12), (80, 24), (200, 50)]
 STALL = canned.arrivals(gaps={23: 0.084, 40: 0.045})
@@ -279,7 +280,7 @@ async def test_what_is_read_stays_though_newer_ones_push_it_out() -> None:
         await settle(pilot)
         link.put(Earlier(iterations=[canned.iteration("llama.cpp", n) for n in range(RECENT + 1)]))
         await settle(pilot, link)
-        assert not app.board.lanes["llama.cpp"].iterations.whole(0)
+        assert not app.run_view.backends["llama.cpp"].iterations.whole(0)
         assert "to be read" in screen_text(app)
         assert "longest gap" in screen_text(app)
 
@@ -383,7 +384,7 @@ async def test_details_show_the_failure_and_the_log() -> None:
 
 def test_a_failed_iteration_says_why_once() -> None:
     failure = Failure(kind="http", message="HTTP 500: no slot", hint="fewer at once")
-    lane = Lane(canned.plan().backends[0], canned.state("llama.cpp", state="failed", failure=failure))
-    told = text_of(details_view.answer_lines(lane, one(error=failure, text=""), True, 60))
+    backend_view = BackendView(canned.plan().backends[0], canned.state("llama.cpp", state="failed", failure=failure))
+    told = text_of(details_view.answer_lines(backend_view, one(error=failure, text=""), True, 60))
     assert told.count("no slot") == 1
     assert "fewer at once" in told

@@ -14,24 +14,24 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from llmtui.engine.board import Board
-from llmtui.ui import exporting
+from llmtui.runview.run import RunView
+from llmtui.ui.actions import export_files as exporting
+from llmtui.ui.actions.export_files import FORMATS, ExportError, Taken, file_name, free_path, write, write_beside
 from llmtui.ui.app import MonitorApp
-from llmtui.ui.exporting import FORMATS, ExportError, Taken, file_name, free_path, write, write_beside
 from llmtui.ui.screens.export import ExportScreen
-from tests.ui import canned
-from tests.ui.canned import FakeLink
-from tests.ui.driving import make, screen_text, settle
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, screen_text, settle
 
 NOON = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
 CSV, ITERATIONS, JSON, MARKDOWN = FORMATS
 
 
 @pytest.fixture
-def board() -> Board:
-    board = Board(canned.plan())
-    board.apply(canned.hello(done=6))
-    return board
+def run_view() -> RunView:
+    run_view = RunView(canned.plan())
+    run_view.apply(canned.hello(done=6))
+    return run_view
 
 
 @asynccontextmanager
@@ -61,31 +61,33 @@ def flat(app: MonitorApp) -> str:
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.id)
-def test_every_format_is_written_once_under_each_name(form: exporting.Format, board: Board, tmp_path: Path) -> None:
-    names = [write_beside(board, form, tmp_path / file_name(form, NOON)).name for _ in range(3)]
+def test_every_format_is_written_once_under_each_name(
+    form: exporting.Format, run_view: RunView, tmp_path: Path
+) -> None:
+    names = [write_beside(run_view, form, tmp_path / file_name(form, NOON)).name for _ in range(3)]
     stem = f"llmtui-{form.what}-20261122-120000"
     assert names == [f"{stem}{n}{form.suffix}" for n in ("", "-2", "-3")]
     assert all("llama.cpp" in (tmp_path / name).read_text() for name in names)
     with pytest.raises(Taken):
-        write(board, form, tmp_path / names[0])
-    write(board, form, tmp_path / names[0], replace=True)
+        write(run_view, form, tmp_path / names[0])
+    write(run_view, form, tmp_path / names[0], replace=True)
 
 
-def test_a_link_that_leads_nowhere_is_taken_too(board: Board, tmp_path: Path) -> None:
+def test_a_link_that_leads_nowhere_is_taken_too(run_view: RunView, tmp_path: Path) -> None:
     (tmp_path / "a.csv").symlink_to(tmp_path / "gone")
     assert free_path(tmp_path / "a.csv").name == "a-2.csv"
     with pytest.raises(Taken):
-        write(board, CSV, tmp_path / "a.csv")
+        write(run_view, CSV, tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [("gone/a.csv", "there is no folder"), ("file/a.csv", "is no folder"), ("x" * 300, "too long"), ("a\0b", "name")],
 )
-def test_what_cannot_be_written_is_told_in_words(name: str, words: str, board: Board, tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_told_in_words(name: str, words: str, run_view: RunView, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match=words):
-        write(board, CSV, tmp_path / name)
+        write(run_view, CSV, tmp_path / name)
     assert sorted(os.listdir(tmp_path)) == ["file"]
 
 
@@ -95,14 +97,14 @@ def test_what_cannot_be_written_is_told_in_words(name: str, words: str, board: B
 )
 @pytest.mark.parametrize("replace", [False, True])
 def test_a_file_that_could_not_be_finished_is_not_left_behind(
-    number: int, words: str, replace: bool, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, words: str, replace: bool, run_view: RunView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ExportError, match=words):
-        write(board, CSV, tmp_path / "a.csv", replace=replace)
+        write(run_view, CSV, tmp_path / "a.csv", replace=replace)
     assert os.listdir(tmp_path) == []
 
 

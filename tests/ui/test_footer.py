@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from llmtui.model import AnyEvent, BackendChanged, RunChanged, RunState
-from llmtui.ui.commands import COMMANDS, Situation, by_importance
+from llmtui.ui.actions.registry import COMMANDS, Situation, by_importance
 from llmtui.ui.widgets.footer import Footer
-from tests.ui import canned
-from tests.ui.canned import FakeLink
-from tests.ui.driving import make, screen_text, settle
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, screen_text, settle
 
 PAUSED = RunChanged(run=RunState(phase="paused", finished=27, total=39, elapsed_s=42.0, eta_s=31.0))
 STARTING = RunChanged(run=RunState(phase="starting", total=39))

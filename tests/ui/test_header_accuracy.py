@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.accuracy_record import keep
 from llmtui.model import Machine
-from tests.measure.test_accuracy import record_of
-from tests.ui import canned
-from tests.ui.canned import FakeLink
-from tests.ui.driving import make, screen_text, settle
+from llmtui.store.accuracy_record import keep
+from tests.accuracy.test_probe import record_of
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, screen_text, settle
 
 #: The machine of the canned run.
 MACHINE = Machine(cpu="Test CPU", cores=2)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from llmtui.config.schema import UiConfig
 from llmtui.model import (
     Pause,
     Rerun,
@@ -16,18 +17,17 @@ from llmtui.model import (
     Shutdown,
     Stop,
 )
+from llmtui.ui.actions.registry import BY_ID, COMMANDS
 from llmtui.ui.app import MonitorApp
-from llmtui.ui.commands import BY_ID, COMMANDS
-from llmtui.ui.options import UiOptions
 from llmtui.ui.screens.details import DetailsScreen
 from llmtui.ui.screens.help import HelpScreen
 from llmtui.ui.widgets.chart import ChartView
-from llmtui.ui.widgets.lines import Lines
+from llmtui.ui.widgets.painted import Lines
 from llmtui.ui.widgets.panel import Panel
 from llmtui.ui.widgets.table import SummaryTable
-from tests.ui import canned
-from tests.ui.canned import FakeLink
-from tests.ui.driving import make, screen_text, settle
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, screen_text, settle
 
 # --- Keys ---
 
@@ -267,7 +267,7 @@ async def test_quitting_a_run_that_is_done_asks_nothing() -> None:
 
 async def test_export_writes_a_new_file_and_shows_where(tmp_path: Path) -> None:
     link = FakeLink(canned.hello(done=6))
-    app = MonitorApp(canned.plan(), link, ui=UiOptions(), export_dir=tmp_path)
+    app = MonitorApp(canned.plan(), link, ui=UiConfig(), export_dir=tmp_path)
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot, link)
         await pilot.press("e", "e")
@@ -286,7 +286,7 @@ async def test_a_folder_that_is_not_there_is_told_in_words(tmp_path: Path) -> No
 
 async def _export_into(folder: Path, words: str) -> None:
     link = FakeLink(canned.hello(done=6))
-    app = MonitorApp(canned.plan(), link, ui=UiOptions(), export_dir=folder)
+    app = MonitorApp(canned.plan(), link, ui=UiConfig(), export_dir=folder)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, link)
         await pilot.press("e")

@@ -11,15 +11,15 @@ from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from llmtui.engine.board import Board
 from llmtui.model import IterationDone
+from llmtui.runview.run import RunView
+from llmtui.ui.actions.registry import COMMANDS
 from llmtui.ui.app import MonitorApp
-from llmtui.ui.commands import COMMANDS
 from llmtui.ui.screens.help import HelpScreen, Sheet
 from llmtui.ui.widgets.chart import ChartView
-from tests.ui import canned
-from tests.ui.canned import FakeLink
-from tests.ui.driving import make, screen_text, settle
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, screen_text, settle
 
 
 async def press(pilot: Pilot[None], *keys: str) -> None:
@@ -182,7 +182,7 @@ async def test_no_key_at_any_moment_ends_the_monitor(seed: int, tmp_path: Path) 
 
 
 def test_one_round_is_too_few() -> None:
-    board = Board(canned.plan())
-    board.apply(canned.hello(done=1))
-    assert board.verdict().line == "no verdict yet: 1 round is too few"
-    assert all(s.endswith("no verdict, 1 round is too few") for s in board.verdict().sentences)
+    run_view = RunView(canned.plan())
+    run_view.apply(canned.hello(done=1))
+    assert run_view.verdict().line == "no verdict yet: 1 round is too few"
+    assert all(s.endswith("no verdict, 1 round is too few") for s in run_view.verdict().sentences)

@@ -8,9 +8,9 @@ from textual.widget import Widget
 
 from llmtui.model import AnyEvent, Backend, BackendState, Failure, Hello, Plan, Sampled, State
 from llmtui.ui.widgets.panel import Panel
-from tests.ui import canned
-from tests.ui.canned import FakeLink
-from tests.ui.driving import make, screen_text, settle
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, screen_text, settle
 
 MESSAGE = "the server ended: killed by the kernel: out of memory (it held 3.1 GB)"
 HINT = "press r to start it again"

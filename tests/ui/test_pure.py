@@ -3,16 +3,11 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from llmtui.engine.board import Board
 from llmtui.model import BackendChanged, BackendState, Failure, IterationDone
-from llmtui.ui import board_view, panel_view
-from llmtui.ui.attempts import attempt_sentence
+from llmtui.runview.run import RunView
+from llmtui.ui.charts.sparkline import big, decimate, scatter
 from llmtui.ui.layout import layout_for
-from llmtui.ui.lines import Line, ascii_text, box, clip, difference, fit, spread_out, to_ascii, width_of, wrap
-from llmtui.ui.minis import big, decimate, scatter
-from llmtui.ui.pace import Pace
-from llmtui.ui.panel_view import Look
-from llmtui.ui.words import (
+from llmtui.ui.text.format import (
     ASCII_SHAPES,
     HIDDEN_SIGN,
     LOST_SIGN,
@@ -24,15 +19,21 @@ from llmtui.ui.words import (
     percent,
     value_text,
 )
-from tests.ui import canned
+from llmtui.ui.text.spans import Line, ascii_text, box, clip, difference, fit, spread_out, to_ascii, width_of, wrap
+from llmtui.ui.throttle import Pace
+from llmtui.ui.views import panel as panel_view
+from llmtui.ui.views import table as views_table
+from llmtui.ui.views.attempts import attempt_sentence
+from llmtui.ui.views.panel import Look
+from tests.ui import canned_run as canned
 
 
 def text_of(lines: list[Line]) -> str:
     return "\n".join("".join(text for text, _ in line) for line in lines)
 
 
-def board(done: int = 6, running: bool = True) -> Board:
-    it = Board(canned.plan())
+def run_view(done: int = 6, running: bool = True) -> RunView:
+    it = RunView(canned.plan())
     it.apply(canned.hello(done=done, running=running))
     for event in canned.samples():
         it.apply(event)
@@ -160,15 +161,15 @@ def test_the_default_config_fills_120_by_40() -> None:
 @pytest.mark.parametrize(("width", "height"), [(24, 13), (24, 8), (24, 6), (40, 16), (20, 5), (80, 1), (20, 1)])
 @pytest.mark.parametrize("name", ["llama.cpp", "Llamafile", "Ollama", "HuggingFace"])
 def test_a_panel_has_exactly_its_size(name: str, width: int, height: int) -> None:
-    it = board()
-    lines = panel_view.panel(it.lanes[name], Look(index=list(it.lanes).index(name)), width, height)
+    it = run_view()
+    lines = panel_view.panel(it.backends[name], Look(index=list(it.backends).index(name)), width, height)
     assert len(lines) == height
     assert all(width_of(line) == width for line in lines)
 
 
 def test_a_panel_carries_its_figures() -> None:
-    it = board()
-    shown = text_of(panel_view.panel(it.lanes["mistral.rs"], Look(index=1), 24, 13))
+    it = run_view()
+    shown = text_of(panel_view.panel(it.backends["mistral.rs"], Look(index=1), 24, 13))
     for part in ("mistral.rs", "Rust", "► running", "6/10", "median 1.363", "±", "TTFT", "t/s", "Q8_0", "load 1.1 s"):
         assert part in shown
     assert "525 MB" in shown
@@ -177,40 +178,40 @@ def test_a_panel_carries_its_figures() -> None:
 
 
 def test_a_panel_says_what_is_wrong_and_what_to_do() -> None:
-    it = board()
-    shown = " ".join(text_of(panel_view.panel(it.lanes["Ollama"], Look(index=4), 24, 13)).replace("│", "").split())
+    it = run_view()
+    shown = " ".join(text_of(panel_view.panel(it.backends["Ollama"], Look(index=4), 24, 13)).replace("│", "").split())
     assert "○ not reachable" in shown
     assert "nothing answers at 127.0.0.1:11434" in shown
     assert 'start it with "ollama serve", then press r' in shown
 
 
 def test_a_failed_iteration_is_told_in_the_place_of_its_value() -> None:
-    it = board()
+    it = run_view()
     failed = canned.iteration(
         "llama.cpp", 7, latency_s=None, error=Failure(kind="timeout", message="no answer within 120 s")
     )
     it.apply(IterationDone(iteration=failed))
-    assert "no answer within 120" in text_of(panel_view.panel(it.lanes["llama.cpp"], Look(index=0), 24, 13))
-    assert "timeout error" in text_of(panel_view.panel(it.lanes["llama.cpp"], Look(index=0), 80, 1))
+    assert "no answer within 120" in text_of(panel_view.panel(it.backends["llama.cpp"], Look(index=0), 24, 13))
+    assert "timeout error" in text_of(panel_view.panel(it.backends["llama.cpp"], Look(index=0), 80, 1))
 
 
 def test_a_download_shows_how_far_it_is() -> None:
-    it = Board(canned.plan())
+    it = RunView(canned.plan())
     doing = BackendState(name="llama.cpp", state="preparing", planned=10, doing="downloading the model", progress=0.42)
     it.apply(BackendChanged(backend=doing))
-    shown = text_of(panel_view.panel(it.lanes["llama.cpp"], Look(index=0), 24, 13))
+    shown = text_of(panel_view.panel(it.backends["llama.cpp"], Look(index=0), 24, 13))
     assert "downloading the" in shown
     assert "42 %" in shown
-    assert "42 %" in text_of([panel_view.row(it.lanes["llama.cpp"], Look(index=0), 80)])
+    assert "42 %" in text_of([panel_view.row(it.backends["llama.cpp"], Look(index=0), 80)])
 
 
 def waiting(waited_s: float, width: int = 30, **state: object) -> tuple[str, str]:
     """A backend's wait as its panel and its line tell it."""
-    it = Board(canned.plan())
+    it = RunView(canned.plan())
     it.apply(BackendChanged(backend=BackendState(name="llama.cpp", planned=10, **state)))  # type: ignore[arg-type]
-    lane, look = it.lanes["llama.cpp"], Look(index=0, waited_s=waited_s)
-    panel = text_of(panel_view.panel(lane, look, width, 13))
-    return " ".join(panel.split()), text_of([panel_view.row(lane, look, 80)])
+    backend_view, look = it.backends["llama.cpp"], Look(index=0, waited_s=waited_s)
+    panel = text_of(panel_view.panel(backend_view, look, width, 13))
+    return " ".join(panel.split()), text_of([panel_view.row(backend_view, look, 80)])
 
 
 def test_a_wait_tells_how_long_it_still_takes_by_how_far_it_got() -> None:
@@ -237,28 +238,28 @@ def test_a_load_is_told_by_how_long_it_took_before() -> None:
 
 @pytest.mark.parametrize("width", range(40, 121, 5))
 def test_a_wait_keeps_to_its_line(width: int) -> None:
-    it = Board(canned.plan())
+    it = RunView(canned.plan())
     state = BackendState(name="llama.cpp", state="preparing", doing="fetching the model (93 MB)", progress=0.5)
     it.apply(BackendChanged(backend=state))
-    line = panel_view.row(it.lanes["llama.cpp"], Look(index=0, waited_s=100), width)
+    line = panel_view.row(it.backends["llama.cpp"], Look(index=0, waited_s=100), width)
     assert width_of(line) == width
     assert width < 60 or "50 %" in text_of([line])
 
 
 def test_a_rerun_is_compared_with_the_attempt_before() -> None:
-    it = board(done=10)
+    it = run_view(done=10)
     for event in canned.rerun_events("llama.cpp", count=10, speed=1.25):
         it.apply(event)
-    lane = it.lanes["llama.cpp"]
-    sentence = attempt_sentence(lane, "latency")
+    backend_view = it.backends["llama.cpp"]
+    sentence = attempt_sentence(backend_view, "latency")
     assert sentence.startswith("attempt 2: -")
     assert "% to attempt 1, median 0.7" in sentence
-    assert "attempt 2: -" in text_of(panel_view.panel(lane, Look(index=0), 24, 13))
+    assert "attempt 2: -" in text_of(panel_view.panel(backend_view, Look(index=0), 24, 13))
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 120, 160, 200, 300])
 def test_the_table_fits_and_keeps_what_matters_most(width: int) -> None:
-    lines = board_view.table(board(), "latency", width, frozenset(), "llama.cpp")
+    lines = views_table.table(run_view(), "latency", width, frozenset(), "llama.cpp")
     assert len(lines) == 6
     assert all(width_of(line) == width for line in lines)
     heading = text_of(lines[:1])
@@ -271,38 +272,38 @@ def test_the_table_fits_and_keeps_what_matters_most(width: int) -> None:
 
 
 def test_a_star_is_for_who_is_shown_to_be_fastest() -> None:
-    of_ten = board(done=10, running=False)
-    lines = board_view.table(of_ten, "latency", 120, frozenset(), "llama.cpp")
+    of_ten = run_view(done=10, running=False)
+    lines = views_table.table(of_ten, "latency", 120, frozenset(), "llama.cpp")
     assert of_ten.verdict().line.startswith("llama.cpp is fastest")
     assert [text_of([line])[1] for line in lines[1:]] == ["*", " ", " ", " ", " "]
 
 
 def test_names_of_one_model_and_words_for_one_quantisation_raise_no_doubt() -> None:
     def doubts(weights: str) -> list[str]:
-        it = board(done=10)
-        it.lanes.pop("HuggingFace")
+        it = run_view(done=10)
+        it.backends.pop("HuggingFace")
         it.apply(BackendChanged(backend=canned.state("llama.cpp", model="smollm2:135m", weights="Q4_K_M")))
         model = "SmolLM2-135M-Instruct.Q4_K_M.gguf"
         it.apply(BackendChanged(backend=canned.state("mistral.rs", model=model, weights=weights)))
-        return [words for words in board_view.doubts(it, "latency") if "differ" in words]
+        return [words for words in views_table.doubts(it, "latency") if "differ" in words]
 
     assert doubts("Q4_K - Medium") == []
     assert doubts("F16") == ["weights differ: F16, Q4_K_M"]
 
 
 def test_the_verdict_names_the_fastest_and_what_to_doubt() -> None:
-    line = board_view.verdict_line(board(), "latency", 120, None)
+    line = views_table.verdict_line(run_view(), "latency", 120, None)
     assert width_of(line) == 120
     shown = text_of([line])
     assert "llama.cpp 0.9" in shown
     assert "HuggingFace 3." in shown
     assert "weights differ" in shown
     assert "3 of 18 disturbed" in shown
-    assert text_of([board_view.verdict_line(board(), "latency", 80, None)]).rstrip().endswith("weights differ")
+    assert text_of([views_table.verdict_line(run_view(), "latency", 80, None)]).rstrip().endswith("weights differ")
 
 
 def test_more_tokens_per_second_is_better() -> None:
-    lines = board_view.table(board(), "tokens_per_s", 120, frozenset(), "")
+    lines = views_table.table(run_view(), "tokens_per_s", 120, frozenset(), "")
     assert text_of(lines[1:2]).lstrip().startswith("·")
     assert "x best" in text_of(lines[:1])
 
@@ -336,37 +337,37 @@ def test_the_screen_follows_at_once_and_then_at_its_pace() -> None:
 
 
 def test_a_line_tells_the_finding_first_and_the_hint_where_it_fits() -> None:
-    it = board()
+    it = run_view()
     failure = Failure(kind="http", message="HTTP 404", hint="check url and model")
     it.apply(BackendChanged(backend=BackendState(name="Ollama", state="failed", failure=failure)))
-    lane = it.lanes["Ollama"]
-    assert "✗ failed: HTTP 404; check url and model" in text_of([panel_view.row(lane, Look(index=4), 80)])
-    narrow = text_of([panel_view.row(lane, Look(index=4), 45)])
+    backend_view = it.backends["Ollama"]
+    assert "✗ failed: HTTP 404; check url and model" in text_of([panel_view.row(backend_view, Look(index=4), 80)])
+    narrow = text_of([panel_view.row(backend_view, Look(index=4), 45)])
     assert "✗ failed: HTTP 404" in narrow
     assert "check" not in narrow
 
 
 @pytest.mark.parametrize("kind", ["protocol", "timeout"])
 def test_count_and_error_stay_apart(kind: str) -> None:
-    it = board()
+    it = run_view()
     failed = canned.iteration("llama.cpp", 7, latency_s=None, error=Failure(kind=kind, message="no"))  # type: ignore[arg-type]
     it.apply(IterationDone(iteration=failed))
-    words = text_of([panel_view.row(it.lanes["llama.cpp"], Look(index=0), 80)]).split()
+    words = text_of([panel_view.row(it.backends["llama.cpp"], Look(index=0), 80)]).split()
     assert words[words.index("7/10") + 1 :][:2] == [kind, "error"]
 
 
 @pytest.mark.parametrize(("width", "height"), [(24, 13), (80, 1), (40, 1), (20, 1)])
 def test_a_hidden_backend_is_called_hidden(width: int, height: int) -> None:
     for name in ("llama.cpp", "Ollama"):
-        shown = text_of(panel_view.panel(board().lanes[name], Look(index=0, hidden=True), width, height))
+        shown = text_of(panel_view.panel(run_view().backends[name], Look(index=0, hidden=True), width, height))
         assert "hidden" in shown
         assert "╌" in shown
 
 
 def test_the_table_marks_what_is_hidden() -> None:
     hidden = frozenset({"llama.cpp"})
-    assert "(llama.cpp)" in text_of(board_view.table(board(), "latency", 80, hidden, ""))
-    assert "llama.cpp hidden" in text_of(board_view.table(board(), "latency", 200, hidden, ""))
+    assert "(llama.cpp)" in text_of(views_table.table(run_view(), "latency", 80, hidden, ""))
+    assert "llama.cpp hidden" in text_of(views_table.table(run_view(), "latency", 200, hidden, ""))
 
 
 def test_no_sign_of_a_state_is_a_shape_or_the_sign_of_hidden() -> None:
@@ -387,5 +388,5 @@ def test_a_small_value_keeps_two_digits(value: float, narrow: str, wide: str) ->
 
 
 def test_in_ascii_the_spread_is_not_the_sign_of_disturbed() -> None:
-    shown = text_of(panel_view.panel(board().lanes["llama.cpp"], Look(index=0, marker="ascii"), 28, 13))
+    shown = text_of(panel_view.panel(run_view().backends["llama.cpp"], Look(index=0, marker="ascii"), 28, 13))
     assert "+-0.0" in shown

@@ -8,16 +8,17 @@ import pytest
 from textual.pilot import Pilot
 
 from llmtui.model import BackendChanged, IterationDone
-from llmtui.ui import board_view, sorting
 from llmtui.ui.app import MonitorApp
-from llmtui.ui.lines import width_of
 from llmtui.ui.screens.details import DetailsScreen
-from llmtui.ui.sorting import RING, Sort
+from llmtui.ui.text.spans import width_of
+from llmtui.ui.views import sorting
+from llmtui.ui.views import table as views_table
+from llmtui.ui.views.sorting import RING, Sort
 from llmtui.ui.widgets.table import SummaryTable
-from tests.ui import canned
-from tests.ui.canned import FakeLink
-from tests.ui.driving import make, screen_text, settle
-from tests.unit.test_verdict import raced
+from tests.stats.test_verdict import raced
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, screen_text, settle
 
 #: As the plan has them.
 PLANNED = ["llama.cpp", "mistral.rs", "HuggingFace", "Llamafile", "Ollama"]
@@ -41,39 +42,39 @@ async def click_on(pilot: Pilot[None], app: MonitorApp, word: str, times: int = 
 
 
 def test_the_order_by_every_column_has_all_backends_and_the_unknown_last() -> None:
-    from llmtui.engine.board import Board
+    from llmtui.runview.run import RunView
 
-    board = Board(canned.plan())
-    board.apply(canned.hello(done=6))
+    run_view = RunView(canned.plan())
+    run_view.apply(canned.hello(done=6))
     for metric in ("latency", "tokens_per_s"):
-        for column in ("", *(c.by for c in board_view.fitting(metric, 250))):
+        for column in ("", *(c.by for c in views_table.fitting(metric, 250))):
             for reverse in (False, True):
-                order = sorting.ordered(board, metric, Sort(column, reverse))
+                order = sorting.ordered(run_view, metric, Sort(column, reverse))
                 assert sorted(order) == sorted(PLANNED)
                 if column in ("median", "p95", "TTFT", "n", "ratio"):
                     assert order[3:] == ["Llamafile", "Ollama"]
-    assert sorting.ordered(board, "latency", Sort("TTFT"))[0] == "HuggingFace"
-    assert sorting.ordered(board, "latency", Sort("tok/s"))[0] == "llama.cpp"
-    assert sorting.ordered(board, "latency", Sort("median", True))[0] == "HuggingFace"
+    assert sorting.ordered(run_view, "latency", Sort("TTFT"))[0] == "HuggingFace"
+    assert sorting.ordered(run_view, "latency", Sort("tok/s"))[0] == "llama.cpp"
+    assert sorting.ordered(run_view, "latency", Sort("median", True))[0] == "HuggingFace"
     # What is best comes first also where more is better.
-    assert sorting.ordered(board, "tokens_per_s", Sort("median"))[0] == "llama.cpp"
+    assert sorting.ordered(run_view, "tokens_per_s", Sort("median"))[0] == "llama.cpp"
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
 @pytest.mark.parametrize("column", ["median", "p95", "backend", "ratio", "language"])
 def test_a_sorted_table_keeps_its_column_and_its_width(width: int, column: str) -> None:
-    from llmtui.engine.board import Board
+    from llmtui.runview.run import RunView
 
-    board = Board(canned.plan())
-    board.apply(canned.hello(done=6))
-    lines = board_view.table(board, "latency", width, frozenset(), "", sort=Sort(column))
+    run_view = RunView(canned.plan())
+    run_view.apply(canned.hello(done=6))
+    lines = views_table.table(run_view, "latency", width, frozenset(), "", sort=Sort(column))
     head = "".join(text for text, _ in lines[0])
     assert all(width_of(line) == width for line in lines)
-    if column in [c.by for c in board_view.fitting("latency", width)]:
+    if column in [c.by for c in views_table.fitting("latency", width)]:
         assert head.count("↑") == 1
         at = head.index("↑")
-        assert board_view.column_at(at, "latency", width, column) == column
-    assert board_view.column_at(0, "latency", width, column) is None
+        assert views_table.column_at(at, "latency", width, column) == column
+    assert views_table.column_at(0, "latency", width, column) is None
 
 
 async def test_the_sort_key_goes_round_the_columns_and_marks_them() -> None:
@@ -212,15 +213,16 @@ async def test_sorting_a_table_that_is_not_there_says_so() -> None:
 
 
 def test_other_work_is_no_multiple_of_the_best() -> None:
-    board = raced(1.0, 1.3, 2.0, tokens=(64, 64, 20))
+    run_view = raced(1.0, 1.3, 2.0, tokens=(64, 64, 20))
     lines = [
-        "".join(text for text, _ in line).split() for line in board_view.table(board, "latency", 120, frozenset(), "")
+        "".join(text for text, _ in line).split()
+        for line in views_table.table(run_view, "latency", 120, frozenset(), "")
     ]
     assert [line[-1] for line in lines[1:]] == ["1.00", "1.31", "(2.00)"]
     assert lines[1][0].startswith("*")
-    line = "".join(text for text, _ in board_view.verdict_line(board, "latency", 80, None))
+    line = "".join(text for text, _ in views_table.verdict_line(run_view, "latency", 80, None))
     assert line.startswith(" by tokens/s: ● a ")
-    by_rate = board_view.table(board, "tokens_per_s", 120, frozenset(), "")
+    by_rate = views_table.table(run_view, "tokens_per_s", 120, frozenset(), "")
     assert "(" not in "".join(text for line in by_rate for text, _ in line)
-    nobody = board_view.table(raced(1.0, 1.3, tokens=(64, 20)), "latency", 120, frozenset(), "")
+    nobody = views_table.table(raced(1.0, 1.3, tokens=(64, 20)), "latency", 120, frozenset(), "")
     assert "*" not in "".join(text for line in nobody for text, _ in line)

@@ -25,12 +25,12 @@ import psutil
 import pytest
 from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
-from llmtui.engine.watched import Screen, monitor_argv
-from llmtui.ui.start import Lasting
+from llmtui.accuracy.pty_monitor import Screen, monitor_argv
+from llmtui.ui.run import Lasting
 from tests.leftovers import carrying
-from tests.ui import canned
-from tests.ui.canned import FakeLink
-from tests.ui.driving import make, screen_text, settle
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, screen_text, settle
 
 WAIT_S = 30.0
 #: Alternate screen, cursor, mouse (clicks, moves, any move, SGR), focus, bracketed paste, line wrap, in-band resize.
@@ -59,7 +59,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def config(folder: Path, iterations: int = 100_000) -> Path:
-    launch = [sys.executable, "-P", "-m", "llmtui.servers.truth", "--port", "{port}", "--itl-ms", "2"]
+    launch = [sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "{port}", "--itl-ms", "2"]
     path = folder / "config.toml"
     path.write_text(
         f"[run]\niterations = {iterations}\nwarmup = 0\nmax_tokens = 8\non_disconnect = 'stop'\n"

@@ -7,15 +7,15 @@ import re
 import msgspec
 import pytest
 
-from llmtui.engine.board import Board
 from llmtui.model import AnyEvent, BackendChanged, IterationDone, More, RunConfig
+from llmtui.runview.run import RunView
 from llmtui.stats.compare import Comparison
-from llmtui.ui.lines import width_of
-from llmtui.ui.verdict_view import page, plot, said_line, typical_rows
+from llmtui.ui.text.spans import width_of
+from llmtui.ui.views.verdict import page, plot, said_line, typical_rows
 from llmtui.ui.widgets.header import Said
-from tests.ui import canned
-from tests.ui.canned import FakeLink
-from tests.ui.driving import make, screen_text, settle
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, screen_text, settle
 
 DONE: list[AnyEvent] = [
     *(BackendChanged(backend=canned.state(n, state="done")) for n in ("llama.cpp", "mistral.rs", "HuggingFace")),
@@ -152,7 +152,7 @@ async def test_m_asks_for_more_rounds_where_backends_take_turns(order: str, sent
 
 @pytest.mark.parametrize("width", [20, 40, 80, 120])
 def test_a_page_fits(width: int) -> None:
-    app_board = make(FakeLink()).board
+    app_board = make(FakeLink()).run_view
     app_board.apply(canned.hello(done=10, running=False))
     verdict = app_board.verdict()
     assert all(width_of(line) == width for line in page(verdict, width, "M"))
@@ -175,16 +175,16 @@ def test_an_interval_lies_where_it_should(found: tuple[float, float, float]) -> 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_typical_values_stand_with_their_intervals(width: int) -> None:
-    board = Board(canned.plan())
-    board.apply(canned.hello(done=10, running=False))
-    rows = typical_rows(board, "latency")
-    lines = ["".join(text for text, _ in line) for line in page(board.verdict(), width, "", rows)]
+    run_view = RunView(canned.plan())
+    run_view.apply(canned.hello(done=10, running=False))
+    rows = typical_rows(run_view, "latency")
+    lines = ["".join(text for text, _ in line) for line in page(run_view.verdict(), width, "", rows)]
     assert all(width_of([(line, "")]) == width for line in lines)
     at = lines.index(next(line for line in lines if "Typical values: latency in s" in line))
     assert lines[at + 1].split()[:4] == ["median", "95", "%", "mean"]
     assert ("first" in lines[at + 1], "warm-ups" in lines[at + 1]) == (width >= 80, width >= 120)
     assert re.match(r" llama\.cpp +0\.9\d\d  0\.9\d\d to 0\.9\d\d  0\.9\d\d", lines[at + 2])
     # Of another metric there is no warm-up.
-    other = page(board.verdict("ttft"), width, "", typical_rows(board, "ttft"))
+    other = page(run_view.verdict("ttft"), width, "", typical_rows(run_view, "ttft"))
     assert not any("outliers  first" in text for line in other for text, _ in line)
-    assert not any("Typical" in text for line in page(board.verdict(), width) for text, _ in line)
+    assert not any("Typical" in text for line in page(run_view.verdict(), width) for text, _ in line)

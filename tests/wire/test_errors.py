@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtui.plain import plain
+from llmtui.text import sanitize
 from llmtui.wire.errors import error_text, excerpt
 from tests.wire.replay import captured
 
@@ -121,13 +121,13 @@ def test_any_bytes_give_one_printable_line(body: bytes) -> None:
 
 @given(st.text(), st.integers(4, 50))
 def test_plain_is_stable(text: str, limit: int) -> None:
-    once = plain(text, limit)
+    once = sanitize(text, limit)
     assert len(once) <= limit
-    assert plain(once, limit) == once
+    assert sanitize(once, limit) == once
 
 
 def test_a_place_that_is_nested_at_the_edge_of_what_can_be_decoded_is_passed_over() -> None:
     """`str` of such a list takes more of the stack than to decode it did."""
     for depth in range(900, 1100):
         body = b'{"detail":[{"msg":"too long","loc":["body",%b1%b,2]}]}' % (b"[" * depth, b"]" * depth)
-        assert error_text(body) in ("body.2: too long", plain(body.decode()))
+        assert error_text(body) in ("body.2: too long", sanitize(body.decode()))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from llmtui.accuracy_record import Record
 from llmtui.model import Machine, RunConfig
+from llmtui.model.accuracy import Record
 from llmtui.stats.checks import answers, samples, setting, work
 from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced
+from llmtui.stats.checks.comparability import Leading, besides, leading_metric, spoiled
 from llmtui.stats.checks.evidence import Evidence
-from llmtui.stats.checks.like import Leading, besides, leading_metric, spoiled
 from llmtui.stats.compare import Comparison
 
 __all__ = [

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
-from llmtui.accuracy_record import Record
 from llmtui.format import plural
 from llmtui.model import Backend, BackendState, Machine, RunConfig, Struct
-from llmtui.plain import plain
+from llmtui.model.accuracy import Record
 from llmtui.stats.checks.evidence import Evidence
 from llmtui.stats.compare import Comparison
 from llmtui.stats.summary import Metric
+from llmtui.text import sanitize
 
 #: void: the plain comparison means nothing. warning: this may explain the difference. note: good to know.
 Level = Literal["void", "warning", "note"]
@@ -50,7 +50,7 @@ class Check(Struct, frozen=True):
 
 
 class Raced(Protocol):
-    """A backend and the attempt of it that counts; `llmtui.engine.board.Lane` is one, once it keeps evidence."""
+    """A backend and the attempt of it that counts; `llmtui.runview.run.Contender` is one, once it keeps evidence."""
 
     @property
     def backend(self) -> Backend:
@@ -97,7 +97,7 @@ class Race:
 
 def listed(names: Iterable[str]) -> str:
     """ "a", "a and b", "a, b and c", as plain text."""
-    told = [plain(name, 60) for name in names]
+    told = [sanitize(name, 60) for name in names]
     if len(told) > MOST_NAMES:
         told = [*told[: MOST_NAMES - 1], f"{len(told) - MOST_NAMES + 1} more"]
     return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}" if told else ""
@@ -105,7 +105,7 @@ def listed(names: Iterable[str]) -> str:
 
 def each(values: Mapping[str, object]) -> str:
     """ "a 64, b 12", as plain text."""
-    told = [f"{plain(name, 60)} {plain(str(value), 80)}" for name, value in values.items()]
+    told = [f"{sanitize(name, 60)} {sanitize(str(value), 80)}" for name, value in values.items()]
     more = f" and {len(told) - MOST_NAMES} more" if len(told) > MOST_NAMES else ""
     return ", ".join(told[:MOST_NAMES]) + more
 

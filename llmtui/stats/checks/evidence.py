@@ -13,9 +13,9 @@ from collections.abc import Iterable
 import msgspec
 
 from llmtui.model import DISTURBED_CORES, Iteration
-from llmtui.plain import plain
 from llmtui.stats.running import Counts
 from llmtui.stats.summary import METRICS, Metric, metric_value, percentile
+from llmtui.text import sanitize
 
 #: So many of the newest iterations are compared with those of other backends, one by one.
 RECENT = 128
@@ -188,7 +188,7 @@ class Evidence:
         reasoned = iteration.ttft_s is not None and (iteration.ttfo_s is None or iteration.ttfo_s > iteration.ttft_s)
         self.thinking += reasoned or iteration.text.lstrip().startswith(_THINKING)
         if iteration.finish_reason:
-            reason = plain(iteration.finish_reason, 30).lower()
+            reason = sanitize(iteration.finish_reason, 30).lower()
             reason = "length" if reason in _LENGTH else "stop" if reason in _STOP else reason
             if reason in self.reasons or len(self.reasons) < _MOST_REASONS:
                 self.reasons[reason] += 1

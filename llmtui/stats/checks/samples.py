@@ -8,14 +8,14 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import NormalDist
 
-from llmtui.accuracy_record import Level, milliseconds
-from llmtui.format import plural
+from llmtui.format import milliseconds, plural
 from llmtui.model import RESTING
-from llmtui.plain import plain
+from llmtui.model.accuracy import Level
 from llmtui.stats.checks.base import Check, Entry, Race, each, listed, of
 from llmtui.stats.checks.evidence import RECENT, Thinned
 from llmtui.stats.compare import LEVEL, Comparison, level_of, rounds
 from llmtui.stats.summary import METRIC_TITLES, Metric, far_out, percentile
+from llmtui.text import sanitize
 
 #: With fewer, no interval of 95 % can be had from ranks.
 FEWEST = 6
@@ -124,7 +124,7 @@ def failed(race: Race) -> Iterator[Check]:
     }
     if counts:
         last = next(e.evidence.last_failed for e in race.entries if e.name in counts)
-        said = f"; {plain(last.error.message, 100)}" if last is not None and last.error is not None else ""
+        said = f"; {sanitize(last.error.message, 100)}" if last is not None and last.error is not None else ""
         yield Check(
             code="failed-iterations",
             level="warning",

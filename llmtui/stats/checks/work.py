@@ -6,10 +6,10 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from llmtui.plain import plain
 from llmtui.stats.checks.base import Check, Entry, Level, Race, alike, clusters, each, grouped, listed, number, of
 from llmtui.stats.compare import rounds
 from llmtui.stats.summary import METRICS, Metric
+from llmtui.text import sanitize
 
 #: Medians, means, or the two answers of a round further apart than this are different work.
 VOID_SHARE = 0.10
@@ -425,7 +425,7 @@ def _read_faster(race: Race) -> Iterator[Check]:
 
 
 def _model(entry: Entry) -> str:
-    return plain(entry.state.model or entry.backend.model, 80)
+    return sanitize(entry.state.model or entry.backend.model, 80)
 
 
 def _family(name: str) -> str:
@@ -445,7 +445,7 @@ def _kin(families: dict[str, str]) -> list[list[str]]:
 
 
 def _weights(entry: Entry) -> str:
-    told = plain(entry.state.weights or entry.backend.weights, 40).upper()
+    told = sanitize(entry.state.weights or entry.backend.weights, 40).upper()
     told = re.sub(r" - (SMALL|MEDIUM|LARGE)$", lambda m: f"_{m[1][0]}", told)
     return _WEIGHTS_WORDS.get(told, told)
 

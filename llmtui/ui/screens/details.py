@@ -14,17 +14,20 @@ from textual.geometry import Size
 from textual.message import Message
 
 from llmtui.format import plural
-from llmtui.plain import plain
-from llmtui.ui import board_view, details_view, panel_view, timeline
-from llmtui.ui.attempts import attempt_sentence, standing
-from llmtui.ui.lines import Line, Span, spread_out, wrap
-from llmtui.ui.screens.over import Over
-from llmtui.ui.view import View
+from llmtui.text import sanitize
+from llmtui.ui.screens.overlay import Over
+from llmtui.ui.text.format import around, cores, memory, shape, value_text
+from llmtui.ui.text.spans import Line, Span, spread_out, wrap
+from llmtui.ui.view_state import View
+from llmtui.ui.views import details as details_view
+from llmtui.ui.views import panel as panel_view
+from llmtui.ui.views import table as views_table
+from llmtui.ui.views import timeline
+from llmtui.ui.views.attempts import attempt_sentence, standing
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header, Verdict
 from llmtui.ui.widgets.iterations import Iterations
-from llmtui.ui.widgets.lines import Lines
-from llmtui.ui.words import around, cores, memory, shape, value_text
+from llmtui.ui.widgets.painted import Lines
 
 #: The server is asked for its log so often at most.
 LOG_EVERY_S = 2.0
@@ -36,48 +39,48 @@ class Facts(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
-        lane = view.lane
-        if lane is None:
+        backend_view = view.backend_view
+        if backend_view is None:
             return []
         index = view.names.index(view.selected)
         look = view.look(index, focused=True)
         left: list[Span] = [
             (f" {index + 1} ", "dim"),
             (f"{shape(index)} ", look.role),
-            (plain(lane.backend.name, 60), "title"),
-            (f"  {plain(lane.backend.language, 20)}", "dim"),
+            (sanitize(backend_view.backend.name, 60), "title"),
+            (f"  {sanitize(backend_view.backend.language, 20)}", "dim"),
             ("  ", ""),
-            panel_view.sign_and_word(lane, look),
+            panel_view.sign_and_word(backend_view, look),
         ]
         if look.hidden:
             left.append(("  hidden", "warn"))
-        if (progress := panel_view.progress_of(lane, look)) is not None:
+        if (progress := panel_view.progress_of(backend_view, look)) is not None:
             left.append((f"  {progress.tokens} tokens, {progress.elapsed_s:.1f} s", "accent"))
-        right: list[Span] = [(f"{lane.finished}/{lane.state.planned} ", "strong")]
-        kept = standing(lane)
+        right: list[Span] = [(f"{backend_view.finished}/{backend_view.state.planned} ", "strong")]
+        kept = standing(backend_view)
         spread = kept.summary.spread(view.metric)
         facts: list[str] = []
-        if compared := attempt_sentence(lane, view.metric):
+        if compared := attempt_sentence(backend_view, view.metric):
             facts.append(compared)
         if spread is not None:
             median, low, high = (value_text(view.metric, v, 8) for v in (spread.median, spread.min, spread.max))
             spare = around(view.metric, spread.stddev, 8, view.ascii_only)
             of = f"attempt {kept.attempt}, " if kept.earlier else ""
             facts.append(
-                f"{of}{board_view.metric_words(view.metric)}: median {median} {spare}".rstrip() + f", {low} to {high}"
+                f"{of}{views_table.metric_words(view.metric)}: median {median} {spare}".rstrip() + f", {low} to {high}"
             )
         if kept.summary.disturbed:
             facts.append(f"{kept.summary.disturbed} disturbed by other work")
         server = [
-            plain(lane.model, 80),
-            plain(lane.weights, 20),
-            plain(lane.state.version, 60),
-            f"load {lane.state.load_s:.1f} s" if lane.state.load_s is not None else "",
-            memory(lane.rss_bytes),
-            cores(lane.cpu_cores),
-            plural(lane.state.threads, "thread") if lane.state.threads else "",
-            plain(lane.state.url or lane.backend.url, 80),
-            plain(lane.state.note, 120),
+            sanitize(backend_view.model, 80),
+            sanitize(backend_view.weights, 20),
+            sanitize(backend_view.state.version, 60),
+            f"load {backend_view.state.load_s:.1f} s" if backend_view.state.load_s is not None else "",
+            memory(backend_view.rss_bytes),
+            cores(backend_view.cpu_cores),
+            plural(backend_view.state.threads, "thread") if backend_view.state.threads else "",
+            sanitize(backend_view.state.url or backend_view.backend.url, 80),
+            sanitize(backend_view.state.note, 120),
         ]
         told = wrap(";  ".join(facts), width - 1, max(1, height - 2)) or [""]
         return [
@@ -114,7 +117,9 @@ class Timeline(Lines):
         if chosen.error is not None and not chosen.arrivals_ns:
             return [title, (("it failed: there is nothing to draw", "dim"),)]
         if not table.whole:
-            words = f"arrivals of the newest iterations only are kept here: llmtui export {plain(chosen.run)} --json -"
+            words = (
+                f"arrivals of the newest iterations only are kept here: llmtui export {sanitize(chosen.run)} --json -"
+            )
             return [title, *(((text, "dim"),) for text in wrap(words, width, 3))]
         role = view.look(view.names.index(view.selected), focused=True).role
         lines = timeline.drawn(chosen, width - 2, height - 1, view.options.marker, role)
@@ -181,20 +186,22 @@ class Answer(Scrolled):
         self._made: tuple[object, list[Line]] = (None, [])
 
     def content(self, width: int, height: int) -> list[Line]:
-        lane, table = self.view.lane, self._table
+        backend_view, table = self.view.backend_view, self._table
         chosen = table.chosen
-        if lane is None:
+        if backend_view is None:
             return []
-        about = (id(lane), table.at)
+        about = (id(backend_view), table.at)
         if about != self._about:
             self._about, self._top = about, 0
-        key = (about, chosen, table.whole, lane.state.failure, self.clocks, width)
+        key = (about, chosen, table.whole, backend_view.state.failure, self.clocks, width)
         if self._made[0] != key:
-            lines = details_view.answer_lines(lane, chosen, table.whole, width - 2)
+            lines = details_view.answer_lines(backend_view, chosen, table.whole, width - 2)
             if self.clocks and chosen is not None and (clocks := details_view.clock_lines(chosen, width - 2)):
                 lines = [*lines, (), *clocks]
             self._made = (key, lines)
-        return self.windowed(lambda room: details_view.answer_title(lane, chosen, room), self._made[1], width, height)
+        return self.windowed(
+            lambda room: details_view.answer_title(backend_view, chosen, room), self._made[1], width, height
+        )
 
 
 class Clocks(Lines):
@@ -218,10 +225,10 @@ class ServerLog(Scrolled):
         self._follows = True
 
     def content(self, width: int, height: int) -> list[Line]:
-        lane = self.view.lane
-        if lane is None:
+        backend_view = self.view.backend_view
+        if backend_view is None:
             return []
-        lines = details_view.log_lines(lane, width - 2)
+        lines = details_view.log_lines(backend_view, width - 2)
         if self._follows:
             self._top = len(lines)
         shown = self.windowed(lambda _: "the server's last lines", lines, width, height)
@@ -312,12 +319,12 @@ class DetailsScreen(Over):
 
     def _ask(self) -> None:
         """Ask for the server's log when it is in sight and something has happened since."""
-        lane = self.view.lane
-        if lane is None or not lane.backend.launched or not self.query_one(ServerLog).display:
+        backend_view = self.view.backend_view
+        if backend_view is None or not backend_view.backend.launched or not self.query_one(ServerLog).display:
             return
         name, count, when = self._asked
         now = self.view.now()
         other = name != self.view.selected
-        if other or (len(lane.iterations) != count and now - when >= LOG_EVERY_S):
-            self._asked = (self.view.selected, len(lane.iterations), now)
+        if other or (len(backend_view.iterations) != count and now - when >= LOG_EVERY_S):
+            self._asked = (self.view.selected, len(backend_view.iterations), now)
             self.post_message(self.LogWanted(self.view.selected))

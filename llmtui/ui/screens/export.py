@@ -15,13 +15,13 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
-from llmtui.engine.kept import RECENT
-from llmtui.plain import plain
-from llmtui.ui.exporting import FORMATS, ExportError, Format, Taken, file_name, free_path, write
-from llmtui.ui.lines import Line, ascii_text
-from llmtui.ui.screens.over import Painted
-from llmtui.ui.view import View
-from llmtui.ui.widgets.lines import Lines
+from llmtui.runview.samples import RECENT
+from llmtui.text import sanitize
+from llmtui.ui.actions.export_files import FORMATS, ExportError, Format, Taken, file_name, free_path, write
+from llmtui.ui.screens.overlay import Painted
+from llmtui.ui.text.spans import Line, ascii_text
+from llmtui.ui.view_state import View
+from llmtui.ui.widgets.painted import Lines
 
 
 class Formats(Lines, can_focus=True):
@@ -136,9 +136,9 @@ class ExportScreen(ModalScreen[Path | None], Painted[Path | None]):
 
     def _remark(self) -> tuple[str, str]:
         """What there is to know of the format."""
-        lanes = self._view.board.lanes.values()
-        if self._form.id == "json" and any(len(lane.iterations) > RECENT for lane in lanes):
-            run = plain(self._view.board.plan.run, 20)
+        backend_views = self._view.run_view.backends.values()
+        if self._form.id == "json" and any(len(backend_view.iterations) > RECENT for backend_view in backend_views):
+            run = sanitize(self._view.run_view.plan.run, 20)
             return f"answers of the newest {RECENT} of a backend; all: llmtui export {run} --json FILE", "dim"
         return "", "dim"
 
@@ -172,10 +172,10 @@ class ExportScreen(ModalScreen[Path | None], Painted[Path | None]):
             return
         asked = (path, self._form)
         try:
-            write(self._view.board, self._form, path, replace=self._asked == asked)
+            write(self._view.run_view, self._form, path, replace=self._asked == asked)
         except Taken as error:
             self._asked = asked
-            free = plain(free_path(path).name, 80)
+            free = sanitize(free_path(path).name, 80)
             self._say((f"{error}: enter again replaces it, another name such as {free} keeps it", "warn"))
         except ExportError as error:
             self._asked = None

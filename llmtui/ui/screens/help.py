@@ -11,11 +11,11 @@ from textual.events import Click, MouseMove
 from textual.geometry import Size
 from textual.screen import ModalScreen
 
-from llmtui.ui.commands import COMMANDS, key_word
-from llmtui.ui.lines import Line, width_of, wrap
-from llmtui.ui.screens.over import Painted
-from llmtui.ui.view import View
-from llmtui.ui.widgets.lines import Lines
+from llmtui.ui.actions.registry import COMMANDS, key_word
+from llmtui.ui.screens.overlay import Painted
+from llmtui.ui.text.spans import Line, width_of, wrap
+from llmtui.ui.view_state import View
+from llmtui.ui.widgets.painted import Lines
 
 #: With less room than this beside the keys, the words stand below them.
 _WORDS_AT_LEAST = 20

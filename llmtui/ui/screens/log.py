@@ -11,13 +11,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 
-from llmtui.ui.lines import Line, spread_out
-from llmtui.ui.runlog import KEPT, RunLog
-from llmtui.ui.screens.over import Paged
-from llmtui.ui.view import View
+from llmtui.ui.screens.overlay import Paged
+from llmtui.ui.text.spans import Line, spread_out
+from llmtui.ui.view_state import View
+from llmtui.ui.views.log import KEPT, RunLog
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
-from llmtui.ui.widgets.lines import Lines
+from llmtui.ui.widgets.painted import Lines
 
 
 class LogTitle(Lines):

@@ -9,14 +9,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import MouseScrollDown, MouseScrollUp
 
-from llmtui.ui import verdict_view
-from llmtui.ui.commands import BY_ID, key_word
-from llmtui.ui.lines import Line, spread_out
-from llmtui.ui.screens.over import Paged
-from llmtui.ui.view import View
+from llmtui.ui.actions.registry import BY_ID, key_word
+from llmtui.ui.screens.overlay import Paged
+from llmtui.ui.text.spans import Line, spread_out
+from llmtui.ui.view_state import View
+from llmtui.ui.views import verdict as verdict_view
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
-from llmtui.ui.widgets.lines import Lines
+from llmtui.ui.widgets.painted import Lines
 
 
 class VerdictTitle(Lines):
@@ -53,8 +53,8 @@ class VerdictLines(Lines, can_focus=True):
     def content(self, width: int, height: int) -> list[Line]:
         more = BY_ID["more"]
         key = key_word(self._keys[more.id]) if more.applies(self.view.situation()) else ""
-        board, metric = self.view.board, self.view.metric
-        lines = verdict_view.page(board.verdict(metric), width, key, verdict_view.typical_rows(board, metric))
+        run_view, metric = self.view.run_view, self.view.metric
+        lines = verdict_view.page(run_view.verdict(metric), width, key, verdict_view.typical_rows(run_view, metric))
         self._top = max(0, min(self._top, len(lines) - height))
         self.below = max(0, len(lines) - height - self._top)
         return lines[self._top : self._top + height]

@@ -7,10 +7,10 @@ from typing import Literal
 from textual.events import Click
 from textual.message import Message
 
-from llmtui.ui.charts import Chart, Kind, draw, legend
-from llmtui.ui.lines import Line, box
-from llmtui.ui.view import View
-from llmtui.ui.widgets.lines import Lines
+from llmtui.ui.charts.plotext_charts import Chart, Kind, draw, legend
+from llmtui.ui.text.spans import Line, box
+from llmtui.ui.view_state import View
+from llmtui.ui.widgets.painted import Lines
 
 
 class ChartView(Lines):

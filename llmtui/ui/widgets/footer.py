@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from textual.events import Click
 from textual.message import Message
 
-from llmtui.ui.commands import by_importance, footer_commands, key_word
-from llmtui.ui.lines import Line, Span
-from llmtui.ui.view import View
-from llmtui.ui.widgets.lines import Lines
+from llmtui.ui.actions.registry import by_importance, footer_commands, key_word
+from llmtui.ui.text.spans import Line, Span
+from llmtui.ui.view_state import View
+from llmtui.ui.widgets.painted import Lines
 
 
 class Footer(Lines):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from llmtui.accuracy_record import newest
 from llmtui.model import Machine
-from llmtui.ui import board_view
-from llmtui.ui.lines import Line
-from llmtui.ui.widgets.lines import Lines
+from llmtui.store.accuracy_record import newest
+from llmtui.ui.text.spans import Line
+from llmtui.ui.views import table as views_table
+from llmtui.ui.widgets.painted import Lines
 
 
 class Header(Lines):
@@ -17,14 +17,14 @@ class Header(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
-        if view.board.machine != self._machine:
+        if view.run_view.machine != self._machine:
             # Read once, when the engine has told where it runs.
-            self._machine = view.board.machine
+            self._machine = view.run_view.machine
             record = newest(self._machine)
             self._own_error_s = record.own_error_p95_s() if record is not None else None
-        failed = board_view.out_of_action(view.board) if view.layout.scrolls else 0
-        return board_view.header(
-            view.board, view.phase, view.elapsed_s, view.eta_s, width, height, self._own_error_s, failed, view.behind
+        failed = views_table.out_of_action(view.run_view) if view.layout.scrolls else 0
+        return views_table.header(
+            view.run_view, view.phase, view.elapsed_s, view.eta_s, width, height, self._own_error_s, failed, view.behind
         )
 
 
@@ -33,7 +33,7 @@ class More(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         names = self.view.names
-        return [((f"   {board_view.more(len(names), *self.view.in_sight)}", "dim"),)]
+        return [((f"   {views_table.more(len(names), *self.view.in_sight)}", "dim"),)]
 
 
 class Said(Lines):
@@ -43,9 +43,9 @@ class Said(Lines):
         # What no data have come for needs no statistics: the first frame does not wait for them.
         if not self.view.situation().results:
             return []
-        from llmtui.ui import verdict_view
+        from llmtui.ui.views import verdict as verdict_view
 
-        return [verdict_view.said_line(self.view.board.verdict(self.view.metric), width)]
+        return [verdict_view.said_line(self.view.run_view.verdict(self.view.metric), width)]
 
     async def on_click(self) -> None:
         await self.run_action("app.command('verdict')")
@@ -56,4 +56,4 @@ class Verdict(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
-        return [board_view.verdict_line(view.board, view.metric, width, view.banner)]
+        return [views_table.verdict_line(view.run_view, view.metric, width, view.banner)]

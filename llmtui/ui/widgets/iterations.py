@@ -8,12 +8,13 @@ from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.message import Message
 
-from llmtui.engine.board import Lane
 from llmtui.model import Iteration
-from llmtui.ui import board_view, details_view
-from llmtui.ui.lines import Line
-from llmtui.ui.view import View
-from llmtui.ui.widgets.lines import Lines
+from llmtui.runview.run import BackendView
+from llmtui.ui.text.spans import Line
+from llmtui.ui.view_state import View
+from llmtui.ui.views import details as details_view
+from llmtui.ui.views import table as views_table
+from llmtui.ui.widgets.painted import Lines
 
 
 class Iterations(Lines, can_focus=True):
@@ -35,7 +36,7 @@ class Iterations(Lines, can_focus=True):
 
     def __init__(self, view: View, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
-        self._lane: Lane | None = None
+        self._lane: BackendView | None = None
         self._at: int | None = None
         self._first = 0
         self._made: dict[int, Line] = {}
@@ -48,12 +49,12 @@ class Iterations(Lines, can_focus=True):
         return len(self._known.iterations) if self._known else 0
 
     @property
-    def _known(self) -> Lane | None:
-        lane = self.view.lane
-        if lane is not self._lane:
-            self._lane, self._at, self._first, self._chosen = lane, None, 0, None
+    def _known(self) -> BackendView | None:
+        backend_view = self.view.backend_view
+        if backend_view is not self._lane:
+            self._lane, self._at, self._first, self._chosen = backend_view, None, 0, None
             self._made.clear()
-        return lane
+        return backend_view
 
     def forget(self) -> None:
         """Follow the newest, from the first line on."""
@@ -73,11 +74,11 @@ class Iterations(Lines, can_focus=True):
     @property
     def chosen(self) -> Iteration | None:
         """The iteration under the cursor, as whole as it was when it was chosen."""
-        at, lane = self.at, self._known
-        if lane is None or at < 0:
+        at, backend_view = self.at, self._known
+        if backend_view is None or at < 0:
             return None
         if self._chosen is None or self._chosen[0] != at:
-            self._chosen = (at, lane.iterations[at], lane.iterations.whole(at))
+            self._chosen = (at, backend_view.iterations[at], backend_view.iterations.whole(at))
         return self._chosen[1]
 
     @property
@@ -86,18 +87,20 @@ class Iterations(Lines, can_focus=True):
         return self.chosen is not None and self._chosen is not None and self._chosen[2]
 
     def content(self, width: int, height: int) -> list[Line]:
-        lane, at = self._known, self.at
-        if lane is None:
+        backend_view, at = self._known, self.at
+        if backend_view is None:
             return []
         if width != self._made_for:
             self._made, self._made_for = {}, width
-        self._first, end = board_view.window(self.count, height - 1, max(0, at), self._first)
+        self._first, end = views_table.window(self.count, height - 1, max(0, at), self._first)
         made, self._made = self._made, {}
         for row in range(self._first, end):
             known = made.get(row)
-            self._made[row] = known or details_view.iteration_line(lane.iterations[row], width, cursor=False)
+            self._made[row] = known or details_view.iteration_line(backend_view.iterations[row], width, cursor=False)
         lines = [
-            self._made[row] if row != at else details_view.iteration_line(lane.iterations[row], width, cursor=True)
+            self._made[row]
+            if row != at
+            else details_view.iteration_line(backend_view.iterations[row], width, cursor=True)
             for row in range(self._first, end)
         ]
         return [details_view.heading(width), *(lines or [((" no iteration yet", "dim"),)])]

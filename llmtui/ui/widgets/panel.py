@@ -5,10 +5,10 @@ from __future__ import annotations
 from textual.events import Click
 from textual.message import Message
 
-from llmtui.ui import panel_view
-from llmtui.ui.lines import Line
-from llmtui.ui.view import View
-from llmtui.ui.widgets.lines import Lines
+from llmtui.ui.text.spans import Line
+from llmtui.ui.view_state import View
+from llmtui.ui.views import panel as panel_view
+from llmtui.ui.widgets.painted import Lines
 
 
 class Panel(Lines, can_focus=True):
@@ -38,9 +38,9 @@ class Panel(Lines, can_focus=True):
     def content(self, width: int, height: int) -> list[Line]:
         if self.index >= len(self.view.names):
             return []
-        lane = self.view.board.lanes[self.backend]
+        backend_view = self.view.run_view.backends[self.backend]
         self.marked = self.view.selected == self.backend
-        return panel_view.panel(lane, self.view.look(self.index, self.marked), width, height)
+        return panel_view.panel(backend_view, self.view.look(self.index, self.marked), width, height)
 
     def watch_has_focus(self, has_focus: bool) -> None:
         # What is drawn tells the selected backend, wherever the focus is.

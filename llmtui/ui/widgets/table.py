@@ -9,11 +9,12 @@ from textual.events import Click
 from textual.message import Message
 
 from llmtui.stats.summary import Metric
-from llmtui.ui import board_view, sorting
-from llmtui.ui.lines import Line
-from llmtui.ui.sorting import Sort
-from llmtui.ui.view import View
-from llmtui.ui.widgets.lines import Lines
+from llmtui.ui.text.spans import Line
+from llmtui.ui.view_state import View
+from llmtui.ui.views import sorting
+from llmtui.ui.views import table as views_table
+from llmtui.ui.views.sorting import Sort
+from llmtui.ui.widgets.painted import Lines
 
 
 class SummaryTable(Lines, can_focus=True):
@@ -54,21 +55,21 @@ class SummaryTable(Lines, can_focus=True):
         view = self.view
         asked = (view.sort, view.metric)
         if not (self.has_focus and asked == self._sorted_by and set(self._order) == set(view.names)):
-            self._order, self._sorted_by = sorting.ordered(view.board, view.metric, view.sort), asked
+            self._order, self._sorted_by = sorting.ordered(view.run_view, view.metric, view.sort), asked
         return self._order
 
     def columns(self) -> list[str]:
         """The columns that the table has room for."""
         view = self.view
-        return [c.by for c in board_view.fitting(view.metric, self.size.width, view.sort.column)]
+        return [c.by for c in views_table.fitting(view.metric, self.size.width, view.sort.column)]
 
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
-        lines = board_view.table(
-            view.board, view.metric, width, frozenset(view.hidden), view.selected,
+        lines = views_table.table(
+            view.run_view, view.metric, width, frozenset(view.hidden), view.selected,
             sort=view.sort, order=self.order, cursor=self.has_focus,
         )  # fmt: skip
-        return board_view.clipped(lines, width, height, self._at)
+        return views_table.clipped(lines, width, height, self._at)
 
     @property
     def _at(self) -> int:
@@ -83,7 +84,7 @@ class SummaryTable(Lines, can_focus=True):
     def on_click(self, event: Click) -> None:
         view, order = self.view, self.order
         if event.y == 0:
-            column = board_view.column_at(event.x, view.metric, self.size.width, view.sort.column)
+            column = views_table.column_at(event.x, view.metric, self.size.width, view.sort.column)
             if column is not None:
                 self.post_message(self.Sorted(sorting.clicked(view.sort, column)))
             return
@@ -91,7 +92,7 @@ class SummaryTable(Lines, can_focus=True):
         count, rows = len(order), self.size.height - 1
         if count > rows:
             # The last row says how many there are besides.
-            start, end = board_view.window(count, rows - 1, self._at)
+            start, end = views_table.window(count, rows - 1, self._at)
             index = index + start if index < end - start else -1
         if 0 <= index < count:
             self.post_message(self.Picked(order[index]))

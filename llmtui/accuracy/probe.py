@@ -1,0 +1,263 @@
+"""This tool's own error: concurrent streams of the built-in truth server, told against that server's own log.
+
+Three processes, as in a run: the truth server, the one that measures (`python -P -m llmtui.accuracy.probe`, with the
+client code of the engine), and, where wanted, a monitor on a screen of 120x40. The monitor plays a busy run of its own:
+three truth servers in turn, an iteration each 0.3 s, with their engine beside it, so that the machine carries more than
+in a real run, where the engine that measures is the monitor's own.
+
+Truth is the server's log alone; nothing that the client stamped goes into it:
+
+    TTFT       told TTFT - (first token sent - request received)
+    latency    told latency - (last token sent - request received)
+    ITL        for each two neighbouring tokens: gap of the arrivals that carried them - gap of their sends; so a token
+               that came out of one read with the one before counts as early by the whole gap
+    tokens/s   told rate / (tokens after the first / (last token sent - first token sent)) - 1
+
+"Received" is the kernel's stamp of the request's last byte on the server's socket; "sent" is noted right before the
+call that hands the token to the kernel. All streams of a level begin at the same instant, which is the hardest case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmtui.model import Backend, RunConfig, Stamp, Struct
+from llmtui.model.accuracy import Errors, Level
+from llmtui.stats.summary import percentile
+
+if TYPE_CHECKING:
+    import httpx
+
+    from llmtui.measure.request import Answer
+
+START_S = 30.0
+
+
+class AccuracyError(Exception):
+    """The error could not be measured. The message is for the terminal."""
+
+
+class Job(Struct, frozen=True):
+    """What to measure. `requests` are those of a level; each stream makes its share, and 5 unless fewer were asked."""
+
+    streams: list[int]
+    requests: int = 40
+    tokens: int = 64
+    itl_ms: float = 10.0
+    ttft_ms: float = 50.0
+    monitor: bool = False
+
+    def of_each(self, streams: int) -> int:
+        """Requests that each of so many streams makes."""
+        return max(-(-self.requests // streams), min(5, self.requests))
+
+
+class Truth(msgspec.Struct, frozen=True):
+    """The truth server's log of one request, on the monotonic clock."""
+
+    received_ns: int
+    sent_ns: list[int]
+    stamp: Stamp = "user"
+
+
+class Deviation(msgspec.Struct, frozen=True):
+    """How far one answer's figures were from the truth: seconds, and for the rate a fraction of it."""
+
+    ttft_s: float
+    latency_s: float
+    itl_s: list[float]
+    tokens_per_s: float | None
+    coalesced: int
+
+
+class Told(Struct, frozen=True):
+    """From the measuring process: one level done, or why none can be."""
+
+    level: Level | None = None
+    truth_stamp: Stamp = "user"
+    error: str = ""
+
+
+def deviation(answer: Answer, truth: Truth) -> Deviation:
+    """An answer against the log of its request. Raises ValueError when they do not hold the same tokens."""
+    from llmtui.measure.request import figures
+
+    sent = truth.sent_ns
+    if sum(answer.arrival_tokens) != len(sent):
+        raise ValueError(f"{sum(answer.arrival_tokens)} tokens arrived, {len(sent)} were sent")
+    told = figures(answer)
+    assert told.ttft_s is not None
+    arrived = [at for at, n in zip(answer.arrivals_ns, answer.arrival_tokens, strict=True) for _ in range(n)]
+    gaps = zip(itertools.pairwise(arrived), itertools.pairwise(sent), strict=True)
+    rate = None
+    if told.tokens_per_s is not None and sent[-1] > sent[0]:
+        rate = told.tokens_per_s / ((len(sent) - 1) / ((sent[-1] - sent[0]) / 1e9)) - 1
+    return Deviation(
+        ttft_s=told.ttft_s - (sent[0] - truth.received_ns) / 1e9,
+        latency_s=told.latency_s - (sent[-1] - truth.received_ns) / 1e9,
+        itl_s=[((b - a) - (d - c)) / 1e9 for (a, b), (c, d) in gaps],
+        tokens_per_s=rate,
+        coalesced=len(sent) - len(answer.arrivals_ns),
+    )
+
+
+def errors(signed: Sequence[float]) -> Errors:
+    """Signed errors summed up; of none, all zero with n 0."""
+    if not signed:
+        return Errors(n=0, median=0.0, p50=0.0, p95=0.0, p99=0.0, max=0.0)
+    ordered = sorted(abs(value) for value in signed)
+    return Errors(
+        n=len(ordered),
+        median=percentile(sorted(signed), 0.5),
+        p50=percentile(ordered, 0.5),
+        p95=percentile(ordered, 0.95),
+        p99=percentile(ordered, 0.99),
+        max=ordered[-1],
+    )
+
+
+def level_of(streams: int, monitor: bool, pairs: Sequence[tuple[Answer, Truth]], failed: int) -> Level:
+    """All answers of one level, with the logs of their requests."""
+    found = [deviation(answer, truth) for answer, truth in pairs]
+    tokens = sum(len(truth.sent_ns) for _, truth in pairs)
+    return Level(
+        streams=streams,
+        monitor=monitor,
+        requests=len(found),
+        failed=failed,
+        tokens=tokens,
+        coalesced=sum(d.coalesced for d in found) / tokens if tokens else 0.0,
+        ttft_s=errors([d.ttft_s for d in found]),
+        itl_s=errors([gap for d in found for gap in d.itl_s]),
+        latency_s=errors([d.latency_s for d in found]),
+        tokens_per_s_share=errors([d.tokens_per_s for d in found if d.tokens_per_s is not None]),
+        stamp="kernel" if all(answer.stamp == "kernel" for answer, _ in pairs) else "user",
+    )
+
+
+@contextlib.asynccontextmanager
+async def truth_server() -> AsyncIterator[str]:
+    """A truth server of its own process; its address. Raises AccuracyError when it does not start."""
+    from llmtui.servers.process_tree import Held
+
+    with tempfile.TemporaryDirectory(prefix="llmtui-accuracy-") as folder:
+        held = Held(Path(folder) / "truth.log")
+        try:
+            await held.start([sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "0"])
+            deadline = time.monotonic() + START_S
+            while not (lines := held.tail(1)) or not lines[0].startswith("http://"):
+                if held.exited.is_set() or time.monotonic() > deadline:
+                    raise AccuracyError("the truth server did not start" + "".join(f": {line}" for line in lines))
+                await asyncio.sleep(0.02)
+            yield lines[0]
+        except OSError as error:
+            raise AccuracyError(f"the truth server cannot be started: {error.strerror or error}") from None
+        finally:
+            await held.stop()
+
+
+async def ask_all(
+    client: httpx.AsyncClient, url: str, job: Job, streams: int
+) -> tuple[list[tuple[Answer, Truth]], list[str]]:
+    """One level: every stream asks once to warm up, then all ask at once, each again as soon as it is answered.
+
+    Returns the answers with the logs of their requests, and what was said of those that failed.
+    """
+    from llmtui.measure.request import IterationError, ask
+    from llmtui.wire import dialect_for
+
+    answers: dict[str, Answer] = {}
+    failed: list[str] = []
+    expected_s = (job.ttft_ms + job.tokens * job.itl_ms) / 1e3
+    config = RunConfig(max_tokens=job.tokens)
+    wish = {"ttft_ms": job.ttft_ms, "itl_ms": job.itl_ms}
+
+    async def stream(number: int, count: int, word: str) -> None:
+        for turn in range(count):
+            name = f"{word}-{streams}-{number}-{turn}"
+            backend = Backend(name="truth", url=url, options={"truth": wish, "user": name})
+            dialect = dialect_for(backend)
+            request = dialect.request(backend, config, config.prompt, "truth")
+            try:
+                answers[name] = await ask(
+                    client, request, dialect, timeout_s=30 + 3 * expected_s, on_tokens=lambda _: None
+                )
+            except IterationError as error:
+                failed.append(str(error.failure))
+
+    await asyncio.gather(*(stream(number, 1, "warmup") for number in range(streams)))
+    answers.clear()
+    failed.clear()
+    # As the engine does around each iteration.
+    gc.collect()
+    gc.disable()
+    try:
+        await asyncio.gather(*(stream(number, job.of_each(streams), "measured") for number in range(streams)))
+    finally:
+        gc.enable()
+    pairs = []
+    for name, answer in answers.items():
+        response = await client.get(f"{url}/truth/{name}")
+        pairs.append((answer, msgspec.json.decode(response.content, type=Truth)))
+    return pairs, failed
+
+
+async def _serve(job: Job, tell: Callable[[Told], None]) -> None:
+    from llmtui.measure.transport import new_client
+
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    # Nothing more is said on standard input: readable means that whoever asked is gone.
+    def gone() -> None:
+        loop.remove_reader(0)
+        task.cancel()
+
+    loop.add_reader(0, gone)
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        async with truth_server() as url:
+            for streams in job.streams:
+                client = new_client(url, connect_timeout_s=5.0)
+                try:
+                    pairs, failed = await ask_all(client, url, job, streams)
+                finally:
+                    await client.aclose()
+                if not pairs:
+                    raise AccuracyError(f"no request was answered at {streams} streams: {failed[0]}")
+                stamp: Stamp = "kernel" if all(truth.stamp == "kernel" for _, truth in pairs) else "user"
+                tell(Told(level=level_of(streams, job.monitor, pairs, len(failed)), truth_stamp=stamp))
+            # All is told: from now on nobody's leaving matters.
+            loop.remove_reader(0)
+    except AccuracyError as error:
+        tell(Told(error=str(error)))
+
+
+def main() -> None:
+    """Read the job from standard input, tell each level on standard output."""
+    # As in the engine: httpx's command line would bring Rich into this process.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+
+    def tell(told: Told) -> None:
+        sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+        sys.stdout.buffer.flush()
+
+    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError, BrokenPipeError):
+        asyncio.run(_serve(job, tell))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""The side of `llmtui accuracy` that starts and reads: the measuring process, and a monitor on a screen meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from llmtui.accuracy.probe import AccuracyError, Job, Told
+from llmtui.engine.watch.machine import describe_machine
+from llmtui.format import plural
+from llmtui.model.accuracy import Record, Watching
+
+COLUMNS, ROWS = 120, 40
+#: The monitor is the last to get a core: on a machine with much other work its screen takes long to come.
+OPEN_S = 90.0
+_LEAVE_S = 15.0
+_BUSY_ITERATIONS = 100_000
+#: The monitor's title (OSC 2) tells how far its run is: whole each time, where the screen tells what has changed.
+_TITLE = re.compile(rb"\x1b\]2;llmtui ([0-9]+)/[0-9]+ ")
+_TITLE_BYTES = 200
+
+
+class Screen:
+    """A program in a terminal of its own, which nobody looks at: its output is counted. Close it, or it hangs up."""
+
+    def __init__(
+        self, argv: Sequence[str], env: Mapping[str, str] | None = None, columns: int = COLUMNS, rows: int = ROWS
+    ) -> None:
+        whole = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
+        for name in ("COLUMNS", "LINES"):
+            whole.pop(name, None)
+        self.bytes = 0
+        self.started = time.monotonic()
+        self.status: int | None = None
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            try:
+                # Under nohup it would outlive us on a terminal that is gone.
+                signal.signal(signal.SIGHUP, signal.SIG_DFL)
+                termios.tcsetwinsize(0, (rows, columns))
+                os.execve(argv[0], list(argv), whole)
+            finally:
+                os._exit(127)
+        os.set_blocking(self._fd, False)
+
+    def fileno(self) -> int:
+        """Readable when there is output, or no program any more."""
+        return self._fd
+
+    def drain(self) -> bytes | None:
+        """What it wrote since; None once it has ended."""
+        parts: list[bytes] = []
+        while True:
+            try:
+                part = os.read(self._fd, 65536)
+            except BlockingIOError:
+                return b"".join(parts)
+            except OSError:
+                part = b""  # Linux tells the end of a pseudo-terminal as an error.
+            if not part:
+                return b"".join(parts) if parts else None
+            parts.append(part)
+            self.bytes += len(part)
+
+    def chunks(self, timeout_s: float) -> Iterator[bytes]:
+        """Its output as it comes, until it ends or the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([self], [], [], left)[0]:
+                if (data := self.drain()) is None:
+                    return
+                yield data
+
+    def press(self, keys: bytes) -> None:
+        """Type."""
+        os.write(self._fd, keys)
+
+    def cpu_s(self) -> float:
+        """CPU seconds of the program itself, without its children; 0 when it has ended."""
+        try:
+            times = psutil.Process(self.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(times.user + times.system)
+
+    def close(self, *, now: bool = False) -> None:
+        """End it: by SIGTERM, and when that takes too long (or `now`) by SIGKILL."""
+        if self.status is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL if now else signal.SIGTERM)
+        for _ in self.chunks(_LEAVE_S):
+            pass
+        os.close(self._fd)
+        deadline = time.monotonic() + 1.0
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        while pid == 0:
+            if time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
+            time.sleep(0.01)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        self.status = os.waitstatus_to_exitcode(status)
+
+
+def monitor_argv(config: Path) -> list[str]:
+    """The command that opens the monitor, as this Python has it."""
+    return [sys.executable, "-P", "-m", "llmtui", str(config)]
+
+
+@contextlib.contextmanager
+def busy_monitor() -> Iterator[Screen]:
+    """A monitor on a screen, in the midst of a run that has figures to draw. Raises AccuracyError."""
+    launch = [sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "{port}", "--itl-ms", "4"]
+    # Its run ends with it, however it ends: nobody comes back to watch this one.
+    text = f"[run]\niterations = {_BUSY_ITERATIONS}\nwarmup = 0\non_disconnect = 'stop'\n"
+    for name in ("one", "two", "three"):
+        text += f"[[backend]]\nname = {name!r}\nlanguage = 'Python'\n"
+        text += f"launch = {msgspec.json.encode(launch).decode()}\n"
+    with tempfile.TemporaryDirectory(prefix="llmtui-accuracy-") as folder:
+        config = Path(folder) / "busy.toml"
+        config.write_text(text)
+        screen = Screen(monitor_argv(config))
+        try:
+            shown = b""
+            for data in screen.chunks(OPEN_S):
+                shown = shown[-_TITLE_BYTES:] + data
+                # The title counts: from here on every backend has figures, and both charts have points.
+                if any(int(count) >= 6 for count in _TITLE.findall(shown)):
+                    break
+            else:
+                raise AccuracyError(f"the monitor did not open: {_last_title(shown)}")
+            yield screen
+        finally:
+            screen.close()
+
+
+def _last_title(shown: bytes) -> str:
+    titles = re.findall(rb"\x1b\]2;([^\x07\x1b]*)", shown)
+    return f"its title was {titles[-1].decode('utf-8', 'replace')!r}" if titles else "it had no title yet"
+
+
+def _levels(job: Job, screen: Screen | None) -> Iterator[Told]:
+    """Run the measuring process, and read the screen meanwhile. Raises AccuracyError."""
+    with tempfile.TemporaryFile() as log:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", "llmtui.accuracy.probe"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            bufsize=0,
+        )
+        assert child.stdin is not None and child.stdout is not None
+        try:
+            child.stdin.write(msgspec.json.encode(job) + b"\n")
+            child.stdin.flush()
+            watched = [child.stdout.fileno(), *([screen.fileno()] if screen is not None else [])]
+            done = 0
+            while done < len(job.streams):
+                ready = select.select(watched, [], [])[0]
+                if screen is not None and screen.fileno() in ready and screen.drain() is None:
+                    raise AccuracyError("the monitor ended before the measurement did")
+                if child.stdout.fileno() in ready:
+                    line = child.stdout.readline()
+                    if not line:
+                        log.seek(0)
+                        said = log.read().decode("utf-8", "replace").strip().splitlines()
+                        raise AccuracyError("the measuring process ended" + (f": {said[-1]}" if said else ""))
+                    told = msgspec.json.decode(line, type=Told)
+                    if told.error:
+                        raise AccuracyError(told.error)
+                    done += 1
+                    yield told
+        finally:
+            child.stdin.close()
+            child.stdout.close()
+            try:
+                child.wait(10.0)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def _versions() -> dict[str, str]:
+    """Of what measures and draws; without those that are not installed."""
+    found = {}
+    for name in ("llmtui", "httpx", "httptools", "textual"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found | {"Python": platform.python_version()}
+
+
+def measure(job: Job, say: Callable[[str], None]) -> Record:
+    """The whole measurement: without a monitor, then, where the job wants one, with it. Raises AccuracyError."""
+    told: list[Told] = []
+    watching = None
+    for monitor in (False, True) if job.monitor else (False,):
+        part = msgspec.structs.replace(job, monitor=monitor)
+        with busy_monitor() if monitor else contextlib.nullcontext() as screen:
+            began, first, cpu_s = time.monotonic(), screen.bytes if screen else 0, screen.cpu_s() if screen else 0.0
+            for one in _levels(part, screen):
+                told.append(one)
+                assert one.level is not None
+                where = "with a monitor on screen" if monitor else "without a monitor"
+                say(f"{plural(one.level.streams, 'stream')} {where}: {one.level.requests} requests")
+            if screen is not None:
+                seconds = time.monotonic() - began
+                watching = Watching(
+                    columns=COLUMNS,
+                    rows=ROWS,
+                    seconds=seconds,
+                    bytes_per_s=(screen.bytes - first) / seconds,
+                    cpu_cores=(screen.cpu_s() - cpu_s) / seconds,
+                )
+    levels = [one.level for one in told if one.level is not None]
+    return Record(
+        measured_utc=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        machine=describe_machine(),
+        versions=_versions(),
+        stamp="kernel" if all(level.stamp == "kernel" for level in levels) else "user",
+        truth_stamp="kernel" if all(one.truth_stamp == "kernel" for one in told) else "user",
+        tokens=job.tokens,
+        ttft_ms=job.ttft_ms,
+        itl_ms=job.itl_ms,
+        levels=levels,
+        watching=watching,
+    )

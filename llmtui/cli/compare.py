@@ -1,0 +1,353 @@
+"""The plain-text view of two runs: `llmtui compare`. Data to stdout, talk to stderr; what it says is worked out in
+llmtui.stats.compare_runs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from llmtui import exit_codes
+from llmtui.cli.history import opened
+from llmtui.cli.run import STDOUT, prints, talk
+from llmtui.export.table import cells_wide, fit
+from llmtui.model import Struct
+from llmtui.runview.run import ROUNDS, RunView
+from llmtui.stats.compare import times, told
+from llmtui.stats.compare_runs import Across, Outcome, across, gate, paired
+from llmtui.stats.run_differences import Side
+from llmtui.stats.summary import METRIC_TITLES, METRIC_UNITS, MORE_IS_BETTER, Metric
+from llmtui.store.accuracy_record import newest
+from llmtui.store.atomic import write_atomic
+from llmtui.store.errors import StoreError
+from llmtui.store.rows import StoredRun
+from llmtui.text import sanitize
+
+#: Grows when a name in the JSON changes its meaning.
+SCHEMA_VERSION = 1
+_UNKNOWN = "-"
+_NAME = 32
+_SENTENCE = 4_000
+#: Columns of figures stand between the names and the ratio.
+_NUMBERS = 4
+
+
+class UsageError(Exception):
+    """What was asked for makes no sense; the message is a sentence with what to do instead."""
+
+
+class Gated(Struct, frozen=True):
+    """What became of a gate of `percent`: `broken` and `silent` are sentences on the backends that it concerns."""
+
+    percent: float
+    broken: list[str]
+    silent: list[str]
+
+    @property
+    def holds(self) -> bool | None:
+        """None where it says nothing of a backend and is broken by none: a pass would be no evidence."""
+        return False if self.broken else None if self.silent else True
+
+
+@prints
+def compare_headless(
+    first: str,
+    second: str,
+    path: str,
+    *,
+    named: Sequence[str] = (),
+    metric: Metric = "latency",
+    percent: float | None = None,
+    json_file: Path | None = None,
+) -> int:
+    """Print how the backends of run `second` compare with those of run `first`. Returns the exit code.
+
+    `named` are pairs as "NAME_A=NAME_B". The code is 1 where a gate of `percent` does not hold
+    (llmtui.stats.compare_runs), or nothing could be compared; 3 where the gate says nothing of a backend, and else
+    holds; 2 where the pairs make no sense.
+    """
+    try:
+        one, two = _loaded(path, first, second)
+        a, b = _side(one), _side(two)
+        found = across(a, b, _pairs(a, b, named), metric, record=newest(b.machine))
+    except StoreError as error:
+        talk(str(error))
+        return exit_codes.FAILED
+    except UsageError as error:
+        talk(str(error))
+        return exit_codes.USAGE
+    gated = Gated(percent, *gate(found, percent)) if percent is not None else None
+    for word, stored in (("A", one), ("B", two)):
+        if stored.state == "running":
+            talk(f"run {word} is still going; this is of what it has so far")
+    written = _write(one, two, found, gated, json_file)
+    if not any(o.n_a and o.n_b for o in found.outcomes):
+        talk("nothing to compare: no backend has samples on both sides")
+        return exit_codes.FAILED
+    if gated is not None:
+        _tell(gated)
+    if not written or (gated is not None and gated.broken):
+        return exit_codes.FAILED
+    return exit_codes.SILENT if gated is not None and gated.silent else exit_codes.OK
+
+
+def _loaded(path: str, first: str, second: str) -> tuple[StoredRun, StoredRun]:
+    with opened(path) as store:
+        one = store.load(first)
+        return one, one if store.find(second) == one.plan.run else store.load(second)
+
+
+def _side(stored: StoredRun) -> Side:
+    run_view = RunView(stored.plan, keep=0)
+    run_view.apply(stored.hello())
+    return Side(stored.plan.run, stored.plan.created_utc, stored.plan.config, stored.machine, run_view.backends)
+
+
+def _pairs(a: Side, b: Side, named: Sequence[str]) -> list[tuple[str, str]]:
+    """The backends to compare. Raises UsageError."""
+    pairs = list(dict.fromkeys(_pair(a, b, text) for text in named))
+    if a.run == b.run and not pairs:
+        raise UsageError(
+            f"A and B are both run {a.run}; name another run, or two backends of this one with --backend: "
+            f"it has {_some(a)}"
+        )
+    found = paired(a, b, pairs)
+    if not found:
+        raise UsageError(
+            f"the runs have no backend in common: A has {_some(a)}; B has {_some(b)}; "
+            "pair two of them with --backend NAME_A=NAME_B"
+        )
+    return found
+
+
+def _pair(a: Side, b: Side, text: str) -> tuple[str, str]:
+    # A name may hold the sign that stands between the names.
+    ways = [(text[:at], text[at + 1 :]) for at, sign in enumerate(text) if sign == "="]
+    if not ways:
+        raise UsageError(f"--backend: found {sanitize(text)!r}, wanted NAME_A=NAME_B")
+    pair = next(((x, y) for x, y in ways if x in a.contenders and y in b.contenders), ways[0])
+    for word, name, side in (("A", pair[0], a), ("B", pair[1], b)):
+        if name not in side.contenders:
+            raise UsageError(f"--backend: run {word} has no backend {sanitize(name)!r}; it has {_some(side)}")
+    if a.run == b.run and pair[0] == pair[1]:
+        raise UsageError(f"--backend: {sanitize(pair[0])!r} is the same backend on both sides; name two of {_some(a)}")
+    return pair
+
+
+def _some(side: Side) -> str:
+    return ", ".join(sanitize(name, 60) for name in side.contenders) or "none"
+
+
+def _tell(gated: Gated) -> None:
+    """Say what became of the gate."""
+    it = f"the gate of {gated.percent:g} %"
+    for sentence in gated.broken:
+        talk(f"{it} does not hold: {sentence}")
+    for sentence in gated.silent:
+        talk(f"{it} says nothing here: {sentence}")
+    if gated.holds:
+        talk(f"{it} holds")
+
+
+def _write(one: StoredRun, two: StoredRun, found: Across, gated: Gated | None, json_file: Path | None) -> bool:
+    """The data, as text and where it was asked for as JSON. False when a file could not be written."""
+    document = comparison_json(one, two, found, gated)
+    if json_file == STDOUT:
+        print(document, end="")
+        return True
+    width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160
+    print(comparison_text(one, two, found, width), end="")
+    if json_file is not None:
+        try:
+            write_atomic(json_file, document)
+        except OSError as error:
+            talk(f"{json_file}: not written: {error.strerror or error}")
+            return False
+    return True
+
+
+def comparison_text(one: StoredRun, two: StoredRun, found: Across, width: int) -> str:
+    """Both runs, the table, a sentence for each backend, and what else differs: plain, at most `width` columns wide."""
+    runs = [("A is", one), ("B is", two)] if one.plan.run != two.plan.run else [("A and B are of", one)]
+    lines = [line for word, stored in runs for line in _wrapped(_named(word, stored), width)]
+    lines += ["", *_table(found.outcomes, width), ""]
+    for outcome in found.outcomes:
+        lines += _wrapped(sanitize(outcome.sentence, _SENTENCE), width)
+    if any(ROUNDS in (o.n_a, o.n_b) for o in found.outcomes):
+        lines += _wrapped(f"of the newest {ROUNDS} iterations: that many are compared", width)
+    rest = [(word, names) for word, names in (("A", found.rest_a), ("B", found.rest_b)) if names]
+    if rest:
+        told = [f"{', '.join(sanitize(name, 60) for name in names)} in {word}" for word, names in rest]
+        lines += _wrapped(f"not compared: {'; '.join(told)}", width)
+    if found.differences:
+        lines.append("")
+    for d in found.differences:
+        finding = sanitize(f"{d.level} {d.code}: {d.text}" + (f"; do: {d.todo}" if d.todo else ""), _SENTENCE)
+        lines += _wrapped(finding, width)
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def _named(word: str, stored: StoredRun) -> str:
+    label = f" [{sanitize(stored.label)}]" if stored.label else ""
+    note = f"; {sanitize(stored.note, 2000)}" if stored.note else ""
+    begun = sanitize(stored.plan.created_utc[:16].replace("T", " "))
+    run, state, version = sanitize(stored.plan.run, 40), sanitize(stored.state), sanitize(stored.llmtui, 40)
+    return f"{word} run {run}{label}: {state}, begun {begun} UTC, llmtui {version}{note}"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(20, width), subsequent_indent="  ", break_on_hyphens=False, break_long_words=True)
+
+
+def _table(outcomes: Sequence[Outcome], width: int) -> list[str]:
+    """Rows under a heading, the backends' names as short as the width wants them."""
+    used = list(dict.fromkeys(outcome.metric for outcome in outcomes))
+    places = {m: _decimals([v for o in outcomes if o.metric == m for v in _medians(o)], m) for m in used}
+    columns = [
+        ["backend", *(_row_name(o) for o in outcomes)],
+        ["by", *(_titled(o.metric) for o in outcomes)],
+        ["n A", *(str(o.n_a) for o in outcomes)],
+        ["n B", *(str(o.n_b) for o in outcomes)],
+        ["median A", *(_median(o.median_a, o.metric, places[o.metric]) for o in outcomes)],
+        ["median B", *(_median(o.median_b, o.metric, places[o.metric]) for o in outcomes)],
+        ["B slower", *(_slowdown(o) for o in outcomes)],
+    ]
+    head = "medians"
+    if len(used) == 1:
+        head = f"{_titled(used[0])} (median)"
+        del columns[1]
+    left = len(columns) - 1 - _NUMBERS
+    widths = [max(map(cells_wide, column)) for column in columns]
+    widths[0] = max(len("backend"), min(widths[0], width - sum(widths[1:]) - 2 * (len(widths) - 1)))
+    columns[0] = [fit(name, widths[0]) for name in columns[0]]
+    lines = [f"{head}; above 1x B is slower than A, below 1x it is faster"]
+    for row in zip(*columns, strict=True):
+        cells = []
+        for place, (cell, wide) in enumerate(zip(row, widths, strict=True)):
+            padding = " " * (wide - cells_wide(cell))
+            cells.append(padding + cell if left <= place < left + _NUMBERS else cell + padding)
+        lines.append("  ".join(cells))
+    return lines
+
+
+def _row_name(outcome: Outcome) -> str:
+    if outcome.a == outcome.b:
+        return sanitize(outcome.a, 2 * _NAME)
+    return f"{sanitize(outcome.a, _NAME)} / {sanitize(outcome.b, _NAME)}"
+
+
+def _titled(metric: Metric) -> str:
+    title, unit = METRIC_TITLES[metric], METRIC_UNITS[metric]
+    return title if title.endswith(unit) else f"{title} in {unit}"
+
+
+def _medians(outcome: Outcome) -> list[float]:
+    return [v for v in (outcome.median_a, outcome.median_b) if v is not None]
+
+
+def _scaled(value: float, metric: Metric) -> float:
+    return value * 1e3 if METRIC_UNITS[metric] == "ms" else value
+
+
+def _decimals(values: Sequence[float], metric: Metric) -> int:
+    """So many that the least of these has three digits to be seen."""
+    least = min((_scaled(v, metric) for v in values if v > 0), default=1.0)
+    return max(0 if metric in MORE_IS_BETTER else 1, min(6, 2 - math.floor(math.log10(least))))
+
+
+def _median(value: float | None, metric: Metric, decimals: int) -> str:
+    return _UNKNOWN if value is None else f"{_scaled(value, metric):.{decimals}f}"
+
+
+def _slowdown(outcome: Outcome) -> str:
+    slowdown = outcome.slowdown
+    if slowdown is None:
+        return _UNKNOWN
+    ratio, low, high = slowdown
+    if low is None or high is None:
+        return f"{times(ratio)}x"
+    middle, least, most = told(ratio, low, high)
+    return f"{middle}x ({least} to {most})"
+
+
+def comparison_json(one: StoredRun, two: StoredRun, found: Across, gated: Gated | None) -> str:
+    """The same as an indented JSON document with a line end.
+
+    `a`, `b` are the runs. Each of `backends` has its name in A and in B, the `metric` that was compared (null where
+    none may be; `instead_of` is then, or else where it differs, the one asked for, with the `reason`), samples and
+    medians (s, or tokens/s), and `slowdown`: how many times slower B is, below 1 faster, with its interval `low` to
+    `high` at `level` (null where there are too few samples). `shown` is "slower", "faster" or null; `p`, `could_show`
+    and `paired` are those of llmtui.stats.compare. `failed_a` of `tried_a` iterations gave no sample, and so in B;
+    `fails_more` is true where that is shown of B. `differences` are what bears on it all. `gate` is null where none was
+    asked for, and its `holds` where it says nothing.
+    """
+    document: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "a": _run(one),
+        "b": _run(two),
+        "metric": found.metric,
+        "level": found.level,
+        "backends": [_compared(outcome) for outcome in found.outcomes],
+        "rest_a": found.rest_a,
+        "rest_b": found.rest_b,
+        "differences": [
+            {"code": d.code, "level": d.level, "backend": d.backend or None, "text": d.text, "todo": d.todo}
+            for d in found.differences
+        ],
+        "gate": None
+        if gated is None
+        else {
+            "percent": gated.percent,
+            "holds": gated.holds,
+            "broken": gated.broken,
+            "silent": gated.silent,
+        },
+    }
+    # ASCII: no control of C1, no direction mark gets through to a terminal.
+    return json.dumps(document, indent=2).replace("\x7f", "\\u007f") + "\n"
+
+
+def _run(stored: StoredRun) -> dict[str, str]:
+    return {
+        "run": stored.plan.run,
+        "label": stored.label,
+        "note": stored.note,
+        "state": stored.state,
+        "created_utc": stored.plan.created_utc,
+        "llmtui": stored.llmtui,
+    }
+
+
+def _compared(outcome: Outcome) -> dict[str, Any]:
+    found, leading = outcome.comparison, outcome.leading
+    ratio, low, high = outcome.slowdown or (None, None, None)
+    return {
+        "a": outcome.a,
+        "b": outcome.b,
+        "sentence": outcome.sentence,
+        "metric": leading.metric,
+        "instead_of": leading.instead_of,
+        "reason": leading.reason,
+        "n_a": outcome.n_a,
+        "n_b": outcome.n_b,
+        "median_a": outcome.median_a,
+        "median_b": outcome.median_b,
+        "slowdown": ratio,
+        "low": low,
+        "high": high,
+        "shown": outcome.shown or None,
+        "p": found.p if found is not None else None,
+        "could_show": found.could_show if found is not None else None,
+        "paired": found is not None and found.paired,
+        "failed_a": outcome.failed_a,
+        "tried_a": outcome.tried_a,
+        "failed_b": outcome.failed_b,
+        "tried_b": outcome.tried_b,
+        "fails_more": outcome.fails_more,
+    }

@@ -1,0 +1,1 @@
+"""`llmtui serve`: the monitor in a browser."""

@@ -1,0 +1,164 @@
+"""`llmtui serve`: one run, watched in a browser by any number of pages. Textual's web terminal draws them.
+
+The engine is started once, and each page is a monitor that attaches to it: two runs at once would measure each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import shutil
+import signal
+import socket
+import sys
+
+from aiohttp import web
+
+from llmtui import exit_codes
+from llmtui.cli.run import Interruption, part, talk
+from llmtui.cli.serve.access import Access
+from llmtui.cli.serve.connections import Connections, Limits
+from llmtui.cli.serve.faults import one_line_each
+from llmtui.cli.serve.pages import LEAVE_S, Pages
+from llmtui.config.schema import UiConfig
+from llmtui.export.table import summary_table
+from llmtui.link.client import Client
+from llmtui.link.process import EngineError, EngineProcess
+from llmtui.model import Plan
+from llmtui.runview.run import RunView
+from llmtui.text import sanitize
+
+#: What the kernel holds until we accept it: more than a crowd sends while the checks of a batch last.
+BACKLOG = 512
+#: A browser may reuse a connection for so long.
+IDLE_S = 75.0
+
+
+def serve(plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "") -> int:
+    """Start an engine for `plan` and serve pages that show it, until interrupted or the engine ends. Returns the exit
+    code: that of `run`, and 2 where `host` and `port` (0: a free one) cannot be listened at."""
+    try:
+        listener = _listen(host, port)
+    except OSError as error:
+        talk(f"cannot listen at {host} port {port}: {error.strerror or error}; choose another with --host and --port")
+        return exit_codes.USAGE
+    with listener, Interruption(signal.SIGHUP) as interrupted:
+        try:
+            engine = EngineProcess.start(plan, store)
+        except EngineError as error:
+            talk(str(error))
+            return exit_codes.FAILED
+        try:
+            return asyncio.run(_serve(plan, ui, host, listener, engine, interrupted))
+        except EngineError as error:
+            talk(str(error))
+            return exit_codes.FAILED
+        finally:
+            engine.kill()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; it is had before an engine is started. Raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+async def _serve(
+    plan: Plan, ui: UiConfig, host: str, listener: socket.socket, engine: EngineProcess, interrupted: Interruption
+) -> int:
+    client = await interrupted.cuts_short(engine.connect())
+    if client is None:
+        talk("interrupted")
+        return exit_codes.INTERRUPTED
+    # Like every watcher it goes after the servers under test; its pages inherit that.
+    os.nice(5)
+    run_view = RunView(plan, keep=0)
+    follower = asyncio.create_task(_follow(run_view, client))
+    access = Access(host)
+    with one_line_each(talk, access.token):
+        await _serve_pages(engine, ui, access, listener, interrupted, follower)
+    done = run_view.run.phase == "done"
+    if follower.done() and not done:
+        talk("the engine ended before the run did" + (f": {said}" if (said := engine.log_tail()) else ""))
+    await part(client, follower, LEAVE_S)
+    await engine.ended()
+    print(summary_table(run_view, shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160), end="")
+    if not done:
+        return exit_codes.INTERRUPTED if interrupted.is_set() else exit_codes.FAILED
+    return exit_codes.FAILED if run_view.failed else exit_codes.OK
+
+
+async def _serve_pages(
+    engine: EngineProcess,
+    ui: UiConfig,
+    access: Access,
+    listener: socket.socket,
+    interrupted: Interruption,
+    follower: asyncio.Task[None],
+) -> None:
+    """Serve until interrupted, or until `follower` is done because the engine has ended."""
+    limits = Limits.of_this_process()
+    connections = Connections(listener, limits, talk)
+    pages = Pages(engine.socket, ui, access, connections.admit, limits.pages)
+    # Bodies are neither unpacked nor read to their end: no request here has one.
+    runner = web.AppRunner(
+        pages.application(),
+        access_log=None,
+        shutdown_timeout=1.0,
+        keepalive_timeout=IDLE_S,
+        lingering_time=0.0,
+        auto_decompress=False,
+    )
+    await runner.setup()
+    assert runner.server is not None
+    accepting = asyncio.create_task(connections.accept(runner.server))
+    _tell_address(listener, access.token)
+    try:
+        await interrupted.or_done(follower)
+        if interrupted.is_set():
+            talk("interrupted; stopping the servers")
+    finally:
+        accepting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await accepting
+        listener.close()
+        connections.drop_waiting()
+        await pages.close()
+        await runner.cleanup()
+
+
+async def _follow(run_view: RunView, client: Client) -> None:
+    """Keep the run_view up to date until the engine goes. The engine stays while a client is there."""
+    async for event in client.events():
+        before = run_view.run.phase
+        change, _ = run_view.apply(event)
+        if run_view.run.phase == "done" != before:
+            talk("the run is done; its pages stay, and can rerun it, until Ctrl-C")
+        for note in run_view.notes[-1:] if change == "note" else ():
+            talk(sanitize(f"{note.backend}: {note.text}" if note.backend else note.text, 600))
+
+
+def _tell_address(listener: socket.socket, token: str) -> None:
+    """Print the address to open: the only place where the token is shown."""
+    address, port = listener.getsockname()[:2]
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    shown = "localhost" if ip.is_unspecified else f"[{ip}]" if ip.version == 6 else str(ip)
+    talk(f"open http://{shown}:{port}/?token={token} in a browser; Ctrl-C here ends the run and its servers")
+    if not ip.is_loopback:
+        talk(
+            f"WARNING: {address} is not loopback, and nothing is encrypted: the token can be read on the way, and with "
+            "it anyone who reaches this port can watch the run and steer it. Safer is to leave out --host and to use "
+            f"ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
+        )

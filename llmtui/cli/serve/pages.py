@@ -1,0 +1,257 @@
+"""The pages of `llmtui serve`: the web application, and the monitor process behind each open page."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.resources
+import json
+import logging
+import os
+import string
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import textual_serve
+from aiohttp import WSMsgType, web
+
+from llmtui.cli.serve.access import Access
+from llmtui.config.schema import UiConfig
+from llmtui.ui import themes
+
+LEAVE_S = 3.0
+MAX_MESSAGE_BYTES = 256 * 1024
+HEADERS = {
+    # A page loads from us and speaks with us, and with no other host, whatever its address says.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; font-src 'self'; "
+        "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    # To a browser another port of this machine is the same site. It must not embed us or hold our window.
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_GREETING = b"__GANGLION__\n"
+_LOG = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Admit = Callable[[asyncio.BaseTransport | None], None]
+
+
+class Pages:
+    """The web application: the page, its parts, and for each open page a monitor at the other end of a websocket."""
+
+    def __init__(self, engine: Path, ui: UiConfig, access: Access, admit: Admit, most: int) -> None:
+        """`admit` is told the connection of each request that is not refused; `most` pages may be open at a time."""
+        self._engine = engine
+        self._options = msgspec.json.encode(msgspec.structs.replace(ui, theme=ui.theme or "dark")).decode()
+        self._access = access
+        self._admit = admit
+        self._most = most
+        self._theme = themes.LIGHT if ui.theme == "light" else themes.DARK
+        self._open: set[web.WebSocketResponse] = set()
+        self._page = string.Template(
+            importlib.resources.files("llmtui.cli.serve").joinpath("page.html").read_text("utf-8")
+        )
+        assert textual_serve.__file__ is not None
+        statics = Path(textual_serve.__file__).parent / "static"
+        #: By name, so that no path of a request reaches the file system.
+        self._statics = {file.relative_to(statics).as_posix(): file for file in statics.rglob("*") if file.is_file()}
+
+    def application(self) -> web.Application:
+        """What to serve."""
+        application = web.Application(middlewares=[self._guard])
+        application.router.add_get("/", self._index)
+        application.router.add_get("/ws", self._websocket, allow_head=False)
+        application.router.add_get("/static/{name:.+}", self._static)
+        return application
+
+    async def close(self) -> None:
+        """Close every page; their monitors then end."""
+        await asyncio.gather(*(_close(page, b"llmtui serve ended") for page in list(self._open)))
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if refused := self._access.refusal(request):
+            refusal = web.Response(status=refused.status, text=f"llmtui: refused: {refused.why}\n")
+            refusal.force_close()
+            return refusal
+        self._admit(request.transport)
+        response = await handler(request)
+        if not response.prepared:
+            response.headers.update(HEADERS)
+            response.headers["Cache-Control"] = "no-store" if request.path == "/" else "private, max-age=3600"
+        return response
+
+    async def _index(self, request: web.Request) -> web.Response:
+        # The address as the browser has it: the port may be another one at the other end of a tunnel.
+        scheme = "wss" if (request.headers.get("Origin") or "").startswith("https:") else "ws"
+        text = self._page.substitute(
+            websocket=f"{scheme}://{request.host}/ws",
+            background=self._theme.background,
+            foreground=self._theme.foreground,
+        )
+        response = web.Response(text=text, content_type="text/html")
+        if self._access.in_query(request):
+            self._access.remember(request, response)
+        return response
+
+    async def _static(self, request: web.Request) -> web.StreamResponse:
+        if file := self._statics.get(request.match_info["name"]):
+            return web.FileResponse(file)
+        raise web.HTTPNotFound
+
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        if len(self._open) >= self._most:
+            return web.Response(status=503, text=f"llmtui: {self._most} pages are open already; close one and reload\n")
+        page = web.WebSocketResponse(heartbeat=15.0, max_msg_size=MAX_MESSAGE_BYTES)
+        if not _is_handshake(page, request):
+            return web.Response(status=400, text="llmtui: this path is for the page's websocket; open / instead\n")
+        transport = request.transport
+        self._open.add(page)
+        try:
+            await page.prepare(request)
+            size = (_cells(request.query.get("width"), 80, 500), _cells(request.query.get("height"), 24, 200))
+            await self._show(page, *size)
+        except ConnectionError:
+            # The page has gone. aiohttp wants an answer that it can try to send, and this one is never sent.
+            return page if page.prepared else web.Response(status=400)
+        finally:
+            self._open.discard(page)
+            await _close(page)
+            if transport is not None:
+                # What a page that no longer reads has not taken would be held for ever.
+                asyncio.get_running_loop().call_later(LEAVE_S, transport.abort)
+        return page
+
+    async def _show(self, page: web.WebSocketResponse, width: int, height: int) -> None:
+        """Have a monitor draw on this page until either leaves."""
+        try:
+            monitor = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "llmtui.ui.browser", str(self._engine), self._options),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=_environment(width, height),
+                # Ctrl-C at the terminal is ours to handle.
+                start_new_session=True,
+            )
+        except OSError as error:
+            _LOG.error("a page has no monitor (%s): close other pages, or raise the limit with ulimit", error.strerror)
+            return
+        assert monitor.stdin is not None and monitor.stdout is not None
+        parts = {
+            asyncio.create_task(_draw(monitor.stdout, page)),
+            asyncio.create_task(_listen_to(page, monitor.stdin)),
+        }
+        try:
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+            await _end(monitor)
+
+
+def _is_handshake(page: web.WebSocketResponse, request: web.Request) -> bool:
+    try:
+        return bool(page.can_prepare(request))
+    except ValueError:
+        return False  # a key that is not ASCII, which aiohttp does not expect
+
+
+async def _close(page: web.WebSocketResponse, message: bytes = b"") -> None:
+    """Close a page, in bounded time: one that no longer reads would never be closed."""
+    if page.prepared:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await page.close(message=message)
+
+
+def _environment(width: int, height: int) -> dict[str, str]:
+    """The environment of a monitor that draws for a browser, whatever terminal `llmtui serve` runs in."""
+    return {
+        **os.environ,
+        "TEXTUAL_DRIVER": "textual.drivers.web_driver:WebDriver",
+        "TEXTUAL_COLOR_SYSTEM": "truecolor",
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+        "COLUMNS": str(width),
+        "ROWS": str(height),
+    }
+
+
+async def _end(monitor: asyncio.subprocess.Process) -> None:
+    """End the monitor of a page that has gone: ask it to quit, then kill it. What it still writes is discarded."""
+    assert monitor.stdin is not None
+    with contextlib.suppress(ConnectionError, RuntimeError):
+        monitor.stdin.write(packet(b"M", b'{"type":"quit"}'))
+    try:
+        async with asyncio.timeout(LEAVE_S):
+            await monitor.communicate()
+    except (TimeoutError, ConnectionError):
+        with contextlib.suppress(ProcessLookupError):
+            monitor.kill()
+        await monitor.wait()
+
+
+def packet(kind: bytes, payload: bytes) -> bytes:
+    """One packet of a monitor's pipes: a letter (D for data, M for news), the length in 4 bytes, the payload."""
+    return kind + len(payload).to_bytes(4, "big") + payload
+
+
+async def _draw(output: asyncio.StreamReader, page: web.WebSocketResponse) -> None:
+    """Send to the page what the monitor writes, until the monitor leaves or ends."""
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        while await output.readline() not in (_GREETING, b""):
+            pass
+        while True:
+            head = await output.readexactly(5)
+            payload = await output.readexactly(int.from_bytes(head[1:], "big"))
+            if head[:1] == b"D":
+                await page.send_bytes(payload)
+            elif head[:1] == b"M" and json.loads(payload).get("type") == "exit":
+                return
+
+
+async def _listen_to(page: web.WebSocketResponse, monitor: asyncio.StreamWriter) -> None:
+    """Send to the monitor what happens on the page, until the page is closed. What is not understood is skipped."""
+    async for message in page:
+        said = _understood(message.data) if message.type == WSMsgType.TEXT else None
+        if said is None:
+            continue
+        if said[0] == "ping":
+            await page.send_json(["pong", said[1]])
+            continue
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            monitor.write(said[1])
+            await monitor.drain()
+
+
+def _understood(text: str) -> tuple[str, Any] | None:
+    try:
+        match json.loads(text):
+            case ["stdin", str(typed)]:
+                return "data", packet(b"D", typed.encode("utf-8", "replace"))
+            case ["resize", {"width": width, "height": height}]:
+                size = {"type": "resize", "width": _cells(width, 80, 500), "height": _cells(height, 24, 200)}
+                return "news", packet(b"M", json.dumps(size).encode())
+            case ["blur" | "focus" as news]:
+                return "news", packet(b"M", json.dumps({"type": news}).encode())
+            case ["ping", str(mark)]:
+                return "ping", mark[:40]
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
+def _cells(value: object, usual: int, most: int) -> int:
+    """A size in cells as a browser gives it, within reason."""
+    try:
+        return min(max(int(str(value)), 2), most)
+    except ValueError:
+        return usual

@@ -1,0 +1,128 @@
+"""The words of a configuration's errors: where, what was found, what is allowed, what may have been meant. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from llmtui.text import redact, sanitize
+
+#: The struct of each section of the file, by its name; "" is the file itself.
+Sections: TypeAlias = Mapping[str, type[msgspec.Struct]]
+
+_TYPE_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text in quotes",
+    "bool": "true or false",
+    "array": 'a list, such as ["one", "two"]',
+    "object": "a table",
+    "null": "nothing",
+}
+#: What is found under these is not repeated in an error.
+_UNTOLD = ("api_key", "headers")
+_WIDEST = 60
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. The message is complete: file, key, what was found, what is allowed.
+
+    It is one line of plain text, and fit for the terminal whatever stood in the file.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(sanitize(message, 2_000))
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """What `word` may have meant, or what there is."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known)}" if known else ""
+
+
+def show(value: Any, secrets: Sequence[str] = ()) -> str:
+    """`value` as an error repeats it: short, without `secrets` and without what a URL has before its @."""
+    text = repr(value) if not isinstance(value, bool) else str(value).lower()
+    text = re.sub(r"//[^/\s]*@", "//***@", redact(text, sorted(secrets, key=len, reverse=True)))
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
+
+
+def backend_label(table: Mapping[str, Any], index: int) -> str:
+    """How errors call a backend: by number, and by name where it has one."""
+    try:
+        name = table["backend"][index]["name"]
+    except (KeyError, IndexError, TypeError):
+        return f"backend {index + 1}"
+    return f"backend {index + 1} ({show(name)})" if isinstance(name, str) else f"backend {index + 1}"
+
+
+def check_names(table: Mapping[str, Any], source: str, sections: Sections, internal: frozenset[str]) -> None:
+    """Refuse unknown keys, each with the nearest known one; fields in `internal` are no keys. Raises ConfigError."""
+
+    def check(found: Mapping[str, Any], section: str, where: str) -> None:
+        fields = msgspec.structs.fields(sections[section])
+        known = [f.encode_name for f in fields if f.name not in internal]
+        for key in found:
+            if key not in known:
+                raise ConfigError(f"{source}: {where}unknown key {show(key)}{nearest(key, known)}")
+
+    check(table, "", "")
+    for section in ("run", "ui"):
+        if isinstance(table.get(section), dict):
+            check(table[section], section, f"[{section}]: ")
+    backends = table.get("backend")
+    if isinstance(backends, dict):
+        raise ConfigError(
+            f"{source}: [backend] is one table; write [[backend]], with two brackets, once for each backend"
+        )
+    if isinstance(backends, list):
+        for index, entry in enumerate(backends):
+            if isinstance(entry, dict):
+                check(entry, "backend", f"{backend_label(table, index)}: ")
+
+
+def explain(message: str, table: Mapping[str, Any], sections: Sections) -> str:
+    """msgspec's validation message in plain words: where, what was found, what is allowed."""
+    head, _, path = message.partition(" - at `$")
+    path = path.rstrip("`")
+    value: Any = table
+    where: list[str] = []
+    for part in re.findall(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]", path):
+        key, position = part
+        try:
+            if key or position:
+                value = value[key] if key else value[int(position)]
+        except (KeyError, IndexError, TypeError, ValueError):
+            value = None
+        if key == "backend" and not where:
+            continue
+        if position and not where:
+            where.append(backend_label(table, int(position)))
+        elif key:
+            where.append(f"[{key}]" if key in ("run", "ui") and not where else key)
+    place = ": ".join(where)
+    found = "something that is not shown" if any(key in where for key in _UNTOLD) else show(value)
+    expected = re.match(r"Expected `(\w+)(?: \| null)?`, got `(\w+)`", head)
+    missing = re.match(r"Object missing required field `(\w+)`", head)
+    if missing:
+        return f"{place}: {missing[1]!r} is missing".lstrip(": ")
+    if expected:
+        want = _TYPE_WORDS.get(expected[1], expected[1])
+        return f"{place}: found {found}, allowed is {want}".lstrip(": ")
+    if head.startswith("Invalid enum value"):
+        return f"{place}: found {found}, allowed is {_allowed(path, sections)}"
+    return f"{place}: {head}".lstrip(": ")
+
+
+def _allowed(path: str, sections: Sections) -> str:
+    keys = [k for k in re.findall(r"\.(\w+)", path)]
+    struct = sections.get(keys[0] if keys else "", sections[""])
+    hints = {f.encode_name: f.type for f in msgspec.structs.fields(struct)}
+    values = getattr(hints.get(keys[-1]), "__args__", ()) if keys else ()
+    return "one of " + ", ".join(repr(v) for v in values if v) if values else "another value"

@@ -1,0 +1,385 @@
+"""config.toml: found, read, checked, turned into the plan of a run. Every error names file, key, finding, remedy.
+
+Nothing here opens a socket or draws.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+import tomli
+
+from llmtui.config.errors import ConfigError, backend_label, check_names, explain, nearest, show
+from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
+from llmtui.model import Backend, Plan, RunConfig, Struct
+
+__all__ = [
+    "DEFAULT_FILE",
+    "DEFAULT_SOURCE",
+    "Config",
+    "ConfigError",
+    "UiConfig",
+    "changed",
+    "find",
+    "load",
+    "ollama_url",
+    "parse",
+]
+
+#: Where each framework listens unless told otherwise (servers' own documentation, 2026).
+USUAL_PORTS: dict[str, int] = {
+    "ollama": 11434,
+    "llamafile": 8080,
+    "llama.cpp": 8080,
+    "mistral.rs": 1234,
+    "lm studio": 1234,
+    "vllm": 8000,
+    "huggingface": 8000,
+    "transformers": 8000,
+}
+
+
+#: What small plots are drawn with; `ascii` keeps the whole screen to ASCII.
+Marker = Literal["braille", "fhd", "dot", "ascii"]
+
+
+class UiConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the monitor looks (`[ui]`). `keys` maps command ids to keys.
+
+    `title`: whether the terminal's title tells how far the run is; `notify`: how the end of the run is told.
+    """
+
+    theme: str = ""
+    marker: Marker = "braille"
+    title: bool = True
+    notify: Literal["off", "bell", "desktop"] = "off"
+    keys: dict[str, str] = {}
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole config.toml, checked. `source` is the file it came from."""
+
+    run: RunConfig = RunConfig()
+    ui: UiConfig = UiConfig()
+    backend: list[Backend] = []
+    source: str = ""
+
+    def plan(self, *, only: tuple[str, ...] = ()) -> Plan:
+        """The plan of a new run over the enabled backends (or just those named in `only`, enabled or not).
+
+        Raises ConfigError when that leaves none, or a name in `only` is unknown.
+        """
+        names = [b.name for b in self.backend]
+        for name in only:
+            if name not in names:
+                raise ConfigError(f"{self.source}: no backend is named {name!r}{nearest(name, names)}")
+        chosen = [b for b in self.backend if (b.name in only if only else b.enabled)]
+        if not chosen:
+            raise ConfigError(
+                f"{self.source}: every backend is disabled; set enabled = true on one, or find others with: llmtui init"
+            )
+        return Plan(
+            run=secrets.token_hex(4),
+            created_utc=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            config=self.run,
+            backends=[msgspec.structs.replace(b, enabled=True) for b in chosen],
+            # Whole, so that a run can be taken up from wherever its user stands then.
+            source=self.source if self.source == DEFAULT_SOURCE else os.path.abspath(self.source),
+        )
+
+
+#: Every pair of backends is compared.
+MAX_BACKENDS = 100
+_SECTIONS: dict[str, type[msgspec.Struct]] = {"": Config, "run": RunConfig, "ui": UiConfig, "backend": Backend}
+#: Fields that come from elsewhere than the file.
+_NO_KEYS = frozenset({"source", "secrets"})
+#: Written to be shown: what the environment puts in here is no secret.
+_LABELS = frozenset({"name", "framework", "language", "model", "weights", "hint"})
+
+
+def load(path: Path, *, found: bool = False, environ: dict[str, str] | None = None) -> Config:
+    """Read and check a config file. Raises ConfigError, whose message is fit for the terminal as it stands.
+
+    `found`: it was not named by the user; see config_file.read.
+    """
+    source = DEFAULT_SOURCE if path == DEFAULT_FILE else str(path)
+    return parse(read(path, found=found), source=source, folder=path.parent, environ=environ)
+
+
+def load_named_by_history(name: str, trust: str) -> Config:
+    """The config that a history names as `name`, under the rules for one that was found. `trust` is the command by
+    which the user names a file instead. Raises ConfigError."""
+    if name == DEFAULT_SOURCE:
+        return load(DEFAULT_FILE)
+    path = Path(name)
+    return parse(read_named_by_history(path, trust), source=name, folder=path.parent)
+
+
+def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | None = None) -> Config:
+    """Check the text of a config file. Relative model paths are taken from `folder`. Raises ConfigError."""
+    env = dict(os.environ) if environ is None else environ
+    try:
+        table = tomli.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{source}: not valid TOML: {error}") from None
+    check_names(table, source, _SECTIONS, _NO_KEYS)
+    backends = table.get("backend")
+    as_written = {**table, "backend": list(backends)} if isinstance(backends, list) else table
+    if isinstance(backends, list):
+        for index, entry in enumerate(backends):
+            if isinstance(entry, dict) and entry.get("enabled", True) is not False:
+                where = f"{source}: {backend_label(table, index)}"
+                secrets: list[str] = []
+                expanded = {
+                    key: _expand(value, f"{where}: {key}", env, [] if key in _LABELS else secrets)
+                    for key, value in entry.items()
+                }
+                backends[index] = {**expanded, "secrets": secrets + literal_secrets(expanded)}
+    try:
+        config = msgspec.convert(table, Config, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {explain(str(error), as_written, _SECTIONS)}") from None
+    run = check_run(config.run, source, folder)
+    checked = [_check_backend(b, i, source, env) for i, b in enumerate(config.backend)]
+    if not checked:
+        raise ConfigError(
+            f"{source}: no [[backend]] is given; write one for what runs on this machine with: llmtui init"
+        )
+    if len(checked) > MAX_BACKENDS:
+        raise ConfigError(f"{source}: {len(checked)} backends are given; a run compares at most {MAX_BACKENDS}")
+    seen: dict[str, int] = {}
+    for index, backend in enumerate(checked, start=1):
+        if backend.name in seen:
+            raise ConfigError(
+                f"{source}: backend {index}: name {backend.name!r} is taken by backend {seen[backend.name]}"
+            )
+        seen[backend.name] = index
+    return msgspec.structs.replace(config, run=run, backend=checked, source=source)
+
+
+def changed(config: Config, changes: dict[str, Any]) -> Config:
+    """`config` with what the command line sets in [run] (None: not set), checked like the file. Raises ConfigError."""
+    given = {key: value for key, value in changes.items() if value is not None}
+    if not given:
+        return config
+    source = "the command line"
+    table = {"run": {**msgspec.to_builtins(config.run), **given}}
+    try:
+        run = msgspec.convert(table["run"], RunConfig, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {explain(str(error).replace('`$.', '`$.run.'), table, _SECTIONS)}") from None
+    return msgspec.structs.replace(config, run=check_run(run, source, Path.cwd()))
+
+
+# --- Checks beyond types. ---
+
+
+def check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
+    """`run` with `model` as a whole path, a relative one taken from `folder`. Raises ConfigError for a value that is
+    out of its bounds. `source` names the file in the message."""
+
+    def require(key: str, holds: Callable[[Any], bool], allowed: str) -> None:
+        value = getattr(run, key)
+        if (isinstance(value, float) and not math.isfinite(value)) or not holds(value):
+            raise ConfigError(f"{source}: [run]: {key}: found {show(value)}, allowed is {allowed}")
+
+    require("iterations", lambda v: 1 <= v <= 1_000_000, "1 to 1000000")
+    require("warmup", lambda v: 0 <= v <= 10_000, "0 to 10000")
+    require("max_tokens", lambda v: 1 <= v <= 1_000_000, "1 to 1000000")
+    require("temperature", lambda v: 0 <= v <= 10, "0 to 10")
+    require("seed", lambda v: 0 <= v < 2**31, "0 to 2147483647")
+    require("threads", lambda v: 0 <= v <= 4096, "0 (cores - 1) to 4096")
+    require("prompt", lambda v: bool(v.strip()), "a text that is not empty")
+    require("timeout_s", lambda v: 0 < v <= 86_400, "a number of seconds above 0")
+    require("connect_timeout_s", lambda v: 0 < v <= 3_600, "a number of seconds above 0")
+    require("load_timeout_s", lambda v: 0 < v <= 86_400, "a number of seconds above 0")
+    require("restarts", lambda v: 0 <= v <= 1000, "0 to 1000")
+    require("cooldown_s", lambda v: 0 <= v <= 3_600, "0 to 3600 seconds")
+    if run.model:
+        require("model", lambda v: "\0" not in v, "the path of a GGUF file")
+        try:
+            path = Path(run.model).expanduser()
+        except RuntimeError:
+            raise ConfigError(
+                f"{source}: [run]: model: found {show(run.model)}: that user has no home folder; write the path out"
+            ) from None
+        run = msgspec.structs.replace(run, model=str(path if path.is_absolute() else (folder / path).absolute()))
+    return run
+
+
+def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str]) -> Backend:
+    where = f"{source}: backend {index + 1} ({backend.name!r})"
+    if backend.name != backend.name.strip() or not 1 <= len(backend.name) <= 40 or not backend.name.isprintable():
+        raise ConfigError(
+            f"{source}: backend {index + 1}: name: found {show(backend.name)}, allowed are 1 to 40 printable "
+            "characters without spaces around them"
+        )
+    backend = msgspec.structs.replace(backend, framework=backend.framework or backend.name)
+    if backend.embedded:
+        for key in ("url", "launch", "model"):
+            if getattr(backend, key):
+                hint = "set model in [run], where all embedded engines share it" if key == "model" else f"remove {key}"
+                raise ConfigError(f"{where}: {key} does not go with embedded = {backend.embedded!r}; {hint}")
+        return backend
+    if not backend.enabled:
+        return backend
+    if backend.launch and not backend.launch[0].strip():
+        raise ConfigError(f"{where}: launch: its first word, the command, is empty")
+    if any("\0" in word for word in backend.launch):
+        raise ConfigError(f"{where}: launch: a word of it has a NUL character, which no command can be given")
+    if not backend.url and not backend.launch:
+        backend = msgspec.structs.replace(backend, url=_usual_url(backend, where, env))
+    if backend.url:
+        parts = _split_url(backend.url.replace("{port}", "1"), where, backend.secrets)
+        if parts.username or parts.password:
+            raise ConfigError(f"{where}: url holds a user name or password; use api_key or headers instead")
+        backend = msgspec.structs.replace(backend, url=backend.url.rstrip("/"))
+    for key, value in backend.headers.items():
+        if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", key) or not (value.isascii() and value.isprintable()):
+            raise ConfigError(f"{where}: headers: {show(key)} is no valid HTTP header, or its value is none")
+    if not backend.api_key.isascii() or not backend.api_key.isprintable():
+        raise ConfigError(f"{where}: api_key holds a character that HTTP cannot carry; is there a line end in it?")
+    _check_request(backend, where)
+    return backend
+
+
+#: Fields of a request that are llmtui's own: to change them would measure something else than is shown.
+_OWN_FIELDS = frozenset({"messages", "stream"})
+
+
+def _check_request(backend: Backend, where: str) -> None:
+    """The parts of a request that the config writes itself."""
+    for key in ("options", "body"):
+        if (number := _too_large(getattr(backend, key))) is not None:
+            raise ConfigError(f"{where}: {key}: found {show(number)}, allowed are whole numbers of up to 64 bits")
+    if taken := sorted(_OWN_FIELDS & backend.options.keys()):
+        raise ConfigError(f"{where}: options: {taken[0]!r} is set by llmtui and cannot be changed")
+    if backend.protocol != "custom":
+        for key in ("body", "answer"):
+            if getattr(backend, key):
+                raise ConfigError(f"{where}: {key} goes with protocol = 'custom' only; remove it or set protocol")
+    elif backend.body is not None and "{prompt}" not in repr(backend.body):
+        raise ConfigError(f"{where}: body: '{{prompt}}' is nowhere in it, so the prompt would not be sent")
+
+
+def _too_large(value: Any) -> int | None:
+    """A whole number in `value` that JSON readers cannot hold, None where there is none."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return next((found for item in inner if (found := _too_large(item)) is not None), None)
+    return value if isinstance(value, int) and not -(2**63) < value < 2**64 else None
+
+
+def _split_url(url: str, where: str, secrets: list[str]) -> Any:
+    found = show(url, secrets)
+    if not url.isprintable() or " " in url:
+        raise ConfigError(f"{where}: url: found {found}: an address has no blanks and no control characters")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        # Its words may repeat what stands before the @.
+        reason = "its port is no number up to 65535" if "ort" in str(error) else "it cannot be read"
+        raise ConfigError(f"{where}: url: found {found}: {reason}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"{where}: url: found {found}, allowed is a full address such as 'http://127.0.0.1:8080'")
+    if port == 0:
+        raise ConfigError(f"{where}: url: found {found}: port 0 cannot be asked")
+    return parts
+
+
+def _usual_url(backend: Backend, where: str, env: dict[str, str]) -> str:
+    if backend.protocol == "ollama":
+        url = ollama_url(env.get("OLLAMA_HOST", ""))
+        try:
+            _split_url(url, where, [])
+        except ConfigError:
+            raise ConfigError(f"OLLAMA_HOST: found {show(env['OLLAMA_HOST'])}, allowed is host:port") from None
+        return url
+    for word in (backend.framework.lower(), backend.name.lower()):
+        if backend.protocol != "custom" and word in USUAL_PORTS:
+            return f"http://127.0.0.1:{USUAL_PORTS[word]}"
+    raise ConfigError(f"{where}: url is missing; give one such as 'http://127.0.0.1:8080', or launch, or embedded")
+
+
+def ollama_url(host: str) -> str:
+    """The address that `OLLAMA_HOST` means, as Ollama itself reads it (host, host:port, :port or a URL)."""
+    host = host.strip().strip("\"'")
+    if not host:
+        return "http://127.0.0.1:11434"
+    scheme, sep, rest = host.partition("://")
+    if not sep:
+        scheme, rest = "http", host
+    rest = rest.rstrip("/")
+    default = {"http": "80", "https": "443"}.get(scheme, "11434") if sep else "11434"
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:/]*)(?::(\d+))?(/.*)?", rest)
+    if match is None:
+        return f"{scheme}://{rest}"
+    name, port, path = match[1] or "127.0.0.1", match[2] or default, match[3] or ""
+    name = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(name, name)
+    return f"{scheme}://{name}:{port}{path}"
+
+
+#: The last word of a name that stands before a secret: api_key, --hf-token, X-Access-Token, OPENAI_API_KEY.
+SECRET_NAME = re.compile(
+    r"(?:.*[^a-z0-9])?(?:api|access|auth|secret)?"
+    r"(?:key|token|secret|password|passwd|passphrase|auth|authorization|credentials?|sig|signature)",
+    re.IGNORECASE,
+)
+#: A secret itself: no path, no special token such as <|end_of_text|>, nothing that would spoil honest text.
+_SECRET_VALUE = re.compile(r"[^\s<{/.~][^\s<>]{7,}")
+
+
+def literal_secrets(value: Any, name: str = "") -> list[str]:
+    """Texts in `value`, a backend as configured, that are secrets by their names, though no variable brought them.
+
+    Looked at are keys of tables, parameters of a URL, and in lists (`launch`) `--name value`, `name=value`.
+    """
+    if isinstance(value, dict):
+        return [secret for key, inner in value.items() for secret in literal_secrets(inner, key)]
+    if isinstance(value, list):
+        named = zip(value, ["", *value], strict=False)
+        return [secret for inner, before in named for secret in literal_secrets(inner, _flag(before))]
+    if not isinstance(value, str):
+        return []
+    if SECRET_NAME.fullmatch(name):
+        return [value] if _SECRET_VALUE.fullmatch(value) else []
+    pairs = [pair.partition("=") for pair in re.split(r"[?&#]", value)] if "=" in value else []
+    return [found for key, _, inner in pairs for found in literal_secrets(inner, key if inner else "")]
+
+
+def _flag(word: Any) -> str:
+    return word if isinstance(word, str) and word.startswith("-") and "=" not in word else ""
+
+
+def _expand(value: Any, where: str, env: dict[str, str], secrets: list[str]) -> Any:
+    """`${NAME}` from the environment, in every text of a backend. What was put in is added to `secrets`."""
+    if isinstance(value, str):
+
+        def replace(match: re.Match[str]) -> str:
+            name = match[1]
+            if name not in env:
+                raise ConfigError(
+                    f"{where}: the environment variable {name} is not set; export it or remove ${{{name}}}"
+                )
+            secrets.append(env[name])
+            return env[name]
+
+        if re.search(r"\$\{(?!\w+\})", value):
+            raise ConfigError(f"{where}: '${{' begins the name of an environment variable: write ${{NAME}}")
+
+        return re.sub(r"\$\{(\w+)\}", replace, value)
+    if isinstance(value, list):
+        return [_expand(v, where, env, secrets) for v in value]
+    if isinstance(value, dict):
+        return {k: _expand(v, where, env, secrets) for k, v in value.items()}
+    return value

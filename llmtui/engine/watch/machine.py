@@ -1,0 +1,59 @@
+"""Where the figures come from: processor, memory, operating system, versions."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import platform
+from pathlib import Path
+
+import llmtui
+from llmtui.engine.watch.conditions import governor, load_1m
+from llmtui.model import Machine
+
+
+def describe_machine() -> Machine:
+    """This machine, as far as it tells. `cores` counts those that this process may use."""
+    return Machine(
+        cpu=_cpu(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory_bytes=_memory_bytes(),
+        os=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        llmtui=llmtui.__version__,
+        gpu=_gpu(),
+        governor=governor(),
+        load_1m=load_1m(),
+    )
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _gpu(folders: str = "/proc/driver/nvidia/gpus", kfd: str = "/sys/class/kfd/kfd/topology/nodes") -> str:
+    """The graphics processors as their drivers name them (NVIDIA's in /proc, AMD's in /sys), "" where there is none."""
+    found = []
+    for file in sorted(Path(folders).glob("*/information")):
+        with contextlib.suppress(OSError):
+            lines = file.read_text("utf-8", "replace").splitlines()
+            found += [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
+    for file in sorted(Path(kfd).glob("*/name")):
+        with contextlib.suppress(OSError):
+            found.append(file.read_text("utf-8", "replace").strip())
+    counts = collections.Counter(name for name in found if name)
+    return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
+
+
+def _memory_bytes() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return 0

@@ -1,0 +1,33 @@
+"""Memory and CPU of the servers while a run goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+
+from llmtui.engine.backend_run import BackendRun
+from llmtui.model import AnyEvent, Sampled
+
+INTERVAL_S = 1.0
+
+
+async def sample_servers(backend_runs: Collection[BackendRun], tell: Callable[[AnyEvent], None]) -> None:
+    """Tell of each server that is up what it takes, once a second and when it changed. Runs until it is cancelled."""
+    last: dict[str, tuple[int, float]] = {}
+    while True:
+        await asyncio.sleep(INTERVAL_S)
+        for backend_run in backend_runs:
+            sample = backend_run.target.sample() if backend_run.target.up else None
+            if sample is None:
+                continue
+            rss_bytes, cpu_s = sample
+            now = time.monotonic()
+            before, backend_run.cpu = backend_run.cpu, (now, cpu_s)
+            if before is None:
+                continue
+            cores = round(max(0.0, (cpu_s - before[1]) / (now - before[0])), 1)
+            megabytes = round(rss_bytes / 1e6)
+            if last.get(backend_run.name) != (megabytes, cores):
+                last[backend_run.name] = (megabytes, cores)
+                tell(Sampled(backend=backend_run.name, rss_bytes=rss_bytes, cpu_cores=cores))

@@ -1,0 +1,1 @@
+"""The local socket between a run's engine and its clients, both ends of it."""

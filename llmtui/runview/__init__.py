@@ -1,0 +1,1 @@
+"""What a client knows of a run: the engine's events folded into one object."""

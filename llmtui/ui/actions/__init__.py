@@ -1,0 +1,1 @@
+"""What the monitor's commands do, and the registry of them."""

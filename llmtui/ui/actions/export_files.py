@@ -1,0 +1,132 @@
+"""Files that the monitor writes: their formats, names that are not taken, and what went wrong in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from llmtui.runview.run import RunView
+from llmtui.text import sanitize
+
+
+class ExportError(Exception):
+    """Why nothing was written, as a sentence for the screen."""
+
+
+class Taken(ExportError):
+    """There is a file of that name already."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """One kind of file. `what` stands in its name, `label` on the screen."""
+
+    id: str
+    label: str
+    what: str
+    suffix: str
+    text: Callable[[RunView], str]
+
+
+def _results(run_view: RunView) -> str:
+    from llmtui.export.csv import results_csv
+
+    return results_csv(run_view)
+
+
+def _iterations(run_view: RunView) -> str:
+    from llmtui.export.csv import iterations_csv
+
+    return iterations_csv(run_view)
+
+
+def _json(run_view: RunView) -> str:
+    from llmtui.export.json import run_json
+
+    return run_json(run_view)
+
+
+def _markdown(run_view: RunView) -> str:
+    from llmtui.export.markdown import run_markdown
+
+    return run_markdown(run_view)
+
+
+FORMATS = (
+    Format("csv", "CSV, a row per backend", "results", ".csv", _results),
+    Format("iterations", "CSV, a row per iteration", "iterations", ".csv", _iterations),
+    Format("json", "JSON, everything", "run", ".json", _json),
+    Format("markdown", "Markdown, a table to paste", "results", ".md", _markdown),
+)
+
+
+def file_name(form: Format, now: datetime.datetime) -> str:
+    """`llmtui-results-YYYYmmdd-HHMMSS.csv`, in UTC."""
+    return f"llmtui-{form.what}-{now.astimezone(datetime.UTC):%Y%m%d-%H%M%S}{form.suffix}"
+
+
+def free_path(path: Path) -> Path:
+    """`path`, or the same with -2, -3 before its suffix: the first that is not taken."""
+    free, number = path, 2
+    while os.path.lexists(free):
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        number += 1
+    return free
+
+
+def write(run_view: RunView, form: Format, path: Path, *, replace: bool = False) -> None:
+    """Write the run to `path`, whole or not at all; over a file that is there only when told to.
+
+    Raises Taken, or ExportError.
+    """
+    from llmtui.store.atomic import write_atomic, write_new
+
+    try:
+        if path.is_dir():
+            raise ExportError(f"{_shown(path)} is a folder: give the file another name")
+        if not replace and os.path.lexists(path):
+            raise FileExistsError
+        (write_atomic if replace else write_new)(path, form.text(run_view))
+    except FileExistsError:
+        raise Taken(f"{_shown(path)} is there already") from None
+    except (OSError, ValueError) as error:
+        raise ExportError(_why(error, path)) from None
+
+
+def write_beside(run_view: RunView, form: Format, path: Path) -> Path:
+    """Write the run to `path`, or beside what is there already under the next free name. Raises ExportError."""
+    while True:
+        free = free_path(path)
+        try:
+            write(run_view, form, free)
+        except Taken:
+            continue
+        return free
+
+
+def _shown(path: Path) -> str:
+    return sanitize(str(path), 400)
+
+
+def _why(error: OSError | ValueError, path: Path) -> str:
+    folder = _shown(path.parent)
+    match getattr(error, "errno", None):
+        case errno.ENOENT:
+            return f"there is no folder {folder}"
+        case errno.ENOTDIR:
+            return f"{folder} is no folder"
+        case errno.EACCES | errno.EPERM:
+            return f"{folder} may not be written to: choose another folder"
+        case errno.EROFS:
+            return f"{folder} is read-only: choose another folder"
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"the disk of {folder} is full: make room, or choose another folder"
+        case errno.ENAMETOOLONG:
+            return "the name is too long"
+        case None:
+            return "a file cannot have this name"
+    return f"{folder}: {sanitize(getattr(error, 'strerror', '') or str(error))}"

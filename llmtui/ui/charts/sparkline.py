@@ -1,0 +1,135 @@
+"""The small plot inside a panel and the large digits above it: a few cells each, drawn without plotext."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from llmtui.config.schema import Marker
+from llmtui.ui.text.spans import Line, Role
+
+#: Cell grid of each marker: dots across and down.
+GRID: dict[Marker, tuple[int, int]] = {"braille": (2, 4), "fhd": (2, 3), "dot": (1, 1), "ascii": (1, 1)}
+_BRAILLE = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+
+
+def _sextant(bits: int) -> str:
+    """The block of two by three whose filled parts are `bits` (bit 0 upper left, then row by row)."""
+    special = {0: " ", 0b010101: "▌", 0b101010: "▐", 0b111111: "█"}
+    if bits in special:
+        return special[bits]
+    return chr(0x1FB00 + bits - 1 - (bits > 0b010101) - (bits > 0b101010))
+
+
+def bit_of(x: int, y: int, marker: Marker) -> int:
+    """The bit of the dot at column `x` and row `y`, within its cell."""
+    across, down = GRID[marker]
+    return _BRAILLE[x % 2][y % 4] if marker == "braille" else 1 << (y % down * across + x % across)
+
+
+def cell_of(bits: int, marker: Marker) -> str:
+    """The character whose filled dots are `bits`."""
+    if marker == "braille":
+        return chr(0x2800 + bits)
+    if marker == "fhd":
+        return _sextant(bits)
+    return "•" if marker == "dot" else "o"
+
+
+def decimate(points: Sequence[tuple[int, float]], columns: int, count: int) -> list[tuple[int, float]]:
+    """At most two (place, value) a column, the least and the greatest, of places 0 to `count` in order."""
+    if columns < 1 or len(points) <= 2 * columns:
+        return list(points)
+    kept: list[tuple[int, float]] = []
+    low = high = points[0]
+    column = low[0] * columns // count
+    for point in points:
+        at = point[0] * columns // count
+        if at != column:
+            kept += sorted({low, high})
+            low, high, column = point, point, at
+        elif point[1] < low[1]:
+            low = point
+        elif point[1] > high[1]:
+            high = point
+    return kept + sorted({low, high})
+
+
+def scatter(
+    points: Sequence[tuple[int, float]],
+    median: float | None,
+    width: int,
+    height: int,
+    marker: Marker,
+    role: Role,
+    slots: int,
+) -> list[Line]:
+    """(place, value) over `width` by `height` cells with a line at the median; there are `slots` places, from 0 on."""
+    across, down = GRID[marker]
+    dots_x, dots_y = width * across, height * down
+    count = max(slots, 2)
+    points = decimate([p for p in points if math.isfinite(p[1])], dots_x, count)
+    if not points or width < 1 or height < 1:
+        return [((" " * max(width, 0), ""),) for _ in range(height)]
+    low = min(v for _, v in points)
+    high = max(v for _, v in points)
+    if median is not None:
+        low, high = min(low, median), max(high, median)
+    # A spread below 2 % of the value is drawn as the near-flat line that it is, not blown up to full height.
+    least = abs(high) * 0.02 or 1.0
+    if high - low < least:
+        middle = (high + low) / 2
+        low, high = middle - least / 2, middle + least / 2
+
+    def row_of(value: float) -> int:
+        return min(dots_y - 1, max(0, round((high - value) / (high - low) * (dots_y - 1))))
+
+    cells: dict[tuple[int, int], int] = {}
+    for index, value in points:
+        x = round(index / (count - 1) * (dots_x - 1))
+        y = row_of(value)
+        at = (y // down, x // across)
+        cells[at] = cells.get(at, 0) | bit_of(x, y, marker)
+    median_row = row_of(median) // down if median is not None else -1
+    lines: list[Line] = []
+    for y in range(height):
+        spans: list[tuple[str, Role]] = []
+        for x in range(width):
+            bits = cells.get((y, x))
+            if bits:
+                text, text_role = cell_of(bits, marker), role
+            else:
+                text, text_role = ("─", "rule") if y == median_row else (" ", "")
+            if spans and spans[-1][1] == text_role:
+                spans[-1] = (spans[-1][0] + text, text_role)
+            else:
+                spans.append((text, text_role))
+        lines.append(tuple(spans))
+    return lines
+
+
+_DIGITS = {
+    "0": ("╭─╮", "│ │", "╰─╯"),
+    "1": (" ╷ ", " │ ", " ╵ "),
+    "2": ("╶─╮", "╭─╯", "╰─╴"),
+    "3": ("╶─╮", " ─┤", "╶─╯"),
+    "4": ("╷ ╷", "╰─┤", "  ╵"),
+    "5": ("╭─╴", "╰─╮", "╶─╯"),
+    "6": ("╭─╴", "├─╮", "╰─╯"),
+    "7": ("╶─╮", "  │", "  ╵"),
+    "8": ("╭─╮", "├─┤", "╰─╯"),
+    "9": ("╭─╮", "╰─┤", "╶─╯"),
+    ".": (" ", " ", "."),
+    "-": ("   ", "╶─╴", "   "),
+}
+
+
+def big(text: str, suffix: str, width: int, role: Role) -> list[Line] | None:
+    """`text` in digits three rows high with `suffix` behind the last row; None where it does not fit."""
+    if any(c not in _DIGITS for c in text):
+        return None
+    rows = ["".join(_DIGITS[c][row] for c in text) for row in range(3)]
+    if len(rows[0]) > width:
+        return None
+    tail = f" {suffix}" if len(rows[0]) + 1 + len(suffix) <= width else ""
+    return [((rows[0], role),), ((rows[1], role),), ((rows[2], role), (tail, "dim"))]

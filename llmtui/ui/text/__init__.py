@@ -1,0 +1,1 @@
+"""Styled text of the screen: spans, and values formatted for it."""

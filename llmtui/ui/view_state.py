@@ -1,0 +1,252 @@
+"""What the monitor shows, apart from widgets: the run, what the user chose, and what follows from both. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from llmtui.config.schema import UiConfig
+from llmtui.model import RESTING, BackendState, Plan, State
+from llmtui.runview.run import BackendView, RunView
+from llmtui.runview.samples import RECENT
+from llmtui.stats.summary import Metric, box, thinned
+from llmtui.text import sanitize
+from llmtui.ui.actions.registry import Phase, Situation
+from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
+from llmtui.ui.charts.plotext_charts import STATISTIC_KINDS, Chart, Kind, Series
+from llmtui.ui.layout import Layout, layout_for
+from llmtui.ui.text.spans import Role
+from llmtui.ui.views.attempts import standing
+from llmtui.ui.views.panel import Look
+from llmtui.ui.views.sorting import Sort
+from llmtui.ui.views.table import window
+
+#: So many steps of an ECDF at most: finer than a row.
+ECDF_STEPS = 201
+
+
+@dataclasses.dataclass
+class View:
+    """State of the monitor's screen. `now` is a monotonic clock in seconds."""
+
+    plan: Plan
+    options: UiConfig
+    now: Callable[[], float] = time.monotonic
+    metric: Metric = "latency"
+    hidden: set[str] = dataclasses.field(default_factory=set)
+    selected: str = ""
+    #: The kind of the only chart, where there is room for one, and of the left one of two.
+    chart: Kind = "scatter"
+    statistics: Kind = "bars"
+    #: What the user says of the scale, None where it follows from the figures.
+    forced_log: bool | None = None
+    table_shown: bool = False
+    link: Literal["connecting", "up", "gone"] = "connecting"
+    banner: tuple[str, Role] | None = None
+    details: bool = False
+    #: Whether the log lies over all backends.
+    log_shown: bool = False
+    #: Whether the verdict does.
+    verdict_shown: bool = False
+    sort: Sort = dataclasses.field(default_factory=Sort)
+    #: How many iterations have come since the screen was held, None where it is not held.
+    behind: int | None = None
+    #: The first backend in sight where not all lines fit.
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        self.run_view = RunView(self.plan, keep=RECENT)
+        self.layout: Layout = layout_for(80, 24, len(self.run_view.backends))
+        self._run_seen = self.now()
+        self._apart: set[Metric] = set()
+        self._since: dict[str, tuple[State, str, float]] = {}
+        self.structure_changed()
+
+    @property
+    def names(self) -> list[str]:
+        """The backends in the plan's order."""
+        return list(self.run_view.backends)
+
+    @property
+    def covered(self) -> bool:
+        """Whether another screen lies over all backends."""
+        return self.details or self.log_shown or self.verdict_shown
+
+    @property
+    def backend_view(self) -> BackendView | None:
+        """The backend that keys act on."""
+        return self.run_view.backends.get(self.selected)
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether the screen keeps to ASCII."""
+        return self.options.marker == "ascii"
+
+    def structure_changed(self) -> None:
+        """The backends may be others than before: keep what the user chose where it still exists."""
+        names = self.names
+        self.hidden &= set(names)
+        if self.selected not in names:
+            self.selected = names[0] if names else ""
+        for backend_view in self.run_view.backends.values():
+            self.state_changed(backend_view.state)
+        self.run_changed()
+
+    def state_changed(self, state: BackendState) -> None:
+        """Remember since when a backend has been in its state, and at what it is doing there."""
+        known = self._since.get(state.name)
+        if known is None or known[:2] != (state.state, state.doing):
+            self._since[state.name] = (state.state, state.doing, self.now())
+
+    def run_changed(self) -> None:
+        """The engine told its clock: the screen's clock goes on from there."""
+        self._run_seen = self.now()
+
+    @property
+    def phase(self) -> Phase:
+        """What the run as a whole is doing, or the link to it."""
+        if self.link == "up":
+            return self.run_view.run.phase
+        # A run that was done stays done when its engine leaves.
+        return "done" if self.link == "gone" and self.run_view.run.phase == "done" else self.link
+
+    @property
+    def ticking(self) -> bool:
+        """Whether the clock on the screen goes on by itself."""
+        return self.link == "up" and self.run_view.run.phase in ("starting", "running")
+
+    @property
+    def waiting(self) -> list[str]:
+        """The backends whose wait is counted in seconds on their panel."""
+        return [
+            n
+            for n, backend_view in self.run_view.backends.items()
+            if backend_view.state.state in ("preparing", "loading")
+        ]
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began."""
+        return self.run_view.run.elapsed_s + (self.now() - self._run_seen if self.ticking else 0.0)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds that the run will still take, None where nobody can know."""
+        eta = self.run_view.run.eta_s
+        return max(0.0, eta - (self.now() - self._run_seen)) if eta is not None and self.ticking else eta
+
+    @property
+    def in_sight(self) -> tuple[int, int]:
+        """Which `[start, end)` of the backends have a place on the screen, the selected one among them."""
+        names = self.names
+        if not self.layout.scrolls:
+            return 0, len(names)
+        at = names.index(self.selected) if self.selected in names else 0
+        start, end = window(len(names), self.layout.lines, at, self.first)
+        self.first = start
+        return start, end
+
+    def look(self, index: int, focused: bool) -> Look:
+        """How the backend at `index` is shown now."""
+        name = self.names[index]
+        return Look(
+            index=index,
+            metric=self.metric,
+            marker=self.options.marker,
+            focused=focused,
+            hidden=name in self.hidden,
+            waited_s=self.now() - self._since[name][2] if name in self._since else 0.0,
+            warmups=self.run_view.plan.config.warmup,
+            lost=self.link == "gone",
+        )
+
+    def next_chart(self) -> None:
+        """The next kind of chart: of the left one where there are two, else of the only one, scatter included."""
+        if self.layout.charts != 2 and self.chart != "scatter" and self.chart == STATISTIC_KINDS[-1]:
+            self.chart = "scatter"
+        elif self.layout.charts != 2 and self.chart == "scatter":
+            self.chart = self.statistics = STATISTIC_KINDS[0]
+        else:
+            at = STATISTIC_KINDS.index(self.statistics)
+            self.statistics = STATISTIC_KINDS[(at + 1) % len(STATISTIC_KINDS)]
+            if self.chart != "scatter":
+                self.chart = self.statistics
+
+    def other_scale(self) -> None:
+        """Logarithmic where the charts are linear and the other way round; automatic again where that is the same."""
+        wanted = not self.logarithmic
+        self.forced_log = None
+        if self.logarithmic != wanted:
+            self.forced_log = wanted
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the charts are: as the user says, else where one backend is far from all others."""
+        if self.forced_log is not None:
+            return self.forced_log
+        spreads = [standing(backend_view).summary.spread(self.metric) for n, backend_view in self._drawn]
+        ratio = LOG_UNTIL if self.metric in self._apart else LOG_FROM
+        if one_stands_apart([s.median for s in spreads if s], ratio):
+            self._apart.add(self.metric)
+        else:
+            self._apart.discard(self.metric)
+        return self.metric in self._apart
+
+    @property
+    def _drawn(self) -> list[tuple[int, BackendView]]:
+        return [
+            (n, backend_view)
+            for n, (name, backend_view) in enumerate(self.run_view.backends.items())
+            if name not in self.hidden
+        ]
+
+    def chart_data(self, kind: Kind) -> Chart:
+        """What a chart of this kind shows now: the backends that are not hidden."""
+        hidden = [(n, sanitize(name, 40)) for n, name in enumerate(self.run_view.backends) if name in self.hidden]
+        return Chart(
+            kind,
+            self.metric,
+            tuple(self._series(index, backend_view, kind) for index, backend_view in self._drawn),
+            max((backend_view.state.planned for backend_view in self.run_view.backends.values()), default=0),
+            log=self.logarithmic,
+            hidden=tuple(hidden),
+            ascii_only=self.ascii_only,
+        )
+
+    def _series(self, index: int, backend_view: BackendView, kind: Kind) -> Series:
+        kept = standing(backend_view)
+        figures = kept.figures(backend_view)
+        ordered = figures.ordered(self.metric)
+        return Series(
+            index,
+            sanitize(backend_view.backend.name, 40) + (f" #{kept.attempt}" if kept.earlier else ""),
+            kept.summary.spread(self.metric),
+            points=figures.points(self.metric) if kind == "scatter" else (),
+            count=figures.measured if kind == "scatter" else 0,
+            ordered=thinned(ordered, ECDF_STEPS) if kind == "ecdf" else (),
+            box=box(ordered) if kind == "box" and ordered else None,
+        )
+
+    def situation(self) -> Situation:
+        """What decides which commands apply now."""
+        backend_views = self.run_view.backends.values()
+        return Situation(
+            phase=self.phase if self.link == "up" else self.link,
+            backends=len(self.run_view.backends),
+            resting=sum(1 for backend_view in backend_views if backend_view.state.state in RESTING),
+            results=any(backend_view.iterations for backend_view in backend_views),
+            selected=self.backend_view.state.state if self.backend_view else None,
+            hidden=self.selected in self.hidden,
+            charts=self.layout.charts,
+            table_on_key=not self.layout.table and self.layout.table_rows >= 2,
+            table_shown=self.table_shown,
+            details=self.covered,
+            table_visible=self.layout.table_rows >= 2 and (self.layout.table or self.table_shown),
+            sorted=bool(self.sort.column),
+            held=self.behind is not None,
+            log_shown=self.log_shown,
+            verdict_shown=self.verdict_shown,
+            in_turns=self.run_view.plan.config.order != "sequential",
+        )

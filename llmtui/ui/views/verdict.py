@@ -1,0 +1,160 @@
+"""The verdict as lines: one for the monitor; a page of pairs, checks, and what each number means. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from llmtui.stats.compare import Comparison, told
+from llmtui.stats.summary import METRIC_TITLES, Metric, Summary
+from llmtui.stats.verdict import Verdict
+from llmtui.text import sanitize
+from llmtui.ui.charts.plotext_charts import Ratio, ratios
+from llmtui.ui.text.format import DASH, titled, value_text
+from llmtui.ui.text.spans import Line, Role, clip, fit, pad, width_of, wrap
+
+if TYPE_CHECKING:
+    from llmtui.runview.run import RunView
+    from llmtui.stats.estimates import Estimate, Interval
+
+#: A sign and a word for every level: none is told by colour alone.
+_LEVELS: dict[str, tuple[str, Role]] = {"void": ("✗", "bad"), "warning": ("!", "warn"), "note": ("·", "dim")}
+_NAMES_AT_MOST = 27
+_MOST_LINES = 12
+_DEFINITIONS = (
+    ("1.31x slower", "the typical value of the one as a multiple of the other's; by tokens/s, of the time per token"),
+    (
+        "95 %: a to b",
+        "the interval: drawn so, it holds the true ratio in 95 of 100 races; before the end, and where rounds were "
+        "added, 99 % or more, so that another look costs nothing",
+    ),
+    ("rounds", "each backend once; compared round by round, what slows the machine for a while slows both and cancels"),
+    (
+        "could have shown",
+        "the smallest difference that so many samples find four times out of five, where nothing lies far out",
+    ),
+    ("*, ·", "in the table: shown to be fastest; the best figure so far, not shown to be"),
+    (
+        "no difference shown",
+        "the interval holds 1, or it may be chance among so many pairs (Holm)",
+    ),
+    (
+        "median, mean",
+        "each with its interval of 95 % (BCa bootstrap up to n = 60); of few samples with rare long ones a mean's is "
+        "too narrow",
+    ),
+    ("first", "the very first request, cold where the server had just been started; warm-ups are in no other figure"),
+    ("outliers", "further out than three times the middle half is wide, and 10 %; they are kept"),
+    ("iterations, n", "measured and good ones; warm-ups and failures are no samples, outliers are kept"),
+    ("void", "the plain comparison means nothing: what counts per token leads"),
+    ("warning", "this may explain the difference; a note is good to know"),
+)
+
+
+def said_line(verdict: Verdict, width: int) -> Line:
+    """The verdict in one line: dim while the run goes on, with the intervals where there is room for them."""
+    room = width - 2
+    text = verdict.line if width_of([(verdict.line, "")]) <= room else verdict.brief
+    unlike = verdict.leading.instead_of is not None
+    role: Role = "dim" if not verdict.done else "warn" if unlike else "strong"
+    return fit([(" ", ""), (clip(text, room), role)], width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Typical:
+    """A backend's typical value by the metric of the verdict."""
+
+    name: str
+    known: Estimate
+    summary: Summary
+
+
+def typical_rows(run_view: RunView, metric: Metric) -> list[Typical]:
+    """Of every backend with samples."""
+    return [Typical(name, known, run_view.backends[name].summary) for name, known in run_view.estimates(metric).items()]
+
+
+def page(verdict: Verdict, width: int, more_key: str = "", typical: Sequence[Typical] = ()) -> list[Line]:
+    """All that there is to say, as long as it gets; `more_key` decides it by more rounds, "" where that cannot be."""
+    room = max(20, width - 2)
+    lines: list[Line] = []
+
+    def say(text: str, role: Role = "", indent: int = 0) -> None:
+        for number, piece in enumerate(wrap(text, room - indent, _MOST_LINES)):
+            lines.append(((" " * (1 + indent + (2 if number else 0)), ""), (clip(piece, room - indent), role)))
+
+    def head(text: str) -> None:
+        if lines:
+            lines.append(((" ", ""),))
+        lines.append(((f" {text}", "title"),))
+
+    head("What the data say" if verdict.done else "What the data say so far")
+    if not verdict.pairs:
+        say("nothing to compare yet: two backends with results make a pair", "dim")
+    for text in verdict.sentences:
+        say(text)
+    undecided = [c for c in verdict.comparisons if not c.decided]
+    if undecided and more_key:
+        say(f"{more_key} adds rounds until every interval of {METRIC_TITLES[verdict.used]} is within 5 %", "dim")
+    if shown := [c for c in verdict.comparisons if c.known]:
+        head(f"How many times slower, with its interval ({100 * verdict.level:.4g} %)")
+        lines += plot(shown, room)
+    head("Was it a fair race?")
+    if not verdict.checks:
+        say("nothing was found that speaks against it" if verdict.pairs else "there is no race yet", "good")
+    for check in verdict.checks:
+        sign, role = _LEVELS[check.level]
+        say(f"{sign} {check.level} {check.code}: {check.text}", role)
+        say(f"do: {check.todo}", "dim", 2)
+    if typical:
+        head(f"Typical values: {titled(verdict.metric)}")
+        lines += _table(typical, verdict.metric, room)
+    head("What the numbers mean")
+    say(f"shown by {titled(verdict.metric)}; m shows the next metric", "dim")
+    for word, meaning in _DEFINITIONS:
+        say(f"{word}: {meaning}", "dim")
+    return [fit(line, width) for line in lines]
+
+
+def _table(typical: Sequence[Typical], metric: Metric, width: int) -> list[Line]:
+    """A row for each; columns that have no room are left out from the right."""
+
+    def text(value: float | None) -> str:
+        return value_text(metric, value, 8)
+
+    def span(of: Interval | None) -> str:
+        return f"{text(of[0])} to {text(of[1])}" if of is not None else "too few"
+
+    rows: list[list[str]] = [["", "median", "95 %", "mean", "95 %"]]
+    rows += [
+        [sanitize(t.name, 40), text(t.known.median), span(t.known.median_interval), text(t.known.mean),
+         span(t.known.mean_interval)]
+        for t in typical
+    ]  # fmt: skip
+    if metric == "latency":
+        warm = [(t.summary.first_s, t.summary.warmups) for t in typical]
+        rows[0] += ["outliers", "first", "warm-ups"]
+        for row, t, (first, warmups) in zip(rows[1:], typical, warm, strict=True):
+            row += [str(t.summary.outliers), text(first), text(warmups.median) if warmups else DASH]
+    widths = [max(width_of([(row[n], "")]) for row in rows) for n in range(len(rows[0]))]
+    widths[0] = min(widths[0], _NAMES_AT_MOST)
+    while sum(widths) + 2 * (len(widths) - 1) > width and len(widths) > 2:
+        widths.pop()
+    lines: list[Line] = []
+    for number, row in enumerate(rows):
+        cells = [pad(cell, size, right=n > 0) for n, (cell, size) in enumerate(zip(row, widths, strict=False))]
+        lines.append(((" " + "  ".join(cells), "" if number else "dim"),))
+    return lines
+
+
+def plot(comparisons: list[Comparison], width: int) -> list[Line]:
+    """A row for each: `slower / faster`, and its interval on an axis of ratios on which 1 is marked."""
+    metrics = {c.metric for c in comparisons}
+
+    def row(c: Comparison) -> Ratio:
+        by = f" {METRIC_TITLES[c.metric]}" if len(metrics) > 1 else ""
+        name = f"{sanitize(c.slower, 40)} / {sanitize(c.faster, 40)}{by}"
+        return Ratio(name, c.low, c.ratio, c.high, c.decided, told(c.ratio, c.low, c.high)[0])
+
+    return ratios([row(c) for c in comparisons], width, _NAMES_AT_MOST)

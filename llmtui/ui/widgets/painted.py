@@ -1,0 +1,140 @@
+"""The base of the widgets: lines of spans, compared with what stands on the screen before they are painted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+from textual.events import Blur, Focus
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from llmtui.ui.text.spans import SERIES, Line, Role, Span, difference, fit, to_ascii
+from llmtui.ui.view_state import View
+
+#: The variable of the theme that colours what has this role, and whether it is bold. Not in the stylesheet: Textual
+#: would match every role against every rule again for each widget that is built, focused or resumed.
+LOOKS: Mapping[Role, tuple[str, bool]] = {
+    "dim": ("dim", False),
+    "strong": ("foreground", True),
+    "title": ("foreground", True),
+    "good": ("success", False),
+    "warn": ("warning", False),
+    "bad": ("error", True),
+    "accent": ("accent", False),
+    "rule": ("rule", False),
+    "focus": ("accent", True),
+    "key": ("accent", True),
+    "best": ("success", True),
+    **{role: (f"series-{n}", False) for n, role in enumerate(SERIES, 1)},
+}
+
+
+class Lines(Widget):
+    """Paints the lines that `content` returns. Text is never read as markup."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, view: View, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.view = view
+        self._shown: list[Line] = []
+        self._shown_size = (-1, -1)
+        self._styles_by_role: dict[Role, Style] = {}
+        self._theme = ""
+
+    def content(self, width: int, height: int) -> list[Line]:
+        """The lines to show in `width` by `height` cells."""
+        raise NotImplementedError
+
+    def _compute(self) -> list[Line]:
+        width, height = self.size
+        if width < 1 or height < 1:
+            return []
+        lines = [fit(line, width) for line in self.content(width, height)[:height]]
+        return [to_ascii(line) for line in lines] if self.view.ascii_only else lines
+
+    def redraw(self) -> None:
+        """Ask for the lines again and repaint the cells that differ; nothing when none does."""
+        if not self.is_mounted or not self.display:
+            return
+        size = (self.size.width, self.size.height)
+        old, new = self._shown, self._compute()
+        self._shown = new
+        if size != self._shown_size or len(old) != len(new):
+            self._shown_size = size
+            self.refresh()
+            return
+        regions = [
+            Region(cells[0], y, cells[1] - cells[0], 1)
+            for y, (before, after) in enumerate(zip(old, new, strict=True))
+            if (cells := difference(before, after)) is not None
+        ]
+        if regions:
+            self.refresh(*regions)
+
+    def forget(self) -> None:
+        """Lose what the user did here, such as scrolling."""
+
+    def on_resize(self) -> None:
+        self.redraw()
+
+    def notify_style_update(self) -> None:
+        self._styles_by_role.clear()
+        if self._theme != self.app.theme:
+            # Two themes may differ in nothing that a rule of the stylesheet names.
+            self._theme = self.app.theme
+            self.refresh()
+        super().notify_style_update()
+
+    def on_focus(self, event: Focus) -> None:
+        # Textual's own handler repaints the whole widget: here only those cells are that tell the focus.
+        event.prevent_default()
+        self.has_focus = True
+
+    def on_blur(self, event: Blur) -> None:
+        event.prevent_default()
+        self.has_focus = False
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        # No rule of the stylesheet tells lines with the focus from those without: none is matched again.
+        if self.can_focus:
+            self.redraw()
+
+    def _style(self, role: Role) -> Style:
+        style = self._styles_by_role.get(role)
+        if style is None:
+            style = self.rich_style
+            if role:
+                variable, bold = LOOKS[role]
+                colour = Color.parse(self.app.theme_variables[variable]).rich_color
+                style += Style(color=colour, bold=bold or None)
+            self._styles_by_role[role] = style
+        return style
+
+    def render_line(self, y: int) -> Strip:
+        size = (self.size.width, self.size.height)
+        if size != self._shown_size:
+            # The first paint comes before the first resize event: it must not be empty.
+            self._shown_size = size
+            self._shown = self._compute()
+        width = size[0]
+        if y >= len(self._shown):
+            return Strip.blank(width, self.rich_style)
+        return Strip([Segment(text, self._style(role)) for text, role in joined(self._shown[y])], width)
+
+
+def joined(line: Line) -> list[Span]:
+    """The line in as few spans as look the same: a blank has no colour of its own, and each span costs bytes."""
+    spans: list[Span] = []
+    for text, role in line:
+        if spans and (role == spans[-1][1] or text.isspace()):
+            spans[-1] = (spans[-1][0] + text, spans[-1][1])
+        elif spans and spans[-1][0].isspace():
+            spans[-1] = (spans[-1][0] + text, role)
+        elif text:
+            spans.append((text, role))
+    return spans

@@ -1,0 +1,294 @@
+"""The tool's own error: computed by hand, measured for real in small, and remembered in a file that may be rubbish."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from llmtui.accuracy.probe import AccuracyError, Job, Truth, ask_all, deviation, errors, level_of, truth_server
+from llmtui.accuracy.pty_monitor import measure
+from llmtui.accuracy.table import table
+from llmtui.accuracy.truth_server import MEMORY, TruthServer
+from llmtui.format import milliseconds
+from llmtui.measure.request import Answer
+from llmtui.measure.transport import new_client
+from llmtui.model import Machine
+from llmtui.model.accuracy import Errors, Level, Record, Watching
+from llmtui.store.accuracy_record import MAX_MACHINES, keep, newest, read_records, record_file
+
+MS = 1_000_000
+
+
+def answer(arrivals_ms: list[float], tokens: list[int] | None = None) -> Answer:
+    """An answer whose tokens arrived so long after the request was written."""
+    counts = tokens or [1] * len(arrivals_ms)
+    return Answer(
+        stamp="kernel",
+        arrivals_ns=[round(ms * MS) for ms in arrivals_ms],
+        arrival_tokens=counts,
+        arrival_bytes=counts,
+        output_tokens=sum(counts),
+        token_source="usage",
+        finish_reason="length",
+    )
+
+
+def truth(*sent_ms: float, received_ms: float = 1000) -> Truth:
+    """The log of a request received at `received_ms`; `sent_ms` since then."""
+    return Truth(
+        received_ns=round(received_ms * MS), sent_ns=[round((received_ms + ms) * MS) for ms in sent_ms], stamp="kernel"
+    )
+
+
+# --- By hand ---
+
+
+def test_each_figure_against_the_log() -> None:
+    found = deviation(answer([50.5, 60.2, 71.0]), truth(50, 60, 70))
+    assert found.ttft_s == pytest.approx(0.0005)
+    assert found.latency_s == pytest.approx(0.001)
+    assert found.itl_s == pytest.approx([-0.0003, 0.0008])
+    # Told 2 tokens in 20.5 ms, true 2 in 20 ms.
+    assert found.tokens_per_s == pytest.approx(20 / 20.5 - 1)
+    assert found.coalesced == 0
+
+
+def test_a_late_server_is_no_error() -> None:
+    found = deviation(answer([95, 105, 300]), truth(95, 105, 300))
+    assert (found.ttft_s, found.latency_s, found.itl_s) == (0, 0, [0, 0])
+    assert found.tokens_per_s == pytest.approx(0)
+
+
+def test_tokens_of_one_read_count_with_their_own_sends() -> None:
+    # The second and third token, sent at 60 and 70, came out of one read at 71.
+    found = deviation(answer([50, 71], [1, 2]), truth(50, 60, 70))
+    assert found.itl_s == pytest.approx([0.011, -0.010])
+    assert found.coalesced == 1
+    assert found.latency_s == pytest.approx(0.001)
+
+
+def test_a_single_token_has_no_gap_and_no_rate() -> None:
+    found = deviation(answer([50]), truth(50))
+    assert found.itl_s == [] and found.tokens_per_s is None
+
+
+def test_an_answer_of_other_tokens_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 tokens arrived, 3 were sent"):
+        deviation(answer([50, 60]), truth(50, 60, 70))
+
+
+def test_errors_are_absolute_and_the_median_keeps_its_sign() -> None:
+    found = errors([-0.004, -0.003, -0.002, 0.001])
+    assert (found.n, found.max, found.median) == (4, 0.004, -0.0025)
+    assert found.p50 == pytest.approx(0.0025)
+    assert found.p95 == pytest.approx(0.00385)
+    assert errors([]) == Errors(n=0, median=0, p50=0, p95=0, p99=0, max=0)
+
+
+def test_a_level_adds_its_answers_up() -> None:
+    pairs = [(answer([50.1, 60.1]), truth(50, 60)), (answer([61.0], [2]), truth(50, 60))]
+    level = level_of(2, True, pairs, failed=1)
+    assert (level.streams, level.monitor, level.requests, level.failed, level.tokens) == (2, True, 2, 1, 4)
+    assert level.coalesced == 0.25 and level.stamp == "kernel"
+    assert level.ttft_s.n == level.latency_s.n == level.itl_s.n == 2
+    assert level.tokens_per_s_share.n == 1, "tokens of one arrival have no rate"
+    pairs[0][0].stamp = "user"
+    assert level_of(2, True, pairs, failed=0).stamp == "user", "one stamp of user space and the level has none other"
+
+
+@pytest.mark.parametrize(("requests", "streams", "each"), [(40, 1, 40), (40, 8, 5), (40, 32, 5), (2, 1, 2), (2, 8, 2)])
+def test_every_stream_makes_its_share(requests: int, streams: int, each: int) -> None:
+    assert Job(streams=[streams], requests=requests).of_each(streams) == each
+
+
+# --- For real, in small ---
+
+
+async def test_the_truth_server_tells_a_request_by_its_user_once() -> None:
+    job = Job(streams=[1], requests=1, tokens=3, itl_ms=1, ttft_ms=1)
+    async with truth_server() as url:
+        client = new_client(url, connect_timeout_s=5.0)
+        try:
+            [(got, log)], failed = await ask_all(client, url, job, 1)
+            again = await client.get(f"{url}/truth/measured-1-0-0")
+        finally:
+            await client.aclose()
+    assert failed == [] and again.status_code == 404
+    assert got.arrival_tokens and len(log.sent_ns) == 3
+    assert log.received_ns < log.sent_ns[0] < log.sent_ns[1] < log.sent_ns[2]
+
+
+async def test_noise_makes_some_answers_longer_than_others() -> None:
+    question = {"max_tokens": 2, "truth": {"ttft_ms": 4, "itl_ms": 1, "noise": 1.0}}
+    async with truth_server() as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        for _ in range(20):
+            assert (await client.post("/v1/chat/completions", json=question)).status_code == 200
+        logs = [(await client.get(f"/truth/truth-{number}")).json() for number in range(1, 21)]
+    took = [log["sent_ns"][0] - log["received_ns"] for log in logs]
+    # Twenty draws as alike as this come once in 10**9 times.
+    assert max(took) > 2 * min(took)
+
+
+def test_the_truth_server_forgets_the_oldest() -> None:
+    server = TruthServer()
+    for number in range(MEMORY + 5):
+        server.remember(str(number), {})
+    assert len(server.log) == MEMORY and "4" not in server.log and "5" in server.log
+
+
+async def test_a_truth_server_that_cannot_be_started_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    with pytest.raises(AccuracyError, match="the truth server cannot be started"):
+        async with truth_server():
+            pass
+
+
+def test_a_small_run() -> None:
+    said: list[str] = []
+    record = measure(Job(streams=[1, 2], requests=2, tokens=4, itl_ms=1, ttft_ms=2), said.append)
+    assert [(level.streams, level.requests, level.tokens) for level in record.levels] == [(1, 2, 8), (2, 4, 16)]
+    for level in record.levels:
+        assert level.failed == 0 and not level.monitor
+        assert level.ttft_s.n == level.latency_s.n == level.requests
+        assert level.itl_s.n == level.requests * 3
+        for found in (level.ttft_s, level.itl_s, level.latency_s):
+            assert 0 <= found.p50 <= found.p95 <= found.p99 <= found.max < 5
+    assert record.watching is None and not record.worth_keeping
+    assert len(said) == 2
+    assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
+
+
+# --- What is kept ---
+
+
+def record_of(
+    machine: Machine, ttft_p95_s: float = 0.0002, streams: int = 1, monitor: bool = True, p99_s: float = 0.0004
+) -> Record:
+    """A record whose one level has this error."""
+    found = Errors(n=40, median=0.0001, p50=0.0001, p95=ttft_p95_s, p99=p99_s, max=1.25)
+    level = Level(
+        streams=streams,
+        monitor=monitor,
+        requests=40,
+        tokens=2560,
+        coalesced=0.01,
+        ttft_s=found,
+        itl_s=found,
+        latency_s=found,
+        tokens_per_s_share=found,
+        failed=1,
+    )
+    return Record(
+        measured_utc="2026-11-22T15:00:00Z",
+        machine=machine,
+        stamp="kernel",
+        truth_stamp="kernel",
+        tokens=64,
+        ttft_ms=50,
+        itl_ms=10,
+        levels=[level],
+        versions={"llmtui": "0.1.0", "httpx": "0.28.1"},
+        watching=Watching(columns=120, rows=40, seconds=30, bytes_per_s=4_500, cpu_cores=0.04),
+    )
+
+
+HERE = Machine(cpu="Some CPU", cores=2, memory_bytes=1, os="Linux 6", python="3.11", llmtui="0.1.0")
+THERE = msgspec.structs.replace(HERE, cpu="Other CPU")
+
+
+def test_the_newest_of_each_machine_is_kept_private(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "accuracy.json"
+    assert newest(HERE, file) is None
+    keep(record_of(HERE, 0.0005), file)
+    keep(record_of(THERE, 0.0003), file)
+    keep(record_of(HERE, 0.0002), file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [path.name for path in file.parent.iterdir()] == ["accuracy.json"]
+    assert [r.own_error_p95_s() for r in read_records(file)] == [0.0002, 0.0003]
+    here = newest(msgspec.structs.replace(HERE, memory_bytes=2), file)
+    assert here is not None and here.own_error_p95_s() == 0.0002
+    assert newest(msgspec.structs.replace(HERE, llmtui="0.2.0"), file) is None, "another version has another error"
+
+
+def test_not_more_machines_than_that(tmp_path: Path) -> None:
+    file = tmp_path / "accuracy.json"
+    for cores in range(MAX_MACHINES + 3):
+        keep(record_of(msgspec.structs.replace(HERE, cores=cores)), file)
+    assert len(read_records(file)) == MAX_MACHINES
+    assert newest(msgspec.structs.replace(HERE, cores=2), file) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"[]",
+        b'"text"',
+        b'{"records": []}',
+        b'{"schema_version": 1, "records": {"a": 1}}',
+        b'{"schema_version": 1, "records": [1, null, {"machine": 3}, "\xff"]}',
+        b'{"schema_version": 1, "records": [',
+        b"[" * 100_000,
+        b" " * 2_000_000,
+    ],
+)
+def test_rubbish_is_no_record_and_is_replaced(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "accuracy.json"
+    file.write_bytes(content)
+    assert read_records(file) == []
+    keep(record_of(HERE), file)
+    assert newest(HERE, file) == record_of(HERE)
+
+
+def test_a_good_record_survives_its_neighbours(tmp_path: Path) -> None:
+    file = tmp_path / "accuracy.json"
+    keep(record_of(HERE), file)
+    document = json.loads(file.read_bytes())
+    later = document["records"][0] | {"schema_version": 99}
+    document["records"] = [{"from": "the future"}, later, None, *document["records"]]
+    file.write_text(json.dumps(document))
+    assert read_records(file) == [record_of(HERE)]
+
+
+def test_a_folder_in_the_place_of_the_file_is_no_record(tmp_path: Path) -> None:
+    (tmp_path / "accuracy.json").mkdir()
+    assert read_records(tmp_path / "accuracy.json") == []
+    with pytest.raises(OSError):
+        keep(record_of(HERE), tmp_path / "accuracy.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["accuracy.json"]
+
+
+def test_the_place_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
+    assert record_file() == tmp_path / "accuracy.json"
+    monkeypatch.delenv("LLMTUI_STATE")
+    assert record_file().name == "accuracy.json" and "llmtui" in str(record_file())
+
+
+def test_only_a_whole_result_stands_for_the_machine() -> None:
+    assert record_of(HERE).worth_keeping
+    assert not record_of(HERE, monitor=False).worth_keeping
+    assert record_of(HERE, monitor=False).own_error_p95_s() is None
+    assert not record_of(HERE, streams=8).worth_keeping
+    assert not msgspec.structs.replace(record_of(HERE), levels=[]).worth_keeping
+
+
+def test_the_table_fits_80_columns() -> None:
+    record = record_of(msgspec.structs.replace(HERE, cpu="A very long name of a processor" * 3))
+    text = table(record)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "1 stream, monitor on: 40 requests, 1.0% of tokens coalesced, 1 failed" in text
+    assert "  TTFT, ms                      40     0.10     0.20     0.40     1250     +0.10" in text
+    assert "  tokens/s, % of the rate       40    0.010    0.020" in text
+
+
+@pytest.mark.parametrize(("value_s", "text"), [(0.0000421, "0.04"), (0.0095, "9.50"), (0.0123, "12.3"), (0.5, "500")])
+def test_milliseconds(value_s: float, text: str) -> None:
+    assert milliseconds(value_s) == text

@@ -1,0 +1,198 @@
+"""`history`, `show` and `export`: what a run leaves behind, also when its engine was killed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.cli.test_compare import add
+from tests.engine.helpers import assert_gone, process_tree
+
+LLMTUI = [sys.executable, "-m", "llmtui"]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """One truth server, three iterations."""
+    path = tmp_path / "race.toml"
+    launch = [
+        sys.executable,
+        "-m",
+        "llmtui.accuracy.truth_server",
+        "--port",
+        "{port}",
+        "--ttft-ms",
+        "5",
+        "--itl-ms",
+        "1",
+    ]
+    path.write_text(
+        f"[run]\niterations = 3\nwarmup = 1\nmax_tokens = 4\n[[backend]]\nname = 'one'\nlaunch = {json.dumps(launch)}\n"
+        "api_key = '${KEY}'\n"
+    )
+    return path
+
+
+def llmtui(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "KEY": "hush-hush-hush", "LLMTUI_STORE": str(store)}
+    return subprocess.run([*LLMTUI, *arguments], capture_output=True, text=True, env=environment, check=False)
+
+
+def test_a_run_is_listed_shown_named_and_exported(config: Path, tmp_path: Path) -> None:
+    store = tmp_path / "history.db"
+    assert llmtui(store, "run", str(config), "-q").returncode == 0
+    (line,) = llmtui(store, "history").stdout.splitlines()
+    run, state = line.split()[0], line.split()[3]
+    assert state == "done"
+    assert "one 0.0" in line
+    shown = llmtui(store, "show", run[:4], "--label", "base line", "--note", "quiet machine")
+    assert shown.returncode == 0
+    assert f"run {run} [base line]: done" in shown.stdout
+    assert "note: quiet machine" in shown.stdout
+    assert "\n  one" in shown.stdout, "alone it is no fastest"
+    rows = list(csv.DictReader(llmtui(store, "export", "base line").stdout.splitlines()))
+    assert [(r["backend"], r["iterations"], r["run"]) for r in rows] == [("one", "3", run)]
+    iterations = tmp_path / "i.csv"
+    assert llmtui(store, "export", run, "--iterations-csv", str(iterations)).stdout == ""
+    assert len(iterations.read_text().splitlines()) == 5
+    assert b"hush-hush" not in store.read_bytes()
+
+
+def test_a_label_that_means_another_run_names_this_one(tmp_path: Path) -> None:
+    store = tmp_path / "history.db"
+    add(store, "aaaa1111", {"a": 0.5})
+    add(store, "bbbb2222", {"a": 0.5})
+    shown = llmtui(store, "show", "aaaa", "--label", "bbbb2222", "--note", "mine")
+    assert shown.returncode == 0
+    assert shown.stdout.startswith("run aaaa1111 [bbbb2222]: done") and "note: mine" in shown.stdout
+    assert llmtui(store, "show", "bbbb2222").stdout.startswith("run bbbb2222: done")
+    shown = llmtui(store, "show", "aaaa", "--label", "x\ty")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith("run aaaa1111 [x y]: done")
+    assert llmtui(store, "show", "x y", "--label", "").stdout.startswith("run aaaa1111: done")
+    assert llmtui(store, "show", "x y").returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments", [["history"], ["show", "aaaa"], ["export", "aaaa"], ["export", "aaaa", "--json", "-"]]
+)
+def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path: Path, arguments: list[str], unbuffered: str) -> None:
+    store = tmp_path / "history.db"
+    add(store, "aaaa1111", {"a": 0.5})
+    environment = {**os.environ, "LLMTUI_STORE": str(store), "PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*LLMTUI, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "llmtui: cannot write the output: No space left on device\n")
+
+
+def test_a_reader_that_has_gone_is_no_failure_to_talk_about(tmp_path: Path) -> None:
+    store = tmp_path / "history.db"
+    add(store, "aaaa1111", {"a": 0.5})
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"} | {"LLMTUI_STORE": str(store)}
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as pipe:
+        done = subprocess.run(
+            [*LLMTUI, "history"], stdout=pipe, stderr=subprocess.PIPE, text=True, env=environment, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_an_unknown_run_and_an_empty_history_are_said_so(tmp_path: Path) -> None:
+    store = tmp_path / "history.db"
+    done = llmtui(store, "history")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "the history is empty" in done.stderr
+    done = llmtui(store, "show", "nope")
+    assert done.returncode == 1
+    assert done.stderr.startswith("llmtui: there is no run 'nope'")
+
+
+@pytest.mark.slow
+def test_what_a_killed_engine_had_finished_is_kept(config: Path, tmp_path: Path) -> None:
+    store = tmp_path / "history.db"
+    environment = {**os.environ, "KEY": "hush-hush-hush", "LLMTUI_STORE": str(store)}
+    command = [*LLMTUI, "run", str(config), "--iterations", "1000"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as client:
+        assert client.stdout is not None
+        told = []
+        for line in client.stdout:
+            told.append(line)
+            if len(told) == 12:
+                break
+        tree = [p for p in process_tree(client.pid) if p.pid != client.pid]
+        (engine,) = [p for p in tree if "llmtui.engine" in p.cmdline()]
+        os.kill(engine.pid, signal.SIGKILL)
+        rest, errors = client.communicate(timeout=30)
+    assert client.returncode == 1
+    assert "the engine ended before the run did" in errors
+    assert_gone(tree)
+    told += [line for line in rest.splitlines() if "tokens/s" in line and "1000" in line]
+    (listed,) = llmtui(store, "history").stdout.splitlines()
+    assert listed.split()[3] == "died"
+    kept = llmtui(store, "export", listed.split()[0], "--iterations-csv", "-").stdout.splitlines()
+    assert len(kept) - 1 >= len(told), "what was told had been saved before"
+
+
+def test_a_history_that_cannot_be_had_is_said_and_the_run_goes_on(config: Path, tmp_path: Path) -> None:
+    other = tmp_path / "notes.txt"
+    other.write_text("this is no history, and it is not llmtui's to touch\n" * 10)
+    done = llmtui(other, "run", str(config))
+    assert done.returncode == 0
+    assert "this run is not kept in the history, which is tried again until it ends: " in done.stderr
+    assert other.read_text().startswith("this is no history")
+    assert psutil.Process().children() == []
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_taken_up_again_from_anywhere(config: Path, tmp_path: Path) -> None:
+    store = tmp_path / "history.db"
+    long = config.read_text().replace("iterations = 3", "iterations = 30")
+    config.write_text(long)
+    environment = {**os.environ, "KEY": "hush-hush-hush", "LLMTUI_STORE": str(store)}
+    with subprocess.Popen(
+        [*LLMTUI, "run", config.name], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as run:
+        assert run.stdout is not None
+        while b"3/30" not in run.stdout.readline():
+            pass
+        (engine,) = psutil.Process(run.pid).children()
+        tree = process_tree(engine.pid)
+        engine.kill()
+        run.communicate()
+    assert_gone(tree)
+    name = llmtui(store, "history").stdout.split()[0]
+
+    config.write_text(long.replace('"--itl-ms", "1"', '"--itl-ms", "2"'))
+    changed = llmtui(store, "resume", name, "--text")
+    assert (changed.returncode, changed.stdout) == (2, "")
+    assert "'one': launch is not what it was" in changed.stderr
+    config.unlink()
+    gone = llmtui(store, "resume", name, "--text")
+    assert gone.returncode == 2
+    assert "no such file" in gone.stderr
+    moved = tmp_path / "moved.toml"
+    moved.write_text(long)
+    done = llmtui(store, "resume", name, "--text", "--config", str(moved))
+    assert done.returncode == 0, done.stderr
+    assert "taken up again" in done.stderr
+    assert "30/30" in done.stdout and "  3/30" not in done.stdout
+    whole = llmtui(store, "resume", name, "--text")
+    assert (whole.returncode, whole.stderr) == (
+        1,
+        f"llmtui: run {name} lacks nothing; look at it with: llmtui show {name}\n",
+    )

@@ -1,0 +1,131 @@
+"""A config that llmtui came upon is taken only where nobody but its user and root can have written it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llmtui.config.schema import ConfigError, find, load
+
+ONE = '[[backend]]\nname = "a"\nurl = "http://127.0.0.1:1"\n'
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of ours with a config of ours."""
+    place = tmp_path / "place"
+    place.mkdir(mode=0o755)
+    (place / "config.toml").write_text(ONE)
+    (place / "config.toml").chmod(0o644)
+    return place
+
+
+def _shared_with_a_group(place: Path) -> None:
+    os.chown(place, 0, NOBODY)
+    place.chmod(0o775)
+
+
+def refusal(path: Path) -> str:
+    assert load(path).backend, "a config that was named is taken as it is"
+    with pytest.raises(ConfigError) as caught:
+        load(path, found=True)
+    return str(caught.value)
+
+
+def test_ours_is_taken(folder: Path) -> None:
+    assert load(folder / "config.toml", found=True).backend[0].name == "a"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda p: p.chmod(0o777), "its folder {place} can be written by others"),
+        (lambda p: (p / "config.toml").chmod(0o646), "it can be written by others"),
+        pytest.param(lambda p: os.chown(p, NOBODY, 0), "its folder {place} belongs to another user", marks=as_root),
+        pytest.param(
+            lambda p: os.chown(p / "config.toml", NOBODY, 0), "it belongs to another user (uid 65534)", marks=as_root
+        ),
+        pytest.param(_shared_with_a_group, "its folder {place} can be written by", marks=as_root),
+    ],
+)
+def test_what_others_may_have_written_is_refused(folder: Path, spoil: Callable[[Path], None], words: str) -> None:
+    spoil(folder)
+    said = refusal(folder / "config.toml")
+    assert words.format(place=folder) in said
+    assert f"name it: llmtui {folder}/config.toml" in said and said.isprintable()
+
+
+def test_in_a_sticky_folder_the_owner_of_the_file_decides(folder: Path) -> None:
+    folder.chmod(0o1777)
+    assert load(folder / "config.toml", found=True).backend
+    (folder / "config.toml").chmod(0o666)
+    assert "it can be written by others" in refusal(folder / "config.toml")
+
+
+def test_a_link_is_judged_by_both_its_ends(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "config.toml").symlink_to(folder / "config.toml")
+    assert load(elsewhere / "config.toml", found=True).backend
+    folder.chmod(0o777)
+    assert f"its folder {folder} can be written" in refusal(elsewhere / "config.toml")
+    folder.chmod(0o755)
+    elsewhere.chmod(0o777)
+    assert f"its folder {elsewhere} can be written" in refusal(elsewhere / "config.toml")
+
+
+@as_root
+def test_the_users_own_private_group_is_nobody_else(folder: Path) -> None:
+    folder.chmod(0o775)
+    (folder / "config.toml").chmod(0o664)
+    assert load(folder / "config.toml", found=True).backend
+
+
+def test_a_pipe_that_was_only_found_is_refused_without_waiting(tmp_path: Path) -> None:
+    pipe = tmp_path / "config.toml"
+    os.mkfifo(pipe)
+    assert find(None, cwd=tmp_path) == pipe
+    with pytest.raises(ConfigError, match="not a regular file"):
+        load(pipe, found=True)
+
+
+def test_a_pipe_that_was_named_is_read() -> None:
+    ours, theirs = os.pipe()
+    with open(ours, "rb"), open(theirs, "w") as writer:
+        writer.write("[[backend]]\nname = 'piped'\nurl = 'http://127.0.0.1:1'\n")
+        writer.close()
+        assert load(Path(f"/dev/fd/{ours}")).backend[0].name == "piped"
+
+
+def test_an_endless_device_is_refused() -> None:
+    with pytest.raises(ConfigError, match="/dev/zero: this is not a regular file"):
+        load(Path("/dev/zero"))
+
+
+def test_no_home_and_no_working_folder_leave_the_default(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = (
+        "import os, sys; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1])\n"
+        "from llmtui.config.schema import DEFAULT_FILE, find; assert find(None) == DEFAULT_FILE"
+    )
+    environment = {"PATH": os.environ["PATH"], "HOME": "not/absolute", "XDG_CONFIG_HOME": "neither"}
+    subprocess.run([sys.executable, "-c", script, str(gone)], env=environment, check=True, timeout=30)
+
+
+def test_the_command_line_says_so_and_takes_it_when_named(folder: Path) -> None:
+    folder.chmod(0o777)
+    command = [sys.executable, "-m", "llmtui", "check"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"llmtui: {folder}/config.toml: found here but not taken, because its folder ")
+    assert done.stderr.endswith(f"name it: llmtui ./config.toml, or close it to them: chmod o-w {folder}\n")
+    done = subprocess.run([*command, "./config.toml"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "nothing answers at 127.0.0.1:1" in done.stdout

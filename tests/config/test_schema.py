@@ -1,0 +1,216 @@
+"""config.toml: what is accepted, and the sentence that each kind of bad input gets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from llmtui.config.schema import DEFAULT_FILE, ConfigError, changed, find, load, ollama_url, parse
+from llmtui.model import RunConfig
+
+REPO = Path(__file__).parents[2]
+ONE = '[[backend]]\nname = "a"\nurl = "http://127.0.0.1:1"\n'
+
+
+def read(text: str, **environ: str) -> object:
+    return parse(text, source="c.toml", folder=Path("/configs"), environ=environ)
+
+
+def sentence(text: str, **environ: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(text, **environ)
+    message = str(caught.value)
+    assert message.startswith("c.toml: ")
+    assert message.count("\n") == 0
+    return message.removeprefix("c.toml: ")
+
+
+def test_the_shipped_config_is_the_builtin_default() -> None:
+    assert (REPO / "config.toml").read_bytes() == DEFAULT_FILE.read_bytes()
+
+
+def test_the_default_lists_the_four_frameworks_of_the_experiment_and_llama_cpp() -> None:
+    config = load(DEFAULT_FILE, environ={})
+    assert {b.name: b.language for b in config.backend} == {
+        "llama.cpp": "C++",
+        "mistral.rs": "Rust",
+        "HuggingFace": "Python",
+        "Llamafile": "C++",
+        "Ollama": "Go",
+    }
+    assert config.run == RunConfig()
+    assert config.run.prompt == "How many helicopters can a human eat in one sitting?"
+    assert (config.run.warmup, config.run.iterations) == (3, 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "no [[backend]] is given; write one for what runs on this machine with: llmtui init"),
+        ("[run", "not valid TOML: "),
+        ("[run]\nitertions = 3\n" + ONE, "[run]: unknown key 'itertions'; did you mean 'iterations'?"),
+        ("[rum]\n" + ONE, "unknown key 'rum'; did you mean 'run'?"),
+        ("source = 'x'\n" + ONE, "unknown key 'source'"),
+        (ONE + "secrets = ['x']\n", "backend 1 ('a'): unknown key 'secrets'"),
+        (ONE + "modle = 'x'\n", "backend 1 ('a'): unknown key 'modle'; did you mean 'model'?"),
+        ("[run]\niterations = '3'\n" + ONE, "[run]: iterations: found '3', allowed is a whole number"),
+        ("[run]\niterations = 3.5\n" + ONE, "[run]: iterations: found 3.5, allowed is a whole number"),
+        ("[run]\niterations = true\n" + ONE, "[run]: iterations: found true, allowed is a whole number"),
+        ("[run]\niterations = 0\n" + ONE, "[run]: iterations: found 0, allowed is 1 to 1000000"),
+        ("[run]\nwarmup = -1\n" + ONE, "[run]: warmup: found -1, allowed is 0 to 10000"),
+        ("[run]\ntimeout_s = nan\n" + ONE, "[run]: timeout_s: found nan, allowed is a number of seconds above 0"),
+        ("[run]\nprompt = ' '\n" + ONE, "[run]: prompt: found ' ', allowed is a text that is not empty"),
+        (
+            "[run]\norder = 'random'\n" + ONE,
+            "[run]: order: found 'random', allowed is one of 'shuffled', 'round-robin', 'sequential'",
+        ),
+        ("run = 3\n" + ONE, "[run]: found 3, allowed is a table"),
+        ("[backend]\nname='a'\n", "[backend] is one table; write [[backend]]"),
+        ("[[backend]]\nurl='http://x'\n", "backend 1: 'name' is missing"),
+        (ONE + ONE, "backend 2: name 'a' is taken by backend 1"),
+        (
+            "[[backend]]\nname='a'\nurl='127.0.0.1:80'\n",
+            "backend 1 ('a'): url: found '127.0.0.1:80', allowed is a full",
+        ),
+        ("[[backend]]\nname='a'\nurl='http://h:99999'\n", "backend 1 ('a'): url: found 'http://h:99999': "),
+        ("[[backend]]\nname='a'\nurl='http://u:p@h'\n", "backend 1 ('a'): url holds a user name or password"),
+        ("[[backend]]\nname='a'\n", "backend 1 ('a'): url is missing; give one such as"),
+        (
+            "[[backend]]\nname=''\nurl='http://h'\n",
+            "backend 1: name: found '', allowed are 1 to 40 printable characters",
+        ),
+        (
+            "[[backend]]\nname='a'\nembedded='llama.cp'\n",
+            "backend 1 ('a'): embedded: found 'llama.cp', allowed is one of 'llama.cpp', 'mistral.rs', 'transformers'",
+        ),
+        (
+            "[[backend]]\nname='a'\nembedded='llama.cpp'\nmodel='x'\n",
+            "backend 1 ('a'): model does not go with embedded = 'llama.cpp'; set model in [run]",
+        ),
+        (ONE + 'api_key = "${NO_SUCH}"\n', "backend 1 ('a'): api_key: the environment variable NO_SUCH is not set"),
+        (ONE + 'headers = {"a b" = "c"}\n', "backend 1 ('a'): headers: 'a b' is no valid HTTP header"),
+        ("[ui]\nmarker = 'dots'\n" + ONE, "[ui]: marker: found 'dots', allowed is one of 'braille', 'fhd', 'dot', "),
+    ],
+)
+def test_bad_input_gets_a_sentence(text: str, expected: str) -> None:
+    assert sentence(text).startswith(expected)
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nope\.toml: there is no such file"):
+        load(tmp_path / "nope.toml")
+    with pytest.raises(ConfigError, match="this is a folder"):
+        load(tmp_path)
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b"[run]\nprompt = '\xe9'\n")
+    with pytest.raises(ConfigError, match=r"latin\.toml: not UTF-8 \(byte 16\)"):
+        load(latin)
+    huge = tmp_path / "huge.toml"
+    huge.write_bytes(b"#" * (1024 * 1024 + 1))
+    with pytest.raises(ConfigError, match="larger than 1 MB"):
+        load(huge)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.toml"
+    secret.write_text(ONE)
+    secret.chmod(0)
+    with pytest.raises(ConfigError, match=r"secret\.toml: cannot be read: Permission denied"):
+        load(secret)
+
+
+def test_environment_is_read_and_the_secret_stays_out_of_the_public_plan() -> None:
+    text = ONE + 'api_key = "${KEY}"\nheaders = { "X-Team" = "${KEY}-t" }\noptions = { user = "id-${KEY}" }\n'
+    config = parse(text, source="c.toml", folder=Path("/configs"), environ={"KEY": "hush-hush"})
+    assert config.backend[0].api_key == "hush-hush"
+    assert config.backend[0].headers == {"X-Team": "hush-hush-t"}
+    assert config.backend[0].options == {"user": "id-hush-hush"}
+    assert "hush" not in repr(config.plan().public())
+    assert config.plan().public().backends[0].options == {"user": "id-***"}
+
+
+def test_a_label_out_of_the_environment_is_shown() -> None:
+    text = '[[backend]]\nname = "${HOST}"\nmodel = "${MODEL}"\nurl = "http://h"\napi_key = "${KEY}"\n'
+    environment = {"HOST": "workstation", "MODEL": "smollm2-135m", "KEY": "hush-hush"}
+    backend = parse(text, source="c.toml", folder=Path("/"), environ=environment).plan().public().backends[0]
+    assert (backend.name, backend.model) == ("workstation", "smollm2-135m")
+
+
+@pytest.mark.parametrize(
+    ("line", "secret"),
+    [
+        ('launch = ["vllm", "serve", "--api-key", "sk-0123456789"]', True),
+        ('launch = ["vllm", "serve", "--api-key=sk-0123456789"]', True),
+        ('launch = ["env", "HF_TOKEN=sk-0123456789", "vllm"]', True),
+        ('url = "http://h/v1?a=1&api-key=sk-0123456789"', True),
+        ('options = { auth = { accessToken = "sk-0123456789" } }', True),
+        ('launch = ["x", "--ssl-key-file", "sk-0123456789"]', False),
+        ('launch = ["x", "--key", "/etc/sk-0123456789"]', False),
+        ('launch = ["x", "--tokenizer", "sk-0123456789"]', False),
+        ('options = { eos_token = "<|sk-0123456789|>" }', False),
+    ],
+)
+def test_a_literal_that_is_a_secret_by_its_name_is_kept_as_one(line: str, secret: bool) -> None:
+    text = f'[[backend]]\nname = "a"\n{line}\n' + ("" if "url" in line else 'url = "http://h"\n')
+    plan = parse(text, source="c.toml", folder=Path("/"), environ={}).plan()
+    assert "sk-0123456789" in repr(plan)
+    assert ("sk-0123456789" not in repr(plan.public())) is secret
+
+
+def test_a_disabled_backend_may_lack_its_variable_and_is_left_out() -> None:
+    text = ONE + '[[backend]]\nname = "b"\nenabled = false\napi_key = "${KEY}"\n'
+    config = parse(text, source="c.toml", folder=Path("/configs"), environ={})
+    assert [b.name for b in config.plan().backends] == ["a"]
+    with pytest.raises(ConfigError, match=r"no backend is named 'c'"):
+        config.plan(only=("c",))
+
+
+def test_a_relative_model_is_taken_from_the_folder_of_the_config() -> None:
+    config = parse('[run]\nmodel = "m.gguf"\n' + ONE, source="c.toml", folder=Path("/configs"), environ={})
+    assert config.run.model == "/configs/m.gguf"
+
+
+def test_usual_ports_and_ollama_host() -> None:
+    text = '[[backend]]\nname = "vLLM"\n[[backend]]\nname = "o"\nprotocol = "ollama"\n'
+    config = parse(text, source="c.toml", folder=Path("/"), environ={"OLLAMA_HOST": "box:9"})
+    assert [b.url for b in config.backend] == ["http://127.0.0.1:8000", "http://box:9"]
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("", "http://127.0.0.1:11434"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),
+        (":8000", "http://127.0.0.1:8000"),
+        ("box", "http://box:11434"),
+        ("https://box", "https://box:443"),
+        ("http://box/path/", "http://box:80/path"),
+        ("[::1]:5", "http://[::1]:5"),
+    ],
+)
+def test_ollama_host_is_read_as_ollama_reads_it(host: str, url: str) -> None:
+    assert ollama_url(host) == url
+
+
+def test_which_file_is_used(tmp_path: Path) -> None:
+    here, user = tmp_path / "here", tmp_path / "user"
+    here.mkdir()
+    user.mkdir()
+    assert find(None, cwd=here, user_dir=user) == DEFAULT_FILE
+    (user / "config.toml").touch()
+    assert find(None, cwd=here, user_dir=user) == user / "config.toml"
+    (here / "config.toml").touch()
+    assert find(None, cwd=here, user_dir=user) == here / "config.toml"
+    assert find("x.toml", cwd=here, user_dir=user) == Path("x.toml")
+
+
+def test_the_command_line_is_checked_like_the_file() -> None:
+    config = parse(ONE, source="c.toml", folder=Path("/"), environ={})
+    assert changed(config, {"iterations": 2, "order": None}).run == RunConfig(iterations=2)
+    with pytest.raises(ConfigError, match=r"the command line: \[run\]: iterations: found 0, allowed is 1 to"):
+        changed(config, {"iterations": 0})
+    with pytest.raises(ConfigError, match=r"the command line: \[run\]: order: found 'x', allowed is one of 'shuffled'"):
+        changed(config, {"order": "x"})

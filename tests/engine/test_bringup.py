@@ -1,0 +1,120 @@
+"""What is asked of a server besides the prompt, and what one that is found is asked first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtui.engine.bringup import Target
+from llmtui.model import Backend, Failure, RunConfig, redacted, secret_values
+from llmtui.servers.base import StartError
+from tests.engine.helpers import engine_for, plan_of
+from tests.scripted import CLOSE, FINISH, SSE_HEAD, Scripted, Step, scripted, token
+
+ANSWER: list[Step] = [SSE_HEAD, token("x"), FINISH, CLOSE]
+
+
+def reply(status: int, content: object) -> list[Step]:
+    body = json.dumps(content).encode()
+    return [
+        b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body
+    ]
+
+
+def test_a_key_inside_a_header_is_a_secret_by_itself_and_the_longest_goes_first() -> None:
+    backend = Backend(name="a", headers={"Authorization": "Bearer sk-hush", "X": "ab"}, secrets=["sk-hush-long"])
+    assert secret_values(backend) == ["Bearer sk-hush", "sk-hush-long", "sk-hush"]
+    told = redacted(Failure(kind="http", message="sk-hush-long, sk-hush, ab"), backend)
+    assert told.message == "***, ***, ab"
+
+
+def quiet(_: str, __: float | None) -> None:
+    """Nobody looks."""
+
+
+async def asked(server: Scripted, tmp_path: Path, config: RunConfig, **backend: Any) -> dict[str, Any]:
+    """The body of the first iteration's request."""
+    target = Target(Backend(name="a", url=server.url, **backend), config, tmp_path)
+    await target.bring_up(quiet)
+    try:
+        await target.ask("hi")
+    finally:
+        await target.close()
+    body: dict[str, Any] = json.loads(server.requests[-1].partition(b"\r\n\r\n")[2])
+    return body
+
+
+@pytest.mark.parametrize(
+    ("framework", "config", "expected"),
+    [
+        ("llama.cpp", RunConfig(), {"ignore_eos": True, "cache_prompt": False}),
+        ("llamafile", RunConfig(full_length=False), {"cache_prompt": False}),
+        ("llama.cpp", RunConfig(full_length=False, fresh_prompt=False), {}),
+        ("vLLM", RunConfig(), {"ignore_eos": True}),
+        ("LM Studio", RunConfig(), {}),
+    ],
+)
+async def test_equal_work_is_asked_for_where_it_can_be_had(
+    framework: str, config: RunConfig, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    async with scripted(reply(404, {})) as server:
+        server.by_path = {b"POST": [ANSWER]}
+        body = await asked(server, tmp_path, config, framework=framework, model="m")
+    assert {k: v for k, v in body.items() if k in ("ignore_eos", "cache_prompt")} == expected
+
+
+async def test_what_the_config_says_goes_last(tmp_path: Path) -> None:
+    async with scripted(reply(404, {})) as server:
+        server.by_path = {b"POST": [ANSWER]}
+        body = await asked(server, tmp_path, RunConfig(), framework="vllm", model="m", options={"ignore_eos": False})
+    assert body["ignore_eos"] is False
+
+
+async def test_without_a_model_the_servers_first_is_asked_for(tmp_path: Path) -> None:
+    async with scripted(reply(404, {})) as server:
+        server.by_path = {b"GET /v1/models": [reply(200, {"data": [{"id": "one"}, {"id": "two"}]})], b"POST": [ANSWER]}
+        body = await asked(server, tmp_path, RunConfig())
+    assert body["model"] == "one"
+
+
+async def test_a_server_that_loads_is_waited_for(tmp_path: Path) -> None:
+    loading = reply(503, {"error": {"message": "Loading model"}})
+    async with scripted(reply(404, {})) as server:
+        server.by_path = {b"GET /health": [loading, loading, reply(200, {"status": "ok"})], b"POST": [ANSWER]}
+        await asked(server, tmp_path, RunConfig(), model="m")
+        asked_for = [r.split(b" ")[1] for r in server.requests]
+    assert asked_for.count(b"/health") == 3
+
+
+async def test_ollama_without_the_model_says_how_to_get_it(tmp_path: Path) -> None:
+    async with scripted(reply(200, {"models": [{"name": "other:latest"}]})) as server:
+        backend = Backend(name="o", url=server.url, protocol="ollama", model="smollm2:135m")
+        with pytest.raises(StartError) as caught:
+            await Target(backend, RunConfig(), tmp_path).bring_up(quiet)
+    assert str(caught.value) == "it has no model 'smollm2:135m': ollama pull smollm2:135m"
+
+
+async def test_a_server_that_wants_a_key_is_said_so(tmp_path: Path) -> None:
+    async with scripted(reply(401, {"error": {"message": "no key"}})) as server:
+        with pytest.raises(StartError) as caught:
+            await Target(Backend(name="a", url=server.url), RunConfig(), tmp_path).bring_up(quiet)
+    assert str(caught.value) == "HTTP 401: the server wants a key: set api_key"
+
+
+async def test_a_server_that_echoes_its_secrets_is_not_quoted() -> None:
+    def refusal(*said: bytes) -> list[Step]:
+        body = b'{"error":{"message":"' + b" ".join(said) + b'"}}'
+        return [b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body]
+
+    async with scripted(reply(404, {})) as server:
+        server.by_path = {b"POST": [refusal(b"bad Bearer sk-hush-hush and X-Team: team-hush")]}
+        backend = Backend(name="a", url=server.url, model="m", api_key="sk-hush-hush", headers={"X-Team": "team-hush"})
+        async with engine_for(plan_of(backend)) as run:
+            run_view = await run.until_done()
+    assert "hush" not in repr(run.events)
+    failure = run_view.backends["a"].state.failure
+    assert failure is not None
+    assert failure.message == "HTTP 401: bad Bearer *** and X-Team: ***"

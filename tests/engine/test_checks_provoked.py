@@ -1,0 +1,512 @@
+"""Faults of a race that are really there: each check is provoked in a run of the engine, and names who did it.
+
+Each race has backends besides that do nothing of the kind: the check is silent of them. `test_an_equal_race` is silent
+of all. Checks that are provoked by what truth servers do differently are tested in `test_checks.py`.
+
+What only a kernel can do (steal time, swap, throttle, load a machine, choose a governor) is provoked in a machine of
+files: the engine reads them with its own readers, in the place of /proc and /sys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from llmtui.model import Backend, Plan, RunConfig
+from llmtui.runview.run import RunView
+from llmtui.stats.checks import Check, checks
+from llmtui.stats.summary import METRICS
+from llmtui.store.accuracy_record import keep
+from tests.accuracy.test_probe import record_of
+from tests.engine.helpers import engine_for, plan_of, truth_backend
+from tests.engine.test_checks_end_to_end import from_history
+from tests.scripted import CLOSE, FINISH, SSE_HEAD, Scripted, Step, scripted, token
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
+
+#: Durations of answers (ms) without a trend. They differ so much that what a busy machine adds is lost among them.
+EVEN_MS = (120, 90, 150, 105, 135, 160, 80, 115)
+#: The same with neighbours exchanged: each round has one of the opposite ratio, so that nobody can win by chance.
+EXCHANGED_MS = (90, 120, 105, 150, 160, 135, 115, 80)
+
+
+@pytest.fixture(autouse=True)
+def own_folders(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run and no record of anybody else is seen here."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_path))
+    monkeypatch.setenv("LLMTUI_STORE", str(short_path / "history.db"))
+    monkeypatch.setenv("LLMTUI_STATE", str(short_path / "state"))
+
+
+# --- Servers. ---
+
+
+class Late(asyncio.Event):
+    """A step of a server: it takes so long."""
+
+    def __init__(self, ms: float) -> None:
+        super().__init__()
+        self._ms = ms
+
+    async def wait(self) -> Literal[True]:
+        await asyncio.sleep(self._ms / 1e3)
+        return True
+
+
+class Meanwhile(asyncio.Event):
+    """A step of a server: this happens in the middle of its answer."""
+
+    def __init__(self, happens: Callable[[], None]) -> None:
+        super().__init__()
+        self._happens = happens
+
+    async def wait(self) -> Literal[True]:
+        self._happens()
+        return True
+
+
+def answer(*steps: Step, word: str = "Yes") -> list[Step]:
+    """Two tokens, `steps` between them, and what they took to read and to write; nothing came from a cache."""
+    usage = {"prompt_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 0}}
+    told = b"data: %b\n\ndata: [DONE]\n\n" % json.dumps({"choices": [], "usage": usage}).encode()
+    return [SSE_HEAD, token(word), *steps, token(" indeed"), FINISH, told, CLOSE]
+
+
+def whole(content: object) -> list[Step]:
+    """A JSON answer."""
+    body = json.dumps(content).encode()
+    return [b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)]
+
+
+@asynccontextmanager
+async def serving(
+    *answers: Sequence[Step], model: str = "truth", weights: str = "Q8_0", host: str = "127.0.0.1"
+) -> AsyncIterator[Scripted]:
+    """A server that tells its model and weights as llama.cpp's does, and gives these answers, the last one again."""
+    async with scripted([b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"], host=host) as server:
+        server.by_path = {
+            b"GET /v1/models": [whole({"data": [{"id": model}]})],
+            b"GET /props": [whole({"model_ftype": weights})],
+            b"POST": answers,
+        }
+        yield server
+
+
+async def raced(plan: Plan) -> RunView:
+    """A run to its end."""
+    async with engine_for(plan) as run:
+        run_view = await run.until_done()
+    assert {backend_view.state.state for backend_view in run_view.backends.values()} == {"done"}
+    return run_view
+
+
+def told(run_view: RunView) -> dict[str, Check]:
+    """The checks of a run as its clients see them, by code."""
+    return {check.code: check for check in run_view.verdict().checks}
+
+
+#: What looks at how samples lie to each other, and from when on it may well be this machine that moved one.
+OF_THE_SAMPLES = {"cold-start", "drift", "outliers"}
+HELD_UP_S = 0.05
+
+
+def held_up_s(run_view: RunView, waits_ms: Iterable[Iterable[float]]) -> float:
+    """The longest that an answer of these servers took beyond its wait. A busy machine stands still now and then."""
+    backend_views = zip(run_view.backends.values(), waits_ms, strict=True)
+    return max(
+        (i.latency_s or 0.0) - ms / 1e3
+        for backend_view, waits in backend_views
+        for i, ms in zip(backend_view.measured, waits, strict=True)
+    )
+
+
+# --- A machine of files. ---
+
+#: Runs before the engine does: its readers read here.
+_READS_HERE = """
+import functools, os, pathlib, sys
+
+if "llmtui.engine" in sys.orig_argv:
+    from llmtui.engine.watch import conditions
+    from llmtui.engine.watch import other_cpu as foreign
+
+    here = pathlib.Path(__file__).parent
+    conditions.sample = functools.partial(conditions.sample, here, here)
+    conditions.governor = functools.partial(conditions.governor, here)
+    conditions._GPU_FILES = (str(here / "dev") + os.sep,)
+    foreign._STAT = here / "stat"
+    os.getloadavg = lambda: tuple(map(float, (here / "loadavg").read_text().split()[:3]))
+"""
+
+
+class FileMachine:
+    """A quiet machine, as far as its files tell. `strain` is what it does to an iteration."""
+
+    def __init__(self, folder: Path, governor: str, load: float) -> None:
+        self._folder = folder
+        self._strains = 0
+        (folder / "sitecustomize.py").write_text(_READS_HERE)
+        (folder / "loadavg").write_text(f"{load} {load} {load} 1/100 1234\n")
+        for name in ("cpufreq", "thermal_throttle"):
+            (folder / "cpu0" / name).mkdir(parents=True)
+        (folder / "cpu0" / "cpufreq" / "scaling_governor").write_text(governor + "\n")
+        self._write()
+
+    def strain(self) -> None:
+        """10 s of a core stolen, 7 pages swapped (4 in, 3 out), a core slowed down twice."""
+        self._strains += 1
+        self._write()
+
+    def _write(self) -> None:
+        n = self._strains
+        (self._folder / "stat").write_text(f"cpu  100 0 100 9000 0 0 0 {1000 * n} 0 0\n")
+        (self._folder / "vmstat").write_text(f"pgpgin 5\npswpin {4 * n}\npswpout {3 * n}\n")
+        (self._folder / "cpu0" / "thermal_throttle" / "core_throttle_count").write_text(f"{2 * n}\n")
+
+
+@pytest.fixture
+def machine_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FileMachine]:
+    """Make the machine on which engines run from now on."""
+
+    def make(governor: str = "performance", load: float = 0.1) -> FileMachine:
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+        return FileMachine(tmp_path, governor, load)
+
+    return make
+
+
+# --- Silence. ---
+
+
+async def test_an_equal_race(machine_of: Callable[..., FileMachine]) -> None:
+    """One prompt, the same answers, the same waits in all, on a quiet machine: nothing is to be said."""
+    machine_of()
+    first, second = ([answer(Late(ms)) for ms in waits] for waits in (EVEN_MS, EXCHANGED_MS))
+    async with serving(*first) as one, serving(*second) as two:
+        backends = [Backend(name="a", url=one.url), Backend(name="b", url=two.url)]
+        plan = plan_of(*backends, iterations=len(EVEN_MS), warmup=0, max_tokens=2, fresh_prompt=False)
+        run_view = await raced(plan)
+    # Samples that are really not alike are told of, whoever held them up.
+    apart = OF_THE_SAMPLES if held_up_s(run_view, (EVEN_MS, EXCHANGED_MS)) > HELD_UP_S else set()
+    assert told(run_view).keys() <= apart
+    assert told(from_history(plan)).keys() <= apart
+
+
+# --- The samples. ---
+
+
+@pytest.mark.slow
+async def test_samples_that_are_not_like_the_rest() -> None:
+    waits_ms = {
+        "cold": (800, *EVEN_MS[1:]),
+        "strays": (*EVEN_MS[:5], 800, *EVEN_MS[6:]),
+        "drifts": range(40, 360, 40),
+    }
+    async with AsyncExitStack() as stack:
+        backends = []
+        for name, waits in waits_ms.items():
+            server = await stack.enter_async_context(serving(*(answer(Late(ms)) for ms in waits)))
+            backends.append(Backend(name=name, url=server.url))
+        run_view = await raced(plan_of(*backends, iterations=len(EVEN_MS), warmup=0, max_tokens=2))
+    if (late_s := held_up_s(run_view, waits_ms.values())) > HELD_UP_S:
+        pytest.skip(f"this machine held up an answer for {late_s:.3f} s: the samples are not what was to be provoked")
+    found = told(run_view)
+    assert (found["cold-start"].level, found["cold-start"].backends) == ("warning", ["cold"])
+    assert found["cold-start"].text.startswith("the first measured iteration was cold: cold ")
+    assert (found["drift"].level, found["drift"].backends) == ("warning", ["drifts"])
+    assert found["drift"].text.startswith("latency drifted along the run: drifts +")
+    assert (found["outliers"].level, found["outliers"].backends) == ("note", ["cold", "strays"])
+    assert "strays 1 of 8 iterations (" in found["outliers"].text
+
+
+async def test_a_difference_that_may_be_our_own() -> None:
+    fast, slow = (truth_backend(name, arguments=["--ttft-ms", ms]) for name, ms in (("fast", "20"), ("slow", "150")))
+    plan = plan_of(fast, slow, iterations=8, warmup=0, max_tokens=1)
+    run_view = await raced(plan)
+    assert [c.decided for c in run_view.verdict().comparisons] == [True]
+    assert "own-error" not in told(run_view), "nothing is known of this machine"
+    keep(record_of(run_view.machine, p99_s=0.2))
+    found = told(from_history(plan))["own-error"]
+    assert (found.level, found.backends, found.between("fast", "slow")) == ("warning", ["fast", "slow"], True)
+    assert found.text.startswith("fast and slow differ by ") and "own error here reaches 200 ms" in found.text
+    keep(record_of(run_view.machine, p99_s=0.0002))
+    assert "own-error" not in told(from_history(plan))
+
+
+# --- The answers. ---
+
+
+@pytest.mark.parametrize(
+    ("temperature", "code", "level", "how"),
+    [(0.0, "temperature-ignored", "warning", "temperature 0"), (0.8, "seed-ignored", "note", "one seed")],
+)
+async def test_answers_that_vary(temperature: float, code: str, level: str, how: str) -> None:
+    async with serving(answer()) as same, serving(answer(), answer(word="No"), answer()) as varies:
+        backends = [Backend(name="same", url=same.url), Backend(name="varies", url=varies.url)]
+        plan = plan_of(*backends, warmup=0, max_tokens=2, temperature=temperature, fresh_prompt=False)
+        found = told(await raced(plan))
+    assert (found[code].level, found[code].backends) == (level, ["varies"])
+    assert found[code].text == f"different answers to one prompt with {how}: varies 2 in 3"
+    assert {"temperature-ignored", "seed-ignored"} & found.keys() == {code}
+
+
+# --- What servers are. ---
+
+
+@linux
+async def test_other_weights_models_and_machines() -> None:
+    """`far` listens where only this machine can reach it, yet not where llmtui takes a server to be here."""
+    async with (
+        serving(answer(), host="127.0.0.2") as far,
+        serving(answer(), model="other-7b-instruct") as other,
+        serving(answer(), weights="Q4_K - Medium") as four,
+    ):
+        plan = plan_of(
+            truth_backend("eight", weights="q8_0"),
+            truth_backend("sixteen", weights="BFLOAT16"),
+            truth_backend("silent"),
+            *(Backend(name=name, url=server.url) for name, server in (("far", far), ("other", other), ("four", four))),
+            iterations=1,
+            warmup=0,
+            max_tokens=2,
+        )
+        found = told(await raced(plan))
+    weights = found["weights"]
+    assert (weights.level, weights.sides) == ("warning", [["eight", "far", "other"], ["sixteen"], ["four"]])
+    assert weights.text.startswith("different arithmetic: eight Q8_0, sixteen BF16, far Q8_0, other Q8_0, four Q4_K_M")
+    unknown = found["weights-unknown"]
+    assert (unknown.level, unknown.backends) == ("note", ["silent"])
+    assert unknown.text.startswith("silent did not tell the weights; the others compute with eight Q8_0")
+    model = found["model"]
+    assert (model.level, model.spoils) == ("void", list(METRICS))
+    assert model.between("eight", "other") and not model.between("eight", "far")
+    assert model.text.startswith("different models: eight truth") and "other other-7b-instruct" in model.text
+    host = found["host"]
+    assert (host.level, host.sides) == ("warning", [["eight", "sixteen", "silent", "other", "four"], ["far"]])
+    assert "far 127.0.0.2" in host.text and "eight here" in host.text
+
+
+#: A truth server that holds a file open while it serves, as one holds its GPU.
+_HOLDS = (
+    "import runpy, sys; held = open(sys.argv.pop(1)); "
+    "runpy.run_module('llmtui.accuracy.truth_server', run_name='__main__')"
+)
+
+
+async def test_a_gpu_against_the_cpu(machine_of: Callable[..., FileMachine], tmp_path: Path) -> None:
+    machine_of()
+    (tmp_path / "dev").mkdir()
+    card = tmp_path / "dev" / "nvidia0"
+    card.touch()
+    fast = Backend(name="fast", launch=[sys.executable, "-c", _HOLDS, str(card), "--port", "{port}"])
+    run_view = await raced(plan_of(truth_backend("a"), truth_backend("b"), fast, iterations=2, warmup=0))
+    found = told(run_view)["device"]
+    assert (found.level, found.text) == ("warning", "different devices: a CPU, b CPU, fast GPU")
+    assert not found.between("a", "b") and found.between("a", "fast")
+
+
+def by_ollama(prefill_ms: float, *, counts_prompt: bool = True) -> list[Step]:
+    """An answer in Ollama's own words: of its cache it says nothing, and counts the prompt in full, or not at all."""
+    last = {
+        "model": "m", "message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "length",
+        "prompt_eval_duration": round(prefill_ms * 1e6), "eval_count": 2, "eval_duration": 20_000_000,
+    }  # fmt: skip
+    if counts_prompt:
+        last["prompt_eval_count"] = 1034
+    first = {"model": "m", "message": {"role": "assistant", "content": "Yes indeed"}, "done": False}
+    lines = b"".join(json.dumps(line).encode() + b"\n" for line in (first, last))
+    return [b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n" + lines, CLOSE]
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ([by_ollama(8478), by_ollama(28)], "cached 1034 tokens in 8.48 s, then in 0.028 s"),
+        ([by_ollama(580), by_ollama(28, counts_prompt=False)], "cached 100%"),
+    ],
+    ids=["counted in full", "not counted"],
+)
+async def test_a_cache_of_ollama_is_told_by_what_it_leaves_out(answers: list[list[Step]], says: str) -> None:
+    async with scripted() as reads, scripted() as caches:
+        for server, script in ((reads, [by_ollama(580)]), (caches, answers)):
+            nothing = [[b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"]]
+            server.by_path = {b"POST /api/chat": script, b"GET": nothing, b"POST": nothing}
+        backends = [
+            Backend(name=name, url=server.url, protocol="ollama", model="m")
+            for name, server in (("reads", reads), ("cached", caches))
+        ]
+        run_view = await raced(plan_of(*backends, iterations=3, warmup=1, max_tokens=2, fresh_prompt=False))
+    found = told(run_view)["prefix-cache"]
+    assert says in found.text
+    assert (found.level, found.between("cached", "reads")) == ("void", True)
+    assert not run_view.verdict("ttft").comparable("cached", "reads")
+
+
+async def test_other_thread_counts() -> None:
+    """Within one run all are given the same; two runs are laid side by side as `llmtui compare` does it."""
+    plans = [
+        plan_of(
+            *(truth_backend(f"{name}{threads}", arguments=["--ttft-ms", "{threads}"]) for name in names),
+            threads=threads,
+            iterations=1,
+            warmup=0,
+        )
+        for threads, names in ((1, "ab"), (2, "c"))
+    ]
+    run_views = await asyncio.gather(*(raced(plan) for plan in plans))
+    assert not any("threads" in told(run_view) for run_view in run_views)
+    backend_views = [backend_view for run_view in run_views for backend_view in run_view.backends.values()]
+    found = {check.code: check for check in checks(backend_views, RunConfig(), run_views[0].machine)}["threads"]
+    assert (found.level, found.sides) == ("warning", [["a1", "b1"], ["c2"]])
+    assert found.text == "different thread counts: a1 1, b1 1, c2 2"
+
+
+#: Its helpers compute for 0.3 s a request, and end with it. Each is a session of its own: where the machine is
+#: busy, Linux shares the cores out among sessions, and one alone may get too few for the fault to be there.
+_BURNS = """
+import http.server, subprocess, sys, time
+
+if sys.argv[1] == "helper":
+    while sys.stdin.readline():
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            pass
+        print(flush=True)
+    sys.exit()
+
+me = [sys.executable, __file__, "helper"]
+pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+helpers = [subprocess.Popen(me, start_new_session=True, **pipes) for _ in range(8)]
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(404)
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        for helper in helpers:
+            print(file=helper.stdin, flush=True)
+        for helper in helpers:
+            helper.stdout.readline()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(b'data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":"length"}]}\\n\\n')
+        self.wfile.write(b"data: [DONE]\\n\\n")
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@pytest.mark.slow
+@linux
+async def test_a_server_that_takes_more_cores(tmp_path: Path) -> None:
+    program = tmp_path / "burns.py"
+    program.write_text(_BURNS)
+    waits = ["--ttft-ms", "300"]
+    burns = Backend(name="burns", launch=[sys.executable, str(program), "{port}"])
+    two = [truth_backend(name, arguments=waits) for name in ("idle", "idle too")]
+    found = told(await raced(plan_of(*two, burns, iterations=1, warmup=0, max_tokens=1)))["cores-used"]
+    assert (found.level, found.sides[1:]) == ("warning", [["burns"]])
+    assert not found.between("idle", "idle too")
+    assert found.text.startswith("different numbers of cores at work (median): idle 0.")
+
+
+#: mistral.rs' bindings, as far as the bridge uses them; this engine says "Hi".
+_BINDINGS = """
+from types import SimpleNamespace as Any
+
+class Which:
+    GGUF = Any
+
+class ChatCompletionRequest(Any):
+    pass
+
+class Runner:
+    def __init__(self, **_):
+        pass
+
+    def send_chat_completion_request(self, request):
+        usage = Any(prompt_tokens=10, completion_tokens=1)
+        choice = Any(delta=Any(role="assistant", content="Hi"), finish_reason="length")
+        yield Any(id="1", created=1, choices=[choice], usage=usage)
+"""
+
+
+def write_head(path: Path) -> None:
+    """A model file without a model: its head says Q8_0."""
+    key = b"general.file_type"
+    path.write_bytes(b"GGUF" + struct.pack(f"<IQQQ{len(key)}sII", 3, 0, 1, len(key), key, 4, 7))
+
+
+async def test_a_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real bridge, in front of an engine that is played."""
+    pytest.importorskip("uvicorn", reason="needs llmtui[local]")
+    (tmp_path / "mistralrs.py").write_text(_BINDINGS)
+    (tmp_path / "mistralrs-0.9.dist-info").mkdir()
+    (tmp_path / "mistralrs-0.9.dist-info" / "METADATA").write_text("Name: mistralrs\nVersion: 0.9\n")
+    write_head(tmp_path / "truth.gguf")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("LLMTUI_CACHE", str(tmp_path / "cache"))
+    bridged = Backend(name="bridged", embedded="mistral.rs")
+    plan = plan_of(bridged, truth_backend("plain"), iterations=1, max_tokens=1, model=str(tmp_path / "truth.gguf"))
+    found = told(await raced(plan))["bridge"]
+    assert (found.level, found.backends) == ("warning", ["bridged"])
+    assert found.text.startswith("a Python bridge stands in front of bridged")
+
+
+# --- The machine. ---
+
+
+async def test_a_machine_under_strain(machine_of: Callable[..., FileMachine]) -> None:
+    machine = machine_of(governor="powersave", load=1000)
+    async with serving(answer(Meanwhile(machine.strain))) as one, serving(answer()) as two:
+        backends = [Backend(name="hit", url=one.url), Backend(name="spared", url=two.url)]
+        run_view = await raced(plan_of(*backends, warmup=0, max_tokens=2))
+    found = told(run_view)
+    assert {code: found[code].level for code in ("busy-machine", "governor")} == {
+        "busy-machine": "warning",
+        "governor": "note",
+    }
+    cores = run_view.machine.cores
+    assert f"load 1000 on {cores} core" in found["busy-machine"].text
+    assert "(governor powersave)" in found["governor"].text
+    for code, text in {
+        "disturbed": "other work took CPU: hit 3 of 3 iterations",
+        "steal": "the hypervisor took CPU away: hit 3 of 3 iterations",
+        "swap": "the machine swapped: hit 21 pages in 3 of 3 iterations",
+        "throttled": "heat slowed the processor down: hit 3 of 3 iterations",
+    }.items():
+        assert (found[code].level, found[code].backends) == ("warning", ["hit"]), code
+        assert found[code].text.startswith(text)
+
+
+@contextmanager
+def spinning() -> Iterator[None]:
+    """A process that does nothing but take CPU."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+@linux
+async def test_other_work_on_this_machine() -> None:
+    two = [truth_backend(name, arguments=["--ttft-ms", "200"]) for name in "ab"]
+    with spinning():
+        found = told(await raced(plan_of(*two, iterations=2, warmup=0, max_tokens=1)))["disturbed"]
+    assert (found.level, found.backends) == ("warning", ["a", "b"])
+    assert found.text.startswith("other work took CPU: a 2 of 2 iterations, b 2 of 2 iterations, ")

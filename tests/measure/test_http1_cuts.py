@@ -1,0 +1,64 @@
+"""Answers of real servers, and what is left of them after harm: cut anywhere they read the same, and nothing raises."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmtui.measure.http1 import MAX_HEAD_BYTES, ResponseReader
+from llmtui.wire import Delta, OllamaDialect, OpenAIDialect, WireError
+from tests.wire.replay import FIXTURES, cut, harmed
+
+RAW = {str(p.relative_to(FIXTURES)): p.read_bytes() for p in sorted(FIXTURES.rglob("*.response"))}
+CUTS = st.lists(st.integers(0, 1_000_000), max_size=12)
+
+
+def http_told(pieces: list[bytes]) -> tuple[object, ...]:
+    """All that the reader knows of an answer that came in these pieces and whose connection then ended."""
+    reader = ResponseReader()
+    body = b""
+    for piece in pieces:
+        body += reader.feed(piece)
+        if reader.error is not None:
+            break
+    reader.eof()
+    return reader.status, reader.headers, body, reader.complete, str(reader.error)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(sorted(RAW)), CUTS)
+def test_a_captured_answer_reads_the_same_however_it_is_cut(name: str, at: list[int]) -> None:
+    whole = http_told([RAW[name]])
+    assert whole[0]
+    assert whole[3] or "killed" in name or "sigterm" in name
+    assert http_told(cut(RAW[name], at)) == whole
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(RAW)).flatmap(lambda name: harmed(RAW[name])) | st.binary(max_size=300), CUTS)
+def test_harm_is_told_as_an_error_or_not_noticed(data: bytes, at: list[int]) -> None:
+    """Nothing raises; an answer is complete or has an error; with neither head nor error there is no body."""
+    for pieces in ([data], cut(data, at)):
+        status, headers, body, complete, error = http_told(pieces)
+        assert complete or error != "None"
+        assert bool(status) or not body
+        assert isinstance(headers, list) and sum(len(n) + len(v) for n, v in headers) <= MAX_HEAD_BYTES + len(data)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(sorted(n for n in RAW if "chat_stream" in n)), CUTS)
+def test_from_the_socket_to_the_deltas_cuts_change_nothing(name: str, at: list[int]) -> None:
+    def deltas(pieces: list[bytes]) -> list[Delta] | str:
+        reader = ResponseReader()
+        parser = (OllamaDialect() if name.startswith("ollama/chat") else OpenAIDialect()).parser("text/event-stream")
+        told: list[Delta] = []
+        try:
+            for piece in pieces:
+                told += parser.feed(reader.feed(piece))
+            return told + parser.close()
+        except WireError as error:
+            return str(error)
+
+    whole = deltas([RAW[name]])
+    assert isinstance(whole, list) and any(delta.carries_tokens for delta in whole)
+    assert deltas(cut(RAW[name], at)) == whole

@@ -1,0 +1,268 @@
+"""The run_view kept up to date step by step is the run_view worked out from scratch, and stays small."""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import tempfile
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmtui.export.csv import iterations_csv, results_csv
+from llmtui.export.json import run_json
+from llmtui.model import (
+    Backend,
+    BackendChanged,
+    BackendState,
+    Earlier,
+    Failure,
+    Hello,
+    Iteration,
+    IterationDone,
+    Machine,
+    Plan,
+    RunConfig,
+    RunState,
+)
+from llmtui.runview.run import RunView
+from llmtui.runview.samples import CHUNK, FileShelf, Samples
+from llmtui.stats.running import Course, Running
+from llmtui.stats.sorted_values import SHELVED_FROM, Sample
+from llmtui.stats.summary import CHARTED, P95_FROM, box, metric_value, spread, summarise, thinned
+
+PLAN = Plan(run="r", created_utc="", config=RunConfig(), backends=[Backend(name="a")])
+seconds = st.none() | st.floats(0, 1e6) | st.sampled_from([1.0, 1.5, math.inf, math.nan])
+
+
+def iteration(number: int, latency_s: float | None, **more: object) -> Iteration:
+    fields: dict[str, object] = {
+        "run": "r",
+        "backend": "a",
+        "attempt": 1,
+        "iteration": number,
+        "phase": "measured",
+        "started_utc": f"2026-11-22T12:00:{number % 60:02}Z",
+        "latency_s": latency_s,
+    }
+    return Iteration(**(fields | more))  # type: ignore[arg-type]
+
+
+iterations = st.lists(
+    st.builds(
+        iteration,
+        st.integers(1, 9),
+        seconds,
+        attempt=st.integers(1, 3),
+        phase=st.sampled_from(["warmup", "measured", "measured"]),
+        ttft_s=seconds,
+        itl_s=seconds,
+        tokens_per_s=seconds,
+        output_tokens=st.none() | st.integers(0, 70),
+        prompt_tokens=st.none() | st.integers(0, 3),
+        foreign_cpu=st.none() | st.floats(0, 1),
+        error=st.none() | st.none() | st.just(Failure(kind="timeout", message="late")),
+        text=st.sampled_from(["", "Hi"]),
+        arrivals_ns=st.lists(st.integers(0, 9), max_size=2),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(iterations, st.lists(st.integers(1, 3), min_size=61, max_size=61))
+def test_step_by_step_is_from_scratch(events: list[Iteration], attempts: list[int]) -> None:
+    run_view = RunView(PLAN)
+    backend_view = run_view.backends["a"]
+    told: list[Iteration] = []
+    # Attempts only ever go up.
+    for number, event in zip(sorted(attempts), events, strict=False):
+        run_view.apply(BackendChanged(backend=BackendState(name="a", attempt=number)))
+        if event.attempt > number:
+            continue
+        run_view.apply(IterationDone(iteration=event))
+        told.append(event)
+        current = [i for i in told if i.attempt == number]
+        measured = [i for i in current if i.phase == "measured"]
+        assert backend_view.summary == summarise(current)
+        assert (backend_view.finished, backend_view.last) == (len(measured), current[-1] if current else None)
+        earlier = {i.attempt for i in told if i.phase == "measured" and i.attempt < number}
+        assert backend_view.attempt_before == max(earlier, default=None)
+        before = summarise(i for i in told if i.attempt == max(earlier)) if earlier else None
+        assert backend_view.previous == before
+        for metric in CHARTED:
+            known = [(n, v) for n, i in enumerate(measured) if (v := metric_value(i, metric)) is not None]
+            assert list(backend_view.now.points(metric)) == [(n, v) for n, v in known if math.isfinite(v)]
+    assert backend_view.iterations == told
+    late = RunView(PLAN)
+    late.apply(Hello(plan=PLAN, machine=Machine(), run=RunState(), backends=[backend_view.state], iterations=told[:5]))
+    late.apply(Earlier(iterations=told[5:]))
+    assert (late.backends["a"].summary, late.backends["a"].previous) == (backend_view.summary, backend_view.previous)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=80))
+def test_a_spread_is_what_the_textbooks_say(values: list[float]) -> None:
+    it = spread(values)
+    assert it is not None and it.stddev is not None
+    twentieths = statistics.quantiles(values, n=20, method="inclusive")
+    assert it.mean == math.fsum(values) / len(values)
+    assert it.median == pytest.approx(statistics.median(values), rel=1e-12, abs=1e-12)
+    assert it.p95 == (pytest.approx(twentieths[18], rel=1e-9, abs=1e-9) if len(values) >= P95_FROM else None)
+    assert it.stddev == pytest.approx(statistics.stdev(values), rel=1e-12)
+
+
+def test_many_values_stay_in_order() -> None:
+    values = [math.sin(n) * 10 ** (n % 5) for n in range(5000)]
+    sample = Sample()
+    for n, value in enumerate(values):
+        sample.add(value)
+        if n % 97 == 0:
+            assert len(sample.ordered) == n + 1
+    assert list(sample.ordered) == sorted(values)
+    assert sample.spread() == spread(values)
+
+
+@pytest.mark.parametrize("asked_every", [1, 97, 30_000])
+def test_so_many_that_they_go_to_a_file_stay_in_order(asked_every: int) -> None:
+    values = [math.sin(n) * 10 ** (n % 5) for n in range(2 * SHELVED_FROM + 3000)]
+    sample, plain = Sample(FileShelf()), Sample()
+    for n, value in enumerate(values):
+        sample.add(value)
+        plain.add(value)
+        if n % asked_every == 0:
+            assert len(sample.ordered) == n + 1
+            assert sample.ordered[n // 2] == plain.ordered[n // 2]
+    assert list(sample.ordered) == sorted(values)
+    assert sample.spread() == spread(values)
+    assert box(sample.ordered) == box(sorted(values))
+    assert thinned(sample.ordered, 201) == thinned(sorted(values), 201)
+    with pytest.raises(IndexError):
+        sample.ordered[len(values)]
+
+
+def test_values_without_room_for_a_file_stay_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    values = [math.sin(n) for n in range(SHELVED_FROM + 3000)]
+    sample = Sample(FileShelf())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    for value in values:
+        sample.add(value)
+    assert list(sample.ordered) == sorted(values)
+
+
+def test_a_disk_that_becomes_full_loses_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = [math.sin(n) for n in range(2 * SHELVED_FROM)]
+    sample = Sample(FileShelf())
+    for n, value in enumerate(values):
+        if n == SHELVED_FROM + 2000:
+            monkeypatch.setattr(os, "pwrite", lambda fd, data, at: len(data) // 2)
+        sample.add(value)
+    assert list(sample.ordered) == sorted(values)
+
+
+def test_a_course_keeps_the_outermost_values_and_stays_small() -> None:
+    course = Course(limit=64)
+    values = [1.0 + (n * 7919 % 101) / 1000 for n in range(20_000)]
+    values[777], values[15_001] = 50.0, -3.0
+    for n, value in enumerate(values):
+        if n % 3:
+            course.add(n, value)
+    points = course.points
+    assert len(points) <= 128
+    assert {(777, 50.0), (15_001, -3.0)} <= set(points) | {(777, 50.0)}
+    assert all(values[n] == v and n % 3 for n, v in points)
+    assert [n for n, _ in points] == sorted({n for n, _ in points})
+
+
+def test_the_box_is_tukeys() -> None:
+    it = box([1.0, 2.0, 3.0, 4.0, 5.0, 20.0])
+    assert (it.q1, it.median, it.q3) == (2.25, 3.5, 4.75)
+    assert (it.low, it.high, it.below, it.above) == (1.0, 5.0, (), (20.0,))
+    alone = box([2.0])
+    assert (alone.low, alone.q1, alone.high, alone.above) == (2.0, 2.0, 2.0, ())
+    many = box([*[1.0 + n / 1e6 for n in range(10_000)], *[5.0 + n for n in range(1000)]])
+    assert (len(many.above), many.above[0], many.above[-1]) == (40, 5.0, 1004.0)
+
+
+# --- What is kept ---
+
+
+@pytest.mark.parametrize("keep", [None, 0, 3, 400])
+def test_figures_are_kept_of_all_and_answers_of_the_newest(keep: int | None) -> None:
+    told = [
+        iteration(
+            n,
+            n / 7 if n % 5 else None,
+            text=f"answer {n}",
+            arrivals_ns=[n],
+            arrival_tokens=[1],
+            error=None if n % 5 else Failure(kind="http", message=f"HTTP {n}", hint="x"),
+        )
+        for n in range(2 * CHUNK + 10)
+    ]
+    kept = Samples(keep)
+    for i in told:
+        kept.append(i)
+    first = 0 if keep is None else max(0, len(told) - keep)
+    wanted = [i if n >= first else iteration(n, i.latency_s, error=i.error) for n, i in enumerate(told)]
+    assert list(kept) == wanted
+    assert (kept[0], kept[-1], kept[CHUNK], kept[CHUNK - 3 : CHUNK + 3]) == (
+        wanted[0],
+        wanted[-1],
+        wanted[CHUNK],
+        wanted[CHUNK - 3 : CHUNK + 3],
+    )
+    assert [kept.whole(n) for n in (0, len(told) - 1)] == [first == 0, keep != 0]
+    with pytest.raises(IndexError):
+        kept[len(told)]
+
+
+def test_exports_have_every_iteration() -> None:
+    told = [iteration(n, 1 + n / 1000, text="Hi", arrivals_ns=[5, 9], arrival_tokens=[1, 1]) for n in range(600)]
+    whole, lean = RunView(PLAN), RunView(PLAN, keep=10)
+    for run_view in (whole, lean):
+        for i in told:
+            run_view.apply(IterationDone(iteration=i))
+    assert iterations_csv(lean) == iterations_csv(whole)
+    assert results_csv(lean) == results_csv(whole)
+    assert iterations_csv(lean).count("\n") == 601
+    assert run_json(whole).count('"Hi"') == 600
+
+
+def test_an_iteration_costs_few_bytes() -> None:
+    def board_of(count: int) -> int:
+        tracemalloc.start()
+        run_view = RunView(PLAN, keep=20)
+        for n in range(count):
+            figures = {"ttft_s": (145_000_000 + n * 104_729 % 9_999_991) / 1e9, "output_tokens": 64}
+            answer = {"text": "answer " * 40, "arrivals_ns": list(range(64)), "arrival_tokens": [1] * 64}
+            run_view.apply(IterationDone(iteration=iteration(n, (921_000_000 + n * 7919) / 1e9, **figures, **answer)))
+        _ = run_view.backends["a"].summary
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return size
+
+    small = board_of(1000)
+    assert (board_of(5000) - small) / 4000 < 100
+
+
+def test_an_unasked_summary_costs_nothing() -> None:
+    running = Running(iteration(n, 1.0) for n in range(3))
+    assert running.summary is running.summary
+    running.add(iteration(4, 2.0))
+    assert running.summary.n == 4
+
+
+def test_without_room_for_a_file_the_figures_stay_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = [iteration(n, n / 3) for n in range(3 * CHUNK)]
+    kept = Samples(keep=0)
+    for i in told[:CHUNK]:
+        kept.append(i)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    for i in told[CHUNK:]:
+        kept.append(i)
+    assert kept == told

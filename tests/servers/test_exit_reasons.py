@@ -1,0 +1,115 @@
+"""How an end is told, and when the kernel's want of memory is named as its cause."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtui.servers import exit_reasons as endings
+from llmtui.servers.exit_reasons import Kills, MemoryWatch, exit_words, kills
+from llmtui.servers.process_tree import Held
+from tests.servers.conftest import program
+
+
+@pytest.mark.parametrize(
+    ("code", "facts", "words"),
+    [
+        (None, {}, "still running"),
+        (0, {}, "exit code 0"),
+        (1, {}, "exit code 1"),
+        (1, {"said": True}, "exit code 1; out of memory, as it says itself"),
+        (1, {"struck": True}, "exit code 1; the kernel killed a process at that time: out of memory"),
+        (-6, {"said": True}, "killed by signal 6 (SIGABRT); out of memory, as it says itself"),
+        (-11, {}, "killed by signal 11 (SIGSEGV)"),
+        (-99, {}, "killed by signal 99"),
+        (-15, {"asked": True, "struck": True}, "killed by signal 15 (SIGTERM)"),
+        (-9, {"asked": True, "struck": True}, "killed by signal 9: it did not end when asked to"),
+        (-9, {}, "killed by signal 9 (out of memory?)"),
+        (-9, {"struck": True}, "killed by the kernel: out of memory"),
+        (-9, {"struck": True, "held_bytes": 3_100_000_000}, "killed by the kernel: out of memory (it held 3.1 GB)"),
+        (137, {"struck": True, "held_bytes": 52_000_000}, "killed by the kernel: out of memory (it held 52 MB)"),
+        (
+            -9,
+            {"struck": False},
+            "killed by signal 9 (by somebody: the kernel's out-of-memory counter did not move)",
+        ),
+        (137, {}, "exit code 137: killed by signal 9 (out of memory?)"),
+    ],
+)
+def test_an_end_in_words(code: int | None, facts: dict[str, Any], words: str) -> None:
+    assert exit_words(code, **facts) == words
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "code", "struck"),
+    [
+        (Kills(0, 0), Kills(1, 1), -9, True),
+        (Kills(2, 7), Kills(2, 7), -9, False),
+        (Kills(2, 7), Kills(2, 8), -9, None),  # elsewhere on the machine
+        (Kills(2, 7), Kills(2, 8), 137, True),  # in a container
+        (Kills(None, 7), Kills(None, 8), -9, True),
+        (Kills(None, 7), Kills(None, 7), -9, False),
+        (Kills(2, None), Kills(2, None), -9, False),
+        (Kills(None, None), Kills(None, None), -9, None),
+    ],
+)
+def test_the_counters_are_judged(before: Kills, now: Kills, code: int, struck: bool | None) -> None:
+    counts = iter([before, now])
+    assert MemoryWatch(lambda: next(counts)).struck(code) is struck
+
+
+def test_an_earlier_kill_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = [Kills(0, 0)]
+    watch = MemoryWatch(lambda: counts[-1])
+    counts.append(Kills(1, 1))
+    monkeypatch.setattr(endings, "SPAN_S", 0.0)
+    watch.look(5)
+    assert watch.struck(-9) is True
+    watch.look(0)
+    assert watch.struck(-9) is False
+    assert watch.held_bytes == 5
+
+
+def test_the_counters_are_found_in_both_kinds_of_groups(tmp_path: Path) -> None:
+    proc, groups = tmp_path / "proc", tmp_path / "groups"
+    files = {
+        proc / "self/cgroup": "4:memory:/old/group\n3:cpu:/x\n0::/user/app\n",
+        proc / "vmstat": "nr_free_pages 5\noom_kill 40\n",
+        groups / "user/app/memory.events": "oom 9\noom_kill 1\noom_group_kill 0\n",
+        groups / "user/memory.events": "oom_kill 2\n",
+        groups / "memory/old/group/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 10\n",
+        groups / "x/memory.events": "oom_kill 1000\n",
+    }
+    for file, text in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert kills(proc, groups) == Kills(13, 40)
+    assert kills(tmp_path / "none", groups) == Kills(None, None)
+
+
+async def test_a_limit_of_its_own_is_told_in_its_words(tmp_path: Path) -> None:
+    held = Held(tmp_path / "log")
+    await held.start(["/bin/sh", "-c", 'ulimit -v 400000; exec "$@"', "-", *program("hog")])
+    assert await held.wait() == 1
+    assert held.exit_reason() == "exit code 1; out of memory, as it says itself"
+
+
+def works(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=5).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+async def test_the_kernels_kill_is_named(tmp_path: Path) -> None:
+    scope = ["systemd-run", "--user", "--scope", "--quiet", "-p", "MemoryMax=100M", "-p", "MemorySwapMax=0"]
+    if not await asyncio.to_thread(works, [*scope, "true"]):
+        pytest.skip("no control group with a limit can be made here")
+    held = Held(tmp_path / "log")
+    await held.start([*scope, *program("hog")])
+    await held.wait()
+    assert held.exit_reason().startswith("killed by the kernel: out of memory")

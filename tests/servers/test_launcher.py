@@ -1,0 +1,205 @@
+"""A launched server from start to end, with small stand-ins: what is ready, what fails, and in which words."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+
+from llmtui.model import Backend, RunConfig
+from llmtui.servers.base import StartError
+from llmtui.servers.launcher import ManagedServer
+from llmtui.servers.listener import find_listener, tree_cpu_seconds, tree_rss
+from llmtui.servers.ports import free_port
+from llmtui.servers.recipes import base_url
+from tests.servers.conftest import PATIENCE_S, RollCall, program
+
+CONFIG = RunConfig(load_timeout_s=PATIENCE_S, threads=3)
+
+
+def quiet(_: str, __: float | None) -> None:
+    """Nobody looks at the progress."""
+
+
+def server(folder: Path, *modes: str, config: RunConfig = CONFIG, **fields: object) -> ManagedServer:
+    backend = Backend(name="A tiny/server", launch=program("serve", "{port}", *modes), **fields)  # type: ignore[arg-type]
+    return ManagedServer(backend, config, folder)
+
+
+async def failure(managed: ManagedServer) -> StartError:
+    with pytest.raises(StartError) as caught:
+        await managed.start(quiet)
+    if managed.pid is not None:
+        assert managed.exited.is_set()
+        assert not psutil.pid_exists(managed.pid)
+    return caught.value
+
+
+async def test_start_tells_all_and_stop_ends_it(tmp_path: Path) -> None:
+    said: list[str] = []
+    managed = server(tmp_path, model="some-model", weights="Q8_0")
+    ready = await managed.start(lambda text, _: said.append(text))
+    port = int(ready.url.rpartition(":")[2])
+    assert (ready.model, ready.weights, ready.threads) == ("some-model", "Q8_0", None)
+    assert ready.load_s is not None
+    assert 0 < ready.load_s < PATIENCE_S
+    assert said == ["loading"]
+    assert managed.pid is not None
+    listener = find_listener(port)
+    assert listener in [process.pid for process in psutil.Process(managed.pid).children()]
+    assert managed.sample()[0] > 1_000_000
+    assert not managed.exited.is_set()
+    await managed.stop()
+    assert managed.exited.is_set()
+    assert find_listener(port) is None
+    assert managed.exit_reason() == "killed by signal 15 (SIGTERM)"
+
+
+async def test_every_place_is_filled_in(tmp_path: Path) -> None:
+    command = ["/bin/sh", "-c", 'echo "$0 $1 $2 {\\"json\\": 1}"; exit 1', "{model}", "{threads}", "{port}"]
+    managed = ManagedServer(Backend(name="x", launch=command, model="m"), CONFIG, tmp_path)
+    error = await failure(managed)
+    words = error.log_tail[0].split()
+    assert words[:2] == ["m", "3"]
+    assert words[2].isdigit()
+    assert words[3:] == ['{"json":', "1}"]
+
+
+async def test_a_server_of_its_own_port_is_asked_there(tmp_path: Path) -> None:
+    port = free_port()
+    backend = Backend(name="x", launch=program("serve", port), url=f"http://127.0.0.1:{port}/v1/")
+    managed = ManagedServer(backend, CONFIG, tmp_path)
+    ready = await managed.start(quiet)
+    assert ready.url == f"http://127.0.0.1:{port}"
+    await managed.stop()
+
+
+async def test_a_port_in_use_is_not_mistaken_for_the_server(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        backend = Backend(name="x", launch=program("serve", port), url=f"http://127.0.0.1:{port}")
+        error = await failure(ManagedServer(backend, CONFIG, tmp_path))
+    assert error.failure.kind == "server"
+    assert error.failure.message == f"port {port} is taken by {psutil.Process().name()} (pid {os.getpid()})"
+    assert "launch" in error.failure.hint
+
+
+async def test_any_answer_will_do_unless_a_path_is_configured(tmp_path: Path) -> None:
+    lenient = server(tmp_path, protocol="ollama")  # The stand-in has no /api/version: 404.
+    await lenient.start(quiet)
+    await lenient.stop()
+    strict = server(tmp_path, ready="/nothing", config=RunConfig(load_timeout_s=0.5))
+    assert (await failure(strict)).failure.kind == "timeout"
+
+
+@pytest.mark.slow
+async def test_a_server_that_never_gets_ready_is_ended(tmp_path: Path) -> None:
+    error = await failure(server(tmp_path, "loading", "stubborn", config=RunConfig(load_timeout_s=0.5)))
+    assert error.failure.kind == "timeout"
+    assert "not ready within 0.5 s" in error.failure.message
+    assert "load_timeout_s" in error.failure.hint
+
+
+async def test_death_while_loading_gives_the_reason(tmp_path: Path) -> None:
+    error = await failure(ManagedServer(Backend(name="x", launch=program("die", 3)), CONFIG, tmp_path))
+    assert error.failure.kind == "server"
+    assert error.failure.message == (
+        "ended while loading (exit code 3): error: cannot load model: tensor 'x' is missing"
+    )
+    assert error.log_tail == ["starting", "error: cannot load model: tensor 'x' is missing"]
+
+
+async def test_one_that_ends_well_before_it_answers(tmp_path: Path) -> None:
+    command = ["/bin/sh", "-c", "echo started in the background"]
+    error = await failure(ManagedServer(Backend(name="x", launch=command), CONFIG, tmp_path))
+    assert error.failure.message == "ended before it answered (exit code 0): started in the background"
+    assert "foreground" in error.failure.hint
+
+
+async def test_a_server_killed_while_loading(tmp_path: Path, roll: RollCall) -> None:
+    managed = ManagedServer(Backend(name="x", launch=program("tree", roll.port)), CONFIG, tmp_path)
+    starting = asyncio.create_task(managed.start(quiet))
+    await roll.here("child")
+    os.kill(roll.pids["child"], signal.SIGKILL)
+    with pytest.raises(StartError, match=r"ended while loading .killed by signal 9 .by somebody"):
+        await starting
+
+
+@pytest.mark.slow
+async def test_cancelling_the_start_ends_the_server(tmp_path: Path, roll: RollCall) -> None:
+    command = program("tree", roll.port, "child", "grandchild")
+    managed = ManagedServer(Backend(name="x", launch=command), CONFIG, tmp_path)
+    starting = asyncio.create_task(managed.start(quiet))
+    await roll.here("child", "grandchild")
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    await roll.gone("child", "grandchild")
+
+
+async def test_an_end_by_itself_is_noticed(tmp_path: Path) -> None:
+    managed = server(tmp_path)
+    await managed.start(quiet)
+    assert managed.pid is not None
+    for child in psutil.Process(managed.pid).children():
+        child.kill()
+    await asyncio.wait_for(managed.exited.wait(), PATIENCE_S)
+    assert managed.exit_reason().startswith("killed by signal 9 (by somebody: ")
+
+
+async def test_a_flood_of_output_blocks_nothing(tmp_path: Path) -> None:
+    managed = server(tmp_path, "flood")
+    await managed.start(quiet)
+    flood = [line for line in managed.log_tail(500) if line.startswith("line 1999")]
+    assert "line 199999 of a very talkative server and the rest of what it has to say of it" in flood
+    await managed.stop()
+
+
+async def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    managed = server(tmp_path, "stubborn")
+    await managed.start(quiet)
+    await managed.stop(grace_s=0.1)
+    assert managed.exit_reason() == "killed by signal 9: it did not end when asked to"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("no-such-server-anywhere", "no-such-server-anywhere is not installed or not on PATH"),
+        ("/no/such/server", "/no/such/server does not exist"),
+    ],
+)
+async def test_a_command_that_is_not_there(tmp_path: Path, command: str, message: str) -> None:
+    error = await failure(ManagedServer(Backend(name="x", launch=[command]), CONFIG, tmp_path))
+    assert (error.failure.kind, error.failure.message) == ("missing", message)
+    assert error.failure.hint
+
+
+async def test_a_command_that_is_not_executable(tmp_path: Path) -> None:
+    file = tmp_path / "server"
+    file.write_text("")
+    error = await failure(ManagedServer(Backend(name="x", launch=[str(file)]), CONFIG, tmp_path))
+    assert error.failure.hint == f"chmod +x {file}"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("http://h:1/", "http://h:1"),
+        ("http://h:1/v1", "http://h:1"),
+        ("http://h:1/v1/", "http://h:1"),
+        ("http://h:1/prefix/v1", "http://h:1/prefix"),
+    ],
+)
+def test_the_base_of_a_url(given: str, expected: str) -> None:
+    assert base_url(given) == expected
+
+
+def test_external_processes_are_measured_from_outside() -> None:
+    assert tree_rss(os.getpid()) > 1_000_000
+    assert tree_cpu_seconds(os.getpid()) > 0

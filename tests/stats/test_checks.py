@@ -1,0 +1,580 @@
+"""Every check is provoked, stays silent on a fair race, and stays silent just short of what provokes it."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from llmtui.model import Backend, BackendState, Failure, Iteration, Machine, RunConfig
+from llmtui.model.accuracy import Record
+from llmtui.stats.checks import CODES, LEVELS, Check, Entry, Evidence, besides, checks, leading_metric, spoiled
+from llmtui.stats.checks.evidence import RECENT
+from llmtui.stats.checks.samples import trend_p
+from llmtui.stats.compare import compare
+from llmtui.stats.summary import Metric
+from tests.accuracy.test_probe import record_of
+
+#: Fields of an iteration, or what makes them of its number (from 1).
+Fields = dict[str, Any] | Callable[[int], dict[str, Any]]
+MACHINE = Machine(cpu="Some CPU", cores=8, governor="performance", load_1m=0.3)
+NOISE = [random.Random(7).gauss(0, 0.01) for _ in range(400)]
+
+
+def iterations(name: str, n: int, fields: Fields, turn: int) -> list[Iteration]:
+    """So many good iterations, in turns with the other backends."""
+    made = []
+    for k in range(1, n + 1):
+        more = fields(k) if callable(fields) else fields
+        minute, second = divmod(4 * k + turn, 60)
+        usual: dict[str, Any] = {
+            "started_utc": f"2026-11-22T15:{minute:02}:{second:02}.000Z",
+            "latency_s": 1.0 + NOISE[2 * k + turn],
+            "ttft_s": 0.1,
+            "ttfo_s": 0.1,
+            "itl_s": 0.014,
+            "tokens_per_s": 70.0,
+            "output_tokens": 64,
+            "prompt_tokens": 46,
+            "cached_tokens": 0,
+            "token_source": "usage",
+            "finish_reason": "length",
+            "foreign_cpu": 0.02,
+            "server_cpu": 1.0,
+            "text": f"Answer {k} is this",
+        }
+        made.append(Iteration(run="r", backend=name, attempt=1, iteration=k, phase="measured", **(usual | more)))
+    return made
+
+
+def entry(name: str, fields: Fields | None = None, *, n: int = 12, turn: int = 0, **more: Any) -> Entry:
+    """A backend that is done; `more` are fields of its state, or of the backend as `backend`."""
+    state: dict[str, Any] = {"state": "done", "model": "smollm2", "weights": "Q8_0", "threads": 4, "device": "cpu"}
+    backend = Backend(name=name, **more.pop("backend", {}))
+    return Entry(backend, BackendState(name=name, **(state | more)), Evidence(iterations(name, n, fields or {}, turn)))
+
+
+def judged(a: dict[str, Any], b: dict[str, Any], **config: Any) -> list[Check]:
+    """The checks of a race between `a` and `b`, each given as what `entry` takes."""
+    machine = msgspec.structs.replace(MACHINE, **config.pop("machine", {}))
+    entries = [entry("a", **a), entry("b", **({"turn": 1} | b))]
+    return checks(entries, RunConfig(**({"iterations": 12} | config)), machine)
+
+
+def slope(k: int) -> dict[str, Any]:
+    return {"latency_s": 1.0 + 0.01 * k + NOISE[k] / 10}
+
+
+def first_slow(k: int) -> dict[str, Any]:
+    return {"latency_s": (1.6 if k == 1 else 1.0) + NOISE[k]}
+
+
+def one_far_out(k: int) -> dict[str, Any]:
+    return {"latency_s": (3.2 if k == 7 else 1.0) + NOISE[k]}
+
+
+def one_a_little_off(k: int) -> dict[str, Any]:
+    return {"latency_s": (1.08 if k == 7 else 1.0) + NOISE[k] / 1e3}
+
+
+def one_fails(k: int) -> dict[str, Any]:
+    return {"error": Failure(kind="timeout", message="no token within 120 s")} if k == 3 else {}
+
+
+def says(*texts: str) -> dict[str, Any]:
+    return {"fields": lambda k: {"text": texts[k % len(texts)]}}
+
+
+def every(step: int, **fields: Any) -> dict[str, Any]:
+    return {"fields": lambda k: fields if k % step == 0 else {}}
+
+
+def rounds_of(**counts: int) -> dict[str, Any]:
+    """Output tokens of some rounds, as round_3=11; of all others 300, the budget."""
+    return {"fields": lambda k: {"output_tokens": counts.get(f"round_{k}", 300)}}
+
+
+def unlike(k: int) -> dict[str, Any]:
+    """300 tokens, or by chance fewer: other ones than `alike_on_average`."""
+    return {"output_tokens": 300 if k % 2 else 100}
+
+
+def alike_on_average(k: int) -> dict[str, Any]:
+    return {"output_tokens": 100 if k % 2 else 300}
+
+
+def chunks(tokens: int, arrivals: int, **more: Any) -> dict[str, Any]:
+    """Answers of so many tokens (told) in so many arrivals of one event each."""
+    times = list(range(10**7, 10**7 * (arrivals + 1), 10**7))
+    return every(1, output_tokens=tokens, arrivals_ns=times, arrival_tokens=[1] * arrivals, **more)
+
+
+def read_as_one(*arrivals: int) -> dict[str, Any]:
+    """Answers of 64 tokens in so many arrivals, by turns: a busy machine reads two as one now and then."""
+    of = [chunks(64, count)["fields"] for count in arrivals]
+    return {"fields": lambda k: of[k % len(of)](k)}
+
+
+def words(count: int, **more: Any) -> dict[str, Any]:
+    """Answers of so many characters, of which nobody told the tokens."""
+    return every(1, text="word " * (count // 5), output_tokens=None, token_source=None, finish_reason=None, **more)
+
+
+def by_arrivals(count: int, **more: Any) -> dict[str, Any]:
+    return every(1, output_tokens=count, token_source="arrivals", **more)
+
+
+#: Of a server that tells its clock and not its cache, as Ollama does.
+CLOCKED: dict[str, Any] = {"cached_tokens": None, "prompt_tokens": 1034, "text": "Same"}
+#: An older Ollama whose cache held the whole prompt.
+no_count = every(1, cached_tokens=None, prompt_tokens=None) | {"backend": {"protocol": "ollama"}}
+
+Case = tuple[str, str, dict[str, Any], dict[str, Any], dict[str, Any], str]
+#: code, level, of a, of b, of run and machine, what the text must have.
+PROVOKED: list[Case] = [
+    ("output-tokens", "void", {}, {"fields": {"output_tokens": 32}}, {}, "a 64"),
+    ("output-tokens", "void", {}, {"fields": {"output_tokens": 60}}, {}, "(median): a 64, b 60"),
+    ("output-tokens", "note", {}, {"fields": {"output_tokens": 63}}, {}, "b 63"),
+    ("output-tokens", "void", {}, {"fields": lambda k: {"output_tokens": 40 if k < 6 else 64}}, {}, "(mean): a 64, b"),
+    (
+        "output-tokens",
+        "void",
+        rounds_of(round_3=11),
+        rounds_of(round_3=96, round_9=260),
+        {},
+        "in 2 of 12 rounds: a 11, b 96 tokens in round 3",
+    ),
+    (
+        "output-tokens",
+        "void",
+        rounds_of(round_3=11, round_5=11) | {"n": 6},
+        rounds_of(round_3=96, round_5=22) | {"n": 6},
+        {},
+        "answers of different length in 2 of 6 rounds: a 11, b 96 tokens in round 3",
+    ),
+    ("output-tokens", "void", {"fields": unlike}, {"fields": alike_on_average}, {}, "in 12 of 12 rounds: a 300, b 100"),
+    ("output-tokens", "void", rounds_of(round_3=22) | {"n": 6}, rounds_of() | {"n": 6}, {}, "(mean): a 253.7, b 300"),
+    ("output-tokens", "warning", rounds_of(round_3=260), rounds_of(), {}, "in 1 of 12 rounds: a 260, b 300 tokens in"),
+    ("output-tokens", "void", words(160), words(60), {}, "answers of different length: a 160, b 60 characters"),
+    ("output-tokens", "void", every(1, text="w" * 160), words(60), {}, "a 160, b 60 characters"),
+    ("output-tokens", "void", every(1, text="w" * 160), by_arrivals(64, text="w" * 60), {}, "b 60 characters"),
+    (
+        "output-tokens",
+        "void",
+        words(60),
+        {"fields": lambda k: {"text": "w" * (300 if k < 4 else 60), "output_tokens": None, "token_source": None}},
+        {},
+        "a 60, b 120 characters",
+    ),
+    ("stop-reason", "void", {}, {"fields": {"finish_reason": "stop", "output_tokens": 60}}, {}, "b stop 12x"),
+    ("stop-reason", "void", {}, every(3, finish_reason="eos", output_tokens=62), {}, "b length 8x/stop 4x"),
+    ("stop-reason", "void", {}, every(1, finish_reason="stop", output_tokens=None), {}, "b stop 12x"),
+    (
+        "stop-reason",
+        "void",
+        every(1, finish_reason="stop"),
+        every(1, finish_reason="refusal", output_tokens=9),
+        {},
+        "b refusal 12x",
+    ),
+    ("stop-reason", "note", {}, {"fields": {"finish_reason": "stop"}}, {}, "after the same number of tokens: a length"),
+    (
+        "stop-reason",
+        "note",
+        {"fields": unlike},
+        {"fields": lambda k: unlike(k) | {"finish_reason": "stop"}},
+        {},
+        "b stop",
+    ),
+    ("stop-reason", "warning", every(1, finish_reason="stop"), every(1, finish_reason="stop"), {}, "before max_tokens"),
+    ("model", "void", {}, {"model": "qwen2.5:0.5b"}, {}, "b qwen2.5:0.5b"),
+    ("model", "warning", {"model": "qwen2.5:0.5b"}, {"model": "Qwen2.5-0.5B-Coder"}, {}, "perhaps"),
+    ("model", "void", {"model_digest": "sha256:aa"}, {"model_digest": "sha256:bb"}, {}, "sha256:aa"),
+    ("thinking", "void", {}, every(1, ttfo_s=0.9), {}, "b reasoned"),
+    ("thinking", "void", {}, {"fields": {"ttfo_s": None}}, {}, "a did not"),
+    ("thinking", "void", {}, {"fields": {"text": "\n<think>\nWell, "}}, {}, "b reasoned"),
+    ("prefix-cache", "void", {}, {"fields": {"cached_tokens": 45}}, {}, "b 98%"),
+    ("prefix-cache", "void", {}, no_count, {}, "b 100%"),
+    ("prefix-cache", "void", every(1, cached_tokens=None), every(1, cached_tokens=45), {}, "a did not tell"),
+    ("prefix-cache", "warning", every(1, cached_tokens=45), every(1, cached_tokens=45), {}, "a 98%, b 98%"),
+    ("prefix-cache", "warning", {}, {"fields": {"cached_tokens": None}}, {"fresh_prompt": False}, "b did not tell"),
+    ("prefix-cache", "note", {}, {"fields": {"cached_tokens": 2}}, {}, "b 4%"),
+    ("prompt-tokens", "void", {}, {"fields": {"prompt_tokens": 60}}, {}, "a 46, b 60"),
+    ("prompt-tokens", "warning", {}, {"fields": {"prompt_tokens": 50}}, {}, "a 46, b 50"),
+    ("prompt-tokens", "warning", every(1, prompt_tokens=12), every(1, prompt_tokens=18), {}, "a 12, b 18"),
+    ("prompt-tokens", "note", every(1, prompt_tokens=100), every(1, prompt_tokens=101), {}, "b 101"),
+    ("tokens-per-arrival", "void", chunks(64, 64), chunks(64, 32), {}, "a 1, b 2; ITL is the gap between arrivals"),
+    ("tokens-per-arrival", "void", chunks(64, 64), chunks(64, 56), {}, "b 1.14;"),
+    ("weights", "warning", {}, {"weights": "BF16"}, {}, "a Q8_0, b BF16"),
+    ("weights-unknown", "note", {}, {"weights": ""}, {}, "b did not tell"),
+    ("context-length", "note", {"context_tokens": 2048}, {"context_tokens": 4096}, {}, "b 4096"),
+    ("context-length", "warning", {"context_tokens": 2048}, {"context_tokens": 100}, {}, "b 100 of 110"),
+    ("answers-differ", "warning", {}, says("Otherwise said"), {}, "12 of 12 rounds, most of them from"),
+    ("answers-differ", "note", {}, {"fields": lambda k: {"text": f"Answer {k} is that"}}, {}, "in 12 of 12 rounds"),
+    ("temperature-ignored", "warning", {}, says("One", "Two", "Three"), {"fresh_prompt": False}, "b 3 in 12"),
+    (
+        "seed-ignored",
+        "note",
+        says("Same"),
+        says("One", "Two"),
+        {"fresh_prompt": False, "temperature": 0.7},
+        "b 2 in 12",
+    ),
+    ("device", "warning", {}, {"device": "gpu"}, {}, "a CPU, b GPU"),
+    ("device", "warning", {"device": ""}, {"device": "gpu"}, {"machine": {"os": "Linux 6"}}, "a CPU, b GPU"),
+    ("host", "warning", {"url": "http://localhost:1"}, {"url": "http://10.0.0.7:8000/v1"}, {}, "a here, b 10.0.0.7"),
+    ("threads", "warning", {}, {"threads": 8}, {}, "a 4, b 8"),
+    ("cores-used", "warning", {}, {"fields": {"server_cpu": 2.0}}, {}, "a 1.0, b 2.0"),
+    ("bridge", "warning", {}, {"note": "via a Python bridge"}, {}, "in front of b"),
+    ("bridge", "note", {"note": "a bridge"}, {"note": "a bridge"}, {}, "a and b"),
+    ("sequential-order", "warning", {}, {}, {"order": "sequential"}, "a and b ran one after the other"),
+    ("not-interleaved", "warning", {}, {"turn": 200, "attempt": 2}, {}, "b attempt 2"),
+    ("reruns", "note", {"attempt": 2}, {"attempt": 2}, {}, "a attempt 2, b attempt 2"),
+    ("thinking", "warning", {}, every(3, ttft_s=0.1, ttfo_s=0.4), {}, "b 4 of 12 iterations"),
+    (
+        "prefix-cache",
+        "void",
+        every(1, **CLOCKED, server_prefill_s=0.58),
+        {"fields": lambda k: {**CLOCKED, "server_prefill_s": 0.028 if k > 1 else 8.478}},
+        {"fresh_prompt": False},
+        "b 1034 tokens in 8.48 s, then in 0.028 s",
+    ),
+    ("resumed", "note", {}, {"fields": lambda k: {"part": 1 + k // 6}}, {}, "b in 3 parts"),
+    ("too-few", "warning", {}, {"n": 5}, {}, "b n = 5"),
+    ("too-few", "warning", {"n": 5}, {"n": 5}, {}, "a n = 5, b n = 5"),
+    ("too-few", "warning", {"n": 12}, {"n": 6, "state": "stopped"}, {}, "b n = 6"),  # of a run cut short 99 %
+    ("too-few", "warning", {"n": 3}, {"n": 3, "turn": 200}, {}, "a n = 3, b n = 3"),
+    ("failed-iterations", "warning", {}, {"fields": one_fails}, {}, "b 1 of 12 iterations; no token within 120 s"),
+    ("refused", "warning", {}, every(4, refused=2), {}, "b 6x"),
+    ("cold-start", "warning", {}, {"fields": first_slow}, {}, "b 1.6"),
+    ("drift", "warning", {}, {"fields": slope}, {}, "b +1"),
+    ("outliers", "note", {}, {"fields": one_far_out}, {}, "b 1 of 12 iterations (3.2"),
+    ("token-counts-guessed", "warning", {}, {"fields": {"token_source": "arrivals"}}, {}, "by arrivals, of which each"),
+    ("token-counts-guessed", "warning", {}, {"fields": {"output_tokens": None}}, {}, "unknown for b"),
+    ("busy-machine", "warning", {}, {}, {"machine": {"load_1m": 7.0}}, "load 7 on 8 cores"),
+    ("busy-machine", "note", {}, {}, {"machine": {"load_1m": 3.0}}, "load 3"),
+    ("governor", "note", {}, {}, {"machine": {"governor": "performance, powersave"}}, "(governor powersave)"),
+    ("disturbed", "warning", {}, every(2, foreign_cpu=0.7), {}, "b 6 of 12 iterations, 0.7 cores"),
+    ("disturbed", "note", {}, every(12, foreign_cpu=0.7), {}, "b 1 of 12"),
+    ("steal", "warning", {}, every(2, steal=0.5), {}, "b 6 of 12 iterations, 0.5 cores"),
+    ("steal", "note", {}, every(12, steal=0.5), {}, "b 1 of 12"),
+    ("swap", "warning", {}, every(6, swapped=30), {}, "b 60 pages in 2 of 12 iterations"),
+    ("throttled", "warning", {}, every(6, throttled=1), {}, "b 2 of 12"),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "level", "a", "b", "config", "says"), PROVOKED, ids=lambda v: v if type(v) is str else ""
+)
+def test_it_is_provoked(
+    code: str, level: str, a: dict[str, Any], b: dict[str, Any], config: dict[str, Any], says: str
+) -> None:
+    (found,) = [c for c in judged(dict(a), dict(b), **config) if c.code == code]
+    assert found.level == level
+    assert says in found.text
+    assert found.todo
+    assert (level == "void") == bool(found.spoils) or code == "token-counts-guessed"
+
+
+def test_a_fair_race_is_called_fair() -> None:
+    assert judged({}, {}) == []
+    assert judged({}, {}, fresh_prompt=False, machine={"governor": "", "load_1m": None}) != []  # one answer a prompt
+    assert judged(says("Same"), says("Same"), fresh_prompt=False) == []
+
+
+def test_every_code_is_provoked_here() -> None:
+    assert {case[0] for case in PROVOKED} | {"own-error"} == set(CODES)
+
+
+#: Just short of what provokes it: code, of a, of b, of run and machine.
+SILENT: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    ("outliers", {}, {"fields": one_a_little_off}, {}),
+    ("outliers", {"n": 7}, {"fields": one_far_out, "n": 7}, {}),
+    ("output-tokens", every(2, output_tokens=32), every(2, output_tokens=32), {}),
+    ("output-tokens", {"fields": unlike}, {"fields": unlike}, {}),
+    ("output-tokens", rounds_of(), by_arrivals(150, text="w" * 17), {}),
+    ("output-tokens", words(160), words(150), {}),
+    ("output-tokens", every(1, text="w" * 160), every(1, text="w" * 60), {}),
+    ("output-tokens", words(160, ttft_s=None), every(1, text="", output_tokens=None), {}),
+    ("tokens-per-arrival", chunks(64, 32), chunks(64, 32), {}),
+    ("tokens-per-arrival", chunks(64, 64), chunks(64, 60), {}),
+    ("tokens-per-arrival", chunks(64, 64), chunks(64, 1), {}),
+    ("tokens-per-arrival", chunks(8, 8), chunks(8, 7), {}),
+    ("tokens-per-arrival", read_as_one(64, 64, 50), read_as_one(64, 50, 50), {}),
+    ("tokens-per-arrival", chunks(64, 64), chunks(32, 32, token_source="arrivals"), {}),
+    ("tokens-per-arrival", chunks(5, 4, finish_reason="stop"), chunks(4, 4, finish_reason="stop"), {}),
+    ("stop-reason", every(1, finish_reason="length"), every(1, finish_reason="max_tokens"), {}),
+    ("stop-reason", every(1, finish_reason=None), {}, {}),
+    ("model", {"model": "SmolLM2-135M-Instruct"}, {"model": "models/smollm2-135m-instruct.Q8_0.gguf"}, {}),
+    ("model", {"model": "llama3.2:1b"}, {"model": "meta/Llama-3.2-1B-Instruct"}, {}),
+    ("model", {"model": "one", "model_digest": "sha256:aa"}, {"model": "two", "model_digest": "sha256:aa"}, {}),
+    ("model", {"model": ""}, {"model": "default"}, {}),
+    ("thinking", every(1, ttfo_s=0.9), every(1, ttfo_s=0.5), {}),
+    ("thinking", every(1, ttft_s=None, ttfo_s=None), {}, {}),
+    ("prefix-cache", every(1, cached_tokens=None), every(1, cached_tokens=None), {}),
+    ("prefix-cache", {}, {"fields": lambda k: {"server_prefill_s": 0.1 if k > 1 else 8.4}}, {"fresh_prompt": False}),
+    ("host", {"url": "http://0.0.0.0:1"}, {"url": "http://127.0.0.1:2"}, {}),
+    ("reruns", {}, {}, {}),
+    ("thinking", {}, every(12, ttft_s=0.1, ttfo_s=0.4), {}),
+    ("temperature-ignored", says(""), says(""), {"fresh_prompt": False}),
+    ("weights", {"weights": "Q4_K - Medium"}, {"weights": "q4_k_m"}, {}),
+    ("weights-unknown", {"weights": ""}, {"weights": ""}, {}),
+    ("weights-unknown", {"weights": "", "backend": {"weights": "Q8_0"}}, {}, {}),
+    ("context-length", {"context_tokens": 2048}, {}, {}),
+    ("answers-differ", {}, {"fields": lambda k: {"text": f"Answer {k} is"}}, {}),
+    ("answers-differ", {}, says("Else"), {"temperature": 0.7}),
+    ("answers-differ", {"backend": {"url": "http://h:1"}}, {"backend": {"url": "http://h:1"}, **says("Else")}, {}),
+    ("answers-differ", {}, {"fields": lambda k: {"text": "Else", "part": 2}}, {}),
+    ("temperature-ignored", says("One", "Two"), says("One", "Two"), {}),
+    ("temperature-ignored", says("One and", "One and two"), says("One"), {"fresh_prompt": False}),
+    ("device", {"device": ""}, {"device": "cpu"}, {}),
+    ("device", {"device": ""}, {"device": "gpu"}, {"machine": {"os": "Linux 6", "gpu": "Some GPU"}}),
+    ("device", {"device": ""}, {"device": "gpu"}, {"machine": {"os": "Darwin 25"}}),
+    ("host", {"url": "http://localhost:1"}, {"url": "http://127.0.0.1:2"}, {}),
+    ("threads", {"threads": None}, {}, {}),
+    ("cores-used", {}, every(1, server_cpu=1.4), {}),
+    ("cores-used", every(1, latency_s=0.1), every(1, latency_s=0.1, server_cpu=4.0), {}),
+    ("not-interleaved", {}, {"turn": 200, "n": 1}, {}),
+    ("resumed", {}, every(1, part=2), {}),
+    ("too-few", {}, {"n": 5, "state": "running"}, {}),
+    ("too-few", {}, {"n": 4, "turn": 200}, {}),
+    ("too-few", {"n": 5}, {"n": 5, "turn": 200}, {"order": "sequential", "iterations": 5}),
+    ("cold-start", {}, {"fields": lambda k: {"latency_s": 1.15 if k == 1 else 1.0}}, {}),
+    ("cold-start", {}, {"fields": lambda k: {"latency_s": 1.6 if k == 2 else 1.0}}, {}),
+    ("drift", {}, {"fields": lambda k: {"latency_s": 1.0 + 0.003 * k}}, {}),
+    ("drift", {}, {"fields": lambda k: {"latency_s": 1.0 + 10 * NOISE[k]}}, {}),
+    ("busy-machine", {}, {}, {"machine": {"load_1m": 2.0}}),
+    ("disturbed", {}, every(1, foreign_cpu=0.09), {}),
+    ("steal", {}, every(1, steal=0.05), {}),
+]
+
+
+@pytest.mark.parametrize(("code", "a", "b", "config"), SILENT, ids=[case[0] for case in SILENT])
+def test_it_stays_silent(code: str, a: dict[str, Any], b: dict[str, Any], config: dict[str, Any]) -> None:
+    assert code not in {c.code for c in judged(dict(a), dict(b), **config)}
+
+
+def record(error_s: float) -> Record:
+    """A record of this machine, by which llmtui is off by so much."""
+    return record_of(MACHINE, p99_s=error_s)
+
+
+@pytest.mark.parametrize(("error_s", "codes"), [(0.0004, ["own-error"]), (0.0002, [])])
+@pytest.mark.parametrize("metric", ["latency", "ttft", "tokens_per_s", "tpot", "prefill_tokens_per_s"])
+def test_a_difference_as_small_as_our_own_error(metric: Any, error_s: float, codes: list[str]) -> None:
+    def apart(by: float) -> Callable[[int], dict[str, Any]]:
+        noise = NOISE[:100:5]
+        return lambda k: {
+            "latency_s": 1.0 + by + noise[k] / 1e3,
+            "ttft_s": 1.0 + by + noise[k] / 1e3,
+            "tokens_per_s": 1 - by + noise[k] / 1e3,
+            "tpot_s": 1 / (1 - by + noise[k] / 1e3),
+            "prompt_tokens": 46,
+        }
+
+    entries = [entry("a", apart(0.0)), entry("b", apart(0.0006), turn=1)]
+    pairs = compare({e.name: list(e.evidence.recent) for e in entries}, metric)
+    assert [c.decided for c in pairs] == [True]
+    found = checks(entries, RunConfig(iterations=12), MACHINE, comparisons=pairs, record=record(error_s))
+    assert [c.code for c in found] == codes
+    (unknown,) = checks(entries, RunConfig(iterations=12), MACHINE, comparisons=pairs)
+    assert (unknown.code, unknown.level, unknown.backends) == ("own-error", "note", ["a", "b"])
+    assert "was never measured, and a and b differ by only 0.06% of " in unknown.text
+    assert checks(entries, RunConfig(iterations=12), MACHINE, record=record(error_s)) == []
+
+
+@pytest.mark.parametrize(
+    ("fast_s", "slow_s", "told"),
+    [
+        (0.010, 0.0115, " ms of latency"),
+        (0.010, 0.0125, ""),
+        (1.0, 1.015, "% of latency"),
+        (1.0, 1.03, ""),
+    ],
+)
+def test_a_small_difference_where_our_own_error_was_never_measured(fast_s: float, slow_s: float, told: str) -> None:
+    latencies = {"a": fast_s, "b": slow_s}
+    entries = [
+        entry(name, lambda k, s=s: {"latency_s": s * (1 + NOISE[k] / 100)}, turn=n)
+        for n, (name, s) in enumerate(latencies.items())
+    ]
+    pairs = compare({e.name: list(e.evidence.recent) for e in entries}, "latency")
+    assert [c.decided for c in pairs] == [True]
+    found = checks(entries, RunConfig(iterations=12), MACHINE, comparisons=pairs)
+    assert [c.text.endswith(told) for c in found] == [True] * bool(told)
+
+
+def test_the_gravest_come_first_and_the_order_is_that_of_the_codes() -> None:
+    found = judged({}, {"fields": {"output_tokens": 9, "finish_reason": "stop"}, "weights": "", "threads": 2})
+    assert [(c.level, c.code) for c in found] == [
+        ("void", "output-tokens"),
+        ("void", "stop-reason"),
+        ("warning", "threads"),
+        ("note", "weights-unknown"),
+    ]
+    assert [LEVELS.index(c.level) for c in found] == sorted(LEVELS.index(c.level) for c in found)
+
+
+def test_names_of_servers_are_made_plain() -> None:
+    found = judged({"model": "good"}, {"model": "evil\x1b[31m\u202e" + "x" * 500})
+    assert all(c.text.isprintable() and len(c.text) < 300 for c in found)
+    assert found[0].code == "model"
+
+
+def test_nothing_and_one_backend_are_no_race() -> None:
+    assert checks([], RunConfig(), MACHINE) == []
+    assert checks([entry("a", n=0)], RunConfig(), MACHINE) == []
+    assert checks([entry("a")], RunConfig(iterations=12, order="sequential"), MACHINE) == []
+
+
+def trio(**fields: Sequence[Any]) -> list[Check]:
+    """Three backends that differ in these fields."""
+    entries = [entry(name, {f: v[n] for f, v in fields.items()}, turn=n) for n, name in enumerate("abc")]
+    return checks(entries, RunConfig(iterations=12), MACHINE)
+
+
+def test_two_of_three_may_still_be_compared() -> None:
+    found = trio(output_tokens=[64, 20, 63])
+    assert spoiled(found, "latency") is spoiled(found, "latency", "a", "b") is found[0]
+    assert spoiled(found, "latency", "a", "c") is spoiled(found, "tokens_per_s") is None
+    assert leading_metric(found, "latency", "a", "c").metric == "latency"
+    led = leading_metric(found, "latency", "a", "b")
+    assert (led.metric, led.instead_of, led.reason) == ("tokens_per_s", "latency", found[0].text)
+
+
+def test_what_leads_where_the_work_differed() -> None:
+    guessed = trio(
+        output_tokens=[64, 20, 64], token_source=["usage", "arrivals", "usage"], text=["w" * 99, "w", "w" * 99]
+    )
+    assert leading_metric(guessed).metric is None, "an arrival may carry several tokens"
+    assert besides(guessed, leading_metric(guessed)) == ["prefill_tokens_per_s"]
+    assert leading_metric(guessed, "latency", "a", "c").metric == "latency"
+    assert leading_metric(trio(cached_tokens=[0, 40, 0]), "ttft").metric == "tokens_per_s"
+    ended = trio(finish_reason=["length", "stop", "length"], output_tokens=[64, 60, 64])
+    assert leading_metric(ended, "ttft").metric == "ttft"
+    assert leading_metric(ended, "latency").metric == "tokens_per_s"
+    assert leading_metric(ended, "latency", "a", "c").metric == "latency"
+    pieces = judged(chunks(64, 64), chunks(64, 32))
+    assert leading_metric(pieces, "itl").metric == "tokens_per_s"
+    assert leading_metric(pieces, "latency").metric == "latency"
+    longer = trio(prompt_tokens=[46, 460, 46])
+    assert leading_metric(longer, "ttft").metric == "prefill_tokens_per_s"
+    assert leading_metric(longer, "latency").metric == "tokens_per_s"
+    assert leading_metric(longer, "tokens_per_s").metric == "tokens_per_s"
+    assert leading_metric(longer, "latency", "a", "c").metric == "latency"
+
+
+def test_what_is_told_besides() -> None:
+    def told(found: list[Check], asked: Metric) -> list[Metric]:
+        return besides(found, leading_metric(found, asked))
+
+    assert told([], "latency") == []
+    assert told(trio(output_tokens=[64, 20, 64]), "latency") == ["prefill_tokens_per_s"]
+    assert told(trio(prompt_tokens=[46, 460, 46]), "ttft") == ["tokens_per_s"]
+    assert told(trio(cached_tokens=[0, 40, 0]), "latency") == []
+    assert told(judged({"model": "one"}, {"model": "two"}), "latency") == []
+    nothing = judged({"model": "one"}, {"model": "two"})
+    assert leading_metric(nothing).metric is None
+    assert leading_metric([]).metric == "latency"
+
+
+@pytest.mark.parametrize(
+    ("states", "planned", "said"),
+    [
+        ("done", 6, "6 rounds cannot decide among 3 pairs"),
+        ("running", 6, "6 rounds cannot decide among 3 pairs"),
+        ("running", 12, ""),
+        ("done", 12, "too few samples for any interval: a n = 6, b n = 6, c n = 6"),
+    ],
+)
+def test_so_few_rounds_decide_nothing_among_several_pairs(states: str, planned: int, said: str) -> None:
+    """Whoever was stopped before the end is judged at 99 %."""
+    entries = [entry(name, n=6, turn=turn, state=states) for turn, name in enumerate("abc")]
+    found = checks(entries, RunConfig(iterations=planned), MACHINE)
+    assert [c.text for c in found] == [said] * bool(said)
+    if said.startswith("6"):
+        assert found[0].todo.startswith("set iterations to 7 or more")
+        enough = [entry(name, n=7, turn=turn) for turn, name in enumerate("abc")]
+        assert checks(enough, RunConfig(iterations=7), MACHINE) == []
+        pairs = compare({e.name: list(e.evidence.recent) for e in entries}, "latency")
+        assert min(c.p for c in pairs) > 0.05
+
+
+def test_outliers_are_counted_of_all_samples() -> None:
+    """One in 60 is far out, at places that a thinned course does not keep."""
+    evidence = Evidence()
+    one = iterations("a", 1, {}, 0)[0]
+    for k in range(600):
+        latency_s = (3.0 if k % 60 == 1 else 1.0) + NOISE[k % 400]
+        evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latency_s))
+    race = [Entry(Backend(name="a"), BackendState(name="a"), evidence)]
+    (found,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
+    assert found.text.startswith("far from the rest: a 10 of 600 iterations (3 s, median")
+    for k in range(600, 1200):
+        latency_s = (3.0 if k % 4 == 1 else 1.0) + NOISE[k % 400]
+        evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latency_s))
+    (found,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
+    assert "a at least 128 of 1200 iterations" in found.text
+
+
+def test_two_of_three_wrote_as_much_in_every_round() -> None:
+    entries = [
+        entry(name, lambda k, of=of: of(k), turn=turn)
+        for turn, (name, of) in enumerate({"a": unlike, "b": alike_on_average, "c": unlike}.items())
+    ]
+    (found,) = [c for c in checks(entries, RunConfig(iterations=12), MACHINE) if c.code == "output-tokens"]
+    assert found.between("a", "b") and found.between("b", "c") and not found.between("a", "c")
+
+
+def test_rounds_of_other_length_by_chance_are_not_decided_by_latency() -> None:
+    """Two equal backends whose answers mostly reach their budget, as in the experiment that this grew from."""
+    rng = random.Random(4)
+
+    def by_chance(_: int) -> dict[str, Any]:
+        tokens = rng.choice([300] * 6 + [20, 60, 120, 200])
+        return {
+            "output_tokens": tokens,
+            "latency_s": 0.2 + 0.02 * tokens,
+            "finish_reason": "stop" if tokens < 300 else "length",
+        }
+
+    for _ in range(100):
+        found = judged({"fields": by_chance}, {"fields": by_chance}, full_length=False, max_tokens=300)
+        assert spoiled(found, "latency") is not None
+
+
+def test_trends_by_hand() -> None:
+    # All 28 pairs rise; the variance is 8 * 7 * 21 / 18. With a tie among five, 8 pairs rise and 1 falls.
+    assert trend_p([1, 2, 3, 4, 5, 6, 7, 8]) == pytest.approx(math.erfc(27 / math.sqrt(8 * 7 * 21 / 18) / math.sqrt(2)))
+    tied = (5 * 4 * 15 - 2 * 1 * 9) / 18
+    assert trend_p([1, 3, 2, 3, 9]) == pytest.approx(math.erfc((7 - 1) / math.sqrt(tied) / math.sqrt(2)))
+    assert trend_p([5.0] * 20) == 1.0
+    assert trend_p([3, 1, 4, 1, 5, 9, 2, 6]) == trend_p([-3, -1, -4, -1, -5, -9, -2, -6])
+
+
+def test_drift_is_rarely_seen_where_there_is_none() -> None:
+    rng = random.Random(3)
+    seen = sum(trend_p([rng.gauss(0, 1) for _ in range(20)]) < 0.01 for _ in range(2000))
+    assert seen < 40
+
+
+def test_evidence_stays_small_and_a_long_drift_is_seen() -> None:
+    one = iterations("a", 1, {}, 0)[0]
+    evidence = Evidence()
+    for k in range(3000):
+        evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=1 + k / 2e4 + NOISE[k % 400]))
+    assert len(evidence.recent) == RECENT
+    assert max(len(evidence.metrics["latency"].values), len(evidence.server_cpu.values)) <= 241
+    found = checks([Entry(Backend(name="a"), BackendState(name="a"), evidence)], RunConfig(), MACHINE)
+    assert [c.code for c in found] == ["drift"]
+
+
+def test_warm_ups_are_no_evidence() -> None:
+    cold = [msgspec.structs.replace(i, phase="warmup", output_tokens=1) for i in iterations("b", 3, {}, 1)]
+    evidence = Evidence([*cold, *iterations("b", 12, {}, 1)])
+    other = Entry(Backend(name="b"), BackendState(name="b", model="smollm2", weights="Q8_0"), evidence)
+    assert checks([entry("a"), other], RunConfig(iterations=12), MACHINE) == []

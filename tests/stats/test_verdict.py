@@ -1,0 +1,301 @@
+"""What is said of a race: who is faster, what could not be shown, and where the race was none."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+import msgspec
+import pytest
+
+from llmtui.export.csv import results_csv
+from llmtui.export.json import run_json
+from llmtui.export.table import rows_of
+from llmtui.model import (
+    Backend,
+    BackendChanged,
+    BackendState,
+    Iteration,
+    IterationDone,
+    Plan,
+    RunConfig,
+)
+from llmtui.runview.run import ROUNDS, RunView
+from llmtui.stats.checks import Leading
+from llmtui.stats.compare import LEVEL, Comparison, compare
+from llmtui.stats.verdict import Pair, Verdict, _line
+from tests.stats.test_checks import record
+
+
+def raced(
+    *medians: float, rounds: int = 10, noise: float = 0.01, tokens: tuple[int, ...] = (), **fields: dict[str, Any]
+) -> RunView:
+    """A run_view of backends a, b, c... that took turns, with these median latencies in s; `fields` by backend."""
+    names = "abcdef"[: len(medians)]
+    config = RunConfig(iterations=rounds)
+    run_view = RunView(Plan(run="r", created_utc="", config=config, backends=[Backend(name=n) for n in names]), keep=0)
+    rng = random.Random(6)
+    for number in range(rounds):
+        for place, (name, median) in enumerate(zip(names, medians, strict=True)):
+            latency = median * (1 + rng.gauss(0, noise))
+            count = tokens[place] if tokens else 64
+            own = {"output_tokens": count} | fields.get(name, {})
+            run_view.apply(IterationDone(iteration=iteration(name, number + 1, latency, **own)))
+    for name in names:
+        run_view.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=rounds, weights="Q8_0")))
+    return run_view
+
+
+def iteration(name: str, number: int, latency_s: float, **more: Any) -> Iteration:
+    fields: dict[str, Any] = {
+        "run": "r",
+        "backend": name,
+        "attempt": 1,
+        "iteration": number,
+        "phase": "measured",
+        "started_utc": f"2026-11-22T12:{number // 60 % 60:02}:{number % 60:02}Z",
+        "latency_s": latency_s,
+        "tokens_per_s": 64 / latency_s,
+        "output_tokens": 64,
+        "prompt_tokens": 31,
+        "token_source": "usage",
+        "finish_reason": "length",
+        "text": "the same",
+    }
+    return Iteration(**(fields | more))
+
+
+def codes(verdict: Verdict) -> set[str]:
+    return {c.code for c in verdict.checks}
+
+
+def test_a_difference_is_told_with_its_interval() -> None:
+    verdict = raced(1.0, 1.3, 2.4).verdict()
+    assert verdict.line.startswith("a is fastest: b 1.3") and "x slower (95 %: 1." in verdict.line
+    assert ", c 2.4" in verdict.line and "(" not in verdict.brief
+    assert [c.decided for c in verdict.comparisons] == [True] * 3
+    assert len(verdict.sentences) == 3 and all("x slower than" in s for s in verdict.sentences)
+
+
+def test_no_difference_says_what_could_have_been_shown() -> None:
+    run_view = raced(1.0, 1.0, noise=0.05)
+    assert run_view.verdict().line.startswith("no difference shown; 10 rounds could have shown ")
+    run_view.apply(BackendChanged(backend=BackendState(name="a", state="running", planned=12)))
+    assert run_view.verdict().line.startswith("no difference shown yet; ")
+
+
+def test_a_tie_behind_a_winner_is_no_order() -> None:
+    line = raced(1.0, 1.0, 3.0).verdict().line
+    assert "is fastest" not in line and "c 3" in line and "no difference shown to" in line
+
+
+def test_work_that_differs_is_compared_by_what_counts_per_token() -> None:
+    verdict = raced(1.0, 2.0, tokens=(20, 64)).verdict()
+    assert verdict.leading.metric == "tokens_per_s" and "output-tokens" in codes(verdict)
+    assert verdict.line.startswith("not comparable by latency: ")
+    assert "a is fastest by tokens/s: b 2.0" in verdict.line
+    assert [c.metric for c in verdict.comparisons] == ["tokens_per_s"]
+    assert verdict.sentences[0].startswith("a and b: not comparable by latency (")
+
+
+@pytest.mark.parametrize(("medians", "rounds"), [((), 0), ((1.0,), 10), ((1.0, 2.0), 0)])
+def test_nothing_is_said_of_less_than_two(medians: tuple[float, ...], rounds: int) -> None:
+    verdict = raced(*medians, rounds=rounds).verdict()
+    assert verdict.line == verdict.brief == "" and verdict.sentences == []
+
+
+def test_too_few_are_called_too_few() -> None:
+    verdict = raced(1.0, 2.0, rounds=3).verdict()
+    assert verdict.line == "no verdict: 3 rounds are too few"
+    assert "too-few" in codes(verdict)
+
+
+def test_too_few_for_so_many_pairs_is_not_called_a_tie() -> None:
+    assert raced(1.0, 2.0, rounds=6).verdict().line.startswith("a is fastest: b ")
+    assert raced(1.0, 2.0, 4.0, rounds=6).verdict().line == "no verdict: 6 rounds are too few for 3 pairs"
+
+
+def test_names_are_plain() -> None:
+    hostile = Backend(name="a\x1b[31m\nb")
+    run_view = RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=[hostile, Backend(name="c")]))
+    for n in range(10):
+        run_view.apply(IterationDone(iteration=iteration(hostile.name, n + 1, 1.0 + n / 100)))
+        run_view.apply(IterationDone(iteration=iteration("c", n + 1, 2.0 + n / 100)))
+    verdict = run_view.verdict()
+    assert not any(c in text for text in [verdict.line, *verdict.sentences] for c in "\x1b\n")
+
+
+def test_it_is_worked_out_again_only_when_more_is_known() -> None:
+    run_view = raced(1.0, 1.3, rounds=60)
+    first = run_view.verdict()
+    assert run_view.verdict() is first and run_view.verdict("ttft") is not first
+    run_view.apply(BackendChanged(backend=BackendState(name="a", state="running", planned=70)))
+    going = run_view.verdict()
+    run_view.apply(IterationDone(iteration=iteration("a", 61, 1.0)))
+    assert run_view.verdict() is going, "one in 120 is no news"
+    for n in range(62, 66):
+        run_view.apply(IterationDone(iteration=iteration("a", n, 1.0)))
+    again = run_view.verdict()
+    assert again is not going
+    run_view.apply(IterationDone(iteration=iteration("a", 66, 1.0)))
+    run_view.apply(BackendChanged(backend=BackendState(name="a", state="done", planned=70)))
+    assert run_view.verdict() is not again and run_view.verdict().done
+
+
+def test_rounds_that_were_added_are_paid_for() -> None:
+    run_view = raced(1.0, 1.3, rounds=12)
+    assert run_view.verdict().level == 0.95
+    for name, latency in (("a", 1.0), ("b", 1.3)):
+        run_view.apply(IterationDone(iteration=iteration(name, 13, latency)))
+    assert run_view.verdict().level == 0.99
+    # Who stops it when he likes what he sees has looked as often as rounds may be added.
+    run_view.apply(BackendChanged(backend=BackendState(name="b", state="stopped", planned=13)))
+    assert run_view.verdict().level == pytest.approx(1 - 0.1 / 120)
+    run_view.apply(BackendChanged(backend=BackendState(name="b", state="running", planned=14)))
+    assert run_view.verdict().level == pytest.approx(1 - 0.1 / 120)
+
+
+def test_only_the_newest_rounds_are_compared_and_that_is_said() -> None:
+    run_view = raced(1.0, 1.3, rounds=ROUNDS + 5)
+    assert run_view.verdict().comparisons[0].n == ROUNDS
+    assert run_view.verdict().sentences[-1] == f"of the newest {ROUNDS} rounds: that many are compared"
+    assert len(run_view.backends["a"].rounds) == ROUNDS and not run_view.backends["a"].rounds[0].text
+
+
+def test_an_earlier_attempt_is_forgotten() -> None:
+    run_view = raced(1.0, 1.3)
+    run_view.apply(BackendChanged(backend=BackendState(name="a", state="loading", attempt=2, planned=10)))
+    assert run_view.backends["a"].rounds == [] and run_view.backends["a"].evidence.measured == 0
+    assert run_view.verdict().line == ""
+    run_view.apply(IterationDone(iteration=iteration("a", 1, 1.0)))
+    assert run_view.backends["a"].rounds == [], "of attempt 1, and late"
+
+
+def test_our_own_error_is_held_against_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_view = raced(1.0, 1.004, noise=0.0001)
+    monkeypatch.setattr("llmtui.store.accuracy_record.newest", lambda machine: record(0.003))
+    assert "own-error" in codes(run_view.verdict())
+
+
+def test_one_that_is_not_comparable_is_not_called_a_tie() -> None:
+    run_view = raced(1.0, 1.3, 2.0)
+    run_view.apply(
+        BackendChanged(backend=BackendState(name="c", state="done", planned=10, weights="Q8_0", model="other"))
+    )
+    for name in "ab":
+        state = BackendState(name=name, state="done", planned=10, weights="Q8_0", model="this")
+        run_view.apply(BackendChanged(backend=state))
+    line = run_view.verdict().line
+    assert line.startswith("a: b 1.3") and line.endswith(", not comparable to c")
+    assert "no difference shown" not in line
+
+
+def test_one_with_too_few_samples_is_no_tie_either() -> None:
+    run_view = raced(1.0, 1.3)
+    plan = msgspec.structs.replace(run_view.plan, backends=[*run_view.plan.backends, Backend(name="e")])
+    wider = RunView(plan, keep=0)
+    for backend_view in run_view.backends.values():
+        for i in backend_view.iterations:
+            wider.apply(IterationDone(iteration=i))
+    for n in range(1, 5):
+        wider.apply(IterationDone(iteration=iteration("e", n, 3.0 + n / 100)))
+    for name in "abe":
+        wider.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=10, weights="Q8_0")))
+    assert wider.verdict().line.endswith(", no verdict on e")
+
+
+def test_who_is_ahead_is_beaten_by_nobody() -> None:
+    def pair(slower: str, faster: str, *, decided: bool) -> Pair:
+        found = Comparison(
+            metric="latency", slower=slower, faster=faster, n=10, paired=True, ratio=1.1, low=1.05 if decided else 0.9,
+            high=1.2, level=0.95, p=0.01, pairs=3, decided=decided, could_show=1.1,
+        )  # fmt: skip
+        return Pair(slower, faster, Leading(metric="latency"), found, "")
+
+    pairs = [pair("c", "a", decided=True), pair("a", "d", decided=True), pair("c", "d", decided=False)]
+    line = _line(["a", "c", "d"], pairs, "latency", True, 0.95, spans=True)
+    assert line == "d: a 1.10x slower (95 %: 1.05 to 1.20), no difference shown to c"
+
+
+def test_before_the_end_it_is_judged_more_strictly() -> None:
+    run_view = raced(1.0, 1.3)
+    assert (run_view.verdict().level, "so far" in run_view.verdict().line) == (LEVEL, False)
+    run_view.apply(BackendChanged(backend=BackendState(name="b", state="running", planned=12)))
+    assert run_view.verdict().level == 0.99
+    assert run_view.verdict().line.startswith("a is fastest so far: b 1.3") and "(99 %: " in run_view.verdict().line
+
+
+def test_a_run_that_somebody_stopped_is_judged_more_strictly() -> None:
+    run_view = raced(1.0, 1.3, rounds=10)
+    run_view.plan = msgspec.structs.replace(run_view.plan, config=RunConfig(iterations=40))
+    for name in "ab":
+        run_view.apply(BackendChanged(backend=BackendState(name=name, state="stopped", planned=40, weights="Q8_0")))
+    assert run_view.verdict().level == 0.9975 and "(99.75 %: " in run_view.verdict().line
+
+
+def test_zeros_are_told_and_not_left_out() -> None:
+    run_view = raced(1.0, 1.3)
+    for name in "ab":
+        for n in range(11, 21):
+            run_view.apply(
+                IterationDone(iteration=iteration(name, n, 1.0, itl_s=0.0 if name == "a" and n < 18 else 0.005))
+            )
+    assert run_view.verdict("itl").sentences == ["a and b: nothing to compare by ITL: a has 7 of 0"]
+
+
+def test_each_side_of_an_uneven_pair_is_counted() -> None:
+    (found,) = compare({"a": lane_of("a", [1.0] * 2), "b": lane_of("b", [2.0] * 4, "2")}, "latency")
+    assert found.sentence == "a and b: no verdict, 2 and 4 iterations are too few"
+
+
+def test_what_could_have_been_shown_minds_the_pairs() -> None:
+    two, six = raced(1.0, 1.0, rounds=8), raced(*[1.0] * 5, rounds=8)
+    (alone,) = two.verdict().comparisons
+    assert alone.could_show is not None
+    assert all(c.could_show is None and c.known for c in six.verdict().comparisons)
+    assert six.verdict().line == "no verdict: 8 rounds are too few for 10 pairs"
+    assert all("too few for 10 pairs" in text for text in six.verdict().sentences if "chance" not in text)
+    many = raced(*[1.0] * 5, rounds=14).verdict().comparisons
+    assert all(c.could_show is not None for c in many)
+
+
+def test_equal_values_and_large_differences_are_told_in_fitting_words() -> None:
+    equal = raced(1.0, 1.0, noise=0.0).verdict()
+    assert equal.line == "no difference shown; all 10 rounds show the same"
+    (wide,) = compare(
+        {
+            "a": lane_of("a", [1.0, 9.0, 2.0, 30.0, 4.0, 8.0, 1.0]),
+            "b": lane_of("b", [3.0, 9.5, 1.0, 14.0, 40.0, 2.0, 5.0]),
+        },
+        "latency",
+    )
+    assert re.search(r"could have shown 7\.1x$", wide.sentence)
+
+
+def lane_of(name: str, values: list[float], begun: str = "1") -> list[Iteration]:
+    return [iteration(name, n + 1, v, started_utc=begun) for n, v in enumerate(values)]
+
+
+def test_a_circle_of_pairs_by_different_metrics_has_no_winner() -> None:
+    run_view = raced(
+        1.0, 1.05, 1.09, noise=0.004,
+        a={"output_tokens": 64, "tokens_per_s": 64.0, "text": "x" * 200},
+        b={"output_tokens": 68, "tokens_per_s": 64.0, "text": "x" * 212, "token_source": "arrivals"},
+        c={"output_tokens": 72, "tokens_per_s": 68.0, "text": "x" * 225},
+    )  # fmt: skip
+    verdict = run_view.verdict()
+    assert {c.metric for c in verdict.comparisons} == {"latency", "tokens_per_s"}
+    assert verdict.line == ("nobody is fastest: each is slower than another by what may be compared between the two")
+    assert not any(row.fastest for row in rows_of(run_view))
+    assert run_json(run_view) and results_csv(run_view)
+
+
+def test_who_is_not_comparable_is_named_where_nothing_is_decided_too() -> None:
+    run_view = raced(1.0, 1.0, 1.3)
+    other = msgspec.structs.replace(run_view.backends["c"].state, model="llama-3.2-1b")
+    for name in "ab":
+        state = msgspec.structs.replace(run_view.backends[name].state, model="SmolLM2-135M")
+        run_view.apply(BackendChanged(backend=state))
+    run_view.apply(BackendChanged(backend=other))
+    assert run_view.verdict().line.endswith("; not comparable by latency: c")

@@ -1,0 +1,32 @@
+"""How the tests drive the monitor: build it over a fake engine, wait for it, read its screen."""
+
+from __future__ import annotations
+
+from textual.pilot import Pilot
+
+from llmtui.config.schema import UiConfig
+from llmtui.model import (
+    Plan,
+)
+from llmtui.ui.app import MonitorApp
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+
+
+def make(link: FakeLink, plan: Plan | None = None, **options: object) -> MonitorApp:
+    return MonitorApp(plan or canned.plan(), link, ui=UiConfig(**options))  # type: ignore[arg-type]
+
+
+def screen_text(app: MonitorApp) -> str:
+    """What stands on the screen, row by row."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join(strip.text for strip in strips)
+
+
+async def settle(pilot: Pilot[None], link: FakeLink | None = None) -> None:
+    """Until the engine's events are folded and drawn."""
+    if link is not None:
+        while not link.queue.empty():
+            await pilot.pause()
+    await pilot.pause()
+    await pilot.pause()

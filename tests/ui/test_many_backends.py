@@ -1,0 +1,80 @@
+"""More backends than lines: the selected one is always in sight, and what is not is counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmtui.ui.layout import layout_for
+from llmtui.ui.views.table import more, window
+from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
+from tests.ui.pilot import make, screen_text, settle
+
+
+@pytest.mark.parametrize("at", range(12))
+def test_the_window_holds_the_line_and_moves_no_more_than_needed(at: int) -> None:
+    start, end = window(12, 5, at, first=3)
+    assert start <= at < end
+    assert end - start == 5
+    if 3 <= at < 8:
+        assert start == 3
+
+
+def test_what_is_out_of_sight_is_counted() -> None:
+    assert more(12, 0, 12) == ""
+    assert more(12, 3, 8) == "+3 more above, +4 more below"
+
+
+@pytest.mark.parametrize("count", [10, 13, 20, 31, 60])
+@pytest.mark.parametrize("size", [(20, 5), (40, 10), (80, 10), (80, 24), (120, 40)])
+def test_the_parts_fit_however_many_backends_there_are(size: tuple[int, int], count: int) -> None:
+    layout = layout_for(*size, count)
+    panels = (layout.lines + 1) if layout.lines else -(-count // layout.panel_columns) * layout.panel_height
+    table = count + 1 if layout.table else 0
+    used = layout.header + panels + layout.chart_height + table + layout.verdict + layout.footer
+    assert used <= size[1]
+    if size[1] >= 24:
+        assert layout.charts
+
+
+@pytest.mark.parametrize("size", [(20, 5), (80, 10), (80, 24), (120, 40)])
+async def test_the_focus_stays_in_sight(size: tuple[int, int]) -> None:
+    plan = canned.plan(extra=26)
+    link = FakeLink(canned.hello(plan, done=3))
+    app = make(link, plan)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot, link)
+        for key, number in (("up", 31), ("up", 30), ("tab", 31), ("tab", 1), ("shift+tab", 31), ("1", 1)):
+            await pilot.press(key)
+            await settle(pilot)
+            shown = screen_text(app)
+            assert app.view.selected == plan.backends[number - 1].name
+            assert any(row.lstrip("> ").startswith(f"{number} ") for row in shown.split("\n")), key
+            assert "more" in shown
+            assert "2 failed" in shown
+            if size == (80, 24):
+                assert "Quit" in shown.split("\n")[-1]
+
+
+async def test_the_table_too_says_how_much_it_leaves_out() -> None:
+    plan = canned.plan(extra=26)
+    link = FakeLink(canned.hello(plan, done=3))
+    app = make(link, plan)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, link)
+        await pilot.press("T")
+        await settle(pilot)
+        shown = screen_text(app)
+        assert "x fastest" in shown
+        assert shown.count("more below") == 2
+        assert "Quit" in shown.split("\n")[-1]
+
+
+async def test_a_small_screen_counts_the_failures() -> None:
+    link = FakeLink(canned.hello(done=6))
+    app = make(link)
+    async with app.run_test(size=(20, 5)) as pilot:
+        await settle(pilot, link)
+        rows = screen_text(app).split("\n")
+    assert rows[0].startswith(" 2 failed")
+    assert "+2 more below" in rows[-1]

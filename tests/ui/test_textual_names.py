@@ -1,0 +1,88 @@
+"""No name of ours stands by accident where Textual has one: what it calls would be something else."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import inspect
+import pkgutil
+import textwrap
+from collections.abc import Iterator
+
+import pytest
+from textual.driver import Driver
+from textual.message_pump import MessagePump
+from textual.screen import Screen
+
+import llmtui.ui
+from llmtui.ui.screens.overlay import Over
+
+#: What is replaced or set on purpose.
+MEANT = {
+    *("ALLOW_SELECT", "AUTO_FOCUS", "BINDINGS", "CSS_PATH", "ENABLE_COMMAND_PALETTE", "TITLE"),
+    *("compose", "get_content_height", "notify_style_update", "render_line", "watch_has_focus", "run_input_thread"),
+    *("get_default_screen", "get_driver_class", "get_system_commands", "get_theme_variable_defaults", "action_quit"),
+    *("action_focus_next", "action_focus_previous"),
+    *("_filters", "animation_level", "theme", "use_command_palette", "focused", "has_focus"),
+    # Calls Textual's own in the end.
+    *("_on_timer_update", "_repaint_required", "_sigcont_application"),
+    *("border_title", "border_subtitle"),
+}
+
+
+@functools.cache
+def names(cls: type) -> set[str]:
+    """What the body of this class defines, and what its methods set on their object."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    found: set[str] = set()
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                found.add(name)
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
+                found.add(name)
+    for inner in ast.walk(tree):
+        match inner:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                found.add(name)
+    return {name for name in found if not name.startswith("__")}
+
+
+def clashes(cls: type) -> set[str]:
+    """The names that this class, or a base of it that is ours, has in common with Textual, unless they are meant."""
+    theirs: set[str] = set()
+    ours: set[str] = set()
+    for base in cls.__mro__:
+        if base.__module__.startswith("textual."):
+            theirs |= names(base)
+        elif base.__module__.partition(".")[0] not in ("builtins", "abc", "typing"):
+            ours |= names(base)
+    return (ours & theirs) - MEANT
+
+
+def drawn() -> Iterator[type]:
+    """Every widget, screen, app and driver of the monitor."""
+    for module in pkgutil.walk_packages(llmtui.ui.__path__, "llmtui.ui."):
+        for cls in vars(importlib.import_module(module.name)).values():
+            if inspect.isclass(cls) and cls.__module__ == module.name and issubclass(cls, MessagePump | Driver):
+                yield cls
+
+
+@pytest.mark.parametrize("cls", list(drawn()), ids=lambda cls: cls.__name__)
+def test_textual_finds_what_it_calls(cls: type) -> None:
+    assert clashes(cls) == set()
+
+
+def test_a_method_that_hides_one_of_textual_is_found() -> None:
+    # Textual lays a screen out by its `arrange`: one of ours, which returns None, ended the monitor.
+    class Hiding(Over):
+        def arrange(self) -> None:  # type: ignore[override]
+            self._compositor = None  # type: ignore[assignment]
+
+    class Other(Screen[None]):
+        def place(self) -> None: ...
+
+    assert clashes(Hiding) == {"arrange", "_compositor"}
+    assert clashes(Other) == set()
