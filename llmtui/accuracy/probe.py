@@ -59,7 +59,7 @@ class Job(Struct, frozen=True):
     ttft_ms: float = 50.0
     monitor: bool = False
 
-    def of_each(self, streams: int) -> int:
+    def requests_per_stream(self, streams: int) -> int:
         """Requests that each of so many streams makes."""
         return max(-(-self.requests // streams), min(5, self.requests))
 
@@ -82,7 +82,7 @@ class Deviation(msgspec.Struct, frozen=True):
     coalesced: int
 
 
-class Told(Struct, frozen=True):
+class LevelReport(Struct, frozen=True):
     """From the measuring process: one level done, or why none can be."""
 
     level: Level | None = None
@@ -113,7 +113,7 @@ def deviation(answer: Answer, truth: Truth) -> Deviation:
     )
 
 
-def errors(signed: Sequence[float]) -> Errors:
+def summarize_errors(signed: Sequence[float]) -> Errors:
     """Signed errors summed up; of none, all zero with n 0."""
     if not signed:
         return Errors(n=0, median=0.0, p50=0.0, p95=0.0, p99=0.0, max=0.0)
@@ -128,7 +128,7 @@ def errors(signed: Sequence[float]) -> Errors:
     )
 
 
-def level_of(streams: int, monitor: bool, pairs: Sequence[tuple[Answer, Truth]], failed: int) -> Level:
+def summarize_level(streams: int, monitor: bool, pairs: Sequence[tuple[Answer, Truth]], failed: int) -> Level:
     """All answers of one level, with the logs of their requests."""
     found = [deviation(answer, truth) for answer, truth in pairs]
     tokens = sum(len(truth.sent_ns) for _, truth in pairs)
@@ -139,10 +139,10 @@ def level_of(streams: int, monitor: bool, pairs: Sequence[tuple[Answer, Truth]],
         failed=failed,
         tokens=tokens,
         coalesced=sum(d.coalesced for d in found) / tokens if tokens else 0.0,
-        ttft_s=errors([d.ttft_s for d in found]),
-        itl_s=errors([gap for d in found for gap in d.itl_s]),
-        latency_s=errors([d.latency_s for d in found]),
-        tokens_per_s_share=errors([d.tokens_per_s for d in found if d.tokens_per_s is not None]),
+        ttft_s=summarize_errors([d.ttft_s for d in found]),
+        itl_s=summarize_errors([gap for d in found for gap in d.itl_s]),
+        latency_s=summarize_errors([d.latency_s for d in found]),
+        tokens_per_s_share=summarize_errors([d.tokens_per_s for d in found if d.tokens_per_s is not None]),
         stamp="kernel" if all(answer.stamp == "kernel" for answer, _ in pairs) else "user",
     )
 
@@ -168,7 +168,7 @@ async def truth_server() -> AsyncIterator[str]:
             await held.stop()
 
 
-async def ask_all(
+async def run_level(
     client: httpx.AsyncClient, url: str, job: Job, streams: int
 ) -> tuple[list[tuple[Answer, Truth]], list[str]]:
     """One level: every stream asks once to warm up, then all ask at once, each again as soon as it is answered.
@@ -204,7 +204,9 @@ async def ask_all(
     gc.collect()
     gc.disable()
     try:
-        await asyncio.gather(*(stream(number, job.of_each(streams), "measured") for number in range(streams)))
+        await asyncio.gather(
+            *(stream(number, job.requests_per_stream(streams), "measured") for number in range(streams))
+        )
     finally:
         gc.enable()
     pairs = []
@@ -214,7 +216,7 @@ async def ask_all(
     return pairs, failed
 
 
-async def _serve(job: Job, tell: Callable[[Told], None]) -> None:
+async def _serve(job: Job, tell: Callable[[LevelReport], None]) -> None:
     from llmtui.measure.transport import new_client
 
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -232,17 +234,17 @@ async def _serve(job: Job, tell: Callable[[Told], None]) -> None:
             for streams in job.streams:
                 client = new_client(url, connect_timeout_s=5.0)
                 try:
-                    pairs, failed = await ask_all(client, url, job, streams)
+                    pairs, failed = await run_level(client, url, job, streams)
                 finally:
                     await client.aclose()
                 if not pairs:
                     raise AccuracyError(f"no request was answered at {streams} streams: {failed[0]}")
                 stamp: Stamp = "kernel" if all(truth.stamp == "kernel" for _, truth in pairs) else "user"
-                tell(Told(level=level_of(streams, job.monitor, pairs, len(failed)), truth_stamp=stamp))
+                tell(LevelReport(level=summarize_level(streams, job.monitor, pairs, len(failed)), truth_stamp=stamp))
             # All is told: from now on nobody's leaving matters.
             loop.remove_reader(0)
     except AccuracyError as error:
-        tell(Told(error=str(error)))
+        tell(LevelReport(error=str(error)))
 
 
 def main() -> None:
@@ -251,7 +253,7 @@ def main() -> None:
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
 
-    def tell(told: Told) -> None:
+    def tell(told: LevelReport) -> None:
         sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
         sys.stdout.buffer.flush()
 

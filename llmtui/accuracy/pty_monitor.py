@@ -22,10 +22,10 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from llmtui.accuracy.probe import AccuracyError, Job, Told
+from llmtui.accuracy.probe import AccuracyError, Job, LevelReport
 from llmtui.engine.watch.machine import describe_machine
 from llmtui.format import plural
-from llmtui.model.accuracy import Record, Watching
+from llmtui.model.accuracy import MonitorLoad, Record
 
 COLUMNS, ROWS = 120, 40
 #: The monitor is the last to get a core: on a machine with much other work its screen takes long to come.
@@ -156,7 +156,7 @@ def _last_title(shown: bytes) -> str:
     return f"its title was {titles[-1].decode('utf-8', 'replace')!r}" if titles else "it had no title yet"
 
 
-def _levels(job: Job, screen: Screen | None) -> Iterator[Told]:
+def _levels(job: Job, screen: Screen | None) -> Iterator[LevelReport]:
     """Run the measuring process, and read the screen meanwhile. Raises AccuracyError."""
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
@@ -182,7 +182,7 @@ def _levels(job: Job, screen: Screen | None) -> Iterator[Told]:
                         log.seek(0)
                         said = log.read().decode("utf-8", "replace").strip().splitlines()
                         raise AccuracyError("the measuring process ended" + (f": {said[-1]}" if said else ""))
-                    told = msgspec.json.decode(line, type=Told)
+                    told = msgspec.json.decode(line, type=LevelReport)
                     if told.error:
                         raise AccuracyError(told.error)
                     done += 1
@@ -208,7 +208,7 @@ def _versions() -> dict[str, str]:
 
 def measure(job: Job, say: Callable[[str], None]) -> Record:
     """The whole measurement: without a monitor, then, where the job wants one, with it. Raises AccuracyError."""
-    told: list[Told] = []
+    told: list[LevelReport] = []
     watching = None
     for monitor in (False, True) if job.monitor else (False,):
         part = msgspec.structs.replace(job, monitor=monitor)
@@ -221,7 +221,7 @@ def measure(job: Job, say: Callable[[str], None]) -> Record:
                 say(f"{plural(one.level.streams, 'stream')} {where}: {one.level.requests} requests")
             if screen is not None:
                 seconds = time.monotonic() - began
-                watching = Watching(
+                watching = MonitorLoad(
                     columns=COLUMNS,
                     rows=ROWS,
                     seconds=seconds,

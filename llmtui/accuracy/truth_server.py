@@ -40,7 +40,7 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SP
 
 
 @dataclasses.dataclass(frozen=True)
-class Manner:
+class Behaviour:
     """How it answers. `tokens`: it stops by itself after so many; the first `reasoning` of them are reasoning. `cached`
     (of `prompt_tokens`) is told where it is not None, `usage` at all where it is true. `word` begins every token.
     """
@@ -193,9 +193,9 @@ class _Connection:
         ttft_s = wish.get("ttft_ms", self._server.ttft_ms) / 1e3 * stretch
         itl_s = wish.get("itl_ms", self._server.itl_ms) / 1e3 * stretch
         per_chunk = int(wish.get("per_chunk", 1))
-        manner = self._server.manner
+        behaviour = self._server.behaviour
         asked = int(question.get("max_tokens", question.get("max_completion_tokens", 16)))
-        total = min(asked, manner.tokens)
+        total = min(asked, behaviour.tokens)
         sent_ns: list[int] = []
         truth = {"received_ns": received_ns, "stamp": by, "sent_ns": sent_ns}
         self._server.remember(str(question.get("user") or request), truth)
@@ -206,23 +206,23 @@ class _Connection:
         # Encoded ahead: between the instant that is noted and the write stands nothing.
         began = loop.time()
         for number in range(0, total, per_chunk):
-            delta = manner.delta(range(number, min(number + per_chunk, total)))
+            delta = behaviour.delta(range(number, min(number + per_chunk, total)))
             data = self._event(request, [{"index": 0, "delta": delta}])
             await asyncio.sleep(began + ttft_s + number // per_chunk * itl_s - loop.time())
             sent_ns.append(time.monotonic_ns())
             write(data)
         reason = "length" if total == asked else "stop"
         write(self._event(request, [{"index": 0, "delta": {}, "finish_reason": reason}]))
-        if manner.usage:
-            write(self._event(request, [], usage=manner.told(total)))
+        if behaviour.usage:
+            write(self._event(request, [], usage=behaviour.told(total)))
         write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
 
 
 class TruthServer:
     """The server and its memory. `ttft_ms` and `itl_ms` hold where a request does not say."""
 
-    def __init__(self, ttft_ms: float = 50.0, itl_ms: float = 10.0, manner: Manner | None = None) -> None:
-        self.manner = manner or Manner()
+    def __init__(self, ttft_ms: float = 50.0, itl_ms: float = 10.0, behaviour: Behaviour | None = None) -> None:
+        self.behaviour = behaviour or Behaviour()
         self.ttft_ms = ttft_ms
         self.itl_ms = itl_ms
         self.count = 0
@@ -253,16 +253,18 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--ttft-ms", type=float, default=50.0)
     parser.add_argument("--itl-ms", type=float, default=10.0)
-    parser.add_argument("--tokens", type=int, default=Manner.tokens, help="stop by itself after so many")
-    parser.add_argument("--reasoning", type=int, default=Manner.reasoning, help="so many of them are reasoning")
-    parser.add_argument("--prompt-tokens", type=int, default=Manner.prompt_tokens, help="what it says that it read")
-    parser.add_argument("--cached", type=int, default=Manner.cached, help="how many of them it says were in its cache")
+    parser.add_argument("--tokens", type=int, default=Behaviour.tokens, help="stop by itself after so many")
+    parser.add_argument("--reasoning", type=int, default=Behaviour.reasoning, help="so many of them are reasoning")
+    parser.add_argument("--prompt-tokens", type=int, default=Behaviour.prompt_tokens, help="what it says that it read")
+    parser.add_argument(
+        "--cached", type=int, default=Behaviour.cached, help="how many of them it says were in its cache"
+    )
     parser.add_argument("--no-usage", dest="usage", action="store_false", help="count nothing")
-    parser.add_argument("--word", default=Manner.word, help="how each token begins")
+    parser.add_argument("--word", default=Behaviour.word, help="how each token begins")
     arguments = parser.parse_args()
-    manner = Manner(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Manner)})
+    behaviour = Behaviour(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Behaviour)})
     try:
-        asyncio.run(TruthServer(arguments.ttft_ms, arguments.itl_ms, manner).serve(arguments.port))
+        asyncio.run(TruthServer(arguments.ttft_ms, arguments.itl_ms, behaviour).serve(arguments.port))
     except KeyboardInterrupt:
         sys.exit(0)
     except OSError as error:

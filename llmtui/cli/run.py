@@ -357,7 +357,7 @@ def accuracy_headless(job: Job, *, as_json: bool, quiet: bool) -> int:
     from llmtui.accuracy.probe import AccuracyError
     from llmtui.accuracy.pty_monitor import measure
     from llmtui.accuracy.table import table
-    from llmtui.model.accuracy import KEPT_FROM_REQUESTS
+    from llmtui.model.accuracy import MIN_STORED_REQUESTS
     from llmtui.store.accuracy_record import keep, record_file
 
     def say(text: str) -> None:
@@ -375,8 +375,8 @@ def accuracy_headless(job: Job, *, as_json: bool, quiet: bool) -> int:
         print(msgspec.json.format(msgspec.json.encode(record), indent=2).decode())
     else:
         print(table(record), end="")
-    if not record.worth_keeping:
-        say(f"not kept: that takes 1 stream, {KEPT_FROM_REQUESTS} requests and the monitor")
+    if not record.worth_storing:
+        say(f"not kept: that takes 1 stream, {MIN_STORED_REQUESTS} requests and the monitor")
         return exit_codes.OK
     file: Path | None = None
     try:

@@ -24,8 +24,8 @@ from llmtui.measure.request import (
     Answer,
     IterationError,
     cached_count,
-    can_be_true,
     figures,
+    is_plausible_count,
     prompt_count,
     server_times_s,
 )
@@ -242,7 +242,7 @@ async def _request(
 def doubted_count(answer: Answer) -> str:
     """What to say of a token count that is not used; "" where there is nothing to say."""
     told, prompt, asked = answer.output_tokens, answer.prompt_tokens, answer.max_tokens
-    if told is not None and not can_be_true(answer, told, HIDDEN_TOKENS):
+    if told is not None and not is_plausible_count(answer, told, HIDDEN_TOKENS):
         if asked is not None and told > asked + HIDDEN_TOKENS:
             what = f"its count of {told:,} output tokens cannot be true: {asked:,} were asked for"
         else:

@@ -13,11 +13,11 @@ import httpx
 import msgspec
 
 from llmtui.engine.watch.conditions import device_of
-from llmtui.measure.failures import NotAdmitted, connect_failure, elsewhere, redirected, unaskable
-from llmtui.measure.question import Reply, fetch
+from llmtui.measure.failures import NotAdmitted, connect_failure, invalid_request, other_origin, redirect_failure
 from llmtui.measure.request import Answer, IterationError, ask
 from llmtui.measure.stamped_socket import connect
 from llmtui.measure.transport import new_client
+from llmtui.measure.untimed import Reply, fetch
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.launcher import ManagedServer
@@ -26,7 +26,7 @@ from llmtui.servers.recipes import absent_packages
 from llmtui.servers.socket_owners import Owners, strangers
 from llmtui.text import sanitize
 from llmtui.wire import common, dialect_for
-from llmtui.wire.base import Dialect, Learned, Request
+from llmtui.wire.base import Dialect, Request, ServerInfo
 from llmtui.wire.openai import OpenAIDialect, refuses_usage_option
 
 #: What to do when nothing answers, by framework. A `hint` in the config goes before these.
@@ -226,7 +226,7 @@ class Target:
                 )
             report(f"the server is loading its model, {waited:.0f} s", None)
             await asyncio.sleep(LOADING_POLL_S)
-        host, port = common.place_of(url)
+        host, port = common.host_and_port(url)
         if host in LOCAL_HOSTS:
             self._listener = await asyncio.to_thread(find_listener, port)
         return await self._describe(
@@ -251,7 +251,7 @@ class Target:
 
     async def _knock(self) -> None:
         try:
-            sock = await connect(*common.place_of(self.backend.url), self._config.connect_timeout_s)
+            sock = await connect(*common.host_and_port(self.backend.url), self._config.connect_timeout_s)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._absent(error) from None
         try:
@@ -279,7 +279,7 @@ class Target:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._absent(error) from None
         except (httpx.InvalidURL, UnicodeEncodeError) as error:
-            raise StartError(unaskable(error)) from None
+            raise StartError(invalid_request(error)) from None
         except TimeoutError:
             raise StartError(
                 Failure(
@@ -296,7 +296,7 @@ class Target:
             return StartError(failure)
         hint = self.backend.hint
         if not hint and failure.message.startswith("nothing answers"):
-            _, port = common.place_of(self.backend.url)
+            _, port = common.host_and_port(self.backend.url)
             hint = START_HINTS.get(self.backend.framework.lower(), "start the server").format(port=port)
         return StartError(msgspec.structs.replace(failure, hint=hint or failure.hint))
 
@@ -304,10 +304,10 @@ class Target:
         """Fill in what the server tells of itself: version, weights, and which model to ask for."""
         backend = msgspec.structs.replace(self.backend, url=ready.url)
         model = await self._model(backend)
-        known = Learned()
+        known = ServerInfo()
         for probe in self._dialect.probes(backend, model):
             told = await self._learned(probe)
-            known = Learned(
+            known = ServerInfo(
                 version=known.version or sanitize(told.version, MAX_FACT_CHARS),
                 weights=known.weights or sanitize(told.weights, MAX_FACT_CHARS),
                 model=known.model or (told.model if len(told.model) <= MAX_MODEL_CHARS else ""),
@@ -338,15 +338,15 @@ class Target:
             raise StartError(
                 Failure(kind="http", message=f"HTTP {reply.status}: the server wants a key", hint="set api_key")
             )
-        if reply.status != 200 and elsewhere(question.url, reply.location):
+        if reply.status != 200 and other_origin(question.url, reply.location):
             # Other questions are asked of many kinds of servers, and may lead anywhere; this one is the protocol's.
-            raise StartError(redirected(reply.status, question.method, question.url, reply.location))
+            raise StartError(redirect_failure(reply.status, question.method, question.url, reply.location))
         names = self._dialect.model_names(reply.body) if reply.status == 200 else []
         return self._choose_model([name for name in names if len(name) <= MAX_MODEL_CHARS])
 
-    async def _learned(self, probe: Request) -> Learned:
+    async def _learned(self, probe: Request) -> ServerInfo:
         reply = await self._question(probe)
-        return self._dialect.learn(probe.url, reply.body) if reply.status == 200 else Learned()
+        return self._dialect.server_info(probe.url, reply.body) if reply.status == 200 else ServerInfo()
 
     def _choose_model(self, names: list[str]) -> str:
         wanted = self.backend.model

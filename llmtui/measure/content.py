@@ -21,7 +21,7 @@ _GZIP = zlib.MAX_WBITS | 16
 _NAMES = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 
 
-class Unpacker:
+class ContentDecoder:
     """Undoes the content coding of one body, fed as it arrives. Raises WireError for a coding that it cannot read."""
 
     def __init__(self, content_encoding: str) -> None:
@@ -39,8 +39,8 @@ class Unpacker:
         self._head = b"" if self._coding == "deflate" else None
 
     @property
-    def plain(self) -> bool:
-        """Whether the body is as it is, with nothing to unpack."""
+    def identity(self) -> bool:
+        """Whether the body has no content coding."""
         return self._coding == "identity"
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -89,14 +89,14 @@ async def read_body(
     while more than `PIECE_BYTES` are read. What came before an error or a cancellation stays in `into`. Has no time
     limit of its own. Raises WireError for a coding that cannot be read, httpx.TransportError.
     """
-    unpacker = Unpacker(response.headers.get("content-encoding", ""))
+    decoder = ContentDecoder(response.headers.get("content-encoding", ""))
     received = 0
     async with contextlib.AsyncExitStack() as stack:
         async for data in response.aiter_raw():
             received += len(data)
-            if received > limit_bytes and not unpacker.plain:
+            if received > limit_bytes and not decoder.identity:
                 return False
-            for piece in unpacker.feed(data):
+            for piece in decoder.feed(data):
                 if large is not None and len(into) + len(piece) > PIECE_BYTES:
                     await stack.enter_async_context(large)
                     large = None

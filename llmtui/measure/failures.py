@@ -24,7 +24,7 @@ _HINTS = {
     503: "the server is overloaded or still loading; try again later",
 }
 #: Statuses by which a server asks to come back later.
-LATER = frozenset({429, 503})
+RETRY_LATER = frozenset({429, 503})
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 
 
@@ -65,7 +65,7 @@ def _instant(text: str) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def elsewhere(url: str, location: str) -> str:
+def other_origin(url: str, location: str) -> str:
     """The origin that a redirect of `url` points to, "" where it is the same one, or none that can be read."""
     to = _address(url, location)
     if to is None:
@@ -75,7 +75,7 @@ def elsewhere(url: str, location: str) -> str:
     return "" if (to.scheme, to.netloc) == (asked.scheme, asked.netloc) else _origin(to)
 
 
-def redirected(status: int, method: str, url: str, location: str) -> Failure:
+def redirect_failure(status: int, method: str, url: str, location: str) -> Failure:
     """A redirect: it is never followed, since what we send may hold a key and what we time is one request."""
     to = _address(url, location)
     if to is None:
@@ -85,7 +85,7 @@ def redirected(status: int, method: str, url: str, location: str) -> Failure:
             hint="check url",
         )
     path = to.raw_path.partition(b"?")[0].decode("ascii", "replace")
-    other = elsewhere(url, location)
+    other = other_origin(url, location)
     hint = "it is not followed; check url"
     if not other or _same_server(httpx.URL(url), to):
         # The whole path is a url for every protocol, where it is that of the question itself.
@@ -143,7 +143,7 @@ def connect_failure(url: str, error: Exception) -> Failure:
     return Failure(kind="connect", message=f"cannot connect to {place}: {reason}", hint="check url")
 
 
-def unaskable(error: httpx.InvalidURL | UnicodeEncodeError) -> Failure:
+def invalid_request(error: httpx.InvalidURL | UnicodeEncodeError) -> Failure:
     """What is configured cannot be put into a request."""
     if isinstance(error, httpx.InvalidURL):
         return Failure(kind="connect", message=f"the address is not valid: {error}")
@@ -151,7 +151,7 @@ def unaskable(error: httpx.InvalidURL | UnicodeEncodeError) -> Failure:
     return Failure(kind="connect", message="a header has characters outside ASCII", hint="check api_key and headers")
 
 
-def broken(events: int, error: Exception) -> Failure:
+def connection_lost(events: int, error: Exception) -> Failure:
     """The connection ended, or stopped being HTTP, after so many text `events`."""
     message = (
         f"the connection broke after {_tokens(events)}" if events else "the connection broke before the first token"
@@ -162,7 +162,7 @@ def broken(events: int, error: Exception) -> Failure:
     return Failure(kind="protocol", message=message, hint="the server may have died; see its log")
 
 
-def late(events: int, timeout_s: float) -> Failure:
+def timed_out(events: int, timeout_s: float) -> Failure:
     """The answer did not end within `timeout_s`; so many text `events` had come."""
     got = f"after {_tokens(events)}" if events else "before the first token"
     return Failure(
@@ -170,13 +170,13 @@ def late(events: int, timeout_s: float) -> Failure:
     )
 
 
-def empty(finish_reason: str | None) -> Failure:
+def empty_answer(finish_reason: str | None) -> Failure:
     """A clean answer without a token."""
     hint = f"it finished with reason {sanitize(finish_reason, 60)!r}" if finish_reason else "and it gave no reason"
     return Failure(kind="protocol", message="the answer was empty: not one token", hint=hint)
 
 
-def half_way(events: int) -> Failure:
+def truncated(events: int) -> Failure:
     """An answer that ended cleanly and not as its protocol ends."""
     return Failure(
         kind="protocol",

@@ -18,7 +18,7 @@ import httpx
 from llmtui.measure import failures
 from llmtui.measure.clock import sample_offset
 from llmtui.measure.connection import StampedBody
-from llmtui.measure.content import Unpacker, read_body
+from llmtui.measure.content import ContentDecoder, read_body
 from llmtui.model import Failure, Stamp, TokenSource
 from llmtui.wire.base import Delta, Dialect, Request, WireError
 
@@ -37,7 +37,7 @@ HIDDEN_TOKENS = 16
 MAX_SERVER_S = 86_400.0
 #: Whoever answers with an error has said what there is to say by then.
 ERROR_BODY_S = 2.0
-BEFORE_ITS_TIME = "the answer began before the request was written: the server does not wait for the question"
+EARLY_ANSWER = "the answer began before the request was written: the server does not wait for the question"
 
 
 class IterationError(Exception):
@@ -188,7 +188,7 @@ def figures(answer: Answer) -> Figures:
     itl_ns = None
     if gaps:
         itl_ns = gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
-    rated = after_first > 0 and decode_s > 0 and can_be_true(answer, arrived)
+    rated = after_first > 0 and decode_s > 0 and is_plausible_count(answer, arrived)
     return Figures(
         latency_s=last / 1e9,
         ttft_s=first / 1e9,
@@ -207,14 +207,14 @@ def token_count(answer: Answer) -> tuple[int | None, TokenSource | None]:
     The server's own count comes first, then its arrivals. Of a whole answer (not streamed) one arrival says nothing.
     """
     told = answer.output_tokens
-    if told is not None and can_be_true(answer, told, HIDDEN_TOKENS):
+    if told is not None and is_plausible_count(answer, told, HIDDEN_TOKENS):
         return told, answer.token_source or "usage"
-    if answer.streamed and can_be_true(answer, answer.events, HIDDEN_TOKENS):
+    if answer.streamed and is_plausible_count(answer, answer.events, HIDDEN_TOKENS):
         return answer.events, "arrivals"
     return None, None
 
 
-def can_be_true(answer: Answer, tokens: int, hidden: int = 0) -> bool:
+def is_plausible_count(answer: Answer, tokens: int, hidden: int = 0) -> bool:
     """Whether `answer` can have this many tokens: no more than were asked for, and a byte of output for each.
 
     A token may be a part of a character, so bytes are counted and not characters. `hidden` tokens are allowed on top:
@@ -264,7 +264,7 @@ async def ask(
     except IterationError:
         raise
     except TimeoutError:
-        raise IterationError(failures.late(answer.events, timeout_s)) from None
+        raise IterationError(failures.timed_out(answer.events, timeout_s)) from None
     except WireError as error:
         raise IterationError(
             Failure(kind="server" if error.kind == "server" else "protocol", message=error.message)
@@ -272,13 +272,13 @@ async def ask(
     except (httpx.ConnectTimeout, httpx.ConnectError, httpx.UnsupportedProtocol) as error:
         raise IterationError(failures.connect_failure(request.url, error)) from None
     except httpx.TransportError as error:
-        raise IterationError(failures.broken(answer.events, error)) from None
+        raise IterationError(failures.connection_lost(answer.events, error)) from None
     except (httpx.InvalidURL, UnicodeEncodeError) as error:
-        raise IterationError(failures.unaskable(error)) from None
+        raise IterationError(failures.invalid_request(error)) from None
     if answer.events == 0:
-        raise IterationError(failures.empty(answer.finish_reason))
+        raise IterationError(failures.empty_answer(answer.finish_reason))
     if dialect.requires_finish and answer.finish_reason is None:
-        raise IterationError(failures.half_way(answer.events))
+        raise IterationError(failures.truncated(answer.events))
     return answer
 
 
@@ -296,11 +296,11 @@ async def _exchange(
         if response.status_code != 200:
             raise await _http_error(response, request, dialect)
         if stream.early:
-            raise WireError(BEFORE_ITS_TIME)
+            raise WireError(EARLY_ANSWER)
         content_type = response.headers.get("content-type", "")
         answer.streamed = "json" not in content_type or "ndjson" in content_type or "jsonl" in content_type
         parser = dialect.parser(content_type)
-        unpacker = Unpacker(response.headers.get("content-encoding", ""))
+        decoder = ContentDecoder(response.headers.get("content-encoding", ""))
         most = max(MAX_ARRIVALS, ARRIVALS_PER_TOKEN * (request.max_tokens or 0))
         size = packed = events = 0
 
@@ -321,10 +321,10 @@ async def _exchange(
             packed += len(data)
             if packed > MAX_BODY_BYTES:
                 raise WireError(f"the answer passed {MAX_BODY_BYTES // 2**20} MB and was cut off")
-            for piece in unpacker.feed(data):
+            for piece in decoder.feed(data):
                 take(arrived_ns, piece)
 
-        await stream.deliver(take if unpacker.plain else unpack)
+        await stream.deliver(take if decoder.identity else unpack)
         answer.end_ns = stream.arrived_ns - written
         answer.take(parser.close(), answer.end_ns)
         answer.connect_ns = stream.connect_ns
@@ -332,13 +332,13 @@ async def _exchange(
         if stream.offset.moved(sample_offset()):
             raise WireError("the machine's clock was set during this iteration, so its times cannot be trusted")
         if answer.arrivals_ns and answer.arrivals_ns[0] < 0:
-            raise WireError(BEFORE_ITS_TIME)
+            raise WireError(EARLY_ANSWER)
 
 
 async def _http_error(response: httpx.Response, request: Request, dialect: Dialect) -> IterationError:
     status = response.status_code
     if 300 <= status < 400 and (location := response.extensions.get("llmtui.location", "")):
-        return IterationError(failures.redirected(status, request.method, request.url, location), status=status)
+        return IterationError(failures.redirect_failure(status, request.method, request.url, location), status=status)
     body = bytearray()
     # What came until then is all that there is to say.
     with contextlib.suppress(httpx.TransportError, WireError, TimeoutError):
@@ -346,7 +346,7 @@ async def _http_error(response: httpx.Response, request: Request, dialect: Diale
             await read_body(response, MAX_ERROR_BYTES, body)
     said = dialect.error_text(bytes(body))
     wait_s = None
-    if status in failures.LATER and (asked := response.headers.get("retry-after")):
+    if status in failures.RETRY_LATER and (asked := response.headers.get("retry-after")):
         wait_s = failures.retry_after_s(asked, response.headers.get("date", ""), datetime.now(UTC))
     failure = failures.http_failure(status, said, wait_s)
     return IterationError(failure, status=status, body=bytes(body), retry_after_s=wait_s)

@@ -52,7 +52,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
             raise httpx.UnsupportedProtocol("the address must begin with http:// or https://")
         await request.aread()
         wire = request_bytes(request)
-        origin = (url.scheme, *common.place_of(str(url)))
+        origin = (url.scheme, *common.host_and_port(str(url)))
         connection = self._reuse(origin)
         reader = await self._exchange_again(connection, wire, request.method) if connection is not None else None
         connect_ns = None

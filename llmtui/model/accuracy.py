@@ -8,7 +8,7 @@ from llmtui.model.state import Machine
 
 SCHEMA_VERSION = 1
 #: A result from fewer requests is printed and not kept: it would pass for the machine's error.
-KEPT_FROM_REQUESTS = 20
+MIN_STORED_REQUESTS = 20
 
 
 class Errors(Struct, frozen=True):
@@ -40,7 +40,7 @@ class Level(Struct, frozen=True, omit_defaults=False):
     stamp: Stamp = "kernel"
 
 
-class Watching(Struct, frozen=True):
+class MonitorLoad(Struct, frozen=True):
     """What the monitor did meanwhile: bytes to its terminal, and the CPU of its own process."""
 
     columns: int
@@ -61,7 +61,7 @@ class Record(Struct, frozen=True, omit_defaults=False):
     ttft_ms: float
     itl_ms: float
     levels: list[Level]
-    watching: Watching | None = None
+    watching: MonitorLoad | None = None
     versions: dict[str, str] = {}
     schema_version: int = SCHEMA_VERSION
 
@@ -71,10 +71,10 @@ class Record(Struct, frozen=True, omit_defaults=False):
         return max(ones, key=lambda level: level.monitor, default=None)
 
     @property
-    def worth_keeping(self) -> bool:
+    def worth_storing(self) -> bool:
         """Whether it tells enough to stand for this machine: one stream, a monitor on screen, enough requests."""
         level = self.at_one_stream()
-        return level is not None and level.monitor and level.requests >= KEPT_FROM_REQUESTS
+        return level is not None and level.monitor and level.requests >= MIN_STORED_REQUESTS
 
     def own_error_p95_s(self) -> float | None:
         """p95 of the absolute TTFT error at one stream with the monitor on screen, in seconds."""

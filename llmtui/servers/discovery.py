@@ -14,8 +14,8 @@ import httpx
 import psutil
 
 from llmtui.config.schema import USUAL_PORTS
-from llmtui.measure.question import Reply, fetch
 from llmtui.measure.transport import new_client
+from llmtui.measure.untimed import Reply, fetch
 from llmtui.model import Protocol, Struct
 from llmtui.servers.listener import find_listener
 from llmtui.wire import OpenAIDialect, TGIDialect, common
@@ -103,7 +103,7 @@ async def _answers(url: str) -> Answers | None:
     """What was answered there, by path; None where nobody listens."""
     try:
         async with asyncio.timeout(CONNECT_S):
-            _, writer = await asyncio.open_connection(*common.place_of(url))
+            _, writer = await asyncio.open_connection(*common.host_and_port(url))
     except (OSError, TimeoutError):
         return None
     writer.close()
@@ -120,7 +120,7 @@ def _known(url: str, answers: Answers | None) -> Found | str | None:
         return None
     if not answers:
         return "something listens there, but gives no answer that is HTTP"
-    return identify(url, answers, _command_line(common.place_of(url)[1])) or _instead(answers)
+    return identify(url, answers, _command_line(common.host_and_port(url)[1])) or _instead(answers)
 
 
 async def _ask(client: httpx.AsyncClient, url: str) -> Reply | None:
@@ -160,7 +160,7 @@ def identify(url: str, answers: Answers, command: str = "") -> Found | None:
     info = common.as_dict(_good(answers, "/info"))
     if common.string(info.get("model_id")) and ("max_total_tokens" in info or "docker_label" in info):
         # Through OpenAI's protocol it applies the chat template, as the others do.
-        told = TGIDialect().learn("/info", _good(answers, "/info"))
+        told = TGIDialect().server_info("/info", _good(answers, "/info"))
         protocol: Protocol = "openai" if names else "tgi"
         return Found(
             framework="TGI", url=url, protocol=protocol, version=told.version, models=_models(names or told.models)
@@ -181,7 +181,7 @@ def identify(url: str, answers: Answers, command: str = "") -> Found | None:
         framework = "vLLM"
     version = ""
     for path in ("/props", "/version"):
-        version = version or OpenAIDialect().learn(path, _good(answers, path)).version
+        version = version or OpenAIDialect().server_info(path, _good(answers, path)).version
     return Found(
         framework=framework or UNKNOWN,
         url=url,

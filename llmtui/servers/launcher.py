@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from llmtui.measure.question import fetch
 from llmtui.measure.transport import new_client
+from llmtui.measure.untimed import fetch
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, StartError
 from llmtui.servers.log_reasons import reason, speaks_of_port

@@ -89,12 +89,12 @@ def taken(url: str, who: str, hint: str) -> Failure:
 
 def port_of(url: str) -> int:
     """The port of a URL, its scheme's own where none is written."""
-    return common.place_of(url)[1]
+    return common.host_and_port(url)[1]
 
 
 async def _place(url: str) -> tuple[str, int, frozenset[str]]:
     """Host, port, and the addresses of the host."""
-    host, port = common.place_of(url)
+    host, port = common.host_and_port(url)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmtui.model import Backend
-from llmtui.wire.base import Delta, Dialect, Learned, Parser, Request, WireError
+from llmtui.wire.base import Delta, Dialect, Parser, Request, ServerInfo, WireError
 from llmtui.wire.custom import CustomDialect
 from llmtui.wire.ollama import OllamaDialect
 from llmtui.wire.openai import OpenAIDialect, refuses_usage_option
@@ -13,11 +13,11 @@ __all__ = [
     "CustomDialect",
     "Delta",
     "Dialect",
-    "Learned",
     "OllamaDialect",
     "OpenAIDialect",
     "Parser",
     "Request",
+    "ServerInfo",
     "TGIDialect",
     "WireError",
     "dialect_for",

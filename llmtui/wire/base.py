@@ -54,13 +54,8 @@ class Delta(Struct, frozen=True, gc=False):
     load_s: float | None = None
     model: str | None = None
 
-    @property
-    def carries_tokens(self) -> bool:
-        """Whether this event brought any of the model's output: the first one to do so ends TTFT."""
-        return bool(self.text or self.reasoning or self.tool)
 
-
-class Learned(Struct, frozen=True):
+class ServerInfo(Struct, frozen=True):
     """What a server told of itself. Empty where it told nothing.
 
     `weights` is the arithmetic (Q8_0, bf16), `models` every model that it can serve, `model` the one it has loaded,
@@ -114,7 +109,7 @@ class Dialect(Protocol):
     def probes(self, backend: Backend, model: str) -> list[Request]:
         """Questions that tell version, weights and model. Each may fail: answers other than 200 are to be dropped."""
 
-    def learn(self, path: str, body: bytes) -> Learned:
+    def server_info(self, path: str, body: bytes) -> ServerInfo:
         """What the 200 answer to the probe of this URL or path told. Never raises."""
 
 

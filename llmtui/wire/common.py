@@ -39,7 +39,7 @@ def origin(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, "", "", ""))
 
 
-def place_of(url: str) -> tuple[str, int]:
+def host_and_port(url: str) -> tuple[str, int]:
     """Host and port that `url` leads to, as sockets want them; "" for no host. Raises ValueError for a broken port."""
     parts = urlsplit(url)
     # In a URL the % before the zone id of an address is written %25 (RFC 6874).

@@ -14,10 +14,10 @@ import msgspec
 from llmtui.model import Backend, RunConfig
 from llmtui.text import sanitize
 from llmtui.wire import common
-from llmtui.wire.base import Delta, Learned, Parser, Request, WireError
+from llmtui.wire.base import Delta, Parser, Request, ServerInfo, WireError
 from llmtui.wire.errors import error_text, server_error
 from llmtui.wire.openai import usage_figures
-from llmtui.wire.parsers import EventsParser, LinesParser, WholeParser, decoded
+from llmtui.wire.parsers import EventsParser, LinesParser, WholeParser, decode
 
 DEFAULT_BODY: dict[str, Any] = {"role": "user", "content": "{prompt}"}
 DEFAULT_ANSWER = "content"
@@ -83,7 +83,7 @@ class _Reader:
         self._missing: str | None = None
 
     def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
-        value = decoded(msgspec.json.decode, data, torn)
+        value = decode(msgspec.json.decode, data, torn)
         try:
             text = _walk(value, self._path)
         except _Missing as missing:
@@ -182,6 +182,6 @@ class CustomDialect:
         """None: the config says what there is to know."""
         return []
 
-    def learn(self, path: str, body: bytes) -> Learned:
+    def server_info(self, path: str, body: bytes) -> ServerInfo:
         """Nothing."""
-        return Learned()
+        return ServerInfo()

@@ -12,9 +12,9 @@ import msgspec
 
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import common
-from llmtui.wire.base import Delta, Learned, Parser, Request
+from llmtui.wire.base import Delta, Parser, Request, ServerInfo
 from llmtui.wire.errors import error_text
-from llmtui.wire.parsers import ABSENT, LinesParser, WholeParser, check_error, decoded, is_page
+from llmtui.wire.parsers import ABSENT, LinesParser, WholeParser, check_error, decode, is_page
 
 #: Options of the config that belong beside `options` in the request, not into it.
 _TOP_LEVEL = frozenset({"think", "keep_alive", "format", "truncate", "shift", "tools", "logprobs", "top_logprobs"})
@@ -64,7 +64,7 @@ class _Reader:
 
     def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
         """The delta in one line, None when it told nothing new. Raises WireError."""
-        line = decoded(_decode, data, torn)
+        line = decode(_decode, data, torn)
         check_error(line.error)
         text, reasoning, tool = line.response or "", line.thinking or "", ""
         if line.message is not None:
@@ -151,21 +151,21 @@ class OllamaDialect:
         asked.append(common.get(backend, _api(backend, "/api/ps")))
         return asked
 
-    def learn(self, path: str, body: bytes) -> Learned:
+    def server_info(self, path: str, body: bytes) -> ServerInfo:
         """Version, models, and `details.quantization_level` of the model shown, or of the only one loaded."""
         told = common.as_dict(body)
         if path.endswith("/api/tags"):
-            return Learned(models=self.model_names(body))
+            return ServerInfo(models=self.model_names(body))
         if path.endswith("/api/ps"):
             loaded = _models(body)
             if len(loaded) != 1:
-                return Learned()
-            return Learned(
+                return ServerInfo()
+            return ServerInfo(
                 model=common.string(loaded[0].get("name")),
                 weights=_quantisation(loaded[0]),
                 context_tokens=common.count(loaded[0].get("context_length")),
             )
-        return Learned(version=common.string(told.get("version")), weights=_quantisation(told))
+        return ServerInfo(version=common.string(told.get("version")), weights=_quantisation(told))
 
 
 def _api(backend: Backend, path: str) -> str:

@@ -12,9 +12,9 @@ import msgspec
 
 from llmtui.model import Backend, RunConfig, TokenSource
 from llmtui.wire import common
-from llmtui.wire.base import Delta, Learned, Parser, Request
+from llmtui.wire.base import Delta, Parser, Request, ServerInfo
 from llmtui.wire.errors import error_text, server_error
-from llmtui.wire.parsers import ABSENT, EventsParser, WholeParser, check_error, decoded, is_page, loose
+from llmtui.wire.parsers import ABSENT, EventsParser, WholeParser, check_error, decode, decode_or_none, is_page
 
 _CHAT = "/chat/completions"
 
@@ -110,7 +110,7 @@ class _Reader:
 
     def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
         """The delta in one chunk, None when it told nothing new. Raises WireError."""
-        chunk = decoded(_decode, data, torn)
+        chunk = decode(_decode, data, torn)
         check_error(chunk.error)
         if chunk.choices is None and (chunk.object == "error" or chunk.message or chunk.detail):
             raise server_error(data)
@@ -137,10 +137,10 @@ class _Reader:
                 finish = choice.finish_reason
         figures: dict[str, Any] = {}
         if chunk.timings is not ABSENT:
-            figures = timings_figures(loose(chunk.timings))
+            figures = timings_figures(decode_or_none(chunk.timings))
             if self._counted:
                 figures = {n: v for n, v in figures.items() if n not in ("output_tokens", "token_source")}
-        if chunk.usage is not ABSENT and (told := usage_figures(loose(chunk.usage))):
+        if chunk.usage is not ABSENT and (told := usage_figures(decode_or_none(chunk.usage))):
             figures |= told
             self._counted = self._counted or "output_tokens" in told
         model = chunk.model
@@ -236,7 +236,7 @@ class OpenAIDialect:
         paths = ("/props", "/version")
         return [self.models_request(backend), *(common.get(backend, common.join(root, path)) for path in paths)]
 
-    def learn(self, path: str, body: bytes) -> Learned:
+    def server_info(self, path: str, body: bytes) -> ServerInfo:
         """llama.cpp's `meta.ftype`, `model_ftype`, `model_alias`, `build_info` and `n_ctx` (of one slot); vLLM's
         `version` and `max_model_len`.
         """
@@ -244,15 +244,15 @@ class OpenAIDialect:
         if path.endswith("/models"):
             names = _names(told)
             if len(names) != 1:
-                return Learned(models=names)
+                return ServerInfo(models=names)
             metas = [e["meta"] for e in told["data"] if isinstance(e, dict) and isinstance(e.get("meta"), dict)]
             weights = common.string(metas[0].get("ftype")) if len(metas) == 1 else ""
             lengths = [common.count(e.get("max_model_len")) for e in told["data"] if isinstance(e, dict)]
             room = lengths[0] if len(lengths) == 1 else None
-            return Learned(models=names, model=names[0], weights=weights, context_tokens=room)
+            return ServerInfo(models=names, model=names[0], weights=weights, context_tokens=room)
         defaults = told.get("default_generation_settings")
         version = common.string(told.get("build_info")) or common.string(told.get("version"))
-        return Learned(
+        return ServerInfo(
             version="" if "unknown" in version else version,
             weights=common.string(told.get("model_ftype")),
             model=common.string(told.get("model_alias")),

@@ -26,17 +26,17 @@ class Read(Protocol):
         """`torn`: the stream ended right after `data`, so that it may be half an event."""
 
 
-def decoded(decode: Callable[[bytes], T], data: bytes, torn: bool) -> T:
+def decode(decoder: Callable[[bytes], T], data: bytes, torn: bool) -> T:
     """`data` decoded. Raises WireError with the reason and the beginning of what was there."""
     try:
-        return decode(data)
+        return decoder(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         if torn:
             raise WireError(f"the answer ended in the middle of an event: {excerpt(data)}") from error
         raise WireError(f"the answer cannot be read ({error}): {excerpt(data)}") from error
 
 
-def loose(raw: msgspec.Raw) -> Any:
+def decode_or_none(raw: msgspec.Raw) -> Any:
     """An extra, decoded; None where it is absent or rubbish."""
     if raw is ABSENT:
         return None

@@ -11,9 +11,9 @@ import msgspec
 
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import common
-from llmtui.wire.base import Delta, Learned, Parser, Request
+from llmtui.wire.base import Delta, Parser, Request, ServerInfo
 from llmtui.wire.errors import error_text
-from llmtui.wire.parsers import ABSENT, EventsParser, WholeParser, check_error, decoded, is_page
+from llmtui.wire.parsers import ABSENT, EventsParser, WholeParser, check_error, decode, is_page
 
 _STREAM = "/generate_stream"
 _WHOLE = "/generate"
@@ -43,7 +43,7 @@ _decode = msgspec.json.Decoder(_Event).decode
 
 def _read(data: bytes, torn: bool = False) -> Delta | None:
     """Special tokens (end of text) are counted by the server and carry no text; `generated_text` repeats it all."""
-    event = decoded(_decode, data, torn)
+    event = decode(_decode, data, torn)
     check_error(event.error)
     text = ""
     if event.token is not None:
@@ -119,12 +119,12 @@ class TGIDialect:
         """/info."""
         return [self.models_request(backend)]
 
-    def learn(self, path: str, body: bytes) -> Learned:
+    def server_info(self, path: str, body: bytes) -> ServerInfo:
         """Version, model, and `quantize` or else `model_dtype` of /info."""
         told = common.as_dict(body)
         names = self.model_names(body)
         dtype = common.string(told.get("quantize")) or common.string(told.get("model_dtype"))
-        return Learned(
+        return ServerInfo(
             version=common.string(told.get("version")),
             weights=dtype.removeprefix("torch."),
             model=names[0] if names else "",

@@ -11,7 +11,16 @@ import httpx
 import msgspec
 import pytest
 
-from llmtui.accuracy.probe import AccuracyError, Job, Truth, ask_all, deviation, errors, level_of, truth_server
+from llmtui.accuracy.probe import (
+    AccuracyError,
+    Job,
+    Truth,
+    deviation,
+    run_level,
+    summarize_errors,
+    summarize_level,
+    truth_server,
+)
 from llmtui.accuracy.pty_monitor import measure
 from llmtui.accuracy.table import table
 from llmtui.accuracy.truth_server import MEMORY, TruthServer
@@ -19,7 +28,7 @@ from llmtui.format import milliseconds
 from llmtui.measure.request import Answer
 from llmtui.measure.transport import new_client
 from llmtui.model import Machine
-from llmtui.model.accuracy import Errors, Level, Record, Watching
+from llmtui.model.accuracy import Errors, Level, MonitorLoad, Record
 from llmtui.store.accuracy_record import MAX_MACHINES, keep, newest, read_records, record_file
 
 MS = 1_000_000
@@ -84,27 +93,27 @@ def test_an_answer_of_other_tokens_is_refused() -> None:
 
 
 def test_errors_are_absolute_and_the_median_keeps_its_sign() -> None:
-    found = errors([-0.004, -0.003, -0.002, 0.001])
+    found = summarize_errors([-0.004, -0.003, -0.002, 0.001])
     assert (found.n, found.max, found.median) == (4, 0.004, -0.0025)
     assert found.p50 == pytest.approx(0.0025)
     assert found.p95 == pytest.approx(0.00385)
-    assert errors([]) == Errors(n=0, median=0, p50=0, p95=0, p99=0, max=0)
+    assert summarize_errors([]) == Errors(n=0, median=0, p50=0, p95=0, p99=0, max=0)
 
 
 def test_a_level_adds_its_answers_up() -> None:
     pairs = [(answer([50.1, 60.1]), truth(50, 60)), (answer([61.0], [2]), truth(50, 60))]
-    level = level_of(2, True, pairs, failed=1)
+    level = summarize_level(2, True, pairs, failed=1)
     assert (level.streams, level.monitor, level.requests, level.failed, level.tokens) == (2, True, 2, 1, 4)
     assert level.coalesced == 0.25 and level.stamp == "kernel"
     assert level.ttft_s.n == level.latency_s.n == level.itl_s.n == 2
     assert level.tokens_per_s_share.n == 1, "tokens of one arrival have no rate"
     pairs[0][0].stamp = "user"
-    assert level_of(2, True, pairs, failed=0).stamp == "user", "one stamp of user space and the level has none other"
+    assert summarize_level(2, True, pairs, failed=0).stamp == "user", "one user-space stamp decides the level's"
 
 
 @pytest.mark.parametrize(("requests", "streams", "each"), [(40, 1, 40), (40, 8, 5), (40, 32, 5), (2, 1, 2), (2, 8, 2)])
 def test_every_stream_makes_its_share(requests: int, streams: int, each: int) -> None:
-    assert Job(streams=[streams], requests=requests).of_each(streams) == each
+    assert Job(streams=[streams], requests=requests).requests_per_stream(streams) == each
 
 
 # --- For real, in small ---
@@ -115,7 +124,7 @@ async def test_the_truth_server_tells_a_request_by_its_user_once() -> None:
     async with truth_server() as url:
         client = new_client(url, connect_timeout_s=5.0)
         try:
-            [(got, log)], failed = await ask_all(client, url, job, 1)
+            [(got, log)], failed = await run_level(client, url, job, 1)
             again = await client.get(f"{url}/truth/measured-1-0-0")
         finally:
             await client.aclose()
@@ -159,7 +168,7 @@ def test_a_small_run() -> None:
         assert level.itl_s.n == level.requests * 3
         for found in (level.ttft_s, level.itl_s, level.latency_s):
             assert 0 <= found.p50 <= found.p95 <= found.p99 <= found.max < 5
-    assert record.watching is None and not record.worth_keeping
+    assert record.watching is None and not record.worth_storing
     assert len(said) == 2
     assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
 
@@ -194,7 +203,7 @@ def record_of(
         itl_ms=10,
         levels=[level],
         versions={"llmtui": "0.1.0", "httpx": "0.28.1"},
-        watching=Watching(columns=120, rows=40, seconds=30, bytes_per_s=4_500, cpu_cores=0.04),
+        watching=MonitorLoad(columns=120, rows=40, seconds=30, bytes_per_s=4_500, cpu_cores=0.04),
     )
 
 
@@ -273,11 +282,11 @@ def test_the_place_follows_the_environment(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_only_a_whole_result_stands_for_the_machine() -> None:
-    assert record_of(HERE).worth_keeping
-    assert not record_of(HERE, monitor=False).worth_keeping
+    assert record_of(HERE).worth_storing
+    assert not record_of(HERE, monitor=False).worth_storing
     assert record_of(HERE, monitor=False).own_error_p95_s() is None
-    assert not record_of(HERE, streams=8).worth_keeping
-    assert not msgspec.structs.replace(record_of(HERE), levels=[]).worth_keeping
+    assert not record_of(HERE, streams=8).worth_storing
+    assert not msgspec.structs.replace(record_of(HERE), levels=[]).worth_storing
 
 
 def test_the_table_fits_80_columns() -> None:

@@ -17,7 +17,7 @@ import os
 import sys
 import time
 
-from llmtui.accuracy.probe import Job, Truth, ask_all, truth_server
+from llmtui.accuracy.probe import Job, Truth, run_level, truth_server
 from llmtui.measure.request import Answer
 from llmtui.measure.transport import new_client
 from llmtui.stats.summary import percentile
@@ -46,7 +46,7 @@ async def measure(streams: int, rates: list[int], cores: list[int]) -> None:
             client = new_client(url, connect_timeout_s=5.0)
             gc.collect()
             wall, busy = time.monotonic(), time.process_time()
-            pairs, failed = await ask_all(client, url, job, streams)
+            pairs, failed = await run_level(client, url, job, streams)
             wall, busy = time.monotonic() - wall, time.process_time() - busy
             await client.aclose()
             if failed:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from llmtui.accuracy.probe import errors
+from llmtui.accuracy.probe import summarize_errors
 from llmtui.model import DISTURBED_CORES
 from llmtui.stats.summary import percentile
 from tests.bench.common import Trend, trend
@@ -104,7 +104,7 @@ class Soak:
 
 def minute_line(number: int, minute: Minute) -> str:
     """One row of the table by minute."""
-    found, gaps = errors(minute.all()), errors(minute.itl_s)
+    found, gaps = summarize_errors(minute.all()), summarize_errors(minute.itl_s)
     foreign = f"{minute.foreign:.2f}" if minute.foreign is not None else "?"
     return (
         f"{number + 1:4} {found.n:6} {len(minute.failed):4} "
@@ -263,7 +263,7 @@ def report(seen: Soak, settled_s: float) -> list[Verdict]:
     for number, minute in enumerate(seen.minutes):
         print(minute_line(number, minute))
     assert seen.weight is not None
-    whole = errors([e for minute in seen.minutes for e in minute.all()])
+    whole = summarize_errors([e for minute in seen.minutes for e in minute.all()])
     print(
         f"all: {whole.n} requests, TTFT error p50 {whole.p50 * 1e3:.3f}, p95 {whole.p95 * 1e3:.3f}, "
         f"p99 {whole.p99 * 1e3:.3f} ms; stamps: {', '.join(sorted(seen.stamps))}"
@@ -297,9 +297,9 @@ def as_json(seen: Soak, settled_s: float, found: list[Verdict]) -> dict[str, Any
         {
             "requests": len(minute.all()),
             "failed": minute.failed,
-            "ttft_error_s": msgspec.to_builtins(errors(minute.all())),
+            "ttft_error_s": msgspec.to_builtins(summarize_errors(minute.all())),
             "rounds_p50_s": [statistics.median(map(abs, one)) for one in minute.ttft_s if one],
-            "worst_gap_error_s": msgspec.to_builtins(errors(minute.itl_s)),
+            "worst_gap_error_s": msgspec.to_builtins(summarize_errors(minute.itl_s)),
             "load": minute.load,
             "foreign_cpu": minute.foreign,
         }

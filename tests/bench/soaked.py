@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import llmtui.engine.__main__  # first: it keeps Rich out of the process, as in the engine
-from llmtui.accuracy.probe import Job, ask_all, deviation, truth_server
+from llmtui.accuracy.probe import Job, deviation, run_level, truth_server
 from llmtui.engine.backend_run import PROGRESS_INTERVAL_S, with_figures
 from llmtui.engine.recorder import Recorder
 from llmtui.engine.watch.machine import describe_machine
@@ -213,7 +213,7 @@ async def _serve(order: Order) -> None:
 async def _round(engine: Engine, client: httpx.AsyncClient, url: str, order: Order) -> None:
     engine.begin_round()
     async with engine.progress():
-        pairs, failed = await ask_all(client, url, order.job(), order.streams)
+        pairs, failed = await run_level(client, url, order.job(), order.streams)
     ttft_s: list[float] = []
     itl_s: list[float] = []
     stamps: set[str] = set()
@@ -251,7 +251,7 @@ async def _weigh(order: Order) -> None:
     async with truth_server() as url:
         client = new_client(url, connect_timeout_s=5.0)
         try:
-            pairs, _ = await ask_all(client, url, order.job(), order.streams)
+            pairs, _ = await run_level(client, url, order.job(), order.streams)
         finally:
             await client.aclose()
     held = [record(order, answer, 1, number) for number, (answer, _) in enumerate(pairs, 1)]

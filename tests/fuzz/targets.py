@@ -79,7 +79,7 @@ def whole(data: bytes) -> None:
         said = dialect.error_text(data)
         assert said == sanitize(said)
         for question in ("/v1/models", "/props", "/version", "/api/show", "/api/tags", "/info"):
-            for text in msgspec.structs.astuple(dialect.learn(f"http://h{question}", data)):
+            for text in msgspec.structs.astuple(dialect.server_info(f"http://h{question}", data)):
                 assert text is None or isinstance(text, str | int | list)
         assert all(isinstance(name, str) for name in dialect.model_names(data))
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.measure.content import PIECE_BYTES, Unpacker
-from llmtui.measure.question import fetch
+from llmtui.measure.content import PIECE_BYTES, ContentDecoder
 from llmtui.measure.transport import new_client
+from llmtui.measure.untimed import fetch
 from llmtui.model import Backend
 from llmtui.servers.discovery import scan
 from llmtui.wire.base import WireError
@@ -121,8 +121,8 @@ async def test_two_headers_are_two_codings() -> None:
 
 
 def unpacked(coding: str, data: bytes, cut: int) -> bytes:
-    unpacker = Unpacker(coding)
-    return b"".join(piece for start in range(0, len(data), cut) for piece in unpacker.feed(data[start : start + cut]))
+    decoder = ContentDecoder(coding)
+    return b"".join(piece for start in range(0, len(data), cut) for piece in decoder.feed(data[start : start + cut]))
 
 
 @pytest.mark.parametrize("cut", [1, 7, 1 << 20])
@@ -156,7 +156,7 @@ def test_one_coding_is_undone_however_the_network_cuts_it(coding: str, pack: obj
 
 
 def test_nothing_is_unpacked_ahead_of_its_reader() -> None:
-    pieces = Unpacker("gzip").feed(zeros(256 * MEGABYTE))
+    pieces = ContentDecoder("gzip").feed(zeros(256 * MEGABYTE))
     first = next(pieces)
     assert len(first) == PIECE_BYTES and not first.strip()
 
@@ -167,7 +167,7 @@ def test_what_follows_a_deflate_stream_is_passed_over() -> None:
 
 async def test_a_question_ends_in_time_however_slowly_the_answer_comes() -> None:
     with pytest.raises(WireError):
-        Unpacker("gzip, deflate")
+        ContentDecoder("gzip, deflate")
     async with (
         exploding(Bomb("", b"GET", head(b"a/b"), endless(b"x" * 100))) as url,
         new_client(url, connect_timeout_s=1) as client,

@@ -20,7 +20,7 @@ from llmtui.model import Backend, RunConfig, Stop
 from llmtui.servers import model_file as modelfile
 from llmtui.servers.environment import withheld_variables
 from llmtui.servers.process_tree import Held
-from llmtui.wire.common import place_of
+from llmtui.wire.common import host_and_port
 from tests.engine.helpers import engine_for, plan_of, truth_backend
 from tests.hostile.serving import llmtui
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, scripted, token
@@ -161,7 +161,7 @@ async def test_an_odd_cookie_is_not_even_read(odd: bytes) -> None:
     ],
 )
 def test_a_zone_id_reaches_the_socket_as_it_is_meant(url: str, place: tuple[str, int]) -> None:
-    assert place_of(url) == place
+    assert host_and_port(url) == place
 
 
 async def test_the_transport_connects_to_the_zone_and_not_to_its_spelling_in_a_url(

@@ -13,8 +13,8 @@ import pytest
 
 from llmtui.measure import request as request_module
 from llmtui.measure.clock import STEP_NS, Offset, sample_offset
-from llmtui.measure.failures import redirected
-from llmtui.measure.request import BEFORE_ITS_TIME, MAX_TEXT_CHARS
+from llmtui.measure.failures import redirect_failure
+from llmtui.measure.request import EARLY_ANSWER, MAX_TEXT_CHARS
 from llmtui.measure.stamped_socket import StampedSocket
 from tests.measure.asking import CHUNKED, failure_of, measured, on_thread, read_request, said, said_of
 from tests.scripted import CLOSE, FINISH, HALF_CLOSE, HANG, RESET, SSE_HEAD, Step, chunk, scripted, token
@@ -136,7 +136,7 @@ async def test_a_redirect_is_told_and_not_followed(
     ],
 )
 def test_only_https_of_the_same_host_is_suggested(asked: str, to: str, suggested: bool) -> None:
-    assert ("set url to" in redirected(301, "POST", asked, to).hint) is suggested
+    assert ("set url to" in redirect_failure(301, "POST", asked, to).hint) is suggested
 
 
 async def test_an_error_whose_page_never_ends_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +198,7 @@ async def test_an_answer_before_the_question_is_no_sample(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(StampedSocket, "send", send_late)
     with on_thread(serve) as url:
-        assert await said_of(url) == f"protocol: {BEFORE_ITS_TIME}"
+        assert await said_of(url) == f"protocol: {EARLY_ANSWER}"
 
 
 async def test_an_answer_to_half_a_question_is_no_sample() -> None:
@@ -215,7 +215,7 @@ async def test_an_answer_to_half_a_question_is_no_sample() -> None:
     with on_thread(serve) as url:
         told = await said_of(url, "p" * 32_000_000)
         done.set()
-    assert told == f"protocol: {BEFORE_ITS_TIME}"
+    assert told == f"protocol: {EARLY_ANSWER}"
 
 
 async def test_a_clock_that_steps_is_an_error_and_no_latency(monkeypatch: pytest.MonkeyPatch) -> None:

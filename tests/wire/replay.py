@@ -79,13 +79,18 @@ def cut(data: bytes, at: Iterable[int]) -> list[bytes]:
     return [data[a:b] for a, b in itertools.pairwise(marks)]
 
 
+def carries_tokens(delta: Delta) -> bool:
+    """Whether `delta` has any of the model's output."""
+    return bool(delta.text or delta.reasoning or delta.tool)
+
+
 def fold(deltas: Iterable[Delta]) -> dict[str, Any]:
     """What an answer told in all: the texts, the events that carried tokens, and the last word on each figure."""
     told: dict[str, Any] = {"text": "", "reasoning": "", "events": 0}
     for delta in deltas:
         told["text"] += delta.text
         told["reasoning"] += delta.reasoning
-        told["events"] += delta.carries_tokens
+        told["events"] += carries_tokens(delta)
         told |= {n: v for n in _FIGURES if (v := getattr(delta, n)) is not None}
     return told
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtui.wire import Dialect, OllamaDialect, OpenAIDialect, WireError
-from tests.wire.replay import bytewise, captured, cut, fold, read, run
+from tests.wire.replay import bytewise, captured, carries_tokens, cut, fold, read, run
 
 HI = "Hi, welcome to my chat!"
 HELP = "I'm here to help with your creative writing endeavors. What brings you here today?"
@@ -233,5 +233,5 @@ def test_role_and_first_token_in_one_piece_are_one_delta_with_text() -> None:
     first = response.body.index(b'"Hi"')
     end = response.body.index(b"\n\n", first) + 2
     deltas = OpenAIDialect().parser(response.content_type).feed(response.body[:end])
-    assert [d.text for d in deltas if d.carries_tokens] == ["Hi"]
-    assert not deltas[0].carries_tokens
+    assert [d.text for d in deltas if carries_tokens(d)] == ["Hi"]
+    assert not carries_tokens(deltas[0])

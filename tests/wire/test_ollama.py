@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import OllamaDialect, WireError, dialect_for
-from tests.wire.replay import bytewise, fold, run
+from tests.wire.replay import bytewise, carries_tokens, fold, run
 
 NDJSON = "application/x-ndjson"
 
@@ -54,7 +54,7 @@ def test_counts_that_are_left_out_are_unknown() -> None:
 def test_tool_calls_carry_tokens() -> None:
     calls = [{"function": {"name": "look", "arguments": {"at": 1}}}]
     (delta,) = OllamaDialect().parser(NDJSON).feed(lines(say("", tool_calls=calls)))
-    assert (delta.tool, delta.text, delta.carries_tokens) == ('look{"at":1}', "", True)
+    assert (delta.tool, delta.text, carries_tokens(delta)) == ('look{"at":1}', "", True)
 
 
 def test_error_line_in_the_middle() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtui.wire import Delta, OpenAIDialect, WireError
-from tests.wire.replay import bytewise, cut, fold, run
+from tests.wire.replay import bytewise, carries_tokens, cut, fold, run
 
 SSE = "text/event-stream"
 
@@ -112,7 +112,7 @@ def test_tool_calls_carry_tokens_but_no_text() -> None:
     more = [{"index": 0, "function": {"arguments": '{"a":1}'}}]
     body = stream(chunk({"tool_calls": calls}), chunk({"tool_calls": more}), chunk(finish="tool_calls"))
     deltas = run(OpenAIDialect().parser(SSE), [body])
-    assert [(d.tool, d.text, d.carries_tokens) for d in deltas] == [
+    assert [(d.tool, d.text, carries_tokens(d)) for d in deltas] == [
         ("look", "", True),
         ('{"a":1}', "", True),
         ("", "", False),

