@@ -16,7 +16,8 @@ import psutil
 from llmtui import exit_codes
 from llmtui.cli.run import talk
 from llmtui.config.schema import DEFAULT_FILE, USUAL_PORTS, ollama_url
-from llmtui.engine.bringup import LOCAL_HOSTS, START_HINTS
+from llmtui.engine.bringup import LOCAL_HOSTS
+from llmtui.engine.server_probe import START_HINTS
 from llmtui.format import plural
 from llmtui.model import Embedded
 from llmtui.servers.discovery import LANGUAGES, NO_CHAT, UNKNOWN, USUAL, Found, Model, scan

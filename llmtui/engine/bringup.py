@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -12,34 +11,20 @@ from typing import Any, Literal
 import httpx
 import msgspec
 
+from llmtui.engine.server_probe import ServerProbe
 from llmtui.engine.watch.conditions import device_of
-from llmtui.measure.failures import NotAdmitted, connect_failure, invalid_request, other_origin, redirect_failure
 from llmtui.measure.request import Answer, IterationError, ask
-from llmtui.measure.stamped_socket import connect
 from llmtui.measure.transport import new_client
-from llmtui.measure.untimed import Reply, fetch
-from llmtui.model import Backend, Failure, RunConfig
-from llmtui.servers.base import Ready, Report, StartError
+from llmtui.model import Backend, RunConfig
+from llmtui.servers.base import Ready, Report
 from llmtui.servers.launcher import ManagedServer
 from llmtui.servers.listener import find_listener, tree_cpu_seconds, tree_rss
 from llmtui.servers.recipes import absent_packages
 from llmtui.servers.socket_owners import Owners, strangers
-from llmtui.text import sanitize
 from llmtui.wire import common, dialect_for
-from llmtui.wire.base import Dialect, Request, ServerInfo
+from llmtui.wire.base import Dialect, Request
 from llmtui.wire.openai import OpenAIDialect, refuses_usage_option
 
-#: What to do when nothing answers, by framework. A `hint` in the config goes before these.
-START_HINTS: dict[str, str] = {
-    "ollama": "start it: ollama serve",
-    "llamafile": "start it: ./model.llamafile --server --nobrowser --port {port}",
-    "llama.cpp": "start it: llama-server -m model.gguf --port {port}",
-    "mistral.rs": "start it: mistralrs serve -p {port} -m MODEL",
-    "vllm": "start it: vllm serve MODEL --port {port}",
-    "lm studio": "start it: lms server start --port {port}",
-    "huggingface": "start it: transformers serve --port {port}",
-    "transformers": "start it: transformers serve --port {port}",
-}
 #: Servers that can be asked to go on until max_tokens, by framework; the embedded engines' recipes say it themselves.
 FULL_LENGTH: dict[str, dict[str, Any]] = {
     "llama.cpp": {"ignore_eos": True},
@@ -52,13 +37,6 @@ NO_CACHE: dict[str, dict[str, Any]] = {
     "llama.cpp": {"cache_prompt": False},
     "llamafile": {"cache_prompt": False},
 }
-QUESTION_TIMEOUT_S = 10.0
-#: A list of models fits in here many times; a longer answer is not used. Its memory is many times that, once decoded.
-MAX_REPLY_BYTES = 2 * 1024 * 1024
-#: No model is called by a longer name, and no version or arithmetic needs more.
-MAX_MODEL_CHARS = 300
-MAX_FACT_CHARS = 100
-LOADING_POLL_S = 0.25
 #: See `Target.effort`.
 LAUNCHES = 2
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -115,9 +93,9 @@ class Target:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self.server = ManagedServer(self.backend, self._config, self._folder, self._withheld)
                 ready = await self.server.start(report)
-                self._open(ready.url, ready.listener_uids)
+                client = self._open(ready.url, ready.listener_uids)
                 if not self.backend.embedded:
-                    ready = await self._describe(ready)
+                    ready = await self._probe(client).describe(ready)
             else:
                 ready = await self._find(report)
         except BaseException:
@@ -199,165 +177,34 @@ class Target:
             self._ended = server
             await server.stop()
 
-    def _open(self, url: str, owners: frozenset[int] | None = None) -> None:
-        """Make the client. `owners` are the users that may hold the server's port; None: those that do now."""
+    def _open(self, url: str, owners: frozenset[int] | None = None) -> httpx.AsyncClient:
+        """Create the client. `owners` are the users that may listen on the server's port; None: those that do now."""
         self._owners = admit = Owners(owners, no_strangers=self._goes_on and not self.backend.launched)
         self._client = new_client(url, connect_timeout_s=self._config.connect_timeout_s, admit=admit)
+        return self._client
+
+    def _probe(self, client: httpx.AsyncClient) -> ServerProbe:
+        return ServerProbe(self.backend, self._config, self._dialect, client, self._owners)
 
     async def _find(self, report: Report) -> Ready:
-        """A server that somebody else runs: is it there, is it loaded, what does it serve?"""
-        self._open(self.backend.url, self.found_uids)
+        """Describe a server that llmtui did not start, once it has loaded its model."""
+        client = self._open(self.backend.url, self.found_uids)
         try:
-            ready = await self._found(report)
+            ready = await self._describe_running(self._probe(client), report)
         finally:
-            # Also where it fails: who held the port then must hold it when it is asked again.
+            # Even after a failure: the same users must be listening when it is asked again.
             self.found_uids = self._owners.allowed
         uids = strangers(self.found_uids)
         return dataclasses.replace(ready, note=f"another user's (uid {uids})" if uids else "")
 
-    async def _found(self, report: Report) -> Ready:
+    async def _describe_running(self, probe: ServerProbe, report: Report) -> Ready:
+        await probe.wait_until_loaded(report)
         url = self.backend.url
-        began = time.monotonic()
-        while await self._loading():
-            waited = time.monotonic() - began
-            if waited > self._config.load_timeout_s:
-                raise StartError(
-                    Failure(kind="timeout", message=f"still loading after {waited:.0f} s", hint="raise load_timeout_s")
-                )
-            report(f"the server is loading its model, {waited:.0f} s", None)
-            await asyncio.sleep(LOADING_POLL_S)
         host, port = common.host_and_port(url)
         if host in LOCAL_HOSTS:
             self._listener = await asyncio.to_thread(find_listener, port)
-        return await self._describe(
+        return await probe.describe(
             Ready(
                 url=url, model=self.backend.model, version="", weights=self.backend.weights, threads=None, load_s=None
             )
         )
-
-    async def _loading(self) -> bool:
-        """Ask for its health: True while the server says that it loads. Raises StartError when nobody answers."""
-        questions = self._dialect.health_requests(self.backend)
-        if not questions:
-            await self._knock()
-            return False
-        loading = False
-        for question in questions:
-            reply = await self._question(question)
-            if reply.status == 200:
-                return False
-            loading = loading or reply.status == 503
-        return loading
-
-    async def _knock(self) -> None:
-        try:
-            sock = await connect(*common.host_and_port(self.backend.url), self._config.connect_timeout_s)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise self._absent(error) from None
-        try:
-            failure = self._owners(*sock.ends())
-        except OSError:
-            failure = None  # it went again; the first request will tell
-        finally:
-            sock.close()
-        if failure is not None:
-            raise StartError(failure)
-
-    async def _question(self, request: Request) -> Reply:
-        """The answer to a question outside the timed iterations. Raises StartError when nobody answers."""
-        assert self._client is not None
-        try:
-            reply = await fetch(
-                self._client,
-                request.method,
-                request.url,
-                content=request.body,
-                headers=request.headers,
-                limit_bytes=MAX_REPLY_BYTES,
-                timeout_s=QUESTION_TIMEOUT_S,
-            )
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise self._absent(error) from None
-        except (httpx.InvalidURL, UnicodeEncodeError) as error:
-            raise StartError(invalid_request(error)) from None
-        except TimeoutError:
-            raise StartError(
-                Failure(
-                    kind="timeout",
-                    message=f"connects, but says nothing within {QUESTION_TIMEOUT_S:g} s",
-                    hint="is this the right port?",
-                )
-            ) from None
-        return reply if reply.whole else Reply(0)
-
-    def _absent(self, error: Exception) -> StartError:
-        failure = connect_failure(self.backend.url, error)
-        if isinstance(error, NotAdmitted):
-            return StartError(failure)
-        hint = self.backend.hint
-        if not hint and failure.message.startswith("nothing answers"):
-            _, port = common.host_and_port(self.backend.url)
-            hint = START_HINTS.get(self.backend.framework.lower(), "start the server").format(port=port)
-        return StartError(msgspec.structs.replace(failure, hint=hint or failure.hint))
-
-    async def _describe(self, ready: Ready) -> Ready:
-        """Fill in what the server tells of itself: version, weights, and which model to ask for."""
-        backend = msgspec.structs.replace(self.backend, url=ready.url)
-        model = await self._model(backend)
-        known = ServerInfo()
-        for probe in self._dialect.probes(backend, model):
-            told = await self._learned(probe)
-            known = ServerInfo(
-                version=known.version or sanitize(told.version, MAX_FACT_CHARS),
-                weights=known.weights or sanitize(told.weights, MAX_FACT_CHARS),
-                model=known.model or (told.model if len(told.model) <= MAX_MODEL_CHARS else ""),
-                context_tokens=known.context_tokens or told.context_tokens,
-            )
-        return Ready(
-            url=ready.url,
-            model=model or known.model,
-            version=known.version or ready.version,
-            weights=self.backend.weights or known.weights,
-            threads=ready.threads,
-            load_s=ready.load_s,
-            note=ready.note,
-            model_digest=ready.model_digest,
-            full_length=ready.full_length,
-            context_tokens=known.context_tokens,
-        )
-
-    # No answer is kept while another one is awaited: many servers may answer at length at the same time.
-
-    async def _model(self, backend: Backend) -> str:
-        """The model to ask for. Raises StartError where there is none, or the server does not say."""
-        question = self._dialect.models_request(backend)
-        if question is None:
-            return self._choose_model([])
-        reply = await self._question(question)
-        if reply.status in (401, 403):
-            raise StartError(
-                Failure(kind="http", message=f"HTTP {reply.status}: the server wants a key", hint="set api_key")
-            )
-        if reply.status != 200 and other_origin(question.url, reply.location):
-            # Other questions are asked of many kinds of servers, and may lead anywhere; this one is the protocol's.
-            raise StartError(redirect_failure(reply.status, question.method, question.url, reply.location))
-        names = self._dialect.model_names(reply.body) if reply.status == 200 else []
-        return self._choose_model([name for name in names if len(name) <= MAX_MODEL_CHARS])
-
-    async def _learned(self, probe: Request) -> ServerInfo:
-        reply = await self._question(probe)
-        return self._dialect.server_info(probe.url, reply.body) if reply.status == 200 else ServerInfo()
-
-    def _choose_model(self, names: list[str]) -> str:
-        wanted = self.backend.model
-        if self.backend.protocol != "ollama":
-            return wanted or (names[0] if names else "")
-        if not wanted:
-            if not names:
-                raise StartError(Failure(kind="missing", message="it has no model", hint="ollama pull smollm2:135m"))
-            return names[0]
-        if names and wanted not in names and f"{wanted}:latest" not in names:
-            raise StartError(
-                Failure(kind="missing", message=f"it has no model {wanted!r}", hint=f"ollama pull {wanted}")
-            )
-        return wanted

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from llmtui.engine.bringup import MAX_FACT_CHARS, MAX_REPLY_BYTES, Target
+from llmtui.engine.bringup import Target
+from llmtui.engine.server_probe import MAX_FACT_CHARS, MAX_REPLY_BYTES
 from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import Ready, StartError
 from tests.faults.servers import MEGABYTE, reply
@@ -101,7 +102,7 @@ async def test_a_key_that_no_header_can_hold_is_told_and_not_shown(tmp_path: Pat
 async def test_a_server_that_takes_the_question_and_says_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmtui.engine.bringup.QUESTION_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("llmtui.engine.server_probe.REPLY_TIMEOUT_S", 0.1)
     async with asyncio.timeout(5), scripted([HANG]) as server:
         said = await refusal(tmp_path, url=server.url)
     assert said == "connects, but says nothing within 0.1 s: is this the right port?"
