@@ -18,7 +18,7 @@ from llmtui.interrupts import NothingBegun, begin
 if TYPE_CHECKING:
     from llmtui.config.schema import Config, UiConfig
     from llmtui.model import Plan
-    from llmtui.stats.summary import Metric
+    from llmtui.stats.metrics import MetricKey
 
 STORE_HELP = "File of the history, in place of the usual one."
 
@@ -157,17 +157,17 @@ def show(run: str, store: str, label: str | None, note: str | None) -> None:
 
 
 class _MetricOption(click.Option):
-    """Takes one of llmtui.stats.summary.METRICS, which are looked up when they are needed."""
+    """Takes one of llmtui.stats.metrics.METRICS, which are looked up when they are needed."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         """With all of them."""
-        from llmtui.stats.summary import METRICS
+        from llmtui.stats.metrics import METRICS
 
         return "--metric METRIC", f"{self.help} {', '.join(METRICS)}."
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         """Refuse what is none of them."""
-        from llmtui.stats.summary import METRICS
+        from llmtui.stats.metrics import METRICS
 
         return click.Choice(METRICS).convert(value, self, ctx)
 
@@ -189,7 +189,7 @@ class _MetricOption(click.Option):
 )
 @click.option("--store", metavar="PATH", default="", help=STORE_HELP)
 def compare(
-    a: str, b: str, named: tuple[str, ...], metric: Metric, gate: float | None, json_file: Path | None, store: str
+    a: str, b: str, named: tuple[str, ...], metric: MetricKey, gate: float | None, json_file: Path | None, store: str
 ) -> None:
     """Is a backend faster or slower in run B than in run A, and is that shown?
 

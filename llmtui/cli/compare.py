@@ -21,8 +21,8 @@ from llmtui.model import Struct
 from llmtui.runview.run import ROUNDS, RunView
 from llmtui.stats.compare import times, told
 from llmtui.stats.compare_runs import Across, Outcome, across, gate, paired
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.run_differences import Side
-from llmtui.stats.summary import METRIC_TITLES, METRIC_UNITS, MORE_IS_BETTER, Metric
 from llmtui.store.accuracy_record import newest
 from llmtui.store.atomic import write_atomic
 from llmtui.store.errors import StoreError
@@ -62,7 +62,7 @@ def compare_headless(
     path: str,
     *,
     named: Sequence[str] = (),
-    metric: Metric = "latency",
+    metric: MetricKey = "latency",
     percent: float | None = None,
     json_file: Path | None = None,
 ) -> int:
@@ -242,26 +242,25 @@ def _row_name(outcome: Outcome) -> str:
     return f"{sanitize(outcome.a, _NAME)} / {sanitize(outcome.b, _NAME)}"
 
 
-def _titled(metric: Metric) -> str:
-    title, unit = METRIC_TITLES[metric], METRIC_UNITS[metric]
-    return title if title.endswith(unit) else f"{title} in {unit}"
+def _titled(metric: MetricKey) -> str:
+    return METRICS[metric].titled
 
 
 def _medians(outcome: Outcome) -> list[float]:
     return [v for v in (outcome.median_a, outcome.median_b) if v is not None]
 
 
-def _scaled(value: float, metric: Metric) -> float:
-    return value * 1e3 if METRIC_UNITS[metric] == "ms" else value
+def _scaled(value: float, metric: MetricKey) -> float:
+    return value * METRICS[metric].scale
 
 
-def _decimals(values: Sequence[float], metric: Metric) -> int:
+def _decimals(values: Sequence[float], metric: MetricKey) -> int:
     """So many that the least of these has three digits to be seen."""
     least = min((_scaled(v, metric) for v in values if v > 0), default=1.0)
-    return max(0 if metric in MORE_IS_BETTER else 1, min(6, 2 - math.floor(math.log10(least))))
+    return max(0 if METRICS[metric].higher_is_better else 1, min(6, 2 - math.floor(math.log10(least))))
 
 
-def _median(value: float | None, metric: Metric, decimals: int) -> str:
+def _median(value: float | None, metric: MetricKey, decimals: int) -> str:
     return _UNKNOWN if value is None else f"{_scaled(value, metric):.{decimals}f}"
 
 

@@ -51,7 +51,7 @@ from llmtui.servers.base import StartError
 from llmtui.servers.environment import withheld_variables
 from llmtui.servers.launcher import ManagedServer
 from llmtui.stats.compare import MORE_TIMES, narrow
-from llmtui.stats.summary import METRIC_TITLES, METRICS, Metric
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.store.rows import StoredRun
 
 #: From a server's death to the news of it.
@@ -506,12 +506,12 @@ def _uids(backend_run: BackendRun) -> list[int] | None:
     return None if found is None or backend_run.backend.launched else sorted(found)
 
 
-def _metric(more: More) -> Metric:
+def _metric(more: More) -> MetricKey:
     return more.metric if more.metric in METRICS else "latency"
 
 
 def _wish(more: More) -> str:
-    return f"every interval of {METRIC_TITLES[_metric(more)]} is within {100 * more.within:g} %"
+    return f"every interval of {METRICS[_metric(more)].title} is within {100 * more.within:g} %"
 
 
 def _place(job: Job) -> tuple[bool, int]:

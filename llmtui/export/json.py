@@ -37,7 +37,8 @@ from llmtui.runview.run import RunView
 from llmtui.stats.checks import Check
 from llmtui.stats.compare import Comparison
 from llmtui.stats.estimates import Estimate
-from llmtui.stats.summary import Metric, Summary
+from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.summary import Summary
 from llmtui.stats.verdict import Pair
 from llmtui.store.accuracy_record import newest
 from llmtui.text import sanitize
@@ -45,7 +46,6 @@ from llmtui.text import sanitize
 SCHEMA_VERSION = 1
 #: DEL, C1, bidirectional controls, separators, what has no width: JSON lets them stand in texts, a terminal obeys some.
 _UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
-_ESTIMATED: tuple[Metric, ...] = ("latency", "ttft", "tokens_per_s")
 _SECRET = ("api_key", "headers", "secrets")
 #: What the structs have and the document does not: secrets, and what only the engine needs.
 _LEFT_OUT = {Backend: _SECRET, BackendState: frozenset({"listener_uids"})}
@@ -70,8 +70,8 @@ class ComparisonRecord(Struct, frozen=True):
     sentence: str
     slower: str | None = None
     faster: str | None = None
-    metric: Metric | None = None
-    instead_of: Metric | None = None
+    metric: MetricKey | None = None
+    instead_of: MetricKey | None = None
     reason: str = ""
     n: int = 0
     paired: bool = False
@@ -104,7 +104,7 @@ def run_json(run_view: RunView) -> str:
     """The run as an indented JSON document with a line end."""
     plan = run_view.plan.public()
     verdict = run_view.verdict()
-    known = {metric: run_view.estimates(metric) for metric in _ESTIMATED}
+    known = {metric: run_view.estimates(metric) for metric, of in METRICS.items() if of.estimated}
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
         run=plan.run,

@@ -12,6 +12,7 @@ from llmtui.format import plural
 from llmtui.model import STATE_WORDS
 from llmtui.runview.run import BackendView, RunView
 from llmtui.stats.estimates import Interval
+from llmtui.stats.metrics import METRICS, Metric
 from llmtui.stats.summary import P95_FROM, Spread
 from llmtui.text import sanitize
 
@@ -54,14 +55,15 @@ def _latency(read: Callable[[Spread], float | None]) -> Callable[[Row], str]:
     return cell
 
 
-def _ttft(row: Row) -> str:
-    spread = row.backend_view.summary.ttft
-    return _seconds(spread.median) if spread else _UNKNOWN
+def _median(metric: Metric) -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
+        spread = row.backend_view.summary.spread(metric.key)
+        if spread is None:
+            return _UNKNOWN
+        value = spread.median * metric.scale
+        return _seconds(value) if metric.unit == "s" else f"{value:.{metric.decimals}f}"
 
-
-def _rate(row: Row) -> str:
-    spread = row.backend_view.summary.tokens_per_s
-    return f"{spread.median:.1f}" if spread else _UNKNOWN
+    return cell
 
 
 def _tokens(row: Row) -> str:
@@ -100,8 +102,7 @@ COLUMNS: tuple[_Column, ...] = (
     _Column("max", 6, _latency(lambda s: s.max)),
     _Column("stddev", 9, _latency(lambda s: s.stddev)),
     _Column("p95", 10, _latency(lambda s: s.p95)),
-    _Column("TTFT", 3, _ttft),
-    _Column("tok/s", 3, _rate),
+    *(_Column(metric.column, 3, _median(metric)) for metric in METRICS.values() if metric.column),
     _Column("tokens", 11, _tokens),
     _Column("x fastest", 1, _ratio),
 )

@@ -38,7 +38,7 @@ class Logs(Command, frozen=True, tag="logs"):
 class More(Command, frozen=True, tag="more"):
     """Add rounds until the interval of every pair reaches no further than `within` (0.05: 5 %) from its ratio.
 
-    Ratios are of `metric` (llmtui.stats.summary.METRICS). At most until each backend has `most` measured iterations; 0
+    Ratios are of `metric` (llmtui.stats.metrics.METRICS). At most until each backend has `most` measured iterations; 0
     is ten times what was planned.
     """
 

@@ -31,8 +31,9 @@ from llmtui.model import (
     Sampled,
 )
 from llmtui.runview.samples import FileShelf, Samples
+from llmtui.stats.metrics import MetricKey
 from llmtui.stats.running import Running
-from llmtui.stats.summary import Metric, Summary, ratios_to_best
+from llmtui.stats.summary import Summary, ratios_to_best
 
 if TYPE_CHECKING:
     # At run time they come with the first iteration: the first frame does not wait for them.
@@ -206,9 +207,9 @@ class RunView:
             if b.enabled
         }
         self.notes: list[Note] = []
-        self._verdicts: dict[Metric, tuple[tuple[object, ...], int, Verdict]] = {}
+        self._verdicts: dict[MetricKey, tuple[tuple[object, ...], int, Verdict]] = {}
         self._record: tuple[Machine, Record | None] | None = None
-        self._estimates: dict[tuple[str, Metric], tuple[tuple[int, int], Estimate]] = {}
+        self._estimates: dict[tuple[str, MetricKey], tuple[tuple[int, int], Estimate]] = {}
 
     def is_added(self, state: BackendState) -> bool:
         """Whether this backend is at rounds that were added to those planned."""
@@ -266,14 +267,14 @@ class RunView:
         for backend_view in self.backends.values():
             backend_view.forget()
 
-    def ratios(self, metric: Metric = "latency") -> dict[str, float | None]:
+    def ratios(self, metric: MetricKey = "latency") -> dict[str, float | None]:
         """Median of each backend as a multiple of the best one's (1.0 is the best)."""
         medians = [
             s.median if (s := backend_view.summary.spread(metric)) else None for backend_view in self.backends.values()
         ]
         return dict(zip(self.backends, ratios_to_best(medians, metric), strict=True))
 
-    def estimates(self, metric: Metric = "latency") -> dict[str, Estimate]:
+    def estimates(self, metric: MetricKey = "latency") -> dict[str, Estimate]:
         """How well each backend's median and mean are known, where there are samples: 25 ms each, worked out once."""
         from llmtui.stats.estimates import estimate
 
@@ -289,7 +290,7 @@ class RunView:
                 self._estimates[name, metric] = (stand, found)
         return {name: self._estimates[name, metric][1] for name in self.backends if (name, metric) in self._estimates}
 
-    def verdict(self, metric: Metric = "latency") -> Verdict:
+    def verdict(self, metric: MetricKey = "latency") -> Verdict:
         """What the data say of all pairs, and whether it was a fair race; while the run goes on, of a moment ago."""
         from llmtui.stats.verdict import judge
         from llmtui.store.accuracy_record import newest

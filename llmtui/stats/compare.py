@@ -17,8 +17,8 @@ import msgspec
 
 from llmtui.format import plural
 from llmtui.model import Iteration, Struct
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.ranks import Shift, group_shift, holm, paired_shift
-from llmtui.stats.summary import METRIC_TITLES, MORE_IS_BETTER, Metric, metric_value
 
 LEVEL = 0.95
 #: Of a verdict for which rounds were added until it was narrow. Whoever adds them has looked once before, at `LEVEL`:
@@ -47,7 +47,7 @@ class Comparison(Struct, frozen=True):
     shown four times out of five, among so many pairs; None where no ratio would have been.
     """
 
-    metric: Metric
+    metric: MetricKey
     slower: str
     faster: str
     n: int
@@ -93,7 +93,7 @@ class Comparison(Struct, frozen=True):
     @property
     def sentence(self) -> str:
         """What the data say, in words. Names are as configured: sanitise before showing."""
-        of = "" if self.metric == "latency" else f" by {METRIC_TITLES[self.metric]}"
+        of = METRICS[self.metric].by
         ratio, low, high = told(self.ratio, self.low, self.high)
         span = f"({100 * self.level:.4g} %: {low} to {high})"
         both = f"{self.faster} and {self.slower}{of}"
@@ -109,14 +109,16 @@ class Comparison(Struct, frozen=True):
         return f"{both}: no difference shown; {self.unknown}"
 
 
-def compare(contenders: Mapping[str, Sequence[Iteration]], metric: Metric, *, level: float = LEVEL) -> list[Comparison]:
+def compare(
+    contenders: Mapping[str, Sequence[Iteration]], metric: MetricKey, *, level: float = LEVEL
+) -> list[Comparison]:
     """Every pair of `contenders` (name to measured iterations of one attempt) that has samples, in their order."""
     pairs = list(itertools.combinations(contenders.items(), 2))
     return [c for c in compare_pairs(pairs, metric, level=level) if c is not None]
 
 
 def compare_pairs(
-    pairs: Sequence[tuple[Group, Group]], metric: Metric, *, level: float = LEVEL, turns: bool = True
+    pairs: Sequence[tuple[Group, Group]], metric: MetricKey, *, level: float = LEVEL, turns: bool = True
 ) -> list[Comparison | None]:
     """Each of these pairs, corrected for all of them; None for one without samples.
 
@@ -158,7 +160,7 @@ def level_of(raced: Iterable[tuple[str, int]], planned: int, *, done: bool) -> f
     return level_after(planned, made, early=not done or any(n < planned or made > planned for n in stopped))
 
 
-def narrow(contenders: Mapping[str, Sequence[Iteration]], within: float, metric: Metric = "latency") -> bool:
+def narrow(contenders: Mapping[str, Sequence[Iteration]], within: float, metric: MetricKey = "latency") -> bool:
     """Whether every pair's ratio by `metric` is known to `within` (0.05: 5 %) to either side, whichever way it goes.
 
     A difference that may be chance among so many pairs is not known yet, and without samples nothing is.
@@ -189,28 +191,28 @@ class _Logs(NamedTuple):
     paired: bool
 
 
-def zeros(iterations: Iterable[Iteration], metric: Metric) -> int:
+def zeros(iterations: Iterable[Iteration], metric: MetricKey) -> int:
     """How many of these have a value that nothing is a multiple of: 0, as the gap of tokens that came in one burst."""
-    return sum(v <= 0 for i in iterations if (v := metric_value(i, metric)) is not None)
+    return sum(v <= 0 for i in iterations if (v := METRICS[metric].of(i)) is not None)
 
 
-def _logs(first: Sequence[Iteration], second: Sequence[Iteration], metric: Metric, turns: bool) -> _Logs | None:
+def _logs(first: Sequence[Iteration], second: Sequence[Iteration], metric: MetricKey, turns: bool) -> _Logs | None:
     """None without samples, and where there are zeros: to leave them out would make the one that has them slower."""
     if zeros(first, metric) or zeros(second, metric):
         return None
     taken = [
         (math.log(a), math.log(b))
         for x, y in (rounds(first, second) if turns else ())
-        if (a := metric_value(x, metric)) is not None and (b := metric_value(y, metric)) is not None
+        if (a := METRICS[metric].of(x)) is not None and (b := METRICS[metric].of(y)) is not None
     ]
     if taken:
         return _Logs([a for a, _ in taken], [b for _, b in taken], True)
-    one, two = ([math.log(v) for i in side if (v := metric_value(i, metric)) is not None] for side in (first, second))
+    one, two = ([math.log(v) for i in side if (v := METRICS[metric].of(i)) is not None] for side in (first, second))
     return _Logs(one, two, False) if one and two else None
 
 
-def _pair(one: str, two: str, logs: _Logs, metric: Metric, level: float, pairs: int) -> Comparison:
-    sign = -1.0 if metric in MORE_IS_BETTER else 1.0
+def _pair(one: str, two: str, logs: _Logs, metric: MetricKey, level: float, pairs: int) -> Comparison:
+    sign = -1.0 if METRICS[metric].higher_is_better else 1.0
     left, right = ([sign * v for v in side] for side in logs[:2])
 
     def shift(alpha: float) -> Shift:

@@ -18,8 +18,9 @@ from llmtui.model import RESTING, STATE_WORDS, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.stats.checks import LEVELS, Check, Entry, Leading, Level, checks, leading_metric, own_error
 from llmtui.stats.compare import Comparison, compare_pairs, level_of, told, zeros
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.run_differences import Side, between, set_up
-from llmtui.stats.summary import METRIC_TITLES, Metric, metric_value, percentile
+from llmtui.stats.summary import percentile
 from llmtui.stats.verdict import Contender
 from llmtui.text import sanitize
 
@@ -47,7 +48,7 @@ class Outcome(Struct, frozen=True):
     b: str
     names: tuple[str, str]
     leading: Leading
-    metric: Metric
+    metric: MetricKey
     n_a: int
     n_b: int
     median_a: float | None
@@ -101,7 +102,7 @@ class Difference(Struct, frozen=True):
 class Across(Struct, frozen=True):
     """Two runs compared. `rest_a` and `rest_b` are backends of the runs that were compared with none."""
 
-    metric: Metric
+    metric: MetricKey
     level: float
     outcomes: list[Outcome]
     rest_a: list[str]
@@ -134,7 +135,7 @@ def paired(a: Side, b: Side, named: Sequence[tuple[str, str]] = ()) -> list[tupl
 
 
 def across(
-    a: Side, b: Side, pairs: Sequence[tuple[str, str]], metric: Metric = "latency", *, record: Record | None = None
+    a: Side, b: Side, pairs: Sequence[tuple[str, str]], metric: MetricKey = "latency", *, record: Record | None = None
 ) -> Across:
     """Compare these pairs (A's name, B's name) by `metric`; in one run round by round, where they took turns.
 
@@ -205,7 +206,7 @@ def _leaves_open(outcome: Outcome, percent: float) -> bool:
     return not found.decided and (found.could_show is None or found.could_show > 1 + percent / 100)
 
 
-def _looked_at(a: Side, b: Side, pair: tuple[str, str], general: Sequence[Check], metric: Metric) -> _Pair:
+def _looked_at(a: Side, b: Side, pair: tuple[str, str], general: Sequence[Check], metric: MetricKey) -> _Pair:
     first, second = a.contenders[pair[0]], b.contenders[pair[1]]
     # Of two runs machines are compared as such; one without properties has nothing to be told of it.
     names, head, machine, config = ("A", "B"), _head(*pair), Machine(), _both(a.config, b.config)
@@ -270,11 +271,10 @@ def _difference(check: Check, pair: _Pair | None = None) -> Difference:
     )
 
 
-def _outcome(pair: _Pair, metric: Metric, comparison: Comparison | None) -> Outcome:
+def _outcome(pair: _Pair, metric: MetricKey, comparison: Comparison | None) -> Outcome:
     shown = pair.leading.metric or metric
     values = [
-        sorted(v for i in contender.rounds if (v := metric_value(i, shown)) is not None)
-        for contender in pair.contenders
+        sorted(v for i in contender.rounds if (v := METRICS[shown].of(i)) is not None) for contender in pair.contenders
     ]
     median_a, median_b = (percentile(ordered, 0.5) if ordered else None for ordered in values)
     (failed_a, tried_a), (failed_b, tried_b) = map(_failures, pair.contenders)
@@ -337,12 +337,12 @@ def _sentence(pair: _Pair, found: Outcome) -> str:
     if leading.instead_of is not None:
         # The evidence stands among the differences.
         reason = leading.reason.partition(":")[0]
-        before = f"not comparable by {METRIC_TITLES[leading.instead_of]} ({reason})"
+        before = f"not comparable by {METRICS[leading.instead_of].title} ({reason})"
         if leading.metric is None:
             return head + before
         before += "; "
     assert leading.metric is not None
-    of = "" if leading.metric == "latency" else f" by {METRIC_TITLES[leading.metric]}"
+    of = METRICS[leading.metric].by
     if comparison is None:
         return f"{head}{before}nothing to compare{of}: {_lacking(pair, found, one, two)}"
     ratio, low, high = told(comparison.ratio, comparison.low, comparison.high)

@@ -18,7 +18,7 @@ from llmtui.format import plural
 from llmtui.model import Backend, Machine, RunConfig
 from llmtui.stats.checks import LEVELS, Check, Entry, Level, checks
 from llmtui.stats.checks.base import each
-from llmtui.stats.summary import Metric
+from llmtui.stats.metrics import MetricKey, needing
 from llmtui.stats.verdict import Contender
 from llmtui.text import sanitize
 
@@ -39,7 +39,7 @@ _SETTINGS: dict[str, tuple[Level, str]] = {
     "warmup": ("note", "the first iterations of one run may be colder"),
     "cooldown_s": ("note", "the machine had more rest in one run"),
 }
-_SPOILS: dict[str, list[Metric]] = {"prompt": ["latency", "ttft"], "max_tokens": ["latency"]}
+_SPOILS = {"prompt": needing("start"), "max_tokens": needing("length")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def between(a: Side, b: Side) -> Iterator[Check]:
 
 
 def _check(
-    code: str, level: Level, text: str, todo: str = "", *, sides: bool = False, spoils: Sequence[Metric] = ()
+    code: str, level: Level, text: str, todo: str = "", *, sides: bool = False, spoils: Sequence[MetricKey] = ()
 ) -> Check:
     backends = ["A", "B"] if sides else []
     return Check(code=code, level=level, backends=backends, text=text, todo=todo, spoils=list(spoils))
@@ -152,7 +152,7 @@ def set_up(one: Entry, two: Entry) -> Iterator[Check]:
             yield _check(code, level, f"another {what}: {each({one.name: first, two.name: second})}", sides=True)
     if was.stream != now.stream:
         told = {e.name: "streams" if e.backend.stream else "does not" for e in (one, two)}
-        yield _check("stream", "warning", f"not both stream: {each(told)}", sides=True, spoils=["ttft", "itl"])
+        yield _check("stream", "warning", f"not both stream: {each(told)}", sides=True, spoils=needing("stream"))
     if was.launch != now.launch:
         first, second = _arguments(was.launch, now.launch)
         yield _check("launch", "note", f"started otherwise: {each({one.name: first, two.name: second})}", sides=True)

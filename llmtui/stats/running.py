@@ -10,8 +10,9 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from llmtui.model import Iteration
+from llmtui.stats.metrics import CHARTED, METRICS, MetricKey
 from llmtui.stats.sorted_values import Sample, Shelf
-from llmtui.stats.summary import CHARTED, METRICS, Metric, Summary, first_latency, metric_value, outliers, percentile
+from llmtui.stats.summary import Summary, first_latency, outliers, percentile
 
 #: A course holds the least and the greatest value of so many stretches at most: more than a screen has columns.
 STRETCHES = 400
@@ -123,8 +124,8 @@ class Running:
         self._warm = Sample()
         self._n = 0
         self._disturbed = 0
-        self._samples: dict[Metric, Sample] = {metric: Sample(shelf()) for metric in METRICS}
-        self._courses: dict[Metric, Course] = {metric: Course() for metric in CHARTED}
+        self._samples: dict[MetricKey, Sample] = {metric: Sample(shelf()) for metric in METRICS}
+        self._courses: dict[MetricKey, Course] = {metric: Course() for metric in CHARTED}
         self._outputs = Counts()
         self._prompts = Counts()
         self._summary: Summary | None = None
@@ -146,7 +147,7 @@ class Running:
         self.measured += 1
         self._summary = None
         for metric, sample in self._samples.items():
-            value = metric_value(iteration, metric)
+            value = METRICS[metric].of(iteration)
             if value is None or not math.isfinite(value):
                 continue
             if (course := self._courses.get(metric)) is not None:
@@ -167,32 +168,26 @@ class Running:
     def summary(self) -> Summary:
         """Equal to `summarise` of the same iterations; worked out when asked for."""
         if self._summary is None:
-            spreads = {metric: sample.spread() for metric, sample in self._samples.items()}
             self._summary = Summary(
                 n=self._n,
                 errors=self.measured - self._n,
                 disturbed=self._disturbed,
-                latency=spreads["latency"],
-                ttft=spreads["ttft"],
-                itl=spreads["itl"],
-                tokens_per_s=spreads["tokens_per_s"],
                 output_tokens_median=self._outputs.median,
                 prompt_tokens_median=self._prompts.median,
-                tpot=spreads["tpot"],
-                prefill_tokens_per_s=spreads["prefill_tokens_per_s"],
                 outliers=outliers(self._samples["latency"].ordered),
                 first_s=self._first,
                 warmups=self._warm.spread(),
+                **{metric: sample.spread() for metric, sample in self._samples.items()},
             )
         return self._summary
 
-    def ordered(self, metric: Metric) -> Sequence[float]:
+    def ordered(self, metric: MetricKey) -> Sequence[float]:
         """The values of the samples, ascending. Not to be changed."""
         return self._samples[metric].ordered
 
-    def points(self, metric: Metric) -> Points:
+    def points(self, metric: MetricKey) -> Points:
         """(place among the measured iterations from 0 on, value): thinned, the outermost values always among them.
 
-        Of what is charted (llmtui.stats.summary.CHARTED).
+        Of what is charted (llmtui.stats.metrics.CHARTED).
         """
         return self._courses[metric].points

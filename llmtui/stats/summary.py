@@ -10,37 +10,14 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 from llmtui.model import Iteration, Struct
+from llmtui.stats.metrics import METRICS, MetricKey
 
-Metric = Literal["latency", "ttft", "itl", "tokens_per_s", "tpot", "prefill_tokens_per_s"]
-
-METRICS: tuple[Metric, ...] = ("latency", "ttft", "itl", "tokens_per_s", "tpot", "prefill_tokens_per_s")
-#: Those that the monitor draws.
-CHARTED: tuple[Metric, ...] = METRICS[:4]
-METRIC_TITLES: dict[Metric, str] = {
-    "latency": "latency",
-    "ttft": "TTFT",
-    "itl": "ITL",
-    "tokens_per_s": "tokens/s",
-    "tpot": "TPOT",
-    "prefill_tokens_per_s": "prefill tokens/s",
-}
-METRIC_UNITS: dict[Metric, str] = {
-    "latency": "s",
-    "ttft": "s",
-    "itl": "ms",
-    "tokens_per_s": "tokens/s",
-    "tpot": "ms",
-    "prefill_tokens_per_s": "tokens/s",
-}
 #: With fewer samples the 95th percentile is withheld.
 P95_FROM = 20
 #: Of fewer samples none is called an outlier.
 OUTLIERS_FROM = 8
-#: For which metrics more is better.
-MORE_IS_BETTER: frozenset[Metric] = frozenset({"tokens_per_s", "prefill_tokens_per_s"})
 
 
 class Spread(Struct, frozen=True):
@@ -80,7 +57,7 @@ class Summary(Struct, frozen=True):
     first_s: float | None = None
     warmups: Spread | None = None
 
-    def spread(self, metric: Metric) -> Spread | None:
+    def spread(self, metric: MetricKey) -> Spread | None:
         """The spread of `metric`, None without samples."""
         value: Spread | None = getattr(self, metric)
         return value
@@ -188,31 +165,6 @@ def box(ordered: Sequence[float]) -> Box:
     )
 
 
-def metric_value(iteration: Iteration, metric: Metric) -> float | None:
-    """The value of `metric` in one iteration: seconds for durations, tokens/s for rates; None where unknown."""
-    match metric:
-        case "latency":
-            return iteration.latency_s
-        case "ttft":
-            return iteration.ttft_s
-        case "itl":
-            return iteration.itl_s
-        case "tokens_per_s":
-            return iteration.tokens_per_s
-        case "tpot":
-            return iteration.tpot_s
-        case "prefill_tokens_per_s":
-            return _prefill_rate(iteration)
-
-
-def _prefill_rate(iteration: Iteration) -> float | None:
-    """Tokens of the prompt that no cache had, read a second until the first token of the answer arrived."""
-    if iteration.prompt_tokens is None or not iteration.ttft_s:
-        return None
-    computed = iteration.prompt_tokens - (iteration.cached_tokens or 0)
-    return computed / iteration.ttft_s if computed > 0 else None
-
-
 def first_latency(iteration: Iteration) -> float | None:
     """The latency of what was asked first, None where that failed."""
     latency_s = iteration.latency_s
@@ -225,35 +177,28 @@ def summarise(iterations: Iterable[Iteration]) -> Summary:
     measured = [i for i in every if i.phase == "measured"]
     good = [i for i in measured if i.ok]
 
-    def over(metric: Metric) -> Spread | None:
-        return spread(v for i in good if (v := metric_value(i, metric)) is not None)
-
+    spreads = {key: spread(v for i in good if (v := metric.of(i)) is not None) for key, metric in METRICS.items()}
     outputs = spread(i.output_tokens for i in good if i.output_tokens is not None)
     prompts = spread(i.prompt_tokens for i in good if i.prompt_tokens is not None)
     return Summary(
         n=len(good),
         errors=len(measured) - len(good),
         disturbed=sum(1 for i in good if i.disturbed),
-        latency=over("latency"),
-        ttft=over("ttft"),
-        itl=over("itl"),
-        tokens_per_s=over("tokens_per_s"),
         output_tokens_median=outputs.median if outputs else None,
         prompt_tokens_median=prompts.median if prompts else None,
-        tpot=over("tpot"),
-        prefill_tokens_per_s=over("prefill_tokens_per_s"),
         outliers=outliers(sorted(v for i in good if (v := i.latency_s) is not None and math.isfinite(v))),
         first_s=first_latency(every[0]) if every else None,
         warmups=spread(v for i in every if i.phase == "warmup" and i.ok and (v := i.latency_s) is not None),
+        **spreads,
     )
 
 
-def ratios_to_best(values: Sequence[float | None], metric: Metric = "latency") -> list[float | None]:
+def ratios_to_best(values: Sequence[float | None], metric: MetricKey = "latency") -> list[float | None]:
     """How many times worse than the best each value is (1.0 for the best, None where unknown or not positive)."""
     known = [v for v in values if v is not None and v > 0]
     if not known:
         return [None for _ in values]
-    if metric in MORE_IS_BETTER:
+    if METRICS[metric].higher_is_better:
         best = max(known)
         return [best / v if v is not None and v > 0 else None for v in values]
     best = min(known)

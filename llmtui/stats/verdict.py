@@ -15,7 +15,7 @@ from llmtui.model import Iteration, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.stats.checks import Check, Leading, Raced, besides, checks, in_order, leading_metric, own_error, spoiled
 from llmtui.stats.compare import Comparison, compare, level_of, told, zeros
-from llmtui.stats.summary import METRIC_TITLES, Metric
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
 
 _NAME = 40
@@ -52,7 +52,7 @@ class Verdict(Struct, frozen=True):
     0. `done`: nothing more is to come.
     """
 
-    metric: Metric
+    metric: MetricKey
     leading: Leading
     pairs: list[Pair]
     checks: list[Check]
@@ -93,7 +93,7 @@ class Verdict(Struct, frozen=True):
         return ""
 
     @property
-    def used(self) -> Metric:
+    def used(self) -> MetricKey:
         """The metric that leads: the one asked for, or what counts per token where that is not comparable."""
         return self.leading.metric or self.metric
 
@@ -110,7 +110,7 @@ def judge(
     contenders: Sequence[Contender],
     config: RunConfig,
     machine: Machine,
-    metric: Metric = "latency",
+    metric: MetricKey = "latency",
     *,
     record: Record | None = None,
     done: bool = True,
@@ -119,12 +119,12 @@ def judge(
     samples = {contender.backend.name: newest for contender in contenders if (newest := contender.rounds)}
     level = level_of(((o.state.state, o.evidence.measured) for o in contenders), config.iterations, done=done)
     found = checks(contenders, config, machine)
-    by: dict[Metric, dict[frozenset[str], Comparison]] = {}
+    by: dict[MetricKey, dict[frozenset[str], Comparison]] = {}
     pairs: list[Pair] = []
     for one, two in itertools.combinations(samples, 2):
         leading = leading_metric(found, metric, one, two)
         used = [leading.metric] if leading.metric is not None else []
-        compared: dict[Metric, Comparison] = {}
+        compared: dict[MetricKey, Comparison] = {}
         for each in [*used, *besides(found, leading, one, two)]:
             # All pairs are compared by each metric that is used: the correction is for all of them.
             if each not in by:
@@ -159,7 +159,7 @@ def _sentence(
     if leading.instead_of is not None:
         # The evidence stands among the checks.
         reason = leading.reason.partition(":")[0]
-        before = f"{names}: not comparable by {METRIC_TITLES[leading.instead_of]} ({reason})"
+        before = f"{names}: not comparable by {METRICS[leading.instead_of].title} ({reason})"
         if comparison is None:
             return sanitize(before, _SENTENCE)
         before += "; "
@@ -167,7 +167,7 @@ def _sentence(
         if leading.metric is None:
             return f"{names}: nothing to compare by anything"
         why = [f"{sanitize(n, _NAME)} has {k} of 0" for n in (one, two) if (k := zeros(samples[n], leading.metric))]
-        return f"{names}: nothing to compare by {METRIC_TITLES[leading.metric]}" + (
+        return f"{names}: nothing to compare by {METRICS[leading.metric].title}" + (
             f": {', '.join(why)}" if why else ""
         )
     return sanitize(before + _named(comparison), _SENTENCE)
@@ -179,7 +179,7 @@ def _named(comparison: Comparison) -> str:
     return sanitize(msgspec.structs.replace(comparison, **names).sentence, _SENTENCE)
 
 
-def _line(names: list[str], pairs: list[Pair], metric: Metric, done: bool, level: float, *, spans: bool) -> str:
+def _line(names: list[str], pairs: list[Pair], metric: MetricKey, done: bool, level: float, *, spans: bool) -> str:
     """Fastest against the rest."""
     if not pairs:
         return ""
@@ -187,18 +187,18 @@ def _line(names: list[str], pairs: list[Pair], metric: Metric, done: bool, level
     reasons = [pair.leading for pair in pairs if pair.leading.instead_of is not None]
     start = ""
     if reasons and len(reasons) == len(pairs):
-        start = f"not comparable by {METRIC_TITLES[metric]}"
+        start = f"not comparable by {METRICS[metric].title}"
         start += f": {reasons[0].reason}" if spans or not known else ""
         if not known:
             return start
         start += "; "
     if not known:
-        return f"nothing to compare by {METRIC_TITLES[metric]}"
+        return f"nothing to compare by {METRICS[metric].title}"
     metrics = {c.metric for c in known}
     # What not all have in common is said of each.
     common = len(metrics) == 1
     used = known[0].metric
-    by = f" by {METRIC_TITLES[used]}" if common and used != "latency" else ""
+    by = METRICS[used].by if common else ""
     best = _ahead(names, known)
     if not best:
         return f"{start}nobody is fastest: each is slower than another by what may be compared between the two"
@@ -206,7 +206,7 @@ def _line(names: list[str], pairs: list[Pair], metric: Metric, done: bool, level
         return start + _undecided(known, by, done) + _left_out(names, pairs, metric)
     parts = []
     for number, c in enumerate(c for c in known if c.decided and c.faster == best):
-        own = "" if common else f" by {METRIC_TITLES[c.metric]}"
+        own = "" if common else f" by {METRICS[c.metric].title}"
         at = f"{100 * level:.4g} %: " if number == 0 else ""
         ratio, low, high = told(c.ratio, c.low, c.high)
         span = f" ({at}{low} to {high})" if spans else ""
@@ -259,8 +259,8 @@ def _undecided(known: list[Comparison], by: str, done: bool) -> str:
     return f"no difference shown{by}{yet}; {most.unknown}"
 
 
-def _left_out(names: list[str], pairs: list[Pair], metric: Metric) -> str:
+def _left_out(names: list[str], pairs: list[Pair], metric: MetricKey) -> str:
     """Whom no pair compares by this metric, where others are."""
     alike = {name for pair in pairs if pair.leading.instead_of is None for name in (pair.one, pair.two)}
     unlike = [sanitize(name, _NAME) for name in names if name not in alike]
-    return f"; not comparable by {METRIC_TITLES[metric]}: {', '.join(unlike)}" if alike and unlike else ""
+    return f"; not comparable by {METRICS[metric].title}: {', '.join(unlike)}" if alike and unlike else ""

@@ -11,7 +11,8 @@ from llmtui.config.schema import UiConfig
 from llmtui.model import RESTING, BackendState, Plan, State
 from llmtui.runview.run import BackendView, RunView
 from llmtui.runview.samples import RECENT
-from llmtui.stats.summary import Metric, box, thinned
+from llmtui.stats.metrics import MetricKey
+from llmtui.stats.summary import box, thinned
 from llmtui.text import sanitize
 from llmtui.ui.actions.registry import Phase, Situation
 from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
@@ -34,7 +35,7 @@ class View:
     plan: Plan
     options: UiConfig
     now: Callable[[], float] = time.monotonic
-    metric: Metric = "latency"
+    metric: MetricKey = "latency"
     hidden: set[str] = dataclasses.field(default_factory=set)
     selected: str = ""
     #: The kind of the only chart, where there is room for one, and of the left one of two.
@@ -60,7 +61,7 @@ class View:
         self.run_view = RunView(self.plan, keep=RECENT)
         self.layout: Layout = layout_for(80, 24, len(self.run_view.backends))
         self._run_seen = self.now()
-        self._apart: set[Metric] = set()
+        self._apart: set[MetricKey] = set()
         self._since: dict[str, tuple[State, str, float]] = {}
         self.structure_changed()
 

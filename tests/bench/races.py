@@ -51,15 +51,16 @@ from llmtui.model import (
     RunConfig,
 )
 from llmtui.stats.compare import Comparison, compare
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.ranks import paired_shift
-from llmtui.stats.summary import METRIC_TITLES, MORE_IS_BETTER, Metric, metric_value, percentile
+from llmtui.stats.summary import percentile
 from tests.bench.calibration import Share
 from tests.bench.common import heading
 
 Lanes = dict[str, list[Iteration]]
 #: What a truth server says that a request took.
-Log = dict[Metric, float]
-METRICS: tuple[Metric, ...] = ("latency", "ttft", "tokens_per_s")
+Log = dict[MetricKey, float]
+COMPARED: tuple[MetricKey, ...] = ("latency", "ttft", "tokens_per_s")
 #: Even: the first measured round goes a b, as the first of all.
 WARMUP = 4
 
@@ -152,7 +153,7 @@ async def run(course: Course, rounds: int) -> tuple[list[Iteration], list[list[L
         return made, [await logged(url, rounds) for url in urls] if course.apart else []
 
 
-def judged(backend_views: Lanes, rounds: int, metric: Metric) -> list[Comparison]:
+def judged(backend_views: Lanes, rounds: int, metric: MetricKey) -> list[Comparison]:
     """The verdicts of the consecutive races in one run."""
     length = min(len(backend_view) for backend_view in backend_views.values())
     starts = range(0, length - rounds + 1, rounds)
@@ -162,25 +163,25 @@ def judged(backend_views: Lanes, rounds: int, metric: Metric) -> list[Comparison
     ]
 
 
-def slower_by(logs: Sequence[Sequence[Log]], metric: Metric) -> float:
+def slower_by(logs: Sequence[Sequence[Log]], metric: MetricKey) -> float:
     """How much slower the second server truly was: the centre of the ratios of all rounds."""
-    sign = -1 if metric in MORE_IS_BETTER else 1
+    sign = -1 if METRICS[metric].higher_is_better else 1
     differences = [sign * (math.log(b[metric]) - math.log(a[metric])) for a, b in zip(*logs, strict=True)]
     return math.exp(paired_shift(differences, 0.05).estimate)
 
 
-def heels(made: Sequence[Iteration], metric: Metric) -> float:
+def heels(made: Sequence[Iteration], metric: MetricKey) -> float:
     """The median of requests that follow one of the same backend, over that of those that follow another's."""
     same: dict[bool, list[float]] = {True: [], False: []}
     for before, after in itertools.pairwise(made):
-        if (value := metric_value(after, metric)) is not None:
+        if (value := METRICS[metric].of(after)) is not None:
             same[before.backend == after.backend].append(value)
     return statistics.median(same[True]) / statistics.median(same[False])
 
 
-def spread(backend_view: Sequence[Iteration], metric: Metric) -> float:
+def spread(backend_view: Sequence[Iteration], metric: MetricKey) -> float:
     """Half of the middle 68 % of one backend's values, as a share of their median."""
-    values = sorted(v for i in backend_view if (v := metric_value(i, metric)) is not None)
+    values = sorted(v for i in backend_view if (v := METRICS[metric].of(i)) is not None)
     return (percentile(values, 0.84) - percentile(values, 0.16)) / 2 / percentile(values, 0.5)
 
 
@@ -193,7 +194,7 @@ def report(course: Course, runs: Sequence[tuple[list[Iteration], list[list[Log]]
     failed = sum(not i.ok for backend_view in backend_views.values() for i in backend_view)
     disturbed = sum(i.disturbed for backend_view in backend_views.values() for i in backend_view)
     print(f"{2 * len(backend_views[names[0]])} iterations, {failed} failed, {disturbed} disturbed")
-    for metric in METRICS:
+    for metric in COMPARED:
         found = [c for part, _ in runs for c in judged(lanes_of(part), rounds, metric)]
         wins = Counter(c.slower for c in found if c.decided)
         truth = slower_by(logs, metric) if logs else 1.0
@@ -203,7 +204,7 @@ def report(course: Course, runs: Sequence[tuple[list[Iteration], list[list[Log]]
         low, centre, high = sorted(value**sign for value in (whole.low, whole.ratio, whole.high))
         first = backend_views[names[0]]
         print(
-            f"{METRIC_TITLES[metric]:9} median {statistics.median(_values(first, metric)):.6g}, spread "
+            f"{METRICS[metric].title:9} median {statistics.median(_values(first, metric)):.6g}, spread "
             f"{spread(first, metric):.1%}; b / a, all: {centre:.4f} ({low:.4f} to {high:.4f}); "
             f"on its own heels: {heels(made, metric):.4f}"
         )
@@ -217,8 +218,8 @@ def report(course: Course, runs: Sequence[tuple[list[Iteration], list[list[Log]]
         )
 
 
-def _values(backend_view: Sequence[Iteration], metric: Metric) -> list[float]:
-    return [v for i in backend_view if (v := metric_value(i, metric)) is not None]
+def _values(backend_view: Sequence[Iteration], metric: MetricKey) -> list[float]:
+    return [v for i in backend_view if (v := METRICS[metric].of(i)) is not None]
 
 
 async def main() -> None:

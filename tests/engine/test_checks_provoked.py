@@ -25,7 +25,7 @@ import pytest
 from llmtui.model import Backend, Plan, RunConfig
 from llmtui.runview.run import RunView
 from llmtui.stats.checks import Check, checks
-from llmtui.stats.summary import METRICS
+from llmtui.stats.metrics import METRICS
 from llmtui.store.accuracy_record import keep
 from tests.accuracy.test_probe import record_of
 from tests.engine.helpers import engine_for, plan_of, truth_backend

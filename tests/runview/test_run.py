@@ -31,9 +31,10 @@ from llmtui.model import (
 )
 from llmtui.runview.run import RunView
 from llmtui.runview.samples import CHUNK, FileShelf, Samples
+from llmtui.stats.metrics import CHARTED, METRICS
 from llmtui.stats.running import Course, Running
 from llmtui.stats.sorted_values import SHELVED_FROM, Sample
-from llmtui.stats.summary import CHARTED, P95_FROM, box, metric_value, spread, summarise, thinned
+from llmtui.stats.summary import P95_FROM, box, spread, summarise, thinned
 
 PLAN = Plan(run="r", created_utc="", config=RunConfig(), backends=[Backend(name="a")])
 seconds = st.none() | st.floats(0, 1e6) | st.sampled_from([1.0, 1.5, math.inf, math.nan])
@@ -95,7 +96,7 @@ def test_step_by_step_is_from_scratch(events: list[Iteration], attempts: list[in
         before = summarise(i for i in told if i.attempt == max(earlier)) if earlier else None
         assert backend_view.previous == before
         for metric in CHARTED:
-            known = [(n, v) for n, i in enumerate(measured) if (v := metric_value(i, metric)) is not None]
+            known = [(n, v) for n, i in enumerate(measured) if (v := METRICS[metric].of(i)) is not None]
             assert list(backend_view.now.points(metric)) == [(n, v) for n, v in known if math.isfinite(v)]
     assert backend_view.iterations == told
     late = RunView(PLAN)

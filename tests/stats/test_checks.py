@@ -16,7 +16,7 @@ from llmtui.stats.checks import CODES, LEVELS, Check, Entry, Evidence, besides, 
 from llmtui.stats.checks.evidence import RECENT
 from llmtui.stats.checks.samples import trend_p
 from llmtui.stats.compare import compare
-from llmtui.stats.summary import Metric
+from llmtui.stats.metrics import MetricKey
 from tests.accuracy.test_probe import record_of
 
 #: Fields of an iteration, or what makes them of its number (from 1).
@@ -469,7 +469,7 @@ def test_what_leads_where_the_work_differed() -> None:
 
 
 def test_what_is_told_besides() -> None:
-    def told(found: list[Check], asked: Metric) -> list[Metric]:
+    def told(found: list[Check], asked: MetricKey) -> list[MetricKey]:
         return besides(found, leading_metric(found, asked))
 
     assert told([], "latency") == []

@@ -11,7 +11,7 @@ from llmtui.model import Backend, BackendState, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.stats.checks.evidence import Evidence
 from llmtui.stats.compare import Comparison
-from llmtui.stats.summary import Metric
+from llmtui.stats.metrics import MetricKey
 from llmtui.text import sanitize
 
 #: void: the plain comparison means nothing. warning: this may explain the difference. note: good to know.
@@ -34,7 +34,7 @@ class Check(Struct, frozen=True):
     text: str
     todo: str
     sides: list[list[str]] = []
-    spoils: list[Metric] = []
+    spoils: list[MetricKey] = []
 
     @property
     def said(self) -> str:

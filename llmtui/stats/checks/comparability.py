@@ -6,24 +6,23 @@ from collections.abc import Sequence
 
 from llmtui.model import Struct
 from llmtui.stats.checks.base import Check
-from llmtui.stats.summary import Metric
+from llmtui.stats.metrics import METRICS, MetricKey
 
-#: What leads where the plain latency means nothing. ITL does not: where the tokens were not counted, nobody knows how
-#: many an arrival brought.
-_PER_TOKEN: tuple[Metric, ...] = ("tokens_per_s", "tpot")
-#: What leads in place of the TTFT, of which the prompt is the larger part.
-_PER_PROMPT_TOKEN: tuple[Metric, ...] = ("prefill_tokens_per_s", *_PER_TOKEN)
+#: What to compare by when the latency is not comparable. Not by ITL: it is the gap between arrivals, not tokens.
+_PER_TOKEN: tuple[MetricKey, ...] = tuple(m.key for m in METRICS.values() if m.per == "token")
+#: What to compare by in place of the TTFT, most of which is spent on the prompt.
+_PER_PROMPT_TOKEN: tuple[MetricKey, ...] = (*(m.key for m in METRICS.values() if m.per == "prompt token"), *_PER_TOKEN)
 
 
 class Leading(Struct, frozen=True):
     """The metric to compare by. `instead_of` is the one asked for where it is not comparable, with the `reason`."""
 
-    metric: Metric | None
-    instead_of: Metric | None = None
+    metric: MetricKey | None
+    instead_of: MetricKey | None = None
     reason: str = ""
 
 
-def spoiled(checks: Sequence[Check], metric: Metric, one: str = "", two: str = "") -> Check | None:
+def spoiled(checks: Sequence[Check], metric: MetricKey, one: str = "", two: str = "") -> Check | None:
     """The first check that makes `metric` not comparable: between two backends, or anywhere."""
     for check in checks:
         if metric in check.spoils and (not one or check.between(one, two)):
@@ -31,7 +30,7 @@ def spoiled(checks: Sequence[Check], metric: Metric, one: str = "", two: str = "
     return None
 
 
-def leading_metric(checks: Sequence[Check], asked: Metric = "latency", one: str = "", two: str = "") -> Leading:
+def leading_metric(checks: Sequence[Check], asked: MetricKey = "latency", one: str = "", two: str = "") -> Leading:
     """By which metric to compare these two backends (all, when none is named): the one asked for, if it is comparable.
 
     Else what counts per token: tokens/s (for the TTFT: prefill tokens/s). None where nothing is comparable.
@@ -44,12 +43,12 @@ def leading_metric(checks: Sequence[Check], asked: Metric = "latency", one: str 
     return Leading(metric=fair, instead_of=asked, reason=check.text)
 
 
-def besides(checks: Sequence[Check], leading: Leading, one: str = "", two: str = "") -> list[Metric]:
+def besides(checks: Sequence[Check], leading: Leading, one: str = "", two: str = "") -> list[MetricKey]:
     """What else counts per token between these two, where the metric asked for is not comparable; else nothing.
 
     Of what says the same twice (tokens/s and TPOT), the first.
     """
     if leading.instead_of is None:
         return []
-    rates: tuple[Metric, ...] = ("tokens_per_s", "prefill_tokens_per_s")
-    return [m for m in rates if m != leading.metric and spoiled(checks, m, one, two) is None]
+    rates = [m.key for m in METRICS.values() if m.rate]
+    return [key for key in rates if key != leading.metric and spoiled(checks, key, one, two) is None]

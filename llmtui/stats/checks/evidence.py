@@ -13,8 +13,9 @@ from collections.abc import Iterable
 import msgspec
 
 from llmtui.model import DISTURBED_CORES, Iteration
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.running import Counts
-from llmtui.stats.summary import METRICS, Metric, metric_value, percentile
+from llmtui.stats.summary import percentile
 from llmtui.text import sanitize
 
 #: So many of the newest iterations are compared with those of other backends, one by one.
@@ -117,7 +118,7 @@ class Evidence:
         self.thinking = 0
         self.reasons: Counter[str] = Counter()
         self.uncounted = 0
-        self.metrics: dict[Metric, Thinned] = {metric: Thinned() for metric in METRICS}
+        self.metrics: dict[MetricKey, Thinned] = {metric: Thinned() for metric in METRICS}
         self.latency_tails = Tails()
         self.server_cpu = Thinned()
         self.first_prefill_s: float | None = None
@@ -145,7 +146,7 @@ class Evidence:
         self._machine(iteration)
         self._work(iteration)
         for metric, kept in self.metrics.items():
-            value = metric_value(iteration, metric)
+            value = METRICS[metric].of(iteration)
             if value is not None and math.isfinite(value):
                 kept.add(self.measured - 1, value)
                 if metric == "latency":

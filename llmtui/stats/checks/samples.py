@@ -10,11 +10,11 @@ from statistics import NormalDist
 
 from llmtui.format import milliseconds, plural
 from llmtui.model import RESTING
-from llmtui.model.accuracy import Level
 from llmtui.stats.checks.base import Check, Entry, Race, each, listed, of
 from llmtui.stats.checks.evidence import RECENT, Thinned
 from llmtui.stats.compare import LEVEL, Comparison, level_of, rounds
-from llmtui.stats.summary import METRIC_TITLES, Metric, far_out, percentile
+from llmtui.stats.metrics import METRICS, MetricKey, needing
+from llmtui.stats.summary import far_out, percentile
 from llmtui.text import sanitize
 
 #: With fewer, no interval of 95 % can be had from ranks.
@@ -32,8 +32,6 @@ _SLOPES = 100
 #: Decided differences below this (a share, or s) may be llmtui's own error, if nobody measured that.
 SMALL_SHARE = 0.02
 SMALL_S = 0.002
-#: Metrics whose error is told as a share.
-_RATES: frozenset[Metric] = frozenset({"tokens_per_s", "tpot", "prefill_tokens_per_s"})
 #: From the median of absolute deviations to the standard deviation of normal noise.
 _MAD = 1.4826
 
@@ -161,7 +159,7 @@ def guesses(race: Race) -> Iterator[Check]:
             text=f"output tokens are {' and '.join(parts)}",
             todo="use a server, or a protocol of it, that tells token counts; until then do not compare by tokens/s, "
             "and mind that latency too may be of different amounts of work",
-            spoils=["tokens_per_s", "tpot"],
+            spoils=needing("token counts"),
         )
 
 
@@ -259,16 +257,16 @@ def own_error(race: Race) -> Iterator[Check]:
         yield from _error_unknown(race)
         return
     for pair, median, metrics in _shown(race):
-        rate = pair.metric in _RATES
-        error = _error(level, pair.metric, metrics)
-        difference = pair.ratio - 1 if rate else median * (pair.ratio - 1)
+        metric = METRICS[pair.metric]
+        error = metric.own_error(level, metrics["ttft"].median)
+        difference = pair.ratio - 1 if metric.per else median * (pair.ratio - 1)
         if error >= difference / 2:
-            shown, ours = (f"{v:.2%}" if rate else f"{milliseconds(v)} ms" for v in (difference, error))
+            shown, ours = (f"{v:.2%}" if metric.per else f"{milliseconds(v)} ms" for v in (difference, error))
             yield Check(
                 code="own-error",
                 level="warning",
                 backends=[pair.faster, pair.slower],
-                text=f"{listed([pair.faster, pair.slower])} differ by {shown} of {METRIC_TITLES[pair.metric]}; "
+                text=f"{listed([pair.faster, pair.slower])} differ by {shown} of {metric.title}; "
                 f"llmtui's own error here reaches {ours} (p99)",
                 todo="call it a tie, or measure again on a quieter machine after llmtui accuracy",
                 sides=[[pair.faster], [pair.slower]],
@@ -281,7 +279,7 @@ def _error_unknown(race: Race) -> Iterator[Check]:
         difference = median * (pair.ratio - 1)
         if pair.ratio - 1 < SMALL_SHARE:
             small[pair] = f"{pair.ratio - 1:.2%}"
-        elif pair.metric not in _RATES and difference < SMALL_S:
+        elif not METRICS[pair.metric].per and difference < SMALL_S:
             small[pair] = f"{milliseconds(difference)} ms"
     if small:
         least = min(small, key=lambda pair: pair.ratio)
@@ -290,12 +288,12 @@ def _error_unknown(race: Race) -> Iterator[Check]:
             level="note",
             backends=list(dict.fromkeys(name for pair in small for name in (pair.faster, pair.slower))),
             text=f"llmtui's own error on this machine was never measured, and {listed([least.faster, least.slower])} "
-            f"differ by only {small[least]} of {METRIC_TITLES[least.metric]}",
+            f"differ by only {small[least]} of {METRICS[least.metric].title}",
             todo="run llmtui accuracy while the machine is quiet",
         )
 
 
-def _shown(race: Race) -> Iterator[tuple[Comparison, float, Mapping[Metric, Thinned]]]:
+def _shown(race: Race) -> Iterator[tuple[Comparison, float, Mapping[MetricKey, Thinned]]]:
     """The differences that are shown, each with the faster one's median by that metric, and all its metrics."""
     metrics = {e.name: e.evidence.metrics for e in race.sampled}
     for pair in race.comparisons:
@@ -303,19 +301,3 @@ def _shown(race: Race) -> Iterator[tuple[Comparison, float, Mapping[Metric, Thin
             median = metrics[pair.faster][pair.metric].median
             if median is not None:
                 yield pair, median, metrics[pair.faster]
-
-
-def _error(level: Level, metric: Metric, course: Mapping[Metric, Thinned]) -> float:
-    """What llmtui may be off by (p99): in s, of what is told a token or a second as a share of it."""
-    ttft = course["ttft"].median
-    match metric:
-        case "latency":
-            return level.latency_s.p99
-        case "ttft":
-            return level.ttft_s.p99
-        case "itl":
-            return level.itl_s.p99
-        case "tokens_per_s" | "tpot":
-            return level.tokens_per_s_share.p99
-        case "prefill_tokens_per_s":
-            return level.ttft_s.p99 / ttft if ttft else 0.0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from llmtui.stats.checks.base import Check, Entry, Level, Race, alike, clusters, each, grouped, listed, number, of
 from llmtui.stats.compare import rounds
-from llmtui.stats.summary import METRICS, Metric
+from llmtui.stats.metrics import METRICS, needing
 from llmtui.text import sanitize
 
 #: Medians, means, or the two answers of a round further apart than this are different work.
@@ -26,8 +26,6 @@ _CACHE_TIMES = 4.0
 _COUNTED_APART = 1.5
 #: So many tokens of an answer may arrive together with others by chance.
 _STRAY_TOKENS = 2
-_WHOLE: list[Metric] = ["latency"]
-_START: list[Metric] = ["latency", "ttft"]
 #: A few more tokens of a short prompt are soon read.
 _PROMPT_STEP = 7
 #: A chat template with a system prompt of its own makes this much difference at most.
@@ -116,7 +114,7 @@ def _other_length(
         text=text,
         todo=todo + ", or compare by tokens/s" * counted,
         sides=sides if void else [],
-        spoils=_WHOLE if void else [],
+        spoils=needing("length") if void else [],
     )
 
 
@@ -183,7 +181,7 @@ def stop_reason(race: Race) -> Iterator[Check]:
         text=f"answers ended {how}: {each(reasons)}",
         todo=todo,
         sides=sides if void else [],
-        spoils=_WHOLE if void else [],
+        spoils=needing("length") if void else [],
     )
 
 
@@ -227,7 +225,7 @@ def tokens_per_arrival(race: Race) -> Iterator[Check]:
             "ITL is the gap between arrivals, here of different size",
             todo="compare by tokens/s or TPOT; ITL only between servers that send as many tokens at a time",
             sides=sides,
-            spoils=["itl"],
+            spoils=needing("arrivals"),
         )
 
 
@@ -251,7 +249,7 @@ def prompt_tokens(race: Race) -> Iterator[Check]:
         todo="use the same model and chat template in each; a longer prompt makes the TTFT longer"
         + (f": compare by {instead}" if void else ""),
         sides=apart if void else alike({name: number(median) for name, median in medians.items()}),
-        spoils=[*_START, "prefill_tokens_per_s"] if doubtful else _START if void else [],
+        spoils=needing("start", *(("prompt counts",) if doubtful else ())) if void else [],
     )
 
 
@@ -353,7 +351,7 @@ def thinking(race: Race) -> Iterator[Check]:
         text=f"{listed(sides[1])} reasoned before the answer, {listed(sides[0])} did not",
         todo="turn thinking on or off for all of them, with `options` in [[backend]]",
         sides=sides,
-        spoils=_START,
+        spoils=needing("start"),
     )
 
 
@@ -379,7 +377,7 @@ def prefix_cache(race: Race) -> Iterator[Check]:
             todo=todo,
             # Who does not tell is held to have had no more from a cache than those who had the least.
             sides=[[*sides[0], *silent], *sides[1:]] if len(sides) > 1 else [silent, *sides],
-            spoils=[*_START, "prefill_tokens_per_s"],
+            spoils=needing("cache"),
         )
     elif used:
         yield Check(
@@ -420,7 +418,7 @@ def _read_faster(race: Race) -> Iterator[Check]:
             text=f"each prompt was the same, and a prefix cache seems to answer for it: {each(found)} by its own clock",
             todo="set fresh_prompt = true in [run]",
             sides=[list(found), others] if others else [],
-            spoils=[*_START, "prefill_tokens_per_s"] if others else [],
+            spoils=needing("cache") if others else [],
         )
 
 

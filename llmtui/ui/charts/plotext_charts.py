@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from rich.cells import cell_len
 
-from llmtui.stats.summary import METRIC_TITLES, Box, Metric, Spread
+from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.summary import Box, Spread
 from llmtui.ui.charts.axes import log_scale_for, scale_for
 from llmtui.ui.charts.distribution import AnyScale, Cells, axes, box_cells, box_height, ecdf_cells, places, titled_row
 from llmtui.ui.charts.sparkline import decimate
@@ -61,7 +62,7 @@ class Chart:
     """Everything that a chart shows: two equal ones look the same, so the second need not be drawn."""
 
     kind: Kind
-    metric: Metric
+    metric: MetricKey
     series: tuple[Series, ...]
     planned: int
     log: bool = False
@@ -73,7 +74,8 @@ class Chart:
     def title(self) -> str:
         """What the chart is, with the unit of its value axis."""
         if self.kind == "scatter":
-            what, unit = METRIC_TITLES[self.metric], titled(self.metric)[len(METRIC_TITLES[self.metric]) :]
+            what = METRICS[self.metric].title
+            unit = METRICS[self.metric].titled.removeprefix(what)
             return f"{what} per iteration{unit}{', log scale' if self.log else ''}"
         return f"{KIND_TITLES[self.kind]}, {self.axis}"
 
@@ -127,7 +129,7 @@ def _axes(plt: Any, width: int, height: int, cells: int, ticks: Sequence[tuple[f
     return _canvas(ticks, width)
 
 
-def _shown(metric: Metric, value: float) -> float:
+def _shown(metric: MetricKey, value: float) -> float:
     return scaled(metric, value) or 0.0
 
 
@@ -358,7 +360,7 @@ def _boxes(chart: Chart, width: int, height: int) -> list[Line]:
     return lines
 
 
-def _box_shown(metric: Metric, value: float | tuple[float, ...]) -> Any:
+def _box_shown(metric: MetricKey, value: float | tuple[float, ...]) -> Any:
     return tuple(_shown(metric, v) for v in value) if isinstance(value, tuple) else _shown(metric, value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from llmtui.model import STATE_WORDS, State
-from llmtui.stats.summary import METRIC_TITLES, METRIC_UNITS, Metric
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.ui.text.spans import Role
 
 #: A sign beside the state's word, so that no state is told by colour alone; none of them is a backend's shape.
@@ -53,7 +53,7 @@ def shape(index: int, ascii_only: bool = False) -> str:
     return shapes[index % len(shapes)]
 
 
-def around(metric: Metric, stddev: float | None, room: int = 6, ascii_only: bool = False) -> str:
+def around(metric: MetricKey, stddev: float | None, room: int = 6, ascii_only: bool = False) -> str:
     """A standard deviation with its sign; empty where unknown. "~" would say disturbed: ASCII writes "+-"."""
     return f"{'+-' if ascii_only else '±'}{value_text(metric, stddev, room)}" if stddev is not None else ""
 
@@ -95,30 +95,29 @@ def _small(value: float, digits: int, room: int) -> str:
     return text if len(text) <= room else f"{value:.0e}".partition("e")[0] + f"e{int(exponent)}"
 
 
-def scaled(metric: Metric, value: float | None) -> float | None:
+def scaled(metric: MetricKey, value: float | None) -> float | None:
     """A metric's value in the unit it is shown in: ITL in milliseconds, the rest as measured."""
-    return value * 1000 if metric == "itl" and value is not None else value
+    return value * METRICS[metric].scale if value is not None else None
 
 
-def decimals(metric: Metric) -> int:
+def decimals(metric: MetricKey) -> int:
     """How many decimals a metric is worth."""
-    return {"latency": 3, "ttft": 3, "itl": 2, "tokens_per_s": 1}[metric]
+    return METRICS[metric].decimals
 
 
-def value_text(metric: Metric, value: float | None, room: int = 6) -> str:
+def value_text(metric: MetricKey, value: float | None, room: int = 6) -> str:
     """A metric's value in its own unit, without the unit, in at most `room` cells."""
     return number(scaled(metric, value), decimals(metric), room)
 
 
-def unit(metric: Metric) -> str:
+def unit(metric: MetricKey) -> str:
     """The unit that `value_text` speaks in."""
-    return "tok/s" if metric == "tokens_per_s" else METRIC_UNITS[metric]
+    return "tok/s" if METRICS[metric].rate else METRICS[metric].unit
 
 
-def titled(metric: Metric) -> str:
+def titled(metric: MetricKey) -> str:
     """A metric with its unit, as an axis or a table names it."""
-    title = METRIC_TITLES[metric]
-    return title if title == METRIC_UNITS[metric] else f"{title} in {METRIC_UNITS[metric]}"
+    return METRICS[metric].titled
 
 
 def clock(seconds: float) -> str:

@@ -6,8 +6,9 @@ import dataclasses
 
 from llmtui.model import RESTING
 from llmtui.runview.run import BackendView, RunView
+from llmtui.stats.metrics import MetricKey
 from llmtui.stats.running import Running
-from llmtui.stats.summary import Metric, Summary, ratios_to_best
+from llmtui.stats.summary import Summary, ratios_to_best
 from llmtui.ui.text.format import percent, unit, value_text
 
 
@@ -33,7 +34,7 @@ def standing(backend_view: BackendView) -> Standing:
     return Standing(_attempt_before(backend_view), True, previous)
 
 
-def ratios(run_view: RunView, metric: Metric) -> dict[str, float | None]:
+def ratios(run_view: RunView, metric: MetricKey) -> dict[str, float | None]:
     """Median of each backend as a multiple of the best one's, of the figures that stand."""
     spreads = [standing(backend_view).summary.spread(metric) for backend_view in run_view.backends.values()]
     medians = [spread.median if spread else None for spread in spreads]
@@ -44,13 +45,13 @@ def _attempt_before(backend_view: BackendView) -> int:
     return backend_view.attempt_before or 1
 
 
-def _change(backend_view: BackendView, metric: Metric) -> str:
+def _change(backend_view: BackendView, metric: MetricKey) -> str:
     now = backend_view.summary.spread(metric)
     then = previous.spread(metric) if (previous := backend_view.previous) else None
     return percent(now.median, then.median) if now and then else ""
 
 
-def attempt_note(backend_view: BackendView, metric: Metric) -> str:
+def attempt_note(backend_view: BackendView, metric: MetricKey) -> str:
     """How the current attempt compares with the one before: "attempt 2: -3.1 %"; empty on the first."""
     attempt = backend_view.state.attempt
     if attempt < 2:
@@ -59,7 +60,7 @@ def attempt_note(backend_view: BackendView, metric: Metric) -> str:
     return f"attempt {attempt}: {change}" if change else f"attempt {attempt}"
 
 
-def attempt_sentence(backend_view: BackendView, metric: Metric) -> str:
+def attempt_sentence(backend_view: BackendView, metric: MetricKey) -> str:
     """The same in full: "attempt 2: -3.1 % to attempt 1, median 0.921 s"; empty where there is nothing to compare."""
     now = backend_view.summary.spread(metric)
     change = _change(backend_view, metric)

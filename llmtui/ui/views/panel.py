@@ -10,7 +10,7 @@ from llmtui.config.schema import Marker
 from llmtui.format import plural
 from llmtui.model import RESTING, Progress
 from llmtui.runview.run import BackendView
-from llmtui.stats.summary import METRIC_TITLES, Metric, metric_value
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
 from llmtui.ui.charts.sparkline import big, scatter
 from llmtui.ui.text.format import (
@@ -47,7 +47,7 @@ class Look:
     """How the monitor shows a backend now: its place in the plan and what the user chose."""
 
     index: int
-    metric: Metric = "latency"
+    metric: MetricKey = "latency"
     marker: Marker = "braille"
     focused: bool = False
     hidden: bool = False
@@ -123,7 +123,7 @@ def _activity(backend_view: BackendView, look: Look, width: int) -> Span:
     which = f"{'warm-up' if last.phase == 'warmup' else 'iteration'} {last.iteration}"
     if last.error is not None:
         return (f"{which} failed" if len(which) + 7 <= width else "failed", "dim")
-    full = f"{METRIC_TITLES[look.metric]}, {which}"
+    full = f"{METRICS[look.metric].title}, {which}"
     return (full if len(full) <= width else which, "dim")
 
 
@@ -276,7 +276,7 @@ def _value_lines(backend_view: BackendView, look: Look, width: int, large: bool,
         lines: list[Line] = [((text, "bad"),) for text in wrap(sanitize(last.error.message), width, rows)]
         blank: list[Line] = [()] * ((3 if large else 1) - len(lines))
         return lines + blank
-    value = value_text(look.metric, metric_value(last, look.metric), 8) if last else ""
+    value = value_text(look.metric, METRICS[look.metric].of(last), 8) if last else ""
     if large:
         if not value:
             return [(), (), ()]
@@ -383,7 +383,7 @@ def row(backend_view: BackendView, look: Look, width: int) -> Line:
     title = sanitize(backend_view.backend.name, 60)
     if width < 40:
         last = backend_view.last
-        text = value_text(look.metric, metric_value(last, look.metric)) if last else ""
+        text = value_text(look.metric, METRICS[look.metric].of(last)) if last else ""
         sign, role = sign_and_word(backend_view, look)
         left: list[Span] = [(f"{look.index + 1} ", "dim"), (f"{look.mark} ", look.role), (title, "")]
         value: Span = ("hidden", "warn") if look.hidden else (pad(text, 6, right=True), "strong")
@@ -442,7 +442,7 @@ def _now(backend_view: BackendView, look: Look) -> Span:
     elif last is not None and last.error is not None:
         text, role = last.error.kind + " error", "bad"
     else:
-        value = value_text(look.metric, metric_value(last, look.metric), 8) if last else ""
+        value = value_text(look.metric, METRICS[look.metric].of(last), 8) if last else ""
         text, role = f"{value} {unit(look.metric)}" if last else "", "strong"
     return (" " + pad(text, 14, right=True), role)
 

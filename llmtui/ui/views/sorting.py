@@ -6,15 +6,19 @@ import dataclasses
 from collections.abc import Collection
 
 from llmtui.runview.run import BackendView, RunView
-from llmtui.stats.summary import MORE_IS_BETTER, Metric
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
 from llmtui.ui.views.attempts import standing
 
+#: Columns that show the median of another metric, by title.
+_METRICS = {metric.column: metric for metric in METRICS.values() if metric.column}
 #: What the sort key goes round, where the table has room for the column; "" is the plan's order.
-RING = ("", "median", "min", "max", "p95", "TTFT", "tok/s", "err", "backend")
+RING = ("", "median", "min", "max", "p95", *_METRICS, "err", "backend")
 _TEXTS = frozenset({"backend", "framework", "language", "model", "weights"})
 _SPREAD = frozenset({"mean", "median", "min", "max", "stddev", "p95"})
-_MOST_FIRST = frozenset({"n", "err", "dist", "tok/s", "tokens"})
+_MOST_FIRST = frozenset(
+    {"n", "err", "dist", "tokens", *(title for title, metric in _METRICS.items() if metric.higher_is_better)}
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,15 +32,15 @@ class Sort:
 AS_PLANNED = Sort()
 
 
-def descending(sort: Sort, metric: Metric) -> bool:
+def descending(sort: Sort, metric: MetricKey) -> bool:
     """Whether the largest stands on top: what is best comes first (of errors: most) unless it is reversed."""
     best_is_most = sort.column in _MOST_FIRST or (
-        metric in MORE_IS_BETTER and sort.column in (_SPREAD - {"stddev"}) | {"ratio"}
+        METRICS[metric].higher_is_better and sort.column in (_SPREAD - {"stddev"}) | {"ratio"}
     )
     return best_is_most != sort.reverse
 
 
-def _value(backend_view: BackendView, column: str, metric: Metric) -> float | str | None:
+def _value(backend_view: BackendView, column: str, metric: MetricKey) -> float | str | None:
     """What a backend is sorted by; None where it is not known."""
     summary = standing(backend_view).summary
     if column in _TEXTS:
@@ -53,17 +57,16 @@ def _value(backend_view: BackendView, column: str, metric: Metric) -> float | st
             return summary.errors if summary.n or summary.errors else None
         case "n" | "dist":
             return (summary.n if column == "n" else summary.disturbed) if summary.n else None
-        case "TTFT":
-            return summary.ttft.median if summary.ttft else None
-        case "tok/s":
-            return summary.tokens_per_s.median if summary.tokens_per_s else None
         case "tokens":
             return summary.output_tokens_median
+    if column in _METRICS:
+        typical = summary.spread(_METRICS[column].key)
+        return typical.median if typical else None
     found: float | None = getattr(summary.spread(metric), "median" if column == "ratio" else column, None)
     return found
 
 
-def ordered(run_view: RunView, metric: Metric, sort: Sort) -> list[str]:
+def ordered(run_view: RunView, metric: MetricKey, sort: Sort) -> list[str]:
     """The backends in the order of the table. What has no value stands last, in the plan's order."""
     names = list(run_view.backends)
     if not sort.column:

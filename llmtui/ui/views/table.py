@@ -10,10 +10,10 @@ from rich.cells import cell_len
 from llmtui.format import milliseconds, plural
 from llmtui.model import RESTING
 from llmtui.runview.run import BackendView, RunView
-from llmtui.stats.summary import CHARTED, METRIC_TITLES, METRIC_UNITS, MORE_IS_BETTER, Metric
+from llmtui.stats.metrics import CHARTED, METRICS, MetricKey
 from llmtui.text import sanitize
 from llmtui.ui.actions.registry import Phase
-from llmtui.ui.text.format import DASH, HIDDEN_SIGN, clock, number, shape, titled, unit, value_text
+from llmtui.ui.text.format import DASH, HIDDEN_SIGN, clock, number, shape, unit, value_text
 from llmtui.ui.text.spans import SERIES, Line, Role, Span, bar, clip, fit, pad, spread_out, width_of
 from llmtui.ui.views.attempts import Standing, ratios, standing
 from llmtui.ui.views.sorting import AS_PLANNED, Sort, descending
@@ -125,7 +125,7 @@ def header(
     return lines
 
 
-def unlike(run_view: RunView, metric: Metric) -> set[str]:
+def unlike(run_view: RunView, metric: MetricKey) -> set[str]:
     """Who did not do the same work as the best by `metric`, and the best itself where nobody did."""
     to_best = ratios(run_view, metric)
     if sum(ratio is not None for ratio in to_best.values()) < 2:
@@ -133,17 +133,17 @@ def unlike(run_view: RunView, metric: Metric) -> set[str]:
     return run_view.verdict(metric).unlike(to_best)
 
 
-def verdict(run_view: RunView, metric: Metric) -> Line:
+def verdict(run_view: RunView, metric: MetricKey) -> Line:
     """Who is ahead and by how much, in one line: by what counts per token where the metric is not comparable."""
     if not unlike(run_view, metric):
         return _ahead(run_view, metric)
     instead = run_view.verdict(metric).leading.metric
     if instead is None or instead not in CHARTED:
-        return ((f"not comparable by {METRIC_TITLES[metric]}", "warn"),)
-    return ((f"by {METRIC_TITLES[instead]}: ", "warn"), *_ahead(run_view, instead))
+        return ((f"not comparable by {METRICS[metric].title}", "warn"),)
+    return ((f"by {METRICS[instead].title}: ", "warn"), *_ahead(run_view, instead))
 
 
-def _ahead(run_view: RunView, metric: Metric) -> Line:
+def _ahead(run_view: RunView, metric: MetricKey) -> Line:
     known = sorted((ratio, name) for name, ratio in ratios(run_view, metric).items() if ratio is not None)
     if not known:
         return ()
@@ -162,7 +162,7 @@ def _ahead(run_view: RunView, metric: Metric) -> Line:
     return tuple(spans)
 
 
-def doubts(run_view: RunView, metric: Metric) -> list[str]:
+def doubts(run_view: RunView, metric: MetricKey) -> list[str]:
     """What keeps the figures from being like for like, each in a few words, the gravest first: as the checks say."""
     out: list[str] = []
     backend_views = [backend_view for backend_view in run_view.backends.values() if backend_view.summary.n]
@@ -183,7 +183,7 @@ def doubts(run_view: RunView, metric: Metric) -> list[str]:
     return out
 
 
-def verdict_line(run_view: RunView, metric: Metric, width: int, said: tuple[str, Role] | None) -> Line:
+def verdict_line(run_view: RunView, metric: MetricKey, width: int, said: tuple[str, Role] | None) -> Line:
     """The line under the table: `said` (a banner) where there is one, else the verdict and what to doubt."""
     if said is not None:
         return fit([(" ", ""), said], width)
@@ -223,7 +223,7 @@ class Column:
         return "ratio" if self.title.startswith("x ") else self.title
 
 
-def _columns(metric: Metric) -> list[Column]:
+def _columns(metric: MetricKey) -> list[Column]:
     return [
         Column("backend", 12, 0, right=False),
         Column("framework", 12, 9, right=False),
@@ -239,10 +239,9 @@ def _columns(metric: Metric) -> list[Column]:
         Column("max", 6, 4),
         Column("stddev", 6, 5),
         Column("p95", 6, 3),
-        Column("TTFT", 6, 1),
-        Column("tok/s", 6, 1),
+        *(Column(m.column, 6, 1) for m in METRICS.values() if m.column),
         Column("tokens", 6, 6),
-        Column("x fastest" if metric not in MORE_IS_BETTER else "x best", 9, 0),
+        Column("x fastest" if not METRICS[metric].higher_is_better else "x best", 9, 0),
     ]
 
 
@@ -255,7 +254,9 @@ def _name(backend_view: BackendView, kept: Standing, width: int, hidden: bool) -
     return name + attempt if cell_len(name) + len(attempt) <= width else name
 
 
-def _cells(kept: Standing, backend_view: BackendView, metric: Metric, ratio: float | None, room: int) -> dict[str, str]:
+def _cells(
+    kept: Standing, backend_view: BackendView, metric: MetricKey, ratio: float | None, room: int
+) -> dict[str, str]:
     """The figures, each in at most `room` cells."""
     summary = kept.summary
     spread = summary.spread(metric)
@@ -267,11 +268,13 @@ def _cells(kept: Standing, backend_view: BackendView, metric: Metric, ratio: flo
         "n": str(summary.n),
         "err": str(summary.errors) if summary.n or summary.errors else DASH,
         "dist": f"{summary.disturbed}~" if summary.disturbed else ("0" if summary.n else DASH),
-        "TTFT": number(summary.ttft.median if summary.ttft else None, room=room),
-        "tok/s": number(summary.tokens_per_s.median if summary.tokens_per_s else None, 1, room),
         "tokens": number(summary.output_tokens_median, 0),
         "ratio": number(ratio, 2),
     }
+    for key, other in METRICS.items():
+        if other.column:
+            typical = summary.spread(key)
+            cells[other.column] = value_text(key, typical.median if typical else None, room)
     for title in ("mean", "median", "min", "max", "stddev", "p95"):
         cells[title] = value_text(metric, getattr(spread, title), room) if spread else DASH
     return cells
@@ -282,7 +285,7 @@ def taken(columns: list[Column], gap: int) -> int:
     return 4 + sum(c.width for c in columns) + gap * len(columns)
 
 
-def fitting(metric: Metric, width: int, sorted_by: str = "") -> list[Column]:
+def fitting(metric: MetricKey, width: int, sorted_by: str = "") -> list[Column]:
     """The columns that fit `width`, at least one cell apart. The one that is sorted by is among them."""
     columns = [dataclasses.replace(c, rank=0) if c.by == sorted_by else c for c in _columns(metric)]
     while taken(columns, 1) > width and any(c.rank for c in columns):
@@ -293,7 +296,7 @@ def fitting(metric: Metric, width: int, sorted_by: str = "") -> list[Column]:
     return columns
 
 
-def placed(metric: Metric, width: int, sorted_by: str = "") -> tuple[list[Column], list[int], str]:
+def placed(metric: MetricKey, width: int, sorted_by: str = "") -> tuple[list[Column], list[int], str]:
     """The columns of a table of `width`, how wide each is, and the gap before each."""
     columns = fitting(metric, width, sorted_by)
     gap = "  " if taken(columns, 2) <= width else " "
@@ -307,7 +310,7 @@ def placed(metric: Metric, width: int, sorted_by: str = "") -> tuple[list[Column
     return columns, [c.width + grow[c.title] for c in columns], gap
 
 
-def column_at(x: int, metric: Metric, width: int, sorted_by: str = "") -> str | None:
+def column_at(x: int, metric: MetricKey, width: int, sorted_by: str = "") -> str | None:
     """The column of a table whose heading stands at cell `x`, by the name that it is sorted by; None beside them."""
     columns, widths, gap = placed(metric, width, sorted_by)
     end = 3
@@ -320,7 +323,7 @@ def column_at(x: int, metric: Metric, width: int, sorted_by: str = "") -> str | 
 
 def table(
     run_view: RunView,
-    metric: Metric,
+    metric: MetricKey,
     width: int,
     hidden: frozenset[str],
     focused: str,
@@ -336,15 +339,10 @@ def table(
     by; `cursor`: a sign points at the line of `focused`.
     """
     columns, widths, gap = placed(metric, width, sort.column)
-    emphasis: dict[Metric, set[str]] = {
-        "latency": {"mean", "median", "min", "max", "stddev", "p95"},
-        "ttft": {"mean", "median", "min", "max", "stddev", "p95", "TTFT"},
-        "itl": {"mean", "median", "min", "max", "stddev", "p95"},
-        "tokens_per_s": {"mean", "median", "min", "max", "stddev", "p95", "tok/s"},
-    }
+    emphasis = {"mean", "median", "min", "max", "stddev", "p95", METRICS[metric].column}
     head: list[Span] = [("   ", "")]
     for column, size in zip(columns, widths, strict=True):
-        strong = column.title in emphasis[metric] or column.by == sort.column
+        strong = column.title in emphasis or column.by == sort.column
         title = pad(column.title, size, column.right)
         before = gap
         if column.by == sort.column:
@@ -419,11 +417,11 @@ def clipped(lines: list[Line], width: int, height: int, at: int) -> list[Line]:
     return [*head, *body[start:end], fit([("   " + more(len(body), start, end), "dim")], width)]
 
 
-def next_metric(metric: Metric) -> Metric:
+def next_metric(metric: MetricKey) -> MetricKey:
     """The metric after this one, round and round."""
     return CHARTED[(CHARTED.index(metric) + 1) % len(CHARTED)]
 
 
-def metric_words(metric: Metric) -> str:
+def metric_words(metric: MetricKey) -> str:
     """A metric for a sentence."""
-    return titled(metric) if METRIC_UNITS[metric] != METRIC_TITLES[metric] else METRIC_TITLES[metric]
+    return METRICS[metric].titled

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llmtui.stats.compare import Comparison, told
-from llmtui.stats.summary import METRIC_TITLES, Metric, Summary
+from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.summary import Summary
 from llmtui.stats.verdict import Verdict
 from llmtui.text import sanitize
 from llmtui.ui.charts.plotext_charts import Ratio, ratios
@@ -70,7 +71,7 @@ class Typical:
     summary: Summary
 
 
-def typical_rows(run_view: RunView, metric: Metric) -> list[Typical]:
+def typical_rows(run_view: RunView, metric: MetricKey) -> list[Typical]:
     """Of every backend with samples."""
     return [Typical(name, known, run_view.backends[name].summary) for name, known in run_view.estimates(metric).items()]
 
@@ -96,7 +97,7 @@ def page(verdict: Verdict, width: int, more_key: str = "", typical: Sequence[Typ
         say(text)
     undecided = [c for c in verdict.comparisons if not c.decided]
     if undecided and more_key:
-        say(f"{more_key} adds rounds until every interval of {METRIC_TITLES[verdict.used]} is within 5 %", "dim")
+        say(f"{more_key} adds rounds until every interval of {METRICS[verdict.used].title} is within 5 %", "dim")
     if shown := [c for c in verdict.comparisons if c.known]:
         head(f"How many times slower, with its interval ({100 * verdict.level:.4g} %)")
         lines += plot(shown, room)
@@ -117,7 +118,7 @@ def page(verdict: Verdict, width: int, more_key: str = "", typical: Sequence[Typ
     return [fit(line, width) for line in lines]
 
 
-def _table(typical: Sequence[Typical], metric: Metric, width: int) -> list[Line]:
+def _table(typical: Sequence[Typical], metric: MetricKey, width: int) -> list[Line]:
     """A row for each; columns that have no room are left out from the right."""
 
     def text(value: float | None) -> str:
@@ -153,7 +154,7 @@ def plot(comparisons: list[Comparison], width: int) -> list[Line]:
     metrics = {c.metric for c in comparisons}
 
     def row(c: Comparison) -> Ratio:
-        by = f" {METRIC_TITLES[c.metric]}" if len(metrics) > 1 else ""
+        by = f" {METRICS[c.metric].title}" if len(metrics) > 1 else ""
         name = f"{sanitize(c.slower, 40)} / {sanitize(c.faster, 40)}{by}"
         return Ratio(name, c.low, c.ratio, c.high, c.decided, told(c.ratio, c.low, c.high)[0])
 

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Click
 from textual.message import Message
 
-from llmtui.stats.summary import Metric
+from llmtui.stats.metrics import MetricKey
 from llmtui.ui.text.spans import Line
 from llmtui.ui.view_state import View
 from llmtui.ui.views import sorting
@@ -47,7 +47,7 @@ class SummaryTable(Lines, can_focus=True):
     def __init__(self, view: View, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._order: list[str] = []
-        self._sorted_by: tuple[Sort, Metric] | None = None
+        self._sorted_by: tuple[Sort, MetricKey] | None = None
 
     @property
     def order(self) -> list[str]:

@@ -1,0 +1,170 @@
+"""The registry of metrics: one record each, with its title, its unit, its getter, and what it depends on.
+
+Tables, exports, charts, checks and the command line iterate over `METRICS`. To add a metric that can be derived from
+an iteration, add its key and its record here and a field to `llmtui.stats.summary.Summary`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Literal, NamedTuple
+
+from llmtui.model import Iteration
+from llmtui.model.accuracy import Level
+
+MetricKey = Literal["latency", "ttft", "itl", "tokens_per_s", "tpot", "prefill_tokens_per_s"]
+
+#: What must be equal between two backends for a metric to be comparable: the length of the answers, the time before
+#: the first token (prompt, reasoning), the share of the prompt that a cache answered, whether both stream, the tokens
+#: of one arrival, and reliable counts of output and prompt tokens.
+Condition = Literal["length", "start", "cache", "stream", "arrivals", "token counts", "prompt counts"]
+
+
+class Metric(NamedTuple):
+    """One metric. `of` returns its value for an iteration in seconds or tokens/s, None if unknown.
+
+    `unit` is the unit on screen (see `scale`), `decimals` its usual precision there. `per` says what the value is
+    divided by: a metric per token stays comparable when answers differ in length, and its error is a share of it, not
+    a duration. `needs` are the conditions without which it is not comparable. `own_error` returns the 99th percentile
+    of llmtui's own error from an accuracy level and the median TTFT in s: seconds, or a share where `per` is set.
+    `column` is the title of its column of medians in the summary table, "" without one. `charted`: the monitor draws
+    it. `estimated`: the JSON document has intervals of its median and mean.
+    """
+
+    key: MetricKey
+    title: str
+    unit: Literal["s", "ms", "tokens/s"]
+    of: Callable[[Iteration], float | None]
+    direction: Literal["lower", "higher"]
+    decimals: int
+    needs: frozenset[Condition]
+    own_error: Callable[[Level, float | None], float]
+    doc: str
+    per: Literal["", "token", "prompt token"] = ""
+    column: str = ""
+    charted: bool = False
+    estimated: bool = False
+
+    @property
+    def scale(self) -> float:
+        """The factor from the value to the unit on screen."""
+        return 1e3 if self.unit == "ms" else 1.0
+
+    @property
+    def rate(self) -> bool:
+        """Whether this counts tokens per second."""
+        return self.unit == "tokens/s"
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the larger of two values is the better one."""
+        return self.direction == "higher"
+
+    @property
+    def titled(self) -> str:
+        """The title with the unit, as an axis or a heading shows it."""
+        return self.title if self.rate else f"{self.title} in {self.unit}"
+
+    @property
+    def by(self) -> str:
+        """ " by TTFT" for a sentence; "" for the latency, which a sentence is about unless it says otherwise."""
+        return "" if self.key == "latency" else f" by {self.title}"
+
+
+def _prefill_rate(iteration: Iteration) -> float | None:
+    if iteration.prompt_tokens is None or not iteration.ttft_s:
+        return None
+    computed = iteration.prompt_tokens - (iteration.cached_tokens or 0)
+    return computed / iteration.ttft_s if computed > 0 else None
+
+
+_REGISTERED = (
+    Metric(
+        key="latency",
+        title="latency",
+        unit="s",
+        of=attrgetter("latency_s"),
+        direction="lower",
+        decimals=3,
+        needs=frozenset({"length", "start", "cache"}),
+        own_error=lambda level, _: level.latency_s.p99,
+        doc="time from sending the request to the last byte of the answer",
+        charted=True,
+        estimated=True,
+    ),
+    Metric(
+        key="ttft",
+        title="TTFT",
+        unit="s",
+        of=attrgetter("ttft_s"),
+        direction="lower",
+        decimals=3,
+        needs=frozenset({"start", "cache", "stream"}),
+        own_error=lambda level, _: level.ttft_s.p99,
+        doc="time to first token: from sending the request to the first arrival with a token",
+        column="TTFT",
+        charted=True,
+        estimated=True,
+    ),
+    Metric(
+        key="itl",
+        title="ITL",
+        unit="ms",
+        of=attrgetter("itl_s"),
+        direction="lower",
+        decimals=2,
+        needs=frozenset({"arrivals", "stream"}),
+        own_error=lambda level, _: level.itl_s.p99,
+        doc="inter-token latency: the median gap between arrivals",
+        charted=True,
+    ),
+    Metric(
+        key="tokens_per_s",
+        title="tokens/s",
+        unit="tokens/s",
+        of=attrgetter("tokens_per_s"),
+        direction="higher",
+        decimals=1,
+        needs=frozenset({"token counts"}),
+        own_error=lambda level, _: level.tokens_per_s_share.p99,
+        doc="output tokens per second after the first token, of one stream",
+        per="token",
+        column="tok/s",
+        charted=True,
+        estimated=True,
+    ),
+    Metric(
+        key="tpot",
+        title="TPOT",
+        unit="ms",
+        of=attrgetter("tpot_s"),
+        direction="lower",
+        decimals=2,
+        needs=frozenset({"token counts"}),
+        own_error=lambda level, _: level.tokens_per_s_share.p99,
+        doc="time per output token after the first",
+        per="token",
+    ),
+    Metric(
+        key="prefill_tokens_per_s",
+        title="prefill tokens/s",
+        unit="tokens/s",
+        of=_prefill_rate,
+        direction="higher",
+        decimals=1,
+        needs=frozenset({"cache", "prompt counts"}),
+        own_error=lambda level, ttft_s: level.ttft_s.p99 / ttft_s if ttft_s else 0.0,
+        doc="prompt tokens that no cache answered, per second of TTFT",
+        per="prompt token",
+    ),
+)
+
+METRICS: dict[MetricKey, Metric] = {metric.key: metric for metric in _REGISTERED}
+#: The metrics that the monitor draws, in the order of its `m` key.
+CHARTED: tuple[MetricKey, ...] = tuple(metric.key for metric in _REGISTERED if metric.charted)
+
+
+def needing(*conditions: Condition) -> list[MetricKey]:
+    """The metrics that are not comparable when one of these conditions differs between two backends."""
+    return [metric.key for metric in _REGISTERED if not metric.needs.isdisjoint(conditions)]
