@@ -336,6 +336,15 @@ def serve(config: str | None, only: tuple[str, ...], host: str, port: int, store
 
 
 @cli.command()
+@click.argument("topic", required=False, metavar="[TOPIC]")
+def explain(topic: str | None) -> None:
+    """Print the manual on a topic; without one, list the topics."""
+    from llmtui.cli import explain as manual
+
+    sys.exit(manual.explain(topic))
+
+
+@cli.command()
 @click.argument("config", required=False, metavar="[CONFIG]")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this backend (may be repeated).")
 def check(config: str | None, only: tuple[str, ...]) -> None:

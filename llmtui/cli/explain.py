@@ -1,0 +1,214 @@
+"""`llmtui explain TOPIC`: the manual, from the Markdown files in `llmtui/docs`.
+
+A line `<!-- table: NAME -->` in a page is replaced by a table from the program's own registries, so that the manual
+names every config key, column, metric, check and key that the code has. What the registries do not say, such as the
+meaning of a config key, is in `docs/meanings.toml`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import sys
+import textwrap
+import tomllib
+import typing
+from collections.abc import Callable, Iterable
+from importlib import resources
+from typing import Any, Literal
+
+import click
+import msgspec
+
+from llmtui import exit_codes
+
+WIDTH = 80
+_INDENT = "    "
+_TERM_WIDTH = 26
+
+#: Every topic with the line that `llmtui explain` prints for it, in reading order.
+TOPICS: dict[str, str] = {
+    "measure": "TTFT, ITL, rounds, warm-ups: what each number means",
+    "verdict": "when a difference is real, and the fairness checks",
+    "config": "every key of config.toml, with an example",
+    "servers": "running servers, launched servers, embedded engines, your own model",
+    "runs": "detach, attach, resume, history, compare, exit codes",
+    "keys": "every key of the monitor, and how to change one",
+    "csv": "every column of the CSV files, and the other formats",
+    "accuracy": "how far off llmtui's own numbers are",
+    "faults": "error messages: what happened and what to do",
+    "security": "what llmtui protects, and what it does not",
+}
+
+
+def explain(topic: str | None) -> int:
+    """Print the page of `topic`, or the list of topics. Returns the exit code: 2 for an unknown topic."""
+    if topic is None:
+        click.echo(topic_list(), nl=False)
+        return exit_codes.OK
+    if topic not in TOPICS:
+        from llmtui.config.errors import nearest
+        from llmtui.text import sanitize
+
+        message = f"llmtui: no topic {sanitize(topic, 80)!r}{nearest(topic, list(TOPICS))}"
+        click.echo(message, err=True)
+        return exit_codes.USAGE
+    text = page(topic)
+    if sys.stdout.isatty() and text.count("\n") >= shutil.get_terminal_size().lines:
+        click.echo_via_pager(text)
+    else:
+        click.echo(text, nl=False)
+    return exit_codes.OK
+
+
+def topic_list() -> str:
+    """The topics, a line each, and how to read one."""
+    lines = [f"  {name:10}{line}" for name, line in TOPICS.items()]
+    return "\n".join(["llmtui explain TOPIC prints the manual on:", "", *lines, ""])
+
+
+def page(topic: str) -> str:
+    """The page of `topic`, with its tables filled in. Raises KeyError for an unknown table."""
+    source = (_docs() / f"{topic}.md").read_text("utf-8")
+    return re.sub(r"<!-- table: (\w+) -->", lambda match: TABLES[match[1]](), source)
+
+
+def _docs() -> Any:
+    return resources.files("llmtui") / "docs"
+
+
+@functools.cache
+def meanings() -> dict[str, dict[str, str]]:
+    """The meanings of config keys and columns, by table and name."""
+    return tomllib.loads((_docs() / "meanings.toml").read_text("utf-8"))
+
+
+# --- Tables. ---
+
+
+def definitions(rows: Iterable[tuple[str, str]]) -> str:
+    """Terms and their meanings in two columns, 80 characters wide, as a Markdown code block."""
+    lines: list[str] = []
+    for term, meaning in rows:
+        hanging = _INDENT + " " * (_TERM_WIDTH + 2)
+        first = f"{_INDENT}{term:{_TERM_WIDTH}}  "
+        if len(term) > _TERM_WIDTH:
+            lines.append(_INDENT + term)
+            first = hanging
+        lines.append(textwrap.fill(meaning, WIDTH, initial_indent=first, subsequent_indent=hanging))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _config_keys(section: str, struct: type[msgspec.Struct], internal: frozenset[str]) -> str:
+    """The keys of one section of config.toml with their defaults, allowed values and meanings."""
+    words = meanings()[section]
+    fields = [field for field in msgspec.structs.fields(struct) if field.name not in internal]
+    return definitions((_default(field), words[field.name] + _allowed(field.type)) for field in fields)
+
+
+def _default(field: Any) -> str:
+    """A key and its default, as TOML; the key alone if it has no default worth a line."""
+    if isinstance(field.default, str) and len(field.default) > 20:
+        return f"{field.name}"
+    if isinstance(field.default, bool):
+        return f"{field.name} = {str(field.default).lower()}"
+    if isinstance(field.default, str):
+        return f'{field.name} = "{field.default}"'
+    if isinstance(field.default, int | float):
+        return (
+            f"{field.name} = {field.default:g}"
+            if isinstance(field.default, float)
+            else f"{field.name} = {field.default}"
+        )
+    return f"{field.name}"
+
+
+def _allowed(kind: Any) -> str:
+    """The values of a Literal, as words behind the meaning; "" for any other type."""
+    if typing.get_origin(kind) is not Literal:
+        return ""
+    return " One of " + ", ".join(f'"{value}"' for value in typing.get_args(kind) if value) + "."
+
+
+def run_keys() -> str:
+    """The keys of [run]."""
+    from llmtui.model import RunConfig
+
+    return _config_keys("run", RunConfig, frozenset())
+
+
+def ui_keys() -> str:
+    """The keys of [ui]."""
+    from llmtui.config.schema import UiConfig
+
+    return _config_keys("ui", UiConfig, frozenset())
+
+
+def backend_keys() -> str:
+    """The keys of [[backend]]."""
+    from llmtui.model import Backend
+
+    return _config_keys("backend", Backend, frozenset({"secrets"}))
+
+
+def result_columns() -> str:
+    """The columns of the results CSV."""
+    from llmtui.export.csv import RESULT_COLUMNS
+
+    return definitions((name, meanings()["results"][name]) for name in RESULT_COLUMNS)
+
+
+def iteration_columns() -> str:
+    """The columns of the iterations CSV."""
+    from llmtui.export.csv import ITERATION_COLUMNS
+
+    return definitions((name, meanings()["iterations"][name]) for name in ITERATION_COLUMNS)
+
+
+def metrics() -> str:
+    """The metrics with their units and definitions."""
+    from llmtui.stats.summary import METRIC_TITLES, METRIC_UNITS, METRICS
+
+    titles = {m: METRIC_TITLES[m] for m in METRICS}
+    units = {m: "" if METRIC_UNITS[m] in titles[m] else f", {METRIC_UNITS[m]}" for m in METRICS}
+    return definitions((titles[m] + units[m], meanings()["metrics"][m]) for m in METRICS)
+
+
+def check_codes() -> str:
+    """The fairness checks."""
+    from llmtui.stats.checks import CODES
+
+    return definitions(CODES.items())
+
+
+def monitor_keys() -> str:
+    """The keys of the monitor, by group."""
+    from llmtui.ui.actions.registry import COMMANDS, key_word
+
+    groups = dict.fromkeys(command.group for command in COMMANDS)
+    return "\n\n".join(
+        f"## {group}\n\n" + definitions((f"{key_word(c.key):8}{c.id}", c.help) for c in COMMANDS if c.group == group)
+        for group in groups
+    )
+
+
+def default_ports() -> str:
+    """The port on which llmtui expects each framework."""
+    from llmtui.config.schema import USUAL_PORTS
+
+    return definitions((name, str(port)) for name, port in USUAL_PORTS.items())
+
+
+#: What a page may ask for with `<!-- table: NAME -->`.
+TABLES: dict[str, Callable[[], str]] = {
+    "run_keys": run_keys,
+    "ui_keys": ui_keys,
+    "backend_keys": backend_keys,
+    "result_columns": result_columns,
+    "iteration_columns": iteration_columns,
+    "metrics": metrics,
+    "check_codes": check_codes,
+    "monitor_keys": monitor_keys,
+    "default_ports": default_ports,
+}

@@ -1,0 +1,87 @@
+"""`llmtui explain`: every topic prints, and its tables name what the code has."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from llmtui.cli import explain
+from llmtui.cli.app import cli
+from llmtui.config.schema import UiConfig
+from llmtui.export.csv import ITERATION_COLUMNS, RESULT_COLUMNS
+from llmtui.model import Backend, RunConfig
+from llmtui.stats.checks import CODES
+from llmtui.stats.summary import METRIC_TITLES, METRICS
+from llmtui.ui.actions.registry import COMMANDS
+
+
+@pytest.mark.parametrize("topic", explain.TOPICS)
+def test_every_topic_prints_within_80_columns(topic: str) -> None:
+    result = CliRunner().invoke(cli, ["explain", topic])
+    assert result.exit_code == 0
+    assert result.output.startswith("# ")
+    assert "<!--" not in result.output
+    assert max(map(len, result.output.splitlines())) <= explain.WIDTH
+
+
+def test_without_a_topic_it_lists_the_topics() -> None:
+    result = CliRunner().invoke(cli, ["explain"])
+    assert result.exit_code == 0
+    assert re.findall(r"^  (\w+) ", result.output, re.MULTILINE) == list(explain.TOPICS)
+    assert max(map(len, result.output.splitlines())) <= explain.WIDTH
+
+
+def test_every_shipped_page_is_a_topic() -> None:
+    pages = {file.name for file in (resources.files("llmtui") / "docs").iterdir()}
+    assert pages == {f"{topic}.md" for topic in explain.TOPICS} | {"meanings.toml"}
+
+
+def test_an_unknown_topic_is_refused_and_the_nearest_one_named() -> None:
+    result = CliRunner().invoke(cli, ["explain", "mesure"])
+    assert result.exit_code == 2
+    assert "did you mean 'measure'?" in result.output
+    result = CliRunner().invoke(cli, ["explain", "\x1b[2J"])
+    assert result.exit_code == 2
+    assert "\x1b" not in result.output and "security" in result.output
+
+
+def _terms(text: str) -> list[str]:
+    """The first words of a table's rows."""
+    return [line[4:].split()[0] for line in text.splitlines() if re.match(r"    \S", line)]
+
+
+def test_the_config_tables_have_every_key() -> None:
+    for table, struct in ((explain.run_keys, RunConfig), (explain.ui_keys, UiConfig), (explain.backend_keys, Backend)):
+        names = [field.name for field in msgspec.structs.fields(struct) if field.name != "secrets"]
+        assert _terms(table()) == names
+
+
+def test_the_column_tables_have_every_column_in_order() -> None:
+    assert _terms(explain.result_columns()) == list(RESULT_COLUMNS)
+    assert _terms(explain.iteration_columns()) == list(ITERATION_COLUMNS)
+
+
+def test_the_other_tables_have_every_entry() -> None:
+    assert _terms(explain.check_codes()) == list(CODES)
+    assert sorted(re.findall(r"^    .{8}(\w+)  ", explain.monitor_keys(), re.MULTILINE)) == sorted(
+        command.id for command in COMMANDS
+    )
+    metrics = explain.metrics()
+    for metric in METRICS:
+        assert f"    {METRIC_TITLES[metric]}" in metrics
+
+
+def test_no_meaning_is_left_over() -> None:
+    sections = {
+        "run": {field.name for field in msgspec.structs.fields(RunConfig)},
+        "ui": {field.name for field in msgspec.structs.fields(UiConfig)},
+        "backend": {field.name for field in msgspec.structs.fields(Backend)} - {"secrets"},
+        "metrics": set(METRICS),
+        "results": set(RESULT_COLUMNS),
+        "iterations": set(ITERATION_COLUMNS),
+    }
+    assert {name: set(words) for name, words in explain.meanings().items()} == sections
