@@ -65,8 +65,7 @@ def run_options(command: F) -> F:
 @click.group(
     cls=DefaultGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 all well, 1 a backend failed, 2 wrong usage or config. Without CONFIG: ./config.toml, then "
-    "yours, then the built-in one.",
+    epilog="Exit codes: 0 all well, 1 a backend failed, 2 wrong usage or config.",
 )
 @click.version_option(llmtui.__version__, message="llmtui %(version)s")
 def cli() -> None:
