@@ -15,21 +15,20 @@ import psutil
 
 from llmtui import exit_codes
 from llmtui.cli.run import talk
-from llmtui.config.schema import DEFAULT_FILE, USUAL_PORTS, ollama_url
+from llmtui.config import frameworks
+from llmtui.config.frameworks import ENGINES, OLLAMA, SCANNED_PORTS
+from llmtui.config.schema import DEFAULT_FILE, ollama_url
 from llmtui.engine.bringup import LOCAL_HOSTS
-from llmtui.engine.server_probe import START_HINTS
 from llmtui.format import plural
-from llmtui.model import Embedded
-from llmtui.servers.discovery import LANGUAGES, NO_CHAT, UNKNOWN, USUAL, Found, Model, scan
-from llmtui.servers.recipes import LOCAL_HINT, TORCH_HINT, absent_packages
+from llmtui.servers.discovery import NO_CHAT, Found, Model, scan
+from llmtui.servers.recipes import absent_packages
 from llmtui.store.atomic import write_atomic, write_new
 from llmtui.text import sanitize
 
 #: More models of one server than this are not listed.
 LISTED = 20
-ENGINES: dict[str, Embedded] = {"llama.cpp": "llama.cpp", "mistral.rs": "mistral.rs", "HuggingFace": "transformers"}
-#: What the absent are said to be, and their examples made of: framework and port.
-EXAMPLES = [(name, USUAL_PORTS[name.lower()]) for name in LANGUAGES if name.lower() in USUAL_PORTS]
+#: What `init` lists as not running, and writes an example of: frameworks with a port of their own.
+EXAMPLES = [one for one in frameworks.FRAMEWORKS if one.port]
 
 
 def init(file: Path | None, *, force: bool = False, to_stdout: bool = False, urls: Sequence[str] | None = None) -> int:
@@ -48,7 +47,7 @@ def init(file: Path | None, *, force: bool = False, to_stdout: bool = False, url
         seen = asyncio.run(scan(urls))
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
-    engines = [name for name, engine in ENGINES.items() if not absent_packages(engine)]
+    engines = [one.title for one in ENGINES if not absent_packages(one.engine)]
     for line in report(seen, engines, elsewhere):
         talk(line)
     found = [one for one in seen.values() if isinstance(one, Found)]
@@ -74,7 +73,7 @@ def init(file: Path | None, *, force: bool = False, to_stdout: bool = False, url
 def places(ollama_host: str) -> tuple[list[str], str]:
     """Where to ask on this machine, and where OLLAMA_HOST means another one ("" where it does not)."""
     ollama = ollama_url(ollama_host)
-    urls = [f"http://127.0.0.1:{port}" for port in USUAL if port != USUAL_PORTS["ollama"]]
+    urls = [f"http://127.0.0.1:{port}" for port in SCANNED_PORTS if port != OLLAMA.port]
     try:
         host, _ = urlsplit(ollama).hostname or "", urlsplit(ollama).port
     except ValueError:
@@ -122,11 +121,11 @@ def _names(models: Sequence[Model], limit: int) -> str:
 def report(seen: Mapping[str, Found | str | None], engines: Sequence[str], elsewhere: str = "") -> list[str]:
     """What was found and what was not, a line each, and how to get the latter."""
     lines = []
-    for name, engine in ENGINES.items():
-        if name in engines:
-            lines.append(f"found {name}, installed here: llmtui starts it itself")
+    for engine in ENGINES:
+        if engine.title in engines:
+            lines.append(f"found {engine.title}, installed here: llmtui starts it itself")
         else:
-            lines.append(f"not installed: {name}: {TORCH_HINT if engine == 'transformers' else LOCAL_HINT}")
+            lines.append(f"not installed: {engine.title}: {engine.install}")
     for url, one in seen.items():
         if isinstance(one, Found):
             told = f"found {one.framework} {sanitize(one.version, 40)}".rstrip() + f" at {_place(url)}"
@@ -134,16 +133,12 @@ def report(seen: Mapping[str, Found | str | None], engines: Sequence[str], elsew
         elif one:
             lines.append(f"{_place(url)}: {one}")
     there = {one.framework for one in seen.values() if isinstance(one, Found)}
-    for name, port in EXAMPLES:
-        if name not in there and not (name == "Ollama" and elsewhere):
-            lines.append(f"not running: {name}: {_hint(name, port)}")
+    for example in EXAMPLES:
+        if example.title not in there and not (example is OLLAMA and elsewhere):
+            lines.append(f"not running: {example.title}: {example.start_hint(example.port)}")
     if elsewhere:
         lines.append(f"OLLAMA_HOST means another machine, {_place(elsewhere)}: not asked, written as an example")
     return lines
-
-
-def _hint(framework: str, port: int) -> str:
-    return START_HINTS.get(framework.lower(), "start the server").format(port=port)
 
 
 def usable(found: Found) -> bool:
@@ -159,7 +154,7 @@ def remark(found: Found) -> str:
         return "it is loading its model"
     if not found.models:
         return (
-            "it has no model yet: ollama pull smollm2:135m"
+            f"it has no model yet: {OLLAMA.pull_hint()}"
             if found.protocol == "ollama"
             else "it names no model: set `model`"
         )
@@ -206,26 +201,26 @@ def config_text(found: Sequence[Found], engines: Sequence[str], elsewhere: str =
     if engines:
         parts.append("# Engines that llmtui starts and stops, on its own small model or on `model` of [run].\n")
     examples = []
-    for name, engine in ENGINES.items():
-        block = _block(name, {"language": LANGUAGES[name], "embedded": engine})
-        if name in engines:
+    for engine in ENGINES:
+        block = _block(engine.title, {"language": engine.language, "embedded": engine.engine})
+        if engine.title in engines:
             parts.append(block)
         else:
-            examples.append(_example(TORCH_HINT if engine == "transformers" else LOCAL_HINT, block))
-    taken = set(ENGINES)
+            examples.append(_example(engine.install, block))
+    taken = {engine.title for engine in ENGINES}
     for one in found:
         name = _free(one, taken)
         taken.add(name)
         parts.append(_server(one, name))
     there = {one.framework for one in found}
-    for framework, port in EXAMPLES:
-        if framework not in there:
-            url = elsewhere if framework == "Ollama" and elsewhere else f"http://127.0.0.1:{port}"
-            keys = _keys(framework, url, "ollama" if framework == "Ollama" else "openai")
-            if framework == "Ollama":
-                keys["model"] = "smollm2:135m"
-            why = "the machine that OLLAMA_HOST names" if url == elsewhere else _hint(framework, port)
-            name = f"{framework} server" if framework in ENGINES else framework
+    for example in EXAMPLES:
+        if example.title not in there:
+            url = elsewhere if example is OLLAMA and elsewhere else f"http://127.0.0.1:{example.port}"
+            keys = _keys(example.title, url, example.protocol)
+            if example.example_model:
+                keys["model"] = example.example_model
+            why = "the machine that OLLAMA_HOST names" if url == elsewhere else example.start_hint(example.port)
+            name = f"{example.title} server" if example.engine else example.title
             examples.append(_example(why, _block(name, keys)))
     models = {one.models[0].name for one in found if usable(one) and one.models}
     if len(models) + bool(engines) > 1:
@@ -258,7 +253,8 @@ def _free(found: Found, taken: set[str]) -> str:
 
 
 def _keys(framework: str, url: str, protocol: str) -> dict[str, str]:
-    keys = {"framework": framework, "language": LANGUAGES.get(framework, ""), "protocol": protocol, "url": url}
+    language = frameworks.framework(framework).language
+    keys = {"framework": framework, "language": language, "protocol": protocol, "url": url}
     return {key: value for key, value in keys.items() if value}
 
 
@@ -281,7 +277,7 @@ def _server(found: Found, name: str) -> str:
     if chosen is not None:
         keys["model"] = chosen.name
     head = f"# Found: {found.framework} {sanitize(found.version, 40)}".rstrip() + ".\n"
-    if found.framework == UNKNOWN:
+    if found.framework == frameworks.UNKNOWN.title:
         head = "# Found: it speaks OpenAI's protocol; say in `framework` what it is.\n"
     text = head + _block(name, keys)
     if found.locked:

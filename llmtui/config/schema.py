@@ -20,6 +20,7 @@ import tomli
 
 from llmtui.config.errors import ConfigError, backend_label, check_names, explain, nearest, show
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
+from llmtui.config.frameworks import OLLAMA, framework
 from llmtui.model import Backend, Plan, RunConfig, Struct
 
 __all__ = [
@@ -34,19 +35,6 @@ __all__ = [
     "ollama_url",
     "parse",
 ]
-
-#: Where each framework listens unless told otherwise (servers' own documentation, 2026).
-USUAL_PORTS: dict[str, int] = {
-    "ollama": 11434,
-    "llamafile": 8080,
-    "llama.cpp": 8080,
-    "mistral.rs": 1234,
-    "lm studio": 1234,
-    "vllm": 8000,
-    "huggingface": 8000,
-    "transformers": 8000,
-}
-
 
 #: What small plots are drawn with; `ascii` keeps the whole screen to ASCII.
 Marker = Literal["braille", "fhd", "dot", "ascii"]
@@ -276,7 +264,7 @@ def _too_large(value: Any) -> int | None:
     if isinstance(value, dict | list):
         inner = value.values() if isinstance(value, dict) else value
         return next((found for item in inner if (found := _too_large(item)) is not None), None)
-    return value if isinstance(value, int) and not -(2**63) < value < 2**64 else None
+    return value if isinstance(value, int) and not -(2**63) <= value < 2**64 else None
 
 
 def _split_url(url: str, where: str, secrets: list[str]) -> Any:
@@ -305,9 +293,9 @@ def _usual_url(backend: Backend, where: str, env: dict[str, str]) -> str:
         except ConfigError:
             raise ConfigError(f"OLLAMA_HOST: found {show(env['OLLAMA_HOST'])}, allowed is host:port") from None
         return url
-    for word in (backend.framework.lower(), backend.name.lower()):
-        if backend.protocol != "custom" and word in USUAL_PORTS:
-            return f"http://127.0.0.1:{USUAL_PORTS[word]}"
+    for word in (backend.framework, backend.name):
+        if backend.protocol != "custom" and (port := framework(word).port):
+            return f"http://127.0.0.1:{port}"
     raise ConfigError(f"{where}: url is missing; give one such as 'http://127.0.0.1:8080', or launch, or embedded")
 
 
@@ -315,12 +303,12 @@ def ollama_url(host: str) -> str:
     """The address that `OLLAMA_HOST` means, as Ollama itself reads it (host, host:port, :port or a URL)."""
     host = host.strip().strip("\"'")
     if not host:
-        return "http://127.0.0.1:11434"
+        return f"http://127.0.0.1:{OLLAMA.port}"
     scheme, sep, rest = host.partition("://")
     if not sep:
         scheme, rest = "http", host
     rest = rest.rstrip("/")
-    default = {"http": "80", "https": "443"}.get(scheme, "11434") if sep else "11434"
+    default = {"http": "80", "https": "443"}.get(scheme, str(OLLAMA.port)) if sep else str(OLLAMA.port)
     match = re.fullmatch(r"(\[[^\]]*\]|[^:/]*)(?::(\d+))?(/.*)?", rest)
     if match is None:
         return f"{scheme}://{rest}"

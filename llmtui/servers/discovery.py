@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import psutil
 
-from llmtui.config.schema import USUAL_PORTS
+from llmtui.config import frameworks
 from llmtui.measure.transport import new_client
 from llmtui.measure.untimed import Reply, fetch
 from llmtui.model import Protocol, Struct
@@ -26,23 +26,6 @@ ANSWER_S = 1.0
 MAX_BODY_BYTES = 1024 * 1024
 #: What a command is is told by its first words.
 MAX_COMMAND_CHARS = 4096
-
-#: TGI's own default beside the frameworks' usual ports; in its container it is asked on 8080 as a rule.
-USUAL = sorted({*USUAL_PORTS.values(), 3000})
-LANGUAGES = {
-    "Ollama": "Go",
-    "llamafile": "C++",
-    "llama.cpp": "C++",
-    "mistral.rs": "Rust",
-    "LM Studio": "C++",
-    "vLLM": "Python",
-    "HuggingFace": "Python",
-    "TGI": "Rust",
-    "SGLang": "Python",
-    "llama-cpp-python": "Python",
-}
-#: A server that speaks OpenAI's protocol and says of itself nothing that is known here.
-UNKNOWN = "OpenAI-compatible"
 
 #: How fit a model is for a chat, the best first.
 CHAT, VISION, ELSEWHERE, NO_CHAT = range(4)
@@ -163,27 +146,31 @@ def identify(url: str, answers: Answers, command: str = "") -> Found | None:
         told = TGIDialect().server_info("/info", _good(answers, "/info"))
         protocol: Protocol = "openai" if names else "tgi"
         return Found(
-            framework="TGI", url=url, protocol=protocol, version=told.version, models=_models(names or told.models)
+            framework=frameworks.TGI.title,
+            url=url,
+            protocol=protocol,
+            version=told.version,
+            models=_models(names or told.models),
         )
     native = _entries(_good(answers, "/api/v0/models"), "data")
     if "organization_owner" in owners or any("compatibility_type" in e for e in native):
-        return Found(framework="LM Studio", url=url, models=_lm_studio(names, native))
+        return Found(framework=frameworks.LM_STUDIO.title, url=url, models=_lm_studio(names, native))
     framework = _llama_family(answers, owners, command) or _by_owner(owners, answers, command)
     routes = common.as_dict(_good(answers, "/openapi.json")).get("paths")
     chats = isinstance(routes, dict) and "/v1/chat/completions" in routes
     if not framework and chats and isinstance(routes, dict) and "/load_model" in routes:
-        framework = "HuggingFace"
+        framework = frameworks.HUGGINGFACE.title
     status = answers.get("/v1/models", _NOTHING).status
     locked = status in (401, 403) and (bool(framework) or chats)
     if not framework and not names and not chats:
         return None
     if not framework and locked and common.string(common.as_dict(_good(answers, "/version")).get("version")):
-        framework = "vLLM"
+        framework = frameworks.VLLM.title
     version = ""
     for path in ("/props", "/version"):
         version = version or OpenAIDialect().server_info(path, _good(answers, path)).version
     return Found(
-        framework=framework or UNKNOWN,
+        framework=framework or frameworks.UNKNOWN.title,
         url=url,
         version=version,
         models=_models(names),
@@ -217,7 +204,7 @@ def _ollama(url: str, answers: Answers) -> Found | None:
             cloud = bool(entry.get("remote_host")) or name.endswith("-cloud")
             fit = fitness(name, kinds)
             found.append(Model(name=name, fitness=max(fit, ELSEWHERE) if cloud else fit))
-    return Found(framework="Ollama", url=url, protocol="ollama", version=version, models=_sorted(found))
+    return Found(framework=frameworks.OLLAMA.title, url=url, protocol="ollama", version=version, models=_sorted(found))
 
 
 def _lm_studio(names: list[str], native: list[dict[str, Any]]) -> list[Model]:
@@ -234,24 +221,25 @@ def _llama_family(answers: Answers, owners: set[str], command: str) -> str:
     servers = {answer.headers.get("server", "").lower() for answer in answers.values()}
     props = _good(answers, "/props")
     if any(server.startswith("llamafile") for server in servers):
-        return "llamafile"
+        return frameworks.LLAMAFILE.title
     told = common.as_dict(props)
     if "llama.cpp" in servers or "llamacpp" in owners or "default_generation_settings" in told:
-        return "llamafile" if "llamafile" in f"{command} {told.get('model_path')}".lower() else "llama.cpp"
+        is_llamafile = "llamafile" in f"{command} {told.get('model_path')}".lower()
+        return (frameworks.LLAMAFILE if is_llamafile else frameworks.LLAMA_CPP).title
     return ""
 
 
 def _by_owner(owners: set[str], answers: Answers, command: str) -> str:
     """Servers that sign the models in their list."""
     if "vllm" in owners:
-        return "vLLM"
+        return frameworks.VLLM.title
     if "sglang" in owners:
-        return "SGLang"
+        return frameworks.SGLANG.title
     if "me" in owners and "openai-processing-ms" in answers["/v1/models"].headers:
-        return "llama-cpp-python"
+        return frameworks.LLAMA_CPP_PYTHON.title
     if "mistralrs" in command or ("local" in owners and "server" not in answers["/v1/models"].headers):
-        return "mistral.rs"
-    return "HuggingFace" if re.search(r"transformers\S* serve\b", command) else ""
+        return frameworks.MISTRAL_RS.title
+    return frameworks.HUGGINGFACE.title if re.search(r"transformers\S* serve\b", command) else ""
 
 
 def _good(answers: Answers, path: str) -> bytes:

@@ -14,17 +14,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from llmtui.config import frameworks
 from llmtui.model import Backend, Embedded, RunConfig
 from llmtui.servers.base import Launch, Report, StartError, missing, thread_count
 from llmtui.servers.model_cache import own_folder
 from llmtui.servers.model_file import hf_folder, model_digest, model_name, q8_model, read_gguf_info, shared_model
 from llmtui.servers.ports import occupant, taken
 
-PACKAGES: dict[Embedded, tuple[str, ...]] = {
-    "llama.cpp": ("xllamacpp",),
-    "mistral.rs": ("mistralrs", "uvicorn"),
-    "transformers": ("torch", "transformers", "accelerate", "gguf", "fastapi", "uvicorn"),
-}
 EMBEDDED = Path(__file__).with_name("embedded")
 #: Room for the prompt and the answer, at least.
 CONTEXT_TOKENS = 2048
@@ -33,9 +29,6 @@ NEVER = -1000.0
 
 #: Short: it stands in the border of a narrow panel.
 BRIDGE_NOTE = "via a Python bridge"
-#: The way that works from a checkout first: a narrow panel shows no more.
-TORCH_HINT = "pip install -e '.[hf]' or 'llmtui[hf]'; without a GPU the CPU build of torch first, see the README"
-LOCAL_HINT = "pip install -e '.[local]' or 'llmtui[local]'"
 
 
 async def recipe(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
@@ -86,7 +79,7 @@ def offline_environment() -> dict[str, str]:
 
 
 async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
-    _require(backend.embedded, LOCAL_HINT)
+    _require(backend.embedded)
     path, weights, name, _end = await _q8(backend, config, report)
     threads = thread_count(config)
     program = [sys.executable, "-P", str(EMBEDDED / "llamacpp.py"), f"--model={path}", f"--alias={name}"]
@@ -100,13 +93,13 @@ async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Repo
         version=_version("xllamacpp"),
         weights=weights,
         threads=threads,
-        full_length={"ignore_eos": True},
+        full_length=frameworks.LLAMA_CPP.full_length,
         grace_s=1.0,
     )
 
 
 async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
-    _require(backend.embedded, LOCAL_HINT)
+    _require(backend.embedded)
     path, weights, name, end_tokens = await _q8(backend, config, report)
     threads = thread_count(config)
     program = [sys.executable, "-P", str(EMBEDDED / "mistralrs.py"), f"--model={path}", f"--alias={name}"]
@@ -127,7 +120,7 @@ async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Rep
 
 
 async def _transformers(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
-    _require(backend.embedded, TORCH_HINT)
+    _require(backend.embedded)
     dtype = {"": "bfloat16", "BF16": "bfloat16", "F32": "float32"}.get(backend.weights.upper())
     if dtype is None:
         raise _wrong_weights(backend, "bf16 or f32")
@@ -229,12 +222,12 @@ def _local(port: int) -> str:
 
 def absent_packages(engine: Embedded) -> list[str]:
     """The packages that an embedded engine needs and that are not installed, found without importing them."""
-    return [package for package in PACKAGES.get(engine, ()) if importlib.util.find_spec(package) is None]
+    return [package for package in frameworks.engine(engine).packages if importlib.util.find_spec(package) is None]
 
 
-def _require(engine: Embedded, hint: str) -> None:
+def _require(engine: Embedded) -> None:
     if absent := absent_packages(engine):
-        raise missing(f"not installed: {', '.join(absent)}", hint)
+        raise missing(f"not installed: {', '.join(absent)}", frameworks.engine(engine).install)
 
 
 def _require_command(command: str) -> None:
@@ -263,7 +256,7 @@ def _entry(script: str) -> str:
     """A console script as a line of Python: the script itself may lie outside of this environment's bin folder."""
     found = list(importlib.metadata.entry_points(group="console_scripts", name=script))
     if not found:
-        raise missing(f"the command {script} is not installed", TORCH_HINT)
+        raise missing(f"the command {script} is not installed", frameworks.HUGGINGFACE.install)
     return f"import sys; from {found[0].module} import {found[0].attr} as main; sys.exit(main())"
 
 

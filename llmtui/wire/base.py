@@ -97,6 +97,9 @@ class Dialect(Protocol):
     def error_text(self, body: bytes) -> str:
         """The plain sentence inside an error body (JSON in any of the known shapes, HTML, or text); "" when empty."""
 
+    def without_refused(self, status: int, body: bytes) -> Dialect | None:
+        """The dialect that leaves out the optional field to which this error answer objects; None for other errors."""
+
     def health_requests(self, backend: Backend) -> list[Request]:
         """What to ask, in this order, until one answers 200: then the server is up. Empty: a connection must do."""
 

@@ -14,7 +14,7 @@ import msgspec
 from llmtui.model import Backend, RunConfig
 from llmtui.text import sanitize
 from llmtui.wire import common
-from llmtui.wire.base import Delta, Parser, Request, ServerInfo, WireError
+from llmtui.wire.base import Delta, Dialect, Parser, Request, ServerInfo, WireError
 from llmtui.wire.errors import error_text, server_error
 from llmtui.wire.openai import usage_figures
 from llmtui.wire.parsers import EventsParser, LinesParser, WholeParser, decode
@@ -162,6 +162,10 @@ class CustomDialect:
     def error_text(self, body: bytes) -> str:
         """See errors.error_text."""
         return error_text(body)
+
+    def without_refused(self, status: int, body: bytes) -> Dialect | None:
+        """None: every field is needed."""
+        return None
 
     def health_requests(self, backend: Backend) -> list[Request]:
         """`ready` of the config if given; else none: that it takes connections must do."""

@@ -12,7 +12,7 @@ import msgspec
 
 from llmtui.model import Backend, RunConfig, TokenSource
 from llmtui.wire import common
-from llmtui.wire.base import Delta, Parser, Request, ServerInfo
+from llmtui.wire.base import Delta, Dialect, Parser, Request, ServerInfo
 from llmtui.wire.errors import error_text, server_error
 from llmtui.wire.parsers import ABSENT, EventsParser, WholeParser, check_error, decode, decode_or_none, is_page
 
@@ -214,6 +214,10 @@ class OpenAIDialect:
     def error_text(self, body: bytes) -> str:
         """See errors.error_text."""
         return error_text(body)
+
+    def without_refused(self, status: int, body: bytes) -> Dialect | None:
+        """Without `stream_options`, where the error objects to that."""
+        return OpenAIDialect(include_usage=False) if self.include_usage and refuses_usage_option(status, body) else None
 
     def health_requests(self, backend: Backend) -> list[Request]:
         """`ready` of the config if given; else /health (not in Ollama or llamafiler), then /v1/models."""

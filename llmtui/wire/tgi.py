@@ -11,7 +11,7 @@ import msgspec
 
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import common
-from llmtui.wire.base import Delta, Parser, Request, ServerInfo
+from llmtui.wire.base import Delta, Dialect, Parser, Request, ServerInfo
 from llmtui.wire.errors import error_text
 from llmtui.wire.parsers import ABSENT, EventsParser, WholeParser, check_error, decode, is_page
 
@@ -100,6 +100,10 @@ class TGIDialect:
     def error_text(self, body: bytes) -> str:
         """See errors.error_text."""
         return error_text(body)
+
+    def without_refused(self, status: int, body: bytes) -> Dialect | None:
+        """None: every field is needed."""
+        return None
 
     def health_requests(self, backend: Backend) -> list[Request]:
         """`ready` of the config if given, else /health."""

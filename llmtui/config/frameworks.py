@@ -1,0 +1,143 @@
+"""What llmtui knows about each serving framework: one record each, which every other module reads.
+
+How to recognize a server by its answers is in servers/discovery.py, how to launch an embedded engine in
+servers/recipes.py, and what its protocol looks like in wire/.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmtui.model import Embedded, Protocol, Struct
+
+_LOCAL_INSTALL = "pip install -e '.[local]' or 'llmtui[local]'"
+#: The command that works from a checkout comes first: a narrow panel cuts off the rest.
+_TORCH_INSTALL = "pip install -e '.[hf]' or 'llmtui[hf]'; without a GPU the CPU build of torch first, see the README"
+
+
+class Framework(Struct, frozen=True):
+    """One serving framework. Ports, options and commands are those of its own documentation (2026).
+
+    `port` is where its server listens by default, 0 where containers usually map it to another port; `scanned` are
+    further ports to try. `full_length` and `no_prefix_cache` are the request fields that make an answer continue to
+    `max_tokens` and that switch the prefix cache off, empty where the server has none; engines that need values of the
+    run or the model for it set them in their recipe. `engine` is the value of `embedded` with which llmtui launches it,
+    `packages` are the Python packages that this needs, `install` is the command that installs them.
+    """
+
+    title: str
+    language: str
+    aliases: tuple[str, ...] = ()
+    protocol: Protocol = "openai"
+    port: int = 0
+    scanned: tuple[int, ...] = ()
+    start: str = "start the server"
+    example_model: str = ""
+    pull: str = ""
+    full_length: dict[str, Any] = {}
+    no_prefix_cache: dict[str, Any] = {}
+    engine: Embedded = ""
+    packages: tuple[str, ...] = ()
+    install: str = ""
+
+    def start_hint(self, port: int) -> str:
+        """How to start the server on this port."""
+        return self.start.format(port=port)
+
+    def pull_hint(self, model: str = "") -> str:
+        """The command that downloads `model` (by default a small one), "" if the framework has none."""
+        return self.pull.format(model=model or self.example_model)
+
+
+OLLAMA = Framework(
+    title="Ollama",
+    language="Go",
+    protocol="ollama",
+    port=11434,
+    start="start it: ollama serve",
+    example_model="smollm2:135m",
+    pull="ollama pull {model}",
+)
+LLAMAFILE = Framework(
+    title="llamafile",
+    language="C++",
+    port=8080,
+    start="start it: ./model.llamafile --server --nobrowser --port {port}",
+    full_length={"ignore_eos": True},
+    no_prefix_cache={"cache_prompt": False},
+)
+LLAMA_CPP = Framework(
+    title="llama.cpp",
+    language="C++",
+    port=8080,
+    start="start it: llama-server -m model.gguf --port {port}",
+    full_length={"ignore_eos": True},
+    # With a fresh first line, the chat template's own beginning would still come from the cache (25 of 56 tokens).
+    no_prefix_cache={"cache_prompt": False},
+    engine="llama.cpp",
+    packages=("xllamacpp",),
+    install=_LOCAL_INSTALL,
+)
+MISTRAL_RS = Framework(
+    title="mistral.rs",
+    language="Rust",
+    port=1234,
+    start="start it: mistralrs serve -p {port} -m MODEL",
+    engine="mistral.rs",
+    packages=("mistralrs", "uvicorn"),
+    install=_LOCAL_INSTALL,
+)
+LM_STUDIO = Framework(title="LM Studio", language="C++", port=1234, start="start it: lms server start --port {port}")
+VLLM = Framework(
+    title="vLLM",
+    language="Python",
+    port=8000,
+    start="start it: vllm serve MODEL --port {port}",
+    full_length={"ignore_eos": True},
+)
+HUGGINGFACE = Framework(
+    title="HuggingFace",
+    language="Python",
+    aliases=("transformers",),
+    port=8000,
+    start="start it: transformers serve --port {port}",
+    engine="transformers",
+    packages=("torch", "transformers", "accelerate", "gguf", "fastapi", "uvicorn"),
+    install=_TORCH_INSTALL,
+)
+TGI = Framework(title="TGI", language="Rust", scanned=(3000,))
+SGLANG = Framework(title="SGLang", language="Python")
+LLAMA_CPP_PYTHON = Framework(title="llama-cpp-python", language="Python")
+#: A framework that is not in the list, or a server that does not identify itself.
+UNKNOWN = Framework(title="OpenAI-compatible", language="")
+
+#: All of them, in the order in which `llmtui init` lists them.
+FRAMEWORKS = (
+    OLLAMA,
+    LLAMAFILE,
+    LLAMA_CPP,
+    MISTRAL_RS,
+    LM_STUDIO,
+    VLLM,
+    HUGGINGFACE,
+    TGI,
+    SGLANG,
+    LLAMA_CPP_PYTHON,
+)
+#: Those that llmtui can launch itself.
+ENGINES = tuple(one for one in FRAMEWORKS if one.engine)
+#: The local ports on which `llmtui init` looks for servers.
+SCANNED_PORTS = tuple(sorted({port for one in FRAMEWORKS for port in (one.port, *one.scanned) if port}))
+
+_BY_NAME = {name.lower(): one for one in FRAMEWORKS for name in (one.title, *one.aliases)}
+_BY_ENGINE = {one.engine: one for one in ENGINES}
+
+
+def framework(name: str) -> Framework:
+    """The framework with this name in any case, as `framework` or `embedded` of a backend; else UNKNOWN."""
+    return _BY_NAME.get(name.lower(), UNKNOWN)
+
+
+def engine(embedded: Embedded) -> Framework:
+    """The framework behind a value of `embedded`. Raises KeyError for ""."""
+    return _BY_ENGINE[embedded]
