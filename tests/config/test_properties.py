@@ -89,7 +89,9 @@ _BACKENDS = st.builds(
     framework=_TEXTS.filter(bool),
     url=st.builds("http://{}:{}/v1".format, _HOSTS, st.integers(1, 65535)),
     headers=st.dictionaries(st.sampled_from(["X-A", "x-b", "C"]), st.text("aZ09 ~=;", max_size=8)),
-    options=st.dictionaries(st.sampled_from(["top_p", "stop", "user"]), st.integers() | st.booleans(), max_size=2),
+    options=st.dictionaries(
+        st.sampled_from(["top_p", "stop", "user"]), st.integers(-(2**63), 2**64 - 1) | st.booleans(), max_size=2
+    ),
 )
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import tomli
 
 from llmtui.config.schema import DEFAULT_FILE, ConfigError, changed, find, load, ollama_url, parse
 from llmtui.model import RunConfig
@@ -27,8 +28,14 @@ def sentence(text: str, **environ: str) -> str:
     return message.removeprefix("c.toml: ")
 
 
-def test_the_shipped_config_is_the_builtin_default() -> None:
-    assert (REPO / "config.toml").read_bytes() == DEFAULT_FILE.read_bytes()
+def test_the_default_config_is_the_one_of_the_repository() -> None:
+    assert DEFAULT_FILE.read_bytes() == (REPO / "config.toml").read_bytes()
+    assert find(None, cwd=REPO) != DEFAULT_FILE, "there the file is the user's own"
+
+
+def test_a_wheel_ships_the_config_as_the_default() -> None:
+    wheel = tomli.loads((REPO / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["force-include"] == {"config.toml": "llmtui/config/default.toml"}
 
 
 def test_the_default_lists_the_four_frameworks_of_the_experiment_and_llama_cpp() -> None:
