@@ -11,8 +11,8 @@ from pathlib import Path
 from llmtui.config.errors import ConfigError
 
 _PACKAGED = Path(__file__).with_name("default.toml")
-#: The default config: in a wheel the copy that its build adds, in a checkout the repository's config.toml. The `..` keep
-#: its path apart from those that `find` tries: a config.toml in the working folder is the user's own.
+#: The default config: in a wheel the copy that its build adds, in a checkout the repository's config.toml. Its path
+#: has `..` in it to differ from those that `find` tries: a config.toml in the working folder belongs to the user.
 DEFAULT_FILE = _PACKAGED if _PACKAGED.is_file() else Path(__file__).parent / ".." / ".." / "config.toml"
 #: What that one is called in words and in the history.
 DEFAULT_SOURCE = "the built-in default"

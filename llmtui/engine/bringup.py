@@ -11,6 +11,7 @@ from typing import Any, Literal
 import httpx
 import msgspec
 
+from llmtui.config.frameworks import framework
 from llmtui.engine.server_probe import ServerProbe
 from llmtui.engine.watch.conditions import device_of
 from llmtui.measure.request import Answer, IterationError, ask
@@ -23,20 +24,7 @@ from llmtui.servers.recipes import absent_packages
 from llmtui.servers.socket_owners import Owners, strangers
 from llmtui.wire import common, dialect_for
 from llmtui.wire.base import Dialect, Request
-from llmtui.wire.openai import OpenAIDialect, refuses_usage_option
 
-#: Servers that can be asked to go on until max_tokens, by framework; the embedded engines' recipes say it themselves.
-FULL_LENGTH: dict[str, dict[str, Any]] = {
-    "llama.cpp": {"ignore_eos": True},
-    "llamafile": {"ignore_eos": True},
-    "vllm": {"ignore_eos": True},
-}
-#: Servers whose prefix cache can be turned off by the request: a fresh first line leaves the chat template's own
-#: beginning in the cache (25 of 56 tokens, seen with llama.cpp).
-NO_CACHE: dict[str, dict[str, Any]] = {
-    "llama.cpp": {"cache_prompt": False},
-    "llamafile": {"cache_prompt": False},
-}
 #: See `Target.effort`.
 LAUNCHES = 2
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -112,29 +100,22 @@ class Target:
         try:
             return await self._send(request, on_tokens)
         except IterationError as error:
-            dialect = self._dialect
-            if (
-                isinstance(dialect, OpenAIDialect)
-                and dialect.include_usage
-                and error.status is not None
-                and refuses_usage_option(error.status, error.body)
-            ):
-                # Told once by the server; from now on it is asked without, and this refusal is no iteration.
-                self._dialect = OpenAIDialect(include_usage=False)
-                return await self._send(
-                    self._dialect.request(backend, self._config, prompt, self.ready.model), on_tokens
-                )
-            raise
+            simpler = self._dialect.without_refused(error.status, error.body) if error.status is not None else None
+            if simpler is None:
+                raise
+            # All later requests leave the field out as well, and this refusal does not count as an iteration.
+            self._dialect = simpler
+            return await self._send(simpler.request(backend, self._config, prompt, self.ready.model), on_tokens)
 
     def _options(self) -> dict[str, Any]:
         """What goes into each request besides the usual: equal work where it can be had, then what the config says."""
         assert self.ready is not None
         options: dict[str, Any] = {}
-        framework = self.backend.embedded or self.backend.framework.lower()
+        facts = framework(self.backend.embedded or self.backend.framework)
         if self._config.full_length and self.backend.protocol == "openai":
-            options |= self.ready.full_length or FULL_LENGTH.get(framework, {})
+            options |= self.ready.full_length or facts.full_length
         if self._config.fresh_prompt and self.backend.protocol == "openai":
-            options |= NO_CACHE.get(framework, {})
+            options |= facts.no_prefix_cache
         return {**options, **self.backend.options}
 
     async def _send(self, request: Request, on_tokens: Callable[[int], None] | None) -> Answer:

@@ -10,6 +10,7 @@ import time
 import httpx
 import msgspec
 
+from llmtui.config.frameworks import OLLAMA, framework
 from llmtui.measure.failures import NotAdmitted, connect_failure, invalid_request, other_origin, redirect_failure
 from llmtui.measure.stamped_socket import connect
 from llmtui.measure.untimed import Reply, fetch
@@ -20,17 +21,6 @@ from llmtui.text import sanitize
 from llmtui.wire import common
 from llmtui.wire.base import Dialect, Request, ServerInfo
 
-#: What to do when a connection is refused, by framework. A `hint` in the config takes precedence.
-START_HINTS: dict[str, str] = {
-    "ollama": "start it: ollama serve",
-    "llamafile": "start it: ./model.llamafile --server --nobrowser --port {port}",
-    "llama.cpp": "start it: llama-server -m model.gguf --port {port}",
-    "mistral.rs": "start it: mistralrs serve -p {port} -m MODEL",
-    "vllm": "start it: vllm serve MODEL --port {port}",
-    "lm studio": "start it: lms server start --port {port}",
-    "huggingface": "start it: transformers serve --port {port}",
-    "transformers": "start it: transformers serve --port {port}",
-}
 REPLY_TIMEOUT_S = 10.0
 #: Many times the size of a list of models; a longer reply is ignored, because decoding takes many times its size.
 MAX_REPLY_BYTES = 2 * 1024 * 1024
@@ -148,7 +138,7 @@ class ServerProbe:
         hint = self._backend.hint
         if not hint and failure.message.startswith("nothing answers"):
             _, port = common.host_and_port(self._backend.url)
-            hint = START_HINTS.get(self._backend.framework.lower(), "start the server").format(port=port)
+            hint = framework(self._backend.framework).start_hint(port)
         return StartError(msgspec.structs.replace(failure, hint=hint or failure.hint))
 
     # No reply is referenced while the next one is awaited: many servers may send long ones at the same time.
@@ -179,10 +169,10 @@ class ServerProbe:
             return wanted or (names[0] if names else "")
         if not wanted:
             if not names:
-                raise StartError(Failure(kind="missing", message="it has no model", hint="ollama pull smollm2:135m"))
+                raise StartError(Failure(kind="missing", message="it has no model", hint=OLLAMA.pull_hint()))
             return names[0]
         if names and wanted not in names and f"{wanted}:latest" not in names:
             raise StartError(
-                Failure(kind="missing", message=f"it has no model {wanted!r}", hint=f"ollama pull {wanted}")
+                Failure(kind="missing", message=f"it has no model {wanted!r}", hint=OLLAMA.pull_hint(wanted))
             )
         return wanted
