@@ -152,7 +152,7 @@ async def _follow(
     if interrupted.is_set():
         talk("interrupted; stopping the servers")
     if follower.done():
-        await client.farewell(Shutdown())
+        await client.send_last(Shutdown())
     else:
         await part(client, follower, FAREWELL_S)
     await engine.ended()

@@ -13,9 +13,11 @@ import msgspec
 # httpx's command line would bring Rich into this process; httpx does without when it cannot be imported.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
-from llmtui.engine.coordinator import Runner
+from llmtui.engine.control import Control
+from llmtui.engine.coordinator import Coordinator
 from llmtui.engine.recorder import Recorder
 from llmtui.engine.redacted_log import RedactingStream
+from llmtui.engine.run import start_run
 from llmtui.engine.watch.machine import describe_machine
 from llmtui.link import run_folders
 from llmtui.link.process import Launch
@@ -30,37 +32,38 @@ FIRST_CLIENT_S = 30.0
 
 
 async def serve(launch: Launch) -> None:
-    """Run the plan for the clients of the socket, until told to stop or left alone."""
+    """Run the plan for the clients of the socket, until it is shut down or done without a client."""
     folder = run_folders.folder_of(launch.plan.run)
-    hub: LinkServer | None = None
+    link: LinkServer | None = None
 
-    def tell(event: AnyEvent) -> None:
-        if hub is not None:
-            hub.tell(event)
+    def emit(event: AnyEvent) -> None:
+        if link is not None:
+            link.emit(event)
 
     def own_pids() -> list[int]:
-        return [os.getpid(), *(hub.pids if hub is not None else [])]
+        return [os.getpid(), *(link.pids if link is not None else [])]
 
     machine = describe_machine()
-    recorder = Recorder(launch.plan, tell)
-    stored, notes = None, recorder.notes
+    recorder = Recorder(launch.plan, emit)
+    stored: StoredRun | None = None
     if launch.resume:
         stored = recorder.resume(launch.store)
-        notes.append(taken_up(stored, machine))
+        recorder.notes.append(resume_note(stored, machine))
     else:
-        notes = recorder.begin(launch.store, machine)
-    runner = Runner(launch.plan, folder, tell, machine, own_pids, recorder, stored)
-    runner.notes = notes
-    hub = LinkServer(folder / run_folders.SOCKET_NAME, runner.hello, runner.obey, runner.audience)
+        recorder.begin(launch.store, machine)
+    run = start_run(launch.plan, folder, machine, recorder, emit, stored)
+    control = Control(run)
+    coordinator = Coordinator(run, control, own_pids)
+    link = LinkServer(folder / run_folders.SOCKET_NAME, run.hello, control.handle_command, control.set_watched)
     try:
-        await _serve(runner, hub)
+        await _serve(coordinator, control, link)
     finally:
         recorder.close()
-        await hub.close()
+        await link.close()
         run_folders.remove(folder.name, own=True)
 
 
-def taken_up(stored: StoredRun, machine: Machine) -> Note:
+def resume_note(stored: StoredRun, machine: Machine) -> Note:
     """What clients are told of a run that goes on. Raises StoreError where this is not the machine that began it."""
     was, now = stored.machine, machine
     if (was.cpu, was.cores, was.gpu) != (now.cpu, now.cores, now.gpu):
@@ -78,31 +81,32 @@ def taken_up(stored: StoredRun, machine: Machine) -> Note:
     return Note(text=f"{text}, made with {', '.join(changed)}" if changed else text, level="warning")
 
 
-async def _serve(runner: Runner, hub: LinkServer) -> None:
-    await hub.open()
+async def _serve(coordinator: Coordinator, control: Control, link: LinkServer) -> None:
+    await link.open()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, runner.shut_down)
+        loop.add_signal_handler(number, control.shut_down)
     try:
         print("ready", flush=True)
     except BrokenPipeError:
-        return  # whoever started us has gone already
+        return  # the process that started this one has exited
 
-    def parent_gone() -> None:
-        # Standard input stays open while whoever started us is there. Once a client has come, the clients decide.
+    def parent_exited() -> None:
+        # Standard input is open as long as the process that started this one lives. After a client has connected, the
+        # clients decide.
         loop.remove_reader(0)
-        if not hub.visited:
-            runner.shut_down()
+        if not link.had_clients:
+            control.shut_down()
 
-    loop.add_reader(0, parent_gone)
-    # What an engine left behind that was killed together with its guards.
-    sweeping = asyncio.create_task(asyncio.to_thread(sweep_dead))
-    alone = loop.call_later(FIRST_CLIENT_S, lambda: None if hub.visited else runner.shut_down())
+    loop.add_reader(0, parent_exited)
+    # Servers of an engine that was killed together with its guards.
+    sweep = asyncio.create_task(asyncio.to_thread(sweep_dead))
+    abandoned = loop.call_later(FIRST_CLIENT_S, lambda: None if link.had_clients else control.shut_down())
     try:
-        await runner.run()
+        await coordinator.run()
     finally:
-        alone.cancel()
-        await asyncio.gather(sweeping, return_exceptions=True)
+        abandoned.cancel()
+        await asyncio.gather(sweep, return_exceptions=True)
 
 
 def main() -> None:

@@ -1,68 +1,30 @@
-"""One backend in a run, and one iteration of it: the prompt, the request, the CPU that others took, the record."""
+"""One backend in a run: its server, its state, and the iterations that it still has to do."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import gc
-import time
 from collections import deque
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from llmtui.engine.bringup import Target
-from llmtui.engine.schedule import Job, fresh_line, jobs
-from llmtui.engine.watch import conditions
-from llmtui.engine.watch.other_cpu import ForeignMeter
-from llmtui.engine.watch.stalls import Stalled, stalled_failure
-from llmtui.format import plural
-from llmtui.measure.failures import wait_words
-from llmtui.measure.request import (
-    HIDDEN_TOKENS,
-    Answer,
-    IterationError,
-    cached_count,
-    figures,
-    is_plausible_count,
-    prompt_count,
-    server_times_s,
-)
-from llmtui.model import (
-    RESTING,
-    AnyEvent,
-    Backend,
-    BackendState,
-    Failure,
-    Iteration,
-    Note,
-    Plan,
-    Progress,
-    RunConfig,
-    redacted,
-)
-from llmtui.text import sanitize
+from llmtui.engine.schedule import Job, jobs, jobs_left
+from llmtui.model import RESTING, Backend, BackendState, Iteration, RunConfig
 
-#: Progress of an iteration is told this often at most.
-PROGRESS_INTERVAL_S = 0.25
-#: A server that asks to come back at once is given this long all the same.
-LEAST_WAIT_S = 0.25
-#: So many iterations of a run are held with text and arrivals, for clients that come later.
-KEEP_WHOLE = 2000
-#: They take about so much memory at most, the newest one aside: an arrival is a number in each of two lists.
-KEEP_BYTES = 32 * 1024 * 1024
-ARRIVAL_BYTES = 48
-#: A finish reason is one word of the protocol.
-MAX_REASON_CHARS = 60
+#: The fields of a state that describe a wait, as they are when there is none.
+NOT_WAITING: dict[str, Any] = {"doing": "", "progress": None, "usual_load_s": None}
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class BackendRun:
-    """One backend in this run. `twin` tells apart backends that ask one and the same server.
+    """One backend in this run. `state` is set by `Run.set_state` only.
 
-    `salt` tells apart the times that a run was taken up: what was asked once and lost is asked in other words.
-    `usual_load_s` is how long its server took to load before, where that is known.
+    `twin` distinguishes backends with the same URL. `salt` distinguishes the times that a run was resumed: a prompt
+    whose answer was lost is sent again with another first line. `usual_load_s` is how long the server took to load in
+    earlier runs, `dropped` the number of jobs that a stop removed from the queue, `task` what is under way.
     """
 
     backend: Backend
@@ -73,213 +35,62 @@ class BackendRun:
     queue: deque[Job] = dataclasses.field(default_factory=deque)
     failures_in_a_row: int = 0
     restarts: int = 0
-    #: How many of its jobs were dropped when it was stopped.
     dropped: int = 0
     usual_load_s: float | None = None
     latencies_s: list[float] = dataclasses.field(default_factory=list)
-    told_refused: bool = False
-    told_count: bool = False
+    refusal_reported: bool = False
+    count_reported: bool = False
     cpu: tuple[float, float] | None = None
+    task: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
         """The backend's name."""
         return self.backend.name
 
-    def begin(self, config: RunConfig, attempt: int) -> None:
-        """Plan a new attempt."""
-        self.queue = deque(jobs(config.warmup, config.iterations))
-        self.failures_in_a_row = 0
-        self.restarts = self.dropped = 0
-        self.state = msgspec.structs.replace(self.state, attempt=attempt, planned=config.iterations)
-
-    def take_up(self, left: list[Job], salt: str) -> None:
-        """Go on with the attempt in `state`, of which this is `left`; one that lacks nothing stays as it ended."""
-        self.salt = salt
-        self.queue = deque(left)
-        state = self.state
-        if left:
-            planned = max(state.planned, *(number for phase, number in left if phase == "measured"))
-            self.state = BackendState(
-                name=state.name, attempt=state.attempt, planned=planned, listener_uids=state.listener_uids
-            )
-        elif state.state not in RESTING:
-            self.state = msgspec.structs.replace(state, state="done", doing="", progress=None)
+    @property
+    def busy(self) -> bool:
+        """Whether an iteration or a bring-up is under way."""
+        return self.task is not None and not self.task.done()
 
     @property
     def part(self) -> int:
-        """Which stretch of its attempt this is: a server started again, or a run taken up again, begins a new one."""
+        """Which part of the attempt this is: a restart of the server or a resumed run starts the next one."""
         return 1 + bool(self.salt) + self.restarts
 
+    @property
+    def listener_uids(self) -> list[int] | None:
+        """Users that listen on the port of a server that llmtui did not launch; None if launched or unknown."""
+        uids = self.target.found_uids
+        return None if uids is None or self.backend.launched else sorted(uids)
 
-def lighten(iterations: list[Iteration], keep: int = KEEP_WHOLE) -> None:
-    """Drop text and arrivals of all but the newest `keep` of `iterations`, and of more where they are large.
+    def cancel(self) -> None:
+        """Cancel what is under way, if anything is."""
+        if self.task is not None:
+            self.task.cancel()
 
-    The history has them. Called after each iteration, so that what is dropped lies together at the front.
+    def plan_attempt(self, config: RunConfig) -> None:
+        """Queue all iterations of a new attempt."""
+        self.queue = deque(jobs(config.warmup, config.iterations))
+        self.failures_in_a_row = 0
+        self.restarts = self.dropped = 0
+
+
+def missing_jobs(config: RunConfig, state: BackendState, iterations: Iterable[Iteration]) -> list[Job]:
+    """Return the jobs of the attempt in `state` that `iterations` do not contain."""
+    key = (state.name, state.attempt)
+    done = {(i.phase, i.iteration) for i in iterations if (i.backend, i.attempt) == key}
+    return jobs_left(config.warmup, max(config.iterations, state.planned), done)
+
+
+def resumed_state(state: BackendState, missing: list[Job]) -> BackendState:
+    """Return the state with which a resumed run starts; an attempt without `missing` jobs keeps the one it ended with.
+
+    A backend that was interrupted after its last iteration is done.
     """
-    weight = 0
-    for place in range(len(iterations) - 1, -1, -1):
-        iteration = iterations[place]
-        here = len(iteration.text) + ARRIVAL_BYTES * len(iteration.arrivals_ns)
-        weight += here
-        newer = len(iterations) - 1 - place
-        if newer and (newer >= keep or weight > KEEP_BYTES):
-            if not here:
-                return
-            iterations[place] = msgspec.structs.replace(iteration, text="", arrivals_ns=[], arrival_tokens=[])
-
-
-async def measure(
-    backend_run: BackendRun, job: Job, plan: Plan, own_pids: Callable[[], list[int]], tell: Callable[[AnyEvent], None]
-) -> Iteration:
-    """Carry out one iteration and return its record; a failure is part of the record. Progress is told meanwhile.
-
-    A server that asks to come back later is asked again then, for `timeout_s` in all; what it refused is counted, and
-    the record is of the last request.
-    """
-    timeout_s = plan.config.timeout_s
-    prompt = plan.config.prompt
-    if plan.config.fresh_prompt:
-        prompt = (
-            f"{fresh_line(plan.run + backend_run.salt, backend_run.state.attempt, job, backend_run.twin)}\n{prompt}"
-        )
-    began = time.monotonic()
-    refused = 0
-    while True:
-        iteration, asked_s = await _request(backend_run, job, plan, prompt, own_pids, tell)
-        failure = iteration.error
-        if asked_s is None or failure is None:
-            break
-        refused += 1
-        wait_s = max(asked_s, LEAST_WAIT_S)
-        if time.monotonic() - began + wait_s > timeout_s:
-            times = f" (refused {refused} times)" if refused > 1 else ""
-            hint = f"the server {wait_words(asked_s)}, longer than timeout_s ({timeout_s:g} s) allows{times}"
-            if not asked_s:
-                hint = f"the server {wait_words(0)}, and refused for all of timeout_s ({timeout_s:g} s){times}"
-            iteration = msgspec.structs.replace(iteration, error=msgspec.structs.replace(failure, hint=hint))
-            break
-        if not backend_run.told_refused:
-            backend_run.told_refused = True
-            status = failure.message.partition(":")[0]
-            text = f"{status}, {wait_words(asked_s)}; the refusals are counted and no samples"
-            tell(Note(text=text, level="warning", backend=backend_run.name))
-        await asyncio.sleep(wait_s)
-    return msgspec.structs.replace(iteration, refused=refused) if refused else iteration
-
-
-async def _request(
-    backend_run: BackendRun,
-    job: Job,
-    plan: Plan,
-    prompt: str,
-    own_pids: Callable[[], list[int]],
-    tell: Callable[[AnyEvent], None],
-) -> tuple[Iteration, float | None]:
-    """One request as an iteration; and how long the server asks to wait, in s, where it refused for now."""
-    phase, number = job
-    attempt = backend_run.state.attempt
-    meter = ForeignMeter(backend_run.target.cpu_seconds, own_pids)
-    told = began = time.monotonic()
-
-    def on_tokens(count: int) -> None:
-        nonlocal told
-        now = time.monotonic()
-        if now - told >= PROGRESS_INTERVAL_S:
-            told = now
-            elapsed_s = round(now - began, 3)
-            tell(Progress(backend=backend_run.name, phase=phase, iteration=number, tokens=count, elapsed_s=elapsed_s))
-
-    started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    answer: Answer | None = None
-    failure: Failure | None = None
-    asked_s: float | None = None
-    before = conditions.sample()
-    # A collection in the middle of an answer would delay the reading of what arrives meanwhile.
-    gc.collect(0)
-    gc.disable()
-    stalled = Stalled()
-    stalled.start()
-    meter.start()
-    try:
-        answer = await backend_run.target.ask(prompt, on_tokens)
-    except IterationError as error:
-        failure, asked_s = error.failure, error.retry_after_s
-        if failure.kind == "connect" and backend_run.backend.launched:
-            failure = msgspec.structs.replace(
-                failure, hint="llmtui launched it: its log says more; a rerun starts it anew"
-            )
-    finally:
-        foreign = meter.stop()
-        stood = stalled_failure(stalled.stop())
-        gc.enable()
-    changed = conditions.since(before)
-    if stood is not None:
-        answer, failure, asked_s = None, stood, None
-    iteration = Iteration(
-        run=plan.run,
-        backend=backend_run.name,
-        attempt=attempt,
-        iteration=number,
-        phase=phase,
-        started_utc=started,
-        foreign_cpu=foreign,
-        server_cpu=meter.server_cpu,
-        steal=changed.steal,
-        swapped=changed.swapped,
-        throttled=changed.throttled,
-        part=backend_run.part,
-        error=failure,
-    )
-    if answer is None:
-        return redacted(iteration, backend_run.backend), asked_s
-    if not backend_run.told_count and (doubt := doubted_count(answer)):
-        backend_run.told_count = True
-        tell(Note(text=doubt, level="warning", backend=backend_run.name))
-    return redacted(with_figures(iteration, answer), backend_run.backend), asked_s
-
-
-def doubted_count(answer: Answer) -> str:
-    """What to say of a token count that is not used; "" where there is nothing to say."""
-    told, prompt, asked = answer.output_tokens, answer.prompt_tokens, answer.max_tokens
-    if told is not None and not is_plausible_count(answer, told, HIDDEN_TOKENS):
-        if asked is not None and told > asked + HIDDEN_TOKENS:
-            what = f"its count of {told:,} output tokens cannot be true: {asked:,} were asked for"
-        else:
-            size = plural(answer.text_bytes, "byte")
-            what = f"its count of {told:,} output tokens is more than the text that came shows ({size})"
-    elif told is None and answer.streamed and asked is not None and answer.events > asked + HIDDEN_TOKENS:
-        what = f"it sends {answer.events:,} pieces of text for {asked:,} tokens, and counts none itself"
-    elif prompt is not None and prompt_count(answer) is None:
-        what = f"its count of {prompt:,} prompt tokens cannot be true: {answer.sent_bytes:,} bytes were sent"
-    else:
-        return ""
-    return f"{what}; no rate is computed from it, check the server's usage"
-
-
-def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
-    """`iteration` with the numbers of a good answer."""
-    numbers = figures(answer)
-    prefill_s, decode_s, load_s = server_times_s(answer)
-    return msgspec.structs.replace(
-        iteration,
-        latency_s=numbers.latency_s,
-        ttft_s=numbers.ttft_s,
-        ttfo_s=numbers.ttfo_s,
-        itl_s=numbers.itl_s,
-        tpot_s=numbers.tpot_s,
-        tokens_per_s=numbers.tokens_per_s,
-        output_tokens=numbers.output_tokens,
-        token_source=numbers.token_source,
-        prompt_tokens=prompt_count(answer),
-        cached_tokens=cached_count(answer),
-        finish_reason=sanitize(answer.finish_reason, MAX_REASON_CHARS) if answer.finish_reason is not None else None,
-        connect_s=answer.connect_ns / 1e9 if answer.connect_ns is not None else None,
-        server_prefill_s=prefill_s,
-        server_decode_s=decode_s,
-        server_load_s=load_s,
-        stamp=answer.stamp,
-        text=answer.text,
-        arrivals_ns=answer.arrivals_ns,
-        arrival_tokens=answer.arrival_tokens,
-    )
+    if missing:
+        planned = max(state.planned, *(number for phase, number in missing if phase == "measured"))
+        return BackendState(name=state.name, attempt=state.attempt, planned=planned, listener_uids=state.listener_uids)
+    if state.state not in RESTING:
+        return msgspec.structs.replace(state, state="done", doing="", progress=None)
+    return state

@@ -33,10 +33,10 @@ class Recorder:
     later.
     """
 
-    def __init__(self, plan: Plan, tell: Callable[[AnyEvent], None]) -> None:
+    def __init__(self, plan: Plan, emit: Callable[[AnyEvent], None]) -> None:
         self.notes: list[Note] = []
         self._plan = plan
-        self._tell = tell
+        self._emit = emit
         self._path = ""
         self._machine = Machine()
         self._store: Store | None = None
@@ -75,17 +75,17 @@ class Recorder:
         self._begun = True
         return stored
 
-    def iteration(self, iteration: Iteration) -> None:
+    def save_iteration(self, iteration: Iteration) -> None:
         """Save one iteration, and all that could not be saved before."""
         self._iterations.append(iteration)
         self._flush()
 
-    def state(self, state: BackendState) -> None:
+    def save_state(self, state: BackendState) -> None:
         """Save what a backend has come to."""
         self._states[state.name, state.attempt] = state
         self._flush()
 
-    def again(self) -> None:
+    def reopen(self) -> None:
         """A run that was done goes on."""
         self._word = "running"
         self._flush()
@@ -171,7 +171,7 @@ class Recorder:
 
     def _say(self, note: Note) -> None:
         self.notes.append(note)
-        self._tell(note)
+        self._emit(note)
 
     def _complain(self, error: StoreError, last: bool) -> None:
         if isinstance(error, LockedError) and not last:
@@ -189,4 +189,4 @@ class Recorder:
         if self._trouble is not None:
             self.notes.remove(self._trouble)
             self._trouble = None
-            self._tell(Note(text="the history is written again, and nothing of this run is missing in it"))
+            self._emit(Note(text="the history is written again, and nothing of this run is missing in it"))

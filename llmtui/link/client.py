@@ -83,7 +83,7 @@ class Client:
             self._writer.write(_encode(command) + b"\n")
             await self._writer.drain()
 
-    async def farewell(self, command: AnyCommand) -> None:
+    async def send_last(self, command: AnyCommand) -> None:
         """Send a last command and read on until the engine hangs up: only then is it sure to have been heard.
 
         Closing with events unread would reset the connection, and what was sent last might be lost with it. Nobody else

@@ -79,23 +79,25 @@ class _Viewer:
 
 
 class LinkServer:
-    """Serves the clients: `hello` makes the first message, `obey` gets every command, `audience` when the first client
-    came (True) or the last one left (False).
+    """Serves the clients of one run.
+
+    `hello` returns the first message, `handle_command` gets every command, and `set_watched` is called with True when
+    a client connects and with False when the last one has left.
     """
 
     def __init__(
         self,
         path: Path,
         hello: Callable[[], Hello],
-        obey: Callable[[AnyCommand], None],
-        audience: Callable[[bool], None],
+        handle_command: Callable[[AnyCommand], None],
+        set_watched: Callable[[bool], None],
     ) -> None:
         self._path = path
         self._hello = hello
-        self._obey = obey
-        self._audience = audience
+        self._handle_command = handle_command
+        self._set_watched = set_watched
         self._viewers: set[_Viewer] = set()
-        self.visited = False
+        self.had_clients = False
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -107,7 +109,7 @@ class LinkServer:
         finally:
             os.umask(before)
 
-    def tell(self, event: AnyEvent) -> None:
+    def emit(self, event: AnyEvent) -> None:
         """Tell every client. Never blocks and never raises: a client's trouble is not the run's."""
         if not self._viewers:
             return
@@ -148,8 +150,8 @@ class LinkServer:
         first, viewer.earlier = hello.iterations[:HELLO_ITERATIONS], hello.iterations[HELLO_ITERATIONS:]
         viewer.put(_encode(msgspec.structs.replace(hello, iterations=first)) + b"\n", noise=False)
         self._viewers.add(viewer)
-        self.visited = True
-        self._audience(True)
+        self.had_clients = True
+        self._set_watched(True)
         pump = asyncio.create_task(viewer.pump())
         listen = asyncio.create_task(self._listen(reader))
         try:
@@ -162,7 +164,7 @@ class LinkServer:
             await asyncio.gather(pump, listen, return_exceptions=True)
             writer.close()
             if not self._viewers:
-                self._audience(False)
+                self._set_watched(False)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while True:
@@ -177,8 +179,8 @@ class LinkServer:
             except msgspec.DecodeError:
                 return  # no client of ours: hang up
             try:
-                self._obey(command)
+                self._handle_command(command)
             except Exception as error:  # a fault of ours: the run goes on, and its clients hear of it
-                self.tell(Note(text=f"llmtui failed here: {error!r}; please report this", level="error"))
+                self.emit(Note(text=f"llmtui failed here: {error!r}; please report this", level="error"))
             if isinstance(command, Detach):
                 return  # hanging up tells the client that it was heard

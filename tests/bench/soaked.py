@@ -24,7 +24,7 @@ import msgspec
 
 import llmtui.engine.__main__  # first: it keeps Rich out of the process, as in the engine
 from llmtui.accuracy.probe import Job, deviation, run_level, truth_server
-from llmtui.engine.backend_run import PROGRESS_INTERVAL_S, with_figures
+from llmtui.engine.iteration import PROGRESS_INTERVAL_S, with_figures
 from llmtui.engine.recorder import Recorder
 from llmtui.engine.watch.machine import describe_machine
 from llmtui.link.client import Client
@@ -125,7 +125,7 @@ def _rss_bytes() -> int:
 
 
 class Engine:
-    """LinkServer and recorder of one run, without its runner."""
+    """LinkServer and recorder of one run, without its coordinator."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
@@ -134,19 +134,19 @@ class Engine:
         self._plan = Plan(run=order.run, created_utc=now, config=config, backends=[BACKEND])
         self._machine = describe_machine()
         self._state = BackendState(name=BACKEND.name, attempt=0, planned=order.requests)
-        self.hub = LinkServer(Path(order.socket), self._hello, lambda _: None, lambda _: None)
-        self._journal = Recorder(self._plan, self._note)
+        self.link = LinkServer(Path(order.socket), self._hello, lambda _: None, lambda _: None)
+        self._recorder = Recorder(self._plan, self._note)
 
     async def __aenter__(self) -> Engine:
-        if notes := self._journal.begin(self._order.store, self._machine):
+        if notes := self._recorder.begin(self._order.store, self._machine):
             sys.exit(notes[0].text)
-        await self.hub.open()
+        await self.link.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._journal.end(complete=True)
-        self._journal.close()
-        await self.hub.close()
+        self._recorder.end(complete=True)
+        self._recorder.close()
+        await self.link.close()
 
     def _hello(self) -> Hello:
         run = RunState(phase="running", total=self._order.requests)
@@ -155,14 +155,14 @@ class Engine:
     def _note(self, event: AnyEvent) -> None:
         # The history cannot be written: then this is no test of it.
         assert not isinstance(event, Note), event.text
-        self.hub.tell(event)
+        self.link.emit(event)
 
     def begin_round(self) -> None:
         """A new attempt, and clients that forget the earlier ones."""
         self._state = msgspec.structs.replace(self._state, state="running", attempt=self._state.attempt + 1)
-        self._journal.state(self._state)
-        self.hub.tell(self._hello())
-        self.hub.tell(BackendChanged(backend=self._state))
+        self._recorder.save_state(self._state)
+        self.link.emit(self._hello())
+        self.link.emit(BackendChanged(backend=self._state))
 
     @contextlib.asynccontextmanager
     async def progress(self) -> AsyncIterator[None]:
@@ -174,7 +174,7 @@ class Engine:
                 await asyncio.sleep(PROGRESS_INTERVAL_S)
                 elapsed_s = round(time.monotonic() - began, 3)
                 told = Progress(backend=BACKEND.name, phase="measured", iteration=1, tokens=1, elapsed_s=elapsed_s)
-                self.hub.tell(told)
+                self.link.emit(told)
 
         ticker = asyncio.create_task(tell())
         try:
@@ -185,8 +185,8 @@ class Engine:
     def take(self, answer: Answer, number: int) -> None:
         """Saved, then told."""
         iteration = record(self._order, answer, self._state.attempt, number)
-        self._journal.iteration(iteration)
-        self.hub.tell(IterationDone(iteration=iteration))
+        self._recorder.save_iteration(iteration)
+        self.link.emit(IterationDone(iteration=iteration))
 
 
 async def _serve(order: Order) -> None:

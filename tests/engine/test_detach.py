@@ -54,7 +54,7 @@ async def test_a_detached_run_is_finished_and_ends_by_itself(on_disconnect: str)
     tree = process_tree(engine.pid)
     try:
         with standing_still(tree):
-            await run.client.farewell(Detach())
+            await run.client.send_last(Detach())
             engine.leave()
             assert [r.run for r in live_runs()] == [run.run_view.plan.run]
             again = Followed(run.run_view.plan, engine, await Client.connect(engine.socket))
@@ -75,7 +75,7 @@ async def test_whoever_asks_what_runs_is_no_audience_whose_leaving_ends_it() -> 
     tree = process_tree(engine.pid)
     try:
         with standing_still(tree):
-            await run.client.farewell(Detach())
+            await run.client.send_last(Detach())
             engine.leave()
             for _ in range(20):
                 assert [r.run for r in live_runs()] == [run.run_view.plan.run]

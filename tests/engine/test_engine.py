@@ -123,7 +123,7 @@ async def test_a_command_on_an_unknown_backend_is_refused_and_changes_nothing(co
         before = len(run.events)
         await run.client.send(command)
         run_view = await run.until(lambda run_view: bool(run_view.notes))
-        assert [note.text for note in run_view.notes] == ["there is no backend 'c'; this run has a, b"]
+        assert [note.text for note in run_view.notes] == ["no backend is named 'c'; this run has a, b"]
         assert [type(event) for event in run.events[before:]] == [Note]
         assert run_view.run.phase == "done"
 

@@ -43,15 +43,15 @@ async def test_a_late_client_is_told_the_whole_past_and_then_the_present(tmp_pat
         return Hello(plan=PLAN, machine=Machine(), run=RunState(), backends=states, iterations=list(past))
 
     came = asyncio.Event()
-    hub = LinkServer(tmp_path / "s", hello, lambda command: None, lambda there: came.set())
-    await hub.open()
+    link = LinkServer(tmp_path / "s", hello, lambda command: None, lambda there: came.set())
+    await link.open()
     run_view = RunView(PLAN)
     longest = 0
     try:
         async with await Client.connect(tmp_path / "s") as client:
             await came.wait()
             # Told while the past is still under way.
-            hub.tell(IterationDone(iteration=iteration(count)))
+            link.emit(IterationDone(iteration=iteration(count)))
             told: list[AnyEvent] = []
             async for event in client.events():
                 told.append(event)
@@ -60,7 +60,7 @@ async def test_a_late_client_is_told_the_whole_past_and_then_the_present(tmp_pat
                 if isinstance(event, IterationDone):
                     break
     finally:
-        await hub.close()
+        await link.close()
     assert isinstance(told[0], Hello)
     assert longest <= HELLO_ITERATIONS
     assert run_view.backends["a"].iterations == [*past, iteration(count)]

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from llmtui.engine.__main__ import taken_up
-from llmtui.engine.backend_run import lighten
+from llmtui.engine.__main__ import resume_note
+from llmtui.engine.run import drop_old_texts
 from llmtui.engine.schedule import jobs_left
 from llmtui.engine.watch.machine import describe_machine
 from llmtui.link.process import EngineError, EngineProcess
@@ -46,7 +46,7 @@ async def started(plan: Plan, *, resume: bool) -> Followed:
 
 async def ended(run: Followed) -> None:
     """The run is told to end, and has."""
-    await run.client.farewell(Shutdown())
+    await run.client.send_last(Shutdown())
     assert await run.engine.ended()
 
 
@@ -180,11 +180,11 @@ def test_what_is_left(made: list[tuple[str, int]], left: list[tuple[str, int]]) 
 def test_another_machine_is_refused_and_other_versions_are_told() -> None:
     here = describe_machine()
     run = StoredRun(plan=plan_of(), machine=here, state="died")
-    assert taken_up(run, here).text == "taken up again: 0 iterations are from before"
+    assert resume_note(run, here).text == "taken up again: 0 iterations are from before"
     older = msgspec.structs.replace(here, python="3.0")
-    assert "Python 3.0, now" in taken_up(msgspec.structs.replace(run, machine=older), here).text
+    assert "Python 3.0, now" in resume_note(msgspec.structs.replace(run, machine=older), here).text
     with pytest.raises(StoreError, match="another machine"):
-        taken_up(msgspec.structs.replace(run, machine=Machine(cpu="other", cores=1)), here)
+        resume_note(msgspec.structs.replace(run, machine=Machine(cpu="other", cores=1)), here)
 
 
 @pytest.mark.parametrize(("within", "most", "rounds"), [(1e-9, 5, 5), (1e9, 0, 8)])
@@ -200,7 +200,7 @@ async def test_rounds_are_added_until_the_interval_is_narrow_or_the_limit_is_met
         run_view = await run.until_done()
         assert [len(backend_view.measured) for backend_view in run_view.backends.values()] == [rounds, rounds]
         assert (run_view.run.finished, run_view.run.total) == (2 * rounds, 2 * rounds)
-        await run.client.farewell(Shutdown())
+        await run.client.send_last(Shutdown())
 
 
 async def test_one_backend_at_a_time_can_have_no_more_rounds() -> None:
@@ -209,8 +209,8 @@ async def test_one_backend_at_a_time_can_have_no_more_rounds() -> None:
         await run.until_done()
         await run.client.send(More())
         run_view = await run.until(lambda run_view: bool(run_view.notes))
-        assert "more rounds can be added where backends take turns" in run_view.notes[0].text
-        await run.client.farewell(Shutdown())
+        assert "rounds can be added only if backends take turns" in run_view.notes[0].text
+        await run.client.send_last(Shutdown())
 
 
 def test_an_engine_holds_texts_and_arrivals_of_the_newest_only() -> None:
@@ -222,7 +222,7 @@ def test_an_engine_holds_texts_and_arrivals_of_the_newest_only() -> None:
                 text="long", arrivals_ns=[1], arrival_tokens=[1],
             )
         )  # fmt: skip
-        lighten(held, keep=2)
+        drop_old_texts(held, newest=2)
     assert [(i.iteration, i.latency_s, i.text, i.arrivals_ns) for i in held] == [
         (1, 1.0, "", []), (2, 1.0, "", []), (3, 1.0, "", []), (4, 1.0, "long", [1]), (5, 1.0, "long", [1])
     ]  # fmt: skip

@@ -431,14 +431,14 @@ async def test_a_viewer_that_never_reads_is_left_behind(tmp_path: Path, monkeypa
     monkeypatch.setattr(hubs, "DROP_BYTES", 2_000_000)
     hello = Hello(plan=plan_of(), machine=Machine(), run=RunState(), backends=[])
     came: list[bool] = []
-    hub = LinkServer(tmp_path / "engine.sock", lambda: hello, lambda _: None, came.append)
-    await hub.open()
+    link = LinkServer(tmp_path / "engine.sock", lambda: hello, lambda _: None, came.append)
+    await link.open()
     with socket.socket(socket.AF_UNIX) as mute:
         mute.connect(str(tmp_path / "engine.sock"))
         async with await Client.connect(tmp_path / "engine.sock") as reader, asyncio.timeout(10):
             events = reader.events()
             assert await anext(events) == hello
-            assert len(hub.pids) == 2
+            assert len(link.pids) == 2
             told = [
                 IterationDone(
                     iteration=Iteration(
@@ -454,14 +454,14 @@ async def test_a_viewer_that_never_reads_is_left_behind(tmp_path: Path, monkeypa
                 for n in range(50)
             ]
             for event in told:
-                hub.tell(event)
+                link.emit(event)
                 assert await anext(events) == event
-            await seen(lambda: len(hub.pids) == 1)
+            await seen(lambda: len(link.pids) == 1)
             mute.settimeout(5)
             with contextlib.suppress(ConnectionError):
                 while mute.recv(1_000_000):
                     pass
-    await hub.close()
+    await link.close()
     assert came[-1] is False
 
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtui.engine.backend_run import LEAST_WAIT_S, BackendRun, measure
+from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import Target
+from llmtui.engine.iteration import LEAST_WAIT_S, measure
 from llmtui.measure.failures import retry_after_s
 from llmtui.model import AnyCommand, AnyEvent, Backend, BackendState, Note, Phase, Rerun, Stop
 from tests.engine.helpers import engine_for, plan_of

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtui.engine.backend_run import doubted_count
+from llmtui.engine.iteration import doubted_count
 from llmtui.measure.request import (
     MAX_ARRIVALS,
     Answer,

@@ -157,10 +157,10 @@ def test_the_monitor_draws_no_key(server: Scripted, hold: Hold, tmp_path: Path) 
 
 CRASH = """
 from llmtui.engine import __main__ as engine
-from llmtui.engine import coordinator as runner
+from llmtui.engine.coordinator import Coordinator
 async def crash(self):
-    raise RuntimeError(f"out of joint: {self._plan!r}\\x1b]52;c;HOSTILE\\x07")
-runner.Runner.run = crash
+    raise RuntimeError(f"out of joint: {self._run.plan!r}\\x1b]52;c;HOSTILE\\x07")
+Coordinator.run = crash
 engine.main()
 """
 

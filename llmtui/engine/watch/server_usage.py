@@ -12,7 +12,7 @@ from llmtui.model import AnyEvent, Sampled
 INTERVAL_S = 1.0
 
 
-async def sample_servers(backend_runs: Collection[BackendRun], tell: Callable[[AnyEvent], None]) -> None:
+async def sample_servers(backend_runs: Collection[BackendRun], emit: Callable[[AnyEvent], None]) -> None:
     """Tell of each server that is up what it takes, once a second and when it changed. Runs until it is cancelled."""
     last: dict[str, tuple[int, float]] = {}
     while True:
@@ -30,4 +30,4 @@ async def sample_servers(backend_runs: Collection[BackendRun], tell: Callable[[A
             megabytes = round(rss_bytes / 1e6)
             if last.get(backend_run.name) != (megabytes, cores):
                 last[backend_run.name] = (megabytes, cores)
-                tell(Sampled(backend=backend_run.name, rss_bytes=rss_bytes, cpu_cores=cores))
+                emit(Sampled(backend=backend_run.name, rss_bytes=rss_bytes, cpu_cores=cores))

@@ -1,0 +1,129 @@
+"""Commands of clients: pause, rerun, stop, more rounds, detach, shut down.
+
+A command takes effect between two steps of the coordinator, or cancels the step under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from llmtui.engine.backend_run import NOT_WAITING, BackendRun
+from llmtui.engine.rounds import ExtraRounds
+from llmtui.engine.run import Run
+from llmtui.model import (
+    AnyCommand,
+    Detach,
+    Logs,
+    LogTail,
+    More,
+    Note,
+    Pause,
+    Rerun,
+    Resume,
+    Shutdown,
+    Stop,
+    redacted,
+)
+
+#: The newest lines of a server's log that a client gets.
+LOG_LINES = 100
+
+
+class Control:
+    """Carries out commands, and decides what happens when the last client leaves."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.rounds = ExtraRounds(run)
+        #: Whether the last client left.
+        self.unwatched = False
+        self._detached = False
+        self._changed = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Wait for the next command, or for the last client to leave."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    def handle_command(self, command: AnyCommand) -> None:
+        """Carry out one command. One for an unknown backend is refused and changes nothing."""
+        run = self._run
+        if isinstance(command, Rerun | Stop | Logs) and command.backend and command.backend not in run.by_name:
+            names = ", ".join(run.by_name)
+            run.emit(Note(text=f"no backend is named {command.backend!r}; this run has {names}", level="error"))
+            return
+        match command:
+            case Pause():
+                run.paused = True
+            case Resume():
+                run.paused = False
+            case Rerun(backend=name):
+                run.reopen()
+                for backend_run in self._selected(name):
+                    self._rerun(backend_run)
+            case Stop(backend=name):
+                for backend_run in self._selected(name):
+                    self._stop(backend_run)
+            case Logs(backend=name):
+                if name:
+                    self._send_log(run.by_name[name])
+                return
+            case More():
+                self.rounds.request(command)
+            case Detach():
+                self._detached = True
+            case Shutdown():
+                self.shut_down()
+                return
+        self._changed.set()
+        run.emit_run()
+
+    def set_watched(self, watched: bool) -> None:
+        """A first client connected, or the last one left: then the run goes on or stops, as `on_disconnect` says.
+
+        A run without clients does not stay paused.
+        """
+        self.unwatched = not watched
+        if watched:
+            self._detached = False
+        elif self._detached or self._run.config.on_disconnect == "finish":
+            self._run.paused = False
+            self._changed.set()
+        else:
+            self.shut_down()
+
+    def shut_down(self) -> None:
+        """Cancel what is under way; the coordinator then stops the servers and returns."""
+        self._run.stopping = True
+        self._changed.set()
+        for backend_run in self._run.backends:
+            backend_run.cancel()
+
+    def _selected(self, name: str) -> list[BackendRun]:
+        return [self._run.by_name[name]] if name else self._run.backends
+
+    def _rerun(self, backend_run: BackendRun) -> None:
+        backend_run.cancel()
+        backend_run.plan_attempt(self._run.config)
+        self._run.set_state(
+            backend_run,
+            state="waiting",
+            attempt=backend_run.state.attempt + 1,
+            planned=self._run.config.iterations,
+            failure=None,
+            log_tail=[],
+            **NOT_WAITING,
+        )
+
+    def _stop(self, backend_run: BackendRun) -> None:
+        if not backend_run.queue and not backend_run.busy:
+            return
+        # The iteration under way is dropped too; a bring-up is not one.
+        backend_run.dropped = len(backend_run.queue) + (backend_run.busy and backend_run.target.up)
+        backend_run.queue.clear()
+        self._run.set_state(backend_run, state="stopped", **NOT_WAITING)
+        backend_run.cancel()
+
+    def _send_log(self, backend_run: BackendRun) -> None:
+        tail = LogTail(backend=backend_run.name, lines=backend_run.target.log_tail(LOG_LINES))
+        self._run.emit(redacted(tail, backend_run.backend))

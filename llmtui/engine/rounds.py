@@ -1,0 +1,67 @@
+"""Extra rounds: iterations added after those planned, until the intervals between backends are narrow enough."""
+
+from __future__ import annotations
+
+from llmtui.engine.backend_run import BackendRun
+from llmtui.engine.run import Run
+from llmtui.model import More, Note
+from llmtui.stats.compare import MORE_TIMES, narrow
+from llmtui.stats.metrics import METRICS, MetricKey
+
+
+class ExtraRounds:
+    """Adds one round at a time as long as the last `More` asks for it."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._goal: More | None = None
+
+    def request(self, goal: More) -> None:
+        """Accept a goal, or report why no rounds are added for it."""
+        if self._run.config.order == "sequential":
+            self._run.add_note(Note(text='rounds can be added only if backends take turns: set order = "shuffled"'))
+        elif reason := self._reason_to_stop(goal):
+            self._run.add_note(Note(text=f"no rounds are added: {reason}"))
+        else:
+            self._run.emit(Note(text=f"adding rounds until {_describe(goal)}"))
+            self._goal = goal
+            self._run.reopen()
+
+    def add_round(self) -> bool:
+        """Queue one more iteration for every finished backend; return False if none is wanted."""
+        if self._goal is None:
+            return False
+        if self._reason_to_stop(self._goal):
+            self._goal = None
+            return False
+        for backend_run in self._finished():
+            number = backend_run.state.planned + 1
+            backend_run.queue.append(("measured", number))
+            self._run.set_state(backend_run, state="waiting", planned=number)
+        return True
+
+    def _finished(self) -> list[BackendRun]:
+        return [backend_run for backend_run in self._run.backends if backend_run.state.state == "done"]
+
+    def _reason_to_stop(self, goal: More) -> str:
+        """Why no round is added for `goal`; "" if one is."""
+        finished = self._finished()
+        if any(backend_run.queue for backend_run in self._run.backends):
+            return ""
+        if len(finished) < 2:
+            return "fewer than two backends finished all iterations"
+        most = goal.most or MORE_TIMES * self._run.config.iterations
+        if all(backend_run.state.planned >= most for backend_run in finished):
+            return f"every backend has its {most} iterations"
+        samples = {backend_run.name: self._run.measured(backend_run) for backend_run in finished}
+        if narrow(samples, goal.within, _metric(goal)):
+            return f"{_describe(goal)} already"
+        return ""
+
+
+def _metric(goal: More) -> MetricKey:
+    return goal.metric if goal.metric in METRICS else "latency"
+
+
+def _describe(goal: More) -> str:
+    return f"every interval of {METRICS[_metric(goal)].title} is within {100 * goal.within:g}%"

@@ -1,0 +1,222 @@
+"""The state of one run in the engine, and its only writer: a change is stored in the history, then sent to clients."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from llmtui.engine.backend_run import BackendRun, missing_jobs, resumed_state
+from llmtui.engine.bringup import Target
+from llmtui.engine.recorder import Recorder
+from llmtui.model import (
+    AnyEvent,
+    BackendChanged,
+    BackendState,
+    Hello,
+    Iteration,
+    IterationDone,
+    Machine,
+    Note,
+    Plan,
+    RunChanged,
+    RunState,
+    redacted,
+)
+from llmtui.servers.environment import withheld_variables
+from llmtui.store.rows import StoredRun
+
+#: The newest iterations of a run that are in memory with text and arrivals, for clients that connect later.
+MAX_WHOLE_ITERATIONS = 2000
+#: The memory that they may take, besides the newest one: an arrival is a number in each of two lists.
+MAX_WHOLE_BYTES = 32 * 1024 * 1024
+ARRIVAL_BYTES = 48
+#: The newest latencies of a backend from which the time left is estimated.
+RECENT_LATENCIES = 10
+
+
+class Run:
+    """All backends of a run with their states, and the iterations so far. `emit` sends an event to every client."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        machine: Machine,
+        recorder: Recorder,
+        emit: Callable[[AnyEvent], None],
+        backends: list[BackendRun],
+        iterations: list[Iteration],
+    ) -> None:
+        self.plan = plan
+        self.config = plan.config
+        self.recorder = recorder
+        self.emit = emit
+        self.by_name = {backend_run.name: backend_run for backend_run in backends}
+        self.iterations = iterations
+        self.paused = False
+        self.stopping = False
+        self._machine = machine
+        self._began = time.monotonic()
+        self._ended: float | None = None
+
+    @property
+    def backends(self) -> list[BackendRun]:
+        """Every backend, in the order of the config."""
+        return list(self.by_name.values())
+
+    def hello(self) -> Hello:
+        """Return the first message to a client: everything that happened so far."""
+        return Hello(
+            plan=self.plan.public(),
+            machine=self._machine,
+            run=self._state(),
+            backends=[backend_run.state for backend_run in self.backends],
+            iterations=list(self.iterations),
+            notes=self.recorder.notes,
+        )
+
+    def set_state(self, backend_run: BackendRun, **changes: Any) -> None:
+        """Change a backend's state, store it and emit it; an unchanged one only with `failure` among `changes`."""
+        state = redacted(msgspec.structs.replace(backend_run.state, **changes), backend_run.backend)
+        if state != backend_run.state or "failure" in changes:
+            backend_run.state = state
+            self.recorder.save_state(state)
+            self.emit(BackendChanged(backend=state))
+
+    def add_iteration(self, iteration: Iteration) -> None:
+        """Store an iteration and emit it."""
+        self.recorder.save_iteration(iteration)
+        self.iterations.append(iteration)
+        drop_old_texts(self.iterations)
+        self.emit(IterationDone(iteration=iteration))
+
+    def add_note(self, note: Note) -> None:
+        """Emit a note, also to clients that connect later."""
+        self.recorder.notes.append(note)
+        self.emit(note)
+
+    def emit_run(self) -> None:
+        """Emit how far the run is."""
+        self.emit(RunChanged(run=self._state()))
+
+    def finish(self) -> None:
+        """Mark the run as done: nothing is left to do. Does nothing if it is already."""
+        if self._ended is None:
+            self._ended = time.monotonic()
+            self.recorder.end(complete=not any(backend_run.dropped for backend_run in self.backends))
+
+    def reopen(self) -> None:
+        """Mark a finished run as running again. Call it before the states change, so that no client exits meanwhile."""
+        if self._ended is not None:
+            # The idle time is not part of the run's.
+            self._began += time.monotonic() - self._ended
+            self._ended = None
+            self.recorder.reopen()
+        self.emit_run()
+
+    def close(self) -> None:
+        """Mark the run as stopped, unless it is done."""
+        if self._ended is None:
+            self.recorder.end(complete=False)
+        self.emit_run()
+
+    def measured(self, backend_run: BackendRun) -> list[Iteration]:
+        """Return the measured iterations of the backend's current attempt, failures included."""
+        key = (backend_run.name, backend_run.state.attempt, "measured")
+        return [i for i in self.iterations if (i.backend, i.attempt, i.phase) == key]
+
+    def _state(self) -> RunState:
+        finished = sum(
+            self.config.warmup + backend_run.state.planned - len(backend_run.queue) - backend_run.dropped
+            for backend_run in self.backends
+            if backend_run.state.state not in ("unreachable", "missing", "failed")
+        )
+        left = sum(len(backend_run.queue) for backend_run in self.backends)
+        asking = any(backend_run.state.state in ("warmup", "running") for backend_run in self.backends)
+        phase: Any = "running" if self.iterations or asking else "starting"
+        if self._ended is not None:
+            phase = "done"  # and stays so while the servers are stopped
+        elif self.stopping:
+            phase = "stopping"
+        elif self.paused:
+            phase = "paused"
+        now = self._ended if self._ended is not None else time.monotonic()
+        return RunState(
+            phase=phase,
+            finished=finished,
+            total=finished + left,
+            elapsed_s=round(now - self._began, 3),
+            eta_s=self._eta_s(),
+        )
+
+    def _eta_s(self) -> float | None:
+        """Return the seconds left, from recent latencies; None until every backend with work left has one."""
+        total = 0.0
+        for backend_run in self.backends:
+            if backend_run.queue:
+                recent = backend_run.latencies_s[-RECENT_LATENCIES:]
+                if not recent:
+                    return None
+                total += len(backend_run.queue) * (sum(recent) / len(recent) + self.config.cooldown_s)
+        return round(total, 1)
+
+
+def start_run(
+    plan: Plan,
+    folder: Path,
+    machine: Machine,
+    recorder: Recorder,
+    emit: Callable[[AnyEvent], None],
+    stored: StoredRun | None = None,
+) -> Run:
+    """Return a new run of `plan`, or with `stored` one that goes on where the history ends. Servers use `folder`."""
+    backends: list[BackendRun] = []
+    urls: list[str] = []
+    usual_loads = recorder.usual_loads()
+    # One for all backends: each must get the same prompt in the same round.
+    salt = f"+{time.monotonic()}"
+    for number, backend in enumerate(plan.backends):
+        earlier = next(s for s in stored.states if s.name == backend.name) if stored is not None else None
+        uids = earlier.listener_uids if earlier is not None and not backend.launched else None
+        target = Target(
+            backend,
+            plan.config,
+            folder / f"server-{number + 1}",
+            withheld_variables(backend, plan.backends, os.environ),
+            frozenset(uids) if uids is not None else None,
+            goes_on=stored is not None,
+        )
+        if stored is None or earlier is None:
+            backend_run = BackendRun(backend, target, BackendState(name=backend.name, planned=plan.config.iterations))
+            backend_run.plan_attempt(plan.config)
+        else:
+            missing = missing_jobs(plan.config, earlier, stored.iterations)
+            backend_run = BackendRun(backend, target, resumed_state(earlier, missing), salt=salt)
+            backend_run.queue.extend(missing)
+        backend_run.usual_load_s = usual_loads.get(backend.name)
+        backend_run.twin = urls.count(backend.url) if backend.url else 0
+        urls.append(backend.url)
+        backends.append(backend_run)
+    iterations = list(stored.iterations) if stored is not None else []
+    return Run(plan, machine, recorder, emit, backends, iterations)
+
+
+def drop_old_texts(iterations: list[Iteration], newest: int = MAX_WHOLE_ITERATIONS) -> None:
+    """Remove text and arrivals of all but the `newest` iterations, and of more if they are large.
+
+    The history has them. Called after each iteration, so that those without text are always at the front.
+    """
+    total = 0
+    for place in range(len(iterations) - 1, -1, -1):
+        iteration = iterations[place]
+        size = len(iteration.text) + ARRIVAL_BYTES * len(iteration.arrivals_ns)
+        total += size
+        newer = len(iterations) - 1 - place
+        if newer and (newer >= newest or total > MAX_WHOLE_BYTES):
+            if not size:
+                return
+            iterations[place] = msgspec.structs.replace(iteration, text="", arrivals_ns=[], arrival_tokens=[])
