@@ -150,22 +150,22 @@ def summarize_level(streams: int, monitor: bool, pairs: Sequence[tuple[Answer, T
 @contextlib.asynccontextmanager
 async def truth_server() -> AsyncIterator[str]:
     """A truth server of its own process; its address. Raises AccuracyError when it does not start."""
-    from llmtui.servers.process_tree import Held
+    from llmtui.servers.process_tree import GuardedProcess
 
     with tempfile.TemporaryDirectory(prefix="llmtui-accuracy-") as folder:
-        held = Held(Path(folder) / "truth.log")
+        process = GuardedProcess(Path(folder) / "truth.log")
         try:
-            await held.start([sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "0"])
+            await process.start([sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "0"])
             deadline = time.monotonic() + START_S
-            while not (lines := held.tail(1)) or not lines[0].startswith("http://"):
-                if held.exited.is_set() or time.monotonic() > deadline:
+            while not (lines := process.tail(1)) or not lines[0].startswith("http://"):
+                if process.exited.is_set() or time.monotonic() > deadline:
                     raise AccuracyError("the truth server did not start" + "".join(f": {line}" for line in lines))
                 await asyncio.sleep(0.02)
             yield lines[0]
         except OSError as error:
             raise AccuracyError(f"the truth server cannot be started: {error.strerror or error}") from None
         finally:
-            await held.stop()
+            await process.stop()
 
 
 async def run_level(

@@ -195,9 +195,9 @@ def monitor_keys() -> str:
 
 def default_ports() -> str:
     """The port on which llmtui expects each framework."""
-    from llmtui.config.schema import USUAL_PORTS
+    from llmtui.config.frameworks import FRAMEWORKS
 
-    return definitions((name, str(port)) for name, port in USUAL_PORTS.items())
+    return definitions((one.title, str(one.port)) for one in FRAMEWORKS if one.port)
 
 
 #: What a page may ask for with `<!-- table: NAME -->`.

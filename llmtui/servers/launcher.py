@@ -17,7 +17,7 @@ from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, StartError
 from llmtui.servers.log_reasons import reason, speaks_of_port
 from llmtui.servers.ports import Holders, Launched, free_port, holders, occupant, port_of, taken
-from llmtui.servers.process_tree import Held
+from llmtui.servers.process_tree import GuardedProcess
 from llmtui.servers.recipes import any_port, recipe
 from llmtui.wire import common
 
@@ -48,34 +48,34 @@ class ManagedServer:
         self._backend = backend
         self._config = config
         self._folder = folder
-        self._held = self._new_held()
+        self._process = self._new_process()
 
     @property
     def pid(self) -> int | None:
         """The root of the server's process tree (the guard), None before it is launched."""
-        return self._held.pid
+        return self._process.pid
 
     @property
     def exited(self) -> asyncio.Event:
         """Set once the server and all that it started are gone, whether by itself or by `stop`."""
-        return self._held.exited
+        return self._process.exited
 
     @property
     def log(self) -> Path:
         """The file with the first and the last of what it printed."""
-        return self._held.log
+        return self._process.log
 
     def exit_reason(self) -> str:
         """How it ended, in words: "exit code 1", "killed by the kernel: out of memory (it held 3.1 GB)"."""
-        return self._held.exit_reason()
+        return self._process.exit_reason()
 
     def log_tail(self, n: int = 8) -> list[str]:
         """The last lines of what it printed, as plain text."""
-        return self._held.tail(n)
+        return self._process.tail(n)
 
     def sample(self) -> tuple[int, float]:
         """Resident bytes now and CPU seconds so far, summed over the server's processes. Costs about a millisecond."""
-        return self._held.sample()
+        return self._process.sample()
 
     async def start(self, report: Report) -> Ready:
         """Prepare the model file, launch, wait until it is healthy. Raises StartError, with nothing left running.
@@ -87,7 +87,7 @@ class ManagedServer:
         except _PortLost:
             if not any_port(self._backend):
                 raise
-            self._held = self._new_held()
+            self._process = self._new_process()
             return await self._start(report)
 
     async def _start(self, report: Report) -> Ready:
@@ -101,21 +101,21 @@ class ManagedServer:
 
     async def stop(self, grace_s: float | None = None) -> None:
         """End the server's whole process tree, by SIGTERM and after a grace by SIGKILL. May be called at any time."""
-        await self._held.stop(grace_s)
+        await self._process.stop(grace_s)
 
-    def _new_held(self) -> Held:
+    def _new_process(self) -> GuardedProcess:
         slug = re.sub(r"[^A-Za-z0-9]+", "-", self._backend.name).strip("-") or "server"
-        return Held(self._folder / f"{slug}-{secrets.token_hex(3)}.log")
+        return GuardedProcess(self._folder / f"{slug}-{secrets.token_hex(3)}.log")
 
     async def _launch(self, launch: Launch) -> Ready:
         started, began = time.monotonic(), time.time()
         try:
-            await self._held.start(launch.argv, launch.env, launch.cwd, launch.grace_s, self._withheld)
+            await self._process.start(launch.argv, launch.env, launch.cwd, launch.grace_s, self._withheld)
         except OSError as error:
             failure = Failure(kind="server", message=f"cannot start {launch.argv[0]}: {error.strerror}")
             raise StartError(failure) from error
         looking = asyncio.create_task(_until_healthy(launch, started))
-        ending = asyncio.create_task(self._held.exited.wait())
+        ending = asyncio.create_task(self._process.exited.wait())
         try:
             await asyncio.wait(
                 {looking, ending}, timeout=self._config.load_timeout_s, return_when=asyncio.FIRST_COMPLETED
@@ -126,10 +126,10 @@ class ManagedServer:
                 raise self._late(launch)
             version = looking.result()
             load_s = time.monotonic() - started
-            held = await self._holders(launch, began)
-            if held.foreign:
+            process = await self._holders(launch, began)
+            if process.foreign:
                 hint = "it answered in the place of the launched server; stop it"
-                raise _PortLost(taken(launch.url, held.foreign, hint))
+                raise _PortLost(taken(launch.url, process.foreign, hint))
             if ending.done():
                 raise await self._died(launch)
         finally:
@@ -145,12 +145,12 @@ class ManagedServer:
             note=launch.note,
             model_digest=launch.model_digest,
             full_length=launch.full_length,
-            listener_uids=held.uids,
+            listener_uids=process.uids,
         )
 
     async def _holders(self, launch: Launch, began: float) -> Holders:
         """Who holds the server's port, and that of its health where it has one of its own."""
-        launched = Launched(self._held.pid or 0, self._held.mark, began)
+        launched = Launched(self._process.pid or 0, self._process.mark, began)
         found = await holders(launch.url, launched)
         if not found.foreign and port_of(launch.probe_url) != port_of(launch.url):
             found = found._replace(foreign=(await holders(launch.probe_url, launched)).foreign)
@@ -161,7 +161,7 @@ class ManagedServer:
         if speaks_of_port(said) and (who := await occupant(launch.url)):
             return _PortLost(taken(launch.url, who, f"the launched server could not have it: {reason(said)}"), tail)
         # Who puts itself into the background ends well, and before its time.
-        early = self._held.returncode == 0
+        early = self._process.returncode == 0
         what = "ended before it answered" if early else "ended while loading"
         message = f"{what} ({self.exit_reason()}): {reason(said) or 'it said nothing'}"
         hint = "`launch` must name a command that stays in the foreground" if early else ""

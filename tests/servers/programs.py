@@ -68,12 +68,12 @@ def hold(log: str, *command: str) -> None:
     """An engine: holds the command and does nothing else."""
     import asyncio
 
-    from llmtui.servers.process_tree import Held
+    from llmtui.servers.process_tree import GuardedProcess
 
     async def forever() -> None:
-        held = Held(Path(log))
-        await held.start(command, grace_s=0.2)
-        await held.wait()
+        process = GuardedProcess(Path(log))
+        await process.start(command, grace_s=0.2)
+        await process.wait()
 
     asyncio.run(forever())
 

@@ -11,7 +11,7 @@ import pytest
 
 from llmtui.servers import exit_reasons as endings
 from llmtui.servers.exit_reasons import Kills, MemoryWatch, exit_words, kills
-from llmtui.servers.process_tree import Held
+from llmtui.servers.process_tree import GuardedProcess
 from tests.servers.conftest import program
 
 
@@ -92,10 +92,10 @@ def test_the_counters_are_found_in_both_kinds_of_groups(tmp_path: Path) -> None:
 
 
 async def test_a_limit_of_its_own_is_told_in_its_words(tmp_path: Path) -> None:
-    held = Held(tmp_path / "log")
-    await held.start(["/bin/sh", "-c", 'ulimit -v 400000; exec "$@"', "-", *program("hog")])
-    assert await held.wait() == 1
-    assert held.exit_reason() == "exit code 1; out of memory, as it says itself"
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(["/bin/sh", "-c", 'ulimit -v 400000; exec "$@"', "-", *program("hog")])
+    assert await process.wait() == 1
+    assert process.exit_reason() == "exit code 1; out of memory, as it says itself"
 
 
 def works(command: list[str]) -> bool:
@@ -109,7 +109,7 @@ async def test_the_kernels_kill_is_named(tmp_path: Path) -> None:
     scope = ["systemd-run", "--user", "--scope", "--quiet", "-p", "MemoryMax=100M", "-p", "MemorySwapMax=0"]
     if not await asyncio.to_thread(works, [*scope, "true"]):
         pytest.skip("no control group with a limit can be made here")
-    held = Held(tmp_path / "log")
-    await held.start([*scope, *program("hog")])
-    await held.wait()
-    assert held.exit_reason().startswith("killed by the kernel: out of memory")
+    process = GuardedProcess(tmp_path / "log")
+    await process.start([*scope, *program("hog")])
+    await process.wait()
+    assert process.exit_reason().startswith("killed by the kernel: out of memory")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmtui.servers import guard
-from llmtui.servers.process_tree import Held
+from llmtui.servers.process_tree import GuardedProcess
 from tests.servers.conftest import PATIENCE_S, RollCall, program
 
 LINE_BYTES = 100
@@ -25,50 +25,50 @@ def numbers(lines: list[bytes]) -> list[int]:
 
 @pytest.mark.slow
 async def test_a_flood_of_100_mb_keeps_its_start_and_its_end(tmp_path: Path, roll: RollCall) -> None:
-    held = Held(tmp_path / "log")
-    await held.start(program("flood", roll.port, 100), grace_s=0.1)
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(program("flood", roll.port, 100), grace_s=0.1)
     largest, newest, looks = 0, -1, 0
     flooded = asyncio.create_task(roll.here("flooded"))
     while not flooded.done():
-        largest = max(largest, held.log.stat().st_size)
-        if seen := numbers([line.encode() for line in held.tail(5)]):
+        largest = max(largest, process.log.stat().st_size)
+        if seen := numbers([line.encode() for line in process.tail(5)]):
             assert max(seen) >= newest, "what was there a moment ago is never missing"
             newest, looks = max(seen), looks + (max(seen) > newest)
         await asyncio.sleep(0)
-    await held.stop()
+    await process.stop()
     assert looks > 10
     assert 2 * guard.LOG_TAIL_BYTES < largest <= guard.LOG_CAP_BYTES
-    data = held.log.read_bytes()
+    data = process.log.read_bytes()
     assert len(NOTICE.sub(b"", data)) + sum(map(int, NOTICE.findall(data))) == 1_000_000 * LINE_BYTES
     head, _, tail = NOTICE.split(data, maxsplit=1)
     assert len(head) == guard.LOG_HEAD_BYTES
     assert numbers(head.splitlines()) == list(range(guard.LOG_HEAD_BYTES // LINE_BYTES))
     assert numbers(tail.splitlines())[-1] == 999_999
     assert len(tail) > guard.LOG_TAIL_BYTES - LINE_BYTES
-    assert held.log.stat().st_mode & 0o777 == 0o600
+    assert process.log.stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_disk_that_takes_nothing_stops_neither_server_nor_its_end(tmp_path: Path, roll: RollCall) -> None:
     os.mkfifo(tmp_path / "log")
     disk = os.open(tmp_path / "log", os.O_RDWR)  # and nobody reads
-    held = Held(tmp_path / "log")
-    await held.start(program("flood", roll.port, 5), grace_s=0.1)
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(program("flood", roll.port, 5), grace_s=0.1)
     await roll.here("flooded")
-    await asyncio.wait_for(held.stop(), PATIENCE_S)
+    await asyncio.wait_for(process.stop(), PATIENCE_S)
     await roll.gone("flooded")
     os.close(disk)
 
 
 async def test_a_full_disk_stops_nothing(roll: RollCall) -> None:
-    held = Held(Path("/dev/full"))
-    await held.start(program("flood", roll.port, 5), grace_s=0.1)
+    process = GuardedProcess(Path("/dev/full"))
+    await process.start(program("flood", roll.port, 5), grace_s=0.1)
     await roll.here("flooded")
-    await held.stop()
+    await process.stop()
 
 
 async def test_a_server_that_prints_without_end_is_ended(tmp_path: Path, roll: RollCall) -> None:
-    held = Held(tmp_path / "log")
-    await held.start(program("chatter", roll.port), grace_s=0.1)
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(program("chatter", roll.port), grace_s=0.1)
     await roll.here("chatter")
-    await asyncio.wait_for(held.stop(), PATIENCE_S)
+    await asyncio.wait_for(process.stop(), PATIENCE_S)
     await roll.gone("chatter")

@@ -17,7 +17,7 @@ import pytest
 
 from llmtui.servers import orphans as sweep
 from llmtui.servers.orphans import MARK, holder_is_dead, mark_of, new_mark, sweep_dead
-from llmtui.servers.process_tree import Held
+from llmtui.servers.process_tree import GuardedProcess
 from tests.servers.conftest import PATIENCE_S, RollCall, program, running
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
@@ -64,12 +64,12 @@ async def test_guard_and_holder_killed_at_once_leave_strays_that_are_swept(
 
 
 async def test_a_living_engine_keeps_its_processes(tmp_path: Path, roll: RollCall) -> None:
-    held = Held(tmp_path / "log")
-    await held.start(program("tree", roll.port, "child", "grandchild"), grace_s=0.1)
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(program("tree", roll.port, "child", "grandchild"), grace_s=0.1)
     await roll.here("child", "grandchild")
-    assert not set(sweep_dead()) & {held.pid, *roll.pids.values()}
+    assert not set(sweep_dead()) & {process.pid, *roll.pids.values()}
     assert all(psutil.Process(pid).is_running() for pid in roll.pids.values())
-    await held.stop()
+    await process.stop()
 
 
 def test_a_stopped_engine_lives() -> None:

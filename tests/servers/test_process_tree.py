@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from llmtui.servers.listener import Tree
-from llmtui.servers.process_tree import Held, output_lines, send_signal
+from llmtui.servers.process_tree import GuardedProcess, output_lines, send_signal
 from tests.servers.conftest import PATIENCE_S, RollCall, marked, program
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and prctl")
@@ -37,13 +37,13 @@ async def test_killing_the_holder_ends_the_whole_tree(tmp_path: Path, roll: Roll
 
 @linux
 async def test_killing_the_guard_ends_the_whole_tree(tmp_path: Path, roll: RollCall) -> None:
-    held = Held(tmp_path / "log")
-    await held.start(program("tree", roll.port, "child", "grandchild"))
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(program("tree", roll.port, "child", "grandchild"))
     await roll.here("child", "grandchild")
-    assert held.pid is not None
-    os.kill(held.pid, signal.SIGKILL)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
     await roll.gone("child", "grandchild")
-    assert await held.wait() == -signal.SIGKILL
+    assert await process.wait() == -signal.SIGKILL
 
 
 @linux
@@ -76,36 +76,36 @@ def test_a_holder_killed_at_any_moment_of_the_start_leaves_nothing(tmp_path: Pat
 
 @linux
 async def test_what_the_command_leaves_behind_is_ended(tmp_path: Path, roll: RollCall) -> None:
-    held = Held(tmp_path / "log")
-    await held.start(program("orphan", roll.port), grace_s=0.1)
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(program("orphan", roll.port), grace_s=0.1)
     await roll.here("parent", "left behind")
     os.kill(roll.pids["parent"], signal.SIGTERM)
     await roll.gone("left behind")
-    assert await held.wait() == -signal.SIGTERM
+    assert await process.wait() == -signal.SIGTERM
 
 
 @linux
 async def test_one_that_puts_itself_into_the_background_is_ended_and_told_of(tmp_path: Path, roll: RollCall) -> None:
-    held = Held(tmp_path / "log")
-    await held.start(program("daemon", roll.port), grace_s=0.1)
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(program("daemon", roll.port), grace_s=0.1)
     await roll.here("daemon")
     await roll.gone("daemon")
-    assert await held.wait() == 0
-    assert held.tail() == ["[llmtui: the command ended and left 1 of its processes; they are ended too]"]
+    assert await process.wait() == 0
+    assert process.tail() == ["[llmtui: the command ended and left 1 of its processes; they are ended too]"]
 
 
 @linux
 @pytest.mark.parametrize("killed", [False, True])
 async def test_what_forks_as_it_is_ended_is_ended(tmp_path: Path, roll: RollCall, killed: bool) -> None:
-    held = Held(tmp_path / "log")
-    await held.start(program("storm", roll.port, 300), grace_s=0.02)
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(program("storm", roll.port, 300), grace_s=0.02)
     await roll.here("storm")
     if killed:
-        assert held.pid is not None
+        assert process.pid is not None
         os.kill(roll.pids["storm"], signal.SIGTERM)
-        os.kill(held.pid, signal.SIGKILL)
-    await asyncio.wait_for(held.stop(), PATIENCE_S)
-    assert marked(held.mark) == []
+        os.kill(process.pid, signal.SIGKILL)
+    await asyncio.wait_for(process.stop(), PATIENCE_S)
+    assert marked(process.mark) == []
 
 
 async def test_who_is_killed_and_asked_to_end_at_once_keeps_the_exit_code() -> None:
@@ -120,88 +120,88 @@ async def test_who_is_killed_and_asked_to_end_at_once_keeps_the_exit_code() -> N
 
 
 async def test_stop_ends_a_tree_that_ignores_sigterm_and_may_be_repeated(tmp_path: Path, roll: RollCall) -> None:
-    held = Held(tmp_path / "log")
-    await held.stop()
-    await held.start(program("tree", roll.port, "child", "grandchild"), grace_s=0.1)
+    process = GuardedProcess(tmp_path / "log")
+    await process.stop()
+    await process.start(program("tree", roll.port, "child", "grandchild"), grace_s=0.1)
     await roll.here("child", "grandchild")
-    await asyncio.gather(held.stop(), held.stop())
+    await asyncio.gather(process.stop(), process.stop())
     await roll.gone("child", "grandchild")
-    assert held.exited.is_set()
-    await held.stop()
+    assert process.exited.is_set()
+    await process.stop()
 
 
 async def test_a_shorter_grace_given_to_stop_counts(tmp_path: Path, roll: RollCall) -> None:
-    held = Held(tmp_path / "log")
-    await held.start(program("tree", roll.port), grace_s=600)
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(program("tree", roll.port), grace_s=600)
     await roll.here("child")
-    await asyncio.wait_for(held.stop(grace_s=0.1), PATIENCE_S)
+    await asyncio.wait_for(process.stop(grace_s=0.1), PATIENCE_S)
     await roll.gone("child")
 
 
 async def test_a_stopped_process_may_still_end_by_itself(tmp_path: Path, roll: RollCall) -> None:
-    held = Held(tmp_path / "log")
-    await held.start(program("calm", roll.port), grace_s=PATIENCE_S)
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(program("calm", roll.port), grace_s=PATIENCE_S)
     await roll.here("calm")
     os.kill(roll.pids["calm"], signal.SIGSTOP)
-    await held.stop(grace_s=PATIENCE_S)
-    assert held.returncode == -signal.SIGTERM
+    await process.stop(grace_s=PATIENCE_S)
+    assert process.returncode == -signal.SIGTERM
 
 
 async def test_a_stopped_process_is_ended_too(tmp_path: Path, roll: RollCall) -> None:
-    held = Held(tmp_path / "log")
-    await held.start(program("tree", roll.port), grace_s=0.1)
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(program("tree", roll.port), grace_s=0.1)
     await roll.here("child")
     os.kill(roll.pids["child"], signal.SIGSTOP)
-    await held.stop()
+    await process.stop()
     await roll.gone("child")
 
 
 @pytest.mark.slow
 @linux
 async def test_a_stopped_guard_is_ended_with_its_tree(tmp_path: Path, roll: RollCall) -> None:
-    held = Held(tmp_path / "log")
-    await held.start(program("tree", roll.port, "child", "grandchild"), grace_s=0.1)
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(program("tree", roll.port, "child", "grandchild"), grace_s=0.1)
     await roll.here("child", "grandchild")
-    assert held.pid is not None
-    os.kill(held.pid, signal.SIGSTOP)
-    await held.stop(grace_s=0.1)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    await process.stop(grace_s=0.1)
     await roll.gone("child", "grandchild")
 
 
 @pytest.mark.parametrize(("command", "code"), [("exit 3", 3), ("exit 0", 0), ("kill -SEGV $$", -11)])
 async def test_the_exit_status_is_passed_on(tmp_path: Path, command: str, code: int) -> None:
-    held = Held(tmp_path / "log")
-    await held.start(["/bin/sh", "-c", command])
-    assert await held.wait() == code
+    process = GuardedProcess(tmp_path / "log")
+    await process.start(["/bin/sh", "-c", command])
+    assert await process.wait() == code
 
 
 async def test_a_command_that_cannot_run_says_so(tmp_path: Path) -> None:
-    held = Held(tmp_path / "log")
-    await held.start([str(tmp_path / "nothing")])
-    assert await held.wait() == 127
-    assert held.tail() == [f"cannot run {tmp_path / 'nothing'}: No such file or directory"]
+    process = GuardedProcess(tmp_path / "log")
+    await process.start([str(tmp_path / "nothing")])
+    assert await process.wait() == 127
+    assert process.tail() == [f"cannot run {tmp_path / 'nothing'}: No such file or directory"]
 
 
 async def test_a_script_without_a_header_runs(tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("echo arguments: $1 $2\n")
     script.chmod(0o755)
-    held = Held(tmp_path / "log")
-    await held.start([str(script), "a", "b"])
-    assert await held.wait() == 0
-    assert held.tail() == ["arguments: a b"]
+    process = GuardedProcess(tmp_path / "log")
+    await process.start([str(script), "a", "b"])
+    assert await process.wait() == 0
+    assert process.tail() == ["arguments: a b"]
 
 
 async def test_memory_and_cpu_are_those_of_the_tree(tmp_path: Path, roll: RollCall) -> None:
-    held = Held(tmp_path / "log")
-    assert held.sample() == (0, 0.0)
-    await held.start(program("burn", roll.port), grace_s=0.1)
+    process = GuardedProcess(tmp_path / "log")
+    assert process.sample() == (0, 0.0)
+    await process.start(program("burn", roll.port), grace_s=0.1)
     await roll.here("burnt-50000000")
-    rss, cpu_s = held.sample()
+    rss, cpu_s = process.sample()
     assert 50_000_000 < rss < 150_000_000
     assert 0.25 <= cpu_s < 10
-    await held.stop()
-    rss, later_s = held.sample()
+    await process.stop()
+    rss, later_s = process.sample()
     assert rss == 0
     assert later_s >= cpu_s
 
