@@ -168,11 +168,10 @@ def iteration_columns() -> str:
 
 def metrics() -> str:
     """The metrics with their units and definitions."""
-    from llmtui.stats.summary import METRIC_TITLES, METRIC_UNITS, METRICS
+    from llmtui.stats.metrics import METRICS
 
-    titles = {m: METRIC_TITLES[m] for m in METRICS}
-    units = {m: "" if METRIC_UNITS[m] in titles[m] else f", {METRIC_UNITS[m]}" for m in METRICS}
-    return definitions((titles[m] + units[m], meanings()["metrics"][m]) for m in METRICS)
+    units = {m.key: "" if m.unit in m.title else f", {m.unit}" for m in METRICS.values()}
+    return definitions((m.title + units[m.key], meanings()["metrics"][m.key]) for m in METRICS.values())
 
 
 def check_codes() -> str:

@@ -15,7 +15,7 @@ from llmtui.config.schema import UiConfig
 from llmtui.export.csv import ITERATION_COLUMNS, RESULT_COLUMNS
 from llmtui.model import Backend, RunConfig
 from llmtui.stats.checks import CODES
-from llmtui.stats.summary import METRIC_TITLES, METRICS
+from llmtui.stats.metrics import METRICS
 from llmtui.ui.actions.registry import COMMANDS
 
 
@@ -71,8 +71,8 @@ def test_the_other_tables_have_every_entry() -> None:
         command.id for command in COMMANDS
     )
     metrics = explain.metrics()
-    for metric in METRICS:
-        assert f"    {METRIC_TITLES[metric]}" in metrics
+    for metric in METRICS.values():
+        assert f"    {metric.title}" in metrics
 
 
 def test_no_meaning_is_left_over() -> None:
