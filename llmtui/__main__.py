@@ -1,4 +1,4 @@
-"""`llmtui` and `python -m llmtui`."""
+"""`llmtui` and `python -m llmtui`: runs the command line and turns every error into an exit code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import os
 import sys
 
-# As `typing` has it, which takes 10 ms to load: an interruption in them would be a traceback.
+# Importing `typing` takes 10 ms, in which an interruption would be a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -16,48 +16,55 @@ def main() -> None:
     """Entry point of the command line."""
     try:
         for stream in (sys.stdout, sys.stderr):
-            # A name in letters that the terminal lacks is shown with question marks, and is no traceback.
+            # Characters that the terminal's encoding lacks are printed as question marks.
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
-        from llmtui.interrupts import NothingBegun
+        from llmtui.interrupts import ExitOnInterrupt
 
-        with NothingBegun():
+        with ExitOnInterrupt():
             from llmtui.cli.app import cli
 
             cli.main(prog_name="llmtui", standalone_mode=False)
     except KeyboardInterrupt:
-        _interrupted()
+        _exit_interrupted()
     except SystemExit:
         raise
     except BaseException as error:
-        _end(error)
+        _exit_with(error)
 
 
-def _end(error: BaseException) -> NoReturn:
-    """The exit of what click raises, as click itself does it, but for an interruption, which is 130."""
+def _exit_with(error: BaseException) -> NoReturn:
+    """Print `error` and exit with its code. An error that is not meant for the user is raised again."""
     import click
 
     from llmtui import exit_codes
 
+    if isinstance(error, exit_codes.CommandError):
+        from llmtui.cli.output import report
+        from llmtui.text import sanitize
+
+        # A usage error repeats what was typed, and is one line whatever that was.
+        report(sanitize(str(error), 2_000) if isinstance(error, exit_codes.UsageError) else str(error))
+        sys.exit(error.exit_code)
     if isinstance(error, click.exceptions.Exit):
         sys.exit(error.exit_code)
     if isinstance(error, click.Abort):
-        _interrupted()
+        _exit_interrupted()
     if isinstance(error, click.ClickException):
         error.show()
-        sys.exit(error.exit_code)
+        sys.exit(exit_codes.USAGE if isinstance(error, click.UsageError) else exit_codes.FAILED)
     if isinstance(error, BrokenPipeError):
-        # The reader of our output has seen enough; nothing more can be flushed to it.
+        # The reader closed the pipe, as `head` does. Python must not flush to it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(exit_codes.FAILED)
     raise error
 
 
-def _interrupted() -> NoReturn:
+def _exit_interrupted() -> NoReturn:
     from llmtui import exit_codes
-    from llmtui.interrupts import ending
+    from llmtui.interrupts import ignore_interrupts
 
-    ending()
+    ignore_interrupts()
     sys.stderr.write("llmtui: interrupted\n")
     sys.exit(exit_codes.INTERRUPTED)
 

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from llmtui.exit_codes import CommandError
 from llmtui.model import Backend, RunConfig, Stamp, Struct
 from llmtui.model.accuracy import Errors, Level
 from llmtui.stats.summary import percentile
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 START_S = 30.0
 
 
-class AccuracyError(Exception):
+class AccuracyError(CommandError):
     """The error could not be measured. The message is for the terminal."""
 
 

@@ -1,65 +1,57 @@
-"""Commands and flags. Each command imports what it needs when it runs, so that `--help` is instant."""
+"""The commands of llmtui. Each imports its module when it runs, so that `--help` is quick."""
 
 from __future__ import annotations
 
-import difflib
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import llmtui
-from llmtui import exit_codes
-from llmtui.interrupts import NothingBegun, begin
+from llmtui.cli.options import (
+    FILE,
+    MetricOption,
+    config_argument,
+    only_option,
+    output_files,
+    output_options,
+    plan_from,
+    refuse_misspelt_command,
+    run_options,
+    store_option,
+    stream_counts,
+)
+from llmtui.exit_codes import UsageError
+from llmtui.interrupts import ExitOnInterrupt, raise_on_interrupt
 
 if TYPE_CHECKING:
-    from llmtui.config.schema import Config, UiConfig
+    from llmtui.config.schema import Config
     from llmtui.model import Plan
     from llmtui.stats.metrics import MetricKey
 
-STORE_HELP = "File of the history, in place of the usual one."
-
-F = TypeVar("F", bound=Callable[..., Any])
-
 
 class Command(click.Command):
-    """A command of ours: until its turn comes nothing is begun."""
+    """A command that Control-C interrupts with KeyboardInterrupt, once it has started."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it."""
-        begin()
+        """Run the command."""
+        raise_on_interrupt()
         return super().invoke(ctx)
 
 
 class DefaultGroup(click.Group):
-    """`llmtui [CONFIG]` is `llmtui monitor [CONFIG]`."""
+    """A group in which `llmtui [CONFIG]` is short for `llmtui monitor [CONFIG]`."""
 
     command_class = Command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default command in front where none is named."""
-        if not args or (args[0] not in self.commands and args[0] not in ("--help", "-h", "--version")):
+        """Insert the default command if none is named."""
+        if not args and ctx.resilient_parsing:
+            pass  # shell completion of the first word: it may become a command
+        elif not args or (args[0] not in self.commands and args[0] not in ("--help", "-h", "--version")):
             args = ["monitor", *args]
         return super().parse_args(ctx, args)
-
-
-def run_options(command: F) -> F:
-    """What the monitor and `run` have in common: the config and what goes before it."""
-    for decorate in reversed(
-        (
-            click.argument("config", required=False, metavar="[CONFIG]"),
-            click.option("--only", multiple=True, metavar="NAME", help="Only this backend (may be repeated)."),
-            click.option("--iterations", type=int, metavar="N", help="Measured iterations of each backend."),
-            click.option("--warmup", type=int, metavar="N", help="Warm-ups of each backend, shown and not counted."),
-            click.option("--max-tokens", type=int, metavar="N", help="Longest answer, in tokens."),
-            click.option("--order", metavar="O", help="shuffled, round-robin or sequential."),
-        )
-    ):
-        command = decorate(command)
-    return command
 
 
 @click.group(
@@ -74,44 +66,20 @@ def cli() -> None:
 
 @cli.command()
 @run_options
-@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+@store_option
 def monitor(config: str | None, only: tuple[str, ...], store: str, **changes: Any) -> None:
     """Open the monitor (this is what plain `llmtui` does)."""
     settings, plan = _plan(config, only, changes)
-    _need_terminal("; for plain text use: llmtui run")
-    _open(plan, settings.ui, store)
+    from llmtui.cli.monitor import need_terminal, open_monitor
 
-
-def _need_terminal(instead: str = "") -> None:
-    """Refuse where there is nothing to draw on."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        _refuse(f"the monitor needs a terminal{instead}")
-    if os.environ.get("TERM") == "dumb":
-        _refuse(f"the monitor needs a terminal that can place the cursor, and TERM is dumb{instead}")
-
-
-def _open(plan: Plan, ui: UiConfig, store: str, *, resume: bool = False) -> NoReturn:
-    """Start an engine and the monitor over it."""
-    from llmtui.link.process import EngineError, EngineProcess
-
-    try:
-        engine = EngineProcess.start(plan, store, resume=resume)
-    except EngineError as error:
-        _say(str(error))
-        sys.exit(exit_codes.FAILED)
-    # From here on the engine starts beside the import of the screen.
-    from llmtui.ui.run import show
-
-    sys.exit(show(plan, engine, ui))
+    need_terminal("; for plain text use: llmtui run")
+    sys.exit(open_monitor(plan, settings.ui, store))
 
 
 @cli.command()
 @run_options
-@click.option("--csv", "csv_file", metavar="FILE", type=click.Path(path_type=Path), help="Results, a row per backend.")
-@click.option("--iterations-csv", metavar="FILE", type=click.Path(path_type=Path), help="Every iteration, a row each.")
-@click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Everything.")
-@click.option("--markdown", metavar="FILE", type=click.Path(path_type=Path), help="The results as a table to paste.")
-@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+@output_options
+@store_option
 @click.option("-q", "--quiet", is_flag=True, help="Only the table at the end.")
 def run(
     config: str | None,
@@ -126,56 +94,40 @@ def run(
 ) -> None:
     """The same run as plain text: a line per iteration, then the table."""
     _, plan = _plan(config, only, changes)
-    files = _files(csv_file, iterations_csv, json_file, markdown)
-    with NothingBegun():
-        from llmtui.cli.run import run_headless
+    files = output_files(csv=csv_file, iterations_csv=iterations_csv, json=json_file, markdown=markdown)
+    with ExitOnInterrupt():
+        from llmtui.cli.run import run_as_text
 
-    sys.exit(run_headless(plan, files, quiet=quiet, store=store))
+    sys.exit(run_as_text(plan, files, quiet=quiet, store=store))
 
 
 @cli.command()
 @click.option("-n", "--number", type=click.IntRange(1, 100_000), default=20, show_default=True, help="So many runs.")
-@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+@store_option
 def history(number: int, store: str) -> None:
     """The runs that were made, the newest first."""
-    from llmtui.cli.history import history_headless
+    from llmtui.cli.history import list_runs
 
-    sys.exit(history_headless(number, store))
+    sys.exit(list_runs(number, store))
 
 
 @cli.command()
 @click.argument("run")
-@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+@store_option
 @click.option("--label", metavar="TEXT", help="Give the run a name, by which it can be called from then on.")
 @click.option("--note", metavar="TEXT", help="Write a note to the run.")
 def show(run: str, store: str, label: str | None, note: str | None) -> None:
     """One run of the history (its id, the beginning of it, or its label)."""
-    from llmtui.cli.history import show_headless
+    from llmtui.cli.history import show_run
 
-    sys.exit(show_headless(run, store, label=label, note=note))
-
-
-class _MetricOption(click.Option):
-    """Takes one of llmtui.stats.metrics.METRICS, which are looked up when they are needed."""
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
-        """With all of them."""
-        from llmtui.stats.metrics import METRICS
-
-        return "--metric METRIC", f"{self.help} {', '.join(METRICS)}."
-
-    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
-        """Refuse what is none of them."""
-        from llmtui.stats.metrics import METRICS
-
-        return click.Choice(METRICS).convert(value, self, ctx)
+    sys.exit(show_run(run, store, label=label, note=note))
 
 
 @cli.command()
 @click.argument("a")
 @click.argument("b")
 @click.option("--backend", "named", multiple=True, metavar="NAME_A=NAME_B", help="Pair these too (may be repeated).")
-@click.option("--metric", cls=_MetricOption, default="latency", help="By what to compare (else by latency):")
+@click.option("--metric", cls=MetricOption, default="latency", help="By what to compare (else by latency):")
 @click.option(
     "--gate",
     type=click.FloatRange(0, 10_000),
@@ -183,10 +135,8 @@ class _MetricOption(click.Option):
     help="Exit 1 where B is shown to be slower, and typically by more than this, or to fail more often, or has no "
     "samples while A has. Exit 3 where the gate says nothing: the data could not have shown so much.",
 )
-@click.option(
-    "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="The same as data (-: to stdout)."
-)
-@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+@click.option("--json", "json_file", metavar="FILE", type=FILE, help="The same as data (-: to stdout).")
+@store_option
 def compare(
     a: str, b: str, named: tuple[str, ...], metric: MetricKey, gate: float | None, json_file: Path | None, store: str
 ) -> None:
@@ -196,20 +146,17 @@ def compare(
     compared by: compare A A --backend ONE=OTHER
     """
     if gate is not None and gate != gate:
-        _refuse("--gate: found 'nan', wanted a number of percent")
-    files = _files(None, None, json_file, None)
-    from llmtui.cli.compare import compare_headless
+        raise UsageError("--gate: found 'nan', wanted a number of percent")
+    output_files(json=json_file)
+    from llmtui.cli.compare import compare_runs
 
-    sys.exit(compare_headless(a, b, store, named=named, metric=metric, percent=gate, json_file=files["json"]))
+    sys.exit(compare_runs(a, b, store, named=named, metric=metric, percent=gate, json_file=json_file))
 
 
 @cli.command()
 @click.argument("run")
-@click.option("--csv", "csv_file", metavar="FILE", type=click.Path(path_type=Path), help="Results, a row per backend.")
-@click.option("--iterations-csv", metavar="FILE", type=click.Path(path_type=Path), help="Every iteration, a row each.")
-@click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Everything.")
-@click.option("--markdown", metavar="FILE", type=click.Path(path_type=Path), help="The results as a table to paste.")
-@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+@output_options
+@store_option
 def export(
     run: str,
     csv_file: Path | None,
@@ -219,86 +166,50 @@ def export(
     store: str,
 ) -> None:
     """Write the files of a run of the history; without an option the results as CSV to stdout."""
-    files = _files(csv_file, iterations_csv, json_file, markdown)
-    from llmtui.cli.history import export_headless
+    files = output_files(csv=csv_file, iterations_csv=iterations_csv, json=json_file, markdown=markdown)
+    from llmtui.cli.history import export_run
 
-    sys.exit(export_headless(run, files, store))
-
-
-def _files(
-    csv_file: Path | None, iterations_csv: Path | None, json_file: Path | None, markdown: Path | None
-) -> dict[str, Path | None]:
-    """The outputs that were named, checked before any work is done for them."""
-    files = {"csv": csv_file, "iterations_csv": iterations_csv, "json": json_file, "markdown": markdown}
-    named = [path for path in files.values() if path is not None]
-    if len({path.absolute() for path in named}) < len(named):
-        _refuse("two outputs have the same file; name one for each")
-    for path in named:
-        if path.is_dir():
-            _refuse(f"{path}: is a folder; name a file in it")
-        if not path.absolute().parent.is_dir():
-            _refuse(f"{path}: there is no folder {path.absolute().parent}")
-    return files
+    sys.exit(export_run(run, files, store))
 
 
 @cli.command()
 @click.argument("run", required=False, metavar="[RUN]")
 def attach(run: str | None) -> None:
     """Come back to a run that is going on (the newest, or RUN)."""
-    _need_terminal()
-    from llmtui.link.process import live_runs
+    from llmtui.cli import monitor as monitors
 
-    runs = live_runs()
-    chosen = [r for r in runs if not run or r.run.startswith(run)]
-    if not chosen or (run and len(chosen) > 1):
-        names = ", ".join(r.run for r in runs)
-        _refuse(
-            (f"no run {run!r} is going on" if run else "no run is going on")
-            + (f"; there are: {names}" if names else "; start one with: llmtui")
-        )
-    from llmtui.config.schema import UiConfig
-    from llmtui.ui.run import show_again
-
-    try:
-        sys.exit(show_again(Path(chosen[0].socket), UiConfig()))
-    except OSError as error:
-        _say(f"run {chosen[0].run}: {error.strerror or error}")
-        sys.exit(exit_codes.FAILED)
+    monitors.need_terminal()
+    sys.exit(monitors.attach(run))
 
 
 @cli.command()
 @click.argument("run")
-@click.option("--config", metavar="FILE", help="The config that the run was made from, where it was moved.")
-@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+@click.option(
+    "--config", metavar="FILE", type=click.Path(), help="The config that the run was made from, where it was moved."
+)
+@store_option
 @click.option("--text", is_flag=True, help="As plain text, in place of the monitor.")
 def resume(run: str, config: str | None, store: str, text: bool) -> None:
     """Go on with a run that died or was stopped: only the iterations that are missing are made.
 
     Servers are started again, with warm-ups of their own. Failed iterations stay failed.
     """
+    from llmtui.cli.monitor import need_terminal, open_monitor
+    from llmtui.cli.resume import resumable
+
     if not text:
-        _need_terminal("; for plain text use: llmtui resume RUN --text")
-    from llmtui.cli.history import resumable
-    from llmtui.config import schema as configs
-    from llmtui.store.errors import StoreError
-
-    try:
-        plan, ui = resumable(run, store, config)
-    except configs.ConfigError as error:
-        _refuse(str(error))
-    except StoreError as error:
-        _say(str(error))
-        sys.exit(exit_codes.FAILED)
+        need_terminal("; for plain text use: llmtui resume RUN --text")
+    plan, ui = resumable(run, store, config)
     if text:
-        with NothingBegun():
-            from llmtui.cli.run import run_headless
+        with ExitOnInterrupt():
+            from llmtui.cli.run import run_as_text
 
-        sys.exit(run_headless(plan, {}, quiet=False, store=store, resume=True))
-    _open(plan, ui, store, resume=True)
+        sys.exit(run_as_text(plan, {}, quiet=False, store=store, resume=True))
+    sys.exit(open_monitor(plan, ui, store, resume=True))
 
 
 @cli.command()
-@click.argument("file", required=False, metavar="[FILE]", type=click.Path(path_type=Path))
+@click.argument("file", required=False, metavar="[FILE]", type=FILE)
 @click.option("--force", is_flag=True, help="Replace FILE where it is there already.")
 @click.option("--print", "to_stdout", is_flag=True, help="To stdout, and no file.")
 def init(file: Path | None, force: bool, to_stdout: bool) -> None:
@@ -306,18 +217,20 @@ def init(file: Path | None, force: bool, to_stdout: bool) -> None:
 
     FILE is ./config.toml unless named. Only this machine is asked.
     """
-    if file is not None and (to_stdout or not file.name):
-        _refuse("--print writes no file; leave FILE out" if to_stdout else f"{str(file)!r} is no name of a file")
-    from llmtui.cli import init as finding
+    if file is not None and to_stdout:
+        raise UsageError("--print writes no file; leave FILE out")
+    if file is not None and not file.name:
+        raise UsageError(f"{str(file)!r} is no name of a file")
+    from llmtui.cli.init import write_config
 
-    sys.exit(finding.init(file, force=force, to_stdout=to_stdout))
+    sys.exit(write_config(file, force=force, to_stdout=to_stdout))
 
 
 @cli.command()
 @run_options
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8321, show_default=True, help="0: any.")
-@click.option("--store", metavar="PATH", default="", help=STORE_HELP)
+@store_option
 def serve(config: str | None, only: tuple[str, ...], host: str, port: int, store: str, **changes: Any) -> None:
     """The monitor in a browser: one run, as many pages as you like.
 
@@ -325,12 +238,12 @@ def serve(config: str | None, only: tuple[str, ...], host: str, port: int, store
     """
     settings, plan = _plan(config, only, changes)
     try:
-        with NothingBegun():
+        with ExitOnInterrupt():
             from llmtui.cli.serve import command as pages
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in ("textual_serve", "aiohttp"):
             raise
-        _refuse("serve needs one package more: pip install 'llmtui[serve]'")
+        raise UsageError("serve needs one package more: pip install 'llmtui[serve]'") from None
     sys.exit(pages.serve(plan, settings.ui, host=host, port=port, store=store))
 
 
@@ -344,15 +257,15 @@ def explain(topic: str | None) -> None:
 
 
 @cli.command()
-@click.argument("config", required=False, metavar="[CONFIG]")
-@click.option("--only", multiple=True, metavar="NAME", help="Only this backend (may be repeated).")
+@config_argument
+@only_option
 def check(config: str | None, only: tuple[str, ...]) -> None:
     """Reach every backend: state, version, model. Exit 0 when all answer."""
     _, plan = _plan(config, only, {})
-    with NothingBegun():
-        from llmtui.cli.run import check_headless
+    with ExitOnInterrupt():
+        from llmtui.cli.check import check_backends
 
-    sys.exit(check_headless(plan))
+    sys.exit(check_backends(plan))
 
 
 @cli.command()
@@ -401,55 +314,15 @@ def accuracy(
 
     The newest result stands in the monitor's header and in every export.
     """
-    levels = [int(part) for part in streams.split(",") if part.strip().isdecimal()]
-    if len(levels) != streams.count(",") + 1 or not all(1 <= level <= 256 for level in levels):
-        _refuse(f"--streams: found {streams!r}, allowed are numbers from 1 to 256 with commas between")
-    with NothingBegun():
+    counts = stream_counts(streams)
+    with ExitOnInterrupt():
         from llmtui.accuracy.probe import Job
-        from llmtui.cli.run import accuracy_headless
+        from llmtui.cli.accuracy import measure_accuracy
 
-    job = Job(streams=levels, requests=requests, tokens=tokens, itl_ms=itl_ms, ttft_ms=ttft_ms, monitor=monitor)
-    sys.exit(accuracy_headless(job, as_json=as_json, quiet=quiet))
-
-
-def _plan(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
-    """The config and the plan, with the flags' changes; a sentence and exit code 2 when they cannot be had."""
-    with NothingBegun():
-        return _read(named, only, changes)
+    job = Job(streams=counts, requests=requests, tokens=tokens, itl_ms=itl_ms, ttft_ms=ttft_ms, monitor=monitor)
+    sys.exit(measure_accuracy(job, as_json=as_json, quiet=quiet))
 
 
-def _read(named: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
-    from llmtui.config import schema as configs
-
-    if named == "":
-        _refuse("the config file's name is empty")
-    if named is not None and not Path(named).exists():
-        close = difflib.get_close_matches(named, cli.commands, n=1)
-        if close:
-            _refuse(f"there is no file and no command {named!r}; did you mean {close[0]!r}?")
-    try:
-        settings = configs.load(configs.find(named), found=named is None)
-        settings = configs.changed(settings, changes)
-        plan = settings.plan(only=only)
-        if settings.ui.keys:
-            from llmtui.ui.actions.registry import resolve_keys
-
-            try:
-                resolve_keys(settings.ui.keys)
-            except ValueError as error:
-                raise configs.ConfigError(f"{settings.source}: [ui]: keys: {error}") from None
-    except configs.ConfigError as error:
-        _refuse(str(error))
-    return settings, plan
-
-
-def _refuse(text: str) -> NoReturn:
-    """Wrong usage or config: one sentence and exit code 2."""
-    _say(text)
-    sys.exit(exit_codes.USAGE)
-
-
-def _say(text: str) -> None:
-    from llmtui.text import sanitize
-
-    click.echo(f"llmtui: {sanitize(text, 2_000)}", err=True)
+def _plan(config: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
+    refuse_misspelt_command(config, cli.commands)
+    return plan_from(config, only, changes)

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +13,8 @@ from typing import Any
 
 from llmtui import exit_codes
 from llmtui.cli.history import opened
-from llmtui.cli.run import STDOUT, prints, talk
+from llmtui.cli.output import STDOUT, output_columns, prints, report, write_output
+from llmtui.exit_codes import UsageError
 from llmtui.export.table import cells_wide, fit
 from llmtui.model import Struct
 from llmtui.runview.run import ROUNDS, RunView
@@ -24,8 +23,6 @@ from llmtui.stats.compare_runs import Across, Outcome, across, gate, paired
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.run_differences import Side
 from llmtui.store.accuracy_record import newest
-from llmtui.store.atomic import write_atomic
-from llmtui.store.errors import StoreError
 from llmtui.store.rows import StoredRun
 from llmtui.text import sanitize
 
@@ -36,10 +33,6 @@ _NAME = 32
 _SENTENCE = 4_000
 #: Columns of figures stand between the names and the ratio.
 _NUMBERS = 4
-
-
-class UsageError(Exception):
-    """What was asked for makes no sense; the message is a sentence with what to do instead."""
 
 
 class Gated(Struct, frozen=True):
@@ -56,7 +49,7 @@ class Gated(Struct, frozen=True):
 
 
 @prints
-def compare_headless(
+def compare_runs(
     first: str,
     second: str,
     path: str,
@@ -72,23 +65,16 @@ def compare_headless(
     (llmtui.stats.compare_runs), or nothing could be compared; 3 where the gate says nothing of a backend, and else
     holds; 2 where the pairs make no sense.
     """
-    try:
-        one, two = _loaded(path, first, second)
-        a, b = _side(one), _side(two)
-        found = across(a, b, _pairs(a, b, named), metric, record=newest(b.machine))
-    except StoreError as error:
-        talk(str(error))
-        return exit_codes.FAILED
-    except UsageError as error:
-        talk(str(error))
-        return exit_codes.USAGE
+    one, two = _loaded(path, first, second)
+    a, b = _side(one), _side(two)
+    found = across(a, b, _pairs(a, b, named), metric, record=newest(b.machine))
     gated = Gated(percent, *gate(found, percent)) if percent is not None else None
     for word, stored in (("A", one), ("B", two)):
         if stored.state == "running":
-            talk(f"run {word} is still going; this is of what it has so far")
+            report(f"run {word} is still going; this is of what it has so far")
     written = _write(one, two, found, gated, json_file)
     if not any(o.n_a and o.n_b for o in found.outcomes):
-        talk("nothing to compare: no backend has samples on both sides")
+        report("nothing to compare: no backend has samples on both sides")
         return exit_codes.FAILED
     if gated is not None:
         _tell(gated)
@@ -148,28 +134,20 @@ def _tell(gated: Gated) -> None:
     """Say what became of the gate."""
     it = f"the gate of {gated.percent:g} %"
     for sentence in gated.broken:
-        talk(f"{it} does not hold: {sentence}")
+        report(f"{it} does not hold: {sentence}")
     for sentence in gated.silent:
-        talk(f"{it} says nothing here: {sentence}")
+        report(f"{it} says nothing here: {sentence}")
     if gated.holds:
-        talk(f"{it} holds")
+        report(f"{it} holds")
 
 
 def _write(one: StoredRun, two: StoredRun, found: Across, gated: Gated | None, json_file: Path | None) -> bool:
     """The data, as text and where it was asked for as JSON. False when a file could not be written."""
     document = comparison_json(one, two, found, gated)
     if json_file == STDOUT:
-        print(document, end="")
-        return True
-    width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160
-    print(comparison_text(one, two, found, width), end="")
-    if json_file is not None:
-        try:
-            write_atomic(json_file, document)
-        except OSError as error:
-            talk(f"{json_file}: not written: {error.strerror or error}")
-            return False
-    return True
+        return write_output(STDOUT, document)
+    print(comparison_text(one, two, found, output_columns()), end="")
+    return json_file is None or write_output(json_file, document)
 
 
 def comparison_text(one: StoredRun, two: StoredRun, found: Across, width: int) -> str:

@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 import psutil
 
 from llmtui import exit_codes
-from llmtui.cli.run import talk
+from llmtui.cli.output import report
 from llmtui.config import frameworks
 from llmtui.config.frameworks import ENGINES, OLLAMA, SCANNED_PORTS
 from llmtui.config.schema import DEFAULT_FILE, ollama_url
 from llmtui.engine.bringup import LOCAL_HOSTS
+from llmtui.exit_codes import UsageError
 from llmtui.format import plural
 from llmtui.servers.discovery import NO_CHAT, Found, Model, scan
 from llmtui.servers.recipes import absent_packages
@@ -31,15 +32,16 @@ LISTED = 20
 EXAMPLES = [one for one in frameworks.FRAMEWORKS if one.port]
 
 
-def init(file: Path | None, *, force: bool = False, to_stdout: bool = False, urls: Sequence[str] | None = None) -> int:
-    """Look for servers at `urls` (None: the usual places) and write `file`. Returns the exit code.
+def write_config(
+    file: Path | None, *, force: bool = False, to_stdout: bool = False, urls: Sequence[str] | None = None
+) -> int:
+    """Look for servers at `urls` (None: the usual places) and write `file`. Return the exit code.
 
-    0 when it is written, 1 when it cannot be, 2 when there is a file already that is not to be replaced.
+    Raises UsageError if there is such a file and `force` is not set, or if `file` can be none.
     """
     path = file or Path("config.toml")
     if not to_stdout and (problem := _unwritable(path, force=force)):
-        talk(problem)
-        return exit_codes.USAGE
+        raise UsageError(problem)
     elsewhere = ""
     if urls is None:
         urls, elsewhere = places(os.environ.get("OLLAMA_HOST", ""))
@@ -48,8 +50,8 @@ def init(file: Path | None, *, force: bool = False, to_stdout: bool = False, url
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
     engines = [one.title for one in ENGINES if not absent_packages(one.engine)]
-    for line in report(seen, engines, elsewhere):
-        talk(line)
+    for line in findings(seen, engines, elsewhere):
+        report(line)
     found = [one for one in seen.values() if isinstance(one, Found)]
     text = config_text(found, engines, elsewhere)
     if to_stdout:
@@ -58,15 +60,14 @@ def init(file: Path | None, *, force: bool = False, to_stdout: bool = False, url
     try:
         write_atomic(path, text) if force else write_new(path, text)
     except FileExistsError:
-        talk(_there_already(path))
-        return exit_codes.USAGE
+        raise UsageError(_there_already(path)) from None
     except OSError as error:
-        talk(f"{sanitize(str(path))}: not written: {error.strerror or error}")
+        report(f"{sanitize(str(path))}: not written: {error.strerror or error}")
         return exit_codes.FAILED
     ready = len(engines) + sum(usable(one) for one in found)
     named = "" if path == Path("config.toml") else f" {sanitize(str(path))}"
     then = f"try it: llmtui check{named}, then: llmtui{named}" if ready else "nothing in it is enabled yet"
-    talk(f"{sanitize(str(path))} written, with {plural(ready, 'backend')}; {then}")
+    report(f"{sanitize(str(path))} written, with {plural(ready, 'backend')}; {then}")
     return exit_codes.OK
 
 
@@ -118,7 +119,7 @@ def _names(models: Sequence[Model], limit: int) -> str:
     return told + (f" and {len(models) - limit} more" if len(models) > limit else "")
 
 
-def report(seen: Mapping[str, Found | str | None], engines: Sequence[str], elsewhere: str = "") -> list[str]:
+def findings(seen: Mapping[str, Found | str | None], engines: Sequence[str], elsewhere: str = "") -> list[str]:
     """What was found and what was not, a line each, and how to get the latter."""
     lines = []
     for engine in ENGINES:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from llmtui.exit_codes import UsageError
 from llmtui.text import redact, sanitize
 
 #: The struct of each section of the file, by its name; "" is the file itself.
@@ -28,7 +29,7 @@ _UNTOLD = ("api_key", "headers")
 _WIDEST = 60
 
 
-class ConfigError(Exception):
+class ConfigError(UsageError):
     """The configuration cannot be used. The message is complete: file, key, what was found, what is allowed.
 
     It is one line of plain text, and fit for the terminal whatever stood in the file.

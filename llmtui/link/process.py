@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from llmtui.interrupts import ending
+from llmtui.interrupts import ignore_interrupts
 from llmtui.link import run_folders
 from llmtui.link.client import Client
 from llmtui.link.run_folders import LOG_NAME, SOCKET_NAME, EngineError, runtime_folder
@@ -80,7 +80,7 @@ class EngineProcess:
         except BaseException as error:
             # Nobody would know of the engine.
             if isinstance(error, KeyboardInterrupt):
-                ending()
+                ignore_interrupts()
             if engine is not None:
                 engine.kill()
             os.close(log)

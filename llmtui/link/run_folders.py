@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmtui.config.file import other_writers
+from llmtui.exit_codes import CommandError
 from llmtui.model import is_run_id
 from llmtui.text import sanitize
 
@@ -27,7 +28,7 @@ LOG_NAME = "engine.log"
 SOCKET_NAME = "engine.sock"
 
 
-class EngineError(Exception):
+class EngineError(CommandError):
     """The engine could not be started, or ended before it could be reached. The message is for the terminal."""
 
 

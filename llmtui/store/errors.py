@@ -6,13 +6,14 @@ import errno
 import sqlite3
 from pathlib import Path
 
+from llmtui.exit_codes import CommandError
 from llmtui.text import sanitize
 
 MAX_MESSAGE = 2000
 _MAX_REASON = 200
 
 
-class StoreError(Exception):
+class StoreError(CommandError):
     """The history cannot be read or written; the message is a plain sentence with what to do next.
 
     Nothing that was saved before is lost by it, and the run can go on without a history. The message is one line of

@@ -219,8 +219,8 @@ def test_one_file_for_two_outputs_is_refused(config: Path, tmp_path: Path) -> No
 #: llmtui from the moment on when interruptions are its own matter: while Python itself starts it may lose them.
 FROM_ITS_FIRST_LINE = """
 from llmtui.__main__ import main
-from llmtui.interrupts import NothingBegun
-with NothingBegun():
+from llmtui.interrupts import ExitOnInterrupt
+with ExitOnInterrupt():
     print("up", flush=True)
     main()
 """
@@ -286,3 +286,28 @@ def test_check_is_no_all_clear_for_the_wrong_protocol(tmp_path: Path) -> None:
             server.terminate()
     assert done.returncode == 1
     assert "HTTP 404" in done.stdout and "check url, model and protocol" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("llmtui hist", ["plain,history"]),
+        ("llmtui compare --gat", ["plain,--gate"]),
+        ("llmtui run --max", ["plain,--max-tokens"]),
+        ("llmtui race.toml --iter", ["plain,--iterations"]),
+        ("llmtui run race.t", ["file,race.t"]),
+    ],
+)
+def test_shell_completion_offers_commands_options_and_files(words: str, completions: list[str]) -> None:
+    environment = {**os.environ, "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    done = subprocess.run(
+        LLMTUI, env={**environment, "_LLMTUI_COMPLETE": "bash_complete"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr, done.stdout.splitlines()) == (0, "", completions)
+
+
+def test_shell_completion_prints_a_script_for_bash() -> None:
+    environment = {**os.environ, "_LLMTUI_COMPLETE": "bash_source"}
+    done = subprocess.run(LLMTUI, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "complete -o nosort -F _llmtui_completion llmtui" in done.stdout

@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from llmtui.accuracy.pty_monitor import Screen
-from llmtui.cli.compare import compare_headless
+from llmtui.cli.compare import compare_runs
+from llmtui.exit_codes import CommandError
 from llmtui.export.table import cells_wide
 from llmtui.store.open import open_store
 from tests.store import runs
@@ -108,7 +109,7 @@ def test_two_runs_of_real_servers_are_compared(tmp_path: Path) -> None:
 def test_the_table_is_aligned_and_every_backend_has_its_sentence(
     history: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert compare_headless("base", "bbbb", str(history)) == 0
+    assert compare_runs("base", "bbbb", str(history)) == 0
     out, err = capsys.readouterr()
     assert err == ""
     lines = out.splitlines()
@@ -143,7 +144,7 @@ def test_the_table_is_aligned_and_every_backend_has_its_sentence(
 def test_a_gate_is_the_exit_code_and_a_sentence_each(
     history: Path, capsys: pytest.CaptureFixture[str], percent: float | None, code: int, said: list[str]
 ) -> None:
-    assert compare_headless("aaaa", "bbbb", str(history), percent=percent) == code
+    assert compare_runs("aaaa", "bbbb", str(history), percent=percent) == code
     out, err = capsys.readouterr()
     assert "gate" not in out
     lines = err.splitlines()
@@ -156,12 +157,12 @@ def test_a_gate_that_says_nothing_has_a_code_of_its_own(tmp_path: Path, capsys: 
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"a": 0.5}, n=2)
     add(file, "bbbb2222", {"a": 0.5}, n=2)
-    assert compare_headless("aaaa", "bbbb", str(file), percent=5, json_file=Path("-")) == 3
+    assert compare_runs("aaaa", "bbbb", str(file), percent=5, json_file=Path("-")) == 3
     out, err = capsys.readouterr()
     gate = json.loads(out)["gate"]
     assert gate["holds"] is None and gate["broken"] == [] and len(gate["silent"]) == 1
     assert err == "llmtui: the gate of 5 % says nothing here: a: no verdict: 2 iterations each are too few\n"
-    assert compare_headless("aaaa", "bbbb", str(file)) == 0, "nobody asked for a gate"
+    assert compare_runs("aaaa", "bbbb", str(file)) == 0, "nobody asked for a gate"
 
 
 def test_a_faster_backend_that_loses_requests_breaks_the_gate(
@@ -170,7 +171,7 @@ def test_a_faster_backend_that_loses_requests_breaks_the_gate(
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"s": 0.5}, n=20)
     add(file, "bbbb2222", {"s": 0.45}, n=20, failed={"s": 12})
-    assert compare_headless("aaaa", "bbbb", str(file), percent=5, json_file=Path("-")) == 1
+    assert compare_runs("aaaa", "bbbb", str(file), percent=5, json_file=Path("-")) == 1
     out, err = capsys.readouterr()
     document = json.loads(out)
     (s,) = document["backends"]
@@ -181,7 +182,7 @@ def test_a_faster_backend_that_loses_requests_breaks_the_gate(
 
 
 def test_json_holds_the_same_and_alone_on_stdout(history: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert compare_headless("base", "bbbb", str(history), percent=5, json_file=Path("-"), metric="ttft") == 1
+    assert compare_runs("base", "bbbb", str(history), percent=5, json_file=Path("-"), metric="ttft") == 1
     document = json.loads(capsys.readouterr().out)
     assert document["schema_version"] == 1 and document["metric"] == "ttft"
     assert document["a"]["run"] == "aaaa1111" and document["a"]["label"] == "base" and document["b"]["state"] == "done"
@@ -195,10 +196,10 @@ def test_json_holds_the_same_and_alone_on_stdout(history: Path, capsys: pytest.C
 
 
 def test_backends_of_other_names_and_of_one_run_are_paired(history: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert compare_headless("aaaa", "bbbb", str(history), named=["old=new"]) == 0
+    assert compare_runs("aaaa", "bbbb", str(history), named=["old=new"]) == 0
     out = capsys.readouterr().out
     assert "old / new   10   10 " in out and "old in A, new in B: no difference shown" in out and "a: B is" in out
-    assert compare_headless("bbbb", "bbbb", str(history), named=["a=b", "a=d"], percent=5) == 0
+    assert compare_runs("bbbb", "bbbb", str(history), named=["a=b", "a=d"], percent=5) == 0
     out = capsys.readouterr().out
     assert out.startswith("A and B are of run bbbb2222: done")
     assert "b is 1.35x faster than a (95 %: 1.35 to 1.35)" in out
@@ -208,7 +209,7 @@ def test_backends_of_other_names_and_of_one_run_are_paired(history: Path, capsys
 def test_a_name_may_hold_the_sign_between_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"x=1": 0.5, "x": 0.5})
-    assert compare_headless("a", "a", str(file), named=["x=1=x"]) == 0
+    assert compare_runs("a", "a", str(file), named=["x=1=x"]) == 0
     assert "x=1 and x: no difference shown; all 10 rounds show the same" in capsys.readouterr().out
 
 
@@ -229,9 +230,10 @@ def test_what_makes_no_sense_is_one_sentence(
     history: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, sentence: str
 ) -> None:
     add(history, "cccc3333", {"z": 0.5})
-    assert compare_headless(arguments[0], arguments[1], str(history), named=arguments[3:]) == code
-    out, err = capsys.readouterr()
-    assert out == "" and err.startswith(f"llmtui: {sentence}") and len(err.splitlines()) == 1
+    with pytest.raises(CommandError) as refused:
+        compare_runs(arguments[0], arguments[1], str(history), named=arguments[3:])
+    assert refused.value.exit_code == code and str(refused.value).startswith(sentence)
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -264,7 +266,7 @@ def test_no_samples_at_all_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"a": 0.5})
     add(file, "bbbb2222", {"a": 0})
-    assert compare_headless("aaaa", "bbbb", str(file)) == 1
+    assert compare_runs("aaaa", "bbbb", str(file)) == 1
     out, err = capsys.readouterr()
     assert "a: nothing to compare: B has no samples (not reachable)" in out
     assert err == "llmtui: nothing to compare: no backend has samples on both sides\n"
@@ -274,7 +276,7 @@ def test_a_run_that_is_going_on_is_compared_as_it_stands(tmp_path: Path, capsys:
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"a": 0.5})
     add(file, "bbbb2222", {"a": 0.6}, end=None)
-    assert compare_headless("aaaa", "bbbb", str(file)) == 0
+    assert compare_runs("aaaa", "bbbb", str(file)) == 0
     out, err = capsys.readouterr()
     assert err == "llmtui: run B is still going; this is of what it has so far\n"
     assert "a: B is 1.20" in out and "x slower than A" in out
@@ -286,7 +288,7 @@ def test_other_work_is_compared_per_token_in_words_and_columns(
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"a": 0.5})
     add(file, "bbbb2222", {"a": 0.5}, max_tokens=128)
-    assert compare_headless("aaaa", "bbbb", str(file)) == 0
+    assert compare_runs("aaaa", "bbbb", str(file)) == 0
     out = capsys.readouterr().out
     assert "tokens/s (median); above 1x B is slower" in out
     assert "a: not comparable by latency (different max_tokens); no difference shown by tokens/s; 10" in out
@@ -314,7 +316,7 @@ def test_where_metrics_differ_each_row_says_its_own(tmp_path: Path, capsys: pyte
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"a": 0.5, "b": 0.5})
     add(file, "bbbb2222", {"a": 0.5, "b": 0.5}, tokens={"b": 12})
-    assert compare_headless("aaaa", "bbbb", str(file)) == 0
+    assert compare_runs("aaaa", "bbbb", str(file)) == 0
     lines = capsys.readouterr().out.splitlines()
     at = lines.index("medians; above 1x B is slower than A, below 1x it is faster")
     assert lines[at + 1 : at + 4] == [

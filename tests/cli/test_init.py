@@ -18,8 +18,9 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtui.cli.init import config_text, init, places, toml_string
+from llmtui.cli.init import config_text, places, toml_string, write_config
 from llmtui.config import schema as configs
+from llmtui.exit_codes import FAILED, UsageError
 from llmtui.servers import discovery as scanning
 from llmtui.servers.discovery import CHAT, ELSEWHERE, NO_CHAT, VISION, Found, Model, fitness
 from tests.scripted import CLOSE, HANG, Step, scripted
@@ -105,7 +106,7 @@ class Places:
         return server.url
 
     async def init(self, **options: Any) -> int:
-        return await asyncio.to_thread(lambda: init(self.file, urls=self.urls, **options))
+        return await asyncio.to_thread(lambda: write_config(self.file, urls=self.urls, **options))
 
     def backends(self) -> dict[str, Any]:
         """What a later run would take from the file: enabled, and not an engine of llmtui's own."""
@@ -329,13 +330,11 @@ async def test_a_model_of_another_machine_comes_after_those_that_are_here(here: 
     assert ELSEWHERE > VISION > CHAT
 
 
-async def test_a_file_that_is_there_is_replaced_only_when_told(
-    here: Places, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_file_that_is_there_is_replaced_only_with_force(here: Places) -> None:
     here.file.write_text("mine")
-    assert await here.init() == 2
+    with pytest.raises(UsageError, match="is there already; --force replaces it"):
+        await here.init()
     assert here.file.read_text() == "mine"
-    assert "is there already; --force replaces it" in capsys.readouterr().err
     assert await here.init(force=True) == 0
     assert configs.load(here.file, found=True)
 
@@ -347,7 +346,8 @@ async def test_a_file_that_appears_meanwhile_is_not_replaced(here: Places) -> No
 
     async with await asyncio.start_server(grab, "127.0.0.1", 0) as server:
         here.urls.append(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        assert await here.init() == 2
+        with pytest.raises(UsageError, match="is there already"):
+            await here.init()
     assert here.file.read_text() == "mine"
     assert os.listdir(here.file.parent) == ["config.toml"]
 
@@ -363,17 +363,21 @@ async def test_the_file_has_the_mode_of_the_umask_and_leaves_nothing_beside_it(h
 
 
 @pytest.mark.parametrize(
-    ("file", "code", "words"),
-    [(".", 2, "is a folder"), ("no/such/x.toml", 2, "there is no folder"), ("/proc/x.toml", 1, "not written")],
+    ("file", "words"), [(".", "is a folder; name a file in it"), ("no/such/x.toml", "there is no folder")]
 )
-def test_where_no_file_can_be(file: str, code: int, words: str, tmp_path: Path, capsys: Any) -> None:
-    assert init(tmp_path / file, urls=[]) == code
-    assert words in capsys.readouterr().err
+def test_a_path_without_a_folder_is_refused(file: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=words):
+        write_config(tmp_path / file, urls=[])
+
+
+def test_a_file_that_cannot_be_written_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    assert write_config(Path("/proc/x.toml"), urls=[]) == FAILED
+    assert "not written" in capsys.readouterr().err
 
 
 def test_printing_writes_no_file(tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    assert init(None, to_stdout=True, urls=[]) == 0
+    assert write_config(None, to_stdout=True, urls=[]) == 0
     assert tomli.loads(capsys.readouterr().out)["run"]["iterations"] == 10
     assert os.listdir(tmp_path) == []
 

@@ -9,23 +9,23 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-import shutil
 import signal
 import socket
-import sys
 
 from aiohttp import web
 
 from llmtui import exit_codes
-from llmtui.cli.run import Interruption, part, talk
+from llmtui.cli.output import print_table, report
+from llmtui.cli.run import end_run
 from llmtui.cli.serve.access import Access
 from llmtui.cli.serve.connections import Connections, Limits
 from llmtui.cli.serve.faults import one_line_each
 from llmtui.cli.serve.pages import LEAVE_S, Pages
 from llmtui.config.schema import UiConfig
-from llmtui.export.table import summary_table
+from llmtui.exit_codes import UsageError
+from llmtui.interrupts import Interruption
 from llmtui.link.client import Client
-from llmtui.link.process import EngineError, EngineProcess
+from llmtui.link.process import EngineProcess
 from llmtui.model import Plan
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
@@ -42,19 +42,13 @@ def serve(plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "") ->
     try:
         listener = _listen(host, port)
     except OSError as error:
-        talk(f"cannot listen at {host} port {port}: {error.strerror or error}; choose another with --host and --port")
-        return exit_codes.USAGE
-    with listener, Interruption(signal.SIGHUP) as interrupted:
+        raise UsageError(
+            f"cannot listen at {host} port {port}: {error.strerror or error}; choose another with --host and --port"
+        ) from error
+    with listener, Interruption(signal.SIGHUP) as interruption:
+        engine = EngineProcess.start(plan, store)
         try:
-            engine = EngineProcess.start(plan, store)
-        except EngineError as error:
-            talk(str(error))
-            return exit_codes.FAILED
-        try:
-            return asyncio.run(_serve(plan, ui, host, listener, engine, interrupted))
-        except EngineError as error:
-            talk(str(error))
-            return exit_codes.FAILED
+            return asyncio.run(_serve(plan, ui, host, listener, engine, interruption))
         finally:
             engine.kill()
 
@@ -76,27 +70,27 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _serve(
-    plan: Plan, ui: UiConfig, host: str, listener: socket.socket, engine: EngineProcess, interrupted: Interruption
+    plan: Plan, ui: UiConfig, host: str, listener: socket.socket, engine: EngineProcess, interruption: Interruption
 ) -> int:
-    client = await interrupted.cuts_short(engine.connect())
+    client = await interruption.run(engine.connect())
     if client is None:
-        talk("interrupted")
+        report("interrupted")
         return exit_codes.INTERRUPTED
     # Like every watcher it goes after the servers under test; its pages inherit that.
     os.nice(5)
     run_view = RunView(plan, keep=0)
     follower = asyncio.create_task(_follow(run_view, client))
     access = Access(host)
-    with one_line_each(talk, access.token):
-        await _serve_pages(engine, ui, access, listener, interrupted, follower)
+    with one_line_each(report, access.token):
+        await _serve_pages(engine, ui, access, listener, interruption, follower)
     done = run_view.run.phase == "done"
     if follower.done() and not done:
-        talk("the engine ended before the run did" + (f": {said}" if (said := engine.log_tail()) else ""))
-    await part(client, follower, LEAVE_S)
+        report("the engine ended before the run did" + (f": {said}" if (said := engine.log_tail()) else ""))
+    await end_run(client, follower, LEAVE_S)
     await engine.ended()
-    print(summary_table(run_view, shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160), end="")
+    print_table(run_view)
     if not done:
-        return exit_codes.INTERRUPTED if interrupted.is_set() else exit_codes.FAILED
+        return exit_codes.INTERRUPTED if interruption.is_set() else exit_codes.FAILED
     return exit_codes.FAILED if run_view.failed else exit_codes.OK
 
 
@@ -105,12 +99,12 @@ async def _serve_pages(
     ui: UiConfig,
     access: Access,
     listener: socket.socket,
-    interrupted: Interruption,
+    interruption: Interruption,
     follower: asyncio.Task[None],
 ) -> None:
     """Serve until interrupted, or until `follower` is done because the engine has ended."""
     limits = Limits.of_this_process()
-    connections = Connections(listener, limits, talk)
+    connections = Connections(listener, limits, report)
     pages = Pages(engine.socket, ui, access, connections.admit, limits.pages)
     # Bodies are neither unpacked nor read to their end: no request here has one.
     runner = web.AppRunner(
@@ -126,9 +120,9 @@ async def _serve_pages(
     accepting = asyncio.create_task(connections.accept(runner.server))
     _tell_address(listener, access.token)
     try:
-        await interrupted.or_done(follower)
-        if interrupted.is_set():
-            talk("interrupted; stopping the servers")
+        await interruption.or_done(follower)
+        if interruption.is_set():
+            report("interrupted; stopping the servers")
     finally:
         accepting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -145,9 +139,9 @@ async def _follow(run_view: RunView, client: Client) -> None:
         before = run_view.run.phase
         change, _ = run_view.apply(event)
         if run_view.run.phase == "done" != before:
-            talk("the run is done; its pages stay, and can rerun it, until Ctrl-C")
+            report("the run is done; its pages stay, and can rerun it, until Ctrl-C")
         for note in run_view.notes[-1:] if change == "note" else ():
-            talk(sanitize(f"{note.backend}: {note.text}" if note.backend else note.text, 600))
+            report(sanitize(f"{note.backend}: {note.text}" if note.backend else note.text, 600))
 
 
 def _tell_address(listener: socket.socket, token: str) -> None:
@@ -155,9 +149,9 @@ def _tell_address(listener: socket.socket, token: str) -> None:
     address, port = listener.getsockname()[:2]
     ip = ipaddress.ip_address(address.partition("%")[0])
     shown = "localhost" if ip.is_unspecified else f"[{ip}]" if ip.version == 6 else str(ip)
-    talk(f"open http://{shown}:{port}/?token={token} in a browser; Ctrl-C here ends the run and its servers")
+    report(f"open http://{shown}:{port}/?token={token} in a browser; Ctrl-C here ends the run and its servers")
     if not ip.is_loopback:
-        talk(
+        report(
             f"WARNING: {address} is not loopback, and nothing is encrypted: the token can be read on the way, and with "
             "it anyone who reaches this port can watch the run and steer it. Safer is to leave out --host and to use "
             f"ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"

@@ -1,0 +1,43 @@
+"""`llmtui accuracy`: measures llmtui's own error, prints it, and stores it for the monitor and the exports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from llmtui import exit_codes
+from llmtui.accuracy.probe import Job
+from llmtui.accuracy.pty_monitor import measure
+from llmtui.accuracy.table import table
+from llmtui.cli.output import prints, report
+from llmtui.model.accuracy import MIN_STORED_REQUESTS
+from llmtui.store.accuracy_record import keep, record_file
+
+
+@prints
+def measure_accuracy(job: Job, *, as_json: bool, quiet: bool) -> int:
+    """Carry out `job`, print its result and store it. Return the exit code. Raises AccuracyError."""
+
+    def progress(text: str) -> None:
+        if not quiet:
+            report(text)
+
+    try:
+        record = measure(job, progress)
+    except KeyboardInterrupt:
+        return exit_codes.INTERRUPTED
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(record), indent=2).decode())
+    else:
+        print(table(record), end="")
+    if not record.worth_storing:
+        progress(f"not kept: that takes 1 stream, {MIN_STORED_REQUESTS} requests and the monitor")
+        return exit_codes.OK
+    file: Path | None = None
+    try:
+        file = record_file()
+        progress(f"kept in {keep(record, file)}")
+    except OSError as error:
+        report(f"{file or 'the result'}: not written: {error.strerror or error}")
+    return exit_codes.OK

@@ -1,0 +1,94 @@
+"""`llmtui check`: brings up every backend and sends it one short request."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from llmtui import exit_codes
+from llmtui.cli.output import prints, report
+from llmtui.engine.bringup import Target
+from llmtui.interrupts import Interruption
+from llmtui.measure.request import IterationError
+from llmtui.model import Plan, redacted, secret_values
+from llmtui.servers.base import Ready, Report, StartError
+from llmtui.servers.environment import withheld_variables
+from llmtui.text import redact, sanitize
+
+#: The answer to the request is at most this long.
+MAX_TOKENS = 4
+
+
+@prints
+def check_backends(plan: Plan) -> int:
+    """Check every backend of `plan` and print a line for each, in order. Return the exit code."""
+    with Interruption() as interruption:
+        passed = asyncio.run(interruption.run(_check_all(plan)))
+    return exit_codes.INTERRUPTED if passed is None else exit_codes.OK if passed else exit_codes.FAILED
+
+
+async def _check_all(plan: Plan) -> bool:
+    config = msgspec.structs.replace(plan.config, max_tokens=MAX_TOKENS)
+    passed = True
+    width = max(len(sanitize(b.name)) for b in plan.backends)
+    with tempfile.TemporaryDirectory(prefix="llmtui-check-") as folder:
+        targets = [
+            Target(backend, config, Path(folder) / str(number), withheld_variables(backend, plan.backends, os.environ))
+            for number, backend in enumerate(plan.backends)
+        ]
+        # Servers that already run are asked concurrently: one that hangs delays no other.
+        bringing_up = {
+            t.backend.name: asyncio.create_task(t.bring_up(_progress(t))) for t in targets if not t.backend.launched
+        }
+        try:
+            for target in targets:
+                passed = await _check_one(target, bringing_up.get(target.backend.name), width, plan) and passed
+        finally:
+            for task in bringing_up.values():
+                task.cancel()
+            await asyncio.gather(*bringing_up.values(), return_exceptions=True)
+            for target in targets:
+                await target.close()
+    return passed
+
+
+async def _check_one(target: Target, bringing_up: asyncio.Task[Ready] | None, width: int, plan: Plan) -> bool:
+    backend = target.backend
+    head = f"{sanitize(backend.name):{width}}  "
+    secrets = secret_values(backend)
+    try:
+        ready = await (bringing_up or target.bring_up(_progress(target)))
+        # Only an answer proves that url, model and protocol go together.
+        await target.ask(plan.config.prompt)
+    except (StartError, IterationError) as error:
+        print(head + sanitize(str(redacted(error.failure, backend)), 600), flush=True)
+        for line in error.log_tail if isinstance(error, StartError) else ():
+            report(f"    {sanitize(redact(line, secrets))}")
+        return False
+    except Exception as error:  # a bug that one backend meets: the others are still checked
+        print(f"{head}llmtui failed here: {sanitize(repr(error), 200)}; please report this")
+        return False
+    finally:
+        await target.close()
+    facts = [ready.version, ready.model, ready.weights, ready.note]
+    texts = [sanitize(redact(fact, secrets)) for fact in facts if fact]
+    texts += [f"loaded in {ready.load_s:.1f} s"] if ready.load_s is not None else []
+    print(f"{head}answers: {', '.join(texts)}", flush=True)
+    return True
+
+
+def _progress(target: Target) -> Report:
+    """A callback that reports each step of bringing up `target` once."""
+    reported = ""
+
+    def progress(doing: str, fraction: float | None) -> None:
+        nonlocal reported
+        if fraction is not None and doing != reported:
+            reported = doing
+            report(f"{sanitize(target.backend.name)}: {sanitize(doing)}")
+
+    return progress

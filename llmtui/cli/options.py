@@ -1,0 +1,128 @@
+"""Options that several commands share, and how they become a plan or a set of files."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from llmtui.exit_codes import UsageError
+from llmtui.interrupts import ExitOnInterrupt
+
+if TYPE_CHECKING:
+    from llmtui.config.schema import Config
+    from llmtui.model import Plan
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: The most streams that `accuracy` opens.
+MAX_STREAMS = 256
+
+
+def _all(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator that adds these options, in this order."""
+
+    def decorate(command: F) -> F:
+        for add in reversed(decorators):
+            command = add(command)
+        return command
+
+    return decorate
+
+
+FILE = click.Path(path_type=Path)
+config_argument = click.argument("config", required=False, metavar="[CONFIG]", type=click.Path())
+only_option = click.option("--only", multiple=True, metavar="NAME", help="Only this backend (may be repeated).")
+store_option = click.option(
+    "--store", metavar="PATH", default="", type=click.Path(), help="File of the history, in place of the usual one."
+)
+
+#: The config, and what goes before it.
+run_options = _all(
+    config_argument,
+    only_option,
+    click.option("--iterations", type=int, metavar="N", help="Measured iterations of each backend."),
+    click.option("--warmup", type=int, metavar="N", help="Warm-ups of each backend, shown and not counted."),
+    click.option("--max-tokens", type=int, metavar="N", help="Longest answer, in tokens."),
+    click.option("--order", metavar="O", help="shuffled, round-robin or sequential."),
+)
+
+#: The files that `run` and `export` write.
+output_options = _all(
+    click.option("--csv", "csv_file", metavar="FILE", type=FILE, help="Results, a row per backend."),
+    click.option("--iterations-csv", metavar="FILE", type=FILE, help="Every iteration, a row each."),
+    click.option("--json", "json_file", metavar="FILE", type=FILE, help="Everything."),
+    click.option("--markdown", metavar="FILE", type=FILE, help="The results as a table to paste."),
+)
+
+
+class MetricOption(click.Option):
+    """An option that takes one of llmtui.stats.metrics.METRICS, which is imported only when it is needed."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        """The option and its help, with all metrics."""
+        from llmtui.stats.metrics import METRICS
+
+        return "--metric METRIC", f"{self.help} {', '.join(METRICS)}."
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Refuse unknown metrics."""
+        from llmtui.stats.metrics import METRICS
+
+        return click.Choice(METRICS).convert(value, self, ctx)
+
+
+def plan_from(config: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
+    """Read the config (None: look for one), apply the flags' `changes`, and make the plan.
+
+    Raises UsageError, or ConfigError, which is one.
+    """
+    with ExitOnInterrupt():
+        from llmtui.config import schema as configs
+
+        settings = configs.load(configs.find(config), found=config is None)
+        settings = configs.changed(settings, changes)
+        plan = settings.plan(only=only)
+        if settings.ui.keys:
+            from llmtui.ui.actions.registry import resolve_keys
+
+            try:
+                resolve_keys(settings.ui.keys)
+            except ValueError as error:
+                raise configs.ConfigError(f"{settings.source}: [ui]: keys: {error}") from None
+    return settings, plan
+
+
+def refuse_misspelt_command(config: str | None, commands: Iterable[str]) -> None:
+    """Raise UsageError if `config` is not a file but looks like one of `commands`."""
+    if config == "":
+        raise UsageError("the config file's name is empty")
+    if config is not None and not Path(config).exists():
+        close = difflib.get_close_matches(config, commands, n=1)
+        if close:
+            raise UsageError(f"there is no file and no command {config!r}; did you mean {close[0]!r}?")
+
+
+def output_files(**files: Path | None) -> dict[str, Path | None]:
+    """Return `files`, by format. Raises UsageError if one cannot be written or two are the same."""
+    paths = [path for path in files.values() if path is not None]
+    if len({path.absolute() for path in paths}) < len(paths):
+        raise UsageError("two outputs have the same file; name one for each")
+    for path in paths:
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder; name a file in it")
+        if not path.absolute().parent.is_dir():
+            raise UsageError(f"{path}: there is no folder {path.absolute().parent}")
+    return files
+
+
+def stream_counts(text: str) -> list[int]:
+    """The numbers in "1,8,32". Raises UsageError."""
+    parts = text.split(",")
+    counts = [int(part) for part in parts if part.strip().isdecimal()]
+    if len(counts) != len(parts) or not all(1 <= count <= MAX_STREAMS for count in counts):
+        raise UsageError(f"--streams: found {text!r}, allowed are numbers from 1 to {MAX_STREAMS} with commas between")
+    return counts

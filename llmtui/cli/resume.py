@@ -1,0 +1,47 @@
+"""`llmtui resume`: the plan of a run that has iterations missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from llmtui.cli.history import opened
+from llmtui.config.schema import ConfigError, UiConfig, load, load_named_by_history
+from llmtui.model import Plan
+from llmtui.store.errors import StoreError
+
+
+def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
+    """Return the plan of `run` with the secrets that the history does not store, and the settings of the monitor.
+
+    Both come from the config that the run was made from, or from `config`. Raises StoreError and ConfigError.
+    """
+    with opened(path) as store:
+        stored = store.load(run)
+    plan = stored.plan
+    if stored.state == "running":
+        raise StoreError(f"run {plan.run} is still going; come back to it with: llmtui attach {plan.run}")
+    measured = {(i.backend, i.attempt, i.iteration) for i in stored.iterations if i.phase == "measured"}
+    planned = range(1, plan.config.iterations + 1)
+    if all((s.name, s.attempt, n) in measured for s in stored.states for n in planned):
+        raise StoreError(f"run {plan.run} lacks nothing; look at it with: llmtui show {plan.run}")
+    trust = f"llmtui resume {plan.run} --config FILE"
+    settings = load(Path(config)) if config else load_named_by_history(plan.source, trust)
+    if settings.run.model != plan.config.model:
+        # The path of a file to open is never taken from the history alone.
+        raise _changed(plan, f"{settings.source}: [run]: model")
+    fresh = {b.name: b for b in settings.plan(only=tuple(b.name for b in plan.backends)).backends}
+    for old in plan.backends:
+        before, now = msgspec.to_builtins(old), msgspec.to_builtins(fresh[old.name].public())
+        for field in sorted(before.keys() | now.keys()):
+            if before.get(field) != now.get(field):
+                raise _changed(plan, f"{settings.source}: backend {old.name!r}: {field}")
+    return msgspec.structs.replace(plan, backends=[fresh[b.name] for b in plan.backends]), settings.ui
+
+
+def _changed(plan: Plan, setting: str) -> ConfigError:
+    return ConfigError(
+        f"{setting} is not what it was when run {plan.run} began; "
+        "put it back, name the right file with --config, or begin a new run"
+    )
