@@ -12,8 +12,15 @@ PANEL_MAX_HEIGHT = 16
 WIDE = 120
 WIDE_ROWS = 32
 CHART_MIN = 8
-#: So many lines of backends at least before a chart takes room from them.
+#: A chart takes no room from the backends' lines until this many are in sight.
 LINES_MIN = 6
+
+# --- Charts ---
+
+#: A smaller chart is not drawn.
+CHART_LEAST_WIDTH, CHART_LEAST_HEIGHT = 16, 6
+#: The legend of the bars says what the figure above them is from this width on.
+LEGEND_FIGURE_WIDTH = 50
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from llmtui.stats.summary import box, thinned
 from llmtui.text import sanitize
 from llmtui.ui.actions.registry import Phase, Situation
 from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
-from llmtui.ui.charts.plotext_charts import STATISTIC_KINDS, Chart, Kind, Series
+from llmtui.ui.charts.chart_data import STATISTIC_KINDS, ChartData, Kind, Series
 from llmtui.ui.layout import Layout, layout_for
 from llmtui.ui.text.spans import Role
 from llmtui.ui.views.attempts import standing
@@ -203,10 +203,10 @@ class View:
             if name not in self.hidden
         ]
 
-    def chart_data(self, kind: Kind) -> Chart:
+    def chart_data(self, kind: Kind) -> ChartData:
         """What a chart of this kind shows now: the backends that are not hidden."""
         hidden = [(n, sanitize(name, 40)) for n, name in enumerate(self.run_view.backends) if name in self.hidden]
-        return Chart(
+        return ChartData(
             kind,
             self.metric,
             tuple(self._series(index, backend_view, kind) for index, backend_view in self._drawn),

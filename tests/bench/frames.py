@@ -37,7 +37,8 @@ from llmtui.model import (
     RunConfig,
     RunState,
 )
-from llmtui.ui.charts.plotext_charts import Kind, draw
+from llmtui.ui.charts.chart_data import Kind
+from llmtui.ui.charts.draw import draw
 from llmtui.ui.layout import layout_for
 from llmtui.ui.view_state import View
 from llmtui.ui.views import panel as panel_view

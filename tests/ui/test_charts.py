@@ -11,7 +11,10 @@ from llmtui.config.schema import UiConfig
 from llmtui.model import IterationDone
 from llmtui.stats.summary import thinned
 from llmtui.ui.charts.axes import log_scale_for, one_stands_apart, scale_for
-from llmtui.ui.charts.plotext_charts import Chart, Series, _bar_body, draw, legend
+from llmtui.ui.charts.bars import bar_body
+from llmtui.ui.charts.chart_data import ChartData, Series
+from llmtui.ui.charts.draw import draw
+from llmtui.ui.charts.legend import legend
 from llmtui.ui.layout import layout_for
 from llmtui.ui.text.format import value_text
 from llmtui.ui.text.spans import Line, laid_over, width_of
@@ -53,7 +56,7 @@ def test_close_values_are_shown_close_up() -> None:
     assert scale.high >= 0.985
 
 
-def chart(kind: str, count: int = 10) -> Chart:
+def chart(kind: str, count: int = 10) -> ChartData:
     view = View(canned.plan(), UiConfig())
     view.run_view.apply(canned.hello(done=count))
     return view.chart_data(kind)  # type: ignore[arg-type]
@@ -81,12 +84,12 @@ def test_bars_carry_their_backend_colour_and_a_fill_for_each_statistic() -> None
 def test_a_figure_alone_that_changes_needs_no_new_bars() -> None:
     data = chart("bars")
     draw(data, 60, 16)
-    before = _bar_body.cache_info()
+    before = bar_body.cache_info()
     spreads = [s.spread for s in data.series if s.spread is not None]
     nudged = [dataclasses.replace(s, spread=msgspec.structs.replace(s.spread, median=s.spread.median * 1.0001))
               for s in data.series if s.spread is not None]  # fmt: skip
     lines = text_of(draw(dataclasses.replace(data, series=tuple(nudged)), 60, 16))
-    after = _bar_body.cache_info()
+    after = bar_body.cache_info()
     assert (after.hits, after.misses) == (before.hits + 1, before.misses)
     assert all(value_text("latency", spread.median * 1.0001, 8) in lines for spread in spreads)
 
@@ -125,7 +128,7 @@ def test_every_bar_has_a_name(count: int, width: int) -> None:
     spread = next(s.spread for s in chart("bars").series if s.spread is not None)
     names = [f"{letter} framework" for letter in "ABCDEFGHI"[:count]]
     series = tuple(Series(n, name, spread) for n, name in enumerate(names))
-    lines = draw(Chart("bars", "latency", series, 10), width, 16)
+    lines = draw(ChartData("bars", "latency", series, 10), width, 16)
     told = text_of(lines[-2:-1])
     assert all(name[0] in told for name in names)
     assert [c for c in told if c.isupper()] == [name[0] for name in names]
@@ -146,7 +149,7 @@ def test_boxes_that_have_no_room_are_counted(height: int) -> None:
 def test_the_legend_has_all_of_them(count: int, width: int) -> None:
     spread = next(s.spread for s in chart("scatter").series if s.spread is not None)
     series = tuple(Series(n, f"{'ABCDEFGHI'[n]} framework", spread) for n in range(count))
-    line, spots = legend(Chart("scatter", "latency", series, 10), width)
+    line, spots = legend(ChartData("scatter", "latency", series, 10), width)
     text = text_of([line])
     assert width_of(line) == width and [index for *_, index in spots] == list(range(count))
     for start, end, index in spots:
@@ -257,8 +260,8 @@ def test_the_ring_of_charts() -> None:
 
 
 def test_an_empty_chart_says_so() -> None:
-    assert "iterations appear here" in text_of(draw(Chart("bars", "latency", (Series(0, "a"),), 10), 50, 10))
-    assert "x shows it" in text_of(draw(Chart("bars", "latency", (), 10), 50, 10))
+    assert "iterations appear here" in text_of(draw(ChartData("bars", "latency", (Series(0, "a"),), 10), 50, 10))
+    assert "x shows it" in text_of(draw(ChartData("bars", "latency", (), 10), 50, 10))
 
 
 # --- Keys and clicks ---

@@ -83,6 +83,8 @@ class LogScale:
         return float(self.low * (self.high / self.low) ** (cell / max(1, self.cells - 1)))
 
 
+AnyScale = Scale | LogScale
+
 #: An axis spans this share of its values at least: of one point, or of noise, it shows no digits that mean nothing.
 LEAST_SPAN = 0.02
 #: Steps of the value axis within a power of ten; the odd ones only where they fit clearly tighter.

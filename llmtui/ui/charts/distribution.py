@@ -1,4 +1,4 @@
-"""Box plot and ECDF: values run across, so a column is worth less than a row would be. Pure, without plotext."""
+"""Box plot and ECDF. Values run across, as there are more columns than rows. Drawn without plotext."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import bisect
 from collections.abc import Sequence
 
 from llmtui.stats.summary import Box
-from llmtui.ui.charts.axes import LogScale, Scale
-from llmtui.ui.text.spans import Line, Role, Span, fit, width_of
+from llmtui.ui.charts.axes import AnyScale
+from llmtui.ui.charts.chart_data import ChartData
+from llmtui.ui.text.format import shape, value_text
+from llmtui.ui.text.spans import Line, Role, Span, clip, fit, width_of
 
-AnyScale = Scale | LogScale
+#: Characters by (column, row from the top).
 Cells = dict[tuple[int, int], Span]
+#: From this many rows on, the axis of shares labels the quarters too.
+_QUARTERS_FROM = 9
 
 
 def axes(cells: Cells, scale: AnyScale, rows: int, gutter: Sequence[Line], ticked: Sequence[int] = ()) -> list[Line]:
-    """`cells` by (column, row from the top) over a value axis with labels: `rows` + 2 lines.
+    """Draw `cells` over a value axis with labels: `rows` + 2 lines.
 
-    `gutter` stands left of each row, all of the same width; `ticked` rows have a tick there.
+    `gutter` is what goes left of each row, all of the same width; `ticked` rows have a tick there.
     """
     margin = width_of(gutter[0]) if gutter else 0
     lines: list[Line] = []
@@ -31,21 +35,21 @@ def axes(cells: Cells, scale: AnyScale, rows: int, gutter: Sequence[Line], ticke
         lines.append(tuple(spans))
     marks = [(scale.cell(tick), label) for tick, label in zip(scale.ticks, scale.labels, strict=True)]
     line = ["─"] * scale.cells
-    words = [" "] * (margin + 1 + scale.cells)
+    labels = [" "] * (margin + 1 + scale.cells)
     free = 0
     for column, label in marks:
         line[column] = "┬"
-        start = min(margin + 1 + column - len(label) // 2, len(words) - len(label))
+        start = min(margin + 1 + column - len(label) // 2, len(labels) - len(label))
         if start >= free:
-            words[start : start + len(label)] = label
+            labels[start : start + len(label)] = label
             free = start + len(label) + 1
     lines.append(((" " * margin + "└" + "".join(line), "dim"),))
-    lines.append((("".join(words), "dim"),))
+    lines.append((("".join(labels), "dim"),))
     return lines
 
 
 def box_cells(box: Box, scale: AnyScale, top: int, high: int, mark: str, role: Role) -> Cells:
-    """One box in `high` (1 or 3) rows from `top` on: whiskers, quartiles, median, outliers."""
+    """Draw one box in `high` (1 or 3) rows from `top` on: whiskers, quartiles, median, outliers."""
     cells: Cells = {}
     low, q1, median, q3, end = (scale.cell(v) for v in (box.low, box.q1, box.median, box.q3, box.high))
     middle = top + high // 2
@@ -72,17 +76,17 @@ def box_cells(box: Box, scale: AnyScale, top: int, high: int, mark: str, role: R
 
 
 def box_height(backends: int, rows: int) -> int:
-    """How many rows a box takes where so many stand in `rows`."""
+    """How many rows each of `backends` boxes takes in `rows`: 3 or 1."""
     return 3 if backends * 3 <= rows else 1
 
 
-def places(backends: int, rows: int, high: int) -> list[int]:
-    """The first row of each of so many boxes, evenly spread over `rows`."""
+def box_rows(backends: int, rows: int, high: int) -> list[int]:
+    """The first row of each of `backends` boxes of `high` rows, evenly spread over `rows`."""
     return [round((i + 0.5) * rows / backends - high / 2) for i in range(backends)]
 
 
 def ecdf_cells(ordered: Sequence[float], scale: AnyScale, rows: int, mark: str, role: Role) -> Cells:
-    """The share of `ordered` (ascending) up to each column's value, climbing from the lowest row to the highest."""
+    """Draw the share of `ordered` (ascending) up to each column's value, from the lowest row to the highest."""
     cells: Cells = {}
     below = 0
     for column in range(scale.cells):
@@ -97,7 +101,59 @@ def ecdf_cells(ordered: Sequence[float], scale: AnyScale, rows: int, mark: str, 
     return cells
 
 
-def titled_row(words: str, width: int, margin: int = 0) -> Line:
-    """An axis' title, in the middle of what is right of `margin`."""
-    blank = margin + max(0, (width - margin - len(words)) // 2)
-    return fit([(" " * blank, ""), (words, "dim")], width)
+def title_row(title: str, width: int, margin: int = 0) -> Line:
+    """Centre the title of an axis right of `margin`."""
+    blank = margin + max(0, (width - margin - len(title)) // 2)
+    return fit([(" " * blank, ""), (title, "dim")], width)
+
+
+def draw_boxes(chart: ChartData, width: int, height: int) -> list[Line]:
+    """Draw a box for each backend, its name left of it and its median right of it; boxes without room are counted."""
+    drawn = [(s, s.box) for s in chart.series if s.box is not None]
+    rows = max(1, height - 2)
+    left_out = len(drawn) - (rows - 1) if len(drawn) > rows else 0
+    drawn = drawn[: len(drawn) - left_out] or drawn[:1]
+    margin = min(width // 4, max(width_of([(s.name, "")]) for s, _ in drawn) + 3)
+    figures = [value_text(chart.metric, box.median, 8) for _, box in drawn]
+    column = max(map(len, figures)) + 1
+    shown = [(s, _in_axis_unit(chart, box)) for s, box in drawn]
+    ends = [v for _, box in shown for v in (box.low, box.high, *box.below[:1], *box.above[-1:])]
+    scale = chart.scale(ends, width - margin - 1 - column, across=True)
+    high = box_height(len(shown), rows - bool(left_out))
+    cells: Cells = {}
+    gutter: list[Line] = [((" " * margin, ""),)] * rows
+    middles: list[int] = []
+    for top, (series, box) in zip(box_rows(len(shown), rows - bool(left_out), high), shown, strict=True):
+        mark = shape(series.index, chart.ascii_only)
+        cells |= box_cells(box, scale, top, high, mark, series.role)
+        middles.append(top + high // 2)
+        gutter[middles[-1]] = fit([(f"{mark} ", series.role), (clip(series.name, margin - 3), "dim")], margin)
+    lines = axes(cells, scale, rows, gutter)
+    for row, figure in zip(middles, figures, strict=True):
+        lines[row] = (*lines[row], (figure.rjust(column), "strong"))
+    if left_out and rows > 1:
+        words = f"+{left_out} more: no room for {'it' if left_out == 1 else 'them'} here, c shows other charts"
+        lines[rows - 1] = fit([(words, "warn")], width)
+    return lines
+
+
+def _in_axis_unit(chart: ChartData, box: Box) -> Box:
+    """Convert a box to the unit of the value axis."""
+    low, q1, median, q3, high = (chart.shown(v) for v in (box.low, box.q1, box.median, box.q3, box.high))
+    below, above = (tuple(chart.shown(v) for v in values) for values in (box.below, box.above))
+    return Box(q1, median, q3, low, high, below, above)
+
+
+def draw_ecdf(chart: ChartData, width: int, height: int) -> list[Line]:
+    """Draw the ECDF of each backend over an axis of values, with shares in percent on the left."""
+    drawn = [(s, [chart.shown(v) for v in s.ordered]) for s in chart.series if s.ordered]
+    rows = max(2, height - 2)
+    scale = chart.scale([v for _, values in drawn for v in (values[0], values[-1])], width - 6, across=True)
+    shares = (0, 25, 50, 75, 100) if rows >= _QUARTERS_FROM else (0, 50, 100)
+    ticked = {rows - 1 - round(share / 100 * (rows - 1)): f"{share} %" for share in shares}
+    gutter: list[Line] = [((f"{ticked.get(row, ''):>5}", "dim"),) for row in range(rows)]
+    cells: Cells = {}
+    for series, values in drawn:
+        curve = ecdf_cells(values, scale, rows, shape(series.index, chart.ascii_only), series.role)
+        cells = curve | cells
+    return axes(cells, scale, rows, gutter, list(ticked))

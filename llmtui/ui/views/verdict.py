@@ -11,7 +11,7 @@ from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
 from llmtui.stats.verdict import Verdict
 from llmtui.text import sanitize
-from llmtui.ui.charts.plotext_charts import Ratio, ratios
+from llmtui.ui.charts.ratios import Ratio, draw_ratios
 from llmtui.ui.text.format import DASH, titled, value_text
 from llmtui.ui.text.spans import Line, Role, clip, fit, pad, width_of, wrap
 
@@ -158,4 +158,4 @@ def plot(comparisons: list[Comparison], width: int) -> list[Line]:
         name = f"{sanitize(c.slower, 40)} / {sanitize(c.faster, 40)}{by}"
         return Ratio(name, c.low, c.ratio, c.high, c.decided, told(c.ratio, c.low, c.high)[0])
 
-    return ratios([row(c) for c in comparisons], width, _NAMES_AT_MOST)
+    return draw_ratios([row(c) for c in comparisons], width, _NAMES_AT_MOST)

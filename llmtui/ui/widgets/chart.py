@@ -7,7 +7,9 @@ from typing import Literal
 from textual.events import Click
 from textual.message import Message
 
-from llmtui.ui.charts.plotext_charts import Chart, Kind, draw, legend
+from llmtui.ui.charts.chart_data import ChartData, Kind
+from llmtui.ui.charts.draw import draw
+from llmtui.ui.charts.legend import legend
 from llmtui.ui.text.spans import Line, box
 from llmtui.ui.view_state import View
 from llmtui.ui.widgets.painted import Lines
@@ -26,7 +28,7 @@ class ChartView(Lines):
     def __init__(self, view: View, side: Literal["statistics", "scatter"], *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._side = side
-        self._key: tuple[Chart, int, int] | None = None
+        self._key: tuple[ChartData, int, int] | None = None
         self._drawn: list[Line] = []
         self.draws = 0
 
@@ -38,7 +40,7 @@ class ChartView(Lines):
         return "scatter" if self._side == "scatter" else self.view.statistics
 
     @property
-    def chart(self) -> Chart | None:
+    def chart(self) -> ChartData | None:
         """What is drawn now."""
         return self._key[0] if self._key else None
 

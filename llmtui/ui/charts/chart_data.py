@@ -1,0 +1,82 @@
+"""What a chart shows, as plain values: two equal charts look the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.summary import Box, Spread
+from llmtui.ui.charts.axes import AnyScale, log_scale_for, scale_for
+from llmtui.ui.text.format import scaled, titled
+from llmtui.ui.text.spans import SERIES, Role
+
+Kind = Literal["bars", "box", "ecdf", "scatter"]
+#: The kinds of the chart of statistics, in the order of its key; the other chart is the scatter.
+STATISTIC_KINDS: tuple[Kind, ...] = ("bars", "box", "ecdf")
+KIND_TITLES: dict[Kind, str] = {"bars": "baseline stats", "box": "box plot", "ecdf": "share of iterations (ECDF)"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """One backend in a chart: its index in the plan, its name (plain text), and what the kind needs, in s or tokens/s.
+
+    `points` are (index of the iteration from 0 on, value) among `count` iterations; `ordered` are ascending values.
+    """
+
+    index: int
+    name: str
+    spread: Spread | None = None
+    points: tuple[tuple[int, float], ...] = ()
+    count: int = 0
+    ordered: tuple[float, ...] = ()
+    box: Box | None = None
+
+    @property
+    def role(self) -> Role:
+        """The backend's colour."""
+        return SERIES[self.index % len(SERIES)]
+
+
+@dataclasses.dataclass(frozen=True)
+class ChartData:
+    """Everything that a chart shows."""
+
+    kind: Kind
+    metric: MetricKey
+    series: tuple[Series, ...]
+    planned: int
+    log: bool = False
+    #: Index in the plan and name of the backends that are hidden.
+    hidden: tuple[tuple[int, str], ...] = ()
+    ascii_only: bool = False
+
+    @property
+    def title(self) -> str:
+        """The chart's title, with the unit of its value axis."""
+        if self.kind == "scatter":
+            what = METRICS[self.metric].title
+            unit = METRICS[self.metric].titled.removeprefix(what)
+            return f"{what} per iteration{unit}{', log scale' if self.log else ''}"
+        return f"{KIND_TITLES[self.kind]}, {self.axis}"
+
+    @property
+    def axis(self) -> str:
+        """The title of the value axis: the metric, its unit, and whether it is logarithmic."""
+        return titled(self.metric) + (", log scale" if self.log else "")
+
+    @property
+    def drawable(self) -> bool:
+        """Whether there is anything to draw."""
+        return any(s.spread is not None for s in self.series)
+
+    def shown(self, value: float) -> float:
+        """A value in the unit of the value axis."""
+        return scaled(self.metric, value) or 0.0
+
+    def scale(self, values: Sequence[float], cells: int, headroom: int = 0, *, across: bool = False) -> AnyScale:
+        """Return the value axis for `values` on `cells` cells."""
+        if self.log:
+            return log_scale_for(values, cells, headroom, across=across)
+        return scale_for(min(values), max(values), cells, headroom, across=across)

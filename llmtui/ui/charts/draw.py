@@ -1,0 +1,38 @@
+"""Any chart as lines of an exact size, legend included."""
+
+from __future__ import annotations
+
+from llmtui.ui.charts.bars import draw_bars
+from llmtui.ui.charts.chart_data import ChartData
+from llmtui.ui.charts.distribution import draw_boxes, draw_ecdf, title_row
+from llmtui.ui.charts.legend import legend
+from llmtui.ui.charts.scatter import draw_scatter
+from llmtui.ui.layout import CHART_LEAST_HEIGHT, CHART_LEAST_WIDTH
+from llmtui.ui.text.spans import Line, clip, fit
+
+
+def draw(chart: ChartData, width: int, height: int) -> list[Line]:
+    """Draw the chart in exactly `width` by `height` cells; a hint if there is nothing to draw yet or no room."""
+    fits = width >= CHART_LEAST_WIDTH and height >= CHART_LEAST_HEIGHT
+    if not chart.drawable or not fits:
+        hint = "iterations appear here as they complete" if chart.series else "every backend is hidden: x shows it"
+        return _hint(hint if fits else "no room", width, height)
+    key, _ = legend(chart, width)
+    match chart.kind:
+        case "bars":
+            return [*draw_bars(chart, width, height - 1), key]
+        case "scatter":
+            return [*draw_scatter(chart, width, height - 2), title_row("iteration", width), key]
+        case "box":
+            body = draw_boxes(chart, width, height - 2)
+        case "ecdf":
+            body = draw_ecdf(chart, width, height - 2)
+    return [*(fit(line, width) for line in body), title_row(chart.axis, width), key]
+
+
+def _hint(hint: str, width: int, height: int) -> list[Line]:
+    lines: list[Line] = [((" " * width, ""),)] * height
+    if height:
+        text = clip(hint, width)
+        lines[height // 2] = fit([(" " * ((width - len(text)) // 2), ""), (text, "dim")], width)
+    return lines

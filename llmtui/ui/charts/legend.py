@@ -1,0 +1,43 @@
+"""The line below a chart that says what its marks mean."""
+
+from __future__ import annotations
+
+from llmtui.ui.charts.bars import FILLS, STATISTICS
+from llmtui.ui.charts.chart_data import ChartData
+from llmtui.ui.layout import LEGEND_FIGURE_WIDTH
+from llmtui.ui.text.format import HIDDEN_SIGN, shape
+from llmtui.ui.text.spans import SERIES, Line, Span, clip, fit, width_of
+
+#: With fewer cells for a name, a backend is called by the number of its panel.
+_SHORTEST_NAME = 4
+
+
+def legend(chart: ChartData, width: int) -> tuple[Line, list[tuple[int, int, int]]]:
+    """Return the legend, and which cells `[start, end)` stand for which backend (its index in the plan)."""
+    spans: list[Span] = []
+    spots: list[tuple[int, int, int]] = []
+    if chart.kind == "bars":
+        for fill, word in zip(FILLS, STATISTICS, strict=True):
+            spans += [(f"{fill * 2} ", "strong"), (f"{word}   ", "dim")]
+        if width >= LEGEND_FIGURE_WIDTH:
+            spans.append(("(figure: median)", "dim"))
+    elif chart.kind == "box":
+        spans += [("├─▒┃▒─┤ ", "strong"), ("quartiles, whiskers to 1.5 IQR   (figure: median)", "dim")]
+        if width_of(spans) > width:
+            spans = [("├─▒┃▒─┤ ", "strong"), ("quartiles, whiskers to 1.5 IQR", "dim")]
+    else:
+        entries = [(s.index, s.name, True) for s in chart.series if s.spread is not None]
+        entries = sorted([*entries, *((index, name, False) for index, name in chart.hidden)])
+        room = (width + 2) // max(1, len(entries)) - 4
+        named = room >= _SHORTEST_NAME
+        between, gap = (" ", "  ") if named else (" ", " ") if room >= 0 else ("", " ")
+        for index, name, drawn in entries:
+            start = width_of(spans)
+            mark: Span = (shape(index, chart.ascii_only), SERIES[index % len(SERIES)]) if drawn else (HIDDEN_SIGN, "")
+            label = clip(name, room) if named else str(index + 1)
+            spans += [mark, (f"{between}{label}", "dim"), (gap, "")]
+            spots.append((start, width_of(spans) - len(gap), index))
+        spans = spans[:-1]
+    blank = max(0, (width - width_of(spans)) // 2)
+    spots = [(start + blank, end + blank, index) for start, end, index in spots]
+    return fit([(" " * blank, ""), *spans], width), spots
