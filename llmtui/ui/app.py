@@ -31,7 +31,7 @@ from llmtui.ui.actions.run_actions import Actions
 from llmtui.ui.screens.overlay import Main
 from llmtui.ui.terminal import Terminal
 from llmtui.ui.throttle import Pace
-from llmtui.ui.view_state import View
+from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.attempts import attempt_sentence
 from llmtui.ui.views.log import RunLog, local_now
 from llmtui.ui.widgets.chart import ChartView
@@ -80,7 +80,7 @@ class MonitorApp(Actions, App[None]):
         super().__init__()
         # Textual's choice was made before there was a theme: grey of the terminal's own colours is black on black.
         self._filters = [NoColor() if isinstance(f, Monochrome) else f for f in self._filters]
-        self.view = View(plan, ui)
+        self.view = ViewState(plan, ui)
         self.keys = resolve_keys(ui.keys)
         self.export_dir = export_dir
         self.engine: EngineLink | None = None

@@ -6,21 +6,62 @@ import dataclasses
 import math
 from typing import Literal
 
+#: The wide form, with framed panels and two charts, from this size on.
+WIDE, WIDE_ROWS = 120, 32
+#: Narrower terminals show no chart, no table, and only the most important facts.
+NARROW = 40
+#: The header has a second line from this height on.
+TALL_HEADER = 20
 #: Narrowest panel that can carry the figures.
 PANEL_MIN = 20
 PANEL_MAX_HEIGHT = 16
-WIDE = 120
-WIDE_ROWS = 32
+#: A smaller panel is a line without a frame.
+PANEL_LEAST_WIDTH, PANEL_LEAST_HEIGHT = 12, 4
+#: Rows that a chart needs on the main screen.
 CHART_MIN = 8
+#: A table of fewer rows (its heading included) is not shown.
+TABLE_MIN = 3
 #: A chart takes no room from the backends' lines until this many are in sight.
 LINES_MIN = 6
 
+# --- Header, from this width on ---
+
+#: The remaining time is called "about".
+HEADER_ABOUT_WIDTH = 48
+#: The error that llmtui itself adds.
+HEADER_ERROR_WIDTH = 60
+#: The model.
+HEADER_MODEL_WIDTH = 90
+#: Iterations and warm-ups in words.
+HEADER_FACTS_WIDTH = 110
+
+# --- A backend's line ---
+
+#: On a narrower line the word "hidden" takes the place of the newest value.
+LINE_HIDDEN_WIDTH = 60
+
 # --- Charts ---
+
+#: A smaller chart has no frame.
+CHART_FRAME_WIDTH, CHART_FRAME_HEIGHT = 40, 12
 
 #: A smaller chart is not drawn.
 CHART_LEAST_WIDTH, CHART_LEAST_HEIGHT = 16, 6
 #: The legend of the bars says what the figure above them is from this width on.
 LEGEND_FIGURE_WIDTH = 50
+
+# --- The details of a backend ---
+
+#: From these heights on: a footer, a row of facts (and a banner), two rows, all rows (and the verdict).
+DETAILS_FOOTER, DETAILS_FACTS, DETAILS_MORE_FACTS, DETAILS_ALL_FACTS = 5, 8, 16, 30
+#: The timeline's title says what it shows, and since when, from these widths on.
+TIMELINE_TITLE_WIDTH, TIMELINE_WHOLE_TITLE_WIDTH = 48, 76
+#: The clocks are beside the answer from the first width on, with notes from the second on.
+CLOCKS_SIDE_WIDTH, CLOCKS_WIDE_SIDE_WIDTH = 76, 120
+#: The table of clocks says what each row is from this width on.
+CLOCK_NOTES_WIDTH = 56
+#: A timeline narrower than this is not drawn.
+TIMELINE_LEAST_WIDTH = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +112,10 @@ def layout_for(width: int, height: int, backends: int) -> Layout:
             return Layout(
                 "wide", columns, panel, 2, 2, chart, table=True, verdict=True, footer=True, table_rows=table, said=said
             )
-    header = 2 if height >= 20 else 1
+    header = 2 if height >= TALL_HEADER else 1
     charts = 2 if width >= WIDE else 1
     rest = height - header - n - 2
-    if width >= 40 and rest >= CHART_MIN:
+    if width >= NARROW and rest >= CHART_MIN:
         both = rest - table - said - 1 >= CHART_MIN + 4
         alone = said and not both and rest > CHART_MIN + 4
         chart = rest - table - said - 1 if both else rest - alone
@@ -85,12 +126,12 @@ def layout_for(width: int, height: int, backends: int) -> Layout:
     # The line that says how many more there are takes one too.
     room = height - header - 3
     lines = min(n, room - CHART_MIN, max(LINES_MIN, room // 2))
-    if width >= 40 and lines >= LINES_MIN:
+    if width >= NARROW and lines >= LINES_MIN:
         return Layout(
             "narrow", 1, 1, header, charts, room - lines, table=False, verdict=True, footer=True, shared=True,
             table_rows=min(table, room - lines), lines=lines,
         )  # fmt: skip
-    if width >= 40 and rest >= 3:
+    if width >= NARROW and rest >= TABLE_MIN:
         # Too low for a chart: the table stands below the lines, at once where all of it fits, else when asked for.
         return Layout(
             "narrow", 1, 1, header, 0, 0, table=rest >= table, verdict=True, footer=True, table_rows=min(table, rest)
@@ -98,7 +139,7 @@ def layout_for(width: int, height: int, backends: int) -> Layout:
     header = 1 if height > 1 else 0
     footer, verdict = height >= n + 2, height >= n + 3
     if header + n > height:
-        if width >= 40 and room >= 3:
+        if width >= NARROW and room >= TABLE_MIN:
             return Layout("tiny", 1, 1, header, 0, 0, table=False, verdict=True, footer=True, lines=height - header - 3)
         lines = height - header - 1
         return Layout("tiny", 1, 1, header, 0, 0, table=False, verdict=False, footer=False, lines=max(1, lines))

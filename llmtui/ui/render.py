@@ -22,7 +22,7 @@ from llmtui.ui.widgets.table import SummaryTable
 if TYPE_CHECKING:
     from textual.app import App
 
-    from llmtui.ui.view_state import View
+    from llmtui.ui.view_state import ViewState
     from llmtui.ui.views.log import RunLog
 
     _Base = App[None]
@@ -38,7 +38,7 @@ _REST_S = 0.3
 class Drawing(_Base):
     """The half of the monitor that draws."""
 
-    view: View
+    view: ViewState
     keys: dict[str, str]
     log_book: RunLog
     _stale: set[str]

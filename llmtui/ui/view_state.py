@@ -11,7 +11,7 @@ from llmtui.config.schema import UiConfig
 from llmtui.model import RESTING, BackendState, Plan, State
 from llmtui.runview.run import BackendView, RunView
 from llmtui.runview.samples import RECENT
-from llmtui.stats.metrics import MetricKey
+from llmtui.stats.metrics import CHARTED, MetricKey
 from llmtui.stats.summary import box, thinned
 from llmtui.text import sanitize
 from llmtui.ui.actions.registry import Phase, Situation
@@ -19,17 +19,17 @@ from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
 from llmtui.ui.charts.chart_data import STATISTIC_KINDS, ChartData, Kind, Series
 from llmtui.ui.layout import Layout, layout_for
 from llmtui.ui.text.spans import Role
-from llmtui.ui.views.attempts import standing
-from llmtui.ui.views.panel import Look
+from llmtui.ui.views.attempts import shown_attempt
+from llmtui.ui.views.backend_state import PanelOptions
+from llmtui.ui.views.scroll import window
 from llmtui.ui.views.sorting import Sort
-from llmtui.ui.views.table import window
 
 #: So many steps of an ECDF at most: finer than a row.
 ECDF_STEPS = 201
 
 
 @dataclasses.dataclass
-class View:
+class ViewState:
     """State of the monitor's screen. `now` is a monotonic clock in seconds."""
 
     plan: Plan
@@ -39,8 +39,8 @@ class View:
     hidden: set[str] = dataclasses.field(default_factory=set)
     selected: str = ""
     #: The kind of the only chart, where there is room for one, and of the left one of two.
-    chart: Kind = "scatter"
-    statistics: Kind = "bars"
+    chart_kind: Kind = "scatter"
+    statistics_kind: Kind = "bars"
     #: What the user says of the scale, None where it follows from the figures.
     forced_log: bool | None = None
     table_shown: bool = False
@@ -149,10 +149,10 @@ class View:
         self.first = start
         return start, end
 
-    def look(self, index: int, focused: bool) -> Look:
+    def panel_options(self, index: int, focused: bool) -> PanelOptions:
         """How the backend at `index` is shown now."""
         name = self.names[index]
-        return Look(
+        return PanelOptions(
             index=index,
             metric=self.metric,
             marker=self.options.marker,
@@ -163,19 +163,23 @@ class View:
             lost=self.link == "gone",
         )
 
+    def next_metric(self) -> None:
+        """Show the next metric, round and round."""
+        self.metric = CHARTED[(CHARTED.index(self.metric) + 1) % len(CHARTED)]
+
     def next_chart(self) -> None:
         """The next kind of chart: of the left one where there are two, else of the only one, scatter included."""
-        if self.layout.charts != 2 and self.chart != "scatter" and self.chart == STATISTIC_KINDS[-1]:
-            self.chart = "scatter"
-        elif self.layout.charts != 2 and self.chart == "scatter":
-            self.chart = self.statistics = STATISTIC_KINDS[0]
+        if self.layout.charts != 2 and self.chart_kind != "scatter" and self.chart_kind == STATISTIC_KINDS[-1]:
+            self.chart_kind = "scatter"
+        elif self.layout.charts != 2 and self.chart_kind == "scatter":
+            self.chart_kind = self.statistics_kind = STATISTIC_KINDS[0]
         else:
-            at = STATISTIC_KINDS.index(self.statistics)
-            self.statistics = STATISTIC_KINDS[(at + 1) % len(STATISTIC_KINDS)]
-            if self.chart != "scatter":
-                self.chart = self.statistics
+            at = STATISTIC_KINDS.index(self.statistics_kind)
+            self.statistics_kind = STATISTIC_KINDS[(at + 1) % len(STATISTIC_KINDS)]
+            if self.chart_kind != "scatter":
+                self.chart_kind = self.statistics_kind
 
-    def other_scale(self) -> None:
+    def toggle_scale(self) -> None:
         """Logarithmic where the charts are linear and the other way round; automatic again where that is the same."""
         wanted = not self.logarithmic
         self.forced_log = None
@@ -187,7 +191,7 @@ class View:
         """Whether the charts are: as the user says, else where one backend is far from all others."""
         if self.forced_log is not None:
             return self.forced_log
-        spreads = [standing(backend_view).summary.spread(self.metric) for n, backend_view in self._drawn]
+        spreads = [shown_attempt(backend_view).summary.spread(self.metric) for n, backend_view in self._drawn]
         ratio = LOG_UNTIL if self.metric in self._apart else LOG_FROM
         if one_stands_apart([s.median for s in spreads if s], ratio):
             self._apart.add(self.metric)
@@ -217,7 +221,7 @@ class View:
         )
 
     def _series(self, index: int, backend_view: BackendView, kind: Kind) -> Series:
-        kept = standing(backend_view)
+        kept = shown_attempt(backend_view)
         figures = kept.figures(backend_view)
         ordered = figures.ordered(self.metric)
         return Series(

@@ -40,9 +40,10 @@ from llmtui.model import (
 from llmtui.ui.charts.chart_data import Kind
 from llmtui.ui.charts.draw import draw
 from llmtui.ui.layout import layout_for
-from llmtui.ui.view_state import View
-from llmtui.ui.views import panel as panel_view
-from llmtui.ui.views import table as views_table
+from llmtui.ui.view_state import ViewState
+from llmtui.ui.views.panel import panel
+from llmtui.ui.views.ranking import ranking_line
+from llmtui.ui.views.table import table_lines
 from tests.bench.common import heading
 
 COUNTS = (10, 100, 1_000, 10_000, 100_000)
@@ -114,16 +115,16 @@ def messages(count: int) -> AsyncIterator[AnyEvent]:
     return told()
 
 
-async def view_of(count: int) -> View:
+async def view_of(count: int) -> ViewState:
     """A monitor's view of so many iterations."""
-    view = View(Plan(run="", created_utc="", config=RunConfig(), backends=[]), UiConfig())
+    view = ViewState(Plan(run="", created_utc="", config=RunConfig(), backends=[]), UiConfig())
     async for event in messages(count):
         view.run_view.apply(event)
     view.structure_changed()
     return view
 
 
-def frame(view: View, width: int, height: int) -> dict[str, float]:
+def frame(view: ViewState, width: int, height: int) -> dict[str, float]:
     """Work out everything once; milliseconds by part."""
     layout = view.layout = layout_for(width, height, len(NAMES))
     took: dict[str, float] = {}
@@ -133,11 +134,11 @@ def frame(view: View, width: int, height: int) -> dict[str, float]:
 
     began = time.process_time()
     for index, backend_view in enumerate(view.run_view.backends.values()):
-        panel_view.panel(backend_view, view.look(index, False), width // layout.panel_columns, layout.panel_height)
+        panel(backend_view, view.panel_options(index, False), width // layout.panel_columns, layout.panel_height)
     timed("panels", began)
     began = time.process_time()
-    views_table.table(view.run_view, view.metric, width, frozenset(), view.selected)
-    views_table.verdict_line(view.run_view, view.metric, width, None)
+    table_lines(view.run_view, view.metric, width, frozenset(), view.selected)
+    ranking_line(view.run_view, view.metric, width, None)
     timed("table", began)
     for kind in KINDS:
         began = time.process_time()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from llmtui.config.schema import UiConfig
 from llmtui.model import BackendChanged, IterationDone
 from llmtui.runview.run import RunView
-from llmtui.ui.view_state import View
-from llmtui.ui.views import panel as panel_view
-from llmtui.ui.views import table as views_table
-from llmtui.ui.views.attempts import standing
-from llmtui.ui.views.panel import Look
+from llmtui.ui.view_state import ViewState
+from llmtui.ui.views.attempts import shown_attempt
+from llmtui.ui.views.backend_line import backend_line
+from llmtui.ui.views.backend_state import PanelOptions
+from llmtui.ui.views.panel import panel
+from llmtui.ui.views.table import table_lines
 from tests.ui import canned_run as canned
 from tests.ui.test_pure import text_of
 
@@ -25,18 +26,26 @@ def rerunning(run_view: RunView) -> RunView:
 def test_the_earlier_figures_stand_until_the_first_measured_iteration() -> None:
     run_view = rerunning(RunView(canned.plan()))
     backend_view = run_view.backends["llama.cpp"]
-    assert (standing(backend_view).attempt, standing(backend_view).earlier, standing(backend_view).summary.n) == (
+    assert (
+        shown_attempt(backend_view).attempt,
+        shown_attempt(backend_view).earlier,
+        shown_attempt(backend_view).summary.n,
+    ) == (
         1,
         True,
         10,
     )
-    row = text_of(views_table.table(run_view, "latency", 120, frozenset(), "")[1:2])
+    row = text_of(table_lines(run_view, "latency", 120, frozenset(), "")[1:2])
     assert "llama.cpp #1" in row
     assert " 10 " in row
     assert "1.00" in row
-    assert "of #1" in text_of([panel_view.row(backend_view, Look(index=0), 80)])
+    assert "of #1" in text_of([backend_line(backend_view, PanelOptions(index=0), 80)])
     run_view.apply(IterationDone(iteration=canned.iteration("llama.cpp", 1, attempt=2)))
-    assert (standing(backend_view).attempt, standing(backend_view).earlier, standing(backend_view).summary.n) == (
+    assert (
+        shown_attempt(backend_view).attempt,
+        shown_attempt(backend_view).earlier,
+        shown_attempt(backend_view).summary.n,
+    ) == (
         2,
         False,
         1,
@@ -45,18 +54,18 @@ def test_the_earlier_figures_stand_until_the_first_measured_iteration() -> None:
 
 def test_the_panel_names_metric_and_phase_and_the_attempt_of_its_figures() -> None:
     run_view = rerunning(RunView(canned.plan()))
-    shown = text_of(panel_view.panel(run_view.backends["llama.cpp"], Look(index=0, metric="ttft"), 24, 14))
+    shown = text_of(panel(run_view.backends["llama.cpp"], PanelOptions(index=0, metric="ttft"), 24, 14))
     for part in ("TTFT, warm-up 1", "attempt 1: 0.147", "─ attempt 2 ─"):
         assert part in shown
     loading = canned.state("llama.cpp", attempt=3, state="loading")
     run_view.apply(BackendChanged(backend=loading))
-    shown = text_of(panel_view.panel(run_view.backends["llama.cpp"], Look(index=0), 24, 14))
+    shown = text_of(panel(run_view.backends["llama.cpp"], PanelOptions(index=0), 24, 14))
     assert "loading" in shown
     assert "attempt 1: 0.93" in shown
 
 
 def test_the_charts_keep_the_earlier_points_under_their_attempt() -> None:
-    view = View(canned.plan(), UiConfig())
+    view = ViewState(canned.plan(), UiConfig())
     rerunning(view.run_view)
     first = view.chart_data("scatter").series[0]
     assert first.name == "llama.cpp #1"

@@ -18,7 +18,7 @@ from llmtui.ui.charts.legend import legend
 from llmtui.ui.layout import layout_for
 from llmtui.ui.text.format import value_text
 from llmtui.ui.text.spans import Line, laid_over, width_of
-from llmtui.ui.view_state import View
+from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.chart import ChartView
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
@@ -57,7 +57,7 @@ def test_close_values_are_shown_close_up() -> None:
 
 
 def chart(kind: str, count: int = 10) -> ChartData:
-    view = View(canned.plan(), UiConfig())
+    view = ViewState(canned.plan(), UiConfig())
     view.run_view.apply(canned.hello(done=count))
     return view.chart_data(kind)  # type: ignore[arg-type]
 
@@ -159,7 +159,7 @@ def test_the_legend_has_all_of_them(count: int, width: int) -> None:
 
 
 def test_infinite_and_missing_values_do_not_break_a_chart() -> None:
-    view = View(canned.plan(), UiConfig())
+    view = ViewState(canned.plan(), UiConfig())
     view.run_view.apply(canned.hello(done=1))
     for n, value in enumerate((float("inf"), None, float("nan"), 1.0, 0.0)):
         view.run_view.apply(IterationDone(iteration=canned.iteration("llama.cpp", n + 2, latency_s=value)))
@@ -170,7 +170,7 @@ def test_infinite_and_missing_values_do_not_break_a_chart() -> None:
 
 
 def test_a_box_shows_quartiles_whiskers_and_median() -> None:
-    view = View(canned.plan(), UiConfig(), hidden={"mistral.rs", "HuggingFace"})
+    view = ViewState(canned.plan(), UiConfig(), hidden={"mistral.rs", "HuggingFace"})
     view.run_view.apply(canned.hello(done=10))
     shown = text_of(draw(view.chart_data("box"), 60, 14))
     assert all(sign in shown for sign in "┌┐├┤└┘┃")
@@ -223,23 +223,23 @@ def test_a_chart_is_logarithmic_where_one_is_far_from_the_rest(medians: list[flo
 
 
 def test_the_scale_follows_the_figures_until_the_user_says_otherwise() -> None:
-    view = View(canned.plan(), UiConfig())
+    view = ViewState(canned.plan(), UiConfig())
     view.run_view.apply(canned.hello(done=3))
     assert not view.chart_data("bars").log
     for n in range(4, 12):
         view.run_view.apply(IterationDone(iteration=canned.iteration("HuggingFace", n, latency_s=30.0)))
     assert view.chart_data("bars").log
     assert view.chart_data("scatter").title == "latency per iteration in s, log scale"
-    view.other_scale()
+    view.toggle_scale()
     assert not view.chart_data("bars").log
-    view.other_scale()
+    view.toggle_scale()
     assert view.forced_log is None
     view.hidden.add("HuggingFace")
     assert not view.chart_data("bars").log
 
 
 def test_a_hidden_backend_stays_in_the_legend_to_be_clicked() -> None:
-    view = View(canned.plan(), UiConfig(), hidden={"mistral.rs"})
+    view = ViewState(canned.plan(), UiConfig(), hidden={"mistral.rs"})
     view.run_view.apply(canned.hello(done=3))
     line, spots = legend(view.chart_data("scatter"), 80)
     text = text_of([line])
@@ -248,15 +248,15 @@ def test_a_hidden_backend_stays_in_the_legend_to_be_clicked() -> None:
 
 
 def test_the_ring_of_charts() -> None:
-    view = View(canned.plan(), UiConfig())
-    assert view.chart == "scatter"
+    view = ViewState(canned.plan(), UiConfig())
+    assert view.chart_kind == "scatter"
     for kind in ("bars", "box", "ecdf", "scatter", "bars"):
         view.next_chart()
-        assert view.chart == kind
+        assert view.chart_kind == kind
     view.layout = layout_for(120, 40, 5)
     for kind in ("box", "ecdf", "bars"):
         view.next_chart()
-        assert view.statistics == kind
+        assert view.statistics_kind == kind
 
 
 def test_an_empty_chart_says_so() -> None:

@@ -154,12 +154,12 @@ def test_the_first_frame_does_not_wait_for_plotext() -> None:
 def test_nor_does_an_empty_table_for_the_statistics() -> None:
     code = """
 import sys
-from llmtui.ui.views.table import table
+from llmtui.ui.views.table import table_lines
 from tests.ui import canned_run as canned
 from llmtui.runview.run import RunView
 
 run_view = RunView(canned.plan())
-assert table(run_view, "latency", 120, frozenset(), "llama.cpp")
+assert table_lines(run_view, "latency", 120, frozenset(), "llama.cpp")
 sys.exit("llmtui.stats.verdict" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

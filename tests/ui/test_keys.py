@@ -80,14 +80,14 @@ async def test_the_chart_key_leads_from_the_table_to_the_charts() -> None:
     app = make(link)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, link)
-        chart = app.view.chart
+        chart = app.view.chart_kind
         await pilot.press("T")
         await settle(pilot)
         assert "x fastest" in screen_text(app)
         await pilot.press("c")
         await settle(pilot)
         assert "x fastest" not in screen_text(app) and "per iteration" in screen_text(app)
-        assert app.view.chart == chart
+        assert app.view.chart_kind == chart
 
 
 async def test_rerun_all_when_everything_rests() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmtui.ui.layout import layout_for
-from llmtui.ui.views.table import more, window
+from llmtui.ui.views.scroll import out_of_sight, window
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
@@ -21,8 +21,8 @@ def test_the_window_holds_the_line_and_moves_no_more_than_needed(at: int) -> Non
 
 
 def test_what_is_out_of_sight_is_counted() -> None:
-    assert more(12, 0, 12) == ""
-    assert more(12, 3, 8) == "+3 more above, +4 more below"
+    assert out_of_sight(12, 0, 12) == ""
+    assert out_of_sight(12, 3, 8) == "+3 more above, +4 more below"
 
 
 @pytest.mark.parametrize("count", [10, 13, 20, 31, 60])

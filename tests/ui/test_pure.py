@@ -21,10 +21,12 @@ from llmtui.ui.text.format import (
 )
 from llmtui.ui.text.spans import Line, ascii_text, box, clip, difference, fit, spread_out, to_ascii, width_of, wrap
 from llmtui.ui.throttle import Pace
-from llmtui.ui.views import panel as panel_view
-from llmtui.ui.views import table as views_table
 from llmtui.ui.views.attempts import attempt_sentence
-from llmtui.ui.views.panel import Look
+from llmtui.ui.views.backend_line import backend_line
+from llmtui.ui.views.backend_state import PanelOptions
+from llmtui.ui.views.panel import BIG_FROM, panel
+from llmtui.ui.views.ranking import doubts, ranking_line
+from llmtui.ui.views.table import table_lines
 from tests.ui import canned_run as canned
 
 
@@ -151,7 +153,7 @@ def test_the_parts_never_need_more_rows_than_there_are(size: tuple[int, int], ba
 def test_the_default_config_fills_120_by_40() -> None:
     layout = layout_for(120, 40, 5)
     assert (layout.form, layout.panel_columns, layout.charts, layout.table) == ("wide", 5, 2, True)
-    assert layout.panel_height >= panel_view.BIG_FROM
+    assert layout.panel_height >= BIG_FROM
     assert layout.header + layout.panel_height + layout.chart_height + layout.said + 6 + 2 == 40
 
 
@@ -162,14 +164,14 @@ def test_the_default_config_fills_120_by_40() -> None:
 @pytest.mark.parametrize("name", ["llama.cpp", "Llamafile", "Ollama", "HuggingFace"])
 def test_a_panel_has_exactly_its_size(name: str, width: int, height: int) -> None:
     it = run_view()
-    lines = panel_view.panel(it.backends[name], Look(index=list(it.backends).index(name)), width, height)
+    lines = panel(it.backends[name], PanelOptions(index=list(it.backends).index(name)), width, height)
     assert len(lines) == height
     assert all(width_of(line) == width for line in lines)
 
 
 def test_a_panel_carries_its_figures() -> None:
     it = run_view()
-    shown = text_of(panel_view.panel(it.backends["mistral.rs"], Look(index=1), 24, 13))
+    shown = text_of(panel(it.backends["mistral.rs"], PanelOptions(index=1), 24, 13))
     for part in ("mistral.rs", "Rust", "► running", "6/10", "median 1.363", "±", "TTFT", "t/s", "Q8_0", "load 1.1 s"):
         assert part in shown
     assert "525 MB" in shown
@@ -179,7 +181,7 @@ def test_a_panel_carries_its_figures() -> None:
 
 def test_a_panel_says_what_is_wrong_and_what_to_do() -> None:
     it = run_view()
-    shown = " ".join(text_of(panel_view.panel(it.backends["Ollama"], Look(index=4), 24, 13)).replace("│", "").split())
+    shown = " ".join(text_of(panel(it.backends["Ollama"], PanelOptions(index=4), 24, 13)).replace("│", "").split())
     assert "○ not reachable" in shown
     assert "nothing answers at 127.0.0.1:11434" in shown
     assert 'start it with "ollama serve", then press r' in shown
@@ -191,27 +193,27 @@ def test_a_failed_iteration_is_told_in_the_place_of_its_value() -> None:
         "llama.cpp", 7, latency_s=None, error=Failure(kind="timeout", message="no answer within 120 s")
     )
     it.apply(IterationDone(iteration=failed))
-    assert "no answer within 120" in text_of(panel_view.panel(it.backends["llama.cpp"], Look(index=0), 24, 13))
-    assert "timeout error" in text_of(panel_view.panel(it.backends["llama.cpp"], Look(index=0), 80, 1))
+    assert "no answer within 120" in text_of(panel(it.backends["llama.cpp"], PanelOptions(index=0), 24, 13))
+    assert "timeout error" in text_of(panel(it.backends["llama.cpp"], PanelOptions(index=0), 80, 1))
 
 
 def test_a_download_shows_how_far_it_is() -> None:
     it = RunView(canned.plan())
     doing = BackendState(name="llama.cpp", state="preparing", planned=10, doing="downloading the model", progress=0.42)
     it.apply(BackendChanged(backend=doing))
-    shown = text_of(panel_view.panel(it.backends["llama.cpp"], Look(index=0), 24, 13))
+    shown = text_of(panel(it.backends["llama.cpp"], PanelOptions(index=0), 24, 13))
     assert "downloading the" in shown
     assert "42 %" in shown
-    assert "42 %" in text_of([panel_view.row(it.backends["llama.cpp"], Look(index=0), 80)])
+    assert "42 %" in text_of([backend_line(it.backends["llama.cpp"], PanelOptions(index=0), 80)])
 
 
 def waiting(waited_s: float, width: int = 30, **state: object) -> tuple[str, str]:
     """A backend's wait as its panel and its line tell it."""
     it = RunView(canned.plan())
     it.apply(BackendChanged(backend=BackendState(name="llama.cpp", planned=10, **state)))  # type: ignore[arg-type]
-    backend_view, look = it.backends["llama.cpp"], Look(index=0, waited_s=waited_s)
-    panel = text_of(panel_view.panel(backend_view, look, width, 13))
-    return " ".join(panel.split()), text_of([panel_view.row(backend_view, look, 80)])
+    backend_view, options = it.backends["llama.cpp"], PanelOptions(index=0, waited_s=waited_s)
+    framed = text_of(panel(backend_view, options, width, 13))
+    return " ".join(framed.split()), text_of([backend_line(backend_view, options, 80)])
 
 
 def test_a_wait_tells_how_long_it_still_takes_by_how_far_it_got() -> None:
@@ -241,7 +243,7 @@ def test_a_wait_keeps_to_its_line(width: int) -> None:
     it = RunView(canned.plan())
     state = BackendState(name="llama.cpp", state="preparing", doing="fetching the model (93 MB)", progress=0.5)
     it.apply(BackendChanged(backend=state))
-    line = panel_view.row(it.backends["llama.cpp"], Look(index=0, waited_s=100), width)
+    line = backend_line(it.backends["llama.cpp"], PanelOptions(index=0, waited_s=100), width)
     assert width_of(line) == width
     assert width < 60 or "50 %" in text_of([line])
 
@@ -254,12 +256,12 @@ def test_a_rerun_is_compared_with_the_attempt_before() -> None:
     sentence = attempt_sentence(backend_view, "latency")
     assert sentence.startswith("attempt 2: -")
     assert "% to attempt 1, median 0.7" in sentence
-    assert "attempt 2: -" in text_of(panel_view.panel(backend_view, Look(index=0), 24, 13))
+    assert "attempt 2: -" in text_of(panel(backend_view, PanelOptions(index=0), 24, 13))
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 120, 160, 200, 300])
 def test_the_table_fits_and_keeps_what_matters_most(width: int) -> None:
-    lines = views_table.table(run_view(), "latency", width, frozenset(), "llama.cpp")
+    lines = table_lines(run_view(), "latency", width, frozenset(), "llama.cpp")
     assert len(lines) == 6
     assert all(width_of(line) == width for line in lines)
     heading = text_of(lines[:1])
@@ -273,37 +275,37 @@ def test_the_table_fits_and_keeps_what_matters_most(width: int) -> None:
 
 def test_a_star_is_for_who_is_shown_to_be_fastest() -> None:
     of_ten = run_view(done=10, running=False)
-    lines = views_table.table(of_ten, "latency", 120, frozenset(), "llama.cpp")
+    lines = table_lines(of_ten, "latency", 120, frozenset(), "llama.cpp")
     assert of_ten.verdict().line.startswith("llama.cpp is fastest")
     assert [text_of([line])[1] for line in lines[1:]] == ["*", " ", " ", " ", " "]
 
 
 def test_names_of_one_model_and_words_for_one_quantisation_raise_no_doubt() -> None:
-    def doubts(weights: str) -> list[str]:
+    def differences(weights: str) -> list[str]:
         it = run_view(done=10)
         it.backends.pop("HuggingFace")
         it.apply(BackendChanged(backend=canned.state("llama.cpp", model="smollm2:135m", weights="Q4_K_M")))
         model = "SmolLM2-135M-Instruct.Q4_K_M.gguf"
         it.apply(BackendChanged(backend=canned.state("mistral.rs", model=model, weights=weights)))
-        return [words for words in views_table.doubts(it, "latency") if "differ" in words]
+        return [words for words in doubts(it, "latency") if "differ" in words]
 
-    assert doubts("Q4_K - Medium") == []
-    assert doubts("F16") == ["weights differ: F16, Q4_K_M"]
+    assert differences("Q4_K - Medium") == []
+    assert differences("F16") == ["weights differ: F16, Q4_K_M"]
 
 
 def test_the_verdict_names_the_fastest_and_what_to_doubt() -> None:
-    line = views_table.verdict_line(run_view(), "latency", 120, None)
+    line = ranking_line(run_view(), "latency", 120, None)
     assert width_of(line) == 120
     shown = text_of([line])
     assert "llama.cpp 0.9" in shown
     assert "HuggingFace 3." in shown
     assert "weights differ" in shown
     assert "3 of 18 disturbed" in shown
-    assert text_of([views_table.verdict_line(run_view(), "latency", 80, None)]).rstrip().endswith("weights differ")
+    assert text_of([ranking_line(run_view(), "latency", 80, None)]).rstrip().endswith("weights differ")
 
 
 def test_more_tokens_per_second_is_better() -> None:
-    lines = views_table.table(run_view(), "tokens_per_s", 120, frozenset(), "")
+    lines = table_lines(run_view(), "tokens_per_s", 120, frozenset(), "")
     assert text_of(lines[1:2]).lstrip().startswith("·")
     assert "x best" in text_of(lines[:1])
 
@@ -341,8 +343,8 @@ def test_a_line_tells_the_finding_first_and_the_hint_where_it_fits() -> None:
     failure = Failure(kind="http", message="HTTP 404", hint="check url and model")
     it.apply(BackendChanged(backend=BackendState(name="Ollama", state="failed", failure=failure)))
     backend_view = it.backends["Ollama"]
-    assert "✗ failed: HTTP 404; check url and model" in text_of([panel_view.row(backend_view, Look(index=4), 80)])
-    narrow = text_of([panel_view.row(backend_view, Look(index=4), 45)])
+    assert "✗ failed: HTTP 404; check url and model" in text_of([backend_line(backend_view, PanelOptions(index=4), 80)])
+    narrow = text_of([backend_line(backend_view, PanelOptions(index=4), 45)])
     assert "✗ failed: HTTP 404" in narrow
     assert "check" not in narrow
 
@@ -352,22 +354,22 @@ def test_count_and_error_stay_apart(kind: str) -> None:
     it = run_view()
     failed = canned.iteration("llama.cpp", 7, latency_s=None, error=Failure(kind=kind, message="no"))  # type: ignore[arg-type]
     it.apply(IterationDone(iteration=failed))
-    words = text_of([panel_view.row(it.backends["llama.cpp"], Look(index=0), 80)]).split()
+    words = text_of([backend_line(it.backends["llama.cpp"], PanelOptions(index=0), 80)]).split()
     assert words[words.index("7/10") + 1 :][:2] == [kind, "error"]
 
 
 @pytest.mark.parametrize(("width", "height"), [(24, 13), (80, 1), (40, 1), (20, 1)])
 def test_a_hidden_backend_is_called_hidden(width: int, height: int) -> None:
     for name in ("llama.cpp", "Ollama"):
-        shown = text_of(panel_view.panel(run_view().backends[name], Look(index=0, hidden=True), width, height))
+        shown = text_of(panel(run_view().backends[name], PanelOptions(index=0, hidden=True), width, height))
         assert "hidden" in shown
         assert "╌" in shown
 
 
 def test_the_table_marks_what_is_hidden() -> None:
     hidden = frozenset({"llama.cpp"})
-    assert "(llama.cpp)" in text_of(views_table.table(run_view(), "latency", 80, hidden, ""))
-    assert "llama.cpp hidden" in text_of(views_table.table(run_view(), "latency", 200, hidden, ""))
+    assert "(llama.cpp)" in text_of(table_lines(run_view(), "latency", 80, hidden, ""))
+    assert "llama.cpp hidden" in text_of(table_lines(run_view(), "latency", 200, hidden, ""))
 
 
 def test_no_sign_of_a_state_is_a_shape_or_the_sign_of_hidden() -> None:
@@ -388,5 +390,5 @@ def test_a_small_value_keeps_two_digits(value: float, narrow: str, wide: str) ->
 
 
 def test_in_ascii_the_spread_is_not_the_sign_of_disturbed() -> None:
-    shown = text_of(panel_view.panel(run_view().backends["llama.cpp"], Look(index=0, marker="ascii"), 28, 13))
+    shown = text_of(panel(run_view().backends["llama.cpp"], PanelOptions(index=0, marker="ascii"), 28, 13))
     assert "+-0.0" in shown

@@ -12,8 +12,9 @@ from llmtui.ui.app import MonitorApp
 from llmtui.ui.screens.details import DetailsScreen
 from llmtui.ui.text.spans import width_of
 from llmtui.ui.views import sorting
-from llmtui.ui.views import table as views_table
+from llmtui.ui.views.ranking import ranking_line
 from llmtui.ui.views.sorting import RING, Sort
+from llmtui.ui.views.table import column_at, fitting_columns, table_lines
 from llmtui.ui.widgets.table import SummaryTable
 from tests.stats.test_verdict import raced
 from tests.ui import canned_run as canned
@@ -47,7 +48,7 @@ def test_the_order_by_every_column_has_all_backends_and_the_unknown_last() -> No
     run_view = RunView(canned.plan())
     run_view.apply(canned.hello(done=6))
     for metric in ("latency", "tokens_per_s"):
-        for column in ("", *(c.by for c in views_table.fitting(metric, 250))):
+        for column in ("", *(c.key for c in fitting_columns(metric, 250))):
             for reverse in (False, True):
                 order = sorting.ordered(run_view, metric, Sort(column, reverse))
                 assert sorted(order) == sorted(PLANNED)
@@ -67,14 +68,14 @@ def test_a_sorted_table_keeps_its_column_and_its_width(width: int, column: str) 
 
     run_view = RunView(canned.plan())
     run_view.apply(canned.hello(done=6))
-    lines = views_table.table(run_view, "latency", width, frozenset(), "", sort=Sort(column))
+    lines = table_lines(run_view, "latency", width, frozenset(), "", sort=Sort(column))
     head = "".join(text for text, _ in lines[0])
     assert all(width_of(line) == width for line in lines)
-    if column in [c.by for c in views_table.fitting("latency", width)]:
+    if column in [c.key for c in fitting_columns("latency", width)]:
         assert head.count("↑") == 1
         at = head.index("↑")
-        assert views_table.column_at(at, "latency", width, column) == column
-    assert views_table.column_at(0, "latency", width, column) is None
+        assert column_at(at, "latency", width, column) == column
+    assert column_at(0, "latency", width, column) is None
 
 
 async def test_the_sort_key_goes_round_the_columns_and_marks_them() -> None:
@@ -215,14 +216,13 @@ async def test_sorting_a_table_that_is_not_there_says_so() -> None:
 def test_other_work_is_no_multiple_of_the_best() -> None:
     run_view = raced(1.0, 1.3, 2.0, tokens=(64, 64, 20))
     lines = [
-        "".join(text for text, _ in line).split()
-        for line in views_table.table(run_view, "latency", 120, frozenset(), "")
+        "".join(text for text, _ in line).split() for line in table_lines(run_view, "latency", 120, frozenset(), "")
     ]
     assert [line[-1] for line in lines[1:]] == ["1.00", "1.31", "(2.00)"]
     assert lines[1][0].startswith("*")
-    line = "".join(text for text, _ in views_table.verdict_line(run_view, "latency", 80, None))
+    line = "".join(text for text, _ in ranking_line(run_view, "latency", 80, None))
     assert line.startswith(" by tokens/s: ● a ")
-    by_rate = views_table.table(run_view, "tokens_per_s", 120, frozenset(), "")
+    by_rate = table_lines(run_view, "tokens_per_s", 120, frozenset(), "")
     assert "(" not in "".join(text for line in by_rate for text, _ in line)
-    nobody = views_table.table(raced(1.0, 1.3, tokens=(64, 20)), "latency", 120, frozenset(), "")
+    nobody = table_lines(raced(1.0, 1.3, tokens=(64, 20)), "latency", 120, frozenset(), "")
     assert "*" not in "".join(text for line in nobody for text, _ in line)

@@ -11,7 +11,7 @@ from llmtui.model import AnyEvent, BackendChanged, IterationDone, More, RunConfi
 from llmtui.runview.run import RunView
 from llmtui.stats.compare import Comparison
 from llmtui.ui.text.spans import width_of
-from llmtui.ui.views.verdict import page, plot, said_line, typical_rows
+from llmtui.ui.views.verdict import plot, typical_rows, verdict_line, verdict_page
 from llmtui.ui.widgets.header import Said
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
@@ -155,8 +155,8 @@ def test_a_page_fits(width: int) -> None:
     app_board = make(FakeLink()).run_view
     app_board.apply(canned.hello(done=10, running=False))
     verdict = app_board.verdict()
-    assert all(width_of(line) == width for line in page(verdict, width, "M"))
-    assert width_of(said_line(verdict, width)) == width
+    assert all(width_of(line) == width for line in verdict_page(verdict, width, "M"))
+    assert width_of(verdict_line(verdict, width)) == width
 
 
 @pytest.mark.parametrize("found", [(0.9, 1.0, 1.1), (1.2, 1.3, 1.4), (1.0, 1.0, 1.0), (30.0, 40.0, 900.0)])
@@ -178,13 +178,13 @@ def test_typical_values_stand_with_their_intervals(width: int) -> None:
     run_view = RunView(canned.plan())
     run_view.apply(canned.hello(done=10, running=False))
     rows = typical_rows(run_view, "latency")
-    lines = ["".join(text for text, _ in line) for line in page(run_view.verdict(), width, "", rows)]
+    lines = ["".join(text for text, _ in line) for line in verdict_page(run_view.verdict(), width, "", rows)]
     assert all(width_of([(line, "")]) == width for line in lines)
     at = lines.index(next(line for line in lines if "Typical values: latency in s" in line))
     assert lines[at + 1].split()[:4] == ["median", "95", "%", "mean"]
     assert ("first" in lines[at + 1], "warm-ups" in lines[at + 1]) == (width >= 80, width >= 120)
     assert re.match(r" llama\.cpp +0\.9\d\d  0\.9\d\d to 0\.9\d\d  0\.9\d\d", lines[at + 2])
     # Of another metric there is no warm-up.
-    other = page(run_view.verdict("ttft"), width, "", typical_rows(run_view, "ttft"))
+    other = verdict_page(run_view.verdict("ttft"), width, "", typical_rows(run_view, "ttft"))
     assert not any("outliers  first" in text for line in other for text, _ in line)
-    assert not any("Typical" in text for line in page(run_view.verdict(), width) for text, _ in line)
+    assert not any("Typical" in text for line in verdict_page(run_view.verdict(), width) for text, _ in line)

@@ -17,7 +17,6 @@ from llmtui.ui.render import Drawing
 from llmtui.ui.screens.overlay import Over
 from llmtui.ui.text.spans import ascii_text
 from llmtui.ui.views import sorting
-from llmtui.ui.views import table as views_table
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.panel import Panel
@@ -231,7 +230,7 @@ class Actions(Drawing):
         self.show_all()
 
     def do_metric(self) -> None:
-        self.view.metric = views_table.next_metric(self.view.metric)
+        self.view.next_metric()
         self.show_all()
 
     def do_chart(self) -> None:
@@ -243,7 +242,7 @@ class Actions(Drawing):
             self._charts_before_all()
 
     def do_scale(self) -> None:
-        self.view.other_scale()
+        self.view.toggle_scale()
         self._charts_before_all()
 
     def _charts_before_all(self) -> None:

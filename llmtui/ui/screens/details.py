@@ -16,14 +16,13 @@ from textual.message import Message
 from llmtui.format import plural
 from llmtui.text import sanitize
 from llmtui.ui.screens.overlay import Over
-from llmtui.ui.text.format import around, cores, memory, shape, value_text
+from llmtui.ui.text.format import around, cores, memory, shape, titled, value_text
 from llmtui.ui.text.spans import Line, Span, spread_out, wrap
-from llmtui.ui.view_state import View
+from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import details as details_view
-from llmtui.ui.views import panel as panel_view
-from llmtui.ui.views import table as views_table
 from llmtui.ui.views import timeline
-from llmtui.ui.views.attempts import attempt_sentence, standing
+from llmtui.ui.views.attempts import attempt_sentence, shown_attempt
+from llmtui.ui.views.backend_state import progress_of, sign_and_word
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header, Verdict
 from llmtui.ui.widgets.iterations import Iterations
@@ -43,21 +42,21 @@ class Facts(Lines):
         if backend_view is None:
             return []
         index = view.names.index(view.selected)
-        look = view.look(index, focused=True)
+        look = view.panel_options(index, focused=True)
         left: list[Span] = [
             (f" {index + 1} ", "dim"),
             (f"{shape(index)} ", look.role),
             (sanitize(backend_view.backend.name, 60), "title"),
             (f"  {sanitize(backend_view.backend.language, 20)}", "dim"),
             ("  ", ""),
-            panel_view.sign_and_word(backend_view, look),
+            sign_and_word(backend_view, look),
         ]
         if look.hidden:
             left.append(("  hidden", "warn"))
-        if (progress := panel_view.progress_of(backend_view, look)) is not None:
+        if (progress := progress_of(backend_view, look)) is not None:
             left.append((f"  {progress.tokens} tokens, {progress.elapsed_s:.1f} s", "accent"))
         right: list[Span] = [(f"{backend_view.finished}/{backend_view.state.planned} ", "strong")]
-        kept = standing(backend_view)
+        kept = shown_attempt(backend_view)
         spread = kept.summary.spread(view.metric)
         facts: list[str] = []
         if compared := attempt_sentence(backend_view, view.metric):
@@ -66,9 +65,7 @@ class Facts(Lines):
             median, low, high = (value_text(view.metric, v, 8) for v in (spread.median, spread.min, spread.max))
             spare = around(view.metric, spread.stddev, 8, view.ascii_only)
             of = f"attempt {kept.attempt}, " if kept.earlier else ""
-            facts.append(
-                f"{of}{views_table.metric_words(view.metric)}: median {median} {spare}".rstrip() + f", {low} to {high}"
-            )
+            facts.append(f"{of}{titled(view.metric)}: median {median} {spare}".rstrip() + f", {low} to {high}")
         if kept.summary.disturbed:
             facts.append(f"{kept.summary.disturbed} disturbed by other work")
         server = [
@@ -102,7 +99,7 @@ def _as_fit(facts: list[str], width: int) -> str:
 class Timeline(Lines):
     """When each token of the chosen iteration came."""
 
-    def __init__(self, view: View, table: Iterations, *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, table: Iterations, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._table = table
 
@@ -121,7 +118,7 @@ class Timeline(Lines):
                 f"arrivals of the newest iterations only are kept here: llmtui export {sanitize(chosen.run)} --json -"
             )
             return [title, *(((text, "dim"),) for text in wrap(words, width, 3))]
-        role = view.look(view.names.index(view.selected), focused=True).role
+        role = view.panel_options(view.names.index(view.selected), focused=True).role
         lines = timeline.drawn(chosen, width - 2, height - 1, view.options.marker, role)
         return [title, *(((" ", ""), *line) for line in lines)]
 
@@ -142,7 +139,7 @@ class Scrolled(Lines, can_focus=True):
         Binding("end", "scroll_by(1000000)", show=False),
     ]
 
-    def __init__(self, view: View, *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._top = 0
 
@@ -178,7 +175,7 @@ class Scrolled(Lines, can_focus=True):
 class Answer(Scrolled):
     """What the chosen iteration answered, or why it failed; the clocks too, where they have no place of their own."""
 
-    def __init__(self, view: View, table: Iterations, *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, table: Iterations, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._table = table
         self.clocks = False
@@ -207,7 +204,7 @@ class Answer(Scrolled):
 class Clocks(Lines):
     """The server's clock against ours."""
 
-    def __init__(self, view: View, table: Iterations, *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, table: Iterations, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._table = table
 
@@ -220,7 +217,7 @@ class Clocks(Lines):
 class ServerLog(Scrolled):
     """The server's last lines, the newest at the bottom."""
 
-    def __init__(self, view: View, *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._follows = True
 
@@ -255,7 +252,7 @@ class DetailsScreen(Over):
             super().__init__()
             self.backend = backend
 
-    def __init__(self, view: View, keys: Mapping[str, str]) -> None:
+    def __init__(self, view: ViewState, keys: Mapping[str, str]) -> None:
         super().__init__(view, keys)
         self._log = self._banner = False
         self._asked: tuple[str, int, float] = _NEVER

@@ -20,7 +20,7 @@ from llmtui.text import sanitize
 from llmtui.ui.actions.export_files import FORMATS, ExportError, Format, Taken, file_name, free_path, write
 from llmtui.ui.screens.overlay import Painted
 from llmtui.ui.text.spans import Line, ascii_text
-from llmtui.ui.view_state import View
+from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
 
 
@@ -36,7 +36,7 @@ class Formats(Lines, can_focus=True):
     class Chosen(Message):
         """Another format was chosen."""
 
-    def __init__(self, view: View, *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self.chosen: Format = FORMATS[0]
 
@@ -82,7 +82,7 @@ class ExportScreen(ModalScreen[Path | None], Painted[Path | None]):
         Binding("up", "app.focus_previous", show=False),
     ]
 
-    def __init__(self, view: View, folder: Path, now: datetime.datetime) -> None:
+    def __init__(self, view: ViewState, folder: Path, now: datetime.datetime) -> None:
         super().__init__()
         self._view = view
         self._folder = folder

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from llmtui.ui.actions.registry import COMMANDS, key_word
 from llmtui.ui.screens.overlay import Painted
 from llmtui.ui.text.spans import Line, width_of, wrap
-from llmtui.ui.view_state import View
+from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
 
 #: With less room than this beside the keys, the words stand below them.
@@ -60,7 +60,7 @@ def help_rows(keys: Mapping[str, str]) -> list[tuple[str, Line]]:
 class Page(Lines):
     """All rows; one of a command is a button."""
 
-    def __init__(self, view: View, keys: Mapping[str, str]) -> None:
+    def __init__(self, view: ViewState, keys: Mapping[str, str]) -> None:
         super().__init__(view)
         self._all = help_rows(keys)
         self._pointed = -1
@@ -136,7 +136,7 @@ class HelpScreen(ModalScreen[str], Painted[str]):
     AUTO_FOCUS = "*"
     BINDINGS = [Binding("escape,question_mark,q,enter,ctrl+c", "dismiss_help", "Close", show=False)]
 
-    def __init__(self, view: View, keys: Mapping[str, str]) -> None:
+    def __init__(self, view: ViewState, keys: Mapping[str, str]) -> None:
         super().__init__()
         self._view = view
         self._keys = keys

@@ -13,7 +13,7 @@ from textual.events import Click, MouseScrollDown, MouseScrollUp
 
 from llmtui.ui.screens.overlay import Paged
 from llmtui.ui.text.spans import Line, spread_out
-from llmtui.ui.view_state import View
+from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.log import KEPT, RunLog
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
@@ -23,7 +23,7 @@ from llmtui.ui.widgets.painted import Lines
 class LogTitle(Lines):
     """How much there is, and how much of it lies below."""
 
-    def __init__(self, view: View, log: RunLog, body: LogLines, *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, log: RunLog, body: LogLines, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._log = log
         self._body = body
@@ -52,7 +52,7 @@ class LogLines(Lines, can_focus=True):
         Binding("end", "scroll_by(-1000000)", show=False),
     ]
 
-    def __init__(self, view: View, log: RunLog, *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, log: RunLog, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._log = log
         self._wrapped: deque[list[Line]] = deque(maxlen=KEPT)
@@ -103,7 +103,7 @@ class LogScreen(Paged):
     AUTO_FOCUS = "LogLines"
     page_type, title_type = LogLines, LogTitle
 
-    def __init__(self, view: View, keys: Mapping[str, str], log: RunLog) -> None:
+    def __init__(self, view: ViewState, keys: Mapping[str, str], log: RunLog) -> None:
         super().__init__(view, keys)
         self._log = log
 

@@ -11,7 +11,7 @@ from textual.reactive import Reactive
 from textual.screen import Screen, ScreenResultType
 from textual.widget import Widget
 
-from llmtui.ui.view_state import View
+from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
 from llmtui.ui.widgets.painted import Lines
@@ -43,7 +43,7 @@ class Over(Painted[None]):
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
-    def __init__(self, view: View, keys: Mapping[str, str]) -> None:
+    def __init__(self, view: ViewState, keys: Mapping[str, str]) -> None:
         super().__init__()
         self.view = view
         self._keys = keys

@@ -12,8 +12,8 @@ from textual.events import MouseScrollDown, MouseScrollUp
 from llmtui.ui.actions.registry import BY_ID, key_word
 from llmtui.ui.screens.overlay import Paged
 from llmtui.ui.text.spans import Line, spread_out
-from llmtui.ui.view_state import View
-from llmtui.ui.views import verdict as verdict_view
+from llmtui.ui.view_state import ViewState
+from llmtui.ui.views.verdict import typical_rows, verdict_page
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
 from llmtui.ui.widgets.painted import Lines
@@ -22,7 +22,7 @@ from llmtui.ui.widgets.painted import Lines
 class VerdictTitle(Lines):
     """What this is, and how much of it lies out of sight."""
 
-    def __init__(self, view: View, body: VerdictLines, *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, body: VerdictLines, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._body = body
 
@@ -43,7 +43,7 @@ class VerdictLines(Lines, can_focus=True):
         Binding("end", "scroll_by(1000000)", show=False),
     ]
 
-    def __init__(self, view: View, keys: Mapping[str, str], *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, keys: Mapping[str, str], *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._keys = keys
         self._top = 0
@@ -54,7 +54,7 @@ class VerdictLines(Lines, can_focus=True):
         more = BY_ID["more"]
         key = key_word(self._keys[more.id]) if more.applies(self.view.situation()) else ""
         run_view, metric = self.view.run_view, self.view.metric
-        lines = verdict_view.page(run_view.verdict(metric), width, key, verdict_view.typical_rows(run_view, metric))
+        lines = verdict_page(run_view.verdict(metric), width, key, typical_rows(run_view, metric))
         self._top = max(0, min(self._top, len(lines) - height))
         self.below = max(0, len(lines) - height - self._top)
         return lines[self._top : self._top + height]

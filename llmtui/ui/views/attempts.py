@@ -1,44 +1,37 @@
-"""Which attempt's figures stand on the screen, and how an attempt compares with the one before. Pure."""
+"""Which attempt's figures the screen shows, and how an attempt compares with the previous one."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from llmtui.model import RESTING
-from llmtui.runview.run import BackendView, RunView
+from llmtui.runview.run import BackendView
 from llmtui.stats.metrics import MetricKey
 from llmtui.stats.running import Running
-from llmtui.stats.summary import Summary, ratios_to_best
+from llmtui.stats.summary import Summary
 from llmtui.ui.text.format import percent, unit, value_text
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
-    """The figures to show of a backend: those of `attempt`, which is `earlier` than the one that goes on."""
+class ShownAttempt:
+    """The figures that the screen shows of a backend: those of `attempt`, `earlier` than the current one or not."""
 
     attempt: int
     earlier: bool
     summary: Summary
 
     def figures(self, backend_view: BackendView) -> Running:
-        """All that is known of that attempt."""
+        """All figures of that attempt."""
         return backend_view.attempt(self.attempt)
 
 
-def standing(backend_view: BackendView) -> Standing:
-    """The current attempt's figures; during a rerun the earlier ones until its first measured iteration is in."""
+def shown_attempt(backend_view: BackendView) -> ShownAttempt:
+    """Return the current attempt's figures; during a rerun the previous ones until a measured iteration is done."""
     summary = backend_view.summary
     previous = backend_view.previous
     if previous is None or summary.n or summary.errors or backend_view.state.state in RESTING:
-        return Standing(backend_view.state.attempt, False, summary)
-    return Standing(_attempt_before(backend_view), True, previous)
-
-
-def ratios(run_view: RunView, metric: MetricKey) -> dict[str, float | None]:
-    """Median of each backend as a multiple of the best one's, of the figures that stand."""
-    spreads = [standing(backend_view).summary.spread(metric) for backend_view in run_view.backends.values()]
-    medians = [spread.median if spread else None for spread in spreads]
-    return dict(zip(run_view.backends, ratios_to_best(medians, metric), strict=True))
+        return ShownAttempt(backend_view.state.attempt, False, summary)
+    return ShownAttempt(_attempt_before(backend_view), True, previous)
 
 
 def _attempt_before(backend_view: BackendView) -> int:

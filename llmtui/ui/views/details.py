@@ -11,6 +11,19 @@ from llmtui.format import plural
 from llmtui.model import Iteration
 from llmtui.runview.run import BackendView
 from llmtui.text import sanitize, sanitize_lines
+from llmtui.ui.layout import (
+    CLOCK_NOTES_WIDTH,
+    CLOCKS_SIDE_WIDTH,
+    CLOCKS_WIDE_SIDE_WIDTH,
+    DETAILS_ALL_FACTS,
+    DETAILS_FACTS,
+    DETAILS_FOOTER,
+    DETAILS_MORE_FACTS,
+    TALL_HEADER,
+    TIMELINE_TITLE_WIDTH,
+    TIMELINE_WHOLE_TITLE_WIDTH,
+    WIDE,
+)
 from llmtui.ui.text.format import DASH, number, value_text
 from llmtui.ui.text.spans import Line, Role, Span, clip, fit, pad, width_of, wrap
 
@@ -135,12 +148,22 @@ class Parts:
     side: int
 
 
+def _fact_rows(width: int, height: int) -> int:
+    if height < DETAILS_FACTS:
+        return 0
+    if height < DETAILS_MORE_FACTS:
+        return 1
+    if height < TALL_HEADER:
+        return 2
+    return 4 if height >= DETAILS_ALL_FACTS and width < WIDE else 3
+
+
 def parts_for(width: int, height: int, banner: bool = False, log: bool = False) -> Parts:
     """The parts at a terminal's size: with a `banner` to be read, and with the server's `log` in the answer's place."""
-    header = 2 if height >= 20 else 1
-    footer = 1 if height >= 5 else 0
-    verdict = 1 if height >= 30 or (banner and height >= 8) else 0
-    facts = 0 if height < 8 else 1 if height < 16 else 2 if height < 20 else 4 if height >= 30 and width < 120 else 3
+    header = 2 if height >= TALL_HEADER else 1
+    footer = 1 if height >= DETAILS_FOOTER else 0
+    verdict = 1 if height >= DETAILS_ALL_FACTS or (banner and height >= DETAILS_FACTS) else 0
+    facts = _fact_rows(width, height)
     rest = height - header - footer - verdict - facts
     timeline = 0 if rest < 7 else 4 if rest < 12 else 5 if rest < 22 else 6 if rest < 28 else min(12, 4 + rest // 5)
     tail = 0 if rest < 28 else 6 if rest < 34 else 9
@@ -158,14 +181,16 @@ def parts_for(width: int, height: int, banner: bool = False, log: bool = False) 
         tail,
         verdict,
         footer,
-        side=62 if width >= 120 else 38 if width >= 76 else 0,
+        side=62 if width >= CLOCKS_WIDE_SIDE_WIDTH else 38 if width >= CLOCKS_SIDE_WIDTH else 0,
     )
 
 
 def titled(iteration: Iteration, width: int) -> str:
     """The timeline's title, as long as there is room."""
     name = which(iteration)
-    return name if width < 48 else f"{name}: arrivals" if width < 76 else f"{name}: arrivals since it was written"
+    if width < TIMELINE_TITLE_WIDTH:
+        return name
+    return f"{name}: arrivals" + (" since it was written" if width >= TIMELINE_WHOLE_TITLE_WIDTH else "")
 
 
 def rule(title: str, right: str, width: int, focused: bool = False) -> Line:
@@ -205,7 +230,7 @@ def clock_lines(iteration: Iteration, width: int) -> list[Line]:
     if load is not None:
         rows.insert(0, ("load", load, None, None, ""))
     lines: list[Line] = [((text, "warn"),) for text in wrap(SILENT, width, 2)] if silent else []
-    notes = width >= 56
+    notes = width >= CLOCK_NOTES_WIDTH
     titles = ("", "here") if silent else ("", "server", "here", "rest")
     lines.append((_clock_row(titles, "in seconds" if notes else "", "dim"),))
     for name, told, ours, rest, note in rows:

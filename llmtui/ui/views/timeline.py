@@ -14,6 +14,7 @@ from llmtui.format import plural
 from llmtui.model import Iteration
 from llmtui.ui.charts.axes import Scale, scale_for
 from llmtui.ui.charts.sparkline import GRID, bit_of, cell_of, scatter
+from llmtui.ui.layout import TIMELINE_LEAST_WIDTH
 from llmtui.ui.text.spans import Line, Role, Span, width_of
 
 #: A gap is long from this many times the median ITL on.
@@ -134,7 +135,7 @@ def _reasoning(iteration: Iteration) -> str:
 def drawn(iteration: Iteration, width: int, height: int, marker: Marker, role: Role) -> list[Line]:
     """The timeline in at most `height` rows of `width` cells: ticks, then words, axis and gaps as there is room."""
     arrivals = Arrivals.of(iteration)
-    if width < 8 or height < 1:
+    if width < TIMELINE_LEAST_WIDTH or height < 1:
         return []
     if not arrivals.times_ns:
         return [(("no arrival of this answer was stamped", "dim"),)]

@@ -53,7 +53,7 @@ _DEFINITIONS = (
 )
 
 
-def said_line(verdict: Verdict, width: int) -> Line:
+def verdict_line(verdict: Verdict, width: int) -> Line:
     """The verdict in one line: dim while the run goes on, with the intervals where there is room for them."""
     room = width - 2
     text = verdict.line if width_of([(verdict.line, "")]) <= room else verdict.brief
@@ -76,7 +76,7 @@ def typical_rows(run_view: RunView, metric: MetricKey) -> list[Typical]:
     return [Typical(name, known, run_view.backends[name].summary) for name, known in run_view.estimates(metric).items()]
 
 
-def page(verdict: Verdict, width: int, more_key: str = "", typical: Sequence[Typical] = ()) -> list[Line]:
+def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequence[Typical] = ()) -> list[Line]:
     """All that there is to say, as long as it gets; `more_key` decides it by more rounds, "" where that cannot be."""
     room = max(20, width - 2)
     lines: list[Line] = []

@@ -10,8 +10,9 @@ from textual.message import Message
 from llmtui.ui.charts.chart_data import ChartData, Kind
 from llmtui.ui.charts.draw import draw
 from llmtui.ui.charts.legend import legend
+from llmtui.ui.layout import CHART_FRAME_HEIGHT, CHART_FRAME_WIDTH
 from llmtui.ui.text.spans import Line, box
-from llmtui.ui.view_state import View
+from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
 
 
@@ -25,7 +26,7 @@ class ChartView(Lines):
             super().__init__()
             self.index = index
 
-    def __init__(self, view: View, side: Literal["statistics", "scatter"], *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, side: Literal["statistics", "scatter"], *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._side = side
         self._key: tuple[ChartData, int, int] | None = None
@@ -36,8 +37,8 @@ class ChartView(Lines):
     def kind(self) -> Kind:
         """What this chart shows: its own kind, or the one that the user chose where there is room for one only."""
         if self.view.layout.charts != 2:
-            return self.view.chart
-        return "scatter" if self._side == "scatter" else self.view.statistics
+            return self.view.chart_kind
+        return "scatter" if self._side == "scatter" else self.view.statistics_kind
 
     @property
     def chart(self) -> ChartData | None:
@@ -60,7 +61,7 @@ class ChartView(Lines):
 
     @staticmethod
     def _framed(width: int, height: int) -> bool:
-        return height >= 12 and width >= 40
+        return height >= CHART_FRAME_HEIGHT and width >= CHART_FRAME_WIDTH
 
     def on_click(self, event: Click) -> None:
         if self._key is None or not self._drawn:

@@ -9,7 +9,7 @@ from textual.message import Message
 
 from llmtui.ui.actions.registry import by_importance, footer_commands, key_word
 from llmtui.ui.text.spans import Line, Span
-from llmtui.ui.view_state import View
+from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
 
 
@@ -23,7 +23,7 @@ class Footer(Lines):
             super().__init__()
             self.command = command
 
-    def __init__(self, view: View, keys: Mapping[str, str], *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, keys: Mapping[str, str], *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._keys = keys
         self._spots: list[tuple[int, int, str]] = []

@@ -5,7 +5,9 @@ from __future__ import annotations
 from llmtui.model import Machine
 from llmtui.store.accuracy_record import newest
 from llmtui.ui.text.spans import Line
-from llmtui.ui.views import table as views_table
+from llmtui.ui.views.header import count_failed, header_lines
+from llmtui.ui.views.ranking import ranking_line
+from llmtui.ui.views.scroll import out_of_sight
 from llmtui.ui.widgets.painted import Lines
 
 
@@ -22,8 +24,8 @@ class Header(Lines):
             self._machine = view.run_view.machine
             record = newest(self._machine)
             self._own_error_s = record.own_error_p95_s() if record is not None else None
-        failed = views_table.out_of_action(view.run_view) if view.layout.scrolls else 0
-        return views_table.header(
+        failed = count_failed(view.run_view) if view.layout.scrolls else 0
+        return header_lines(
             view.run_view, view.phase, view.elapsed_s, view.eta_s, width, height, self._own_error_s, failed, view.behind
         )
 
@@ -33,7 +35,7 @@ class More(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         names = self.view.names
-        return [((f"   {views_table.more(len(names), *self.view.in_sight)}", "dim"),)]
+        return [((f"   {out_of_sight(len(names), *self.view.in_sight)}", "dim"),)]
 
 
 class Said(Lines):
@@ -43,9 +45,9 @@ class Said(Lines):
         # What no data have come for needs no statistics: the first frame does not wait for them.
         if not self.view.situation().results:
             return []
-        from llmtui.ui.views import verdict as verdict_view
+        from llmtui.ui.views.verdict import verdict_line
 
-        return [verdict_view.said_line(self.view.run_view.verdict(self.view.metric), width)]
+        return [verdict_line(self.view.run_view.verdict(self.view.metric), width)]
 
     async def on_click(self) -> None:
         await self.run_action("app.command('verdict')")
@@ -56,4 +58,4 @@ class Verdict(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
-        return [views_table.verdict_line(view.run_view, view.metric, width, view.banner)]
+        return [ranking_line(view.run_view, view.metric, width, view.banner)]

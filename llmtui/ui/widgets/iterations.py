@@ -11,9 +11,9 @@ from textual.message import Message
 from llmtui.model import Iteration
 from llmtui.runview.run import BackendView
 from llmtui.ui.text.spans import Line
-from llmtui.ui.view_state import View
+from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import details as details_view
-from llmtui.ui.views import table as views_table
+from llmtui.ui.views.scroll import window
 from llmtui.ui.widgets.painted import Lines
 
 
@@ -34,7 +34,7 @@ class Iterations(Lines, can_focus=True):
     class Moved(Message):
         """Another iteration is the chosen one."""
 
-    def __init__(self, view: View, *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._lane: BackendView | None = None
         self._at: int | None = None
@@ -92,7 +92,7 @@ class Iterations(Lines, can_focus=True):
             return []
         if width != self._made_for:
             self._made, self._made_for = {}, width
-        self._first, end = views_table.window(self.count, height - 1, max(0, at), self._first)
+        self._first, end = window(self.count, height - 1, max(0, at), self._first)
         made, self._made = self._made, {}
         for row in range(self._first, end):
             known = made.get(row)

@@ -13,7 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from llmtui.ui.text.spans import SERIES, Line, Role, Span, difference, fit, to_ascii
-from llmtui.ui.view_state import View
+from llmtui.ui.view_state import ViewState
 
 #: The variable of the theme that colours what has this role, and whether it is bold. Not in the stylesheet: Textual
 #: would match every role against every rule again for each widget that is built, focused or resumed.
@@ -38,7 +38,7 @@ class Lines(Widget):
 
     ALLOW_SELECT = False
 
-    def __init__(self, view: View, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.view = view
         self._shown: list[Line] = []

@@ -6,8 +6,8 @@ from textual.events import Click
 from textual.message import Message
 
 from llmtui.ui.text.spans import Line
-from llmtui.ui.view_state import View
-from llmtui.ui.views import panel as panel_view
+from llmtui.ui.view_state import ViewState
+from llmtui.ui.views.panel import panel
 from llmtui.ui.widgets.painted import Lines
 
 
@@ -24,7 +24,7 @@ class Panel(Lines, can_focus=True):
     class Opened(Message):
         """The panel was double-clicked."""
 
-    def __init__(self, view: View, index: int) -> None:
+    def __init__(self, view: ViewState, index: int) -> None:
         super().__init__(view)
         self.index = index
         #: Whether it was drawn as the selected one.
@@ -40,7 +40,7 @@ class Panel(Lines, can_focus=True):
             return []
         backend_view = self.view.run_view.backends[self.backend]
         self.marked = self.view.selected == self.backend
-        return panel_view.panel(backend_view, self.view.look(self.index, self.marked), width, height)
+        return panel(backend_view, self.view.panel_options(self.index, self.marked), width, height)
 
     def watch_has_focus(self, has_focus: bool) -> None:
         # What is drawn tells the selected backend, wherever the focus is.

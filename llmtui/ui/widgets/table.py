@@ -10,10 +10,11 @@ from textual.message import Message
 
 from llmtui.stats.metrics import MetricKey
 from llmtui.ui.text.spans import Line
-from llmtui.ui.view_state import View
+from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import sorting
-from llmtui.ui.views import table as views_table
+from llmtui.ui.views.scroll import window
 from llmtui.ui.views.sorting import Sort
+from llmtui.ui.views.table import clip_table, column_at, fitting_columns, table_lines
 from llmtui.ui.widgets.painted import Lines
 
 
@@ -44,7 +45,7 @@ class SummaryTable(Lines, can_focus=True):
             super().__init__()
             self.sort = sort
 
-    def __init__(self, view: View, *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._order: list[str] = []
         self._sorted_by: tuple[Sort, MetricKey] | None = None
@@ -61,15 +62,15 @@ class SummaryTable(Lines, can_focus=True):
     def columns(self) -> list[str]:
         """The columns that the table has room for."""
         view = self.view
-        return [c.by for c in views_table.fitting(view.metric, self.size.width, view.sort.column)]
+        return [c.key for c in fitting_columns(view.metric, self.size.width, view.sort.column)]
 
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
-        lines = views_table.table(
+        lines = table_lines(
             view.run_view, view.metric, width, frozenset(view.hidden), view.selected,
             sort=view.sort, order=self.order, cursor=self.has_focus,
         )  # fmt: skip
-        return views_table.clipped(lines, width, height, self._at)
+        return clip_table(lines, width, height, self._at)
 
     @property
     def _at(self) -> int:
@@ -84,7 +85,7 @@ class SummaryTable(Lines, can_focus=True):
     def on_click(self, event: Click) -> None:
         view, order = self.view, self.order
         if event.y == 0:
-            column = views_table.column_at(event.x, view.metric, self.size.width, view.sort.column)
+            column = column_at(event.x, view.metric, self.size.width, view.sort.column)
             if column is not None:
                 self.post_message(self.Sorted(sorting.clicked(view.sort, column)))
             return
@@ -92,7 +93,7 @@ class SummaryTable(Lines, can_focus=True):
         count, rows = len(order), self.size.height - 1
         if count > rows:
             # The last row says how many there are besides.
-            start, end = views_table.window(count, rows - 1, self._at)
+            start, end = window(count, rows - 1, self._at)
             index = index + start if index < end - start else -1
         if 0 <= index < count:
             self.post_message(self.Picked(order[index]))

@@ -1,0 +1,125 @@
+"""One backend on one line."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+
+from llmtui.runview.run import BackendView
+from llmtui.stats.metrics import METRICS
+from llmtui.text import sanitize
+from llmtui.ui.layout import LINE_HIDDEN_WIDTH, NARROW
+from llmtui.ui.text.format import number, unit, value_text
+from llmtui.ui.text.spans import Line, Role, Span, bar, fit, pad, spread_out, width_of, wrap
+from llmtui.ui.views.attempts import ShownAttempt, attempt_note, shown_attempt
+from llmtui.ui.views.backend_state import PanelOptions, progress_count, progress_of, sign_and_word, wait_of
+
+#: The fewest and the most cells of a bar.
+_BAR_MIN, _BAR_MAX = 6, 16
+
+
+def backend_line(backend_view: BackendView, options: PanelOptions, width: int) -> Line:
+    """The backend on one line: number, shape, name, state, progress, last value, median, speed."""
+    state = backend_view.state.state
+    title = sanitize(backend_view.backend.name, 60)
+    if width < NARROW:
+        last = backend_view.last
+        text = value_text(options.metric, METRICS[options.metric].of(last)) if last else ""
+        sign, role = sign_and_word(backend_view, options)
+        left: list[Span] = [(f"{options.index + 1} ", "dim"), (f"{options.mark} ", options.role), (title, "")]
+        value: Span = ("hidden", "warn") if options.hidden else (pad(text, 6, right=True), "strong")
+        return spread_out(left, [(f"{sign[0]} ", role), value], width)
+    name_width = min(16, max(8, width // 6))
+    word, role = sign_and_word(backend_view, options, short=True)
+    head: list[Span] = [
+        (">" if options.focused else " ", "focus"),
+        (f"{options.index + 1} ", "dim"),
+        (f"{options.mark} ", options.role),
+        (pad(title, name_width) + " ", "title" if options.focused else ""),
+        (word, role),
+    ]
+    hidden: list[Span] = [(", hidden", "warn")] if options.hidden else []
+    if backend_view.state.failure is not None and state in ("failed", "unreachable", "missing"):
+        line: list[Span] = [*head, *hidden]
+        line.append(
+            (": " + "".join(wrap(sanitize(backend_view.state.failure.message), width - width_of(line) - 2, 1)), "")
+        )
+        hint = f"; {sanitize(backend_view.state.failure.hint)}" if backend_view.state.failure.hint else ""
+        if width_of(line) + len(hint) <= width:
+            line.append((hint, "dim"))
+        return fit(line, width)
+    shown = shown_attempt(backend_view)
+    if state in ("waiting", "preparing", "loading") and backend_view.last is None and not shown.earlier:
+        return fit([*head, *hidden, *_wait_spans(backend_view, options, width - width_of([*head, *hidden]))], width)
+    head[-1] = (pad(word, 9) + " ", role)
+    count = progress_count(backend_view, options)
+    # Where the line has no room for more, the word takes the newest value's place.
+    newest: Span = ("  hidden", "warn") if options.hidden and width < LINE_HIDDEN_WIDTH else _now(backend_view, options)
+    tail: list[Span] = [(pad(count, max(7, len(count)), right=True), "")]
+    if (room := width - width_of([*head, *tail])) < width_of([newest]):
+        text = newest[0].strip()
+        if len(text) > room - 1 and not text.endswith("error"):
+            # Without its unit, which the chart's title has too.
+            text = " ".join(text.split()[: 2 if " tok " in text else 1])
+        newest = (pad(text, room, right=True), newest[1])
+    tail.append(newest)
+    spread = shown.summary.spread(options.metric)
+    quiet: Role = "dim" if shown.earlier else ""
+    if spread is not None:
+        tail.append((f"  median {value_text(options.metric, spread.median, 7):>7}", quiet))
+    speed = shown.summary.tokens_per_s
+    figure = f"{number(speed.median, 1):>7} tok/s" if speed is not None and options.metric != "tokens_per_s" else ""
+    return fit(
+        [*head, *tail, *_extras(backend_view, options, shown, (figure, quiet), width - width_of([*head, *tail]))], width
+    )
+
+
+def _now(backend_view: BackendView, options: PanelOptions) -> Span:
+    """The newest value, or the tokens that are arriving, in 15 cells."""
+    last = backend_view.last
+    role: Role
+    if (progress := progress_of(backend_view, options)) is not None:
+        text, role = f"{progress.tokens} tok {progress.elapsed_s:.1f} s", "accent"
+    elif last is not None and last.error is not None:
+        text, role = last.error.kind + " error", "bad"
+    else:
+        value = value_text(options.metric, METRICS[options.metric].of(last), 8) if last else ""
+        text, role = f"{value} {unit(options.metric)}" if last else "", "strong"
+    return (" " + pad(text, 14, right=True), role)
+
+
+def _extras(
+    backend_view: BackendView, options: PanelOptions, shown: ShownAttempt, speed: Span, room: int
+) -> list[Span]:
+    """What of speed, "hidden" and the attempt fits on the rest of a line; the speed, which is elsewhere, yields."""
+    note = attempt_note(backend_view, options.metric)
+    if shown.earlier:
+        notes = [f"  of attempt {shown.attempt}", f"  of #{shown.attempt}"]
+    else:
+        notes = [f"  {note}", f"  {note.replace('attempt ', '#')}"] if note else []
+    spans: list[Span] = []
+    choices: list[tuple[list[str], Role]] = [(["  hidden"] if options.hidden else [], "warn"), (notes, "accent")]
+    for texts, role in choices:
+        if text := next((t for t in texts if len(t) <= room), ""):
+            spans.append((text, role))
+            room -= len(text)
+    return [speed, *spans] if speed[0] and len(speed[0]) <= room else spans
+
+
+def _wait_spans(backend_view: BackendView, options: PanelOptions, room: int) -> Line:
+    """A wait on the rest of a backend's line: at what it is, a bar where the share is known, its clock."""
+    doing = f" {sanitize(backend_view.state.doing)}" if backend_view.state.doing else ""
+    if options.lost:
+        return ()
+    if backend_view.state.state == "waiting":
+        return ((doing, "dim"),)
+    share, told = wait_of(backend_view, options)
+    percent = f" {share * 100:.0f} %" if share is not None else ""
+    spans: list[Span] = [(doing, "dim")]
+    left = room - cell_len(doing) - len(percent)
+    least = _BAR_MIN + 1 if share is not None else 0
+    words = next((f"  {t}" for t in told if len(t) + 2 + least <= left), "")
+    size = min(_BAR_MAX, left - 1 - len(words))
+    if share is not None and size >= _BAR_MIN:
+        spans += [(" ", ""), *bar(share, size)]
+    spans += [(percent, "strong"), (words, "dim")]
+    return tuple(spans)

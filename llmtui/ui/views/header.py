@@ -1,0 +1,117 @@
+"""The first lines of the screen: what is run, how far it is, how long it still takes."""
+
+from __future__ import annotations
+
+from llmtui.format import milliseconds, plural
+from llmtui.runview.run import RunView
+from llmtui.text import sanitize
+from llmtui.ui.actions.registry import Phase
+from llmtui.ui.layout import HEADER_ABOUT_WIDTH, HEADER_ERROR_WIDTH, HEADER_FACTS_WIDTH, HEADER_MODEL_WIDTH, NARROW
+from llmtui.ui.text.format import clock
+from llmtui.ui.text.spans import Line, Role, Span, bar, spread_out, width_of
+
+_PHASES: dict[Phase, tuple[str, Role]] = {
+    "connecting": ("starting the engine", "accent"),
+    "starting": ("starting", "accent"),
+    "running": ("running", "good"),
+    "paused": ("paused", "warn"),
+    "done": ("done", "good"),
+    "stopping": ("stopping", "warn"),
+    "gone": ("engine gone", "bad"),
+}
+_PHASE_SIGNS: dict[Phase, str] = {
+    "connecting": "…",
+    "starting": "…",
+    "running": "►",
+    "paused": "□",
+    "done": "✓",
+    "stopping": "□",
+    "gone": "✗",
+}
+
+
+def model_name(run_view: RunView) -> str:
+    """The model under test, or how many different ones there are."""
+    backend_views = list(run_view.backends.values())
+    # What a backend that is not there would have served says nothing of this run.
+    there = [
+        backend_view
+        for backend_view in backend_views
+        if backend_view.state.state not in ("unreachable", "missing", "failed")
+    ] or backend_views
+    names = {sanitize(backend_view.model, 60) for backend_view in there if backend_view.model}
+    if len(names) == 1:
+        return names.pop()
+    return f"{len(names)} models" if names else ""
+
+
+def count_failed(run_view: RunView) -> int:
+    """Return how many backends have failed or are not there."""
+    return sum(
+        backend_view.state.state in ("failed", "unreachable", "missing") for backend_view in run_view.backends.values()
+    )
+
+
+def header_lines(
+    run_view: RunView,
+    phase: Phase,
+    elapsed_s: float,
+    eta_s: float | None,
+    width: int,
+    rows: int,
+    own_error_s: float | None = None,
+    failed: int = 0,
+    behind: int | None = None,
+) -> list[Line]:
+    """The first one or two lines: what is run, how far it is, how long it still takes, and how true its times are.
+
+    `failed` is how many backends' failures the screen may not show elsewhere; `behind`: the screen is held, and so many
+    iterations have come since.
+    """
+    word, role = _PHASES[phase]
+    sign = _PHASE_SIGNS[phase]
+    if failed and width < NARROW:
+        short: list[Span] = [(sign if elapsed_s >= 1 else f"{sign} {word}", role)]
+        if behind is not None:
+            short.append((f" {behind} behind", "warn"))
+        elif elapsed_s >= 1:
+            short.append((f" {clock(elapsed_s)}", "strong"))
+        return [spread_out([(f" {failed} failed", "bad")], short, width)]
+    right: list[Span] = [(f"{sign} {word}", role)]
+    if elapsed_s >= 1 or phase == "done":
+        right.append((f" {clock(elapsed_s)}", "strong"))
+    if behind is not None:
+        right.append((f", held, {behind} behind" if width >= NARROW else f", {behind} behind", "warn"))
+    elif eta_s is not None and phase == "running":
+        # Both clocks change in the same instant, so that a second costs one redraw and not two.
+        about = "about " if width >= HEADER_ABOUT_WIDTH else ""
+        right.append((f", {about}{clock(int(eta_s + elapsed_s) - int(elapsed_s))} left", "dim"))
+    right.append((" ", ""))
+    config = run_view.plan.config
+    iterations = max([config.iterations, *(backend_view.state.planned for backend_view in run_view.backends.values())])
+    left: list[Span] = [(" llmtui", "title")]
+    if failed:
+        left.append((f"  {failed} failed", "bad"))
+    # From the most telling to the least: what does not fit is left out whole.
+    facts = [
+        f"{config.max_tokens} tokens",
+        f"{plural(iterations, 'iteration')} + {plural(config.warmup, 'warm-up')}",
+        config.order,
+    ]
+    if (model := model_name(run_view)) and width >= HEADER_MODEL_WIDTH:
+        facts.insert(0, model)
+    if width < HEADER_FACTS_WIDTH:
+        facts[-2] = f"{iterations}+{config.warmup}"
+    room = width - width_of(right) - 1
+    for fact in facts:
+        if width_of(left) + len(fact) + 2 <= room:
+            left.append((f"  {fact}", ""))
+    lines = [spread_out(left, right, width)]
+    if rows > 1:
+        run = run_view.run
+        count = f" {run.finished}/{run.total}" if run.total else ""
+        if own_error_s is not None and width >= HEADER_ERROR_WIDTH:
+            count += f"  error here: p95 {milliseconds(own_error_s)} ms"
+        done = run.finished / run.total if run.total else 0.0
+        lines.append(((" ", ""), *bar(done, width - 2 - len(count)), (count + " ", "dim")))
+    return lines

@@ -1,0 +1,149 @@
+"""The parts of a backend's panel: state, newest value, wait, figures, server."""
+
+from __future__ import annotations
+
+from llmtui.format import plural
+from llmtui.runview.run import BackendView
+from llmtui.stats.metrics import METRICS
+from llmtui.text import sanitize
+from llmtui.ui.charts.sparkline import big
+from llmtui.ui.text.format import around, cores, memory, number, unit, value_text
+from llmtui.ui.text.spans import Line, Span, bar, clip, spread_out, wrap
+from llmtui.ui.views.attempts import ShownAttempt
+from llmtui.ui.views.backend_state import PanelOptions, progress_count, progress_of, sign_and_word, wait_of
+
+
+def state_line(backend_view: BackendView, options: PanelOptions, width: int) -> Line:
+    right: list[Span] = []
+    if backend_view.state.state not in ("unreachable", "missing"):
+        right.append((progress_count(backend_view, options), "strong"))
+    return spread_out([sign_and_word(backend_view, options)], right, width)
+
+
+def activity(backend_view: BackendView, options: PanelOptions, width: int) -> Span:
+    """What the big number is, or what is happening at this moment."""
+    if (progress := progress_of(backend_view, options)) is not None:
+        return (f"{plural(progress.tokens, 'token')}, {progress.elapsed_s:.1f} s", "accent")
+    last = backend_view.last
+    if last is None:
+        return ("", "")
+    which = f"{'warm-up' if last.phase == 'warmup' else 'iteration'} {last.iteration}"
+    if last.error is not None:
+        return (f"{which} failed" if len(which) + 7 <= width else "failed", "dim")
+    full = f"{METRICS[options.metric].title}, {which}"
+    return (full if len(full) <= width else which, "dim")
+
+
+def failure_lines(backend_view: BackendView, width: int, rows: int) -> list[Line]:
+    failure = backend_view.state.failure
+    if failure is None:
+        return []
+    # The hint says what to do next: it gets its rows before the message takes all.
+    hint = wrap(sanitize(failure.hint), width, max(1, rows // 2)) if failure.hint else []
+    message = wrap(sanitize(failure.message), width, max(1, rows - len(hint) - (1 if rows > 5 else 0)))
+    lines: list[Line] = [((text, "warn"),) for text in message]
+    if hint and len(message) + len(hint) + 1 < rows:
+        lines.append(())
+    lines += [((text, ""),) for text in hint]
+    return lines
+
+
+def wait_lines(backend_view: BackendView, options: PanelOptions, width: int, rows: int) -> list[Line]:
+    doing = sanitize(backend_view.state.doing) or (
+        "starting the server" if backend_view.state.state == "loading" else ""
+    )
+    if options.lost or backend_view.state.state == "waiting":
+        return [((text, ""),) for text in wrap(doing, width, rows)]
+    share, told = wait_of(backend_view, options)
+    below: list[Line] = []
+    if share is not None:
+        percent = f" {share * 100:3.0f} %"
+        below.append((*bar(share, width - len(percent)), (percent, "strong")))
+    if told:
+        below.append(((next((t for t in told if len(t) <= width), ""), "dim"),))
+    below = below[: max(0, rows - 1)]
+    return [*(((text, ""),) for text in wrap(doing, width, max(1, rows - len(below)))), *below]
+
+
+def warmup_lines(warmed: int, options: PanelOptions, width: int, rows: int) -> list[Line]:
+    """In the place of the plot that has no point yet: how far the warm-ups are."""
+    words: Line = ((clip(f"warming up, {options.warmups - warmed} to go", width), "dim"),)
+    lines: list[Line] = [words, bar(warmed / options.warmups, width)]
+    return ([()] * (rows - 2) + lines)[-rows:]
+
+
+def _pair(left: str, right: str, width: int) -> Line:
+    """Two facts on a line, the second at the right edge; the first alone where both do not fit."""
+    if len(left) + len(right) + 1 > width:
+        return ((clip(left, width), ""),)
+    return spread_out([(left, "")], [(right, "")], width)
+
+
+def median_line(shown: ShownAttempt, options: PanelOptions, width: int) -> Line:
+    spread = shown.summary.spread(options.metric)
+    if spread is None:
+        return ()
+    figure = value_text(options.metric, spread.median, 8)
+    if shown.earlier:
+        words = (f"attempt {shown.attempt}: median", f"attempt {shown.attempt}:", f"#{shown.attempt}")
+        word = next((w for w in words if len(w) + len(figure) + 1 <= width), words[-1])
+    else:
+        word = "median"
+    text = f"{word} {figure}"
+    spare = around(options.metric, spread.stddev, 8, options.ascii_only)
+    for short in ("med.", "med"):
+        if len(text) + len(spare) + 1 > width:
+            text = f"{short} {figure}" if not shown.earlier else text.replace("median", short)
+    return _dim(_pair(text, spare, width)) if shown.earlier else _pair(text, spare, width)
+
+
+def speed_lines(shown: ShownAttempt, width: int, tall: bool) -> list[Line]:
+    """TTFT and tokens/s: on one line where both fit, else on two where the panel is `tall`."""
+    summary = shown.summary
+    ttft = summary.ttft.median if summary.ttft else None
+    speed = summary.tokens_per_s.median if summary.tokens_per_s else None
+    left = f"TTFT {number(ttft, room=8)}"
+    right = f"{number(speed, 1)} tok/s"
+    if ttft is not None and len(left) + len(right) + 3 <= width:
+        left += " s"
+    short = right.replace("tok/s", "t/s")
+    if len(left) + len(right) + 1 > width >= len(left) + len(short) + 1:
+        right = short
+    apart = tall and len(left) + len(right) + 1 > width
+    lines = [_pair(left, "", width), _pair(right, "", width)] if apart else [_pair(left, right, width)]
+    return [_dim(line) for line in lines] if shown.earlier else lines
+
+
+def _dim(line: Line) -> Line:
+    return tuple((text, "dim") for text, _ in line)
+
+
+def server_lines(backend_view: BackendView, width: int, rows: int) -> list[Line]:
+    load = f"load {backend_view.state.load_s:.1f} s" if backend_view.state.load_s is not None else ""
+    if rows == 1:
+        # The weights stand in the table too.
+        facts = [fact for fact in (load, memory(backend_view.rss_bytes), cores(backend_view.cpu_cores)) if fact]
+        texts = [apart.join(facts[:n]) for n in (3, 2, 1) for apart in (", ", " ")]
+        return [((next((text for text in texts if len(text) <= width), ""), "dim"),)]
+    weights = sanitize(backend_view.weights, 40)
+    first = _pair(weights, load, width) if weights else ((load, ""),)
+    second = _pair(memory(backend_view.rss_bytes), cores(backend_view.cpu_cores), width)
+    return [_dim(first), _dim(second)]
+
+
+def value_lines(backend_view: BackendView, options: PanelOptions, width: int, large: bool, rows: int) -> list[Line]:
+    """The newest value, or its error in at most so many rows."""
+    last = backend_view.last
+    if last is not None and last.error is not None:
+        lines: list[Line] = [((text, "bad"),) for text in wrap(sanitize(last.error.message), width, rows)]
+        blank: list[Line] = [()] * ((3 if large else 1) - len(lines))
+        return lines + blank
+    value = value_text(options.metric, METRICS[options.metric].of(last), 8) if last else ""
+    if large:
+        if not value:
+            return [(), (), ()]
+        drawn = big(value, unit(options.metric), width, options.role) if options.marker != "ascii" else None
+        if drawn is not None:
+            return drawn
+        return [(), ((value, options.role), (f" {unit(options.metric)}", "dim")), ()]
+    return [((value, "strong"), (f" {unit(options.metric)}", "dim"))] if value else [()]

@@ -1,0 +1,103 @@
+"""The line under the table: the backends from best to worst, and what to doubt."""
+
+from __future__ import annotations
+
+from llmtui.format import plural
+from llmtui.model import RESTING
+from llmtui.runview.run import RunView
+from llmtui.stats.metrics import CHARTED, METRICS, MetricKey
+from llmtui.stats.summary import ratios_to_best
+from llmtui.text import sanitize
+from llmtui.ui.text.format import number, shape, unit, value_text
+from llmtui.ui.text.spans import SERIES, Line, Role, Span, fit, spread_out, width_of
+from llmtui.ui.views.attempts import shown_attempt
+
+
+def ratios(run_view: RunView, metric: MetricKey) -> dict[str, float | None]:
+    """Return the median of each backend's shown attempt as a multiple of the best one's."""
+    spreads = [shown_attempt(backend_view).summary.spread(metric) for backend_view in run_view.backends.values()]
+    medians = [spread.median if spread else None for spread in spreads]
+    return dict(zip(run_view.backends, ratios_to_best(medians, metric), strict=True))
+
+
+def not_comparable(run_view: RunView, metric: MetricKey) -> set[str]:
+    """Who did not do the same work as the best by `metric`, and the best itself where nobody did."""
+    to_best = ratios(run_view, metric)
+    if sum(ratio is not None for ratio in to_best.values()) < 2:
+        return set()
+    return run_view.verdict(metric).unlike(to_best)
+
+
+def ranking(run_view: RunView, metric: MetricKey) -> Line:
+    """Who is ahead and by how much, in one line: by what counts per token where the metric is not comparable."""
+    if not not_comparable(run_view, metric):
+        return _ahead(run_view, metric)
+    instead = run_view.verdict(metric).leading.metric
+    if instead is None or instead not in CHARTED:
+        return ((f"not comparable by {METRICS[metric].title}", "warn"),)
+    return ((f"by {METRICS[instead].title}: ", "warn"), *_ahead(run_view, instead))
+
+
+def _ahead(run_view: RunView, metric: MetricKey) -> Line:
+    known = sorted((ratio, name) for name, ratio in ratios(run_view, metric).items() if ratio is not None)
+    if not known:
+        return ()
+    names = list(run_view.backends)
+
+    def mark(name: str) -> Span:
+        index = names.index(name)
+        return (f"{shape(index)} ", SERIES[index % len(SERIES)])
+
+    best = known[0][1]
+    spread = shown_attempt(run_view.backends[best]).summary.spread(metric)
+    figure = f"{value_text(metric, spread.median, 8)} {unit(metric)}" if spread else ""
+    spans: list[Span] = [mark(best), (sanitize(best, 40), "best"), (f" {figure}", "strong")]
+    for ratio, name in known[1:]:
+        spans += [("   ", ""), mark(name), (sanitize(name, 40), ""), (f" {number(ratio, 2)}x", "strong")]
+    return tuple(spans)
+
+
+def doubts(run_view: RunView, metric: MetricKey) -> list[str]:
+    """What keeps the figures from being like for like, each in a few words, the gravest first: as the checks say."""
+    out: list[str] = []
+    backend_views = [backend_view for backend_view in run_view.backends.values() if backend_view.summary.n]
+    errors = sum(backend_view.summary.errors for backend_view in run_view.backends.values())
+    if errors:
+        out.append(plural(errors, "error"))
+    found = {check.code: check.level for check in run_view.verdict(metric).checks}
+    if "model" in found:
+        out.append("models differ")
+    if "weights" in found:
+        weights = {sanitize(backend_view.weights, 20) for backend_view in backend_views if backend_view.weights}
+        out.append(f"weights differ: {', '.join(sorted(weights))}")
+    disturbed = sum(backend_view.summary.disturbed for backend_view in backend_views)
+    if disturbed:
+        out.append(f"{disturbed} of {sum(backend_view.summary.n for backend_view in backend_views)} disturbed")
+    if found.get("output-tokens") == "void":
+        out.append("output lengths differ")
+    return out
+
+
+def ranking_line(run_view: RunView, metric: MetricKey, width: int, said: tuple[str, Role] | None) -> Line:
+    """The line under the table: `said` (a banner) where there is one, else the verdict and what to doubt."""
+    if said is not None:
+        return fit([(" ", ""), said], width)
+    left = ranking(run_view, metric)
+    if not left:
+        if all(backend_view.state.state in RESTING for backend_view in run_view.backends.values()):
+            words = "no backend has answered: the panels say what is missing and what to do"
+            if any(backend_view.state.state == "stopped" for backend_view in run_view.backends.values()):
+                words = "stopped before there was a result: rerun measures a backend anew, rerun all does all of them"
+            return fit([(" ", ""), (words, "warn")], width)
+        return fit([(" no result yet: the first measured iterations follow the warm-ups", "dim")], width)
+    noted = doubts(run_view, metric)
+
+    def too_long() -> bool:
+        return len("; ".join(noted)) + width_of(left) + 3 > width
+
+    if too_long():
+        noted = [note.partition(":")[0] for note in noted]
+    while noted and too_long():
+        noted.pop()
+    right: Span = ("; ".join(noted), "warn")
+    return spread_out([(" ", ""), *left], [right, (" ", "")], width)

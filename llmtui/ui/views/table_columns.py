@@ -1,0 +1,152 @@
+"""The columns of the summary table: titles, cells, and what each is sorted by."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+from rich.cells import cell_len
+
+from llmtui.runview.run import BackendView
+from llmtui.stats.metrics import METRICS, Metric, MetricKey
+from llmtui.text import sanitize
+from llmtui.ui.text.format import DASH, number, value_text
+from llmtui.ui.text.spans import clip
+from llmtui.ui.views.attempts import ShownAttempt
+from llmtui.ui.views.columns import Column, SortValue
+
+#: The columns of the metric that the table shows.
+SPREAD_KEYS = ("mean", "median", "min", "max", "stddev", "p95")
+
+
+@dataclasses.dataclass(frozen=True)
+class TableRow:
+    """One backend in the table, by the metric that the table shows."""
+
+    backend_view: BackendView
+    shown: ShownAttempt
+    metric: MetricKey
+    #: Its median as a multiple of the best one's.
+    ratio: float | None = None
+    #: Whether it did the same work as the best one.
+    comparable: bool = True
+    hidden: bool = False
+
+
+def _name(row: TableRow, width: int) -> str:
+    """The backend's name, with the attempt of its figures if it is not the first, and whether it is hidden."""
+    name = sanitize(row.backend_view.backend.name, 60)
+    if row.hidden:
+        return f"{name} hidden" if cell_len(name) + 7 <= width else f"({clip(name, width - 2)})"
+    attempt = f" #{row.shown.attempt}" if row.backend_view.state.attempt > 1 else ""
+    return name + attempt if cell_len(name) + len(attempt) <= width else name
+
+
+def _errors(row: TableRow) -> int | None:
+    summary = row.shown.summary
+    return summary.errors if summary.n or summary.errors else None
+
+
+def _error_count(row: TableRow, room: int) -> str:
+    errors = _errors(row)
+    return DASH if errors is None else str(errors)
+
+
+def _disturbed(row: TableRow, room: int) -> str:
+    summary = row.shown.summary
+    return f"{summary.disturbed}~" if summary.disturbed else ("0" if summary.n else DASH)
+
+
+def _ratio(row: TableRow, room: int) -> str:
+    ratio = number(row.ratio, 2)
+    return ratio if row.comparable or ratio == DASH else f"({ratio})"
+
+
+def _median(row: TableRow) -> SortValue:
+    spread = row.shown.summary.spread(row.metric)
+    return spread.median if spread else None
+
+
+def _text(key: str, width: int, rank: int, read: Callable[[BackendView], str], most: int) -> Column[TableRow]:
+    """A column of text in at most `most` cells."""
+    return Column(
+        key,
+        key,
+        width,
+        rank,
+        lambda row, room: sanitize(read(row.backend_view), most),
+        lambda row: sanitize(read(row.backend_view), 80).casefold() or None,
+        right=False,
+    )
+
+
+def _spread(metric: MetricKey, key: str, rank: int) -> Column[TableRow]:
+    """A column of one statistic of the metric that the table shows."""
+
+    def read(row: TableRow) -> float | None:
+        value: float | None = getattr(row.shown.summary.spread(metric), key, None)
+        return value
+
+    return Column(
+        key,
+        key,
+        6,
+        rank,
+        lambda row, room: value_text(metric, read(row), room),
+        read,
+        most_first=METRICS[metric].higher_is_better and key != "stddev",
+    )
+
+
+def _typical(metric: Metric) -> Column[TableRow]:
+    """The column of another metric's median."""
+
+    def read(row: TableRow) -> float | None:
+        spread = row.shown.summary.spread(metric.key)
+        return spread.median if spread else None
+
+    return Column(
+        metric.column,
+        metric.column,
+        6,
+        1,
+        lambda row, room: value_text(metric.key, read(row), room),
+        read,
+        most_first=metric.higher_is_better,
+    )
+
+
+@functools.cache
+def table_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
+    """Return all columns of the table that shows `metric`."""
+    more = METRICS[metric].higher_is_better
+    return (
+        dataclasses.replace(_text("backend", 12, 0, lambda view: view.backend.name, 60), cell=_name),
+        _text("framework", 12, 9, lambda view: view.backend.framework, 40),
+        _text("language", 8, 5, lambda view: view.backend.language, 40),
+        _text("model", 24, 8, lambda view: view.model, 80),
+        _text("weights", 7, 3, lambda view: view.weights, 20),
+        Column(
+            "n", "n", 3, 0, lambda row, room: str(row.shown.summary.n), lambda row: row.shown.summary.n or None,
+            most_first=True,
+        ),
+        Column("err", "err", 3, 2, _error_count, _errors, most_first=True),
+        Column(
+            "dist", "dist", 4, 6, _disturbed,
+            lambda row: row.shown.summary.disturbed if row.shown.summary.n else None,
+            most_first=True,
+        ),
+        _spread(metric, "mean", 2),
+        _spread(metric, "median", 0),
+        _spread(metric, "min", 4),
+        _spread(metric, "max", 4),
+        _spread(metric, "stddev", 5),
+        _spread(metric, "p95", 3),
+        *(_typical(other) for other in METRICS.values() if other.column),
+        Column(
+            "tokens", "tokens", 6, 6, lambda row, room: number(row.shown.summary.output_tokens_median, 0),
+            lambda row: row.shown.summary.output_tokens_median, most_first=True,
+        ),
+        Column("ratio", "x best" if more else "x fastest", 9, 0, _ratio, _median, most_first=more),
+    )  # fmt: skip
