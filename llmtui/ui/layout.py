@@ -54,6 +54,8 @@ LEGEND_FIGURE_WIDTH = 50
 
 #: From these heights on: a footer, a row of facts (and a banner), two rows, all rows (and the verdict).
 DETAILS_FOOTER, DETAILS_FACTS, DETAILS_MORE_FACTS, DETAILS_ALL_FACTS = 5, 8, 16, 30
+#: The columns of the iterations are further apart from this width on.
+SPACED_COLUMNS_WIDTH = 150
 #: The timeline's title says what it shows, and since when, from these widths on.
 TIMELINE_TITLE_WIDTH, TIMELINE_WHOLE_TITLE_WIDTH = 48, 76
 #: The clocks are beside the answer from the first width on, with notes from the second on.
@@ -144,3 +146,58 @@ def layout_for(width: int, height: int, backends: int) -> Layout:
         lines = height - header - 1
         return Layout("tiny", 1, 1, header, 0, 0, table=False, verdict=False, footer=False, lines=max(1, lines))
     return Layout("tiny", 1, 1, header, 0, 0, table=False, verdict=verdict, footer=footer)
+
+
+@dataclasses.dataclass(frozen=True)
+class DetailsLayout:
+    """How many rows each part of the details screen has; 0 if it is not shown.
+
+    `side` is the width of the clocks' column beside the answer, 0 if they have none.
+    """
+
+    header: int
+    facts: int
+    table: int
+    timeline: int
+    texts: int
+    log: int
+    verdict: int
+    footer: int
+    side: int
+
+
+def _fact_rows(width: int, height: int) -> int:
+    if height < DETAILS_FACTS:
+        return 0
+    if height < DETAILS_MORE_FACTS:
+        return 1
+    if height < TALL_HEADER:
+        return 2
+    return 4 if height >= DETAILS_ALL_FACTS and width < WIDE else 3
+
+
+def details_layout_for(width: int, height: int, banner: bool = False, log: bool = False) -> DetailsLayout:
+    """Return the layout at a terminal's size: with a `banner`, or with the server's `log` in place of the answer."""
+    header = 2 if height >= TALL_HEADER else 1
+    footer = 1 if height >= DETAILS_FOOTER else 0
+    verdict = 1 if height >= DETAILS_ALL_FACTS or (banner and height >= DETAILS_FACTS) else 0
+    facts = _fact_rows(width, height)
+    rest = height - header - footer - verdict - facts
+    timeline = 0 if rest < 7 else 4 if rest < 12 else 5 if rest < 22 else 6 if rest < 28 else min(12, 4 + rest // 5)
+    tail = 0 if rest < 28 else 6 if rest < 34 else 9
+    left = rest - timeline - tail
+    texts = 0 if left < 5 else round(left * 0.45)
+    table = left - texts
+    if log and (texts or tail):
+        texts, tail = 0, texts + tail
+    return DetailsLayout(
+        header,
+        facts,
+        table,
+        timeline,
+        texts,
+        tail,
+        verdict,
+        footer,
+        side=62 if width >= CLOCKS_WIDE_SIDE_WIDTH else 38 if width >= CLOCKS_SIDE_WIDTH else 0,
+    )

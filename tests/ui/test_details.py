@@ -23,11 +23,14 @@ from llmtui.model import (
 from llmtui.runview.run import BackendView
 from llmtui.runview.samples import RECENT
 from llmtui.ui.app import MonitorApp
+from llmtui.ui.layout import details_layout_for
 from llmtui.ui.screens.details import Answer, DetailsScreen, ServerLog
 from llmtui.ui.text.spans import Line, to_ascii, width_of
 from llmtui.ui.views import details as details_view
 from llmtui.ui.views import timeline
-from llmtui.ui.views.details import SILENT, clock_lines, columns_for, iteration_line, parts_for, rule, wrapped
+from llmtui.ui.views.details import SILENT, clock_lines, rule, wrapped
+from llmtui.ui.views.iteration_table import columns_for, iteration_line
+from llmtui.ui.widgets import iterations as iterations_widget
 from llmtui.ui.widgets.iterations import Iterations
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
@@ -159,7 +162,7 @@ def test_a_line_of_the_table_fits_and_ends_with_the_error(width: int) -> None:
 def test_the_parts_fill_every_terminal(log: bool, banner: bool) -> None:
     for height in range(1, 80):
         for width in (10, 40, 80, 120, 200):
-            p = parts_for(width, height, banner, log)
+            p = details_layout_for(width, height, banner, log)
             used = p.header + p.facts + p.table + p.timeline + p.texts + p.log + p.verdict + p.footer
             assert used == height or height == 1, (width, height)
             assert p.table >= 3 or height < 5, (width, height)
@@ -235,13 +238,13 @@ async def test_the_newest_is_followed_until_the_cursor_moves_and_after_end() -> 
 
 async def test_a_hundred_thousand_cost_what_is_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    line = details_view.iteration_line
+    line = iteration_line
 
     def counted(iteration: Iteration, width: int, cursor: bool) -> Line:
         made.append(iteration.iteration)
         return line(iteration, width, cursor)
 
-    monkeypatch.setattr(details_view, "iteration_line", counted)
+    monkeypatch.setattr(iterations_widget, "iteration_line", counted)
     count = 2000
     past: AnyEvent = Earlier(iterations=[canned.iteration("llama.cpp", n + 1) for n in range(count)])
     link = FakeLink(canned.hello(), past)

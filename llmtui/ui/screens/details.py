@@ -15,6 +15,7 @@ from textual.message import Message
 
 from llmtui.format import plural
 from llmtui.text import sanitize
+from llmtui.ui.layout import details_layout_for
 from llmtui.ui.screens.overlay import Over
 from llmtui.ui.text.format import around, cores, memory, shape, titled, value_text
 from llmtui.ui.text.spans import Line, Span, spread_out, wrap
@@ -110,7 +111,7 @@ class Timeline(Lines):
             return [details_view.rule("arrivals", "", width)]
         newer = table.count - 1 - table.at
         where = "newest, followed" if table.follows else f"end: the newest ({newer} newer)" if newer else "end: follow"
-        title = details_view.rule(details_view.titled(chosen, width), where, width)
+        title = details_view.rule(details_view.timeline_title(chosen, width), where, width)
         if chosen.error is not None and not chosen.arrivals_ns:
             return [title, (("it failed: there is nothing to draw", "dim"),)]
         if not table.whole:
@@ -272,7 +273,7 @@ class DetailsScreen(Over):
 
     def place(self, size: Size) -> None:
         self._banner = self.view.banner is not None
-        parts = details_view.parts_for(size.width, size.height, self._banner, self._log)
+        parts = details_layout_for(size.width, size.height, self._banner, self._log)
         rows = {
             "header": parts.header,
             "facts": parts.facts,

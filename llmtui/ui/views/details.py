@@ -2,192 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import NamedTuple
-
 from rich.cells import cell_len
 
 from llmtui.format import plural
 from llmtui.model import Iteration
 from llmtui.runview.run import BackendView
 from llmtui.text import sanitize, sanitize_lines
-from llmtui.ui.layout import (
-    CLOCK_NOTES_WIDTH,
-    CLOCKS_SIDE_WIDTH,
-    CLOCKS_WIDE_SIDE_WIDTH,
-    DETAILS_ALL_FACTS,
-    DETAILS_FACTS,
-    DETAILS_FOOTER,
-    DETAILS_MORE_FACTS,
-    TALL_HEADER,
-    TIMELINE_TITLE_WIDTH,
-    TIMELINE_WHOLE_TITLE_WIDTH,
-    WIDE,
-)
-from llmtui.ui.text.format import DASH, number, value_text
+from llmtui.ui.layout import CLOCK_NOTES_WIDTH, TIMELINE_TITLE_WIDTH, TIMELINE_WHOLE_TITLE_WIDTH
+from llmtui.ui.text.format import number
 from llmtui.ui.text.spans import Line, Role, Span, clip, fit, pad, width_of, wrap
-
-# --- The table of iterations ---
-
-
-class Column(NamedTuple):
-    """A column of the table; of those that do not fit the one of the highest `rank` goes first."""
-
-    title: str
-    width: int
-    rank: int
-    left: bool = False
-
-
-_COLUMNS = (
-    Column("att", 3, 5),
-    Column("#", 6, 0),
-    Column("phase", 8, 7, left=True),
-    Column("latency s", 9, 0),
-    Column("TTFT s", 7, 1),
-    Column("ITL ms", 7, 4),
-    Column("tok/s", 6, 2),
-    Column("tokens", 6, 3),
-    Column("counted by", 10, 12, left=True),
-    Column("server s", 8, 6),
-    Column("rest s", 7, 9),
-    Column("foreign", 7, 8),
-    Column("refused", 7, 11),
-    Column("finish", 8, 10, left=True),
-)
-_ERROR = Column("error", 5, 0, left=True)
-#: With so much room the columns stand further apart.
-_AIRY = 150
-
-
-def columns_for(width: int) -> tuple[list[Column], int]:
-    """The columns that fit, without the error's, which takes the rest; and the blanks between them."""
-    gap = 2 if width >= _AIRY else 1
-    kept = list(_COLUMNS)
-    while len(kept) > 1 and 1 + sum(c.width + gap for c in kept) + _ERROR.width > width:
-        kept.remove(max(kept, key=lambda c: c.rank))
-    return kept, gap
-
-
-def iteration_cells(iteration: Iteration) -> dict[str, str]:
-    """One iteration as the table's cells, in plain text, by column."""
-    foreign = DASH if iteration.foreign_cpu is None else f"{iteration.foreign_cpu:.2f}"
-    return {
-        "att": str(iteration.attempt),
-        "#": str(iteration.iteration),
-        "phase": "warm-up" if iteration.phase == "warmup" else "measured",
-        "latency s": number(iteration.latency_s, room=9),
-        "TTFT s": number(iteration.ttft_s, room=7),
-        "ITL ms": value_text("itl", iteration.itl_s, 7),
-        "tok/s": number(iteration.tokens_per_s, 1),
-        "tokens": number(iteration.output_tokens, 0),
-        "counted by": iteration.token_source or DASH,
-        "server s": number(iteration.server_s, room=8),
-        "rest s": number(iteration.transport_and_client_s, room=7),
-        "refused": str(iteration.refused or DASH),
-        "foreign": foreign + ("~" if iteration.disturbed else ""),
-        "finish": sanitize(iteration.finish_reason or "", 40) or DASH,
-        "error": _error_words(iteration),
-    }
-
-
-def _error_words(iteration: Iteration) -> str:
-    error = iteration.error
-    if error is None:
-        return ""
-    refused = f"refused {iteration.refused} x, then " if iteration.refused else ""
-    return f"{refused}{error.kind}: {sanitize(error.message, 200)}"
-
-
-def heading(width: int) -> Line:
-    """The table's first line."""
-    columns, gap = columns_for(width)
-    cells = [pad(c.title, c.width, right=not c.left) for c in [*columns, _ERROR]]
-    return fit([(" " + (" " * gap).join(cells), "dim")], width)
-
-
-def iteration_line(iteration: Iteration, width: int, cursor: bool) -> Line:
-    """One iteration as a line; the one under the cursor has a sign before it."""
-    columns, gap = columns_for(width)
-    cells = iteration_cells(iteration)
-    if iteration.phase == "warmup" and not any(c.title == "phase" for c in columns):
-        cells["#"] = f"w{cells['#']}"
-    role: Role = "strong" if cursor else "dim" if iteration.phase == "warmup" else ""
-    line: list[Span] = [(">" if cursor else " ", "focus")]
-    for column in columns:
-        if iteration.error is not None and column.title not in ("att", "#", "phase"):
-            # It has no numbers: its words take their place.
-            break
-        text = pad(cells[column.title], column.width, right=not column.left) + " " * gap
-        doubted = column.title == "foreign" and iteration.disturbed
-        line.append((text, "warn" if doubted else role))
-    return fit([*line, (cells["error"], "bad")], width)
-
-
-def which(iteration: Iteration) -> str:
-    """What an iteration is called."""
-    word = "warm-up" if iteration.phase == "warmup" else "iteration"
-    return f"attempt {iteration.attempt}, {word} {iteration.iteration}"
-
+from llmtui.ui.views.iteration_table import iteration_name
 
 # --- Parts of the screen ---
 
 
-@dataclasses.dataclass(frozen=True)
-class Parts:
-    """How many rows each part has; 0 is not shown. `side`: the clocks have a column of their own beside the answer."""
-
-    header: int
-    facts: int
-    table: int
-    timeline: int
-    texts: int
-    log: int
-    verdict: int
-    footer: int
-    side: int
-
-
-def _fact_rows(width: int, height: int) -> int:
-    if height < DETAILS_FACTS:
-        return 0
-    if height < DETAILS_MORE_FACTS:
-        return 1
-    if height < TALL_HEADER:
-        return 2
-    return 4 if height >= DETAILS_ALL_FACTS and width < WIDE else 3
-
-
-def parts_for(width: int, height: int, banner: bool = False, log: bool = False) -> Parts:
-    """The parts at a terminal's size: with a `banner` to be read, and with the server's `log` in the answer's place."""
-    header = 2 if height >= TALL_HEADER else 1
-    footer = 1 if height >= DETAILS_FOOTER else 0
-    verdict = 1 if height >= DETAILS_ALL_FACTS or (banner and height >= DETAILS_FACTS) else 0
-    facts = _fact_rows(width, height)
-    rest = height - header - footer - verdict - facts
-    timeline = 0 if rest < 7 else 4 if rest < 12 else 5 if rest < 22 else 6 if rest < 28 else min(12, 4 + rest // 5)
-    tail = 0 if rest < 28 else 6 if rest < 34 else 9
-    left = rest - timeline - tail
-    texts = 0 if left < 5 else round(left * 0.45)
-    table = left - texts
-    if log and (texts or tail):
-        texts, tail = 0, texts + tail
-    return Parts(
-        header,
-        facts,
-        table,
-        timeline,
-        texts,
-        tail,
-        verdict,
-        footer,
-        side=62 if width >= CLOCKS_WIDE_SIDE_WIDTH else 38 if width >= CLOCKS_SIDE_WIDTH else 0,
-    )
-
-
-def titled(iteration: Iteration, width: int) -> str:
+def timeline_title(iteration: Iteration, width: int) -> str:
     """The timeline's title, as long as there is room."""
-    name = which(iteration)
+    name = iteration_name(iteration)
     if width < TIMELINE_TITLE_WIDTH:
         return name
     return f"{name}: arrivals" + (" since it was written" if width >= TIMELINE_WHOLE_TITLE_WIDTH else "")

@@ -12,7 +12,7 @@ from llmtui.model import Iteration
 from llmtui.runview.run import BackendView
 from llmtui.ui.text.spans import Line
 from llmtui.ui.view_state import ViewState
-from llmtui.ui.views import details as details_view
+from llmtui.ui.views.iteration_table import heading, iteration_line
 from llmtui.ui.views.scroll import window
 from llmtui.ui.widgets.painted import Lines
 
@@ -96,14 +96,12 @@ class Iterations(Lines, can_focus=True):
         made, self._made = self._made, {}
         for row in range(self._first, end):
             known = made.get(row)
-            self._made[row] = known or details_view.iteration_line(backend_view.iterations[row], width, cursor=False)
+            self._made[row] = known or iteration_line(backend_view.iterations[row], width, cursor=False)
         lines = [
-            self._made[row]
-            if row != at
-            else details_view.iteration_line(backend_view.iterations[row], width, cursor=True)
+            self._made[row] if row != at else iteration_line(backend_view.iterations[row], width, cursor=True)
             for row in range(self._first, end)
         ]
-        return [details_view.heading(width), *(lines or [((" no iteration yet", "dim"),)])]
+        return [heading(width), *(lines or [((" no iteration yet", "dim"),)])]
 
     def action_choose(self, at: int) -> None:
         """Put the cursor on the iteration at this place."""
