@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from llmtui.model import Failure, RunConfig
-from llmtui.servers import file_checks as seals
+from llmtui.servers import file_records
 from llmtui.servers.base import Report, StartError, missing
 from llmtui.servers.environment import secret_variables
 from llmtui.servers.gguf import GgufInfo, NotGguf, open_regular, parse_gguf
@@ -87,15 +87,15 @@ async def shared_model(config: RunConfig, report: Report, model: PackagedModel =
     path = cache_folder() / model.filename
     async with lock(path, report):
         expected = f"sha256:{model.sha256}"
-        if seals.claim(seals.seal_file(path), seals.state_of_own(path)) != expected:
+        if file_records.read_claim(file_records.record_path(path), file_records.state_of_own(path)) != expected:
             with _file_words(path):
-                state, digest = await seals.read_digest(path) if _may_be(path, model) else ("", "")
+                state, digest = await file_records.read_digest(path) if _may_be(path, model) else ("", "")
                 if digest != model.sha256:
                     await _fetch(model, path, report)
-                    state, digest = await seals.read_digest(path)
+                    state, digest = await file_records.read_digest(path)
             if digest != model.sha256:
                 raise missing(f"{shown(path)} was changed by another program", "try again")
-            seals.put(seals.seal_file(path), expected, state)
+            file_records.write_claim(file_records.record_path(path), expected, state)
     return path
 
 
@@ -103,21 +103,21 @@ async def model_digest(path: Path, report: Report) -> str:
     """ "sha256:..." of a model file. It is computed once as long as the file stays as it is. Raises StartError."""
     folder = cache_folder()
     if path.parent == folder:
-        claim = seals.claim(seals.seal_file(path), seals.state_of_own(path))
+        claim = file_records.read_claim(file_records.record_path(path), file_records.state_of_own(path))
         if claim.startswith("sha256:"):
             return claim
     # One record for each path, so that a file that changes does not fill the cache with records.
     record = folder / f".digest-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
     with _file_words(path):
-        claim = seals.claim(record, await asyncio.to_thread(seals.state_of, path))
+        claim = file_records.read_claim(record, await asyncio.to_thread(file_records.state_of, path))
         if claim.startswith("sha256:"):
             return claim
         # Before the server is launched: reading gigabytes beside it would be other work on its machine.
         report("reading the model file (once)", None)
-        state, digest = await seals.read_digest(path)
+        state, digest = await file_records.read_digest(path)
     if not state:
         raise _changed(path)
-    seals.put(record, f"sha256:{digest}", state)
+    file_records.write_claim(record, f"sha256:{digest}", state)
     return f"sha256:{digest}"
 
 
@@ -261,9 +261,9 @@ async def _convert(script: str, source: Path, target: Path, report: Report, what
     Does nothing when it has done so from the same source before. The caller holds the lock. Raises StartError.
     """
     with _file_words(source):
-        before = await asyncio.to_thread(seals.state_of, source)
+        before = await asyncio.to_thread(file_records.state_of, source)
     claim = f"made from {before}"
-    if seals.claim(seals.seal_file(target), seals.state_of_own(target)) == claim:
+    if file_records.read_claim(file_records.record_path(target), file_records.state_of_own(target)) == claim:
         return
     with workspace(target) as work:
         made = work / target.name
@@ -283,14 +283,16 @@ async def _convert(script: str, source: Path, target: Path, report: Report, what
                 raise missing(f"{what}: the disk is full at {shown(target.parent)}", "free some space", tail)
             raise missing(f"{what} failed: {reason(tail) or 'no reason was given'}", "", tail)
         with _file_words(source):
-            if await asyncio.to_thread(seals.state_of, source) != before:
+            if await asyncio.to_thread(file_records.state_of, source) != before:
                 raise _changed(source)
         report(what, 1.0)
         # A folder cannot take the place of anything but an empty folder.
         if made.is_dir():
             clear(target)
         os.replace(made, target)
-    seals.put(seals.seal_file(target), claim, await asyncio.to_thread(seals.state_of_own, target))
+    file_records.write_claim(
+        file_records.record_path(target), claim, await asyncio.to_thread(file_records.state_of_own, target)
+    )
 
 
 async def _attend(process: GuardedProcess, argv: list[str], tick: Callable[[], None], env: dict[str, str]) -> int:

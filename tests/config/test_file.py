@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from llmtui.config.schema import ConfigError, find, load
+from tests.hostile.strangers import NOBODY, needs_root
 
 ONE = '[[backend]]\nname = "a"\nurl = "http://127.0.0.1:1"\n'
-NOBODY = 65534
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
 
 @pytest.fixture
@@ -48,11 +47,11 @@ def test_ours_is_taken(folder: Path) -> None:
     [
         (lambda p: p.chmod(0o777), "its folder {place} can be written by others"),
         (lambda p: (p / "config.toml").chmod(0o646), "it can be written by others"),
-        pytest.param(lambda p: os.chown(p, NOBODY, 0), "its folder {place} belongs to another user", marks=as_root),
+        pytest.param(lambda p: os.chown(p, NOBODY, 0), "its folder {place} belongs to another user", marks=needs_root),
         pytest.param(
-            lambda p: os.chown(p / "config.toml", NOBODY, 0), "it belongs to another user (uid 65534)", marks=as_root
+            lambda p: os.chown(p / "config.toml", NOBODY, 0), "it belongs to another user (uid 65534)", marks=needs_root
         ),
-        pytest.param(_shared_with_a_group, "its folder {place} can be written by", marks=as_root),
+        pytest.param(_shared_with_a_group, "its folder {place} can be written by", marks=needs_root),
     ],
 )
 def test_what_others_may_have_written_is_refused(folder: Path, spoil: Callable[[Path], None], words: str) -> None:
@@ -81,7 +80,7 @@ def test_a_link_is_judged_by_both_its_ends(folder: Path, tmp_path: Path) -> None
     assert f"its folder {elsewhere} can be written" in refusal(elsewhere / "config.toml")
 
 
-@as_root
+@needs_root
 def test_the_users_own_private_group_is_nobody_else(folder: Path) -> None:
     folder.chmod(0o775)
     (folder / "config.toml").chmod(0o664)

@@ -20,14 +20,13 @@ from llmtui.servers.base import StartError
 from llmtui.servers.model_cache import _unmapped, cache_folder
 from llmtui.servers.model_file import PackagedModel, hf_folder, shared_model
 from llmtui.servers.process_tree import GuardedProcess
+from tests.hostile.strangers import NOBODY, attempts_by_nobody, needs_root
 from tests.hostile.test_gguf import stopwatch
 from tests.servers.test_gguf import gguf_head, string, u32
 from tests.servers.test_model_file import CONTENT, cache, index, model, quiet
 
 __all__ = ["cache", "index", "model"]  # fixtures
 
-NOBODY = 65534
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away, or become somebody else")
 HEAD = gguf_head([("general.architecture", string("llama")), ("general.file_type", u32(3))])
 
 
@@ -272,7 +271,7 @@ def test_links_in_a_circle_are_an_error_in_words(tmp_path: Path, monkeypatch: py
         cache_folder()
 
 
-@AS_ROOT
+@needs_root
 @pytest.mark.parametrize("what", ["models", "its parent", "the link to it"])
 def test_a_folder_or_link_of_another_user_is_refused(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -285,31 +284,7 @@ def test_a_folder_or_link_of_another_user_is_refused(
     assert "belongs to another user (uid 65534)" in refusal()
 
 
-def as_nobody(*attempts: str) -> list[str]:
-    """What another user gets from each statement of Python: the name of its error, or "done"."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-            for attempt in attempts:
-                try:
-                    exec(attempt, {"os": os})
-                    os.write(write, b"done\n")
-                except OSError as error:
-                    os.write(write, f"{type(error).__name__}\n".encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    with open(read, encoding="ascii") as answer:
-        said = answer.read().split()
-    os.waitpid(pid, 0)
-    return said
-
-
-@AS_ROOT
+@needs_root
 async def test_another_user_gets_nothing_into_the_cache(
     short_path: Path, model: PackagedModel, victim: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,8 +298,8 @@ async def test_another_user_gets_nothing_into_the_cache(
     lock = path.with_name(f".{path.name}.lock")
     tries = [f"os.symlink({str(victim)!r}, {str(lock) + '2'!r})", f"os.unlink({str(path)!r})"]
     tries += [f"os.rename({str(path.parent.parent)!r}, {str(short_path / 'taken')!r})"]
-    assert as_nobody(*tries) == ["PermissionError"] * 3
-    assert as_nobody(f"os.mkdir({str(short_path / 'theirs')!r})") == ["done"]
+    assert attempts_by_nobody(*tries) == ["PermissionError"] * 3
+    assert attempts_by_nobody(f"os.mkdir({str(short_path / 'theirs')!r})") == ["done"]
     monkeypatch.setenv("LLMTUI_CACHE", str(short_path / "theirs"))
     assert "belongs to another user" in refusal()
 

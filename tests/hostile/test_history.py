@@ -25,7 +25,7 @@ from llmtui.store.open import open_store
 from llmtui.text import sanitize
 from tests.hostile.histories import OTHER, RUN, endless, history, journal, spoiled
 from tests.hostile.serving import LLMTUI, PAYLOAD, environment
-from tests.hostile.test_socket import NOBODY
+from tests.hostile.strangers import NOBODY, needs_root
 from tests.hostile.test_text import assert_plain
 from tests.store.runs import mode
 
@@ -219,7 +219,7 @@ def test_a_link_of_the_users_own_is_followed(tmp_path: Path) -> None:
     assert mode(file) == 0o600
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@needs_root
 @pytest.mark.parametrize("end", ["", "-journal", "-wal", "-shm"])
 def test_what_belongs_to_another_user_is_not_opened(tmp_path: Path, end: str) -> None:
     file = history(tmp_path / "history.db")
@@ -232,7 +232,7 @@ def test_what_belongs_to_another_user_is_not_opened(tmp_path: Path, end: str) ->
     assert (place.read_bytes(), mode(place), place.stat().st_uid) == (before, 0o644, NOBODY)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
+@needs_root
 def test_a_link_of_another_user_is_not_followed(tmp_path: Path) -> None:
     file, link = history(tmp_path / "history.db"), tmp_path / "link.db"
     file.chmod(0o644)

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -25,7 +26,7 @@ from llmtui.servers.ports import Launched, free_port, holders
 from llmtui.servers.socket_owners import Owners, best_listeners, socket_owners, strangers
 from llmtui.servers.tcp_table import LISTEN, TcpSocket, endpoint
 from tests.engine.helpers import truth_backend
-from tests.hostile.strangers import NOBODY, SOMEBODY, become, needs_root, stranger_listening
+from tests.hostile.strangers import NOBODY, SOMEBODY, Send, become, needs_root, run_as, stranger_listening
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, scripted, token
 
 KEY = "sk-a-key-that-nobody-else-may-have"
@@ -68,7 +69,7 @@ async def test_a_port_taken_after_the_servers_death_gets_no_key_and_gives_no_fig
         with stranger_listening(port, answer=LIE, closes_listener=closes_listener) as stranger:
             with pytest.raises(IterationError) as caught:
                 await target.ask("hi")
-            assert stranger.heard() == b""
+            assert stranger.received() == b""
     assert f"port {port} is held by another user (uid {NOBODY})" in caught.value.failure.message
     assert caught.value.failure.kind == "server"
 
@@ -84,7 +85,7 @@ async def test_a_found_server_whose_port_changes_hands_gets_no_key_either(tmp_pa
     with stranger_listening(ports.port_of(server.url), answer=LIE) as stranger:
         with pytest.raises(IterationError, match="held by another user"):
             await target.ask("hi")
-        assert stranger.heard() == b""
+        assert stranger.received() == b""
     await target.close()
 
 
@@ -99,18 +100,7 @@ async def test_a_rerun_does_not_take_the_stranger_for_the_server(protocol: Proto
     with stranger_listening(ports.port_of(server.url), answer=LIE) as stranger:
         with pytest.raises(StartError, match="held by another user"):
             await target.bring_up(quiet)
-        assert stranger.heard() == b""
-
-
-@needs_root
-async def test_a_run_that_goes_on_remembers_who_held_the_port(tmp_path: Path) -> None:
-    port = free_port()
-    backend = Backend(name="a", url=f"http://127.0.0.1:{port}", api_key=KEY)
-    with stranger_listening(port, answer=LIE) as stranger:
-        target = Target(backend, CONFIG, tmp_path, listener_uids=frozenset({os.getuid()}))
-        with pytest.raises(StartError, match="held by another user"):
-            await target.bring_up(quiet)
-        assert stranger.heard() == b""
+        assert stranger.received() == b""
 
 
 @needs_root
@@ -123,19 +113,26 @@ async def test_a_server_that_failed_is_remembered_too(tmp_path: Path) -> None:
     with stranger_listening(ports.port_of(server.url), answer=LIE) as stranger:
         with pytest.raises(StartError, match="held by another user"):
             await target.bring_up(quiet)
-        assert stranger.heard() == b""
+        assert stranger.received() == b""
 
 
 @needs_root
-async def test_a_run_of_an_older_version_that_goes_on_trusts_no_stranger(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [
+        pytest.param({"listener_uids": frozenset({os.getuid()})}, "held by another user", id="recorded"),
+        pytest.param({"goes_on": True}, "the history does not tell", id="not recorded by an older version"),
+    ],
+)
+async def test_a_resumed_run_does_not_trust_a_stranger(before: dict[str, Any], message: str, tmp_path: Path) -> None:
     port = free_port()
     backend = Backend(name="a", url=f"http://127.0.0.1:{port}", api_key=KEY)
     with stranger_listening(port, answer=LIE) as stranger:
-        target = Target(backend, CONFIG, tmp_path, goes_on=True)
+        target = Target(backend, CONFIG, tmp_path, **before)
         for _ in range(2):
-            with pytest.raises(StartError, match="the history does not tell"):
+            with pytest.raises(StartError, match=message):
                 await target.bring_up(quiet)
-        assert stranger.heard() == b""
+        assert stranger.received() == b""
 
 
 @pytest.mark.parametrize(
@@ -176,7 +173,7 @@ async def test_a_server_of_another_user_that_was_there_first_is_measured(tmp_pat
         backend = Backend(name="a", url=f"http://127.0.0.1:{port}/", protocol="custom")
         async with brought_up(backend, tmp_path) as target:
             assert (await target.ask("hi")).text == "x"
-        assert stranger.heard().startswith(b"POST / ")
+        assert stranger.received().startswith(b"POST / ")
 
 
 @needs_root
@@ -184,20 +181,13 @@ def test_a_user_who_cannot_see_the_stranger_does_not_believe_it(tmp_path: Path) 
     """As an ordinary user: the listener's process cannot be seen then, only whose it is."""
     port = free_port()
     with stranger_listening(port):
-        read, write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                become(SOMEBODY)
-                launched = Launched(root=os.getpid(), mark="", began=0.0)
-                found = asyncio.run(holders(f"http://127.0.0.1:{port}", launched))
-                os.write(write, repr(found).encode())
-            finally:
-                os._exit(0)
-        os.close(write)
-        os.waitpid(pid, 0)
-        with open(read, "rb") as told:
-            assert told.read() == (b"Holders(foreign='a process of another user (uid 65534)', uids=frozenset({65534}))")
+
+        def look(send: Send) -> None:
+            launched = Launched(root=os.getpid(), mark="", began=0.0)
+            send(repr(asyncio.run(holders(f"http://127.0.0.1:{port}", launched))).encode())
+
+        seen = run_as(look, SOMEBODY)
+    assert seen == b"Holders(foreign='a process of another user (uid 65534)', uids=frozenset({65534}))"
 
 
 @needs_root
@@ -214,7 +204,7 @@ async def test_a_stranger_on_the_other_address_of_localhost_is_seen(tmp_path: Pa
         with pytest.raises(StartError, match=f"port {port} is taken by"):
             await target.bring_up(quiet)
         await target.close()
-        assert b"sk-a-key" not in stranger.heard()
+        assert b"sk-a-key" not in stranger.received()
 
 
 @needs_root

@@ -18,16 +18,16 @@ from llmtui.cli.serve import access as serve_access
 from llmtui.cli.serve.access import foreign_user
 from llmtui.servers.tcp_table import TcpSocket, endpoint
 from tests.cli.served import DEADLINE_S, Served, page_of, serving
-from tests.hostile.knocking import (
+from tests.hostile.raw_requests import (
     HANDSHAKE,
-    a_knocking_stranger,
     answer,
-    answer_to_a_stranger,
+    answer_to_stranger,
     head,
-    only_root,
     status,
+    stranger_connecting,
     with_token,
 )
+from tests.hostile.strangers import NOBODY, needs_root
 
 CLOSED = (b"", b"ConnectionResetError", b"BrokenPipeError")
 
@@ -43,7 +43,7 @@ def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.mark.slow
-@only_root
+@needs_root
 @pytest.mark.parametrize("host", ["127.0.0.1", "::"])
 def test_another_user_is_cut_off_before_a_byte_is_read_even_with_the_token(host: str, tmp_path: Path) -> None:
     with serving(tmp_path, 1_000_000, "--host", host) as served:
@@ -54,7 +54,7 @@ def test_another_user_is_cut_off_before_a_byte_is_read_even_with_the_token(host:
             ways += [("127.0.0.1", (address, 0)) for address in own_addresses() if "." in address]
         for address, source in ways:
             request = with_token(served, host="127.0.0.1")
-            assert answer_to_a_stranger((address, served.port), request, source) in CLOSED, address
+            assert answer_to_stranger((address, served.port), request, source) in CLOSED, address
             assert (
                 status(answer(served, with_token(served, "/", "Connection: close", host="127.0.0.1"), address)) == 200
             )
@@ -71,10 +71,10 @@ def own_addresses() -> list[str]:
 
 
 @pytest.mark.slow
-@only_root
+@needs_root
 def test_a_stranger_who_floods_the_port_shuts_nobody_out(going: Served) -> None:
     before = going.said
-    with a_knocking_stranger(("127.0.0.1", going.port)):
+    with stranger_connecting(("127.0.0.1", going.port)):
         for _ in range(10):
             begun = time.monotonic()
             assert status(answer(going, with_token(going, "/", "Connection: close"))) == 200
@@ -82,11 +82,11 @@ def test_a_stranger_who_floods_the_port_shuts_nobody_out(going: Served) -> None:
     assert len(going.said[len(before) :].splitlines()) <= 1
 
 
-@only_root
+@needs_root
 def test_a_connection_that_a_stranger_has_half_closed_is_not_believed(going: Served) -> None:
     """What is closed carries uid 0 in the table, and root's own process would take it for its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        os.seteuid(65534)
+        os.seteuid(NOBODY)
         try:
             knock = socket.socket()
         finally:

@@ -20,7 +20,7 @@ from aiohttp import WSMsgType
 from llmtui.cli.serve.connections import PATIENCE_S, Limits
 from tests.bench.serve_crowd import fetch, measure
 from tests.cli.served import DEADLINE_S, Served, page_of, serving
-from tests.hostile.knocking import HANDSHAKE, head, with_token
+from tests.hostile.raw_requests import HANDSHAKE, head, with_token
 
 #: On a machine that runs other tests beside. How soon it is on a quiet one is measured by tests.bench.serve_crowd.
 SERVED_S = 10.0

@@ -18,7 +18,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 
 from llmtui.cli.serve.faults import MOST_LINES, Faults
 from tests.cli.served import DEADLINE_S, Served, page_of, serving
-from tests.hostile.knocking import HANDSHAKE, answer, head, status, with_token
+from tests.hostile.raw_requests import HANDSHAKE, answer, head, status, with_token
 
 RST = struct.pack("ii", 1, 0)
 

@@ -18,6 +18,7 @@ import pytest
 from llmtui.servers import orphans as sweep
 from llmtui.servers.orphans import MARK, holder_is_dead, mark_of, new_mark, sweep_dead
 from llmtui.servers.process_tree import GuardedProcess
+from tests.hostile.strangers import NOBODY
 from tests.servers.conftest import PATIENCE_S, RollCall, program, running
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
@@ -115,5 +116,5 @@ def test_who_runs_below_a_stray_does_not_end_what_it_stands_on(monkeypatch: pyte
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can start a process of another user")
 def test_another_users_processes_are_left_alone() -> None:
-    with carrier(dead_mark(), user=65534) as process:
+    with carrier(dead_mark(), user=NOBODY) as process:
         assert process.pid not in sweep_dead()

@@ -1,7 +1,7 @@
-"""Seals: what llmtui once found out about a file, kept beside it for as long as the file stays as it was.
+"""Records of what llmtui verified about a file, stored beside it and valid while the file stays unchanged.
 
-A seal holds one claim (a digest, or what a file was made from) and the state of the file when the claim was true:
-size, times and inode. A file that was touched since has another state, so its seal says nothing.
+A record holds one claim (a digest, or what the file was made from) and the state of the file at that time: size, times
+and inode. Any later write changes the state and makes the record invalid.
 """
 
 from __future__ import annotations
@@ -20,50 +20,52 @@ from pathlib import Path
 from llmtui.servers.gguf import open_regular
 from llmtui.servers.model_cache import is_ours
 
+#: First line and suffix of a record. Caches of 0.1.0 have such files, so both keep their old name.
 _FIRST_LINE = "llmtui seal 2"
+_SUFFIX = ".seal"
 _CLAIM = re.compile(r"sha256:[0-9a-f]{64}|made from \d+ -?\d+ -?\d+ \d+")
-_MAX_SEAL_BYTES = 1024 * 1024
+_MAX_RECORD_BYTES = 1024 * 1024
 _MAX_FILES = 5_000
-#: Longer than the clock of a file system stands still. A change within one tick leaves the times as they were.
+#: More than the resolution of a file system's clock: two writes within one tick leave the same times.
 _TICK_S = 0.02
 _BLOCK_BYTES = 1024 * 1024
 
 
-def seal_file(path: Path) -> Path:
-    """Where the seal of `path` is."""
-    return path.with_name(f".{path.name}.seal")
+def record_path(path: Path) -> Path:
+    """Return the path of the record of `path`."""
+    return path.with_name(f".{path.name}{_SUFFIX}")
 
 
-def claim(seal: Path, state: str | None) -> str:
-    """What a seal says about a file in this state, "" when it says nothing."""
-    text = _read(seal)
-    first, said, rest = [*text.split("\n", 2), "", ""][:3]
-    return said if state and first == _FIRST_LINE and rest == state + "\n" and _CLAIM.fullmatch(said) else ""
+def read_claim(record: Path, state: str | None) -> str:
+    """Return the claim of a record about a file in this state; "" if there is no record or it is invalid."""
+    text = _read(record)
+    first, claim, rest = [*text.split("\n", 2), "", ""][:3]
+    return claim if state and first == _FIRST_LINE and rest == state + "\n" and _CLAIM.fullmatch(claim) else ""
 
 
-def put(seal: Path, said: str, state: str | None) -> None:
-    """Write a seal, whole or not at all.
+def write_claim(record: Path, claim: str, state: str | None) -> None:
+    """Write a record atomically.
 
-    A cache that cannot be written to gets no seal, and its file is checked again at the next start.
+    If that fails, there is no record and the file is verified again at the next start.
     """
     if not state:
         return
     with contextlib.suppress(OSError):
-        descriptor, new = tempfile.mkstemp(prefix=f"{seal.name}.", suffix=".new", dir=seal.parent)
+        descriptor, new = tempfile.mkstemp(prefix=f"{record.name}.", suffix=".new", dir=record.parent)
         try:
             with open(descriptor, "w", encoding="ascii") as file:
-                file.write(f"{_FIRST_LINE}\n{said}\n{state}\n")
+                file.write(f"{_FIRST_LINE}\n{claim}\n{state}\n")
                 file.flush()
                 os.fsync(file.fileno())
-            # What stands there is replaced and not written to, whatever it leads to.
-            os.replace(new, seal)
+            # Replaces a link instead of following it.
+            os.replace(new, record)
         except BaseException:
             os.unlink(new)
             raise
 
 
 def state_of_own(path: Path) -> str | None:
-    """The state of a file or folder in the cache, None when it is missing, a link, or not ours throughout."""
+    """Return the state of a file or folder in the cache; None if it is missing, a link, or not entirely ours."""
     try:
         info = _settled(path)
         if not stat.S_ISDIR(info.st_mode):
@@ -86,7 +88,7 @@ def state_of_own(path: Path) -> str | None:
 
 
 def state_of(path: Path) -> str:
-    """The state of a model file of the user's; links are followed. Raises NotGguf for other files, and OSError."""
+    """Return the state of the user's model file, following links. Raises NotGguf if it is no file, and OSError."""
     descriptor = open_regular(path)
     try:
         return _settled_state(descriptor)
@@ -95,15 +97,15 @@ def state_of(path: Path) -> str:
 
 
 async def read_digest(path: Path) -> tuple[str, str]:
-    """The state of a file, and the SHA-256 in hexadecimals of what was read in that state.
+    """Return the state of a file and the SHA-256 of its content, in hexadecimal.
 
-    The state is "" when the file changed while it was read. Raises NotGguf for what is not a file, and OSError.
+    The state is "" if the file changed while it was read. Raises NotGguf if it is no file, and OSError.
     """
     stop = threading.Event()
     try:
         return await asyncio.to_thread(_read_digest, path, stop)
     finally:
-        # A thread cannot be cancelled, and at its end the program waits for it.
+        # A thread cannot be cancelled, and the interpreter joins it at exit.
         stop.set()
 
 
@@ -134,7 +136,7 @@ def _settled_state(descriptor: int) -> str:
 
 
 def _wait(info: os.stat_result) -> bool:
-    """Wait until a change would show in the times of the file. Whether there was a wait."""
+    """Wait until a further write would change the times of the file. Return whether that took any time."""
     age_s = time.time() - info.st_ctime_ns / 1e9
     if not -1 < age_s < _TICK_S:
         return False
@@ -143,14 +145,14 @@ def _wait(info: os.stat_result) -> bool:
 
 
 def _read(path: Path) -> str:
-    """The text of a seal, "" when it is missing or cannot be one of ours."""
+    """Return the text of a record; "" if it is missing or not written by llmtui."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             info = os.fstat(descriptor)
-            if not is_ours(info) or info.st_nlink != 1 or info.st_size > _MAX_SEAL_BYTES:
+            if not is_ours(info) or info.st_nlink != 1 or info.st_size > _MAX_RECORD_BYTES:
                 return ""
-            return file.read(_MAX_SEAL_BYTES).decode("ascii")
+            return file.read(_MAX_RECORD_BYTES).decode("ascii")
     except (OSError, UnicodeDecodeError):
         return ""
 

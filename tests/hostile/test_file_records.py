@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from llmtui.model import RunConfig
-from llmtui.servers import file_checks as seals
+from llmtui.servers import file_records
 from llmtui.servers import model_file as modelfile
 from llmtui.servers.base import StartError
 from llmtui.servers.model_file import PackagedModel, model_digest, q8_model, shared_model
-from tests.hostile.test_cache import AS_ROOT, HEAD, NOBODY, conversions, source
+from tests.hostile.strangers import NOBODY, needs_root
+from tests.hostile.test_cache import HEAD, conversions, source
 from tests.hostile.test_gguf import stopwatch
 from tests.servers.test_model_file import CONTENT, cache, index, model, quiet
 
@@ -46,7 +47,7 @@ async def test_what_was_sealed_is_not_read_again(
     async def forbidden(path: Path) -> tuple[str, str]:
         raise AssertionError(f"{path} is read again")
 
-    monkeypatch.setattr(seals, "read_digest", forbidden)
+    monkeypatch.setattr(file_records, "read_digest", forbidden)
     assert await shared_model(RunConfig(), quiet, model) == path
     assert await model_digest(path, quiet) == f"sha256:{model.sha256}"
 
@@ -118,7 +119,7 @@ async def test_a_pipe_in_place_of_a_seal_does_not_hang(cache: Path, source: Path
 
 
 @pytest.mark.slow
-@AS_ROOT
+@needs_root
 @pytest.mark.parametrize("what", ["seal", "model"])
 async def test_what_belongs_to_another_user_is_not_believed(what: str, cache: Path, model: PackagedModel) -> None:
     path = await shared_model(RunConfig(), quiet, model)
@@ -147,7 +148,7 @@ async def test_a_file_that_changes_while_it_is_read_has_no_digest(
             write_back(source, HEAD[:-1] + b"!")
 
     with monkeypatch.context() as patch:
-        patch.setattr("llmtui.servers.file_checks.hashlib.sha256", Meddling)
+        patch.setattr("llmtui.servers.file_records.hashlib.sha256", Meddling)
         with pytest.raises(StartError, match="changed while it was read"):
             await model_digest(source, quiet)
     assert not list(cache.glob(".digest-*"))
