@@ -195,7 +195,7 @@ def findings(run_view: RunView) -> list[str]:
     """What the data say of every pair, then what bears on the fairness of the race: plain text, a line each."""
     verdict = run_view.verdict()
     told = verdict.sentences + _disagreements(run_view)
-    return told + [check.said for check in verdict.checks]
+    return told + [check.sentence for check in verdict.checks]
 
 
 def _disagreements(run_view: RunView) -> list[str]:

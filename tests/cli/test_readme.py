@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from llmtui.config.schema import parse
-from llmtui.export.csv import ITERATION_COLUMNS, RESULT_COLUMNS
+from llmtui.export.columns import ITERATION_COLUMNS, RESULT_COLUMNS
 from llmtui.model import Backend, RunConfig
 from llmtui.ui.actions.registry import key_table
 
@@ -25,7 +25,7 @@ def test_the_columns_are_those_of_the_files() -> None:
     for title, columns in (("Results", RESULT_COLUMNS), ("Iterations", ITERATION_COLUMNS)):
         shown = re.search(rf"^{title}: `([^`]*)`", README, re.MULTILINE)
         assert shown is not None
-        assert tuple(shown[1].replace("\n", " ").split(", ")) == columns
+        assert shown[1].replace("\n", " ").split(", ") == [column.name for column in columns]
 
 
 def test_the_example_config_is_valid_and_every_key_is_explained() -> None:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtui.export.csv import ITERATION_COLUMNS, RESULT_COLUMNS, iterations_csv, number, results_csv, text_cell
+from llmtui.export.columns import ITERATION_COLUMNS, RESULT_COLUMNS
+from llmtui.export.csv import iterations_csv, number, results_csv, text_cell
 from llmtui.model import Machine, Plan, RunConfig
 from llmtui.runview.run import RunView
 from llmtui.store.atomic import write_atomic
@@ -74,10 +75,11 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def test_columns_are_the_contract() -> None:
-    assert list(RESULT_COLUMNS[: len(RESULTS)]) == RESULTS
-    assert list(ITERATION_COLUMNS[: len(ITERATIONS)]) == ITERATIONS
-    assert len(set(RESULT_COLUMNS)) == len(RESULT_COLUMNS)
-    assert len(set(ITERATION_COLUMNS)) == len(ITERATION_COLUMNS)
+    results, iterations = ([column.name for column in columns] for columns in (RESULT_COLUMNS, ITERATION_COLUMNS))
+    assert results[: len(RESULTS)] == RESULTS
+    assert iterations[: len(ITERATIONS)] == ITERATIONS
+    assert len(set(results)) == len(results)
+    assert len(set(iterations)) == len(iterations)
 
 
 def test_golden_bytes() -> None:
@@ -161,8 +163,8 @@ def test_rfc_4180_with_lf_and_no_secrets(make: object) -> None:
 
 def test_a_board_of_nothing_is_a_header() -> None:
     empty = RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=[]))
-    assert results_csv(empty) == ",".join(RESULT_COLUMNS) + "\n"
-    assert iterations_csv(empty) == ",".join(ITERATION_COLUMNS) + "\n"
+    assert results_csv(empty) == ",".join(column.name for column in RESULT_COLUMNS) + "\n"
+    assert iterations_csv(empty) == ",".join(column.name for column in ITERATION_COLUMNS) + "\n"
 
 
 @pytest.mark.parametrize(
@@ -179,10 +181,10 @@ def test_a_board_of_nothing_is_a_header() -> None:
         ("a; =1", "a; '=1"),
         ("a=1", "a=1"),
         ("llama.cpp", "llama.cpp"),
-        (None, ""),
+        ("", ""),
     ],
 )
-def test_formulas_are_defused(text: str | None, cell: str) -> None:
+def test_formulas_are_defused(text: str, cell: str) -> None:
     assert text_cell(text) == cell
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from llmtui.export.csv import RESULT_COLUMNS, results_csv
+from llmtui.export.columns import RESULT_COLUMNS
+from llmtui.export.csv import results_csv
 from llmtui.export.json import RunRecord, run_json
 from llmtui.store.accuracy_record import keep
 from tests.accuracy.test_probe import record_of
@@ -23,7 +24,7 @@ def test_results_and_json_tell_the_newest_of_the_runs_machine(tmp_path: Path, mo
     keep(record)
     rows = list(csv.DictReader(io.StringIO(results_csv(full), newline="")))
     assert {row["own_error_p95_s"] for row in rows} == {"0.00018"}
-    assert RESULT_COLUMNS[27] == "own_error_p95_s"
+    assert RESULT_COLUMNS[27].name == "own_error_p95_s"
     assert msgspec.json.decode(run_json(full), type=RunRecord).accuracy == record
 
 

@@ -37,7 +37,7 @@ class Check(Struct, frozen=True):
     spoils: list[MetricKey] = []
 
     @property
-    def said(self) -> str:
+    def sentence(self) -> str:
         """All of it in one line."""
         return f"{self.level} {self.code}: {self.text}; do: {self.todo}"
 
