@@ -16,7 +16,7 @@ import msgspec
 
 from llmtui.model import RESTING, STATE_WORDS, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
-from llmtui.stats.checks import LEVELS, Check, Entry, Leading, Level, checks, leading_metric, own_error
+from llmtui.stats.checks import Check, Entry, Leading, Level, checks, leading_metric, own_error, severity
 from llmtui.stats.compare import Comparison, compare_pairs, level_of, told, zeros
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.run_differences import Side, between, set_up
@@ -163,7 +163,7 @@ def across(
     for pair, outcome in zip(looked, outcomes, strict=True):
         told += [_difference(c, pair) for c in (*pair.checks, *_own_error(pair, outcome.comparison, record))]
     # What the checks say of the machine, they say for each pair.
-    told = list(dict.fromkeys(sorted(told, key=lambda d: LEVELS.index(d.level))))
+    told = list(dict.fromkeys(sorted(told, key=lambda d: severity(d.level))))
     return Across(
         metric=metric,
         level=level,

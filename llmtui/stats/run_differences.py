@@ -16,7 +16,7 @@ from typing import Any
 
 from llmtui.format import plural
 from llmtui.model import Backend, Machine, RunConfig
-from llmtui.stats.checks import LEVELS, Check, Entry, Level, checks
+from llmtui.stats.checks import Check, Entry, Level, checks, severity
 from llmtui.stats.checks.base import each
 from llmtui.stats.metrics import MetricKey, needing
 from llmtui.stats.verdict import Contender
@@ -125,7 +125,7 @@ def _conditions(a: Side, b: Side) -> Iterator[Check]:
     busy = [c.level for c in said if c.code == "busy-machine"]
     if busy:
         loads = {"A": _load(a.machine), "B": _load(b.machine)}
-        worst = min(busy, key=LEVELS.index)
+        worst = min(busy, key=severity)
         text = f"the machine was busy when a run began: {each(loads)}"
         yield _check("busy-machine", worst, text, "run again when nothing else is going on")
     if a.machine.governor == b.machine.governor:

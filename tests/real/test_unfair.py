@@ -11,7 +11,8 @@ import pytest
 from llmtui.model import Backend
 from llmtui.runview.run import RunView
 from llmtui.stats.checks import OF_THE_MACHINE, Entry, Evidence, checks, leading_metric
-from llmtui.stats.checks.work import ODD_ROUNDS, VOID_SHARE
+from llmtui.stats.checks.base import VOID_SHARE
+from llmtui.stats.checks.length import ODD_ROUNDS
 from tests.engine.helpers import engine_for, plan_of
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from llmtui.model import Machine, RunConfig
 from llmtui.model.accuracy import Record
-from llmtui.stats.checks import answers, samples, setting, work
-from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced
+from llmtui.stats.checks import answers, conditions, length, model, prompt, samples
+from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced, severity
 from llmtui.stats.checks.comparability import Leading, besides, leading_metric, spoiled
 from llmtui.stats.checks.evidence import Evidence
 from llmtui.stats.compare import Comparison
@@ -27,6 +27,7 @@ __all__ = [
     "besides",
     "checks",
     "leading_metric",
+    "severity",
     "spoiled",
 ]
 
@@ -73,24 +74,24 @@ CODES: dict[str, str] = {
 OF_THE_MACHINE = frozenset({"busy-machine", "governor", "disturbed", "steal", "swap", "throttled"})
 
 _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
-    work.output_tokens,
-    work.stop_reason,
-    work.model,
-    work.thinking,
-    work.prefix_cache,
-    work.prompt_tokens,
-    work.tokens_per_arrival,
-    work.weights,
-    work.context_length,
+    length.output_tokens,
+    length.stop_reason,
+    model.model,
+    prompt.thinking,
+    prompt.prefix_cache,
+    prompt.prompt_tokens,
+    length.tokens_per_arrival,
+    model.weights,
+    model.context_length,
     answers.answers_differ,
     answers.settings_ignored,
-    setting.device,
-    setting.host,
-    setting.threads,
-    setting.bridge,
-    setting.order,
-    setting.reruns,
-    setting.resumed,
+    conditions.device,
+    conditions.host,
+    conditions.threads,
+    conditions.bridge,
+    conditions.order,
+    conditions.reruns,
+    conditions.resumed,
     samples.few,
     samples.failed,
     samples.refused,
@@ -99,8 +100,8 @@ _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     samples.drift,
     samples.guesses,
     samples.own_error,
-    setting.machine,
-    setting.disturbances,
+    conditions.machine,
+    conditions.disturbances,
 )
 
 
@@ -129,7 +130,7 @@ def own_error(raced: Iterable[Raced], comparisons: Sequence[Comparison], record:
 def in_order(found: Iterable[Check]) -> list[Check]:
     """Void first, then warnings, then notes, each in the order of `CODES`."""
     places = {code: place for place, code in enumerate(CODES)}
-    return sorted(found, key=lambda check: (LEVELS.index(check.level), places[check.code]))
+    return sorted(found, key=lambda check: (severity(check.level), places[check.code]))
 
 
 def _entries(raced: Iterable[Raced]) -> list[Entry]:

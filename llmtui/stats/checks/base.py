@@ -17,8 +17,17 @@ from llmtui.text import sanitize
 #: void: the plain comparison means nothing. warning: this may explain the difference. note: good to know.
 Level = Literal["void", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("void", "warning", "note")
+#: Medians, means, or the two answers of a round further apart than this are different work.
+VOID_SHARE = 0.10
+#: Counts closer than this may be two ways of counting (an end-of-sequence token, a chat template).
+SMALL_SHARE = 0.02
 #: Names of more backends than this are not spelled out.
 MOST_NAMES = 5
+
+
+def severity(level: Level) -> int:
+    """The rank of a level: 0 for the most severe."""
+    return LEVELS.index(level)
 
 
 class Check(Struct, frozen=True):
