@@ -80,7 +80,7 @@ def _docs() -> Any:
 
 @functools.cache
 def meanings() -> dict[str, dict[str, str]]:
-    """The meanings of config keys and columns, by table and name."""
+    """The meanings of config keys, by section and name."""
     return tomllib.loads((_docs() / "meanings.toml").read_text("utf-8"))
 
 
@@ -154,24 +154,23 @@ def backend_keys() -> str:
 
 def result_columns() -> str:
     """The columns of the results CSV."""
-    from llmtui.export.csv import RESULT_COLUMNS
+    from llmtui.export.columns import RESULT_COLUMNS
 
-    return definitions((name, meanings()["results"][name]) for name in RESULT_COLUMNS)
+    return definitions((column.name, column.doc) for column in RESULT_COLUMNS)
 
 
 def iteration_columns() -> str:
     """The columns of the iterations CSV."""
-    from llmtui.export.csv import ITERATION_COLUMNS
+    from llmtui.export.columns import ITERATION_COLUMNS
 
-    return definitions((name, meanings()["iterations"][name]) for name in ITERATION_COLUMNS)
+    return definitions((column.name, column.doc) for column in ITERATION_COLUMNS)
 
 
 def metrics() -> str:
     """The metrics with their units and definitions."""
     from llmtui.stats.metrics import METRICS
 
-    units = {m.key: "" if m.unit in m.title else f", {m.unit}" for m in METRICS.values()}
-    return definitions((m.title + units[m.key], meanings()["metrics"][m.key]) for m in METRICS.values())
+    return definitions((m.title if m.rate else f"{m.title}, {m.unit}", m.doc) for m in METRICS.values())
 
 
 def check_codes() -> str:

@@ -14,7 +14,7 @@ from llmtui.runview.run import BackendView
 from llmtui.stats.checks import Check, Level
 from llmtui.stats.estimates import Estimate
 from llmtui.stats.metrics import METRICS, MetricKey
-from llmtui.stats.summary import Spread, Summary
+from llmtui.stats.summary import P95_FROM, Spread, Summary
 
 _T = TypeVar("_T")
 Value = str | float | int | None
@@ -24,6 +24,7 @@ class Column(NamedTuple, Generic[_T]):
     """One column of a CSV file. `of` returns the value of its cell for one row, None when it is unknown."""
 
     name: str
+    doc: str
     of: Callable[[_T], Value]
 
 
@@ -57,6 +58,16 @@ class Result(NamedTuple):
         return self.view.summary
 
 
+_STATISTICS = {
+    "mean": "Mean {metric}.",
+    "median": "Median {metric}.",
+    "min": "Smallest {metric}.",
+    "max": "Largest {metric}.",
+    "stddev": "Sample standard deviation (n - 1) of the {metric}.",
+    "p95": "95th percentile of the {metric}, interpolated linearly. Empty below {least} iterations.",
+}
+
+
 def _statistic(key: MetricKey, name: Literal["mean", "median", "min", "max", "stddev", "p95"]) -> Column[Result]:
     """A statistic of a metric: `latency_mean_s`, `tokens_per_s_median`."""
     unit = "" if METRICS[key].rate else "_s"
@@ -64,7 +75,8 @@ def _statistic(key: MetricKey, name: Literal["mean", "median", "min", "max", "st
     def of(result: Result) -> float | None:
         return _read(result.summary.spread(key), name)
 
-    return Column(f"{key}_{name}{unit}", of)
+    doc = _STATISTICS[name].format(metric=METRICS[key].title, least=P95_FROM)
+    return Column(f"{key}_{name}{unit}", doc, of)
 
 
 def _read(spread: Spread | None, name: str) -> float | None:
@@ -81,12 +93,13 @@ def _interval_end(of: Literal["median", "mean"], end: Literal["low", "high"]) ->
         interval = result.estimate.median_interval if of == "median" else result.estimate.mean_interval
         return interval[end == "high"] if interval is not None else None
 
-    return Column(f"latency_{of}_{end}_s", value)
+    side = "Lower" if end == "low" else "Upper"
+    return Column(f"latency_{of}_{end}_s", f"{side} end of the 95% interval of the {of} latency.", value)
 
 
-def _codes(name: str, level: Level) -> Column[Result]:
+def _codes(name: str, level: Level, doc: str) -> Column[Result]:
     """The codes of the checks of one level."""
-    return Column(name, lambda r: " ".join(dict.fromkeys(c.code for c in r.checks if c.level == level)))
+    return Column(name, doc, lambda r: " ".join(dict.fromkeys(c.code for c in r.checks if c.level == level)))
 
 
 def _comparable(result: Result) -> str:
@@ -94,14 +107,18 @@ def _comparable(result: Result) -> str:
 
 
 _RESULT_COLUMNS: tuple[Column[Result], ...] = (
-    Column("backend", lambda r: r.backend.name),
-    Column("framework", lambda r: r.backend.framework),
-    Column("language", lambda r: r.backend.language),
-    Column("model", lambda r: r.view.model),
-    Column("weights", lambda r: r.view.weights),
-    Column("iterations", lambda r: r.summary.n),
-    Column("errors", lambda r: r.summary.errors),
-    Column("disturbed", lambda r: r.summary.disturbed),
+    Column("backend", "The backend's name.", lambda r: r.backend.name),
+    Column("framework", "The framework's name.", lambda r: r.backend.framework),
+    Column("language", "The language it is written in.", lambda r: r.backend.language),
+    Column("model", "The model that the server served.", lambda r: r.view.model),
+    Column("weights", "The weights it computed with, such as Q8_0.", lambda r: r.view.weights),
+    Column(
+        "iterations", "Measured iterations that succeeded: the n of every figure in the row.", lambda r: r.summary.n
+    ),
+    Column("errors", "Measured iterations that failed. They are in no other figure.", lambda r: r.summary.errors),
+    Column(
+        "disturbed", "Iterations during which other programs used 0.1 cores or more.", lambda r: r.summary.disturbed
+    ),
     _statistic("latency", "mean"),
     _statistic("latency", "median"),
     _statistic("latency", "min"),
@@ -110,32 +127,40 @@ _RESULT_COLUMNS: tuple[Column[Result], ...] = (
     _statistic("latency", "p95"),
     _statistic("ttft", "median"),
     _statistic("tokens_per_s", "median"),
-    Column("output_tokens_median", lambda r: r.summary.output_tokens_median),
-    Column("ratio_to_fastest", lambda r: r.row.ratio),
-    Column("load_s", lambda r: r.state.load_s),
+    Column("output_tokens_median", "Median number of output tokens.", lambda r: r.summary.output_tokens_median),
+    Column("ratio_to_fastest", "Median latency divided by that of the fastest backend.", lambda r: r.row.ratio),
+    Column("load_s", "Time from launching the server until it answered.", lambda r: r.state.load_s),
     _statistic("itl", "median"),
-    Column("state", lambda r: r.state.state),
-    Column("reason", lambda r: str(r.state.failure) if r.state.failure else ""),
-    Column("version", lambda r: r.state.version),
-    Column("threads", lambda r: r.state.threads),
-    Column("attempt", lambda r: r.state.attempt),
-    Column("run", lambda r: r.plan.run),
-    Column("created_utc", lambda r: r.plan.created_utc),
-    Column("own_error_p95_s", lambda r: r.own_error_p95_s),
+    Column("state", "The backend's state at the end, such as done.", lambda r: r.state.state),
+    Column("reason", "Why the backend failed.", lambda r: str(r.state.failure) if r.state.failure else ""),
+    Column("version", "The server's version.", lambda r: r.state.version),
+    Column("threads", "Threads of an embedded engine.", lambda r: r.state.threads),
+    Column("attempt", "The attempt that this row shows; reruns make new ones.", lambda r: r.state.attempt),
+    Column("run", "The run's id.", lambda r: r.plan.run),
+    Column("created_utc", "When the run was created.", lambda r: r.plan.created_utc),
+    Column(
+        "own_error_p95_s",
+        "llmtui's own error of TTFT on this machine, from `llmtui accuracy`. Empty if it has not been measured.",
+        lambda r: r.own_error_p95_s,
+    ),
     _interval_end("median", "low"),
     _interval_end("median", "high"),
     _interval_end("mean", "low"),
     _interval_end("mean", "high"),
-    Column("outliers", lambda r: r.summary.outliers),
-    Column("first_request_s", lambda r: r.summary.first_s),
-    Column("warmup_median_s", lambda r: _read(r.summary.warmups, "median")),
+    Column("outliers", "Samples far from the rest. They count in every figure.", lambda r: r.summary.outliers),
+    Column("first_request_s", "Latency of the first request to the cold server.", lambda r: r.summary.first_s),
+    Column("warmup_median_s", "Median latency of the warm-ups.", lambda r: _read(r.summary.warmups, "median")),
     _statistic("tpot", "median"),
     _statistic("prefill_tokens_per_s", "median"),
-    Column("comparable_to_fastest", _comparable),
-    _codes("void", "void"),
-    _codes("warnings", "warning"),
-    _codes("notes", "note"),
-    Column("evidence", lambda r: " | ".join(check.sentence for check in r.checks)),
+    Column("comparable_to_fastest", '"no" if ratio_to_fastest compares unequal work.', _comparable),
+    _codes("void", "void", "Codes of checks that make the plain comparison meaningless."),
+    _codes("warnings", "warning", "Codes of checks that may explain a difference."),
+    _codes("notes", "note", "Codes of checks that are good to know."),
+    Column(
+        "evidence",
+        "What these checks saw, and how to fix it.",
+        lambda r: " | ".join(check.sentence for check in r.checks),
+    ),
 )
 _PLACED = frozenset(column.name for column in _RESULT_COLUMNS)
 
@@ -146,13 +171,13 @@ RESULT_COLUMNS: tuple[Column[Result], ...] = (
 )
 
 
-def _sample(name: str) -> Column[Iteration]:
+def _sample(name: str, doc: str) -> Column[Iteration]:
     """A field or property of an iteration, for iterations that did not fail."""
 
     def of(iteration: Iteration) -> Any:
         return getattr(iteration, name) if iteration.ok else None
 
-    return Column(name, of)
+    return Column(name, doc, of)
 
 
 def _error(iteration: Iteration) -> str:
@@ -165,31 +190,31 @@ def _disturbed(iteration: Iteration) -> str:
 
 #: The iterations, one row each.
 ITERATION_COLUMNS: tuple[Column[Iteration], ...] = (
-    Column("run", lambda i: i.run),
-    Column("backend", lambda i: i.backend),
-    Column("attempt", lambda i: i.attempt),
-    Column("iteration", lambda i: i.iteration),
-    Column("phase", lambda i: i.phase),
-    Column("started_utc", lambda i: i.started_utc),
-    _sample("latency_s"),
-    _sample("ttft_s"),
-    _sample("ttfo_s"),
-    _sample("tpot_s"),
-    _sample("tokens_per_s"),
-    _sample("output_tokens"),
-    _sample("prompt_tokens"),
-    _sample("token_source"),
-    Column("finish_reason", lambda i: i.finish_reason),
-    _sample("connect_s"),
-    _sample("server_prefill_s"),
-    _sample("server_decode_s"),
-    _sample("foreign_cpu"),
-    Column("error", _error),
-    _sample("itl_s"),
-    _sample("cached_tokens"),
-    _sample("server_load_s"),
-    Column("disturbed", _disturbed),
-    Column("stamp", lambda i: i.stamp),
-    _sample("transport_and_client_s"),
-    Column("refused", lambda i: i.refused),
+    Column("run", "The run's id.", lambda i: i.run),
+    Column("backend", "The backend's name.", lambda i: i.backend),
+    Column("attempt", "1, and one more for each rerun.", lambda i: i.attempt),
+    Column("iteration", "Number within the attempt and phase.", lambda i: i.iteration),
+    Column("phase", "warmup or measured.", lambda i: i.phase),
+    Column("started_utc", "When the request was started.", lambda i: i.started_utc),
+    _sample("latency_s", "Latency."),
+    _sample("ttft_s", "Time to first token."),
+    _sample("ttfo_s", "Time to first output: to the first token that is not reasoning."),
+    _sample("tpot_s", "Time per output token."),
+    _sample("tokens_per_s", "Decode speed."),
+    _sample("output_tokens", "Output tokens."),
+    _sample("prompt_tokens", "Prompt tokens, as the server counted them."),
+    _sample("token_source", "Where output_tokens comes from: usage, server or arrivals."),
+    Column("finish_reason", "Why the server stopped, in its own words.", lambda i: i.finish_reason),
+    _sample("connect_s", "Time to connect. Not part of the latency."),
+    _sample("server_prefill_s", "Prefill time by the server's own clock."),
+    _sample("server_decode_s", "Decode time by the server's own clock."),
+    _sample("foreign_cpu", "Cores that neither the server nor llmtui kept busy."),
+    Column("error", "Why the iteration failed. The figures of its row are empty.", _error),
+    _sample("itl_s", "Median gap between two arrivals that carried tokens."),
+    _sample("cached_tokens", "Prompt tokens that the server took from a cache."),
+    _sample("server_load_s", "Load time by the server's own clock."),
+    Column("disturbed", '"yes" if foreign_cpu is 0.1 or more.', _disturbed),
+    Column("stamp", "Whose clock stamped the arrivals: kernel or user.", lambda i: i.stamp),
+    _sample("transport_and_client_s", "Latency minus the server's own time."),
+    Column("refused", "How often the server said 429 or 503 with Retry-After first.", lambda i: i.refused),
 )

@@ -89,7 +89,10 @@ _REGISTERED = (
         decimals=3,
         needs=frozenset({"length", "start", "cache"}),
         own_error=lambda level, _: level.latency_s.p99,
-        doc="time from sending the request to the last byte of the answer",
+        doc=(
+            "From the request being written to the arrival of the last token. For a reply that is not streamed: to "
+            "its last byte."
+        ),
         charted=True,
         estimated=True,
     ),
@@ -102,7 +105,10 @@ _REGISTERED = (
         decimals=3,
         needs=frozenset({"start", "cache", "stream"}),
         own_error=lambda level, _: level.ttft_s.p99,
-        doc="time to first token: from sending the request to the first arrival with a token",
+        doc=(
+            "Time to first token: from the request being written to the arrival of the first token. Content, "
+            "reasoning and tool calls count; an empty or role-only chunk does not."
+        ),
         column="TTFT",
         charted=True,
         estimated=True,
@@ -116,7 +122,10 @@ _REGISTERED = (
         decimals=2,
         needs=frozenset({"arrivals", "stream"}),
         own_error=lambda level, _: level.itl_s.p99,
-        doc="inter-token latency: the median gap between arrivals",
+        doc=(
+            "Inter-token latency: the gap between two arrivals that carried tokens. An iteration reports its median "
+            "gap."
+        ),
         charted=True,
     ),
     Metric(
@@ -128,7 +137,7 @@ _REGISTERED = (
         decimals=1,
         needs=frozenset({"token counts"}),
         own_error=lambda level, _: level.tokens_per_s_share.p99,
-        doc="output tokens per second after the first token, of one stream",
+        doc="(output tokens - tokens in the first arrival) / (latency - TTFT): the decode speed of one stream.",
         per="token",
         column="tok/s",
         charted=True,
@@ -143,7 +152,7 @@ _REGISTERED = (
         decimals=2,
         needs=frozenset({"token counts"}),
         own_error=lambda level, _: level.tokens_per_s_share.p99,
-        doc="time per output token after the first",
+        doc="Time per output token: (latency - TTFT) / (output tokens - tokens in the first arrival).",
         per="token",
     ),
     Metric(
@@ -155,7 +164,7 @@ _REGISTERED = (
         decimals=1,
         needs=frozenset({"cache", "prompt counts"}),
         own_error=lambda level, ttft_s: level.ttft_s.p99 / ttft_s if ttft_s else 0.0,
-        doc="prompt tokens that no cache answered, per second of TTFT",
+        doc="(prompt tokens - cached tokens) / TTFT.",
         per="prompt token",
     ),
 )

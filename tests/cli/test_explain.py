@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from llmtui.cli import explain
 from llmtui.cli.app import cli
 from llmtui.config.schema import UiConfig
-from llmtui.export.csv import ITERATION_COLUMNS, RESULT_COLUMNS
+from llmtui.export.columns import ITERATION_COLUMNS, RESULT_COLUMNS
 from llmtui.model import Backend, RunConfig
 from llmtui.stats.checks import CODES
 from llmtui.stats.metrics import METRICS
@@ -61,8 +61,8 @@ def test_the_config_tables_have_every_key() -> None:
 
 
 def test_the_column_tables_have_every_column_in_order() -> None:
-    assert _terms(explain.result_columns()) == list(RESULT_COLUMNS)
-    assert _terms(explain.iteration_columns()) == list(ITERATION_COLUMNS)
+    assert _terms(explain.result_columns()) == [column.name for column in RESULT_COLUMNS]
+    assert _terms(explain.iteration_columns()) == [column.name for column in ITERATION_COLUMNS]
 
 
 def test_the_other_tables_have_every_entry() -> None:
@@ -80,8 +80,5 @@ def test_no_meaning_is_left_over() -> None:
         "run": {field.name for field in msgspec.structs.fields(RunConfig)},
         "ui": {field.name for field in msgspec.structs.fields(UiConfig)},
         "backend": {field.name for field in msgspec.structs.fields(Backend)} - {"secrets"},
-        "metrics": set(METRICS),
-        "results": set(RESULT_COLUMNS),
-        "iterations": set(ITERATION_COLUMNS),
     }
     assert {name: set(words) for name, words in explain.meanings().items()} == sections
