@@ -61,6 +61,11 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
         """Whether llmtui starts (and stops) this backend's server itself."""
         return bool(self.embedded or self.launch)
 
+    @property
+    def bridged(self) -> bool:
+        """Whether llmtui's own HTTP bridge is in front of this framework's engine."""
+        return self.embedded == "mistral.rs"
+
     def public(self) -> Backend:
         """The same backend without its secrets: this is what leaves the engine."""
         told = msgspec.to_builtins(msgspec.structs.replace(self, api_key="", headers={}, secrets=[]))

@@ -96,7 +96,7 @@ def threads(race: Race) -> Iterator[Check]:
 
 def bridge(race: Race) -> Iterator[Check]:
     """bridge: something of llmtui's own stands between the framework and the clock."""
-    bridged = [e.name for e in race.sampled if "bridge" in e.state.note]
+    bridged = [e.name for e in race.sampled if e.backend.bridged]
     if bridged:
         yield Check(
             code="bridge",
