@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import socket
+import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Literal
 
 import httpx
 
@@ -26,6 +30,14 @@ _HINTS = {
 #: Statuses by which a server asks to come back later.
 RETRY_LATER = frozenset({429, 503})
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+
+
+#: Why a connection could not be made.
+ConnectCause = Literal["refused", "unreachable", "unknown name", "certificate", "not TLS", "timeout", "other"]
+
+
+class IncompleteAnswer(httpx.RemoteProtocolError):
+    """The server closed the connection before its answer was complete."""
 
 
 class NotAdmitted(httpx.ConnectError):
@@ -117,30 +129,48 @@ def _address(url: str, location: str) -> httpx.URL | None:
         return None
 
 
+def connect_cause(error: Exception) -> ConnectCause:
+    """Return why a connection could not be made, from the `OSError` that `error` was raised from."""
+    if isinstance(error, httpx.ConnectTimeout):
+        return "timeout"
+    match error.__cause__:
+        case socket.gaierror():
+            return "unknown name"
+        case ssl.SSLCertVerificationError():
+            return "certificate"
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "RECORD_LAYER_FAILURE"):
+            return "not TLS"
+        case OSError(errno=errno.ECONNREFUSED):
+            return "refused"
+        case OSError(errno=errno.ENETUNREACH | errno.EHOSTUNREACH):
+            return "unreachable"
+        case _:
+            return "other"
+
+
 def connect_failure(url: str, error: Exception) -> Failure:
     """Words for a connection that could not be made to `url`, or must not be used."""
     if isinstance(error, NotAdmitted):
         return error.failure
     place = httpx.URL(url).netloc.decode("ascii", "replace")
     reason = str(error)
-    if isinstance(error, httpx.ConnectTimeout):
-        return Failure(kind="connect", message=reason, hint="is the address right, and no firewall in between?")
-    low = reason.lower()
-    if "refused" in low or "connect call failed" in low:
-        return Failure(kind="connect", message=f"nothing answers at {place}", hint="start the server")
-    if "unreachable" in low or "no route" in low:
-        return Failure(kind="connect", message=f"no way to {place}: {reason}", hint="check url and the network")
-    if "certificate" in low:
-        return Failure(
-            kind="connect",
-            message=f"the certificate of {place} does not verify: {reason}",
-            hint="name your authority's certificates in SSL_CERT_FILE",
-        )
-    if "wrong version number" in low or "record layer" in low:
-        return Failure(kind="connect", message=f"{place} does not speak TLS", hint="use http:// in url")
-    if "name or service" in low or "name resolution" in low or "no address" in low or "nodename nor" in low:
-        return Failure(kind="connect", message=f"the name in {place} is not known", hint="check url")
-    return Failure(kind="connect", message=f"cannot connect to {place}: {reason}", hint="check url")
+    match connect_cause(error):
+        case "timeout":
+            message, hint = reason, "is the address right, and no firewall in between?"
+        case "refused":
+            message, hint = f"nothing answers at {place}", "start the server"
+        case "unreachable":
+            message, hint = f"no way to {place}: {reason}", "check url and the network"
+        case "certificate":
+            message = f"the certificate of {place} does not verify: {reason}"
+            hint = "name your authority's certificates in SSL_CERT_FILE"
+        case "not TLS":
+            message, hint = f"{place} does not speak TLS", "use http:// in url"
+        case "unknown name":
+            message, hint = f"the name in {place} is not known", "check url"
+        case "other":
+            message, hint = f"cannot connect to {place}: {reason}", "check url"
+    return Failure(kind="connect", message=message, hint=hint)
 
 
 def invalid_request(error: httpx.InvalidURL | UnicodeEncodeError) -> Failure:
@@ -157,7 +187,9 @@ def connection_lost(events: int, error: Exception) -> Failure:
         f"the connection broke after {_tokens(events)}" if events else "the connection broke before the first token"
     )
     detail = str(error)
-    if isinstance(error, httpx.LocalProtocolError | httpx.RemoteProtocolError) and "complete" not in detail:
+    if isinstance(error, IncompleteAnswer):
+        message = f"{message}: {detail}" if detail else message
+    elif isinstance(error, httpx.LocalProtocolError | httpx.RemoteProtocolError):
         message = f"{message}: not HTTP as it should be ({detail[:160]})" if detail else message
     return Failure(kind="protocol", message=message, hint="the server may have died; see its log")
 

@@ -7,6 +7,8 @@ import re
 import httptools
 import httpx
 
+from llmtui.measure.failures import IncompleteAnswer
+
 #: What no answer of a server under test comes near: beyond, the iteration fails by name, and memory stays bounded.
 MAX_HEAD_BYTES = 65_536
 MAX_HEADERS = 200
@@ -111,11 +113,11 @@ class ResponseReader:
         if self.head_done and self._until_close:
             self.complete = True
         elif self.head_done:
-            self._fail("peer closed connection without sending complete message body")
+            self.error = IncompleteAnswer("")
         elif self._aside:
-            self._fail("Server disconnected in the middle of its headers.")
+            self.error = IncompleteAnswer("closed in the middle of the headers")
         else:
-            self._fail("Server disconnected without sending a response.")
+            self.error = IncompleteAnswer("closed without a response")
 
     def _fail(self, message: str) -> None:
         if self.error is None:

@@ -160,7 +160,7 @@ async def connect(host: str, port: int, timeout_s: float | None) -> StampedSocke
     Raises httpx.ConnectTimeout and httpx.ConnectError.
     """
     loop = asyncio.get_running_loop()
-    failure: OSError | None = None
+    failure: OSError = socket.gaierror(socket.EAI_NONAME, f"{host} has no address")
     try:
         async with asyncio.timeout(timeout_s):
             addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -187,4 +187,4 @@ async def connect(host: str, port: int, timeout_s: float | None) -> StampedSocke
         raise httpx.ConnectTimeout(f"no connection to {host}:{port} within {timeout_s:g} s") from None
     except (OSError, UnicodeError) as error:
         raise httpx.ConnectError(str(getattr(error, "strerror", None) or error)) from error
-    raise httpx.ConnectError(str(failure.strerror or failure) if failure else f"{host} has no address")
+    raise httpx.ConnectError(failure.strerror or str(failure)) from failure

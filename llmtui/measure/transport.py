@@ -121,7 +121,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
                 await tls.handshake(timeout_s)
         except OSError as error:  # it went before it could be looked at
             sock.close()
-            raise httpx.ConnectError(str(error)) from None
+            raise httpx.ConnectError(str(error)) from error
         except BaseException:
             sock.close()
             raise
