@@ -1,3 +1,3 @@
-"""One iteration, timed: clocks, the transport with the kernel's arrival stamps, the request. Nothing here schedules."""
+"""One timed request: clocks, a transport with the kernel's arrival timestamps, and the figures of an answer."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The clocks: monotonic for durations, and the way from the kernel's wall-clock stamps to it."""
+"""The monotonic clock, and the conversion of the kernel's wall-clock timestamps to it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import time
 
 from llmtui.model import Struct
 
-#: A change of the wall clock against the monotonic one beyond this, within one request, is a step and not noise.
+#: A larger change of the wall clock against the monotonic clock within one request is a step, not noise.
 STEP_NS = 1_000_000
 
 
 class Offset(Struct, frozen=True):
-    """`monotonic = realtime + offset_ns`, known to within `width_ns`."""
+    """`monotonic = realtime + offset_ns`, with an uncertainty of `width_ns`."""
 
     offset_ns: int
     width_ns: int
 
-    def moved(self, later: Offset) -> bool:
-        """Whether the wall clock was stepped between the two samples."""
+    def stepped(self, later: Offset) -> bool:
+        """Whether the wall clock was stepped between this sample and `later`."""
         return abs(later.offset_ns - self.offset_ns) > STEP_NS + self.width_ns + later.width_ns
 
 
 def sample_offset() -> Offset:
-    """Offset of the monotonic clock to the wall clock: the tightest of five bracketed readings."""
+    """Return the offset of the monotonic clock to the wall clock: the tightest of five bracketed readings."""
     best: Offset | None = None
     for _ in range(5):
         before = time.monotonic_ns()

@@ -1,6 +1,7 @@
-"""One HTTP connection: a request written, the answer's pieces handed on with their arrival times.
+"""One HTTP/1.1 connection: writes a request and delivers the body of the answer with arrival times.
 
-While an answer comes the socket stays registered with the event loop: an arrival is one callback and no task switch.
+The socket stays registered with the event loop while an answer arrives, so that a read costs one callback and no task
+switch.
 """
 
 from __future__ import annotations
@@ -17,18 +18,21 @@ from llmtui.measure.stamped_socket import StampedSocket
 from llmtui.measure.tls import TlsChannel
 from llmtui.model import Stamp
 
-#: What waits for a slow consumer at most (and one read more) before the server has to wait.
+#: Reading pauses once this much of the body (plus one read) waits for a slow consumer.
 MAX_PENDING_BYTES = 256 * 1024
 
 Sink = Callable[[int, bytes], None]
 
 
 class Connection:
-    """One request at a time: `exchange`, then its body (`pieces` or `deliver`), then `release`. `close` at any time."""
+    """Carries one request at a time: `exchange`, then the body (`pieces` or `deliver`), then `release`.
+
+    `close` may be called at any time. `answered_early` is set when the answer began before the request was written.
+    """
 
     def __init__(self, sock: StampedSocket, tls: TlsChannel | None = None) -> None:
         self.sock = sock
-        self.early = False
+        self.answered_early = False
         self.end_ns = 0
         self.used = False
         self.idle_since_s = 0.0
@@ -43,22 +47,22 @@ class Connection:
         self._pending_bytes = 0
         self._sink: Sink | None = None
         self._error: Exception | None = None
-        self._refused: Exception | None = None
+        self._sink_error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     async def exchange(self, wire: bytes, method: str) -> ResponseReader:
-        """Write the request and read the head of its answer.
+        """Write the request and read the head of the answer.
 
-        An answer may come before the request is written: then the rest is not sent, and `early` says so.
-        Raises httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError.
+        When the answer begins first, the rest of the request is not sent and `answered_early` is set.
+        Raises httpx.ReadError, httpx.WriteError or httpx.RemoteProtocolError.
         """
         self.reader = reader = ResponseReader(method)
-        self.early = False
+        self.answered_early = False
         self.end_ns = 0
         try:
-            self.sock.begin()
+            self.sock.start_request()
             self._watch(True)
-            await self._write(self._sealed(wire), reader)
+            await self._write(self._encrypt(wire), reader)
             while not reader.head_done:
                 await self._wait()
         except BaseException:
@@ -68,7 +72,7 @@ class Connection:
         return reader
 
     async def pieces(self) -> AsyncGenerator[tuple[int, bytes]]:
-        """The body as it arrived: monotonic ns and bytes, one for each read. Raises what `exchange` raises."""
+        """Yield arrival time (monotonic ns) and bytes of each read of the body. Raises what `exchange` raises."""
         assert self.reader is not None
         while True:
             while self._pending:
@@ -80,9 +84,9 @@ class Connection:
             await self._wait()
 
     async def deliver(self, sink: Sink) -> None:
-        """Call `sink(arrived_ns, data)` for each read until the body ends, from the event loop itself.
+        """Call `sink(arrived_ns, data)` for each read until the body ends, directly from the event loop.
 
-        What the sink raises ends the connection and is raised here, as is what `exchange` raises.
+        An exception of the sink closes the connection and is raised here. Also raises what `exchange` raises.
         """
         assert self.reader is not None
         for arrived_ns, data in self._pending:
@@ -92,28 +96,28 @@ class Connection:
         self._sink = sink
         while not self.reader.complete:
             await self._wait()
-        if self._refused is not None:
-            raise self._refused
+        if self._sink_error is not None:
+            raise self._sink_error
 
     def release(self) -> bool:
-        """The response is done with. Whether another request may follow; if not, this closed the connection."""
+        """Finish the response. Return whether the connection can be reused; close it if not."""
         reader, self.reader = self.reader, None
         self._sink = None
         self._pending.clear()
         self._pending_bytes = 0
-        if self.closed or self.early or reader is None or not (reader.complete and reader.reusable):
+        if self.closed or self.answered_early or reader is None or not (reader.complete and reader.reusable):
             self.close()
             return False
-        self._watch(True)  # an idle connection that speaks, or ends, is closed at once
+        self._watch(True)  # close an idle connection as soon as it sends data or ends
         self.idle_since_s = self._loop.time()
         return True
 
     def usable(self, keepalive_s: float) -> bool:
-        """Whether this idle connection is young enough, open, and silent."""
+        """Whether this idle connection is open, has nothing to read and has been idle for less than `keepalive_s`."""
         return not self.closed and self._loop.time() - self.idle_since_s < keepalive_s and not self.sock.readable()
 
     def close(self) -> None:
-        """Close at once; whoever waits is told."""
+        """Close the socket and wake the waiting task with an error."""
         if self.closed:
             return
         self.closed = True
@@ -149,12 +153,12 @@ class Connection:
             if body:
                 sink = self._sink
                 if sink is None:
-                    self._hold(body)
+                    self._buffer(body)
                 else:
                     try:
                         sink(self.sock.arrived_ns, body)
                     except Exception as error:
-                        self._refused = error
+                        self._sink_error = error
                         self._fail(error)
                         return
                     if not (reader.complete or reader.error or self._channel.ended):
@@ -172,7 +176,7 @@ class Connection:
         elif reader.head_done:
             self._wake()
 
-    def _hold(self, body: bytes) -> None:
+    def _buffer(self, body: bytes) -> None:
         self._pending.append((self.sock.arrived_ns, body))
         self._pending_bytes += len(body)
         if self._pending_bytes > MAX_PENDING_BYTES:
@@ -188,7 +192,7 @@ class Connection:
             waiter.set_result(None)
 
     async def _wait(self) -> None:
-        """Wait for news. Raises the error that ended the connection."""
+        """Wait for the next event. Raises the error that ended the connection."""
         if self._error is not None:
             raise self._error
         self._watch(True)
@@ -201,11 +205,11 @@ class Connection:
         if self._error is not None and not self._pending and not complete:
             raise self._error
 
-    def _sealed(self, wire: bytes) -> bytes:
+    def _encrypt(self, wire: bytes) -> bytes:
         if self._tls is None:
             return wire
         try:
-            return self._tls.seal(wire)
+            return self._tls.encrypt(wire)
         except OSError as error:
             raise httpx.WriteError(str(error)) from error
 
@@ -215,8 +219,8 @@ class Connection:
             try:
                 sent = self.sock.send(view)
             except OSError:
-                # The peer takes no more; its answer may be there all the same, and else reading tells the reason.
-                self.early = True
+                # The peer accepts no more data. It may have answered already; if not, reading reports the reason.
+                self.answered_early = True
                 return
             view = view[sent:]
             if sent:
@@ -228,14 +232,14 @@ class Connection:
                 if not self.closed:
                     self._loop.remove_writer(self.sock.fd)
             if reader.head_done:
-                self.early = True
+                self.answered_early = True
                 return
 
 
 class StampedBody(httpx.AsyncByteStream):
-    """The body of one answer, and the times around it, in ns on the monotonic clock.
+    """The body of one answer and its timestamps, in ns on the monotonic clock.
 
-    `connect_ns` is None where an earlier request opened the connection; `arrived_ns` belongs to the piece yielded last.
+    `connect_ns` is None when the connection was reused. `arrived_ns` is the arrival of the last piece yielded.
     """
 
     def __init__(self, connection: Connection, connect_ns: int | None, done: Callable[[Connection], None]) -> None:
@@ -245,12 +249,12 @@ class StampedBody(httpx.AsyncByteStream):
         self.connect_ns = connect_ns
         self.written_ns: int = connection.sock.written_ns
         self.offset: Offset = connection.sock.offset
-        self.early = connection.early
+        self.answered_early = connection.answered_early
         self.arrived_ns = 0
 
     @property
     def stamp(self) -> Stamp:
-        """Where the arrival times come from."""
+        """The source of the arrival times."""
         return self._sock.stamp
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -261,7 +265,7 @@ class StampedBody(httpx.AsyncByteStream):
         self.arrived_ns = connection.end_ns
 
     async def deliver(self, sink: Sink) -> None:
-        """As `Connection.deliver`; afterwards `arrived_ns` is when the body's end arrived."""
+        """Like `Connection.deliver`. Afterwards `arrived_ns` is the arrival of the end of the body."""
         connection = self._open()
         await connection.deliver(sink)
         self.arrived_ns = connection.end_ns
@@ -272,7 +276,7 @@ class StampedBody(httpx.AsyncByteStream):
         return self._connection
 
     async def aclose(self) -> None:
-        """Done with, or given up half-way: then the connection closes."""
+        """Release the connection; it is closed when the body was not read to its end."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._done(connection)

@@ -1,4 +1,4 @@
-"""The words for every way in which a request can fail, and what they are taken from. Pure: no sockets, no clock."""
+"""Turns errors of a request into a `Failure`: what happened and what to do. Pure: no sockets, no clock."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from llmtui.text import sanitize
 
 _HINTS = {
     401: "set api_key for this backend",
-    403: "the api_key is not allowed to do this",
+    403: "this api_key lacks permission",
     404: "check url, model and protocol",
     405: "check url and protocol",
-    408: "the server gave up waiting",
+    408: "the server timed out waiting for the request",
     413: "the prompt is too long for this server",
-    429: "the server limits requests; raise cooldown_s or ask for less",
-    500: "the server failed inside; see its log",
-    502: "a proxy stands in front and cannot reach the server",
+    429: "the server limits the rate of requests; raise cooldown_s",
+    500: "the server failed; see its log",
+    502: "a proxy cannot reach the server",
     503: "the server is overloaded or still loading; try again later",
 }
-#: Statuses by which a server asks to come back later.
+#: Statuses that may carry a Retry-After header.
 RETRY_LATER = frozenset({429, 503})
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 
@@ -41,24 +41,24 @@ class IncompleteAnswer(httpx.RemoteProtocolError):
 
 
 class NotAdmitted(httpx.ConnectError):
-    """A connection was made to a socket that is not the server's, and nothing was sent. `failure` says whose it is."""
+    """The connection reached a socket that is not the server's. Nothing was sent; `failure` names its owner."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
 
 
-def http_failure(status: int, said: str, wait_s: float | None = None) -> Failure:
-    """An answer that is no 200: what the server `said` (plain), and the wait that it asks for, in s."""
+def http_failure(status: int, text: str, wait_s: float | None = None) -> Failure:
+    """Return the failure for a status other than 200, with the server's error text and the wait it asks for, in s."""
     hint = _HINTS.get(status, "") if wait_s is None else f"the server {wait_words(wait_s)}"
-    return Failure(kind="http", message=f"HTTP {status}: {said}" if said else f"HTTP {status}", hint=hint)
+    return Failure(kind="http", message=f"HTTP {status}: {text}" if text else f"HTTP {status}", hint=hint)
 
 
 def retry_after_s(value: str, date: str, now: datetime) -> float | None:
-    """Seconds that a `Retry-After` header (RFC 9110, 10.2.3) asks to wait, never below 0; None where it says nothing.
+    """Return the seconds that a `Retry-After` header (RFC 9110, 10.2.3) asks for, at least 0; None if it is invalid.
 
-    An instant counts from the answer's own `Date`, since a server's clock may be off, else from `now`. Tenths of a
-    second, which some servers write, are taken too.
+    A date is relative to the answer's own `Date`, since the server's clock may be off, else to `now`. Fractions of a
+    second, which some servers send, are accepted.
     """
     value = value.strip()
     if _SECONDS.fullmatch(value):
@@ -71,50 +71,54 @@ def retry_after_s(value: str, date: str, now: datetime) -> float | None:
 
 def _instant(text: str) -> datetime | None:
     try:
-        found = parsedate_to_datetime(text[:64])
+        instant = parsedate_to_datetime(text[:64])
     except (ValueError, OverflowError, IndexError):
         return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 
 def other_origin(url: str, location: str) -> str:
-    """The origin that a redirect of `url` points to, "" where it is the same one, or none that can be read."""
+    """Return the origin that a redirect of `url` points to; "" if it is the same origin or an invalid location."""
     to = _address(url, location)
     if to is None:
         return ""
-    asked = httpx.URL(url)
-    # httpx leaves out the usual port of a scheme.
-    return "" if (to.scheme, to.netloc) == (asked.scheme, asked.netloc) else _origin(to)
+    requested = httpx.URL(url)
+    # httpx leaves out the default port of a scheme.
+    return "" if (to.scheme, to.netloc) == (requested.scheme, requested.netloc) else _origin(to)
 
 
 def redirect_failure(status: int, method: str, url: str, location: str) -> Failure:
-    """A redirect: it is never followed, since what we send may hold a key and what we time is one request."""
+    """Return the failure for a redirect. None is followed: a request may carry a key, and one request is timed."""
     to = _address(url, location)
     if to is None:
         return Failure(
             kind="http",
-            message=f"HTTP {status}: a redirect that leads to no address that can be read",
+            message=f"HTTP {status}: redirected to an invalid address",
             hint="check url",
         )
     path = to.raw_path.partition(b"?")[0].decode("ascii", "replace")
     other = other_origin(url, location)
-    hint = "it is not followed; check url"
+    hint = "redirects are not followed; check url"
     if not other or _same_server(httpx.URL(url), to):
-        # The whole path is a url for every protocol, where it is that of the question itself.
+        # A path that was posted to is a valid url for every protocol.
         address = sanitize(_origin(to) + (path if method == "POST" else ""), 200)
-        hint = f"it is not followed; if that is the server you mean, set url to {address}"
-    # The address of another server is not suggested: the server that answered chose it.
+        hint = f"redirects are not followed; if that is your server, set url to {address}"
+    # Do not suggest the address of another server: the server that answered chose it.
     return Failure(kind="http", message=f"HTTP {status}: redirected to {sanitize(other or path, 120)}", hint=hint)
 
 
-def _same_server(asked: httpx.URL, to: httpx.URL) -> bool:
-    """Whether `to` is the server that was asked, by https in place of http and each on its usual port."""
-    return (asked.scheme, to.scheme, asked.port, to.port) == ("http", "https", None, None) and asked.host == to.host
+def _same_server(requested: httpx.URL, to: httpx.URL) -> bool:
+    """Whether `to` is the requested server over https in place of http, both on their default ports."""
+    return (
+        (requested.scheme, to.scheme) == ("http", "https")
+        and (requested.port, to.port) == (None, None)
+        and requested.host == to.host
+    )
 
 
 def wait_words(wait_s: float) -> str:
-    """What a server asks for that wants to be asked again in `wait_s` seconds, as in "asks to wait 2 s"."""
-    return f"asks to wait {wait_s:.12g} s" if wait_s > 0 else "asks to try again at once"
+    """Return what a server with a Retry-After of `wait_s` seconds asks for, as in "asks to wait 2 s"."""
+    return f"asks to wait {wait_s:.12g} s" if wait_s > 0 else "asks to retry immediately"
 
 
 def _origin(url: httpx.URL) -> str:
@@ -149,71 +153,71 @@ def connect_cause(error: Exception) -> ConnectCause:
 
 
 def connect_failure(url: str, error: Exception) -> Failure:
-    """Words for a connection that could not be made to `url`, or must not be used."""
+    """Return the failure for a connection to `url` that could not be made or must not be used."""
     if isinstance(error, NotAdmitted):
         return error.failure
     place = httpx.URL(url).netloc.decode("ascii", "replace")
     reason = str(error)
     match connect_cause(error):
         case "timeout":
-            message, hint = reason, "is the address right, and no firewall in between?"
+            message, hint = reason, "check url and any firewall in between"
         case "refused":
             message, hint = f"nothing answers at {place}", "start the server"
         case "unreachable":
-            message, hint = f"no way to {place}: {reason}", "check url and the network"
+            message, hint = f"{place} is unreachable: {reason}", "check url and the network"
         case "certificate":
-            message = f"the certificate of {place} does not verify: {reason}"
-            hint = "name your authority's certificates in SSL_CERT_FILE"
+            message = f"cannot verify the certificate of {place}: {reason}"
+            hint = "set SSL_CERT_FILE to the certificates of your CA"
         case "not TLS":
-            message, hint = f"{place} does not speak TLS", "use http:// in url"
+            message, hint = f"{place} does not use TLS", "use http:// in url"
         case "unknown name":
-            message, hint = f"the name in {place} is not known", "check url"
+            message, hint = f"cannot resolve the host name of {place}", "check url"
         case "other":
             message, hint = f"cannot connect to {place}: {reason}", "check url"
     return Failure(kind="connect", message=message, hint=hint)
 
 
 def invalid_request(error: httpx.InvalidURL | UnicodeEncodeError) -> Failure:
-    """What is configured cannot be put into a request."""
+    """Return the failure for a configured url or header that cannot be sent."""
     if isinstance(error, httpx.InvalidURL):
-        return Failure(kind="connect", message=f"the address is not valid: {error}")
-    # The error's own text would tell the header, and that may be a key.
-    return Failure(kind="connect", message="a header has characters outside ASCII", hint="check api_key and headers")
+        return Failure(kind="connect", message=f"invalid url: {error}")
+    # The text of the error contains the header, which may be a key.
+    return Failure(kind="connect", message="a header has non-ASCII characters", hint="check api_key and headers")
 
 
 def connection_lost(events: int, error: Exception) -> Failure:
-    """The connection ended, or stopped being HTTP, after so many text `events`."""
-    message = (
-        f"the connection broke after {_tokens(events)}" if events else "the connection broke before the first token"
-    )
+    """Return the failure for a connection that broke, or an answer that is not HTTP, after `events` text events."""
+    message = f"connection lost after {_tokens(events)}" if events else "connection lost before the first token"
     detail = str(error)
     if isinstance(error, IncompleteAnswer):
         message = f"{message}: {detail}" if detail else message
     elif isinstance(error, httpx.LocalProtocolError | httpx.RemoteProtocolError):
-        message = f"{message}: not HTTP as it should be ({detail[:160]})" if detail else message
-    return Failure(kind="protocol", message=message, hint="the server may have died; see its log")
+        message = f"{message}: invalid HTTP ({detail[:160]})" if detail else message
+    return Failure(kind="protocol", message=message, hint="the server may have crashed; see its log")
 
 
 def timed_out(events: int, timeout_s: float) -> Failure:
-    """The answer did not end within `timeout_s`; so many text `events` had come."""
-    got = f"after {_tokens(events)}" if events else "before the first token"
+    """Return the failure for an answer that did not end within `timeout_s`, after `events` text events."""
+    progress = f"after {_tokens(events)}" if events else "before the first token"
     return Failure(
-        kind="timeout", message=f"not finished within {timeout_s:g} s ({got})", hint="raise timeout_s or ask for less"
+        kind="timeout",
+        message=f"not finished within {timeout_s:g} s ({progress})",
+        hint="raise timeout_s or lower max_tokens",
     )
 
 
 def empty_answer(finish_reason: str | None) -> Failure:
-    """A clean answer without a token."""
-    hint = f"it finished with reason {sanitize(finish_reason, 60)!r}" if finish_reason else "and it gave no reason"
-    return Failure(kind="protocol", message="the answer was empty: not one token", hint=hint)
+    """Return the failure for a complete answer without a token."""
+    hint = f"its finish reason is {sanitize(finish_reason, 60)!r}" if finish_reason else "it has no finish reason"
+    return Failure(kind="protocol", message="the answer is empty: no tokens", hint=hint)
 
 
 def truncated(events: int) -> Failure:
-    """An answer that ended cleanly and not as its protocol ends."""
+    """Return the failure for an answer without the finish reason that its protocol requires."""
     return Failure(
         kind="protocol",
-        message=f"the answer stopped half-way: no finish reason after {_tokens(events)}",
-        hint="the server may have died; see its log",
+        message=f"the answer is incomplete: no finish reason after {_tokens(events)}",
+        hint="the server may have crashed; see its log",
     )
 
 

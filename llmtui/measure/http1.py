@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bytes: a request written out, and an answer read as it arrives, on llhttp. No sockets here."""
+"""HTTP/1.1 as bytes: serialize a request, parse an answer incrementally with llhttp. No sockets here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 
 from llmtui.measure.failures import IncompleteAnswer
 
-#: What no answer of a server under test comes near: beyond, the iteration fails by name, and memory stays bounded.
+#: Far more than a server under test sends. A longer head fails the iteration, and memory stays bounded.
 MAX_HEAD_BYTES = 65_536
 MAX_HEADERS = 200
 
@@ -18,14 +18,15 @@ _VALUE = re.compile(rb"[^\x00\r\n]*")
 
 
 def request_bytes(request: httpx.Request) -> bytes:
-    """`request`, its content already read, as it goes over the wire.
+    """Serialize `request`, whose content has been read.
 
-    Raises httpx.LocalProtocolError for a header that would break out of its line; its value may be a key: not told.
+    Raises httpx.LocalProtocolError for a header that would break out of its line. The message leaves out the value,
+    which may be a key.
     """
     body = request.content
     lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
     length = b"%d" % len(body)
-    counted = False
+    has_length = False
     for name, value in request.headers.raw:
         low = name.lower()
         if low == b"transfer-encoding":
@@ -33,21 +34,21 @@ def request_bytes(request: httpx.Request) -> bytes:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise httpx.LocalProtocolError(f"illegal characters in the header {name.decode('latin-1')[:40]!r}")
         if low == b"content-length":
-            if counted:
+            if has_length:
                 continue
-            counted, value = True, length
+            has_length, value = True, length
         lines.append(b"%b: %b" % (name, value))
-    if body and not counted:
+    if body and not has_length:
         lines.append(b"Content-Length: " + length)
     lines.append(b"\r\n")
     return b"\r\n".join(lines) + body
 
 
 class ResponseReader:
-    """Reads one answer, fed as it arrives, in pieces cut anywhere. Interim answers (1xx) are passed over.
+    """Parses one answer incrementally, whatever the boundaries of its pieces. Skips interim answers (1xx).
 
-    `head_done` says that status and headers are there, `complete` that the body has ended, `reusable` that another
-    request may follow on the connection. `error` is set, and feeding is over, once the answer is not HTTP or too much.
+    `head_done` is set after status and headers, `complete` at the end of the body, `reusable` when another request may
+    follow on the connection. `error` is set for an answer that is not HTTP or too large; feed nothing after that.
     """
 
     def __init__(self, method: str = "POST") -> None:
@@ -59,22 +60,22 @@ class ResponseReader:
         self.complete = False
         self.reusable = False
         self.error: httpx.RemoteProtocolError | None = None
-        self._bodiless = method == "HEAD"
+        self._no_body = method == "HEAD"
         self._until_close = False
         self._parts: list[bytes] = []
-        self._own = 0
-        self._aside = 0
-        # llhttp calls these by their names; the body goes into the list without a call of ours.
+        self._part_count = 0
+        self._head_bytes = 0
+        # llhttp calls `on_*` by name; appending the body to the list needs no Python function.
         self.on_body = self._parts.append
         self._parser = httptools.HttpResponseParser(self)
-        # As RFC 9112 allows, and as servers do it: both kinds of length at once, bare LF, blanks after a chunk's size.
+        # Allowed by RFC 9112 and seen on servers: both kinds of length, bare LF, blanks after a chunk size.
         self._parser.set_dangerous_leniencies(
             lenient_chunked_length=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
         self._feed = self._parser.feed_data
 
     def feed(self, data: bytes) -> bytes:
-        """The body bytes in `data`; look at `error` and `complete` afterwards."""
+        """Parse `data` and return the body bytes in it. Check `error` and `complete` afterwards."""
         if self.complete:
             self.reusable = False
             return b""
@@ -88,25 +89,25 @@ class ResponseReader:
             self.reusable = False
         parts = self._parts
         if self.complete:
-            del parts[self._own :]
+            del parts[self._part_count :]
         if not parts:
             if not self.complete:
-                self._aside += len(data)
-                if self._aside > MAX_HEAD_BYTES:
+                self._head_bytes += len(data)
+                if self._head_bytes > MAX_HEAD_BYTES:
                     self._fail(f"more than {MAX_HEAD_BYTES} bytes of headers")
             return b""
-        self._aside = 0
+        self._head_bytes = 0
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         return body
 
     @property
-    def silent(self) -> bool:
-        """Whether not one byte of an answer has come."""
-        return not self.head_done and self._aside == 0
+    def no_bytes_received(self) -> bool:
+        """Whether no byte of an answer has been received."""
+        return not self.head_done and self._head_bytes == 0
 
     def eof(self) -> None:
-        """The connection ended: sets `complete` where that is how the body ends, else `error`."""
+        """Handle the end of the connection: set `complete` if the body is delimited by it, else `error`."""
         self.reusable = False
         if self.complete or self.error is not None:
             return
@@ -114,7 +115,7 @@ class ResponseReader:
             self.complete = True
         elif self.head_done:
             self.error = IncompleteAnswer("")
-        elif self._aside:
+        elif self._head_bytes:
             self.error = IncompleteAnswer("closed in the middle of the headers")
         else:
             self.error = IncompleteAnswer("closed without a response")
@@ -124,17 +125,17 @@ class ResponseReader:
             self.error = httpx.RemoteProtocolError(message)
 
     def on_message_begin(self) -> None:
-        """llhttp: an answer begins; after ours, it is one that nobody asked for."""
+        """llhttp: an answer begins. A second one was not requested."""
         if self.complete:
             self.reusable = False
 
     def on_status(self, reason: bytes) -> None:
-        """llhttp: the reason phrase, perhaps in pieces."""
+        """llhttp: the reason phrase, possibly in pieces."""
         if not self.head_done:
             self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """llhttp: one header; after the body, a trailer, which nobody needs."""
+        """llhttp: one header; after the body it is a trailer, which is ignored."""
         if self.head_done:
             return
         if len(self.headers) >= MAX_HEADERS:
@@ -143,7 +144,7 @@ class ResponseReader:
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """llhttp: the head is whole."""
+        """llhttp: the head is complete."""
         if self.complete:
             return
         status = self._parser.get_status_code()
@@ -154,14 +155,14 @@ class ResponseReader:
         self.status = status
         self.version = self._parser.get_http_version()
         self.head_done = True
-        named = {name.lower(): value.lower() for name, value in self.headers}
-        self._until_close = b"content-length" not in named and b"chunked" not in named.get(b"transfer-encoding", b"")
-        if self._bodiless:
+        fields = {name.lower(): value.lower() for name, value in self.headers}
+        self._until_close = b"content-length" not in fields and b"chunked" not in fields.get(b"transfer-encoding", b"")
+        if self._no_body:
             self.complete = True
 
     def on_message_complete(self) -> None:
-        """llhttp: the answer is whole."""
+        """llhttp: the answer is complete."""
         if self.head_done and not self.complete:
             self.complete = True
             self.reusable = self._parser.should_keep_alive()
-            self._own = len(self._parts)
+            self._part_count = len(self._parts)

@@ -1,6 +1,6 @@
-"""One iteration: a request sent, every arrival stamped, the answer read, and the numbers that follow from it.
+"""One iteration: send a request, timestamp every arrival, parse the answer, and derive its figures.
 
-The definitions are those of the README's "How it measures". A failed iteration has a `Failure` and no numbers.
+The README's "How it measures" has the definitions. A failed iteration has a `Failure` and no figures.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from llmtui.measure.content import ContentDecoder, read_body
 from llmtui.model import Failure, Stamp, TokenSource
 from llmtui.wire.base import Delta, Dialect, Request, WireError
 
-#: An answer is kept up to here; what follows is measured and not kept.
+#: Only this much of an answer's text is stored; the rest is measured all the same.
 MAX_TEXT_CHARS = 65_536
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 65_536
-#: Each arrival is kept with its time. A server that sends far more of them than tokens were asked for does not stop.
+#: The time of each arrival is stored. A server that sends many more than the requested tokens does not stop.
 MAX_ARRIVALS = 100_000
 ARRIVALS_PER_TOKEN = 4
 #: Tokens that a server may add to a prompt: its chat template and a system prompt of its own.
 TEMPLATE_TOKENS = 16_384
-#: Tokens that a server may count and never send as text.
+#: Tokens that a server may count without sending them as text.
 HIDDEN_TOKENS = 16
-#: As long as timeout_s may be at most.
+#: The largest allowed timeout_s.
 MAX_SERVER_S = 86_400.0
-#: Whoever answers with an error has said what there is to say by then.
+#: How long to read the body of an error.
 ERROR_BODY_S = 2.0
-EARLY_ANSWER = "the answer began before the request was written: the server does not wait for the question"
+EARLY_ANSWER = "the answer began before the request was sent: the server does not wait for the request"
 
 
 class IterationError(Exception):
-    """An iteration failed. `failure` is for the person watching; `status` and `body` are set after an HTTP error.
+    """An iteration failed. `failure` is for the user; `status` and `body` are set after an HTTP error.
 
-    `retry_after_s` is set where the server refused for now and asks to come back after so many seconds.
+    `retry_after_s` is set when the server refused the request with a Retry-After of that many seconds.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class IterationError(Exception):
 
 @dataclasses.dataclass
 class Answer:
-    """What one request brought. Times in ns since the last byte of the request was with the kernel.
+    """The answer to one request. Times are in ns since the last byte of the request was handed to the kernel.
 
-    `max_tokens` is what the request allowed (None: no limit), `sent_bytes` the length of the request's body,
+    `max_tokens` is the limit in the request (None: no limit), `sent_bytes` the length of the request's body,
     `arrival_bytes` the UTF-8 length of the visible output in each arrival.
     """
 
@@ -94,8 +94,8 @@ class Answer:
         """Events that carried output: text, reasoning or a tool call."""
         return sum(self.arrival_tokens)
 
-    def take(self, deltas: list[Delta], at_ns: int) -> int:
-        """Take in what arrived at `at_ns`. Returns how many of the deltas carried tokens."""
+    def add(self, deltas: list[Delta], at_ns: int) -> int:
+        """Add the deltas that arrived at `at_ns`. Return how many of them carried tokens."""
         carried = 0
         size = 0
         for delta in deltas:
@@ -136,20 +136,20 @@ class Answer:
         return carried
 
 
-#: Characters that take no room on a screen: C0 controls but white space, zero-width and bidirectional ones.
-_UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
+#: Invisible characters: C0 controls except white space, zero-width and bidirectional ones.
+_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
 
 
 def _visible_bytes(text: str) -> int:
-    """The UTF-8 length of `text` without characters that nobody sees."""
+    """Return the UTF-8 length of `text` without invisible characters."""
     if not text.isprintable():
-        text = _UNSEEN.sub("", text)
+        text = _INVISIBLE.sub("", text)
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """The numbers of one iteration, as the words of the README define them. Seconds, tokens, tokens per second."""
+    """The figures of one iteration, as defined in the README: seconds, tokens, tokens per second."""
 
     latency_s: float
     ttft_s: float | None
@@ -162,11 +162,11 @@ class Figures:
 
 
 def figures(answer: Answer) -> Figures:
-    """Latency, TTFT, TTFO, ITL (median gap), TPOT and tokens/s of an answer that carried at least one token.
+    """Return latency, TTFT, TTFO, ITL (median gap), TPOT and tokens/s of an answer with at least one token.
 
-    The rate counts the tokens that arrived after the first arrival, over the time from the first arrival to the last.
-    Servers that count the end-of-sequence token in their usage (llama.cpp, transformers, vLLM, Ollama) count one that
-    never arrives as text: an answer that stopped by itself with one token more than text events is rated without it.
+    The rate counts the tokens after the first arrival, over the time from the first arrival to the last. Some servers
+    (llama.cpp, transformers, vLLM, Ollama) include the end-of-sequence token in their usage, which never arrives as
+    text. The rate leaves it out when an answer finished with "stop" and one token more than text events.
     """
     tokens, source = token_count(answer)
     if not answer.streamed:
@@ -178,7 +178,7 @@ def figures(answer: Answer) -> Figures:
         arrived = answer.events
     in_first = answer.arrival_tokens[0]
     if arrived > answer.events:
-        # Several tokens per event: their share in the first arrival goes by its share of the text.
+        # Several tokens per event: estimate those in the first arrival from its share of the text.
         share = answer.arrival_bytes[0] / max(1, sum(answer.arrival_bytes))
         in_first = max(in_first, round(arrived * share))
     after_first = arrived - in_first
@@ -202,45 +202,45 @@ def figures(answer: Answer) -> Figures:
 
 
 def token_count(answer: Answer) -> tuple[int | None, TokenSource | None]:
-    """The output tokens of an answer and who counted them. None where no count can be true.
+    """Return the output tokens of an answer and the source of the count; None if no count is plausible.
 
-    The server's own count comes first, then its arrivals. Of a whole answer (not streamed) one arrival says nothing.
+    The server's own count is preferred to the number of text events, which means nothing for an answer that was not
+    streamed.
     """
-    told = answer.output_tokens
-    if told is not None and is_plausible_count(answer, told, HIDDEN_TOKENS):
-        return told, answer.token_source or "usage"
+    reported = answer.output_tokens
+    if reported is not None and is_plausible_count(answer, reported, HIDDEN_TOKENS):
+        return reported, answer.token_source or "usage"
     if answer.streamed and is_plausible_count(answer, answer.events, HIDDEN_TOKENS):
         return answer.events, "arrivals"
     return None, None
 
 
 def is_plausible_count(answer: Answer, tokens: int, hidden: int = 0) -> bool:
-    """Whether `answer` can have this many tokens: no more than were asked for, and a byte of output for each.
+    """Whether `answer` can have this many tokens: no more than requested, and at least a byte of output for each.
 
-    A token may be a part of a character, so bytes are counted and not characters. `hidden` tokens are allowed on top:
+    A token may be part of a character, so bytes are counted and not characters. `hidden` more tokens are allowed, since
     servers count some that they never send (the end of the answer, marks around its thinking). Rates leave them out.
     """
-    most = answer.text_bytes if answer.max_tokens is None else min(answer.max_tokens, answer.text_bytes)
-    return tokens <= most + hidden
+    limit = answer.text_bytes if answer.max_tokens is None else min(answer.max_tokens, answer.text_bytes)
+    return tokens <= limit + hidden
 
 
 def prompt_count(answer: Answer) -> int | None:
-    """The server's count of prompt tokens. None where it tells none, or one that cannot be true: more than the bytes
-    that were sent and a long chat template have."""
-    told = answer.prompt_tokens
-    return told if told is not None and told <= answer.sent_bytes + TEMPLATE_TOKENS else None
+    """Return the server's count of prompt tokens; None if it reports none or more than the bytes sent plus a long chat
+    template."""
+    reported = answer.prompt_tokens
+    return reported if reported is not None and reported <= answer.sent_bytes + TEMPLATE_TOKENS else None
 
 
 def cached_count(answer: Answer) -> int | None:
-    """The server's count of prompt tokens that a cache had. None where it is more than those of the prompt can be."""
-    told, prompt = answer.cached_tokens, answer.prompt_tokens
-    most = answer.sent_bytes + TEMPLATE_TOKENS if prompt is None else prompt_count(answer) or 0
-    return told if told is not None and told <= most else None
+    """Return the server's count of cached prompt tokens; None if it reports none or more than the prompt has."""
+    reported, prompt = answer.cached_tokens, answer.prompt_tokens
+    limit = answer.sent_bytes + TEMPLATE_TOKENS if prompt is None else prompt_count(answer) or 0
+    return reported if reported is not None and reported <= limit else None
 
 
 def server_times_s(answer: Answer) -> tuple[float | None, float | None, float | None]:
-    """Prefill, decode and load by the server's own clock, in s; None for all where one is longer than any request may
-    take."""
+    """Return prefill, decode and load by the server's clock, in s; all None if one is longer than `MAX_SERVER_S`."""
     times = (answer.prefill_s, answer.decode_s, answer.load_s)
     return times if all(t is None or t <= MAX_SERVER_S for t in times) else (None, None, None)
 
@@ -253,9 +253,9 @@ async def ask(
     timeout_s: float,
     on_tokens: Callable[[int], None] | None = None,
 ) -> Answer:
-    """Send `request` and measure its answer. Raises IterationError, with words, for everything that is not a sample.
+    """Send `request` and measure its answer. Raises IterationError for everything that is not a sample.
 
-    `on_tokens(n)` is called after each arrival with the text events so far; it must be cheap.
+    `on_tokens(n)` is called after each arrival with the number of text events so far; it must be cheap.
     """
     answer = Answer(max_tokens=request.max_tokens, sent_bytes=len(request.body))
     try:
@@ -295,42 +295,42 @@ async def _exchange(
         written = stream.written_ns
         if response.status_code != 200:
             raise await _http_error(response, request, dialect)
-        if stream.early:
+        if stream.answered_early:
             raise WireError(EARLY_ANSWER)
         content_type = response.headers.get("content-type", "")
         answer.streamed = "json" not in content_type or "ndjson" in content_type or "jsonl" in content_type
         parser = dialect.parser(content_type)
         decoder = ContentDecoder(response.headers.get("content-encoding", ""))
-        most = max(MAX_ARRIVALS, ARRIVALS_PER_TOKEN * (request.max_tokens or 0))
-        size = packed = events = 0
+        max_arrivals = max(MAX_ARRIVALS, ARRIVALS_PER_TOKEN * (request.max_tokens or 0))
+        size = encoded = events = 0
 
-        def take(arrived_ns: int, data: bytes) -> None:
+        def receive(arrived_ns: int, data: bytes) -> None:
             nonlocal size, events
             size += len(data)
             if size > MAX_BODY_BYTES:
-                raise WireError(f"the answer passed {MAX_BODY_BYTES // 2**20} MB and was cut off")
-            carried = answer.take(parser.feed(data), arrived_ns - written)
-            if len(answer.arrivals_ns) > most:
-                raise WireError(f"more than {most:,} arrivals with text: the server does not stop")
+                raise WireError(f"the answer is longer than {MAX_BODY_BYTES // 2**20} MB")
+            carried = answer.add(parser.feed(data), arrived_ns - written)
+            if len(answer.arrivals_ns) > max_arrivals:
+                raise WireError(f"more than {max_arrivals:,} arrivals with text: the server does not stop")
             if carried and on_tokens is not None:
                 events += carried
                 on_tokens(events)
 
-        def unpack(arrived_ns: int, data: bytes) -> None:
-            nonlocal packed
-            packed += len(data)
-            if packed > MAX_BODY_BYTES:
-                raise WireError(f"the answer passed {MAX_BODY_BYTES // 2**20} MB and was cut off")
+        def decode(arrived_ns: int, data: bytes) -> None:
+            nonlocal encoded
+            encoded += len(data)
+            if encoded > MAX_BODY_BYTES:
+                raise WireError(f"the answer is longer than {MAX_BODY_BYTES // 2**20} MB")
             for piece in decoder.feed(data):
-                take(arrived_ns, piece)
+                receive(arrived_ns, piece)
 
-        await stream.deliver(take if decoder.identity else unpack)
+        await stream.deliver(receive if decoder.identity else decode)
         answer.end_ns = stream.arrived_ns - written
-        answer.take(parser.close(), answer.end_ns)
+        answer.add(parser.close(), answer.end_ns)
         answer.connect_ns = stream.connect_ns
         answer.stamp = stream.stamp
-        if stream.offset.moved(sample_offset()):
-            raise WireError("the machine's clock was set during this iteration, so its times cannot be trusted")
+        if stream.offset.stepped(sample_offset()):
+            raise WireError("the system clock was set during this iteration, so its times are wrong")
         if answer.arrivals_ns and answer.arrivals_ns[0] < 0:
             raise WireError(EARLY_ANSWER)
 
@@ -340,13 +340,13 @@ async def _http_error(response: httpx.Response, request: Request, dialect: Diale
     if 300 <= status < 400 and (location := response.extensions.get("llmtui.location", "")):
         return IterationError(failures.redirect_failure(status, request.method, request.url, location), status=status)
     body = bytearray()
-    # What came until then is all that there is to say.
+    # Report what has arrived until then.
     with contextlib.suppress(httpx.TransportError, WireError, TimeoutError):
         async with asyncio.timeout(ERROR_BODY_S):
             await read_body(response, MAX_ERROR_BYTES, body)
-    said = dialect.error_text(bytes(body))
+    text = dialect.error_text(bytes(body))
     wait_s = None
-    if status in failures.RETRY_LATER and (asked := response.headers.get("retry-after")):
-        wait_s = failures.retry_after_s(asked, response.headers.get("date", ""), datetime.now(UTC))
-    failure = failures.http_failure(status, said, wait_s)
+    if status in failures.RETRY_LATER and (retry_after := response.headers.get("retry-after")):
+        wait_s = failures.retry_after_s(retry_after, response.headers.get("date", ""), datetime.now(UTC))
+    failure = failures.http_failure(status, text, wait_s)
     return IterationError(failure, status=status, body=bytes(body), retry_after_s=wait_s)

@@ -1,9 +1,9 @@
-"""Sockets whose reads carry the kernel's arrival time, so that a busy event loop costs nothing.
+"""Sockets whose reads carry the kernel's arrival time, so that a busy event loop does not delay the timestamps.
 
-Linux stamps every segment on receipt (`SO_TIMESTAMPNS`, socket(7)) and hands the stamp up with `recvmsg`. Elsewhere the
-stamp is the first instruction after the read, and `StampedSocket.stamp` says so. Where segments wait, the kernel joins
-them as they are queued, a closing FIN too, and keeps the newest one's stamp only (seen with Linux 6.18): no way of
-reading gets the others back, so the one remedy is to read soon.
+Linux timestamps every segment on receipt (`SO_TIMESTAMPNS`, socket(7)) and returns the timestamp with `recvmsg`. On
+other systems the timestamp is taken right after the read, and `StampedSocket.stamp` is "user". The kernel merges
+segments that wait in the queue, a closing FIN included, and keeps the newest timestamp only (seen with Linux 6.18). The
+others are lost, so read early.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import httpx
 from llmtui.measure.clock import Offset, sample_offset
 from llmtui.model import Stamp
 
-#: What one read takes at most.
+#: The size of one read.
 READ_BYTES = 65_536
 #: asm-generic/socket.h; the same number names the option and the control message.
 _SO_TIMESTAMPNS = 35
@@ -34,10 +34,10 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SP
 
 @functools.cache
 def kernel_stamps() -> socket.socket | None:
-    """The connection that keeps the kernel's stamps on for the life of this process; None where there are none.
+    """Return a connection that keeps the kernel's timestamps enabled while this process runs; None without support.
 
-    Linux begins to stamp with the first socket that asks for it, but a moment later than that: what arrives meanwhile
-    has no stamp. So they are tried out, over loopback, before anything is measured.
+    Linux starts to timestamp shortly after the first socket enables it, and data that arrives before has no timestamp.
+    So timestamps are tried over loopback before anything is measured.
     """
     if sys.platform != "linux":
         return None
@@ -56,10 +56,10 @@ def kernel_stamps() -> socket.socket | None:
 
 
 class StampedSocket:
-    """A connected TCP socket that knows when its last bytes arrived and when its last bytes were handed to the kernel.
+    """A connected TCP socket that records when its last bytes arrived and when they were handed to the kernel.
 
-    `arrived_ns` and `written_ns` are on the monotonic clock; `connect_ns` is what connection set-up took; `ended` is
-    set once the peer has said its last.
+    `arrived_ns` and `written_ns` are on the monotonic clock, `connect_ns` is the duration of connection set-up, and
+    `ended` is set at the end of the peer's data.
     """
 
     def __init__(self, sock: socket.socket, connect_ns: int) -> None:
@@ -76,17 +76,17 @@ class StampedSocket:
             sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
     def ends(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        """Address and port of this end and of the other one. Raises OSError where the connection has gone already."""
-        here, there = self._sock.getsockname(), self._sock.getpeername()
-        return (here[0], here[1]), (there[0], there[1])
+        """Return address and port of this end and of the peer. Raises OSError if the connection is gone."""
+        local, peer = self._sock.getsockname(), self._sock.getpeername()
+        return (local[0], local[1]), (peer[0], peer[1])
 
-    def begin(self) -> None:
-        """A request begins: the clocks' offset is measured afresh around each one."""
+    def start_request(self) -> None:
+        """Reset the timestamps and measure the offset of the clocks, before each request."""
         self.offset = sample_offset()
         self.written_ns = 0
 
     def receive(self) -> bytes | None:
-        """What is there, its arrival in `arrived_ns`; None when nothing is, b"" with `ended` set. Raises OSError."""
+        """Read what is available and set `arrived_ns`. Return None if nothing is, b"" at the end. Raises OSError."""
         try:
             if not self._wants_stamp:
                 data = self._sock.recv(READ_BYTES)
@@ -105,8 +105,8 @@ class StampedSocket:
             if kind == _SO_TIMESTAMPNS and level == socket.SOL_SOCKET and len(payload) == 16:
                 seconds, nanoseconds = _unpack(payload)
                 arrived: int = seconds * 1_000_000_000 + nanoseconds + self.offset.offset_ns
-                # A stamp can lie neither in the future nor before what arrived earlier; a stepped wall clock shows
-                # here first, and `Offset.moved` then fails the iteration.
+                # A timestamp in the future, or before an earlier arrival, comes from a wall clock that was stepped.
+                # `Offset.stepped` then fails the iteration.
                 self.arrived_ns = arrived if self.arrived_ns <= arrived <= now else now
                 return data
         self.stamp = "user"
@@ -114,18 +114,18 @@ class StampedSocket:
         return data
 
     def send(self, data: memoryview | bytes) -> int:
-        """Hand over what the kernel takes; 0 when it takes nothing now. Raises OSError."""
-        # Noted before the call: on a fast path the server has the bytes, and may have answered, before it returns.
-        handing_ns = time.monotonic_ns()
+        """Send what the kernel accepts and return its length, 0 if it accepts nothing now. Raises OSError."""
+        # Taken before the call: on a fast path the server may have answered before it returns.
+        before_ns = time.monotonic_ns()
         try:
             sent = self._sock.send(data)
         except (BlockingIOError, InterruptedError):
             return 0
-        self.written_ns = handing_ns
+        self.written_ns = before_ns
         return sent
 
     def readable(self) -> bool:
-        """Whether there is something to read, an end included: an idle connection with that is of no further use."""
+        """Whether there is data, or the end of the connection, to read: then an idle connection cannot be reused."""
         if self.fd < 0:
             return True
         poll = select.poll()
@@ -133,7 +133,7 @@ class StampedSocket:
         return bool(poll.poll(0))
 
     async def ready(self, reading: bool) -> None:
-        """Wait until the socket can be read, or written. For set-up only: one waiter, nothing else registered."""
+        """Wait until the socket is readable, or writable. For set-up only, while nothing else is registered."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         add, remove = (loop.add_reader, loop.remove_reader) if reading else (loop.add_writer, loop.remove_writer)
@@ -144,7 +144,7 @@ class StampedSocket:
             remove(self.fd)
 
     def close(self) -> None:
-        """Close at once."""
+        """Close the socket."""
         self.fd = -1
         self._sock.close()
 
@@ -155,9 +155,9 @@ def _wake(future: asyncio.Future[None]) -> None:
 
 
 async def connect(host: str, port: int, timeout_s: float | None) -> StampedSocket:
-    """Connect to the first address of `host` that answers. Name look-up is not part of the measured set-up.
+    """Connect to the first address of `host` that accepts. The measured set-up time excludes the name look-up.
 
-    Raises httpx.ConnectTimeout and httpx.ConnectError.
+    Raises httpx.ConnectTimeout, or httpx.ConnectError from the OSError that caused it.
     """
     loop = asyncio.get_running_loop()
     failure: OSError = socket.gaierror(socket.EAI_NONAME, f"{host} has no address")
@@ -178,7 +178,7 @@ async def connect(host: str, port: int, timeout_s: float | None) -> StampedSocke
                     return StampedSocket(sock, time.monotonic_ns() - started)
                 except OSError as error:
                     sock.close()
-                    # asyncio says "Connect call failed" for whatever the reason was.
+                    # asyncio's text is "Connect call failed" for every reason.
                     failure = OSError(error.errno, os.strerror(error.errno)) if error.errno else error
                 except BaseException:
                     sock.close()

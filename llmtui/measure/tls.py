@@ -1,4 +1,4 @@
-"""TLS over a `StampedSocket`: plain bytes are stamped with the arrival of their record's last segment."""
+"""TLS over a `StampedSocket`: decrypted bytes carry the arrival time of the last segment of their record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmtui.measure.stamped_socket import READ_BYTES, StampedSocket
 
 
 class TlsChannel:
-    """The same questions as `StampedSocket.receive` and `ended`, and `seal` for what is to be sent."""
+    """Has `receive` and `ended` like `StampedSocket`, and `encrypt` for data to send."""
 
     def __init__(self, sock: StampedSocket, context: ssl.SSLContext, server_hostname: str) -> None:
         self._sock = sock
@@ -22,8 +22,10 @@ class TlsChannel:
         self.ended = False
 
     async def handshake(self, timeout_s: float | None) -> None:
-        """Counts as connection set-up. Raises httpx.ConnectError when the certificate does not verify or the peer
-        breaks off, httpx.ConnectTimeout."""
+        """Perform the handshake, as part of the connection set-up.
+
+        Raises httpx.ConnectTimeout, or httpx.ConnectError if the certificate is invalid or the peer disconnects.
+        """
         started = time.monotonic_ns()
         try:
             async with asyncio.timeout(timeout_s):
@@ -33,22 +35,22 @@ class TlsChannel:
                     except ssl.SSLWantReadError:
                         await self._flush()
                         await self._sock.ready(True)
-                        self._take(self._sock.receive())
+                        self._write_incoming(self._sock.receive())
                         continue
                     await self._flush()
                     break
         except TimeoutError:
-            raise httpx.ConnectTimeout("it connects, but no TLS handshake came in time") from None
-        except OSError as error:  # ssl.SSLError is one too
+            raise httpx.ConnectTimeout("connected, but the TLS handshake timed out") from None
+        except OSError as error:  # includes ssl.SSLError
             raise httpx.ConnectError(str(error)) from error
         self._sock.connect_ns += time.monotonic_ns() - started
 
     def receive(self) -> bytes | None:
-        """Decrypted bytes, None while no record is whole, b"" at the end. Raises OSError."""
+        """Return decrypted bytes, None while no record is complete, b"" at the end. Raises OSError."""
         data = self._sock.receive()
         if data is None:
             return None
-        self._take(data)
+        self._write_incoming(data)
         parts: list[bytes] = []
         while True:
             try:
@@ -61,16 +63,16 @@ class TlsChannel:
                 self.ended = True
                 return b"".join(parts)
             parts.append(part)
-        if answer := self._out.read():  # a key update; it is small, and a socket that takes nothing has ended anyway
-            self._sock.send(answer)
+        if key_update := self._out.read():  # small; a socket that does not accept it has ended anyway
+            self._sock.send(key_update)
         return b"".join(parts) if parts else None
 
-    def seal(self, data: bytes) -> bytes:
-        """`data` as TLS records."""
+    def encrypt(self, data: bytes) -> bytes:
+        """Return `data` as TLS records."""
         self._tls.write(data)
         return self._out.read()
 
-    def _take(self, data: bytes | None) -> None:
+    def _write_incoming(self, data: bytes | None) -> None:
         if data:
             self._in.write(data)
         elif data is not None:

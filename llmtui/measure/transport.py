@@ -1,6 +1,6 @@
-"""The transport under httpx: connections kept and found again, and the client that measures.
+"""The transport under httpx, with a connection pool, and the client that measures.
 
-httpx stays the client; HTTP is spoken by `Connection` on sockets whose reads carry the kernel's arrival time.
+httpx is the client. `Connection` implements HTTP on sockets whose reads carry the kernel's arrival time.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from llmtui.wire import common
 
 _Origin = tuple[str, str, int]
 
-#: Looks at a new connection before anything is written to it: our address and port, the peer's. Returns why it must
-#: not be used, or None.
+#: Checks a new connection before anything is written to it, given our address and port and the peer's. Returns why it
+#: must not be used, or None.
 Admit = Callable[[tuple[str, int], tuple[str, int]], Failure | None]
 
 
 class StampedTransport(httpx.AsyncBaseTransport):
     """HTTP/1.1 with arrival times: the response's extension "llmtui.stream" is its `StampedBody`.
 
-    A redirect's Location is the extension "llmtui.location" and no header.
+    The Location of a redirect is the extension "llmtui.location" and not a header.
 
-    `keepalive_s` 0 opens a connection for each request. `tls` is needed for https addresses only. Of httpx's timeouts
-    only "connect" is kept, for connection and TLS handshake each. Raises httpx.TransportError of the kind that fits.
+    `keepalive_s` 0 opens a connection for each request. `tls` is for https only. Of httpx's timeouts only "connect"
+    applies, to the connection and to the TLS handshake separately. Raises subclasses of httpx.TransportError.
     """
 
     def __init__(
@@ -46,21 +46,21 @@ class StampedTransport(httpx.AsyncBaseTransport):
         self._all: set[Connection] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request and read the head of its answer."""
+        """Send one request and read the head of the answer."""
         url = request.url
         if url.scheme not in ("http", "https"):
-            raise httpx.UnsupportedProtocol("the address must begin with http:// or https://")
+            raise httpx.UnsupportedProtocol("url must begin with http:// or https://")
         await request.aread()
         wire = request_bytes(request)
         origin = (url.scheme, *common.host_and_port(str(url)))
         connection = self._reuse(origin)
-        reader = await self._exchange_again(connection, wire, request.method) if connection is not None else None
+        reader = await self._exchange_reused(connection, wire, request.method) if connection is not None else None
         connect_ns = None
         if connection is None or reader is None:
             connection = await self._connect(origin, request.extensions.get("timeout", {}))
             connect_ns = connection.sock.connect_ns
             reader = await self._exchange(connection, wire, request.method)
-        body = StampedBody(connection, connect_ns, lambda done: self._done(origin, done))
+        body = StampedBody(connection, connect_ns, lambda connection: self._release(origin, connection))
         extensions = {
             "http_version": b"HTTP/" + reader.version.encode("ascii"),
             "reason_phrase": reader.reason,
@@ -85,27 +85,27 @@ class StampedTransport(httpx.AsyncBaseTransport):
             self._all.discard(connection)
             raise
 
-    async def _exchange_again(self, connection: Connection, wire: bytes, method: str) -> ResponseReader | None:
-        """On a connection that was kept; None when it ended without a byte, as it does where the server closes it
-        after the answer and its farewell crosses our request (llama.cpp, some 20 microseconds later): asked anew, the
-        request is written, and timed, on a connection of its own."""
+    async def _exchange_reused(self, connection: Connection, wire: bytes, method: str) -> ResponseReader | None:
+        """Exchange on a pooled connection. Return None if it ended without a byte.
+
+        That happens when the server closes the connection after its answer (llama.cpp, some 20 microseconds later) and
+        the FIN crosses the request. The request is then sent, and timed, on a new connection.
+        """
         try:
             return await self._exchange(connection, wire, method)
         except httpx.TransportError:
-            if connection.reader is not None and not connection.reader.silent:
+            if connection.reader is not None and not connection.reader.no_bytes_received:
                 raise
             return None
 
     def _reuse(self, origin: _Origin) -> Connection | None:
-        found: Connection | None = None
         idle = self._idle.get(origin, [])
-        while idle and found is None:
+        while idle:
             connection = idle.pop()
             if connection.usable(self._keepalive_s):
-                found = connection
-            else:
-                self._drop(connection)
-        return found
+                return connection
+            self._drop(connection)
+        return None
 
     async def _connect(self, origin: _Origin, timeouts: dict[str, float | None]) -> Connection:
         scheme, host, port = origin
@@ -113,13 +113,13 @@ class StampedTransport(httpx.AsyncBaseTransport):
         sock = await connect(host, port, timeout_s)
         tls = None
         try:
-            # Before the first byte: a request may hold a key, and an answer becomes a figure.
+            # Before the first byte is sent: a request may carry a key.
             if self._admit is not None and (failure := self._admit(*sock.ends())) is not None:
                 raise NotAdmitted(failure)
             if scheme == "https":
                 tls = TlsChannel(sock, self._tls or ssl.create_default_context(), host.partition("%")[0])
                 await tls.handshake(timeout_s)
-        except OSError as error:  # it went before it could be looked at
+        except OSError as error:  # the connection was gone before the check
             sock.close()
             raise httpx.ConnectError(str(error)) from error
         except BaseException:
@@ -129,7 +129,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
         self._all.add(connection)
         return connection
 
-    def _done(self, origin: _Origin, connection: Connection) -> None:
+    def _release(self, origin: _Origin, connection: Connection) -> None:
         if self._keepalive_s > 0 and connection.release():
             self._idle.setdefault(origin, []).append(connection)
         else:
@@ -141,13 +141,13 @@ class StampedTransport(httpx.AsyncBaseTransport):
 
 
 def _drop_cookies(headers: list[tuple[bytes, bytes]]) -> None:
-    """Take cookies out of httpx's sight. A server that gets its own cookie back could answer some requests in another
-    way than others, and the standard library's reader of cookies warns and takes long where they are odd."""
+    """Hide cookies from httpx. With its cookie returned, a server could treat some requests differently, and the
+    standard library's parser is slow and warns on malformed cookies."""
     headers[:] = [header for header in headers if header[0].lower() not in (b"set-cookie", b"set-cookie2")]
 
 
 def _take_location(headers: list[tuple[bytes, bytes]], extensions: dict[str, Any]) -> None:
-    """Move where a redirect leads out of httpx's sight: so nothing goes there, and an odd address raises nothing."""
+    """Hide the target of a redirect from httpx, which would raise for a malformed one."""
     for header in [h for h in headers if h[0].lower() == b"location"]:
         headers.remove(header)
         extensions.setdefault("llmtui.location", header[1].decode("utf-8", "replace"))
@@ -156,11 +156,11 @@ def _take_location(headers: list[tuple[bytes, bytes]], extensions: dict[str, Any
 def new_client(
     url: str, *, connect_timeout_s: float, keepalive_s: float = 2.0, admit: Admit | None = None
 ) -> httpx.AsyncClient:
-    """The client that measures `url`: no proxies or credentials of the environment, no redirects, no compression, no
-    cookies. `admit` looks at each new connection.
+    """Return the client that measures `url`: no proxies or credentials from the environment, no redirects, no
+    compression, no cookies. `admit` checks each new connection.
 
-    Reading has no timeout of its own: an iteration as a whole has one. The system's certificates verify https, or those
-    that `SSL_CERT_FILE` names.
+    Reads have no timeout; an iteration as a whole has one. https is verified with the system's certificates, or those
+    in `SSL_CERT_FILE`.
     """
     tls = ssl.create_default_context() if url.startswith("https:") else None
     return httpx.AsyncClient(

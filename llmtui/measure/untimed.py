@@ -1,4 +1,4 @@
-"""A question outside the timed requests (health, models, version). Its answer is bounded in size and time."""
+"""Untimed requests: health, models, version. Their answers are limited in size and time."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ import httpx
 from llmtui.measure.content import read_body
 from llmtui.wire.base import WireError
 
-#: Large answers that are read at the same time, in one event loop.
+#: How many large answers one event loop reads at the same time.
 LARGE_AT_ONCE = 4
-_gates: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = weakref.WeakKeyDictionary()
+_semaphores: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = weakref.WeakKeyDictionary()
 
 
 class Reply(NamedTuple):
-    """An answer: header names in lower case, the body unpacked. `whole` is false where the body was cut at the limit.
+    """An answer with lower-case header names and the decoded body. `whole` is false if the body exceeded the limit.
 
-    `status` is 0 where there was no answer that is HTTP, or none whose body can be read.
+    `status` is 0 if the answer was not HTTP, or its body could not be decoded.
     """
 
     status: int
     headers: dict[str, str] = {}
     body: bytes = b""
     whole: bool = True
-    #: Where a redirect leads, "" for none.
+    #: The target of a redirect, "" for none.
     location: str = ""
 
 
-def _large() -> asyncio.Semaphore:
-    """What large answers are read under: many servers are asked at once, and together they must not fill the memory."""
+def _large_answers() -> asyncio.Semaphore:
+    """Return the semaphore for reading large answers: those of many servers together must not fill the memory."""
     loop = asyncio.get_running_loop()
-    return _gates.setdefault(loop, asyncio.Semaphore(LARGE_AT_ONCE))
+    return _semaphores.setdefault(loop, asyncio.Semaphore(LARGE_AT_ONCE))
 
 
 async def fetch(
@@ -47,10 +47,10 @@ async def fetch(
     limit_bytes: int,
     timeout_s: float,
 ) -> Reply:
-    """Ask, and read at most `limit_bytes` of the answer within `timeout_s` in all.
+    """Send a request, and read at most `limit_bytes` of the answer within `timeout_s` in total.
 
-    Raises TimeoutError, httpx.ConnectError and ConnectTimeout, and httpx.InvalidURL or UnicodeEncodeError for what
-    cannot be asked. What breaks off later is a reply of status 0.
+    Raises TimeoutError, httpx.ConnectError, httpx.ConnectTimeout, and httpx.InvalidURL or UnicodeEncodeError for a
+    request that cannot be sent. Later errors return a reply with status 0.
     """
     try:
         async with (
@@ -58,7 +58,7 @@ async def fetch(
             client.stream(method, url, content=content or None, headers=dict(headers or {})) as response,
         ):
             body = bytearray()
-            whole = await read_body(response, limit_bytes, body, _large())
+            whole = await read_body(response, limit_bytes, body, _large_answers())
             return Reply(
                 status=response.status_code,
                 headers={name.lower(): value for name, value in response.headers.items()},

@@ -101,7 +101,7 @@ async def _httpx(client: httpx.AsyncClient, url: str) -> tuple[Answer, int]:
     async with client.stream(request.method, request.url, content=request.body, headers=request.headers) as response:
         parser = dialect.parser(response.headers["content-type"])
         async for data in response.aiter_bytes():
-            answer.take(parser.feed(data), time.monotonic_ns())
+            answer.add(parser.feed(data), time.monotonic_ns())
     return answer, 0
 
 

@@ -20,8 +20,8 @@ KEY = "sk-for-this-one-alone"
 MODEL = "m"
 MEGABYTE = b"x" * 1_000_000
 TEXT_BYTES = 10_000_000
-DIED = "the server may have died; see its log"
-BROKE = "the connection broke before the first token"
+DIED = "the server may have crashed; see its log"
+BROKE = "connection lost before the first token"
 WAIT_S = 0.3
 GOOD: list[Step] = [SSE_HEAD, token("a"), token("b"), FINISH, CLOSE]
 
@@ -124,7 +124,7 @@ def _redirect(status: int) -> Fault:
     return _post(
         f"redirect {status}",
         reply(status, Location="{elsewhere}/v1/chat/completions?key=1"),
-        words=f"HTTP {status}: redirected to {{elsewhere}}: it is not followed; check url",
+        words=f"HTTP {status}: redirected to {{elsewhere}}: redirects are not followed; check url",
     )
 
 
@@ -143,19 +143,19 @@ FAULTS: list[Fault] = [
         "unreachable",
         # TCP to a multicast address: Linux says so at once, and no packet leaves.
         lambda _: _address("http://224.0.0.1:9"),
-        "no way to {place}: Network is unreachable: check url and the network",
+        "{place} is unreachable: Network is unreachable: check url and the network",
         "state",
     ),
     Fault(
         "no such name",
         lambda _: _address("http://no.invalid:9"),
-        "the name in {place} is not known: check url",
+        "cannot resolve the host name of {place}: check url",
         "state",
     ),
     Fault(
         "slow accept",
         lambda _: _bound(True),
-        "no connection to {place} within 1 s: is the address right, and no firewall in between?",
+        "no connection to {place} within 1 s: check url and any firewall in between",
         "state",
         hasty=True,
     ),
@@ -163,29 +163,29 @@ FAULTS: list[Fault] = [
     _post(
         "reset mid-stream",
         [SSE_HEAD, token("a"), token("b"), RESET],
-        words=f"the connection broke after 2 tokens: {DIED}",
+        words=f"connection lost after 2 tokens: {DIED}",
     ),
     _post(
         "hang before headers",
         [HANG],
-        words="not finished within 1 s (before the first token): raise timeout_s or ask for less",
+        words="not finished within 1 s (before the first token): raise timeout_s or lower max_tokens",
         hasty=True,
     ),
     _post(
         "hang mid-stream",
         [SSE_HEAD, token("a"), HANG],
-        words="not finished within 1 s (after 1 token): raise timeout_s or ask for less",
+        words="not finished within 1 s (after 1 token): raise timeout_s or lower max_tokens",
         hasty=True,
     ),
     _post(
         "half-close",
         [SSE_HEAD, token("a"), HALF_CLOSE, HANG],
-        words=f"the answer stopped half-way: no finish reason after 1 token: {DIED}",
+        words=f"the answer is incomplete: no finish reason after 1 token: {DIED}",
     ),
     _post(
         "truncated chunk",
         [CHUNKED, chunk(token("a")), b"ff\r\ndat", CLOSE],
-        words=f"the connection broke after 1 token: {DIED}",
+        words=f"connection lost after 1 token: {DIED}",
     ),
     _post("429 with Retry-After", refusal(429, Retry_After=str(WAIT_S)), GOOD, refused=1),
     _post(
@@ -222,27 +222,27 @@ FAULTS: list[Fault] = [
     _post(
         "500 with HTML",
         reply(500, PAGE, Content_Type="text/html"),
-        words="HTTP 500: Out of memory & luck: the server failed inside; see its log",
+        words="HTTP 500: Out of memory & luck: the server failed; see its log",
     ),
     _post(
         "500 without end",
         [b"HTTP/1.1 500 X\r\n\r\n<p>Out of luck</p>\n", *([b" " * 1_000_000] * 60), HANG],
-        words="HTTP 500: Out of luck: the server failed inside; see its log",
+        words="HTTP 500: Out of luck: the server failed; see its log",
     ),
     _post(
         "empty 200",
         reply(200, Content_Type="text/event-stream"),
-        words="the answer was empty: not one token: and it gave no reason",
+        words="the answer is empty: no tokens: it has no finish reason",
     ),
     _post(
         "endless headers",
         [b"HTTP/1.1 200 OK\r\n", b"X-More: yes\r\n" * 50_000, HANG],
-        words=f"{BROKE}: not HTTP as it should be (more than 200 headers): {DIED}",
+        words=f"{BROKE}: invalid HTTP (more than 200 headers): {DIED}",
     ),
     _post(
         "endless header",
         [b"HTTP/1.1 200 OK\r\nX: ", MEGABYTE, HANG],
-        words=f"{BROKE}: not HTTP as it should be (more than 65536 bytes of headers): {DIED}",
+        words=f"{BROKE}: invalid HTTP (more than 65536 bytes of headers): {DIED}",
     ),
     _post(
         "endless line",
@@ -252,14 +252,14 @@ FAULTS: list[Fault] = [
     _post(
         "endless body",
         [SSE_HEAD, token("a"), *([b": " + MEGABYTE + b"\n\n"] * 70), HANG],
-        words="the answer passed 64 MB and was cut off",
+        words="the answer is longer than 64 MB",
     ),
     _post("10 MB of one character", [SSE_HEAD, *([token("x" * 1_000_000)] * (TEXT_BYTES // 1_000_000)), FINISH, CLOSE]),
     *(_redirect(status) for status in (301, 302, 307, 308)),
     Fault(
         "redirect of the models",
         functools.partial(_leads_away, b"GET /v1/models"),
-        "HTTP 302: redirected to {elsewhere}: it is not followed; check url",
+        "HTTP 302: redirected to {elsewhere}: redirects are not followed; check url",
         "state",
     ),
     Fault("redirect of health", functools.partial(_leads_away, b"GET /health"), kept="sample"),

@@ -154,7 +154,7 @@ def test_row(fault: Fault, everything: Everything) -> None:
 def test_the_wait_that_a_server_asks_for_is_told_once_and_is_no_latency(everything: Everything) -> None:
     ran = everything.runs[False]
     for name, status, asked in (("429 with Retry-After", 429, WAIT_S), ("503 with a date", 503, 0)):
-        wish = f"asks to wait {asked:g} s" if asked else "asks to try again at once"
+        wish = f"asks to wait {asked:g} s" if asked else "asks to retry immediately"
         told = f"llmtui: {name}: HTTP {status}, {wish}; the refusals are counted and no samples\n"
         assert ran.err.count(told) == ran.err.count(f"llmtui: {name}: HTTP") == 1
         latency_s = ran.iterations[name].latency_s

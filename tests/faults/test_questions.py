@@ -78,7 +78,7 @@ async def test_a_redirect_of_a_question_is_not_followed(tmp_path: Path) -> None:
             ready = await found(tmp_path, url=server.url, model="m", api_key="sk-not-for-others")
         with pytest.raises(BlockingIOError):
             other.accept()
-    assert said.startswith(f"HTTP 302: redirected to {away}: it is not followed")
+    assert said.startswith(f"HTTP 302: redirected to {away}: redirects are not followed")
     assert (ready.model, ready.version) == ("m", "")
 
 
@@ -96,7 +96,7 @@ async def test_every_protocol_says_alike_that_nobody_is_there(protocol: str, tmp
 async def test_a_key_that_no_header_can_hold_is_told_and_not_shown(tmp_path: Path) -> None:
     async with scripted(reply(404)) as server:
         said = await refusal(tmp_path, url=server.url, api_key="sk-sécret")
-    assert said == "a header has characters outside ASCII: check api_key and headers"
+    assert said == "a header has non-ASCII characters: check api_key and headers"
 
 
 async def test_a_server_that_takes_the_question_and_says_nothing(

@@ -91,7 +91,7 @@ async def test_the_sample_is_of_the_last_request_alone(phase: Phase, tmp_path: P
     assert waited >= LEAST_WAIT_S + 0.3 - 0.001
     assert len(prompts) == 1, "the same question each time"
     assert [event.text for event in told if isinstance(event, Note)] == [
-        "HTTP 429, asks to try again at once; the refusals are counted and no samples"
+        "HTTP 429, asks to retry immediately; the refusals are counted and no samples"
     ]
     if iteration.foreign_cpu is not None:
         _, one, two, three, four, _ = metered

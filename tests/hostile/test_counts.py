@@ -180,7 +180,7 @@ async def test_a_server_that_claims_an_endless_prompt_does_not_win_by_prefill() 
 @pytest.mark.parametrize(("text", "seen"), [("\u200b" * 80, 0), ("ab\n cd", 6), ("é\u200bé", 4), ("👩", 4)])
 def test_text_that_nobody_sees_makes_no_count_possible(text: str, seen: int) -> None:
     invisible = Answer(max_tokens=64)
-    invisible.take([Delta(text=text)], 1)
+    invisible.add([Delta(text=text)], 1)
     assert invisible.text_bytes == seen
 
 

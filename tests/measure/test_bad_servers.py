@@ -19,7 +19,7 @@ from llmtui.measure.stamped_socket import StampedSocket
 from tests.measure.asking import CHUNKED, failure_of, measured, on_thread, read_request, said, said_of
 from tests.scripted import CLOSE, FINISH, HALF_CLOSE, HANG, RESET, SSE_HEAD, Step, chunk, scripted, token
 
-BROKE = "protocol: the connection broke before the first token"
+BROKE = "protocol: connection lost before the first token"
 GZIP_HEAD = SSE_HEAD.replace(b"Connection", b"Content-Encoding: gzip\r\nConnection")
 
 
@@ -30,29 +30,32 @@ GZIP_HEAD = SSE_HEAD.replace(b"Connection", b"Content-Encoding: gzip\r\nConnecti
         ([SSE_HEAD[:20], RESET], BROKE),
         ([SSE_HEAD[:20], CLOSE], f"{BROKE}: closed in the middle of the headers"),
         ([HALF_CLOSE, HANG], f"{BROKE}: closed without a response"),
-        ([SSE_HEAD, token("a"), HALF_CLOSE, HANG], "protocol: the answer stopped half-way: no finish reason after 1"),
-        ([CHUNKED, chunk(token("a")), HALF_CLOSE, HANG], "protocol: the connection broke after 1 token"),
-        ([SSE_HEAD, CLOSE], "protocol: the answer was empty: not one token"),
-        ([CHUNKED + b"0\r\n\r\n"], "protocol: the answer was empty: not one token"),
+        ([SSE_HEAD, token("a"), HALF_CLOSE, HANG], "protocol: the answer is incomplete: no finish reason after 1"),
+        ([CHUNKED, chunk(token("a")), HALF_CLOSE, HANG], "protocol: connection lost after 1 token"),
+        ([SSE_HEAD, CLOSE], "protocol: the answer is empty: no tokens"),
+        ([CHUNKED + b"0\r\n\r\n"], "protocol: the answer is empty: no tokens"),
         ([b"HTTP/1.1 204 No\r\n\r\n"], "http: HTTP 204"),
-        ([SSE_HEAD.replace(b"Connection: close", b"Content-Length: 999"), token("a"), CLOSE], "protocol: the conn"),
+        (
+            [SSE_HEAD.replace(b"Connection: close", b"Content-Length: 999"), token("a"), CLOSE],
+            "protocol: connection lost after 1",
+        ),
         ([SSE_HEAD, token("a"), b"data: {not json\n\n", token("b"), FINISH, CLOSE], "protocol: the answer cannot be"),
         (
             [SSE_HEAD, token("a"), token("#").replace(b"#", b"\xff\xfe"), FINISH, CLOSE],
             "protocol: the answer cannot be",
         ),
-        ([CHUNKED, chunk(token("a")), b"zz\r\n", HANG], "protocol: the connection broke after 1 token: not HTTP as it"),
-        ([CHUNKED + chunk(token("a")) + b"zz\r\n", HANG], "protocol: the connection broke after 1 token: not HTTP as"),
+        ([CHUNKED, chunk(token("a")), b"zz\r\n", HANG], "protocol: connection lost after 1 token: invalid HTTP"),
+        ([CHUNKED + chunk(token("a")) + b"zz\r\n", HANG], "protocol: connection lost after 1 token: invalid HTTP"),
         ([b"HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", HANG], BROKE),
-        ([b"HTTP/1.1 200 OK\r\n", b"X-More: yes\r\n" * 300, HANG], f"{BROKE}: not HTTP as it should be (more than 200"),
-        ([b"HTTP/1.1 200 OK\r\nX: ", b"a" * 300_000, HANG], f"{BROKE}: not HTTP as it should be (more than 65536 byt"),
-        ([b"HTTP/1.1 100 Continue\r\n\r\n" * 9000, HANG], f"{BROKE}: not HTTP as it should be (more than 65536 bytes"),
-        ([CHUNKED, chunk(token("a")), b"0\r\n", b"T: x\r\n" * 50_000, HANG], "protocol: the connection broke after 1"),
+        ([b"HTTP/1.1 200 OK\r\n", b"X-More: yes\r\n" * 300, HANG], f"{BROKE}: invalid HTTP (more than 200"),
+        ([b"HTTP/1.1 200 OK\r\nX: ", b"a" * 300_000, HANG], f"{BROKE}: invalid HTTP (more than 65536 byt"),
+        ([b"HTTP/1.1 100 Continue\r\n\r\n" * 9000, HANG], f"{BROKE}: invalid HTTP (more than 65536 bytes"),
+        ([CHUNKED, chunk(token("a")), b"0\r\n", b"T: x\r\n" * 50_000, HANG], "protocol: connection lost after 1"),
         (
             [b"HTTP/1.1 302 Go\r\nLocation: http://h:port/\r\nContent-Length: 0\r\n\r\n"],
-            "http: HTTP 302: a redirect that leads to no address that can be read",
+            "http: HTTP 302: redirected to an invalid address",
         ),
-        ([GZIP_HEAD, b"this is not gzip", CLOSE], "protocol: the answer's compression is broken"),
+        ([GZIP_HEAD, b"this is not gzip", CLOSE], "protocol: cannot decompress the answer"),
     ],
 )
 async def test_every_fault_has_its_words(script: Sequence[Step], expected: str) -> None:
@@ -120,10 +123,10 @@ async def test_a_redirect_is_told_and_not_followed(
     assert "pw" not in str(failure) and "key" not in str(failure)
     if to:
         assert failure.message.startswith(f"HTTP {status}: redirected to {to}")
-        suggested = f"; if that is the server you mean, set url to {address}" if address else "; check url"
-        assert failure.hint == f"it is not followed{suggested}", "another server's address is not suggested"
+        suggested = f"; if that is your server, set url to {address}" if address else "; check url"
+        assert failure.hint == f"redirects are not followed{suggested}", "another server's address is not suggested"
     else:
-        assert failure.message == f"HTTP {status}: a redirect that leads to no address that can be read"
+        assert failure.message == f"HTTP {status}: redirected to an invalid address"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +173,7 @@ async def test_a_line_of_50_mb_takes_no_50_mb() -> None:
 async def test_an_answer_without_end_is_cut_off() -> None:
     comment = b": " + b"x" * 1_000_000 + b"\n\n"
     told = await said(SSE_HEAD, token("a"), *([comment] * 70), HANG, timeout_s=30)
-    assert told == "protocol: the answer passed 64 MB and was cut off"
+    assert told == "protocol: the answer is longer than 64 MB"
 
 
 async def test_of_a_long_answer_the_beginning_is_kept() -> None:
@@ -225,7 +228,7 @@ async def test_a_clock_that_steps_is_an_error_and_no_latency(monkeypatch: pytest
 
     monkeypatch.setattr(request_module, "sample_offset", stepped)
     told = await said(SSE_HEAD, token("a"), FINISH, CLOSE)
-    assert told == "protocol: the machine's clock was set during this iteration, so its times cannot be trusted"
+    assert told == "protocol: the system clock was set during this iteration, so its times are wrong"
 
 
 @pytest.mark.parametrize("fault", [b"data: {\n\n", b'data: {"error":{"message":"boom"}}\n\n'])

@@ -183,11 +183,11 @@ def plain_reply(status: bytes, body: bytes, *headers: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ([SSE_HEAD, token("a"), CLOSE], "protocol: the answer stopped half-way: no finish reason after 1 token"),
-        ([SSE_HEAD, CLOSE], "protocol: the answer was empty: not one token"),
-        ([SSE_HEAD, FINISH, CLOSE], "protocol: the answer was empty: not one token"),
-        ([CLOSE], "protocol: the connection broke before the first token"),
-        ([SSE_HEAD, token("a"), token("b"), RESET], "protocol: the connection broke after"),
+        ([SSE_HEAD, token("a"), CLOSE], "protocol: the answer is incomplete: no finish reason after 1 token"),
+        ([SSE_HEAD, CLOSE], "protocol: the answer is empty: no tokens"),
+        ([SSE_HEAD, FINISH, CLOSE], "protocol: the answer is empty: no tokens"),
+        ([CLOSE], "protocol: connection lost before the first token"),
+        ([SSE_HEAD, token("a"), token("b"), RESET], "protocol: connection lost after"),
         (
             [
                 SSE_HEAD.replace(b"Connection: close", b"Transfer-Encoding: chunked"),
@@ -195,9 +195,9 @@ def plain_reply(status: bytes, body: bytes, *headers: bytes) -> bytes:
                 b"ff\r\ndat",
                 CLOSE,
             ],
-            "protocol: the connection broke after 1 token",
+            "protocol: connection lost after 1 token",
         ),
-        ([b"SSH-2.0-OpenSSH_9\r\n\r\n", CLOSE], "protocol: the connection broke before the first token: not HTTP"),
+        ([b"SSH-2.0-OpenSSH_9\r\n\r\n", CLOSE], "protocol: connection lost before the first token: invalid HTTP"),
         ([SSE_HEAD, token("a"), b"data: {not json\n\n", CLOSE], "protocol: "),
         ([SSE_HEAD, token("a"), b'data: {"error":{"message":"boom"}}\n\ndata: [DONE]\n\n', CLOSE], "server: "),
         ([plain_reply(b"401 No", b'{"error":{"message":"bad key"}}')], "http: HTTP 401: bad key"),
@@ -236,7 +236,7 @@ async def test_http_to_a_tls_address_is_explained() -> None:
     async with scripted([CLOSE]) as server:
         with pytest.raises(IterationError) as caught:
             await measure(server.url.replace("http:", "https:"), connect_timeout_s=0.2)
-    assert caught.value.failure.message == "it connects, but no TLS handshake came in time"
+    assert caught.value.failure.message == "connected, but the TLS handshake timed out"
 
 
 async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
