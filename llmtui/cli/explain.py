@@ -192,10 +192,10 @@ def monitor_keys() -> str:
 
 
 def default_ports() -> str:
-    """The port on which llmtui expects each framework."""
+    """The frameworks that llmtui recognizes, with their default ports."""
     from llmtui.config.frameworks import FRAMEWORKS
 
-    return definitions((one.title, str(one.port)) for one in FRAMEWORKS if one.port)
+    return definitions((one.title, str(one.port or "no default: set url")) for one in FRAMEWORKS)
 
 
 #: What a page may ask for with `<!-- table: NAME -->`.

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from llmtui.cli import explain
 from llmtui.cli.app import cli
+from llmtui.config.frameworks import FRAMEWORKS
 from llmtui.config.schema import UiConfig
 from llmtui.export.columns import ITERATION_COLUMNS, RESULT_COLUMNS
 from llmtui.model import Backend, RunConfig
@@ -70,9 +71,9 @@ def test_the_other_tables_have_every_entry() -> None:
     assert sorted(re.findall(r"^    .{8}(\w+)  ", explain.monitor_keys(), re.MULTILINE)) == sorted(
         command.id for command in COMMANDS
     )
-    metrics = explain.metrics()
-    for metric in METRICS.values():
-        assert f"    {metric.title}" in metrics
+    metrics, ports = explain.metrics(), explain.default_ports()
+    assert all(f"    {metric.title}" in metrics for metric in METRICS.values())
+    assert all(f"    {one.title}  " in ports and str(one.port or "") in ports for one in FRAMEWORKS)
 
 
 def test_no_meaning_is_left_over() -> None:
