@@ -30,7 +30,7 @@ from llmtui.model import (
     RunState,
     Sampled,
 )
-from llmtui.runview.samples import FileShelf, Samples
+from llmtui.runview.samples import Samples
 from llmtui.stats.metrics import MetricKey
 from llmtui.stats.running import Running
 from llmtui.stats.summary import Summary, ratios_to_best
@@ -67,7 +67,6 @@ class BackendView:
         self.log_tail: list[str] = []
         #: How often the server asked to come back later, in all attempts.
         self.refused = 0
-        self._keep = keep
         self._attempts: dict[int, Running] = {}
         self._evidence: dict[int, Evidence] = {}
         self._rounds: dict[int, deque[Iteration]] = {}
@@ -85,8 +84,7 @@ class BackendView:
         self.refused += iteration.refused
         running = self._attempts.get(iteration.attempt)
         if running is None:
-            shelf = FileShelf if self._keep is not None else lambda: None
-            running = self._attempts[iteration.attempt] = Running(shelf=shelf)
+            running = self._attempts[iteration.attempt] = Running()
         running.add(iteration)
         if iteration.attempt < self.state.attempt:
             return

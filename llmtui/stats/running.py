@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from llmtui.model import Iteration
 from llmtui.stats.metrics import CHARTED, METRICS, MetricKey
-from llmtui.stats.sorted_values import Sample, Shelf
+from llmtui.stats.sorted_values import Sample
 from llmtui.stats.summary import Summary, first_latency, outliers, percentile
 
 #: A course holds the least and the greatest value of so many stretches at most: more than a screen has columns.
@@ -110,12 +110,10 @@ class Course:
 class Running:
     """One attempt of one backend. `last` is its newest iteration, `last_failed` the newest measured one that failed.
 
-    `warmups` counts the warm-ups, failed ones too. Values that become many go to what `shelf` makes.
+    `warmups` counts the warm-ups, failed ones too.
     """
 
-    def __init__(
-        self, iterations: Iterable[Iteration] = (), *, shelf: Callable[[], Shelf | None] = lambda: None
-    ) -> None:
+    def __init__(self, iterations: Iterable[Iteration] = ()) -> None:
         self.last: Iteration | None = None
         self.last_failed: Iteration | None = None
         self.measured = 0
@@ -124,7 +122,7 @@ class Running:
         self._warm = Sample()
         self._n = 0
         self._disturbed = 0
-        self._samples: dict[MetricKey, Sample] = {metric: Sample(shelf()) for metric in METRICS}
+        self._samples: dict[MetricKey, Sample] = {metric: Sample() for metric in METRICS}
         self._courses: dict[MetricKey, Course] = {metric: Course() for metric in CHARTED}
         self._outputs = Counts()
         self._prompts = Counts()

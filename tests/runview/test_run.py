@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import statistics
-import tempfile
 import tracemalloc
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -30,11 +27,11 @@ from llmtui.model import (
     RunState,
 )
 from llmtui.runview.run import RunView
-from llmtui.runview.samples import CHUNK, FileShelf, Samples
+from llmtui.runview.samples import CHUNK, Samples
 from llmtui.stats.metrics import CHARTED, METRICS
 from llmtui.stats.running import Course, Running
-from llmtui.stats.sorted_values import SHELVED_FROM, Sample
-from llmtui.stats.summary import P95_FROM, box, spread, summarise, thinned
+from llmtui.stats.sorted_values import Sample
+from llmtui.stats.summary import P95_FROM, box, spread, summarise
 
 PLAN = Plan(run="r", created_utc="", config=RunConfig(), backends=[Backend(name="a")])
 seconds = st.none() | st.floats(0, 1e6) | st.sampled_from([1.0, 1.5, math.inf, math.nan])
@@ -128,43 +125,6 @@ def test_many_values_stay_in_order() -> None:
     assert sample.spread() == spread(values)
 
 
-@pytest.mark.parametrize("asked_every", [1, 97, 30_000])
-def test_so_many_that_they_go_to_a_file_stay_in_order(asked_every: int) -> None:
-    values = [math.sin(n) * 10 ** (n % 5) for n in range(2 * SHELVED_FROM + 3000)]
-    sample, plain = Sample(FileShelf()), Sample()
-    for n, value in enumerate(values):
-        sample.add(value)
-        plain.add(value)
-        if n % asked_every == 0:
-            assert len(sample.ordered) == n + 1
-            assert sample.ordered[n // 2] == plain.ordered[n // 2]
-    assert list(sample.ordered) == sorted(values)
-    assert sample.spread() == spread(values)
-    assert box(sample.ordered) == box(sorted(values))
-    assert thinned(sample.ordered, 201) == thinned(sorted(values), 201)
-    with pytest.raises(IndexError):
-        sample.ordered[len(values)]
-
-
-def test_values_without_room_for_a_file_stay_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    values = [math.sin(n) for n in range(SHELVED_FROM + 3000)]
-    sample = Sample(FileShelf())
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    for value in values:
-        sample.add(value)
-    assert list(sample.ordered) == sorted(values)
-
-
-def test_a_disk_that_becomes_full_loses_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = [math.sin(n) for n in range(2 * SHELVED_FROM)]
-    sample = Sample(FileShelf())
-    for n, value in enumerate(values):
-        if n == SHELVED_FROM + 2000:
-            monkeypatch.setattr(os, "pwrite", lambda fd, data, at: len(data) // 2)
-        sample.add(value)
-    assert list(sample.ordered) == sorted(values)
-
-
 def test_a_course_keeps_the_outermost_values_and_stays_small() -> None:
     course = Course(limit=64)
     values = [1.0 + (n * 7919 % 101) / 1000 for n in range(20_000)]
@@ -256,14 +216,3 @@ def test_an_unasked_summary_costs_nothing() -> None:
     assert running.summary is running.summary
     running.add(iteration(4, 2.0))
     assert running.summary.n == 4
-
-
-def test_without_room_for_a_file_the_figures_stay_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    told = [iteration(n, n / 3) for n in range(3 * CHUNK)]
-    kept = Samples(keep=0)
-    for i in told[:CHUNK]:
-        kept.append(i)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    for i in told[CHUNK:]:
-        kept.append(i)
-    assert kept == told
