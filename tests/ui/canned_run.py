@@ -29,6 +29,7 @@ from llmtui.model import (
     Sampled,
     Shutdown,
 )
+from llmtui.runview.run import RunView
 
 MODEL = "SmolLM2-135M-Instruct"
 #: Name, language, weights, latency, TTFT, tokens/s, load.
@@ -178,6 +179,15 @@ def samples() -> list[AnyEvent]:
 def progress(name: str, tokens: int, elapsed_s: float, number: int = 7) -> Progress:
     """Tokens are arriving."""
     return Progress(backend=name, phase="measured", iteration=number, tokens=tokens, elapsed_s=elapsed_s)
+
+
+def run_view(done: int = 6, running: bool = True) -> RunView:
+    """The canned run after `done` measured iterations of every live backend, with memory and CPU."""
+    folded = RunView(plan())
+    folded.apply(hello(done=done, running=running))
+    for event in samples():
+        folded.apply(event)
+    return folded
 
 
 def rerun_events(name: str, count: int = 5, speed: float = 1.05) -> list[AnyEvent]:

@@ -6,13 +6,13 @@ from llmtui.config.schema import UiConfig
 from llmtui.model import BackendChanged, IterationDone
 from llmtui.runview.run import RunView
 from llmtui.ui.view_state import ViewState
-from llmtui.ui.views.attempts import shown_attempt
+from llmtui.ui.views.attempts import attempt_sentence, shown_attempt
 from llmtui.ui.views.backend_line import backend_line
 from llmtui.ui.views.backend_state import PanelOptions
 from llmtui.ui.views.panel import panel
 from llmtui.ui.views.table import table_lines
 from tests.ui import canned_run as canned
-from tests.ui.test_pure import text_of
+from tests.ui.lines import text_of
 
 
 def rerunning(run_view: RunView) -> RunView:
@@ -70,3 +70,14 @@ def test_the_charts_keep_the_earlier_points_under_their_attempt() -> None:
     first = view.chart_data("scatter").series[0]
     assert first.name == "llama.cpp #1"
     assert (first.count, len(first.points)) == (10, 10)
+
+
+def test_rerun_is_compared_with_the_previous_attempt() -> None:
+    run_view = canned.run_view(done=10)
+    for event in canned.rerun_events("llama.cpp", count=10, speed=1.25):
+        run_view.apply(event)
+    backend_view = run_view.backends["llama.cpp"]
+    sentence = attempt_sentence(backend_view, "latency")
+    assert sentence.startswith("attempt 2: -")
+    assert "% to attempt 1, median 0.7" in sentence
+    assert "attempt 2: -" in text_of(panel(backend_view, PanelOptions(index=0), 24, 13))

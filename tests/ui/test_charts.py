@@ -22,8 +22,8 @@ from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.chart import ChartView
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
+from tests.ui.lines import text_of
 from tests.ui.pilot import make, screen_text, settle
-from tests.ui.test_pure import text_of
 
 # --- Charts ---
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from llmtui.ui.layout import layout_for
 from llmtui.ui.views.scroll import out_of_sight, window
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
@@ -23,18 +22,6 @@ def test_the_window_holds_the_line_and_moves_no_more_than_needed(at: int) -> Non
 def test_what_is_out_of_sight_is_counted() -> None:
     assert out_of_sight(12, 0, 12) == ""
     assert out_of_sight(12, 3, 8) == "+3 more above, +4 more below"
-
-
-@pytest.mark.parametrize("count", [10, 13, 20, 31, 60])
-@pytest.mark.parametrize("size", [(20, 5), (40, 10), (80, 10), (80, 24), (120, 40)])
-def test_the_parts_fit_however_many_backends_there_are(size: tuple[int, int], count: int) -> None:
-    layout = layout_for(*size, count)
-    panels = (layout.lines + 1) if layout.lines else -(-count // layout.panel_columns) * layout.panel_height
-    table = count + 1 if layout.table else 0
-    used = layout.header + panels + layout.chart_height + table + layout.verdict + layout.footer
-    assert used <= size[1]
-    if size[1] >= 24:
-        assert layout.charts
 
 
 @pytest.mark.parametrize("size", [(20, 5), (80, 10), (80, 24), (120, 40)])

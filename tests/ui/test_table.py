@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from textual.pilot import Pilot
 
 from llmtui.model import BackendChanged, IterationDone
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.screens.details import DetailsScreen
-from llmtui.ui.text.spans import width_of
-from llmtui.ui.views import sorting
-from llmtui.ui.views.ranking import ranking_line
 from llmtui.ui.views.sorting import RING, Sort
-from llmtui.ui.views.table import column_at, fitting_columns, table_lines
 from llmtui.ui.widgets.table import SummaryTable
-from tests.stats.test_verdict import raced
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
@@ -40,42 +34,6 @@ def heading(app: MonitorApp) -> str:
 async def click_on(pilot: Pilot[None], app: MonitorApp, word: str, times: int = 1) -> None:
     await pilot.click("#table", offset=(heading(app).index(word), 0), times=times)
     await settle(pilot)
-
-
-def test_the_order_by_every_column_has_all_backends_and_the_unknown_last() -> None:
-    from llmtui.runview.run import RunView
-
-    run_view = RunView(canned.plan())
-    run_view.apply(canned.hello(done=6))
-    for metric in ("latency", "tokens_per_s"):
-        for column in ("", *(c.key for c in fitting_columns(metric, 250))):
-            for reverse in (False, True):
-                order = sorting.ordered(run_view, metric, Sort(column, reverse))
-                assert sorted(order) == sorted(PLANNED)
-                if column in ("median", "p95", "TTFT", "n", "ratio"):
-                    assert order[3:] == ["Llamafile", "Ollama"]
-    assert sorting.ordered(run_view, "latency", Sort("TTFT"))[0] == "HuggingFace"
-    assert sorting.ordered(run_view, "latency", Sort("tok/s"))[0] == "llama.cpp"
-    assert sorting.ordered(run_view, "latency", Sort("median", True))[0] == "HuggingFace"
-    # What is best comes first also where more is better.
-    assert sorting.ordered(run_view, "tokens_per_s", Sort("median"))[0] == "llama.cpp"
-
-
-@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
-@pytest.mark.parametrize("column", ["median", "p95", "backend", "ratio", "language"])
-def test_a_sorted_table_keeps_its_column_and_its_width(width: int, column: str) -> None:
-    from llmtui.runview.run import RunView
-
-    run_view = RunView(canned.plan())
-    run_view.apply(canned.hello(done=6))
-    lines = table_lines(run_view, "latency", width, frozenset(), "", sort=Sort(column))
-    head = "".join(text for text, _ in lines[0])
-    assert all(width_of(line) == width for line in lines)
-    if column in [c.key for c in fitting_columns("latency", width)]:
-        assert head.count("↑") == 1
-        at = head.index("↑")
-        assert column_at(at, "latency", width, column) == column
-    assert column_at(0, "latency", width, column) is None
 
 
 async def test_the_sort_key_goes_round_the_columns_and_marks_them() -> None:
@@ -211,18 +169,3 @@ async def test_sorting_a_table_that_is_not_there_says_so() -> None:
         await pilot.press("T", "o")
         await settle(pilot)
         assert "↑median" in heading(app)
-
-
-def test_other_work_is_no_multiple_of_the_best() -> None:
-    run_view = raced(1.0, 1.3, 2.0, tokens=(64, 64, 20))
-    lines = [
-        "".join(text for text, _ in line).split() for line in table_lines(run_view, "latency", 120, frozenset(), "")
-    ]
-    assert [line[-1] for line in lines[1:]] == ["1.00", "1.31", "(2.00)"]
-    assert lines[1][0].startswith("*")
-    line = "".join(text for text, _ in ranking_line(run_view, "latency", 80, None))
-    assert line.startswith(" by tokens/s: ● a ")
-    by_rate = table_lines(run_view, "tokens_per_s", 120, frozenset(), "")
-    assert "(" not in "".join(text for line in by_rate for text, _ in line)
-    nobody = table_lines(raced(1.0, 1.3, tokens=(64, 20)), "latency", 120, frozenset(), "")
-    assert "*" not in "".join(text for line in nobody for text, _ in line)

@@ -1,0 +1,75 @@
+"""A backend on one line, and the wait that line and panel show."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmtui.model import BackendChanged, BackendState, Failure, IterationDone
+from llmtui.runview.run import RunView
+from llmtui.ui.text.spans import width_of
+from llmtui.ui.views.backend_line import backend_line
+from llmtui.ui.views.backend_state import PanelOptions
+from llmtui.ui.views.panel import panel
+from tests.ui import canned_run as canned
+from tests.ui.lines import text_of
+
+
+def test_line_shows_the_failure_first_and_the_hint_if_it_fits() -> None:
+    run_view = canned.run_view()
+    failure = Failure(kind="http", message="HTTP 404", hint="check url and model")
+    run_view.apply(BackendChanged(backend=BackendState(name="Ollama", state="failed", failure=failure)))
+    backend_view = run_view.backends["Ollama"]
+    assert "✗ failed: HTTP 404; check url and model" in text_of([backend_line(backend_view, PanelOptions(index=4), 80)])
+    narrow = text_of([backend_line(backend_view, PanelOptions(index=4), 45)])
+    assert "✗ failed: HTTP 404" in narrow
+    assert "check" not in narrow
+
+
+@pytest.mark.parametrize("kind", ["protocol", "timeout"])
+def test_count_and_error_stay_apart(kind: str) -> None:
+    run_view = canned.run_view()
+    failed = canned.iteration("llama.cpp", 7, latency_s=None, error=Failure(kind=kind, message="no"))  # type: ignore[arg-type]
+    run_view.apply(IterationDone(iteration=failed))
+    words = text_of([backend_line(run_view.backends["llama.cpp"], PanelOptions(index=0), 80)]).split()
+    assert words[words.index("7/10") + 1 :][:2] == [kind, "error"]
+
+
+def waiting(waited_s: float, width: int = 30, **state: object) -> tuple[str, str]:
+    """The text of a waiting backend's panel, and of its line."""
+    run_view = RunView(canned.plan())
+    run_view.apply(BackendChanged(backend=BackendState(name="llama.cpp", planned=10, **state)))  # type: ignore[arg-type]
+    backend_view, options = run_view.backends["llama.cpp"], PanelOptions(index=0, waited_s=waited_s)
+    framed = text_of(panel(backend_view, options, width, 13))
+    return " ".join(framed.split()), text_of([backend_line(backend_view, options, 80)])
+
+
+def test_remaining_time_follows_from_progress() -> None:
+    for text in waiting(30, state="preparing", doing="fetching the model", progress=0.25):
+        assert "fetching the model" in text and "━" in text and "25 %" in text
+        assert "01:30 to go" in text
+
+
+@pytest.mark.parametrize(("waited_s", "share"), [(1.0, 0.25), (30.0, 0.01), (30.0, None)])
+def test_remaining_time_needs_enough_progress(waited_s: float, share: float | None) -> None:
+    for text in waiting(waited_s, state="preparing", doing="fetching the model", progress=share):
+        assert "to go" not in text
+        assert "00:01" in text or "00:30" in text
+
+
+def test_remaining_load_time_follows_from_earlier_loads() -> None:
+    for text in waiting(3, state="loading", usual_load_s=9.4):
+        assert "━" in text and "32 %" in text and "00:03, 00:06 to go" in text
+    for text in waiting(14, state="loading", usual_load_s=9.4):
+        assert "00:14, usually 00:09" in text and "%" not in text
+    for text in waiting(3, state="loading"):
+        assert "00:03" in text and "to go" not in text and "%" not in text
+
+
+@pytest.mark.parametrize("width", range(40, 121, 5))
+def test_wait_fits_its_line(width: int) -> None:
+    run_view = RunView(canned.plan())
+    state = BackendState(name="llama.cpp", state="preparing", doing="fetching the model (93 MB)", progress=0.5)
+    run_view.apply(BackendChanged(backend=state))
+    line = backend_line(run_view.backends["llama.cpp"], PanelOptions(index=0, waited_s=100), width)
+    assert width_of(line) == width
+    assert width < 60 or "50 %" in text_of([line])

@@ -1,0 +1,76 @@
+"""A backend's panel as lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmtui.model import BackendChanged, BackendState, Failure, IterationDone
+from llmtui.runview.run import RunView
+from llmtui.ui.text.spans import width_of
+from llmtui.ui.views.backend_line import backend_line
+from llmtui.ui.views.backend_state import PanelOptions
+from llmtui.ui.views.panel import panel
+from tests.ui import canned_run as canned
+from tests.ui.lines import text_of
+
+
+@pytest.mark.parametrize(("width", "height"), [(24, 13), (24, 8), (24, 6), (40, 16), (20, 5), (80, 1), (20, 1)])
+@pytest.mark.parametrize("name", ["llama.cpp", "Llamafile", "Ollama", "HuggingFace"])
+def test_panel_has_exactly_its_size(name: str, width: int, height: int) -> None:
+    run_view = canned.run_view()
+    lines = panel(run_view.backends[name], PanelOptions(index=list(run_view.backends).index(name)), width, height)
+    assert len(lines) == height
+    assert all(width_of(line) == width for line in lines)
+
+
+def test_panel_shows_figures_and_server() -> None:
+    run_view = canned.run_view()
+    shown = text_of(panel(run_view.backends["mistral.rs"], PanelOptions(index=1), 24, 13))
+    for part in ("mistral.rs", "Rust", "► running", "6/10", "median 1.363", "±", "TTFT", "t/s", "Q8_0", "load 1.1 s"):
+        assert part in shown
+    assert "525 MB" in shown
+    assert "1.0 cores" in shown
+    assert "via a Python bridge" in shown
+
+
+def test_panel_shows_failure_and_hint() -> None:
+    run_view = canned.run_view()
+    shown = " ".join(
+        text_of(panel(run_view.backends["Ollama"], PanelOptions(index=4), 24, 13)).replace("│", "").split()
+    )
+    assert "○ not reachable" in shown
+    assert "nothing answers at 127.0.0.1:11434" in shown
+    assert 'start it with "ollama serve", then press r' in shown
+
+
+def test_error_replaces_the_newest_value() -> None:
+    run_view = canned.run_view()
+    failed = canned.iteration(
+        "llama.cpp", 7, latency_s=None, error=Failure(kind="timeout", message="no answer within 120 s")
+    )
+    run_view.apply(IterationDone(iteration=failed))
+    assert "no answer within 120" in text_of(panel(run_view.backends["llama.cpp"], PanelOptions(index=0), 24, 13))
+    assert "timeout error" in text_of(panel(run_view.backends["llama.cpp"], PanelOptions(index=0), 80, 1))
+
+
+def test_download_shows_its_percentage() -> None:
+    run_view = RunView(canned.plan())
+    doing = BackendState(name="llama.cpp", state="preparing", planned=10, doing="downloading the model", progress=0.42)
+    run_view.apply(BackendChanged(backend=doing))
+    shown = text_of(panel(run_view.backends["llama.cpp"], PanelOptions(index=0), 24, 13))
+    assert "downloading the" in shown
+    assert "42 %" in shown
+    assert "42 %" in text_of([backend_line(run_view.backends["llama.cpp"], PanelOptions(index=0), 80)])
+
+
+@pytest.mark.parametrize(("width", "height"), [(24, 13), (80, 1), (40, 1), (20, 1)])
+def test_hidden_backend_is_marked_hidden(width: int, height: int) -> None:
+    for name in ("llama.cpp", "Ollama"):
+        shown = text_of(panel(canned.run_view().backends[name], PanelOptions(index=0, hidden=True), width, height))
+        assert "hidden" in shown
+        assert "╌" in shown
+
+
+def test_ascii_spread_differs_from_the_disturbed_sign() -> None:
+    shown = text_of(panel(canned.run_view().backends["llama.cpp"], PanelOptions(index=0, marker="ascii"), 28, 13))
+    assert "+-0.0" in shown
