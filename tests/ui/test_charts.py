@@ -17,7 +17,7 @@ from llmtui.ui.charts.draw import draw
 from llmtui.ui.charts.legend import legend
 from llmtui.ui.layout import layout_for
 from llmtui.ui.text.format import value_text
-from llmtui.ui.text.spans import Line, laid_over, width_of
+from llmtui.ui.text.spans import Line, overlay, width_of
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.chart import ChartView
 from tests.ui import canned_run as canned
@@ -97,7 +97,7 @@ def test_a_figure_alone_that_changes_needs_no_new_bars() -> None:
 @pytest.mark.parametrize("start", range(0, 9))
 def test_what_is_laid_over_a_line_replaces_as_many_cells(start: int) -> None:
     line: Line = (("ab", "dim"), ("cdef", ""), ("g    ", "s1"))
-    over = laid_over(line, start, ("XY", "strong"))
+    over = overlay(line, start, ("XY", "strong"))
     text = "abcdefg    "
     assert "".join(t for t, _ in over) == text[:start] + "XY" + text[start + 2 :]
     assert ("XY", "strong") in over

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmtui.ui.charts.sparkline import big, decimate, scatter
+from llmtui.ui.charts.sparkline import decimate, large_digits, sparkline
 from llmtui.ui.text.spans import width_of
 from tests.ui.lines import text_of
 
@@ -22,13 +22,13 @@ def test_decimate_keeps_two_points_a_column_and_the_extremes() -> None:
 
 @pytest.mark.parametrize("marker", ["braille", "fhd", "dot", "ascii"])
 def test_sparkline_fills_its_cells(marker: str) -> None:
-    lines = scatter([(0, 1.0), (1, 1.1), (2, float("inf")), (4, 0.9)], 1.0, 20, 3, marker, "s1", 10)  # type: ignore[arg-type]
+    lines = sparkline([(0, 1.0), (1, 1.1), (2, float("inf")), (4, 0.9)], 1.0, 20, 3, marker, "s1", 10)  # type: ignore[arg-type]
     assert len(lines) == 3
     assert all(width_of(line) == 20 for line in lines)
     assert "─" in text_of(lines)
 
 
 def test_large_digits_return_none_without_room() -> None:
-    assert big("123.456", "s", 20, "s1") is not None
-    assert big("123.456", "s", 10, "s1") is None
-    assert big("3e9", "s", 30, "s1") is None
+    assert large_digits("123.456", "s", 20, "s1") is not None
+    assert large_digits("123.456", "s", 10, "s1") is None
+    assert large_digits("3e9", "s", 30, "s1") is None

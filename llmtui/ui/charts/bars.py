@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from llmtui.ui.charts.chart_data import ChartData
 from llmtui.ui.charts.plotext_canvas import Mark, Tick, canvas, canvas_columns
 from llmtui.ui.text.format import value_text
-from llmtui.ui.text.spans import SERIES, Line, Role, clip, fit, laid_over
+from llmtui.ui.text.spans import SERIES, Line, Role, clip, fit, overlay
 
 STATISTICS = ("mean", "median", "min", "max")
 #: How each statistic's bar is filled.
@@ -50,7 +50,7 @@ def draw_bars(chart: ChartData, width: int, height: int) -> list[Line]:
         if above < scale.cells and len(figure) < group:
             start = width - columns + middle - len(figure) // 2
             row = scale.cells - 1 - above
-            lines[row] = laid_over(lines[row], start, (figure, "strong"))
+            lines[row] = overlay(lines[row], start, (figure, "strong"))
     return lines
 
 

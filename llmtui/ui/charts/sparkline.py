@@ -55,7 +55,7 @@ def decimate(points: Sequence[tuple[int, float]], columns: int, count: int) -> l
     return kept + sorted({low, high})
 
 
-def scatter(
+def sparkline(
     points: Sequence[tuple[int, float]],
     median: float | None,
     width: int,
@@ -124,7 +124,7 @@ _DIGITS = {
 }
 
 
-def big(text: str, suffix: str, width: int, role: Role) -> list[Line] | None:
+def large_digits(text: str, suffix: str, width: int, role: Role) -> list[Line] | None:
     """`text` in digits three rows high with `suffix` behind the last row; None where it does not fit."""
     if any(c not in _DIGITS for c in text):
         return None

@@ -17,8 +17,8 @@ from llmtui.format import plural
 from llmtui.text import sanitize
 from llmtui.ui.layout import details_layout_for
 from llmtui.ui.screens.overlay import Over
-from llmtui.ui.text.format import around, cores, memory, shape, titled, value_text
-from llmtui.ui.text.spans import Line, Span, spread_out, wrap
+from llmtui.ui.text.format import cores, memory, plus_minus, shape, titled, value_text
+from llmtui.ui.text.spans import Line, Span, justify, wrap
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import details as details_view
 from llmtui.ui.views import timeline
@@ -64,7 +64,7 @@ class Facts(Lines):
             facts.append(compared)
         if spread is not None:
             median, low, high = (value_text(view.metric, v, 8) for v in (spread.median, spread.min, spread.max))
-            spare = around(view.metric, spread.stddev, 8, view.ascii_only)
+            spare = plus_minus(view.metric, spread.stddev, 8, view.ascii_only)
             of = f"attempt {kept.attempt}, " if kept.earlier else ""
             facts.append(f"{of}{titled(view.metric)}: median {median} {spare}".rstrip() + f", {low} to {high}")
         if kept.summary.disturbed:
@@ -82,7 +82,7 @@ class Facts(Lines):
         ]
         told = wrap(";  ".join(facts), width - 1, max(1, height - 2)) or [""]
         return [
-            spread_out(left, right, width),
+            justify(left, right, width),
             *(((" " + text, ""),) for text in told),
             ((_as_fit(server, width), "dim"),),
         ]

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 
 from llmtui.ui.screens.overlay import Paged
-from llmtui.ui.text.spans import Line, spread_out
+from llmtui.ui.text.spans import Line, justify
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.log import KEPT, RunLog
 from llmtui.ui.widgets.footer import Footer
@@ -34,7 +34,7 @@ class LogTitle(Lines):
         if count > KEPT:
             kept = f"newest {KEPT} of {count}"
         below = f"{self._body.below} more below " if self._body.below else ""
-        return [spread_out([(" log", "title"), (f"  {kept}", "dim")], [(below, "warn")], width)]
+        return [justify([(" log", "title"), (f"  {kept}", "dim")], [(below, "warn")], width)]
 
     def on_click(self, event: Click) -> None:
         self._body.action_scroll_by(-self._body.below)

@@ -11,7 +11,7 @@ from textual.events import MouseScrollDown, MouseScrollUp
 
 from llmtui.ui.actions.registry import BY_ID, key_word
 from llmtui.ui.screens.overlay import Paged
-from llmtui.ui.text.spans import Line, spread_out
+from llmtui.ui.text.spans import Line, justify
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.verdict import typical_rows, verdict_page
 from llmtui.ui.widgets.footer import Footer
@@ -28,7 +28,7 @@ class VerdictTitle(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         below = f"{self._body.below} more below " if self._body.below else ""
-        return [spread_out([(" verdict", "title")], [(below, "warn")], width)]
+        return [justify([(" verdict", "title")], [(below, "warn")], width)]
 
 
 class VerdictLines(Lines, can_focus=True):

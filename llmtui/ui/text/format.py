@@ -53,7 +53,7 @@ def shape(index: int, ascii_only: bool = False) -> str:
     return shapes[index % len(shapes)]
 
 
-def around(metric: MetricKey, stddev: float | None, room: int = 6, ascii_only: bool = False) -> str:
+def plus_minus(metric: MetricKey, stddev: float | None, room: int = 6, ascii_only: bool = False) -> str:
     """A standard deviation with its sign; empty where unknown. "~" would say disturbed: ASCII writes "+-"."""
     return f"{'+-' if ascii_only else '±'}{value_text(metric, stddev, room)}" if stddev is not None else ""
 

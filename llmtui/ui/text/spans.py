@@ -83,7 +83,7 @@ def fit(line: Sequence[Span], width: int) -> Line:
     return tuple(out)
 
 
-def laid_over(line: Line, start: int, span: Span) -> Line:
+def overlay(line: Line, start: int, span: Span) -> Line:
     """The line with `span` in the cells from `start` on, in the place of what stood there. All one cell a letter."""
     end = start + len(span[0])
     before: list[Span] = []
@@ -98,7 +98,7 @@ def laid_over(line: Line, start: int, span: Span) -> Line:
     return (*before, span, *after)
 
 
-def spread_out(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:
+def justify(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:
     """`left` and `right` at the two ends of `width` cells; the left one is cut when both do not fit."""
     room = width - width_of(right)
     if room < 1:
@@ -140,7 +140,7 @@ def wrap(text: str, width: int, limit: int) -> list[str]:
     return lines
 
 
-def box(
+def frame(
     content: Sequence[Line],
     width: int,
     height: int,
@@ -188,13 +188,13 @@ def box(
     return lines
 
 
-def bar(fraction: float, width: int, role: Role = "accent") -> Line:
+def progress_bar(fraction: float, width: int, role: Role = "accent") -> Line:
     """A one-row progress bar, told apart by stroke as well as by colour."""
     done = round(max(0.0, min(1.0, fraction)) * width)
     return (("━" * done, role), ("─" * (width - done), "rule"))
 
 
-def difference(old: Line, new: Line) -> tuple[int, int] | None:
+def changed_cells(old: Line, new: Line) -> tuple[int, int] | None:
     """The cells `[start, end)` in which two lines of equal width differ, None when they are the same."""
     if old == new:
         return None

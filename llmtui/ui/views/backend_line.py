@@ -9,7 +9,7 @@ from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
 from llmtui.ui.layout import LINE_HIDDEN_WIDTH, NARROW
 from llmtui.ui.text.format import number, unit, value_text
-from llmtui.ui.text.spans import Line, Role, Span, bar, fit, pad, spread_out, width_of, wrap
+from llmtui.ui.text.spans import Line, Role, Span, fit, justify, pad, progress_bar, width_of, wrap
 from llmtui.ui.views.attempts import ShownAttempt, attempt_note, shown_attempt
 from llmtui.ui.views.backend_state import PanelOptions, progress_count, progress_of, sign_and_word, wait_of
 
@@ -27,7 +27,7 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int) -
         sign, role = sign_and_word(backend_view, options)
         left: list[Span] = [(f"{options.index + 1} ", "dim"), (f"{options.mark} ", options.role), (title, "")]
         value: Span = ("hidden", "warn") if options.hidden else (pad(text, 6, right=True), "strong")
-        return spread_out(left, [(f"{sign[0]} ", role), value], width)
+        return justify(left, [(f"{sign[0]} ", role), value], width)
     name_width = min(16, max(8, width // 6))
     word, role = sign_and_word(backend_view, options, short=True)
     head: list[Span] = [
@@ -120,6 +120,6 @@ def _wait_spans(backend_view: BackendView, options: PanelOptions, room: int) -> 
     words = next((f"  {t}" for t in told if len(t) + 2 + least <= left), "")
     size = min(_BAR_MAX, left - 1 - len(words))
     if share is not None and size >= _BAR_MIN:
-        spans += [(" ", ""), *bar(share, size)]
+        spans += [(" ", ""), *progress_bar(share, size)]
     spans += [(percent, "strong"), (words, "dim")]
     return tuple(spans)

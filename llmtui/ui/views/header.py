@@ -8,7 +8,7 @@ from llmtui.text import sanitize
 from llmtui.ui.actions.registry import Phase
 from llmtui.ui.layout import HEADER_ABOUT_WIDTH, HEADER_ERROR_WIDTH, HEADER_FACTS_WIDTH, HEADER_MODEL_WIDTH, NARROW
 from llmtui.ui.text.format import clock
-from llmtui.ui.text.spans import Line, Role, Span, bar, spread_out, width_of
+from llmtui.ui.text.spans import Line, Role, Span, justify, progress_bar, width_of
 
 _PHASES: dict[Phase, tuple[str, Role]] = {
     "connecting": ("starting the engine", "accent"),
@@ -76,7 +76,7 @@ def header_lines(
             short.append((f" {behind} behind", "warn"))
         elif elapsed_s >= 1:
             short.append((f" {clock(elapsed_s)}", "strong"))
-        return [spread_out([(f" {failed} failed", "bad")], short, width)]
+        return [justify([(f" {failed} failed", "bad")], short, width)]
     right: list[Span] = [(f"{sign} {word}", role)]
     if elapsed_s >= 1 or phase == "done":
         right.append((f" {clock(elapsed_s)}", "strong"))
@@ -106,12 +106,12 @@ def header_lines(
     for fact in facts:
         if width_of(left) + len(fact) + 2 <= room:
             left.append((f"  {fact}", ""))
-    lines = [spread_out(left, right, width)]
+    lines = [justify(left, right, width)]
     if rows > 1:
         run = run_view.run
         count = f" {run.finished}/{run.total}" if run.total else ""
         if own_error_s is not None and width >= HEADER_ERROR_WIDTH:
             count += f"  error here: p95 {milliseconds(own_error_s)} ms"
         done = run.finished / run.total if run.total else 0.0
-        lines.append(((" ", ""), *bar(done, width - 2 - len(count)), (count + " ", "dim")))
+        lines.append(((" ", ""), *progress_bar(done, width - 2 - len(count)), (count + " ", "dim")))
     return lines

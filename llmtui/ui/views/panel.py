@@ -6,9 +6,9 @@ from rich.cells import cell_len
 
 from llmtui.runview.run import BackendView
 from llmtui.text import sanitize
-from llmtui.ui.charts.sparkline import scatter
+from llmtui.ui.charts.sparkline import sparkline
 from llmtui.ui.layout import PANEL_LEAST_HEIGHT, PANEL_LEAST_WIDTH
-from llmtui.ui.text.spans import Line, Role, Span, box, width_of, wrap
+from llmtui.ui.text.spans import Line, Role, Span, frame, width_of, wrap
 from llmtui.ui.views.attempts import attempt_note, shown_attempt
 from llmtui.ui.views.backend_line import backend_line
 from llmtui.ui.views.backend_state import PanelOptions, progress_of, warmups_done
@@ -77,7 +77,7 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
         if (warmed := warmups_done(backend_view, options)) is not None and not shown.summary.n:
             rest += warmup_lines(warmed, options, width, plot)
         else:
-            rest += scatter(figures.points(options.metric), median, width, plot, options.marker, role, slots)
+            rest += sparkline(figures.points(options.metric), median, width, plot, options.marker, role, slots)
         rows = len(server)
     elif plot > 0:
         rest += [()] * plot
@@ -109,7 +109,7 @@ def panel(backend_view: BackendView, options: PanelOptions, width: int, height: 
     if bottom and width_of(name) + len(corner[0]) + 6 > width and not options.hidden:
         # The language would take their place: the table has it too.
         corner = ("", "")
-    return box(
+    return frame(
         _body(backend_view, options, width - 4, height - 2),
         width,
         height,

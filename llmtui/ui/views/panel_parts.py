@@ -6,9 +6,9 @@ from llmtui.format import plural
 from llmtui.runview.run import BackendView
 from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
-from llmtui.ui.charts.sparkline import big
-from llmtui.ui.text.format import around, cores, memory, number, unit, value_text
-from llmtui.ui.text.spans import Line, Span, bar, clip, spread_out, wrap
+from llmtui.ui.charts.sparkline import large_digits
+from llmtui.ui.text.format import cores, memory, number, plus_minus, unit, value_text
+from llmtui.ui.text.spans import Line, Span, clip, justify, progress_bar, wrap
 from llmtui.ui.views.attempts import ShownAttempt
 from llmtui.ui.views.backend_state import PanelOptions, progress_count, progress_of, sign_and_word, wait_of
 
@@ -17,7 +17,7 @@ def state_line(backend_view: BackendView, options: PanelOptions, width: int) -> 
     right: list[Span] = []
     if backend_view.state.state not in ("unreachable", "missing"):
         right.append((progress_count(backend_view, options), "strong"))
-    return spread_out([sign_and_word(backend_view, options)], right, width)
+    return justify([sign_and_word(backend_view, options)], right, width)
 
 
 def activity(backend_view: BackendView, options: PanelOptions, width: int) -> Span:
@@ -58,7 +58,7 @@ def wait_lines(backend_view: BackendView, options: PanelOptions, width: int, row
     below: list[Line] = []
     if share is not None:
         percent = f" {share * 100:3.0f} %"
-        below.append((*bar(share, width - len(percent)), (percent, "strong")))
+        below.append((*progress_bar(share, width - len(percent)), (percent, "strong")))
     if told:
         below.append(((next((t for t in told if len(t) <= width), ""), "dim"),))
     below = below[: max(0, rows - 1)]
@@ -68,7 +68,7 @@ def wait_lines(backend_view: BackendView, options: PanelOptions, width: int, row
 def warmup_lines(warmed: int, options: PanelOptions, width: int, rows: int) -> list[Line]:
     """In the place of the plot that has no point yet: how far the warm-ups are."""
     words: Line = ((clip(f"warming up, {options.warmups - warmed} to go", width), "dim"),)
-    lines: list[Line] = [words, bar(warmed / options.warmups, width)]
+    lines: list[Line] = [words, progress_bar(warmed / options.warmups, width)]
     return ([()] * (rows - 2) + lines)[-rows:]
 
 
@@ -76,7 +76,7 @@ def _pair(left: str, right: str, width: int) -> Line:
     """Two facts on a line, the second at the right edge; the first alone where both do not fit."""
     if len(left) + len(right) + 1 > width:
         return ((clip(left, width), ""),)
-    return spread_out([(left, "")], [(right, "")], width)
+    return justify([(left, "")], [(right, "")], width)
 
 
 def median_line(shown: ShownAttempt, options: PanelOptions, width: int) -> Line:
@@ -90,7 +90,7 @@ def median_line(shown: ShownAttempt, options: PanelOptions, width: int) -> Line:
     else:
         word = "median"
     text = f"{word} {figure}"
-    spare = around(options.metric, spread.stddev, 8, options.ascii_only)
+    spare = plus_minus(options.metric, spread.stddev, 8, options.ascii_only)
     for short in ("med.", "med"):
         if len(text) + len(spare) + 1 > width:
             text = f"{short} {figure}" if not shown.earlier else text.replace("median", short)
@@ -142,7 +142,7 @@ def value_lines(backend_view: BackendView, options: PanelOptions, width: int, la
     if large:
         if not value:
             return [(), (), ()]
-        drawn = big(value, unit(options.metric), width, options.role) if options.marker != "ascii" else None
+        drawn = large_digits(value, unit(options.metric), width, options.role) if options.marker != "ascii" else None
         if drawn is not None:
             return drawn
         return [(), ((value, options.role), (f" {unit(options.metric)}", "dim")), ()]

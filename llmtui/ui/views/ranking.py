@@ -9,7 +9,7 @@ from llmtui.stats.metrics import CHARTED, METRICS, MetricKey
 from llmtui.stats.summary import ratios_to_best
 from llmtui.text import sanitize
 from llmtui.ui.text.format import number, shape, unit, value_text
-from llmtui.ui.text.spans import SERIES, Line, Role, Span, fit, spread_out, width_of
+from llmtui.ui.text.spans import SERIES, Line, Role, Span, fit, justify, width_of
 from llmtui.ui.views.attempts import shown_attempt
 
 
@@ -100,4 +100,4 @@ def ranking_line(run_view: RunView, metric: MetricKey, width: int, said: tuple[s
     while noted and too_long():
         noted.pop()
     right: Span = ("; ".join(noted), "warn")
-    return spread_out([(" ", ""), *left], [right, (" ", "")], width)
+    return justify([(" ", ""), *left], [right, (" ", "")], width)

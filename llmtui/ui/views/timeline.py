@@ -13,7 +13,7 @@ from llmtui.config.schema import Marker
 from llmtui.format import plural
 from llmtui.model import Iteration
 from llmtui.ui.charts.axes import Scale, scale_for
-from llmtui.ui.charts.sparkline import GRID, bit_of, cell_of, scatter
+from llmtui.ui.charts.sparkline import GRID, bit_of, cell_of, sparkline
 from llmtui.ui.layout import TIMELINE_LEAST_WIDTH
 from llmtui.ui.text.spans import Line, Role, Span, width_of
 
@@ -238,7 +238,7 @@ def _gap_plot(arrivals: Arrivals, width: int, height: int, marker: Marker, role:
     points = [(n, gap / 1e6) for n, gap in enumerate(gaps)]
     return [
         ((words + (line if len(words + line) <= width else ""), "dim"),),
-        *scatter(points, median / 1e6, width, height - 1, marker, role, len(gaps)),
+        *sparkline(points, median / 1e6, width, height - 1, marker, role, len(gaps)),
     ]
 
 

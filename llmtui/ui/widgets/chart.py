@@ -11,7 +11,7 @@ from llmtui.ui.charts.chart_data import ChartData, Kind
 from llmtui.ui.charts.draw import draw
 from llmtui.ui.charts.legend import legend
 from llmtui.ui.layout import CHART_FRAME_HEIGHT, CHART_FRAME_WIDTH
-from llmtui.ui.text.spans import Line, box
+from llmtui.ui.text.spans import Line, frame
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
 
@@ -56,7 +56,7 @@ class ChartView(Lines):
             self._key = key
             self.draws += 1
         if framed:
-            return box(self._drawn, width, height, left=[(chart.title, "title")])
+            return frame(self._drawn, width, height, left=[(chart.title, "title")])
         return [((f" {chart.title}", "title"),), *self._drawn]
 
     @staticmethod

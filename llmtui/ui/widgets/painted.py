@@ -12,7 +12,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from llmtui.ui.text.spans import SERIES, Line, Role, Span, difference, fit, to_ascii
+from llmtui.ui.text.spans import SERIES, Line, Role, Span, changed_cells, fit, to_ascii
 from llmtui.ui.view_state import ViewState
 
 #: The variable of the theme that colours what has this role, and whether it is bold. Not in the stylesheet: Textual
@@ -71,7 +71,7 @@ class Lines(Widget):
         regions = [
             Region(cells[0], y, cells[1] - cells[0], 1)
             for y, (before, after) in enumerate(zip(old, new, strict=True))
-            if (cells := difference(before, after)) is not None
+            if (cells := changed_cells(before, after)) is not None
         ]
         if regions:
             self.refresh(*regions)
