@@ -190,7 +190,7 @@ def connection_lost(events: int, error: Exception) -> Failure:
     message = f"connection lost after {_tokens(events)}" if events else "connection lost before the first token"
     detail = str(error)
     if isinstance(error, IncompleteAnswer):
-        message = f"{message}: {detail}" if detail else message
+        message = f"{message}: {detail}"
     elif isinstance(error, httpx.LocalProtocolError | httpx.RemoteProtocolError):
         message = f"{message}: invalid HTTP ({detail[:160]})" if detail else message
     return Failure(kind="protocol", message=message, hint="the server may have crashed; see its log")

@@ -114,7 +114,7 @@ class ResponseReader:
         if self.head_done and self._until_close:
             self.complete = True
         elif self.head_done:
-            self.error = IncompleteAnswer("")
+            self.error = IncompleteAnswer("closed in the middle of the body")
         elif self._head_bytes:
             self.error = IncompleteAnswer("closed in the middle of the headers")
         else:

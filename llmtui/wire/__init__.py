@@ -1,4 +1,4 @@
-"""How each framework speaks HTTP: what to ask, how to read the answer. Pure: bytes in, deltas out; no clock, no I/O."""
+"""The protocols of the servers: build requests, parse answers. Pure: bytes in, deltas out; no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def dialect_for(backend: Backend, include_usage: bool = True) -> Dialect:
-    """The dialect of this backend. `include_usage` is for OpenAI's only: see `refuses_usage_option`."""
+    """Return the dialect of `backend`. `include_usage` applies to OpenAI only: see `refuses_usage_option`."""
     match backend.protocol:
         case "openai":
             return OpenAIDialect(include_usage)

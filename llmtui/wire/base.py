@@ -1,4 +1,4 @@
-"""What every dialect offers to the measuring code, and what it hands back."""
+"""The interface of a dialect, and the requests, deltas and errors that it returns."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any, Literal, Protocol
 
 from llmtui.model import Backend, RunConfig, Struct, TokenSource
 
-#: More than this on one line, in one event or in one whole document is not an answer: the iteration fails by name.
-#: JSON of many small values takes up to 26 times its size once it is decoded (tests.bench.hostile_memory).
+#: The limit for one line, one event or one whole document: a longer one fails the iteration.
+#: JSON with many small values takes up to 26 times its size in memory (tests.bench.hostile_memory).
 MAX_LINE_BYTES = 2 * 1024 * 1024
 
 
 class WireError(Exception):
-    """The server broke its protocol, or reported an error inside its answer. `kind` as in `Failure.kind`."""
+    """The server violated its protocol, or reported an error inside its answer. `kind` is that of a `Failure`."""
 
     def __init__(self, message: str, kind: Literal["protocol", "server"] = "protocol") -> None:
         super().__init__(message)
@@ -21,9 +21,9 @@ class WireError(Exception):
 
 
 class Request(Struct, frozen=True):
-    """One HTTP request. `headers` may hold secrets: never log them.
+    """One HTTP request. `headers` may contain secrets: never log them.
 
-    `max_tokens` is how many tokens the answer may have at most; None where the request sets no limit.
+    `max_tokens` is the limit in the request, None without one.
     """
 
     method: str
@@ -34,11 +34,11 @@ class Request(Struct, frozen=True):
 
 
 class Delta(Struct, frozen=True, gc=False):
-    """What one event of a stream (or one whole answer) told. Only what it told is set.
+    """The contents of one event of a stream, or of one whole answer. Fields that it does not have are not set.
 
-    `text` is the answer, `reasoning` the thinking before it, `tool` the name and arguments of a tool call; any of them
-    non-empty makes the event carry tokens. Where two deltas tell the same figure, the later one holds.
-    Durations are the server's own clock, in seconds.
+    `text` is the answer, `reasoning` the thinking before it, `tool` the name and arguments of a tool call; an event
+    with any of them carries tokens. A figure replaces that of an earlier delta. Durations are in seconds, by the
+    server's own clock.
     """
 
     text: str = ""
@@ -56,10 +56,10 @@ class Delta(Struct, frozen=True, gc=False):
 
 
 class ServerInfo(Struct, frozen=True):
-    """What a server told of itself. Empty where it told nothing.
+    """What a server reports about itself; fields are empty if it does not.
 
-    `weights` is the arithmetic (Q8_0, bf16), `models` every model that it can serve, `model` the one it has loaded,
-    `context_tokens` the room that it has for prompt and answer.
+    `weights` is the quantisation or type (Q8_0, bf16), `models` every model that it can serve, `model` the loaded one,
+    `context_tokens` the context size, for prompt and answer.
     """
 
     version: str = ""
@@ -70,50 +70,50 @@ class ServerInfo(Struct, frozen=True):
 
 
 class Parser(Protocol):
-    """Reads one answer, fed as it arrives. Once it raised, it is of no further use."""
+    """Parses one answer incrementally. After an error it must not be used again."""
 
     def feed(self, data: bytes) -> list[Delta]:
-        """Deltas completed by these bytes. Raises WireError for an error object, a broken line or an oversized one."""
+        """Return the deltas completed by `data`. Raises WireError for an error object, an invalid or oversized line."""
 
     def close(self) -> list[Delta]:
-        """The stream ended cleanly: what remained in the buffer. Raises WireError when that is a torn event."""
+        """Return the deltas left in the buffer at the end of the stream. Raises WireError for an incomplete event."""
 
 
 class Dialect(Protocol):
-    """One protocol: how to ask and how to read.
+    """One protocol: builds requests and parses answers.
 
-    An answer is a success when the stream ended cleanly, at least one delta carried tokens and, where
-    `requires_finish`, one told a finish reason.
+    An answer is valid if the stream ended cleanly, at least one delta carried tokens and, with `requires_finish`, one
+    had a finish reason.
     """
 
     requires_finish: bool
 
     def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
-        """The request for one iteration. `model` is the resolved model name ("" lets the server choose)."""
+        """Return the request for one iteration. `model` is the resolved model name; "" lets the server choose."""
 
     def parser(self, content_type: str) -> Parser:
-        """A fresh parser for an answer with this Content-Type ("" when the server sent none)."""
+        """Return a new parser for an answer with this Content-Type ("" without one)."""
 
     def error_text(self, body: bytes) -> str:
-        """The plain sentence inside an error body (JSON in any of the known shapes, HTML, or text); "" when empty."""
+        """Return the message inside an error body (JSON of several shapes, HTML or text); "" if it is empty."""
 
     def without_refused(self, status: int, body: bytes) -> Dialect | None:
         """The dialect that leaves out the optional field to which this error answer objects; None for other errors."""
 
     def health_requests(self, backend: Backend) -> list[Request]:
-        """What to ask, in this order, until one answers 200: then the server is up. Empty: a connection must do."""
+        """Return requests to try in this order: the server is up when one returns 200. Empty: connecting is enough."""
 
     def models_request(self, backend: Backend) -> Request | None:
-        """How to ask which models there are; None where the protocol has no such question."""
+        """Return the request that lists the models; None if the protocol has none."""
 
     def model_names(self, body: bytes) -> list[str]:
-        """The names in the answer to `models_request`; empty when it cannot be read."""
+        """Return the names in the answer to `models_request`; empty if it cannot be parsed."""
 
     def probes(self, backend: Backend, model: str) -> list[Request]:
-        """Questions that tell version, weights and model. Each may fail: answers other than 200 are to be dropped."""
+        """Return requests for version, weights and model. Ignore answers other than 200."""
 
     def server_info(self, path: str, body: bytes) -> ServerInfo:
-        """What the 200 answer to the probe of this URL or path told. Never raises."""
+        """Parse the 200 answer to the probe of this URL or path. Never raises."""
 
 
 JSON = dict[str, Any]

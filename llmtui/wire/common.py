@@ -1,4 +1,4 @@
-"""What the dialects share: URLs, headers, and values out of JSON that may hold anything."""
+"""Helpers of the dialects: URLs, headers, and values from untrusted JSON."""
 
 from __future__ import annotations
 
@@ -12,63 +12,63 @@ from llmtui.wire.base import Request
 
 
 def path_of(url: str) -> str:
-    """The path of `url`, without a slash at its end."""
+    """Return the path of `url` without a trailing slash."""
     return urlsplit(url).path.rstrip("/")
 
 
 def join(url: str, path: str) -> str:
-    """`url` with `path` after its own path; a query stays where it was."""
+    """Append `path` to the path of `url`, and keep the query."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
 
 
-def strip(url: str, *tails: str) -> str:
-    """`url` without the first of `tails` that its path ends in, and without a slash at the end of the path."""
+def strip(url: str, *suffixes: str) -> str:
+    """Remove a trailing slash and the first of `suffixes` that the path of `url` ends with."""
     parts = urlsplit(url)
     path = parts.path.rstrip("/")
-    for tail in tails:
-        if path.endswith(tail):
-            path = path[: -len(tail)].rstrip("/")
+    for suffix in suffixes:
+        if path.endswith(suffix):
+            path = path[: -len(suffix)].rstrip("/")
             break
     return urlunsplit(parts._replace(path=path))
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port of `url`."""
+    """Return scheme, host and port of `url`."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc, "", "", ""))
 
 
 def host_and_port(url: str) -> tuple[str, int]:
-    """Host and port that `url` leads to, as sockets want them; "" for no host. Raises ValueError for a broken port."""
+    """Return host and port of `url` for a socket; "" without a host. Raises ValueError for an invalid port."""
     parts = urlsplit(url)
-    # In a URL the % before the zone id of an address is written %25 (RFC 6874).
+    # The % before the zone id of an address is %25 in a URL (RFC 6874).
     host = (parts.hostname or "").replace("%25", "%", 1)
     return host, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def headers(backend: Backend, content: bool = True) -> dict[str, str]:
-    """Content type, bearer token and the backend's own headers, which win over ours whatever their case."""
-    out = {"Content-Type": "application/json"} if content else {}
+    """Return content type, bearer token and the backend's own headers, which replace ours (case-insensitively)."""
+    defaults = {"Content-Type": "application/json"} if content else {}
     if backend.api_key:
-        out["Authorization"] = f"Bearer {backend.api_key}"
+        defaults["Authorization"] = f"Bearer {backend.api_key}"
     own = {name.lower() for name in backend.headers}
-    return {name: value for name, value in out.items() if name.lower() not in own} | backend.headers
+    return {name: value for name, value in defaults.items() if name.lower() not in own} | backend.headers
 
 
 def get(backend: Backend, url: str) -> Request:
-    """A GET with the backend's headers."""
+    """Return a GET request with the backend's headers."""
     return Request(method="GET", url=url, headers=headers(backend, content=False), body=b"")
 
 
 def post(backend: Backend, url: str, body: Any, max_tokens: Any = None) -> Request:
-    """A POST of `body` as JSON with the backend's headers. `max_tokens` is the limit in it, as the config wrote it."""
+    """Return a POST request of `body` as JSON, with the backend's headers. `max_tokens` is the limit in `body`."""
     limit = count(max_tokens) or None
     return Request(method="POST", url=url, headers=headers(backend), body=msgspec.json.encode(body), max_tokens=limit)
 
 
 def as_dict(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`; an empty one when it is anything else."""
+    """Parse a JSON object; return an empty one for anything else."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -77,19 +77,19 @@ def as_dict(body: bytes) -> dict[str, Any]:
 
 
 def string(value: Any) -> str:
-    """`value` when it is a string, "" otherwise."""
+    """Return `value` if it is a string, else ""."""
     return value if isinstance(value, str) else ""
 
 
 def count(value: Any) -> int | None:
-    """`value` as a count of tokens; None for anything that is none."""
+    """Return `value` if it is a valid count of tokens, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
         return None
     return int(value)
 
 
 def seconds(value: Any, unit: float = 1.0) -> float | None:
-    """`value`, told in units of `unit` seconds, as seconds; None for anything that is no duration."""
+    """Convert a duration in units of `unit` seconds to seconds; return None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e18:
         return None
     return round(value * unit, 12)

@@ -1,7 +1,6 @@
-"""Any POST that takes JSON and answers text inside JSON: a body template and a path to the text, from the config.
+"""Any POST of JSON that returns text inside JSON: a body template and a path to the text, both from the config.
 
-Without either, the hand-made chat server of the experiment this tool grew from: `POST /` took
-`{"role": "user", "content": ...}` and answered `{"content": ...}` in one piece.
+The defaults fit a simple chat server: `POST /` of `{"role": "user", "content": ...}` returns `{"content": ...}`.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ from llmtui.wire.parsers import EventsParser, LinesParser, WholeParser, decode
 DEFAULT_BODY: dict[str, Any] = {"role": "user", "content": "{prompt}"}
 DEFAULT_ANSWER = "content"
 
-_PLACE = re.compile(r"\{(prompt|model|max_tokens|temperature|seed)\}")
+_PLACEHOLDER = re.compile(r"\{(prompt|model|max_tokens|temperature|seed)\}")
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
 def fill(template: Any, values: dict[str, Any]) -> Any:
-    """`template` with `{name}` replaced in every string. A string that is nothing but one keeps the value's type.
+    """Replace `{name}` in every string of `template`. A string that is only a placeholder gets the type of the value.
 
-    What was filled in is not looked at again: a prompt may contain "{seed}".
+    Inserted values are not scanned again: a prompt may contain "{seed}".
     """
     if isinstance(template, str):
-        if (whole := _PLACE.fullmatch(template)) is not None:
+        if (whole := _PLACEHOLDER.fullmatch(template)) is not None:
             return values[whole[1]]
-        return _PLACE.sub(lambda m: str(values[m[1]]), template)
+        return _PLACEHOLDER.sub(lambda m: str(values[m[1]]), template)
     if isinstance(template, list):
         return [fill(item, values) for item in template]
     if isinstance(template, dict):
@@ -43,12 +42,12 @@ def fill(template: Any, values: dict[str, Any]) -> Any:
 
 
 def steps(path: str) -> list[str]:
-    """`choices.0.message.content` as its steps; `$.choices[0].message.content` is the same."""
+    """Split a path such as `choices.0.message.content` or `$.choices[0].message.content`."""
     return [s for s in _INDEX.sub(r".\1", path.strip().removeprefix("$")).split(".") if s]
 
 
 class _Missing(Exception):
-    """The path leads nowhere; the message tells how far it led."""
+    """The path does not exist; the message has the part of it that does."""
 
 
 def _walk(value: Any, path: list[str]) -> Any:
@@ -72,14 +71,14 @@ def _describe(value: Any) -> str:
 
 
 class _Reader:
-    """Of a stream, events without the path (a role, the usage) are passed over; if none had it, the end is an error."""
+    """Reads the text at the path. A stream may have events without it (a role, the usage), but not only such events."""
 
-    __slots__ = ("_found", "_missing", "_path", "_streams")
+    __slots__ = ("_has_text", "_missing", "_path", "_streams")
 
     def __init__(self, path: list[str], streams: bool) -> None:
         self._path = path
         self._streams = streams
-        self._found = False
+        self._has_text = False
         self._missing: str | None = None
 
     def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
@@ -94,20 +93,20 @@ class _Reader:
             self._missing = self._missing or str(missing)
             text = None
         else:
-            self._found = True
+            self._has_text = True
         if text is not None and not isinstance(text, str):
             raise WireError(f'the answer has no text at "{".".join(self._path)}": it {_describe(text)}')
         figures = usage_figures(value.get("usage")) if isinstance(value, dict) else {}
         return Delta(text=text or "", **figures) if text or figures else None
 
     def finish(self) -> None:
-        """Raises WireError when the text was nowhere."""
-        if not self._found and self._missing is not None:
+        """Raises WireError if no event had the path."""
+        if not self._has_text and self._missing is not None:
             raise WireError(self._missing)
 
 
 class _Stream:
-    """A stream that has to have had the text somewhere by its end."""
+    """A stream in which at least one event must have the text."""
 
     __slots__ = ("_parser", "_reader")
 
@@ -125,9 +124,9 @@ class _Stream:
 
 
 class CustomDialect:
-    """Reads and asks as one backend's config says. The URL is used as it is given.
+    """The protocol of one backend, as described in its config. The URL is used unchanged.
 
-    No finish reason is known: the end of the stream is a success when there was text.
+    There is no finish reason: a stream that ends cleanly and had text is valid.
     """
 
     requires_finish = False
@@ -136,7 +135,7 @@ class CustomDialect:
         self._path = steps(backend.answer or DEFAULT_ANSWER)
 
     def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
-        """The template, filled in, with `backend.options` over its top level."""
+        """Fill in the template; `backend.options` replace keys of its top level."""
         values = {
             "prompt": prompt,
             "model": model or backend.model,
@@ -149,7 +148,7 @@ class CustomDialect:
         return common.post(backend, backend.url, fill(template, values) | backend.options, limit)
 
     def parser(self, content_type: str) -> Parser:
-        """text/event-stream and NDJSON are streams, all else is one JSON document."""
+        """text/event-stream and NDJSON are streams; anything else is one JSON document."""
         kind = content_type.lower()
         if "event-stream" in kind:
             reader = _Reader(self._path, streams=True)
@@ -168,24 +167,24 @@ class CustomDialect:
         return None
 
     def health_requests(self, backend: Backend) -> list[Request]:
-        """`ready` of the config if given; else none: that it takes connections must do."""
+        """`ready` of the config, else none: connecting is enough."""
         if not backend.ready:
             return []
         root = common.origin(backend.url)
         return [common.get(backend, common.join(root, "/" + backend.ready.lstrip("/")))]
 
     def models_request(self, backend: Backend) -> Request | None:
-        """There is no such question."""
+        """There is no such request."""
         return None
 
     def model_names(self, body: bytes) -> list[str]:
-        """None are known."""
+        """Always empty."""
         return []
 
     def probes(self, backend: Backend, model: str) -> list[Request]:
-        """None: the config says what there is to know."""
+        """Always empty."""
         return []
 
     def server_info(self, path: str, body: bytes) -> ServerInfo:
-        """Nothing."""
+        """Always empty."""
         return ServerInfo()

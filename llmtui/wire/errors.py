@@ -1,4 +1,4 @@
-"""Plain sentences out of whatever a server says when something is wrong."""
+"""Extracts the message from an error that a server sent in JSON, HTML or plain text."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ import msgspec
 from llmtui.text import sanitize
 from llmtui.wire.base import WireError
 
-# None of these may look back or run ahead of itself: a body is the server's, and searching it must stay linear.
+# No lookaround and no nested repetition: the body is untrusted, and searching it must stay linear.
 _HTML = re.compile(r"<(?:!doctype html|html|head|body|h1|title)\b", re.IGNORECASE)
 _MARKUP = re.compile(r"<[!?a-zA-Z]")
 _TAG = re.compile(r"<(/?)([!?a-zA-Z][^\s<>/]*)[^<>]*>")
 _TRACE = re.compile(r'\s(?:Traceback \(most recent call last\)|File ")')
-#: Bytes of a body that are looked at: enough for any sentence, little enough for any body.
+#: Only this many bytes of a body are searched.
 _WINDOW = 256 * 1024
-#: Of what was found this much is looked at further; a message holds far less.
-_SENTENCE_CHARS = 4_096
-#: Parts of a page that speak for the whole of it, the best first, and parts that say nothing to a person.
-_SPOKEN = ("title", "h1")
-_UNSPOKEN = ("script", "style")
+#: Longer texts are cut before further processing.
+_MESSAGE_CHARS = 4_096
+#: Elements of a page that summarise it, the best first, and elements without readable text.
+_SUMMARIES = ("title", "h1")
+_IGNORED = ("script", "style")
 
 
 def excerpt(data: bytes) -> str:
-    """The beginning of `data` in quotes, for a message that says what was found instead of what was expected."""
+    """Return the beginning of `data` in quotes, for an error message."""
     return repr(sanitize(data[:400].decode("utf-8", "replace"), 60))
 
 
 def error_text(body: bytes) -> str:
-    """The plain sentence inside an error body, "" when there is none.
+    """Return the message inside an error body, "" if there is none.
 
-    Known shapes: `{"error": {"message": ...}}`, `{"error": "..."}` (Ollama nests JSON in it), `{"detail": ...}`
+    Supported shapes: `{"error": {"message": ...}}`, `{"error": "..."}` (Ollama nests JSON in it), `{"detail": ...}`
     (FastAPI, text or a list), `{"message": "..."}` (mistral.rs); these as the data of an event; HTML; plain text.
     """
     text = body[:_WINDOW].decode("utf-8", "replace").strip().removeprefix("\ufeff")
     for prefix in ("data:", "error:"):
         text = text.removeprefix(prefix).lstrip()
-    said = _from_json(text) if text[:1] in ("{", "[", '"') else None
-    if said is None:
-        said = _from_html(text) if _MARKUP.match(text) or _HTML.search(text[:1000]) else text
-    said = said[:_SENTENCE_CHARS]
-    cut = _TRACE.search(said)
-    return sanitize(said[: cut.start()] if cut and cut.start() else said)
+    message = _from_json(text) if text[:1] in ("{", "[", '"') else None
+    if message is None:
+        message = _from_html(text) if _MARKUP.match(text) or _HTML.search(text[:1000]) else text
+    message = message[:_MESSAGE_CHARS]
+    traceback = _TRACE.search(message)
+    return sanitize(message[: traceback.start()] if traceback and traceback.start() else message)
 
 
 def server_error(data: bytes) -> WireError:
-    """The error that a server reported inside an answer that began well."""
-    return WireError(f"the server broke off with an error: {error_text(data) or 'no reason given'}", "server")
+    """Return the error for one that a server reported inside a 200 answer."""
+    return WireError(f"the server reported an error: {error_text(data) or 'no reason given'}", "server")
 
 
 def _from_json(text: str, depth: int = 3) -> str | None:
@@ -57,48 +57,48 @@ def _from_json(text: str, depth: int = 3) -> str | None:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    said = _sentence(value)
-    if depth and said and said[:1] == "{":
-        return _from_json(said, depth - 1) or said
-    return said
+    message = _message(value)
+    if depth and message and message[:1] == "{":
+        return _from_json(message, depth - 1) or message
+    return message
 
 
-def _sentence(value: Any, depth: int = 4) -> str | None:
+def _message(value: Any, depth: int = 4) -> str | None:
     if isinstance(value, str):
         return value
     if depth and isinstance(value, list):
-        parts = [s for v in value[:5] if (s := _sentence(v, depth - 1))]
+        parts = [s for v in value[:5] if (s := _message(v, depth - 1))]
         return "; ".join(parts) or None
     if depth and isinstance(value, dict):
         for key in ("error", "detail", "message", "msg", "errors", "error_message", "reason", "title", "type"):
-            said = _sentence(value.get(key), depth - 1)
-            if said:
-                where = value.get("loc")
-                if key == "msg" and isinstance(where, list):
-                    # Names and numbers only: what else may stand there is nested, and deeply if the server likes.
-                    place = ".".join(str(step) for step in where[:8] if isinstance(step, str | int))
-                    return f"{place}: {said}"
-                return said
+            message = _message(value.get(key), depth - 1)
+            if message:
+                location = value.get("loc")
+                if key == "msg" and isinstance(location, list):
+                    # Names and numbers only: other values may be nested deeply.
+                    path = ".".join(str(step) for step in location[:8] if isinstance(step, str | int))
+                    return f"{path}: {message}"
+                return message
     return None
 
 
 def _from_html(page: str) -> str:
-    """Its title, else its heading, else its words, without tags; scripts, styles and comments are left out."""
+    """Return the title of a page, else its heading, else its text, without tags, scripts, styles and comments."""
     page = "".join(part.partition("<!--")[0] for part in page.split("-->"))
-    opened = page.rfind("<")
-    if opened > page.rfind(">"):
-        page = page[:opened]  # the window's end cut a tag in two
-    said: dict[str, list[str]] = {place: [] for place in ("", *_SPOKEN, *_UNSPOKEN)}
-    place = ""
+    last_tag = page.rfind("<")
+    if last_tag > page.rfind(">"):
+        page = page[:last_tag]  # a tag cut in two by the end of the window
+    texts: dict[str, list[str]] = {element: [] for element in ("", *_SUMMARIES, *_IGNORED)}
+    element = ""
     text, *rest = _TAG.split(page)
-    said[place].append(text)
+    texts[element].append(text)
     for closing, name, text in zip(rest[0::3], rest[1::3], rest[2::3], strict=True):
-        if not place and not closing and name.lower() in said:
-            place = name.lower()
-        elif closing and name.lower() == place:
-            place = ""
-        said[place].append(text)
-    for spoken in (*_SPOKEN, ""):
-        if words := " ".join(html.unescape(" ".join(said[spoken])).split()):
+        if not element and not closing and name.lower() in texts:
+            element = name.lower()
+        elif closing and name.lower() == element:
+            element = ""
+        texts[element].append(text)
+    for element in (*_SUMMARIES, ""):
+        if words := " ".join(html.unescape(" ".join(texts[element])).split()):
             return words
     return ""

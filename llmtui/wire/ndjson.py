@@ -1,4 +1,4 @@
-"""Lines out of a byte stream, as they complete. NDJSON is nothing more; SSE builds its events from them."""
+"""Incremental line splitting, for NDJSON and server-sent events."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from llmtui.wire.base import MAX_LINE_BYTES, WireError
 
 
 class LineSplitter:
-    """Splits at LF, CRLF and CR, in time linear in the bytes fed however they are cut; holds at most `limit` bytes.
+    """Splits bytes at LF, CRLF and CR, in time linear in the bytes fed. Buffers at most `limit` bytes.
 
-    Bytes, not characters: a cut inside a UTF-8 sequence does no harm.
+    A UTF-8 sequence may be split between two calls.
     """
 
-    __slots__ = ("_after_cr", "_held", "_limit")
+    __slots__ = ("_after_cr", "_buffer", "_limit")
 
     def __init__(self, limit: int = MAX_LINE_BYTES) -> None:
         self._limit = limit
-        self._held = bytearray()
+        self._buffer = bytearray()
         self._after_cr = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines that these bytes complete, without their ends. Raises WireError for a line over the limit."""
+        """Return the lines completed by `data`, without line ends. Raises WireError for a line over the limit."""
         if self._after_cr and data:
             self._after_cr = False
             if data[0] == 0x0A:
@@ -28,7 +28,7 @@ class LineSplitter:
             return []
         lines = data.splitlines()
         last = data[-1]
-        held = self._held
+        buffer = self._buffer
         if last == 0x0A or last == 0x0D:
             self._after_cr = last == 0x0D
             tail = b""
@@ -37,20 +37,20 @@ class LineSplitter:
         if len(data) > self._limit:
             for line in lines:
                 self._check(len(line))
-        if lines and held:
-            self._check(len(held) + len(lines[0]))
-            held += lines[0]
-            lines[0] = bytes(held)
-            held.clear()
+        if lines and buffer:
+            self._check(len(buffer) + len(lines[0]))
+            buffer += lines[0]
+            lines[0] = bytes(buffer)
+            buffer.clear()
         if tail:
-            self._check(len(held) + len(tail))
-            held += tail
+            self._check(len(buffer) + len(tail))
+            buffer += tail
         return lines
 
     def close(self) -> bytes:
-        """The last line, where the stream ended without a line end; b"" otherwise."""
-        rest = bytes(self._held)
-        self._held.clear()
+        """Return the last line if the stream ended without a line end, else b""."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
         return rest
 
     def _check(self, size: int) -> None:

@@ -1,7 +1,7 @@
-"""Ollama's native `/api/chat` (seen: 0.32.15): a JSON object a line, statistics in ns on the last one.
+"""Ollama's native `/api/chat` (tested with 0.32.15): one JSON object per line, statistics in ns on the last one.
 
-`prompt_eval_count` stays the whole prompt when a prefix of it came from the cache (older versions leave it out);
-no field tells how much did. `eval_duration` begins at the first token.
+`prompt_eval_count` includes a cached prefix (older versions leave it out), and no field has the size of that prefix.
+`eval_duration` begins at the first token.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from llmtui.wire.base import Delta, Dialect, Parser, Request, ServerInfo
 from llmtui.wire.errors import error_text
 from llmtui.wire.parsers import ABSENT, LinesParser, WholeParser, check_error, decode, is_page
 
-#: Options of the config that belong beside `options` in the request, not into it.
+#: Options of the config that go to the top level of the request, not into `options`.
 _TOP_LEVEL = frozenset({"think", "keep_alive", "format", "truncate", "shift", "tools", "logprobs", "top_logprobs"})
 _NS = 1e-9
 
@@ -37,7 +37,7 @@ class _Message(msgspec.Struct):
 
 
 class _Line(msgspec.Struct):
-    """`response` and `thinking` at the top are `/api/generate`'s."""
+    """One line. `response` and `thinking` at the top level belong to `/api/generate`."""
 
     message: _Message | None = None
     response: str | None = None
@@ -63,7 +63,7 @@ class _Reader:
         self._model: str | None = None
 
     def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
-        """The delta in one line, None when it told nothing new. Raises WireError."""
+        """Return the delta of one line, None if it has nothing new. Raises WireError."""
         line = decode(_decode, data, torn)
         check_error(line.error)
         text, reasoning, tool = line.response or "", line.thinking or "", ""
@@ -77,8 +77,8 @@ class _Reader:
         if model:
             self._model = model
         if not line.done:
-            told = text or reasoning or tool or model
-            return Delta(text=text, reasoning=reasoning, tool=tool, model=model) if told else None
+            has_news = text or reasoning or tool or model
+            return Delta(text=text, reasoning=reasoning, tool=tool, model=model) if has_news else None
         output = common.count(line.eval_count)
         return Delta(
             text=text,
@@ -96,13 +96,13 @@ class _Reader:
 
 
 class OllamaDialect:
-    """Native chat. `backend.url` is the server's root; /api and /api/chat at its end are tolerated."""
+    """Native chat. `backend.url` is the server's root; it may end with /api or /api/chat."""
 
     requires_finish = True
 
     def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
-        """`backend.options` go into `options` (`num_ctx`, `num_thread`, ...), over ours; those that Ollama wants beside
-        it (`think`, `keep_alive`, `truncate`, ...) go there.
+        """`backend.options` go into `options` (`num_ctx`, `num_thread`, ...) and replace ours; a few (`think`,
+        `keep_alive`, `truncate`, ...) go to the top level.
         """
         options: dict[str, Any] = {
             "temperature": config.temperature,
@@ -120,7 +120,7 @@ class OllamaDialect:
         return common.post(backend, _api(backend, "/api/chat"), body, options["num_predict"])
 
     def parser(self, content_type: str) -> Parser:
-        """JSON is read whole, all else as lines."""
+        """application/json is one document; anything else is lines."""
         kind = content_type.lower()
         if is_page(kind) or "application/json" in kind:
             return WholeParser(_Reader(), content_type)
@@ -135,7 +135,7 @@ class OllamaDialect:
         return None
 
     def health_requests(self, backend: Backend) -> list[Request]:
-        """`ready` of the config if given, else /api/version."""
+        """`ready` of the config, else /api/version."""
         return [common.get(backend, _api(backend, "/" + (backend.ready or "/api/version").lstrip("/")))]
 
     def models_request(self, backend: Backend) -> Request:
@@ -147,17 +147,17 @@ class OllamaDialect:
         return [name for model in _models(body) if (name := common.string(model.get("name")))]
 
     def probes(self, backend: Backend, model: str) -> list[Request]:
-        """/api/version, /api/tags, /api/show of the model (its quantisation), /api/ps. None of them loads a model."""
-        asked = [common.get(backend, _api(backend, "/api/version")), self.models_request(backend)]
+        """/api/version, /api/tags, /api/show of the model (its quantisation) and /api/ps. None loads a model."""
+        requests = [common.get(backend, _api(backend, "/api/version")), self.models_request(backend)]
         name = model or backend.model
         if name:
-            asked.append(common.post(backend, _api(backend, "/api/show"), {"model": name}))
-        asked.append(common.get(backend, _api(backend, "/api/ps")))
-        return asked
+            requests.append(common.post(backend, _api(backend, "/api/show"), {"model": name}))
+        requests.append(common.get(backend, _api(backend, "/api/ps")))
+        return requests
 
     def server_info(self, path: str, body: bytes) -> ServerInfo:
-        """Version, models, and `details.quantization_level` of the model shown, or of the only one loaded."""
-        told = common.as_dict(body)
+        """Version, models, and `details.quantization_level` of the model shown or the only one loaded."""
+        reply = common.as_dict(body)
         if path.endswith("/api/tags"):
             return ServerInfo(models=self.model_names(body))
         if path.endswith("/api/ps"):
@@ -169,7 +169,7 @@ class OllamaDialect:
                 weights=_quantisation(loaded[0]),
                 context_tokens=common.count(loaded[0].get("context_length")),
             )
-        return ServerInfo(version=common.string(told.get("version")), weights=_quantisation(told))
+        return ServerInfo(version=common.string(reply.get("version")), weights=_quantisation(reply))
 
 
 def _api(backend: Backend, path: str) -> str:
@@ -181,6 +181,6 @@ def _models(body: bytes) -> list[dict[str, Any]]:
     return [m for m in models if isinstance(m, dict)] if isinstance(models, list) else []
 
 
-def _quantisation(told: dict[str, Any]) -> str:
-    details = told.get("details")
+def _quantisation(model: dict[str, Any]) -> str:
+    details = model.get("details")
     return common.string(details.get("quantization_level")) if isinstance(details, dict) else ""

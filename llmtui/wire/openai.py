@@ -1,7 +1,7 @@
-"""OpenAI's chat completions, as llama.cpp, llamafile, mistral.rs, vLLM, transformers serve, LM Studio and Ollama's /v1
-speak them: a stream of server-sent events, or one JSON answer where the server (or the config) does not stream.
+"""OpenAI's chat completions, as implemented by llama.cpp, llamafile, mistral.rs, vLLM, transformers serve, LM Studio
+and Ollama's /v1: a stream of server-sent events, or one JSON answer without streaming.
 
-Bytes that are not UTF-8, or not JSON, are named errors: nothing is guessed and nothing replaced.
+Invalid UTF-8 or JSON is an error; nothing is replaced.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CHAT = "/chat/completions"
 
 
 class _Part(msgspec.Struct):
-    """Of content given as a list of parts (Mistral's servers): text, or a list of thinking parts."""
+    """One part of content that is a list (Mistral's servers): text, or a list of thinking parts."""
 
     text: str | None = None
     thinking: Any = None
@@ -64,7 +64,7 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 
 
 def usage_figures(usage: Any) -> dict[str, Any]:
-    """What a `usage` object tells, as fields of Delta: OpenAI's token counts, mistral.rs' durations in seconds."""
+    """Return the fields of `Delta` in a `usage` object: OpenAI's token counts, mistral.rs' durations in seconds."""
     if not isinstance(usage, dict):
         return {}
     details = usage.get("prompt_tokens_details")
@@ -82,7 +82,7 @@ def usage_figures(usage: Any) -> dict[str, Any]:
 
 
 def timings_figures(timings: Any) -> dict[str, Any]:
-    """What llama.cpp's `timings` tell, as fields of Delta. `prompt_n` leaves out what the cache (`cache_n`) held."""
+    """Return the fields of `Delta` in llama.cpp's `timings`. `prompt_n` excludes cached tokens (`cache_n`)."""
     if not isinstance(timings, dict):
         return {}
     fresh, cached = common.count(timings.get("prompt_n")), common.count(timings.get("cache_n"))
@@ -100,7 +100,7 @@ def timings_figures(timings: Any) -> dict[str, Any]:
 
 
 class _Reader:
-    """Turns chunks (of a stream, or the only one of a whole answer) into deltas."""
+    """Turns chunks (of a stream, or the only one of an answer without streaming) into deltas."""
 
     __slots__ = ("_counted", "_model")
 
@@ -109,7 +109,7 @@ class _Reader:
         self._counted = False
 
     def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
-        """The delta in one chunk, None when it told nothing new. Raises WireError."""
+        """Return the delta of one chunk, None if it has nothing new. Raises WireError."""
         chunk = decode(_decode, data, torn)
         check_error(chunk.error)
         if chunk.choices is None and (chunk.object == "error" or chunk.message or chunk.detail):
@@ -140,9 +140,9 @@ class _Reader:
             figures = timings_figures(decode_or_none(chunk.timings))
             if self._counted:
                 figures = {n: v for n, v in figures.items() if n not in ("output_tokens", "token_source")}
-        if chunk.usage is not ABSENT and (told := usage_figures(decode_or_none(chunk.usage))):
-            figures |= told
-            self._counted = self._counted or "output_tokens" in told
+        if chunk.usage is not ABSENT and (usage := usage_figures(decode_or_none(chunk.usage))):
+            figures |= usage
+            self._counted = self._counted or "output_tokens" in usage
         model = chunk.model
         if model != self._model and model and isinstance(model, str):
             self._model = figures["model"] = model
@@ -163,20 +163,20 @@ def _thinking(part: Any) -> str:
 
 
 def _tool_text(calls: list[_ToolCall]) -> str:
-    told = ""
+    text = ""
     for call in calls:
         if call.function is not None:
-            told += (call.function.name or "") + common.string(call.function.arguments)
-    return told
+            text += (call.function.name or "") + common.string(call.function.arguments)
+    return text
 
 
 def refuses_usage_option(status: int, body: bytes) -> bool:
-    """Whether this error objects to `stream_options`: then ask again with `OpenAIDialect(include_usage=False)`."""
+    """Whether this error rejects `stream_options`. If so, retry with `OpenAIDialect(include_usage=False)`."""
     return status in (400, 422) and (b"stream_options" in body or b"include_usage" in body)
 
 
 class OpenAIDialect:
-    """`include_usage` asks for token counts at the end of a stream; a few servers refuse the field."""
+    """Chat completions. `include_usage` requests token counts at the end of a stream; a few servers reject it."""
 
     requires_finish = True
 
@@ -184,7 +184,7 @@ class OpenAIDialect:
         self.include_usage = include_usage
 
     def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
-        """Chat completion. `backend.options` replace fields of the body; `max_completion_tokens` drops `max_tokens`."""
+        """`backend.options` replace fields of the body; `max_completion_tokens` drops `max_tokens`."""
         body: dict[str, Any] = {
             "model": model or backend.model or "default",
             "messages": [{"role": "user", "content": prompt}],
@@ -198,14 +198,14 @@ class OpenAIDialect:
         if backend.stream and self.include_usage:
             body["stream_options"] = {"include_usage": True}
         body |= backend.options
-        # llama.cpp's own name of the limit goes before OpenAI's.
+        # llama.cpp's own name for the limit takes precedence.
         limit = body.get("n_predict", body.get("max_completion_tokens", body.get("max_tokens")))
         if isinstance(answers := body.get("n"), int) and isinstance(limit, int):
             limit *= answers
         return common.post(backend, chat_url(backend.url), body, limit)
 
     def parser(self, content_type: str) -> Parser:
-        """By what the server sends, not by what was asked: JSON is read whole, all else as a stream of events."""
+        """JSON is one document; anything else is a stream of events, whatever was requested."""
         kind = content_type.lower()
         if is_page(kind) or ("json" in kind and "ndjson" not in kind):
             return WholeParser(_Reader(), content_type)
@@ -220,7 +220,7 @@ class OpenAIDialect:
         return OpenAIDialect(include_usage=False) if self.include_usage and refuses_usage_option(status, body) else None
 
     def health_requests(self, backend: Backend) -> list[Request]:
-        """`ready` of the config if given; else /health (not in Ollama or llamafiler), then /v1/models."""
+        """`ready` of the config, else /health (missing in Ollama and llamafiler), then /v1/models."""
         root = server_root(backend.url)
         if backend.ready:
             return [common.get(backend, common.join(root, "/" + backend.ready.lstrip("/")))]
@@ -235,7 +235,7 @@ class OpenAIDialect:
         return _names(common.as_dict(body))
 
     def probes(self, backend: Backend, model: str) -> list[Request]:
-        """/v1/models (all), /props (llama.cpp: weights and build), /version (vLLM)."""
+        """/v1/models (all servers), /props (llama.cpp: weights and build), /version (vLLM)."""
         root = server_root(backend.url)
         paths = ("/props", "/version")
         return [self.models_request(backend), *(common.get(backend, common.join(root, path)) for path in paths)]
@@ -244,35 +244,35 @@ class OpenAIDialect:
         """llama.cpp's `meta.ftype`, `model_ftype`, `model_alias`, `build_info` and `n_ctx` (of one slot); vLLM's
         `version` and `max_model_len`.
         """
-        told = common.as_dict(body)
+        reply = common.as_dict(body)
         if path.endswith("/models"):
-            names = _names(told)
+            names = _names(reply)
             if len(names) != 1:
                 return ServerInfo(models=names)
-            metas = [e["meta"] for e in told["data"] if isinstance(e, dict) and isinstance(e.get("meta"), dict)]
+            metas = [e["meta"] for e in reply["data"] if isinstance(e, dict) and isinstance(e.get("meta"), dict)]
             weights = common.string(metas[0].get("ftype")) if len(metas) == 1 else ""
-            lengths = [common.count(e.get("max_model_len")) for e in told["data"] if isinstance(e, dict)]
-            room = lengths[0] if len(lengths) == 1 else None
-            return ServerInfo(models=names, model=names[0], weights=weights, context_tokens=room)
-        defaults = told.get("default_generation_settings")
-        version = common.string(told.get("build_info")) or common.string(told.get("version"))
+            lengths = [common.count(e.get("max_model_len")) for e in reply["data"] if isinstance(e, dict)]
+            context_tokens = lengths[0] if len(lengths) == 1 else None
+            return ServerInfo(models=names, model=names[0], weights=weights, context_tokens=context_tokens)
+        defaults = reply.get("default_generation_settings")
+        version = common.string(reply.get("build_info")) or common.string(reply.get("version"))
         return ServerInfo(
             version="" if "unknown" in version else version,
-            weights=common.string(told.get("model_ftype")),
-            model=common.string(told.get("model_alias")),
+            weights=common.string(reply.get("model_ftype")),
+            model=common.string(reply.get("model_alias")),
             context_tokens=common.count(defaults.get("n_ctx")) if isinstance(defaults, dict) else None,
         )
 
 
 def _names(models: dict[str, Any]) -> list[str]:
-    """The names in the answer of /v1/models."""
+    """Return the names in the answer of /v1/models."""
     data = models.get("data")
     entries = data if isinstance(data, list) else []
     return [name for e in entries if isinstance(e, dict) and (name := common.string(e.get("id")))]
 
 
 def chat_url(url: str) -> str:
-    """Where to post a chat: `url` may be the server's root, its /v1, or the whole path."""
+    """Return the URL for a chat: `url` may be the server's root, its /v1, or the whole path."""
     path = common.path_of(url)
     if path.endswith(_CHAT):
         return common.strip(url)
@@ -280,5 +280,5 @@ def chat_url(url: str) -> str:
 
 
 def server_root(url: str) -> str:
-    """The server's own root, where /health and the like are."""
+    """Return the root of the server, for /health and the like."""
     return common.strip(url, "/v1" + _CHAT, _CHAT, "/v1")

@@ -1,4 +1,4 @@
-"""The three forms in which an answer comes: events, lines, one piece. What an event means is the dialect's (`Read`)."""
+"""Parsers for the three forms of an answer: events, lines, one document. A dialect's `Read` interprets each of them."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from llmtui.wire.sse import EventParser, ServerEvent
 
 T = TypeVar("T")
 
-#: Stands for a field that is not there: extras stay undecoded until the one event that has them.
+#: The default of an optional field, which stays undecoded until an event has it.
 ABSENT = msgspec.Raw(b"null")
 _NO_ERROR = (b"null", b'""', b"{}", b"[]", b"false")
 
 
 class Read(Protocol):
-    """Turns one event, line or document into a delta; None when it told nothing new. Raises WireError."""
+    """Turns one event, line or document into a delta, None if it has nothing new. Raises WireError."""
 
     def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
-        """`torn`: the stream ended right after `data`, so that it may be half an event."""
+        """`torn` is set if the stream ended right after `data`, which may be incomplete."""
 
 
 def decode(decoder: Callable[[bytes], T], data: bytes, torn: bool) -> T:
-    """`data` decoded. Raises WireError with the reason and the beginning of what was there."""
+    """Decode `data`. Raises WireError with the reason and an excerpt."""
     try:
         return decoder(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         if torn:
             raise WireError(f"the answer ended in the middle of an event: {excerpt(data)}") from error
-        raise WireError(f"the answer cannot be read ({error}): {excerpt(data)}") from error
+        raise WireError(f"cannot parse the answer ({error}): {excerpt(data)}") from error
 
 
 def decode_or_none(raw: msgspec.Raw) -> Any:
-    """An extra, decoded; None where it is absent or rubbish."""
+    """Decode an optional field; return None if it is absent or invalid."""
     if raw is ABSENT:
         return None
     try:
@@ -47,18 +47,18 @@ def decode_or_none(raw: msgspec.Raw) -> Any:
 
 
 def check_error(raw: msgspec.Raw) -> None:
-    """Raises WireError when `raw`, the value of an `error` field, tells of one."""
-    if raw is not ABSENT and (said := bytes(raw).strip()) not in _NO_ERROR:
-        raise server_error(b'{"error":%b}' % said)
+    """Raises WireError if `raw`, the value of an `error` field, is an error."""
+    if raw is not ABSENT and (value := bytes(raw).strip()) not in _NO_ERROR:
+        raise server_error(b'{"error":%b}' % value)
 
 
 def is_page(content_type: str) -> bool:
-    """Whether this is a web page: a proxy's or a wrong server's, never an answer."""
+    """Whether this is a web page, from a proxy or a wrong server, and not an answer."""
     return "html" in content_type.lower()
 
 
 class EventsParser:
-    """Reads server-sent events. `[DONE]` proves nothing and is passed over."""
+    """Parses server-sent events. Ignores `[DONE]`, which proves nothing."""
 
     __slots__ = ("_events", "_read")
 
@@ -67,15 +67,15 @@ class EventsParser:
         self._read = read
 
     def feed(self, data: bytes) -> list[Delta]:
-        """Deltas of the events that these bytes complete."""
+        """Return the deltas of the events completed by `data`."""
         return self._deltas(self._events.feed(data))
 
     def close(self) -> list[Delta]:
-        """Delta of the last event, where no blank line followed it."""
+        """Return the delta of a last event without a blank line after it."""
         return self._deltas(self._events.close(), torn=True)
 
     def _deltas(self, events: list[ServerEvent], torn: bool = False) -> list[Delta]:
-        out = []
+        deltas = []
         for event in events:
             if event.name == "error":
                 raise server_error(event.data)
@@ -84,12 +84,12 @@ class EventsParser:
                 continue
             delta = self._read(data, torn)
             if delta is not None:
-                out.append(delta)
-        return out
+                deltas.append(delta)
+        return deltas
 
 
 class LinesParser:
-    """Reads NDJSON."""
+    """Parses NDJSON."""
 
     __slots__ = ("_lines", "_read")
 
@@ -98,11 +98,11 @@ class LinesParser:
         self._read = read
 
     def feed(self, data: bytes) -> list[Delta]:
-        """Deltas of the lines that these bytes complete."""
+        """Return the deltas of the lines completed by `data`."""
         return self._deltas(self._lines.feed(data))
 
     def close(self) -> list[Delta]:
-        """Delta of the last line, where no line end followed it."""
+        """Return the delta of a last line without a line end."""
         return self._deltas([self._lines.close()], torn=True)
 
     def _deltas(self, lines: list[bytes], torn: bool = False) -> list[Delta]:
@@ -111,29 +111,29 @@ class LinesParser:
 
 
 class WholeParser:
-    """Reads an answer that is one JSON document of at most `limit` bytes. A web page is an error with its title."""
+    """Parses an answer that is one JSON document of at most `limit` bytes. A web page is an error with its title."""
 
-    __slots__ = ("_held", "_limit", "_page", "_read")
+    __slots__ = ("_buffer", "_is_page", "_limit", "_read")
 
     def __init__(self, read: Read, content_type: str = "", limit: int = MAX_LINE_BYTES) -> None:
-        self._held = bytearray()
+        self._buffer = bytearray()
         self._limit = limit
-        self._page = is_page(content_type)
+        self._is_page = is_page(content_type)
         self._read = read
 
     def feed(self, data: bytes) -> list[Delta]:
-        """Nothing yet. Raises WireError past the limit."""
-        if len(self._held) + len(data) > self._limit:
+        """Buffer `data` and return nothing. Raises WireError past the limit."""
+        if len(self._buffer) + len(data) > self._limit:
             raise WireError(f"the answer is longer than {self._limit} bytes")
-        self._held += data
+        self._buffer += data
         return []
 
     def close(self) -> list[Delta]:
-        """The answer."""
-        body = bytes(self._held)
-        self._held.clear()
-        if self._page:
-            raise WireError(f"the server answered with a web page: {error_text(body) or 'an empty one'}")
+        """Return the delta of the document."""
+        body = bytes(self._buffer)
+        self._buffer.clear()
+        if self._is_page:
+            raise WireError(f"the server sent a web page: {error_text(body) or 'an empty one'}")
         if not body or body.isspace():
             raise WireError("the answer is empty")
         delta = self._read(body, torn=False)

@@ -1,7 +1,7 @@
-"""Server-sent events out of a byte stream (WHATWG HTML, "server-sent events"), as they complete.
+"""Incremental parsing of server-sent events (WHATWG HTML, "server-sent events").
 
-Kinder than the standard in three points, all seen on real servers: an event at the end of the stream needs no blank
-line after it, `error: {...}` lines (llamafile 0.9 and older) and bare JSON lines come out as events of their own.
+More lenient than the standard in three points, all seen on real servers: the last event needs no blank line after it,
+and `error: {...}` lines (llamafile 0.9 and older) and bare JSON lines are events of their own.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class ServerEvent(msgspec.Struct, frozen=True, gc=False):
-    """One event: its `event:` name ("" when it has none) and its data lines joined by LF."""
+    """One event: its `event:` name ("" without one) and its data lines joined by LF."""
 
     name: str
     data: bytes
 
 
 class EventParser:
-    """Incremental, linear in the bytes fed; holds at most one line and one event of `limit` bytes each."""
+    """Linear in the bytes fed. Buffers at most one line and one event of `limit` bytes each."""
 
     __slots__ = ("_data", "_first", "_limit", "_lines", "_name", "_size")
 
@@ -35,29 +35,29 @@ class EventParser:
         self._size = 0
 
     def feed(self, data: bytes) -> list[ServerEvent]:
-        """The events that these bytes complete. Raises WireError for a line or an event over the limit."""
-        out: list[ServerEvent] = []
+        """Return the events completed by `data`. Raises WireError for a line or an event over the limit."""
+        events: list[ServerEvent] = []
         for line in self._lines.feed(data):
-            self._take(line, out)
-        return out
+            self._add_line(line, events)
+        return events
 
     def close(self) -> list[ServerEvent]:
-        """The stream ended: the event that had no blank line after it, complete or torn."""
-        out: list[ServerEvent] = []
+        """Return a last event without a blank line after it, complete or not."""
+        events: list[ServerEvent] = []
         if rest := self._lines.close():
-            self._take(rest, out)
-        self._dispatch(out)
-        return out
+            self._add_line(rest, events)
+        self._dispatch(events)
+        return events
 
-    def _take(self, line: bytes, out: list[ServerEvent]) -> None:
+    def _add_line(self, line: bytes, events: list[ServerEvent]) -> None:
         if self._first:
             self._first = False
             line = line.removeprefix(_BOM)
         if not line:
-            self._dispatch(out)
+            self._dispatch(events)
             return
-        if line[0] == 0x7B:  # "{": no field of the standard, but how some servers tell of a failure
-            out.append(ServerEvent("", line))
+        if line[0] == 0x7B:  # "{": not in the standard, but how some servers report an error
+            events.append(ServerEvent("", line))
             return
         field, colon, value = line.partition(b":")
         if value[:1] == b" ":
@@ -70,14 +70,14 @@ class EventParser:
         elif field == b"event":
             self._name = value.decode("utf-8", "replace")
         elif field == b"error" and colon:
-            out.append(ServerEvent("error", value))
+            events.append(ServerEvent("error", value))
 
-    def _dispatch(self, out: list[ServerEvent]) -> None:
+    def _dispatch(self, events: list[ServerEvent]) -> None:
         data = self._data
         if data:
-            out.append(ServerEvent(self._name, data[0] if len(data) == 1 else b"\n".join(data)))
+            events.append(ServerEvent(self._name, data[0] if len(data) == 1 else b"\n".join(data)))
             self._data = []
             self._size = 0
         elif self._name == "error":
-            out.append(ServerEvent("error", b""))
+            events.append(ServerEvent("error", b""))
         self._name = ""

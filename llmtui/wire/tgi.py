@@ -1,6 +1,6 @@
-"""Text Generation Inference's own `/generate_stream` and `/generate` (HuggingFace, written after its 3.x API).
+"""Text Generation Inference's own `/generate_stream` and `/generate` (Hugging Face, API 3.x).
 
-The prompt goes in as it is: no chat template is applied. For a chat use the OpenAI dialect, which TGI speaks as well.
+The prompt is sent without a chat template. For a chat use the OpenAI dialect, which TGI supports too.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ _decode = msgspec.json.Decoder(_Event).decode
 
 
 def _read(data: bytes, torn: bool = False) -> Delta | None:
-    """Special tokens (end of text) are counted by the server and carry no text; `generated_text` repeats it all."""
+    """Return the delta of one event.
+
+    The server counts special tokens (end of text), which carry no text; `generated_text` repeats the whole answer.
+    """
     event = decode(_decode, data, torn)
     check_error(event.error)
     text = ""
@@ -67,7 +70,7 @@ def _read(data: bytes, torn: bool = False) -> Delta | None:
 
 
 class _WholeReader:
-    """`/generate` answers with an object, on some versions with a list of one."""
+    """`/generate` returns an object, in some versions a list of one."""
 
     def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
         body = data.strip()
@@ -82,7 +85,7 @@ class TGIDialect:
     requires_finish = True
 
     def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
-        """`backend.options` go into `parameters`, over ours. TGI refuses temperature 0; without one it is greedy."""
+        """`backend.options` replace ours in `parameters`. TGI rejects temperature 0; without one it is greedy."""
         parameters: dict[str, Any] = {"max_new_tokens": config.max_tokens, "seed": config.seed, "details": True}
         if config.temperature > 0:
             parameters |= {"temperature": config.temperature, "do_sample": True}
@@ -91,7 +94,7 @@ class TGIDialect:
         return common.post(backend, url, {"inputs": prompt, "parameters": parameters}, parameters["max_new_tokens"])
 
     def parser(self, content_type: str) -> Parser:
-        """JSON is read whole, all else as a stream of events."""
+        """JSON is one document; anything else is a stream of events."""
         kind = content_type.lower()
         if is_page(kind) or "json" in kind:
             return WholeParser(_WholeReader(), content_type)
@@ -106,7 +109,7 @@ class TGIDialect:
         return None
 
     def health_requests(self, backend: Backend) -> list[Request]:
-        """`ready` of the config if given, else /health."""
+        """`ready` of the config, else /health."""
         path = "/" + (backend.ready or "/health").lstrip("/")
         return [common.get(backend, common.join(_root(backend), path))]
 
@@ -115,7 +118,7 @@ class TGIDialect:
         return common.get(backend, common.join(_root(backend), "/info"))
 
     def model_names(self, body: bytes) -> list[str]:
-        """`model_id`: TGI serves one."""
+        """`model_id`: TGI serves one model."""
         name = common.string(common.as_dict(body).get("model_id"))
         return [name] if name else []
 
@@ -124,12 +127,12 @@ class TGIDialect:
         return [self.models_request(backend)]
 
     def server_info(self, path: str, body: bytes) -> ServerInfo:
-        """Version, model, and `quantize` or else `model_dtype` of /info."""
-        told = common.as_dict(body)
+        """Version, model, and `quantize` or `model_dtype` of /info."""
+        reply = common.as_dict(body)
         names = self.model_names(body)
-        dtype = common.string(told.get("quantize")) or common.string(told.get("model_dtype"))
+        dtype = common.string(reply.get("quantize")) or common.string(reply.get("model_dtype"))
         return ServerInfo(
-            version=common.string(told.get("version")),
+            version=common.string(reply.get("version")),
             weights=dtype.removeprefix("torch."),
             model=names[0] if names else "",
             models=names,

@@ -185,7 +185,7 @@ FAULTS: list[Fault] = [
     _post(
         "truncated chunk",
         [CHUNKED, chunk(token("a")), b"ff\r\ndat", CLOSE],
-        words=f"connection lost after 1 token: {DIED}",
+        words=f"connection lost after 1 token: closed in the middle of the body: {DIED}",
     ),
     _post("429 with Retry-After", refusal(429, Retry_After=str(WAIT_S)), GOOD, refused=1),
     _post(

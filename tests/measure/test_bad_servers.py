@@ -39,10 +39,13 @@ GZIP_HEAD = SSE_HEAD.replace(b"Connection", b"Content-Encoding: gzip\r\nConnecti
             [SSE_HEAD.replace(b"Connection: close", b"Content-Length: 999"), token("a"), CLOSE],
             "protocol: connection lost after 1",
         ),
-        ([SSE_HEAD, token("a"), b"data: {not json\n\n", token("b"), FINISH, CLOSE], "protocol: the answer cannot be"),
+        (
+            [SSE_HEAD, token("a"), b"data: {not json\n\n", token("b"), FINISH, CLOSE],
+            "protocol: cannot parse the answer",
+        ),
         (
             [SSE_HEAD, token("a"), token("#").replace(b"#", b"\xff\xfe"), FINISH, CLOSE],
-            "protocol: the answer cannot be",
+            "protocol: cannot parse the answer",
         ),
         ([CHUNKED, chunk(token("a")), b"zz\r\n", HANG], "protocol: connection lost after 1 token: invalid HTTP"),
         ([CHUNKED + chunk(token("a")) + b"zz\r\n", HANG], "protocol: connection lost after 1 token: invalid HTTP"),

@@ -58,9 +58,9 @@ def test_a_body_without_a_length_ends_with_its_connection() -> None:
     [
         (b"", "closed without a response"),
         (HEAD, "closed in the middle of the headers"),
-        (CHUNKED + b"ff\r\nhalf", ""),
-        (CHUNKED + chunk(BODY), ""),
-        (HEAD + b"Content-Length: 9\r\n\r\nhalf", ""),
+        (CHUNKED + b"ff\r\nhalf", "closed in the middle of the body"),
+        (CHUNKED + chunk(BODY), "closed in the middle of the body"),
+        (HEAD + b"Content-Length: 9\r\n\r\nhalf", "closed in the middle of the body"),
     ],
 )
 def test_an_end_too_soon_is_an_error(wire: bytes, said: str) -> None:

@@ -58,7 +58,7 @@ def test_tool_calls_carry_tokens() -> None:
 
 
 def test_error_line_in_the_middle() -> None:
-    with pytest.raises(WireError, match="broke off with an error: boom") as caught:
+    with pytest.raises(WireError, match="reported an error: boom") as caught:
         answer(lines(say("Hi"), {"error": "boom"}))
     assert caught.value.kind == "server"
 
@@ -67,8 +67,8 @@ def test_error_line_in_the_middle() -> None:
     ("body", "message"),
     [
         (b'{"message":{"content":"a"},"done":fal', "ended in the middle"),
-        (b"not json\n", "cannot be read"),
-        (b'{"message":{"content":"\xff"}}\n', "cannot be read"),
+        (b"not json\n", "cannot parse the answer"),
+        (b'{"message":{"content":"\xff"}}\n', "cannot parse the answer"),
         (b'{"message":{"content":5}}\n', r"\$.message.content"),
     ],
 )

@@ -229,7 +229,7 @@ def test_no_blank_line_after_the_last_event() -> None:
 def test_error_inside_a_200_stream(event: str, said: str) -> None:
     found = error(stream(HI) + event.encode() + b"\n\ndata: [DONE]\n\n")
     assert found.kind == "server"
-    assert found.message == f"the server broke off with an error: {said}"
+    assert found.message == f"the server reported an error: {said}"
 
 
 @pytest.mark.parametrize("nothing", ["null", '""', "{}", "false"])
@@ -241,7 +241,7 @@ def test_an_error_field_without_an_error(nothing: str) -> None:
 def test_invalid_json_in_the_middle_is_quoted() -> None:
     found = error(stream(HI) + b'data: {"choices": [}\x1b[31m\n\n' + stream(STOP))
     assert found.kind == "protocol"
-    assert "cannot be read" in found.message and '{"choices": [}' in found.message
+    assert "cannot parse the answer" in found.message and '{"choices": [}' in found.message
     assert "\x1b" not in found.message
 
 
@@ -256,7 +256,7 @@ def test_wrong_type_names_its_place() -> None:
 
 def test_invalid_utf8_is_a_named_error() -> None:
     found = error(b'data: {"choices":[{"delta":{"content":"\xff\xfe"}}]}\n\n')
-    assert found.kind == "protocol" and "cannot be read" in found.message
+    assert found.kind == "protocol" and "cannot parse the answer" in found.message
 
 
 def test_utf8_cut_anywhere() -> None:
@@ -294,7 +294,7 @@ def test_empty_whole_answer(body: bytes) -> None:
 
 def test_web_page_instead_of_an_answer() -> None:
     found = error(b"<html><head><title>Sign in</title></head></html>", "text/html; charset=utf-8")
-    assert found.message == "the server answered with a web page: Sign in"
+    assert found.message == "the server sent a web page: Sign in"
 
 
 def test_whole_answer_over_the_limit() -> None:
