@@ -15,7 +15,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
-from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -30,6 +29,7 @@ from llmtui.ui.actions.registry import BY_ID, COMMANDS, resolve_keys
 from llmtui.ui.actions.run_actions import Actions
 from llmtui.ui.screens.overlay import Main
 from llmtui.ui.terminal import Terminal
+from llmtui.ui.textual_internals import keep_text_readable_without_colour, write_to_terminal
 from llmtui.ui.throttle import Pace
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.attempts import attempt_sentence
@@ -78,8 +78,7 @@ class MonitorApp(Actions, App[None]):
         export_dir: Path | None = None,
     ) -> None:
         super().__init__()
-        # Textual's choice was made before there was a theme: grey of the terminal's own colours is black on black.
-        self._filters = [NoColor() if isinstance(f, Monochrome) else f for f in self._filters]
+        keep_text_readable_without_colour(self)
         self.view = ViewState(plan, ui)
         self.keys = resolve_keys(ui.keys)
         self.export_dir = export_dir
@@ -328,8 +327,7 @@ class MonitorApp(Actions, App[None]):
 
     def tell(self, sequence: str) -> None:
         """Write an escape sequence to the terminal."""
-        if self._driver is not None:
-            self._driver.write(sequence)
+        write_to_terminal(self, sequence)
 
     def _tell_title(self) -> None:
         """Keep the terminal's title up to date: at most once a second, and only when it changes."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from textual.events import Resize
 from textual.geometry import Size
 from textual.screen import Screen
-from textual.widgets._toast import ToastRack
 
 from llmtui.ui.layout import layout_for
 from llmtui.ui.screens.overlay import Over
+from llmtui.ui.textual_internals import ToastRack, build_screen, lay_out, paint_now
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header, More, Said, Verdict
@@ -94,13 +94,13 @@ class Drawing(_Base):
             await asyncio.sleep(rest_s)
             if not self.is_running:
                 return
-            screen, mounted = self._get_screen(self.kept(name))
-            await mounted
+            screen = self.kept(name)
+            await build_screen(self, screen)
             if self.is_running and not screen.is_current:
                 # With a place for every part it is painted once when it opens, else three times.
                 if isinstance(screen, Over):
                     screen.place(self.size)
-                screen._refresh_layout(self.size)
+                lay_out(screen, self.size)
 
     # --- Places ---
 
@@ -176,20 +176,8 @@ class Drawing(_Base):
         self.call_after_refresh(self._show_charts)
 
     def paint(self) -> None:
-        """Paint what was redrawn, now and in one piece.
-
-        Textual would paint what came through the queue of its widget until the next sixtieth of a second, and the
-        rest one or two of those later: half of what a key changes, and the other half when the eye has seen the first.
-        """
-        stack = self.screen_stack
-        if not self.is_running or not stack or not stack[-1].is_mounted:
-            # On its way out, or a screen that has just been opened: it is painted as a whole when it has its parts.
-            return
-        screen = stack[-1]
-        # Also where the screen is painted as a whole: else its parts would come once more, each by itself.
-        screen._compositor.update_widgets(set(screen.query("*")))
-        screen._dirty_widgets.update(screen.query(Lines))
-        screen._on_timer_update()
+        """Paint what was redrawn, now and in one piece."""
+        paint_now(self, Lines)
 
     def follow(self) -> None:
         """Bring the screen that lies over all backends up to date."""

@@ -7,8 +7,8 @@ import select
 from codecs import getincrementaldecoder
 
 from textual import constants
-from textual._xterm_parser import XTermParser
-from textual.drivers.linux_driver import LinuxDriver
+
+from llmtui.ui.textual_internals import ResumingDriver, XTermParser
 
 #: An escape followed by nothing for so long is the key. Terminals write a sequence in one go, and SSH sends it so:
 #: what lies between two parts of one is the time to read them, also on a slow line. ESCDELAY (in ms) goes before.
@@ -19,14 +19,8 @@ _LOOK_S = 0.1
 _EARLY_S = 0.001
 
 
-class Terminal(LinuxDriver):
+class Terminal(ResumingDriver):
     """Textual's driver with another way of waiting: 100 ms for an escape are 100 ms before anything is drawn."""
-
-    def _sigcont_application(self, *_: object) -> None:
-        """Take the terminal again after it was let go of. Who closes a terminal sends this signal too: threads that are
-        begun anew then are never ended, and neither is the monitor."""
-        if self._must_signal_resume:
-            super()._sigcont_application()
 
     def run_input_thread(self) -> None:
         """Tell the app of what is typed, until the driver's exit event is set."""

@@ -16,6 +16,7 @@ from llmtui.ui.actions.registry import BY_ID, key_word
 from llmtui.ui.render import Drawing
 from llmtui.ui.screens.overlay import Over
 from llmtui.ui.text.spans import ascii_text
+from llmtui.ui.textual_internals import redraw_notifications, withdraw_notifications
 from llmtui.ui.views import sorting
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.footer import Footer
@@ -55,7 +56,7 @@ class Actions(Drawing):
         severity: Literal["information", "warning", "error"] = "information" if level == "info" else level
         if self.view.ascii_only:
             words = ascii_text(words)
-        self._unsay(words)
+        withdraw_notifications(self, words)
         self.notify(words, severity=severity, timeout=timeout, markup=False)
 
     def action_command(self, command_id: str) -> None:
@@ -356,13 +357,6 @@ class Actions(Drawing):
     def _take_back(self) -> bool:
         """Let the question of the quit key fall, and its words with it. Whether there was one."""
         asked, self._quit_asked = self._asked, float("-inf")
-        if self._unsay(self._question):
-            self._refresh_notifications()
+        if withdraw_notifications(self, self._question):
+            redraw_notifications(self)
         return asked
-
-    def _unsay(self, words: str) -> bool:
-        """Let these words fall, so that said again they do not stand twice. Whether they stood on the screen."""
-        said = [one for one in self._notifications if one.message == words]
-        for one in said:
-            self._unnotify(one, refresh=False)
-        return bool(said)

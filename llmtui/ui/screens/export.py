@@ -18,8 +18,8 @@ from textual.widgets import Input, Label, Static
 from llmtui.runview.samples import RECENT
 from llmtui.text import sanitize
 from llmtui.ui.actions.export_files import FORMATS, ExportError, Format, Taken, file_name, free_path, write
-from llmtui.ui.screens.overlay import Painted
 from llmtui.ui.text.spans import Line, ascii_text
+from llmtui.ui.textual_internals import PaintedOnceScreen
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
 
@@ -71,7 +71,7 @@ def _field(name: str, value: str = "") -> Input:
     return field
 
 
-class ExportScreen(ModalScreen[Path | None], Painted[Path | None]):
+class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
     """Dismissed with the path that was written, or None. What is hidden behind it is not drawn."""
 
     AUTO_FOCUS = "Formats"

@@ -12,8 +12,8 @@ from textual.geometry import Size
 from textual.screen import ModalScreen
 
 from llmtui.ui.actions.registry import COMMANDS, key_word
-from llmtui.ui.screens.overlay import Painted
 from llmtui.ui.text.spans import Line, width_of, wrap
+from llmtui.ui.textual_internals import PaintedOnceScreen
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
 
@@ -127,7 +127,7 @@ class Sheet(VerticalScroll):
         self.border_subtitle = f"{below} more below, esc closes" if below > 0 else "esc closes"
 
 
-class HelpScreen(ModalScreen[str], Painted[str]):
+class HelpScreen(ModalScreen[str], PaintedOnceScreen[str]):
     """Closes on escape, the help key or the quit key. Dismissed with the id of a command that was clicked, or "".
 
     The app keeps it: what is hidden behind it is not drawn.

@@ -8,33 +8,22 @@ from typing import ClassVar
 from textual.events import Resize, ScreenResume
 from textual.geometry import Size
 from textual.reactive import Reactive
-from textual.screen import Screen, ScreenResultType
 from textual.widget import Widget
 
+from llmtui.ui.textual_internals import PaintedOnceScreen
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
 from llmtui.ui.widgets.painted import Lines
 
 
-class Painted(Screen[ScreenResultType]):
-    """A screen that is painted once where Textual would twice: what was laid out, and then the whole of it."""
-
-    def _on_timer_update(self) -> None:
-        if self._layout_required and self._repaint_required and self.is_current and not self.app._batch_count:
-            self._repaint_required = False
-            self._compositor.update_widgets(set(self.query("*")))
-            self._compositor._dirty_regions.add(self.outer_size.region)
-        super()._on_timer_update()
-
-
-class Main(Painted[None]):
+class Main(PaintedOnceScreen[None]):
     """All backends. Where the focus is, its widgets tell by a few cells: the rest is not painted again."""
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
 
-class Over(Painted[None]):
+class Over(PaintedOnceScreen[None]):
     """A screen over all backends.
 
     Building one costs many times what showing it costs, so the app keeps it when it is left. Hidden, it follows
