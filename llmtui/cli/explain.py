@@ -182,7 +182,8 @@ def check_codes() -> str:
 
 def monitor_keys() -> str:
     """The keys of the monitor, by group."""
-    from llmtui.ui.actions.registry import COMMANDS, key_word
+    from llmtui.ui.actions.keys import key_word
+    from llmtui.ui.actions.registry import COMMANDS
 
     groups = dict.fromkeys(command.group for command in COMMANDS)
     return "\n\n".join(

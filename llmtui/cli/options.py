@@ -87,7 +87,7 @@ def plan_from(config: str | None, only: tuple[str, ...], changes: dict[str, Any]
         settings = configs.changed(settings, changes)
         plan = settings.plan(only=only)
         if settings.ui.keys:
-            from llmtui.ui.actions.registry import resolve_keys
+            from llmtui.ui.actions.keys import resolve_keys
 
             try:
                 resolve_keys(settings.ui.keys)

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from llmtui.config.schema import UiConfig
+from llmtui.ui.actions.registry import Command
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.run import reach
 
@@ -20,20 +21,21 @@ from llmtui.ui.run import reach
 class PageApp(MonitorApp):
     """A monitor that only ever leaves: it sends no last word, and goes when the program that made it has gone."""
 
-    def on_mount(self) -> None:
-        # Textual calls the base's handler of itself.
+    async def on_mount(self) -> None:
+        # Textual calls the handler of the base class too.
         self._maker = os.getppid()
         self.set_interval(1.0, self._orphaned)
 
-    def do_quit(self) -> None:
-        self.end()
-
-    do_detach = do_quit
+    def execute(self, command: Command) -> None:
+        if command.id in ("quit", "detach"):
+            self.session.end()
+        else:
+            super().execute(command)
 
     def _orphaned(self) -> None:
         # Textual's own driver for the web does not notice the end of its input.
         if os.getppid() != self._maker:
-            self.end()
+            self.session.end()
 
 
 async def _show(socket: Path, ui: UiConfig) -> None:

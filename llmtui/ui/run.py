@@ -45,9 +45,9 @@ def show(plan: Plan, engine: EngineProcess, ui: UiConfig) -> int:
         with the_terminal(app):
             app.run()
     finally:
-        if app.engine is None:
+        if app.session.engine is None:
             engine.kill()  # left before it could be told anything
-        elif isinstance(app.farewell, Shutdown) or app.view.link != "up":
+        elif isinstance(app.session.farewell, Shutdown) or app.view.link != "up":
             asyncio.run(_ended(engine))
         else:
             engine.leave()
@@ -92,7 +92,7 @@ def the_terminal(app: MonitorApp) -> Iterator[None]:
         yield
     finally:
         sys.__stderr__ = stream  # type: ignore[misc]
-        if app.titled and lasting is not None:
+        if app.announcer.titled and lasting is not None:
             lasting.write(GIVE_BACK_TITLE)
             lasting.flush()
 
@@ -201,12 +201,12 @@ def last_words(app: MonitorApp) -> int:
     def say(words: str) -> None:
         _write(f"llmtui: {words}\n", sys.stderr)
 
-    if app.engine_lost:
-        say(f"{app.engine_lost} before the run was done")
+    if app.session.lost_reason:
+        say(f"{app.session.lost_reason} before the run was done")
         return exit_codes.FAILED
     if run_view.run.phase != "done":
-        ended = isinstance(app.farewell, Shutdown)
-        if not ended and (isinstance(app.farewell, Detach) or config.on_disconnect == "finish"):
+        ended = isinstance(app.session.farewell, Shutdown)
+        if not ended and (isinstance(app.session.farewell, Detach) or config.on_disconnect == "finish"):
             run = run_view.plan.run
             say(f"run {run} goes on; come back to it with: llmtui attach {run}")
             return exit_codes.OK

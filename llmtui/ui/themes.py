@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 
 from textual.theme import Theme
+
+from llmtui.text import sanitize
 
 _DARK = ("#4cc2ff", "#ffb454", "#3ddc97", "#ff7ab8", "#c3a6ff", "#ffe066", "#ff6b5e", "#7ee0d0", "#b8c4d0")
 _LIGHT = ("#0067b8", "#b35900", "#0a7d4f", "#b8246f", "#6b3fc4", "#8a6d00", "#c4281a", "#0f7a73", "#4f5b66")
@@ -104,3 +107,16 @@ def by_terminal() -> str:
     term = os.environ.get("TERM", "")
     rich = os.environ.get("COLORTERM", "") in ("truecolor", "24bit") or "256" in term or "direct" in term
     return "llmtui-dark" if rich or not term else "llmtui-ansi"
+
+
+def choose(wanted: str, available: Collection[str]) -> tuple[str, str]:
+    """The theme for the name in the config, and what is wrong with that name ("" if nothing)."""
+    name = SHORT.get(wanted, wanted) or by_terminal()
+    if name in available:
+        return name, ""
+    return by_terminal(), f'no theme "{sanitize(wanted, 40)}"; there are dark, light, ansi and those of Textual'
+
+
+def following(theme: str) -> str:
+    """The theme after this one."""
+    return RING[(RING.index(theme) + 1) % len(RING)] if theme in RING else RING[0]

@@ -8,7 +8,7 @@ from typing import Any
 Later = Callable[[float, Callable[[], Any]], Any]
 
 
-class Pace:
+class Throttle:
     """Runs `action` because something changed, never because a clock ticked.
 
     The first request after a rest runs at once; those that follow within `interval_s` run together at its end.

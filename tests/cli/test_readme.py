@@ -15,7 +15,8 @@ from llmtui.cli import explain
 from llmtui.cli.app import cli
 from llmtui.config.schema import parse
 from llmtui.model import RunConfig
-from llmtui.ui.actions.registry import COMMANDS, key_word
+from llmtui.ui.actions.keys import key_word
+from llmtui.ui.actions.registry import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

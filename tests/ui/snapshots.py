@@ -22,8 +22,8 @@ from rich.segment import Segment
 from rich.style import Style
 
 from llmtui.model import AnyEvent, BackendChanged, Failure, IterationDone, LogTail, Note, RunChanged, RunState
-from llmtui.ui import app as app_module
 from llmtui.ui.app import MonitorApp
+from llmtui.ui.screens import run as run_screen
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, settle
@@ -151,7 +151,7 @@ def picture(app: MonitorApp, styles: bool) -> str:
 async def take(shot: Shot) -> str:
     """The picture of a shot."""
     environ = {"LLMTUI_STATE": tempfile.gettempdir() + "/llmtui-there-is-none", "TERM": "xterm-256color"}
-    with patch.dict(os.environ, environ), patch.multiple(app_module, NUMBERS_S=0.0, CHARTS_S=0.0):
+    with patch.dict(os.environ, environ), patch.multiple(run_screen, NUMBERS_S=0.0, CHARTS_S=0.0):
         os.environ.pop("NO_COLOR", None)
         if shot.no_color:
             os.environ["NO_COLOR"] = "1"

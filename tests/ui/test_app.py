@@ -182,7 +182,7 @@ async def test_unchanged_data_draws_nothing() -> None:
         for _ in range(20):
             link.put(*canned.samples(), BackendChanged(backend=canned.state("llama.cpp")))
             await settle(pilot, link)
-            app.show_all()
+            app.main.show_all()
         assert [chart.draws for chart in charts] == draws
         # Only the clock in the header may have gone on.
         assert set(painted) <= {"header"}

@@ -31,7 +31,7 @@ async def test_detaching_tells_the_engine_and_names_the_way_back(capsys: pytest.
     app, link = await left("d")
     assert link.sent == [Detach()]
     assert link.closed
-    assert app.farewell == Detach()
+    assert app.session.farewell == Detach()
     assert last_words(app) == 0
     assert "llmtui attach r1" in capsys.readouterr().err
 
@@ -99,11 +99,11 @@ async def test_a_signal_to_end_sends_nothing() -> None:
     app = make(link)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, link)
-        app.end()
+        app.session.end()
         await settle(pilot)
     assert link.sent == []
     assert link.closed
-    assert app.farewell is None
+    assert app.session.farewell is None
     assert last_words(app) == 0
 
 
@@ -134,7 +134,7 @@ async def test_without_an_engine_nothing_runs_and_every_command_says_why(capsys:
         assert "✗ gone" in screen_text(app)
         await pilot.press("q")
         await settle(pilot)
-    assert app.engine_lost == "the engine has gone"
+    assert app.session.lost_reason == "the engine has gone"
     assert last_words(app) == 1
     assert "llmtui: the engine has gone before the run was done" in capsys.readouterr().err
 
@@ -146,7 +146,7 @@ async def test_an_engine_that_goes_after_the_run_is_no_loss() -> None:
         await settle(pilot, link)
         link.vanish()
         await settle(pilot, link)
-    assert app.engine_lost == ""
+    assert app.session.lost_reason == ""
 
 
 # --- Terminals without UTF-8 ---
@@ -178,7 +178,7 @@ async def test_toasts_help_and_details_keep_to_ascii() -> None:
     app = make(link, marker="ascii")
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await settle(pilot, link)
-        app.say("±1 … 日本")
+        app.report("±1 … 日本")
         for key in ("q", "question_mark", "escape", "enter"):
             await pilot.press(key)
             await settle(pilot)

@@ -8,8 +8,8 @@ import pytest
 
 from llmtui.model import AnyEvent, BackendChanged, Failure, IterationDone, Note, Rerun, RunChanged, RunState
 from llmtui.runview.run import RunView
-from llmtui.ui import app as app_module
 from llmtui.ui import escapes as signals
+from llmtui.ui import session as session_module
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.screens.log import LogLines, LogScreen
 from llmtui.ui.views.log import KEPT, RunLog
@@ -61,7 +61,7 @@ async def test_a_held_screen_stands_still_and_counts_and_catches_up() -> None:
 
 @pytest.mark.parametrize("way", ["escape", "vanish", "hello", "many", "rerun"])
 async def test_a_held_screen_goes_on_and_loses_nothing(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "HELD_AT_MOST", 4)
+    monkeypatch.setattr(session_module, "HELD_AT_MOST", 4)
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -165,7 +165,7 @@ async def test_the_log_opens_and_closes_by_its_key_and_keeps_what_was_said() -> 
     app = make(link)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, link)
-        app.say("something was said", "warning")
+        app.report("something was said", "warning")
         await pilot.press("L")
         await settle(pilot)
         shown = screen_text(app)
@@ -203,7 +203,7 @@ async def test_an_empty_log_says_so_and_a_long_one_is_wrapped_once_an_entry() ->
 
 def listening(app: MonitorApp) -> list[str]:
     told: list[str] = []
-    app.tell = told.append  # type: ignore[assignment,method-assign]
+    app.announcer.write = told.append
     return told
 
 
@@ -218,13 +218,13 @@ async def test_the_title_is_told_when_it_changes_and_by_the_second() -> None:
         link.put(RunChanged(run=RunState(phase="running", finished=29, total=39)))
         await settle(pilot, link)
         assert len(told) == 1
-        app._tick()
-        app._tick()
+        app.session.tick()
+        app.session.tick()
         assert told[1:] == ["\x1b]2;llmtui 29/39 running\x07"]
         link.vanish()
         await settle(pilot, link)
         assert told[-1] == "\x1b]2;llmtui 29/39 engine gone\x07"
-    assert app.titled
+    assert app.announcer.titled
 
 
 async def test_a_title_that_is_not_wanted_is_not_told() -> None:
@@ -233,9 +233,9 @@ async def test_a_title_that_is_not_wanted_is_not_told() -> None:
     told = listening(app)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, link)
-        app._tick()
+        app.session.tick()
     assert told == []
-    assert not app.titled
+    assert not app.announcer.titled
 
 
 @pytest.mark.parametrize(

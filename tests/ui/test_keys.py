@@ -351,7 +351,7 @@ async def test_unchanged_data_draws_nothing_whatever_is_shown(keys: list[str]) -
         app.view.run_changed()
         await pilot.press(*keys)
         await settle(pilot)
-        app.show_all()
+        app.main.show_all()
         await settle(pilot)
         painted: list[str | None] = []
 
@@ -365,7 +365,7 @@ async def test_unchanged_data_draws_nothing_whatever_is_shown(keys: list[str]) -
         for widget in app.screen.query(Lines):
             watch(widget)
         for _ in range(5):
-            app.show_all()
-            app._tick()
+            app.main.show_all()
+            app.session.tick()
             await settle(pilot)
         assert painted == []

@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 from rich.style import Style
@@ -16,9 +17,10 @@ from textual.message import Message
 from textual.pilot import Pilot
 
 from llmtui.model import BackendChanged, IterationDone, LogTail
-from llmtui.ui import app as app_module
 from llmtui.ui.app import MonitorApp
+from llmtui.ui.screens import run as run_screen
 from llmtui.ui.screens.details import ServerLog
+from llmtui.ui.screens.prebuilt import OverlayName
 from llmtui.ui.terminal import Terminal
 from llmtui.ui.text.spans import SERIES, Line
 from llmtui.ui.widgets.chart import ChartView
@@ -69,7 +71,7 @@ async def test_it_is_the_same_screen_and_looks_as_the_first_time(key: str) -> No
     app = still(link)
     async with app.run_test(size=(80, 24), notifications=False) as pilot:
         await settle(pilot, link)
-        await app.build_ahead(rest_s=0.0)
+        await app.overlays.build_ahead(pause_s=0.0)
         await settle(pilot)
         await press(pilot, key)
         first, screen = cells(app), app.screen
@@ -143,7 +145,7 @@ async def test_opening_often_leaves_nothing_behind() -> None:
     app = still(link)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, link)
-        await app.build_ahead(rest_s=0.0)
+        await app.overlays.build_ahead(pause_s=0.0)
         for key in OPENED_BY:
             await press(pilot, key, "escape")
         nodes, timers = len(app._registry), sum(len(node._timers) for node in app._registry)
@@ -152,7 +154,7 @@ async def test_opening_often_leaves_nothing_behind() -> None:
         assert len(app._registry) == nodes
         assert sum(len(node._timers) for node in app._registry) == timers
         assert app.screen_stack == [app.main]
-        assert not any(screen._result_callbacks for screen in app._kept.values())
+        assert not any(screen._result_callbacks for screen in map(app.overlays.__getitem__, get_args(OverlayName)))
 
 
 async def test_hidden_screens_ask_the_engine_for_nothing() -> None:
@@ -161,7 +163,7 @@ async def test_hidden_screens_ask_the_engine_for_nothing() -> None:
     app = still(link)
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot, link)
-        await app.build_ahead(rest_s=0.0)
+        await app.overlays.build_ahead(pause_s=0.0)
         await press(pilot, "enter", "l", "escape")
         asked = list(link.sent)
         for number in (7, 8, 9):
@@ -190,7 +192,7 @@ async def test_what_lies_behind_the_help_is_drawn_when_that_goes() -> None:
 
 
 async def test_holding_does_not_wait_for_the_next_paced_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "NUMBERS_S", 3600.0)
+    monkeypatch.setattr(run_screen, "NUMBERS_S", 3600.0)
     link = FakeLink(canned.hello(done=6))
     app = still(link)
     async with app.run_test(size=(120, 40)) as pilot:

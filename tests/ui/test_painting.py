@@ -16,6 +16,7 @@ from llmtui.runview.run import RunView
 from llmtui.ui.actions.registry import COMMANDS
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.screens.help import HelpScreen, Sheet
+from llmtui.ui.screens.run import topmost_opaque
 from llmtui.ui.widgets.chart import ChartView
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
@@ -71,7 +72,7 @@ async def test_a_screen_that_was_built_ahead_is_painted_once(key: str, painted: 
     app = still(link)
     async with app.run_test(size=(80, 24), notifications=False) as pilot:
         await settle(pilot, link)
-        await app.build_ahead(rest_s=0.0)
+        await app.overlays.build_ahead(pause_s=0.0)
         await settle(pilot)
         painted.clear()
         await press(pilot, key)
@@ -89,14 +90,14 @@ async def test_nothing_shines_through_the_export_dialog_and_nothing_is_painted_w
         await settle(pilot, link)
         await press(pilot, "E")
         assert "llama.cpp" not in screen_text(app)
-        assert app.seen is app.screen
+        assert topmost_opaque(app.screen_stack) is app.screen
         assert not any(field.cursor_blink for field in app.screen.query(Input))
         draws = [chart.draws for chart in app.main.query(ChartView)]
         painted.clear()
         for number in (7, 8, 9):
             link.put(IterationDone(iteration=canned.iteration("llama.cpp", number)))
             await settle(pilot, link)
-            app._tick()
+            app.session.tick()
         assert painted == []
         assert [chart.draws for chart in app.main.query(ChartView)] == draws
         await press(pilot, "escape")
@@ -155,7 +156,7 @@ async def test_no_key_at_any_moment_ends_the_monitor(seed: int, tmp_path: Path) 
     app.export_dir = tmp_path
     sizes = [(80, 24), (120, 40), (40, 12), (20, 5), (200, 50)]
     async with app.run_test(size=rng.choice(sizes)) as pilot:
-        app.run_worker(app.build_ahead(rest_s=0.0), exit_on_error=True)
+        app.run_worker(app.overlays.build_ahead(pause_s=0.0), exit_on_error=True)
         for step in range(200):
             key = rng.choice(_KEYS)
             # Pressed without waiting for what it does, more often than not.
@@ -172,11 +173,11 @@ async def test_no_key_at_any_moment_ends_the_monitor(seed: int, tmp_path: Path) 
                 case 5:
                     app.theme = rng.choice(["llmtui-dark", "llmtui-light", "llmtui-ansi"])
                 case 6:
-                    app.paint()
+                    app.main.paint()
             assert app.is_running
         if seed % 2:
             await settle(pilot, link)
-        app.end()
+        app.session.end()
         await settle(pilot)
     assert link.closed
 

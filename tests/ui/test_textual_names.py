@@ -16,14 +16,14 @@ from textual.message_pump import MessagePump
 from textual.screen import Screen
 
 import llmtui.ui
-from llmtui.ui.screens.overlay import Over
+from llmtui.ui.screens.overlay import Overlay
 
 #: What is replaced or set on purpose.
 MEANT = {
     *("ALLOW_SELECT", "AUTO_FOCUS", "BINDINGS", "CSS_PATH", "ENABLE_COMMAND_PALETTE", "TITLE"),
     *("compose", "get_content_height", "notify_style_update", "render_line", "watch_has_focus", "run_input_thread"),
     *("get_default_screen", "get_driver_class", "get_system_commands", "get_theme_variable_defaults", "action_quit"),
-    *("action_focus_next", "action_focus_previous"),
+    *("focus_next", "focus_previous"),
     *("_filters", "animation_level", "theme", "use_command_palette", "focused", "has_focus"),
     # Calls Textual's own in the end.
     *("_on_timer_update", "_repaint_required", "_sigcont_application"),
@@ -77,7 +77,7 @@ def test_textual_finds_what_it_calls(cls: type) -> None:
 
 def test_a_method_that_hides_one_of_textual_is_found() -> None:
     # Textual lays a screen out by its `arrange`: one of ours, which returns None, ended the monitor.
-    class Hiding(Over):
+    class Hiding(Overlay):
         def arrange(self) -> None:  # type: ignore[override]
             self._compositor = None  # type: ignore[assignment]
 

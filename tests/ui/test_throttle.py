@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from llmtui.ui.throttle import Pace
+from llmtui.ui.throttle import Throttle
 
 
 def test_first_request_runs_immediately_and_later_ones_are_throttled() -> None:
     now = 0.0
     runs: list[float] = []
     later: list[tuple[float, object]] = []
-    pace = Pace(0.5, lambda: runs.append(now), lambda wait, call: later.append((wait, call)), lambda: now)
+    pace = Throttle(0.5, lambda: runs.append(now), lambda wait, call: later.append((wait, call)), lambda: now)
     pace.request()
     assert runs == [0.0]
     now = 0.1

@@ -16,7 +16,7 @@ from textual.message import Message
 from llmtui.format import plural
 from llmtui.text import sanitize
 from llmtui.ui.layout import details_layout_for
-from llmtui.ui.screens.overlay import Over
+from llmtui.ui.screens.overlay import Overlay
 from llmtui.ui.text.format import cores, memory, plus_minus, shape, titled, value_text
 from llmtui.ui.text.spans import Line, Span, justify, wrap
 from llmtui.ui.view_state import ViewState
@@ -241,7 +241,7 @@ class ServerLog(Scrolled):
         super().action_scroll_by(lines)
 
 
-class DetailsScreen(Over):
+class DetailsScreen(Overlay):
     """Follows the backend that is selected in the view."""
 
     AUTO_FOCUS = "Iterations"

@@ -11,7 +11,8 @@ from textual.events import Click, MouseMove
 from textual.geometry import Size
 from textual.screen import ModalScreen
 
-from llmtui.ui.actions.registry import COMMANDS, key_word
+from llmtui.ui.actions.keys import key_word
+from llmtui.ui.actions.registry import COMMANDS
 from llmtui.ui.text.spans import Line, width_of, wrap
 from llmtui.ui.textual_internals import PaintedOnceScreen
 from llmtui.ui.view_state import ViewState

@@ -17,13 +17,7 @@ from llmtui.ui.widgets.header import Header
 from llmtui.ui.widgets.painted import Lines
 
 
-class Main(PaintedOnceScreen[None]):
-    """All backends. Where the focus is, its widgets tell by a few cells: the rest is not painted again."""
-
-    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
-
-
-class Over(PaintedOnceScreen[None]):
+class Overlay(PaintedOnceScreen[None]):
     """A screen over all backends.
 
     Building one costs many times what showing it costs, so the app keeps it when it is left. Hidden, it follows
@@ -60,7 +54,7 @@ class Over(PaintedOnceScreen[None]):
             part.forget()
 
 
-class Paged(Over):
+class Paged(Overlay):
     """A title and a page of lines below it."""
 
     page_type: ClassVar[type[Lines]]

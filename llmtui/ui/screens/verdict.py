@@ -9,7 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import MouseScrollDown, MouseScrollUp
 
-from llmtui.ui.actions.registry import BY_ID, key_word
+from llmtui.ui.actions.keys import key_word
+from llmtui.ui.actions.registry import BY_ID
 from llmtui.ui.screens.overlay import Paged
 from llmtui.ui.text.spans import Line, justify
 from llmtui.ui.view_state import ViewState

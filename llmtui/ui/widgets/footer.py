@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from textual.events import Click
 from textual.message import Message
 
-from llmtui.ui.actions.registry import by_importance, footer_commands, key_word
+from llmtui.ui.actions.footer_order import by_importance, footer_commands
+from llmtui.ui.actions.keys import key_word
 from llmtui.ui.text.spans import Line, Span
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines

@@ -1,0 +1,33 @@
+"""Runs a command of the registry, or says why it does not apply now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmtui.text import sanitize
+from llmtui.ui.actions.registry import BY_ID
+
+if TYPE_CHECKING:
+    from llmtui.ui.app import MonitorApp
+
+#: Why a command for the engine does not apply without one.
+NO_ENGINE = "there is no engine any more"
+#: How long the answer to a key that does not apply is shown.
+_BRIEF_S = 2.0
+
+
+def run_command(app: MonitorApp, command_id: str) -> None:
+    """Run the command with this id."""
+    command, view = BY_ID[command_id], app.view
+    if command_id == "back" and app.quit_question.withdraw():
+        return
+    if view.behind is not None and command.engine and command_id not in ("pause", "detach"):
+        # It acts on the present state of the run, so the screen has to show that.
+        app.session.catch_up()
+    if command.applies(view.situation()):
+        app.execute(command)
+    elif command.engine and view.link != "up":
+        app.report(NO_ENGINE if view.link == "gone" else "the engine is still starting", timeout=_BRIEF_S, log=False)
+    elif command.refusal:
+        name = f"{sanitize(view.selected, 40)} is " if command.group == "Backend" else ""
+        app.report(f"{name}{command.refusal}", timeout=_BRIEF_S, log=False)

@@ -1,0 +1,88 @@
+"""Commands that open a screen over the main one, and the one that goes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmtui.ui.actions.run import report_exported
+
+if TYPE_CHECKING:
+    from llmtui.ui.app import MonitorApp
+
+
+def details(app: MonitorApp) -> None:
+    """Open the details of the selected backend."""
+    app.view.details = True
+    app.push_screen(app.overlays["details"])
+
+
+def log(app: MonitorApp) -> None:
+    """Open or close the log of the run."""
+    if app.view.log_shown:
+        back(app)
+        return
+    app.view.log_shown = True
+    # Toasts are in the log, and would cover its newest lines.
+    app.clear_notifications()
+    app.push_screen(app.overlays["log"])
+
+
+def verdict(app: MonitorApp) -> None:
+    """Open or close the verdict."""
+    if app.view.verdict_shown:
+        back(app)
+        return
+    app.view.verdict_shown = True
+    app.push_screen(app.overlays["verdict"])
+
+
+def server_log(app: MonitorApp) -> None:
+    """Show the server's last lines in the details, or hide them."""
+    from llmtui.ui.screens.details import DetailsScreen
+
+    for screen in app.screen_stack:
+        if isinstance(screen, DetailsScreen):
+            screen.toggle_log()
+
+
+def back(app: MonitorApp) -> None:
+    """Go back to the main screen; there, let a held screen catch up."""
+    from llmtui.ui.screens.overlay import Overlay
+
+    view = app.view
+    if not view.covered:
+        app.session.catch_up()
+        return
+    view.details = view.log_shown = view.verdict_shown = False
+    closed = app.screen
+    app.pop_screen()
+    if isinstance(closed, Overlay):
+        closed.forget()
+    app.main.focus_selected()
+    app.main.show_uncovered()
+
+
+def help_keys(app: MonitorApp) -> None:
+    """Open the list of keys; a click on one runs its command."""
+
+    def closed(command_id: str | None) -> None:
+        app.quit_question.withdraw()
+        app.main.show_uncovered()
+        if command_id:
+            app.action_command(command_id)
+
+    app.push_screen(app.overlays["help"], closed)
+
+
+def export_as(app: MonitorApp) -> None:
+    """Open the export dialog."""
+    from llmtui.ui.screens.export import ExportScreen
+
+    def closed(path: Path | None) -> None:
+        app.quit_question.withdraw()
+        app.main.show_uncovered()
+        if path is not None:
+            report_exported(app, path)
+
+    app.push_screen(ExportScreen(app.view, app.export_dir or Path.cwd(), app.wall()), closed)

@@ -1,0 +1,59 @@
+"""Commands that act on the whole run, and the export of its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmtui.format import plural
+from llmtui.model import Detach, More, Pause, Rerun, Resume
+from llmtui.text import sanitize
+
+if TYPE_CHECKING:
+    from llmtui.ui.app import MonitorApp
+
+
+def rerun_all(app: MonitorApp) -> None:
+    """Measure every backend again."""
+    app.session.send(Rerun())
+
+
+def pause_or_resume(app: MonitorApp) -> None:
+    """Pause the run after the current iteration, or resume it."""
+    app.session.send(Resume() if app.view.phase == "paused" else Pause())
+
+
+def add_rounds(app: MonitorApp) -> None:
+    """Ask the engine for more rounds; it decides how many and reports it.
+
+    It is asked for the metric that decides the ranking, also if the one on the screen is not comparable.
+    """
+    app.session.send(More(metric=app.view.run_view.verdict(app.view.metric).used))
+
+
+def detach(app: MonitorApp) -> None:
+    """Leave the run going and close the monitor."""
+    app.session.end(Detach())
+
+
+def export(app: MonitorApp) -> None:
+    """Write the results table as CSV to a new file."""
+    from llmtui.ui.actions import export_files
+
+    form = export_files.FORMATS[0]
+    path = (app.export_dir or Path.cwd()) / export_files.file_name(form, app.wall())
+    try:
+        path = export_files.write_beside(app.view.run_view, form, path)
+    except export_files.ExportError as error:
+        app.report(f"not exported: {error}", "error", timeout=10.0)
+    else:
+        report_exported(app, path.absolute())
+
+
+def report_exported(app: MonitorApp, path: Path) -> None:
+    """Say where the file is, and copy its path to the clipboard."""
+    # The clipboard is UTF-8, a path may be any bytes.
+    app.copy_to_clipboard(str(path).encode("utf-8", "replace").decode())
+    behind = app.view.behind
+    without = f"without the {plural(behind, 'iteration')} since the screen was held, " if behind else ""
+    app.report(f"written, {without}and the path sent to the clipboard: {sanitize(str(path), 400)}", timeout=10.0)

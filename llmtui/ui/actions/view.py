@@ -1,0 +1,64 @@
+"""Commands that change what the main screen shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmtui.ui.app import MonitorApp
+
+
+def hide_or_show(app: MonitorApp) -> None:
+    """Hide the selected backend in the charts, or show it again."""
+    app.view.hidden ^= {app.view.selected}
+    app.main.show_all()
+
+
+def next_metric(app: MonitorApp) -> None:
+    """Show the next metric."""
+    app.view.next_metric()
+    app.main.show_all()
+
+
+def next_chart(app: MonitorApp) -> None:
+    """Show the next kind of chart; if the table is in the charts' place, show the charts."""
+    if app.view.table_shown and app.view.layout.shared:
+        app.view.table_shown = False
+        app.main.arrange_parts()
+    else:
+        app.view.next_chart()
+        app.main.show_charts_first()
+
+
+def other_scale(app: MonitorApp) -> None:
+    """Switch the charts between a linear and a logarithmic scale."""
+    app.view.toggle_scale()
+    app.main.show_charts_first()
+
+
+def table_or_chart(app: MonitorApp) -> None:
+    """Switch between table and charts if there is room for one of them."""
+    app.view.table_shown = not app.view.table_shown
+    app.main.arrange_parts()
+
+
+def sort(app: MonitorApp) -> None:
+    """Sort the table by its next column."""
+    from llmtui.ui.views import sorting
+
+    app.main.sort_table(sorting.following(app.view.sort, app.main.table.columns()))
+
+
+def reverse(app: MonitorApp) -> None:
+    """Reverse the order of the table."""
+    from llmtui.ui.views import sorting
+
+    app.main.sort_table(sorting.Sort(app.view.sort.column, not app.view.sort.reverse))
+
+
+def hold_or_go_on(app: MonitorApp) -> None:
+    """Hold the screen still, or let it catch up."""
+    if app.view.behind is None:
+        app.session.hold()
+    else:
+        app.session.catch_up()

@@ -1,0 +1,68 @@
+"""Overlay screens, built once and reused: building one costs many times what showing it costs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from textual.screen import Screen
+
+from llmtui.ui.screens.overlay import Overlay
+from llmtui.ui.textual_internals import build_screen, lay_out
+
+if TYPE_CHECKING:
+    from llmtui.ui.app import MonitorApp
+
+OverlayName = Literal["details", "help", "log", "verdict"]
+#: The pause before each screen is built ahead: the run starts meanwhile.
+_PAUSE_S = 0.3
+
+
+class Overlays:
+    """The overlay screens of an app. Their modules are imported when they are needed, after the first frame."""
+
+    def __init__(self, app: MonitorApp) -> None:
+        self._app = app
+        self._built: dict[OverlayName, Screen[Any]] = {}
+
+    def __getitem__(self, name: OverlayName) -> Screen[Any]:
+        """The screen of this name, built on first use."""
+        if name not in self._built:
+            self._built[name] = self._build(name)
+            self._app.install_screen(self._built[name], name)
+        return self._built[name]
+
+    def _build(self, name: OverlayName) -> Screen[Any]:
+        view, keys = self._app.view, self._app.keys
+        match name:
+            case "details":
+                from llmtui.ui.screens.details import DetailsScreen
+
+                return DetailsScreen(view, keys)
+            case "help":
+                from llmtui.ui.screens.help import HelpScreen
+
+                return HelpScreen(view, keys)
+            case "log":
+                from llmtui.ui.screens.log import LogScreen
+
+                return LogScreen(view, keys, self._app.log_book)
+            case "verdict":
+                from llmtui.ui.screens.verdict import VerdictScreen
+
+                return VerdictScreen(view, keys)
+
+    async def build_ahead(self, pause_s: float = _PAUSE_S) -> None:
+        """Build every screen, so that the first key that opens one does not wait for it."""
+        app = self._app
+        for name in get_args(OverlayName):
+            await asyncio.sleep(pause_s)
+            if not app.is_running:
+                return
+            screen = self[name]
+            await build_screen(app, screen)
+            if app.is_running and not screen.is_current:
+                # With a place for every part it is painted once when it opens, otherwise three times.
+                if isinstance(screen, Overlay):
+                    screen.place(app.size)
+                lay_out(screen, app.size)

@@ -1,0 +1,282 @@
+"""The main screen: header, one panel per backend, charts, summary table, ranking and footer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.geometry import Size
+from textual.reactive import Reactive
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from llmtui.ui.layout import layout_for
+from llmtui.ui.screens import run_layout
+from llmtui.ui.screens.overlay import Overlay
+from llmtui.ui.textual_internals import PaintedOnceScreen, paint_now
+from llmtui.ui.throttle import Throttle
+from llmtui.ui.view_state import ViewState
+from llmtui.ui.views.sorting import Sort
+from llmtui.ui.widgets.chart import ChartView
+from llmtui.ui.widgets.footer import Footer
+from llmtui.ui.widgets.header import Header, More, Said, Verdict
+from llmtui.ui.widgets.painted import Lines
+from llmtui.ui.widgets.panel import Panel
+from llmtui.ui.widgets.table import SummaryTable
+
+#: Numbers follow at most four times a second, charts at most twice.
+NUMBERS_S = 0.25
+CHARTS_S = 0.5
+
+
+class RunScreen(PaintedOnceScreen[None]):
+    """Composes and draws the run.
+
+    The focused widget shows its focus by a few cells of its own, so a change of focus repaints nothing else. Redraws
+    are scheduled on the app's queue, where keys arrive: a key that was pressed meanwhile goes first.
+    """
+
+    AUTO_FOCUS = "Panel"
+
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+
+    def __init__(self, view: ViewState, keys: Mapping[str, str]) -> None:
+        super().__init__(id="_default")
+        self.view = view
+        #: Set when all parts are mounted.
+        self.composed = asyncio.Event()
+        self.header = Header(view, id="header")
+        self.panels = Container(*(Panel(view, index) for index in range(len(view.names))), id="panels")
+        self.more = More(view, id="more")
+        self.bars = ChartView(view, "statistics", id="bars")
+        self.charts = Container(self.bars, ChartView(view, "scatter", id="scatter"), id="charts")
+        self.said = Said(view, id="said")
+        self.table = SummaryTable(view, id="table")
+        self.spacer = Static(id="spacer")
+        self.verdict = Verdict(view, id="verdict")
+        self.footer = Footer(view, keys, id="footer")
+        #: The backends whose panels are out of date, and whether table, verdict and footer are.
+        self._stale: set[str] = set()
+        self.figures_stale = True
+        self._numbers = Throttle(NUMBERS_S, self.show_numbers, self.app.set_timer, view.now)
+        self._charts = Throttle(CHARTS_S, self.show_charts, self.app.set_timer, view.now)
+
+    def compose(self) -> ComposeResult:
+        yield self.header
+        yield self.panels
+        yield self.more
+        yield self.charts
+        yield self.said
+        yield self.table
+        yield self.spacer
+        yield self.verdict
+        yield self.footer
+
+    def on_mount(self) -> None:
+        self.composed.set()
+
+    async def match_panels(self) -> None:
+        """Have one panel per backend: the engine may run other backends than the plan of the first frame."""
+        have, want = len(self.panels.children), len(self.view.names)
+        if have < want:
+            await self.panels.mount(*(Panel(self.view, index) for index in range(have, want)))
+        elif have > want:
+            await self.panels.remove_children(list(self.panels.children)[want:])
+        self.arrange_parts()
+
+    # --- Selection ---
+
+    def select(self, number: int) -> None:
+        """Select the backend with this number (1 is the first)."""
+        names = self.view.names
+        if 1 <= number <= len(names):
+            self.view.selected = names[number - 1]
+            self.focus_selected()
+            if self.view.covered:
+                self._follow(topmost_opaque(self.app.screen_stack))
+            else:
+                self.show_selected()
+
+    def step(self, by: int) -> None:
+        """Select the next or the previous backend."""
+        names = self.view.names
+        if names and not (self.view.details or self.view.verdict_shown):
+            at = names.index(self.view.selected) if self.view.selected in names else 0
+            self.select((at + by) % len(names) + 1)
+
+    def focus_next(self, selector: object = "*") -> Widget | None:
+        """Focus the next backend, also one that is out of sight."""
+        return self._step_focus(1)
+
+    def focus_previous(self, selector: object = "*") -> Widget | None:
+        """Focus the previous backend."""
+        return self._step_focus(-1)
+
+    def _step_focus(self, by: int) -> Widget | None:
+        """From backend to backend, and between the last and the first to the table."""
+        table, names = self.table, self.view.names
+        edge = names[-1 if by > 0 else 0] if names else ""
+        if table.has_focus:
+            self.select(1 if by > 0 else len(names))
+        elif table.display and self.view.selected == edge:
+            table.focus()
+        else:
+            self.step(by)
+        return self.focused
+
+    def focus_selected(self) -> None:
+        """Focus the panel of the selected backend, and bring it into sight."""
+        self.scroll_panels()
+        for panel in self.query(Panel):
+            if panel.index < len(self.view.names) and panel.backend == self.view.selected:
+                self.set_focus(panel)
+
+    def show_selected(self) -> None:
+        """Redraw what shows which backend is selected."""
+        for panel in self.query(Panel):
+            if panel.index < len(self.view.names) and panel.marked != (panel.backend == self.view.selected):
+                panel.redraw()
+        self.table.redraw()
+        self.footer.redraw()
+        self.paint()
+
+    def on_panel_selected(self, message: Panel.Selected) -> None:
+        if message.backend != self.view.selected:
+            self.view.selected = message.backend
+            self.show_selected()
+
+    def on_summary_table_picked(self, message: SummaryTable.Picked) -> None:
+        self.view.selected = message.backend
+        self.scroll_panels()
+        self.show_selected()
+
+    def on_summary_table_sorted(self, message: SummaryTable.Sorted) -> None:
+        self.sort_table(message.sort)
+
+    def sort_table(self, sort: Sort) -> None:
+        """Sort the table."""
+        self.view.sort = sort
+        self.show_selected()
+
+    def on_chart_view_toggled(self, message: ChartView.Toggled) -> None:
+        self.view.hidden ^= {self.view.names[message.index]}
+        self.show_all()
+
+    # --- Layout ---
+
+    def arrange_parts(self, size: Size | None = None) -> None:
+        """Give every part its place at the terminal's present size, or at `size`, which it is about to have."""
+        if not self.app.is_running or not self.panels.is_attached:
+            return
+        view, size = self.view, size or self.app.size
+        view.layout = layout_for(*size, len(view.names))
+        with self.app.batch_update():
+            self.scroll_panels()
+            run_layout.apply(self, view.layout, size)
+        self.app.call_after_refresh(self.show_all)
+        if self.focused is None and view.selected:
+            self.focus_selected()
+
+    def scroll_panels(self) -> None:
+        """Display the panels that have room, the selected one among them."""
+        start, end = self.view.in_sight
+        for panel in self.query(Panel):
+            panel.display = start <= panel.index < end
+        self.more.display = self.view.layout.scrolls
+        self.more.redraw()
+
+    # --- Drawing ---
+
+    def invalidate(self, *backends: str) -> None:
+        """Mark the panels of these backends as out of date."""
+        self._stale.update(backends)
+
+    def invalidate_all(self) -> None:
+        """Mark every panel and figure as out of date."""
+        self._stale.update(self.view.names)
+        self.figures_stale = True
+
+    def request_numbers(self) -> None:
+        """Redraw what is out of date, at the pace of the screen."""
+        self._numbers.request()
+
+    def request_charts(self) -> None:
+        """Redraw the charts, at the pace of the screen."""
+        self._charts.request()
+
+    def show_all(self) -> None:
+        """Redraw what has changed, everywhere. The charts take longest and come last."""
+        self.invalidate_all()
+        self.show_numbers(whole=True)
+        self.app.call_later(self.show_charts)
+
+    def show_uncovered(self) -> None:
+        """Redraw all when a screen was taken off this one, which Textual is about to paint whole."""
+        self.invalidate_all()
+        self._redraw_numbers()
+        self.app.call_after_refresh(self.show_charts)
+
+    def show_charts_first(self) -> None:
+        """Redraw all after a change that shows in the charts above all."""
+        self.show_charts()
+        self.invalidate_all()
+        self.app.call_later(self.show_numbers, True)
+
+    def paint(self) -> None:
+        """Paint what was redrawn, now and in one write."""
+        paint_now(self.app, Lines)
+
+    def show_numbers(self, whole: bool = False) -> None:
+        """Redraw what is out of date; while the screen is held only header and footer, unless `whole`."""
+        if not self.app.is_running:
+            return
+        top = topmost_opaque(self.app.screen_stack)
+        if top is not self:
+            self._follow(top)
+            return
+        if self.view.behind is not None and not whole:
+            self.header.redraw()
+            self.footer.redraw()
+        else:
+            self._redraw_numbers()
+        self.paint()
+
+    def _follow(self, top: Screen[object]) -> None:
+        """Bring the screen that covers this one up to date."""
+        if isinstance(top, Overlay) and top.is_mounted:
+            top.follow()
+            self.paint()
+
+    def _redraw_numbers(self) -> None:
+        stale, self._stale = self._stale, set()
+        for panel in self.query(Panel):
+            if panel.index < len(self.view.names) and panel.backend in stale:
+                panel.redraw()
+        self.header.redraw()
+        # Arriving tokens, memory and clocks change panels and header only, four times a second.
+        if self.figures_stale:
+            self.figures_stale = False
+            for part in (self.more, self.said, self.table, self.verdict, self.footer):
+                part.redraw()
+
+    def show_charts(self) -> None:
+        """Redraw the charts."""
+        self._show_charts_from(0)
+
+    def _show_charts_from(self, first: int) -> None:
+        """Redraw one chart, and later the next: a key that was pressed meanwhile goes first."""
+        if not self.app.is_running or topmost_opaque(self.app.screen_stack) is not self:
+            return
+        charts = list(self.query(ChartView))
+        if first < len(charts):
+            charts[first].redraw()
+            self.paint()
+            self.app.call_later(self._show_charts_from, first + 1)
+
+
+def topmost_opaque(stack: list[Screen[object]]) -> Screen[object]:
+    """The topmost screen with an opaque background: the screens below it are not drawn."""
+    return next((screen for screen in reversed(stack) if screen.styles.background.a == 1), stack[0])
