@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from llmtui.model import BackendState, Iteration, Machine, Phase, Plan, plan_secrets
+from llmtui.model import BackendState, Iteration, Machine, Plan, plan_secrets
 from llmtui.store import limits as bounds
 from llmtui.store import process_id as life
 from llmtui.store import queries as listing
@@ -165,16 +165,6 @@ class Store:
             with self._understanding(run):
                 return loading.load(connection, self._row(run))
 
-    def missing_jobs(self, name: str) -> dict[str, list[tuple[Phase, int]]]:
-        """What each backend's newest attempt still has to do: planned, and not there without an error. In order.
-
-        Raises StoreError.
-        """
-        with self._reading() as connection:
-            run = listing.find(connection, name)
-            with self._understanding(run):
-                return loading.missing_jobs(connection, self._row(run))
-
     def label(self, name: str, text: str) -> None:
         """Give a run a label of at most `MAX_LABEL` plain characters; an empty one takes it away."""
         self._describe(name, "label", sanitize(text, MAX_LABEL))
@@ -182,20 +172,6 @@ class Store:
     def note(self, name: str, text: str) -> None:
         """Give a run a note of at most `MAX_NOTE` plain characters on one line; an empty one takes it away."""
         self._describe(name, "note", sanitize(text, MAX_NOTE))
-
-    def delete(self, name: str, *, force: bool = False) -> None:
-        """Remove a run and give its room back. One that is still going is refused, unless `force`."""
-        with self._writing() as connection:
-            run = listing.find(connection, name)
-            row = self._row(run)
-            if row["state"] == "running" and not force and not _engine_gone(row):
-                raise StoreError(f"run {run} is still going ({_process(row)}); stop it first")
-            connection.execute("DELETE FROM runs WHERE id = ?", (run,))
-        with self._lock, contextlib.suppress(sqlite3.Error):
-            # `execute` would take one step, and each step gives one page back. Where it fails, later runs use the room.
-            self._steps.begin()
-            self._connection.executescript("PRAGMA incremental_vacuum")
-        self._states = {key: mark for key, mark in self._states.items() if key[0] != run}
 
     def mark_dead(self) -> list[str]:
         """Note as "died" the runs whose engine is gone; returns their ids. A run on another machine is left alone."""

@@ -61,11 +61,10 @@ def _listed(connection: sqlite3.Connection, row: sqlite3.Row) -> RunRow:
     states = rows(connection, "SELECT * FROM backends WHERE run = ?", (found.run,))
     words = {(state.name, state.attempt): state.state for state in (state_of(s, names) for s in states)}
     latencies: dict[str, list[float]] = defaultdict(list)
-    ttfts: dict[str, list[float]] = defaultdict(list)
     errors: dict[str, int] = defaultdict(int)
     for made in rows(
         connection,
-        "SELECT backend, attempt, error_kind, latency_s, ttft_s FROM iterations WHERE phase = 'measured' AND run = ?",
+        "SELECT backend, attempt, error_kind, latency_s FROM iterations WHERE phase = 'measured' AND run = ?",
         (found.run,),
     ):
         name = made["backend"]
@@ -75,8 +74,6 @@ def _listed(connection: sqlite3.Connection, row: sqlite3.Row) -> RunRow:
             errors[name] += 1
             continue
         latencies[name].append(checked.number(made["latency_s"], "latency_s", *RANGES["latency_s"]))
-        if made["ttft_s"] is not None:
-            ttfts[name].append(checked.number(made["ttft_s"], "ttft_s", *RANGES["ttft_s"]))
 
     def backend(name: str) -> BackendRow:
         return BackendRow(
@@ -86,18 +83,15 @@ def _listed(connection: sqlite3.Connection, row: sqlite3.Row) -> RunRow:
             measured=len(latencies[name]),
             errors=errors[name],
             latency_median_s=statistics.median(latencies[name]) if latencies[name] else None,
-            ttft_median_s=statistics.median(ttfts[name]) if ttfts[name] else None,
         )
 
     return RunRow(
         run=found.run,
         created_utc=found.created_utc,
         state=found.state,
-        ended_utc=found.ended_utc,
         label=found.label,
         note=found.note,
         llmtui=found.llmtui,
-        source=plan.source,
         backends=[backend(name) for name in names],
     )
 

@@ -122,20 +122,17 @@ class BackendRow(Struct, frozen=True):
     measured: int = 0
     errors: int = 0
     latency_median_s: float | None = None
-    ttft_median_s: float | None = None
 
 
 class RunRow(Struct, frozen=True):
-    """One run in a listing. `ended_utc` of a run that died is when its last iteration began."""
+    """One run in a listing."""
 
     run: str
     created_utc: str
     state: RunWord
-    ended_utc: str | None = None
     label: str = ""
     note: str = ""
     llmtui: str = ""
-    source: str = ""
     backends: list[BackendRow] = []
 
 
@@ -146,21 +143,16 @@ class Runs(list[RunRow]):
 
 
 class StoredRun(Struct, frozen=True):
-    """A whole run. `states` are the newest attempts' in the plan's order, `earlier` those of the attempts before.
-
-    `iterations` are in order of completion, every attempt. `model_digests` has those that are known, by backend.
-    """
+    """A whole run: the state of each backend's newest attempt, in the plan's order, and the iterations of all attempts
+    in order of completion."""
 
     plan: Plan
     machine: Machine
     state: RunWord
-    ended_utc: str | None = None
     label: str = ""
     note: str = ""
     llmtui: str = ""
     states: list[BackendState] = []
-    earlier: list[BackendState] = []
-    model_digests: dict[str, str] = {}
     iterations: list[Iteration] = []
 
     def hello(self) -> Hello:
@@ -256,11 +248,12 @@ def run_of(row: sqlite3.Row) -> RunRow:
     checked.text(row["engine_place"], "the engine's machine", _MAX_WORD)
     checked.whole(row["engine_pid"], "the engine's process", 1, checked.MAX_PID)
     checked.text(row["engine_started"], "the engine's start", _MAX_WORD)
+    if row["ended_utc"] is not None:
+        checked.instant(row["ended_utc"], "the end of the run")
     return RunRow(
         run=checked.run_id(row["id"]),
         created_utc=checked.instant(row["created_utc"], "the time of the run"),
         state=row["state"],
-        ended_utc=checked.instant(row["ended_utc"], "the end of the run") if row["ended_utc"] is not None else None,
         label=checked.text(row["label"], "the label", MAX_LABEL),
         note=checked.text(row["note"], "the note", MAX_NOTE),
         llmtui=checked.text(row["llmtui"], "the version of llmtui", _MAX_WORD),

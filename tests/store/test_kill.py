@@ -64,7 +64,6 @@ def kill_writers(folder: Path, times: int, seed: int) -> None:
                 # One more may have been saved than was told, never one less.
                 assert len(told) <= len(kept) <= len(told) + 1
                 cut_short += len(kept) < ITERATIONS
-                assert len(store.missing_jobs(run)["a"]) == ITERATIONS + 1 - len(kept)
     # Otherwise nothing was tried.
     assert cut_short > times / 2
     store, _ = open_store(file)

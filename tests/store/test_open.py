@@ -16,8 +16,13 @@ from llmtui.store.errors import StoreError
 from llmtui.store.open import open_store
 from tests.store.runs import MACHINE, database, filled, iteration, mode, plan, state
 
-FIXTURE_V1 = Path(__file__).with_name("v1.sql")
-FIXTURE_V1_RUN = Path(__file__).with_name("v1_run.sql")
+
+def history_of_0_1_0(file: Path, rows: str) -> Path:
+    """A history with the tables of llmtui 0.1.0 and the rows of `rows`, a file beside this one."""
+    with database(file) as connection:
+        for name in ("v1_schema.sql", rows):
+            connection.executescript(Path(__file__).with_name(name).read_text("utf-8"))
+    return file
 
 
 # --- Where it lies and who may read it. ---
@@ -125,12 +130,8 @@ def test_something_that_is_no_file(tmp_path: Path) -> None:
 # --- Old and new. ---
 
 
-def test_the_first_released_form_is_still_read(tmp_path: Path) -> None:
-    """v1.sql is frozen: it stays as it is, whatever becomes of the schema."""
-    file = tmp_path / "history.db"
-    with database(file) as connection:
-        connection.executescript(FIXTURE_V1.read_text("utf-8"))
-    store, _ = open_store(file)
+def test_the_schema_of_0_1_0_is_read(tmp_path: Path) -> None:
+    store, _ = open_store(history_of_0_1_0(tmp_path / "history.db", "v1_rows.sql"))
     with store:
         stored = store.load("first")
         assert stored.plan == plan()
@@ -138,12 +139,9 @@ def test_the_first_released_form_is_still_read(tmp_path: Path) -> None:
         assert stored.states[0] == state()
 
 
-def test_a_run_that_the_first_release_made_is_still_read(tmp_path: Path) -> None:
-    """v1_run.sql is frozen too: all that an engine of 0.1.0 wrote, with a server that was not there."""
-    file = tmp_path / "history.db"
-    with database(file) as connection:
-        connection.executescript(FIXTURE_V1_RUN.read_text("utf-8"))
-    store, notes = open_store(file)
+def test_a_run_recorded_by_0_1_0_is_read(tmp_path: Path) -> None:
+    """What an engine of 0.1.0 wrote, with a server that did not answer."""
+    store, notes = open_store(history_of_0_1_0(tmp_path / "history.db", "v1_run.sql"))
     with store:
         assert notes == [] and store.mark_dead() == []
         (row,) = store.runs()

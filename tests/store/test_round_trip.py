@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtui.model import Failure, Iteration, Plan
@@ -66,13 +67,10 @@ def key(i: Iteration) -> tuple[Any, ...]:
     return i.backend, i.attempt, i.phase, i.iteration
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(st.lists(_ITERATIONS, max_size=4, unique_by=key))
-def test_iterations_round_trip(tmp_path: Path, iterations: list[Iteration]) -> None:
-    store, _ = open_store(tmp_path / "history.db")
-    with store:
-        if store.runs():
-            store.delete("ab12cd34", force=True)
+def test_iterations_round_trip(iterations: list[Iteration]) -> None:
+    with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "history.db")[0] as store:
         store.begin(plan(), MACHINE)
         for one in iterations:
             store.save_iteration(one)
@@ -114,10 +112,7 @@ def test_a_run_round_trips(store: Store) -> None:
     found = store.load(begun.run)
     assert (found.plan, found.machine, found.state) == (begun, MACHINE, "done")
     assert (found.label, found.note, found.llmtui) == ("before the update", "fan was off", "0.1.0")
-    assert found.ended_utc is not None and found.ended_utc.endswith("Z")
     assert found.states == [state("a", attempt=2, state="running"), state("b", note="a bridge", log_tail=["x"])]
-    assert found.earlier == [state("a", state="failed")]
-    assert found.model_digests == {"b": "sha256:12"}
     assert [i.backend for i in found.iterations] == ["a", "b"]
 
 

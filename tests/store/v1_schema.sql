@@ -1,7 +1,6 @@
--- A history of schema 1 (llmtui 0.1.0), frozen.
+-- The tables of schema 1 as llmtui 0.1.0 made them. Never edit this file.
 PRAGMA application_id = 1819045236;
 PRAGMA user_version = 1;
-BEGIN TRANSACTION;
 CREATE TABLE backends (
         run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
         backend TEXT NOT NULL,
@@ -10,7 +9,6 @@ CREATE TABLE backends (
         state TEXT NOT NULL,
         PRIMARY KEY (run, backend, attempt)
     ) WITHOUT ROWID;
-INSERT INTO "backends" VALUES('ab12cd34','a',1,'sha256:12','{"name":"a","state":"done","planned":3,"version":"vLLM 0.19","weights":"bf16","load_s":2.5}');
 CREATE TABLE iterations (
         seq INTEGER PRIMARY KEY,
         run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
@@ -31,8 +29,6 @@ CREATE TABLE iterations (
         arrival_tokens BLOB NOT NULL,
         UNIQUE (run, backend, attempt, phase, iteration)
     );
-INSERT INTO "iterations" VALUES(1,'ab12cd34','a',1,'warmup',1,'2026-11-22T15:00:01.250Z',0.5,0.125,NULL,NULL,NULL,NULL,3,NULL,NULL,'usage',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'Hello',X'80E59A77C097E8B201C097E8B201',X'0206');
-INSERT INTO "iterations" VALUES(2,'ab12cd34','a',1,'measured',2,'2026-11-22T15:00:02.250Z',0.5,0.125,NULL,NULL,NULL,NULL,3,NULL,NULL,'usage',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'Hello',X'80E59A77C097E8B201C097E8B201',X'0206');
 CREATE TABLE runs (
         seq INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
@@ -48,5 +44,3 @@ CREATE TABLE runs (
         machine TEXT NOT NULL,
         plan TEXT NOT NULL
     );
-INSERT INTO "runs" VALUES(1,'ab12cd34','2026-11-22T15:00:00.000Z','2026-11-22T15:01:00.000Z','done','first','','0.1.0','host',1,'boot 1','{"cpu":"Test CPU","cores":2,"memory_bytes":8589934592,"os":"Linux 6","python":"3.11.7","llmtui":"0.1.0"}','{"run":"ab12cd34","created_utc":"2026-11-22T15:00:00.000Z","config":{"iterations":3,"warmup":1},"backends":[{"name":"a","framework":"vLLM","url":"http://127.0.0.1:8000/v1"},{"name":"b","framework":"vLLM","url":"http://127.0.0.1:8000/v1"}],"source":"config.toml"}');
-COMMIT;
