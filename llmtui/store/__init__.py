@@ -1,5 +1,5 @@
-"""The history: every iteration is on disk before anyone is told of it. One SQLite file, written by engines.
+"""The history: one SQLite file, to which engines write every iteration before clients see it.
 
-What it returns are the structs of llmtui.model and the rows of llmtui.store.rows. A file may come from anybody: what
-lies at its name is looked at before it is opened, its tables before they are read, and every value when it is read.
+It returns the structs of llmtui.model and the rows of llmtui.store.rows. A history may come from an untrusted source:
+the file is checked before it is opened, its tables before they are read, and every value as it is read.
 """

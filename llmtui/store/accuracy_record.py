@@ -1,7 +1,7 @@
-"""What `llmtui accuracy` found: the record, its table, and the newest one of each machine in a file. No measuring.
+"""The results of `llmtui accuracy`: a file with the newest record of each machine.
 
-The file is `accuracy.json` in `LLMTUI_STATE`, else in the user's state folder. It may be absent, foreign or torn: then
-there is no record. Anything may read it; nothing here imports an HTTP client or a screen.
+The file is `accuracy.json` in `LLMTUI_STATE`, else in the user's state folder. A file that is missing or damaged counts
+as empty.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _File(Struct, frozen=True):
 
 
 def record_file() -> Path:
-    """Where the records lie. Raises OSError for a user without a home."""
+    """Return the path of the file. Raises OSError if the user has no home folder."""
     try:
         return Path(os.environ.get("LLMTUI_STATE") or platformdirs.user_state_dir("llmtui")) / "accuracy.json"
     except RuntimeError:
@@ -36,7 +36,7 @@ def record_file() -> Path:
 
 
 def read_records(file: Path) -> list[Record]:
-    """The records of a file, newest first. What cannot be read, or is of another schema, is left out."""
+    """Return the records in `file`, newest first, without those that are invalid or of another schema."""
     try:
         with file.open("rb") as opened:
             data = opened.read(MAX_FILE_BYTES + 1)
@@ -53,15 +53,15 @@ def read_records(file: Path) -> list[Record]:
 
 
 def newest(machine: Machine, file: Path | None = None) -> Record | None:
-    """The newest record of this machine and this version of everything; None where there is none."""
-    same = _identity(machine)
+    """Return the newest record of this machine with the same versions of everything, or None."""
+    wanted = _identity(machine)
     with contextlib.suppress(OSError):
-        return next((r for r in read_records(file or record_file()) if _identity(r.machine) == same), None)
+        return next((r for r in read_records(file or record_file()) if _identity(r.machine) == wanted), None)
     return None
 
 
 def keep(record: Record, file: Path | None = None) -> Path:
-    """Make `record` the newest of its machine. The file is 0600 and replaced at once. Raises OSError."""
+    """Store `record` as the newest of its machine, and return the path of the file (mode 0600). Raises OSError."""
     file = file or record_file()
     others = [r for r in read_records(file) if _identity(r.machine) != _identity(record.machine)]
     raws = [msgspec.Raw(msgspec.json.encode(r)) for r in [record, *others][:MAX_MACHINES]]
@@ -71,5 +71,5 @@ def keep(record: Record, file: Path | None = None) -> Path:
 
 
 def _identity(machine: Machine) -> tuple[object, ...]:
-    # Memory is left out: a guest's may change while it runs, and no figure depends on it.
+    # Not the memory: that of a virtual machine may change at run time, and no result depends on it.
     return machine.cpu, machine.cores, machine.os, machine.python, machine.llmtui

@@ -1,4 +1,4 @@
-"""Writing a file whole: at every moment its name leads to the old content or to the new one."""
+"""Atomic writes: at every moment a path has either its old content or its new content."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 so that `path` is at every moment the old file or the new one. Raises OSError.
+    """Replace the content of `path` with `text`, as UTF-8, atomically. Raises OSError.
 
-    A link is followed, the mode of a file that is replaced is kept, one that may not be written is refused, and a new
-    one gets what the umask allows. What is no regular file (a pipe, a device) is written to and never replaced.
+    Links are followed. A file that is replaced keeps its mode, and must be writable; a new file gets the mode that the
+    umask allows. A pipe or a device is written to, not replaced.
     """
     path = Path(os.path.realpath(path))
     data = text.encode("utf-8", "replace")
@@ -23,7 +23,7 @@ def write_atomic(path: Path, text: str) -> None:
     except FileNotFoundError:
         mode = stat.S_IFREG | _new_mode()
     else:
-        # Also refuses a folder, and a file that is there but not to be written.
+        # Raises OSError for a folder, and for a file that is not writable.
         with path.open("r+b" if stat.S_ISREG(mode) else "wb") as file:
             if not stat.S_ISREG(mode):
                 file.write(data)
@@ -33,30 +33,27 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all, and never over a file that is there.
-
-    Raises OSError, FileExistsError where there is one.
-    """
+    """Create `path` with `text`, atomically. Raises OSError; FileExistsError if there is such a file already."""
     with _beside(path, text.encode("utf-8", "replace"), _new_mode()) as name:
         try:
             os.link(name, path)
         except FileExistsError:
             raise
         except OSError:
-            # A file system without links: the name is taken first, and only then given its text.
+            # A file system without hard links: reserve the name, then replace the empty file.
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             os.replace(name, path)
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all, readable by its owner only (0600). Raises OSError."""
+    """Replace the content of `path` with `data`, atomically, with mode 0600. Raises OSError."""
     with _beside(path, data, 0o600) as name:
         os.replace(name, path)
 
 
 @contextlib.contextmanager
 def _beside(path: Path, data: bytes, mode: int) -> Iterator[str]:
-    """The name of a file beside `path` that is on disk with all of `data`; it goes where it was not moved away."""
+    """Yield the name of a temporary file beside `path` that contains `data`, synced to disk. Delete it afterwards."""
     descriptor, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
     try:
         with open(descriptor, "wb") as file:
@@ -71,7 +68,7 @@ def _beside(path: Path, data: bytes, mode: int) -> Iterator[str]:
 
 
 def _new_mode() -> int:
-    """The mode of a new file, as the umask has it."""
+    """The mode that the umask allows for a new file."""
     umask = os.umask(0)
     os.umask(umask)
     return 0o666 & ~umask

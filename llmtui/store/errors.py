@@ -1,4 +1,4 @@
-"""What can go wrong with the history, in words. SQLite's codes are understood here and nowhere else."""
+"""The errors of the history, and the message for each of SQLite's error codes and of the system's."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _MAX_REASON = 200
 
 
 class StoreError(CommandError):
-    """The history cannot be read or written; the message is a plain sentence with what to do next.
+    """The history cannot be read or written. The message says what happened and what to do next.
 
-    Nothing that was saved before is lost by it, and the run can go on without a history. The message is one line of
-    plain text of at most `MAX_MESSAGE` characters, whatever a file holds that it tells of.
+    Whatever was saved before is still there, and a run can continue without a history. The message is one sanitized
+    line of at most `MAX_MESSAGE` characters.
     """
 
     def __init__(self, message: str) -> None:
@@ -25,68 +25,68 @@ class StoreError(CommandError):
 
 
 class DamagedError(StoreError):
-    """The file is not a database, or a damaged one."""
+    """The file is a damaged database, or no database."""
 
 
 class LockedError(StoreError):
-    """Another process kept the file locked for longer than we wait."""
+    """Another process has locked the file for longer than the timeout."""
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code, 0 where the error did not come out of the library."""
+    """SQLite's primary result code, or 0 if Python's sqlite3 module raised the error itself."""
     code: int = getattr(error, "sqlite_errorcode", 0) or 0
     return code & 0xFF
 
 
-def in_words(error: sqlite3.Error, path: Path) -> StoreError:
-    """The sentence for an error of SQLite about the history at `path`."""
+def store_error(error: sqlite3.Error, path: Path) -> StoreError:
+    """Translate an error of SQLite about the history at `path`."""
     code, reason = primary_code(error), sanitize(str(error), _MAX_REASON)
     if code == sqlite3.SQLITE_CORRUPT and "malformed database schema" in reason:
-        return not_as_made(path)
+        return unexpected_tables(path)
     if code == sqlite3.SQLITE_INTERRUPT:
         return StoreError(
-            f"the history {path} takes too long to read: it is damaged, or made to be so; name another file with "
-            "--store"
+            f"reading the history {path} takes too long: it may be damaged, or crafted to be slow; use another file "
+            "with --store"
         )
     if code == sqlite3.SQLITE_TOOBIG:
-        return StoreError(f"the history {path} holds a value that is too long; name another file with --store")
+        return StoreError(f"the history {path} contains a value that is too long; use another file with --store")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DamagedError(
-            f"the history {path} is damaged; llmtui sets it aside when it opens it next, or name another with --store"
+            f"the history {path} is damaged; llmtui will rename it and start a new one when it next opens it; or use "
+            "another file with --store"
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
         return LockedError(
-            f"the history {path} is locked by another program; wait until that has ended, or name another file "
+            f"the history {path} is locked by another program; try again when that has ended, or use another file "
             "with --store"
         )
     if code == sqlite3.SQLITE_FULL:
         return StoreError(
-            f"there is no room for the history {path}: the disk is full; what was saved before is kept. Make room, "
-            "or name a file on another disk with --store"
+            f"cannot write to the history {path}: the disk is full; earlier results are safe. Free some space, or use "
+            "a file on another disk with --store"
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-        return StoreError(f"the history {path} may not be written to; name another file with --store")
+        return StoreError(f"no permission to write to the history {path}; use another file with --store")
     if code == sqlite3.SQLITE_CANTOPEN:
-        return StoreError(f"the history {path} cannot be opened; name another file with --store")
+        return StoreError(f"cannot open the history {path}; use another file with --store")
     if code == sqlite3.SQLITE_IOERR:
         return StoreError(
-            f"the disk failed, or is full, under the history {path} ({reason}); name a file on another disk with "
-            "--store"
+            f"the disk of the history {path} failed or is full ({reason}); use a file on another disk with --store"
         )
-    return StoreError(f"the history {path} cannot be used ({reason}); name another file with --store")
+    return StoreError(f"cannot use the history {path} ({reason}); use another file with --store")
 
 
-def not_as_made(path: Path) -> StoreError:
-    """The sentence for a database with tables, views, triggers or columns that llmtui does not make."""
+def unexpected_tables(path: Path) -> StoreError:
+    """The error for a database with tables, views, triggers or columns that llmtui does not create."""
     return StoreError(
-        f"the tables of {path} are not as llmtui makes them; it was left as it is. Name another file with --store"
+        f"{path} does not have the tables that llmtui creates, so it was not changed; use another file with --store"
     )
 
 
-def os_words(error: OSError, path: Path) -> StoreError:
-    """The sentence for an error of the file system about `path`."""
+def file_error(error: OSError, path: Path) -> StoreError:
+    """Translate an error of the system about the file `path`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(f"there is no room for the history {path}: the disk is full. Name another file with --store")
+        return StoreError(f"cannot create the history {path}: the disk is full; use another file with --store")
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return StoreError(f"the history {path} may not be written to; name another file with --store")
-    return StoreError(f"the history {path} cannot be used: {error.strerror or error}. Name another file with --store")
+        return StoreError(f"no permission to write to the history {path}; use another file with --store")
+    return StoreError(f"cannot use the history {path}: {error.strerror or error}; use another file with --store")

@@ -1,5 +1,6 @@
-"""How much of a history SQLite reads: the length of a value, steps per transaction, bytes. A history may be built to
-take for ever, or to unfold into far more than its file holds.
+"""Limits on what SQLite reads from a history: steps per transaction, bytes, and the length of a value.
+
+A crafted history could otherwise take forever to read, or return far more data than its file contains.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-#: A transaction takes no more steps of SQLite's machine. Measured: to load 200,000 iterations takes 16 million.
+#: The most steps of SQLite's virtual machine per transaction. Loading 200,000 iterations takes 16 million.
 MAX_STEPS = 300_000_000
 EVERY_STEPS = 10_000
-#: No value and no row is longer. The longest that llmtui writes are the arrivals of one answer, some MB.
+#: The longest value or row. The longest that llmtui writes are the arrivals of one answer, some MB.
 MAX_VALUE_BYTES = 64 * 1024 * 1024
 MAX_SQL_BYTES = 1_000_000
-#: A row takes at least so much of the file.
+#: The least that a row takes in the file.
 _ROW_BYTES = 8
 
 _LIMITS = {
@@ -29,9 +30,9 @@ _LIMITS = {
 
 
 class Steps:
-    """Counts the steps of a connection, and interrupts it when a transaction takes more than `MAX_STEPS`.
+    """Counts the steps of a connection, and interrupts a transaction that takes more than `MAX_STEPS`.
 
-    `until` may be set to end a statement for another reason.
+    A statement is interrupted as well when `until` returns true.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -41,7 +42,7 @@ class Steps:
         connection.set_progress_handler(self._tick, EVERY_STEPS)
 
     def begin(self) -> None:
-        """A transaction begins: count from zero."""
+        """Start counting: a transaction begins."""
         self._left = MAX_STEPS // EVERY_STEPS
 
     def _tick(self) -> bool:
@@ -50,7 +51,7 @@ class Steps:
 
 
 def limit(connection: sqlite3.Connection) -> None:
-    """Take from the file of `connection` what it could do to us. To be called before any statement."""
+    """Disable what a crafted file could use against us. Must be called before the first statement."""
     for which, most in _LIMITS.items():
         connection.setlimit(which, most)
     if sys.version_info >= (3, 12):
@@ -58,21 +59,21 @@ def limit(connection: sqlite3.Connection) -> None:
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, False)
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_VIEW, False)
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_TRUSTED_SCHEMA, False)
-    # What is not UTF-8 reaches our checks; otherwise one such text would end a whole listing.
+    # Invalid UTF-8 is left to our own checks: as an exception here it would end a whole listing.
     connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
-    # The file may come from elsewhere: it gets to call no function, and its pages are looked at before use.
+    # The file's schema must not call functions, and its pages are checked before use.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
 
 
 def rows(connection: sqlite3.Connection, statement: str, values: Sequence[Any] = ()) -> Iterator[sqlite3.Row]:
-    """What `statement` finds, row by row. Raises ValueError once that is more than the whole database holds."""
+    """Yield the rows of `statement`. Raises ValueError once they are larger than the database file."""
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
     left = pages * page_bytes
     for row in connection.execute(statement, values):
         left -= _ROW_BYTES + sum(len(value) for value in row if isinstance(value, str | bytes))
         if left < 0:
-            # Pages that are used twice can make a small file look endless.
-            raise ValueError("it holds more than fits into its file")
+            # A page that is referenced twice can make a small file return endless rows.
+            raise ValueError("it contains more than fits into its file")
         yield row

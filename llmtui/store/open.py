@@ -1,4 +1,4 @@
-"""Opening the history: checked, brought up to date after a copy, or set aside where it is damaged."""
+"""Opens the history: checks it, upgrades an older schema after making a copy, and replaces a damaged file."""
 
 from __future__ import annotations
 
@@ -10,64 +10,61 @@ import threading
 import time
 from pathlib import Path
 
-from llmtui.store import limits as bounds
-from llmtui.store import paths as place
-from llmtui.store import schema
-from llmtui.store.errors import DamagedError, StoreError, in_words, not_as_made, os_words, primary_code
+from llmtui.store import limits, paths, schema
+from llmtui.store.errors import DamagedError, StoreError, file_error, primary_code, store_error, unexpected_tables
 from llmtui.store.history import Store
 
-#: A call waits this long for another process before it says that the history is locked.
+#: How long a call waits for a lock of another process.
 WAIT_S = 2.0
-#: The check of the whole file at opening ends after this time; a very large history is then checked in part.
+#: The time limit of the check of the whole file. A very large history is checked in part.
 CHECK_S = 1.0
-#: What SQLite says of a value that breaks a rule of its table. Its pages are good, and rows are checked when read.
-_OF_A_VALUE = re.compile(r"(?:NULL|TEXT|NUMERIC|non-[A-Z]+) value in |CHECK constraint failed in ")
+#: SQLite's message about a value that violates a constraint. The pages are intact, and rows are checked when read.
+_CONSTRAINT = re.compile(r"(?:NULL|TEXT|NUMERIC|non-[A-Z]+) value in |CHECK constraint failed in ")
 
 
 def open_store(path: str | os.PathLike[str] | None = None, *, wait_s: float = WAIT_S) -> tuple[Store, list[str]]:
-    """Open the history (see `place.locate` for which one), making it if need be.
+    """Open the history that `paths.locate` chooses for `path`, or create it.
 
-    Returns it with what the person should be told, in words: that a damaged file was set aside, that an older one was
-    brought up to date after a copy. Takes a few ms, at most `CHECK_S` more for a large file, and waits for others at
-    most `wait_s` at a time. Raises StoreError, whose message says what to do; the caller may go on without a history.
+    Returns it with messages for the user: that a damaged file was renamed, or that an older one was upgraded. Takes a
+    few ms, and up to `CHECK_S` more for a large file; waits for locks for `wait_s` at a time. Raises StoreError.
     """
-    file = place.locate(path)
+    file = paths.locate(path)
     notes: list[str] = []
-    place.make(file)
-    with place.alone(file, wait_s):
-        place.make(file)
+    paths.make(file)
+    with paths.alone(file, wait_s):
+        paths.make(file)
         try:
             connection, steps = _connect(file, wait_s, notes)
         except DamagedError:
-            if not place.may_be_set_aside(file):
+            if not paths.may_be_set_aside(file):
                 raise StoreError(
-                    f"{file} is not a history of llmtui; it was left as it is. Name another file with --store"
+                    f"{file} is not a history of llmtui, so it was not changed; use another file with --store"
                 ) from None
-            aside = place.set_aside(file)
-            notes.append(f"the history {file} was damaged: it was set aside as {aside.name}, and a new one was begun")
-            place.make(file)
+            aside = paths.set_aside(file)
+            notes.append(f"the history {file} was damaged: it was renamed to {aside.name}, and a new one was created")
+            paths.make(file)
             connection, steps = _connect(file, wait_s, notes)
     return Store(connection, file, steps), notes
 
 
-def _connect(file: Path, wait_s: float, notes: list[str]) -> tuple[sqlite3.Connection, bounds.Steps]:
+def _connect(file: Path, wait_s: float, notes: list[str]) -> tuple[sqlite3.Connection, limits.Steps]:
     connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(file, timeout=wait_s, isolation_level=None, check_same_thread=False)
-        steps = bounds.Steps(connection)
-        bounds.limit(connection)
-        _refuse_what_is_not_ours(connection, file)
-        # Only now: a file that is not a history stays as it is.
+        steps = limits.Steps(connection)
+        limits.limit(connection)
+        _refuse_foreign(connection, file)
+        # Only now: a file that is not a history must not be changed.
         for name in (file.name, f"{file.name}-wal", f"{file.name}-shm"):
             with contextlib.suppress(OSError):
-                place.tighten(file.with_name(name))
+                paths.tighten(file.with_name(name))
         connection.execute("PRAGMA foreign_keys = ON")
-        # One fsync per commit: an iteration survives a power cut. Measured: 0.2 ms, once per iteration.
+        # One fsync per commit, 0.2 ms: an iteration survives a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         _check(connection, file, steps)
         if not schema.version(connection):
-            # Before anything is written, as it cannot be changed later: room of deleted runs goes back to the disk.
-            # Not asked of a file that is there: that would wait for whoever writes, and reading need not.
+            # It can only be set in a new file, and allows a later version to shrink it. In an existing file the
+            # statement would wait for other writers, which reading does not need.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         if schema.version(connection) < len(schema.STEPS):
@@ -75,12 +72,12 @@ def _connect(file: Path, wait_s: float, notes: list[str]) -> tuple[sqlite3.Conne
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
-        raise in_words(error, file) from error
+        raise store_error(error, file) from error
     except UnicodeDecodeError as error:
-        # Python's, of what SQLite said: it names a table whose name is not UTF-8.
+        # Python cannot decode SQLite's error message: it contains a table name that is not UTF-8.
         if connection is not None:
             connection.close()
-        raise not_as_made(file) from error
+        raise unexpected_tables(file) from error
     except StoreError:
         if connection is not None:
             connection.close()
@@ -88,21 +85,21 @@ def _connect(file: Path, wait_s: float, notes: list[str]) -> tuple[sqlite3.Conne
     return connection, steps
 
 
-def _refuse_what_is_not_ours(connection: sqlite3.Connection, file: Path) -> None:
+def _refuse_foreign(connection: sqlite3.Connection, file: Path) -> None:
     if not schema.ours(connection):
-        raise StoreError(f"{file} is a database of another program; name another file with --store")
-    found = schema.version(connection)
-    if found > len(schema.STEPS):
+        raise StoreError(f"{file} is a database of another program; use another file with --store")
+    version = schema.version(connection)
+    if version > len(schema.STEPS):
         raise StoreError(
-            f"the history {file} was written by a newer llmtui (schema {found}, this one knows {len(schema.STEPS)}); "
-            "update llmtui, or name another file with --store"
+            f"the history {file} was written by a newer llmtui (schema {version}, this version reads up to "
+            f"{len(schema.STEPS)}); update llmtui, or use another file with --store"
         )
-    if found < 0 or not schema.as_made(connection):
-        raise not_as_made(file)
+    if version < 0 or not schema.as_made(connection):
+        raise unexpected_tables(file)
 
 
-def _check(connection: sqlite3.Connection, file: Path, steps: bounds.Steps) -> None:
-    """Raise DamagedError where pages contradict each other. Ends after `CHECK_S`."""
+def _check(connection: sqlite3.Connection, file: Path, steps: limits.Steps) -> None:
+    """Raise DamagedError if SQLite's quick check fails. It is interrupted after `CHECK_S`."""
     until = time.monotonic() + CHECK_S
     late = threading.Event()
 
@@ -110,13 +107,13 @@ def _check(connection: sqlite3.Connection, file: Path, steps: bounds.Steps) -> N
         late.set()
         connection.interrupt()
 
-    # SQLite walks through all pages in one step, which only an interrupt from outside ends.
+    # SQLite walks all pages in one step, which only an interrupt from another thread ends.
     timer = threading.Timer(max(0.0, CHECK_S), end)
     timer.daemon = True
     timer.start()
     steps.until = lambda: time.monotonic() > until
     try:
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:
         if primary_code(error) == sqlite3.SQLITE_INTERRUPT:
             return
@@ -125,11 +122,11 @@ def _check(connection: sqlite3.Connection, file: Path, steps: bounds.Steps) -> N
         steps.until = None
         steps.begin()
         timer.cancel()
-        # Once it is through it interrupts nothing that comes later.
+        # A timer that is just running must not interrupt a later statement.
         timer.join()
-    # What an interrupted walk did not reach looks like damage.
-    if found != "ok" and not late.is_set() and not _OF_A_VALUE.match(found):
-        raise DamagedError(f"the history {file} is damaged: {found}")
+    # Pages that an interrupted check did not reach look like damage.
+    if result != "ok" and not late.is_set() and not _CONSTRAINT.match(result):
+        raise DamagedError(f"the history {file} is damaged: {result}")
 
 
 def _upgrade(connection: sqlite3.Connection, file: Path, notes: list[str]) -> None:
@@ -138,7 +135,7 @@ def _upgrade(connection: sqlite3.Connection, file: Path, notes: list[str]) -> No
         before = schema.version(connection)
         if before:
             copy = _copy(file, before)
-            notes.append(f"the history {file} was brought up to date; as it was, it is kept as {copy.name}")
+            notes.append(f"the history {file} was upgraded; the old version is kept as {copy.name}")
         schema.upgrade(connection)
         connection.execute("COMMIT")
     except BaseException:
@@ -148,24 +145,24 @@ def _upgrade(connection: sqlite3.Connection, file: Path, notes: list[str]) -> No
 
 
 def _copy(file: Path, version: int) -> Path:
-    """Keep what is committed as one file beside `file`. It has its name once it is whole."""
-    copy, unfinished = place.beside(file, f"v{version}"), file.with_name(f"{file.name}.copying")
+    """Copy the committed content to a file beside `file`, and return its path. The copy is renamed when complete."""
+    copy, unfinished = paths.beside(file, f"v{version}"), file.with_name(f"{file.name}.copying")
     try:
-        # What an upgrade left that was killed: nobody else makes a copy here now, see `place.alone`.
+        # Left over from an upgrade that was killed: no other process copies here now, see `paths.alone`.
         for end in ("", "-journal"):
             unfinished.with_name(unfinished.name + end).unlink(missing_ok=True)
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        # A connection of its own reads what is committed; the one that upgrades holds the writers off meanwhile.
+        # A second connection reads what is committed, while the upgrading one blocks other writers.
         with (
             contextlib.closing(sqlite3.connect(file, timeout=0)) as source,
             contextlib.closing(sqlite3.connect(unfinished, timeout=0)) as target,
         ):
             source.backup(target)
-            # A copy in one file: no log beside it that could be forgotten.
+            # One file, without a log beside it.
             target.execute("PRAGMA journal_mode = DELETE")
         unfinished.rename(copy)
     except OSError as error:
-        raise os_words(error, copy) from error
+        raise file_error(error, copy) from error
     except sqlite3.Error:
         unfinished.unlink(missing_ok=True)
         raise

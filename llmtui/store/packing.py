@@ -1,9 +1,8 @@
-"""Whole numbers packed small and without loss: token arrivals and the tokens that each carried. Pure.
+"""Lossless compression of token arrivals and of the tokens per arrival.
 
-Every number is a varint (seven bits a byte, lowest first, the top bit says that more follow) of its zigzag form
-(0, -1, 1, -2 become 0, 1, 2, 3), as in Protocol Buffers, of up to 128 bits. Arrivals are stored as differences to the
-one before, the first to zero: an arrival every 12 ms takes four bytes. Tokens per arrival are mostly the same, so they
-are stored as runs: the number, then how often it comes.
+Numbers are zigzag varints, as in Protocol Buffers, of up to 128 bits. Arrivals are stored as differences (delta
+encoding): an arrival every 12 ms takes four bytes. Tokens per arrival are mostly equal, so they are run-length encoded:
+a number, then how often it occurs.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import accumulate, groupby, pairwise
 
-#: An answer is cut off at 64 MB, and each arrival takes some bytes of it.
+#: The engine cuts off an answer at 64 MB, and each arrival takes some bytes of it.
 MAX_ARRIVALS = 5_000_000
 #: Arrivals are nanoseconds since a request was written: less than 146 years.
 MAX_NS = 2**62 - 1
@@ -20,15 +19,12 @@ _MORE_FOLLOW = bytes(range(0x80, 0x100))
 
 
 def pack_deltas(numbers: list[int]) -> bytes:
-    """`numbers` as differences; no bytes for no numbers."""
+    """Pack `numbers` as differences. An empty list becomes b""."""
     return _varints(later - earlier for earlier, later in pairwise([0, *numbers]))
 
 
 def unpack_deltas(data: bytes, most: int = MAX_ARRIVALS) -> list[int]:
-    """What `pack_deltas` packed of arrivals: none before zero or before the one that came first, none after `MAX_NS`.
-
-    Raises ValueError for anything else, and where there are more than `most`. A byte makes one number at most.
-    """
+    """Unpack arrivals: ascending numbers from 0 to `MAX_NS`, at most `most`. Raises ValueError for anything else."""
     if len(data) > most and len(data.translate(None, _MORE_FOLLOW)) > most:
         raise ValueError(f"there are more than {most} numbers")
     deltas = list(_numbers(data))
@@ -40,12 +36,12 @@ def unpack_deltas(data: bytes, most: int = MAX_ARRIVALS) -> list[int]:
 
 
 def pack_runs(numbers: list[int]) -> bytes:
-    """`numbers` as runs of equal ones; no bytes for no numbers."""
+    """Pack `numbers` as runs of equal ones. An empty list becomes b""."""
     return _varints(part for value, run in groupby(numbers) for part in (value, sum(1 for _ in run)))
 
 
 def unpack_runs(data: bytes, count: int) -> list[int]:
-    """The `count` numbers that `pack_runs` packed. Raises ValueError where they are more or fewer, none being made."""
+    """Unpack `count` numbers. Raises ValueError, before it builds the list, if `data` contains more or fewer."""
     if len(data) > 2 * (MAX_BITS // 7 + 1) * count:
         raise ValueError("a run has an impossible length")
     parts = list(_numbers(data))

@@ -1,6 +1,6 @@
-"""Which process an engine is: its number, its start and its machine. A later process tells by them whether it lives.
+"""Identifies an engine's process by machine, process id and start time, so that another process can see if it runs.
 
-They may come out of a history that somebody else made.
+The values may come from an untrusted history.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from llmtui.store.validate import MAX_PID
 
-#: `ps` is asked only where there is no /proc, and not waited for longer than this.
+#: The time limit of `ps`, which is used on systems without /proc.
 PS_TIMEOUT_S = 2.0
 
 
 def here() -> str:
-    """This machine and process space: a process number means something only within it."""
+    """This machine and its PID namespace, within which a process id is unique."""
     try:
         space = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -26,10 +26,10 @@ def here() -> str:
 
 
 def started(pid: int) -> str:
-    """When process `pid` (1 or more) was started, as an opaque mark of it alone; "" where no such process runs.
+    """Return when process `pid` (1 or more) was started, as an opaque text; "" if it does not run, or is a zombie.
 
-    On Linux the boot and the clock ticks since (proc(5), field 22 of stat), elsewhere what `ps` says. A zombie runs
-    no more.
+    On Linux that is the boot id and the clock ticks since boot (field 22 of /proc/PID/stat), elsewhere the output of
+    `ps`.
     """
     if Path("/proc/self/stat").exists():
         try:
@@ -48,9 +48,9 @@ def started(pid: int) -> str:
 
 
 def gone(place: object, pid: object, mark: object) -> bool:
-    """Whether the engine noted as `pid` at `place`, started at `mark`, runs no more. False where we cannot know.
+    """Whether the engine with this `pid` at `place`, started at `mark`, has ended. False if that is unknown.
 
-    What cannot be the number of a process never becomes part of a path or of a command: no such engine runs.
+    A value that is not a valid process id counts as ended, and is never used in a path or in a command.
     """
     if place != here():
         return False

@@ -1,4 +1,4 @@
-"""Which runs there are: the listing with its medians, and the run that a name means. Reads only."""
+"""Queries over all runs: the listing with its medians, usual load times, and the run that a name means."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import statistics
 from collections import defaultdict
 from collections.abc import Collection
 
+import msgspec
+
 from llmtui.model import Plan, is_run_id
-from llmtui.store import validate as checked
+from llmtui.store import validate
 from llmtui.store.errors import StoreError
 from llmtui.store.limits import rows
 from llmtui.store.rows import (
@@ -26,87 +28,77 @@ from llmtui.store.rows import (
 )
 from llmtui.text import sanitize
 
-#: A listing has at most this many runs.
+#: The most runs in a listing.
 MAX_RUNS = 10_000
 _SHOWN = 5
-#: Names that are looked at for a suggestion, those of the newest runs first.
+#: A suggestion is searched among the names of this many of the newest runs.
 MAX_NEAR = 1000
-#: The usual load is the median of this many.
+#: The usual load time is the median of this many.
 _LOADS = 5
-#: And they are looked for in this many states at most.
+#: They are searched in this many of the newest states.
 _STATES = 1000
 
 
 def runs(connection: sqlite3.Connection, limit: int) -> Runs:
-    """The newest `limit` runs (at most `MAX_RUNS`), newest first. One that cannot be read is counted as `unread`."""
+    """Return the newest `limit` runs (at most `MAX_RUNS`), newest first. Unreadable ones are counted in `unread`."""
     listed = Runs()
     newest = connection.execute(
         "SELECT seq FROM runs ORDER BY created_utc DESC, seq DESC LIMIT ?", (max(0, min(limit, MAX_RUNS)),)
     )
     for (number,) in newest.fetchall():
         try:
-            # A query for each: what is wrong with one run is not wrong with the others.
+            # One query per run: an error in one does not affect the others.
             for row in rows(connection, "SELECT * FROM runs WHERE seq = ?", (number,)):
                 listed.append(_listed(connection, row))
         except ValueError:
-            # msgspec's errors are ValueErrors.
+            # Includes msgspec's errors.
             listed.unread += 1
     return listed
 
 
 def _listed(connection: sqlite3.Connection, row: sqlite3.Row) -> RunRow:
-    found, plan = run_of(row), plan_of(row)
-    names = names_of(plan)
-    newest = newest_attempts(connection, found.run, names)
-    states = rows(connection, "SELECT * FROM backends WHERE run = ?", (found.run,))
-    words = {(state.name, state.attempt): state.state for state in (state_of(s, names) for s in states)}
+    run, names = run_of(row), names_of(plan_of(row))
+    newest = newest_attempts(connection, run.run, names)
+    states = [state_of(r, names) for r in rows(connection, "SELECT * FROM backends WHERE run = ?", (run.run,))]
+    phases = {(state.name, state.attempt): state.state for state in states}
     latencies: dict[str, list[float]] = defaultdict(list)
     errors: dict[str, int] = defaultdict(int)
-    for made in rows(
+    for iteration in rows(
         connection,
         "SELECT backend, attempt, error_kind, latency_s FROM iterations WHERE phase = 'measured' AND run = ?",
-        (found.run,),
+        (run.run,),
     ):
-        name = made["backend"]
-        if made["attempt"] != newest.get(name):
+        name = iteration["backend"]
+        if iteration["attempt"] != newest.get(name):
             continue
-        if made["error_kind"] is not None or made["latency_s"] is None:
+        if iteration["error_kind"] is not None or iteration["latency_s"] is None:
             errors[name] += 1
             continue
-        latencies[name].append(checked.number(made["latency_s"], "latency_s", *RANGES["latency_s"]))
+        latencies[name].append(validate.number(iteration["latency_s"], "latency_s", *RANGES["latency_s"]))
 
     def backend(name: str) -> BackendRow:
         return BackendRow(
             name=name,
             attempt=newest.get(name, 1),
-            state=words.get((name, newest.get(name, 1)), "waiting"),
+            state=phases.get((name, newest.get(name, 1)), "waiting"),
             measured=len(latencies[name]),
             errors=errors[name],
             latency_median_s=statistics.median(latencies[name]) if latencies[name] else None,
         )
 
-    return RunRow(
-        run=found.run,
-        created_utc=found.created_utc,
-        state=found.state,
-        label=found.label,
-        note=found.note,
-        llmtui=found.llmtui,
-        backends=[backend(name) for name in names],
-    )
+    return msgspec.structs.replace(run, backends=[backend(name) for name in names])
 
 
 def usual_loads(connection: sqlite3.Connection, plan: Plan) -> dict[str, float]:
-    """The median load time (s) of each backend that `plan` launches, of at most `_LOADS` newest runs that had it.
+    """Return the median load time (s) of each backend that `plan` launches, over its `_LOADS` newest runs.
 
-    Only loads of the same thing count: the same command or engine, weights, threads and model. A run that cannot be
-    read counts for nothing.
+    Only runs with the same command or engine, weights, threads and model count. Unreadable runs are skipped.
     """
-    found: dict[str, float] = {}
+    usual: dict[str, float] = {}
     for backend in plan.backends:
         if not (backend.launch or backend.embedded):
             continue
-        wanted, loads, seen = _loaded(plan, backend.name), [], 0
+        wanted, loads, seen = _load_settings(plan, backend.name), [], 0
         for row in rows(
             connection,
             "SELECT runs.id, runs.plan, backends.* FROM runs JOIN backends ON backends.run = runs.id "
@@ -118,28 +110,28 @@ def usual_loads(connection: sqlite3.Connection, plan: Plan) -> dict[str, float]:
                 if load_s is None:
                     continue
                 seen += 1
-                if _loaded(plan_of(row), backend.name) == wanted:
+                if _load_settings(plan_of(row), backend.name) == wanted:
                     loads.append(load_s)
             except ValueError:
                 continue
             if seen == _LOADS:
                 break
         if loads:
-            found[backend.name] = statistics.median(loads)
-    return found
+            usual[backend.name] = statistics.median(loads)
+    return usual
 
 
-def _loaded(plan: Plan, name: str) -> tuple[object, ...]:
-    """What decides how long a backend of `plan` loads, as far as the plan tells."""
+def _load_settings(plan: Plan, name: str) -> tuple[object, ...]:
+    """The settings of `plan` that determine how long a backend loads."""
     backend = next((b for b in plan.backends if b.name == name), None)
     config = plan.config
     return (backend.launch, backend.embedded, backend.weights, config.model, config.threads) if backend else ()
 
 
 def newest_attempts(connection: sqlite3.Connection, run: str, names: Collection[str]) -> dict[str, int]:
-    """The newest attempt of each backend of `run`, whether it has a state, iterations or both.
+    """Return the newest attempt of each backend of `run` that has a state or iterations.
 
-    Raises ValueError for an attempt that is none, and for a backend that is not in `names`.
+    Raises ValueError for an invalid attempt, and for a backend that is not in `names`.
     """
     newest: dict[str, int] = {}
     for row in rows(
@@ -151,43 +143,43 @@ def newest_attempts(connection: sqlite3.Connection, run: str, names: Collection[
     ):
         if row["backend"] not in names:
             raise ValueError("it has iterations or states of a backend that the plan does not have")
-        newest[row["backend"]] = checked.whole(row["attempt"], "the number of an attempt", 1, MAX_ATTEMPT)
+        newest[row["backend"]] = validate.whole(row["attempt"], "the number of an attempt", 1, MAX_ATTEMPT)
     return newest
 
 
 def find(connection: sqlite3.Connection, name: str) -> str:
-    """The id of the run that `name` means: an id, else a label, else the beginning of an id.
+    """Return the id of the run that `name` means: an id, else a label, else the beginning of an id.
 
-    Raises StoreError where it means none (naming the nearest) or several (naming them).
+    Raises StoreError if there is no such run, with the closest match, or if there are several, with all of them.
     """
-    known = [
+    candidates = [
         (row["id"], _label(row["label"]))
         for row in rows(connection, "SELECT id, label FROM runs ORDER BY seq DESC")
         if isinstance(row["id"], str) and is_run_id(row["id"])
     ]
     wanted = name.strip()
     ways: list[list[str]] = [
-        [run for run, _ in known if run == wanted],
-        [run for run, label in known if label and label == wanted],
-        [run for run, _ in known if wanted and run.startswith(wanted)],
+        [run for run, _ in candidates if run == wanted],
+        [run for run, label in candidates if label and label == wanted],
+        [run for run, _ in candidates if wanted and run.startswith(wanted)],
     ]
     for matches in ways:
         if len(matches) == 1:
             return matches[0]
         if matches:
-            raise StoreError(f"{wanted!r} means several runs: {_some(matches)}; give more of the id")
-    if not known:
-        raise StoreError(f"there is no run {wanted!r}: the history is empty")
-    newest = known[:MAX_NEAR]
+            raise StoreError(f"{wanted!r} matches several runs: {_some(matches)}; type more of the id")
+    if not candidates:
+        raise StoreError(f"no run {wanted!r}: the history is empty")
+    newest = candidates[:MAX_NEAR]
     names = [name for run, label in newest for name in (label, run) if name]
-    # A suggestion takes time for each name, and a history may have very many.
+    # Comparing takes time for each name, and there may be very many.
     near = difflib.get_close_matches(wanted[:MAX_LABEL], names[:MAX_NEAR], n=1, cutoff=0.5)
-    hint = f"did you mean {sanitize(near[0])!r}?" if near else f"the newest are {_some([run for run, _ in known])}"
-    raise StoreError(f"there is no run {wanted!r}; {hint}")
+    hint = f"did you mean {sanitize(near[0])!r}?" if near else f"the newest are {_some([run for run, _ in candidates])}"
+    raise StoreError(f"no run {wanted!r} in the history; {hint}")
 
 
 def _label(value: object) -> str:
-    """A label by which a run may be named; "" where it is none."""
+    """`value` if it is a valid label, else ""."""
     return value if isinstance(value, str) and len(value) <= MAX_LABEL else ""
 
 

@@ -1,4 +1,4 @@
-"""A whole run read, and what it still lacks. Reads only. Raises ValueError where something does not check."""
+"""Reads a whole run. Raises ValueError if any value is invalid."""
 
 from __future__ import annotations
 
@@ -21,28 +21,26 @@ MOST_ARRIVALS = 500_000
 ARRIVALS_PER_TOKEN = 4
 
 
-def load(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRun:
-    """All that is known of the run in `row` of the table `runs`."""
-    found, plan = run_of(row), plan_of(row)
+def read_run(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRun:
+    """Read the run in `row` of the table `runs`, with its states and iterations."""
+    run, plan = run_of(row), plan_of(row)
     names = frozenset(names_of(plan))
-    states = [
-        state_of(backend, names) for backend in rows(connection, "SELECT * FROM backends WHERE run = ?", (found.run,))
-    ]
-    made = rows(connection, f"SELECT {', '.join(COLUMNS)} FROM iterations WHERE run = ? ORDER BY seq", (found.run,))
-    # The engine cuts off an answer that has far more arrivals than tokens were asked for. That of 0.1.0 counted bytes
-    # alone, so there is room.
+    states = [state_of(r, names) for r in rows(connection, "SELECT * FROM backends WHERE run = ?", (run.run,))]
+    # The engine cuts off an answer with far more arrivals than requested tokens. The limit is higher than that of the
+    # engine, because 0.1.0 only counted bytes.
     most = max(MOST_ARRIVALS, ARRIVALS_PER_TOKEN * plan.config.max_tokens)
-    iterations = [iteration_of(i, found.run, names, most) for i in made]
-    ran: dict[str, int] = {}
+    statement = f"SELECT {', '.join(COLUMNS)} FROM iterations WHERE run = ? ORDER BY seq"
+    iterations = [iteration_of(r, run.run, names, most) for r in rows(connection, statement, (run.run,))]
+    newest: dict[str, int] = {}
     for iteration in iterations:
-        ran[iteration.backend] = max(iteration.attempt, ran.get(iteration.backend, 1))
+        newest[iteration.backend] = max(iteration.attempt, newest.get(iteration.backend, 1))
     return StoredRun(
         plan=plan,
         machine=machine_of(row),
-        state=found.state,
-        label=found.label,
-        note=found.note,
-        llmtui=found.llmtui,
-        states=planned_states(plan, states, ran),
+        state=run.state,
+        label=run.label,
+        note=run.note,
+        llmtui=run.llmtui,
+        states=planned_states(plan, states, newest),
         iterations=iterations,
     )

@@ -1,6 +1,6 @@
-"""What is in the tables as the structs of llmtui.model, and back; and what a listing of runs tells. Runs no SQL.
+"""Converts rows of the tables to the structs of llmtui.model and back, without SQL.
 
-A history may come from anybody: what is read is checked here, and every function that reads raises ValueError.
+A history may come from an untrusted source. Functions that read check every value, and raise ValueError.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from llmtui.config import schema as configs
+from llmtui.config import schema
 from llmtui.model import (
     RESTING,
     Backend,
@@ -25,14 +25,14 @@ from llmtui.model import (
     RunState,
     Struct,
 )
-from llmtui.store import validate as checked
+from llmtui.store import validate
 from llmtui.store.packing import MAX_ARRIVALS, pack_deltas, pack_runs, unpack_deltas, unpack_runs
 from llmtui.text import redact_data
 
-#: How a run stands: "died" is one whose engine ended without saying so.
+#: The state of a run. "died": its engine ended without recording an end.
 RunWord = Literal["running", "done", "stopped", "died"]
 
-#: Fields of an iteration that are columns of the same name.
+#: Fields of an iteration that have a column of the same name.
 PLAIN_COLUMNS = (
     "run",
     "backend",
@@ -71,7 +71,7 @@ COLUMNS = (
 _ELSEWHERE = frozenset({*PLAIN_COLUMNS, "error", "text", "arrivals_ns", "arrival_tokens"})
 MAX_LABEL = 80
 MAX_NOTE = 2000
-#: Ten times what a config may ask for: `More` adds as much.
+#: Ten times the most iterations in a config: `More` can add as many.
 MAX_ITERATION = 10_000_000
 MAX_ATTEMPT = 1_000_000
 _MAX_WORD = 1000
@@ -82,15 +82,15 @@ _MAX_STATE = 4 * 1024 * 1024
 _MAX_MORE = 65_536
 _MAX_COUNT = 2**53
 _MAX_S = 1e9
-#: Servers tell durations in units of their own.
-_MAX_TOLD_S = 1e18
+#: Servers report durations in units of their own.
+_MAX_SERVER_S = 1e18
 
-#: From where to where the numbers of an iteration go; what is beyond is not written, and not read.
+#: The ranges of an iteration's numbers. A number outside is stored as NULL, and is invalid when read.
 RANGES: dict[str, tuple[float, float]] = {
     "attempt": (1, MAX_ATTEMPT),
     "iteration": (1, MAX_ITERATION),
     **dict.fromkeys(("latency_s", "ttft_s", "ttfo_s", "itl_s", "tpot_s", "connect_s"), (0, _MAX_S)),
-    **dict.fromkeys(("server_prefill_s", "server_decode_s", "server_load_s"), (0, _MAX_TOLD_S)),
+    **dict.fromkeys(("server_prefill_s", "server_decode_s", "server_load_s"), (0, _MAX_SERVER_S)),
     "tokens_per_s": (0, 1e25),
     **dict.fromkeys(("output_tokens", "prompt_tokens", "cached_tokens"), (0, _MAX_COUNT)),
     **dict.fromkeys(("foreign_cpu", "server_cpu", "steal"), (0, 1e6)),
@@ -114,7 +114,7 @@ _MACHINE_RANGES: dict[str, tuple[float, float]] = {
 
 
 class BackendRow(Struct, frozen=True):
-    """One backend in a listing: its newest attempt. `measured` counts the good iterations behind the medians (s)."""
+    """The newest attempt of a backend in a listing. `measured` counts the iterations behind the median (s)."""
 
     name: str
     attempt: int = 1
@@ -137,7 +137,7 @@ class RunRow(Struct, frozen=True):
 
 
 class Runs(list[RunRow]):
-    """A listing of runs. `unread` counts those that should stand in it and cannot be read."""
+    """A listing of runs. `unread` counts those that are missing from it because they cannot be read."""
 
     unread: int = 0
 
@@ -156,7 +156,7 @@ class StoredRun(Struct, frozen=True):
     iterations: list[Iteration] = []
 
     def hello(self) -> Hello:
-        """The run as a client would be told of it; what was under way when the engine ended is told as stopped."""
+        """The event that shows this run to a client. Backends that were active when the engine ended are stopped."""
         states = self.states
         if self.state != "running":
             states = [s if s.state in RESTING else msgspec.structs.replace(s, state="stopped") for s in states]
@@ -168,10 +168,12 @@ class StoredRun(Struct, frozen=True):
 
 
 def iteration_values(iteration: Iteration, secrets: list[str]) -> dict[str, Any]:
-    """The row of an iteration, by column. Texts lose `secrets`; a number out of its range is unknown (NULL)."""
-    values: dict[str, Any] = {name: _held(name, getattr(iteration, name)) for name in PLAIN_COLUMNS}
+    """Return the row of an iteration, by column: `secrets` redacted, numbers outside their range replaced by NULL."""
+    values: dict[str, Any] = {name: _storable(name, getattr(iteration, name)) for name in PLAIN_COLUMNS}
     rest = msgspec.to_builtins(iteration)
-    more = {name: value for name, value in rest.items() if name not in _ELSEWHERE and _held(name, value) is not None}
+    more = {
+        name: value for name, value in rest.items() if name not in _ELSEWHERE and _storable(name, value) is not None
+    }
     error = iteration.error
     values |= {
         "backend": redact_data(iteration.backend, secrets),
@@ -187,35 +189,35 @@ def iteration_values(iteration: Iteration, secrets: list[str]) -> dict[str, Any]
     return values
 
 
-def _held(name: str, value: Any) -> Any:
+def _storable(name: str, value: Any) -> Any:
     if value is not None and name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:
         return None
     return redact_data(value, []) if isinstance(value, str) else value
 
 
 def iteration_of(row: sqlite3.Row, run: str, names: Collection[str], most_arrivals: int = MAX_ARRIVALS) -> Iteration:
-    """The iteration of a row with all `COLUMNS`: one of `run`, of a backend in `names`, with `most_arrivals`."""
+    """Read an iteration from a row with all `COLUMNS`: of `run`, of a backend in `names`, with `most_arrivals`."""
     values = {name: row[name] for name in PLAIN_COLUMNS if row[name] is not None}
     if row["error_kind"] is not None:
         values["error"] = {"kind": row["error_kind"], "message": row["error_message"], "hint": row["error_hint"]}
     if row["more"] is not None:
-        values = checked.document(row["more"], "what else is known of an iteration", _MAX_MORE) | values
-    values["text"] = checked.text(row["text"], "the text of an answer", _MAX_ANSWER)
+        values = validate.document(row["more"], "the further fields of an iteration", _MAX_MORE) | values
+    values["text"] = validate.text(row["text"], "the text of an answer", _MAX_ANSWER)
     arrivals = unpack_deltas(_packed(row, "arrivals_ns"), most_arrivals)
     values["arrivals_ns"] = arrivals
     values["arrival_tokens"] = _tokens(_packed(row, "arrival_tokens"), len(arrivals))
-    iteration = checked.struct(values, Iteration, "an iteration")
+    iteration = validate.struct(values, Iteration, "an iteration")
     if iteration.run != run:
         raise ValueError("an iteration is of another run")
     if iteration.backend not in names:
         raise ValueError("an iteration is of a backend that the plan does not have")
-    checked.instant(iteration.started_utc, "the time of an iteration")
+    validate.instant(iteration.started_utc, "the time of an iteration")
     _check_ranges(iteration, RANGES)
     if iteration.finish_reason is not None:
-        checked.text(iteration.finish_reason, "a finish_reason", _MAX_WORD)
+        validate.text(iteration.finish_reason, "a finish_reason", _MAX_WORD)
     if iteration.error is not None:
-        checked.text(iteration.error.message, "the error of an iteration", _MAX_MESSAGE)
-        checked.text(iteration.error.hint, "the hint of an error", _MAX_MESSAGE)
+        validate.text(iteration.error.message, "the error of an iteration", _MAX_MESSAGE)
+        validate.text(iteration.error.hint, "the hint of an error", _MAX_MESSAGE)
     return iteration
 
 
@@ -233,54 +235,56 @@ def _tokens(packed: bytes, arrivals: int) -> list[int]:
     return tokens
 
 
-def _check_ranges(found: msgspec.Struct, ranges: dict[str, tuple[float, float]]) -> None:
+def _check_ranges(struct: msgspec.Struct, ranges: dict[str, tuple[float, float]]) -> None:
     for name, (least, most) in ranges.items():
-        value = getattr(found, name)
-        # Also false for a value that is not a number.
+        value = getattr(struct, name)
+        # NaN is in no range.
         if value is not None and not least <= value <= most:
-            raise ValueError(f"{name} is not from {least:g} to {most:g}")
+            raise ValueError(f"{name} is not between {least:g} and {most:g}")
 
 
 def run_of(row: sqlite3.Row) -> RunRow:
-    """What the columns of a row of `runs` tell, without its plan and its machine: every one is checked."""
+    """Read a row of `runs`, except for its plan and its machine."""
     if row["state"] not in get_args(RunWord):
-        raise ValueError("the state of the run is none that llmtui knows")
-    checked.text(row["engine_place"], "the engine's machine", _MAX_WORD)
-    checked.whole(row["engine_pid"], "the engine's process", 1, checked.MAX_PID)
-    checked.text(row["engine_started"], "the engine's start", _MAX_WORD)
+        raise ValueError("the state of the run is unknown to llmtui")
+    validate.text(row["engine_place"], "the engine's machine", _MAX_WORD)
+    validate.whole(row["engine_pid"], "the engine's process", 1, validate.MAX_PID)
+    validate.text(row["engine_started"], "the engine's start", _MAX_WORD)
     if row["ended_utc"] is not None:
-        checked.instant(row["ended_utc"], "the end of the run")
+        validate.instant(row["ended_utc"], "the end of the run")
     return RunRow(
-        run=checked.run_id(row["id"]),
-        created_utc=checked.instant(row["created_utc"], "the time of the run"),
+        run=validate.run_id(row["id"]),
+        created_utc=validate.instant(row["created_utc"], "the time of the run"),
         state=row["state"],
-        label=checked.text(row["label"], "the label", MAX_LABEL),
-        note=checked.text(row["note"], "the note", MAX_NOTE),
-        llmtui=checked.text(row["llmtui"], "the version of llmtui", _MAX_WORD),
+        label=validate.text(row["label"], "the label", MAX_LABEL),
+        note=validate.text(row["note"], "the note", MAX_NOTE),
+        llmtui=validate.text(row["llmtui"], "the version of llmtui", _MAX_WORD),
     )
 
 
 def plan_of(row: sqlite3.Row) -> Plan:
-    """The plan in a row of `runs`, for the same run, within the bounds of a config. Settings that this version no
-    longer has are left out."""
-    data = checked.document(row["plan"], "the plan", _MAX_PLAN)
+    """Read the plan from a row of `runs`. It must be of the same run, and satisfy the limits of a config.
+
+    Settings that this version does not have are ignored.
+    """
+    data = validate.document(row["plan"], "the plan", _MAX_PLAN)
     config, backends = data.get("config"), data.get("backends")
-    if not isinstance(config, dict) or not isinstance(backends, list) or not 1 <= len(backends) <= configs.MAX_BACKENDS:
+    if not isinstance(config, dict) or not isinstance(backends, list) or not 1 <= len(backends) <= schema.MAX_BACKENDS:
         raise ValueError("the plan has no config, or no backends")
     if not all(isinstance(backend, dict) for backend in backends):
         raise ValueError("a backend of the plan is not an object")
-    data["config"] = _known(config, RunConfig)
-    data["backends"] = [_known(backend, Backend) for backend in backends]
-    plan = checked.struct(data, Plan, "the plan")
+    data["config"] = _without_unknown(config, RunConfig)
+    data["backends"] = [_without_unknown(backend, Backend) for backend in backends]
+    plan = validate.struct(data, Plan, "the plan")
     if plan.run != row["id"]:
         raise ValueError("the plan is of another run")
-    checked.instant(plan.created_utc, "the time of the plan")
-    # Whole, as a plan has it: to find out whose home a ~ means may take the system to the network.
+    validate.instant(plan.created_utc, "the time of the plan")
+    # As plans have it. Expanding the ~ of an arbitrary user could query a network directory.
     if plan.config.model and not plan.config.model.startswith("/"):
-        raise ValueError("the plan does not name its model by an absolute path")
+        raise ValueError("the path of the model in the plan is not absolute")
     try:
-        configs.check_run(plan.config, "the plan", Path("/"))
-    except configs.ConfigError as error:
+        schema.check_run(plan.config, "the plan", Path("/"))
+    except schema.ConfigError as error:
         raise ValueError(str(error)) from None
     for backend in plan.backends:
         name = backend.name
@@ -292,22 +296,22 @@ def plan_of(row: sqlite3.Row) -> Plan:
 
 
 def names_of(plan: Plan) -> list[str]:
-    """The backends that a run of `plan` has, in order."""
+    """The names of the enabled backends of `plan`, in order."""
     return [backend.name for backend in plan.backends if backend.enabled]
 
 
 def machine_of(row: sqlite3.Row) -> Machine:
-    """The machine in a row of `runs`."""
-    machine = checked.struct(checked.document(row["machine"], "the machine", _MAX_MORE), Machine, "the machine")
+    """Read the machine from a row of `runs`."""
+    machine = validate.struct(validate.document(row["machine"], "the machine", _MAX_MORE), Machine, "the machine")
     _check_ranges(machine, _MACHINE_RANGES)
     return machine
 
 
 def state_of(row: sqlite3.Row, names: Collection[str]) -> BackendState:
-    """The state in a row of `backends`, of a backend in `names`."""
-    checked.text(row["model_digest"], "the digest of a model", _MAX_WORD)
-    document = checked.document(row["state"], "the state of a backend", _MAX_STATE)
-    state = checked.struct(document, BackendState, "the state of a backend")
+    """Read the state from a row of `backends`, of a backend in `names`."""
+    validate.text(row["model_digest"], "the digest of a model", _MAX_WORD)
+    document = validate.document(row["state"], "the state of a backend", _MAX_STATE)
+    state = validate.struct(document, BackendState, "the state of a backend")
     if state.name not in names:
         raise ValueError("a state is of a backend that the plan does not have")
     if state.name != row["backend"] or state.attempt != row["attempt"]:
@@ -316,23 +320,21 @@ def state_of(row: sqlite3.Row, names: Collection[str]) -> BackendState:
     return state
 
 
-def _known(data: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
+def _without_unknown(data: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
     return {name: value for name, value in data.items() if name in kind.__struct_fields__}
 
 
-def planned_states(plan: Plan, stored: list[BackendState], ran: dict[str, int]) -> list[BackendState]:
-    """The newest state of each backend of the plan, in its order. `ran` has the newest attempt that has iterations.
+def planned_states(plan: Plan, stored: list[BackendState], attempts: dict[str, int]) -> list[BackendState]:
+    """Return the newest state of each enabled backend, in the order of the plan.
 
-    A backend of which no state was stored (for that attempt) is waiting.
+    `attempts` has the newest attempt with iterations. A backend without a stored state of that attempt is waiting.
     """
     newest = {s.name: s for s in sorted(stored, key=lambda s: s.attempt)}
-    found = []
-    for backend in plan.backends:
-        if not backend.enabled:
-            continue
-        state = newest.get(backend.name)
-        attempt = ran.get(backend.name, 1)
+    states = []
+    for name in names_of(plan):
+        state = newest.get(name)
+        attempt = attempts.get(name, 1)
         if state is None or state.attempt < attempt:
-            state = BackendState(name=backend.name, attempt=attempt, planned=plan.config.iterations)
-        found.append(state)
-    return found
+            state = BackendState(name=name, attempt=attempt, planned=plan.config.iterations)
+        states.append(state)
+    return states

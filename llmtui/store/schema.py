@@ -1,9 +1,9 @@
-"""The tables of the history and how an older file becomes a newer one. `PRAGMA user_version` is the schema's version.
+"""The schema of the history and its upgrades. `PRAGMA user_version` is the schema's version.
 
     runs        one row per run: plan (JSON, no secrets), machine (JSON), label, note, state, and the engine's process
-    backends    one row per backend and attempt: its last state (JSON), the digest of its model file where known
-    iterations  one row per iteration: figures as columns (durations in s), `more` for what has no column of its own
-                (JSON), text, and arrivals packed by llmtui.store.packing; large values last, so that figures read fast
+    backends    one row per backend and attempt: its last state (JSON), and the digest of its model file
+    iterations  one row per iteration: numbers as columns (durations in s), `more` (JSON) for fields without a column,
+                text, and arrivals packed by llmtui.store.packing; large values come last, so that numbers read fast
 
 To change the schema, append a step to `STEPS`; a released step is never edited.
 """
@@ -15,7 +15,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-#: "llmt": marks our files, so that another program's database is never written to.
+#: "llmt": marks a history, so that the database of another program is never written to.
 APPLICATION_ID = 0x6C6C6D74
 
 Step = Callable[[sqlite3.Connection], None]
@@ -73,7 +73,7 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
-#: Step n brings a file from version n to version n + 1.
+#: Step n upgrades a file from version n to version n + 1.
 STEPS: list[Step] = [_create]
 
 
@@ -83,12 +83,12 @@ def version(connection: sqlite3.Connection) -> int:
 
 
 def ours(connection: sqlite3.Connection) -> bool:
-    """Whether this is a history, or still empty."""
+    """Whether this is a history or an empty file."""
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return not tables or _number(connection, "application_id") == APPLICATION_ID
 
 
-#: What `ANALYZE` leaves. Only SQLite itself can make tables of these names.
+#: Tables of `ANALYZE`. Only SQLite itself can create tables with these names.
 _STATISTICS = frozenset(
     {
         ("table", "sqlite_stat1", "sqlite_stat1", "CREATE TABLE sqlite_stat1(tbl,idx,stat)"),
@@ -98,30 +98,32 @@ _STATISTICS = frozenset(
 
 
 def as_made(connection: sqlite3.Connection) -> bool:
-    """Whether the file has the tables and indexes that its version has, and nothing else: no view, no trigger, no other
-    column. Reads nothing but the list of them."""
+    """Whether the file has exactly the tables and indexes of its version: no view, no trigger, no further column.
+
+    Reads only the schema table.
+    """
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         for number in range(version(connection)):
             STEPS[number](fresh)
             fresh.execute(f"PRAGMA user_version = {number + 1}")
-        wanted = Counter(_things(fresh))
-    for thing in _things(connection):
-        if thing in _STATISTICS:
+        wanted = Counter(_schema_rows(fresh))
+    for row in _schema_rows(connection):
+        if row in _STATISTICS:
             continue
-        if not wanted[thing]:
+        if not wanted[row]:
             return False
-        wanted[thing] -= 1
+        wanted[row] -= 1
     return not any(wanted.values())
 
 
-def _things(connection: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
+def _schema_rows(connection: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
     for kind, name, table, sql in connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema"):
-        # White space is all that may differ: what dumps and restores a file may change it.
+        # Only white space may differ: dumping and restoring a file can change it.
         yield kind, name, table, " ".join(sql.split()) if isinstance(sql, str) else sql
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
-    """Take the steps that are missing. To be called inside a transaction, so that all of them happen or none."""
+    """Run the missing steps. Must be called inside a transaction, so that all of them happen or none."""
     for number in range(version(connection), len(STEPS)):
         STEPS[number](connection)
         connection.execute(f"PRAGMA user_version = {number + 1}")

@@ -1,6 +1,6 @@
-"""Checks of single values that a history holds: type, length, range. Pure; a history may come from anybody.
+"""Checks of single values in a history, which may come from an untrusted source: type, length, range.
 
-Every function returns the value, and raises ValueError with words of our own: what was stored is not repeated.
+Every function returns the value or raises ValueError. The messages do not quote the value.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from llmtui.model import is_run_id
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-#: A text inside a JSON document. A prompt may be as long as a config file.
+#: The longest text inside a JSON document. A prompt may be as long as a config file.
 MAX_TEXT = 2_000_000
 MAX_DEPTH = 64
 MAX_VALUES = 200_000
 MAX_PID = 2**31 - 1
 _MAX_INTEGER = 2**63 - 1
-#: A seed in a backend's options may be as large.
+#: The largest integer in a JSON document. A seed in a backend's options may be as large.
 MAX_UNSIGNED = 2**64 - 1
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|\+00:00)")
-#: Possessive: no text makes this try twice.
+#: Possessive quantifiers: no input causes backtracking.
 _JSON_TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NO_BRACKET = re.compile(r"[^\[\]{}]+")
 
 
 def text(value: object, what: str, most: int) -> str:
-    """A text of at most `most` characters that UTF-8 can hold."""
+    """A text of at most `most` characters that can be encoded as UTF-8."""
     if not isinstance(value, str):
         raise ValueError(f"{what} is not a text")
     if len(value) > most:
@@ -59,7 +59,7 @@ def number(value: object, what: str, least: float, most: float) -> float:
 
 
 def instant(value: object, what: str) -> str:
-    """An instant as llmtui writes it: ISO 8601, UTC."""
+    """A time as llmtui writes it: ISO 8601, UTC."""
     if isinstance(value, str) and len(value) <= 40 and _INSTANT.fullmatch(value):
         try:
             datetime.fromisoformat(value)
@@ -83,19 +83,19 @@ def document(value: object, what: str, most: int) -> dict[str, Any]:
     opened = raw.count("[") + raw.count("{")
     if opened > MAX_DEPTH:
         _check_depth(raw, what)
-    # Each value takes many times its length once it is decoded. Commas and brackets inside of texts do not count.
+    # Each value takes many times its length once decoded. Commas and brackets inside strings do not count.
     if opened + raw.count(",") > MAX_VALUES:
-        bare = _JSON_TEXT.sub("", raw)
-        if bare.count("[") + bare.count("{") + bare.count(",") > MAX_VALUES:
+        structure = _JSON_TEXT.sub("", raw)
+        if structure.count("[") + structure.count("{") + structure.count(",") > MAX_VALUES:
             raise ValueError(f"{what} has more than {MAX_VALUES} values")
     try:
-        found = msgspec.json.decode(raw)
+        decoded = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise ValueError(f"{what} is not JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(decoded, dict):
         raise ValueError(f"{what} is not a JSON object")
-    _check_values(found, what)
-    return found
+    _check_values(decoded, what)
+    return decoded
 
 
 def struct(data: dict[str, Any], kind: type[S], what: str) -> S:
@@ -103,7 +103,7 @@ def struct(data: dict[str, Any], kind: type[S], what: str) -> S:
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
-        # Its words repeat what was found.
+        # msgspec's message quotes the value.
         field = str(error).rpartition(" - at `$")[2].rstrip("`").lstrip(".")
         raise ValueError(f"{what} is not as llmtui writes it: {field or 'a field'}") from None
 
@@ -117,10 +117,10 @@ def _check_depth(raw: str, what: str) -> None:
 
 
 def _check_values(value: Any, what: str) -> None:
-    """No number that is infinite or that other programs could not hold, no text that is very long."""
+    """Refuse infinite numbers, integers of more than 64 bits, and very long texts."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
-            raise ValueError(f"{what} holds a text of more than {MAX_TEXT} characters")
+            raise ValueError(f"{what} contains a text of more than {MAX_TEXT} characters")
     elif isinstance(value, dict):
         for key, inner in value.items():
             _check_values(key, what)
@@ -130,6 +130,6 @@ def _check_values(value: Any, what: str) -> None:
             _check_values(inner, what)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{what} holds a number that is not finite")
+            raise ValueError(f"{what} contains a number that is not finite")
     elif isinstance(value, int) and not -_MAX_INTEGER <= value <= MAX_UNSIGNED:
-        raise ValueError(f"{what} holds a whole number of more than 64 bits")
+        raise ValueError(f"{what} contains a whole number of more than 64 bits")

@@ -216,8 +216,8 @@ def test_a_name_may_hold_the_sign_between_names(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["aaaa", "nope"], 1, "there is no run 'nope'; "),
-        (["nope", "aaaa"], 1, "there is no run 'nope'; "),
+        (["aaaa", "nope"], 1, "no run 'nope' in the history; "),
+        (["nope", "aaaa"], 1, "no run 'nope' in the history; "),
         (["aaaa", "base"], 2, "A and B are both run aaaa1111; name another run, or two backends of this one with --ba"),
         (["aaaa", "cccc"], 2, "the runs have no backend in common: A has a, b, c, d, old; B has z; pair two of them w"),
         (["aaaa", "bbbb", "--backend", "a"], 2, "--backend: found 'a', wanted NAME_A=NAME_B"),

@@ -117,7 +117,7 @@ def test_an_unknown_run_and_an_empty_history_are_said_so(tmp_path: Path) -> None
     assert "the history is empty" in done.stderr
     done = llmtui(store, "show", "nope")
     assert done.returncode == 1
-    assert done.stderr.startswith("llmtui: there is no run 'nope'")
+    assert done.stderr.startswith("llmtui: no run 'nope': the history is empty")
 
 
 @pytest.mark.slow

@@ -299,7 +299,7 @@ async def test_a_read_only_home(read_only: Path, tmp_path: Path) -> None:
     assert code == 0, err
     assert out.count("TTFT") >= 2
     file = read_only / ".local/share/llmtui/history.db"
-    assert f"{NOT_KEPT}the history {file} may not be written to; name another file with --store" in err
+    assert f"{NOT_KEPT}no permission to write to the history {file}; use another file with --store" in err
     assert "Traceback" not in err
 
 
@@ -320,7 +320,7 @@ async def test_a_user_without_a_home(homeless: list[str], tmp_path: Path) -> Non
         code, out, err = await llmtui_run(config_for(served, tmp_path), *homeless)
     assert code == 0, err
     assert out.count("TTFT") >= 2
-    assert f"{NOT_KEPT}there is no home folder to keep the history in; set HOME, or name a file with --store" in err
+    assert f"{NOT_KEPT}there is no home folder for the history; set HOME, or name a file with --store" in err
     assert "Traceback" not in err
 
 

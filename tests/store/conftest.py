@@ -1,4 +1,4 @@
-"""A history in a folder of its own."""
+"""Fixtures for tests of the history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmtui.store.open import open_store
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A new, empty history."""
-    opened, notes = open_store(tmp_path / "history.db")
+    store, notes = open_store(tmp_path / "history.db")
     assert notes == []
-    with opened:
-        yield opened
+    with store:
+        yield store

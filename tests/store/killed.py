@@ -1,4 +1,4 @@
-"""An engine to be killed: `python -m tests.store.killed write|upgrade FILE RUN`. Says on stdout how far it is."""
+"""A process to be killed: `python -m tests.store.killed write|upgrade FILE RUN`. Prints its progress to stdout."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ UPGRADE_STEPS = 20
 
 
 def saved(run: str, number: int) -> Iteration:
-    """What is saved as iteration `number`: big enough for several pages now and then."""
+    """Iteration `number`, now and then large enough for several database pages."""
     arrivals = [150_000_000 + 12_345_678 * n for n in range(64)]
     text = f"{number} " * (20 + 3000 * (number % 7 == 0))
     return iteration(run, number=number, arrivals_ns=arrivals, arrival_tokens=[1] * 64, text=text)
 
 
 def write(file: str, run: str) -> None:
-    """Save one iteration after the other: "." is said before each, its number once it is saved."""
+    """Save iterations. Print "." before each, and its number once it is saved."""
     print("o", flush=True)
     store, notes = open_store(file)
     assert not notes, notes
@@ -34,7 +34,7 @@ def write(file: str, run: str) -> None:
 
 
 def upgrade(file: str) -> None:
-    """Open the history with a schema that has many steps more."""
+    """Open the history with a schema that has many further steps."""
 
     def step(connection: sqlite3.Connection) -> None:
         connection.execute(f"ALTER TABLE runs ADD COLUMN later_{schema.version(connection)} TEXT")

@@ -1,4 +1,4 @@
-"""Plans, iterations, states and whole files for the tests of the history."""
+"""Plans, iterations, states and files for tests of the history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MACHINE = Machine(cpu="Test CPU", cores=2, memory_bytes=8 * 2**30, os="Linux 6",
 
 
 def plan(run: str = "ab12cd34", *names: str, warmup: int = 1, iterations: int = 3, created: str = "") -> Plan:
-    """A plan over the backends `names` (two, unless told)."""
+    """A plan with the backends `names`, or with "a" and "b"."""
     return Plan(
         run=run,
         created_utc=created or "2026-11-22T15:00:00.000Z",
@@ -27,7 +27,7 @@ def plan(run: str = "ab12cd34", *names: str, warmup: int = 1, iterations: int = 
 
 
 def iteration(run: str = "ab12cd34", backend: str = "a", number: int = 1, **more: Any) -> Iteration:
-    """A good measured iteration with a few arrivals."""
+    """A measured iteration with three arrivals."""
     fields: dict[str, Any] = {
         "run": run,
         "backend": backend,
@@ -55,14 +55,14 @@ def failed(run: str = "ab12cd34", backend: str = "a", number: int = 1, **more: A
 
 
 def state(name: str = "a", **more: Any) -> BackendState:
-    """A backend that is through."""
+    """The state of a backend that is done."""
     fields: dict[str, Any] = {"state": "done", "planned": 3, "version": "vLLM 0.19", "weights": "bf16", "load_s": 2.5}
     return BackendState(name=name, **(fields | more))
 
 
 @contextlib.contextmanager
 def database(file: Path) -> Iterator[sqlite3.Connection]:
-    """`file` as another program would open it."""
+    """A plain SQLite connection to `file`."""
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
         yield connection
 

@@ -1,4 +1,4 @@
-"""A history that is damaged, locked, or without room: told in words, set aside where it must be, nothing lost."""
+"""A history that is damaged or locked, or whose disk is full: clear messages, and no lost data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llmtui.store.errors import LockedError, StoreError
 from llmtui.store.open import open_store
 from tests.store.runs import MACHINE, database, filled, iteration, mode, plan
 
-# --- Damaged. ---
+# --- Damage. ---
 
 
 def _truncate(data: bytes) -> bytes:
@@ -42,7 +42,7 @@ def _garbage_schema(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [_truncate, _garbage_header, _garbage_page, _garbage_schema])
-def test_a_damaged_file_is_set_aside_and_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_file_is_renamed_and_replaced(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     file = filled(tmp_path / "history.db")
     damaged = damage(file.read_bytes())
     file.write_bytes(damaged)
@@ -52,7 +52,7 @@ def test_a_damaged_file_is_set_aside_and_named(tmp_path: Path, damage: Callable[
         assert store.runs() == []
         store.begin(plan(), MACHINE)
     (aside,) = [f for f in tmp_path.glob("history.db.damaged-*") if "-wal" not in f.name and "-shm" not in f.name]
-    assert notes == [f"the history {file} was damaged: it was set aside as {aside.name}, and a new one was begun"]
+    assert notes == [f"the history {file} was damaged: it was renamed to {aside.name}, and a new one was created"]
     assert aside.read_bytes() == damaged
     assert mode(file) == 0o600
     store, notes = open_store(file)
@@ -61,19 +61,19 @@ def test_a_damaged_file_is_set_aside_and_named(tmp_path: Path, damage: Callable[
         assert len(store.runs()) == 1
 
 
-def test_damage_met_later_is_told(tmp_path: Path) -> None:
+def test_damage_after_opening_is_reported(tmp_path: Path) -> None:
     store, _ = open_store(filled(tmp_path / "history.db"))
     with store:
-        # From outside, while it is open, as a failing disk would do it. What was read at opening is forgotten first.
+        # Overwrite the open file, as a failing disk would. Drop SQLite's page cache first.
         store._connection.execute("PRAGMA shrink_memory")
         with store.path.open("r+b") as file:
             file.seek(4096)
             file.write(b"\xa5" * (store.path.stat().st_size - 4096))
-        with pytest.raises(StoreError, match="is damaged; llmtui sets it aside when it opens it next"):
+        with pytest.raises(StoreError, match="is damaged; llmtui will rename it and start a new one"):
             store.load("ab12cd34")
 
 
-def test_a_check_that_takes_too_long_is_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_check_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = filled(tmp_path / "history.db")
     file.write_bytes(_garbage_page(file.read_bytes()))
     monkeypatch.setattr(opening, "CHECK_S", -1.0)
@@ -84,26 +84,26 @@ def test_a_check_that_takes_too_long_is_cut_short(tmp_path: Path, monkeypatch: p
     assert [f.name for f in tmp_path.iterdir()] == ["history.db"]
 
 
-# --- Locked, full. ---
+# --- Locks and full disks. ---
 
 
-def test_locked_by_another_while_opening(tmp_path: Path) -> None:
+def test_a_lock_while_opening_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "history.db"
     with database(file) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(LockedError, match="is locked by another program; wait until that has ended, or name"):
+        with pytest.raises(LockedError, match="is locked by another program; try again when that has ended, or use"):
             open_store(file, wait_s=0.05)
     open_store(file, wait_s=0.05)[0].close()
 
 
-def test_locked_by_another_while_writing(tmp_path: Path) -> None:
+def test_a_lock_while_writing_is_reported(tmp_path: Path) -> None:
     store, _ = open_store(tmp_path / "history.db", wait_s=0.05)
     with store, database(store.path) as other:
         store.begin(plan(), MACHINE)
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(LockedError, match="is locked by another program"):
             store.save_iteration(iteration())
-        # Reading goes on: a listing is not held up by a writer, nor is opening for one.
+        # Reading and opening do not wait for the writer.
         assert [row.run for row in store.runs()] == ["ab12cd34"]
         with open_store(store.path, wait_s=0.05)[0] as reader:
             assert [row.run for row in reader.runs()] == ["ab12cd34"]
@@ -112,7 +112,7 @@ def test_locked_by_another_while_writing(tmp_path: Path) -> None:
         assert store.load("ab12cd34").iterations == [iteration()]
 
 
-def test_how_long_a_call_waits_can_be_told(tmp_path: Path) -> None:
+def test_the_lock_timeout_can_be_changed(tmp_path: Path) -> None:
     store, _ = open_store(tmp_path / "history.db", wait_s=30)
     with store, database(store.path) as other:
         store.begin(plan(), MACHINE)
@@ -124,34 +124,36 @@ def test_how_long_a_call_waits_can_be_told(tmp_path: Path) -> None:
         assert time.monotonic() - began < 5
 
 
-def test_another_is_just_opening_it(tmp_path: Path) -> None:
+def test_concurrent_opening_is_reported(tmp_path: Path) -> None:
     folder = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        with pytest.raises(LockedError, match="is being opened by another program; try again"):
+        with pytest.raises(LockedError, match=r"another program is opening the history .*; try again"):
             open_store(tmp_path / "history.db", wait_s=0.05)
     finally:
         os.close(folder)
 
 
 def _fill_up(file: Path) -> int:
-    """Save until there is no room; returns how many were saved."""
+    """Save until the disk is full. Returns the number of saved iterations."""
     store, _ = open_store(file)
     with store:
         store.begin(plan(), MACHINE)
         saved = 0
-        with pytest.raises(StoreError, match=r"there is no room for the history .*: the disk is full; what was saved"):
+        with pytest.raises(
+            StoreError, match=r"cannot write to the history .*: the disk is full; earlier results are safe"
+        ):
             for number in range(1, 1000):
                 store.save_iteration(iteration(number=number, text="x" * 20_000))
                 saved = number
-        # It can be asked again and again, and what was there is there.
+        # Trying again fails again, and the saved iterations can still be read.
         with pytest.raises(StoreError):
             store.save_iteration(iteration(number=saved + 1, text="x" * 500_000))
         assert len(store.load("ab12cd34").iterations) == saved
     return saved
 
 
-def test_a_database_that_may_not_grow(tmp_path: Path) -> None:
+def test_writing_works_again_once_there_is_space(tmp_path: Path) -> None:
     store, _ = open_store(tmp_path / "history.db")
     with store:
         store.begin(plan(), MACHINE)
@@ -165,7 +167,7 @@ def test_a_database_that_may_not_grow(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB."""
+    """A tmpfs of 1 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     try:
@@ -182,7 +184,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk(small_disk: Path) -> None:
+def test_a_full_disk_keeps_what_was_saved(small_disk: Path) -> None:
     saved = _fill_up(small_disk / "history.db")
     assert saved > 10
     store, notes = open_store(small_disk / "history.db")
@@ -191,7 +193,7 @@ def test_a_full_disk(small_disk: Path) -> None:
         assert [i.iteration for i in store.load("ab12cd34").iterations] == list(range(1, saved + 1))
 
 
-def test_no_room_to_begin(small_disk: Path) -> None:
+def test_a_full_disk_while_creating(small_disk: Path) -> None:
     with (small_disk / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
         while True:
             ballast.write(b"\0" * 4096)
@@ -199,7 +201,7 @@ def test_no_room_to_begin(small_disk: Path) -> None:
         open_store(small_disk / "history.db")
 
 
-def test_no_room_for_the_copy(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_while_copying_for_an_upgrade(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = small_disk / "history.db"
     shutil.copy(filled(small_disk.parent / "history.db", 400), file)
     monkeypatch.setattr(schema, "STEPS", [*schema.STEPS, lambda _: None])

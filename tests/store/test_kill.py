@@ -1,4 +1,4 @@
-"""kill -9 of a writing engine at random moments: what it said was saved is in the file, which is read every time."""
+"""Runs a writer to a history and kills it at random moments: what it reported as saved can always be read."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from llmtui.store.open import open_store
 from tests.store.killed import ITERATIONS, UPGRADE_STEPS, saved
 from tests.store.runs import MACHINE, iteration, plan
 
-#: A save takes less: the kill lands before, in and after it.
+#: A save takes less than this, so kills land before, during and after it.
 WITHIN_S = 0.002
 
 
 def killed(chance: random.Random, most_lines: int, *arguments: str) -> list[str]:
-    """Run the engine, kill it after a random number of lines and a moment more; returns all lines that it said."""
+    """Run tests.store.killed, kill it a moment after a random number of lines. Returns all lines that it printed."""
     lines: list[str] = []
     with subprocess.Popen(
         [sys.executable, "-m", "tests.store.killed", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -32,7 +32,7 @@ def killed(chance: random.Random, most_lines: int, *arguments: str) -> list[str]
         assert child.stdout is not None
         for _ in range(chance.randint(0, most_lines)):
             lines.append(child.stdout.readline().decode())
-        # No timer is that fine.
+        # time.sleep is not precise enough.
         until = time.perf_counter() + chance.uniform(0, WITHIN_S)
         while time.perf_counter() < until:
             pass
@@ -42,29 +42,28 @@ def killed(chance: random.Random, most_lines: int, *arguments: str) -> list[str]
 
 
 def kill_writers(folder: Path, times: int, seed: int) -> None:
-    """Kill `times` engines that write to one history, and look after each."""
+    """Kill `times` writers to one history, and check the file after each."""
     chance = random.Random(seed)
     file = folder / "history.db"
     cut_short = 0
     for number in range(times):
         run = f"{number:08x}"
-        said = killed(chance, 40, "write", str(file), run)
-        told = [int(line) for line in said if line.isdecimal()]
+        lines = killed(chance, 40, "write", str(file), run)
+        reported = [int(line) for line in lines if line.isdecimal()]
         store, notes = open_store(file)
         with store:
             assert notes == [], "the file was not readable"
-            # An engine that was killed before it had begun left no run.
+            # A writer killed early has not recorded its run yet.
             begun = [row.run for row in store.runs() if row.run == run]
-            assert begun or not told
+            assert begun or not reported
             if begun:
                 assert store.mark_dead() == [run]
-                kept = store.load(run).iterations
-                assert [i.iteration for i in kept] == list(range(1, len(kept) + 1))
-                assert kept == [saved(run, n) for n in range(1, len(kept) + 1)]
-                # One more may have been saved than was told, never one less.
-                assert len(told) <= len(kept) <= len(told) + 1
-                cut_short += len(kept) < ITERATIONS
-    # Otherwise nothing was tried.
+                stored = store.load(run).iterations
+                assert stored == [saved(run, n) for n in range(1, len(stored) + 1)]
+                # One more may have been saved than was reported, never one less.
+                assert len(reported) <= len(stored) <= len(reported) + 1
+                cut_short += len(stored) < ITERATIONS
+    # Most writers were killed before their end.
     assert cut_short > times / 2
     store, _ = open_store(file)
     with store:
@@ -83,8 +82,8 @@ def test_what_was_saved_survives_200_kills(tmp_path: Path) -> None:
     kill_writers(tmp_path, 200, seed=int(os.environ.get("LLMTUI_TEST_SEED", "2")))
 
 
-def test_a_kill_in_the_middle_of_a_migration(tmp_path: Path) -> None:
-    """The file is all old or all new, and a copy that has its name is whole."""
+def test_a_killed_upgrade_leaves_the_old_or_the_new_schema(tmp_path: Path) -> None:
+    """And a copy with its final name is complete."""
     chance = random.Random(3)
     original = tmp_path / "original.db"
     texts = ["x" * 5000] * 30
@@ -93,25 +92,25 @@ def test_a_kill_in_the_middle_of_a_migration(tmp_path: Path) -> None:
         store.begin(plan(), MACHINE)
         for number, text in enumerate(texts, start=1):
             store.save_iteration(iteration(number=number, text=text))
-    found: list[int] = []
+    versions: list[int] = []
     for number in range(12):
         file = tmp_path / str(number) / "history.db"
         file.parent.mkdir()
         shutil.copy(original, file)
-        said = killed(chance, UPGRADE_STEPS + 2, "upgrade", str(file))
+        lines = killed(chance, UPGRADE_STEPS + 2, "upgrade", str(file))
         version, now = contents(file)
-        assert version == 1 + UPGRADE_STEPS if "up" in said else version in (1, 1 + UPGRADE_STEPS)
+        assert version == 1 + UPGRADE_STEPS if "up" in lines else version in (1, 1 + UPGRADE_STEPS)
         assert now == [text + "!" * (version - 1) for text in texts]
         for copy in file.parent.glob("history.db.v1-*"):
             assert contents(copy) == (1, texts)
-        found.append(version)
+        versions.append(version)
         if version == 1:
             open_store(file)[0].close()
-    assert len(set(found)) == 2, "killed always before it began, or always after"
+    assert len(set(versions)) == 2, "every kill came too early, or every kill too late"
 
 
 def contents(file: Path) -> tuple[int, list[str]]:
-    """The schema's version and the texts, read without llmtui."""
+    """The schema's version and the texts, read without `open_store`."""
     with contextlib.closing(sqlite3.connect(file)) as connection:
         texts = [row[0] for row in connection.execute("SELECT text FROM iterations ORDER BY iteration")]
         return schema.version(connection), texts

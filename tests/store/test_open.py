@@ -1,4 +1,4 @@
-"""Opening a history that is not there, old, newer, not ours, or cannot be: never a traceback, nothing lost."""
+"""Opening a history that is missing, older, newer, foreign or not permitted: no traceback, and no lost data."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def history_of_0_1_0(file: Path, rows: str) -> Path:
     return file
 
 
-# --- Where it lies and who may read it. ---
+# --- Path and permissions. ---
 
 
-def test_only_the_owner_reads_it(tmp_path: Path) -> None:
+def test_new_files_and_folders_are_private(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         store, _ = open_store(tmp_path / "deep" / "data" / "history.db")
@@ -41,17 +41,17 @@ def test_only_the_owner_reads_it(tmp_path: Path) -> None:
     assert names == {"history.db": 0o600, "history.db-wal": 0o600, "history.db-shm": 0o600}
 
 
-def test_a_file_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
+def test_permissions_of_other_users_are_removed(tmp_path: Path) -> None:
     file = filled(tmp_path / "history.db", 1)
     file.chmod(0o644)
     tmp_path.chmod(0o755)
     open_store(file)[0].close()
     assert mode(file) == 0o600
-    # A folder that the user named is the user's.
+    # The folder is the user's choice.
     assert mode(tmp_path) == 0o755
 
 
-def test_the_users_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_comes_from_option_variable_or_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LLMTUI_STORE", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     (tmp_path / "llmtui").mkdir(mode=0o755)
@@ -65,28 +65,28 @@ def test_the_users_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert store.path == tmp_path / "history.db"
 
 
-def test_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LLMTUI_STORE", "XDG_DATA_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
-    # As for a user that the system does not know.
+    # As for a user without an entry in the password database.
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    with pytest.raises(StoreError, match="there is no home folder to keep the history in; set HOME, or name a"):
+    with pytest.raises(StoreError, match="there is no home folder for the history; set HOME, or name a"):
         open_store()
 
 
-def test_a_home_that_cannot_be_written_below(tmp_path: Path) -> None:
+def test_a_path_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file")
-    with pytest.raises(StoreError, match=r"cannot be used: Not a directory\. Name another file with --store"):
+    with pytest.raises(StoreError, match=r"cannot use the history .*: Not a directory; use another file with --store"):
         open_store(tmp_path / "home" / "llmtui" / "history.db")
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that nobody may write in")
-def test_a_folder_that_nobody_may_write_in() -> None:
-    with pytest.raises(StoreError, match=r"Name another file with --store|name another file with --store"):
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+def test_a_folder_that_even_root_cannot_write() -> None:
+    with pytest.raises(StoreError, match="use another file with --store"):
         open_store("/proc/self/llmtui/history.db")
 
 
-_AS_NOBODY = """
+_WITHOUT_ROOT = """
 import os, sys
 from llmtui.store.errors import StoreError
 from llmtui.store.open import open_store
@@ -101,7 +101,7 @@ for file in sys.argv[1:]:
 
 
 def test_a_read_only_folder_and_a_read_only_file() -> None:
-    """Root may write everywhere, so a child that is not root tries."""
+    """In a child process without root's permissions."""
     with tempfile.TemporaryDirectory(prefix="llmtui-test-") as name:
         folder = Path(name)
         there = filled(folder / "history.db", 1)
@@ -112,22 +112,23 @@ def test_a_read_only_folder_and_a_read_only_file() -> None:
         files = [there, folder / "new.db", folder / "deep" / "history.db"]
         try:
             done = subprocess.run(
-                [sys.executable, "-c", _AS_NOBODY, *files], capture_output=True, text=True, check=True
+                [sys.executable, "-c", _WITHOUT_ROOT, *files], capture_output=True, text=True, check=True
             )
         finally:
             folder.chmod(0o700)
-        words = "may not be written to; name another file with --store"
-        assert done.stdout.splitlines() == [f"the history {file} {words}" for file in files]
+        assert done.stdout.splitlines() == [
+            f"no permission to write to the history {file}; use another file with --store" for file in files
+        ]
         assert [f.name for f in folder.iterdir()] == ["history.db"]
 
 
-def test_something_that_is_no_file(tmp_path: Path) -> None:
+def test_a_named_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.db")
     with pytest.raises(StoreError, match="is not a regular file"):
         open_store(tmp_path / "pipe.db")
 
 
-# --- Old and new. ---
+# --- Versions. ---
 
 
 def test_the_schema_of_0_1_0_is_read(tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def _fail(connection: sqlite3.Connection) -> None:
     raise sqlite3.OperationalError("something went wrong")
 
 
-def test_an_older_file_is_migrated_after_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_schema_is_upgraded_after_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = filled(tmp_path / "history.db")
     monkeypatch.setattr(schema, "STEPS", [*schema.STEPS, _add_column])
     store, notes = open_store(file)
@@ -177,7 +178,7 @@ def test_an_older_file_is_migrated_after_a_copy(tmp_path: Path, monkeypatch: pyt
         assert len(store.load("ab12cd34").iterations) == 50
         assert store._connection.execute("SELECT colour FROM runs").fetchone()[0] == "green"
     (copy,) = tmp_path.glob("history.db.v1-????????T??????")
-    assert notes == [f"the history {file} was brought up to date; as it was, it is kept as {copy.name}"]
+    assert notes == [f"the history {file} was upgraded; the old version is kept as {copy.name}"]
     assert mode(copy) == 0o600
     with database(copy) as connection:
         assert schema.version(connection) == 1
@@ -188,7 +189,7 @@ def test_an_older_file_is_migrated_after_a_copy(tmp_path: Path, monkeypatch: pyt
     assert {f.name for f in tmp_path.iterdir()} == {"history.db", copy.name}
 
 
-def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_upgrade_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = filled(tmp_path / "history.db")
     with monkeypatch.context() as patch:
         patch.setattr(schema, "STEPS", [*schema.STEPS, _add_column, _fail])
@@ -200,13 +201,13 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyt
         assert len(store.load("ab12cd34").iterations) == 50
 
 
-def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     file = filled(tmp_path / "history.db", 1)
     with database(file) as connection:
         connection.execute("PRAGMA user_version = 7")
         connection.execute("PRAGMA journal_mode = DELETE")
     before = file.read_bytes()
-    with pytest.raises(StoreError, match=r"newer llmtui \(schema 7, this one knows \d+\); update llmtui"):
+    with pytest.raises(StoreError, match=r"newer llmtui \(schema 7, this version reads up to \d+\); update llmtui"):
         open_store(file)
     assert file.read_bytes() == before
     assert [f.name for f in tmp_path.iterdir()] == ["history.db"]
@@ -222,9 +223,9 @@ def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
-def test_a_file_that_never_was_a_history_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_not_changed(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("[run]\niterations = 10\n" * 100)
-    with pytest.raises(StoreError, match="is not a history of llmtui; it was left as it is"):
+    with pytest.raises(StoreError, match="is not a history of llmtui, so it was not changed"):
         open_store(file)
     assert file.read_text().startswith("[run]")

@@ -1,4 +1,4 @@
-"""What is saved is what is loaded: plans, machines, states and iterations with every field."""
+"""Loading returns what was saved: plans, machines, states, and iterations with every field."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.store.runs import MACHINE, failed, iteration, plan, state
 
 _SECONDS = st.none() | st.floats(0, 1e9)
 _COUNT = st.none() | st.integers(0, 2**53)
-# Any text that UTF-8 can hold: NULs, controls, and all planes.
+# Any text that UTF-8 can encode: NULs, controls, and all planes.
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 _FAILURE = st.builds(
     Failure,
@@ -63,7 +63,7 @@ _ITERATIONS = st.fixed_dictionaries({name: _strategy(name) for name in Iteration
 
 
 def key(i: Iteration) -> tuple[Any, ...]:
-    """What tells an iteration from all others."""
+    """The primary key of an iteration."""
     return i.backend, i.attempt, i.phase, i.iteration
 
 
@@ -77,8 +77,8 @@ def test_iterations_round_trip(iterations: list[Iteration]) -> None:
         assert store.load("ab12cd34").iterations == iterations
 
 
-def test_a_field_without_a_column_is_kept() -> None:
-    """The model may grow before the schema does."""
+def test_a_field_without_a_column_is_stored() -> None:
+    """The model may get a field before the schema gets a column."""
 
     class Later(Iteration, frozen=True):
         streams: int = 1
@@ -88,13 +88,13 @@ def test_a_field_without_a_column_is_kept() -> None:
     assert values["more"] == '{"streams":32}'
 
 
-def test_what_utf8_and_sqlite_cannot_hold(store: Store) -> None:
+def test_values_that_utf8_or_sqlite_cannot_store(store: Store) -> None:
     store.begin(plan(), MACHINE)
     store.save_iteration(iteration(text="a\ud800b\x00c", output_tokens=10**30, latency_s=0.5))
-    (found,) = store.load("ab12cd34").iterations
-    assert found.text == "a?b\x00c"
-    assert found.output_tokens is None
-    assert found.latency_s == 0.5
+    (loaded,) = store.load("ab12cd34").iterations
+    assert loaded.text == "a?b\x00c"
+    assert loaded.output_tokens is None
+    assert loaded.latency_s == 0.5
 
 
 def test_a_run_round_trips(store: Store) -> None:
@@ -109,14 +109,14 @@ def test_a_run_round_trips(store: Store) -> None:
     store.label(begun.run, "before \x1b[31mthe update")
     store.note(begun.run, "fan was off")
     store.finish(begun.run, "done")
-    found = store.load(begun.run)
-    assert (found.plan, found.machine, found.state) == (begun, MACHINE, "done")
-    assert (found.label, found.note, found.llmtui) == ("before the update", "fan was off", "0.1.0")
-    assert found.states == [state("a", attempt=2, state="running"), state("b", note="a bridge", log_tail=["x"])]
-    assert [i.backend for i in found.iterations] == ["a", "b"]
+    loaded = store.load(begun.run)
+    assert (loaded.plan, loaded.machine, loaded.state) == (begun, MACHINE, "done")
+    assert (loaded.label, loaded.note, loaded.llmtui) == ("before the update", "fan was off", "0.1.0")
+    assert loaded.states == [state("a", attempt=2, state="running"), state("b", note="a bridge", log_tail=["x"])]
+    assert [i.backend for i in loaded.iterations] == ["a", "b"]
 
 
-def test_a_loaded_run_becomes_a_board(store: Store) -> None:
+def test_a_loaded_run_becomes_a_run_view(store: Store) -> None:
     store.begin(plan(), MACHINE)
     store.save_state("ab12cd34", state("a", state="running"))
     for number in (1, 2):
@@ -133,7 +133,7 @@ def test_a_loaded_run_becomes_a_board(store: Store) -> None:
     assert run_view.backends["b"].state.state == "stopped"
 
 
-def test_saving_again_changes_nothing_and_a_failure_gives_way(store: Store) -> None:
+def test_a_failure_is_replaced_and_a_success_is_not(store: Store) -> None:
     store.begin(plan(), MACHINE)
     store.save_iteration(failed())
     store.save_iteration(iteration(number=2))
@@ -143,20 +143,20 @@ def test_saving_again_changes_nothing_and_a_failure_gives_way(store: Store) -> N
     assert store.load("ab12cd34").iterations == [iteration(latency_s=0.25), iteration(number=2)]
 
 
-def test_a_plan_with_a_setting_that_is_gone_is_read(store: Store) -> None:
+def test_removed_settings_in_a_plan_are_ignored(store: Store) -> None:
     store.begin(plan(), MACHINE)
     store._connection.execute("UPDATE runs SET plan = json_set(plan, '$.config.gone', 1, '$.backends[0].old', 'x')")
     assert store.load("ab12cd34").plan == plan()
 
 
-def test_a_number_out_of_its_range_is_unknown(store: Store) -> None:
+def test_a_number_out_of_range_is_not_stored(store: Store) -> None:
     store.begin(plan(), MACHINE)
     store.save_iteration(iteration(latency_s=float("inf"), ttft_s=-1.0, output_tokens=-1, steal=float("inf")))
-    (found,) = store.load("ab12cd34").iterations
-    assert (found.latency_s, found.ttft_s, found.output_tokens, found.steal) == (None, None, None, 0.0)
+    (loaded,) = store.load("ab12cd34").iterations
+    assert (loaded.latency_s, loaded.ttft_s, loaded.output_tokens, loaded.steal) == (None, None, None, 0.0)
 
 
-def test_nothing_secret_reaches_the_file(tmp_path: Path) -> None:
+def test_secrets_are_not_stored(tmp_path: Path) -> None:
     secrets = ["sk-literal-0123456789", "sk-environ-0123456789", "Bearer hdr-0123456789", "hdr-0123456789"]
     begun = plan()
     hot = msgspec.structs.replace(
@@ -166,19 +166,19 @@ def test_nothing_secret_reaches_the_file(tmp_path: Path) -> None:
         secrets=[secrets[1]],
         url=f"http://user:{secrets[1]}@127.0.0.1:8000/v1",
     )
-    told = Plan(**(msgspec.structs.asdict(begun) | {"backends": [hot, begun.backends[1]]}))
+    secret_plan = Plan(**(msgspec.structs.asdict(begun) | {"backends": [hot, begun.backends[1]]}))
     echoed = " ".join(secrets)
     store, _ = open_store(tmp_path / "history.db")
     with store:
-        store.begin(told, MACHINE)
+        store.begin(secret_plan, MACHINE)
         error = Failure(kind="http", message=f"bad key {echoed}", hint=echoed)
         store.save_state("ab12cd34", state("a", failure=error, log_tail=["ok", echoed], note=echoed, url=hot.url))
         store.save_iteration(failed(error=error))
         store.save_iteration(iteration(number=2, text=echoed, finish_reason=echoed))
         store.label("ab12cd34", "first")
-        store.reopen(told)
+        store.reopen(secret_plan)
         store.save_iteration(iteration(number=3, text=echoed))
-        # While it is open: the log beside the file counts too.
+        # The log beside the open file counts too.
         on_disk = b"".join(file.read_bytes() for file in tmp_path.iterdir())
         assert b"bad key ***" in on_disk
         for secret in ["hdr-0123456789", *secrets]:

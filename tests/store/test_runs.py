@@ -1,4 +1,4 @@
-"""The listing, the names of runs, what is missing, and what becomes of runs whose engine is gone."""
+"""Listing runs, finding them by name, labels and notes, and runs whose engine has died."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llmtui.model import Backend, Plan, RunConfig
-from llmtui.store import process_id as life
+from llmtui.store import process_id
 from llmtui.store.errors import StoreError
 from llmtui.store.history import Store
 from llmtui.store.open import open_store
@@ -38,7 +38,7 @@ def test_listing_is_newest_first_with_medians_of_the_newest_attempt(store: Store
     assert store.runs(0) == []
 
 
-def test_a_usual_load_is_the_median_of_the_newest_of_the_same_server(store: Store) -> None:
+def test_usual_load_is_the_median_of_recent_loads_with_the_same_settings(store: Store) -> None:
     def launched(run: str, command: str = "serve", threads: int = 0) -> Plan:
         backends = [
             Backend(name="a", launch=[command, "--port", "{port}"]),
@@ -59,13 +59,13 @@ def test_a_usual_load_is_the_median_of_the_newest_of_the_same_server(store: Stor
     assert store.usual_loads(launched("00000999", threads=4)) == {}
 
 
-def test_a_wait_that_is_over_is_not_kept(store: Store) -> None:
+def test_progress_is_not_stored(store: Store) -> None:
     store.begin(plan(), MACHINE)
     store.save_state("ab12cd34", state("a", state="loading", usual_load_s=3.0, doing="x", progress=0.5))
     assert store.load("ab12cd34").states[0] == state("a", state="loading")
 
 
-def test_an_attempt_that_has_only_begun_counts(store: Store) -> None:
+def test_an_attempt_without_iterations_is_the_newest(store: Store) -> None:
     store.begin(plan(), MACHINE)
     store.save_iteration(iteration())
     store.save_state("ab12cd34", state("a", attempt=2, state="loading"))
@@ -73,13 +73,13 @@ def test_an_attempt_that_has_only_begun_counts(store: Store) -> None:
     assert row.backends[0] == BackendRow(name="a", attempt=2, state="loading")
 
 
-def test_a_run_is_named_by_id_prefix_or_label(store: Store) -> None:
+def test_a_run_is_found_by_id_prefix_or_label(store: Store) -> None:
     for run in ("ab12cd34", "ab99cd34", "ffffffff"):
         store.begin(plan(run), MACHINE)
     store.label("ffff", "baseline")
     assert store.find(" ab12cd34 ") == store.find("ab1") == "ab12cd34"
     assert store.find("baseline") == store.find("f") == "ffffffff"
-    # A label that reads like the beginning of an id is meant as the label.
+    # A label takes precedence over the beginning of an id.
     store.label("ffffffff", "ab")
     assert store.find("ab") == "ffffffff"
 
@@ -87,31 +87,31 @@ def test_a_run_is_named_by_id_prefix_or_label(store: Store) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("ab", r"'ab' means several runs: ab99cd34, ab12cd34; give more of the id"),
-        ("twice", r"'twice' means several runs: ab99cd34, ab12cd34"),
-        ("ab12cd35", r"there is no run 'ab12cd35'; did you mean 'ab12cd34'\?"),
+        ("ab", r"'ab' matches several runs: ab99cd34, ab12cd34; type more of the id"),
+        ("twice", r"'twice' matches several runs: ab99cd34, ab12cd34"),
+        ("ab12cd35", r"no run 'ab12cd35' in the history; did you mean 'ab12cd34'\?"),
         ("twise", r"did you mean 'twice'\?"),
-        ("zzzz", r"there is no run 'zzzz'; the newest are ab99cd34, ab12cd34"),
-        ("", r"there is no run ''"),
-        ("%", r"there is no run '%'"),
+        ("zzzz", r"no run 'zzzz' in the history; the newest are ab99cd34, ab12cd34"),
+        ("", r"no run '' in"),
+        ("%", r"no run '%' in"),
     ],
 )
-def test_a_name_that_means_none_or_several(store: Store, name: str, words: str) -> None:
+def test_unknown_and_ambiguous_names(store: Store, name: str, words: str) -> None:
     for run in ("ab12cd34", "ab99cd34"):
         store.begin(plan(run), MACHINE)
         store.label(run, "twice")
-    for ask in (store.load, store.find):
+    for look_up in (store.load, store.find):
         with pytest.raises(StoreError, match=words):
-            ask(name)
+            look_up(name)
 
 
-def test_an_empty_history_says_so(store: Store) -> None:
+def test_an_empty_history(store: Store) -> None:
     assert store.runs() == []
     with pytest.raises(StoreError, match="the history is empty"):
         store.load("ab")
 
 
-def test_a_run_that_is_not_there_is_not_written_to(store: Store) -> None:
+def test_writing_to_an_unknown_run_fails(store: Store) -> None:
     writes: list[Callable[[], None]] = [
         lambda: store.save_iteration(iteration()),
         lambda: store.save_state("ab12cd34", state()),
@@ -123,13 +123,13 @@ def test_a_run_that_is_not_there_is_not_written_to(store: Store) -> None:
             write()
 
 
-def test_an_id_is_taken_once(store: Store) -> None:
+def test_a_run_id_is_unique(store: Store) -> None:
     store.begin(plan(), MACHINE)
     with pytest.raises(StoreError, match="already has a run ab12cd34"):
         store.begin(plan(), MACHINE)
 
 
-def test_labels_and_notes_can_be_taken_away_and_are_cut(store: Store) -> None:
+def test_labels_and_notes_are_cut_and_can_be_removed(store: Store) -> None:
     store.begin(plan(), MACHINE)
     store.label("ab12cd34", "x" * 1000)
     store.note("ab12cd34", "y" * 10_000)
@@ -158,17 +158,17 @@ sys.stdin.read()
 """
 
 
-def test_a_run_whose_engine_is_gone_has_died(store: Store) -> None:
+def test_a_run_of_a_killed_engine_has_died(store: Store) -> None:
     store.begin(plan("feed0001"), MACHINE)
     command = [sys.executable, "-c", _BEGIN, str(store.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "begun\n"
         assert store.mark_dead() == []
-        with pytest.raises(StoreError, match=f"still going \\(process {child.pid}\\); attach"):
+        with pytest.raises(StoreError, match=f"still running \\(process {child.pid}\\); show it with: llmtui attach"):
             store.reopen(plan("dead0001"))
         child.kill()
-        # Not reaped yet, once the pipe says that it has ended: a zombie is no engine.
+        # The process has ended but is not reaped: a zombie does not count as a running engine.
         assert child.stdout.read() == ""
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert store.mark_dead() == ["dead0001"]
@@ -187,17 +187,17 @@ def test_a_run_whose_engine_is_gone_has_died(store: Store) -> None:
         ("engine_place = 'elsewhere', engine_pid = 999999999", []),
     ],
 )
-def test_a_process_number_used_again_is_another_process(store: Store, change: str, dead: list[str]) -> None:
+def test_a_reused_process_id_is_another_process(store: Store, change: str, dead: list[str]) -> None:
     store.begin(plan(), MACHINE)
     store._connection.execute(f"UPDATE runs SET {change}")
     assert store.mark_dead() == dead
 
 
-def test_this_process_lives() -> None:
-    mark = life.started(os.getpid())
-    assert mark
-    assert mark == life.started(os.getpid())
-    assert not life.gone(life.here(), os.getpid(), mark)
+def test_this_process_is_running() -> None:
+    started = process_id.started(os.getpid())
+    assert started
+    assert started == process_id.started(os.getpid())
+    assert not process_id.gone(process_id.here(), os.getpid(), started)
 
 
 _WRITE = """
@@ -215,8 +215,8 @@ with store:
 """
 
 
-def test_several_engines_write_at_the_same_time(tmp_path: Path) -> None:
-    """All begin at once with no file there, and none is told that the history is locked."""
+def test_engines_write_concurrently(tmp_path: Path) -> None:
+    """All of them create the same file, and none gets a LockedError."""
     runs = [f"aa00000{n}" for n in range(4)]
     file = tmp_path / "new" / "history.db"
     children = [
