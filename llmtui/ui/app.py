@@ -149,7 +149,7 @@ class MonitorApp(App[None]):
     ) -> None:
         """Show plain text as a toast, and add it to the log."""
         if log:
-            self.log_book.say(message, level)
+            self.log_book.note(message, level)
         severity: Literal["information", "warning", "error"] = "information" if level == "info" else level
         if self.view.ascii_only:
             message = ascii_text(message)

@@ -1,4 +1,4 @@
-"""Which parts the monitor shows at a terminal's size, and how high each is. Pure."""
+"""Which parts the monitor shows at a terminal's size, and how high each is. All breakpoints are here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PANEL_LEAST_WIDTH, PANEL_LEAST_HEIGHT = 12, 4
 CHART_MIN = 8
 #: A table of fewer rows (its heading included) is not shown.
 TABLE_MIN = 3
-#: A chart takes no room from the backends' lines until this many are in sight.
+#: At least this many backends have a line before a chart takes room from them.
 LINES_MIN = 6
 
 # --- Header, from this width on ---
@@ -44,7 +44,6 @@ LINE_HIDDEN_WIDTH = 60
 
 #: A smaller chart has no frame.
 CHART_FRAME_WIDTH, CHART_FRAME_HEIGHT = 40, 12
-
 #: A smaller chart is not drawn.
 CHART_LEAST_WIDTH, CHART_LEAST_HEIGHT = 16, 6
 #: The legend of the bars says what the figure above them is from this width on.
@@ -68,7 +67,7 @@ TIMELINE_LEAST_WIDTH = 8
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """`panel_height` is 1 where a backend is one line; `charts` is how many stand side by side."""
+    """The parts of the main screen. A `panel_height` of 1 is a line; `charts` is how many are side by side."""
 
     form: Literal["wide", "narrow", "tiny"]
     panel_columns: int
@@ -77,75 +76,76 @@ class Layout:
     charts: int
     chart_height: int
     table: bool
-    verdict: bool
+    ranking: bool
     footer: bool
-    #: Whether chart and table take turns in one place.
+    #: Whether chart and table share one place.
     shared: bool = False
     #: How many rows the table may take.
     table_rows: int = 0
-    #: How many backends have a line where not all do, else 0.
+    #: How many backends have a line if not all have, else 0.
     lines: int = 0
-    #: Whether the verdict has a line above the table, and whether it has one under the charts that stand in its place.
-    said: bool = False
-    said_alone: bool = False
+    #: Whether the verdict has a line above the table, and one under the charts if they replace the table.
+    verdict_line: bool = False
+    verdict_line_alone: bool = False
 
     @property
     def scrolls(self) -> bool:
-        """Whether only some of the backends are in sight, with a line that says how many there are besides."""
+        """Whether only some of the backends are in sight, with a line that counts the others."""
         return self.lines > 0
 
 
 def layout_for(width: int, height: int, backends: int) -> Layout:
-    """The layout for a terminal of `width` by `height` cells and so many backends."""
+    """Return the layout for a terminal of `width` by `height` cells and this many backends."""
     n = max(1, backends)
     table = n + 1
-    said = n > 1
+    verdict_line = n > 1
     if width >= WIDE and height >= WIDE_ROWS:
         rows = 1 if width // n >= PANEL_MIN else math.ceil(n * PANEL_MIN / width)
         columns = math.ceil(n / rows)
-        rest = height - 4 - table - said
+        rest = height - 4 - table - verdict_line
         if rows == 1:
-            # 13 rows carry the large digits; beyond that charts gain more from room than panels do.
-            panel = max(8, min(PANEL_MAX_HEIGHT, round((rest + said) * 0.43)))
+            # 13 rows have room for the large digits; beyond that, rows are worth more to the charts.
+            panel = max(8, min(PANEL_MAX_HEIGHT, round((rest + verdict_line) * 0.43)))
         else:
             panel = max(5, min(10, round(rest * 0.55 / rows)))
         chart = rest - panel * rows
         if chart >= CHART_MIN:
             return Layout(
-                "wide", columns, panel, 2, 2, chart, table=True, verdict=True, footer=True, table_rows=table, said=said
-            )
+                "wide", columns, panel, 2, 2, chart, table=True, ranking=True, footer=True, table_rows=table,
+                verdict_line=verdict_line,
+            )  # fmt: skip
     header = 2 if height >= TALL_HEADER else 1
     charts = 2 if width >= WIDE else 1
     rest = height - header - n - 2
     if width >= NARROW and rest >= CHART_MIN:
-        both = rest - table - said - 1 >= CHART_MIN + 4
-        alone = said and not both and rest > CHART_MIN + 4
-        chart = rest - table - said - 1 if both else rest - alone
+        both = rest - table - verdict_line - 1 >= CHART_MIN + 4
+        alone = verdict_line and not both and rest > CHART_MIN + 4
+        chart = rest - table - verdict_line - 1 if both else rest - alone
         return Layout(
-            "narrow", 1, 1, header, charts, chart, table=both, verdict=True, footer=True, shared=not both,
-            table_rows=min(table, rest), said=said and rest > table, said_alone=alone,
+            "narrow", 1, 1, header, charts, chart, table=both, ranking=True, footer=True, shared=not both,
+            table_rows=min(table, rest), verdict_line=verdict_line and rest > table, verdict_line_alone=alone,
         )  # fmt: skip
-    # The line that says how many more there are takes one too.
+    # One row more is for the line that counts the backends out of sight.
     room = height - header - 3
     lines = min(n, room - CHART_MIN, max(LINES_MIN, room // 2))
     if width >= NARROW and lines >= LINES_MIN:
         return Layout(
-            "narrow", 1, 1, header, charts, room - lines, table=False, verdict=True, footer=True, shared=True,
+            "narrow", 1, 1, header, charts, room - lines, table=False, ranking=True, footer=True, shared=True,
             table_rows=min(table, room - lines), lines=lines,
         )  # fmt: skip
     if width >= NARROW and rest >= TABLE_MIN:
-        # Too low for a chart: the table stands below the lines, at once where all of it fits, else when asked for.
+        # Too low for a chart: the table is below the lines, immediately if all of it fits, else on its key.
         return Layout(
-            "narrow", 1, 1, header, 0, 0, table=rest >= table, verdict=True, footer=True, table_rows=min(table, rest)
+            "narrow", 1, 1, header, 0, 0, table=rest >= table, ranking=True, footer=True, table_rows=min(table, rest)
         )
     header = 1 if height > 1 else 0
-    footer, verdict = height >= n + 2, height >= n + 3
+    footer, ranking = height >= n + 2, height >= n + 3
     if header + n > height:
         if width >= NARROW and room >= TABLE_MIN:
-            return Layout("tiny", 1, 1, header, 0, 0, table=False, verdict=True, footer=True, lines=height - header - 3)
+            return Layout("tiny", 1, 1, header, 0, 0, table=False, ranking=True, footer=True, lines=height - header - 3)
         lines = height - header - 1
-        return Layout("tiny", 1, 1, header, 0, 0, table=False, verdict=False, footer=False, lines=max(1, lines))
-    return Layout("tiny", 1, 1, header, 0, 0, table=False, verdict=verdict, footer=footer)
+        return Layout("tiny", 1, 1, header, 0, 0, table=False, ranking=False, footer=False, lines=max(1, lines))
+    return Layout("tiny", 1, 1, header, 0, 0, table=False, ranking=ranking, footer=footer)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +161,7 @@ class DetailsLayout:
     timeline: int
     texts: int
     log: int
-    verdict: int
+    ranking: int
     footer: int
     side: int
 
@@ -180,9 +180,9 @@ def details_layout_for(width: int, height: int, banner: bool = False, log: bool 
     """Return the layout at a terminal's size: with a `banner`, or with the server's `log` in place of the answer."""
     header = 2 if height >= TALL_HEADER else 1
     footer = 1 if height >= DETAILS_FOOTER else 0
-    verdict = 1 if height >= DETAILS_ALL_FACTS or (banner and height >= DETAILS_FACTS) else 0
+    ranking = 1 if height >= DETAILS_ALL_FACTS or (banner and height >= DETAILS_FACTS) else 0
     facts = _fact_rows(width, height)
-    rest = height - header - footer - verdict - facts
+    rest = height - header - footer - ranking - facts
     timeline = 0 if rest < 7 else 4 if rest < 12 else 5 if rest < 22 else 6 if rest < 28 else min(12, 4 + rest // 5)
     tail = 0 if rest < 28 else 6 if rest < 34 else 9
     left = rest - timeline - tail
@@ -197,7 +197,7 @@ def details_layout_for(width: int, height: int, banner: bool = False, log: bool 
         timeline,
         texts,
         tail,
-        verdict,
+        ranking,
         footer,
         side=62 if width >= CLOCKS_WIDE_SIDE_WIDTH else 38 if width >= CLOCKS_SIDE_WIDTH else 0,
     )

@@ -85,7 +85,7 @@ class Session:
             self.lost_reason = reason
         left = "e exports what was measured, q quits" if view.situation().results else "q quits"
         view.banner = (f"{reason}: {left}", "bad")
-        app.log_book.say(reason, "error")
+        app.log_book.note(reason, "error")
         app.announcer.update_title()
         app.main.invalidate_all()
         app.main.request_numbers()
@@ -145,7 +145,7 @@ class Session:
         app, view, main = self._app, self._view, self._app.main
         phase_before = view.phase
         if isinstance(event, BackendChanged | IterationDone | RunChanged):
-            app.log_book.hear(event, view.run_view)
+            app.log_book.record(event, view.run_view)
         try:
             change, name = view.run_view.apply(event)
         except KeyError:

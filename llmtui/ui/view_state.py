@@ -1,4 +1,4 @@
-"""What the monitor shows, apart from widgets: the run, what the user chose, and what follows from both. Pure."""
+"""What the monitor shows, apart from widgets: the run, what the user chose, and what follows from both."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from llmtui.ui.views.backend_state import PanelOptions
 from llmtui.ui.views.scroll import window
 from llmtui.ui.views.sorting import Sort
 
-#: So many steps of an ECDF at most: finer than a row.
+#: The most steps of an ECDF: finer than a row.
 ECDF_STEPS = 201
 
 
 @dataclasses.dataclass
 class ViewState:
-    """State of the monitor's screen. `now` is a monotonic clock in seconds."""
+    """The state of the monitor's screen. `now` is a monotonic clock in seconds."""
 
     plan: Plan
     options: UiConfig
@@ -38,23 +38,23 @@ class ViewState:
     metric: MetricKey = "latency"
     hidden: set[str] = dataclasses.field(default_factory=set)
     selected: str = ""
-    #: The kind of the only chart, where there is room for one, and of the left one of two.
+    #: The kind of the chart if there is room for one only, and of the left one of two.
     chart_kind: Kind = "scatter"
     statistics_kind: Kind = "bars"
-    #: What the user says of the scale, None where it follows from the figures.
+    #: Whether the user chose a logarithmic scale, None if it follows from the values.
     forced_log: bool | None = None
     table_shown: bool = False
     link: Literal["connecting", "up", "gone"] = "connecting"
     banner: tuple[str, Role] | None = None
     details: bool = False
-    #: Whether the log lies over all backends.
+    #: Whether the log covers the main screen.
     log_shown: bool = False
-    #: Whether the verdict does.
+    #: Whether the verdict covers it.
     verdict_shown: bool = False
     sort: Sort = dataclasses.field(default_factory=Sort)
-    #: How many iterations have come since the screen was held, None where it is not held.
+    #: How many iterations have arrived since the screen was put on hold, None if it is live.
     behind: int | None = None
-    #: The first backend in sight where not all lines fit.
+    #: The first backend in sight if not all lines fit.
     first: int = 0
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class ViewState:
 
     @property
     def covered(self) -> bool:
-        """Whether another screen lies over all backends."""
+        """Whether another screen covers the main one."""
         return self.details or self.log_shown or self.verdict_shown
 
     @property
@@ -82,11 +82,11 @@ class ViewState:
 
     @property
     def ascii_only(self) -> bool:
-        """Whether the screen keeps to ASCII."""
+        """Whether the screen uses ASCII only."""
         return self.options.marker == "ascii"
 
     def structure_changed(self) -> None:
-        """The backends may be others than before: keep what the user chose where it still exists."""
+        """Adjust to a new set of backends: keep what the user chose if it still exists."""
         names = self.names
         self.hidden &= set(names)
         if self.selected not in names:
@@ -96,31 +96,31 @@ class ViewState:
         self.run_changed()
 
     def state_changed(self, state: BackendState) -> None:
-        """Remember since when a backend has been in its state, and at what it is doing there."""
-        known = self._since.get(state.name)
-        if known is None or known[:2] != (state.state, state.doing):
+        """Remember since when a backend has been in its state, and busy with the same thing."""
+        previous = self._since.get(state.name)
+        if previous is None or previous[:2] != (state.state, state.doing):
             self._since[state.name] = (state.state, state.doing, self.now())
 
     def run_changed(self) -> None:
-        """The engine told its clock: the screen's clock goes on from there."""
+        """Restart the screen's clock from the time that the engine has just reported."""
         self._run_seen = self.now()
 
     @property
     def phase(self) -> Phase:
-        """What the run as a whole is doing, or the link to it."""
+        """What the run as a whole is doing, or the link to it if that is not up."""
         if self.link == "up":
             return self.run_view.run.phase
-        # A run that was done stays done when its engine leaves.
+        # A finished run stays done when its engine exits.
         return "done" if self.link == "gone" and self.run_view.run.phase == "done" else self.link
 
     @property
     def ticking(self) -> bool:
-        """Whether the clock on the screen goes on by itself."""
+        """Whether the clock on the screen ticks between events."""
         return self.link == "up" and self.run_view.run.phase in ("starting", "running")
 
     @property
     def waiting(self) -> list[str]:
-        """The backends whose wait is counted in seconds on their panel."""
+        """The backends whose panel shows the seconds of a wait."""
         return [
             n
             for n, backend_view in self.run_view.backends.items()
@@ -134,13 +134,13 @@ class ViewState:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds that the run will still take, None where nobody can know."""
+        """Estimated seconds until the end of the run, None if unknown."""
         eta = self.run_view.run.eta_s
         return max(0.0, eta - (self.now() - self._run_seen)) if eta is not None and self.ticking else eta
 
     @property
     def in_sight(self) -> tuple[int, int]:
-        """Which `[start, end)` of the backends have a place on the screen, the selected one among them."""
+        """Which backends `[start, end)` are on the screen, always with the selected one."""
         names = self.names
         if not self.layout.scrolls:
             return 0, len(names)
@@ -150,7 +150,7 @@ class ViewState:
         return start, end
 
     def panel_options(self, index: int, focused: bool) -> PanelOptions:
-        """How the backend at `index` is shown now."""
+        """Return how the backend at `index` is shown now."""
         name = self.names[index]
         return PanelOptions(
             index=index,
@@ -168,7 +168,7 @@ class ViewState:
         self.metric = CHARTED[(CHARTED.index(self.metric) + 1) % len(CHARTED)]
 
     def next_chart(self) -> None:
-        """The next kind of chart: of the left one where there are two, else of the only one, scatter included."""
+        """Show the next kind of chart: in the left one of two, else in the only one, which can be the scatter too."""
         if self.layout.charts != 2 and self.chart_kind != "scatter" and self.chart_kind == STATISTIC_KINDS[-1]:
             self.chart_kind = "scatter"
         elif self.layout.charts != 2 and self.chart_kind == "scatter":
@@ -180,7 +180,7 @@ class ViewState:
                 self.chart_kind = self.statistics_kind
 
     def toggle_scale(self) -> None:
-        """Logarithmic where the charts are linear and the other way round; automatic again where that is the same."""
+        """Switch between logarithmic and linear charts; back to automatic if that gives the same scale."""
         wanted = not self.logarithmic
         self.forced_log = None
         if self.logarithmic != wanted:
@@ -188,7 +188,7 @@ class ViewState:
 
     @property
     def logarithmic(self) -> bool:
-        """Whether the charts are: as the user says, else where one backend is far from all others."""
+        """Whether the charts are logarithmic: as the user chose, else if one backend is far from all others."""
         if self.forced_log is not None:
             return self.forced_log
         spreads = [shown_attempt(backend_view).summary.spread(self.metric) for n, backend_view in self._drawn]
@@ -208,7 +208,7 @@ class ViewState:
         ]
 
     def chart_data(self, kind: Kind) -> ChartData:
-        """What a chart of this kind shows now: the backends that are not hidden."""
+        """Return what a chart of this kind shows now: the backends that are not hidden."""
         hidden = [(n, sanitize(name, 40)) for n, name in enumerate(self.run_view.backends) if name in self.hidden]
         return ChartData(
             kind,
@@ -221,13 +221,13 @@ class ViewState:
         )
 
     def _series(self, index: int, backend_view: BackendView, kind: Kind) -> Series:
-        kept = shown_attempt(backend_view)
-        figures = kept.figures(backend_view)
+        shown = shown_attempt(backend_view)
+        figures = shown.figures(backend_view)
         ordered = figures.ordered(self.metric)
         return Series(
             index,
-            sanitize(backend_view.backend.name, 40) + (f" #{kept.attempt}" if kept.earlier else ""),
-            kept.summary.spread(self.metric),
+            sanitize(backend_view.backend.name, 40) + (f" #{shown.attempt}" if shown.earlier else ""),
+            shown.summary.spread(self.metric),
             points=figures.points(self.metric) if kind == "scatter" else (),
             count=figures.measured if kind == "scatter" else 0,
             ordered=thinned(ordered, ECDF_STEPS) if kind == "ecdf" else (),
@@ -235,7 +235,7 @@ class ViewState:
         )
 
     def situation(self) -> Situation:
-        """What decides which commands apply now."""
+        """Return what decides which commands apply now."""
         backend_views = self.run_view.backends.values()
         return Situation(
             phase=self.phase if self.link == "up" else self.link,

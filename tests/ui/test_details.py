@@ -58,10 +58,10 @@ def table_of(app: MonitorApp) -> Iterations:
 def test_the_longest_gap_is_named_and_those_of_three_medians_only() -> None:
     arrivals = timeline.Arrivals.of(one(**STALL))
     assert [(round(g.length_ns / 1e6), g.token) for g in arrivals.long] == [(84, 24), (45, 41)]
-    assert timeline.gap_words(arrivals) == "longest gap 84.0 ms at token 24 (7.0 x ITL)"
+    assert timeline.gap_text(arrivals) == "longest gap 84.0 ms at token 24 (7.0 x ITL)"
     even = timeline.Arrivals.of(one(**canned.arrivals(gaps={9: 0.036})))
     assert even.long == []
-    assert timeline.gap_words(even) == ""
+    assert timeline.gap_text(even) == ""
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_the_parts_fill_every_terminal(log: bool, banner: bool) -> None:
     for height in range(1, 80):
         for width in (10, 40, 80, 120, 200):
             p = details_layout_for(width, height, banner, log)
-            used = p.header + p.facts + p.table + p.timeline + p.texts + p.log + p.verdict + p.footer
+            used = p.header + p.facts + p.table + p.timeline + p.texts + p.log + p.ranking + p.footer
             assert used == height or height == 1, (width, height)
             assert p.table >= 3 or height < 5, (width, height)
 

@@ -123,7 +123,7 @@ async def test_the_path_is_shown_whole_and_goes_to_the_clipboard(size: tuple[int
         where = app.screen.query_one("Toast").content_region
         rows = screen_text(app).split("\n")[where.y : where.bottom]
         assert str(path) in "".join(row[where.x : where.right].strip() for row in rows)
-        assert any(str(path) in entry.words for entry in app.log_book.entries)
+        assert any(str(path) in entry.text for entry in app.log_book.entries)
 
 
 # --- The dialog ---

@@ -12,7 +12,7 @@ from llmtui.ui import escapes as signals
 from llmtui.ui import session as session_module
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.screens.log import LogLines, LogScreen
-from llmtui.ui.views.log import KEPT, RunLog
+from llmtui.ui.views.log import MOST_ENTRIES, RunLog
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
@@ -105,9 +105,9 @@ def test_the_log_tells_states_failures_and_phases_once() -> None:
         RunChanged(run=RunState(phase="paused", finished=28, total=39)),
     ]
     for event in events:
-        log.hear(event, run_view)
+        log.record(event, run_view)
         run_view.apply(event)
-    assert [(e.at, e.words) for e in log.entries] == [
+    assert [(e.at, e.text) for e in log.entries] == [
         ("12:00:00", "llama.cpp done"),
         ("12:00:00", "mistral.rs failed: it died (see its log)"),
         ("12:00:00", "HuggingFace: iteration 7 failed: it died (see its log)"),
@@ -117,11 +117,11 @@ def test_the_log_tells_states_failures_and_phases_once() -> None:
 
 def test_the_log_is_bounded() -> None:
     log = RunLog(lambda: NOON)
-    for number in range(KEPT + 5):
-        log.say(f"word {number}")
-    assert len(log.entries) == KEPT
-    assert log.entries[0].words == "word 5"
-    assert log.count == KEPT + 5
+    for number in range(MOST_ENTRIES + 5):
+        log.note(f"word {number}")
+    assert len(log.entries) == MOST_ENTRIES
+    assert log.entries[0].text == "word 5"
+    assert log.count == MOST_ENTRIES + 5
 
 
 @pytest.mark.parametrize("size", [(30, 8), (40, 12), (80, 24), (120, 40)])
@@ -186,16 +186,16 @@ async def test_an_empty_log_says_so_and_a_long_one_is_wrapped_once_an_entry() ->
         await pilot.press("L")
         await settle(pilot)
         assert "nothing has happened yet" in screen_text(app)
-        for number in range(KEPT + 50):
-            app.log_book.say(f"word {number}")
+        for number in range(MOST_ENTRIES + 50):
+            app.log_book.note(f"word {number}")
         body = app.screen.query_one(LogLines)
         body.redraw()
         await settle(pilot)
-        assert f"word {KEPT + 49}" in screen_text(app)
+        assert f"word {MOST_ENTRIES + 49}" in screen_text(app)
         await pilot.press("home")
         await settle(pilot)
         assert "word 50" in screen_text(app)
-        assert f"newest {KEPT} of {KEPT + 50}" in screen_text(app)
+        assert f"newest {MOST_ENTRIES} of {MOST_ENTRIES + 50}" in screen_text(app)
 
 
 # --- What the terminal is told ---

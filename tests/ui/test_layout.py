@@ -15,8 +15,8 @@ def test_parts_fit_the_terminal(size: tuple[int, int], backends: int) -> None:
     layout = layout_for(width, height, backends)
     panels = -(-backends // layout.panel_columns) * layout.panel_height
     table = backends + 1 if layout.table else 0
-    said = layout.said if layout.table else layout.said_alone
-    taken = layout.header + panels + layout.chart_height + said + table + layout.verdict + layout.footer
+    verdict_line = layout.verdict_line if layout.table else layout.verdict_line_alone
+    taken = layout.header + panels + layout.chart_height + verdict_line + table + layout.ranking + layout.footer
     if layout.form != "tiny":
         assert taken <= height
     assert width // layout.panel_columns >= 20 or layout.panel_columns == 1
@@ -28,7 +28,7 @@ def test_five_backends_fill_120_by_40() -> None:
     layout = layout_for(120, 40, 5)
     assert (layout.form, layout.panel_columns, layout.charts, layout.table) == ("wide", 5, 2, True)
     assert layout.panel_height >= BIG_FROM
-    assert layout.header + layout.panel_height + layout.chart_height + layout.said + 6 + 2 == 40
+    assert layout.header + layout.panel_height + layout.chart_height + layout.verdict_line + 6 + 2 == 40
 
 
 @pytest.mark.parametrize("count", [10, 13, 20, 31, 60])
@@ -37,7 +37,7 @@ def test_parts_fit_with_more_backends_than_rows(size: tuple[int, int], count: in
     layout = layout_for(*size, count)
     panels = (layout.lines + 1) if layout.lines else -(-count // layout.panel_columns) * layout.panel_height
     table = count + 1 if layout.table else 0
-    used = layout.header + panels + layout.chart_height + table + layout.verdict + layout.footer
+    used = layout.header + panels + layout.chart_height + table + layout.ranking + layout.footer
     assert used <= size[1]
     if size[1] >= 24:
         assert layout.charts

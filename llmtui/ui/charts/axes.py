@@ -1,4 +1,4 @@
-"""The value axes of the charts: where a value falls among rows or columns, and what the ticks say. Pure."""
+"""The value axes of the charts: which cell a value falls on, and the ticks with their labels."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
-#: From this ratio of one backend to all others on, a chart is logarithmic by itself; below the second it goes back.
+#: A chart turns logarithmic if one backend is this many times all others; below the second ratio it turns back.
 LOG_FROM, LOG_UNTIL = 10.0, 8.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """A linear axis whose ticks fall exactly on cells: `low` at cell 0, a tick every `every` of `cells` cells."""
+    """A linear axis of `cells` cells with `low` at cell 0 and a tick, exactly on a cell, at every `every`-th."""
 
     low: float
     step: float
@@ -22,7 +22,7 @@ class Scale:
 
     @property
     def per_cell(self) -> float:
-        """What one cell is worth."""
+        """The value of one cell."""
         return self.step / self.every
 
     @property
@@ -32,31 +32,31 @@ class Scale:
 
     @property
     def ticks(self) -> list[float]:
-        """The values that are labelled."""
+        """The labelled values."""
         return [self.low + i * self.step for i in range((self.cells - 1) // self.every + 1)]
 
     @property
     def labels(self) -> list[str]:
-        """The ticks as text, with just the decimals that the step needs."""
+        """The ticks as text, with as many decimals as the step needs."""
         digits = next((d for d in range(12) if abs(round(self.step, d) - self.step) < self.step * 1e-6), 12)
         return [f"{t:.{digits}f}" for t in self.ticks]
 
     def at(self, value: float) -> float:
-        """Where a value falls, in cells from 0 on: between them, or beyond."""
+        """Return where a value falls, in cells from 0 on: between cells, or beyond the axis."""
         return (value - self.low) / self.per_cell
 
     def cell(self, value: float) -> int:
-        """The cell of a value; the first or the last for what lies beyond."""
+        """Return the cell of a value; the first or the last one for values beyond the axis."""
         return min(self.cells - 1, max(0, round(self.at(value))))
 
     def value(self, cell: float) -> float:
-        """The value at a cell."""
+        """Return the value at a cell."""
         return self.low + cell * self.per_cell
 
 
 @dataclasses.dataclass(frozen=True)
 class LogScale:
-    """A logarithmic axis from `low` at cell 0 to `high` at the last; what is not positive falls on the first."""
+    """A logarithmic axis from `low` at cell 0 to `high` at the last; values of 0 or less fall on the first."""
 
     low: float
     high: float
@@ -69,35 +69,35 @@ class LogScale:
         return [f"{t:.6f}".rstrip("0").rstrip(".") if t < 1e6 else f"{t:g}" for t in self.ticks]
 
     def at(self, value: float) -> float:
-        """Where a value falls, in cells from 0 on: between them, or beyond."""
+        """Return where a value falls, in cells from 0 on: between cells, or beyond the axis."""
         if value <= 0:
             return 0.0
         return math.log(value / self.low) / math.log(self.high / self.low) * (self.cells - 1)
 
     def cell(self, value: float) -> int:
-        """The cell of a value; the first or the last for what lies beyond."""
+        """Return the cell of a value; the first or the last one for values beyond the axis."""
         return min(self.cells - 1, max(0, round(self.at(value))))
 
     def value(self, cell: float) -> float:
-        """The value at a cell."""
+        """Return the value at a cell."""
         return float(self.low * (self.high / self.low) ** (cell / max(1, self.cells - 1)))
 
 
 AnyScale = Scale | LogScale
 
-#: An axis spans this share of its values at least: of one point, or of noise, it shows no digits that mean nothing.
+#: An axis spans at least this share of its values, so that one point, or noise, gets no meaningless digits.
 LEAST_SPAN = 0.02
-#: Steps of the value axis within a power of ten; the odd ones only where they fit clearly tighter.
+#: Steps of the value axis within a power of ten, with penalties: odd steps must fit clearly tighter.
 _STEPS = ((1.0, 1.0), (1.5, 1.15), (2.0, 1.0), (2.5, 1.05), (3.0, 1.15), (4.0, 1.1), (5.0, 1.0))
 #: Cells from tick to tick on a horizontal axis.
 _ACROSS = range(8, 17)
 
 
 def scale_for(low: float, high: float, cells: int, headroom: int = 0, *, across: bool = False) -> Scale:
-    """The tightest scale with round ticks that shows `low` to `high` on so many cells, `headroom` of them kept above.
+    """Return the tightest scale with round ticks that shows `low` to `high`, with `headroom` cells left above `high`.
 
-    It starts at zero unless the values are so close together that zero would leave most cells empty. `across`: it lies
-    on its side, where labels stand beside one another and places are compared, not lengths, so that zero is no matter.
+    It starts at zero, unless the values are so close together that zero would leave most cells empty. A horizontal
+    axis (`across`) need not start at zero, as positions are compared and not lengths; its labels are side by side.
     """
     if not (math.isfinite(low) and math.isfinite(high)) or high <= 0:
         low, high = 0.0, 1.0
@@ -122,7 +122,7 @@ def scale_for(low: float, high: float, cells: int, headroom: int = 0, *, across:
 
 
 def _round_values(low: float, high: float, mantissas: Sequence[float]) -> Iterator[float]:
-    """All mantissa times power of ten from just below `low` to just above `high`."""
+    """Yield every mantissa times a power of ten, from just below `low` to just above `high`."""
     power = math.floor(math.log10(low)) - 1
     last: float | None = None
     for exponent in itertools.count(power):
@@ -140,12 +140,12 @@ def _round_values(low: float, high: float, mantissas: Sequence[float]) -> Iterat
 
 
 def log_scale_for(values: Sequence[float], cells: int, headroom: int = 0, *, across: bool = False) -> LogScale:
-    """The logarithmic scale that shows the positive ones of `values`, with two round ticks at least.
+    """Return a logarithmic scale that shows the positive `values`, with at least two round ticks.
 
-    A standing one begins at a tick below them, so that there is something to see of the smallest bar.
+    A vertical one begins at a tick below them, so that the smallest bar is visible.
     """
-    known = [v for v in values if v > 0 and math.isfinite(v)]
-    low, high = (min(known), max(known)) if known else (0.1, 1.0)
+    positive = [v for v in values if v > 0 and math.isfinite(v)]
+    low, high = (min(positive), max(positive)) if positive else (0.1, 1.0)
     room = cells - headroom
     most = max(2, (cells // 9 if across else cells // 2) + 1)
     ticks: list[float] = []
@@ -168,6 +168,6 @@ def log_scale_for(values: Sequence[float], cells: int, headroom: int = 0, *, acr
 
 
 def one_stands_apart(medians: Sequence[float], ratio: float = LOG_FROM) -> bool:
-    """Whether one of the medians is at least `ratio` times all others, or they are that of it."""
-    known = sorted(m for m in medians if m > 0 and math.isfinite(m))
-    return len(known) > 1 and (known[-1] >= ratio * known[-2] or known[1] >= ratio * known[0])
+    """Return whether one of the medians is at least `ratio` times all others, or at most 1/`ratio` of them."""
+    ordered = sorted(m for m in medians if m > 0 and math.isfinite(m))
+    return len(ordered) > 1 and (ordered[-1] >= ratio * ordered[-2] or ordered[1] >= ratio * ordered[0])

@@ -1,4 +1,4 @@
-"""The small plot inside a panel and the large digits above it: a few cells each, drawn without plotext."""
+"""The small plot in a panel and the large digits above it: a few cells each, drawn without plotext."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BRAILLE = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 
 
 def _sextant(bits: int) -> str:
-    """The block of two by three whose filled parts are `bits` (bit 0 upper left, then row by row)."""
+    """Return the block of two by three dots whose filled dots are `bits` (bit 0 upper left, then row by row)."""
     special = {0: " ", 0b010101: "▌", 0b101010: "▐", 0b111111: "█"}
     if bits in special:
         return special[bits]
@@ -22,13 +22,13 @@ def _sextant(bits: int) -> str:
 
 
 def bit_of(x: int, y: int, marker: Marker) -> int:
-    """The bit of the dot at column `x` and row `y`, within its cell."""
+    """Return the bit of the dot at column `x` and row `y` within its cell."""
     across, down = GRID[marker]
     return _BRAILLE[x % 2][y % 4] if marker == "braille" else 1 << (y % down * across + x % across)
 
 
 def cell_of(bits: int, marker: Marker) -> str:
-    """The character whose filled dots are `bits`."""
+    """Return the character whose filled dots are `bits`."""
     if marker == "braille":
         return chr(0x2800 + bits)
     if marker == "fhd":
@@ -37,22 +37,25 @@ def cell_of(bits: int, marker: Marker) -> str:
 
 
 def decimate(points: Sequence[tuple[int, float]], columns: int, count: int) -> list[tuple[int, float]]:
-    """At most two (place, value) a column, the least and the greatest, of places 0 to `count` in order."""
+    """Reduce (index, value) points to two a column, the smallest and the largest, in their order.
+
+    `count` indices are spread over `columns` columns.
+    """
     if columns < 1 or len(points) <= 2 * columns:
         return list(points)
-    kept: list[tuple[int, float]] = []
+    reduced: list[tuple[int, float]] = []
     low = high = points[0]
     column = low[0] * columns // count
     for point in points:
         at = point[0] * columns // count
         if at != column:
-            kept += sorted({low, high})
+            reduced += sorted({low, high})
             low, high, column = point, point, at
         elif point[1] < low[1]:
             low = point
         elif point[1] > high[1]:
             high = point
-    return kept + sorted({low, high})
+    return reduced + sorted({low, high})
 
 
 def sparkline(
@@ -64,7 +67,7 @@ def sparkline(
     role: Role,
     slots: int,
 ) -> list[Line]:
-    """(place, value) over `width` by `height` cells with a line at the median; there are `slots` places, from 0 on."""
+    """Draw (index, value) points of `slots` indices in `width` by `height` cells, with a line at the median."""
     across, down = GRID[marker]
     dots_x, dots_y = width * across, height * down
     count = max(slots, 2)
@@ -75,7 +78,7 @@ def sparkline(
     high = max(v for _, v in points)
     if median is not None:
         low, high = min(low, median), max(high, median)
-    # A spread below 2 % of the value is drawn as the near-flat line that it is, not blown up to full height.
+    # A spread below 2% of the value is drawn as a nearly flat line, not scaled up to the full height.
     least = abs(high) * 0.02 or 1.0
     if high - low < least:
         middle = (high + low) / 2
@@ -125,7 +128,7 @@ _DIGITS = {
 
 
 def large_digits(text: str, suffix: str, width: int, role: Role) -> list[Line] | None:
-    """`text` in digits three rows high with `suffix` behind the last row; None where it does not fit."""
+    """Draw `text` in digits three rows high, with `suffix` after the last row; return None if it does not fit."""
     if any(c not in _DIGITS for c in text):
         return None
     rows = ["".join(_DIGITS[c][row] for c in text) for row in range(3)]

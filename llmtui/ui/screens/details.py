@@ -281,7 +281,7 @@ class DetailsScreen(Overlay):
             "timeline": parts.timeline,
             "texts": parts.texts,
             "server-log": parts.log,
-            "verdict": parts.verdict,
+            "verdict": parts.ranking,
             "footer": parts.footer,
         }
         for name, height in rows.items():

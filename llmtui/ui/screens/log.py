@@ -14,7 +14,7 @@ from textual.events import Click, MouseScrollDown, MouseScrollUp
 from llmtui.ui.screens.overlay import Paged
 from llmtui.ui.text.spans import Line, justify
 from llmtui.ui.view_state import ViewState
-from llmtui.ui.views.log import KEPT, RunLog
+from llmtui.ui.views.log import MOST_ENTRIES, RunLog
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
 from llmtui.ui.widgets.painted import Lines
@@ -31,8 +31,8 @@ class LogTitle(Lines):
     def content(self, width: int, height: int) -> list[Line]:
         count = self._log.count
         kept = f"{count or 'no'} {'entry' if count == 1 else 'entries'}"
-        if count > KEPT:
-            kept = f"newest {KEPT} of {count}"
+        if count > MOST_ENTRIES:
+            kept = f"newest {MOST_ENTRIES} of {count}"
         below = f"{self._body.below} more below " if self._body.below else ""
         return [justify([(" log", "title"), (f"  {kept}", "dim")], [(below, "warn")], width)]
 
@@ -55,7 +55,7 @@ class LogLines(Lines, can_focus=True):
     def __init__(self, view: ViewState, log: RunLog, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._log = log
-        self._wrapped: deque[list[Line]] = deque(maxlen=KEPT)
+        self._wrapped: deque[list[Line]] = deque(maxlen=MOST_ENTRIES)
         self._known = (-1, -1)
         #: How many lines lie below the screen.
         self.below = 0

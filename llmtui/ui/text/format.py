@@ -1,4 +1,4 @@
-"""Numbers, states and series as the monitor writes them: pure functions from model values to short text."""
+"""Format numbers, states and series as the short text that the monitor draws."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from llmtui.model import STATE_WORDS, State
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.ui.text.spans import Role
 
-#: A sign beside the state's word, so that no state is told by colour alone; none of them is a backend's shape.
+#: A sign in front of the state's word, so that a state never depends on colour; none is also a backend's shape.
 STATE_SIGNS: dict[State, str] = {
     "waiting": "·",
     "preparing": "…",
@@ -35,39 +35,39 @@ STATE_ROLES: dict[State, Role] = {
     "missing": "warn",
     "stopped": "warn",
 }
-#: One shape per backend, in its place in the plan; none is an emoji, all are one cell wide.
+#: A shape for each backend, by its index in the plan. None is an emoji, all are one cell wide.
 SHAPES = "●+×◆▲■◇△▽"
 ASCII_SHAPES = "o+x*#@%&$"
 
-#: In the place of the shape of a backend that the charts leave out.
+#: Replaces the shape of a hidden backend.
 HIDDEN_SIGN = "╌"
-#: What an unfinished backend shows when its engine has gone.
+#: The sign of a backend whose engine exited before it was done.
 LOST_SIGN = "✗"
 
 DASH = "-"
 
 
 def shape(index: int, ascii_only: bool = False) -> str:
-    """The marker of the backend at `index` in the plan."""
+    """Return the shape of the backend at `index` in the plan."""
     shapes = ASCII_SHAPES if ascii_only else SHAPES
     return shapes[index % len(shapes)]
 
 
 def plus_minus(metric: MetricKey, stddev: float | None, room: int = 6, ascii_only: bool = False) -> str:
-    """A standard deviation with its sign; empty where unknown. "~" would say disturbed: ASCII writes "+-"."""
+    """Format a standard deviation with its sign; empty if unknown. ASCII uses "+-", as "~" means disturbed."""
     return f"{'+-' if ascii_only else '±'}{value_text(metric, stddev, room)}" if stddev is not None else ""
 
 
 def state_word(state: State) -> str:
-    """A state in words."""
+    """Return a state in words."""
     return STATE_WORDS[state]
 
 
 def number(value: float | None, digits: int = 3, room: int = 6) -> str:
-    """A number in at most `room` (6 or more) cells; a dash where unknown.
+    """Format a number in at most `room` (6 or more) cells; a dash if unknown.
 
-    `digits` decimals, fewer as it grows and more as it shrinks: two significant digits at least (0.00031, or 3.1e-4
-    where that does not fit), unless `digits` is 0.
+    It has `digits` decimals, fewer if it is large, more if it is small: at least two significant digits (0.00031, or
+    3.1e-4 if that does not fit), unless `digits` is 0.
     """
     if value is None:
         return DASH
@@ -96,32 +96,32 @@ def _small(value: float, digits: int, room: int) -> str:
 
 
 def scaled(metric: MetricKey, value: float | None) -> float | None:
-    """A metric's value in the unit it is shown in: ITL in milliseconds, the rest as measured."""
+    """Convert a metric's value from its measured unit to the unit on screen, such as s to ms for ITL."""
     return value * METRICS[metric].scale if value is not None else None
 
 
 def decimals(metric: MetricKey) -> int:
-    """How many decimals a metric is worth."""
+    """Return how many decimals a metric is shown with."""
     return METRICS[metric].decimals
 
 
 def value_text(metric: MetricKey, value: float | None, room: int = 6) -> str:
-    """A metric's value in its own unit, without the unit, in at most `room` cells."""
+    """Format a metric's value in the unit on screen, without that unit, in at most `room` cells."""
     return number(scaled(metric, value), decimals(metric), room)
 
 
 def unit(metric: MetricKey) -> str:
-    """The unit that `value_text` speaks in."""
+    """Return the unit of `value_text`, in short."""
     return "tok/s" if METRICS[metric].rate else METRICS[metric].unit
 
 
 def titled(metric: MetricKey) -> str:
-    """A metric with its unit, as an axis or a table names it."""
+    """Return a metric with its unit, as in "latency in s"."""
     return METRICS[metric].titled
 
 
 def clock(seconds: float) -> str:
-    """A duration as mm:ss, or h:mm:ss from an hour on."""
+    """Format a duration as mm:ss, or as h:mm:ss from one hour on."""
     whole = max(0, int(seconds))
     if whole >= 3600:
         return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
@@ -129,7 +129,7 @@ def clock(seconds: float) -> str:
 
 
 def memory(size_bytes: int | None) -> str:
-    """Memory in MB, or GB from ten thousand MB on."""
+    """Format a size in MB, or in GB from 10 000 MB on; empty if unknown."""
     if size_bytes is None:
         return ""
     megabytes = size_bytes / 1e6
@@ -137,12 +137,12 @@ def memory(size_bytes: int | None) -> str:
 
 
 def cores(value: float | None) -> str:
-    """CPU use in cores."""
+    """Format CPU usage in cores; empty if unknown."""
     return "" if value is None else f"{value:.1f} cores"
 
 
 def percent(new: float, old: float) -> str:
-    """The signed difference of `new` to `old` in percent of the old."""
+    """Format the signed change from `old` to `new` in percent; empty if `old` is 0."""
     if not old:
         return ""
     change = round((new - old) / old * 100, 1)

@@ -1,4 +1,4 @@
-"""Screen lines as plain data: spans of text with the role that a theme colours. Pure; widgets turn them into strips."""
+"""Screen lines as plain data: spans of text with roles that a theme colours. Widgets turn them into strips."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from rich.cells import cell_len, set_cell_size
 
-#: What a span means; `widgets/lines.py` says how each looks. `s1` to `s9` are the backends' colours.
+#: What a span means; a theme decides how it looks. `s1` to `s9` are the backends' colours.
 Role = Literal[
     "", "dim", "strong", "title", "good", "warn", "bad", "accent", "rule", "focus", "key", "best",
     "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9",
@@ -17,7 +17,7 @@ SERIES: tuple[Role, ...] = ("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"
 Span = tuple[str, Role]
 Line = tuple[Span, ...]
 
-#: What `marker = "ascii"` writes instead, cell for cell.
+#: The replacements of `marker = "ascii"`, cell for cell.
 _ASCII = str.maketrans(
     {
         **dict.fromkeys("─┄╌", "-"),
@@ -32,24 +32,24 @@ _ASCII = str.maketrans(
 
 
 def to_ascii(line: Line) -> Line:
-    """The same line in ASCII, cell for cell."""
+    """Translate a line to ASCII, cell for cell."""
     return tuple((ascii_text(text), role) for text, role in line)
 
 
 def ascii_text(text: str) -> str:
-    """The same text in ASCII, cell for cell: a question mark for every cell of what has no likeness."""
+    """Translate text to ASCII, cell for cell; a question mark for each cell without an equivalent."""
     if text.isascii():
         return text
     return "".join(c if c.isascii() else "?" * cell_len(c) for c in text.translate(_ASCII))
 
 
 def width_of(line: Sequence[Span]) -> int:
-    """Cells that a line takes."""
+    """Return the width of a line in cells."""
     return sum(cell_len(text) for text, _ in line)
 
 
 def clip(text: str, width: int) -> str:
-    """`text` in at most `width` cells, with an ellipsis where it was cut."""
+    """Cut `text` to at most `width` cells, with an ellipsis if it was cut."""
     if width <= 0:
         return ""
     if cell_len(text) <= width:
@@ -58,14 +58,14 @@ def clip(text: str, width: int) -> str:
 
 
 def pad(text: str, width: int, right: bool = False) -> str:
-    """`text` in exactly `width` cells, to the left or to the right."""
+    """Cut or pad `text` to exactly `width` cells, aligned left or right."""
     text = clip(text, width)
     blank = " " * (width - cell_len(text))
     return blank + text if right else text + blank
 
 
 def fit(line: Sequence[Span], width: int) -> Line:
-    """The line in exactly `width` cells: cut with an ellipsis, or padded."""
+    """Cut (with an ellipsis) or pad a line to exactly `width` cells."""
     total = width_of(line)
     if total <= width:
         return (*line, (" " * (width - total), "")) if total < width else tuple(line)
@@ -77,29 +77,29 @@ def fit(line: Sequence[Span], width: int) -> Line:
             out.append((text, role))
             left -= size
             continue
-        # The span that no longer fits, or that fills the line to the brim though more follows.
+        # This span does not fit, or it fills the line although more follows.
         out.append((pad(text if size > left else text + " ", left), role))
         break
     return tuple(out)
 
 
 def overlay(line: Line, start: int, span: Span) -> Line:
-    """The line with `span` in the cells from `start` on, in the place of what stood there. All one cell a letter."""
+    """Replace the cells of a line from `start` on by `span`. Every character must be one cell wide."""
     end = start + len(span[0])
     before: list[Span] = []
     after: list[Span] = []
     at = 0
     for text, role in line:
-        if kept := text[: max(0, start - at)]:
-            before.append((kept, role))
-        if kept := text[max(0, end - at) :]:
-            after.append((kept, role))
+        if part := text[: max(0, start - at)]:
+            before.append((part, role))
+        if part := text[max(0, end - at) :]:
+            after.append((part, role))
         at += len(text)
     return (*before, span, *after)
 
 
 def justify(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:
-    """`left` and `right` at the two ends of `width` cells; the left one is cut when both do not fit."""
+    """Put `left` and `right` at the two ends of `width` cells; `left` is cut if both do not fit."""
     room = width - width_of(right)
     if room < 1:
         return fit(left, width)
@@ -109,7 +109,7 @@ def justify(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:
 
 
 def wrap(text: str, width: int, limit: int) -> list[str]:
-    """`text` broken at spaces (inside words where they are too long) into at most `limit` lines."""
+    """Break `text` at spaces (and inside words that are too long) into at most `limit` lines."""
     if width < 1 or limit < 1:
         return []
     lines: list[str] = []
@@ -125,7 +125,7 @@ def wrap(text: str, width: int, limit: int) -> list[str]:
             else:
                 piece = set_cell_size(word, width).rstrip()
                 piece = piece or word[0]
-                # Paths and names are broken where they have a joint, unless that leaves half a line empty.
+                # Paths and names break after a separator, unless that leaves half a line empty.
                 joint = max(piece.rfind(c) for c in "/-_") + 1
                 piece = piece[:joint] if joint * 2 > len(piece) else piece
                 lines.append(piece)
@@ -150,17 +150,17 @@ def frame(
     bottom: Sequence[Span] = (),
     focused: bool = False,
 ) -> list[Line]:
-    """`content` in a frame of `width` by `height` with titles; the focused one is told by heavier strokes."""
+    """Draw `content` in a frame of `width` by `height` cells with titles; a focused frame has heavier strokes."""
     role: Role = "focus" if focused else "rule"
     h, v, tl, tr, bl, br = "━┃┏┓┗┛" if focused else "─│┌┐└┘"
     inner = width - 4
     if inner < 1 or height < 3:
         return [fit(line, width) for line in content[:height]]
     room = width - 4 - (width_of(right) + 2 if right else 0)
-    kept: Sequence[Span] = ()
+    moved: Sequence[Span] = ()
     if room < width_of(left):
-        # The name is worth more than what stands beside it, which moves to the lower edge.
-        right, kept, room = (), right, width - 4
+        # The title on the left matters more: the right one moves to the lower edge.
+        right, moved, room = (), right, width - 4
     title = fit(left, min(room, width_of(left))) if left else ()
     used = (width_of(title) + 2 if title else 0) + (width_of(right) + 2 if right else 0)
     top: list[Span] = [(tl, role)]
@@ -174,8 +174,8 @@ def frame(
     for row in range(height - 2):
         body = fit(content[row], inner) if row < len(content) else ((" " * inner, ""),)
         lines.append(((v + " ", role), *body, (" " + v, role)))
-    if kept:
-        right = kept
+    if moved:
+        right = moved
         room = width - 6 - width_of(right) - 2
     else:
         right = ()
@@ -189,13 +189,13 @@ def frame(
 
 
 def progress_bar(fraction: float, width: int, role: Role = "accent") -> Line:
-    """A one-row progress bar, told apart by stroke as well as by colour."""
+    """Draw a progress bar in one row; the done part differs in stroke as well as in colour."""
     done = round(max(0.0, min(1.0, fraction)) * width)
     return (("━" * done, role), ("─" * (width - done), "rule"))
 
 
 def changed_cells(old: Line, new: Line) -> tuple[int, int] | None:
-    """The cells `[start, end)` in which two lines of equal width differ, None when they are the same."""
+    """Return the cells `[start, end)` in which two lines of equal width differ, None if they are equal."""
     if old == new:
         return None
     start = 0

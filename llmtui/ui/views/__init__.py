@@ -1,1 +1,1 @@
-"""Parts of the screen as lines of spans: pure functions of a run and what the user chose."""
+"""The parts of the screen as lines of spans: pure functions of the run and of what the user chose."""

@@ -45,7 +45,7 @@ def _change(backend_view: BackendView, metric: MetricKey) -> str:
 
 
 def attempt_note(backend_view: BackendView, metric: MetricKey) -> str:
-    """How the current attempt compares with the one before: "attempt 2: -3.1 %"; empty on the first."""
+    """Compare the current attempt with the previous one in short: "attempt 2: -3.1%"; empty for the first."""
     attempt = backend_view.state.attempt
     if attempt < 2:
         return ""
@@ -54,7 +54,7 @@ def attempt_note(backend_view: BackendView, metric: MetricKey) -> str:
 
 
 def attempt_sentence(backend_view: BackendView, metric: MetricKey) -> str:
-    """The same in full: "attempt 2: -3.1 % to attempt 1, median 0.921 s"; empty where there is nothing to compare."""
+    """Compare them in full: "attempt 2: -3.1% vs attempt 1, median 0.921 s"; empty if there is nothing to compare."""
     now = backend_view.summary.spread(metric)
     change = _change(backend_view, metric)
     if backend_view.state.attempt < 2 or now is None or not change:

@@ -18,7 +18,7 @@ _BAR_MIN, _BAR_MAX = 6, 16
 
 
 def backend_line(backend_view: BackendView, options: PanelOptions, width: int) -> Line:
-    """The backend on one line: number, shape, name, state, progress, last value, median, speed."""
+    """Draw the backend on one line: number, shape, name, state, progress, newest value, median, tokens/s."""
     state = backend_view.state.state
     title = sanitize(backend_view.backend.name, 60)
     if width < NARROW:
@@ -52,13 +52,13 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int) -
         return fit([*head, *hidden, *_wait_spans(backend_view, options, width - width_of([*head, *hidden]))], width)
     head[-1] = (pad(word, 9) + " ", role)
     count = progress_count(backend_view, options)
-    # Where the line has no room for more, the word takes the newest value's place.
+    # On a narrow line, the word replaces the newest value.
     newest: Span = ("  hidden", "warn") if options.hidden and width < LINE_HIDDEN_WIDTH else _now(backend_view, options)
     tail: list[Span] = [(pad(count, max(7, len(count)), right=True), "")]
     if (room := width - width_of([*head, *tail])) < width_of([newest]):
         text = newest[0].strip()
         if len(text) > room - 1 and not text.endswith("error"):
-            # Without its unit, which the chart's title has too.
+            # Drop its unit, which is in the chart's title too.
             text = " ".join(text.split()[: 2 if " tok " in text else 1])
         newest = (pad(text, room, right=True), newest[1])
     tail.append(newest)
@@ -74,7 +74,7 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int) -
 
 
 def _now(backend_view: BackendView, options: PanelOptions) -> Span:
-    """The newest value, or the tokens that are arriving, in 15 cells."""
+    """The newest value, or the tokens received so far, in 15 cells."""
     last = backend_view.last
     role: Role
     if (progress := progress_of(backend_view, options)) is not None:
@@ -90,7 +90,7 @@ def _now(backend_view: BackendView, options: PanelOptions) -> Span:
 def _extras(
     backend_view: BackendView, options: PanelOptions, shown: ShownAttempt, speed: Span, room: int
 ) -> list[Span]:
-    """What of speed, "hidden" and the attempt fits on the rest of a line; the speed, which is elsewhere, yields."""
+    """Speed, "hidden" and the attempt, as far as they fit; the speed, which is in the table too, is dropped first."""
     note = attempt_note(backend_view, options.metric)
     if shown.earlier:
         notes = [f"  of attempt {shown.attempt}", f"  of #{shown.attempt}"]
@@ -106,18 +106,18 @@ def _extras(
 
 
 def _wait_spans(backend_view: BackendView, options: PanelOptions, room: int) -> Line:
-    """A wait on the rest of a backend's line: at what it is, a bar where the share is known, its clock."""
+    """A wait on the rest of the line: what for, a bar if the share is known, the clock."""
     doing = f" {sanitize(backend_view.state.doing)}" if backend_view.state.doing else ""
     if options.lost:
         return ()
     if backend_view.state.state == "waiting":
         return ((doing, "dim"),)
-    share, told = wait_of(backend_view, options)
+    share, clocks = wait_of(backend_view, options)
     percent = f" {share * 100:.0f} %" if share is not None else ""
     spans: list[Span] = [(doing, "dim")]
     left = room - cell_len(doing) - len(percent)
     least = _BAR_MIN + 1 if share is not None else 0
-    words = next((f"  {t}" for t in told if len(t) + 2 + least <= left), "")
+    words = next((f"  {t}" for t in clocks if len(t) + 2 + least <= left), "")
     size = min(_BAR_MAX, left - 1 - len(words))
     if share is not None and size >= _BAR_MIN:
         spans += [(" ", ""), *progress_bar(share, size)]

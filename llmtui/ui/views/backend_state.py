@@ -28,17 +28,17 @@ class PanelOptions:
     waited_s: float = 0.0
     #: How many warm-ups come before the first measured iteration.
     warmups: int = 0
-    #: Whether the engine has gone: nothing that is unfinished goes on.
+    #: Whether the engine has exited: an unfinished backend stays unfinished.
     lost: bool = False
 
     @property
     def ascii_only(self) -> bool:
-        """Whether the panel keeps to ASCII."""
+        """Whether the panel uses ASCII only."""
         return self.marker == "ascii"
 
     @property
     def mark(self) -> str:
-        """The backend's shape, or the sign in its place where the charts leave it out."""
+        """The backend's shape, or the sign that replaces it if the backend is hidden."""
         return HIDDEN_SIGN if self.hidden else shape(self.index, self.ascii_only)
 
     @property
@@ -48,12 +48,12 @@ class PanelOptions:
 
 
 def is_lost(backend_view: BackendView, options: PanelOptions) -> bool:
-    """Whether the engine went before this backend was done."""
+    """Return whether the engine exited before this backend was done."""
     return options.lost and backend_view.state.state not in RESTING
 
 
 def sign_and_word(backend_view: BackendView, options: PanelOptions, short: bool = False) -> Span:
-    """The backend's state with its sign and colour."""
+    """Return the backend's state with its sign and colour."""
     if is_lost(backend_view, options):
         return (f"{LOST_SIGN} {'gone' if short else 'engine gone'}", "bad")
     state = backend_view.state.state
@@ -61,30 +61,31 @@ def sign_and_word(backend_view: BackendView, options: PanelOptions, short: bool 
 
 
 def progress_of(backend_view: BackendView, options: PanelOptions) -> Progress | None:
-    """The tokens that are arriving now."""
+    """Return the progress of the current answer, None without one."""
     return None if options.lost else backend_view.progress
 
 
 def warmups_done(backend_view: BackendView, options: PanelOptions) -> int | None:
-    """How many of the warm-ups are over, None when it is not warming up."""
+    """Return how many warm-ups are done, None if the backend is not warming up."""
     if backend_view.state.state != "warmup" or not options.warmups or options.lost:
         return None
-    # Taken up again, an attempt warms up anew.
-    over = backend_view.now.warmups
-    return over if over <= options.warmups else (over - 1) % options.warmups + 1
+    # A resumed attempt repeats its warm-ups.
+    done = backend_view.now.warmups
+    return done if done <= options.warmups else (done - 1) % options.warmups + 1
 
 
 def progress_count(backend_view: BackendView, options: PanelOptions) -> str:
+    """Return how many of the iterations (or warm-ups) are done, as in "6/10"; empty if unknown."""
     if (warmed := warmups_done(backend_view, options)) is not None and not backend_view.finished:
         return f"{warmed}/{options.warmups}"
     return f"{backend_view.finished}/{backend_view.state.planned}" if backend_view.state.planned else ""
 
 
 def wait_of(backend_view: BackendView, options: PanelOptions) -> tuple[float | None, list[str]]:
-    """Of a wait: the share that is over (None where nobody can know) and its clock, from the longest to the shortest.
+    """Return the share of a wait that is over (None if unknown) and its clock, from the longest text to the shortest.
 
-    The time to go is told by how far it got, or by how long the same took before; none is made up. In its first second
-    a wait has no clock.
+    The remaining time follows from the progress, or from how long the same took before; otherwise there is none. In
+    its first second a wait has no clock.
     """
     waited, share, left = options.waited_s, backend_view.state.progress, None
     usual = backend_view.state.usual_load_s
@@ -100,6 +101,6 @@ def wait_of(backend_view: BackendView, options: PanelOptions) -> tuple[float | N
         return share, []
     if left is None:
         return share, [clock(waited)]
-    # Both clocks change in the same instant: a second costs one redraw.
+    # Both clocks change at the same time: a second costs one redraw.
     rest = f"{clock(int(left + waited) - int(waited))} to go"
     return share, [f"{clock(waited)}, {rest}", rest]

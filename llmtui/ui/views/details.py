@@ -1,4 +1,4 @@
-"""One backend maximised, as lines: its iterations as a table, the two clocks, the answer, the server's log. Pure."""
+"""The parts of a backend's details: the two clocks, the answer, the server's log."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from llmtui.ui.text.format import number
 from llmtui.ui.text.spans import Line, Role, Span, clip, fit, pad, width_of, wrap
 from llmtui.ui.views.iteration_table import iteration_name
 
-# --- Parts of the screen ---
+# --- Titles ---
 
 
 def timeline_title(iteration: Iteration, width: int) -> str:
-    """The timeline's title, as long as there is room."""
+    """Return the timeline's title, longer if there is room."""
     name = iteration_name(iteration)
     if width < TIMELINE_TITLE_WIDTH:
         return name
@@ -25,7 +25,7 @@ def timeline_title(iteration: Iteration, width: int) -> str:
 
 
 def rule(title: str, right: str, width: int, focused: bool = False) -> Line:
-    """A line that begins a part: its name, and at the other end what there is to know of it."""
+    """Draw the line above a part: its title on the left, a remark on the right."""
     stroke = "━" if focused else "─"
     role: Role = "focus" if focused else "rule"
     title = clip(title, width - 4)
@@ -42,9 +42,9 @@ SILENT = "this server tells nothing of itself"
 
 
 def clock_lines(iteration: Iteration, width: int) -> list[Line]:
-    """What the server says of its time beside ours, phase by phase, in seconds; in words where it says nothing.
+    """Draw the server's own timings beside ours, phase by phase, in seconds; say so if it reports none.
 
-    The rest of a phase is ours less the server's: queue, transport and client.
+    The rest of a phase is our time minus the server's: queue, transport and client.
     """
     ttft, latency = iteration.ttft_s, iteration.latency_s
     decode = latency - ttft if latency is not None and ttft is not None else None
@@ -64,8 +64,8 @@ def clock_lines(iteration: Iteration, width: int) -> list[Line]:
     notes = width >= CLOCK_NOTES_WIDTH
     titles = ("", "here") if silent else ("", "server", "here", "rest")
     lines.append((_clock_row(titles, "in seconds" if notes else "", "dim"),))
-    for name, told, ours, rest, note in rows:
-        values = (ours,) if silent else (told, ours, rest)
+    for name, servers, ours, rest, note in rows:
+        values = (ours,) if silent else (servers, ours, rest)
         texts = (name, *("" if v is None else number(v, room=8) for v in values))
         lines.append((_clock_row(texts, note if notes else "", "strong" if name == "in all" else ""),))
     if not silent:
@@ -78,15 +78,15 @@ def _clock_row(texts: tuple[str, ...], note: str, role: Role) -> Span:
     return (pad(name, 7) + "".join(pad(v, 9, right=True) for v in values) + (f"  {note}" if note else ""), role)
 
 
-def _less(ours: float | None, told: float | None) -> float | None:
-    return ours - told if ours is not None and told is not None else None
+def _less(ours: float | None, servers: float | None) -> float | None:
+    return ours - servers if ours is not None and servers is not None else None
 
 
 # --- Texts ---
 
 
 def wrapped(text: str, width: int, role: Role = "") -> list[Line]:
-    """Text of several lines, each with its indent, in lines of at most `width` cells."""
+    """Wrap text to lines of at most `width` cells, each with the indent of its line in the text."""
     lines: list[Line] = []
     for line in sanitize_lines(text):
         if cell_len(line) <= width:
@@ -98,7 +98,7 @@ def wrapped(text: str, width: int, role: Role = "") -> list[Line]:
 
 
 def answer_title(backend_view: BackendView, chosen: Iteration | None, width: int) -> str:
-    """What stands over the answer: how long it and the prompt are, who counted, why it ended, as far as it fits."""
+    """Return the title of the answer, with its length, why it ended, and the prompt's length, as far as they fit."""
     if chosen is None or chosen.error is not None or backend_view.state.failure is not None:
         return "what went wrong" if chosen is not None or backend_view.state.failure is not None else "answer"
     title = "answer"
@@ -116,7 +116,7 @@ def answer_title(backend_view: BackendView, chosen: Iteration | None, width: int
 
 
 def answer_lines(backend_view: BackendView, chosen: Iteration | None, whole: bool, width: int) -> list[Line]:
-    """Why the backend or the chosen iteration failed, and what it answered, as far as that is still here."""
+    """Draw why the backend or the chosen iteration failed, and the answer if it is in memory (`whole`)."""
     lines: list[Line] = []
     for failure in (backend_view.state.failure, chosen.error if chosen is not None else None):
         if failure is not None and (not lines or failure != backend_view.state.failure):
@@ -134,7 +134,7 @@ def answer_lines(backend_view: BackendView, chosen: Iteration | None, whole: boo
 
 
 def log_lines(backend_view: BackendView, width: int) -> list[Line]:
-    """The last lines that the server printed, as far as they are known here."""
+    """Draw the last lines of the server's log that the client has."""
     tail = backend_view.log_tail or backend_view.state.log_tail
     lines = [line for text in tail for line in wrapped(sanitize(text, 1000), width)]
     if lines:

@@ -31,15 +31,15 @@ _PHASE_SIGNS: dict[Phase, str] = {
 
 
 def model_name(run_view: RunView) -> str:
-    """The model under test, or how many different ones there are."""
+    """Return the model under test, or how many different ones there are."""
     backend_views = list(run_view.backends.values())
-    # What a backend that is not there would have served says nothing of this run.
-    there = [
+    # The model of a backend that is not there does not matter for this run.
+    present = [
         backend_view
         for backend_view in backend_views
         if backend_view.state.state not in ("unreachable", "missing", "failed")
     ] or backend_views
-    names = {sanitize(backend_view.model, 60) for backend_view in there if backend_view.model}
+    names = {sanitize(backend_view.model, 60) for backend_view in present if backend_view.model}
     if len(names) == 1:
         return names.pop()
     return f"{len(names)} models" if names else ""
@@ -63,10 +63,10 @@ def header_lines(
     failed: int = 0,
     behind: int | None = None,
 ) -> list[Line]:
-    """The first one or two lines: what is run, how far it is, how long it still takes, and how true its times are.
+    """Draw the header in `rows` (1 or 2) rows: what is run, progress, remaining time, and llmtui's own error.
 
-    `failed` is how many backends' failures the screen may not show elsewhere; `behind`: the screen is held, and so many
-    iterations have come since.
+    `failed` counts the failed backends, for screens that may not show them otherwise. `behind` counts the iterations
+    since the screen was put on hold, None if it is live.
     """
     word, role = _PHASES[phase]
     sign = _PHASE_SIGNS[phase]
@@ -83,7 +83,7 @@ def header_lines(
     if behind is not None:
         right.append((f", held, {behind} behind" if width >= NARROW else f", {behind} behind", "warn"))
     elif eta_s is not None and phase == "running":
-        # Both clocks change in the same instant, so that a second costs one redraw and not two.
+        # Both clocks change at the same time, so that a second costs one redraw and not two.
         about = "about " if width >= HEADER_ABOUT_WIDTH else ""
         right.append((f", {about}{clock(int(eta_s + elapsed_s) - int(elapsed_s))} left", "dim"))
     right.append((" ", ""))
@@ -92,7 +92,7 @@ def header_lines(
     left: list[Span] = [(" llmtui", "title")]
     if failed:
         left.append((f"  {failed} failed", "bad"))
-    # From the most telling to the least: what does not fit is left out whole.
+    # In order of importance: a fact that does not fit is left out as a whole.
     facts = [
         f"{config.max_tokens} tokens",
         f"{plural(iterations, 'iteration')} + {plural(config.warmup, 'warm-up')}",

@@ -1,4 +1,4 @@
-"""The run's log: what was said once, and every change of state, with the time of day. Pure; the newest are kept."""
+"""The run's log: notes, failures and changes of state with the time of day. Keeps the newest entries."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from llmtui.text import sanitize
 from llmtui.ui.text.format import STATE_ROLES, clock, state_word
 from llmtui.ui.text.spans import Line, Role, wrap
 
-#: So many entries are kept.
-KEPT = 1000
+#: How many entries the log keeps.
+MOST_ENTRIES = 1000
 _TIME = 9
 _ENTRY_LINES = 12
 _LEVELS: dict[str, Role] = {"info": "", "warning": "warn", "error": "bad"}
@@ -23,43 +23,43 @@ _PHASES = {"starting": "starts", "running": "is going on", "paused": "is paused"
 
 
 def local_now() -> datetime.datetime:
-    """The time of day here."""
+    """Return the local time of day."""
     return datetime.datetime.now().astimezone()
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
-    """Plain text with the time when the monitor heard of it ("" where that was before it came)."""
+class LogEntry:
+    """Plain text with the time when the monitor received it ("earlier" if that was before it was attached)."""
 
     at: str
     role: Role
-    words: str
+    text: str
 
     def lines(self, width: int) -> list[Line]:
-        """The entry in lines of at most `width` cells, the words beside the time."""
+        """Draw the entry in lines of at most `width` cells, the text beside the time."""
         first: Role = "dim"
-        texts = wrap(self.words, max(1, width - _TIME - 1), _ENTRY_LINES) or [""]
+        texts = wrap(self.text, max(1, width - _TIME - 1), _ENTRY_LINES) or [""]
         return [((f"{self.at if n == 0 else '':<{_TIME}}", first), (text, self.role)) for n, text in enumerate(texts)]
 
 
 class RunLog:
-    """The newest entries, in order. `count` is how many there ever were."""
+    """The newest entries, oldest first. `count` is how many were ever added."""
 
     def __init__(self, now: Callable[[], datetime.datetime] = local_now) -> None:
         self._now = now
-        self.entries: deque[Entry] = deque(maxlen=KEPT)
+        self.entries: deque[LogEntry] = deque(maxlen=MOST_ENTRIES)
         self.count = 0
 
-    def say(self, words: str, level: str = "info", *, earlier: bool = False) -> None:
-        """Something that the person watching was told. `words` is plain text."""
-        self._add(words, _LEVELS.get(level, ""), "earlier" if earlier else None)
+    def note(self, text: str, level: str = "info", *, earlier: bool = False) -> None:
+        """Add a note that was shown on the screen. `text` is plain text."""
+        self._add(text, _LEVELS.get(level, ""), "earlier" if earlier else None)
 
-    def _add(self, words: str, role: Role, at: str | None = None) -> None:
-        self.entries.append(Entry(f"{self._now():%H:%M:%S}" if at is None else at, role, words))
+    def _add(self, text: str, role: Role, at: str | None = None) -> None:
+        self.entries.append(LogEntry(f"{self._now():%H:%M:%S}" if at is None else at, role, text))
         self.count += 1
 
-    def hear(self, event: AnyEvent, run_view: RunView) -> None:
-        """Note what `event` changes on `run_view`, which does not know it yet."""
+    def record(self, event: AnyEvent, run_view: RunView) -> None:
+        """Add what `event` changes; `run_view` is the run before the event is applied."""
         match event:
             case BackendChanged(backend=state) if state.name in run_view.backends:
                 before = run_view.backends[state.name].state
@@ -67,7 +67,7 @@ class RunLog:
                 if not changed and state.failure == before.failure:
                     return
                 if run_view.is_added(state) and state.state in ("waiting", "running", "done"):
-                    return  # a round that was added: the run's own lines tell of all of them
+                    return  # an added round: the run's own entries cover it
                 attempt = f" (attempt {state.attempt})" if state.attempt > 1 else ""
                 doing = f": {sanitize(state.doing)}" if state.doing and state.state in ("preparing", "loading") else ""
                 why = f": {_failure(state.failure)}" if state.failure is not None else ""
@@ -77,8 +77,8 @@ class RunLog:
                 )
             case IterationDone(iteration=iteration) if iteration.error is not None:
                 which = "warm-up" if iteration.phase == "warmup" else "iteration"
-                words = f"{sanitize(iteration.backend, 40)}: {which} {iteration.iteration} failed"
-                self._add(f"{words}: {_failure(iteration.error)}", "bad")
+                text = f"{sanitize(iteration.backend, 40)}: {which} {iteration.iteration} failed"
+                self._add(f"{text}: {_failure(iteration.error)}", "bad")
             case RunChanged(run=run) if run.phase != run_view.run.phase:
                 far = f", {run.finished} of {plural(run.total, 'iteration')}" if run.total else ""
                 after = f" after {clock(run.elapsed_s)}" if run.elapsed_s >= 1 else ""

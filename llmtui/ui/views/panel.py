@@ -54,7 +54,7 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
             return lines
         return lines + waiting
     large = rows + 3 >= BIG_FROM
-    # Where nothing was measured yet, an error has the place of the figures.
+    # If nothing was measured yet, an error may use the place of the figures.
     room = 3 if large else 1
     value = value_lines(backend_view, options, width, large, room if medians else max(room, rows - 2))
     lines += value
@@ -86,7 +86,7 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
 
 
 def panel(backend_view: BackendView, options: PanelOptions, width: int, height: int) -> list[Line]:
-    """The panel of `backend_view` in exactly `width` by `height` cells; at most three rows high it is one line."""
+    """Draw a panel in exactly `width` by `height` cells; as one line if it is smaller than a frame can be."""
     if height < PANEL_LEAST_HEIGHT or width < PANEL_LEAST_WIDTH:
         return [backend_line(backend_view, options, width)]
     name: list[Span] = [
@@ -100,14 +100,14 @@ def panel(backend_view: BackendView, options: PanelOptions, width: int, height: 
     remarks: list[Span] = [(compared, "accent"), (refused, "warn"), (sanitize(backend_view.state.note, 120), "dim")]
     bottom: list[Span] = []
     for text, role in remarks:
-        # Whole words only: what has no room on the edge stands in the details.
+        # Whole words only: remarks without room on the edge are in the details.
         room = width - 5 - width_of(bottom)
         if bottom and text and cell_len(text) + 2 <= room:
             bottom.append((f"  {text}", role))
-        elif not bottom and (told := next(iter(wrap(text, room, 1)), "")):
-            bottom.append((told, role))
+        elif not bottom and (start := next(iter(wrap(text, room, 1)), "")):
+            bottom.append((start, role))
     if bottom and width_of(name) + len(corner[0]) + 6 > width and not options.hidden:
-        # The language would take their place: the table has it too.
+        # The language would take the room of the remarks: it is in the table too.
         corner = ("", "")
     return frame(
         _body(backend_view, options, width - 4, height - 2),

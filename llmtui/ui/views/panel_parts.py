@@ -14,6 +14,7 @@ from llmtui.ui.views.backend_state import PanelOptions, progress_count, progress
 
 
 def state_line(backend_view: BackendView, options: PanelOptions, width: int) -> Line:
+    """The state, and how many iterations are done."""
     right: list[Span] = []
     if backend_view.state.state not in ("unreachable", "missing"):
         right.append((progress_count(backend_view, options), "strong"))
@@ -21,7 +22,7 @@ def state_line(backend_view: BackendView, options: PanelOptions, width: int) -> 
 
 
 def activity(backend_view: BackendView, options: PanelOptions, width: int) -> Span:
-    """What the big number is, or what is happening at this moment."""
+    """What the large number is, or what is happening now."""
     if (progress := progress_of(backend_view, options)) is not None:
         return (f"{plural(progress.tokens, 'token')}, {progress.elapsed_s:.1f} s", "accent")
     last = backend_view.last
@@ -35,10 +36,11 @@ def activity(backend_view: BackendView, options: PanelOptions, width: int) -> Sp
 
 
 def failure_lines(backend_view: BackendView, width: int, rows: int) -> list[Line]:
+    """The failure and its hint in at most `rows` rows."""
     failure = backend_view.state.failure
     if failure is None:
         return []
-    # The hint says what to do next: it gets its rows before the message takes all.
+    # The hint says what to do: it gets its rows before the message takes all.
     hint = wrap(sanitize(failure.hint), width, max(1, rows // 2)) if failure.hint else []
     message = wrap(sanitize(failure.message), width, max(1, rows - len(hint) - (1 if rows > 5 else 0)))
     lines: list[Line] = [((text, "warn"),) for text in message]
@@ -49,37 +51,39 @@ def failure_lines(backend_view: BackendView, width: int, rows: int) -> list[Line
 
 
 def wait_lines(backend_view: BackendView, options: PanelOptions, width: int, rows: int) -> list[Line]:
+    """What the backend waits for, how far it is, and the clock."""
     doing = sanitize(backend_view.state.doing) or (
         "starting the server" if backend_view.state.state == "loading" else ""
     )
     if options.lost or backend_view.state.state == "waiting":
         return [((text, ""),) for text in wrap(doing, width, rows)]
-    share, told = wait_of(backend_view, options)
+    share, clocks = wait_of(backend_view, options)
     below: list[Line] = []
     if share is not None:
         percent = f" {share * 100:3.0f} %"
         below.append((*progress_bar(share, width - len(percent)), (percent, "strong")))
-    if told:
-        below.append(((next((t for t in told if len(t) <= width), ""), "dim"),))
+    if clocks:
+        below.append(((next((t for t in clocks if len(t) <= width), ""), "dim"),))
     below = below[: max(0, rows - 1)]
     return [*(((text, ""),) for text in wrap(doing, width, max(1, rows - len(below)))), *below]
 
 
 def warmup_lines(warmed: int, options: PanelOptions, width: int, rows: int) -> list[Line]:
-    """In the place of the plot that has no point yet: how far the warm-ups are."""
+    """How many warm-ups are left, in the place of the plot, which has no point yet."""
     words: Line = ((clip(f"warming up, {options.warmups - warmed} to go", width), "dim"),)
     lines: list[Line] = [words, progress_bar(warmed / options.warmups, width)]
     return ([()] * (rows - 2) + lines)[-rows:]
 
 
 def _pair(left: str, right: str, width: int) -> Line:
-    """Two facts on a line, the second at the right edge; the first alone where both do not fit."""
+    """Two facts on a line, the second at the right edge; the first alone if both do not fit."""
     if len(left) + len(right) + 1 > width:
         return ((clip(left, width), ""),)
     return justify([(left, "")], [(right, "")], width)
 
 
 def median_line(shown: ShownAttempt, options: PanelOptions, width: int) -> Line:
+    """The median and the standard deviation, with the attempt if it is an earlier one."""
     spread = shown.summary.spread(options.metric)
     if spread is None:
         return ()
@@ -98,7 +102,7 @@ def median_line(shown: ShownAttempt, options: PanelOptions, width: int) -> Line:
 
 
 def speed_lines(shown: ShownAttempt, width: int, tall: bool) -> list[Line]:
-    """TTFT and tokens/s: on one line where both fit, else on two where the panel is `tall`."""
+    """TTFT and tokens/s: on one line if both fit, else on two if the panel is `tall`."""
     summary = shown.summary
     ttft = summary.ttft.median if summary.ttft else None
     speed = summary.tokens_per_s.median if summary.tokens_per_s else None
@@ -119,9 +123,10 @@ def _dim(line: Line) -> Line:
 
 
 def server_lines(backend_view: BackendView, width: int, rows: int) -> list[Line]:
+    """Weights, load time, memory and CPU of the server."""
     load = f"load {backend_view.state.load_s:.1f} s" if backend_view.state.load_s is not None else ""
     if rows == 1:
-        # The weights stand in the table too.
+        # The weights are in the table too.
         facts = [fact for fact in (load, memory(backend_view.rss_bytes), cores(backend_view.cpu_cores)) if fact]
         texts = [apart.join(facts[:n]) for n in (3, 2, 1) for apart in (", ", " ")]
         return [((next((text for text in texts if len(text) <= width), ""), "dim"),)]
@@ -132,7 +137,7 @@ def server_lines(backend_view: BackendView, width: int, rows: int) -> list[Line]
 
 
 def value_lines(backend_view: BackendView, options: PanelOptions, width: int, large: bool, rows: int) -> list[Line]:
-    """The newest value, or its error in at most so many rows."""
+    """The newest value, or its error in at most `rows` rows."""
     last = backend_view.last
     if last is not None and last.error is not None:
         lines: list[Line] = [((text, "bad"),) for text in wrap(sanitize(last.error.message), width, rows)]

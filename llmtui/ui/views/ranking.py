@@ -21,7 +21,10 @@ def ratios(run_view: RunView, metric: MetricKey) -> dict[str, float | None]:
 
 
 def not_comparable(run_view: RunView, metric: MetricKey) -> set[str]:
-    """Who did not do the same work as the best by `metric`, and the best itself where nobody did."""
+    """Return the backends that did not do the same work as the best by `metric`.
+
+    If no backend did, the best one is among them.
+    """
     to_best = ratios(run_view, metric)
     if sum(ratio is not None for ratio in to_best.values()) < 2:
         return set()
@@ -29,7 +32,7 @@ def not_comparable(run_view: RunView, metric: MetricKey) -> set[str]:
 
 
 def ranking(run_view: RunView, metric: MetricKey) -> Line:
-    """Who is ahead and by how much, in one line: by what counts per token where the metric is not comparable."""
+    """Draw the ranking by `metric`, or by a metric per token if that is not comparable."""
     if not not_comparable(run_view, metric):
         return _ahead(run_view, metric)
     instead = run_view.verdict(metric).leading.metric
@@ -39,8 +42,8 @@ def ranking(run_view: RunView, metric: MetricKey) -> Line:
 
 
 def _ahead(run_view: RunView, metric: MetricKey) -> Line:
-    known = sorted((ratio, name) for name, ratio in ratios(run_view, metric).items() if ratio is not None)
-    if not known:
+    ranked = sorted((ratio, name) for name, ratio in ratios(run_view, metric).items() if ratio is not None)
+    if not ranked:
         return ()
     names = list(run_view.backends)
 
@@ -48,40 +51,40 @@ def _ahead(run_view: RunView, metric: MetricKey) -> Line:
         index = names.index(name)
         return (f"{shape(index)} ", SERIES[index % len(SERIES)])
 
-    best = known[0][1]
+    best = ranked[0][1]
     spread = shown_attempt(run_view.backends[best]).summary.spread(metric)
     figure = f"{value_text(metric, spread.median, 8)} {unit(metric)}" if spread else ""
     spans: list[Span] = [mark(best), (sanitize(best, 40), "best"), (f" {figure}", "strong")]
-    for ratio, name in known[1:]:
+    for ratio, name in ranked[1:]:
         spans += [("   ", ""), mark(name), (sanitize(name, 40), ""), (f" {number(ratio, 2)}x", "strong")]
     return tuple(spans)
 
 
 def doubts(run_view: RunView, metric: MetricKey) -> list[str]:
-    """What keeps the figures from being like for like, each in a few words, the gravest first: as the checks say."""
-    out: list[str] = []
+    """Return why the figures may not be comparable, each in a few words, the most serious first."""
+    reasons: list[str] = []
     backend_views = [backend_view for backend_view in run_view.backends.values() if backend_view.summary.n]
     errors = sum(backend_view.summary.errors for backend_view in run_view.backends.values())
     if errors:
-        out.append(plural(errors, "error"))
-    found = {check.code: check.level for check in run_view.verdict(metric).checks}
-    if "model" in found:
-        out.append("models differ")
-    if "weights" in found:
+        reasons.append(plural(errors, "error"))
+    levels = {check.code: check.level for check in run_view.verdict(metric).checks}
+    if "model" in levels:
+        reasons.append("models differ")
+    if "weights" in levels:
         weights = {sanitize(backend_view.weights, 20) for backend_view in backend_views if backend_view.weights}
-        out.append(f"weights differ: {', '.join(sorted(weights))}")
+        reasons.append(f"weights differ: {', '.join(sorted(weights))}")
     disturbed = sum(backend_view.summary.disturbed for backend_view in backend_views)
     if disturbed:
-        out.append(f"{disturbed} of {sum(backend_view.summary.n for backend_view in backend_views)} disturbed")
-    if found.get("output-tokens") == "void":
-        out.append("output lengths differ")
-    return out
+        reasons.append(f"{disturbed} of {sum(backend_view.summary.n for backend_view in backend_views)} disturbed")
+    if levels.get("output-tokens") == "void":
+        reasons.append("output lengths differ")
+    return reasons
 
 
-def ranking_line(run_view: RunView, metric: MetricKey, width: int, said: tuple[str, Role] | None) -> Line:
-    """The line under the table: `said` (a banner) where there is one, else the verdict and what to doubt."""
-    if said is not None:
-        return fit([(" ", ""), said], width)
+def ranking_line(run_view: RunView, metric: MetricKey, width: int, banner: tuple[str, Role] | None) -> Line:
+    """Draw the line under the table: the `banner` if there is one, else the ranking and what to doubt."""
+    if banner is not None:
+        return fit([(" ", ""), banner], width)
     left = ranking(run_view, metric)
     if not left:
         if all(backend_view.state.state in RESTING for backend_view in run_view.backends.values()):

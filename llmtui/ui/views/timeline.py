@@ -1,6 +1,6 @@
-"""The token timeline of one iteration: when each arrival came, over a time axis, and the gaps between them. Pure.
+"""The token timeline of one iteration: its arrivals over a time axis, and the gaps between them.
 
-Every tick is an arrival that was stamped. One that carried several tokens is one tick, the higher the more it carried.
+Each tick is an arrival with a timestamp. An arrival of several tokens is one tick, and the more tokens, the higher.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from llmtui.ui.charts.sparkline import GRID, bit_of, cell_of, sparkline
 from llmtui.ui.layout import TIMELINE_LEAST_WIDTH
 from llmtui.ui.text.spans import Line, Role, Span, width_of
 
-#: A gap is long from this many times the median ITL on.
+#: A gap of more than this many times the median ITL is long.
 LONG = 3.0
-#: Rows that the timeline takes without the plot of its gaps, which takes three at least.
+#: Rows of the timeline without the plot of its gaps, which needs at least three more.
 ROWS = 4
 _PLOT_FROM = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Gap:
-    """A long wait between two arrivals, in ns since the request was written. `token` is the first one after it."""
+    """A long gap between two arrivals, in ns since the request was written. `token` is the first one after it."""
 
     start_ns: int
     end_ns: int
@@ -34,28 +34,31 @@ class Gap:
 
     @property
     def length_ns(self) -> int:
-        """How long it was."""
+        """The length of the gap in ns."""
         return self.end_ns - self.start_ns
 
 
 @dataclasses.dataclass(frozen=True)
 class Arrivals:
-    """What follows from an iteration's arrivals."""
+    """The arrivals of an iteration: times in ns since the request was written, and the tokens of each.
+
+    `reported` is the server's count of output tokens.
+    """
 
     times_ns: list[int]
     tokens: list[int]
-    told: int | None
+    reported: int | None
 
     @classmethod
     def of(cls, iteration: Iteration) -> Arrivals:
-        """The arrivals of `iteration`; an arrival without a count carried one token."""
+        """Return the arrivals of `iteration`; an arrival without a count has one token."""
         times = iteration.arrivals_ns
         tokens = [max(1, count) for count in iteration.arrival_tokens[: len(times)]]
         return cls(times, tokens + [1] * (len(times) - len(tokens)), iteration.output_tokens)
 
     @property
     def gaps_ns(self) -> list[int]:
-        """The gaps in the order of the arrivals."""
+        """The gaps between arrivals, in their order."""
         return [b - a for a, b in itertools.pairwise(self.times_ns)]
 
     @property
@@ -71,30 +74,30 @@ class Arrivals:
             return []
         least = LONG * median
         ends = itertools.accumulate(self.tokens)
-        found = [
+        gaps = [
             Gap(a, b, before + 1)
             for (a, b), before in zip(itertools.pairwise(self.times_ns), ends, strict=False)
             if b - a > least
         ]
-        return sorted(found, key=lambda gap: -gap.length_ns)
+        return sorted(gaps, key=lambda gap: -gap.length_ns)
 
     @property
     def word(self) -> str:
-        """What is counted: tokens, or, where the server's count is another, the pieces of text that it sent."""
-        # The token that ends the answer carries no text.
-        return "token" if self.told is None or 0 <= self.told - sum(self.tokens) <= 1 else "piece"
+        """What an arrival contains: tokens, or pieces of text if the server's count of tokens differs."""
+        # The token that ends the answer has no text.
+        return "token" if self.reported is None or 0 <= self.reported - sum(self.tokens) <= 1 else "piece"
 
 
 def span_text(ns: float) -> str:
-    """A duration in ms, or in s from a second on, with three digits."""
+    """Format a duration in ms, or in s from one second on, with three digits."""
     if ns >= 1e9:
         return f"{ns / 1e9:.3g} s" if ns < 1e11 else f"{ns / 1e9:.0f} s"
     ms = ns / 1e6
     return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.1f} ms" if ms >= 10 else f"{ms:.2f} ms"
 
 
-def gap_words(arrivals: Arrivals) -> str:
-    """The longest gap in words, where there is a long one: "longest gap 84 ms at token 23 (6.8 x ITL)"."""
+def gap_text(arrivals: Arrivals) -> str:
+    """Describe the longest gap, if it is long: "longest gap 84 ms at token 23 (6.8x ITL)"; else empty."""
     if not (long := arrivals.long) or not (median := arrivals.median_ns):
         return ""
     gap = long[0]
@@ -102,14 +105,14 @@ def gap_words(arrivals: Arrivals) -> str:
 
 
 def summary(iteration: Iteration, width: int, marker: Marker) -> Line:
-    """The timeline in words: as many of the facts as have room, the most telling first."""
+    """Summarise the timeline in one line: as many facts as fit, the most important first."""
     arrivals = Arrivals.of(iteration)
     most = max(arrivals.tokens)
     count = f"{plural(sum(arrivals.tokens), arrivals.word)} in {plural(len(arrivals.times_ns), 'arrival')}"
     many = len(arrivals.long)
     digits = marker in ("dot", "ascii") and len(arrivals.times_ns) > 1
     facts: list[Span] = [
-        (gap_words(arrivals), "warn"),
+        (gap_text(arrivals), "warn"),
         (f"ITL {span_text(arrivals.median_ns)}" if arrivals.median_ns is not None else "", ""),
         (count + (f", at most {most} in one" if most > 1 else ""), ""),
         (f"TTFT {span_text(arrivals.times_ns[0])}", ""),
@@ -133,7 +136,7 @@ def _reasoning(iteration: Iteration) -> str:
 
 
 def drawn(iteration: Iteration, width: int, height: int, marker: Marker, role: Role) -> list[Line]:
-    """The timeline in at most `height` rows of `width` cells: ticks, then words, axis and gaps as there is room."""
+    """Draw the timeline in at most `height` rows: ticks, then summary, axis and gaps if there is room."""
     arrivals = Arrivals.of(iteration)
     if width < TIMELINE_LEAST_WIDTH or height < 1:
         return []
@@ -163,7 +166,7 @@ def _ticks(arrivals: Arrivals, scale: Scale, width: int, rows: int, marker: Mark
         columns[x] = columns.get(x, 0) + tokens
     most = max(columns.values())
     cells: list[list[Span]] = [[(" ", "")] * width for _ in range(rows)]
-    # What is between the ticks stands in the last row.
+    # The marks between the ticks are in the last row.
     for x, span in enumerate(_bar(min(columns) // across, span_text(arrivals.times_ns[0]))):
         cells[-1][x] = span
     for gap in arrivals.long:
@@ -186,7 +189,7 @@ def _ticks(arrivals: Arrivals, scale: Scale, width: int, rows: int, marker: Mark
 
 
 def _bar(cells: int, time: str) -> list[Span]:
-    """The wait for the first token over so many cells, named where there is room."""
+    """The time to the first token over `cells` cells, with its value if there is room."""
     for name in (f" TTFT {time} ", f" {time} "):
         if len(name) + 2 <= cells:
             left = (cells - 2 - len(name)) // 2
@@ -198,7 +201,7 @@ def _bar(cells: int, time: str) -> list[Span]:
 
 
 def _marks(arrivals: Arrivals, scale: Scale, width: int) -> Line:
-    """The long gaps by name, each below its own; those that would overlap a longer one are left out."""
+    """The lengths of the long gaps, each below its gap; one that would overlap a longer one is left out."""
     row = [" "] * width
     for nth, gap in enumerate(arrivals.long):
         at = min(width - 1, round(scale.at((gap.start_ns + gap.end_ns) / 2e6)))
@@ -213,7 +216,7 @@ def _marks(arrivals: Arrivals, scale: Scale, width: int) -> Line:
 
 
 def _axis(scale: Scale, width: int) -> Line:
-    """Labels that begin (the last one: end) at their ticks, with the unit."""
+    """Labels that begin at their ticks (the last one ends there), with the unit."""
     seconds = scale.high >= 2000
     row = [" "] * width
     end = -1
@@ -230,7 +233,7 @@ def _axis(scale: Scale, width: int) -> Line:
 
 
 def _gap_plot(arrivals: Arrivals, width: int, height: int, marker: Marker, role: Role) -> list[Line]:
-    """The gaps in the order of the arrivals, with a line at their median, in `height` rows with what they are."""
+    """Plot the gaps in the order of the arrivals, with a title and a line at their median, in `height` rows."""
     gaps, median = arrivals.gaps_ns, arrivals.median_ns
     assert median is not None
     words = f"gap before each arrival: {span_text(min(gaps))} to {span_text(max(gaps))}"
@@ -243,7 +246,7 @@ def _gap_plot(arrivals: Arrivals, width: int, height: int, marker: Marker, role:
 
 
 def _joined(cells: list[Span]) -> Line:
-    """Neighbours of one role as one span."""
+    """Join neighbours of the same role to one span."""
     return tuple(
         ("".join(text for text, _ in group), role) for role, group in itertools.groupby(cells, key=lambda cell: cell[1])
     )

@@ -1,4 +1,4 @@
-"""The verdict as lines: one for the monitor; a page of pairs, checks, and what each number means. Pure."""
+"""The verdict: one line for the main screen, and a page of pairs, checks and definitions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llmtui.runview.run import RunView
     from llmtui.stats.estimates import Estimate, Interval
 
-#: A sign and a word for every level: none is told by colour alone.
+#: Each level has a sign besides its colour.
 _LEVELS: dict[str, tuple[str, Role]] = {"void": ("✗", "bad"), "warning": ("!", "warn"), "note": ("·", "dim")}
 _NAMES_AT_MOST = 27
 _MOST_LINES = 12
@@ -54,7 +54,7 @@ _DEFINITIONS = (
 
 
 def verdict_line(verdict: Verdict, width: int) -> Line:
-    """The verdict in one line: dim while the run goes on, with the intervals where there is room for them."""
+    """Draw the verdict in one line, with intervals if there is room; dim while the run goes on."""
     room = width - 2
     text = verdict.line if width_of([(verdict.line, "")]) <= room else verdict.brief
     unlike = verdict.leading.instead_of is not None
@@ -64,62 +64,63 @@ def verdict_line(verdict: Verdict, width: int) -> Line:
 
 @dataclasses.dataclass(frozen=True)
 class Typical:
-    """A backend's typical value by the metric of the verdict."""
+    """Estimates of a backend's typical values by the metric of the verdict."""
 
     name: str
-    known: Estimate
+    estimate: Estimate
     summary: Summary
 
 
 def typical_rows(run_view: RunView, metric: MetricKey) -> list[Typical]:
-    """Of every backend with samples."""
-    return [Typical(name, known, run_view.backends[name].summary) for name, known in run_view.estimates(metric).items()]
+    """Return the estimates for every backend with samples."""
+    estimates = run_view.estimates(metric).items()
+    return [Typical(name, estimate, run_view.backends[name].summary) for name, estimate in estimates]
 
 
 def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequence[Typical] = ()) -> list[Line]:
-    """All that there is to say, as long as it gets; `more_key` decides it by more rounds, "" where that cannot be."""
+    """Draw the whole page. `more_key` is the key that adds rounds, "" if none can be added."""
     room = max(20, width - 2)
     lines: list[Line] = []
 
-    def say(text: str, role: Role = "", indent: int = 0) -> None:
+    def add(text: str, role: Role = "", indent: int = 0) -> None:
         for number, piece in enumerate(wrap(text, room - indent, _MOST_LINES)):
             lines.append(((" " * (1 + indent + (2 if number else 0)), ""), (clip(piece, room - indent), role)))
 
-    def head(text: str) -> None:
+    def title(text: str) -> None:
         if lines:
             lines.append(((" ", ""),))
         lines.append(((f" {text}", "title"),))
 
-    head("What the data say" if verdict.done else "What the data say so far")
+    title("What the data say" if verdict.done else "What the data say so far")
     if not verdict.pairs:
-        say("nothing to compare yet: two backends with results make a pair", "dim")
+        add("nothing to compare yet: two backends with results make a pair", "dim")
     for text in verdict.sentences:
-        say(text)
+        add(text)
     undecided = [c for c in verdict.comparisons if not c.decided]
     if undecided and more_key:
-        say(f"{more_key} adds rounds until every interval of {METRICS[verdict.used].title} is within 5 %", "dim")
+        add(f"{more_key} adds rounds until every interval of {METRICS[verdict.used].title} is within 5 %", "dim")
     if shown := [c for c in verdict.comparisons if c.known]:
-        head(f"How many times slower, with its interval ({100 * verdict.level:.4g} %)")
+        title(f"How many times slower, with its interval ({100 * verdict.level:.4g} %)")
         lines += plot(shown, room)
-    head("Was it a fair race?")
+    title("Was it a fair race?")
     if not verdict.checks:
-        say("nothing was found that speaks against it" if verdict.pairs else "there is no race yet", "good")
+        add("nothing was found that speaks against it" if verdict.pairs else "there is no race yet", "good")
     for check in verdict.checks:
         sign, role = _LEVELS[check.level]
-        say(f"{sign} {check.level} {check.code}: {check.text}", role)
-        say(f"do: {check.todo}", "dim", 2)
+        add(f"{sign} {check.level} {check.code}: {check.text}", role)
+        add(f"do: {check.todo}", "dim", 2)
     if typical:
-        head(f"Typical values: {titled(verdict.metric)}")
+        title(f"Typical values: {titled(verdict.metric)}")
         lines += _table(typical, verdict.metric, room)
-    head("What the numbers mean")
-    say(f"shown by {titled(verdict.metric)}; m shows the next metric", "dim")
+    title("What the numbers mean")
+    add(f"shown by {titled(verdict.metric)}; m shows the next metric", "dim")
     for word, meaning in _DEFINITIONS:
-        say(f"{word}: {meaning}", "dim")
+        add(f"{word}: {meaning}", "dim")
     return [fit(line, width) for line in lines]
 
 
 def _table(typical: Sequence[Typical], metric: MetricKey, width: int) -> list[Line]:
-    """A row for each; columns that have no room are left out from the right."""
+    """Draw a row for each backend; columns without room are dropped from the right."""
 
     def text(value: float | None) -> str:
         return value_text(metric, value, 8)
@@ -129,8 +130,8 @@ def _table(typical: Sequence[Typical], metric: MetricKey, width: int) -> list[Li
 
     rows: list[list[str]] = [["", "median", "95 %", "mean", "95 %"]]
     rows += [
-        [sanitize(t.name, 40), text(t.known.median), span(t.known.median_interval), text(t.known.mean),
-         span(t.known.mean_interval)]
+        [sanitize(t.name, 40), text(t.estimate.median), span(t.estimate.median_interval), text(t.estimate.mean),
+         span(t.estimate.mean_interval)]
         for t in typical
     ]  # fmt: skip
     if metric == "latency":
@@ -150,7 +151,7 @@ def _table(typical: Sequence[Typical], metric: MetricKey, width: int) -> list[Li
 
 
 def plot(comparisons: list[Comparison], width: int) -> list[Line]:
-    """A row for each: `slower / faster`, and its interval on an axis of ratios on which 1 is marked."""
+    """Draw a row for each pair: `slower / faster`, and its interval on an axis of ratios with a mark at 1."""
     metrics = {c.metric for c in comparisons}
 
     def row(c: Comparison) -> Ratio:
