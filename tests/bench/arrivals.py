@@ -1,16 +1,16 @@
-"""How many arrivals a second the client takes on one core before its error doubles.
+"""How many arrivals a second can the client take on one core before its error doubles?
 
-`python -m tests.bench.arrivals [--streams 32] [--rates 1000,2000,...]`. The truth server has one core, the measuring
-process (this one, with the engine's client) another; nothing else is started. The streams' pace is raised from rate to
-rate. Reported are the rate asked for and the one that the server's log shows, the share of the client's core that was
-busy, the share of tokens that came out of one read with an earlier one, and the absolute error of each token's arrival:
-told arrival since the request was written - (sent - request received), as `llmtui accuracy` defines it. Where the sent
-rate stays behind the asked one, the server or its core was the limit, and the row tells nothing of a higher one.
+    python -m tests.bench.arrivals [--streams 32] [--rates 1000,2000,...]
+
+The truth server has one core, this process with the engine's client another. The streams send faster from row to row.
+A row has the requested rate and the one in the server's log, how busy the client's core was, the share of tokens that
+were read together with an earlier one, and the absolute error of the arrivals as `llmtui accuracy` defines it: reported
+arrival since the request was written - (sent - request received). If the sent rate is below the requested one, the
+server or its core was the limit, and the row says nothing about higher rates.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import os
@@ -21,20 +21,20 @@ from llmtui.accuracy.probe import Job, Truth, run_level, truth_server
 from llmtui.measure.request import Answer
 from llmtui.measure.transport import new_client
 from llmtui.stats.summary import percentile
-from tests.bench.common import heading
+from tests.bench.common import command_line, heading, two_cores
 
 SECONDS = 2.0
 _TURNS = 2
 
 
 def lateness_s(answer: Answer, truth: Truth) -> list[float]:
-    """For each token: how much later it was told than it was sent."""
+    """Return, for each token, the reported arrival minus the true one, in seconds."""
     arrived = [at for at, n in zip(answer.arrivals_ns, answer.arrival_tokens, strict=True) for _ in range(n)]
     return [(at - (sent - truth.received_ns)) / 1e9 for at, sent in zip(arrived, truth.sent_ns, strict=True)]
 
 
-async def measure(streams: int, rates: list[int], cores: list[int]) -> None:
-    """One row per rate."""
+async def measure(streams: int, rates: list[int], cores: tuple[int, int]) -> None:
+    """Print one row for each rate."""
     print(f"{'asked/s':>9}{'sent/s':>9}{'core busy':>11}{'coalesced':>11}{'p50, ms':>10}{'p95, ms':>10}{'p99, ms':>10}")
     os.sched_setaffinity(0, {cores[1]})
     async with truth_server() as url:
@@ -51,24 +51,22 @@ async def measure(streams: int, rates: list[int], cores: list[int]) -> None:
             await client.aclose()
             if failed:
                 sys.exit(f"{len(failed)} requests failed: {failed[0]}")
-            # While tokens flow: the waits for the first token are not in it.
+            # The rate while tokens flow: the waits for first tokens do not count.
             flowing = sum(truth.sent_ns[-1] - truth.sent_ns[0] for _, truth in pairs) / streams / 1e9
             count = sum(len(truth.sent_ns) for _, truth in pairs)
             coalesced = 1 - sum(len(answer.arrivals_ns) for answer, _ in pairs) / count
             late = sorted(abs(value) for answer, truth in pairs for value in lateness_s(answer, truth))
-            told = "".join(f"{percentile(late, q) * 1e3:>10.3f}" for q in (0.5, 0.95, 0.99))
-            print(f"{rate:>9}{count / flowing:>9.0f}{busy / wall:>10.0%} {coalesced:>10.1%} {told}", flush=True)
+            errors = "".join(f"{percentile(late, q) * 1e3:>10.3f}" for q in (0.5, 0.95, 0.99))
+            print(f"{rate:>9}{count / flowing:>9.0f}{busy / wall:>10.0%} {coalesced:>10.1%} {errors}", flush=True)
 
 
 def main() -> None:
-    """Pin, measure, report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Pin the processes to cores, measure and report."""
+    parser = command_line(__doc__)
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--rates", default="1000,2000,4000,6000,8000,12000,16000,20000,30000")
     arguments = parser.parse_args()
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        sys.exit("two cores are needed: one for the server, one for the client")
+    cores = two_cores()
     print(heading(f"arrivals a second on one core, {arguments.streams} streams"))
     asyncio.run(measure(arguments.streams, [int(rate) for rate in arguments.rates.split(",")], cores))
 

@@ -1,10 +1,11 @@
-"""What a frame costs, and what the figures behind it weigh, as iterations pile up: the same at 10 and at 100,000.
+"""What do a frame and the data behind it cost, from 10 to 100,000 iterations? It should hardly grow.
 
-`python -m tests.bench.frames [--frames 30]`. Three backends share the iterations; a frame is what one more iteration
-causes: it is taken in, and panels, both charts and the table are worked out anew (no terminal in between); told is CPU
-time, which other work on the machine disturbs less than the clock. Memory is
-that of a process of its own for each count, with the monitor on a screen of 120x40 and the iterations come in a hello
-and what follows it, as from an engine.
+    python -m tests.bench.frames [--frames 30] [--processes 3]
+
+Three backends share the iterations. A frame is what one more iteration causes: it is added to the run, and panels, both
+charts and the table are computed again (without a terminal). Reported is CPU time, which other programs disturb less
+than wall time. Memory is measured in a process for each count, with the monitor on a 120x40 screen and the iterations
+received as from an engine.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.panel import panel
 from llmtui.ui.views.ranking import ranking_line
 from llmtui.ui.views.table import table_lines
-from tests.bench.common import heading
+from tests.bench.common import command_line, heading
 
 COUNTS = (10, 100, 1_000, 10_000, 100_000)
 SIZES = ((80, 24), (120, 40), (200, 50))
@@ -54,12 +55,12 @@ TOKENS = 64
 
 
 def iterations(count: int) -> list[Iteration]:
-    """So many iterations, to the three backends in turn: times in whole nanoseconds, one in 500 an outlier."""
+    """Return `count` iterations of the three backends in turns: times in whole nanoseconds, one in 500 an outlier."""
     return [iteration(n) for n in range(count)]
 
 
 def iteration(n: int) -> Iteration:
-    """Number `n` of them, with its answer; the same number gives the same figures."""
+    """Return iteration number `n` with its answer; the same number gives the same figures."""
     rng = random.Random(n)
     which = n % len(NAMES)
     slow = 3.0 if rng.random() < 0.002 else 1.0
@@ -97,7 +98,7 @@ def iteration(n: int) -> Iteration:
 
 
 def messages(count: int) -> AsyncIterator[AnyEvent]:
-    """What an engine tells a monitor that comes late."""
+    """Return the events that an engine sends to a monitor that connects late."""
     plan = Plan(
         run="20261122-150000-ab12",
         created_utc="",
@@ -106,17 +107,17 @@ def messages(count: int) -> AsyncIterator[AnyEvent]:
     )
     states = [BackendState(name=name, state="running", planned=plan.config.iterations) for name in NAMES]
 
-    async def told() -> AsyncIterator[AnyEvent]:
+    async def events() -> AsyncIterator[AnyEvent]:
         yield Hello(plan=plan, machine=Machine(), run=RunState(phase="running"), backends=states)
         for start in range(0, count, HELLO_ITERATIONS):
             stop = min(count, start + HELLO_ITERATIONS)
             yield Earlier(iterations=[iteration(n) for n in range(start, stop)])
 
-    return told()
+    return events()
 
 
 async def view_of(count: int) -> ViewState:
-    """A monitor's view of so many iterations."""
+    """Return a monitor's view of `count` iterations."""
     view = ViewState(Plan(run="", created_utc="", config=RunConfig(), backends=[]), UiConfig())
     async for event in messages(count):
         view.run_view.apply(event)
@@ -125,7 +126,7 @@ async def view_of(count: int) -> ViewState:
 
 
 def frame(view: ViewState, width: int, height: int) -> dict[str, float]:
-    """Work out everything once; milliseconds by part."""
+    """Compute everything once. Return the milliseconds of each part."""
     layout = view.layout = layout_for(width, height, len(NAMES))
     took: dict[str, float] = {}
 
@@ -148,13 +149,13 @@ def frame(view: ViewState, width: int, height: int) -> dict[str, float]:
 
 
 def frames(rounds: int) -> None:
-    """Every size at every count, the counts in turn so that what else the machine does hits all alike."""
+    """Measure every size at every count, in turns, so that other work on the machine affects all counts alike."""
     views = {count: asyncio.run(view_of(count)) for count in COUNTS}
     gc.collect()
     added = dict.fromkeys(COUNTS, 0)
-    print(f"CPU ms a frame (median of {rounds}, and the middle half), of it; taken in: us an iteration\n")
+    print(f"CPU ms a frame (median of {rounds}, and the middle half), of its parts; added: us an iteration\n")
     for width, height in SIZES:
-        seen: dict[int, list[dict[str, float]]] = {count: [] for count in COUNTS}
+        samples: dict[int, list[dict[str, float]]] = {count: [] for count in COUNTS}
         for turn in range(rounds + 2):
             for count, view in views.items():
                 new = iteration(count + added[count])
@@ -164,10 +165,10 @@ def frames(rounds: int) -> None:
                 took = (time.process_time() - began) * 1e6
                 drawn = frame(view, width, height)
                 if turn >= 2:
-                    seen[count].append(drawn | {"taken in": took})
+                    samples[count].append(drawn | {"added": took})
         base = 0.0
-        for count, rows in seen.items():
-            # Two charts stand side by side, one of them the scatter; the dearest of the others is counted.
+        for count, rows in samples.items():
+            # Two charts are side by side, one of them the scatter; of the others the slowest counts.
             totals = sorted(r["panels"] + r["table"] + r["scatter"] + max(r[k] for k in KINDS[:3]) for r in rows)
             middle = statistics.median(totals)
             base = base or middle
@@ -178,17 +179,17 @@ def frames(rounds: int) -> None:
         print()
 
 
-class _Told:
-    """An engine that tells its past and then nothing more."""
+class _FinishedEngine:
+    """A connection to an engine that sends its past and nothing after it."""
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self.all_told = asyncio.Event()
+        self.sent = asyncio.Event()
 
     async def events(self) -> AsyncIterator[AnyEvent]:
         async for event in messages(self._count):
             yield event
-        self.all_told.set()
+        self.sent.set()
         await asyncio.Event().wait()
 
     async def send(self, command: AnyCommand) -> None:
@@ -199,18 +200,18 @@ class _Told:
 
 
 async def weigh(count: int) -> None:
-    """Print this process' memory with the monitor of so many iterations: resident now, and its peak."""
+    """Print the resident and peak memory of this process with a monitor of `count` iterations, in MB."""
     from llmtui.ui.app import MonitorApp
 
-    link = _Told(count)
+    link = _FinishedEngine(count)
 
-    async def opened() -> _Told:
+    async def opened() -> _FinishedEngine:
         return link
 
     plan = Plan(run="", created_utc="", config=RunConfig(), backends=[Backend(name=name) for name in NAMES])
     app = MonitorApp(plan, opened, ui=UiConfig())
     async with app.run_test(size=(120, 40)) as pilot:
-        await link.all_told.wait()
+        await link.sent.wait()
         await pilot.pause(1.2)
         for _ in range(4):
             await pilot.press("c", "m")
@@ -225,19 +226,19 @@ def _peak_mb() -> float:
 
 
 def memory(rounds: int) -> None:
-    """Resident memory of the monitor at 100 and at 100,000 iterations."""
+    """Report the resident memory of the monitor at every count."""
     base = 0.0
     for count in COUNTS:
-        told = []
+        sizes = []
         for _ in range(rounds):
             argv = [sys.executable, "-P", "-m", "tests.bench.frames", "--weigh", str(count)]
             done = subprocess.run(argv, capture_output=True, text=True, check=True)
-            told.append(tuple(map(float, done.stdout.split())))
-        resident = statistics.median(t[0] for t in told)
+            sizes.append(tuple(map(float, done.stdout.split())))
+        resident = statistics.median(t[0] for t in sizes)
         base = resident if count == 100 else base
-        share = f", {(resident / base - 1) * 100:+.1f} % on n=100" if base else ""
-        lowest, highest = min(t[0] for t in told), max(t[0] for t in told)
-        peak = max(t[1] for t in told)
+        share = f", {(resident / base - 1) * 100:+.1f}% from n=100" if base else ""
+        lowest, highest = min(t[0] for t in sizes), max(t[0] for t in sizes)
+        peak = max(t[1] for t in sizes)
         print(
             f"n={count:>6}: {resident:.1f} MB resident ({lowest:.1f} to {highest:.1f}, {rounds} processes){share}; "
             f"peak {peak:.1f} MB"
@@ -246,7 +247,7 @@ def memory(rounds: int) -> None:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--weigh", type=int, help=argparse.SUPPRESS)
@@ -254,7 +255,7 @@ def main() -> None:
     if arguments.weigh is not None:
         asyncio.run(weigh(arguments.weigh))
         return
-    print(heading("frames and memory of the monitor as iterations pile up, three backends"))
+    print(heading("frames and memory of the monitor by iterations, three backends"))
     frames(arguments.frames)
     memory(arguments.processes)
 

@@ -1,22 +1,19 @@
-"""From a key to the change that it makes on the screen, in the midst of a run, with 32 streams beside it.
+"""How long does it take from a key to its change on the screen, during a run, with 32 streams beside it?
 
-`python -m tests.bench.keys [--rounds 12] [--streams 32] [--size 120x40]`. The monitor follows a run of three truth
-servers whose iterations take 0.3 s; in other processes, as `tests.bench.soak` has them, that many streams of
-`llmtui accuracy` are under way. Keys are pressed at random moments. The change has come with the first output whose
-text only this key can have written (a figure's name, a chart's title, a word of the footer, a heading of another
-screen). What follows it, as charts follow the figures, has a line of its own, and is not in the last.
+    python -m tests.bench.keys [--rounds 12] [--streams 32] [--size 120x40]
+
+The monitor follows a run of three truth servers whose iterations take 0.3 s; other processes run that many streams of
+`llmtui accuracy`, as `tests.bench.soak` does. Keys are pressed at random moments. The change is complete with the first
+output that only this key can cause (a figure's name, a chart's title, a word of the footer, a heading of another
+screen). Later parts of it, such as charts after figures, have a line of their own and are not in the total.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
 import random
-import re
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -24,12 +21,12 @@ from pathlib import Path
 
 from llmtui.accuracy.pty_monitor import Screen, monitor_argv
 from llmtui.stats.summary import percentile
-from tests.bench.common import heading
+from tests.bench.common import ESCAPES, command_line, heading, size, truth_config
 from tests.bench.soak import ROOT, Child
 from tests.bench.soaked import Order
 
 METRICS = (b"TTFT", b"ITL", b"tokens/s", b"latency")
-#: Each key, and what its change alone writes. In this order they lead back to where they began.
+#: Name, key, and the text that only its change writes. In this order they return to the first screen.
 KEYS: tuple[tuple[str, bytes, bytes], ...] = (
     ("x", b"x", b" Show "),
     ("2", b"2", b" Hide "),
@@ -48,17 +45,16 @@ KEYS: tuple[tuple[str, bytes, bytes], ...] = (
     ("enter", b"\r", b" att "),
     ("esc", b"\x1b", b"baseline stats, "),
 )
-#: What is painted after the first change, and how its line of figures is called.
+#: What is painted after the first change, with the name of its line in the report.
 LATER: dict[bytes, tuple[str, bytes]] = {
     metric + b", iteration": ("m, charts", b"stats, " + metric) for metric in METRICS
 }
-_CODES = re.compile(rb"\x1b\[[0-9;?:]*[A-Za-z]")
-GIVEN_UP_S = 3.0
+GIVE_UP_S = 3.0
 
 
 @contextlib.contextmanager
 def streams(count: int, folder: Path) -> Iterator[None]:
-    """So many streams in other processes."""
+    """Run `count` streams in other processes."""
     env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep)}
     order = Order(
         run="6e79" * 2,
@@ -78,14 +74,14 @@ def streams(count: int, folder: Path) -> Iterator[None]:
 
 
 def changed_s(screen: Screen, key: bytes, marks: Sequence[bytes]) -> list[float]:
-    """Seconds from the key to the outputs with the marks in their text; the list ends before the first not seen."""
+    """Return the seconds from the key to each mark in the output; the list ends before the first that is missing."""
     pressed = time.monotonic()
     screen.press(key)
-    seen = b""
+    output = b""
     took: list[float] = []
-    for data in screen.chunks(GIVEN_UP_S):
-        seen += data
-        while marks[len(took)] in _CODES.sub(b"", seen):
+    for data in screen.chunks(GIVE_UP_S):
+        output += data
+        while marks[len(took)] in ESCAPES.sub(b"", output):
             took.append(time.monotonic() - pressed)
             if len(took) == len(marks):
                 return took
@@ -93,42 +89,34 @@ def changed_s(screen: Screen, key: bytes, marks: Sequence[bytes]) -> list[float]
 
 
 def rest(screen: Screen, seconds: float) -> None:
-    """Let it draw."""
+    """Let it draw for some seconds."""
     for _ in screen.chunks(seconds):
         pass
 
 
-def told(title: str, values: Sequence[float]) -> str:
-    """One line of figures."""
+def line(title: str, values: Sequence[float]) -> str:
+    """Return one line of the report."""
     low, high = min(values) * 1e3, max(values) * 1e3
     median, p95 = statistics.median(values) * 1e3, percentile(sorted(values), 0.95) * 1e3
     return f"{title:9} {median:7.1f} {p95:7.1f} {low:7.1f} {high:7.1f} {len(values):5}"
 
 
-def write_config(path: Path) -> None:
-    """Three servers that answer in 0.3 s."""
-    launch = [sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "{port}", "--itl-ms", "4"]
-    text = "[run]\niterations = 100000\nwarmup = 0\non_disconnect = 'stop'\n"
-    for name in ("one", "two", "three"):
-        text += f"[[backend]]\nname = '{name}'\nlaunch = {json.dumps(launch)}\n"
-    path.write_text(text)
-
-
 def main() -> None:
-    """Press, and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Press keys and report."""
+    parser = command_line(__doc__)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--size", default="120x40")
     arguments = parser.parse_args()
-    columns, rows = (int(number) for number in arguments.size.split("x"))
+    columns, rows = size(arguments.size)
     rng = random.Random(5)
     print(heading(f"key to change at {arguments.size}, {arguments.streams} streams beside the run"))
     took: dict[str, list[float]] = {}
-    lost: list[str] = []
+    missing: list[str] = []
     with tempfile.TemporaryDirectory(prefix="llmtui-keys-") as name:
         folder = Path(name)
-        write_config(folder / "keys.toml")
+        servers = dict.fromkeys(("one", "two", "three"), 4.0)
+        truth_config(folder / "keys.toml", servers, iterations=100_000, warmup=0, on_disconnect="stop")
         env = {"XDG_RUNTIME_DIR": name, "LLMTUI_STORE": str(folder / "one.db")}
         with streams(arguments.streams, folder) if arguments.streams else contextlib.nullcontext():
             screen = Screen(monitor_argv(folder / "keys.toml"), env, columns=columns, rows=rows)
@@ -141,7 +129,7 @@ def main() -> None:
                         later, *marks = LATER.get(mark, ("",))
                         times = changed_s(screen, key, [mark, *marks])
                         if len(times) <= len(marks):
-                            lost.append(title)
+                            missing.append(title)
                         for name_of, seconds in zip((title, later), times, strict=False):
                             took.setdefault(name_of, []).append(seconds)
                 seconds = time.monotonic() - began
@@ -150,11 +138,11 @@ def main() -> None:
                 screen.close()
     print("key          p50     p95     min     max     n   (ms)")
     for title, values in took.items():
-        print(told(title, values))
+        print(line(title, values))
     later_ones = {name for name, _ in LATER.values()}
-    print(told("all", [value for title, values in took.items() if title not in later_ones for value in values]))
-    print(f"never seen: {', '.join(lost) or 'none'}; load {os.getloadavg()[0]:.2f} at the end")
-    print(f"monitor meanwhile: {cpu_s / seconds * 100:.1f} % of a core, {count / seconds / 1e3:.1f} kB/s")
+    print(line("all", [value for title, values in took.items() if title not in later_ones for value in values]))
+    print(f"no change seen: {', '.join(missing) or 'none'}; load {os.getloadavg()[0]:.2f} at the end")
+    print(f"monitor meanwhile: {cpu_s / seconds * 100:.1f}% of a core, {count / seconds / 1e3:.1f} kB/s")
 
 
 if __name__ == "__main__":

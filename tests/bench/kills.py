@@ -1,17 +1,18 @@
-"""kill -9 of any one process at a random moment: `python -m tests.bench.kills [--kills 200] [--which engine]`.
+"""What is lost after `kill -9` of one process at a random moment?
 
-Each trial is a real run of two truth servers, launched through the guard, each with a child in a session of its own;
-its client is a monitor on a terminal or `llmtui run`; a second client writes down every iteration that it hears of.
-One process, chosen in turn, is killed: every fourth time while the run starts, else between iterations or in one.
-When all has ended the history is read: `lost` are iterations that were heard of and are not in it as they were told,
-`left` are processes of the trial that still live, `readable` counts the histories that open without complaint and pass
-`PRAGMA integrity_check`. `clean-up` is the time from the kill of an engine, guard or server, or from the last viewer's
-leaving where the client was killed, until what depended on it is gone.
+    python -m tests.bench.kills [--kills 200] [--which engine] [--seed N]
+
+Each trial is a real run of two truth servers, launched through the guard, each with a child in a session of its own.
+Its client is a monitor on a terminal or `llmtui run`; a second client records every iteration that it receives. The
+kinds of processes are killed in turns: every fourth time while the run starts, else during or between iterations. At
+the end the history is read. `lost` are received iterations that are not in it, or differ. `left` are processes of the
+trial that still run. `readable` counts the histories that open without notes and pass `PRAGMA integrity_check`.
+`clean-up` is the time from the kill of an engine, guard or server (or, if the client was killed, from the end of the
+second client) until all processes that depended on it are gone.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import dataclasses
@@ -34,29 +35,29 @@ from llmtui.link.client import Client
 from llmtui.model import Hello, Iteration, IterationDone, RunChanged
 from llmtui.store.errors import StoreError
 from llmtui.store.open import open_store
-from tests.bench.common import heading
+from tests.bench.common import command_line, heading
 
 WHICH = ("monitor", "engine", "guard", "server")
 ITERATIONS = 12
-#: Whatever takes longer than this has not ended.
+#: A process that takes longer than this has not ended, in seconds.
 BOUND_S = 30.0
 MARK = "LLMTUI_BENCH"
-_LOOK_S = 0.005
+_POLL_S = 0.005
 
 Key = tuple[str, int, str, int]
 
 
 def key(iteration: Iteration) -> Key:
-    """What names an iteration in its run."""
+    """Return what identifies an iteration in its run."""
     return iteration.backend, iteration.attempt, iteration.phase, iteration.iteration
 
 
 @dataclasses.dataclass
 class Outcome:
-    """What one kill came to. `problem` is empty unless the history was not readable, or something did not end."""
+    """The result of one kill. `problem` is set if the history was not readable, or a process did not end."""
 
     which: str
-    heard: int = 0
+    received: int = 0
     lost: int = 0
     left: list[str] = dataclasses.field(default_factory=list)
     readable: bool = True
@@ -66,16 +67,16 @@ class Outcome:
 
 
 class TooLateError(Exception):
-    """The run was over before anything was killed."""
+    """The run ended before a process was killed."""
 
 
 class Trial:
-    """One run with its client and its listener."""
+    """One run with its client and the second client, `listen`."""
 
     def __init__(self, folder: Path, with_monitor: bool) -> None:
         self.folder = folder
         self.store = folder / "history.db"
-        self.heard: dict[Key, Iteration] = {}
+        self.received: dict[Key, Iteration] = {}
         self.run = ""
         self.count = asyncio.Condition()
         self._mark = secrets.token_hex(8)
@@ -87,9 +88,9 @@ class Trial:
             "LLMTUI_STORE": str(self.store),
         }
         llmtui = [sys.executable, "-P", "-m", "llmtui"]
-        self.said = b""
+        self.output = b""
         self.status: int | None = None
-        self._output = Path(self._runtime.name) / "said"
+        self._output_file = Path(self._runtime.name) / "output"
         self.screen: Screen | None = None
         self._process: subprocess.Popen[bytes] | None = None
         if with_monitor:
@@ -97,7 +98,7 @@ class Trial:
             self.pid = self.screen.pid
             asyncio.get_running_loop().add_reader(self.screen.fileno(), self._drain)
         else:
-            with self._output.open("wb") as output:
+            with self._output_file.open("wb") as output:
                 self._process = subprocess.Popen(
                     [*llmtui, "run", str(folder / "race.toml")], env=environment, stdout=output, stderr=output
                 )
@@ -110,38 +111,37 @@ class Trial:
         if (data := self.screen.drain()) is None:
             asyncio.get_running_loop().remove_reader(self.screen.fileno())
         else:
-            self.said += data
+            self.output += data
 
     def processes(self, what: Callable[[psutil.Process], bool] = lambda _: True) -> list[psutil.Process]:
-        """What lives of this trial, the oldest first: all that inherited its mark."""
+        """Return the running processes of this trial, which all inherit its mark, the oldest first."""
         entry = f"{MARK}={self._mark}".encode()
-        found = []
+        running = []
         for pid in psutil.pids():
             with contextlib.suppress(OSError, psutil.Error):
                 if entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                     process = psutil.Process(pid)
                     if lives(process) and what(process):
-                        found.append(process)
-        return sorted(found, key=lambda process: process.create_time())
+                        running.append(process)
+        return sorted(running, key=lambda process: process.create_time())
 
     async def victim(self, which: str) -> psutil.Process:
-        """The oldest process of that kind, once there is one. Raises TooLateError when the run was over before."""
+        """Wait for a process of that kind and return the oldest. Raises TooLateError if the run ends before."""
 
         def wanted(process: psutil.Process) -> bool:
             return process.pid == self.pid if which == "monitor" else kind(process) == which
 
         while lives(self._client):
-            found = self.processes(wanted)
-            if found:
-                return found[0]
-            await asyncio.sleep(_LOOK_S)
+            if matches := self.processes(wanted):
+                return matches[0]
+            await asyncio.sleep(_POLL_S)
         raise TooLateError
 
     def _sockets(self) -> list[Path]:
         return list(Path(self._runtime.name).glob("llmtui/*/engine.sock"))
 
     async def listen(self) -> None:
-        """Connect as soon as an engine listens, write down what it tells, leave when the run is done."""
+        """Connect as soon as an engine listens, record its iterations, leave when the run is done."""
         while True:
             for path in self._sockets():
                 with contextlib.suppress(OSError):
@@ -150,32 +150,32 @@ class Trial:
                         async for event in client.events():
                             match event:
                                 case Hello(iterations=iterations):
-                                    await self._hear(iterations)
+                                    await self._record(iterations)
                                 case IterationDone(iteration=iteration):
-                                    await self._hear([iteration])
+                                    await self._record([iteration])
                             run = event.run if isinstance(event, Hello | RunChanged) else None
                             if run is not None and run.phase == "done":
                                 return
                     return
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
 
-    async def _hear(self, iterations: list[Iteration]) -> None:
-        self.heard |= {key(i): i for i in iterations}
+    async def _record(self, iterations: list[Iteration]) -> None:
+        self.received |= {key(i): i for i in iterations}
         async with self.count:
             self.count.notify_all()
 
     async def moment(self, chance: random.Random) -> None:
-        """Wait for the moment of the kill."""
+        """Wait for a random moment."""
         if chance.random() < 0.25:
             await asyncio.sleep(chance.uniform(0, 1.5))
             return
         least = chance.randrange(2 * ITERATIONS)
         async with self.count:
-            await self.count.wait_for(lambda: len(self.heard) >= least)
+            await self.count.wait_for(lambda: len(self.received) >= least)
         await asyncio.sleep(chance.uniform(0, 0.025))
 
     async def leave(self) -> None:
-        """Have the client end: `run` does so by itself, of the monitor it is asked."""
+        """Wait for the client to end: `run` ends by itself, the monitor gets `q`."""
         assert self.screen is not None or self._process is not None
         if self._process is not None:
             await asyncio.to_thread(self._process.wait, BOUND_S)
@@ -188,7 +188,7 @@ class Trial:
                 await asyncio.sleep(0.2)
 
     def close(self) -> None:
-        """Reap the client, and end what should have ended."""
+        """Kill what is still running and reap the client."""
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -199,12 +199,12 @@ class Trial:
             self.status = self.screen.status
         if self._process is not None:
             self.status = self._process.wait()
-            self.said = self._output.read_bytes()
+            self.output = self._output_file.read_bytes()
         self._runtime.cleanup()
 
 
 def kind(process: psutil.Process) -> str:
-    """Which of the processes of a run this is; "" for what a server started."""
+    """Return the kind of a process of a run; "" for a process that a server started."""
     line = process.cmdline()
     if any(part.endswith("guard.py") for part in line):
         return "guard"
@@ -214,7 +214,7 @@ def kind(process: psutil.Process) -> str:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether it does; one that is dead and not yet reaped by whoever inherited it does not."""
+    """Return whether it is running; a zombie is not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -222,15 +222,15 @@ def lives(process: psutil.Process) -> bool:
 
 
 def gone(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Wait until they are; returns those that stay."""
+    """Wait until they are gone. Return those that are still running after BOUND_S."""
     until = time.monotonic() + BOUND_S
     while (left := [process for process in processes if lives(process)]) and time.monotonic() < until:
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
     return left
 
 
 async def kill_one(which: str, folder: Path, chance: random.Random) -> Outcome:
-    """One trial. Raises TooLateError when the run was over before the kill."""
+    """Run one trial. Raises TooLateError if the run ended before the kill."""
     outcome = Outcome(which)
     trial = Trial(folder, with_monitor=chance.random() < 0.5)
     listener = asyncio.create_task(trial.listen())
@@ -251,8 +251,8 @@ async def kill_one(which: str, folder: Path, chance: random.Random) -> Outcome:
             await asyncio.to_thread(gone, family)
             outcome.clean_up_s = time.monotonic() - killed
         elif not trial.processes(lambda p: p.pid != trial.pid):
-            listener.cancel()  # killed before it had an engine
-        # With the listener gone an engine whose client was killed ends by itself.
+            listener.cancel()  # it was killed before it started an engine
+        # Once the second client has left, an engine without its first client ends by itself.
         with contextlib.suppress(asyncio.CancelledError, TimeoutError):
             async with asyncio.timeout(BOUND_S if trial.run else 2.0):
                 await listener
@@ -264,39 +264,39 @@ async def kill_one(which: str, folder: Path, chance: random.Random) -> Outcome:
             await trial.leave()
         outcome.left = [" ".join(p.cmdline()[-4:]) for p in await asyncio.to_thread(gone, trial.processes())]
     except (TimeoutError, subprocess.TimeoutExpired, psutil.Error) as error:
-        outcome.problem = f"not ended within {BOUND_S:g} s ({error!r})"
+        outcome.problem = f"still running after {BOUND_S:g} s ({error!r})"
         outcome.left = [f"{p.pid} {' '.join(p.cmdline()[-4:])}" for p in trial.processes()]
     finally:
         listener.cancel()
         trial.close()
-    outcome.heard = len(trial.heard)
+    outcome.received = len(trial.received)
     read_back(trial, outcome)
     if which == "monitor" and outcome.state not in ("done", ""):
-        outcome.problem += f"the run did not go on to its end: {outcome.state}"
+        outcome.problem += f"the run did not continue to its end: {outcome.state}"
     return outcome
 
 
 def read_back(trial: Trial, outcome: Outcome) -> None:
-    """What the history has of what was heard."""
+    """Compare the history with what was received."""
     try:
         store, notes = open_store(trial.store)
         with store:
-            (found,) = store._connection.execute("PRAGMA integrity_check").fetchone()
-            outcome.readable = not notes and found == "ok"
-            outcome.problem += "; ".join([*notes, found] if not outcome.readable else [])
-            if trial.heard:
+            (integrity,) = store._connection.execute("PRAGMA integrity_check").fetchone()
+            outcome.readable = not notes and integrity == "ok"
+            outcome.problem += "; ".join([*notes, integrity] if not outcome.readable else [])
+            if trial.received:
                 store.mark_dead()
                 stored = store.load(trial.run)
-                kept = {key(i): i for i in stored.iterations}
+                saved = {key(i): i for i in stored.iterations}
                 outcome.state = stored.state
-                outcome.lost = sum(kept.get(name) != iteration for name, iteration in trial.heard.items())
+                outcome.lost = sum(saved.get(name) != iteration for name, iteration in trial.received.items())
     except StoreError as error:
-        outcome.readable, outcome.lost = False, len(trial.heard)
+        outcome.readable, outcome.lost = False, len(trial.received)
         outcome.problem += str(error)
 
 
 def write_config(folder: Path) -> None:
-    """The config of the trials in `folder`."""
+    """Write the config of the trials into `folder`."""
     server = (
         f"setsid sleep 600 & exec {sys.executable} -P -m llmtui.accuracy.truth_server --ttft-ms 5 --itl-ms 1 --port $0"
     )
@@ -308,7 +308,7 @@ def write_config(folder: Path) -> None:
 
 
 def kills(count: int, which: tuple[str, ...], seed: int, folder: Path) -> Iterator[Outcome]:
-    """`count` trials in `folder`, one after the other."""
+    """Run `count` trials in `folder`, one after the other."""
     write_config(folder)
     for number in range(count):
         chance = random.Random(seed * 1_000_003 + number)
@@ -320,8 +320,8 @@ def kills(count: int, which: tuple[str, ...], seed: int, folder: Path) -> Iterat
 
 
 def main() -> None:
-    """Kill, and count."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Kill and count."""
+    parser = command_line(__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--which", choices=WHICH, action="append")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
@@ -334,12 +334,14 @@ def main() -> None:
             outcomes.append(outcome)
             if outcome.lost or outcome.left or outcome.problem:
                 print(f"kill {len(outcomes)}: {outcome}", flush=True)
-    print(f"{'killed':8} {'n':>4} {'heard':>6} {'lost':>5} {'left':>5} {'readable':>9} {'clean-up':>10} {'slowest':>9}")
+    print(
+        f"{'killed':8} {'n':>4} {'received':>8} {'lost':>5} {'left':>5} {'readable':>9} {'clean-up':>10} {'slowest':>9}"
+    )
     for one in (*which, "all"):
         of = [o for o in outcomes if one in (o.which, "all")]
         if of:
             print(
-                f"{one:8} {len(of):4} {sum(o.heard for o in of):6} {sum(o.lost for o in of):5} "
+                f"{one:8} {len(of):4} {sum(o.received for o in of):8} {sum(o.lost for o in of):5} "
                 f"{sum(len(o.left) for o in of):5} {sum(o.readable for o in of):5}/{len(of):<3} "
                 f"{statistics.median(o.clean_up_s for o in of):8.2f} s {max(o.clean_up_s for o in of):7.2f} s"
             )

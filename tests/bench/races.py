@@ -1,16 +1,16 @@
-"""How often the verdict is right of real races: the real engine, real sockets, a server against itself or a slower one.
+"""How often is the verdict right in real races? Real engine and sockets, a server against itself or a slower one.
 
     python -m tests.bench.races [--races 2000] [--rounds 10] [--server truth|llama.cpp] [--slower 0] [--order ...]
 
-Runs of the engine as long as they may be are cut into consecutive races of 10 rounds, and each is judged by itself.
+Long runs of the engine are cut into consecutive races of 10 rounds, and each race is judged on its own.
 
-A/A: two backends ask one truth server, or a llama.cpp each; a winner is an error (goal: at most 5 %). `--apart` gives
-each backend a truth server of its own, too. A/B (`--slower 10`): the second of two truth servers is slower by so many
-percent; a verdict that it is, is a find (goal: 95 % with `--noise 3`, percent). Coverage: how often the 95 % interval
-holds the true ratio (goal: 93 to 97 %), which is the centre of the ratios of all rounds by the servers' own logs.
+A/A: two backends use the same truth server (with `--apart` one each), or a llama.cpp each; a winner is an error (goal:
+at most 5%). A/B (`--slower 10`): the second truth server is slower by that many percent, and the verdict should find
+that (goal: 95% with `--noise 3`, in percent). Coverage: how often the 95% interval contains the true ratio (goal: 93 to
+97%), which is the centre of the ratios of all rounds in the servers' own logs.
 
-`spread` is half of the middle 68 %, as a share of the median; `b / a, all` what all rounds together say; `on its own
-heels` what a request takes right after one of the same backend, over what it takes after one of the other.
+`spread` is half of the middle 68%, as a share of the median. `b / a, all` is the estimate from all rounds together.
+`after itself` compares requests that follow one of the same backend with those that follow one of the other.
 """
 
 from __future__ import annotations
@@ -55,19 +55,19 @@ from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.ranks import paired_shift
 from llmtui.stats.summary import percentile
 from tests.bench.calibration import Share
-from tests.bench.common import heading
+from tests.bench.common import command_line, heading
 
-Lanes = dict[str, list[Iteration]]
-#: What a truth server says that a request took.
+ByBackend = dict[str, list[Iteration]]
+#: The true figures of a request, from the truth server's log.
 Log = dict[MetricKey, float]
 COMPARED: tuple[MetricKey, ...] = ("latency", "ttft", "tokens_per_s")
-#: Even: the first measured round goes a b, as the first of all.
+#: Even, so that the first measured round has the order of the first round.
 WARMUP = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Course:
-    """What the backends are asked to do. `slower` and `noise` are fractions."""
+    """The settings of a race. `slower` and `noise` are fractions."""
 
     server: str
     slower: float
@@ -79,13 +79,13 @@ class Course:
     itl_ms: float
 
     def backend(self, name: str, url: str, factor: float) -> Backend:
-        """A truth server's, slower by `factor`."""
-        wish = {"ttft_ms": self.ttft_ms * factor, "itl_ms": self.itl_ms * factor}
-        return Backend(name=name, url=url, options={"truth": wish | ({"noise": self.noise} if self.noise else {})})
+        """Return a backend at a truth server, slower by `factor`."""
+        truth = {"ttft_ms": self.ttft_ms * factor, "itl_ms": self.itl_ms * factor}
+        return Backend(name=name, url=url, options={"truth": truth | ({"noise": self.noise} if self.noise else {})})
 
 
-def told(event: AnyEvent) -> Sequence[Iteration]:
-    """The iterations in it."""
+def iterations_of(event: AnyEvent) -> Sequence[Iteration]:
+    """Return the iterations in an event."""
     match event:
         case Hello() | Earlier():
             return event.iterations
@@ -95,7 +95,7 @@ def told(event: AnyEvent) -> Sequence[Iteration]:
 
 
 async def raced(backends: Sequence[Backend], rounds: int, tokens: int, order: Order) -> list[Iteration]:
-    """One run of the engine: the measured iterations, as they were made."""
+    """Run the engine. Return the measured iterations in the order in which they were made."""
     settings: dict[str, Any] = {"iterations": rounds, "warmup": WARMUP, "max_tokens": tokens, "order": order}
     config = RunConfig(**settings, on_disconnect="stop")
     plan = Plan(run=secrets.token_hex(4), created_utc="2026-01-01T00:00:00Z", config=config, backends=list(backends))
@@ -105,7 +105,7 @@ async def raced(backends: Sequence[Backend], rounds: int, tokens: int, order: Or
         try:
             client = await engine.connect()
             async for event in client.events():
-                made += [iteration for iteration in told(event) if iteration.phase == "measured"]
+                made += [iteration for iteration in iterations_of(event) if iteration.phase == "measured"]
                 if isinstance(event, BackendChanged) and event.backend.failure is not None:
                     sys.exit(f"{event.backend.name} failed: {event.backend.failure}")
                 if isinstance(event, RunChanged) and event.run.phase == "done":
@@ -117,31 +117,31 @@ async def raced(backends: Sequence[Backend], rounds: int, tokens: int, order: Or
     return made
 
 
-async def logged(url: str, rounds: int) -> list[Log]:
-    """What the truth server at `url` says that each measured request took."""
-    found: list[Log] = []
+async def read_log(url: str, rounds: int) -> list[Log]:
+    """Read the true figures of each measured request from the truth server at `url`."""
+    logs: list[Log] = []
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         for number in range(WARMUP + 1, WARMUP + rounds + 1):
             log = (await client.get(f"/truth/truth-{number}")).json()
             received, sent = log["received_ns"], log["sent_ns"]
-            found.append(
+            logs.append(
                 {
                     "latency": (sent[-1] - received) / 1e9,
                     "ttft": (sent[0] - received) / 1e9,
                     "tokens_per_s": (len(sent) - 1) * 1e9 / (sent[-1] - sent[0]),
                 }
             )
-    return found
+    return logs
 
 
-def lanes_of(made: Sequence[Iteration]) -> Lanes:
-    """The same by backend; its names in the order of the alphabet."""
+def by_backend(made: Sequence[Iteration]) -> ByBackend:
+    """Group iterations by backend, in alphabetical order."""
     names = sorted({iteration.backend for iteration in made})
     return {name: [iteration for iteration in made if iteration.backend == name] for name in names}
 
 
 async def run(course: Course, rounds: int) -> tuple[list[Iteration], list[list[Log]]]:
-    """One run over `course`; the servers' own logs where there are two that have one."""
+    """Run one race course. Return its iterations, and the servers' logs if there are two truth servers."""
     if course.server != "truth":
         names = (course.server, f"{course.server} again")
         backends = [Backend(name=name, embedded="llama.cpp") for name in names]
@@ -150,11 +150,11 @@ async def run(course: Course, rounds: int) -> tuple[list[Iteration], list[list[L
         urls = [await stack.enter_async_context(truth_server()) for _ in range(1 + course.apart)]
         backends = [course.backend("a", urls[0], 1), course.backend("b", urls[-1], 1 + course.slower)]
         made = await raced(backends, rounds, course.tokens, course.order)
-        return made, [await logged(url, rounds) for url in urls] if course.apart else []
+        return made, [await read_log(url, rounds) for url in urls] if course.apart else []
 
 
-def judged(backend_views: Lanes, rounds: int, metric: MetricKey) -> list[Comparison]:
-    """The verdicts of the consecutive races in one run."""
+def judged(backend_views: ByBackend, rounds: int, metric: MetricKey) -> list[Comparison]:
+    """Judge the consecutive races in one run."""
     length = min(len(backend_view) for backend_view in backend_views.values())
     starts = range(0, length - rounds + 1, rounds)
     return [
@@ -163,15 +163,15 @@ def judged(backend_views: Lanes, rounds: int, metric: MetricKey) -> list[Compari
     ]
 
 
-def slower_by(logs: Sequence[Sequence[Log]], metric: MetricKey) -> float:
-    """How much slower the second server truly was: the centre of the ratios of all rounds."""
+def true_ratio(logs: Sequence[Sequence[Log]], metric: MetricKey) -> float:
+    """Return how many times slower the second server was: the centre of the ratios of all rounds in the logs."""
     sign = -1 if METRICS[metric].higher_is_better else 1
     differences = [sign * (math.log(b[metric]) - math.log(a[metric])) for a, b in zip(*logs, strict=True)]
     return math.exp(paired_shift(differences, 0.05).estimate)
 
 
-def heels(made: Sequence[Iteration], metric: MetricKey) -> float:
-    """The median of requests that follow one of the same backend, over that of those that follow another's."""
+def after_itself(made: Sequence[Iteration], metric: MetricKey) -> float:
+    """Return the median of requests after one of the same backend, divided by that after one of another backend."""
     same: dict[bool, list[float]] = {True: [], False: []}
     for before, after in itertools.pairwise(made):
         if (value := METRICS[metric].of(after)) is not None:
@@ -180,7 +180,7 @@ def heels(made: Sequence[Iteration], metric: MetricKey) -> float:
 
 
 def spread(backend_view: Sequence[Iteration], metric: MetricKey) -> float:
-    """Half of the middle 68 % of one backend's values, as a share of their median."""
+    """Return half of the middle 68% of one backend's values, as a share of their median."""
     values = sorted(v for i in backend_view if (v := METRICS[metric].of(i)) is not None)
     return (percentile(values, 0.84) - percentile(values, 0.16)) / 2 / percentile(values, 0.5)
 
@@ -188,17 +188,17 @@ def spread(backend_view: Sequence[Iteration], metric: MetricKey) -> float:
 def report(course: Course, runs: Sequence[tuple[list[Iteration], list[list[Log]]]], rounds: int) -> None:
     """Print two lines for each metric."""
     made = [iteration for part, _ in runs for iteration in part]
-    backend_views = lanes_of(made)
+    backend_views = by_backend(made)
     names = list(backend_views)
     logs = [[entry for _, logs in runs for entry in logs[n]] for n in range(2)] if runs[0][1] else []
     failed = sum(not i.ok for backend_view in backend_views.values() for i in backend_view)
     disturbed = sum(i.disturbed for backend_view in backend_views.values() for i in backend_view)
     print(f"{2 * len(backend_views[names[0]])} iterations, {failed} failed, {disturbed} disturbed")
     for metric in COMPARED:
-        found = [c for part, _ in runs for c in judged(lanes_of(part), rounds, metric)]
-        wins = Counter(c.slower for c in found if c.decided)
-        truth = slower_by(logs, metric) if logs else 1.0
-        held = sum(c.low <= (truth if c.slower == names[1] else 1 / truth) <= c.high for c in found)
+        comparisons = [c for part, _ in runs for c in judged(by_backend(part), rounds, metric)]
+        wins = Counter(c.slower for c in comparisons if c.decided)
+        truth = true_ratio(logs, metric) if logs else 1.0
+        covered = sum(c.low <= (truth if c.slower == names[1] else 1 / truth) <= c.high for c in comparisons)
         whole = compare(backend_views, metric)[0]
         sign = 1 if whole.slower == names[1] else -1
         low, centre, high = sorted(value**sign for value in (whole.low, whole.ratio, whole.high))
@@ -206,14 +206,15 @@ def report(course: Course, runs: Sequence[tuple[list[Iteration], list[list[Log]]
         print(
             f"{METRICS[metric].title:9} median {statistics.median(_values(first, metric)):.6g}, spread "
             f"{spread(first, metric):.1%}; b / a, all: {centre:.4f} ({low:.4f} to {high:.4f}); "
-            f"on its own heels: {heels(made, metric):.4f}"
+            f"after itself: {after_itself(made, metric):.4f}"
         )
-        shares = f"a winner {Share(wins.total(), len(found))}"
+        shares = f"a winner {Share(wins.total(), len(comparisons))}"
         if course.slower:
-            shares = f"found {Share(wins[names[1]], len(found))}"
+            shares = f"found {Share(wins[names[1]], len(comparisons))}"
         print(
             f"{'':9} {shares}, a faster {wins[names[1]]}, b faster {wins[names[0]]}; in turns "
-            f"{sum(c.paired for c in found)} of {len(found)}; true ratio {truth:.4f}, held {Share(held, len(found))}",
+            f"{sum(c.paired for c in comparisons)} of {len(comparisons)}; true ratio {truth:.4f}, covered "
+            f"{Share(covered, len(comparisons))}",
             flush=True,
         )
 
@@ -223,18 +224,18 @@ def _values(backend_view: Sequence[Iteration], metric: MetricKey) -> list[float]
 
 
 async def main() -> None:
-    """Race, and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Race and report."""
+    parser = command_line(__doc__)
     parser.add_argument("--races", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--server", choices=("truth", "llama.cpp"), default="truth")
-    parser.add_argument("--slower", type=float, default=0.0, help="so many percent is the second truth server slower")
     parser.add_argument(
-        "--noise", type=float, default=0.0, help="of the truth server, in percent, besides the machine's"
+        "--slower", type=float, default=0.0, help="how much slower the second truth server is, in percent"
     )
+    parser.add_argument("--noise", type=float, default=0.0, help="noise of the truth servers, in percent")
     parser.add_argument("--apart", action="store_true", help="a truth server for each backend")
     parser.add_argument("--order", choices=("round-robin", "shuffled"), default=RunConfig().order)
-    parser.add_argument("--keep", type=argparse.FileType("wb"), help="write every iteration here, as it was told")
+    parser.add_argument("--keep", type=argparse.FileType("wb"), help="write every iteration to this file")
     parser.add_argument("--tokens", type=int, default=4)
     parser.add_argument("--ttft-ms", type=float, default=2.0)
     parser.add_argument("--itl-ms", type=float, default=1.0)
@@ -256,7 +257,7 @@ async def main() -> None:
     runs = []
     left = given.races
     while left > 0:
-        # The truth server remembers so many.
+        # The truth server remembers no more requests than this.
         races = min(left, (MEMORY - WARMUP) // given.rounds)
         runs.append(await run(course, races * given.rounds))
         left -= races

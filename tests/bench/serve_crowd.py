@@ -1,13 +1,14 @@
-"""A crowd of silent connections at a real `llmtui serve`: `python -m tests.bench.serve_crowd [--connections 300]`.
+"""Does `llmtui serve` serve its user while hundreds of silent connections are open?
 
-The crowd connects and sends nothing, for --seconds. Meanwhile the user opens the page --pages times, each time over a
-new connection. Printed are the times until the whole page was there, and how many lines serve wrote on the terminal.
-With --reconnect each connection of the crowd that is closed is replaced at once. --files sets RLIMIT_NOFILE of serve.
+    python -m tests.bench.serve_crowd [--connections 300] [--seconds 60] [--pages 60] [--reconnect] [--files N]
+
+The crowd connects and sends nothing. Meanwhile the user opens the page --pages times, each time over a new connection.
+Reported are the times to the complete page, and the lines that serve printed. With --reconnect each connection that
+serve closes is opened again immediately. --files sets RLIMIT_NOFILE of serve.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import dataclasses
@@ -20,16 +21,16 @@ from pathlib import Path
 
 import psutil
 
-from tests.bench.common import heading
+from tests.bench.common import command_line, heading
 from tests.cli.served import Served, serving
 
-#: A page that is not there after so long is not served.
+#: A page that takes longer counts as failed, in seconds.
 BOUND_S = 10.0
 
 
 @dataclasses.dataclass
 class Result:
-    """How long each page took, in seconds, and what serve did meanwhile."""
+    """The time of each page in seconds, and what serve did meanwhile."""
 
     pages_s: list[float] = dataclasses.field(default_factory=list)
     failed: int = 0
@@ -38,19 +39,19 @@ class Result:
     cpu_s: float = 0.0
 
     def table(self) -> str:
-        """All of it in a few lines."""
+        """Return the report."""
         times = sorted(1000 * seconds for seconds in self.pages_s)
-        told = f"median {statistics.median(times):.1f} ms, max {times[-1]:.1f} ms" if times else "none was served"
+        figures = f"median {statistics.median(times):.1f} ms, max {times[-1]:.1f} ms" if times else "no times"
         lines = "".join(f"\n  {line}" for line in self.lines)
         return (
-            f"pages: {len(times)} served, {self.failed} not; {told}\n"
-            f"crowd: {self.connects} connections made; serve used {self.cpu_s:.1f} s of CPU\n"
+            f"pages: {len(times)} served, {self.failed} failed; {figures}\n"
+            f"crowd: {self.connects} connections; serve used {self.cpu_s:.1f} s of CPU\n"
             f"lines printed: {len(self.lines)}{lines}\n"
         )
 
 
 async def fetch(served: Served) -> bytes:
-    """The page over a new connection: head and body. Raises OSError or TimeoutError."""
+    """Fetch the page over a new connection, head and body. Raises OSError or TimeoutError."""
     async with asyncio.timeout(BOUND_S):
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         try:
@@ -64,8 +65,8 @@ async def fetch(served: Served) -> bytes:
 
 @contextlib.asynccontextmanager
 async def crowd(served: Served, connections: int, reconnect: bool, result: Result) -> AsyncIterator[None]:
-    """So many silent connections, all made before the body begins, and gone afterwards."""
-    made = asyncio.Semaphore(0)
+    """Open silent connections before the body of `async with` runs, and close them after it."""
+    attempted = asyncio.Semaphore(0)
 
     async def one() -> None:
         while True:
@@ -73,7 +74,7 @@ async def crowd(served: Served, connections: int, reconnect: bool, result: Resul
                 try:
                     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
                 finally:
-                    made.release()  # also where it was dropped at once
+                    attempted.release()  # also if serve refused it
                 result.connects += 1
                 try:
                     await reader.read(1)
@@ -86,7 +87,7 @@ async def crowd(served: Served, connections: int, reconnect: bool, result: Resul
     try:
         async with asyncio.timeout(BOUND_S):
             for _ in range(connections):
-                await made.acquire()
+                await attempted.acquire()
         yield
     finally:
         for task in tasks:
@@ -95,7 +96,7 @@ async def crowd(served: Served, connections: int, reconnect: bool, result: Resul
 
 
 async def measure(served: Served, connections: int, seconds: float, pages: int, reconnect: bool) -> Result:
-    """Open the page so many times, evenly over so many seconds, while the crowd is there."""
+    """Open the page `pages` times, evenly over `seconds`, while the crowd is connected."""
     result = Result()
     before = served.said
     process = psutil.Process(served.process.pid)
@@ -120,12 +121,12 @@ async def measure(served: Served, connections: int, seconds: float, pages: int, 
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and report."""
+    parser = command_line(__doc__)
     parser.add_argument("--connections", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--pages", type=int, default=60)
-    parser.add_argument("--files", type=int, default=0, help="RLIMIT_NOFILE of serve; 0: as it is here")
+    parser.add_argument("--files", type=int, default=0, help="RLIMIT_NOFILE of serve; 0: inherited")
     parser.add_argument("--reconnect", action="store_true")
     options = parser.parse_args()
 

@@ -1,15 +1,15 @@
-"""The monitor as one has it at the other end of a bad line: 80x24, 56 kB/s, 300 ms each way.
+"""Is the monitor usable over a bad line: 80x24, 56 kB/s, 300 ms each way?
 
-`python -m tests.bench.slow_line [--kb-s 56] [--delay-ms 300] [--size 80x24]`. Between the pseudo-terminal and the user
-is a line of our own: what the monitor writes is queued without a limit and leaves at that rate; both it and the keys
-arrive so much later. A user starts the monitor (three truth servers, iterations of a second), presses keys, looks at
-details and help, exports, changes the focus ten times a second, and quits. Told are the times from the key to the
-arrival of its change, the bytes that it cost (with those of other changes meanwhile), and what waits in the line.
+    python -m tests.bench.slow_line [--kb-s 56] [--delay-ms 300] [--size 80x24] [--rounds 2]
+
+A simulated line is between the pseudo-terminal and the user: the monitor's output is queued without a limit and leaves
+at that rate; output and keys are delayed. The user starts the monitor (three truth servers, iterations of a second),
+presses keys, opens details and help, exports, changes the focus ten times a second, and quits. Reported are the times
+from a key to the arrival of its change, the bytes written until then, and the most that was queued.
 """
 
 from __future__ import annotations
 
-import argparse
 import codecs
 import collections
 import os
@@ -22,11 +22,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmtui.accuracy.pty_monitor import Screen, monitor_argv
-from tests.bench.common import heading
+from tests.bench.common import command_line, heading, size
 from tests.bench.terminal import write_config
 
-#: What a user does: key, what stands on the screen when its change has come and not before ("!": what is gone then),
-#: in words.
+#: What the user does: key, text that is on the screen after its change and not before ("!": before and not after),
+#: description.
 ACTS: tuple[tuple[bytes, str, str], ...] = (
     (b"m", "TTFT per iteration", "metric: TTFT"),
     (b"m", "ITL per iteration", "metric: ITL"),
@@ -56,17 +56,17 @@ _PIECES = re.compile(
     r"\x1b[PX^_][^\x1b]*\x1b\\|\x1b[ -/]*[0-~]|(?P<text>[^\x1b\x00-\x1f]+)|[\x00-\x1a\x1c-\x1f]"
 )
 _PACKET = 512
-#: Bytes that only a repaint of the whole writes.
+#: Only a repaint of the whole screen writes as many bytes.
 _SCREENFUL = 4000
-GIVEN_UP_S = 20.0
+GIVE_UP_S = 20.0
 BURST = 20
 BURST_S = 0.1
-#: What one still calls usable: a key's change after so long, the run alone leaving the line empty each second.
+#: The line is usable if every key's change arrives within this time, and the run alone leaves it empty each second.
 USABLE_S = 2.0
 
 
 class Picture:
-    """What stands on the far screen: enough of a terminal for what the monitor writes (places and text)."""
+    """The far screen: enough of a terminal for what the monitor writes (positions and text)."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self._cells = [[" "] * columns for _ in range(rows)]
@@ -75,7 +75,7 @@ class Picture:
         self._rest = ""
 
     def feed(self, data: bytes) -> None:
-        """Take what arrives; a sequence may be cut anywhere."""
+        """Draw what arrives; a sequence may be split anywhere."""
         text = self._rest + self._decode(data)
         at = 0
         while at < len(text) and (piece := _PIECES.match(text, at)):
@@ -83,16 +83,16 @@ class Picture:
             if piece["at"] is not None:
                 y, _, x = piece["at"].partition(";")
                 self._y, self._x = int(y or 1) - 1, int(x or 1) - 1
-            for sign in piece["text"] or "":
+            for character in piece["text"] or "":
                 if self._y < len(self._cells) and self._x < len(self._cells[0]):
-                    self._cells[self._y][self._x] = sign
+                    self._cells[self._y][self._x] = character
                 self._x += 1
         self._rest = text[at:]
 
-    def holds(self, mark: str) -> bool:
-        """Whether this stands on it, or with "!" before it, does not."""
-        there = any(mark.removeprefix("!") in "".join(row) for row in self._cells)
-        return there != mark.startswith("!")
+    def shows(self, mark: str) -> bool:
+        """Return whether the text is on the screen; with "!" before it, whether it is not."""
+        present = any(mark.removeprefix("!") in "".join(row) for row in self._cells)
+        return present != mark.startswith("!")
 
 
 class Line:
@@ -104,47 +104,47 @@ class Line:
         self._rate = rate
         self._delay_s = delay_s
         self._free_at = 0.0
-        self._under_way: collections.deque[tuple[float, bytes]] = collections.deque()
+        self._in_transit: collections.deque[tuple[float, bytes]] = collections.deque()
         self._keys: collections.deque[tuple[float, bytes]] = collections.deque()
-        self.most = 0
+        self.most_queued = 0
         self.sent = 0
         self.ended = False
 
-    def waiting(self) -> int:
-        """Bytes that the line has not taken yet."""
+    def queued(self) -> int:
+        """Return the bytes that the line has not sent yet."""
         return max(0, round((self._free_at - time.monotonic()) * self._rate))
 
     def press(self, key: bytes) -> None:
-        """Type at the far end."""
+        """Press a key at the far end."""
         self._keys.append((time.monotonic() + self._delay_s, key))
 
     def arrivals(self, seconds: float) -> Iterator[bytes]:
-        """What arrives at the far end, as it does, for so long or until the program has ended and all is there."""
+        """Yield what arrives at the far end for `seconds`, or until the program has ended and all has arrived."""
         deadline = time.monotonic() + seconds
         while (now := time.monotonic()) < deadline:
             while self._keys and self._keys[0][0] <= now:
                 self._screen.press(self._keys.popleft()[1])
-            while self._under_way and self._under_way[0][0] <= now:
-                data = self._under_way.popleft()[1]
+            while self._in_transit and self._in_transit[0][0] <= now:
+                data = self._in_transit.popleft()[1]
                 self.picture.feed(data)
                 yield data
-            if self.ended and not self._under_way:
+            if self.ended and not self._in_transit:
                 return
-            due = min([deadline, *(queue[0][0] for queue in (self._keys, self._under_way) if queue)])
+            due = min([deadline, *(queue[0][0] for queue in (self._keys, self._in_transit) if queue)])
             if self.ended:
                 time.sleep(max(0.0, due - time.monotonic()))
                 continue
             self.take(max(0.0, due - time.monotonic()))
 
     def take(self, seconds: float) -> None:
-        """What the program writes next, within that time, goes into the line."""
+        """Queue what the program writes next, within `seconds`."""
         for data in self._screen.chunks(max(seconds, 1e-4)):
             self.sent += len(data)
             for at in range(0, len(data), _PACKET):
                 packet = data[at : at + _PACKET]
                 self._free_at = max(time.monotonic(), self._free_at) + len(packet) / self._rate
-                self._under_way.append((self._free_at + self._delay_s, packet))
-            self.most = max(self.most, self.waiting())
+                self._in_transit.append((self._free_at + self._delay_s, packet))
+            self.most_queued = max(self.most_queued, self.queued())
             return
         try:
             os.kill(self._screen.pid, 0)
@@ -153,38 +153,38 @@ class Line:
         except OSError:
             self.ended = True
 
-    def seen_s(self, mark: str, within_s: float = GIVEN_UP_S) -> float | None:
-        """Seconds until the far screen holds `mark`; where that is empty, until as much as a screen has arrived."""
+    def seen_s(self, mark: str, within_s: float = GIVE_UP_S) -> float | None:
+        """Return the seconds until the far screen shows `mark` or, if that is "", until a screenful has arrived."""
         began = time.monotonic()
-        came = 0
+        arrived = 0
         for data in self.arrivals(within_s):
-            came += len(data)
-            if self.picture.holds(mark) if mark else came >= _SCREENFUL:
+            arrived += len(data)
+            if self.picture.shows(mark) if mark else arrived >= _SCREENFUL:
                 return time.monotonic() - began
         return None
 
     def rest(self, seconds: float) -> None:
-        """Look on."""
+        """Wait."""
         for _ in self.arrivals(seconds):
             pass
 
     def emptied_s(self) -> float:
-        """Seconds until everything written so far has arrived."""
+        """Return the seconds until the line is empty."""
         began = time.monotonic()
-        while self.waiting() and time.monotonic() - began < 60.0:
+        while self.queued() and time.monotonic() - began < 60.0:
             self.rest(0.05)
         return time.monotonic() - began
 
 
 def main() -> None:
-    """Use it, and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Use the monitor and report."""
+    parser = command_line(__doc__)
     parser.add_argument("--kb-s", type=float, default=56.0)
     parser.add_argument("--delay-ms", type=float, default=300.0)
     parser.add_argument("--size", default="80x24")
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
-    columns, rows = (int(number) for number in arguments.size.split("x"))
+    columns, rows = size(arguments.size)
     delay_s = arguments.delay_ms / 1e3
     print(heading(f"{arguments.size} over {arguments.kb_s:g} kB/s, {arguments.delay_ms:g} ms each way"))
     with tempfile.TemporaryDirectory(prefix="llmtui-line-") as name:
@@ -201,36 +201,37 @@ def main() -> None:
 
 
 def report(line: Line, rounds: int, delay_s: float) -> None:
-    """The whole visit."""
+    """Do everything that a user does."""
     first = line.seen_s("three")
     print(f"start: first panels after {first or 0.0:.2f} s, {line.sent / 1e3:.1f} kB")
     line.rest(5.0)
     before, empty = line.sent, 0
     for _ in range(20):
         line.rest(1.0)
-        empty += not line.waiting()
+        empty += not line.queued()
     print(f"the run alone: {(line.sent - before) / 20e3:.2f} kB/s; line empty at the end of {empty} of 20 seconds")
     took: list[float] = []
-    lost: list[str] = []
-    print(f"\nkey to change in s (the line alone takes {2 * delay_s:.2f}), bytes, bytes left waiting then")
+    missing: list[str] = []
+    print(f"\nkey to change in s (the line alone takes {2 * delay_s:.2f}), bytes, bytes queued")
     for number in range(rounds):
         for key, mark, words in ACTS:
             line.rest(1.0)
-            before, line.most = line.sent, line.waiting()
-            early = bool(mark) and line.picture.holds(mark)
+            before, line.most_queued = line.sent, line.queued()
+            early = bool(mark) and line.picture.shows(mark)
             line.press(key)
             seconds = line.seen_s(mark)
             if seconds is None or early:
-                lost.append(words)
-                print(f"{words:18} {'was there before the key' if early else 'never'}")
+                missing.append(words)
+                print(f"{words:18} {'on the screen before the key' if early else 'never'}")
                 continue
             took.append(seconds)
             if number == 0:
                 line.rest(0.3)
-                size = (line.sent - before) / 1e3
-                print(f"{words:18} {seconds:5.2f} {size:6.1f} kB, at most {line.most / 1e3:.1f} kB wait")
+                kilobytes = (line.sent - before) / 1e3
+                queued = line.most_queued / 1e3
+                print(f"{words:18} {seconds:5.2f} {kilobytes:6.1f} kB, at most {queued:.1f} kB queued")
     line.rest(2.0)
-    line.most, before = 0, line.sent
+    line.most_queued, before = 0, line.sent
     for turn in range(BURST):
         line.press(b"12"[turn % 2 : turn % 2 + 1])
         line.rest(BURST_S)
@@ -238,20 +239,20 @@ def report(line: Line, rounds: int, delay_s: float) -> None:
     emptied = line.emptied_s()
     print(
         f"{BURST} changes of focus at {1 / BURST_S:.0f} a second: {(line.sent - before) / 1e3:.0f} kB, at most "
-        f"{line.most / 1e3:.0f} kB wait, all there {emptied + delay_s:.1f} s after the last reached the monitor"
+        f"{line.most_queued / 1e3:.0f} kB queued, all arrived {emptied + delay_s:.1f} s after the last key"
     )
     line.rest(2.0)
     line.press(b"q")
     line.rest(2.0)
     line.press(b"q")
     began = time.monotonic()
-    while not line.ended and time.monotonic() - began < GIVEN_UP_S:
+    while not line.ended and time.monotonic() - began < GIVE_UP_S:
         line.rest(0.1)
-    print(f"quit: {'over' if line.ended else 'still there'} after {time.monotonic() - began:.2f} s")
+    print(f"quit: {'done' if line.ended else 'still running'} after {time.monotonic() - began:.2f} s")
     worst = max(took, default=0.0)
     print(f"\nall keys: median {statistics.median(took):.2f} s, worst {worst:.2f}, n = {len(took)}")
-    usable = not lost and worst <= USABLE_S and empty >= 19 and line.ended
-    print(f"not seen to come: {', '.join(lost) or 'none'}; usable: {'yes' if usable else 'no'}")
+    usable = not missing and worst <= USABLE_S and empty >= 19 and line.ended
+    print(f"no change seen: {', '.join(missing) or 'none'}; usable: {'yes' if usable else 'no'}")
     sys.exit(not usable)
 
 

@@ -1,20 +1,21 @@
-"""Does an hour change anything? 32 streams at once and a monitor on a screen: memory, descriptors, error of TTFT.
+"""Does an hour change anything? 32 streams and a monitor on a screen: memory, descriptors, error of TTFT.
 
-`python -m tests.bench.soak [--minutes 60] [--streams 32] [--json FILE]`. Two runs at the same time:
+    python -m tests.bench.soak [--minutes 60] [--streams 32] [--json FILE]
 
-    32 streams    rounds of `llmtui accuracy`, each answer saved and told to a client (tests/bench/soaked.py). Keeps no
-                  record, so its memory has to be flat.
-    one stream    `llmtui CONFIG` in a terminal of 80x24 with an engine of its own, as users have it. Engine and monitor
-                  keep every record of the run on purpose: what the records weigh is taken off before the slope is.
+Two runs at the same time:
 
-Each 10 s: RSS, USS, descriptors, threads, CPU of every process. Each minute: error of TTFT, load, CPU of others. A
-slope is that of least squares after the first ten minutes (of a shorter soak, its first third), with its standard
-error. The one-stream run's is judged from where SQLite's cache is full, which takes it half an hour.
+    32 streams    rounds of `llmtui accuracy`, each answer saved and sent to a client (tests/bench/soaked.py). It drops
+                  its records, so its memory must not grow.
+    one stream    `llmtui CONFIG` in an 80x24 terminal with an engine of its own, as users have it. Engine and monitor
+                  keep every record of the run by design; their size is subtracted before the slope is computed.
+
+Every 10 s: RSS, USS, descriptors, threads and CPU of each process. Every minute: error of TTFT, load, CPU of other
+programs. A slope is a least-squares fit after the first ten minutes (of a shorter soak, its first third), with its
+standard error. The one-stream run is judged once SQLite's cache is full, which takes half an hour.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -33,7 +34,7 @@ import psutil
 
 from llmtui.accuracy.pty_monitor import Screen, monitor_argv
 from llmtui.engine.watch.other_cpu import ForeignMeter
-from tests.bench.common import heading
+from tests.bench.common import command_line, heading, truth_config
 from tests.bench.soak_figures import (
     CLIENT,
     ENGINE,
@@ -58,7 +59,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Child:
-    """A process of tests.bench.soaked: its lines, as they come."""
+    """A process of tests.bench.soaked, whose output is read by line."""
 
     def __init__(self, arguments: Sequence[str], env: Mapping[str, str], order: Order | None = None) -> None:
         command = [sys.executable, "-P", "-m", "tests.bench.soaked", *arguments]
@@ -70,12 +71,12 @@ class Child:
             self.process.stdin.write(msgspec.json.encode(order) + b"\n")
 
     def fileno(self) -> int:
-        """Readable when it has said something, or has ended."""
+        """Return its stdout, which is readable if it has printed something or has ended."""
         assert self.process.stdout is not None
         return self.process.stdout.fileno()
 
     def lines(self) -> list[bytes]:
-        """What it has said since, in whole lines. Exits where it has ended."""
+        """Return the whole lines that it has printed since. Exit if it has ended."""
         data = os.read(self.fileno(), 1 << 20)
         if not data:
             sys.exit(f"{self._name} ended too soon")
@@ -83,19 +84,19 @@ class Child:
         return whole
 
     def first(self) -> bytes:
-        """Its first line."""
+        """Wait for its next line, and return it."""
         while not (whole := self.lines()):
             pass
         return whole[0]
 
     def end(self) -> bytes:
-        """Let it end by itself; what it said last."""
-        said, _ = self.process.communicate(timeout=START_S)
-        return self._unread + said
+        """Wait for it to end by itself. Return the rest of its output."""
+        output, _ = self.process.communicate(timeout=START_S)
+        return self._unread + output
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """A process and all below it."""
+    """Return a process and its descendants."""
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]
@@ -103,7 +104,7 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def below(pid: int, module: str) -> int:
-    """The process below `pid` that runs a module; the guard that holds it names it too, behind a "--"."""
+    """Wait for a descendant of `pid` that runs `module`, and return its pid. Its guard names it too, after a "--"."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         for process in tree(pid)[1:]:
@@ -116,15 +117,11 @@ def below(pid: int, module: str) -> int:
 
 
 def soak(folder: Path, order: Order, minutes: int) -> Soak:
-    """The whole soak."""
+    """Run the whole soak."""
     env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep)}
     one = {**env, "XDG_RUNTIME_DIR": str(folder), "LLMTUI_STORE": str(folder / "one.db")}
-    launch = [sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "{port}"]
     config = folder / "one.toml"
-    config.write_text(
-        "[run]\niterations = 100000\nwarmup = 0\non_disconnect = 'stop'\n"
-        f"[[backend]]\nname = 'truth'\nlaunch = {json.dumps(launch)}\n"
-    )
+    truth_config(config, {"truth": 10.0}, iterations=100_000, warmup=0, on_disconnect="stop")
     children: list[Child] = []
     screen = None
     try:
@@ -148,8 +145,8 @@ def soak(folder: Path, order: Order, minutes: int) -> Soak:
         engine.process.stdin.close()
         engine.process.stdin = None
         for line in engine.end().splitlines():
-            seen.told += len(msgspec.json.decode(line, type=Round).ttft_s)
-        seen.folded = int(client.end())
+            seen.reported += len(msgspec.json.decode(line, type=Round).ttft_s)
+        seen.received = int(client.end())
     finally:
         started = tree(os.getpid())[1:]
         if screen is not None:
@@ -159,7 +156,7 @@ def soak(folder: Path, order: Order, minutes: int) -> Soak:
                 child.process.terminate()
         psutil.wait_procs(started, timeout=START_S)
     seen.saved = len(started_s(Path(order.store)))
-    # The records' own clock is UTC: set it on the soak's.
+    # The records have UTC times: convert them to the soak's clock.
     offset_s = time.time() - time.monotonic() + seen.began
     seen.one_s = [at - offset_s for at in started_s(folder / "one.db")]
     weigh = Child(["weigh"], env, order)
@@ -169,7 +166,7 @@ def soak(folder: Path, order: Order, minutes: int) -> Soak:
 
 
 def watch(seen: Soak, engine: Child, screen: Screen, minutes: int) -> None:
-    """Read and sample until the time is over."""
+    """Read reports and sample processes until the time is over."""
     own = [process.pid for process in tree(os.getpid())]
     began = seen.began = time.monotonic()
     due = 0.0
@@ -195,7 +192,7 @@ def watch(seen: Soak, engine: Child, screen: Screen, minutes: int) -> None:
                     minute.itl_s += one.itl_s
                     minute.failed += one.failed
                     seen.stamps.update(one.stamps)
-                    seen.told += len(one.ttft_s)
+                    seen.reported += len(one.ttft_s)
                     seen.rest_s.append(time.monotonic() - began)
                     seen.rest_bytes.append(one.rss_bytes)
         minute.foreign, minute.load = meter.stop(), os.getloadavg()[0]
@@ -205,20 +202,20 @@ def watch(seen: Soak, engine: Child, screen: Screen, minutes: int) -> None:
 
 
 def started_s(file: Path) -> list[float]:
-    """When each record of a history was begun: seconds since the epoch."""
+    """Return when each record of a history was started, in seconds since the epoch."""
     with contextlib.closing(sqlite3.connect(file)) as connection:
         rows = connection.execute("SELECT started_utc FROM iterations ORDER BY seq")
         return [datetime.fromisoformat(at).timestamp() for (at,) in rows]
 
 
 def main() -> None:
-    """Soak, and report. Exit code 1 where a goal does not hold."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Soak and report. Exit with 1 if a goal does not hold."""
+    parser = command_line(__doc__)
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--streams", type=int, default=32)
-    parser.add_argument("--json", type=Path, help="all figures, as a file")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
     arguments = parser.parse_args()
-    print(heading(f"{arguments.minutes} minutes at {arguments.streams} streams, and one stream on a screen of 80x24"))
+    print(heading(f"{arguments.minutes} minutes at {arguments.streams} streams, and one stream on an 80x24 screen"))
     print(MINUTES_HEAD, file=sys.stderr, flush=True)
     settled_s = min(SETTLED_S, 60.0 * arguments.minutes / 3)
     with tempfile.TemporaryDirectory(prefix="llmtui-soak-") as name:
@@ -231,10 +228,10 @@ def main() -> None:
             socket=str(folder / "engine.sock"),
         )
         seen = soak(folder, order, arguments.minutes)
-    found = report(seen, settled_s)
+    verdicts = report(seen, settled_s)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(as_json(seen, settled_s, found)))
-    sys.exit(any(verdict.holds is False for verdict in found))
+        arguments.json.write_text(json.dumps(as_json(seen, settled_s, verdicts)))
+    sys.exit(any(verdict.holds is False for verdict in verdicts))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""The processes that `tests.bench.soak` starts: what measures 32 streams, hour after hour, and a client of it.
+"""The processes that `tests.bench.soak` starts: one that measures 32 streams for hours, and a client of it.
 
-`python -m tests.bench.soaked serve|weigh`, with an `Order` on standard input, or `follow SOCKET`. `serve` is an engine
-but for its runner, which has one request under way at a time: rounds of `llmtui accuracy` against a truth server, each
-answer a record in a history and told to the clients. A round is an attempt, begun with a new `Hello`, and no record is
-kept: so what grows here is a leak. `weigh` says what an engine that keeps its records, as users' engines do, holds for
-each.
+`python -m tests.bench.soaked serve|weigh`, with an `Order` on stdin, or `follow SOCKET`. `serve` is an engine without
+its coordinator (which makes one request at a time): rounds of `llmtui accuracy` against a truth server, each answer
+saved in a history and sent to the clients. A round is an attempt that begins with a new `Hello`, and no record is kept,
+so growing memory is a leak. `weigh` reports the memory of a record in an engine that keeps it.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ BACKEND = Backend(name="truth")
 
 
 class Order(Struct, frozen=True):
-    """What to do: streams at once, requests of a round in all, tokens of an answer; where the engine has its things."""
+    """The work: streams, requests of a round, tokens of an answer; and the paths of history and socket."""
 
     run: str
     streams: int
@@ -68,7 +67,7 @@ class Order(Struct, frozen=True):
     socket: str = ""
 
     def job(self) -> Job:
-        """The same, as `llmtui accuracy` knows it."""
+        """Return the same as a job of `llmtui accuracy`."""
         return Job(
             streams=[self.streams],
             requests=self.requests,
@@ -79,9 +78,9 @@ class Order(Struct, frozen=True):
 
 
 class Round(Struct, frozen=True):
-    """Told after each round. `ttft_s` and `itl_s` are told minus true; of the gaps the largest of each answer.
+    """The report after each round. `ttft_s` and `itl_s` are reported minus true; of the gaps, the worst of each answer.
 
-    `rss_bytes` is the process's memory with the round's answers gone and collected; the first one names the package.
+    `rss_bytes` is the process's memory once the round's answers are collected. The first report has the package.
     """
 
     ttft_s: list[float] = []
@@ -93,7 +92,7 @@ class Round(Struct, frozen=True):
 
 
 class Weight(Struct, frozen=True):
-    """Bytes that one more record costs an engine that keeps it, and a client, which has it off the wire."""
+    """The bytes of one more record in an engine that keeps it, and in a client, which decodes it from the socket."""
 
     engine_bytes: float
     client_bytes: float
@@ -101,7 +100,7 @@ class Weight(Struct, frozen=True):
 
 
 def record(order: Order, answer: Answer, attempt: int, number: int) -> Iteration:
-    """As the engine makes it."""
+    """Build a record as the engine does."""
     started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     bare = Iteration(
         run=order.run,
@@ -115,8 +114,8 @@ def record(order: Order, answer: Answer, attempt: int, number: int) -> Iteration
     return redacted(with_figures(bare, answer), BACKEND)
 
 
-def _tell(said: Struct) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
+def _report(message: Struct) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
     sys.stdout.buffer.flush()
 
 
@@ -153,12 +152,12 @@ class Engine:
         return Hello(plan=self._plan.public(), machine=self._machine, run=run, backends=[self._state])
 
     def _note(self, event: AnyEvent) -> None:
-        # The history cannot be written: then this is no test of it.
+        # A note says that the history cannot be written, which this must not hide.
         assert not isinstance(event, Note), event.text
         self.link.emit(event)
 
     def begin_round(self) -> None:
-        """A new attempt, and clients that forget the earlier ones."""
+        """Start a new attempt; clients drop the earlier ones."""
         self._state = msgspec.structs.replace(self._state, state="running", attempt=self._state.attempt + 1)
         self._recorder.save_state(self._state)
         self.link.emit(self._hello())
@@ -166,7 +165,7 @@ class Engine:
 
     @contextlib.asynccontextmanager
     async def progress(self) -> AsyncIterator[None]:
-        """Tells clients of progress meanwhile, as often as an engine does."""
+        """Send progress meanwhile, as often as an engine does."""
 
         async def tell() -> None:
             began = time.monotonic()
@@ -183,7 +182,7 @@ class Engine:
             ticker.cancel()
 
     def take(self, answer: Answer, number: int) -> None:
-        """Saved, then told."""
+        """Save an answer, then send it."""
         iteration = record(self._order, answer, self._state.attempt, number)
         self._recorder.save_iteration(iteration)
         self.link.emit(IterationDone(iteration=iteration))
@@ -197,13 +196,13 @@ async def _serve(order: Order) -> None:
         loop.remove_reader(0)
         task.cancel()
 
-    # Nothing more is said on standard input: readable means that whoever asked wants an end.
+    # Nothing more is written to stdin: once it is readable, it was closed, and this process ends.
     loop.add_reader(0, leave)
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
     async with Engine(order) as engine, truth_server() as url:
         client = new_client(url, connect_timeout_s=5.0)
         try:
-            _tell(Round(package=str(llmtui.__file__)))
+            _report(Round(package=str(llmtui.__file__)))
             while True:
                 await _round(engine, client, url, order)
         finally:
@@ -227,15 +226,15 @@ async def _round(engine: Engine, client: httpx.AsyncClient, url: str, order: Ord
             continue
         ttft_s.append(found.ttft_s)
         itl_s.append(max(found.itl_s, key=abs))
-        # The clients are written to between the records, as they are between iterations.
+        # Let the server write to clients between records, as it does between iterations.
         await asyncio.sleep(0)
     pairs.clear()
     gc.collect()
-    _tell(Round(ttft_s=ttft_s, itl_s=itl_s, failed=failed, stamps=sorted(stamps), rss_bytes=_rss_bytes()))
+    _report(Round(ttft_s=ttft_s, itl_s=itl_s, failed=failed, stamps=sorted(stamps), rss_bytes=_rss_bytes()))
 
 
 def weight(records: Sequence[Iteration]) -> float:
-    """Bytes that each takes, in the blocks that Python's allocator hands out (of 16 bytes), shared objects once."""
+    """Return the bytes of each record, in the 16-byte blocks of Python's allocator, shared objects once."""
     parts: dict[int, object] = {}
     for one in records:
         parts[id(one)] = one
@@ -254,13 +253,13 @@ async def _weigh(order: Order) -> None:
             pairs, _ = await run_level(client, url, order.job(), order.streams)
         finally:
             await client.aclose()
-    held = [record(order, answer, 1, number) for number, (answer, _) in enumerate(pairs, 1)]
-    decoded = [msgspec.json.decode(msgspec.json.encode(one), type=Iteration) for one in held]
-    _tell(Weight(engine_bytes=weight(held), client_bytes=weight(decoded), records=len(held)))
+    records = [record(order, answer, 1, number) for number, (answer, _) in enumerate(pairs, 1)]
+    decoded = [msgspec.json.decode(msgspec.json.encode(one), type=Iteration) for one in records]
+    _report(Weight(engine_bytes=weight(records), client_bytes=weight(decoded), records=len(records)))
 
 
 async def _follow(socket: Path) -> None:
-    """Folds all that is told into a run_view; at the end says how many records that were."""
+    """Apply all events to a run view. At the end print the number of records."""
     run_view: RunView | None = None
     count = 0
     async with await Client.connect(socket) as client:
@@ -273,7 +272,7 @@ async def _follow(socket: Path) -> None:
 
 
 def main() -> None:
-    """What the first argument says."""
+    """Run the part that the first argument names."""
     with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt, BrokenPipeError):
         if sys.argv[1] == "follow":
             asyncio.run(_follow(Path(sys.argv[2])))

@@ -1,13 +1,14 @@
-"""What the history costs: `python -m tests.bench.store [FOLDER]` (some seconds). Run it on the disk that matters.
+"""What does the history cost on this disk? Takes a few seconds.
 
-One run of iterations is saved, as an engine does it, for answers of 64 and of 1,000 arrivals; then it is listed and
-loaded. `bytes each` is the file's size per iteration, its text (five bytes a token) included; `sync` compares what
-SQLite's levels of durability cost, with the same rows (FULL is what llmtui uses).
+    python -m tests.bench.store [FOLDER]
+
+A run is saved as an engine saves it, with answers of 64 and of 1,000 arrivals; then it is listed and loaded. `bytes
+each` is the file's size per iteration, text (five bytes a token) included. `sync` compares SQLite's levels of
+durability on the same rows; llmtui uses FULL.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import random
 import sqlite3
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from llmtui.model import Backend, BackendState, Iteration, Machine, Plan, RunConfig
 from llmtui.store.open import open_store
+from tests.bench.common import command_line
 
 N = 1000
 
@@ -65,7 +67,7 @@ def _iterations(run: str, arrivals: int) -> list[Iteration]:
     return made
 
 
-def _told(name: str, took_ms: list[float], more: str = "") -> None:
+def _report(name: str, took_ms: list[float], more: str = "") -> None:
     ordered = sorted(took_ms)
     p95 = ordered[math.ceil(len(ordered) * 0.95) - 1]
     figures = f"median {statistics.median(ordered):8.3f} ms  p95 {p95:8.3f} ms  max {ordered[-1]:8.3f} ms"
@@ -89,24 +91,24 @@ def _save(file: Path, iterations: list[Iteration], level: str) -> None:
         store.begin(_plan(run), Machine())
         took_ms = _timed(partial(store.save_iteration, iteration) for iteration in iterations)
     grown = file.stat().st_size / len(iterations)
-    _told(f"save, {len(iterations[0].arrivals_ns)} arrivals, sync {level}", took_ms, f"{grown:.0f} bytes each")
+    _report(f"save, {len(iterations[0].arrivals_ns)} arrivals, sync {level}", took_ms, f"{grown:.0f} bytes each")
 
 
 def _read(file: Path, run: str) -> None:
     store, _ = open_store(file)
     with store:
         states = [BackendState(name="a", version=str(n)) for n in range(100)]
-        _told("save a state", _timed(partial(store.save_state, run, state) for state in states))
-        _told(f"list a run of {N}", _timed([store.runs] * 20))
-        _told(f"load a run of {N}", _timed([partial(store.load, run)] * 5))
+        _report("save a state", _timed(partial(store.save_state, run, state) for state in states))
+        _report(f"list a run of {N}", _timed([store.runs] * 20))
+        _report(f"load a run of {N}", _timed([partial(store.load, run)] * 5))
     size = f"{file.stat().st_size / 1e6:.1f} MB"
-    _told("open, check and close", _timed([lambda: open_store(file)[0].close()] * 20), size)
+    _report("open, check and close", _timed([lambda: open_store(file)[0].close()] * 20), size)
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", help="where the file is made (default: the temporary folder)")
+    """Measure and report."""
+    parser = command_line(__doc__)
+    parser.add_argument("folder", nargs="?", help="folder for the file (default: the temporary folder)")
     with tempfile.TemporaryDirectory(dir=parser.parse_args().folder) as folder:
         print(f"SQLite {sqlite3.sqlite_version}, in {folder}")
         for arrivals in (64, 1000):

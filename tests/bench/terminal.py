@@ -1,60 +1,56 @@
-"""What the monitor writes to the terminal and takes of a core: three servers, iterations of a second.
+"""How much does the monitor write to the terminal, and how much CPU does it use?
 
-`python -m tests.bench.terminal [--seconds 20]`. The servers are truth servers: 64 tokens, 14.5 to 16 ms apart. Counted
-are the bytes of each second after the first four; beside them what zlib (`ssh -C`) makes of them. Last, at 120x40, the
-same for a run that is over: nothing happens, so nothing should be written.
+    python -m tests.bench.terminal [--seconds 20]
+
+Three truth servers with iterations of one second (64 tokens, 14.5 to 16 ms apart), at three sizes. Counted are the
+bytes of each second after the first four, plain and compressed with zlib as by `ssh -C`. Last, at 120x40, the same
+after the end of a run: nothing should be written then.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import sys
 import tempfile
 import time
 import zlib
 from pathlib import Path
 
 from llmtui.accuracy.pty_monitor import Screen, monitor_argv
-from tests.bench.common import heading
+from tests.bench.common import command_line, heading, truth_config
 
 SIZES = ((80, 24), (120, 40), (200, 50))
 SETTLED_S = 4
 
 
 def write_config(path: Path, iterations: int = 1000) -> None:
-    """Three truth servers that differ a little."""
-    text = f"[run]\niterations = {iterations}\nwarmup = 0\non_disconnect = 'stop'\n"
-    for name, itl_ms in (("one", 14.5), ("two", 15.0), ("three", 16.0)):
-        launch = [sys.executable, "-m", "llmtui.accuracy.truth_server", "--port", "{port}", "--itl-ms", str(itl_ms)]
-        text += f"[[backend]]\nname = '{name}'\nlaunch = {json.dumps(launch)}\n"
-    path.write_text(text)
+    """Write a config with three truth servers that differ a little."""
+    servers = {"one": 14.5, "two": 15.0, "three": 16.0}
+    truth_config(path, servers, iterations=iterations, warmup=0, on_disconnect="stop")
 
 
 def watch(config: Path, columns: int, rows: int, seconds: int) -> tuple[list[int], list[int], float]:
-    """Bytes of each second, the same compressed, and the monitor's CPU in cores."""
+    """Return the bytes of each second, the same compressed, and the monitor's CPU in cores."""
     screen = Screen(monitor_argv(config), columns=columns, rows=rows)
-    told: list[bytes] = [b""] * (SETTLED_S + seconds)
+    written: list[bytes] = [b""] * (SETTLED_S + seconds)
     try:
         began = time.monotonic()
         cpu_s = None
         for data in screen.chunks(SETTLED_S + seconds):
             second = int(time.monotonic() - began)
-            if second >= len(told):
+            if second >= len(written):
                 break
             if second >= SETTLED_S and cpu_s is None:
                 cpu_s = screen.cpu_s()
-            told[second] += data
+            written[second] += data
         cores = (screen.cpu_s() - (cpu_s or 0.0)) / seconds
     finally:
         screen.close()
-    settled = told[SETTLED_S:]
+    settled = written[SETTLED_S:]
     return [len(data) for data in settled], [len(zlib.compress(data)) for data in settled], cores
 
 
 def rest(config: Path, seconds: int) -> tuple[int, float]:
-    """Bytes written, and the monitor's CPU in cores, when the run has been over for a while."""
+    """Return the bytes written and the monitor's CPU in cores, after the end of a run."""
     screen = Screen(monitor_argv(config))
     try:
         for data in screen.chunks(60.0):
@@ -71,8 +67,8 @@ def rest(config: Path, seconds: int) -> tuple[int, float]:
 
 
 def main() -> None:
-    """Measure every size, and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure every size and report."""
+    parser = command_line(__doc__)
     parser.add_argument("--seconds", type=int, default=20)
     seconds = parser.parse_args().seconds
     print(heading("bytes to the terminal, three backends, iterations of one second"))
@@ -85,11 +81,11 @@ def main() -> None:
             print(
                 f"{columns}x{rows}: median {statistics.median(plain) / 1e3:.1f} kB/s, mean {mean / 1e3:.1f}, "
                 f"{min(plain) / 1e3:.1f} to {max(plain) / 1e3:.1f}; zlib {statistics.mean(packed) / 1e3:.2f}; "
-                f"{cores * 100:.1f} % of a core (n = {len(plain)} s)"
+                f"{cores * 100:.1f}% of a core (n = {len(plain)} s)"
             )
         write_config(config, iterations=2)
         written, cores = rest(config, seconds)
-        print(f"the run over: {written} bytes in {seconds} s; {cores * 100:.2f} % of a core")
+        print(f"after the run: {written} bytes in {seconds} s; {cores * 100:.2f}% of a core")
 
 
 if __name__ == "__main__":

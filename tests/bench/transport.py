@@ -1,10 +1,12 @@
-"""How many arrivals a second one core takes: `python -m tests.bench.transport` (about four minutes, two cores).
+"""How many arrivals a second can one core take through llmtui's transport, and through plain httpx?
 
-A server on one core writes one token of a stream per `send`, 32 streams in turn, at rates that rise; the client, on the
-other core, asks through httpx' own transport (httpcore, h11) or through llmtui's. The error of an arrival is its stamp
-less the instant before the server's send. A path's reach is the highest rate up to which its p95, the median of the
-rounds, stays under twice that of the lowest rate, or under 0.1 ms. Levels during which other processes took more than
-a tenth of a core are counted and left out.
+    python -m tests.bench.transport [--rounds 5] [--seconds 2] [--paths httpx llmtui llmtui+uvloop]
+
+About four minutes, on two cores. A server on one core writes one token of a stream with each `send`, for 32 streams in
+turns, at increasing rates. The client on the other core reads through httpx's own transport (httpcore, h11) or through
+llmtui's. The error of an arrival is its stamp minus the time before the server's send. A path's reach is the highest
+rate up to which its p95, the median of the rounds, stays below twice that of the lowest rate, or below 0.1 ms. Levels
+during which other programs used more than 0.1 cores are counted and left out.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from llmtui.measure.request import Answer, ask
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, RunConfig, Struct
 from llmtui.wire import dialect_for
+from tests.bench.common import command_line, two_cores
 
 STREAMS = 32
 RATES = (1000, 2000, 3000, 4000, 6000, 8000, 10000, 12500, 15000, 20000, 25000, 30000, 40000, 50000, 60000, 70000)
@@ -41,11 +44,11 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encodin
 
 
 class Level(Struct, frozen=True):
-    """One path at one rate. Errors in ms, `cpu_us` of the client's process per arrival, `told` arrivals per second."""
+    """One path at one rate. Errors in ms, `cpu_us` of the client per arrival, `sent` arrivals per second."""
 
     path: str
     rate: int
-    told: float
+    sent: float
     n: int
     p50_ms: float
     p95_ms: float
@@ -61,7 +64,7 @@ def _chunk(**delta: object) -> bytes:
 
 
 def serve(core: int, rate: int, seconds: float) -> None:
-    """The server: its port on stdout, then, once all streams have asked and had their answers, each send's instant."""
+    """Run the server: print its port, serve all streams, then write the time of each send to stdout."""
     os.sched_setaffinity(0, {core})
     listener = socket.create_server(("127.0.0.1", 0), backlog=STREAMS)
     print(listener.getsockname()[1], flush=True)
@@ -69,9 +72,9 @@ def serve(core: int, rate: int, seconds: float) -> None:
     for _ in range(STREAMS):
         connection, _ = listener.accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        asked = b""
-        while not asked.endswith(b"}"):
-            asked += connection.recv(65536)
+        request = b""
+        while not request.endswith(b"}"):
+            request += connection.recv(65536)
         connection.sendall(_HEAD)
         streams.append(connection)
     token = _chunk(delta={"content": " token"}, finish_reason=None)
@@ -93,7 +96,7 @@ def serve(core: int, rate: int, seconds: float) -> None:
 
 
 async def _httpx(client: httpx.AsyncClient, url: str) -> tuple[Answer, int]:
-    """One answer as a client of httpx takes it: the clock read after each chunk."""
+    """Read one answer as a client of httpx does, with the clock read after each chunk."""
     backend = Backend(name="a", url=url, model="m")
     dialect = dialect_for(backend)
     request = dialect.request(backend, RunConfig(max_tokens=8), "hi", "m")
@@ -141,7 +144,7 @@ def _arrivals(answer: Answer, base_ns: int) -> Iterator[int]:
 
 
 def _foreign_s(cores: tuple[int, int]) -> float:
-    """CPU seconds that others, the hypervisor among them, have had of these cores; from a start of its own."""
+    """Return the CPU seconds that others, the hypervisor included, have used of these cores: compare two of them."""
     times = psutil.cpu_times(percpu=True)
     busy = sum(t.user + t.nice + t.system + getattr(t, "steal", 0.0) for t in (times[core] for core in cores))
     own = os.times()
@@ -167,7 +170,7 @@ def level(path: str, rate: int, seconds: float, cores: tuple[int, int]) -> Level
     sent = array.array("q", server.stdout.read())
     server.wait()
     foreign = (_foreign_s(cores) - foreign_s) / (time.monotonic() - began)
-    # Connections are accepted in the order in which they come, which need not be that of the asking.
+    # Connections may be accepted in another order than that of the requests.
     streams = sorted(list(_arrivals(answer, base)) for answer, base in answers)
     errors: list[float] = []
     for number, arrivals in enumerate(streams):
@@ -180,22 +183,22 @@ def level(path: str, rate: int, seconds: float, cores: tuple[int, int]) -> Level
 
 
 def reach(levels: dict[int, list[Level]]) -> int:
-    """The highest rate before the p95 doubles."""
+    """Return the highest rate before the p95 doubles."""
     best = 0
     bound_ms = FLOOR_MS
     for rate, rounds in sorted(levels.items()):
         p95_ms = statistics.median(each.p95_ms for each in rounds)
         if not best:
             bound_ms = max(2 * p95_ms, FLOOR_MS)
-        elif p95_ms >= bound_ms or statistics.median(each.told for each in rounds) < 0.97 * rate:
+        elif p95_ms >= bound_ms or statistics.median(each.sent for each in rounds) < 0.97 * rate:
             break
         best = rate
     return best
 
 
 def main() -> None:
-    """Command line of the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.transport", description=__doc__)
+    """Measure every path at every rate, and report."""
+    parser = command_line(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each rate")
     parser.add_argument("--paths", nargs="+", choices=PATHS, default=list(PATHS[:2]))
@@ -206,11 +209,8 @@ def main() -> None:
         core, rate, seconds = options.serve
         serve(int(core), int(rate), float(seconds))
         return
-    available = sorted(os.sched_getaffinity(0))
-    if len(available) < 2:
-        sys.exit("this benchmark needs two cores")
-    cores = (available[0], available[1])
-    seen: dict[str, dict[int, list[Level]]] = {path: {} for path in options.paths}
+    cores = two_cores()
+    levels_of: dict[str, dict[int, list[Level]]] = {path: {} for path in options.paths}
     disturbed = dict.fromkeys(options.paths, 0)
     for _ in range(options.rounds):
         for path in options.paths:
@@ -219,11 +219,11 @@ def main() -> None:
                 if now.foreign_cores > DISTURBED_CORES:
                     disturbed[path] += 1
                     continue
-                seen[path].setdefault(rate, []).append(now)
+                levels_of[path].setdefault(rate, []).append(now)
                 if now.p50_ms > HOPELESS_MS:
                     break
     print(f"{'path':14} {'rate/s':>7} rounds {'n':>7} {'p50 ms':>8} {'p95 ms (min..max)':>24} {'p99 ms':>8} CPU us")
-    for path, levels in seen.items():
+    for path, levels in levels_of.items():
         for rate, rounds in sorted(levels.items()):
             p50, p95, p99, cpu = (
                 statistics.median(getattr(each, name) for each in rounds)
@@ -232,7 +232,7 @@ def main() -> None:
             spread = f"{p95:.3f} ({min(r.p95_ms for r in rounds):.3f}..{max(r.p95_ms for r in rounds):.3f})"
             n = sum(each.n for each in rounds)
             print(f"{path:14} {rate:7} {len(rounds):6} {n:7} {p50:8.3f} {spread:>24} {p99:8.3f} {cpu:6.1f}")
-    for path, levels in seen.items():
+    for path, levels in levels_of.items():
         print(f"{path}: {reach(levels)} arrivals/s before the p95 doubles ({disturbed[path]} levels left out)")
 
 

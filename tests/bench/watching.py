@@ -1,14 +1,15 @@
-"""Does watching change the result? A real embedded engine, in turn with the monitor on a screen and without one.
+"""Does watching change the result? A real llama.cpp, alternately with the monitor on a screen and without.
 
-`python -m tests.bench.watching [--pairs 6] [--iterations 5]`. Each run is whole: `llmtui CONFIG` in a pseudo-terminal
-of 120x40 against `llmtui run CONFIG`, a fresh engine and a fresh llama.cpp (xllamacpp) each time; which of the two goes
-first alternates from pair to pair. The monitored run is over when its header counts all iterations; its figures are
-taken from the results that the key `e` writes. Reported is the ratio of the median latencies of each pair.
+    python -m tests.bench.watching [--pairs 6] [--iterations 5]
+
+`llmtui CONFIG` in a 120x40 pseudo-terminal against `llmtui run CONFIG`, each time with a new engine and a new llama.cpp
+(xllamacpp); the first of the two alternates from pair to pair. The monitored run ends when its header counts all
+iterations; its figures are read from the file that the key `e` writes. Reported is the ratio of the median latencies of
+each pair.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import dataclasses
 import re
@@ -20,14 +21,14 @@ import time
 from pathlib import Path
 
 from llmtui.accuracy.pty_monitor import Screen, monitor_argv
-from tests.bench.common import heading, interval
+from tests.bench.common import command_line, heading, interval
 
 DEADLINE_S = 300.0
 
 
 @dataclasses.dataclass
 class Run:
-    """One run: its median latency, how many of its iterations were disturbed, and what the monitor took."""
+    """One run: its median latency, its disturbed iterations, and the bytes and CPU of the monitor."""
 
     latency_s: float
     disturbed: int
@@ -37,7 +38,7 @@ class Run:
 
 
 def read(results: Path) -> Run:
-    """The one row of a results file."""
+    """Read the one row of a results file. Exit if the run failed."""
     with results.open(newline="") as file:
         row = next(csv.DictReader(file))
     if row["errors"] != "0" or not row["latency_median_s"]:
@@ -46,7 +47,7 @@ def read(results: Path) -> Run:
 
 
 def without(config: Path, folder: Path) -> Run:
-    """A headless run."""
+    """Run without a monitor."""
     results = folder / "results.csv"
     command = [sys.executable, "-P", "-m", "llmtui", "run", str(config), "--csv", str(results), "-q"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
@@ -56,7 +57,7 @@ def without(config: Path, folder: Path) -> Run:
 
 
 def watched(config: Path, folder: Path, total: int) -> Run:
-    """The same run with the monitor on a screen. Its CPU and bytes count from the first iteration to the last."""
+    """Run with the monitor on a screen; its CPU and bytes count from the first iteration to the last."""
     for old in folder.glob("*.csv"):
         old.unlink()
     screen = Screen(["/usr/bin/env", "-C", str(folder), *monitor_argv(config)])
@@ -83,8 +84,8 @@ def watched(config: Path, folder: Path, total: int) -> Run:
 
 
 def main() -> None:
-    """Alternate, and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Alternate and report."""
+    parser = command_line(__doc__)
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--iterations", type=int, default=5)
     arguments = parser.parse_args()
@@ -95,11 +96,11 @@ def main() -> None:
         folder = Path(name)
         config = folder / "watching.toml"
         config.write_text(
-            # llama.cpp hangs up a moment after each streamed answer: the pause keeps out of its way.
+            # llama.cpp closes the connection a moment after each streamed reply; the pause avoids meeting that.
             f"[run]\niterations = {arguments.iterations}\nwarmup = 1\ncooldown_s = 0.1\non_disconnect = 'stop'\n"
             "[[backend]]\nname = 'llama.cpp'\nembedded = 'llama.cpp'\nlanguage = 'C++'\n"
         )
-        without(config, folder)  # The model file is there and in the page cache from here on.
+        without(config, folder)  # fetches the model file and fills the page cache
         for number in range(arguments.pairs):
             if number % 2:
                 off = without(config, folder)
@@ -116,7 +117,7 @@ def main() -> None:
             )
     ratios = [on.latency_s / off.latency_s for on, off in pairs]
     low, high = interval(ratios)
-    print(f"\nratio of median latency, on / off: {statistics.median(ratios):.4f} (95 %: {low:.4f} to {high:.4f})")
+    print(f"\nratio of median latency, on / off: {statistics.median(ratios):.4f} (95%: {low:.4f} to {high:.4f})")
     for title, values in (
         ("CPU of the monitor, cores", [on.cpu_cores for on, _ in pairs]),
         ("to the terminal, kB/s", [on.bytes_per_s / 1e3 for on, _ in pairs]),

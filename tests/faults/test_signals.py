@@ -33,7 +33,7 @@ async def test_sigterm(which: str, monitor: bool, words: bytes, status: int, sta
     try:
         async with asyncio.timeout(BOUND_S):
             async with trial.count:
-                await trial.count.wait_for(lambda: len(trial.heard) >= 3)
+                await trial.count.wait_for(lambda: len(trial.received) >= 3)
             (await trial.victim(which)).send_signal(signal.SIGTERM)
             await listener
             await trial.leave()
@@ -49,8 +49,8 @@ async def test_sigterm(which: str, monitor: bool, words: bytes, status: int, sta
         run = store.load(trial.run)
     assert run.state == state
     kept = {key(i): i for i in run.iterations}
-    assert {name: kept.get(name) for name in trial.heard} == trial.heard
-    assert re.search(words, trial.said), trial.said[-2000:]
+    assert {name: kept.get(name) for name in trial.received} == trial.received
+    assert re.search(words, trial.output), trial.output[-2000:]
     assert trial.status == status
 
 
