@@ -1,1 +1,1 @@
-"""Real servers: launching, watching and ending them, and the one model file that the embedded engines share."""
+"""Real servers: discovering, launching, watching and stopping them, and the model file of the embedded engines."""

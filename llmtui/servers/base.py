@@ -1,4 +1,4 @@
-"""What starting a server needs, gives back and may fail with; no process is started here."""
+"""Types that all servers share: how to launch one, what is known of one that answers, and why a start failed."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from typing import Any, TypeAlias
 
 from llmtui.model import Failure, RunConfig
 
-#: Tells what is being done, and how far (0 to 1, or None when that is unknown).
+#: Receives the current step and its progress (0 to 1, None if unknown).
 Report: TypeAlias = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A server that answers. The chat endpoint is `{url}/v1/chat/completions`; `model` is the name to ask for.
+    """A server that answers requests at `url`; `model` is the name to send in them.
 
-    `threads` is None for a server whose threads llmtui did not choose; `load_s` runs from launch to the first
-    healthy answer, in seconds, and is None for a server that somebody else started. `full_length` are the fields of a
-    request that make an answer go on to its last token, empty where there are none. `model_digest` ("sha256:...") is
-    that of the model file as it was published, `context_tokens` the room for prompt and answer, where they are known.
-    `listener_uids` are the users that hold the server's port; None where it was not launched, or nothing tells.
+    `threads` is None if llmtui did not set the number of threads. `load_s` is the time from launch to the first healthy
+    reply in seconds, None if llmtui did not launch the server. `full_length` holds request fields that make an answer
+    continue to `max_tokens`. `model_digest` ("sha256:...") is that of the model file as published, `context_tokens` the
+    context size. `listener_uids` are the users that listen on the port of a launched server, None if unknown.
     """
 
     url: str
-    model: str
-    version: str
-    weights: str
-    threads: int | None
-    load_s: float | None
+    model: str = ""
+    version: str = ""
+    weights: str = ""
+    threads: int | None = None
+    load_s: float | None = None
     note: str = ""
     model_digest: str = ""
     full_length: dict[str, Any] = field(default_factory=dict)
@@ -40,29 +39,22 @@ class Ready:
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start one server: the command, where it will answer, and what its `Ready` will say.
+    """How to launch one server. `ready` is what is known of it beforehand, its URL included.
 
-    `healthy_below` is the first HTTP status that no longer counts as healthy at `probe_url`.
+    The server is up when `probe_url` replies with an HTTP status below `healthy_below`.
     """
 
     argv: Sequence[str]
-    url: str
+    ready: Ready
     probe_url: str
     env: dict[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     healthy_below: int = 300
-    model: str = ""
-    version: str = ""
-    weights: str = ""
-    threads: int | None = None
-    note: str = ""
-    model_digest: str = ""
-    full_length: dict[str, Any] = field(default_factory=dict)
     grace_s: float = 5.0
 
 
 class StartError(Exception):
-    """A server cannot be had: `failure` says why and what to do, `log_tail` what the server said last."""
+    """A server could not be started or reached: `failure` has the cause and the remedy, `log_tail` its last output."""
 
     def __init__(self, failure: Failure, log_tail: Sequence[str] = ()) -> None:
         super().__init__(str(failure))
@@ -71,17 +63,17 @@ class StartError(Exception):
 
 
 def missing(message: str, hint: str = "", log_tail: Sequence[str] = ()) -> StartError:
-    """Something that is not installed or not there."""
+    """Return the error for something that is not installed or does not exist."""
     return StartError(Failure(kind="missing", message=message, hint=hint), log_tail)
 
 
 def thread_count(config: RunConfig) -> int:
-    """Threads for every embedded engine: as configured, else one core less than this process may use."""
+    """Return the number of threads of every embedded engine: as configured, else one less than the usable cores."""
     return config.threads or max(1, usable_cores() - 1)
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
+    """Return the number of cores on which this process may run."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,6 +1,6 @@
-"""Which servers of models answer on this machine: asked all at once, told apart by what they say of themselves.
+"""Finds the LLM servers on this machine: queries the usual ports concurrently and identifies servers by their replies.
 
-Nothing here writes or draws; what a server said is as it came and has to be made plain before it is shown.
+Names and versions are returned as the servers sent them; sanitize them before showing them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from llmtui.model import Protocol, Struct
 from llmtui.servers.listener import find_listener
 from llmtui.wire import OpenAIDialect, TGIDialect, common
 
-#: Together well below two seconds: who has not answered by then is not there for `init`.
+#: Together well below two seconds. `llmtui init` ignores servers that take longer.
 CONNECT_S = 0.4
 ANSWER_S = 1.0
 MAX_BODY_BYTES = 1024 * 1024
-#: What a command is is told by its first words.
+#: The beginning of a command line is enough to identify it.
 MAX_COMMAND_CHARS = 4096
 
-#: How fit a model is for a chat, the best first.
+#: How suitable a model is for a chat, the best first.
 CHAT, VISION, ELSEWHERE, NO_CHAT = range(4)
 _NO_CHAT = re.compile(
     r"embed|rerank|whisper|text-to-speech|(^|[/_:-])(bge|e5|gte|clip|tts|asr|stt|parakeet|mmproj|flux)([._:-]|\d|$)"
@@ -40,14 +40,14 @@ _VISION = re.compile(
 
 
 class Model(Struct, frozen=True):
-    """One model that a server offers; `fitness` is one of CHAT, VISION, ELSEWHERE (another machine's), NO_CHAT."""
+    """A model of a server; `fitness` is one of CHAT, VISION, ELSEWHERE (runs on another machine), NO_CHAT."""
 
     name: str
     fitness: int = CHAT
 
 
 class Found(Struct, frozen=True):
-    """A server of models. `models` are those fit for a chat first; `locked` says that it wants a key."""
+    """An LLM server. `models` are sorted by fitness; `locked`: it requires a key."""
 
     framework: str
     url: str
@@ -61,7 +61,7 @@ class Found(Struct, frozen=True):
 Answers = dict[str, Reply]
 _NOTHING = Reply(0)
 
-_QUESTIONS = (
+_PATHS = (
     "/",
     "/v1/models",
     "/api/version",
@@ -75,15 +75,15 @@ _QUESTIONS = (
 
 
 async def scan(urls: Iterable[str]) -> dict[str, Found | str | None]:
-    """Ask all `urls` at once. For each: the server found, a few words on what is there instead, or None for nothing."""
+    """Query all `urls` concurrently. Return for each the server, a text on what else answers there, or None."""
     urls = list(urls)
-    asked = await asyncio.gather(*map(_answers, urls))
-    # Only now: to look through the processes takes the time in which answers are read.
-    return {url: await asyncio.to_thread(_known, url, answers) for url, answers in zip(urls, asked, strict=True)}
+    replies = await asyncio.gather(*map(_answers, urls))
+    # Afterwards, because looking through the processes would delay the replies.
+    return {url: await asyncio.to_thread(_identify, url, answers) for url, answers in zip(urls, replies, strict=True)}
 
 
 async def _answers(url: str) -> Answers | None:
-    """What was answered there, by path; None where nobody listens."""
+    """Return the replies by path, None if nothing listens."""
     try:
         async with asyncio.timeout(CONNECT_S):
             _, writer = await asyncio.open_connection(*common.host_and_port(url))
@@ -92,22 +92,22 @@ async def _answers(url: str) -> Answers | None:
     writer.close()
     client = new_client(url, connect_timeout_s=CONNECT_S)
     try:
-        told = await asyncio.gather(*(_ask(client, common.join(url, path)) for path in _QUESTIONS))
+        replies = await asyncio.gather(*(_ask(client, common.join(url, path)) for path in _PATHS))
     finally:
         await client.aclose()
-    return {path: answer for path, answer in zip(_QUESTIONS, told, strict=True) if answer is not None}
+    return {path: answer for path, answer in zip(_PATHS, replies, strict=True) if answer is not None}
 
 
-def _known(url: str, answers: Answers | None) -> Found | str | None:
+def _identify(url: str, answers: Answers | None) -> Found | str | None:
     if answers is None:
         return None
     if not answers:
-        return "something listens there, but gives no answer that is HTTP"
-    return identify(url, answers, _command_line(common.host_and_port(url)[1])) or _instead(answers)
+        return "something listens there, but it does not reply with HTTP"
+    return identify(url, answers, _command_line(common.host_and_port(url)[1])) or _describe_other(answers)
 
 
 async def _ask(client: httpx.AsyncClient, url: str) -> Reply | None:
-    """The answer, its body cut at `MAX_BODY_BYTES`; None where there is none."""
+    """Return the reply, its body cut at `MAX_BODY_BYTES`; None if there is none."""
     try:
         reply = await fetch(client, "GET", url, limit_bytes=MAX_BODY_BYTES, timeout_s=ANSWER_S)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError):
@@ -116,24 +116,24 @@ async def _ask(client: httpx.AsyncClient, url: str) -> Reply | None:
 
 
 def _command_line(port: int) -> str:
-    """The command of who listens on `port`, "" where that may not be seen."""
+    """Return the command line of the process that listens on `port`, "" if it is hidden."""
     try:
         return " ".join(psutil.Process(pid).cmdline())[:MAX_COMMAND_CHARS] if (pid := find_listener(port)) else ""
     except psutil.Error:
         return ""
 
 
-def _instead(answers: Answers) -> str:
+def _describe_other(answers: Answers) -> str:
     kinds = {answer.headers.get("content-type", "").partition(";")[0].strip().lower() for answer in answers.values()}
     what = "a web page" if "text/html" in kinds else "a web server"
-    return f"{what} answers there, but no server of models"
+    return f"{what} answers there, but not an LLM server"
 
 
-# --- Telling them apart. ---
+# --- Identification ---
 
 
 def identify(url: str, answers: Answers, command: str = "") -> Found | None:
-    """Which server gave these answers; None when they are no server of models. `command` is its command line."""
+    """Return the server with these replies, None if it is not an LLM server. `command` is its command line."""
     models = _good(answers, "/v1/models")
     entries = _entries(models, "data")
     names = OpenAIDialect().model_names(models)
@@ -142,15 +142,15 @@ def identify(url: str, answers: Answers, command: str = "") -> Found | None:
         return ollama
     info = common.as_dict(_good(answers, "/info"))
     if common.string(info.get("model_id")) and ("max_total_tokens" in info or "docker_label" in info):
-        # Through OpenAI's protocol it applies the chat template, as the others do.
-        told = TGIDialect().server_info("/info", _good(answers, "/info"))
+        # OpenAI's protocol applies the chat template, as the other servers do.
+        facts = TGIDialect().server_info("/info", _good(answers, "/info"))
         protocol: Protocol = "openai" if names else "tgi"
         return Found(
             framework=frameworks.TGI.title,
             url=url,
             protocol=protocol,
-            version=told.version,
-            models=_models(names or told.models),
+            version=facts.version,
+            models=_models(names or facts.models),
         )
     native = _entries(_good(answers, "/api/v0/models"), "data")
     if "organization_owner" in owners or any("compatibility_type" in e for e in native):
@@ -180,11 +180,11 @@ def identify(url: str, answers: Answers, command: str = "") -> Found | None:
 
 
 def fitness(name: str, kinds: Sequence[str] = ()) -> int:
-    """How fit a model is for a chat, by its name and by what its server says of it (capabilities, families, type)."""
-    told = {kind.lower() for kind in kinds}
-    if told & {"embedding", "embeddings", "bert", "nomic-bert"} or _NO_CHAT.search(name):
+    """Return how suitable a model is for a chat, by its name and its server's words for it (families, type, ...)."""
+    words = {kind.lower() for kind in kinds}
+    if words & {"embedding", "embeddings", "bert", "nomic-bert"} or _NO_CHAT.search(name):
         return NO_CHAT
-    if told & {"vision", "vlm", "clip", "mllama"} or _VISION.search(name):
+    if words & {"vision", "vlm", "clip", "mllama"} or _VISION.search(name):
         return VISION
     return CHAT
 
@@ -192,10 +192,10 @@ def fitness(name: str, kinds: Sequence[str] = ()) -> int:
 def _ollama(url: str, answers: Answers) -> Found | None:
     version = common.string(common.as_dict(_good(answers, "/api/version")).get("version"))
     tags = _good(answers, "/api/tags")
-    greets = answers.get("/", _NOTHING).body.strip() == b"Ollama is running"
-    if not version or not (greets or isinstance(common.as_dict(tags).get("models"), list)):
+    greeting = answers.get("/", _NOTHING).body.strip() == b"Ollama is running"
+    if not version or not (greeting or isinstance(common.as_dict(tags).get("models"), list)):
         return None
-    found = []
+    models = []
     for entry in _entries(tags, "models"):
         if name := common.string(entry.get("name")):
             details = entry.get("details")
@@ -203,12 +203,12 @@ def _ollama(url: str, answers: Answers) -> Found | None:
             kinds = [*_strings(entry.get("capabilities")), *_strings(families)]
             cloud = bool(entry.get("remote_host")) or name.endswith("-cloud")
             fit = fitness(name, kinds)
-            found.append(Model(name=name, fitness=max(fit, ELSEWHERE) if cloud else fit))
-    return Found(framework=frameworks.OLLAMA.title, url=url, protocol="ollama", version=version, models=_sorted(found))
+            models.append(Model(name=name, fitness=max(fit, ELSEWHERE) if cloud else fit))
+    return Found(framework=frameworks.OLLAMA.title, url=url, protocol="ollama", version=version, models=_sorted(models))
 
 
 def _lm_studio(names: list[str], native: list[dict[str, Any]]) -> list[Model]:
-    """The loaded ones first: to ask for another has it loaded."""
+    """Return the loaded ones first, because a request for another one loads it."""
     kinds = {common.string(e.get("id")): common.string(e.get("type")) for e in native}
     loaded = {common.string(e.get("id")) for e in native if e.get("state") == "loaded"}
     models = [
@@ -222,15 +222,15 @@ def _llama_family(answers: Answers, owners: set[str], command: str) -> str:
     props = _good(answers, "/props")
     if any(server.startswith("llamafile") for server in servers):
         return frameworks.LLAMAFILE.title
-    told = common.as_dict(props)
-    if "llama.cpp" in servers or "llamacpp" in owners or "default_generation_settings" in told:
-        is_llamafile = "llamafile" in f"{command} {told.get('model_path')}".lower()
+    facts = common.as_dict(props)
+    if "llama.cpp" in servers or "llamacpp" in owners or "default_generation_settings" in facts:
+        is_llamafile = "llamafile" in f"{command} {facts.get('model_path')}".lower()
         return (frameworks.LLAMAFILE if is_llamafile else frameworks.LLAMA_CPP).title
     return ""
 
 
 def _by_owner(owners: set[str], answers: Answers, command: str) -> str:
-    """Servers that sign the models in their list."""
+    """Identify servers by the owner of the models in their list."""
     if "vllm" in owners:
         return frameworks.VLLM.title
     if "sglang" in owners:
@@ -261,5 +261,5 @@ def _models(names: list[str]) -> list[Model]:
 
 
 def _sorted(models: Iterable[Model]) -> list[Model]:
-    """Those fit for a chat first, else in the server's order."""
+    """Sort by fitness, otherwise in the server's order."""
     return sorted(models, key=lambda model: model.fitness)

@@ -1,4 +1,4 @@
-"""Which variables of the environment a launched server gets: all but those that hold the keys of other backends."""
+"""Selects the environment variables of a launched server: all but those that contain keys of other backends."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import msgspec
 from llmtui.config.schema import SECRET_NAME
 from llmtui.model import Backend, secret_values
 
-#: A shorter value ("true", "local") may stand in other variables by chance.
+#: A shorter value ("true", "local") may occur in other variables by chance.
 _KEY_CHARS = 8
-#: A key of this length may also be a part of a value, as in postgres://user:KEY@host.
+#: A key of this length is also looked for inside values, as in postgres://user:KEY@host.
 _LONG_KEY_CHARS = 12
 
 
 def withheld_variables(backend: Backend, all_backends: Iterable[Backend], environ: Mapping[str, str]) -> frozenset[str]:
-    """Names of the variables in `environ` that hold a key of another backend, and none that `backend` itself has.
+    """Return the names of the variables in `environ` with a key of another backend that `backend` does not share.
 
-    A key is what goes into `api_key` or `headers`, or came from a variable that is named like one (VLLM_KEY).
+    A key is a value of `api_key` or `headers`, or of a variable with a name such as VLLM_KEY.
     """
     others = [one for one in all_backends if one.name != backend.name]
     own = set(secret_values(backend, 1))
@@ -38,5 +38,5 @@ def withheld_variables(backend: Backend, all_backends: Iterable[Backend], enviro
 
 
 def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
-    """Names of the variables that are named like secrets: downloads and conversions need none of them."""
+    """Return the variables whose names suggest secrets. Downloads and conversions get none of them."""
     return frozenset(name for name in environ if SECRET_NAME.fullmatch(name))

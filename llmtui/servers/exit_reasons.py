@@ -1,4 +1,4 @@
-"""How a server ended, in words; above all whether the kernel killed it because memory ran out."""
+"""Why a server exited, as text; above all whether the kernel killed it because memory ran out."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-#: Kills are looked for in the last one to two of these spans before an end, so that an older one is not blamed.
+#: A kill counts as the cause of an exit if it happened in the last one to two of these periods, in seconds.
 SPAN_S = 15.0
-#: What a shell or a container client returns for a command that was killed.
+#: The exit code of a shell or a container client whose command was killed.
 KILLED_BELOW = 128 + signal.SIGKILL
 
 
 class Kills(NamedTuple):
-    """How many processes the kernel has killed for memory: in this process's control groups, and on this machine.
+    """Processes that the kernel killed for memory, in the control groups of this process and on this machine.
 
-    None where the kernel does not tell.
+    None where there is no such counter.
     """
 
     groups: int | None
@@ -34,10 +34,10 @@ def kills(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> 
             continue
         root, name = (groups / "memory", "memory.oom_control") if controllers else (groups, "memory.events")
         group = Path(path.lstrip("/"))
-        # A group counts those below it too, but the limit that struck may stand above: the parents as well.
+        # A group includes those below it, but the limit that was reached may belong to a parent.
         counts += [_count(root / place / name) for place in (group, *group.parents)]
-    told = [count for count in counts if count is not None]
-    return Kills(sum(told) if told else None, _count(proc / "vmstat"))
+    available = [count for count in counts if count is not None]
+    return Kills(sum(available) if available else None, _count(proc / "vmstat"))
 
 
 def _text(path: Path) -> str:
@@ -56,7 +56,7 @@ def _count(path: Path) -> int | None:
 
 
 class MemoryWatch:
-    """Remembers the counters as they were a moment ago, and what the server held. `look` is called at each sample."""
+    """Stores recent values of the counters and the recent memory use of a server. Call `update` at each sample."""
 
     def __init__(self, read: Callable[[], Kills] = kills) -> None:
         self._read = read
@@ -64,20 +64,20 @@ class MemoryWatch:
         self._at = time.monotonic()
         self._rss: list[int] = []
 
-    def look(self, rss: int) -> None:
-        """Note the resident bytes."""
+    def update(self, rss: int) -> None:
+        """Record the resident bytes."""
         if rss:
             self._rss = [*self._rss[-9:], rss]
         if time.monotonic() - self._at >= SPAN_S:
             self._before, self._since, self._at = self._since, self._read(), time.monotonic()
 
     @property
-    def held_bytes(self) -> int:
-        """What it held at most of late; 0 when that is unknown."""
+    def used_bytes(self) -> int:
+        """The largest of the last ten samples of resident bytes, 0 if there is none."""
         return max(self._rss, default=0)
 
-    def struck(self, code: int) -> bool | None:
-        """Whether the kernel killed for memory just now what ended with `code`; None when that is uncertain."""
+    def out_of_memory(self, code: int) -> bool | None:
+        """Whether the kernel killed the process that exited with `code` for lack of memory; None if uncertain."""
         now, before = self._read(), self._before
         if now.groups is not None and before.groups is not None and now.groups > before.groups:
             return True
@@ -85,35 +85,41 @@ class MemoryWatch:
             return None if now.groups is None else False
         if now.machine == before.machine:
             return False
-        # It struck somewhere on this machine. A container is counted elsewhere, the direct child in groups that we see.
+        # The kernel killed a process somewhere on this machine. A direct child would be counted in our own groups,
+        # a process in a container is not.
         return True if now.groups is None or code == KILLED_BELOW else None
 
 
-def exit_words(
-    code: int | None, *, asked: bool = False, struck: bool | None = None, held_bytes: int = 0, said: bool = False
+def exit_reason(
+    code: int | None,
+    *,
+    stopping: bool = False,
+    out_of_memory: bool | None = None,
+    used_bytes: int = 0,
+    reported: bool = False,
 ) -> str:
-    """How a process ended: "exit code 1", "killed by the kernel: out of memory (it held 3.1 GB)".
+    """Describe an exit: "exit code 1", "killed by the kernel: out of memory (it used 3.1 GB)".
 
-    `asked` says that llmtui wanted its end, `struck` that the kernel killed for memory at that time (None: unknown),
-    `said` that its own last words were of memory.
+    `stopping`: llmtui was stopping it. `out_of_memory`: see MemoryWatch. `reported`: its own log has an error about
+    memory.
     """
     if code is None:
         return "still running"
     killed = code in (-signal.SIGKILL, KILLED_BELOW)
-    if killed and asked:
-        return f"killed by signal {signal.SIGKILL:d}: it did not end when asked to"
-    if killed and struck:
-        return "killed by the kernel: out of memory" + (f" (it held {_size(held_bytes)})" if held_bytes else "")
-    words = _plain_words(code)
+    if killed and stopping:
+        return f"killed by signal {signal.SIGKILL:d}: it did not exit on SIGTERM"
+    if killed and out_of_memory:
+        return "killed by the kernel: out of memory" + (f" (it used {_size(used_bytes)})" if used_bytes else "")
+    text = _describe(code)
     if killed:
-        why = "by somebody: the kernel's out-of-memory counter did not move" if struck is False else "out of memory?"
-        return f"{words} ({why})"
-    if struck and not asked:
-        return f"{words}; the kernel killed a process at that time: out of memory"
-    return f"{words}; out of memory, as it says itself" if said and code else words
+        cause = "not by the kernel for lack of memory" if out_of_memory is False else "out of memory?"
+        return f"{text} ({cause})"
+    if out_of_memory and not stopping:
+        return f"{text}; the kernel killed a process at that time: out of memory"
+    return f"{text}; out of memory, according to its log" if reported and code else text
 
 
-def _plain_words(code: int) -> str:
+def _describe(code: int) -> str:
     if code == KILLED_BELOW:
         return f"exit code {code}: killed by signal {signal.SIGKILL:d}"
     if code >= 0:

@@ -1,4 +1,4 @@
-"""Exports a GGUF file as a folder for transformers: `export_hf.py SOURCE TARGET`; tells "progress 0.5" on stdout."""
+"""Exports a GGUF file as a folder for transformers: `export_hf.py SOURCE TARGET`. Prints lines "progress 0.5"."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def export(source: str, target: str) -> None:
     print("progress 0.4", flush=True)
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.bfloat16)
     print("progress 0.8", flush=True)
-    # It is not quantised any more, and would refuse to be saved as if it were.
+    # The weights are not quantised any more; save_pretrained refuses them if the config says so.
     model.hf_quantizer = None
     model.is_quantized = False
     if hasattr(model.config, "quantization_config"):

@@ -1,6 +1,6 @@
-"""Reads the head of a GGUF file without any package. It keeps the few keys that llmtui needs and skips the rest.
+"""Reads the header of a GGUF file without any package: the few keys that llmtui needs. The rest is skipped.
 
-The file may come from a stranger, so the bounds below limit the time and the memory that any head can take.
+The file may be malicious, so the limits below bound the time and the memory that any header can take.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from llmtui.text import sanitize
 
-#: The weights that `general.file_type` stands for (`llama_ftype` in llama.cpp).
+#: The weights by `general.file_type` (`llama_ftype` in llama.cpp).
 FILE_TYPES = {
     0: "F32",
     1: "F16",
@@ -52,32 +52,32 @@ FILE_TYPES = {
 _END_TOKENS = tuple(f"tokenizer.ggml.{kind}_token_id".encode() for kind in ("eos", "eot", "eom"))
 _ARCHITECTURE, _FILE_TYPE, _NAME = b"general.architecture", b"general.file_type", b"general.name"
 _ALIGNMENT, _CONTEXT = b"general.alignment", b".context_length"
-_KEPT = frozenset({_ARCHITECTURE, _FILE_TYPE, _NAME, _ALIGNMENT, *_END_TOKENS})
+_KEYS = frozenset({_ARCHITECTURE, _FILE_TYPE, _NAME, _ALIGNMENT, *_END_TOKENS})
 
 _CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _SCALARS = {kind: struct.Struct("<" + code) for kind, code in _CODES.items()}
 _STRING, _ARRAY = 8, 9
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 
-# Real heads have up to about 30 MB, 200 keys, 1 million strings (tokens and merges) and a few thousand tensors.
+# Real headers have up to about 30 MB, 200 keys, 1 million strings (tokens and merges) and a few thousand tensors.
 MAX_HEAD_BYTES = 256 * 1024 * 1024
 MAX_KEYS = 65_536
 MAX_TENSORS = 65_536
 MAX_STRINGS = 1_500_000
-#: Arrays inside arrays, in the whole head.
+#: Arrays inside arrays, in the whole header.
 MAX_INNER_ARRAYS = 65_536
 MAX_DEPTH = 4
 MAX_DIMENSIONS = 8
 MAX_KEY_BYTES = 65_535
 MAX_NAME_CHARS = 300
-#: Longer keys are skipped: no key that is kept, with a sensible name of an architecture, is as long.
-_KEPT_KEY_BYTES = 128
-_KEPT_STRING_BYTES = 1024
-#: The head is read in blocks of this size.
+#: Longer keys are skipped: those that are needed are shorter.
+_READ_KEY_BYTES = 128
+_READ_STRING_BYTES = 1024
+#: The header is read in blocks of this size.
 _BLOCK_BYTES = 256 * 1024
 #: An array's item type and count.
 _ARRAY_HEAD_BYTES = 12
-#: The length of a key, with which each entry begins.
+#: Each entry begins with the length of its key.
 _SMALLEST_ENTRY_BYTES = 8
 #: A tensor without a name and dimensions.
 _SMALLEST_TENSOR_BYTES = 24
@@ -102,7 +102,7 @@ _BLOCKS = {
 }
 
 
-#: What a path leads to when it is not a file.
+#: Names of file types that are not regular files.
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -113,15 +113,15 @@ _KINDS = {
 
 
 class NotGguf(ValueError):
-    """The file is not a GGUF file that can be read. The text says what it is, as in "is not a GGUF file"."""
+    """The file is not a valid GGUF file. The message continues its name: "is not a GGUF file"."""
 
 
 @dataclass(frozen=True)
 class GgufInfo:
-    """What a GGUF file says about itself, with "" and None for what it does not say.
+    """The metadata of a GGUF file, "" and None where it is missing.
 
-    `architecture` and `name` are printable and have at most MAX_NAME_CHARS characters. `context_length` counts
-    tokens. `end_tokens` are the numbers of the tokens that end an answer.
+    `architecture` and `name` are printable and have at most MAX_NAME_CHARS characters. `context_length` is in tokens.
+    `end_tokens` are the ids of the tokens that end an answer.
     """
 
     file_type: str
@@ -134,11 +134,11 @@ class GgufInfo:
 def open_regular(path: Path) -> int:
     """Open a regular file for reading and return its descriptor. Links are followed.
 
-    Raises NotGguf for everything else, which it does not open (or, after a race, closes unread), and OSError.
+    Raises NotGguf for anything else, without opening it (or, after a race, without reading it), and OSError.
     """
     try:
         _require_regular(os.stat(path).st_mode)
-        # Something else may be in its place by now. To open a pipe would wait for a writer without O_NONBLOCK.
+        # The file may have been replaced by a pipe, which without O_NONBLOCK would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except NotGguf:
         raise
@@ -158,27 +158,27 @@ def _require_regular(mode: int) -> None:
 
 
 def parse_gguf(path: Path) -> GgufInfo:
-    """Read the head of the file at `path`. Raises NotGguf, and OSError when the file cannot be read."""
+    """Read the header of the file at `path`. Raises NotGguf, and OSError if the file cannot be read."""
     descriptor = open_regular(path)
     try:
-        head = _Head(descriptor)
-        facts, tensors = _facts(head)
-        end = _end_of_weights(head, facts, tensors)
-        size = head.size
+        header = _Header(descriptor)
+        metadata, tensors = _metadata(header)
+        end = _end_of_weights(header, metadata, tensors)
+        size = header.size
     finally:
         os.close(descriptor)
     if size < end:
         raise NotGguf(f"is a broken GGUF file, cut off: {size:,} of {end:,} bytes")
-    architecture = facts.get(_ARCHITECTURE)
+    architecture = metadata.get(_ARCHITECTURE)
     architecture = architecture if isinstance(architecture, bytes) else b""
-    file_type = _number(facts.get(_FILE_TYPE))
-    name = facts.get(_NAME)
+    file_type = _number(metadata.get(_FILE_TYPE))
+    name = metadata.get(_NAME)
     return GgufInfo(
         file_type="" if file_type is None else FILE_TYPES.get(file_type, f"type {file_type}"),
         architecture=_text(architecture),
         name=_text(name) if isinstance(name, bytes) else "",
-        context_length=_number(facts.get(architecture + _CONTEXT)),
-        end_tokens=tuple(sorted({v for key in _END_TOKENS if (v := _number(facts.get(key))) is not None})),
+        context_length=_number(metadata.get(architecture + _CONTEXT)),
+        end_tokens=tuple(sorted({v for key in _END_TOKENS if (v := _number(metadata.get(key))) is not None})),
     )
 
 
@@ -187,39 +187,39 @@ def _text(raw: bytes) -> str:
 
 
 def _number(value: object) -> int | None:
-    """A number that llama.cpp would take, which holds all of these in 32 bits."""
+    """Return the number if it fits into 32 bits, as llama.cpp requires."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32 else None
 
 
-def _facts(head: _Head) -> tuple[dict[bytes, object], int]:
-    """The keys that are kept, and the number of tensors."""
-    magic = head.magic()
+def _metadata(header: _Header) -> tuple[dict[bytes, object], int]:
+    """Read the needed keys, and the number of tensors."""
+    magic = header.magic()
     if magic != b"GGUF":
-        found = f"it starts with {magic!r} instead of b'GGUF'" if magic else "it is empty"
-        raise NotGguf(f"is not a GGUF file: {found}")
-    version = head.number(_U32)
+        start = f"it starts with {magic!r} instead of b'GGUF'" if magic else "it is empty"
+        raise NotGguf(f"is not a GGUF file: {start}")
+    version = header.number(_U32)
     if version not in (2, 3):
-        raise NotGguf(f"is of GGUF version {version}; 2 and 3 are known")
-    tensors = head.count(MAX_TENSORS, _SMALLEST_TENSOR_BYTES)
-    facts: dict[bytes, object] = {}
-    for _ in range(head.count(MAX_KEYS, _SMALLEST_ENTRY_BYTES)):
-        key = head.key()
-        kind = head.number(_U32)
-        # The key of the context length begins with the architecture, which may come later.
-        if key not in _KEPT and not (key.endswith(_CONTEXT) and kind in _SCALARS):
-            head.skip_value(kind)
-        elif key in facts:
-            raise NotGguf(f"is a broken GGUF file: its head has the key {_text(key)} twice")
+        raise NotGguf(f"has GGUF version {version}; 2 and 3 are supported")
+    tensors = header.count(MAX_TENSORS, _SMALLEST_TENSOR_BYTES)
+    metadata: dict[bytes, object] = {}
+    for _ in range(header.count(MAX_KEYS, _SMALLEST_ENTRY_BYTES)):
+        key = header.key()
+        kind = header.number(_U32)
+        # The key of the context length begins with the architecture, which may follow later.
+        if key not in _KEYS and not (key.endswith(_CONTEXT) and kind in _SCALARS):
+            header.skip_value(kind)
+        elif key in metadata:
+            raise NotGguf(f"is a broken GGUF file: its header has the key {_text(key)} twice")
         else:
-            facts[key] = head.value(kind)
-    return facts, tensors
+            metadata[key] = header.value(kind)
+    return metadata, tensors
 
 
-def _end_of_weights(head: _Head, facts: dict[bytes, object], tensors: int) -> int:
-    """Where the last tensor ends, in bytes from the start of the file, as far as the types of tensors are known."""
+def _end_of_weights(header: _Header, metadata: dict[bytes, object], tensors: int) -> int:
+    """Return the end of the last tensor in bytes from the start of the file. Unknown types count as empty."""
     last = 0
     for _ in range(tensors):
-        shape, kind, offset = head.tensor()
+        shape, kind, offset = header.tensor()
         elements = 1
         for length in shape:
             elements *= length
@@ -227,22 +227,22 @@ def _end_of_weights(head: _Head, facts: dict[bytes, object], tensors: int) -> in
                 raise _damaged()
         block, size = _BLOCKS.get(kind, (1, 0))
         last = max(last, offset + elements // block * size)
-    step = facts.get(_ALIGNMENT, 32)
+    step = metadata.get(_ALIGNMENT, 32)
     if not isinstance(step, int) or isinstance(step, bool) or step <= 0 or step & (step - 1):
         raise NotGguf("is a broken GGUF file: its alignment is not a power of two")
-    return -(-head.at // step) * step + last if tensors else 0
+    return -(-header.at // step) * step + last if tensors else 0
 
 
 def _damaged() -> NotGguf:
-    return NotGguf("is a broken GGUF file: its head is damaged")
+    return NotGguf("is a broken GGUF file: its header is damaged")
 
 
-class _Head:
-    """A position that moves through the head. Only the blocks that it looks at are read; the rest is arithmetic."""
+class _Header:
+    """A cursor in the header. It reads only the blocks with needed bytes; the rest is skipped by arithmetic."""
 
     def __init__(self, descriptor: int) -> None:
         self.at = 0
-        #: Of the file, in bytes. What a pseudo file has beyond it is not read.
+        #: Of the file, in bytes. A pseudo file is not read beyond it.
         self.size = os.fstat(descriptor).st_size
         self._descriptor = descriptor
         self._end = min(self.size, MAX_HEAD_BYTES)
@@ -252,16 +252,16 @@ class _Head:
         self._inner_arrays_left = MAX_INNER_ARRAYS
 
     def magic(self) -> bytes:
-        """The first four bytes, or as many as there are."""
+        """Read the first four bytes, or fewer if the file is shorter."""
         size = min(4, self.size)
         return self._take(size) if size else b""
 
     def number(self, form: struct.Struct) -> int:
-        """A number of this form, which is one of whole numbers."""
+        """Read an integer of this format."""
         return int(self._unpack(form)[0])
 
     def count(self, most: int, smallest: int) -> int:
-        """How many things follow, of at least `smallest` bytes each: at most `most`, and all within the file."""
+        """Read a count of items of at least `smallest` bytes each: at most `most`, and all within the file."""
         count = self.number(_U64)
         if count > most:
             raise _damaged()
@@ -269,20 +269,20 @@ class _Head:
         return count
 
     def key(self) -> bytes:
-        """A key, or b"" for one that is too long to be kept."""
+        """Read a key. Return b"" if it is too long to be a needed one."""
         size = self.count(MAX_KEY_BYTES, 1)
-        if size <= _KEPT_KEY_BYTES:
+        if size <= _READ_KEY_BYTES:
             return self._take(size)
         self._skip(size)
         return b""
 
     def value(self, kind: int) -> object:
-        """A value: the beginning of a string, in bytes; a number; None for an array."""
+        """Read a value: the beginning of a string, in bytes; a number; None for an array."""
         if kind == _STRING:
             size = self.count(MAX_HEAD_BYTES, 1)
-            kept = self._take(min(size, _KEPT_STRING_BYTES))
-            self._skip(size - len(kept))
-            return kept
+            beginning = self._take(min(size, _READ_STRING_BYTES))
+            self._skip(size - len(beginning))
+            return beginning
         if kind in _SCALARS:
             value: object = self._unpack(_SCALARS[kind])[0]
             return value
@@ -290,7 +290,7 @@ class _Head:
         return None
 
     def skip_value(self, kind: int) -> None:
-        """Pass over a value of any type."""
+        """Skip a value of any type."""
         if kind in _SCALARS:
             self._skip(_SCALARS[kind].size)
         elif kind == _STRING:
@@ -301,7 +301,7 @@ class _Head:
             raise _damaged()
 
     def tensor(self) -> tuple[tuple[int, ...], int, int]:
-        """The shape of a tensor, its type, and the offset of its weights in bytes."""
+        """Read the shape of a tensor, its type, and the offset of its weights in bytes."""
         self._skip(self.count(MAX_KEY_BYTES, 1))
         dimensions = self.number(_U32)
         if dimensions > MAX_DIMENSIONS:
@@ -326,7 +326,7 @@ class _Head:
             raise _damaged()
 
     def _skip_strings(self, count: int) -> None:
-        """Pass over strings. A vocabulary has hundreds of thousands, so the loop over a block calls nothing of ours."""
+        """Skip strings. A vocabulary has hundreds of thousands, so the inner loop calls no method."""
         unpack = _U64.unpack_from
         while count:
             offset = self._look(_U64.size)
@@ -351,21 +351,21 @@ class _Head:
         self.at += size
 
     def _require(self, size: int) -> None:
-        """See to it that `size` bytes from here are inside the file and the bounds of a head."""
+        """Raise NotGguf unless the next `size` bytes are inside the file and the limit of a header."""
         if self.at + size <= self._end:
             return
         if self.at + size > self.size:
-            raise NotGguf("is a broken GGUF file: its head is cut off")
-        raise NotGguf(f"is a broken GGUF file: its head has more than {MAX_HEAD_BYTES >> 20} MB")
+            raise NotGguf("is a broken GGUF file: its header is cut off")
+        raise NotGguf(f"is a broken GGUF file: its header has more than {MAX_HEAD_BYTES >> 20} MB")
 
     def _look(self, size: int) -> int:
-        """Where in the block the next `size` bytes are, a few at most. Reads the block that they are in."""
+        """Return the offset of the next `size` bytes, a few at most, in the block. Read that block if necessary."""
         self._require(size)
         offset = self.at - self._block_at
         if offset + size > len(self._block):
             self._block = os.pread(self._descriptor, max(size, _BLOCK_BYTES), self.at)
             self._block_at, offset = self.at, 0
             if len(self._block) < size:
-                # The file became shorter meanwhile.
-                raise NotGguf("is a broken GGUF file: its head is cut off")
+                # The file was truncated meanwhile.
+                raise NotGguf("is a broken GGUF file: its header is cut off")
         return offset

@@ -1,9 +1,9 @@
-"""Runs one command so that nothing of it outlives the process that asked for it. Standard library only.
+"""Runs one command so that none of its processes outlives the parent. Standard library only.
 
-`python -I -S guard.py FD GRACE_S -- COMMAND...`: FD is the read end of a pipe whose other end only the asking process
-holds, so that its end of file means that this process is gone, whatever ended it. What the command writes goes to this
-program's standard output, a file that is kept below `LOG_CAP_BYTES`: its first and its last part, and a line between
-them that says how much was dropped. The command's exit status becomes this program's.
+`python -I -S guard.py FD GRACE_S -- COMMAND...`: FD is the read end of a pipe whose write end is open only in the
+parent, so that an end of file means that the parent has exited, for whatever reason. The command's output goes to this
+program's standard output, a file of at most `LOG_CAP_BYTES` with the beginning and the end of the output and a line
+between them that reports how much was dropped. This program exits with the command's exit status.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import time
 from collections import deque
 
 LOG_CAP_BYTES = 4 * 1024 * 1024
-#: What stays when the cap is reached: the start, where servers tell of their model, threads and GPU, and the end.
+#: What remains when the cap is reached: the beginning, where servers print model, threads and GPU, and the end.
 LOG_HEAD_BYTES = 256 * 1024
 LOG_TAIL_BYTES = 1024 * 1024
-#: Output waiting for a slow disk; when more comes the oldest of it is dropped.
+#: The most output that waits for a slow disk; beyond that the oldest is dropped.
 QUEUE_BYTES = 2 * 1024 * 1024
-#: How long the end waits for a disk that takes nothing.
+#: How long the exit waits for a blocked disk.
 LOG_PATIENCE_S = 1.0
 CHUNK_BYTES = 64 * 1024
 
@@ -37,13 +37,13 @@ LINUX = sys.platform.startswith("linux")
 
 
 def prctl(option: int, value: int) -> None:
-    """Linux's prctl(2) with one argument; elsewhere nothing."""
+    """Call Linux's prctl(2) with one argument; do nothing on other systems."""
     if LINUX:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def descendants(root: int) -> list[int]:
-    """Living processes below `root`, nearest first. Empty where there is no /proc."""
+    """Return the living descendants of `root`, nearest first. Empty without /proc."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc") if LINUX else []:
         if entry.isdigit():
@@ -54,18 +54,18 @@ def descendants(root: int) -> list[int]:
                 continue
             if state not in b"ZX":
                 children.setdefault(int(parent), []).append(int(entry))
-    found: list[int] = []
+    pids: list[int] = []
     level = children.get(root, [])
     while level:
-        found += level
+        pids += level
         level = [pid for parent in level for pid in children.get(parent, [])]
-    return found
+    return pids
 
 
 class Log:
-    """The command's output on its way from a pipe to the file on descriptor 1.
+    """Copies the command's output from a pipe to the file on descriptor 1.
 
-    A thread writes: neither the command nor the guard ever waits for the disk.
+    A thread writes, so that neither the command nor the guard ever waits for the disk.
     """
 
     def __init__(self) -> None:
@@ -79,17 +79,17 @@ class Log:
         self._size = 0
         self._body = LOG_HEAD_BYTES
         self._dropped = 0
-        #: Where output is missing in the file, and by how many bytes more than the line that says so has.
+        #: Positions in the file where output is missing, and how many bytes more than the notice there has.
         self._gaps: list[tuple[int, int]] = []
-        self._writer = threading.Thread(target=self._write_on, daemon=True)
+        self._writer = threading.Thread(target=self._write_queue, daemon=True)
 
     def start(self) -> None:
-        """Begin to write; after the fork, which takes no thread along."""
+        """Start the writer. Call it after the fork, which does not copy threads."""
         os.close(self.write_fd)
         self._writer.start()
 
     def drain(self) -> bool:
-        """Take in what is there, but not for ever; False once every writer is gone."""
+        """Read what is available, with a limit. Return False when all writers have closed the pipe."""
         for _ in range(QUEUE_BYTES // CHUNK_BYTES):
             try:
                 data = os.read(self.read_fd, CHUNK_BYTES)
@@ -101,7 +101,7 @@ class Log:
         return True
 
     def put(self, data: bytes) -> None:
-        """Queue it for the file."""
+        """Queue data for the file."""
         with self._changed:
             self._queue.append(data)
             self._queued += len(data)
@@ -112,14 +112,14 @@ class Log:
             self._changed.notify()
 
     def close(self) -> None:
-        """Take in and write what is left, unless the disk takes too long."""
+        """Read and write the rest, unless the disk takes too long."""
         self.drain()
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._writer.join(LOG_PATIENCE_S)
 
-    def _write_on(self) -> None:
+    def _write_queue(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._queue) or self._closed)
@@ -137,7 +137,7 @@ class Log:
                     self._gaps.append((self._size, lost - len(notice)))
                     lost = 0
                 self._append(data)
-            except OSError:  # A full disk must not stop the server.
+            except OSError:  # a full disk must not stop the server
                 with self._changed:
                     self._lost += lost + len(data)
 
@@ -148,7 +148,7 @@ class Log:
             data = data[written:]
 
     def _cut(self) -> None:
-        """Drop the middle. The end is written before the file is shortened, so that a reader never finds it missing."""
+        """Drop the middle. The end is written before the file is truncated, so that readers always see it."""
         tail = os.pread(1, LOG_TAIL_BYTES, self._size - LOG_TAIL_BYTES)
         tail = tail[tail.find(b"\n") + 1 :]
         at = self._size - len(tail)
@@ -166,7 +166,7 @@ def _notice(dropped: int) -> bytes:
 
 
 def execute(command: list[str], log: Log, guard: int) -> None:
-    """In the forked child: become the command, or say why not and exit with 127."""
+    """Run the command in the forked child. If that fails, print the cause and exit with 127."""
     status = 127
     try:
         os.setpgid(0, 0)
@@ -183,7 +183,7 @@ def execute(command: list[str], log: Log, guard: int) -> None:
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
-            # No header that the kernel knows: a shell script without one, or a portable executable (llamafile).
+            # The kernel does not know the format: a script without #!, or a portable executable (llamafile).
             os.execv("/bin/sh", ["/bin/sh", command[0], *command[1:]])
     except OSError as error:
         os.write(2, f"cannot run {command[0]}: {error.strerror}\n".encode())
@@ -192,7 +192,7 @@ def execute(command: list[str], log: Log, guard: int) -> None:
 
 
 class Guard:
-    """One command from its start to the end of its last descendant."""
+    """One command, from its start to the exit of its last descendant."""
 
     def __init__(self, watchdog: int, grace_s: float) -> None:
         self._watchdog = watchdog
@@ -213,7 +213,7 @@ class Guard:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
 
     def run(self, command: list[str]) -> int:
-        """The command's wait status, once it and all that it started are gone."""
+        """Run the command. Return its wait status after it and all its descendants have exited."""
         poll = select.poll()
         for fd in (self._watchdog, self._wake_read, self._log.read_fd):
             poll.register(fd, select.POLLIN)
@@ -237,12 +237,12 @@ class Guard:
             self._reap()
             if self._status is not None:
                 if self._kill_at is None:
-                    self._tell_of_strays()
+                    self._report_strays()
                 self._stop()
                 if not LINUX:
                     self._signal(signal.SIGKILL, [])
                 if self._childless or not LINUX:
-                    # Orphans become children of this process: where it has none, nothing of the tree is left.
+                    # Orphans become children of this process: without children, the whole tree has exited.
                     self._log.close()
                     return self._status
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
@@ -252,7 +252,7 @@ class Guard:
         for number in numbers:
             if number != signal.SIGCHLD:
                 if self._kill_at is not None:
-                    self._kill_at = 0.0  # Asked twice: no more patience.
+                    self._kill_at = 0.0  # the second signal: do not wait any longer
                 self._stop()
 
     def _stop(self) -> None:
@@ -260,10 +260,10 @@ class Guard:
             self._kill_at = time.monotonic() + self._grace_s
             below = descendants(os.getpid())
             self._signal(signal.SIGTERM, below)
-            self._signal(signal.SIGCONT, below)  # One that is stopped could not end by itself.
+            self._signal(signal.SIGCONT, below)  # a stopped process could not exit
 
     def _kill(self) -> None:
-        """SIGKILL to all, again at once while new ones appear: what forks as it is ended must not outrun us."""
+        """Send SIGKILL to all, repeatedly while new ones appear, so that a forking process cannot escape."""
         fresh = True
         while fresh:
             below = descendants(os.getpid())
@@ -284,10 +284,10 @@ class Guard:
             with contextlib.suppress(OSError):
                 os.killpg(self._child, number)
 
-    def _tell_of_strays(self) -> None:
+    def _report_strays(self) -> None:
         self._log.drain()
         if left := len(descendants(os.getpid())):
-            self._log.put(b"[llmtui: the command ended and left %d of its processes; they are ended too]\n" % left)
+            self._log.put(b"[llmtui: the command exited and left %d processes behind; they are killed]\n" % left)
 
     def _reap(self) -> None:
         while True:
@@ -304,7 +304,7 @@ class Guard:
 
 
 def main(argv: list[str]) -> None:
-    """Run, then end exactly as the command ended."""
+    """Run the command and exit as it did."""
     if len(argv) < 5 or argv[3] != "--":
         sys.exit("usage: guard.py FD GRACE_S -- COMMAND...")
     status = Guard(int(argv[1]), float(argv[2])).run(argv[4:])

@@ -1,9 +1,10 @@
-"""A launched server from its preparation to the end of its last process."""
+"""The life of a launched server, from the preparation of its model file to the exit of its last process."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import re
 import secrets
 import time
@@ -15,30 +16,30 @@ from llmtui.measure.transport import new_client
 from llmtui.measure.untimed import fetch
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, StartError
-from llmtui.servers.log_reasons import reason, speaks_of_port
-from llmtui.servers.ports import Holders, Launched, free_port, holders, occupant, port_of, taken
+from llmtui.servers.log_reasons import mentions_port, reason
+from llmtui.servers.ports import Launched, PortOwners, free_port, occupant, port_in_use, port_of, port_owners
 from llmtui.servers.process_tree import GuardedProcess
-from llmtui.servers.recipes import any_port, recipe
+from llmtui.servers.recipes import chooses_port, recipe
 from llmtui.wire import common
 
-#: Between two looks at a server that is loading; the first ones come quickly, because load time is a figure.
-LOOK_EVERY_S = 0.025
-LOOK_SLOWLY_AFTER_S = 5.0
-LOOK_SLOWLY_EVERY_S = 0.2
-LOOK_TIMEOUT_S = 3.0
-#: A health answer is a word or a small object; the rest of a longer one is not read.
+#: Pause between health checks while the server loads: short at first, because the load time is measured.
+POLL_S = 0.025
+SLOW_POLL_AFTER_S = 5.0
+SLOW_POLL_S = 0.2
+HEALTH_TIMEOUT_S = 3.0
+#: A health reply is a word or a small object.
 MAX_HEALTH_BYTES = 64 * 1024
 
 
 class _PortLost(StartError):
-    """Another program took the port before the server had it."""
+    """Another program bound the port before the server did."""
 
 
 class ManagedServer:
-    """One server that llmtui starts and ends. Start it once; a rerun makes a new one.
+    """One server that llmtui launches and stops. Start it once; a rerun needs a new one.
 
-    `folder` is private to the run and takes the log, a file of its own for each launch. `withheld` are variables of the
-    environment that the server does not get.
+    Each launch writes a log file of its own to `folder`, which is private to the run. `withheld` are the environment
+    variables that the server does not get.
     """
 
     def __init__(
@@ -52,40 +53,40 @@ class ManagedServer:
 
     @property
     def pid(self) -> int | None:
-        """The root of the server's process tree (the guard), None before it is launched."""
+        """The root of the server's process tree (the guard), None before the launch."""
         return self._process.pid
 
     @property
     def exited(self) -> asyncio.Event:
-        """Set once the server and all that it started are gone, whether by itself or by `stop`."""
+        """Set when the server and all its descendants have exited, by themselves or by `stop`."""
         return self._process.exited
 
     @property
     def log(self) -> Path:
-        """The file with the first and the last of what it printed."""
+        """The file with the beginning and the end of its output."""
         return self._process.log
 
     def exit_reason(self) -> str:
-        """How it ended, in words: "exit code 1", "killed by the kernel: out of memory (it held 3.1 GB)"."""
+        """Return how it exited: "exit code 1", "killed by the kernel: out of memory (it used 3.1 GB)"."""
         return self._process.exit_reason()
 
     def log_tail(self, n: int = 8) -> list[str]:
-        """The last lines of what it printed, as plain text."""
+        """Return the last lines of its output, sanitized."""
         return self._process.tail(n)
 
     def sample(self) -> tuple[int, float]:
-        """Resident bytes now and CPU seconds so far, summed over the server's processes. Costs about a millisecond."""
+        """Return resident bytes and CPU seconds so far, summed over its processes. Takes about 1 ms."""
         return self._process.sample()
 
     async def start(self, report: Report) -> Ready:
-        """Prepare the model file, launch, wait until it is healthy. Raises StartError, with nothing left running.
+        """Prepare the model file, launch the server and wait until it is healthy.
 
-        When this is cancelled the server is ended before the cancellation goes on.
+        Raises StartError, with no process left running. A cancellation stops the server first.
         """
         try:
             return await self._start(report)
         except _PortLost:
-            if not any_port(self._backend):
+            if not chooses_port(self._backend):
                 raise
             self._process = self._new_process()
             return await self._start(report)
@@ -100,7 +101,7 @@ class ManagedServer:
             raise
 
     async def stop(self, grace_s: float | None = None) -> None:
-        """End the server's whole process tree, by SIGTERM and after a grace by SIGKILL. May be called at any time."""
+        """Stop the whole process tree with SIGTERM, then SIGKILL after a grace period. Can be called at any time."""
         await self._process.stop(grace_s)
 
     def _new_process(self) -> GuardedProcess:
@@ -114,79 +115,73 @@ class ManagedServer:
         except OSError as error:
             failure = Failure(kind="server", message=f"cannot start {launch.argv[0]}: {error.strerror}")
             raise StartError(failure) from error
-        looking = asyncio.create_task(_until_healthy(launch, started))
-        ending = asyncio.create_task(self._process.exited.wait())
+        polling = asyncio.create_task(_poll_until_healthy(launch, started))
+        exiting = asyncio.create_task(self._process.exited.wait())
         try:
             await asyncio.wait(
-                {looking, ending}, timeout=self._config.load_timeout_s, return_when=asyncio.FIRST_COMPLETED
+                {polling, exiting}, timeout=self._config.load_timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
-            if ending.done():
-                raise await self._died(launch)
-            if not looking.done():
-                raise self._late(launch)
-            version = looking.result()
+            if exiting.done():
+                raise await self._exit_error(launch)
+            if not polling.done():
+                raise self._timeout_error(launch)
+            version = polling.result()
             load_s = time.monotonic() - started
-            process = await self._holders(launch, began)
-            if process.foreign:
-                hint = "it answered in the place of the launched server; stop it"
-                raise _PortLost(taken(launch.url, process.foreign, hint))
-            if ending.done():
-                raise await self._died(launch)
+            owners = await self._port_owners(launch, began)
+            if owners.foreign:
+                hint = "it answered instead of the launched server; stop it"
+                raise _PortLost(port_in_use(launch.ready.url, owners.foreign, hint))
+            if exiting.done():
+                raise await self._exit_error(launch)
         finally:
-            looking.cancel()
-            ending.cancel()
-        return Ready(
-            url=launch.url,
-            model=launch.model,
-            version=launch.version or version,
-            weights=launch.weights,
-            threads=launch.threads,
-            load_s=load_s,
-            note=launch.note,
-            model_digest=launch.model_digest,
-            full_length=launch.full_length,
-            listener_uids=process.uids,
+            polling.cancel()
+            exiting.cancel()
+        return dataclasses.replace(
+            launch.ready, version=launch.ready.version or version, load_s=load_s, listener_uids=owners.uids
         )
 
-    async def _holders(self, launch: Launch, began: float) -> Holders:
-        """Who holds the server's port, and that of its health where it has one of its own."""
+    async def _port_owners(self, launch: Launch, began: float) -> PortOwners:
+        """Return who listens on the server's port, and on that of its health endpoint if it differs."""
         launched = Launched(self._process.pid or 0, self._process.mark, began)
-        found = await holders(launch.url, launched)
-        if not found.foreign and port_of(launch.probe_url) != port_of(launch.url):
-            found = found._replace(foreign=(await holders(launch.probe_url, launched)).foreign)
-        return found
+        url = launch.ready.url
+        owners = await port_owners(url, launched)
+        if not owners.foreign and port_of(launch.probe_url) != port_of(url):
+            owners = owners._replace(foreign=(await port_owners(launch.probe_url, launched)).foreign)
+        return owners
 
-    async def _died(self, launch: Launch) -> StartError:
-        tail, said = self.log_tail(), self.log_tail(60)
-        if speaks_of_port(said) and (who := await occupant(launch.url)):
-            return _PortLost(taken(launch.url, who, f"the launched server could not have it: {reason(said)}"), tail)
-        # Who puts itself into the background ends well, and before its time.
-        early = self._process.returncode == 0
-        what = "ended before it answered" if early else "ended while loading"
-        message = f"{what} ({self.exit_reason()}): {reason(said) or 'it said nothing'}"
-        hint = "`launch` must name a command that stays in the foreground" if early else ""
+    async def _exit_error(self, launch: Launch) -> StartError:
+        tail, output = self.log_tail(), self.log_tail(60)
+        url = launch.ready.url
+        if mentions_port(output) and (owner := await occupant(url)):
+            hint = f"the launched server could not bind it: {reason(output)}"
+            return _PortLost(port_in_use(url, owner, hint), tail)
+        # A server that puts itself into the background exits early, with code 0.
+        daemonized = self._process.returncode == 0
+        what = "exited before it answered" if daemonized else "exited while loading"
+        message = f"{what} ({self.exit_reason()}): {reason(output) or 'no output'}"
+        hint = "`launch` must name a command that stays in the foreground" if daemonized else ""
         failure = Failure(kind="server", message=message, hint=hint)
-        return _PortLost(failure, tail) if speaks_of_port(said) else StartError(failure, tail)
+        return _PortLost(failure, tail) if mentions_port(output) else StartError(failure, tail)
 
-    def _late(self, launch: Launch) -> StartError:
+    def _timeout_error(self, launch: Launch) -> StartError:
         tail = self.log_tail()
         message = f"not ready within {self._config.load_timeout_s:g} s of its start ({launch.probe_url})"
-        hint = "raise load_timeout_s in [run]" + (f"; it said last: {tail[-1].strip()}" if tail else "")
+        hint = "raise load_timeout_s in [run]" + (f"; its last output: {tail[-1].strip()}" if tail else "")
         return StartError(Failure(kind="timeout", message=message, hint=hint), tail)
 
 
-async def _until_healthy(launch: Launch, started: float) -> str:
-    """Ask until the answer is healthy; the version, where the answer tells one."""
-    client = new_client(launch.probe_url, connect_timeout_s=LOOK_TIMEOUT_S)
+async def _poll_until_healthy(launch: Launch, started: float) -> str:
+    """Poll the health endpoint until it is healthy. Return the version that it reports, "" if none."""
+    client = new_client(launch.probe_url, connect_timeout_s=HEALTH_TIMEOUT_S)
     try:
         while True:
             with contextlib.suppress(httpx.HTTPError, TimeoutError):
                 reply = await fetch(
-                    client, "GET", launch.probe_url, limit_bytes=MAX_HEALTH_BYTES, timeout_s=LOOK_TIMEOUT_S
+                    client, "GET", launch.probe_url, limit_bytes=MAX_HEALTH_BYTES, timeout_s=HEALTH_TIMEOUT_S
                 )
                 if 0 < reply.status < launch.healthy_below:
                     return common.string(common.as_dict(reply.body).get("version"))
-            early = time.monotonic() - started < LOOK_SLOWLY_AFTER_S
-            await asyncio.sleep(LOOK_EVERY_S if early else LOOK_SLOWLY_EVERY_S)
+            early = time.monotonic() - started < SLOW_POLL_AFTER_S
+            await asyncio.sleep(POLL_S if early else SLOW_POLL_S)
     finally:
         await client.aclose()

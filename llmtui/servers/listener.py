@@ -1,4 +1,4 @@
-"""Local processes from the outside: who listens on a port, and what a process tree takes of memory and CPU."""
+"""Local processes seen from outside: which one listens on a port, and how much memory and CPU a process tree uses."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import psutil
 
 from llmtui.servers.tcp_table import LISTEN, endpoint, tcp_sockets
 
-#: A tree is walked again after this many seconds; between walks only its known members are read.
+#: Seconds between two walks of a process tree; in between only the processes of the last walk are read.
 WALK_EVERY_S = 2.0
 
 
 class Listener(NamedTuple):
-    """A local address that is listened on. `pid` is None where the process cannot be seen, as another user's cannot;
-    `uid` is its user, None where the system does not tell."""
+    """A listening socket. `pid` is None if the process is hidden, as another user's is; `uid` is None if unknown."""
 
     address: str
     pid: int | None
@@ -23,27 +22,27 @@ class Listener(NamedTuple):
 
 
 def listeners(port: int) -> list[Listener]:
-    """All that listen on this local TCP port; none where the system does not tell."""
+    """Return all listening sockets of this local TCP port, as far as the system shows them."""
     table = [row for row in tcp_sockets(port) or [] if row.state == LISTEN and row.local.port == port]
     uids = {row.local.address: row.uid for row in table}
     try:
-        found = [one for one in psutil.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN]
+        listening = [one for one in psutil.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN]
     except (psutil.Error, OSError):
         return [Listener(str(address), None, uid) for address, uid in uids.items()]
     return [
         Listener(one.laddr.ip, one.pid, uids.get(endpoint(one.laddr.ip, port).address))
-        for one in found
+        for one in listening
         if one.laddr and one.laddr.port == port
     ]
 
 
 def find_listener(port: int) -> int | None:
-    """PID of the process that listens on this local TCP port; None when there is none or it may not be seen."""
+    """Return the PID of a process that listens on this local TCP port, None if there is none or it is hidden."""
     return next((one.pid for one in listeners(port) if one.pid), None)
 
 
 class Tree:
-    """A process and all below it. CPU time of members that ended stays in the sum, so that it never falls."""
+    """A process and its descendants. The CPU time of exited ones stays in the sum, which therefore never decreases."""
 
     def __init__(self, pid: int, *, root: bool = True) -> None:
         self._pid = pid
@@ -53,7 +52,7 @@ class Tree:
         self._walked = -WALK_EVERY_S
 
     def members(self) -> list[psutil.Process]:
-        """The processes of the tree, walked at most every `WALK_EVERY_S`."""
+        """Return the processes of the tree, at most `WALK_EVERY_S` old."""
         now = time.monotonic()
         if now - self._walked >= WALK_EVERY_S:
             try:
@@ -66,7 +65,7 @@ class Tree:
         return self._members
 
     def sample(self) -> tuple[int, float]:
-        """Resident bytes now, and CPU seconds used so far, both summed over the tree."""
+        """Return resident bytes now and CPU seconds so far, summed over the tree."""
         rss = 0
         for process in self.members():
             try:
@@ -90,10 +89,10 @@ def _tree(pid: int) -> Tree:
 
 
 def tree_rss(pid: int) -> int:
-    """Resident bytes of a process and all below it; 0 when it is gone."""
+    """Return the resident bytes of a process and its descendants, 0 after its exit."""
     return _tree(pid).sample()[0]
 
 
 def tree_cpu_seconds(pid: int) -> float:
-    """CPU seconds used so far by a process and all below it, at the kernel's tick of 10 ms."""
+    """Return the CPU seconds so far of a process and its descendants, in steps of the kernel's 10 ms tick."""
     return _tree(pid).sample()[1]

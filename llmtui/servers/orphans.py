@@ -1,6 +1,6 @@
-"""Finds what a held tree left behind, by the mark that all of it carries in its environment, and ends it. Linux only.
+"""Finds and kills processes that outlived their guard and engine, by the mark in their environment. Linux only.
 
-Standard library only: whoever lists the runs that are going on sweeps first, and should not wait for it.
+Standard library only, because `llmtui` runs this before it lists its runs and should not be slow.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-#: Marks every process of one held tree, so that strays are found even when guard and engine were killed at once.
+#: Names the variable that marks all processes of one tree, for the case that guard and engine are killed together.
 MARK = "LLMTUI_HELD"
-#: A process that a driver holds cannot be ended; nobody waits longer for it.
+#: Give up after this time: a process blocked in a driver cannot be killed.
 PATIENCE_S = 10.0
 LINUX = sys.platform.startswith("linux")
 
 
 def new_mark() -> str:
-    """A mark that tells who holds the tree: "NAMESPACE.PID.START.TOKEN", START as the kernel counts it."""
+    """Return a mark that identifies this process: "NAMESPACE.PID.START.TOKEN", START in the kernel's ticks."""
     pid = os.getpid()
     start = (_start(pid) if LINUX else None) or 0
     return f"{_namespace()}.{pid}.{start}.{secrets.token_hex(8)}"
 
 
 def kill_marked(mark: str) -> list[int]:
-    """SIGKILL every process with this mark, until none is left; the ids of those that were ended."""
-    return _kill(lambda found: found == mark, own=False)
+    """Send SIGKILL to every process with this mark until none is left. Return their PIDs."""
+    return _kill(lambda other: other == mark, own=False)
 
 
 def sweep_dead() -> list[int]:
-    """SIGKILL this user's processes whose engine is dead, killed together with its guards; the ids of those ended.
+    """Send SIGKILL to this user's processes whose engine was killed together with its guards. Return their PIDs.
 
-    Left alone are those of an engine that lives or cannot be judged (in another container), and, for a shell that runs
-    below such a process, those that carry the same mark as this process itself.
+    Processes of a living engine, or of one in another container, are left alone, and so are those with the mark of this
+    process itself, which has one when it runs in a shell below a marked process.
     """
     spared = os.environ.get(MARK)
-    return _kill(lambda mark: mark != spared and holder_is_dead(mark), own=True)
+    return _kill(lambda mark: mark != spared and engine_is_dead(mark), own=True)
 
 
-def holder_is_dead(mark: str) -> bool:
-    """Whether the engine that made this mark is surely gone; a process that has its number by now is another."""
+def engine_is_dead(mark: str) -> bool:
+    """Whether the engine that made this mark has certainly exited. Its PID may belong to another process by now."""
     namespace, _, rest = mark.partition(".")
     numbers = rest.split(".")[:2]
     if len(numbers) != 2 or not all(number.isdecimal() for number in numbers) or namespace != _namespace():
@@ -58,7 +58,7 @@ def holder_is_dead(mark: str) -> bool:
 
 
 def _start(pid: int) -> int | None:
-    """When a process started, in ticks since boot; None when it is gone. Raises PermissionError where it is hidden."""
+    """Return the start of a process in ticks since boot, None after its exit. Raises PermissionError if hidden."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         return None if stat[0] in b"ZX" else int(stat[19])
@@ -67,11 +67,11 @@ def _start(pid: int) -> int | None:
             os.kill(pid, 0)
         except (ProcessLookupError, OverflowError):
             return None
-        raise PermissionError(f"process {pid} may not be looked at") from None
+        raise PermissionError(f"process {pid} is hidden") from None
 
 
 def _namespace() -> str:
-    """The namespace in which process ids count; a container has its own, and its processes may be seen from outside."""
+    """Return the id of this PID namespace. A container has its own, and its processes are visible from outside."""
     try:
         return str(os.stat("/proc/self/ns/pid").st_ino)
     except OSError:
@@ -79,7 +79,7 @@ def _namespace() -> str:
 
 
 def mark_of(pid: int) -> str:
-    """The mark that a process carries, "" when there is none or it may not be seen."""
+    """Return the mark of a process, "" if it has none or its environment is hidden."""
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
@@ -92,30 +92,30 @@ def mark_of(pid: int) -> str:
 
 
 def _kill(matches: Callable[[str], bool], *, own: bool) -> list[int]:
-    ended: list[int] = []
+    killed: list[int] = []
     deadline = time.monotonic() + PATIENCE_S
-    looks = 2  # One that is becoming another program at that moment has no environment: looked at again.
+    looks = 2  # A process in the middle of execve has no environment, so look a second time.
     while looks and time.monotonic() < deadline:
-        if not (found := _find(matches, own)):
+        if not (matching := _find(matches, own)):
             looks -= 1
             continue
-        for pid, fd in found.items():
+        for pid, fd in matching.items():
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(fd, signal.SIGKILL)
-            if pid not in ended:
-                ended.append(pid)
+            if pid not in killed:
+                killed.append(pid)
         poll = select.poll()
-        for fd in found.values():
+        for fd in matching.values():
             poll.register(fd, select.POLLIN)
         poll.poll(1000)
-        for fd in found.values():
+        for fd in matching.values():
             os.close(fd)
-    return ended
+    return killed
 
 
 def _find(matches: Callable[[str], bool], own: bool) -> dict[int, int]:
-    """Processes with a mark that matches, each held by a descriptor: its number may be given to another meanwhile."""
-    found: dict[int, int] = {}
+    """Return the processes whose mark matches, each with a pidfd, because its PID may be reused."""
+    matching: dict[int, int] = {}
     for entry in os.listdir("/proc") if LINUX else []:
         if not entry.isdecimal() or int(entry) == os.getpid():
             continue
@@ -127,7 +127,7 @@ def _find(matches: Callable[[str], bool], own: bool) -> dict[int, int]:
                 continue
             fd = os.pidfd_open(pid)
             if matches(mark_of(pid)):
-                found[pid] = fd
+                matching[pid] = fd
             else:
                 os.close(fd)
-    return found
+    return matching

@@ -1,4 +1,4 @@
-"""Who has a port: before a server is launched on it, and after, so that no other server's answers pass for its own."""
+"""Who listens on a port: checked before a launch, and afterwards so that another server is not measured by mistake."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from llmtui.servers.tcp_table import tcp_sockets
 from llmtui.text import sanitize
 from llmtui.wire import common
 
-KNOCK_TIMEOUT_S = 1.0
-#: They listen for what runs in a container, or are its parents, and never descend from the command that asked for it.
-CARRIERS = ("docker-proxy", "containerd-shim", "conmon", "rootlessport", "slirp4netns", "pasta", "gvproxy")
-#: Clocks of process starts tick coarsely.
+CONNECT_TIMEOUT_S = 1.0
+#: Port forwarders of containers, and parents of containers. They do not descend from the command that started one.
+FORWARDERS = ("docker-proxy", "containerd-shim", "conmon", "rootlessport", "slirp4netns", "pasta", "gvproxy")
+#: Start times of processes are coarse.
 START_SLACK_S = 1.0
 
 
 @dataclass(frozen=True)
 class Launched:
-    """What is known of a server's processes: the root of their tree, their mark, and when it began (time.time())."""
+    """A launched server: the root of its process tree, its mark, and its start (time.time())."""
 
     root: int
     mark: str
@@ -36,7 +36,7 @@ class Launched:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses at this moment."""
+    """Return a TCP port of 127.0.0.1 that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -44,13 +44,13 @@ def free_port() -> int:
 
 
 async def occupant(url: str) -> str:
-    """Who answers at the place of this URL already, as in "ollama (pid 123)"; "" when nobody does."""
-    host, port, addresses = await _place(url)
-    if found := await asyncio.to_thread(_listening, addresses, port):
-        return _who(found[0])
-    # What the kernel forwards into a container shows no listener, and neither does another machine.
+    """Describe the process that already listens at this URL, as in "ollama (pid 123)"; "" if there is none."""
+    host, port, addresses = await _resolve(url)
+    if listening := await asyncio.to_thread(_listening, addresses, port):
+        return _describe(listening[0])
+    # A port that the kernel forwards into a container, or one of another machine, has no listener here.
     try:
-        async with asyncio.timeout(KNOCK_TIMEOUT_S):
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError):
         return ""
@@ -60,62 +60,63 @@ async def occupant(url: str) -> str:
     return "another server"
 
 
-class Holders(NamedTuple):
-    """Who listens at a launched server's place: `foreign` describes one that does not belong to it, "" for none; `uids`
-    are the users of all, None where the system does not tell."""
+class PortOwners(NamedTuple):
+    """Who listens on a launched server's port: `foreign` describes a process that is not part of the server, "" if none
+    is; `uids` are the users of all listeners, None if unknown."""
 
     foreign: str
     uids: frozenset[int] | None
 
 
-async def holders(url: str, launched: Launched) -> Holders:
-    """Who listens at the place of this URL, and whether that is what was launched."""
-    _, port, addresses = await _place(url)
+async def port_owners(url: str, launched: Launched) -> PortOwners:
+    """Return who listens at this URL, and whether that is the launched server."""
+    _, port, addresses = await _resolve(url)
 
-    def look() -> Holders:
-        found = _listening(addresses, port)
+    def look() -> PortOwners:
+        listening = _listening(addresses, port)
         tree = _tree(launched.root)
-        foreign = next((_who(one) for one in found if not _is_its_own(one, port, tree, launched)), "")
-        known = tcp_sockets(port) is not None
-        return Holders(foreign, frozenset(one.uid for one in found if one.uid is not None) if known else None)
+        foreign = next((_describe(one) for one in listening if not _is_own(one, port, tree, launched)), "")
+        has_table = tcp_sockets(port) is not None
+        uids = frozenset(one.uid for one in listening if one.uid is not None)
+        return PortOwners(foreign, uids if has_table else None)
 
     return await asyncio.to_thread(look)
 
 
-def taken(url: str, who: str, hint: str) -> Failure:
-    """The failure to tell of."""
-    return Failure(kind="server", message=f"port {port_of(url)} is taken by {who}", hint=hint)
+def port_in_use(url: str, owner: str, hint: str) -> Failure:
+    """Return the failure for a port that `owner` listens on."""
+    return Failure(kind="server", message=f"port {port_of(url)} is in use by {owner}", hint=hint)
 
 
 def port_of(url: str) -> int:
-    """The port of a URL, its scheme's own where none is written."""
+    """Return the port of a URL, by default that of its scheme."""
     return common.host_and_port(url)[1]
 
 
-async def _place(url: str) -> tuple[str, int, frozenset[str]]:
-    """Host, port, and the addresses of the host."""
+async def _resolve(url: str) -> tuple[str, int, frozenset[str]]:
+    """Return host, port, and the addresses of the host."""
     host, port = common.host_and_port(url)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        resolved = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return host, port, frozenset()
-    return host, port, frozenset(str(address[0]).partition("%")[0] for *_, address in found)
+    return host, port, frozenset(str(address[0]).partition("%")[0] for *_, address in resolved)
 
 
 def _listening(addresses: frozenset[str], port: int) -> list[Listener]:
-    """Local listeners that get what is sent to these addresses."""
+    """Return the local listeners that receive connections to these addresses."""
     here = addresses & _own_addresses() | {text for text in addresses if ipaddress.ip_address(text).is_loopback}
     if not here:
         return []
-    # Nothing else can have the port of a wildcard (0.0.0.0, ::), and :: has that of IPv4 too.
+    # No other process can bind the port of a wildcard address (0.0.0.0, ::), and :: includes IPv4.
     return [one for one in listeners(port) if one.address in here or ipaddress.ip_address(one.address).is_unspecified]
 
 
 def _own_addresses() -> set[str]:
-    found = {"0.0.0.0", "::"}
+    addresses = {"0.0.0.0", "::"}
     with contextlib.suppress(OSError, psutil.Error):
-        found |= {one.address.partition("%")[0] for card in psutil.net_if_addrs().values() for one in card}
-    return found
+        addresses |= {one.address.partition("%")[0] for card in psutil.net_if_addrs().values() for one in card}
+    return addresses
 
 
 def _tree(root: int) -> set[int]:
@@ -125,10 +126,10 @@ def _tree(root: int) -> set[int]:
         return {root}
 
 
-def _is_its_own(one: Listener, port: int, tree: set[int], launched: Launched) -> bool:
+def _is_own(one: Listener, port: int, tree: set[int], launched: Launched) -> bool:
     if one.pid is not None:
         return _belongs(one.pid, tree, launched)
-    # A process that cannot be seen is another user's, or runs in another space of process ids.
+    # A hidden process belongs to another user, or runs in another PID namespace.
     return one.uid in (None, os.getuid()) or (one.uid == 0 and _root_forwards(port))
 
 
@@ -139,33 +140,33 @@ def _belongs(pid: int, tree: set[int], launched: Launched) -> bool:
         process = psutil.Process(pid)
         if process.create_time() < launched.began - START_SLACK_S:
             return False
-        return any(_carries(one) for one in (process, *process.parents()))
+        return any(_is_forwarder(one) for one in (process, *process.parents()))
     except psutil.NoSuchProcess:
-        return True  # gone again: what is left will be found by the next question
+        return True  # it has exited; the next check sees what is left
     except psutil.Error:
         return False
 
 
-def _carries(process: psutil.Process) -> bool:
-    """Whether this is a container's forwarder. Anybody can call a program so: it counts as root's or as ours only."""
-    return process.name().startswith(CARRIERS) and process.uids().real in (0, os.getuid())
+def _is_forwarder(process: psutil.Process) -> bool:
+    """Whether this is a container's forwarder. Any program can have such a name: it counts if it is root's or ours."""
+    return process.name().startswith(FORWARDERS) and process.uids().real in (0, os.getuid())
 
 
 def _root_forwards(port: int) -> bool:
-    """Whether root forwards `port` into a container, as far as its processes tell."""
+    """Whether root forwards `port` into a container, judging by its processes."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.uids().real == 0 and process.name().startswith(CARRIERS):
+            if process.uids().real == 0 and process.name().startswith(FORWARDERS):
                 words = process.cmdline()
                 if "-host-port" not in words or str(port) in words:
                     return True
     return False
 
 
-def _who(listener: Listener) -> str:
+def _describe(listener: Listener) -> str:
     if listener.pid is None:
         user = "" if listener.uid is None else f" (uid {listener.uid})"
-        return "a process that cannot be seen" if listener.uid == os.getuid() else f"a process of another user{user}"
+        return "a hidden process" if listener.uid == os.getuid() else f"a process of another user{user}"
     try:
         return f"{sanitize(psutil.Process(listener.pid).name(), 40)} (pid {listener.pid})"
     except psutil.Error:

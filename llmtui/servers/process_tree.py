@@ -1,4 +1,4 @@
-"""A child process held firmly: started through the guard, its output in a capped file, its whole tree ended with it."""
+"""A child process that runs under the guard: its output goes to a capped file, and its whole tree ends with it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from pathlib import Path
 
 import psutil
 
-from llmtui.servers.exit_reasons import MemoryWatch, exit_words
+from llmtui.servers import exit_reasons
+from llmtui.servers.exit_reasons import MemoryWatch
 from llmtui.servers.listener import Tree
-from llmtui.servers.log_reasons import speaks_of_memory
+from llmtui.servers.log_reasons import mentions_memory
 from llmtui.servers.orphans import MARK, kill_marked, new_mark
 from llmtui.text import sanitize_lines
 
 GUARD = Path(__file__).with_name("guard.py")
 TAIL_BYTES = 64 * 1024
-#: No line of a log is shown longer.
+#: Longer lines of a log are cut.
 LINE_CHARS = 2000
 
 
 class GuardedProcess:
-    """One command and its tree. Start it once; `stop` may be called at any time, any number of times."""
+    """One command and its descendants. Start it once; `stop` can be called at any time, any number of times."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -36,7 +37,7 @@ class GuardedProcess:
         self.mark = new_mark()
         self._tree: Tree | None = None
         self._memory: MemoryWatch | None = None
-        self._words = ""
+        self._reason = ""
         self._watcher: asyncio.Task[None] | None = None
         self._stopper: asyncio.Task[None] | None = None
 
@@ -47,7 +48,7 @@ class GuardedProcess:
 
     @property
     def stopping(self) -> bool:
-        """Whether its end was asked for."""
+        """Whether `stop` was called."""
         return self._stopper is not None
 
     async def start(
@@ -58,7 +59,7 @@ class GuardedProcess:
         grace_s: float = 5.0,
         withheld: Collection[str] = (),
     ) -> None:
-        """Start the command, in this process's environment without `withheld`, with `env` on top. Raises OSError."""
+        """Start the command with this process's environment, without `withheld` and with `env`. Raises OSError."""
         read_fd, write_fd = os.pipe()
         self._watchdog = write_fd
         self._memory = MemoryWatch()
@@ -91,38 +92,38 @@ class GuardedProcess:
         self._watcher = asyncio.create_task(self._watch(self._process))
 
     async def wait(self) -> int:
-        """The exit code once the whole tree is gone; negative for a signal."""
+        """Wait until the whole tree has exited and return the exit code, negative for a signal."""
         await self.exited.wait()
         return self.returncode or 0
 
     def sample(self) -> tuple[int, float]:
-        """Resident bytes and CPU seconds so far, summed over the command and all below it (not the guard)."""
+        """Return resident bytes and CPU seconds so far, summed over the command and its descendants, not the guard."""
         if self._tree is None or self._memory is None:
             return 0, 0.0
         rss, cpu_s = self._tree.sample()
-        self._memory.look(rss)
+        self._memory.update(rss)
         return rss, cpu_s
 
     def exit_reason(self) -> str:
-        """How it ended, in words: "exit code 1", "killed by the kernel: out of memory (it held 3.1 GB)"."""
-        return self._words or exit_words(self.returncode)
+        """Return how it exited: "exit code 1", "killed by the kernel: out of memory (it used 3.1 GB)"."""
+        return self._reason or exit_reasons.exit_reason(self.returncode)
 
     def tail(self, lines: int = 8) -> list[str]:
-        """The last non-empty lines of its output as plain text."""
+        """Return the last non-empty lines of its output, sanitized."""
         try:
             with self.log.open("rb") as file:
                 while True:
                     end = file.seek(0, os.SEEK_END)
                     file.seek(max(0, end - TAIL_BYTES))
                     raw = file.read(TAIL_BYTES)
-                    if file.seek(0, os.SEEK_END) >= end:  # else the guard dropped its middle meanwhile
+                    if file.seek(0, os.SEEK_END) >= end:  # otherwise the guard has shortened the file meanwhile
                         break
         except OSError:
             return []
         return output_lines(raw.decode("utf-8", "replace"))[-lines:]
 
     async def stop(self, grace_s: float | None = None) -> None:
-        """End the whole tree: SIGTERM, then SIGKILL after the grace given here or at the start."""
+        """Stop the whole tree: SIGTERM, then SIGKILL after the grace period given here or at the start."""
         if self._process is None:
             return
         if self._stopper is None:
@@ -151,21 +152,21 @@ class GuardedProcess:
         try:
             self._release()
             if self.returncode < 0:
-                # The guard itself may have been killed, and then nobody has ended what it process.
+                # If the guard itself was killed, its processes are still running.
                 await asyncio.to_thread(kill_marked, self.mark)
-            self._words = self._in_words(self.returncode)
+            self._reason = self._describe_exit(self.returncode)
         finally:
-            # Whatever went wrong here: nobody is to wait for it for ever.
+            # Whatever failed above, waiting tasks must continue.
             self.exited.set()
 
-    def _in_words(self, code: int) -> str:
+    def _describe_exit(self, code: int) -> str:
         memory = self._memory
-        return exit_words(
+        return exit_reasons.exit_reason(
             code,
-            asked=self.stopping,
-            struck=memory.struck(code) if memory else None,
-            held_bytes=memory.held_bytes if memory else 0,
-            said=speaks_of_memory(self.tail(20)),
+            stopping=self.stopping,
+            out_of_memory=memory.out_of_memory(code) if memory else None,
+            used_bytes=memory.used_bytes if memory else 0,
+            reported=mentions_memory(self.tail(20)),
         )
 
     def _release(self) -> None:
@@ -175,16 +176,16 @@ class GuardedProcess:
 
 
 def send_signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    """As `process.send_signal`, which before Python 3.12 may take the exit code away from the one who waits for it."""
+    """Send a signal. `process.send_signal` can lose the exit code for a waiting task before Python 3.12."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, number)
 
 
 def output_lines(raw: str) -> list[str]:
-    """Lines of terminal output as plain text, empty ones dropped.
+    """Return the non-empty lines of terminal output, sanitized.
 
-    Of a line that was overwritten (a progress bar) only its last state is kept.
+    Of a line that was overwritten (a progress bar), return only the last state.
     """
     lines = []
     for line in raw.split("\n"):

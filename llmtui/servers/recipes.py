@@ -1,4 +1,4 @@
-"""How each server is started: the three embedded engines, and whatever command a config names."""
+"""How each server is launched: the three embedded engines, and the commands of a config."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from urllib.parse import urlsplit
 
 from llmtui.config import frameworks
 from llmtui.model import Backend, Embedded, RunConfig
-from llmtui.servers.base import Launch, Report, StartError, missing, thread_count
+from llmtui.servers.base import Launch, Ready, Report, StartError, missing, thread_count
 from llmtui.servers.model_cache import own_folder
 from llmtui.servers.model_file import hf_folder, model_digest, model_name, q8_model, read_gguf_info, shared_model
-from llmtui.servers.ports import occupant, taken
+from llmtui.servers.ports import occupant, port_in_use
 
 EMBEDDED = Path(__file__).with_name("embedded")
-#: Room for the prompt and the answer, at least.
+#: The smallest context size.
 CONTEXT_TOKENS = 2048
-#: A bias that no logit overcomes.
-NEVER = -1000.0
+#: A logit bias that excludes a token.
+EXCLUDED = -1000.0
 
-#: Short: it stands in the border of a narrow panel.
+#: Short, because it is shown in the border of a narrow panel.
 BRIDGE_NOTE = "via a Python bridge"
 
 
 async def recipe(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
-    """What to run for this backend, its model file made ready. Raises StartError when something is not there."""
+    """Prepare the model file and return how to launch this backend. Raises StartError if something is missing."""
     if not backend.embedded:
         return await _command(backend, config, port, report)
     makers: dict[Embedded, Callable[[Backend, RunConfig, int, Report], Awaitable[Launch]]] = {
@@ -41,18 +41,19 @@ async def recipe(backend: Backend, config: RunConfig, port: int, report: Report)
         "transformers": _transformers,
     }
     launch = await makers[backend.embedded](backend, config, port, report)
-    return dataclasses.replace(launch, model_digest=await model_digest(await shared_model(config, report), report))
+    digest = await model_digest(await shared_model(config, report), report)
+    return dataclasses.replace(launch, ready=dataclasses.replace(launch.ready, model_digest=digest))
 
 
 def context_tokens(config: RunConfig) -> int:
-    """Context to set up: the answer, the prompt at one token for each character, and room for the chat template."""
+    """Return the context size: the answer, the prompt at one token per character, and room for the chat template."""
     return max(CONTEXT_TOKENS, config.max_tokens + len(config.prompt) + 256)
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """Variables that hold every numeric library to this many threads.
+    """Return the variables that set the number of threads of every numeric library.
 
-    OMP_WAIT_POLICY is left alone: with two threads, PASSIVE makes llama.cpp 2.6 and transformers 1.5 times slower.
+    OMP_WAIT_POLICY is not set: with two threads, PASSIVE makes llama.cpp take 2.6x as long, transformers 1.5x.
     """
     names = (
         "OMP_NUM_THREADS",
@@ -65,7 +66,7 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 
 def offline_environment() -> dict[str, str]:
-    """Variables that keep an engine off the network and its output plain and short."""
+    """Return the variables that keep an engine off the network and its output short and without colors."""
     return {
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -73,7 +74,7 @@ def offline_environment() -> dict[str, str]:
         "NO_COLOR": "1",
         "PYTHONUNBUFFERED": "1",
         "RUST_BACKTRACE": "0",
-        # A failed assertion of llama.cpp would else attach a debugger, where there is one, to print where it was.
+        # Otherwise a failed assertion in llama.cpp starts a debugger, if installed, to print the stack.
         "GGML_NO_BACKTRACE": "1",
     }
 
@@ -86,14 +87,16 @@ async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Repo
     program += ["--port", str(port), "--threads", str(threads), "--ctx", str(context_tokens(config))]
     return Launch(
         argv=program,
-        env=thread_environment(threads) | offline_environment(),
-        url=_local(port),
+        ready=Ready(
+            url=_local(port),
+            model=name,
+            version=_version("xllamacpp"),
+            weights=weights,
+            threads=threads,
+            full_length=frameworks.LLAMA_CPP.full_length,
+        ),
         probe_url=_local(port) + "/health",
-        model=name,
-        version=_version("xllamacpp"),
-        weights=weights,
-        threads=threads,
-        full_length=frameworks.LLAMA_CPP.full_length,
+        env=thread_environment(threads) | offline_environment(),
         grace_s=1.0,
     )
 
@@ -105,16 +108,18 @@ async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Rep
     program = [sys.executable, "-P", str(EMBEDDED / "mistralrs.py"), f"--model={path}", f"--alias={name}"]
     return Launch(
         argv=[*program, "--port", str(port)],
-        env=thread_environment(threads) | offline_environment(),
-        url=_local(port),
+        ready=Ready(
+            url=_local(port),
+            model=name,
+            version=_version("mistralrs"),
+            weights=weights,
+            threads=threads,
+            note=BRIDGE_NOTE,
+            # It has no ignore_eos, so exclude the tokens that end an answer.
+            full_length={"logit_bias": {str(token): EXCLUDED for token in end_tokens}},
+        ),
         probe_url=_local(port) + "/health",
-        model=name,
-        version=_version("mistralrs"),
-        weights=weights,
-        threads=threads,
-        note=BRIDGE_NOTE,
-        # It has no ignore_eos; the tokens that end an answer are made impossible instead.
-        full_length={"logit_bias": {str(token): NEVER for token in end_tokens}},
+        env=thread_environment(threads) | offline_environment(),
         grace_s=1.0,
     )
 
@@ -125,7 +130,7 @@ async def _transformers(backend: Backend, config: RunConfig, port: int, report: 
     if dtype is None:
         raise _wrong_weights(backend, "bf16 or f32")
     folder = await hf_folder(await shared_model(config, report), report)
-    # No model has a name with a dot in front. Without a hub folder, the list of models is an error 500.
+    # No model name begins with a dot. Without a hub folder, the request for the models fails with status 500.
     home = own_folder(folder.parent / ".home")
     own_folder(home / "hub")
     threads = thread_count(config)
@@ -135,23 +140,25 @@ async def _transformers(backend: Backend, config: RunConfig, port: int, report: 
             *(folder.name, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", dtype),
         ],
         env=thread_environment(threads) | offline_environment() | {"HF_HOME": str(home)},
-        # The model must be asked for by the folder as given, so a relative one keeps the name short.
+        ready=Ready(
+            url=_local(port),
+            model=folder.name,
+            version=f"{_version('transformers')}, {_version('torch')}",
+            weights="F32" if dtype == "float32" else "BF16",
+            threads=threads,
+            full_length={"generation_config": json.dumps({"min_new_tokens": config.max_tokens})},
+        ),
+        # The model's name is the path as given, so a relative one keeps it short.
         cwd=folder.parent,
-        url=_local(port),
         probe_url=_local(port) + "/health",
-        model=folder.name,
-        version=f"{_version('transformers')}, {_version('torch')}",
-        weights="F32" if dtype == "float32" else "BF16",
-        threads=threads,
-        full_length={"generation_config": json.dumps({"min_new_tokens": config.max_tokens})},
         grace_s=1.0,
     )
 
 
 async def _q8(backend: Backend, config: RunConfig, report: Report) -> tuple[Path, str, str, tuple[int, ...]]:
-    """The file to load, its weights, the model's name, and the tokens that end an answer.
+    """Return the file to load, its weights, the model's name, and the tokens that end an answer.
 
-    The weights are Q8_0 unless the config wants the file as it is.
+    The weights are Q8_0 unless the config asks for those of the file.
     """
     path = await shared_model(config, report)
     info = await asyncio.to_thread(read_gguf_info, path)
@@ -161,17 +168,17 @@ async def _q8(backend: Backend, config: RunConfig, report: Report) -> tuple[Path
         return path, original, model_name(path), info.end_tokens
     if wanted not in ("", "Q8_0"):
         raise _wrong_weights(backend, f"Q8_0 or {original} (the file as it is)")
-    made, weights = await q8_model(path, report)
-    return made, weights, model_name(path), info.end_tokens
+    converted, weights = await q8_model(path, report)
+    return converted, weights, model_name(path), info.end_tokens
 
 
 async def _command(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
-    """A command of the user's own, with `{port}`, `{model}` and `{threads}` filled in."""
+    """Return the launch of a configured command, with `{port}`, `{model}` and `{threads}` filled in."""
     threads = thread_count(config)
     model, weights = backend.model, backend.weights
     if not model and any("{model}" in word for word in backend.launch):
-        made, label = await q8_model(await shared_model(config, report), report)
-        model, weights = str(made), weights or label
+        path, file_weights = await q8_model(await shared_model(config, report), report)
+        model, weights = str(path), weights or file_weights
     values = {"{port}": str(port), "{model}": model, "{threads}": str(threads)}
 
     def fill(text: str) -> str:
@@ -182,28 +189,30 @@ async def _command(backend: Backend, config: RunConfig, port: int, report: Repor
     argv = [fill(word) for word in backend.launch]
     _require_command(argv[0])
     url = base_url(fill(backend.url) if backend.url else _local(port))
-    if not any_port(backend):
+    if not chooses_port(backend):
         await _require_free(url, backend)
     default = "/api/version" if backend.protocol == "ollama" else "/health"
     return Launch(
         argv=argv,
-        url=url,
+        ready=Ready(
+            url=url,
+            model=backend.model or (model_name(Path(model)) if model else ""),
+            weights=weights,
+            threads=threads if any("{threads}" in word for word in backend.launch) else None,
+        ),
         probe_url=_probe_url(url, fill(backend.ready) or default, backend),
-        # Its own health path may not exist: then any answer that is not a server error will do.
+        # The default health path may not exist, so any reply but a server error counts.
         healthy_below=300 if backend.ready else 500,
-        model=backend.model or (model_name(Path(model)) if model else ""),
-        weights=weights,
-        threads=threads if any("{threads}" in word for word in backend.launch) else None,
     )
 
 
-def any_port(backend: Backend) -> bool:
-    """Whether the port is llmtui's to choose."""
+def chooses_port(backend: Backend) -> bool:
+    """Whether llmtui chooses the server's port."""
     return not backend.url or "{port}" in backend.url
 
 
 def base_url(url: str) -> str:
-    """A server's base: no slash at the end, no `/v1`, which is part of the path to the endpoint."""
+    """Return the base of a server's URL, without a final slash and `/v1`, which the path of the endpoint includes."""
     return url.rstrip("/").removesuffix("/v1")
 
 
@@ -221,7 +230,7 @@ def _local(port: int) -> str:
 
 
 def absent_packages(engine: Embedded) -> list[str]:
-    """The packages that an embedded engine needs and that are not installed, found without importing them."""
+    """Return the packages of an embedded engine that are not installed, without importing any."""
     return [package for package in frameworks.engine(engine).packages if importlib.util.find_spec(package) is None]
 
 
@@ -233,31 +242,30 @@ def _require(engine: Embedded) -> None:
 def _require_command(command: str) -> None:
     if shutil.which(command):
         return
-    path = Path(command)
-    if os.sep in command and path.is_file():
+    if os.sep in command and Path(command).is_file():
         raise missing(f"{command} is not executable", f"chmod +x {command}")
     place = "does not exist" if os.sep in command else "is not installed or not on PATH"
     raise missing(f"{command} {place}", "install it, or correct `launch`")
 
 
 async def _require_free(url: str, backend: Backend) -> None:
-    """A port that is taken already would answer in the place of the server that is to be started."""
-    if who := await occupant(url):
-        hint = f"stop that server, or remove `launch` from [[backend]] {backend.name} to measure it as it runs"
-        raise StartError(taken(url, who, hint))
+    """Raise StartError if the port is in use: another server would answer instead of the launched one."""
+    if owner := await occupant(url):
+        hint = f"stop that server, or remove `launch` from [[backend]] {backend.name} to measure it as it is"
+        raise StartError(port_in_use(url, owner, hint))
 
 
 def _wrong_weights(backend: Backend, allowed: str) -> StartError:
-    message = f"weights {backend.weights!r} cannot be had from the model file"
+    message = f"weights {backend.weights!r} cannot be made from the model file"
     return missing(message, f"set weights to {allowed} in [[backend]] {backend.name}, or leave it out")
 
 
 def _entry(script: str) -> str:
-    """A console script as a line of Python: the script itself may lie outside of this environment's bin folder."""
-    found = list(importlib.metadata.entry_points(group="console_scripts", name=script))
-    if not found:
+    """Return a console script as a line of Python, because the script may not be in this environment's bin folder."""
+    entries = list(importlib.metadata.entry_points(group="console_scripts", name=script))
+    if not entries:
         raise missing(f"the command {script} is not installed", frameworks.HUGGINGFACE.install)
-    return f"import sys; from {found[0].module} import {found[0].attr} as main; sys.exit(main())"
+    return f"import sys; from {entries[0].module} import {entries[0].attr} as main; sys.exit(main())"
 
 
 def _version(package: str) -> str:

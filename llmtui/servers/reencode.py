@@ -1,4 +1,4 @@
-"""Re-encodes a GGUF file to Q8_0: `python reencode.py SOURCE TARGET`, with lines "progress 0.25" on stdout."""
+"""Re-encodes a GGUF file to Q8_0: `reencode.py SOURCE TARGET`. Prints lines "progress 0.25"."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ MOSTLY_Q8_0 = 7
 QUANTIZATION_VERSION = 2
 BLOCK = 32
 FILE_TYPE = "general.file_type"
-#: Written by the writer itself, or replaced.
+#: Keys that the writer sets itself, or that are replaced.
 OWN_KEYS = frozenset({"general.architecture", FILE_TYPE, "general.quantization_version"})
 ROWS = 4096
 
 
 def reencode(source: str, target: str) -> None:
-    """Every weight matrix becomes Q8_0; vectors (norms, biases) become or stay F32; all metadata is kept."""
+    """Convert every weight matrix to Q8_0 and vectors (norms, biases) to F32; copy all metadata."""
     reader = gguf.GGUFReader(source)
     architecture = reader.get_field("general.architecture")
     writer = gguf.GGUFWriter(target, architecture.contents() if architecture else "llama")
@@ -50,14 +50,14 @@ def reencode(source: str, target: str) -> None:
 
 
 def target_type(tensor: gguf.ReaderTensor) -> gguf.GGMLQuantizationType:
-    """Q8_0 for a matrix whose rows divide into blocks, F32 for all else."""
+    """Return Q8_0 for a matrix whose rows divide into blocks, otherwise F32."""
     if len(tensor.shape) >= 2 and int(tensor.shape[0]) % BLOCK == 0:
         return gguf.GGMLQuantizationType.Q8_0
     return gguf.GGMLQuantizationType.F32
 
 
 def encode(tensor: gguf.ReaderTensor, kind: gguf.GGMLQuantizationType) -> np.ndarray:
-    """The tensor's bytes in the target type, a few thousand rows at a time so that memory stays small."""
+    """Return the tensor's bytes in the target type, converted in batches of rows to save memory."""
     if tensor.tensor_type == kind:
         return np.asarray(tensor.data)
     rows = tensor.data.reshape(-1, tensor.data.shape[-1])

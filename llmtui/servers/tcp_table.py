@@ -1,6 +1,6 @@
-"""The kernel's table of TCP sockets and their owners (Linux: /proc/net/tcp and tcp6, proc(5)). Reads only.
+"""The kernel's table of TCP sockets and their owners (Linux: /proc/net/tcp and tcp6, proc(5)).
 
-psutil reads the same table but leaves out the uid, and the uid is what tells another user's socket from ours.
+psutil reads the same table but leaves out the uid, which distinguishes another user's socket from ours.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Endpoint(NamedTuple):
-    """One end of a connection. An IPv4 address inside IPv6 (`::ffff:a.b.c.d`) is given as IPv4."""
+    """One end of a connection. An IPv4-mapped IPv6 address (`::ffff:a.b.c.d`) is stored as IPv4."""
 
     address: Address
     port: int
 
 
 class TcpSocket(NamedTuple):
-    """One row of the table. `uid` and `inode` are 0 where no process holds the socket: it is closed, or a connection
-    that its server has not accepted yet."""
+    """One row of the table. `uid` and `inode` are 0 for a socket without a process: closed, or not yet accepted."""
 
     local: Endpoint
     remote: Endpoint
@@ -37,17 +36,17 @@ class TcpSocket(NamedTuple):
 
 
 def endpoint(address: str, port: int) -> Endpoint:
-    """An endpoint from a textual address, as the socket module gives it. Raises ValueError."""
+    """Return an endpoint from an address in text form, as from the socket module. Raises ValueError."""
     return Endpoint(_unmapped(ipaddress.ip_address(address.partition("%")[0])), port)
 
 
 def tcp_sockets(port: int, proc: Path = PROC) -> list[TcpSocket] | None:
-    """All sockets with `port` on either side; None where the system has no such table.
+    """Return all sockets with `port` on either side; None if the system has no such table.
 
-    The kernel hands out the table in parts: while other connections come and go, one reading may miss a row.
+    The kernel returns the table in parts: while other connections open and close, one reading may miss a row.
     """
     marker = f":{port:04X} ".encode()
-    found: list[TcpSocket] = []
+    rows: list[TcpSocket] = []
     readable = False
     for name in ("tcp", "tcp6"):
         try:
@@ -55,8 +54,8 @@ def tcp_sockets(port: int, proc: Path = PROC) -> list[TcpSocket] | None:
         except OSError:
             continue
         readable = True
-        found += [row for line in lines if marker in line and (row := _row(line)) is not None]
-    return found if readable else None
+        rows += [row for line in lines if marker in line and (row := _row(line)) is not None]
+    return rows if readable else None
 
 
 def _row(line: bytes) -> TcpSocket | None:
@@ -80,10 +79,10 @@ def _endpoint(text: bytes) -> Endpoint:
 
 @functools.lru_cache(maxsize=1024)
 def _address(text: bytes) -> Address:
-    """The address in a row. Most rows of a crowded table have the same few."""
+    """Parse the address in a row. A large table has few different ones."""
     if len(text) not in (8, 32):
         raise ValueError("neither IPv4 nor IPv6")
-    # Each group of four bytes is a number in the machine's own byte order.
+    # Each group of four bytes is a number in the byte order of the machine.
     words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
     return _unmapped(ipaddress.ip_address(struct.pack(f"={len(words)}I", *words)))
 

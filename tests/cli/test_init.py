@@ -84,10 +84,8 @@ LOCKED = {
     "/openapi.json": told({"paths": {"/v1/chat/completions": {}}}),
 }
 PAGE = told(b"<!doctype html><div id=root></div>", head="Content-Type: text/html")
-PAGES = {path: PAGE for path in scanning._QUESTIONS}
-API = {
-    path: told({"version": "1.0", "status": "ok", "data": [{"id": 1}], "models": {}}) for path in scanning._QUESTIONS
-}
+PAGES = {path: PAGE for path in scanning._PATHS}
+API = {path: told({"version": "1.0", "status": "ok", "data": [{"id": 1}], "models": {}}) for path in scanning._PATHS}
 
 
 class Places:
@@ -149,11 +147,11 @@ async def test_each_server_is_known_by_its_answers(
 @pytest.mark.parametrize(
     ("pages", "default", "words"),
     [
-        (PAGES, None, "a web page answers there, but no server of models"),
-        (API, None, "a web server answers there, but no server of models"),
-        ({}, [b"\x00\xff\x1b]0;gone\x07 220 smtp\r\n\r\n", CLOSE], "gives no answer that is HTTP"),
-        ({}, [b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 3_000_000, CLOSE], "no server of models"),
-        ({}, [HANG], "gives no answer that is HTTP"),
+        (PAGES, None, "a web page answers there, but not an LLM server"),
+        (API, None, "a web server answers there, but not an LLM server"),
+        ({}, [b"\x00\xff\x1b]0;gone\x07 220 smtp\r\n\r\n", CLOSE], "does not reply with HTTP"),
+        ({}, [b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 3_000_000, CLOSE], "not an LLM server"),
+        ({}, [HANG], "does not reply with HTTP"),
     ],
     ids=["html", "json", "garbage", "flood", "hangs"],
 )

@@ -182,6 +182,6 @@ async def test_a_question_ends_in_time_however_slowly_the_answer_comes() -> None
 
 async def test_init_reads_a_bounded_part_of_each_answer() -> None:
     async with exploding(Bomb("", b"GET", coded(b"gzip", b"application/json"), once(zeros(256 * MEGABYTE)))) as url:
-        assert await scan([url]) == {url: "a web server answers there, but no server of models"}
+        assert await scan([url]) == {url: "a web server answers there, but not an LLM server"}
     async with exploding(Bomb("", b"GET /v1/models", JSON, endless(b'{"data":[' + b" " * MEGABYTE))) as url:
         assert isinstance((await scan([url]))[url], str)

@@ -98,7 +98,7 @@ async def test_a_download_or_a_conversion_gets_no_key(tmp_path: Path, monkeypatc
     monkeypatch.setenv("THEIR_API_KEY", "sk-theirs-12345")
     told = tmp_path / "environment.json"
     program = "import json, os, sys; json.dump(dict(os.environ), open(sys.argv[1], 'w'))"
-    code = await modelfile._attend(
+    code = await modelfile._run(
         GuardedProcess(tmp_path / "log"), [sys.executable, "-c", program, str(told)], lambda: None, env={"OURS": "1"}
     )
     environment = json.loads(told.read_text())

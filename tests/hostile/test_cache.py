@@ -62,7 +62,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         made.write_text(f"made by run {len(ran)}")
         return 0
 
-    monkeypatch.setattr(modelfile, "_attend", convert)
+    monkeypatch.setattr(modelfile, "_run", convert)
     monkeypatch.setattr(modelfile, "_importable", lambda *_: True)
     return ran
 
@@ -89,7 +89,7 @@ async def test_what_is_not_a_lock_file_is_refused_and_stays_as_it_is(
     with stopwatch(), pytest.raises(StartError) as caught:
         await shared_model(RunConfig(), quiet, model)
     assert caught.value.failure.message == f"{lock} is not a lock file of llmtui"
-    assert "set LLMTUI_CACHE to a folder of yours" in caught.value.failure.hint
+    assert "set LLMTUI_CACHE to a folder of your own" in caught.value.failure.hint
     assert victim.read_text() == "precious"
     assert not (cache.parent / "not-there").exists()
 
@@ -222,7 +222,7 @@ def refusal() -> str:
     """Why there is no cache folder. That the remedy is told is checked here."""
     with pytest.raises(StartError) as caught:
         cache_folder()
-    assert caught.value.failure.hint.endswith("set LLMTUI_CACHE to a folder of yours")
+    assert caught.value.failure.hint.endswith("set LLMTUI_CACHE to a folder of your own")
     return caught.value.failure.message
 
 

@@ -182,13 +182,13 @@ async def test_what_was_made_from_a_file_is_made_again_when_the_file_changed_uns
 async def test_a_source_that_changes_during_the_conversion_is_an_error_and_leaves_nothing(
     cache: Path, source: Path, conversions: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    convert = modelfile._attend
+    convert = modelfile._run
 
     async def meddle(*given: object, **more: object) -> int:
         write_back(source, HEAD[:-1] + b"!")
         return await convert(*given, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(modelfile, "_attend", meddle)
+    monkeypatch.setattr(modelfile, "_run", meddle)
     with pytest.raises(StartError, match="changed while it was read"):
         await q8_model(source, quiet)
     assert {path.suffix for path in cache.iterdir()} <= {".lock"}

@@ -329,7 +329,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_a_refusal(tmp_path: Path, monke
         return pread(descriptor, size, offset)
 
     monkeypatch.setattr(os, "pread", shrink)
-    with pytest.raises(NotGguf, match="its head is cut off"):
+    with pytest.raises(NotGguf, match="its header is cut off"):
         parse_gguf(path)
 
 

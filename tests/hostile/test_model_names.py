@@ -73,11 +73,11 @@ async def test_a_name_that_means_something_elsewhere_is_only_a_name(
     for _ in range(2):
         launch = await recipes.recipe(Backend(name="x", embedded="transformers"), RunConfig(), 1, quiet)
     assert len(conversions) == 1, "it was made once, and nothing else was put into it"
-    assert not {"@", ":"} & set(launch.model)
+    assert not {"@", ":"} & set(launch.ready.model)
     assert launch.cwd is not None
-    assert (launch.cwd / launch.model / "config.json").is_file()
+    assert (launch.cwd / launch.ready.model / "config.json").is_file()
     assert Path(launch.env["HF_HOME"], "hub").is_dir()
-    assert Path(launch.env["HF_HOME"]) != launch.cwd / launch.model
+    assert Path(launch.env["HF_HOME"]) != launch.cwd / launch.ready.model
 
 
 @pytest.mark.parametrize("engine", ["llama.cpp", "mistral.rs"])

@@ -22,7 +22,7 @@ from llmtui.measure.transport import new_client
 from llmtui.model import Backend, Failure, Protocol, RunConfig
 from llmtui.servers import ports
 from llmtui.servers.base import StartError
-from llmtui.servers.ports import Launched, free_port, holders
+from llmtui.servers.ports import Launched, free_port, port_owners
 from llmtui.servers.socket_owners import Owners, best_listeners, socket_owners, strangers
 from llmtui.servers.tcp_table import LISTEN, TcpSocket, endpoint
 from tests.engine.helpers import truth_backend
@@ -70,7 +70,7 @@ async def test_a_port_taken_after_the_servers_death_gets_no_key_and_gives_no_fig
             with pytest.raises(IterationError) as caught:
                 await target.ask("hi")
             assert stranger.received() == b""
-    assert f"port {port} is held by another user (uid {NOBODY})" in caught.value.failure.message
+    assert f"port {port} belongs to another user (uid {NOBODY})" in caught.value.failure.message
     assert caught.value.failure.kind == "server"
 
 
@@ -83,7 +83,7 @@ async def test_a_found_server_whose_port_changes_hands_gets_no_key_either(tmp_pa
         await target.bring_up(quiet)
         await target.ask("hi")
     with stranger_listening(ports.port_of(server.url), answer=LIE) as stranger:
-        with pytest.raises(IterationError, match="held by another user"):
+        with pytest.raises(IterationError, match="belongs to another user"):
             await target.ask("hi")
         assert stranger.received() == b""
     await target.close()
@@ -98,7 +98,7 @@ async def test_a_rerun_does_not_take_the_stranger_for_the_server(protocol: Proto
         assert target.found_uids == frozenset({os.getuid()}) and ready.note == ""
         await target.close()
     with stranger_listening(ports.port_of(server.url), answer=LIE) as stranger:
-        with pytest.raises(StartError, match="held by another user"):
+        with pytest.raises(StartError, match="belongs to another user"):
             await target.bring_up(quiet)
         assert stranger.received() == b""
 
@@ -111,7 +111,7 @@ async def test_a_server_that_failed_is_remembered_too(tmp_path: Path) -> None:
         with pytest.raises(StartError, match="wants a key"):
             await target.bring_up(quiet)
     with stranger_listening(ports.port_of(server.url), answer=LIE) as stranger:
-        with pytest.raises(StartError, match="held by another user"):
+        with pytest.raises(StartError, match="belongs to another user"):
             await target.bring_up(quiet)
         assert stranger.received() == b""
 
@@ -120,8 +120,8 @@ async def test_a_server_that_failed_is_remembered_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "message"),
     [
-        pytest.param({"listener_uids": frozenset({os.getuid()})}, "held by another user", id="recorded"),
-        pytest.param({"goes_on": True}, "the history does not tell", id="not recorded by an older version"),
+        pytest.param({"listener_uids": frozenset({os.getuid()})}, "belongs to another user", id="recorded"),
+        pytest.param({"goes_on": True}, "the history does not record", id="not recorded by an older version"),
     ],
 )
 async def test_a_resumed_run_does_not_trust_a_stranger(before: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -184,10 +184,10 @@ def test_a_user_who_cannot_see_the_stranger_does_not_believe_it(tmp_path: Path) 
 
         def look(send: Send) -> None:
             launched = Launched(root=os.getpid(), mark="", began=0.0)
-            send(repr(asyncio.run(holders(f"http://127.0.0.1:{port}", launched))).encode())
+            send(repr(asyncio.run(port_owners(f"http://127.0.0.1:{port}", launched))).encode())
 
         seen = run_as(look, SOMEBODY)
-    assert seen == b"Holders(foreign='a process of another user (uid 65534)', uids=frozenset({65534}))"
+    assert seen == b"PortOwners(foreign='a process of another user (uid 65534)', uids=frozenset({65534}))"
 
 
 @needs_root
@@ -201,7 +201,7 @@ async def test_a_stranger_on_the_other_address_of_localhost_is_seen(tmp_path: Pa
     backend = msgspec.structs.replace(backend, launch=[word.replace("{port}", str(port)) for word in backend.launch])
     with stranger_listening(port, host="::1") as stranger:
         target = Target(backend, CONFIG, tmp_path)
-        with pytest.raises(StartError, match=f"port {port} is taken by"):
+        with pytest.raises(StartError, match=f"port {port} is in use by"):
             await target.bring_up(quiet)
         await target.close()
         assert b"sk-a-key" not in stranger.received()
@@ -225,7 +225,7 @@ def test_a_forwarders_name_alone_is_no_pass(uid: int, counts: bool) -> None:
     os.close(write)
     try:
         assert os.read(read, 1) == b"!"
-        assert ports._carries(psutil.Process(pid)) is counts
+        assert ports._is_forwarder(psutil.Process(pid)) is counts
     finally:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
@@ -258,7 +258,7 @@ def test_a_listener_that_can_no_longer_be_seen_is_not_taken_for_the_server(tmp_p
     (tmp_path / "net" / "tcp").write_text("head\n")
     here, there = ("127.0.0.1", 50000), ("127.0.0.1", 80)
     failure = Owners(frozenset({os.getuid()}), tmp_path)(here, there)
-    assert failure is not None and "port 80 is held by no process that can be seen" in failure.message
+    assert failure is not None and "port 80 belongs to no visible process" in failure.message
     assert Owners(frozenset(), tmp_path)(here, there) is None, "as the kernel forwards it, the same as before"
     assert Owners(None, tmp_path / "none")(here, there) is None, "a system that tells nothing"
 

@@ -120,7 +120,7 @@ async def test_a_model_file_that_does_not_fit_is_a_failure_in_words(name: Embedd
     with pytest.raises(StartError) as caught:
         await server.start(quiet)
     assert caught.value.failure.kind == "server"
-    assert "ended while loading (exit code 1): " in caught.value.failure.message
+    assert "exited while loading (exit code 1): " in caught.value.failure.message
     assert re.search(r"(blk|layers)\.30\.", caught.value.failure.message)
     assert caught.value.log_tail
 
@@ -137,7 +137,7 @@ async def test_an_engine_killed_while_loading_is_a_failure(name: Embedded, tmp_p
             asyncio.get_running_loop().call_later(0.005, strike)
 
     strike()
-    with pytest.raises(StartError, match=r"ended while loading .killed by signal 9"):
+    with pytest.raises(StartError, match=r"exited while loading .killed by signal 9"):
         await server.start(quiet)
 
 

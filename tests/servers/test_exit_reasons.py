@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from llmtui.servers import exit_reasons as endings
-from llmtui.servers.exit_reasons import Kills, MemoryWatch, exit_words, kills
+from llmtui.servers.exit_reasons import Kills, MemoryWatch, exit_reason, kills
 from llmtui.servers.process_tree import GuardedProcess
 from tests.servers.conftest import program
 
@@ -21,31 +21,35 @@ from tests.servers.conftest import program
         (None, {}, "still running"),
         (0, {}, "exit code 0"),
         (1, {}, "exit code 1"),
-        (1, {"said": True}, "exit code 1; out of memory, as it says itself"),
-        (1, {"struck": True}, "exit code 1; the kernel killed a process at that time: out of memory"),
-        (-6, {"said": True}, "killed by signal 6 (SIGABRT); out of memory, as it says itself"),
+        (1, {"reported": True}, "exit code 1; out of memory, according to its log"),
+        (1, {"out_of_memory": True}, "exit code 1; the kernel killed a process at that time: out of memory"),
+        (-6, {"reported": True}, "killed by signal 6 (SIGABRT); out of memory, according to its log"),
         (-11, {}, "killed by signal 11 (SIGSEGV)"),
         (-99, {}, "killed by signal 99"),
-        (-15, {"asked": True, "struck": True}, "killed by signal 15 (SIGTERM)"),
-        (-9, {"asked": True, "struck": True}, "killed by signal 9: it did not end when asked to"),
+        (-15, {"stopping": True, "out_of_memory": True}, "killed by signal 15 (SIGTERM)"),
+        (-9, {"stopping": True, "out_of_memory": True}, "killed by signal 9: it did not exit on SIGTERM"),
         (-9, {}, "killed by signal 9 (out of memory?)"),
-        (-9, {"struck": True}, "killed by the kernel: out of memory"),
-        (-9, {"struck": True, "held_bytes": 3_100_000_000}, "killed by the kernel: out of memory (it held 3.1 GB)"),
-        (137, {"struck": True, "held_bytes": 52_000_000}, "killed by the kernel: out of memory (it held 52 MB)"),
+        (-9, {"out_of_memory": True}, "killed by the kernel: out of memory"),
         (
             -9,
-            {"struck": False},
-            "killed by signal 9 (by somebody: the kernel's out-of-memory counter did not move)",
+            {"out_of_memory": True, "used_bytes": 3_100_000_000},
+            "killed by the kernel: out of memory (it used 3.1 GB)",
+        ),
+        (137, {"out_of_memory": True, "used_bytes": 52_000_000}, "killed by the kernel: out of memory (it used 52 MB)"),
+        (
+            -9,
+            {"out_of_memory": False},
+            "killed by signal 9 (not by the kernel for lack of memory)",
         ),
         (137, {}, "exit code 137: killed by signal 9 (out of memory?)"),
     ],
 )
 def test_an_end_in_words(code: int | None, facts: dict[str, Any], words: str) -> None:
-    assert exit_words(code, **facts) == words
+    assert exit_reason(code, **facts) == words
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "code", "struck"),
+    ("before", "now", "code", "out_of_memory"),
     [
         (Kills(0, 0), Kills(1, 1), -9, True),
         (Kills(2, 7), Kills(2, 7), -9, False),
@@ -57,9 +61,9 @@ def test_an_end_in_words(code: int | None, facts: dict[str, Any], words: str) ->
         (Kills(None, None), Kills(None, None), -9, None),
     ],
 )
-def test_the_counters_are_judged(before: Kills, now: Kills, code: int, struck: bool | None) -> None:
+def test_the_counters_are_judged(before: Kills, now: Kills, code: int, out_of_memory: bool | None) -> None:
     counts = iter([before, now])
-    assert MemoryWatch(lambda: next(counts)).struck(code) is struck
+    assert MemoryWatch(lambda: next(counts)).out_of_memory(code) is out_of_memory
 
 
 def test_an_earlier_kill_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,11 +71,11 @@ def test_an_earlier_kill_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
     watch = MemoryWatch(lambda: counts[-1])
     counts.append(Kills(1, 1))
     monkeypatch.setattr(endings, "SPAN_S", 0.0)
-    watch.look(5)
-    assert watch.struck(-9) is True
-    watch.look(0)
-    assert watch.struck(-9) is False
-    assert watch.held_bytes == 5
+    watch.update(5)
+    assert watch.out_of_memory(-9) is True
+    watch.update(0)
+    assert watch.out_of_memory(-9) is False
+    assert watch.used_bytes == 5
 
 
 def test_the_counters_are_found_in_both_kinds_of_groups(tmp_path: Path) -> None:
@@ -95,7 +99,7 @@ async def test_a_limit_of_its_own_is_told_in_its_words(tmp_path: Path) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(["/bin/sh", "-c", 'ulimit -v 400000; exec "$@"', "-", *program("hog")])
     assert await process.wait() == 1
-    assert process.exit_reason() == "exit code 1; out of memory, as it says itself"
+    assert process.exit_reason() == "exit code 1; out of memory, according to its log"
 
 
 def works(command: list[str]) -> bool:

@@ -166,7 +166,7 @@ def test_an_alignment_that_is_no_power_of_two_is_refused(tmp_path: Path, alignme
 
 def test_a_key_that_comes_twice_is_refused(tmp_path: Path) -> None:
     said = refused(tmp_path, gguf_head([*WHOLE, ("general.name", string("Other"))]))
-    assert said == "is a broken GGUF file: its head has the key general.name twice"
+    assert said == "is a broken GGUF file: its header has the key general.name twice"
 
 
 @pytest.mark.parametrize("value", [i32(-1), u64(1 << 32), string("2"), strings(["2"]), struct.pack("<If", 6, 2.0)])
@@ -178,7 +178,7 @@ def test_a_number_that_no_reader_could_take_is_left_out(tmp_path: Path, value: b
 def test_a_key_too_long_to_be_kept_is_skipped(tmp_path: Path) -> None:
     long = "x" * header.MAX_KEY_BYTES
     assert parsed(tmp_path, gguf_head([(long, u32(1)), *WHOLE])) == INFO
-    assert refused(tmp_path, gguf_head([(long + "x", u32(1)), *WHOLE])).endswith("its head is damaged")
+    assert refused(tmp_path, gguf_head([(long + "x", u32(1)), *WHOLE])).endswith("its header is damaged")
 
 
 def test_arrays_may_be_nested_only_so_deep(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_arrays_may_be_nested_only_so_deep(tmp_path: Path) -> None:
         if depth <= header.MAX_DEPTH:
             assert parsed(tmp_path, content) == INFO
         else:
-            assert refused(tmp_path, content) == "is a broken GGUF file: its head is damaged"
+            assert refused(tmp_path, content) == "is a broken GGUF file: its header is damaged"
         value = items(9, value, 1)
 
 
@@ -203,13 +203,13 @@ def test_a_head_at_its_bounds_is_read_and_one_beyond_is_refused(
     monkeypatch.setattr(header, name, limit)
     assert parsed(tmp_path, content) == INFO
     monkeypatch.setattr(header, name, limit - 1)
-    assert refused(tmp_path, content) == "is a broken GGUF file: its head is damaged"
+    assert refused(tmp_path, content) == "is a broken GGUF file: its header is damaged"
 
 
 def test_a_head_longer_than_any_real_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(header, "MAX_HEAD_BYTES", 1 << 20)
     content = gguf_head([("numbers", array(0, bytes(1 << 20), 1 << 20)), *WHOLE])
-    assert refused(tmp_path, content) == "is a broken GGUF file: its head has more than 1 MB"
+    assert refused(tmp_path, content) == "is a broken GGUF file: its header has more than 1 MB"
 
 
 def test_a_link_to_a_model_file_is_followed(tmp_path: Path) -> None:

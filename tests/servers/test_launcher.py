@@ -85,7 +85,7 @@ async def test_a_port_in_use_is_not_mistaken_for_the_server(tmp_path: Path) -> N
         backend = Backend(name="x", launch=program("serve", port), url=f"http://127.0.0.1:{port}")
         error = await failure(ManagedServer(backend, CONFIG, tmp_path))
     assert error.failure.kind == "server"
-    assert error.failure.message == f"port {port} is taken by {psutil.Process().name()} (pid {os.getpid()})"
+    assert error.failure.message == f"port {port} is in use by {psutil.Process().name()} (pid {os.getpid()})"
     assert "launch" in error.failure.hint
 
 
@@ -109,7 +109,7 @@ async def test_death_while_loading_gives_the_reason(tmp_path: Path) -> None:
     error = await failure(ManagedServer(Backend(name="x", launch=program("die", 3)), CONFIG, tmp_path))
     assert error.failure.kind == "server"
     assert error.failure.message == (
-        "ended while loading (exit code 3): error: cannot load model: tensor 'x' is missing"
+        "exited while loading (exit code 3): error: cannot load model: tensor 'x' is missing"
     )
     assert error.log_tail == ["starting", "error: cannot load model: tensor 'x' is missing"]
 
@@ -117,7 +117,7 @@ async def test_death_while_loading_gives_the_reason(tmp_path: Path) -> None:
 async def test_one_that_ends_well_before_it_answers(tmp_path: Path) -> None:
     command = ["/bin/sh", "-c", "echo started in the background"]
     error = await failure(ManagedServer(Backend(name="x", launch=command), CONFIG, tmp_path))
-    assert error.failure.message == "ended before it answered (exit code 0): started in the background"
+    assert error.failure.message == "exited before it answered (exit code 0): started in the background"
     assert "foreground" in error.failure.hint
 
 
@@ -126,7 +126,7 @@ async def test_a_server_killed_while_loading(tmp_path: Path, roll: RollCall) -> 
     starting = asyncio.create_task(managed.start(quiet))
     await roll.here("child")
     os.kill(roll.pids["child"], signal.SIGKILL)
-    with pytest.raises(StartError, match=r"ended while loading .killed by signal 9 .by somebody"):
+    with pytest.raises(StartError, match=r"exited while loading .killed by signal 9 .not by the kernel"):
         await starting
 
 
@@ -149,7 +149,7 @@ async def test_an_end_by_itself_is_noticed(tmp_path: Path) -> None:
     for child in psutil.Process(managed.pid).children():
         child.kill()
     await asyncio.wait_for(managed.exited.wait(), PATIENCE_S)
-    assert managed.exit_reason().startswith("killed by signal 9 (by somebody: ")
+    assert managed.exit_reason().startswith("killed by signal 9 (not by the kernel")
 
 
 async def test_a_flood_of_output_blocks_nothing(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ async def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     managed = server(tmp_path, "stubborn")
     await managed.start(quiet)
     await managed.stop(grace_s=0.1)
-    assert managed.exit_reason() == "killed by signal 9: it did not end when asked to"
+    assert managed.exit_reason() == "killed by signal 9: it did not exit on SIGTERM"
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ async def test_the_model_is_fetched_once_by_two_at_a_time(cache: Path, model: Pa
     assert first.read_bytes() == CONTENT
     assert said.count("checking Tiny-1B-Instruct.Q4_1.gguf") == 1
     assert "downloading tiny-model 1.0" in said
-    assert "waiting: the model is being prepared elsewhere" in said
+    assert "waiting for another process to prepare the model" in said
     shutil.rmtree(index)
     assert await shared_model(RunConfig(), quiet, model) == first
     assert left_over(cache) == ["Tiny-1B-Instruct.Q4_1.gguf"]
@@ -231,11 +231,11 @@ async def test_a_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.M
         (None, "does not exist"),
         (b"", "is not a GGUF file: it is empty"),
         (b"<html>not found</html>", "is not a GGUF file: it starts with b'<htm' instead of b'GGUF'"),
-        (b"GGUF\x03\x00", "is a broken GGUF file: its head is cut off"),
+        (b"GGUF\x03\x00", "is a broken GGUF file: its header is cut off"),
         (b"GGUF" + struct.pack("<IQQ", 77, 0, 0), "GGUF version 77"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1 << 60), "its head is damaged"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1 << 62), "its head is damaged"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 9) + b"abc", "its head is cut off"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1 << 60), "its header is damaged"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1 << 62), "its header is damaged"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 9) + b"abc", "its header is cut off"),
     ],
 )
 async def test_a_file_of_ones_own_is_checked(tmp_path: Path, content: bytes | None, words: str) -> None:

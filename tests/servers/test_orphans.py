@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from llmtui.servers import orphans as sweep
-from llmtui.servers.orphans import MARK, holder_is_dead, mark_of, new_mark, sweep_dead
+from llmtui.servers.orphans import MARK, engine_is_dead, mark_of, new_mark, sweep_dead
 from llmtui.servers.process_tree import GuardedProcess
 from tests.hostile.strangers import NOBODY
 from tests.servers.conftest import PATIENCE_S, RollCall, program, running
@@ -78,10 +78,10 @@ def test_a_stopped_engine_lives() -> None:
         os.kill(engine.pid, signal.SIGSTOP)
         namespace, _, _, token = new_mark().split(".")
         mark = f"{namespace}.{engine.pid}.{sweep._start(engine.pid)}.{token}"
-        assert not holder_is_dead(mark)
+        assert not engine_is_dead(mark)
         engine.kill()
         engine.wait()
-        assert holder_is_dead(mark)
+        assert engine_is_dead(mark)
 
 
 def test_a_number_given_to_another_process_saves_no_stray_and_costs_no_life() -> None:

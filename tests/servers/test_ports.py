@@ -80,7 +80,7 @@ async def test_a_chosen_port_that_is_lost_is_replaced(tmp_path: Path, ports: lis
 async def test_one_that_says_its_port_is_in_use_is_started_twice_and_no_more(tmp_path: Path) -> None:
     command = ["/bin/sh", "-c", "echo 'OSError: [Errno 98] Address already in use'; exit 1", "{port}"]
     managed = ManagedServer(Backend(name="x", launch=command), CONFIG, tmp_path)
-    with pytest.raises(StartError, match=r"ended while loading .exit code 1.: OSError: .Errno 98. Address already"):
+    with pytest.raises(StartError, match=r"exited while loading .exit code 1.: OSError: .Errno 98. Address already"):
         await managed.start(quiet)
     assert len(logs(tmp_path)) == 2
 
@@ -93,7 +93,7 @@ async def test_an_answer_from_another_process_is_not_believed(tmp_path: Path, ro
     await roll.here("calm")
     with running(*program("serve", port)) as foreign, pytest.raises(StartError) as caught:
         await asyncio.wait_for(starting, PATIENCE_S)
-    assert f"port {port} is taken by " in caught.value.failure.message
+    assert f"port {port} is in use by " in caught.value.failure.message
     assert caught.value.failure.message.endswith(f"(pid {foreign.pid})")
     assert "stop it" in caught.value.failure.hint
     await roll.gone("calm")

@@ -91,7 +91,7 @@ async def test_one_that_puts_itself_into_the_background_is_ended_and_told_of(tmp
     await roll.here("daemon")
     await roll.gone("daemon")
     assert await process.wait() == 0
-    assert process.tail() == ["[llmtui: the command ended and left 1 of its processes; they are ended too]"]
+    assert process.tail() == ["[llmtui: the command exited and left 1 processes behind; they are killed]"]
 
 
 @linux

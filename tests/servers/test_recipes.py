@@ -49,32 +49,32 @@ EMBEDDED: list[Embedded] = ["llama.cpp", "mistral.rs", "transformers"]
 @pytest.mark.parametrize("name", EMBEDDED)
 async def test_every_engine_gets_the_same_threads_and_name(name: Embedded) -> None:
     launch = await recipe(Backend(name="x", embedded=name), RunConfig(threads=3), 1234, quiet)
-    assert launch.threads == 3
+    assert launch.ready.threads == 3
     assert {launch.env[key] for key in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "MKL_NUM_THREADS")} == {"3"}
-    assert launch.model == "Tiny-1B"
-    assert launch.url == "http://127.0.0.1:1234"
+    assert launch.ready.model == "Tiny-1B"
+    assert launch.ready.url == "http://127.0.0.1:1234"
     assert launch.probe_url == "http://127.0.0.1:1234/health"
-    assert launch.weights == ("BF16" if name == "transformers" else "Q8_0")
+    assert launch.ready.weights == ("BF16" if name == "transformers" else "Q8_0")
     assert "1234" in launch.argv
     assert launch.argv[0] == sys.executable
     assert launch.env["HF_HUB_OFFLINE"] == "1"
-    assert bool(launch.note) == (name == "mistral.rs")
+    assert bool(launch.ready.note) == (name == "mistral.rs")
 
 
 async def test_the_file_may_be_used_as_it_is() -> None:
     launch = await recipe(Backend(name="x", embedded="llama.cpp", weights="q4_1"), RunConfig(), 1, quiet)
-    assert launch.weights == "Q4_1"
+    assert launch.ready.weights == "Q4_1"
     assert any(word.endswith("Tiny-1B.Q4_1.gguf") for word in launch.argv)
 
 
 async def test_transformers_may_compute_in_f32() -> None:
     launch = await recipe(Backend(name="x", embedded="transformers", weights="f32"), RunConfig(), 1, quiet)
-    assert (launch.weights, launch.argv[-1]) == ("F32", "float32")
+    assert (launch.ready.weights, launch.argv[-1]) == ("F32", "float32")
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
 async def test_weights_that_cannot_be_had(name: Embedded) -> None:
-    with pytest.raises(StartError, match="weights 'Q5_0' cannot be had") as caught:
+    with pytest.raises(StartError, match="weights 'Q5_0' cannot be made") as caught:
         await recipe(Backend(name="mine", embedded=name, weights="Q5_0"), RunConfig(), 1, quiet)
     assert "[[backend]] mine" in caught.value.failure.hint
 
@@ -105,8 +105,8 @@ async def test_a_command_may_take_the_shared_model() -> None:
     made = await recipe(backend, RunConfig(threads=2), 4321, quiet)
     assert made.argv[2].endswith("Tiny-1B.Q8_0-abc.gguf")
     assert list(made.argv[3:]) == ["-t", "2", "--port=4321"]
-    assert (made.weights, made.threads) == ("Q8_0", 2)
-    assert made.url == "http://localhost:4321"
+    assert (made.ready.weights, made.ready.threads) == ("Q8_0", 2)
+    assert made.ready.url == "http://localhost:4321"
 
 
 async def test_a_custom_server_is_asked_at_its_root() -> None:
@@ -114,7 +114,7 @@ async def test_a_custom_server_is_asked_at_its_root() -> None:
         name="x", launch=["sh"], protocol="custom", url="http://127.0.0.1:{port}/generate?x=1", ready="/up"
     )
     made = await recipe(backend, RunConfig(), 4321, quiet)
-    assert made.url == "http://127.0.0.1:4321/generate?x=1"
+    assert made.ready.url == "http://127.0.0.1:4321/generate?x=1"
     assert made.probe_url == "http://127.0.0.1:4321/up"
 
 
@@ -127,7 +127,7 @@ def test_one_core_is_left_free() -> None:
 async def test_every_engine_can_be_asked_to_go_on_to_the_last_token(name: Embedded) -> None:
     launch = await recipe(Backend(name="x", embedded=name), RunConfig(max_tokens=7), 1, quiet)
     assert (
-        launch.full_length
+        launch.ready.full_length
         == {
             "llama.cpp": {"ignore_eos": True},
             "mistral.rs": {"logit_bias": {}},  # the tiny file names no token that ends an answer

@@ -12,7 +12,7 @@ from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
 
-MESSAGE = "the server ended: killed by the kernel: out of memory (it held 3.1 GB)"
+MESSAGE = "the server ended: killed by the kernel: out of memory (it used 3.1 GB)"
 HINT = "press r to start it again"
 
 

@@ -1,1 +1,1 @@
-"""The engines that llmtui itself starts: each module is the whole program of one child process."""
+"""The engines that llmtui launches itself: each module is the program of one child process."""

@@ -1,6 +1,7 @@
-"""The mistral.rs engine, through its Python bindings, behind the thinnest HTTP bridge: raw ASGI on uvicorn.
+"""Serves the mistral.rs engine, through its Python bindings, with a minimal HTTP bridge: raw ASGI on uvicorn.
 
-It speaks as mistral.rs' own server does: /health, /v1/models, /v1/chat/completions, with `usage` on the last chunk.
+It has the endpoints of mistral.rs' own server: /health, /v1/models, and /v1/chat/completions with `usage` on the last
+chunk.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ USAGE = (
 
 
 class BadRequest(Exception):
-    """The request cannot be served; the text goes back to the client."""
+    """The request is invalid; the message is sent to the client."""
 
 
 class Generation:
-    """One streamed answer: a thread takes chunks from the blocking iterator and hands each to the event loop."""
+    """One answer: a thread reads chunks from the blocking iterator and passes them to the event loop."""
 
     def __init__(self, start: Callable[[], Iterator[Any]]) -> None:
         self._start = start
@@ -48,7 +49,7 @@ class Generation:
         threading.Thread(target=self._work, daemon=True).start()
 
     def drop(self) -> None:
-        """Nobody listens any more: the engine stops at the next token, because its iterator is closed then."""
+        """Stop the engine at the next token, by closing its iterator."""
         self._dropped.set()
 
     def _work(self) -> None:
@@ -58,12 +59,12 @@ class Generation:
                 if self._dropped.is_set():
                     return
                 self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
-        except BaseException as error:  # The bindings raise PanicException, which is no Exception.
+        except BaseException as error:  # the bindings raise PanicException, which is not an Exception
             last = error
         self._loop.call_soon_threadsafe(self._chunks.put_nowait, last)
 
     async def chunks(self) -> AsyncIterator[Any]:
-        """Each chunk as it comes. Raises what the engine raised."""
+        """Yield each chunk as it arrives. Raises RuntimeError for an error of the engine."""
         while (chunk := await self._chunks.get()) is not None:
             if isinstance(chunk, BaseException):
                 raise RuntimeError(f"mistral.rs: {chunk}") from chunk
@@ -71,14 +72,14 @@ class Generation:
 
 
 class Bridge:
-    """The ASGI application. `ask` takes a request's body, its messages checked, and begins an answer."""
+    """The ASGI application. `ask` takes a request body with checked messages and starts an answer."""
 
     def __init__(self, ask: Callable[[dict[str, Any]], Iterator[Any]], alias: str) -> None:
         self._ask = ask
         self._alias = alias
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] != "http":
             return
         route = (scope["method"], scope["path"])
@@ -110,7 +111,7 @@ class Bridge:
                     await send(head(200, b"text/event-stream"))
                 await send(part(event(self._chunk(chunk))))
             if not begun:
-                raise RuntimeError("mistral.rs: it ended without a token")
+                raise RuntimeError("mistral.rs: the answer has no token")
             await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
         except RuntimeError as error:
             if begun:
@@ -121,8 +122,8 @@ class Bridge:
             generation.drop()
             watching.cancel()
 
-    async def _whole(self, body: dict[str, Any], receive: Receive, send: Send) -> None:
-        generation = Generation(lambda: self._ask(body))
+    async def _whole(self, request: dict[str, Any], receive: Receive, send: Send) -> None:
+        generation = Generation(lambda: self._ask(request))
         watching = asyncio.create_task(drop_when_gone(receive, generation))
         text, last = [], None
         try:
@@ -136,38 +137,38 @@ class Bridge:
             generation.drop()
             watching.cancel()
         if last is None:
-            await answer(send, 500, failure("mistral.rs: it ended without a token"))
+            await answer(send, 500, failure("mistral.rs: the answer has no token"))
             return
         message = {"role": "assistant", "content": "".join(text)}
         choice = {"index": 0, "message": message, "finish_reason": last.choices[0].finish_reason}
-        told: dict[str, Any] = {"id": last.id, "object": "chat.completion", "created": int(last.created)}
-        told |= {"model": self._alias, "choices": [choice]}
+        body: dict[str, Any] = {"id": last.id, "object": "chat.completion", "created": int(last.created)}
+        body |= {"model": self._alias, "choices": [choice]}
         if last.usage is not None:
-            told["usage"] = usage(last.usage)
-        await answer(send, 200, told)
+            body["usage"] = usage(last.usage)
+        await answer(send, 200, body)
 
     def _chunk(self, chunk: Any) -> dict[str, Any]:
         choice = chunk.choices[0]
         delta = {"role": choice.delta.role or "assistant", "content": choice.delta.content}
-        told: dict[str, Any] = {"id": chunk.id, "object": "chat.completion.chunk", "created": int(chunk.created)}
-        told |= {"model": self._alias}
-        told["choices"] = [{"index": 0, "delta": delta, "finish_reason": choice.finish_reason}]
+        data: dict[str, Any] = {"id": chunk.id, "object": "chat.completion.chunk", "created": int(chunk.created)}
+        data |= {"model": self._alias}
+        data["choices"] = [{"index": 0, "delta": delta, "finish_reason": choice.finish_reason}]
         if chunk.usage is not None:
-            told["usage"] = usage(chunk.usage)
-        return told
+            data["usage"] = usage(chunk.usage)
+        return data
 
 
-def usage(told: Any) -> dict[str, Any]:
-    """The engine's own counts and clocks, as they are."""
-    return {name: value for name in USAGE if (value := getattr(told, name, None)) is not None}
+def usage(counts: Any) -> dict[str, Any]:
+    """Return the engine's own token counts and durations."""
+    return {name: value for name in USAGE if (value := getattr(counts, name, None)) is not None}
 
 
 def failure(message: str) -> dict[str, Any]:
     return {"error": {"message": message.strip()[:500]}}
 
 
-def event(told: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+def event(data: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
 def head(status: int, kind: bytes) -> Message:
@@ -179,16 +180,16 @@ def part(body: bytes) -> Message:
     return {"type": "http.response.body", "body": body, "more_body": True}
 
 
-async def answer(send: Send, status: int, told: dict[str, Any]) -> None:
-    """A whole JSON answer."""
-    body = json.dumps(told, ensure_ascii=False).encode()
+async def answer(send: Send, status: int, data: dict[str, Any]) -> None:
+    """Send a complete JSON reply."""
+    body = json.dumps(data, ensure_ascii=False).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
 async def read_json(receive: Receive) -> dict[str, Any]:
-    """The request's body. Raises BadRequest when it is not a JSON object, or too large."""
+    """Return the request body. Raises BadRequest if it is not a JSON object, or too large."""
     raw = b""
     while True:
         message = await receive()
@@ -207,14 +208,14 @@ async def read_json(receive: Receive) -> dict[str, Any]:
 
 
 async def drop_when_gone(receive: Receive, generation: Generation) -> None:
-    """Drop an answer when its client has gone."""
+    """Drop an answer when its client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
     generation.drop()
 
 
 def checked_messages(body: dict[str, Any]) -> list[dict[str, str]]:
-    """The conversation as the bindings take it; what they would panic at becomes BadRequest."""
+    """Return the messages for the bindings. Raises BadRequest for those at which they would panic."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise BadRequest("messages must be a list with at least one message")
@@ -225,7 +226,7 @@ def checked_messages(body: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def engine(path: str) -> Callable[[dict[str, Any]], Iterator[Any]]:
-    """Load the model; the function that begins an answer to a request's body."""
+    """Load the model. Return the function that starts an answer to a request body."""
     from mistralrs import ChatCompletionRequest, Runner, Which
 
     folder, name = os.path.split(path)
@@ -249,32 +250,32 @@ def engine(path: str) -> Callable[[dict[str, Any]], Iterator[Any]]:
 
 
 def main() -> None:
-    """Take the port, load, serve."""
+    """Bind the port, load the model and serve."""
     options = argparse.ArgumentParser()
     options.add_argument("--model", required=True)
     options.add_argument("--alias", required=True)
     options.add_argument("--port", type=int, required=True)
-    given = options.parse_args()
+    args = options.parse_args()
 
-    # With the protocol named, asyncio turns Nagle's algorithm off on every connection; without, the first token
-    # would wait 40 ms for an acknowledgement.
+    # asyncio disables Nagle's algorithm only if the protocol is named. Otherwise the first token would wait 40 ms for
+    # an acknowledgement.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", given.port))
+        listener.bind(("127.0.0.1", args.port))
     except OSError as error:
-        sys.exit(f"mistral.rs bridge: cannot bind port {given.port}: {error.strerror}")
+        sys.exit(f"mistral.rs bridge: cannot bind port {args.port}: {error.strerror}")
     try:
-        ask = engine(given.model)
+        ask = engine(args.model)
     except Exception as error:
-        # The first line has the reason; what may follow is a backtrace.
+        # The first line has the cause; a backtrace may follow.
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        sys.exit(f"mistral.rs: cannot load {given.model}: {reason}")
+        sys.exit(f"mistral.rs: cannot load {args.model}: {reason}")
 
     import uvicorn
 
     config = uvicorn.Config(
-        Bridge(ask, given.alias), loop="asyncio", http="h11", ws="none", lifespan="off", log_level="warning"
+        Bridge(ask, args.alias), loop="asyncio", http="h11", ws="none", lifespan="off", log_level="warning"
     )
     config.load()
     uvicorn.Server(config).run(sockets=[listener])
