@@ -1,4 +1,4 @@
-"""Servers with a fault each, on real sockets: what they do, what the user is to read, what the history is to keep."""
+"""Servers with one fault each, on real sockets: what they do, what the user reads, what the history stores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from tests.measure.asking import CHUNKED
 from tests.scripted import CLOSE, FINISH, HALF_CLOSE, HANG, RESET, SSE_HEAD, Step, chunk, scripted, token
 
-KEY = "sk-for-this-one-alone"
+KEY = "sk-for-this-server-only"
 MODEL = "m"
 MEGABYTE = b"x" * 1_000_000
 TEXT_BYTES = 10_000_000
@@ -27,7 +27,7 @@ GOOD: list[Step] = [SSE_HEAD, token("a"), token("b"), FINISH, CLOSE]
 
 
 def reply(status: int, body: bytes | object = b"", **headers: str) -> list[Step]:
-    """A whole answer; what is no bytes goes as JSON."""
+    """A complete answer; a body other than bytes is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     head = {**headers, "Content-Length": str(len(content))}
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in head.items())
@@ -36,42 +36,40 @@ def reply(status: int, body: bytes | object = b"", **headers: str) -> list[Step]
 
 @dataclass(frozen=True)
 class Fault:
-    """A row of the table. `words` is what the user reads: `{place}` is the server's address, `{elsewhere}` another's.
+    """One fault. `message` is what the user reads, with `{address}` of this server and `{other}` of another one.
 
-    `kept` is what the history has: a failed "iteration", the backend's "state" alone, or a good "sample".
-    `hasty` ones are in the run with short timeouts.
+    `stored` is what the history has: a failed "iteration", only the backend's "state", or a valid "sample".
+    Faults with `short_timeout` are in the run with short timeouts.
     """
 
     name: str
     serve: Callable[[str], AbstractAsyncContextManager[str]]
-    words: str = ""
-    kept: str = "iteration"
-    hasty: bool = False
+    message: str = ""
+    stored: str = "iteration"
+    short_timeout: bool = False
     refused: int = 0
 
 
-def _post(name: str, *scripts: Sequence[Step], words: str = "", hasty: bool = False, refused: int = 0) -> Fault:
-    """A server that says 404 to every question, and these to the requests that are measured."""
+def _post(
+    name: str, *scripts: Sequence[Step], message: str = "", short_timeout: bool = False, refused: int = 0
+) -> Fault:
+    """A server that sends 404 to untimed requests, and `scripts` to the measured ones."""
 
     @asynccontextmanager
-    async def serve(elsewhere: str) -> AsyncIterator[str]:
-        def leading(step: Step) -> Step:
-            return (
-                step.replace(b"{elsewhere}", elsewhere.encode())
-                if isinstance(step, bytes) and len(step) < 999
-                else step
-            )
+    async def serve(other: str) -> AsyncIterator[str]:
+        def fill_in(step: Step) -> Step:
+            return step.replace(b"{other}", other.encode()) if isinstance(step, bytes) and len(step) < 999 else step
 
         async with scripted(reply(404)) as server:
-            server.by_path = {b"POST": [[leading(step) for step in script] for script in scripts]}
+            server.by_path = {b"POST": [[fill_in(step) for step in script] for script in scripts]}
             yield server.url
 
-    return Fault(name, serve, words, "iteration" if words else "sample", hasty, refused)
+    return Fault(name, serve, message, "iteration" if message else "sample", short_timeout, refused)
 
 
 @asynccontextmanager
 async def _bound(listening: bool) -> AsyncIterator[str]:
-    """A port where nobody listens; or where somebody does, who takes no connection in and has a full queue."""
+    """A port without a listener, or with one whose queue of connections is full."""
     with contextlib.ExitStack() as stack:
         sock = stack.enter_context(socket.socket())
         sock.bind(("127.0.0.1", 0))
@@ -90,14 +88,14 @@ async def _address(url: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _gone_after_the_questions() -> AsyncIterator[str]:
-    """Listens until the last question before the iterations has been answered."""
+async def _closes_after_the_probes() -> AsyncIterator[str]:
+    """Listen until the last untimed request before the iterations is answered."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                asked = await reader.readuntil(b"\r\n\r\n")
-                last = asked.startswith(b"GET /version")
+                request = await reader.readuntil(b"\r\n\r\n")
+                last = request.startswith(b"GET /version")
                 if last:
                     server.close()
                 writer.write(b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n" + b"Connection: close\r\n" * last + b"\r\n")
@@ -113,23 +111,23 @@ async def _gone_after_the_questions() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _leads_away(path: bytes, elsewhere: str) -> AsyncIterator[str]:
-    """Answers the questions that begin with `path` with a redirect."""
+async def _redirects(path: bytes, other: str) -> AsyncIterator[str]:
+    """Redirect the requests that begin with `path`."""
     async with scripted(reply(404)) as server:
-        server.by_path = {path: [reply(302, Location=f"{elsewhere}/v1/models")], b"POST": [GOOD]}
+        server.by_path = {path: [reply(302, Location=f"{other}/v1/models")], b"POST": [GOOD]}
         yield server.url
 
 
 def _redirect(status: int) -> Fault:
     return _post(
         f"redirect {status}",
-        reply(status, Location="{elsewhere}/v1/chat/completions?key=1"),
-        words=f"HTTP {status}: redirected to {{elsewhere}}: redirects are not followed; check url",
+        reply(status, Location="{other}/v1/chat/completions?key=1"),
+        message=f"HTTP {status}: redirected to {{other}}: redirects are not followed; check url",
     )
 
 
-def refusal(status: int, **headers: str) -> list[Step]:
-    """ "Come back later"."""
+def refuse(status: int, **headers: str) -> list[Step]:
+    """An answer that asks to retry later."""
     return reply(status, {"error": {"message": "too many"}}, **headers)
 
 
@@ -137,146 +135,147 @@ PAGE = b"""<!DOCTYPE html><html><head><style>h1 {color: red}</style><script>aler
 <!-- nginx --><h1>Out of memory &amp; <b>luck</b></h1><p class="x">It is not us.&nbsp;Really.</p></body></html>"""
 
 FAULTS: list[Fault] = [
-    Fault("refused", lambda _: _bound(False), "nothing answers at {place}: start the server", "state"),
-    Fault("refused later", lambda _: _gone_after_the_questions(), "nothing answers at {place}: start the server"),
+    Fault("refused", lambda _: _bound(False), "nothing answers at {address}: start the server", "state"),
+    Fault("refused later", lambda _: _closes_after_the_probes(), "nothing answers at {address}: start the server"),
     Fault(
         "unreachable",
-        # TCP to a multicast address: Linux says so at once, and no packet leaves.
+        # TCP to a multicast address: Linux fails immediately, without sending a packet.
         lambda _: _address("http://224.0.0.1:9"),
-        "{place} is unreachable: Network is unreachable: check url and the network",
+        "{address} is unreachable: Network is unreachable: check url and the network",
         "state",
     ),
     Fault(
         "no such name",
         lambda _: _address("http://no.invalid:9"),
-        "cannot resolve the host name of {place}: check url",
+        "cannot resolve the host name of {address}: check url",
         "state",
     ),
     Fault(
         "slow accept",
         lambda _: _bound(True),
-        "no connection to {place} within 1 s: check url and any firewall in between",
+        "no connection to {address} within 1 s: check url and any firewall in between",
         "state",
-        hasty=True,
+        short_timeout=True,
     ),
-    _post("reset before headers", [RESET], words=f"{BROKE}: {DIED}"),
+    _post("reset before headers", [RESET], message=f"{BROKE}: {DIED}"),
     _post(
         "reset mid-stream",
         [SSE_HEAD, token("a"), token("b"), RESET],
-        words=f"connection lost after 2 tokens: {DIED}",
+        message=f"connection lost after 2 tokens: {DIED}",
     ),
     _post(
         "hang before headers",
         [HANG],
-        words="not finished within 1 s (before the first token): raise timeout_s or lower max_tokens",
-        hasty=True,
+        message="not finished within 1 s (before the first token): raise timeout_s or lower max_tokens",
+        short_timeout=True,
     ),
     _post(
         "hang mid-stream",
         [SSE_HEAD, token("a"), HANG],
-        words="not finished within 1 s (after 1 token): raise timeout_s or lower max_tokens",
-        hasty=True,
+        message="not finished within 1 s (after 1 token): raise timeout_s or lower max_tokens",
+        short_timeout=True,
     ),
     _post(
         "half-close",
         [SSE_HEAD, token("a"), HALF_CLOSE, HANG],
-        words=f"the answer is incomplete: no finish reason after 1 token: {DIED}",
+        message=f"the answer is incomplete: no finish reason after 1 token: {DIED}",
     ),
     _post(
         "truncated chunk",
         [CHUNKED, chunk(token("a")), b"ff\r\ndat", CLOSE],
-        words=f"connection lost after 1 token: closed in the middle of the body: {DIED}",
+        message=f"connection lost after 1 token: closed in the middle of the body: {DIED}",
     ),
-    _post("429 with Retry-After", refusal(429, Retry_After=str(WAIT_S)), GOOD, refused=1),
+    _post("429 with Retry-After", refuse(429, Retry_After=str(WAIT_S)), GOOD, refused=1),
     _post(
         "503 with a date",
-        refusal(503, Retry_After="Sun, 22 Nov 2026 18:00:01 GMT", Date="Sun, 22 Nov 2026 18:00:01 GMT"),
-        refusal(503, Retry_After="0"),
+        refuse(503, Retry_After="Sun, 22 Nov 2026 18:00:01 GMT", Date="Sun, 22 Nov 2026 18:00:01 GMT"),
+        refuse(503, Retry_After="0"),
         GOOD,
         refused=2,
     ),
     _post(
         "429 for an hour",
-        refusal(429, Retry_After="3600"),
-        words="HTTP 429: too many: the server asks to wait 3600 s, longer than timeout_s (20 s) allows",
+        refuse(429, Retry_After="3600"),
+        message="HTTP 429: too many: the server asks to wait 3600 s, longer than timeout_s (20 s) allows",
         refused=1,
     ),
     _post(
         "429 without end",
-        refusal(429, Retry_After="0.4"),
-        words="HTTP 429: too many: the server asks to wait 0.4 s, longer than timeout_s (1 s) allows (refused 3 times)",
-        hasty=True,
+        refuse(429, Retry_After="0.4"),
+        message="HTTP 429: too many: the server asks to wait 0.4 s, longer than timeout_s (1 s) allows "
+        "(refused 3 times)",
+        short_timeout=True,
         refused=3,
     ),
     _post(
         "503 alone",
         reply(503, b"busy"),
-        words="HTTP 503: busy: the server is overloaded or still loading; try again later",
+        message="HTTP 503: busy: the server is overloaded or still loading; try again later",
     ),
-    _post("401", refusal(401), words="HTTP 401: too many: set api_key for this backend"),
+    _post("401", refuse(401), message="HTTP 401: too many: set api_key for this backend"),
     _post(
         "404",
         reply(404, {"error": 'model "m" not found'}),
-        words='HTTP 404: model "m" not found: check url, model and protocol',
+        message='HTTP 404: model "m" not found: check url, model and protocol',
     ),
     _post(
         "500 with HTML",
         reply(500, PAGE, Content_Type="text/html"),
-        words="HTTP 500: Out of memory & luck: the server failed; see its log",
+        message="HTTP 500: Out of memory & luck: the server failed; see its log",
     ),
     _post(
         "500 without end",
         [b"HTTP/1.1 500 X\r\n\r\n<p>Out of luck</p>\n", *([b" " * 1_000_000] * 60), HANG],
-        words="HTTP 500: Out of luck: the server failed; see its log",
+        message="HTTP 500: Out of luck: the server failed; see its log",
     ),
     _post(
         "empty 200",
         reply(200, Content_Type="text/event-stream"),
-        words="the answer is empty: no tokens: it has no finish reason",
+        message="the answer is empty: no tokens: it has no finish reason",
     ),
     _post(
         "endless headers",
         [b"HTTP/1.1 200 OK\r\n", b"X-More: yes\r\n" * 50_000, HANG],
-        words=f"{BROKE}: invalid HTTP (more than 200 headers): {DIED}",
+        message=f"{BROKE}: invalid HTTP (more than 200 headers): {DIED}",
     ),
     _post(
         "endless header",
         [b"HTTP/1.1 200 OK\r\nX: ", MEGABYTE, HANG],
-        words=f"{BROKE}: invalid HTTP (more than 65536 bytes of headers): {DIED}",
+        message=f"{BROKE}: invalid HTTP (more than 65536 bytes of headers): {DIED}",
     ),
     _post(
         "endless line",
         [SSE_HEAD, token("a"), b"data: ", *([MEGABYTE] * 20), HANG],
-        words="a line of the answer is longer than 2097152 bytes",
+        message="a line of the answer is longer than 2097152 bytes",
     ),
     _post(
         "endless body",
         [SSE_HEAD, token("a"), *([b": " + MEGABYTE + b"\n\n"] * 70), HANG],
-        words="the answer is longer than 64 MB",
+        message="the answer is longer than 64 MB",
     ),
     _post("10 MB of one character", [SSE_HEAD, *([token("x" * 1_000_000)] * (TEXT_BYTES // 1_000_000)), FINISH, CLOSE]),
     *(_redirect(status) for status in (301, 302, 307, 308)),
     Fault(
         "redirect of the models",
-        functools.partial(_leads_away, b"GET /v1/models"),
-        "HTTP 302: redirected to {elsewhere}: redirects are not followed; check url",
+        functools.partial(_redirects, b"GET /v1/models"),
+        "HTTP 302: redirected to {other}: redirects are not followed; check url",
         "state",
     ),
-    Fault("redirect of health", functools.partial(_leads_away, b"GET /health"), kept="sample"),
+    Fault("redirect of health", functools.partial(_redirects, b"GET /health"), stored="sample"),
     _post("good", GOOD),
-    _post("good and hasty", GOOD, hasty=True),
+    _post("good and short_timeout", GOOD, short_timeout=True),
 ]
 
 
-async def cannot(fault: Fault, url: str) -> str:
-    """Why this fault cannot be provoked on this machine, "" where it can."""
+async def skip_reason(fault: Fault, url: str) -> str:
+    """Return why this machine cannot provoke the fault, "" if it can."""
     if fault.name == "unreachable":
         with socket.socket() as sock:
             sock.setblocking(False)
-            found = sock.connect_ex(("224.0.0.1", 9)) if sys.platform == "linux" else 0
-        return "" if found == errno.ENETUNREACH else "only Linux refuses at once to connect to a multicast address"
+            code = sock.connect_ex(("224.0.0.1", 9)) if sys.platform == "linux" else 0
+        return "" if code == errno.ENETUNREACH else "only Linux immediately refuses to connect to a multicast address"
     if fault.name == "slow accept":
-        return "" if sys.platform == "linux" else "a full queue is known of Linux only"
+        return "" if sys.platform == "linux" else "only Linux is known to have a full queue"
     if fault.name == "no such name":
         loop = asyncio.get_running_loop()
         try:
@@ -284,6 +283,6 @@ async def cannot(fault: Fault, url: str) -> str:
         except socket.gaierror:
             return ""
         except TimeoutError:
-            return "the resolver of this machine does not answer"
-        return "the resolver of this machine knows every name"
+            return "the resolver of this machine does not respond"
+        return "the resolver of this machine resolves every name"
     return ""

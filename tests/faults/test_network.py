@@ -1,6 +1,6 @@
-"""The network's faults, end to end: `llmtui run` over a server for each, in two runs that go at the same time.
+"""Faults of the network, end to end: `llmtui run` over one server per fault, in two simultaneous runs.
 
-Of each fault: the words that the user reads, what the history keeps, and that the other backends are untouched.
+Each test of a fault checks what the user reads, what the history stores, and that other backends are unaffected.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from llmtui.measure.request import MAX_TEXT_CHARS
 from llmtui.model import Backend, BackendState, Iteration
 from llmtui.store.open import open_store
 from tests.engine.helpers import engine_for, plan_of
-from tests.faults.servers import FAULTS, KEY, MODEL, TEXT_BYTES, WAIT_S, Fault, cannot
+from tests.faults.servers import FAULTS, KEY, MODEL, TEXT_BYTES, WAIT_S, Fault, skip_reason
 
 DEADLINE_S = 60.0
-SETTINGS = {
+SETTINGS_BY_SHORT_TIMEOUT = {
     False: "timeout_s = 20\nconnect_timeout_s = 10",
     True: "timeout_s = 1\nconnect_timeout_s = 1",
 }
 
 
 @dataclass
-class Ran:
-    """One run: what the user saw of it, and what it left behind."""
+class Result:
+    """The output of one run, and what it stored."""
 
     code: int
     out: str
@@ -45,25 +45,25 @@ class Ran:
 
 
 @dataclass
-class Everything:
-    """Both runs, where the servers were, and who called at the address that the redirects lead to."""
+class Results:
+    """Both runs, the URLs of the servers, and the number of connections to the target of the redirects."""
 
-    runs: dict[bool, Ran]
+    runs: dict[bool, Result]
     urls: dict[str, str]
     skipped: dict[str, str]
-    elsewhere: str
-    callers: int
+    other: str
+    connections: int
 
 
 def _config(faults: list[Fault], urls: dict[str, str], settings: str) -> str:
     tables = [f"[run]\niterations = 1\nwarmup = 0\nmax_tokens = 4\n{settings}\n"]
     for fault in faults:
-        told = {"name": fault.name, "url": urls[fault.name], "model": MODEL, "api_key": KEY}
-        tables.append("[[backend]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in told.items()))
+        keys = {"name": fault.name, "url": urls[fault.name], "model": MODEL, "api_key": KEY}
+        tables.append("[[backend]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items()))
     return "\n".join(tables)
 
 
-def _run(folder: Path, faults: list[Fault], urls: dict[str, str], settings: str) -> Ran:
+def _run(folder: Path, faults: list[Fault], urls: dict[str, str], settings: str) -> Result:
     folder.mkdir(mode=0o700)
     config, table, store = folder / "c.toml", folder / "i.csv", folder / "h.db"
     config.write_text(_config(faults, urls, settings))
@@ -80,7 +80,7 @@ def _run(folder: Path, faults: list[Fault], urls: dict[str, str], settings: str)
     with history:
         (row,) = history.runs()
         stored = history.load(row.run)
-    return Ran(
+    return Result(
         code=done.returncode,
         out=done.stdout,
         err=done.stderr,
@@ -90,101 +90,107 @@ def _run(folder: Path, faults: list[Fault], urls: dict[str, str], settings: str)
     )
 
 
-async def _everything(folder: Path) -> Everything:
+async def _results(folder: Path) -> Results:
     urls: dict[str, str] = {}
     skipped: dict[str, str] = {}
     async with contextlib.AsyncExitStack() as stack:
-        # Nobody accepts here: whoever calls stays in the queue, to be found at the end.
+        # Nothing accepts here: connections stay in the queue and are counted at the end.
         other = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
         other.setblocking(False)
-        elsewhere = f"http://127.0.0.1:{other.getsockname()[1]}"
+        other_url = f"http://127.0.0.1:{other.getsockname()[1]}"
         for fault in FAULTS:
-            urls[fault.name] = await stack.enter_async_context(fault.serve(elsewhere))
-            if why := await cannot(fault, urls[fault.name]):
-                skipped[fault.name] = why
-        there = [fault for fault in FAULTS if fault.name not in skipped]
-        hasty, patient = await asyncio.gather(
+            urls[fault.name] = await stack.enter_async_context(fault.serve(other_url))
+            if reason := await skip_reason(fault, urls[fault.name]):
+                skipped[fault.name] = reason
+        available = [fault for fault in FAULTS if fault.name not in skipped]
+        short, long = await asyncio.gather(
             *(
-                asyncio.to_thread(_run, folder / str(kind), [f for f in there if f.hasty is kind], urls, SETTINGS[kind])
+                asyncio.to_thread(
+                    _run,
+                    folder / str(kind),
+                    [f for f in available if f.short_timeout is kind],
+                    urls,
+                    SETTINGS_BY_SHORT_TIMEOUT[kind],
+                )
                 for kind in (True, False)
             )
         )
-        callers = 0
+        connections = 0
         with contextlib.suppress(BlockingIOError):
             while True:
                 other.accept()[0].close()
-                callers += 1
-    return Everything({True: hasty, False: patient}, urls, skipped, elsewhere, callers)
+                connections += 1
+    return Results({True: short, False: long}, urls, skipped, other_url, connections)
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]:
-    """Both runs are over."""
-    yield asyncio.run(_everything(tmp_path_factory.mktemp("f")))
+def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
+    """The results of both runs, once per module."""
+    yield asyncio.run(_results(tmp_path_factory.mktemp("f")))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
-def test_row(fault: Fault, everything: Everything) -> None:
-    """What the user reads, and what is kept."""
-    if why := everything.skipped.get(fault.name):
-        pytest.skip(why)
-    ran = everything.runs[fault.hasty]
-    place = everything.urls[fault.name].partition("//")[2]
-    words = fault.words.replace("{place}", place).replace("{elsewhere}", everything.elsewhere)
-    iteration, row, state = ran.iterations.get(fault.name), ran.rows.get(fault.name), ran.states[fault.name]
-    if fault.kept == "state":
+def test_network_fault(fault: Fault, results: Results) -> None:
+    """What the user reads, and what is stored."""
+    if reason := results.skipped.get(fault.name):
+        pytest.skip(reason)
+    result = results.runs[fault.short_timeout]
+    address = results.urls[fault.name].partition("//")[2]
+    message = fault.message.replace("{address}", address).replace("{other}", results.other)
+    iteration, row, state = result.iterations.get(fault.name), result.rows.get(fault.name), result.states[fault.name]
+    if fault.stored == "state":
         assert iteration is None and row is None
-        assert str(state.failure) == words
-        assert f"llmtui: {fault.name}: {'failed' if 'HTTP' in words else 'not reachable'}: {words}" in ran.err
+        assert str(state.failure) == message
+        assert f"llmtui: {fault.name}: {'failed' if 'HTTP' in message else 'not reachable'}: {message}" in result.err
         return
     assert iteration is not None and row is not None
     assert row["refused"] == str(iteration.refused) == str(fault.refused)
-    (shown,) = [line for line in ran.out.splitlines() if line.startswith(f"{fault.name} ") and " 1/1  " in line]
-    if fault.kept == "sample":
+    (shown,) = [line for line in result.out.splitlines() if line.startswith(f"{fault.name} ") and " 1/1  " in line]
+    if fault.stored == "sample":
         assert iteration.ok and state.state == "done" and row["error"] == ""
         assert " s  TTFT 0." in shown
         return
-    assert row["error"] == str(iteration.error) == words
-    assert shown.endswith(f"1/1  failed: {words}")
+    assert row["error"] == str(iteration.error) == message
+    assert shown.endswith(f"1/1  failed: {message}")
     assert (iteration.text, iteration.arrivals_ns, iteration.arrival_tokens) == ("", [], [])
     numbers = {name: value for name, value in row.items() if name.endswith(("_s", "_tokens"))}
     assert len(numbers) > 10 and set(numbers.values()) == {""}
 
 
-def test_the_wait_that_a_server_asks_for_is_told_once_and_is_no_latency(everything: Everything) -> None:
-    ran = everything.runs[False]
-    for name, status, asked in (("429 with Retry-After", 429, WAIT_S), ("503 with a date", 503, 0)):
-        wish = f"asks to wait {asked:g} s" if asked else "asks to retry immediately"
-        told = f"llmtui: {name}: HTTP {status}, {wish}; the refusals are counted and no samples\n"
-        assert ran.err.count(told) == ran.err.count(f"llmtui: {name}: HTTP") == 1
-        latency_s = ran.iterations[name].latency_s
+def test_retry_after_is_reported_once_and_excluded_from_latency(results: Results) -> None:
+    result = results.runs[False]
+    for name, status, wait_s in (("429 with Retry-After", 429, WAIT_S), ("503 with a date", 503, 0)):
+        wish = f"asks to wait {wait_s:g} s" if wait_s else "asks to retry immediately"
+        note = f"llmtui: {name}: HTTP {status}, {wish}; the refusals are counted and no samples\n"
+        assert result.err.count(note) == result.err.count(f"llmtui: {name}: HTTP") == 1
+        latency_s = result.iterations[name].latency_s
         assert latency_s is not None and latency_s < WAIT_S
 
 
-def test_a_run_with_a_fault_ends_with_exit_code_1_and_no_traceback(everything: Everything) -> None:
-    for ran in everything.runs.values():
-        assert ran.code == 1
-        assert "Traceback" not in ran.out + ran.err
+def test_run_with_a_fault_exits_with_1_and_no_traceback(results: Results) -> None:
+    for result in results.runs.values():
+        assert result.code == 1
+        assert "Traceback" not in result.out + result.err
 
 
-def test_where_a_redirect_leads_nobody_calls(everything: Everything) -> None:
-    assert everything.callers == 0
+def test_redirects_are_not_followed(results: Results) -> None:
+    assert results.connections == 0
 
 
-def test_the_key_is_nowhere(everything: Everything) -> None:
-    for ran in everything.runs.values():
-        assert KEY not in ran.out + ran.err + repr(ran)
+def test_key_is_never_shown(results: Results) -> None:
+    for result in results.runs.values():
+        assert KEY not in result.out + result.err + repr(result)
 
 
 def _peak_bytes(pid: int) -> int:
-    """The most memory that a process ever had resident (Linux, proc(5))."""
+    """Return the peak resident memory of a process (Linux, proc(5))."""
     (line,) = [n for n in Path(f"/proc/{pid}/status").read_text().splitlines() if n.startswith("VmHWM:")]
     return int(line.split()[1]) * 1024
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of another process")
-async def test_what_has_no_end_takes_no_memory() -> None:
-    """150 MB are sent; a line may take its 2 MB, twice while it grows, and of a text the beginning is kept."""
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports the peak of another process")
+async def test_endless_answers_take_little_memory() -> None:
+    """150 MB are sent. A line may take its 2 MB, twice while it grows; of a text only the beginning is stored."""
     endless = [f for f in FAULTS if f.name.startswith(("endless", "500 without", "10 MB"))]
     assert len(endless) == 6
     async with contextlib.AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""A server that asks to come back later: how long is waited, what is measured, and that a wait can be ended."""
+"""Retry-After: parsing, how long the engine waits, what is measured, and ending a wait."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llmtui.engine.iteration import LEAST_WAIT_S, measure
 from llmtui.measure.failures import retry_after_s
 from llmtui.model import AnyCommand, AnyEvent, Backend, BackendState, Note, Phase, Rerun, Stop
 from tests.engine.helpers import engine_for, plan_of
-from tests.faults.servers import GOOD, refusal, reply
+from tests.faults.servers import GOOD, refuse, reply
 from tests.scripted import scripted
 
 NOW = datetime(2026, 11, 22, 18, 0, 0, tzinfo=UTC)
@@ -45,43 +45,43 @@ NOW = datetime(2026, 11, 22, 18, 0, 0, tzinfo=UTC)
         ("", "", None),
     ],
 )
-def test_both_forms_of_the_header(value: str, date: str, expected: float | None) -> None:
+def test_retry_after_s(value: str, date: str, expected: float | None) -> None:
     assert retry_after_s(value, date, NOW) == expected
 
 
 @given(st.text(), st.text())
-def test_any_header_is_a_wait_or_nothing(value: str, date: str) -> None:
-    for told in (value, f"Sun, {value} Nov 2026 18:00:30 GMT", f"Sun, 22 Nov {value} 18:00 {date}"):
-        asked = retry_after_s(told, date, NOW)
-        assert asked is None or asked >= 0
+def test_any_header_is_a_wait_or_none(value: str, date: str) -> None:
+    for header in (value, f"Sun, {value} Nov 2026 18:00:30 GMT", f"Sun, 22 Nov {value} 18:00 {date}"):
+        wait_s = retry_after_s(header, date, NOW)
+        assert wait_s is None or wait_s >= 0
 
 
 @given(st.datetimes(min_value=datetime(1970, 1, 1)))
-def test_any_instant_is_waited_for(until: datetime) -> None:
+def test_any_date_is_a_wait(until: datetime) -> None:
     until = until.replace(microsecond=0, tzinfo=UTC)
     expected = max(0.0, (until - NOW).total_seconds())
     assert retry_after_s(format_datetime(until, usegmt=True), "", NOW) == expected
 
 
 @pytest.mark.parametrize("phase", ["warmup", "measured"])
-async def test_the_sample_is_of_the_last_request_alone(phase: Phase, tmp_path: Path) -> None:
-    """The numbers, the instant and the foreign CPU: nothing of them is of the refusals or of the wait."""
+async def test_sample_covers_only_the_last_request(phase: Phase, tmp_path: Path) -> None:
+    """Figures, start time and foreign CPU exclude the refusals and the wait."""
     metered: list[float] = []
-    told: list[AnyEvent] = []
+    events: list[AnyEvent] = []
 
     def own_pids() -> list[int]:
         metered.append(time.monotonic())
         return []
 
     async with scripted(reply(404)) as server:
-        server.by_path = {b"POST": [refusal(429, Retry_After="0"), refusal(503, Retry_After="0.3"), GOOD]}
+        server.by_path = {b"POST": [refuse(429, Retry_After="0"), refuse(503, Retry_After="0.3"), GOOD]}
         backend = Backend(name="a", url=server.url, model="m")
         plan = plan_of(backend)
         backend_run = BackendRun(backend, Target(backend, plan.config, tmp_path), BackendState(name="a"))
         await backend_run.target.bring_up(lambda _, __: None)
         began = datetime.now(UTC)
         try:
-            iteration = await measure(backend_run, (phase, 1), plan, own_pids, told.append)
+            iteration = await measure(backend_run, (phase, 1), plan, own_pids, events.append)
         finally:
             await backend_run.target.close()
         prompts = {r.partition(b"\r\n\r\n")[2] for r in server.requests if r.startswith(b"POST")}
@@ -89,25 +89,25 @@ async def test_the_sample_is_of_the_last_request_alone(phase: Phase, tmp_path: P
     assert iteration.latency_s is not None and iteration.latency_s < LEAST_WAIT_S
     waited = (datetime.fromisoformat(iteration.started_utc) - began).total_seconds()
     assert waited >= LEAST_WAIT_S + 0.3 - 0.001
-    assert len(prompts) == 1, "the same question each time"
-    assert [event.text for event in told if isinstance(event, Note)] == [
+    assert len(prompts) == 1, "the same prompt each time"
+    assert [event.text for event in events if isinstance(event, Note)] == [
         "HTTP 429, asks to retry immediately; the refusals are counted and no samples"
     ]
     if iteration.foreign_cpu is not None:
         _, one, two, three, four, _ = metered
-        assert two - one >= LEAST_WAIT_S and four - three >= 0.3, "each request is metered by itself"
+        assert two - one >= LEAST_WAIT_S and four - three >= 0.3, "each request is metered on its own"
 
 
 @pytest.mark.parametrize("command", [Stop(backend="a"), Rerun(backend="a"), None], ids=["stop", "rerun", "shutdown"])
-async def test_a_wait_can_be_ended(command: AnyCommand | None) -> None:
+async def test_wait_can_be_ended(command: AnyCommand | None) -> None:
     async with scripted(reply(404)) as server:
-        server.by_path = {b"POST": [refusal(429, Retry_After="500"), GOOD]}
+        server.by_path = {b"POST": [refuse(429, Retry_After="500"), GOOD]}
         backend = Backend(name="a", url=server.url, model="m")
         async with engine_for(plan_of(backend, iterations=1, warmup=0, timeout_s=600.0)) as run:
             run_view = await run.until(lambda run_view: bool(run_view.notes))
             assert run_view.backends["a"].iterations == []
             if command is None:
-                return  # the engine is told to end, and does
+                return  # leaving the block shuts the engine down
             await run.client.send(command)
             run_view = await run.until_done()
     backend_view = run_view.backends["a"]

@@ -1,4 +1,4 @@
-"""A signal to any one process of a run, SIGTERM and SIGKILL: nothing is left behind, nothing lost, and it is said."""
+"""SIGTERM or SIGKILL to any process of a run: no process is left, no iteration is lost, and it is reported."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ async def test_sigterm(which: str, monitor: bool, words: bytes, status: int, sta
         assert store.mark_dead() == []
         run = store.load(trial.run)
     assert run.state == state
-    kept = {key(i): i for i in run.iterations}
-    assert {name: kept.get(name) for name in trial.received} == trial.received
+    stored = {key(i): i for i in run.iterations}
+    assert {name: stored.get(name) for name in trial.received} == trial.received
     assert re.search(words, trial.output), trial.output[-2000:]
     assert trial.status == status
 
 
-def test_a_kill_of_each_loses_nothing(short_path: Path) -> None:
+def test_sigkill_loses_nothing(short_path: Path) -> None:
     for outcome in kills(2 * len(WHICH), WHICH, seed=7, folder=short_path):
         assert (outcome.lost, outcome.left, outcome.readable, outcome.problem) == (0, [], True, ""), outcome

@@ -1,4 +1,4 @@
-"""What is asked of a server before the iterations: answers that are wrong, too much, or lead away."""
+"""The requests before the iterations: answers that are wrong, too large, or redirects."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.scripted import HANG, scripted
 CONFIG = RunConfig(connect_timeout_s=1.0)
 
 
-async def found(tmp_path: Path, **backend: Any) -> Ready:
-    """What bringing it up tells."""
+async def bring_up(tmp_path: Path, **backend: Any) -> Ready:
+    """Bring up a backend and close it."""
     target = Target(Backend(name="a", **backend), CONFIG, tmp_path)
     try:
         return await target.bring_up(lambda _, __: None)
@@ -30,14 +30,14 @@ async def found(tmp_path: Path, **backend: Any) -> Ready:
         await target.close()
 
 
-async def refusal(tmp_path: Path, **backend: Any) -> str:
-    """Why it cannot be brought up."""
+async def start_error(tmp_path: Path, **backend: Any) -> str:
+    """Return why a backend cannot be brought up."""
     with pytest.raises(StartError) as caught:
-        await found(tmp_path, **backend)
+        await bring_up(tmp_path, **backend)
     return str(caught.value)
 
 
-async def test_an_answer_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+async def test_endless_answer_is_cut_off(tmp_path: Path) -> None:
     head = b"HTTP/1.1 200 OK\r\n\r\n"
     async with scripted(reply(404)) as server:
         server.by_path = {
@@ -46,7 +46,7 @@ async def test_an_answer_without_end_is_not_read_to_its_end(tmp_path: Path) -> N
         }
         tracemalloc.start()
         try:
-            ready = await found(tmp_path, url=server.url, model="m")
+            ready = await bring_up(tmp_path, url=server.url, model="m")
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -54,7 +54,7 @@ async def test_an_answer_without_end_is_not_read_to_its_end(tmp_path: Path) -> N
     assert peak < 4 * MAX_REPLY_BYTES
 
 
-async def test_what_a_server_tells_of_itself_is_plain_and_short(tmp_path: Path) -> None:
+async def test_server_facts_are_sanitized_and_short(tmp_path: Path) -> None:
     long = "v" * 10_000
     models = {"data": [{"id": long}, {"id": "good"}]}
     async with scripted(reply(404)) as server:
@@ -62,47 +62,45 @@ async def test_what_a_server_tells_of_itself_is_plain_and_short(tmp_path: Path) 
             b"GET /v1/models": [reply(200, models)],
             b"GET /version": [reply(200, {"version": f"\x1b]0;x\x07\u202e{long}"})],
         }
-        ready = await found(tmp_path, url=server.url)
+        ready = await bring_up(tmp_path, url=server.url)
     assert ready.model == "good"
     assert ready.version.startswith("vvv") and len(ready.version) <= MAX_FACT_CHARS
 
 
-async def test_a_redirect_of_a_question_is_not_followed(tmp_path: Path) -> None:
-    """Away from the server only the list of models tells; on the same server it tells nothing, as any other answer."""
+async def test_redirects_are_not_followed_and_get_no_key(tmp_path: Path) -> None:
+    """A redirect of the models to another server is an error; one within the server is ignored."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         other.setblocking(False)
         away = f"http://127.0.0.1:{other.getsockname()[1]}"
         async with scripted(reply(302, Location=f"{away}/login")) as server:
-            said = await refusal(tmp_path, url=server.url, api_key="sk-not-for-others")
+            error = await start_error(tmp_path, url=server.url, api_key="sk-not-for-others")
             server.by_path = {b"GET /v1/models": [reply(308, Location="/v1/models/")]}
-            ready = await found(tmp_path, url=server.url, model="m", api_key="sk-not-for-others")
+            ready = await bring_up(tmp_path, url=server.url, model="m", api_key="sk-not-for-others")
         with pytest.raises(BlockingIOError):
             other.accept()
-    assert said.startswith(f"HTTP 302: redirected to {away}: redirects are not followed")
+    assert error.startswith(f"HTTP 302: redirected to {away}: redirects are not followed")
     assert (ready.model, ready.version) == ("m", "")
 
 
 @pytest.mark.parametrize("protocol", ["openai", "ollama", "tgi", "custom"])
-async def test_every_protocol_says_alike_that_nobody_is_there(protocol: str, tmp_path: Path) -> None:
+async def test_refused_connection_is_reported_by_every_protocol(protocol: str, tmp_path: Path) -> None:
     with contextlib.closing(socket.socket()) as bound:
         bound.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{bound.getsockname()[1]}"
         assert (
-            await refusal(tmp_path, url=f"http://{place}", protocol=protocol)
+            await start_error(tmp_path, url=f"http://{place}", protocol=protocol)
             == f"nothing answers at {place}: start the server"
         )
 
 
-async def test_a_key_that_no_header_can_hold_is_told_and_not_shown(tmp_path: Path) -> None:
+async def test_non_ascii_key_is_an_error_and_not_shown(tmp_path: Path) -> None:
     async with scripted(reply(404)) as server:
-        said = await refusal(tmp_path, url=server.url, api_key="sk-sécret")
-    assert said == "a header has non-ASCII characters: check api_key and headers"
+        error = await start_error(tmp_path, url=server.url, api_key="sk-sécret")
+    assert error == "a header has non-ASCII characters: check api_key and headers"
 
 
-async def test_a_server_that_takes_the_question_and_says_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_silent_server_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmtui.engine.server_probe.REPLY_TIMEOUT_S", 0.1)
     async with asyncio.timeout(5), scripted([HANG]) as server:
-        said = await refusal(tmp_path, url=server.url)
-    assert said == "connects, but says nothing within 0.1 s: is this the right port?"
+        error = await start_error(tmp_path, url=server.url)
+    assert error == "connects, but says nothing within 0.1 s: is this the right port?"

@@ -1,4 +1,4 @@
-"""What stands still or is starved in the tests: `python -m tests.faults.standing watch|burn`."""
+"""A process that watches for stalls, or uses a core: `python -m tests.faults.stalls_process watch|burn`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from llmtui.engine.watch.stalls import Stalled
 
 
 async def watch() -> None:
-    """Watch until a line comes on standard input, then say for how long this process stood still."""
+    """Watch until a line arrives on standard input, then print for how many seconds this process was stopped."""
     stalled = Stalled()
     stalled.start()
     print("on", flush=True)
-    told = asyncio.Event()
-    asyncio.get_running_loop().add_reader(0, told.set)
-    await told.wait()
+    line = asyncio.Event()
+    asyncio.get_running_loop().add_reader(0, line.set)
+    await line.wait()
     print(stalled.stop(), flush=True)
 
 
 def burn() -> None:
-    """Use a processor until killed."""
+    """Use a core until killed."""
     print("on", flush=True)
     while True:
         pass
