@@ -186,7 +186,7 @@ def test_a_box_shows_quartiles_whiskers_and_median() -> None:
 def test_an_ecdf_climbs_from_nothing_to_all() -> None:
     lines = draw(chart("ecdf"), 60, 16)
     shown = text_of(lines)
-    assert all(f"{share} %" in shown for share in (0, 25, 50, 75, 100))
+    assert all(f"{share}%" in shown for share in (0, 25, 50, 75, 100))
     for mark in "●+×":
         rows = [n for n, line in enumerate(lines[:-4]) if mark in "".join(t for t, _ in line)]
         assert rows == list(range(12))
@@ -261,7 +261,7 @@ def test_the_ring_of_charts() -> None:
 
 def test_an_empty_chart_says_so() -> None:
     assert "iterations appear here" in text_of(draw(ChartData("bars", "latency", (Series(0, "a"),), 10), 50, 10))
-    assert "x shows it" in text_of(draw(ChartData("bars", "latency", (), 10), 50, 10))
+    assert "x shows one" in text_of(draw(ChartData("bars", "latency", (), 10), 50, 10))
 
 
 # --- Keys and clicks ---

@@ -58,7 +58,7 @@ def table_of(app: MonitorApp) -> Iterations:
 def test_the_longest_gap_is_named_and_those_of_three_medians_only() -> None:
     arrivals = timeline.Arrivals.of(one(**STALL))
     assert [(round(g.length_ns / 1e6), g.token) for g in arrivals.long] == [(84, 24), (45, 41)]
-    assert timeline.gap_text(arrivals) == "longest gap 84.0 ms at token 24 (7.0 x ITL)"
+    assert timeline.gap_text(arrivals) == "longest gap 84.0 ms at token 24 (7.0x ITL)"
     even = timeline.Arrivals.of(one(**canned.arrivals(gaps={9: 0.036})))
     assert even.long == []
     assert timeline.gap_text(even) == ""
@@ -128,14 +128,14 @@ def test_the_two_clocks_stand_side_by_side_and_add_up() -> None:
     assert rows[1] == ["load", "0.010"]
     assert rows[2] == ["prefill", "0.250", "0.300", "0.040", "TTFT"]
     assert rows[3][:4] == ["decode", "0.900", "0.950", "0.050"]
-    assert rows[4] == ["in", "all", "1.160", "1.250", "0.090", "latency"]
+    assert rows[4] == ["total", "1.160", "1.250", "0.090", "latency"]
     silent = one(latency_s=1.25, ttft_s=0.3, server_prefill_s=None, server_decode_s=None)
     said = text_of(clock_lines(silent, 70))
     assert SILENT in said
     assert "server " not in said.replace(SILENT, "")
     half = text_of(clock_lines(msgspec.structs.replace(told, server_decode_s=None), 70)).split("\n")
     assert half[3].split()[:2] == ["decode", "0.950"]
-    assert half[4].split()[:3] == ["in", "all", "1.250"]
+    assert half[4].split()[:2] == ["total", "1.250"]
     assert clock_lines(one(latency_s=None), 70) == []
 
 
@@ -265,7 +265,7 @@ async def test_a_hundred_thousand_cost_what_is_on_the_screen(monkeypatch: pytest
         await pilot.press("home")
         await settle(pilot)
         assert table.at == 0
-        assert "not kept here" in screen_text(app)
+        assert "no longer in memory" in screen_text(app)
         assert "arrivals of the newest iterations only" in screen_text(app)
         assert len(made) <= 3 * height
         await pilot.press("end", "pageup")

@@ -28,7 +28,7 @@ async def test_it_stands_in_the_second_line(
     async with app.run_test(size=size) as pilot:
         await settle(pilot, link)
         second = screen_text(app).split("\n")[1].rstrip()
-    assert second.endswith("27/39  error here: p95 0.18 ms" if shown else "27/39")
+    assert second.endswith("27/39  own error: p95 0.18 ms" if shown else "27/39")
 
 
 @pytest.mark.parametrize("content", [None, "rubbish", "other"])

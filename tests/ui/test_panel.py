@@ -59,8 +59,8 @@ def test_download_shows_its_percentage() -> None:
     run_view.apply(BackendChanged(backend=doing))
     shown = text_of(panel(run_view.backends["llama.cpp"], PanelOptions(index=0), 24, 13))
     assert "downloading the" in shown
-    assert "42 %" in shown
-    assert "42 %" in text_of([backend_line(run_view.backends["llama.cpp"], PanelOptions(index=0), 80)])
+    assert "42%" in shown
+    assert "42%" in text_of([backend_line(run_view.backends["llama.cpp"], PanelOptions(index=0), 80)])
 
 
 @pytest.mark.parametrize(("width", "height"), [(24, 13), (80, 1), (40, 1), (20, 1)])

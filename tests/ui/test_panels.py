@@ -72,7 +72,7 @@ async def test_a_panel_says_all_that_matters_in_whole_words(size: tuple[int, int
                 assert "TTFT" in told
                 assert f"load {n + 1}.0 s" in told
                 assert "241 MB" in told
-                assert ("restarted 1 x" if n % 3 == 0 else "refused 2 x") in told
+                assert ("restarted 1 x" if n % 3 == 0 else "refused 2x") in told
 
 
 def warming(name: str, warmups: int, state: State = "warmup") -> list[AnyEvent]:

@@ -27,8 +27,8 @@ def test_number_fits_six_cells_and_units_are_chosen_by_size() -> None:
     assert value_text("latency", 0.9214) == "0.921"
     assert (clock(62), clock(3723)) == ("01:02", "1:02:03")
     assert (memory(241_000_000), memory(12_300_000_000)) == ("241 MB", "12.3 GB")
-    assert percent(0.969, 1.0) == "-3.1 %"
-    assert percent(0.99999, 1.0) == "0.0 %"
+    assert percent(0.969, 1.0) == "-3.1%"
+    assert percent(0.99999, 1.0) == "0.0%"
 
 
 @pytest.mark.parametrize(

@@ -148,10 +148,10 @@ def draw_ecdf(chart: ChartData, width: int, height: int) -> list[Line]:
     """Draw the ECDF of each backend over an axis of values, with shares in percent on the left."""
     drawn = [(s, [chart.shown(v) for v in s.ordered]) for s in chart.series if s.ordered]
     rows = max(2, height - 2)
-    scale = chart.scale([v for _, values in drawn for v in (values[0], values[-1])], width - 6, across=True)
+    scale = chart.scale([v for _, values in drawn for v in (values[0], values[-1])], width - 5, across=True)
     shares = (0, 25, 50, 75, 100) if rows >= _QUARTERS_FROM else (0, 50, 100)
-    ticked = {rows - 1 - round(share / 100 * (rows - 1)): f"{share} %" for share in shares}
-    gutter: list[Line] = [((f"{ticked.get(row, ''):>5}", "dim"),) for row in range(rows)]
+    ticked = {rows - 1 - round(share / 100 * (rows - 1)): f"{share}%" for share in shares}
+    gutter: list[Line] = [((f"{ticked.get(row, ''):>4}", "dim"),) for row in range(rows)]
     cells: Cells = {}
     for series, values in drawn:
         curve = ecdf_cells(values, scale, rows, shape(series.index, chart.ascii_only), series.role)

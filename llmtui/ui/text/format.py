@@ -146,4 +146,4 @@ def percent(new: float, old: float) -> str:
     if not old:
         return ""
     change = round((new - old) / old * 100, 1)
-    return f"{change:+.1f} %" if change else "0.0 %"
+    return f"{change:+.1f}%" if change else "0.0%"

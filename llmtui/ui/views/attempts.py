@@ -60,4 +60,4 @@ def attempt_sentence(backend_view: BackendView, metric: MetricKey) -> str:
     if backend_view.state.attempt < 2 or now is None or not change:
         return ""
     median = f"median {value_text(metric, now.median, 8)} {unit(metric)}"
-    return f"attempt {backend_view.state.attempt}: {change} to attempt {_attempt_before(backend_view)}, {median}"
+    return f"attempt {backend_view.state.attempt}: {change} vs attempt {_attempt_before(backend_view)}, {median}"

@@ -113,7 +113,7 @@ def _wait_spans(backend_view: BackendView, options: PanelOptions, room: int) -> 
     if backend_view.state.state == "waiting":
         return ((doing, "dim"),)
     share, clocks = wait_of(backend_view, options)
-    percent = f" {share * 100:.0f} %" if share is not None else ""
+    percent = f" {share * 100:.0f}%" if share is not None else ""
     spans: list[Span] = [(doing, "dim")]
     left = room - cell_len(doing) - len(percent)
     least = _BAR_MIN + 1 if share is not None else 0

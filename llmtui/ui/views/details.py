@@ -21,7 +21,7 @@ def timeline_title(iteration: Iteration, width: int) -> str:
     name = iteration_name(iteration)
     if width < TIMELINE_TITLE_WIDTH:
         return name
-    return f"{name}: arrivals" + (" since it was written" if width >= TIMELINE_WHOLE_TITLE_WIDTH else "")
+    return f"{name}: arrivals" + (" since the request" if width >= TIMELINE_WHOLE_TITLE_WIDTH else "")
 
 
 def rule(title: str, right: str, width: int, focused: bool = False) -> Line:
@@ -38,7 +38,7 @@ def rule(title: str, right: str, width: int, focused: bool = False) -> Line:
 
 # --- The two clocks ---
 
-SILENT = "this server tells nothing of itself"
+SILENT = "no timings from this server"
 
 
 def clock_lines(iteration: Iteration, width: int) -> list[Line]:
@@ -56,7 +56,7 @@ def clock_lines(iteration: Iteration, width: int) -> list[Line]:
     rows: list[tuple[str, float | None, float | None, float | None, str]] = [
         ("prefill", prefill, ttft, _less(ttft, first), "TTFT"),
         ("decode", served, decode, _less(decode, served), "first to last token"),
-        ("in all", iteration.server_s, latency, iteration.transport_and_client_s, "latency"),
+        ("total", iteration.server_s, latency, iteration.transport_and_client_s, "latency"),
     ]
     if load is not None:
         rows.insert(0, ("load", load, None, None, ""))
@@ -67,7 +67,7 @@ def clock_lines(iteration: Iteration, width: int) -> list[Line]:
     for name, servers, ours, rest, note in rows:
         values = (ours,) if silent else (servers, ours, rest)
         texts = (name, *("" if v is None else number(v, room=8) for v in values))
-        lines.append((_clock_row(texts, note if notes else "", "strong" if name == "in all" else ""),))
+        lines.append((_clock_row(texts, note if notes else "", "strong" if name == "total" else ""),))
     if not silent:
         lines += [((text, "dim"),) for text in wrap("rest: queue, transport and client", width, 2)]
     return [fit(line, width) for line in lines]
@@ -100,7 +100,7 @@ def wrapped(text: str, width: int, role: Role = "") -> list[Line]:
 def answer_title(backend_view: BackendView, chosen: Iteration | None, width: int) -> str:
     """Return the title of the answer, with its length, why it ended, and the prompt's length, as far as they fit."""
     if chosen is None or chosen.error is not None or backend_view.state.failure is not None:
-        return "what went wrong" if chosen is not None or backend_view.state.failure is not None else "answer"
+        return "error" if chosen is not None or backend_view.state.failure is not None else "answer"
     title = "answer"
     facts = [
         f"{plural(chosen.output_tokens, 'token')} by {chosen.token_source or 'count'}" if chosen.output_tokens else "",
@@ -126,10 +126,10 @@ def answer_lines(backend_view: BackendView, chosen: Iteration | None, whole: boo
         return lines or [(("no iteration yet", "dim"),)]
     answer = wrapped(chosen.text, width)
     if not whole and chosen.error is None:
-        elsewhere = f"not kept here, it is in the history: llmtui export {sanitize(chosen.run)} --json -"
+        elsewhere = f"no longer in memory, but in the history: llmtui export {sanitize(chosen.run)} --json -"
         answer = [((text, "dim"),) for text in wrap(elsewhere, width, 4)]
     if not answer and chosen.error is None:
-        answer = [(("an empty answer", "dim"),)]
+        answer = [(("empty answer", "dim"),)]
     return [*lines, (), *answer] if lines and answer else lines + answer
 
 
@@ -140,5 +140,5 @@ def log_lines(backend_view: BackendView, width: int) -> list[Line]:
     if lines:
         return lines
     if not backend_view.backend.launched:
-        return [((clip("llmtui did not start this server: its log is where it was started", width), "dim"),)]
-    return [(("it has printed nothing", "dim"),)]
+        return [((clip("llmtui did not start this server, so it cannot show its log", width), "dim"),)]
+    return [(("no output yet", "dim"),)]

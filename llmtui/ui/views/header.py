@@ -111,7 +111,7 @@ def header_lines(
         run = run_view.run
         count = f" {run.finished}/{run.total}" if run.total else ""
         if own_error_s is not None and width >= HEADER_ERROR_WIDTH:
-            count += f"  error here: p95 {milliseconds(own_error_s)} ms"
+            count += f"  own error: p95 {milliseconds(own_error_s)} ms"
         done = run.finished / run.total if run.total else 0.0
         lines.append(((" ", ""), *progress_bar(done, width - 2 - len(count)), (count + " ", "dim")))
     return lines

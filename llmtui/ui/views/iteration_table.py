@@ -14,7 +14,7 @@ def _error_text(iteration: Iteration, room: int) -> str:
     error = iteration.error
     if error is None:
         return ""
-    refused = f"refused {iteration.refused} x, then " if iteration.refused else ""
+    refused = f"refused {iteration.refused}x, then " if iteration.refused else ""
     return f"{refused}{error.kind}: {sanitize(error.message, 200)}"
 
 

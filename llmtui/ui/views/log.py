@@ -19,7 +19,7 @@ MOST_ENTRIES = 1000
 _TIME = 9
 _ENTRY_LINES = 12
 _LEVELS: dict[str, Role] = {"info": "", "warning": "warn", "error": "bad"}
-_PHASES = {"starting": "starts", "running": "is going on", "paused": "is paused", "done": "is done"}
+_PHASES = {"starting": "is starting", "running": "is in progress", "paused": "is paused", "done": "is done"}
 
 
 def local_now() -> datetime.datetime:

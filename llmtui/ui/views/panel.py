@@ -96,7 +96,7 @@ def panel(backend_view: BackendView, options: PanelOptions, width: int, height: 
     ]
     corner: Span = ("hidden", "warn") if options.hidden else (sanitize(backend_view.backend.language, 12), "dim")
     compared = attempt_note(backend_view, options.metric)
-    refused = f"refused {backend_view.refused} x" if backend_view.refused else ""
+    refused = f"refused {backend_view.refused}x" if backend_view.refused else ""
     remarks: list[Span] = [(compared, "accent"), (refused, "warn"), (sanitize(backend_view.state.note, 120), "dim")]
     bottom: list[Span] = []
     for text, role in remarks:

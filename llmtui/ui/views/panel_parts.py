@@ -60,7 +60,7 @@ def wait_lines(backend_view: BackendView, options: PanelOptions, width: int, row
     share, clocks = wait_of(backend_view, options)
     below: list[Line] = []
     if share is not None:
-        percent = f" {share * 100:3.0f} %"
+        percent = f" {share * 100:3.0f}%"
         below.append((*progress_bar(share, width - len(percent)), (percent, "strong")))
     if clocks:
         below.append(((next((t for t in clocks if len(t) <= width), ""), "dim"),))

@@ -88,11 +88,11 @@ def ranking_line(run_view: RunView, metric: MetricKey, width: int, banner: tuple
     left = ranking(run_view, metric)
     if not left:
         if all(backend_view.state.state in RESTING for backend_view in run_view.backends.values()):
-            words = "no backend has answered: the panels say what is missing and what to do"
+            words = "no backend has answered: see the panels for what is missing and what to do"
             if any(backend_view.state.state == "stopped" for backend_view in run_view.backends.values()):
-                words = "stopped before there was a result: rerun measures a backend anew, rerun all does all of them"
+                words = "stopped before any result: r reruns this backend, R reruns all"
             return fit([(" ", ""), (words, "warn")], width)
-        return fit([(" no result yet: the first measured iterations follow the warm-ups", "dim")], width)
+        return fit([(" no result yet: measured iterations start after the warm-ups", "dim")], width)
     noted = doubts(run_view, metric)
 
     def too_long() -> bool:

@@ -101,7 +101,7 @@ def gap_text(arrivals: Arrivals) -> str:
     if not (long := arrivals.long) or not (median := arrivals.median_ns):
         return ""
     gap = long[0]
-    return f"longest gap {span_text(gap.length_ns)} at {arrivals.word} {gap.token} ({gap.length_ns / median:.1f} x ITL)"
+    return f"longest gap {span_text(gap.length_ns)} at {arrivals.word} {gap.token} ({gap.length_ns / median:.1f}x ITL)"
 
 
 def summary(iteration: Iteration, width: int, marker: Marker) -> Line:
@@ -116,9 +116,9 @@ def summary(iteration: Iteration, width: int, marker: Marker) -> Line:
         (f"ITL {span_text(arrivals.median_ns)}" if arrivals.median_ns is not None else "", ""),
         (count + (f", at most {most} in one" if most > 1 else ""), ""),
         (f"TTFT {span_text(arrivals.times_ns[0])}", ""),
-        (f"{many} gaps over {LONG:g} x ITL" if many > 1 else "", "warn"),
+        (f"{many} gaps over {LONG:g}x ITL" if many > 1 else "", "warn"),
         (_reasoning(iteration), ""),
-        ("a digit: so many tokens in that cell" if digits else "", "dim"),
+        ("a digit counts the tokens in its cell" if digits else "", "dim"),
         (f"stamped by the {'kernel' if iteration.stamp == 'kernel' else 'client'}" if iteration.stamp else "", "dim"),
     ]
     line: list[Span] = []
@@ -141,7 +141,7 @@ def drawn(iteration: Iteration, width: int, height: int, marker: Marker, role: R
     if width < TIMELINE_LEAST_WIDTH or height < 1:
         return []
     if not arrivals.times_ns:
-        return [(("no arrival of this answer was stamped", "dim"),)]
+        return [(("this answer has no arrival times", "dim"),)]
     scale = scale_for(0.0, arrivals.times_ns[-1] / 1e6, width, across=True)
     plot = height - ROWS - 2 if height >= _PLOT_FROM and len(arrivals.times_ns) > 2 else 0
     rows = 2 if height > ROWS and marker in ("braille", "fhd") else 1

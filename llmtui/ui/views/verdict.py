@@ -24,32 +24,36 @@ _LEVELS: dict[str, tuple[str, Role]] = {"void": ("✗", "bad"), "warning": ("!",
 _NAMES_AT_MOST = 27
 _MOST_LINES = 12
 _DEFINITIONS = (
-    ("1.31x slower", "the typical value of the one as a multiple of the other's; by tokens/s, of the time per token"),
+    ("1.31x as long", "the typical value of one backend divided by the other's; for tokens/s, of the time per token"),
     (
-        "95 %: a to b",
-        "the interval: drawn so, it holds the true ratio in 95 of 100 races; before the end, and where rounds were "
-        "added, 99 % or more, so that another look costs nothing",
+        "95%: a to b",
+        "the confidence interval: in 95 of 100 races it contains the true ratio; before the end, and after rounds were "
+        "added, it is a 99% interval or wider, so that looking early does not raise the error rate",
     ),
-    ("rounds", "each backend once; compared round by round, what slows the machine for a while slows both and cancels"),
+    (
+        "rounds",
+        "each backend once; backends are compared round by round, so a slowdown of the machine affects both and "
+        "cancels out",
+    ),
     (
         "could have shown",
-        "the smallest difference that so many samples find four times out of five, where nothing lies far out",
+        "the smallest difference that this many samples show in 4 of 5 races, without outliers",
     ),
-    ("*, ·", "in the table: shown to be fastest; the best figure so far, not shown to be"),
-    (
-        "no difference shown",
-        "the interval holds 1, or it may be chance among so many pairs (Holm)",
-    ),
+    ("*, ·", "in the table: shown to be fastest; the best figure so far, not shown to be fastest"),
+    ("no difference shown", "the interval contains 1, or a difference may be chance among this many pairs (Holm)"),
     (
         "median, mean",
-        "each with its interval of 95 % (BCa bootstrap up to n = 60); of few samples with rare long ones a mean's is "
-        "too narrow",
+        "each with its 95% interval (BCa bootstrap up to n = 60); with few samples and rare long ones, the interval of "
+        "the mean is too narrow",
     ),
-    ("first", "the very first request, cold where the server had just been started; warm-ups are in no other figure"),
-    ("outliers", "further out than three times the middle half is wide, and 10 %; they are kept"),
-    ("iterations, n", "measured and good ones; warm-ups and failures are no samples, outliers are kept"),
-    ("void", "the plain comparison means nothing: what counts per token leads"),
-    ("warning", "this may explain the difference; a note is good to know"),
+    ("first", "the very first request, cold if the server had just been started; warm-ups are in no other figure"),
+    (
+        "outliers",
+        "outside the middle half by more than three times its width, and by more than 10%; they are not dropped",
+    ),
+    ("iterations, n", "measured iterations without errors; warm-ups and failures do not count, outliers do"),
+    ("void", "the plain comparison means nothing: the verdict uses a metric per token"),
+    ("warning", "may explain the difference; a note is good to know"),
 )
 
 
@@ -93,22 +97,22 @@ def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequ
 
     title("What the data say" if verdict.done else "What the data say so far")
     if not verdict.pairs:
-        add("nothing to compare yet: two backends with results make a pair", "dim")
+        add("nothing to compare yet: a pair needs two backends with results", "dim")
     for text in verdict.sentences:
         add(text)
     undecided = [c for c in verdict.comparisons if not c.decided]
     if undecided and more_key:
-        add(f"{more_key} adds rounds until every interval of {METRICS[verdict.used].title} is within 5 %", "dim")
+        add(f"{more_key} adds rounds until every interval of {METRICS[verdict.used].title} is within 5%", "dim")
     if shown := [c for c in verdict.comparisons if c.known]:
-        title(f"How many times slower, with its interval ({100 * verdict.level:.4g} %)")
+        title(f"Ratio of each pair, with its interval ({100 * verdict.level:.4g}%)")
         lines += plot(shown, room)
     title("Was it a fair race?")
     if not verdict.checks:
-        add("nothing was found that speaks against it" if verdict.pairs else "there is no race yet", "good")
+        add("no fairness problems found" if verdict.pairs else "no race yet", "good")
     for check in verdict.checks:
         sign, role = _LEVELS[check.level]
         add(f"{sign} {check.level} {check.code}: {check.text}", role)
-        add(f"do: {check.todo}", "dim", 2)
+        add(f"fix: {check.todo}", "dim", 2)
     if typical:
         title(f"Typical values: {titled(verdict.metric)}")
         lines += _table(typical, verdict.metric, room)
@@ -128,7 +132,7 @@ def _table(typical: Sequence[Typical], metric: MetricKey, width: int) -> list[Li
     def span(of: Interval | None) -> str:
         return f"{text(of[0])} to {text(of[1])}" if of is not None else "too few"
 
-    rows: list[list[str]] = [["", "median", "95 %", "mean", "95 %"]]
+    rows: list[list[str]] = [["", "median", "95%", "mean", "95%"]]
     rows += [
         [sanitize(t.name, 40), text(t.estimate.median), span(t.estimate.median_interval), text(t.estimate.mean),
          span(t.estimate.mean_interval)]
