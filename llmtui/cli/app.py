@@ -247,8 +247,15 @@ def serve(config: str | None, only: tuple[str, ...], host: str, port: int, store
     sys.exit(pages.serve(plan, settings.ui, host=host, port=port, store=store))
 
 
+def _complete_topic(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the topics that a shell may complete `incomplete` to."""
+    from llmtui.cli.explain import TOPICS
+
+    return [topic for topic in TOPICS if topic.startswith(incomplete)]
+
+
 @cli.command()
-@click.argument("topic", required=False, metavar="[TOPIC]")
+@click.argument("topic", required=False, metavar="[TOPIC]", shell_complete=_complete_topic)
 def explain(topic: str | None) -> None:
     """Print the manual on a topic; without one, list the topics."""
     from llmtui.cli import explain as manual

@@ -196,7 +196,7 @@ def config_text(found: Sequence[Found], engines: Sequence[str], elsewhere: str =
     """The whole config: the usual course of a run, what was found, and the rest as examples behind comment signs."""
     parts = [
         "# Written by `llmtui init` for what was found on this machine. `llmtui check` reaches every backend of it.\n"
-        "# What else can be said here: llmtui's README, section Config.\n",
+        "# Every key is explained by: llmtui explain config\n",
         _course(),
     ]
     if engines:

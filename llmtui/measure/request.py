@@ -1,6 +1,6 @@
 """One iteration: send a request, timestamp every arrival, parse the answer, and derive its figures.
 
-The README's "How it measures" has the definitions. A failed iteration has a `Failure` and no figures.
+`llmtui explain measure` has the definitions. A failed iteration has a `Failure` and no figures.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _visible_bytes(text: str) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """The figures of one iteration, as defined in the README: seconds, tokens, tokens per second."""
+    """The figures of one iteration, as `llmtui explain measure` defines them: seconds, tokens, tokens per second."""
 
     latency_s: float
     ttft_s: float | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib import resources
 
@@ -34,6 +35,27 @@ def test_without_a_topic_it_lists_the_topics() -> None:
     assert result.exit_code == 0
     assert re.findall(r"^  (\w+) ", result.output, re.MULTILINE) == list(explain.TOPICS)
     assert max(map(len, result.output.splitlines())) <= explain.WIDTH
+
+
+@pytest.mark.parametrize(("lines", "paged"), [(24, True), (1000, False)])
+def test_a_page_longer_than_the_screen_goes_to_the_pager(
+    lines: int, paged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages: list[str] = []
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, lines)))
+    monkeypatch.setattr("click.echo_via_pager", pages.append)
+    assert explain.explain("csv") == 0
+    assert pages == [explain.page("csv")] * paged
+
+
+def test_a_shell_completes_commands_and_topics() -> None:
+    def complete(*words: str) -> str:
+        env = {"COMP_WORDS": " ".join(("llmtui", *words)), "COMP_CWORD": str(len(words))}
+        return CliRunner().invoke(cli, env={**env, "_LLMTUI_COMPLETE": "bash_complete"}, prog_name="llmtui").output
+
+    assert complete("exp").split() == ["plain,explain", "plain,export"]
+    assert complete("explain", "me").split() == ["plain,measure"]
 
 
 def test_every_shipped_page_is_a_topic() -> None:

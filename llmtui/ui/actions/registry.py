@@ -1,4 +1,4 @@
-"""The one registry of commands: it feeds bindings, footer, palette, help screen, README table and `[ui].keys`.
+"""The one registry of commands: it feeds bindings, footer, palette, help screen, `llmtui explain keys` and `[ui].keys`.
 
 Cheap to import: config validation checks `[ui].keys` with `resolve_keys`, so nothing here draws.
 """
