@@ -199,7 +199,7 @@ async def test_toasts_leave_table_verdict_and_keys_in_sight(size: tuple[int, int
         await settle(pilot)
         toasts = list(app.screen.query("Toast"))
         assert len(toasts) == 3
-        for name in ("#table", "#verdict", "#footer"):
+        for name in ("#table", "#ranking", "#footer"):
             part = app.screen.query_one(name)
             if part.display:
                 assert not any(toast.region.overlaps(part.region) for toast in toasts), name

@@ -12,7 +12,7 @@ from llmtui.runview.run import RunView
 from llmtui.stats.compare import Comparison
 from llmtui.ui.text.spans import width_of
 from llmtui.ui.views.verdict import plot, typical_rows, verdict_line, verdict_page
-from llmtui.ui.widgets.header import Said
+from llmtui.ui.widgets.header import VerdictLine
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
@@ -28,17 +28,17 @@ async def test_at_80x24_the_line_stands_under_the_chart_too() -> None:
     app = make(link)
     async with app.run_test(size=(80, 24), notifications=False) as pilot:
         await settle(pilot, link)
-        said = app.main.query_one(Said)
-        assert said.region.y == app.main.query_one("#charts").region.bottom
-        assert said.region.bottom == app.main.query_one("#verdict").region.y
+        line = app.main.query_one(VerdictLine)
+        assert line.region.y == app.main.query_one("#charts").region.bottom
+        assert line.region.bottom == app.main.query_one("#ranking").region.y
         assert "llama.cpp is fastest so far: mistral.rs 1.4" in screen_text(app)
         await pilot.press("T")
         await settle(pilot)
-        assert said.region.bottom == app.main.query_one("#table").region.y
+        assert line.region.bottom == app.main.query_one("#table").region.y
         await pilot.resize_terminal(80, 18)
         await pilot.press("T")
         await settle(pilot)
-        assert not said.display, "a low chart keeps its rows"
+        assert not line.display, "a low chart keeps its rows"
 
 
 def comparison(low: float, ratio: float, high: float, slower: str = "b") -> Comparison:
@@ -53,13 +53,13 @@ async def test_the_line_stands_above_the_table_and_is_dim_until_the_run_is_done(
     app = make(link)
     async with app.run_test(size=(120, 40), notifications=False) as pilot:
         await settle(pilot, link)
-        said = app.main.query_one(Said)
-        assert said.region.bottom == app.main.query_one("#table").region.y
+        line = app.main.query_one(VerdictLine)
+        assert line.region.bottom == app.main.query_one("#table").region.y
         assert "llama.cpp is fastest so far: mistral.rs 1.4" in screen_text(app)
-        assert {role for text, role in said._shown[0] if text.strip()} == {"dim"}
+        assert {role for text, role in line._shown[0] if text.strip()} == {"dim"}
         link.put(*DONE)
         await settle(pilot, link)
-        assert {role for text, role in said._shown[0] if text.strip()} == {"strong"}
+        assert {role for text, role in line._shown[0] if text.strip()} == {"strong"}
 
 
 @pytest.mark.parametrize(("size", "key"), [((80, 24), "T"), ((80, 40), "f12"), ((120, 40), "f12")])
@@ -70,7 +70,7 @@ async def test_it_comes_with_the_table_and_takes_nothing_from_the_rest(size: tup
         await settle(pilot, link)
         await pilot.press(key)
         await settle(pilot)
-        assert app.main.query_one(Said).display
+        assert app.main.query_one(VerdictLine).display
         rows = screen_text(app).split("\n")
         assert len(rows) == size[1] and "Quit" in rows[-1] and "llama.cpp" in rows[-2]
         at = next(n for n, row in enumerate(rows) if "is fastest" in row)
@@ -91,7 +91,7 @@ async def test_one_backend_is_no_race() -> None:
     app = make(link, alone)
     async with app.run_test(size=(120, 40), notifications=False) as pilot:
         await settle(pilot, link)
-        assert not app.main.query_one(Said).display
+        assert not app.main.query_one(VerdictLine).display
         await pilot.press("M")
         await settle(pilot)
         assert link.sent == []

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.events import Click, MouseScrollDown, MouseScrollUp
+from textual.events import Click
 from textual.geometry import Size
 from textual.message import Message
 
@@ -17,6 +15,7 @@ from llmtui.format import plural
 from llmtui.text import sanitize
 from llmtui.ui.layout import details_layout_for
 from llmtui.ui.screens.overlay import Overlay
+from llmtui.ui.screens.scrolling import ScrollingLines
 from llmtui.ui.text.format import cores, memory, plus_minus, shape, titled, value_text
 from llmtui.ui.text.spans import Line, Span, justify, wrap
 from llmtui.ui.view_state import ViewState
@@ -25,7 +24,7 @@ from llmtui.ui.views import timeline
 from llmtui.ui.views.attempts import attempt_sentence, shown_attempt
 from llmtui.ui.views.backend_state import progress_of, sign_and_word
 from llmtui.ui.widgets.footer import Footer
-from llmtui.ui.widgets.header import Header, Verdict
+from llmtui.ui.widgets.header import Header, Ranking
 from llmtui.ui.widgets.iterations import Iterations
 from llmtui.ui.widgets.painted import Lines
 
@@ -128,17 +127,10 @@ class Timeline(Lines):
             self._table.action_newest()
 
 
-class Scrolled(Lines, can_focus=True):
-    """Lines below a title, more of them than there is room for."""
+class Scrolled(ScrollingLines):
+    """A title and lines below it that scroll."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "scroll_by(-1)", show=False),
-        Binding("down,j", "scroll_by(1)", show=False),
-        Binding("pageup", "page(-1)", show=False),
-        Binding("pagedown", "page(1)", show=False),
-        Binding("home", "scroll_by(-1000000)", show=False),
-        Binding("end", "scroll_by(1000000)", show=False),
-    ]
+    title_rows = 1
 
     def __init__(self, view: ViewState, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
@@ -157,20 +149,8 @@ class Scrolled(Lines, can_focus=True):
         """Begin at the top again."""
         self._top = 0
 
-    def action_scroll_by(self, lines: int) -> None:
-        """Down by so many lines."""
-        self._top = max(0, self._top + lines)
-        self.redraw()
-
-    def action_page(self, pages: int) -> None:
-        """Down by so many screens."""
-        self.action_scroll_by(pages * max(1, self.size.height - 2))
-
-    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
-        self.action_scroll_by(-3)
-
-    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
-        self.action_scroll_by(3)
+    def move_by(self, rows: int) -> None:
+        self._top = max(0, self._top + rows)
 
 
 class Answer(Scrolled):
@@ -236,9 +216,9 @@ class ServerLog(Scrolled):
     def forget(self) -> None:
         self._follows = True
 
-    def action_scroll_by(self, lines: int) -> None:
+    def move_by(self, rows: int) -> None:
         self._follows = False
-        super().action_scroll_by(lines)
+        super().move_by(rows)
 
 
 class DetailsScreen(Overlay):
@@ -268,7 +248,7 @@ class DetailsScreen(Overlay):
             yield Answer(self.view, table, id="answer")
             yield Clocks(self.view, table, id="clocks")
         yield ServerLog(self.view, id="server-log")
-        yield Verdict(self.view, id="verdict")
+        yield Ranking(self.view, id="ranking")
         yield Footer(self.view, self._keys, id="footer")
 
     def place(self, size: Size) -> None:
@@ -281,7 +261,7 @@ class DetailsScreen(Overlay):
             "timeline": parts.timeline,
             "texts": parts.texts,
             "server-log": parts.log,
-            "verdict": parts.ranking,
+            "ranking": parts.ranking,
             "footer": parts.footer,
         }
         for name, height in rows.items():

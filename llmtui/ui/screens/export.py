@@ -102,10 +102,10 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
             with Horizontal():
                 yield Label("name   ")
                 yield _field("name")
-            yield Static(id="said", markup=False)
+            yield Static(id="message", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one("#said").styles.min_height = 2
+        self.query_one("#message").styles.min_height = 2
         self._offer()
 
     def on_formats_chosen(self) -> None:
@@ -146,7 +146,7 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
         words, kind = said
         if self._view.ascii_only:
             words = ascii_text(words)
-        line = self.query_one("#said", Static)
+        line = self.query_one("#message", Static)
         line.set_classes(kind)
         line.update(Text(words, overflow="fold"))
         line.scroll_visible(animate=False)

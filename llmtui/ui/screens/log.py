@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from itertools import islice
-from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.events import Click, MouseScrollDown, MouseScrollUp
+from textual.events import Click
 
 from llmtui.ui.screens.overlay import Paged
+from llmtui.ui.screens.scrolling import ScrollingLines
 from llmtui.ui.text.spans import Line, justify
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.log import MOST_ENTRIES, RunLog
@@ -37,20 +36,11 @@ class LogTitle(Lines):
         return [justify([(" log", "title"), (f"  {kept}", "dim")], [(below, "warn")], width)]
 
     def on_click(self, event: Click) -> None:
-        self._body.action_scroll_by(-self._body.below)
+        self._body.action_scroll_by(self._body.below)
 
 
-class LogLines(Lines, can_focus=True):
-    """The entries. Who looks at the newest goes on looking at the newest; who scrolled up stays where he is."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "scroll_by(1)", show=False),
-        Binding("down,j", "scroll_by(-1)", show=False),
-        Binding("pageup", "page(1)", show=False),
-        Binding("pagedown", "page(-1)", show=False),
-        Binding("home", "scroll_by(1000000)", show=False),
-        Binding("end", "scroll_by(-1000000)", show=False),
-    ]
+class LogLines(ScrollingLines):
+    """The entries. At the bottom they follow the newest; scrolled up they stay."""
 
     def __init__(self, view: ViewState, log: RunLog, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
@@ -80,21 +70,11 @@ class LogLines(Lines, can_focus=True):
     def forget(self) -> None:
         self.below = 0
 
-    def action_scroll_by(self, lines: int) -> None:
-        """Up by so many lines."""
-        self.below = max(0, self.below + lines)
-        self.redraw()
+    def move_by(self, rows: int) -> None:
+        self.below = max(0, self.below - rows)
+
+    def after_scroll(self) -> None:
         self.screen.query_one(LogTitle).redraw()
-
-    def action_page(self, pages: int) -> None:
-        """Up by so many screens."""
-        self.action_scroll_by(pages * max(1, self.size.height - 1))
-
-    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
-        self.action_scroll_by(3)
-
-    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
-        self.action_scroll_by(-3)
 
 
 class LogScreen(Paged):

@@ -22,7 +22,7 @@ from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.sorting import Sort
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.footer import Footer
-from llmtui.ui.widgets.header import Header, More, Said, Verdict
+from llmtui.ui.widgets.header import Header, OutOfSight, Ranking, VerdictLine
 from llmtui.ui.widgets.painted import Lines
 from llmtui.ui.widgets.panel import Panel
 from llmtui.ui.widgets.table import SummaryTable
@@ -50,13 +50,13 @@ class RunScreen(PaintedOnceScreen[None]):
         self.composed = asyncio.Event()
         self.header = Header(view, id="header")
         self.panels = Container(*(Panel(view, index) for index in range(len(view.names))), id="panels")
-        self.more = More(view, id="more")
+        self.out_of_sight = OutOfSight(view, id="out-of-sight")
         self.bars = ChartView(view, "statistics", id="bars")
         self.charts = Container(self.bars, ChartView(view, "scatter", id="scatter"), id="charts")
-        self.said = Said(view, id="said")
+        self.verdict_line = VerdictLine(view, id="verdict-line")
         self.table = SummaryTable(view, id="table")
         self.spacer = Static(id="spacer")
-        self.verdict = Verdict(view, id="verdict")
+        self.ranking = Ranking(view, id="ranking")
         self.footer = Footer(view, keys, id="footer")
         #: The backends whose panels are out of date, and whether table, verdict and footer are.
         self._stale: set[str] = set()
@@ -67,12 +67,12 @@ class RunScreen(PaintedOnceScreen[None]):
     def compose(self) -> ComposeResult:
         yield self.header
         yield self.panels
-        yield self.more
+        yield self.out_of_sight
         yield self.charts
-        yield self.said
+        yield self.verdict_line
         yield self.table
         yield self.spacer
-        yield self.verdict
+        yield self.ranking
         yield self.footer
 
     def on_mount(self) -> None:
@@ -185,8 +185,8 @@ class RunScreen(PaintedOnceScreen[None]):
         start, end = self.view.in_sight
         for panel in self.query(Panel):
             panel.display = start <= panel.index < end
-        self.more.display = self.view.layout.scrolls
-        self.more.redraw()
+        self.out_of_sight.display = self.view.layout.scrolls
+        self.out_of_sight.redraw()
 
     # --- Drawing ---
 
@@ -259,7 +259,7 @@ class RunScreen(PaintedOnceScreen[None]):
         # Arriving tokens, memory and clocks change panels and header only, four times a second.
         if self.figures_stale:
             self.figures_stale = False
-            for part in (self.more, self.said, self.table, self.verdict, self.footer):
+            for part in (self.out_of_sight, self.verdict_line, self.table, self.ranking, self.footer):
                 part.redraw()
 
     def show_charts(self) -> None:

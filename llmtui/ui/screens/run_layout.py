@@ -27,13 +27,15 @@ def apply(screen: RunScreen, layout: Layout, size: Size) -> None:
     screen.bars.display = layout.charts == 2
     screen.table.display = table_shown and layout.table_rows >= 2
     screen.table.styles.height = layout.table_rows
-    screen.said.display = layout.verdict_line if screen.table.display else layout.verdict_line_alone and chart_shown
-    table_rows = layout.table_rows * screen.table.display + screen.said.display
+    screen.verdict_line.display = (
+        layout.verdict_line if screen.table.display else layout.verdict_line_alone and chart_shown
+    )
+    table_rows = layout.table_rows * screen.table.display + screen.verdict_line.display
     bottom_rows = layout.ranking + layout.footer
     used = layout.header + grid_rows * layout.panel_height + layout.scrolls + table_rows + bottom_rows
     # Even an empty spacer takes a row.
     screen.spacer.display = not chart_shown and used < size.height
-    screen.verdict.display = layout.ranking
+    screen.ranking.display = layout.ranking
     screen.footer.display = layout.footer
     # Toasts cover the charts: table, verdict and keys stay in sight.
     margin = (table_rows if chart_shown else 0) + bottom_rows

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.events import MouseScrollDown, MouseScrollUp
 
 from llmtui.ui.actions.keys import key_word
 from llmtui.ui.actions.registry import BY_ID
 from llmtui.ui.screens.overlay import Paged
+from llmtui.ui.screens.scrolling import ScrollingLines
 from llmtui.ui.text.spans import Line, justify
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.verdict import typical_rows, verdict_page
@@ -32,17 +30,8 @@ class VerdictTitle(Lines):
         return [justify([(" verdict", "title")], [(below, "warn")], width)]
 
 
-class VerdictLines(Lines, can_focus=True):
+class VerdictLines(ScrollingLines):
     """The page; it scrolls."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "scroll_by(-1)", show=False),
-        Binding("down,j", "scroll_by(1)", show=False),
-        Binding("pageup", "page(-1)", show=False),
-        Binding("pagedown", "page(1)", show=False),
-        Binding("home", "scroll_by(-1000000)", show=False),
-        Binding("end", "scroll_by(1000000)", show=False),
-    ]
 
     def __init__(self, view: ViewState, keys: Mapping[str, str], *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
@@ -63,21 +52,11 @@ class VerdictLines(Lines, can_focus=True):
     def forget(self) -> None:
         self._top = 0
 
-    def action_scroll_by(self, lines: int) -> None:
-        """Down by so many lines."""
-        self._top = max(0, self._top + lines)
-        self.redraw()
+    def move_by(self, rows: int) -> None:
+        self._top = max(0, self._top + rows)
+
+    def after_scroll(self) -> None:
         self.screen.query_one(VerdictTitle).redraw()
-
-    def action_page(self, pages: int) -> None:
-        """Down by so many screens."""
-        self.action_scroll_by(pages * max(1, self.size.height - 1))
-
-    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
-        self.action_scroll_by(-3)
-
-    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
-        self.action_scroll_by(3)
 
 
 class VerdictScreen(Paged):

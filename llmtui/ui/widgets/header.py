@@ -30,7 +30,7 @@ class Header(Lines):
         )
 
 
-class More(Lines):
+class OutOfSight(Lines):
     """How many backends lie out of sight."""
 
     def content(self, width: int, height: int) -> list[Line]:
@@ -38,7 +38,7 @@ class More(Lines):
         return [((f"   {out_of_sight(len(names), *self.view.in_sight)}", "dim"),)]
 
 
-class Said(Lines):
+class VerdictLine(Lines):
     """What the data say, in one line above the table; a click opens the whole verdict."""
 
     def content(self, width: int, height: int) -> list[Line]:
@@ -53,7 +53,7 @@ class Said(Lines):
         await self.run_action("app.command('verdict')")
 
 
-class Verdict(Lines):
+class Ranking(Lines):
     """Who is ahead, by how much, and what to doubt; or a banner when something is wrong with the engine."""
 
     def content(self, width: int, height: int) -> list[Line]:
