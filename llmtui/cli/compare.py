@@ -18,7 +18,7 @@ from llmtui.exit_codes import UsageError
 from llmtui.export.table import cells_wide, fit
 from llmtui.model import Struct
 from llmtui.runview.run import ROUNDS, RunView
-from llmtui.stats.compare import times, told
+from llmtui.stats.compare import digits, times
 from llmtui.stats.compare_runs import Across, Outcome, across, gate, paired
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.run_differences import Side
@@ -166,7 +166,7 @@ def comparison_text(one: StoredRun, two: StoredRun, found: Across, width: int) -
     if found.differences:
         lines.append("")
     for d in found.differences:
-        finding = sanitize(f"{d.level} {d.code}: {d.text}" + (f"; do: {d.todo}" if d.todo else ""), _SENTENCE)
+        finding = sanitize(f"{d.level} {d.code}: {d.text}" + (f"; fix: {d.todo}" if d.todo else ""), _SENTENCE)
         lines += _wrapped(finding, width)
     return "".join(line.rstrip() + "\n" for line in lines)
 
@@ -249,7 +249,7 @@ def _slowdown(outcome: Outcome) -> str:
     ratio, low, high = slowdown
     if low is None or high is None:
         return f"{times(ratio)}x"
-    middle, least, most = told(ratio, low, high)
+    middle, least, most = digits(ratio, low, high)
     return f"{middle}x ({least} to {most})"
 
 

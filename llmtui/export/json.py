@@ -1,26 +1,25 @@
-"""A whole run as one JSON document: for programs, and for reading the figures again with nothing lost.
+"""A whole run as one JSON document: for programs, and to read the figures again without loss.
 
-    schema_version  1; grows when a name changes its meaning
+    schema_version  1; increases when a name changes its meaning
     run, created_utc, source    the run's id, when it was planned, the config it came from
     machine         cpu, cores, memory_bytes, os, python, llmtui (version)
-    config          what every backend was asked to do
+    config          the settings of the run
     backends        per backend: `backend` (as configured, no secrets), `state`, `summary` (of the current attempt;
                     durations in s, rates in tokens/s), `ratio_to_fastest`, `iterations` (every attempt, with text,
-                    `arrivals_ns` since the request was written, and `arrival_tokens`), `estimates` (of latency,
-                    ttft and tokens_per_s: median and mean with their intervals of 95 %, null of too few samples),
-                    `comparable_to_fastest` (whether that ratio is one of equal work, null where there is none)
-    comparisons     per pair of backends by latency, or by what counts per token where that is not comparable:
-                    `backends`, `sentence`, `metric` (null where nothing may be compared), `instead_of` (the metric
-                    that it stands for, with the `reason`), `slower`, `faster`, `ratio`, its interval `low` to `high`
-                    at `level` (null where there are too few samples), `p` (corrected for the number of pairs),
-                    `decided`, `n`, `paired` (by round), `could_show` (the ratio that so many samples show four times
-                    out of five), `more` (what else counts per token, each as such a record)
-    checks          what bears on the fairness of the race: `code`, `level` (void, warning, note), `backends`, `text`
-                    (the evidence), `todo`, `sides` (those on the same side are alike), `spoils` (metrics)
-    accuracy        what `llmtui accuracy` found last on this machine (llmtui.model.accuracy),
-                    null where it never did
+                    `arrivals_ns` since the request was written, and `arrival_tokens`), `estimates` (median and mean of
+                    latency, ttft and tokens_per_s with their 95% intervals, null for too few samples),
+                    `comparable_to_fastest` (whether the ratio compares equal work, null without a ratio)
+    comparisons     per pair of backends by latency, or by a metric per token if that is not comparable:
+                    `backends`, `sentence`, `metric` (null if none is comparable), `instead_of` (the metric that it
+                    replaces, with the `reason`), `slower`, `faster`, `ratio`, its interval `low` to `high`
+                    at `level` (null for too few samples), `p` (corrected for the number of pairs), `decided`, `n`,
+                    `paired` (by round), `could_show` (the ratio that this number of samples shows four times out of
+                    five), `more` (comparisons by other rates, in the same form)
+    checks          the fairness checks: `code`, `level` (void, warning, note), `backends`, `text` (the evidence),
+                    `todo` (the fix), `sides` (backends on the same side do not differ), `spoils` (metrics)
+    accuracy        the newest record of `llmtui accuracy` on this machine (llmtui.model.accuracy), null without one
 
-Every field is there, null where unknown. Names inside are those of llmtui.model and llmtui.stats.summary.
+Every field is present, null if unknown. Names inside are those of llmtui.model and llmtui.stats.summary.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ from llmtui.store.accuracy_record import newest
 from llmtui.text import sanitize
 
 SCHEMA_VERSION = 1
-#: DEL, C1, bidirectional controls, separators, what has no width: JSON lets them stand in texts, a terminal obeys some.
+#: DEL, C1, bidirectional controls, separators, zero-width characters: JSON allows them, and terminals obey some.
 _UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 _SECRET = ("api_key", "headers", "secrets")
-#: What the structs have and the document does not: secrets, and what only the engine needs.
+#: Fields of the structs that are not in the document: secrets, and what only the engine needs.
 _LEFT_OUT = {Backend: _SECRET, BackendState: frozenset({"listener_uids"})}
 
 
@@ -104,7 +103,7 @@ def run_json(run_view: RunView) -> str:
     """The run as an indented JSON document with a line end."""
     plan = run_view.plan.public()
     verdict = run_view.verdict()
-    known = {metric: run_view.estimates(metric) for metric, of in METRICS.items() if of.estimated}
+    estimates = {metric: run_view.estimates(metric) for metric, of in METRICS.items() if of.estimated}
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
         run=plan.run,
@@ -119,7 +118,7 @@ def run_json(run_view: RunView) -> str:
                 summary=row.backend_view.summary,
                 ratio_to_fastest=row.ratio,
                 iterations=list(row.backend_view.iterations),
-                estimates={m: of[name] for m, of in known.items() if (name := row.backend_view.backend.name) in of},
+                estimates={m: of[name] for m, of in estimates.items() if (name := row.backend_view.backend.name) in of},
                 comparable_to_fastest=row.alike if row.ratio is not None else None,
             )
             for row in rows_of(run_view)
@@ -129,13 +128,13 @@ def run_json(run_view: RunView) -> str:
         accuracy=newest(run_view.machine),
     )
     text = msgspec.json.format(msgspec.json.encode(_full(record)), indent=2).decode() + "\n"
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _compared(pair: Pair) -> ComparisonRecord:
-    found, leading = pair.comparison, pair.leading
+    comparison, leading = pair.comparison, pair.leading
     more = [_recorded(pair, other, sanitize(other.sentence, 400)) for other in pair.more]
-    if found is None:
+    if comparison is None:
         return ComparisonRecord(
             backends=[pair.one, pair.two],
             sentence=pair.sentence,
@@ -143,33 +142,33 @@ def _compared(pair: Pair) -> ComparisonRecord:
             reason=leading.reason,
             more=more,
         )
-    return msgspec.structs.replace(_recorded(pair, found, pair.sentence), more=more)
+    return msgspec.structs.replace(_recorded(pair, comparison, pair.sentence), more=more)
 
 
-def _recorded(pair: Pair, found: Comparison, sentence: str) -> ComparisonRecord:
+def _recorded(pair: Pair, comparison: Comparison, sentence: str) -> ComparisonRecord:
     leading = pair.leading
     return ComparisonRecord(
         backends=[pair.one, pair.two],
         sentence=sentence,
-        slower=found.slower,
-        faster=found.faster,
-        metric=found.metric,
+        slower=comparison.slower,
+        faster=comparison.faster,
+        metric=comparison.metric,
         instead_of=leading.instead_of,
         reason=leading.reason,
-        n=found.n,
-        paired=found.paired,
-        ratio=found.ratio,
-        low=found.low if found.known else None,
-        high=found.high if found.known else None,
-        level=found.level,
-        p=found.p,
-        decided=found.decided,
-        could_show=found.could_show,
+        n=comparison.n,
+        paired=comparison.paired,
+        ratio=comparison.ratio,
+        low=comparison.low if comparison.bounded else None,
+        high=comparison.high if comparison.bounded else None,
+        level=comparison.level,
+        p=comparison.p,
+        decided=comparison.decided,
+        could_show=comparison.could_show,
     )
 
 
 def _full(value: Any) -> Any:
-    """`value` with the fields that our structs leave out when they have their default, but without `_LEFT_OUT`."""
+    """`value` with the fields that our structs omit at their default, but without `_LEFT_OUT`."""
     if isinstance(value, msgspec.Struct):
         left_out = _LEFT_OUT.get(type(value), frozenset())
         return {name: _full(v) for name, v in msgspec.structs.asdict(value).items() if name not in left_out}

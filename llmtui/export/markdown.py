@@ -1,6 +1,6 @@
-"""The results table as Markdown (GitHub's tables), for a README or an issue: figures and remarks as in the final table.
+"""The results table in GitHub's Markdown, for a README or an issue, with the figures and remarks of the final table.
 
-Whatever was not written by llmtui stands in code spans: there no markup, link, mention or HTML comes to life.
+Text from servers and configs is in code spans, where markup, links, mentions and HTML have no effect.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from llmtui.format import plural
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 
-#: Columns of the final table that are taken over, with the heading that they get here.
+#: The columns of the final table that are also here, with their headings.
 _HEADINGS = {
     "backend": "backend",
     "weights": "weights",
@@ -30,7 +30,7 @@ _HEADINGS = {
 
 
 def code(text: str, limit: int = 300) -> str:
-    """`text` on one line as a code span that nothing in it can end, also inside a table; "" when nothing is left."""
+    """`text` on one line as a code span that it cannot end, also inside a table; "" if nothing is left of it."""
     text = sanitize(text, limit)
     if not text:
         return ""
@@ -40,7 +40,7 @@ def code(text: str, limit: int = 300) -> str:
 
 
 def run_markdown(run_view: RunView) -> str:
-    """The run's results: the table (the fastest in bold, where that is shown), remarks, where the figures come from."""
+    """The run's results: the table (a shown fastest backend in bold), remarks, and where the figures come from."""
     rows = rows_of(run_view)
     columns = [column for title in _HEADINGS for column in COLUMNS if column.title == title]
     table = [[_HEADINGS[column.title] for column in columns]]

@@ -1,4 +1,4 @@
-"""The summary table as plain text: what `llmtui run` prints, and what the monitor leaves behind when it closes."""
+"""The summary table as plain text, as `llmtui run` prints it and the monitor when it closes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _WIDEST_TEXT = 32
 
 
 class Row(msgspec.Struct):
-    """One backend, and how many times the fastest's median latency its own is; `alike`: both did the same work.
+    """One backend with its median latency as a multiple of the fastest's; `alike`: both did the same work.
 
-    `fastest`: it is shown to be faster than each that it could be compared with.
+    `fastest`: it is shown to be faster than every backend it was compared with.
     """
 
     backend_view: BackendView
@@ -33,7 +33,7 @@ class Row(msgspec.Struct):
 
 
 class _Column(msgspec.Struct):
-    """`rank` says how soon it goes when the screen is narrow: the highest first, 0 never."""
+    """A column of the table. On a narrow screen, the column with the highest `rank` is dropped first, 0 never."""
 
     title: str
     rank: int
@@ -109,13 +109,11 @@ COLUMNS: tuple[_Column, ...] = (
 
 
 def summary_table(run_view: RunView, width: int) -> str:
-    """One row per backend, at most `width` columns wide (the least important go first), `*` before the fastest
-    where it is shown that it is.
+    """One row per backend in at most `width` cells, the least important columns dropped first.
 
-    Ratios between backends that did not do the same work are in parentheses.
-
-    Underneath: why a backend or some of its iterations failed, how many were disturbed, how well the typical latency is
-    known, and what the data say. No ANSI, no control characters; ends with a line end.
+    A backend that is shown to be fastest has `*` before it. Ratios between unequal work are in parentheses. Below the
+    rows: failures and their reasons, disturbed iterations, intervals of the typical latency, comparisons and checks.
+    No ANSI, no control characters; ends with a line end.
     """
     rows = rows_of(run_view)
     columns = [
@@ -138,7 +136,7 @@ def summary_table(run_view: RunView, width: int) -> str:
     withheld = any(row.backend_view.summary.latency and row.backend_view.summary.latency.p95 is None for row in rows)
     notes = [f"p95 needs {P95_FROM} iterations"] if withheld and any(c.title == "p95" for c, _ in columns) else []
     if any(not row.alike and row.ratio is not None for row in rows):
-        notes.append("in parentheses: not the same work, so no comparison")
+        notes.append("in parentheses: not comparable, as the work differed")
     for note in [*notes, *typical_values(run_view), *findings(run_view)]:
         lines += textwrap.wrap(
             note, max(20, width), subsequent_indent="  ", break_on_hyphens=False, break_long_words=True
@@ -147,7 +145,7 @@ def summary_table(run_view: RunView, width: int) -> str:
 
 
 def remarks_on(backend_view: BackendView) -> list[str]:
-    """Why a backend or some of its iterations failed, and how many were disturbed: plain text, a line each."""
+    """Failures of a backend and of its iterations, and its disturbed iterations: plain text, a line each."""
     name = sanitize(backend_view.backend.name)
     remarks = []
     state = backend_view.state
@@ -157,7 +155,7 @@ def remarks_on(backend_view: BackendView) -> list[str]:
         remarks.append(f"{name}: {STATE_WORDS[state.state]}")
     failed, total = backend_view.summary.errors, backend_view.finished
     if backend_view.previous is not None and (earlier := backend_view.previous.latency) is not None:
-        before = f"the one before had a median of {_seconds(earlier.median)}, n = {earlier.n}"
+        before = f"previous attempt: median {_seconds(earlier.median)} s, n = {earlier.n}"
         remarks.append(f"{name}: attempt {state.attempt}; {before}")
     if 0 < total < state.planned:
         remarks.append(f"{name}: cut short: {total} of {plural(state.planned, 'iteration')}")
@@ -167,19 +165,19 @@ def remarks_on(backend_view: BackendView) -> list[str]:
         remarks.append(f"{name}: {failed} of {plural(total, 'iteration')} failed: {last}")
     if backend_view.summary.disturbed:
         remarks.append(
-            f"{name}: {backend_view.summary.disturbed} of {plural(total, 'iteration')} disturbed by other work"
+            f"{name}: {backend_view.summary.disturbed} of {plural(total, 'iteration')} disturbed by other programs"
         )
     return remarks
 
 
 def typical_values(run_view: RunView) -> list[str]:
-    """How well each backend's typical latency is known, and what the first request took: plain text, a line each."""
+    """Each backend's typical latency with its intervals, and its first request: plain text, a line each."""
     lines = []
-    for name, known in run_view.estimates().items():
+    for name, estimate in run_view.estimates().items():
         summary, parts = run_view.backends[name].summary, []
-        if known.median_interval is not None and known.mean_interval is not None:
-            parts.append(f"median {_seconds(known.median)} s (95 %: {_span(known.median_interval)})")
-            parts.append(f"mean {_seconds(known.mean)} s ({_span(known.mean_interval)})")
+        if estimate.median_interval is not None and estimate.mean_interval is not None:
+            parts.append(f"median {_seconds(estimate.median)} s (95%: {_span(estimate.median_interval)})")
+            parts.append(f"mean {_seconds(estimate.mean)} s ({_span(estimate.mean_interval)})")
         if summary.first_s is not None and summary.warmups is not None:
             parts.append(f"first request: {_seconds(summary.first_s)} s")
         if parts:
@@ -192,33 +190,32 @@ def _span(of: Interval) -> str:
 
 
 def findings(run_view: RunView) -> list[str]:
-    """What the data say of every pair, then what bears on the fairness of the race: plain text, a line each."""
+    """The comparison of every pair, then the fairness checks: plain text, a line each."""
     verdict = run_view.verdict()
-    told = verdict.sentences + _disagreements(run_view)
-    return told + [check.sentence for check in verdict.checks]
+    return [*verdict.sentences, *_disagreements(run_view), *(check.sentence for check in verdict.checks)]
 
 
 def _disagreements(run_view: RunView) -> list[str]:
-    """Where the slower of two has the smaller median: a sentence speaks of typical ratios, `x fastest` of medians."""
+    """Pairs whose slower backend has the smaller median: a sentence is on typical ratios, `x fastest` on medians."""
     ratios, lines = run_view.ratios(), []
-    for found in run_view.verdict().comparisons:
-        slower, faster = ratios.get(found.slower), ratios.get(found.faster)
-        if not found.decided or found.metric != "latency" or slower is None or faster is None or slower >= faster:
+    for c in run_view.verdict().comparisons:
+        slower, faster = ratios.get(c.slower), ratios.get(c.faster)
+        if not c.decided or c.metric != "latency" or slower is None or faster is None or slower >= faster:
             continue
-        names = " and ".join(sanitize(name, 40) for name in (found.slower, found.faster))
-        of = "rounds" if found.paired else "iterations"
-        how = f"x fastest compares medians, the sentences {of}"
-        lines.append(f"{how}: they disagree on {names}, so look at the iterations")
+        names = " and ".join(sanitize(name, 40) for name in (c.slower, c.faster))
+        of = "rounds" if c.paired else "iterations"
+        how = f"x fastest compares medians, the sentences compare {of}"
+        lines.append(f"{how}: they disagree on {names}, so check the iterations")
     return lines
 
 
 def cells_wide(text: str) -> int:
-    """Cells of a terminal that `text` takes."""
+    """The width of `text` in terminal cells."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def fit(text: str, width: int) -> str:
-    """`text` in at most so many cells, with three dots where something had to go."""
+    """`text` in at most `width` cells, with three dots in place of what was cut off."""
     if cells_wide(text) <= width:
         return text
     while cells_wide(text) > width - 3:

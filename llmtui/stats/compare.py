@@ -1,8 +1,8 @@
-"""Is one backend really faster? Pairs of backends compared on one metric, with an interval and a sentence.
+"""Is one backend really faster? Pairs of backends compared by one metric, with an interval and a sentence.
 
-The ratio is that of typical values: where the backends took turns, the centre of the ratios round by round, so that
-whatever slowed the machine down for a while slowed both; otherwise the centre of all ratios between the two groups
-(llmtui.stats.ranks, on logarithms). Nothing is assumed about the shape of the noise, and no outlier is dropped.
+The ratio is one of typical values. If the backends took turns, it is the centre of the ratios round by round, so a
+temporary slowdown of the machine affects both; otherwise it is the centre of all ratios between the two groups
+(llmtui.stats.ranks, on logarithms). There is no assumption about the shape of the noise, and no outlier is dropped.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.ranks import Shift, group_shift, holm, paired_shift
 
 LEVEL = 0.95
-#: Of a verdict for which rounds were added until it was narrow. Whoever adds them has looked once before, at `LEVEL`:
-#: the second look takes the errors of both to 6 % and not to 9 (tests.bench.calibration --until).
+#: The level after rounds were added until the intervals were narrow. That takes a second look, after one at `LEVEL`:
+#: at this level both looks together err in 6% of races and not in 9% (tests.bench.calibration --until).
 LEVEL_OF_MORE = 0.99
-#: Who looks after every round, and stops when he likes what he sees, is wrong once for this many looks in a hundred.
-#: Spread over the rounds planned it comes to 1 to 2 % of races, whether there are ten rounds or 200 (--early).
+#: Peeking at results inflates the error rate: stopping at the first shown difference errs in 1% to 2% of races with
+#: this share of errors spread over the planned rounds, be they 10 or 200 (tests.bench.calibration --early).
 _EARLY_SHARE = 0.1
 _EARLY_LEAST = 10
-#: Rounds are added up to so many times those planned.
+#: Rounds are added up to this multiple of those planned.
 MORE_TIMES = 10
-#: What could have been shown is what would have been found so often.
-FOUND = 0.8
-#: Zeros have no logarithm, and what is as far apart as this is no longer a number.
+#: The power at which `could_show` is the smallest ratio.
+POWER = 0.8
+#: The largest logarithm of a ratio: beyond, exp() overflows.
 _FURTHEST = 700.0
 
-#: A name, and measured iterations of one attempt.
+#: A name with the measured iterations of one attempt.
 Group = tuple[str, Sequence[Iteration]]
 
 
 class Comparison(Struct, frozen=True):
-    """`slower` against `faster` by `metric`; `ratio` >= 1 with its interval at `level` (`low` may lie below 1).
+    """`slower` against `faster` by `metric`: `ratio` (>= 1) with its interval at `level` (`low` may be below 1).
 
-    `n` counts rounds, or samples of the one that has fewer (`n_more` those of the other). `p` is corrected for the
-    number of pairs. `decided`: a difference is shown. `could_show` is the smallest ratio that these samples would have
-    shown four times out of five, among so many pairs; None where no ratio would have been.
+    `n` counts rounds, or the samples of the backend with fewer (`n_more` those of the other). `p` is corrected for the
+    number of pairs. `decided`: a difference is shown. `could_show` is the smallest ratio that these samples show four
+    times out of five, among this number of pairs, None if they show none.
     """
 
     metric: MetricKey
@@ -63,13 +63,13 @@ class Comparison(Struct, frozen=True):
     n_more: int = 0
 
     @property
-    def known(self) -> bool:
-        """Whether there are samples enough for an interval."""
+    def bounded(self) -> bool:
+        """Whether there are enough samples for an interval."""
         return math.isfinite(self.high)
 
     @property
     def count(self) -> str:
-        """How much was compared: "10 rounds", "6 iterations each", "6 and 500 iterations"."""
+        """What was compared: "10 rounds", "6 iterations each", "6 and 500 iterations"."""
         if self.paired:
             return f"{plural(self.n, 'round')}"
         if self.n_more > self.n:
@@ -77,42 +77,53 @@ class Comparison(Struct, frozen=True):
         return f"{plural(self.n, 'iteration')} each"
 
     @property
-    def unknown(self) -> str:
-        """Why no difference was shown, or could have been, in a few words."""
+    def limit(self) -> str:
+        """Why no difference was shown: too few samples, or the smallest difference that they could have shown."""
         are = "is" if self.n == 1 and self.n_more <= 1 else "are"
-        if not self.known:
+        if not self.bounded:
             return f"{self.count} {are} too few"
         if self.could_show is None:
             return f"{self.count} {are} too few" + (f" for {self.pairs} pairs" if self.pairs > 1 else "")
         share = self.could_show - 1
         if share < 1e-9:
             return f"all {self.count} show the same"
-        least = f"{100 * share:.2g} %" if share < 0.995 else f"{self.could_show:.{int(self.could_show < 10)}f}x"
+        least = f"{100 * share:.2g}%" if share < 0.995 else f"{self.could_show:.{int(self.could_show < 10)}f}x"
         return f"{self.count} could have shown {least}"
 
     @property
-    def sentence(self) -> str:
-        """What the data say, in words. Names are as configured: sanitise before showing."""
-        of = METRICS[self.metric].by
-        ratio, low, high = told(self.ratio, self.low, self.high)
-        span = f"({100 * self.level:.4g} %: {low} to {high})"
-        both = f"{self.faster} and {self.slower}{of}"
-        if not self.known:
-            return f"{both}: no verdict, {self.unknown}"
+    def relation(self) -> str:
+        """ "b takes 1.31x as long as a (95%: 1.30 to 1.32)", with names as configured: sanitize them first."""
+        ratio, low, high = digits(self.ratio, self.low, self.high)
+        metric = METRICS[self.metric]
+        if metric.rate:
+            claim = f"{self.faster} gives {ratio}x as many {metric.title} as {self.slower}"
+        else:
+            claim = f"{self.slower} takes {ratio}x as long as {self.faster}{metric.by}"
+        return f"{claim} ({percent(self.level)}: {low} to {high})"
+
+    @property
+    def outcome(self) -> str:
+        """The result in words, without the names unless a difference is shown: "no difference shown; ..."."""
         if self.decided:
-            return f"{self.slower} is {ratio}x slower than {self.faster}{of} {span}"
-        if self.low > 1:
-            chance = f"may be chance among {self.pairs} pairs; more rounds would tell"
-            return f"{both}: no verdict, {ratio}x {span} {chance}"
+            return self.relation
+        by = METRICS[self.metric].by
+        if self.bounded and self.low > 1:
+            more = "rounds" if self.paired else "iterations"
+            return f"no verdict: {self.relation}, which may be chance among {self.pairs} pairs; measure more {more}"
         if self.could_show is None:
-            return f"{both}: no verdict, {self.unknown}"
-        return f"{both}: no difference shown; {self.unknown}"
+            return f"no verdict{by}: {self.limit}"
+        return f"no difference shown{by}; {self.limit}"
+
+    @property
+    def sentence(self) -> str:
+        """The result in words, with names as configured: sanitize them first."""
+        return self.outcome if self.decided else f"{self.faster} and {self.slower}: {self.outcome}"
 
 
 def compare(
     contenders: Mapping[str, Sequence[Iteration]], metric: MetricKey, *, level: float = LEVEL
 ) -> list[Comparison]:
-    """Every pair of `contenders` (name to measured iterations of one attempt) that has samples, in their order."""
+    """Every pair of `contenders` (name to measured iterations of one attempt) with samples, in their order."""
     pairs = list(itertools.combinations(contenders.items(), 2))
     return [c for c in compare_pairs(pairs, metric, level=level) if c is not None]
 
@@ -120,27 +131,25 @@ def compare(
 def compare_pairs(
     pairs: Sequence[tuple[Group, Group]], metric: MetricKey, *, level: float = LEVEL, turns: bool = True
 ) -> list[Comparison | None]:
-    """Each of these pairs, corrected for all of them; None for one without samples.
+    """Compare these pairs and correct for their number; None for a pair without samples.
 
-    `turns` is False where the two groups never took turns (they are of different runs), whatever their numbers say.
+    `turns` is False for groups of different runs, which did not take turns even if their numbers match.
     """
     logs = [_logs(one[1], two[1], metric, turns) for one, two in pairs]
     count = sum(both is not None for both in logs)
-    found = [
+    comparisons = [
         _pair(one[0], two[0], both, metric, level, count) if both is not None else None
         for (one, two), both in zip(pairs, logs, strict=True)
     ]
-    corrected = iter(holm([c.p for c in found if c is not None]))
-    return [_judged(c, next(corrected)) if c is not None else None for c in found]
+    corrected = iter(holm([c.p for c in comparisons if c is not None]))
+    return [_judged(c, next(corrected)) if c is not None else None for c in comparisons]
 
 
 def level_after(planned: int, made: int, *, early: bool = False) -> float:
-    """The level at which to judge when there are `made` iterations of a backend where `planned` were to be.
+    """The level to judge at after `made` of `planned` iterations of a backend.
 
-    `early`: more are to come, or some backend was stopped before its end.
-
-    Who looks before the end, or adds rounds until a difference shows, will find one: looking more than once is paid for
-    with a wider interval.
+    `early`: more iterations follow, or a backend was stopped before its end. Each look at the results can show a
+    difference by chance, so looking early, or adding rounds until one shows, takes a wider interval.
     """
     looks = max(_EARLY_LEAST, planned)
     if made > planned:
@@ -149,31 +158,30 @@ def level_after(planned: int, made: int, *, early: bool = False) -> float:
 
 
 def level_of(raced: Iterable[tuple[str, int]], planned: int, *, done: bool) -> float:
-    """The level of a race: `raced` has the state of each backend, and how many iterations of it were measured.
+    """The level of a race: `raced` has the state of each backend and the number of its measured iterations.
 
-    It is stricter while more is to come, and where somebody stopped a backend before its end; where rounds were being
-    added, nothing but their own end is one.
+    It is stricter while the race is going, and if a backend was stopped before its end or while rounds were added.
     """
-    known = list(raced)
-    made = max((measured for _, measured in known), default=0)
-    stopped = [measured for state, measured in known if state == "stopped" and measured]
+    backends = list(raced)
+    made = max((measured for _, measured in backends), default=0)
+    stopped = [measured for state, measured in backends if state == "stopped" and measured]
     return level_after(planned, made, early=not done or any(n < planned or made > planned for n in stopped))
 
 
 def narrow(contenders: Mapping[str, Sequence[Iteration]], within: float, metric: MetricKey = "latency") -> bool:
-    """Whether every pair's ratio by `metric` is known to `within` (0.05: 5 %) to either side, whichever way it goes.
+    """Whether the interval of every pair's ratio by `metric` is within `within` (0.05: 5%) of it on either side.
 
-    A difference that may be chance among so many pairs is not known yet, and without samples nothing is.
+    False without samples, and while a difference may be chance among the number of pairs.
     """
-    found = compare(contenders, metric, level=LEVEL_OF_MORE)
-    return bool(found) and all(
-        c.known and math.sqrt(c.high / c.low) - 1 <= within and (c.decided or c.low <= 1) and c.could_show is not None
-        for c in found
+    comparisons = compare(contenders, metric, level=LEVEL_OF_MORE)
+    return bool(comparisons) and all(
+        c.bounded and math.sqrt(c.high / c.low) - 1 <= within and (c.decided or c.low <= 1) and c.could_show is not None
+        for c in comparisons
     )
 
 
 def rounds(first: Sequence[Iteration], second: Sequence[Iteration]) -> list[tuple[Iteration, Iteration]]:
-    """Iterations of the same number, where the two truly took turns: each round over before the next began. Else []."""
+    """Iterations of the same number if the two took turns, each round done before the next one started. Else []."""
     others = {i.iteration: i for i in second}
     pairs = [(i, others[i.iteration]) for i in first if i.iteration in others]
     pairs.sort(key=lambda pair: pair[0].iteration)
@@ -184,7 +192,7 @@ def rounds(first: Sequence[Iteration], second: Sequence[Iteration]) -> list[tupl
 
 
 class _Logs(NamedTuple):
-    """Logarithms of what two backends took: of the same rounds where `paired`."""
+    """Logarithms of the values of two backends, from the same rounds if `paired`."""
 
     first: list[float]
     second: list[float]
@@ -192,21 +200,26 @@ class _Logs(NamedTuple):
 
 
 def zeros(iterations: Iterable[Iteration], metric: MetricKey) -> int:
-    """How many of these have a value that nothing is a multiple of: 0, as the gap of tokens that came in one burst."""
+    """The number of values that have no ratio: 0, such as the gap of tokens that arrived together."""
     return sum(v <= 0 for i in iterations if (v := METRICS[metric].of(i)) is not None)
 
 
+def zeros_in(name: str, count: int) -> str:
+    """ "7 samples of a are 0"."""
+    return f"{plural(count, 'sample')} of {name} {'is' if count == 1 else 'are'} 0"
+
+
 def _logs(first: Sequence[Iteration], second: Sequence[Iteration], metric: MetricKey, turns: bool) -> _Logs | None:
-    """None without samples, and where there are zeros: to leave them out would make the one that has them slower."""
+    """None without samples or with zeros: dropping the zeros would make a backend look slower."""
     if zeros(first, metric) or zeros(second, metric):
         return None
-    taken = [
+    logs = [
         (math.log(a), math.log(b))
         for x, y in (rounds(first, second) if turns else ())
         if (a := METRICS[metric].of(x)) is not None and (b := METRICS[metric].of(y)) is not None
     ]
-    if taken:
-        return _Logs([a for a, _ in taken], [b for _, b in taken], True)
+    if logs:
+        return _Logs([a for a, _ in logs], [b for _, b in logs], True)
     one, two = ([math.log(v) for i in side if (v := METRICS[metric].of(i)) is not None] for side in (first, second))
     return _Logs(one, two, False) if one and two else None
 
@@ -220,11 +233,11 @@ def _pair(one: str, two: str, logs: _Logs, metric: MetricKey, level: float, pair
             return paired_shift([a - b for a, b in zip(left, right, strict=True)], alpha)
         return group_shift(left, right, alpha)
 
-    found = shift(1 - level)
-    slower, faster, (centre, low, high) = one, two, found[:3]
+    whole = shift(1 - level)
+    slower, faster, (centre, low, high) = one, two, whole[:3]
     if centre < 0:
         slower, faster, (centre, low, high) = two, one, (-centre, -high, -low)
-    known = math.isfinite(low)
+    bounded = math.isfinite(low)
     return Comparison(
         metric=metric,
         slower=slower,
@@ -232,13 +245,13 @@ def _pair(one: str, two: str, logs: _Logs, metric: MetricKey, level: float, pair
         n=min(len(left), len(right)),
         paired=logs.paired,
         ratio=_ratio(centre),
-        low=_ratio(low) if known else 0.0,
-        high=_ratio(high) if known else math.inf,
+        low=_ratio(low) if bounded else 0.0,
+        high=_ratio(high) if bounded else math.inf,
         level=level,
-        p=found.p,
+        p=whole.p,
         pairs=pairs,
         decided=False,
-        could_show=_could_show(found if pairs == 1 else shift((1 - level) / pairs), (1 - level) / pairs),
+        could_show=_could_show(whole if pairs == 1 else shift((1 - level) / pairs), (1 - level) / pairs),
         n_more=max(len(left), len(right)),
     )
 
@@ -247,7 +260,7 @@ def _could_show(shift: Shift, alpha: float) -> float | None:
     if not math.isfinite(shift.low):
         return None
     z = NormalDist().inv_cdf(1 - alpha / 2)
-    return _ratio((z + NormalDist().inv_cdf(FOUND)) / z * (shift.high - shift.low) / 2)
+    return _ratio((z + NormalDist().inv_cdf(POWER)) / z * (shift.high - shift.low) / 2)
 
 
 def _ratio(logarithm: float) -> float:
@@ -255,17 +268,22 @@ def _ratio(logarithm: float) -> float:
 
 
 def _judged(comparison: Comparison, p: float) -> Comparison:
-    decided = comparison.known and comparison.low > 1 and p <= 1 - comparison.level
+    decided = comparison.bounded and comparison.low > 1 and p <= 1 - comparison.level
     return msgspec.structs.replace(comparison, p=p, decided=decided)
 
 
 def times(ratio: float, decimals: int = 2) -> str:
-    """A ratio in three digits, or with so many decimals."""
+    """A ratio in three digits, or with this number of decimals."""
     return f"{ratio:.{decimals}f}" if ratio < 10 else f"{ratio:.{decimals + 1}g}"
 
 
-def told(ratio: float, low: float, high: float) -> tuple[str, str, str]:
-    """A ratio and its interval, in digits enough to tell the ends apart and from 1 (4 decimals at most)."""
+def percent(share: float) -> str:
+    """ "95%"."""
+    return f"{100 * share:.4g}%"
+
+
+def digits(ratio: float, low: float, high: float) -> tuple[str, str, str]:
+    """A ratio and its interval, with enough digits to separate the ends from each other and from 1 (at most 4)."""
 
     def apart(decimals: int) -> bool:
         ends = [float(times(end, decimals)) for end in (low, high)]

@@ -1,8 +1,8 @@
-"""What a backend's iterations add up to. Warm-ups and failed iterations are never samples.
+"""Summary statistics of one backend's iterations. Warm-ups and failed iterations are never samples.
 
 Percentiles interpolate linearly between order statistics (Hyndman and Fan's type 7, the default of NumPy and R).
-`stddev` is the sample standard deviation (n - 1), None below two samples. Mean and stddev come from exact sums, so that
-adding values one by one (llmtui.stats.running) gives the same bits as adding them all at once.
+`stddev` is the sample standard deviation (n - 1), None for fewer than two samples. Mean and stddev come from exact
+sums, so adding values one by one (llmtui.stats.running) gives the same bits as adding them together.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Iterable, Sequence
 from llmtui.model import Iteration, Struct
 from llmtui.stats.metrics import METRICS, MetricKey
 
-#: With fewer samples the 95th percentile is withheld.
+#: The smallest n for a 95th percentile.
 P95_FROM = 20
-#: Of fewer samples none is called an outlier.
+#: The smallest n for outliers.
 OUTLIERS_FROM = 8
 
 
 class Spread(Struct, frozen=True):
     """Location and spread of one metric over n samples, in the metric's own unit (seconds, s/token, or tokens/s).
 
-    `p95` is None below `P95_FROM` samples: of fewer it is little else than the largest.
+    `p95` is None for fewer than `P95_FROM` samples, where it would be little else than the largest.
     """
 
     n: int
@@ -36,10 +36,10 @@ class Spread(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """One backend, one attempt. `errors` and `disturbed` count measured iterations only.
+    """One attempt of one backend. `errors` and `disturbed` count measured iterations only.
 
-    `outliers` are samples whose latency lies far out (`far_out`); they are kept in every figure. `first_s` is the
-    latency of the very first request, cold, and `warmups` that of all warm-ups, the first of them too.
+    `outliers` counts samples whose latency is beyond the fences of `far_out`; they are part of every figure. `first_s`
+    is the latency of the very first request to the cold server, `warmups` the latency of all warm-ups including it.
     """
 
     n: int = 0
@@ -64,7 +64,7 @@ class Summary(Struct, frozen=True):
 
 
 def percentile(ordered: Sequence[float], q: float) -> float:
-    """The q-quantile (0 to 1) of ascending values, linearly interpolated (type 7). Raises ValueError when empty."""
+    """The q-quantile (0 to 1) of ascending values, linearly interpolated (type 7). Raises ValueError without values."""
     if not ordered:
         raise ValueError("a percentile needs at least one value")
     position = (len(ordered) - 1) * q
@@ -74,13 +74,13 @@ def percentile(ordered: Sequence[float], q: float) -> float:
 
 
 def units(value: float) -> int:
-    """A finite float as a whole number of 2**-1074 (the least float): sums of these are exact."""
+    """A finite float as an integer multiple of 2**-1074, the smallest float: sums of these are exact."""
     numerator, denominator = value.as_integer_ratio()
     return numerator << (1075 - denominator.bit_length())
 
 
 def spread_of(ordered: Sequence[float], total: int, squares: int) -> Spread | None:
-    """The spread of ascending values with their sum and sum of squares in `units`; None when there are none."""
+    """The spread of ascending values with their sum and sum of squares in `units`; None without values."""
     n = len(ordered)
     if n == 0:
         return None
@@ -88,7 +88,7 @@ def spread_of(ordered: Sequence[float], total: int, squares: int) -> Spread | No
     if n > 1:
         try:
             variance = (n * squares - total * total) / (n * (n - 1) << 2148)
-        except OverflowError:  # whole numbers have no limit, and floats have one
+        except OverflowError:  # integers have no limit, but floats have one
             variance = math.inf
     return Spread(
         n=n,
@@ -102,16 +102,16 @@ def spread_of(ordered: Sequence[float], total: int, squares: int) -> Spread | No
 
 
 def spread(values: Iterable[float]) -> Spread | None:
-    """Location and spread of the finite ones of `values`, None when there are none."""
+    """Location and spread of the finite values, None without any."""
     ordered = sorted(v for v in values if math.isfinite(v))
     exact = [units(v) for v in ordered]
     return spread_of(ordered, sum(exact), sum(u * u for u in exact))
 
 
 def far_out(ordered: Sequence[float]) -> tuple[float, float]:
-    """The fences beyond which ascending values lie far out; infinitely far where they are too few to tell.
+    """The fences beyond which ascending values are outliers; infinite for fewer than `OUTLIERS_FROM` values.
 
-    Three times the quartiles' distance beyond the quartiles (Tukey 1977), and no less than a tenth of the median.
+    They are three interquartile ranges beyond the quartiles (Tukey 1977), or a tenth of the median if that is more.
     """
     if len(ordered) < OUTLIERS_FROM:
         return -math.inf, math.inf
@@ -121,15 +121,15 @@ def far_out(ordered: Sequence[float]) -> tuple[float, float]:
 
 
 def outliers(ordered: Sequence[float]) -> int:
-    """How many of ascending values lie far out."""
+    """The number of outliers among ascending values."""
     low, high = far_out(ordered)
     return bisect.bisect_left(ordered, low) + len(ordered) - bisect.bisect_right(ordered, high)
 
 
 class Box(Struct, frozen=True):
-    """Tukey's box: quartiles (type 7), the furthest values within 1.5 times their distance, and what lies beyond.
+    """Tukey's box: quartiles (type 7), the furthest values within 1.5 interquartile ranges, and the values beyond.
 
-    `below` and `above` are ascending, thinned to at most 40 evenly taken values each, the outermost always among them.
+    `below` and `above` are ascending, each thinned evenly to at most 40 values that include the outermost.
     """
 
     q1: float
@@ -142,14 +142,14 @@ class Box(Struct, frozen=True):
 
 
 def thinned(ordered: Sequence[float], most: int, start: int = 0, stop: int | None = None) -> tuple[float, ...]:
-    """At most `most` (2 or more) of the ascending values in [start, stop): evenly by rank, first and last too."""
+    """At most `most` (2 or more) of the ascending values in [start, stop): evenly by rank, with the first and last."""
     n = (len(ordered) if stop is None else stop) - start
     places = range(n) if n <= most else [round(i * (n - 1) / (most - 1)) for i in range(most)]
     return tuple(ordered[start + place] for place in places)
 
 
 def box(ordered: Sequence[float]) -> Box:
-    """The box of ascending values. Raises ValueError when empty."""
+    """The box of ascending values. Raises ValueError without values."""
     q1, median, q3 = (percentile(ordered, q) for q in (0.25, 0.5, 0.75))
     reach = 1.5 * (q3 - q1)
     first = bisect.bisect_left(ordered, q1 - reach)
@@ -166,7 +166,7 @@ def box(ordered: Sequence[float]) -> Box:
 
 
 def first_latency(iteration: Iteration) -> float | None:
-    """The latency of what was asked first, None where that failed."""
+    """The latency of the first iteration, None if it failed."""
     latency_s = iteration.latency_s
     return latency_s if iteration.ok and latency_s is not None and math.isfinite(latency_s) else None
 
@@ -194,12 +194,12 @@ def summarise(iterations: Iterable[Iteration]) -> Summary:
 
 
 def ratios_to_best(values: Sequence[float | None], metric: MetricKey = "latency") -> list[float | None]:
-    """How many times worse than the best each value is (1.0 for the best, None where unknown or not positive)."""
-    known = [v for v in values if v is not None and v > 0]
-    if not known:
+    """Each value as a multiple of the best, 1.0 or more; None if it is unknown or not positive."""
+    positive = [v for v in values if v is not None and v > 0]
+    if not positive:
         return [None for _ in values]
     if METRICS[metric].higher_is_better:
-        best = max(known)
+        best = max(positive)
         return [best / v if v is not None and v > 0 else None for v in values]
-    best = min(known)
+    best = min(positive)
     return [v / best if v is not None and v > 0 else None for v in values]

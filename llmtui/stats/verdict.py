@@ -1,6 +1,6 @@
-"""What do the data say? Comparisons and checks of one race brought together, in sentences that claim no more than that.
+"""The verdict on a race: its comparisons and checks, in sentences that claim no more than the data show.
 
-Where the work differed, a pair is compared by what counts per token, and its plain latency is called not comparable.
+If the work differed, a pair is compared by a metric per token, and its latencies are called not comparable.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from llmtui.model import Iteration, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.stats.checks import Check, Leading, Raced, besides, checks, in_order, leading_metric, own_error, spoiled
-from llmtui.stats.compare import Comparison, compare, level_of, told, zeros
+from llmtui.stats.compare import Comparison, compare, digits, level_of, percent, zeros, zeros_in
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
 
@@ -23,17 +23,17 @@ _SENTENCE = 400
 
 
 class Contender(Raced, Protocol):
-    """A backend in the race, with its newest samples; `llmtui.runview.run.Contender` is one."""
+    """A backend in the race with its newest samples, such as `llmtui.runview.run.Contender`."""
 
     @property
     def rounds(self) -> list[Iteration]:
-        """Samples of the attempt that counts, as many as are compared."""
+        """The samples to compare, of the attempt that counts."""
 
 
 class Pair(Struct, frozen=True):
-    """Two backends, and how they compare by the metric that may be compared: None where none may, or none has samples.
+    """Two backends and their comparison by a comparable metric: None without such a metric, or without samples.
 
-    `sentence` is plain text. Where what was asked for is not comparable, `more` has what else counts per token.
+    `sentence` is plain text. If the requested metric is not comparable, `more` has comparisons by other rates.
     """
 
     one: str
@@ -45,11 +45,11 @@ class Pair(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """Of one moment of a run. All texts are plain.
+    """The verdict at one moment of a run. All texts are plain text.
 
-    `line` says it in one line, `brief` in a shorter one (no intervals); both empty where there are no two backends with
-    samples. `rounds` is how many of the newest samples of a backend were compared, where there are more than that; else
-    0. `done`: nothing more is to come.
+    `line` is the verdict on one line, `brief` without intervals; both are empty for fewer than two backends with
+    samples. `rounds` is the number of newest samples of a backend that were compared, 0 if that was all of them.
+    `done`: no more samples follow.
     """
 
     metric: MetricKey
@@ -63,30 +63,30 @@ class Verdict(Struct, frozen=True):
     brief: str
 
     def comparable(self, one: str, two: str) -> bool:
-        """Whether these two may be compared by the metric that was asked for."""
+        """Whether these two are comparable by the requested metric."""
         return spoiled(self.checks, self.metric, one, two) is None
 
     def unlike(self, ratios: Mapping[str, float | None]) -> set[str]:
-        """Who did not do the same work as the best, and so is no multiple of it; the best too where nobody did.
+        """The backends whose work differed from the best one's, and the best one itself if that is all others.
 
-        `ratios` are those to the best by this metric, of every backend.
+        `ratios` are those of every backend to the best, by this metric.
         """
-        known = {name: ratio for name, ratio in ratios.items() if ratio is not None}
-        if not known:
+        present = {name: ratio for name, ratio in ratios.items() if ratio is not None}
+        if not present:
             return set()
-        best = min(known, key=lambda name: known[name])
+        best = min(present, key=lambda name: present[name])
         names = {name for pair in self.pairs for name in (pair.one, pair.two)}
         others = {name for name in names - {best} if not self.comparable(best, name)}
-        return others | {best} if others and known.keys() <= others | {best} else others
+        return others | {best} if others and present.keys() <= others | {best} else others
 
     @property
     def comparisons(self) -> list[Comparison]:
-        """The pairs that could be compared."""
+        """The comparisons of all pairs that have one."""
         return [pair.comparison for pair in self.pairs if pair.comparison is not None]
 
     @property
     def fastest(self) -> str:
-        """Who is shown to be faster than each that it could be compared with; "" where nobody is."""
+        """The backend that is shown to be faster than every one it was compared with; "" if there is none."""
         for name in dict.fromkeys(c.faster for c in self.comparisons):
             if all(c.decided and c.faster == name for c in self.comparisons if name in (c.faster, c.slower)):
                 return name
@@ -94,16 +94,16 @@ class Verdict(Struct, frozen=True):
 
     @property
     def used(self) -> MetricKey:
-        """The metric that leads: the one asked for, or what counts per token where that is not comparable."""
+        """The metric that decides: the requested one, or one per token if that is not comparable."""
         return self.leading.metric or self.metric
 
     @property
     def sentences(self) -> list[str]:
-        """One for each pair, and what they are of where that is not all."""
-        told = [text for pair in self.pairs for text in (pair.sentence, *map(_named, pair.more))]
-        if told and self.rounds:
-            told.append(f"of the newest {self.rounds} rounds: that many are compared")
-        return told
+        """One for each comparison, and a note if not all rounds were compared."""
+        sentences = [text for pair in self.pairs for text in (pair.sentence, *map(_named, pair.more))]
+        if sentences and self.rounds:
+            sentences.append(f"only the newest {self.rounds} rounds are compared")
+        return sentences
 
 
 def judge(
@@ -115,18 +115,18 @@ def judge(
     record: Record | None = None,
     done: bool = True,
 ) -> Verdict:
-    """What is to be said of these backends by `metric`; `record` is this machine's accuracy, for own-error."""
+    """Compare these backends by `metric`. `record` is this machine's accuracy, for own-error."""
     samples = {contender.backend.name: newest for contender in contenders if (newest := contender.rounds)}
     level = level_of(((o.state.state, o.evidence.measured) for o in contenders), config.iterations, done=done)
-    found = checks(contenders, config, machine)
+    findings = checks(contenders, config, machine)
     by: dict[MetricKey, dict[frozenset[str], Comparison]] = {}
     pairs: list[Pair] = []
     for one, two in itertools.combinations(samples, 2):
-        leading = leading_metric(found, metric, one, two)
+        leading = leading_metric(findings, metric, one, two)
         used = [leading.metric] if leading.metric is not None else []
         compared: dict[MetricKey, Comparison] = {}
-        for each in [*used, *besides(found, leading, one, two)]:
-            # All pairs are compared by each metric that is used: the correction is for all of them.
+        for each in [*used, *besides(findings, leading, one, two)]:
+            # Every metric in use compares all pairs, as the correction is for all of them.
             if each not in by:
                 by[each] = {frozenset((c.slower, c.faster)): c for c in compare(samples, each, level=level)}
             if (of_both := by[each].get(frozenset((one, two)))) is not None:
@@ -135,14 +135,14 @@ def judge(
         sentence = _sentence(one, two, leading, comparison, samples)
         pairs.append(Pair(one, two, leading, comparison, sentence, list(compared.values())))
     comparisons = [pair.comparison for pair in pairs if pair.comparison is not None]
-    found = in_order([*found, *own_error(contenders, comparisons, record)])
-    leading = leading_metric(found, metric)
+    findings = in_order([*findings, *own_error(contenders, comparisons, record)])
+    leading = leading_metric(findings, metric)
     capped = max((len(s) for s in samples.values()), default=0)
     return Verdict(
         metric=metric,
         leading=leading,
         pairs=pairs,
-        checks=found,
+        checks=findings,
         level=level,
         rounds=capped if any(contender.evidence.good > len(contender.rounds) for contender in contenders) else 0,
         done=done,
@@ -157,7 +157,7 @@ def _sentence(
     names = f"{sanitize(one, _NAME)} and {sanitize(two, _NAME)}"
     before = ""
     if leading.instead_of is not None:
-        # The evidence stands among the checks.
+        # The evidence is among the checks.
         reason = leading.reason.partition(":")[0]
         before = f"{names}: not comparable by {METRICS[leading.instead_of].title} ({reason})"
         if comparison is None:
@@ -165,70 +165,84 @@ def _sentence(
         before += "; "
     if comparison is None:
         if leading.metric is None:
-            return f"{names}: nothing to compare by anything"
-        why = [f"{sanitize(n, _NAME)} has {k} of 0" for n in (one, two) if (k := zeros(samples[n], leading.metric))]
+            return f"{names}: no metric to compare by"
+        why = [zeros_in(sanitize(n, _NAME), k) for n in (one, two) if (k := zeros(samples[n], leading.metric))]
         return f"{names}: nothing to compare by {METRICS[leading.metric].title}" + (
             f": {', '.join(why)}" if why else ""
         )
-    return sanitize(before + _named(comparison), _SENTENCE)
+    if not before:
+        return _named(comparison)
+    return sanitize(before + _sanitized(comparison).outcome, _SENTENCE)
 
 
 def _named(comparison: Comparison) -> str:
     """Its sentence, as plain text."""
+    return sanitize(_sanitized(comparison).sentence, _SENTENCE)
+
+
+def _sanitized(comparison: Comparison) -> Comparison:
     names = {"slower": sanitize(comparison.slower, _NAME), "faster": sanitize(comparison.faster, _NAME)}
-    return sanitize(msgspec.structs.replace(comparison, **names).sentence, _SENTENCE)
+    return msgspec.structs.replace(comparison, **names)
 
 
 def _line(names: list[str], pairs: list[Pair], metric: MetricKey, done: bool, level: float, *, spans: bool) -> str:
-    """Fastest against the rest."""
+    """The fastest backend against the rest."""
     if not pairs:
         return ""
-    known = [pair.comparison for pair in pairs if pair.comparison is not None]
+    compared = [pair.comparison for pair in pairs if pair.comparison is not None]
     reasons = [pair.leading for pair in pairs if pair.leading.instead_of is not None]
     start = ""
     if reasons and len(reasons) == len(pairs):
         start = f"not comparable by {METRICS[metric].title}"
-        start += f": {reasons[0].reason}" if spans or not known else ""
-        if not known:
+        start += f": {reasons[0].reason}" if spans or not compared else ""
+        if not compared:
             return start
         start += "; "
-    if not known:
+    if not compared:
         return f"nothing to compare by {METRICS[metric].title}"
-    metrics = {c.metric for c in known}
-    # What not all have in common is said of each.
-    common = len(metrics) == 1
-    used = known[0].metric
-    by = METRICS[used].by if common else ""
-    best = _ahead(names, known)
+    # One metric for all is named once, else each part names its own.
+    common = len({c.metric for c in compared}) == 1
+    by = METRICS[compared[0].metric].by if common else ""
+    best = _ahead(names, compared)
     if not best:
-        return f"{start}nobody is fastest: each is slower than another by what may be compared between the two"
-    if not any(c.decided for c in known):
-        return start + _undecided(known, by, done) + _left_out(names, pairs, metric)
+        return f"{start}no clear winner: every backend is slower than another one on a comparable metric"
+    if not any(c.decided for c in compared):
+        return start + _undecided(compared, by, done) + _left_out(names, pairs, metric)
     parts = []
-    for number, c in enumerate(c for c in known if c.decided and c.faster == best):
-        own = "" if common else f" by {METRICS[c.metric].title}"
-        at = f"{100 * level:.4g} %: " if number == 0 else ""
-        ratio, low, high = told(c.ratio, c.low, c.high)
+    for number, c in enumerate(c for c in compared if c.decided and c.faster == best):
+        at = f"{percent(level)}: " if number == 0 else ""
+        _, low, high = digits(c.ratio, c.low, c.high)
         span = f" ({at}{low} to {high})" if spans else ""
-        parts.append(f"{sanitize(c.slower, _NAME)} {ratio}x slower{own}{span}")
+        parts.append(_multiple(c, first=number == 0, common=common) + span)
     fastest = len(parts) == len(names) - 1
     parts += _rest(best, names, pairs)
     far = "" if done else " so far"
-    return f"{start}{sanitize(best, _NAME)}{' is fastest' if fastest else ''}{by}{far}: {', '.join(parts)}"
+    return f"{start}{sanitize(best, _NAME)} is {'fastest' if fastest else 'ahead'}{by}{far}: {', '.join(parts)}"
 
 
-def _ahead(names: list[str], known: list[Comparison]) -> str:
-    """Who is shown to be faster than most, and slower than nobody; "" where there is no such one.
+def _multiple(comparison: Comparison, *, first: bool, common: bool) -> str:
+    """ "b takes 1.31x as long" for the first backend, "c 2.40x" for the next; of a rate "1.31x as many as b"."""
+    name, metric = sanitize(comparison.slower, _NAME), METRICS[comparison.metric]
+    ratio, _, _ = digits(comparison.ratio, comparison.low, comparison.high)
+    if metric.rate:
+        return f"{ratio}x as many as {name}" if common else f"{ratio}x as many {metric.title} as {name}"
+    if not common:
+        return f"{name} takes {ratio}x as long by {metric.title}"
+    return f"{name} takes {ratio}x as long" if first else f"{name} {ratio}x"
 
-    Pairs that are compared by different metrics can go round in a circle.
+
+def _ahead(names: list[str], compared: list[Comparison]) -> str:
+    """The backend that is shown to be faster than most and slower than none; "" if there is none.
+
+    Comparisons by different metrics can form a circle.
     """
-    beaten = {c.slower for c in known if c.decided}
-    wins = {name: sum(c.decided and c.faster == name for c in known) for name in names}
+    beaten = {c.slower for c in compared if c.decided}
+    wins = {name: sum(c.decided and c.faster == name for c in compared) for name in names}
     return max((name for name in names if name not in beaten), key=lambda name: wins[name], default="")
 
 
 def _rest(best: str, names: list[str], pairs: list[Pair]) -> list[str]:
-    """What is to be said of those that `best` is not shown to be faster than."""
+    """A phrase on those that `best` is not shown to be faster than."""
     tied: list[str] = []
     open_: list[str] = []
     unlike: list[str] = []
@@ -246,21 +260,21 @@ def _rest(best: str, names: list[str], pairs: list[Pair]) -> list[str]:
     return parts + ([f"not comparable to {', '.join(unlike)}"] if unlike else [])
 
 
-def _undecided(known: list[Comparison], by: str, done: bool) -> str:
+def _undecided(compared: list[Comparison], by: str, done: bool) -> str:
     yet = "" if done else " yet"
-    least = min(known, key=lambda c: (c.known, c.could_show is not None, c.n))
-    if not least.known or least.could_show is None:
-        return f"no verdict{by}{yet}: {least.unknown}"
-    if any(c.low > 1 for c in known):
-        few = min(known, key=lambda c: c.n)
+    least = min(compared, key=lambda c: (c.bounded, c.could_show is not None, c.n))
+    if not least.bounded or least.could_show is None:
+        return f"no verdict{by}{yet}: {least.limit}"
+    if any(c.low > 1 for c in compared):
+        few = min(compared, key=lambda c: c.n)
         for_all = f" for {few.pairs} pairs" if few.pairs > 1 else ""
         return f"no verdict{by}{yet}: {few.count} are too few{for_all}"
-    most = max(known, key=lambda c: c.could_show or 0.0)
-    return f"no difference shown{by}{yet}; {most.unknown}"
+    most = max(compared, key=lambda c: c.could_show or 0.0)
+    return f"no difference shown{by}{yet}; {most.limit}"
 
 
 def _left_out(names: list[str], pairs: list[Pair], metric: MetricKey) -> str:
-    """Whom no pair compares by this metric, where others are."""
+    """The backends that this metric compares with no other one, if it compares others."""
     alike = {name for pair in pairs if pair.leading.instead_of is None for name in (pair.one, pair.two)}
     unlike = [sanitize(name, _NAME) for name in names if name not in alike]
     return f"; not comparable by {METRICS[metric].title}: {', '.join(unlike)}" if alike and unlike else ""

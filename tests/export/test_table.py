@@ -54,9 +54,9 @@ def bimodal(rounds: int = 60) -> RunView:
 
 
 def test_where_medians_and_rounds_disagree_it_is_said() -> None:
-    note = "x fastest compares medians, the sentences rounds: they disagree on a and b, so look at the iterations"
+    note = "x fastest compares medians, the sentences compare rounds: they disagree on a and b, so check the iterations"
     for text in (summary_table(bimodal(), 200), run_markdown(bimodal())):
-        assert "a is 1.1" in text and "x slower than b" in text and note in text
+        assert "a takes 1.1" in text and "x as long as b" in text and note in text
         assert "*" not in text.split(note)[0].replace("- `", "")
     for text in (summary_table(raced(1.3, 1.0), 200), run_markdown(raced(1.0, 1.001, noise=0.05))):
         assert "disagree" not in text
@@ -66,7 +66,7 @@ def test_other_work_is_no_multiple_of_the_fastest() -> None:
     one_differs = summary_table(raced(1.0, 1.3, 2.0, tokens=(64, 64, 20)), 200)
     rows = {line[2]: line for line in one_differs.splitlines()[2:5]}
     assert [rows[name].split()[-1] for name in "abc"] == ["1.00", "1.31", "(2.00)"] and rows["a"].startswith("*")
-    assert "in parentheses: not the same work, so no comparison" in one_differs
+    assert "in parentheses: not comparable, as the work differed" in one_differs
     nobody = summary_table(raced(1.0, 1.3, tokens=(64, 20)), 200)
     assert "(1.00)" in nobody and "(1.3" in nobody and "\n*" not in nobody
     assert "(" not in "".join(summary_table(raced(1.0, 1.3), 200).splitlines()[1:4])

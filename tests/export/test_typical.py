@@ -45,11 +45,13 @@ def test_all_tell_the_same() -> None:
     assert (row["tpot_median_s"], row["iterations"]) == ("0.0125", "10")
     assert float(row["prefill_tokens_per_s_median"]) == pytest.approx(46 / (1.005 / 8), rel=0.01)
     (line,) = typical_values(run_view)
-    assert line.startswith(f"a: median 1.005 s (95 %: {low:.3f} to {high:.3f}), mean 1.301 s (")
+    assert line.startswith(f"a: median 1.005 s (95%: {low:.3f} to {high:.3f}), mean 1.301 s (")
     assert line.endswith("first request: 2.500 s")
     for text in (summary_table(run_view, 200), run_markdown(run_view)):
         assert line in text
-        assert "note outliers: far from the rest: " in text and "1 of 10 iterations (4 s, median" in text
+        assert (
+            "note outliers: some samples are far from the rest: " in text and "1 of 10 iterations (4 s, median" in text
+        )
     told = json.loads(run_json(run_view))["backends"][0]
     assert told["estimates"]["latency"]["median_interval"] == pytest.approx([low, high])
     assert set(told["estimates"]) == {"latency", "ttft", "tokens_per_s"}

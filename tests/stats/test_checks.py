@@ -154,12 +154,12 @@ PROVOKED: list[Case] = [
         rounds_of(round_3=11, round_5=11) | {"n": 6},
         rounds_of(round_3=96, round_5=22) | {"n": 6},
         {},
-        "answers of different length in 2 of 6 rounds: a 11, b 96 tokens in round 3",
+        "answers differ in length in 2 of 6 rounds: a 11, b 96 tokens in round 3",
     ),
     ("output-tokens", "void", {"fields": unlike}, {"fields": alike_on_average}, {}, "in 12 of 12 rounds: a 300, b 100"),
     ("output-tokens", "void", rounds_of(round_3=22) | {"n": 6}, rounds_of() | {"n": 6}, {}, "(mean): a 253.7, b 300"),
     ("output-tokens", "warning", rounds_of(round_3=260), rounds_of(), {}, "in 1 of 12 rounds: a 260, b 300 tokens in"),
-    ("output-tokens", "void", words(160), words(60), {}, "answers of different length: a 160, b 60 characters"),
+    ("output-tokens", "void", words(160), words(60), {}, "answers differ in length: a 160, b 60 characters"),
     ("output-tokens", "void", every(1, text="w" * 160), words(60), {}, "a 160, b 60 characters"),
     ("output-tokens", "void", every(1, text="w" * 160), by_arrivals(64, text="w" * 60), {}, "b 60 characters"),
     (
@@ -192,16 +192,23 @@ PROVOKED: list[Case] = [
     ),
     ("stop-reason", "warning", every(1, finish_reason="stop"), every(1, finish_reason="stop"), {}, "before max_tokens"),
     ("model", "void", {}, {"model": "qwen2.5:0.5b"}, {}, "b qwen2.5:0.5b"),
-    ("model", "warning", {"model": "qwen2.5:0.5b"}, {"model": "Qwen2.5-0.5B-Coder"}, {}, "perhaps"),
+    ("model", "warning", {"model": "qwen2.5:0.5b"}, {"model": "Qwen2.5-0.5B-Coder"}, {}, "possibly different"),
     ("model", "void", {"model_digest": "sha256:aa"}, {"model_digest": "sha256:bb"}, {}, "sha256:aa"),
     ("thinking", "void", {}, every(1, ttfo_s=0.9), {}, "b reasoned"),
     ("thinking", "void", {}, {"fields": {"ttfo_s": None}}, {}, "a did not"),
     ("thinking", "void", {}, {"fields": {"text": "\n<think>\nWell, "}}, {}, "b reasoned"),
     ("prefix-cache", "void", {}, {"fields": {"cached_tokens": 45}}, {}, "b 98%"),
     ("prefix-cache", "void", {}, no_count, {}, "b 100%"),
-    ("prefix-cache", "void", every(1, cached_tokens=None), every(1, cached_tokens=45), {}, "a did not tell"),
+    ("prefix-cache", "void", every(1, cached_tokens=None), every(1, cached_tokens=45), {}, "a did not report it"),
     ("prefix-cache", "warning", every(1, cached_tokens=45), every(1, cached_tokens=45), {}, "a 98%, b 98%"),
-    ("prefix-cache", "warning", {}, {"fields": {"cached_tokens": None}}, {"fresh_prompt": False}, "b did not tell"),
+    (
+        "prefix-cache",
+        "warning",
+        {},
+        {"fields": {"cached_tokens": None}},
+        {"fresh_prompt": False},
+        "b did not report how",
+    ),
     ("prefix-cache", "note", {}, {"fields": {"cached_tokens": 2}}, {}, "b 4%"),
     ("prompt-tokens", "void", {}, {"fields": {"prompt_tokens": 60}}, {}, "a 46, b 60"),
     ("prompt-tokens", "warning", {}, {"fields": {"prompt_tokens": 50}}, {}, "a 46, b 50"),
@@ -210,10 +217,10 @@ PROVOKED: list[Case] = [
     ("tokens-per-arrival", "void", chunks(64, 64), chunks(64, 32), {}, "a 1, b 2; ITL is the gap between arrivals"),
     ("tokens-per-arrival", "void", chunks(64, 64), chunks(64, 56), {}, "b 1.14;"),
     ("weights", "warning", {}, {"weights": "BF16"}, {}, "a Q8_0, b BF16"),
-    ("weights-unknown", "note", {}, {"weights": ""}, {}, "b did not tell"),
+    ("weights-unknown", "note", {}, {"weights": ""}, {}, "b did not report the"),
     ("context-length", "note", {"context_tokens": 2048}, {"context_tokens": 4096}, {}, "b 4096"),
     ("context-length", "warning", {"context_tokens": 2048}, {"context_tokens": 100}, {}, "b 100 of 110"),
-    ("answers-differ", "warning", {}, says("Otherwise said"), {}, "12 of 12 rounds, most of them from"),
+    ("answers-differ", "warning", {}, says("Otherwise said"), {}, "12 of 12 rounds, mostly from"),
     ("answers-differ", "note", {}, {"fields": lambda k: {"text": f"Answer {k} is that"}}, {}, "in 12 of 12 rounds"),
     ("temperature-ignored", "warning", {}, says("One", "Two", "Three"), {"fresh_prompt": False}, "b 3 in 12"),
     (
@@ -260,7 +267,7 @@ PROVOKED: list[Case] = [
     ("cold-start", "warning", {}, {"fields": first_slow}, {}, "b 1.6"),
     ("drift", "warning", {}, {"fields": slope}, {}, "b +1"),
     ("outliers", "note", {}, {"fields": one_far_out}, {}, "b 1 of 12 iterations (3.2"),
-    ("token-counts-guessed", "warning", {}, {"fields": {"token_source": "arrivals"}}, {}, "by arrivals, of which each"),
+    ("token-counts-guessed", "warning", {}, {"fields": {"token_source": "arrivals"}}, {}, "by arrivals, each of which"),
     ("token-counts-guessed", "warning", {}, {"fields": {"output_tokens": None}}, {}, "unknown for b"),
     ("busy-machine", "warning", {}, {}, {"machine": {"load_1m": 7.0}}, "load 7 on 8 cores"),
     ("busy-machine", "note", {}, {}, {"machine": {"load_1m": 3.0}}, "load 3"),
@@ -495,7 +502,7 @@ def test_what_is_told_besides() -> None:
         ("done", 6, "6 rounds cannot decide among 3 pairs"),
         ("running", 6, "6 rounds cannot decide among 3 pairs"),
         ("running", 12, ""),
-        ("done", 12, "too few samples for any interval: a n = 6, b n = 6, c n = 6"),
+        ("done", 12, "too few samples for an interval: a n = 6, b n = 6, c n = 6"),
     ],
 )
 def test_so_few_rounds_decide_nothing_among_several_pairs(states: str, planned: int, said: str) -> None:
@@ -520,7 +527,7 @@ def test_outliers_are_counted_of_all_samples() -> None:
         evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latency_s))
     race = [Entry(Backend(name="a"), BackendState(name="a"), evidence)]
     (found,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
-    assert found.text.startswith("far from the rest: a 10 of 600 iterations (3 s, median")
+    assert found.text.startswith("some samples are far from the rest: a 10 of 600 iterations (3 s, median")
     for k in range(600, 1200):
         latency_s = (3.0 if k % 4 == 1 else 1.0) + NOISE[k % 400]
         evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latency_s))

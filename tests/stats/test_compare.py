@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtui.model import Iteration
-from llmtui.stats.compare import compare, rounds, told
+from llmtui.stats.compare import compare, digits, rounds
 from llmtui.stats.ranks import group_shift, holm, paired_shift, rank_sum_p, signed_rank_p
 
 #: Wilcoxon's p of SciPy 1.17 (method "exact"; above 60 "approx" with correction), Mann and Whitney's likewise.
@@ -81,20 +81,20 @@ def test_a_difference_is_told_with_its_interval() -> None:
         "latency",
     )
     assert (found.slower, found.faster, found.paired, found.decided) == ("mistral.rs", "llama.cpp", True, True)
-    assert found.sentence == "mistral.rs is 1.31x slower than llama.cpp (95 %: 1.30 to 1.32)"
+    assert found.sentence == "mistral.rs takes 1.31x as long as llama.cpp (95%: 1.30 to 1.32)"
     (rate,) = compare({"a": backend_view("a", BASE), "b": backend_view("b", slow, begin=1)}, "tokens_per_s")
-    assert rate.sentence == "b is 1.31x slower than a by tokens/s (95 %: 1.30 to 1.32)"
+    assert rate.sentence == "a gives 1.31x as many tokens/s as b (95%: 1.30 to 1.32)"
 
 
 def test_no_difference_says_what_could_have_been_shown() -> None:
     (found,) = compare({"a": backend_view("a", BASE), "b": backend_view("b", BASE[::-1], begin=1)}, "latency")
     assert not found.decided
-    assert found.sentence.endswith(": no difference shown; 10 rounds could have shown 2.9 %")
+    assert found.sentence.endswith(": no difference shown; 10 rounds could have shown 2.9%")
 
 
 def test_too_few_are_said_to_be_too_few() -> None:
     (found,) = compare({"a": backend_view("a", [1.0] * 5), "b": backend_view("b", [9.0] * 5, begin=1)}, "latency")
-    assert found.sentence == "a and b: no verdict, 5 rounds are too few"
+    assert found.sentence == "a and b: no verdict: 5 rounds are too few"
     assert compare({"a": backend_view("a", []), "b": backend_view("b", [1.0])}, "latency") == []
 
 
@@ -135,4 +135,4 @@ def test_backends_that_did_not_take_turns_are_not_paired() -> None:
 def test_an_interval_has_digits_enough_to_tell_its_ends(
     ratio: float, low: float, high: float, words: tuple[str, str, str]
 ) -> None:
-    assert told(ratio, low, high) == words
+    assert digits(ratio, low, high) == words

@@ -72,8 +72,8 @@ def test_slower_and_faster_are_said_of_the_second_run() -> None:
     found = held(side("first", {"x": 1.0, "y": 1.0, "z": 1.0}), side("second", {"x": 1.3, "y": 0.8, "z": 1.0}))
     x, y, z = found.outcomes
     assert (x.shown, y.shown, z.shown) == ("slower", "faster", "")
-    assert x.sentence.startswith("x: B is 1.30x slower than A (95 %: 1.")
-    assert y.sentence.startswith("y: B is 1.25x faster than A (95 %: 1.")
+    assert x.sentence.startswith("x: B takes 1.30x as long as A (95%: 1.")
+    assert y.sentence.startswith("y: A takes 1.25x as long as B (95%: 1.")
     assert z.sentence.startswith("z: no difference shown; 12 iterations each could have shown ")
     for outcome, true in ((x, 1.3), (y, 0.8), (z, 1.0)):
         assert outcome.slowdown is not None
@@ -86,7 +86,7 @@ def test_more_is_better_where_it_is() -> None:
     found = held(side("a", {"x": 1.0}), side("b", {"x": 1.3}), metric="tokens_per_s")
     (x,) = found.outcomes
     assert x.shown == "slower" and x.median_a is not None and x.median_b is not None and x.median_a > x.median_b
-    assert x.sentence.startswith("x: B is 1.30x slower than A by tokens/s (95 %")
+    assert x.sentence.startswith("x: A gives 1.30x as many tokens/s as B (95%")
 
 
 def test_runs_are_never_compared_round_by_round_and_one_run_is() -> None:
@@ -96,10 +96,10 @@ def test_runs_are_never_compared_round_by_round_and_one_run_is() -> None:
     found = held(one, one, ("x", "y"))
     (pair,) = found.outcomes
     assert pair.comparison is not None and pair.comparison.paired
-    assert pair.sentence.startswith("y is 1.30x slower than x (95 %")
+    assert pair.sentence.startswith("y takes 1.30x as long as x (95%")
     assert "not-interleaved" not in told(found) and (found.rest_a, found.rest_b) == ([], [])
     turned = held(one, one, ("y", "x")).outcomes[0]
-    assert turned.shown == "faster" and turned.sentence.startswith("x is 1.30x faster than y")
+    assert turned.shown == "faster" and turned.sentence.startswith("y takes 1.30x as long as x")
 
 
 def test_groups_that_seem_to_have_taken_turns_are_groups_where_they_did_not() -> None:
@@ -139,7 +139,7 @@ def test_what_may_be_chance_among_many_is_no_verdict() -> None:
     chance = [o for o in told_of_d if "may be chance among 10 pairs" in o.sentence]
     assert chance, "between the two, an interval excludes 1 and its p does not survive the correction"
     for outcome in chance:
-        assert outcome.shown == "" and outcome.sentence.startswith("d: no verdict: B 1.0")
+        assert outcome.shown == "" and outcome.sentence.startswith("d: no verdict: B takes 1.0")
         assert outcome.slowdown is not None and outcome.slowdown[1] is not None and outcome.slowdown[1] > 1
 
 
@@ -149,7 +149,7 @@ def test_other_work_is_compared_by_what_counts_per_token() -> None:
     found = held(a, b)
     assert told(found)["max-tokens"] == (
         "void",
-        "different max_tokens: A 64, B 128: the latencies are of different amounts of work",
+        "different max_tokens: A 64, B 128: the latencies are for different amounts of work",
     )
     assert "output-tokens" not in told(found), "the cause is enough"
     (x,) = found.outcomes
@@ -161,7 +161,7 @@ def test_answers_of_another_length_are_seen_without_any_setting() -> None:
     b = side("b", {"x": 1.0}, sample={"output_tokens": 20, "finish_reason": "stop"}, full_length=False)
     found = held(side("a", {"x": 1.0}, full_length=False), b)
     level, text = told(found)["output-tokens"]
-    assert level == "void" and text == "x: different amounts of output tokens (median): A 64, B 20"
+    assert level == "void" and text == "x: different numbers of output tokens (median): A 64, B 20"
     assert found.outcomes[0].leading.metric == "tokens_per_s"
 
 
@@ -183,8 +183,12 @@ def test_another_model_is_compared_by_nothing() -> None:
 def test_equal_runs_differ_in_nothing_but_that_they_took_no_turns() -> None:
     found = held(side("a", {"x": 1.0}), side("b", {"x": 1.0}, created="2026-11-22T15:10:00.000Z"))
     assert list(told(found)) == ["not-interleaved"]
-    assert told(found)["not-interleaved"][1].startswith("B was begun 3 hours after A: ")
-    assert held(side("a", {"x": 1.0}), side("b", {"x": 1.0}, created="?")).differences[0].text.startswith("not made in")
+    assert told(found)["not-interleaved"][1].startswith("B started 3 hours after A: ")
+    assert (
+        held(side("a", {"x": 1.0}), side("b", {"x": 1.0}, created="?"))
+        .differences[0]
+        .text.startswith("the runs did not take turns: ")
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,19 +202,19 @@ def test_equal_runs_differ_in_nothing_but_that_they_took_no_turns() -> None:
         ({"fresh_prompt": False}, "fresh-prompt", "warning", "different fresh_prompt: A true, B false"),
         ({"cooldown_s": 2.0}, "cooldown", "note", "different cooldown_s: A 0, B 2"),
         ({"warmup": 0}, "warmup", "note", "different warmup: A 3, B 0"),
-        ({"state": {"version": "b2"}}, "version", "note", "x: another version: A b1, B b2"),
-        ({"state": {"weights": "Q4_K_M"}}, "weights", "warning", "x: different arithmetic: A Q8_0, B Q4_K_M"),
+        ({"state": {"version": "b2"}}, "version", "note", "x: different versions: A b1, B b2"),
+        ({"state": {"weights": "Q4_K_M"}}, "weights", "warning", "x: different weights: A Q8_0, B Q4_K_M"),
         ({"state": {"threads": 2}}, "threads", "warning", "x: different thread counts: A 4, B 2"),
-        ({"backend": {"options": {"cache": True}}}, "options", "note", "x: other options: A without, B cache = true"),
-        ({"backend": {"protocol": "ollama"}}, "protocol", "warning", "x: another protocol: A openai, B ollama"),
+        ({"backend": {"options": {"cache": True}}}, "options", "note", "x: different options: A none, B cache = true"),
+        ({"backend": {"protocol": "ollama"}}, "protocol", "warning", "x: different protocols: A openai, B ollama"),
         ({"backend": {"url": "http://10.0.0.9:80"}}, "host", "warning", "x: different machines: A here, B 10.0.0.9"),
-        ({"backend": {"stream": False}}, "stream", "warning", "x: not both stream: A streams, B does not"),
-        ({"sample": {"stamp": "user"}}, "stamp", "warning", "x: arrivals were not noted by the same clock"),
+        ({"backend": {"stream": False}}, "stream", "warning", "x: only one of them streams: A streams, B does not"),
+        ({"sample": {"stamp": "user"}}, "stamp", "warning", "x: arrivals were not stamped by the same clock"),
         (
             {"backend": {"launch": ["serve", "--threads", "4", "--port", "{port}", "--fa"]}},
             "launch",
             "note",
-            "x: started otherwise: A --threads 2, B --threads 4 --fa",
+            "x: different launch commands: A --threads 2, B --threads 4 --fa",
         ),
     ],
 )
@@ -229,20 +233,25 @@ def test_what_differs_is_told_with_its_level(change: dict[str, Any], code: str, 
 @pytest.mark.parametrize(
     ("change", "code", "level", "text"),
     [
-        ({"cores": 4}, "machine", "warning", "not the same machine: cores A 8, B 4"),
-        ({"cpu": "Other"}, "machine", "warning", "not the same machine: cpu A Some CPU, B Other"),
-        ({"gpu": "H200"}, "machine", "warning", "not the same machine: gpu A none, B H200"),
-        ({"memory_bytes": 2**34}, "machine", "warning", "not the same machine: memory A 8.0 GiB, B 16.0 GiB"),
-        ({"os": "Linux 6.2"}, "os", "note", "another kernel: A Linux 6.1, B Linux 6.2"),
-        ({"os": "Darwin 24"}, "os", "warning", "another operating system: A Linux 6.1, B Darwin 24"),
-        ({"python": "3.13"}, "python", "note", "llmtui ran on another Python"),
+        ({"cores": 4}, "machine", "warning", "different hardware: cores A 8, B 4"),
+        ({"cpu": "Other"}, "machine", "warning", "different hardware: cpu A Some CPU, B Other"),
+        ({"gpu": "H200"}, "machine", "warning", "different hardware: gpu A none, B H200"),
+        ({"memory_bytes": 2**34}, "machine", "warning", "different hardware: memory A 8.0 GiB, B 16.0 GiB"),
+        ({"os": "Linux 6.2"}, "os", "note", "different kernels: A Linux 6.1, B Linux 6.2"),
+        ({"os": "Darwin 24"}, "os", "warning", "different operating systems: A Linux 6.1, B Darwin 24"),
+        ({"python": "3.13"}, "python", "note", "llmtui ran on different Python versions"),
         ({"llmtui": "1.1"}, "llmtui", "warning", "different versions of llmtui: A 1.0, B 1.1"),
-        ({"governor": "powersave"}, "governor", "warning", "the cores' frequency is chosen otherwise"),
+        (
+            {"governor": "powersave"},
+            "governor",
+            "warning",
+            "different CPU frequency governors: A performance, B powersave",
+        ),
         (
             {"load_1m": 7.5},
             "busy-machine",
             "warning",
-            "the machine was busy when a run began: A load 0.3 on 8 cores, B ",
+            "the machine was busy when a run started: A load 0.3 on 8 cores, B ",
         ),
     ],
 )
@@ -262,14 +271,14 @@ def test_memory_that_a_kernel_counts_otherwise_is_the_same() -> None:
 
 def test_other_company_is_told() -> None:
     found = held(side("a", {"x": 1.0, "y": 1.0}), side("b", {"x": 1.0}))
-    assert told(found)["company"][1].startswith("not the same company: in A x, y; in B x: ")
+    assert told(found)["company"][1].startswith("different sets of backends: A x, y; B x: ")
 
 
 def test_answers_are_compared_only_where_the_prompts_were_the_same() -> None:
     same: dict[str, Any] = {"fresh_prompt": False, "state": {"weights": "Q8_0"}}
     a = side("a", {"x": 1.0}, sample={"text": "one thing", "cached_tokens": 0}, **same)
     b = side("b", {"x": 1.0}, sample={"text": "other thing", "cached_tokens": 0}, **same)
-    assert told(held(a, b))["answers-differ"][1].startswith("x: A and B gave different answers")
+    assert told(held(a, b))["answers-differ"][1].startswith("x: A and B answered the same prompt")
     other = side("b", {"x": 1.0}, sample={"text": "other thing", "cached_tokens": 0}, prompt="else", **same)
     assert "answers-differ" not in told(held(a, other))
 
@@ -316,7 +325,7 @@ def test_a_faster_backend_that_fails_breaks_the_gate_and_says_so() -> None:
     found = held(side("a", {"s": 1.0}, n=10), side("b", {"s": 0.9}, n=20, failed={"s": 12}))
     (s,) = found.outcomes
     assert s.shown == "faster" and (s.failed_a, s.tried_a, s.failed_b, s.tried_b) == (0, 10, 12, 20)
-    assert s.sentence.startswith("s: B is 1.1") and s.sentence.endswith(
+    assert s.sentence.startswith("s: A takes 1.1") and s.sentence.endswith(
         "; but B failed in 12 of 20 iterations, A in none"
     )
     assert gate(found, 5) == ([s.sentence], [])
@@ -340,7 +349,7 @@ def test_a_gate_fails_on_failures_that_are_no_chance(
     a, b = (side(run, {"x": 1.0}, noise=0.002, failed={"x": f}) for run, f in (("a", in_a), ("b", in_b)))
     found = held(a, b)
     assert tuple(map(len, gate(found, percent))) == (broken, silent)
-    assert found.outcomes[0].sentence.partition(" %")[2] == said
+    assert found.outcomes[0].sentence.partition("%")[2] == said
 
 
 def test_what_a_backend_that_gave_up_did_not_come_to_has_failed() -> None:
@@ -380,5 +389,5 @@ def test_what_cannot_be_divided_by_is_said_and_not_called_a_lack_of_samples() ->
         side("a", {"x": 1.0}, sample={"itl_s": 0.01}), side("b", {"x": 1.0}, sample={"itl_s": 0.0}), metric="itl"
     )
     (x,) = found.outcomes
-    assert x.sentence == "x: nothing to compare by ITL: B has 12 of 0" and x.comparison is None
+    assert x.sentence == "x: nothing to compare by ITL: 12 samples of B are 0" and x.comparison is None
     assert gate(found, 5) == ([], [x.sentence])

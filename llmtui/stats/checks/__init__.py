@@ -1,6 +1,6 @@
-"""Was it a fair race? Every check with its code, level, evidence and remedy: pure functions on what was measured.
+"""Was it a fair race? The fairness checks: pure functions of what was measured.
 
-`checks` is cheap enough to be called after each iteration: it reads `Evidence`, which grows with the iterations.
+`checks` is cheap enough to call after each iteration: it reads `Evidence`, which is updated by each of them.
 """
 
 from __future__ import annotations
@@ -31,46 +31,46 @@ __all__ = [
     "spoiled",
 ]
 
-#: Every code, with what it means wherever it appears.
+#: Every code with its meaning, in the order of display.
 CODES: dict[str, str] = {
-    "output-tokens": "the backends did not write the same number of tokens",
-    "stop-reason": "answers ended for another reason than their token budget",
-    "model": "the backends do not serve the same model",
-    "thinking": "some reason before they answer, some do not",
+    "output-tokens": "the backends wrote different numbers of tokens",
+    "stop-reason": "answers ended before their token budget was used up",
+    "model": "the backends serve different models",
+    "thinking": "some backends reason before they answer, some do not",
     "prefix-cache": "part of the prompt came from a cache and was not computed",
-    "prompt-tokens": "the backends did not read the same number of tokens",
-    "tokens-per-arrival": "the backends sent different numbers of tokens at a time, and ITL lies between arrivals",
+    "prompt-tokens": "the backends read different numbers of tokens",
+    "tokens-per-arrival": "the backends sent different numbers of tokens per arrival; ITL is the gap between arrivals",
     "weights": "the backends compute with different weights (quantisation)",
-    "weights-unknown": "the weights of a backend are not known",
-    "context-length": "the context differs, or is too small",
-    "answers-differ": "the same prompt at temperature 0 was answered differently by two backends",
-    "temperature-ignored": "the same prompt at temperature 0 was answered differently by one backend",
-    "seed-ignored": "the same prompt with the same seed was answered differently by one backend",
-    "device": "some compute on a GPU, some on the CPU",
+    "weights-unknown": "a backend did not report its weights",
+    "context-length": "the context lengths differ, or one is too short",
+    "answers-differ": "two backends answered the same prompt differently at temperature 0",
+    "temperature-ignored": "one backend answered the same prompt differently at temperature 0",
+    "seed-ignored": "one backend answered the same prompt differently with the same seed",
+    "device": "some backends compute on a GPU, some on the CPU",
     "host": "the backends run on different machines",
-    "threads": "the backends were given different numbers of threads",
+    "threads": "the backends have different numbers of threads",
     "cores-used": "the backends kept different numbers of cores busy",
-    "bridge": "a bridge of llmtui stands in front of a framework",
+    "bridge": "a bridge of llmtui is in front of a framework",
     "sequential-order": "the backends ran one after the other",
-    "not-interleaved": "the attempts compared did not take turns",
-    "reruns": "an earlier attempt was followed by this one",
-    "resumed": "an attempt was made in several parts",
-    "too-few": "too few samples for an interval, or to decide among so many pairs",
+    "not-interleaved": "the compared attempts did not take turns",
+    "reruns": "there was an earlier attempt before this one",
+    "resumed": "an attempt has several parts",
+    "too-few": "too few samples for an interval, or to decide among all pairs",
     "failed-iterations": "some iterations failed",
-    "refused": "a server asked to come back later",
+    "refused": "a server refused requests for a while",
     "cold-start": "the first measured iteration was far slower than the rest",
-    "outliers": "some samples lie far from the rest",
-    "drift": "a backend became slower or faster along the run",
+    "outliers": "some samples are far from the rest",
+    "drift": "a backend became slower or faster during the run",
     "token-counts-guessed": "output tokens were counted by arrivals, or not at all",
-    "own-error": "the difference is no larger than llmtui's own error, or so small that it may be",
-    "busy-machine": "the machine was loaded when the run began",
-    "governor": "the cores' frequency is not held still",
-    "disturbed": "other processes took CPU during iterations",
+    "own-error": "a difference may be no larger than llmtui's own error",
+    "busy-machine": "the machine was busy when the run started",
+    "governor": "the CPU frequency changes with the load",
+    "disturbed": "other programs used CPU during iterations",
     "steal": "the hypervisor took CPU away during iterations",
     "swap": "the machine swapped during iterations",
-    "throttled": "heat slowed the processor down during iterations",
+    "throttled": "heat throttled the processor during iterations",
 }
-#: Those that speak of the machine, not of the backends.
+#: The checks on the machine, not on backends.
 OF_THE_MACHINE = frozenset({"busy-machine", "governor", "disturbed", "steal", "swap", "throttled"})
 
 _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
@@ -113,24 +113,24 @@ def checks(
     comparisons: Sequence[Comparison] = (),
     record: Record | None = None,
 ) -> list[Check]:
-    """What bears on the fairness of this race: void first, then warnings, then notes, each in the order of `CODES`.
+    """The checks of this race: void first, then warnings, then notes, each in the order of `CODES`.
 
-    `comparisons` and `record` (this machine's accuracy) are what own-error is judged by; where there is no record,
-    a difference that is shown and small is told.
+    own-error depends on `comparisons` and on `record`, this machine's accuracy; without a record, it reports shown
+    differences that are small.
     """
     race = Race(_entries(raced), config, machine, comparisons, record)
-    return in_order(check for look in _ALL for check in look(race))
+    return in_order(check for run_check in _ALL for check in run_check(race))
 
 
 def own_error(raced: Iterable[Raced], comparisons: Sequence[Comparison], record: Record | None) -> list[Check]:
-    """The one check that judges comparisons, which are made by what the others say."""
+    """The one check on comparisons, which themselves depend on the other checks."""
     return list(samples.own_error(Race(_entries(raced), RunConfig(), Machine(), comparisons, record)))
 
 
-def in_order(found: Iterable[Check]) -> list[Check]:
+def in_order(unordered: Iterable[Check]) -> list[Check]:
     """Void first, then warnings, then notes, each in the order of `CODES`."""
     places = {code: place for place, code in enumerate(CODES)}
-    return sorted(found, key=lambda check: (severity(check.level), places[check.code]))
+    return sorted(unordered, key=lambda check: (severity(check.level), places[check.code]))
 
 
 def _entries(raced: Iterable[Raced]) -> list[Entry]:

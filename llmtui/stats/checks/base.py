@@ -1,4 +1,4 @@
-"""What a check is, and what the checks look at. The checks themselves stand beside this file, by group."""
+"""What a check is, and what the checks look at. The checks themselves are in the modules beside this one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from llmtui.text import sanitize
 #: void: the plain comparison means nothing. warning: this may explain the difference. note: good to know.
 Level = Literal["void", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("void", "warning", "note")
-#: Medians, means, or the two answers of a round further apart than this are different work.
+#: Medians, means, or the two answers of a round that differ by more than this are different work.
 VOID_SHARE = 0.10
-#: Counts closer than this may be two ways of counting (an end-of-sequence token, a chat template).
+#: Counts that differ by less may only be counted differently (an end-of-sequence token, a chat template).
 SMALL_SHARE = 0.02
-#: Names of more backends than this are not spelled out.
+#: The most names of backends in one list.
 MOST_NAMES = 5
 
 
@@ -31,10 +31,11 @@ def severity(level: Level) -> int:
 
 
 class Check(Struct, frozen=True):
-    """One thing that bears on whether the race was fair. `text` has the evidence, `todo` says what to do: plain text.
+    """One finding on the fairness of a race. `text` has the evidence, `todo` the fix, both as plain text.
 
-    `code` never changes. `sides`: backends on the same side are alike in this, so that it does not stand between them;
-    empty where it concerns every pair with one of `backends` in it. `spoils` are the metrics that a void takes.
+    `code` never changes. Backends on the same one of `sides` do not differ in this, so the check does not apply
+    between them. Without sides it applies to every pair with one of `backends` in it. `spoils` are the metrics that a
+    void makes incomparable.
     """
 
     code: str
@@ -47,11 +48,11 @@ class Check(Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """All of it in one line."""
-        return f"{self.level} {self.code}: {self.text}; do: {self.todo}"
+        """The whole check on one line."""
+        return f"{self.level} {self.code}: {self.text}" + (f"; fix: {self.todo}" if self.todo else "")
 
     def between(self, one: str, two: str) -> bool:
-        """Whether it stands between these two backends."""
+        """Whether the check applies between these two backends."""
         if not self.sides:
             return one in self.backends or two in self.backends
         places = [next((n for n, side in enumerate(self.sides) if name in side), -1) for name in (one, two)]
@@ -59,19 +60,19 @@ class Check(Struct, frozen=True):
 
 
 class Raced(Protocol):
-    """A backend and the attempt of it that counts; `llmtui.runview.run.Contender` is one, once it keeps evidence."""
+    """A backend with the attempt that counts, such as `llmtui.runview.run.Contender`."""
 
     @property
     def backend(self) -> Backend:
-        """As configured."""
+        """The backend as configured."""
 
     @property
     def state(self) -> BackendState:
-        """As it stands."""
+        """The backend's newest state."""
 
     @property
     def evidence(self) -> Evidence:
-        """Of the attempt that counts."""
+        """The evidence of the attempt that counts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Race:
-    """All that the checks look at. `entries` are those that measured something, `sampled` those with a good sample."""
+    """What the checks look at. `entries` are the backends with measured iterations."""
 
     entries: Sequence[Entry]
     config: RunConfig
@@ -100,59 +101,59 @@ class Race:
 
     @property
     def sampled(self) -> list[Entry]:
-        """Those with at least one sample."""
+        """The entries with at least one sample."""
         return [e for e in self.entries if e.evidence.good]
 
 
 def listed(names: Iterable[str]) -> str:
     """ "a", "a and b", "a, b and c", as plain text."""
-    told = [sanitize(name, 60) for name in names]
-    if len(told) > MOST_NAMES:
-        told = [*told[: MOST_NAMES - 1], f"{len(told) - MOST_NAMES + 1} more"]
-    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}" if told else ""
+    texts = [sanitize(name, 60) for name in names]
+    if len(texts) > MOST_NAMES:
+        texts = [*texts[: MOST_NAMES - 1], f"{len(texts) - MOST_NAMES + 1} more"]
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}" if texts else ""
 
 
 def each(values: Mapping[str, object]) -> str:
     """ "a 64, b 12", as plain text."""
-    told = [f"{sanitize(name, 60)} {sanitize(str(value), 80)}" for name, value in values.items()]
-    more = f" and {len(told) - MOST_NAMES} more" if len(told) > MOST_NAMES else ""
-    return ", ".join(told[:MOST_NAMES]) + more
+    texts = [f"{sanitize(name, 60)} {sanitize(str(value), 80)}" for name, value in values.items()]
+    more = f" and {len(texts) - MOST_NAMES} more" if len(texts) > MOST_NAMES else ""
+    return ", ".join(texts[:MOST_NAMES]) + more
 
 
 def clusters(values: Mapping[str, float], *, share: float = 0.0, step: float = 0.0) -> list[list[str]]:
-    """Names whose values are within `share` of, or `step` from, the least of their cluster; ascending."""
-    found: list[list[str]] = []
+    """Names in clusters, ascending: in each, the values are within `share` and `step` of the smallest."""
+    groups: list[list[str]] = []
     least = 0.0
     for name in sorted(values, key=lambda n: values[n]):
-        if not found or values[name] > least * (1 + share) + step:
-            found.append([])
+        if not groups or values[name] > least * (1 + share) + step:
+            groups.append([])
             least = values[name]
-        found[-1].append(name)
-    return found
+        groups[-1].append(name)
+    return groups
 
 
 def alike(values: Mapping[str, str]) -> list[list[str]]:
-    """Names that have the same value, in the order of their first."""
-    found: dict[str, list[str]] = {}
+    """Names with the same value, in the order of their first."""
+    groups: dict[str, list[str]] = {}
     for name, value in values.items():
-        found.setdefault(value, []).append(name)
-    return list(found.values())
+        groups.setdefault(value, []).append(name)
+    return list(groups.values())
 
 
 def grouped(entries: Iterable[Entry], same: Callable[[Entry, Entry], bool]) -> list[list[str]]:
-    """Names of backends in groups: in each, every two are the `same`."""
-    found: list[list[Entry]] = []
+    """Names of backends in groups: within each, every two are the `same`."""
+    groups: list[list[Entry]] = []
     for entry in entries:
-        fits = next((group for group in found if all(same(other, entry) for other in group)), None)
+        fits = next((group for group in groups if all(same(other, entry) for other in group)), None)
         if fits is None:
-            found.append([entry])
+            groups.append([entry])
         else:
             fits.append(entry)
-    return [[entry.name for entry in group] for group in found]
+    return [[entry.name for entry in group] for group in groups]
 
 
 def number(value: float) -> str:
-    """A count or a median of counts."""
+    """A count, or a median of counts."""
     return f"{value:.10g}" if value == int(value) else f"{value:.1f}"
 
 

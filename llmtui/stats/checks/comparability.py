@@ -1,4 +1,4 @@
-"""Like for like: which metric may be compared where the work differed."""
+"""Which metric to compare by when the work differed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PER_PROMPT_TOKEN: tuple[MetricKey, ...] = (*(m.key for m in METRICS.values() if
 
 
 class Leading(Struct, frozen=True):
-    """The metric to compare by. `instead_of` is the one asked for where it is not comparable, with the `reason`."""
+    """The metric to compare by. `instead_of` is the requested metric if it is not comparable, for this `reason`."""
 
     metric: MetricKey | None
     instead_of: MetricKey | None = None
@@ -31,9 +31,9 @@ def spoiled(checks: Sequence[Check], metric: MetricKey, one: str = "", two: str 
 
 
 def leading_metric(checks: Sequence[Check], asked: MetricKey = "latency", one: str = "", two: str = "") -> Leading:
-    """By which metric to compare these two backends (all, when none is named): the one asked for, if it is comparable.
+    """The metric to compare these two backends by (all backends, without names): the requested one if comparable.
 
-    Else what counts per token: tokens/s (for the TTFT: prefill tokens/s). None where nothing is comparable.
+    Else a metric per token: tokens/s (for the TTFT: prefill tokens/s). None if no metric is comparable.
     """
     check = spoiled(checks, asked, one, two)
     if check is None:
@@ -44,10 +44,7 @@ def leading_metric(checks: Sequence[Check], asked: MetricKey = "latency", one: s
 
 
 def besides(checks: Sequence[Check], leading: Leading, one: str = "", two: str = "") -> list[MetricKey]:
-    """What else counts per token between these two, where the metric asked for is not comparable; else nothing.
-
-    Of what says the same twice (tokens/s and TPOT), the first.
-    """
+    """Other rates to compare these two by if the requested metric is not comparable; else none."""
     if leading.instead_of is None:
         return []
     rates = [m.key for m in METRICS.values() if m.rate]

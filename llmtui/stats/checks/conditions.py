@@ -1,4 +1,4 @@
-"""Did they run under the same conditions? Device, threads, place, bridge, order, and what the machine did meanwhile."""
+"""Did they run under the same conditions? Device, host, threads, bridge, order, and load on the machine."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from llmtui.format import plural
 from llmtui.stats.checks.base import Check, Entry, Level, Race, alike, clusters, each, listed, of
 from llmtui.stats.compare import rounds
 
-#: From this share of a backend's iterations on, a disturbance is no accident.
+#: A disturbance of more than this share of a backend's iterations is a warning.
 OFTEN = 0.2
-#: Cores in use are told from CPU ticks of 10 ms: shorter iterations tell nothing.
+#: CPU ticks are 10 ms long: the cores in use of shorter iterations are not measurable.
 _CORES_FROM_S = 0.2
-#: Every address of this machine is asked here: a server that says where it listens may name them all.
+#: Addresses of this machine; a server that reports where it listens may name them all.
 _LOCAL = frozenset({"", "127.0.0.1", "localhost", "::1", "0.0.0.0", "::"})
-#: Governors that hold the frequency still.
+#: Governors with a fixed frequency.
 _STEADY = frozenset({"", "performance", "userspace"})
 
 
 def device(race: Race) -> Iterator[Check]:
     """device: GPU against CPU."""
-    found = {e.name: where for e in race.sampled if (where := _device(race, e))}
-    sides = alike(found)
+    devices = {e.name: name for e in race.sampled if (name := _device(race, e))}
+    sides = alike(devices)
     if len(sides) > 1:
         yield Check(
             code="device",
             level="warning",
-            backends=list(found),
-            text=f"different devices: {each({name: where.upper() for name, where in found.items()})}",
-            todo="run all of them on the same device, if it is the frameworks that are to be compared",
+            backends=list(devices),
+            text=f"different devices: {each({name: kind.upper() for name, kind in devices.items()})}",
+            todo="to compare the frameworks, run all of them on the same device",
             sides=sides,
         )
 
 
 def _device(race: Race, entry: Entry) -> str:
     local = _host(entry) in _LOCAL
-    # Only of Linux is it known that it has no GPU where none is named.
+    # Only on Linux does a missing GPU name mean that there is no GPU.
     none = race.machine.os.startswith("Linux") and not race.machine.gpu
     return entry.state.device or ("cpu" if local and none else "")
 
 
 def host(race: Race) -> Iterator[Check]:
-    """host: another machine, with a network in between."""
+    """host: a backend on another machine, across a network."""
     places = {e.name: "" if _host(e) in _LOCAL else _host(e) for e in race.sampled}
     sides = alike(places)
     if len(sides) > 1:
@@ -52,7 +52,7 @@ def host(race: Race) -> Iterator[Check]:
             level="warning",
             backends=list(places),
             text=f"different machines: {each({name: place or 'here' for name, place in places.items()})}",
-            todo="run all of them on one machine: hardware and the way there are part of these latencies",
+            todo="run all of them on one machine, as hardware and network are part of these latencies",
             sides=sides,
         )
 
@@ -65,16 +65,16 @@ def _host(entry: Entry) -> str:
 
 
 def threads(race: Race) -> Iterator[Check]:
-    """threads, cores-used: not as many at work."""
-    known = {e.name: e.state.threads for e in race.sampled if e.state.threads}
-    if len(set(known.values())) > 1:
+    """threads, cores-used: different numbers of threads, or of busy cores."""
+    counts = {e.name: e.state.threads for e in race.sampled if e.state.threads}
+    if len(set(counts.values())) > 1:
         yield Check(
             code="threads",
             level="warning",
-            backends=list(known),
-            text=f"different thread counts: {each(known)}",
+            backends=list(counts),
+            text=f"different thread counts: {each(counts)}",
             todo="set `threads` in [run]; a `launch` command takes {threads}",
-            sides=alike({name: str(count) for name, count in known.items()}),
+            sides=alike({name: str(count) for name, count in counts.items()}),
         )
     used = {
         e.name: cores
@@ -88,27 +88,27 @@ def threads(race: Race) -> Iterator[Check]:
             code="cores-used",
             level="warning",
             backends=list(used),
-            text=f"different numbers of cores at work (median): {each({n: f'{c:.1f}' for n, c in used.items()})}",
-            todo="give every server the same number of threads; one that computes elsewhere uses few",
+            text=f"different numbers of busy cores (median): {each({n: f'{c:.1f}' for n, c in used.items()})}",
+            todo="give every server the same number of threads; one that computes on a GPU uses few cores",
             sides=sides,
         )
 
 
 def bridge(race: Race) -> Iterator[Check]:
-    """bridge: something of llmtui's own stands between the framework and the clock."""
+    """bridge: a part of llmtui is between the framework and the clock."""
     bridged = [e.name for e in race.sampled if e.backend.bridged]
     if bridged:
         yield Check(
             code="bridge",
             level="warning" if len(bridged) < len(race.sampled) else "note",
             backends=bridged,
-            text=f"a Python bridge stands in front of {listed(bridged)}, and its time is in the figures",
-            todo="measure the framework's own server, if it has one: `launch` or `url` in [[backend]]",
+            text=f"a Python bridge is in front of {listed(bridged)}, and its time is part of the figures",
+            todo="measure the framework's own server, if it has one: set `launch` or `url` in [[backend]]",
         )
 
 
 def order(race: Race) -> Iterator[Check]:
-    """sequential-order, not-interleaved: drift of the machine cannot be told from a difference."""
+    """sequential-order, not-interleaved: a drift of the machine looks like a difference."""
     if len(race.sampled) < 2:
         return
     names = [e.name for e in race.sampled]
@@ -117,23 +117,22 @@ def order(race: Race) -> Iterator[Check]:
             code="sequential-order",
             level="warning",
             backends=names,
-            text=f"{listed(names)} ran one after the other: drift of the machine cannot be told from a difference",
+            text=f"{listed(names)} ran one after the other: a drift of the machine looks like a difference",
             todo='set order = "shuffled" in [run]',
         )
         return
-    lone = [
+    alone = [
         (one, two)
         for one, two in itertools.combinations(race.sampled, 2)
         if _common(one, two) and not rounds(one.evidence.recent, two.evidence.recent)
     ]
-    if lone:
-        apart = list(dict.fromkeys(e.name for pair in lone for e in pair))
-        attempts = {e.name: f"attempt {e.state.attempt}" for pair in lone for e in pair}
+    if alone:
+        attempts = {e.name: f"attempt {e.state.attempt}" for pair in alone for e in pair}
         yield Check(
             code="not-interleaved",
             level="warning",
-            backends=apart,
-            text=f"not made in turns: {each(attempts)}; drift of the machine cannot be told from a difference",
+            backends=list(attempts),
+            text=f"the attempts did not take turns: {each(attempts)}; a drift of the machine looks like a difference",
             todo="rerun all of them together (R)",
         )
 
@@ -144,43 +143,42 @@ def _common(one: Entry, two: Entry) -> bool:
 
 
 def reruns(race: Race) -> Iterator[Check]:
-    """reruns: an attempt was followed by another, and it is the last that counts."""
+    """reruns: there was an earlier attempt, and the last one counts."""
     attempts = {e.name: f"attempt {e.state.attempt}" for e in race.sampled if e.state.attempt > 1}
     if attempts and len(race.sampled) > 1:
         yield Check(
             code="reruns",
             level="note",
             backends=list(attempts),
-            text=f"measured before: {each(attempts)}; whoever reruns until he likes what he sees is wrong more often "
-            "than an interval says",
-            todo="keep to the attempt that you meant to be the last before you saw it",
+            text=f"measured before: {each(attempts)}; rerunning until the result looks right raises the error rate",
+            todo="decide which attempt counts before you see its result",
         )
 
 
 def resumed(race: Race) -> Iterator[Check]:
-    """resumed: an attempt in several parts, each with servers of its own."""
+    """resumed: an attempt in several parts, each with its own servers."""
     parts = {e.name: len(e.evidence.parts) for e in race.sampled if len(e.evidence.parts) > 1}
     if parts:
-        told = each({name: f"in {count} parts" for name, count in parts.items()})
+        counts = each({name: f"in {count} parts" for name, count in parts.items()})
         yield Check(
             code="resumed",
             level="note",
             backends=list(parts),
-            text=f"the run was taken up again or a server started again in between: {told}",
-            todo="rerun (R) where the figures before and after differ",
+            text=f"the run was resumed, or a server restarted in between: {counts}",
+            todo="rerun (R) if the figures before and after differ",
         )
 
 
 def machine(race: Race) -> Iterator[Check]:
-    """busy-machine, governor: as it stood when the run began."""
+    """busy-machine, governor: the machine when the run started."""
     load, cores = race.machine.load_1m, race.machine.cores
     if load is not None and cores and load > max(0.5, cores / 4):
         yield Check(
             code="busy-machine",
             level="warning" if load > 0.75 * cores else "note",
             backends=[],
-            text=f"the machine was busy when the run began: load {load:g} on {plural(cores, 'core')}",
-            todo="run again when nothing else is going on",
+            text=f"the machine was busy when the run started: load {load:g} on {plural(cores, 'core')}",
+            todo="close other programs, then run again",
         )
     moving = sorted({word for part in race.machine.governor.split(",") if (word := part.strip()) not in _STEADY})
     if moving:
@@ -188,18 +186,18 @@ def machine(race: Race) -> Iterator[Check]:
             code="governor",
             level="note",
             backends=[],
-            text=f"the cores change their frequency as they see fit (governor {listed(moving)})",
-            todo="cpupower frequency-set -g performance",
+            text=f"the CPU frequency changes with the load (governor {listed(moving)})",
+            todo="run cpupower frequency-set -g performance",
         )
 
 
 def disturbances(race: Race) -> Iterator[Check]:
-    """disturbed, steal, swap, throttled: what the machine did during the iterations."""
+    """disturbed, steal, swap, throttled: the machine during the iterations."""
     done = {e.name: e.evidence for e in race.sampled}
     disturbed = {n: of(e.disturbed, e.good) for n, e in done.items() if e.disturbed}
     stolen = {n: of(e.stolen, e.good) for n, e in done.items() if e.stolen}
     swapped = {n: f"{e.swapped} pages in {of(e.swapping, e.good)}" for n, e in done.items() if e.swapping}
-    heated = {n: of(e.throttling, e.good) for n, e in done.items() if e.throttling}
+    throttled = {n: of(e.throttling, e.good) for n, e in done.items() if e.throttling}
 
     def level(often: bool) -> Level:
         return "warning" if often else "note"
@@ -210,8 +208,8 @@ def disturbances(race: Race) -> Iterator[Check]:
             code="disturbed",
             level=level(any(e.disturbed > OFTEN * e.good for e in done.values())),
             backends=list(disturbed),
-            text=f"other work took CPU: {each(disturbed)}, {most:.1f} cores at most",
-            todo="end what else runs, then rerun (R)",
+            text=f"other programs used CPU: {each(disturbed)}, {most:.1f} cores at most",
+            todo="close other programs, then rerun (R)",
         )
     if stolen:
         most = max(e.steal_most for e in done.values())
@@ -220,7 +218,7 @@ def disturbances(race: Race) -> Iterator[Check]:
             level=level(any(e.stolen > OFTEN * e.good for e in done.values())),
             backends=list(stolen),
             text=f"the hypervisor took CPU away: {each(stolen)}, {most:.1f} cores at most",
-            todo="measure on a machine, or an instance, that shares its cores with nobody",
+            todo="measure on a machine or instance with dedicated cores",
         )
     if swapped:
         yield Check(
@@ -228,13 +226,13 @@ def disturbances(race: Race) -> Iterator[Check]:
             level="warning",
             backends=list(swapped),
             text=f"the machine swapped: {each(swapped)}",
-            todo="free memory, or race fewer servers at once",
+            todo="free memory, or measure fewer servers in one run",
         )
-    if heated:
+    if throttled:
         yield Check(
             code="throttled",
             level="warning",
-            backends=list(heated),
-            text=f"heat slowed the processor down: {each(heated)}",
-            todo="set cooldown_s in [run], or cool the machine",
+            backends=list(throttled),
+            text=f"heat throttled the processor: {each(throttled)}",
+            todo="set cooldown_s in [run], or cool the machine better",
         )

@@ -1,6 +1,4 @@
-"""What the checks need to know of one attempt of one backend, while it grows: the same memory at ten iterations and at
-100,000.
-"""
+"""Evidence for the checks, from one attempt of one backend: updated by each iteration, in constant memory."""
 
 from __future__ import annotations
 
@@ -18,50 +16,50 @@ from llmtui.stats.running import Counts
 from llmtui.stats.summary import percentile
 from llmtui.text import sanitize
 
-#: So many of the newest iterations are compared with those of other backends, one by one.
+#: The number of newest iterations that are compared one by one with those of other backends.
 RECENT = 128
-#: So much of an answer is compared. A server may count a token more or less, so the ends of answers are not.
+#: The part of an answer that is compared. Ends are not, as a server may stop a token earlier or later.
 ANSWER_CHARS = 160
 _THINKING = ("<think>", "<thinking>", "<|channel|>analysis")
-#: More kinds of stop reasons than this are a server's nonsense.
+#: The most stop reasons to count.
 _MOST_REASONS = 16
-#: Words for one and the same end: the token budget, or the model's own.
+#: The words of servers for the same reason: the token budget, or the model's own end.
 _LENGTH = frozenset({"length", "max_tokens", "max_length", "max_new_tokens", "model_length"})
 _STOP = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence", "done"})
 
 
 class Thinned:
-    """Values with their places: all of them up to `limit`, then every second, every fourth..."""
+    """Values with their places: all up to `limit`, then every second, every fourth..."""
 
     def __init__(self, limit: int = 240) -> None:
         self._limit = limit
         self._step = 1
-        self._came = 0
+        self._count = 0
         self.places: list[int] = []
         self.values: list[float] = []
 
     def add(self, place: int, value: float) -> None:
-        """Take in the finite value of the iteration at `place`, which grows from call to call."""
-        if self._came % self._step == 0:
+        """Add the finite value of the iteration at `place`, which increases from call to call."""
+        if self._count % self._step == 0:
             self.places.append(place)
             self.values.append(value)
             if len(self.values) > self._limit:
                 self._step *= 2
                 self.places, self.values = self.places[::2], self.values[::2]
-        self._came += 1
+        self._count += 1
 
     @property
     def median(self) -> float | None:
-        """The median of the values kept, None when there are none."""
+        """The median of the thinned values, None without values."""
         return self.at(0.5) if self.values else None
 
     def at(self, share: float) -> float:
-        """The percentile of the values kept, `share` in 0 to 1. ValueError when there are none."""
+        """The percentile of the thinned values, `share` in 0 to 1. Raises ValueError without values."""
         return percentile(sorted(self.values), share)
 
 
 class Tails:
-    """The least and the greatest of many values: `most` of either, ascending."""
+    """The `most` smallest and the `most` largest of many values, ascending."""
 
     def __init__(self, most: int = 128) -> None:
         self.most = most
@@ -69,7 +67,7 @@ class Tails:
         self.greatest = array("d")
 
     def add(self, value: float) -> None:
-        """Take in one finite value."""
+        """Add one finite value."""
         if len(self.least) < self.most or value < self.least[-1]:
             insort(self.least, value)
             del self.least[self.most :]
@@ -78,18 +76,18 @@ class Tails:
             del self.greatest[: -self.most]
 
     def beyond(self, low: float, high: float) -> int:
-        """How many values lie below `low` or above `high`, as far as they were kept."""
+        """The number of values below `low` or above `high`, up to `most` on either side."""
         return bisect_left(self.least, low) + len(self.greatest) - bisect_right(self.greatest, high)
 
 
 class Evidence:
-    """One attempt of one backend. Counts are of its measured iterations; `good` of those that are samples.
+    """One attempt of one backend. Counts are of its measured iterations, `good` of its samples.
 
-    `outputs` are the output tokens that were told, `guessed` how many answers were counted by arrivals, `characters`
-    the lengths of the answers' texts. `first_prefill_s` is what the server took for each token of its very first
-    prompt, a warm-up where there are any, and `prefill` what it took for each since, by its own clock. `per_arrival`
-    has the told tokens by the arrivals that brought them. `recent` are the newest samples for comparison with other
-    backends: without arrivals, and as `text` the beginning of the answer, its white space evened out.
+    `outputs` are the output tokens that the server reported, `guessed` counts answers whose tokens were counted by
+    arrivals, `characters` are the lengths of the answers. `first_prefill_s` is the server's time per token of its
+    first prompt (of a warm-up, if there is one), and `prefill` its time per token since then, by the server's clock.
+    `per_arrival` has reported tokens per arrival. `recent` are the newest samples, for comparison with other backends:
+    without arrivals, and with the beginning of the answer as `text`, its white space normalized.
     """
 
     def __init__(self, iterations: Iterable[Iteration] = ()) -> None:
@@ -111,7 +109,7 @@ class Evidence:
         self.per_arrival = Thinned()
         self.prompts = Counts()
         self.no_prompt_count = 0
-        self.cache_told = 0
+        self.cache_reported = 0
         self.cache_hits = 0
         self._cached = 0
         self._cached_of = 0
@@ -128,7 +126,7 @@ class Evidence:
             self.add(iteration)
 
     def add(self, iteration: Iteration) -> None:
-        """Take in the next iteration of this attempt, warm-up or measured, good or failed, with its text."""
+        """Add the next iteration of this attempt, warm-up or measured, good or failed, with its text."""
         self.refused += iteration.refused
         if iteration.ok and iteration.server_prefill_s and iteration.prompt_tokens:
             each_s = iteration.server_prefill_s / iteration.prompt_tokens
@@ -145,10 +143,10 @@ class Evidence:
         self.parts[iteration.part] += 1
         self._machine(iteration)
         self._work(iteration)
-        for metric, kept in self.metrics.items():
+        for metric, thinned in self.metrics.items():
             value = METRICS[metric].of(iteration)
             if value is not None and math.isfinite(value):
-                kept.add(self.measured - 1, value)
+                thinned.add(self.measured - 1, value)
                 if metric == "latency":
                     self.latency_tails.add(value)
         if iteration.server_cpu is not None:
@@ -174,7 +172,7 @@ class Evidence:
             self.outputs.add(iteration.output_tokens)
             if (ratio := _per_arrival(iteration, iteration.output_tokens)) is not None:
                 self.per_arrival.add(self.measured - 1, ratio)
-        # Of older iterations a client that comes late is not given the text.
+        # A client that connects late gets older iterations without their text.
         if iteration.text:
             self.characters.add(len(iteration.text))
         if iteration.prompt_tokens is None:
@@ -182,7 +180,7 @@ class Evidence:
         else:
             self.prompts.add(iteration.prompt_tokens)
         if iteration.cached_tokens is not None:
-            self.cache_told += 1
+            self.cache_reported += 1
             self.cache_hits += iteration.cached_tokens > 0
             self._cached += iteration.cached_tokens
             self._cached_of += max(iteration.prompt_tokens or 0, iteration.cached_tokens)
@@ -196,23 +194,23 @@ class Evidence:
 
     @property
     def cached_share(self) -> float | None:
-        """The share of the prompts (0 to 1) that came from a prefix cache; None where the server does not tell."""
-        return self._cached / self._cached_of if self._cached_of else 0.0 if self.cache_told else None
+        """The share of the prompts (0 to 1) that came from a prefix cache, None if the server does not report it."""
+        return self._cached / self._cached_of if self._cached_of else 0.0 if self.cache_reported else None
 
     @property
-    def counts_told(self) -> bool:
-        """Whether the output tokens of most answers were told."""
+    def counts_reported(self) -> bool:
+        """Whether the server reported the output tokens of most answers."""
         return 2 * len(self.outputs) > self.good
 
     @property
     def ended_early(self) -> float | None:
-        """The share of the answers (0 to 1) that stopped before the budget did; None where no reason was told."""
+        """The share of the answers (0 to 1) that ended before their token budget, None without stop reasons."""
         total = self.reasons.total()
         return 1 - self.reasons["length"] / total if total else None
 
 
 def _per_arrival(iteration: Iteration, tokens: int) -> float | None:
-    """Output tokens an arrival, None where there are no two arrivals."""
+    """Output tokens per arrival, None for fewer than two arrivals."""
     arrivals = len(iteration.arrivals_ns)
     if arrivals < 2:
         return None

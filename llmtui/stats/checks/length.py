@@ -1,4 +1,4 @@
-"""Did they write the same amount? Output tokens, why answers ended, tokens of one arrival."""
+"""Did they write the same amount? Output tokens, stop reasons, tokens per arrival."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from llmtui.stats.checks.base import SMALL_SHARE, VOID_SHARE, Check, Entry, Leve
 from llmtui.stats.compare import rounds
 from llmtui.stats.metrics import needing
 
-#: So many rounds, or such a share of them, may be of different work. By symmetry one round, whichever of the two it
-#: favours, does not make a test of signed ranks err more often; two on the same side make it err about twice as often
-#: among ten. One in 50 of many rounds moves the sum of ranks by less than half its deviation.
+#: The number or share of rounds that may be of different work. By symmetry, one such round does not raise the error
+#: rate of a signed-rank test, whichever backend it favours; two on the same side double it at ten rounds. One in 50 of
+#: many rounds moves the rank sum by less than half its standard deviation.
 ODD_ROUNDS = 1
 ODD_SHARE = 0.02
-#: An end-of-sequence token is one; a median may lie between two counts.
+#: An end-of-sequence token is one token, and a median may be halfway between two counts.
 _COUNTED_APART = 1.5
-#: So many tokens of an answer may arrive together with others by chance.
+#: The number of tokens of an answer that may by chance arrive together with others.
 _STRAY_TOKENS = 2
 
 
 def output_tokens(race: Race) -> Iterator[Check]:
-    """output-tokens: one backend wrote more than the other, over all or round by round."""
-    yield from _told_lengths(race, [e for e in race.sampled if e.evidence.counts_told])
-    yield from _untold_lengths(race)
+    """output-tokens: one backend wrote more than another, overall or in single rounds."""
+    yield from _by_counts(race, [e for e in race.sampled if e.evidence.counts_reported])
+    yield from _by_characters(race)
 
 
-def _told_lengths(race: Race, told: list[Entry]) -> Iterator[Check]:
-    if len(told) < 2 or _constant(told):
+def _by_counts(race: Race, entries: list[Entry]) -> Iterator[Check]:
+    if len(entries) < 2 or _constant(entries):
         return
-    medians = {e.name: e.evidence.outputs.median or 0.0 for e in told}
-    means = {e.name: e.evidence.outputs.mean or 0.0 for e in told}
-    uneven = {(one.name, two.name): _uneven(one, two) for one, two in itertools.combinations(told, 2)}
+    medians = {e.name: e.evidence.outputs.median or 0.0 for e in entries}
+    means = {e.name: e.evidence.outputs.mean or 0.0 for e in entries}
+    uneven = {(one.name, two.name): _uneven(one, two) for one, two in itertools.combinations(entries, 2)}
 
     def same(one: Entry, two: Entry) -> bool:
-        odd, made, _ = uneven.get((one.name, two.name)) or uneven[two.name, one.name]
-        whole = any(_apart(values[one.name], values[two.name]) for values in (medians, means))
-        whole |= _more_work(medians[one.name], medians[two.name])
-        return not whole and odd <= max(ODD_ROUNDS, ODD_SHARE * made)
+        odd, compared, _ = uneven.get((one.name, two.name)) or uneven[two.name, one.name]
+        overall = any(_apart(values[one.name], values[two.name]) for values in (medians, means))
+        overall |= _more_work(medians[one.name], medians[two.name])
+        return not overall and odd <= max(ODD_ROUNDS, ODD_SHARE * compared)
 
-    (first, second), (odd, made, worst) = max(uneven.items(), key=lambda pair: pair[1][0])
+    (first, second), (odd, compared, worst) = max(uneven.items(), key=lambda pair: pair[1][0])
     unequal = len(set(medians.values())) > 1 or max(means.values()) - min(means.values()) > 1e-9
     if not unequal and not odd:
         return
-    sides = grouped(sorted(told, key=lambda e: medians[e.name]), same)
+    sides = grouped(sorted(entries, key=lambda e: medians[e.name]), same)
     level: Level = "note"
     if len(sides) > 1:
         level = "void"
@@ -54,20 +54,20 @@ def _told_lengths(race: Race, told: list[Entry]) -> Iterator[Check]:
     values, kind = (medians, "median") if by_median else (means, "mean")
     if odd and not (by_median or _apart(*values.values())):
         place, one, two = worst
-        text = f"answers of different length in {odd} of {made} rounds: {each({first: one, second: two})} tokens in "
+        text = f"answers differ in length in {odd} of {compared} rounds: {each({first: one, second: two})} tokens in "
         text += f"round {place}"
     else:
-        text = f"different amounts of output tokens ({kind}): {each({n: number(v) for n, v in values.items()})}"
-    yield _other_length(race, level, text, [e.name for e in told], sides)
+        text = f"different numbers of output tokens ({kind}): {each({n: number(v) for n, v in values.items()})}"
+    yield _different_length(race, level, text, [e.name for e in entries], sides)
 
 
-def _untold_lengths(race: Race) -> Iterator[Check]:
-    """Where nobody told how many tokens there were, the texts tell whether it was the same amount of work."""
-    known = [e for e in race.sampled if len(e.evidence.characters)]
-    medians = {e.name: e.evidence.characters.median or 0.0 for e in known}
-    means = {e.name: e.evidence.characters.mean or 0.0 for e in known}
+def _by_characters(race: Race) -> Iterator[Check]:
+    """If a backend did not report its tokens, compare the lengths of the texts."""
+    written = [e for e in race.sampled if len(e.evidence.characters)]
+    medians = {e.name: e.evidence.characters.median or 0.0 for e in written}
+    means = {e.name: e.evidence.characters.mean or 0.0 for e in written}
     done: set[str] = set()
-    for entry in (e for e in known if not e.evidence.counts_told):
+    for entry in (e for e in written if not e.evidence.counts_reported):
         done.add(entry.name)
         others = [
             name
@@ -77,15 +77,15 @@ def _untold_lengths(race: Race) -> Iterator[Check]:
         if others:
             names = [name for name in medians if name in (entry.name, *others)]
             values = medians if _apart(*(medians[name] for name in names)) else means
-            text = f"answers of different length: {each({n: number(values[n]) for n in names})} characters"
-            yield _other_length(race, "void", text, names, [others, [entry.name]], counted=False)
+            text = f"answers differ in length: {each({n: number(values[n]) for n in names})} characters"
+            yield _different_length(race, "void", text, names, [others, [entry.name]], counted=False)
 
 
-def _other_length(
+def _different_length(
     race: Race, level: Level, text: str, names: list[str], sides: list[list[str]], *, counted: bool = True
 ) -> Check:
     void = level == "void"
-    todo = "lower max_tokens to what every backend reaches"
+    todo = "lower max_tokens until every backend reaches it"
     if not race.config.full_length:
         todo = "set full_length = true in [run]"
     return Check(
@@ -100,7 +100,7 @@ def _other_length(
 
 
 def _more_work(one: float, two: float) -> bool:
-    """Whether typical answers differ by more than ways of counting do: a small difference of work is still one."""
+    """Whether typical answers differ by more than ways of counting do: even a small difference of work counts."""
     return _apart(one, two, share=SMALL_SHARE) and abs(one - two) > _COUNTED_APART
 
 
@@ -108,13 +108,13 @@ def _apart(*values: float, share: float = VOID_SHARE) -> bool:
     return max(values) > min(values) * (1 + share)
 
 
-def _constant(told: list[Entry]) -> bool:
-    """Whether each answer of each of them had the same number of tokens."""
-    return len({e.evidence.outputs[at] for e in told for at in (0, len(e.evidence.outputs) - 1)}) == 1
+def _constant(entries: list[Entry]) -> bool:
+    """Whether all answers of all entries have the same number of tokens."""
+    return len({e.evidence.outputs[at] for e in entries for at in (0, len(e.evidence.outputs) - 1)}) == 1
 
 
-def _told_rounds(one: Entry, two: Entry) -> list[tuple[int, int, int]]:
-    """The newest rounds of these two: their numbers, with the output tokens that each of them told."""
+def _counted_rounds(one: Entry, two: Entry) -> list[tuple[int, int, int]]:
+    """The newest rounds of these two: their numbers, and the output tokens that each of the two reported."""
     return [
         (a.iteration, a.output_tokens, b.output_tokens)
         for a, b in rounds(one.evidence.recent, two.evidence.recent)
@@ -124,14 +124,14 @@ def _told_rounds(one: Entry, two: Entry) -> list[tuple[int, int, int]]:
 
 
 def _uneven(one: Entry, two: Entry) -> tuple[int, int, tuple[int, int, int]]:
-    """In how many rounds the amounts are apart, of how many, and the round where they are furthest."""
-    told = _told_rounds(one, two)
-    odd = [a_round for a_round in told if _apart(*a_round[1:])]
-    return len(odd), len(told), max(odd, key=lambda r: max(r[1:]) / max(1, min(r[1:])), default=(0, 0, 0))
+    """The number of rounds with different amounts, the number of rounds, and the round with the largest difference."""
+    counted = _counted_rounds(one, two)
+    odd = [a_round for a_round in counted if _apart(*a_round[1:])]
+    return len(odd), len(counted), max(odd, key=lambda r: max(r[1:]) / max(1, min(r[1:])), default=(0, 0, 0))
 
 
 def stop_reason(race: Race) -> Iterator[Check]:
-    """stop-reason: answers ended before their budget, in one backend more often than in another."""
+    """stop-reason: answers ended before their token budget, more often in one backend than in another."""
     ended = [e for e in race.sampled if e.evidence.reasons]
     early = {e.name: e.evidence.ended_early or 0.0 for e in ended}
     if not any(early.values()):
@@ -147,14 +147,14 @@ def stop_reason(race: Race) -> Iterator[Check]:
     how = {
         "void": "for different reasons",
         "note": "for different reasons, after the same number of tokens",
-        "warning": "before max_tokens was reached",
+        "warning": "before max_tokens",
     }[level]
     reasons = {e.name: "/".join(f"{reason} {k}x" for reason, k in e.evidence.reasons.most_common(3)) for e in ended}
     todo = "set full_length = true in [run], so that every answer has max_tokens tokens, or compare by tokens/s"
     if level == "note":
-        todo = "nothing, where servers call the same end by different names: the work was the same"
+        todo = "none needed if the servers only name the same reason differently, as the work was equal"
     elif race.config.full_length:
-        todo = "lower max_tokens to what every backend reaches, or compare by tokens/s"
+        todo = "lower max_tokens until every backend reaches it, or compare by tokens/s"
     yield Check(
         code="stop-reason",
         level=level,
@@ -171,28 +171,28 @@ def _reason(entry: Entry) -> str:
 
 
 def _same_amount(one: Entry, two: Entry) -> bool:
-    """Whether both told as many output tokens, in each answer or round by round."""
+    """Whether both reported equally many output tokens, in every answer or round by round."""
     both = (one.evidence, two.evidence)
     if any(len(e.outputs) < e.good for e in both):
         return False
     ends = [e.outputs[at] for e in both for at in (0, len(e.outputs) - 1)]
     if not _apart(*ends, share=SMALL_SHARE):
         return True
-    told = _told_rounds(one, two)
-    return bool(told) and not any(_apart(*amounts, share=SMALL_SHARE) for _, *amounts in told)
+    counted = _counted_rounds(one, two)
+    return bool(counted) and not any(_apart(*amounts, share=SMALL_SHARE) for _, *amounts in counted)
 
 
 def tokens_per_arrival(race: Race) -> Iterator[Check]:
-    """tokens-per-arrival: one sends several tokens at a time, so that its gaps lie between larger pieces.
+    """tokens-per-arrival: one backend sends several tokens at a time, so its ITL is between larger pieces.
 
-    A busy machine reads two arrivals as one now and then: that is chance, and in the spread of the ITL already.
+    A busy machine sometimes reads two arrivals as one. That is chance, and already part of the spread of the ITL.
     """
-    told = {e.name: e.evidence.per_arrival for e in race.sampled}
-    ratios = {name: median for name, ratio in told.items() if (median := ratio.median) is not None}
+    per_arrival = {e.name: e.evidence.per_arrival for e in race.sampled}
+    ratios = {name: median for name, ratio in per_arrival.items() if (median := ratio.median) is not None}
     shortest = min((e.evidence.outputs.median or 1.0 for e in race.sampled if e.name in ratios), default=1.0)
     sides: list[list[str]] = []
     for side in clusters(ratios, share=VOID_SHARE, step=_STRAY_TOKENS / max(1.0, shortest)):
-        if sides and max(told[n].at(0.75) for n in sides[-1]) >= min(told[n].at(0.25) for n in side):
+        if sides and max(per_arrival[n].at(0.75) for n in sides[-1]) >= min(per_arrival[n].at(0.25) for n in side):
             sides[-1] += side
         else:
             sides.append(side)
@@ -201,10 +201,9 @@ def tokens_per_arrival(race: Race) -> Iterator[Check]:
             code="tokens-per-arrival",
             level="void",
             backends=list(ratios),
-            text="different numbers of tokens an arrival (median): "
-            f"{each({name: f'{ratio:.3g}' for name, ratio in ratios.items()})}; "
-            "ITL is the gap between arrivals, here of different size",
-            todo="compare by tokens/s or TPOT; ITL only between servers that send as many tokens at a time",
+            text="different numbers of tokens per arrival (median): "
+            f"{each({name: f'{ratio:.3g}' for name, ratio in ratios.items()})}; ITL is the gap between arrivals",
+            todo="compare by tokens/s or TPOT; compare ITL only between servers with equally many tokens per arrival",
             sides=sides,
             spoils=needing("arrivals"),
         )

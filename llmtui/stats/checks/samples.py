@@ -1,4 +1,4 @@
-"""Do the samples carry a verdict? How many, how many failed, cold starts, drift, guesses, and our own error."""
+"""Are the samples good enough? Their number, failures, cold starts, outliers, drift, token counts, own error."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from llmtui.stats.metrics import METRICS, MetricKey, needing
 from llmtui.stats.summary import far_out, percentile
 from llmtui.text import sanitize
 
-#: With fewer, no interval of 95 % can be had from ranks.
+#: Rank statistics give no 95% interval for fewer.
 FEWEST = 6
-#: A first iteration is cold when it lies this far above the median of the rest: a share of it, and so many deviations.
+#: A first iteration is cold if it is this far above the median of the rest: a share of it, and in standard deviations.
 COLD_SHARE = 0.2
 COLD_DEVIATIONS = 6.0
 _COLD_FROM = 5
@@ -27,58 +27,58 @@ _COLD_FROM = 5
 DRIFT_SHARE = 0.05
 DRIFT_P = 0.01
 _DRIFT_FROM = 8
-#: All slopes between so many points are looked at.
+#: The number of points between which all slopes are computed.
 _SLOPES = 100
-#: Decided differences below this (a share, or s) may be llmtui's own error, if nobody measured that.
+#: Decided differences below this (a share, or s) may be llmtui's own error if that was never measured.
 SMALL_SHARE = 0.02
 SMALL_S = 0.002
-#: From the median of absolute deviations to the standard deviation of normal noise.
+#: From the median absolute deviation to the standard deviation of normal noise.
 _MAD = 1.4826
 
 
 def few(race: Race) -> Iterator[Check]:
-    """too-few: no interval can be had, or none that would suffice among so many pairs."""
+    """too-few: no interval is possible, or none that is narrow enough for all pairs."""
     alpha = 1 - _level(race)
     pairs = list(itertools.combinations(race.sampled, 2))
     turns = [_in_turns(race, *pair) for pair in pairs]
     chances = [_chance(race, *pair, made) for pair, made in zip(pairs, turns, strict=True)]
-    known = {e.name for pair, chance in zip(pairs, chances, strict=True) if chance <= alpha for e in pair}
+    decidable = {e.name for pair, chance in zip(pairs, chances, strict=True) if chance <= alpha for e in pair}
     counts = {
         e.name: f"n = {e.evidence.good}"
         for e in race.entries
-        if e.name not in known and _least_p(_reach(race, e)) > alpha
+        if e.name not in decidable and _least_p(_reach(race, e)) > alpha
     }
     everyone = max(1, math.comb(len(race.entries), 2))
     enough = next(n for n in itertools.count(FEWEST) if _least_p(n) * everyone <= 1 - LEVEL)
     if counts:
         todo = f"set iterations to {enough} or more, better 20"
         if race.config.iterations >= enough:
-            todo = "rerun (R), and let it come to its end"
+            todo = "rerun (R), and let it finish"
         yield Check(
             code="too-few",
             level="warning",
             backends=list(counts),
-            text=f"too few samples for any interval: {each(counts)}",
+            text=f"too few samples for an interval: {each(counts)}",
             todo=todo,
         )
     elif pairs and min(chances) * len(pairs) > alpha and all(turns):
         made = max(turns)
         todo = f"set iterations to {max(enough, made + 1)} or more, better 20"
         if race.config.iterations >= enough:
-            # So many were to be had: they failed, or were stopped.
-            todo = "see why so few rounds are whole, then rerun (R)"
+            # Enough were planned: some failed, or were stopped.
+            todo = "find out why so few rounds are complete, then rerun (R)"
         yield Check(
             code="too-few",
             level="warning",
             backends=[e.name for e in race.sampled],
             text=f"{plural(made, 'round')} cannot decide"
-            + (f" among {len(pairs)} pairs" if len(pairs) > 1 else " between two"),
+            + (f" among {len(pairs)} pairs" if len(pairs) > 1 else " between two backends"),
             todo=todo,
         )
 
 
 def _level(race: Race) -> float:
-    """The level at which the race is judged once it is over."""
+    """The level at which the finished race will be judged."""
     if any(e.state.state not in RESTING for e in race.entries):
         return LEVEL
     raced = [(e.state.state, e.evidence.measured) for e in race.entries]
@@ -86,27 +86,27 @@ def _level(race: Race) -> float:
 
 
 def _reach(race: Race, entry: Entry) -> int:
-    """How many samples there are of it, or will be."""
+    """The number of its samples, or of those planned while it runs."""
     good = entry.evidence.good
     return good if entry.state.state in RESTING else max(good, race.config.iterations)
 
 
 def _in_turns(race: Race, one: Entry, two: Entry) -> int:
-    """How many rounds there are of these two, or will be; 0 where they do not take turns."""
+    """The number of rounds of these two, or of those planned while they run; 0 if they do not take turns."""
     made = len(rounds(one.evidence.recent, two.evidence.recent))
-    over = one.state.state in RESTING and two.state.state in RESTING
-    if over or (not made and race.config.order == "sequential"):
+    done = one.state.state in RESTING and two.state.state in RESTING
+    if done or (not made and race.config.order == "sequential"):
         return made
     return max(made, min(_reach(race, one), _reach(race, two)))
 
 
 def _least_p(n: int) -> float:
-    """The least that n signs can come to by chance, two-sided."""
+    """The smallest two-sided p of n signs."""
     return min(1.0, 2 * 0.5**n)
 
 
 def _chance(race: Race, one: Entry, two: Entry, turns: int) -> float:
-    """The least p that these two can come to, who have so many rounds."""
+    """The smallest p that these two can reach with this many rounds."""
     if turns:
         return _least_p(turns)
     m, n = (min(_reach(race, e), RECENT) for e in (one, two))
@@ -114,7 +114,7 @@ def _chance(race: Race, one: Entry, two: Entry, turns: int) -> float:
 
 
 def failed(race: Race) -> Iterator[Check]:
-    """failed-iterations: what is left may be the easy part."""
+    """failed-iterations: the remaining samples may be the easy ones."""
     counts = {
         e.name: of(e.evidence.measured - e.evidence.good, e.evidence.measured)
         for e in race.entries
@@ -122,50 +122,50 @@ def failed(race: Race) -> Iterator[Check]:
     }
     if counts:
         last = next(e.evidence.last_failed for e in race.entries if e.name in counts)
-        said = f"; {sanitize(last.error.message, 100)}" if last is not None and last.error is not None else ""
+        reason = f"; {sanitize(last.error.message, 100)}" if last is not None and last.error is not None else ""
         yield Check(
             code="failed-iterations",
             level="warning",
             backends=list(counts),
-            text=f"failed: {each(counts)}{said}",
-            todo="see why, then rerun (R); the rest of the samples is not all of what the server does",
+            text=f"failed: {each(counts)}{reason}",
+            todo="find the cause, then rerun (R); the remaining samples may be the easy ones",
         )
 
 
 def refused(race: Race) -> Iterator[Check]:
-    """refused: a server sent requests away for a while."""
+    """refused: a server answered 429 or 503 with Retry-After."""
     counts = {e.name: f"{e.evidence.refused}x" for e in race.entries if e.evidence.refused}
     if counts:
         yield Check(
             code="refused",
             level="warning",
             backends=list(counts),
-            text=f"asked to come back later: {each(counts)}; such a server is limited or busy with others",
+            text=f"refused requests for a while (429 or 503): {each(counts)}; the server is rate limited or busy",
             todo="set cooldown_s in [run], or ask for a higher limit",
         )
 
 
 def guesses(race: Race) -> Iterator[Check]:
-    """token-counts-guessed: arrivals were counted because nobody told the tokens, or not even those."""
+    """token-counts-guessed: the server did not report output tokens: counted by arrivals, or not at all."""
     guessed = [e.name for e in race.sampled if e.evidence.guessed]
     unknown = [e.name for e in race.sampled if e.evidence.uncounted and e.name not in guessed]
     if guessed or unknown:
-        parts = [f"counted by arrivals, of which each may carry several, for {listed(guessed)}"] if guessed else []
+        parts = [f"counted by arrivals, each of which may carry several, for {listed(guessed)}"] if guessed else []
         parts += [f"unknown for {listed(unknown)}"] if unknown else []
         yield Check(
             code="token-counts-guessed",
             level="warning",
             backends=[*guessed, *unknown],
             text=f"output tokens are {' and '.join(parts)}",
-            todo="use a server, or a protocol of it, that tells token counts; until then do not compare by tokens/s, "
-            "and mind that latency too may be of different amounts of work",
+            todo="use a server or protocol that reports token counts; until then do not compare by tokens/s, "
+            "and note that latencies may be for different amounts of work",
             spoils=needing("token counts"),
         )
 
 
 def cold(race: Race) -> Iterator[Check]:
     """cold-start: the first measured iteration was far slower than the rest."""
-    found = {}
+    latencies = {}
     for entry in race.sampled:
         course = entry.evidence.metrics["latency"]
         if len(course.values) <= _COLD_FROM or course.places[0] != 0:
@@ -174,20 +174,20 @@ def cold(race: Race) -> Iterator[Check]:
         median = percentile(rest, 0.5)
         deviation = _MAD * percentile(sorted(abs(v - median) for v in rest), 0.5)
         if course.values[0] > median + max(COLD_SHARE * median, COLD_DEVIATIONS * deviation):
-            found[entry.name] = f"{course.values[0]:.3g} s, median of the rest {median:.3g} s"
-    if found:
+            latencies[entry.name] = f"{course.values[0]:.3g} s, median of the rest {median:.3g} s"
+    if latencies:
         yield Check(
             code="cold-start",
             level="warning",
-            backends=list(found),
-            text=f"the first measured iteration was cold: {each(found)}",
-            todo=f"set warmup = {race.config.warmup + 2} in [run]; the median hardly feels it, mean and max do",
+            backends=list(latencies),
+            text=f"the first measured iteration was cold: {each(latencies)}",
+            todo=f"set warmup = {race.config.warmup + 2} in [run]; it changes mean and max, hardly the median",
         )
 
 
 def outlying(race: Race) -> Iterator[Check]:
-    """outliers: samples that lie far out. They are kept."""
-    found = {}
+    """outliers: samples far from the rest. They count in every figure."""
+    outliers = {}
     for entry in race.sampled:
         ordered = sorted(entry.evidence.metrics["latency"].values)
         tails = entry.evidence.latency_tails
@@ -196,39 +196,39 @@ def outlying(race: Race) -> Iterator[Check]:
             furthest = tails.greatest[-1] if tails.greatest[-1] > high else tails.least[0]
             median = percentile(ordered, 0.5)
             least = "at least " if beyond >= tails.most else ""
-            found[entry.name] = f"{least}{of(beyond, entry.evidence.good)} ({furthest:.3g} s, median {median:.3g} s)"
-    if found:
+            outliers[entry.name] = f"{least}{of(beyond, entry.evidence.good)} ({furthest:.3g} s, median {median:.3g} s)"
+    if outliers:
         yield Check(
             code="outliers",
             level="note",
-            backends=list(found),
-            text=f"far from the rest: {each(found)}",
-            todo="see in the iterations whether they were disturbed (~); mean and max feel them, the median hardly",
+            backends=list(outliers),
+            text=f"some samples are far from the rest: {each(outliers)}",
+            todo="check in the iterations whether they were disturbed (~); they change mean and max, hardly the median",
         )
 
 
 def drift(race: Race) -> Iterator[Check]:
-    """drift: a backend became slower, or faster, along the run."""
-    found = {}
+    """drift: a backend became slower, or faster, during the run."""
+    changes = {}
     for entry in race.sampled:
         course = entry.evidence.metrics["latency"]
         if len(course.values) < _DRIFT_FROM:
             continue
         p = trend_p(course.values)
         if p < DRIFT_P and abs(change := _change(course.places, course.values)) > DRIFT_SHARE:
-            found[entry.name] = f"{change:+.0%} (p = {p:.1g})"
-    if found:
+            changes[entry.name] = f"{change:+.0%} (p = {p:.1g})"
+    if changes:
         yield Check(
             code="drift",
             level="warning",
-            backends=list(found),
-            text=f"latency drifted along the run: {each(found)}",
-            todo="warm up longer, or let the machine cool down (cooldown_s); only where they take turns does it cancel",
+            backends=list(changes),
+            text=f"latency drifted during the run: {each(changes)}",
+            todo="warm up longer, or let the machine cool down (cooldown_s); it cancels out if backends take turns",
         )
 
 
 def trend_p(values: Sequence[float]) -> float:
-    """How likely as clear a trend is by chance, two-sided (Mann 1945, Kendall 1975; ties and continuity minded)."""
+    """The two-sided p-value of a trend (Mann 1945, Kendall 1975), corrected for ties and continuity."""
     score, seen = 0, list[float]()
     for value in values:
         score += bisect_left(seen, value) - (len(seen) - bisect_right(seen, value))
@@ -251,7 +251,7 @@ def _change(places: Sequence[int], values: Sequence[float]) -> float:
 
 
 def own_error(race: Race) -> Iterator[Check]:
-    """own-error: a difference was shown that is no larger than what llmtui itself may be off by."""
+    """own-error: a shown difference is no larger than twice llmtui's own error."""
     level = race.record.at_one_stream() if race.record is not None else None
     if level is None:
         yield from _error_unknown(race)
@@ -267,8 +267,8 @@ def own_error(race: Race) -> Iterator[Check]:
                 level="warning",
                 backends=[pair.faster, pair.slower],
                 text=f"{listed([pair.faster, pair.slower])} differ by {shown} of {metric.title}; "
-                f"llmtui's own error here reaches {ours} (p99)",
-                todo="call it a tie, or measure again on a quieter machine after llmtui accuracy",
+                f"llmtui's own error on this machine is up to {ours} (p99)",
+                todo="call it a tie, or run llmtui accuracy and measure again on an idle machine",
                 sides=[[pair.faster], [pair.slower]],
             )
 
@@ -289,12 +289,12 @@ def _error_unknown(race: Race) -> Iterator[Check]:
             backends=list(dict.fromkeys(name for pair in small for name in (pair.faster, pair.slower))),
             text=f"llmtui's own error on this machine was never measured, and {listed([least.faster, least.slower])} "
             f"differ by only {small[least]} of {METRICS[least.metric].title}",
-            todo="run llmtui accuracy while the machine is quiet",
+            todo="run llmtui accuracy on the idle machine",
         )
 
 
 def _shown(race: Race) -> Iterator[tuple[Comparison, float, Mapping[MetricKey, Thinned]]]:
-    """The differences that are shown, each with the faster one's median by that metric, and all its metrics."""
+    """The shown differences, each with the faster backend's median by that metric, and with all its metrics."""
     metrics = {e.name: e.evidence.metrics for e in race.sampled}
     for pair in race.comparisons:
         if pair.decided and pair.faster in metrics:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from llmtui.stats.compare import Comparison, told
+from llmtui.stats.compare import Comparison, digits
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
 from llmtui.stats.verdict import Verdict
@@ -103,7 +103,7 @@ def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequ
     undecided = [c for c in verdict.comparisons if not c.decided]
     if undecided and more_key:
         add(f"{more_key} adds rounds until every interval of {METRICS[verdict.used].title} is within 5%", "dim")
-    if shown := [c for c in verdict.comparisons if c.known]:
+    if shown := [c for c in verdict.comparisons if c.bounded]:
         title(f"Ratio of each pair, with its interval ({100 * verdict.level:.4g}%)")
         lines += plot(shown, room)
     title("Was it a fair race?")
@@ -161,6 +161,6 @@ def plot(comparisons: list[Comparison], width: int) -> list[Line]:
     def row(c: Comparison) -> Ratio:
         by = f" {METRICS[c.metric].title}" if len(metrics) > 1 else ""
         name = f"{sanitize(c.slower, 40)} / {sanitize(c.faster, 40)}{by}"
-        return Ratio(name, c.low, c.ratio, c.high, c.decided, told(c.ratio, c.low, c.high)[0])
+        return Ratio(name, c.low, c.ratio, c.high, c.decided, digits(c.ratio, c.low, c.high)[0])
 
     return draw_ratios([row(c) for c in comparisons], width, _NAMES_AT_MOST)
