@@ -96,14 +96,14 @@ def test_two_runs_of_real_servers_are_compared(tmp_path: Path) -> None:
     second, first = (line.split()[0] for line in llmtui(store, "history").stdout.splitlines())
     done = llmtui(store, "compare", first, second, "--gate", "20", "--json", str(tmp_path / "c.json"))
     assert done.returncode == 1
-    assert "one: B is " in done.stdout and "x slower than A (95 %: " in done.stdout
+    assert "one: B takes " in done.stdout and "x as long as A (95%: " in done.stdout
     assert "note launch: one: started otherwise: A --itl-ms 1, B --itl-ms 3" in done.stdout
     assert done.stderr.startswith("llmtui: the gate of 20 % does not hold: one: B is ")
     (one,) = json.loads((tmp_path / "c.json").read_text())["backends"]
     assert one["shown"] == "slower" and one["low"] > 1.2 and (one["n_a"], one["n_b"]) == (8, 8)
     back = llmtui(store, "compare", second, first, "--gate", "20")
     assert (back.returncode, back.stderr) == (0, "llmtui: the gate of 20 % holds\n")
-    assert "x faster than A" in back.stdout
+    assert "one: A takes " in back.stdout
 
 
 def test_the_table_is_aligned_and_every_backend_has_its_sentence(
@@ -123,20 +123,24 @@ def test_the_table_is_aligned_and_every_backend_has_its_sentence(
         "d         10   10     0.500     0.500  1.000x (0.996 to 1.004)",
     ]
     assert lines[at + 7 : at + 12] == [
-        "a: B is 1.080x slower than A (95 %: 1.076 to 1.084)",
-        "b: B is 1.250x faster than A (95 %: 1.245 to 1.255)",
+        "a: B takes 1.080x as long as A (95%: 1.076 to 1.084)",
+        "b: A takes 1.250x as long as B (95%: 1.245 to 1.255)",
         "c: nothing to compare: B has no samples (not reachable)",
-        "d: no difference shown; 10 iterations each could have shown 0.68 %",
+        "d: no difference shown; 10 iterations each could have shown 0.68%",
         "not compared: old in A; new in B",
     ]
-    assert any(line.startswith("warning not-interleaved: B was begun 0 s after A") for line in lines)
+    assert any(line.startswith("warning not-interleaved: B started 0 s after A") for line in lines)
 
 
 @pytest.mark.parametrize(
     ("percent", "code", "said"),
     [
         (None, 0, []),
-        (5.0, 1, ["does not hold: a: B is 1.080x slower", "does not hold: c: nothing to compare: B has no samples"]),
+        (
+            5.0,
+            1,
+            ["does not hold: a: B takes 1.080x as long", "does not hold: c: nothing to compare: B has no samples"],
+        ),
         (10.0, 1, ["does not hold: c: nothing to compare"]),
         (0.1, 1, ["does not hold: a: ", "does not hold: c: ", "says nothing here: d: no difference shown; 10 iter"]),
     ],
@@ -177,7 +181,7 @@ def test_a_faster_backend_that_loses_requests_breaks_the_gate(
     (s,) = document["backends"]
     assert (s["failed_a"], s["tried_a"], s["failed_b"], s["tried_b"], s["fails_more"]) == (0, 20, 12, 20, True)
     assert s["shown"] == "faster" and document["gate"]["holds"] is False
-    assert err.startswith("llmtui: the gate of 5 % does not hold: s: B is 1.111x faster than A (")
+    assert err.startswith("llmtui: the gate of 5 % does not hold: s: A takes 1.111x as long as B (")
     assert err.endswith("; but B failed in 12 of 20 iterations, A in none\n")
 
 
@@ -198,12 +202,12 @@ def test_json_holds_the_same_and_alone_on_stdout(history: Path, capsys: pytest.C
 def test_backends_of_other_names_and_of_one_run_are_paired(history: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare_runs("aaaa", "bbbb", str(history), named=["old=new"]) == 0
     out = capsys.readouterr().out
-    assert "old / new   10   10 " in out and "old in A, new in B: no difference shown" in out and "a: B is" in out
+    assert "old / new   10   10 " in out and "old in A, new in B: no difference shown" in out and "a: B takes" in out
     assert compare_runs("bbbb", "bbbb", str(history), named=["a=b", "a=d"], percent=5) == 0
     out = capsys.readouterr().out
     assert out.startswith("A and B are of run bbbb2222: done")
-    assert "b is 1.35x faster than a (95 %: 1.35 to 1.35)" in out
-    assert "d is 1.08x faster than a" in out and "not-interleaved" not in out
+    assert "a takes 1.35x as long as b (95%: 1.35 to 1.35)" in out
+    assert "a takes 1.08x as long as d" in out and "not-interleaved" not in out
 
 
 def test_a_name_may_hold_the_sign_between_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,7 +283,7 @@ def test_a_run_that_is_going_on_is_compared_as_it_stands(tmp_path: Path, capsys:
     assert compare_runs("aaaa", "bbbb", str(file)) == 0
     out, err = capsys.readouterr()
     assert err == "llmtui: run B is still going; this is of what it has so far\n"
-    assert "a: B is 1.20" in out and "x slower than A" in out
+    assert "a: B takes 1.20" in out and "x as long as A" in out
 
 
 def test_other_work_is_compared_per_token_in_words_and_columns(
@@ -292,7 +296,7 @@ def test_other_work_is_compared_per_token_in_words_and_columns(
     out = capsys.readouterr().out
     assert "tokens/s (median); above 1x B is slower" in out
     assert "a: not comparable by latency (different max_tokens); no difference shown by tokens/s; 10" in out
-    assert "void max-tokens: different max_tokens: A 64, B 128: the latencies are of different amounts of work" in out
+    assert "void max-tokens: different max_tokens: A 64, B 128: the latencies are for different amounts of work" in out
 
 
 def test_lines_keep_to_the_width_of_the_terminal(tmp_path: Path) -> None:
@@ -324,5 +328,5 @@ def test_where_metrics_differ_each_row_says_its_own(tmp_path: Path, capsys: pyte
         "a        latency in s   10   10     0.500     0.500  1.000x (0.996 to 1.004)",
         "b        tokens/s       10   10      6.00     23.99  0.250x (0.249 to 0.251)",
     ]
-    assert any(line.startswith("b: not comparable by latency (different amounts of output tokens ") for line in lines)
-    assert any("B is 4.00x faster than A by tokens/s" in line for line in lines)
+    assert any(line.startswith("b: not comparable by latency (different numbers of output tokens ") for line in lines)
+    assert any("B gives 4.00x as many tokens/s as A" in line for line in lines)

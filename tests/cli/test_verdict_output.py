@@ -35,8 +35,8 @@ def test_run_ends_with_the_verdict(short_path: Path) -> None:
     argv = [sys.executable, "-P", "-m", "llmtui", "run", str(race(short_path, 8)), "-q", "--json", "-"]
     env = {**os.environ, **environment(short_path), "COLUMNS": "100"}
     done = subprocess.run([*argv[:-2]], capture_output=True, text=True, env=env, check=True)
-    assert re.search(r"^slow is [23]\.\d\dx slower than quick \(95 %: [23]\.\d\d to [23]\.\d\d\)$", done.stdout, re.M)
-    assert re.search(r"^quick: median 0\.\d{3} s \(95 %: .*\), mean .*, first request: 0\.\d{3} s$", done.stdout, re.M)
+    assert re.search(r"^slow takes [23]\.\d\dx as long as quick \(95%: [23]\.\d\d to [23]\.\d\d\)$", done.stdout, re.M)
+    assert re.search(r"^quick: median 0\.\d{3} s \(95%: .*\), mean .*, first request: 0\.\d{3} s$", done.stdout, re.M)
     told = json.loads(subprocess.run(argv, capture_output=True, text=True, env=env, check=True).stdout)
     (pair,) = told["comparisons"]
     assert (pair["slower"], pair["faster"], pair["decided"], pair["n"], pair["paired"]) == (
@@ -69,4 +69,4 @@ def test_a_key_adds_rounds_until_the_verdict_is_decided(short_path: Path) -> Non
         left = b"".join(screen.chunks(WAIT_S)).rpartition(b"\x1b[?1049l")[2].decode()
     finally:
         screen.close()
-    assert re.search(r"slow is [23]\.\d\dx slower than quick \(99 %: ", left)
+    assert re.search(r"slow takes [23]\.\d\dx as long as quick \(99%: ", left)

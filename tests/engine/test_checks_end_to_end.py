@@ -132,8 +132,8 @@ async def test_answers_of_other_length_in_some_rounds_are_told() -> None:
     for found in (judged(run_view), judged(from_history(plan))):
         (lengths_of,) = [c for c in found if c.code == "output-tokens"]
         assert (lengths_of.level, lengths_of.spoils) == ("void", ["latency"])
-        assert lengths_of.text == "answers of different length in 2 of 6 rounds: a 11, b 96 tokens in round 3"
-    assert run_view.verdict().line.startswith("not comparable by latency: answers of different length in 2 of 6 rounds")
+        assert lengths_of.text == "answers differ in length in 2 of 6 rounds: a 11, b 96 tokens in round 3"
+    assert run_view.verdict().line.startswith("not comparable by latency: answers differ in length in 2 of 6 rounds")
 
 
 async def test_the_same_end_by_another_name_is_noted() -> None:
@@ -176,7 +176,7 @@ async def test_where_nobody_counts_tokens_the_texts_tell() -> None:
         ("void", "short", "same"),
         ("void", "chunks", "counts", "short"),
     }
-    assert lengths[0].text == "answers of different length: a 24, short 15 characters"
+    assert lengths[0].text == "answers differ in length: a 24, short 15 characters"
     assert leading_metric(found, "latency", "a", "short").metric is None
     assert leading_metric(found, "latency", "counts", "chunks").metric == "latency"
 

@@ -224,7 +224,7 @@ async def test_samples_that_are_not_like_the_rest() -> None:
     assert (found["cold-start"].level, found["cold-start"].backends) == ("warning", ["cold"])
     assert found["cold-start"].text.startswith("the first measured iteration was cold: cold ")
     assert (found["drift"].level, found["drift"].backends) == ("warning", ["drifts"])
-    assert found["drift"].text.startswith("latency drifted along the run: drifts +")
+    assert found["drift"].text.startswith("latency drifted during the run: drifts +")
     assert (found["outliers"].level, found["outliers"].backends) == ("note", ["cold", "strays"])
     assert "strays 1 of 8 iterations (" in found["outliers"].text
 
@@ -238,7 +238,9 @@ async def test_a_difference_that_may_be_our_own() -> None:
     keep(record_of(run_view.machine, p99_s=0.2))
     found = told(from_history(plan))["own-error"]
     assert (found.level, found.backends, found.between("fast", "slow")) == ("warning", ["fast", "slow"], True)
-    assert found.text.startswith("fast and slow differ by ") and "own error here reaches 200 ms" in found.text
+    assert (
+        found.text.startswith("fast and slow differ by ") and "own error on this machine is up to 200 ms" in found.text
+    )
     keep(record_of(run_view.machine, p99_s=0.0002))
     assert "own-error" not in told(from_history(plan))
 
@@ -248,7 +250,7 @@ async def test_a_difference_that_may_be_our_own() -> None:
 
 @pytest.mark.parametrize(
     ("temperature", "code", "level", "how"),
-    [(0.0, "temperature-ignored", "warning", "temperature 0"), (0.8, "seed-ignored", "note", "one seed")],
+    [(0.0, "temperature-ignored", "warning", "at temperature 0"), (0.8, "seed-ignored", "note", "with one seed")],
 )
 async def test_answers_that_vary(temperature: float, code: str, level: str, how: str) -> None:
     async with serving(answer()) as same, serving(answer(), answer(word="No"), answer()) as varies:
@@ -256,7 +258,7 @@ async def test_answers_that_vary(temperature: float, code: str, level: str, how:
         plan = plan_of(*backends, warmup=0, max_tokens=2, temperature=temperature, fresh_prompt=False)
         found = told(await raced(plan))
     assert (found[code].level, found[code].backends) == (level, ["varies"])
-    assert found[code].text == f"different answers to one prompt with {how}: varies 2 in 3"
+    assert found[code].text == f"different answers to one prompt {how}: varies 2 in 3"
     assert {"temperature-ignored", "seed-ignored"} & found.keys() == {code}
 
 
@@ -283,10 +285,10 @@ async def test_other_weights_models_and_machines() -> None:
         found = told(await raced(plan))
     weights = found["weights"]
     assert (weights.level, weights.sides) == ("warning", [["eight", "far", "other"], ["sixteen"], ["four"]])
-    assert weights.text.startswith("different arithmetic: eight Q8_0, sixteen BF16, far Q8_0, other Q8_0, four Q4_K_M")
+    assert weights.text.startswith("different weights: eight Q8_0, sixteen BF16, far Q8_0, other Q8_0, four Q4_K_M")
     unknown = found["weights-unknown"]
     assert (unknown.level, unknown.backends) == ("note", ["silent"])
-    assert unknown.text.startswith("silent did not tell the weights; the others compute with eight Q8_0")
+    assert unknown.text.startswith("silent did not report the weights; others: eight Q8_0")
     model = found["model"]
     assert (model.level, model.spoils) == ("void", list(METRICS))
     assert model.between("eight", "other") and not model.between("eight", "far")
@@ -419,7 +421,7 @@ async def test_a_server_that_takes_more_cores(tmp_path: Path) -> None:
     found = told(await raced(plan_of(*two, burns, iterations=1, warmup=0, max_tokens=1)))["cores-used"]
     assert (found.level, found.sides[1:]) == ("warning", [["burns"]])
     assert not found.between("idle", "idle too")
-    assert found.text.startswith("different numbers of cores at work (median): idle 0.")
+    assert found.text.startswith("different numbers of busy cores (median): idle 0.")
 
 
 #: mistral.rs' bindings, as far as the bridge uses them; this engine says "Hi".
@@ -462,7 +464,7 @@ async def test_a_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     plan = plan_of(bridged, truth_backend("plain"), iterations=1, max_tokens=1, model=str(tmp_path / "truth.gguf"))
     found = told(await raced(plan))["bridge"]
     assert (found.level, found.backends) == ("warning", ["bridged"])
-    assert found.text.startswith("a Python bridge stands in front of bridged")
+    assert found.text.startswith("a Python bridge is in front of bridged")
 
 
 # --- The machine. ---
@@ -482,10 +484,10 @@ async def test_a_machine_under_strain(machine_of: Callable[..., FileMachine]) ->
     assert f"load 1000 on {cores} core" in found["busy-machine"].text
     assert "(governor powersave)" in found["governor"].text
     for code, text in {
-        "disturbed": "other work took CPU: hit 3 of 3 iterations",
+        "disturbed": "other programs used CPU: hit 3 of 3 iterations",
         "steal": "the hypervisor took CPU away: hit 3 of 3 iterations",
         "swap": "the machine swapped: hit 21 pages in 3 of 3 iterations",
-        "throttled": "heat slowed the processor down: hit 3 of 3 iterations",
+        "throttled": "heat throttled the processor: hit 3 of 3 iterations",
     }.items():
         assert (found[code].level, found[code].backends) == ("warning", ["hit"]), code
         assert found[code].text.startswith(text)
@@ -509,4 +511,4 @@ async def test_other_work_on_this_machine() -> None:
     with spinning():
         found = told(await raced(plan_of(*two, iterations=2, warmup=0, max_tokens=1)))["disturbed"]
     assert (found.level, found.backends) == ("warning", ["a", "b"])
-    assert found.text.startswith("other work took CPU: a 2 of 2 iterations, b 2 of 2 iterations, ")
+    assert found.text.startswith("other programs used CPU: a 2 of 2 iterations, b 2 of 2 iterations, ")

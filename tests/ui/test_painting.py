@@ -186,4 +186,4 @@ def test_one_round_is_too_few() -> None:
     run_view = RunView(canned.plan())
     run_view.apply(canned.hello(done=1))
     assert run_view.verdict().line == "no verdict yet: 1 round is too few"
-    assert all(s.endswith("no verdict, 1 round is too few") for s in run_view.verdict().sentences)
+    assert all(s.endswith("no verdict: 1 round is too few") for s in run_view.verdict().sentences)

@@ -31,7 +31,7 @@ async def test_at_80x24_the_line_stands_under_the_chart_too() -> None:
         line = app.main.query_one(VerdictLine)
         assert line.region.y == app.main.query_one("#charts").region.bottom
         assert line.region.bottom == app.main.query_one("#ranking").region.y
-        assert "llama.cpp is fastest so far: mistral.rs 1.4" in screen_text(app)
+        assert "llama.cpp is fastest so far: mistral.rs takes 1.4" in screen_text(app)
         await pilot.press("T")
         await settle(pilot)
         assert line.region.bottom == app.main.query_one("#table").region.y
@@ -55,7 +55,7 @@ async def test_the_line_stands_above_the_table_and_is_dim_until_the_run_is_done(
         await settle(pilot, link)
         line = app.main.query_one(VerdictLine)
         assert line.region.bottom == app.main.query_one("#table").region.y
-        assert "llama.cpp is fastest so far: mistral.rs 1.4" in screen_text(app)
+        assert "llama.cpp is fastest so far: mistral.rs takes 1.4" in screen_text(app)
         assert {role for text, role in line._shown[0] if text.strip()} == {"dim"}
         link.put(*DONE)
         await settle(pilot, link)
@@ -109,13 +109,13 @@ async def test_v_opens_the_verdict_which_scrolls_follows_the_run_and_closes() ->
         await settle(pilot)
         before = screen_text(app)
         assert "What the data say so far" in before and "more below" in before
-        assert "HuggingFace is 3." in before and "! warning weights" in before
+        assert "HuggingFace takes 3." in before and "! warning weights" in before
         await pilot.press("end")
         await settle(pilot)
         assert "could have shown: " in screen_text(app) and "more below" not in screen_text(app)
         await pilot.press("home", "m")
         await settle(pilot)
-        assert "slower than HuggingFace by TTFT" in screen_text(app)
+        assert "as long as HuggingFace by TTFT" in screen_text(app)
         more: list[AnyEvent] = [
             IterationDone(iteration=canned.iteration(n, 11)) for n in ("llama.cpp", "mistral.rs", "HuggingFace")
         ]
