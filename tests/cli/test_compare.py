@@ -97,7 +97,7 @@ def test_two_runs_of_real_servers_are_compared(tmp_path: Path) -> None:
     done = llmtui(store, "compare", first, second, "--gate", "20", "--json", str(tmp_path / "c.json"))
     assert done.returncode == 1
     assert "one: B takes " in done.stdout and "x as long as A (95%: " in done.stdout
-    assert "note launch: one: started otherwise: A --itl-ms 1, B --itl-ms 3" in done.stdout
+    assert "note launch: one: different launch commands: A --itl-ms 1, B --itl-ms 3" in done.stdout
     assert done.stderr.startswith("llmtui: the gate of 20 % does not hold: one: B is ")
     (one,) = json.loads((tmp_path / "c.json").read_text())["backends"]
     assert one["shown"] == "slower" and one["low"] > 1.2 and (one["n_a"], one["n_b"]) == (8, 8)
