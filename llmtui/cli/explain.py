@@ -48,10 +48,10 @@ def explain(topic: str | None) -> int:
         click.echo(topic_list(), nl=False)
         return exit_codes.OK
     if topic not in TOPICS:
-        from llmtui.config.errors import nearest
+        from llmtui.config.errors import suggestion
         from llmtui.text import sanitize
 
-        message = f"llmtui: no topic {sanitize(topic, 80)!r}{nearest(topic, list(TOPICS))}"
+        message = f"llmtui: no topic {sanitize(topic, 80)!r}{suggestion(topic, list(TOPICS))}"
         click.echo(message, err=True)
         return exit_codes.USAGE
     text = page(topic)

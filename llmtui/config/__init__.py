@@ -1,1 +1,1 @@
-"""The configuration file: where it is found, what it may say, and the errors it gets."""
+"""The configuration file: finding it, reading it, checking it, and its error messages."""

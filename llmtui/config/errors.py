@@ -1,4 +1,4 @@
-"""The words of a configuration's errors: where, what was found, what is allowed, what may have been meant. Pure."""
+"""Error messages for a configuration: where it is wrong, what is expected, what was found. Pure."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ _TYPE_WORDS = {
     "object": "a table",
     "null": "nothing",
 }
-#: What is found under these is not repeated in an error.
-_UNTOLD = ("api_key", "headers")
-_WIDEST = 60
+#: Values of these keys are not repeated in an error.
+_SECRET_KEYS = ("api_key", "headers")
+_MAX_CHARS = 60
 
 
 class ConfigError(UsageError):
-    """The configuration cannot be used. The message is complete: file, key, what was found, what is allowed.
+    """The configuration cannot be used. The message names the file, the key, what is expected and what was found.
 
-    It is one line of plain text, and fit for the terminal whatever stood in the file.
+    It is one line and safe for a terminal, whatever the file contains.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__(sanitize(message, 2_000))
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """What `word` may have meant, or what there is."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+def suggestion(word: str, names: list[str]) -> str:
+    """Return the end of a message about an unknown name: the most similar one of `names`, or all of them."""
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(known)}" if known else ""
+    return f"; expected one of {', '.join(names)}" if names else ""
 
 
 def show(value: Any, secrets: Sequence[str] = ()) -> str:
-    """`value` as an error repeats it: short, without `secrets` and without what a URL has before its @."""
+    """Return `value` for a message: short, without `secrets` and without the user and password of a URL."""
     text = repr(value) if not isinstance(value, bool) else str(value).lower()
     text = re.sub(r"//[^/\s]*@", "//***@", redact(text, sorted(secrets, key=len, reverse=True)))
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
+    return text if len(text) <= _MAX_CHARS else text[: _MAX_CHARS - 3] + "..."
 
 
 def backend_label(table: Mapping[str, Any], index: int) -> str:
-    """How errors call a backend: by number, and by name where it has one."""
+    """Return how errors refer to a backend: by number, and by name if it has one."""
     try:
         name = table["backend"][index]["name"]
     except (KeyError, IndexError, TypeError):
@@ -64,14 +64,14 @@ def backend_label(table: Mapping[str, Any], index: int) -> str:
 
 
 def check_names(table: Mapping[str, Any], source: str, sections: Sections, internal: frozenset[str]) -> None:
-    """Refuse unknown keys, each with the nearest known one; fields in `internal` are no keys. Raises ConfigError."""
+    """Raise ConfigError for an unknown key. Fields in `internal` are not keys of the file."""
 
-    def check(found: Mapping[str, Any], section: str, where: str) -> None:
+    def check(entries: Mapping[str, Any], section: str, where: str) -> None:
         fields = msgspec.structs.fields(sections[section])
-        known = [f.encode_name for f in fields if f.name not in internal]
-        for key in found:
-            if key not in known:
-                raise ConfigError(f"{source}: {where}unknown key {show(key)}{nearest(key, known)}")
+        names = [f.encode_name for f in fields if f.name not in internal]
+        for key in entries:
+            if key not in names:
+                raise ConfigError(f"{source}: {where}unknown key {show(key)}{suggestion(key, names)}")
 
     check(table, "", "")
     for section in ("run", "ui"):
@@ -80,7 +80,7 @@ def check_names(table: Mapping[str, Any], source: str, sections: Sections, inter
     backends = table.get("backend")
     if isinstance(backends, dict):
         raise ConfigError(
-            f"{source}: [backend] is one table; write [[backend]], with two brackets, once for each backend"
+            f"{source}: [backend] is a single table; write [[backend]], with two brackets, once for each backend"
         )
     if isinstance(backends, list):
         for index, entry in enumerate(backends):
@@ -89,7 +89,7 @@ def check_names(table: Mapping[str, Any], source: str, sections: Sections, inter
 
 
 def explain(message: str, table: Mapping[str, Any], sections: Sections) -> str:
-    """msgspec's validation message in plain words: where, what was found, what is allowed."""
+    """Turn msgspec's validation message into one that says where, what is expected, and what was found."""
     head, _, path = message.partition(" - at `$")
     path = path.rstrip("`")
     value: Any = table
@@ -108,16 +108,16 @@ def explain(message: str, table: Mapping[str, Any], sections: Sections) -> str:
         elif key:
             where.append(f"[{key}]" if key in ("run", "ui") and not where else key)
     place = ": ".join(where)
-    found = "something that is not shown" if any(key in where for key in _UNTOLD) else show(value)
+    found = "a value that is not shown" if any(key in where for key in _SECRET_KEYS) else show(value)
     expected = re.match(r"Expected `(\w+)(?: \| null)?`, got `(\w+)`", head)
     missing = re.match(r"Object missing required field `(\w+)`", head)
     if missing:
         return f"{place}: {missing[1]!r} is missing".lstrip(": ")
     if expected:
         want = _TYPE_WORDS.get(expected[1], expected[1])
-        return f"{place}: found {found}, allowed is {want}".lstrip(": ")
+        return f"{place}: expected {want}, found {found}".lstrip(": ")
     if head.startswith("Invalid enum value"):
-        return f"{place}: found {found}, allowed is {_allowed(path, sections)}"
+        return f"{place}: expected {_allowed(path, sections)}, found {found}"
     return f"{place}: {head}".lstrip(": ")
 
 

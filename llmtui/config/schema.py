@@ -1,4 +1,4 @@
-"""config.toml: found, read, checked, turned into the plan of a run. Every error names file, key, finding, remedy.
+"""The sections of config.toml, their checks, and the plan of a run. An error names file, key, cause and remedy.
 
 Nothing here opens a socket or draws.
 """
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 import tomli
 
-from llmtui.config.errors import ConfigError, backend_label, check_names, explain, nearest, show
+from llmtui.config.errors import ConfigError, backend_label, check_names, explain, show, suggestion
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
 from llmtui.config.frameworks import OLLAMA, framework
 from llmtui.model import Backend, Plan, RunConfig, Struct
@@ -36,14 +36,14 @@ __all__ = [
     "parse",
 ]
 
-#: What small plots are drawn with; `ascii` keeps the whole screen to ASCII.
+#: The characters of small plots. `ascii` restricts the whole screen to ASCII.
 Marker = Literal["braille", "fhd", "dot", "ascii"]
 
 
 class UiConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """How the monitor looks (`[ui]`). `keys` maps command ids to keys.
 
-    `title`: whether the terminal's title tells how far the run is; `notify`: how the end of the run is told.
+    `title`: show the progress in the terminal's title. `notify`: how to announce the end of the run.
     """
 
     theme: str = ""
@@ -54,7 +54,7 @@ class UiConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole config.toml, checked. `source` is the file it came from."""
+    """A checked config.toml. `source` is its path."""
 
     run: RunConfig = RunConfig()
     ui: UiConfig = UiConfig()
@@ -62,50 +62,50 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     source: str = ""
 
     def plan(self, *, only: tuple[str, ...] = ()) -> Plan:
-        """The plan of a new run over the enabled backends (or just those named in `only`, enabled or not).
+        """Return the plan of a new run of the enabled backends, or of those named in `only`, enabled or not.
 
-        Raises ConfigError when that leaves none, or a name in `only` is unknown.
+        Raises ConfigError if there are none, or a name in `only` is unknown.
         """
         names = [b.name for b in self.backend]
         for name in only:
             if name not in names:
-                raise ConfigError(f"{self.source}: no backend is named {name!r}{nearest(name, names)}")
+                raise ConfigError(f"{self.source}: no backend is named {name!r}{suggestion(name, names)}")
         chosen = [b for b in self.backend if (b.name in only if only else b.enabled)]
         if not chosen:
             raise ConfigError(
-                f"{self.source}: every backend is disabled; set enabled = true on one, or find others with: llmtui init"
+                f"{self.source}: every backend is disabled; set enabled = true on one, or run: llmtui init"
             )
         return Plan(
             run=secrets.token_hex(4),
             created_utc=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             config=self.run,
             backends=[msgspec.structs.replace(b, enabled=True) for b in chosen],
-            # Whole, so that a run can be taken up from wherever its user stands then.
+            # Absolute, so that a run can be resumed from any working folder.
             source=self.source if self.source == DEFAULT_SOURCE else os.path.abspath(self.source),
         )
 
 
-#: Every pair of backends is compared.
+#: Limited, because every pair of backends is compared.
 MAX_BACKENDS = 100
 _SECTIONS: dict[str, type[msgspec.Struct]] = {"": Config, "run": RunConfig, "ui": UiConfig, "backend": Backend}
-#: Fields that come from elsewhere than the file.
+#: Fields that are not keys of the file.
 _NO_KEYS = frozenset({"source", "secrets"})
-#: Written to be shown: what the environment puts in here is no secret.
+#: Keys that are shown: values from the environment are not secret here.
 _LABELS = frozenset({"name", "framework", "language", "model", "weights", "hint"})
 
 
 def load(path: Path, *, found: bool = False, environ: dict[str, str] | None = None) -> Config:
-    """Read and check a config file. Raises ConfigError, whose message is fit for the terminal as it stands.
+    """Read and check a config file. Raises ConfigError.
 
-    `found`: it was not named by the user; see config_file.read.
+    `found`: the user did not name it; see `file.read`.
     """
     source = DEFAULT_SOURCE if path == DEFAULT_FILE else str(path)
     return parse(read(path, found=found), source=source, folder=path.parent, environ=environ)
 
 
 def load_named_by_history(name: str, trust: str) -> Config:
-    """The config that a history names as `name`, under the rules for one that was found. `trust` is the command by
-    which the user names a file instead. Raises ConfigError."""
+    """Load the config that a history names, with the checks of `found`. `trust` is the command with which the user can
+    name a file instead. Raises ConfigError."""
     if name == DEFAULT_SOURCE:
         return load(DEFAULT_FILE)
     path = Path(name)
@@ -113,7 +113,7 @@ def load_named_by_history(name: str, trust: str) -> Config:
 
 
 def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | None = None) -> Config:
-    """Check the text of a config file. Relative model paths are taken from `folder`. Raises ConfigError."""
+    """Parse and check the text of a config file. Model paths are relative to `folder`. Raises ConfigError."""
     env = dict(os.environ) if environ is None else environ
     try:
         table = tomli.loads(text)
@@ -139,23 +139,21 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
     run = check_run(config.run, source, folder)
     checked = [_check_backend(b, i, source, env) for i, b in enumerate(config.backend)]
     if not checked:
-        raise ConfigError(
-            f"{source}: no [[backend]] is given; write one for what runs on this machine with: llmtui init"
-        )
+        raise ConfigError(f"{source}: no [[backend]]; write a config of the servers on this machine with: llmtui init")
     if len(checked) > MAX_BACKENDS:
-        raise ConfigError(f"{source}: {len(checked)} backends are given; a run compares at most {MAX_BACKENDS}")
+        raise ConfigError(f"{source}: {len(checked)} backends; a run compares at most {MAX_BACKENDS}")
     seen: dict[str, int] = {}
     for index, backend in enumerate(checked, start=1):
         if backend.name in seen:
             raise ConfigError(
-                f"{source}: backend {index}: name {backend.name!r} is taken by backend {seen[backend.name]}"
+                f"{source}: backend {index}: name: {backend.name!r} is already the name of backend {seen[backend.name]}"
             )
         seen[backend.name] = index
     return msgspec.structs.replace(config, run=run, backend=checked, source=source)
 
 
 def changed(config: Config, changes: dict[str, Any]) -> Config:
-    """`config` with what the command line sets in [run] (None: not set), checked like the file. Raises ConfigError."""
+    """Return `config` with [run] changed by the command line (None: no change). Raises ConfigError."""
     given = {key: value for key, value in changes.items() if value is not None}
     if not given:
         return config
@@ -172,13 +170,15 @@ def changed(config: Config, changes: dict[str, Any]) -> Config:
 
 
 def check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
-    """`run` with `model` as a whole path, a relative one taken from `folder`. Raises ConfigError for a value that is
-    out of its bounds. `source` names the file in the message."""
+    """Check the ranges of all values. Return `run` with an absolute path in `model`, resolved from `folder`.
+
+    Raises ConfigError; `source` names the file in its message.
+    """
 
     def require(key: str, holds: Callable[[Any], bool], allowed: str) -> None:
         value = getattr(run, key)
         if (isinstance(value, float) and not math.isfinite(value)) or not holds(value):
-            raise ConfigError(f"{source}: [run]: {key}: found {show(value)}, allowed is {allowed}")
+            raise ConfigError(f"{source}: [run]: {key}: expected {allowed}, found {show(value)}")
 
     require("iterations", lambda v: 1 <= v <= 1_000_000, "1 to 1000000")
     require("warmup", lambda v: 0 <= v <= 10_000, "0 to 10000")
@@ -198,7 +198,7 @@ def check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
             path = Path(run.model).expanduser()
         except RuntimeError:
             raise ConfigError(
-                f"{source}: [run]: model: found {show(run.model)}: that user has no home folder; write the path out"
+                f"{source}: [run]: model: found {show(run.model)}, but that user has no home; write the whole path"
             ) from None
         run = msgspec.structs.replace(run, model=str(path if path.is_absolute() else (folder / path).absolute()))
     return run
@@ -208,80 +208,82 @@ def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str
     where = f"{source}: backend {index + 1} ({backend.name!r})"
     if backend.name != backend.name.strip() or not 1 <= len(backend.name) <= 40 or not backend.name.isprintable():
         raise ConfigError(
-            f"{source}: backend {index + 1}: name: found {show(backend.name)}, allowed are 1 to 40 printable "
-            "characters without spaces around them"
+            f"{source}: backend {index + 1}: name: expected 1 to 40 printable characters without spaces around them, "
+            f"found {show(backend.name)}"
         )
     backend = msgspec.structs.replace(backend, framework=backend.framework or backend.name)
     if backend.embedded:
         for key in ("url", "launch", "model"):
             if getattr(backend, key):
-                hint = "set model in [run], where all embedded engines share it" if key == "model" else f"remove {key}"
-                raise ConfigError(f"{where}: {key} does not go with embedded = {backend.embedded!r}; {hint}")
+                hint = "set it in [run], for all embedded engines" if key == "model" else f"remove {key}"
+                raise ConfigError(f"{where}: {key} cannot be combined with embedded = {backend.embedded!r}; {hint}")
         return backend
     if not backend.enabled:
         return backend
     if backend.launch and not backend.launch[0].strip():
-        raise ConfigError(f"{where}: launch: its first word, the command, is empty")
+        raise ConfigError(f"{where}: launch: the first word, the command, is empty")
     if any("\0" in word for word in backend.launch):
-        raise ConfigError(f"{where}: launch: a word of it has a NUL character, which no command can be given")
+        raise ConfigError(f"{where}: launch: a word contains a NUL character")
     if not backend.url and not backend.launch:
         backend = msgspec.structs.replace(backend, url=_usual_url(backend, where, env))
     if backend.url:
         parts = _split_url(backend.url.replace("{port}", "1"), where, backend.secrets)
         if parts.username or parts.password:
-            raise ConfigError(f"{where}: url holds a user name or password; use api_key or headers instead")
+            raise ConfigError(f"{where}: url: contains a user name or password; use api_key or headers instead")
         backend = msgspec.structs.replace(backend, url=backend.url.rstrip("/"))
     for key, value in backend.headers.items():
         if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", key) or not (value.isascii() and value.isprintable()):
-            raise ConfigError(f"{where}: headers: {show(key)} is no valid HTTP header, or its value is none")
+            raise ConfigError(f"{where}: headers: {show(key)} or its value is not a valid HTTP header")
     if not backend.api_key.isascii() or not backend.api_key.isprintable():
-        raise ConfigError(f"{where}: api_key holds a character that HTTP cannot carry; is there a line end in it?")
+        raise ConfigError(
+            f"{where}: api_key: contains a character that is not allowed in HTTP; is there a newline in it?"
+        )
     _check_request(backend, where)
     return backend
 
 
-#: Fields of a request that are llmtui's own: to change them would measure something else than is shown.
+#: Request fields that llmtui sets itself, because it measures what they ask for.
 _OWN_FIELDS = frozenset({"messages", "stream"})
 
 
 def _check_request(backend: Backend, where: str) -> None:
-    """The parts of a request that the config writes itself."""
+    """Raise ConfigError for request fields of a backend that cannot be sent."""
     for key in ("options", "body"):
         if (number := _too_large(getattr(backend, key))) is not None:
-            raise ConfigError(f"{where}: {key}: found {show(number)}, allowed are whole numbers of up to 64 bits")
+            raise ConfigError(f"{where}: {key}: expected whole numbers of up to 64 bits, found {show(number)}")
     if taken := sorted(_OWN_FIELDS & backend.options.keys()):
         raise ConfigError(f"{where}: options: {taken[0]!r} is set by llmtui and cannot be changed")
     if backend.protocol != "custom":
         for key in ("body", "answer"):
             if getattr(backend, key):
-                raise ConfigError(f"{where}: {key} goes with protocol = 'custom' only; remove it or set protocol")
+                raise ConfigError(f"{where}: {key} requires protocol = 'custom'; remove it or set protocol")
     elif backend.body is not None and "{prompt}" not in repr(backend.body):
-        raise ConfigError(f"{where}: body: '{{prompt}}' is nowhere in it, so the prompt would not be sent")
+        raise ConfigError(f"{where}: body: '{{prompt}}' is missing, so the prompt would not be sent")
 
 
 def _too_large(value: Any) -> int | None:
-    """A whole number in `value` that JSON readers cannot hold, None where there is none."""
+    """Return an integer in `value` that does not fit into 64 bits, None if there is none."""
     if isinstance(value, dict | list):
         inner = value.values() if isinstance(value, dict) else value
-        return next((found for item in inner if (found := _too_large(item)) is not None), None)
+        return next((number for item in inner if (number := _too_large(item)) is not None), None)
     return value if isinstance(value, int) and not -(2**63) <= value < 2**64 else None
 
 
 def _split_url(url: str, where: str, secrets: list[str]) -> Any:
-    found = show(url, secrets)
+    shown = show(url, secrets)
     if not url.isprintable() or " " in url:
-        raise ConfigError(f"{where}: url: found {found}: an address has no blanks and no control characters")
+        raise ConfigError(f"{where}: url: expected an address without spaces and control characters, found {shown}")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        # Its words may repeat what stands before the @.
-        reason = "its port is no number up to 65535" if "ort" in str(error) else "it cannot be read"
-        raise ConfigError(f"{where}: url: found {found}: {reason}") from None
+        # Its message may repeat the password.
+        reason = "a port of at most 65535" if "ort" in str(error) else "a valid address"
+        raise ConfigError(f"{where}: url: expected {reason}, found {shown}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"{where}: url: found {found}, allowed is a full address such as 'http://127.0.0.1:8080'")
+        raise ConfigError(f"{where}: url: expected a full address such as 'http://127.0.0.1:8080', found {shown}")
     if port == 0:
-        raise ConfigError(f"{where}: url: found {found}: port 0 cannot be asked")
+        raise ConfigError(f"{where}: url: expected a port of at least 1, found {shown}")
     return parts
 
 
@@ -291,7 +293,7 @@ def _usual_url(backend: Backend, where: str, env: dict[str, str]) -> str:
         try:
             _split_url(url, where, [])
         except ConfigError:
-            raise ConfigError(f"OLLAMA_HOST: found {show(env['OLLAMA_HOST'])}, allowed is host:port") from None
+            raise ConfigError(f"OLLAMA_HOST: expected host:port, found {show(env['OLLAMA_HOST'])}") from None
         return url
     for word in (backend.framework, backend.name):
         if backend.protocol != "custom" and (port := framework(word).port):
@@ -300,7 +302,7 @@ def _usual_url(backend: Backend, where: str, env: dict[str, str]) -> str:
 
 
 def ollama_url(host: str) -> str:
-    """The address that `OLLAMA_HOST` means, as Ollama itself reads it (host, host:port, :port or a URL)."""
+    """Return the URL for a value of `OLLAMA_HOST` (host, host:port, :port or a URL), parsed as Ollama does."""
     host = host.strip().strip("\"'")
     if not host:
         return f"http://127.0.0.1:{OLLAMA.port}"
@@ -317,20 +319,20 @@ def ollama_url(host: str) -> str:
     return f"{scheme}://{name}:{port}{path}"
 
 
-#: The last word of a name that stands before a secret: api_key, --hf-token, X-Access-Token, OPENAI_API_KEY.
+#: Names of secrets: api_key, --hf-token, X-Access-Token, OPENAI_API_KEY.
 SECRET_NAME = re.compile(
     r"(?:.*[^a-z0-9])?(?:api|access|auth|secret)?"
     r"(?:key|token|secret|password|passwd|passphrase|auth|authorization|credentials?|sig|signature)",
     re.IGNORECASE,
 )
-#: A secret itself: no path, no special token such as <|end_of_text|>, nothing that would spoil honest text.
+#: Values that may be secrets: not paths, special tokens such as <|end_of_text|>, or short words.
 _SECRET_VALUE = re.compile(r"[^\s<{/.~][^\s<>]{7,}")
 
 
 def literal_secrets(value: Any, name: str = "") -> list[str]:
-    """Texts in `value`, a backend as configured, that are secrets by their names, though no variable brought them.
+    """Return the texts in a configured backend whose names suggest secrets.
 
-    Looked at are keys of tables, parameters of a URL, and in lists (`launch`) `--name value`, `name=value`.
+    Names are keys of tables, parameters of a URL, and in lists (`launch`) `--name value` and `name=value`.
     """
     if isinstance(value, dict):
         return [secret for key, inner in value.items() for secret in literal_secrets(inner, key)]
@@ -342,7 +344,7 @@ def literal_secrets(value: Any, name: str = "") -> list[str]:
     if SECRET_NAME.fullmatch(name):
         return [value] if _SECRET_VALUE.fullmatch(value) else []
     pairs = [pair.partition("=") for pair in re.split(r"[?&#]", value)] if "=" in value else []
-    return [found for key, _, inner in pairs for found in literal_secrets(inner, key if inner else "")]
+    return [secret for key, _, inner in pairs for secret in literal_secrets(inner, key if inner else "")]
 
 
 def _flag(word: Any) -> str:
@@ -350,7 +352,7 @@ def _flag(word: Any) -> str:
 
 
 def _expand(value: Any, where: str, env: dict[str, str], secrets: list[str]) -> Any:
-    """`${NAME}` from the environment, in every text of a backend. What was put in is added to `secrets`."""
+    """Replace `${NAME}` in all texts of a backend by variables of the environment. Add their values to `secrets`."""
     if isinstance(value, str):
 
         def replace(match: re.Match[str]) -> str:
@@ -363,7 +365,9 @@ def _expand(value: Any, where: str, env: dict[str, str], secrets: list[str]) -> 
             return env[name]
 
         if re.search(r"\$\{(?!\w+\})", value):
-            raise ConfigError(f"{where}: '${{' begins the name of an environment variable: write ${{NAME}}")
+            raise ConfigError(
+                f"{where}: '${{' is not followed by the name of an environment variable and '}}'; write ${{NAME}}"
+            )
 
         return re.sub(r"\$\{(\w+)\}", replace, value)
     if isinstance(value, list):

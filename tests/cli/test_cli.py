@@ -103,10 +103,10 @@ def test_a_backend_that_is_not_there_is_said_and_is_exit_code_1(config: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nope.toml"], "llmtui: nope.toml: there is no such file"),
+        (["nope.toml"], "llmtui: nope.toml: no such file"),
         (["chek"], "llmtui: there is no file and no command 'chek'; did you mean 'check'?"),
         (["run", "--only", "zzz"], "llmtui: the built-in default: no backend is named 'zzz'"),
-        (["run", "--iterations", "0"], "llmtui: the command line: [run]: iterations: found 0, allowed is 1 to 1000000"),
+        (["run", "--iterations", "0"], "llmtui: the command line: [run]: iterations: expected 1 to 1000000, found 0"),
         (["run", "--csv", "no/such/folder/x.csv"], "llmtui: no/such/folder/x.csv: there is no folder"),
         ([], "llmtui: the monitor needs a terminal; for plain text use: llmtui run"),
     ],

@@ -45,13 +45,13 @@ def test_ours_is_taken(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda p: p.chmod(0o777), "its folder {place} can be written by others"),
-        (lambda p: (p / "config.toml").chmod(0o646), "it can be written by others"),
+        (lambda p: p.chmod(0o777), "other users can write to its folder {place}"),
+        (lambda p: (p / "config.toml").chmod(0o646), "other users can write to it"),
         pytest.param(lambda p: os.chown(p, NOBODY, 0), "its folder {place} belongs to another user", marks=needs_root),
         pytest.param(
             lambda p: os.chown(p / "config.toml", NOBODY, 0), "it belongs to another user (uid 65534)", marks=needs_root
         ),
-        pytest.param(_shared_with_a_group, "its folder {place} can be written by", marks=needs_root),
+        pytest.param(_shared_with_a_group, "other users can write to its folder {place}", marks=needs_root),
     ],
 )
 def test_what_others_may_have_written_is_refused(folder: Path, spoil: Callable[[Path], None], words: str) -> None:
@@ -65,7 +65,7 @@ def test_in_a_sticky_folder_the_owner_of_the_file_decides(folder: Path) -> None:
     folder.chmod(0o1777)
     assert load(folder / "config.toml", found=True).backend
     (folder / "config.toml").chmod(0o666)
-    assert "it can be written by others" in refusal(folder / "config.toml")
+    assert "other users can write to it" in refusal(folder / "config.toml")
 
 
 def test_a_link_is_judged_by_both_its_ends(folder: Path, tmp_path: Path) -> None:
@@ -74,10 +74,10 @@ def test_a_link_is_judged_by_both_its_ends(folder: Path, tmp_path: Path) -> None
     (elsewhere / "config.toml").symlink_to(folder / "config.toml")
     assert load(elsewhere / "config.toml", found=True).backend
     folder.chmod(0o777)
-    assert f"its folder {folder} can be written" in refusal(elsewhere / "config.toml")
+    assert f"other users can write to its folder {folder}" in refusal(elsewhere / "config.toml")
     folder.chmod(0o755)
     elsewhere.chmod(0o777)
-    assert f"its folder {elsewhere} can be written" in refusal(elsewhere / "config.toml")
+    assert f"other users can write to its folder {elsewhere}" in refusal(elsewhere / "config.toml")
 
 
 @needs_root
@@ -104,7 +104,7 @@ def test_a_pipe_that_was_named_is_read() -> None:
 
 
 def test_an_endless_device_is_refused() -> None:
-    with pytest.raises(ConfigError, match="/dev/zero: this is not a regular file"):
+    with pytest.raises(ConfigError, match="/dev/zero: not a regular file"):
         load(Path("/dev/zero"))
 
 
@@ -124,7 +124,9 @@ def test_the_command_line_says_so_and_takes_it_when_named(folder: Path) -> None:
     command = [sys.executable, "-m", "llmtui", "check"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
-    assert done.stderr.startswith(f"llmtui: {folder}/config.toml: found here but not taken, because its folder ")
-    assert done.stderr.endswith(f"name it: llmtui ./config.toml, or close it to them: chmod o-w {folder}\n")
+    assert done.stderr.startswith(
+        f"llmtui: {folder}/config.toml: not used, because other users can write to its folder "
+    )
+    assert done.stderr.endswith(f"name it: llmtui ./config.toml, or remove their access: chmod o-w {folder}\n")
     done = subprocess.run([*command, "./config.toml"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "nothing answers at 127.0.0.1:1" in done.stdout
