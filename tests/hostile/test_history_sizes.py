@@ -59,7 +59,7 @@ def test_a_plan_has_no_more_backends_than_a_config(tmp_path: Path) -> None:
     backends = [{"name": f"b{n}"} for n in range(MAX_BACKENDS + 1)]
     assert "no backends" in refusal(changed_plan(history(tmp_path / "history.db"), backends=backends))
     blocks = "\n".join(f"[[backend]]\nname = 'b{n}'\nurl = 'http://h:{n + 1}'" for n in range(MAX_BACKENDS + 1))
-    with pytest.raises(ConfigError, match=f"101 backends are given; a run compares at most {MAX_BACKENDS}"):
+    with pytest.raises(ConfigError, match=f"101 backends; a run compares at most {MAX_BACKENDS}"):
         parse(blocks, source="c.toml", folder=Path("/"), environ={})
 
 

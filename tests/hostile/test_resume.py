@@ -86,7 +86,7 @@ def test_the_config_of_a_history_obeys_the_rules_of_one_that_was_found(spoil: st
         config.symlink_to(other / "config.toml")
     code, said = resumed(tmp_path, file)
     assert code == 2
-    assert "a config may hold commands to run" in said
+    assert "a config can contain commands" in said
     assert f"llmtui resume {RUN} --config FILE" in said
     assert not left.exists()
 
@@ -136,7 +136,7 @@ def test_a_file_system_that_no_longer_answers_is_given_up(tmp_path: Path, monkey
     # In place of a network share that hangs: an open that waits.
     monkeypatch.setattr(config_file, "read", lambda path, **_: path.read_text())
     monkeypatch.setattr(config_file, "NAMED_READ_S", 0.2)
-    with pytest.raises(ConfigError, match=r"not read within 0.2 s; use a local copy: llmtui resume X --config FILE"):
+    with pytest.raises(ConfigError, match=r"not read within 0.2 s; name a local copy: llmtui resume X --config FILE"):
         config_file.read_named_by_history(place, "llmtui resume X --config FILE")
     # Let the thread go.
     os.close(os.open(place, os.O_WRONLY))
