@@ -41,7 +41,7 @@ _LIVE = (
 
 
 def plan(iterations: int = 10, warmup: int = 3, extra: int = 0) -> Plan:
-    """The plan of the canned run, with `extra` more backends."""
+    """Return the plan of the canned run, with `extra` more backends."""
     backends = [
         Backend(name="llama.cpp", framework="llama.cpp", language="C++", embedded="llama.cpp", weights="Q8_0"),
         Backend(name="mistral.rs", framework="mistral.rs", language="Rust", embedded="mistral.rs", weights="Q8_0"),
@@ -59,7 +59,7 @@ def plan(iterations: int = 10, warmup: int = 3, extra: int = 0) -> Plan:
 
 
 def state(name: str, **changes: object) -> BackendState:
-    """The state of a live backend, with changes."""
+    """Return the state of a live backend, with changes."""
     row = next(r for r in _LIVE if r[0] == name)
     fields: dict[str, object] = {
         "name": name,
@@ -101,7 +101,7 @@ MISSING = BackendState(
 def iteration(
     name: str, number: int, phase: Phase = "measured", attempt: int = 1, speed: float = 1.0, **changes: object
 ) -> Iteration:
-    """One realistic iteration; the same arguments give the same numbers."""
+    """Return a realistic iteration; the same arguments give the same numbers."""
     row = next((r for r in _LIVE if r[0] == name), (name, "C++", "Q8_0", 2.0, 0.3, 40.0, 1.0))
     rng = random.Random(f"{name}/{number}/{phase}/{attempt}")
     factor = (1 + rng.gauss(0, 0.03)) * (1.3 if phase == "warmup" else 1.0) / speed
@@ -143,7 +143,7 @@ def arrivals(
 
 
 def hello(the_plan: Plan | None = None, done: int = 0, running: bool = True) -> Hello:
-    """The first message: `done` measured iterations (after the warm-ups) of every live backend are in."""
+    """Return the first message, with `done` measured iterations (after the warm-ups) of every live backend."""
     the_plan = the_plan or plan()
     warmups = the_plan.config.warmup if done else 0
     iterations = [iteration(r[0], n + 1, "warmup") for n in range(warmups) for r in _LIVE]
@@ -151,9 +151,9 @@ def hello(the_plan: Plan | None = None, done: int = 0, running: bool = True) -> 
     word = "running" if running else "done"
     states = [state(r[0], state=word if done else "loading", load_s=r[6] if done else None) for r in _LIVE]
     states += [MISSING, UNREACHABLE]
-    known = {s.name for s in states}
+    listed = {s.name for s in states}
     states += [
-        BackendState(name=b.name, planned=the_plan.config.iterations) for b in the_plan.backends if b.name not in known
+        BackendState(name=b.name, planned=the_plan.config.iterations) for b in the_plan.backends if b.name not in listed
     ]
     return Hello(
         plan=the_plan,
@@ -171,18 +171,18 @@ def hello(the_plan: Plan | None = None, done: int = 0, running: bool = True) -> 
 
 
 def samples() -> list[AnyEvent]:
-    """Memory and CPU of the live servers."""
+    """Return events with memory and CPU of the live servers."""
     sizes = {"llama.cpp": 241, "mistral.rs": 525, "HuggingFace": 710}
     return [Sampled(backend=n, rss_bytes=mb * 1_000_000, cpu_cores=0.97) for n, mb in sizes.items()]
 
 
 def progress(name: str, tokens: int, elapsed_s: float, number: int = 7) -> Progress:
-    """Tokens are arriving."""
+    """Return the progress of an answer."""
     return Progress(backend=name, phase="measured", iteration=number, tokens=tokens, elapsed_s=elapsed_s)
 
 
 def run_view(done: int = 6, running: bool = True) -> RunView:
-    """The canned run after `done` measured iterations of every live backend, with memory and CPU."""
+    """Return the canned run after `done` measured iterations of every live backend, with memory and CPU."""
     folded = RunView(plan())
     folded.apply(hello(done=done, running=running))
     for event in samples():
@@ -191,7 +191,7 @@ def run_view(done: int = 6, running: bool = True) -> RunView:
 
 
 def rerun_events(name: str, count: int = 5, speed: float = 1.05) -> list[AnyEvent]:
-    """A second attempt of `name`, faster by `speed`."""
+    """Return the events of a second attempt of `name`, faster by `speed`."""
     events: list[AnyEvent] = [BackendChanged(backend=state(name, attempt=2, state="running"))]
     events += [IterationDone(iteration=iteration(name, n + 1, attempt=2, speed=speed)) for n in range(count)]
     events.append(BackendChanged(backend=state(name, attempt=2, state="done")))
@@ -199,12 +199,12 @@ def rerun_events(name: str, count: int = 5, speed: float = 1.05) -> list[AnyEven
 
 
 def run_done(finished: int = 39) -> RunChanged:
-    """The run is over."""
+    """Return the event that ends the run."""
     return RunChanged(run=RunState(phase="done", finished=finished, total=39, elapsed_s=80.0))
 
 
 class FakeLink:
-    """A scripted engine: events are put in, commands are kept."""
+    """A scripted engine: tests put events in and read the sent commands."""
 
     def __init__(self, *events: AnyEvent) -> None:
         self.queue: asyncio.Queue[AnyEvent | None] = asyncio.Queue()
@@ -214,12 +214,12 @@ class FakeLink:
             self.queue.put_nowait(event)
 
     def put(self, *events: AnyEvent) -> None:
-        """The engine tells these."""
+        """Send these events to the monitor."""
         for event in events:
             self.queue.put_nowait(event)
 
     def vanish(self) -> None:
-        """The engine ends."""
+        """Close the link, as an engine that exits does."""
         self.queue.put_nowait(None)
 
     async def events(self) -> AsyncIterator[AnyEvent]:

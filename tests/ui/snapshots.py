@@ -1,7 +1,7 @@
-"""Pictures of the monitor as text, compared exactly: `python -m tests.ui.snapshots` renews them in tests/ui/snapshots/.
+"""Snapshots of the monitor as text, compared exactly. `python -m tests.ui.snapshots` renews tests/ui/snapshots/.
 
-Each is the screen's rows; where styles are kept too, a second picture of the same size has a letter for every cell's
-style, and a list says what each letter is. Events, clocks and the folder for exports are canned.
+Each has the rows of the screen. With styles, a second block of the same size has a letter for the style of each cell,
+and a list of the letters follows. Events, clocks and the folder for exports are canned.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _LOGGED: list[AnyEvent] = [
 
 @dataclasses.dataclass(frozen=True)
 class Shot:
-    """What is told, what is pressed, and what is told after that, on a terminal of a size."""
+    """A snapshot: first events, keys, later events, the size of the terminal."""
 
     name: str
     size: tuple[int, int] = (80, 24)
@@ -124,7 +124,7 @@ def _described(style: Style) -> str:
 
 
 def picture(app: MonitorApp, styles: bool) -> str:
-    """The screen as text, after the filters that the terminal gets it through."""
+    """Return the screen as text, after the app's colour filters."""
     rows: list[str] = []
     marks: list[str] = []
     letters: dict[str, str] = {}
@@ -133,8 +133,8 @@ def picture(app: MonitorApp, styles: bool) -> str:
         row = ""
         for text, style, _ in strip:
             shown = style or Style()
-            for kept in (kept for kept in app._filters if kept.enabled):
-                shown = kept.apply([Segment(text, shown)], app.screen.styles.background)[0].style or shown
+            for enabled in (f for f in app._filters if f.enabled):
+                shown = enabled.apply([Segment(text, shown)], app.screen.styles.background)[0].style or shown
             # A blank looks the same in any colour and weight.
             for part in filter(None, re.split(r"(\s+)", text)):
                 word = _described(Style(bgcolor=shown.bgcolor) if part.isspace() else shown)
@@ -149,7 +149,7 @@ def picture(app: MonitorApp, styles: bool) -> str:
 
 
 async def take(shot: Shot) -> str:
-    """The picture of a shot."""
+    """Run the monitor and return the text of a snapshot."""
     environ = {"LLMTUI_STATE": tempfile.gettempdir() + "/llmtui-there-is-none", "TERM": "xterm-256color"}
     with patch.dict(os.environ, environ), patch.multiple(run_screen, NUMBERS_S=0.0, CHARTS_S=0.0):
         os.environ.pop("NO_COLOR", None)
@@ -173,18 +173,18 @@ async def take(shot: Shot) -> str:
 
 
 def path_of(shot: Shot) -> Path:
-    """Where the picture of a shot is kept."""
+    """Return the path of a snapshot."""
     return FOLDER / f"{shot.name}.txt"
 
 
 async def renew() -> None:
-    """Take every picture again, and remove those that nothing takes any more."""
+    """Take every snapshot again, and remove files that belong to none."""
     FOLDER.mkdir(exist_ok=True)
     for shot in SHOTS:
         text = await take(shot)
         old = path_of(shot).read_text("utf-8") if path_of(shot).exists() else ""
         path_of(shot).write_text(text, "utf-8")
-        print(f"{shot.name}: {'as it was' if text == old else 'new'}")
+        print(f"{shot.name}: {'unchanged' if text == old else 'new'}")
     for path in set(FOLDER.glob("*.txt")) - {path_of(shot) for shot in SHOTS}:
         path.unlink()
         print(f"{path.stem}: removed")

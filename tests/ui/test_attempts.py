@@ -1,4 +1,4 @@
-"""During a rerun the earlier attempt's figures stand, marked as such, until the new one has its first."""
+"""Which attempt's figures the screen shows during a rerun, and how attempts are compared."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.ui.lines import text_of
 
 
 def rerunning(run_view: RunView) -> RunView:
-    """Attempt 2 of the first backend is in its warm-ups."""
+    """A run in which the first backend is warming up for its second attempt."""
     run_view.apply(canned.hello(done=10, running=False))
     run_view.apply(BackendChanged(backend=canned.state("llama.cpp", attempt=2, state="warmup")))
     run_view.apply(IterationDone(iteration=canned.iteration("llama.cpp", 1, "warmup", attempt=2)))
     return run_view
 
 
-def test_the_earlier_figures_stand_until_the_first_measured_iteration() -> None:
+def test_previous_figures_are_shown_until_the_first_measured_iteration() -> None:
     run_view = rerunning(RunView(canned.plan()))
     backend_view = run_view.backends["llama.cpp"]
     assert (
@@ -52,7 +52,7 @@ def test_the_earlier_figures_stand_until_the_first_measured_iteration() -> None:
     )
 
 
-def test_the_panel_names_metric_and_phase_and_the_attempt_of_its_figures() -> None:
+def test_panel_names_metric_phase_and_attempt() -> None:
     run_view = rerunning(RunView(canned.plan()))
     shown = text_of(panel(run_view.backends["llama.cpp"], PanelOptions(index=0, metric="ttft"), 24, 14))
     for part in ("TTFT, warm-up 1", "attempt 1: 0.147", "─ attempt 2 ─"):
@@ -64,7 +64,7 @@ def test_the_panel_names_metric_and_phase_and_the_attempt_of_its_figures() -> No
     assert "attempt 1: 0.93" in shown
 
 
-def test_the_charts_keep_the_earlier_points_under_their_attempt() -> None:
+def test_charts_show_the_previous_attempt_by_name() -> None:
     view = ViewState(canned.plan(), UiConfig())
     rerunning(view.run_view)
     first = view.chart_data("scatter").series[0]

@@ -30,7 +30,7 @@ from tests.ui.pilot import make, screen_text, settle
 
 @pytest.mark.parametrize("high", [1e-4, 0.0123, 0.95, 3.63, 9.99, 82.0, 4_000_000.0])
 @pytest.mark.parametrize("rows", [4, 7, 10, 12, 20, 40])
-def test_every_tick_of_a_scale_falls_on_a_row(high: float, rows: int) -> None:
+def test_every_tick_of_a_scale_falls_on_a_cell(high: float, rows: int) -> None:
     scale = scale_for(high * 0.1, high, rows)
     assert scale.low == 0.0
     assert scale.high + scale.per_cell * 0.6 >= high
@@ -43,14 +43,14 @@ def test_every_tick_of_a_scale_falls_on_a_row(high: float, rows: int) -> None:
 
 @pytest.mark.parametrize("across", [False, True])
 @pytest.mark.parametrize("value", [0.9388565, 0.000123, 42.0, 123456.7])
-def test_one_value_stands_in_the_middle_and_its_ticks_have_no_idle_digits(value: float, across: bool) -> None:
+def test_one_value_is_in_the_middle_of_a_scale_with_short_labels(value: float, across: bool) -> None:
     scale = scale_for(value, value, 60 if across else 14, across=across)
     assert scale.cells / 4 < scale.at(value) < scale.cells * 3 / 4
     assert scale.per_cell > value / 10_000
     assert len(scale.ticks) >= 2 and len(set(scale.labels)) == len(scale.labels)
 
 
-def test_close_values_are_shown_close_up() -> None:
+def test_scale_of_close_values_does_not_start_at_zero() -> None:
     scale = scale_for(0.86, 0.99, 12)
     assert 0.7 < scale.low <= 0.86
     assert scale.high >= 0.985
@@ -65,14 +65,14 @@ def chart(kind: str, count: int = 10) -> ChartData:
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("kind", ["bars", "box", "ecdf", "scatter"])
 @pytest.mark.parametrize(("width", "height"), [(16, 6), (40, 10), (56, 15), (96, 30), (190, 40)])
-def test_a_chart_has_exactly_its_size(kind: str, log: bool, width: int, height: int) -> None:
+def test_chart_has_exactly_its_size(kind: str, log: bool, width: int, height: int) -> None:
     lines = draw(dataclasses.replace(chart(kind), log=log), width, height)
     assert len(lines) == height
     assert all(width_of(line) == width for line in lines)
     assert not any("\x1b" in text for line in lines for text, _ in line)
 
 
-def test_bars_carry_their_backend_colour_and_a_fill_for_each_statistic() -> None:
+def test_bars_have_their_backend_colour_and_a_fill_for_each_statistic() -> None:
     lines = draw(chart("bars"), 56, 15)
     roles = {role for line in lines for text, role in line if "█" in text}
     assert {"s1", "s2", "s3"} <= roles
@@ -81,7 +81,7 @@ def test_bars_carry_their_backend_colour_and_a_fill_for_each_statistic() -> None
     assert "Ollama" not in text_of(lines)
 
 
-def test_a_figure_alone_that_changes_needs_no_new_bars() -> None:
+def test_changed_median_reuses_the_cached_bars() -> None:
     data = chart("bars")
     draw(data, 60, 16)
     before = bar_body.cache_info()
@@ -95,7 +95,7 @@ def test_a_figure_alone_that_changes_needs_no_new_bars() -> None:
 
 
 @pytest.mark.parametrize("start", range(0, 9))
-def test_what_is_laid_over_a_line_replaces_as_many_cells(start: int) -> None:
+def test_overlay_replaces_as_many_cells_as_it_has(start: int) -> None:
     line: Line = (("ab", "dim"), ("cdef", ""), ("g    ", "s1"))
     over = overlay(line, start, ("XY", "strong"))
     text = "abcdefg    "
@@ -103,14 +103,14 @@ def test_what_is_laid_over_a_line_replaces_as_many_cells(start: int) -> None:
     assert ("XY", "strong") in over
 
 
-def test_points_have_one_shape_for_each_backend() -> None:
+def test_scatter_has_one_shape_for_each_backend() -> None:
     lines = draw(chart("scatter"), 56, 15)
     body = text_of(lines[:-1])
     assert all(mark in body for mark in "●+×")
     assert "iteration" in body
 
 
-def test_of_backends_that_are_equal_each_is_seen() -> None:
+def test_scatter_shows_each_of_several_equal_backends() -> None:
     data = chart("scatter")
     same = data.series[0].points
     lines = draw(
@@ -129,13 +129,13 @@ def test_every_bar_has_a_name(count: int, width: int) -> None:
     names = [f"{letter} framework" for letter in "ABCDEFGHI"[:count]]
     series = tuple(Series(n, name, spread) for n, name in enumerate(names))
     lines = draw(ChartData("bars", "latency", series, 10), width, 16)
-    told = text_of(lines[-2:-1])
-    assert all(name[0] in told for name in names)
-    assert [c for c in told if c.isupper()] == [name[0] for name in names]
+    text = text_of(lines[-2:-1])
+    assert all(name[0] in text for name in names)
+    assert [c for c in text if c.isupper()] == [name[0] for name in names]
 
 
 @pytest.mark.parametrize("height", [8, 10, 11, 12, 20])
-def test_boxes_that_have_no_room_are_counted(height: int) -> None:
+def test_boxes_without_room_are_counted(height: int) -> None:
     data = chart("box")
     (first, *_) = [s for s in data.series if s.box is not None]
     nine = tuple(dataclasses.replace(first, index=n, name=f"{'ABCDEFGHI'[n]} framework") for n in range(9))
@@ -146,19 +146,19 @@ def test_boxes_that_have_no_room_are_counted(height: int) -> None:
 
 @pytest.mark.parametrize("width", [30, 36, 38, 54, 56, 76, 96])
 @pytest.mark.parametrize("count", [1, 5, 9])
-def test_the_legend_has_all_of_them(count: int, width: int) -> None:
+def test_legend_names_all_backends(count: int, width: int) -> None:
     spread = next(s.spread for s in chart("scatter").series if s.spread is not None)
     series = tuple(Series(n, f"{'ABCDEFGHI'[n]} framework", spread) for n in range(count))
     line, spots = legend(ChartData("scatter", "latency", series, 10), width)
     text = text_of([line])
     assert width_of(line) == width and [index for *_, index in spots] == list(range(count))
     for start, end, index in spots:
-        told = text[start:end]
+        entry = text[start:end]
         assert end <= width
-        assert told[0] == "●+×◆▲■◇△▽"[index] and told[1:].strip().startswith(("ABCDEFGHI"[index], str(index + 1)))
+        assert entry[0] == "●+×◆▲■◇△▽"[index] and entry[1:].strip().startswith(("ABCDEFGHI"[index], str(index + 1)))
 
 
-def test_infinite_and_missing_values_do_not_break_a_chart() -> None:
+def test_chart_accepts_infinite_and_missing_values() -> None:
     view = ViewState(canned.plan(), UiConfig())
     view.run_view.apply(canned.hello(done=1))
     for n, value in enumerate((float("inf"), None, float("nan"), 1.0, 0.0)):
@@ -169,7 +169,7 @@ def test_infinite_and_missing_values_do_not_break_a_chart() -> None:
     assert [place for place, _ in view.chart_data("scatter").series[0].points] == [0, 4, 5]
 
 
-def test_a_box_shows_quartiles_whiskers_and_median() -> None:
+def test_box_shows_quartiles_whiskers_and_median() -> None:
     view = ViewState(canned.plan(), UiConfig(), hidden={"mistral.rs", "HuggingFace"})
     view.run_view.apply(canned.hello(done=10))
     shown = text_of(draw(view.chart_data("box"), 60, 14))
@@ -183,7 +183,7 @@ def test_a_box_shows_quartiles_whiskers_and_median() -> None:
     assert row.count("●") == 3
 
 
-def test_an_ecdf_climbs_from_nothing_to_all() -> None:
+def test_ecdf_climbs_from_0_to_100_percent() -> None:
     lines = draw(chart("ecdf"), 60, 16)
     shown = text_of(lines)
     assert all(f"{share}%" in shown for share in (0, 25, 50, 75, 100))
@@ -196,9 +196,7 @@ def test_an_ecdf_climbs_from_nothing_to_all() -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0.0003, 0.004), (0.9, 12.0), (7.0, 7.1), (0.1, 90_000.0)])
 @pytest.mark.parametrize(("cells", "across"), [(4, False), (12, False), (40, False), (40, True), (180, True)])
-def test_a_logarithmic_scale_holds_its_values_between_round_ticks(
-    low: float, high: float, cells: int, across: bool
-) -> None:
+def test_log_scale_has_its_values_between_round_ticks(low: float, high: float, cells: int, across: bool) -> None:
     scale = log_scale_for([low, high], cells, across=across)
     assert scale.low <= low * (1 + 1e-6)
     assert scale.high >= high * (1 - 1e-6)
@@ -218,11 +216,11 @@ def test_a_logarithmic_scale_holds_its_values_between_round_ticks(
         ([5.0], False),
     ],
 )
-def test_a_chart_is_logarithmic_where_one_is_far_from_the_rest(medians: list[float], apart: bool) -> None:
+def test_chart_is_logarithmic_if_one_backend_is_far_from_the_rest(medians: list[float], apart: bool) -> None:
     assert one_stands_apart(medians) is apart
 
 
-def test_the_scale_follows_the_figures_until_the_user_says_otherwise() -> None:
+def test_scale_is_automatic_until_the_user_chooses() -> None:
     view = ViewState(canned.plan(), UiConfig())
     view.run_view.apply(canned.hello(done=3))
     assert not view.chart_data("bars").log
@@ -238,7 +236,7 @@ def test_the_scale_follows_the_figures_until_the_user_says_otherwise() -> None:
     assert not view.chart_data("bars").log
 
 
-def test_a_hidden_backend_stays_in_the_legend_to_be_clicked() -> None:
+def test_hidden_backend_stays_clickable_in_the_legend() -> None:
     view = ViewState(canned.plan(), UiConfig(), hidden={"mistral.rs"})
     view.run_view.apply(canned.hello(done=3))
     line, spots = legend(view.chart_data("scatter"), 80)
@@ -247,7 +245,7 @@ def test_a_hidden_backend_stays_in_the_legend_to_be_clicked() -> None:
     assert all(text[start:end].strip() for start, end, _ in spots)
 
 
-def test_the_ring_of_charts() -> None:
+def test_next_chart_cycles_through_the_kinds() -> None:
     view = ViewState(canned.plan(), UiConfig())
     assert view.chart_kind == "scatter"
     for kind in ("bars", "box", "ecdf", "scatter", "bars"):
@@ -259,7 +257,7 @@ def test_the_ring_of_charts() -> None:
         assert view.statistics_kind == kind
 
 
-def test_an_empty_chart_says_so() -> None:
+def test_empty_chart_shows_a_hint() -> None:
     assert "iterations appear here" in text_of(draw(ChartData("bars", "latency", (Series(0, "a"),), 10), 50, 10))
     assert "x shows one" in text_of(draw(ChartData("bars", "latency", (), 10), 50, 10))
 
@@ -267,7 +265,7 @@ def test_an_empty_chart_says_so() -> None:
 # --- Keys and clicks ---
 
 
-async def test_one_key_goes_round_the_statistics_and_one_changes_the_scale() -> None:
+async def test_keys_change_the_kind_and_the_scale_of_charts() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -288,7 +286,7 @@ async def test_one_key_goes_round_the_statistics_and_one_changes_the_scale() -> 
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_a_click_in_the_legend_hides_and_shows(size: tuple[int, int]) -> None:
+async def test_click_in_the_legend_hides_and_shows_a_backend(size: tuple[int, int]) -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=size) as pilot:

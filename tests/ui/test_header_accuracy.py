@@ -1,4 +1,4 @@
-"""The tool's own error stands in the monitor's header, where it is known and there is room."""
+"""The header shows llmtui's own error if it was measured and there is room."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MACHINE = Machine(cpu="Test CPU", cores=2)
 
 
 @pytest.mark.parametrize(("size", "shown"), [((120, 40), True), ((80, 24), True), ((40, 24), False)])
-async def test_it_stands_in_the_second_line(
+async def test_own_error_is_in_the_second_line(
     size: tuple[int, int], shown: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
@@ -32,7 +32,7 @@ async def test_it_stands_in_the_second_line(
 
 
 @pytest.mark.parametrize("content", [None, "rubbish", "other"])
-async def test_nothing_is_said_where_nothing_is_known(
+async def test_header_without_a_record_of_this_machine(
     content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))

@@ -1,4 +1,4 @@
-"""More backends than lines: the selected one is always in sight, and what is not is counted."""
+"""More backends than lines: the selected one is always in sight, the others are counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.ui.pilot import make, screen_text, settle
 
 
 @pytest.mark.parametrize("at", range(12))
-def test_the_window_holds_the_line_and_moves_no_more_than_needed(at: int) -> None:
+def test_window_contains_the_line_and_moves_no_further_than_needed(at: int) -> None:
     start, end = window(12, 5, at, first=3)
     assert start <= at < end
     assert end - start == 5
@@ -19,13 +19,13 @@ def test_the_window_holds_the_line_and_moves_no_more_than_needed(at: int) -> Non
         assert start == 3
 
 
-def test_what_is_out_of_sight_is_counted() -> None:
+def test_out_of_sight_counts_above_and_below() -> None:
     assert out_of_sight(12, 0, 12) == ""
     assert out_of_sight(12, 3, 8) == "+3 more above, +4 more below"
 
 
 @pytest.mark.parametrize("size", [(20, 5), (80, 10), (80, 24), (120, 40)])
-async def test_the_focus_stays_in_sight(size: tuple[int, int]) -> None:
+async def test_selected_backend_stays_in_sight(size: tuple[int, int]) -> None:
     plan = canned.plan(extra=26)
     link = FakeLink(canned.hello(plan, done=3))
     app = make(link, plan)
@@ -43,7 +43,7 @@ async def test_the_focus_stays_in_sight(size: tuple[int, int]) -> None:
                 assert "Quit" in shown.split("\n")[-1]
 
 
-async def test_the_table_too_says_how_much_it_leaves_out() -> None:
+async def test_table_counts_the_backends_out_of_sight() -> None:
     plan = canned.plan(extra=26)
     link = FakeLink(canned.hello(plan, done=3))
     app = make(link, plan)
@@ -57,7 +57,7 @@ async def test_the_table_too_says_how_much_it_leaves_out() -> None:
         assert "Quit" in shown.split("\n")[-1]
 
 
-async def test_a_small_screen_counts_the_failures() -> None:
+async def test_small_screen_counts_failed_backends() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(20, 5)) as pilot:

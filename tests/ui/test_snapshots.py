@@ -1,4 +1,4 @@
-"""The monitor looks as it did. Where it shall look different: `python -m tests.ui.snapshots`, then read the diff."""
+"""The monitor looks like its snapshots. After a change run `python -m tests.ui.snapshots` and read the diff."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from tests.ui.snapshots import FOLDER, SHOTS, Shot, path_of, take
 
 
 @pytest.mark.parametrize("shot", SHOTS, ids=lambda shot: shot.name)
-async def test_it_looks_as_it_did(shot: Shot) -> None:
+async def test_screen_matches_its_snapshot(shot: Shot) -> None:
     assert await take(shot) == path_of(shot).read_text("utf-8")
 
 
-def test_every_picture_is_taken_and_small() -> None:
+def test_every_snapshot_is_used_and_small() -> None:
     assert {path.stem for path in FOLDER.iterdir()} == {shot.name for shot in SHOTS}
     assert all(path.stat().st_size < 20_000 for path in FOLDER.iterdir())

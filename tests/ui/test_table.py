@@ -1,4 +1,4 @@
-"""The summary table: sorted by key and by click, and still while the cursor is in it."""
+"""The summary table on the screen: sorting by key and by click, choosing a backend, order under the cursor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
 
-#: As the plan has them.
+#: The plan's order.
 PLANNED = ["llama.cpp", "mistral.rs", "HuggingFace", "Llamafile", "Ollama"]
 
 
@@ -36,7 +36,7 @@ async def click_on(pilot: Pilot[None], app: MonitorApp, word: str, times: int = 
     await settle(pilot)
 
 
-async def test_the_sort_key_goes_round_the_columns_and_marks_them() -> None:
+async def test_sort_key_cycles_through_the_columns() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -61,7 +61,7 @@ async def test_the_sort_key_goes_round_the_columns_and_marks_them() -> None:
         assert not {"↑", "↓"} & set(screen_text(app))
 
 
-async def test_the_metric_key_sorts_by_the_metric_that_is_shown() -> None:
+async def test_table_sorts_by_the_shown_metric() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -75,7 +75,7 @@ async def test_the_metric_key_sorts_by_the_metric_that_is_shown() -> None:
         assert shown(app)[0] == "llama.cpp"
 
 
-async def test_a_click_on_a_heading_sorts_turns_round_and_lets_go() -> None:
+async def test_clicks_on_a_heading_sort_reverse_and_restore() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -89,7 +89,7 @@ async def test_a_click_on_a_heading_sorts_turns_round_and_lets_go() -> None:
         assert app.view.sort == Sort()
 
 
-async def test_a_row_is_chosen_by_a_click_and_opened_by_two() -> None:
+async def test_click_selects_a_row_and_double_click_opens_it() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -106,7 +106,7 @@ async def test_a_row_is_chosen_by_a_click_and_opened_by_two() -> None:
         assert app.view.selected == "mistral.rs"
 
 
-async def test_the_order_holds_while_the_cursor_is_in_the_table() -> None:
+async def test_order_is_stable_while_the_cursor_is_in_the_table() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -116,7 +116,7 @@ async def test_the_order_holds_while_the_cursor_is_in_the_table() -> None:
         assert app.query_one(SummaryTable).has_focus
         assert "> ▲ Ollama" in screen_text(app)
         before = shown(app)
-        # From now on it would be the slowest of all.
+        # Its new attempt is the slowest of all.
         link.put(BackendChanged(backend=canned.state("llama.cpp", attempt=2)))
         link.put(
             *(IterationDone(iteration=canned.iteration("llama.cpp", n + 1, attempt=2, speed=0.1)) for n in range(3))
@@ -133,7 +133,7 @@ async def test_the_order_holds_while_the_cursor_is_in_the_table() -> None:
         assert shown(app)[:3] == ["mistral.rs", "HuggingFace", "llama.cpp"]
 
 
-async def test_a_key_sorts_anew_also_while_the_cursor_is_in_the_table() -> None:
+async def test_sort_key_works_while_the_cursor_is_in_the_table() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -144,7 +144,7 @@ async def test_a_key_sorts_anew_also_while_the_cursor_is_in_the_table() -> None:
         assert shown(app)[0] == "HuggingFace"
 
 
-async def test_the_arrows_of_an_ascii_table_are_ascii() -> None:
+async def test_ascii_table_has_ascii_arrows() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link, marker="ascii")
     async with app.run_test(size=(120, 40)) as pilot:
@@ -158,7 +158,7 @@ async def test_the_arrows_of_an_ascii_table_are_ascii() -> None:
         assert screen_text(app).isascii()
 
 
-async def test_sorting_a_table_that_is_not_there_says_so() -> None:
+async def test_sort_key_without_a_table_shows_why_it_does_not_apply() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -23,7 +23,7 @@ DONE: list[AnyEvent] = [
 ]
 
 
-async def test_at_80x24_the_line_stands_under_the_chart_too() -> None:
+async def test_verdict_line_is_under_the_chart_at_80x24() -> None:
     link = FakeLink(canned.hello(done=10))
     app = make(link)
     async with app.run_test(size=(80, 24), notifications=False) as pilot:
@@ -38,7 +38,7 @@ async def test_at_80x24_the_line_stands_under_the_chart_too() -> None:
         await pilot.resize_terminal(80, 18)
         await pilot.press("T")
         await settle(pilot)
-        assert not line.display, "a low chart keeps its rows"
+        assert not line.display, "no verdict line under a low chart"
 
 
 def comparison(low: float, ratio: float, high: float, slower: str = "b") -> Comparison:
@@ -48,7 +48,7 @@ def comparison(low: float, ratio: float, high: float, slower: str = "b") -> Comp
     )  # fmt: skip
 
 
-async def test_the_line_stands_above_the_table_and_is_dim_until_the_run_is_done() -> None:
+async def test_verdict_line_is_dim_until_the_run_is_done() -> None:
     link = FakeLink(canned.hello(done=10))
     app = make(link)
     async with app.run_test(size=(120, 40), notifications=False) as pilot:
@@ -63,7 +63,7 @@ async def test_the_line_stands_above_the_table_and_is_dim_until_the_run_is_done(
 
 
 @pytest.mark.parametrize(("size", "key"), [((80, 24), "T"), ((80, 40), "f12"), ((120, 40), "f12")])
-async def test_it_comes_with_the_table_and_takes_nothing_from_the_rest(size: tuple[int, int], key: str) -> None:
+async def test_verdict_line_comes_with_the_table(size: tuple[int, int], key: str) -> None:
     link = FakeLink(canned.hello(done=10, running=False))
     app = make(link)
     async with app.run_test(size=size, notifications=False) as pilot:
@@ -77,7 +77,7 @@ async def test_it_comes_with_the_table_and_takes_nothing_from_the_rest(size: tup
         assert "backend" in rows[at + 1]
 
 
-async def test_one_backend_is_no_race() -> None:
+async def test_one_backend_has_no_verdict() -> None:
     plan = canned.plan()
     alone = msgspec.structs.replace(plan, backends=plan.backends[:1])
     hello = canned.hello(done=10)
@@ -100,7 +100,7 @@ async def test_one_backend_is_no_race() -> None:
         assert "nothing to compare yet" in screen_text(app)
 
 
-async def test_v_opens_the_verdict_which_scrolls_follows_the_run_and_closes() -> None:
+async def test_verdict_screen_opens_scrolls_updates_and_closes() -> None:
     link = FakeLink(canned.hello(done=10))
     app = make(link)
     async with app.run_test(size=(80, 24), notifications=False) as pilot:
@@ -128,7 +128,7 @@ async def test_v_opens_the_verdict_which_scrolls_follows_the_run_and_closes() ->
         assert len(app.screen_stack) == 1 and not app.view.covered
 
 
-async def test_without_a_result_there_is_no_verdict() -> None:
+async def test_verdict_screen_needs_a_result() -> None:
     link = FakeLink(canned.hello())
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -139,7 +139,7 @@ async def test_without_a_result_there_is_no_verdict() -> None:
 
 
 @pytest.mark.parametrize(("order", "sent"), [("round-robin", [More()]), ("shuffled", [More()]), ("sequential", [])])
-async def test_m_asks_for_more_rounds_where_backends_take_turns(order: str, sent: list[More]) -> None:
+async def test_more_key_adds_rounds_if_backends_take_turns(order: str, sent: list[More]) -> None:
     plan = msgspec.structs.replace(canned.plan(), config=RunConfig(order=order))  # type: ignore[arg-type]
     link = FakeLink(canned.hello(plan, done=10, running=False))
     app = make(link, plan)
@@ -151,17 +151,17 @@ async def test_m_asks_for_more_rounds_where_backends_take_turns(order: str, sent
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 120])
-def test_a_page_fits(width: int) -> None:
-    app_board = make(FakeLink()).run_view
-    app_board.apply(canned.hello(done=10, running=False))
-    verdict = app_board.verdict()
+def test_page_fits_the_width(width: int) -> None:
+    run_view = make(FakeLink()).run_view
+    run_view.apply(canned.hello(done=10, running=False))
+    verdict = run_view.verdict()
     assert all(width_of(line) == width for line in verdict_page(verdict, width, "M"))
     assert width_of(verdict_line(verdict, width)) == width
 
 
-@pytest.mark.parametrize("found", [(0.9, 1.0, 1.1), (1.2, 1.3, 1.4), (1.0, 1.0, 1.0), (30.0, 40.0, 900.0)])
-def test_an_interval_lies_where_it_should(found: tuple[float, float, float]) -> None:
-    low, ratio, high = found
+@pytest.mark.parametrize("interval", [(0.9, 1.0, 1.1), (1.2, 1.3, 1.4), (1.0, 1.0, 1.0), (30.0, 40.0, 900.0)])
+def test_interval_is_at_its_place_on_the_axis(interval: tuple[float, float, float]) -> None:
+    low, ratio, high = interval
     lines = plot([comparison(low, ratio, high)], 60)
     row, axis, labels = ("".join(text for text, _ in line) for line in lines)
     one = next(match.start() for match in re.finditer(r"(?<!\S)1(?!\S)", labels))
@@ -174,7 +174,7 @@ def test_an_interval_lies_where_it_should(found: tuple[float, float, float]) -> 
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_typical_values_stand_with_their_intervals(width: int) -> None:
+def test_typical_values_have_intervals(width: int) -> None:
     run_view = RunView(canned.plan())
     run_view.apply(canned.hello(done=10, running=False))
     rows = typical_rows(run_view, "latency")
@@ -184,7 +184,7 @@ def test_typical_values_stand_with_their_intervals(width: int) -> None:
     assert lines[at + 1].split()[:3] == ["median", "95%", "mean"]
     assert ("first" in lines[at + 1], "warm-ups" in lines[at + 1]) == (width >= 80, width >= 120)
     assert re.match(r" llama\.cpp +0\.9\d\d  0\.9\d\d to 0\.9\d\d  0\.9\d\d", lines[at + 2])
-    # Of another metric there is no warm-up.
+    # Other metrics have no column for warm-ups.
     other = verdict_page(run_view.verdict("ttft"), width, "", typical_rows(run_view, "ttft"))
     assert not any("outliers  first" in text for line in other for text, _ in line)
     assert not any("Typical" in text for line in verdict_page(run_view.verdict(), width) for text, _ in line)
