@@ -1,7 +1,7 @@
-"""The demo: a real race in a real terminal, kept as an asciicast (demo.cast) and drawn as an animated GIF (demo.gif).
+"""The demo: a real race in a real terminal, recorded as an asciicast (demo.cast) and drawn as a GIF (demo.gif).
 
-A shell in a pseudo-terminal of 100x30 runs `llmtui` on llama.cpp and mistral.rs, and keys are typed as the run goes on.
-Nothing is cut or sped up but the time in which nothing at all is written (IDLE_S at most stays).
+A shell in a pseudo-terminal of 100x30 runs `llmtui` with llama.cpp and mistral.rs while keys are typed. Nothing is cut
+or sped up, except that pauses without output are shortened to IDLE_S.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ embedded = "mistral.rs"
 _TOTAL = 22
 _LEFT = b"\x1b[?1049l"
 _ALTERNATE = re.compile(rb"(\x1b\[\?1049[hl])")
-#: What the emulator does not know: it would print it.
+#: Sequences that the emulator does not know and would print.
 _UNKNOWN = re.compile(rb"\x1b\[[<=>][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 
 Event = tuple[float, bytes]
 
 
 class Recording:
-    """A terminal whose output is kept, with the second at which it came. Idle time is cut to IDLE_S."""
+    """Records the output of a terminal with timestamps in s. Pauses are shortened to IDLE_S."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -74,21 +74,21 @@ class Recording:
         self.events: list[Event] = []
 
     def until(self, holds: Callable[[bytes], bool], within_s: float = 120.0) -> None:
-        """Go on until what came since holds. Raises SystemExit when it never does."""
+        """Record until the output since this call fulfils a condition. Raises SystemExit if it does not in time."""
         seen = b""
         for data in self._read(within_s):
             seen += data
             if holds(seen):
                 return
-        raise SystemExit("the demo did not go on as it should")
+        raise SystemExit("the demo timed out")
 
     def watch(self, seconds: float) -> None:
-        """Go on for so long."""
+        """Record for this long."""
         for _ in self._read(seconds):
             pass
 
     def press(self, keys: bytes, then_s: float) -> None:
-        """Type, and look on."""
+        """Type `keys`, then record for `then_s`."""
         self._screen.press(keys)
         self.watch(then_s)
 
@@ -102,13 +102,13 @@ class Recording:
 
 
 def counted(count: int) -> Callable[[bytes], bool]:
-    """The header counts so many iterations."""
+    """Return whether the header counts `count` iterations, as a condition for `until`."""
     pattern = re.compile(rb"\b([0-9]+)/%d\b" % _TOTAL)
-    return lambda seen: any(int(found) >= count for found in pattern.findall(seen))
+    return lambda seen: any(int(shown) >= count for shown in pattern.findall(seen))
 
 
 def record() -> list[Event]:
-    """Run the race, typing."""
+    """Run the race, type the keys, and return the recording."""
     with tempfile.TemporaryDirectory(prefix="llmtui-demo-") as name:
         folder = Path(name)
         (folder / "config.toml").write_text(CONFIG)
@@ -147,13 +147,13 @@ def record() -> list[Event]:
             screen.close(now=True)
 
 
-def keep(events: list[Event], path: Path) -> None:
-    """As an asciicast, version 2."""
+def save(events: list[Event], path: Path) -> None:
+    """Save the events as an asciicast, version 2."""
     head = {"version": 2, "width": COLUMNS, "height": ROWS, "title": "llmtui: llama.cpp against mistral.rs"}
     lines = [json.dumps(head)]
     rest = b""
     for at, data in events:
-        # A character may lie across two reads.
+        # A character may be split between two reads.
         whole, rest = _whole(rest + data)
         lines.append(json.dumps([round(at, 3), "o", whole], ensure_ascii=False))
     path.write_text("\n".join(lines) + "\n", "utf-8")
@@ -168,26 +168,26 @@ def _whole(data: bytes) -> tuple[str, bytes]:
     return data.decode("utf-8", "replace"), b""
 
 
-def kept(path: Path) -> list[Event]:
-    """The events of an asciicast."""
+def load(path: Path) -> list[Event]:
+    """Return the events of an asciicast."""
     return [(at, text.encode()) for at, _, text in map(json.loads, path.read_text("utf-8").splitlines()[1:])]
 
 
 @functools.cache
 def font(bold: bool, braille: bool) -> Any:
-    """The fonts of the other pictures."""
+    """Return one of the fonts of the other pictures."""
     if braille:
         return ImageFont.truetype("FreeMono.ttf", FONT_SIZE)
     return ImageFont.truetype("DejaVuSansMono-Bold.ttf" if bold else "DejaVuSansMono.ttf", FONT_SIZE)
 
 
 def colour(name: str, otherwise: str) -> str:
-    """A colour of the emulator, for the painter."""
+    """Convert a colour of the emulator to one of Pillow."""
     return "#" + (otherwise if name == "default" else NAMES.get(name, name))
 
 
 def cell_of(char: Any, cursor: bool) -> tuple[str, str, str, bool, bool]:
-    """What is drawn in a cell: text, ink, paper, bold, underlined."""
+    """Return what is drawn in a cell: text, ink, paper, bold, underlined."""
     ink, paper = colour(char.fg, INK), colour(char.bg, PAPER)
     if char.reverse != cursor:
         ink, paper = paper, ink
@@ -195,7 +195,7 @@ def cell_of(char: Any, cursor: bool) -> tuple[str, str, str, bool, bool]:
 
 
 def paint(screen: Any, picture: Image.Image, before: dict[tuple[int, int], Any]) -> bool:
-    """Draw the cells that changed; whether there were any."""
+    """Draw the cells that changed, and return whether there were any."""
     wide, high = CELL
     changed = False
     for y in range(ROWS):
@@ -222,7 +222,7 @@ def paint(screen: Any, picture: Image.Image, before: dict[tuple[int, int], Any])
 
 
 def dots(brush: ImageDraw.ImageDraw, bits: int, ink: str) -> None:
-    """A braille character, whose dots meet no edge."""
+    """Draw a braille character with a margin around its dots."""
     places = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
     for bit, (column, row) in enumerate(places):
         if bits >> bit & 1:
@@ -231,7 +231,7 @@ def dots(brush: ImageDraw.ImageDraw, bits: int, ink: str) -> None:
 
 
 def frames(events: list[Event]) -> Iterator[tuple[float, Image.Image]]:
-    """What the screen showed, and from when; at most one frame in FRAME_S."""
+    """Yield each frame and its time, at most one in FRAME_S."""
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.ByteStream(screen)
     picture = Image.new("RGB", (COLUMNS * CELL[0], ROWS * CELL[1]), f"#{PAPER}")
@@ -243,7 +243,7 @@ def frames(events: list[Event]) -> Iterator[tuple[float, Image.Image]]:
                 screen.reset()
             stream.feed(_UNKNOWN.sub(b"", part))
         following = events[number + 1][0] if number + 1 < len(events) else at + 10.0
-        # What is followed at once by more is not a frame of its own.
+        # Output that is followed by more immediately is not a frame of its own.
         if following - at < 0.04 or following < due:
             continue
         if paint(screen, picture, before):
@@ -252,7 +252,7 @@ def frames(events: list[Event]) -> Iterator[tuple[float, Image.Image]]:
 
 
 def draw(events: list[Event], path: Path) -> None:
-    """As an animated GIF, all frames on one palette."""
+    """Draw an animated GIF, all frames with one palette."""
     shown = list(frames(events))
     some = shown[:: max(1, len(shown) // 12)]
     sheet = Image.new("RGB", (some[0][1].width, some[0][1].height * len(some)))
@@ -271,8 +271,8 @@ def draw(events: list[Event], path: Path) -> None:
 
 
 def make(again: bool = True) -> None:
-    """Record and draw; or draw the recording that is there."""
+    """Record the demo (unless `again` is false) and draw it."""
     cast = HERE / "demo.cast"
     if again:
-        keep(record(), cast)
-    draw(kept(cast), HERE / "demo.gif")
+        save(record(), cast)
+    draw(load(cast), HERE / "demo.gif")

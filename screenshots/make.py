@@ -1,8 +1,8 @@
-"""Makes the pictures in this folder from real runs: `python screenshots/make.py`, with llmtui[local] or [hf] installed.
+"""Make the pictures in this folder from real runs: `python screenshots/make.py`, with llmtui[local] or [hf] installed.
 
-Each picture is the monitor itself over a real engine and real inference engines, as SVG by Textual and as PNG by
-rsvg-convert (Debian: librsvg2-bin, with fonts-dejavu-core and fonts-freefont-ttf for the braille). `demo` (not among
-them unless named) records a race of llama.cpp and mistral.rs; it is drawn with pyte and Pillow.
+Each picture shows the monitor with a real engine and real servers, as SVG by Textual and as PNG by rsvg-convert
+(Debian: librsvg2-bin, with fonts-dejavu-core, and fonts-freefont-ttf for the braille). `demo`, made only if named,
+records a race of llama.cpp and mistral.rs and draws it with pyte and Pillow.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Pilot = Any
 async def picture(
     name: str, size: tuple[int, int], act: Callable[[Pilot, MonitorApp], Awaitable[None]], theme: str = "dark"
 ) -> None:
-    """Run the repository's own config at `size`, act, and keep what the screen shows then."""
+    """Run the repository's config at `size`, act, and save the screen."""
     plan = changed(load(find(str(HERE.parent / "config.toml"))), {}).plan()
     engine = EngineProcess.start(plan)
 
@@ -47,18 +47,18 @@ async def picture(
     path = HERE / f"{name}.svg"
     path.write_text(svg, "utf-8")
     drawn = path.with_suffix(".drawn.svg")
-    # librsvg trims the blanks with which a text begins, unless told not to.
+    # Without xml:space, librsvg trims leading blanks.
     drawn.write_text(svg.replace("Fira Code", FONTS).replace("<text ", '<text xml:space="preserve" '), "utf-8")
     if shutil.which("rsvg-convert"):
         process = await asyncio.create_subprocess_exec("rsvg-convert", "-o", path.with_suffix(".png"), drawn)
         if await process.wait():
             raise SystemExit(f"rsvg-convert could not draw {drawn}")
     drawn.unlink()
-    print(f"{name}: {size[0]}x{size[1]}, {board_words(app.run_view)}", flush=True)
+    print(f"{name}: {size[0]}x{size[1]}, {run_counts(app.run_view)}", flush=True)
 
 
-def board_words(run_view: RunView) -> str:
-    """How the run stood."""
+def run_counts(run_view: RunView) -> str:
+    """Return how many iterations of each backend were done."""
     return ", ".join(
         f"{name} {backend_view.summary.n}/{backend_view.state.planned}"
         for name, backend_view in run_view.backends.items()
@@ -66,14 +66,14 @@ def board_words(run_view: RunView) -> str:
 
 
 async def until(pilot: Pilot, app: MonitorApp, holds: Callable[[RunView], bool]) -> None:
-    """Let the monitor run until its run_view is as wanted."""
+    """Let the monitor run until its run fulfils a condition."""
     while not holds(app.run_view):
         await pilot.pause(0.1)
     await pilot.pause(0.6)
 
 
 def measured(count: int) -> Callable[[RunView], bool]:
-    """Every backend that runs has `count` measured iterations."""
+    """Return whether every running backend has `count` measured iterations, as a condition for `until`."""
 
     def holds(run_view: RunView) -> bool:
         backend_views = [
@@ -89,31 +89,31 @@ def measured(count: int) -> Callable[[RunView], bool]:
 
 
 async def running(pilot: Pilot, app: MonitorApp) -> None:
-    """In the middle of the run."""
+    """Wait for the middle of the run."""
     await until(pilot, app, measured(7))
 
 
 async def done(pilot: Pilot, app: MonitorApp) -> None:
-    """At its end."""
+    """Wait for the end of the run."""
     await until(pilot, app, lambda run_view: run_view.run.phase == "done")
 
 
 async def details(pilot: Pilot, app: MonitorApp) -> None:
-    """The second backend, maximised."""
+    """Open the details of the second backend at the end of the run."""
     await done(pilot, app)
     await pilot.press("2", "enter")
     await pilot.pause(0.6)
 
 
 async def verdict(pilot: Pilot, app: MonitorApp) -> None:
-    """What the data say."""
+    """Open the verdict at the end of the run."""
     await done(pilot, app)
     await pilot.press("v")
     await pilot.pause(0.6)
 
 
 async def main(wanted: list[str]) -> None:
-    """Make all pictures, or those named."""
+    """Make all pictures, or the named ones."""
     if "demo" in wanted:
         import demo
 
