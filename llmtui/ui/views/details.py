@@ -103,7 +103,9 @@ def answer_title(backend_view: BackendView, chosen: Iteration | None, width: int
         return "error" if chosen is not None or backend_view.state.failure is not None else "answer"
     title = "answer"
     facts = [
-        f"{plural(chosen.output_tokens, 'token')} by {chosen.token_source or 'count'}" if chosen.output_tokens else "",
+        plural(chosen.output_tokens, "token") + (f" by {chosen.token_source}" if chosen.token_source else "")
+        if chosen.output_tokens
+        else "",
         f"ended by {sanitize(chosen.finish_reason, 20)}" if chosen.finish_reason else "",
         f"prompt {chosen.prompt_tokens}" + (f" ({chosen.cached_tokens} cached)" if chosen.cached_tokens else "")
         if chosen.prompt_tokens

@@ -112,7 +112,8 @@ def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequ
     for check in verdict.checks:
         sign, role = _LEVELS[check.level]
         add(f"{sign} {check.level} {check.code}: {check.text}", role)
-        add(f"fix: {check.todo}", "dim", 2)
+        if check.todo:
+            add(f"fix: {check.todo}", "dim", 2)
     if typical:
         title(f"Typical values: {titled(verdict.metric)}")
         lines += _table(typical, verdict.metric, room)
