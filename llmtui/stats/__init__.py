@@ -1,3 +1,3 @@
-"""Summaries of iterations: pure functions, no I/O, no knowledge of screens or sockets."""
+"""Summaries of iterations: pure functions, no I/O, no screens or sockets."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How far a mean or a median may be off: bias-corrected and accelerated bootstrap intervals (Efron 1987).
+"""Intervals of a mean or a median: the bias-corrected and accelerated bootstrap (Efron 1987).
 
-Resampling knows too little of the spread where values are few: the level is expanded for it (Hesterberg 2015, 4.2).
+Resampling underestimates the spread of few values, so the level is expanded (Hesterberg 2015, 4.2).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 RESAMPLES = 2000
-#: Below so many values an interval from resampling is too narrow to be believed.
+#: An interval from resampling is too narrow for fewer values.
 LEAST = 6
 
 _NORMAL = NormalDist()
@@ -26,18 +26,18 @@ def interval(
 ) -> tuple[float, float] | None:
     """The interval of `statistic` at `level`, in the unit of `values`; None below `LEAST` values.
 
-    The same values give the same interval. Costs `RESAMPLES` times the statistic: about 10 ms for ten values.
+    The same values give the same interval. It computes the statistic `RESAMPLES` times: about 10 ms for ten values.
     """
     n = len(values)
     if n < LEAST:
         return None
     rng = random.Random(seed)
-    found = statistic(values)
+    estimate = statistic(values)
     resampled = sorted(statistic(rng.choices(values, k=n)) for _ in range(RESAMPLES))
-    # Of those that equal it, as many of a median do, half are below.
-    below = (bisect_left(resampled, found) + bisect_right(resampled, found)) / 2
+    # Values equal to the estimate, frequent for a median, count as half below.
+    below = (bisect_left(resampled, estimate) + bisect_right(resampled, estimate)) / 2
     if not 0 < below < RESAMPLES:
-        return found, found
+        return estimate, estimate
     bias = _NORMAL.inv_cdf(below / RESAMPLES)
     acceleration = _acceleration(values, statistic)
 
@@ -50,7 +50,7 @@ def interval(
 
 
 def _expanded(z: float, n: int) -> float:
-    """Student's quantile in place of the normal one (Cornish and Fisher's expansion), for a spread divided by n."""
+    """Student's quantile in place of the normal one (Cornish and Fisher's expansion), for a variance divided by n."""
     free = n - 1
     student = (
         z
@@ -62,7 +62,7 @@ def _expanded(z: float, n: int) -> float:
 
 
 def _acceleration(values: Sequence[float], statistic: Statistic) -> float:
-    """How fast the standard error changes with the statistic, from leaving out each value once."""
+    """The rate at which the standard error changes with the statistic, by the jackknife."""
     left_out = [statistic([*values[:i], *values[i + 1 :]]) for i in range(len(values))]
     centre = statistics.fmean(left_out)
     squares = sum((centre - v) ** 2 for v in left_out)

@@ -1,4 +1,4 @@
-"""How well a backend's typical value is known: median and mean, each with its interval."""
+"""A backend's typical value: median and mean, each with its interval."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from llmtui.stats.bootstrap import LEAST, interval
 from llmtui.stats.summary import percentile
 
 LEVEL = 0.95
-#: Up to so many values intervals come from resampling (25 ms); of more they follow from order and spread, as wide.
+#: Intervals come from resampling (25 ms) up to this number of values, and from order statistics and stddev beyond.
 RESAMPLED = 60
 
 Interval = tuple[float, float]
 
 
 class Estimate(Struct, frozen=True):
-    """Median and mean of `n` samples in the metric's own unit, each with its interval at `LEVEL` (None of too few)."""
+    """Median and mean of `n` samples in the metric's unit, each with its interval at `LEVEL` (None for too few)."""
 
     n: int
     median: float
@@ -29,10 +29,10 @@ class Estimate(Struct, frozen=True):
 
 
 def estimate(ordered: Sequence[float], mean: float, stddev: float | None) -> Estimate:
-    """Of ascending values with this mean and sample standard deviation. Raises ValueError when there are none.
+    """The estimate from ascending values with this mean and sample stddev. Raises ValueError without values.
 
-    The same values give the same intervals: BCa bootstrap (llmtui.stats.bootstrap) up to `RESAMPLED` of them, beyond it
-    the order statistics around the median and the normal interval of the mean.
+    The same values give the same intervals: by BCa bootstrap (llmtui.stats.bootstrap) up to `RESAMPLED` values, beyond
+    that by order statistics around the median and a normal interval of the mean.
     """
     n = len(ordered)
     median = percentile(ordered, 0.5)

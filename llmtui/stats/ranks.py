@@ -1,7 +1,7 @@
-"""Rank statistics without assumptions about the shape of the noise: exact for small n, by normal approximation beyond.
+"""Rank statistics, without assumptions about the shape of the noise: exact for small n, else approximately normal.
 
 Signed ranks (Wilcoxon 1945) for pairs, rank sums (Mann and Whitney 1947) for two independent groups, and the intervals
-that belong to them (Hodges and Lehmann 1963): the k-th smallest and the k-th largest of all averages of two, or of all
+that go with them (Hodges and Lehmann 1963): the k-th smallest and the k-th largest of all averages of two, or of all
 differences. Values must be finite.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
-#: Up to so many pairs, or so large a product of group sizes, distributions are counted out.
+#: Distributions are exact up to this number of pairs, or this product of group sizes.
 EXACT_PAIRS = 60
 EXACT_PRODUCT = 900
 
@@ -22,9 +22,9 @@ _NORMAL = NormalDist()
 
 
 class Shift(NamedTuple):
-    """How far apart two things are: the estimate, its interval, and how likely as much would be by chance (two-sided).
+    """The difference between two things: the estimate, its interval, and its two-sided p-value.
 
-    Where n is too small for the level asked, the interval is (-inf, inf).
+    The interval is (-inf, inf) if n is too small for the level.
     """
 
     estimate: float
@@ -34,13 +34,13 @@ class Shift(NamedTuple):
 
 
 def paired_shift(differences: Sequence[float], alpha: float) -> Shift:
-    """The centre of `differences`; if they are symmetric, the interval misses it in at most `alpha` of all cases."""
+    """The centre of `differences`. If they are symmetric, the interval misses it at most `alpha` of the time."""
     values = sorted(differences)
     n = len(values)
     total = n * (n + 1) // 2
 
     def at_most(limit: float) -> int:
-        """How many of the averages of two (each with itself too) are at most `limit`."""
+        """The number of averages of two (each value with itself too) that are at most `limit`."""
         count, right = 0, n - 1
         for left in range(n):
             while right >= 0 and values[left] + values[right] > 2 * limit:
@@ -60,12 +60,12 @@ def paired_shift(differences: Sequence[float], alpha: float) -> Shift:
 
 
 def group_shift(first: Sequence[float], second: Sequence[float], alpha: float) -> Shift:
-    """How far `first` lies above `second`, with an interval that misses it in at most `alpha` of cases."""
+    """How far `first` is above `second`, with an interval that misses it at most `alpha` of the time."""
     one, two = sorted(first), sorted(second)
     total = len(one) * len(two)
 
     def at_most(limit: float) -> int:
-        """How many of the differences between the groups are at most `limit`."""
+        """The number of differences between the groups that are at most `limit`."""
         count, start = 0, 0
         for value in one:
             while start < len(two) and value - two[start] > limit:
@@ -83,7 +83,7 @@ def group_shift(first: Sequence[float], second: Sequence[float], alpha: float) -
 
 
 def signed_rank_p(differences: Sequence[float]) -> float:
-    """How likely signed ranks as uneven as these are when the centre is 0. Zeros are left out, ties share ranks."""
+    """The p-value of the signed ranks if the centre is 0. Zeros are dropped, ties share ranks."""
     values = [d for d in differences if d != 0]
     n = len(values)
     if not n:
@@ -93,7 +93,7 @@ def signed_rank_p(differences: Sequence[float]) -> float:
     lower = min(positive, n * (n + 1) / 2 - positive)
     if n <= EXACT_PAIRS:
         counts = _signed_rank_counts(n)
-        # Of tied ranks the next whole one: never a smaller p than is due.
+        # Round tied ranks up, so that p is never too small.
         return min(1.0, 2 * sum(counts[: math.ceil(lower) + 1]) / (1 << n))
     ties = sum(t * t * t - t for t in _ties(sizes))
     deviation = math.sqrt(n * (n + 1) * (2 * n + 1) / 24 - ties / 48)
@@ -101,7 +101,7 @@ def signed_rank_p(differences: Sequence[float]) -> float:
 
 
 def rank_sum_p(first: Sequence[float], second: Sequence[float]) -> float:
-    """How likely two groups of one and the same kind are as far apart as these."""
+    """The p-value of the difference between two groups."""
     m, n = len(first), len(second)
     if not m or not n:
         return 1.0
@@ -117,7 +117,7 @@ def rank_sum_p(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """The same p-values, corrected for how many were looked at (Holm 1979)."""
+    """The p-values corrected for their number (Holm 1979)."""
     corrected = [0.0] * len(ps)
     largest = 0.0
     for step, index in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
@@ -127,7 +127,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def _kth(k: int, at_most: Callable[[float], int], low: float, high: float) -> float:
-    """The k-th smallest (from 1) of the values that `at_most` counts, by halving: they need not be listed."""
+    """The k-th smallest (from 1) of the values that `at_most` counts, by bisection, without listing them."""
     if at_most(low) >= k:
         return low
     while low < (middle := (low + high) / 2) < high:
@@ -139,7 +139,7 @@ def _kth(k: int, at_most: Callable[[float], int], low: float, high: float) -> fl
 
 
 def _signed_rank_k(n: int, alpha: float) -> int:
-    """The largest k such that the k-th average from either end misses in at most `alpha`; 0 where there is none."""
+    """The largest k so that the k-th average from either end misses at most `alpha`; 0 if there is none."""
     if n <= EXACT_PAIRS:
         return _largest_k(_signed_rank_counts(n), 2**n, alpha)
     mean, deviation = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
@@ -164,7 +164,7 @@ def _largest_k(counts: Sequence[int], total: int, alpha: float) -> int:
 
 @functools.cache
 def _signed_rank_counts(n: int) -> list[int]:
-    """In how many of the 2**n ways of signs the positive ranks sum to 0, 1, 2..."""
+    """The number of the 2**n ways of signs in which the positive ranks sum to 0, 1, 2..."""
     counts = [1]
     for rank in range(1, n + 1):
         wider = counts + [0] * rank
@@ -176,7 +176,7 @@ def _signed_rank_counts(n: int) -> list[int]:
 
 @functools.cache
 def _rank_sum_counts(m: int, n: int) -> list[int]:
-    """In how many ways, of (m + n over m), the statistic of Mann and Whitney is 0, 1, 2..."""
+    """The number of ways, of (m + n over m), in which the statistic of Mann and Whitney is 0, 1, 2..."""
     # Gaussian binomial coefficient: the product of (1 - q^(n+i)) / (1 - q^i) for i to m.
     counts = [1] + [0] * (m * n)
     for i in range(1, m + 1):
@@ -188,7 +188,7 @@ def _rank_sum_counts(m: int, n: int) -> list[int]:
 
 
 def _rank(ordered: Sequence[float], value: float) -> float:
-    """The rank of `value`, from 1; equal values share the mean of theirs."""
+    """The rank of `value`, from 1; equal values share their mean rank."""
     return (bisect_left(ordered, value) + bisect_right(ordered, value) + 1) / 2
 
 

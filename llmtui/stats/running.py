@@ -1,6 +1,6 @@
-"""The summary of an attempt while it grows: one more iteration costs the same at ten and at 100,000.
+"""The summary of an attempt as it grows: one more iteration costs the same at 10 iterations and at 100,000.
 
-What counts and what the figures mean is defined in llmtui.stats.summary; here they are only kept up to date.
+llmtui.stats.summary defines the figures; this module updates them.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from llmtui.stats.metrics import CHARTED, METRICS, MetricKey
 from llmtui.stats.sorted_values import Sample
 from llmtui.stats.summary import Summary, first_latency, outliers, percentile
 
-#: A course holds the least and the greatest value of so many stretches at most: more than a screen has columns.
+#: The most stretches of a course: more than a screen has columns.
 STRETCHES = 400
 
 Points = tuple[tuple[int, float], ...]
 
 
 class Counts(Sequence[int]):
-    """Whole numbers in ascending order, kept as how often each came."""
+    """Integers in ascending order, stored as the number of times that each occurs."""
 
     def __init__(self) -> None:
         self._times: dict[int, int] = {}
         self._n = 0
 
     def add(self, value: int) -> None:
-        """Take in one number."""
+        """Add one number."""
         self._times[value] = self._times.get(value, 0) + 1
         self._n += 1
 
@@ -44,19 +44,19 @@ class Counts(Sequence[int]):
 
     @property
     def median(self) -> float | None:
-        """The median, None when there are none."""
+        """The median, None without numbers."""
         return float(percentile(self, 0.5)) if self._n else None
 
     @property
     def mean(self) -> float | None:
-        """The mean, None when there are none."""
+        """The mean, None without numbers."""
         return sum(value * times for value, times in self._times.items()) / self._n if self._n else None
 
 
 class Course:
-    """One metric over the iterations: the least and the greatest value of each stretch, with the places they came at.
+    """One metric over the iterations: the smallest and the largest value of each stretch, with their places.
 
-    A stretch is one iteration at first, and twice as many each time that there are more stretches than `limit`.
+    A stretch is one iteration at first. Its length doubles whenever there would be more stretches than `limit`.
     """
 
     def __init__(self, limit: int = STRETCHES) -> None:
@@ -66,7 +66,7 @@ class Course:
         self._values = (array("d"), array("d"))
 
     def add(self, place: int, value: float) -> None:
-        """Take in the finite value of the iteration at `place`, which grows from call to call."""
+        """Add the finite value of the iteration at `place`, which increases from call to call."""
         while place // self._size >= self._limit:
             self._halve()
         self._put(place, value, place, value)
@@ -94,7 +94,7 @@ class Course:
 
     @property
     def points(self) -> Points:
-        """(place, value) in the order of the places: all of them at first, then two of each stretch at most."""
+        """(place, value) in the order of the places: all at first, later at most two of each stretch."""
         return tuple(self._walk())
 
     def _walk(self) -> Iterator[tuple[int, float]]:
@@ -131,7 +131,7 @@ class Running:
             self.add(iteration)
 
     def add(self, iteration: Iteration) -> None:
-        """Take in the next iteration, warm-up or measured, good or failed."""
+        """Add the next iteration, warm-up or measured, good or failed."""
         if self.last is None:
             self._first = first_latency(iteration)
         self.last = iteration
@@ -164,7 +164,7 @@ class Running:
 
     @property
     def summary(self) -> Summary:
-        """Equal to `summarise` of the same iterations; worked out when asked for."""
+        """Equal to `summarise` of the same iterations; computed on demand."""
         if self._summary is None:
             self._summary = Summary(
                 n=self._n,
@@ -180,12 +180,12 @@ class Running:
         return self._summary
 
     def ordered(self, metric: MetricKey) -> Sequence[float]:
-        """The values of the samples, ascending. Not to be changed."""
+        """The values of the samples, ascending. Do not change them."""
         return self._samples[metric].ordered
 
     def points(self, metric: MetricKey) -> Points:
-        """(place among the measured iterations from 0 on, value): thinned, the outermost values always among them.
+        """(place among the measured iterations from 0, value), thinned, for a metric in llmtui.stats.metrics.CHARTED.
 
-        Of what is charted (llmtui.stats.metrics.CHARTED).
+        The outermost values are always included.
         """
         return self._courses[metric].points

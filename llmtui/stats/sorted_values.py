@@ -1,4 +1,4 @@
-"""Many values in ascending order, to which one more can be added at any time."""
+"""A sorted collection of many values that values can be added to."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from llmtui.stats.summary import Spread, spread_of, units
 
-#: So many values wait unsorted at most, until somebody asks or there are more.
+#: The most values that wait to be merged.
 WAITING = 256
-#: From so many on, merging is cheaper than inserting one by one.
+#: From this number on, merging is cheaper than inserting one by one.
 _MERGE_FROM = 16
 
 
@@ -27,7 +27,7 @@ class Sample:
         return len(self._ordered) + len(self._waiting)
 
     def add(self, value: float) -> None:
-        """Take in one finite value."""
+        """Add one finite value."""
         self._waiting.append(value)
         exact = units(value)
         self._total += exact
@@ -37,7 +37,7 @@ class Sample:
 
     @property
     def ordered(self) -> Sequence[float]:
-        """The values, ascending. Not to be changed."""
+        """The values, ascending. Do not change them."""
         if len(self._waiting) >= _MERGE_FROM:
             self._merge()
         for value in self._waiting:
@@ -47,7 +47,7 @@ class Sample:
 
     def _merge(self) -> None:
         old, more = self._ordered, sorted(self._waiting)
-        # By slices: no float becomes an object on the way.
+        # Copy slices, so that the floats do not become objects.
         merged, at = array("d"), 0
         for value in more:
             place = bisect.bisect_right(old, value, lo=at)
@@ -59,5 +59,5 @@ class Sample:
         self._ordered = merged
 
     def spread(self) -> Spread | None:
-        """Location and spread of the values, None when there are none."""
+        """Location and spread of the values, None without values."""
         return spread_of(self.ordered, self._total, self._squares)
