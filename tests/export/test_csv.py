@@ -20,7 +20,7 @@ from llmtui.model import Machine, Plan, RunConfig
 from llmtui.runview.run import RunView
 from llmtui.store.atomic import write_atomic
 from tests.export.run_views import SECRET, run_view
-from tests.stats.test_verdict import raced
+from tests.stats.build import raced
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "export"
 

@@ -10,7 +10,7 @@ import msgspec
 from llmtui.export.json import RunRecord, run_json
 from llmtui.stats.verdict import Verdict
 from tests.export.run_views import SECRET, run_view
-from tests.stats.test_verdict import raced
+from tests.stats.build import raced
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "export" / "run.json"
 

@@ -12,7 +12,7 @@ from llmtui.export.markdown import code, run_markdown
 from llmtui.model import Backend, BackendChanged, BackendState, Failure, Machine, Plan, RunConfig
 from llmtui.runview.run import RunView
 from tests.export.run_views import run_view
-from tests.stats.test_verdict import raced
+from tests.stats.build import raced
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "export"
 

@@ -11,7 +11,7 @@ from llmtui.export.table import summary_table
 from llmtui.model import Backend, BackendChanged, BackendState, IterationDone, Plan, RunConfig
 from llmtui.runview.run import RunView
 from tests.export.run_views import run_view
-from tests.stats.test_verdict import iteration, raced
+from tests.stats.build import iteration, raced
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "export"
 

@@ -2,67 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import random
-from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 import pytest
 
-from llmtui.model import Backend, BackendState, Failure, Iteration, Machine, RunConfig
-from llmtui.model.accuracy import Record
-from llmtui.stats.checks import CODES, LEVELS, Check, Entry, Evidence, besides, checks, leading_metric, spoiled
-from llmtui.stats.checks.evidence import RECENT
-from llmtui.stats.checks.samples import trend_p
-from llmtui.stats.compare import compare
-from llmtui.stats.metrics import MetricKey
-from tests.accuracy.test_probe import record_of
-
-#: Fields of an iteration, or what makes them of its number (from 1).
-Fields = dict[str, Any] | Callable[[int], dict[str, Any]]
-MACHINE = Machine(cpu="Some CPU", cores=8, governor="performance", load_1m=0.3)
-NOISE = [random.Random(7).gauss(0, 0.01) for _ in range(400)]
-
-
-def iterations(name: str, n: int, fields: Fields, turn: int) -> list[Iteration]:
-    """So many good iterations, in turns with the other backends."""
-    made = []
-    for k in range(1, n + 1):
-        more = fields(k) if callable(fields) else fields
-        minute, second = divmod(4 * k + turn, 60)
-        usual: dict[str, Any] = {
-            "started_utc": f"2026-11-22T15:{minute:02}:{second:02}.000Z",
-            "latency_s": 1.0 + NOISE[2 * k + turn],
-            "ttft_s": 0.1,
-            "ttfo_s": 0.1,
-            "itl_s": 0.014,
-            "tokens_per_s": 70.0,
-            "output_tokens": 64,
-            "prompt_tokens": 46,
-            "cached_tokens": 0,
-            "token_source": "usage",
-            "finish_reason": "length",
-            "foreign_cpu": 0.02,
-            "server_cpu": 1.0,
-            "text": f"Answer {k} is this",
-        }
-        made.append(Iteration(run="r", backend=name, attempt=1, iteration=k, phase="measured", **(usual | more)))
-    return made
-
-
-def entry(name: str, fields: Fields | None = None, *, n: int = 12, turn: int = 0, **more: Any) -> Entry:
-    """A backend that is done; `more` are fields of its state, or of the backend as `backend`."""
-    state: dict[str, Any] = {"state": "done", "model": "smollm2", "weights": "Q8_0", "threads": 4, "device": "cpu"}
-    backend = Backend(name=name, **more.pop("backend", {}))
-    return Entry(backend, BackendState(name=name, **(state | more)), Evidence(iterations(name, n, fields or {}, turn)))
-
-
-def judged(a: dict[str, Any], b: dict[str, Any], **config: Any) -> list[Check]:
-    """The checks of a race between `a` and `b`, each given as what `entry` takes."""
-    machine = msgspec.structs.replace(MACHINE, **config.pop("machine", {}))
-    entries = [entry("a", **a), entry("b", **({"turn": 1} | b))]
-    return checks(entries, RunConfig(**({"iterations": 12} | config)), machine)
+from llmtui.model import Failure, RunConfig
+from llmtui.stats.checks import CODES, LEVELS, checks
+from tests.stats.build import MACHINE, NOISE, alike_on_average, chunks, entry, every, judged, unlike
 
 
 def slope(k: int) -> dict[str, Any]:
@@ -89,28 +35,9 @@ def says(*texts: str) -> dict[str, Any]:
     return {"fields": lambda k: {"text": texts[k % len(texts)]}}
 
 
-def every(step: int, **fields: Any) -> dict[str, Any]:
-    return {"fields": lambda k: fields if k % step == 0 else {}}
-
-
 def rounds_of(**counts: int) -> dict[str, Any]:
     """Output tokens of some rounds, as round_3=11; of all others 300, the budget."""
     return {"fields": lambda k: {"output_tokens": counts.get(f"round_{k}", 300)}}
-
-
-def unlike(k: int) -> dict[str, Any]:
-    """300 tokens, or by chance fewer: other ones than `alike_on_average`."""
-    return {"output_tokens": 300 if k % 2 else 100}
-
-
-def alike_on_average(k: int) -> dict[str, Any]:
-    return {"output_tokens": 100 if k % 2 else 300}
-
-
-def chunks(tokens: int, arrivals: int, **more: Any) -> dict[str, Any]:
-    """Answers of so many tokens (told) in so many arrivals of one event each."""
-    times = list(range(10**7, 10**7 * (arrivals + 1), 10**7))
-    return every(1, output_tokens=tokens, arrivals_ns=times, arrival_tokens=[1] * arrivals, **more)
 
 
 def read_as_one(*arrivals: int) -> dict[str, Any]:
@@ -130,10 +57,15 @@ def by_arrivals(count: int, **more: Any) -> dict[str, Any]:
 
 #: Of a server that tells its clock and not its cache, as Ollama does.
 CLOCKED: dict[str, Any] = {"cached_tokens": None, "prompt_tokens": 1034, "text": "Same"}
+
+
 #: An older Ollama whose cache held the whole prompt.
 no_count = every(1, cached_tokens=None, prompt_tokens=None) | {"backend": {"protocol": "ollama"}}
 
+
 Case = tuple[str, str, dict[str, Any], dict[str, Any], dict[str, Any], str]
+
+
 #: code, level, of a, of b, of run and machine, what the text must have.
 PROVOKED: list[Case] = [
     ("output-tokens", "void", {}, {"fields": {"output_tokens": 32}}, {}, "a 64"),
@@ -372,56 +304,6 @@ def test_it_stays_silent(code: str, a: dict[str, Any], b: dict[str, Any], config
     assert code not in {c.code for c in judged(dict(a), dict(b), **config)}
 
 
-def record(error_s: float) -> Record:
-    """A record of this machine, by which llmtui is off by so much."""
-    return record_of(MACHINE, p99_s=error_s)
-
-
-@pytest.mark.parametrize(("error_s", "codes"), [(0.0004, ["own-error"]), (0.0002, [])])
-@pytest.mark.parametrize("metric", ["latency", "ttft", "tokens_per_s", "tpot", "prefill_tokens_per_s"])
-def test_a_difference_as_small_as_our_own_error(metric: Any, error_s: float, codes: list[str]) -> None:
-    def apart(by: float) -> Callable[[int], dict[str, Any]]:
-        noise = NOISE[:100:5]
-        return lambda k: {
-            "latency_s": 1.0 + by + noise[k] / 1e3,
-            "ttft_s": 1.0 + by + noise[k] / 1e3,
-            "tokens_per_s": 1 - by + noise[k] / 1e3,
-            "tpot_s": 1 / (1 - by + noise[k] / 1e3),
-            "prompt_tokens": 46,
-        }
-
-    entries = [entry("a", apart(0.0)), entry("b", apart(0.0006), turn=1)]
-    pairs = compare({e.name: list(e.evidence.recent) for e in entries}, metric)
-    assert [c.decided for c in pairs] == [True]
-    found = checks(entries, RunConfig(iterations=12), MACHINE, comparisons=pairs, record=record(error_s))
-    assert [c.code for c in found] == codes
-    (unknown,) = checks(entries, RunConfig(iterations=12), MACHINE, comparisons=pairs)
-    assert (unknown.code, unknown.level, unknown.backends) == ("own-error", "note", ["a", "b"])
-    assert "was never measured, and a and b differ by only 0.06% of " in unknown.text
-    assert checks(entries, RunConfig(iterations=12), MACHINE, record=record(error_s)) == []
-
-
-@pytest.mark.parametrize(
-    ("fast_s", "slow_s", "told"),
-    [
-        (0.010, 0.0115, " ms of latency"),
-        (0.010, 0.0125, ""),
-        (1.0, 1.015, "% of latency"),
-        (1.0, 1.03, ""),
-    ],
-)
-def test_a_small_difference_where_our_own_error_was_never_measured(fast_s: float, slow_s: float, told: str) -> None:
-    latencies = {"a": fast_s, "b": slow_s}
-    entries = [
-        entry(name, lambda k, s=s: {"latency_s": s * (1 + NOISE[k] / 100)}, turn=n)
-        for n, (name, s) in enumerate(latencies.items())
-    ]
-    pairs = compare({e.name: list(e.evidence.recent) for e in entries}, "latency")
-    assert [c.decided for c in pairs] == [True]
-    found = checks(entries, RunConfig(iterations=12), MACHINE, comparisons=pairs)
-    assert [c.text.endswith(told) for c in found] == [True] * bool(told)
-
-
 def test_the_gravest_come_first_and_the_order_is_that_of_the_codes() -> None:
     found = judged({}, {"fields": {"output_tokens": 9, "finish_reason": "stop"}, "weights": "", "threads": 2})
     assert [(c.level, c.code) for c in found] == [
@@ -443,152 +325,3 @@ def test_nothing_and_one_backend_are_no_race() -> None:
     assert checks([], RunConfig(), MACHINE) == []
     assert checks([entry("a", n=0)], RunConfig(), MACHINE) == []
     assert checks([entry("a")], RunConfig(iterations=12, order="sequential"), MACHINE) == []
-
-
-def trio(**fields: Sequence[Any]) -> list[Check]:
-    """Three backends that differ in these fields."""
-    entries = [entry(name, {f: v[n] for f, v in fields.items()}, turn=n) for n, name in enumerate("abc")]
-    return checks(entries, RunConfig(iterations=12), MACHINE)
-
-
-def test_two_of_three_may_still_be_compared() -> None:
-    found = trio(output_tokens=[64, 20, 63])
-    assert spoiled(found, "latency") is spoiled(found, "latency", "a", "b") is found[0]
-    assert spoiled(found, "latency", "a", "c") is spoiled(found, "tokens_per_s") is None
-    assert leading_metric(found, "latency", "a", "c").metric == "latency"
-    led = leading_metric(found, "latency", "a", "b")
-    assert (led.metric, led.instead_of, led.reason) == ("tokens_per_s", "latency", found[0].text)
-
-
-def test_what_leads_where_the_work_differed() -> None:
-    guessed = trio(
-        output_tokens=[64, 20, 64], token_source=["usage", "arrivals", "usage"], text=["w" * 99, "w", "w" * 99]
-    )
-    assert leading_metric(guessed).metric is None, "an arrival may carry several tokens"
-    assert besides(guessed, leading_metric(guessed)) == ["prefill_tokens_per_s"]
-    assert leading_metric(guessed, "latency", "a", "c").metric == "latency"
-    assert leading_metric(trio(cached_tokens=[0, 40, 0]), "ttft").metric == "tokens_per_s"
-    ended = trio(finish_reason=["length", "stop", "length"], output_tokens=[64, 60, 64])
-    assert leading_metric(ended, "ttft").metric == "ttft"
-    assert leading_metric(ended, "latency").metric == "tokens_per_s"
-    assert leading_metric(ended, "latency", "a", "c").metric == "latency"
-    pieces = judged(chunks(64, 64), chunks(64, 32))
-    assert leading_metric(pieces, "itl").metric == "tokens_per_s"
-    assert leading_metric(pieces, "latency").metric == "latency"
-    longer = trio(prompt_tokens=[46, 460, 46])
-    assert leading_metric(longer, "ttft").metric == "prefill_tokens_per_s"
-    assert leading_metric(longer, "latency").metric == "tokens_per_s"
-    assert leading_metric(longer, "tokens_per_s").metric == "tokens_per_s"
-    assert leading_metric(longer, "latency", "a", "c").metric == "latency"
-
-
-def test_what_is_told_besides() -> None:
-    def told(found: list[Check], asked: MetricKey) -> list[MetricKey]:
-        return besides(found, leading_metric(found, asked))
-
-    assert told([], "latency") == []
-    assert told(trio(output_tokens=[64, 20, 64]), "latency") == ["prefill_tokens_per_s"]
-    assert told(trio(prompt_tokens=[46, 460, 46]), "ttft") == ["tokens_per_s"]
-    assert told(trio(cached_tokens=[0, 40, 0]), "latency") == []
-    assert told(judged({"model": "one"}, {"model": "two"}), "latency") == []
-    nothing = judged({"model": "one"}, {"model": "two"})
-    assert leading_metric(nothing).metric is None
-    assert leading_metric([]).metric == "latency"
-
-
-@pytest.mark.parametrize(
-    ("states", "planned", "said"),
-    [
-        ("done", 6, "6 rounds cannot decide among 3 pairs"),
-        ("running", 6, "6 rounds cannot decide among 3 pairs"),
-        ("running", 12, ""),
-        ("done", 12, "too few samples for an interval: a n = 6, b n = 6, c n = 6"),
-    ],
-)
-def test_so_few_rounds_decide_nothing_among_several_pairs(states: str, planned: int, said: str) -> None:
-    """Whoever was stopped before the end is judged at 99 %."""
-    entries = [entry(name, n=6, turn=turn, state=states) for turn, name in enumerate("abc")]
-    found = checks(entries, RunConfig(iterations=planned), MACHINE)
-    assert [c.text for c in found] == [said] * bool(said)
-    if said.startswith("6"):
-        assert found[0].todo.startswith("set iterations to 7 or more")
-        enough = [entry(name, n=7, turn=turn) for turn, name in enumerate("abc")]
-        assert checks(enough, RunConfig(iterations=7), MACHINE) == []
-        pairs = compare({e.name: list(e.evidence.recent) for e in entries}, "latency")
-        assert min(c.p for c in pairs) > 0.05
-
-
-def test_outliers_are_counted_of_all_samples() -> None:
-    """One in 60 is far out, at places that a thinned course does not keep."""
-    evidence = Evidence()
-    one = iterations("a", 1, {}, 0)[0]
-    for k in range(600):
-        latency_s = (3.0 if k % 60 == 1 else 1.0) + NOISE[k % 400]
-        evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latency_s))
-    race = [Entry(Backend(name="a"), BackendState(name="a"), evidence)]
-    (found,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
-    assert found.text.startswith("some samples are far from the rest: a 10 of 600 iterations (3 s, median")
-    for k in range(600, 1200):
-        latency_s = (3.0 if k % 4 == 1 else 1.0) + NOISE[k % 400]
-        evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latency_s))
-    (found,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
-    assert "a at least 128 of 1200 iterations" in found.text
-
-
-def test_two_of_three_wrote_as_much_in_every_round() -> None:
-    entries = [
-        entry(name, lambda k, of=of: of(k), turn=turn)
-        for turn, (name, of) in enumerate({"a": unlike, "b": alike_on_average, "c": unlike}.items())
-    ]
-    (found,) = [c for c in checks(entries, RunConfig(iterations=12), MACHINE) if c.code == "output-tokens"]
-    assert found.between("a", "b") and found.between("b", "c") and not found.between("a", "c")
-
-
-def test_rounds_of_other_length_by_chance_are_not_decided_by_latency() -> None:
-    """Two equal backends whose answers mostly reach their budget, as in the experiment that this grew from."""
-    rng = random.Random(4)
-
-    def by_chance(_: int) -> dict[str, Any]:
-        tokens = rng.choice([300] * 6 + [20, 60, 120, 200])
-        return {
-            "output_tokens": tokens,
-            "latency_s": 0.2 + 0.02 * tokens,
-            "finish_reason": "stop" if tokens < 300 else "length",
-        }
-
-    for _ in range(100):
-        found = judged({"fields": by_chance}, {"fields": by_chance}, full_length=False, max_tokens=300)
-        assert spoiled(found, "latency") is not None
-
-
-def test_trends_by_hand() -> None:
-    # All 28 pairs rise; the variance is 8 * 7 * 21 / 18. With a tie among five, 8 pairs rise and 1 falls.
-    assert trend_p([1, 2, 3, 4, 5, 6, 7, 8]) == pytest.approx(math.erfc(27 / math.sqrt(8 * 7 * 21 / 18) / math.sqrt(2)))
-    tied = (5 * 4 * 15 - 2 * 1 * 9) / 18
-    assert trend_p([1, 3, 2, 3, 9]) == pytest.approx(math.erfc((7 - 1) / math.sqrt(tied) / math.sqrt(2)))
-    assert trend_p([5.0] * 20) == 1.0
-    assert trend_p([3, 1, 4, 1, 5, 9, 2, 6]) == trend_p([-3, -1, -4, -1, -5, -9, -2, -6])
-
-
-def test_drift_is_rarely_seen_where_there_is_none() -> None:
-    rng = random.Random(3)
-    seen = sum(trend_p([rng.gauss(0, 1) for _ in range(20)]) < 0.01 for _ in range(2000))
-    assert seen < 40
-
-
-def test_evidence_stays_small_and_a_long_drift_is_seen() -> None:
-    one = iterations("a", 1, {}, 0)[0]
-    evidence = Evidence()
-    for k in range(3000):
-        evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=1 + k / 2e4 + NOISE[k % 400]))
-    assert len(evidence.recent) == RECENT
-    assert max(len(evidence.metrics["latency"].values), len(evidence.server_cpu.values)) <= 241
-    found = checks([Entry(Backend(name="a"), BackendState(name="a"), evidence)], RunConfig(), MACHINE)
-    assert [c.code for c in found] == ["drift"]
-
-
-def test_warm_ups_are_no_evidence() -> None:
-    cold = [msgspec.structs.replace(i, phase="warmup", output_tokens=1) for i in iterations("b", 3, {}, 1)]
-    evidence = Evidence([*cold, *iterations("b", 12, {}, 1)])
-    other = Entry(Backend(name="b"), BackendState(name="b", model="smollm2", weights="Q8_0"), evidence)
-    assert checks([entry("a"), other], RunConfig(iterations=12), MACHINE) == []

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmtui.model import Iteration
 from llmtui.stats.compare import compare, digits, rounds
 from llmtui.stats.ranks import group_shift, holm, paired_shift, rank_sum_p, signed_rank_p
+from tests.stats.build import BASE, backend_view
 
 #: Wilcoxon's p of SciPy 1.17 (method "exact"; above 60 "approx" with correction), Mann and Whitney's likewise.
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
@@ -58,20 +58,6 @@ def test_an_interval_excludes_zero_exactly_when_p_says_so(n: int) -> None:
 def test_holm_is_never_below_the_p_it_corrects() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
-
-
-def backend_view(name: str, latencies: list[float], *, begin: int = 0, step: int = 2) -> list[Iteration]:
-    """Measured iterations, `step` seconds apart."""
-    return [
-        Iteration(
-            run="r", backend=name, attempt=1, iteration=n, phase="measured", started_utc=f"{begin + step * n:06}",
-            latency_s=latency, tokens_per_s=1 / latency,
-        )
-        for n, latency in enumerate(latencies, 1)
-    ]  # fmt: skip
-
-
-BASE = [1.00, 1.02, 0.99, 1.01, 1.03, 0.98, 1.0, 1.01, 0.99, 1.02]
 
 
 def test_a_difference_is_told_with_its_interval() -> None:

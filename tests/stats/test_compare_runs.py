@@ -16,11 +16,11 @@ from llmtui.runview.run import RunView
 from llmtui.stats.compare import compare_pairs
 from llmtui.stats.compare_runs import Across, Outcome, across, gate, paired
 from llmtui.stats.run_differences import Side
-from tests.stats.test_checks import record
-from tests.stats.test_compare import BASE, backend_view
-from tests.stats.test_verdict import iteration
+from tests.stats.build import BASE, backend_view, iteration, record
 
 MACHINE = Machine(cpu="Some CPU", cores=8, os="Linux 6.1", python="3.12", llmtui="1.0", governor="performance")
+
+
 FAILED = Failure(kind="http", message="overloaded")
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import re
-from typing import Any
 
 import msgspec
 import pytest
@@ -25,45 +23,7 @@ from llmtui.runview.run import ROUNDS, RunView
 from llmtui.stats.checks import Leading
 from llmtui.stats.compare import LEVEL, Comparison, compare
 from llmtui.stats.verdict import Pair, Verdict, _line
-from tests.stats.test_checks import record
-
-
-def raced(
-    *medians: float, rounds: int = 10, noise: float = 0.01, tokens: tuple[int, ...] = (), **fields: dict[str, Any]
-) -> RunView:
-    """A run_view of backends a, b, c... that took turns, with these median latencies in s; `fields` by backend."""
-    names = "abcdef"[: len(medians)]
-    config = RunConfig(iterations=rounds)
-    run_view = RunView(Plan(run="r", created_utc="", config=config, backends=[Backend(name=n) for n in names]), keep=0)
-    rng = random.Random(6)
-    for number in range(rounds):
-        for place, (name, median) in enumerate(zip(names, medians, strict=True)):
-            latency = median * (1 + rng.gauss(0, noise))
-            count = tokens[place] if tokens else 64
-            own = {"output_tokens": count} | fields.get(name, {})
-            run_view.apply(IterationDone(iteration=iteration(name, number + 1, latency, **own)))
-    for name in names:
-        run_view.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=rounds, weights="Q8_0")))
-    return run_view
-
-
-def iteration(name: str, number: int, latency_s: float, **more: Any) -> Iteration:
-    fields: dict[str, Any] = {
-        "run": "r",
-        "backend": name,
-        "attempt": 1,
-        "iteration": number,
-        "phase": "measured",
-        "started_utc": f"2026-11-22T12:{number // 60 % 60:02}:{number % 60:02}Z",
-        "latency_s": latency_s,
-        "tokens_per_s": 64 / latency_s,
-        "output_tokens": 64,
-        "prompt_tokens": 31,
-        "token_source": "usage",
-        "finish_reason": "length",
-        "text": "the same",
-    }
-    return Iteration(**(fields | more))
+from tests.stats.build import iteration, raced, record
 
 
 def codes(verdict: Verdict) -> set[str]:

@@ -9,7 +9,7 @@ from llmtui.ui.views import sorting
 from llmtui.ui.views.ranking import ranking_line
 from llmtui.ui.views.sorting import Sort
 from llmtui.ui.views.table import column_at, fitting_columns, table_lines
-from tests.stats.test_verdict import raced
+from tests.stats.build import raced
 from tests.ui import canned_run as canned
 from tests.ui.lines import text_of
 

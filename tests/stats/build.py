@@ -1,0 +1,155 @@
+"""Builders for tests of statistics: iterations, entries of a race, and whole races."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from llmtui.model import (
+    Backend,
+    BackendChanged,
+    BackendState,
+    Iteration,
+    IterationDone,
+    Machine,
+    Plan,
+    RunConfig,
+)
+from llmtui.model.accuracy import Record
+from llmtui.runview.run import RunView
+from llmtui.stats.checks import Check, Entry, Evidence, checks
+from tests.accuracy.test_probe import record_of
+
+#: Fields of an iteration, or what makes them of its number (from 1).
+Fields = dict[str, Any] | Callable[[int], dict[str, Any]]
+
+
+MACHINE = Machine(cpu="Some CPU", cores=8, governor="performance", load_1m=0.3)
+
+
+NOISE = [random.Random(7).gauss(0, 0.01) for _ in range(400)]
+
+
+def iterations(name: str, n: int, fields: Fields, turn: int) -> list[Iteration]:
+    """So many good iterations, in turns with the other backends."""
+    made = []
+    for k in range(1, n + 1):
+        more = fields(k) if callable(fields) else fields
+        minute, second = divmod(4 * k + turn, 60)
+        usual: dict[str, Any] = {
+            "started_utc": f"2026-11-22T15:{minute:02}:{second:02}.000Z",
+            "latency_s": 1.0 + NOISE[2 * k + turn],
+            "ttft_s": 0.1,
+            "ttfo_s": 0.1,
+            "itl_s": 0.014,
+            "tokens_per_s": 70.0,
+            "output_tokens": 64,
+            "prompt_tokens": 46,
+            "cached_tokens": 0,
+            "token_source": "usage",
+            "finish_reason": "length",
+            "foreign_cpu": 0.02,
+            "server_cpu": 1.0,
+            "text": f"Answer {k} is this",
+        }
+        made.append(Iteration(run="r", backend=name, attempt=1, iteration=k, phase="measured", **(usual | more)))
+    return made
+
+
+def entry(name: str, fields: Fields | None = None, *, n: int = 12, turn: int = 0, **more: Any) -> Entry:
+    """A backend that is done; `more` are fields of its state, or of the backend as `backend`."""
+    state: dict[str, Any] = {"state": "done", "model": "smollm2", "weights": "Q8_0", "threads": 4, "device": "cpu"}
+    backend = Backend(name=name, **more.pop("backend", {}))
+    return Entry(backend, BackendState(name=name, **(state | more)), Evidence(iterations(name, n, fields or {}, turn)))
+
+
+def judged(a: dict[str, Any], b: dict[str, Any], **config: Any) -> list[Check]:
+    """The checks of a race between `a` and `b`, each given as what `entry` takes."""
+    machine = msgspec.structs.replace(MACHINE, **config.pop("machine", {}))
+    entries = [entry("a", **a), entry("b", **({"turn": 1} | b))]
+    return checks(entries, RunConfig(**({"iterations": 12} | config)), machine)
+
+
+def trio(**fields: Sequence[Any]) -> list[Check]:
+    """Three backends that differ in these fields."""
+    entries = [entry(name, {f: v[n] for f, v in fields.items()}, turn=n) for n, name in enumerate("abc")]
+    return checks(entries, RunConfig(iterations=12), MACHINE)
+
+
+def every(step: int, **fields: Any) -> dict[str, Any]:
+    return {"fields": lambda k: fields if k % step == 0 else {}}
+
+
+def unlike(k: int) -> dict[str, Any]:
+    """300 tokens, or by chance fewer: other ones than `alike_on_average`."""
+    return {"output_tokens": 300 if k % 2 else 100}
+
+
+def alike_on_average(k: int) -> dict[str, Any]:
+    return {"output_tokens": 100 if k % 2 else 300}
+
+
+def chunks(tokens: int, arrivals: int, **more: Any) -> dict[str, Any]:
+    """Answers of so many tokens (told) in so many arrivals of one event each."""
+    times = list(range(10**7, 10**7 * (arrivals + 1), 10**7))
+    return every(1, output_tokens=tokens, arrivals_ns=times, arrival_tokens=[1] * arrivals, **more)
+
+
+def record(error_s: float) -> Record:
+    """A record of this machine, by which llmtui is off by so much."""
+    return record_of(MACHINE, p99_s=error_s)
+
+
+def raced(
+    *medians: float, rounds: int = 10, noise: float = 0.01, tokens: tuple[int, ...] = (), **fields: dict[str, Any]
+) -> RunView:
+    """A run_view of backends a, b, c... that took turns, with these median latencies in s; `fields` by backend."""
+    names = "abcdef"[: len(medians)]
+    config = RunConfig(iterations=rounds)
+    run_view = RunView(Plan(run="r", created_utc="", config=config, backends=[Backend(name=n) for n in names]), keep=0)
+    rng = random.Random(6)
+    for number in range(rounds):
+        for place, (name, median) in enumerate(zip(names, medians, strict=True)):
+            latency = median * (1 + rng.gauss(0, noise))
+            count = tokens[place] if tokens else 64
+            own = {"output_tokens": count} | fields.get(name, {})
+            run_view.apply(IterationDone(iteration=iteration(name, number + 1, latency, **own)))
+    for name in names:
+        run_view.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=rounds, weights="Q8_0")))
+    return run_view
+
+
+def iteration(name: str, number: int, latency_s: float, **more: Any) -> Iteration:
+    fields: dict[str, Any] = {
+        "run": "r",
+        "backend": name,
+        "attempt": 1,
+        "iteration": number,
+        "phase": "measured",
+        "started_utc": f"2026-11-22T12:{number // 60 % 60:02}:{number % 60:02}Z",
+        "latency_s": latency_s,
+        "tokens_per_s": 64 / latency_s,
+        "output_tokens": 64,
+        "prompt_tokens": 31,
+        "token_source": "usage",
+        "finish_reason": "length",
+        "text": "the same",
+    }
+    return Iteration(**(fields | more))
+
+
+BASE = [1.00, 1.02, 0.99, 1.01, 1.03, 0.98, 1.0, 1.01, 0.99, 1.02]
+
+
+def backend_view(name: str, latencies: list[float], *, begin: int = 0, step: int = 2) -> list[Iteration]:
+    """Measured iterations, `step` seconds apart."""
+    return [
+        Iteration(
+            run="r", backend=name, attempt=1, iteration=n, phase="measured", started_utc=f"{begin + step * n:06}",
+            latency_s=latency, tokens_per_s=1 / latency,
+        )
+        for n, latency in enumerate(latencies, 1)
+    ]  # fmt: skip

@@ -1,0 +1,82 @@
+"""Which metric to compare by when the work differed."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from llmtui.model import RunConfig
+from llmtui.stats.checks import Check, besides, checks, leading_metric, spoiled
+from llmtui.stats.metrics import MetricKey
+from tests.stats.build import MACHINE, alike_on_average, chunks, entry, judged, trio, unlike
+
+
+def test_two_of_three_may_still_be_compared() -> None:
+    found = trio(output_tokens=[64, 20, 63])
+    assert spoiled(found, "latency") is spoiled(found, "latency", "a", "b") is found[0]
+    assert spoiled(found, "latency", "a", "c") is spoiled(found, "tokens_per_s") is None
+    assert leading_metric(found, "latency", "a", "c").metric == "latency"
+    led = leading_metric(found, "latency", "a", "b")
+    assert (led.metric, led.instead_of, led.reason) == ("tokens_per_s", "latency", found[0].text)
+
+
+def test_what_leads_where_the_work_differed() -> None:
+    guessed = trio(
+        output_tokens=[64, 20, 64], token_source=["usage", "arrivals", "usage"], text=["w" * 99, "w", "w" * 99]
+    )
+    assert leading_metric(guessed).metric is None, "an arrival may carry several tokens"
+    assert besides(guessed, leading_metric(guessed)) == ["prefill_tokens_per_s"]
+    assert leading_metric(guessed, "latency", "a", "c").metric == "latency"
+    assert leading_metric(trio(cached_tokens=[0, 40, 0]), "ttft").metric == "tokens_per_s"
+    ended = trio(finish_reason=["length", "stop", "length"], output_tokens=[64, 60, 64])
+    assert leading_metric(ended, "ttft").metric == "ttft"
+    assert leading_metric(ended, "latency").metric == "tokens_per_s"
+    assert leading_metric(ended, "latency", "a", "c").metric == "latency"
+    pieces = judged(chunks(64, 64), chunks(64, 32))
+    assert leading_metric(pieces, "itl").metric == "tokens_per_s"
+    assert leading_metric(pieces, "latency").metric == "latency"
+    longer = trio(prompt_tokens=[46, 460, 46])
+    assert leading_metric(longer, "ttft").metric == "prefill_tokens_per_s"
+    assert leading_metric(longer, "latency").metric == "tokens_per_s"
+    assert leading_metric(longer, "tokens_per_s").metric == "tokens_per_s"
+    assert leading_metric(longer, "latency", "a", "c").metric == "latency"
+
+
+def test_what_is_told_besides() -> None:
+    def told(found: list[Check], asked: MetricKey) -> list[MetricKey]:
+        return besides(found, leading_metric(found, asked))
+
+    assert told([], "latency") == []
+    assert told(trio(output_tokens=[64, 20, 64]), "latency") == ["prefill_tokens_per_s"]
+    assert told(trio(prompt_tokens=[46, 460, 46]), "ttft") == ["tokens_per_s"]
+    assert told(trio(cached_tokens=[0, 40, 0]), "latency") == []
+    assert told(judged({"model": "one"}, {"model": "two"}), "latency") == []
+    nothing = judged({"model": "one"}, {"model": "two"})
+    assert leading_metric(nothing).metric is None
+    assert leading_metric([]).metric == "latency"
+
+
+def test_two_of_three_wrote_as_much_in_every_round() -> None:
+    entries = [
+        entry(name, lambda k, of=of: of(k), turn=turn)
+        for turn, (name, of) in enumerate({"a": unlike, "b": alike_on_average, "c": unlike}.items())
+    ]
+    (found,) = [c for c in checks(entries, RunConfig(iterations=12), MACHINE) if c.code == "output-tokens"]
+    assert found.between("a", "b") and found.between("b", "c") and not found.between("a", "c")
+
+
+def test_rounds_of_other_length_by_chance_are_not_decided_by_latency() -> None:
+    """Two equal backends whose answers mostly reach their budget, as in the experiment that this grew from."""
+    rng = random.Random(4)
+
+    def by_chance(_: int) -> dict[str, Any]:
+        tokens = rng.choice([300] * 6 + [20, 60, 120, 200])
+        return {
+            "output_tokens": tokens,
+            "latency_s": 0.2 + 0.02 * tokens,
+            "finish_reason": "stop" if tokens < 300 else "length",
+        }
+
+    for _ in range(100):
+        found = judged({"fields": by_chance}, {"fields": by_chance}, full_length=False, max_tokens=300)
+        assert spoiled(found, "latency") is not None
