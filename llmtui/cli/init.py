@@ -21,7 +21,7 @@ from llmtui.config.schema import DEFAULT_FILE, ollama_url
 from llmtui.engine.bringup import LOCAL_HOSTS
 from llmtui.exit_codes import UsageError
 from llmtui.format import plural
-from llmtui.servers.discovery import NO_CHAT, Found, Model, scan
+from llmtui.servers.discovery import NO_CHAT, DiscoveredServer, Model, scan
 from llmtui.servers.recipes import absent_packages
 from llmtui.store.atomic import write_atomic, write_new
 from llmtui.text import sanitize
@@ -52,7 +52,7 @@ def write_config(
     engines = [one.title for one in ENGINES if not absent_packages(one.engine)]
     for line in findings(seen, engines, elsewhere):
         report(line)
-    found = [one for one in seen.values() if isinstance(one, Found)]
+    found = [one for one in seen.values() if isinstance(one, DiscoveredServer)]
     text = config_text(found, engines, elsewhere)
     if to_stdout:
         sys.stdout.write(text)
@@ -119,7 +119,9 @@ def _names(models: Sequence[Model], limit: int) -> str:
     return told + (f" and {len(models) - limit} more" if len(models) > limit else "")
 
 
-def findings(seen: Mapping[str, Found | str | None], engines: Sequence[str], elsewhere: str = "") -> list[str]:
+def findings(
+    seen: Mapping[str, DiscoveredServer | str | None], engines: Sequence[str], elsewhere: str = ""
+) -> list[str]:
     """What was found and what was not, a line each, and how to get the latter."""
     lines = []
     for engine in ENGINES:
@@ -128,12 +130,12 @@ def findings(seen: Mapping[str, Found | str | None], engines: Sequence[str], els
         else:
             lines.append(f"not installed: {engine.title}: {engine.install}")
     for url, one in seen.items():
-        if isinstance(one, Found):
+        if isinstance(one, DiscoveredServer):
             told = f"found {one.framework} {sanitize(one.version, 40)}".rstrip() + f" at {_place(url)}"
             lines.append(f"{told}: {remark(one)}")
         elif one:
             lines.append(f"{_place(url)}: {one}")
-    there = {one.framework for one in seen.values() if isinstance(one, Found)}
+    there = {one.framework for one in seen.values() if isinstance(one, DiscoveredServer)}
     for example in EXAMPLES:
         if example.title not in there and not (example is OLLAMA and elsewhere):
             lines.append(f"not running: {example.title}: {example.start_hint(example.port)}")
@@ -142,12 +144,12 @@ def findings(seen: Mapping[str, Found | str | None], engines: Sequence[str], els
     return lines
 
 
-def usable(found: Found) -> bool:
+def usable(found: DiscoveredServer) -> bool:
     """Whether it can be asked for a chat as it stands."""
     return not found.locked and not (found.models and found.models[0].fitness == NO_CHAT)
 
 
-def remark(found: Found) -> str:
+def remark(found: DiscoveredServer) -> str:
     """What to know of a server that was found: which model it will be asked for, or what is missing."""
     if found.locked:
         return "it wants a key, see api_key in the config"
@@ -192,7 +194,7 @@ def may_be_written(model: str) -> bool:
     return False
 
 
-def config_text(found: Sequence[Found], engines: Sequence[str], elsewhere: str = "") -> str:
+def config_text(found: Sequence[DiscoveredServer], engines: Sequence[str], elsewhere: str = "") -> str:
     """The whole config: the usual course of a run, what was found, and the rest as examples behind comment signs."""
     parts = [
         "# Written by `llmtui init` for what was found on this machine. `llmtui check` reaches every backend of it.\n"
@@ -241,7 +243,7 @@ def _course() -> str:
     return match[0].rstrip() + "\n"
 
 
-def _free(found: Found, taken: set[str]) -> str:
+def _free(found: DiscoveredServer, taken: set[str]) -> str:
     port = urlsplit(found.url).port
     server = f"{found.framework} server"
     for name in (found.framework, server, f"{server} {port}"):
@@ -268,7 +270,7 @@ def _example(why: str, block: str) -> str:
     return f"# {why}\n" + "".join(f"# {line}\n" for line in block.splitlines())
 
 
-def _server(found: Found, name: str) -> str:
+def _server(found: DiscoveredServer, name: str) -> str:
     """A server that was found: enabled where it can be asked, its other models in a comment."""
     keys = _keys(found.framework, found.url, found.protocol)
     models = found.models

@@ -83,7 +83,7 @@ def plan_from(config: str | None, only: tuple[str, ...], changes: dict[str, Any]
     with ExitOnInterrupt():
         from llmtui.config import schema as configs
 
-        settings = configs.load(configs.find(config), found=config is None)
+        settings = configs.load(configs.find(config), implicit=config is None)
         settings = configs.changed(settings, changes)
         plan = settings.plan(only=only)
         if settings.ui.keys:

@@ -59,31 +59,31 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _readable(kind: int, found: bool) -> bool:
+def _readable(kind: int, implicit: bool) -> bool:
     """Whether this can be a config: a regular file, or a pipe that the user named (`<(...)`, /dev/stdin)."""
-    return stat.S_ISREG(kind) or (not found and (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)))
+    return stat.S_ISREG(kind) or (not implicit and (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)))
 
 
-def read(path: Path, *, found: bool = False, trust: str = "") -> str:
+def read(path: Path, *, implicit: bool = False, trust: str = "") -> str:
     """Return the text of the config file at `path`. Raises ConfigError.
 
-    `found`: the user did not name it. As a config can contain commands, such a file is read only if no one but this
+    `implicit`: the user did not name it. As a config can contain commands, such a file is read only if no one but this
     user and root can have written it, and only if it is a regular file, which cannot block. `trust` is the command with
     which the user can name it.
     """
     try:
         # Opening some devices has side effects.
-        if found and not stat.S_ISREG(path.stat().st_mode):
+        if implicit and not stat.S_ISREG(path.stat().st_mode):
             raise ConfigError(f"{path}: not a regular file; name a config file")
-        with open(path, "rb", opener=_open if found else None) as file:
+        with open(path, "rb", opener=_open if implicit else None) as file:
             # Check the opened file, because the path may have changed.
             info = os.fstat(file.fileno())
-            if not _readable(info.st_mode, found):
+            if not _readable(info.st_mode, implicit):
                 raise ConfigError(f"{path}: not a regular file; name a config file")
-            if found and path != DEFAULT_FILE:
+            if implicit and path != DEFAULT_FILE:
                 _check_trust(path, info, trust)
             # A file in /proc has no size and may be endless; an empty file needs no reading.
-            raw = file.read(MAX_CONFIG_BYTES + 1) if info.st_size or not found else b""
+            raw = file.read(MAX_CONFIG_BYTES + 1) if info.st_size or not implicit else b""
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such file; without a name, llmtui reads ./config.toml, your own or its default"
@@ -103,7 +103,7 @@ def read(path: Path, *, found: bool = False, trust: str = "") -> str:
 
 
 def read_named_by_history(path: Path, trust: str) -> str:
-    """Read a config that a history names, with the checks of `found`, because a history may come from someone else.
+    """Read a config that a history names, with the checks of `implicit`, because a history may come from someone else.
 
     Raises ConfigError, also if reading takes longer than `NAMED_READ_S`. `trust` is the command that names the file.
     """
@@ -111,7 +111,7 @@ def read_named_by_history(path: Path, trust: str) -> str:
 
     def work() -> None:
         try:
-            outcome.put(read(path, found=True, trust=trust))
+            outcome.put(read(path, implicit=True, trust=trust))
         except ConfigError as error:
             outcome.put(error)
 

@@ -94,18 +94,20 @@ _NO_KEYS = frozenset({"source", "secrets"})
 _LABELS = frozenset({"name", "framework", "language", "model", "weights", "hint"})
 
 
-def load(path: Path, *, found: bool = False, environ: dict[str, str] | None = None) -> Config:
+def load(path: Path, *, implicit: bool = False, environ: dict[str, str] | None = None) -> Config:
     """Read and check a config file. Raises ConfigError.
 
-    `found`: the user did not name it; see `file.read`.
+    `implicit`: the user did not name it; see `file.read`.
     """
     source = DEFAULT_SOURCE if path == DEFAULT_FILE else str(path)
-    return parse(read(path, found=found), source=source, folder=path.parent, environ=environ)
+    return parse(read(path, implicit=implicit), source=source, folder=path.parent, environ=environ)
 
 
 def load_named_by_history(name: str, trust: str) -> Config:
-    """Load the config that a history names, with the checks of `found`. `trust` is the command with which the user can
-    name a file instead. Raises ConfigError."""
+    """Load the config that a history names, with the checks of `implicit`. Raises ConfigError.
+
+    `trust` is the command with which the user can name a file instead.
+    """
     if name == DEFAULT_SOURCE:
         return load(DEFAULT_FILE)
     path = Path(name)

@@ -46,7 +46,7 @@ class Model(Struct, frozen=True):
     fitness: int = CHAT
 
 
-class Found(Struct, frozen=True):
+class DiscoveredServer(Struct, frozen=True):
     """An LLM server. `models` are sorted by fitness; `locked`: it requires a key."""
 
     framework: str
@@ -74,7 +74,7 @@ _PATHS = (
 )
 
 
-async def scan(urls: Iterable[str]) -> dict[str, Found | str | None]:
+async def scan(urls: Iterable[str]) -> dict[str, DiscoveredServer | str | None]:
     """Query all `urls` concurrently. Return for each the server, a text on what else answers there, or None."""
     urls = list(urls)
     replies = await asyncio.gather(*map(_answers, urls))
@@ -98,7 +98,7 @@ async def _answers(url: str) -> Answers | None:
     return {path: answer for path, answer in zip(_PATHS, replies, strict=True) if answer is not None}
 
 
-def _identify(url: str, answers: Answers | None) -> Found | str | None:
+def _identify(url: str, answers: Answers | None) -> DiscoveredServer | str | None:
     if answers is None:
         return None
     if not answers:
@@ -132,7 +132,7 @@ def _describe_other(answers: Answers) -> str:
 # --- Identification ---
 
 
-def identify(url: str, answers: Answers, command: str = "") -> Found | None:
+def identify(url: str, answers: Answers, command: str = "") -> DiscoveredServer | None:
     """Return the server with these replies, None if it is not an LLM server. `command` is its command line."""
     models = _good(answers, "/v1/models")
     entries = _entries(models, "data")
@@ -145,7 +145,7 @@ def identify(url: str, answers: Answers, command: str = "") -> Found | None:
         # OpenAI's protocol applies the chat template, as the other servers do.
         facts = TGIDialect().server_info("/info", _good(answers, "/info"))
         protocol: Protocol = "openai" if names else "tgi"
-        return Found(
+        return DiscoveredServer(
             framework=frameworks.TGI.title,
             url=url,
             protocol=protocol,
@@ -154,7 +154,7 @@ def identify(url: str, answers: Answers, command: str = "") -> Found | None:
         )
     native = _entries(_good(answers, "/api/v0/models"), "data")
     if "organization_owner" in owners or any("compatibility_type" in e for e in native):
-        return Found(framework=frameworks.LM_STUDIO.title, url=url, models=_lm_studio(names, native))
+        return DiscoveredServer(framework=frameworks.LM_STUDIO.title, url=url, models=_lm_studio(names, native))
     framework = _llama_family(answers, owners, command) or _by_owner(owners, answers, command)
     routes = common.as_dict(_good(answers, "/openapi.json")).get("paths")
     chats = isinstance(routes, dict) and "/v1/chat/completions" in routes
@@ -169,7 +169,7 @@ def identify(url: str, answers: Answers, command: str = "") -> Found | None:
     version = ""
     for path in ("/props", "/version"):
         version = version or OpenAIDialect().server_info(path, _good(answers, path)).version
-    return Found(
+    return DiscoveredServer(
         framework=framework or frameworks.UNKNOWN.title,
         url=url,
         version=version,
@@ -189,7 +189,7 @@ def fitness(name: str, kinds: Sequence[str] = ()) -> int:
     return CHAT
 
 
-def _ollama(url: str, answers: Answers) -> Found | None:
+def _ollama(url: str, answers: Answers) -> DiscoveredServer | None:
     version = common.string(common.as_dict(_good(answers, "/api/version")).get("version"))
     tags = _good(answers, "/api/tags")
     greeting = answers.get("/", _NOTHING).body.strip() == b"Ollama is running"
@@ -204,7 +204,9 @@ def _ollama(url: str, answers: Answers) -> Found | None:
             cloud = bool(entry.get("remote_host")) or name.endswith("-cloud")
             fit = fitness(name, kinds)
             models.append(Model(name=name, fitness=max(fit, ELSEWHERE) if cloud else fit))
-    return Found(framework=frameworks.OLLAMA.title, url=url, protocol="ollama", version=version, models=_sorted(models))
+    return DiscoveredServer(
+        framework=frameworks.OLLAMA.title, url=url, protocol="ollama", version=version, models=_sorted(models)
+    )
 
 
 def _lm_studio(names: list[str], native: list[dict[str, Any]]) -> list[Model]:

@@ -22,7 +22,7 @@ from llmtui.cli.init import config_text, places, toml_string, write_config
 from llmtui.config import schema as configs
 from llmtui.exit_codes import FAILED, UsageError
 from llmtui.servers import discovery as scanning
-from llmtui.servers.discovery import CHAT, ELSEWHERE, NO_CHAT, VISION, Found, Model, fitness
+from llmtui.servers.discovery import CHAT, ELSEWHERE, NO_CHAT, VISION, DiscoveredServer, Model, fitness
 from tests.scripted import CLOSE, HANG, Step, scripted
 
 WIRE = Path(__file__).parents[1] / "fixtures" / "wire"
@@ -249,7 +249,7 @@ def test_a_toml_string_reads_back_as_it_was(text: str) -> None:
     st.sampled_from([CHAT, NO_CHAT]),
 )
 def test_whatever_a_server_says_the_config_is_one(names: list[str], framework: str, locked: bool, fit: int) -> None:
-    found = Found(
+    found = DiscoveredServer(
         framework=framework,
         url="http://127.0.0.1:8000",
         version="".join(names),
@@ -334,7 +334,7 @@ async def test_a_file_that_is_there_is_replaced_only_with_force(here: Places) ->
         await here.init()
     assert here.file.read_text() == "mine"
     assert await here.init(force=True) == 0
-    assert configs.load(here.file, found=True)
+    assert configs.load(here.file, implicit=True)
 
 
 async def test_a_file_that_appears_meanwhile_is_not_replaced(here: Places) -> None:

@@ -1,4 +1,4 @@
-"""A config that llmtui came upon is taken only where nobody but its user and root can have written it."""
+"""A config that the user did not name is read only if no one but this user and root can have written it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ONE = '[[backend]]\nname = "a"\nurl = "http://127.0.0.1:1"\n'
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of ours with a config of ours."""
+    """A folder of this user with a config."""
     place = tmp_path / "place"
     place.mkdir(mode=0o755)
     (place / "config.toml").write_text(ONE)
@@ -32,14 +32,14 @@ def _shared_with_a_group(place: Path) -> None:
 
 
 def refusal(path: Path) -> str:
-    assert load(path).backend, "a config that was named is taken as it is"
+    assert load(path).backend, "a named config is not checked"
     with pytest.raises(ConfigError) as caught:
-        load(path, found=True)
+        load(path, implicit=True)
     return str(caught.value)
 
 
-def test_ours_is_taken(folder: Path) -> None:
-    assert load(folder / "config.toml", found=True).backend[0].name == "a"
+def test_a_config_of_the_user_is_read(folder: Path) -> None:
+    assert load(folder / "config.toml", implicit=True).backend[0].name == "a"
 
 
 @pytest.mark.parametrize(
@@ -54,25 +54,25 @@ def test_ours_is_taken(folder: Path) -> None:
         pytest.param(_shared_with_a_group, "other users can write to its folder {place}", marks=needs_root),
     ],
 )
-def test_what_others_may_have_written_is_refused(folder: Path, spoil: Callable[[Path], None], words: str) -> None:
+def test_a_config_that_others_can_write_is_refused(folder: Path, spoil: Callable[[Path], None], words: str) -> None:
     spoil(folder)
-    said = refusal(folder / "config.toml")
-    assert words.format(place=folder) in said
-    assert f"name it: llmtui {folder}/config.toml" in said and said.isprintable()
+    message = refusal(folder / "config.toml")
+    assert words.format(place=folder) in message
+    assert f"name it: llmtui {folder}/config.toml" in message and message.isprintable()
 
 
 def test_in_a_sticky_folder_the_owner_of_the_file_decides(folder: Path) -> None:
     folder.chmod(0o1777)
-    assert load(folder / "config.toml", found=True).backend
+    assert load(folder / "config.toml", implicit=True).backend
     (folder / "config.toml").chmod(0o666)
     assert "other users can write to it" in refusal(folder / "config.toml")
 
 
-def test_a_link_is_judged_by_both_its_ends(folder: Path, tmp_path: Path) -> None:
+def test_both_folders_of_a_link_are_checked(folder: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "config.toml").symlink_to(folder / "config.toml")
-    assert load(elsewhere / "config.toml", found=True).backend
+    assert load(elsewhere / "config.toml", implicit=True).backend
     folder.chmod(0o777)
     assert f"other users can write to its folder {folder}" in refusal(elsewhere / "config.toml")
     folder.chmod(0o755)
@@ -81,21 +81,21 @@ def test_a_link_is_judged_by_both_its_ends(folder: Path, tmp_path: Path) -> None
 
 
 @needs_root
-def test_the_users_own_private_group_is_nobody_else(folder: Path) -> None:
+def test_the_private_group_of_the_user_may_write(folder: Path) -> None:
     folder.chmod(0o775)
     (folder / "config.toml").chmod(0o664)
-    assert load(folder / "config.toml", found=True).backend
+    assert load(folder / "config.toml", implicit=True).backend
 
 
-def test_a_pipe_that_was_only_found_is_refused_without_waiting(tmp_path: Path) -> None:
+def test_a_pipe_that_is_not_named_is_refused_without_blocking(tmp_path: Path) -> None:
     pipe = tmp_path / "config.toml"
     os.mkfifo(pipe)
     assert find(None, cwd=tmp_path) == pipe
     with pytest.raises(ConfigError, match="not a regular file"):
-        load(pipe, found=True)
+        load(pipe, implicit=True)
 
 
-def test_a_pipe_that_was_named_is_read() -> None:
+def test_a_named_pipe_is_read() -> None:
     ours, theirs = os.pipe()
     with open(ours, "rb"), open(theirs, "w") as writer:
         writer.write("[[backend]]\nname = 'piped'\nurl = 'http://127.0.0.1:1'\n")
@@ -108,7 +108,7 @@ def test_an_endless_device_is_refused() -> None:
         load(Path("/dev/zero"))
 
 
-def test_no_home_and_no_working_folder_leave_the_default(tmp_path: Path) -> None:
+def test_without_home_and_working_folder_the_default_is_used(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     script = (
@@ -119,7 +119,7 @@ def test_no_home_and_no_working_folder_leave_the_default(tmp_path: Path) -> None
     subprocess.run([sys.executable, "-c", script, str(gone)], env=environment, check=True, timeout=30)
 
 
-def test_the_command_line_says_so_and_takes_it_when_named(folder: Path) -> None:
+def test_the_command_line_reports_the_refusal_and_reads_a_named_config(folder: Path) -> None:
     folder.chmod(0o777)
     command = [sys.executable, "-m", "llmtui", "check"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=30)

@@ -1,4 +1,4 @@
-"""Whatever stands in a config, or comes from a server: a plan or one sentence, and plain text."""
+"""Any config gives a plan or a one-line error, and any text of a server is sanitized and redacted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _TABLES = st.fixed_dictionaries(
 
 
 def toml(value: Any) -> str:
-    """`value` as TOML, on one line."""
+    """Return `value` as TOML on one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{toml(str(k))} = {toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
@@ -61,13 +61,13 @@ def toml(value: Any) -> str:
 
 @quick
 @given(_TABLES)
-def test_any_toml_is_a_plan_or_one_sentence(table: dict[str, Any]) -> None:
+def test_any_toml_is_a_plan_or_an_error(table: dict[str, Any]) -> None:
     holds("".join(f"{key} = {toml(value)}\n" for key, value in table.items()).encode())
 
 
 @quick
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_plan_or_one_sentence(data: bytes) -> None:
+def test_any_bytes_are_a_plan_or_an_error(data: bytes) -> None:
     holds(data)
 
 
@@ -97,7 +97,7 @@ _BACKENDS = st.builds(
 
 @quick
 @given(_RUNS, st.lists(_BACKENDS, min_size=1, max_size=3, unique_by=lambda b: b.name))
-def test_a_valid_config_comes_back_as_it_was_written(run: RunConfig, backends: list[Backend]) -> None:
+def test_a_valid_config_is_parsed_unchanged(run: RunConfig, backends: list[Backend]) -> None:
     tables = msgspec.to_builtins(Config(run=run, backend=backends))
     text = f"run = {toml(tables.get('run', {}))}\nbackend = {toml(tables['backend'])}\n".replace("${", "$ {")
     try:
@@ -121,17 +121,17 @@ _NASTY = st.text(
 
 @quick
 @given(_NASTY | st.text(), st.integers(2, 40))
-def test_plain_is_one_printable_line_of_that_length_and_stays_as_it_is(text: str, limit: int) -> None:
-    said = sanitize(text, limit)
-    assert said.isprintable() and len(said) <= limit and sanitize(said, limit) == said
-    said.encode()
+def test_sanitize_returns_a_printable_line_and_is_idempotent(text: str, limit: int) -> None:
+    line = sanitize(text, limit)
+    assert line.isprintable() and len(line) <= limit and sanitize(line, limit) == line
+    line.encode()
     assert all(line.isprintable() for line in sanitize_lines(text))
 
 
 @quick
 @given(_WORDS, _WORDS, st.sampled_from(["", "\u200b", "\x00", "\x1b[0m"]), st.integers(8, 22))
-def test_a_secret_is_blotted_out_however_it_comes(before: str, after: str, between: str, cut: int) -> None:
+def test_a_secret_is_redacted_in_every_encoding(before: str, after: str, between: str, cut: int) -> None:
     secret = "sk-0123456789-very-secret"
-    for told in (secret + after, between.join(secret) + after, secret[:cut] + "…" + after, secret[:cut]):
-        shown = sanitize(redact(before + told, [secret]))
+    for echo in (secret + after, between.join(secret) + after, secret[:cut] + "…" + after, secret[:cut]):
+        shown = sanitize(redact(before + echo, [secret]))
         assert HIDDEN in shown and secret[:8] not in shown

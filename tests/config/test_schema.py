@@ -1,4 +1,4 @@
-"""config.toml: what is accepted, and the sentence that each kind of bad input gets."""
+"""config.toml: valid configs, and the error message for each kind of invalid one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read(text: str, **environ: str) -> object:
     return parse(text, source="c.toml", folder=Path("/configs"), environ=environ)
 
 
-def sentence(text: str, **environ: str) -> str:
+def error_message(text: str, **environ: str) -> str:
     with pytest.raises(ConfigError) as caught:
         read(text, **environ)
     message = str(caught.value)
@@ -28,9 +28,9 @@ def sentence(text: str, **environ: str) -> str:
     return message.removeprefix("c.toml: ")
 
 
-def test_the_default_config_is_the_one_of_the_repository() -> None:
+def test_the_default_config_is_that_of_the_repository() -> None:
     assert DEFAULT_FILE.read_bytes() == (REPO / "config.toml").read_bytes()
-    assert find(None, cwd=REPO) != DEFAULT_FILE, "there the file is the user's own"
+    assert find(None, cwd=REPO) != DEFAULT_FILE, "in a checkout, the config of the working folder is the user's"
 
 
 def test_a_wheel_ships_the_config_as_the_default() -> None:
@@ -104,11 +104,11 @@ def test_the_default_lists_the_four_frameworks_of_the_experiment_and_llama_cpp()
         ("[ui]\nmarker = 'dots'\n" + ONE, "[ui]: marker: expected one of 'braille', 'fhd', 'dot', "),
     ],
 )
-def test_bad_input_gets_a_sentence(text: str, expected: str) -> None:
-    assert sentence(text).startswith(expected)
+def test_invalid_configs_have_a_message(text: str, expected: str) -> None:
+    assert error_message(text).startswith(expected)
 
 
-def test_unreadable_files_are_named(tmp_path: Path) -> None:
+def test_unreadable_files_have_a_message(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nope\.toml: no such file"):
         load(tmp_path / "nope.toml")
     with pytest.raises(ConfigError, match="is a folder"):
@@ -124,7 +124,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
+def test_a_file_without_permission_has_a_message(tmp_path: Path) -> None:
     secret = tmp_path / "secret.toml"
     secret.write_text(ONE)
     secret.chmod(0)
@@ -132,7 +132,7 @@ def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
         load(secret)
 
 
-def test_environment_is_read_and_the_secret_stays_out_of_the_public_plan() -> None:
+def test_variables_are_expanded_and_their_secrets_are_not_public() -> None:
     text = ONE + 'api_key = "${KEY}"\nheaders = { "X-Team" = "${KEY}-t" }\noptions = { user = "id-${KEY}" }\n'
     config = parse(text, source="c.toml", folder=Path("/configs"), environ={"KEY": "hush-hush"})
     assert config.backend[0].api_key == "hush-hush"
@@ -142,7 +142,7 @@ def test_environment_is_read_and_the_secret_stays_out_of_the_public_plan() -> No
     assert config.plan().public().backends[0].options == {"user": "id-***"}
 
 
-def test_a_label_out_of_the_environment_is_shown() -> None:
+def test_a_label_from_the_environment_is_shown() -> None:
     text = '[[backend]]\nname = "${HOST}"\nmodel = "${MODEL}"\nurl = "http://h"\napi_key = "${KEY}"\n'
     environment = {"HOST": "workstation", "MODEL": "smollm2-135m", "KEY": "hush-hush"}
     backend = parse(text, source="c.toml", folder=Path("/"), environ=environment).plan().public().backends[0]
@@ -163,14 +163,14 @@ def test_a_label_out_of_the_environment_is_shown() -> None:
         ('options = { eos_token = "<|sk-0123456789|>" }', False),
     ],
 )
-def test_a_literal_that_is_a_secret_by_its_name_is_kept_as_one(line: str, secret: bool) -> None:
+def test_values_whose_names_suggest_secrets_are_redacted(line: str, secret: bool) -> None:
     text = f'[[backend]]\nname = "a"\n{line}\n' + ("" if "url" in line else 'url = "http://h"\n')
     plan = parse(text, source="c.toml", folder=Path("/"), environ={}).plan()
     assert "sk-0123456789" in repr(plan)
     assert ("sk-0123456789" not in repr(plan.public())) is secret
 
 
-def test_a_disabled_backend_may_lack_its_variable_and_is_left_out() -> None:
+def test_a_disabled_backend_needs_no_variable_and_is_not_planned() -> None:
     text = ONE + '[[backend]]\nname = "b"\nenabled = false\napi_key = "${KEY}"\n'
     config = parse(text, source="c.toml", folder=Path("/configs"), environ={})
     assert [b.name for b in config.plan().backends] == ["a"]
@@ -178,7 +178,7 @@ def test_a_disabled_backend_may_lack_its_variable_and_is_left_out() -> None:
         config.plan(only=("c",))
 
 
-def test_a_relative_model_is_taken_from_the_folder_of_the_config() -> None:
+def test_a_model_path_is_relative_to_the_config() -> None:
     config = parse('[run]\nmodel = "m.gguf"\n' + ONE, source="c.toml", folder=Path("/configs"), environ={})
     assert config.run.model == "/configs/m.gguf"
 
@@ -201,11 +201,11 @@ def test_usual_ports_and_ollama_host() -> None:
         ("[::1]:5", "http://[::1]:5"),
     ],
 )
-def test_ollama_host_is_read_as_ollama_reads_it(host: str, url: str) -> None:
+def test_ollama_host_is_parsed_as_ollama_does(host: str, url: str) -> None:
     assert ollama_url(host) == url
 
 
-def test_which_file_is_used(tmp_path: Path) -> None:
+def test_precedence_of_config_files(tmp_path: Path) -> None:
     here, user = tmp_path / "here", tmp_path / "user"
     here.mkdir()
     user.mkdir()

@@ -86,7 +86,7 @@ def test_a_count_above_what_was_asked_or_above_the_bytes_received_is_not_used(
     assert numbers.latency_s == len(pieces)
 
 
-def test_a_whole_answer_with_an_impossible_count_has_none() -> None:
+def test_an_answer_without_streaming_with_an_impossible_count_has_none() -> None:
     numbers = figures(answer(1_000_000, ["fifteen"], streamed=False))
     assert (numbers.output_tokens, numbers.token_source, numbers.latency_s) == (None, None, 1.0)
 

@@ -1,4 +1,4 @@
-"""What the tests of launched servers share: a place where processes report in, and the commands to start them with."""
+"""Shared by the tests of launched servers: a server to which processes report, and the commands to start them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 
 PROGRAMS = Path(__file__).with_name("programs.py")
-#: Far above what anything here takes; reached only by a failing test.
+#: Much longer than any step here takes; only a failing test reaches it.
 PATIENCE_S = 20.0
 
 
 def program(name: str, *arguments: object) -> list[str]:
-    """The command line of one of the little programs."""
+    """Return the command line of one of the small programs."""
     return [sys.executable, str(PROGRAMS), name, *map(str, arguments)]
 
 
 @contextmanager
 def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that nobody holds, killed at the end."""
+    """Run a process without a guard, and kill it at the end."""
     with subprocess.Popen(command) as process:
         try:
             yield process
@@ -33,12 +33,12 @@ def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def logs(folder: Path) -> list[Path]:
-    """The logs in a folder."""
+    """Return the logs in a folder."""
     return list(folder.glob("*.log"))
 
 
 class RollCall:
-    """Processes that report in over TCP. A connection that closes is a process that has ended."""
+    """Processes that report over TCP. A closed connection means that the process has exited."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -47,7 +47,7 @@ class RollCall:
         self._gone: dict[str, asyncio.Event] = {}
 
     async def report(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One process, from its first word to its end."""
+        """Handle one process, from its report to its exit."""
         name, _, pid = (await reader.readline()).decode().strip().rpartition(" ")
         self.pids[name] = int(pid)
         self.event(self._here, name).set()
@@ -64,12 +64,12 @@ class RollCall:
         return events.setdefault(name, asyncio.Event())
 
     async def here(self, *names: str) -> None:
-        """Wait until all of these have reported in."""
+        """Wait until all of these have reported."""
         for name in names:
             await asyncio.wait_for(self.event(self._here, name).wait(), PATIENCE_S)
 
     async def gone(self, *names: str) -> None:
-        """Wait until all of these have ended."""
+        """Wait until all of these have exited."""
         for name in names:
             await asyncio.wait_for(self.event(self._gone, name).wait(), PATIENCE_S)
 
@@ -84,8 +84,8 @@ async def roll() -> AsyncIterator[RollCall]:
 
 
 def marked(mark: str) -> list[int]:
-    """Living processes that have this text in their environment."""
-    found = []
+    """Return the living processes with this text in their environment."""
+    pids = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
@@ -93,5 +93,5 @@ def marked(mark: str) -> list[int]:
             except OSError:
                 continue
             if mark.encode() in environment:
-                found.append(int(entry))
-    return found
+                pids.append(int(entry))
+    return pids

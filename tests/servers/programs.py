@@ -1,4 +1,4 @@
-"""The little programs that the tests of `llmtui.servers` run as servers, trees and engines. Standard library only.
+"""Small programs that the tests of `llmtui.servers` run as servers, trees and engines. Standard library only.
 
 `python programs.py NAME ARGUMENTS...`; the functions below are the names.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 def serve(port: str, *modes: str) -> None:
-    """Answers 200 on /health. `stubborn` ignores SIGTERM, `flood` prints megabytes first, `loading` answers 503."""
+    """Reply 200 on /health. `stubborn` ignores SIGTERM, `flood` prints megabytes first, `loading` replies 503."""
     if "stubborn" in modes:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if "flood" in modes:
@@ -35,21 +35,21 @@ def serve(port: str, *modes: str) -> None:
 
 
 def die(code: str) -> None:
-    """Says why, and ends."""
+    """Print an error and exit."""
     print("starting", flush=True)
     print("\x1b[31merror: cannot load model: tensor 'x' is missing\x1b[0m", file=sys.stderr)
     sys.exit(int(code))
 
 
 def report(port: str, name: str) -> socket.socket:
-    """Tell name and PID over a connection that closes when this process ends."""
+    """Send name and PID over a connection that closes when this process exits."""
     connection = socket.create_connection(("127.0.0.1", int(port)))
     connection.sendall(f"{name} {os.getpid()}\n".encode())
     return connection
 
 
 def tree(port: str, name: str = "child", *below: str) -> None:
-    """Reports in and ignores SIGTERM; starts the next name in a session of its own."""
+    """Report and ignore SIGTERM; start the next name in a session of its own."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with report(port, name):
         if below:
@@ -58,14 +58,14 @@ def tree(port: str, name: str = "child", *below: str) -> None:
 
 
 def orphan(port: str) -> None:
-    """Starts a process in a session of its own and ends before it."""
+    """Start a process in a session of its own and exit before it."""
     subprocess.Popen([sys.executable, __file__, "tree", port, "left behind"], start_new_session=True)
     with report(port, "parent") as connection:
         connection.recv(1)
 
 
 def hold(log: str, *command: str) -> None:
-    """An engine: holds the command and does nothing else."""
+    """Act as an engine: run the command under a guard."""
     import asyncio
 
     from llmtui.servers.process_tree import GuardedProcess
@@ -79,29 +79,29 @@ def hold(log: str, *command: str) -> None:
 
 
 def calm(port: str) -> None:
-    """Reports in, and ends when it is asked to."""
+    """Report, and exit on SIGTERM."""
     with report(port, "calm"):
         signal.pause()
 
 
 def daemon(port: str) -> None:
-    """Puts itself into the background: two forks, a session of its own, and the first process ends well."""
-    here, told = os.pipe()
+    """Go into the background: two forks, a session of its own, and exit code 0 of the first process."""
+    read, write = os.pipe()
     if os.fork():
-        os.close(told)
-        os.read(here, 1)
+        os.close(write)
+        os.read(read, 1)
         os._exit(0)
     os.setsid()
     if os.fork():
         os._exit(0)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with report(port, "daemon"):
-        os.close(told)
+        os.close(write)
         signal.pause()
 
 
 def storm(port: str, count: str) -> None:
-    """Asked to end it forks, and each child forks again in a session of its own, `count` times; none ends by itself."""
+    """On SIGTERM, fork `count` times, each child from the one before in a session of its own; none of them exits."""
     left = int(count)
 
     def fork(*_: object) -> None:
@@ -118,7 +118,7 @@ def storm(port: str, count: str) -> None:
 
 
 def flood(port: str, megabytes: str) -> None:
-    """Prints so many MB in numbered lines of 100 bytes, reports in, and stays."""
+    """Print this many MB in numbered lines of 100 bytes, then report and wait."""
     for number in range(0, int(megabytes) * 10_000, 1000):
         sys.stdout.write("".join(f"line {n:093d}!\n" for n in range(number, number + 1000)))
     sys.stdout.flush()
@@ -126,7 +126,7 @@ def flood(port: str, megabytes: str) -> None:
 
 
 def chatter(port: str) -> None:
-    """Prints without end."""
+    """Print endlessly."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with report(port, "chatter"):
         for number in itertools.count():
@@ -134,14 +134,14 @@ def chatter(port: str) -> None:
 
 
 def hog() -> None:
-    """Takes memory until it gets no more."""
+    """Allocate memory until that fails."""
     taken = []
     while True:
         taken.append(os.urandom(1) * 20_000_000)
 
 
 def burn(port: str) -> None:
-    """Uses a third of a second of CPU and 50 MB, then says so and waits."""
+    """Use 0.3 s of CPU time and 50 MB, then report and wait."""
     block = bytearray(os.urandom(1)) * 50_000_000
     while time.process_time() < 0.3:
         pass

@@ -1,4 +1,4 @@
-"""The bridge in front of mistral.rs, driven as an ASGI application with an engine that is played."""
+"""The HTTP bridge of mistral.rs, called as an ASGI application with a fake engine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Ask = Callable[[dict[str, Any]], Iterator[Any]]
 
 
 class Panic(BaseException):
-    """What the bindings raise is no Exception."""
+    """Like the bindings' PanicException, not an Exception."""
 
 
 def chunk(text: str, finish: str | None = None) -> SimpleNamespace:
-    """A chunk as the bindings give it."""
+    """Return a chunk like those of the bindings."""
     usage = SimpleNamespace(
         completion_tokens=2, prompt_tokens=5, total_prompt_time_sec=0.25, total_completion_time_sec=1
     )
@@ -35,7 +35,7 @@ def two_words(body: dict[str, Any]) -> Iterator[Any]:
 
 
 async def call(ask: Ask, path: str, body: object = None, gone: asyncio.Event | None = None) -> list[dict[str, Any]]:
-    """What the bridge sends for one request."""
+    """Return the messages that the bridge sends for one request."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     halves = [raw[: len(raw) // 2], raw[len(raw) // 2 :]]
     sent: list[dict[str, Any]] = []
@@ -56,11 +56,11 @@ async def call(ask: Ask, path: str, body: object = None, gone: asyncio.Event | N
 
 
 CHAT = "/v1/chat/completions"
-QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
+REQUEST: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
 
 
-async def test_a_stream_is_one_event_a_message_and_one_message_a_token() -> None:
-    sent = await call(two_words, CHAT, QUESTION | {"stream": True})
+async def test_a_stream_has_one_event_per_message_and_per_token() -> None:
+    sent = await call(two_words, CHAT, REQUEST | {"stream": True})
     assert sent[0]["status"] == 200
     assert (b"content-type", b"text/event-stream") in sent[0]["headers"]
     events = [message["body"] for message in sent[1:]]
@@ -84,37 +84,37 @@ async def test_a_stream_is_one_event_a_message_and_one_message_a_token() -> None
     assert [message.get("more_body", False) for message in sent[1:]] == [True, True, False]
 
 
-async def test_a_whole_answer() -> None:
-    start, body = await call(two_words, CHAT, QUESTION)
-    told = json.loads(body["body"])
+async def test_an_answer_without_streaming() -> None:
+    start, body = await call(two_words, CHAT, REQUEST)
+    answer = json.loads(body["body"])
     assert start["status"] == 200
-    assert told["choices"][0]["message"] == {"role": "assistant", "content": "Grüße you"}
-    assert told["usage"]["completion_tokens"] == 2
+    assert answer["choices"][0]["message"] == {"role": "assistant", "content": "Grüße you"}
+    assert answer["usage"]["completion_tokens"] == 2
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_panic_before_the_first_token_is_an_error_500(stream: bool) -> None:
+async def test_a_panic_before_the_first_token_is_status_500(stream: bool) -> None:
     def ask(body: dict[str, Any]) -> Iterator[Any]:
         raise Panic("called Option::unwrap() on a None value")
 
-    start, body = await call(ask, CHAT, QUESTION | {"stream": stream})
+    start, body = await call(ask, CHAT, REQUEST | {"stream": stream})
     assert start["status"] == 500
     assert "unwrap" in json.loads(body["body"])["error"]["message"]
 
 
-async def test_a_panic_in_the_middle_is_an_error_event_and_no_done() -> None:
+async def test_a_panic_during_the_answer_is_an_error_event_without_done() -> None:
     def ask(body: dict[str, Any]) -> Iterator[Any]:
         yield chunk("one")
         raise Panic("no more")
 
-    sent = await call(ask, CHAT, QUESTION | {"stream": True})
+    sent = await call(ask, CHAT, REQUEST | {"stream": True})
     assert json.loads(sent[-1]["body"][6:]) == {"error": {"message": "mistral.rs: no more"}}
     assert not any(b"[DONE]" in message.get("body", b"") for message in sent)
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_an_engine_that_says_nothing_is_an_error(stream: bool) -> None:
-    start, _ = await call(lambda _: iter(()), CHAT, QUESTION | {"stream": stream})
+async def test_an_answer_without_tokens_is_an_error(stream: bool) -> None:
+    start, _ = await call(lambda _: iter(()), CHAT, REQUEST | {"stream": stream})
     assert start["status"] == 500
 
 
@@ -129,13 +129,13 @@ async def test_an_engine_that_says_nothing_is_an_error(stream: bool) -> None:
         ({"messages": [{"role": "user", "content": ["part"]}], "stream": True}, "needs a role and a content"),
     ],
 )
-async def test_a_bad_request_is_refused_in_words(body: object, words: str) -> None:
+async def test_a_bad_request_is_refused_with_a_message(body: object, words: str) -> None:
     start, answer = await call(two_words, CHAT, body)
     assert start["status"] == 422
     assert words in json.loads(answer["body"])["error"]["message"]
 
 
-async def test_a_client_that_goes_stops_the_engine() -> None:
+async def test_a_disconnect_stops_the_engine() -> None:
     gone = asyncio.Event()
     loop = asyncio.get_running_loop()
     closed = threading.Event()
@@ -149,12 +149,12 @@ async def test_a_client_that_goes_stops_the_engine() -> None:
         finally:
             closed.set()
 
-    answering = asyncio.create_task(call(ask, CHAT, QUESTION | {"stream": True}, gone))
+    answering = asyncio.create_task(call(ask, CHAT, REQUEST | {"stream": True}, gone))
     assert await asyncio.to_thread(closed.wait, 20)
     answering.cancel()
 
 
-async def test_health_models_and_nothing_else() -> None:
+async def test_other_paths_than_health_models_and_chat_are_404() -> None:
     start, body = await call(two_words, "/health")
     assert (start["status"], json.loads(body["body"])) == (200, {"status": "ok"})
     _, body = await call(two_words, "/v1/models")

@@ -1,4 +1,4 @@
-"""How an end is told, and when the kernel's want of memory is named as its cause."""
+"""Descriptions of exits, and when a lack of memory is reported as the cause."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tests.servers.conftest import program
         (137, {}, "exit code 137: killed by signal 9 (out of memory?)"),
     ],
 )
-def test_an_end_in_words(code: int | None, facts: dict[str, Any], words: str) -> None:
+def test_exit_reason_of_codes_and_signals(code: int | None, facts: dict[str, Any], words: str) -> None:
     assert exit_reason(code, **facts) == words
 
 
@@ -61,12 +61,12 @@ def test_an_end_in_words(code: int | None, facts: dict[str, Any], words: str) ->
         (Kills(None, None), Kills(None, None), -9, None),
     ],
 )
-def test_the_counters_are_judged(before: Kills, now: Kills, code: int, out_of_memory: bool | None) -> None:
+def test_out_of_memory_from_the_counters(before: Kills, now: Kills, code: int, out_of_memory: bool | None) -> None:
     counts = iter([before, now])
     assert MemoryWatch(lambda: next(counts)).out_of_memory(code) is out_of_memory
 
 
-def test_an_earlier_kill_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_before_the_last_periods_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = [Kills(0, 0)]
     watch = MemoryWatch(lambda: counts[-1])
     counts.append(Kills(1, 1))
@@ -78,7 +78,7 @@ def test_an_earlier_kill_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert watch.used_bytes == 5
 
 
-def test_the_counters_are_found_in_both_kinds_of_groups(tmp_path: Path) -> None:
+def test_kills_are_read_from_cgroup_v1_and_v2(tmp_path: Path) -> None:
     proc, groups = tmp_path / "proc", tmp_path / "groups"
     files = {
         proc / "self/cgroup": "4:memory:/old/group\n3:cpu:/x\n0::/user/app\n",
@@ -95,7 +95,7 @@ def test_the_counters_are_found_in_both_kinds_of_groups(tmp_path: Path) -> None:
     assert kills(tmp_path / "none", groups) == Kills(None, None)
 
 
-async def test_a_limit_of_its_own_is_told_in_its_words(tmp_path: Path) -> None:
+async def test_a_memory_error_in_the_log_is_reported(tmp_path: Path) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(["/bin/sh", "-c", 'ulimit -v 400000; exec "$@"', "-", *program("hog")])
     assert await process.wait() == 1
@@ -109,7 +109,7 @@ def works(command: list[str]) -> bool:
         return False
 
 
-async def test_the_kernels_kill_is_named(tmp_path: Path) -> None:
+async def test_a_kill_by_the_kernel_is_reported(tmp_path: Path) -> None:
     scope = ["systemd-run", "--user", "--scope", "--quiet", "-p", "MemoryMax=100M", "-p", "MemorySwapMax=0"]
     if not await asyncio.to_thread(works, [*scope, "true"]):
         pytest.skip("no control group with a limit can be made here")

@@ -1,4 +1,4 @@
-"""A launched server from start to end, with small stand-ins: what is ready, what fails, and in which words."""
+"""Launched servers, with small programs as servers: start, failures and their messages, stop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONFIG = RunConfig(load_timeout_s=PATIENCE_S, threads=3)
 
 
 def quiet(_: str, __: float | None) -> None:
-    """Nobody looks at the progress."""
+    """Ignore the progress."""
 
 
 def server(folder: Path, *modes: str, config: RunConfig = CONFIG, **fields: object) -> ManagedServer:
@@ -40,15 +40,15 @@ async def failure(managed: ManagedServer) -> StartError:
     return caught.value
 
 
-async def test_start_tells_all_and_stop_ends_it(tmp_path: Path) -> None:
-    said: list[str] = []
+async def test_start_returns_the_facts_and_stop_ends_the_server(tmp_path: Path) -> None:
+    steps: list[str] = []
     managed = server(tmp_path, model="some-model", weights="Q8_0")
-    ready = await managed.start(lambda text, _: said.append(text))
+    ready = await managed.start(lambda text, _: steps.append(text))
     port = int(ready.url.rpartition(":")[2])
     assert (ready.model, ready.weights, ready.threads) == ("some-model", "Q8_0", None)
     assert ready.load_s is not None
     assert 0 < ready.load_s < PATIENCE_S
-    assert said == ["loading"]
+    assert steps == ["loading"]
     assert managed.pid is not None
     listener = find_listener(port)
     assert listener in [process.pid for process in psutil.Process(managed.pid).children()]
@@ -60,7 +60,7 @@ async def test_start_tells_all_and_stop_ends_it(tmp_path: Path) -> None:
     assert managed.exit_reason() == "killed by signal 15 (SIGTERM)"
 
 
-async def test_every_place_is_filled_in(tmp_path: Path) -> None:
+async def test_placeholders_of_the_command_are_filled_in(tmp_path: Path) -> None:
     command = ["/bin/sh", "-c", 'echo "$0 $1 $2 {\\"json\\": 1}"; exit 1', "{model}", "{threads}", "{port}"]
     managed = ManagedServer(Backend(name="x", launch=command, model="m"), CONFIG, tmp_path)
     error = await failure(managed)
@@ -70,7 +70,7 @@ async def test_every_place_is_filled_in(tmp_path: Path) -> None:
     assert words[3:] == ['{"json":', "1}"]
 
 
-async def test_a_server_of_its_own_port_is_asked_there(tmp_path: Path) -> None:
+async def test_a_configured_port_is_used(tmp_path: Path) -> None:
     port = free_port()
     backend = Backend(name="x", launch=program("serve", port), url=f"http://127.0.0.1:{port}/v1/")
     managed = ManagedServer(backend, CONFIG, tmp_path)
@@ -79,7 +79,7 @@ async def test_a_server_of_its_own_port_is_asked_there(tmp_path: Path) -> None:
     await managed.stop()
 
 
-async def test_a_port_in_use_is_not_mistaken_for_the_server(tmp_path: Path) -> None:
+async def test_a_port_in_use_is_an_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         backend = Backend(name="x", launch=program("serve", port), url=f"http://127.0.0.1:{port}")
@@ -89,7 +89,7 @@ async def test_a_port_in_use_is_not_mistaken_for_the_server(tmp_path: Path) -> N
     assert "launch" in error.failure.hint
 
 
-async def test_any_answer_will_do_unless_a_path_is_configured(tmp_path: Path) -> None:
+async def test_any_reply_is_healthy_unless_a_path_is_configured(tmp_path: Path) -> None:
     lenient = server(tmp_path, protocol="ollama")  # The stand-in has no /api/version: 404.
     await lenient.start(quiet)
     await lenient.stop()
@@ -98,14 +98,14 @@ async def test_any_answer_will_do_unless_a_path_is_configured(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-async def test_a_server_that_never_gets_ready_is_ended(tmp_path: Path) -> None:
+async def test_a_server_that_is_never_ready_is_stopped(tmp_path: Path) -> None:
     error = await failure(server(tmp_path, "loading", "stubborn", config=RunConfig(load_timeout_s=0.5)))
     assert error.failure.kind == "timeout"
     assert "not ready within 0.5 s" in error.failure.message
     assert "load_timeout_s" in error.failure.hint
 
 
-async def test_death_while_loading_gives_the_reason(tmp_path: Path) -> None:
+async def test_an_exit_while_loading_has_the_reason(tmp_path: Path) -> None:
     error = await failure(ManagedServer(Backend(name="x", launch=program("die", 3)), CONFIG, tmp_path))
     assert error.failure.kind == "server"
     assert error.failure.message == (
@@ -114,7 +114,7 @@ async def test_death_while_loading_gives_the_reason(tmp_path: Path) -> None:
     assert error.log_tail == ["starting", "error: cannot load model: tensor 'x' is missing"]
 
 
-async def test_one_that_ends_well_before_it_answers(tmp_path: Path) -> None:
+async def test_a_command_that_goes_into_the_background_is_an_error(tmp_path: Path) -> None:
     command = ["/bin/sh", "-c", "echo started in the background"]
     error = await failure(ManagedServer(Backend(name="x", launch=command), CONFIG, tmp_path))
     assert error.failure.message == "exited before it answered (exit code 0): started in the background"
@@ -131,7 +131,7 @@ async def test_a_server_killed_while_loading(tmp_path: Path, roll: RollCall) -> 
 
 
 @pytest.mark.slow
-async def test_cancelling_the_start_ends_the_server(tmp_path: Path, roll: RollCall) -> None:
+async def test_cancelling_the_start_stops_the_server(tmp_path: Path, roll: RollCall) -> None:
     command = program("tree", roll.port, "child", "grandchild")
     managed = ManagedServer(Backend(name="x", launch=command), CONFIG, tmp_path)
     starting = asyncio.create_task(managed.start(quiet))
@@ -142,7 +142,7 @@ async def test_cancelling_the_start_ends_the_server(tmp_path: Path, roll: RollCa
     await roll.gone("child", "grandchild")
 
 
-async def test_an_end_by_itself_is_noticed(tmp_path: Path) -> None:
+async def test_an_unexpected_exit_is_noticed(tmp_path: Path) -> None:
     managed = server(tmp_path)
     await managed.start(quiet)
     assert managed.pid is not None
@@ -152,7 +152,7 @@ async def test_an_end_by_itself_is_noticed(tmp_path: Path) -> None:
     assert managed.exit_reason().startswith("killed by signal 9 (not by the kernel")
 
 
-async def test_a_flood_of_output_blocks_nothing(tmp_path: Path) -> None:
+async def test_much_output_does_not_block_the_start(tmp_path: Path) -> None:
     managed = server(tmp_path, "flood")
     await managed.start(quiet)
     flood = [line for line in managed.log_tail(500) if line.startswith("line 1999")]
@@ -174,13 +174,13 @@ async def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
         ("/no/such/server", "/no/such/server does not exist"),
     ],
 )
-async def test_a_command_that_is_not_there(tmp_path: Path, command: str, message: str) -> None:
+async def test_a_missing_command_is_an_error(tmp_path: Path, command: str, message: str) -> None:
     error = await failure(ManagedServer(Backend(name="x", launch=[command]), CONFIG, tmp_path))
     assert (error.failure.kind, error.failure.message) == ("missing", message)
     assert error.failure.hint
 
 
-async def test_a_command_that_is_not_executable(tmp_path: Path) -> None:
+async def test_a_command_must_be_executable(tmp_path: Path) -> None:
     file = tmp_path / "server"
     file.write_text("")
     error = await failure(ManagedServer(Backend(name="x", launch=[str(file)]), CONFIG, tmp_path))
@@ -200,6 +200,6 @@ def test_the_base_of_a_url(given: str, expected: str) -> None:
     assert base_url(given) == expected
 
 
-def test_external_processes_are_measured_from_outside() -> None:
+def test_memory_and_cpu_of_an_external_process() -> None:
     assert tree_rss(os.getpid()) > 1_000_000
     assert tree_cpu_seconds(os.getpid()) > 0

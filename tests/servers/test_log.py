@@ -1,4 +1,4 @@
-"""What a server prints: its first and its last lines are kept, the file stays small, and nobody waits for the disk."""
+"""The log of a server: it has the first and the last lines, stays small, and never blocks on the disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def numbers(lines: list[bytes]) -> list[int]:
 
 
 @pytest.mark.slow
-async def test_a_flood_of_100_mb_keeps_its_start_and_its_end(tmp_path: Path, roll: RollCall) -> None:
+async def test_the_log_of_100_mb_has_its_beginning_and_its_end(tmp_path: Path, roll: RollCall) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(program("flood", roll.port, 100), grace_s=0.1)
     largest, newest, looks = 0, -1, 0
@@ -32,7 +32,7 @@ async def test_a_flood_of_100_mb_keeps_its_start_and_its_end(tmp_path: Path, rol
     while not flooded.done():
         largest = max(largest, process.log.stat().st_size)
         if seen := numbers([line.encode() for line in process.tail(5)]):
-            assert max(seen) >= newest, "what was there a moment ago is never missing"
+            assert max(seen) >= newest, "a later tail is never older"
             newest, looks = max(seen), looks + (max(seen) > newest)
         await asyncio.sleep(0)
     await process.stop()
@@ -48,9 +48,9 @@ async def test_a_flood_of_100_mb_keeps_its_start_and_its_end(tmp_path: Path, rol
     assert process.log.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_disk_that_takes_nothing_stops_neither_server_nor_its_end(tmp_path: Path, roll: RollCall) -> None:
+async def test_a_blocked_disk_delays_neither_server_nor_stop(tmp_path: Path, roll: RollCall) -> None:
     os.mkfifo(tmp_path / "log")
-    disk = os.open(tmp_path / "log", os.O_RDWR)  # and nobody reads
+    disk = os.open(tmp_path / "log", os.O_RDWR)  # without a reader
     process = GuardedProcess(tmp_path / "log")
     await process.start(program("flood", roll.port, 5), grace_s=0.1)
     await roll.here("flooded")
@@ -59,14 +59,14 @@ async def test_a_disk_that_takes_nothing_stops_neither_server_nor_its_end(tmp_pa
     os.close(disk)
 
 
-async def test_a_full_disk_stops_nothing(roll: RollCall) -> None:
+async def test_a_full_disk_does_not_stop_the_server(roll: RollCall) -> None:
     process = GuardedProcess(Path("/dev/full"))
     await process.start(program("flood", roll.port, 5), grace_s=0.1)
     await roll.here("flooded")
     await process.stop()
 
 
-async def test_a_server_that_prints_without_end_is_ended(tmp_path: Path, roll: RollCall) -> None:
+async def test_a_server_that_prints_endlessly_is_stopped(tmp_path: Path, roll: RollCall) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(program("chatter", roll.port), grace_s=0.1)
     await roll.here("chatter")

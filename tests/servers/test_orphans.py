@@ -1,4 +1,4 @@
-"""What an engine and its guard, killed at once, leave behind is found by its mark and ended, and nothing else is."""
+"""Processes of an engine that was killed together with its guard are found by their mark and killed; no others are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmtui.servers import orphans as sweep
+from llmtui.servers import orphans
 from llmtui.servers.orphans import MARK, engine_is_dead, mark_of, new_mark, sweep_dead
 from llmtui.servers.process_tree import GuardedProcess
 from tests.hostile.strangers import NOBODY
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ne
 
 @contextmanager
 def carrier(mark: str, user: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with this mark."""
+    """Run a process with this mark."""
     command = ["/bin/sh", "-c", "echo here; read end"]
     with subprocess.Popen(
         command, env={**os.environ, MARK: mark}, user=user, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -41,30 +41,33 @@ def carrier(mark: str, user: int | None = None) -> Iterator[subprocess.Popen[byt
 
 
 def dead_mark() -> str:
-    """The mark of a holder that has ended."""
+    """Return the mark of an engine that has exited."""
     command = [sys.executable, "-c", "from llmtui.servers.orphans import new_mark; print(new_mark())"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.mark.parametrize("reaped", [True, False])
-async def test_guard_and_holder_killed_at_once_leave_strays_that_are_swept(
+async def test_orphans_of_guard_and_engine_killed_together_are_swept(
     tmp_path: Path, roll: RollCall, reaped: bool
 ) -> None:
     names = ("child", "grandchild", "great-grandchild")
-    with running(*program("hold", tmp_path / "log", *program("tree", roll.port, *names))) as holder:
+    with running(*program("hold", tmp_path / "log", *program("tree", roll.port, *names))) as engine:
         await roll.here(*names)
         guard_pid = psutil.Process(roll.pids["child"]).ppid()
-        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first: neither has time to see the other's end
-            for pid in (guard_pid, holder.pid):
+        for number in (
+            signal.SIGSTOP,
+            signal.SIGKILL,
+        ):  # suspended first, so that neither notices the exit of the other
+            for pid in (guard_pid, engine.pid):
                 os.kill(pid, number)
-        await asyncio.to_thread(os.waitid, os.P_PID, holder.pid, os.WEXITED | (0 if reaped else os.WNOWAIT))
+        await asyncio.to_thread(os.waitid, os.P_PID, engine.pid, os.WEXITED | (0 if reaped else os.WNOWAIT))
         await roll.gone("child")
-        # An engine of a test beside this one may be quicker: each sweeps as it starts.
+        # An engine of a parallel test may do it first: each sweeps at its start.
         sweep_dead()
         await roll.gone(*names)
 
 
-async def test_a_living_engine_keeps_its_processes(tmp_path: Path, roll: RollCall) -> None:
+async def test_processes_of_a_living_engine_are_not_swept(tmp_path: Path, roll: RollCall) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(program("tree", roll.port, "child", "grandchild"), grace_s=0.1)
     await roll.here("child", "grandchild")
@@ -73,44 +76,44 @@ async def test_a_living_engine_keeps_its_processes(tmp_path: Path, roll: RollCal
     await process.stop()
 
 
-def test_a_stopped_engine_lives() -> None:
+def test_a_suspended_engine_is_not_dead() -> None:
     with running("sleep", "600") as engine:
         os.kill(engine.pid, signal.SIGSTOP)
         namespace, _, _, token = new_mark().split(".")
-        mark = f"{namespace}.{engine.pid}.{sweep._start(engine.pid)}.{token}"
+        mark = f"{namespace}.{engine.pid}.{orphans._start(engine.pid)}.{token}"
         assert not engine_is_dead(mark)
         engine.kill()
         engine.wait()
         assert engine_is_dead(mark)
 
 
-def test_a_number_given_to_another_process_saves_no_stray_and_costs_no_life() -> None:
+def test_a_reused_pid_does_not_protect_orphans() -> None:
     namespace, pid, start, token = new_mark().split(".")
     with carrier(f"{namespace}.{pid}.{int(start) - 1}.{token}") as stray:
         assert sweep_dead().count(stray.pid) == 1
         assert stray.wait() == -signal.SIGKILL
-    # Whoever has the number now is this very process.
+    # The PID belongs to this process now.
 
 
 @pytest.mark.parametrize(
     "mark",
     ["", "0123456789abcdef", "a.b.c.d", "1.2", "4026531836.-1.5.x", "{other}.{pid}.1.x", "{own}.{pid}.0.x"],
 )
-def test_what_cannot_be_judged_is_left_alone(mark: str) -> None:
+def test_marks_that_cannot_be_checked_are_left_alone(mark: str) -> None:
     own, pid, *_ = dead_mark().split(".")
     with carrier(mark.format(own=own, other=int(own) + 1, pid=pid)) as process:
         assert process.pid not in sweep_dead()
         assert process.poll() is None
 
 
-def test_who_runs_below_a_stray_does_not_end_what_it_stands_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_does_not_sweep_its_own_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     mark = dead_mark()
     with carrier(mark) as process:
         monkeypatch.setenv(MARK, mark)
         assert process.pid not in sweep_dead()
         monkeypatch.setenv(MARK, secrets.token_hex(4))
         sweep_dead()
-        # Ended here, or by an engine of a test beside this one, which sweeps as it starts.
+        # Killed here, or by an engine of a parallel test, which sweeps at its start.
         assert process.wait(PATIENCE_S) == -signal.SIGKILL
 
 

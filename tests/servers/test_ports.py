@@ -1,4 +1,4 @@
-"""A port has one owner: one that is taken is named, and nobody else's answers pass for those of a launched server."""
+"""Ports in use: the owner is named, and replies of another process do not count as those of a launched server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from llmtui.model import Backend, RunConfig
-from llmtui.servers import launcher as supervise
+from llmtui.servers import launcher
 from llmtui.servers.base import StartError
 from llmtui.servers.launcher import ManagedServer
 from llmtui.servers.ports import free_port, occupant
@@ -27,12 +27,12 @@ HEALTHY = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"]
 
 
 def quiet(_: str, __: float | None) -> None:
-    """Nobody looks at the progress."""
+    """Ignore the progress."""
 
 
 @asynccontextmanager
 async def started(managed: ManagedServer) -> AsyncIterator[str]:
-    """Its URL, while it runs."""
+    """Start the server, yield its URL, and stop it."""
     ready = await managed.start(quiet)
     try:
         yield ready.url
@@ -53,7 +53,7 @@ def me() -> str:
         ("127.0.0.2", "127.0.0.1", False),
     ],
 )
-async def test_who_has_a_port(listens: str, asked: str, taken: bool) -> None:
+async def test_occupant_of_a_port(listens: str, asked: str, taken: bool) -> None:
     with socket.create_server((listens, 0)) as listener:
         url = f"http://{asked}:{listener.getsockname()[1]}/v1"
         assert await occupant(url) == (me() if taken else "")
@@ -62,13 +62,13 @@ async def test_who_has_a_port(listens: str, asked: str, taken: bool) -> None:
 
 @pytest.fixture
 def ports(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The ports that are chosen next, before free ones."""
+    """The ports that the launcher chooses next."""
     chosen: list[int] = []
-    monkeypatch.setattr(supervise, "free_port", lambda: chosen.pop(0) if chosen else free_port())
+    monkeypatch.setattr(launcher, "free_port", lambda: chosen.pop(0) if chosen else free_port())
     yield chosen
 
 
-async def test_a_chosen_port_that_is_lost_is_replaced(tmp_path: Path, ports: list[int]) -> None:
+async def test_a_lost_port_is_replaced_by_another(tmp_path: Path, ports: list[int]) -> None:
     async with scripted(HEALTHY) as foreign:
         ports.append(int(foreign.url.rpartition(":")[2]))
         managed = ManagedServer(Backend(name="x", launch=program("serve", "{port}")), CONFIG, tmp_path)
@@ -77,7 +77,7 @@ async def test_a_chosen_port_that_is_lost_is_replaced(tmp_path: Path, ports: lis
         assert len(logs(tmp_path)) == 2
 
 
-async def test_one_that_says_its_port_is_in_use_is_started_twice_and_no_more(tmp_path: Path) -> None:
+async def test_a_server_whose_port_is_in_use_is_launched_twice(tmp_path: Path) -> None:
     command = ["/bin/sh", "-c", "echo 'OSError: [Errno 98] Address already in use'; exit 1", "{port}"]
     managed = ManagedServer(Backend(name="x", launch=command), CONFIG, tmp_path)
     with pytest.raises(StartError, match=r"exited while loading .exit code 1.: OSError: .Errno 98. Address already"):
@@ -85,8 +85,8 @@ async def test_one_that_says_its_port_is_in_use_is_started_twice_and_no_more(tmp
     assert len(logs(tmp_path)) == 2
 
 
-async def test_an_answer_from_another_process_is_not_believed(tmp_path: Path, roll: RollCall) -> None:
-    """The launched server is there, the port was free, and then somebody else took it."""
+async def test_a_reply_from_another_process_is_refused(tmp_path: Path, roll: RollCall) -> None:
+    """The port was free at the launch, and then another process bound it."""
     port = free_port()
     backend = Backend(name="x", launch=program("calm", roll.port), url=f"http://127.0.0.1:{port}")
     starting = asyncio.create_task(ManagedServer(backend, CONFIG, tmp_path).start(quiet))
@@ -100,8 +100,8 @@ async def test_an_answer_from_another_process_is_not_believed(tmp_path: Path, ro
     assert len(logs(tmp_path)) == 1
 
 
-async def test_a_containers_door_is_its_server(tmp_path: Path, roll: RollCall) -> None:
-    """docker's proxy listens for a container, and is no child of `docker run`."""
+async def test_a_port_forwarder_of_a_container_counts_as_the_server(tmp_path: Path, roll: RollCall) -> None:
+    """docker's proxy listens for a container and is not a child of `docker run`."""
     port = free_port()
     proxy = tmp_path / "docker-proxy"
     os.symlink(PYTHON, proxy)
@@ -114,8 +114,8 @@ async def test_a_containers_door_is_its_server(tmp_path: Path, roll: RollCall) -
         await managed.stop()
 
 
-async def test_a_crashed_server_is_started_again_beside_its_old_log(tmp_path: Path) -> None:
-    urls, kept = [], []
+async def test_each_launch_has_a_log_of_its_own(tmp_path: Path) -> None:
+    urls, log_files = [], []
     for _ in range(2):
         managed = ManagedServer(Backend(name="x", launch=program("serve", "{port}")), CONFIG, tmp_path)
         async with started(managed) as url:
@@ -124,6 +124,6 @@ async def test_a_crashed_server_is_started_again_beside_its_old_log(tmp_path: Pa
                 child.kill()
             await asyncio.wait_for(managed.exited.wait(), PATIENCE_S)
         urls.append(url)
-        kept.append(managed.log)
-    assert len(set(urls)) == len(set(kept)) == 2
-    assert all(log.stat().st_size for log in kept)
+        log_files.append(managed.log)
+    assert len(set(urls)) == len(set(log_files)) == 2
+    assert all(log.stat().st_size for log in log_files)

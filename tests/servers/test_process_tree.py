@@ -1,4 +1,4 @@
-"""Nothing that was started outlives its holder: real trees of processes, killed at every joint."""
+"""No process outlives its engine: real process trees in which each process is killed in turn."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /
 
 
 def hold(folder: Path, *command: str) -> subprocess.Popen[bytes]:
-    """An engine in a process of its own that holds this command."""
+    """Run an engine process with this command under its guard."""
     return subprocess.Popen(program("hold", folder / "log", *command))
 
 
 @linux
-async def test_killing_the_holder_ends_the_whole_tree(tmp_path: Path, roll: RollCall) -> None:
+async def test_killing_the_engine_ends_the_whole_tree(tmp_path: Path, roll: RollCall) -> None:
     command = program("tree", roll.port, "child", "grandchild", "great-grandchild")
     holder = hold(tmp_path, *command)
     await roll.here("child", "grandchild", "great-grandchild")
@@ -47,7 +47,7 @@ async def test_killing_the_guard_ends_the_whole_tree(tmp_path: Path, roll: RollC
 
 
 @linux
-async def test_killing_guard_and_holder_at_once_ends_the_command(tmp_path: Path, roll: RollCall) -> None:
+async def test_killing_guard_and_engine_together_ends_the_command(tmp_path: Path, roll: RollCall) -> None:
     holder = hold(tmp_path, *program("tree", roll.port))
     await roll.here("child")
     guard_pid = psutil.Process(roll.pids["child"]).ppid()
@@ -59,7 +59,7 @@ async def test_killing_guard_and_holder_at_once_ends_the_command(tmp_path: Path,
 
 @linux
 @pytest.mark.parametrize("after_ms", [40, 60, 80, 100, 120, 140, 160, 200])
-def test_a_holder_killed_at_any_moment_of_the_start_leaves_nothing(tmp_path: Path, after_ms: int) -> None:
+def test_an_engine_killed_at_any_moment_of_the_start_leaves_nothing(tmp_path: Path, after_ms: int) -> None:
     mark = f"LLMTUI_TEST_MARK={tmp_path.name}-{after_ms}"
     name, _, value = mark.partition("=")
     command = program("hold", tmp_path / "log", "sleep", "600")
@@ -75,7 +75,7 @@ def test_a_holder_killed_at_any_moment_of_the_start_leaves_nothing(tmp_path: Pat
 
 
 @linux
-async def test_what_the_command_leaves_behind_is_ended(tmp_path: Path, roll: RollCall) -> None:
+async def test_orphans_of_the_command_are_killed(tmp_path: Path, roll: RollCall) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(program("orphan", roll.port), grace_s=0.1)
     await roll.here("parent", "left behind")
@@ -85,7 +85,7 @@ async def test_what_the_command_leaves_behind_is_ended(tmp_path: Path, roll: Rol
 
 
 @linux
-async def test_one_that_puts_itself_into_the_background_is_ended_and_told_of(tmp_path: Path, roll: RollCall) -> None:
+async def test_a_daemon_is_killed_and_reported(tmp_path: Path, roll: RollCall) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(program("daemon", roll.port), grace_s=0.1)
     await roll.here("daemon")
@@ -96,7 +96,7 @@ async def test_one_that_puts_itself_into_the_background_is_ended_and_told_of(tmp
 
 @linux
 @pytest.mark.parametrize("killed", [False, True])
-async def test_what_forks_as_it_is_ended_is_ended(tmp_path: Path, roll: RollCall, killed: bool) -> None:
+async def test_a_process_that_forks_on_sigterm_is_killed(tmp_path: Path, roll: RollCall, killed: bool) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(program("storm", roll.port, 300), grace_s=0.02)
     await roll.here("storm")
@@ -108,8 +108,8 @@ async def test_what_forks_as_it_is_ended_is_ended(tmp_path: Path, roll: RollCall
     assert marked(process.mark) == []
 
 
-async def test_who_is_killed_and_asked_to_end_at_once_keeps_the_exit_code() -> None:
-    """Without it nobody would know that the guard was killed, and what it held would live on."""
+async def test_the_exit_code_survives_a_signal_to_a_dead_process() -> None:
+    """The exit code shows that the guard was killed and left processes behind."""
     for spins in range(0, 3000, 100):
         process = await asyncio.create_subprocess_exec("sleep", "600")
         os.kill(process.pid, signal.SIGKILL)
@@ -119,7 +119,7 @@ async def test_who_is_killed_and_asked_to_end_at_once_keeps_the_exit_code() -> N
         assert await process.wait() == -signal.SIGKILL
 
 
-async def test_stop_ends_a_tree_that_ignores_sigterm_and_may_be_repeated(tmp_path: Path, roll: RollCall) -> None:
+async def test_stop_kills_a_tree_that_ignores_sigterm_and_can_be_repeated(tmp_path: Path, roll: RollCall) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.stop()
     await process.start(program("tree", roll.port, "child", "grandchild"), grace_s=0.1)
@@ -130,7 +130,7 @@ async def test_stop_ends_a_tree_that_ignores_sigterm_and_may_be_repeated(tmp_pat
     await process.stop()
 
 
-async def test_a_shorter_grace_given_to_stop_counts(tmp_path: Path, roll: RollCall) -> None:
+async def test_the_grace_period_of_stop_overrides_that_of_start(tmp_path: Path, roll: RollCall) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(program("tree", roll.port), grace_s=600)
     await roll.here("child")
@@ -138,7 +138,7 @@ async def test_a_shorter_grace_given_to_stop_counts(tmp_path: Path, roll: RollCa
     await roll.gone("child")
 
 
-async def test_a_stopped_process_may_still_end_by_itself(tmp_path: Path, roll: RollCall) -> None:
+async def test_a_suspended_process_can_exit_on_sigterm(tmp_path: Path, roll: RollCall) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(program("calm", roll.port), grace_s=PATIENCE_S)
     await roll.here("calm")
@@ -147,7 +147,7 @@ async def test_a_stopped_process_may_still_end_by_itself(tmp_path: Path, roll: R
     assert process.returncode == -signal.SIGTERM
 
 
-async def test_a_stopped_process_is_ended_too(tmp_path: Path, roll: RollCall) -> None:
+async def test_a_suspended_process_is_killed(tmp_path: Path, roll: RollCall) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(program("tree", roll.port), grace_s=0.1)
     await roll.here("child")
@@ -158,7 +158,7 @@ async def test_a_stopped_process_is_ended_too(tmp_path: Path, roll: RollCall) ->
 
 @pytest.mark.slow
 @linux
-async def test_a_stopped_guard_is_ended_with_its_tree(tmp_path: Path, roll: RollCall) -> None:
+async def test_a_suspended_guard_is_killed_with_its_tree(tmp_path: Path, roll: RollCall) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(program("tree", roll.port, "child", "grandchild"), grace_s=0.1)
     await roll.here("child", "grandchild")
@@ -169,20 +169,20 @@ async def test_a_stopped_guard_is_ended_with_its_tree(tmp_path: Path, roll: Roll
 
 
 @pytest.mark.parametrize(("command", "code"), [("exit 3", 3), ("exit 0", 0), ("kill -SEGV $$", -11)])
-async def test_the_exit_status_is_passed_on(tmp_path: Path, command: str, code: int) -> None:
+async def test_the_exit_status_is_returned(tmp_path: Path, command: str, code: int) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start(["/bin/sh", "-c", command])
     assert await process.wait() == code
 
 
-async def test_a_command_that_cannot_run_says_so(tmp_path: Path) -> None:
+async def test_a_command_that_cannot_run_prints_the_cause(tmp_path: Path) -> None:
     process = GuardedProcess(tmp_path / "log")
     await process.start([str(tmp_path / "nothing")])
     assert await process.wait() == 127
     assert process.tail() == [f"cannot run {tmp_path / 'nothing'}: No such file or directory"]
 
 
-async def test_a_script_without_a_header_runs(tmp_path: Path) -> None:
+async def test_a_script_without_a_shebang_runs(tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("echo arguments: $1 $2\n")
     script.chmod(0o755)
@@ -192,7 +192,7 @@ async def test_a_script_without_a_header_runs(tmp_path: Path) -> None:
     assert process.tail() == ["arguments: a b"]
 
 
-async def test_memory_and_cpu_are_those_of_the_tree(tmp_path: Path, roll: RollCall) -> None:
+async def test_memory_and_cpu_are_summed_over_the_tree(tmp_path: Path, roll: RollCall) -> None:
     process = GuardedProcess(tmp_path / "log")
     assert process.sample() == (0, 0.0)
     await process.start(program("burn", roll.port), grace_s=0.1)
@@ -206,12 +206,12 @@ async def test_memory_and_cpu_are_those_of_the_tree(tmp_path: Path, roll: RollCa
     assert later_s >= cpu_s
 
 
-def test_a_tree_that_is_gone_takes_nothing() -> None:
+def test_an_exited_tree_uses_nothing() -> None:
     child = subprocess.Popen(["true"])
     child.wait()
     assert Tree(child.pid).sample() == (0, 0.0)
 
 
-def test_plain_lines_have_no_colours_bars_or_controls() -> None:
+def test_output_lines_have_no_colors_progress_bars_or_controls() -> None:
     raw = "\x1b[1;31mred\x1b[0m\r\n 10%\r 20%\r100%\n\x1b]0;title\x07\n\n\ttab\x00bed\u009b\n"
     assert output_lines(raw) == ["red", "100%", "    tabbed"]

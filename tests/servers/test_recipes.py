@@ -1,4 +1,4 @@
-"""What a backend's configuration becomes: a command, its environment, a place to answer; or what is missing."""
+"""The launch of each kind of backend: command, environment and URL, or what is missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.servers.test_model_file import quiet
 
 @pytest.fixture(autouse=True)
 def prepared_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A shared model that is there already, and engines that are installed."""
+    """Provide a shared model and installed engines."""
     original = tmp_path / "Tiny-1B.Q4_1.gguf"
 
     async def shared(config: RunConfig, report: Report) -> Path:
@@ -61,19 +61,19 @@ async def test_every_engine_gets_the_same_threads_and_name(name: Embedded) -> No
     assert bool(launch.ready.note) == (name == "mistral.rs")
 
 
-async def test_the_file_may_be_used_as_it_is() -> None:
+async def test_weights_of_the_file_are_used_if_configured() -> None:
     launch = await recipe(Backend(name="x", embedded="llama.cpp", weights="q4_1"), RunConfig(), 1, quiet)
     assert launch.ready.weights == "Q4_1"
     assert any(word.endswith("Tiny-1B.Q4_1.gguf") for word in launch.argv)
 
 
-async def test_transformers_may_compute_in_f32() -> None:
+async def test_transformers_can_compute_in_f32() -> None:
     launch = await recipe(Backend(name="x", embedded="transformers", weights="f32"), RunConfig(), 1, quiet)
     assert (launch.ready.weights, launch.argv[-1]) == ("F32", "float32")
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-async def test_weights_that_cannot_be_had(name: Embedded) -> None:
+async def test_weights_that_cannot_be_made_are_an_error(name: Embedded) -> None:
     with pytest.raises(StartError, match="weights 'Q5_0' cannot be made") as caught:
         await recipe(Backend(name="mine", embedded=name, weights="Q5_0"), RunConfig(), 1, quiet)
     assert "[[backend]] mine" in caught.value.failure.hint
@@ -87,7 +87,7 @@ async def test_weights_that_cannot_be_had(name: Embedded) -> None:
         ("transformers", "torch", "pip install -e '.[hf]'"),
     ],
 )
-async def test_a_package_that_is_not_installed(
+async def test_a_package_that_is_not_installed_is_an_error(
     name: Embedded, package: str, hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
@@ -99,7 +99,7 @@ async def test_a_package_that_is_not_installed(
     assert caught.value.failure.hint.startswith(hint)
 
 
-async def test_a_command_may_take_the_shared_model() -> None:
+async def test_a_command_can_use_the_shared_model() -> None:
     launch = ["sh", "-m", "{model}", "-t", "{threads}", "--port={port}"]
     backend = Backend(name="x", launch=launch, url="http://localhost:{port}/v1")
     made = await recipe(backend, RunConfig(threads=2), 4321, quiet)
@@ -109,7 +109,7 @@ async def test_a_command_may_take_the_shared_model() -> None:
     assert made.ready.url == "http://localhost:4321"
 
 
-async def test_a_custom_server_is_asked_at_its_root() -> None:
+async def test_the_health_check_of_a_custom_server_is_at_its_root() -> None:
     backend = Backend(
         name="x", launch=["sh"], protocol="custom", url="http://127.0.0.1:{port}/generate?x=1", ready="/up"
     )
@@ -124,13 +124,13 @@ def test_one_core_is_left_free() -> None:
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-async def test_every_engine_can_be_asked_to_go_on_to_the_last_token(name: Embedded) -> None:
+async def test_every_engine_has_fields_for_full_length(name: Embedded) -> None:
     launch = await recipe(Backend(name="x", embedded=name), RunConfig(max_tokens=7), 1, quiet)
     assert (
         launch.ready.full_length
         == {
             "llama.cpp": {"ignore_eos": True},
-            "mistral.rs": {"logit_bias": {}},  # the tiny file names no token that ends an answer
+            "mistral.rs": {"logit_bias": {}},  # the file has no tokens that end an answer
             "transformers": {"generation_config": '{"min_new_tokens": 7}'},
         }[name]
     )

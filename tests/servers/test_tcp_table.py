@@ -1,4 +1,4 @@
-"""The kernel's socket table: real sockets are found with their owner, and rows that make no sense are passed over."""
+"""The kernel's socket table: rows of real sockets with their owner, and invalid rows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's t
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_listener_and_both_ends_of_its_connection_are_found_with_their_owner(host: str) -> None:
+def test_a_listener_and_both_ends_of_its_connection_have_their_owner(host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as listener:
         port = listener.getsockname()[1]
         with socket.create_connection((host, port)) as client, listener.accept()[0]:
             here, there = endpoint(*client.getsockname()[:2]), endpoint(host, port)
             ends = {(here, there, ESTABLISHED), (there, here, ESTABLISHED)}
-            # The same port may stand in rows of other connections too.
+            # Other connections may have the same port.
             rows = [
                 row
                 for row in tcp_sockets(port) or []
@@ -34,7 +34,7 @@ def test_a_listener_and_both_ends_of_its_connection_are_found_with_their_owner(h
             assert all(row.inode for row in rows)
 
 
-def test_a_connection_that_nobody_accepted_has_no_inode() -> None:
+def test_a_connection_that_is_not_accepted_has_no_inode() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
         port = listener.getsockname()[1]
         rows = tcp_sockets(port) or []
@@ -43,18 +43,18 @@ def test_a_connection_that_nobody_accepted_has_no_inode() -> None:
         assert served.inode == 0
 
 
-def test_ipv4_inside_ipv6_is_ipv4() -> None:
+def test_an_ipv4_mapped_address_is_ipv4() -> None:
     assert endpoint("::ffff:127.0.0.1", 80) == endpoint("127.0.0.1", 80)
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
         port = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client, listener.accept()[0]:
             rows = tcp_sockets(port) or []
             here, there = endpoint(*client.getsockname()), endpoint("127.0.0.1", port)
-            found = {(row.local, row.remote) for row in rows if row.state == ESTABLISHED}
-            assert {(here, there), (there, here)} <= found
+            ends = {(row.local, row.remote) for row in rows if row.state == ESTABLISHED}
+            assert {(here, there), (there, here)} <= ends
 
 
-def test_rows_that_make_no_sense_are_passed_over_and_a_missing_table_is_told(tmp_path: Path) -> None:
+def test_invalid_rows_are_skipped_and_a_missing_table_is_none(tmp_path: Path) -> None:
     assert tcp_sockets(80, tmp_path) is None
     (tmp_path / "net").mkdir()
     good = "0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 77 1 0"
