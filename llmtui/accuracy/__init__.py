@@ -1,1 +1,1 @@
-"""`llmtui accuracy`: this tool's own error, measured against a server whose times are known."""
+"""`llmtui accuracy`: measures llmtui's own error against a server that logs the true times."""

@@ -1,20 +1,20 @@
-"""This tool's own error: concurrent streams of the built-in truth server, told against that server's own log.
+"""llmtui's own error: concurrent streams of the built-in truth server, compared with that server's log.
 
-Three processes, as in a run: the truth server, the one that measures (`python -P -m llmtui.accuracy.probe`, with the
-client code of the engine), and, where wanted, a monitor on a screen of 120x40. The monitor plays a busy run of its own:
-three truth servers in turn, an iteration each 0.3 s, with their engine beside it, so that the machine carries more than
-in a real run, where the engine that measures is the monitor's own.
+Three processes, as in a run: the truth server, the measuring one (`python -P -m llmtui.accuracy.probe`, with the
+engine's client code), and optionally a monitor on a terminal of 120x40. The monitor shows a busy run of its own: three
+truth servers in turn, an iteration every 0.3 s, and their engine. So the machine has more to do than in a real run,
+where the measuring engine is the monitor's own.
 
-Truth is the server's log alone; nothing that the client stamped goes into it:
+The truth is the server's log alone, without any timestamp of the client:
 
-    TTFT       told TTFT - (first token sent - request received)
-    latency    told latency - (last token sent - request received)
-    ITL        for each two neighbouring tokens: gap of the arrivals that carried them - gap of their sends; so a token
-               that came out of one read with the one before counts as early by the whole gap
-    tokens/s   told rate / (tokens after the first / (last token sent - first token sent)) - 1
+    TTFT       measured TTFT - (first token sent - request received)
+    latency    measured latency - (last token sent - request received)
+    ITL        for each two neighbouring tokens: gap between their arrivals - gap between their sends; a token that
+               arrived in one read with the previous one counts as early by the whole gap
+    tokens/s   measured rate / (tokens after the first / (last token sent - first token sent)) - 1
 
-"Received" is the kernel's stamp of the request's last byte on the server's socket; "sent" is noted right before the
-call that hands the token to the kernel. All streams of a level begin at the same instant, which is the hardest case.
+"Received" is the kernel's timestamp of the last byte of the request on the server's socket; "sent" is taken right
+before the call that hands the token to the kernel. All streams of a level start at the same time, the hardest case.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ START_S = 30.0
 
 
 class AccuracyError(CommandError):
-    """The error could not be measured. The message is for the terminal."""
+    """The error could not be measured. The message is for the user."""
 
 
 class Job(Struct, frozen=True):
-    """What to measure. `requests` are those of a level; each stream makes its share, and 5 unless fewer were asked."""
+    """What to measure. `requests` is the number per level; each stream sends its share, but at least 5 if possible."""
 
     streams: list[int]
     requests: int = 40
@@ -61,7 +61,7 @@ class Job(Struct, frozen=True):
     monitor: bool = False
 
     def requests_per_stream(self, streams: int) -> int:
-        """Requests that each of so many streams makes."""
+        """Return the number of requests of each stream at a level of `streams`."""
         return max(-(-self.requests // streams), min(5, self.requests))
 
 
@@ -74,7 +74,7 @@ class Truth(msgspec.Struct, frozen=True):
 
 
 class Deviation(msgspec.Struct, frozen=True):
-    """How far one answer's figures were from the truth: seconds, and for the rate a fraction of it."""
+    """The errors of the figures of one answer: in seconds, and for the rate as a fraction of it."""
 
     ttft_s: float
     latency_s: float
@@ -84,7 +84,7 @@ class Deviation(msgspec.Struct, frozen=True):
 
 
 class LevelReport(Struct, frozen=True):
-    """From the measuring process: one level done, or why none can be."""
+    """A message of the measuring process: the result of one level, or an error."""
 
     level: Level | None = None
     truth_stamp: Stamp = "user"
@@ -92,22 +92,22 @@ class LevelReport(Struct, frozen=True):
 
 
 def deviation(answer: Answer, truth: Truth) -> Deviation:
-    """An answer against the log of its request. Raises ValueError when they do not hold the same tokens."""
+    """Compare an answer with the log of its request. Raises ValueError if their numbers of tokens differ."""
     from llmtui.measure.request import figures
 
     sent = truth.sent_ns
     if sum(answer.arrival_tokens) != len(sent):
         raise ValueError(f"{sum(answer.arrival_tokens)} tokens arrived, {len(sent)} were sent")
-    told = figures(answer)
-    assert told.ttft_s is not None
+    measured = figures(answer)
+    assert measured.ttft_s is not None
     arrived = [at for at, n in zip(answer.arrivals_ns, answer.arrival_tokens, strict=True) for _ in range(n)]
     gaps = zip(itertools.pairwise(arrived), itertools.pairwise(sent), strict=True)
     rate = None
-    if told.tokens_per_s is not None and sent[-1] > sent[0]:
-        rate = told.tokens_per_s / ((len(sent) - 1) / ((sent[-1] - sent[0]) / 1e9)) - 1
+    if measured.tokens_per_s is not None and sent[-1] > sent[0]:
+        rate = measured.tokens_per_s / ((len(sent) - 1) / ((sent[-1] - sent[0]) / 1e9)) - 1
     return Deviation(
-        ttft_s=told.ttft_s - (sent[0] - truth.received_ns) / 1e9,
-        latency_s=told.latency_s - (sent[-1] - truth.received_ns) / 1e9,
+        ttft_s=measured.ttft_s - (sent[0] - truth.received_ns) / 1e9,
+        latency_s=measured.latency_s - (sent[-1] - truth.received_ns) / 1e9,
         itl_s=[((b - a) - (d - c)) / 1e9 for (a, b), (c, d) in gaps],
         tokens_per_s=rate,
         coalesced=len(sent) - len(answer.arrivals_ns),
@@ -115,7 +115,7 @@ def deviation(answer: Answer, truth: Truth) -> Deviation:
 
 
 def summarize_errors(signed: Sequence[float]) -> Errors:
-    """Signed errors summed up; of none, all zero with n 0."""
+    """Summarize signed errors; all zero, with n 0, if there are none."""
     if not signed:
         return Errors(n=0, median=0.0, p50=0.0, p95=0.0, p99=0.0, max=0.0)
     ordered = sorted(abs(value) for value in signed)
@@ -130,27 +130,27 @@ def summarize_errors(signed: Sequence[float]) -> Errors:
 
 
 def summarize_level(streams: int, monitor: bool, pairs: Sequence[tuple[Answer, Truth]], failed: int) -> Level:
-    """All answers of one level, with the logs of their requests."""
-    found = [deviation(answer, truth) for answer, truth in pairs]
+    """Summarize the answers of one level, given the logs of their requests."""
+    deviations = [deviation(answer, truth) for answer, truth in pairs]
     tokens = sum(len(truth.sent_ns) for _, truth in pairs)
     return Level(
         streams=streams,
         monitor=monitor,
-        requests=len(found),
+        requests=len(deviations),
         failed=failed,
         tokens=tokens,
-        coalesced=sum(d.coalesced for d in found) / tokens if tokens else 0.0,
-        ttft_s=summarize_errors([d.ttft_s for d in found]),
-        itl_s=summarize_errors([gap for d in found for gap in d.itl_s]),
-        latency_s=summarize_errors([d.latency_s for d in found]),
-        tokens_per_s_share=summarize_errors([d.tokens_per_s for d in found if d.tokens_per_s is not None]),
+        coalesced=sum(d.coalesced for d in deviations) / tokens if tokens else 0.0,
+        ttft_s=summarize_errors([d.ttft_s for d in deviations]),
+        itl_s=summarize_errors([gap for d in deviations for gap in d.itl_s]),
+        latency_s=summarize_errors([d.latency_s for d in deviations]),
+        tokens_per_s_share=summarize_errors([d.tokens_per_s for d in deviations if d.tokens_per_s is not None]),
         stamp="kernel" if all(answer.stamp == "kernel" for answer, _ in pairs) else "user",
     )
 
 
 @contextlib.asynccontextmanager
 async def truth_server() -> AsyncIterator[str]:
-    """A truth server of its own process; its address. Raises AccuracyError when it does not start."""
+    """Start a truth server and yield its URL. Raises AccuracyError if it does not start."""
     from llmtui.servers.process_tree import GuardedProcess
 
     with tempfile.TemporaryDirectory(prefix="llmtui-accuracy-") as folder:
@@ -172,9 +172,9 @@ async def truth_server() -> AsyncIterator[str]:
 async def run_level(
     client: httpx.AsyncClient, url: str, job: Job, streams: int
 ) -> tuple[list[tuple[Answer, Truth]], list[str]]:
-    """One level: every stream asks once to warm up, then all ask at once, each again as soon as it is answered.
+    """Run one level: one warm-up request per stream, then all streams start at once and send one request after another.
 
-    Returns the answers with the logs of their requests, and what was said of those that failed.
+    Return the answers with the logs of their requests, and the failures of the others.
     """
     from llmtui.measure.request import IterationError, ask
     from llmtui.wire import dialect_for
@@ -183,12 +183,12 @@ async def run_level(
     failed: list[str] = []
     expected_s = (job.ttft_ms + job.tokens * job.itl_ms) / 1e3
     config = RunConfig(max_tokens=job.tokens)
-    wish = {"ttft_ms": job.ttft_ms, "itl_ms": job.itl_ms}
+    timing = {"ttft_ms": job.ttft_ms, "itl_ms": job.itl_ms}
 
-    async def stream(number: int, count: int, word: str) -> None:
+    async def stream(number: int, count: int, phase: str) -> None:
         for turn in range(count):
-            name = f"{word}-{streams}-{number}-{turn}"
-            backend = Backend(name="truth", url=url, options={"truth": wish, "user": name})
+            name = f"{phase}-{streams}-{number}-{turn}"
+            backend = Backend(name="truth", url=url, options={"truth": timing, "user": name})
             dialect = dialect_for(backend)
             request = dialect.request(backend, config, config.prompt, "truth")
             try:
@@ -217,18 +217,18 @@ async def run_level(
     return pairs, failed
 
 
-async def _serve(job: Job, tell: Callable[[LevelReport], None]) -> None:
+async def _serve(job: Job, emit: Callable[[LevelReport], None]) -> None:
     from llmtui.measure.transport import new_client
 
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
 
-    # Nothing more is said on standard input: readable means that whoever asked is gone.
-    def gone() -> None:
+    # Nothing more arrives on standard input: it is readable once the parent process has exited.
+    def on_parent_exit() -> None:
         loop.remove_reader(0)
         task.cancel()
 
-    loop.add_reader(0, gone)
+    loop.add_reader(0, on_parent_exit)
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         async with truth_server() as url:
@@ -241,25 +241,25 @@ async def _serve(job: Job, tell: Callable[[LevelReport], None]) -> None:
                 if not pairs:
                     raise AccuracyError(f"no request was answered at {streams} streams: {failed[0]}")
                 stamp: Stamp = "kernel" if all(truth.stamp == "kernel" for _, truth in pairs) else "user"
-                tell(LevelReport(level=summarize_level(streams, job.monitor, pairs, len(failed)), truth_stamp=stamp))
-            # All is told: from now on nobody's leaving matters.
+                emit(LevelReport(level=summarize_level(streams, job.monitor, pairs, len(failed)), truth_stamp=stamp))
+            # Everything is reported, so the parent may exit.
             loop.remove_reader(0)
     except AccuracyError as error:
-        tell(LevelReport(error=str(error)))
+        emit(LevelReport(error=str(error)))
 
 
 def main() -> None:
-    """Read the job from standard input, tell each level on standard output."""
-    # As in the engine: httpx's command line would bring Rich into this process.
+    """Read the job from standard input, and print each level as JSON on standard output."""
+    # As in the engine: httpx's command line would import Rich.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
 
-    def tell(told: LevelReport) -> None:
-        sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+    def emit(report: LevelReport) -> None:
+        sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
         sys.stdout.buffer.flush()
 
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError, BrokenPipeError):
-        asyncio.run(_serve(job, tell))
+        asyncio.run(_serve(job, emit))
 
 
 if __name__ == "__main__":

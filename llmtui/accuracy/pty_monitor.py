@@ -1,4 +1,4 @@
-"""The side of `llmtui accuracy` that starts and reads: the measuring process, and a monitor on a screen meanwhile."""
+"""Runs the measuring process of `llmtui accuracy`, and meanwhile a monitor in a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -28,44 +28,44 @@ from llmtui.format import plural
 from llmtui.model.accuracy import MonitorLoad, Record
 
 COLUMNS, ROWS = 120, 40
-#: The monitor is the last to get a core: on a machine with much other work its screen takes long to come.
+#: On a busy machine the monitor is the last process to get a core, and takes long to open.
 OPEN_S = 90.0
-_LEAVE_S = 15.0
+_EXIT_S = 15.0
 _BUSY_ITERATIONS = 100_000
-#: The monitor's title (OSC 2) tells how far its run is: whole each time, where the screen tells what has changed.
+#: The title of the monitor (OSC 2) has the progress of its run, and is always complete, unlike updates of the screen.
 _TITLE = re.compile(rb"\x1b\]2;llmtui ([0-9]+)/[0-9]+ ")
 _TITLE_BYTES = 200
 
 
 class Screen:
-    """A program in a terminal of its own, which nobody looks at: its output is counted. Close it, or it hangs up."""
+    """A program in a pseudo-terminal, whose output is read and counted. Must be closed."""
 
     def __init__(
         self, argv: Sequence[str], env: Mapping[str, str] | None = None, columns: int = COLUMNS, rows: int = ROWS
     ) -> None:
-        whole = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
+        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
         for name in ("COLUMNS", "LINES"):
-            whole.pop(name, None)
+            environment.pop(name, None)
         self.bytes = 0
         self.started = time.monotonic()
         self.status: int | None = None
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             try:
-                # Under nohup it would outlive us on a terminal that is gone.
+                # Under nohup it would survive the end of its terminal.
                 signal.signal(signal.SIGHUP, signal.SIG_DFL)
                 termios.tcsetwinsize(0, (rows, columns))
-                os.execve(argv[0], list(argv), whole)
+                os.execve(argv[0], list(argv), environment)
             finally:
                 os._exit(127)
         os.set_blocking(self._fd, False)
 
     def fileno(self) -> int:
-        """Readable when there is output, or no program any more."""
+        """Readable if there is output, or the program has exited."""
         return self._fd
 
     def drain(self) -> bytes | None:
-        """What it wrote since; None once it has ended."""
+        """Return the output since the last call; None once the program has exited."""
         parts: list[bytes] = []
         while True:
             try:
@@ -73,14 +73,14 @@ class Screen:
             except BlockingIOError:
                 return b"".join(parts)
             except OSError:
-                part = b""  # Linux tells the end of a pseudo-terminal as an error.
+                part = b""  # Linux reports the end of a pseudo-terminal as an error.
             if not part:
                 return b"".join(parts) if parts else None
             parts.append(part)
             self.bytes += len(part)
 
     def chunks(self, timeout_s: float) -> Iterator[bytes]:
-        """Its output as it comes, until it ends or the time is over."""
+        """Yield the output as it arrives, until the program exits or the timeout passes."""
         deadline = time.monotonic() + timeout_s
         while (left := deadline - time.monotonic()) > 0:
             if select.select([self], [], [], left)[0]:
@@ -89,11 +89,11 @@ class Screen:
                 yield data
 
     def press(self, keys: bytes) -> None:
-        """Type."""
+        """Send key presses."""
         os.write(self._fd, keys)
 
     def cpu_s(self) -> float:
-        """CPU seconds of the program itself, without its children; 0 when it has ended."""
+        """Return the CPU seconds of the program without its children; 0 once it has exited."""
         try:
             times = psutil.Process(self.pid).cpu_times()
         except psutil.Error:
@@ -101,12 +101,12 @@ class Screen:
         return float(times.user + times.system)
 
     def close(self, *, now: bool = False) -> None:
-        """End it: by SIGTERM, and when that takes too long (or `now`) by SIGKILL."""
+        """Stop the program with SIGTERM; with SIGKILL if that takes too long, or `now` is set."""
         if self.status is not None:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL if now else signal.SIGTERM)
-        for _ in self.chunks(_LEAVE_S):
+        for _ in self.chunks(_EXIT_S):
             pass
         os.close(self._fd)
         deadline = time.monotonic() + 1.0
@@ -120,15 +120,15 @@ class Screen:
 
 
 def monitor_argv(config: Path) -> list[str]:
-    """The command that opens the monitor, as this Python has it."""
+    """Return the command that opens the monitor, with this Python."""
     return [sys.executable, "-P", "-m", "llmtui", str(config)]
 
 
 @contextlib.contextmanager
 def busy_monitor() -> Iterator[Screen]:
-    """A monitor on a screen, in the midst of a run that has figures to draw. Raises AccuracyError."""
+    """Open a monitor whose run has figures to draw. Raises AccuracyError."""
     launch = [sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "{port}", "--itl-ms", "4"]
-    # Its run ends with it, however it ends: nobody comes back to watch this one.
+    # The run stops when the monitor exits.
     text = f"[run]\niterations = {_BUSY_ITERATIONS}\nwarmup = 0\non_disconnect = 'stop'\n"
     for name in ("one", "two", "three"):
         text += f"[[backend]]\nname = {name!r}\nlanguage = 'Python'\n"
@@ -138,26 +138,26 @@ def busy_monitor() -> Iterator[Screen]:
         config.write_text(text)
         screen = Screen(monitor_argv(config))
         try:
-            shown = b""
+            output = b""
             for data in screen.chunks(OPEN_S):
-                shown = shown[-_TITLE_BYTES:] + data
-                # The title counts: from here on every backend has figures, and both charts have points.
-                if any(int(count) >= 6 for count in _TITLE.findall(shown)):
+                output = output[-_TITLE_BYTES:] + data
+                # After 6 iterations every backend has figures, and both charts have points.
+                if any(int(count) >= 6 for count in _TITLE.findall(output)):
                     break
             else:
-                raise AccuracyError(f"the monitor did not open: {_last_title(shown)}")
+                raise AccuracyError(f"the monitor did not open: {_last_title(output)}")
             yield screen
         finally:
             screen.close()
 
 
-def _last_title(shown: bytes) -> str:
-    titles = re.findall(rb"\x1b\]2;([^\x07\x1b]*)", shown)
+def _last_title(output: bytes) -> str:
+    titles = re.findall(rb"\x1b\]2;([^\x07\x1b]**)", output)
     return f"its title was {titles[-1].decode('utf-8', 'replace')!r}" if titles else "it had no title yet"
 
 
 def _levels(job: Job, screen: Screen | None) -> Iterator[LevelReport]:
-    """Run the measuring process, and read the screen meanwhile. Raises AccuracyError."""
+    """Run the measuring process while draining the screen. Raises AccuracyError."""
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "llmtui.accuracy.probe"],
@@ -180,13 +180,13 @@ def _levels(job: Job, screen: Screen | None) -> Iterator[LevelReport]:
                     line = child.stdout.readline()
                     if not line:
                         log.seek(0)
-                        said = log.read().decode("utf-8", "replace").strip().splitlines()
-                        raise AccuracyError("the measuring process ended" + (f": {said[-1]}" if said else ""))
-                    told = msgspec.json.decode(line, type=LevelReport)
-                    if told.error:
-                        raise AccuracyError(told.error)
+                        lines = log.read().decode("utf-8", "replace").strip().splitlines()
+                        raise AccuracyError("the measuring process ended" + (f": {lines[-1]}" if lines else ""))
+                    report = msgspec.json.decode(line, type=LevelReport)
+                    if report.error:
+                        raise AccuracyError(report.error)
                     done += 1
-                    yield told
+                    yield report
         finally:
             child.stdin.close()
             child.stdout.close()
@@ -198,46 +198,46 @@ def _levels(job: Job, screen: Screen | None) -> Iterator[LevelReport]:
 
 
 def _versions() -> dict[str, str]:
-    """Of what measures and draws; without those that are not installed."""
-    found = {}
+    """Return the versions of the packages that measure and draw, as far as installed."""
+    versions = {}
     for name in ("llmtui", "httpx", "httptools", "textual"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found | {"Python": platform.python_version()}
+            versions[name] = importlib.metadata.version(name)
+    return versions | {"Python": platform.python_version()}
 
 
-def measure(job: Job, say: Callable[[str], None]) -> Record:
-    """The whole measurement: without a monitor, then, where the job wants one, with it. Raises AccuracyError."""
-    told: list[LevelReport] = []
-    watching = None
+def measure(job: Job, progress: Callable[[str], None]) -> Record:
+    """Measure without a monitor and then, if the job asks for it, with one. Raises AccuracyError."""
+    reports: list[LevelReport] = []
+    monitor_load = None
     for monitor in (False, True) if job.monitor else (False,):
         part = msgspec.structs.replace(job, monitor=monitor)
         with busy_monitor() if monitor else contextlib.nullcontext() as screen:
             began, first, cpu_s = time.monotonic(), screen.bytes if screen else 0, screen.cpu_s() if screen else 0.0
-            for one in _levels(part, screen):
-                told.append(one)
-                assert one.level is not None
+            for report in _levels(part, screen):
+                reports.append(report)
+                assert report.level is not None
                 where = "with a monitor on screen" if monitor else "without a monitor"
-                say(f"{plural(one.level.streams, 'stream')} {where}: {one.level.requests} requests")
+                progress(f"{plural(report.level.streams, 'stream')} {where}: {report.level.requests} requests")
             if screen is not None:
                 seconds = time.monotonic() - began
-                watching = MonitorLoad(
+                monitor_load = MonitorLoad(
                     columns=COLUMNS,
                     rows=ROWS,
                     seconds=seconds,
                     bytes_per_s=(screen.bytes - first) / seconds,
                     cpu_cores=(screen.cpu_s() - cpu_s) / seconds,
                 )
-    levels = [one.level for one in told if one.level is not None]
+    levels = [report.level for report in reports if report.level is not None]
     return Record(
         measured_utc=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         machine=describe_machine(),
         versions=_versions(),
         stamp="kernel" if all(level.stamp == "kernel" for level in levels) else "user",
-        truth_stamp="kernel" if all(one.truth_stamp == "kernel" for one in told) else "user",
+        truth_stamp="kernel" if all(report.truth_stamp == "kernel" for report in reports) else "user",
         tokens=job.tokens,
         ttft_ms=job.ttft_ms,
         itl_ms=job.itl_ms,
         levels=levels,
-        watching=watching,
+        watching=monitor_load,
     )

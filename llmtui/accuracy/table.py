@@ -13,24 +13,24 @@ def _percent(value: float) -> str:
 
 
 def table(record: Record) -> str:
-    """The record as plain text of at most 80 columns."""
+    """Format the record as plain text of at most 80 columns."""
     machine = record.machine
     clock = {"kernel": "the kernel's arrival stamps", "user": "user space, after each read"}[record.stamp]
-    receipt = {"kernel": "the kernel's stamp", "user": "user space"}[record.truth_stamp]
+    server_clock = {"kernel": "the kernel's stamp", "user": "user space"}[record.truth_stamp]
     lines = [
         f"{machine.cpu[:40]}, {machine.cores} cores, {machine.os[:24]}"[:80],
         ", ".join(f"{name} {version}" for name, version in record.versions.items())[:80],
-        f"clock: {clock}; the server's receipt: {receipt}",
-        f"{record.tokens} tokens a request, first after {record.ttft_ms:g} ms, then every {record.itl_ms:g} ms",
+        f"clock: {clock}; requests on the server: {server_clock}",
+        f"{record.tokens} tokens per request, the first after {record.ttft_ms:g} ms, then every {record.itl_ms:g} ms",
         "",
         f"{'absolute error':27}{'n':>7}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}{'median':>10}",
     ]
     for level in record.levels:
         screen = "monitor on" if level.monitor else "no monitor"
-        more = f", {level.coalesced:.1%} of tokens coalesced" if level.coalesced else ""
+        details = f", {level.coalesced:.1%} of tokens coalesced" if level.coalesced else ""
         if level.failed:
-            more += f", {level.failed} failed"
-        lines.append(f"{plural(level.streams, 'stream')}, {screen}: {level.requests} requests{more}")
+            details += f", {level.failed} failed"
+        lines.append(f"{plural(level.streams, 'stream')}, {screen}: {level.requests} requests{details}")
         rows: Sequence[tuple[str, Errors]] = (
             ("TTFT, ms", level.ttft_s),
             ("ITL, ms", level.itl_s),
@@ -38,21 +38,21 @@ def table(record: Record) -> str:
             ("tokens/s, % of the rate", level.tokens_per_s_share),
         )
         for title, errors in rows:
-            say = _percent if title.startswith("tokens") else milliseconds
-            told = "".join(f"{say(v):>9}" for v in (errors.p50, errors.p95, errors.p99, errors.max))
+            number = _percent if title.startswith("tokens") else milliseconds
+            values = "".join(f"{number(v):>9}" for v in (errors.p50, errors.p95, errors.p99, errors.max))
             sign = "+" if errors.median >= 0 else "-"
-            lines.append(f"  {title:25}{errors.n:>7}{told}{sign + say(abs(errors.median)):>10}")
-    if (seen := record.watching) is not None:
+            lines.append(f"  {title:25}{errors.n:>7}{values}{sign + number(abs(errors.median)):>10}")
+    if (monitor := record.watching) is not None:
         lines += [
             "",
-            f"monitor, {seen.columns}x{seen.rows}, over {seen.seconds:.0f} s: "
-            f"{seen.bytes_per_s / 1e3:.1f} kB/s to its terminal, {seen.cpu_cores:.2f} cores",
+            f"monitor, {monitor.columns}x{monitor.rows}, over {monitor.seconds:.0f} s: "
+            f"{monitor.bytes_per_s / 1e3:.1f} kB/s to its terminal, {monitor.cpu_cores:.2f} cores",
         ]
     lines += [
         "",
-        "TTFT and latency: told, minus (token handed to the kernel by the server, minus",
-        "request received by it). ITL: told gap minus the gap of the same two tokens.",
-        "tokens/s: told, over the rate of the server's log, minus 1. The server notes a",
-        "token's instant before it writes it: what it is held up by then counts as error.",
+        "TTFT and latency: measured, minus (token handed to the kernel by the server,",
+        "minus request received by it). ITL: measured gap minus the gap in the server's",
+        "log. tokens/s: measured rate over that of the log, minus 1. The server logs a",
+        "token right before it writes it: a delay in between counts as error.",
     ]
     return "\n".join(lines) + "\n"

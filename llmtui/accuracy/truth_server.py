@@ -1,15 +1,15 @@
-"""The truth server: speaks OpenAI's streaming chat, keeps its timetable, and remembers when each token was written.
+"""The truth server: OpenAI's streaming chat with scheduled tokens, and a log of when each token was sent.
 
-`python -m llmtui.accuracy.truth_server --port 0`. Against it llmtui measures its own error; tests use
-it where no model is needed.
-Its flags make it behave as other servers do: stop early, reason, find a prompt in its cache, count nothing.
-A request may carry `{"truth": {"ttft_ms": 50, "itl_ms": 10, "per_chunk": 1, "noise": 0.03}}`, where noise stretches or
-shrinks its whole timetable by chance (deviation of the logarithm); its `max_tokens` is kept exactly, unless `--tokens`
-is less.
-`GET /truth/ID` tells, once, the instants of request ID on the monotonic clock (ns): `received_ns`, when its last byte
-arrived (`stamp` says by whose clock: the kernel's, or user space's first instruction after the read), and `sent_ns`,
-one instant per event with tokens, noted immediately before it is handed to the kernel. ID is the request's `user`
-where it has one, else the "id" of its chunks.
+Start it with `python -m llmtui.accuracy.truth_server --port 0`. llmtui measures its own error against it, and tests use
+it in place of a model. Options imitate other servers: stop early, reason, report cached tokens, report no usage.
+
+A request may contain `{"truth": {"ttft_ms": 50, "itl_ms": 10, "per_chunk": 1, "noise": 0.03}}`. `noise` scales the
+whole schedule by a random factor (standard deviation of its logarithm). An answer has exactly `max_tokens` tokens,
+unless `--tokens` is less.
+
+`GET /truth/ID` returns, once, the times of request ID on the monotonic clock (ns): `received_ns`, when its last byte
+arrived (`stamp`: by the kernel's timestamp, or read in user space), and `sent_ns`, one per event with tokens, taken
+right before it is handed to the kernel. ID is the request's `user` if given, else the "id" of its chunks.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from typing import Any
 from llmtui.measure.clock import sample_offset
 
 MODEL = "truth"
-#: The server forgets the oldest of more requests than this.
-MEMORY = 10_000
+#: The log has the newest requests, up to this number.
+MAX_LOG = 10_000
 _LINE_END = b"\r\n"
 #: asm-generic/socket.h; the same number names the option and the control message.
 _SO_TIMESTAMPNS = 35
@@ -41,8 +41,10 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SP
 
 @dataclasses.dataclass(frozen=True)
 class Behaviour:
-    """How it answers. `tokens`: it stops by itself after so many; the first `reasoning` of them are reasoning. `cached`
-    (of `prompt_tokens`) is told where it is not None, `usage` at all where it is true. `word` begins every token.
+    """How the server answers: it stops after `tokens` tokens, of which the first `reasoning` are reasoning.
+
+    It reports `cached` of its `prompt_tokens` unless that is None, and nothing without `usage`. `word` begins every
+    token.
     """
 
     tokens: int = sys.maxsize
@@ -53,12 +55,12 @@ class Behaviour:
     word: str = "t"
 
     def delta(self, numbers: range) -> dict[str, str]:
-        """What the event with these tokens brings."""
+        """Return the delta of an event with these tokens."""
         text = "".join(f" {self.word}{n}" for n in numbers)
         return {"reasoning_content" if numbers[0] < self.reasoning else "content": text}
 
-    def told(self, tokens: int) -> dict[str, Any]:
-        """What it says of its work at the end."""
+    def usage_object(self, tokens: int) -> dict[str, Any]:
+        """Return the `usage` at the end of an answer."""
         usage: dict[str, Any] = {"prompt_tokens": self.prompt_tokens, "completion_tokens": tokens}
         usage["total_tokens"] = self.prompt_tokens + tokens
         if self.cached is not None:
@@ -66,15 +68,15 @@ class Behaviour:
         return usage
 
 
-def _ask_for_stamps(sock: socket.socket) -> None:
+def _enable_timestamps(sock: socket.socket) -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
 
 class _Connection:
-    """One HTTP/1.1 connection, kept alive. It reads and writes its socket itself: nothing stands between the instant
-    that is noted and the call into the kernel."""
+    """One HTTP/1.1 connection with keep-alive. It uses the socket directly, so that no code runs between taking a time
+    and calling the kernel."""
 
     def __init__(self, server: TruthServer, sock: socket.socket) -> None:
         self._server = server
@@ -85,10 +87,10 @@ class _Connection:
         self._stream: asyncio.Task[None] | None = None
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        _ask_for_stamps(sock)
-        self._loop.add_reader(sock, self._readable)
+        _enable_timestamps(sock)
+        self._loop.add_reader(sock, self._on_readable)
 
-    def _readable(self) -> None:
+    def _on_readable(self) -> None:
         try:
             data, ancillary, _, _ = self._sock.recvmsg(65536, _ANCILLARY_BYTES)
         except (BlockingIOError, InterruptedError):
@@ -99,15 +101,15 @@ class _Connection:
         if not data:
             self._close()
             return
-        by = "user"
+        stamp = "user"
         for level, kind, payload in ancillary:
             if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(payload) >= _TIMESPEC.size:
                 seconds, nanoseconds = _TIMESPEC.unpack_from(payload)
                 received_ns = seconds * 1_000_000_000 + nanoseconds + sample_offset().offset_ns
-                by = "kernel"
+                stamp = "kernel"
         self._buffer += data
-        head, found, rest = bytes(self._buffer).partition(b"\r\n\r\n")
-        if not found:
+        head, blank_line, rest = bytes(self._buffer).partition(b"\r\n\r\n")
+        if not blank_line:
             return
         lines = head.split(_LINE_END)
         try:
@@ -121,7 +123,7 @@ class _Connection:
             return
         body = rest[:length]
         self._buffer = bytearray(rest[length:])
-        self._answer(method, target, body, received_ns, by)
+        self._answer(method, target, body, received_ns, stamp)
 
     def _write(self, data: bytes) -> None:
         if self._unsent:
@@ -136,9 +138,9 @@ class _Connection:
             return
         if sent < len(data):
             self._unsent += data[sent:]
-            self._loop.add_writer(self._sock, self._writable)
+            self._loop.add_writer(self._sock, self._on_writable)
 
-    def _writable(self) -> None:
+    def _on_writable(self) -> None:
         try:
             del self._unsent[: self._sock.send(self._unsent)]
         except (BlockingIOError, InterruptedError):
@@ -157,7 +159,7 @@ class _Connection:
         if self._stream is not None:
             self._stream.cancel()
 
-    def _answer(self, method: str, target: str, body: bytes, received_ns: int, by: str) -> None:
+    def _answer(self, method: str, target: str, body: bytes, received_ns: int, stamp: str) -> None:
         if method == "GET" and target == "/health":
             self._reply(200, {"status": "ok"})
         elif method == "GET" and target == "/v1/models":
@@ -167,11 +169,11 @@ class _Connection:
             self._reply(200 if truth else 404, truth or {"error": "no such request"})
         elif method == "POST" and target == "/v1/chat/completions":
             try:
-                question: dict[str, Any] = json.loads(body)
+                request_body: dict[str, Any] = json.loads(body)
             except ValueError:
                 self._reply(400, {"error": {"message": "not JSON"}})
                 return
-            self._stream = asyncio.ensure_future(self._generate(question, received_ns, by))
+            self._stream = asyncio.ensure_future(self._generate(request_body, received_ns, stamp))
         else:
             self._reply(404, {"error": {"message": f"no such path: {target}"}})
 
@@ -185,25 +187,25 @@ class _Connection:
         data = b"data: " + json.dumps(content).encode() + b"\n\n"
         return b"%x\r\n%b\r\n" % (len(data), data)
 
-    async def _generate(self, question: dict[str, Any], received_ns: int, by: str) -> None:
+    async def _generate(self, request_body: dict[str, Any], received_ns: int, stamp: str) -> None:
         self._server.count += 1
         request = f"truth-{self._server.count}"
-        wish = question.get("truth", {})
-        stretch = math.exp(random.gauss(0, wish["noise"])) if "noise" in wish else 1.0
-        ttft_s = wish.get("ttft_ms", self._server.ttft_ms) / 1e3 * stretch
-        itl_s = wish.get("itl_ms", self._server.itl_ms) / 1e3 * stretch
-        per_chunk = int(wish.get("per_chunk", 1))
+        timing = request_body.get("truth", {})
+        scale = math.exp(random.gauss(0, timing["noise"])) if "noise" in timing else 1.0
+        ttft_s = timing.get("ttft_ms", self._server.ttft_ms) / 1e3 * scale
+        itl_s = timing.get("itl_ms", self._server.itl_ms) / 1e3 * scale
+        per_chunk = int(timing.get("per_chunk", 1))
         behaviour = self._server.behaviour
-        asked = int(question.get("max_tokens", question.get("max_completion_tokens", 16)))
-        total = min(asked, behaviour.tokens)
+        requested = int(request_body.get("max_tokens", request_body.get("max_completion_tokens", 16)))
+        total = min(requested, behaviour.tokens)
         sent_ns: list[int] = []
-        truth = {"received_ns": received_ns, "stamp": by, "sent_ns": sent_ns}
-        self._server.remember(str(question.get("user") or request), truth)
+        truth = {"received_ns": received_ns, "stamp": stamp, "sent_ns": sent_ns}
+        self._server.add_to_log(str(request_body.get("user") or request), truth)
         write = self._write
         write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         write(self._event(request, [{"index": 0, "delta": {"role": "assistant", "content": None}}]))
         loop = asyncio.get_running_loop()
-        # Encoded ahead: between the instant that is noted and the write stands nothing.
+        # Events are encoded ahead, so that no work is left between taking the time and the write.
         began = loop.time()
         for number in range(0, total, per_chunk):
             delta = behaviour.delta(range(number, min(number + per_chunk, total)))
@@ -211,15 +213,15 @@ class _Connection:
             await asyncio.sleep(began + ttft_s + number // per_chunk * itl_s - loop.time())
             sent_ns.append(time.monotonic_ns())
             write(data)
-        reason = "length" if total == asked else "stop"
+        reason = "length" if total == requested else "stop"
         write(self._event(request, [{"index": 0, "delta": {}, "finish_reason": reason}]))
         if behaviour.usage:
-            write(self._event(request, [], usage=behaviour.told(total)))
+            write(self._event(request, [], usage=behaviour.usage_object(total)))
         write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
 
 
 class TruthServer:
-    """The server and its memory. `ttft_ms` and `itl_ms` hold where a request does not say."""
+    """The server and its log. `ttft_ms` and `itl_ms` are the defaults of requests."""
 
     def __init__(self, ttft_ms: float = 50.0, itl_ms: float = 10.0, behaviour: Behaviour | None = None) -> None:
         self.behaviour = behaviour or Behaviour()
@@ -228,18 +230,18 @@ class TruthServer:
         self.count = 0
         self.log: dict[str, dict[str, Any]] = {}
 
-    def remember(self, request: str, truth: dict[str, Any]) -> None:
-        """Keep the newest `MEMORY` of them."""
+    def add_to_log(self, request: str, truth: dict[str, Any]) -> None:
+        """Add a request, and drop the oldest beyond `MAX_LOG`."""
         self.log[request] = truth
-        if len(self.log) > MEMORY:
+        if len(self.log) > MAX_LOG:
             del self.log[next(iter(self.log))]
 
     async def serve(self, port: int) -> None:
         """Listen on loopback, print the address, serve until cancelled."""
         loop = asyncio.get_running_loop()
         with socket.create_server(("127.0.0.1", port), backlog=1024) as listener:
-            # Already here: Linux begins to stamp a moment after the first socket asked for it.
-            _ask_for_stamps(listener)
+            # Enable timestamps early: Linux starts them shortly after the first socket enables them.
+            _enable_timestamps(listener)
             listener.setblocking(False)
             print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
             while True:
@@ -248,19 +250,19 @@ class TruthServer:
 
 
 def main() -> None:
-    """Command line of the truth server."""
-    parser = argparse.ArgumentParser(prog="llmtui.accuracy.truth_server", description="A server whose times are known.")
+    """Run the truth server from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="llmtui.accuracy.truth_server", description="A server that logs the true times."
+    )
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--ttft-ms", type=float, default=50.0)
     parser.add_argument("--itl-ms", type=float, default=10.0)
-    parser.add_argument("--tokens", type=int, default=Behaviour.tokens, help="stop by itself after so many")
-    parser.add_argument("--reasoning", type=int, default=Behaviour.reasoning, help="so many of them are reasoning")
-    parser.add_argument("--prompt-tokens", type=int, default=Behaviour.prompt_tokens, help="what it says that it read")
-    parser.add_argument(
-        "--cached", type=int, default=Behaviour.cached, help="how many of them it says were in its cache"
-    )
-    parser.add_argument("--no-usage", dest="usage", action="store_false", help="count nothing")
-    parser.add_argument("--word", default=Behaviour.word, help="how each token begins")
+    parser.add_argument("--tokens", type=int, default=Behaviour.tokens, help="stop after this many tokens")
+    parser.add_argument("--reasoning", type=int, default=Behaviour.reasoning, help="this many of them are reasoning")
+    parser.add_argument("--prompt-tokens", type=int, default=Behaviour.prompt_tokens, help="prompt tokens to report")
+    parser.add_argument("--cached", type=int, default=Behaviour.cached, help="cached prompt tokens to report")
+    parser.add_argument("--no-usage", dest="usage", action="store_false", help="report no usage")
+    parser.add_argument("--word", default=Behaviour.word, help="the beginning of each token")
     arguments = parser.parse_args()
     behaviour = Behaviour(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Behaviour)})
     try:

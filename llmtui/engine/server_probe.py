@@ -11,7 +11,14 @@ import httpx
 import msgspec
 
 from llmtui.config.frameworks import OLLAMA, framework
-from llmtui.measure.failures import NotAdmitted, connect_failure, invalid_request, other_origin, redirect_failure
+from llmtui.measure.failures import (
+    NotAdmitted,
+    connect_cause,
+    connect_failure,
+    invalid_request,
+    other_origin,
+    redirect_failure,
+)
 from llmtui.measure.stamped_socket import connect
 from llmtui.measure.untimed import Reply, fetch
 from llmtui.model import Backend, Failure, RunConfig
@@ -136,7 +143,7 @@ class ServerProbe:
         if isinstance(error, NotAdmitted):
             return StartError(failure)
         hint = self._backend.hint
-        if not hint and failure.message.startswith("nothing answers"):
+        if not hint and connect_cause(error) == "refused":
             _, port = common.host_and_port(self._backend.url)
             hint = framework(self._backend.framework).start_hint(port)
         return StartError(msgspec.structs.replace(failure, hint=hint or failure.hint))

@@ -1,4 +1,4 @@
-"""What `llmtui accuracy` measured: the errors of each figure, by level, and the record of one whole measurement."""
+"""The results of `llmtui accuracy`: the errors of each figure per level, and the record of a measurement."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from llmtui.model.sample import Stamp
 from llmtui.model.state import Machine
 
 SCHEMA_VERSION = 1
-#: A result from fewer requests is printed and not kept: it would pass for the machine's error.
+#: A result of fewer requests is printed but not stored as the error on this machine.
 MIN_STORED_REQUESTS = 20
 
 
 class Errors(Struct, frozen=True):
-    """Errors of one figure over `n` of it. `median` keeps its sign (positive: told too late, or too high); the others
-    are of the absolute error. Seconds, for tokens/s a share of the true rate."""
+    """The errors of `n` values of one figure: the signed median (positive: too late, or too high), and percentiles of
+    the absolute error. In seconds; for tokens/s as a share of the true rate."""
 
     n: int
     median: float
@@ -24,8 +24,8 @@ class Errors(Struct, frozen=True):
 
 
 class Level(Struct, frozen=True, omit_defaults=False):
-    """So many streams at once, with or without a monitor on screen. `coalesced` is the share of the tokens that came
-    out of one read together with an earlier one."""
+    """The errors at a number of concurrent streams, with or without a monitor on screen. `coalesced` is the share of
+    tokens that arrived in one read with an earlier one."""
 
     streams: int
     monitor: bool
@@ -41,7 +41,7 @@ class Level(Struct, frozen=True, omit_defaults=False):
 
 
 class MonitorLoad(Struct, frozen=True):
-    """What the monitor did meanwhile: bytes to its terminal, and the CPU of its own process."""
+    """The load of the monitor: bytes to its terminal, and CPU of its process."""
 
     columns: int
     rows: int
@@ -51,7 +51,7 @@ class MonitorLoad(Struct, frozen=True):
 
 
 class Record(Struct, frozen=True, omit_defaults=False):
-    """One whole measurement. `stamp` is the client's, `truth_stamp` the one by which the server noted each request."""
+    """One measurement. `stamp` is the client's source of arrival times, `truth_stamp` the server's."""
 
     measured_utc: str
     machine: Machine
@@ -66,17 +66,17 @@ class Record(Struct, frozen=True, omit_defaults=False):
     schema_version: int = SCHEMA_VERSION
 
     def at_one_stream(self) -> Level | None:
-        """The level that stands for the tool, as runs measure one stream at a time: with the monitor, if measured."""
+        """Return the level with one stream, as in a run; with the monitor, if measured."""
         ones = [level for level in self.levels if level.streams == 1]
         return max(ones, key=lambda level: level.monitor, default=None)
 
     @property
     def worth_storing(self) -> bool:
-        """Whether it tells enough to stand for this machine: one stream, a monitor on screen, enough requests."""
+        """Whether the record has one stream with a monitor on screen, and enough requests."""
         level = self.at_one_stream()
         return level is not None and level.monitor and level.requests >= MIN_STORED_REQUESTS
 
     def own_error_p95_s(self) -> float | None:
-        """p95 of the absolute TTFT error at one stream with the monitor on screen, in seconds."""
+        """Return the p95 of the absolute TTFT error at one stream with the monitor, in seconds."""
         level = self.at_one_stream()
         return level.ttft_s.p95 if level is not None and level.monitor else None

@@ -23,7 +23,7 @@ from llmtui.accuracy.probe import (
 )
 from llmtui.accuracy.pty_monitor import measure
 from llmtui.accuracy.table import table
-from llmtui.accuracy.truth_server import MEMORY, TruthServer
+from llmtui.accuracy.truth_server import MAX_LOG, TruthServer
 from llmtui.format import milliseconds
 from llmtui.measure.request import Answer
 from llmtui.measure.transport import new_client
@@ -146,9 +146,9 @@ async def test_noise_makes_some_answers_longer_than_others() -> None:
 
 def test_the_truth_server_forgets_the_oldest() -> None:
     server = TruthServer()
-    for number in range(MEMORY + 5):
-        server.remember(str(number), {})
-    assert len(server.log) == MEMORY and "4" not in server.log and "5" in server.log
+    for number in range(MAX_LOG + 5):
+        server.add_to_log(str(number), {})
+    assert len(server.log) == MAX_LOG and "4" not in server.log and "5" in server.log
 
 
 async def test_a_truth_server_that_cannot_be_started_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

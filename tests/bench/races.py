@@ -35,7 +35,7 @@ import httpx
 import msgspec
 
 from llmtui.accuracy.probe import truth_server
-from llmtui.accuracy.truth_server import MEMORY
+from llmtui.accuracy.truth_server import MAX_LOG
 from llmtui.link.process import EngineProcess
 from llmtui.model import (
     AnyEvent,
@@ -258,7 +258,7 @@ async def main() -> None:
     left = given.races
     while left > 0:
         # The truth server remembers no more requests than this.
-        races = min(left, (MEMORY - WARMUP) // given.rounds)
+        races = min(left, (MAX_LOG - WARMUP) // given.rounds)
         runs.append(await run(course, races * given.rounds))
         left -= races
     print(f"in {time.monotonic() - began:.0f} s: ", end="")
