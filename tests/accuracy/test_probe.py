@@ -1,4 +1,4 @@
-"""The tool's own error: computed by hand, measured for real in small, and remembered in a file that may be rubbish."""
+"""llmtui's own error: computed by hand, measured in a small run, and stored in a file that may be invalid."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MS = 1_000_000
 
 
 def answer(arrivals_ms: list[float], tokens: list[int] | None = None) -> Answer:
-    """An answer whose tokens arrived so long after the request was written."""
+    """An answer with these arrival times since the request was written."""
     counts = tokens or [1] * len(arrivals_ms)
     return Answer(
         stamp="kernel",
@@ -49,58 +49,58 @@ def answer(arrivals_ms: list[float], tokens: list[int] | None = None) -> Answer:
 
 
 def truth(*sent_ms: float, received_ms: float = 1000) -> Truth:
-    """The log of a request received at `received_ms`; `sent_ms` since then."""
+    """The log of a request received at `received_ms`; `sent_ms` are relative to that."""
     return Truth(
         received_ns=round(received_ms * MS), sent_ns=[round((received_ms + ms) * MS) for ms in sent_ms], stamp="kernel"
     )
 
 
-# --- By hand ---
+# --- Computed by hand ---
 
 
-def test_each_figure_against_the_log() -> None:
-    found = deviation(answer([50.5, 60.2, 71.0]), truth(50, 60, 70))
-    assert found.ttft_s == pytest.approx(0.0005)
-    assert found.latency_s == pytest.approx(0.001)
-    assert found.itl_s == pytest.approx([-0.0003, 0.0008])
-    # Told 2 tokens in 20.5 ms, true 2 in 20 ms.
-    assert found.tokens_per_s == pytest.approx(20 / 20.5 - 1)
-    assert found.coalesced == 0
+def test_deviation_of_each_figure() -> None:
+    errors = deviation(answer([50.5, 60.2, 71.0]), truth(50, 60, 70))
+    assert errors.ttft_s == pytest.approx(0.0005)
+    assert errors.latency_s == pytest.approx(0.001)
+    assert errors.itl_s == pytest.approx([-0.0003, 0.0008])
+    # Measured 2 tokens in 20.5 ms, true 2 in 20 ms.
+    assert errors.tokens_per_s == pytest.approx(20 / 20.5 - 1)
+    assert errors.coalesced == 0
 
 
-def test_a_late_server_is_no_error() -> None:
-    found = deviation(answer([95, 105, 300]), truth(95, 105, 300))
-    assert (found.ttft_s, found.latency_s, found.itl_s) == (0, 0, [0, 0])
-    assert found.tokens_per_s == pytest.approx(0)
+def test_late_server_is_not_an_error() -> None:
+    errors = deviation(answer([95, 105, 300]), truth(95, 105, 300))
+    assert (errors.ttft_s, errors.latency_s, errors.itl_s) == (0, 0, [0, 0])
+    assert errors.tokens_per_s == pytest.approx(0)
 
 
-def test_tokens_of_one_read_count_with_their_own_sends() -> None:
+def test_coalesced_tokens_are_compared_with_their_own_sends() -> None:
     # The second and third token, sent at 60 and 70, came out of one read at 71.
-    found = deviation(answer([50, 71], [1, 2]), truth(50, 60, 70))
-    assert found.itl_s == pytest.approx([0.011, -0.010])
-    assert found.coalesced == 1
-    assert found.latency_s == pytest.approx(0.001)
+    errors = deviation(answer([50, 71], [1, 2]), truth(50, 60, 70))
+    assert errors.itl_s == pytest.approx([0.011, -0.010])
+    assert errors.coalesced == 1
+    assert errors.latency_s == pytest.approx(0.001)
 
 
-def test_a_single_token_has_no_gap_and_no_rate() -> None:
-    found = deviation(answer([50]), truth(50))
-    assert found.itl_s == [] and found.tokens_per_s is None
+def test_single_token_has_no_gap_and_no_rate() -> None:
+    errors = deviation(answer([50]), truth(50))
+    assert errors.itl_s == [] and errors.tokens_per_s is None
 
 
-def test_an_answer_of_other_tokens_is_refused() -> None:
+def test_different_token_counts_are_an_error() -> None:
     with pytest.raises(ValueError, match="2 tokens arrived, 3 were sent"):
         deviation(answer([50, 60]), truth(50, 60, 70))
 
 
 def test_errors_are_absolute_and_the_median_keeps_its_sign() -> None:
-    found = summarize_errors([-0.004, -0.003, -0.002, 0.001])
-    assert (found.n, found.max, found.median) == (4, 0.004, -0.0025)
-    assert found.p50 == pytest.approx(0.0025)
-    assert found.p95 == pytest.approx(0.00385)
+    errors = summarize_errors([-0.004, -0.003, -0.002, 0.001])
+    assert (errors.n, errors.max, errors.median) == (4, 0.004, -0.0025)
+    assert errors.p50 == pytest.approx(0.0025)
+    assert errors.p95 == pytest.approx(0.00385)
     assert summarize_errors([]) == Errors(n=0, median=0, p50=0, p95=0, p99=0, max=0)
 
 
-def test_a_level_adds_its_answers_up() -> None:
+def test_summarize_level() -> None:
     pairs = [(answer([50.1, 60.1]), truth(50, 60)), (answer([61.0], [2]), truth(50, 60))]
     level = summarize_level(2, True, pairs, failed=1)
     assert (level.streams, level.monitor, level.requests, level.failed, level.tokens) == (2, True, 2, 1, 4)
@@ -112,14 +112,14 @@ def test_a_level_adds_its_answers_up() -> None:
 
 
 @pytest.mark.parametrize(("requests", "streams", "each"), [(40, 1, 40), (40, 8, 5), (40, 32, 5), (2, 1, 2), (2, 8, 2)])
-def test_every_stream_makes_its_share(requests: int, streams: int, each: int) -> None:
+def test_requests_per_stream(requests: int, streams: int, each: int) -> None:
     assert Job(streams=[streams], requests=requests).requests_per_stream(streams) == each
 
 
-# --- For real, in small ---
+# --- Small measurements ---
 
 
-async def test_the_truth_server_tells_a_request_by_its_user_once() -> None:
+async def test_truth_server_returns_each_log_once() -> None:
     job = Job(streams=[1], requests=1, tokens=3, itl_ms=1, ttft_ms=1)
     async with truth_server() as url:
         client = new_client(url, connect_timeout_s=5.0)
@@ -133,64 +133,64 @@ async def test_the_truth_server_tells_a_request_by_its_user_once() -> None:
     assert log.received_ns < log.sent_ns[0] < log.sent_ns[1] < log.sent_ns[2]
 
 
-async def test_noise_makes_some_answers_longer_than_others() -> None:
-    question = {"max_tokens": 2, "truth": {"ttft_ms": 4, "itl_ms": 1, "noise": 1.0}}
+async def test_noise_scales_the_schedule() -> None:
+    request = {"max_tokens": 2, "truth": {"ttft_ms": 4, "itl_ms": 1, "noise": 1.0}}
     async with truth_server() as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
         for _ in range(20):
-            assert (await client.post("/v1/chat/completions", json=question)).status_code == 200
+            assert (await client.post("/v1/chat/completions", json=request)).status_code == 200
         logs = [(await client.get(f"/truth/truth-{number}")).json() for number in range(1, 21)]
     took = [log["sent_ns"][0] - log["received_ns"] for log in logs]
-    # Twenty draws as alike as this come once in 10**9 times.
+    # Twenty draws this close together have a probability of 10**-9.
     assert max(took) > 2 * min(took)
 
 
-def test_the_truth_server_forgets_the_oldest() -> None:
+def test_truth_server_drops_the_oldest_log() -> None:
     server = TruthServer()
     for number in range(MAX_LOG + 5):
         server.add_to_log(str(number), {})
     assert len(server.log) == MAX_LOG and "4" not in server.log and "5" in server.log
 
 
-async def test_a_truth_server_that_cannot_be_started_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_truth_server_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
     with pytest.raises(AccuracyError, match="the truth server cannot be started"):
         async with truth_server():
             pass
 
 
-def test_a_small_run() -> None:
-    said: list[str] = []
-    record = measure(Job(streams=[1, 2], requests=2, tokens=4, itl_ms=1, ttft_ms=2), said.append)
+def test_measure() -> None:
+    progress: list[str] = []
+    record = measure(Job(streams=[1, 2], requests=2, tokens=4, itl_ms=1, ttft_ms=2), progress.append)
     assert [(level.streams, level.requests, level.tokens) for level in record.levels] == [(1, 2, 8), (2, 4, 16)]
     for level in record.levels:
         assert level.failed == 0 and not level.monitor
         assert level.ttft_s.n == level.latency_s.n == level.requests
         assert level.itl_s.n == level.requests * 3
-        for found in (level.ttft_s, level.itl_s, level.latency_s):
-            assert 0 <= found.p50 <= found.p95 <= found.p99 <= found.max < 5
+        for errors in (level.ttft_s, level.itl_s, level.latency_s):
+            assert 0 <= errors.p50 <= errors.p95 <= errors.p99 <= errors.max < 5
     assert record.watching is None and not record.worth_storing
-    assert len(said) == 2
+    assert len(progress) == 2
     assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
 
 
-# --- What is kept ---
+# --- The stored record ---
 
 
 def record_of(
     machine: Machine, ttft_p95_s: float = 0.0002, streams: int = 1, monitor: bool = True, p99_s: float = 0.0004
 ) -> Record:
-    """A record whose one level has this error."""
-    found = Errors(n=40, median=0.0001, p50=0.0001, p95=ttft_p95_s, p99=p99_s, max=1.25)
+    """A record with one level and these errors."""
+    errors = Errors(n=40, median=0.0001, p50=0.0001, p95=ttft_p95_s, p99=p99_s, max=1.25)
     level = Level(
         streams=streams,
         monitor=monitor,
         requests=40,
         tokens=2560,
         coalesced=0.01,
-        ttft_s=found,
-        itl_s=found,
-        latency_s=found,
-        tokens_per_s_share=found,
+        ttft_s=errors,
+        itl_s=errors,
+        latency_s=errors,
+        tokens_per_s_share=errors,
         failed=1,
     )
     return Record(
@@ -211,7 +211,7 @@ HERE = Machine(cpu="Some CPU", cores=2, memory_bytes=1, os="Linux 6", python="3.
 THERE = msgspec.structs.replace(HERE, cpu="Other CPU")
 
 
-def test_the_newest_of_each_machine_is_kept_private(tmp_path: Path) -> None:
+def test_newest_record_per_machine_is_stored_privately(tmp_path: Path) -> None:
     file = tmp_path / "state" / "accuracy.json"
     assert newest(HERE, file) is None
     keep(record_of(HERE, 0.0005), file)
@@ -225,7 +225,7 @@ def test_the_newest_of_each_machine_is_kept_private(tmp_path: Path) -> None:
     assert newest(msgspec.structs.replace(HERE, llmtui="0.2.0"), file) is None, "another version has another error"
 
 
-def test_not_more_machines_than_that(tmp_path: Path) -> None:
+def test_number_of_machines_is_limited(tmp_path: Path) -> None:
     file = tmp_path / "accuracy.json"
     for cores in range(MAX_MACHINES + 3):
         keep(record_of(msgspec.structs.replace(HERE, cores=cores)), file)
@@ -248,7 +248,7 @@ def test_not_more_machines_than_that(tmp_path: Path) -> None:
         b" " * 2_000_000,
     ],
 )
-def test_rubbish_is_no_record_and_is_replaced(content: bytes, tmp_path: Path) -> None:
+def test_invalid_file_is_replaced(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "accuracy.json"
     file.write_bytes(content)
     assert read_records(file) == []
@@ -256,7 +256,7 @@ def test_rubbish_is_no_record_and_is_replaced(content: bytes, tmp_path: Path) ->
     assert newest(HERE, file) == record_of(HERE)
 
 
-def test_a_good_record_survives_its_neighbours(tmp_path: Path) -> None:
+def test_valid_record_is_read_among_invalid_ones(tmp_path: Path) -> None:
     file = tmp_path / "accuracy.json"
     keep(record_of(HERE), file)
     document = json.loads(file.read_bytes())
@@ -266,7 +266,7 @@ def test_a_good_record_survives_its_neighbours(tmp_path: Path) -> None:
     assert read_records(file) == [record_of(HERE)]
 
 
-def test_a_folder_in_the_place_of_the_file_is_no_record(tmp_path: Path) -> None:
+def test_folder_in_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "accuracy.json").mkdir()
     assert read_records(tmp_path / "accuracy.json") == []
     with pytest.raises(OSError):
@@ -274,14 +274,14 @@ def test_a_folder_in_the_place_of_the_file_is_no_record(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["accuracy.json"]
 
 
-def test_the_place_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_file_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
     assert record_file() == tmp_path / "accuracy.json"
     monkeypatch.delenv("LLMTUI_STATE")
     assert record_file().name == "accuracy.json" and "llmtui" in str(record_file())
 
 
-def test_only_a_whole_result_stands_for_the_machine() -> None:
+def test_worth_storing() -> None:
     assert record_of(HERE).worth_storing
     assert not record_of(HERE, monitor=False).worth_storing
     assert record_of(HERE, monitor=False).own_error_p95_s() is None
@@ -289,7 +289,7 @@ def test_only_a_whole_result_stands_for_the_machine() -> None:
     assert not msgspec.structs.replace(record_of(HERE), levels=[]).worth_storing
 
 
-def test_the_table_fits_80_columns() -> None:
+def test_table_fits_80_columns() -> None:
     record = record_of(msgspec.structs.replace(HERE, cpu="A very long name of a processor" * 3))
     text = table(record)
     assert max(len(line) for line in text.splitlines()) <= 80

@@ -1,1 +1,1 @@
-"""Faults provoked with real sockets and processes: what the user sees of each, and what is kept."""
+"""Faults provoked with real sockets and processes: what the user sees, and what is stored."""

@@ -1,4 +1,4 @@
-"""The fuzz target of GGUF heads: any bytes are a GgufInfo within its bounds, or a refusal in one printable line."""
+"""The fuzz target of GGUF headers: any bytes give a GgufInfo within its limits, or an error of one printable line."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def gguf(data: bytes) -> None:
 
 
 def _file() -> tuple[int, str]:
-    """An empty file, in memory where the system has such: its descriptor and its name."""
+    """Create an empty file, in memory if supported, and return its descriptor and name."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("gguf")
         return descriptor, f"/proc/self/fd/{descriptor}"
@@ -58,7 +58,7 @@ def _check(path: Path) -> None:
         info = parse_gguf(path)
     except NotGguf as error:
         said = str(error)
-        assert said.isprintable() and said.startswith("is ") and len(said) <= MAX_REFUSAL_CHARS, said
+        assert said.isprintable() and said.startswith(("is ", "has ")) and len(said) <= MAX_REFUSAL_CHARS, said
         return
     assert isinstance(info, GgufInfo)
     for said in (info.file_type, info.architecture, info.name):
@@ -71,7 +71,7 @@ def _check(path: Path) -> None:
 
 
 def gguf_seeds() -> list[bytes]:
-    """Good heads, heads that are broken in one place, and heads of files that go on."""
+    """Valid headers, headers with one fault, and headers of longer files."""
     whole = with_weights(gguf_head(WHOLE, TENSORS), 256 + 68, 64)
     deep = array(9, items(9, items(8, b"", 0), 1), 1)
     broken = [

@@ -1,4 +1,4 @@
-"""A history out of any bytes: cells of a good one edited, its pages patched, or a journal or a log put beside it."""
+"""The fuzz target of histories: edited cells, patched pages, or an added journal or log, as described by any bytes."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from tests.hostile.histories import OTHER, RUN, history, journal, naming
 
 FOLDER = Path("/dev/shm")
 DOCUMENT = "thesis.txt"
-#: The first byte says what the others are.
+#: The first byte is the kind of the input.
 CELLS, PAGES, JOURNAL, LOG = 0, 1, 2, 3
 #: Added to `JOURNAL`: it ends with the name of the user's document.
 NAMING = 4
-#: The second byte of an edit says what is put into its cell.
+#: The second byte of an edit is the kind of the new value.
 NOTHING, WHOLE, REAL, TEXT, BYTES, SPLICE = range(6)
 
 
 @functools.cache
 def image() -> bytes:
-    """The file of a good history."""
+    """Return the file of a valid history."""
     with tempfile.TemporaryDirectory() as folder:
         return history(Path(folder) / "history.db", iterations=2).read_bytes()
 
 
 @functools.cache
 def columns() -> list[tuple[str, str]]:
-    """Every column of every table."""
+    """Return every column of every table."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.deserialize(_rollback(image()))
         tables = ("runs", "backends", "iterations")
@@ -44,12 +44,12 @@ def columns() -> list[tuple[str, str]]:
 
 
 def _rollback(data: bytes) -> bytes:
-    """`data` as a database with a rollback journal, which is what can be opened in memory."""
+    """Return `data` with a rollback journal in place of WAL, which can be opened in memory."""
     return data[:18] + b"\x01\x01" + data[20:]
 
 
 def edit(table: str, column: str, kind: int, data: bytes) -> bytes:
-    """One edit as `made` reads it."""
+    """Encode one edit for `made`."""
     return bytes([columns().index((table, column)), kind, len(data)]) + data
 
 
@@ -93,7 +93,7 @@ def _patched(data: bytes) -> bytes:
 
 
 def made(folder: Path, data: bytes) -> Path:
-    """The history that `data` describes, in `folder`."""
+    """Create the history that `data` describes in `folder`."""
     file = folder / "history.db"
     kind = data[0] % 4 if data else CELLS
     file.write_bytes(_edited(data[1:]) if kind == CELLS else _patched(data[1:]) if kind == PAGES else image())
@@ -106,7 +106,7 @@ def made(folder: Path, data: bytes) -> Path:
 
 
 def seeds() -> list[bytes]:
-    """One of each kind, and each kind of cell."""
+    """Return one input of each kind, and one of each kind of cell."""
     pages = len(image()) // 4096
     log = struct.pack(">8I", 0x377F0682, 3007000, 4096, 0, 1, 2, 0, 0)
     return [
@@ -118,7 +118,7 @@ def seeds() -> list[bytes]:
         bytes([CELLS]) + edit("backends", "state", SPLICE, b'\x0a","attempt":-1,"'),
         bytes([CELLS]) + edit("iterations", "iteration", WHOLE, b"\x7f" * 8) + edit("runs", "note", NOTHING, b""),
         bytes([PAGES]) + b"\x00\x00\x10\x04\xff\xff\xff\xff" + b"\x00\x10\x00\x08\x05\x00\x00\x00\x03\x00\x00\x00",
-        # Spoils the list of tables, so that SQLite complains of a name that is not UTF-8.
+        # Damages the list of tables, so that SQLite reports a name that is not UTF-8.
         bytes.fromhex("0100001000ffff00103008 0525c22fae80000000 0300fd00"),
         bytes([JOURNAL]) + journal(DOCUMENT, pages)[:512],
         bytes([JOURNAL + NAMING]) + journal(DOCUMENT, pages)[:512],
@@ -128,7 +128,7 @@ def seeds() -> list[bytes]:
 
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
-    # In memory, where there is such a place: what is tried out is not the disk.
+    # In memory if possible, to spare the disk.
     with tempfile.TemporaryDirectory(prefix="llmtui-fuzz-", dir=FOLDER if FOLDER.is_dir() else None) as name:
         yield Path(name)
 

@@ -31,33 +31,33 @@ _BACKENDS = {
 
 
 def pieces(data: bytes) -> Iterator[bytes]:
-    """The bytes after the first, cut into as many bytes as that one says (1 to 64)."""
+    """Split the bytes after the first into pieces of the size in the first byte (1 to 64)."""
     size = data[0] % 64 + 1
     for start in range(1, len(data), size):
         yield data[start : start + size]
 
 
 def _same_however_cut(data: bytes, protocol: str, content_type: str) -> None:
-    told: list[object] = []
+    results: list[object] = []
     for cut in ([data[1:]], list(pieces(data))):
         parser = dialect_for(_BACKENDS[protocol]).parser(content_type)
         try:
             deltas = [d for piece in cut for d in parser.feed(piece)] + parser.close()
         except WireError as error:
-            _is_a_sentence(error.message)
-            told.append(None)
+            _check_message(error.message)
+            results.append(None)
         else:
-            told.append(msgspec.json.encode(deltas))
-    assert told[0] == told[1], "the cut changed what was read"
+            results.append(msgspec.json.encode(deltas))
+    assert results[0] == results[1], "the cut changed what was read"
 
 
-def _is_a_sentence(text: str) -> None:
+def _check_message(text: str) -> None:
     said = sanitize(text, 2_000)
     assert said and said.isprintable(), text
 
 
 def sse(data: bytes) -> None:
-    """Server-sent events, as each protocol that has them reads them."""
+    """Server-sent events, with each protocol that uses them."""
     for protocol in ("openai", "tgi", "custom") if data else ():
         _same_however_cut(data, protocol, "text/event-stream")
 
@@ -69,7 +69,7 @@ def ndjson(data: bytes) -> None:
 
 
 def whole(data: bytes) -> None:
-    """Answers in one piece, error bodies, and what a server tells of itself."""
+    """Whole answers, error bodies, and facts reported by a server."""
     if not data:
         return
     for protocol, backend in _BACKENDS.items():
@@ -88,7 +88,7 @@ def http(data: bytes) -> None:
     """An HTTP response: head, framing, body."""
     if not data:
         return
-    told: list[object] = []
+    results: list[object] = []
     for cut in ([data[1:]], list(pieces(data))):
         reader = ResponseReader()
         body = b""
@@ -99,16 +99,16 @@ def http(data: bytes) -> None:
         else:
             reader.eof()
         if reader.error is not None:
-            _is_a_sentence(str(reader.error))
-            told.append(None)
+            _check_message(str(reader.error))
+            results.append(None)
         else:
             assert reader.complete and reader.head_done
-            told.append((reader.status, reader.reason, reader.headers, body))
-    assert told[0] == told[1], "the cut changed what was read"
+            results.append((reader.status, reader.reason, reader.headers, body))
+    assert results[0] == results[1], "the cut changed what was read"
 
 
 def config(data: bytes) -> None:
-    """A config.toml: a plan that can be carried out, or one sentence."""
+    """A config.toml: a valid plan, or an error of one sentence."""
     try:
         checked = parse(data.decode("utf-8-sig", "replace"), source="c.toml", folder=Path("/c"), environ={"K": "k" * 9})
         plan = checked.plan()
@@ -129,7 +129,7 @@ def config(data: bytes) -> None:
 
 
 def text(data: bytes) -> None:
-    """What a server says, on its way to the screen."""
+    """Text of a server, sanitized for the screen."""
     raw = data.decode("utf-8", "surrogatepass" if data[:1] == b"!" else "replace") if _decodes(data) else ""
     for said in (sanitize(raw), *sanitize_lines(raw)):
         assert said.isprintable(), repr(said)
@@ -157,7 +157,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 def seeds(target: str) -> list[bytes]:
-    """Inputs to begin with: what real servers sent, the config that is shipped, a history with something wrong."""
+    """Seeds: captures of real servers, the default config, a damaged history."""
     if target == "history":
         return history.seeds()
     if target == "gguf":

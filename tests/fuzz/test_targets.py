@@ -1,4 +1,4 @@
-"""Every target holds on what it begins with, so that the fuzzer starts from inputs that are good."""
+"""Every fuzz target passes on its seeds and on truncated seeds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.fuzz.targets import TARGETS, seeds
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_holds_on_its_seeds_and_on_their_beginnings(target: str) -> None:
+def test_targets_accept_their_seeds(target: str) -> None:
     inputs = seeds(target)
     assert len(inputs) >= 5
     for data in inputs:

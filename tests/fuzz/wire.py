@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of all that reads what others wrote (atheris, libFuzzer): `python -m tests.fuzz.wire`.
+"""Coverage-guided fuzzing of all parsers of foreign input (atheris, libFuzzer): `python -m tests.fuzz.wire`.
 
 Each target runs for --seconds in a process of its own, from a corpus of what real servers sent. A crash, or an input
 that takes over 2 s, is written to --artifacts and makes the exit code 1. `--replay TARGET FILE` runs one input.
@@ -20,7 +20,7 @@ MAX_INPUT_BYTES = 4096
 
 
 def fuzz(target: str, seconds: int, corpus: Path, artifacts: Path, slowest: Path) -> None:
-    """Become the fuzzer of one target; does not return."""
+    """Run the fuzzer of one target in this process; does not return."""
     import atheris
 
     with atheris.instrument_imports(include=["llmtui", "tomli"]):
@@ -42,7 +42,7 @@ def fuzz(target: str, seconds: int, corpus: Path, artifacts: Path, slowest: Path
 
 
 def supervise(target: str, seconds: int, artifacts: Path) -> bool:
-    """Fuzz one target in a child and report a line. False when it crashed or hung."""
+    """Fuzz one target in a child process and print a line. Return False if it crashed or hung."""
     from tests.fuzz.targets import seeds
 
     with tempfile.TemporaryDirectory(prefix="llmtui-fuzz-") as folder:
@@ -59,13 +59,13 @@ def supervise(target: str, seconds: int, artifacts: Path) -> bool:
             check=False,
         )
         worst = json.loads(slowest.read_text()) if slowest.exists() else {"seconds": 0.0, "bytes": 0}
-        kept = len(list(corpus.iterdir()))
+        stored = len(list(corpus.iterdir()))
     runs = re.findall(r"^(?:Done |#)(\d+)", done.stderr, re.MULTILINE)
     slow = f"slowest {worst['seconds'] * 1e3:.1f} ms ({worst['bytes']} bytes)"
     peak = max(map(int, re.findall(r"\brss: (\d+)Mb", done.stderr)), default=0)
     ended = "" if done.returncode == 0 else ", FAILED:"
     print(
-        f"{target:8} {runs[-1] if runs else 0:>9} executions, {kept} inputs kept, {slow}, peak {peak} MB{ended}",
+        f"{target:8} {runs[-1] if runs else 0:>9} executions, {stored} inputs stored, {slow}, peak {peak} MB{ended}",
         flush=True,
     )
     if done.returncode:
@@ -74,7 +74,7 @@ def supervise(target: str, seconds: int, artifacts: Path) -> bool:
 
 
 def main() -> None:
-    """Fuzz what was asked for."""
+    """Fuzz the selected targets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=60, help="of each target")
     parser.add_argument("--target", action="append", help="only this one (may be repeated)")

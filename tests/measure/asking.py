@@ -1,4 +1,4 @@
-"""How these tests ask, and servers on threads: where a test needs to know that the server's side is done."""
+"""Helpers: send a measured request, and servers on threads, for tests that wait for the server."""
 
 from __future__ import annotations
 
@@ -37,38 +37,38 @@ async def measured(url: str, prompt: str = "hi", *, timeout_s: float = 5.0, conn
 async def failure_of(
     url: str, prompt: str = "hi", *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0
 ) -> Failure:
-    """How asking `url` fails."""
+    """Return the failure of a request to `url`."""
     with pytest.raises(IterationError) as caught:
         await measured(url, prompt, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
     return caught.value.failure
 
 
 async def said_of(url: str, prompt: str = "hi", *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> str:
-    """The failure of asking `url`, as `kind: message`."""
+    """Return the failure of a request to `url` as `kind: message`."""
     failure = await failure_of(url, prompt, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
     return f"{failure.kind}: {failure.message}"
 
 
 async def said(*script: Step, timeout_s: float = 5.0) -> str:
-    """The failure of asking a server that sends this."""
+    """Return the failure of a request to a server with this script."""
     async with scripted(script) as server:
         return await said_of(server.url, timeout_s=timeout_s)
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """One whole request of ours: it ends with its JSON."""
-    asked = b""
-    while not asked.endswith(b"}"):
-        got = connection.recv(65536)
-        if not got:
+    """Read one request, up to the end of its JSON."""
+    request = b""
+    while not request.endswith(b"}"):
+        data = connection.recv(65536)
+        if not data:
             break
-        asked += got
-    return asked
+        request += data
+    return request
 
 
 @contextmanager
 def on_thread(serve: Callable[[socket.socket], None]) -> Iterator[str]:
-    """The address of a listener that `serve` looks after, on a thread, until it returns."""
+    """Run `serve` on a thread, and yield the URL of its listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(10)
         thread = threading.Thread(target=serve, args=(listener,))

@@ -1,4 +1,4 @@
-"""Servers that go wrong: each ends as a named failure within the timeout, with bounded memory, and is no sample."""
+"""Faulty servers: each gives a specific failure within the timeout, with bounded memory, and no sample."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ GZIP_HEAD = SSE_HEAD.replace(b"Connection", b"Content-Encoding: gzip\r\nConnecti
         ([GZIP_HEAD, b"this is not gzip", CLOSE], "protocol: cannot decompress the answer"),
     ],
 )
-async def test_every_fault_has_its_words(script: Sequence[Step], expected: str) -> None:
+async def test_failure_messages(script: Sequence[Step], expected: str) -> None:
     assert (await said(*script)).startswith(expected)
 
 
 @pytest.mark.parametrize(
     "script", [[HANG], [SSE_HEAD[:20], HANG], [SSE_HEAD, HANG], [CHUNKED, b"5", HANG], [CHUNKED, b"5\r\ndat", HANG]]
 )
-async def test_a_server_that_falls_silent_ends_with_the_timeout(script: Sequence[Step]) -> None:
+async def test_silent_server_times_out(script: Sequence[Step]) -> None:
     assert await said(*script, timeout_s=0.1) == "timeout: not finished within 0.1 s (before the first token)"
 
 
@@ -78,7 +78,7 @@ async def test_one_byte_at_a_time() -> None:
         assert (await measured(server.url)).text == "éb"
 
 
-async def test_an_interim_answer_is_passed_over() -> None:
+async def test_interim_answer_is_skipped() -> None:
     async with scripted([b"HTTP/1.1 100 Continue\r\n\r\n", SSE_HEAD, token("a"), FINISH, CLOSE]) as server:
         assert (await measured(server.url)).text == "a"
 
@@ -102,7 +102,7 @@ async def test_an_interim_answer_is_passed_over() -> None:
 )
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
 @pytest.mark.parametrize("status", [301, 307])
-async def test_a_redirect_is_told_and_not_followed(
+async def test_redirect_is_reported_and_not_followed(
     status: int, host: str, location: str, to: str, address: str
 ) -> None:
     if host != "127.0.0.1" and sys.platform != "linux":
@@ -141,16 +141,16 @@ async def test_a_redirect_is_told_and_not_followed(
         ("https://h/v1", "http://h/v1", False),
     ],
 )
-def test_only_https_of_the_same_host_is_suggested(asked: str, to: str, suggested: bool) -> None:
+def test_redirect_hint_suggests_only_https_of_the_same_host(asked: str, to: str, suggested: bool) -> None:
     assert ("set url to" in redirect_failure(301, "POST", asked, to).hint) is suggested
 
 
-async def test_an_error_whose_page_never_ends_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endless_error_body_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_module, "ERROR_BODY_S", 0.05)
     assert await said(b"HTTP/1.1 500 X\r\n\r\n<p>Out of luck</p>", HANG) == "http: HTTP 500: Out of luck"
 
 
-async def test_gzip_is_unpacked_as_it_comes() -> None:
+async def test_gzip_is_decoded_incrementally() -> None:
     packer = zlib.compressobj(wbits=31)
     first = packer.compress(token("a")) + packer.flush(zlib.Z_SYNC_FLUSH)
     second = packer.compress(token("b") + FINISH) + packer.flush()
@@ -160,46 +160,46 @@ async def test_gzip_is_unpacked_as_it_comes() -> None:
     assert sum(answer.arrival_tokens) == 2 and answer.arrivals_ns[0] > 0
 
 
-async def test_a_line_of_50_mb_takes_no_50_mb() -> None:
+async def test_50_mb_line_takes_little_memory() -> None:
     block = b"x" * 1_000_000
     tracemalloc.start()
     try:
-        told = await said(CHUNKED, *([chunk(b"data: ")] + [chunk(block)] * 50), HANG)
+        message = await said(CHUNKED, *([chunk(b"data: ")] + [chunk(block)] * 50), HANG)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert told.startswith("protocol: a line of the answer is longer than")
+    assert message.startswith("protocol: a line of the answer is longer than")
     # The splitter's 2 MB (twice, while it grows), the 2 MB block made above, the pipe.
     assert peak < 60_000_000 - 50_000_000 + 16_000_000
 
 
-async def test_an_answer_without_end_is_cut_off() -> None:
+async def test_endless_answer_is_cut_off() -> None:
     comment = b": " + b"x" * 1_000_000 + b"\n\n"
-    told = await said(SSE_HEAD, token("a"), *([comment] * 70), HANG, timeout_s=30)
-    assert told == "protocol: the answer is longer than 64 MB"
+    message = await said(SSE_HEAD, token("a"), *([comment] * 70), HANG, timeout_s=30)
+    assert message == "protocol: the answer is longer than 64 MB"
 
 
-async def test_of_a_long_answer_the_beginning_is_kept() -> None:
+async def test_only_the_beginning_of_a_long_answer_is_stored() -> None:
     async with scripted([SSE_HEAD, *([token("x" * 10_000)] * 20), FINISH, CLOSE]) as server:
         answer = await measured(server.url)
     assert len(answer.text) == MAX_TEXT_CHARS
     assert sum(answer.arrival_bytes) == 200_000
 
 
-async def test_an_answer_before_the_question_is_no_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    spoken = threading.Event()
+async def test_answer_before_the_request_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
     send = StampedSocket.send
 
     def serve(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         with connection:
             connection.sendall(CHUNKED + chunk(token("a") + FINISH) + b"0\r\n\r\n")
-            spoken.set()
+            answered.set()
             read_request(connection)
-            connection.recv(1)  # until the client has gone: a FIN beside the data would lend it its own arrival time
+            connection.recv(1)  # wait for the client to close: a FIN merged with the data would replace its timestamp
 
     def send_late(self: StampedSocket, data: memoryview | bytes) -> int:
-        spoken.wait(5)
+        answered.wait(5)
         return send(self, data)
 
     monkeypatch.setattr(StampedSocket, "send", send_late)
@@ -207,8 +207,8 @@ async def test_an_answer_before_the_question_is_no_sample(monkeypatch: pytest.Mo
         assert await said_of(url) == f"protocol: {EARLY_ANSWER}"
 
 
-async def test_an_answer_to_half_a_question_is_no_sample() -> None:
-    """The server answers in full and reads nothing of a prompt that no socket buffer holds."""
+async def test_answer_before_the_request_is_complete_fails() -> None:
+    """The server sends its whole answer while the prompt, larger than the socket buffers, is still being sent."""
     done = threading.Event()
 
     def serve(listener: socket.socket) -> None:
@@ -219,23 +219,23 @@ async def test_an_answer_to_half_a_question_is_no_sample() -> None:
             done.wait(10)
 
     with on_thread(serve) as url:
-        told = await said_of(url, "p" * 32_000_000)
+        message = await said_of(url, "p" * 32_000_000)
         done.set()
-    assert told == f"protocol: {EARLY_ANSWER}"
+    assert message == f"protocol: {EARLY_ANSWER}"
 
 
-async def test_a_clock_that_steps_is_an_error_and_no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clock_step_fails_the_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     def stepped() -> Offset:
         now = sample_offset()
         return Offset(offset_ns=now.offset_ns + 10 * STEP_NS, width_ns=now.width_ns)
 
     monkeypatch.setattr(request_module, "sample_offset", stepped)
-    told = await said(SSE_HEAD, token("a"), FINISH, CLOSE)
-    assert told == "protocol: the system clock was set during this iteration, so its times are wrong"
+    message = await said(SSE_HEAD, token("a"), FINISH, CLOSE)
+    assert message == "protocol: the system clock was set during this iteration, so its times are wrong"
 
 
 @pytest.mark.parametrize("fault", [b"data: {\n\n", b'data: {"error":{"message":"boom"}}\n\n'])
-async def test_a_fault_closes_its_connection(fault: bytes) -> None:
+async def test_failure_closes_the_connection(fault: bytes) -> None:
     def serve(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         connection.settimeout(10)

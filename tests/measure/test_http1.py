@@ -1,4 +1,4 @@
-"""Answers cut anywhere, and answers that are too much: bytes in, body out, no sockets."""
+"""Parsing of answers in pieces of any size, and of answers that are too large; no sockets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read(*pieces: bytes) -> tuple[ResponseReader, bytes]:
 
 
 @pytest.mark.parametrize("form", WHOLE)
-def test_an_answer_is_the_same_however_it_is_cut(form: str) -> None:
+def test_pieces_of_any_size_give_the_same_answer(form: str) -> None:
     wire = WHOLE[form]
     cuts = [[wire[:n], wire[n:]] for n in range(len(wire))] + [[wire[n : n + 1] for n in range(len(wire))]]
     for pieces in cuts:
@@ -46,7 +46,7 @@ def test_an_answer_is_the_same_however_it_is_cut(form: str) -> None:
             assert b"Link" not in dict(reader.headers)
 
 
-def test_a_body_without_a_length_ends_with_its_connection() -> None:
+def test_body_without_length_ends_with_the_connection() -> None:
     reader, body = read(HEAD + b"\r\n", BODY)
     assert body == BODY and not reader.complete
     reader.eof()
@@ -63,7 +63,7 @@ def test_a_body_without_a_length_ends_with_its_connection() -> None:
         (HEAD + b"Content-Length: 9\r\n\r\nhalf", "closed in the middle of the body"),
     ],
 )
-def test_an_end_too_soon_is_an_error(wire: bytes, said: str) -> None:
+def test_early_end_of_the_connection_is_an_error(wire: bytes, said: str) -> None:
     reader, _ = read(wire)
     reader.eof()
     assert str(reader.error) == said
@@ -84,12 +84,12 @@ def test_an_end_too_soon_is_an_error(wire: bytes, said: str) -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nother",
     ],
 )
-def test_what_is_not_http_is_an_error(wire: bytes) -> None:
+def test_invalid_http_is_an_error(wire: bytes) -> None:
     assert read(wire)[0].error is not None
     assert read(*(wire[n : n + 1] for n in range(len(wire))))[0].error is not None
 
 
-def test_what_came_before_the_fault_is_kept() -> None:
+def test_body_before_an_error_is_returned() -> None:
     reader, body = read(CHUNKED + chunk(BODY) + b"zz\r\n")
     assert body == BODY
     assert reader.error is not None
@@ -107,7 +107,7 @@ def test_what_came_before_the_fault_is_kept() -> None:
         (CHUNKED + b"5;", b"extension"),
     ],
 )
-def test_headers_without_end_are_an_error_before_they_are_many(start: bytes, more: bytes) -> None:
+def test_endless_headers_are_an_error(start: bytes, more: bytes) -> None:
     reader = ResponseReader()
     reader.feed(start)
     fed = len(start)
@@ -119,7 +119,7 @@ def test_headers_without_end_are_an_error_before_they_are_many(start: bytes, mor
     assert "headers" in str(reader.error)
 
 
-def test_more_after_the_answer_is_not_taken_for_the_next_one() -> None:
+def test_data_after_the_answer_prevents_reuse() -> None:
     for more in (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", b"garbage"):
         for late in (False, True):
             reader = ResponseReader()
@@ -137,12 +137,12 @@ def test_more_after_the_answer_is_not_taken_for_the_next_one() -> None:
         (b"HTTP/1.1 204 No Content\r\n\r\n", True),
     ],
 )
-def test_whether_the_connection_may_be_used_again(wire: bytes, reusable: bool) -> None:
+def test_reusable(wire: bytes, reusable: bool) -> None:
     reader, _ = read(wire)
     assert reader.complete and reader.reusable is reusable
 
 
-async def test_a_request_goes_out_as_it_was_made() -> None:
+async def test_request_bytes() -> None:
     request = httpx.Request("POST", "http://h:1/v1/x?q=1", headers={"Authorization": "Bearer k"}, content=b"{}")
     assert request_bytes(request) == (
         b"POST /v1/x?q=1 HTTP/1.1\r\nHost: h:1\r\nAuthorization: Bearer k\r\nContent-Length: 2\r\n\r\n{}"
@@ -150,7 +150,7 @@ async def test_a_request_goes_out_as_it_was_made() -> None:
 
 
 @pytest.mark.parametrize("headers", [[(b"X-Key", b"sec\r\nret")], [(b"X Key", b"secret")], [(b"X-Key", b"secret\x00")]])
-def test_a_header_that_breaks_out_of_its_line_is_refused_and_not_told(headers: list[tuple[bytes, bytes]]) -> None:
+def test_header_injection_is_refused_without_showing_the_value(headers: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(httpx.LocalProtocolError) as caught:
         request_bytes(httpx.Request("GET", "http://h", headers=headers))
     assert "ret" not in str(caught.value)

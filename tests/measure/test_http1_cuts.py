@@ -1,4 +1,4 @@
-"""Answers of real servers, and what is left of them after harm: cut anywhere they read the same, and nothing raises."""
+"""Answers of real servers, intact and damaged: cuts do not matter, and nothing raises."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from llmtui.measure.http1 import MAX_HEAD_BYTES, ResponseReader
 from llmtui.wire import Delta, OllamaDialect, OpenAIDialect, WireError
-from tests.wire.replay import FIXTURES, carries_tokens, cut, harmed
+from tests.wire.replay import FIXTURES, carries_tokens, cut, damaged
 
 RAW = {str(p.relative_to(FIXTURES)): p.read_bytes() for p in sorted(FIXTURES.rglob("*.response"))}
 CUTS = st.lists(st.integers(0, 1_000_000), max_size=12)
 
 
 def http_told(pieces: list[bytes]) -> tuple[object, ...]:
-    """All that the reader knows of an answer that came in these pieces and whose connection then ended."""
+    """Return the state of the reader after these pieces and the end of the connection."""
     reader = ResponseReader()
     body = b""
     for piece in pieces:
@@ -27,7 +27,7 @@ def http_told(pieces: list[bytes]) -> tuple[object, ...]:
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(RAW)), CUTS)
-def test_a_captured_answer_reads_the_same_however_it_is_cut(name: str, at: list[int]) -> None:
+def test_captured_answers_do_not_depend_on_cuts(name: str, at: list[int]) -> None:
     whole = http_told([RAW[name]])
     assert whole[0]
     assert whole[3] or "killed" in name or "sigterm" in name
@@ -35,8 +35,8 @@ def test_a_captured_answer_reads_the_same_however_it_is_cut(name: str, at: list[
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(sorted(RAW)).flatmap(lambda name: harmed(RAW[name])) | st.binary(max_size=300), CUTS)
-def test_harm_is_told_as_an_error_or_not_noticed(data: bytes, at: list[int]) -> None:
+@given(st.sampled_from(sorted(RAW)).flatmap(lambda name: damaged(RAW[name])) | st.binary(max_size=300), CUTS)
+def test_damaged_answers_raise_nothing(data: bytes, at: list[int]) -> None:
     """Nothing raises; an answer is complete or has an error; with neither head nor error there is no body."""
     for pieces in ([data], cut(data, at)):
         status, headers, body, complete, error = http_told(pieces)
@@ -47,15 +47,15 @@ def test_harm_is_told_as_an_error_or_not_noticed(data: bytes, at: list[int]) -> 
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(n for n in RAW if "chat_stream" in n)), CUTS)
-def test_from_the_socket_to_the_deltas_cuts_change_nothing(name: str, at: list[int]) -> None:
+def test_deltas_do_not_depend_on_cuts(name: str, at: list[int]) -> None:
     def deltas(pieces: list[bytes]) -> list[Delta] | str:
         reader = ResponseReader()
         parser = (OllamaDialect() if name.startswith("ollama/chat") else OpenAIDialect()).parser("text/event-stream")
-        told: list[Delta] = []
+        deltas: list[Delta] = []
         try:
             for piece in pieces:
-                told += parser.feed(reader.feed(piece))
-            return told + parser.close()
+                deltas += parser.feed(reader.feed(piece))
+            return deltas + parser.close()
         except WireError as error:
             return str(error)
 

@@ -1,4 +1,4 @@
-"""One iteration over a real socket: the numbers, and a named failure for each way in which a server can go wrong."""
+"""One iteration over a real socket: its figures, and a specific failure for each fault of a server."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ async def failure(*script: Step, timeout_s: float = 5.0) -> str:
     return f"{caught.value.failure.kind}: {caught.value.failure.message}"
 
 
-async def test_tokens_are_stamped_when_they_arrive_and_not_when_they_are_read() -> None:
-    """The loop sleeps while the second token arrives: with the kernel's stamp its gap is still the true one."""
+async def test_arrival_times_are_the_kernels_not_those_of_the_read() -> None:
+    """The loop sleeps while the second token arrives; with the kernel's timestamp its gap is still right."""
     if sys.platform != "linux":
         pytest.skip("only Linux stamps arrivals")
     go = threading.Event()
@@ -74,10 +74,10 @@ async def test_tokens_are_stamped_when_they_arrive_and_not_when_they_are_read() 
     assert answer.stamp == "kernel"
     shown_ms = (answer.arrivals_ns[1] - answer.arrivals_ns[0]) / 1e6
     true_ms = (sent_ns[1] - sent_ns[0]) / 1e6
-    assert abs(shown_ms - true_ms) < 100, "the 300 ms for which the loop slept are no part of the gap"
+    assert abs(shown_ms - true_ms) < 100, "the gap excludes the 300 ms of sleep"
 
 
-async def test_numbers_of_an_answer_by_hand() -> None:
+async def test_figures() -> None:
     answer = Answer(
         arrivals_ns=[100_000_000, 110_000_000, 125_000_000, 140_000_000],
         arrival_tokens=[1, 1, 1, 1],
@@ -98,7 +98,7 @@ async def test_numbers_of_an_answer_by_hand() -> None:
     assert numbers.token_source == "usage"
 
 
-def test_the_end_token_that_usage_counts_is_not_rated() -> None:
+def test_rate_excludes_an_end_token_counted_by_usage() -> None:
     answer = Answer(
         arrivals_ns=[1_000_000_000, 2_000_000_000],
         arrival_tokens=[1, 1],
@@ -112,7 +112,7 @@ def test_the_end_token_that_usage_counts_is_not_rated() -> None:
     assert numbers.tokens_per_s == 1.0
 
 
-def test_several_tokens_per_event_are_shared_out_by_length() -> None:
+def test_tokens_per_event_are_estimated_from_the_text_length() -> None:
     answer = Answer(
         arrivals_ns=[0, 1_000_000_000],
         arrival_tokens=[1, 1],
@@ -124,7 +124,7 @@ def test_several_tokens_per_event_are_shared_out_by_length() -> None:
     assert figures(answer).tokens_per_s == 12.0
 
 
-def test_a_single_arrival_has_a_latency_and_no_rate() -> None:
+def test_single_arrival_has_no_rate() -> None:
     answer = Answer(arrivals_ns=[5_000_000], arrival_tokens=[3], arrival_bytes=[3], finish_reason="stop")
     numbers = figures(answer)
     assert (numbers.latency_s, numbers.ttft_s, numbers.itl_s, numbers.tokens_per_s) == (0.005, 0.005, None, None)
@@ -138,7 +138,7 @@ async def test_events_of_one_segment_are_one_arrival() -> None:
     assert answer.text == "ab"
 
 
-async def test_a_token_cut_in_two_arrives_with_its_second_half() -> None:
+async def test_split_token_arrives_with_its_second_half() -> None:
     half = asyncio.Event()
     event = token("é")
     cut = event.index("é".encode()) + 1
@@ -149,7 +149,7 @@ async def test_a_token_cut_in_two_arrives_with_its_second_half() -> None:
     assert len(answer.arrivals_ns) == 2
 
 
-async def test_a_connection_is_reused_and_its_set_up_is_told_once() -> None:
+async def test_connect_time_is_reported_only_for_a_new_connection() -> None:
     body = token("a") + FINISH
     reply = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     script = [reply + chunk(body) + b"0\r\n\r\n"]
@@ -165,7 +165,7 @@ async def test_a_connection_is_reused_and_its_set_up_is_told_once() -> None:
     assert second.connect_ns is None
 
 
-async def test_an_answer_that_is_not_streamed_has_a_latency_only() -> None:
+async def test_answer_without_streaming_has_only_a_latency() -> None:
     body = b'{"choices":[{"message":{"content":"hello"},"finish_reason":"stop"}],"usage":{"completion_tokens":2}}'
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     async with scripted([head, body]) as server:
@@ -206,23 +206,23 @@ def plain_reply(status: bytes, body: bytes, *headers: bytes) -> bytes:
         ([plain_reply(b"307 Go", b"", b"Location: /other")], "http: HTTP 307: redirected to /other"),
     ],
 )
-async def test_every_fault_is_a_named_failure(script: Sequence[Step], said: str) -> None:
+async def test_failures(script: Sequence[Step], said: str) -> None:
     assert (await failure(*script)).startswith(said)
 
 
-async def test_a_hang_ends_with_the_timeout_and_says_how_far_it_came() -> None:
+async def test_timeout_reports_the_tokens_received() -> None:
     said = await failure(SSE_HEAD, token("a"), HANG, timeout_s=0.2)
     assert said == "timeout: not finished within 0.2 s (after 1 token)"
     said = await failure(HANG, timeout_s=0.2)
     assert said == "timeout: not finished within 0.2 s (before the first token)"
 
 
-async def test_an_endless_line_fails_by_name_with_bounded_memory() -> None:
+async def test_endless_line_fails() -> None:
     said = await failure(SSE_HEAD, b"data: ", *([b"x" * 1_000_000] * 9), HANG)
     assert said.startswith("protocol: ")
 
 
-async def test_nothing_listening_is_said_with_the_address() -> None:
+async def test_refused_connection_names_the_address() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -232,14 +232,14 @@ async def test_nothing_listening_is_said_with_the_address() -> None:
     assert caught.value.failure.message == f"nothing answers at 127.0.0.1:{port}"
 
 
-async def test_http_to_a_tls_address_is_explained() -> None:
+async def test_tls_handshake_timeout() -> None:
     async with scripted([CLOSE]) as server:
         with pytest.raises(IterationError) as caught:
             await measure(server.url.replace("http:", "https:"), connect_timeout_s=0.2)
     assert caught.value.failure.message == "connected, but the TLS handshake timed out"
 
 
-async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_from_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     async with scripted([SSE_HEAD, token("a"), FINISH, CLOSE]) as server:

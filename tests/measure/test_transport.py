@@ -1,4 +1,4 @@
-"""Connections over real sockets: kept, found again, given up, and never left open behind a failure."""
+"""Connections over real sockets: reused, replaced, and closed after a failure."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ GOOD = CHUNKED + chunk(token("a") + FINISH) + b"0\r\n\r\n"
 
 @asynccontextmanager
 async def served_until_gone() -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """A server that sends a head and a token, and tells when its client has gone."""
-    gone = asyncio.Event()
+    """A server that sends a head and a token, and sets an event when its client disconnects."""
+    disconnected = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"}")
         writer.write(CHUNKED + chunk(token("a")))
         while await reader.read(65536):
             pass
-        gone.set()
+        disconnected.set()
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", gone
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", disconnected
 
 
-async def test_a_connection_is_found_again_until_it_is_too_old() -> None:
+async def test_connection_is_reused_until_it_is_too_old() -> None:
     async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0) as client:
         assert (await put(client, server.url)).connect_ns is not None
         assert (await put(client, server.url)).connect_ns is None
@@ -57,13 +57,13 @@ async def test_a_connection_is_found_again_until_it_is_too_old() -> None:
         assert idle.closed
 
 
-async def test_without_keepalive_each_request_opens_its_own() -> None:
+async def test_no_reuse_without_keepalive() -> None:
     async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0, keepalive_s=0.0) as client:
         assert (await put(client, server.url)).connect_ns is not None
         assert (await put(client, server.url)).connect_ns is not None
 
 
-async def test_streams_at_once_have_a_connection_each() -> None:
+async def test_concurrent_streams_use_separate_connections() -> None:
     async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0) as client:
         answers = await asyncio.gather(*(put(client, server.url) for _ in range(8)))
         assert all(answer.connect_ns is not None for answer in answers)
@@ -72,7 +72,7 @@ async def test_streams_at_once_have_a_connection_each() -> None:
 
 
 @pytest.mark.parametrize("unasked", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
-async def test_a_connection_that_ended_or_spoke_meanwhile_is_not_used_again(unasked: bytes) -> None:
+async def test_idle_connection_that_ended_or_sent_data_is_not_reused(unasked: bytes) -> None:
     ended = threading.Event()
 
     def serve(listener: socket.socket) -> None:
@@ -105,7 +105,7 @@ async def test_connection_close_is_honoured() -> None:
             assert (await put(client, server.url)).connect_ns is not None
 
 
-async def test_a_cancelled_request_closes_its_connection() -> None:
+async def test_cancelled_request_closes_its_connection() -> None:
     async with served_until_gone() as (url, gone), new_client(url, connect_timeout_s=2.0) as client:
         asking = asyncio.ensure_future(put(client, url))
         async with new_client(url, connect_timeout_s=2.0) as other, other.stream("POST", url, content=b"{}"):
@@ -115,21 +115,21 @@ async def test_a_cancelled_request_closes_its_connection() -> None:
         await asyncio.wait_for(gone.wait(), 5)
 
 
-async def test_a_timeout_closes_its_connection() -> None:
+async def test_timeout_closes_the_connection() -> None:
     async with served_until_gone() as (url, gone), new_client(url, connect_timeout_s=2.0) as client:
         with pytest.raises(IterationError):
             await put(client, url, timeout_s=0.1)
         await asyncio.wait_for(gone.wait(), 5)
 
 
-async def test_a_response_given_up_half_way_closes_its_connection() -> None:
+async def test_incompletely_read_response_closes_its_connection() -> None:
     async with served_until_gone() as (url, gone), new_client(url, connect_timeout_s=2.0) as client:
         async with client.stream("POST", url, content=b"{}") as response:
             assert await anext(response.aiter_bytes()) == token("a")
         await asyncio.wait_for(gone.wait(), 5)
 
 
-async def test_closing_the_client_ends_a_request_under_way() -> None:
+async def test_closing_the_client_ends_a_running_request() -> None:
     async with served_until_gone() as (url, gone):
         client = new_client(url, connect_timeout_s=2.0)
         async with client.stream("POST", url, content=b"{}") as response:
@@ -139,14 +139,14 @@ async def test_closing_the_client_ends_a_request_under_way() -> None:
         await asyncio.wait_for(gone.wait(), 5)
 
 
-async def test_httpx_reads_the_body_as_of_any_transport() -> None:
+async def test_httpx_can_read_the_body() -> None:
     async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0) as client:
         response = await client.post(server.url, content=b"{}")
         assert response.content == token("a") + FINISH
         assert (response.http_version, response.reason_phrase) == ("HTTP/1.1", "OK")
 
 
-async def test_a_slow_reader_makes_the_server_wait() -> None:
+async def test_slow_reader_applies_backpressure() -> None:
     block = b"x" * 1_000_000
     async with (
         scripted([SSE_HEAD, *([block] * 20), CLOSE]) as server,
@@ -166,7 +166,7 @@ async def test_a_slow_reader_makes_the_server_wait() -> None:
 
 
 @pytest.mark.parametrize("script", [[CHUNKED, chunk(b"x"), HANG], [CHUNKED, chunk(b"x") + b"0\r\n\r\n"]])
-async def test_what_the_sink_raises_is_raised_and_ends_the_connection(script: list[Step]) -> None:
+async def test_exception_of_the_sink_is_raised_and_closes_the_connection(script: list[Step]) -> None:
     def sink(arrived_ns: int, data: bytes) -> None:
         raise KeyError(data)
 
@@ -179,15 +179,15 @@ async def test_what_the_sink_raises_is_raised_and_ends_the_connection(script: li
             await response.extensions["llmtui.stream"].deliver(sink)
 
 
-async def test_a_large_request_is_written_whole() -> None:
+async def test_large_request_is_written_completely() -> None:
     async with scripted([GOOD]) as server:
         prompt = "p" * 8_000_000
         assert (await measured(server.url, prompt)).text == "a"
         assert server.requests[0].count(b"p") > 8_000_000
 
 
-async def test_an_early_refusal_is_read_although_the_request_is_not() -> None:
-    """The server refuses by the headers alone and never reads the rest: its answer counts, not the broken pipe."""
+async def test_early_refusal_is_read() -> None:
+    """A server that refuses after reading the headers: its answer is reported, not the broken pipe."""
     refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"
 
     def serve(listener: socket.socket) -> None:
@@ -199,12 +199,12 @@ async def test_an_early_refusal_is_read_although_the_request_is_not() -> None:
 
     said = threading.Event()
     with on_thread(serve) as url:
-        told = await said_of(url, "p" * 32_000_000)
+        message = await said_of(url, "p" * 32_000_000)
         said.set()
-    assert told == "http: HTTP 413"
+    assert message == "http: HTTP 413"
 
 
-async def test_without_stamps_of_the_kernel_the_read_is_the_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_arrival_is_the_read_without_kernel_timestamps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stamped, "kernel_stamps", lambda: None)
     async with scripted([SSE_HEAD, token("a"), FINISH, CLOSE]) as server:
         answer = await measured(server.url)
@@ -219,7 +219,7 @@ async def test_without_stamps_of_the_kernel_the_read_is_the_arrival(monkeypatch:
         ("key\r\nX: y", "protocol: connection lost before the first token: invalid HTTP (illegal"),
     ],
 )
-async def test_a_key_that_is_no_header_is_named_and_not_sent(key: str, said: str) -> None:
+async def test_invalid_header_is_an_error_and_not_sent(key: str, said: str) -> None:
     async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0) as client:
         backend = Backend(name="a", url=server.url, model="m", api_key=key)
         dialect = dialect_for(backend)
@@ -246,7 +246,7 @@ def server_tls() -> ssl.SSLContext:
     return context
 
 
-async def test_tls_with_the_certificate_that_ssl_cert_file_names(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tls_with_ssl_cert_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "cert.pem"))
     many = b"".join(chunk(token(f"{n} ")) for n in range(2000))
     async with (
@@ -261,27 +261,27 @@ async def test_tls_with_the_certificate_that_ssl_cert_file_names(monkeypatch: py
     assert second.arrivals_ns[0] > 0
 
 
-async def test_tls_body_that_ends_with_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tls_body_delimited_by_the_end_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "cert.pem"))
     async with scripted([SSE_HEAD, token("a"), FINISH, CLOSE], tls=server_tls()) as server:
         assert (await measured(server.url)).text == "a"
 
 
-async def test_a_certificate_that_does_not_verify(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_untrusted_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     async with scripted([GOOD], tls=server_tls()) as server:
-        told = await said_of(server.url)
-        assert told.startswith(f"connect: cannot verify the certificate of {server.url.removeprefix('https://')}")
+        message = await said_of(server.url)
+        assert message.startswith(f"connect: cannot verify the certificate of {server.url.removeprefix('https://')}")
         assert not server.requests
 
 
-async def test_a_certificate_of_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_certificate_for_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "cert.pem"))
     async with scripted([GOOD], host="127.0.0.2", tls=server_tls()) as server:
         assert "cannot verify" in await said_of(server.url)
 
 
-async def test_tls_asked_of_a_server_without_it() -> None:
+async def test_tls_to_a_server_without_tls() -> None:
     async with scripted([GOOD]) as server:
 
         async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -295,7 +295,7 @@ async def test_tls_asked_of_a_server_without_it() -> None:
         assert not server.requests
 
 
-async def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unknown_host_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -303,7 +303,7 @@ async def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None
     assert await said_of("http://nobody.invalid:1") == "connect: cannot resolve the host name of nobody.invalid:1"
 
 
-async def test_no_connection_in_time() -> None:
+async def test_connect_timeout() -> None:
     if sys.platform != "linux":
         pytest.skip("only Linux lets a full backlog wait")
     with socket.socket() as full:
@@ -315,19 +315,19 @@ async def test_no_connection_in_time() -> None:
             for each in waiting:
                 each.setblocking(False)
                 each.connect_ex(("127.0.0.1", port))
-            told = await said_of(f"http://127.0.0.1:{port}", connect_timeout_s=0.2)
+            message = await said_of(f"http://127.0.0.1:{port}", connect_timeout_s=0.2)
         finally:
             for each in waiting:
                 each.close()
-    assert told == f"connect: no connection to 127.0.0.1:{port} within 0.2 s"
+    assert message == f"connect: no connection to 127.0.0.1:{port} within 0.2 s"
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:1/v1", "ftp://127.0.0.1", "http://"])
-async def test_an_address_that_is_none_is_named(url: str) -> None:
+async def test_invalid_url(url: str) -> None:
     assert (await said_of(url)).startswith("connect: ")
 
 
-async def test_a_socket_that_is_not_ready_has_nothing_and_an_idle_one_that_ends_is_closed() -> None:
+async def test_receive_without_data_and_close_of_an_idle_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sock = await connect("127.0.0.1", listener.getsockname()[1], 2.0)
         peer, _ = listener.accept()
@@ -341,8 +341,8 @@ async def test_a_socket_that_is_not_ready_has_nothing_and_an_idle_one_that_ends_
         assert sock.readable()
 
 
-async def test_a_kept_connection_that_ends_as_we_write_is_replaced_once() -> None:
-    """The server closes after its answer and reads nothing more: the farewell crosses the next request."""
+async def test_reused_connection_that_closes_during_the_write_is_replaced_once() -> None:
+    """The server closes the connection after its answer, and the FIN crosses the next request."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     asked: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", 0))
@@ -354,9 +354,9 @@ async def test_a_kept_connection_that_ends_as_we_write_is_replaced_once() -> Non
             connection, _ = await loop.sock_accept(listener)
             asked.append(await loop.sock_recv(connection, 65536))
             await loop.sock_sendall(connection, reply)
-            kept.append(connection)
+            connections.append(connection)
 
-    kept: list[socket.socket] = []
+    connections: list[socket.socket] = []
     serving = asyncio.create_task(serve())
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     async with new_client(url, connect_timeout_s=2) as client:
@@ -364,15 +364,15 @@ async def test_a_kept_connection_that_ends_as_we_write_is_replaced_once() -> Non
         transport = client._transport
         assert isinstance(transport, StampedTransport)
         (connection,) = transport._idle.popitem()[1]
-        # Between the look at the idle connection and the write: what a look finds there comes too late.
+        # The connection closes between the check and the write.
         connection.usable = lambda keepalive_s: True  # type: ignore[method-assign]
         connection._watch(False)
         transport._idle[("http", "127.0.0.1", listener.getsockname()[1])] = [connection]
-        kept[0].close()
+        connections[0].close()
         again = await client.get(url)
         assert again.text == "ok"
         assert again.extensions["llmtui.stream"].connect_ns is not None
     await serving
     listener.close()
-    kept[1].close()
+    connections[1].close()
     assert len(asked) == 2

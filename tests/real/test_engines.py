@@ -1,4 +1,4 @@
-"""Every embedded engine for real: it starts, streams tokens of a real model over HTTP, fails in words, and goes."""
+"""Every embedded engine with a real model: it starts, streams tokens over HTTP, reports failures and stops."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ CONFIG = RunConfig(load_timeout_s=300)
 
 
 def quiet(_: str, __: float | None) -> None:
-    """Nobody looks at the progress."""
+    """Ignore the progress."""
 
 
 def managed(name: Embedded, folder: Path, config: RunConfig = CONFIG) -> ManagedServer:
-    """An engine, or a skip that names what is missing."""
+    """Return an engine, or skip the test and name what is missing."""
     for package in PACKAGES[name]:
         pytest.importorskip(package, reason=f"{name} needs the package {package} (llmtui[local] or llmtui[hf])")
     return ManagedServer(Backend(name=name, embedded=name), config, folder)
 
 
 async def chat(client: httpx.AsyncClient, ready: Ready, **more: Any) -> AsyncIterator[dict[str, Any]]:
-    """The events of one streamed answer."""
+    """Yield the events of one streamed answer."""
     body = {
         "model": ready.model,
         "messages": [{"role": "user", "content": "Name the capital of France."}],
@@ -59,7 +59,7 @@ async def chat(client: httpx.AsyncClient, ready: Ready, **more: Any) -> AsyncIte
 
 
 @pytest.mark.parametrize("name", ENGINES)
-async def test_real_tokens_and_nothing_left(name: Embedded, tmp_path: Path) -> None:
+async def test_streams_tokens_and_leaves_no_process(name: Embedded, tmp_path: Path) -> None:
     server = managed(name, tmp_path)
     ready = await server.start(quiet)
     try:
@@ -95,7 +95,7 @@ async def test_real_tokens_and_nothing_left(name: Embedded, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ENGINES)
-async def test_it_stops_soon_in_the_middle_of_a_stream(name: Embedded, tmp_path: Path) -> None:
+async def test_stops_during_a_stream(name: Embedded, tmp_path: Path) -> None:
     server = managed(name, tmp_path)
     ready = await server.start(quiet)
     async with httpx.AsyncClient(trust_env=False, timeout=120) as client:
@@ -108,7 +108,7 @@ async def test_it_stops_soon_in_the_middle_of_a_stream(name: Embedded, tmp_path:
 
 
 @pytest.mark.parametrize("name", GGUF_ENGINES)
-async def test_a_model_file_that_does_not_fit_is_a_failure_in_words(name: Embedded, tmp_path: Path) -> None:
+async def test_unsuitable_model_file_is_a_failure(name: Embedded, tmp_path: Path) -> None:
     whole, _ = await q8_model(await shared_model(CONFIG, quiet), quiet)
     broken = tmp_path / "Broken.Q8_0.gguf"
     shutil.copy(whole, broken)
@@ -126,14 +126,14 @@ async def test_a_model_file_that_does_not_fit_is_a_failure_in_words(name: Embedd
 
 
 @pytest.mark.parametrize("name", ENGINES)
-async def test_an_engine_killed_while_loading_is_a_failure(name: Embedded, tmp_path: Path) -> None:
+async def test_engine_killed_while_loading_is_a_failure(name: Embedded, tmp_path: Path) -> None:
     server = managed(name, tmp_path)
 
     def strike() -> None:
-        found = psutil.Process(server.pid).children() if server.pid else []
-        for child in found:
+        children = psutil.Process(server.pid).children() if server.pid else []
+        for child in children:
             child.kill()
-        if not found:
+        if not children:
             asyncio.get_running_loop().call_later(0.005, strike)
 
     strike()
@@ -141,7 +141,7 @@ async def test_an_engine_killed_while_loading_is_a_failure(name: Embedded, tmp_p
         await server.start(quiet)
 
 
-async def test_a_client_that_goes_stops_mistralrs(tmp_path: Path) -> None:
+async def test_mistralrs_stops_when_its_client_disconnects(tmp_path: Path) -> None:
     server = managed("mistral.rs", tmp_path)
     ready = await server.start(quiet)
     async with httpx.AsyncClient(trust_env=False, timeout=120) as client:
@@ -149,14 +149,14 @@ async def test_a_client_that_goes_stops_mistralrs(tmp_path: Path) -> None:
         for _ in range(3):
             await anext(events)
         await events.aclose()  # type: ignore[attr-defined]
-        # A second request is served at once, not after the 1500 tokens of the first.
+        # A second request is answered immediately, not after the 1500 tokens of the first.
         async with asyncio.timeout(10):
             assert [event async for event in chat(client, ready)]
     await server.stop()
 
 
 @pytest.mark.parametrize("name", ENGINES)
-async def test_a_bad_request_is_answered_and_survived(name: Embedded, tmp_path: Path) -> None:
+async def test_bad_request_is_answered(name: Embedded, tmp_path: Path) -> None:
     server = managed(name, tmp_path)
     ready = await server.start(quiet)
     async with httpx.AsyncClient(trust_env=False, timeout=60) as client:

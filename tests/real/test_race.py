@@ -1,4 +1,4 @@
-"""The whole job with real engines: `llmtui run` on the shipped config, from model file to table and CSV."""
+"""End to end with real engines: `llmtui run` with the default config, from model file to table and CSV."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.leftovers import carrying
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
-def test_the_shipped_config_races_every_engine_that_is_there(tmp_path: Path) -> None:
+def test_default_config_races_every_installed_engine(tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp", reason="needs llmtui[local]")
     pytest.importorskip("mistralrs", reason="needs llmtui[local]")
     racing = ["llama.cpp", "mistral.rs"]
@@ -34,7 +34,7 @@ def test_the_shipped_config_races_every_engine_that_is_there(tmp_path: Path) -> 
         env={**os.environ, "LLMTUI_TEST_MARK": str(tmp_path)},
         check=False,
     )
-    # Llamafile and Ollama are not here: they are said to be missing, and that is exit code 1.
+    # Llamafile and Ollama do not run here and are reported as missing: exit code 1.
     assert done.returncode == 1, done.stderr
     assert "Llamafile: not reachable: nothing answers at 127.0.0.1:8080" in done.stderr
     assert "Ollama: not reachable: nothing answers at " in done.stderr
@@ -44,12 +44,12 @@ def test_the_shipped_config_races_every_engine_that_is_there(tmp_path: Path) -> 
     assert [(r["backend"], r["phase"]) for r in rows] == [
         (name, phase) for name in racing for phase in ("warmup", "measured", "measured")
     ]
-    # Equal work: the same prompt gave every engine as many tokens to read, and each wrote the whole budget.
+    # Equal work: the prompt has as many tokens for every engine, and each generates max_tokens.
     assert {r["output_tokens"] for r in rows} == {"12"}
     assert len({r["prompt_tokens"] for r in rows}) == 1
     assert {r["token_source"] for r in rows} == {"usage"}
     assert {r["cached_tokens"] for r in rows} <= {"", "0"}
     for row in rows:
         assert 0 < float(row["ttft_s"]) < float(row["latency_s"])
-    # Others may race here meanwhile.
+    # Other runs may be active at the same time.
     assert psutil.wait_procs(carrying("LLMTUI_TEST_MARK", str(tmp_path)), timeout=20)[1] == []

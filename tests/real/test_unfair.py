@@ -1,4 +1,4 @@
-"""The original experiment's setting, replayed with real engines: it is called unfair, with the reason, by name."""
+"""The settings of the original experiment with real engines: the checks name why it is unfair."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 @pytest.fixture
 def backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Backend]:
-    """Two embedded engines, which may take long; no run of anybody else is seen here."""
+    """Two embedded engines, with long timeouts; other runs are hidden."""
     pytest.importorskip("xllamacpp", reason="needs llmtui[local]")
     pytest.importorskip("mistralrs", reason="needs llmtui[local]")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
@@ -28,8 +28,8 @@ def backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Backend]:
     return [Backend(name="llama.cpp", embedded="llama.cpp"), Backend(name="mistral.rs", embedded="mistral.rs")]
 
 
-async def test_the_original_experiment_is_called_unfair(backends: list[Backend]) -> None:
-    """Three embedded engines, answers as long as each likes, and one prompt again and again."""
+async def test_original_experiment_is_unfair(backends: list[Backend]) -> None:
+    """Three embedded engines, answers without a limit, and the same prompt each time."""
     if importlib.util.find_spec("torch") and importlib.util.find_spec("transformers"):
         backends.append(Backend(name="HuggingFace", embedded="transformers"))
     uncapped = {"max_tokens": 400, "full_length": False, "fresh_prompt": False}
@@ -40,22 +40,22 @@ async def test_the_original_experiment_is_called_unfair(backends: list[Backend])
         Entry(backend_view.backend, backend_view.state, Evidence(backend_view.current))
         for backend_view in run_view.backends.values()
     ]
-    found = {c.code: c for c in checks(entries, plan.config, run_view.machine)}
-    cache = found["prefix-cache"]
+    by_code = {c.code: c for c in checks(entries, plan.config, run_view.machine)}
+    cache = by_code["prefix-cache"]
     assert (cache.level, cache.between("llama.cpp", "mistral.rs")) == ("void", True)
     assert "llama.cpp 9" in cache.text  # 40 of 41 tokens
-    assert set(found["stop-reason"].backends) == set(run_view.backends)
-    assert found["bridge"].backends == ["mistral.rs"]
+    assert set(by_code["stop-reason"].backends) == set(run_view.backends)
+    assert by_code["bridge"].backends == ["mistral.rs"]
     written = {backend_view.summary.output_tokens_median or 0 for backend_view in run_view.backends.values()}
     if max(written) > 1.1 * min(written):
-        assert found["output-tokens"].level == "void"
+        assert by_code["output-tokens"].level == "void"
     says_why(run_view)
     if len(backends) == 3:
-        assert found["weights"].between("HuggingFace", "llama.cpp")
-    assert leading_metric(list(found.values()), "ttft", "llama.cpp", "mistral.rs").metric == "tokens_per_s"
+        assert by_code["weights"].between("HuggingFace", "llama.cpp")
+    assert leading_metric(list(by_code.values()), "ttft", "llama.cpp", "mistral.rs").metric == "tokens_per_s"
 
 
-async def test_uncapped_answers_are_called_unfair_by_their_lengths(backends: list[Backend]) -> None:
+async def test_uncapped_answers_are_unfair_by_their_lengths(backends: list[Backend]) -> None:
     """No cache helps here, the medians are both the cap and the means alike: the rounds tell.
 
     What is asked differs by the run's name: this one's answers are apart in five of its sixteen rounds.
@@ -65,14 +65,14 @@ async def test_uncapped_answers_are_called_unfair_by_their_lengths(backends: lis
         run_view = await run.until_done()
     one, two = ([i.output_tokens or 0 for i in backend_view.measured] for backend_view in run_view.backends.values())
     apart = sum(max(pair) > (1 + VOID_SHARE) * min(pair) for pair in zip(one, two, strict=True))
-    assert apart > ODD_ROUNDS, (one, two)  # else this processor rounds otherwise, and another run is to be asked
+    assert apart > ODD_ROUNDS, (one, two)  # otherwise this processor rounds differently
     entries = [
         Entry(backend_view.backend, backend_view.state, Evidence(backend_view.current))
         for backend_view in run_view.backends.values()
     ]
     by_code = {c.code: c for c in checks(entries, plan.config, run_view.machine)}
-    found = by_code["output-tokens"]
-    assert (found.level, found.backends, found.spoils) == ("void", ["llama.cpp", "mistral.rs"], ["latency"])
+    check = by_code["output-tokens"]
+    assert (check.level, check.backends, check.spoils) == ("void", ["llama.cpp", "mistral.rs"], ["latency"])
     says_why(run_view)
 
 
@@ -86,8 +86,8 @@ def says_why(run_view: RunView) -> None:
     assert verdict.line.startswith("not comparable by latency: ")
 
 
-async def test_the_shipped_setting_is_called_fair_but_for_the_bridge(backends: list[Backend]) -> None:
-    """Two engines on the same weights, asked as the shipped config asks."""
+async def test_default_config_is_fair_except_for_the_bridge(backends: list[Backend]) -> None:
+    """Two engines with the same weights and the default config."""
     plan = plan_of(*backends, iterations=6, max_tokens=24, timeout_s=120.0, load_timeout_s=300.0)
     async with engine_for(plan) as run:
         run_view = await run.until_done()
@@ -95,8 +95,8 @@ async def test_the_shipped_setting_is_called_fair_but_for_the_bridge(backends: l
         Entry(backend_view.backend, backend_view.state, Evidence(backend_view.current))
         for backend_view in run_view.backends.values()
     ]
-    found = checks(entries, plan.config, run_view.machine)
-    # How busy this machine is, and how engines round, is not the test's to say.
+    reported = checks(entries, plan.config, run_view.machine)
+    # The load of this machine and the rounding of engines may vary.
     aside = OF_THE_MACHINE | {"cold-start", "drift", "outliers", "answers-differ"}
-    assert [c for c in found if c.code not in aside and c.code != "bridge"] == []
-    assert {c.level for c in found if c.code == "bridge"} == {"warning"}
+    assert [c for c in reported if c.code not in aside and c.code != "bridge"] == []
+    assert {c.level for c in reported if c.code == "bridge"} == {"warning"}

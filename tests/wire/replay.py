@@ -1,4 +1,4 @@
-"""Captured HTTP responses: the raw bytes of real servers, taken apart again. Also how the tests feed parsers."""
+"""Captured HTTP responses of real servers, and helpers that feed parsers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FIGURES = (
 
 
 class Response(NamedTuple):
-    """`complete` is False where a chunked body stopped without its last chunk."""
+    """`complete` is False if a chunked body ended without its last chunk."""
 
     status: int
     headers: dict[str, str]
@@ -40,12 +40,12 @@ class Response(NamedTuple):
 
 
 def captured(name: str) -> Response:
-    """The response in `fixtures/wire/<name>.response`."""
+    """Return the response in `fixtures/wire/<name>.response`."""
     return http_body((FIXTURES / f"{name}.response").read_bytes())
 
 
 def http_body(raw: bytes) -> Response:
-    """One HTTP/1.1 response out of its raw bytes, chunks joined."""
+    """Parse one HTTP/1.1 response and join its chunks."""
     head, _, rest = raw.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
@@ -63,18 +63,18 @@ def http_body(raw: bytes) -> Response:
 
 
 def run(parser: Parser, pieces: Iterable[bytes]) -> list[Delta]:
-    """All deltas of an answer that arrives in these pieces and ends cleanly."""
+    """Return all deltas of an answer in these pieces that ends cleanly."""
     deltas = [delta for piece in pieces for delta in parser.feed(piece)]
     return deltas + parser.close()
 
 
 def bytewise(data: bytes) -> list[bytes]:
-    """`data` a byte at a time."""
+    """Split `data` into single bytes."""
     return [data[i : i + 1] for i in range(len(data))]
 
 
 def cut(data: bytes, at: Iterable[int]) -> list[bytes]:
-    """`data` cut at these offsets (any integers)."""
+    """Split `data` at these offsets (any integers)."""
     marks = sorted({a % (len(data) + 1) for a in at} | {0, len(data)})
     return [data[a:b] for a, b in itertools.pairwise(marks)]
 
@@ -85,25 +85,25 @@ def carries_tokens(delta: Delta) -> bool:
 
 
 def fold(deltas: Iterable[Delta]) -> dict[str, Any]:
-    """What an answer told in all: the texts, the events that carried tokens, and the last word on each figure."""
-    told: dict[str, Any] = {"text": "", "reasoning": "", "events": 0}
+    """Combine deltas: the texts, the number of events with tokens, and the last value of each figure."""
+    answer: dict[str, Any] = {"text": "", "reasoning": "", "events": 0}
     for delta in deltas:
-        told["text"] += delta.text
-        told["reasoning"] += delta.reasoning
-        told["events"] += carries_tokens(delta)
-        told |= {n: v for n in _FIGURES if (v := getattr(delta, n)) is not None}
-    return told
+        answer["text"] += delta.text
+        answer["reasoning"] += delta.reasoning
+        answer["events"] += carries_tokens(delta)
+        answer |= {n: v for n in _FIGURES if (v := getattr(delta, n)) is not None}
+    return answer
 
 
 def read(dialect: Dialect, name: str) -> dict[str, Any]:
-    """What the captured answer told, fed in one piece."""
+    """Parse a captured answer in one piece."""
     response = captured(name)
     return fold(run(dialect.parser(response.content_type), [response.body]))
 
 
 @st.composite
-def harmed(draw: st.DrawFn, data: bytes) -> bytes:
-    """`data` with a few pieces lost, doubled, overwritten or put in, as by a broken server or proxy."""
+def damaged(draw: st.DrawFn, data: bytes) -> bytes:
+    """`data` with a few pieces lost, repeated, overwritten or inserted, as by a faulty server or proxy."""
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(data)))
         end = at + draw(st.integers(0, 40))

@@ -1,4 +1,4 @@
-"""The custom dialect: templates, paths, and answers of every form."""
+"""The custom dialect: templates, paths, and all forms of answers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def error(body: bytes, kind: str, path: str = "") -> WireError:
     return caught.value
 
 
-def test_the_hand_made_server_of_the_experiment() -> None:
+def test_defaults() -> None:
     backend = Backend(name="hf", protocol="custom", url="http://h:8000/")
     dialect = dialect_for(backend)
     request = dialect.request(backend, CONFIG, "Why?", "")
@@ -48,7 +48,7 @@ def test_the_hand_made_server_of_the_experiment() -> None:
     assert not dialect.requires_finish
 
 
-def test_template_keeps_types_and_its_own_braces() -> None:
+def test_template_preserves_types_and_other_braces() -> None:
     body = asked(
         custom(
             body={
@@ -69,16 +69,16 @@ def test_template_keeps_types_and_its_own_braces() -> None:
     }
 
 
-def test_what_was_filled_in_is_not_filled_again() -> None:
+def test_inserted_values_are_not_filled_in_again() -> None:
     assert asked(custom(body={"q": "{prompt}!"}), prompt="{seed} {model}") == {"q": "{seed} {model}!"}
 
 
-def test_options_go_over_the_template() -> None:
+def test_options_replace_keys_of_the_template() -> None:
     assert asked(custom(body={"a": 1}, options={"a": 2, "b": 3})) == {"a": 2, "b": 3}
 
 
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda i: st.lists(i) | st.dictionaries(st.text(), i)))
-def test_a_template_without_places_stays_as_it_is(template: Any) -> None:
+def test_template_without_placeholders_is_unchanged(template: Any) -> None:
     if "{" not in json.dumps(template):
         assert fill(template, {}) == template
 
@@ -102,23 +102,23 @@ def test_path_forms(path: str) -> None:
         (b'{"a":["x"]}', "a", 'the answer has no text at "a": it is a list of 1'),
     ],
 )
-def test_a_path_that_leads_nowhere_names_what_is_there(body: bytes, path: str, message: str) -> None:
-    found = error(body, "application/json", path)
-    assert (found.kind, found.message) == ("protocol", message)
+def test_missing_path_names_what_exists(body: bytes, path: str, message: str) -> None:
+    caught = error(body, "application/json", path)
+    assert (caught.kind, caught.message) == ("protocol", message)
 
 
 def test_server_error_in_a_200() -> None:
-    found = error(b'{"error":"out of memory"}', "application/json")
-    assert (found.kind, "out of memory" in found.message) == ("server", True)
+    caught = error(b'{"error":"out of memory"}', "application/json")
+    assert (caught.kind, "out of memory" in caught.message) == ("server", True)
 
 
-def test_events_without_the_path_are_passed_over() -> None:
+def test_events_without_the_path_are_skipped() -> None:
     body = (
         b'data: {"role":"assistant"}\n\ndata: {"content":"Hi"}\n\ndata: {"content":null}\n\n'
         b'data: {"content":"!"}\n\ndata: {"usage":{"completion_tokens":2}}\n\ndata: [DONE]\n\n'
     )
-    told = fold(answer(body, "text/event-stream"))
-    assert (told["text"], told["events"], told["output_tokens"], told["token_source"]) == ("Hi!", 2, 2, "usage")
+    folded = fold(answer(body, "text/event-stream"))
+    assert (folded["text"], folded["events"], folded["output_tokens"], folded["token_source"]) == ("Hi!", 2, 2, "usage")
 
 
 def test_lines() -> None:
@@ -127,10 +127,10 @@ def test_lines() -> None:
 
 
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/x-ndjson"])
-def test_a_stream_that_never_had_the_path(kind: str) -> None:
+def test_stream_without_the_path_is_an_error(kind: str) -> None:
     prefix = b"data: " if "event" in kind else b""
-    found = error(prefix + b'{"text":"a"}\n\n', kind)
-    assert found.message == 'the answer has no "content": it has text'
+    caught = error(prefix + b'{"text":"a"}\n\n', kind)
+    assert caught.message == 'the answer has no "content": it has text'
 
 
 def test_error_in_a_stream() -> None:
@@ -144,15 +144,15 @@ def test_web_page() -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from(["text/event-stream", "application/x-ndjson", "application/json", ""]))
-def test_rubbish_raises_nothing_but_wire_errors(data: bytes, kind: str) -> None:
+def test_invalid_data_raises_only_wire_errors(data: bytes, kind: str) -> None:
     for body in (data, b"data: " + data + b"\n\n", b'{"content":' + data + b"}\n"):
         try:
             run(dialect_for(custom()).parser(kind), [body])
-        except WireError as found:
-            assert found.message.isprintable()
+        except WireError as caught:
+            assert caught.message.isprintable()
 
 
-def test_nothing_is_asked_but_the_question() -> None:
+def test_no_untimed_requests() -> None:
     backend = custom()
     dialect = dialect_for(backend)
     assert dialect.health_requests(backend) == [] and dialect.probes(backend, "") == []

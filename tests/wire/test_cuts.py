@@ -1,4 +1,4 @@
-"""What parsers make of an answer does not depend on how it was cut, nor do they raise anything but their own error."""
+"""The result of a parser does not depend on the size of the pieces, and it raises nothing but WireError."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llmtui.model import Backend
 from llmtui.wire import CustomDialect, Delta, Dialect, OllamaDialect, OpenAIDialect, TGIDialect, WireError
-from tests.wire.replay import FIXTURES, bytewise, captured, cut, harmed, run
+from tests.wire.replay import FIXTURES, bytewise, captured, cut, damaged, run
 
 CUSTOM = CustomDialect(Backend(name="c", answer="choices.0.delta.content"))
 DIALECTS: list[Dialect] = [OpenAIDialect(), OllamaDialect(), TGIDialect(), CUSTOM]
@@ -23,7 +23,7 @@ CUTS = st.lists(st.integers(0, 1_000_000), max_size=12)
 
 
 def outcome(dialect: Dialect, kind: str, pieces: Iterable[bytes]) -> list[Delta] | str:
-    """The deltas, or the words of the error."""
+    """Return the deltas, or the message of the error."""
     try:
         return run(dialect.parser(kind), pieces)
     except WireError as error:
@@ -33,20 +33,18 @@ def outcome(dialect: Dialect, kind: str, pieces: Iterable[bytes]) -> list[Delta]
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(sorted(BODIES)), st.sampled_from(DIALECTS), st.sampled_from(KINDS), CUTS)
-def test_any_answer_to_any_parser_is_the_same_however_it_is_cut(
-    name: str, dialect: Dialect, kind: str, at: list[int]
-) -> None:
+def test_cuts_do_not_matter_to_any_parser(name: str, dialect: Dialect, kind: str, at: list[int]) -> None:
     assert outcome(dialect, kind, cut(BODIES[name], at)) == outcome(dialect, kind, [BODIES[name]])
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.sampled_from(sorted(BODIES)).flatmap(lambda n: harmed(BODIES[n])),
+    st.sampled_from(sorted(BODIES)).flatmap(lambda n: damaged(BODIES[n])),
     st.sampled_from(DIALECTS),
     st.sampled_from(KINDS),
     CUTS,
 )
-def test_a_harmed_answer_is_the_same_however_it_is_cut(data: bytes, dialect: Dialect, kind: str, at: list[int]) -> None:
+def test_cuts_do_not_matter_to_damaged_answers(data: bytes, dialect: Dialect, kind: str, at: list[int]) -> None:
     assert outcome(dialect, kind, cut(data, at)) == outcome(dialect, kind, [data])
 
 

@@ -1,4 +1,4 @@
-"""Error bodies of real servers, and of no server at all, as plain sentences."""
+"""Messages extracted from error bodies, captured and invented."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_captured(name: str, status: int, text: str) -> None:
     assert (response.status, error_text(response.body)) == (status, text)
 
 
-def test_a_traceback_is_cut_off() -> None:
+def test_traceback_is_cut_off() -> None:
     text = error_text(captured("llama-cpp-python/err_bad_type").body)
     assert text.startswith("2 validation errors:") and "File" not in text
 
@@ -94,7 +94,7 @@ def test_shapes(body: bytes, text: str) -> None:
     assert error_text(body) == text
 
 
-def test_long_texts_are_capped() -> None:
+def test_long_texts_are_cut() -> None:
     text = error_text(b"word " * 100_000)
     assert len(text) <= 300 and text.endswith("…")
 
@@ -103,8 +103,8 @@ def test_long_texts_are_capped() -> None:
     "unit", ["<", "<title>", "<!--", "-->", "<h1></h1>", " ", "\n", "&", "\x1b]", "<a", '"', "\\u0020"]
 )
 @pytest.mark.parametrize("frame", ["{}", "<html>{}", "a{}b", '{{"error":"a{}b"}}'])
-def test_a_long_body_takes_no_time(frame: str, unit: str) -> None:
-    """What searches in quadratic time needs many seconds here, while an engine can do nothing else."""
+def test_long_body_is_searched_in_linear_time(frame: str, unit: str) -> None:
+    """A quadratic search would take many seconds here, and block the engine."""
     body = frame.format(unit * (256_000 // len(unit))).encode()
     began = time.process_time()
     error_text(body)
@@ -120,14 +120,14 @@ def test_any_bytes_give_one_printable_line(body: bytes) -> None:
 
 
 @given(st.text(), st.integers(4, 50))
-def test_plain_is_stable(text: str, limit: int) -> None:
+def test_sanitize_is_idempotent(text: str, limit: int) -> None:
     once = sanitize(text, limit)
     assert len(once) <= limit
     assert sanitize(once, limit) == once
 
 
-def test_a_place_that_is_nested_at_the_edge_of_what_can_be_decoded_is_passed_over() -> None:
-    """`str` of such a list takes more of the stack than to decode it did."""
+def test_deeply_nested_location_is_skipped() -> None:
+    """`str` of such a list needs more stack than decoding it."""
     for depth in range(900, 1100):
         body = b'{"detail":[{"msg":"too long","loc":["body",%b1%b,2]}]}' % (b"[" * depth, b"]" * depth)
         assert error_text(body) in ("body.2: too long", sanitize(body.decode()))

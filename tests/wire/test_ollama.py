@@ -32,14 +32,14 @@ def answer(body: bytes) -> dict[str, Any]:
 
 def test_thinking_is_reasoning() -> None:
     body = lines(say("", thinking="Hm"), say("Hi"), say("") | {"done": True, "done_reason": "stop"})
-    told = answer(body)
-    assert (told["reasoning"], told["text"], told["events"]) == ("Hm", "Hi", 2)
+    folded = answer(body)
+    assert (folded["reasoning"], folded["text"], folded["events"]) == ("Hm", "Hi", 2)
 
 
-def test_counts_that_are_left_out_are_unknown() -> None:
+def test_missing_counts_are_none() -> None:
     # Older versions leave prompt_eval_count out when the prompt came from the cache, and have no done_reason.
-    told = answer(lines(say("Hi"), {"model": "m", "done": True, "eval_count": 2, "eval_duration": 1_500_000}))
-    assert told == {
+    folded = answer(lines(say("Hi"), {"model": "m", "done": True, "eval_count": 2, "eval_duration": 1_500_000}))
+    assert folded == {
         "text": "Hi",
         "reasoning": "",
         "events": 1,
@@ -72,7 +72,7 @@ def test_error_line_in_the_middle() -> None:
         (b'{"message":{"content":5}}\n', r"\$.message.content"),
     ],
 )
-def test_broken_lines(body: bytes, message: str) -> None:
+def test_invalid_lines(body: bytes, message: str) -> None:
     with pytest.raises(WireError, match=message) as caught:
         answer(body)
     assert caught.value.kind == "protocol"
@@ -83,19 +83,19 @@ def test_blank_lines_and_crlf() -> None:
     assert answer(body)["text"] == "ab"
 
 
-def test_a_line_over_64_kb() -> None:
+def test_line_over_64_kb() -> None:
     # The last line of /api/generate has all token ids.
-    told = answer(lines({"response": "a"}, {"done": True, "done_reason": "stop", "context": list(range(40_000))}))
-    assert (told["text"], told["finish_reason"]) == ("a", "stop")
+    folded = answer(lines({"response": "a"}, {"done": True, "done_reason": "stop", "context": list(range(40_000))}))
+    assert (folded["text"], folded["finish_reason"]) == ("a", "stop")
 
 
 @given(st.binary(max_size=300), st.sampled_from([NDJSON, "application/json", "", "text/html"]))
-def test_rubbish_raises_nothing_but_wire_errors(data: bytes, kind: str) -> None:
+def test_invalid_data_raises_only_wire_errors(data: bytes, kind: str) -> None:
     for body in (data, b'{"message":' + data + b"}\n"):
         try:
             run(OllamaDialect().parser(kind), [body])
-        except WireError as found:
-            assert found.message.isprintable()
+        except WireError as caught:
+            assert caught.message.isprintable()
 
 
 def test_request() -> None:

@@ -1,4 +1,4 @@
-"""OpenAI's dialect on exact bytes: what servers send that no capture has, and what goes wrong."""
+"""OpenAI's dialect on exact bytes: answers that no capture has, and errors."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def answer(body: bytes, content_type: str = SSE) -> dict[str, Any]:
 
 
 def error(body: bytes, content_type: str = SSE) -> WireError:
-    found = []
+    errors = []
     for pieces in ([body], bytewise(body)):
         with pytest.raises(WireError) as caught:
             run(OpenAIDialect().parser(content_type), pieces)
-        found.append((caught.value.kind, caught.value.message))
-    assert found[0] == found[1]
+        errors.append((caught.value.kind, caught.value.message))
+    assert errors[0] == errors[1]
     return caught.value
 
 
@@ -69,7 +69,7 @@ def test_usage_null_on_every_chunk() -> None:
 
 
 @pytest.mark.parametrize("where", ["finish", "last", "running"])
-def test_usage_wherever_it_stands(where: str) -> None:
+def test_usage_in_any_chunk(where: str) -> None:
     usage = {
         "completion_tokens": 5,
         "prompt_tokens": 7,
@@ -81,29 +81,29 @@ def test_usage_wherever_it_stands(where: str) -> None:
         "last": stream(HI, STOP, {"choices": [], "usage": usage}),
         "running": stream(HI | {"usage": usage | {"completion_tokens": 1}}, STOP | {"usage": usage}),
     }[where]
-    told = answer(body)
-    assert (told["output_tokens"], told["prompt_tokens"], told["cached_tokens"]) == (5, 7, 4)
-    assert told["token_source"] == "usage"
+    folded = answer(body)
+    assert (folded["output_tokens"], folded["prompt_tokens"], folded["cached_tokens"]) == (5, 7, 4)
+    assert folded["token_source"] == "usage"
 
 
-def test_no_usage_tells_no_counts() -> None:
+def test_no_usage_gives_no_counts() -> None:
     assert answer(stream(HI, STOP)) == {"text": "Hi", "reasoning": "", "events": 1, "finish_reason": "stop"}
 
 
 def test_several_tokens_per_chunk_are_one_event_counted_by_usage() -> None:
     body = stream(chunk({"content": "one two three"}), STOP | {"usage": {"completion_tokens": 4}})
-    told = answer(body)
-    assert (told["events"], told["output_tokens"]) == (1, 4)
+    folded = answer(body)
+    assert (folded["events"], folded["output_tokens"]) == (1, 4)
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_reasoning_comes_before_text_and_carries_tokens(field: str) -> None:
     body = stream(chunk({"role": "assistant", field: "Hm"}), chunk({field: "m", "content": None}), HI, STOP)
-    told = answer(body)
-    assert (told["reasoning"], told["text"], told["events"]) == ("Hmm", "Hi", 3)
+    folded = answer(body)
+    assert (folded["reasoning"], folded["text"], folded["events"]) == ("Hmm", "Hi", 3)
 
 
-def test_reasoning_told_twice_in_one_delta_counts_once() -> None:
+def test_duplicate_reasoning_counts_once() -> None:
     assert answer(stream(chunk({"reasoning": "a", "reasoning_content": "a"}), STOP))["reasoning"] == "a"
 
 
@@ -125,8 +125,8 @@ def test_content_in_parts() -> None:
         {"type": "text", "text": "Hi"},
         {"type": "text", "text": "!"},
     ]
-    told = answer(stream(chunk({"content": parts}), STOP))
-    assert (told["text"], told["reasoning"]) == ("Hi!", "hm")
+    folded = answer(stream(chunk({"content": parts}), STOP))
+    assert (folded["text"], folded["reasoning"]) == ("Hi!", "hm")
 
 
 def test_completions_text() -> None:
@@ -138,7 +138,7 @@ def test_completions_text() -> None:
     }
 
 
-def test_mistral_rs_usage_tells_its_own_clock() -> None:
+def test_durations_in_mistral_rs_usage() -> None:
     # mistral.rs 0.9.5: the last chunk with content also has finish_reason and usage.
     usage = {
         "completion_tokens": 8,
@@ -150,8 +150,8 @@ def test_mistral_rs_usage_tells_its_own_clock() -> None:
         "total_prompt_time_sec": 0.268,
         "total_completion_time_sec": 0.094,
     }
-    told = answer(stream(HI, chunk({"content": ".", "role": "assistant"}, "stop", usage=usage)))
-    assert told == {
+    folded = answer(stream(HI, chunk({"content": ".", "role": "assistant"}, "stop", usage=usage)))
+    assert folded == {
         "text": "Hi.",
         "reasoning": "",
         "events": 2,
@@ -173,11 +173,11 @@ def test_llamafiler_has_usage_null_progress_and_comments() -> None:
         b'data: {"choices":[{"delta":{"content":""},"finish_reason":"stop"}],"usage":{"completion_tokens":1}}\n\n'
         b"data: [DONE]\n\n"
     )
-    told = answer(body)
-    assert (told["text"], told["events"], told["output_tokens"], told["finish_reason"]) == ("Hi", 1, 1, "stop")
+    folded = answer(body)
+    assert (folded["text"], folded["events"], folded["output_tokens"], folded["finish_reason"]) == ("Hi", 1, 1, "stop")
 
 
-def test_usage_outranks_timings_in_any_order() -> None:
+def test_usage_takes_precedence_over_timings() -> None:
     timings = {"prompt_n": 1, "cache_n": 2, "predicted_n": 9, "prompt_ms": 5, "predicted_ms": 6.5}
     usage = {"completion_tokens": 8, "prompt_tokens": 3}
     for body in (
@@ -185,12 +185,12 @@ def test_usage_outranks_timings_in_any_order() -> None:
         stream(HI, STOP | {"timings": timings}, {"choices": [], "usage": usage}),
         stream(HI, STOP | {"usage": usage}, {"choices": [], "timings": timings}),
     ):
-        told = answer(body)
-        assert (told["output_tokens"], told["token_source"], told["cached_tokens"]) == (8, "usage", 2)
-        assert (told["prefill_s"], told["decode_s"]) == (0.005, 0.0065)
+        folded = answer(body)
+        assert (folded["output_tokens"], folded["token_source"], folded["cached_tokens"]) == (8, "usage", 2)
+        assert (folded["prefill_s"], folded["decode_s"]) == (0.005, 0.0065)
 
 
-def test_rubbish_in_extras_is_passed_over() -> None:
+def test_invalid_extras_are_ignored() -> None:
     body = stream(
         HI | {"model": 5, "usage": [1], "timings": "x"},
         STOP | {"usage": {"completion_tokens": "8", "prompt_tokens": -1, "prompt_tokens_details": 3}, "timings": {}},
@@ -199,7 +199,7 @@ def test_rubbish_in_extras_is_passed_over() -> None:
     assert answer(body) == {"text": "Hi", "reasoning": "", "events": 1, "finish_reason": "stop"}
 
 
-def test_done_is_neither_needed_nor_enough() -> None:
+def test_done_is_neither_required_nor_sufficient() -> None:
     assert answer(stream(HI, STOP, done=False))["finish_reason"] == "stop"
     assert "finish_reason" not in answer(stream(HI))
 
@@ -227,36 +227,36 @@ def test_no_blank_line_after_the_last_event() -> None:
     ],
 )
 def test_error_inside_a_200_stream(event: str, said: str) -> None:
-    found = error(stream(HI) + event.encode() + b"\n\ndata: [DONE]\n\n")
-    assert found.kind == "server"
-    assert found.message == f"the server reported an error: {said}"
+    failure = error(stream(HI) + event.encode() + b"\n\ndata: [DONE]\n\n")
+    assert failure.kind == "server"
+    assert failure.message == f"the server reported an error: {said}"
 
 
 @pytest.mark.parametrize("nothing", ["null", '""', "{}", "false"])
-def test_an_error_field_without_an_error(nothing: str) -> None:
+def test_empty_error_field_is_not_an_error(nothing: str) -> None:
     body = stream(HI, f'{{"choices":[{{"delta":{{}},"finish_reason":"stop"}}],"error":{nothing}}}')
     assert answer(body)["finish_reason"] == "stop"
 
 
 def test_invalid_json_in_the_middle_is_quoted() -> None:
-    found = error(stream(HI) + b'data: {"choices": [}\x1b[31m\n\n' + stream(STOP))
-    assert found.kind == "protocol"
-    assert "cannot parse the answer" in found.message and '{"choices": [}' in found.message
-    assert "\x1b" not in found.message
+    failure = error(stream(HI) + b'data: {"choices": [}\x1b[31m\n\n' + stream(STOP))
+    assert failure.kind == "protocol"
+    assert "cannot parse the answer" in failure.message and '{"choices": [}' in failure.message
+    assert "\x1b" not in failure.message
 
 
-def test_a_torn_last_event_says_so() -> None:
-    found = error(stream(HI, STOP, done=False)[:-30])
-    assert found.kind == "protocol" and "ended in the middle of an event" in found.message
+def test_incomplete_last_event_is_an_error() -> None:
+    failure = error(stream(HI, STOP, done=False)[:-30])
+    assert failure.kind == "protocol" and "ended in the middle of an event" in failure.message
 
 
-def test_wrong_type_names_its_place() -> None:
+def test_wrong_type_names_its_path() -> None:
     assert "$.choices[0].delta.content" in error(stream(chunk({"content": 5}))).message
 
 
-def test_invalid_utf8_is_a_named_error() -> None:
-    found = error(b'data: {"choices":[{"delta":{"content":"\xff\xfe"}}]}\n\n')
-    assert found.kind == "protocol" and "cannot parse the answer" in found.message
+def test_invalid_utf8_is_an_error() -> None:
+    failure = error(b'data: {"choices":[{"delta":{"content":"\xff\xfe"}}]}\n\n')
+    assert failure.kind == "protocol" and "cannot parse the answer" in failure.message
 
 
 def test_utf8_cut_anywhere() -> None:
@@ -265,7 +265,7 @@ def test_utf8_cut_anywhere() -> None:
         assert fold(run(OpenAIDialect().parser(SSE), cut(body, [at])))["text"] == "é☃😀"
 
 
-def test_deep_nesting_is_a_named_error() -> None:
+def test_deep_nesting_is_an_error() -> None:
     assert error(b'data: {"model":' + b"[" * 100_000 + b"\n\n").kind == "protocol"
 
 
@@ -275,11 +275,11 @@ WHOLE = (
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
-def test_json_to_a_question_for_a_stream(kind: str) -> None:
+def test_json_answer_to_a_streaming_request(kind: str) -> None:
     assert answer(WHOLE, kind)["text"] == "Hi"
 
 
-def test_json_of_no_known_type_on_one_line() -> None:
+def test_json_of_unknown_type_on_one_line() -> None:
     assert answer(WHOLE.replace(b"\n", b""), "")["finish_reason"] == "stop"
 
 
@@ -293,8 +293,8 @@ def test_empty_whole_answer(body: bytes) -> None:
 
 
 def test_web_page_instead_of_an_answer() -> None:
-    found = error(b"<html><head><title>Sign in</title></head></html>", "text/html; charset=utf-8")
-    assert found.message == "the server sent a web page: Sign in"
+    failure = error(b"<html><head><title>Sign in</title></head></html>", "text/html; charset=utf-8")
+    assert failure.message == "the server sent a web page: Sign in"
 
 
 def test_whole_answer_over_the_limit() -> None:
@@ -305,12 +305,12 @@ def test_whole_answer_over_the_limit() -> None:
 
 
 @given(st.binary(max_size=400), st.sampled_from([SSE, "", "application/json", "text/html", "application/x-ndjson"]))
-def test_rubbish_raises_nothing_but_wire_errors(data: bytes, kind: str) -> None:
+def test_invalid_data_raises_only_wire_errors(data: bytes, kind: str) -> None:
     for body in (data, b"data: " + data + b"\n\n", b'data: {"choices":' + data + b"}\n\n"):
         try:
             deltas = run(OpenAIDialect().parser(kind), [body])
-        except WireError as found:
-            assert found.message and found.message.isprintable() and len(found.message) < 600
+        except WireError as failure:
+            assert failure.message and failure.message.isprintable() and len(failure.message) < 600
         else:
             assert all(isinstance(d, Delta) for d in deltas)
 
@@ -330,10 +330,10 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_any_json_raises_nothing_but_wire_errors(value: Any) -> None:
+def test_any_json_raises_only_wire_errors(value: Any) -> None:
     body = json.dumps(value).encode()
     for kind, data in ((SSE, b"data: " + body + b"\n\n"), ("application/json", body)):
         try:
             run(OpenAIDialect().parser(kind), [data])
-        except WireError as found:
-            assert found.message.isprintable()
+        except WireError as failure:
+            assert failure.message.isprintable()

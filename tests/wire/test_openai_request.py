@@ -1,4 +1,4 @@
-"""What the OpenAI dialect asks: body, headers, URLs, and when to ask again without the usage option."""
+"""Requests of the OpenAI dialect: body, headers, URLs, and the retry without the usage option."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def test_request() -> None:
     }
 
 
-def test_model_is_never_left_out() -> None:
+def test_model_is_always_set() -> None:
     assert asked(Backend(name="b"), model="")["model"] == "default"
     assert asked(Backend(name="b", model="own"), model="")["model"] == "own"
     assert asked(Backend(name="b", model="own"), model="resolved")["model"] == "resolved"
 
 
-def test_own_headers_win_whatever_their_case() -> None:
+def test_own_headers_replace_ours_in_any_case() -> None:
     backend = Backend(name="b", url="http://h", api_key="a", headers={"authorization": "Basic x"})
     headers = dialect_for(backend).request(backend, CONFIG, "", "").headers
     assert headers == {"Content-Type": "application/json", "authorization": "Basic x"}
 
 
-def test_usage_is_asked_for_in_streams_and_only_until_refused() -> None:
+def test_usage_is_requested_in_streams_until_refused() -> None:
     assert "stream_options" not in asked(Backend(name="b"), include_usage=False)
     whole = asked(Backend(name="b", stream=False))
     assert whole["stream"] is False and "stream_options" not in whole
@@ -92,5 +92,5 @@ def test_urls(url: str, chat: str, root: str) -> None:
         (200, b"stream_options", False),
     ],
 )
-def test_refusal_of_the_usage_option(status: int, body: bytes, refused: bool) -> None:
+def test_refuses_usage_option(status: int, body: bytes, refused: bool) -> None:
     assert refuses_usage_option(status, body) is refused

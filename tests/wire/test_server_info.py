@@ -1,4 +1,4 @@
-"""What servers tell of themselves, from the captures of real ones; and rubbish, which tells nothing."""
+"""Facts reported by servers, from captures of real ones, and from invalid replies."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_ollama(name: str, path: str, info: ServerInfo) -> None:
     assert OllamaDialect().server_info(path, captured(name).body) == info
 
 
-def test_a_build_that_is_known() -> None:
+def test_llama_cpp_build() -> None:
     body = b'{"build_info":"b6940-c5023daf6","model_ftype":"Q8_0"}'
     assert OpenAIDialect().server_info("/props", body) == ServerInfo(version="b6940-c5023daf6", weights="Q8_0")
 
 
-def test_several_models_leave_open_which_one_it_is() -> None:
+def test_model_is_empty_if_several_are_served() -> None:
     body = b'{"data":[{"id":"a"},{"id":"b"},{"no":1},7]}'
     assert OpenAIDialect().server_info("/v1/models", body) == ServerInfo(models=["a", "b"])
 
@@ -80,7 +80,7 @@ RUBBISH = st.one_of(
 
 
 @given(RUBBISH, st.sampled_from(["/v1/models", "/props", "/version", "/api/tags", "/api/ps", "/api/show", "/info", ""]))
-def test_rubbish_tells_nothing_and_raises_nothing(body: bytes, path: str) -> None:
+def test_invalid_replies_give_no_info(body: bytes, path: str) -> None:
     dialects: list[Dialect] = [OpenAIDialect(), OllamaDialect(), TGIDialect()]
     for dialect in dialects:
         info = dialect.server_info(path, body)
@@ -88,7 +88,7 @@ def test_rubbish_tells_nothing_and_raises_nothing(body: bytes, path: str) -> Non
         assert all(isinstance(name, str) for name in dialect.model_names(body))
 
 
-def test_questions_go_to_the_server_that_is_measured_with_its_key() -> None:
+def test_untimed_requests_use_the_url_and_key_of_the_backend() -> None:
     backend = Backend(name="b", url="http://h:1/v1", api_key="k")
     dialect = dialect_for(backend)
     probes = dialect.probes(backend, "m")
@@ -101,6 +101,6 @@ def test_questions_go_to_the_server_that_is_measured_with_its_key() -> None:
 @pytest.mark.parametrize(
     ("protocol", "url"), [("openai", "http://h/up"), ("ollama", "http://h/up"), ("tgi", "http://h/up")]
 )
-def test_ready_of_the_config_is_the_only_health_question(protocol: str, url: str) -> None:
+def test_ready_is_the_only_health_request(protocol: str, url: str) -> None:
     backend = Backend(name="b", protocol=protocol, url="http://h", ready="/up")  # type: ignore[arg-type]
     assert [r.url for r in dialect_for(backend).health_requests(backend)] == [url]

@@ -1,4 +1,4 @@
-"""Server-sent events and lines: every form of line end, cut and size."""
+"""Server-sent events and lines: line ends, cuts and limits."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.wire.replay import bytewise, cut
 
 def events(*pieces: bytes, limit: int | None = None) -> list[tuple[str, bytes]]:
     parser = EventParser() if limit is None else EventParser(limit)
-    found: list[ServerEvent] = []
+    events: list[ServerEvent] = []
     for piece in pieces:
-        found += parser.feed(piece)
-    return [(e.name, e.data) for e in found + parser.close()]
+        events += parser.feed(piece)
+    return [(e.name, e.data) for e in events + parser.close()]
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_forms(stream: bytes, expected: list[tuple[str, bytes]]) -> None:
     assert events(*bytewise(stream)) == expected
 
 
-def test_crlf_cut_in_its_middle_is_one_line_end() -> None:
+def test_split_crlf_is_one_line_end() -> None:
     assert events(b"data: a\r", b"\ndata: b\r", b"\n\r", b"\n") == [("", b"a\nb")]
 
 
-def test_events_come_out_as_soon_as_they_are_complete() -> None:
+def test_events_are_returned_as_soon_as_complete() -> None:
     parser = EventParser()
     assert parser.feed(b"data: a\n") == []
     assert [e.data for e in parser.feed(b"\n")] == [b"a"]
@@ -97,7 +97,7 @@ def test_cuts_change_nothing(lines: list[bytes], end: bytes, at: list[int]) -> N
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=8))
-def test_lines_are_those_of_the_whole(data: bytes, at: list[int]) -> None:
+def test_lines_do_not_depend_on_cuts(data: bytes, at: list[int]) -> None:
     splitter = LineSplitter()
     lines = [line for piece in cut(data, at) for line in splitter.feed(piece)]
     rest = splitter.close()
@@ -105,27 +105,27 @@ def test_lines_are_those_of_the_whole(data: bytes, at: list[int]) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 7, 64, 4096])
-def test_a_line_over_the_limit_is_an_error_by_name(step: int) -> None:
+def test_line_over_the_limit_is_an_error(step: int) -> None:
     stream = b"data: " + b"x" * 1000 + b"\n\n"
     with pytest.raises(WireError, match="longer than 1000 bytes"):
         events(*(stream[i : i + step] for i in range(0, len(stream), step)), limit=1000)
     assert events(b"data: " + b"x" * 900 + b"\n\n", limit=1000) == [("", b"x" * 900)]
 
 
-def test_a_long_line_among_short_ones_in_one_piece() -> None:
+def test_long_line_among_short_ones() -> None:
     with pytest.raises(WireError, match="longer than 100 bytes"):
         LineSplitter(100).feed(b"a\n" + b"x" * 101 + b"\nb\n")
     assert LineSplitter(100).feed(b"a\n" * 500) == [b"a"] * 500
 
 
-def test_an_event_of_many_lines_is_bounded_too() -> None:
+def test_event_of_many_lines_is_limited() -> None:
     parser = EventParser(1000)
     with pytest.raises(WireError, match="event of the answer is longer"):
         for _ in range(200):
             parser.feed(b"data: 123456\n")
 
 
-def test_50_mb_line_fails_early_and_holds_no_more_than_the_limit() -> None:
+def test_50_mb_line_fails_early_with_little_memory() -> None:
     parser = EventParser()
     fed = 0
     with pytest.raises(WireError, match="longer than 2097152 bytes"):

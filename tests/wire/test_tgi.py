@@ -1,4 +1,4 @@
-"""TGI's own dialect, on bytes as its documentation and source give them (no capture: it needs a GPU image)."""
+"""TGI's dialect, on bytes from its documentation and source (a capture needs a GPU image)."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def test_stream(pieces: list[bytes]) -> None:
     }
 
 
-def test_last_token_that_is_no_special_one_counts_once() -> None:
+def test_last_token_counts_once() -> None:
     details = b'{"finish_reason":"length","generated_tokens":1}'
     body = b'data:{"token":{"text":"a"},"generated_text":"a","details":%b}\n\n' % details
-    told = fold(run(TGIDialect().parser("text/event-stream"), [body]))
-    assert (told["text"], told["events"], told["finish_reason"]) == ("a", 1, "length")
+    folded = fold(run(TGIDialect().parser("text/event-stream"), [body]))
+    assert (folded["text"], folded["events"], folded["finish_reason"]) == ("a", 1, "length")
 
 
 @pytest.mark.parametrize("form", [b"%b", b"[%b]"])
 def test_whole_answer(form: bytes) -> None:
     body = b'{"generated_text":"Hi","details":{"finish_reason":"length","generated_tokens":2,"prefill":[{},{},{}]}}'
-    told = fold(run(TGIDialect().parser("application/json"), [form % body]))
-    assert (told["text"], told["output_tokens"], told["prompt_tokens"]) == ("Hi", 2, 3)
+    folded = fold(run(TGIDialect().parser("application/json"), [form % body]))
+    assert (folded["text"], folded["output_tokens"], folded["prompt_tokens"]) == ("Hi", 2, 3)
 
 
 def test_error_in_the_stream() -> None:
@@ -60,12 +60,12 @@ def test_error_in_the_stream() -> None:
 
 
 @given(st.binary(max_size=300), st.sampled_from(["text/event-stream", "application/json", "text/html"]))
-def test_rubbish_raises_nothing_but_wire_errors(data: bytes, kind: str) -> None:
+def test_invalid_data_raises_only_wire_errors(data: bytes, kind: str) -> None:
     for body in (data, b"data:" + data + b"\n\n", b'data:{"details":' + data + b"}\n\n"):
         try:
             run(TGIDialect().parser(kind), [body])
-        except WireError as found:
-            assert found.message.isprintable()
+        except WireError as caught:
+            assert caught.message.isprintable()
 
 
 def test_request_leaves_out_a_temperature_of_zero() -> None:
