@@ -1,4 +1,4 @@
-"""A run_view with all that an export has to tell: fast, slow, failing, rerun, missing, and names that bite."""
+"""A view of a run with everything an export has: fast, slow, failed, rerun, missing, and hostile names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECRET = "sk-very-secret"
 
 
 def iteration(backend: str, number: int, latency_s: float, attempt: int = 1, **more: Any) -> Iteration:
-    """A good iteration of this latency; the other figures follow from it."""
+    """A good iteration with this latency; the other figures follow from it."""
     fields: dict[str, Any] = {
         "run": RUN,
         "backend": backend,
@@ -55,14 +55,14 @@ def iteration(backend: str, number: int, latency_s: float, attempt: int = 1, **m
 
 
 def failed(backend: str, number: int, message: str) -> Iteration:
-    """A failed iteration, with figures that must not show."""
+    """A failed iteration, with figures that no export may show."""
     return iteration(
         backend, number, 9.9, error=Failure(kind="timeout", message=message, hint="raise timeout_s"), finish_reason=None
     )
 
 
 def run_view() -> RunView:
-    """Five backends, each in a state of its own."""
+    """Five backends, each in a different state."""
     backends = [
         Backend(
             name="llama.cpp",

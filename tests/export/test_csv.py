@@ -1,13 +1,11 @@
-"""CSV: the columns, the bytes, and cells that bite."""
+"""CSV: columns, golden bytes, and cells that spreadsheets and terminals would execute."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-import os
 import re
-import stat
 from pathlib import Path
 
 import pytest
@@ -18,13 +16,12 @@ from llmtui.export.columns import ITERATION_COLUMNS, RESULT_COLUMNS
 from llmtui.export.csv import iterations_csv, number, results_csv, text_cell
 from llmtui.model import Machine, Plan, RunConfig
 from llmtui.runview.run import RunView
-from llmtui.store.atomic import write_atomic
 from tests.export.run_views import SECRET, run_view
 from tests.stats.build import raced
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "export"
 
-#: The contract, as the README has it: names and order may never change, more may follow.
+#: The contract: names and order never change, new columns go last.
 RESULTS = [
     "backend",
     "framework",
@@ -87,7 +84,7 @@ def test_golden_bytes() -> None:
     assert iterations_csv(run_view()).encode() == (FIXTURES / "golden_iterations.csv").read_bytes()
 
 
-def test_results_tell_the_current_attempt() -> None:
+def test_results_are_of_the_current_attempt() -> None:
     first, bad, slow, ollama = rows(results_csv(run_view()))
     assert (first["iterations"], first["errors"], first["disturbed"], first["attempt"]) == ("2", "0", "1", "2")
     assert (first["latency_mean_s"], first["latency_stddev_s"]) == ("0.8", "0.141421356")
@@ -98,31 +95,33 @@ def test_results_tell_the_current_attempt() -> None:
     assert ollama["reason"] == "nothing answers at 127.0.0.1:11434: start it: ollama serve"
 
 
-def test_results_tell_what_is_comparable_and_what_the_checks_found() -> None:
+def test_results_have_comparability_and_checks() -> None:
     unlike = raced(1.0, 1.3, 2.0, tokens=(64, 64, 20))
     unlike.machine = Machine(cpu="Some CPU", cores=2, os="Linux", python="3.12", llmtui="1", load_1m=7.0)
-    told = rows(results_csv(unlike))
-    assert [r["comparable_to_fastest"] for r in told] == ["yes", "yes", "no"]
-    found = unlike.verdict().checks
-    assert {"output-tokens"} == {c.code for c in found if c.level == "void"}
-    assert "busy-machine" in {c.code for c in found if c.level == "warning" and not c.backends}
-    for row in told:
+    shown = rows(results_csv(unlike))
+    assert [r["comparable_to_fastest"] for r in shown] == ["yes", "yes", "no"]
+    checks = unlike.verdict().checks
+    assert {"output-tokens"} == {c.code for c in checks if c.level == "void"}
+    assert "busy-machine" in {c.code for c in checks if c.level == "warning" and not c.backends}
+    for row in shown:
         for column, level in (("void", "void"), ("warnings", "warning")):
-            concerned = {c.code for c in found if c.level == level and (not c.backends or row["backend"] in c.backends)}
+            concerned = {
+                c.code for c in checks if c.level == level and (not c.backends or row["backend"] in c.backends)
+            }
             assert set(row[column].split()) == concerned
-    assert all("busy-machine" in r["warnings"].split() for r in told)
+    assert all("busy-machine" in r["warnings"].split() for r in shown)
     ollama = rows(results_csv(run_view()))[3]
     assert (ollama["comparable_to_fastest"], ollama["void"]) == ("", "")
     (alone,) = rows(results_csv(raced(1.0)))
     assert (alone["comparable_to_fastest"], alone["ratio_to_fastest"]) == ("yes", "1")
 
 
-def test_a_check_stands_at_the_backend_that_it_concerns() -> None:
+def test_check_is_in_the_row_of_its_backend() -> None:
     llama, bad, *_ = rows(results_csv(run_view()))
     assert "failed-iterations" in bad["warnings"].split() and "failed-iterations" not in llama["warnings"].split()
 
 
-def test_iterations_tell_every_attempt_and_no_number_of_a_failed_one() -> None:
+def test_iterations_have_every_attempt_and_no_numbers_of_failed_ones() -> None:
     all_rows = rows(iterations_csv(run_view()))
     assert [(r["attempt"], r["phase"]) for r in all_rows if r["backend"] == "llama.cpp"] == [
         ("1", "warmup"),
@@ -157,11 +156,11 @@ def test_rfc_4180_with_lf_and_no_secrets(make: object) -> None:
     assert len(widths) == 1
     for row in csv.reader(io.StringIO(text, newline="")):
         for cell in row:
-            # A number may be negative: the rest of a latency by clocks that disagree. Everything else is defused.
+            # A number may be negative (clocks that disagree). Everything else is escaped.
             assert cell.lstrip()[:1] not in ("=", "+", "@", "-") or re.fullmatch(r"-\d+(\.\d+)?", cell)
 
 
-def test_a_board_of_nothing_is_a_header() -> None:
+def test_empty_run_is_a_header() -> None:
     empty = RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=[]))
     assert results_csv(empty) == ",".join(column.name for column in RESULT_COLUMNS) + "\n"
     assert iterations_csv(empty) == ",".join(column.name for column in ITERATION_COLUMNS) + "\n"
@@ -184,12 +183,12 @@ def test_a_board_of_nothing_is_a_header() -> None:
         ("", ""),
     ],
 )
-def test_formulas_are_defused(text: str, cell: str) -> None:
+def test_formulas_are_escaped(text: str, cell: str) -> None:
     assert text_cell(text) == cell
 
 
 @given(st.text())
-def test_no_text_is_a_formula_or_leaves_its_line(text: str) -> None:
+def test_no_text_is_a_formula_or_breaks_its_line(text: str) -> None:
     cell = text_cell(text)
     assert cell.lstrip()[:1] not in ("=", "+", "-", "@", "\t", "\r")
     assert all(c.isprintable() for c in cell)
@@ -224,80 +223,3 @@ def test_numbers_read_back(value: float) -> None:
     text = number(value)
     assert "e" not in text.lower()
     assert float(text) == round(value, 9)
-
-
-def test_a_new_file_has_the_mode_of_the_umask(tmp_path: Path) -> None:
-    umask = os.umask(0o027)
-    try:
-        write_atomic(tmp_path / "r.csv", "a,é\n")
-    finally:
-        os.umask(umask)
-    assert (tmp_path / "r.csv").read_bytes() == "a,é\n".encode()
-    assert stat.S_IMODE((tmp_path / "r.csv").stat().st_mode) == 0o640
-    assert os.listdir(tmp_path) == ["r.csv"]
-
-
-def test_an_old_file_is_replaced_with_its_mode_and_through_a_link(tmp_path: Path) -> None:
-    old = tmp_path / "old.csv"
-    old.write_text("old")
-    old.chmod(0o600)
-    (tmp_path / "link.csv").symlink_to(old)
-    write_atomic(tmp_path / "link.csv", "new\n")
-    assert old.read_text() == "new\n" and stat.S_IMODE(old.stat().st_mode) == 0o600
-    assert (tmp_path / "link.csv").is_symlink()
-    assert sorted(os.listdir(tmp_path)) == ["link.csv", "old.csv"]
-
-
-def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = tmp_path / "old.csv"
-    old.write_text("old")
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_atomic(old, "new")
-    assert old.read_text() == "old" and os.listdir(tmp_path) == ["old.csv"]
-
-
-def test_a_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError):
-        write_atomic(tmp_path / "none" / "r.csv", "")
-    with pytest.raises(OSError):
-        write_atomic(tmp_path, "")
-
-
-def test_what_is_no_regular_file_is_written_to_and_never_replaced(tmp_path: Path) -> None:
-    write_atomic(Path("/dev/null"), "text")
-    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        write_atomic(pipe, "text")
-        assert os.read(reader, 100) == b"text"
-    finally:
-        os.close(reader)
-    assert stat.S_ISFIFO(pipe.stat().st_mode)
-    with pytest.raises(IsADirectoryError):
-        write_atomic(tmp_path, "text")
-
-
-def test_a_link_is_followed(tmp_path: Path) -> None:
-    target, link = tmp_path / "target.csv", tmp_path / "link.csv"
-    target.write_text("old")
-    link.symlink_to(target)
-    write_atomic(link, "new")
-    assert link.is_symlink()
-    assert target.read_text() == "new"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes every file")
-def test_a_file_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "kept.csv"
-    path.write_text("old")
-    path.chmod(0o444)
-    with pytest.raises(PermissionError):
-        write_atomic(path, "new")
-    assert path.read_text() == "old"

@@ -1,4 +1,4 @@
-"""The JSON document: its bytes, that it reads back, and that no secret is in it."""
+"""The JSON document: golden bytes, reading it back, and no secrets."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def test_golden_bytes() -> None:
     assert run_json(run_view()).encode() == GOLDEN.read_bytes()
 
 
-def test_reads_back_with_nothing_lost() -> None:
+def test_document_reads_back_without_loss() -> None:
     full = run_view()
     record = msgspec.json.decode(run_json(full), type=RunRecord)
     assert record.schema_version == 1
     assert record.config == full.plan.config and record.machine == full.machine
     assert [b.backend.name for b in record.backends] == list(full.backends)
-    for told, backend_view in zip(record.backends, full.backends.values(), strict=True):
-        assert told.iterations == backend_view.iterations
-        assert told.summary == backend_view.summary and told.state == backend_view.state
-        assert told.ratio_to_fastest == full.ratios()[backend_view.backend.name]
+    for backend, backend_view in zip(record.backends, full.backends.values(), strict=True):
+        assert backend.iterations == backend_view.iterations
+        assert backend.summary == backend_view.summary and backend.state == backend_view.state
+        assert backend.ratio_to_fastest == full.ratios()[backend_view.backend.name]
 
 
 def test_top_level_names() -> None:
@@ -56,12 +56,12 @@ def test_top_level_names() -> None:
     ]
     assert document["backends"][0]["iterations"][0]["arrivals_ns"] == [100_000_000, 112_500_000]
     assert document["config"]["iterations"] == 2
-    assert document["config"]["max_tokens"] == 64, "defaults are told as well"
+    assert document["config"]["max_tokens"] == 64, "defaults are included"
     assert document["backends"][3]["summary"]["errors"] == 0
     assert document["backends"][3]["summary"]["latency"] is None
 
 
-def test_what_is_comparable_and_what_else_counts_per_token() -> None:
+def test_comparability_and_other_rates() -> None:
     other_work = raced(1.0, 1.3, 2.0, tokens=(64, 64, 20))
     document = json.loads(run_json(other_work))
     assert [b["comparable_to_fastest"] for b in document["backends"]] == [True, True, False]

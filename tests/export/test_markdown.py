@@ -1,4 +1,4 @@
-"""The Markdown table: golden bytes, and nothing that came from elsewhere comes to life in it."""
+"""The Markdown table: golden bytes, and no markup from servers or configs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIXTURES = Path(__file__).parent.parent / "fixtures" / "export"
 
 
 def tokens(text: str) -> list[Token]:
-    """Rendered as GitHub does it: tables, bare addresses as links."""
+    """Tokens as GitHub renders them: with tables, and bare addresses as links."""
     parsed = MarkdownIt("gfm-like").parse(text)
     return [token for outer in parsed for token in (outer, *(outer.children or []))]
 
@@ -45,7 +45,7 @@ def test_golden() -> None:
         "\x1b[31mred\x1b[0m\u202e\x00",
     ],
 )
-def test_nothing_in_it_is_markup(text: str) -> None:
+def test_text_of_others_is_never_markup(text: str) -> None:
     backends = [Backend(name="b", framework=text, weights=text), Backend(name=text)]
     plan = Plan(run=text, created_utc="", config=RunConfig(prompt=text, iterations=1), backends=backends)
     made = RunView(plan)
@@ -53,23 +53,23 @@ def test_nothing_in_it_is_markup(text: str) -> None:
     failure = Failure(kind="server", message=text, hint=text)
     made.apply(BackendChanged(backend=BackendState(name="b", state="failed", weights=text, failure=failure)))
     markdown = run_markdown(made)
-    found = tokens(markdown)
-    kept = {"table", "thead", "tbody", "tr", "th", "td", "p", "ul", "li", "strong", "code", ""}
-    assert {token.tag for token in found} <= kept
-    assert not [token for token in found if token.type.startswith(("html", "link", "image"))]
-    assert sum(token.type == "tr_open" for token in found) == 3
+    parsed = tokens(markdown)
+    allowed = {"table", "thead", "tbody", "tr", "th", "td", "p", "ul", "li", "strong", "code", ""}
+    assert {token.tag for token in parsed} <= allowed
+    assert not [token for token in parsed if token.type.startswith(("html", "link", "image"))]
+    assert sum(token.type == "tr_open" for token in parsed) == 3
     assert markdown.isascii() and all(line.isprintable() for line in markdown.splitlines())
 
 
-def test_a_span_shows_what_went_in() -> None:
+def test_code_span_shows_its_text() -> None:
     for text in ("plain", "a|b", "`", "x``y`", "<b>", "\\"):
         (span,) = [token for token in tokens(code(text)) if token.type == "code_inline"]
         assert span.content == text
     assert code(" \x1b[0m") == ""
 
 
-def test_the_fastest_and_nobody_else_is_bold() -> None:
+def test_only_the_fastest_is_bold() -> None:
     bold = [line for line in run_markdown(raced(1.3, 1.0)).splitlines() if "**" in line]
     assert len(bold) == 1 and bold[0].startswith("| **`b`** |")
     assert "**" not in run_markdown(raced(1.3, 1.0, tokens=(64, 20)))
-    assert "**" not in run_markdown(raced(1.0, 1.001, noise=0.05)), "nobody is shown to be"
+    assert "**" not in run_markdown(raced(1.0, 1.001, noise=0.05)), "none is shown to be fastest"

@@ -1,4 +1,4 @@
-"""What `llmtui accuracy` found on the run's machine goes into its exports."""
+"""Exports include the accuracy record of the run's machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.accuracy.test_probe import record_of
 from tests.export.run_views import run_view
 
 
-def test_results_and_json_tell_the_newest_of_the_runs_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exports_have_the_newest_record_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
     full = run_view()
     record = record_of(full.machine, 0.00018)
@@ -28,7 +28,7 @@ def test_results_and_json_tell_the_newest_of_the_runs_machine(tmp_path: Path, mo
     assert msgspec.json.decode(run_json(full), type=RunRecord).accuracy == record
 
 
-def test_another_machine_is_not_taken_for_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_of_another_machine_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
     full = run_view()
     keep(record_of(msgspec.structs.replace(full.machine, cores=64)))

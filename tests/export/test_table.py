@@ -1,4 +1,4 @@
-"""The summary table: golden at two widths, and never wider than it may be."""
+"""The summary table: golden at three widths, and never wider than requested."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_golden(width: int) -> None:
 
 
 @pytest.mark.parametrize("width", range(60, 220, 7))
-def test_fits_and_keeps_what_matters(width: int) -> None:
+def test_table_fits_the_width_with_the_important_columns(width: int) -> None:
     text = summary_table(run_view(), width)
     assert all(len(line) <= width for line in text.splitlines())
     assert "\x1b" not in text and text.endswith("\n")
@@ -30,19 +30,19 @@ def test_fits_and_keeps_what_matters(width: int) -> None:
     assert "backend" in title and "median" in title and "x fastest" in title
 
 
-def test_the_fastest_and_nobody_else_is_marked() -> None:
+def test_only_the_fastest_is_marked() -> None:
     marked = [line for line in summary_table(raced(1.3, 1.0), 200).splitlines() if line.startswith("*")]
     assert len(marked) == 1 and marked[0].startswith("* b ")
 
 
 @pytest.mark.parametrize("medians", [(1.0, 1.001), (1.0, 1.001, 3.0), (1.0,)])
-def test_nobody_is_marked_where_nobody_is_shown_to_be_fastest(medians: tuple[float, ...]) -> None:
+def test_no_mark_without_a_shown_fastest(medians: tuple[float, ...]) -> None:
     text = summary_table(raced(*medians, noise=0.05), 200)
     assert " 1.00\n" in text and "\n*" not in text
 
 
 def bimodal(rounds: int = 60) -> RunView:
-    """A run_view on which `a` is either faster or much slower than `b`, faster a little more often."""
+    """A run in which `a` is either faster or much slower than `b`, faster a little more often."""
     plan = Plan(run="r", created_utc="", config=RunConfig(iterations=rounds), backends=[Backend(name=n) for n in "ab"])
     run_view = RunView(plan, keep=0)
     for number in range(rounds):
@@ -53,7 +53,7 @@ def bimodal(rounds: int = 60) -> RunView:
     return run_view
 
 
-def test_where_medians_and_rounds_disagree_it_is_said() -> None:
+def test_disagreement_of_medians_and_rounds_is_noted() -> None:
     note = "x fastest compares medians, the sentences compare rounds: they disagree on a and b, so check the iterations"
     for text in (summary_table(bimodal(), 200), run_markdown(bimodal())):
         assert "a takes 1.1" in text and "x as long as b" in text and note in text
@@ -62,7 +62,7 @@ def test_where_medians_and_rounds_disagree_it_is_said() -> None:
         assert "disagree" not in text
 
 
-def test_other_work_is_no_multiple_of_the_fastest() -> None:
+def test_ratios_of_unequal_work_are_in_parentheses() -> None:
     one_differs = summary_table(raced(1.0, 1.3, 2.0, tokens=(64, 64, 20)), 200)
     rows = {line[2]: line for line in one_differs.splitlines()[2:5]}
     assert [rows[name].split()[-1] for name in "abc"] == ["1.00", "1.31", "(2.00)"] and rows["a"].startswith("*")
@@ -72,7 +72,7 @@ def test_other_work_is_no_multiple_of_the_fastest() -> None:
     assert "(" not in "".join(summary_table(raced(1.0, 1.3), 200).splitlines()[1:4])
 
 
-def test_columns_that_nobody_fills_are_left_out() -> None:
+def test_empty_columns_are_dropped() -> None:
     plain = RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=[Backend(name="b")]))
     title = summary_table(plain, 200).splitlines()[1]
     assert "language" not in title and "weights" not in title and "stddev" in title
@@ -85,6 +85,6 @@ def test_wide_characters_stay_in_their_columns() -> None:
     assert "..." in lines[4]
 
 
-def test_no_backend_at_all() -> None:
+def test_table_without_backends() -> None:
     empty = RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=[]))
     assert summary_table(empty, 80).splitlines()[1].split()[0] == "backend"

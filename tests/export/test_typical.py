@@ -23,7 +23,7 @@ LATENCIES = [1.0, 1.02, 0.97, 1.01, 0.99, 1.03, 0.98, 1.0, 4.0, 1.01]
 
 
 def measured(count: int, warmups: int = 2) -> RunView:
-    """One backend, done, with so many of `LATENCIES` behind warm-ups of which the first is cold."""
+    """One finished backend with this number of `LATENCIES`, after warm-ups of which the first is cold."""
     config = RunConfig(iterations=count, warmup=warmups)
     run_view = RunView(Plan(run="r", created_utc="", config=config, backends=[Backend(name="a\x1b[1m")]))
     name = next(iter(run_view.backends))
@@ -35,7 +35,7 @@ def measured(count: int, warmups: int = 2) -> RunView:
     return run_view
 
 
-def test_all_tell_the_same() -> None:
+def test_all_exports_have_the_same_figures() -> None:
     run_view = measured(10)
     (row,) = csv.DictReader(io.StringIO(results_csv(run_view), newline=""))
     low, high = float(row["latency_median_low_s"]), float(row["latency_median_high_s"])
@@ -52,30 +52,30 @@ def test_all_tell_the_same() -> None:
         assert (
             "note outliers: some samples are far from the rest: " in text and "1 of 10 iterations (4 s, median" in text
         )
-    told = json.loads(run_json(run_view))["backends"][0]
-    assert told["estimates"]["latency"]["median_interval"] == pytest.approx([low, high])
-    assert set(told["estimates"]) == {"latency", "ttft", "tokens_per_s"}
-    assert (told["summary"]["outliers"], told["summary"]["warmups"]["n"]) == (1, 2)
+    backend = json.loads(run_json(run_view))["backends"][0]
+    assert backend["estimates"]["latency"]["median_interval"] == pytest.approx([low, high])
+    assert set(backend["estimates"]) == {"latency", "ttft", "tokens_per_s"}
+    assert (backend["summary"]["outliers"], backend["summary"]["warmups"]["n"]) == (1, 2)
 
 
-def test_of_too_few_no_interval_is_told() -> None:
+def test_too_few_samples_have_no_interval() -> None:
     run_view = measured(5, warmups=0)
     (row,) = csv.DictReader(io.StringIO(results_csv(run_view), newline=""))
     assert [row[c] for c in row if c.endswith(("_low_s", "_high_s"))] == [""] * 4
     assert (row["outliers"], row["first_request_s"], row["warmup_median_s"]) == ("0", "1", "")
     assert typical_values(run_view) == []
-    (known,) = run_view.estimates().values()
-    assert known.median_interval is known.mean_interval is None
+    (typical,) = run_view.estimates().values()
+    assert typical.median_interval is typical.mean_interval is None
 
 
-def test_it_reads_back() -> None:
+def test_estimate_reads_back() -> None:
     import msgspec
 
     record = msgspec.json.decode(run_json(measured(10)), type=RunRecord)
     assert record.backends[0].estimates["latency"].n == 10
 
 
-def test_an_estimate_is_worked_out_once_and_anew_for_more() -> None:
+def test_estimate_is_cached_until_more_samples_arrive() -> None:
     run_view = measured(9)
     name = next(iter(run_view.backends))
     first = run_view.estimates()[name]
@@ -85,19 +85,19 @@ def test_an_estimate_is_worked_out_once_and_anew_for_more() -> None:
 
 
 @pytest.mark.parametrize("n", [RESAMPLED, RESAMPLED + 1])
-def test_many_have_intervals_as_wide_as_resampling_gives(n: int) -> None:
+def test_intervals_of_many_samples_agree_with_resampling(n: int) -> None:
     ordered = sorted(1 + (k * 7919 % 1009) / 1e4 for k in range(n))
-    known = estimate(ordered, statistics.fmean(ordered), statistics.stdev(ordered))
-    assert known.median_interval is not None and known.mean_interval is not None
-    assert known.median_interval[0] < known.median < known.median_interval[1]
-    assert known.mean_interval[1] - known.mean_interval[0] == pytest.approx(0.0148, rel=0.08)
+    typical = estimate(ordered, statistics.fmean(ordered), statistics.stdev(ordered))
+    assert typical.median_interval is not None and typical.mean_interval is not None
+    assert typical.median_interval[0] < typical.median < typical.median_interval[1]
+    assert typical.mean_interval[1] - typical.mean_interval[0] == pytest.approx(0.0148, rel=0.08)
 
 
 @pytest.mark.parametrize("n", range(RESAMPLED + 1, 401))
-def test_the_interval_of_many_holds_the_median_as_often_as_it_says(n: int) -> None:
-    known = estimate([float(k) for k in range(n)], 0.0, 1.0)
-    assert known.median_interval is not None
-    low, high = map(int, known.median_interval)
+def test_coverage_of_the_interval_of_the_median(n: int) -> None:
+    typical = estimate([float(k) for k in range(n)], 0.0, 1.0)
+    assert typical.median_interval is not None
+    low, high = map(int, typical.median_interval)
     assert low + high == n - 1, "as many ranks from either end"
     # The median lies below the k-th smallest value where fewer than k of n fall below it.
     holds = 1 - 2 * sum(math.comb(n, k) for k in range(low + 1)) / 2**n

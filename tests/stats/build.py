@@ -23,7 +23,7 @@ from llmtui.runview.run import RunView
 from llmtui.stats.checks import Check, Entry, Evidence, checks
 from tests.accuracy.test_probe import record_of
 
-#: Fields of an iteration, or what makes them of its number (from 1).
+#: Fields of an iteration, or a function from its number (from 1) to them.
 Fields = dict[str, Any] | Callable[[int], dict[str, Any]]
 
 
@@ -34,7 +34,7 @@ NOISE = [random.Random(7).gauss(0, 0.01) for _ in range(400)]
 
 
 def iterations(name: str, n: int, fields: Fields, turn: int) -> list[Iteration]:
-    """So many good iterations, in turns with the other backends."""
+    """`n` good iterations, in turns with the other backends."""
     made = []
     for k in range(1, n + 1):
         more = fields(k) if callable(fields) else fields
@@ -60,14 +60,14 @@ def iterations(name: str, n: int, fields: Fields, turn: int) -> list[Iteration]:
 
 
 def entry(name: str, fields: Fields | None = None, *, n: int = 12, turn: int = 0, **more: Any) -> Entry:
-    """A backend that is done; `more` are fields of its state, or of the backend as `backend`."""
+    """A finished backend; `more` are fields of its state, or of the backend as `backend`."""
     state: dict[str, Any] = {"state": "done", "model": "smollm2", "weights": "Q8_0", "threads": 4, "device": "cpu"}
     backend = Backend(name=name, **more.pop("backend", {}))
     return Entry(backend, BackendState(name=name, **(state | more)), Evidence(iterations(name, n, fields or {}, turn)))
 
 
 def judged(a: dict[str, Any], b: dict[str, Any], **config: Any) -> list[Check]:
-    """The checks of a race between `a` and `b`, each given as what `entry` takes."""
+    """The checks of a race between `a` and `b`, each with the arguments of `entry`."""
     machine = msgspec.structs.replace(MACHINE, **config.pop("machine", {}))
     entries = [entry("a", **a), entry("b", **({"turn": 1} | b))]
     return checks(entries, RunConfig(**({"iterations": 12} | config)), machine)
@@ -84,7 +84,7 @@ def every(step: int, **fields: Any) -> dict[str, Any]:
 
 
 def unlike(k: int) -> dict[str, Any]:
-    """300 tokens, or by chance fewer: other ones than `alike_on_average`."""
+    """300 or 100 tokens, in other rounds than `alike_on_average`."""
     return {"output_tokens": 300 if k % 2 else 100}
 
 
@@ -93,20 +93,20 @@ def alike_on_average(k: int) -> dict[str, Any]:
 
 
 def chunks(tokens: int, arrivals: int, **more: Any) -> dict[str, Any]:
-    """Answers of so many tokens (told) in so many arrivals of one event each."""
+    """Answers of `tokens` reported tokens in `arrivals` of one event each."""
     times = list(range(10**7, 10**7 * (arrivals + 1), 10**7))
     return every(1, output_tokens=tokens, arrivals_ns=times, arrival_tokens=[1] * arrivals, **more)
 
 
 def record(error_s: float) -> Record:
-    """A record of this machine, by which llmtui is off by so much."""
+    """An accuracy record of this machine with this error."""
     return record_of(MACHINE, p99_s=error_s)
 
 
 def raced(
     *medians: float, rounds: int = 10, noise: float = 0.01, tokens: tuple[int, ...] = (), **fields: dict[str, Any]
 ) -> RunView:
-    """A run_view of backends a, b, c... that took turns, with these median latencies in s; `fields` by backend."""
+    """A view of a run whose backends a, b, c... took turns, with these median latencies in s; `fields` by backend."""
     names = "abcdef"[: len(medians)]
     config = RunConfig(iterations=rounds)
     run_view = RunView(Plan(run="r", created_utc="", config=config, backends=[Backend(name=n) for n in names]), keep=0)

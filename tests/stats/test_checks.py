@@ -1,4 +1,4 @@
-"""Every check is provoked, stays silent on a fair race, and stays silent just short of what provokes it."""
+"""Every check fires, stays silent on a fair race, and stays silent just below its threshold."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ def one_fails(k: int) -> dict[str, Any]:
     return {"error": Failure(kind="timeout", message="no token within 120 s")} if k == 3 else {}
 
 
-def says(*texts: str) -> dict[str, Any]:
+def text(*texts: str) -> dict[str, Any]:
     return {"fields": lambda k: {"text": texts[k % len(texts)]}}
 
 
 def rounds_of(**counts: int) -> dict[str, Any]:
-    """Output tokens of some rounds, as round_3=11; of all others 300, the budget."""
+    """Output tokens of some rounds (`round_3=11`); 300, the budget, in all others."""
     return {"fields": lambda k: {"output_tokens": counts.get(f"round_{k}", 300)}}
 
 
 def read_as_one(*arrivals: int) -> dict[str, Any]:
-    """Answers of 64 tokens in so many arrivals, by turns: a busy machine reads two as one now and then."""
+    """Answers of 64 tokens in these numbers of arrivals, in turns: a busy machine sometimes reads two as one."""
     of = [chunks(64, count)["fields"] for count in arrivals]
     return {"fields": lambda k: of[k % len(of)](k)}
 
 
 def words(count: int, **more: Any) -> dict[str, Any]:
-    """Answers of so many characters, of which nobody told the tokens."""
+    """Answers of this number of characters, without token counts."""
     return every(1, text="word " * (count // 5), output_tokens=None, token_source=None, finish_reason=None, **more)
 
 
@@ -55,7 +55,7 @@ def by_arrivals(count: int, **more: Any) -> dict[str, Any]:
     return every(1, output_tokens=count, token_source="arrivals", **more)
 
 
-#: Of a server that tells its clock and not its cache, as Ollama does.
+#: A server that reports its clock and not its cache, as Ollama does.
 CLOCKED: dict[str, Any] = {"cached_tokens": None, "prompt_tokens": 1034, "text": "Same"}
 
 
@@ -66,7 +66,7 @@ no_count = every(1, cached_tokens=None, prompt_tokens=None) | {"backend": {"prot
 Case = tuple[str, str, dict[str, Any], dict[str, Any], dict[str, Any], str]
 
 
-#: code, level, of a, of b, of run and machine, what the text must have.
+#: Code, level, fields of a, of b, of run and machine, part of the text.
 PROVOKED: list[Case] = [
     ("output-tokens", "void", {}, {"fields": {"output_tokens": 32}}, {}, "a 64"),
     ("output-tokens", "void", {}, {"fields": {"output_tokens": 60}}, {}, "(median): a 64, b 60"),
@@ -152,14 +152,14 @@ PROVOKED: list[Case] = [
     ("weights-unknown", "note", {}, {"weights": ""}, {}, "b did not report the"),
     ("context-length", "note", {"context_tokens": 2048}, {"context_tokens": 4096}, {}, "b 4096"),
     ("context-length", "warning", {"context_tokens": 2048}, {"context_tokens": 100}, {}, "b 100 of 110"),
-    ("answers-differ", "warning", {}, says("Otherwise said"), {}, "12 of 12 rounds, mostly from"),
+    ("answers-differ", "warning", {}, text("Otherwise said"), {}, "12 of 12 rounds, mostly from"),
     ("answers-differ", "note", {}, {"fields": lambda k: {"text": f"Answer {k} is that"}}, {}, "in 12 of 12 rounds"),
-    ("temperature-ignored", "warning", {}, says("One", "Two", "Three"), {"fresh_prompt": False}, "b 3 in 12"),
+    ("temperature-ignored", "warning", {}, text("One", "Two", "Three"), {"fresh_prompt": False}, "b 3 in 12"),
     (
         "seed-ignored",
         "note",
-        says("Same"),
-        says("One", "Two"),
+        text("Same"),
+        text("One", "Two"),
         {"fresh_prompt": False, "temperature": 0.7},
         "b 2 in 12",
     ),
@@ -192,7 +192,7 @@ PROVOKED: list[Case] = [
     ("resumed", "note", {}, {"fields": lambda k: {"part": 1 + k // 6}}, {}, "b in 3 parts"),
     ("too-few", "warning", {}, {"n": 5}, {}, "b n = 5"),
     ("too-few", "warning", {"n": 5}, {"n": 5}, {}, "a n = 5, b n = 5"),
-    ("too-few", "warning", {"n": 12}, {"n": 6, "state": "stopped"}, {}, "b n = 6"),  # of a run cut short 99 %
+    ("too-few", "warning", {"n": 12}, {"n": 6, "state": "stopped"}, {}, "b n = 6"),  # 99% for a run that was cut short
     ("too-few", "warning", {"n": 3}, {"n": 3, "turn": 200}, {}, "a n = 3, b n = 3"),
     ("failed-iterations", "warning", {}, {"fields": one_fails}, {}, "b 1 of 12 iterations; no token within 120 s"),
     ("refused", "warning", {}, every(4, refused=2), {}, "b 6x"),
@@ -214,29 +214,29 @@ PROVOKED: list[Case] = [
 
 
 @pytest.mark.parametrize(
-    ("code", "level", "a", "b", "config", "says"), PROVOKED, ids=lambda v: v if type(v) is str else ""
+    ("code", "level", "a", "b", "config", "text"), PROVOKED, ids=lambda v: v if type(v) is str else ""
 )
-def test_it_is_provoked(
-    code: str, level: str, a: dict[str, Any], b: dict[str, Any], config: dict[str, Any], says: str
+def test_check_fires(
+    code: str, level: str, a: dict[str, Any], b: dict[str, Any], config: dict[str, Any], text: str
 ) -> None:
-    (found,) = [c for c in judged(dict(a), dict(b), **config) if c.code == code]
-    assert found.level == level
-    assert says in found.text
-    assert found.todo
-    assert (level == "void") == bool(found.spoils) or code == "token-counts-guessed"
+    (check,) = [c for c in judged(dict(a), dict(b), **config) if c.code == code]
+    assert check.level == level
+    assert text in check.text
+    assert check.todo
+    assert (level == "void") == bool(check.spoils) or code == "token-counts-guessed"
 
 
-def test_a_fair_race_is_called_fair() -> None:
+def test_fair_race_has_no_findings() -> None:
     assert judged({}, {}) == []
     assert judged({}, {}, fresh_prompt=False, machine={"governor": "", "load_1m": None}) != []  # one answer a prompt
-    assert judged(says("Same"), says("Same"), fresh_prompt=False) == []
+    assert judged(text("Same"), text("Same"), fresh_prompt=False) == []
 
 
-def test_every_code_is_provoked_here() -> None:
+def test_every_code_has_a_case() -> None:
     assert {case[0] for case in PROVOKED} | {"own-error"} == set(CODES)
 
 
-#: Just short of what provokes it: code, of a, of b, of run and machine.
+#: Just below the threshold: code, fields of a, of b, of run and machine.
 SILENT: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("outliers", {}, {"fields": one_a_little_off}, {}),
     ("outliers", {"n": 7}, {"fields": one_far_out, "n": 7}, {}),
@@ -266,17 +266,17 @@ SILENT: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("host", {"url": "http://0.0.0.0:1"}, {"url": "http://127.0.0.1:2"}, {}),
     ("reruns", {}, {}, {}),
     ("thinking", {}, every(12, ttft_s=0.1, ttfo_s=0.4), {}),
-    ("temperature-ignored", says(""), says(""), {"fresh_prompt": False}),
+    ("temperature-ignored", text(""), text(""), {"fresh_prompt": False}),
     ("weights", {"weights": "Q4_K - Medium"}, {"weights": "q4_k_m"}, {}),
     ("weights-unknown", {"weights": ""}, {"weights": ""}, {}),
     ("weights-unknown", {"weights": "", "backend": {"weights": "Q8_0"}}, {}, {}),
     ("context-length", {"context_tokens": 2048}, {}, {}),
     ("answers-differ", {}, {"fields": lambda k: {"text": f"Answer {k} is"}}, {}),
-    ("answers-differ", {}, says("Else"), {"temperature": 0.7}),
-    ("answers-differ", {"backend": {"url": "http://h:1"}}, {"backend": {"url": "http://h:1"}, **says("Else")}, {}),
+    ("answers-differ", {}, text("Else"), {"temperature": 0.7}),
+    ("answers-differ", {"backend": {"url": "http://h:1"}}, {"backend": {"url": "http://h:1"}, **text("Else")}, {}),
     ("answers-differ", {}, {"fields": lambda k: {"text": "Else", "part": 2}}, {}),
-    ("temperature-ignored", says("One", "Two"), says("One", "Two"), {}),
-    ("temperature-ignored", says("One and", "One and two"), says("One"), {"fresh_prompt": False}),
+    ("temperature-ignored", text("One", "Two"), text("One", "Two"), {}),
+    ("temperature-ignored", text("One and", "One and two"), text("One"), {"fresh_prompt": False}),
     ("device", {"device": ""}, {"device": "cpu"}, {}),
     ("device", {"device": ""}, {"device": "gpu"}, {"machine": {"os": "Linux 6", "gpu": "Some GPU"}}),
     ("device", {"device": ""}, {"device": "gpu"}, {"machine": {"os": "Darwin 25"}}),
@@ -300,28 +300,30 @@ SILENT: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("code", "a", "b", "config"), SILENT, ids=[case[0] for case in SILENT])
-def test_it_stays_silent(code: str, a: dict[str, Any], b: dict[str, Any], config: dict[str, Any]) -> None:
+def test_check_stays_silent_below_its_threshold(
+    code: str, a: dict[str, Any], b: dict[str, Any], config: dict[str, Any]
+) -> None:
     assert code not in {c.code for c in judged(dict(a), dict(b), **config)}
 
 
-def test_the_gravest_come_first_and_the_order_is_that_of_the_codes() -> None:
-    found = judged({}, {"fields": {"output_tokens": 9, "finish_reason": "stop"}, "weights": "", "threads": 2})
-    assert [(c.level, c.code) for c in found] == [
+def test_checks_are_ordered_by_severity_then_code() -> None:
+    findings = judged({}, {"fields": {"output_tokens": 9, "finish_reason": "stop"}, "weights": "", "threads": 2})
+    assert [(c.level, c.code) for c in findings] == [
         ("void", "output-tokens"),
         ("void", "stop-reason"),
         ("warning", "threads"),
         ("note", "weights-unknown"),
     ]
-    assert [LEVELS.index(c.level) for c in found] == sorted(LEVELS.index(c.level) for c in found)
+    assert [LEVELS.index(c.level) for c in findings] == sorted(LEVELS.index(c.level) for c in findings)
 
 
-def test_names_of_servers_are_made_plain() -> None:
-    found = judged({"model": "good"}, {"model": "evil\x1b[31m\u202e" + "x" * 500})
-    assert all(c.text.isprintable() and len(c.text) < 300 for c in found)
-    assert found[0].code == "model"
+def test_names_from_servers_are_sanitized() -> None:
+    findings = judged({"model": "good"}, {"model": "evil\x1b[31m\u202e" + "x" * 500})
+    assert all(c.text.isprintable() and len(c.text) < 300 for c in findings)
+    assert findings[0].code == "model"
 
 
-def test_nothing_and_one_backend_are_no_race() -> None:
+def test_no_checks_for_fewer_than_two_backends() -> None:
     assert checks([], RunConfig(), MACHINE) == []
     assert checks([entry("a", n=0)], RunConfig(), MACHINE) == []
     assert checks([entry("a")], RunConfig(iterations=12, order="sequential"), MACHINE) == []

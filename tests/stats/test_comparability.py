@@ -11,16 +11,16 @@ from llmtui.stats.metrics import MetricKey
 from tests.stats.build import MACHINE, alike_on_average, chunks, entry, judged, trio, unlike
 
 
-def test_two_of_three_may_still_be_compared() -> None:
-    found = trio(output_tokens=[64, 20, 63])
-    assert spoiled(found, "latency") is spoiled(found, "latency", "a", "b") is found[0]
-    assert spoiled(found, "latency", "a", "c") is spoiled(found, "tokens_per_s") is None
-    assert leading_metric(found, "latency", "a", "c").metric == "latency"
-    led = leading_metric(found, "latency", "a", "b")
-    assert (led.metric, led.instead_of, led.reason) == ("tokens_per_s", "latency", found[0].text)
+def test_unaffected_pair_stays_comparable() -> None:
+    findings = trio(output_tokens=[64, 20, 63])
+    assert spoiled(findings, "latency") is spoiled(findings, "latency", "a", "b") is findings[0]
+    assert spoiled(findings, "latency", "a", "c") is spoiled(findings, "tokens_per_s") is None
+    assert leading_metric(findings, "latency", "a", "c").metric == "latency"
+    led = leading_metric(findings, "latency", "a", "b")
+    assert (led.metric, led.instead_of, led.reason) == ("tokens_per_s", "latency", findings[0].text)
 
 
-def test_what_leads_where_the_work_differed() -> None:
+def test_leading_metric_when_the_work_differs() -> None:
     guessed = trio(
         output_tokens=[64, 20, 64], token_source=["usage", "arrivals", "usage"], text=["w" * 99, "w", "w" * 99]
     )
@@ -42,31 +42,31 @@ def test_what_leads_where_the_work_differed() -> None:
     assert leading_metric(longer, "latency", "a", "c").metric == "latency"
 
 
-def test_what_is_told_besides() -> None:
-    def told(found: list[Check], asked: MetricKey) -> list[MetricKey]:
-        return besides(found, leading_metric(found, asked))
+def test_other_rates_to_compare_by() -> None:
+    def others(findings: list[Check], asked: MetricKey) -> list[MetricKey]:
+        return besides(findings, leading_metric(findings, asked))
 
-    assert told([], "latency") == []
-    assert told(trio(output_tokens=[64, 20, 64]), "latency") == ["prefill_tokens_per_s"]
-    assert told(trio(prompt_tokens=[46, 460, 46]), "ttft") == ["tokens_per_s"]
-    assert told(trio(cached_tokens=[0, 40, 0]), "latency") == []
-    assert told(judged({"model": "one"}, {"model": "two"}), "latency") == []
+    assert others([], "latency") == []
+    assert others(trio(output_tokens=[64, 20, 64]), "latency") == ["prefill_tokens_per_s"]
+    assert others(trio(prompt_tokens=[46, 460, 46]), "ttft") == ["tokens_per_s"]
+    assert others(trio(cached_tokens=[0, 40, 0]), "latency") == []
+    assert others(judged({"model": "one"}, {"model": "two"}), "latency") == []
     nothing = judged({"model": "one"}, {"model": "two"})
     assert leading_metric(nothing).metric is None
     assert leading_metric([]).metric == "latency"
 
 
-def test_two_of_three_wrote_as_much_in_every_round() -> None:
+def test_pairs_with_equal_lengths_are_on_the_same_side() -> None:
     entries = [
         entry(name, lambda k, of=of: of(k), turn=turn)
         for turn, (name, of) in enumerate({"a": unlike, "b": alike_on_average, "c": unlike}.items())
     ]
-    (found,) = [c for c in checks(entries, RunConfig(iterations=12), MACHINE) if c.code == "output-tokens"]
-    assert found.between("a", "b") and found.between("b", "c") and not found.between("a", "c")
+    (check,) = [c for c in checks(entries, RunConfig(iterations=12), MACHINE) if c.code == "output-tokens"]
+    assert check.between("a", "b") and check.between("b", "c") and not check.between("a", "c")
 
 
-def test_rounds_of_other_length_by_chance_are_not_decided_by_latency() -> None:
-    """Two equal backends whose answers mostly reach their budget, as in the experiment that this grew from."""
+def test_random_answer_lengths_are_not_compared_by_latency() -> None:
+    """Two equal backends whose answers mostly use their whole budget."""
     rng = random.Random(4)
 
     def by_chance(_: int) -> dict[str, Any]:
@@ -78,5 +78,5 @@ def test_rounds_of_other_length_by_chance_are_not_decided_by_latency() -> None:
         }
 
     for _ in range(100):
-        found = judged({"fields": by_chance}, {"fields": by_chance}, full_length=False, max_tokens=300)
-        assert spoiled(found, "latency") is not None
+        findings = judged({"fields": by_chance}, {"fields": by_chance}, full_length=False, max_tokens=300)
+        assert spoiled(findings, "latency") is not None

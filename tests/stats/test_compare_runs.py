@@ -1,4 +1,4 @@
-"""What is said of two runs: who is faster now, what was not shown, and what else is not the same."""
+"""Two runs compared: slower and faster backends, ties, and other differences."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def side(
     failed: Mapping[str, int] | None = None,
     **config: Any,
 ) -> Side:
-    """A run whose backends took turns, with these median latencies in s; one with 0 has no sample.
+    """A run whose backends took turns, with these median latencies in s; a backend with 0 has no samples.
 
-    Of the first iterations as many failed as `failed` says.
+    The first `failed` iterations of a backend fail.
     """
     settings = RunConfig(iterations=n, **config)
     backends = [Backend(name=name, **(backend or {})) for name in medians]
@@ -59,18 +59,18 @@ def side(
     return Side(run, created, settings, machine, run_view.backends)
 
 
-def held(a: Side, b: Side, *named: tuple[str, str], **more: Any) -> Across:
+def compared(a: Side, b: Side, *named: tuple[str, str], **more: Any) -> Across:
     return across(a, b, paired(a, b, named), **more)
 
 
-def told(found: Across) -> dict[str, tuple[str, str]]:
+def differences(result: Across) -> dict[str, tuple[str, str]]:
     """Level and text by code."""
-    return {d.code: (d.level, d.text) for d in found.differences}
+    return {d.code: (d.level, d.text) for d in result.differences}
 
 
-def test_slower_and_faster_are_said_of_the_second_run() -> None:
-    found = held(side("first", {"x": 1.0, "y": 1.0, "z": 1.0}), side("second", {"x": 1.3, "y": 0.8, "z": 1.0}))
-    x, y, z = found.outcomes
+def test_slower_and_faster_refer_to_the_second_run() -> None:
+    result = compared(side("first", {"x": 1.0, "y": 1.0, "z": 1.0}), side("second", {"x": 1.3, "y": 0.8, "z": 1.0}))
+    x, y, z = result.outcomes
     assert (x.shown, y.shown, z.shown) == ("slower", "faster", "")
     assert x.sentence.startswith("x: B takes 1.30x as long as A (95%: 1.")
     assert y.sentence.startswith("y: A takes 1.25x as long as B (95%: 1.")
@@ -79,30 +79,30 @@ def test_slower_and_faster_are_said_of_the_second_run() -> None:
         assert outcome.slowdown is not None
         ratio, low, high = outcome.slowdown
         assert low is not None and high is not None and low < ratio < high and low < true < high
-    assert [o.comparison.pairs for o in found.outcomes if o.comparison] == [3, 3, 3], "corrected for all of them"
+    assert [o.comparison.pairs for o in result.outcomes if o.comparison] == [3, 3, 3], "corrected for all of them"
 
 
-def test_more_is_better_where_it_is() -> None:
-    found = held(side("a", {"x": 1.0}), side("b", {"x": 1.3}), metric="tokens_per_s")
-    (x,) = found.outcomes
+def test_higher_rate_is_better() -> None:
+    result = compared(side("a", {"x": 1.0}), side("b", {"x": 1.3}), metric="tokens_per_s")
+    (x,) = result.outcomes
     assert x.shown == "slower" and x.median_a is not None and x.median_b is not None and x.median_a > x.median_b
     assert x.sentence.startswith("x: A gives 1.30x as many tokens/s as B (95%")
 
 
-def test_runs_are_never_compared_round_by_round_and_one_run_is() -> None:
+def test_only_backends_of_one_run_are_paired_by_round() -> None:
     a, b = side("a", {"x": 1.0}), side("b", {"x": 1.3})
-    assert [o.comparison.paired for o in held(a, b).outcomes if o.comparison] == [False]
+    assert [o.comparison.paired for o in compared(a, b).outcomes if o.comparison] == [False]
     one = side("a", {"x": 1.0, "y": 1.3})
-    found = held(one, one, ("x", "y"))
-    (pair,) = found.outcomes
+    result = compared(one, one, ("x", "y"))
+    (pair,) = result.outcomes
     assert pair.comparison is not None and pair.comparison.paired
     assert pair.sentence.startswith("y takes 1.30x as long as x (95%")
-    assert "not-interleaved" not in told(found) and (found.rest_a, found.rest_b) == ([], [])
-    turned = held(one, one, ("y", "x")).outcomes[0]
+    assert "not-interleaved" not in differences(result) and (result.rest_a, result.rest_b) == ([], [])
+    turned = compared(one, one, ("y", "x")).outcomes[0]
     assert turned.shown == "faster" and turned.sentence.startswith("y takes 1.30x as long as x")
 
 
-def test_groups_that_seem_to_have_taken_turns_are_groups_where_they_did_not() -> None:
+def test_turns_false_disables_pairing() -> None:
     one, two = backend_view("x", BASE), backend_view("y", [1.2 * v for v in BASE], begin=1)
     (paired_,) = compare_pairs([(("x", one), ("y", two))], "latency")
     (apart, none) = compare_pairs([(("x", one), ("y", two)), (("x", one), ("y", []))], "latency", turns=False)
@@ -111,19 +111,19 @@ def test_groups_that_seem_to_have_taken_turns_are_groups_where_they_did_not() ->
     assert none is None
 
 
-def test_pairs_by_name_and_those_that_are_named() -> None:
+def test_pairs_by_name_and_as_named() -> None:
     a, b = side("a", {"x": 1.0, "old": 1.0, "gone": 1.0}), side("b", {"new": 1.0, "x": 1.0})
     assert paired(a, b) == [("x", "x")]
     assert paired(a, b, [("old", "new")]) == [("x", "x"), ("old", "new")]
     assert paired(a, b, [("old", "x")]) == [("old", "x")]
-    found = held(a, b, ("old", "new"))
-    assert (found.rest_a, found.rest_b) == (["gone"], [])
-    assert found.outcomes[1].sentence.startswith("old in A, new in B: no difference shown; ")
+    result = compared(a, b, ("old", "new"))
+    assert (result.rest_a, result.rest_b) == (["gone"], [])
+    assert result.outcomes[1].sentence.startswith("old in A, new in B: no difference shown; ")
 
 
-def test_few_and_no_samples_are_said() -> None:
-    found = held(side("a", {"x": 1.0, "y": 1.0, "z": 0}, n=3), side("b", {"x": 2.0, "y": 0, "z": 0}, n=4))
-    x, y, z = found.outcomes
+def test_sentences_for_few_and_no_samples() -> None:
+    result = compared(side("a", {"x": 1.0, "y": 1.0, "z": 0}, n=3), side("b", {"x": 2.0, "y": 0, "z": 0}, n=4))
+    x, y, z = result.outcomes
     assert x.sentence == "x: no verdict: 3 and 4 iterations are too few"
     assert x.slowdown is not None and x.slowdown[1:] == (None, None)
     assert y.sentence == "y: nothing to compare: B has no samples (failed: ended with exit code 1)"
@@ -131,61 +131,61 @@ def test_few_and_no_samples_are_said() -> None:
     assert (y.n_a, y.n_b, y.slowdown, y.median_b) == (3, 0, None, None)
 
 
-def test_what_may_be_chance_among_many_is_no_verdict() -> None:
+def test_difference_that_may_be_chance_is_no_verdict() -> None:
     same = dict.fromkeys("abcdefghij", 1.0)
     a = side("a", same, noise=0.02)
-    told_of_d = [held(a, side("b", same | {"d": 1 + n / 1000}, noise=0.02)).outcomes[3] for n in range(60)]
-    assert told_of_d[0].shown == "" and told_of_d[-1].shown == "slower"
-    chance = [o for o in told_of_d if "may be chance among 10 pairs" in o.sentence]
-    assert chance, "between the two, an interval excludes 1 and its p does not survive the correction"
+    outcomes_of_d = [compared(a, side("b", same | {"d": 1 + n / 1000}, noise=0.02)).outcomes[3] for n in range(60)]
+    assert outcomes_of_d[0].shown == "" and outcomes_of_d[-1].shown == "slower"
+    chance = [o for o in outcomes_of_d if "may be chance among 10 pairs" in o.sentence]
+    assert chance, "between them, an interval excludes 1 and its p does not survive the correction"
     for outcome in chance:
         assert outcome.shown == "" and outcome.sentence.startswith("d: no verdict: B takes 1.0")
         assert outcome.slowdown is not None and outcome.slowdown[1] is not None and outcome.slowdown[1] > 1
 
 
-def test_other_work_is_compared_by_what_counts_per_token() -> None:
+def test_different_max_tokens_is_compared_per_token() -> None:
     a = side("a", {"x": 1.0}, max_tokens=64)
     b = side("b", {"x": 2.0}, max_tokens=128, sample={"output_tokens": 128, "tokens_per_s": 64.0})
-    found = held(a, b)
-    assert told(found)["max-tokens"] == (
+    result = compared(a, b)
+    assert differences(result)["max-tokens"] == (
         "void",
         "different max_tokens: A 64, B 128: the latencies are for different amounts of work",
     )
-    assert "output-tokens" not in told(found), "the cause is enough"
-    (x,) = found.outcomes
+    assert "output-tokens" not in differences(result), "the cause is enough"
+    (x,) = result.outcomes
     assert (x.leading.metric, x.leading.instead_of) == ("tokens_per_s", "latency")
     assert x.sentence.startswith("x: not comparable by latency (different max_tokens); ")
 
 
-def test_answers_of_another_length_are_seen_without_any_setting() -> None:
+def test_different_answer_lengths_are_detected_in_the_samples() -> None:
     b = side("b", {"x": 1.0}, sample={"output_tokens": 20, "finish_reason": "stop"}, full_length=False)
-    found = held(side("a", {"x": 1.0}, full_length=False), b)
-    level, text = told(found)["output-tokens"]
+    result = compared(side("a", {"x": 1.0}, full_length=False), b)
+    level, text = differences(result)["output-tokens"]
     assert level == "void" and text == "x: different numbers of output tokens (median): A 64, B 20"
-    assert found.outcomes[0].leading.metric == "tokens_per_s"
+    assert result.outcomes[0].leading.metric == "tokens_per_s"
 
 
 @pytest.mark.parametrize("metric", ["latency", "ttft"])
-def test_another_prompt_is_other_work(metric: Any) -> None:
-    found = held(side("a", {"x": 1.0}, prompt="Hello?"), side("b", {"x": 1.0}, prompt="w" * 90), metric=metric)
-    level, text = told(found)["prompt"]
+def test_different_prompt_is_different_work(metric: Any) -> None:
+    result = compared(side("a", {"x": 1.0}, prompt="Hello?"), side("b", {"x": 1.0}, prompt="w" * 90), metric=metric)
+    level, text = differences(result)["prompt"]
     assert level == "void" and 'A "Hello?", B "www' in text and "(90 characters)" in text
-    assert found.outcomes[0].leading.metric == {"latency": "tokens_per_s", "ttft": "prefill_tokens_per_s"}[metric]
+    assert result.outcomes[0].leading.metric == {"latency": "tokens_per_s", "ttft": "prefill_tokens_per_s"}[metric]
 
 
-def test_another_model_is_compared_by_nothing() -> None:
+def test_different_models_are_not_compared() -> None:
     a = side("a", {"x": 1.0}, state={"model": "qwen2.5-0.5b"})
-    found = held(a, side("b", {"x": 1.0}, state={"model": "llama-3.2-1b"}))
-    assert found.outcomes[0].sentence == "x: not comparable by latency (different models)"
-    assert gate(found, 5) == ([], ["x: not comparable by latency (different models)"])
+    result = compared(a, side("b", {"x": 1.0}, state={"model": "llama-3.2-1b"}))
+    assert result.outcomes[0].sentence == "x: not comparable by latency (different models)"
+    assert gate(result, 5) == ([], ["x: not comparable by latency (different models)"])
 
 
-def test_equal_runs_differ_in_nothing_but_that_they_took_no_turns() -> None:
-    found = held(side("a", {"x": 1.0}), side("b", {"x": 1.0}, created="2026-11-22T15:10:00.000Z"))
-    assert list(told(found)) == ["not-interleaved"]
-    assert told(found)["not-interleaved"][1].startswith("B started 3 hours after A: ")
+def test_equal_runs_only_report_that_they_did_not_take_turns() -> None:
+    result = compared(side("a", {"x": 1.0}), side("b", {"x": 1.0}, created="2026-11-22T15:10:00.000Z"))
+    assert list(differences(result)) == ["not-interleaved"]
+    assert differences(result)["not-interleaved"][1].startswith("B started 3 hours after A: ")
     assert (
-        held(side("a", {"x": 1.0}), side("b", {"x": 1.0}, created="?"))
+        compared(side("a", {"x": 1.0}), side("b", {"x": 1.0}, created="?"))
         .differences[0]
         .text.startswith("the runs did not take turns: ")
     )
@@ -218,16 +218,16 @@ def test_equal_runs_differ_in_nothing_but_that_they_took_no_turns() -> None:
         ),
     ],
 )
-def test_what_differs_is_told_with_its_level(change: dict[str, Any], code: str, level: str, text: str) -> None:
+def test_differences_of_settings_and_setup(change: dict[str, Any], code: str, level: str, text: str) -> None:
     usual: dict[str, Any] = {
         "state": {"threads": 4, "version": "b1"},
         "backend": {"launch": ["serve", "--threads", "2", "--port", "{port}"]},
         "sample": {"stamp": "kernel"},
     }
     now = usual | {k: usual[k] | v if k in usual else v for k, v in change.items()}
-    found = told(held(side("a", {"x": 1.0}, **usual), side("b", {"x": 1.0}, **now)))
-    assert set(found) == {code, "not-interleaved"}
-    assert found[code][0] == level and found[code][1].startswith(text)
+    result = differences(compared(side("a", {"x": 1.0}, **usual), side("b", {"x": 1.0}, **now)))
+    assert set(result) == {code, "not-interleaved"}
+    assert result[code][0] == level and result[code][1].startswith(text)
 
 
 @pytest.mark.parametrize(
@@ -255,85 +255,85 @@ def test_what_differs_is_told_with_its_level(change: dict[str, Any], code: str, 
         ),
     ],
 )
-def test_machines_and_their_conditions_are_compared(change: dict[str, Any], code: str, level: str, text: str) -> None:
+def test_differences_of_machines(change: dict[str, Any], code: str, level: str, text: str) -> None:
     was = msgspec.structs.replace(MACHINE, load_1m=0.3, memory_bytes=2**33)
     b = side("b", {"x": 1.0}, machine=msgspec.structs.replace(was, **change))
-    found = told(held(side("a", {"x": 1.0}, machine=was), b))
-    assert set(found) == {code, "not-interleaved"}
-    assert found[code][0] == level and found[code][1].startswith(text)
+    result = differences(compared(side("a", {"x": 1.0}, machine=was), b))
+    assert set(result) == {code, "not-interleaved"}
+    assert result[code][0] == level and result[code][1].startswith(text)
 
 
-def test_memory_that_a_kernel_counts_otherwise_is_the_same() -> None:
+def test_small_difference_of_memory_is_ignored() -> None:
     a = side("a", {"x": 1.0}, machine=msgspec.structs.replace(MACHINE, memory_bytes=8_100_000_000))
     b = side("b", {"x": 1.0}, machine=msgspec.structs.replace(MACHINE, memory_bytes=8_000_000_000))
-    assert "machine" not in told(held(a, b))
+    assert "machine" not in differences(compared(a, b))
 
 
-def test_other_company_is_told() -> None:
-    found = held(side("a", {"x": 1.0, "y": 1.0}), side("b", {"x": 1.0}))
-    assert told(found)["company"][1].startswith("different sets of backends: A x, y; B x: ")
+def test_different_sets_of_backends_are_reported() -> None:
+    result = compared(side("a", {"x": 1.0, "y": 1.0}), side("b", {"x": 1.0}))
+    assert differences(result)["company"][1].startswith("different sets of backends: A x, y; B x: ")
 
 
-def test_answers_are_compared_only_where_the_prompts_were_the_same() -> None:
+def test_answers_are_compared_only_for_equal_prompts() -> None:
     same: dict[str, Any] = {"fresh_prompt": False, "state": {"weights": "Q8_0"}}
     a = side("a", {"x": 1.0}, sample={"text": "one thing", "cached_tokens": 0}, **same)
     b = side("b", {"x": 1.0}, sample={"text": "other thing", "cached_tokens": 0}, **same)
-    assert told(held(a, b))["answers-differ"][1].startswith("x: A and B answered the same prompt")
+    assert differences(compared(a, b))["answers-differ"][1].startswith("x: A and B answered the same prompt")
     other = side("b", {"x": 1.0}, sample={"text": "other thing", "cached_tokens": 0}, prompt="else", **same)
-    assert "answers-differ" not in told(held(a, other))
+    assert "answers-differ" not in differences(compared(a, other))
 
 
-def test_a_difference_no_larger_than_our_own_error_is_told() -> None:
-    found = held(side("a", {"x": 1.0}), side("b", {"x": 1.02}), record=record(0.015))
-    assert found.outcomes[0].shown == "slower"
-    assert told(found)["own-error"][1].startswith("x: A and B differ by ")
-    assert "own-error" not in told(held(side("a", {"x": 1.0}), side("b", {"x": 1.02}), record=record(0.001)))
+def test_difference_within_own_error_is_reported() -> None:
+    result = compared(side("a", {"x": 1.0}), side("b", {"x": 1.02}), record=record(0.015))
+    assert result.outcomes[0].shown == "slower"
+    assert differences(result)["own-error"][1].startswith("x: A and B differ by ")
+    assert "own-error" not in differences(compared(side("a", {"x": 1.0}), side("b", {"x": 1.02}), record=record(0.001)))
 
 
 @pytest.mark.parametrize(
     ("ratio", "noise", "percent", "broken", "silent"),
     [
         (1.10, 0.005, 5.0, 1, 0),
-        (1.03, 0.005, 5.0, 0, 0),  # shown, and below the gate
+        (1.03, 0.005, 5.0, 0, 0),  # shown, but below the gate
         (0.80, 0.005, 5.0, 0, 0),
         (1.00, 0.005, 5.0, 0, 0),
-        (1.00, 0.100, 5.0, 0, 1),  # as much would not have been shown
+        (1.00, 0.100, 5.0, 0, 1),  # a difference of 5% would not be shown
     ],
 )
-def test_a_gate_fails_on_what_is_shown_and_larger(
+def test_gate_breaks_on_a_shown_difference_above_it(
     ratio: float, noise: float, percent: float, broken: int, silent: int
 ) -> None:
-    found = held(side("a", {"x": 1.0}, noise=noise), side("b", {"x": ratio}, noise=noise))
-    assert tuple(map(len, gate(found, percent))) == (broken, silent)
+    result = compared(side("a", {"x": 1.0}, noise=noise), side("b", {"x": ratio}, noise=noise))
+    assert tuple(map(len, gate(result, percent))) == (broken, silent)
 
 
-def test_a_gate_fails_where_a_backend_gives_nothing_any_more() -> None:
-    found = held(side("a", {"x": 1.0, "y": 0}), side("b", {"x": 0, "y": 0}))
-    broken, silent = gate(found, 5)
+def test_gate_breaks_when_a_backend_has_no_samples_any_more() -> None:
+    result = compared(side("a", {"x": 1.0, "y": 0}), side("b", {"x": 0, "y": 0}))
+    broken, silent = gate(result, 5)
     assert [s[:2] for s in broken] == ["x:"] and [s[:2] for s in silent] == ["y:"]
 
 
-def test_names_of_others_are_plain_text() -> None:
+def test_names_and_versions_are_sanitized() -> None:
     evil = "x\x1b]52;c;EVIL\x07\u202e"
     a, b = side("a", {evil: 1.0}, state={"version": evil}), side("b", {evil: 1.0}, state={"version": "b2" + evil})
-    for found in (held(a, b), held(a, b, (evil, evil))):
-        texts = [o.sentence for o in found.outcomes] + [d.text for d in found.differences]
+    for result in (compared(a, b), compared(a, b, (evil, evil))):
+        texts = [o.sentence for o in result.outcomes] + [d.text for d in result.differences]
         assert texts and all(t.isprintable() and "EVIL" not in t for t in texts)
 
 
-def test_a_faster_backend_that_fails_breaks_the_gate_and_says_so() -> None:
-    found = held(side("a", {"s": 1.0}, n=10), side("b", {"s": 0.9}, n=20, failed={"s": 12}))
-    (s,) = found.outcomes
+def test_faster_backend_that_fails_more_breaks_the_gate() -> None:
+    result = compared(side("a", {"s": 1.0}, n=10), side("b", {"s": 0.9}, n=20, failed={"s": 12}))
+    (s,) = result.outcomes
     assert s.shown == "faster" and (s.failed_a, s.tried_a, s.failed_b, s.tried_b) == (0, 10, 12, 20)
     assert s.sentence.startswith("s: A takes 1.1") and s.sentence.endswith(
         "; but B failed in 12 of 20 iterations, A in none"
     )
-    assert gate(found, 5) == ([s.sentence], [])
-    assert told(found)["failed-iterations"][0] == "warning"
+    assert gate(result, 5) == ([s.sentence], [])
+    assert differences(result)["failed-iterations"][0] == "warning"
 
 
 @pytest.mark.parametrize(
-    ("in_a", "in_b", "percent", "broken", "silent", "said"),
+    ("in_a", "in_b", "percent", "broken", "silent", "words"),
     [
         (0, 6, 5.0, 1, 0, "; but B failed in 6 of 12 iterations, A in none"),
         (0, 3, 5.0, 0, 1, "; but B failed in 3 of 12 iterations, A in none (may be chance)"),
@@ -343,31 +343,31 @@ def test_a_faster_backend_that_fails_breaks_the_gate_and_says_so() -> None:
         (6, 0, 5.0, 0, 0, ""),
     ],
 )
-def test_a_gate_fails_on_failures_that_are_no_chance(
-    in_a: int, in_b: int, percent: float, broken: int, silent: int, said: str
+def test_gate_breaks_on_more_failures_than_chance(
+    in_a: int, in_b: int, percent: float, broken: int, silent: int, words: str
 ) -> None:
     a, b = (side(run, {"x": 1.0}, noise=0.002, failed={"x": f}) for run, f in (("a", in_a), ("b", in_b)))
-    found = held(a, b)
-    assert tuple(map(len, gate(found, percent))) == (broken, silent)
-    assert found.outcomes[0].sentence.partition("%")[2] == said
+    result = compared(a, b)
+    assert tuple(map(len, gate(result, percent))) == (broken, silent)
+    assert result.outcomes[0].sentence.partition("%")[2] == words
 
 
-def test_what_a_backend_that_gave_up_did_not_come_to_has_failed() -> None:
+def test_iterations_after_a_backend_gave_up_count_as_failed() -> None:
     up = {"planned": 40, "state": "failed", "failure": Failure(kind="server", message="the server ended")}
-    found = held(side("a", {"x": 1.0}), side("b", {"x": 1.0}, failed={"x": 1}, state=up))
-    assert (found.outcomes[0].failed_b, found.outcomes[0].tried_b) == (29, 40)
-    assert len(gate(found, 5)[0]) == 1
-    stopped = held(side("a", {"x": 1.0}), side("b", {"x": 1.0}, state={"planned": 40, "state": "stopped"}))
-    assert stopped.outcomes[0].failed_b == 0, "by the user: that says nothing of the backend"
+    result = compared(side("a", {"x": 1.0}), side("b", {"x": 1.0}, failed={"x": 1}, state=up))
+    assert (result.outcomes[0].failed_b, result.outcomes[0].tried_b) == (29, 40)
+    assert len(gate(result, 5)[0]) == 1
+    stopped = compared(side("a", {"x": 1.0}), side("b", {"x": 1.0}, state={"planned": 40, "state": "stopped"}))
+    assert stopped.outcomes[0].failed_b == 0, "stopped by the user, not by a failure"
 
 
 def failures(in_a: int, of_a: int, in_b: int, of_b: int) -> Outcome:
-    found = held(side("a", {"x": 1.0}, n=6), side("b", {"x": 1.0}, n=6)).outcomes[0]
-    return msgspec.structs.replace(found, failed_a=in_a, tried_a=of_a, failed_b=in_b, tried_b=of_b)
+    result = compared(side("a", {"x": 1.0}, n=6), side("b", {"x": 1.0}, n=6)).outcomes[0]
+    return msgspec.structs.replace(result, failed_a=in_a, tried_a=of_a, failed_b=in_b, tried_b=of_b)
 
 
 @pytest.mark.parametrize("size", [6, 10, 17])
-def test_uneven_failures_are_shown_as_the_exact_test_has_it(size: int) -> None:
+def test_failures_agree_with_fishers_exact_test(size: int) -> None:
     for in_a in range(size + 1):
         for in_b in range(size + 1):
             both = in_a + in_b
@@ -376,7 +376,7 @@ def test_uneven_failures_are_shown_as_the_exact_test_has_it(size: int) -> None:
             assert failures(in_a, size, in_b, size).fails_more == shown, (in_a, in_b)
 
 
-def test_failures_of_long_runs_are_weighed_at_once() -> None:
+def test_failures_of_long_runs_are_compared_quickly() -> None:
     began = time.process_time()
     assert not failures(5_000, 100_000, 5_100, 100_000).fails_more
     assert failures(5_000, 100_000, 5_400, 100_000).fails_more
@@ -384,10 +384,10 @@ def test_failures_of_long_runs_are_weighed_at_once() -> None:
     assert time.process_time() - began < 5
 
 
-def test_what_cannot_be_divided_by_is_said_and_not_called_a_lack_of_samples() -> None:
-    found = held(
+def test_zeros_are_not_reported_as_missing_samples() -> None:
+    result = compared(
         side("a", {"x": 1.0}, sample={"itl_s": 0.01}), side("b", {"x": 1.0}, sample={"itl_s": 0.0}), metric="itl"
     )
-    (x,) = found.outcomes
+    (x,) = result.outcomes
     assert x.sentence == "x: nothing to compare by ITL: 12 samples of B are 0" and x.comparison is None
-    assert gate(found, 5) == ([], [x.sentence])
+    assert gate(result, 5) == ([], [x.sentence])

@@ -20,7 +20,7 @@ from tests.stats.build import MACHINE, NOISE, entry, iterations, record
 
 @pytest.mark.parametrize(("error_s", "codes"), [(0.0004, ["own-error"]), (0.0002, [])])
 @pytest.mark.parametrize("metric", ["latency", "ttft", "tokens_per_s", "tpot", "prefill_tokens_per_s"])
-def test_a_difference_as_small_as_our_own_error(metric: Any, error_s: float, codes: list[str]) -> None:
+def test_difference_within_own_error_is_reported(metric: Any, error_s: float, codes: list[str]) -> None:
     def apart(by: float) -> Callable[[int], dict[str, Any]]:
         noise = NOISE[:100:5]
         return lambda k: {
@@ -34,8 +34,8 @@ def test_a_difference_as_small_as_our_own_error(metric: Any, error_s: float, cod
     entries = [entry("a", apart(0.0)), entry("b", apart(0.0006), turn=1)]
     pairs = compare({e.name: list(e.evidence.recent) for e in entries}, metric)
     assert [c.decided for c in pairs] == [True]
-    found = checks(entries, RunConfig(iterations=12), MACHINE, comparisons=pairs, record=record(error_s))
-    assert [c.code for c in found] == codes
+    findings = checks(entries, RunConfig(iterations=12), MACHINE, comparisons=pairs, record=record(error_s))
+    assert [c.code for c in findings] == codes
     (unknown,) = checks(entries, RunConfig(iterations=12), MACHINE, comparisons=pairs)
     assert (unknown.code, unknown.level, unknown.backends) == ("own-error", "note", ["a", "b"])
     assert "was never measured, and a and b differ by only 0.06% of " in unknown.text
@@ -43,7 +43,7 @@ def test_a_difference_as_small_as_our_own_error(metric: Any, error_s: float, cod
 
 
 @pytest.mark.parametrize(
-    ("fast_s", "slow_s", "told"),
+    ("fast_s", "slow_s", "ending"),
     [
         (0.010, 0.0115, " ms of latency"),
         (0.010, 0.0125, ""),
@@ -51,7 +51,7 @@ def test_a_difference_as_small_as_our_own_error(metric: Any, error_s: float, cod
         (1.0, 1.03, ""),
     ],
 )
-def test_a_small_difference_where_our_own_error_was_never_measured(fast_s: float, slow_s: float, told: str) -> None:
+def test_small_difference_without_an_accuracy_record_is_noted(fast_s: float, slow_s: float, ending: str) -> None:
     latencies = {"a": fast_s, "b": slow_s}
     entries = [
         entry(name, lambda k, s=s: {"latency_s": s * (1 + NOISE[k] / 100)}, turn=n)
@@ -59,12 +59,12 @@ def test_a_small_difference_where_our_own_error_was_never_measured(fast_s: float
     ]
     pairs = compare({e.name: list(e.evidence.recent) for e in entries}, "latency")
     assert [c.decided for c in pairs] == [True]
-    found = checks(entries, RunConfig(iterations=12), MACHINE, comparisons=pairs)
-    assert [c.text.endswith(told) for c in found] == [True] * bool(told)
+    findings = checks(entries, RunConfig(iterations=12), MACHINE, comparisons=pairs)
+    assert [c.text.endswith(ending) for c in findings] == [True] * bool(ending)
 
 
 @pytest.mark.parametrize(
-    ("states", "planned", "said"),
+    ("states", "planned", "text"),
     [
         ("done", 6, "6 rounds cannot decide among 3 pairs"),
         ("running", 6, "6 rounds cannot decide among 3 pairs"),
@@ -72,37 +72,37 @@ def test_a_small_difference_where_our_own_error_was_never_measured(fast_s: float
         ("done", 12, "too few samples for an interval: a n = 6, b n = 6, c n = 6"),
     ],
 )
-def test_so_few_rounds_decide_nothing_among_several_pairs(states: str, planned: int, said: str) -> None:
-    """Whoever was stopped before the end is judged at 99 %."""
+def test_too_few_rounds_for_several_pairs(states: str, planned: int, text: str) -> None:
+    """A backend that was stopped early is judged at 99%."""
     entries = [entry(name, n=6, turn=turn, state=states) for turn, name in enumerate("abc")]
-    found = checks(entries, RunConfig(iterations=planned), MACHINE)
-    assert [c.text for c in found] == [said] * bool(said)
-    if said.startswith("6"):
-        assert found[0].todo.startswith("set iterations to 7 or more")
+    findings = checks(entries, RunConfig(iterations=planned), MACHINE)
+    assert [c.text for c in findings] == [text] * bool(text)
+    if text.startswith("6"):
+        assert findings[0].todo.startswith("set iterations to 7 or more")
         enough = [entry(name, n=7, turn=turn) for turn, name in enumerate("abc")]
         assert checks(enough, RunConfig(iterations=7), MACHINE) == []
         pairs = compare({e.name: list(e.evidence.recent) for e in entries}, "latency")
         assert min(c.p for c in pairs) > 0.05
 
 
-def test_outliers_are_counted_of_all_samples() -> None:
-    """One in 60 is far out, at places that a thinned course does not keep."""
+def test_outliers_are_counted_among_all_samples() -> None:
+    """One in 60 is an outlier, at places that a thinned course skips."""
     evidence = Evidence()
     one = iterations("a", 1, {}, 0)[0]
     for k in range(600):
         latency_s = (3.0 if k % 60 == 1 else 1.0) + NOISE[k % 400]
         evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latency_s))
     race = [Entry(Backend(name="a"), BackendState(name="a"), evidence)]
-    (found,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
-    assert found.text.startswith("some samples are far from the rest: a 10 of 600 iterations (3 s, median")
+    (check,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
+    assert check.text.startswith("some samples are far from the rest: a 10 of 600 iterations (3 s, median")
     for k in range(600, 1200):
         latency_s = (3.0 if k % 4 == 1 else 1.0) + NOISE[k % 400]
         evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latency_s))
-    (found,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
-    assert "a at least 128 of 1200 iterations" in found.text
+    (check,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
+    assert "a at least 128 of 1200 iterations" in check.text
 
 
-def test_trends_by_hand() -> None:
+def test_trend_p_by_hand() -> None:
     # All 28 pairs rise; the variance is 8 * 7 * 21 / 18. With a tie among five, 8 pairs rise and 1 falls.
     assert trend_p([1, 2, 3, 4, 5, 6, 7, 8]) == pytest.approx(math.erfc(27 / math.sqrt(8 * 7 * 21 / 18) / math.sqrt(2)))
     tied = (5 * 4 * 15 - 2 * 1 * 9) / 18
@@ -111,24 +111,24 @@ def test_trends_by_hand() -> None:
     assert trend_p([3, 1, 4, 1, 5, 9, 2, 6]) == trend_p([-3, -1, -4, -1, -5, -9, -2, -6])
 
 
-def test_drift_is_rarely_seen_where_there_is_none() -> None:
+def test_false_positives_of_drift_are_rare() -> None:
     rng = random.Random(3)
     seen = sum(trend_p([rng.gauss(0, 1) for _ in range(20)]) < 0.01 for _ in range(2000))
     assert seen < 40
 
 
-def test_evidence_stays_small_and_a_long_drift_is_seen() -> None:
+def test_evidence_is_bounded_and_long_drift_is_detected() -> None:
     one = iterations("a", 1, {}, 0)[0]
     evidence = Evidence()
     for k in range(3000):
         evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=1 + k / 2e4 + NOISE[k % 400]))
     assert len(evidence.recent) == RECENT
     assert max(len(evidence.metrics["latency"].values), len(evidence.server_cpu.values)) <= 241
-    found = checks([Entry(Backend(name="a"), BackendState(name="a"), evidence)], RunConfig(), MACHINE)
-    assert [c.code for c in found] == ["drift"]
+    findings = checks([Entry(Backend(name="a"), BackendState(name="a"), evidence)], RunConfig(), MACHINE)
+    assert [c.code for c in findings] == ["drift"]
 
 
-def test_warm_ups_are_no_evidence() -> None:
+def test_warm_ups_are_not_evidence() -> None:
     cold = [msgspec.structs.replace(i, phase="warmup", output_tokens=1) for i in iterations("b", 3, {}, 1)]
     evidence = Evidence([*cold, *iterations("b", 12, {}, 1)])
     other = Entry(Backend(name="b"), BackendState(name="b", model="smollm2", weights="Q8_0"), evidence)

@@ -1,4 +1,4 @@
-"""Summaries: numbers worked out by hand, and what is never a sample."""
+"""Summaries: numbers by hand, and iterations that are never samples."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def test_spread_by_hand() -> None:
     assert s.p95 is None
 
 
-def test_the_95th_percentile_is_withheld_from_few() -> None:
+def test_p95_needs_20_values() -> None:
     few, enough = spread(range(19)), spread(range(20))
     assert few is not None and few.p95 is None
     assert enough is not None and enough.p95 == pytest.approx(18.05)
 
 
-def test_one_value_has_no_stddev_and_none_has_no_spread() -> None:
+def test_stddev_needs_two_values_and_spread_one() -> None:
     one = spread([2.0])
     assert one is not None and one.stddev is None and one.p95 is None
     assert spread([]) is None
@@ -59,14 +59,14 @@ def test_warmups_and_failures_are_never_samples() -> None:
     assert s.ttft is None
 
 
-def test_ratios_follow_what_is_better() -> None:
+def test_ratios_to_best_follow_the_direction_of_the_metric() -> None:
     assert ratios_to_best([2.0, None, 1.0]) == [2.0, None, 1.0]
     assert ratios_to_best([50.0, 100.0], "tokens_per_s") == [2.0, 1.0]
     assert ratios_to_best([None, 0.0]) == [None, None]
 
 
-def test_the_servers_clock_and_the_rest() -> None:
-    told = iteration(1, 1.0, server_prefill_s=0.3, server_decode_s=0.6, server_load_s=0.05)
-    assert told.server_s == pytest.approx(0.95)
-    assert told.transport_and_client_s == pytest.approx(0.05)
+def test_server_time_and_transport_time() -> None:
+    timed = iteration(1, 1.0, server_prefill_s=0.3, server_decode_s=0.6, server_load_s=0.05)
+    assert timed.server_s == pytest.approx(0.95)
+    assert timed.transport_and_client_s == pytest.approx(0.05)
     assert iteration(1, 1.0, server_prefill_s=0.3).transport_and_client_s is None

@@ -1,4 +1,4 @@
-"""What is said of a race: who is faster, what could not be shown, and where the race was none."""
+"""The verdict on a race: shown differences, ties, and races that are not comparable."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def codes(verdict: Verdict) -> set[str]:
     return {c.code for c in verdict.checks}
 
 
-def test_a_difference_is_told_with_its_interval() -> None:
+def test_difference_is_reported_with_its_interval() -> None:
     verdict = raced(1.0, 1.3, 2.4).verdict()
     assert verdict.line.startswith("a is fastest: b takes 1.3") and "x as long (95%: 1." in verdict.line
     assert ", c 2.4" in verdict.line and "(" not in verdict.brief
@@ -38,19 +38,19 @@ def test_a_difference_is_told_with_its_interval() -> None:
     assert len(verdict.sentences) == 3 and all("x as long as" in s for s in verdict.sentences)
 
 
-def test_no_difference_says_what_could_have_been_shown() -> None:
+def test_tie_reports_the_smallest_difference_it_could_show() -> None:
     run_view = raced(1.0, 1.0, noise=0.05)
     assert run_view.verdict().line.startswith("no difference shown; 10 rounds could have shown ")
     run_view.apply(BackendChanged(backend=BackendState(name="a", state="running", planned=12)))
     assert run_view.verdict().line.startswith("no difference shown yet; ")
 
 
-def test_a_tie_behind_a_winner_is_no_order() -> None:
+def test_tie_for_first_has_no_fastest() -> None:
     line = raced(1.0, 1.0, 3.0).verdict().line
     assert "is fastest" not in line and "c takes 3" in line and "no difference shown to" in line
 
 
-def test_work_that_differs_is_compared_by_what_counts_per_token() -> None:
+def test_different_work_is_compared_per_token() -> None:
     verdict = raced(1.0, 2.0, tokens=(20, 64)).verdict()
     assert verdict.leading.metric == "tokens_per_s" and "output-tokens" in codes(verdict)
     assert verdict.line.startswith("not comparable by latency: ")
@@ -60,23 +60,23 @@ def test_work_that_differs_is_compared_by_what_counts_per_token() -> None:
 
 
 @pytest.mark.parametrize(("medians", "rounds"), [((), 0), ((1.0,), 10), ((1.0, 2.0), 0)])
-def test_nothing_is_said_of_less_than_two(medians: tuple[float, ...], rounds: int) -> None:
+def test_fewer_than_two_backends_have_no_verdict(medians: tuple[float, ...], rounds: int) -> None:
     verdict = raced(*medians, rounds=rounds).verdict()
     assert verdict.line == verdict.brief == "" and verdict.sentences == []
 
 
-def test_too_few_are_called_too_few() -> None:
+def test_too_few_rounds_give_no_verdict() -> None:
     verdict = raced(1.0, 2.0, rounds=3).verdict()
     assert verdict.line == "no verdict: 3 rounds are too few"
     assert "too-few" in codes(verdict)
 
 
-def test_too_few_for_so_many_pairs_is_not_called_a_tie() -> None:
+def test_too_few_rounds_for_all_pairs_is_not_a_tie() -> None:
     assert raced(1.0, 2.0, rounds=6).verdict().line.startswith("a is fastest: b takes ")
     assert raced(1.0, 2.0, 4.0, rounds=6).verdict().line == "no verdict: 6 rounds are too few for 3 pairs"
 
 
-def test_names_are_plain() -> None:
+def test_names_are_sanitized() -> None:
     hostile = Backend(name="a\x1b[31m\nb")
     run_view = RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=[hostile, Backend(name="c")]))
     for n in range(10):
@@ -86,14 +86,14 @@ def test_names_are_plain() -> None:
     assert not any(c in text for text in [verdict.line, *verdict.sentences] for c in "\x1b\n")
 
 
-def test_it_is_worked_out_again_only_when_more_is_known() -> None:
+def test_verdict_is_cached_until_enough_samples_arrive() -> None:
     run_view = raced(1.0, 1.3, rounds=60)
     first = run_view.verdict()
     assert run_view.verdict() is first and run_view.verdict("ttft") is not first
     run_view.apply(BackendChanged(backend=BackendState(name="a", state="running", planned=70)))
     going = run_view.verdict()
     run_view.apply(IterationDone(iteration=iteration("a", 61, 1.0)))
-    assert run_view.verdict() is going, "one in 120 is no news"
+    assert run_view.verdict() is going, "one sample in 120 does not change it"
     for n in range(62, 66):
         run_view.apply(IterationDone(iteration=iteration("a", n, 1.0)))
     again = run_view.verdict()
@@ -103,42 +103,42 @@ def test_it_is_worked_out_again_only_when_more_is_known() -> None:
     assert run_view.verdict() is not again and run_view.verdict().done
 
 
-def test_rounds_that_were_added_are_paid_for() -> None:
+def test_added_rounds_raise_the_level() -> None:
     run_view = raced(1.0, 1.3, rounds=12)
     assert run_view.verdict().level == 0.95
     for name, latency in (("a", 1.0), ("b", 1.3)):
         run_view.apply(IterationDone(iteration=iteration(name, 13, latency)))
     assert run_view.verdict().level == 0.99
-    # Who stops it when he likes what he sees has looked as often as rounds may be added.
+    # Stopping at a good result takes the level of all looks.
     run_view.apply(BackendChanged(backend=BackendState(name="b", state="stopped", planned=13)))
     assert run_view.verdict().level == pytest.approx(1 - 0.1 / 120)
     run_view.apply(BackendChanged(backend=BackendState(name="b", state="running", planned=14)))
     assert run_view.verdict().level == pytest.approx(1 - 0.1 / 120)
 
 
-def test_only_the_newest_rounds_are_compared_and_that_is_said() -> None:
+def test_only_the_newest_rounds_are_compared() -> None:
     run_view = raced(1.0, 1.3, rounds=ROUNDS + 5)
     assert run_view.verdict().comparisons[0].n == ROUNDS
     assert run_view.verdict().sentences[-1] == f"only the newest {ROUNDS} rounds are compared"
     assert len(run_view.backends["a"].rounds) == ROUNDS and not run_view.backends["a"].rounds[0].text
 
 
-def test_an_earlier_attempt_is_forgotten() -> None:
+def test_new_attempt_drops_the_previous_samples() -> None:
     run_view = raced(1.0, 1.3)
     run_view.apply(BackendChanged(backend=BackendState(name="a", state="loading", attempt=2, planned=10)))
     assert run_view.backends["a"].rounds == [] and run_view.backends["a"].evidence.measured == 0
     assert run_view.verdict().line == ""
     run_view.apply(IterationDone(iteration=iteration("a", 1, 1.0)))
-    assert run_view.backends["a"].rounds == [], "of attempt 1, and late"
+    assert run_view.backends["a"].rounds == [], "a late sample of attempt 1"
 
 
-def test_our_own_error_is_held_against_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_error_check_uses_the_accuracy_record(monkeypatch: pytest.MonkeyPatch) -> None:
     run_view = raced(1.0, 1.004, noise=0.0001)
     monkeypatch.setattr("llmtui.store.accuracy_record.newest", lambda machine: record(0.003))
     assert "own-error" in codes(run_view.verdict())
 
 
-def test_one_that_is_not_comparable_is_not_called_a_tie() -> None:
+def test_incomparable_backend_is_not_a_tie() -> None:
     run_view = raced(1.0, 1.3, 2.0)
     run_view.apply(
         BackendChanged(backend=BackendState(name="c", state="done", planned=10, weights="Q8_0", model="other"))
@@ -151,7 +151,7 @@ def test_one_that_is_not_comparable_is_not_called_a_tie() -> None:
     assert "no difference shown" not in line
 
 
-def test_one_with_too_few_samples_is_no_tie_either() -> None:
+def test_backend_with_too_few_samples_is_not_a_tie() -> None:
     run_view = raced(1.0, 1.3)
     plan = msgspec.structs.replace(run_view.plan, backends=[*run_view.plan.backends, Backend(name="e")])
     wider = RunView(plan, keep=0)
@@ -165,20 +165,20 @@ def test_one_with_too_few_samples_is_no_tie_either() -> None:
     assert wider.verdict().line.endswith(", no verdict on e")
 
 
-def test_who_is_ahead_is_beaten_by_nobody() -> None:
+def test_leader_is_slower_than_none() -> None:
     def pair(slower: str, faster: str, *, decided: bool) -> Pair:
-        found = Comparison(
+        comparison = Comparison(
             metric="latency", slower=slower, faster=faster, n=10, paired=True, ratio=1.1, low=1.05 if decided else 0.9,
             high=1.2, level=0.95, p=0.01, pairs=3, decided=decided, could_show=1.1,
         )  # fmt: skip
-        return Pair(slower, faster, Leading(metric="latency"), found, "")
+        return Pair(slower, faster, Leading(metric="latency"), comparison, "")
 
     pairs = [pair("c", "a", decided=True), pair("a", "d", decided=True), pair("c", "d", decided=False)]
     line = _line(["a", "c", "d"], pairs, "latency", True, 0.95, spans=True)
     assert line == "d is ahead: a takes 1.10x as long (95%: 1.05 to 1.20), no difference shown to c"
 
 
-def test_before_the_end_it_is_judged_more_strictly() -> None:
+def test_level_is_stricter_before_the_end() -> None:
     run_view = raced(1.0, 1.3)
     assert (run_view.verdict().level, "so far" in run_view.verdict().line) == (LEVEL, False)
     run_view.apply(BackendChanged(backend=BackendState(name="b", state="running", planned=12)))
@@ -188,7 +188,7 @@ def test_before_the_end_it_is_judged_more_strictly() -> None:
     )
 
 
-def test_a_run_that_somebody_stopped_is_judged_more_strictly() -> None:
+def test_level_is_stricter_for_a_stopped_run() -> None:
     run_view = raced(1.0, 1.3, rounds=10)
     run_view.plan = msgspec.structs.replace(run_view.plan, config=RunConfig(iterations=40))
     for name in "ab":
@@ -196,7 +196,7 @@ def test_a_run_that_somebody_stopped_is_judged_more_strictly() -> None:
     assert run_view.verdict().level == 0.9975 and "(99.75%: " in run_view.verdict().line
 
 
-def test_zeros_are_told_and_not_left_out() -> None:
+def test_zeros_prevent_a_comparison() -> None:
     run_view = raced(1.0, 1.3)
     for name in "ab":
         for n in range(11, 21):
@@ -206,12 +206,12 @@ def test_zeros_are_told_and_not_left_out() -> None:
     assert run_view.verdict("itl").sentences == ["a and b: nothing to compare by ITL: 7 samples of a are 0"]
 
 
-def test_each_side_of_an_uneven_pair_is_counted() -> None:
-    (found,) = compare({"a": lane_of("a", [1.0] * 2), "b": lane_of("b", [2.0] * 4, "2")}, "latency")
-    assert found.sentence == "a and b: no verdict: 2 and 4 iterations are too few"
+def test_uneven_pair_reports_both_counts() -> None:
+    (comparison,) = compare({"a": lane_of("a", [1.0] * 2), "b": lane_of("b", [2.0] * 4, "2")}, "latency")
+    assert comparison.sentence == "a and b: no verdict: 2 and 4 iterations are too few"
 
 
-def test_what_could_have_been_shown_minds_the_pairs() -> None:
+def test_could_show_is_corrected_for_the_pairs() -> None:
     two, six = raced(1.0, 1.0, rounds=8), raced(*[1.0] * 5, rounds=8)
     (alone,) = two.verdict().comparisons
     assert alone.could_show is not None
@@ -222,7 +222,7 @@ def test_what_could_have_been_shown_minds_the_pairs() -> None:
     assert all(c.could_show is not None for c in many)
 
 
-def test_equal_values_and_large_differences_are_told_in_fitting_words() -> None:
+def test_wording_of_equal_values_and_large_differences() -> None:
     equal = raced(1.0, 1.0, noise=0.0).verdict()
     assert equal.line == "no difference shown; all 10 rounds show the same"
     (wide,) = compare(
@@ -239,7 +239,7 @@ def lane_of(name: str, values: list[float], begun: str = "1") -> list[Iteration]
     return [iteration(name, n + 1, v, started_utc=begun) for n, v in enumerate(values)]
 
 
-def test_a_circle_of_pairs_by_different_metrics_has_no_winner() -> None:
+def test_circle_of_comparisons_has_no_winner() -> None:
     run_view = raced(
         1.0, 1.05, 1.09, noise=0.004,
         a={"output_tokens": 64, "tokens_per_s": 64.0, "text": "x" * 200},
@@ -253,7 +253,7 @@ def test_a_circle_of_pairs_by_different_metrics_has_no_winner() -> None:
     assert run_json(run_view) and results_csv(run_view)
 
 
-def test_who_is_not_comparable_is_named_where_nothing_is_decided_too() -> None:
+def test_undecided_verdict_names_incomparable_backends() -> None:
     run_view = raced(1.0, 1.0, 1.3)
     other = msgspec.structs.replace(run_view.backends["c"].state, model="llama-3.2-1b")
     for name in "ab":
