@@ -26,7 +26,7 @@ class Announcer:
         title = escapes.title_words(self._view.run_view.run, self._view.phase)
         if not self._view.options.title or title == self._title or self.muted:
             return
-        self.write(("" if self.titled else escapes.KEEP_TITLE) + escapes.set_title(title))
+        self.write(("" if self.titled else escapes.SAVE_TITLE) + escapes.set_title(title))
         self._title, self.titled = title, True
 
     def announce_end(self) -> None:

@@ -1,6 +1,6 @@
-"""The monitor of one page of `llmtui serve`: `python -m llmtui.ui.browser SOCKET OPTIONS`, spoken to over its pipes.
+"""The monitor in one page of `llmtui serve`: `python -m llmtui.ui.browser SOCKET OPTIONS`, driven over its pipes.
 
-The run belongs to `llmtui serve`: leaving a page is leaving, and never the end of the run.
+The run belongs to `llmtui serve`: closing a page never stops it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from llmtui.ui.run import reach
 
 
 class PageApp(MonitorApp):
-    """A monitor that only ever leaves: it sends no last word, and goes when the program that made it has gone."""
+    """A monitor that leaves without stopping the run, and exits with the process that started it."""
 
     async def on_mount(self) -> None:
         # Textual calls the handler of the base class too.
-        self._maker = os.getppid()
-        self.set_interval(1.0, self._orphaned)
+        self._parent_pid = os.getppid()
+        self.set_interval(1.0, self._exit_if_orphaned)
 
     def execute(self, command: Command) -> None:
         if command.id in ("quit", "detach"):
@@ -32,9 +32,9 @@ class PageApp(MonitorApp):
         else:
             super().execute(command)
 
-    def _orphaned(self) -> None:
-        # Textual's own driver for the web does not notice the end of its input.
-        if os.getppid() != self._maker:
+    def _exit_if_orphaned(self) -> None:
+        # Textual's driver for the web does not notice the end of its input.
+        if os.getppid() != self._parent_pid:
             self.session.end()
 
 
@@ -44,7 +44,7 @@ async def _show(socket: Path, ui: UiConfig) -> None:
 
 
 def main() -> None:
-    """Show the run behind the socket until the page is left."""
+    """Show the run behind the socket until the page is closed."""
     socket, options = sys.argv[1:]
     try:
         asyncio.run(_show(Path(socket), msgspec.json.decode(options, type=UiConfig)))

@@ -14,11 +14,11 @@ from llmtui.ui.views.attempts import attempt_sentence
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
 
-#: After so many events in a row the screen gets its turn.
+#: After this many events in a row, other tasks run.
 _EVENTS_PER_TURN = 200
 #: How long to wait for an engine to receive the last command.
 _LEAVE_S = 2.0
-#: A held screen catches up by itself when so many iterations wait: nothing is lost, and memory stays bounded.
+#: A held screen catches up when this many iterations wait: memory stays bounded.
 HELD_AT_MOST = 2000
 
 
@@ -70,9 +70,9 @@ class Session:
                 if count % _EVENTS_PER_TURN == 0 or isinstance(event, Earlier):
                     await asyncio.sleep(0)
         except Exception as error:
-            self._lose(f"the engine's words were not understood: {sanitize(str(error)) or type(error).__name__}")
+            self._lose(f"cannot read the engine's messages: {sanitize(str(error)) or type(error).__name__}")
             return
-        self._lose("the engine has gone")
+        self._lose("the engine has exited")
 
     def _lose(self, reason: str) -> None:
         """Show that the engine is lost, and what the user can still do."""
@@ -83,8 +83,8 @@ class Session:
         view.link = "gone"
         if view.run_view.run.phase != "done":
             self.lost_reason = reason
-        left = "e exports what was measured, q quits" if view.situation().results else "q quits"
-        view.banner = (f"{reason}: {left}", "bad")
+        hint = "e exports the results, q quits" if view.situation().results else "q quits"
+        view.banner = (f"{reason}: {hint}", "bad")
         app.log_book.note(reason, "error")
         app.announcer.update_title()
         app.main.invalidate_all()
@@ -122,7 +122,7 @@ class Session:
                     view.behind += 1
                     if view.behind >= HELD_AT_MOST:
                         self.catch_up()
-                        self._app.report(f"the screen goes on: {HELD_AT_MOST} iterations were waiting", "warning")
+                        self._app.report(f"the screen catches up: {HELD_AT_MOST} iterations were waiting", "warning")
                 self._app.main.request_numbers()
 
     def hold(self) -> None:

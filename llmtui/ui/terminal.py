@@ -1,4 +1,4 @@
-"""The terminal that keys come from. Textual's own waits long for what may follow an escape."""
+"""A terminal driver that recognizes the escape key sooner than Textual's."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from textual import constants
 
 from llmtui.ui.textual_internals import ResumingDriver, XTermParser
 
-#: An escape followed by nothing for so long is the key. Terminals write a sequence in one go, and SSH sends it so:
-#: what lies between two parts of one is the time to read them, also on a slow line. ESCDELAY (in ms) goes before.
+#: An escape followed by nothing for this long is the key. Terminals write an escape sequence in one piece, and SSH
+#: sends it so, also over a slow line. ESCDELAY (in ms) overrides it.
 ESCAPE_S = 0.025
-#: How often it looks whether to end.
-_LOOK_S = 0.1
-#: A timer may be early by less than this.
-_EARLY_S = 0.001
+#: How often the thread checks whether to stop.
+_POLL_S = 0.1
+#: A timer may fire early by less than this.
+_TIMER_ERROR_S = 0.001
 
 
 class Terminal(ResumingDriver):
-    """Textual's driver with another way of waiting: 100 ms for an escape are 100 ms before anything is drawn."""
+    """Textual's driver, which waits 25 ms for an escape sequence instead of 100 ms: nothing is drawn meanwhile."""
 
     def run_input_thread(self) -> None:
-        """Tell the app of what is typed, until the driver's exit event is set."""
+        """Pass input to the app until the driver's exit event is set."""
         if "ESCDELAY" not in os.environ:
             constants.ESCAPE_DELAY = ESCAPE_S  # type: ignore[misc]
         parser = XTermParser()
         decode = getincrementaldecoder("utf-8")("replace").decode
-        wait_s = _LOOK_S
+        wait_s = _POLL_S
         while not self.exit_event.is_set():
             if select.select([self.fileno], [], [], wait_s)[0]:
                 data = os.read(self.fileno, 4096)
                 if not data:
-                    # A pipe that has ended is always readable.
-                    self.exit_event.wait(_LOOK_S)
+                    # A pipe at its end is always readable.
+                    self.exit_event.wait(_POLL_S)
                     continue
                 for message in parser.feed(text) if (text := decode(data)) else ():
                     self.process_message(message)
-                # Something may be left that a rest decides.
-                wait_s = constants.ESCAPE_DELAY + _EARLY_S
+                # The rest may be an escape key or the start of a sequence: time decides.
+                wait_s = constants.ESCAPE_DELAY + _TIMER_ERROR_S
             else:
-                wait_s = _LOOK_S
+                wait_s = _POLL_S
             for message in parser.tick():
                 self.process_message(message)

@@ -1,4 +1,4 @@
-"""The monitor's three themes; everywhere else colours are named by what they mean."""
+"""The monitor's three themes. Other modules name colours by their meaning."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _series(colours: tuple[str, ...]) -> dict[str, str]:
     return {f"series-{i}": colour for i, colour in enumerate(colours, 1)}
 
 
-#: For Textual's own themes, which know nothing of series.
+#: For Textual's own themes, which have no colours for series.
 DEFAULT_VARIABLES = {**_series(_DARK), "dim": "#8b95a1", "rule": "#4a5462"}
 
 DARK = Theme(
@@ -97,26 +97,26 @@ ANSI = Theme(
     },
 )
 
-#: The ring that the theme key goes round.
+#: The themes that the theme key cycles through.
 RING = ("llmtui-dark", "llmtui-light", "llmtui-ansi")
 SHORT = {"dark": "llmtui-dark", "light": "llmtui-light", "ansi": "llmtui-ansi"}
 
 
 def by_terminal() -> str:
-    """The theme for this terminal: its own 16 colours where it has no more, else the dark one."""
+    """Return the dark theme, or the theme of the terminal's own colours if it has only 16."""
     term = os.environ.get("TERM", "")
     rich = os.environ.get("COLORTERM", "") in ("truecolor", "24bit") or "256" in term or "direct" in term
     return "llmtui-dark" if rich or not term else "llmtui-ansi"
 
 
 def choose(wanted: str, available: Collection[str]) -> tuple[str, str]:
-    """The theme for the name in the config, and what is wrong with that name ("" if nothing)."""
+    """Return the theme for the name in the config, and an error message if there is no such theme, else ""."""
     name = SHORT.get(wanted, wanted) or by_terminal()
     if name in available:
         return name, ""
-    return by_terminal(), f'no theme "{sanitize(wanted, 40)}"; there are dark, light, ansi and those of Textual'
+    return by_terminal(), f'no theme "{sanitize(wanted, 40)}"; use dark, light, ansi or a theme of Textual'
 
 
 def following(theme: str) -> str:
-    """The theme after this one."""
+    """Return the theme after this one."""
     return RING[(RING.index(theme) + 1) % len(RING)] if theme in RING else RING[0]

@@ -1,4 +1,4 @@
-"""How often the screen may follow the engine: at once after a rest, then at most once an interval."""
+"""Limits how often the screen is redrawn: immediately after a pause, then at most once per interval."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ Later = Callable[[float, Callable[[], Any]], Any]
 
 
 class Throttle:
-    """Runs `action` because something changed, never because a clock ticked.
+    """Runs `action` on request, at most once per interval.
 
-    The first request after a rest runs at once; those that follow within `interval_s` run together at its end.
+    The first request after a pause runs it immediately. Requests within `interval_s` of the last run are combined
+    into one at the end of the interval.
     """
 
     def __init__(self, interval_s: float, action: Callable[[], None], later: Later, now: Callable[[], float]) -> None:
@@ -23,7 +24,7 @@ class Throttle:
         self._pending = False
 
     def request(self) -> None:
-        """Something changed."""
+        """Run the action now or at the end of the interval."""
         if self._pending:
             return
         wait = self._last + self._interval_s - self._now()

@@ -18,10 +18,10 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     ("which", "monitor", "words", "status", "state"),
     [
-        ("monitor", True, rb"run \w{8} goes on; come back to it with: llmtui attach", 0, "done"),
+        ("monitor", True, rb"run \w{8} goes on; to reopen it: llmtui attach", 0, "done"),
         ("monitor", False, rb"llmtui: interrupted; stopping the servers", 130, "stopped"),
         ("engine", False, rb"llmtui: the engine ended before the run did", 1, "stopped"),
-        ("engine", True, rb"llmtui: the engine has gone before the run was done", 1, "stopped"),
+        ("engine", True, rb"llmtui: the engine has exited; the run was not done", 1, "stopped"),
         ("guard", False, rb"llmtui: (one|two): .*the server ended", 1, "done"),
         ("server", False, rb"llmtui: (one|two): .*the server ended: killed by signal 15 \(SIGTERM\)", 1, "done"),
     ],

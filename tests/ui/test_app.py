@@ -254,7 +254,7 @@ async def test_an_engine_that_goes_is_told_in_words() -> None:
         await settle(pilot, link)
         shown = screen_text(app)
         assert "engine gone" in shown
-        assert "the engine has gone: e exports what was measured, q quits" in shown
+        assert "the engine has exited: e exports the results, q quits" in shown
         assert "Stop" not in shown
         await pilot.press("q")
         await settle(pilot)

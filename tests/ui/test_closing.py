@@ -10,7 +10,7 @@ import pytest
 from llmtui.config.schema import UiConfig
 from llmtui.model import Backend, BackendChanged, Detach, Shutdown
 from llmtui.ui.app import MonitorApp
-from llmtui.ui.run import drawable, last_words
+from llmtui.ui.run import drawable, print_farewell
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
@@ -32,15 +32,15 @@ async def test_detaching_tells_the_engine_and_names_the_way_back(capsys: pytest.
     assert link.sent == [Detach()]
     assert link.closed
     assert app.session.farewell == Detach()
-    assert last_words(app) == 0
+    assert print_farewell(app) == 0
     assert "llmtui attach r1" in capsys.readouterr().err
 
 
 async def test_quitting_twice_ends_the_run_early(capsys: pytest.CaptureFixture[str]) -> None:
     app, link = await left("q", "q")
     assert link.sent == [Shutdown()]
-    assert last_words(app) == 130
-    assert capsys.readouterr().err == "llmtui: ended before it was done: 27 of 39 iterations\n"
+    assert print_farewell(app) == 130
+    assert capsys.readouterr().err == "llmtui: stopped before the run was done: 27 of 39 iterations\n"
 
 
 async def test_escape_takes_the_question_back() -> None:
@@ -53,7 +53,7 @@ async def test_escape_takes_the_question_back() -> None:
             await settle(pilot)
             assert len(app.screen.query("Toast")) == 1
             said = [said.message for said in app._notifications]
-            assert said == ["still going: q again ends it and its servers, d leaves it going, esc stays"]
+            assert said == ["the run is still going: q again stops it and its servers, d detaches, esc cancels"]
             await pilot.press("escape")
             await settle(pilot)
             assert app.is_running and link.sent == []
@@ -104,12 +104,12 @@ async def test_a_signal_to_end_sends_nothing() -> None:
     assert link.sent == []
     assert link.closed
     assert app.session.farewell is None
-    assert last_words(app) == 0
+    assert print_farewell(app) == 0
 
 
 async def test_a_failed_backend_is_the_exit_code_of_a_run_that_was_done() -> None:
     app, _ = await left("q", done=10, running=False)
-    assert last_words(app) == 1
+    assert print_farewell(app) == 1
 
 
 async def test_without_an_engine_nothing_runs_and_every_command_says_why(capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,15 +128,15 @@ async def test_without_an_engine_nothing_runs_and_every_command_says_why(capsys:
             app.clear_notifications()
             await pilot.press(key)
             await settle(pilot)
-            assert [n.message for n in app._notifications] == ["there is no engine any more"]
+            assert [n.message for n in app._notifications] == ["the engine is gone"]
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         assert "✗ gone" in screen_text(app)
         await pilot.press("q")
         await settle(pilot)
-    assert app.session.lost_reason == "the engine has gone"
-    assert last_words(app) == 1
-    assert "llmtui: the engine has gone before the run was done" in capsys.readouterr().err
+    assert app.session.lost_reason == "the engine has exited"
+    assert print_farewell(app) == 1
+    assert "llmtui: the engine has exited; the run was not done" in capsys.readouterr().err
 
 
 async def test_an_engine_that_goes_after_the_run_is_no_loss() -> None:
@@ -163,12 +163,12 @@ def test_a_terminal_without_utf8_is_drawn_in_ascii(encoding: str, marker: str, m
     assert drawable(UiConfig()).marker == marker
 
 
-async def test_the_last_words_fit_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_print_farewell_fit_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     app, _ = await left("d")
     app.run_view.backends["llama.cpp"].backend = Backend(name="日本語")
     out = stream("ascii")
     monkeypatch.setattr(sys, "stdout", out)
-    last_words(app)
+    print_farewell(app)
     out.flush()
     assert b"???" in out.buffer.getvalue()  # type: ignore[attr-defined]
 

@@ -43,10 +43,10 @@ def test_two_commands_may_swap_their_keys() -> None:
     ("overrides", "words"),
     [
         ({"rerum": "z"}, 'did you mean "rerun"?'),
-        ({"fly": "z"}, "known: rerun"),
+        ({"fly": "z"}, "commands: rerun"),
         ({"rerun": "s"}, 'both have the key "s"'),
-        ({"rerun": "1"}, "is taken"),
-        ({"rerun": "ctrl+c"}, "is taken"),
+        ({"rerun": "1"}, "is reserved"),
+        ({"rerun": "ctrl+c"}, "is reserved"),
         ({"rerun": "not a key"}, "is not a key"),
         ({"rerun": ""}, "is not a key"),
         ({"rerun": "hyperkey"}, "is not a key"),

@@ -266,7 +266,7 @@ async def test_a_hundred_thousand_cost_what_is_on_the_screen(monkeypatch: pytest
         await settle(pilot)
         assert table.at == 0
         assert "no longer in memory" in screen_text(app)
-        assert "arrivals of the newest iterations only" in screen_text(app)
+        assert "arrivals are shown for the newest iterations" in screen_text(app)
         assert len(made) <= 3 * height
         await pilot.press("end", "pageup")
         await settle(pilot)

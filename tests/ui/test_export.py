@@ -82,7 +82,7 @@ def test_a_link_that_leads_nowhere_is_taken_too(run_view: RunView, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("gone/a.csv", "there is no folder"), ("file/a.csv", "is no folder"), ("x" * 300, "too long"), ("a\0b", "name")],
+    [("gone/a.csv", "no such folder"), ("file/a.csv", "is not a folder"), ("x" * 300, "too long"), ("a\0b", "name")],
 )
 def test_what_cannot_be_written_is_told_in_words(name: str, words: str, run_view: RunView, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
@@ -93,7 +93,7 @@ def test_what_cannot_be_written_is_told_in_words(name: str, words: str, run_view
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.ENOSPC, "the disk of .* is full"), (errno.EROFS, "read-only"), (errno.EACCES, "may not be written to")],
+    [(errno.ENOSPC, "the disk of .* is full"), (errno.EROFS, "read-only"), (errno.EACCES, "is not writable")],
 )
 @pytest.mark.parametrize("replace", [False, True])
 def test_a_file_that_could_not_be_finished_is_not_left_behind(
@@ -162,7 +162,7 @@ async def test_a_file_that_is_there_is_replaced_only_when_asked_twice(tmp_path: 
     async with monitor(tmp_path) as (app, pilot):
         await press(pilot, "E", "tab", "tab", "ctrl+u", *"a.csv", "enter")
         assert isinstance(app.screen, ExportScreen)
-        assert "isthere" in flat(app) and "a-2.csv" in flat(app)
+        assert "alreadyexists" in flat(app) and "a-2.csv" in flat(app)
         assert (tmp_path / "a.csv").read_text() == "precious"
         # Another name in between: the question is open again.
         await press(pilot, "backspace", "v", "enter")
@@ -176,11 +176,11 @@ async def test_a_file_that_is_there_is_replaced_only_when_asked_twice(tmp_path: 
 @pytest.mark.parametrize(
     ("field", "text", "words"),
     [
-        ("folder", "/nowhere/at/all", "thereisnofolder/nowhere/at/all"),
-        ("folder", "~nobody-of-this-name", "thereisnosuchhomefolder"),
-        ("name", "", "givethefileaname"),
-        ("name", "..", "givethefileaname"),
-        ("name", "a/b", "noslash"),
+        ("folder", "/nowhere/at/all", "nosuchfolder:/nowhere/at/all"),
+        ("folder", "~nobody-of-this-name", "nosuchhomefolder"),
+        ("name", "", "enteranameforthefile"),
+        ("name", "..", "enteranameforthefile"),
+        ("name", "a/b", "cannotcontainaslash"),
         ("name", "folder", "isafolder"),
     ],
 )
@@ -209,12 +209,12 @@ async def test_the_dialog_keeps_to_ascii_and_its_keys_are_no_commands(tmp_path: 
         assert screen_text(app).isascii()
 
 
-async def test_the_dialog_says_what_is_no_longer_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_dialog_names_the_command_that_exports_every_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from llmtui.ui.screens import export as export_screen
 
     monkeypatch.setattr(export_screen, "RECENT", 3)
     async with monitor(tmp_path) as (app, pilot):
         await press(pilot, "E", "down", "down")
-        assert "all: llmtui export r1 --json FILE" in screen_text(app)
+        assert "forall:llmtuiexportr1--jsonFILE" in flat(app)
         await press(pilot, "up")
         assert "llmtui export r1" not in screen_text(app)

@@ -60,7 +60,7 @@ async def test_a_key_that_does_not_apply_says_why_and_sends_nothing() -> None:
         await settle(pilot)
         assert link.sent == []
         said = [n.message for n in app._notifications]
-        assert "llama.cpp is still busy: s stops it first" in said
+        assert "llama.cpp is still running: stop it first" in said
         assert "the run is still going" in said
 
 
@@ -281,7 +281,7 @@ async def test_export_writes_a_new_file_and_shows_where(tmp_path: Path) -> None:
 
 
 async def test_a_folder_that_is_not_there_is_told_in_words(tmp_path: Path) -> None:
-    await _export_into(tmp_path / "gone", "there is no folder")
+    await _export_into(tmp_path / "gone", "no such folder")
 
 
 async def _export_into(folder: Path, words: str) -> None:
@@ -291,7 +291,7 @@ async def _export_into(folder: Path, words: str) -> None:
         await settle(pilot, link)
         await pilot.press("e")
         await settle(pilot)
-        assert any("not exported" in n.message and words in n.message for n in app._notifications)
+        assert any("cannot export" in n.message and words in n.message for n in app._notifications)
 
 
 # --- The mouse does what keys do ---

@@ -165,7 +165,7 @@ async def test_sort_key_without_a_table_shows_why_it_does_not_apply() -> None:
         await settle(pilot, link)
         await pilot.press("o")
         await settle(pilot)
-        assert [n.message for n in app._notifications] == ["the table is not on the screen"]
+        assert [n.message for n in app._notifications] == ["the table is not shown"]
         await pilot.press("T", "o")
         await settle(pilot)
         assert "↑median" in heading(app)

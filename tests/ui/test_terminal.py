@@ -26,7 +26,7 @@ import pytest
 from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
 from llmtui.accuracy.pty_monitor import Screen, monitor_argv
-from llmtui.ui.run import Lasting
+from llmtui.ui.run import HangupStream
 from tests.leftovers import carrying
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
@@ -120,7 +120,7 @@ def test_a_terminal_that_is_gone_holds_nobody_up(monkeypatch: pytest.MonkeyPatch
     reading, writing = os.pipe()
     os.close(reading)
     stream = open(writing, "w")  # noqa: SIM115
-    writer = WriterThread(Lasting(stream))  # type: ignore[arg-type]
+    writer = WriterThread(HangupStream(stream))  # type: ignore[arg-type]
     writer.start()
 
     def draw() -> None:
@@ -355,7 +355,7 @@ def test_in_tmux_the_screen_is_read_typed_at_and_left_as_it_was(home: Path, tmux
     tmux("send-keys", "q")
     tmux.until(lambda shown: "still going" in shown)
     tmux("send-keys", "q")
-    tmux.until(lambda shown: "ready>" in shown.rstrip().split("\n")[-1] and "ended before" in shown)
+    tmux.until(lambda shown: "ready>" in shown.rstrip().split("\n")[-1] and "stopped before" in shown)
     # The table, and what is to be said of it, may be longer than the screen.
     assert "x fastest" in tmux("capture-pane", "-p", "-S", "-100")
     assert tmux.about("alternate_on") == "0"
@@ -380,4 +380,4 @@ def test_stopped_and_continued_all_of_the_screen_is_there_again(home: Path, tmux
     tmux("send-keys", "q")
     tmux.until(lambda shown: "still going" in shown)
     tmux("send-keys", "q")
-    tmux.until(lambda shown: "ended before" in shown)
+    tmux.until(lambda shown: "stopped before" in shown)

@@ -1,1 +1,1 @@
-"""What the monitor's commands do, and the registry of them."""
+"""The monitor's commands: the registry, and the function of each."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
 
 #: Why a command for the engine does not apply without one.
-NO_ENGINE = "there is no engine any more"
+NO_ENGINE = "the engine is gone"
 #: How long the answer to a key that does not apply is shown.
 _BRIEF_S = 2.0
 

@@ -1,4 +1,4 @@
-"""Files that the monitor writes: their formats, names that are not taken, and what went wrong in words."""
+"""Writes export files: formats, free file names, and errors as sentences."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from llmtui.text import sanitize
 
 
 class ExportError(Exception):
-    """Why nothing was written, as a sentence for the screen."""
+    """The file could not be written. The message is for the screen."""
 
 
 class Taken(ExportError):
-    """There is a file of that name already."""
+    """A file of this name exists."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """One kind of file. `what` stands in its name, `label` on the screen."""
+    """A kind of file. `what` is part of its name, `label` is shown on the screen."""
 
     id: str
     label: str
@@ -65,12 +65,12 @@ FORMATS = (
 
 
 def file_name(form: Format, now: datetime.datetime) -> str:
-    """`llmtui-results-YYYYmmdd-HHMMSS.csv`, in UTC."""
+    """Return `llmtui-results-YYYYmmdd-HHMMSS.csv`, in UTC."""
     return f"llmtui-{form.what}-{now.astimezone(datetime.UTC):%Y%m%d-%H%M%S}{form.suffix}"
 
 
 def free_path(path: Path) -> Path:
-    """`path`, or the same with -2, -3 before its suffix: the first that is not taken."""
+    """Return `path`, or the first free one with -2, -3 and so on before its suffix."""
     free, number = path, 2
     while os.path.lexists(free):
         free = path.with_name(f"{path.stem}-{number}{path.suffix}")
@@ -79,7 +79,7 @@ def free_path(path: Path) -> Path:
 
 
 def write(run_view: RunView, form: Format, path: Path, *, replace: bool = False) -> None:
-    """Write the run to `path`, whole or not at all; over a file that is there only when told to.
+    """Write the run to `path` atomically; overwrite a file only with `replace`.
 
     Raises Taken, or ExportError.
     """
@@ -87,18 +87,18 @@ def write(run_view: RunView, form: Format, path: Path, *, replace: bool = False)
 
     try:
         if path.is_dir():
-            raise ExportError(f"{_shown(path)} is a folder: give the file another name")
+            raise ExportError(f"{_shown(path)} is a folder: choose another name")
         if not replace and os.path.lexists(path):
             raise FileExistsError
         (write_atomic if replace else write_new)(path, form.text(run_view))
     except FileExistsError:
-        raise Taken(f"{_shown(path)} is there already") from None
+        raise Taken(f"{_shown(path)} already exists") from None
     except (OSError, ValueError) as error:
-        raise ExportError(_why(error, path)) from None
+        raise ExportError(_reason(error, path)) from None
 
 
 def write_beside(run_view: RunView, form: Format, path: Path) -> Path:
-    """Write the run to `path`, or beside what is there already under the next free name. Raises ExportError."""
+    """Write the run to `path`, or to the next free name. Raises ExportError."""
     while True:
         free = free_path(path)
         try:
@@ -112,19 +112,19 @@ def _shown(path: Path) -> str:
     return sanitize(str(path), 400)
 
 
-def _why(error: OSError | ValueError, path: Path) -> str:
+def _reason(error: OSError | ValueError, path: Path) -> str:
     folder = _shown(path.parent)
     match getattr(error, "errno", None):
         case errno.ENOENT:
-            return f"there is no folder {folder}"
+            return f"no such folder: {folder}"
         case errno.ENOTDIR:
-            return f"{folder} is no folder"
+            return f"{folder} is not a folder"
         case errno.EACCES | errno.EPERM:
-            return f"{folder} may not be written to: choose another folder"
+            return f"{folder} is not writable: choose another folder"
         case errno.EROFS:
             return f"{folder} is read-only: choose another folder"
         case errno.ENOSPC | errno.EDQUOT:
-            return f"the disk of {folder} is full: make room, or choose another folder"
+            return f"the disk of {folder} is full: free some space, or choose another folder"
         case errno.ENAMETOOLONG:
             return "the name is too long"
         case None:

@@ -1,4 +1,4 @@
-"""Keys by name: how they are shown, which ones `[ui].keys` may use, and the key of every command after it."""
+"""The names of keys, and the key of every command after `[ui].keys`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from llmtui.ui.actions.registry import COMMANDS
 
-#: Keys that are not to be given away: they choose a backend or always leave.
+#: Keys that no command may use: they select a backend, move the focus, or quit.
 RESERVED = frozenset({*"123456789", "ctrl+c", "ctrl+q", "ctrl+p", "tab", "shift+tab"})
 
 _NAMES = {
@@ -49,7 +49,7 @@ _NAMES = {
     "~": "tilde",
 }
 _LETTERS = frozenset(string.ascii_letters)
-#: Every key that Textual (and a terminal) has a name for.
+#: Every key that Textual has a name for.
 KEY_NAMES = frozenset(
     {
         *_LETTERS,
@@ -64,15 +64,15 @@ _SHOWN = {"question_mark": "?", "escape": "esc"} | {v: k for k, v in _NAMES.item
 
 
 def key_word(key: str) -> str:
-    """A key as it is shown: `question_mark` is `?`, `escape` is `esc`."""
+    """Return a key as it is shown: `?` for `question_mark`, `esc` for `escape`."""
     return _SHOWN.get(key, key)
 
 
-def _refused(key: str) -> str:
-    """Why `key`, by Textual's name, is no key, in words; empty where it is one."""
+def _problem(key: str) -> str:
+    """Return why `key`, by Textual's name, is not a key, or "" if it is one."""
     *modifiers, name = key.split("+")
     if name in KEY_NAMES and all(m in _MODIFIERS for m in modifiers) and len(set(modifiers)) == len(modifiers):
-        # A terminal sends the capital, not shift and the letter.
+        # A terminal sends the capital letter, not shift and the letter.
         return f'did you mean "{name.upper()}"?' if modifiers == ["shift"] and name in _LETTERS else ""
     near = difflib.get_close_matches(name, sorted(n for n in KEY_NAMES if len(n) > 1), n=1, cutoff=0.5)
     if not near or not all(m in _MODIFIERS for m in modifiers):
@@ -81,21 +81,21 @@ def _refused(key: str) -> str:
 
 
 def resolve_keys(overrides: Mapping[str, str]) -> dict[str, str]:
-    """The key of every command, by id, after `[ui].keys`.
+    """Return the key of every command, by id, after `[ui].keys`.
 
-    Raises ValueError, in words, for an unknown id (naming the nearest), for what is not a key, and for a clash.
+    Raises ValueError for an unknown id, for a name that is not a key, and for a key that two commands share.
     """
     keys = {c.id: c.key for c in COMMANDS}
     for command_id, key in overrides.items():
         if command_id not in keys:
             near = difflib.get_close_matches(command_id, keys, n=1, cutoff=0.5)
-            meant = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(keys)}"
+            meant = f'did you mean "{near[0]}"?' if near else f"commands: {', '.join(keys)}"
             raise ValueError(f'unknown command "{command_id}"; {meant}')
         named = _NAMES.get(key, key)
-        if refused := _refused(named):
-            raise ValueError(f'"{command_id}": "{key}" is not a key; {refused}')
+        if problem := _problem(named):
+            raise ValueError(f'"{command_id}": "{key}" is not a key; {problem}')
         if named in RESERVED:
-            raise ValueError(f'"{command_id}": the key "{key}" is taken: it cannot be given to a command')
+            raise ValueError(f'"{command_id}": the key "{key}" is reserved: choose another one')
         keys[command_id] = named
     owner: dict[str, str] = {}
     for command_id, key in keys.items():

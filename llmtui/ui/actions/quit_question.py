@@ -30,7 +30,7 @@ class QuitQuestion:
     @property
     def _text(self) -> str:
         again, away, back = (key_word(self._app.keys[command]) for command in ("quit", "detach", "back"))
-        return f"still going: {again} again ends it and its servers, {away} leaves it going, {back} stays"
+        return f"the run is still going: {again} again stops it and its servers, {away} detaches, {back} cancels"
 
     def ask(self) -> None:
         """Ask."""

@@ -1,6 +1,6 @@
-"""The one registry of commands: it feeds bindings, footer, palette, help screen, `llmtui explain keys` and `[ui].keys`.
+"""The registry of commands, used by bindings, footer, palette, help screen, `llmtui explain` and `[ui].keys`.
 
-Cheap to import: config validation checks `[ui].keys` with `resolve_keys`, so nothing here draws.
+It imports no Textual: the config is validated with it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Phase = Literal["connecting", "starting", "running", "paused", "done", "stopping
 
 @dataclasses.dataclass(frozen=True)
 class Situation:
-    """What the monitor shows now, as far as it decides which commands apply."""
+    """What decides which commands apply now."""
 
     phase: Phase = "connecting"
     backends: int = 1
@@ -28,13 +28,13 @@ class Situation:
     results: bool = False
     selected: State | None = None
     hidden: bool = False
-    #: How many charts stand on the screen.
+    #: How many charts are on the screen.
     charts: int = 1
     table_on_key: bool = False
     table_shown: bool = False
-    #: Whether another screen (details, log) lies over all backends.
+    #: Whether another screen (details, log) covers the main one.
     details: bool = False
-    #: Whether the table can be seen, and whether it has another order than the plan's.
+    #: Whether the table is visible, and whether it is sorted.
     table_visible: bool = True
     sorted: bool = False
     held: bool = False
@@ -45,7 +45,7 @@ class Situation:
 
     @property
     def live(self) -> bool:
-        """Whether an engine is there to take commands."""
+        """Whether the engine takes commands."""
         return self.phase in ("starting", "running", "paused", "done")
 
 
@@ -55,7 +55,7 @@ def _always(_: Situation) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """One thing a user can ask for. `label` is the footer's short word; `refusal` says why it does not apply now."""
+    """A command of the user. `label` is its word in the footer; `refusal` says why it does not apply."""
 
     id: str
     key: str
@@ -80,22 +80,22 @@ COMMANDS: tuple[Command, ...] = (
         "rerun",
         "r",
         "Rerun",
-        "rerun the focused backend; the earlier attempt is kept",
+        "rerun this backend; the figures of earlier attempts are saved",
         "Backend",
         backend.rerun,
         lambda s: s.live and s.selected in RESTING,
-        refusal="still busy: s stops it first",
+        refusal="still running: stop it first",
         engine=True,
     ),
     Command(
         "stop",
         "s",
         "Stop",
-        "stop the focused backend: drop its remaining iterations",
+        "stop this backend: drop its remaining iterations",
         "Backend",
         backend.stop,
         lambda s: s.live and s.selected is not None and s.selected not in RESTING,
-        refusal="already at rest",
+        refusal="not running",
         engine=True,
     ),
     Command(
@@ -125,18 +125,18 @@ COMMANDS: tuple[Command, ...] = (
         "more",
         "M",
         "More",
-        "add rounds until the verdict is decided: intervals of 5 %",
+        "add rounds until the verdict is decided (intervals within 5%)",
         "Run",
         run.add_rounds,
         lambda s: s.phase in ("running", "done") and s.live and s.backends > 1 and s.in_turns and s.results,
-        refusal='rounds are added where several backends with results take turns: order = "shuffled"',
+        refusal='more rounds need results, and backends that take turns (order = "shuffled")',
         engine=True,
     ),
     Command(
         "hide",
         "x",
         "Hide",
-        "hide or show the focused backend in the charts; axes rescale",
+        "hide or show this backend in the charts; axes rescale",
         "View",
         view.hide_or_show,
         lambda s: s.selected is not None and not (s.log_shown or s.verdict_shown),
@@ -155,81 +155,81 @@ COMMANDS: tuple[Command, ...] = (
         "chart",
         "c",
         "Chart",
-        "next chart: bars, box plot, ECDF; scatter too where one fits",
+        "next chart: bars, box plot, ECDF; scatter if one chart fits",
         "View",
         view.next_chart,
         lambda s: s.charts > 0 and not s.details,
-        refusal="there is no chart here",
+        refusal="no chart on this screen",
     ),
     Command(
         "scale",
         "y",
         "Scale",
-        "log or linear charts; log by itself at ten times the rest",
+        "log or linear scale; log by default if one is 10x the rest",
         "View",
         view.other_scale,
         lambda s: s.charts > 0 and not (s.details or (s.table_on_key and s.table_shown)),
-        refusal="there is no chart here",
+        refusal="no chart on this screen",
         footer=False,
     ),
     Command(
         "table",
         "T",
         "Table",
-        "switch between chart and table where only one of them fits",
+        "switch between chart and table if only one of them fits",
         "View",
         view.table_or_chart,
         lambda s: s.table_on_key and not s.details,
         lambda s: "Chart" if s.table_shown else "Table",
-        refusal="the table is on the screen",
+        refusal="the table is already shown",
     ),
     Command(
         "sort",
         "o",
         "Sort",
-        "sort the table by the next column; a click on a heading does too",
+        "sort the table by the next column, or click a heading",
         "View",
         view.sort,
         lambda s: s.table_visible and not s.details,
-        refusal="the table is not on the screen",
+        refusal="the table is not shown",
     ),
     Command(
         "reverse",
         "O",
         "Reverse",
-        "turn the order of the table round",
+        "reverse the order of the table",
         "View",
         view.reverse,
         lambda s: s.table_visible and s.sorted and not s.details,
-        refusal="the table has the plan's order: sort it first",
+        refusal="the table is not sorted",
         footer=False,
     ),
     Command(
         "hold",
         "h",
         "Hold",
-        "hold the screen still while the run goes on, or let it go on",
+        "hold the screen while the run goes on, or catch up",
         "View",
         view.hold_or_go_on,
         lambda s: s.live or s.held,
         lambda s: "Go on" if s.held else "Hold",
-        refusal="there is nothing to hold",
+        refusal="nothing to hold",
     ),
     Command(
         "verdict",
         "v",
         "Verdict",
-        "what the data say: every pair, intervals, fairness checks",
+        "the verdict: every pair, intervals, fairness checks",
         "View",
         overlays.verdict,
         lambda s: s.results and (not s.details or s.verdict_shown),
-        refusal="no result yet",
+        refusal="no results yet",
     ),
     Command(
         "log",
         "L",
         "Log",
-        "the run's log: what was said, state changes, failures",
+        "the run's log: messages, state changes, failures",
         "View",
         overlays.log,
         lambda s: not s.details or s.log_shown,
@@ -238,21 +238,21 @@ COMMANDS: tuple[Command, ...] = (
         "server_log",
         "l",
         "Server log",
-        "the server's last lines, in the details",
+        "the last lines of the server's log, in the details",
         "View",
         overlays.server_log,
         lambda s: s.details and not (s.log_shown or s.verdict_shown),
-        refusal="it is in the details of a backend: open them first",
+        refusal="open the details of a backend first",
     ),
     Command(
         "detach",
         "d",
         "Detach",
-        "leave the run going; `llmtui attach` comes back to it",
+        "close the monitor only; `llmtui attach` reopens it",
         "Run",
         run.detach,
         lambda s: s.live,
-        refusal="there is no engine to leave",
+        refusal="no engine to detach from",
         engine=True,
     ),
     Command(
@@ -263,23 +263,23 @@ COMMANDS: tuple[Command, ...] = (
         "Run",
         run.export,
         lambda s: s.results,
-        refusal="no result yet",
+        refusal="no results yet",
     ),
     Command(
         "export_as",
         "E",
         "Export",
-        "export with a choice of format, folder and name",
+        "export, with a choice of format, folder and name",
         "Run",
         overlays.export_as,
         lambda s: s.results,
-        refusal="no result yet",
+        refusal="no results yet",
     ),
     Command(
         "maximise",
         "enter",
         "Details",
-        "all of the focused backend: iterations, answers, token timeline",
+        "details of this backend: iterations, answers, token timeline",
         "View",
         overlays.details,
         lambda s: s.selected is not None and not s.details,
@@ -288,7 +288,7 @@ COMMANDS: tuple[Command, ...] = (
         "back",
         "escape",
         "Back",
-        "back to all backends; a held screen goes on",
+        "back to all backends; a held screen catches up",
         "View",
         overlays.back,
         lambda s: s.details or s.held,
@@ -303,7 +303,7 @@ COMMANDS: tuple[Command, ...] = (
         footer=False,
     ),
     Command("help", "question_mark", "Help", "all keys", "Application", overlays.help_keys),
-    Command("quit", "q", "Quit", "quit; asked twice while the run is going", "Application", application.quit_monitor),
+    Command("quit", "q", "Quit", "quit; press twice while the run is going", "Application", application.quit_monitor),
 )
 
 BY_ID: dict[str, Command] = {c.id: c for c in COMMANDS}

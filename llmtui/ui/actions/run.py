@@ -45,7 +45,7 @@ def export(app: MonitorApp) -> None:
     try:
         path = export_files.write_beside(app.view.run_view, form, path)
     except export_files.ExportError as error:
-        app.report(f"not exported: {error}", "error", timeout=10.0)
+        app.report(f"cannot export: {error}", "error", timeout=10.0)
     else:
         report_exported(app, path.absolute())
 
@@ -55,5 +55,5 @@ def report_exported(app: MonitorApp, path: Path) -> None:
     # The clipboard is UTF-8, a path may be any bytes.
     app.copy_to_clipboard(str(path).encode("utf-8", "replace").decode())
     behind = app.view.behind
-    without = f"without the {plural(behind, 'iteration')} since the screen was held, " if behind else ""
-    app.report(f"written, {without}and the path sent to the clipboard: {sanitize(str(path), 400)}", timeout=10.0)
+    without = f"without the {plural(behind, 'iteration')} since the screen was held " if behind else ""
+    app.report(f"exported {without}(path copied to the clipboard): {sanitize(str(path), 400)}", timeout=10.0)

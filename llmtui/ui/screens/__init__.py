@@ -1,1 +1,1 @@
-"""The monitor's other screens: help, and one backend maximised."""
+"""The main screen, and the screens over it: details, log, verdict, help, export."""

@@ -1,4 +1,4 @@
-"""One backend maximised: its iterations, what the chosen one brought and when, and the server's log."""
+"""The details of one backend: iterations, the answer and timeline of the selected one, and the server's log."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from llmtui.ui.widgets.header import Header, Ranking
 from llmtui.ui.widgets.iterations import Iterations
 from llmtui.ui.widgets.painted import Lines
 
-#: The server is asked for its log so often at most.
+#: The shortest time between two requests for the server's log.
 LOG_EVERY_S = 2.0
 _NEVER = ("", -1, float("-inf"))
 
 
 class Facts(Lines):
-    """What is known of the backend, in three or four lines."""
+    """The backend's state, figures and server, in three or four lines."""
 
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
@@ -56,18 +56,18 @@ class Facts(Lines):
         if (progress := progress_of(backend_view, look)) is not None:
             left.append((f"  {progress.tokens} tokens, {progress.elapsed_s:.1f} s", "accent"))
         right: list[Span] = [(f"{backend_view.finished}/{backend_view.state.planned} ", "strong")]
-        kept = shown_attempt(backend_view)
-        spread = kept.summary.spread(view.metric)
+        shown = shown_attempt(backend_view)
+        spread = shown.summary.spread(view.metric)
         facts: list[str] = []
-        if compared := attempt_sentence(backend_view, view.metric):
-            facts.append(compared)
+        if comparison := attempt_sentence(backend_view, view.metric):
+            facts.append(comparison)
         if spread is not None:
             median, low, high = (value_text(view.metric, v, 8) for v in (spread.median, spread.min, spread.max))
             spare = plus_minus(view.metric, spread.stddev, 8, view.ascii_only)
-            of = f"attempt {kept.attempt}, " if kept.earlier else ""
+            of = f"attempt {shown.attempt}, " if shown.earlier else ""
             facts.append(f"{of}{titled(view.metric)}: median {median} {spare}".rstrip() + f", {low} to {high}")
-        if kept.summary.disturbed:
-            facts.append(f"{kept.summary.disturbed} disturbed by other work")
+        if shown.summary.disturbed:
+            facts.append(f"{shown.summary.disturbed} disturbed by other work")
         server = [
             sanitize(backend_view.model, 80),
             sanitize(backend_view.weights, 20),
@@ -79,16 +79,16 @@ class Facts(Lines):
             sanitize(backend_view.state.url or backend_view.backend.url, 80),
             sanitize(backend_view.state.note, 120),
         ]
-        told = wrap(";  ".join(facts), width - 1, max(1, height - 2)) or [""]
+        lines = wrap(";  ".join(facts), width - 1, max(1, height - 2)) or [""]
         return [
             justify(left, right, width),
-            *(((" " + text, ""),) for text in told),
+            *(((" " + text, ""),) for text in lines),
             ((_as_fit(server, width), "dim"),),
         ]
 
 
 def _as_fit(facts: list[str], width: int) -> str:
-    """As many of the facts as have room, each of them whole."""
+    """Join as many of the facts as fit, each of them whole."""
     text = " "
     for fact in facts:
         joined = f"{text},  {fact}" if text.strip() else text + fact
@@ -97,7 +97,7 @@ def _as_fit(facts: list[str], width: int) -> str:
 
 
 class Timeline(Lines):
-    """When each token of the chosen iteration came."""
+    """When each token of the selected iteration arrived."""
 
     def __init__(self, view: ViewState, table: Iterations, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
@@ -109,13 +109,13 @@ class Timeline(Lines):
         if chosen is None:
             return [details_view.rule("arrivals", "", width)]
         newer = table.count - 1 - table.at
-        where = "newest, followed" if table.follows else f"end: the newest ({newer} newer)" if newer else "end: follow"
+        where = "follows newest" if table.follows else f"end: newest ({newer} newer)" if newer else "end: follow"
         title = details_view.rule(details_view.timeline_title(chosen, width), where, width)
         if chosen.error is not None and not chosen.arrivals_ns:
-            return [title, (("it failed: there is nothing to draw", "dim"),)]
+            return [title, (("failed: no arrivals to draw", "dim"),)]
         if not table.whole:
             words = (
-                f"arrivals of the newest iterations only are kept here: llmtui export {sanitize(chosen.run)} --json -"
+                f"arrivals are shown for the newest iterations; for all: llmtui export {sanitize(chosen.run)} --json -"
             )
             return [title, *(((text, "dim"),) for text in wrap(words, width, 3))]
         role = view.panel_options(view.names.index(view.selected), focused=True).role
@@ -137,7 +137,7 @@ class Scrolled(ScrollingLines):
         self._top = 0
 
     def windowed(self, title: Callable[[int], str], lines: list[Line], width: int, height: int) -> list[Line]:
-        """The title, as it fits so many cells, and those of `lines` that are in sight."""
+        """Return the title and the visible part of `lines`. `title` gets the width it may take, in cells."""
         room = max(1, height - 1)
         self._top = max(0, min(self._top, len(lines) - room))
         shown = lines[self._top : self._top + room]
@@ -146,7 +146,7 @@ class Scrolled(ScrollingLines):
         return [rule, *(((" ", ""), *line) for line in shown)]
 
     def forget(self) -> None:
-        """Begin at the top again."""
+        """Go back to the top."""
         self._top = 0
 
     def move_by(self, rows: int) -> None:
@@ -154,7 +154,7 @@ class Scrolled(ScrollingLines):
 
 
 class Answer(Scrolled):
-    """What the chosen iteration answered, or why it failed; the clocks too, where they have no place of their own."""
+    """The answer of the selected iteration, or why it failed; then the clocks if they have no widget of their own."""
 
     def __init__(self, view: ViewState, table: Iterations, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
@@ -183,7 +183,7 @@ class Answer(Scrolled):
 
 
 class Clocks(Lines):
-    """The server's clock against ours."""
+    """The server's own times beside the measured ones."""
 
     def __init__(self, view: ViewState, table: Iterations, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
@@ -196,7 +196,7 @@ class Clocks(Lines):
 
 
 class ServerLog(Scrolled):
-    """The server's last lines, the newest at the bottom."""
+    """The last lines of the server's log, the newest at the bottom."""
 
     def __init__(self, view: ViewState, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
@@ -222,12 +222,12 @@ class ServerLog(Scrolled):
 
 
 class DetailsScreen(Overlay):
-    """Follows the backend that is selected in the view."""
+    """The details of the backend that is selected in the view."""
 
     AUTO_FOCUS = "Iterations"
 
     class LogWanted(Message):
-        """The last lines of this backend's server are to be asked for."""
+        """Asks for the last lines of this backend's server."""
 
         def __init__(self, backend: str) -> None:
             super().__init__()
@@ -274,7 +274,7 @@ class DetailsScreen(Overlay):
         self.query_one(Answer).clocks = not parts.side
 
     def toggle_log(self) -> None:
-        """The server's last lines in the place of the answer, and back."""
+        """Show the server's last lines instead of the answer, or the answer again."""
         self._log = not self._log
         self.place(self.size)
         log = self.query_one(ServerLog)
@@ -296,7 +296,7 @@ class DetailsScreen(Overlay):
             widget.redraw()
 
     def _ask(self) -> None:
-        """Ask for the server's log when it is in sight and something has happened since."""
+        """Ask for the server's log if it is visible and iterations have finished since."""
         backend_view = self.view.backend_view
         if backend_view is None or not backend_view.backend.launched or not self.query_one(ServerLog).display:
             return

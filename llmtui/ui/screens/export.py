@@ -1,4 +1,4 @@
-"""The export dialog: format, folder, name. It stays until the file is written, or until it is left."""
+"""The export dialog: format, folder, name. It stays open until the file is written or the user cancels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from llmtui.ui.widgets.painted import Lines
 
 
 class Formats(Lines, can_focus=True):
-    """The formats, one a line; the chosen one is marked."""
+    """The formats, one per line; the selected one is marked."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,right,space", "step(1)", show=False),
@@ -34,7 +34,7 @@ class Formats(Lines, can_focus=True):
     ]
 
     class Chosen(Message):
-        """Another format was chosen."""
+        """Another format was selected."""
 
     def __init__(self, view: ViewState, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
@@ -51,7 +51,7 @@ class Formats(Lines, can_focus=True):
         ]
 
     def action_step(self, by: int) -> None:
-        """Choose the next or the previous format."""
+        """Select the next or the previous format."""
         self._choose((FORMATS.index(self.chosen) + by) % len(FORMATS))
 
     def on_click(self, event: Click) -> None:
@@ -65,14 +65,14 @@ class Formats(Lines, can_focus=True):
 
 
 def _field(name: str, value: str = "") -> Input:
-    """A line to write in. Its cursor stands still: a blink is two repaints a second, down the whole line."""
+    """Return an input line. Its cursor does not blink: that would be two repaints a second."""
     field = Input(value, id=name, compact=True, select_on_focus=False)
     field.cursor_blink = False
     return field
 
 
 class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
-    """Dismissed with the path that was written, or None. What is hidden behind it is not drawn."""
+    """Dismissed with the path of the file, or None. It is opaque: what is behind it is not drawn."""
 
     AUTO_FOCUS = "Formats"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -87,14 +87,14 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
         self._view = view
         self._folder = folder
         self._now = now
-        #: The file that is there already, and that enter would replace.
+        #: The existing file that a second enter replaces.
         self._asked: tuple[Path, Format] | None = None
-        self._offered = ""
+        self._suggested = ""
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(can_focus=False) as dialog:
             dialog.border_title = "llmtui: export"
-            dialog.border_subtitle = "enter writes, esc leaves"
+            dialog.border_subtitle = "enter writes, esc cancels"
             yield Formats(self._view, id="formats")
             with Horizontal():
                 yield Label("folder ")
@@ -106,14 +106,14 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
 
     def on_mount(self) -> None:
         self.query_one("#message").styles.min_height = 2
-        self._offer()
+        self._suggest()
 
     def on_formats_chosen(self) -> None:
-        self._offer()
+        self._suggest()
 
     def on_input_changed(self) -> None:
         self._asked = None
-        self._say(self._remark())
+        self._show_message(self._remark())
 
     def on_input_submitted(self) -> None:
         self.action_write()
@@ -122,53 +122,53 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
     def _form(self) -> Format:
         return self.query_one(Formats).chosen
 
-    def _offer(self) -> None:
-        """Offer a name for the format, unless the user has written one: that gets another suffix only."""
+    def _suggest(self) -> None:
+        """Suggest a name for the format. A name that the user typed only gets the format's suffix."""
         name = self.query_one("#name", Input)
-        if name.value in ("", self._offered):
+        if name.value in ("", self._suggested):
             folder = Path(self.query_one("#folder", Input).value)
-            self._offered = name.value = free_path(folder / file_name(self._form, self._now)).name
+            self._suggested = name.value = free_path(folder / file_name(self._form, self._now)).name
         else:
-            written = Path(name.value)
-            if written.suffix in {form.suffix for form in FORMATS}:
-                name.value = str(written.with_suffix(self._form.suffix))
-        self._say(self._remark())
+            typed = Path(name.value)
+            if typed.suffix in {form.suffix for form in FORMATS}:
+                name.value = str(typed.with_suffix(self._form.suffix))
+        self._show_message(self._remark())
 
     def _remark(self) -> tuple[str, str]:
-        """What there is to know of the format."""
+        """Return a hint about the format, with its style."""
         backend_views = self._view.run_view.backends.values()
         if self._form.id == "json" and any(len(backend_view.iterations) > RECENT for backend_view in backend_views):
             run = sanitize(self._view.run_view.plan.run, 20)
-            return f"answers of the newest {RECENT} of a backend; all: llmtui export {run} --json FILE", "dim"
+            return f"has the answers of the newest {RECENT} iterations; for all: llmtui export {run} --json FILE", "dim"
         return "", "dim"
 
-    def _say(self, said: tuple[str, str]) -> None:
-        words, kind = said
+    def _show_message(self, message: tuple[str, str]) -> None:
+        text, style = message
         if self._view.ascii_only:
-            words = ascii_text(words)
+            text = ascii_text(text)
         line = self.query_one("#message", Static)
-        line.set_classes(kind)
-        line.update(Text(words, overflow="fold"))
+        line.set_classes(style)
+        line.update(Text(text, overflow="fold"))
         line.scroll_visible(animate=False)
 
     def action_leave(self) -> None:
-        """Leave without a file."""
+        """Close the dialog without a file."""
         self.dismiss(None)
 
     def action_write(self) -> None:
-        """Write the file, or say why not; where there is one of that name, ask first."""
+        """Write the file, or show why that fails. Ask before replacing a file."""
         name = self.query_one("#name", Input).value.strip()
         folder = self.query_one("#folder", Input).value.strip()
         if not name or name in (".", ".."):
-            self._say(("give the file a name", "bad"))
+            self._show_message(("enter a name for the file", "bad"))
             return
         if "/" in name:
-            self._say(("a name has no slash in it: the folder stands above", "bad"))
+            self._show_message(("a name cannot contain a slash: use the folder field", "bad"))
             return
         try:
             path = Path(folder or ".").expanduser() / name
         except RuntimeError:
-            self._say(("there is no such home folder", "bad"))
+            self._show_message(("no such home folder", "bad"))
             return
         asked = (path, self._form)
         try:
@@ -176,9 +176,11 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
         except Taken as error:
             self._asked = asked
             free = sanitize(free_path(path).name, 80)
-            self._say((f"{error}: enter again replaces it, another name such as {free} keeps it", "warn"))
+            self._show_message(
+                (f"{error}: press enter again to replace it, or choose another name such as {free}", "warn")
+            )
         except ExportError as error:
             self._asked = None
-            self._say((str(error), "bad"))
+            self._show_message((str(error), "bad"))
         else:
             self.dismiss(path.absolute())

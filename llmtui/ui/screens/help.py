@@ -1,4 +1,4 @@
-"""All keys, generated from the registry of commands. Each is also a button."""
+"""The help screen: all keys, generated from the registry of commands. A click on one runs it."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from llmtui.ui.textual_internals import PaintedOnceScreen
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
 
-#: With less room than this beside the keys, the words stand below them.
+#: With fewer cells than this beside the keys, the descriptions are below them.
 _WORDS_AT_LEAST = 20
 
 _FIXED = {
-    "Backend": [("1-9", "focus a backend; so do tab, the arrows and a click")],
-    "Application": [("ctrl+p", "command palette"), ("ctrl+c", "as quit")],
+    "Backend": [("1-9", "select a backend; tab, arrows and a click do too")],
+    "Application": [("ctrl+p", "command palette"), ("ctrl+c", "same as quit")],
 }
 _SIGNS = """\
-* marks the best; #1: figures of attempt 1; (name): hidden
-2~ are two iterations disturbed by other work
-p95: of 20 iterations or more; v has what the data say
+TTFT: time to first token; ITL: time between tokens
+warm-up: unmeasured; round: one iteration of every backend
+* best; #1: of attempt 1; (name): hidden; 2~: 2 disturbed
+p95: from 20 iterations on; v explains the verdict
 x fastest: the median as a multiple of the best median
 bars: mean, median, min, max; points: one shape per backend\
 """
 
 
 def help_rows(keys: Mapping[str, str]) -> list[tuple[str, Line]]:
-    """The help screen's rows: every command with its key, by group, then how to read the screen.
+    """Return the rows: every command with its key, by group, then how to read the screen.
 
-    Each with the id of the command that a click on it carries out, "" where there is none.
+    Each row comes with the id of the command that a click on it runs, or "".
     """
     rows: list[tuple[str, Line]] = []
-    # The longest key has its place, so that the words stand below each other.
+    # Room for the longest key, so that the descriptions are aligned.
     room = max(7, *(len(key_word(key)) + 2 for key in keys.values()))
 
     def row(command: str, key: str, words: str) -> None:
@@ -59,7 +60,7 @@ def help_rows(keys: Mapping[str, str]) -> list[tuple[str, Line]]:
 
 
 class Page(Lines):
-    """All rows; one of a command is a button."""
+    """The rows. A row of a command is a button."""
 
     def __init__(self, view: ViewState, keys: Mapping[str, str]) -> None:
         super().__init__(view)
@@ -67,7 +68,7 @@ class Page(Lines):
         self._pointed = -1
 
     def _rows(self, width: int) -> list[tuple[str, Line]]:
-        """What does not fit goes on below its words."""
+        """Return the rows wrapped to `width`, descriptions below descriptions."""
         rows: list[tuple[str, Line]] = []
         for command, line in self._all:
             before, (words, role) = line[:-1], line[-1]
@@ -113,7 +114,7 @@ class Page(Lines):
 
 
 class Sheet(VerticalScroll):
-    """What lies below is counted on its edge."""
+    """Scrolls; its border counts the rows that are out of sight below."""
 
     def on_mount(self) -> None:
         self.border_title = "llmtui: keys"
@@ -129,10 +130,7 @@ class Sheet(VerticalScroll):
 
 
 class HelpScreen(ModalScreen[str], PaintedOnceScreen[str]):
-    """Closes on escape, the help key or the quit key. Dismissed with the id of a command that was clicked, or "".
-
-    The app keeps it: what is hidden behind it is not drawn.
-    """
+    """Dismissed with the id of the command that was clicked, or "". It is opaque: what is behind it is not drawn."""
 
     AUTO_FOCUS = "*"
     BINDINGS = [Binding("escape,question_mark,q,enter,ctrl+c", "dismiss_help", "Close", show=False)]

@@ -1,4 +1,4 @@
-"""The run's log over the whole screen, the newest at the bottom."""
+"""The log of the run, the newest entry at the bottom."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llmtui.ui.widgets.painted import Lines
 
 
 class LogTitle(Lines):
-    """How much there is, and how much of it lies below."""
+    """The number of entries, and of lines below the visible ones."""
 
     def __init__(self, view: ViewState, log: RunLog, body: LogLines, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
@@ -29,11 +29,11 @@ class LogTitle(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         count = self._log.count
-        kept = f"{count or 'no'} {'entry' if count == 1 else 'entries'}"
+        count_text = f"{count or 'no'} {'entry' if count == 1 else 'entries'}"
         if count > MOST_ENTRIES:
-            kept = f"newest {MOST_ENTRIES} of {count}"
+            count_text = f"newest {MOST_ENTRIES} of {count}"
         below = f"{self._body.below} more below " if self._body.below else ""
-        return [justify([(" log", "title"), (f"  {kept}", "dim")], [(below, "warn")], width)]
+        return [justify([(" log", "title"), (f"  {count_text}", "dim")], [(below, "warn")], width)]
 
     def on_click(self, event: Click) -> None:
         self._body.action_scroll_by(self._body.below)
@@ -46,21 +46,21 @@ class LogLines(ScrollingLines):
         super().__init__(view, id=id)
         self._log = log
         self._wrapped: deque[list[Line]] = deque(maxlen=MOST_ENTRIES)
-        self._known = (-1, -1)
-        #: How many lines lie below the screen.
+        self._wrapped_for = (-1, -1)
+        #: How many lines are below the visible ones.
         self.below = 0
 
     def content(self, width: int, height: int) -> list[Line]:
         log = self._log
-        if self._known[0] != width:
+        if self._wrapped_for[0] != width:
             self._wrapped.clear()
-            self._known = (width, log.count - len(log.entries))
-        fresh = min(log.count - self._known[1], len(log.entries))
+            self._wrapped_for = (width, log.count - len(log.entries))
+        fresh = min(log.count - self._wrapped_for[1], len(log.entries))
         for entry in islice(log.entries, len(log.entries) - fresh, None):
             lines = entry.lines(width - 2)
             self._wrapped.append(lines)
             self.below += len(lines) if self.below else 0
-        self._known = (width, log.count)
+        self._wrapped_for = (width, log.count)
         every = [line for lines in self._wrapped for line in lines]
         self.below = max(0, min(self.below, len(every) - height))
         end = len(every) - self.below
@@ -78,7 +78,7 @@ class LogLines(ScrollingLines):
 
 
 class LogScreen(Paged):
-    """Everything that was said, and what became of every backend."""
+    """Messages, state changes and failures of the run."""
 
     AUTO_FOCUS = "LogLines"
     page_type, title_type = LogLines, LogTitle

@@ -1,4 +1,4 @@
-"""What lies over all backends: screens that are built once, and shown as new each time."""
+"""The base of the screens over the main one. They are built once, and look new each time they open."""
 
 from __future__ import annotations
 
@@ -18,11 +18,7 @@ from llmtui.ui.widgets.painted import Lines
 
 
 class Overlay(PaintedOnceScreen[None]):
-    """A screen over all backends.
-
-    Building one costs many times what showing it costs, so the app keeps it when it is left. Hidden, it follows
-    nothing; `forget` has it come back as it first came.
-    """
+    """A screen over the main one. Hidden, it is not updated; `forget` makes it look new."""
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
@@ -32,7 +28,7 @@ class Overlay(PaintedOnceScreen[None]):
         self._keys = keys
 
     def on_screen_resume(self, event: ScreenResume) -> None:
-        # While it was hidden the terminal may have got another size, and anything may have happened.
+        # The terminal may have been resized, and events may have arrived, while it was hidden.
         self.place(self.app.size)
         self.follow()
 
@@ -40,22 +36,22 @@ class Overlay(PaintedOnceScreen[None]):
         self.place(event.size)
 
     def place(self, size: Size) -> None:
-        """Give every part its place."""
+        """Set the height of every part."""
         raise NotImplementedError
 
     def follow(self) -> None:
-        """Bring the screen up to date."""
+        """Redraw what has changed."""
         raise NotImplementedError
 
     def forget(self) -> None:
-        """Lose what the user did here: where the focus was, how far it was scrolled."""
+        """Reset focus and scrolling."""
         self.set_focus(None)
         for part in self.query(Lines):
             part.forget()
 
 
 class Paged(Overlay):
-    """A title and a page of lines below it."""
+    """A title and a page of lines."""
 
     page_type: ClassVar[type[Lines]]
     title_type: ClassVar[type[Lines]]
@@ -64,6 +60,6 @@ class Paged(Overlay):
         self.query_one(Header).styles.height = 1 if size.height < 20 else 2
 
     def follow(self) -> None:
-        # The title tells what the page has worked out.
+        # The page first: the title shows how much of it is out of sight.
         for part in (Header, self.page_type, self.title_type, Footer):
             self.query_one(part).redraw()

@@ -1,4 +1,4 @@
-"""The verdict over the whole screen: every pair, the intervals, the checks, and what the numbers mean."""
+"""The verdict: every pair of backends, intervals, fairness checks, and what the numbers mean."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llmtui.ui.widgets.painted import Lines
 
 
 class VerdictTitle(Lines):
-    """What this is, and how much of it lies out of sight."""
+    """The title, and the number of lines below the visible ones."""
 
     def __init__(self, view: ViewState, body: VerdictLines, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
@@ -31,13 +31,13 @@ class VerdictTitle(Lines):
 
 
 class VerdictLines(ScrollingLines):
-    """The page; it scrolls."""
+    """The lines of the verdict."""
 
     def __init__(self, view: ViewState, keys: Mapping[str, str], *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._keys = keys
         self._top = 0
-        #: How many lines lie below the screen.
+        #: How many lines are below the visible ones.
         self.below = 0
 
     def content(self, width: int, height: int) -> list[Line]:
@@ -60,7 +60,7 @@ class VerdictLines(ScrollingLines):
 
 
 class VerdictScreen(Paged):
-    """What the data say, and whether it was a fair race."""
+    """What the data show, and whether the comparison was fair."""
 
     AUTO_FOCUS = "VerdictLines"
     page_type, title_type = VerdictLines, VerdictTitle

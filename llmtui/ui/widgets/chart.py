@@ -48,7 +48,7 @@ class ChartView(Lines):
     def content(self, width: int, height: int) -> list[Line]:
         chart = self.view.chart_data(self.kind)
         framed = self._framed(width, height)
-        # Without frames a blank column keeps two charts apart.
+        # Without frames a blank column separates two charts.
         inner = (width - 4, height - 2) if framed else (width - 1, height - 1)
         key = (chart, *inner)
         if key != self._key:

@@ -1,4 +1,4 @@
-"""The last line: the keys that apply now, each also a button."""
+"""The last line: the keys that apply now. A click on one runs its command."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Footer(Lines):
     def content(self, width: int, height: int) -> list[Line]:
         situation = self.view.situation()
         entries = {c.id: (key_word(self._keys[c.id]), c.word(situation)) for c in footer_commands(situation)}
-        # What is needed most takes its room first. Of the blanks around each the last one needs none.
+        # The most important take their room first. The last blank of the line is not needed.
         room, shown, words = width + 1, set[str](), set[str]()
         for command in by_importance(situation):
-            # Two keys that do the same here need no place each.
+            # Two keys that do the same here are shown once.
             if command not in entries or entries[command][1] in words:
                 continue
             if (size := sum(map(len, entries[command])) + 3) <= room:

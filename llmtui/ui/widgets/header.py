@@ -1,4 +1,4 @@
-"""The first lines of the screen, and the line under the table."""
+"""The header, and the lines around the table: out of sight, verdict, ranking."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmtui.ui.widgets.painted import Lines
 
 
 class Header(Lines):
-    """What is run, how far it is, and how long it still takes."""
+    """The plan, the progress, and the time left."""
 
     _machine = Machine()
     _own_error_s: float | None = None
@@ -20,7 +20,7 @@ class Header(Lines):
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
         if view.run_view.machine != self._machine:
-            # Read once, when the engine has told where it runs.
+            # Read once, when the engine has reported its machine.
             self._machine = view.run_view.machine
             record = newest(self._machine)
             self._own_error_s = record.own_error_p95_s() if record is not None else None
@@ -31,7 +31,7 @@ class Header(Lines):
 
 
 class OutOfSight(Lines):
-    """How many backends lie out of sight."""
+    """How many backends are out of sight."""
 
     def content(self, width: int, height: int) -> list[Line]:
         names = self.view.names
@@ -39,10 +39,10 @@ class OutOfSight(Lines):
 
 
 class VerdictLine(Lines):
-    """What the data say, in one line above the table; a click opens the whole verdict."""
+    """The verdict in one line above the table; a click opens all of it."""
 
     def content(self, width: int, height: int) -> list[Line]:
-        # What no data have come for needs no statistics: the first frame does not wait for them.
+        # Without results no statistics are imported: the first frame does not wait for them.
         if not self.view.situation().results:
             return []
         from llmtui.ui.views.verdict import verdict_line
@@ -54,7 +54,7 @@ class VerdictLine(Lines):
 
 
 class Ranking(Lines):
-    """Who is ahead, by how much, and what to doubt; or a banner when something is wrong with the engine."""
+    """The ranking and its doubts, or a banner if the engine is lost."""
 
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view

@@ -1,4 +1,4 @@
-"""Every iteration of the selected backend as a table with a cursor; it costs the same however many there are."""
+"""A table of the selected backend's iterations, with a cursor. Only visible lines are made."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from llmtui.ui.widgets.painted import Lines
 
 
 class Iterations(Lines, can_focus=True):
-    """Every iteration of the backend. Only the lines on the screen are made. The newest is followed until another is
-    chosen.
-    """
+    """Every iteration of the backend. The cursor follows the newest until it is moved."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", show=False),
@@ -32,11 +30,11 @@ class Iterations(Lines, can_focus=True):
     ]
 
     class Moved(Message):
-        """Another iteration is the chosen one."""
+        """Another iteration is selected."""
 
     def __init__(self, view: ViewState, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
-        self._lane: BackendView | None = None
+        self._backend_view: BackendView | None = None
         self._at: int | None = None
         self._first = 0
         self._made: dict[int, Line] = {}
@@ -45,36 +43,36 @@ class Iterations(Lines, can_focus=True):
 
     @property
     def count(self) -> int:
-        """How many there are."""
-        return len(self._known.iterations) if self._known else 0
+        """The number of iterations."""
+        return len(self._current.iterations) if self._current else 0
 
     @property
-    def _known(self) -> BackendView | None:
+    def _current(self) -> BackendView | None:
         backend_view = self.view.backend_view
-        if backend_view is not self._lane:
-            self._lane, self._at, self._first, self._chosen = backend_view, None, 0, None
+        if backend_view is not self._backend_view:
+            self._backend_view, self._at, self._first, self._chosen = backend_view, None, 0, None
             self._made.clear()
         return backend_view
 
     def forget(self) -> None:
-        """Follow the newest, from the first line on."""
-        self._lane = None
+        """Follow the newest again."""
+        self._backend_view = None
 
     @property
     def at(self) -> int:
-        """The place of the chosen one, -1 where there is none."""
+        """The index of the selected iteration, or -1."""
         newest = self.count - 1
         return newest if self._at is None else min(self._at, newest)
 
     @property
     def follows(self) -> bool:
-        """Whether the newest is the chosen one, whichever comes."""
+        """Whether the cursor follows the newest iteration."""
         return self._at is None
 
     @property
     def chosen(self) -> Iteration | None:
-        """The iteration under the cursor, as whole as it was when it was chosen."""
-        at, backend_view = self.at, self._known
+        """The iteration under the cursor. It stays complete even if newer ones push it out of memory."""
+        at, backend_view = self.at, self._current
         if backend_view is None or at < 0:
             return None
         if self._chosen is None or self._chosen[0] != at:
@@ -83,11 +81,11 @@ class Iterations(Lines, can_focus=True):
 
     @property
     def whole(self) -> bool:
-        """Whether the chosen one has its answer and its arrivals."""
+        """Whether the selected iteration has its answer and arrivals."""
         return self.chosen is not None and self._chosen is not None and self._chosen[2]
 
     def content(self, width: int, height: int) -> list[Line]:
-        backend_view, at = self._known, self.at
+        backend_view, at = self._current, self.at
         if backend_view is None:
             return []
         if width != self._made_for:
@@ -95,8 +93,8 @@ class Iterations(Lines, can_focus=True):
         self._first, end = window(self.count, height - 1, max(0, at), self._first)
         made, self._made = self._made, {}
         for row in range(self._first, end):
-            known = made.get(row)
-            self._made[row] = known or iteration_line(backend_view.iterations[row], width, cursor=False)
+            line = made.get(row)
+            self._made[row] = line or iteration_line(backend_view.iterations[row], width, cursor=False)
         lines = [
             self._made[row] if row != at else iteration_line(backend_view.iterations[row], width, cursor=True)
             for row in range(self._first, end)
@@ -104,7 +102,7 @@ class Iterations(Lines, can_focus=True):
         return [heading(width), *(lines or [((" no iteration yet", "dim"),)])]
 
     def action_choose(self, at: int) -> None:
-        """Put the cursor on the iteration at this place."""
+        """Move the cursor to the iteration at this index."""
         self._at = max(0, min(at, self.count - 1))
         self.post_message(self.Moved())
 
@@ -114,14 +112,14 @@ class Iterations(Lines, can_focus=True):
         self.post_message(self.Moved())
 
     def action_move(self, by: int) -> None:
-        """Move the cursor; below the newest it follows."""
+        """Move the cursor; past the newest, follow it."""
         if self.at + by > self.count - 1 and self.at == self.count - 1:
             self.action_newest()
         else:
             self.action_choose(self.at + by)
 
     def action_page(self, pages: int) -> None:
-        """Move the cursor by so many screens."""
+        """Move the cursor by whole pages."""
         self.action_move(pages * max(1, self.size.height - 2))
 
     def on_click(self, event: Click) -> None:

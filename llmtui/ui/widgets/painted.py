@@ -1,4 +1,4 @@
-"""The base of the widgets: lines of spans, compared with what stands on the screen before they are painted."""
+"""The base of the widgets: lines of spans. Only cells that differ from the screen are painted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LOOKS: Mapping[Role, tuple[str, bool]] = {
 
 
 class Lines(Widget):
-    """Paints the lines that `content` returns. Text is never read as markup."""
+    """Paints the lines that `content` returns. Text is never parsed as markup."""
 
     ALLOW_SELECT = False
 
@@ -47,7 +47,7 @@ class Lines(Widget):
         self._theme = ""
 
     def content(self, width: int, height: int) -> list[Line]:
-        """The lines to show in `width` by `height` cells."""
+        """Return the lines for `width` by `height` cells."""
         raise NotImplementedError
 
     def _compute(self) -> list[Line]:
@@ -58,7 +58,7 @@ class Lines(Widget):
         return [to_ascii(line) for line in lines] if self.view.ascii_only else lines
 
     def redraw(self) -> None:
-        """Ask for the lines again and repaint the cells that differ; nothing when none does."""
+        """Get the lines again, and repaint the cells that differ."""
         if not self.is_mounted or not self.display:
             return
         size = (self.size.width, self.size.height)
@@ -77,7 +77,7 @@ class Lines(Widget):
             self.refresh(*regions)
 
     def forget(self) -> None:
-        """Lose what the user did here, such as scrolling."""
+        """Reset what the user did here, such as scrolling."""
 
     def on_resize(self) -> None:
         self.redraw()
@@ -85,13 +85,13 @@ class Lines(Widget):
     def notify_style_update(self) -> None:
         self._styles_by_role.clear()
         if self._theme != self.app.theme:
-            # Two themes may differ in nothing that a rule of the stylesheet names.
+            # Two themes may differ only in colours that no rule of the stylesheet uses.
             self._theme = self.app.theme
             self.refresh()
         super().notify_style_update()
 
     def on_focus(self, event: Focus) -> None:
-        # Textual's own handler repaints the whole widget: here only those cells are that tell the focus.
+        # Textual's handler repaints the whole widget; here only the cells that show the focus change.
         event.prevent_default()
         self.has_focus = True
 
@@ -100,7 +100,7 @@ class Lines(Widget):
         self.has_focus = False
 
     def watch_has_focus(self, _has_focus: bool) -> None:
-        # No rule of the stylesheet tells lines with the focus from those without: none is matched again.
+        # No rule of the stylesheet depends on the focus of these widgets, so none is matched again.
         if self.can_focus:
             self.redraw()
 
@@ -128,7 +128,7 @@ class Lines(Widget):
 
 
 def joined(line: Line) -> list[Span]:
-    """The line in as few spans as look the same: a blank has no colour of its own, and each span costs bytes."""
+    """Merge spans that look the same: each costs bytes. Blanks take the style of their neighbour."""
     spans: list[Span] = []
     for text, role in line:
         if spans and (role == spans[-1][1] or text.isspace()):

@@ -12,10 +12,10 @@ from llmtui.ui.widgets.painted import Lines
 
 
 class Panel(Lines, can_focus=True):
-    """The backend at `index` in the plan."""
+    """The panel of the backend at `index` in the plan."""
 
     class Selected(Message):
-        """The panel now has the focus: keys act on its backend."""
+        """The panel has the focus: keys act on its backend."""
 
         def __init__(self, backend: str) -> None:
             super().__init__()
@@ -43,7 +43,7 @@ class Panel(Lines, can_focus=True):
         return panel(backend_view, self.view.panel_options(self.index, self.marked), width, height)
 
     def watch_has_focus(self, has_focus: bool) -> None:
-        # What is drawn tells the selected backend, wherever the focus is.
+        # The selected backend is marked, not the focused panel.
         if has_focus and self.index < len(self.view.names):
             self.post_message(self.Selected(self.backend))
 

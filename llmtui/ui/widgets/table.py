@@ -1,4 +1,4 @@
-"""The summary table: one line per backend, the best marked, in an order that holds still while the cursor is in it."""
+"""The summary table: one line per backend. Its order does not change while it has the focus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llmtui.ui.widgets.painted import Lines
 
 
 class SummaryTable(Lines, can_focus=True):
-    """Every backend's figures for the metric that is shown."""
+    """Every backend's figures for the current metric."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "move(1)", show=False),
@@ -60,7 +60,7 @@ class SummaryTable(Lines, can_focus=True):
         return self._order
 
     def columns(self) -> list[str]:
-        """The columns that the table has room for."""
+        """The keys of the columns that fit."""
         view = self.view
         return [c.key for c in fitting_columns(view.metric, self.size.width, view.sort.column)]
 
@@ -77,7 +77,7 @@ class SummaryTable(Lines, can_focus=True):
         return self.order.index(self.view.selected) if self.view.selected in self.order else 0
 
     def action_move(self, by: int) -> None:
-        """Move the cursor by so many lines."""
+        """Move the cursor by `by` lines."""
         order = self.order
         if order:
             self.post_message(self.Picked(order[min(len(order) - 1, max(0, self._at + by))]))
@@ -92,7 +92,7 @@ class SummaryTable(Lines, can_focus=True):
         index = event.y - 1
         count, rows = len(order), self.size.height - 1
         if count > rows:
-            # The last row says how many there are besides.
+            # The last row counts the others.
             start, end = window(count, rows - 1, self._at)
             index = index + start if index < end - start else -1
         if 0 <= index < count:
