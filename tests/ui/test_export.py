@@ -209,7 +209,9 @@ async def test_the_dialog_keeps_to_ascii_and_its_keys_are_no_commands(tmp_path: 
         assert screen_text(app).isascii()
 
 
-async def test_the_dialog_names_the_command_that_exports_every_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_dialog_names_the_command_that_exports_every_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from llmtui.ui.screens import export as export_screen
 
     monkeypatch.setattr(export_screen, "RECENT", 3)
