@@ -172,7 +172,7 @@ async def truth_server() -> AsyncIterator[str]:
 async def run_level(
     client: httpx.AsyncClient, url: str, job: Job, streams: int
 ) -> tuple[list[tuple[Answer, Truth]], list[str]]:
-    """Run one level: one warm-up request per stream, then all streams start at once and send one request after another.
+    """Run one level: one warm-up request per stream, then all start together and send one request after another.
 
     Return the answers with the logs of their requests, and the failures of the others.
     """

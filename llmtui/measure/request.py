@@ -22,7 +22,7 @@ from llmtui.measure.content import ContentDecoder, read_body
 from llmtui.model import Failure, Stamp, TokenSource
 from llmtui.wire.base import Delta, Dialect, Request, WireError
 
-#: Only this much of an answer's text is stored; the rest is measured all the same.
+#: Only this much of an answer's text is stored; the rest is only measured.
 MAX_TEXT_CHARS = 65_536
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 65_536

@@ -57,14 +57,14 @@ def _check(path: Path) -> None:
     try:
         info = parse_gguf(path)
     except NotGguf as error:
-        said = str(error)
-        assert said.isprintable() and said.startswith(("is ", "has ")) and len(said) <= MAX_REFUSAL_CHARS, said
+        text = str(error)
+        assert text.isprintable() and text.startswith(("is ", "has ")) and len(text) <= MAX_REFUSAL_CHARS, text
         return
     assert isinstance(info, GgufInfo)
-    for said in (info.file_type, info.architecture, info.name):
-        assert said.isprintable() or not said, said
-        assert len(said) <= MAX_NAME_CHARS, said
-        said.encode()
+    for text in (info.file_type, info.architecture, info.name):
+        assert text.isprintable() or not text, text
+        assert len(text) <= MAX_NAME_CHARS, text
+        text.encode()
     for number in (info.context_length or 0, *info.end_tokens):
         assert type(number) is int and 0 <= number < 1 << 32, number
     assert len(info.end_tokens) <= 3

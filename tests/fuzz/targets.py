@@ -1,7 +1,7 @@
-"""What is fuzzed: each target takes any bytes, and raises where llmtui would break its word on them.
+"""The fuzz targets: each takes any bytes, and raises if llmtui violates a guarantee on them.
 
-`sse`, `ndjson`, `http` and `whole` read an answer twice, at once and in pieces (the first byte says how small), and
-hold the two against each other: how the network cuts an answer must not change what is read.
+`sse`, `ndjson`, `http` and `whole` parse an answer twice, in one piece and in small pieces (the first byte has the
+size), and compare the results: the pieces of the network must not matter.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def _same_however_cut(data: bytes, protocol: str, content_type: str) -> None:
 
 
 def _check_message(text: str) -> None:
-    said = sanitize(text, 2_000)
-    assert said and said.isprintable(), text
+    message = sanitize(text, 2_000)
+    assert message and message.isprintable(), text
 
 
 def sse(data: bytes) -> None:
@@ -76,8 +76,8 @@ def whole(data: bytes) -> None:
         for content_type in ("application/json", "text/html"):
             _same_however_cut(data, protocol, content_type)
         dialect = dialect_for(backend)
-        said = dialect.error_text(data)
-        assert said == sanitize(said)
+        message = dialect.error_text(data)
+        assert message == sanitize(message)
         for question in ("/v1/models", "/props", "/version", "/api/show", "/api/tags", "/info"):
             for text in msgspec.structs.astuple(dialect.server_info(f"http://h{question}", data)):
                 assert text is None or isinstance(text, str | int | list)
@@ -131,9 +131,9 @@ def config(data: bytes) -> None:
 def text(data: bytes) -> None:
     """Text of a server, sanitized for the screen."""
     raw = data.decode("utf-8", "surrogatepass" if data[:1] == b"!" else "replace") if _decodes(data) else ""
-    for said in (sanitize(raw), *sanitize_lines(raw)):
-        assert said.isprintable(), repr(said)
-        said.encode("utf-8")
+    for line in (sanitize(raw), *sanitize_lines(raw)):
+        assert line.isprintable(), repr(line)
+        line.encode("utf-8")
     assert sanitize(sanitize(raw)) == sanitize(raw)
 
 

@@ -81,19 +81,19 @@ def main() -> None:
     parser.add_argument("--artifacts", type=Path, default=Path("fuzz-artifacts"))
     parser.add_argument("--replay", nargs=2, metavar=("TARGET", "FILE"))
     parser.add_argument("--become", nargs=2, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.become:
-        target, folder = asked.become[0], Path(asked.become[1])
-        fuzz(target, asked.seconds, folder / "corpus", asked.artifacts, folder / "slowest.json")
+    arguments = parser.parse_args()
+    if arguments.become:
+        target, folder = arguments.become[0], Path(arguments.become[1])
+        fuzz(target, arguments.seconds, folder / "corpus", arguments.artifacts, folder / "slowest.json")
     from tests.fuzz.targets import TARGETS
 
-    if asked.replay:
-        TARGETS[asked.replay[0]](Path(asked.replay[1]).read_bytes())
+    if arguments.replay:
+        TARGETS[arguments.replay[0]](Path(arguments.replay[1]).read_bytes())
         return
-    asked.artifacts.mkdir(parents=True, exist_ok=True)
-    good = [supervise(target, asked.seconds, asked.artifacts) for target in asked.target or TARGETS]
-    if not any(asked.artifacts.iterdir()):
-        asked.artifacts.rmdir()
+    arguments.artifacts.mkdir(parents=True, exist_ok=True)
+    good = [supervise(target, arguments.seconds, arguments.artifacts) for target in arguments.target or TARGETS]
+    if not any(arguments.artifacts.iterdir()):
+        arguments.artifacts.rmdir()
     sys.exit(0 if all(good) else 1)
 
 

@@ -32,7 +32,7 @@ from tests.hostile.bombs import (
     peak_bytes,
     zeros,
 )
-from tests.measure.asking import said_of
+from tests.measure.helpers import failure_text
 
 GOAL_BYTES = 150 * MEGABYTE
 #: One of each kind of limit; `python -m tests.bench.hostile_memory` tries all.
@@ -111,13 +111,13 @@ async def test_a_launched_server_whose_health_never_ends_is_given_up_and_takes_n
 )
 async def test_a_coding_that_cannot_be_read_is_named(coding: bytes, body: bytes, said: str) -> None:
     async with exploding(Bomb("", b"POST", coded(coding), once(body))) as url:
-        assert said in await said_of(url)
+        assert said in await failure_text(url)
 
 
 async def test_two_headers_are_two_codings() -> None:
     twice = head(b"text/event-stream", b"Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n")
     async with exploding(Bomb("", b"POST", twice, once(b""))) as url:
-        assert "compressed more than once" in await said_of(url)
+        assert "compressed more than once" in await failure_text(url)
 
 
 def unpacked(coding: str, data: bytes, cut: int) -> bytes:

@@ -16,7 +16,7 @@ from llmtui.measure.clock import STEP_NS, Offset, sample_offset
 from llmtui.measure.failures import redirect_failure
 from llmtui.measure.request import EARLY_ANSWER, MAX_TEXT_CHARS
 from llmtui.measure.stamped_socket import StampedSocket
-from tests.measure.asking import CHUNKED, failure_of, measured, on_thread, read_request, said, said_of
+from tests.measure.helpers import CHUNKED, failure_of, failure_text, measured, on_thread, read_request, script_failure
 from tests.scripted import CLOSE, FINISH, HALF_CLOSE, HANG, RESET, SSE_HEAD, Step, chunk, scripted, token
 
 BROKE = "protocol: connection lost before the first token"
@@ -62,14 +62,14 @@ GZIP_HEAD = SSE_HEAD.replace(b"Connection", b"Content-Encoding: gzip\r\nConnecti
     ],
 )
 async def test_failure_messages(script: Sequence[Step], expected: str) -> None:
-    assert (await said(*script)).startswith(expected)
+    assert (await script_failure(*script)).startswith(expected)
 
 
 @pytest.mark.parametrize(
     "script", [[HANG], [SSE_HEAD[:20], HANG], [SSE_HEAD, HANG], [CHUNKED, b"5", HANG], [CHUNKED, b"5\r\ndat", HANG]]
 )
 async def test_silent_server_times_out(script: Sequence[Step]) -> None:
-    assert await said(*script, timeout_s=0.1) == "timeout: not finished within 0.1 s (before the first token)"
+    assert await script_failure(*script, timeout_s=0.1) == "timeout: not finished within 0.1 s (before the first token)"
 
 
 async def test_one_byte_at_a_time() -> None:
@@ -86,8 +86,8 @@ async def test_interim_answer_is_skipped() -> None:
 @pytest.mark.parametrize(
     ("location", "to", "address"),
     [
-        ("/v1/chat/completions/", "/v1/chat/completions/", "{asked}/v1/chat/completions/"),
-        ("{asked}/elsewhere?key=1#2", "/elsewhere", "{asked}/elsewhere"),
+        ("/v1/chat/completions/", "/v1/chat/completions/", "{requested}/v1/chat/completions/"),
+        ("{requested}/elsewhere?key=1#2", "/elsewhere", "{requested}/elsewhere"),
         ("{other}/v1/chat/completions", "{other}", ""),
         ("//{other_host}/x", "{other}", ""),
         ("http://user:pw@{other_host}/x", "{other}", ""),
@@ -112,7 +112,7 @@ async def test_redirect_is_reported_and_not_followed(
         places = {"other_host": f"{host}:{other.getsockname()[1]}"}
         places["other"] = f"http://{places['other_host']}"
         async with scripted([]) as server:
-            places["asked"] = server.url
+            places["requested"] = server.url
             for name, place in places.items():
                 location, to, address = (text.replace(f"{{{name}}}", place) for text in (location, to, address))
             script = f"HTTP/1.1 {status} Go\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
@@ -133,7 +133,7 @@ async def test_redirect_is_reported_and_not_followed(
 
 
 @pytest.mark.parametrize(
-    ("asked", "to", "suggested"),
+    ("requested", "to", "suggested"),
     [
         ("http://h/v1", "https://h/v1", True),
         ("http://h/v1", "https://g/v1", False),
@@ -141,13 +141,13 @@ async def test_redirect_is_reported_and_not_followed(
         ("https://h/v1", "http://h/v1", False),
     ],
 )
-def test_redirect_hint_suggests_only_https_of_the_same_host(asked: str, to: str, suggested: bool) -> None:
-    assert ("set url to" in redirect_failure(301, "POST", asked, to).hint) is suggested
+def test_redirect_hint_suggests_only_https_of_the_same_host(requested: str, to: str, suggested: bool) -> None:
+    assert ("set url to" in redirect_failure(301, "POST", requested, to).hint) is suggested
 
 
 async def test_endless_error_body_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_module, "ERROR_BODY_S", 0.05)
-    assert await said(b"HTTP/1.1 500 X\r\n\r\n<p>Out of luck</p>", HANG) == "http: HTTP 500: Out of luck"
+    assert await script_failure(b"HTTP/1.1 500 X\r\n\r\n<p>Out of luck</p>", HANG) == "http: HTTP 500: Out of luck"
 
 
 async def test_gzip_is_decoded_incrementally() -> None:
@@ -164,7 +164,7 @@ async def test_50_mb_line_takes_little_memory() -> None:
     block = b"x" * 1_000_000
     tracemalloc.start()
     try:
-        message = await said(CHUNKED, *([chunk(b"data: ")] + [chunk(block)] * 50), HANG)
+        message = await script_failure(CHUNKED, *([chunk(b"data: ")] + [chunk(block)] * 50), HANG)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -175,7 +175,7 @@ async def test_50_mb_line_takes_little_memory() -> None:
 
 async def test_endless_answer_is_cut_off() -> None:
     comment = b": " + b"x" * 1_000_000 + b"\n\n"
-    message = await said(SSE_HEAD, token("a"), *([comment] * 70), HANG, timeout_s=30)
+    message = await script_failure(SSE_HEAD, token("a"), *([comment] * 70), HANG, timeout_s=30)
     assert message == "protocol: the answer is longer than 64 MB"
 
 
@@ -204,7 +204,7 @@ async def test_answer_before_the_request_fails(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(StampedSocket, "send", send_late)
     with on_thread(serve) as url:
-        assert await said_of(url) == f"protocol: {EARLY_ANSWER}"
+        assert await failure_text(url) == f"protocol: {EARLY_ANSWER}"
 
 
 async def test_answer_before_the_request_is_complete_fails() -> None:
@@ -219,7 +219,7 @@ async def test_answer_before_the_request_is_complete_fails() -> None:
             done.wait(10)
 
     with on_thread(serve) as url:
-        message = await said_of(url, "p" * 32_000_000)
+        message = await failure_text(url, "p" * 32_000_000)
         done.set()
     assert message == f"protocol: {EARLY_ANSWER}"
 
@@ -230,7 +230,7 @@ async def test_clock_step_fails_the_iteration(monkeypatch: pytest.MonkeyPatch) -
         return Offset(offset_ns=now.offset_ns + 10 * STEP_NS, width_ns=now.width_ns)
 
     monkeypatch.setattr(request_module, "sample_offset", stepped)
-    message = await said(SSE_HEAD, token("a"), FINISH, CLOSE)
+    message = await script_failure(SSE_HEAD, token("a"), FINISH, CLOSE)
     assert message == "protocol: the system clock was set during this iteration, so its times are wrong"
 
 
@@ -246,5 +246,5 @@ async def test_failure_closes_the_connection(fault: bytes) -> None:
 
     ends: list[bytes] = []
     with on_thread(serve) as url:
-        await said_of(url)
+        await failure_text(url)
     assert ends == [b""]

@@ -30,7 +30,7 @@ def tls_error(reason: str) -> ssl.SSLError:
         (tls_error("WRONG_VERSION_NUMBER"), "not TLS"),
         (tls_error("RECORD_LAYER_FAILURE"), "not TLS"),
         (tls_error("SSLV3_ALERT_HANDSHAKE_FAILURE"), "other"),
-        (OSError(errno.EACCES, "connection refused, says this text"), "other"),
+        (OSError(errno.EACCES, "connection refused, in this text"), "other"),
         (UnicodeError("label too long"), "other"),
         (None, "other"),
     ],

@@ -54,7 +54,7 @@ def test_body_without_length_ends_with_the_connection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wire", "said"),
+    ("wire", "message"),
     [
         (b"", "closed without a response"),
         (HEAD, "closed in the middle of the headers"),
@@ -63,10 +63,10 @@ def test_body_without_length_ends_with_the_connection() -> None:
         (HEAD + b"Content-Length: 9\r\n\r\nhalf", "closed in the middle of the body"),
     ],
 )
-def test_early_end_of_the_connection_is_an_error(wire: bytes, said: str) -> None:
+def test_early_end_of_the_connection_is_an_error(wire: bytes, message: str) -> None:
     reader, _ = read(wire)
     reader.eof()
-    assert str(reader.error) == said
+    assert str(reader.error) == message
 
 
 @pytest.mark.parametrize(

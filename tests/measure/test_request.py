@@ -51,9 +51,9 @@ async def test_arrival_times_are_the_kernels_not_those_of_the_read() -> None:
     def serve() -> None:
         connection, _ = listener.accept()
         with connection:
-            asked = b""
-            while not asked.endswith(b"}"):
-                asked += connection.recv(65536)
+            request = b""
+            while not request.endswith(b"}"):
+                request += connection.recv(65536)
             sent_ns.append(time.monotonic_ns())
             connection.sendall(SSE_HEAD + token("a"))
             go.wait()
@@ -181,7 +181,7 @@ def plain_reply(status: bytes, body: bytes, *headers: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         ([SSE_HEAD, token("a"), CLOSE], "protocol: the answer is incomplete: no finish reason after 1 token"),
         ([SSE_HEAD, CLOSE], "protocol: the answer is empty: no tokens"),
@@ -206,20 +206,20 @@ def plain_reply(status: bytes, body: bytes, *headers: bytes) -> bytes:
         ([plain_reply(b"307 Go", b"", b"Location: /other")], "http: HTTP 307: redirected to /other"),
     ],
 )
-async def test_failures(script: Sequence[Step], said: str) -> None:
-    assert (await failure(*script)).startswith(said)
+async def test_failures(script: Sequence[Step], message: str) -> None:
+    assert (await failure(*script)).startswith(message)
 
 
 async def test_timeout_reports_the_tokens_received() -> None:
-    said = await failure(SSE_HEAD, token("a"), HANG, timeout_s=0.2)
-    assert said == "timeout: not finished within 0.2 s (after 1 token)"
-    said = await failure(HANG, timeout_s=0.2)
-    assert said == "timeout: not finished within 0.2 s (before the first token)"
+    message = await failure(SSE_HEAD, token("a"), HANG, timeout_s=0.2)
+    assert message == "timeout: not finished within 0.2 s (after 1 token)"
+    message = await failure(HANG, timeout_s=0.2)
+    assert message == "timeout: not finished within 0.2 s (before the first token)"
 
 
 async def test_endless_line_fails() -> None:
-    said = await failure(SSE_HEAD, b"data: ", *([b"x" * 1_000_000] * 9), HANG)
-    assert said.startswith("protocol: ")
+    message = await failure(SSE_HEAD, b"data: ", *([b"x" * 1_000_000] * 9), HANG)
+    assert message.startswith("protocol: ")
 
 
 async def test_refused_connection_names_the_address() -> None:

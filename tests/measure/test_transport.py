@@ -21,7 +21,7 @@ from llmtui.measure.stamped_socket import READ_BYTES, connect
 from llmtui.measure.transport import StampedTransport, new_client
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import dialect_for
-from tests.measure.asking import CHUNKED, measured, on_thread, put, read_request, said_of
+from tests.measure.helpers import CHUNKED, failure_text, measured, on_thread, read_request, send_through
 from tests.scripted import CLOSE, FINISH, HANG, SSE_HEAD, Step, chunk, scripted, token
 
 TLS = Path(__file__).parents[1] / "fixtures" / "tls"
@@ -47,27 +47,27 @@ async def served_until_gone() -> AsyncIterator[tuple[str, asyncio.Event]]:
 
 async def test_connection_is_reused_until_it_is_too_old() -> None:
     async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0) as client:
-        assert (await put(client, server.url)).connect_ns is not None
-        assert (await put(client, server.url)).connect_ns is None
+        assert (await send_through(client, server.url)).connect_ns is not None
+        assert (await send_through(client, server.url)).connect_ns is None
         transport = client._transport
         assert isinstance(transport, StampedTransport)
         (idle,) = next(iter(transport._idle.values()))
         idle.idle_since_s -= 3.0
-        assert (await put(client, server.url)).connect_ns is not None
+        assert (await send_through(client, server.url)).connect_ns is not None
         assert idle.closed
 
 
 async def test_no_reuse_without_keepalive() -> None:
     async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0, keepalive_s=0.0) as client:
-        assert (await put(client, server.url)).connect_ns is not None
-        assert (await put(client, server.url)).connect_ns is not None
+        assert (await send_through(client, server.url)).connect_ns is not None
+        assert (await send_through(client, server.url)).connect_ns is not None
 
 
 async def test_concurrent_streams_use_separate_connections() -> None:
     async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0) as client:
-        answers = await asyncio.gather(*(put(client, server.url) for _ in range(8)))
+        answers = await asyncio.gather(*(send_through(client, server.url) for _ in range(8)))
         assert all(answer.connect_ns is not None for answer in answers)
-        answers = await asyncio.gather(*(put(client, server.url) for _ in range(8)))
+        answers = await asyncio.gather(*(send_through(client, server.url) for _ in range(8)))
         assert all(answer.connect_ns is None for answer in answers)
 
 
@@ -92,22 +92,22 @@ async def test_idle_connection_that_ended_or_sent_data_is_not_reused(unasked: by
 
     with on_thread(serve) as url:
         async with new_client(url, connect_timeout_s=2.0) as client:
-            await put(client, url)
-            assert (await put(client, url)).connect_ns is None
+            await send_through(client, url)
+            assert (await send_through(client, url)).connect_ns is None
             await asyncio.to_thread(ended.wait)
-            assert (await put(client, url)).connect_ns is not None
+            assert (await send_through(client, url)).connect_ns is not None
 
 
 async def test_connection_close_is_honoured() -> None:
     closing = GOOD.replace(b"Transfer-Encoding", b"Connection: close\r\nTransfer-Encoding")
     async with scripted([closing]) as server, new_client(server.url, connect_timeout_s=2.0) as client:
         for _ in range(2):
-            assert (await put(client, server.url)).connect_ns is not None
+            assert (await send_through(client, server.url)).connect_ns is not None
 
 
 async def test_cancelled_request_closes_its_connection() -> None:
     async with served_until_gone() as (url, gone), new_client(url, connect_timeout_s=2.0) as client:
-        asking = asyncio.ensure_future(put(client, url))
+        asking = asyncio.ensure_future(send_through(client, url))
         async with new_client(url, connect_timeout_s=2.0) as other, other.stream("POST", url, content=b"{}"):
             asking.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -118,7 +118,7 @@ async def test_cancelled_request_closes_its_connection() -> None:
 async def test_timeout_closes_the_connection() -> None:
     async with served_until_gone() as (url, gone), new_client(url, connect_timeout_s=2.0) as client:
         with pytest.raises(IterationError):
-            await put(client, url, timeout_s=0.1)
+            await send_through(client, url, timeout_s=0.1)
         await asyncio.wait_for(gone.wait(), 5)
 
 
@@ -194,13 +194,13 @@ async def test_early_refusal_is_read() -> None:
         connection, _ = listener.accept()
         connection.recv(1000)
         connection.sendall(refusal)
-        said.wait(10)
+        answered.wait(10)
         connection.close()
 
-    said = threading.Event()
+    answered = threading.Event()
     with on_thread(serve) as url:
-        message = await said_of(url, "p" * 32_000_000)
-        said.set()
+        message = await failure_text(url, "p" * 32_000_000)
+        answered.set()
     assert message == "http: HTTP 413"
 
 
@@ -213,20 +213,20 @@ async def test_arrival_is_the_read_without_kernel_timestamps(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "message"),
     [
         ("schlüssel", "connect: a header has non-ASCII characters"),
         ("key\r\nX: y", "protocol: connection lost before the first token: invalid HTTP (illegal"),
     ],
 )
-async def test_invalid_header_is_an_error_and_not_sent(key: str, said: str) -> None:
+async def test_invalid_header_is_an_error_and_not_sent(key: str, message: str) -> None:
     async with scripted([GOOD]) as server, new_client(server.url, connect_timeout_s=2.0) as client:
         backend = Backend(name="a", url=server.url, model="m", api_key=key)
         dialect = dialect_for(backend)
         with pytest.raises(IterationError) as caught:
             await ask(client, dialect.request(backend, RunConfig(), "hi", "m"), dialect, timeout_s=5)
         failure = caught.value.failure
-        assert f"{failure.kind}: {failure.message}".startswith(said) and "ssel" not in failure.message
+        assert f"{failure.kind}: {failure.message}".startswith(message) and "ssel" not in failure.message
         assert not server.requests
 
 
@@ -253,8 +253,8 @@ async def test_tls_with_ssl_cert_file(monkeypatch: pytest.MonkeyPatch) -> None:
         scripted([CHUNKED + many, chunk(FINISH) + b"0\r\n\r\n"], tls=server_tls()) as server,
         new_client(server.url, connect_timeout_s=5.0) as client,
     ):
-        first = await put(client, server.url, "p" * 1_000_000)
-        second = await put(client, server.url)
+        first = await send_through(client, server.url, "p" * 1_000_000)
+        second = await send_through(client, server.url)
     assert first.text == "".join(f"{n} " for n in range(2000))
     assert first.connect_ns is not None and second.connect_ns is None
     assert first.stamp == ("kernel" if sys.platform == "linux" else "user")
@@ -270,7 +270,7 @@ async def test_tls_body_delimited_by_the_end_of_the_connection(monkeypatch: pyte
 async def test_untrusted_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     async with scripted([GOOD], tls=server_tls()) as server:
-        message = await said_of(server.url)
+        message = await failure_text(server.url)
         assert message.startswith(f"connect: cannot verify the certificate of {server.url.removeprefix('https://')}")
         assert not server.requests
 
@@ -278,7 +278,7 @@ async def test_untrusted_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_certificate_for_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "cert.pem"))
     async with scripted([GOOD], host="127.0.0.2", tls=server_tls()) as server:
-        assert "cannot verify" in await said_of(server.url)
+        assert "cannot verify" in await failure_text(server.url)
 
 
 async def test_tls_to_a_server_without_tls() -> None:
@@ -291,7 +291,7 @@ async def test_tls_to_a_server_without_tls() -> None:
 
         async with await asyncio.start_server(plain, "127.0.0.1", 0) as other:
             port = other.sockets[0].getsockname()[1]
-            assert await said_of(f"https://127.0.0.1:{port}") == f"connect: 127.0.0.1:{port} does not use TLS"
+            assert await failure_text(f"https://127.0.0.1:{port}") == f"connect: 127.0.0.1:{port} does not use TLS"
         assert not server.requests
 
 
@@ -300,7 +300,7 @@ async def test_unknown_host_name(monkeypatch: pytest.MonkeyPatch) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert await said_of("http://nobody.invalid:1") == "connect: cannot resolve the host name of nobody.invalid:1"
+    assert await failure_text("http://nobody.invalid:1") == "connect: cannot resolve the host name of nobody.invalid:1"
 
 
 async def test_connect_timeout() -> None:
@@ -315,7 +315,7 @@ async def test_connect_timeout() -> None:
             for each in waiting:
                 each.setblocking(False)
                 each.connect_ex(("127.0.0.1", port))
-            message = await said_of(f"http://127.0.0.1:{port}", connect_timeout_s=0.2)
+            message = await failure_text(f"http://127.0.0.1:{port}", connect_timeout_s=0.2)
         finally:
             for each in waiting:
                 each.close()
@@ -324,7 +324,7 @@ async def test_connect_timeout() -> None:
 
 @pytest.mark.parametrize("url", ["127.0.0.1:1/v1", "ftp://127.0.0.1", "http://"])
 async def test_invalid_url(url: str) -> None:
-    assert (await said_of(url)).startswith("connect: ")
+    assert (await failure_text(url)).startswith("connect: ")
 
 
 async def test_receive_without_data_and_close_of_an_idle_connection() -> None:
@@ -344,7 +344,7 @@ async def test_receive_without_data_and_close_of_an_idle_connection() -> None:
 async def test_reused_connection_that_closes_during_the_write_is_replaced_once() -> None:
     """The server closes the connection after its answer, and the FIN crosses the next request."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-    asked: list[bytes] = []
+    requests: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     loop = asyncio.get_running_loop()
@@ -352,7 +352,7 @@ async def test_reused_connection_that_closes_during_the_write_is_replaced_once()
     async def serve() -> None:
         for reply in (answer, answer):
             connection, _ = await loop.sock_accept(listener)
-            asked.append(await loop.sock_recv(connection, 65536))
+            requests.append(await loop.sock_recv(connection, 65536))
             await loop.sock_sendall(connection, reply)
             connections.append(connection)
 
@@ -375,4 +375,4 @@ async def test_reused_connection_that_closes_during_the_write_is_replaced_once()
     await serving
     listener.close()
     connections[1].close()
-    assert len(asked) == 2
+    assert len(requests) == 2

@@ -21,7 +21,7 @@ def custom(**more: Any) -> Backend:
     return Backend(name="c", protocol="custom", url="http://h:5000/chat?x=1", **more)
 
 
-def asked(backend: Backend, prompt: str = "Why?") -> Any:
+def request_body(backend: Backend, prompt: str = "Why?") -> Any:
     return json.loads(dialect_for(backend).request(backend, CONFIG, prompt, "m").body)
 
 
@@ -49,7 +49,7 @@ def test_defaults() -> None:
 
 
 def test_template_preserves_types_and_other_braces() -> None:
-    body = asked(
+    body = request_body(
         custom(
             body={
                 "n": "{max_tokens}",
@@ -70,11 +70,11 @@ def test_template_preserves_types_and_other_braces() -> None:
 
 
 def test_inserted_values_are_not_filled_in_again() -> None:
-    assert asked(custom(body={"q": "{prompt}!"}), prompt="{seed} {model}") == {"q": "{seed} {model}!"}
+    assert request_body(custom(body={"q": "{prompt}!"}), prompt="{seed} {model}") == {"q": "{seed} {model}!"}
 
 
 def test_options_replace_keys_of_the_template() -> None:
-    assert asked(custom(body={"a": 1}, options={"a": 2, "b": 3})) == {"a": 2, "b": 3}
+    assert request_body(custom(body={"a": 1}, options={"a": 2, "b": 3})) == {"a": 2, "b": 3}
 
 
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda i: st.lists(i) | st.dictionaries(st.text(), i)))

@@ -20,7 +20,7 @@ def lines(*values: Any) -> bytes:
     return b"".join(json.dumps(v).encode() + b"\n" for v in values)
 
 
-def say(content: str, **more: Any) -> dict[str, Any]:
+def line_of(content: str, **more: Any) -> dict[str, Any]:
     return {"model": "m", "message": {"role": "assistant", "content": content, **more}, "done": False}
 
 
@@ -31,14 +31,14 @@ def answer(body: bytes) -> dict[str, Any]:
 
 
 def test_thinking_is_reasoning() -> None:
-    body = lines(say("", thinking="Hm"), say("Hi"), say("") | {"done": True, "done_reason": "stop"})
+    body = lines(line_of("", thinking="Hm"), line_of("Hi"), line_of("") | {"done": True, "done_reason": "stop"})
     folded = answer(body)
     assert (folded["reasoning"], folded["text"], folded["events"]) == ("Hm", "Hi", 2)
 
 
 def test_missing_counts_are_none() -> None:
     # Older versions leave prompt_eval_count out when the prompt came from the cache, and have no done_reason.
-    folded = answer(lines(say("Hi"), {"model": "m", "done": True, "eval_count": 2, "eval_duration": 1_500_000}))
+    folded = answer(lines(line_of("Hi"), {"model": "m", "done": True, "eval_count": 2, "eval_duration": 1_500_000}))
     assert folded == {
         "text": "Hi",
         "reasoning": "",
@@ -53,13 +53,13 @@ def test_missing_counts_are_none() -> None:
 
 def test_tool_calls_carry_tokens() -> None:
     calls = [{"function": {"name": "look", "arguments": {"at": 1}}}]
-    (delta,) = OllamaDialect().parser(NDJSON).feed(lines(say("", tool_calls=calls)))
+    (delta,) = OllamaDialect().parser(NDJSON).feed(lines(line_of("", tool_calls=calls)))
     assert (delta.tool, delta.text, carries_tokens(delta)) == ('look{"at":1}', "", True)
 
 
 def test_error_line_in_the_middle() -> None:
     with pytest.raises(WireError, match="reported an error: boom") as caught:
-        answer(lines(say("Hi"), {"error": "boom"}))
+        answer(lines(line_of("Hi"), {"error": "boom"}))
     assert caught.value.kind == "server"
 
 
@@ -79,7 +79,7 @@ def test_invalid_lines(body: bytes, message: str) -> None:
 
 
 def test_blank_lines_and_crlf() -> None:
-    body = lines(say("a"), say("b")).replace(b"\n", b"\r\n\r\n")
+    body = lines(line_of("a"), line_of("b")).replace(b"\n", b"\r\n\r\n")
     assert answer(body)["text"] == "ab"
 
 

@@ -209,7 +209,7 @@ def test_no_blank_line_after_the_last_event() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "said"),
+    ("event", "message"),
     [
         ('data: {"error": {"message": "boom", "code": 500}}', "boom"),
         ('data: {"error": "boom"}', "boom"),
@@ -226,10 +226,10 @@ def test_no_blank_line_after_the_last_event() -> None:
         ('data: {"detail":"boom"}', "boom"),
     ],
 )
-def test_error_inside_a_200_stream(event: str, said: str) -> None:
+def test_error_inside_a_200_stream(event: str, message: str) -> None:
     failure = error(stream(HI) + event.encode() + b"\n\ndata: [DONE]\n\n")
     assert failure.kind == "server"
-    assert failure.message == f"the server reported an error: {said}"
+    assert failure.message == f"the server reported an error: {message}"
 
 
 @pytest.mark.parametrize("nothing", ["null", '""', "{}", "false"])

@@ -14,7 +14,7 @@ from llmtui.wire.openai import chat_url, server_root
 CONFIG = RunConfig(prompt="unused", max_tokens=7, temperature=0.5, seed=3)
 
 
-def asked(backend: Backend, model: str = "m", include_usage: bool = True) -> Any:
+def request_body(backend: Backend, model: str = "m", include_usage: bool = True) -> Any:
     return json.loads(dialect_for(backend, include_usage).request(backend, CONFIG, "Why?", model).body)
 
 
@@ -39,9 +39,9 @@ def test_request() -> None:
 
 
 def test_model_is_always_set() -> None:
-    assert asked(Backend(name="b"), model="")["model"] == "default"
-    assert asked(Backend(name="b", model="own"), model="")["model"] == "own"
-    assert asked(Backend(name="b", model="own"), model="resolved")["model"] == "resolved"
+    assert request_body(Backend(name="b"), model="")["model"] == "default"
+    assert request_body(Backend(name="b", model="own"), model="")["model"] == "own"
+    assert request_body(Backend(name="b", model="own"), model="resolved")["model"] == "resolved"
 
 
 def test_own_headers_replace_ours_in_any_case() -> None:
@@ -51,13 +51,13 @@ def test_own_headers_replace_ours_in_any_case() -> None:
 
 
 def test_usage_is_requested_in_streams_until_refused() -> None:
-    assert "stream_options" not in asked(Backend(name="b"), include_usage=False)
-    whole = asked(Backend(name="b", stream=False))
+    assert "stream_options" not in request_body(Backend(name="b"), include_usage=False)
+    whole = request_body(Backend(name="b", stream=False))
     assert whole["stream"] is False and "stream_options" not in whole
 
 
 def test_options_replace_fields() -> None:
-    body = asked(Backend(name="b", options={"seed": 9, "cache_prompt": False, "max_completion_tokens": 5}))
+    body = request_body(Backend(name="b", options={"seed": 9, "cache_prompt": False, "max_completion_tokens": 5}))
     assert (body["seed"], body["cache_prompt"], body["max_completion_tokens"]) == (9, False, 5)
     assert "max_tokens" not in body
 

@@ -19,7 +19,7 @@ from tests.scripted import Step, scripted
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-async def put(client: httpx.AsyncClient, url: str, prompt: str = "hi", timeout_s: float = 5.0) -> Answer:
+async def send_through(client: httpx.AsyncClient, url: str, prompt: str = "hi", timeout_s: float = 5.0) -> Answer:
     """One measured request through `client`."""
     backend = Backend(name="a", url=url, model="m")
     dialect = dialect_for(backend)
@@ -31,7 +31,7 @@ async def put(client: httpx.AsyncClient, url: str, prompt: str = "hi", timeout_s
 async def measured(url: str, prompt: str = "hi", *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> Answer:
     """One measured request through a client of its own."""
     async with new_client(url, connect_timeout_s=connect_timeout_s) as client:
-        return await put(client, url, prompt, timeout_s)
+        return await send_through(client, url, prompt, timeout_s)
 
 
 async def failure_of(
@@ -43,16 +43,16 @@ async def failure_of(
     return caught.value.failure
 
 
-async def said_of(url: str, prompt: str = "hi", *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> str:
+async def failure_text(url: str, prompt: str = "hi", *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> str:
     """Return the failure of a request to `url` as `kind: message`."""
     failure = await failure_of(url, prompt, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
     return f"{failure.kind}: {failure.message}"
 
 
-async def said(*script: Step, timeout_s: float = 5.0) -> str:
+async def script_failure(*script: Step, timeout_s: float = 5.0) -> str:
     """Return the failure of a request to a server with this script."""
     async with scripted(script) as server:
-        return await said_of(server.url, timeout_s=timeout_s)
+        return await failure_text(server.url, timeout_s=timeout_s)
 
 
 def read_request(connection: socket.socket) -> bytes:
