@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 from llmtui.model import Iteration
 from llmtui.model.accuracy import Level
@@ -21,7 +23,7 @@ MetricKey = Literal["latency", "ttft", "itl", "tokens_per_s", "tpot", "prefill_t
 Condition = Literal["length", "start", "cache", "stream", "arrivals", "token counts", "prompt counts"]
 
 
-class Metric(NamedTuple):
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """One metric. `of` returns its value for an iteration in seconds or tokens/s, None if unknown.
 
     `unit` is the unit on screen (see `scale`), `decimals` its usual precision there. `per` says what the value is

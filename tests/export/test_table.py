@@ -67,8 +67,8 @@ def test_ratios_of_unequal_work_are_in_parentheses() -> None:
     rows = {line[2]: line for line in one_differs.splitlines()[2:5]}
     assert [rows[name].split()[-1] for name in "abc"] == ["1.00", "1.31", "(2.00)"] and rows["a"].startswith("*")
     assert "in parentheses: not comparable, as the work differed" in one_differs
-    nobody = summary_table(raced(1.0, 1.3, tokens=(64, 20)), 200)
-    assert "(1.00)" in nobody and "(1.3" in nobody and "\n*" not in nobody
+    unequal = summary_table(raced(1.0, 1.3, tokens=(64, 20)), 200)
+    assert "(1.00)" in unequal and "(1.3" in unequal and "\n*" not in unequal
     assert "(" not in "".join(summary_table(raced(1.0, 1.3), 200).splitlines()[1:4])
 
 

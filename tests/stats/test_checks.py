@@ -31,7 +31,7 @@ def one_fails(k: int) -> dict[str, Any]:
     return {"error": Failure(kind="timeout", message="no token within 120 s")} if k == 3 else {}
 
 
-def text(*texts: str) -> dict[str, Any]:
+def answers(*texts: str) -> dict[str, Any]:
     return {"fields": lambda k: {"text": texts[k % len(texts)]}}
 
 
@@ -152,14 +152,14 @@ PROVOKED: list[Case] = [
     ("weights-unknown", "note", {}, {"weights": ""}, {}, "b did not report the"),
     ("context-length", "note", {"context_tokens": 2048}, {"context_tokens": 4096}, {}, "b 4096"),
     ("context-length", "warning", {"context_tokens": 2048}, {"context_tokens": 100}, {}, "b 100 of 110"),
-    ("answers-differ", "warning", {}, text("Otherwise said"), {}, "12 of 12 rounds, mostly from"),
+    ("answers-differ", "warning", {}, answers("Otherwise said"), {}, "12 of 12 rounds, mostly from"),
     ("answers-differ", "note", {}, {"fields": lambda k: {"text": f"Answer {k} is that"}}, {}, "in 12 of 12 rounds"),
-    ("temperature-ignored", "warning", {}, text("One", "Two", "Three"), {"fresh_prompt": False}, "b 3 in 12"),
+    ("temperature-ignored", "warning", {}, answers("One", "Two", "Three"), {"fresh_prompt": False}, "b 3 in 12"),
     (
         "seed-ignored",
         "note",
-        text("Same"),
-        text("One", "Two"),
+        answers("Same"),
+        answers("One", "Two"),
         {"fresh_prompt": False, "temperature": 0.7},
         "b 2 in 12",
     ),
@@ -229,7 +229,7 @@ def test_check_fires(
 def test_fair_race_has_no_findings() -> None:
     assert judged({}, {}) == []
     assert judged({}, {}, fresh_prompt=False, machine={"governor": "", "load_1m": None}) != []  # one answer a prompt
-    assert judged(text("Same"), text("Same"), fresh_prompt=False) == []
+    assert judged(answers("Same"), answers("Same"), fresh_prompt=False) == []
 
 
 def test_every_code_has_a_case() -> None:
@@ -266,17 +266,17 @@ SILENT: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("host", {"url": "http://0.0.0.0:1"}, {"url": "http://127.0.0.1:2"}, {}),
     ("reruns", {}, {}, {}),
     ("thinking", {}, every(12, ttft_s=0.1, ttfo_s=0.4), {}),
-    ("temperature-ignored", text(""), text(""), {"fresh_prompt": False}),
+    ("temperature-ignored", answers(""), answers(""), {"fresh_prompt": False}),
     ("weights", {"weights": "Q4_K - Medium"}, {"weights": "q4_k_m"}, {}),
     ("weights-unknown", {"weights": ""}, {"weights": ""}, {}),
     ("weights-unknown", {"weights": "", "backend": {"weights": "Q8_0"}}, {}, {}),
     ("context-length", {"context_tokens": 2048}, {}, {}),
     ("answers-differ", {}, {"fields": lambda k: {"text": f"Answer {k} is"}}, {}),
-    ("answers-differ", {}, text("Else"), {"temperature": 0.7}),
-    ("answers-differ", {"backend": {"url": "http://h:1"}}, {"backend": {"url": "http://h:1"}, **text("Else")}, {}),
+    ("answers-differ", {}, answers("Else"), {"temperature": 0.7}),
+    ("answers-differ", {"backend": {"url": "http://h:1"}}, {"backend": {"url": "http://h:1"}, **answers("Else")}, {}),
     ("answers-differ", {}, {"fields": lambda k: {"text": "Else", "part": 2}}, {}),
-    ("temperature-ignored", text("One", "Two"), text("One", "Two"), {}),
-    ("temperature-ignored", text("One and", "One and two"), text("One"), {"fresh_prompt": False}),
+    ("temperature-ignored", answers("One", "Two"), answers("One", "Two"), {}),
+    ("temperature-ignored", answers("One and", "One and two"), answers("One"), {"fresh_prompt": False}),
     ("device", {"device": ""}, {"device": "cpu"}, {}),
     ("device", {"device": ""}, {"device": "gpu"}, {"machine": {"os": "Linux 6", "gpu": "Some GPU"}}),
     ("device", {"device": ""}, {"device": "gpu"}, {"machine": {"os": "Darwin 25"}}),
