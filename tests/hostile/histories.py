@@ -5,10 +5,17 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from llmtui.store.errors import StoreError
 from llmtui.store.open import open_store
+from llmtui.text import sanitize
+from tests.hostile.serving import LLMTUI, environment
+from tests.hostile.test_text import assert_plain
 from tests.store import runs
 
 RUN, OTHER = "ab12cd34", "ffff0000"
@@ -80,3 +87,37 @@ def endless(file: Path, table: str, depth: int = 12, width: int = 200) -> None:
     data += b"".join(pages)
     data[28:32] = struct.pack(">I", len(data) // PAGE)
     file.write_bytes(data)
+
+
+# --- Commands that read a history. ---
+
+#: On a machine that is busy, each of these took below a second.
+TIMEOUT_S = 20
+
+
+def llmtui(file: Path, *arguments: str, memory_bytes: int = 0) -> subprocess.CompletedProcess[bytes]:
+    """A command that reads `file`, in a process that is ended where it hangs."""
+    limit = ["prlimit", f"--as={memory_bytes}"] if memory_bytes else []
+    return subprocess.run(
+        [*limit, *LLMTUI, *arguments, "--store", str(file)],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        env=environment(file.parent),
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def refused(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What a command said that failed with one sentence, and printed nothing."""
+    said = assert_plain(done.stderr)
+    assert (done.returncode, done.stdout) == (1, b"") and said.count("\n") == 1 and said.startswith("llmtui: ")
+    return said
+
+
+def opening_it(file: Path) -> str:
+    """What is said where `file` is not opened."""
+    with pytest.raises(StoreError) as told:
+        open_store(file)
+    assert str(told.value) == sanitize(str(told.value), 2000)
+    return str(told.value)

@@ -52,7 +52,7 @@ def named(names: tuple[str, ...]) -> Iterator[Bomb]:
 
 @pytest.mark.parametrize("name", QUICK)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_the_engine_stays_small(name: str) -> None:
+async def test_memory_of_the_engine_stays_small(name: str) -> None:
     (bomb,) = named((name,))
     came = await explode(bomb, iterations=1)
     assert came.peak_bytes < GOAL_BYTES
@@ -61,7 +61,7 @@ async def test_the_engine_stays_small(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_the_engine_stays_small_under_all_of_them() -> None:
+async def test_memory_of_the_engine_stays_small_for_all_bombs() -> None:
     peaks = {bomb.name: (await explode(bomb, iterations=1)).peak_bytes for bomb in bombs() if bomb.name not in QUICK}
     assert len(peaks) > 100
     assert {name: peak for name, peak in peaks.items() if peak >= GOAL_BYTES} == {}
@@ -70,14 +70,14 @@ async def test_the_engine_stays_small_under_all_of_them() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["models of pairs", "long names of models"])
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_fifty_such_servers_at_once_take_no_more(name: str) -> None:
+async def test_fifty_hostile_servers_need_no_more_memory(name: str) -> None:
     (bomb,) = named((name,))
     assert (await explode(bomb, iterations=1, backends=50)).peak_bytes < GOAL_BYTES
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_a_launched_server_whose_health_never_ends_is_given_up_and_takes_no_memory(tmp_path: Path) -> None:
+async def test_an_endless_health_reply_times_out_without_using_memory(tmp_path: Path) -> None:
     program = tmp_path / "server.py"
     program.write_text(
         "import http.server, sys\n"
@@ -109,12 +109,12 @@ async def test_a_launched_server_whose_health_never_ends_is_given_up_and_takes_n
     ],
     ids=["twice", "br", "zstd", "parameters", "no gzip", "no deflate", "rubbish behind it"],
 )
-async def test_a_coding_that_cannot_be_read_is_named(coding: bytes, body: bytes, said: str) -> None:
+async def test_an_unknown_content_coding_is_reported(coding: bytes, body: bytes, said: str) -> None:
     async with exploding(Bomb("", b"POST", coded(coding), once(body))) as url:
         assert said in await failure_text(url)
 
 
-async def test_two_headers_are_two_codings() -> None:
+async def test_two_content_encoding_headers_are_combined() -> None:
     twice = head(b"text/event-stream", b"Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n")
     async with exploding(Bomb("", b"POST", twice, once(b""))) as url:
         assert "compressed more than once" in await failure_text(url)
@@ -149,23 +149,23 @@ def unpacked(coding: str, data: bytes, cut: int) -> bytes:
         "deflate without a head",
     ],
 )
-def test_one_coding_is_undone_however_the_network_cuts_it(coding: str, pack: object, cut: int) -> None:
+def test_decompression_does_not_depend_on_the_pieces_received(coding: str, pack: object, cut: int) -> None:
     data = bytes(range(256)) * 100
     assert callable(pack)
     assert unpacked(coding, pack(data), cut) == data
 
 
-def test_nothing_is_unpacked_ahead_of_its_reader() -> None:
+def test_decompression_does_not_run_ahead_of_the_reader() -> None:
     pieces = ContentDecoder("gzip").feed(zeros(256 * MEGABYTE))
     first = next(pieces)
     assert len(first) == PIECE_BYTES and not first.strip()
 
 
-def test_what_follows_a_deflate_stream_is_passed_over() -> None:
+def test_bytes_after_a_deflate_stream_are_ignored() -> None:
     assert unpacked("deflate", zlib.compress(b"all") + b"more", 100) == b"all"
 
 
-async def test_a_question_ends_in_time_however_slowly_the_answer_comes() -> None:
+async def test_a_request_times_out_even_if_the_reply_arrives_slowly() -> None:
     with pytest.raises(WireError):
         ContentDecoder("gzip, deflate")
     async with (
@@ -180,7 +180,7 @@ async def test_a_question_ends_in_time_however_slowly_the_answer_comes() -> None
         assert time.monotonic() - began < 5.0
 
 
-async def test_init_reads_a_bounded_part_of_each_answer() -> None:
+async def test_init_limits_the_size_of_replies() -> None:
     async with exploding(Bomb("", b"GET", coded(b"gzip", b"application/json"), once(zeros(256 * MEGABYTE)))) as url:
         assert await scan([url]) == {url: "a web server answers there, but not an LLM server"}
     async with exploding(Bomb("", b"GET /v1/models", JSON, endless(b'{"data":[' + b" " * MEGABYTE))) as url:

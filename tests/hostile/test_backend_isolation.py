@@ -71,7 +71,7 @@ def backends() -> list[Backend]:
     return parse(text, source="c.toml", folder=Path("/"), environ=ENVIRONMENT).backend
 
 
-def test_a_launched_server_is_given_its_own_keys_and_no_others() -> None:
+def test_a_launched_server_gets_only_its_own_keys() -> None:
     ours, theirs, third = backends()
     assert withheld_variables(ours, [ours, theirs, third], ENVIRONMENT) == {
         "THEIR_KEY",
@@ -83,12 +83,12 @@ def test_a_launched_server_is_given_its_own_keys_and_no_others() -> None:
     assert withheld_variables(theirs, [ours, theirs], ENVIRONMENT) == {"OURS_KEY"}
 
 
-def test_a_key_that_two_backends_share_is_given_to_both() -> None:
+def test_a_shared_key_is_passed_to_both_backends() -> None:
     one, two = Backend(name="one", api_key="sk-shared-1"), Backend(name="two", headers={"X": "sk-shared-1"})
     assert withheld_variables(one, [one, two], {"KEY": "sk-shared-1"}) == frozenset()
 
 
-def test_short_values_that_stand_in_other_variables_by_chance_stay() -> None:
+def test_short_values_in_other_variables_are_not_withheld() -> None:
     one, two = Backend(name="one"), Backend(name="two", api_key="true", secrets=["true", "/root"])
     environment = {"DEBUG": "true", "HOME": "/root", "API_KEY": "true"}
     assert withheld_variables(one, [one, two], environment) == {"API_KEY"}
@@ -140,7 +140,7 @@ async def test_a_cookie_is_never_sent_back(attributes: bytes, tmp_path: Path) ->
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("odd", [b"a=b; max-age=" + b"9" * 4000, b"a" + b";a" * 10_000, b"\xff=\xfe"])
-async def test_an_odd_cookie_is_not_even_read(odd: bytes) -> None:
+async def test_an_invalid_cookie_is_not_parsed(odd: bytes) -> None:
     for name in (b"Set-Cookie", b"set-cookie2"):
         answer = b"HTTP/1.1 204 X\r\n%b: %b\r\nContent-Length: 0\r\n\r\n" % (name, odd)
         async with scripted([answer]) as server, new_client(server.url, connect_timeout_s=5.0) as client:
@@ -160,11 +160,11 @@ async def test_an_odd_cookie_is_not_even_read(odd: bytes) -> None:
         ("http://h%25x:1", ("h%x", 1)),
     ],
 )
-def test_a_zone_id_reaches_the_socket_as_it_is_meant(url: str, place: tuple[str, int]) -> None:
+def test_a_zone_id_is_decoded_for_the_socket(url: str, place: tuple[str, int]) -> None:
     assert host_and_port(url) == place
 
 
-async def test_the_transport_connects_to_the_zone_and_not_to_its_spelling_in_a_url(
+async def test_the_transport_connects_to_the_decoded_zone_id(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A name server or getaddrinfo knows no `%25lo`."""
@@ -194,7 +194,7 @@ def silent() -> Iterator[list[str]]:
 
 
 @pytest.mark.slow
-async def test_fifty_silent_backends_keep_a_good_one_waiting_no_longer_than_one(silent: list[str]) -> None:
+async def test_fifty_silent_backends_delay_a_good_one_no_longer_than_one(silent: list[str]) -> None:
     """Each is given up after 10 s. Asked one after the other they would take more than eight minutes."""
     backends = [Backend(name=f"silent {n}", url=url, model="m") for n, url in enumerate(silent)]
     plan = plan_of(*backends, truth_backend("good"), iterations=1, warmup=0)
@@ -207,7 +207,7 @@ async def test_fifty_silent_backends_keep_a_good_one_waiting_no_longer_than_one(
         assert run_view.backends["good"].state.state == "done"
 
 
-async def test_one_of_several_that_are_asked_can_be_stopped(silent: list[str]) -> None:
+async def test_one_of_several_loading_backends_can_be_stopped(silent: list[str]) -> None:
     backends = [Backend(name=name, url=url, model="m") for name, url in zip("abc", silent, strict=False)]
     async with engine_for(plan_of(*backends, iterations=3, warmup=0)) as run:
         await run.until(lambda run_view: all(run_view.backends[n].state.state == "loading" for n in "abc"))
@@ -222,7 +222,7 @@ async def test_one_of_several_that_are_asked_can_be_stopped(silent: list[str]) -
 
 
 @pytest.mark.slow
-def test_check_asks_silent_backends_at_once(silent: list[str], tmp_path: Path) -> None:
+def test_check_queries_silent_backends_concurrently(silent: list[str], tmp_path: Path) -> None:
     blocks = [f'[[backend]]\nname = "silent {n}"\nurl = "{url}"\nmodel = "m"\n' for n, url in enumerate(silent)]
     (tmp_path / "c.toml").write_text("\n".join(blocks))
     began = time.monotonic()

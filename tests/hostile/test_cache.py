@@ -71,7 +71,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "pipe", "folder"])
-async def test_what_is_not_a_lock_file_is_refused_and_stays_as_it_is(
+async def test_special_files_instead_of_a_lock_are_refused_and_unchanged(
     kind: str, cache: Path, model: PackagedModel, victim: Path
 ) -> None:
     cache.mkdir(parents=True)
@@ -94,7 +94,7 @@ async def test_what_is_not_a_lock_file_is_refused_and_stays_as_it_is(
     assert not (cache.parent / "not-there").exists()
 
 
-async def test_a_lock_file_keeps_what_is_in_it(cache: Path, model: PackagedModel) -> None:
+async def test_the_content_of_a_lock_file_is_unchanged(cache: Path, model: PackagedModel) -> None:
     cache.mkdir(parents=True)
     lock = cache / f".{model.filename}.lock"
     lock.write_text("not ours to empty")
@@ -102,7 +102,7 @@ async def test_a_lock_file_keeps_what_is_in_it(cache: Path, model: PackagedModel
     assert lock.read_text() == "not ours to empty"
 
 
-async def test_a_lock_that_another_user_could_open_holds_nothing_up(cache: Path, model: PackagedModel) -> None:
+async def test_a_lock_that_another_user_can_open_does_not_block(cache: Path, model: PackagedModel) -> None:
     """Those of 0.1.0 could be opened by everybody, and a process that has one open can lock it for ever."""
     cache.mkdir(parents=True)
     lock = cache / f".{model.filename}.lock"
@@ -115,7 +115,7 @@ async def test_a_lock_that_another_user_could_open_holds_nothing_up(cache: Path,
     assert (cache / f".{model.filename}.lock.private").stat().st_mode & 0o077 == 0
 
 
-async def test_a_link_in_place_of_the_model_is_replaced_and_not_written_through(
+async def test_a_link_instead_of_the_model_is_replaced_and_not_followed(
     cache: Path, model: PackagedModel, victim: Path
 ) -> None:
     cache.mkdir(parents=True)
@@ -127,7 +127,7 @@ async def test_a_link_in_place_of_the_model_is_replaced_and_not_written_through(
     assert path.read_bytes() == CONTENT
 
 
-async def test_a_link_in_place_of_a_seal_is_replaced_and_not_written_through(
+async def test_a_link_instead_of_a_record_is_replaced_and_not_followed(
     cache: Path, model: PackagedModel, victim: Path, index: Path
 ) -> None:
     await shared_model(RunConfig(), quiet, model)
@@ -143,7 +143,7 @@ async def test_a_link_in_place_of_a_seal_is_replaced_and_not_written_through(
     assert victim.read_bytes() == content
 
 
-async def test_a_link_in_place_of_abandoned_work_goes_and_its_target_stays(
+async def test_a_link_instead_of_abandoned_work_is_removed_but_not_its_target(
     cache: Path, model: PackagedModel, tmp_path: Path, victim: Path
 ) -> None:
     cache.mkdir(parents=True)
@@ -154,7 +154,7 @@ async def test_a_link_in_place_of_abandoned_work_goes_and_its_target_stays(
     assert victim.read_text() == "precious"
 
 
-async def test_a_link_in_place_of_a_converted_folder_goes_and_its_target_stays(
+async def test_a_link_instead_of_a_converted_folder_is_removed_but_not_its_target(
     cache: Path, source: Path, conversions: list[list[str]], victim: Path
 ) -> None:
     made = await hf_folder(source, quiet)
@@ -166,7 +166,7 @@ async def test_a_link_in_place_of_a_converted_folder_goes_and_its_target_stays(
     assert victim.read_text() == "precious"
 
 
-async def test_a_link_inside_a_converted_folder_is_not_believed(
+async def test_a_link_inside_a_converted_folder_makes_it_invalid(
     cache: Path, source: Path, conversions: list[list[str]], victim: Path
 ) -> None:
     made = await hf_folder(source, quiet)
@@ -193,9 +193,7 @@ async def test_a_link_above_a_converted_folder_is_refused(
 # Whose folder it is
 
 
-def test_a_new_cache_folder_is_private_with_all_folders_made_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_cache_folder_and_its_new_parents_are_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMTUI_CACHE", str(tmp_path / "a" / "b"))
     before = os.umask(0)
     try:
@@ -207,7 +205,7 @@ def test_a_new_cache_folder_is_private_with_all_folders_made_for_it(
         assert stat.S_IMODE(made.stat().st_mode) == 0o700
 
 
-async def test_a_folder_of_ours_that_others_may_write_to_is_closed(
+async def test_write_access_of_others_to_the_cache_is_removed(
     cache: Path, source: Path, conversions: list[list[str]]
 ) -> None:
     made = await hf_folder(source, quiet)
@@ -239,7 +237,7 @@ def test_a_models_folder_that_is_a_file_is_refused(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("above", [1, 2, 3])
-def test_a_folder_on_the_way_that_others_may_write_to_is_refused(
+def test_a_parent_folder_that_others_can_write_to_is_refused(
     above: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLMTUI_CACHE", str(tmp_path / "a" / "b" / "c"))
@@ -251,9 +249,7 @@ def test_a_folder_on_the_way_that_others_may_write_to_is_refused(
     assert cache_folder() == folder, "in a sticky folder others cannot rename what is ours"
 
 
-def test_a_link_on_the_way_is_followed_to_folders_that_are_checked_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folders_behind_a_link_are_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "link").symlink_to("open/../open")
     monkeypatch.setenv("LLMTUI_CACHE", str(tmp_path / "link"))
@@ -263,7 +259,7 @@ def test_a_link_on_the_way_is_followed_to_folders_that_are_checked_too(
     assert "other users can write to" in refusal()
 
 
-def test_links_in_a_circle_are_an_error_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cycle_of_links_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     monkeypatch.setenv("LLMTUI_CACHE", str(tmp_path / "a"))
@@ -285,7 +281,7 @@ def test_a_folder_or_link_of_another_user_is_refused(
 
 
 @needs_root
-async def test_another_user_gets_nothing_into_the_cache(
+async def test_another_user_cannot_change_the_cache(
     short_path: Path, model: PackagedModel, victim: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short_path.chmod(0o1777)
@@ -304,7 +300,7 @@ async def test_another_user_gets_nothing_into_the_cache(
     assert "belongs to another user" in refusal()
 
 
-def test_no_home_folder_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_home_folder_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LLMTUI_CACHE", raising=False)
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_: "~/.cache/llmtui")
     assert refusal() == "there is no home folder for the model files"
@@ -323,7 +319,7 @@ def test_no_home_folder_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) ->
         (65534, "nonsense", False),
     ],
 )
-def test_only_in_a_user_namespace_that_cannot_name_an_owner_may_it_be_unknown(
+def test_an_unmapped_owner_is_accepted_only_in_a_user_namespace(
     uid: int, mapped: str, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {"/proc/sys/kernel/overflowuid": "65534\n", "/proc/self/uid_map": mapped}

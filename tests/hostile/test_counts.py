@@ -45,7 +45,7 @@ def answer(told: int | None, pieces: list[str], max_tokens: int | None = 8, **mo
     )
 
 
-def test_a_million_tokens_for_eight_asked_are_no_rate() -> None:
+def test_a_count_far_above_max_tokens_gives_no_rate() -> None:
     lie = answer(1_000_000, ["fifteen", "letters!"])
     assert (figures(lie).tokens_per_s, figures(lie).output_tokens, figures(lie).token_source) == (1.0, 2, "arrivals")
     assert doubted_count(lie) == (
@@ -76,7 +76,7 @@ def test_a_million_tokens_for_eight_asked_are_no_rate() -> None:
         (10**6, list("abcdefghijklmnopqrstuvwxy"), 8, (None, None), None),
     ],
 )
-def test_a_count_above_what_was_asked_or_above_the_bytes_received_is_not_used(
+def test_a_count_above_max_tokens_or_the_bytes_received_is_ignored(
     told: int | None, pieces: list[str], max_tokens: int | None, counted: tuple[Any, Any], rate: float | None
 ) -> None:
     numbers = figures(answer(told, pieces, max_tokens))
@@ -86,7 +86,7 @@ def test_a_count_above_what_was_asked_or_above_the_bytes_received_is_not_used(
     assert numbers.latency_s == len(pieces)
 
 
-def test_an_answer_without_streaming_with_an_impossible_count_has_none() -> None:
+def test_an_impossible_count_of_an_unstreamed_answer_is_ignored() -> None:
     numbers = figures(answer(1_000_000, ["fifteen"], streamed=False))
     assert (numbers.output_tokens, numbers.token_source, numbers.latency_s) == (None, None, 1.0)
 
@@ -109,7 +109,7 @@ def test_an_answer_without_streaming_with_an_impossible_count_has_none() -> None
         (Backend(name="a", protocol="custom", body={"q": "{prompt}", "n": "{max_tokens}"}), 64),
     ],
 )
-def test_a_request_tells_its_limit_for_each_protocol(backend: Backend, limit: int | None) -> None:
+def test_requests_have_their_token_limit_in_each_protocol(backend: Backend, limit: int | None) -> None:
     config = RunConfig(max_tokens=64)
     assert dialect_for(backend).request(backend, config, "hi", "m").max_tokens == limit
 
@@ -136,7 +136,7 @@ async def test_a_server_that_claims_a_million_tokens_does_not_win() -> None:
             assert "output-tokens" in {check.code for check in run_view.verdict().checks}
 
 
-async def test_arrivals_without_end_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_arrivals_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_ARRIVALS >= 50_000, "far above any honest answer"
     monkeypatch.setattr("llmtui.measure.request.MAX_ARRIVALS", 2)
     read = [asyncio.Event() for _ in range(3)]
@@ -154,7 +154,7 @@ async def test_arrivals_without_end_are_cut_off(monkeypatch: pytest.MonkeyPatch)
     ("told", "sent", "counted"),
     [(20, 200, 20), (16_584, 200, 16_584), (16_585, 200, None), (10**15, 200, None), (None, 9, None)],
 )
-def test_a_prompt_count_beyond_what_was_sent_is_unknown(told: int | None, sent: int, counted: int | None) -> None:
+def test_a_prompt_count_above_the_bytes_sent_is_ignored(told: int | None, sent: int, counted: int | None) -> None:
     lie = answer(2, ["four", "more"], prompt_tokens=told, sent_bytes=sent)
     assert prompt_count(lie) == counted
     assert bool(doubted_count(lie)) is (told != counted)
@@ -178,20 +178,20 @@ async def test_a_server_that_claims_an_endless_prompt_does_not_win_by_prefill() 
 
 
 @pytest.mark.parametrize(("text", "seen"), [("\u200b" * 80, 0), ("ab\n cd", 6), ("é\u200bé", 4), ("👩", 4)])
-def test_text_that_nobody_sees_makes_no_count_possible(text: str, seen: int) -> None:
+def test_invisible_text_allows_no_token_count(text: str, seen: int) -> None:
     invisible = Answer(max_tokens=64)
     invisible.add([Delta(text=text)], 1)
     assert invisible.text_bytes == seen
 
 
-def test_a_cache_cannot_have_had_more_than_the_prompt() -> None:
+def test_cached_tokens_cannot_exceed_the_prompt() -> None:
     assert cached_count(answer(2, ["a", "b"], prompt_tokens=20, cached_tokens=20)) == 20
     assert cached_count(answer(2, ["a", "b"], prompt_tokens=20, cached_tokens=21)) is None
     assert cached_count(answer(2, ["a", "b"], cached_tokens=2**53 - 1)) is None
     assert cached_count(answer(2, ["a", "b"], cached_tokens=5)) == 5
 
 
-def test_a_server_cannot_have_computed_for_longer_than_a_request_may_take() -> None:
+def test_server_durations_cannot_exceed_the_timeout() -> None:
     honest = answer(2, ["a", "b"], prefill_s=0.5, decode_s=1.5, load_s=0.1)
     assert server_times_s(honest) == (0.5, 1.5, 0.1)
     assert server_times_s(answer(2, ["a", "b"], prefill_s=9e17, decode_s=0.1)) == (None, None, None)

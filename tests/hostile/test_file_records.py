@@ -39,7 +39,7 @@ def write_back(path: Path, content: bytes) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-async def test_what_was_sealed_is_not_read_again(
+async def test_a_recorded_file_is_not_read_again(
     cache: Path, model: PackagedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = await shared_model(RunConfig(), quiet, model)
@@ -52,7 +52,7 @@ async def test_what_was_sealed_is_not_read_again(
     assert await model_digest(path, quiet) == f"sha256:{model.sha256}"
 
 
-async def test_the_digest_of_ones_own_file_is_computed_once(cache: Path, tmp_path: Path) -> None:
+async def test_the_digest_of_a_file_of_the_user_is_computed_once(cache: Path, tmp_path: Path) -> None:
     path = tmp_path / "own.gguf"
     path.write_bytes(CONTENT)
     said: list[str] = []
@@ -62,7 +62,7 @@ async def test_the_digest_of_ones_own_file_is_computed_once(cache: Path, tmp_pat
     assert said == ["reading the model file (once)"]
 
 
-async def test_a_model_changed_with_its_size_and_time_kept_is_noticed(cache: Path, model: PackagedModel) -> None:
+async def test_a_changed_model_with_the_same_size_and_time_is_noticed(cache: Path, model: PackagedModel) -> None:
     path = await shared_model(RunConfig(), quiet, model)
     write_back(path, CONTENT[:-1] + b"!")
     assert await model_digest(path, quiet) == sha256(CONTENT[:-1] + b"!")
@@ -80,7 +80,7 @@ async def test_another_model_moved_to_its_place_is_noticed(cache: Path, model: P
     assert (await shared_model(RunConfig(), quiet, model)).read_bytes() == CONTENT
 
 
-async def test_a_seal_of_size_and_time_is_no_digest(cache: Path, model: PackagedModel) -> None:
+async def test_a_record_of_size_and_time_is_not_a_digest(cache: Path, model: PackagedModel) -> None:
     cache.mkdir(parents=True)
     path = cache / model.filename
     path.write_bytes(CONTENT[:-1] + b"!")
@@ -89,7 +89,7 @@ async def test_a_seal_of_size_and_time_is_no_digest(cache: Path, model: Packaged
     assert (await shared_model(RunConfig(), quiet, model)).read_bytes() == CONTENT
 
 
-async def test_a_digest_that_somebody_wrote_beside_the_model_is_not_told(cache: Path, source: Path) -> None:
+async def test_a_forged_record_is_not_used(cache: Path, source: Path) -> None:
     lie = sha256(b"lie")
     assert await model_digest(source, quiet) == sha256(HEAD)
     records = list(cache.glob(".digest-*"))
@@ -101,7 +101,7 @@ async def test_a_digest_that_somebody_wrote_beside_the_model_is_not_told(cache: 
     assert await model_digest(source, quiet) == sha256(HEAD)
 
 
-async def test_an_enormous_seal_is_not_read(cache: Path, source: Path) -> None:
+async def test_a_huge_record_is_not_read(cache: Path, source: Path) -> None:
     await model_digest(source, quiet)
     (record,) = cache.glob(".digest-*")
     os.truncate(record, 1 << 40)
@@ -109,7 +109,7 @@ async def test_an_enormous_seal_is_not_read(cache: Path, source: Path) -> None:
     assert record.stat().st_size < 1000
 
 
-async def test_a_pipe_in_place_of_a_seal_does_not_hang(cache: Path, source: Path) -> None:
+async def test_a_pipe_instead_of_a_record_does_not_block(cache: Path, source: Path) -> None:
     await model_digest(source, quiet)
     (record,) = cache.glob(".digest-*")
     record.unlink()
@@ -121,7 +121,7 @@ async def test_a_pipe_in_place_of_a_seal_does_not_hang(cache: Path, source: Path
 @pytest.mark.slow
 @needs_root
 @pytest.mark.parametrize("what", ["seal", "model"])
-async def test_what_belongs_to_another_user_is_not_believed(what: str, cache: Path, model: PackagedModel) -> None:
+async def test_files_of_another_user_are_not_trusted(what: str, cache: Path, model: PackagedModel) -> None:
     path = await shared_model(RunConfig(), quiet, model)
     theirs = path if what == "model" else path.with_name(f".{path.name}.seal")
     before = theirs.stat().st_ino
@@ -155,7 +155,7 @@ async def test_a_file_that_changes_while_it_is_read_has_no_digest(
     assert await model_digest(source, quiet) == sha256(HEAD[:-1] + b"!")
 
 
-async def test_an_own_file_changed_with_its_size_and_time_kept_is_read_again(cache: Path, source: Path) -> None:
+async def test_a_changed_file_of_the_user_with_the_same_size_and_time_is_read_again(cache: Path, source: Path) -> None:
     # Version 0.1.0 looked at the first megabyte.
     content = HEAD + bytes(1 << 21)
     source.write_bytes(content)
@@ -164,7 +164,7 @@ async def test_an_own_file_changed_with_its_size_and_time_kept_is_read_again(cac
     assert await model_digest(source, quiet) == sha256(content[:-1] + b"!")
 
 
-async def test_what_was_made_from_a_file_is_made_again_when_the_file_changed_unseen(
+async def test_a_conversion_is_repeated_if_the_source_has_changed(
     cache: Path, source: Path, conversions: list[list[str]]
 ) -> None:
     # Beyond the first megabyte, which is part of the name of what is made.
@@ -179,7 +179,7 @@ async def test_what_was_made_from_a_file_is_made_again_when_the_file_changed_uns
     assert first == again, "or every touched file leaves another copy behind"
 
 
-async def test_a_source_that_changes_during_the_conversion_is_an_error_and_leaves_nothing(
+async def test_a_source_that_changes_during_the_conversion_is_an_error(
     cache: Path, source: Path, conversions: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     convert = modelfile._run
@@ -194,7 +194,7 @@ async def test_a_source_that_changes_during_the_conversion_is_an_error_and_leave
     assert {path.suffix for path in cache.iterdir()} <= {".lock"}
 
 
-async def test_a_conversion_changed_with_its_size_and_time_kept_is_made_again(
+async def test_a_changed_conversion_with_the_same_size_and_time_is_repeated(
     cache: Path, source: Path, conversions: list[list[str]]
 ) -> None:
     made, _ = await q8_model(source, quiet)
@@ -203,7 +203,7 @@ async def test_a_conversion_changed_with_its_size_and_time_kept_is_made_again(
     assert again.read_text() == "made by run 2"
 
 
-async def test_reading_a_huge_file_ends_soon_after_it_is_cancelled(cache: Path, source: Path) -> None:
+async def test_reading_a_huge_file_can_be_cancelled(cache: Path, source: Path) -> None:
     # Some 20 s of reading at the least, if it went on.
     os.truncate(source, 40 << 30)
     begun, loop = asyncio.Event(), asyncio.get_running_loop()

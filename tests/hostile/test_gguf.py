@@ -190,7 +190,7 @@ ATTACKS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
-def test_no_head_takes_long_or_much_memory(attack: Callable[[Path], None], tmp_path: Path) -> None:
+def test_time_and_memory_of_any_header_are_bounded(attack: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
     attack(path)
     took_s, grown, said = cost(path)
@@ -204,7 +204,7 @@ def test_no_head_takes_long_or_much_memory(attack: Callable[[Path], None], tmp_p
 @pytest.mark.parametrize(
     "attack", [claims_a_trillion_strings, claims_2_to_the_63_numbers, claims_2_to_the_63_bytes_of_a_string]
 )
-def test_what_cannot_be_in_the_file_is_refused_before_the_next_byte_is_read(
+def test_impossible_counts_are_refused_without_further_reads(
     attack: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, reads, pread = tmp_path / "x.gguf", list[int](), os.pread
@@ -220,7 +220,7 @@ def test_what_cannot_be_in_the_file_is_refused_before_the_next_byte_is_read(
     assert reads == [0]
 
 
-def test_names_are_fit_for_a_terminal(tmp_path: Path) -> None:
+def test_names_are_sanitized(tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
     evil = b"\x1b]52;c;ZXZpbA==\x07na\x9bme\r\n\xe2\x80\xae\xff\x00" + b"long " * 1000
     path.write_bytes(gguf_head([("general.architecture", string(evil)), ("general.name", string(evil))]))
@@ -232,7 +232,7 @@ def test_names_are_fit_for_a_terminal(tmp_path: Path) -> None:
         said.encode()
 
 
-def test_a_key_named_in_an_error_is_fit_for_a_terminal(tmp_path: Path) -> None:
+def test_a_key_in_an_error_is_sanitized(tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
     key = "\x1b[31mx\n.context_length"
     path.write_bytes(gguf_head([(key, u32(1)), (key, u32(2))]))
@@ -241,7 +241,7 @@ def test_a_key_named_in_an_error_is_fit_for_a_terminal(tmp_path: Path) -> None:
     assert str(caught.value).isprintable()
 
 
-def test_a_path_named_in_an_error_is_fit_for_a_terminal(tmp_path: Path) -> None:
+def test_a_path_in_an_error_is_sanitized(tmp_path: Path) -> None:
     for name in ("a\x1b]0;evil\x07\nb.gguf", os.fsdecode(b"\xff\x9b31m.gguf"), "nul\0.gguf"):
         with pytest.raises(StartError) as caught:
             read_gguf_info(tmp_path / name)
@@ -285,7 +285,7 @@ def link_to_a_pipe(path: Path) -> None:
         (link_to_a_terminal, "is a device, not a GGUF file"),
     ],
 )
-def test_what_is_not_a_file_is_refused_unopened(
+def test_special_files_are_refused_without_opening_them(
     make: Callable[[Path], None], word: str, short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, opened = short_path / "x.gguf", os.open
@@ -301,9 +301,7 @@ def test_what_is_not_a_file_is_refused_unopened(
     assert caught.value.failure.message == f"{path} {word}"
 
 
-def test_a_pipe_put_in_the_place_of_the_file_at_the_last_moment_does_not_hang(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_replaced_by_a_pipe_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, stat = tmp_path / "x.gguf", os.stat
     path.write_bytes(gguf_head())
 
@@ -319,7 +317,7 @@ def test_a_pipe_put_in_the_place_of_the_file_at_the_last_moment_does_not_hang(
         parse_gguf(path)
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, pread = tmp_path / "x.gguf", os.pread
     path.write_bytes(gguf_head([("k", strings(["x" * 100] * 100)), ("general.name", string("x"))]))
     monkeypatch.setattr(header, "_BLOCK_BYTES", 64)

@@ -38,7 +38,7 @@ def refusal(file: Path) -> str:
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_an_answer_has_no_more_arrivals_than_an_engine_would_take(more: int, tmp_path: Path) -> None:
+def test_arrivals_of_a_stored_answer_are_limited(more: int, tmp_path: Path) -> None:
     file = history(tmp_path / "history.db")
     count = MOST_ARRIVALS + more
     with spoiled(file) as connection:
@@ -55,7 +55,7 @@ def test_an_answer_has_no_more_arrivals_than_an_engine_would_take(more: int, tmp
                 store.load(RUN)
 
 
-def test_a_plan_has_no_more_backends_than_a_config(tmp_path: Path) -> None:
+def test_backends_of_a_stored_plan_are_limited(tmp_path: Path) -> None:
     backends = [{"name": f"b{n}"} for n in range(MAX_BACKENDS + 1)]
     assert "no backends" in refusal(changed_plan(history(tmp_path / "history.db"), backends=backends))
     blocks = "\n".join(f"[[backend]]\nname = 'b{n}'\nurl = 'http://h:{n + 1}'" for n in range(MAX_BACKENDS + 1))
@@ -64,12 +64,12 @@ def test_a_plan_has_no_more_backends_than_a_config(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [{"": []}, 0, [[]]])
-def test_a_document_of_very_many_values_is_not_decoded(value: object, tmp_path: Path) -> None:
+def test_a_document_with_too_many_values_is_not_decoded(value: object, tmp_path: Path) -> None:
     backends = [{"name": "alpha", "options": {"x": [value] * 250_000}}]
     assert "more than 200000 values" in refusal(changed_plan(history(tmp_path / "history.db"), backends=backends))
 
 
-def test_the_home_of_somebody_is_not_looked_up(tmp_path: Path) -> None:
+def test_home_folders_in_a_history_are_not_resolved(tmp_path: Path) -> None:
     file = history(tmp_path / "history.db")
     with spoiled(file) as connection:
         (text,) = connection.execute("SELECT plan FROM runs WHERE id = ?", (RUN,)).fetchone()
@@ -78,7 +78,7 @@ def test_the_home_of_somebody_is_not_looked_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("column", ["engine_started", "id"])
-def test_a_text_that_is_not_utf_8_shuts_out_its_own_run_only(column: str, tmp_path: Path) -> None:
+def test_invalid_utf_8_hides_only_its_own_run(column: str, tmp_path: Path) -> None:
     file = history(tmp_path / "history.db")
     with spoiled(file) as connection:
         connection.execute(
@@ -91,7 +91,7 @@ def test_a_text_that_is_not_utf_8_shuts_out_its_own_run_only(column: str, tmp_pa
         assert store.load(OTHER).iterations
 
 
-def test_a_file_without_a_size_is_not_read_as_a_config() -> None:
+def test_a_file_of_size_0_is_not_read_as_a_config() -> None:
     """Files below /proc look regular, and some have no end."""
     status = Path("/proc/self/status")
     if not status.exists():
@@ -99,7 +99,7 @@ def test_a_file_without_a_size_is_not_read_as_a_config() -> None:
     assert read_named_by_history(status, "X") == ""
 
 
-def test_an_unknown_name_is_answered_soon_however_many_labels_there_are(tmp_path: Path) -> None:
+def test_an_unknown_name_among_many_labels_is_refused_quickly(tmp_path: Path) -> None:
     file = history(tmp_path / "history.db")
     with spoiled(file) as connection:
         connection.execute("BEGIN")
@@ -117,7 +117,7 @@ def test_an_unknown_name_is_answered_soon_however_many_labels_there_are(tmp_path
         assert time.process_time() - began < 5.0, "each label takes a millisecond"
 
 
-def test_what_a_config_may_say_is_read_back(tmp_path: Path) -> None:
+def test_extreme_values_of_a_config_are_read_back(tmp_path: Path) -> None:
     """A seed of 64 bits, and a prompt with very many commas."""
     backends = [{"name": "alpha", "options": {"seed": 2**64 - 1}}]
     file = history(tmp_path / "history.db")
@@ -149,7 +149,7 @@ def test_a_file_that_is_not_a_history_keeps_its_mode(name: str, tmp_path: Path) 
     assert found and {path.stat().st_mode & 0o777 for path in found} == {0o664}
 
 
-def test_a_history_of_ours_is_closed_to_others_when_it_is_opened(tmp_path: Path) -> None:
+def test_opening_a_history_removes_access_of_others(tmp_path: Path) -> None:
     file = history(tmp_path / "history.db")
     file.chmod(0o644)
     with open_store(file)[0] as store:

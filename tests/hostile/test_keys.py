@@ -95,7 +95,7 @@ def assert_no_key(said: bytes, where: str) -> None:
 
 
 @pytest.mark.slow
-def test_keys_reach_their_server_and_nothing_else(server: Scripted, hold: Hold, tmp_path: Path) -> None:
+def test_keys_are_sent_only_to_their_server(server: Scripted, hold: Hold, tmp_path: Path) -> None:
     config = config_for(server.url, tmp_path)
     files = ["--csv", "r.csv", "--iterations-csv", "i.csv", "--json", "all.json", "--markdown", "r.md"]
     env = environment(tmp_path, **ENV)
@@ -137,7 +137,7 @@ def _run(folder: Path) -> str:
     return llmtui(folder, "history").stdout.decode().split()[0]
 
 
-def test_check_tells_no_key(server: Scripted, hold: Hold, tmp_path: Path) -> None:
+def test_check_prints_no_key(server: Scripted, hold: Hold, tmp_path: Path) -> None:
     hold.let_go()
     done = llmtui(tmp_path, "check", str(config_for(server.url, tmp_path)), **ENV)
     assert_no_key(done.stdout + done.stderr, "check")

@@ -33,7 +33,7 @@ __all__ = ["cache", "conversions", "source"]  # fixtures
 @example("\udcff\udc9b31m.gguf")
 @example("ß" * 127)
 @example(" . ")
-def test_no_name_of_a_model_is_a_path_or_an_option(filename: str) -> None:
+def test_model_names_are_neither_paths_nor_options(filename: str) -> None:
     name = model_name(Path("/models", filename))
     assert name
     assert name.isprintable()
@@ -43,7 +43,7 @@ def test_no_name_of_a_model_is_a_path_or_an_option(filename: str) -> None:
 
 
 @pytest.mark.parametrize("filename", ["..Q8_0.gguf", "...Q8_0.gguf", ".Q8_0.gguf", "..gguf", "-.gguf"])
-async def test_a_name_of_dots_removes_no_folder_above(
+async def test_a_name_of_dots_does_not_remove_a_parent_folder(
     filename: str, cache: Path, source: Path, conversions: list[list[str]]
 ) -> None:
     named = source.rename(source.with_name(filename))
@@ -58,7 +58,7 @@ async def test_a_name_of_dots_removes_no_folder_above(
 
 
 @pytest.mark.parametrize("filename", ["home.gguf", "log.gguf", ".log.gguf", "repo@revision.gguf", "repo:file.gguf"])
-async def test_a_name_that_means_something_elsewhere_is_only_a_name(
+async def test_reserved_names_are_usable_as_model_names(
     filename: str, cache: Path, source: Path, conversions: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = source.rename(source.with_name(filename))
@@ -81,7 +81,7 @@ async def test_a_name_that_means_something_elsewhere_is_only_a_name(
 
 
 @pytest.mark.parametrize("engine", ["llama.cpp", "mistral.rs"])
-async def test_names_and_paths_reach_the_engine_as_values_and_not_as_options(
+async def test_names_and_paths_are_passed_as_values_of_options(
     engine: str, tmp_path: Path, source: Path, conversions: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = source.rename(source.with_name("--port.gguf"))
@@ -99,7 +99,7 @@ async def test_names_and_paths_reach_the_engine_as_values_and_not_as_options(
     assert all(Path(word).is_absolute() for word in conversions[0][-2:])
 
 
-async def test_the_longest_file_name_leaves_room_for_what_is_added(
+async def test_the_longest_file_name_leaves_room_for_a_suffix(
     cache: Path, source: Path, conversions: list[list[str]]
 ) -> None:
     named = source.rename(source.with_name("ß" * 125 + ".gguf"))
@@ -108,9 +108,7 @@ async def test_the_longest_file_name_leaves_room_for_what_is_added(
     assert (await hf_folder(named, quiet)).is_dir()
 
 
-async def test_a_file_name_that_is_not_utf_8_is_worked_with(
-    cache: Path, source: Path, conversions: list[list[str]]
-) -> None:
+async def test_a_file_name_that_is_not_utf_8_is_usable(cache: Path, source: Path, conversions: list[list[str]]) -> None:
     named = source.rename(source.with_name(os.fsdecode(b"m\xff.gguf")))
     made, _ = await q8_model(named, quiet)
     assert made.name.startswith("m.Q8_0-")

@@ -59,7 +59,7 @@ IDS = [
 
 @pytest.mark.parametrize("resume", [True, False])
 @pytest.mark.parametrize("run", IDS)
-def test_a_plan_whose_id_is_a_path_starts_nothing_and_removes_nothing(
+def test_a_run_id_that_is_a_path_starts_and_removes_nothing(
     run: str, resume: bool, treasure: Path, runtime: Path
 ) -> None:
     plan = msgspec.structs.replace(plan_of(truth_backend("a")), run=run.format(treasure=treasure))
@@ -71,7 +71,7 @@ def test_a_plan_whose_id_is_a_path_starts_nothing_and_removes_nothing(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", IDS)
-def test_the_engine_itself_refuses_such_a_plan(run: str, treasure: Path) -> None:
+def test_the_engine_refuses_a_run_id_that_is_a_path(run: str, treasure: Path) -> None:
     plan = msgspec.structs.replace(plan_of(truth_backend("a")), run=run.format(treasure=treasure))
     done = subprocess.run(
         [sys.executable, "-P", "-m", "llmtui.engine"],
@@ -84,7 +84,7 @@ def test_the_engine_itself_refuses_such_a_plan(run: str, treasure: Path) -> None
     assert (treasure / "engine.log").read_text() == "mine"
 
 
-def test_a_link_in_the_place_of_a_run_is_neither_followed_nor_removed(treasure: Path, runtime: Path) -> None:
+def test_a_link_instead_of_a_run_folder_is_neither_followed_nor_removed(treasure: Path, runtime: Path) -> None:
     run = secrets.token_hex(4)
     (runtime / run).symlink_to(treasure)
     age(runtime / run)
@@ -106,7 +106,7 @@ def test_a_link_inside_the_folder_of_a_run_is_removed_and_not_followed(treasure:
     assert (treasure / "engine.log").read_text() == "mine"
 
 
-def test_what_llmtui_did_not_make_stays_in_the_runtime_folder(runtime: Path) -> None:
+def test_foreign_files_in_the_runtime_folder_are_not_removed(runtime: Path) -> None:
     """XDG_RUNTIME_DIR may be any folder, and `llmtui` in it a checkout."""
     (runtime / "tests").mkdir()
     (runtime / "tests" / "engine.log").touch()
@@ -120,7 +120,7 @@ def test_what_llmtui_did_not_make_stays_in_the_runtime_folder(runtime: Path) -> 
     assert sorted(path.name for path in runtime.rglob("*")) == ["deadbeef", "engine.log", "tests", "thesis.tex"]
 
 
-def test_what_a_killed_engine_left_is_cleared_away_and_what_lives_is_not(runtime: Path) -> None:
+def test_folders_of_killed_engines_are_removed_and_those_of_living_ones_stay(runtime: Path) -> None:
     made = [run_folders.make(secrets.token_hex(4)) for _ in range(4)]
     dead, fresh, alive, starting = (folder for folder, _ in made)
     for _, log in made[:3]:
@@ -136,7 +136,7 @@ def test_what_a_killed_engine_left_is_cleared_away_and_what_lives_is_not(runtime
     os.close(made[3][1])
 
 
-async def test_a_second_resume_does_not_take_the_folder_from_under_the_first(
+async def test_a_second_resume_does_not_remove_the_folder_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both began before either listened."""
@@ -157,7 +157,7 @@ async def test_a_second_resume_does_not_take_the_folder_from_under_the_first(
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770])
-def test_a_folder_for_sockets_that_others_could_replace_is_passed_over(
+def test_a_socket_folder_that_others_can_replace_is_not_used(
     mode: int, short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = short_path / "open"
@@ -171,7 +171,7 @@ def test_a_folder_for_sockets_that_others_could_replace_is_passed_over(
     assert run_folders.runtime_folder() == place / "llmtui"
 
 
-def test_a_folder_whose_maker_was_killed_before_it_made_the_log_blocks_nothing(runtime: Path) -> None:
+def test_a_run_folder_without_a_log_does_not_block(runtime: Path) -> None:
     run = secrets.token_hex(4)
     (runtime / run).mkdir(mode=0o700)
     run_folders.remove(run)

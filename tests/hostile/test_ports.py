@@ -58,9 +58,7 @@ async def kill_server(target: Target) -> None:
 
 @needs_root
 @pytest.mark.parametrize("closes_listener", [False, True])
-async def test_a_port_taken_after_the_servers_death_gets_no_key_and_gives_no_figure(
-    closes_listener: bool, tmp_path: Path
-) -> None:
+async def test_a_stranger_on_the_port_of_a_dead_server_gets_no_key(closes_listener: bool, tmp_path: Path) -> None:
     async with brought_up(truth_backend("a", api_key=KEY), tmp_path) as target:
         await target.ask("hi")
         assert target.ready is not None
@@ -75,7 +73,7 @@ async def test_a_port_taken_after_the_servers_death_gets_no_key_and_gives_no_fig
 
 
 @needs_root
-async def test_a_found_server_whose_port_changes_hands_gets_no_key_either(tmp_path: Path) -> None:
+async def test_a_stranger_on_the_port_of_an_external_server_gets_no_key(tmp_path: Path) -> None:
     async with scripted([b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"]) as server:
         server.by_path = {b"POST": [[SSE_HEAD, token("x"), FINISH, CLOSE]]}
         backend = Backend(name="a", url=server.url, model="m", api_key=KEY)
@@ -91,7 +89,7 @@ async def test_a_found_server_whose_port_changes_hands_gets_no_key_either(tmp_pa
 
 @needs_root
 @pytest.mark.parametrize("protocol", ["openai", "custom"])
-async def test_a_rerun_does_not_take_the_stranger_for_the_server(protocol: Protocol, tmp_path: Path) -> None:
+async def test_a_rerun_does_not_accept_a_stranger_on_the_port(protocol: Protocol, tmp_path: Path) -> None:
     async with scripted([b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"]) as server:
         target = Target(Backend(name="a", url=server.url, protocol=protocol, api_key=KEY), CONFIG, tmp_path)
         ready = await target.bring_up(quiet)
@@ -104,7 +102,7 @@ async def test_a_rerun_does_not_take_the_stranger_for_the_server(protocol: Proto
 
 
 @needs_root
-async def test_a_server_that_failed_is_remembered_too(tmp_path: Path) -> None:
+async def test_the_owner_of_the_port_of_a_failed_server_is_remembered(tmp_path: Path) -> None:
     """It answered that it wants a key, and went."""
     async with scripted([b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"]) as server:
         target = Target(Backend(name="a", url=server.url, api_key=KEY), CONFIG, tmp_path)
@@ -145,11 +143,11 @@ async def test_a_resumed_run_does_not_trust_a_stranger(before: dict[str, Any], m
         (frozenset({NOBODY, SOMEBODY}), f"{SOMEBODY}, {NOBODY}"),
     ],
 )
-def test_another_person_is_a_stranger_and_a_system_account_is_not(uids: frozenset[int] | None, told: str) -> None:
+def test_strangers_are_other_persons_but_not_system_accounts(uids: frozenset[int] | None, told: str) -> None:
     assert strangers(uids) == told
 
 
-def test_a_server_that_listens_as_root_and_accepts_as_another_user_is_one_server(tmp_path: Path) -> None:
+def test_a_server_may_listen_as_root_and_accept_as_another_user(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     listens = "0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 77 1 0"
     accepted = "1: 0100007F:0050 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1234        0 78 1 0"
@@ -165,7 +163,7 @@ def test_a_server_that_listens_as_root_and_accepts_as_another_user_is_one_server
 
 
 @needs_root
-async def test_a_server_of_another_user_that_was_there_first_is_measured(tmp_path: Path) -> None:
+async def test_an_external_server_of_another_user_is_measured(tmp_path: Path) -> None:
     """Ollama runs as a user of its own on most machines."""
     port = free_port()
     answer = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"content":"x"}'
@@ -177,7 +175,7 @@ async def test_a_server_of_another_user_that_was_there_first_is_measured(tmp_pat
 
 
 @needs_root
-def test_a_user_who_cannot_see_the_stranger_does_not_believe_it(tmp_path: Path) -> None:
+def test_a_hidden_process_of_another_user_is_foreign(tmp_path: Path) -> None:
     """As an ordinary user: the listener's process cannot be seen then, only whose it is."""
     port = free_port()
     with stranger_listening(port):
@@ -194,7 +192,7 @@ def test_a_user_who_cannot_see_the_stranger_does_not_believe_it(tmp_path: Path) 
 @pytest.mark.skipif(
     "::1" not in {found[4][0] for found in socket.getaddrinfo("localhost", 80)}, reason="localhost is IPv4 only here"
 )
-async def test_a_stranger_on_the_other_address_of_localhost_is_seen(tmp_path: Path) -> None:
+async def test_a_stranger_on_the_other_address_of_localhost_is_detected(tmp_path: Path) -> None:
     """`localhost` leads to ::1 first; a server that listens on 127.0.0.1 only leaves ::1 to anybody."""
     port = free_port()
     backend = truth_backend("a", api_key=KEY, url=f"http://localhost:{port}")
@@ -209,7 +207,7 @@ async def test_a_stranger_on_the_other_address_of_localhost_is_seen(tmp_path: Pa
 
 @needs_root
 @pytest.mark.parametrize(("uid", "counts"), [(NOBODY, False), (0, True)])
-def test_a_forwarders_name_alone_is_no_pass(uid: int, counts: bool) -> None:
+def test_the_name_of_a_forwarder_is_not_sufficient(uid: int, counts: bool) -> None:
     """Any user can call a program docker-proxy."""
     read, write = os.pipe()
     pid = os.fork()
@@ -246,14 +244,12 @@ def made_up(local: str, state: int = LISTEN, uid: int = 7, port: int = 80) -> Tc
         (["127.0.0.2"], "127.0.0.1", []),
     ],
 )
-def test_the_listener_that_gets_a_connection_is_the_most_exact_one(
-    listeners: list[str], asked: str, gets_it: list[str]
-) -> None:
+def test_best_listeners(listeners: list[str], asked: str, gets_it: list[str]) -> None:
     rows = [made_up(local) for local in listeners] + [made_up(asked, port=81), made_up(asked, state=1)]
     assert [str(row.local.address) for row in best_listeners(rows, endpoint(asked, 80))] == gets_it
 
 
-def test_a_listener_that_can_no_longer_be_seen_is_not_taken_for_the_server(tmp_path: Path) -> None:
+def test_a_connection_without_a_visible_listener_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "tcp").write_text("head\n")
     here, there = ("127.0.0.1", 50000), ("127.0.0.1", 80)
@@ -263,7 +259,7 @@ def test_a_listener_that_can_no_longer_be_seen_is_not_taken_for_the_server(tmp_p
     assert Owners(None, tmp_path / "none")(here, there) is None, "a system that tells nothing"
 
 
-def test_a_table_that_cannot_be_read_lets_nobody_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_table_admits_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where no file descriptor is left."""
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "tcp").touch()
@@ -272,7 +268,7 @@ def test_a_table_that_cannot_be_read_lets_nobody_pass(tmp_path: Path, monkeypatc
     assert failure is not None and failure.kind == "server"
 
 
-def test_another_machine_is_not_looked_up_in_this_ones_table(tmp_path: Path) -> None:
+def test_connections_to_other_machines_are_not_looked_up(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "tcp").write_text(
         "head\n0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 77 1 0\n"
@@ -281,7 +277,7 @@ def test_another_machine_is_not_looked_up_in_this_ones_table(tmp_path: Path) -> 
     assert socket_owners(endpoint("10.0.0.1", 50000), endpoint("10.0.0.1", 80), tmp_path) == frozenset({1000})
 
 
-async def test_a_connection_that_is_not_admitted_carries_nothing_and_is_closed() -> None:
+async def test_a_refused_connection_is_closed_without_sending() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = new_client(
             f"http://127.0.0.1:{listener.getsockname()[1]}",

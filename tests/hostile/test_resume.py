@@ -65,7 +65,7 @@ def resumed(folder: Path, file: Path, *more: str) -> tuple[int, str]:
 
 @needs_root
 @pytest.mark.parametrize("spoil", ["owner", "mode", "folder", "link to another user's"])
-def test_the_config_of_a_history_obeys_the_rules_of_one_that_was_found(spoil: str, tmp_path: Path) -> None:
+def test_a_config_named_by_a_history_must_be_trusted(spoil: str, tmp_path: Path) -> None:
     left, backend, text = payload(tmp_path)
     place = tmp_path / "elsewhere"
     place.mkdir()
@@ -91,7 +91,7 @@ def test_the_config_of_a_history_obeys_the_rules_of_one_that_was_found(spoil: st
     assert not left.exists()
 
 
-def test_it_is_taken_when_it_is_named(tmp_path: Path) -> None:
+def test_a_config_named_by_the_user_is_used(tmp_path: Path) -> None:
     left, backend, text = payload(tmp_path)
     config = tmp_path / "config.toml"
     config.write_text(text)
@@ -105,7 +105,7 @@ def test_it_is_taken_when_it_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pipe", "zero", "terminal", "socket", "folder", "relative", "nothing", "NUL", "kmsg"])
-def test_no_path_of_a_history_blocks(kind: str, tmp_path: Path) -> None:
+def test_config_paths_in_a_history_never_block(kind: str, tmp_path: Path) -> None:
     left, backend, text = payload(tmp_path)
     place = str(tmp_path / "config.toml")
     listener = None
@@ -130,7 +130,7 @@ def test_no_path_of_a_history_blocks(kind: str, tmp_path: Path) -> None:
     assert not left.exists()
 
 
-def test_a_file_system_that_no_longer_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_config_from_a_blocked_file_system_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "config.toml"
     os.mkfifo(place)
     # In place of a network share that hangs: an open that waits.

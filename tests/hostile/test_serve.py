@@ -72,7 +72,7 @@ def own_addresses() -> list[str]:
 
 @pytest.mark.slow
 @needs_root
-def test_a_stranger_who_floods_the_port_shuts_nobody_out(going: Served) -> None:
+def test_a_flood_of_connections_by_a_stranger_blocks_no_client(going: Served) -> None:
     before = going.said
     with stranger_connecting(("127.0.0.1", going.port)):
         for _ in range(10):
@@ -83,7 +83,7 @@ def test_a_stranger_who_floods_the_port_shuts_nobody_out(going: Served) -> None:
 
 
 @needs_root
-def test_a_connection_that_a_stranger_has_half_closed_is_not_believed(going: Served) -> None:
+def test_a_half_closed_connection_of_a_stranger_is_refused(going: Served) -> None:
     """What is closed carries uid 0 in the table, and root's own process would take it for its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         os.seteuid(NOBODY)
@@ -102,7 +102,7 @@ def test_a_connection_that_a_stranger_has_half_closed_is_not_believed(going: Ser
         assert foreign_user(*ends), "it is gone, or in TIME_WAIT"
 
 
-def test_a_connection_of_our_own_is_known(going: Served) -> None:
+def test_a_connection_of_this_user_is_admitted(going: Served) -> None:
     for host in ("127.0.0.1", "::1"):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with (
@@ -153,7 +153,7 @@ def table(folder: Path, *rows: tuple[str, str, int, int, int]) -> Path:
         pytest.param([], True, id="in no row"),
     ],
 )
-def test_a_loopback_connection_is_judged_by_its_own_row(
+def test_the_row_of_a_loopback_connection_decides(
     rows: list[tuple[str, str, int, int, int]], refused: bool, tmp_path: Path
 ) -> None:
     proc = table(tmp_path, *rows)
@@ -162,7 +162,7 @@ def test_a_loopback_connection_is_judged_by_its_own_row(
 
 
 @pytest.mark.skipif(sys.byteorder != "little", reason="the made-up tables are little-endian")
-def test_through_other_addresses_a_row_decides_and_without_one_only_a_remote_peer_passes(tmp_path: Path) -> None:
+def test_other_addresses_need_a_row_or_a_remote_peer(tmp_path: Path) -> None:
     proc = table(
         tmp_path,
         ("010200C0:C000", "020200C0:2081", ESTABLISHED, ME + 1, 7),
@@ -177,7 +177,7 @@ def test_through_other_addresses_a_row_decides_and_without_one_only_a_remote_pee
     assert foreign_user(("192.0.2.1", 0xC003), ("127.0.0.1", 0x2081), proc), "nothing remote reaches loopback"
 
 
-def test_a_row_that_one_reading_missed_is_looked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missed_row_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = TcpSocket(endpoint("127.0.0.1", 5), endpoint("127.0.0.1", 6), ESTABLISHED, ME, 7)
     for misses, refused in ((0, False), (1, False), (2, False), (3, True)):
         readings: Iterator[list[TcpSocket]] = iter([[]] * misses + [[row]])
@@ -197,7 +197,7 @@ def test_a_table_that_cannot_be_read_refuses_on_linux_and_elsewhere_the_token_de
 # --- The token. ---
 
 
-async def test_every_door_is_shut_without_the_token(going: Served) -> None:
+async def test_every_path_requires_the_token(going: Served) -> None:
     for query in ("", "?token=", "?token=wrong", f"?token={going.token[:-1]}", f"?token={going.token}x", "?token=%ff"):
         for path in ("/", "/static/js/textual.js", "/nothing", "/ws"):
             got = await asyncio.to_thread(answer, going, head(going, path + query, *HANDSHAKE))
@@ -209,7 +209,7 @@ async def test_every_door_is_shut_without_the_token(going: Served) -> None:
             assert b"Connection: close" in got and b"Set-Cookie" not in got
 
 
-async def test_the_token_in_the_address_opens_every_door_and_the_cookie_does_from_then_on(going: Served) -> None:
+async def test_the_token_in_the_url_sets_a_cookie_that_admits_later_requests(going: Served) -> None:
     for path in ("/", "/static/js/textual.js"):
         async with ClientSession() as session, session.get(going.path(path)) as response:
             assert response.status == 200 and not response.history
@@ -244,12 +244,12 @@ async def test_the_token_in_the_address_opens_every_door_and_the_cookie_does_fro
         ("=;=;;", 403),
     ],
 )
-def test_a_cookie_counts_by_name_and_value(cookie: str, expected: int, going: Served) -> None:
+def test_cookies_are_compared_by_name_and_value(cookie: str, expected: int, going: Served) -> None:
     text = cookie.format(port=going.port, other=going.port + 1, token=going.token)
     assert status(answer(going, head(going, "/", f"Cookie: {text}", "Connection: close"))) == expected
 
 
-async def test_the_cookie_of_a_browser_is_of_no_use_to_a_page_from_another_port(going: Served) -> None:
+async def test_a_page_from_another_port_cannot_use_the_cookie(going: Served) -> None:
     """To a browser another port is the same site, so the cookie comes along; the Origin tells."""
     cookie = f"llmtui-{going.port}={going.token}"
     with pytest.raises(WSServerHandshakeError) as refused:
@@ -260,7 +260,7 @@ async def test_the_cookie_of_a_browser_is_of_no_use_to_a_page_from_another_port(
     assert b"Cross-Origin-Resource-Policy: same-origin" in got and b"frame-ancestors 'none'" in got
 
 
-async def test_the_token_is_printed_once_and_stands_in_no_command_line_or_environment(going: Served) -> None:
+async def test_the_token_is_printed_once_and_in_no_command_line_or_environment(going: Served) -> None:
     # A line that is too long is quoted by those who complain of it.
     await asyncio.to_thread(answer, going, with_token(going, "/" + "x" * 9000))
     async with page_of(going) as page:
@@ -301,7 +301,7 @@ def test_each_run_has_a_token_of_its_own(going: Served, tmp_path: Path) -> None:
         (["GET {path} HTTP/1.1", "Host: {host}", "X-Forwarded-Host: evil.example"], 200),
     ],
 )
-def test_one_host_of_ours_and_at_most_one_origin(request_lines: list[str], expected: int, going: Served) -> None:
+def test_requests_need_our_host_and_at_most_one_origin(request_lines: list[str], expected: int, going: Served) -> None:
     host = going.url.partition("//")[2]
     path = f"/?token={going.token}"
     lines = [line.format(host=host, path=path) for line in [*request_lines, "Connection: close"]]

@@ -34,7 +34,7 @@ def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.mark.slow
-async def test_a_crowd_of_silent_connections_shuts_nobody_out(going: Served) -> None:
+async def test_many_silent_connections_block_no_client(going: Served) -> None:
     result = await measure(going, 300, 2.0, 10, reconnect=False)
     assert result.failed == 0 and max(result.pages_s) < SERVED_S, result
     assert result.lines == []
@@ -42,7 +42,7 @@ async def test_a_crowd_of_silent_connections_shuts_nobody_out(going: Served) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("files", [64, 128, 256, 1024])
-async def test_a_crowd_for_a_minute_prints_little_and_shuts_nobody_out(files: int, tmp_path: Path) -> None:
+async def test_many_connections_for_a_minute_print_little_and_block_no_client(files: int, tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
@@ -55,14 +55,14 @@ async def test_a_crowd_for_a_minute_prints_little_and_shuts_nobody_out(files: in
 
 
 @pytest.mark.slow
-async def test_a_crowd_that_comes_again_and_again_shuts_nobody_out(going: Served) -> None:
+async def test_repeated_waves_of_connections_block_no_client(going: Served) -> None:
     result = await measure(going, 300, 20.0, 20, reconnect=True)
     assert result.failed == 0 and max(result.pages_s) < SERVED_S, result
     assert result.lines == []
 
 
 @pytest.mark.slow
-def test_open_pages_survive_a_crowd(going: Served) -> None:
+def test_open_pages_survive_many_connections(going: Served) -> None:
     async def watch() -> None:
         async with page_of(going) as page:
             await page.until(b"alpha")
@@ -96,7 +96,7 @@ def held_open(served: Served, parts: Iterator[bytes]) -> float:
 
 
 @pytest.mark.slow
-async def test_nobody_waits_longer_than_allowed_however_busily(going: Served) -> None:
+async def test_connections_without_a_token_are_closed_after_a_time_limit(going: Served) -> None:
     trickle = itertools.islice((bytes([byte]) for byte in head(going, "/" + "x" * 1000)), 300)
     body = itertools.islice(itertools.chain([head(going, "/", "Content-Length: 100000")], itertools.repeat(b"x")), 300)
     silence = itertools.repeat(b"", 300)
@@ -114,7 +114,7 @@ async def test_nobody_waits_longer_than_allowed_however_busily(going: Served) ->
 
 
 @pytest.mark.slow
-async def test_a_connection_with_the_token_is_kept(going: Served) -> None:
+async def test_a_connection_with_the_token_stays_open(going: Served) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", going.port)
     for _ in range(2):
         writer.write(with_token(going))
@@ -127,7 +127,7 @@ async def test_a_connection_with_the_token_is_kept(going: Served) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of another process is set as only Linux can")
-async def test_too_many_open_files_are_one_line_and_no_end(tmp_path: Path) -> None:
+async def test_too_many_open_files_are_one_line_of_output(tmp_path: Path) -> None:
     with serving(tmp_path, 1_000_000) as served:
         process = psutil.Process(served.process.pid)
         before = resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE)
@@ -152,7 +152,7 @@ def test_the_limits_fit_into_the_open_files() -> None:
 
 
 @pytest.mark.slow
-async def test_pages_that_stop_reading_do_not_hold_up_the_end(tmp_path: Path) -> None:
+async def test_pages_that_stop_reading_do_not_delay_the_exit(tmp_path: Path) -> None:
     with serving(tmp_path, 1_000_000) as served, contextlib.ExitStack() as stack:
         for _ in range(3):
             deaf = stack.enter_context(socket.socket())

@@ -105,7 +105,7 @@ def begin_of_answer(served: Served, request: bytes) -> bytes:
 
 
 @pytest.mark.slow
-def test_no_request_prints_a_line_or_finds_a_fault(going: Served) -> None:
+def test_no_request_causes_output_or_an_error(going: Served) -> None:
     before = going.said
     requests = nonsense(going)
     with ThreadPoolExecutor(16) as senders:
@@ -118,7 +118,7 @@ def test_no_request_prints_a_line_or_finds_a_fault(going: Served) -> None:
     assert going.said[len(before) :] == ""
 
 
-def test_a_plain_get_of_the_websocket_is_a_sentence(going: Served) -> None:
+def test_a_get_request_for_the_websocket_has_a_message(going: Served) -> None:
     got = answer(going, with_token(going, "/ws", "Connection: close"))
     assert status(got) == 400
     assert got.endswith(b"llmtui: this path is for the page's websocket; open / instead\n")
@@ -126,7 +126,7 @@ def test_a_plain_get_of_the_websocket_is_a_sentence(going: Served) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wait", [False, True])
-def test_a_torn_connection_prints_nothing(wait: bool, going: Served) -> None:
+def test_a_reset_connection_prints_nothing(wait: bool, going: Served) -> None:
     before = going.said
     requests = [with_token(going, "/ws", *HANDSHAKE), with_token(going, "/static/js/textual.js"), head(going)]
     for request in requests * 5:
@@ -138,7 +138,7 @@ def test_a_torn_connection_prints_nothing(wait: bool, going: Served) -> None:
 
 
 @pytest.mark.slow
-async def test_the_monitors_of_torn_pages_end(going: Served) -> None:
+async def test_monitors_of_reset_connections_exit(going: Served) -> None:
     for _ in range(10):
         await asyncio.to_thread(sent_and_reset, going, with_token(going, "/ws", *HANDSHAKE), True)
     async with page_of(going) as page:
@@ -149,7 +149,7 @@ async def test_the_monitors_of_torn_pages_end(going: Served) -> None:
     assert going.children("llmtui.ui.browser") == []
 
 
-def test_faults_are_few_plain_lines_without_the_secret() -> None:
+def test_errors_are_a_few_lines_without_the_token() -> None:
     said: list[str] = []
     logger = logging.Logger("of a library")
     logger.addHandler(Faults(said.append, "SECRET"))

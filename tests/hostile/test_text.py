@@ -102,7 +102,7 @@ def assert_plain(said: bytes, *, swallowed: bool = True) -> str:
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_run_prints_plain_text(place: Path, stream: str) -> None:
+def test_run_prints_sanitized_text(place: Path, stream: str) -> None:
     text = assert_plain((place / stream).read_bytes())
     assert SEEN in text, "markup is shown as it is, not obeyed"
     assert max(map(len, text.splitlines())) < 1_000
@@ -110,7 +110,7 @@ def test_a_run_prints_plain_text(place: Path, stream: str) -> None:
         assert name in text
 
 
-def test_no_cell_is_a_formula_and_no_cell_is_a_command(place: Path) -> None:
+def test_csv_cells_are_not_formulas(place: Path) -> None:
     for name in ("r.csv", "i.csv"):
         text = assert_plain((place / name).read_bytes())
         rows = list(csv.reader(io.StringIO(text)))
@@ -120,7 +120,7 @@ def test_no_cell_is_a_formula_and_no_cell_is_a_command(place: Path) -> None:
             assert max(map(len, row)) <= 2_001
 
 
-def test_json_holds_what_was_said_and_is_ascii_safe(place: Path) -> None:
+def test_json_has_the_answers_and_is_ascii(place: Path) -> None:
     said = (place / "all.json").read_bytes()
     document = json.loads(said)
     assert FORBIDDEN.search(said.decode().replace("\n", "")) is None
@@ -131,7 +131,7 @@ def test_json_holds_what_was_said_and_is_ascii_safe(place: Path) -> None:
     assert by_name["half"]["iterations"][0]["error"]["kind"] == "protocol"
 
 
-def test_markdown_renders_as_a_table_of_text(place: Path) -> None:
+def test_markdown_has_no_active_content(place: Path) -> None:
     text = assert_plain((place / "r.md").read_bytes())
     allowed = {"table", "thead", "tbody", "tr", "th", "td", "p", "ul", "li", "strong", "code", ""}
     parsed = MarkdownIt("gfm-like").parse(text)
@@ -141,7 +141,7 @@ def test_markdown_renders_as_a_table_of_text(place: Path) -> None:
     assert {len(line.replace("\\|", "").split("|")) for line in text.splitlines() if line.startswith("|")} == {14}
 
 
-def test_the_history_is_shown_as_plain_text(place: Path) -> None:
+def test_history_prints_sanitized_text(place: Path) -> None:
     for command in (["history"], ["show"], ["export"]):
         run = [assert_plain(llmtui(place, "history").stdout).split()[0]] if command != ["history"] else []
         done = llmtui(place, *command, *run)
@@ -150,7 +150,7 @@ def test_the_history_is_shown_as_plain_text(place: Path) -> None:
         assert_plain(done.stderr)
 
 
-def test_comparing_tells_plain_text(place: Path) -> None:
+def test_compare_prints_sanitized_text(place: Path) -> None:
     run = assert_plain(llmtui(place, "history").stdout).split()[0]
     for name, form in (("text", []), ("json", ["--json", "-"])):
         done = llmtui(place, "compare", run, run, "--backend", f"{NAME}={PLACES[1]}", *form)
@@ -160,14 +160,14 @@ def test_comparing_tells_plain_text(place: Path) -> None:
         assert_plain(done.stderr)
 
 
-def test_check_tells_plain_text(url: str, tmp_path: Path) -> None:
+def test_check_prints_sanitized_text(url: str, tmp_path: Path) -> None:
     done = llmtui(tmp_path, "check", str(config_for(url, tmp_path)))
     assert done.returncode == 1
     assert SEEN in assert_plain(done.stdout)
     assert_plain(done.stderr)
 
 
-def test_paths_and_keys_of_the_users_own_are_told_plainly(tmp_path: Path) -> None:
+def test_paths_and_config_keys_are_sanitized(tmp_path: Path) -> None:
     evil = "\x1b]52;c;HOSTILE\x07\u202e.toml"
     (tmp_path / evil).write_text('"\\u001b]0;x\\u0007" = 1\n')
     for arguments in (
@@ -183,7 +183,7 @@ def test_paths_and_keys_of_the_users_own_are_told_plainly(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_run_in_a_terminal_prints_plain_text(url: str, tmp_path: Path) -> None:
+def test_run_in_a_terminal_prints_sanitized_text(url: str, tmp_path: Path) -> None:
     argv = [sys.executable, "-P", "-m", "llmtui", "run", str(config_for(url, tmp_path))]
     screen = Screen(argv, environment(tmp_path))
     try:
@@ -199,7 +199,7 @@ NEVER = (b"\x1b]52;", b"\x1b]8;;http", b"\x1bP", b"\x1b_", b"\x1b]0;", b"\xc2\x9
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])
-def test_the_monitor_draws_plain_text(url: str, tmp_path: Path, size: tuple[int, int]) -> None:
+def test_the_monitor_draws_sanitized_text(url: str, tmp_path: Path, size: tuple[int, int]) -> None:
     argv = [*LLMTUI, str(config_for(url, tmp_path)), "--only", NAME, "--only", "dies", "--only", "said"]
     screen = Screen(argv, environment(tmp_path), columns=size[0], rows=size[1])
     # Each backend maximised, its iterations and its text opened; help, table, palette; and out.
