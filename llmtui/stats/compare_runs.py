@@ -19,7 +19,7 @@ from llmtui.model.accuracy import Record
 from llmtui.stats.checks import Check, Entry, Leading, Level, checks, leading_metric, own_error, severity
 from llmtui.stats.compare import Comparison, compare_pairs, level_of, zeros, zeros_in
 from llmtui.stats.metrics import METRICS, MetricKey
-from llmtui.stats.run_differences import Side, between, set_up
+from llmtui.stats.run_differences import Side, general_differences, setup_differences
 from llmtui.stats.summary import percentile
 from llmtui.stats.verdict import Contender
 from llmtui.text import sanitize
@@ -142,7 +142,7 @@ def across(
     If the work differed, a pair is compared by a metric per token. `record` is the accuracy of B's machine.
     """
     one_run = a.run == b.run
-    general = [] if one_run else list(between(a, b))
+    general = [] if one_run else list(general_differences(a, b))
     checked = [_checked(a, b, pair, general, metric) for pair in pairs]
     # The stricter level of the two runs.
     level = max(_level(side) for side in (a, b))
@@ -214,7 +214,7 @@ def _checked(a: Side, b: Side, pair: tuple[str, str], general: Sequence[Check], 
     entries = [_entry(contender, name) for contender, name in zip((first, second), names, strict=True)]
     findings = checks(entries, config, machine)
     if a.run != b.run:
-        findings = [*(c for c in findings if _applies(c, a, b, entries)), *set_up(*entries)]
+        findings = [*(c for c in findings if _applies(c, a, b, entries)), *setup_differences(*entries)]
         findings = [msgspec.structs.replace(c, todo="") if c.code in _CHANGED and c.sides else c for c in findings]
     # Differences of the runs apply between any two backends.
     whole = [msgspec.structs.replace(c, backends=list(names)) for c in general]

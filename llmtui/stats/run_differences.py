@@ -52,7 +52,7 @@ class Side:
     contenders: Mapping[str, Contender]
 
 
-def between(a: Side, b: Side) -> Iterator[Check]:
+def general_differences(a: Side, b: Side) -> Iterator[Check]:
     """Differences of the runs as a whole; always that they did not take turns."""
     yield from _settings(a.config, b.config)
     yield from _machines(a.machine, b.machine)
@@ -139,7 +139,7 @@ def _load(machine: Machine) -> str:
     return f"load {machine.load_1m:g} on {plural(machine.cores, 'core')}"
 
 
-def set_up(one: Entry, two: Entry) -> Iterator[Check]:
+def setup_differences(one: Entry, two: Entry) -> Iterator[Check]:
     """Differences in the setup of a backend, as configured and as its server reports it."""
     was, now = one.backend, two.backend
     for code, what, first, second in (

@@ -13,7 +13,7 @@ import msgspec
 
 from llmtui.model import Iteration, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
-from llmtui.stats.checks import Check, Leading, Raced, besides, checks, in_order, leading_metric, own_error, spoiled
+from llmtui.stats.checks import Check, Leading, Raced, checks, in_order, leading_metric, other_rates, own_error, spoiled
 from llmtui.stats.compare import Comparison, compare, digits, level_of, percent, zeros, zeros_in
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
@@ -125,7 +125,7 @@ def judge(
         leading = leading_metric(findings, metric, one, two)
         used = [leading.metric] if leading.metric is not None else []
         compared: dict[MetricKey, Comparison] = {}
-        for each in [*used, *besides(findings, leading, one, two)]:
+        for each in [*used, *other_rates(findings, leading, one, two)]:
             # Every metric in use compares all pairs, as the correction is for all of them.
             if each not in by:
                 by[each] = {frozenset((c.slower, c.faster)): c for c in compare(samples, each, level=level)}

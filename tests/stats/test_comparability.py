@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from llmtui.model import RunConfig
-from llmtui.stats.checks import Check, besides, checks, leading_metric, spoiled
+from llmtui.stats.checks import Check, checks, leading_metric, other_rates, spoiled
 from llmtui.stats.metrics import MetricKey
 from tests.stats.build import MACHINE, alike_on_average, chunks, entry, judged, trio, unlike
 
@@ -25,7 +25,7 @@ def test_leading_metric_when_the_work_differs() -> None:
         output_tokens=[64, 20, 64], token_source=["usage", "arrivals", "usage"], text=["w" * 99, "w", "w" * 99]
     )
     assert leading_metric(guessed).metric is None, "an arrival may carry several tokens"
-    assert besides(guessed, leading_metric(guessed)) == ["prefill_tokens_per_s"]
+    assert other_rates(guessed, leading_metric(guessed)) == ["prefill_tokens_per_s"]
     assert leading_metric(guessed, "latency", "a", "c").metric == "latency"
     assert leading_metric(trio(cached_tokens=[0, 40, 0]), "ttft").metric == "tokens_per_s"
     ended = trio(finish_reason=["length", "stop", "length"], output_tokens=[64, 60, 64])
@@ -44,7 +44,7 @@ def test_leading_metric_when_the_work_differs() -> None:
 
 def test_other_rates_to_compare_by() -> None:
     def others(findings: list[Check], asked: MetricKey) -> list[MetricKey]:
-        return besides(findings, leading_metric(findings, asked))
+        return other_rates(findings, leading_metric(findings, asked))
 
     assert others([], "latency") == []
     assert others(trio(output_tokens=[64, 20, 64]), "latency") == ["prefill_tokens_per_s"]

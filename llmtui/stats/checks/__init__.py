@@ -11,7 +11,7 @@ from llmtui.model import Machine, RunConfig
 from llmtui.model.accuracy import Record
 from llmtui.stats.checks import answers, conditions, length, model, prompt, samples
 from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced, severity
-from llmtui.stats.checks.comparability import Leading, besides, leading_metric, spoiled
+from llmtui.stats.checks.comparability import Leading, leading_metric, other_rates, spoiled
 from llmtui.stats.checks.evidence import Evidence
 from llmtui.stats.compare import Comparison
 
@@ -24,9 +24,9 @@ __all__ = [
     "Leading",
     "Level",
     "Raced",
-    "besides",
     "checks",
     "leading_metric",
+    "other_rates",
     "severity",
     "spoiled",
 ]

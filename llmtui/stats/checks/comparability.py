@@ -43,7 +43,7 @@ def leading_metric(checks: Sequence[Check], asked: MetricKey = "latency", one: s
     return Leading(metric=fair, instead_of=asked, reason=check.text)
 
 
-def besides(checks: Sequence[Check], leading: Leading, one: str = "", two: str = "") -> list[MetricKey]:
+def other_rates(checks: Sequence[Check], leading: Leading, one: str = "", two: str = "") -> list[MetricKey]:
     """Other rates to compare these two by if the requested metric is not comparable; else none."""
     if leading.instead_of is None:
         return []
