@@ -43,7 +43,7 @@ async def picture(
             await pilot.pause()
             svg = app.export_screenshot(title=f"llmtui {size[0]}x{size[1]}")
     finally:
-        await engine.ended()
+        await engine.wait()
     path = HERE / f"{name}.svg"
     path.write_text(svg, "utf-8")
     drawn = path.with_suffix(".drawn.svg")

@@ -11,7 +11,7 @@ from llmtui import exit_codes
 from llmtui.cli.output import STDOUT, print_table, prints, report, write_files
 from llmtui.format import plural
 from llmtui.interrupts import Interruption
-from llmtui.link.client import FAREWELL_S, Client
+from llmtui.link.client import HANG_UP_S, Client
 from llmtui.link.process import EngineProcess
 from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown
 from llmtui.runview.run import BackendView, RunView
@@ -50,8 +50,8 @@ async def _follow(
     if follower.done():
         await client.send_last(Shutdown())
     else:
-        await end_run(client, follower, FAREWELL_S)
-    await engine.ended()
+        await end_run(client, follower, HANG_UP_S)
+    await engine.wait()
     written = write_files(run_view, files)
     if STDOUT not in files.values():
         print_table(run_view)

@@ -1,3 +1,3 @@
-"""The engine: one process per run that measures, and what its clients need to follow and steer it."""
+"""The engine: one process per run, which brings the backends up, measures them and stores the results."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The engine process: `python -m llmtui.engine`, with a `Launch` on standard input. Says "ready" once it listens."""
+"""The engine process: `python -m llmtui.engine`, with a `Launch` on standard input. Prints "ready" when it listens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 
 import msgspec
 
-# httpx's command line would bring Rich into this process; httpx does without when it cannot be imported.
+# httpx's command line would import Rich into this process; httpx works without it.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 from llmtui.engine.control import Control
@@ -19,6 +19,7 @@ from llmtui.engine.recorder import Recorder
 from llmtui.engine.redacted_log import RedactingStream
 from llmtui.engine.run import start_run
 from llmtui.engine.watch.machine import describe_machine
+from llmtui.format import plural
 from llmtui.link import run_folders
 from llmtui.link.process import Launch
 from llmtui.link.server import LinkServer
@@ -27,7 +28,7 @@ from llmtui.servers.orphans import sweep_dead
 from llmtui.store.errors import StoreError
 from llmtui.store.rows import StoredRun
 
-#: An engine that nobody connects to within this time was abandoned at birth.
+#: An engine exits if no client connects within this time.
 FIRST_CLIENT_S = 30.0
 
 
@@ -64,21 +65,18 @@ async def serve(launch: Launch) -> None:
 
 
 def resume_note(stored: StoredRun, machine: Machine) -> Note:
-    """What clients are told of a run that goes on. Raises StoreError where this is not the machine that began it."""
-    was, now = stored.machine, machine
-    if (was.cpu, was.cores, was.gpu) != (now.cpu, now.cores, now.gpu):
-        parts = ", ".join(part for part in (was.cpu, f"{was.cores} cores", was.gpu) if part)
+    """Return the note of a resumed run. Raises StoreError if the run started on another machine."""
+    then, now = stored.machine, machine
+    if (then.cpu, then.cores, then.gpu) != (now.cpu, now.cores, now.gpu):
+        parts = ", ".join(part for part in (then.cpu, f"{then.cores} cores", then.gpu) if part)
         raise StoreError(
-            f"run {stored.plan.run} was begun on another machine ({parts}); the figures of two machines do not belong "
-            "into one table: begin a new run"
+            f"run {stored.plan.run} started on another machine ({parts}), whose results cannot be mixed with those of "
+            "this one: start a new run"
         )
-    text = f"taken up again: {len(stored.iterations)} iterations are from before"
-    changed = [
-        f"{name} {a}, now {b}"
-        for name, a, b in (("llmtui", was.llmtui, now.llmtui), ("Python", was.python, now.python), ("", was.os, now.os))
-        if a != b
-    ]
-    return Note(text=f"{text}, made with {', '.join(changed)}" if changed else text, level="warning")
+    text = f"resumed with {plural(len(stored.iterations), 'iteration')} from before"
+    versions = (("llmtui", then.llmtui, now.llmtui), ("Python", then.python, now.python), ("", then.os, now.os))
+    changed = [f"{name} {before}, now {after}" for name, before, after in versions if before != after]
+    return Note(text=f"{text}, measured with {', '.join(changed)}" if changed else text, level="warning")
 
 
 async def _serve(coordinator: Coordinator, control: Control, link: LinkServer) -> None:
@@ -110,10 +108,10 @@ async def _serve(coordinator: Coordinator, control: Control, link: LinkServer) -
 
 
 def main() -> None:
-    """Read the launch and serve it."""
+    """Read the launch from standard input and run it."""
     line = sys.stdin.buffer.readline()
     if not line:
-        sys.exit("the engine was given no plan")
+        sys.exit("the engine got no plan on standard input")
     launch = msgspec.json.decode(line, type=Launch)
     sys.stderr = RedactingStream(sys.stderr, launch.plan)
     with contextlib.suppress(KeyboardInterrupt):

@@ -61,7 +61,7 @@ class BackendRun:
     @property
     def listener_uids(self) -> list[int] | None:
         """Users that listen on the port of a server that llmtui did not launch; None if launched or unknown."""
-        uids = self.target.found_uids
+        uids = self.target.running_uids
         return None if uids is None or self.backend.launched else sorted(uids)
 
     def cancel(self) -> None:

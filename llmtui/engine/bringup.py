@@ -1,4 +1,4 @@
-"""One backend, brought up and ready to be asked: its server (launched or found), its client, its dialect."""
+"""Bring-up of one backend and its requests: its server (launched or already running), its client, its dialect."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Target:
-    """A backend under test. `bring_up` first, `ask` as often as wanted, `close` at the end; then it may start over."""
+    """A backend under test: `bring_up`, then any number of `ask`, then `close`; it can be brought up again."""
 
     def __init__(
         self,
@@ -41,40 +41,39 @@ class Target:
         withheld: frozenset[str] = frozenset(),
         listener_uids: frozenset[int] | None = None,
         *,
-        goes_on: bool = False,
+        resumed: bool = False,
     ) -> None:
-        """`withheld` are the variables of the environment that a launched server does not get. `listener_uids` are the
-        users that held the port of a found server earlier in this run, where that is known; `goes_on` says that the run
-        was taken up again."""
+        """`withheld` are environment variables that a launched server does not get. `listener_uids` are the users that
+        listened on the port of a running server earlier in this run, None if unknown. `resumed`: this run is."""
         self.backend = backend
         self._withheld = withheld
         self.server: ManagedServer | None = None
-        self._ended: ManagedServer | None = None
+        self._previous_server: ManagedServer | None = None
         self.ready: Ready | None = None
         self._config = config
         self._folder = folder
         self._client: httpx.AsyncClient | None = None
         self._dialect: Dialect = dialect_for(backend)
         self._listener: int | None = None
-        #: Of a server that runs already: the users that held its port when it was first asked in this run.
-        self.found_uids = listener_uids
-        self._goes_on = goes_on
+        #: Users that listened on the port of a running server at the first request of this run.
+        self.running_uids = listener_uids
+        self._resumed = resumed
         self._owners = Owners()
 
     @property
     def up(self) -> bool:
-        """Whether `ask` may be called."""
+        """Whether `ask` can be called."""
         return self.ready is not None
 
     @property
     def effort(self) -> int:
-        """What bringing it up takes: 0 nothing, its packages are missing; 1 questions; `LAUNCHES` a new server."""
+        """The cost of bringing it up: 0 its packages are missing, 1 requests only, `LAUNCHES` a new server."""
         if self.backend.embedded and absent_packages(self.backend.embedded):
             return 0
         return LAUNCHES if self.backend.launched else 1
 
     async def bring_up(self, report: Report) -> Ready:
-        """Launch the server, or find the one that runs. Raises StartError, in words."""
+        """Launch the server, or connect to the running one. Raises StartError."""
         await self.close()
         try:
             if self.backend.launched:
@@ -85,7 +84,7 @@ class Target:
                 if not self.backend.embedded:
                     ready = await self._probe(client).describe(ready)
             else:
-                ready = await self._find(report)
+                ready = await self._connect(report)
         except BaseException:
             await self.close()
             raise
@@ -93,7 +92,7 @@ class Target:
         return ready
 
     async def ask(self, prompt: str, on_tokens: Callable[[int], None] | None = None) -> Answer:
-        """One measured request. Raises IterationError."""
+        """Send one measured request and return its answer. Raises IterationError."""
         assert self.ready is not None and self._client is not None
         backend = msgspec.structs.replace(self.backend, url=self.ready.url, options=self._options())
         request = self._dialect.request(backend, self._config, prompt, self.ready.model)
@@ -108,7 +107,7 @@ class Target:
             return await self._send(simpler.request(backend, self._config, prompt, self.ready.model), on_tokens)
 
     def _options(self) -> dict[str, Any]:
-        """What goes into each request besides the usual: equal work where it can be had, then what the config says."""
+        """Return extra fields of a request: those for equal work, overridden by the config's `options`."""
         assert self.ready is not None
         options: dict[str, Any] = {}
         facts = framework(self.backend.embedded or self.backend.framework)
@@ -123,13 +122,13 @@ class Target:
         return await ask(self._client, request, self._dialect, timeout_s=self._config.timeout_s, on_tokens=on_tokens)
 
     def cpu_seconds(self) -> float | None:
-        """CPU seconds of the server's process tree, None for a server elsewhere or of another user."""
+        """Return the CPU seconds of the server's process tree, None if it is remote or another user's."""
         if self.server is not None:
             return self.server.sample()[1]
         return tree_cpu_seconds(self._listener) if self._listener is not None else None
 
     def sample(self) -> tuple[int, float] | None:
-        """Resident bytes and CPU seconds of the server's process tree, None where they cannot be known."""
+        """Return resident bytes and CPU seconds of the server's process tree, None if unknown."""
         if self.server is not None:
             return self.server.sample()
         if self._listener is None:
@@ -137,17 +136,17 @@ class Target:
         return tree_rss(self._listener), tree_cpu_seconds(self._listener)
 
     def device(self) -> Literal["", "cpu", "gpu"]:
-        """What the server computes on, "" where its processes cannot be looked into."""
+        """Return what the server computes on, "" if its open files cannot be read."""
         pid = self.server.pid if self.server is not None else self._listener
         return device_of(pid) if pid is not None else ""
 
     def log_tail(self, lines: int) -> list[str]:
-        """The last lines that the launched server, or the one before it, printed; none of a server elsewhere."""
-        server = self.server or self._ended
+        """Return the last lines that the launched server, or the one before it, printed."""
+        server = self.server or self._previous_server
         return server.log_tail(lines) if server is not None else []
 
     async def close(self) -> None:
-        """Close the connections and stop a launched server. May be called at any time, and again."""
+        """Close the connections and stop a launched server. Safe to call at any time and more than once."""
         self.ready = None
         self._listener = None
         if self._client is not None:
@@ -155,27 +154,27 @@ class Target:
             await client.aclose()
         if self.server is not None:
             server, self.server = self.server, None
-            self._ended = server
+            self._previous_server = server
             await server.stop()
 
     def _open(self, url: str, owners: frozenset[int] | None = None) -> httpx.AsyncClient:
         """Create the client. `owners` are the users that may listen on the server's port; None: those that do now."""
-        self._owners = admit = Owners(owners, no_strangers=self._goes_on and not self.backend.launched)
+        self._owners = admit = Owners(owners, no_strangers=self._resumed and not self.backend.launched)
         self._client = new_client(url, connect_timeout_s=self._config.connect_timeout_s, admit=admit)
         return self._client
 
     def _probe(self, client: httpx.AsyncClient) -> ServerProbe:
         return ServerProbe(self.backend, self._config, self._dialect, client, self._owners)
 
-    async def _find(self, report: Report) -> Ready:
+    async def _connect(self, report: Report) -> Ready:
         """Describe a server that llmtui did not start, once it has loaded its model."""
-        client = self._open(self.backend.url, self.found_uids)
+        client = self._open(self.backend.url, self.running_uids)
         try:
             ready = await self._describe_running(self._probe(client), report)
         finally:
             # Even after a failure: the same users must be listening when it is asked again.
-            self.found_uids = self._owners.allowed
-        uids = strangers(self.found_uids)
+            self.running_uids = self._owners.allowed
+        uids = strangers(self.running_uids)
         return dataclasses.replace(ready, note=f"another user's (uid {uids})" if uids else "")
 
     async def _describe_running(self, probe: ServerProbe, report: Report) -> Ready:

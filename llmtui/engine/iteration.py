@@ -13,8 +13,8 @@ import msgspec
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.schedule import Job, fresh_line
 from llmtui.engine.watch import conditions
-from llmtui.engine.watch.other_cpu import ForeignMeter
-from llmtui.engine.watch.stalls import Stalled, stalled_failure
+from llmtui.engine.watch.other_cpu import OtherCpuMeter
+from llmtui.engine.watch.stalls import StallMeter, stall_failure
 from llmtui.format import plural
 from llmtui.measure.failures import wait_words
 from llmtui.measure.request import (
@@ -38,21 +38,21 @@ from llmtui.model import (
 )
 from llmtui.text import sanitize
 
-#: Progress of an iteration is told this often at most.
+#: The shortest time between two progress events of an iteration.
 PROGRESS_INTERVAL_S = 0.25
-#: A server that asks to come back at once is given this long all the same.
-LEAST_WAIT_S = 0.25
-#: A finish reason is one word of the protocol.
+#: The shortest wait before a retry, also if the server asks for none.
+MIN_WAIT_S = 0.25
+#: A finish reason is one word.
 MAX_REASON_CHARS = 60
 
 
 async def measure(
-    backend_run: BackendRun, job: Job, plan: Plan, own_pids: Callable[[], list[int]], tell: Callable[[AnyEvent], None]
+    backend_run: BackendRun, job: Job, plan: Plan, own_pids: Callable[[], list[int]], emit: Callable[[AnyEvent], None]
 ) -> Iteration:
-    """Carry out one iteration and return its record; a failure is part of the record. Progress is told meanwhile.
+    """Carry out one iteration, emitting its progress, and return its record; a failed request has one too.
 
-    A server that asks to come back later is asked again then, for `timeout_s` in all; what it refused is counted, and
-    the record is of the last request.
+    A request that is refused with a time to wait is retried after it, for `timeout_s` in all. The record counts the
+    refusals; everything else in it is of the last request.
     """
     timeout_s = plan.config.timeout_s
     prompt = plan.config.prompt
@@ -63,24 +63,24 @@ async def measure(
     began = time.monotonic()
     refused = 0
     while True:
-        iteration, asked_s = await _request(backend_run, job, plan, prompt, own_pids, tell)
+        iteration, retry_after_s = await _request(backend_run, job, plan, prompt, own_pids, emit)
         failure = iteration.error
-        if asked_s is None or failure is None:
+        if retry_after_s is None or failure is None:
             break
         refused += 1
-        wait_s = max(asked_s, LEAST_WAIT_S)
+        wait_s = max(retry_after_s, MIN_WAIT_S)
         if time.monotonic() - began + wait_s > timeout_s:
             times = f" (refused {refused} times)" if refused > 1 else ""
-            hint = f"the server {wait_words(asked_s)}, longer than timeout_s ({timeout_s:g} s) allows{times}"
-            if not asked_s:
-                hint = f"the server {wait_words(0)}, and refused for all of timeout_s ({timeout_s:g} s){times}"
+            hint = f"the server {wait_words(retry_after_s)}, longer than timeout_s ({timeout_s:g} s) allows{times}"
+            if not retry_after_s:
+                hint = f"the server {wait_words(0)}, and refused for the whole timeout_s ({timeout_s:g} s){times}"
             iteration = msgspec.structs.replace(iteration, error=msgspec.structs.replace(failure, hint=hint))
             break
         if not backend_run.refusal_reported:
             backend_run.refusal_reported = True
             status = failure.message.partition(":")[0]
-            text = f"{status}, {wait_words(asked_s)}; the refusals are counted and no samples"
-            tell(Note(text=text, level="warning", backend=backend_run.name))
+            text = f"{status}, {wait_words(retry_after_s)}; refusals are counted, but are not samples"
+            emit(Note(text=text, level="warning", backend=backend_run.name))
         await asyncio.sleep(wait_s)
     return msgspec.structs.replace(iteration, refused=refused) if refused else iteration
 
@@ -91,48 +91,46 @@ async def _request(
     plan: Plan,
     prompt: str,
     own_pids: Callable[[], list[int]],
-    tell: Callable[[AnyEvent], None],
+    emit: Callable[[AnyEvent], None],
 ) -> tuple[Iteration, float | None]:
-    """One request as an iteration; and how long the server asks to wait, in s, where it refused for now."""
+    """Send one request. Return its record, and the wait that the server asks for (s) if it refused for now."""
     phase, number = job
     attempt = backend_run.state.attempt
-    meter = ForeignMeter(backend_run.target.cpu_seconds, own_pids)
-    told = began = time.monotonic()
+    meter = OtherCpuMeter(backend_run.target.cpu_seconds, own_pids)
+    emitted_at = began = time.monotonic()
 
     def on_tokens(count: int) -> None:
-        nonlocal told
+        nonlocal emitted_at
         now = time.monotonic()
-        if now - told >= PROGRESS_INTERVAL_S:
-            told = now
+        if now - emitted_at >= PROGRESS_INTERVAL_S:
+            emitted_at = now
             elapsed_s = round(now - began, 3)
-            tell(Progress(backend=backend_run.name, phase=phase, iteration=number, tokens=count, elapsed_s=elapsed_s))
+            emit(Progress(backend=backend_run.name, phase=phase, iteration=number, tokens=count, elapsed_s=elapsed_s))
 
     started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     answer: Answer | None = None
     failure: Failure | None = None
-    asked_s: float | None = None
+    retry_after_s: float | None = None
     before = conditions.sample()
-    # A collection in the middle of an answer would delay the reading of what arrives meanwhile.
+    # A garbage collection during the answer would delay reading what arrives meanwhile.
     gc.collect(0)
     gc.disable()
-    stalled = Stalled()
-    stalled.start()
+    stalls = StallMeter()
+    stalls.start()
     meter.start()
     try:
         answer = await backend_run.target.ask(prompt, on_tokens)
     except IterationError as error:
-        failure, asked_s = error.failure, error.retry_after_s
+        failure, retry_after_s = error.failure, error.retry_after_s
         if failure.kind == "connect" and backend_run.backend.launched:
-            failure = msgspec.structs.replace(
-                failure, hint="llmtui launched it: its log says more; a rerun starts it anew"
-            )
+            failure = msgspec.structs.replace(failure, hint="see the server's log; a rerun starts it again")
     finally:
         foreign = meter.stop()
-        stood = stalled_failure(stalled.stop())
+        stall = stall_failure(stalls.stop())
         gc.enable()
     changed = conditions.since(before)
-    if stood is not None:
-        answer, failure, asked_s = None, stood, None
+    if stall is not None:
+        answer, failure, retry_after_s = None, stall, None
     iteration = Iteration(
         run=plan.run,
         backend=backend_run.name,
@@ -149,33 +147,33 @@ async def _request(
         error=failure,
     )
     if answer is None:
-        return redacted(iteration, backend_run.backend), asked_s
-    if not backend_run.count_reported and (doubt := doubted_count(answer)):
+        return redacted(iteration, backend_run.backend), retry_after_s
+    if not backend_run.count_reported and (doubt := implausible_count(answer)):
         backend_run.count_reported = True
-        tell(Note(text=doubt, level="warning", backend=backend_run.name))
-    return redacted(with_figures(iteration, answer), backend_run.backend), asked_s
+        emit(Note(text=doubt, level="warning", backend=backend_run.name))
+    return redacted(with_figures(iteration, answer), backend_run.backend), retry_after_s
 
 
-def doubted_count(answer: Answer) -> str:
-    """What to say of a token count that is not used; "" where there is nothing to say."""
-    told, prompt, asked = answer.output_tokens, answer.prompt_tokens, answer.max_tokens
-    if told is not None and not is_plausible_count(answer, told, HIDDEN_TOKENS):
-        if asked is not None and told > asked + HIDDEN_TOKENS:
-            what = f"its count of {told:,} output tokens cannot be true: {asked:,} were asked for"
+def implausible_count(answer: Answer) -> str:
+    """Return why a token count of the server is not used, "" if all are plausible."""
+    reported, prompt, asked = answer.output_tokens, answer.prompt_tokens, answer.max_tokens
+    if reported is not None and not is_plausible_count(answer, reported, HIDDEN_TOKENS):
+        if asked is not None and reported > asked + HIDDEN_TOKENS:
+            what = f"the server reports {reported:,} output tokens, more than the {asked:,} requested"
         else:
             size = plural(answer.text_bytes, "byte")
-            what = f"its count of {told:,} output tokens is more than the text that came shows ({size})"
-    elif told is None and answer.streamed and asked is not None and answer.events > asked + HIDDEN_TOKENS:
-        what = f"it sends {answer.events:,} pieces of text for {asked:,} tokens, and counts none itself"
+            what = f"the server reports {reported:,} output tokens, too many for the text it sent ({size})"
+    elif reported is None and answer.streamed and asked is not None and answer.events > asked + HIDDEN_TOKENS:
+        what = f"the server sent {answer.events:,} pieces of text for {asked:,} tokens and no token count"
     elif prompt is not None and prompt_count(answer) is None:
-        what = f"its count of {prompt:,} prompt tokens cannot be true: {answer.sent_bytes:,} bytes were sent"
+        what = f"the server reports {prompt:,} prompt tokens, too many for the {answer.sent_bytes:,} bytes sent"
     else:
         return ""
-    return f"{what}; no rate is computed from it, check the server's usage"
+    return f"{what}; no rate is computed from it: check the server's usage"
 
 
 def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
-    """`iteration` with the numbers of a good answer."""
+    """Return `iteration` with the figures of a complete answer."""
     numbers = figures(answer)
     prefill_s, decode_s, load_s = server_times_s(answer)
     return msgspec.structs.replace(

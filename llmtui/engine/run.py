@@ -188,7 +188,7 @@ def start_run(
             folder / f"server-{number + 1}",
             withheld_variables(backend, plan.backends, os.environ),
             frozenset(uids) if uids is not None else None,
-            goes_on=stored is not None,
+            resumed=stored is not None,
         )
         if stored is None or earlier is None:
             backend_run = BackendRun(backend, target, BackendState(name=backend.name, planned=plan.config.iterations))

@@ -160,7 +160,7 @@ def remarks_on(backend_view: BackendView) -> list[str]:
     if 0 < total < state.planned:
         remarks.append(f"{name}: cut short: {total} of {plural(state.planned, 'iteration')}")
     if failed and state.failure is None:
-        newest = backend_view.now.last_failed
+        newest = backend_view.figures.last_failed
         last = sanitize(str(newest.error)) if newest and newest.error else "no result"
         remarks.append(f"{name}: {failed} of {plural(total, 'iteration')} failed: {last}")
     if backend_view.summary.disturbed:

@@ -1,1 +1,1 @@
-"""The local socket between a run's engine and its clients, both ends of it."""
+"""The local socket between a run's engine and its clients, both ends."""

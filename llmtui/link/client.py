@@ -1,4 +1,4 @@
-"""A client of the engine: JSON lines over a Unix socket. The monitor and `llmtui run` speak through nothing else."""
+"""A client of the engine: JSON lines over a Unix socket, for the monitor and `llmtui run`."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ import msgspec
 
 from llmtui.model import AnyCommand, AnyEvent
 
-#: Longest line that either side accepts: an iteration with its text and arrivals stays far below it.
+#: Longest line that either side accepts. An iteration with its text and arrivals is far shorter.
 MAX_LINE_BYTES = 64 * 1024 * 1024
-#: Read at a time: what lies ahead waits with the engine and not in the memory of who watches.
+#: Bytes read at a time. What is not read yet is queued in the engine and not in the client's memory.
 _READ_BYTES = 64 * 1024
 
-#: An engine hangs up on a client that has taken leave well within this time.
-FAREWELL_S = 10.0
+#: The most that `send_last` waits for the engine to hang up.
+HANG_UP_S = 10.0
 
 _encode = msgspec.json.Encoder().encode
 _decode_event = msgspec.json.Decoder(AnyEvent).decode
 
 
 class EngineLink(Protocol):
-    """What a monitor needs of an engine; the real one is `Client`."""
+    """What a monitor needs of an engine; `Client` is the real one."""
 
     def events(self) -> AsyncIterator[AnyEvent]:
-        """Events as they come, the first a `Hello`; ends when the engine has gone."""
+        """Yield events as they arrive, first a `Hello`; end when the engine has exited."""
 
     async def send(self, command: AnyCommand) -> None:
-        """Ask the engine for something. Never raises when the engine has gone: `events` then ends."""
+        """Send a command. Does not raise if the engine has exited: `events` then ends."""
 
     async def close(self) -> None:
-        """Leave."""
+        """Disconnect."""
 
 
 class Client:
-    """Connected client of one engine."""
+    """A client connected to one engine."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -51,7 +51,7 @@ class Client:
 
     @classmethod
     async def connect(cls, path: Path) -> Self:
-        """Connect to an engine's socket. Raises OSError when nobody listens, or another user does."""
+        """Connect to an engine's socket. Raises OSError if no process listens, or one of another user."""
         reader, writer = await asyncio.open_unix_connection(str(path), limit=_READ_BYTES)
         uid, _ = peer(writer.get_extra_info("socket"))
         if uid is not None and uid != os.getuid():
@@ -60,8 +60,8 @@ class Client:
         return cls(reader, writer)
 
     async def events(self) -> AsyncIterator[AnyEvent]:
-        """Events as they come; ends when the engine has gone."""
-        begun: list[bytes] = []
+        """Yield events as they arrive; end when the engine has exited."""
+        parts: list[bytes] = []
         size = 0
         while True:
             try:
@@ -70,28 +70,28 @@ class Client:
                 return
             *lines, rest = data.split(b"\n")
             for line in lines:
-                yield _decode_event(b"".join((*begun, line)))
-                begun, size = [], 0
-            begun.append(rest)
+                yield _decode_event(b"".join((*parts, line)))
+                parts, size = [], 0
+            parts.append(rest)
             size += len(rest)
             if not data or size > MAX_LINE_BYTES:
                 return
 
     async def send(self, command: AnyCommand) -> None:
-        """Send one command; silently does nothing when the engine has gone."""
+        """Send one command. Does nothing if the engine has exited."""
         with contextlib.suppress(ConnectionError, RuntimeError):
             self._writer.write(_encode(command) + b"\n")
             await self._writer.drain()
 
     async def send_last(self, command: AnyCommand) -> None:
-        """Send a last command and read on until the engine hangs up: only then is it sure to have been heard.
+        """Send a command and read until the engine hangs up, which confirms that it received the command.
 
-        Closing with events unread would reset the connection, and what was sent last might be lost with it. Nobody else
-        may be reading.
+        Closing with events unread would reset the connection, and the command could be lost. Call it only when
+        `events` is no longer being read.
         """
         await self.send(command)
         with contextlib.suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(FAREWELL_S):
+            async with asyncio.timeout(HANG_UP_S):
                 while await self._reader.read(65536):
                     pass
         await self.close()
@@ -112,7 +112,7 @@ class Client:
 
 
 def peer(sock: socket.socket) -> tuple[int | None, int | None]:
-    """User and process at the other end (Linux: SO_PEERCRED, unix(7)); None where the platform does not tell."""
+    """Return user and process at the other end (Linux: SO_PEERCRED, unix(7)), None on other systems."""
     if not hasattr(socket, "SO_PEERCRED"):
         return None, None
     raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))

@@ -1,4 +1,4 @@
-"""From a client's side: starting the engine of a run, finding those that run, and seeing one end."""
+"""The engine as a process, seen from a client: start one, wait for its exit, list those that run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from llmtui.model import Plan, Struct
 
 __all__ = ["EngineError", "EngineProcess", "Launch", "LiveRun", "live_runs", "runtime_folder"]
 
-#: An engine is given this long between making its folder and listening in it.
+#: How long an engine may take from creating its folder to listening in it.
 STARTING_NS = 60 * 1_000_000_000
 
 
 class Launch(Struct, frozen=True):
-    """What a new engine reads from its standard input: one JSON line."""
+    """What a new engine reads from standard input, as one line of JSON."""
 
     plan: Plan
     store: str = ""
@@ -35,7 +35,7 @@ class Launch(Struct, frozen=True):
 
 
 class EngineProcess:
-    """A started engine. It lives in its own session: a key or a hang-up meant for a client does not reach it."""
+    """A started engine. It has its own session: signals of the client's terminal do not reach it."""
 
     def __init__(self, process: subprocess.Popen[bytes], folder: Path, path: Path) -> None:
         self._process = process
@@ -49,22 +49,22 @@ class EngineProcess:
 
     @classmethod
     def start(cls, plan: Plan, store: str = "", *, resume: bool = False) -> EngineProcess:
-        """Start an engine for `plan` and return at once; `connect` waits until it listens. Raises EngineError.
+        """Start an engine for `plan` without waiting for it; `connect` waits until it listens. Raises EngineError.
 
-        `store` is the file of the history, "" the usual one; with `resume` the engine takes up what it has of this run.
+        `store` is the history file, "" the default one. With `resume` the engine continues the run from there.
         """
         if resume:
             if _listens(run_folders.folder_of(plan.run) / SOCKET_NAME):
                 raise EngineError(f"run {plan.run} is still going; come back to it with: llmtui attach {plan.run}")
-            run_folders.remove(plan.run)  # of the engine that was killed
+            run_folders.remove(plan.run)  # left by the killed engine
         folder, log = run_folders.make(plan.run)
         path = folder / SOCKET_NAME
         launch = Launch(plan=plan, store=store, resume=resume)
         engine: EngineProcess | None = None
         try:
-            live_runs()  # clears away what killed engines left behind
+            live_runs()  # removes folders of killed engines
             process = subprocess.Popen(
-                # -P: a random.py in the folder where the user stands must not shadow the library's.
+                # -P: a random.py in the working directory must not shadow the standard library's.
                 [sys.executable, "-P", "-m", "llmtui.engine"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -78,7 +78,7 @@ class EngineProcess:
                 process.stdin.flush()
             return engine
         except BaseException as error:
-            # Nobody would know of the engine.
+            # No caller could stop this engine.
             if isinstance(error, KeyboardInterrupt):
                 ignore_interrupts()
             if engine is not None:
@@ -88,59 +88,59 @@ class EngineProcess:
             run_folders.remove(plan.run)
             raise
         finally:
-            # From here on the lock on it is the engine's alone.
+            # From now on only the engine locks the log.
             if log >= 0:
                 os.close(log)
 
     async def connect(self, timeout_s: float = 30.0) -> Client:
-        """A client of this engine, once it listens. Raises EngineError when it ended instead."""
+        """Return a client, once the engine listens. Raises EngineError if the engine exited instead."""
         out = self._process.stdout
         assert out is not None
         line = out.readline() if await _readable(out.fileno(), timeout_s) else b""
         if line != b"ready\n":
-            said = self.log_tail()
+            reason = self.log_tail()
             self.kill()
-            raise EngineError("the engine did not start" + (f": {said}" if said else ""))
+            raise EngineError("the engine did not start" + (f": {reason}" if reason else ""))
         try:
             return await Client.connect(self.socket)
         except OSError as error:
             raise EngineError(f"the engine does not answer: {error.strerror or error}") from None
 
     def log_tail(self) -> str:
-        """The last line that the engine wrote to its log, "" when there is none."""
+        """Return the last line of the engine's log, "" if there is none."""
         try:
             lines = (self._folder / LOG_NAME).read_text("utf-8", "replace").strip().splitlines()
         except OSError:
             return ""
         return lines[-1][:400] if lines else ""
 
-    async def ended(self, timeout_s: float = 20.0) -> bool:
-        """Wait for the engine's end. When it takes longer it is killed, and its servers with it; then False."""
+    async def wait(self, timeout_s: float = 20.0) -> bool:
+        """Wait for the engine to exit. After `timeout_s` kill it, with its servers, and return False."""
         try:
             await asyncio.to_thread(self._process.wait, timeout_s)
-            calm = True
+            exited = True
         except subprocess.TimeoutExpired:
-            calm = False
+            exited = False
         self.kill()
-        return calm
+        return exited
 
-    def leave(self) -> None:
-        """Let the engine go on without its starter."""
+    def detach(self) -> None:
+        """Close the pipes to the engine, which goes on running."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
 
     def kill(self) -> None:
-        """End the engine now; its guards end the servers. Removes the run's folder."""
+        """Kill the engine and remove the run's folder. The engine's guards stop the servers."""
         self._process.kill()
         self._process.wait()
-        self.leave()
+        self.detach()
         run_folders.remove(self._folder.name)
 
 
 class LiveRun(Struct, frozen=True):
-    """A run whose engine listens."""
+    """A run whose engine is listening."""
 
     run: str
     socket: str
@@ -148,34 +148,34 @@ class LiveRun(Struct, frozen=True):
 
 
 def live_runs() -> list[LiveRun]:
-    """Runs of this user that are going on, the newest first. What a killed engine left behind is cleared away."""
-    found = []
+    """Return this user's runs in progress, the newest first. Removes the folders of killed engines."""
+    runs = []
     for folder, changed_ns in run_folders.existing():
         if _listens(folder / SOCKET_NAME):
-            found.append(LiveRun(run=folder.name, socket=str(folder / SOCKET_NAME), started_ns=changed_ns))
+            runs.append(LiveRun(run=folder.name, socket=str(folder / SOCKET_NAME), started_ns=changed_ns))
         elif time.time_ns() - changed_ns > STARTING_NS:
             run_folders.remove(folder.name)
-    return sorted(found, key=lambda run: run.started_ns, reverse=True)
+    return sorted(runs, key=lambda run: run.started_ns, reverse=True)
 
 
 def _listens(path: Path) -> bool:
-    """Whether a process has this socket. It hears nothing of the question: a connection would count as a client.
+    """Whether a process listens on this socket, without connecting: that would count as a client.
 
-    A datagram cannot be sent to a stream: EPROTOTYPE where there is one, ECONNREFUSED where its process has gone
-    (POSIX, connect).
+    Connecting a datagram socket to a stream socket fails with EPROTOTYPE if a process listens, and with ECONNREFUSED if
+    it has exited (POSIX, connect).
     """
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as knock:
-        return knock.connect_ex(str(path)) == errno.EPROTOTYPE
-    return False  # a path too long for any socket
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        return probe.connect_ex(str(path)) == errno.EPROTOTYPE
+    return False  # the path is too long for a socket
 
 
 async def _readable(fd: int, timeout_s: float) -> bool:
     loop = asyncio.get_running_loop()
-    there = asyncio.Event()
-    loop.add_reader(fd, there.set)
+    readable = asyncio.Event()
+    loop.add_reader(fd, readable.set)
     try:
         async with asyncio.timeout(timeout_s):
-            await there.wait()
+            await readable.wait()
     except TimeoutError:
         return False
     finally:

@@ -1,8 +1,8 @@
-"""The private folders of runs, with their socket and log: where they are, and how one is made and removed.
+"""The private folders of runs, with their socket and log.
 
-The name of a run's folder is the run's id, and an id may come from a history that somebody else wrote. So it is checked
-here, where a path is made of it, and nothing is removed that llmtui did not make. An engine holds a lock on its log for
-as long as it lives, so nothing that is in use is removed either.
+A run's folder is named after the run's id, which may come from a history that another user wrote. So the id is
+validated here, before a path is made of it, and only folders that llmtui created are removed. An engine locks its log
+until it exits, so that a folder in use is not removed either.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from llmtui.text import sanitize
 
 #: sockaddr_un holds 108 bytes on Linux and 104 elsewhere, the closing zero included.
 MAX_SOCKET_PATH_BYTES = 103
-#: Each run's folder has it from its first moment on: it tells the folder from one that llmtui did not make.
+#: Created together with the folder; a folder without it was not created by llmtui.
 LOG_NAME = "engine.log"
 SOCKET_NAME = "engine.sock"
 
 
 class EngineError(CommandError):
-    """The engine could not be started, or ended before it could be reached. The message is for the terminal."""
+    """The engine could not be started, or exited before a client could connect. The message is for the terminal."""
 
 
 def runtime_folder() -> Path:
-    """The private folder for sockets and logs of runs: 0700 and ours, made when missing. Raises EngineError."""
+    """Return the folder for sockets and logs of runs, mode 0700, created if missing. Raises EngineError."""
     candidates = []
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         candidates.append(Path(runtime) / "llmtui")
@@ -44,7 +44,7 @@ def runtime_folder() -> Path:
             problem = f"{folder}: the path is too long for a socket"
             continue
         try:
-            if reason := _replaceable(folder.parent):
+            if reason := _untrusted(folder.parent):
                 problem = f"{folder.parent}: {reason}"
                 continue
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -61,8 +61,8 @@ def runtime_folder() -> Path:
     raise EngineError(f"no private folder for the run: {problem}; set XDG_RUNTIME_DIR to a folder of yours")
 
 
-def _replaceable(parent: Path) -> str:
-    """Why another user could put another folder in the place of one in `parent`; "" where that cannot be done."""
+def _untrusted(parent: Path) -> str:
+    """Return why another user could replace a folder in `parent`, "" if none can."""
     info = parent.stat()
     if info.st_uid not in (0, os.geteuid()):
         return f"belongs to another user (uid {info.st_uid})"
@@ -72,42 +72,44 @@ def _replaceable(parent: Path) -> str:
 
 
 def folder_of(run: str) -> Path:
-    """Where the folder of `run` is, or would be. Raises EngineError for an id that cannot be one."""
+    """Return the path of the folder of `run`. Raises EngineError if `run` is not a valid id."""
     if not is_run_id(run):
         raise EngineError(
-            f"{sanitize(repr(run), 60)} is not the id of a run (eight hex digits); the history it comes from was not "
-            "written by llmtui"
+            f"{sanitize(repr(run), 60)} is not the id of a run (eight hex digits): llmtui did not write this history"
         )
     return runtime_folder() / run
 
 
 def make(run: str) -> tuple[Path, int]:
-    """Make the folder of `run`, with a log in it. Returns the folder, and the log open for writing and locked: the
-    process that holds it keeps the folder. Raises EngineError where it cannot be made or is there."""
+    """Create the folder of `run` with its log. Return the folder and a descriptor of the log, open for writing.
+
+    The log is locked: as long as a process has it open, the folder is not removed. Raises EngineError if the folder
+    exists or cannot be created.
+    """
     folder = folder_of(run)
     try:
-        with _opened(alone=True):
+        with _runtime_fd(exclusive=True):
             folder.mkdir(mode=0o700)
             log = os.open(folder / LOG_NAME, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileExistsError:
-        raise EngineError(f"run {run} is being carried out already; look at it with: llmtui attach {run}") from None
+        raise EngineError(f"run {run} is already running; attach to it with: llmtui attach {run}") from None
     except OSError as error:
         raise EngineError(f"{folder}: {error.strerror or error}") from None
     return folder, log
 
 
 def remove(run: str, *, own: bool = False) -> None:
-    """Remove the folder of `run` with all that is in it. `own`: this process is its engine.
+    """Remove the folder of `run`. `own`: this process is its engine.
 
-    Does nothing where it is not there or not llmtui's, or where another engine lives in it.
+    Does nothing if the folder does not exist, was not created by llmtui, or is in use by another engine.
     """
     if not is_run_id(run):
         return
-    with contextlib.suppress(OSError, EngineError), _opened(alone=True) as parent:
+    with contextlib.suppress(OSError, EngineError), _runtime_fd(exclusive=True) as parent:
         with contextlib.suppress(OSError):
-            os.rmdir(run, dir_fd=parent)  # empty: its maker was killed before it had made the log
+            os.rmdir(run, dir_fd=parent)  # empty: the process was killed before it created the log
         if not _is_ours(parent, run):
             return
         log = os.open(f"{run}/{LOG_NAME}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
@@ -115,14 +117,14 @@ def remove(run: str, *, own: bool = False) -> None:
             if not own:
                 fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _empty(parent, run)
-            # Relative to an open folder and never through a link, so that it cannot be led elsewhere meanwhile.
+            # Relative to an open folder and without following links, so that no other folder can be put in its place.
             shutil.rmtree(run, ignore_errors=True, dir_fd=parent)
         finally:
             os.close(log)
 
 
 def _empty(parent: int, run: str) -> None:
-    """Remove all but the log, which goes last: without it the folder would no longer be known for llmtui's."""
+    """Remove everything but the log, which goes last: a folder without it does not count as llmtui's."""
     folder = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
         for name in os.listdir(folder):
@@ -136,23 +138,23 @@ def _empty(parent: int, run: str) -> None:
 
 
 def existing() -> list[tuple[Path, int]]:
-    """The folders of runs that are there, each with the time of its last change (ns, UTC)."""
-    found = []
-    with contextlib.suppress(OSError, EngineError), _opened() as parent:
+    """Return the folders of runs, each with the time of its last change (ns, UTC)."""
+    folders = []
+    with contextlib.suppress(OSError, EngineError), _runtime_fd() as parent:
         root = runtime_folder()
         for name in os.listdir(parent):
             with contextlib.suppress(OSError):
                 if _is_ours(parent, name):
-                    found.append((root / name, os.stat(name, dir_fd=parent, follow_symlinks=False).st_mtime_ns))
-    return found
+                    folders.append((root / name, os.stat(name, dir_fd=parent, follow_symlinks=False).st_mtime_ns))
+    return folders
 
 
 @contextlib.contextmanager
-def _opened(*, alone: bool = False) -> Iterator[int]:
-    """The runtime folder. `alone`: no other process makes or removes a run's folder meanwhile."""
+def _runtime_fd(*, exclusive: bool = False) -> Iterator[int]:
+    """Open the runtime folder. `exclusive`: no other process creates or removes a run's folder meanwhile."""
     parent = os.open(runtime_folder(), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        if alone:
+        if exclusive:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(parent, fcntl.LOCK_EX)
         yield parent
@@ -161,7 +163,7 @@ def _opened(*, alone: bool = False) -> Iterator[int]:
 
 
 def _is_ours(parent: int, name: str) -> bool:
-    """Whether `name` in the folder `parent` is a run's folder as `make` makes one. Raises OSError."""
+    """Whether `name` in the folder `parent` is one that `make` created. Raises OSError."""
     if not is_run_id(name):
         return False
     info = os.stat(name, dir_fd=parent, follow_symlinks=False)

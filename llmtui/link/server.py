@@ -1,4 +1,7 @@
-"""The engine's side of the socket: every client gets all events, any client may command. Private to the owner."""
+"""The engine's end of the socket: every client gets all events, any client may send commands.
+
+Only processes of the engine's own user may connect.
+"""
 
 from __future__ import annotations
 
@@ -14,67 +17,69 @@ import msgspec
 from llmtui.link.client import MAX_LINE_BYTES, peer
 from llmtui.model import AnyCommand, AnyEvent, Detach, Earlier, Hello, Iteration, Note, Progress, Sampled
 
-#: A client so many lines behind is not told noise (progress, samples) any more; one so many bytes behind is dropped.
-NOISE_LIMIT = 256
-DROP_BYTES = 64 * 1024 * 1024
-#: So many iterations at most in a hello, and in each message with more of them.
+#: A client with more lines queued than this gets no progress and no samples.
+MAX_QUEUED_LINES = 256
+#: A client with more bytes queued than this is disconnected.
+MAX_QUEUED_BYTES = 64 * 1024 * 1024
+#: The most iterations in a hello, and in each message with earlier ones.
 HELLO_ITERATIONS = 64
 
 _encode = msgspec.json.Encoder().encode
 _decode_command = msgspec.json.Decoder(AnyCommand).decode
 
 
-class _Viewer:
-    """One connected client: a queue and the task that writes it out."""
+class _Connection:
+    """One connected client: its queue of lines."""
 
     def __init__(self, writer: asyncio.StreamWriter, pid: int | None) -> None:
         self.writer = writer
         self.pid = pid
         self.lines: deque[bytes] = deque()
-        self.behind_bytes = 0
+        self.queued_bytes = 0
         self.wake = asyncio.Event()
-        self.gone = False
-        #: What of the past did not fit the hello: told behind it, ahead of all that is new.
+        self.closing = False
+        #: Iterations that did not fit the hello. They are sent after it and before all other lines.
         self.earlier: list[Iteration] = []
 
-    def put(self, line: bytes, noise: bool) -> None:
-        if noise and len(self.lines) > NOISE_LIMIT:
+    def put(self, line: bytes, *, droppable: bool = False) -> None:
+        """Queue a line; a `droppable` one is skipped if the client is slow."""
+        if droppable and len(self.lines) > MAX_QUEUED_LINES:
             return
-        # What it is told first may be longer than that.
-        if self.behind_bytes and self.behind_bytes + len(line) > DROP_BYTES:
+        # The first line may be longer than the limit.
+        if self.queued_bytes and self.queued_bytes + len(line) > MAX_QUEUED_BYTES:
             self.lines.clear()
-            # Who waits for it to read waits no more.
+            # Also wakes the writer, which waits for this client to read.
             self.writer.transport.abort()
             return
-        self.behind_bytes += len(line)
+        self.queued_bytes += len(line)
         self.lines.append(line)
         self.wake.set()
 
-    async def pump(self) -> None:
-        """Write queued lines until told that the client is gone and nothing is left."""
+    async def write_lines(self) -> None:
+        """Write queued lines until the connection is closing and the queue is empty."""
         with contextlib.suppress(ConnectionError):
             while True:
                 await self.wake.wait()
                 self.wake.clear()
                 if self.earlier:
-                    await self._tell_earlier()
+                    await self._write_earlier()
                 while self.lines:
                     batch = b"".join(self.lines)
                     self.lines.clear()
                     self.writer.write(batch)
                     await self.writer.drain()
-                    self.behind_bytes -= len(batch)
-                if self.gone:
+                    self.queued_bytes -= len(batch)
+                if self.closing:
                     return
 
-    async def _tell_earlier(self) -> None:
-        # The hello is the first line of all. A long past becomes text only as fast as it is read.
+    async def _write_earlier(self) -> None:
+        # The hello comes first. Earlier iterations are encoded only as fast as the client reads.
         hello = self.lines.popleft()
         self.writer.write(hello)
-        self.behind_bytes -= len(hello)
-        past, self.earlier = self.earlier, []
-        for start in range(0, len(past), HELLO_ITERATIONS):
-            self.writer.write(_encode(Earlier(iterations=past[start : start + HELLO_ITERATIONS])) + b"\n")
+        self.queued_bytes -= len(hello)
+        earlier, self.earlier = self.earlier, []
+        for start in range(0, len(earlier), HELLO_ITERATIONS):
+            self.writer.write(_encode(Earlier(iterations=earlier[start : start + HELLO_ITERATIONS])) + b"\n")
             await self.writer.drain()
 
 
@@ -96,40 +101,41 @@ class LinkServer:
         self._hello = hello
         self._handle_command = handle_command
         self._set_watched = set_watched
-        self._viewers: set[_Viewer] = set()
+        self._connections: set[_Connection] = set()
+        #: Whether any client has connected so far.
         self.had_clients = False
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Listen. The socket is 0600 from its first moment on."""
-        before = os.umask(0o177)
+        """Listen. The socket has mode 0600 from the start."""
+        umask = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(self._serve, str(self._path), limit=MAX_LINE_BYTES)
         finally:
-            os.umask(before)
+            os.umask(umask)
 
     def emit(self, event: AnyEvent) -> None:
-        """Tell every client. Never blocks and never raises: a client's trouble is not the run's."""
-        if not self._viewers:
+        """Queue an event for every client. Never blocks or raises."""
+        if not self._connections:
             return
         line = _encode(event) + b"\n"
-        noise = isinstance(event, Progress | Sampled)
-        for viewer in self._viewers:
-            viewer.put(line, noise)
+        droppable = isinstance(event, Progress | Sampled)
+        for connection in self._connections:
+            connection.put(line, droppable=droppable)
 
     @property
     def pids(self) -> list[int]:
-        """Processes of the connected clients: their CPU is llmtui's own."""
-        return [v.pid for v in self._viewers if v.pid is not None]
+        """Processes of the connected clients: their CPU time counts as llmtui's own."""
+        return [connection.pid for connection in self._connections if connection.pid is not None]
 
     async def close(self) -> None:
-        """Write out what is queued, close every connection and remove the socket."""
+        """Write what is queued, close every connection and remove the socket."""
         if self._server is not None:
             self._server.close()
-        for viewer in list(self._viewers):
-            viewer.gone = True
-            viewer.wake.set()
+        for connection in list(self._connections):
+            connection.closing = True
+            connection.wake.set()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=1.0)
             for task in late:
@@ -145,28 +151,29 @@ class LinkServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        viewer = _Viewer(writer, pid)
+        connection = _Connection(writer, pid)
         hello = self._hello()
-        first, viewer.earlier = hello.iterations[:HELLO_ITERATIONS], hello.iterations[HELLO_ITERATIONS:]
-        viewer.put(_encode(msgspec.structs.replace(hello, iterations=first)) + b"\n", noise=False)
-        self._viewers.add(viewer)
+        first, connection.earlier = hello.iterations[:HELLO_ITERATIONS], hello.iterations[HELLO_ITERATIONS:]
+        connection.put(_encode(msgspec.structs.replace(hello, iterations=first)) + b"\n")
+        self._connections.add(connection)
         self.had_clients = True
         self._set_watched(True)
-        pump = asyncio.create_task(viewer.pump())
-        listen = asyncio.create_task(self._listen(reader))
+        writing = asyncio.create_task(connection.write_lines())
+        reading = asyncio.create_task(self._read_commands(reader))
         try:
-            await asyncio.wait({pump, listen}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({writing, reading}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._viewers.discard(viewer)
+            self._connections.discard(connection)
             self._tasks.discard(task)
-            for part in (pump, listen):
+            for part in (writing, reading):
                 part.cancel()
-            await asyncio.gather(pump, listen, return_exceptions=True)
+            await asyncio.gather(writing, reading, return_exceptions=True)
             writer.close()
-            if not self._viewers:
+            if not self._connections:
                 self._set_watched(False)
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
+    async def _read_commands(self, reader: asyncio.StreamReader) -> None:
+        """Handle commands until the client hangs up, sends something else, or detaches."""
         while True:
             try:
                 line = await reader.readline()
@@ -177,10 +184,10 @@ class LinkServer:
             try:
                 command = _decode_command(line)
             except msgspec.DecodeError:
-                return  # no client of ours: hang up
+                return  # not a client of llmtui
             try:
                 self._handle_command(command)
-            except Exception as error:  # a fault of ours: the run goes on, and its clients hear of it
+            except Exception as error:  # an error in llmtui must not end the run
                 self.emit(Note(text=f"llmtui failed here: {error!r}; please report this", level="error"))
             if isinstance(command, Detach):
-                return  # hanging up tells the client that it was heard
+                return  # hanging up confirms it to the client

@@ -96,7 +96,7 @@ class BackendView:
 
     def forget(self) -> None:
         """Drop what was worked out of attempts before the one that the current is compared with."""
-        before = self.attempt_before
+        before = self.previous_attempt
         self._attempts = {a: r for a, r in self._attempts.items() if before is None or a >= before}
         self._evidence = {a: e for a, e in self._evidence.items() if a >= self.state.attempt}
         self._rounds = {a: r for a, r in self._rounds.items() if a >= self.state.attempt}
@@ -123,7 +123,7 @@ class BackendView:
         return list(self._rounds.get(self.state.attempt, ()))
 
     @property
-    def attempt_before(self) -> int | None:
+    def previous_attempt(self) -> int | None:
         """The number of the newest earlier attempt that measured anything."""
         earlier = (a for a, r in self._attempts.items() if a < self.state.attempt and r.measured)
         return max(earlier, default=None)
@@ -136,7 +136,7 @@ class BackendView:
     @property
     def previous(self) -> Summary | None:
         """The summary of the attempt before, None where nothing was measured."""
-        before = self.attempt_before
+        before = self.previous_attempt
         return self.attempt(before).summary if before is not None else None
 
     @property
@@ -284,7 +284,7 @@ class RunView:
             stand = (backend_view.state.attempt, spread.n)
             known = self._estimates.get((name, metric))
             if known is None or known[0] != stand:
-                found = estimate(backend_view.now.ordered(metric), spread.mean, spread.stddev)
+                found = estimate(backend_view.figures.ordered(metric), spread.mean, spread.stddev)
                 self._estimates[name, metric] = (stand, found)
         return {name: self._estimates[name, metric][1] for name in self.backends if (name, metric) in self._estimates}
 

@@ -50,13 +50,13 @@ def show(plan: Plan, engine: EngineProcess, ui: UiConfig) -> int:
         elif isinstance(app.session.farewell, Shutdown) or app.view.link != "up":
             asyncio.run(_wait_for_exit(engine))
         else:
-            engine.leave()
+            engine.detach()
     return print_farewell(app)
 
 
 async def _wait_for_exit(engine: EngineProcess) -> None:
     """Wait until the engine has exited; report a long wait."""
-    end = asyncio.ensure_future(engine.ended())
+    end = asyncio.ensure_future(engine.wait())
     if not (await asyncio.wait({end}, timeout=_SILENT_S))[0]:
         _write("llmtui: stopping the servers\n", sys.stderr)
     await end

@@ -111,7 +111,7 @@ async def raced(backends: Sequence[Backend], rounds: int, tokens: int, order: Or
                 if isinstance(event, RunChanged) and event.run.phase == "done":
                     break
             await client.close()
-            await engine.ended()
+            await engine.wait()
         finally:
             engine.kill()
     return made

@@ -33,7 +33,7 @@ import msgspec
 import psutil
 
 from llmtui.accuracy.pty_monitor import Screen, monitor_argv
-from llmtui.engine.watch.other_cpu import ForeignMeter
+from llmtui.engine.watch.other_cpu import OtherCpuMeter
 from tests.bench.common import command_line, heading, truth_config
 from tests.bench.soak_figures import (
     CLIENT,
@@ -173,7 +173,7 @@ def watch(seen: Soak, engine: Child, screen: Screen, minutes: int) -> None:
     watched: list[Child | Screen] = [engine, screen]
     for number in range(minutes):
         minute = Minute()
-        meter = ForeignMeter(lambda: 0.0, lambda: own)
+        meter = OtherCpuMeter(lambda: 0.0, lambda: own)
         meter.start()
         ends = 60.0 * (number + 1)
         while (now := time.monotonic() - began) < ends:

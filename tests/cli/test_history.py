@@ -153,7 +153,7 @@ def test_a_history_that_cannot_be_had_is_said_and_the_run_goes_on(config: Path, 
     other.write_text("this is no history, and it is not llmtui's to touch\n" * 10)
     done = llmtui(other, "run", str(config))
     assert done.returncode == 0
-    assert "this run is not kept in the history, which is tried again until it ends: " in done.stderr
+    assert "this run is not in the history yet; writing is retried until it ends: " in done.stderr
     assert other.read_text().startswith("this is no history")
     assert psutil.Process().children() == []
 
@@ -189,7 +189,7 @@ def test_a_killed_run_is_taken_up_again_from_anywhere(config: Path, tmp_path: Pa
     moved.write_text(long)
     done = llmtui(store, "resume", name, "--text", "--config", str(moved))
     assert done.returncode == 0, done.stderr
-    assert "taken up again" in done.stderr
+    assert "resumed with" in done.stderr
     assert "30/30" in done.stdout and "  3/30" not in done.stdout
     whole = llmtui(store, "resume", name, "--text")
     assert (whole.returncode, whole.stderr) == (

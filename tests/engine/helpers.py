@@ -76,7 +76,7 @@ async def engine_for(plan: Plan) -> AsyncIterator[Followed]:
         yield Followed(plan, engine, client)
         tree = process_tree(engine.pid)
         await client.close()
-        assert await engine.ended(), "the engine ends by itself when its last client has left"
+        assert await engine.wait(), "the engine ends by itself when its last client has left"
         assert_gone(tree)
     finally:
         engine.kill()

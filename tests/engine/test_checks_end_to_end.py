@@ -257,7 +257,7 @@ async def test_a_run_that_was_taken_up_again_is_told() -> None:
         tree = process_tree(run.engine.pid)
         os.kill(run.engine.pid, signal.SIGKILL)
         await run.client.close()
-        await run.engine.ended()
+        await run.engine.wait()
         assert_gone(tree)
         run = await started(plan, resume=True)
         run_view = await run.until_done()

@@ -55,7 +55,7 @@ async def test_a_detached_run_is_finished_and_ends_by_itself(on_disconnect: str)
     try:
         with standing_still(tree):
             await run.client.send_last(Detach())
-            engine.leave()
+            engine.detach()
             assert [r.run for r in live_runs()] == [run.run_view.plan.run]
             again = Followed(run.run_view.plan, engine, await Client.connect(engine.socket))
         run_view = await again.until_done()
@@ -76,7 +76,7 @@ async def test_whoever_asks_what_runs_is_no_audience_whose_leaving_ends_it() -> 
     try:
         with standing_still(tree):
             await run.client.send_last(Detach())
-            engine.leave()
+            engine.detach()
             for _ in range(20):
                 assert [r.run for r in live_runs()] == [run.run_view.plan.run]
         assert_gone(tree)

@@ -47,7 +47,7 @@ async def started(plan: Plan, *, resume: bool) -> Followed:
 async def ended(run: Followed) -> None:
     """The run is told to end, and has."""
     await run.client.send_last(Shutdown())
-    assert await run.engine.ended()
+    assert await run.engine.wait()
 
 
 async def test_a_killed_run_goes_on_with_what_is_missing() -> None:
@@ -62,7 +62,7 @@ async def test_a_killed_run_goes_on_with_what_is_missing() -> None:
     again = await started(plan, resume=True)
     try:
         run_view = await again.until_done()
-        assert run_view.notes[0].text == f"taken up again: {len(before)} iterations are from before"
+        assert run_view.notes[0].text == f"resumed with {len(before)} iterations from before"
         await ended(again)
     finally:
         again.engine.kill()
@@ -180,7 +180,7 @@ def test_what_is_left(made: list[tuple[str, int]], left: list[tuple[str, int]]) 
 def test_another_machine_is_refused_and_other_versions_are_told() -> None:
     here = describe_machine()
     run = StoredRun(plan=plan_of(), machine=here, state="died")
-    assert resume_note(run, here).text == "taken up again: 0 iterations are from before"
+    assert resume_note(run, here).text == "resumed with 0 iterations from before"
     older = msgspec.structs.replace(here, python="3.0")
     assert "Python 3.0, now" in resume_note(msgspec.structs.replace(run, machine=older), here).text
     with pytest.raises(StoreError, match="another machine"):

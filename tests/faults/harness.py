@@ -19,8 +19,8 @@ from tests.scripted import CLOSE, FINISH, SSE_HEAD, Scripted, Step, scripted, to
 
 NOBODY = 54321
 IS_ROOT = os.geteuid() == 0
-NOT_STORED = "this run is not kept in the history, which is tried again until it ends: "
-STORED_AGAIN = "the history is written again, and nothing of this run is missing in it"
+NOT_STORED = "this run is not in the history yet; writing is retried until it ends: "
+STORED_AGAIN = "the history is written again; nothing of this run is missing"
 
 
 @contextlib.asynccontextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from llmtui.engine.watch.stalls import Stalled
+from llmtui.engine.watch.stalls import StallMeter
 
 
 async def watch() -> None:
     """Watch until a line arrives on standard input, then print for how many seconds this process was stopped."""
-    stalled = Stalled()
+    stalled = StallMeter()
     stalled.start()
     print("on", flush=True)
     line = asyncio.Event()

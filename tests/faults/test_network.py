@@ -161,7 +161,7 @@ def test_retry_after_is_reported_once_and_excluded_from_latency(results: Results
     result = results.runs[False]
     for name, status, wait_s in (("429 with Retry-After", 429, WAIT_S), ("503 with a date", 503, 0)):
         wish = f"asks to wait {wait_s:g} s" if wait_s else "asks to retry immediately"
-        note = f"llmtui: {name}: HTTP {status}, {wish}; the refusals are counted and no samples\n"
+        note = f"llmtui: {name}: HTTP {status}, {wish}; refusals are counted, but are not samples\n"
         assert result.err.count(note) == result.err.count(f"llmtui: {name}: HTTP") == 1
         latency_s = result.iterations[name].latency_s
         assert latency_s is not None and latency_s < WAIT_S

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import Target
-from llmtui.engine.iteration import LEAST_WAIT_S, measure
+from llmtui.engine.iteration import MIN_WAIT_S, measure
 from llmtui.measure.failures import retry_after_s
 from llmtui.model import AnyCommand, AnyEvent, Backend, BackendState, Note, Phase, Rerun, Stop
 from tests.engine.helpers import engine_for, plan_of
@@ -86,16 +86,16 @@ async def test_sample_covers_only_the_last_request(phase: Phase, tmp_path: Path)
             await backend_run.target.close()
         prompts = {r.partition(b"\r\n\r\n")[2] for r in server.requests if r.startswith(b"POST")}
     assert iteration.ok and iteration.refused == 2 and iteration.phase == phase
-    assert iteration.latency_s is not None and iteration.latency_s < LEAST_WAIT_S
+    assert iteration.latency_s is not None and iteration.latency_s < MIN_WAIT_S
     waited = (datetime.fromisoformat(iteration.started_utc) - began).total_seconds()
-    assert waited >= LEAST_WAIT_S + 0.3 - 0.001
+    assert waited >= MIN_WAIT_S + 0.3 - 0.001
     assert len(prompts) == 1, "the same prompt each time"
     assert [event.text for event in events if isinstance(event, Note)] == [
-        "HTTP 429, asks to retry immediately; the refusals are counted and no samples"
+        "HTTP 429, asks to retry immediately; refusals are counted, but are not samples"
     ]
     if iteration.foreign_cpu is not None:
         _, one, two, three, four, _ = metered
-        assert two - one >= LEAST_WAIT_S and four - three >= 0.3, "each request is metered on its own"
+        assert two - one >= MIN_WAIT_S and four - three >= 0.3, "each request is metered on its own"
 
 
 @pytest.mark.parametrize("command", [Stop(backend="a"), Rerun(backend="a"), None], ids=["stop", "rerun", "shutdown"])

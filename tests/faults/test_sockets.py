@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("own_folders")
 
 
 async def test_viewer_that_never_reads_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_server, "DROP_BYTES", 2_000_000)
+    monkeypatch.setattr(link_server, "MAX_QUEUED_BYTES", 2_000_000)
     hello = Hello(plan=plan_of(), machine=Machine(), run=RunState(), backends=[])
     viewer_changes: list[bool] = []
     link = LinkServer(tmp_path / "engine.sock", lambda: hello, lambda _: None, viewer_changes.append)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtui.engine.iteration import doubted_count
+from llmtui.engine.iteration import implausible_count
 from llmtui.measure.request import (
     MAX_ARRIVALS,
     Answer,
@@ -48,16 +48,16 @@ def answer(told: int | None, pieces: list[str], max_tokens: int | None = 8, **mo
 def test_a_count_far_above_max_tokens_gives_no_rate() -> None:
     lie = answer(1_000_000, ["fifteen", "letters!"])
     assert (figures(lie).tokens_per_s, figures(lie).output_tokens, figures(lie).token_source) == (1.0, 2, "arrivals")
-    assert doubted_count(lie) == (
-        "its count of 1,000,000 output tokens cannot be true: 8 were asked for; no rate is computed from it, check the "
+    assert implausible_count(lie) == (
+        "the server reports 1,000,000 output tokens, more than the 8 requested; no rate is computed from it: check the "
         "server's usage"
     )
     unseen = answer(60, ["fifteen", "letters!"], 64)
-    assert doubted_count(unseen).startswith(
-        "its count of 60 output tokens is more than the text that came shows (15 bytes);"
+    assert implausible_count(unseen).startswith(
+        "the server reports 60 output tokens, too many for the text it sent (15 bytes);"
     )
     letters = answer(None, ["x"] * 90, 64)
-    assert doubted_count(letters).startswith("it sends 90 pieces of text for 64 tokens, and counts none itself;")
+    assert implausible_count(letters).startswith("the server sent 90 pieces of text for 64 tokens and no token count;")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_a_server_that_claims_a_million_tokens_does_not_win() -> None:
         async with engine_for(plan) as run:
             run_view = await run.until_done()
             notes = [note.text for note in run_view.notes if note.backend == "liar"]
-            assert len([text for text in notes if "cannot be true" in text]) == 1
+            assert len([text for text in notes if "the server reports" in text]) == 1
             measured = run_view.backends["liar"].measured
             assert {(i.output_tokens, i.token_source) for i in measured} == {(2, "arrivals")}
             line = run_view.verdict().line
@@ -157,7 +157,7 @@ async def test_the_number_of_arrivals_is_limited(monkeypatch: pytest.MonkeyPatch
 def test_a_prompt_count_above_the_bytes_sent_is_ignored(told: int | None, sent: int, counted: int | None) -> None:
     lie = answer(2, ["four", "more"], prompt_tokens=told, sent_bytes=sent)
     assert prompt_count(lie) == counted
-    assert bool(doubted_count(lie)) is (told != counted)
+    assert bool(implausible_count(lie)) is (told != counted)
 
 
 async def test_a_server_that_claims_an_endless_prompt_does_not_win_by_prefill() -> None:

@@ -90,7 +90,7 @@ def test_a_link_instead_of_a_run_folder_is_neither_followed_nor_removed(treasure
     age(runtime / run)
     run_folders.remove(run)
     assert live_runs() == []
-    with pytest.raises(EngineError, match="is being carried out already"):
+    with pytest.raises(EngineError, match="is already running"):
         EngineProcess.start(msgspec.structs.replace(plan_of(truth_backend("a")), run=run), resume=True)
     assert (treasure / "engine.log").read_text() == "mine"
 
@@ -145,12 +145,12 @@ async def test_a_second_resume_does_not_remove_the_folder_of_the_first(
     first = EngineProcess.start(plan)
     try:
         for _ in range(3):
-            with pytest.raises(EngineError, match=r"is being carried out already|is still going"):
+            with pytest.raises(EngineError, match=r"is already running|is still going"):
                 EngineProcess.start(plan, resume=True)
         client = await first.connect()
         assert first.socket.exists() and [run.run for run in live_runs()] == [plan.run]
         await client.close()
-        assert await first.ended()
+        assert await first.wait()
     finally:
         first.kill()
     assert not first.socket.parent.exists()

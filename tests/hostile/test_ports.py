@@ -93,7 +93,7 @@ async def test_a_rerun_does_not_accept_a_stranger_on_the_port(protocol: Protocol
     async with scripted([b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"]) as server:
         target = Target(Backend(name="a", url=server.url, protocol=protocol, api_key=KEY), CONFIG, tmp_path)
         ready = await target.bring_up(quiet)
-        assert target.found_uids == frozenset({os.getuid()}) and ready.note == ""
+        assert target.running_uids == frozenset({os.getuid()}) and ready.note == ""
         await target.close()
     with stranger_listening(ports.port_of(server.url), answer=LIE) as stranger:
         with pytest.raises(StartError, match="belongs to another user"):
@@ -119,7 +119,7 @@ async def test_the_owner_of_the_port_of_a_failed_server_is_remembered(tmp_path: 
     ("before", "message"),
     [
         pytest.param({"listener_uids": frozenset({os.getuid()})}, "belongs to another user", id="recorded"),
-        pytest.param({"goes_on": True}, "the history does not record", id="not recorded by an older version"),
+        pytest.param({"resumed": True}, "the history does not record", id="not recorded by an older version"),
     ],
 )
 async def test_a_resumed_run_does_not_trust_a_stranger(before: dict[str, Any], message: str, tmp_path: Path) -> None:

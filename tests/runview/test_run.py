@@ -89,12 +89,12 @@ def test_step_by_step_is_from_scratch(events: list[Iteration], attempts: list[in
         assert backend_view.summary == summarise(current)
         assert (backend_view.finished, backend_view.last) == (len(measured), current[-1] if current else None)
         earlier = {i.attempt for i in told if i.phase == "measured" and i.attempt < number}
-        assert backend_view.attempt_before == max(earlier, default=None)
+        assert backend_view.previous_attempt == max(earlier, default=None)
         before = summarise(i for i in told if i.attempt == max(earlier)) if earlier else None
         assert backend_view.previous == before
         for metric in CHARTED:
             known = [(n, v) for n, i in enumerate(measured) if (v := METRICS[metric].of(i)) is not None]
-            assert list(backend_view.now.points(metric)) == [(n, v) for n, v in known if math.isfinite(v)]
+            assert list(backend_view.figures.points(metric)) == [(n, v) for n, v in known if math.isfinite(v)]
     assert backend_view.iterations == told
     late = RunView(PLAN)
     late.apply(Hello(plan=PLAN, machine=Machine(), run=RunState(), backends=[backend_view.state], iterations=told[:5]))

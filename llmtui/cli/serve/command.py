@@ -87,7 +87,7 @@ async def _serve(
     if follower.done() and not done:
         report("the engine ended before the run did" + (f": {said}" if (said := engine.log_tail()) else ""))
     await end_run(client, follower, LEAVE_S)
-    await engine.ended()
+    await engine.wait()
     print_table(run_view)
     if not done:
         return exit_codes.INTERRUPTED if interruption.is_set() else exit_codes.FAILED

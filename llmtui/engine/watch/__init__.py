@@ -1,1 +1,1 @@
-"""What else happens on the machine while a run measures."""
+"""What happens on the machine during a measurement: other processes, stalls, heat, and the servers' own use."""

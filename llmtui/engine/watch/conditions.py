@@ -1,6 +1,6 @@
-"""What else bears on a measurement: stolen time, swapping, heat, the frequency governor, load, and the device (Linux).
+"""Conditions that affect a measurement: stolen time, swapping, heat, the frequency governor, load, the device (Linux).
 
-Sampled before and after an iteration, never within. What a machine does not tell counts as nothing.
+Sampled before and after an iteration, never during it. A counter that the machine does not have is 0.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import psutil
 from llmtui.engine.watch.other_cpu import ROUNDING_S, TICKS_PER_S
 
 _CPUS = Path("/sys/devices/system/cpu")
-#: What a process holds open that computes on a graphics processor.
+#: Device files that a process has open while it computes on a GPU.
 _GPU_FILES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/render", "/dev/dxg", "/dev/accel")
-#: These are opened by whoever only asks what there is.
-_GPU_TALK = frozenset({"/dev/nvidiactl", "/dev/nvidia-modeset"})
+#: Device files that are also open in processes that only list the GPUs.
+_GPU_CONTROL = frozenset({"/dev/nvidiactl", "/dev/nvidia-modeset"})
 
 
 class Counters(NamedTuple):
-    """Counted since boot, at `at_ns` on the monotonic clock."""
+    """Counters since boot, read at `at_ns` on the monotonic clock."""
 
     at_ns: int
     steal_s: float = 0.0
@@ -33,7 +33,7 @@ class Counters(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Between two samples: cores that the hypervisor took away, pages swapped in or out, slow-downs for heat."""
+    """Between two readings: cores stolen by the hypervisor, pages swapped in or out, times throttled by heat."""
 
     steal: float = 0.0
     swapped: int = 0
@@ -41,7 +41,7 @@ class Changes(NamedTuple):
 
 
 def sample(proc: Path = Path("/proc"), cpus: Path = _CPUS) -> Counters:
-    """The counters as they stand: some tenths of a millisecond."""
+    """Read the counters; this takes some tenths of a millisecond."""
     steal_s, swapped = 0.0, 0
     with contextlib.suppress(OSError, ValueError, IndexError), (proc / "stat").open("rb") as file:
         steal_s = int(file.readline().split()[8]) / TICKS_PER_S
@@ -57,7 +57,7 @@ def sample(proc: Path = Path("/proc"), cpus: Path = _CPUS) -> Counters:
 
 
 def since(before: Counters, now: Counters | None = None) -> Changes:
-    """What changed from `before` to `now` (this moment, if left out)."""
+    """Return the changes from `before` to `now` (default: read again)."""
     now = now or sample()
     elapsed_s = (now.at_ns - before.at_ns) / 1e9
     steal_s = now.steal_s - before.steal_s
@@ -74,16 +74,16 @@ def _throttle_counters(cpus: Path) -> list[Path]:
 
 
 def governor(cpus: Path = _CPUS) -> str:
-    """How the cores' frequency is chosen ("performance", "powersave"...), "" where it is not told."""
-    found = set()
+    """Return the cores' frequency governors ("performance", "powersave"...), "" if unknown."""
+    names = set()
     for file in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor"):
         with contextlib.suppress(OSError):
-            found.add(file.read_text("ascii", "replace").strip())
-    return ", ".join(sorted(found - {""}))
+            names.add(file.read_text("ascii", "replace").strip())
+    return ", ".join(sorted(names - {""}))
 
 
 def load_1m() -> float | None:
-    """The load average of the last minute, None where there is none."""
+    """Return the load average of the last minute, None if the system has none."""
     try:
         return round(os.getloadavg()[0], 2)
     except OSError:
@@ -91,22 +91,22 @@ def load_1m() -> float | None:
 
 
 def device_of(pid: int, proc: Path = Path("/proc")) -> Literal["", "cpu", "gpu"]:
-    """What a process and those below it compute on, by the devices that they hold open; "" where nobody may look."""
+    """Return what a process tree computes on, by its open device files; "" if they cannot be read."""
     try:
         root = psutil.Process(pid)
         pids = [pid, *(child.pid for child in root.children(recursive=True))]
     except psutil.Error:
         return ""
-    seen = False
-    for one in pids:
+    readable = False
+    for process in pids:
         try:
-            files = list((proc / str(one) / "fd").iterdir())
+            files = list((proc / str(process) / "fd").iterdir())
         except OSError:
             continue
-        seen = True
+        readable = True
         for file in files:
             with contextlib.suppress(OSError):
                 target = os.readlink(file)
-                if target.startswith(_GPU_FILES) and target not in _GPU_TALK:
+                if target.startswith(_GPU_FILES) and target not in _GPU_CONTROL:
                     return "gpu"
-    return "cpu" if seen else ""
+    return "cpu" if readable else ""

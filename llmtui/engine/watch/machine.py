@@ -1,4 +1,4 @@
-"""Where the figures come from: processor, memory, operating system, versions."""
+"""The machine that a run is measured on: processor, memory, operating system, versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmtui.model import Machine
 
 
 def describe_machine() -> Machine:
-    """This machine, as far as it tells. `cores` counts those that this process may use."""
+    """Describe this machine. `cores` counts those that this process may use."""
     return Machine(
         cpu=_cpu(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -39,16 +39,16 @@ def _cpu() -> str:
 
 
 def _gpu(folders: str = "/proc/driver/nvidia/gpus", kfd: str = "/sys/class/kfd/kfd/topology/nodes") -> str:
-    """The graphics processors as their drivers name them (NVIDIA's in /proc, AMD's in /sys), "" where there is none."""
-    found = []
+    """Return the GPUs by their drivers' names (NVIDIA in /proc, AMD in /sys), "" if there is none."""
+    names = []
     for file in sorted(Path(folders).glob("*/information")):
         with contextlib.suppress(OSError):
             lines = file.read_text("utf-8", "replace").splitlines()
-            found += [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
+            names += [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
     for file in sorted(Path(kfd).glob("*/name")):
         with contextlib.suppress(OSError):
-            found.append(file.read_text("utf-8", "replace").strip())
-    counts = collections.Counter(name for name in found if name)
+            names.append(file.read_text("utf-8", "replace").strip())
+    counts = collections.Counter(name for name in names if name)
     return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
 
 

@@ -1,6 +1,6 @@
-"""Foreign CPU: what neither the server under test nor llmtui itself used of this machine, from /proc (Linux).
+"""CPU that processes other than llmtui and the server under test used, from /proc (Linux).
 
-Time that the hypervisor took away (steal) counts as foreign: it slows the server just as another process does.
+Time stolen by the hypervisor counts too: it slows the server like another process does.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _STAT = Path("/proc/stat")
-#: The counters tick in hundredths of a second, each on its own: less than this is rounding and not other work.
+#: The counters tick every hundredth of a second, each by itself: a difference below this is rounding error.
 ROUNDING_S = 0.03
 
 
 def busy_cpu_seconds() -> float | None:
-    """CPU time that all cores together spent busy or stolen since boot, in seconds; None where /proc does not tell."""
+    """Return the busy and stolen time of all cores since boot (s), None if /proc does not report it."""
     try:
         with _STAT.open("rb") as file:
             fields = file.readline().split()
@@ -30,7 +30,7 @@ def busy_cpu_seconds() -> float | None:
 
 
 def process_cpu_seconds(pid: int) -> float | None:
-    """CPU time of one process, its threads and its reaped children, in seconds; None when it is gone."""
+    """Return the CPU time of a process, its threads and its reaped children (s), None if it has exited."""
     try:
         raw = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -39,12 +39,11 @@ def process_cpu_seconds(pid: int) -> float | None:
     return sum(int(v) for v in fields[11:15]) / TICKS_PER_S
 
 
-class ForeignMeter:
-    """Measures one stretch of time: `start`, then `stop`.
+class OtherCpuMeter:
+    """Measures the CPU of other processes between `start` and `stop`.
 
-    `server_cpu_s` tells the CPU seconds of the server's process tree, None when it cannot be known: then the
-    foreign CPU is unknown too. `own` lists llmtui's processes. After `stop`, `server_cpu` is how many cores the server
-    used, None when unknown.
+    `server_cpu_s` returns the CPU seconds of the server's process tree, or None if unknown: then the result is unknown
+    too. `own` lists llmtui's processes. After `stop`, `server_cpu` is the server's own use in cores, None if unknown.
     """
 
     server_cpu: float | None = None
@@ -55,14 +54,14 @@ class ForeignMeter:
         self._from: tuple[int, float, float, dict[int, float]] | None = None
 
     def start(self) -> None:
-        """The stretch begins."""
+        """Start measuring."""
         busy, server = busy_cpu_seconds(), self._server_cpu_s()
         self._from = self.server_cpu = None
         if busy is not None and server is not None:
             self._from = (time.monotonic_ns(), busy, server, self._own_cpu())
 
     def stop(self) -> float | None:
-        """Cores used by others since `start`, rounded to a hundredth, never below zero; None when unknown."""
+        """Return the cores that other processes used since `start`, to two decimals and at least 0; None if unknown."""
         if self._from is None:
             return None
         began_ns, busy0, server0, own0 = self._from

@@ -1,4 +1,4 @@
-"""Memory and CPU of the servers while a run goes on."""
+"""Memory and CPU of the servers during a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INTERVAL_S = 1.0
 
 
 async def sample_servers(backend_runs: Collection[BackendRun], emit: Callable[[AnyEvent], None]) -> None:
-    """Tell of each server that is up what it takes, once a second and when it changed. Runs until it is cancelled."""
+    """Emit memory and CPU of each running server, once a second if they changed. Runs until cancelled."""
     last: dict[str, tuple[int, float]] = {}
     while True:
         await asyncio.sleep(INTERVAL_S)

@@ -31,11 +31,11 @@ def shown_attempt(backend_view: BackendView) -> ShownAttempt:
     previous = backend_view.previous
     if previous is None or summary.n or summary.errors or backend_view.state.state in RESTING:
         return ShownAttempt(backend_view.state.attempt, False, summary)
-    return ShownAttempt(_attempt_before(backend_view), True, previous)
+    return ShownAttempt(_previous_attempt(backend_view), True, previous)
 
 
-def _attempt_before(backend_view: BackendView) -> int:
-    return backend_view.attempt_before or 1
+def _previous_attempt(backend_view: BackendView) -> int:
+    return backend_view.previous_attempt or 1
 
 
 def _change(backend_view: BackendView, metric: MetricKey) -> str:
@@ -60,4 +60,4 @@ def attempt_sentence(backend_view: BackendView, metric: MetricKey) -> str:
     if backend_view.state.attempt < 2 or now is None or not change:
         return ""
     median = f"median {value_text(metric, now.median, 8)} {unit(metric)}"
-    return f"attempt {backend_view.state.attempt}: {change} vs attempt {_attempt_before(backend_view)}, {median}"
+    return f"attempt {backend_view.state.attempt}: {change} vs attempt {_previous_attempt(backend_view)}, {median}"

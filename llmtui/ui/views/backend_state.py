@@ -70,7 +70,7 @@ def warmups_done(backend_view: BackendView, options: PanelOptions) -> int | None
     if backend_view.state.state != "warmup" or not options.warmups or options.lost:
         return None
     # A resumed attempt repeats its warm-ups.
-    done = backend_view.now.warmups
+    done = backend_view.figures.warmups
     return done if done <= options.warmups else (done - 1) % options.warmups + 1
 
 
