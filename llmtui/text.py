@@ -1,7 +1,4 @@
-"""Text from servers made harmless: the one place where model names, errors, answers and log lines become plain text.
-
-Pure and free of Textual, so that the headless client uses it too.
-"""
+"""Text from servers, made safe to print: terminal escapes are removed (`sanitize`) and secrets replaced (`redact`)."""
 
 from __future__ import annotations
 
@@ -18,71 +15,71 @@ _ESCAPES = re.compile(
     re.DOTALL,
 )
 _SPACES = re.compile(r"\s+")
-#: Cc controls, Cf format (bidi, zero width, joiners), Cs lone surrogates (they cannot be written), Co and Cn unknown.
+#: Cc controls, Cf format (bidi, zero width, joiners), Cs lone surrogates (not encodable), Co private, Cn unassigned.
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
-#: More combining marks than this on one letter paint over the neighbouring rows.
-_MARKS = 2
+#: More combining marks than this on one letter would be drawn over the neighbouring rows.
+_MAX_MARKS = 2
 HIDDEN = "***"
-#: So much of a secret's beginning, where a cut left no more of it, is still hidden; less gives nothing away.
-_BEGINNING = 8
+#: A truncated secret is replaced too if at least this many of its characters are left.
+_PREFIX_CHARS = 8
 
 
 def _printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
-    kept: list[str] = []
+    characters: list[str] = []
     marks = 0
     for character in text:
         category = unicodedata.category(character)
         if category in _DROPPED:
             continue
         marks = marks + 1 if category in ("Mn", "Me") else 0
-        if marks <= _MARKS:
-            kept.append(" " if category == "Zs" else character)
-    return "".join(kept)
+        if marks <= _MAX_MARKS:
+            characters.append(" " if category == "Zs" else character)
+    return "".join(characters)
 
 
 def sanitize(text: str, limit: int = 300) -> str:
-    """`text` on one line, without escape sequences, controls or bidi overrides, at most `limit` characters long."""
-    # Cutting before cleaning bounds the work that a huge text can cause.
+    """Return `text` on one line, without escape sequences, controls or bidi overrides, at most `limit` characters."""
+    # Truncate first: that bounds the work on a huge text.
     text = _ESCAPES.sub("", text[: limit * 8])
     text = _SPACES.sub(" ", _printable(_SPACES.sub(" ", text))).strip()
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
 def sanitize_lines(text: str, limit: int = 20_000) -> list[str]:
-    """`text` as printable lines (line breaks kept, tabs as spaces), at most `limit` characters in all."""
-    cut = len(text) > limit
+    """Return `text` as printable lines with tabs as spaces, at most `limit` characters in all."""
+    truncated = len(text) > limit
     text = _ESCAPES.sub("", text[:limit])
     lines = [_printable(line.replace("\t", "    ")).rstrip() for line in text.splitlines()]
-    return [*lines, "…"] if cut else lines
+    return [*lines, "…"] if truncated else lines
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """`text` with `secrets` (the longest first) replaced by stars.
+    """Return `text` with `secrets` (the longest first) replaced by stars.
 
-    Also where controls stand between the characters of one, to vanish on the screen, and where the end of one was cut
-    off.
+    Also replaces a secret with control characters in between, which would be invisible on a screen, and one whose end
+    was truncated.
     """
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
         if not text.isprintable() and secret in (bare := "\n".join(sanitize_lines(text, len(text)))):
             text = bare.replace(secret, HIDDEN)
-        start = text.find(secret[:_BEGINNING]) if len(secret) > _BEGINNING else -1
+        start = text.find(secret[:_PREFIX_CHARS]) if len(secret) > _PREFIX_CHARS else -1
         while start >= 0:
             end = start
             while text[end : end + 1] == secret[end - start : end - start + 1] != "":
                 end += 1
             if text[end : end + 1] in ("", "…"):
                 text = text[:start] + HIDDEN + text[end:]
-            start = text.find(secret[:_BEGINNING], start + 1)
+            start = text.find(secret[:_PREFIX_CHARS], start + 1)
     return text
 
 
 def redact_data(value: Any, secrets: Iterable[str]) -> Any:
-    """`value` (plain JSON-like data) with every secret in its texts replaced; keys of dicts stay.
+    """Return `value` (JSON-like data) with every secret in its strings replaced, except in keys.
 
-    A lone surrogate, which no UTF-8 file can hold, becomes a question mark.
+    A lone surrogate, which cannot be encoded in UTF-8, becomes a question mark.
     """
     if isinstance(value, str):
         value = redact(value, secrets)

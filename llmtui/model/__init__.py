@@ -1,4 +1,4 @@
-"""The nouns of llmtui: what is planned, measured and told. Frozen structs, without behaviour beyond derivation."""
+"""The data of llmtui as frozen structs: plans, samples, states, and the events and commands between processes."""
 
 from llmtui.model.base import Struct
 from llmtui.model.commands import AnyCommand, Command, Detach, Logs, More, Pause, Rerun, Resume, Shutdown, Stop

@@ -1,4 +1,4 @@
-"""The base of every noun: frozen structs that travel as JSON."""
+"""The base of all structs, which are frozen and encoded as JSON."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ import msgspec
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of every noun: immutable, keyword-only, small on the wire."""
+    """Base of all structs: immutable, keyword-only, without default values in JSON."""

@@ -1,4 +1,4 @@
-"""Commands: what clients ask of the engine, one JSON object a line, tagged by "do"."""
+"""Commands from clients to the engine: one JSON object per line, tagged by "do"."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ from llmtui.model.base import Struct
 
 
 class Command(Struct, frozen=True, tag_field="do"):
-    """Base of what a client asks of the engine."""
+    """Base of all commands."""
 
 
 class Rerun(Command, frozen=True, tag="rerun"):
-    """Run a backend again as a new attempt (all backends when empty). The earlier attempt is kept."""
+    """Start a new attempt of a backend, or of all if empty. Earlier attempts stay in the history."""
 
     backend: str = ""
 
 
 class Stop(Command, frozen=True, tag="stop"):
-    """Drop a backend's remaining iterations, ending the one that runs."""
+    """Drop a backend's remaining iterations and cancel the one that is running."""
 
     backend: str
 
 
 class Pause(Command, frozen=True, tag="pause"):
-    """Start no further iteration until `Resume`."""
+    """Start no more iterations until `Resume`."""
 
 
 class Resume(Command, frozen=True, tag="resume"):
-    """Go on."""
+    """End a pause."""
 
 
 class Logs(Command, frozen=True, tag="logs"):
-    """Tell the last lines of a backend's server, as `LogTail`."""
+    """Send the last lines of a backend's server as `LogTail`."""
 
     backend: str
 
 
 class More(Command, frozen=True, tag="more"):
-    """Add rounds until the interval of every pair reaches no further than `within` (0.05: 5 %) from its ratio.
+    """Add rounds until the interval of every pair is within `within` (0.05: 5%) of its ratio.
 
-    Ratios are of `metric` (llmtui.stats.metrics.METRICS). At most until each backend has `most` measured iterations; 0
-    is ten times what was planned.
+    Ratios are of `metric` (llmtui.stats.metrics.METRICS). Rounds end when each backend has `most` measured iterations;
+    0 means ten times the plan.
     """
 
     within: float = 0.05
@@ -48,11 +48,11 @@ class More(Command, frozen=True, tag="more"):
 
 
 class Detach(Command, frozen=True, tag="detach"):
-    """The client leaves and the run goes on, whatever `on_disconnect` says."""
+    """Disconnect the client and let the run go on, whatever `on_disconnect` says."""
 
 
 class Shutdown(Command, frozen=True, tag="shutdown"):
-    """Stop everything, servers included, and end the engine."""
+    """Stop the run and its servers, and exit the engine."""
 
 
 AnyCommand = Rerun | Stop | Pause | Resume | More | Logs | Detach | Shutdown

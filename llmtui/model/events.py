@@ -1,4 +1,4 @@
-"""Events: what the engine tells its clients, one JSON object a line, tagged by "type"."""
+"""Events from the engine to its clients: one JSON object per line, tagged by "type"."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from llmtui.model.state import BackendState, Machine, RunState
 
 
 class Event(Struct, frozen=True, tag_field="type"):
-    """Base of what the engine tells its clients."""
+    """Base of all events."""
 
 
 class Hello(Event, frozen=True, tag="hello"):
-    """First message to every client: all that happened so far, but for iterations that follow as `Earlier`."""
+    """First message to every client: everything so far, except iterations that follow as `Earlier`."""
 
     plan: Plan
     machine: Machine
@@ -26,19 +26,19 @@ class Hello(Event, frozen=True, tag="hello"):
 
 
 class Earlier(Event, frozen=True, tag="earlier"):
-    """More of what happened before this client came, in order: right behind a `Hello` that would be too long."""
+    """More iterations from before this client connected, in order. They follow a `Hello` that would be too long."""
 
     iterations: list[Iteration]
 
 
 class BackendChanged(Event, frozen=True, tag="backend"):
-    """A backend's state is now this."""
+    """A backend's state changed."""
 
     backend: BackendState
 
 
 class Sampled(Event, frozen=True, tag="sampled"):
-    """Memory (resident, summed over the process tree) and CPU (cores, over the last second) of a server."""
+    """Memory (resident, of the process tree) and CPU (cores, over the last second) of a server."""
 
     backend: str
     rss_bytes: int
@@ -46,7 +46,7 @@ class Sampled(Event, frozen=True, tag="sampled"):
 
 
 class Progress(Event, frozen=True, tag="progress"):
-    """Tokens are arriving: told at most four times a second while an iteration runs."""
+    """Tokens arrived: sent at most four times a second during an iteration."""
 
     backend: str
     phase: Phase
@@ -62,13 +62,13 @@ class IterationDone(Event, frozen=True, tag="iteration"):
 
 
 class RunChanged(Event, frozen=True, tag="run"):
-    """The run as a whole moved on."""
+    """The state of the run changed."""
 
     run: RunState
 
 
 class Note(Event, frozen=True, tag="note"):
-    """Something the person watching should read once."""
+    """A message for the user."""
 
     text: str
     level: Literal["info", "warning", "error"] = "info"
@@ -76,7 +76,7 @@ class Note(Event, frozen=True, tag="note"):
 
 
 class LogTail(Event, frozen=True, tag="log"):
-    """The last lines that a launched server has printed, as plain text: what a `Logs` asked for."""
+    """The last lines of a launched server's log as plain text, in response to `Logs`."""
 
     backend: str
     lines: list[str]

@@ -1,4 +1,4 @@
-"""What a run is: the request, the backends, and what must stay secret of them."""
+"""The plan of a run: the request, the backends, and their secrets."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Protocol = Literal["openai", "ollama", "tgi", "custom"]
 Embedded = Literal["", "llama.cpp", "mistral.rs", "transformers"]
 Order = Literal["shuffled", "round-robin", "sequential"]
 
-#: Shorter values are not secrets: redacting them would spoil every text.
+#: Shorter values are not treated as secrets: redacting them would garble any text.
 MIN_SECRET_CHARS = 4
-#: In the history and the log, where all backends' secrets are looked for, so short a value ("none", "ollama") is kept.
+#: The same in the history and the log, which are searched for the secrets of all backends ("none", "ollama" are usual).
 MIN_STORED_SECRET_CHARS = 8
 
 T = TypeVar("T", bound=Struct)
@@ -25,15 +25,14 @@ _RUN_ID = re.compile(r"[0-9a-f]{8}")
 
 
 def is_run_id(text: str) -> bool:
-    """Whether `text` can be the id of a run: eight hex digits. Paths are made of it, so check it before that."""
+    """Whether `text` is a valid id of a run: eight hex digits. Check it before making a path of it."""
     return _RUN_ID.fullmatch(text) is not None
 
 
 class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     """One serving framework under test, as configured (`[[backend]]`).
 
-    Secret are `api_key`, `headers` and whatever came out of the environment, which `secrets` lists (no key of the
-    file).
+    Secrets are `api_key`, `headers` and the values in `secrets`, which come from the environment and not from the file.
     """
 
     name: str
@@ -58,7 +57,7 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def launched(self) -> bool:
-        """Whether llmtui starts (and stops) this backend's server itself."""
+        """Whether llmtui starts and stops this backend's server."""
         return bool(self.embedded or self.launch)
 
     @property
@@ -67,15 +66,15 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
         return self.embedded == "mistral.rs"
 
     def public(self) -> Backend:
-        """The same backend without its secrets: this is what leaves the engine."""
-        told = msgspec.to_builtins(msgspec.structs.replace(self, api_key="", headers={}, secrets=[]))
-        return msgspec.convert(redact_data(told, [s for s in self.secrets if len(s) >= MIN_SECRET_CHARS]), Backend)
+        """Return the backend without its secrets, as clients get it."""
+        public = msgspec.to_builtins(msgspec.structs.replace(self, api_key="", headers={}, secrets=[]))
+        return msgspec.convert(redact_data(public, [s for s in self.secrets if len(s) >= MIN_SECRET_CHARS]), Backend)
 
 
 def secret_values(backend: Backend, at_least: int = MIN_SECRET_CHARS) -> list[str]:
-    """What must not be told of `backend`: key, header values (and their last word, as in "Bearer KEY"), `secrets`.
+    """Return a backend's secrets: key, header values and their last words (as in "Bearer KEY"), `secrets`.
 
-    Only values of `at_least` characters; the longest first, so that a secret that holds another is hidden whole.
+    Values shorter than `at_least` are left out. The longest come first, because one may contain another.
     """
     values = {backend.api_key, *backend.secrets}
     for value in backend.headers.values():
@@ -83,22 +82,22 @@ def secret_values(backend: Backend, at_least: int = MIN_SECRET_CHARS) -> list[st
     return sorted((v for v in values if len(v) >= at_least), key=lambda v: (-len(v), v))
 
 
-def redacted(told: T, backend: Backend) -> T:
-    """`told` with every secret of `backend` redacted: a server may echo what it was sent."""
+def redacted(struct: T, backend: Backend) -> T:
+    """Return `struct` without the secrets of `backend`: a server may echo what it was sent."""
     secrets = secret_values(backend)
     if not secrets:
-        return told
-    return msgspec.convert(redact_data(msgspec.to_builtins(told), secrets), type(told))
+        return struct
+    return msgspec.convert(redact_data(msgspec.to_builtins(struct), secrets), type(struct))
 
 
 def plan_secrets(plan: Plan) -> list[str]:
-    """What must not be written down of any backend of `plan`, the longest first."""
+    """Return the secrets of all backends of `plan` that must not be stored, the longest first."""
     values = {value for backend in plan.backends for value in secret_values(backend, MIN_STORED_SECRET_CHARS)}
     return sorted(values, key=len, reverse=True)
 
 
 class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What every backend is asked to do (`[run]`)."""
+    """The work of every backend (`[run]`)."""
 
     prompt: str = "How many helicopters can a human eat in one sitting?"
     iterations: int = 10
@@ -120,7 +119,7 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(Struct, frozen=True):
-    """A run as the engine carries it out: the request, the order, the backends. Contains secrets until `public()`."""
+    """A run as the engine carries it out: the request, the order, the backends. Contains secrets; see `public()`."""
 
     run: str
     created_utc: str
@@ -129,5 +128,5 @@ class Plan(Struct, frozen=True):
     source: str = ""
 
     def public(self) -> Plan:
-        """The plan without secrets."""
+        """Return the plan without secrets."""
         return msgspec.structs.replace(self, backends=[b.public() for b in self.backends])

@@ -1,4 +1,4 @@
-"""What is measured: one iteration, and why it failed.
+"""The measurement of one iteration, and why it failed.
 
 Durations are in seconds (`_s`) or nanoseconds (`_ns`) on the monotonic clock; instants for the record are UTC,
 ISO 8601.
@@ -14,12 +14,12 @@ Phase = Literal["warmup", "measured"]
 TokenSource = Literal["usage", "server", "arrivals"]
 Stamp = Literal["kernel", "user"]
 
-#: From this many cores of foreign CPU on, an iteration is marked disturbed.
+#: An iteration is marked as disturbed if other processes used this many cores or more.
 DISTURBED_CORES = 0.1
 
 
 class Failure(Struct, frozen=True):
-    """Why an iteration or a backend failed, in words for the person watching. `hint` says what to do next."""
+    """Why an iteration or a backend failed, as text for the user. `hint` says what to do next."""
 
     kind: Literal["connect", "timeout", "http", "protocol", "server", "missing", "stopped"]
     message: str
@@ -30,14 +30,13 @@ class Failure(Struct, frozen=True):
 
 
 class Iteration(Struct, frozen=True):
-    """One request measured from send to last byte. Numbers are None where unknown or where the iteration failed.
+    """One request, measured from send to last byte. Numbers are None if unknown or if the request failed.
 
-    `arrivals_ns` are the arrivals that carried tokens, in ns since the request was written, with the tokens
-    (text-bearing events) that each carried in `arrival_tokens`. `refused` counts the times that the server asked to
-    come back later (429 or 503 with Retry-After): all else here is of the last request alone.
-    `server_cpu` and `steal` are cores: what the server used meanwhile, and what the hypervisor took away. `swapped`
-    counts pages that the machine swapped meanwhile, `throttled` the times that heat slowed a core down. `part` grows
-    where a server was started again within the attempt, or the run was taken up again.
+    `arrivals_ns` are the arrivals with tokens, in ns since the request was written, and `arrival_tokens` the number of
+    tokens (events with text) in each. `refused` counts the replies 429 or 503 with a Retry-After header; everything
+    else is of the last request. `foreign_cpu`, `server_cpu` and `steal` are cores: those used by other processes, by
+    the server, and by other guests of the hypervisor. `swapped` counts pages, `throttled` how often heat slowed down a
+    core. `part` is 1 until a server is restarted within the attempt or the run is resumed, which adds 1 each.
     """
 
     run: str
@@ -81,17 +80,17 @@ class Iteration(Struct, frozen=True):
 
     @property
     def server_s(self) -> float | None:
-        """What the server's own clock accounts for: load, prefill and decode, in s; None where it tells nothing."""
-        told = [s for s in (self.server_load_s, self.server_prefill_s, self.server_decode_s) if s is not None]
-        return sum(told) if self.server_prefill_s is not None and self.server_decode_s is not None else None
+        """Load, prefill and decode by the server's own clock (s), None if it does not report them."""
+        parts = [s for s in (self.server_load_s, self.server_prefill_s, self.server_decode_s) if s is not None]
+        return sum(parts) if self.server_prefill_s is not None and self.server_decode_s is not None else None
 
     @property
     def transport_and_client_s(self) -> float | None:
-        """Latency less the server's own time, in s: queue, transport, client, and what the server rounds away."""
+        """Latency minus `server_s` (s): queue, transport, client, and rounding errors of the server."""
         server_s = self.server_s
         return self.latency_s - server_s if self.latency_s is not None and server_s is not None else None
 
     @property
     def disturbed(self) -> bool:
-        """Whether other work took CPU from `DISTURBED_CORES` on while it ran."""
+        """Whether other processes used `DISTURBED_CORES` or more meanwhile."""
         return self.foreign_cpu is not None and self.foreign_cpu >= DISTURBED_CORES

@@ -1,4 +1,4 @@
-"""How far things are: a backend, the run, and the machine that both are on."""
+"""The state of a backend and of the run, and the machine that they are on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 from llmtui.model.base import Struct
 from llmtui.model.sample import Failure
 
-#: What a backend is doing, in one word; `STATE_WORDS` has the words that the screen shows.
+#: What a backend is doing; `STATE_WORDS` has the words for the screen.
 State = Literal[
     "waiting",
     "preparing",
@@ -36,19 +36,19 @@ STATE_WORDS: dict[State, str] = {
     "stopped": "stopped",
 }
 
-#: States in which a backend will do nothing more until it is rerun.
+#: States in which a backend does nothing until it is rerun.
 RESTING: frozenset[State] = frozenset({"done", "failed", "unreachable", "missing", "stopped"})
 
 
 class BackendState(Struct, frozen=True):
-    """What is known of a backend beyond its configuration. `load_s` is its own figure, never inside an iteration.
+    """The state of a backend, and the facts about its server.
 
-    `progress` (0 to 1) and `doing` describe a wait such as a download; while a server loads, `usual_load_s` is how long
-    that took before, where the history knows; `note` is a standing remark
-    ("a Python bridge stands in front"); `model_digest` is that of the model file as it was published ("sha256:..."),
-    where it is known; `log_tail` the server's last lines when it failed. `context_tokens` is the room that the server
-    has for prompt and answer; `device` is what it computes on, "" where that cannot be told. `listener_uids` are the
-    users that hold the port of a server that ran already, where the system tells.
+    `progress` (0 to 1) and `doing` describe a wait such as a download. `usual_load_s` is how long the server took to
+    load in earlier runs, None if it is not loading or if that is unknown; `load_s` is how long it took now, which is
+    part of no iteration. `note` is a permanent remark ("a Python bridge stands in front"), `model_digest` the digest
+    of the published model file ("sha256:...") and `log_tail` the last lines of a server that failed. `context_tokens`
+    is the size of the context for prompt and answer, `device` what the server computes on ("" if unknown), and
+    `listener_uids` the users that listen on the port of a server that llmtui did not start (None if unknown).
     """
 
     name: str
@@ -74,8 +74,10 @@ class BackendState(Struct, frozen=True):
 
 
 class Machine(Struct, frozen=True):
-    """Where the figures come from. `governor` is how its cores' frequency is chosen (Linux's word, "" where it is not
-    told), `load_1m` its load average before anything was started."""
+    """The machine of a run.
+
+    `governor` is the frequency governor of its cores (Linux, "" if unknown), `load_1m` the load average before the run.
+    """
 
     cpu: str = ""
     cores: int = 0
@@ -89,7 +91,7 @@ class Machine(Struct, frozen=True):
 
 
 class RunState(Struct, frozen=True):
-    """How far the run is. `eta_s` is None until at least one iteration of every running backend is known."""
+    """How far the run is. `eta_s` is None until every backend with work left has a complete iteration."""
 
     phase: Literal["starting", "running", "paused", "done", "stopping"] = "starting"
     finished: int = 0

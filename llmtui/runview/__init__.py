@@ -1,1 +1,1 @@
-"""What a client knows of a run: the engine's events folded into one object."""
+"""A run as a client sees it: the engine's events folded into one object."""

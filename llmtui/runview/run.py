@@ -1,6 +1,6 @@
-"""What a client knows of a run: the engine's events folded into one object. Both the monitor and `llmtui run` read it.
+"""A run as a client sees it: the engine's events folded into one object, for the monitor and `llmtui run`.
 
-No I/O here. `apply` returns what changed, so that a screen can redraw just that.
+No I/O here. `apply` returns what changed, so that a screen can redraw only that.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ from llmtui.stats.running import Running
 from llmtui.stats.summary import Summary, ratios_to_best
 
 if TYPE_CHECKING:
-    # At run time they come with the first iteration: the first frame does not wait for them.
+    # Imported at run time with the first iteration, so that the first frame does not wait for them.
     from llmtui.model.accuracy import Record
     from llmtui.stats.checks import Evidence
     from llmtui.stats.estimates import Estimate
     from llmtui.stats.verdict import Verdict
 
-#: So many of a backend's newest samples are compared with those of the others, round by round.
+#: How many of a backend's newest samples are compared with those of the others, round by round.
 ROUNDS = 400
-#: While the run goes on, its verdict waits for so large a share of more iterations: it costs time to work out.
-_GROWN = 0.02
+#: A running run gets a new verdict after this share of more iterations, because computing one takes time.
+_GROWTH = 0.02
 
 Change = Literal["all", "state", "sample", "progress", "iterations", "run", "note"]
 
 
 class BackendView:
-    """One backend as its clients see it. `iterations` holds every attempt, in order of completion.
+    """One backend as a client sees it. `iterations` contains all attempts, in order of completion.
 
-    `keep`: text and arrivals of so many of the newest iterations stay here (None: of all).
+    `keep` is the number of newest iterations that keep text and arrivals (None: all).
     """
 
     def __init__(self, backend: Backend, state: BackendState, keep: int | None = None) -> None:
@@ -63,17 +63,17 @@ class BackendView:
         self.progress: Progress | None = None
         self.rss_bytes: int | None = None
         self.cpu_cores: float | None = None
-        #: The server's last lines as of when they were asked for.
+        #: The last lines of the server's log, when it was last requested.
         self.log_tail: list[str] = []
-        #: How often the server asked to come back later, in all attempts.
+        #: How often the server refused with a time to wait, in all attempts.
         self.refused = 0
         self._attempts: dict[int, Running] = {}
         self._evidence: dict[int, Evidence] = {}
         self._rounds: dict[int, deque[Iteration]] = {}
 
     def add(self, iteration: Iteration) -> None:
-        """Take in one more iteration."""
-        # Hundreds are held at a time: each has its own copy of texts that are all the same.
+        """Add an iteration."""
+        # Each decoded iteration has its own copy of these strings, which are always the same few.
         iteration = msgspec.structs.replace(
             iteration,
             run=sys.intern(iteration.run),
@@ -92,85 +92,86 @@ class BackendView:
 
         self._evidence.setdefault(iteration.attempt, Evidence()).add(iteration)
         if iteration.phase == "measured" and iteration.ok:
-            self._rounds.setdefault(iteration.attempt, deque(maxlen=ROUNDS)).append(_figures(iteration))
+            self._rounds.setdefault(iteration.attempt, deque(maxlen=ROUNDS)).append(_comparable(iteration))
 
-    def forget(self) -> None:
-        """Drop what was worked out of attempts before the one that the current is compared with."""
-        before = self.previous_attempt
-        self._attempts = {a: r for a, r in self._attempts.items() if before is None or a >= before}
+    def drop_old_attempts(self) -> None:
+        """Drop the figures of all attempts but the current one and the one before."""
+        previous = self.previous_attempt
+        self._attempts = {a: r for a, r in self._attempts.items() if previous is None or a >= previous}
         self._evidence = {a: e for a, e in self._evidence.items() if a >= self.state.attempt}
         self._rounds = {a: r for a, r in self._rounds.items() if a >= self.state.attempt}
 
     def attempt(self, number: int) -> Running:
-        """The figures of the current attempt or of the one before; empty ones where it has no iteration."""
+        """Return the figures of the current attempt or the one before, empty if it has no iterations."""
         return self._attempts.get(number) or Running()
 
     @property
-    def now(self) -> Running:
-        """The figures of the attempt that counts."""
+    def figures(self) -> Running:
+        """The figures of the current attempt."""
         return self.attempt(self.state.attempt)
 
     @property
     def evidence(self) -> Evidence:
-        """What the fairness checks need to know of the attempt that counts."""
+        """What the fairness checks need of the current attempt."""
         from llmtui.stats.checks import Evidence
 
         return self._evidence.get(self.state.attempt) or Evidence()
 
     @property
     def rounds(self) -> list[Iteration]:
-        """The newest `ROUNDS` samples of the attempt that counts, with what comparing them takes and nothing else."""
+        """The newest `ROUNDS` samples of the current attempt, with only the fields that a comparison needs."""
         return list(self._rounds.get(self.state.attempt, ()))
 
     @property
     def previous_attempt(self) -> int | None:
-        """The number of the newest earlier attempt that measured anything."""
+        """The number of the newest earlier attempt with measured iterations, None if there is none."""
         earlier = (a for a, r in self._attempts.items() if a < self.state.attempt and r.measured)
         return max(earlier, default=None)
 
     @property
     def summary(self) -> Summary:
-        """The summary of the attempt that counts."""
-        return self.now.summary
+        """The summary of the current attempt."""
+        return self.figures.summary
 
     @property
     def previous(self) -> Summary | None:
-        """The summary of the attempt before, None where nothing was measured."""
-        before = self.previous_attempt
-        return self.attempt(before).summary if before is not None else None
+        """The summary of the attempt before, None if nothing was measured."""
+        number = self.previous_attempt
+        return self.attempt(number).summary if number is not None else None
 
     @property
     def finished(self) -> int:
-        """How many measured iterations the current attempt has, failures included."""
-        return self.now.measured
+        """The number of measured iterations in the current attempt, failures included."""
+        return self.figures.measured
 
     @property
     def current(self) -> list[Iteration]:
-        """The iterations of the attempt that counts: all of them are unpacked, which takes its time."""
+        """The iterations of the current attempt. Slow: all of them are decompressed."""
         return [i for i in self.iterations if i.attempt == self.state.attempt]
 
     @property
     def measured(self) -> list[Iteration]:
-        """The measured ones of `current`, failures included; as slow."""
+        """The measured iterations of the current attempt, failures included. Slow, like `current`."""
         return [i for i in self.current if i.phase == "measured"]
 
     @property
     def last(self) -> Iteration | None:
         """The newest iteration of the current attempt, warm-up or measured."""
-        return self.now.last
+        return self.figures.last
 
     @property
     def weights(self) -> str:
-        """The arithmetic that the server computes with, as told by it or by the config."""
+        """The weights' format as the server reports it, or else the config."""
         return self.state.weights or self.backend.weights
 
     @property
     def model(self) -> str:
-        """The model's name as the server (or else the config) tells it."""
+        """The model's name as the server reports it, or else the config."""
         return self.state.model or self.backend.model
 
 
-def _figures(iteration: Iteration) -> Iteration:
+def _comparable(iteration: Iteration) -> Iteration:
+    """Return a copy with only the fields that a comparison needs."""
     return Iteration(
         run=iteration.run,
         backend=iteration.backend,
@@ -189,9 +190,10 @@ def _figures(iteration: Iteration) -> Iteration:
 
 
 class RunView:
-    """A run as its clients see it. Empty until the first `Hello`, or built ahead of it from the plan.
+    """A run as a client sees it. Until the first `Hello` it has the plan's backends and no iterations.
 
-    `keep`: text and arrivals of so many of a backend's newest iterations stay here (None: of all); figures stay of all.
+    `keep` is the number of newest iterations of each backend that keep text and arrivals (None: all). Figures are kept
+    for all.
     """
 
     def __init__(self, plan: Plan, keep: int | None = None) -> None:
@@ -210,19 +212,19 @@ class RunView:
         self._estimates: dict[tuple[str, MetricKey], tuple[tuple[int, int], Estimate]] = {}
 
     def is_added(self, state: BackendState) -> bool:
-        """Whether this backend is at rounds that were added to those planned."""
+        """Whether this backend is measuring rounds that were added to the plan."""
         return state.planned > self.plan.config.iterations
 
     def apply(self, event: AnyEvent) -> tuple[Change, str]:
-        """Take in one event. Returns what changed and of which backend ("" where it is of none)."""
+        """Apply one event. Return what changed, and the backend's name ("" if it concerns the run)."""
         match event:
             case Hello():
                 self.plan = event.plan
                 self.machine = event.machine
                 self.run = event.run
                 self.notes = list(event.notes)
-                known = {b.name: b for b in event.plan.backends}
-                self.backends = {s.name: BackendView(known[s.name], s, self.keep) for s in event.backends}
+                configured = {b.name: b for b in event.plan.backends}
+                self.backends = {s.name: BackendView(configured[s.name], s, self.keep) for s in event.backends}
                 self._add(event.iterations)
                 return "all", ""
             case Earlier():
@@ -230,13 +232,13 @@ class RunView:
                 return "iterations", ""
             case BackendChanged(backend=state):
                 backend_view = self.backends[state.name]
-                fresh = state.attempt != backend_view.state.attempt
+                new_attempt = state.attempt != backend_view.state.attempt
                 backend_view.state = state
                 if state.state not in ("running", "warmup"):
                     backend_view.progress = None
-                if fresh:
-                    backend_view.forget()
-                return ("iterations" if fresh else "state"), state.name
+                if new_attempt:
+                    backend_view.drop_old_attempts()
+                return ("iterations" if new_attempt else "state"), state.name
             case Sampled():
                 backend_view = self.backends[event.backend]
                 backend_view.rss_bytes, backend_view.cpu_cores = event.rss_bytes, event.cpu_cores
@@ -263,17 +265,17 @@ class RunView:
         for iteration in iterations:
             self.backends[iteration.backend].add(iteration)
         for backend_view in self.backends.values():
-            backend_view.forget()
+            backend_view.drop_old_attempts()
 
     def ratios(self, metric: MetricKey = "latency") -> dict[str, float | None]:
-        """Median of each backend as a multiple of the best one's (1.0 is the best)."""
+        """Return each backend's median as a multiple of the best one's (1.0 is the best)."""
         medians = [
             s.median if (s := backend_view.summary.spread(metric)) else None for backend_view in self.backends.values()
         ]
         return dict(zip(self.backends, ratios_to_best(medians, metric), strict=True))
 
     def estimates(self, metric: MetricKey = "latency") -> dict[str, Estimate]:
-        """How well each backend's median and mean are known, where there are samples: 25 ms each, worked out once."""
+        """Return the uncertainty of each backend's median and mean, if it has samples. Cached: each takes 25 ms."""
         from llmtui.stats.estimates import estimate
 
         for name, backend_view in self.backends.items():
@@ -281,15 +283,15 @@ class RunView:
             if spread is None:
                 self._estimates.pop((name, metric), None)
                 continue
-            stand = (backend_view.state.attempt, spread.n)
-            known = self._estimates.get((name, metric))
-            if known is None or known[0] != stand:
-                found = estimate(backend_view.figures.ordered(metric), spread.mean, spread.stddev)
-                self._estimates[name, metric] = (stand, found)
+            version = (backend_view.state.attempt, spread.n)
+            cached = self._estimates.get((name, metric))
+            if cached is None or cached[0] != version:
+                result = estimate(backend_view.figures.ordered(metric), spread.mean, spread.stddev)
+                self._estimates[name, metric] = (version, result)
         return {name: self._estimates[name, metric][1] for name in self.backends if (name, metric) in self._estimates}
 
     def verdict(self, metric: MetricKey = "latency") -> Verdict:
-        """What the data say of all pairs, and whether it was a fair race; while the run goes on, of a moment ago."""
+        """Return the verdict on all pairs and the fairness checks; during a run it may be a few iterations old."""
         from llmtui.stats.verdict import judge
         from llmtui.store.accuracy_record import newest
 
@@ -300,18 +302,19 @@ class RunView:
             for backend_view in backend_views
         )
         count = sum(backend_view.finished for backend_view in backend_views)
-        known = self._verdicts.get(metric)
-        if known is not None and known[0] == states and (known[1] <= count <= known[1] * (1 if done else 1 + _GROWN)):
-            return known[2]
+        cached = self._verdicts.get(metric)
+        growth = 0.0 if done else _GROWTH
+        if cached is not None and cached[0] == states and cached[1] <= count <= cached[1] * (1 + growth):
+            return cached[2]
         if self._record is None or self._record[0] != self.machine:
             self._record = (self.machine, newest(self.machine))
-        found = judge(backend_views, self.plan.config, self.machine, metric, record=self._record[1], done=done)
-        self._verdicts[metric] = (states, count, found)
-        return found
+        verdict = judge(backend_views, self.plan.config, self.machine, metric, record=self._record[1], done=done)
+        self._verdicts[metric] = (states, count, verdict)
+        return verdict
 
     @property
     def failed(self) -> bool:
-        """Whether any backend did not do all that was planned: this becomes exit code 1."""
+        """Whether any backend has errors or missing iterations: the exit code is then 1."""
         return any(
             backend_view.state.state != "done"
             or backend_view.summary.errors
