@@ -7,6 +7,7 @@ import gc
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -46,6 +47,13 @@ MIN_WAIT_S = 0.25
 MAX_REASON_CHARS = 60
 
 
+class _Refusal(NamedTuple):
+    """A request that the server refused with a Retry-After, in s."""
+
+    status: int
+    retry_after_s: float
+
+
 async def measure(
     backend_run: BackendRun, job: Job, plan: Plan, own_pids: Callable[[], list[int]], emit: Callable[[AnyEvent], None]
 ) -> Iteration:
@@ -63,23 +71,25 @@ async def measure(
     began = time.monotonic()
     refused = 0
     while True:
-        iteration, retry_after_s = await _request(backend_run, job, plan, prompt, own_pids, emit)
+        iteration, refusal = await _request(backend_run, job, plan, prompt, own_pids, emit)
         failure = iteration.error
-        if retry_after_s is None or failure is None:
+        if refusal is None or failure is None:
             break
         refused += 1
-        wait_s = max(retry_after_s, MIN_WAIT_S)
+        wait_s = max(refusal.retry_after_s, MIN_WAIT_S)
         if time.monotonic() - began + wait_s > timeout_s:
             times = f" (refused {refused} times)" if refused > 1 else ""
-            hint = f"the server {wait_words(retry_after_s)}, longer than timeout_s ({timeout_s:g} s) allows{times}"
-            if not retry_after_s:
+            hint = (
+                f"the server {wait_words(refusal.retry_after_s)}, longer than timeout_s ({timeout_s:g} s) allows{times}"
+            )
+            if not refusal.retry_after_s:
                 hint = f"the server {wait_words(0)}, and refused for the whole timeout_s ({timeout_s:g} s){times}"
             iteration = msgspec.structs.replace(iteration, error=msgspec.structs.replace(failure, hint=hint))
             break
         if not backend_run.refusal_reported:
             backend_run.refusal_reported = True
-            status = failure.message.partition(":")[0]
-            text = f"{status}, {wait_words(retry_after_s)}; refusals are counted, but are not samples"
+            asks = wait_words(refusal.retry_after_s)
+            text = f"HTTP {refusal.status}, {asks}; refusals are counted, but are not samples"
             emit(Note(text=text, level="warning", backend=backend_run.name))
         await asyncio.sleep(wait_s)
     return msgspec.structs.replace(iteration, refused=refused) if refused else iteration
@@ -92,8 +102,8 @@ async def _request(
     prompt: str,
     own_pids: Callable[[], list[int]],
     emit: Callable[[AnyEvent], None],
-) -> tuple[Iteration, float | None]:
-    """Send one request. Return its record, and the wait that the server asks for (s) if it refused for now."""
+) -> tuple[Iteration, _Refusal | None]:
+    """Send one request. Return its record, and the refusal if the server asks to retry later."""
     phase, number = job
     attempt = backend_run.state.attempt
     meter = OtherCpuMeter(backend_run.target.cpu_seconds, own_pids)
@@ -110,7 +120,7 @@ async def _request(
     started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     answer: Answer | None = None
     failure: Failure | None = None
-    retry_after_s: float | None = None
+    refusal: _Refusal | None = None
     before = conditions.sample()
     # A garbage collection during the answer would delay reading what arrives meanwhile.
     gc.collect(0)
@@ -121,7 +131,9 @@ async def _request(
     try:
         answer = await backend_run.target.ask(prompt, on_tokens)
     except IterationError as error:
-        failure, retry_after_s = error.failure, error.retry_after_s
+        failure = error.failure
+        if error.status is not None and error.retry_after_s is not None:
+            refusal = _Refusal(error.status, error.retry_after_s)
         if failure.kind == "connect" and backend_run.backend.launched:
             failure = msgspec.structs.replace(failure, hint="see the server's log; a rerun starts it again")
     finally:
@@ -130,7 +142,7 @@ async def _request(
         gc.enable()
     changed = conditions.since(before)
     if stall is not None:
-        answer, failure, retry_after_s = None, stall, None
+        answer, failure, refusal = None, stall, None
     iteration = Iteration(
         run=plan.run,
         backend=backend_run.name,
@@ -147,11 +159,11 @@ async def _request(
         error=failure,
     )
     if answer is None:
-        return redacted(iteration, backend_run.backend), retry_after_s
+        return redacted(iteration, backend_run.backend), refusal
     if not backend_run.count_reported and (doubt := implausible_count(answer)):
         backend_run.count_reported = True
         emit(Note(text=doubt, level="warning", backend=backend_run.name))
-    return redacted(with_figures(iteration, answer), backend_run.backend), retry_after_s
+    return redacted(with_figures(iteration, answer), backend_run.backend), refusal
 
 
 def implausible_count(answer: Answer) -> str:
