@@ -145,14 +145,15 @@ def busy_monitor() -> Iterator[Screen]:
                 if any(int(count) >= 6 for count in _TITLE.findall(output)):
                     break
             else:
-                raise AccuracyError(f"the monitor did not open: {_last_title(output)}")
+                raise AccuracyError(f"the monitor did not open: {last_title(output)}")
             yield screen
         finally:
             screen.close()
 
 
-def _last_title(output: bytes) -> str:
-    titles = re.findall(rb"\x1b\]2;([^\x07\x1b]**)", output)
+def last_title(output: bytes) -> str:
+    """Return what the title of the monitor was, for an error message."""
+    titles = re.findall(rb"\x1b\]2;([^\x07\x1b]*)", output)
     return f"its title was {titles[-1].decode('utf-8', 'replace')!r}" if titles else "it had no title yet"
 
 

@@ -21,7 +21,7 @@ from llmtui.accuracy.probe import (
     summarize_level,
     truth_server,
 )
-from llmtui.accuracy.pty_monitor import measure
+from llmtui.accuracy.pty_monitor import last_title, measure
 from llmtui.accuracy.table import table
 from llmtui.accuracy.truth_server import MAX_LOG, TruthServer
 from llmtui.format import milliseconds
@@ -171,6 +171,11 @@ def test_measure() -> None:
     assert record.watching is None and not record.worth_storing
     assert len(progress) == 2
     assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
+
+
+def test_last_title() -> None:
+    assert last_title(b"\x1b]2;llmtui 1/9 \x07text\x1b]2;llmtui 2/9 \x1b\\") == "its title was 'llmtui 2/9 '"
+    assert last_title(b"text") == "it had no title yet"
 
 
 # --- The stored record ---
