@@ -1,4 +1,4 @@
-"""Answers that are small or endless on the wire and large in memory, and the memory of an engine that gets one."""
+"""Replies that are small or endless on the wire and large in memory, and the memory of an engine that receives one."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tests.engine.helpers import engine_for, plan_of
 from tests.scripted import FINISH, token
 
 MEGABYTE = 1 << 20
-#: A text that stays just below the limit of a line.
+#: A text just below the limit of a line.
 LONG = MAX_LINE_BYTES - 4096
-#: What an answer may send at most: above every limit of ours, and bounded where a limit fails.
+#: The largest reply: above every limit of llmtui, and bounded in case a limit fails.
 MOST_BYTES = 160 * MEGABYTE
 
 Body = Callable[[], Iterator[bytes]]
 
 
 class Bomb(NamedTuple):
-    """An answer to requests that begin with `path`; all others get 404. `config` is the backend's."""
+    """A reply to requests that begin with `path`; all others get 404. `config` is that of the backend."""
 
     name: str
     path: bytes
@@ -36,7 +36,7 @@ class Bomb(NamedTuple):
 
 
 def head(kind: bytes, more: bytes = b"", status: bytes = b"200 OK") -> bytes:
-    """The head of an answer that ends with its connection."""
+    """Return the head of a reply that ends with its connection."""
     return b"HTTP/1.1 %b\r\nContent-Type: %b\r\n%bConnection: close\r\n\r\n" % (status, kind, more)
 
 
@@ -46,39 +46,39 @@ NDJSON = head(b"application/x-ndjson")
 
 
 def once(data: bytes | Callable[[], bytes]) -> Body:
-    """A body in one piece. One that takes time to make is made when it is sent."""
+    """Return a body in one piece; a function creates it when it is sent."""
     return lambda: iter((data if isinstance(data, bytes) else data(),))
 
 
 def endless(data: bytes, most: int = MOST_BYTES) -> Body:
-    """The same again and again, up to `most` bytes."""
+    """Return a body that repeats `data`, up to `most` bytes."""
     return lambda: (data for _ in range(most // len(data)))
 
 
 @functools.cache
 def zeros(size: int) -> bytes:
-    """gzip of `size` blanks, a thousandth of their size."""
+    """Return `size` spaces compressed by gzip to a thousandth."""
     packer = zlib.compressobj(9, wbits=31)
     return b"".join(packer.compress(b" " * MEGABYTE) for _ in range(size // MEGABYTE)) + packer.flush()
 
 
 def coded(coding: bytes, kind: bytes = b"text/event-stream", status: bytes = b"200 OK") -> bytes:
-    """The head of a compressed answer."""
+    """Return the head of a compressed reply."""
     return head(kind, b"Content-Encoding: %b\r\n" % coding, status)
 
 
 def filled(before: bytes, item: bytes, after: bytes, size: int = MAX_LINE_BYTES - 4096) -> Callable[[], bytes]:
-    """One JSON document with `item` as often as fits into `size`."""
+    """Return a JSON document with as many `item` as fit into `size` bytes."""
     return lambda: before + b",".join([item] * ((size - len(before) - len(after)) // (len(item) + 1))) + after
 
 
 def event(document: Callable[[], bytes]) -> Callable[[], bytes]:
-    """The same as the data of a server-sent event."""
+    """Return the document as the data of a server-sent event."""
     return lambda: b"data: " + document() + b"\n\n"
 
 
 def documents() -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """JSON that takes many times its size once it is decoded, in every place where a chat's answer is decoded."""
+    """Yield JSON that takes many times its size once decoded, in every part of a chat reply."""
     for name, item in (
         ("objects", b"{}"),
         ("lists", b"[]"),
@@ -100,7 +100,7 @@ def documents() -> Iterator[tuple[str, Callable[[], bytes]]]:
 
 
 def bombs() -> Iterator[Bomb]:
-    """All of them."""
+    """Yield all bombs."""
     post, models, props, health = b"POST ", b"GET /v1/models", b"GET /props", b"GET /health"
 
     def nested() -> bytes:
@@ -164,7 +164,7 @@ def bombs() -> Iterator[Bomb]:
 
 @asynccontextmanager
 async def exploding(bomb: Bomb) -> AsyncIterator[str]:
-    """The address of a server that answers so."""
+    """Run a server with this bomb and yield its URL."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -188,20 +188,20 @@ async def exploding(bomb: Bomb) -> AsyncIterator[str]:
 
 
 class Came(NamedTuple):
-    """What one bomb did: the engine's largest resident memory, and what its user was told."""
+    """The effect of one bomb: the largest resident memory of the engine, and the message to the user."""
 
     peak_bytes: int
     said: str
 
 
 def peak_bytes(pid: int) -> int:
-    """The largest resident memory of a process so far (Linux)."""
+    """Return the largest resident memory of a process so far (Linux)."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 async def explode(bomb: Bomb, iterations: int = 2, backends: int = 1) -> Came:
-    """A real engine asks a server with this bomb, for each of `backends`."""
+    """Run a real engine against servers with this bomb."""
     async with exploding(bomb) as url:
         plan = plan_of(
             *(Backend(name=f"b{n}", **{"url": url, "model": "m", **bomb.config}) for n in range(backends)),

@@ -1,4 +1,4 @@
-"""Histories that somebody else made: a good one, and what can be done to it from outside llmtui."""
+"""Histories for the tests: a valid one, and ways to modify it from outside llmtui."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE = 4096
 
 
 def history(file: Path, *, iterations: int = 3) -> Path:
-    """A good history of two runs: `RUN`, which the tests spoil, and the older `OTHER`."""
+    """Write a valid history of two runs: `RUN`, which the tests modify, and the older `OTHER`."""
     store, notes = open_store(file)
     assert notes == []
     with store:
@@ -39,7 +39,7 @@ def history(file: Path, *, iterations: int = 3) -> Path:
 
 @contextlib.contextmanager
 def spoiled(file: Path) -> Iterator[sqlite3.Connection]:
-    """`file` as a stranger writes it: nothing is checked, and nothing is left beside it."""
+    """Open `file` for modification without any checks, and leave no journal."""
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA ignore_check_constraints = ON")
@@ -48,19 +48,19 @@ def spoiled(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 def journal(names: str, pages: int) -> bytes:
-    """A rollback journal that restores nothing, and says that its commit was recorded in the file `names`."""
+    """Return a rollback journal that restores nothing and names the file `names` as its super-journal."""
     head = _JOURNAL_MAGIC + struct.pack(">IIIII", 0, 0, pages, 512, PAGE)
     return head.ljust(512, b"\0") + naming(names)
 
 
 def naming(names: str) -> bytes:
-    """The end of a rollback journal that names a file."""
+    """Return the end of a rollback journal that names a super-journal."""
     name = names.encode()
     return struct.pack(">I", 2**30 // PAGE + 1) + name + struct.pack(">II", len(name), sum(name)) + _JOURNAL_MAGIC
 
 
 def endless(file: Path, table: str, depth: int = 12, width: int = 200) -> None:
-    """Make the tree of `table` one whose branches all lead to the same leaf: `width` ** `depth` rows in a few pages."""
+    """Change the tree of `table` so that all branches share one leaf: `width` ** `depth` rows in a few pages."""
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
         (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
@@ -91,12 +91,12 @@ def endless(file: Path, table: str, depth: int = 12, width: int = 200) -> None:
 
 # --- Commands that read a history. ---
 
-#: On a machine that is busy, each of these took below a second.
+#: Each command takes less than a second on a busy machine.
 TIMEOUT_S = 20
 
 
 def llmtui(file: Path, *arguments: str, memory_bytes: int = 0) -> subprocess.CompletedProcess[bytes]:
-    """A command that reads `file`, in a process that is ended where it hangs."""
+    """Run a command that reads `file`, with a time limit."""
     limit = ["prlimit", f"--as={memory_bytes}"] if memory_bytes else []
     return subprocess.run(
         [*limit, *LLMTUI, *arguments, "--store", str(file)],
@@ -109,15 +109,16 @@ def llmtui(file: Path, *arguments: str, memory_bytes: int = 0) -> subprocess.Com
 
 
 def refused(done: subprocess.CompletedProcess[bytes]) -> str:
-    """What a command said that failed with one sentence, and printed nothing."""
-    said = assert_plain(done.stderr)
-    assert (done.returncode, done.stdout) == (1, b"") and said.count("\n") == 1 and said.startswith("llmtui: ")
-    return said
+    """Return the one line of stderr of a command that failed without output."""
+    message = assert_plain(done.stderr)
+    assert (done.returncode, done.stdout) == (1, b"") and message.count("\n") == 1
+    assert message.startswith("llmtui: ")
+    return message
 
 
 def opening_it(file: Path) -> str:
-    """What is said where `file` is not opened."""
-    with pytest.raises(StoreError) as told:
+    """Return the error of opening `file`."""
+    with pytest.raises(StoreError) as caught:
         open_store(file)
-    assert str(told.value) == sanitize(str(told.value), 2000)
-    return str(told.value)
+    assert str(caught.value) == sanitize(str(caught.value), 2000)
+    return str(caught.value)

@@ -1,4 +1,4 @@
-"""A server that says what a terminal, a spreadsheet or a renderer might obey, and one that repeats what it was sent."""
+"""Servers whose replies contain control sequences, formulas and markup, and helpers to run llmtui against them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.scripted import CLOSE, SSE_HEAD, Scripted, Step, scripted
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
 
-#: Every family of what must come to nothing. HOSTILE stands inside each that a terminal would swallow whole.
+#: One of each kind of active content. HOSTILE is inside sequences that a terminal does not display.
 PAYLOAD = (
     "\x1b]52;c;HOSTILE\x07\x1b]8;;http://HOSTILE/\x1b\\link\x1b]8;;\x1b\\\x1bPHOSTILE\x1b\\\x1b]0;HOSTILE\x07"
     "\x1b[2J\x1b[31m\x9d52;c;HOSTILE\x9c\x90HOSTILE\x9c\x9b31m\x1b_HOSTILE\x1b\\"
@@ -29,31 +29,31 @@ PAYLOAD = (
     "\u202ebidi\u2066\u2069\u200f\u200bzero\ufeff\x00\x07\x08\x7f\x85\u2028\r\n\t"
     "|`<script>s</script>![i](http://evil.example/x)<b>&lt;"
 )
-#: What of it may be seen: the words, as they are.
+#: The part that may be displayed.
 SEEN = "[red]r[/red][link=http://evil]l[/link][/][@click=app.quit]q[/]"
-#: No byte of a decoded output may be one of these: C0 but the line end, DEL, C1, bidi controls, zero width, NUL.
+#: Characters that no output may contain: C0 except newline, DEL, C1, bidi controls, zero width.
 FORBIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def answer(body: bytes, status: bytes = b"200 OK", kind: bytes = b"application/json", more: bytes = b"") -> list[Step]:
-    """A whole HTTP answer."""
+    """Return a complete HTTP reply."""
     head = b"HTTP/1.1 %b\r\nContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n" % (status, kind, more, len(body))
     return [head, body]
 
 
 def stream(*events: object) -> list[Step]:
-    """A stream of events, each an object or bytes as they are."""
-    said = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
-    return [SSE_HEAD, *(b"data: %b\n\n" % data for data in said), CLOSE]
+    """Return a stream of events, each an object or raw bytes."""
+    items = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
+    return [SSE_HEAD, *(b"data: %b\n\n" % data for data in items), CLOSE]
 
 
 def content(text: str, finish: str | None = None, **more: object) -> dict[str, object]:
-    """One chunk of a chat."""
+    """Return one chunk of a chat."""
     return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}], **more}
 
 
 def told_by(name: str, text: str) -> dict[bytes, Sequence[Sequence[Step]]]:
-    """What a server at `/name` tells of itself: model, version and weights, each `text`."""
+    """Return the replies of a server at `/name` whose model, version and weights are `text`."""
     models = {"data": [{"id": text, "meta": {"ftype": text}}]}
     props = {"build_info": text, "model_ftype": text}
     place = name.encode()
@@ -66,7 +66,7 @@ def told_by(name: str, text: str) -> dict[bytes, Sequence[Sequence[Step]]]:
 
 
 class Hold(asyncio.Event):
-    """A step of a script at which the server waits: `reached` tells, `let_go` ends it, both from another thread."""
+    """A step of a script at which the server waits. Use `reached` and `release` from another thread."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,8 +78,8 @@ class Hold(asyncio.Event):
         self.reached.set()
         return await super().wait()
 
-    def let_go(self) -> None:
-        """Go on; also where nobody has come yet."""
+    def release(self) -> None:
+        """Let the server continue, also if it has not reached this step yet."""
         if self._waiting is None:
             self.set()
         else:
@@ -88,7 +88,7 @@ class Hold(asyncio.Event):
 
 @contextmanager
 def serving(by_path: Mapping[bytes, Sequence[Sequence[Step]]]) -> Iterator[Scripted]:
-    """These scripts on a real socket, in a thread of its own."""
+    """Serve these scripts on a real socket in a thread."""
     loop = asyncio.new_event_loop()
     started: list[Scripted] = []
     up, over = threading.Event(), asyncio.Event()
@@ -112,14 +112,14 @@ def serving(by_path: Mapping[bytes, Sequence[Sequence[Step]]]) -> Iterator[Scrip
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """For llmtui's processes: sockets and history in `folder`."""
+    """Return the environment for llmtui, with sockets and history in `folder`."""
     runtime = folder / "r"
     runtime.mkdir(mode=0o700, exist_ok=True)
     return {**os.environ, "XDG_RUNTIME_DIR": str(runtime), "LLMTUI_STORE": str(folder / "history.db"), **more}
 
 
 def llmtui(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[bytes]:
-    """llmtui in a pipe, in `folder`."""
+    """Run llmtui without a terminal in `folder`."""
     return subprocess.run(
         [*LLMTUI, *arguments],
         capture_output=True,
@@ -132,9 +132,9 @@ def llmtui(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedPr
 
 
 def drive(screen: Screen, keys: Sequence[bytes], until: Callable[[bytes], bool]) -> bytes:
-    """All that a monitor writes: once `until` holds, the keys are pressed in turn, at last q until it has ended.
+    """Press keys in a monitor, at last q until it exits, and return its output. `until` says when the screen is ready.
 
-    The next key comes when the screen has said all of its answer to the one before: it is quiet.
+    The next key is pressed when the screen has been quiet after the last one.
     """
     seen = b""
     waiting = list(keys)

@@ -1,4 +1,4 @@
-"""Answers that unpack, unfold or go on without an end: memory and time stay bounded, and the words name the fault."""
+"""Replies that decompress, decode or continue endlessly: memory and time stay bounded, and the error says why."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.hostile.bombs import (
 from tests.measure.helpers import failure_text
 
 GOAL_BYTES = 150 * MEGABYTE
-#: One of each kind of limit; `python -m tests.bench.hostile_memory` tries all.
+#: One for each limit; `python -m tests.bench.hostile_memory` runs all.
 QUICK = (
     "gzip in gzip, GET /v1/models",
     "256 MB of gzip, GET /props",

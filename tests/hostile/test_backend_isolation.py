@@ -1,4 +1,4 @@
-"""What one backend may learn of another, or do to it: keys in the environment, cookies, zone ids, silence."""
+"""Isolation of backends: keys in the environment, cookies, zone ids, servers that never reply."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ENVIRONMENT = {
     "HOME": "/home/somebody",
     "PATH": "/usr/bin",
 }
-#: Answers /health, then writes its environment to the file that it was told of.
+#: Writes its environment to the file in TELL, then replies to /health.
 PROGRAM = (
     "import http.server, json, os, sys\n"
     "open(os.environ['TELL'], 'w').write(json.dumps(dict(os.environ)))\n"
@@ -96,12 +96,12 @@ def test_short_values_in_other_variables_are_not_withheld() -> None:
 
 async def test_a_download_or_a_conversion_gets_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THEIR_API_KEY", "sk-theirs-12345")
-    told = tmp_path / "environment.json"
+    dump = tmp_path / "environment.json"
     program = "import json, os, sys; json.dump(dict(os.environ), open(sys.argv[1], 'w'))"
     code = await modelfile._run(
-        GuardedProcess(tmp_path / "log"), [sys.executable, "-c", program, str(told)], lambda: None, env={"OURS": "1"}
+        GuardedProcess(tmp_path / "log"), [sys.executable, "-c", program, str(dump)], lambda: None, env={"OURS": "1"}
     )
-    environment = json.loads(told.read_text())
+    environment = json.loads(dump.read_text())
     assert (code, environment["OURS"], "PATH" in environment) == (0, "1", True)
     assert "THEIR_API_KEY" not in environment
 
@@ -109,14 +109,14 @@ async def test_a_download_or_a_conversion_gets_no_key(tmp_path: Path, monkeypatc
 async def test_the_process_of_a_server_has_no_key_of_another_backend(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = tmp_path / "environment.json"
-    for name, value in {"OUR_KEY": "sk-ours-12345", "THEIR_KEY": "sk-theirs-12345", "TELL": str(told)}.items():
+    dump = tmp_path / "environment.json"
+    for name, value in {"OUR_KEY": "sk-ours-12345", "THEIR_KEY": "sk-theirs-12345", "TELL": str(dump)}.items():
         monkeypatch.setenv(name, value)
     launched = Backend(name="ours", launch=[sys.executable, "-c", PROGRAM, "{port}"], api_key="sk-ours-12345")
     theirs = Backend(name="theirs", url="http://127.0.0.1:9", api_key="sk-theirs-12345")
     async with engine_for(plan_of(launched, theirs, iterations=1, warmup=0)) as run:
         await run.until_done()
-    environment = json.loads(told.read_text())
+    environment = json.loads(dump.read_text())
     assert environment["OUR_KEY"] == "sk-ours-12345"
     assert "THEIR_KEY" not in environment and "sk-theirs-12345" not in environment.values()
 
@@ -167,7 +167,7 @@ def test_a_zone_id_is_decoded_for_the_socket(url: str, place: tuple[str, int]) -
 async def test_the_transport_connects_to_the_decoded_zone_id(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A name server or getaddrinfo knows no `%25lo`."""
+    """getaddrinfo does not resolve `%25lo`."""
     places: list[tuple[str, int]] = []
 
     async def record(host: str, port: int, timeout_s: float | None) -> None:
@@ -187,7 +187,7 @@ async def test_the_transport_connects_to_the_decoded_zone_id(
 
 @pytest.fixture
 def silent() -> Iterator[list[str]]:
-    """Addresses where connections are taken and nothing is ever said."""
+    """Servers that accept connections and never reply."""
     with ExitStack() as stack:
         listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(50)]
         yield [f"http://127.0.0.1:{listener.getsockname()[1]}" for listener in listeners]
@@ -195,7 +195,7 @@ def silent() -> Iterator[list[str]]:
 
 @pytest.mark.slow
 async def test_fifty_silent_backends_delay_a_good_one_no_longer_than_one(silent: list[str]) -> None:
-    """Each is given up after 10 s. Asked one after the other they would take more than eight minutes."""
+    """Each times out after 10 s. In sequence they would take more than eight minutes."""
     backends = [Backend(name=f"silent {n}", url=url, model="m") for n, url in enumerate(silent)]
     plan = plan_of(*backends, truth_backend("good"), iterations=1, warmup=0)
     async with engine_for(plan) as run:

@@ -1,4 +1,4 @@
-"""A cache folder that others could write to, with links where llmtui writes and removes."""
+"""The cache folder: permissions, other users, and links in it."""
 
 # ruff: noqa: ASYNC240 - no other task of these tests waits for a file.
 
@@ -32,7 +32,7 @@ HEAD = gguf_head([("general.architecture", string("llama")), ("general.file_type
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Path:
-    """A file of the user's that lies elsewhere, with a mode and a content to keep."""
+    """A file of the user in another folder, which must stay unchanged."""
     path = tmp_path / "diary.txt"
     path.write_text("precious")
     return path
@@ -40,7 +40,7 @@ def victim(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A model file of the user's, with weights that are converted."""
+    """A model file of the user with weights that need a conversion."""
     path = tmp_path / "own" / "Mine.Q4_1.gguf"
     path.parent.mkdir()
     path.write_bytes(HEAD)
@@ -49,7 +49,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def conversions(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The conversions that were run. Each makes a file, or for transformers a folder, without any package."""
+    """The commands of conversions, each faked by writing a file, or a folder for transformers."""
     ran: list[list[str]] = []
 
     async def convert(process: GuardedProcess, argv: Sequence[str], *_: object, **__: object) -> int:
@@ -67,7 +67,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return ran
 
 
-# Links and other things in the place of files
+# Links and special files instead of files
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "pipe", "folder"])
@@ -103,7 +103,7 @@ async def test_the_content_of_a_lock_file_is_unchanged(cache: Path, model: Packa
 
 
 async def test_a_lock_that_another_user_can_open_does_not_block(cache: Path, model: PackagedModel) -> None:
-    """Those of 0.1.0 could be opened by everybody, and a process that has one open can lock it for ever."""
+    """Locks of 0.1.0 could be opened by all users, and a process with one open can lock it for ever."""
     cache.mkdir(parents=True)
     lock = cache / f".{model.filename}.lock"
     lock.touch()
@@ -190,7 +190,7 @@ async def test_a_link_above_a_converted_folder_is_refused(
     assert not (victim.parent / made.name).exists()
 
 
-# Whose folder it is
+# Owners and permissions
 
 
 def test_a_new_cache_folder_and_its_new_parents_are_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ async def test_write_access_of_others_to_the_cache_is_removed(
 
 
 def refusal() -> str:
-    """Why there is no cache folder. That the remedy is told is checked here."""
+    """Return why there is no cache folder, and check that the error has the remedy."""
     with pytest.raises(StartError) as caught:
         cache_folder()
     assert caught.value.failure.hint.endswith("set LLMTUI_CACHE to a folder of your own")

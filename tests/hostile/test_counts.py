@@ -1,4 +1,4 @@
-"""A token count that cannot be true is no rate, and decides no verdict."""
+"""Impossible token counts of a server: they give no rate and decide no verdict."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ SECOND = 1_000_000_000
 NOT_FOUND: list[Step] = [b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"]
 
 
-def answer(told: int | None, pieces: list[str], max_tokens: int | None = 8, **more: Any) -> Answer:
-    """A streamed answer, a piece each second, whose server counts `told` tokens."""
+def answer(reported: int | None, pieces: list[str], max_tokens: int | None = 8, **more: Any) -> Answer:
+    """Return a streamed answer, a piece per second, for which the server reports `reported` tokens."""
     return Answer(
         max_tokens=max_tokens,
         arrivals_ns=[SECOND * (n + 1) for n in range(len(pieces))],
         arrival_tokens=[1] * len(pieces),
         arrival_bytes=[len(piece.encode()) for piece in pieces],
-        output_tokens=told,
+        output_tokens=reported,
         token_source="usage",
         finish_reason="length",
         end_ns=SECOND * len(pieces),
@@ -61,7 +61,7 @@ def test_a_count_far_above_max_tokens_gives_no_rate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "pieces", "max_tokens", "counted", "rate"),
+    ("reported", "pieces", "max_tokens", "counted", "rate"),
     [
         (8, ["four", "more"], 8, (8, "usage"), 4.0),
         (9, ["four", "more"], 8, (9, "usage"), None),  # the end of the answer is counted and never sent
@@ -77,9 +77,9 @@ def test_a_count_far_above_max_tokens_gives_no_rate() -> None:
     ],
 )
 def test_a_count_above_max_tokens_or_the_bytes_received_is_ignored(
-    told: int | None, pieces: list[str], max_tokens: int | None, counted: tuple[Any, Any], rate: float | None
+    reported: int | None, pieces: list[str], max_tokens: int | None, counted: tuple[Any, Any], rate: float | None
 ) -> None:
-    numbers = figures(answer(told, pieces, max_tokens))
+    numbers = figures(answer(reported, pieces, max_tokens))
     assert (numbers.output_tokens, numbers.token_source) == counted
     assert numbers.tokens_per_s == rate
     assert (numbers.tpot_s is None) == (rate is None)
@@ -115,12 +115,12 @@ def test_requests_have_their_token_limit_in_each_protocol(backend: Backend, limi
 
 
 def usage(tokens: int) -> bytes:
-    told = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": tokens}}
-    return b"data: %b\n\n" % json.dumps(told).encode()
+    usage = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": tokens}}
+    return b"data: %b\n\n" % json.dumps(usage).encode()
 
 
 async def test_a_server_that_claims_a_million_tokens_does_not_win() -> None:
-    """Beside an honest one: no rate is made of the claim, the user is told once, and no verdict names it faster."""
+    """The claim gives no rate, is reported once, and does not win the verdict."""
     claim: list[Step] = [SSE_HEAD, token("fifteen"), token("letters!"), FINISH, usage(1_000_000), CLOSE]
     async with scripted(NOT_FOUND) as server:
         server.by_path = {b"POST": [claim]}
@@ -140,7 +140,7 @@ async def test_the_number_of_arrivals_is_limited(monkeypatch: pytest.MonkeyPatch
     assert MAX_ARRIVALS >= 50_000, "far above any honest answer"
     monkeypatch.setattr("llmtui.measure.request.MAX_ARRIVALS", 2)
     read = [asyncio.Event() for _ in range(3)]
-    # Each token is sent when the one before was read, so each is an arrival of its own.
+    # Each token is sent after the previous one was read, so that each is a separate arrival.
     script: list[Step] = [SSE_HEAD, token("a"), read[0], token("b"), read[1], token("c"), read[2]]
     backend = Backend(name="a", protocol="openai", model="m", options={"max_tokens": 0})
     dialect = dialect_for(backend)
@@ -151,19 +151,19 @@ async def test_the_number_of_arrivals_is_limited(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("told", "sent", "counted"),
+    ("reported", "sent", "counted"),
     [(20, 200, 20), (16_584, 200, 16_584), (16_585, 200, None), (10**15, 200, None), (None, 9, None)],
 )
-def test_a_prompt_count_above_the_bytes_sent_is_ignored(told: int | None, sent: int, counted: int | None) -> None:
-    lie = answer(2, ["four", "more"], prompt_tokens=told, sent_bytes=sent)
+def test_a_prompt_count_above_the_bytes_sent_is_ignored(reported: int | None, sent: int, counted: int | None) -> None:
+    lie = answer(2, ["four", "more"], prompt_tokens=reported, sent_bytes=sent)
     assert prompt_count(lie) == counted
-    assert bool(implausible_count(lie)) is (told != counted)
+    assert bool(implausible_count(lie)) is (reported != counted)
 
 
 async def test_a_server_that_claims_an_endless_prompt_does_not_win_by_prefill() -> None:
     def claim(tokens: int) -> list[Step]:
-        told = {"choices": [], "usage": {"prompt_tokens": tokens, "completion_tokens": 2}}
-        return [SSE_HEAD, token("a"), token("b"), FINISH, b"data: %b\n\n" % json.dumps(told).encode(), CLOSE]
+        usage = {"choices": [], "usage": {"prompt_tokens": tokens, "completion_tokens": 2}}
+        return [SSE_HEAD, token("a"), token("b"), FINISH, b"data: %b\n\n" % json.dumps(usage).encode(), CLOSE]
 
     async with scripted(NOT_FOUND) as honest, scripted(NOT_FOUND) as huge, scripted(NOT_FOUND) as large:
         for server, tokens in ((honest, 20), (huge, 9 * 10**15), (large, 2_000)):

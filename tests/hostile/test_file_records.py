@@ -1,4 +1,4 @@
-"""Files in the cache and of the user's that change unseen, and seals that say what is not so."""
+"""Files that change without new size or time, and records that are wrong."""
 
 # ruff: noqa: ASYNC240 - no other task of these tests waits for a file.
 
@@ -27,12 +27,12 @@ __all__ = ["cache", "conversions", "index", "model", "source"]  # fixtures
 
 
 def sha256(content: bytes) -> str:
-    """A digest as llmtui tells it."""
+    """Return a digest in llmtui's format."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def write_back(path: Path, content: bytes) -> None:
-    """Change a file in place and set its times back, so that size and time are as before."""
+    """Change a file in place and restore its times."""
     before = path.stat()
     assert len(content) == before.st_size
     path.write_bytes(content)
@@ -55,11 +55,11 @@ async def test_a_recorded_file_is_not_read_again(
 async def test_the_digest_of_a_file_of_the_user_is_computed_once(cache: Path, tmp_path: Path) -> None:
     path = tmp_path / "own.gguf"
     path.write_bytes(CONTENT)
-    said: list[str] = []
+    steps: list[str] = []
     for _ in range(2):
-        digest = await model_digest(path, lambda text, _: said.append(text))
+        digest = await model_digest(path, lambda text, _: steps.append(text))
         assert digest == f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
-    assert said == ["reading the model file (once)"]
+    assert steps == ["reading the model file (once)"]
 
 
 async def test_a_changed_model_with_the_same_size_and_time_is_noticed(cache: Path, model: PackagedModel) -> None:
@@ -137,7 +137,7 @@ async def test_a_file_that_changes_while_it_is_read_has_no_digest(
     real = hashlib.sha256
 
     class Meddling:
-        """A digest during whose making the file changes."""
+        """A digest that changes the file while it is computed."""
 
         def __init__(self, data: bytes = b"") -> None:
             self._digest = real(data)
@@ -156,7 +156,7 @@ async def test_a_file_that_changes_while_it_is_read_has_no_digest(
 
 
 async def test_a_changed_file_of_the_user_with_the_same_size_and_time_is_read_again(cache: Path, source: Path) -> None:
-    # Version 0.1.0 looked at the first megabyte.
+    # Version 0.1.0 checked only the first megabyte.
     content = HEAD + bytes(1 << 21)
     source.write_bytes(content)
     assert await model_digest(source, quiet) == sha256(content)
@@ -167,7 +167,7 @@ async def test_a_changed_file_of_the_user_with_the_same_size_and_time_is_read_ag
 async def test_a_conversion_is_repeated_if_the_source_has_changed(
     cache: Path, source: Path, conversions: list[list[str]]
 ) -> None:
-    # Beyond the first megabyte, which is part of the name of what is made.
+    # Beyond the first megabyte, which is hashed for the name of the conversion.
     source.write_bytes(HEAD + bytes(1 << 21))
     first, _ = await q8_model(source, quiet)
     await q8_model(source, quiet)
@@ -176,7 +176,7 @@ async def test_a_conversion_is_repeated_if_the_source_has_changed(
     again, _ = await q8_model(source, quiet)
     assert len(conversions) == 2
     assert again.read_text() == "made by run 2"
-    assert first == again, "or every touched file leaves another copy behind"
+    assert first == again, "otherwise every change of a file leaves a copy behind"
 
 
 async def test_a_source_that_changes_during_the_conversion_is_an_error(
@@ -204,7 +204,7 @@ async def test_a_changed_conversion_with_the_same_size_and_time_is_repeated(
 
 
 async def test_reading_a_huge_file_can_be_cancelled(cache: Path, source: Path) -> None:
-    # Some 20 s of reading at the least, if it went on.
+    # Reading all of it would take at least 20 s.
     os.truncate(source, 40 << 30)
     begun, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.set_default_executor(executor := ThreadPoolExecutor(1))

@@ -1,4 +1,4 @@
-"""GGUF heads made to take time and memory, to hang, or to reach the terminal: each is read or refused, and soon."""
+"""Malicious GGUF headers that cost time or memory, block, or contain control sequences: all are read or refused."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.servers.test_gguf import array, gguf_head, items, string, strings, te
 
 MAX_CPU_S = 2.0
 MAX_GROWTH_BYTES = 150_000_000
-#: Enough to see a reader that is out of bounds, and not enough to trouble the machine.
+#: Enough to detect a reader without limits, and harmless for the machine.
 LIMIT_CPU_S, LIMIT_BYTES = 6, 600_000_000
 SPARSE = 1 << 40
 
 
 def cost(path: Path) -> tuple[float, int, str]:
-    """CPU seconds and bytes of memory that a process of its own spends on the head, and what the reader said."""
+    """Parse the header in a new process. Return its CPU seconds, the growth of its memory in bytes, and the result."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -39,35 +39,35 @@ def cost(path: Path) -> tuple[float, int, str]:
             resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_CPU_S, LIMIT_CPU_S))
             before, began_s = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
             try:
-                said = str(parse_gguf(path))
+                result = str(parse_gguf(path))
             except NotGguf as error:
-                said = f"NotGguf: {error}"
+                result = f"NotGguf: {error}"
             took_s = time.process_time() - began_s
             grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-            os.write(write, json.dumps([took_s, grown, said[:4000]]).encode())
+            os.write(write, json.dumps([took_s, grown, result[:4000]]).encode())
         except BaseException as error:
             os.write(write, json.dumps([0.0, 0, f"raised {error!r}"[:4000]]).encode())
         finally:
             os._exit(0)
     os.close(write)
     with open(read, "rb") as answer:
-        told = answer.read()
+        output = answer.read()
     _, status = os.waitpid(pid, 0)
-    if not told:
+    if not output:
         return float(LIMIT_CPU_S), LIMIT_BYTES, f"ended by signal {os.WTERMSIG(status)}"
-    took_s, grown, said = json.loads(told)
-    return took_s, grown, said
+    took_s, grown, result = json.loads(output)
+    return took_s, grown, result
 
 
 def sparse(path: Path, content: bytes, size: int = SPARSE) -> None:
-    """A file that begins with `content` and goes on in zeros that take no room."""
+    """Write a sparse file with `content` and then zeros."""
     with path.open("wb") as file:
         file.write(content)
         file.truncate(size)
 
 
 def spread(path: Path, beginning: bytes, piece: Callable[[int], bytes], count: int, gap: int) -> None:
-    """A sparse file of small pieces, each followed by a gap without room on the disk."""
+    """Write a sparse file of small pieces with gaps between them."""
     with path.open("wb") as file:
         file.write(beginning)
         for number in range(count):
@@ -85,7 +85,7 @@ def claims_a_string_just_below_every_bound(path: Path) -> None:
 
 
 def spread_keys(path: Path, size: int, count: int) -> None:
-    """Keys of so many bytes, all different, each with a value of one byte."""
+    """Return different keys of this size, each with a value of one byte."""
     first = struct.pack("<QQ", size, count)
     with path.open("wb") as file:
         file.write(gguf_head(claimed_keys=count) + first)
@@ -117,7 +117,7 @@ def claims_a_billion_arrays(path: Path) -> None:
 
 
 def claims_all_that_is_allowed_at_once(path: Path) -> None:
-    # Zeros are good keys without a name, good empty strings and good tensors without dimensions.
+    # Zeros are valid keys without a name, valid empty strings and valid tensors without dimensions.
     keys = [("k", array(8, bytes(8 * header.MAX_STRINGS), header.MAX_STRINGS))]
     keys += [("n", array(9, items(0, b"", 0) * header.MAX_INNER_ARRAYS, header.MAX_INNER_ARRAYS))]
     sparse(path, gguf_head(keys, claimed_keys=header.MAX_KEYS, claimed_tensors=header.MAX_TENSORS))
@@ -193,12 +193,12 @@ ATTACKS = [
 def test_time_and_memory_of_any_header_are_bounded(attack: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
     attack(path)
-    took_s, grown, said = cost(path)
+    took_s, grown, result = cost(path)
     path.unlink()
-    assert took_s < MAX_CPU_S, said
-    assert grown < MAX_GROWTH_BYTES, said
-    assert said.startswith(("GgufInfo(", "NotGguf: is a broken GGUF file")), said
-    assert said.isprintable() and len(said) < 1000, said
+    assert took_s < MAX_CPU_S, result
+    assert grown < MAX_GROWTH_BYTES, result
+    assert result.startswith(("GgufInfo(", "NotGguf: is a broken GGUF file")), result
+    assert result.isprintable() and len(result) < 1000, result
 
 
 @pytest.mark.parametrize(
@@ -225,11 +225,11 @@ def test_names_are_sanitized(tmp_path: Path) -> None:
     evil = b"\x1b]52;c;ZXZpbA==\x07na\x9bme\r\n\xe2\x80\xae\xff\x00" + b"long " * 1000
     path.write_bytes(gguf_head([("general.architecture", string(evil)), ("general.name", string(evil))]))
     info = parse_gguf(path)
-    for said in (info.name, info.architecture):
-        assert said.startswith("na")
-        assert said.isprintable()
-        assert len(said) <= header.MAX_NAME_CHARS
-        said.encode()
+    for name in (info.name, info.architecture):
+        assert name.startswith("na")
+        assert name.isprintable()
+        assert len(name) <= header.MAX_NAME_CHARS
+        name.encode()
 
 
 def test_a_key_in_an_error_is_sanitized(tmp_path: Path) -> None:
@@ -306,11 +306,11 @@ def test_a_file_replaced_by_a_pipe_does_not_block(tmp_path: Path, monkeypatch: p
     path.write_bytes(gguf_head())
 
     def swap(name: Path, **more: object) -> os.stat_result:
-        found = stat(name)
+        status = stat(name)
         if name == path:
             path.unlink()
             os.mkfifo(path)
-        return found
+        return status
 
     monkeypatch.setattr(os, "stat", swap)
     with stopwatch(), pytest.raises(NotGguf, match="is a pipe"):
@@ -332,7 +332,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path: Path, monkeyp
 
 
 class stopwatch:
-    """A block that hangs for 10 s fails the test. The error is no OSError, which the block could suppress."""
+    """Fail the test if the block takes 10 s. The error is not an OSError, which the block could suppress."""
 
     def __enter__(self) -> None:
         self._before = signal.signal(signal.SIGALRM, self._strike)

@@ -1,4 +1,4 @@
-"""A history that somebody else made is read as it is, or refused in a sentence: nothing in it acts on its reader."""
+"""A history from another source: foreign tables, and files beside it. It is read, or refused with one message."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.store.runs import mode
 READING = (["history"], ["show", RUN], ["export", RUN], ["compare", RUN, OTHER], ["resume", RUN, "--text"])
 
 
-# --- Its tables. ---
+# --- Tables ---
 
 FOREIGN = {
     "view": "CREATE VIEW more AS SELECT 1",
@@ -67,10 +67,10 @@ def test_an_endless_view_is_not_queried(tmp_path: Path) -> None:
     file = history(tmp_path / "history.db")
     with spoiled(file) as connection:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(runs)")]
-        told = ", ".join(f"n AS {name}" for name in columns)
+        names = ", ".join(f"n AS {name}" for name in columns)
         connection.execute("DROP TABLE runs")
         connection.execute(
-            f"CREATE VIEW runs AS WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT {told} FROM c"
+            f"CREATE VIEW runs AS WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT {names} FROM c"
         )
     for command in READING:
         assert "does not have the tables that llmtui creates" in refused(llmtui(file, *command))
@@ -91,7 +91,7 @@ def test_reading_an_endless_table_ends(
 ) -> None:
     file = history(tmp_path / "history.db")
     endless(file, "runs")
-    # As for a file that is too large to be checked whole.
+    # As for a file that is too large for a complete check.
     monkeypatch.setattr(opening, "CHECK_S", -1.0)
     monkeypatch.setattr(bounds, "EVERY_STEPS", 100)
     monkeypatch.setattr(bounds, "MAX_STEPS", 1_000_000)
@@ -108,7 +108,7 @@ def test_an_endless_table_is_reported_as_damage(tmp_path: Path) -> None:
     assert b"was damaged: it was renamed to" in llmtui(file, "history").stderr
 
 
-# --- Files beside it. ---
+# --- Files beside it ---
 
 
 @pytest.mark.parametrize("command", READING)
@@ -171,8 +171,8 @@ def test_special_files_and_links_are_not_opened(tmp_path: Path, end: str, kind: 
         place.hardlink_to(document)
     else:
         place.symlink_to("/dev/zero" if kind == "device" else document)
-    said = refused(llmtui(file, "history"))
-    assert ("has a second name" if kind == "second name" else "is not a regular file") in said
+    message = refused(llmtui(file, "history"))
+    assert ("has a second name" if kind == "second name" else "is not a regular file") in message
     assert document.read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""A foreign history that is small on disk and large once it is read, or that has one bad row among good ones."""
+"""Histories that are small on disk and large in memory, or have one invalid row among valid ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.hostile.histories import OTHER, RUN, history, spoiled
 
 
 def changed_plan(file: Path, **changes: object) -> Path:
-    """The history with other values in the plan of `RUN`."""
+    """Change values in the plan of `RUN`."""
     with spoiled(file) as connection:
         (text,) = connection.execute("SELECT plan FROM runs WHERE id = ?", (RUN,)).fetchone()
         connection.execute("UPDATE runs SET plan = ? WHERE id = ?", (json.dumps(json.loads(text) | changes), RUN))
@@ -92,7 +92,7 @@ def test_invalid_utf_8_hides_only_its_own_run(column: str, tmp_path: Path) -> No
 
 
 def test_a_file_of_size_0_is_not_read_as_a_config() -> None:
-    """Files below /proc look regular, and some have no end."""
+    """Files in /proc look regular, and some are endless."""
     status = Path("/proc/self/status")
     if not status.exists():
         pytest.skip("no /proc")
@@ -145,8 +145,8 @@ def test_a_file_that_is_not_a_history_keeps_its_mode(name: str, tmp_path: Path) 
     for place in (file, link):
         with contextlib.suppress(StoreError):
             open_store(place)[0].close()
-    found = [path for path in tmp_path.iterdir() if path.read_bytes().startswith(b"a letter")]
-    assert found and {path.stat().st_mode & 0o777 for path in found} == {0o664}
+    copies = [path for path in tmp_path.iterdir() if path.read_bytes().startswith(b"a letter")]
+    assert copies and {path.stat().st_mode & 0o777 for path in copies} == {0o664}
 
 
 def test_opening_a_history_removes_access_of_others(tmp_path: Path) -> None:

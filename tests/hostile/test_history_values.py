@@ -32,9 +32,7 @@ from tests.hostile.test_text import assert_plain
 READING = (["history"], ["show", RUN], ["export", RUN], ["compare", RUN, OTHER], ["resume", RUN, "--text"])
 
 
-# --- What it holds. ---
-
-#: No column may hold any of these, but for those that it may: text, a number, or nothing.
+#: Values that are invalid in most columns.
 VALUES: dict[str, object] = {
     "nothing": None,
     "bytes": b"\x1b]52;c;HOSTILE\x07",
@@ -59,7 +57,7 @@ def put(file: Path, table: str, column: str, value: object) -> None:
 
 
 def columns() -> list[tuple[str, str]]:
-    """Every column but the row's number."""
+    """Return every column except the row number."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         schema.upgrade(connection)
         tables = ("runs", "backends", "iterations")
@@ -67,8 +65,8 @@ def columns() -> list[tuple[str, str]]:
 
 
 def all_of_it(file: Path) -> tuple[str, str]:
-    """What is told of `file`, or the sentences of why not; and the documents of its runs, which hold texts whole."""
-    told, documents = [], []
+    """Return the CSV of both runs, or their errors, and their JSON documents, which have the texts unabridged."""
+    outputs, documents = [], []
     store, notes = open_store(file)
     with store:
         store.mark_dead()
@@ -80,14 +78,14 @@ def all_of_it(file: Path) -> tuple[str, str]:
             except StoreError as error:
                 message = str(error)
                 assert message == sanitize(message, 2000) and len(message) < 600
-                told.append(message)
+                outputs.append(message)
                 continue
             run_view = RunView(stored.plan)
             run_view.apply(stored.hello())
             assert max((i.latency_s or 0 for i in stored.iterations), default=0) < 1e12
-            told += [results_csv(run_view), iterations_csv(run_view)]
+            outputs += [results_csv(run_view), iterations_csv(run_view)]
             documents.append(run_json(run_view))
-    return "".join([*notes, *told]), "".join(documents)
+    return "".join([*notes, *outputs]), "".join(documents)
 
 
 @pytest.mark.slow
@@ -110,7 +108,7 @@ def test_invalid_values_of_a_column_are_refused(tmp_path: Path, table: str, colu
 
 def test_a_small_value_does_not_expand_to_a_large_one(tmp_path: Path) -> None:
     file = history(tmp_path / "history.db")
-    # One token, fifty million times.
+    # One token, repeated fifty million times.
     put(file, "iterations", "arrival_tokens", bytes.fromhex("0280c2d72f"))
     said = refused(llmtui(file, "show", RUN, memory_bytes=600_000_000))
     assert "a run has an impossible length" in said
@@ -168,7 +166,7 @@ def test_a_stored_plan_must_be_within_the_limits_of_a_config(tmp_path: Path, nam
     assert llmtui(file, "history").stdout.startswith(OTHER.encode())
 
 
-#: Where any text may stand, and the document that it stands in.
+#: Columns that may contain any text, and the document with each.
 PRINTED = {
     "runs.llmtui": "",
     "runs.label": "",

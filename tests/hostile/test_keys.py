@@ -1,4 +1,4 @@
-"""An API key, wherever the config has it, is sent to its server and goes nowhere else, whatever the server repeats."""
+"""API keys are sent to their server and appear nowhere else, whatever the server repeats."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests.scripted import Scripted, Step
 LITERAL, FROM_ENV, HEADER = "sk-literal-0123456789abcdef", "sk-env-0123456789abcdef", "team-0123456789abcdef"
 QUERY, LAUNCH, LAUNCH_ENV = "qk-0123456789abcdef", "lk-0123456789abcdef", "le-0123456789abcdef"
 KEYS = [LITERAL, FROM_ENV, HEADER, QUERY, LAUNCH, LAUNCH_ENV]
-#: Nothing of a key may be told: this much of its middle gives it away, however it was cut.
+#: No part of a key may appear: this piece of its middle identifies it, wherever it was cut.
 PARTS = [part for key in KEYS for part in (key[:8].encode(), key[-12:].encode())]
 ECHO = f"{LITERAL} Bearer {FROM_ENV} {HEADER} {QUERY} {LAUNCH} {LAUNCH_ENV}"
-#: Cut off by any limit, and with what no screen shows between its characters.
+#: Keys cut by any limit, and with invisible characters in them.
 TORN = "x" * 285 + LITERAL
 SLIPPED = "\u200b".join(LITERAL) + "\x1b[0m".join(FROM_ENV)
 SCRIPT = "import sys; print(*sys.argv); sys.exit(3)"
@@ -64,7 +64,7 @@ def config_for(url: str, folder: Path) -> Path:
     text += f"[[backend]]\nname = 'dies'\nlaunch = {json.dumps(launch)}\n"
     for place in PLACES:
         text += f"[[backend]]\nname = '{place}'\nurl = '{url}/{place}?api-key={QUERY}&v=1'\n"
-        # One key is the file's own, one the environment's: each has to be hidden from what its own server repeats.
+        # One key is in the file, one in the environment: both must be redacted in what their servers repeat.
         text += "api_key = '${FROM_ENV}'\n" + f"headers = {{ 'X-Team' = '{HEADER}', 'X-Key' = '{LITERAL}' }}\n"
         text += f"options = {{ access_token = '{LAUNCH}', user = '${{LAUNCH_ENV}}' }}\n"
     path = folder / "keys.toml"
@@ -77,7 +77,7 @@ ENV = {"FROM_ENV": FROM_ENV, "LAUNCH_ENV": LAUNCH_ENV}
 
 @pytest.fixture
 def hold() -> Hold:
-    """Where the server waits before its last answer."""
+    """The step at which the server waits before its last reply."""
     return Hold()
 
 
@@ -85,13 +85,13 @@ def hold() -> Hold:
 def server(hold: Hold) -> Iterator[Scripted]:
     with serving(scripts(hold)) as served:
         yield served
-        hold.let_go()
+        hold.release()
 
 
-def assert_no_key(said: bytes, where: str) -> None:
+def assert_no_key(output: bytes, where: str) -> None:
     for part in PARTS:
-        at = said.find(part)
-        assert at < 0, f"{where}: {said[max(0, at - 80) : at + 40]!r}"
+        at = output.find(part)
+        assert at < 0, f"{where}: {output[max(0, at - 80) : at + 40]!r}"
 
 
 @pytest.mark.slow
@@ -104,7 +104,7 @@ def test_keys_are_sent_only_to_their_server(server: Scripted, hold: Hold, tmp_pa
         argv = [*LLMTUI, "run", str(config), *files]
         process = subprocess.Popen(argv, cwd=tmp_path, env=env, stdout=stdout, stderr=stderr)
         assert hold.reached.wait(30), err.read_text()
-        # In the midst of the run: the processes, what they log, and the history as it is being written.
+        # During the run: the processes, their logs, and the history as it is written.
         tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         assert len(tree) >= 2
         for one in tree:
@@ -117,20 +117,20 @@ def test_keys_are_sent_only_to_their_server(server: Scripted, hold: Hold, tmp_pa
             client.connect(str(logs[0].parent / "engine.sock"))
             hello = lines.readline()
             assert b'"hello"' in hello
-            assert_no_key(hello, "what clients are told")
-        hold.let_go()
+            assert_no_key(hello, "events of clients")
+        hold.release()
         process.wait(30)
     asked = next(r for r in server.requests if r.startswith(b"POST /text/"))
     for key in (LITERAL, FROM_ENV, HEADER, QUERY, LAUNCH, LAUNCH_ENV):
-        assert key.encode() in asked, "the server is told its keys"
+        assert key.encode() in asked, "the server receives its keys"
     shown = [llmtui(tmp_path, *words, **ENV) for words in (["show", _run(tmp_path)], ["export", _run(tmp_path)])]
     for done in shown:
         assert_no_key(done.stdout + done.stderr, "show")
     for path in tmp_path.rglob("*"):
         if path.is_file() and path != config:
             assert_no_key(path.read_bytes(), path.name)
-    said = out.read_text() + err.read_text()
-    assert "***" in said and "bad key ***" in said and "HTTP 401" in said
+    output = out.read_text() + err.read_text()
+    assert "***" in output and "bad key ***" in output and "HTTP 401" in output
 
 
 def _run(folder: Path) -> str:
@@ -138,7 +138,7 @@ def _run(folder: Path) -> str:
 
 
 def test_check_prints_no_key(server: Scripted, hold: Hold, tmp_path: Path) -> None:
-    hold.let_go()
+    hold.release()
     done = llmtui(tmp_path, "check", str(config_for(server.url, tmp_path)), **ENV)
     assert_no_key(done.stdout + done.stderr, "check")
     assert done.returncode == 1 and b"text  answers: ***" in done.stdout
@@ -146,7 +146,7 @@ def test_check_prints_no_key(server: Scripted, hold: Hold, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_the_monitor_draws_no_key(server: Scripted, hold: Hold, tmp_path: Path) -> None:
-    hold.let_go()
+    hold.release()
     argv = [*LLMTUI, str(config_for(server.url, tmp_path)), "--only", "text", "--only", "dies", "--only", "torn"]
     screen = Screen(argv, environment(tmp_path, **ENV), columns=160, rows=50)
     keys = [b"1", b"\r", b"\x1b", b"2", b"\r", b"\x1b", b"3", b"\r", b"\x1b", b"q"]

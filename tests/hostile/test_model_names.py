@@ -1,4 +1,4 @@
-"""Names of model files that would be paths, options or something else to the programs that get them."""
+"""Names of model files that look like paths, options or special syntax."""
 
 # ruff: noqa: ASYNC240 - no other task of these tests waits for a file.
 
@@ -47,11 +47,11 @@ async def test_a_name_of_dots_does_not_remove_a_parent_folder(
     filename: str, cache: Path, source: Path, conversions: list[list[str]]
 ) -> None:
     named = source.rename(source.with_name(filename))
-    kept = cache / "kept.gguf"
+    other = cache / "other.gguf"
     cache.mkdir(parents=True)
-    kept.touch()
+    other.touch()
     made = await hf_folder(named, quiet)
-    assert kept.exists()
+    assert other.exists()
     assert made.parent.parent == cache
     assert made.is_dir()
     assert made.resolve().name == made.name

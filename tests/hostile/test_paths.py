@@ -1,4 +1,4 @@
-"""Text that was stored, received or configured never becomes the path of something that is removed."""
+"""Stored, received or configured text is never used as the path of a file that is removed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.engine.helpers import plan_of, truth_backend
 
 @pytest.fixture(autouse=True)
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The runtime folder of these tests."""
+    """The runtime folder."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "x"))
     (tmp_path / "x").mkdir(mode=0o700)
     return run_folders.runtime_folder()
@@ -29,7 +29,7 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def treasure(tmp_path: Path) -> Path:
-    """A folder of the user, with something in it."""
+    """A folder of the user with a file."""
     folder = tmp_path / "treasure"
     folder.mkdir()
     (folder / "engine.log").write_text("mine")
@@ -37,7 +37,7 @@ def treasure(tmp_path: Path) -> Path:
 
 
 def age(folder: Path) -> None:
-    """Make `folder` look as if its engine had had the time to start."""
+    """Set the time of `folder` so that its engine would have started by now."""
     past = time.time_ns() - 2 * STARTING_NS
     os.utime(folder, ns=(past, past), follow_symlinks=False)
 
@@ -107,7 +107,7 @@ def test_a_link_inside_the_folder_of_a_run_is_removed_and_not_followed(treasure:
 
 
 def test_foreign_files_in_the_runtime_folder_are_not_removed(runtime: Path) -> None:
-    """XDG_RUNTIME_DIR may be any folder, and `llmtui` in it a checkout."""
+    """XDG_RUNTIME_DIR may be any folder, and `llmtui` in it may be a checkout."""
     (runtime / "tests").mkdir()
     (runtime / "tests" / "engine.log").touch()
     (runtime / "deadbeef").mkdir()
@@ -130,8 +130,8 @@ def test_folders_of_killed_engines_are_removed_and_those_of_living_ones_stay(run
         listener.listen()
         for folder in (dead, alive, starting):
             age(folder)
-        assert [found.run for found in live_runs()] == [alive.name]
-    # One that takes long to start still holds its log.
+        assert [run.run for run in live_runs()] == [alive.name]
+    # An engine that is still starting has its log open.
     assert sorted(runtime.iterdir()) == sorted([fresh, alive, starting])
     os.close(made[3][1])
 
@@ -139,7 +139,7 @@ def test_folders_of_killed_engines_are_removed_and_those_of_living_ones_stay(run
 async def test_a_second_resume_does_not_remove_the_folder_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both began before either listened."""
+    """Both started before either listened."""
     monkeypatch.setenv("LLMTUI_STORE", str(tmp_path / "history.db"))
     plan = plan_of(truth_backend("a"), iterations=1000)
     first = EngineProcess.start(plan)
@@ -179,7 +179,7 @@ def test_a_run_folder_without_a_log_does_not_block(runtime: Path) -> None:
     (folder / "server-1").mkdir()
     (folder / "server-1" / "x.log").touch()
     run_folders.remove(run)
-    assert (folder / "server-1" / "x.log").exists(), "its log is held"
+    assert (folder / "server-1" / "x.log").exists(), "its log is locked"
     os.close(log)
     run_folders.remove(run)
     assert not folder.exists()

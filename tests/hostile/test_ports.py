@@ -1,4 +1,4 @@
-"""A port that another user took: no key goes there, and its answers are nobody's figures."""
+"""Another user on the port of a server: no key is sent there, and its replies are not measured."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LIE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\
 
 
 def quiet(_: str, __: float | None) -> None:
-    """Nobody looks."""
+    """Ignore the progress."""
 
 
 @contextlib.asynccontextmanager
@@ -49,7 +49,7 @@ async def brought_up(backend: Backend, folder: Path) -> AsyncIterator[Target]:
 
 
 async def kill_server(target: Target) -> None:
-    """End the launched server as a crash would, and wait until its port is free."""
+    """Kill the launched server and wait until its port is free."""
     assert target.server is not None and target.server.pid is not None
     for child in psutil.Process(target.server.pid).children(recursive=True):
         child.kill()
@@ -103,7 +103,7 @@ async def test_a_rerun_does_not_accept_a_stranger_on_the_port(protocol: Protocol
 
 @needs_root
 async def test_the_owner_of_the_port_of_a_failed_server_is_remembered(tmp_path: Path) -> None:
-    """It answered that it wants a key, and went."""
+    """Its only reply was that it requires a key."""
     async with scripted([b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"]) as server:
         target = Target(Backend(name="a", url=server.url, api_key=KEY), CONFIG, tmp_path)
         with pytest.raises(StartError, match="wants a key"):
@@ -134,7 +134,7 @@ async def test_a_resumed_run_does_not_trust_a_stranger(before: dict[str, Any], m
 
 
 @pytest.mark.parametrize(
-    ("uids", "told"),
+    ("uids", "others"),
     [
         (None, ""),
         (frozenset(), ""),
@@ -143,8 +143,8 @@ async def test_a_resumed_run_does_not_trust_a_stranger(before: dict[str, Any], m
         (frozenset({NOBODY, SOMEBODY}), f"{SOMEBODY}, {NOBODY}"),
     ],
 )
-def test_strangers_are_other_persons_but_not_system_accounts(uids: frozenset[int] | None, told: str) -> None:
-    assert strangers(uids) == told
+def test_strangers_are_other_persons_but_not_system_accounts(uids: frozenset[int] | None, others: str) -> None:
+    assert strangers(uids) == others
 
 
 def test_a_server_may_listen_as_root_and_accept_as_another_user(tmp_path: Path) -> None:
@@ -159,12 +159,12 @@ def test_a_server_may_listen_as_root_and_accept_as_another_user(tmp_path: Path) 
     table.write_text(f"head\n{listens}\n{accepted}\n")
     assert owners(*ends) is None
     table.write_text(f"head\n{accepted}\n")
-    assert owners(*ends) is not None, "nobody listens any more, and the process that accepted is another user's"
+    assert owners(*ends) is not None, "without a listener, the user of the accepting process counts"
 
 
 @needs_root
 async def test_an_external_server_of_another_user_is_measured(tmp_path: Path) -> None:
-    """Ollama runs as a user of its own on most machines."""
+    """Ollama runs under its own user on most machines."""
     port = free_port()
     answer = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"content":"x"}'
     with stranger_listening(port, answer=answer) as stranger:
@@ -176,7 +176,7 @@ async def test_an_external_server_of_another_user_is_measured(tmp_path: Path) ->
 
 @needs_root
 def test_a_hidden_process_of_another_user_is_foreign(tmp_path: Path) -> None:
-    """As an ordinary user: the listener's process cannot be seen then, only whose it is."""
+    """To an ordinary user the process is hidden, but its uid is known."""
     port = free_port()
     with stranger_listening(port):
 
@@ -190,10 +190,10 @@ def test_a_hidden_process_of_another_user_is_foreign(tmp_path: Path) -> None:
 
 @needs_root
 @pytest.mark.skipif(
-    "::1" not in {found[4][0] for found in socket.getaddrinfo("localhost", 80)}, reason="localhost is IPv4 only here"
+    "::1" not in {info[4][0] for info in socket.getaddrinfo("localhost", 80)}, reason="localhost is IPv4 only here"
 )
 async def test_a_stranger_on_the_other_address_of_localhost_is_detected(tmp_path: Path) -> None:
-    """`localhost` leads to ::1 first; a server that listens on 127.0.0.1 only leaves ::1 to anybody."""
+    """`localhost` resolves to ::1 first, which is free if the server listens only on 127.0.0.1."""
     port = free_port()
     backend = truth_backend("a", api_key=KEY, url=f"http://localhost:{port}")
     backend = msgspec.structs.replace(backend, launch=[word.replace("{port}", str(port)) for word in backend.launch])
@@ -208,7 +208,7 @@ async def test_a_stranger_on_the_other_address_of_localhost_is_detected(tmp_path
 @needs_root
 @pytest.mark.parametrize(("uid", "counts"), [(NOBODY, False), (0, True)])
 def test_the_name_of_a_forwarder_is_not_sufficient(uid: int, counts: bool) -> None:
-    """Any user can call a program docker-proxy."""
+    """Any user can name a program docker-proxy."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -255,12 +255,12 @@ def test_a_connection_without_a_visible_listener_is_refused(tmp_path: Path) -> N
     here, there = ("127.0.0.1", 50000), ("127.0.0.1", 80)
     failure = Owners(frozenset({os.getuid()}), tmp_path)(here, there)
     assert failure is not None and "port 80 belongs to no visible process" in failure.message
-    assert Owners(frozenset(), tmp_path)(here, there) is None, "as the kernel forwards it, the same as before"
-    assert Owners(None, tmp_path / "none")(here, there) is None, "a system that tells nothing"
+    assert Owners(frozenset(), tmp_path)(here, there) is None, "a port that the kernel forwards has no listener"
+    assert Owners(None, tmp_path / "none")(here, there) is None, "a system without such a table"
 
 
 def test_an_unreadable_table_admits_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where no file descriptor is left."""
+    """As when no file descriptor is left."""
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "tcp").touch()
     monkeypatch.setattr("llmtui.servers.socket_owners.tcp_sockets", lambda port, proc: None)

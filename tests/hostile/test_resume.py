@@ -1,5 +1,4 @@
-"""`resume` of a history from somewhere else: it runs no command, opens no file and waits for nothing that only the
-history names."""
+"""`resume` with a history from another source: commands and files that only the history names are not used."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ RUN = "ab12cd34"
 
 
 def history(folder: Path, source: str, backend: Backend, **config: object) -> Path:
-    """A history with one run that died, made from a config at `source`."""
+    """Write a history with a run that died, from a config at `source`."""
     file = folder / "theirs.db"
     plan = Plan(
         run=RUN,
@@ -44,7 +43,7 @@ def history(folder: Path, source: str, backend: Backend, **config: object) -> Pa
 
 
 def payload(folder: Path) -> tuple[Path, Backend, str]:
-    """A command that leaves a file behind, the backend that launches it, and a config that says so."""
+    """Return a file, a backend whose command creates it, and its config."""
     left = folder / "was-run"
     launch = [sys.executable, "-c", f"open({str(left)!r}, 'w')", "{port}"]
     text = (
@@ -54,13 +53,13 @@ def payload(folder: Path) -> tuple[Path, Backend, str]:
 
 
 def resumed(folder: Path, file: Path, *more: str) -> tuple[int, str]:
-    """Exit code and stderr of `llmtui resume`, in bounded time."""
+    """Return exit code and stderr of `llmtui resume`, which must end in time."""
     began = time.monotonic()
     done = llmtui(folder, "resume", RUN, "--text", "--store", str(file), *more)
     assert time.monotonic() - began < 20.0
-    said = done.stderr.decode()
-    assert "Traceback" not in said and "\x1b" not in said
-    return done.returncode, said
+    stderr = done.stderr.decode()
+    assert "Traceback" not in stderr and "\x1b" not in stderr
+    return done.returncode, stderr
 
 
 @needs_root
@@ -84,10 +83,10 @@ def test_a_config_named_by_a_history_must_be_trusted(spoil: str, tmp_path: Path)
         other.chmod(0o777)
         config.rename(other / "config.toml")
         config.symlink_to(other / "config.toml")
-    code, said = resumed(tmp_path, file)
+    code, stderr = resumed(tmp_path, file)
     assert code == 2
-    assert "a config can contain commands" in said
-    assert f"llmtui resume {RUN} --config FILE" in said
+    assert "a config can contain commands" in stderr
+    assert f"llmtui resume {RUN} --config FILE" in stderr
     assert not left.exists()
 
 
@@ -99,7 +98,7 @@ def test_a_config_named_by_the_user_is_used(tmp_path: Path) -> None:
     file = history(tmp_path, str(config), backend)
     assert resumed(tmp_path, file)[0] == 2 and not left.exists()
     code, _ = resumed(tmp_path, file, "--config", str(config))
-    assert code == 1, "the command ends before it answers"
+    assert code == 1, "the command exits before it answers"
     assert left.exists()
 
 
@@ -123,22 +122,22 @@ def test_config_paths_in_a_history_never_block(kind: str, tmp_path: Path) -> Non
         place = "/tmp/\0"
     else:
         place = {"zero": "/dev/zero", "terminal": "/dev/tty", "kmsg": "/proc/kmsg", "nothing": place}[kind]
-    code, said = resumed(tmp_path, history(tmp_path, place, backend))
+    code, stderr = resumed(tmp_path, history(tmp_path, place, backend))
     if listener is not None:
         listener.close()
-    assert code in (1, 2) and said
+    assert code in (1, 2) and stderr
     assert not left.exists()
 
 
 def test_reading_a_config_from_a_blocked_file_system_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "config.toml"
     os.mkfifo(place)
-    # In place of a network share that hangs: an open that waits.
+    # An open that waits, like that of a blocked network share.
     monkeypatch.setattr(config_file, "read", lambda path, **_: path.read_text())
     monkeypatch.setattr(config_file, "NAMED_READ_S", 0.2)
     with pytest.raises(ConfigError, match=r"not read within 0.2 s; name a local copy: llmtui resume X --config FILE"):
         config_file.read_named_by_history(place, "llmtui resume X --config FILE")
-    # Let the thread go.
+    # Let the thread exit.
     os.close(os.open(place, os.O_WRONLY))
 
 
@@ -154,15 +153,15 @@ def test_a_model_that_only_the_history_names_is_not_opened(kind: str, tmp_path: 
     config = tmp_path / "config.toml"
     config.write_text("[run]\niterations = 2\nwarmup = 0\n[[backend]]\nname = 'a'\nembedded = 'llama.cpp'\n")
     backend = Backend(name="a", framework="a", embedded="llama.cpp")
-    code, said = resumed(tmp_path, history(tmp_path, str(config), backend, model=str(model)))
+    code, stderr = resumed(tmp_path, history(tmp_path, str(config), backend, model=str(model)))
     assert code == 2
-    assert "[run]: model is not what it was" in said
+    assert "[run]: model is not what it was" in stderr
 
 
 def test_commands_that_differ_from_the_config_are_not_run(tmp_path: Path) -> None:
     left, backend, _ = payload(tmp_path)
     config = tmp_path / "config.toml"
     config.write_text("[run]\niterations = 2\nwarmup = 0\n[[backend]]\nname = 'a'\nlaunch = ['true', '{port}']\n")
-    code, said = resumed(tmp_path, history(tmp_path, str(config), backend))
-    assert code == 2 and "launch is not what it was" in said
+    code, stderr = resumed(tmp_path, history(tmp_path, str(config), backend))
+    assert code == 2 and "launch is not what it was" in stderr
     assert not left.exists()

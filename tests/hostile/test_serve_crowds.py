@@ -1,4 +1,4 @@
-"""Crowds at `llmtui serve` shut nobody out: silent, slow, and endless ones, and pages that stop reading."""
+"""Many connections to `llmtui serve`: silent, slow and endless ones, and pages that stop reading. None block others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No request to `llmtui serve` is answered with a traceback, and none prints one."""
+"""Invalid requests to `llmtui serve`: no reply and no output contains a traceback."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def nonsense(served: Served) -> list[bytes]:
-    """Requests that no browser sends, half of them with the token: what is behind the guard is no more careful."""
+    """Return invalid requests, half of them with the token."""
     long = "x" * 20_000
     paths = ["/", "/ws", "/static/js/textual.js", "/nothing", "/static/..%2f..%2fetc/passwd", "/static/%00"]
     paths += [f"/static/{'a' * 5000}", "/static/", "//evil.example/", "/ws?width=1e999&height=\u00ff", "/?a=%ff&&=;"]
@@ -82,7 +82,7 @@ def nonsense(served: Served) -> list[bytes]:
 
 
 def sent_and_reset(served: Served, request: bytes, wait: bool) -> None:
-    """Send `request` and tear the connection; where `wait`, after the first byte of an answer."""
+    """Send `request` and reset the connection; with `wait`, after the first byte of the reply."""
     with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", served.port)) as connection:
         connection.settimeout(DEADLINE_S)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
@@ -92,7 +92,7 @@ def sent_and_reset(served: Served, request: bytes, wait: bool) -> None:
 
 
 def begin_of_answer(served: Served, request: bytes) -> bytes:
-    """The head of what comes back. A websocket that was opened goes on, so the rest is not waited for."""
+    """Return the head of the reply, without waiting for the rest of an open websocket."""
     got = b""
     with (
         contextlib.suppress(ConnectionError),
@@ -112,7 +112,7 @@ def test_no_request_causes_output_or_an_error(going: Served) -> None:
         for request, got in zip(
             requests, senders.map(functools.partial(begin_of_answer, going), requests), strict=True
         ):
-            # 500 would be a fault of ours. To a request that never ends there is no answer.
+            # 500 would be a bug. A request that never ends has no reply.
             assert status(got) in (0, 101, 200, 304, 400, 403, 404, 405, 416, 417, 503), (request[:300], got[:300])
     assert status(answer(going, with_token(going, "/", "Connection: close"))) == 200
     assert going.said[len(before) :] == ""

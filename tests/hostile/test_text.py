@@ -1,4 +1,4 @@
-"""A server that says what terminals, spreadsheets and renderers obey: nothing but plain text comes out anywhere."""
+"""A server that sends control sequences, formulas and markup: every output of llmtui is sanitized."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.hostile.serving import (
 from tests.hostile.serving import stream as events
 
 RAW = PAYLOAD.encode()
-#: As a header or a reason phrase can carry it.
+#: As sent in a header or a reason phrase.
 LINE = PAYLOAD.translate({0: None, 10: None, 13: None}).encode()
 DIES = "import sys; print(sys.argv[1].replace('%', chr(27)), '=1+1 [red]'); sys.exit(3)"
 HEADER = b"X-Y: " + LINE + b"\r\n"
@@ -58,16 +58,15 @@ PLACES = [key.split(b"/")[1].decode() for key in SERVER if key.startswith(b"POST
 
 
 def config_for(url: str, folder: Path) -> Path:
-    """Every place of SERVER, a server that dies with words, and hostile names of our own."""
-    told = json.dumps(PAYLOAD.replace("\x7f", ""))
+    """Write a config with every path of SERVER, a server that exits with an error, and hostile names."""
+    payload = json.dumps(PAYLOAD.replace("\x7f", ""))
     text = "[run]\niterations = 1\nwarmup = 0\ntimeout_s = 20\n"
     for place in PLACES:
         name = NAME if place == "text" else place
-        text += (
-            f"[[backend]]\nname = {json.dumps(name)}\nurl = '{url}/{place}'\nframework = {told}\nlanguage = {told}\n"
-        )
+        text += f"[[backend]]\nname = {json.dumps(name)}\nurl = '{url}/{place}'\n"
+        text += f"framework = {payload}\nlanguage = {payload}\n"
     launch = [sys.executable, "-c", DIES, "%]52;c;HOSTILE\u0007%[31m"]
-    text += f"[[backend]]\nname = 'dies'\nlaunch = {json.dumps(launch)}\nhint = {told}\n"
+    text += f"[[backend]]\nname = 'dies'\nlaunch = {json.dumps(launch)}\nhint = {payload}\n"
     path = folder / "hostile.toml"
     path.write_text(text.replace("\\/", "/"))
     return path
@@ -81,7 +80,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def place(url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files, the output and the history of one run against that server."""
+    """A folder with exports, output and history of one run against that server."""
     folder = tmp_path_factory.mktemp("hostile")
     config = config_for(url, folder)
     files = ["--csv", "r.csv", "--iterations-csv", "i.csv", "--json", "all.json", "--markdown", "r.md"]
@@ -92,11 +91,11 @@ def place(url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_plain(said: bytes, *, swallowed: bool = True) -> str:
-    """`swallowed`: what stood inside an escape sequence is gone with it, and not left over as text."""
-    text = said.decode()
-    found = FORBIDDEN.search(text)
-    assert found is None, text[max(0, found.start() - 60) : found.end() + 60]
+def assert_plain(output: bytes, *, swallowed: bool = True) -> str:
+    """Check that output is sanitized. `swallowed`: text inside escape sequences must be removed with them."""
+    text = output.decode()
+    match = FORBIDDEN.search(text)
+    assert match is None, text[max(0, match.start() - 60) : match.end() + 60]
     assert not (swallowed and "HOSTILE" in text) and "Traceback" not in text
     return text
 
@@ -193,7 +192,7 @@ def test_run_in_a_terminal_prints_sanitized_text(url: str, tmp_path: Path) -> No
     assert SEEN in assert_plain(said.replace(b"\r\n", b"\n")).replace("\n", "")
 
 
-#: What a payload would do on a terminal and the monitor itself never does: clipboard, links, titles, device strings.
+#: Sequences that the monitor never writes: clipboard, links, titles, device strings.
 NEVER = (b"\x1b]52;", b"\x1b]8;;http", b"\x1bP", b"\x1b_", b"\x1b]0;", b"\xc2\x9b", b"\xc2\x9d", b"\x00", b"HOSTILE")
 
 
@@ -202,7 +201,7 @@ NEVER = (b"\x1b]52;", b"\x1b]8;;http", b"\x1bP", b"\x1b_", b"\x1b]0;", b"\xc2\x9
 def test_the_monitor_draws_sanitized_text(url: str, tmp_path: Path, size: tuple[int, int]) -> None:
     argv = [*LLMTUI, str(config_for(url, tmp_path)), "--only", NAME, "--only", "dies", "--only", "said"]
     screen = Screen(argv, environment(tmp_path), columns=size[0], rows=size[1])
-    # Each backend maximised, its iterations and its text opened; help, table, palette; and out.
+    # Maximize each backend, open its iterations and text, then help, table and palette.
     keys = [b"1", b"\r", b"\x1b[B", b"\x1b", b"2", b"\r", b"\x1b", b"3", b"\r", b"\x1b", b"?", b"\x1b", b"T"]
     seen = drive(screen, keys, until=lambda seen: b"1/1" in seen and b"failed" in seen)
     assert [token for token in NEVER if token in seen] == []
