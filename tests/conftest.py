@@ -1,4 +1,4 @@
-"""What holds for all tests: where LLMTUI_TEST_ALL is set, a test of a real engine that is skipped has failed."""
+"""Fixtures of all tests. With LLMTUI_TEST_ALL set, a skipped test of a real engine fails."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """A script's background command has SIGINT ignored, and so would all that tests start and interrupt."""
+    """Restore SIGINT: a shell ignores it in background commands, and processes of the tests would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def history_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test writes into the user's history."""
+    """Keep tests out of the user's history."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LLMTUI_STORE", str(tmp_path_factory.mktemp("history") / "history.db"))
         yield
@@ -27,16 +27,16 @@ def history_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
-    """A folder of the test's own whose path leaves room for a socket's, as `tmp_path` may not."""
+    """A temporary folder with a path short enough for a socket, unlike `tmp_path`."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn the skip of a `real` test into a failure that names the reason."""
+    """Turn the skip of a `real` test into a failure with the reason."""
     report = yield
     if report.skipped and os.environ.get("LLMTUI_TEST_ALL") and item.get_closest_marker("real"):
         report.outcome = "failed"
-        report.longrepr = f"not to be skipped here: {report.longrepr}"
+        report.longrepr = f"must not be skipped: {report.longrepr}"
     return report

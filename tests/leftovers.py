@@ -1,4 +1,4 @@
-"""Processes that a test may have left behind, however far below: found by a mark in their environment."""
+"""Processes that a test left behind, at any depth, by a variable in their environment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import psutil
 
 
 def carrying(name: str, value: str) -> list[psutil.Process]:
-    """The processes whose environment has this variable with this value; those that hide it are not ours."""
+    """Return the processes with this variable in their environment; unreadable ones are not ours."""
     return [process for process in psutil.process_iter() if _value_in(process, name) == value]
 
 

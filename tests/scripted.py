@@ -1,4 +1,4 @@
-"""A server that sends exactly the bytes it is told to: real sockets, provoked faults, no HTTP library in between."""
+"""A server that sends exactly the given bytes, on real sockets and without an HTTP library."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SSE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: c
 
 
 class Scripted:
-    """`url` to ask; `requests` as received, each whole (head and body).
+    """`requests` are those received, each with head and body.
 
-    `by_path` has scripts of their own for requests that start with these bytes, in turn, the last one repeated.
+    `by_path` maps the first bytes of a request to its own scripts, used in turn, the last one repeated.
     """
 
     def __init__(self, scripts: Sequence[Sequence[Step]]) -> None:
@@ -79,7 +79,7 @@ class Scripted:
 async def scripted(
     *scripts: Sequence[Step], host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Scripted]:
-    """Serve: the n-th request gets the n-th script, the last script all that follow."""
+    """Serve the n-th request with the n-th script, and all later ones with the last."""
     self = Scripted(scripts)
     server = await asyncio.start_server(self._serve, host, 0, ssl=tls)
     place = f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""Runs over the truth server in a real engine process, and what tests need to follow and to end them."""
+"""Runs against the truth server in a real engine process, with a client to follow them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def plan_of(*backends: Backend, **config: Any) -> Plan:
 
 
 class Followed:
-    """A client together with the run_view and the list of all that it was told."""
+    """A client, the run view that it updates, and all events that it received."""
 
     def __init__(self, plan: Plan, engine: EngineProcess, client: Client) -> None:
         self.engine = engine
@@ -54,7 +54,7 @@ class Followed:
         self._stream = client.events()
 
     async def until(self, holds: Callable[[RunView], bool]) -> RunView:
-        """Follow events until `holds`; fails when the engine ends or a deadline passes before."""
+        """Apply events until `holds`. Fails if the engine exits or the deadline passes before."""
         async with asyncio.timeout(DEADLINE_S):
             while not holds(self.run_view):
                 event = await anext(self._stream)
@@ -63,27 +63,27 @@ class Followed:
         return self.run_view
 
     async def until_done(self) -> RunView:
-        """Follow until the run is done."""
+        """Apply events until the run is done."""
         return await self.until(lambda run_view: run_view.run.phase == "done")
 
 
 @asynccontextmanager
 async def engine_for(plan: Plan) -> AsyncIterator[Followed]:
-    """A running engine and one client of it. Both are gone afterwards, and so is every process that they started."""
+    """Start an engine with one client. At the end no process of either is left."""
     engine = EngineProcess.start(plan)
     try:
         client = await engine.connect()
         yield Followed(plan, engine, client)
         tree = process_tree(engine.pid)
         await client.close()
-        assert await engine.wait(), "the engine ends by itself when its last client has left"
+        assert await engine.wait(), "the engine exits after its last client has left"
         assert_gone(tree)
     finally:
         engine.kill()
 
 
 def process_tree(pid: int) -> list[psutil.Process]:
-    """A process and all below it."""
+    """Return a process and its descendants."""
     try:
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]
@@ -92,6 +92,6 @@ def process_tree(pid: int) -> list[psutil.Process]:
 
 
 def assert_gone(processes: list[psutil.Process]) -> None:
-    """Every one of them ends, within the deadline."""
+    """Assert that all of them exit before the deadline."""
     _, alive = psutil.wait_procs(processes, timeout=DEADLINE_S)
     assert alive == []

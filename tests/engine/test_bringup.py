@@ -1,4 +1,4 @@
-"""What is asked of a server besides the prompt, and what one that is found is asked first."""
+"""Requests to a running server during bring-up, and the extra fields of measured ones."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def reply(status: int, content: object) -> list[Step]:
     ]
 
 
-def test_a_key_inside_a_header_is_a_secret_by_itself_and_the_longest_goes_first() -> None:
+def test_secrets_include_words_of_headers_and_are_sorted_by_length() -> None:
     backend = Backend(name="a", headers={"Authorization": "Bearer sk-hush", "X": "ab"}, secrets=["sk-hush-long"])
     assert secret_values(backend) == ["Bearer sk-hush", "sk-hush-long", "sk-hush"]
-    told = redacted(Failure(kind="http", message="sk-hush-long, sk-hush, ab"), backend)
-    assert told.message == "***, ***, ab"
+    failure = redacted(Failure(kind="http", message="sk-hush-long, sk-hush, ab"), backend)
+    assert failure.message == "***, ***, ab"
 
 
 def quiet(_: str, __: float | None) -> None:
-    """Nobody looks."""
+    """Ignore a report."""
 
 
 async def asked(server: Scripted, tmp_path: Path, config: RunConfig, **backend: Any) -> dict[str, Any]:
-    """The body of the first iteration's request."""
+    """Return the body of the first iteration's request."""
     target = Target(Backend(name="a", url=server.url, **backend), config, tmp_path)
     await target.bring_up(quiet)
     try:
@@ -57,7 +57,7 @@ async def asked(server: Scripted, tmp_path: Path, config: RunConfig, **backend: 
         ("LM Studio", RunConfig(), {}),
     ],
 )
-async def test_equal_work_is_asked_for_where_it_can_be_had(
+async def test_requests_ask_for_full_length_and_no_prefix_cache(
     framework: str, config: RunConfig, expected: dict[str, Any], tmp_path: Path
 ) -> None:
     async with scripted(reply(404, {})) as server:
@@ -66,21 +66,21 @@ async def test_equal_work_is_asked_for_where_it_can_be_had(
     assert {k: v for k, v in body.items() if k in ("ignore_eos", "cache_prompt")} == expected
 
 
-async def test_what_the_config_says_goes_last(tmp_path: Path) -> None:
+async def test_options_of_the_config_take_precedence(tmp_path: Path) -> None:
     async with scripted(reply(404, {})) as server:
         server.by_path = {b"POST": [ANSWER]}
         body = await asked(server, tmp_path, RunConfig(), framework="vllm", model="m", options={"ignore_eos": False})
     assert body["ignore_eos"] is False
 
 
-async def test_without_a_model_the_servers_first_is_asked_for(tmp_path: Path) -> None:
+async def test_without_a_configured_model_the_first_one_is_used(tmp_path: Path) -> None:
     async with scripted(reply(404, {})) as server:
         server.by_path = {b"GET /v1/models": [reply(200, {"data": [{"id": "one"}, {"id": "two"}]})], b"POST": [ANSWER]}
         body = await asked(server, tmp_path, RunConfig())
     assert body["model"] == "one"
 
 
-async def test_a_server_that_loads_is_waited_for(tmp_path: Path) -> None:
+async def test_bring_up_waits_for_a_loading_server(tmp_path: Path) -> None:
     loading = reply(503, {"error": {"message": "Loading model"}})
     async with scripted(reply(404, {})) as server:
         server.by_path = {b"GET /health": [loading, loading, reply(200, {"status": "ok"})], b"POST": [ANSWER]}
@@ -89,7 +89,7 @@ async def test_a_server_that_loads_is_waited_for(tmp_path: Path) -> None:
     assert asked_for.count(b"/health") == 3
 
 
-async def test_ollama_without_the_model_says_how_to_get_it(tmp_path: Path) -> None:
+async def test_missing_ollama_model_gives_the_pull_command(tmp_path: Path) -> None:
     async with scripted(reply(200, {"models": [{"name": "other:latest"}]})) as server:
         backend = Backend(name="o", url=server.url, protocol="ollama", model="smollm2:135m")
         with pytest.raises(StartError) as caught:
@@ -97,16 +97,16 @@ async def test_ollama_without_the_model_says_how_to_get_it(tmp_path: Path) -> No
     assert str(caught.value) == "it has no model 'smollm2:135m': ollama pull smollm2:135m"
 
 
-async def test_a_server_that_wants_a_key_is_said_so(tmp_path: Path) -> None:
+async def test_unauthorized_asks_for_an_api_key(tmp_path: Path) -> None:
     async with scripted(reply(401, {"error": {"message": "no key"}})) as server:
         with pytest.raises(StartError) as caught:
             await Target(Backend(name="a", url=server.url), RunConfig(), tmp_path).bring_up(quiet)
     assert str(caught.value) == "HTTP 401: the server wants a key: set api_key"
 
 
-async def test_a_server_that_echoes_its_secrets_is_not_quoted() -> None:
-    def refusal(*said: bytes) -> list[Step]:
-        body = b'{"error":{"message":"' + b" ".join(said) + b'"}}'
+async def test_echoed_secrets_are_redacted() -> None:
+    def refusal(*parts: bytes) -> list[Step]:
+        body = b'{"error":{"message":"' + b" ".join(parts) + b'"}}'
         return [b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body]
 
     async with scripted(reply(404, {})) as server:

@@ -1,4 +1,4 @@
-"""Fairness end to end: real engine, real servers with known manners, and the same verdict out of the history."""
+"""Fairness end to end: real engine, real servers with set behaviour, and the same verdict from the history."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.engine.helpers import assert_gone, engine_for, plan_of, process_tree,
 from tests.engine.test_resume import ended, started
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
 
-#: So far apart that even a very busy machine seldom reads two arrivals as one, which is told.
+#: So far apart that even a very busy machine rarely reads two arrivals as one, which the checks report.
 SLOWLY = {"arguments": ["--itl-ms", "30"]}
 
 
@@ -38,8 +38,8 @@ def judged(run_view: RunView) -> list[Check]:
         Entry(backend_view.backend, backend_view.state, Evidence(backend_view.current))
         for backend_view in run_view.backends.values()
     ]
-    found = checks(entries, run_view.plan.config, run_view.machine)
-    return [c for c in found if c.code not in OF_THE_MACHINE | {"cold-start", "drift", "outliers"}]
+    results = checks(entries, run_view.plan.config, run_view.machine)
+    return [c for c in results if c.code not in OF_THE_MACHINE | {"cold-start", "drift", "outliers"}]
 
 
 def codes(run_view: RunView) -> dict[str, list[str]]:
@@ -59,7 +59,7 @@ def from_history(plan: Plan) -> RunView:
     return run_view
 
 
-async def test_a_fair_race_is_called_fair() -> None:
+async def test_fair_race_has_no_problems() -> None:
     plan = plan_of(truth_backend("a", **SLOWLY), truth_backend("b", **SLOWLY), iterations=6)
     async with engine_for(plan) as run:
         run_view = await run.until_done()
@@ -73,7 +73,7 @@ async def test_a_fair_race_is_called_fair() -> None:
 
 
 @pytest.mark.slow
-async def test_servers_that_do_other_work_are_named() -> None:
+async def test_checks_name_backends_with_different_work() -> None:
     manners = {
         "short": ["--tokens", "3"],
         # So slowly that no arrival holds reasoning and answer.
@@ -87,7 +87,7 @@ async def test_servers_that_do_other_work_are_named() -> None:
     plan = plan_of(truth_backend("a", arguments=["--cached", "0"]), *quirky, iterations=2, max_tokens=6, warmup=0)
     async with engine_for(plan) as run:
         run_view = await run.until_done()
-        found = first_by_code(run_view)
+        by_code = first_by_code(run_view)
     alone = {
         "output-tokens": "short",
         "stop-reason": "short",
@@ -96,28 +96,28 @@ async def test_servers_that_do_other_work_are_named() -> None:
         "prefix-cache": "caches",
     }
     for code, name in alone.items():
-        assert found[code].between("a", name), code
-        assert not found[code].between("a", "says"), code
-    assert [found[code].level for code in alone] == ["void"] * 5
-    assert found["token-counts-guessed"].backends == ["counts"]
-    assert "says" in found["answers-differ"].backends
-    assert found["too-few"].backends == list(run_view.backends)
-    assert leading_metric(list(found.values()), "latency", "a", "short").metric == "tokens_per_s"
-    assert leading_metric(list(found.values()), "latency", "a", "says").metric == "latency"
+        assert by_code[code].between("a", name), code
+        assert not by_code[code].between("a", "says"), code
+    assert [by_code[code].level for code in alone] == ["void"] * 5
+    assert by_code["token-counts-guessed"].backends == ["counts"]
+    assert "says" in by_code["answers-differ"].backends
+    assert by_code["too-few"].backends == list(run_view.backends)
+    assert leading_metric(list(by_code.values()), "latency", "a", "short").metric == "tokens_per_s"
+    assert leading_metric(list(by_code.values()), "latency", "a", "says").metric == "latency"
     (by_text,) = [c for c in judged(run_view) if c.code == "output-tokens" and c.between("counts", "says")]
     assert not by_text.between("counts", "a"), "its text is as long"
-    assert first_by_code(from_history(plan)) == found
+    assert first_by_code(from_history(plan)) == by_code
 
 
 def answer(tokens: int, reason: str = "length") -> list[Step]:
     """An answer in one arrival with this many tokens by its usage, and this finish reason."""
     end = {"choices": [{"delta": {}, "finish_reason": reason}]}
     usage = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": tokens}}
-    told = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in (end, usage))
-    return [SSE_HEAD, token("Hi " * tokens), told, b"data: [DONE]\n\n", CLOSE]
+    last_events = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in (end, usage))
+    return [SSE_HEAD, token("Hi " * tokens), last_events, b"data: [DONE]\n\n", CLOSE]
 
 
-async def test_answers_of_other_length_in_some_rounds_are_told() -> None:
+async def test_different_answer_lengths_in_some_rounds() -> None:
     """Medians are alike, and so are means within 10 %."""
     lengths = {"a": (300, 300, 11, 300, 11, 300), "b": (300, 300, 96, 300, 22, 300)}
     async with AsyncExitStack() as stack:
@@ -129,59 +129,59 @@ async def test_answers_of_other_length_in_some_rounds_are_told() -> None:
         plan = plan_of(*backends, iterations=6, warmup=0, max_tokens=300, full_length=False)
         async with engine_for(plan) as run:
             run_view = await run.until_done()
-    for found in (judged(run_view), judged(from_history(plan))):
-        (lengths_of,) = [c for c in found if c.code == "output-tokens"]
+    for results in (judged(run_view), judged(from_history(plan))):
+        (lengths_of,) = [c for c in results if c.code == "output-tokens"]
         assert (lengths_of.level, lengths_of.spoils) == ("void", ["latency"])
         assert lengths_of.text == "answers differ in length in 2 of 6 rounds: a 11, b 96 tokens in round 3"
     assert run_view.verdict().line.startswith("not comparable by latency: answers differ in length in 2 of 6 rounds")
 
 
-async def test_the_same_end_by_another_name_is_noted() -> None:
+async def test_different_stop_reasons_with_equal_lengths_are_a_note() -> None:
     async with scripted() as one, scripted() as two:
         for server, reason in ((one, "length"), (two, "stop")):
             server.by_path = {b"GET": [[b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"]], b"POST": [answer(8, reason)]}
         plan = plan_of(Backend(name="a", url=one.url), Backend(name="b", url=two.url), max_tokens=8)
         async with engine_for(plan) as run:
-            found = {c.code: c for c in judged(await run.until_done())}
-    assert (found["stop-reason"].level, found["stop-reason"].spoils) == ("note", [])
-    assert found["stop-reason"].text.endswith("after the same number of tokens: a length 3x, b stop 3x")
-    assert leading_metric(list(found.values())).metric == "latency"
+            by_code = {c.code: c for c in judged(await run.until_done())}
+    assert (by_code["stop-reason"].level, by_code["stop-reason"].spoils) == ("note", [])
+    assert by_code["stop-reason"].text.endswith("after the same number of tokens: a length 3x, b stop 3x")
+    assert leading_metric(list(by_code.values())).metric == "latency"
 
 
-async def test_tokens_that_come_several_at_a_time_are_told() -> None:
+async def test_several_tokens_per_arrival() -> None:
     chunks = truth_backend("chunks", options={"truth": {"per_chunk": 2}}, **SLOWLY)
     plan = plan_of(truth_backend("a", **SLOWLY), truth_backend("b", **SLOWLY), chunks, iterations=3, max_tokens=8)
     async with engine_for(plan) as run:
         run_view = await run.until_done()
-    for found in (judged(run_view), judged(from_history(plan))):
-        (pieces,) = [c for c in found if c.level == "void"]
+    for results in (judged(run_view), judged(from_history(plan))):
+        (pieces,) = [c for c in results if c.level == "void"]
         assert (pieces.code, pieces.spoils) == ("tokens-per-arrival", ["itl"])
         assert [set(side) for side in pieces.sides] == [{"a", "b"}, {"chunks"}]
         # On a busy machine two arrivals are read as one now and then.
         assert re.search(r", chunks 2(\.\d+)?; ITL is the gap between arrivals", pieces.text)
-        assert leading_metric(found, "itl", "a", "chunks").metric == "tokens_per_s"
-        assert leading_metric(found, "latency", "a", "chunks").metric == "latency"
+        assert leading_metric(results, "itl", "a", "chunks").metric == "tokens_per_s"
+        assert leading_metric(results, "latency", "a", "chunks").metric == "latency"
 
 
-async def test_where_nobody_counts_tokens_the_texts_tell() -> None:
+async def test_lengths_are_compared_by_text_without_token_counts() -> None:
     silent = {"a": [], "same": [], "short": ["--tokens", "5"]}
     backends = [truth_backend(name, arguments=["--no-usage", *more]) for name, more in silent.items()]
     chunks = truth_backend("chunks", arguments=["--no-usage"], options={"truth": {"per_chunk": 2}})
     plan = plan_of(*backends, chunks, truth_backend("counts"), iterations=2, max_tokens=8)
     async with engine_for(plan) as run:
-        found = judged(await run.until_done())
-    lengths = [c for c in found if c.code == "output-tokens"]
+        results = judged(await run.until_done())
+    lengths = [c for c in results if c.code == "output-tokens"]
     assert {(c.level, *c.sides[0], *c.sides[1]) for c in lengths} == {
         ("void", "short", "a"),
         ("void", "short", "same"),
         ("void", "chunks", "counts", "short"),
     }
     assert lengths[0].text == "answers differ in length: a 24, short 15 characters"
-    assert leading_metric(found, "latency", "a", "short").metric is None
-    assert leading_metric(found, "latency", "counts", "chunks").metric == "latency"
+    assert leading_metric(results, "latency", "a", "short").metric is None
+    assert leading_metric(results, "latency", "counts", "chunks").metric == "latency"
 
 
-async def test_so_few_rounds_decide_nothing_among_three() -> None:
+async def test_too_few_rounds_for_three_backends() -> None:
     plan = plan_of(*(truth_backend(name, **SLOWLY) for name in "abc"), iterations=6, warmup=0)
     async with engine_for(plan) as run:
         (few,) = judged(await run.until_done())
@@ -189,7 +189,7 @@ async def test_so_few_rounds_decide_nothing_among_three() -> None:
     assert few.text == "6 rounds cannot decide among 3 pairs"
 
 
-async def test_failed_and_refused_requests_are_told() -> None:
+async def test_failed_and_refused_requests() -> None:
     later: list[Step] = [b"HTTP/1.1 503 X\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n", CLOSE]
     good: list[Step] = [SSE_HEAD, token("Hi"), FINISH, b"data: [DONE]\n\n", CLOSE]
     torn: list[Step] = [SSE_HEAD, token("Hi"), CLOSE]
@@ -197,11 +197,11 @@ async def test_failed_and_refused_requests_are_told() -> None:
         server.by_path[b"POST"] = [later, good, torn, good]
         plan = plan_of(Backend(name="a", url=server.url), iterations=6, warmup=0)
         async with engine_for(plan) as run:
-            found = codes(await run.until_done())
-    assert {"failed-iterations", "refused", "token-counts-guessed"} <= found.keys()
+            by_code = codes(await run.until_done())
+    assert {"failed-iterations", "refused", "token-counts-guessed"} <= by_code.keys()
 
 
-async def test_another_context_and_a_refusal_to_count_are_told_by_the_servers_themselves() -> None:
+async def test_context_size_and_missing_usage() -> None:
     good: list[Step] = [SSE_HEAD, token("Hi"), FINISH, b"data: [DONE]\n\n", CLOSE]
     async with scripted(good) as one, scripted(good) as two:
         for server, room in ((one, 2048), (two, 4)):
@@ -210,13 +210,13 @@ async def test_another_context_and_a_refusal_to_count_are_told_by_the_servers_th
         plan = plan_of(Backend(name="a", url=one.url), Backend(name="b", url=two.url), max_tokens=8)
         async with engine_for(plan) as run:
             run_view = await run.until_done()
-            found = {c.code: c for c in judged(run_view)}
+            by_code = {c.code: c for c in judged(run_view)}
     assert [backend_view.state.context_tokens for backend_view in run_view.backends.values()] == [2048, 4]
-    assert found["context-length"].text.endswith("b 4 of 8")
-    assert found["token-counts-guessed"].backends == ["a", "b"]
+    assert by_code["context-length"].text.endswith("b 4 of 8")
+    assert by_code["token-counts-guessed"].backends == ["a", "b"]
 
 
-async def test_a_rerun_alone_and_one_after_the_other_are_told() -> None:
+async def test_rerun_of_one_backend_is_not_interleaved() -> None:
     plan = plan_of(truth_backend("a", **SLOWLY), truth_backend("b", **SLOWLY), iterations=6)
     async with engine_for(plan) as run:
         await run.until_done()
@@ -228,7 +228,7 @@ async def test_a_rerun_alone_and_one_after_the_other_are_told() -> None:
         assert codes(run_view) == {"reruns": ["a", "b"]}
 
 
-async def test_one_after_the_other() -> None:
+async def test_sequential_order_is_not_interleaved() -> None:
     plan = plan_of(
         truth_backend("a", **SLOWLY), truth_backend("b", **SLOWLY), iterations=6, warmup=0, order="sequential"
     )
@@ -236,7 +236,7 @@ async def test_one_after_the_other() -> None:
         assert codes(await run.until_done()) == {"sequential-order": ["a", "b"]}
 
 
-async def test_a_server_that_was_started_again_is_told() -> None:
+async def test_restarted_server_is_reported() -> None:
     plan = plan_of(truth_backend("a"), iterations=30, warmup=0, restarts=1)
     async with engine_for(plan) as run:
         await run.until(lambda run_view: run_view.backends["a"].finished == 2)
@@ -249,7 +249,7 @@ async def test_a_server_that_was_started_again_is_told() -> None:
 
 
 @pytest.mark.slow
-async def test_a_run_that_was_taken_up_again_is_told() -> None:
+async def test_resumed_run_is_reported() -> None:
     plan = plan_of(truth_backend("a"), iterations=8, warmup=0, on_disconnect="finish")
     run = await started(plan, resume=False)
     try:
@@ -267,7 +267,7 @@ async def test_a_run_that_was_taken_up_again_is_told() -> None:
     assert codes(run_view) == codes(from_history(plan)) == {"resumed": ["a"]}
 
 
-def test_conditions_are_read_as_the_kernel_tells_them(tmp_path: Path) -> None:
+def test_conditions_are_parsed_from_proc_and_sys(tmp_path: Path) -> None:
     def write(steal: int, pages: int, hot: int) -> Counters:
         (tmp_path / "stat").write_text(f"cpu  1 2 3 4 5 6 7 {steal} 0 0\ncpu0 1 2\n")
         (tmp_path / "vmstat").write_text(f"pgpgin 5\npswpin {pages}\npswpout 1\n")
@@ -301,7 +301,7 @@ def test_governors_are_listed_once(tmp_path: Path) -> None:
         ("", "cpu"),
     ],
 )
-def test_a_device_is_known_by_what_is_held_open(opened: str, device: str, tmp_path: Path) -> None:
+def test_device_follows_from_open_files(opened: str, device: str, tmp_path: Path) -> None:
     me = os.getpid()
     for process in (psutil.Process(me), *psutil.Process(me).children(recursive=True)):
         (tmp_path / str(process.pid) / "fd").mkdir(parents=True)

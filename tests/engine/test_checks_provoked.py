@@ -1,10 +1,7 @@
-"""Faults of a race that are really there: each check is provoked in a run of the engine, and names who did it.
+"""Fairness checks on real faults: each is provoked in a run of the engine, and its check names the backends at fault.
 
-Each race has backends besides that do nothing of the kind: the check is silent of them. `test_an_equal_race` is silent
-of all. Checks that are provoked by what truth servers do differently are tested in `test_checks.py`.
-
-What only a kernel can do (steal time, swap, throttle, load a machine, choose a governor) is provoked in a machine of
-files: the engine reads them with its own readers, in the place of /proc and /sys.
+Each race also has backends without the fault, which the check must not name; `test_equal_servers_have_no_problems` has
+only such. Checks on different work are tested in `test_checks_end_to_end.py`.
 """
 
 from __future__ import annotations
@@ -78,8 +75,8 @@ class Meanwhile(asyncio.Event):
 def answer(*steps: Step, word: str = "Yes") -> list[Step]:
     """Two tokens, `steps` between them, and what they took to read and to write; nothing came from a cache."""
     usage = {"prompt_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 0}}
-    told = b"data: %b\n\ndata: [DONE]\n\n" % json.dumps({"choices": [], "usage": usage}).encode()
-    return [SSE_HEAD, token(word), *steps, token(" indeed"), FINISH, told, CLOSE]
+    usage_event = b"data: %b\n\ndata: [DONE]\n\n" % json.dumps({"choices": [], "usage": usage}).encode()
+    return [SSE_HEAD, token(word), *steps, token(" indeed"), FINISH, usage_event, CLOSE]
 
 
 def whole(content: object) -> list[Step]:
@@ -110,7 +107,7 @@ async def raced(plan: Plan) -> RunView:
     return run_view
 
 
-def told(run_view: RunView) -> dict[str, Check]:
+def checks_by_code(run_view: RunView) -> dict[str, Check]:
     """The checks of a run as its clients see them, by code."""
     return {check.code: check for check in run_view.verdict().checks}
 
@@ -188,7 +185,7 @@ def machine_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 # --- Silence. ---
 
 
-async def test_an_equal_race(machine_of: Callable[..., FileMachine]) -> None:
+async def test_equal_servers_have_no_problems(machine_of: Callable[..., FileMachine]) -> None:
     """One prompt, the same answers, the same waits in all, on a quiet machine: nothing is to be said."""
     machine_of()
     first, second = ([answer(Late(ms)) for ms in waits] for waits in (EVEN_MS, EXCHANGED_MS))
@@ -196,17 +193,17 @@ async def test_an_equal_race(machine_of: Callable[..., FileMachine]) -> None:
         backends = [Backend(name="a", url=one.url), Backend(name="b", url=two.url)]
         plan = plan_of(*backends, iterations=len(EVEN_MS), warmup=0, max_tokens=2, fresh_prompt=False)
         run_view = await raced(plan)
-    # Samples that are really not alike are told of, whoever held them up.
+    # Samples that do differ are reported, whatever delayed them.
     apart = OF_THE_SAMPLES if held_up_s(run_view, (EVEN_MS, EXCHANGED_MS)) > HELD_UP_S else set()
-    assert told(run_view).keys() <= apart
-    assert told(from_history(plan)).keys() <= apart
+    assert checks_by_code(run_view).keys() <= apart
+    assert checks_by_code(from_history(plan)).keys() <= apart
 
 
 # --- The samples. ---
 
 
 @pytest.mark.slow
-async def test_samples_that_are_not_like_the_rest() -> None:
+async def test_cold_start_drift_and_outliers() -> None:
     waits_ms = {
         "cold": (800, *EVEN_MS[1:]),
         "strays": (*EVEN_MS[:5], 800, *EVEN_MS[6:]),
@@ -220,29 +217,29 @@ async def test_samples_that_are_not_like_the_rest() -> None:
         run_view = await raced(plan_of(*backends, iterations=len(EVEN_MS), warmup=0, max_tokens=2))
     if (late_s := held_up_s(run_view, waits_ms.values())) > HELD_UP_S:
         pytest.skip(f"this machine held up an answer for {late_s:.3f} s: the samples are not what was to be provoked")
-    found = told(run_view)
-    assert (found["cold-start"].level, found["cold-start"].backends) == ("warning", ["cold"])
-    assert found["cold-start"].text.startswith("the first measured iteration was cold: cold ")
-    assert (found["drift"].level, found["drift"].backends) == ("warning", ["drifts"])
-    assert found["drift"].text.startswith("latency drifted during the run: drifts +")
-    assert (found["outliers"].level, found["outliers"].backends) == ("note", ["cold", "strays"])
-    assert "strays 1 of 8 iterations (" in found["outliers"].text
+    by_code = checks_by_code(run_view)
+    assert (by_code["cold-start"].level, by_code["cold-start"].backends) == ("warning", ["cold"])
+    assert by_code["cold-start"].text.startswith("the first measured iteration was cold: cold ")
+    assert (by_code["drift"].level, by_code["drift"].backends) == ("warning", ["drifts"])
+    assert by_code["drift"].text.startswith("latency drifted during the run: drifts +")
+    assert (by_code["outliers"].level, by_code["outliers"].backends) == ("note", ["cold", "strays"])
+    assert "strays 1 of 8 iterations (" in by_code["outliers"].text
 
 
-async def test_a_difference_that_may_be_our_own() -> None:
+async def test_difference_within_the_own_error() -> None:
     fast, slow = (truth_backend(name, arguments=["--ttft-ms", ms]) for name, ms in (("fast", "20"), ("slow", "150")))
     plan = plan_of(fast, slow, iterations=8, warmup=0, max_tokens=1)
     run_view = await raced(plan)
     assert [c.decided for c in run_view.verdict().comparisons] == [True]
-    assert "own-error" not in told(run_view), "nothing is known of this machine"
+    assert "own-error" not in checks_by_code(run_view), "no accuracy record of this machine"
     keep(record_of(run_view.machine, p99_s=0.2))
-    found = told(from_history(plan))["own-error"]
-    assert (found.level, found.backends, found.between("fast", "slow")) == ("warning", ["fast", "slow"], True)
+    check = checks_by_code(from_history(plan))["own-error"]
+    assert (check.level, check.backends, check.between("fast", "slow")) == ("warning", ["fast", "slow"], True)
     assert (
-        found.text.startswith("fast and slow differ by ") and "own error on this machine is up to 200 ms" in found.text
+        check.text.startswith("fast and slow differ by ") and "own error on this machine is up to 200 ms" in check.text
     )
     keep(record_of(run_view.machine, p99_s=0.0002))
-    assert "own-error" not in told(from_history(plan))
+    assert "own-error" not in checks_by_code(from_history(plan))
 
 
 # --- The answers. ---
@@ -252,21 +249,21 @@ async def test_a_difference_that_may_be_our_own() -> None:
     ("temperature", "code", "level", "how"),
     [(0.0, "temperature-ignored", "warning", "at temperature 0"), (0.8, "seed-ignored", "note", "with one seed")],
 )
-async def test_answers_that_vary(temperature: float, code: str, level: str, how: str) -> None:
+async def test_varying_answers(temperature: float, code: str, level: str, how: str) -> None:
     async with serving(answer()) as same, serving(answer(), answer(word="No"), answer()) as varies:
         backends = [Backend(name="same", url=same.url), Backend(name="varies", url=varies.url)]
         plan = plan_of(*backends, warmup=0, max_tokens=2, temperature=temperature, fresh_prompt=False)
-        found = told(await raced(plan))
-    assert (found[code].level, found[code].backends) == (level, ["varies"])
-    assert found[code].text == f"different answers to one prompt {how}: varies 2 in 3"
-    assert {"temperature-ignored", "seed-ignored"} & found.keys() == {code}
+        by_code = checks_by_code(await raced(plan))
+    assert (by_code[code].level, by_code[code].backends) == (level, ["varies"])
+    assert by_code[code].text == f"different answers to one prompt {how}: varies 2 in 3"
+    assert {"temperature-ignored", "seed-ignored"} & by_code.keys() == {code}
 
 
 # --- What servers are. ---
 
 
 @linux
-async def test_other_weights_models_and_machines() -> None:
+async def test_different_weights_models_and_hosts() -> None:
     """`far` listens where only this machine can reach it, yet not where llmtui takes a server to be here."""
     async with (
         serving(answer(), host="127.0.0.2") as far,
@@ -282,18 +279,18 @@ async def test_other_weights_models_and_machines() -> None:
             warmup=0,
             max_tokens=2,
         )
-        found = told(await raced(plan))
-    weights = found["weights"]
+        by_code = checks_by_code(await raced(plan))
+    weights = by_code["weights"]
     assert (weights.level, weights.sides) == ("warning", [["eight", "far", "other"], ["sixteen"], ["four"]])
     assert weights.text.startswith("different weights: eight Q8_0, sixteen BF16, far Q8_0, other Q8_0, four Q4_K_M")
-    unknown = found["weights-unknown"]
+    unknown = by_code["weights-unknown"]
     assert (unknown.level, unknown.backends) == ("note", ["silent"])
     assert unknown.text.startswith("silent did not report the weights; others: eight Q8_0")
-    model = found["model"]
+    model = by_code["model"]
     assert (model.level, model.spoils) == ("void", list(METRICS))
     assert model.between("eight", "other") and not model.between("eight", "far")
     assert model.text.startswith("different models: eight truth") and "other other-7b-instruct" in model.text
-    host = found["host"]
+    host = by_code["host"]
     assert (host.level, host.sides) == ("warning", [["eight", "sixteen", "silent", "other", "four"], ["far"]])
     assert "far 127.0.0.2" in host.text and "eight here" in host.text
 
@@ -305,16 +302,16 @@ _HOLDS = (
 )
 
 
-async def test_a_gpu_against_the_cpu(machine_of: Callable[..., FileMachine], tmp_path: Path) -> None:
+async def test_different_devices(machine_of: Callable[..., FileMachine], tmp_path: Path) -> None:
     machine_of()
     (tmp_path / "dev").mkdir()
     card = tmp_path / "dev" / "nvidia0"
     card.touch()
     fast = Backend(name="fast", launch=[sys.executable, "-c", _HOLDS, str(card), "--port", "{port}"])
     run_view = await raced(plan_of(truth_backend("a"), truth_backend("b"), fast, iterations=2, warmup=0))
-    found = told(run_view)["device"]
-    assert (found.level, found.text) == ("warning", "different devices: a CPU, b CPU, fast GPU")
-    assert not found.between("a", "b") and found.between("a", "fast")
+    check = checks_by_code(run_view)["device"]
+    assert (check.level, check.text) == ("warning", "different devices: a CPU, b CPU, fast GPU")
+    assert not check.between("a", "b") and check.between("a", "fast")
 
 
 def by_ollama(prefill_ms: float, *, counts_prompt: bool = True) -> list[Step]:
@@ -338,7 +335,7 @@ def by_ollama(prefill_ms: float, *, counts_prompt: bool = True) -> list[Step]:
     ],
     ids=["counted in full", "not counted"],
 )
-async def test_a_cache_of_ollama_is_told_by_what_it_leaves_out(answers: list[list[Step]], says: str) -> None:
+async def test_ollama_prefix_cache_follows_from_missing_fields(answers: list[list[Step]], says: str) -> None:
     async with scripted() as reads, scripted() as caches:
         for server, script in ((reads, [by_ollama(580)]), (caches, answers)):
             nothing = [[b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"]]
@@ -348,13 +345,13 @@ async def test_a_cache_of_ollama_is_told_by_what_it_leaves_out(answers: list[lis
             for name, server in (("reads", reads), ("cached", caches))
         ]
         run_view = await raced(plan_of(*backends, iterations=3, warmup=1, max_tokens=2, fresh_prompt=False))
-    found = told(run_view)["prefix-cache"]
-    assert says in found.text
-    assert (found.level, found.between("cached", "reads")) == ("void", True)
+    check = checks_by_code(run_view)["prefix-cache"]
+    assert says in check.text
+    assert (check.level, check.between("cached", "reads")) == ("void", True)
     assert not run_view.verdict("ttft").comparable("cached", "reads")
 
 
-async def test_other_thread_counts() -> None:
+async def test_different_thread_counts() -> None:
     """Within one run all are given the same; two runs are laid side by side as `llmtui compare` does it."""
     plans = [
         plan_of(
@@ -366,11 +363,11 @@ async def test_other_thread_counts() -> None:
         for threads, names in ((1, "ab"), (2, "c"))
     ]
     run_views = await asyncio.gather(*(raced(plan) for plan in plans))
-    assert not any("threads" in told(run_view) for run_view in run_views)
+    assert not any("threads" in checks_by_code(run_view) for run_view in run_views)
     backend_views = [backend_view for run_view in run_views for backend_view in run_view.backends.values()]
-    found = {check.code: check for check in checks(backend_views, RunConfig(), run_views[0].machine)}["threads"]
-    assert (found.level, found.sides) == ("warning", [["a1", "b1"], ["c2"]])
-    assert found.text == "different thread counts: a1 1, b1 1, c2 2"
+    check = {check.code: check for check in checks(backend_views, RunConfig(), run_views[0].machine)}["threads"]
+    assert (check.level, check.sides) == ("warning", [["a1", "b1"], ["c2"]])
+    assert check.text == "different thread counts: a1 1, b1 1, c2 2"
 
 
 #: Its helpers compute for 0.3 s a request, and end with it. Each is a session of its own: where the machine is
@@ -412,16 +409,16 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
 @pytest.mark.slow
 @linux
-async def test_a_server_that_takes_more_cores(tmp_path: Path) -> None:
+async def test_different_numbers_of_busy_cores(tmp_path: Path) -> None:
     program = tmp_path / "burns.py"
     program.write_text(_BURNS)
     waits = ["--ttft-ms", "300"]
     burns = Backend(name="burns", launch=[sys.executable, str(program), "{port}"])
     two = [truth_backend(name, arguments=waits) for name in ("idle", "idle too")]
-    found = told(await raced(plan_of(*two, burns, iterations=1, warmup=0, max_tokens=1)))["cores-used"]
-    assert (found.level, found.sides[1:]) == ("warning", [["burns"]])
-    assert not found.between("idle", "idle too")
-    assert found.text.startswith("different numbers of busy cores (median): idle 0.")
+    check = checks_by_code(await raced(plan_of(*two, burns, iterations=1, warmup=0, max_tokens=1)))["cores-used"]
+    assert (check.level, check.sides[1:]) == ("warning", [["burns"]])
+    assert not check.between("idle", "idle too")
+    assert check.text.startswith("different numbers of busy cores (median): idle 0.")
 
 
 #: mistral.rs' bindings, as far as the bridge uses them; this engine says "Hi".
@@ -451,7 +448,7 @@ def write_head(path: Path) -> None:
     path.write_bytes(b"GGUF" + struct.pack(f"<IQQQ{len(key)}sII", 3, 0, 1, len(key), key, 4, 7))
 
 
-async def test_a_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_python_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real bridge, in front of an engine that is played."""
     pytest.importorskip("uvicorn", reason="needs llmtui[local]")
     (tmp_path / "mistralrs.py").write_text(_BINDINGS)
@@ -462,35 +459,35 @@ async def test_a_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("LLMTUI_CACHE", str(tmp_path / "cache"))
     bridged = Backend(name="bridged", embedded="mistral.rs")
     plan = plan_of(bridged, truth_backend("plain"), iterations=1, max_tokens=1, model=str(tmp_path / "truth.gguf"))
-    found = told(await raced(plan))["bridge"]
-    assert (found.level, found.backends) == ("warning", ["bridged"])
-    assert found.text.startswith("a Python bridge is in front of bridged")
+    check = checks_by_code(await raced(plan))["bridge"]
+    assert (check.level, check.backends) == ("warning", ["bridged"])
+    assert check.text.startswith("a Python bridge is in front of bridged")
 
 
 # --- The machine. ---
 
 
-async def test_a_machine_under_strain(machine_of: Callable[..., FileMachine]) -> None:
+async def test_busy_machine_and_governor(machine_of: Callable[..., FileMachine]) -> None:
     machine = machine_of(governor="powersave", load=1000)
     async with serving(answer(Meanwhile(machine.strain))) as one, serving(answer()) as two:
         backends = [Backend(name="hit", url=one.url), Backend(name="spared", url=two.url)]
         run_view = await raced(plan_of(*backends, warmup=0, max_tokens=2))
-    found = told(run_view)
-    assert {code: found[code].level for code in ("busy-machine", "governor")} == {
+    by_code = checks_by_code(run_view)
+    assert {code: by_code[code].level for code in ("busy-machine", "governor")} == {
         "busy-machine": "warning",
         "governor": "note",
     }
     cores = run_view.machine.cores
-    assert f"load 1000 on {cores} core" in found["busy-machine"].text
-    assert "(governor powersave)" in found["governor"].text
+    assert f"load 1000 on {cores} core" in by_code["busy-machine"].text
+    assert "(governor powersave)" in by_code["governor"].text
     for code, text in {
         "disturbed": "other programs used CPU: hit 3 of 3 iterations",
         "steal": "the hypervisor took CPU away: hit 3 of 3 iterations",
         "swap": "the machine swapped: hit 21 pages in 3 of 3 iterations",
         "throttled": "heat throttled the processor: hit 3 of 3 iterations",
     }.items():
-        assert (found[code].level, found[code].backends) == ("warning", ["hit"]), code
-        assert found[code].text.startswith(text)
+        assert (by_code[code].level, by_code[code].backends) == ("warning", ["hit"]), code
+        assert by_code[code].text.startswith(text)
 
 
 @contextmanager
@@ -506,9 +503,9 @@ def spinning() -> Iterator[None]:
 
 @pytest.mark.slow
 @linux
-async def test_other_work_on_this_machine() -> None:
+async def test_cpu_of_other_processes() -> None:
     two = [truth_backend(name, arguments=["--ttft-ms", "200"]) for name in "ab"]
     with spinning():
-        found = told(await raced(plan_of(*two, iterations=2, warmup=0, max_tokens=1)))["disturbed"]
-    assert (found.level, found.backends) == ("warning", ["a", "b"])
-    assert found.text.startswith("other programs used CPU: a 2 of 2 iterations, b 2 of 2 iterations, ")
+        check = checks_by_code(await raced(plan_of(*two, iterations=2, warmup=0, max_tokens=1)))["disturbed"]
+    assert (check.level, check.backends) == ("warning", ["a", "b"])
+    assert check.text.startswith("other programs used CPU: a 2 of 2 iterations, b 2 of 2 iterations, ")

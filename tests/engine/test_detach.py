@@ -1,4 +1,4 @@
-"""Leaving a run and coming back: what goes on, what is told, and that nothing is left behind at the end."""
+"""Detaching from a run and attaching again; no process or folder is left at the end."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SLOW = truth_backend("a", arguments=["--ttft-ms", "50"])
 
 @pytest.fixture(autouse=True)
 def own_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No run of anybody else is seen here."""
+    """Hide the runs of other tests."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
 
 
 async def begun(plan: Plan) -> tuple[EngineProcess, Followed]:
-    """An engine with one measured iteration done."""
+    """Start an engine and wait for one measured iteration."""
     engine = EngineProcess.start(plan)
     run = Followed(plan, engine, await engine.connect())
     await run.until(lambda run_view: any(backend_view.measured for backend_view in run_view.backends.values()))
@@ -36,8 +36,8 @@ async def begun(plan: Plan) -> tuple[EngineProcess, Followed]:
 
 
 @contextmanager
-def standing_still(tree: list[psutil.Process]) -> Iterator[None]:
-    """The truth server answers nobody meanwhile: the run cannot come to its end before this test looks."""
+def suspended_servers(tree: list[psutil.Process]) -> Iterator[None]:
+    """Suspend the truth server, so that the run cannot finish meanwhile."""
     servers = [process for process in tree if "llmtui.accuracy.truth_server" in process.cmdline()]
     for server in servers:
         server.suspend()
@@ -49,11 +49,11 @@ def standing_still(tree: list[psutil.Process]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("on_disconnect", ["finish", "stop"])
-async def test_a_detached_run_is_finished_and_ends_by_itself(on_disconnect: str) -> None:
+async def test_detached_run_finishes_and_exits(on_disconnect: str) -> None:
     engine, run = await begun(plan_of(SLOW, iterations=15, on_disconnect=on_disconnect))
     tree = process_tree(engine.pid)
     try:
-        with standing_still(tree):
+        with suspended_servers(tree):
             await run.client.send_last(Detach())
             engine.detach()
             assert [r.run for r in live_runs()] == [run.run_view.plan.run]
@@ -70,11 +70,11 @@ async def test_a_detached_run_is_finished_and_ends_by_itself(on_disconnect: str)
         engine.kill()
 
 
-async def test_whoever_asks_what_runs_is_no_audience_whose_leaving_ends_it() -> None:
+async def test_listing_runs_does_not_count_as_a_client() -> None:
     engine, run = await begun(plan_of(SLOW, iterations=5, on_disconnect="stop"))
     tree = process_tree(engine.pid)
     try:
-        with standing_still(tree):
+        with suspended_servers(tree):
             await run.client.send_last(Detach())
             engine.detach()
             for _ in range(20):
@@ -88,11 +88,11 @@ async def test_whoever_asks_what_runs_is_no_audience_whose_leaving_ends_it() -> 
     assert sum(i.phase == "measured" for i in stored.iterations) == 5
 
 
-async def test_a_lost_client_does_not_touch_the_run() -> None:
+async def test_run_survives_a_lost_client() -> None:
     engine, run = await begun(plan_of(SLOW, iterations=10, on_disconnect="finish"))
     tree = process_tree(engine.pid)
     try:
-        with standing_still(tree):
+        with suspended_servers(tree):
             await run.client.close()
             again = Followed(run.run_view.plan, engine, await Client.connect(engine.socket))
         run_view = await again.until_done()
@@ -103,7 +103,7 @@ async def test_a_lost_client_does_not_touch_the_run() -> None:
         engine.kill()
 
 
-async def test_a_paused_run_that_is_left_alone_goes_on_to_its_end() -> None:
+async def test_paused_run_continues_without_clients() -> None:
     engine, run = await begun(plan_of(truth_backend("a"), iterations=6, on_disconnect="finish"))
     tree = process_tree(engine.pid)
     try:
@@ -116,7 +116,7 @@ async def test_a_paused_run_that_is_left_alone_goes_on_to_its_end() -> None:
 
 
 @pytest.mark.slow
-async def test_what_a_killed_engine_left_is_cleared_away() -> None:
+async def test_folder_of_a_killed_engine_is_removed() -> None:
     engine, run = await begun(plan_of(truth_backend("a"), iterations=1000, on_disconnect="finish"))
     tree = process_tree(engine.pid)
     folder = engine.socket.parent
@@ -124,7 +124,7 @@ async def test_what_a_killed_engine_left_is_cleared_away() -> None:
     psutil.wait_procs(tree, timeout=30)
     await run.client.close()
     assert live_runs() == []
-    assert folder.exists(), "it might be starting: only what is older is cleared away"
+    assert folder.exists(), "it might be starting: only older folders are removed"
     past_ns = folder.stat().st_mtime_ns - 2 * STARTING_NS
     os.utime(folder, ns=(past_ns, past_ns))
     assert live_runs() == []
@@ -132,15 +132,15 @@ async def test_what_a_killed_engine_left_is_cleared_away() -> None:
     engine.kill()
 
 
-async def test_many_viewers_see_one_run() -> None:
+async def test_many_clients_receive_the_same_run() -> None:
     engine, run = await begun(plan_of(truth_backend("a"), iterations=5))
     try:
         clients = await asyncio.gather(*(Client.connect(engine.socket) for _ in range(64)))
         others = [Followed(run.run_view.plan, engine, client) for client in clients]
         run_view = await run.until_done()
         for other in others:
-            told = await other.until_done()
-            assert told.backends["a"].iterations == run_view.backends["a"].iterations
+            view = await other.until_done()
+            assert view.backends["a"].iterations == run_view.backends["a"].iterations
             assert isinstance(other.events[0], Hello)
             assert not any(isinstance(e, Hello) for e in other.events[1:])
             assert sum(isinstance(e, IterationDone) for e in other.events) <= 6

@@ -33,9 +33,7 @@ from tests.engine.helpers import assert_gone, engine_for, plan_of, process_tree,
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
 
 
-async def test_the_second_time_a_load_tells_how_long_it_took_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_usual_load_time_is_known_in_the_second_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMTUI_STORE", str(tmp_path / "history.db"))
     usual: list[float | None] = []
     loads: list[float | None] = []
@@ -50,7 +48,7 @@ async def test_the_second_time_a_load_tells_how_long_it_took_before(
     assert usual == [None, loads[0]]
 
 
-async def test_a_whole_run_measures_every_backend_in_turn() -> None:
+async def test_run_measures_all_backends_in_rounds() -> None:
     async with engine_for(plan_of(truth_backend("a"), truth_backend("b"))) as run:
         run_view = await run.until_done()
         assert isinstance(run.events[0], Hello)
@@ -79,7 +77,7 @@ async def test_a_whole_run_measures_every_backend_in_turn() -> None:
         assert (run_view.run.finished, run_view.run.total) == (8, 8)
 
 
-async def test_a_sequential_run_has_one_server_at_a_time() -> None:
+async def test_sequential_run_has_one_server_at_a_time() -> None:
     async with engine_for(plan_of(truth_backend("a"), truth_backend("b"), order="sequential", iterations=2)) as run:
         await run.until_done()
         order = [e.iteration.backend for e in run.events if isinstance(e, IterationDone)]
@@ -91,7 +89,7 @@ async def test_a_sequential_run_has_one_server_at_a_time() -> None:
         ] == []
 
 
-async def test_a_rerun_is_a_new_attempt_and_keeps_the_earlier_one() -> None:
+async def test_rerun_starts_a_new_attempt() -> None:
     async with engine_for(plan_of(truth_backend("a"), truth_backend("b"))) as run:
         await run.until_done()
         await run.client.send(Rerun(backend="a"))
@@ -103,7 +101,7 @@ async def test_a_rerun_is_a_new_attempt_and_keeps_the_earlier_one() -> None:
         assert len(run_view.backends["b"].iterations) == 4
 
 
-async def test_stop_drops_what_is_left_of_one_backend_only() -> None:
+async def test_stop_drops_the_iterations_of_one_backend() -> None:
     plan = plan_of(truth_backend("a"), truth_backend("b", arguments=["--ttft-ms", "50"]), iterations=5)
     async with engine_for(plan) as run:
         await run.until(lambda b: len(b.backends["b"].iterations) == 1)
@@ -116,8 +114,8 @@ async def test_stop_drops_what_is_left_of_one_backend_only() -> None:
 
 
 @pytest.mark.parametrize("command", [Rerun(backend="c"), Stop(backend="c"), Logs(backend="c")], ids=["r", "s", "l"])
-async def test_a_command_on_an_unknown_backend_is_refused_and_changes_nothing(command: AnyCommand) -> None:
-    """A rerun of nothing once took up a run that was done."""
+async def test_command_for_an_unknown_backend_is_refused(command: AnyCommand) -> None:
+    """Regression: a rerun of an unknown backend reopened a finished run."""
     async with engine_for(plan_of(truth_backend("a"), truth_backend("b"), iterations=1, warmup=0)) as run:
         await run.until_done()
         before = len(run.events)
@@ -128,7 +126,7 @@ async def test_a_command_on_an_unknown_backend_is_refused_and_changes_nothing(co
         assert run_view.run.phase == "done"
 
 
-async def test_pause_holds_the_run_and_resume_goes_on() -> None:
+async def test_pause_and_resume() -> None:
     async with engine_for(plan_of(truth_backend("a"), iterations=20)) as run:
         await run.until(lambda b: len(b.backends["a"].iterations) == 2)
         await run.client.send(Pause())
@@ -139,7 +137,7 @@ async def test_pause_holds_the_run_and_resume_goes_on() -> None:
         assert run_view.backends["a"].summary.n == 20
 
 
-async def test_a_second_viewer_is_told_all_that_happened() -> None:
+async def test_second_client_receives_all_iterations() -> None:
     async with engine_for(plan_of(truth_backend("a"))) as run:
         run_view = await run.until_done()
         other = await Client.connect(run.engine.socket)
@@ -161,7 +159,7 @@ async def test_the_socket_is_private_and_secrets_stay_inside() -> None:
     assert not run.engine.socket.parent.exists()
 
 
-async def test_the_others_run_on_when_one_is_missing_or_not_there() -> None:
+async def test_missing_and_unreachable_backends_do_not_stop_the_others() -> None:
     gone = Backend(name="gone", url="http://127.0.0.1:9", framework="llamafile")
     missing = Backend(name="missing", launch=["no-such-server-anywhere", "{port}"])
     async with engine_for(plan_of(gone, missing, truth_backend("a"))) as run:
@@ -173,7 +171,7 @@ async def test_the_others_run_on_when_one_is_missing_or_not_there() -> None:
         assert run_view.failed
 
 
-async def test_a_server_that_dies_is_named_and_a_rerun_starts_it_again() -> None:
+async def test_dead_server_fails_its_backend_until_rerun() -> None:
     plan = plan_of(truth_backend("a", arguments=["--ttft-ms", "20"]), truth_backend("b"), iterations=4)
     async with engine_for(plan) as run:
         await run.until(lambda b: len(b.backends["a"].iterations) == 2)
@@ -191,7 +189,7 @@ async def test_a_server_that_dies_is_named_and_a_rerun_starts_it_again() -> None
         assert run_view.backends["a"].summary.n == 4
 
 
-async def test_a_server_without_the_usage_option_is_asked_again_without_it() -> None:
+async def test_refused_usage_option_is_left_out() -> None:
     refusal = b'{"error":{"message":"Unrecognized request argument supplied: stream_options"}}'
     refuse = b"HTTP/1.1 400 No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(refusal) + refusal
     answer: list[Step] = [SSE_HEAD, token("x"), FINISH, CLOSE]
@@ -206,7 +204,7 @@ async def test_a_server_without_the_usage_option_is_asked_again_without_it() -> 
         assert [i.error for i in run_view.backends["a"].iterations] == [None, None]
 
 
-async def test_an_interruption_that_comes_with_the_engines_first_word_is_not_lost() -> None:
+async def test_connect_can_be_cancelled_at_any_step() -> None:
     for steps in range(12):
         engine = EngineProcess.start(plan_of(truth_backend("a")))
         try:
@@ -260,7 +258,7 @@ def test_killing_the_client_ends_engine_and_servers() -> None:
         assert_gone(tree)
 
 
-def test_the_engine_never_loads_the_screen() -> None:
+def test_engine_does_not_import_textual() -> None:
     code = (
         "import sys, llmtui.engine.__main__, llmtui.cli.run, llmtui.cli.app;"
         "print([m for m in ('textual', 'rich', 'plotext') if m in sys.modules])"
@@ -268,6 +266,6 @@ def test_the_engine_never_loads_the_screen() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_nothing_of_these_tests_is_still_running() -> None:
+def test_no_process_of_these_tests_is_left() -> None:
     mine = psutil.Process().children(recursive=True)
     assert [p for p in mine if "llmtui" in " ".join(p.cmdline())] == []

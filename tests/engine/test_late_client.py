@@ -1,4 +1,4 @@
-"""A client that comes late to a long run is told all of it, in pieces, and nothing twice."""
+"""A client that connects late to a long run receives all of it, in pieces and once."""
 
 from __future__ import annotations
 
@@ -29,38 +29,38 @@ PLAN = Plan(run="r", created_utc="", config=RunConfig(), backends=[Backend(name=
 def iteration(number: int) -> Iteration:
     return Iteration(
         run="r", backend="a", attempt=1, iteration=number, phase="measured", started_utc="", latency_s=number / 8,
-        # Longer than what is read at a time.
+        # Longer than one read.
         text="x" * (200_000 if number == 2 else 20),
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("count", [0, 1, HELLO_ITERATIONS, HELLO_ITERATIONS + 1, 3 * HELLO_ITERATIONS + 7])
-async def test_a_late_client_is_told_the_whole_past_and_then_the_present(tmp_path: Path, count: int) -> None:
+async def test_late_client_receives_earlier_iterations_first(tmp_path: Path, count: int) -> None:
     past = [iteration(n) for n in range(count)]
     states = [BackendState(name="a")]
 
     def hello() -> Hello:
         return Hello(plan=PLAN, machine=Machine(), run=RunState(), backends=states, iterations=list(past))
 
-    came = asyncio.Event()
-    link = LinkServer(tmp_path / "s", hello, lambda command: None, lambda there: came.set())
+    connected = asyncio.Event()
+    link = LinkServer(tmp_path / "s", hello, lambda command: None, lambda watched: connected.set())
     await link.open()
     run_view = RunView(PLAN)
     longest = 0
     try:
         async with await Client.connect(tmp_path / "s") as client:
-            await came.wait()
-            # Told while the past is still under way.
+            await connected.wait()
+            # Emitted while earlier iterations are still being sent.
             link.emit(IterationDone(iteration=iteration(count)))
-            told: list[AnyEvent] = []
+            events: list[AnyEvent] = []
             async for event in client.events():
-                told.append(event)
+                events.append(event)
                 longest = max(longest, len(getattr(event, "iterations", ())))
                 run_view.apply(event)
                 if isinstance(event, IterationDone):
                     break
     finally:
         await link.close()
-    assert isinstance(told[0], Hello)
+    assert isinstance(events[0], Hello)
     assert longest <= HELLO_ITERATIONS
     assert run_view.backends["a"].iterations == [*past, iteration(count)]

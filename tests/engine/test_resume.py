@@ -1,4 +1,4 @@
-"""A run is taken up again: only what is missing is made, by fresh servers, and nothing that was there changes."""
+"""Resuming a run: new servers measure only what is missing, and stored iterations do not change."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ async def started(plan: Plan, *, resume: bool) -> Followed:
 
 
 async def ended(run: Followed) -> None:
-    """The run is told to end, and has."""
+    """Shut the run down and wait for its exit."""
     await run.client.send_last(Shutdown())
     assert await run.engine.wait()
 
 
-async def test_a_killed_run_goes_on_with_what_is_missing() -> None:
+async def test_resume_measures_only_missing_iterations() -> None:
     plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=4, warmup=2, on_disconnect="finish")
     run = await started(plan, resume=False)
     await run.until(lambda run_view: len(run_view.backends["b"].measured) == 1)
@@ -78,7 +78,7 @@ async def test_a_killed_run_goes_on_with_what_is_missing() -> None:
     assert not run_view.failed
 
 
-async def test_rounds_are_whole_again_after_a_run_was_cut_in_the_midst_of_one() -> None:
+async def test_resume_completes_a_partial_round() -> None:
     plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=8, warmup=1, on_disconnect="finish")
     run = await started(plan, resume=False)
     # Three are measured: one backend is ahead.
@@ -102,7 +102,7 @@ async def test_rounds_are_whole_again_after_a_run_was_cut_in_the_midst_of_one() 
     assert "not-interleaved" not in {check.code for check in run_view.verdict().checks}
 
 
-async def test_a_finished_backend_is_left_as_it_is_and_a_failure_stays_one() -> None:
+async def test_resume_leaves_finished_and_failed_backends() -> None:
     async with scripted([b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"]) as server:
         good: list[Step] = [SSE_HEAD, token("x"), FINISH, CLOSE]
         server.by_path[b"POST"] = [[b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"], [HANG], good]
@@ -125,7 +125,7 @@ async def test_a_finished_backend_is_left_as_it_is_and_a_failure_stays_one() -> 
     assert run_view.failed
 
 
-async def test_a_run_that_goes_on_cannot_be_taken_up_twice() -> None:
+async def test_running_run_cannot_be_resumed() -> None:
     plan = plan_of(truth_backend("a"), iterations=1000)
     run = await started(plan, resume=False)
     try:
@@ -138,7 +138,7 @@ async def test_a_run_that_goes_on_cannot_be_taken_up_twice() -> None:
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-async def test_a_server_that_died_is_started_again_as_often_as_planned(restarts: int) -> None:
+async def test_server_is_restarted_up_to_the_limit(restarts: int) -> None:
     plan = plan_of(truth_backend("a"), iterations=30, warmup=1, restarts=restarts)
     run = await started(plan, resume=False)
     try:
@@ -173,11 +173,11 @@ async def test_a_server_that_died_is_started_again_as_often_as_planned(restarts:
         ([("measured", 1), ("measured", 2), ("measured", 3)], []),
     ],
 )
-def test_what_is_left(made: list[tuple[str, int]], left: list[tuple[str, int]]) -> None:
+def test_jobs_left(made: list[tuple[str, int]], left: list[tuple[str, int]]) -> None:
     assert jobs_left(2, 3, made) == left  # type: ignore[arg-type]
 
 
-def test_another_machine_is_refused_and_other_versions_are_told() -> None:
+def test_resume_refuses_another_machine_and_reports_other_versions() -> None:
     here = describe_machine()
     run = StoredRun(plan=plan_of(), machine=here, state="died")
     assert resume_note(run, here).text == "resumed with 0 iterations from before"
@@ -191,7 +191,7 @@ def test_another_machine_is_refused_and_other_versions_are_told() -> None:
 async def test_rounds_are_added_until_the_interval_is_narrow_or_the_limit_is_met(
     within: float, most: int, rounds: int
 ) -> None:
-    """Eight rounds are the least that an interval of 99 % can be had from."""
+    """An interval of 99% needs at least eight rounds."""
     plan = plan_of(truth_backend("a"), truth_backend("b"), iterations=2, warmup=0)
     async with engine_for(plan) as run:
         await run.until_done()
@@ -203,7 +203,7 @@ async def test_rounds_are_added_until_the_interval_is_narrow_or_the_limit_is_met
         await run.client.send_last(Shutdown())
 
 
-async def test_one_backend_at_a_time_can_have_no_more_rounds() -> None:
+async def test_sequential_run_refuses_more_rounds() -> None:
     plan = plan_of(truth_backend("a"), iterations=1, warmup=0, order="sequential")
     async with engine_for(plan) as run:
         await run.until_done()
@@ -213,7 +213,7 @@ async def test_one_backend_at_a_time_can_have_no_more_rounds() -> None:
         await run.client.send_last(Shutdown())
 
 
-def test_an_engine_holds_texts_and_arrivals_of_the_newest_only() -> None:
+def test_engine_drops_old_texts_and_arrivals() -> None:
     held: list[Iteration] = []
     for number in range(1, 6):
         held.append(

@@ -1,4 +1,4 @@
-"""The run_view kept up to date step by step is the run_view worked out from scratch, and stays small."""
+"""The run view updated event by event equals one computed from scratch, and stays small."""
 
 from __future__ import annotations
 
@@ -73,38 +73,40 @@ iterations = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(iterations, st.lists(st.integers(1, 3), min_size=61, max_size=61))
-def test_step_by_step_is_from_scratch(events: list[Iteration], attempts: list[int]) -> None:
+def test_incremental_figures_equal_batch_figures(events: list[Iteration], attempts: list[int]) -> None:
     run_view = RunView(PLAN)
     backend_view = run_view.backends["a"]
-    told: list[Iteration] = []
+    applied: list[Iteration] = []
     # Attempts only ever go up.
     for number, event in zip(sorted(attempts), events, strict=False):
         run_view.apply(BackendChanged(backend=BackendState(name="a", attempt=number)))
         if event.attempt > number:
             continue
         run_view.apply(IterationDone(iteration=event))
-        told.append(event)
-        current = [i for i in told if i.attempt == number]
+        applied.append(event)
+        current = [i for i in applied if i.attempt == number]
         measured = [i for i in current if i.phase == "measured"]
         assert backend_view.summary == summarise(current)
         assert (backend_view.finished, backend_view.last) == (len(measured), current[-1] if current else None)
-        earlier = {i.attempt for i in told if i.phase == "measured" and i.attempt < number}
+        earlier = {i.attempt for i in applied if i.phase == "measured" and i.attempt < number}
         assert backend_view.previous_attempt == max(earlier, default=None)
-        before = summarise(i for i in told if i.attempt == max(earlier)) if earlier else None
+        before = summarise(i for i in applied if i.attempt == max(earlier)) if earlier else None
         assert backend_view.previous == before
         for metric in CHARTED:
-            known = [(n, v) for n, i in enumerate(measured) if (v := METRICS[metric].of(i)) is not None]
-            assert list(backend_view.figures.points(metric)) == [(n, v) for n, v in known if math.isfinite(v)]
-    assert backend_view.iterations == told
+            expected = [(n, v) for n, i in enumerate(measured) if (v := METRICS[metric].of(i)) is not None]
+            assert list(backend_view.figures.points(metric)) == [(n, v) for n, v in expected if math.isfinite(v)]
+    assert backend_view.iterations == applied
     late = RunView(PLAN)
-    late.apply(Hello(plan=PLAN, machine=Machine(), run=RunState(), backends=[backend_view.state], iterations=told[:5]))
-    late.apply(Earlier(iterations=told[5:]))
+    late.apply(
+        Hello(plan=PLAN, machine=Machine(), run=RunState(), backends=[backend_view.state], iterations=applied[:5])
+    )
+    late.apply(Earlier(iterations=applied[5:]))
     assert (late.backends["a"].summary, late.backends["a"].previous) == (backend_view.summary, backend_view.previous)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=80))
-def test_a_spread_is_what_the_textbooks_say(values: list[float]) -> None:
+def test_spread_agrees_with_statistics(values: list[float]) -> None:
     it = spread(values)
     assert it is not None and it.stddev is not None
     twentieths = statistics.quantiles(values, n=20, method="inclusive")
@@ -114,7 +116,7 @@ def test_a_spread_is_what_the_textbooks_say(values: list[float]) -> None:
     assert it.stddev == pytest.approx(statistics.stdev(values), rel=1e-12)
 
 
-def test_many_values_stay_in_order() -> None:
+def test_sorted_values_stay_sorted() -> None:
     values = [math.sin(n) * 10 ** (n % 5) for n in range(5000)]
     sample = Sample()
     for n, value in enumerate(values):
@@ -125,7 +127,7 @@ def test_many_values_stay_in_order() -> None:
     assert sample.spread() == spread(values)
 
 
-def test_a_course_keeps_the_outermost_values_and_stays_small() -> None:
+def test_course_contains_extremes_and_stays_small() -> None:
     course = Course(limit=64)
     values = [1.0 + (n * 7919 % 101) / 1000 for n in range(20_000)]
     values[777], values[15_001] = 50.0, -3.0
@@ -139,7 +141,7 @@ def test_a_course_keeps_the_outermost_values_and_stays_small() -> None:
     assert [n for n, _ in points] == sorted({n for n, _ in points})
 
 
-def test_the_box_is_tukeys() -> None:
+def test_box_follows_tukey() -> None:
     it = box([1.0, 2.0, 3.0, 4.0, 5.0, 20.0])
     assert (it.q1, it.median, it.q3) == (2.25, 3.5, 4.75)
     assert (it.low, it.high, it.below, it.above) == (1.0, 5.0, (), (20.0,))
@@ -149,12 +151,12 @@ def test_the_box_is_tukeys() -> None:
     assert (len(many.above), many.above[0], many.above[-1]) == (40, 5.0, 1004.0)
 
 
-# --- What is kept ---
+# --- Memory ---
 
 
 @pytest.mark.parametrize("keep", [None, 0, 3, 400])
-def test_figures_are_kept_of_all_and_answers_of_the_newest(keep: int | None) -> None:
-    told = [
+def test_samples_drop_old_answers_only(keep: int | None) -> None:
+    originals = [
         iteration(
             n,
             n / 7 if n % 5 else None,
@@ -165,28 +167,28 @@ def test_figures_are_kept_of_all_and_answers_of_the_newest(keep: int | None) -> 
         )
         for n in range(2 * CHUNK + 10)
     ]
-    kept = Samples(keep)
-    for i in told:
-        kept.append(i)
-    first = 0 if keep is None else max(0, len(told) - keep)
-    wanted = [i if n >= first else iteration(n, i.latency_s, error=i.error) for n, i in enumerate(told)]
-    assert list(kept) == wanted
-    assert (kept[0], kept[-1], kept[CHUNK], kept[CHUNK - 3 : CHUNK + 3]) == (
+    samples = Samples(keep)
+    for i in originals:
+        samples.append(i)
+    first = 0 if keep is None else max(0, len(originals) - keep)
+    wanted = [i if n >= first else iteration(n, i.latency_s, error=i.error) for n, i in enumerate(originals)]
+    assert list(samples) == wanted
+    assert (samples[0], samples[-1], samples[CHUNK], samples[CHUNK - 3 : CHUNK + 3]) == (
         wanted[0],
         wanted[-1],
         wanted[CHUNK],
         wanted[CHUNK - 3 : CHUNK + 3],
     )
-    assert [kept.whole(n) for n in (0, len(told) - 1)] == [first == 0, keep != 0]
+    assert [samples.whole(n) for n in (0, len(originals) - 1)] == [first == 0, keep != 0]
     with pytest.raises(IndexError):
-        kept[len(told)]
+        samples[len(originals)]
 
 
-def test_exports_have_every_iteration() -> None:
-    told = [iteration(n, 1 + n / 1000, text="Hi", arrivals_ns=[5, 9], arrival_tokens=[1, 1]) for n in range(600)]
+def test_exports_contain_every_iteration() -> None:
+    originals = [iteration(n, 1 + n / 1000, text="Hi", arrivals_ns=[5, 9], arrival_tokens=[1, 1]) for n in range(600)]
     whole, lean = RunView(PLAN), RunView(PLAN, keep=10)
     for run_view in (whole, lean):
-        for i in told:
+        for i in originals:
             run_view.apply(IterationDone(iteration=i))
     assert iterations_csv(lean) == iterations_csv(whole)
     assert results_csv(lean) == results_csv(whole)
@@ -194,8 +196,8 @@ def test_exports_have_every_iteration() -> None:
     assert run_json(whole).count('"Hi"') == 600
 
 
-def test_an_iteration_costs_few_bytes() -> None:
-    def board_of(count: int) -> int:
+def test_memory_per_iteration() -> None:
+    def memory_of(count: int) -> int:
         tracemalloc.start()
         run_view = RunView(PLAN, keep=20)
         for n in range(count):
@@ -207,11 +209,11 @@ def test_an_iteration_costs_few_bytes() -> None:
         tracemalloc.stop()
         return size
 
-    small = board_of(1000)
-    assert (board_of(5000) - small) / 4000 < 100
+    small = memory_of(1000)
+    assert (memory_of(5000) - small) / 4000 < 100
 
 
-def test_an_unasked_summary_costs_nothing() -> None:
+def test_summary_is_cached() -> None:
     running = Running(iteration(n, 1.0) for n in range(3))
     assert running.summary is running.summary
     running.add(iteration(4, 2.0))
