@@ -46,7 +46,7 @@ async def bring_up(run: Run, backend_run: BackendRun) -> None:
     backend_run.failures_in_a_row = 0
     backend_run.cpu = None
     backend_run.usual_load_s = ready.load_s
-    restarted = f"restarted {backend_run.restarts} x" if backend_run.restarts else ""
+    restarted = f"restarted {backend_run.restarts}x" if backend_run.restarts else ""
     changes = _facts(ready) | {
         "note": ", ".join(filter(None, (ready.note, restarted))),
         "listener_uids": backend_run.listener_uids,
@@ -105,7 +105,7 @@ async def _handle_exit(run: Run, backend_run: BackendRun, server: ManagedServer)
         backend_run.restarts += 1
         backend_run.failures_in_a_row = 0
         backend_run.queue = deque(missing)
-        text = f"{failure.message}; started again ({backend_run.restarts} of {run.config.restarts})"
+        text = f"{failure.message}; restarted ({backend_run.restarts} of {run.config.restarts})"
         run.add_note(Note(text=text, level="warning", backend=backend_run.name))
         run.set_state(backend_run, state="waiting", doing="", progress=None, log_tail=tail)
     else:

@@ -132,7 +132,7 @@ class ServerProbe:
             raise StartError(
                 Failure(
                     kind="timeout",
-                    message=f"connects, but says nothing within {REPLY_TIMEOUT_S:g} s",
+                    message=f"connects, but does not reply within {REPLY_TIMEOUT_S:g} s",
                     hint="is this the right port?",
                 )
             ) from None

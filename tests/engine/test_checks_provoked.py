@@ -12,113 +12,46 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
-from llmtui.model import Backend, Plan, RunConfig
+from llmtui.model import Backend, RunConfig
 from llmtui.runview.run import RunView
-from llmtui.stats.checks import Check, checks
+from llmtui.stats.checks import checks
 from llmtui.stats.metrics import METRICS
 from llmtui.store.accuracy_record import keep
 from tests.accuracy.test_probe import record_of
-from tests.engine.helpers import engine_for, plan_of, truth_backend
+from tests.engine.helpers import plan_of, truth_backend
+from tests.engine.provoked import FileMachine, Late, Meanwhile, answer, checks_by_code, raced, serving
 from tests.engine.test_checks_end_to_end import from_history
-from tests.scripted import CLOSE, FINISH, SSE_HEAD, Scripted, Step, scripted, token
+from tests.scripted import CLOSE, Step, scripted
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
-#: Durations of answers (ms) without a trend. They differ so much that what a busy machine adds is lost among them.
+#: Durations of answers (ms) without a trend. They vary more than a busy machine adds.
 EVEN_MS = (120, 90, 150, 105, 135, 160, 80, 115)
-#: The same with neighbours exchanged: each round has one of the opposite ratio, so that nobody can win by chance.
+#: The same with neighbours swapped: each ratio is followed by its opposite, so that no backend wins by chance.
 EXCHANGED_MS = (90, 120, 105, 150, 160, 135, 115, 80)
 
 
 @pytest.fixture(autouse=True)
 def own_folders(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No run and no record of anybody else is seen here."""
+    """Hide runs and accuracy records of other tests."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_path))
     monkeypatch.setenv("LLMTUI_STORE", str(short_path / "history.db"))
     monkeypatch.setenv("LLMTUI_STATE", str(short_path / "state"))
 
 
-# --- Servers. ---
+#: Checks that depend on the order of samples, and the delay from which a busy machine may have caused them.
+SAMPLE_CHECKS = {"cold-start", "drift", "outliers"}
+DELAYED_S = 0.05
 
 
-class Late(asyncio.Event):
-    """A step of a server: it takes so long."""
-
-    def __init__(self, ms: float) -> None:
-        super().__init__()
-        self._ms = ms
-
-    async def wait(self) -> Literal[True]:
-        await asyncio.sleep(self._ms / 1e3)
-        return True
-
-
-class Meanwhile(asyncio.Event):
-    """A step of a server: this happens in the middle of its answer."""
-
-    def __init__(self, happens: Callable[[], None]) -> None:
-        super().__init__()
-        self._happens = happens
-
-    async def wait(self) -> Literal[True]:
-        self._happens()
-        return True
-
-
-def answer(*steps: Step, word: str = "Yes") -> list[Step]:
-    """Two tokens, `steps` between them, and what they took to read and to write; nothing came from a cache."""
-    usage = {"prompt_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 0}}
-    usage_event = b"data: %b\n\ndata: [DONE]\n\n" % json.dumps({"choices": [], "usage": usage}).encode()
-    return [SSE_HEAD, token(word), *steps, token(" indeed"), FINISH, usage_event, CLOSE]
-
-
-def whole(content: object) -> list[Step]:
-    """A JSON answer."""
-    body = json.dumps(content).encode()
-    return [b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)]
-
-
-@asynccontextmanager
-async def serving(
-    *answers: Sequence[Step], model: str = "truth", weights: str = "Q8_0", host: str = "127.0.0.1"
-) -> AsyncIterator[Scripted]:
-    """A server that tells its model and weights as llama.cpp's does, and gives these answers, the last one again."""
-    async with scripted([b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"], host=host) as server:
-        server.by_path = {
-            b"GET /v1/models": [whole({"data": [{"id": model}]})],
-            b"GET /props": [whole({"model_ftype": weights})],
-            b"POST": answers,
-        }
-        yield server
-
-
-async def raced(plan: Plan) -> RunView:
-    """A run to its end."""
-    async with engine_for(plan) as run:
-        run_view = await run.until_done()
-    assert {backend_view.state.state for backend_view in run_view.backends.values()} == {"done"}
-    return run_view
-
-
-def checks_by_code(run_view: RunView) -> dict[str, Check]:
-    """The checks of a run as its clients see them, by code."""
-    return {check.code: check for check in run_view.verdict().checks}
-
-
-#: What looks at how samples lie to each other, and from when on it may well be this machine that moved one.
-OF_THE_SAMPLES = {"cold-start", "drift", "outliers"}
-HELD_UP_S = 0.05
-
-
-def held_up_s(run_view: RunView, waits_ms: Iterable[Iterable[float]]) -> float:
-    """The longest that an answer of these servers took beyond its wait. A busy machine stands still now and then."""
+def longest_delay_s(run_view: RunView, waits_ms: Iterable[Iterable[float]]) -> float:
+    """Return the longest time that an answer took beyond its wait (s): a busy machine stalls now and then."""
     backend_views = zip(run_view.backends.values(), waits_ms, strict=True)
     return max(
         (i.latency_s or 0.0) - ms / 1e3
@@ -127,53 +60,9 @@ def held_up_s(run_view: RunView, waits_ms: Iterable[Iterable[float]]) -> float:
     )
 
 
-# --- A machine of files. ---
-
-#: Runs before the engine does: its readers read here.
-_READS_HERE = """
-import functools, os, pathlib, sys
-
-if "llmtui.engine" in sys.orig_argv:
-    from llmtui.engine.watch import conditions
-    from llmtui.engine.watch import other_cpu as foreign
-
-    here = pathlib.Path(__file__).parent
-    conditions.sample = functools.partial(conditions.sample, here, here)
-    conditions.governor = functools.partial(conditions.governor, here)
-    conditions._GPU_FILES = (str(here / "dev") + os.sep,)
-    foreign._STAT = here / "stat"
-    os.getloadavg = lambda: tuple(map(float, (here / "loadavg").read_text().split()[:3]))
-"""
-
-
-class FileMachine:
-    """A quiet machine, as far as its files tell. `strain` is what it does to an iteration."""
-
-    def __init__(self, folder: Path, governor: str, load: float) -> None:
-        self._folder = folder
-        self._strains = 0
-        (folder / "sitecustomize.py").write_text(_READS_HERE)
-        (folder / "loadavg").write_text(f"{load} {load} {load} 1/100 1234\n")
-        for name in ("cpufreq", "thermal_throttle"):
-            (folder / "cpu0" / name).mkdir(parents=True)
-        (folder / "cpu0" / "cpufreq" / "scaling_governor").write_text(governor + "\n")
-        self._write()
-
-    def strain(self) -> None:
-        """10 s of a core stolen, 7 pages swapped (4 in, 3 out), a core slowed down twice."""
-        self._strains += 1
-        self._write()
-
-    def _write(self) -> None:
-        n = self._strains
-        (self._folder / "stat").write_text(f"cpu  100 0 100 9000 0 0 0 {1000 * n} 0 0\n")
-        (self._folder / "vmstat").write_text(f"pgpgin 5\npswpin {4 * n}\npswpout {3 * n}\n")
-        (self._folder / "cpu0" / "thermal_throttle" / "core_throttle_count").write_text(f"{2 * n}\n")
-
-
 @pytest.fixture
 def machine_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FileMachine]:
-    """Make the machine on which engines run from now on."""
+    """Create the machine that engines see from now on."""
 
     def make(governor: str = "performance", load: float = 0.1) -> FileMachine:
         monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
@@ -182,11 +71,11 @@ def machine_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     return make
 
 
-# --- Silence. ---
+# --- No problems. ---
 
 
 async def test_equal_servers_have_no_problems(machine_of: Callable[..., FileMachine]) -> None:
-    """One prompt, the same answers, the same waits in all, on a quiet machine: nothing is to be said."""
+    """The same prompt, answers and waits, on a quiet machine: no check reports anything."""
     machine_of()
     first, second = ([answer(Late(ms)) for ms in waits] for waits in (EVEN_MS, EXCHANGED_MS))
     async with serving(*first) as one, serving(*second) as two:
@@ -194,7 +83,7 @@ async def test_equal_servers_have_no_problems(machine_of: Callable[..., FileMach
         plan = plan_of(*backends, iterations=len(EVEN_MS), warmup=0, max_tokens=2, fresh_prompt=False)
         run_view = await raced(plan)
     # Samples that do differ are reported, whatever delayed them.
-    apart = OF_THE_SAMPLES if held_up_s(run_view, (EVEN_MS, EXCHANGED_MS)) > HELD_UP_S else set()
+    apart = SAMPLE_CHECKS if longest_delay_s(run_view, (EVEN_MS, EXCHANGED_MS)) > DELAYED_S else set()
     assert checks_by_code(run_view).keys() <= apart
     assert checks_by_code(from_history(plan)).keys() <= apart
 
@@ -215,7 +104,7 @@ async def test_cold_start_drift_and_outliers() -> None:
             server = await stack.enter_async_context(serving(*(answer(Late(ms)) for ms in waits)))
             backends.append(Backend(name=name, url=server.url))
         run_view = await raced(plan_of(*backends, iterations=len(EVEN_MS), warmup=0, max_tokens=2))
-    if (late_s := held_up_s(run_view, waits_ms.values())) > HELD_UP_S:
+    if (late_s := longest_delay_s(run_view, waits_ms.values())) > DELAYED_S:
         pytest.skip(f"this machine held up an answer for {late_s:.3f} s: the samples are not what was to be provoked")
     by_code = checks_by_code(run_view)
     assert (by_code["cold-start"].level, by_code["cold-start"].backends) == ("warning", ["cold"])

@@ -153,13 +153,13 @@ async def test_server_is_restarted_up_to_the_limit(restarts: int) -> None:
     backend_view = run_view.backends["a"]
     failures = [i for i in backend_view.measured if not i.ok]
     assert len(failures) == 1
-    assert [n.text for n in run_view.notes if "started again (1 of 1)" in n.text and n.backend == "a"] == [
+    assert [n.text for n in run_view.notes if "restarted (1 of 1)" in n.text and n.backend == "a"] == [
         n.text for n in run_view.notes
     ]
     if restarts:
         assert (backend_view.state.state, len(run_view.notes), len(backend_view.measured)) == ("done", 1, 30)
         assert [i.iteration for i in backend_view.iterations if i.phase == "warmup"] == [1, 2]
-        assert backend_view.state.note == "restarted 1 x"
+        assert backend_view.state.note == "restarted 1x"
     else:
         assert (backend_view.state.state, len(run_view.notes)) == ("failed", 0)
 

@@ -103,4 +103,4 @@ async def test_silent_server_times_out(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("llmtui.engine.server_probe.REPLY_TIMEOUT_S", 0.1)
     async with asyncio.timeout(5), scripted([HANG]) as server:
         error = await start_error(tmp_path, url=server.url)
-    assert error == "connects, but says nothing within 0.1 s: is this the right port?"
+    assert error == "connects, but does not reply within 0.1 s: is this the right port?"

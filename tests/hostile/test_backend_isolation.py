@@ -230,5 +230,5 @@ def test_check_queries_silent_backends_concurrently(silent: list[str], tmp_path:
     assert time.monotonic() - began < 25.0
     lines = done.stdout.decode().splitlines()
     assert [line.partition("  ")[0].strip() for line in lines] == [f"silent {n}" for n in range(50)]
-    assert all("connects, but says nothing within 10 s" in line for line in lines)
+    assert all("connects, but does not reply within 10 s" in line for line in lines)
     assert done.returncode == 1

@@ -33,7 +33,7 @@ def crowd(count: int) -> tuple[Plan, list[AnyEvent]]:
                 weights="Q8_0",
                 load_s=1.0 + n,
                 failure=failure,
-                note="restarted 1 x" if n % 3 == 0 else "",
+                note="restarted 1x" if n % 3 == 0 else "",
             )
         )
         iterations += [canned.iteration(name, k + 1, refused=2 * (n % 3 == 2 and k == 0)) for k in range(6)]
@@ -73,7 +73,7 @@ async def test_panel_shows_the_important_facts_in_whole_words(size: tuple[int, i
                 assert "TTFT" in text
                 assert f"load {n + 1}.0 s" in text
                 assert "241 MB" in text
-                assert ("restarted 1 x" if n % 3 == 0 else "refused 2x") in text
+                assert ("restarted 1x" if n % 3 == 0 else "refused 2x") in text
 
 
 def warming(name: str, warmups: int, state: State = "warmup") -> list[AnyEvent]:
