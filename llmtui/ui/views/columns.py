@@ -21,9 +21,9 @@ class Column(Generic[RowT]):
     title: str
     width: int
     rank: int
-    #: The cell of a row as text, in at most so many cells.
+    #: Return the cell of a row as text, in at most this many cells.
     cell: Callable[[RowT, int], str]
-    #: What rows are sorted by; None if the row has no value.
+    #: Return what a row is sorted by, None if it has no value.
     value: Callable[[RowT], SortValue] = lambda _: None
     #: Whether the largest value is the best (or, of errors, the most telling) and goes first.
     most_first: bool = False
