@@ -1,4 +1,4 @@
-"""What every test of the monitor stands on."""
+"""Fixtures for the tests of the monitor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from llmtui.ui.screens import run as run_screen
 
 
 @pytest.fixture(autouse=True)
-def _no_pacing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pace has its own tests; elsewhere every change is drawn at once."""
+def _no_throttling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw every change immediately. The throttle has tests of its own."""
     monkeypatch.setattr(run_screen, "NUMBERS_S", 0.0)
     monkeypatch.setattr(run_screen, "CHARTS_S", 0.0)

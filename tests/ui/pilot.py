@@ -1,4 +1,4 @@
-"""How the tests drive the monitor: build it over a fake engine, wait for it, read its screen."""
+"""Drives the monitor in tests: builds it over a fake engine, waits for it, reads its screen."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def make(link: FakeLink, plan: Plan | None = None, **options: object) -> Monitor
 
 
 def screen_text(app: MonitorApp) -> str:
-    """What stands on the screen, row by row."""
+    """Return the text of the screen, row by row."""
     strips = app.screen._compositor.render_strips()
     return "\n".join(strip.text for strip in strips)
 
 
 async def settle(pilot: Pilot[None], link: FakeLink | None = None) -> None:
-    """Until the engine's events are folded and drawn."""
+    """Wait until the engine's events are applied and drawn."""
     if link is not None:
         while not link.queue.empty():
             await pilot.pause()

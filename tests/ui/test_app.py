@@ -79,7 +79,7 @@ async def test_narrow_switches_between_charts_and_table() -> None:
         assert "baseline stats" in screen_text(app)
 
 
-async def test_a_resize_goes_from_one_form_to_the_other() -> None:
+async def test_a_resize_switches_between_layouts() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -94,7 +94,7 @@ async def test_a_resize_goes_from_one_form_to_the_other() -> None:
 
 @pytest.mark.parametrize("extra", [0, 1, 4])
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_up_to_nine_backends_are_all_there(size: tuple[int, int], extra: int) -> None:
+async def test_up_to_nine_backends_are_shown(size: tuple[int, int], extra: int) -> None:
     plan = canned.plan(extra=extra)
     link = FakeLink(canned.hello(plan, done=2))
     app = make(link, plan)
@@ -104,7 +104,7 @@ async def test_up_to_nine_backends_are_all_there(size: tuple[int, int], extra: i
         assert all(backend.name in shown for backend in plan.backends)
 
 
-async def test_the_engine_may_know_of_other_backends_than_the_plan_on_the_first_frame() -> None:
+async def test_panels_follow_the_backends_that_the_engine_reports() -> None:
     link = FakeLink(canned.hello(canned.plan(extra=1), done=1))
     app = make(link, canned.plan())
     async with app.run_test(size=(120, 40)) as pilot:
@@ -115,7 +115,7 @@ async def test_the_engine_may_know_of_other_backends_than_the_plan_on_the_first_
         assert "vLLM-1" not in screen_text(app)
 
 
-async def test_the_first_frame_stands_before_the_engine_answers() -> None:
+async def test_the_first_frame_does_not_wait_for_the_engine() -> None:
     never = asyncio.Event()
 
     async def link() -> EngineLink:
@@ -205,7 +205,7 @@ async def test_one_iteration_draws_each_chart_once() -> None:
 HOSTILE = "[bold red]x[/] \x1b[2J\x1b]0;pwned\x07\x9b31m\u202egnp\x00[@click=app.quit]q[/]"
 
 
-async def test_text_from_a_server_is_neither_markup_nor_escape_nor_crash() -> None:
+async def test_text_from_a_server_is_sanitized_and_not_markup() -> None:
     state = canned.state(
         "llama.cpp",
         model=HOSTILE,
@@ -234,7 +234,7 @@ async def test_text_from_a_server_is_neither_markup_nor_escape_nor_crash() -> No
             assert not any(c in shown for c in "\x1b\x9b\x00\x07\u202e")
 
 
-async def test_an_event_of_an_unknown_backend_does_no_harm() -> None:
+async def test_an_event_of_an_unknown_backend_is_ignored() -> None:
     link = FakeLink(canned.hello(done=6), canned.progress("nobody", 3, 0.1), canned.progress("llama.cpp", 5, 0.1))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -245,7 +245,7 @@ async def test_an_event_of_an_unknown_backend_does_no_harm() -> None:
 # --- The engine goes ---
 
 
-async def test_an_engine_that_goes_is_told_in_words() -> None:
+async def test_an_engine_that_exits_is_reported() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -261,7 +261,7 @@ async def test_an_engine_that_goes_is_told_in_words() -> None:
     assert app.run_view.backends["llama.cpp"].summary.n == 6
 
 
-async def test_an_engine_that_does_not_start_is_told_in_words() -> None:
+async def test_an_engine_that_does_not_start_is_reported() -> None:
     async def link() -> EngineLink:
         raise OSError("no room left\x1b[31m")
 
@@ -271,7 +271,7 @@ async def test_an_engine_that_does_not_start_is_told_in_words() -> None:
         assert "the engine did not start: no room left: q quits" in screen_text(app)
 
 
-async def test_when_no_backend_answers_the_screen_says_so() -> None:
+async def test_a_run_without_any_answer_is_reported() -> None:
     plan = canned.plan()
     plan = Plan(run="r", created_utc="", config=plan.config, backends=plan.backends[3:])
     link = FakeLink(

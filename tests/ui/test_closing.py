@@ -1,4 +1,4 @@
-"""How the monitor takes leave: what the engine is told, what is printed, and with which exit code."""
+"""Leaving the monitor: the command to the engine, the printed summary, the exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
 
 
-async def left(*keys: str, done: int = 6, running: bool = True) -> tuple[MonitorApp, FakeLink]:
+async def leave_with(*keys: str, done: int = 6, running: bool = True) -> tuple[MonitorApp, FakeLink]:
     link = FakeLink(canned.hello(done=done, running=running))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -27,8 +27,8 @@ async def left(*keys: str, done: int = 6, running: bool = True) -> tuple[Monitor
     return app, link
 
 
-async def test_detaching_tells_the_engine_and_names_the_way_back(capsys: pytest.CaptureFixture[str]) -> None:
-    app, link = await left("d")
+async def test_detach_is_sent_and_the_attach_command_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    app, link = await leave_with("d")
     assert link.sent == [Detach()]
     assert link.closed
     assert app.session.farewell == Detach()
@@ -36,14 +36,14 @@ async def test_detaching_tells_the_engine_and_names_the_way_back(capsys: pytest.
     assert "llmtui attach r1" in capsys.readouterr().err
 
 
-async def test_quitting_twice_ends_the_run_early(capsys: pytest.CaptureFixture[str]) -> None:
-    app, link = await left("q", "q")
+async def test_quitting_twice_stops_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    app, link = await leave_with("q", "q")
     assert link.sent == [Shutdown()]
     assert print_farewell(app) == 130
     assert capsys.readouterr().err == "llmtui: stopped before the run was done: 27 of 39 iterations\n"
 
 
-async def test_escape_takes_the_question_back() -> None:
+async def test_escape_withdraws_the_question() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
@@ -52,8 +52,8 @@ async def test_escape_takes_the_question_back() -> None:
             await pilot.press("q")
             await settle(pilot)
             assert len(app.screen.query("Toast")) == 1
-            said = [said.message for said in app._notifications]
-            assert said == ["the run is still going: q again stops it and its servers, d detaches, esc cancels"]
+            messages = [n.message for n in app._notifications]
+            assert messages == ["the run is still going: q again stops it and its servers, d detaches, esc cancels"]
             await pilot.press("escape")
             await settle(pilot)
             assert app.is_running and link.sent == []
@@ -63,7 +63,7 @@ async def test_escape_takes_the_question_back() -> None:
     assert link.sent == [Shutdown()]
 
 
-async def test_escape_takes_back_the_question_alone_and_then_goes_back() -> None:
+async def test_escape_withdraws_the_question_first_and_then_goes_back() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
@@ -71,7 +71,7 @@ async def test_escape_takes_back_the_question_alone_and_then_goes_back() -> None
         await pilot.press("R", "enter", "q", "escape")
         await settle(pilot)
         assert app.view.details
-        # What was said besides stays.
+        # Other toasts stay.
         assert len(app.screen.query("Toast")) == 1
         await pilot.press("escape")
         await settle(pilot)
@@ -79,7 +79,7 @@ async def test_escape_takes_back_the_question_alone_and_then_goes_back() -> None
 
 
 @pytest.mark.parametrize("key", ["question_mark", "E"])
-async def test_escape_takes_the_question_back_in_a_dialog_too(key: str) -> None:
+async def test_escape_withdraws_the_question_in_a_dialog_too(key: str) -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -94,7 +94,7 @@ async def test_escape_takes_the_question_back_in_a_dialog_too(key: str) -> None:
         assert app.is_running and link.sent == []
 
 
-async def test_a_signal_to_end_sends_nothing() -> None:
+async def test_ending_by_a_signal_sends_no_command() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -107,12 +107,12 @@ async def test_a_signal_to_end_sends_nothing() -> None:
     assert print_farewell(app) == 0
 
 
-async def test_a_failed_backend_is_the_exit_code_of_a_run_that_was_done() -> None:
-    app, _ = await left("q", done=10, running=False)
+async def test_a_failed_backend_gives_exit_code_1() -> None:
+    app, _ = await leave_with("q", done=10, running=False)
     assert print_farewell(app) == 1
 
 
-async def test_without_an_engine_nothing_runs_and_every_command_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_without_an_engine_every_engine_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     link = FakeLink(canned.hello(done=6), BackendChanged(backend=canned.state("mistral.rs", state="loading")))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -139,7 +139,7 @@ async def test_without_an_engine_nothing_runs_and_every_command_says_why(capsys:
     assert "llmtui: the engine has exited; the run was not done" in capsys.readouterr().err
 
 
-async def test_an_engine_that_goes_after_the_run_is_no_loss() -> None:
+async def test_an_engine_that_exits_after_the_run_is_not_lost() -> None:
     link = FakeLink(canned.hello(done=10, running=False))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -163,8 +163,8 @@ def test_a_terminal_without_utf8_is_drawn_in_ascii(encoding: str, marker: str, m
     assert drawable(UiConfig()).marker == marker
 
 
-async def test_the_print_farewell_fit_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    app, _ = await left("d")
+async def test_the_farewell_fits_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, _ = await leave_with("d")
     app.run_view.backends["llama.cpp"].backend = Backend(name="日本語")
     out = stream("ascii")
     monkeypatch.setattr(sys, "stdout", out)
@@ -173,7 +173,7 @@ async def test_the_print_farewell_fit_any_encoding(monkeypatch: pytest.MonkeyPat
     assert b"???" in out.buffer.getvalue()  # type: ignore[attr-defined]
 
 
-async def test_toasts_help_and_details_keep_to_ascii() -> None:
+async def test_toasts_help_and_details_are_ascii() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link, marker="ascii")
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
@@ -190,7 +190,7 @@ async def test_toasts_help_and_details_keep_to_ascii() -> None:
 
 
 @pytest.mark.parametrize(("size", "table"), [((80, 24), False), ((80, 24), True), ((120, 40), False)])
-async def test_toasts_leave_table_verdict_and_keys_in_sight(size: tuple[int, int], table: bool) -> None:
+async def test_toasts_do_not_cover_table_ranking_and_keys(size: tuple[int, int], table: bool) -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=size, notifications=True) as pilot:

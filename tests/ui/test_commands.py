@@ -11,13 +11,13 @@ from llmtui.ui.actions.keys import KEY_NAMES, RESERVED, key_word, resolve_keys
 from llmtui.ui.actions.registry import COMMANDS, Situation
 
 
-def test_ids_and_keys_are_unique_and_no_reserved_key_is_taken() -> None:
+def test_ids_and_keys_are_unique_and_not_reserved() -> None:
     assert len({c.id for c in COMMANDS}) == len(COMMANDS)
     assert len({c.key for c in COMMANDS}) == len(COMMANDS)
     assert not RESERVED & {c.key for c in COMMANDS}
 
 
-def test_the_keys_of_the_contract() -> None:
+def test_documented_keys_exist() -> None:
     shown = {key_word(c.key): c.id for c in COMMANDS}
     assert set("rRsxcmetdqoOhLE?") | {"space", "enter", "esc"} <= set(shown)
     assert shown["?"] == "help"
@@ -28,7 +28,7 @@ def test_the_defaults_resolve_to_themselves() -> None:
     assert resolve_keys({}) == {c.id: c.key for c in COMMANDS}
 
 
-def test_an_override_replaces_one_key_and_takes_names_as_they_are_typed() -> None:
+def test_an_override_replaces_one_key_and_accepts_symbols() -> None:
     keys = resolve_keys({"rerun": "f5", "help": "!", "pause": "ctrl+p".replace("p", "b")})
     assert (keys["rerun"], keys["help"], keys["pause"]) == ("f5", "exclamation_mark", "ctrl+b")
     assert keys["stop"] == "s"
@@ -57,22 +57,22 @@ def test_two_commands_may_swap_their_keys() -> None:
         ({"rerun": "shift+r"}, 'did you mean "R"?'),
     ],
 )
-def test_bad_overrides_are_refused_in_words(overrides: dict[str, str], words: str) -> None:
+def test_bad_overrides_are_refused(overrides: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)):
         resolve_keys(overrides)
 
 
-def test_every_name_of_a_key_is_one_that_textual_knows() -> None:
+def test_every_key_name_exists_in_textual() -> None:
     from textual.keys import KEY_NAME_REPLACEMENTS, Keys, _character_to_key, key_to_character
 
-    known = {*(key.value for key in Keys), *KEY_NAME_REPLACEMENTS.values()}
+    names = {*(key.value for key in Keys), *KEY_NAME_REPLACEMENTS.values()}
     for name in KEY_NAMES:
         character = key_to_character(name)
-        assert name in known or (character is not None and _character_to_key(character) == name), name
+        assert name in names or (character is not None and _character_to_key(character) == name), name
 
 
 @pytest.mark.parametrize("key", ["f24", "ctrl+shift+f5", "alt+r", "pageup", "ctrl+left", "~", "ctrl+r"])
-def test_keys_that_there_are_pass(key: str) -> None:
+def test_valid_keys_are_accepted(key: str) -> None:
     assert resolve_keys({"rerun": key})["rerun"]
 
 
@@ -105,7 +105,7 @@ def test_the_footer_shows_what_applies_now() -> None:
     assert "pause" not in done
 
 
-def test_without_an_engine_only_what_needs_none_applies() -> None:
+def test_without_an_engine_no_engine_command_applies() -> None:
     gone = shown(Situation(phase="gone", backends=3, resting=3, results=True, selected="done"))
     assert not {"rerun", "stop", "pause", "rerun_all"} & set(gone)
     assert {"export", "metric", "quit"} <= set(gone)
@@ -135,7 +135,7 @@ def test_the_first_frame_does_not_wait_for_plotext() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_nor_does_an_empty_table_for_the_statistics() -> None:
+def test_an_empty_table_does_not_import_the_statistics() -> None:
     code = """
 import sys
 from llmtui.ui.views.table import table_lines

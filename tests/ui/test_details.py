@@ -1,4 +1,4 @@
-"""One backend maximised: the table that makes only what is seen, the token timeline, two clocks, the server's log."""
+"""The details of one backend: iterations, token timeline, clocks, answer, server log."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def table_of(app: MonitorApp) -> Iterations:
 # --- The timeline ---
 
 
-def test_the_longest_gap_is_named_and_those_of_three_medians_only() -> None:
+def test_only_gaps_of_three_medians_are_long() -> None:
     arrivals = timeline.Arrivals.of(one(**STALL))
     assert [(round(g.length_ns / 1e6), g.token) for g in arrivals.long] == [(84, 24), (45, 41)]
     assert timeline.gap_text(arrivals) == "longest gap 84.0 ms at token 24 (7.0x ITL)"
@@ -65,30 +65,30 @@ def test_the_longest_gap_is_named_and_those_of_three_medians_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "word"), [(64, "token"), (65, "token"), (None, "token"), (63, "piece"), (80, "piece")]
+    ("counted", "word"), [(64, "token"), (65, "token"), (None, "token"), (63, "piece"), (80, "piece")]
 )
-def test_pieces_are_called_tokens_only_where_the_server_counts_as_many(told: int | None, word: str) -> None:
-    assert timeline.Arrivals.of(one(**STALL | {"output_tokens": told})).word == word
+def test_pieces_are_called_tokens_only_if_the_server_counts_as_many(counted: int | None, word: str) -> None:
+    assert timeline.Arrivals.of(one(**STALL | {"output_tokens": counted})).word == word
 
 
 @pytest.mark.parametrize("marker", ["dot", "ascii"])
 def test_an_arrival_of_several_tokens_is_one_tick_with_its_count(marker: Marker) -> None:
-    told = one(**canned.arrivals(count=6, ttft_s=0.5, itl_s=0.1, each=4))
-    lines = timeline.drawn(told, 60, 4, marker, "s1")
+    iteration = one(**canned.arrivals(count=6, ttft_s=0.5, itl_s=0.1, each=4))
+    lines = timeline.drawn(iteration, 60, 4, marker, "s1")
     ticks = text_of(lines[1:2]).rpartition("┤")[2]
     assert ticks.replace(" ", "") == "444444"
     assert "24 tokens in 6 arrivals, at most 4 in one" in text_of(lines)
 
 
 @pytest.mark.parametrize("marker", ["braille", "fhd"])
-def test_a_tick_is_the_higher_the_more_it_carried(marker: Marker) -> None:
+def test_a_tick_is_taller_for_more_tokens(marker: Marker) -> None:
     changes = canned.arrivals(count=2, ttft_s=0.5, itl_s=0.5) | {"arrival_tokens": [1, 8]}
     above, below = (text_of([line]) for line in timeline.drawn(one(**changes), 60, 5, marker, "s1")[1:3])
     assert len(above.split()) == 1
     assert len(below.rpartition("┤")[2].split()) == 2
 
 
-def test_ticks_stand_over_their_time() -> None:
+def test_ticks_are_above_their_time() -> None:
     lines = timeline.drawn(one(**canned.arrivals(count=5, ttft_s=0.2, itl_s=0.2)), 66, 4, "dot", "s1")
     ticks, axis = text_of([lines[1]]), text_of([lines[-1]])
     assert axis.split()[-2:] == ["1000", "ms"]
@@ -110,7 +110,7 @@ def test_ticks_stand_over_their_time() -> None:
         {"arrivals_ns": []},
     ],
 )
-def test_the_timeline_fits_whatever_came(marker: Marker, width: int, height: int, changes: dict[str, Any]) -> None:
+def test_the_timeline_fits_any_arrivals(marker: Marker, width: int, height: int, changes: dict[str, Any]) -> None:
     lines = timeline.drawn(one(**changes), width, height, marker, "s1")
     assert 1 <= len(lines) <= height
     if changes["arrivals_ns"]:
@@ -119,12 +119,12 @@ def test_the_timeline_fits_whatever_came(marker: Marker, width: int, height: int
         assert text_of([to_ascii(line) for line in lines]).isascii()
 
 
-# --- The two clocks ---
+# --- Clocks ---
 
 
-def test_the_two_clocks_stand_side_by_side_and_add_up() -> None:
-    told = one(latency_s=1.25, ttft_s=0.3, server_load_s=0.01, server_prefill_s=0.25, server_decode_s=0.9)
-    rows = [line.split() for line in text_of(clock_lines(told, 70)).split("\n")]
+def test_server_and_client_times_are_side_by_side_and_add_up() -> None:
+    iteration = one(latency_s=1.25, ttft_s=0.3, server_load_s=0.01, server_prefill_s=0.25, server_decode_s=0.9)
+    rows = [line.split() for line in text_of(clock_lines(iteration, 70)).split("\n")]
     assert rows[1] == ["load", "0.010"]
     assert rows[2] == ["prefill", "0.250", "0.300", "0.040", "TTFT"]
     assert rows[3][:4] == ["decode", "0.900", "0.950", "0.050"]
@@ -133,7 +133,7 @@ def test_the_two_clocks_stand_side_by_side_and_add_up() -> None:
     said = text_of(clock_lines(silent, 70))
     assert SILENT in said
     assert "server " not in said.replace(SILENT, "")
-    half = text_of(clock_lines(msgspec.structs.replace(told, server_decode_s=None), 70)).split("\n")
+    half = text_of(clock_lines(msgspec.structs.replace(iteration, server_decode_s=None), 70)).split("\n")
     assert half[3].split()[:2] == ["decode", "0.950"]
     assert half[4].split()[:2] == ["total", "1.250"]
     assert clock_lines(one(latency_s=None), 70) == []
@@ -205,7 +205,7 @@ async def test_details_show_every_iteration_and_the_answer(size: tuple[int, int]
         assert app.view.selected == "mistral.rs"
 
 
-async def test_the_newest_is_followed_until_the_cursor_moves_and_after_end() -> None:
+async def test_the_cursor_follows_the_newest_until_it_is_moved() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -215,10 +215,10 @@ async def test_the_newest_is_followed_until_the_cursor_moves_and_after_end() -> 
                 link.put(IterationDone(iteration=canned.iteration("llama.cpp", coming, text=f"text {coming}")))
             await pilot.press(*keys)
             await settle(pilot, link)
-            found = table_of(app).chosen
-            assert found is not None
-            assert f"attempt 1, iteration {found.iteration}:" in screen_text(app)
-            return found.iteration
+            iteration = table_of(app).chosen
+            assert iteration is not None
+            assert f"attempt 1, iteration {iteration.iteration}:" in screen_text(app)
+            return iteration.iteration
 
         await settle(pilot, link)
         assert await chosen("enter") == 6
@@ -236,7 +236,7 @@ async def test_the_newest_is_followed_until_the_cursor_moves_and_after_end() -> 
         assert await chosen() == 10
 
 
-async def test_a_hundred_thousand_cost_what_is_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_visible_lines_of_many_iterations_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     line = iteration_line
 
@@ -274,7 +274,7 @@ async def test_a_hundred_thousand_cost_what_is_on_the_screen(monkeypatch: pytest
         assert "A human cannot eat" in screen_text(app)
 
 
-async def test_what_is_read_stays_though_newer_ones_push_it_out() -> None:
+async def test_the_selected_iteration_stays_complete() -> None:
     link = FakeLink(canned.hello(), IterationDone(iteration=one(text="to be read", **STALL)))
     app = make(link)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -310,7 +310,7 @@ async def test_a_long_answer_scrolls_by_keys_and_wheel(marker: Marker) -> None:
             assert screen_text(app).isascii()
 
 
-async def test_resized_the_parts_are_laid_out_anew() -> None:
+async def test_a_resize_lays_the_parts_out_again() -> None:
     link = FakeLink(canned.hello(done=6), IterationDone(iteration=one(**STALL)))
     app = make(link)
     async with app.run_test(size=(200, 50)) as pilot:
@@ -330,7 +330,7 @@ async def test_resized_the_parts_are_laid_out_anew() -> None:
 # --- The server's log ---
 
 
-async def test_the_servers_log_is_asked_for_where_it_is_seen_and_again_when_something_happened() -> None:
+async def test_the_server_log_is_requested_while_visible_and_after_new_iterations() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -385,9 +385,9 @@ async def test_details_show_the_failure_and_the_log() -> None:
         assert "error: no such model" in shown
 
 
-def test_a_failed_iteration_says_why_once() -> None:
+def test_a_failed_iteration_gives_its_reason_once() -> None:
     failure = Failure(kind="http", message="HTTP 500: no slot", hint="fewer at once")
     backend_view = BackendView(canned.plan().backends[0], canned.state("llama.cpp", state="failed", failure=failure))
-    told = text_of(details_view.answer_lines(backend_view, one(error=failure, text=""), True, 60))
-    assert told.count("no slot") == 1
-    assert "fewer at once" in told
+    text = text_of(details_view.answer_lines(backend_view, one(error=failure, text=""), True, 60))
+    assert text.count("no slot") == 1
+    assert "fewer at once" in text

@@ -1,4 +1,4 @@
-"""Export: at once, and by the dialog; nothing is overwritten unasked, and what goes wrong is told in words."""
+"""Export by one key and by the dialog: no file is overwritten unasked, and errors are explained."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
 
 
 def flat(app: MonitorApp) -> str:
-    """The screen without frames and line breaks, so that wrapped words are found."""
+    """The screen without frames and line breaks, so that wrapped text can be searched."""
     return "".join(c for c in screen_text(app) if c not in "│╭╮╰╯─▌\n ")
 
 
@@ -61,9 +61,7 @@ def flat(app: MonitorApp) -> str:
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.id)
-def test_every_format_is_written_once_under_each_name(
-    form: exporting.Format, run_view: RunView, tmp_path: Path
-) -> None:
+def test_every_format_is_written_to_a_free_name(form: exporting.Format, run_view: RunView, tmp_path: Path) -> None:
     names = [write_beside(run_view, form, tmp_path / file_name(form, NOON)).name for _ in range(3)]
     stem = f"llmtui-{form.what}-20261122-120000"
     assert names == [f"{stem}{n}{form.suffix}" for n in ("", "-2", "-3")]
@@ -73,7 +71,7 @@ def test_every_format_is_written_once_under_each_name(
     write(run_view, form, tmp_path / names[0], replace=True)
 
 
-def test_a_link_that_leads_nowhere_is_taken_too(run_view: RunView, tmp_path: Path) -> None:
+def test_a_broken_symlink_is_not_overwritten(run_view: RunView, tmp_path: Path) -> None:
     (tmp_path / "a.csv").symlink_to(tmp_path / "gone")
     assert free_path(tmp_path / "a.csv").name == "a-2.csv"
     with pytest.raises(Taken):
@@ -84,7 +82,7 @@ def test_a_link_that_leads_nowhere_is_taken_too(run_view: RunView, tmp_path: Pat
     ("name", "words"),
     [("gone/a.csv", "no such folder"), ("file/a.csv", "is not a folder"), ("x" * 300, "too long"), ("a\0b", "name")],
 )
-def test_what_cannot_be_written_is_told_in_words(name: str, words: str, run_view: RunView, tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_explained(name: str, words: str, run_view: RunView, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match=words):
         write(run_view, CSV, tmp_path / name)
@@ -96,7 +94,7 @@ def test_what_cannot_be_written_is_told_in_words(name: str, words: str, run_view
     [(errno.ENOSPC, "the disk of .* is full"), (errno.EROFS, "read-only"), (errno.EACCES, "is not writable")],
 )
 @pytest.mark.parametrize("replace", [False, True])
-def test_a_file_that_could_not_be_finished_is_not_left_behind(
+def test_a_failed_write_leaves_no_file(
     number: int, words: str, replace: bool, run_view: RunView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
@@ -108,11 +106,11 @@ def test_a_file_that_could_not_be_finished_is_not_left_behind(
     assert os.listdir(tmp_path) == []
 
 
-# --- At once ---
+# --- By one key ---
 
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 40)])
-async def test_the_path_is_shown_whole_and_goes_to_the_clipboard(size: tuple[int, int], tmp_path: Path) -> None:
+async def test_the_whole_path_is_shown_and_copied(size: tuple[int, int], tmp_path: Path) -> None:
     folder = tmp_path / ("a-long-folder-name-" * 4)
     folder.mkdir()
     async with monitor(folder, size) as (app, pilot):
@@ -147,7 +145,7 @@ async def test_the_dialog_writes_what_it_shows(size: tuple[int, int], tmp_path: 
         assert app.clipboard == str(written)
 
 
-async def test_the_mouse_chooses_a_format_and_a_name_of_ones_own_keeps_its_stem(tmp_path: Path) -> None:
+async def test_a_click_selects_a_format_and_a_typed_name_keeps_its_stem(tmp_path: Path) -> None:
     async with monitor(tmp_path) as (app, pilot):
         await press(pilot, "E", "tab", "tab", "ctrl+u", *"mine.csv")
         await pilot.click("#formats", offset=(6, 3))
@@ -157,7 +155,7 @@ async def test_the_mouse_chooses_a_format_and_a_name_of_ones_own_keeps_its_stem(
         assert "llama.cpp" in (tmp_path / "mine.md").read_text()
 
 
-async def test_a_file_that_is_there_is_replaced_only_when_asked_twice(tmp_path: Path) -> None:
+async def test_a_file_is_replaced_only_after_a_second_enter(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("precious")
     async with monitor(tmp_path) as (app, pilot):
         await press(pilot, "E", "tab", "tab", "ctrl+u", *"a.csv", "enter")
@@ -185,7 +183,7 @@ async def test_a_file_that_is_there_is_replaced_only_when_asked_twice(tmp_path: 
     ],
 )
 @pytest.mark.parametrize("size", [(60, 15), (80, 24)])
-async def test_the_dialog_stays_and_says_what_is_wrong(
+async def test_the_dialog_stays_open_and_shows_the_error(
     size: tuple[int, int], field: str, text: str, words: str, tmp_path: Path
 ) -> None:
     (tmp_path / "folder").mkdir()
@@ -201,7 +199,7 @@ async def test_the_dialog_stays_and_says_what_is_wrong(
     assert os.listdir(tmp_path) == ["folder"]
 
 
-async def test_the_dialog_keeps_to_ascii_and_its_keys_are_no_commands(tmp_path: Path) -> None:
+async def test_the_dialog_is_ascii_and_its_keys_run_no_commands(tmp_path: Path) -> None:
     async with monitor(tmp_path, (80, 24), marker="ascii") as (app, pilot):
         await press(pilot, "E", "tab", "tab", *"qhLx")
         assert isinstance(app.screen, ExportScreen)

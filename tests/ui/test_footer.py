@@ -1,4 +1,4 @@
-"""The footer shows what is needed most where not all has room."""
+"""The footer shows the most important commands if there is not room for all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def footer(size: tuple[int, int], done: int, events: list[AnyEvent], *keys
             await pilot.press(key)
             await settle(pilot)
         line = screen_text(app).split("\n")[-1]
-        # A click finds each where it stands.
+        # Each is where a click expects it.
         for start, end, command in app.screen.query_one(Footer)._spots:
             assert line[start:end].split(maxsplit=1)[1].strip() == word_now(app.view.situation(), command)
         return line
@@ -56,7 +56,7 @@ def word_now(situation: Situation, command: str) -> str:
     ],
     ids=["starting", "running", "at rest", "hidden", "held", "paused", "done", "details", "verdict", "log"],
 )
-async def test_what_is_needed_most_has_room(
+async def test_the_most_important_commands_have_room(
     size: tuple[int, int], done: int, events: list[AnyEvent], keys: list[str], words: list[str]
 ) -> None:
     line = await footer(size, done, events, *keys)
@@ -67,7 +67,7 @@ async def test_what_is_needed_most_has_room(
 
 @pytest.mark.parametrize("phase", ["connecting", "starting", "running", "paused", "done", "stopping", "gone"])
 @pytest.mark.parametrize("over", ["", "details", "log_shown", "verdict_shown"])
-def test_every_command_has_its_importance_once(phase: str, over: str) -> None:
+def test_every_command_is_ordered_once(phase: str, over: str) -> None:
     shown = {"details": True, over: True} if over else {}
     order = by_importance(Situation(phase=phase, **shown))  # type: ignore[arg-type]
     assert sorted(order) == sorted(c.id for c in COMMANDS)

@@ -1,4 +1,4 @@
-"""The long watch: a held screen, the log, and what the terminal is told."""
+"""The held screen, the log, the terminal's title and notifications."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from llmtui.model import AnyEvent, BackendChanged, Failure, IterationDone, Note, Rerun, RunChanged, RunState
 from llmtui.runview.run import RunView
-from llmtui.ui import escapes as signals
+from llmtui.ui import escapes
 from llmtui.ui import session as session_module
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.screens.log import LogLines, LogScreen
@@ -27,7 +27,7 @@ def more(name: str, count: int, first: int = 7) -> list[IterationDone]:
 # --- A held screen ---
 
 
-async def test_a_held_screen_stands_still_and_counts_and_catches_up() -> None:
+async def test_a_held_screen_counts_iterations_and_catches_up() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -44,7 +44,7 @@ async def test_a_held_screen_stands_still_and_counts_and_catches_up() -> None:
         assert "held, 3 behind" in held[0]
         assert "30/39" in held[1]
         assert held[2:] == before[2:]
-        # What is done on a held screen is done to what it shows.
+        # Commands act on what the held screen shows.
         await pilot.resize_terminal(80, 24)
         await pilot.press("2", "m", "enter", "escape", "m", "m", "m")
         await pilot.resize_terminal(120, 40)
@@ -60,7 +60,7 @@ async def test_a_held_screen_stands_still_and_counts_and_catches_up() -> None:
 
 
 @pytest.mark.parametrize("way", ["escape", "vanish", "hello", "many", "rerun"])
-async def test_a_held_screen_goes_on_and_loses_nothing(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_held_screen_is_released_without_loss(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "HELD_AT_MOST", 4)
     link = FakeLink(canned.hello(done=6))
     app = make(link)
@@ -91,7 +91,7 @@ async def test_a_held_screen_goes_on_and_loses_nothing(way: str, monkeypatch: py
 # --- The log ---
 
 
-def test_the_log_tells_states_failures_and_phases_once() -> None:
+def test_the_log_records_states_failures_and_phases_once() -> None:
     log, run_view = RunLog(lambda: NOON), RunView(canned.plan())
     error = Failure(kind="server", message="it died\x1b[2J", hint="see its log")
     events: list[AnyEvent] = [
@@ -125,7 +125,7 @@ def test_the_log_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("size", [(30, 8), (40, 12), (80, 24), (120, 40)])
-async def test_the_log_follows_the_newest_unless_one_looks_back(size: tuple[int, int]) -> None:
+async def test_the_log_follows_the_newest_until_scrolled_up(size: tuple[int, int]) -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     app.wall = lambda: NOON
@@ -160,7 +160,7 @@ async def test_the_log_follows_the_newest_unless_one_looks_back(size: tuple[int,
         assert not isinstance(app.screen, LogScreen)
 
 
-async def test_the_log_opens_and_closes_by_its_key_and_keeps_what_was_said() -> None:
+async def test_the_log_key_opens_and_closes_it_and_messages_are_in_it() -> None:
     link = FakeLink(canned.hello(done=6), BackendChanged(backend=canned.state("llama.cpp", state="done")))
     app = make(link)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -178,7 +178,7 @@ async def test_the_log_opens_and_closes_by_its_key_and_keeps_what_was_said() -> 
         assert not app.view.log_shown
 
 
-async def test_an_empty_log_says_so_and_a_long_one_is_wrapped_once_an_entry() -> None:
+async def test_an_empty_log_says_so_and_a_long_one_shows_the_newest() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -198,43 +198,43 @@ async def test_an_empty_log_says_so_and_a_long_one_is_wrapped_once_an_entry() ->
         assert f"newest {MOST_ENTRIES} of {MOST_ENTRIES + 50}" in screen_text(app)
 
 
-# --- What the terminal is told ---
+# --- The terminal's title and notifications ---
 
 
-def listening(app: MonitorApp) -> list[str]:
-    told: list[str] = []
-    app.announcer.write = told.append
-    return told
+def record_sequences(app: MonitorApp) -> list[str]:
+    written: list[str] = []
+    app.announcer.write = written.append
+    return written
 
 
-async def test_the_title_is_told_when_it_changes_and_by_the_second() -> None:
+async def test_the_title_is_written_by_the_second_and_only_on_change() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
-    told = listening(app)
+    written = record_sequences(app)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, link)
-        assert told == ["\x1b[22;0t\x1b]2;llmtui 27/39 running\x07"]
+        assert written == ["\x1b[22;0t\x1b]2;llmtui 27/39 running\x07"]
         link.put(RunChanged(run=RunState(phase="running", finished=28, total=39)))
         link.put(RunChanged(run=RunState(phase="running", finished=29, total=39)))
         await settle(pilot, link)
-        assert len(told) == 1
+        assert len(written) == 1
         app.session.tick()
         app.session.tick()
-        assert told[1:] == ["\x1b]2;llmtui 29/39 running\x07"]
+        assert written[1:] == ["\x1b]2;llmtui 29/39 running\x07"]
         link.vanish()
         await settle(pilot, link)
-        assert told[-1] == "\x1b]2;llmtui 29/39 engine gone\x07"
+        assert written[-1] == "\x1b]2;llmtui 29/39 engine gone\x07"
     assert app.announcer.titled
 
 
-async def test_a_title_that_is_not_wanted_is_not_told() -> None:
+async def test_no_title_is_written_if_the_config_says_so() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link, title=False)
-    told = listening(app)
+    written = record_sequences(app)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, link)
         app.session.tick()
-    assert told == []
+    assert written == []
     assert not app.announcer.titled
 
 
@@ -251,30 +251,30 @@ async def test_a_title_that_is_not_wanted_is_not_told() -> None:
         ),
     ],
 )
-async def test_the_end_of_the_run_is_told_once(
+async def test_the_end_of_the_run_is_announced_once(
     notify: str, tmux: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMUX", tmux)
     link = FakeLink(canned.hello(done=10))
     app = make(link, notify=notify, title=False)
-    told = listening(app)
+    written = record_sequences(app)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, link)
-        assert told == []
+        assert written == []
         link.put(canned.run_done(), canned.run_done())
         await settle(pilot, link)
-        assert told == expected
+        assert written == expected
 
 
-async def test_a_run_that_was_done_before_one_came_is_not_told() -> None:
+async def test_a_run_that_was_done_already_is_not_announced() -> None:
     link = FakeLink(canned.hello(done=10, running=False))
     app = make(link, notify="bell", title=False)
-    told = listening(app)
+    written = record_sequences(app)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, link)
-        assert told == []
+        assert written == []
 
 
-def test_a_title_cannot_be_broken_out_of() -> None:
-    assert signals.set_title("a\x07b\x1b]0;c") == "\x1b]2;ab\x07"
-    assert signals.notification("a\x1b\\b", {}) == "\x1b]9;ab\x07"
+def test_titles_and_notifications_are_sanitized() -> None:
+    assert escapes.set_title("a\x07b\x1b]0;c") == "\x1b]2;ab\x07"
+    assert escapes.notification("a\x1b\\b", {}) == "\x1b]9;ab\x07"

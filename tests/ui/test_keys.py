@@ -32,7 +32,7 @@ from tests.ui.pilot import make, screen_text, settle
 # --- Keys ---
 
 
-async def test_keys_send_the_commands_of_the_focused_backend() -> None:
+async def test_keys_act_on_the_selected_backend() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -64,7 +64,7 @@ async def test_a_key_that_does_not_apply_says_why_and_sends_nothing() -> None:
         assert "the run is still going" in said
 
 
-async def test_what_is_said_again_does_not_stand_twice() -> None:
+async def test_a_repeated_toast_is_shown_once() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -75,7 +75,7 @@ async def test_what_is_said_again_does_not_stand_twice() -> None:
         assert [n.message for n in app._notifications] == ["the run is still going"]
 
 
-async def test_the_chart_key_leads_from_the_table_to_the_charts() -> None:
+async def test_the_chart_key_replaces_the_table_by_the_charts() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -90,7 +90,7 @@ async def test_the_chart_key_leads_from_the_table_to_the_charts() -> None:
         assert app.view.chart_kind == chart
 
 
-async def test_rerun_all_when_everything_rests() -> None:
+async def test_rerun_all_when_all_are_done() -> None:
     link = FakeLink(canned.hello(done=10, running=False))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -121,7 +121,7 @@ async def test_the_focus_moves_by_tab_arrows_and_click() -> None:
         assert "┏ 2 + mistral.rs" in screen_text(app)
 
 
-async def test_hiding_rescales_the_charts_to_the_rest() -> None:
+async def test_hiding_a_backend_rescales_the_charts() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -141,7 +141,7 @@ async def test_hiding_rescales_the_charts_to_the_rest() -> None:
         assert app.query_one("#scatter", ChartView).chart == before
 
 
-async def test_the_metric_goes_through_charts_panels_and_table() -> None:
+async def test_the_metric_key_changes_charts_panels_and_table() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -166,7 +166,7 @@ async def test_other_keys_can_be_configured() -> None:
         assert " k Stop" in screen_text(app)
 
 
-async def test_a_click_on_the_footer_is_the_key() -> None:
+async def test_a_click_on_the_footer_runs_the_command() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -193,7 +193,7 @@ async def test_help_lists_every_command(size: tuple[int, int]) -> None:
         assert not isinstance(app.screen, HelpScreen)
 
 
-async def test_the_theme_goes_round() -> None:
+async def test_the_theme_key_cycles() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link, theme="dark")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -205,7 +205,7 @@ async def test_the_theme_goes_round() -> None:
         assert seen == ["llmtui-dark", "llmtui-light", "llmtui-ansi", "llmtui-dark"]
 
 
-async def test_an_unknown_theme_is_told_and_does_no_harm() -> None:
+async def test_an_unknown_theme_is_reported() -> None:
     app = make(FakeLink(canned.hello(done=6)), theme="neon")
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -213,7 +213,7 @@ async def test_an_unknown_theme_is_told_and_does_no_harm() -> None:
 
 
 @pytest.mark.parametrize("theme", ["dark", "light", "ansi"])
-async def test_states_and_series_are_told_without_colour(theme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_states_and_series_differ_without_colour(theme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     link = FakeLink(canned.hello(done=6))
     app = make(link, theme=theme)
@@ -224,7 +224,7 @@ async def test_states_and_series_are_told_without_colour(theme: str, monkeypatch
             assert sign in shown
 
 
-async def test_ascii_keeps_the_screen_to_ascii() -> None:
+async def test_the_screen_is_ascii_on_request() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link, marker="ascii")
     async with app.run_test(size=(120, 40)) as pilot:
@@ -235,7 +235,7 @@ async def test_ascii_keeps_the_screen_to_ascii() -> None:
 # --- Quitting ---
 
 
-async def test_quitting_a_run_is_asked_twice_and_shuts_the_engine_down() -> None:
+async def test_quit_asks_first_and_shuts_the_engine_down() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -280,7 +280,7 @@ async def test_export_writes_a_new_file_and_shows_where(tmp_path: Path) -> None:
         assert any(str(tmp_path) in n.message for n in app._notifications)
 
 
-async def test_a_folder_that_is_not_there_is_told_in_words(tmp_path: Path) -> None:
+async def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     await _export_into(tmp_path / "gone", "no such folder")
 
 
@@ -297,7 +297,7 @@ async def _export_into(folder: Path, words: str) -> None:
 # --- The mouse does what keys do ---
 
 
-async def test_two_clicks_on_a_panel_maximise_it() -> None:
+async def test_a_double_click_on_a_panel_opens_the_details() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -308,7 +308,7 @@ async def test_two_clicks_on_a_panel_maximise_it() -> None:
         assert app.view.selected == "mistral.rs"
 
 
-async def test_a_line_of_the_help_is_a_button() -> None:
+async def test_a_click_on_the_help_runs_the_command() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -322,7 +322,7 @@ async def test_a_line_of_the_help_is_a_button() -> None:
         assert app.view.metric == "ttft"
 
 
-async def test_the_focus_goes_through_the_table_too() -> None:
+async def test_tab_reaches_the_table() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -1,4 +1,4 @@
-"""The screens over all backends are built once and shown as new; what a key changes is painted at once."""
+"""Overlay screens are built once and look new each time; keys are painted without delay."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OPENED_BY = ["enter", "L", "v", "question_mark"]
 
 
 def still(link: FakeLink, **options: str) -> MonitorApp:
-    """A monitor whose clock stands."""
+    """A monitor with a stopped clock."""
     app = make(link, None, **options)
     app.view.now = lambda: 1000.0
     app.view.run_changed()
@@ -48,12 +48,12 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
 
 
 def cells(app: MonitorApp) -> list[list[tuple[str, Style | None]]]:
-    """What stands on the screen, with its colours."""
+    """The screen with its colours."""
     return [[(s.text, s.style) for s in strip.simplify()] for strip in app.screen._compositor.render_strips()]
 
 
 async def opened(key: str, size: tuple[int, int], **options: str) -> list[list[tuple[str, Style | None]]]:
-    """The screen of a monitor in which this key is the first."""
+    """The screen of a new monitor after this key."""
     link = FakeLink(canned.hello(done=6))
     app = still(link, **options)
     async with app.run_test(size=size, notifications=False) as pilot:
@@ -62,11 +62,11 @@ async def opened(key: str, size: tuple[int, int], **options: str) -> list[list[t
         return cells(app)
 
 
-# --- Built once, shown as new ---
+# --- Built once ---
 
 
 @pytest.mark.parametrize("key", OPENED_BY)
-async def test_it_is_the_same_screen_and_looks_as_the_first_time(key: str) -> None:
+async def test_a_reopened_screen_is_reused_and_looks_new(key: str) -> None:
     link = FakeLink(canned.hello(done=6))
     app = still(link)
     async with app.run_test(size=(80, 24), notifications=False) as pilot:
@@ -83,7 +83,7 @@ async def test_it_is_the_same_screen_and_looks_as_the_first_time(key: str) -> No
         assert cells(app) == first
 
 
-async def test_the_details_come_again_for_another_backend() -> None:
+async def test_reopened_details_show_another_backend() -> None:
     link = FakeLink(canned.hello(done=6), LogTail(backend="mistral.rs", lines=["loaded"]))
     app = still(link)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -105,7 +105,7 @@ async def test_the_details_come_again_for_another_backend() -> None:
 
 @pytest.mark.parametrize("key", OPENED_BY)
 @pytest.mark.parametrize("size", [pytest.param((40, 12), marks=pytest.mark.slow), (120, 40)])
-async def test_another_size_while_it_was_hidden(key: str, size: tuple[int, int]) -> None:
+async def test_a_hidden_screen_fits_a_resized_terminal(key: str, size: tuple[int, int]) -> None:
     link = FakeLink(canned.hello(done=6))
     app = still(link)
     async with app.run_test(size=(80, 24), notifications=False) as pilot:
@@ -118,7 +118,7 @@ async def test_another_size_while_it_was_hidden(key: str, size: tuple[int, int])
 
 
 @pytest.mark.parametrize("key", OPENED_BY)
-async def test_another_theme_while_it_was_hidden(key: str) -> None:
+async def test_a_hidden_screen_takes_a_new_theme(key: str) -> None:
     link = FakeLink(canned.hello(done=6))
     app = still(link, theme="dark")
     async with app.run_test(size=(80, 24), notifications=False) as pilot:
@@ -128,7 +128,7 @@ async def test_another_theme_while_it_was_hidden(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", OPENED_BY)
-async def test_ascii_each_time(key: str) -> None:
+async def test_overlays_are_ascii_on_request(key: str) -> None:
     link = FakeLink(canned.hello(done=6))
     app = still(link, marker="ascii")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -140,7 +140,7 @@ async def test_ascii_each_time(key: str) -> None:
 
 
 @pytest.mark.slow
-async def test_opening_often_leaves_nothing_behind() -> None:
+async def test_reopening_screens_leaks_nothing() -> None:
     link = FakeLink(canned.hello(done=6))
     app = still(link)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -157,7 +157,7 @@ async def test_opening_often_leaves_nothing_behind() -> None:
         assert not any(screen._result_callbacks for screen in map(app.overlays.__getitem__, get_args(OverlayName)))
 
 
-async def test_hidden_screens_ask_the_engine_for_nothing() -> None:
+async def test_hidden_screens_send_no_commands() -> None:
     plan = canned.plan()
     link = FakeLink(canned.hello(plan, done=6))
     app = still(link)
@@ -172,7 +172,7 @@ async def test_hidden_screens_ask_the_engine_for_nothing() -> None:
         assert link.sent == asked
 
 
-async def test_what_lies_behind_the_help_is_drawn_when_that_goes() -> None:
+async def test_charts_behind_the_help_are_drawn_when_it_closes() -> None:
     link = FakeLink(canned.hello(done=6))
     app = still(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -188,10 +188,10 @@ async def test_what_lies_behind_the_help_is_drawn_when_that_goes() -> None:
         assert "7/10" in screen_text(app)
 
 
-# --- What a key changes ---
+# --- Keys ---
 
 
-async def test_holding_does_not_wait_for_the_next_paced_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hold_is_drawn_without_throttling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_screen, "NUMBERS_S", 3600.0)
     link = FakeLink(canned.hello(done=6))
     app = still(link)
@@ -205,7 +205,7 @@ async def test_holding_does_not_wait_for_the_next_paced_frame(monkeypatch: pytes
         assert "Go on" not in screen_text(app)
 
 
-async def test_choosing_a_backend_paints_a_part_of_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_selecting_a_backend_paints_part_of_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     link = FakeLink(canned.hello(done=6))
     app = still(link)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -227,7 +227,7 @@ async def test_choosing_a_backend_paints_a_part_of_the_screen(monkeypatch: pytes
 # --- How lines are painted ---
 
 
-def test_every_role_has_a_look() -> None:
+def test_every_role_has_a_style() -> None:
     assert set(SERIES) <= set(LOOKS)
     assert "" not in LOOKS
 
@@ -242,7 +242,7 @@ def test_every_role_has_a_look() -> None:
         ((("  ", ""),), [("  ", "")]),
     ],
 )
-def test_blanks_take_the_look_of_their_neighbour(line: Line, spans: list[tuple[str, str]]) -> None:
+def test_blanks_take_the_style_of_their_neighbour(line: Line, spans: list[tuple[str, str]]) -> None:
     assert joined(line) == spans
 
 
@@ -250,21 +250,21 @@ def test_blanks_take_the_look_of_their_neighbour(line: Line, spans: list[tuple[s
 
 
 class Typed:
-    """A driver that reads a pipe, and what it told."""
+    """A driver that reads a pipe, and the messages it posted."""
 
     def __init__(self) -> None:
         self.read_end, self.write_end = os.pipe()
-        self.told: queue.Queue[Message] = queue.Queue()
+        self.posted: queue.Queue[Message] = queue.Queue()
         self.driver = object.__new__(Terminal)
         self.driver.fileno = self.read_end
         self.driver.exit_event = threading.Event()
-        self.driver.process_message = self.told.put  # type: ignore[method-assign,assignment]
+        self.driver.process_message = self.posted.put  # type: ignore[method-assign,assignment]
         self.thread = threading.Thread(target=self.driver.run_input_thread)
         self.thread.start()
 
     def key(self) -> str:
         """The next key."""
-        message = self.told.get(timeout=30.0)
+        message = self.posted.get(timeout=30.0)
         assert isinstance(message, Key)
         return message.key
 
@@ -284,7 +284,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Typed]:
         assert not driver.thread.is_alive()
 
 
-def test_an_escape_alone_is_the_key_and_with_more_a_sequence(typed: Typed) -> None:
+def test_a_lone_escape_is_a_key_and_a_longer_one_a_sequence(typed: Typed) -> None:
     os.write(typed.write_end, b"\x1b")
     assert typed.key() == "escape"
     os.write(typed.write_end, b"\x1b[Aq")
@@ -294,14 +294,14 @@ def test_an_escape_alone_is_the_key_and_with_more_a_sequence(typed: Typed) -> No
     assert constants.ESCAPE_DELAY < 0.1
 
 
-def test_who_sets_the_delay_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_escdelay_overrides_the_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ESCAPE_DELAY", 0.2)
     monkeypatch.setenv("ESCDELAY", "200")
     driver = Typed()
     os.write(driver.write_end, b"\x1b")
     assert driver.key() == "escape"
     assert constants.ESCAPE_DELAY == 0.2
-    # The end of what is typed is no reason to spin, or not to end.
+    # At the end of input the thread neither spins nor hangs.
     os.close(driver.write_end)
     driver.driver.exit_event.set()
     driver.thread.join(30.0)

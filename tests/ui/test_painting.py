@@ -1,4 +1,4 @@
-"""What is painted how often: at the far end of a slow line each byte is waited for."""
+"""How much is painted, and how often: over a slow line every byte takes time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
 
 
 def still(link: FakeLink, **options: str) -> MonitorApp:
-    """A monitor whose clock stands."""
+    """A monitor with a stopped clock."""
     app = make(link, None, **options)
     app.view.now = lambda: 1000.0
     app.view.run_changed()
@@ -43,7 +43,7 @@ def painted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     sizes: list[int] = []
     real = Compositor.render_update
 
-    def kept(compositor: Compositor, *args: object, **kwargs: object) -> object:
+    def recorded(compositor: Compositor, *args: object, **kwargs: object) -> object:
         update = real(compositor, *args, **kwargs)  # type: ignore[arg-type]
         if isinstance(update, LayoutUpdate):
             sizes.append(sum(strip.cell_length for line in update.strips for strip in line))
@@ -51,11 +51,11 @@ def painted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
             sizes.append(sum(end - start for _, start, end in update.spans))
         return update
 
-    monkeypatch.setattr(Compositor, "render_update", kept)
+    monkeypatch.setattr(Compositor, "render_update", recorded)
     yield sizes
 
 
-async def test_another_theme_is_painted_once(painted: list[int]) -> None:
+async def test_a_new_theme_is_painted_once(painted: list[int]) -> None:
     link = FakeLink(canned.hello(done=6))
     app = still(link, theme="dark")
     async with app.run_test(size=(80, 24), notifications=False) as pilot:
@@ -67,7 +67,7 @@ async def test_another_theme_is_painted_once(painted: list[int]) -> None:
 
 
 @pytest.mark.parametrize("key", ["enter", "L", "v"])
-async def test_a_screen_that_was_built_ahead_is_painted_once(key: str, painted: list[int]) -> None:
+async def test_a_prebuilt_screen_is_painted_once(key: str, painted: list[int]) -> None:
     link = FakeLink(canned.hello(done=6))
     app = still(link)
     async with app.run_test(size=(80, 24), notifications=False) as pilot:
@@ -77,11 +77,11 @@ async def test_a_screen_that_was_built_ahead_is_painted_once(key: str, painted: 
         painted.clear()
         await press(pilot, key)
         assert painted[0] == 80 * 24
-        # Where the focus is may be told a little later.
+        # The focus may be painted a little later.
         assert sum(painted[1:]) <= 2 * 80
 
 
-async def test_nothing_shines_through_the_export_dialog_and_nothing_is_painted_while_it_is_open(
+async def test_the_export_dialog_is_opaque_and_nothing_is_painted_behind_it(
     painted: list[int],
 ) -> None:
     link = FakeLink(canned.hello(done=6))
@@ -105,11 +105,11 @@ async def test_nothing_shines_through_the_export_dialog_and_nothing_is_painted_w
         assert "9/10" in screen_text(app)
 
 
-# --- How much lies below ---
+# --- Rows below ---
 
 
 @pytest.mark.parametrize("size", [(40, 12), (80, 24)])
-async def test_the_help_says_how_much_lies_below(size: tuple[int, int]) -> None:
+async def test_the_help_counts_the_rows_below(size: tuple[int, int]) -> None:
     link = FakeLink(canned.hello(done=6))
     app = still(link)
     async with app.run_test(size=size, notifications=False) as pilot:
@@ -127,7 +127,7 @@ async def test_the_help_says_how_much_lies_below(size: tuple[int, int]) -> None:
             await press(pilot, "escape")
 
 
-async def test_where_all_of_the_help_is_in_sight_nothing_lies_below() -> None:
+async def test_a_help_that_fits_counts_no_rows_below() -> None:
     link = FakeLink(canned.hello(done=6))
     app = still(link)
     async with app.run_test(size=(120, 60), notifications=False) as pilot:
@@ -140,7 +140,7 @@ async def test_where_all_of_the_help_is_in_sight_nothing_lies_below() -> None:
         assert isinstance(app.screen, HelpScreen) and "more below" in screen_text(app)
 
 
-# --- Whatever is pressed whenever ---
+# --- Random keys ---
 
 _KEYS = [c.key for c in COMMANDS if c.id not in ("quit", "detach", "export")] + [
     *("1", "2", "3", "5", "tab", "shift+tab", "up", "down", "end", "home", "pagedown", "escape", "escape"),
@@ -148,8 +148,8 @@ _KEYS = [c.key for c in COMMANDS if c.id not in ("quit", "detach", "export")] + 
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
-async def test_no_key_at_any_moment_ends_the_monitor(seed: int, tmp_path: Path) -> None:
-    """Before the engine is there, while screens are being built, with resizes and events in between; then it quits."""
+async def test_random_keys_do_not_end_the_monitor(seed: int, tmp_path: Path) -> None:
+    """Keys before the engine is connected, while screens are built, between resizes and events."""
     rng = random.Random(seed)
     link = FakeLink(canned.hello(done=0))
     app = make(link)
@@ -159,7 +159,7 @@ async def test_no_key_at_any_moment_ends_the_monitor(seed: int, tmp_path: Path) 
         app.run_worker(app.overlays.build_ahead(pause_s=0.0), exit_on_error=True)
         for step in range(200):
             key = rng.choice(_KEYS)
-            # Pressed without waiting for what it does, more often than not.
+            # Mostly without waiting for its effect.
             app.simulate_key(key)
             match rng.randrange(12):
                 case 0:

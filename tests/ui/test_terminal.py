@@ -1,6 +1,6 @@
-"""The monitor in a real terminal: what it asks of it is taken back, however it is left; a resize storm does no harm.
+"""The monitor in a real terminal: modes are restored on every way out; resize storms and random keys are survived.
 
-A pseudo-terminal that keeps the bytes, and tmux, which is a terminal that can be read.
+A pseudo-terminal records the bytes; tmux renders the screen.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ MODES = {"1049": "l", "25": "h", "1000": "l", "1003": "l", "1006": "l", "1004": 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Everything that a run leaves behind, in folders of the test."""
+    """Put everything that a run writes into folders of the test."""
     runtime = Path("/tmp") / f"lt-{uuid.uuid4().hex[:8]}"
     runtime.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     monkeypatch.setenv("LLMTUI_STORE", str(tmp_path / "history.db"))
     monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
     yield tmp_path
-    # A run that was left goes on, and one that ends takes its time: neither may outlive the test.
+    # A detached run goes on, and stopping takes time: neither may outlive the test.
     left = carrying("XDG_RUNTIME_DIR", str(runtime))
     for process in left:
         with contextlib.suppress(psutil.Error):
@@ -81,10 +81,10 @@ def rest_of(screen: Screen) -> bytes:
     return b"".join(screen.chunks(WAIT_S))
 
 
-def assert_given_back(data: bytes) -> None:
+def assert_restored(data: bytes) -> None:
     for mode, end in MODES.items():
-        told = re.findall(rb"\x1b\[\?%b([hl])" % mode.encode(), data)
-        assert not told or told[-1].decode() == end, f"mode {mode}: {told}"
+        switches = re.findall(rb"\x1b\[\?%b([hl])" % mode.encode(), data)
+        assert not switches or switches[-1].decode() == end, f"mode {mode}: {switches}"
     assert data.count(b"\x1b[22;0t") == data.count(b"\x1b[23;0t") == 1
     assert data.index(b"\x1b[23;0t") > data.rindex(b"\x1b]2;llmtui")
     assert data.rindex(b"\x1b[<u") > data.rindex(b"\x1b[>")
@@ -92,7 +92,7 @@ def assert_given_back(data: bytes) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["quit", "detach", "SIGTERM", "SIGHUP"])
-def test_the_terminal_is_given_back(way: str, home: Path) -> None:
+def test_the_terminal_is_restored(way: str, home: Path) -> None:
     screen = Screen(monitor_argv(config(home)), columns=80, rows=24)
     attributes = termios.tcgetattr(screen.fileno())
     try:
@@ -110,11 +110,11 @@ def test_the_terminal_is_given_back(way: str, home: Path) -> None:
         data += rest_of(screen)
     finally:
         screen.close()
-    assert_given_back(data)
+    assert_restored(data)
     assert b"Traceback" not in data
 
 
-def test_a_terminal_that_is_gone_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_terminal_does_not_block_the_writer(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[int] = []
     monkeypatch.setattr(os, "kill", lambda _, number: sent.append(number))
     reading, writing = os.pipe()
@@ -137,8 +137,8 @@ def test_a_terminal_that_is_gone_holds_nobody_up(monkeypatch: pytest.MonkeyPatch
         stream.close()
 
 
-def test_a_monitor_that_is_told_to_continue_ends_all_the_same(home: Path) -> None:
-    """The kernel tells those on a terminal that closes to hang up, and to continue."""
+def test_sigcont_does_not_keep_the_monitor_from_exiting(home: Path) -> None:
+    """The kernel sends SIGHUP and SIGCONT to the processes of a terminal that closes."""
     screen = Screen(monitor_argv(config(home)))
     try:
         seen_until(screen, re.compile(rb"\x1b\]2;llmtui [1-9]"))
@@ -157,7 +157,7 @@ def test_a_monitor_that_is_told_to_continue_ends_all_the_same(home: Path) -> Non
     assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 130)
 
 
-def test_a_dumb_terminal_is_refused_in_words(home: Path) -> None:
+def test_a_dumb_terminal_is_refused(home: Path) -> None:
     screen = Screen(monitor_argv(config(home)), env={"TERM": "dumb"}, columns=80, rows=24)
     try:
         data = rest_of(screen)
@@ -178,7 +178,7 @@ def test_a_dumb_terminal_is_refused_in_words(home: Path) -> None:
     ],
     ids=["16", "256", "true"],
 )
-def test_the_colours_are_those_that_the_terminal_has(env: dict[str, str], colours: bytes, home: Path) -> None:
+def test_only_colours_of_the_terminal_are_used(env: dict[str, str], colours: bytes, home: Path) -> None:
     screen = Screen(monitor_argv(config(home)), env=env, columns=80, rows=24)
     try:
         data = seen_until(screen, re.compile(rb"\x1b\]2;llmtui [1-9]"))
@@ -191,13 +191,13 @@ def test_the_colours_are_those_that_the_terminal_has(env: dict[str, str], colour
 
 @pytest.mark.slow
 @pytest.mark.parametrize("env", [{"TERM": "xterm", "COLORTERM": ""}, {}], ids=["16", "true"])
-def test_without_colour_there_is_none(env: dict[str, str], home: Path) -> None:
+def test_no_color_removes_all_colours(env: dict[str, str], home: Path) -> None:
     screen = Screen(monitor_argv(config(home)), env={**env, "NO_COLOR": "1"}, columns=80, rows=24)
     try:
         data = seen_until(screen, re.compile(rb"\x1b\]2;llmtui [1-9]"))
     finally:
         screen.close()
-    codes = {int(code or 0) for told in re.findall(rb"\x1b\[([0-9;]*)m", data) for code in told.split(b";")}
+    codes = {int(code or 0) for sequence in re.findall(rb"\x1b\[([0-9;]*)m", data) for code in sequence.split(b";")}
     # Bold, dim, underline, reverse and their ends, and the terminal's own two colours.
     assert codes <= {0, 1, 2, 4, 7, 22, 24, 27, 39, 49}
 
@@ -206,7 +206,7 @@ def test_without_colour_there_is_none(env: dict[str, str], home: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_after_a_resize_storm_the_picture_is_that_of_the_last_size() -> None:
+async def test_a_resize_storm_leaves_the_screen_of_the_last_size() -> None:
     link = FakeLink(canned.hello(done=6), *canned.samples())
     app = make(link)
     app.view.now = lambda: 1000.0
@@ -227,11 +227,11 @@ def test_a_resize_storm_in_a_terminal(home: Path) -> None:
     try:
         seen_until(screen, re.compile(rb"\x1b\]2;llmtui [1-9]"))
         for number in range(50):
-            # The kernel tells the monitor of each.
+            # The kernel sends SIGWINCH for each.
             termios.tcsetwinsize(screen.fileno(), (3 + number * 23 % 60, 20 + number * 37 % 190))
             screen.drain()
         termios.tcsetwinsize(screen.fileno(), (24, 80))
-        # It still reads keys, and draws for this size: the last column of the last row is reached, none beyond.
+        # It still reads keys, and draws for this size.
         screen.press(b"?")
         data = seen_until(screen, re.compile(rb"esc closes"))
         assert b"\x1b[24;" in data
@@ -242,9 +242,9 @@ def test_a_resize_storm_in_a_terminal(home: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
-def test_keys_at_random_moments_end_neither_of_two_monitors(seed: int, home: Path) -> None:
+def test_random_keys_end_neither_of_two_monitors(seed: int, home: Path) -> None:
     rng = random.Random(seed)
-    # None that ends the run; what is exported lands in the test's folder.
+    # No key that ends the run; exports go to the test's folder.
     keys = [
         *(c.encode() for c in "rMxmcyToOhvLleEt?123jk"),
         b" ",
@@ -261,7 +261,7 @@ def test_keys_at_random_moments_end_neither_of_two_monitors(seed: int, home: Pat
     try:
         for number in range(400):
             if number == 200:
-                # The first keys came before the engine did; so they do at the second monitor.
+                # The first keys came before the engine was connected, at both monitors.
                 if not (up := re.compile(rb"\x1b\]2;llmtui [1-9]")).search(shown[0]):
                     shown[0] += seen_until(screens[0], up)
                 screens.append(Screen([*here, *monitor_argv(home)[:-1], "attach"], columns=120, rows=40))
@@ -274,7 +274,7 @@ def test_keys_at_random_moments_end_neither_of_two_monitors(seed: int, home: Pat
         for at, screen in enumerate(screens):
             termios.tcsetwinsize(screen.fileno(), (24, 80))
             for _ in range(4):
-                # Apart, or two of them are one sequence.
+                # Apart, because two of them would be one sequence.
                 screen.press(b"\x1b")
                 shown[at] += b"".join(screen.chunks(0.2))
             screen.press(b"?")
@@ -290,11 +290,11 @@ def test_keys_at_random_moments_end_neither_of_two_monitors(seed: int, home: Pat
 
 
 class Tmux:
-    """A server of its own with one shell in it."""
+    """A tmux server with one shell."""
 
     def __init__(self, socket: Path, columns: int, rows: int) -> None:
         self._socket = str(socket)
-        # A size in the environment is no size of a terminal.
+        # The monitor must ignore a size in the environment.
         size = f"COLUMNS={columns} LINES={rows}"
         self("new-session", "-d", "-x", str(columns), "-y", str(rows), f"env {size} PS1='ready> ' sh")
         self.until(lambda shown: "ready>" in shown)
@@ -315,7 +315,7 @@ class Tmux:
         deadline = time.monotonic() + WAIT_S
         while not holds(shown := self.shown()):
             assert time.monotonic() < deadline, shown
-            # tmux tells nobody when a pane has changed.
+            # tmux does not report changes of a pane.
             time.sleep(0.05)
         return shown
 
@@ -326,14 +326,14 @@ class Tmux:
 @pytest.fixture
 def tmux(home: Path) -> Iterator[Tmux]:
     if shutil.which("tmux") is None:
-        pytest.skip("there is no tmux")
+        pytest.skip("tmux is not installed")
     server = Tmux(Path(os.environ["XDG_RUNTIME_DIR"]) / "tmux", 80, 24)
     yield server
     server.close()
 
 
 @pytest.mark.slow
-def test_in_tmux_the_screen_is_read_typed_at_and_left_as_it_was(home: Path, tmux: Tmux) -> None:
+def test_tmux_shows_the_monitor_and_is_restored(home: Path, tmux: Tmux) -> None:
     title = tmux.about("pane_title")
     tmux("send-keys", f"{' '.join(monitor_argv(config(home)))}", "Enter")
     tmux.until(lambda shown: bool(re.search(r"[1-9]\d*/100000", shown)) and "► running" in shown)
@@ -356,7 +356,7 @@ def test_in_tmux_the_screen_is_read_typed_at_and_left_as_it_was(home: Path, tmux
     tmux.until(lambda shown: "still going" in shown)
     tmux("send-keys", "q")
     tmux.until(lambda shown: "ready>" in shown.rstrip().split("\n")[-1] and "stopped before" in shown)
-    # The table, and what is to be said of it, may be longer than the screen.
+    # The summary may be longer than the screen.
     assert "x fastest" in tmux("capture-pane", "-p", "-S", "-100")
     assert tmux.about("alternate_on") == "0"
     assert tmux.about("mouse_any_flag") == "0"
@@ -365,7 +365,7 @@ def test_in_tmux_the_screen_is_read_typed_at_and_left_as_it_was(home: Path, tmux
 
 
 @pytest.mark.slow
-def test_stopped_and_continued_all_of_the_screen_is_there_again(home: Path, tmux: Tmux) -> None:
+def test_a_stopped_monitor_repaints_when_continued(home: Path, tmux: Tmux) -> None:
     tmux("send-keys", f"{' '.join(monitor_argv(config(home)))}", "Enter")
 
     def whole(shown: str) -> bool:

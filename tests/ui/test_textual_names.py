@@ -1,4 +1,4 @@
-"""No name of ours stands by accident where Textual has one: what it calls would be something else."""
+"""No method or attribute overrides one of Textual by accident."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from textual.screen import Screen
 import llmtui.ui
 from llmtui.ui.screens.overlay import Overlay
 
-#: What is replaced or set on purpose.
+#: What is overridden or set on purpose.
 MEANT = {
     *("ALLOW_SELECT", "AUTO_FOCUS", "BINDINGS", "CSS_PATH", "ENABLE_COMMAND_PALETTE", "TITLE"),
     *("compose", "get_content_height", "notify_style_update", "render_line", "watch_has_focus", "run_input_thread"),
     *("get_default_screen", "get_driver_class", "get_system_commands", "get_theme_variable_defaults", "action_quit"),
     *("focus_next", "focus_previous"),
     *("_filters", "animation_level", "theme", "use_command_palette", "focused", "has_focus"),
-    # Calls Textual's own in the end.
+    # Overrides that call Textual's own.
     *("_on_timer_update", "_repaint_required", "_sigcont_application"),
     *("border_title", "border_subtitle"),
 }
@@ -36,18 +36,18 @@ def names(cls: type) -> set[str]:
     """What the body of this class defines, and what its methods set on their object."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     assert isinstance(tree, ast.ClassDef)
-    found: set[str] = set()
+    names_of_class: set[str] = set()
     for node in tree.body:
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                found.add(name)
+                names_of_class.add(name)
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
-                found.add(name)
+                names_of_class.add(name)
     for inner in ast.walk(tree):
         match inner:
             case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
-                found.add(name)
-    return {name for name in found if not name.startswith("__")}
+                names_of_class.add(name)
+    return {name for name in names_of_class if not name.startswith("__")}
 
 
 def clashes(cls: type) -> set[str]:
@@ -71,11 +71,11 @@ def drawn() -> Iterator[type]:
 
 
 @pytest.mark.parametrize("cls", list(drawn()), ids=lambda cls: cls.__name__)
-def test_textual_finds_what_it_calls(cls: type) -> None:
+def test_no_name_of_textual_is_overridden_by_accident(cls: type) -> None:
     assert clashes(cls) == set()
 
 
-def test_a_method_that_hides_one_of_textual_is_found() -> None:
+def test_an_accidental_override_is_detected() -> None:
     # Textual lays a screen out by its `arrange`: one of ours, which returns None, ended the monitor.
     class Hiding(Overlay):
         def arrange(self) -> None:  # type: ignore[override]
