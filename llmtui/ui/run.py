@@ -42,7 +42,7 @@ def show(plan: Plan, engine: EngineProcess, ui: UiConfig) -> int:
 
     app = MonitorApp(plan.public(), link, ui=drawable(ui))
     try:
-        with the_terminal(app):
+        with terminal_for(app):
             app.run()
     finally:
         if app.session.engine is None:
@@ -73,28 +73,28 @@ def show_again(socket: Path, ui: UiConfig) -> int:
 async def _show_again(socket: Path, ui: UiConfig) -> int:
     plan, link = await reach(socket)
     app = MonitorApp(plan, link, ui=drawable(ui))
-    with the_terminal(app):
+    with terminal_for(app):
         await app.run_async()
     return print_farewell(app)
 
 
 @contextlib.contextmanager
-def the_terminal(app: MonitorApp) -> Iterator[None]:
+def terminal_for(app: MonitorApp) -> Iterator[None]:
     """Prepare the terminal for `app`, and restore its title afterwards."""
     for name in ("COLUMNS", "LINES"):
         # Some shells export them: a size that no resize changes.
         os.environ.pop(name, None)
     # Textual draws there.
     stream = sys.__stderr__
-    lasting = HangupStream(stream) if stream is not None else None
-    sys.__stderr__ = lasting  # type: ignore[assignment,misc]
+    guarded = HangupStream(stream) if stream is not None else None
+    sys.__stderr__ = guarded  # type: ignore[assignment,misc]
     try:
         yield
     finally:
         sys.__stderr__ = stream  # type: ignore[misc]
-        if app.announcer.titled and lasting is not None:
-            lasting.write(RESTORE_TITLE)
-            lasting.flush()
+        if app.announcer.titled and guarded is not None:
+            guarded.write(RESTORE_TITLE)
+            guarded.flush()
 
 
 class HangupStream:
