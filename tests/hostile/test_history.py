@@ -151,28 +151,28 @@ def test_a_journal_without_a_name_is_rolled_back(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "-journal", "-wal", "-shm"])
-@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link", "second name"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link", "hard link"])
 def test_special_files_and_links_are_not_opened(tmp_path: Path, end: str, kind: str) -> None:
     file = history(tmp_path / "history.db")
     place, document = tmp_path / f"history.db{end}", tmp_path / "thesis.txt"
     document.write_text("years of work" * 1000)
     before = document.read_bytes()
     if not end:
-        if kind in ("link", "second name"):
-            pytest.skip("a link of the user's own to a history is followed")
+        if kind in ("link", "hard link"):
+            pytest.skip("a link of the user to a history is followed")
         file.unlink()
         if kind == "folder":
-            pytest.skip("a folder stands for the history in it")
+            pytest.skip("a folder means the history in it")
     if kind == "pipe":
         os.mkfifo(place)
     elif kind == "folder":
         place.mkdir()
-    elif kind == "second name":
+    elif kind == "hard link":
         place.hardlink_to(document)
     else:
         place.symlink_to("/dev/zero" if kind == "device" else document)
     message = refused(llmtui(file, "history"))
-    assert ("has a second name" if kind == "second name" else "is not a regular file") in message
+    assert ("has a second hard link" if kind == "hard link" else "is not a regular file") in message
     assert document.read_bytes() == before
 
 
