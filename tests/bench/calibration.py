@@ -250,7 +250,7 @@ def main() -> None:
             lines = pool.imap(functools.partial(_single_line, **size), kinds)
         else:
             print(f"{given.races} races of {given.rounds} rounds each, seed {given.seed}; 95% intervals in parentheses")
-            titles = f"{'A/A winner':>24} {'of 3':>24} {'A/B found':>24} {'A/B coverage':>24}"
+            titles = f"{'A/A winner':>24} {'of 3':>24} {'A/B power':>24} {'A/B coverage':>24}"
             print(f"{'noise':10} {'order':12} {titles}")
             orders = [(name, order) for name in NOISES for order in ORDERS]
             lines = pool.imap(functools.partial(_order_line, **size), orders)

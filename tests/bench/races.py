@@ -210,7 +210,7 @@ def report(course: Course, runs: Sequence[tuple[list[Iteration], list[list[Log]]
         )
         shares = f"a winner {Share(wins.total(), len(comparisons))}"
         if course.slower:
-            shares = f"found {Share(wins[names[1]], len(comparisons))}"
+            shares = f"power {Share(wins[names[1]], len(comparisons))}"
         print(
             f"{'':9} {shares}, a faster {wins[names[1]]}, b faster {wins[names[0]]}; in turns "
             f"{sum(c.paired for c in comparisons)} of {len(comparisons)}; true ratio {truth:.4f}, covered "

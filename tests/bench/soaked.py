@@ -2,8 +2,8 @@
 
 `python -m tests.bench.soaked serve|weigh`, with an `Order` on stdin, or `follow SOCKET`. `serve` is an engine without
 its coordinator (which makes one request at a time): rounds of `llmtui accuracy` against a truth server, each answer
-saved in a history and sent to the clients. A round is an attempt that begins with a new `Hello`, and no record is kept,
-so growing memory is a leak. `weigh` reports the memory of a record in an engine that keeps it.
+saved in a history and sent to the clients. A round is an attempt that begins with a new `Hello`; it drops its
+records, so growing memory is a leak. `weigh` reports the memory of a record in an engine that keeps it.
 """
 
 from __future__ import annotations
@@ -172,8 +172,8 @@ class Engine:
             while True:
                 await asyncio.sleep(PROGRESS_INTERVAL_S)
                 elapsed_s = round(time.monotonic() - began, 3)
-                told = Progress(backend=BACKEND.name, phase="measured", iteration=1, tokens=1, elapsed_s=elapsed_s)
-                self.link.emit(told)
+                progress = Progress(backend=BACKEND.name, phase="measured", iteration=1, tokens=1, elapsed_s=elapsed_s)
+                self.link.emit(progress)
 
         ticker = asyncio.create_task(tell())
         try:
@@ -220,12 +220,12 @@ async def _round(engine: Engine, client: httpx.AsyncClient, url: str, order: Ord
         engine.take(answer, number)
         stamps.update((answer.stamp, truth.stamp))
         try:
-            found = deviation(answer, truth)
+            errors = deviation(answer, truth)
         except ValueError as error:
             failed.append(str(error))
             continue
-        ttft_s.append(found.ttft_s)
-        itl_s.append(max(found.itl_s, key=abs))
+        ttft_s.append(errors.ttft_s)
+        itl_s.append(max(errors.itl_s, key=abs))
         # Let the server write to clients between records, as it does between iterations.
         await asyncio.sleep(0)
     pairs.clear()

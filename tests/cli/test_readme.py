@@ -32,8 +32,8 @@ def _commands() -> Iterator[tuple[str, str]]:
     """Every command of llmtui in an indented block or in backquotes, with the document it is in."""
     for name, text in _documents().items():
         blocks = re.findall(r"^ {4}(llmtui\b.*)$", text, re.MULTILINE)
-        for found in [*blocks, *re.findall(r"`(llmtui\b[^`\n]*)`", text)]:
-            yield from ((name, part) for part in found.split("&&") if part.strip() != "llmtui")
+        for line in [*blocks, *re.findall(r"`(llmtui\b[^`\n]*)`", text)]:
+            yield from ((name, part) for part in line.split("&&") if part.strip() != "llmtui")
 
 
 def test_it_is_short() -> None:
@@ -72,9 +72,9 @@ def _parse(document: str, command: str) -> None:
     arguments = words[1:] if words[0] in cli.commands else words
     if "--help" in arguments:
         return
-    found = cli.commands[name]
+    parser = cli.commands[name]
     try:
-        found.make_context(name, list(arguments), parent=click.Context(cli))
+        parser.make_context(name, list(arguments), parent=click.Context(cli))
     except click.MissingParameter:
         pass  # prose names a command without its arguments
     except click.BadOptionUsage as error:
@@ -99,11 +99,11 @@ def test_every_example_config_is_valid() -> None:
 
 
 def test_the_keys_are_keys_of_the_monitor() -> None:
-    known = {key_word(command.key) for command in COMMANDS} | {"1", "9"}
+    registered = {key_word(command.key) for command in COMMANDS} | {"1", "9"}
     section = README.partition("## Keys")[2].partition("\n## ")[0]
     keys = [key for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for key in re.findall(r"`(.+?)`", row)]
     assert len(keys) > 10
-    assert set(keys) <= known
+    assert set(keys) <= registered
 
 
 def test_the_settings_are_keys_of_run_with_their_defaults() -> None:
