@@ -145,3 +145,31 @@ def test_every_benchmark_is_explained() -> None:
     for file in (ROOT / "tests/bench").glob("*.py"):
         if "__main__" in file.read_text("utf-8"):
             assert f"tests.bench.{file.stem}" in text, file.stem
+
+
+#: What a quoted message has in place of its variable parts, or took from the system or a server.
+_VARIABLE = re.compile(
+    r"\.\.\.|…|[0-9][0-9.,]*(?: ?(?:s|MB|GB)\b)?|'[^']*'|http://\w+|HOST(?::PORT)?|\b[A-Z]+\b|[():;]"
+    r"|Network is unreachable|Out of memory & luck|error: cannot load model|ollama"
+)
+
+
+def _fragments(message: str) -> list[str]:
+    parts = (part.strip(" .,/") for part in _VARIABLE.split(message))
+    return [part for part in parts if len(part) >= 8 and not part.startswith("llmtui ")]
+
+
+def test_every_quoted_message_is_one_of_the_program() -> None:
+    table = (ROOT / "tests/faults/README.md").read_text("utf-8")
+    cells = [row.split(" | ")[1] for row in re.findall(r"^\| (?!fault).*", table, re.MULTILINE) if "---" not in row]
+    heads = re.findall(r"^`.*", explain.page("faults"), re.MULTILINE)
+    messages = [message for text in [*cells, *heads] for message in re.findall(r"`([^`]+)`", text)]
+    assert len(messages) > 60
+    code = "\n".join(file.read_text("utf-8") for file in (ROOT / "llmtui").rglob("*.py"))
+    # A message may be written in several adjacent literals.
+    code = re.sub(r'"\s*\n\s*f?"', "", code)
+    for message in messages:
+        for fragment in _fragments(message):
+            words = fragment.split()
+            pairs = [(" ".join(words[:n]), " ".join(words[n:])) for n in range(len(words))]
+            assert any(all(part in code for part in pair) for pair in pairs), f"{message!r}: {fragment!r}"
