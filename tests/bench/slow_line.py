@@ -49,7 +49,7 @@ ACTS: tuple[tuple[bytes, str, str], ...] = (
     (b"E", "llmtui: export", "export dialog"),
     (b"\x1b", "latency per iteration", "and back"),
     (b"t", "", "theme"),
-    (b"e", "written", "export"),
+    (b"e", "exported", "export"),
 )
 _PIECES = re.compile(
     r"\x1b\[(?P<at>[0-9]*;?[0-9]*)H|\x1b\[[0-9;?:<>=]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|"
