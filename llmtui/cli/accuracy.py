@@ -12,7 +12,7 @@ from llmtui.accuracy.pty_monitor import measure
 from llmtui.accuracy.table import table
 from llmtui.cli.output import prints, report
 from llmtui.model.accuracy import MIN_STORED_REQUESTS
-from llmtui.store.accuracy_record import keep, record_file
+from llmtui.store.accuracy_record import record_file, store_record
 
 
 @prints
@@ -32,12 +32,12 @@ def measure_accuracy(job: Job, *, as_json: bool, quiet: bool) -> int:
     else:
         print(table(record), end="")
     if not record.worth_storing:
-        progress(f"not kept: that takes 1 stream, {MIN_STORED_REQUESTS} requests and the monitor")
+        progress(f"not saved: a result needs 1 stream, {MIN_STORED_REQUESTS} or more requests, and the monitor")
         return exit_codes.OK
     file: Path | None = None
     try:
         file = record_file()
-        progress(f"kept in {keep(record, file)}")
+        progress(f"saved to {store_record(record, file)}")
     except OSError as error:
-        report(f"{file or 'the result'}: not written: {error.strerror or error}")
+        report(f"cannot write {file or 'the result'}: {error.strerror or error}")
     return exit_codes.OK

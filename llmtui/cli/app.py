@@ -57,22 +57,25 @@ class DefaultGroup(click.Group):
 @click.group(
     cls=DefaultGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 all well, 1 a backend failed, 2 wrong usage or config.",
+    epilog="Exit codes: 0 success, 1 a backend failed, 2 wrong usage or config.",
 )
 @click.version_option(llmtui.__version__, message="llmtui %(version)s")
 def cli() -> None:
-    """Benchmark the serving latency of LLM frameworks side by side, live."""
+    """Benchmark the latency of LLM servers side by side, live in the terminal."""
 
 
 @cli.command()
 @run_options
 @store_option
 def monitor(config: str | None, only: tuple[str, ...], store: str, **changes: Any) -> None:
-    """Open the monitor (this is what plain `llmtui` does)."""
+    """Run the benchmark in the monitor (the default command).
+
+    Each round sends one request to every backend. CONFIG is ./config.toml by default; see `llmtui explain config`.
+    """
     settings, plan = _plan(config, only, changes)
     from llmtui.cli.monitor import need_terminal, open_monitor
 
-    need_terminal("; for plain text use: llmtui run")
+    need_terminal("llmtui run")
     sys.exit(open_monitor(plan, settings.ui, store))
 
 
@@ -80,7 +83,7 @@ def monitor(config: str | None, only: tuple[str, ...], store: str, **changes: An
 @run_options
 @output_options
 @store_option
-@click.option("-q", "--quiet", is_flag=True, help="Only the table at the end.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the table.")
 def run(
     config: str | None,
     only: tuple[str, ...],
@@ -92,7 +95,10 @@ def run(
     quiet: bool,
     **changes: Any,
 ) -> None:
-    """The same run as plain text: a line per iteration, then the table."""
+    """Run the benchmark as plain text.
+
+    Print a line per iteration, then the table. A FILE of - is stdout, which then contains nothing else.
+    """
     _, plan = _plan(config, only, changes)
     files = output_files(csv=csv_file, iterations_csv=iterations_csv, json=json_file, markdown=markdown)
     with ExitOnInterrupt():
@@ -102,10 +108,21 @@ def run(
 
 
 @cli.command()
-@click.option("-n", "--number", type=click.IntRange(1, 100_000), default=20, show_default=True, help="So many runs.")
+@click.option(
+    "-n",
+    "--number",
+    metavar="N",
+    type=click.IntRange(1, 100_000),
+    default=20,
+    show_default=True,
+    help="The number of runs to list.",
+)
 @store_option
 def history(number: int, store: str) -> None:
-    """The runs that were made, the newest first."""
+    """List past runs, newest first.
+
+    A line shows the id, start and state of a run, and the median latency of its backends.
+    """
     from llmtui.cli.history import list_runs
 
     sys.exit(list_runs(number, store))
@@ -114,10 +131,13 @@ def history(number: int, store: str) -> None:
 @cli.command()
 @click.argument("run")
 @store_option
-@click.option("--label", metavar="TEXT", help="Give the run a name, by which it can be called from then on.")
-@click.option("--note", metavar="TEXT", help="Write a note to the run.")
+@click.option("--label", metavar="TEXT", help="Label the run. A label can be used as RUN.")
+@click.option("--note", metavar="TEXT", help="Add a note to the run.")
 def show(run: str, store: str, label: str | None, note: str | None) -> None:
-    """One run of the history (its id, the beginning of it, or its label)."""
+    """Show the results of a past run.
+
+    RUN is an id, the beginning of one, or a label.
+    """
     from llmtui.cli.history import show_run
 
     sys.exit(show_run(run, store, label=label, note=note))
@@ -126,27 +146,32 @@ def show(run: str, store: str, label: str | None, note: str | None) -> None:
 @cli.command()
 @click.argument("a")
 @click.argument("b")
-@click.option("--backend", "named", multiple=True, metavar="NAME_A=NAME_B", help="Pair these too (may be repeated).")
-@click.option("--metric", cls=MetricOption, default="latency", help="By what to compare (else by latency):")
+@click.option("--backend", "named", multiple=True, metavar="NAME_A=NAME_B", help="Also compare these two. Repeatable.")
+@click.option(
+    "--metric",
+    cls=MetricOption,
+    default="latency",
+    help="The metric to compare (llmtui explain measure); latency by default:",
+)
 @click.option(
     "--gate",
     type=click.FloatRange(0, 10_000),
     metavar="PERCENT",
-    help="Exit 1 where B is shown to be slower, and typically by more than this, or to fail more often, or has no "
-    "samples while A has. Exit 3 where the gate says nothing: the data could not have shown so much.",
+    help="Exit with 1 if a backend is significantly slower in B, and by more than this; or fails more often; or has no "
+    "samples. Exit with 3 if there are too few samples to tell.",
 )
-@click.option("--json", "json_file", metavar="FILE", type=FILE, help="The same as data (-: to stdout).")
+@click.option("--json", "json_file", metavar="FILE", type=FILE, help="Write the comparison as JSON (- is stdout).")
 @store_option
 def compare(
     a: str, b: str, named: tuple[str, ...], metric: MetricKey, gate: float | None, json_file: Path | None, store: str
 ) -> None:
-    """Is a backend faster or slower in run B than in run A, and is that shown?
+    """Compare the backends of run B with those of run A, by name.
 
-    A and B are runs of the history (id, its beginning, or label). Backends are paired by name; those of one run are
-    compared by: compare A A --backend ONE=OTHER
+    A and B are ids, beginnings of ids, or labels. To compare two backends of one run: llmtui compare RUN RUN --backend
+    ONE=OTHER
     """
     if gate is not None and gate != gate:
-        raise UsageError("--gate: found 'nan', wanted a number of percent")
+        raise UsageError("--gate: 'nan' is not a percentage")
     output_files(json=json_file)
     from llmtui.cli.compare import compare_runs
 
@@ -165,7 +190,10 @@ def export(
     markdown: Path | None,
     store: str,
 ) -> None:
-    """Write the files of a run of the history; without an option the results as CSV to stdout."""
+    """Write the files of a past run.
+
+    Without an option, print the results as CSV. A FILE of - is stdout.
+    """
     files = output_files(csv=csv_file, iterations_csv=iterations_csv, json=json_file, markdown=markdown)
     from llmtui.cli.history import export_run
 
@@ -175,7 +203,10 @@ def export(
 @cli.command()
 @click.argument("run", required=False, metavar="[RUN]")
 def attach(run: str | None) -> None:
-    """Come back to a run that is going on (the newest, or RUN)."""
+    """Open the monitor on an active run.
+
+    RUN is the beginning of an id. By default it is the newest run.
+    """
     from llmtui.cli import monitor as monitors
 
     monitors.need_terminal()
@@ -184,21 +215,19 @@ def attach(run: str | None) -> None:
 
 @cli.command()
 @click.argument("run")
-@click.option(
-    "--config", metavar="FILE", type=click.Path(), help="The config that the run was made from, where it was moved."
-)
+@click.option("--config", metavar="FILE", type=click.Path(), help="The run's config, if it was moved.")
 @store_option
-@click.option("--text", is_flag=True, help="As plain text, in place of the monitor.")
+@click.option("--text", is_flag=True, help="Print plain text instead of opening the monitor.")
 def resume(run: str, config: str | None, store: str, text: bool) -> None:
-    """Go on with a run that died or was stopped: only the iterations that are missing are made.
+    """Continue a run that died or was stopped.
 
-    Servers are started again, with warm-ups of their own. Failed iterations stay failed.
+    Only missing iterations are measured, and failed ones are not repeated. Servers are started and warmed up again.
     """
     from llmtui.cli.monitor import need_terminal, open_monitor
     from llmtui.cli.resume import resumable
 
     if not text:
-        need_terminal("; for plain text use: llmtui resume RUN --text")
+        need_terminal(f"llmtui resume {run} --text")
     plan, ui = resumable(run, store, config)
     if text:
         with ExitOnInterrupt():
@@ -210,17 +239,17 @@ def resume(run: str, config: str | None, store: str, text: bool) -> None:
 
 @cli.command()
 @click.argument("file", required=False, metavar="[FILE]", type=FILE)
-@click.option("--force", is_flag=True, help="Replace FILE where it is there already.")
-@click.option("--print", "to_stdout", is_flag=True, help="To stdout, and no file.")
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@click.option("--print", "to_stdout", is_flag=True, help="Print the config instead of writing it.")
 def init(file: Path | None, force: bool, to_stdout: bool) -> None:
-    """Look for servers on this machine and write a config for them.
+    """Find the servers on this machine and write a config for them.
 
-    FILE is ./config.toml unless named. Only this machine is asked.
+    FILE is ./config.toml by default. Other machines are not contacted.
     """
     if file is not None and to_stdout:
-        raise UsageError("--print writes no file; leave FILE out")
+        raise UsageError("--print writes no file; omit FILE")
     if file is not None and not file.name:
-        raise UsageError(f"{str(file)!r} is no name of a file")
+        raise UsageError(f"{str(file)!r} is not a file name")
     from llmtui.cli.init import write_config
 
     sys.exit(write_config(file, force=force, to_stdout=to_stdout))
@@ -228,13 +257,20 @@ def init(file: Path | None, force: bool, to_stdout: bool) -> None:
 
 @cli.command()
 @run_options
-@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8321, show_default=True, help="0: any.")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    metavar="N",
+    type=click.IntRange(0, 65535),
+    default=8321,
+    show_default=True,
+    help="Port to listen on; 0 is any free port.",
+)
 @store_option
 def serve(config: str | None, only: tuple[str, ...], host: str, port: int, store: str, **changes: Any) -> None:
-    """The monitor in a browser: one run, as many pages as you like.
+    """Run the benchmark in a browser.
 
-    Leaving a page leaves the run going; Ctrl-C here ends it.
+    Any number of pages can show the monitor. Closing them does not end the run; Control-C does.
     """
     settings, plan = _plan(config, only, changes)
     try:
@@ -243,7 +279,7 @@ def serve(config: str | None, only: tuple[str, ...], host: str, port: int, store
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in ("textual_serve", "aiohttp"):
             raise
-        raise UsageError("serve needs one package more: pip install 'llmtui[serve]'") from None
+        raise UsageError("serve needs further packages; try: pip install 'llmtui[serve]'") from None
     sys.exit(pages.serve(plan, settings.ui, host=host, port=port, store=store))
 
 
@@ -267,7 +303,10 @@ def explain(topic: str | None) -> None:
 @config_argument
 @only_option
 def check(config: str | None, only: tuple[str, ...]) -> None:
-    """Reach every backend: state, version, model. Exit 0 when all answer."""
+    """Send every backend one short request.
+
+    Print the version and the model of each. Exit with 0 if all of them answer.
+    """
     _, plan = _plan(config, only, {})
     with ExitOnInterrupt():
         from llmtui.cli.check import check_backends
@@ -276,17 +315,19 @@ def check(config: str | None, only: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@click.option("--streams", metavar="N,N", default="1,8,32", show_default=True, help="Streams at once: a level each.")
+@click.option(
+    "--streams", metavar="N,N", default="1,8,32", show_default=True, help="Numbers of concurrent streams to measure."
+)
 @click.option(
     "--requests",
     metavar="N",
     type=click.IntRange(1, 10_000),
     default=40,
     show_default=True,
-    help="Of a level; each stream makes 5 or more.",
+    help="Requests per number of streams; 5 or more per stream.",
 )
 @click.option(
-    "--tokens", metavar="N", type=click.IntRange(2, 10_000), default=64, show_default=True, help="Tokens of a request."
+    "--tokens", metavar="N", type=click.IntRange(2, 10_000), default=64, show_default=True, help="Tokens per answer."
 )
 @click.option(
     "--itl-ms",
@@ -294,7 +335,7 @@ def check(config: str | None, only: tuple[str, ...]) -> None:
     type=click.FloatRange(0.1, 10_000),
     default=10.0,
     show_default=True,
-    help="From token to token.",
+    help="The server's time between tokens (ITL).",
 )
 @click.option(
     "--ttft-ms",
@@ -302,11 +343,11 @@ def check(config: str | None, only: tuple[str, ...]) -> None:
     type=click.FloatRange(0, 10_000),
     default=50.0,
     show_default=True,
-    help="To the first token.",
+    help="The server's time to first token (TTFT).",
 )
-@click.option("--monitor/--no-monitor", default=True, help="Also with a monitor on screen (default), or only without.")
-@click.option("--json", "as_json", is_flag=True, help="The same as data.")
-@click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@click.option("--monitor/--no-monitor", default=True, help="Measure with a monitor too (default).")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors to stderr.")
 def accuracy(
     streams: str,
     requests: int,
@@ -317,9 +358,9 @@ def accuracy(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """This tool's own error on this machine, against its built-in truth server.
+    """Measure llmtui's own error.
 
-    The newest result stands in the monitor's header and in every export.
+    The reference is a built-in server that logs when it sends each token.
     """
     counts = stream_counts(streams)
     with ExitOnInterrupt():

@@ -70,7 +70,7 @@ async def _check_one(target: Target, bringing_up: asyncio.Task[Ready] | None, wi
             report(f"    {sanitize(redact(line, secrets))}")
         return False
     except Exception as error:  # a bug that one backend meets: the others are still checked
-        print(f"{head}llmtui failed here: {sanitize(repr(error), 200)}; please report this")
+        print(f"{head}internal error: {sanitize(repr(error), 200)}; please report it")
         return False
     finally:
         await target.close()

@@ -1,5 +1,6 @@
-"""The plain-text view of two runs: `llmtui compare`. Data to stdout, talk to stderr; what it says is worked out in
-llmtui.stats.compare_runs.
+"""`llmtui compare`: prints how two runs differ, as text or JSON, and applies a gate.
+
+The statistics are in llmtui.stats.compare_runs.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from llmtui.store.accuracy_record import newest
 from llmtui.store.rows import StoredRun
 from llmtui.text import sanitize
 
-#: Grows when a name in the JSON changes its meaning.
+#: Incremented when a key of the JSON changes its meaning.
 SCHEMA_VERSION = 1
 _UNKNOWN = "-"
 _NAME = 32
 _SENTENCE = 4_000
-#: Columns of figures stand between the names and the ratio.
+#: The number of right-aligned columns, between the names and the slowdown.
 _NUMBERS = 4
 
 
 class Gated(Struct, frozen=True):
-    """What became of a gate of `percent`: `broken` and `silent` are sentences on the backends that it concerns."""
+    """The result of a gate of `percent`: a sentence for each backend that breaks it, or has too few samples to tell."""
 
     percent: float
     broken: list[str]
@@ -44,7 +45,7 @@ class Gated(Struct, frozen=True):
 
     @property
     def holds(self) -> bool | None:
-        """None where it says nothing of a backend and is broken by none: a pass would be no evidence."""
+        """Whether the gate passed. None if no backend breaks it, but one has too few samples to tell."""
         return False if self.broken else None if self.silent else True
 
 
@@ -59,25 +60,23 @@ def compare_runs(
     percent: float | None = None,
     json_file: Path | None = None,
 ) -> int:
-    """Print how the backends of run `second` compare with those of run `first`. Returns the exit code.
+    """Print how the backends of run `second` compare with those of run `first`. Return the exit code.
 
-    `named` are pairs as "NAME_A=NAME_B". The code is 1 where a gate of `percent` does not hold
-    (llmtui.stats.compare_runs), or nothing could be compared; 3 where the gate says nothing of a backend, and else
-    holds; 2 where the pairs make no sense.
+    `named` are pairs as "NAME_A=NAME_B". Raises StoreError, and UsageError if the pairs are invalid.
     """
     one, two = _loaded(path, first, second)
     a, b = _side(one), _side(two)
-    found = across(a, b, _pairs(a, b, named), metric, record=newest(b.machine))
-    gated = Gated(percent, *gate(found, percent)) if percent is not None else None
+    comparison = across(a, b, _pairs(a, b, named), metric, record=newest(b.machine))
+    gated = Gated(percent, *gate(comparison, percent)) if percent is not None else None
     for word, stored in (("A", one), ("B", two)):
         if stored.state == "running":
-            report(f"run {word} is still going; this is of what it has so far")
-    written = _write(one, two, found, gated, json_file)
-    if not any(o.n_a and o.n_b for o in found.outcomes):
-        report("nothing to compare: no backend has samples on both sides")
+            report(f"run {word} is still active; comparing its iterations so far")
+    written = _write(one, two, comparison, gated, json_file)
+    if not any(o.n_a and o.n_b for o in comparison.outcomes):
+        report("nothing to compare: no backend has samples in both runs")
         return exit_codes.FAILED
     if gated is not None:
-        _tell(gated)
+        _report_gate(gated)
     if not written or (gated is not None and gated.broken):
         return exit_codes.FAILED
     return exit_codes.SILENT if gated is not None and gated.silent else exit_codes.OK
@@ -96,87 +95,86 @@ def _side(stored: StoredRun) -> Side:
 
 
 def _pairs(a: Side, b: Side, named: Sequence[str]) -> list[tuple[str, str]]:
-    """The backends to compare. Raises UsageError."""
+    """Return the pairs of backends to compare. Raises UsageError."""
     pairs = list(dict.fromkeys(_pair(a, b, text) for text in named))
     if a.run == b.run and not pairs:
         raise UsageError(
-            f"A and B are both run {a.run}; name another run, or two backends of this one with --backend: "
-            f"it has {_some(a)}"
+            f"A and B are the same run, {a.run}; name another run, or pair two of its backends with --backend: "
+            f"{_names(a)}"
         )
-    found = paired(a, b, pairs)
-    if not found:
+    all_pairs = paired(a, b, pairs)
+    if not all_pairs:
         raise UsageError(
-            f"the runs have no backend in common: A has {_some(a)}; B has {_some(b)}; "
+            f"the runs have no backend in common: A has {_names(a)}; B has {_names(b)}; "
             "pair two of them with --backend NAME_A=NAME_B"
         )
-    return found
+    return all_pairs
 
 
 def _pair(a: Side, b: Side, text: str) -> tuple[str, str]:
-    # A name may hold the sign that stands between the names.
+    # Names may contain "=".
     ways = [(text[:at], text[at + 1 :]) for at, sign in enumerate(text) if sign == "="]
     if not ways:
-        raise UsageError(f"--backend: found {sanitize(text)!r}, wanted NAME_A=NAME_B")
+        raise UsageError(f"--backend: {sanitize(text)!r} is not of the form NAME_A=NAME_B")
     pair = next(((x, y) for x, y in ways if x in a.contenders and y in b.contenders), ways[0])
     for word, name, side in (("A", pair[0], a), ("B", pair[1], b)):
         if name not in side.contenders:
-            raise UsageError(f"--backend: run {word} has no backend {sanitize(name)!r}; it has {_some(side)}")
+            raise UsageError(f"--backend: run {word} has no backend {sanitize(name)!r}; it has {_names(side)}")
     if a.run == b.run and pair[0] == pair[1]:
-        raise UsageError(f"--backend: {sanitize(pair[0])!r} is the same backend on both sides; name two of {_some(a)}")
+        raise UsageError(f"--backend: {sanitize(pair[0])!r} is the same backend on both sides; name two of {_names(a)}")
     return pair
 
 
-def _some(side: Side) -> str:
+def _names(side: Side) -> str:
     return ", ".join(sanitize(name, 60) for name in side.contenders) or "none"
 
 
-def _tell(gated: Gated) -> None:
-    """Say what became of the gate."""
-    it = f"the gate of {gated.percent:g} %"
+def _report_gate(gated: Gated) -> None:
+    name = f"gate of {gated.percent:g}%"
     for sentence in gated.broken:
-        report(f"{it} does not hold: {sentence}")
+        report(f"{name} failed: {sentence}")
     for sentence in gated.silent:
-        report(f"{it} says nothing here: {sentence}")
+        report(f"{name} undecided: {sentence}")
     if gated.holds:
-        report(f"{it} holds")
+        report(f"{name} passed")
 
 
-def _write(one: StoredRun, two: StoredRun, found: Across, gated: Gated | None, json_file: Path | None) -> bool:
-    """The data, as text and where it was asked for as JSON. False when a file could not be written."""
-    document = comparison_json(one, two, found, gated)
+def _write(one: StoredRun, two: StoredRun, comparison: Across, gated: Gated | None, json_file: Path | None) -> bool:
+    """Print the comparison and write `json_file`. Return False if that cannot be written."""
+    document = comparison_json(one, two, comparison, gated)
     if json_file == STDOUT:
         return write_output(STDOUT, document)
-    print(comparison_text(one, two, found, output_columns()), end="")
+    print(comparison_text(one, two, comparison, output_columns()), end="")
     return json_file is None or write_output(json_file, document)
 
 
-def comparison_text(one: StoredRun, two: StoredRun, found: Across, width: int) -> str:
-    """Both runs, the table, a sentence for each backend, and what else differs: plain, at most `width` columns wide."""
-    runs = [("A is", one), ("B is", two)] if one.plan.run != two.plan.run else [("A and B are of", one)]
-    lines = [line for word, stored in runs for line in _wrapped(_named(word, stored), width)]
-    lines += ["", *_table(found.outcomes, width), ""]
-    for outcome in found.outcomes:
+def comparison_text(one: StoredRun, two: StoredRun, comparison: Across, width: int) -> str:
+    """Both runs, the table, a sentence per backend, and the other differences, at most `width` columns wide."""
+    runs = [("A", one), ("B", two)] if one.plan.run != two.plan.run else [("A and B", one)]
+    lines = [line for name, stored in runs for line in _wrapped(f"{name}: {_origin(stored)}", width)]
+    lines += ["", *_table(comparison.outcomes, width), ""]
+    for outcome in comparison.outcomes:
         lines += _wrapped(sanitize(outcome.sentence, _SENTENCE), width)
-    if any(ROUNDS in (o.n_a, o.n_b) for o in found.outcomes):
-        lines += _wrapped(f"of the newest {ROUNDS} iterations: that many are compared", width)
-    rest = [(word, names) for word, names in (("A", found.rest_a), ("B", found.rest_b)) if names]
+    if any(ROUNDS in (o.n_a, o.n_b) for o in comparison.outcomes):
+        lines += _wrapped(f"only the newest {ROUNDS} iterations of a backend are compared", width)
+    rest = [(run, names) for run, names in (("A", comparison.rest_a), ("B", comparison.rest_b)) if names]
     if rest:
-        told = [f"{', '.join(sanitize(name, 60) for name in names)} in {word}" for word, names in rest]
-        lines += _wrapped(f"not compared: {'; '.join(told)}", width)
-    if found.differences:
+        texts = [f"{', '.join(sanitize(name, 60) for name in names)} (only in {run})" for run, names in rest]
+        lines += _wrapped(f"not compared: {'; '.join(texts)}", width)
+    if comparison.differences:
         lines.append("")
-    for d in found.differences:
-        finding = sanitize(f"{d.level} {d.code}: {d.text}" + (f"; fix: {d.todo}" if d.todo else ""), _SENTENCE)
-        lines += _wrapped(finding, width)
+    for d in comparison.differences:
+        check = sanitize(f"{d.level} {d.code}: {d.text}" + (f"; fix: {d.todo}" if d.todo else ""), _SENTENCE)
+        lines += _wrapped(check, width)
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
-def _named(word: str, stored: StoredRun) -> str:
+def _origin(stored: StoredRun) -> str:
     label = f" [{sanitize(stored.label)}]" if stored.label else ""
     note = f"; {sanitize(stored.note, 2000)}" if stored.note else ""
-    begun = sanitize(stored.plan.created_utc[:16].replace("T", " "))
+    start = sanitize(stored.plan.created_utc[:16].replace("T", " "))
     run, state, version = sanitize(stored.plan.run, 40), sanitize(stored.state), sanitize(stored.llmtui, 40)
-    return f"{word} run {run}{label}: {state}, begun {begun} UTC, llmtui {version}{note}"
+    return f"run {run}{label}, {state}, started {start} UTC, llmtui {version}{note}"
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -184,7 +182,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _table(outcomes: Sequence[Outcome], width: int) -> list[str]:
-    """Rows under a heading, the backends' names as short as the width wants them."""
+    """A heading and a row per backend. Names are shortened to fit `width`."""
     used = list(dict.fromkeys(outcome.metric for outcome in outcomes))
     places = {m: _decimals([v for o in outcomes if o.metric == m for v in _medians(o)], m) for m in used}
     columns = [
@@ -194,7 +192,7 @@ def _table(outcomes: Sequence[Outcome], width: int) -> list[str]:
         ["n B", *(str(o.n_b) for o in outcomes)],
         ["median A", *(_median(o.median_a, o.metric, places[o.metric]) for o in outcomes)],
         ["median B", *(_median(o.median_b, o.metric, places[o.metric]) for o in outcomes)],
-        ["B slower", *(_slowdown(o) for o in outcomes)],
+        ["slowdown", *(_slowdown(o) for o in outcomes)],
     ]
     head = "medians"
     if len(used) == 1:
@@ -204,7 +202,7 @@ def _table(outcomes: Sequence[Outcome], width: int) -> list[str]:
     widths = [max(map(cells_wide, column)) for column in columns]
     widths[0] = max(len("backend"), min(widths[0], width - sum(widths[1:]) - 2 * (len(widths) - 1)))
     columns[0] = [fit(name, widths[0]) for name in columns[0]]
-    lines = [f"{head}; above 1x B is slower than A, below 1x it is faster"]
+    lines = [f"{head}; slowdown above 1x: B is slower than A; below 1x: B is faster"]
     for row in zip(*columns, strict=True):
         cells = []
         for place, (cell, wide) in enumerate(zip(row, widths, strict=True)):
@@ -233,7 +231,7 @@ def _scaled(value: float, metric: MetricKey) -> float:
 
 
 def _decimals(values: Sequence[float], metric: MetricKey) -> int:
-    """So many that the least of these has three digits to be seen."""
+    """The number of decimals that shows the smallest of `values` with three significant digits."""
     least = min((_scaled(v, metric) for v in values if v > 0), default=1.0)
     return max(0 if METRICS[metric].higher_is_better else 1, min(6, 2 - math.floor(math.log10(least))))
 
@@ -253,29 +251,29 @@ def _slowdown(outcome: Outcome) -> str:
     return f"{middle}x ({least} to {most})"
 
 
-def comparison_json(one: StoredRun, two: StoredRun, found: Across, gated: Gated | None) -> str:
-    """The same as an indented JSON document with a line end.
+def comparison_json(one: StoredRun, two: StoredRun, comparison: Across, gated: Gated | None) -> str:
+    """The comparison as an indented JSON document.
 
-    `a`, `b` are the runs. Each of `backends` has its name in A and in B, the `metric` that was compared (null where
-    none may be; `instead_of` is then, or else where it differs, the one asked for, with the `reason`), samples and
-    medians (s, or tokens/s), and `slowdown`: how many times slower B is, below 1 faster, with its interval `low` to
-    `high` at `level` (null where there are too few samples). `shown` is "slower", "faster" or null; `p`, `could_show`
-    and `paired` are those of llmtui.stats.compare. `failed_a` of `tried_a` iterations gave no sample, and so in B;
-    `fails_more` is true where that is shown of B. `differences` are what bears on it all. `gate` is null where none was
-    asked for, and its `holds` where it says nothing.
+    `a` and `b` are the runs. Each item of `backends` has its name in A and in B, the compared `metric` (null if none is
+    comparable; `instead_of` is the requested metric if that differs, and `reason` says why), the number of samples, the
+    medians (s, or tokens/s), and `slowdown`: B's time as a multiple of A's, with its interval from `low` to `high` at
+    `level` (null if there are too few samples). `shown` is "slower", "faster" or null; `p`, `could_show` and `paired`
+    are those of llmtui.stats.compare. `failed_a` of `tried_a` iterations failed in A; `fails_more` is true if B fails
+    significantly more often. `differences` are the other differences between the runs. `gate` is null if none was
+    requested; its `holds` is null if it is undecided.
     """
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "a": _run(one),
         "b": _run(two),
-        "metric": found.metric,
-        "level": found.level,
-        "backends": [_compared(outcome) for outcome in found.outcomes],
-        "rest_a": found.rest_a,
-        "rest_b": found.rest_b,
+        "metric": comparison.metric,
+        "level": comparison.level,
+        "backends": [_compared(outcome) for outcome in comparison.outcomes],
+        "rest_a": comparison.rest_a,
+        "rest_b": comparison.rest_b,
         "differences": [
             {"code": d.code, "level": d.level, "backend": d.backend or None, "text": d.text, "todo": d.todo}
-            for d in found.differences
+            for d in comparison.differences
         ],
         "gate": None
         if gated is None
@@ -286,7 +284,7 @@ def comparison_json(one: StoredRun, two: StoredRun, found: Across, gated: Gated 
             "silent": gated.silent,
         },
     }
-    # ASCII: no control of C1, no direction mark gets through to a terminal.
+    # ASCII only, so that no C1 control and no bidi mark reaches a terminal.
     return json.dumps(document, indent=2).replace("\x7f", "\\u007f") + "\n"
 
 
@@ -302,7 +300,7 @@ def _run(stored: StoredRun) -> dict[str, str]:
 
 
 def _compared(outcome: Outcome) -> dict[str, Any]:
-    found, leading = outcome.comparison, outcome.leading
+    comparison, leading = outcome.comparison, outcome.leading
     ratio, low, high = outcome.slowdown or (None, None, None)
     return {
         "a": outcome.a,
@@ -319,9 +317,9 @@ def _compared(outcome: Outcome) -> dict[str, Any]:
         "low": low,
         "high": high,
         "shown": outcome.shown or None,
-        "p": found.p if found is not None else None,
-        "could_show": found.could_show if found is not None else None,
-        "paired": found is not None and found.paired,
+        "p": comparison.p if comparison is not None else None,
+        "could_show": comparison.could_show if comparison is not None else None,
+        "paired": comparison is not None and comparison.paired,
         "failed_a": outcome.failed_a,
         "tried_a": outcome.tried_a,
         "failed_b": outcome.failed_b,

@@ -1,4 +1,4 @@
-"""The plain-text view of the history: `llmtui history`, `show` and `export`."""
+"""`llmtui history`, `show` and `export`: past runs as plain text and as files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from llmtui.text import sanitize
 
 @contextmanager
 def opened(path: str) -> Iterator[Store]:
-    """The history, with what there is to tell of it told. Raises StoreError."""
+    """Open the history, report its messages, and mark runs of dead engines. Raises StoreError."""
     store, notes = open_store(path or None)
     for note in notes:
         report(note)
@@ -29,35 +29,32 @@ def opened(path: str) -> Iterator[Store]:
 
 @prints
 def list_runs(number: int, path: str) -> int:
-    """Print the newest runs, a line each, and say how many cannot be read. Returns the exit code."""
+    """Print the newest runs, a line each, and report how many cannot be read. Return the exit code."""
     with opened(path) as store:
         rows = store.runs(number)
     if rows.unread:
-        report(f"left out: {plural(rows.unread, 'run')} that cannot be read; llmtui show RUN says why")
+        report(f"skipped {plural(rows.unread, 'unreadable run')}; for the reason, try: llmtui show RUN")
     elif not rows:
-        report("the history is empty; make a run with: llmtui")
+        report("the history is empty; try: llmtui")
     for row in rows:
         print(run_line(row))
     return exit_codes.OK
 
 
 def run_line(row: RunRow) -> str:
-    """A run on one line of plain text: id, when, how it stands, the median latency of each backend, fastest first."""
-    known = sorted((b.latency_median_s, b.name) for b in row.backends if b.latency_median_s is not None)
-    medians = ", ".join(f"{sanitize(name, 40)} {median:.3f} s" for median, name in known)
-    silent = len(row.backends) - len(known)
-    rest = f"{', ' if medians else ''}{plural(silent, 'backend')} without result" if silent else ""
+    """A run on one line: id, start, state, the median latency of each backend (fastest first), and label."""
+    ranking = sorted((b.latency_median_s, b.name) for b in row.backends if b.latency_median_s is not None)
+    medians = ", ".join(f"{sanitize(name, 40)} {median:.3f} s" for median, name in ranking)
+    failed = len(row.backends) - len(ranking)
+    rest = f"{', ' if medians else ''}{plural(failed, 'backend')} without result" if failed else ""
     label = f"  [{sanitize(row.label)}]" if row.label else ""
-    begun = sanitize(row.created_utc[:16].replace("T", " "))
-    return f"{sanitize(row.run, 40)}  {begun}  {sanitize(row.state):7}  {medians}{rest}{label}"
+    start = sanitize(row.created_utc[:16].replace("T", " "))
+    return f"{sanitize(row.run, 40)}  {start}  {sanitize(row.state):7}  {medians}{rest}{label}"
 
 
 @prints
 def show_run(run: str, path: str, *, label: str | None, note: str | None) -> int:
-    """Print one run: where it came from, its table. Labels and notes are written first. Returns the exit code.
-
-    Whatever the history holds, what is printed is plain text.
-    """
+    """Set the label and the note of a run, then print its origin and its table. Return the exit code."""
     with opened(path) as store:
         # The new label may be the id of another run.
         run = store.find(run)
@@ -67,13 +64,13 @@ def show_run(run: str, path: str, *, label: str | None, note: str | None) -> int
             store.note(run, note)
         stored = store.load(run)
     machine, config = stored.machine, stored.plan.config
-    named = f" [{sanitize(stored.label)}]" if stored.label else ""
-    version, begun = sanitize(stored.llmtui, 40), sanitize(stored.plan.created_utc, 40)
-    print(f"run {sanitize(stored.plan.run, 40)}{named}: {sanitize(stored.state)}, begun {begun}, llmtui {version}")
+    label = f" [{sanitize(stored.label)}]" if stored.label else ""
+    version, start = sanitize(stored.llmtui, 40), sanitize(stored.plan.created_utc, 40)
+    print(f"run {sanitize(stored.plan.run, 40)}{label}: {sanitize(stored.state)}, started {start}, llmtui {version}")
     cores = plural(machine.cores, "core")
     print(f"on {sanitize(machine.cpu)}, {cores}, {sanitize(machine.os)}, Python {sanitize(machine.python, 40)}")
-    asked = f"{config.iterations}+{config.warmup} iterations of {config.max_tokens} tokens"
-    print(f"{asked}, {sanitize(config.order)}")
+    counts = f"{plural(config.iterations, 'iteration')} and {plural(config.warmup, 'warm-up')} per backend"
+    print(f"{counts}, up to {plural(config.max_tokens, 'token')}, {sanitize(config.order)}")
     if stored.note:
         print(f"note: {sanitize(stored.note, 2000)}")
     print_table(_run_view(stored))
@@ -82,7 +79,7 @@ def show_run(run: str, path: str, *, label: str | None, note: str | None) -> int
 
 @prints
 def export_run(run: str, files: dict[str, Path | None], path: str) -> int:
-    """Write the files of one run, its results to stdout when none is named. Returns the exit code."""
+    """Write the `files` of a run, or print its results as CSV if there are none. Return the exit code."""
     if not any(files.values()):
         files = {"csv": STDOUT}
     with opened(path) as store:

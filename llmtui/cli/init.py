@@ -1,4 +1,4 @@
-"""`llmtui init`: writes a commented config.toml for the servers and engines that are found on this machine."""
+"""`llmtui init`: finds the servers and engines on this machine, and writes a commented config for them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from llmtui.servers.recipes import absent_packages
 from llmtui.store.atomic import write_atomic, write_new
 from llmtui.text import sanitize
 
-#: More models of one server than this are not listed.
+#: The most models of a server that are listed.
 LISTED = 20
-#: What `init` lists as not running, and writes an example of: frameworks with a port of their own.
+#: Frameworks with a port of their own. Those that are not running become examples in the config.
 EXAMPLES = [one for one in frameworks.FRAMEWORKS if one.port]
 
 
@@ -37,7 +37,7 @@ def write_config(
 ) -> int:
     """Look for servers at `urls` (None: the usual places) and write `file`. Return the exit code.
 
-    Raises UsageError if there is such a file and `force` is not set, or if `file` can be none.
+    Raises UsageError if the file exists and `force` is not set, or if it cannot be a file.
     """
     path = file or Path("config.toml")
     if not to_stdout and (problem := _unwritable(path, force=force)):
@@ -46,14 +46,14 @@ def write_config(
     if urls is None:
         urls, elsewhere = places(os.environ.get("OLLAMA_HOST", ""))
     try:
-        seen = asyncio.run(scan(urls))
+        probed = asyncio.run(scan(urls))
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
     engines = [one.title for one in ENGINES if not absent_packages(one.engine)]
-    for line in findings(seen, engines, elsewhere):
+    for line in findings(probed, engines, elsewhere):
         report(line)
-    found = [one for one in seen.values() if isinstance(one, DiscoveredServer)]
-    text = config_text(found, engines, elsewhere)
+    servers = [one for one in probed.values() if isinstance(one, DiscoveredServer)]
+    text = config_text(servers, engines, elsewhere)
     if to_stdout:
         sys.stdout.write(text)
         return exit_codes.OK
@@ -62,17 +62,17 @@ def write_config(
     except FileExistsError:
         raise UsageError(_there_already(path)) from None
     except OSError as error:
-        report(f"{sanitize(str(path))}: not written: {error.strerror or error}")
+        report(f"cannot write {sanitize(str(path))}: {error.strerror or error}")
         return exit_codes.FAILED
-    ready = len(engines) + sum(usable(one) for one in found)
+    ready = len(engines) + sum(usable(server) for server in servers)
     named = "" if path == Path("config.toml") else f" {sanitize(str(path))}"
-    then = f"try it: llmtui check{named}, then: llmtui{named}" if ready else "nothing in it is enabled yet"
-    report(f"{sanitize(str(path))} written, with {plural(ready, 'backend')}; {then}")
+    then = f"try: llmtui check{named}, then: llmtui{named}" if ready else "none is enabled yet"
+    report(f"wrote {sanitize(str(path))} with {plural(ready, 'backend')}; {then}")
     return exit_codes.OK
 
 
 def places(ollama_host: str) -> tuple[list[str], str]:
-    """Where to ask on this machine, and where OLLAMA_HOST means another one ("" where it does not)."""
+    """Return the URLs to try on this machine, and the URL in OLLAMA_HOST if that is another machine, else ""."""
     ollama = ollama_url(ollama_host)
     urls = [f"http://127.0.0.1:{port}" for port in SCANNED_PORTS if port != OLLAMA.port]
     try:
@@ -95,19 +95,19 @@ def _own_addresses() -> set[str]:
 
 
 def _there_already(path: Path) -> str:
-    return f"{sanitize(str(path))}: is there already; --force replaces it, --print shows what would be written"
+    return f"{sanitize(str(path))} already exists; use --force to overwrite it, or --print to see the new config"
 
 
 def _unwritable(path: Path, *, force: bool) -> str:
-    """Why `path` is no file to write, known before any server is asked; "" when it is one."""
+    """Why `path` cannot be written, checked before any server is contacted; "" if it can."""
     if path.is_dir():
-        return f"{sanitize(str(path))}: is a folder; name a file in it"
+        return f"{sanitize(str(path))} is a folder; name a file in it"
     if not path.absolute().parent.is_dir():
-        return f"{sanitize(str(path))}: there is no folder {sanitize(str(path.absolute().parent))}"
+        return f"cannot write {sanitize(str(path))}: the folder {sanitize(str(path.absolute().parent))} does not exist"
     return _there_already(path) if os.path.lexists(path) and not force else ""
 
 
-# --- What is said. ---
+# --- Messages. ---
 
 
 def _place(url: str) -> str:
@@ -115,64 +115,65 @@ def _place(url: str) -> str:
 
 
 def _names(models: Sequence[Model], limit: int) -> str:
-    told = ", ".join(sanitize(model.name, 60) for model in models[:limit])
-    return told + (f" and {len(models) - limit} more" if len(models) > limit else "")
+    names = ", ".join(sanitize(model.name, 60) for model in models[:limit])
+    return names + (f" and {len(models) - limit} more" if len(models) > limit else "")
 
 
 def findings(
-    seen: Mapping[str, DiscoveredServer | str | None], engines: Sequence[str], elsewhere: str = ""
+    probed: Mapping[str, DiscoveredServer | str | None], engines: Sequence[str], elsewhere: str = ""
 ) -> list[str]:
-    """What was found and what was not, a line each, and how to get the latter."""
+    """A line for each server and engine: what it is, or how to install or start it."""
     lines = []
     for engine in ENGINES:
         if engine.title in engines:
-            lines.append(f"found {engine.title}, installed here: llmtui starts it itself")
+            lines.append(f"found {engine.title} (installed): llmtui starts it")
         else:
-            lines.append(f"not installed: {engine.title}: {engine.install}")
-    for url, one in seen.items():
+            lines.append(f"not installed: {engine.title}; try: {engine.install}")
+    for url, one in probed.items():
         if isinstance(one, DiscoveredServer):
-            told = f"found {one.framework} {sanitize(one.version, 40)}".rstrip() + f" at {_place(url)}"
-            lines.append(f"{told}: {remark(one)}")
+            server = f"found {one.framework} {sanitize(one.version, 40)}".rstrip() + f" at {_place(url)}"
+            lines.append(f"{server}: {remark(one)}")
         elif one:
             lines.append(f"{_place(url)}: {one}")
-    there = {one.framework for one in seen.values() if isinstance(one, DiscoveredServer)}
+    running = {one.framework for one in probed.values() if isinstance(one, DiscoveredServer)}
     for example in EXAMPLES:
-        if example.title not in there and not (example is OLLAMA and elsewhere):
-            lines.append(f"not running: {example.title}: {example.start_hint(example.port)}")
+        if example.title not in running and not (example is OLLAMA and elsewhere):
+            lines.append(f"not running: {example.title}; {example.start_hint(example.port)}")
     if elsewhere:
-        lines.append(f"OLLAMA_HOST means another machine, {_place(elsewhere)}: not asked, written as an example")
+        lines.append(
+            f"OLLAMA_HOST is another machine, {_place(elsewhere)}: not contacted, but in the config as an example"
+        )
     return lines
 
 
-def usable(found: DiscoveredServer) -> bool:
-    """Whether it can be asked for a chat as it stands."""
-    return not found.locked and not (found.models and found.models[0].fitness == NO_CHAT)
+def usable(server: DiscoveredServer) -> bool:
+    """Whether it can be benchmarked without further settings."""
+    return not server.locked and not (server.models and server.models[0].fitness == NO_CHAT)
 
 
-def remark(found: DiscoveredServer) -> str:
-    """What to know of a server that was found: which model it will be asked for, or what is missing."""
-    if found.locked:
-        return "it wants a key, see api_key in the config"
-    if found.loading:
-        return "it is loading its model"
-    if not found.models:
+def remark(server: DiscoveredServer) -> str:
+    """The model of a server that the config will name, or what the server lacks."""
+    if server.locked:
+        return "requires a key: see api_key in the config"
+    if server.loading:
+        return "still loading its model"
+    if not server.models:
         return (
             f"it has no model yet: {OLLAMA.pull_hint()}"
-            if found.protocol == "ollama"
-            else "it names no model: set `model`"
+            if server.protocol == "ollama"
+            else "reports no model: set `model`"
         )
-    first, *others = found.models
+    first, *others = server.models
     if first.fitness == NO_CHAT:
-        return f"it has no model for a chat, only {_names(found.models, 3)}"
+        return f"no chat model, only {_names(server.models, 3)}"
     return sanitize(first.name, 60) + (f", and {plural(len(others), 'other model')}" if others else "")
 
 
-# --- The text of the config. ---
+# --- The config. ---
 
 
 def toml_string(text: str) -> str:
-    """`text` as a basic string of TOML 1.0: all that is not plainly printable is escaped. Raises ValueError for what
-    TOML cannot hold (half of a surrogate pair)."""
+    """`text` as a basic string of TOML 1.0, with unprintable characters escaped. Raises ValueError for a surrogate."""
     text.encode()
     escaped = "".join(_escaped(character) for character in text)
     return f'"{escaped}"'
@@ -188,21 +189,20 @@ def _escaped(character: str) -> str:
 
 
 def may_be_written(model: str) -> bool:
-    """Whether the config can hold this name. `${` would have a variable of the environment sent to the server."""
+    """Whether the config can contain this name. A "${" would send a variable of the environment to the server."""
     with contextlib.suppress(ValueError):
         return bool(toml_string(model)) and "${" not in model and 0 < len(model) <= 500
     return False
 
 
-def config_text(found: Sequence[DiscoveredServer], engines: Sequence[str], elsewhere: str = "") -> str:
-    """The whole config: the usual course of a run, what was found, and the rest as examples behind comment signs."""
+def config_text(servers: Sequence[DiscoveredServer], engines: Sequence[str], elsewhere: str = "") -> str:
+    """The config: the default [run] and [ui], the servers and engines on this machine, and commented-out examples."""
     parts = [
-        "# Written by `llmtui init` for what was found on this machine. `llmtui check` reaches every backend of it.\n"
-        "# Every key is explained by: llmtui explain config\n",
-        _course(),
+        "# Written by `llmtui init`. To try every backend: llmtui check\n# All keys: llmtui explain config\n",
+        _run_and_ui(),
     ]
     if engines:
-        parts.append("# Engines that llmtui starts and stops, on its own small model or on `model` of [run].\n")
+        parts.append("# Engines that llmtui starts and stops, with its own small model or with `model` of [run].\n")
     examples = []
     for engine in ENGINES:
         block = _block(engine.title, {"language": engine.language, "embedded": engine.engine})
@@ -211,13 +211,13 @@ def config_text(found: Sequence[DiscoveredServer], engines: Sequence[str], elsew
         else:
             examples.append(_example(engine.install, block))
     taken = {engine.title for engine in ENGINES}
-    for one in found:
+    for one in servers:
         name = _free(one, taken)
         taken.add(name)
         parts.append(_server(one, name))
-    there = {one.framework for one in found}
+    running = {one.framework for one in servers}
     for example in EXAMPLES:
-        if example.title not in there:
+        if example.title not in running:
             url = elsewhere if example is OLLAMA and elsewhere else f"http://127.0.0.1:{example.port}"
             keys = _keys(example.title, url, example.protocol)
             if example.example_model:
@@ -225,32 +225,30 @@ def config_text(found: Sequence[DiscoveredServer], engines: Sequence[str], elsew
             why = "the machine that OLLAMA_HOST names" if url == elsewhere else example.start_hint(example.port)
             name = f"{example.title} server" if example.engine else example.title
             examples.append(_example(why, _block(name, keys)))
-    models = {one.models[0].name for one in found if usable(one) and one.models}
+    models = {one.models[0].name for one in servers if usable(one) and one.models}
     if len(models) + bool(engines) > 1:
-        parts.insert(
-            2, "# Not all of these serve the same model: then the faster one may just have the smaller model.\n"
-        )
+        parts.insert(2, "# These backends serve different models: a faster one may just have a smaller model.\n")
     if examples:
-        parts.append("# --- Not found. To race them too, take the comment signs away. ---\n")
+        parts.append("# --- Not found. Uncomment a block to add its backend. ---\n")
     return "\n".join(parts + examples)
 
 
-def _course() -> str:
-    """[run] and [ui] as the built-in config has them, comments and all."""
+def _run_and_ui() -> str:
+    """[run] and [ui] of the built-in config, with their comments."""
     text = DEFAULT_FILE.read_text("utf-8")
     match = re.search(r"^\[run\]\n.*?(?=^(# ---|\[\[))", text, re.DOTALL | re.MULTILINE)
     assert match is not None
     return match[0].rstrip() + "\n"
 
 
-def _free(found: DiscoveredServer, taken: set[str]) -> str:
-    port = urlsplit(found.url).port
-    server = f"{found.framework} server"
-    for name in (found.framework, server, f"{server} {port}"):
+def _free(server: DiscoveredServer, taken: set[str]) -> str:
+    port = urlsplit(server.url).port
+    base = f"{server.framework} server"
+    for name in (server.framework, base, f"{base} {port}"):
         if name not in taken:
             return name
     number = 2
-    while (name := f"{server} {port} {number}") in taken:
+    while (name := f"{base} {port} {number}") in taken:
         number += 1
     return name
 
@@ -270,32 +268,32 @@ def _example(why: str, block: str) -> str:
     return f"# {why}\n" + "".join(f"# {line}\n" for line in block.splitlines())
 
 
-def _server(found: DiscoveredServer, name: str) -> str:
-    """A server that was found: enabled where it can be asked, its other models in a comment."""
-    keys = _keys(found.framework, found.url, found.protocol)
-    models = found.models
-    chosen = next((m for m in models if may_be_written(m.name)), None) if usable(found) else None
+def _server(server: DiscoveredServer, name: str) -> str:
+    """The block of a server: disabled if it cannot be used as it is, with its other models in a comment."""
+    keys = _keys(server.framework, server.url, server.protocol)
+    models = server.models
+    chosen = next((m for m in models if may_be_written(m.name)), None) if usable(server) else None
     if chosen is not None and chosen is not models[0] and chosen.fitness > models[0].fitness:
-        chosen = None  # its server's own choice is better than one that is unfit
+        chosen = None  # the server's default is better than a less suitable model
     if chosen is not None:
         keys["model"] = chosen.name
-    head = f"# Found: {found.framework} {sanitize(found.version, 40)}".rstrip() + ".\n"
-    if found.framework == frameworks.UNKNOWN.title:
-        head = "# Found: it speaks OpenAI's protocol; say in `framework` what it is.\n"
+    head = f"# Found: {server.framework} {sanitize(server.version, 40)}".rstrip() + ".\n"
+    if server.framework == frameworks.UNKNOWN.title:
+        head = "# Found: a server with OpenAI's protocol; set `framework` to its name.\n"
     text = head + _block(name, keys)
-    if found.locked:
-        why = head[2:-1] + " It wants a key: export it as SERVER_KEY."
+    if server.locked:
+        why = head[2:-1] + " It requires a key: export it as SERVER_KEY."
         return _example(why, _block(name, {**keys, "api_key": "${SERVER_KEY}"}))
-    if not usable(found):
-        return text + f"enabled = false  # {remark(found)}\n"
+    if not usable(server):
+        return text + f"enabled = false  # {remark(server)}\n"
     if not models:
-        text += f"# {remark(found)}\n"
+        text += f"# {remark(server)}\n"
     others = [m for m in models if m is not chosen]
     if chosen is not None and others:
         lines = [
-            f"#   {sanitize(m.name, 100)}" + ("  (not for a chat)" if m.fitness == NO_CHAT else "")
+            f"#   {sanitize(m.name, 100)}" + ("  (no chat model)" if m.fitness == NO_CHAT else "")
             for m in others[:LISTED]
         ]
         lines += [f"#   and {len(others) - LISTED} more"] if len(others) > LISTED else []
-        text += "# It has also:\n" + "\n".join(lines) + "\n"
+        text += "# Its other models:\n" + "\n".join(lines) + "\n"
     return text

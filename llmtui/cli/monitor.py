@@ -1,4 +1,4 @@
-"""`llmtui` and `llmtui attach`: open the monitor over a new engine, or over one that is running."""
+"""`llmtui` and `llmtui attach`: open the monitor on a new run, or on an active one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from llmtui.model import Plan
 
 
 def need_terminal(instead: str = "") -> None:
-    """Raise UsageError unless the monitor can draw here. `instead` is added to the message: what to use instead."""
+    """Raise UsageError unless the monitor can draw here. `instead` is the command for plain text, if there is one."""
+    hint = f"; for plain text, try: {instead}" if instead else ""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(f"the monitor needs a terminal{instead}")
+        raise UsageError(f"the monitor needs a terminal{hint}")
     if os.environ.get("TERM") == "dumb":
-        raise UsageError(f"the monitor needs a terminal that can place the cursor, and TERM is dumb{instead}")
+        raise UsageError(f"the monitor needs a terminal that can move the cursor, but TERM is dumb{hint}")
 
 
 def open_monitor(plan: Plan, ui: UiConfig, store: str, *, resume: bool = False) -> int:
@@ -30,18 +31,17 @@ def open_monitor(plan: Plan, ui: UiConfig, store: str, *, resume: bool = False) 
 
 
 def attach(run: str | None) -> int:
-    """Show a run that is going on: the newest, or the one whose id begins with `run`. Return the exit code.
+    """Show an active run: the newest, or the one whose id begins with `run`. Return the exit code.
 
     Raises UsageError if there is no such run or more than one.
     """
     runs = live_runs()
     matches = [r for r in runs if not run or r.run.startswith(run)]
-    if not matches or (run and len(matches) > 1):
-        names = ", ".join(r.run for r in runs)
-        raise UsageError(
-            (f"no run {run!r} is going on" if run else "no run is going on")
-            + (f"; there are: {names}" if names else "; start one with: llmtui")
-        )
+    if run and len(matches) > 1:
+        raise UsageError(f"{run!r} matches several runs: {', '.join(r.run for r in matches)}; type more of the id")
+    if not matches:
+        active = f"; active runs: {', '.join(r.run for r in runs)}" if runs else "; to start one, try: llmtui"
+        raise UsageError((f"no active run {run!r}" if run else "no active run") + active)
     from llmtui.ui.run import show_again
 
     try:

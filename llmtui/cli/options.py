@@ -35,27 +35,25 @@ def _all(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 FILE = click.Path(path_type=Path)
 config_argument = click.argument("config", required=False, metavar="[CONFIG]", type=click.Path())
-only_option = click.option("--only", multiple=True, metavar="NAME", help="Only this backend (may be repeated).")
-store_option = click.option(
-    "--store", metavar="PATH", default="", type=click.Path(), help="File of the history, in place of the usual one."
-)
+only_option = click.option("--only", multiple=True, metavar="NAME", help="Measure only this backend. Repeatable.")
+store_option = click.option("--store", metavar="PATH", default="", type=click.Path(), help="Use this history file.")
 
 #: The config, and what goes before it.
 run_options = _all(
     config_argument,
     only_option,
-    click.option("--iterations", type=int, metavar="N", help="Measured iterations of each backend."),
-    click.option("--warmup", type=int, metavar="N", help="Warm-ups of each backend, shown and not counted."),
-    click.option("--max-tokens", type=int, metavar="N", help="Longest answer, in tokens."),
-    click.option("--order", metavar="O", help="shuffled, round-robin or sequential."),
+    click.option("--iterations", type=int, metavar="N", help="Measured iterations per backend."),
+    click.option("--warmup", type=int, metavar="N", help="Warm-ups per backend: iterations that do not count."),
+    click.option("--max-tokens", type=int, metavar="N", help="Maximum length of an answer, in tokens."),
+    click.option("--order", metavar="ORDER", help="Order of backends: shuffled, round-robin or sequential."),
 )
 
 #: The files that `run` and `export` write.
 output_options = _all(
-    click.option("--csv", "csv_file", metavar="FILE", type=FILE, help="Results, a row per backend."),
-    click.option("--iterations-csv", metavar="FILE", type=FILE, help="Every iteration, a row each."),
-    click.option("--json", "json_file", metavar="FILE", type=FILE, help="Everything."),
-    click.option("--markdown", metavar="FILE", type=FILE, help="The results as a table to paste."),
+    click.option("--csv", "csv_file", metavar="FILE", type=FILE, help="Write the results as CSV, a row per backend."),
+    click.option("--iterations-csv", metavar="FILE", type=FILE, help="Write all iterations as CSV, a row each."),
+    click.option("--json", "json_file", metavar="FILE", type=FILE, help="Write the whole run as JSON."),
+    click.option("--markdown", metavar="FILE", type=FILE, help="Write the results as a Markdown table."),
 )
 
 
@@ -99,23 +97,23 @@ def plan_from(config: str | None, only: tuple[str, ...], changes: dict[str, Any]
 def refuse_misspelt_command(config: str | None, commands: Iterable[str]) -> None:
     """Raise UsageError if `config` is not a file but looks like one of `commands`."""
     if config == "":
-        raise UsageError("the config file's name is empty")
+        raise UsageError("the name of the config file is empty")
     if config is not None and not Path(config).exists():
         close = difflib.get_close_matches(config, commands, n=1)
         if close:
-            raise UsageError(f"there is no file and no command {config!r}; did you mean {close[0]!r}?")
+            raise UsageError(f"no file or command {config!r}; did you mean {close[0]!r}?")
 
 
 def output_files(**files: Path | None) -> dict[str, Path | None]:
     """Return `files`, by format. Raises UsageError if one cannot be written or two are the same."""
     paths = [path for path in files.values() if path is not None]
     if len({path.absolute() for path in paths}) < len(paths):
-        raise UsageError("two outputs have the same file; name one for each")
+        raise UsageError("two outputs are the same file; name a different file for each")
     for path in paths:
         if path.is_dir():
-            raise UsageError(f"{path}: is a folder; name a file in it")
+            raise UsageError(f"{path} is a folder; name a file in it")
         if not path.absolute().parent.is_dir():
-            raise UsageError(f"{path}: there is no folder {path.absolute().parent}")
+            raise UsageError(f"cannot write {path}: the folder {path.absolute().parent} does not exist")
     return files
 
 
@@ -124,5 +122,5 @@ def stream_counts(text: str) -> list[int]:
     parts = text.split(",")
     counts = [int(part) for part in parts if part.strip().isdecimal()]
     if len(counts) != len(parts) or not all(1 <= count <= MAX_STREAMS for count in counts):
-        raise UsageError(f"--streams: found {text!r}, allowed are numbers from 1 to {MAX_STREAMS} with commas between")
+        raise UsageError(f"--streams: {text!r} is not a list of numbers from 1 to {MAX_STREAMS}, such as 1,8,32")
     return counts

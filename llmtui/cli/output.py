@@ -16,7 +16,7 @@ from llmtui.text import sanitize_lines
 if TYPE_CHECKING:
     from llmtui.runview.run import RunView
 
-#: As the name of a file: standard output, which then holds nothing else.
+#: As the name of a file: standard output, which then contains nothing else.
 STDOUT = Path("-")
 #: Columns of a table that goes to a file or a pipe.
 FILE_COLUMNS = 160
@@ -92,6 +92,6 @@ def write_output(path: Path, text: str) -> bool:
     try:
         write_atomic(path, text)
     except OSError as error:
-        report(f"{path}: not written: {error.strerror or error}")
+        report(f"cannot write {path}: {error.strerror or error}")
         return False
     return True

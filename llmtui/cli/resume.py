@@ -21,11 +21,11 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
         stored = store.load(run)
     plan = stored.plan
     if stored.state == "running":
-        raise StoreError(f"run {plan.run} is still going; come back to it with: llmtui attach {plan.run}")
+        raise StoreError(f"run {plan.run} is still active; try: llmtui attach {plan.run}")
     measured = {(i.backend, i.attempt, i.iteration) for i in stored.iterations if i.phase == "measured"}
     planned = range(1, plan.config.iterations + 1)
     if all((s.name, s.attempt, n) in measured for s in stored.states for n in planned):
-        raise StoreError(f"run {plan.run} lacks nothing; look at it with: llmtui show {plan.run}")
+        raise StoreError(f"run {plan.run} is complete; try: llmtui show {plan.run}")
     trust = f"llmtui resume {plan.run} --config FILE"
     settings = load(Path(config)) if config else load_named_by_history(plan.source, trust)
     if settings.run.model != plan.config.model:
@@ -42,6 +42,6 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
 
 def _changed(plan: Plan, setting: str) -> ConfigError:
     return ConfigError(
-        f"{setting} is not what it was when run {plan.run} began; "
-        "put it back, name the right file with --config, or begin a new run"
+        f"{setting} has changed since run {plan.run} was started; "
+        "restore it, name the original file with --config, or start a new run"
     )

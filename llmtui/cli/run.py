@@ -44,7 +44,7 @@ async def _follow(
     await interruption.or_done(follower)
     complete = follower.done() and follower.result()
     if not complete and not interruption.is_set():
-        report("the engine ended before the run did" + (f": {line}" if (line := engine.log_tail()) else ""))
+        report("the engine ended before the run was complete" + (f": {line}" if (line := engine.log_tail()) else ""))
     if interruption.is_set():
         report("interrupted; stopping the servers")
     if follower.done():
@@ -113,9 +113,9 @@ def iteration_line(run_view: RunView, iteration: Iteration) -> str:
         counted = " (counted)" if iteration.token_source == "arrivals" else ""
         parts.append(f"{plural(iteration.output_tokens, 'token')}{counted}")
     if iteration.refused:
-        parts.append(f"refused {iteration.refused}x before")
+        parts.append(f"after {plural(iteration.refused, 'refusal')}")
     if iteration.disturbed:
-        parts.append(f"disturbed: {iteration.foreign_cpu:.1f} cores of other work")
+        parts.append(f"disturbed: other processes used {iteration.foreign_cpu:.1f} cores")
     return f"{head}  " + "  ".join(parts)
 
 

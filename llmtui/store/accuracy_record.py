@@ -60,7 +60,7 @@ def newest(machine: Machine, file: Path | None = None) -> Record | None:
     return None
 
 
-def keep(record: Record, file: Path | None = None) -> Path:
+def store_record(record: Record, file: Path | None = None) -> Path:
     """Store `record` as the newest of its machine, and return the path of the file (mode 0600). Raises OSError."""
     file = file or record_file()
     others = [r for r in read_records(file) if _identity(r.machine) != _identity(record.machine)]

@@ -86,7 +86,7 @@ def _connect(file: Path, wait_s: float, notes: list[str]) -> tuple[sqlite3.Conne
 
 
 def _refuse_foreign(connection: sqlite3.Connection, file: Path) -> None:
-    if not schema.ours(connection):
+    if not schema.is_history(connection):
         raise StoreError(f"{file} is a database of another program; use another file with --store")
     version = schema.version(connection)
     if version > len(schema.STEPS):

@@ -82,7 +82,7 @@ def version(connection: sqlite3.Connection) -> int:
     return _number(connection, "user_version")
 
 
-def ours(connection: sqlite3.Connection) -> bool:
+def is_history(connection: sqlite3.Connection) -> bool:
     """Whether this is a history or an empty file."""
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return not tables or _number(connection, "application_id") == APPLICATION_ID

@@ -29,7 +29,7 @@ from llmtui.measure.request import Answer
 from llmtui.measure.transport import new_client
 from llmtui.model import Machine
 from llmtui.model.accuracy import Errors, Level, MonitorLoad, Record
-from llmtui.store.accuracy_record import MAX_MACHINES, keep, newest, read_records, record_file
+from llmtui.store.accuracy_record import MAX_MACHINES, newest, read_records, record_file, store_record
 
 MS = 1_000_000
 
@@ -219,9 +219,9 @@ THERE = msgspec.structs.replace(HERE, cpu="Other CPU")
 def test_newest_record_per_machine_is_stored_privately(tmp_path: Path) -> None:
     file = tmp_path / "state" / "accuracy.json"
     assert newest(HERE, file) is None
-    keep(record_of(HERE, 0.0005), file)
-    keep(record_of(THERE, 0.0003), file)
-    keep(record_of(HERE, 0.0002), file)
+    store_record(record_of(HERE, 0.0005), file)
+    store_record(record_of(THERE, 0.0003), file)
+    store_record(record_of(HERE, 0.0002), file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in file.parent.iterdir()] == ["accuracy.json"]
     assert [r.own_error_p95_s() for r in read_records(file)] == [0.0002, 0.0003]
@@ -233,7 +233,7 @@ def test_newest_record_per_machine_is_stored_privately(tmp_path: Path) -> None:
 def test_number_of_machines_is_limited(tmp_path: Path) -> None:
     file = tmp_path / "accuracy.json"
     for cores in range(MAX_MACHINES + 3):
-        keep(record_of(msgspec.structs.replace(HERE, cores=cores)), file)
+        store_record(record_of(msgspec.structs.replace(HERE, cores=cores)), file)
     assert len(read_records(file)) == MAX_MACHINES
     assert newest(msgspec.structs.replace(HERE, cores=2), file) is None
 
@@ -257,13 +257,13 @@ def test_invalid_file_is_replaced(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "accuracy.json"
     file.write_bytes(content)
     assert read_records(file) == []
-    keep(record_of(HERE), file)
+    store_record(record_of(HERE), file)
     assert newest(HERE, file) == record_of(HERE)
 
 
 def test_valid_record_is_read_among_invalid_ones(tmp_path: Path) -> None:
     file = tmp_path / "accuracy.json"
-    keep(record_of(HERE), file)
+    store_record(record_of(HERE), file)
     document = json.loads(file.read_bytes())
     later = document["records"][0] | {"schema_version": 99}
     document["records"] = [{"from": "the future"}, later, None, *document["records"]]
@@ -275,7 +275,7 @@ def test_folder_in_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "accuracy.json").mkdir()
     assert read_records(tmp_path / "accuracy.json") == []
     with pytest.raises(OSError):
-        keep(record_of(HERE), tmp_path / "accuracy.json")
+        store_record(record_of(HERE), tmp_path / "accuracy.json")
     assert [path.name for path in tmp_path.iterdir()] == ["accuracy.json"]
 
 

@@ -98,7 +98,7 @@ async def crowd(served: Served, connections: int, reconnect: bool, result: Resul
 async def measure(served: Served, connections: int, seconds: float, pages: int, reconnect: bool) -> Result:
     """Open the page `pages` times, evenly over `seconds`, while the crowd is connected."""
     result = Result()
-    before = served.said
+    before = served.err
     process = psutil.Process(served.process.pid)
     cpu = sum(process.cpu_times()[:2])
     async with crowd(served, connections, reconnect, result):
@@ -116,7 +116,7 @@ async def measure(served: Served, connections: int, seconds: float, pages: int, 
                 result.failed += 1
         await asyncio.sleep(max(0.0, start + seconds - time.monotonic()))
     result.cpu_s = sum(process.cpu_times()[:2]) - cpu
-    result.lines = served.said[len(before) :].splitlines()
+    result.lines = served.err[len(before) :].splitlines()
     return result
 
 

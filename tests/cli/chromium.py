@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by its own protocol (Chrome DevTools, a websocket of JSON): open, look, type."""
+"""A headless Chromium, controlled through the Chrome DevTools protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEADLINE_S = 60.0
 
 
 class Browser:
-    """One page. `asked` lists the addresses that it asked for anything; `logged` what it had to complain of."""
+    """One page. `asked` lists the URLs that it requested, `logged` its console errors and exceptions."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -29,7 +29,7 @@ class Browser:
         self.logged: list[str] = []
 
     async def call(self, method: str, **parameters: Any) -> Any:
-        """The result of one call of the protocol; events that come meanwhile are noted."""
+        """Return the result of a call of the protocol. Record events that arrive meanwhile."""
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         while True:
@@ -37,16 +37,16 @@ class Browser:
             if message.get("id") == number:
                 assert "error" not in message, message["error"]
                 return message["result"]
-            told = message.get("params", {})
+            params = message.get("params", {})
             match message.get("method"):
                 case "Network.requestWillBeSent":
-                    self.asked.append(told["request"]["url"])
+                    self.asked.append(params["request"]["url"])
                 case "Network.webSocketCreated":
-                    self.asked.append(told["url"])
+                    self.asked.append(params["url"])
                 case "Log.entryAdded":
-                    self.logged.append(told["entry"]["text"])
+                    self.logged.append(params["entry"]["text"])
                 case "Runtime.exceptionThrown":
-                    self.logged.append(str(told["exceptionDetails"]))
+                    self.logged.append(str(params["exceptionDetails"]))
 
     async def open(self, url: str, width: int, height: int) -> None:
         """Open `url` in a window of this size."""
@@ -57,32 +57,30 @@ class Browser:
         await self.call("Page.navigate", url=url)
 
     async def evaluate(self, script: str) -> Any:
-        """The value of an expression in the page; a promise is awaited."""
-        told = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        return told["result"].get("value")
+        """Return the value of a JavaScript expression. A promise is awaited."""
+        reply = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        return reply["result"].get("value")
 
     async def until(self, condition: str) -> None:
-        """Until an expression in the page is true."""
-        script = (
-            f"new Promise(done => {{ const look = () => ({condition}) ? done(true) : setTimeout(look, 20); look() }})"
-        )
+        """Wait until a JavaScript expression is true."""
+        script = f"new Promise(done => {{ const go = () => ({condition}) ? done(true) : setTimeout(go, 20); go() }})"
         async with asyncio.timeout(DEADLINE_S):
             await self.evaluate(script)
 
     async def type(self, text: str) -> None:
-        """Type into what has the focus."""
+        """Type into the focused element."""
         await self.call("Input.insertText", text=text)
 
     async def screenshot(self) -> bytes:
-        """What is to be seen, as PNG."""
+        """A screenshot as PNG."""
         return base64.b64decode((await self.call("Page.captureScreenshot", format="png"))["data"])
 
 
 @asynccontextmanager
 async def browser(folder: Path) -> AsyncIterator[Browser]:
-    """A browser with its profile in `folder`, ended afterwards."""
+    """A browser with its profile in `folder`."""
     assert PROGRAM is not None
-    # It leaves a socket among the temporary files, and the path of a socket has to be short.
+    # It creates a socket in the temporary folder, and the path of a socket must be short.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         process = await asyncio.create_subprocess_exec(
             *(PROGRAM, "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader"),

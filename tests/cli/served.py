@@ -1,4 +1,4 @@
-"""A real `llmtui serve` for tests: its process, its address with the token, what it prints, and its pages."""
+"""A real `llmtui serve` for tests: its process, its address with the token, its output, and its pages."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ DEADLINE_S = 30.0
 
 
 class Served:
-    """A running `llmtui serve`: its address, its token, its process, and what it says on stderr."""
+    """A running `llmtui serve`: its process, address, token, and stderr so far (`err`)."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
-        self.said = ""
-        self._news = threading.Condition()
+        self.err = ""
+        self._changed = threading.Condition()
         self._ended = False
-        # It reads all along: a program whose words are not read stops at some point.
+        # Read all the time: a process blocks when its pipe is full.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.until(r"in a browser")
-        found = re.search(r"open ((http://\S+):(\d+))/\?token=([\w-]{43}) in a browser", self.said)
-        assert found is not None, self.said
-        self.url, self.port, self.token = found[1], int(found[3]), found[4]
-        #: What the user opens.
+        match = re.search(r"open ((http://\S+):(\d+))/\?token=([\w-]{43}) in a browser", self.err)
+        assert match is not None, self.err
+        self.url, self.port, self.token = match[1], int(match[3]), match[4]
+        #: The address that the user opens.
         self.address = f"{self.url}/?token={self.token}"
 
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            with self._news:
-                self.said += line
-                self._news.notify_all()
-        with self._news:
+            with self._changed:
+                self.err += line
+                self._changed.notify_all()
+        with self._changed:
             self._ended = True
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def until(self, pattern: str) -> None:
-        """Until it has said this on stderr."""
-        with self._news:
-            self._news.wait_for(lambda: self._ended or re.search(pattern, self.said), DEADLINE_S)
-            assert re.search(pattern, self.said), f"not said: {self.said}"
+        """Wait until stderr matches `pattern`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or re.search(pattern, self.err), DEADLINE_S)
+            assert re.search(pattern, self.err), f"not printed: {self.err}"
 
     def end(self) -> str:
-        """Wait for its end, which somebody else has caused, and return what it has written on stdout."""
+        """Wait for the process to end, and return its stdout."""
         assert self.process.stdout is not None
         out = self.process.stdout.read()
         self.process.wait(DEADLINE_S)
@@ -64,11 +64,11 @@ class Served:
         return out
 
     def children(self, name: str) -> list[psutil.Process]:
-        """Processes below it whose command line holds `name`."""
+        """Its descendants with `name` in their command line."""
         return [p for p in process_tree(self.process.pid) if any(name in word for word in p.cmdline())]
 
     def path(self, path: str) -> str:
-        """The address of `path`, with the token."""
+        """The URL of `path`, with the token."""
         return f"{self.url}{path}{'&' if '?' in path else '?'}token={self.token}"
 
 
@@ -109,14 +109,14 @@ def serving(folder: Path, iterations: int, *more: str, prepare: Callable[[], Non
 
 
 class Page:
-    """What a page's websocket brought so far."""
+    """The websocket of a page, and the data received so far (`seen`)."""
 
     def __init__(self, socket: ClientWebSocketResponse) -> None:
         self.socket = socket
         self.seen = b""
 
     async def until(self, what: bytes) -> None:
-        """Until `what` was drawn."""
+        """Wait until `what` is drawn."""
         async with asyncio.timeout(DEADLINE_S):
             while what not in self.seen:
                 message = await self.socket.receive()
@@ -124,7 +124,7 @@ class Page:
                 self.seen += message.data
 
     async def until_closed(self) -> None:
-        """Until the other side has closed."""
+        """Wait until the server closes the websocket."""
         async with asyncio.timeout(DEADLINE_S):
             while (await self.socket.receive()).type not in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING):
                 pass
@@ -132,7 +132,7 @@ class Page:
 
 @asynccontextmanager
 async def page_of(served: Served, **headers: str) -> AsyncIterator[Page]:
-    """An open page, with these headers. `address` opens its websocket elsewhere."""
+    """An open page, with these headers. `address` replaces the URL of its websocket."""
     origin = headers.pop("origin", served.url)
     address = headers.pop("address", served.path("/ws?width=120&height=40"))
     async with ClientSession() as session, session.ws_connect(address, origin=origin, headers=headers) as websocket:

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: real processes, exit codes, and the sentence that each mistake gets."""
+"""The command line in real processes: output, exit codes, and the message for each usage error."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_run_prints_iterations_and_table_and_writes_its_files(config: Path, tmp_path: Path) -> None:
+def test_run_prints_iterations_and_table_and_writes_files(config: Path, tmp_path: Path) -> None:
     results, iterations, everything = tmp_path / "r.csv", tmp_path / "i.csv", tmp_path / "all.json"
     done = llmtui(
         "run", str(config), "--csv", str(results), "--iterations-csv", str(iterations), "--json", str(everything)
@@ -57,7 +57,7 @@ def test_a_run_prints_iterations_and_table_and_writes_its_files(config: Path, tm
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert sum("  4 tokens" in line for line in lines) == 8
-    # Who is first in a round is drawn by lot.
+    # The order within a round is random.
     assert ["one", "warm-up", "1/1"] in [line.split()[:3] for line in lines[:8]]
     table = lines[8:]
     assert table[1].split()[:3] == ["backend", "framework", "language"]
@@ -71,14 +71,14 @@ def test_a_run_prints_iterations_and_table_and_writes_its_files(config: Path, tm
     assert [len(b["iterations"]) for b in json.loads(everything.read_text())["backends"]] == [4, 4]
 
 
-def test_flags_go_before_the_config(config: Path) -> None:
+def test_options_override_the_config(config: Path) -> None:
     done = llmtui("run", str(config), "--only", "two", "--iterations", "1", "--warmup", "0", "-q")
     assert done.returncode == 0
     assert "tokens/s" not in done.stdout
     assert "  two" in done.stdout and "  one " not in done.stdout
 
 
-def test_check_tells_each_backend_and_its_exit_code(config: Path) -> None:
+def test_check_prints_each_backend(config: Path) -> None:
     done = llmtui("check", str(config))
     assert done.returncode == 0
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [["one", "answers:"], ["two", "answers:"]]
@@ -91,7 +91,7 @@ def test_check_tells_each_backend_and_its_exit_code(config: Path) -> None:
     )
 
 
-def test_a_backend_that_is_not_there_is_said_and_is_exit_code_1(config: Path) -> None:
+def test_an_unreachable_backend_is_reported_with_exit_code_1(config: Path) -> None:
     with config.open("a") as file:
         file.write("[[backend]]\nname = 'gone'\nurl = 'http://127.0.0.1:9'\n")
     done = llmtui("run", str(config))
@@ -104,14 +104,14 @@ def test_a_backend_that_is_not_there_is_said_and_is_exit_code_1(config: Path) ->
     ("arguments", "sentence"),
     [
         (["nope.toml"], "llmtui: nope.toml: no such file"),
-        (["chek"], "llmtui: there is no file and no command 'chek'; did you mean 'check'?"),
+        (["chek"], "llmtui: no file or command 'chek'; did you mean 'check'?"),
         (["run", "--only", "zzz"], "llmtui: the built-in default: no backend is named 'zzz'"),
         (["run", "--iterations", "0"], "llmtui: the command line: [run]: iterations: expected 1 to 1000000, found 0"),
-        (["run", "--csv", "no/such/folder/x.csv"], "llmtui: no/such/folder/x.csv: there is no folder"),
-        ([], "llmtui: the monitor needs a terminal; for plain text use: llmtui run"),
+        (["run", "--csv", "no/such/folder/x.csv"], "llmtui: cannot write no/such/folder/x.csv: the folder "),
+        ([], "llmtui: the monitor needs a terminal; for plain text, try: llmtui run"),
     ],
 )
-def test_wrong_usage_is_one_sentence_and_exit_code_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+def test_wrong_usage_is_one_line_with_exit_code_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
     done = llmtui(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(sentence)
@@ -127,7 +127,7 @@ def test_an_unknown_key_name_in_ui_is_refused(tmp_path: Path) -> None:
     assert "[ui]: keys: " in done.stderr and 'did you mean "rerun"' in done.stderr
 
 
-def test_control_c_prints_what_there_is_and_leaves_nothing(config: Path) -> None:
+def test_control_c_prints_the_table_and_stops_the_servers(config: Path) -> None:
     command = [*LLMTUI, "run", str(config), "--iterations", "1000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -142,7 +142,7 @@ def test_control_c_prints_what_there_is_and_leaves_nothing(config: Path) -> None
     assert "Traceback" not in err
 
 
-def test_a_closed_pipe_is_no_traceback(config: Path) -> None:
+def test_a_closed_pipe_prints_no_traceback(config: Path) -> None:
     with subprocess.Popen([*LLMTUI, "run", str(config)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.readline()
@@ -159,7 +159,7 @@ def test_every_help_fits_a_screen() -> None:
         assert max(len(line) for line in text.splitlines()) <= 80
 
 
-def test_the_monitor_opens_in_a_terminal_and_leaves_the_table_behind(config: Path) -> None:
+def test_the_monitor_runs_in_a_terminal_and_leaves_the_table(config: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["TERM"] = "xterm-256color"
@@ -170,9 +170,9 @@ def test_the_monitor_opens_in_a_terminal_and_leaves_the_table_behind(config: Pat
             try:
                 seen += os.read(terminal, 65536)
             except OSError:
-                break  # Linux tells the end of a pseudo-terminal as an error
+                break  # on Linux the end of a pseudo-terminal is an error
             if b"8/8" in seen:
-                # Should the very end be still to come, the first q only asks; the next answers.
+                # If the run is not quite done, the first q only asks and the next one answers.
                 with contextlib.suppress(OSError):
                     os.write(terminal, b"q")
         else:
@@ -186,8 +186,8 @@ def test_the_monitor_opens_in_a_terminal_and_leaves_the_table_behind(config: Pat
     assert b"Traceback" not in seen
 
 
-def test_a_full_disk_behind_stdout_is_a_sentence(config: Path) -> None:
-    # As usual: what is printed comes out at the end.
+def test_a_full_disk_behind_stdout_is_reported(config: Path) -> None:
+    # Buffered, as usual: the output is written at the end.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -203,7 +203,7 @@ def test_a_full_disk_behind_stdout_is_a_sentence(config: Path) -> None:
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
 
 
-def test_a_dash_is_stdout_and_nothing_else_is_there(config: Path) -> None:
+def test_a_file_named_dash_is_stdout(config: Path) -> None:
     done = llmtui("run", str(config), "--iterations", "1", "--csv", "-")
     assert done.returncode == 0
     rows = list(csv.DictReader(done.stdout.splitlines()))
@@ -213,10 +213,10 @@ def test_a_dash_is_stdout_and_nothing_else_is_there(config: Path) -> None:
 def test_one_file_for_two_outputs_is_refused(config: Path, tmp_path: Path) -> None:
     done = llmtui("run", str(config), "--csv", str(tmp_path / "x"), "--json", str(tmp_path / "x"))
     assert done.returncode == 2
-    assert done.stderr == "llmtui: two outputs have the same file; name one for each\n"
+    assert done.stderr == "llmtui: two outputs are the same file; name a different file for each\n"
 
 
-#: llmtui from the moment on when interruptions are its own matter: while Python itself starts it may lose them.
+#: Runs llmtui after Python's own start, in which an interruption can be lost.
 FROM_ITS_FIRST_LINE = """
 from llmtui.__main__ import main
 from llmtui.interrupts import ExitOnInterrupt
@@ -229,23 +229,21 @@ with ExitOnInterrupt():
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("command", ["run", "check"])
-def test_control_c_at_any_early_moment_is_an_interruption_and_leaves_nothing(
-    config: Path, short_path: Path, command: str, times: int
-) -> None:
+def test_control_c_at_any_early_moment_exits_cleanly(config: Path, short_path: Path, command: str, times: int) -> None:
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(short_path), "TMPDIR": str(short_path)}
     argv = [sys.executable, "-c", FROM_ITS_FIRST_LINE, command, str(config)]
     argv += ["--iterations", "500"] if command == "run" else []
     for delay_ms in (0, 5, 10, 20, 40, 60, 90, 120, 180, 240, 300, 400):
         with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as done:
             assert done.stdout is not None and done.stdout.readline() == "up\n"
-            # The moment is the subject here: an interruption has to be survived whenever it comes.
+            # An interruption must be handled at any moment.
             time.sleep(delay_ms / 1000)
             for _ in range(times):
                 done.send_signal(signal.SIGINT)
-            _, said = done.communicate(timeout=60)
-        assert "Traceback" not in said and "Exception" not in said and "Warning" not in said, (delay_ms, said)
-        # `check` may be through by then.
-        assert done.returncode == 130 or (command == "check" and done.returncode == 0), (delay_ms, said)
+            _, err = done.communicate(timeout=60)
+        assert "Traceback" not in err and "Exception" not in err and "Warning" not in err, (delay_ms, err)
+        # `check` may be done by then.
+        assert done.returncode == 130 or (command == "check" and done.returncode == 0), (delay_ms, err)
     assert psutil.wait_procs(carrying("XDG_RUNTIME_DIR", str(short_path)), timeout=30)[1] == []
     folder = short_path / "llmtui"
     assert not folder.exists() or list(folder.iterdir()) == []
@@ -253,8 +251,8 @@ def test_control_c_at_any_early_moment_is_an_interruption_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("command", ["run", "check", "monitor"])
-def test_control_c_while_the_config_is_read_is_not_swallowed(config: Path, command: str) -> None:
-    """What reads the config asks for its types in a place that lets no exception out."""
+def test_control_c_while_the_config_is_read_exits(config: Path, command: str) -> None:
+    """msgspec suppresses exceptions while it inspects the config's types."""
     program = f"""
 import contextlib, os, signal, time
 from llmtui.config import schema as config
@@ -273,7 +271,7 @@ config.load = load
     assert (done.returncode, done.stdout, done.stderr) == (130, "up\n", "llmtui: interrupted\n")
 
 
-def test_check_is_no_all_clear_for_the_wrong_protocol(tmp_path: Path) -> None:
+def test_check_fails_for_the_wrong_protocol(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "llmtui.accuracy.truth_server", "--port", "0"], stdout=subprocess.PIPE, text=True
     ) as server:

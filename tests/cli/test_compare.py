@@ -1,4 +1,4 @@
-"""`compare`: two runs of a real history, what is printed, and what the exit code says."""
+"""`compare`: output and exit codes for runs of a real history."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llmtui.store.open import open_store
 from tests.store import runs
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
-#: What latencies vary by, from iteration to iteration.
+#: Relative deviations of the latencies of consecutive iterations.
 NOISE = [0.000, 0.004, -0.003, 0.002, -0.005, 0.001, 0.003, -0.002, 0.005, -0.004]
 
 
@@ -42,9 +42,9 @@ def add(
     failed: Mapping[str, int] | None = None,
     **config: Any,
 ) -> None:
-    """Write a run whose backends took turns, with these latencies in s (one with 0 failed), and `tokens` if not 3.
+    """Write a run with interleaved backends of these median latencies (s; 0 is unreachable) and `tokens` (3 each).
 
-    Of the first iterations as many failed as `failed` says.
+    `failed` is the number of failed iterations at the beginning.
     """
     plan = runs.plan(run, *medians, warmup=0, iterations=n)
     plan = msgspec.structs.replace(plan, config=msgspec.structs.replace(plan.config, **config))
@@ -60,8 +60,8 @@ def add(
                     continue
                 latency_s = median * (1 + NOISE[number % 10])
                 started = f"2026-11-22T15:{number % 60:02}:00.250Z"
-                made = (tokens or {}).get(name, 3)
-                more = {"tokens_per_s": made / latency_s, "output_tokens": made, "finish_reason": "length"}
+                count = (tokens or {}).get(name, 3)
+                more = {"tokens_per_s": count / latency_s, "output_tokens": count, "finish_reason": "length"}
                 store.save_iteration(
                     runs.iteration(run, name, number, latency_s=latency_s, started_utc=started, **more)
                 )
@@ -75,7 +75,7 @@ def add(
 
 @pytest.fixture
 def history(tmp_path: Path) -> Path:
-    """Run aaaa ("base"), and run bbbb in which `a` is slower, `b` faster, and `c` gives nothing any more."""
+    """Run aaaa ("base"), and run bbbb in which `a` is slower, `b` faster, and `c` unreachable."""
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"a": 0.5, "b": 0.5, "c": 0.5, "d": 0.5, "old": 0.5}, label="base")
     add(file, "bbbb2222", {"a": 0.54, "b": 0.4, "c": 0, "d": 0.5, "new": 0.5})
@@ -98,25 +98,25 @@ def test_two_runs_of_real_servers_are_compared(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "one: B takes " in done.stdout and "x as long as A (95%: " in done.stdout
     assert "note launch: one: different launch commands: A --itl-ms 1, B --itl-ms 3" in done.stdout
-    assert done.stderr.startswith("llmtui: the gate of 20 % does not hold: one: B is ")
+    assert done.stderr.startswith("llmtui: gate of 20% failed: one: B takes ")
     (one,) = json.loads((tmp_path / "c.json").read_text())["backends"]
     assert one["shown"] == "slower" and one["low"] > 1.2 and (one["n_a"], one["n_b"]) == (8, 8)
     back = llmtui(store, "compare", second, first, "--gate", "20")
-    assert (back.returncode, back.stderr) == (0, "llmtui: the gate of 20 % holds\n")
+    assert (back.returncode, back.stderr) == (0, "llmtui: gate of 20% passed\n")
     assert "one: A takes " in back.stdout
 
 
-def test_the_table_is_aligned_and_every_backend_has_its_sentence(
+def test_the_table_is_aligned_and_every_backend_has_a_sentence(
     history: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert compare_runs("base", "bbbb", str(history)) == 0
     out, err = capsys.readouterr()
     assert err == ""
     lines = out.splitlines()
-    assert lines[0].startswith("A is run aaaa1111 [base]: done, begun 2026-11-22 15:00 UTC, llmtui 0.1.0")
-    at = lines.index("latency in s (median); above 1x B is slower than A, below 1x it is faster")
+    assert lines[0].startswith("A: run aaaa1111 [base], done, started 2026-11-22 15:00 UTC, llmtui 0.1.0")
+    at = lines.index("latency in s (median); slowdown above 1x: B is slower than A; below 1x: B is faster")
     assert lines[at + 1 : at + 6] == [
-        "backend  n A  n B  median A  median B  B slower",
+        "backend  n A  n B  median A  median B  slowdown",
         "a         10   10     0.500     0.540  1.080x (1.076 to 1.084)",
         "b         10   10     0.500     0.400  0.800x (0.797 to 0.803)",
         "c         10    0     0.500         -  -",
@@ -127,37 +127,33 @@ def test_the_table_is_aligned_and_every_backend_has_its_sentence(
         "b: A takes 1.250x as long as B (95%: 1.245 to 1.255)",
         "c: nothing to compare: B has no samples (not reachable)",
         "d: no difference shown; 10 iterations each could have shown 0.68%",
-        "not compared: old in A; new in B",
+        "not compared: old (only in A); new (only in B)",
     ]
     assert any(line.startswith("warning not-interleaved: B started 0 s after A") for line in lines)
 
 
 @pytest.mark.parametrize(
-    ("percent", "code", "said"),
+    ("percent", "code", "messages"),
     [
         (None, 0, []),
-        (
-            5.0,
-            1,
-            ["does not hold: a: B takes 1.080x as long", "does not hold: c: nothing to compare: B has no samples"],
-        ),
-        (10.0, 1, ["does not hold: c: nothing to compare"]),
-        (0.1, 1, ["does not hold: a: ", "does not hold: c: ", "says nothing here: d: no difference shown; 10 iter"]),
+        (5.0, 1, ["failed: a: B takes 1.080x as long", "failed: c: nothing to compare: B has no samples"]),
+        (10.0, 1, ["failed: c: nothing to compare"]),
+        (0.1, 1, ["failed: a: ", "failed: c: ", "undecided: d: no difference shown; 10 iter"]),
     ],
 )
-def test_a_gate_is_the_exit_code_and_a_sentence_each(
-    history: Path, capsys: pytest.CaptureFixture[str], percent: float | None, code: int, said: list[str]
+def test_the_gate_sets_the_exit_code_and_prints_reasons(
+    history: Path, capsys: pytest.CaptureFixture[str], percent: float | None, code: int, messages: list[str]
 ) -> None:
     assert compare_runs("aaaa", "bbbb", str(history), percent=percent) == code
     out, err = capsys.readouterr()
     assert "gate" not in out
     lines = err.splitlines()
-    assert len(lines) == len(said)
-    for line, wanted in zip(lines, said, strict=True):
-        assert line.startswith(f"llmtui: the gate of {percent:g} % {wanted}")
+    assert len(lines) == len(messages)
+    for line, wanted in zip(lines, messages, strict=True):
+        assert line.startswith(f"llmtui: gate of {percent:g}% {wanted}")
 
 
-def test_a_gate_that_says_nothing_has_a_code_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_undecided_gate_has_its_own_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"a": 0.5}, n=2)
     add(file, "bbbb2222", {"a": 0.5}, n=2)
@@ -165,11 +161,11 @@ def test_a_gate_that_says_nothing_has_a_code_of_its_own(tmp_path: Path, capsys: 
     out, err = capsys.readouterr()
     gate = json.loads(out)["gate"]
     assert gate["holds"] is None and gate["broken"] == [] and len(gate["silent"]) == 1
-    assert err == "llmtui: the gate of 5 % says nothing here: a: no verdict: 2 iterations each are too few\n"
-    assert compare_runs("aaaa", "bbbb", str(file)) == 0, "nobody asked for a gate"
+    assert err == "llmtui: gate of 5% undecided: a: no verdict: 2 iterations each are too few\n"
+    assert compare_runs("aaaa", "bbbb", str(file)) == 0
 
 
-def test_a_faster_backend_that_loses_requests_breaks_the_gate(
+def test_a_faster_backend_that_fails_more_often_fails_the_gate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "history.db"
@@ -181,11 +177,11 @@ def test_a_faster_backend_that_loses_requests_breaks_the_gate(
     (s,) = document["backends"]
     assert (s["failed_a"], s["tried_a"], s["failed_b"], s["tried_b"], s["fails_more"]) == (0, 20, 12, 20, True)
     assert s["shown"] == "faster" and document["gate"]["holds"] is False
-    assert err.startswith("llmtui: the gate of 5 % does not hold: s: A takes 1.111x as long as B (")
+    assert err.startswith("llmtui: gate of 5% failed: s: A takes 1.111x as long as B (")
     assert err.endswith("; but B failed in 12 of 20 iterations, A in none\n")
 
 
-def test_json_holds_the_same_and_alone_on_stdout(history: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_goes_to_stdout_alone(history: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare_runs("base", "bbbb", str(history), percent=5, json_file=Path("-"), metric="ttft") == 1
     document = json.loads(capsys.readouterr().out)
     assert document["schema_version"] == 1 and document["metric"] == "ttft"
@@ -199,18 +195,18 @@ def test_json_holds_the_same_and_alone_on_stdout(history: Path, capsys: pytest.C
     assert document["gate"]["holds"] is False and document["gate"]["broken"] == [c["sentence"]]
 
 
-def test_backends_of_other_names_and_of_one_run_are_paired(history: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_backends_with_different_names_are_paired(history: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare_runs("aaaa", "bbbb", str(history), named=["old=new"]) == 0
     out = capsys.readouterr().out
     assert "old / new   10   10 " in out and "old in A, new in B: no difference shown" in out and "a: B takes" in out
     assert compare_runs("bbbb", "bbbb", str(history), named=["a=b", "a=d"], percent=5) == 0
     out = capsys.readouterr().out
-    assert out.startswith("A and B are of run bbbb2222: done")
+    assert out.startswith("A and B: run bbbb2222, done")
     assert "a takes 1.35x as long as b (95%: 1.35 to 1.35)" in out
     assert "a takes 1.08x as long as d" in out and "not-interleaved" not in out
 
 
-def test_a_name_may_hold_the_sign_between_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_may_contain_an_equals_sign(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"x=1": 0.5, "x": 0.5})
     assert compare_runs("a", "a", str(file), named=["x=1=x"]) == 0
@@ -222,15 +218,19 @@ def test_a_name_may_hold_the_sign_between_names(tmp_path: Path, capsys: pytest.C
     [
         (["aaaa", "nope"], 1, "no run 'nope' in the history; "),
         (["nope", "aaaa"], 1, "no run 'nope' in the history; "),
-        (["aaaa", "base"], 2, "A and B are both run aaaa1111; name another run, or two backends of this one with --ba"),
+        (
+            ["aaaa", "base"],
+            2,
+            "A and B are the same run, aaaa1111; name another run, or pair two of its backends with ",
+        ),
         (["aaaa", "cccc"], 2, "the runs have no backend in common: A has a, b, c, d, old; B has z; pair two of them w"),
-        (["aaaa", "bbbb", "--backend", "a"], 2, "--backend: found 'a', wanted NAME_A=NAME_B"),
+        (["aaaa", "bbbb", "--backend", "a"], 2, "--backend: 'a' is not of the form NAME_A=NAME_B"),
         (["aaaa", "bbbb", "--backend", "new=new"], 2, "--backend: run A has no backend 'new'; it has a, b, c, d, old"),
         (["aaaa", "bbbb", "--backend", "a=old"], 2, "--backend: run B has no backend 'old'; it has a, b, c, d, new"),
         (["aaaa", "aaaa", "--backend", "a=a"], 2, "--backend: 'a' is the same backend on both sides; name two of a, b"),
     ],
 )
-def test_what_makes_no_sense_is_one_sentence(
+def test_invalid_pairs_and_unknown_runs(
     history: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, sentence: str
 ) -> None:
     add(history, "cccc3333", {"z": 0.5})
@@ -241,23 +241,23 @@ def test_what_makes_no_sense_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         (["--metric", "speed"], "tokens_per_s"),
         (["--gate", "-1"], "-1"),
-        (["--gate", "nan"], "llmtui: --gate: found 'nan', wanted a number of percent\n"),
-        (["--json", "no/such/file"], "llmtui: no/such/file: there is no folder "),
+        (["--gate", "nan"], "llmtui: --gate: 'nan' is not a percentage\n"),
+        (["--json", "no/such/file"], "llmtui: cannot write no/such/file: the folder "),
     ],
 )
-def test_wrong_options_are_refused(history: Path, option: list[str], said: str) -> None:
+def test_invalid_options_are_refused(history: Path, option: list[str], message: str) -> None:
     done = llmtui(history, "compare", "aaaa", "bbbb", *option)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_behind_stdout_is_a_sentence(history: Path) -> None:
-    # As usual: what is printed comes out at the end.
+def test_a_full_disk_behind_stdout_is_reported(history: Path) -> None:
+    # Buffered, as usual: the output is written at the end.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"} | {"LLMTUI_STORE": str(history)}
     command = [*LLMTUI, "compare", "aaaa", "bbbb"]
     with Path("/dev/full").open("w") as full:
@@ -266,65 +266,63 @@ def test_a_full_disk_behind_stdout_is_a_sentence(history: Path) -> None:
     assert done.stderr == "llmtui: cannot write the output: No space left on device\n"
 
 
-def test_no_samples_at_all_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_without_common_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"a": 0.5})
     add(file, "bbbb2222", {"a": 0})
     assert compare_runs("aaaa", "bbbb", str(file)) == 1
     out, err = capsys.readouterr()
     assert "a: nothing to compare: B has no samples (not reachable)" in out
-    assert err == "llmtui: nothing to compare: no backend has samples on both sides\n"
+    assert err == "llmtui: nothing to compare: no backend has samples in both runs\n"
 
 
-def test_a_run_that_is_going_on_is_compared_as_it_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_active_run_is_compared_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"a": 0.5})
     add(file, "bbbb2222", {"a": 0.6}, end=None)
     assert compare_runs("aaaa", "bbbb", str(file)) == 0
     out, err = capsys.readouterr()
-    assert err == "llmtui: run B is still going; this is of what it has so far\n"
+    assert err == "llmtui: run B is still active; comparing its iterations so far\n"
     assert "a: B takes 1.20" in out and "x as long as A" in out
 
 
-def test_other_work_is_compared_per_token_in_words_and_columns(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_different_lengths_are_compared_per_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"a": 0.5})
     add(file, "bbbb2222", {"a": 0.5}, max_tokens=128)
     assert compare_runs("aaaa", "bbbb", str(file)) == 0
     out = capsys.readouterr().out
-    assert "tokens/s (median); above 1x B is slower" in out
+    assert "tokens/s (median); slowdown above 1x: B is slower" in out
     assert "a: not comparable by latency (different max_tokens); no difference shown by tokens/s; 10" in out
     assert "void max-tokens: different max_tokens: A 64, B 128: the latencies are for different amounts of work" in out
 
 
-def test_lines_keep_to_the_width_of_the_terminal(tmp_path: Path) -> None:
+def test_lines_fit_the_terminal(tmp_path: Path) -> None:
     file = tmp_path / "history.db"
     long = {"a backend with a name that is quite long": 0.0005, "日本語の名前がとても長いバックエンド名": 123.4}
     add(file, "aaaa1111", long, label="w" * 70)
     add(file, "bbbb2222", {name: 2 * s for name, s in long.items()}, prompt="and other words " * 20)
     screen = Screen([*LLMTUI, "compare", "aaaa", "bbbb", "--store", str(file)], dict(os.environ), columns=80, rows=24)
     try:
-        said = b"".join(screen.chunks(60)).decode()
+        output = b"".join(screen.chunks(60)).decode()
     finally:
         screen.close()
-    lines = said.splitlines()
+    lines = output.splitlines()
     at = next(n for n, line in enumerate(lines) if line.startswith("backend "))
     assert max(map(cells_wide, lines[: at + 3])) <= 80 and max(map(len, lines)) <= 80
     assert lines[at + 1].startswith("a backend with a name t") and "... " in lines[at + 1] and "2.00x" in lines[at + 1]
-    assert lines[at + 1].index("2.00x") == lines[at].index("B slower")
+    assert lines[at + 1].index("2.00x") == lines[at].index("slowdown")
 
 
-def test_where_metrics_differ_each_row_says_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_with_different_metrics_name_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"a": 0.5, "b": 0.5})
     add(file, "bbbb2222", {"a": 0.5, "b": 0.5}, tokens={"b": 12})
     assert compare_runs("aaaa", "bbbb", str(file)) == 0
     lines = capsys.readouterr().out.splitlines()
-    at = lines.index("medians; above 1x B is slower than A, below 1x it is faster")
+    at = lines.index("medians; slowdown above 1x: B is slower than A; below 1x: B is faster")
     assert lines[at + 1 : at + 4] == [
-        "backend  by            n A  n B  median A  median B  B slower",
+        "backend  by            n A  n B  median A  median B  slowdown",
         "a        latency in s   10   10     0.500     0.500  1.000x (0.996 to 1.004)",
         "b        tokens/s       10   10      6.00     23.99  0.250x (0.249 to 0.251)",
     ]

@@ -1,4 +1,4 @@
-"""`history`, `show` and `export`: what a run leaves behind, also when its engine was killed."""
+"""`history`, `show`, `export` and `resume`, also of a run whose engine was killed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def llmtui(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*LLMTUI, *arguments], capture_output=True, text=True, env=environment, check=False)
 
 
-def test_a_run_is_listed_shown_named_and_exported(config: Path, tmp_path: Path) -> None:
+def test_a_run_is_listed_shown_labelled_and_exported(config: Path, tmp_path: Path) -> None:
     store = tmp_path / "history.db"
     assert llmtui(store, "run", str(config), "-q").returncode == 0
     (line,) = llmtui(store, "history").stdout.splitlines()
@@ -57,7 +57,7 @@ def test_a_run_is_listed_shown_named_and_exported(config: Path, tmp_path: Path) 
     assert shown.returncode == 0
     assert f"run {run} [base line]: done" in shown.stdout
     assert "note: quiet machine" in shown.stdout
-    assert "\n  one" in shown.stdout, "alone it is no fastest"
+    assert "\n  one" in shown.stdout, "a single backend is not marked as fastest"
     rows = list(csv.DictReader(llmtui(store, "export", "base line").stdout.splitlines()))
     assert [(r["backend"], r["iterations"], r["run"]) for r in rows] == [("one", "3", run)]
     iterations = tmp_path / "i.csv"
@@ -66,7 +66,7 @@ def test_a_run_is_listed_shown_named_and_exported(config: Path, tmp_path: Path) 
     assert b"hush-hush" not in store.read_bytes()
 
 
-def test_a_label_that_means_another_run_names_this_one(tmp_path: Path) -> None:
+def test_a_label_that_is_the_id_of_another_run(tmp_path: Path) -> None:
     store = tmp_path / "history.db"
     add(store, "aaaa1111", {"a": 0.5})
     add(store, "bbbb2222", {"a": 0.5})
@@ -86,7 +86,7 @@ def test_a_label_that_means_another_run_names_this_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", [["history"], ["show", "aaaa"], ["export", "aaaa"], ["export", "aaaa", "--json", "-"]]
 )
-def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path: Path, arguments: list[str], unbuffered: str) -> None:
+def test_a_full_disk_behind_stdout_is_reported(tmp_path: Path, arguments: list[str], unbuffered: str) -> None:
     store = tmp_path / "history.db"
     add(store, "aaaa1111", {"a": 0.5})
     environment = {**os.environ, "LLMTUI_STORE": str(store), "PYTHONUNBUFFERED": unbuffered}
@@ -97,7 +97,7 @@ def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path: Path, arguments: list
     assert (done.returncode, done.stderr) == (1, "llmtui: cannot write the output: No space left on device\n")
 
 
-def test_a_reader_that_has_gone_is_no_failure_to_talk_about(tmp_path: Path) -> None:
+def test_a_closed_pipe_prints_no_message(tmp_path: Path) -> None:
     store = tmp_path / "history.db"
     add(store, "aaaa1111", {"a": 0.5})
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"} | {"LLMTUI_STORE": str(store)}
@@ -110,7 +110,7 @@ def test_a_reader_that_has_gone_is_no_failure_to_talk_about(tmp_path: Path) -> N
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_an_unknown_run_and_an_empty_history_are_said_so(tmp_path: Path) -> None:
+def test_an_unknown_run_and_an_empty_history(tmp_path: Path) -> None:
     store = tmp_path / "history.db"
     done = llmtui(store, "history")
     assert (done.returncode, done.stdout) == (0, "")
@@ -121,7 +121,7 @@ def test_an_unknown_run_and_an_empty_history_are_said_so(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_what_a_killed_engine_had_finished_is_kept(config: Path, tmp_path: Path) -> None:
+def test_iterations_of_a_killed_engine_are_in_the_history(config: Path, tmp_path: Path) -> None:
     store = tmp_path / "history.db"
     environment = {**os.environ, "KEY": "hush-hush-hush", "LLMTUI_STORE": str(store)}
     command = [*LLMTUI, "run", str(config), "--iterations", "1000"]
@@ -129,26 +129,26 @@ def test_what_a_killed_engine_had_finished_is_kept(config: Path, tmp_path: Path)
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as client:
         assert client.stdout is not None
-        told = []
+        printed = []
         for line in client.stdout:
-            told.append(line)
-            if len(told) == 12:
+            printed.append(line)
+            if len(printed) == 12:
                 break
         tree = [p for p in process_tree(client.pid) if p.pid != client.pid]
         (engine,) = [p for p in tree if "llmtui.engine" in p.cmdline()]
         os.kill(engine.pid, signal.SIGKILL)
         rest, errors = client.communicate(timeout=30)
     assert client.returncode == 1
-    assert "the engine ended before the run did" in errors
+    assert "the engine ended before the run was complete" in errors
     assert_gone(tree)
-    told += [line for line in rest.splitlines() if "tokens/s" in line and "1000" in line]
+    printed += [line for line in rest.splitlines() if "tokens/s" in line and "1000" in line]
     (listed,) = llmtui(store, "history").stdout.splitlines()
     assert listed.split()[3] == "died"
-    kept = llmtui(store, "export", listed.split()[0], "--iterations-csv", "-").stdout.splitlines()
-    assert len(kept) - 1 >= len(told), "what was told had been saved before"
+    stored = llmtui(store, "export", listed.split()[0], "--iterations-csv", "-").stdout.splitlines()
+    assert len(stored) - 1 >= len(printed), "every printed iteration is stored"
 
 
-def test_a_history_that_cannot_be_had_is_said_and_the_run_goes_on(config: Path, tmp_path: Path) -> None:
+def test_the_run_continues_without_a_history(config: Path, tmp_path: Path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("this is no history, and it is not llmtui's to touch\n" * 10)
     done = llmtui(other, "run", str(config))
@@ -159,7 +159,7 @@ def test_a_history_that_cannot_be_had_is_said_and_the_run_goes_on(config: Path, 
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_taken_up_again_from_anywhere(config: Path, tmp_path: Path) -> None:
+def test_a_killed_run_is_resumed_from_another_folder(config: Path, tmp_path: Path) -> None:
     store = tmp_path / "history.db"
     long = config.read_text().replace("iterations = 3", "iterations = 30")
     config.write_text(long)
@@ -180,7 +180,7 @@ def test_a_killed_run_is_taken_up_again_from_anywhere(config: Path, tmp_path: Pa
     config.write_text(long.replace('"--itl-ms", "1"', '"--itl-ms", "2"'))
     changed = llmtui(store, "resume", name, "--text")
     assert (changed.returncode, changed.stdout) == (2, "")
-    assert "'one': launch is not what it was" in changed.stderr
+    assert "'one': launch has changed since" in changed.stderr
     config.unlink()
     gone = llmtui(store, "resume", name, "--text")
     assert gone.returncode == 2
@@ -194,5 +194,5 @@ def test_a_killed_run_is_taken_up_again_from_anywhere(config: Path, tmp_path: Pa
     whole = llmtui(store, "resume", name, "--text")
     assert (whole.returncode, whole.stderr) == (
         1,
-        f"llmtui: run {name} lacks nothing; look at it with: llmtui show {name}\n",
+        f"llmtui: run {name} is complete; try: llmtui show {name}\n",
     )

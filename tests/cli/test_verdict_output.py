@@ -1,4 +1,4 @@
-"""What a real race says at its end: as plain text, and in a terminal in which rounds were added by a key."""
+"""The verdict at the end of a real run: as plain text, and in a terminal after rounds were added with a key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WAIT_S = 60.0
 
 
 def race(folder: Path, iterations: int) -> Path:
-    """A config of two truth servers, of which one takes three times as long for a token."""
+    """A config with two truth servers, one of them with three times the ITL."""
     launch = [sys.executable, "-m", "llmtui.accuracy.truth_server", "--port", "{port}", "--ttft-ms", "5", "--itl-ms"]
     text = f"[run]\niterations = {iterations}\nwarmup = 1\nmax_tokens = 16\n"
     for name, itl_ms in (("quick", "2"), ("slow", "6")):
@@ -37,8 +37,8 @@ def test_run_ends_with_the_verdict(short_path: Path) -> None:
     done = subprocess.run([*argv[:-2]], capture_output=True, text=True, env=env, check=True)
     assert re.search(r"^slow takes [23]\.\d\dx as long as quick \(95%: [23]\.\d\d to [23]\.\d\d\)$", done.stdout, re.M)
     assert re.search(r"^quick: median 0\.\d{3} s \(95%: .*\), mean .*, first request: 0\.\d{3} s$", done.stdout, re.M)
-    told = json.loads(subprocess.run(argv, capture_output=True, text=True, env=env, check=True).stdout)
-    (pair,) = told["comparisons"]
+    document = json.loads(subprocess.run(argv, capture_output=True, text=True, env=env, check=True).stdout)
+    (pair,) = document["comparisons"]
     assert (pair["slower"], pair["faster"], pair["decided"], pair["n"], pair["paired"]) == (
         "slow", "quick", True, 8, True
     )  # fmt: skip
@@ -51,15 +51,15 @@ def test_a_key_adds_rounds_until_the_verdict_is_decided(short_path: Path) -> Non
         seen = b""
         for chunk in screen.chunks(WAIT_S):
             seen += chunk
-            if found := re.search(wanted, seen):
-                return found
-        raise AssertionError(f"{wanted!r} did not come: {seen[-400:]!r}")
+            if match := re.search(wanted, seen):
+                return match
+        raise AssertionError(f"{wanted!r} was not drawn: {seen[-400:]!r}")
 
     try:
         until(rb"llmtui 6/6 done")
         screen.press(b"M")
         more = until(rb"llmtui (?!6/)(\d+)/\1 done")
-        # Six rounds are the least that an interval can be had from; ten times what was planned is the most.
+        # An interval needs six rounds, and `more` adds at most ten times the planned rounds.
         assert 2 + 12 <= int(more[1]) <= 2 + 40
         screen.press(b"v")
         until(rb"What the data say")

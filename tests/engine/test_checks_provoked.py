@@ -22,7 +22,7 @@ from llmtui.model import Backend, RunConfig
 from llmtui.runview.run import RunView
 from llmtui.stats.checks import checks
 from llmtui.stats.metrics import METRICS
-from llmtui.store.accuracy_record import keep
+from llmtui.store.accuracy_record import store_record
 from tests.accuracy.test_probe import record_of
 from tests.engine.helpers import plan_of, truth_backend
 from tests.engine.provoked import FileMachine, Late, Meanwhile, answer, checks_by_code, raced, serving
@@ -121,13 +121,13 @@ async def test_difference_within_the_own_error() -> None:
     run_view = await raced(plan)
     assert [c.decided for c in run_view.verdict().comparisons] == [True]
     assert "own-error" not in checks_by_code(run_view), "no accuracy record of this machine"
-    keep(record_of(run_view.machine, p99_s=0.2))
+    store_record(record_of(run_view.machine, p99_s=0.2))
     check = checks_by_code(from_history(plan))["own-error"]
     assert (check.level, check.backends, check.between("fast", "slow")) == ("warning", ["fast", "slow"], True)
     assert (
         check.text.startswith("fast and slow differ by ") and "own error on this machine is up to 200 ms" in check.text
     )
-    keep(record_of(run_view.machine, p99_s=0.0002))
+    store_record(record_of(run_view.machine, p99_s=0.0002))
     assert "own-error" not in checks_by_code(from_history(plan))
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
     [
         ("monitor", True, rb"run \w{8} goes on; to reopen it: llmtui attach", 0, "done"),
         ("monitor", False, rb"llmtui: interrupted; stopping the servers", 130, "stopped"),
-        ("engine", False, rb"llmtui: the engine ended before the run did", 1, "stopped"),
+        ("engine", False, rb"llmtui: the engine ended before the run was complete", 1, "stopped"),
         ("engine", True, rb"llmtui: the engine has exited; the run was not done", 1, "stopped"),
         ("guard", False, rb"llmtui: (one|two): .*the server ended", 1, "done"),
         ("server", False, rb"llmtui: (one|two): .*the server ended: killed by signal 15 \(SIGTERM\)", 1, "done"),

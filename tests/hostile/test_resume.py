@@ -155,7 +155,7 @@ def test_a_model_that_only_the_history_names_is_not_opened(kind: str, tmp_path: 
     backend = Backend(name="a", framework="a", embedded="llama.cpp")
     code, stderr = resumed(tmp_path, history(tmp_path, str(config), backend, model=str(model)))
     assert code == 2
-    assert "[run]: model is not what it was" in stderr
+    assert "[run]: model has changed since" in stderr
 
 
 def test_commands_that_differ_from_the_config_are_not_run(tmp_path: Path) -> None:
@@ -163,5 +163,5 @@ def test_commands_that_differ_from_the_config_are_not_run(tmp_path: Path) -> Non
     config = tmp_path / "config.toml"
     config.write_text("[run]\niterations = 2\nwarmup = 0\n[[backend]]\nname = 'a'\nlaunch = ['true', '{port}']\n")
     code, stderr = resumed(tmp_path, history(tmp_path, str(config), backend))
-    assert code == 2 and "launch is not what it was" in stderr
+    assert code == 2 and "launch has changed since" in stderr
     assert not left.exists()

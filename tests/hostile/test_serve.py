@@ -59,7 +59,7 @@ def test_another_user_is_cut_off_before_a_byte_is_read_even_with_the_token(host:
                 status(answer(served, with_token(served, "/", "Connection: close", host="127.0.0.1"), address)) == 200
             )
         served.until("refused a connection")
-        assert served.said.count("refused a connection") == 1, "however many they were"
+        assert served.err.count("refused a connection") == 1, "however many they were"
 
 
 def own_addresses() -> list[str]:
@@ -73,13 +73,13 @@ def own_addresses() -> list[str]:
 @pytest.mark.slow
 @needs_root
 def test_a_flood_of_connections_by_a_stranger_blocks_no_client(going: Served) -> None:
-    before = going.said
+    before = going.err
     with stranger_connecting(("127.0.0.1", going.port)):
         for _ in range(10):
             begun = time.monotonic()
             assert status(answer(going, with_token(going, "/", "Connection: close"))) == 200
             assert time.monotonic() - begun < DEADLINE_S
-    assert len(going.said[len(before) :].splitlines()) <= 1
+    assert len(going.err[len(before) :].splitlines()) <= 1
 
 
 @needs_root
@@ -203,8 +203,8 @@ async def test_every_path_requires_the_token(going: Served) -> None:
             got = await asyncio.to_thread(answer, going, head(going, path + query, *HANDSHAKE))
             assert status(got) == 403, path + query
             assert got.endswith(
-                b"\r\n\r\nllmtui: refused: open the address that `llmtui serve` printed; "
-                b"it carries the token of this run\n"
+                b"\r\n\r\nllmtui: refused: open the address that `llmtui serve` printed, "
+                b"which contains the token of this run\n"
             )
             assert b"Connection: close" in got and b"Set-Cookie" not in got
 
@@ -268,7 +268,7 @@ async def test_the_token_is_printed_once_and_in_no_command_line_or_environment(g
         for process in going.children(""):
             assert going.token not in " ".join(process.cmdline())
             assert going.token not in str(process.environ())
-    assert going.said.count(going.token) == 1
+    assert going.err.count(going.token) == 1
 
 
 @pytest.mark.slow

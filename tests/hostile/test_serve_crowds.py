@@ -140,7 +140,7 @@ async def test_too_many_open_files_are_one_line_of_output(tmp_path: Path) -> Non
         assert sum(process.cpu_times()[:2]) - cpu < 3.0, "it does not spin"
         resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, before)
         assert (await fetch(served)).startswith(b"HTTP/1.1 200 ")
-        assert served.said.count("too many open files") == 1 and "Traceback" not in served.said
+        assert served.err.count("too many open files") == 1 and "Traceback" not in served.err
 
 
 def test_the_limits_fit_into_the_open_files() -> None:
@@ -170,4 +170,4 @@ async def test_pages_that_stop_reading_do_not_delay_the_exit(tmp_path: Path) -> 
         served.process.send_signal(signal.SIGINT)
         await asyncio.to_thread(served.end)
         assert time.monotonic() - begun < 12.0
-    assert "Traceback" not in served.said
+    assert "Traceback" not in served.err

@@ -106,7 +106,7 @@ def begin_of_answer(served: Served, request: bytes) -> bytes:
 
 @pytest.mark.slow
 def test_no_request_causes_output_or_an_error(going: Served) -> None:
-    before = going.said
+    before = going.err
     requests = nonsense(going)
     with ThreadPoolExecutor(16) as senders:
         for request, got in zip(
@@ -115,26 +115,26 @@ def test_no_request_causes_output_or_an_error(going: Served) -> None:
             # 500 would be a bug. A request that never ends has no reply.
             assert status(got) in (0, 101, 200, 304, 400, 403, 404, 405, 416, 417, 503), (request[:300], got[:300])
     assert status(answer(going, with_token(going, "/", "Connection: close"))) == 200
-    assert going.said[len(before) :] == ""
+    assert going.err[len(before) :] == ""
 
 
 def test_a_get_request_for_the_websocket_has_a_message(going: Served) -> None:
     got = answer(going, with_token(going, "/ws", "Connection: close"))
     assert status(got) == 400
-    assert got.endswith(b"llmtui: this path is for the page's websocket; open / instead\n")
+    assert got.endswith(b"llmtui: this path is the websocket of the page; open / instead\n")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wait", [False, True])
 def test_a_reset_connection_prints_nothing(wait: bool, going: Served) -> None:
-    before = going.said
+    before = going.err
     requests = [with_token(going, "/ws", *HANDSHAKE), with_token(going, "/static/js/textual.js"), head(going)]
     for request in requests * 5:
         sent_and_reset(going, request, wait)
     for cut in range(1, len(requests[0]), 15):
         sent_and_reset(going, requests[0][:cut], False)
     assert status(answer(going, with_token(going, "/", "Connection: close"))) == 200
-    assert going.said[len(before) :] == ""
+    assert going.err[len(before) :] == ""
 
 
 @pytest.mark.slow
@@ -159,10 +159,10 @@ def test_errors_are_a_few_lines_without_the_token() -> None:
         logger.error("Error handling request", exc_info=error)
     logger.warning("slow")
     logger.error("broken arguments %d %d", "x")
-    assert said == ["a fault in serve: Task 0 failed for *** Traceback"]
+    assert said == ["error in serve: Task 0 failed for *** Traceback"]
     for number in range(50):
         # Each of them is a fault of its own, and still there is an end.
         logger.error("x", exc_info=type(f"Fault{number}Error", (Exception,), {})("SECRET"))
     assert len(said) == MOST_LINES - 1, "the one with broken arguments counts too"
-    assert said[1] == "a fault in serve: Fault0Error: ***"
-    assert said[-1].endswith("; further faults are not shown")
+    assert said[1] == "error in serve: Fault0Error: ***"
+    assert said[-1].endswith("; further errors are not shown")

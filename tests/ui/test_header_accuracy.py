@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmtui.model import Machine
-from llmtui.store.accuracy_record import keep
+from llmtui.store.accuracy_record import store_record
 from tests.accuracy.test_probe import record_of
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
@@ -22,7 +22,7 @@ async def test_own_error_is_in_the_second_line(
     size: tuple[int, int], shown: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
-    keep(record_of(MACHINE, 0.00018))
+    store_record(record_of(MACHINE, 0.00018))
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=size) as pilot:
@@ -37,7 +37,7 @@ async def test_header_without_a_record_of_this_machine(
 ) -> None:
     monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
     if content == "other":
-        keep(record_of(Machine(cpu="Another CPU", cores=2)))
+        store_record(record_of(Machine(cpu="Another CPU", cores=2)))
     elif content is not None:
         (tmp_path / "accuracy.json").write_text(content)
     link = FakeLink(canned.hello(done=6))

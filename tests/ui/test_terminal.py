@@ -164,7 +164,7 @@ def test_a_dumb_terminal_is_refused(home: Path) -> None:
     finally:
         screen.close()
     assert screen.status == 2
-    assert b"TERM is dumb; for plain text use: llmtui run" in data
+    assert b"TERM is dumb; for plain text, try: llmtui run" in data
     assert b"\x1b" not in data
 
 

@@ -1,4 +1,4 @@
-"""Who may use `llmtui serve`: the checks of a connection's owner, of a request's Host and Origin, and of its token."""
+"""Access control of `llmtui serve`: the owner of a connection, the Host and Origin of a request, and the token."""
 
 from __future__ import annotations
 
@@ -19,61 +19,61 @@ from aiohttp import web
 from llmtui.servers.tcp_table import ESTABLISHED, PROC, Endpoint, TcpSocket, endpoint, tcp_sockets
 from llmtui.text import sanitize
 
-#: One reading of the kernel's table may miss a row while other connections come and go.
+#: The kernel's table is read again if it lacks a row: a row can be missed while other connections change.
 READINGS = 3
-#: A name or address and a port, without anything that programs understand differently.
+#: A name or an address, and a port, without characters that parsers treat differently.
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?", re.ASCII)
 
 
 class Refusal(NamedTuple):
-    """Why a request is not answered, and the HTTP status that says so."""
+    """Why a request is refused, and the HTTP status of the response."""
 
     status: int
     why: str
 
 
 class Connected(NamedTuple):
-    """The two ends of an accepted connection."""
+    """The addresses of an accepted connection."""
 
     peer: Endpoint
-    ours: Endpoint
+    local: Endpoint
 
 
 class Access:
-    """The token of one `llmtui serve`, and the check of every request against it and against Host and Origin.
+    """The token of a `llmtui serve`, and the check of every request: token, Host and Origin.
 
-    Loopback is not a password: every user and every web page on this machine can reach the port.
+    Listening on loopback is not enough: every user and every web page on this machine can reach the port.
     """
 
     def __init__(self, served: str) -> None:
-        """`served` is the --host: its name is accepted in the Host header."""
+        """`served` is the value of --host, which is accepted in the Host header."""
         self.token = secrets.token_urlsafe(32)
         self._served = served
 
     def refusal(self, request: web.BaseRequest) -> Refusal | None:
-        """Why `request` is refused, None where it is answered."""
+        """Return why `request` is refused, or None."""
         hosts, origins = request.headers.getall("Host", []), request.headers.getall("Origin", [])
         if len(hosts) != 1 or len(origins) > 1:
             return Refusal(400, "the request must name one Host and at most one Origin")
         if not request.raw_path.startswith("/"):
-            # A whole URL as the target would name a second host.
+            # An absolute URL would name a second host.
             return Refusal(400, "the request must ask for a path")
         if refused := foreign(hosts[0], origins[0] if origins else None, self._served):
             return refused
         if not (self.in_query(request) or self._in_cookie(request)):
-            return Refusal(403, "open the address that `llmtui serve` printed; it carries the token of this run")
+            return Refusal(403, "open the address that `llmtui serve` printed, which contains the token of this run")
         return None
 
     def in_query(self, request: web.BaseRequest) -> bool:
-        """Whether the address that was asked for carries the token."""
+        """Whether the query string contains the token."""
         return any(map(self._is_token, request.query.getall("token", [])))
 
     def remember(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
-        """Have the browser keep the token until it is closed, in a cookie that no script and no other site can use."""
+        """Store the token in a session cookie that no script and no other site can use."""
         response.set_cookie(_cookie_name(request), self.token, path="/", httponly=True, samesite="Strict")
 
     def _in_cookie(self, request: web.BaseRequest) -> bool:
-        # Another port may have set a cookie of the same name: the browser then sends both, in any order.
+        # Another port may have set a cookie of the same name. The browser then sends both, in any order.
         name = _cookie_name(request)
         pairs = [pair.partition("=") for line in request.headers.getall("Cookie", []) for pair in line.split(";")]
         return any(key.strip() == name and self._is_token(value.strip()) for key, _, value in pairs)
@@ -83,23 +83,23 @@ class Access:
 
 
 def _cookie_name(request: web.BaseRequest) -> str:
-    """Cookies are shared between the ports of a host, so the name carries the port: ours, or that of a tunnel's end."""
+    """Cookies are shared between the ports of a host, so the name contains the port (that of the tunnel, if any)."""
     port = re.search(r":(\d+)$", request.host)
     return f"llmtui-{port[1] if port else 80}"
 
 
 def foreign(host: str, origin: str | None, served: str) -> Refusal | None:
-    """Why a request with these headers is refused, None where it is not. `served` is the --host.
+    """Return why a request with these headers is refused, or None. `served` is the value of --host.
 
-    A page of another site can reach a local port through a name of its own that leads here (DNS rebinding; Host tells),
-    or openly (Origin tells). So only this machine's names are accepted. An address cannot be made to lead elsewhere.
+    A page of another site can reach a local port through its own domain (DNS rebinding, visible in Host) or directly
+    (visible in Origin). So only names and addresses of this machine are accepted.
     """
     if (parts := _HOST.fullmatch(host)) is None:
-        return Refusal(400, f"{sanitize(host, 80)!r} is not a host; open the address that `llmtui serve` printed")
+        return Refusal(400, f"{sanitize(host, 80)!r} is not a valid host; open the address that `llmtui serve` printed")
     if not _is_ours(parts[1].strip("[]").rstrip(".").lower(), served):
         return Refusal(403, f"{sanitize(host, 80)!r} is not this machine; open it by address, or by the name in --host")
     if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-        return Refusal(403, "a page of another site asked for this")
+        return Refusal(403, "the request came from a page of another site")
     return None
 
 
@@ -114,44 +114,44 @@ def _is_ours(name: str, served: str) -> bool:
 
 
 class Owner(enum.Enum):
-    """Whose connection it is, as far as this machine can tell."""
+    """The owner of a connection, as far as this machine can tell."""
 
     ALLOWED = "the user's own, or from another machine"
     ANOTHER_USER = "another user's of this machine"
-    UNKNOWN = "made on this machine, by an unknown user"
+    UNKNOWN = "from this machine, of an unknown user"
 
 
-def foreign_user(peer: tuple[str, int], ours: tuple[str, int], proc: Path = PROC) -> bool:
-    """Whether the connection from `peer` to `ours` must be refused, because another user of this machine made it or
-    because its owner cannot be told. `proc` is the root of the proc file system. Raises ValueError for no addresses."""
-    return owners([Connected(endpoint(*peer), endpoint(*ours))], proc) != [Owner.ALLOWED]
+def foreign_user(peer: tuple[str, int], local: tuple[str, int], proc: Path = PROC) -> bool:
+    """Whether the connection from `peer` to `local` must be refused: its owner is another user of this machine, or
+    unknown. `proc` is the root of the proc file system. Raises ValueError for invalid addresses."""
+    return owners([Connected(endpoint(*peer), endpoint(*local))], proc) != [Owner.ALLOWED]
 
 
 def owners(connections: Sequence[Connected], proc: Path = PROC) -> list[Owner]:
-    """The owner of each of these connections to one port of ours. One reading of the table serves for all."""
-    known: dict[Connected, Owner] = {}
+    """Return the owner of each of these connections to one port, from one reading of the kernel's table if possible."""
+    by_connection: dict[Connected, Owner] = {}
     for _ in range(READINGS):
-        missing = [each for each in connections if each not in known]
+        missing = [each for each in connections if each not in by_connection]
         if not missing:
             break
-        rows = tcp_sockets(missing[0].ours.port, proc)
+        rows = tcp_sockets(missing[0].local.port, proc)
         if rows is None:
-            # Other systems have no such table, and there the token alone protects. Linux has one. Where it cannot be
-            # read, no owner is known.
+            # Other systems have no such table: there only the token protects. On Linux an unreadable table means that
+            # no owner can be determined.
             return [Owner.UNKNOWN if sys.platform == "linux" else Owner.ALLOWED] * len(connections)
-        by_ends = {Connected(peer=row.local, ours=row.remote): row for row in rows}
-        known |= {each: _owner(by_ends[each]) for each in missing if each in by_ends}
-    return [known.get(each, Owner.UNKNOWN if _is_local(each) else Owner.ALLOWED) for each in connections]
+        by_ends = {Connected(peer=row.local, local=row.remote): row for row in rows}
+        by_connection |= {each: _owner(by_ends[each]) for each in missing if each in by_ends}
+    return [by_connection.get(each, Owner.UNKNOWN if _is_local(each) else Owner.ALLOWED) for each in connections]
 
 
 def _owner(row: TcpSocket) -> Owner:
-    # Closed sockets carry uid 0, and so do those that no process holds.
+    # The uid of closed and of orphaned sockets is 0.
     if row.state != ESTABLISHED or row.inode == 0:
         return Owner.UNKNOWN
     return Owner.ALLOWED if row.uid == os.getuid() else Owner.ANOTHER_USER
 
 
 def _is_local(connected: Connected) -> bool:
-    """Whether a connection can only come from this machine, by its addresses."""
-    peer, ours = connected.peer.address, connected.ours.address
-    return peer.is_loopback or ours.is_loopback or peer == ours
+    """Whether the addresses show that a connection comes from this machine."""
+    peer, local = connected.peer.address, connected.local.address
+    return peer.is_loopback or local.is_loopback or peer == local

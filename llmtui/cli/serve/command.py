@@ -1,6 +1,6 @@
-"""`llmtui serve`: one run, watched in a browser by any number of pages. Textual's web terminal draws them.
+"""`llmtui serve`: one run, shown in a browser by any number of pages, with the terminal of textual-serve.
 
-The engine is started once, and each page is a monitor that attaches to it: two runs at once would measure each other.
+There is one engine, and each page is a monitor attached to it: two runs at once would measure each other.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from llmtui.model import Plan
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 
-#: What the kernel holds until we accept it: more than a crowd sends while the checks of a batch last.
+#: The listen backlog: more connections than arrive while a batch is being checked.
 BACKLOG = 512
-#: A browser may reuse a connection for so long.
+#: How long an idle connection may be reused.
 IDLE_S = 75.0
 
 
 def serve(plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "") -> int:
-    """Start an engine for `plan` and serve pages that show it, until interrupted or the engine ends. Returns the exit
-    code: that of `run`, and 2 where `host` and `port` (0: a free one) cannot be listened at."""
+    """Start an engine for `plan` and serve pages that show it, until interrupted or the engine ends. Return the exit
+    code, as `run` does. Raises EngineError, and UsageError if `host` and `port` (0: a free one) cannot be used."""
     try:
         listener = _listen(host, port)
     except OSError as error:
         raise UsageError(
-            f"cannot listen at {host} port {port}: {error.strerror or error}; choose another with --host and --port"
+            f"cannot listen on {host} port {port}: {error.strerror or error}; choose another with --host or --port"
         ) from error
     with listener, Interruption(signal.SIGHUP) as interruption:
         engine = EngineProcess.start(plan, store)
@@ -54,7 +54,7 @@ def serve(plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "") ->
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; it is had before an engine is started. Raises OSError."""
+    """Return a listening socket, opened before an engine is started. Raises OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
@@ -76,7 +76,7 @@ async def _serve(
     if client is None:
         report("interrupted")
         return exit_codes.INTERRUPTED
-    # Like every watcher it goes after the servers under test; its pages inherit that.
+    # Like every client: lower priority than the servers under test. The pages inherit it.
     os.nice(5)
     run_view = RunView(plan, keep=0)
     follower = asyncio.create_task(_follow(run_view, client))
@@ -85,7 +85,7 @@ async def _serve(
         await _serve_pages(engine, ui, access, listener, interruption, follower)
     done = run_view.run.phase == "done"
     if follower.done() and not done:
-        report("the engine ended before the run did" + (f": {said}" if (said := engine.log_tail()) else ""))
+        report("the engine ended before the run was complete" + (f": {line}" if (line := engine.log_tail()) else ""))
     await end_run(client, follower, LEAVE_S)
     await engine.wait()
     print_table(run_view)
@@ -106,7 +106,7 @@ async def _serve_pages(
     limits = Limits.of_this_process()
     connections = Connections(listener, limits, report)
     pages = Pages(engine.socket, ui, access, connections.admit, limits.pages)
-    # Bodies are neither unpacked nor read to their end: no request here has one.
+    # Request bodies are neither decompressed nor read: no request has one.
     runner = web.AppRunner(
         pages.application(),
         access_log=None,
@@ -118,7 +118,7 @@ async def _serve_pages(
     await runner.setup()
     assert runner.server is not None
     accepting = asyncio.create_task(connections.accept(runner.server))
-    _tell_address(listener, access.token)
+    _print_address(listener, access.token)
     try:
         await interruption.or_done(follower)
         if interruption.is_set():
@@ -134,25 +134,25 @@ async def _serve_pages(
 
 
 async def _follow(run_view: RunView, client: Client) -> None:
-    """Keep the run_view up to date until the engine goes. The engine stays while a client is there."""
+    """Update `run_view` until the engine ends. The engine stays while a client is connected."""
     async for event in client.events():
         before = run_view.run.phase
         change, _ = run_view.apply(event)
         if run_view.run.phase == "done" != before:
-            report("the run is done; its pages stay, and can rerun it, until Ctrl-C")
+            report("the run is done; its pages stay open, and can rerun backends, until Control-C")
         for note in run_view.notes[-1:] if change == "note" else ():
             report(sanitize(f"{note.backend}: {note.text}" if note.backend else note.text, 600))
 
 
-def _tell_address(listener: socket.socket, token: str) -> None:
-    """Print the address to open: the only place where the token is shown."""
+def _print_address(listener: socket.socket, token: str) -> None:
+    """Report the address to open. Only this message contains the token."""
     address, port = listener.getsockname()[:2]
     ip = ipaddress.ip_address(address.partition("%")[0])
     shown = "localhost" if ip.is_unspecified else f"[{ip}]" if ip.version == 6 else str(ip)
-    report(f"open http://{shown}:{port}/?token={token} in a browser; Ctrl-C here ends the run and its servers")
+    report(f"open http://{shown}:{port}/?token={token} in a browser; Control-C here ends the run and its servers")
     if not ip.is_loopback:
         report(
-            f"WARNING: {address} is not loopback, and nothing is encrypted: the token can be read on the way, and with "
-            "it anyone who reaches this port can watch the run and steer it. Safer is to leave out --host and to use "
-            f"ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
+            f"WARNING: {address} is not loopback, and the connection is not encrypted: anyone who can read the traffic "
+            "gets the token, and with it control of the run. A safer way is to omit --host, and to run on the other "
+            f"machine: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
         )

@@ -1,6 +1,6 @@
-"""The connections of `llmtui serve`: they are accepted, counted and dropped here, so that no crowd shuts the user out.
+"""Accepts, limits and drops the connections of `llmtui serve`, so that a flood of them does not lock the user out.
 
-A connection waits until a request on it has passed all checks. Few may wait, and none for long.
+A connection is waiting until a request on it has passed all checks. Only a few may wait, each for a few seconds.
 """
 
 from __future__ import annotations
@@ -21,21 +21,20 @@ from aiohttp import web
 from llmtui.cli.serve.access import Connected, Owner, owners
 from llmtui.servers.tcp_table import endpoint
 
-#: A connection without an accepted request is closed after so long, however busily it sends.
+#: A connection without an accepted request is closed after this time, even while it is sending.
 PATIENCE_S = 5.0
-#: Let connections that were just dropped go before the next attempt to accept one.
+#: A pause in which dropped connections are closed, before the next attempt to accept one.
 _PAUSE_S = 0.2
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-#: Files that this process opens beside connections and pages: parts of the page, pipes of a process that starts.
+#: Files that this process opens besides connections and pages: static files, the pipes of a new process.
 _OTHER_FILES = 16
 _FILES_PER_PAGE = 3
 
-Say = Callable[[str], None]
+Reporter = Callable[[str], None]
 
 
 class Limits(NamedTuple):
-    """How many connections are held, how many of them may wait, how many more are accepted at a time to be checked,
-    and how many pages may be open."""
+    """The limits of open connections, of those that may wait, of connections accepted per batch, and of open pages."""
 
     connections: int
     waiting: int
@@ -44,7 +43,7 @@ class Limits(NamedTuple):
 
     @classmethod
     def of_this_process(cls) -> Self:
-        """As many as the limit of open files (RLIMIT_NOFILE) allows."""
+        """Derive the limits from the limit of open files (RLIMIT_NOFILE)."""
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if most == resource.RLIM_INFINITY:
             most = 2**16
@@ -52,7 +51,7 @@ class Limits(NamedTuple):
 
     @classmethod
     def for_files(cls, free: int) -> Self:
-        """As many as `free` file descriptors allow."""
+        """Derive the limits from `free` file descriptors."""
         spare = free - _OTHER_FILES
         pages = _within(1, spare // 8, 16)
         half = (spare - _FILES_PER_PAGE * pages) // 2
@@ -65,17 +64,17 @@ def _within(least: int, number: int, most: int) -> int:
 
 
 class Connections:
-    """Accepts connections at a listener and hands them to a web server."""
+    """Accepts connections on a listener and passes them to a web server."""
 
-    def __init__(self, listener: socket.socket, limits: Limits, say: Say) -> None:
-        """`say` tells the user something, each thing once."""
+    def __init__(self, listener: socket.socket, limits: Limits, report: Reporter) -> None:
+        """`report` prints a message to the user. Each message is printed once."""
         listener.setblocking(False)
         self._listener = listener
         self._limits = limits
-        self._say = say
-        self._said: set[str] = set()
+        self._report = report
+        self._reported: set[str] = set()
         self._open: dict[asyncio.BaseTransport, socket.socket] = {}
-        #: Those without an accepted request, the oldest first, and what ends them.
+        #: Connections without an accepted request, oldest first, with the timers that drop them.
         self._waiting: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
 
     async def accept(self, server: web.Server) -> None:
@@ -87,34 +86,34 @@ class Connections:
             except OSError as error:
                 await self._cannot_accept(error)
                 continue
-            begun = loop.time()
+            started = loop.time()
             accepted += self._more()
-            # The kernel's table is a file too. Unread, it would have everybody refused, and nothing said.
+            # The kernel's table is a file too: without a free descriptor every connection would be refused silently.
             while accepted and (fault := self._no_file_left()) is not None:
                 await self._cannot_accept(fault)
                 _reset(accepted.pop()[0])
             for connection in self._own(accepted):
                 await self._hand_over(connection, server)
-            # So a flood cannot take all of our time: the open pages and the race on this machine want the rest.
-            await asyncio.sleep((loop.time() - begun) / 2)
+            # A flood can use at most two thirds of the time. The open pages and the benchmark need the rest.
+            await asyncio.sleep((loop.time() - started) / 2)
 
     def admit(self, transport: asyncio.BaseTransport | None) -> None:
-        """A request on this connection passed all checks: it no longer counts among those that wait."""
+        """A request on this connection has passed all checks: it is no longer waiting."""
         if transport is not None and (timer := self._waiting.pop(transport, None)) is not None:
             timer.cancel()
 
     def drop_waiting(self, most_left: int = 0) -> None:
-        """Drop the oldest of the connections that wait, so that at most `most_left` are left."""
+        """Drop the oldest waiting connections until at most `most_left` are left."""
         while len(self._waiting) > most_left:
             self._drop(next(iter(self._waiting)))
 
     def _more(self) -> Iterator[tuple[socket.socket, tuple[str, int]]]:
-        """What else can be accepted now: one reading of the kernel's table is dear, and serves for all of them."""
+        """Accept what else has arrived: one expensive reading of the kernel's table is enough for a batch."""
         for _ in range(self._limits.batch - 1):
             try:
                 connection, address = self._listener.accept()
             except OSError:
-                return  # nothing more, or a fault that the next attempt meets again
+                return  # no further connection, or an error that the next attempt meets again
             connection.setblocking(False)
             yield connection, address
 
@@ -127,30 +126,30 @@ class Connections:
 
     async def _cannot_accept(self, error: OSError) -> None:
         if error.errno in _NO_ROOM:
-            self._once(
-                "too many open files: connections are dropped to make room; "
+            self._report_once(
+                "too many open files, so connections are dropped; "
                 "raise the limit with ulimit -n, or close pages that you do not need"
             )
             self.drop_waiting(len(self._waiting) // 2)
-        # Any other fault is of a connection that broke before it was accepted.
+        # Any other error is of a connection that was closed before it was accepted.
         await asyncio.sleep(_PAUSE_S)
 
     def _own(self, accepted: list[tuple[socket.socket, tuple[str, int]]]) -> list[socket.socket]:
-        """Those that may go on; the others are closed before a byte of them is read."""
-        known: dict[socket.socket, Connected] = {}
+        """Return the connections of this user. Reset the others before a byte of them is read."""
+        connected: dict[socket.socket, Connected] = {}
         for connection, peer in accepted:
             try:
-                ours = connection.getsockname()
-                known[connection] = Connected(endpoint(*peer[:2]), endpoint(*ours[:2]))
+                local = connection.getsockname()
+                connected[connection] = Connected(endpoint(*peer[:2]), endpoint(*local[:2]))
             except (OSError, ValueError):
                 connection.close()
-        whose = dict(zip(known, owners(list(known.values())), strict=True))
-        if Owner.ANOTHER_USER in whose.values():
-            self._once("refused a connection of another user of this machine; more of them are refused silently")
-        for connection, owner in whose.items():
+        owner_of = dict(zip(connected, owners(list(connected.values())), strict=True))
+        if Owner.ANOTHER_USER in owner_of.values():
+            self._report_once("refused a connection of another user of this machine; further ones are refused silently")
+        for connection, owner in owner_of.items():
             if owner is not Owner.ALLOWED:
                 _reset(connection)
-        return [connection for connection, owner in whose.items() if owner is Owner.ALLOWED]
+        return [connection for connection, owner in owner_of.items() if owner is Owner.ALLOWED]
 
     async def _hand_over(self, connection: socket.socket, server: web.Server) -> None:
         self._make_room()
@@ -161,7 +160,7 @@ class Connections:
         try:
             transport, _ = await loop.connect_accepted_socket(server, sock=connection)
         except OSError:
-            connection.close()  # it broke meanwhile
+            connection.close()  # the peer has closed it
             return
         self._open[transport] = connection
         self._waiting[transport] = loop.call_later(PATIENCE_S, self._drop, transport)
@@ -177,23 +176,23 @@ class Connections:
         self.admit(transport)
         assert isinstance(transport, asyncio.WriteTransport)
         if (connection := self._open.pop(transport, None)) is not None and connection.fileno() >= 0:
-            _forget_at_close(connection)
+            _reset_on_close(connection)
         transport.abort()
 
-    def _once(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            self._say(text)
+    def _report_once(self, text: str) -> None:
+        if text not in self._reported:
+            self._reported.add(text)
+            self._report(text)
 
 
 def _reset(connection: socket.socket) -> None:
-    """Close a connection that nothing was read from."""
-    _forget_at_close(connection)
+    """Reset a connection from which nothing was read."""
+    _reset_on_close(connection)
     connection.close()
 
 
-def _forget_at_close(connection: socket.socket) -> None:
-    """Have the kernel reset the connection when it is closed. Else it stays in the kernel's table for a minute, and a
-    crowd that comes again and again makes each reading of the table slow."""
+def _reset_on_close(connection: socket.socket) -> None:
+    """Make closing the connection send a reset. Otherwise it stays in the kernel's table for a minute, and repeated
+    floods make every reading of the table slow."""
     with contextlib.suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

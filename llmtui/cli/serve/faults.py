@@ -1,4 +1,4 @@
-"""What goes wrong inside `llmtui serve`, told on the terminal: one plain line per fault, and no traceback."""
+"""Reports errors inside `llmtui serve` on the terminal: one line each, without a traceback."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from aiohttp.web_protocol import PayloadAccessError, RequestPayloadError
 
 from llmtui.text import redact, sanitize
 
-#: More lines than this are not printed, so that nothing can flood the terminal.
+#: The most lines that are printed, so that a client cannot flood the terminal.
 MOST_LINES = 8
-#: Faults of the other side. It has its answer, or has gone; and it alone could make us print any number of lines.
-_OF_THE_OTHER_SIDE = (HttpProcessingError, RequestPayloadError, PayloadAccessError, ConnectionError)
+#: Errors of the client, which could otherwise print any number of lines.
+_CLIENT_ERRORS = (HttpProcessingError, RequestPayloadError, PayloadAccessError, ConnectionError)
 
 
 class Faults(logging.Handler):
-    """Prints each distinct error of any library once, on one line, without `secret`."""
+    """Reports each distinct error that a library logs once, on one line, with `secret` redacted."""
 
-    def __init__(self, say: Callable[[str], None], secret: str) -> None:
+    def __init__(self, report: Callable[[str], None], secret: str) -> None:
         super().__init__(logging.ERROR)
-        self._say = say
+        self._report = report
         self._secret = secret
-        self._told: set[tuple[object, ...]] = set()
+        self._reported: set[tuple[object, ...]] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print the record, unless the other side caused it or a fault from the same place was printed before."""
+        """Report the record, unless the client caused it, or an error from the same place was reported before."""
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, _OF_THE_OTHER_SIDE) or len(self._told) >= MOST_LINES:
+        if isinstance(error, _CLIENT_ERRORS) or len(self._reported) >= MOST_LINES:
             return
-        # Not the text: the other side may have a say in it.
+        # Not the text, which may contain data of the client.
         fault = (record.pathname, record.lineno, type(error), _place(error))
-        if fault in self._told:
+        if fault in self._reported:
             return
-        self._told.add(fault)
-        # A fault in printing a fault would be printed with its traceback.
+        self._reported.add(fault)
+        # logging would print an error raised here with its traceback.
         with contextlib.suppress(Exception):
             text = f"{type(error).__name__}: {error}" if error else record.getMessage()
-            last = "; further faults are not shown" if len(self._told) == MOST_LINES else ""
-            self._say(f"a fault in serve: {sanitize(redact(text, [self._secret]), 200)}{last}")
+            last = "; further errors are not shown" if len(self._reported) == MOST_LINES else ""
+            self._report(f"error in serve: {sanitize(redact(text, [self._secret]), 200)}{last}")
 
 
 def _place(error: BaseException | None) -> tuple[str, int] | None:
-    """File and line that raised it."""
+    """The file and line that raised the error."""
     trace = error.__traceback__ if error else None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -52,9 +52,9 @@ def _place(error: BaseException | None) -> tuple[str, int] | None:
 
 
 @contextlib.contextmanager
-def one_line_each(say: Callable[[str], None], secret: str) -> Iterator[None]:
-    """Have `say` print what libraries log (aiohttp, asyncio), a line per fault, while this lasts."""
-    handler = Faults(say, secret)
+def one_line_each(report: Callable[[str], None], secret: str) -> Iterator[None]:
+    """Pass the errors that libraries (aiohttp, asyncio) log to `report`, a line each."""
+    handler = Faults(report, secret)
     logging.getLogger().addHandler(handler)
     try:
         yield

@@ -25,12 +25,12 @@ from llmtui.ui import themes
 LEAVE_S = 3.0
 MAX_MESSAGE_BYTES = 256 * 1024
 HEADERS = {
-    # A page loads from us and speaks with us, and with no other host, whatever its address says.
+    # The page loads from and connects to this server only.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; font-src 'self'; "
         "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    # To a browser another port of this machine is the same site. It must not embed us or hold our window.
+    # For a browser, another port of this machine is the same site. It must not embed the page or get its window.
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
@@ -44,10 +44,10 @@ Admit = Callable[[asyncio.BaseTransport | None], None]
 
 
 class Pages:
-    """The web application: the page, its parts, and for each open page a monitor at the other end of a websocket."""
+    """The web application: the page, its static files, and a monitor process behind the websocket of each open page."""
 
     def __init__(self, engine: Path, ui: UiConfig, access: Access, admit: Admit, most: int) -> None:
-        """`admit` is told the connection of each request that is not refused; `most` pages may be open at a time."""
+        """`admit` is called with the connection of each accepted request; at most `most` pages may be open."""
         self._engine = engine
         self._options = msgspec.json.encode(msgspec.structs.replace(ui, theme=ui.theme or "dark")).decode()
         self._access = access
@@ -60,11 +60,11 @@ class Pages:
         )
         assert textual_serve.__file__ is not None
         statics = Path(textual_serve.__file__).parent / "static"
-        #: By name, so that no path of a request reaches the file system.
+        #: Static files by name, so that no path of a request reaches the file system.
         self._statics = {file.relative_to(statics).as_posix(): file for file in statics.rglob("*") if file.is_file()}
 
     def application(self) -> web.Application:
-        """What to serve."""
+        """Return the aiohttp application."""
         application = web.Application(middlewares=[self._guard])
         application.router.add_get("/", self._index)
         application.router.add_get("/ws", self._websocket, allow_head=False)
@@ -72,7 +72,7 @@ class Pages:
         return application
 
     async def close(self) -> None:
-        """Close every page; their monitors then end."""
+        """Close every page, which ends its monitor."""
         await asyncio.gather(*(_close(page, b"llmtui serve ended") for page in list(self._open)))
 
     @web.middleware
@@ -89,7 +89,7 @@ class Pages:
         return response
 
     async def _index(self, request: web.Request) -> web.Response:
-        # The address as the browser has it: the port may be another one at the other end of a tunnel.
+        # The address that the browser uses: through a tunnel, the port may be another one.
         scheme = "wss" if (request.headers.get("Origin") or "").startswith("https:") else "ws"
         text = self._page.substitute(
             websocket=f"{scheme}://{request.host}/ws",
@@ -108,10 +108,10 @@ class Pages:
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         if len(self._open) >= self._most:
-            return web.Response(status=503, text=f"llmtui: {self._most} pages are open already; close one and reload\n")
+            return web.Response(status=503, text=f"llmtui: {self._most} pages are already open; close one and reload\n")
         page = web.WebSocketResponse(heartbeat=15.0, max_msg_size=MAX_MESSAGE_BYTES)
         if not _is_handshake(page, request):
-            return web.Response(status=400, text="llmtui: this path is for the page's websocket; open / instead\n")
+            return web.Response(status=400, text="llmtui: this path is the websocket of the page; open / instead\n")
         transport = request.transport
         self._open.add(page)
         try:
@@ -119,29 +119,32 @@ class Pages:
             size = (_cells(request.query.get("width"), 80, 500), _cells(request.query.get("height"), 24, 200))
             await self._show(page, *size)
         except ConnectionError:
-            # The page has gone. aiohttp wants an answer that it can try to send, and this one is never sent.
+            # The page has gone. aiohttp requires a response, although it cannot be sent.
             return page if page.prepared else web.Response(status=400)
         finally:
             self._open.discard(page)
             await _close(page)
             if transport is not None:
-                # What a page that no longer reads has not taken would be held for ever.
+                # Data that the page does not read would otherwise be buffered forever.
                 asyncio.get_running_loop().call_later(LEAVE_S, transport.abort)
         return page
 
     async def _show(self, page: web.WebSocketResponse, width: int, height: int) -> None:
-        """Have a monitor draw on this page until either leaves."""
+        """Run a monitor for this page until either of them ends."""
         try:
             monitor = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "llmtui.ui.browser", str(self._engine), self._options),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 env=_environment(width, height),
-                # Ctrl-C at the terminal is ours to handle.
+                # Control-C at the terminal must not reach it.
                 start_new_session=True,
             )
         except OSError as error:
-            _LOG.error("a page has no monitor (%s): close other pages, or raise the limit with ulimit", error.strerror)
+            _LOG.error(
+                "cannot start a monitor for a page (%s); close other pages, or raise the limit with ulimit",
+                error.strerror,
+            )
             return
         assert monitor.stdin is not None and monitor.stdout is not None
         parts = {
@@ -161,11 +164,11 @@ def _is_handshake(page: web.WebSocketResponse, request: web.Request) -> bool:
     try:
         return bool(page.can_prepare(request))
     except ValueError:
-        return False  # a key that is not ASCII, which aiohttp does not expect
+        return False  # a key that is not ASCII, for which aiohttp raises
 
 
 async def _close(page: web.WebSocketResponse, message: bytes = b"") -> None:
-    """Close a page, in bounded time: one that no longer reads would never be closed."""
+    """Close a page within `LEAVE_S`: one that no longer reads would never be closed."""
     if page.prepared:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S):
@@ -173,7 +176,7 @@ async def _close(page: web.WebSocketResponse, message: bytes = b"") -> None:
 
 
 def _environment(width: int, height: int) -> dict[str, str]:
-    """The environment of a monitor that draws for a browser, whatever terminal `llmtui serve` runs in."""
+    """The environment of a monitor that draws for a browser, independent of the terminal of `llmtui serve`."""
     return {
         **os.environ,
         "TEXTUAL_DRIVER": "textual.drivers.web_driver:WebDriver",
@@ -186,7 +189,7 @@ def _environment(width: int, height: int) -> dict[str, str]:
 
 
 async def _end(monitor: asyncio.subprocess.Process) -> None:
-    """End the monitor of a page that has gone: ask it to quit, then kill it. What it still writes is discarded."""
+    """Ask the monitor of a closed page to quit, then kill it. Its remaining output is discarded."""
     assert monitor.stdin is not None
     with contextlib.suppress(ConnectionError, RuntimeError):
         monitor.stdin.write(packet(b"M", b'{"type":"quit"}'))
@@ -200,12 +203,12 @@ async def _end(monitor: asyncio.subprocess.Process) -> None:
 
 
 def packet(kind: bytes, payload: bytes) -> bytes:
-    """One packet of a monitor's pipes: a letter (D for data, M for news), the length in 4 bytes, the payload."""
+    """A packet of Textual's web driver: a letter (D for data, M for meta), the length in 4 bytes, the payload."""
     return kind + len(payload).to_bytes(4, "big") + payload
 
 
 async def _draw(output: asyncio.StreamReader, page: web.WebSocketResponse) -> None:
-    """Send to the page what the monitor writes, until the monitor leaves or ends."""
+    """Forward the monitor's output to the page until the monitor exits."""
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
         while await output.readline() not in (_GREETING, b""):
             pass
@@ -219,29 +222,30 @@ async def _draw(output: asyncio.StreamReader, page: web.WebSocketResponse) -> No
 
 
 async def _listen_to(page: web.WebSocketResponse, monitor: asyncio.StreamWriter) -> None:
-    """Send to the monitor what happens on the page, until the page is closed. What is not understood is skipped."""
+    """Forward the page's input to the monitor until the page is closed. Skip invalid messages."""
     async for message in page:
-        said = _understood(message.data) if message.type == WSMsgType.TEXT else None
-        if said is None:
+        parsed = _parse(message.data) if message.type == WSMsgType.TEXT else None
+        if parsed is None:
             continue
-        if said[0] == "ping":
-            await page.send_json(["pong", said[1]])
+        if parsed[0] == "ping":
+            await page.send_json(["pong", parsed[1]])
             continue
         with contextlib.suppress(ConnectionError, RuntimeError):
-            monitor.write(said[1])
+            monitor.write(parsed[1])
             await monitor.drain()
 
 
-def _understood(text: str) -> tuple[str, Any] | None:
+def _parse(text: str) -> tuple[str, Any] | None:
+    """A page's message as (kind, packet), ping as ("ping", mark); None if it is invalid."""
     try:
         match json.loads(text):
             case ["stdin", str(typed)]:
                 return "data", packet(b"D", typed.encode("utf-8", "replace"))
             case ["resize", {"width": width, "height": height}]:
                 size = {"type": "resize", "width": _cells(width, 80, 500), "height": _cells(height, 24, 200)}
-                return "news", packet(b"M", json.dumps(size).encode())
-            case ["blur" | "focus" as news]:
-                return "news", packet(b"M", json.dumps({"type": news}).encode())
+                return "meta", packet(b"M", json.dumps(size).encode())
+            case ["blur" | "focus" as kind]:
+                return "meta", packet(b"M", json.dumps({"type": kind}).encode())
             case ["ping", str(mark)]:
                 return "ping", mark[:40]
     except (ValueError, RecursionError):
@@ -250,7 +254,7 @@ def _understood(text: str) -> tuple[str, Any] | None:
 
 
 def _cells(value: object, usual: int, most: int) -> int:
-    """A size in cells as a browser gives it, within reason."""
+    """A size in cells, from 2 to `most`; `usual` if the browser sent no number."""
     try:
         return min(max(int(str(value)), 2), most)
     except ValueError:
