@@ -124,7 +124,7 @@ def test_a_pid_in_the_history_is_not_used_as_a_path(tmp_path: Path) -> None:
         )
     done = llmtui(file, "history")
     assert (done.returncode, done.stdout.count(b"\n")) == (0, 1)
-    assert assert_plain(done.stderr) == "llmtui: left out: 1 run that cannot be read; llmtui show RUN says why\n"
+    assert assert_plain(done.stderr) == "llmtui: skipped 1 unreadable run; for the reason, try: llmtui show RUN\n"
 
 
 def test_one_invalid_run_does_not_hide_the_others(tmp_path: Path) -> None:
