@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
-
-# Importing `typing` takes 10 ms, in which an interruption would be a traceback.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
 
 
 def main() -> None:
@@ -26,47 +20,15 @@ def main() -> None:
 
             cli.main(prog_name="llmtui", standalone_mode=False)
     except KeyboardInterrupt:
-        _exit_interrupted()
+        from llmtui.interrupts import exit_interrupted
+
+        exit_interrupted()
     except SystemExit:
         raise
     except BaseException as error:
-        _exit_with(error)
+        from llmtui.cli.exits import exit_with
 
-
-def _exit_with(error: BaseException) -> NoReturn:
-    """Print `error` and exit with its code. An error that is not meant for the user is raised again."""
-    import click
-
-    from llmtui import exit_codes
-
-    if isinstance(error, exit_codes.CommandError):
-        from llmtui.cli.output import report
-        from llmtui.text import sanitize
-
-        # A usage error repeats what was typed, and is one line whatever that was.
-        report(sanitize(str(error), 2_000) if isinstance(error, exit_codes.UsageError) else str(error))
-        sys.exit(error.exit_code)
-    if isinstance(error, click.exceptions.Exit):
-        sys.exit(error.exit_code)
-    if isinstance(error, click.Abort):
-        _exit_interrupted()
-    if isinstance(error, click.ClickException):
-        error.show()
-        sys.exit(exit_codes.USAGE if isinstance(error, click.UsageError) else exit_codes.FAILED)
-    if isinstance(error, BrokenPipeError):
-        # The reader closed the pipe, as `head` does. Python must not flush to it again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(exit_codes.FAILED)
-    raise error
-
-
-def _exit_interrupted() -> NoReturn:
-    from llmtui import exit_codes
-    from llmtui.interrupts import ignore_interrupts
-
-    ignore_interrupts()
-    sys.stderr.write("llmtui: interrupted\n")
-    sys.exit(exit_codes.INTERRUPTED)
+        exit_with(error)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The exit codes of every command, and the errors that carry one. Scripts rely on the codes: they do not change."""
+"""The exit codes of every command. Scripts rely on the codes: they do not change."""
 
 from __future__ import annotations
 
@@ -12,15 +12,3 @@ USAGE = 2
 SILENT = 3
 #: Control-C, as a shell reports it (128 + SIGINT).
 INTERRUPTED = 130
-
-
-class CommandError(Exception):
-    """Ends a command. `llmtui.__main__` prints the message, a sentence for the user, and exits with `exit_code`."""
-
-    exit_code = FAILED
-
-
-class UsageError(CommandError):
-    """The command line or the config cannot be used as it is. The message says what to change."""
-
-    exit_code = USAGE

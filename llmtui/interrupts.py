@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 from llmtui import exit_codes
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Coroutine
     from types import FrameType
-    from typing import Any, Self, TypeVar
+    from typing import Any, NoReturn, Self, TypeVar
 
     T = TypeVar("T")
 
@@ -49,6 +50,13 @@ def raise_on_interrupt() -> None:
 def ignore_interrupts() -> None:
     """Ignore Control-C from now on: cleanup is under way, and cutting it short would leave processes behind."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def exit_interrupted() -> NoReturn:
+    """Exit after a KeyboardInterrupt as shells expect it: a message and code 130."""
+    ignore_interrupts()
+    sys.stderr.write("llmtui: interrupted\n")
+    sys.exit(exit_codes.INTERRUPTED)
 
 
 def _exit(*_: object) -> None:

@@ -33,9 +33,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtui.exit_codes import CommandError
 from llmtui.model import Backend, RunConfig, Stamp, Struct
 from llmtui.model.accuracy import Errors, Level
+from llmtui.model.errors import CommandError
 from llmtui.stats.summary import percentile
 
 if TYPE_CHECKING:

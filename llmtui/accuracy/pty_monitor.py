@@ -24,8 +24,8 @@ import psutil
 
 from llmtui.accuracy.probe import AccuracyError, Job, LevelReport
 from llmtui.engine.watch.machine import describe_machine
-from llmtui.format import plural
 from llmtui.model.accuracy import MonitorLoad, Record
+from llmtui.text.format import plural
 
 COLUMNS, ROWS = 120, 40
 #: On a busy machine the monitor is the last process to get a core, and takes long to open.

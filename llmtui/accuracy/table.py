@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmtui.format import milliseconds, plural
 from llmtui.model.accuracy import Errors, Record
+from llmtui.text.format import milliseconds, plural
 
 
 def _percent(value: float) -> str:

@@ -22,8 +22,8 @@ from llmtui.cli.options import (
     store_option,
     stream_counts,
 )
-from llmtui.exit_codes import UsageError
 from llmtui.interrupts import ExitOnInterrupt, raise_on_interrupt
+from llmtui.model.errors import UsageError
 
 if TYPE_CHECKING:
     from llmtui.config.schema import Config

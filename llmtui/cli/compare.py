@@ -15,9 +15,9 @@ from typing import Any
 from llmtui import exit_codes
 from llmtui.cli.history import opened
 from llmtui.cli.output import STDOUT, output_columns, prints, report, write_output
-from llmtui.exit_codes import UsageError
 from llmtui.export.table import cells_wide, fit
 from llmtui.model import Struct
+from llmtui.model.errors import UsageError
 from llmtui.runview.run import ROUNDS, RunView
 from llmtui.stats.compare import digits, times
 from llmtui.stats.compare_runs import Across, Outcome, across, gate, paired

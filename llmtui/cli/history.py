@@ -8,12 +8,12 @@ from pathlib import Path
 
 from llmtui import exit_codes
 from llmtui.cli.output import STDOUT, print_table, prints, report, write_files
-from llmtui.format import plural
 from llmtui.runview.run import RunView
 from llmtui.store.history import Store
 from llmtui.store.open import open_store
 from llmtui.store.rows import RunRow, StoredRun
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 
 
 @contextmanager

@@ -19,12 +19,12 @@ from llmtui.config import frameworks
 from llmtui.config.frameworks import ENGINES, OLLAMA, SCANNED_PORTS
 from llmtui.config.schema import DEFAULT_FILE, ollama_url
 from llmtui.engine.bringup import LOCAL_HOSTS
-from llmtui.exit_codes import UsageError
-from llmtui.format import plural
+from llmtui.model.errors import UsageError
 from llmtui.servers.discovery import NO_CHAT, DiscoveredServer, Model, scan
 from llmtui.servers.recipes import absent_packages
 from llmtui.store.atomic import write_atomic, write_new
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 
 #: The most models of a server that are listed.
 LISTED = 20

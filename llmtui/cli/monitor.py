@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from llmtui.config.schema import UiConfig
-from llmtui.exit_codes import CommandError, UsageError
 from llmtui.link.process import EngineProcess, live_runs
 from llmtui.model import Plan
+from llmtui.model.errors import CommandError, UsageError
 
 
 def need_terminal(instead: str = "") -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from llmtui.exit_codes import UsageError
 from llmtui.interrupts import ExitOnInterrupt
+from llmtui.model.errors import UsageError
 
 if TYPE_CHECKING:
     from llmtui.config.schema import Config

@@ -9,13 +9,13 @@ from typing import Any
 
 from llmtui import exit_codes
 from llmtui.cli.output import STDOUT, print_table, prints, report, write_files
-from llmtui.format import plural
 from llmtui.interrupts import Interruption
 from llmtui.link.client import HANG_UP_S, Client
 from llmtui.link.process import EngineProcess
 from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown
 from llmtui.runview.run import BackendView, RunView
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 
 
 @prints

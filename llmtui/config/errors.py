@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from llmtui.exit_codes import UsageError
+from llmtui.model.errors import UsageError
 from llmtui.text import redact, sanitize
 
 #: The struct of each section of the file, by its name; "" is the file itself.

@@ -19,7 +19,6 @@ from llmtui.engine.recorder import Recorder
 from llmtui.engine.redacted_log import RedactingStream
 from llmtui.engine.run import start_run
 from llmtui.engine.watch.machine import describe_machine
-from llmtui.format import plural
 from llmtui.link import run_folders
 from llmtui.link.process import Launch
 from llmtui.link.server import LinkServer
@@ -27,6 +26,7 @@ from llmtui.model import AnyEvent, Machine, Note
 from llmtui.servers.orphans import sweep_dead
 from llmtui.store.errors import StoreError
 from llmtui.store.rows import StoredRun
+from llmtui.text.format import plural
 
 #: An engine exits if no client connects within this time.
 FIRST_CLIENT_S = 30.0

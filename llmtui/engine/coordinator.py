@@ -12,7 +12,7 @@ from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import LAUNCHES
 from llmtui.engine.control import Control
 from llmtui.engine.health import bring_up, check_iteration, fail
-from llmtui.engine.iteration import measure
+from llmtui.engine.retry import measure
 from llmtui.engine.run import Run
 from llmtui.engine.schedule import Job, Turns
 from llmtui.engine.watch.server_usage import sample_servers

@@ -1,8 +1,7 @@
-"""One iteration: its prompt, its request with retries, the conditions on the machine meanwhile, and its record."""
+"""One request of an iteration, the conditions on the machine meanwhile, and its record."""
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import time
 from collections.abc import Callable
@@ -12,12 +11,10 @@ from typing import NamedTuple
 import msgspec
 
 from llmtui.engine.backend_run import BackendRun
-from llmtui.engine.schedule import Job, fresh_line
+from llmtui.engine.schedule import Job
 from llmtui.engine.watch import conditions
 from llmtui.engine.watch.other_cpu import OtherCpuMeter
 from llmtui.engine.watch.stalls import StallMeter, stall_failure
-from llmtui.format import plural
-from llmtui.measure.failures import wait_words
 from llmtui.measure.request import (
     HIDDEN_TOKENS,
     Answer,
@@ -38,71 +35,29 @@ from llmtui.model import (
     redacted,
 )
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 
 #: The shortest time between two progress events of an iteration.
 PROGRESS_INTERVAL_S = 0.25
-#: The shortest wait before a retry, also if the server asks for none.
-MIN_WAIT_S = 0.25
 #: A finish reason is one word.
 MAX_REASON_CHARS = 60
 
 
-class _Refusal(NamedTuple):
+class Refusal(NamedTuple):
     """A request that the server refused with a Retry-After, in s."""
 
     status: int
     retry_after_s: float
 
 
-async def measure(
-    backend_run: BackendRun, job: Job, plan: Plan, own_pids: Callable[[], list[int]], emit: Callable[[AnyEvent], None]
-) -> Iteration:
-    """Carry out one iteration, emitting its progress, and return its record; a failed request has one too.
-
-    A request that is refused with a time to wait is retried after it, for `timeout_s` in all. The record counts the
-    refusals; everything else in it is of the last request.
-    """
-    timeout_s = plan.config.timeout_s
-    prompt = plan.config.prompt
-    if plan.config.fresh_prompt:
-        prompt = (
-            f"{fresh_line(plan.run + backend_run.salt, backend_run.state.attempt, job, backend_run.twin)}\n{prompt}"
-        )
-    began = time.monotonic()
-    refused = 0
-    while True:
-        iteration, refusal = await _request(backend_run, job, plan, prompt, own_pids, emit)
-        failure = iteration.error
-        if refusal is None or failure is None:
-            break
-        refused += 1
-        wait_s = max(refusal.retry_after_s, MIN_WAIT_S)
-        if time.monotonic() - began + wait_s > timeout_s:
-            times = f" (refused {refused} times)" if refused > 1 else ""
-            hint = (
-                f"the server {wait_words(refusal.retry_after_s)}, longer than timeout_s ({timeout_s:g} s) allows{times}"
-            )
-            if not refusal.retry_after_s:
-                hint = f"the server {wait_words(0)}, and refused for the whole timeout_s ({timeout_s:g} s){times}"
-            iteration = msgspec.structs.replace(iteration, error=msgspec.structs.replace(failure, hint=hint))
-            break
-        if not backend_run.refusal_reported:
-            backend_run.refusal_reported = True
-            asks = wait_words(refusal.retry_after_s)
-            text = f"HTTP {refusal.status}, {asks}; refusals are counted, but are not samples"
-            emit(Note(text=text, level="warning", backend=backend_run.name))
-        await asyncio.sleep(wait_s)
-    return msgspec.structs.replace(iteration, refused=refused) if refused else iteration
-
-
-async def _request(
+async def request_once(
     backend_run: BackendRun,
     job: Job,
     plan: Plan,
     prompt: str,
     own_pids: Callable[[], list[int]],
     emit: Callable[[AnyEvent], None],
-) -> tuple[Iteration, _Refusal | None]:
+) -> tuple[Iteration, Refusal | None]:
     """Send one request. Return its record, and the refusal if the server asks to retry later."""
     phase, number = job
     attempt = backend_run.state.attempt
@@ -120,7 +75,7 @@ async def _request(
     started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     answer: Answer | None = None
     failure: Failure | None = None
-    refusal: _Refusal | None = None
+    refusal: Refusal | None = None
     before = conditions.sample()
     # A garbage collection during the answer would delay reading what arrives meanwhile.
     gc.collect(0)
@@ -133,7 +88,7 @@ async def _request(
     except IterationError as error:
         failure = error.failure
         if error.status is not None and error.retry_after_s is not None:
-            refusal = _Refusal(error.status, error.retry_after_s)
+            refusal = Refusal(error.status, error.retry_after_s)
         if failure.kind == "connect" and backend_run.backend.launched:
             failure = msgspec.structs.replace(failure, hint="see the server's log; a rerun starts it again")
     finally:

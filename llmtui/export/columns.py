@@ -12,7 +12,7 @@ from llmtui.export.table import Row
 from llmtui.model import Backend, BackendState, Iteration, Plan
 from llmtui.runview.run import BackendView
 from llmtui.stats.checks import Check, Level
-from llmtui.stats.estimates import Estimate
+from llmtui.stats.intervals import Estimate
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import P95_FROM, Spread, Summary
 

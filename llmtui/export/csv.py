@@ -14,7 +14,6 @@ from typing import TypeVar
 from llmtui.export.columns import ITERATION_COLUMNS, RESULT_COLUMNS, Column, Result, Value
 from llmtui.export.table import rows_of
 from llmtui.runview.run import RunView
-from llmtui.store.accuracy_record import newest
 from llmtui.text import sanitize
 
 _T = TypeVar("_T")
@@ -31,7 +30,7 @@ def results_csv(run_view: RunView) -> str:
     `comparable_to_fastest` says whether `ratio_to_fastest` compares equal work. `void`, `warnings` and `notes` have
     the codes of the checks on this backend or on all backends, and `evidence` has their texts and fixes.
     """
-    record = newest(run_view.machine)
+    record = run_view.own_error()
     own_error_p95_s = record.own_error_p95_s() if record is not None else None
     estimates = run_view.estimates()
     checks = run_view.verdict().checks

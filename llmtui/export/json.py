@@ -35,11 +35,10 @@ from llmtui.model.accuracy import Record
 from llmtui.runview.run import RunView
 from llmtui.stats.checks import Check
 from llmtui.stats.compare import Comparison
-from llmtui.stats.estimates import Estimate
+from llmtui.stats.intervals import Estimate
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
 from llmtui.stats.verdict import Pair
-from llmtui.store.accuracy_record import newest
 from llmtui.text import sanitize
 
 SCHEMA_VERSION = 1
@@ -125,7 +124,7 @@ def run_json(run_view: RunView) -> str:
         ],
         comparisons=[_compared(pair) for pair in verdict.pairs],
         checks=verdict.checks,
-        accuracy=newest(run_view.machine),
+        accuracy=run_view.own_error(),
     )
     text = msgspec.json.format(msgspec.json.encode(_full(record)), indent=2).decode() + "\n"
     return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

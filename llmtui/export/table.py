@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import msgspec
 
-from llmtui.format import plural
 from llmtui.model import STATE_WORDS
 from llmtui.runview.run import BackendView, RunView
-from llmtui.stats.estimates import Interval
+from llmtui.stats.intervals import Interval
 from llmtui.stats.metrics import METRICS, Metric
 from llmtui.stats.summary import P95_FROM, Spread
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 
 _UNKNOWN = "-"
 _WIDEST_TEXT = 32

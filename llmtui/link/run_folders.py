@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmtui.config.file import other_writers
-from llmtui.exit_codes import CommandError
 from llmtui.model import is_run_id
+from llmtui.model.errors import CommandError
 from llmtui.text import sanitize
 
 #: sockaddr_un holds 108 bytes on Linux and 104 elsewhere, the closing zero included.

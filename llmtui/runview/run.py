@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     # Imported at run time with the first iteration, so that the first frame does not wait for them.
     from llmtui.model.accuracy import Record
     from llmtui.stats.checks import Evidence
-    from llmtui.stats.estimates import Estimate
+    from llmtui.stats.intervals import Estimate
     from llmtui.stats.verdict import Verdict
 
 #: How many of a backend's newest samples are compared with those of the others, round by round.
@@ -276,7 +276,7 @@ class RunView:
 
     def estimates(self, metric: MetricKey = "latency") -> dict[str, Estimate]:
         """Return the uncertainty of each backend's median and mean, if it has samples. Cached: each takes 25 ms."""
-        from llmtui.stats.estimates import estimate
+        from llmtui.stats.intervals import estimate
 
         for name, backend_view in self.backends.items():
             spread = backend_view.summary.spread(metric)
@@ -293,7 +293,6 @@ class RunView:
     def verdict(self, metric: MetricKey = "latency") -> Verdict:
         """Return the verdict on all pairs and the fairness checks; during a run it may be a few iterations old."""
         from llmtui.stats.verdict import judge
-        from llmtui.store.accuracy_record import newest
 
         backend_views = list(self.backends.values())
         done = all(backend_view.state.state in RESTING for backend_view in backend_views)
@@ -306,11 +305,17 @@ class RunView:
         growth = 0.0 if done else _GROWTH
         if cached is not None and cached[0] == states and cached[1] <= count <= cached[1] * (1 + growth):
             return cached[2]
-        if self._record is None or self._record[0] != self.machine:
-            self._record = (self.machine, newest(self.machine))
-        verdict = judge(backend_views, self.plan.config, self.machine, metric, record=self._record[1], done=done)
+        verdict = judge(backend_views, self.plan.config, self.machine, metric, record=self.own_error(), done=done)
         self._verdicts[metric] = (states, count, verdict)
         return verdict
+
+    def own_error(self) -> Record | None:
+        """Return the newest `llmtui accuracy` record of the run's machine, read once per machine; None without one."""
+        if self._record is None or self._record[0] != self.machine:
+            from llmtui.store.accuracy_record import newest
+
+            self._record = (self.machine, newest(self.machine))
+        return self._record[1]
 
     @property
     def failed(self) -> bool:

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from llmtui.format import plural
 from llmtui.model import Iteration, Struct
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.ranks import Shift, group_shift, holm, paired_shift
+from llmtui.text.format import plural
 
 LEVEL = 0.95
 #: The level after rounds were added until the intervals were narrow. That takes a second look, after one at `LEVEL`:

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from llmtui.format import plural
 from llmtui.model import Backend, Machine, RunConfig
 from llmtui.stats.checks import Check, Entry, Level, checks, severity
 from llmtui.stats.checks.base import each
 from llmtui.stats.metrics import MetricKey, needing
 from llmtui.stats.verdict import Contender
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 
 _NAME = 40
 #: Sizes of memory that differ by less are equal: kernels reserve different parts of it.

@@ -6,7 +6,7 @@ import errno
 import sqlite3
 from pathlib import Path
 
-from llmtui.exit_codes import CommandError
+from llmtui.model.errors import CommandError
 from llmtui.text import sanitize
 
 MAX_MESSAGE = 2000

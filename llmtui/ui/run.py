@@ -18,10 +18,10 @@ import msgspec
 from llmtui import exit_codes
 from llmtui.config.schema import UiConfig
 from llmtui.export.table import summary_table
-from llmtui.format import plural
 from llmtui.link.client import Client, EngineLink
 from llmtui.link.process import EngineProcess
 from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Plan, Shutdown
+from llmtui.text.format import plural
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.escapes import RESTORE_TITLE
 

@@ -24,12 +24,12 @@ from llmtui.accuracy.probe import (
 from llmtui.accuracy.pty_monitor import last_title, measure
 from llmtui.accuracy.table import table
 from llmtui.accuracy.truth_server import MAX_LOG, TruthServer
-from llmtui.format import milliseconds
 from llmtui.measure.request import Answer
 from llmtui.measure.transport import new_client
 from llmtui.model import Machine
 from llmtui.model.accuracy import Errors, Level, MonitorLoad, Record
 from llmtui.store.accuracy_record import MAX_MACHINES, newest, read_records, record_file, store_record
+from llmtui.text.format import milliseconds
 
 MS = 1_000_000
 

@@ -15,8 +15,8 @@ import pytest
 
 from llmtui.accuracy.pty_monitor import Screen
 from llmtui.cli.compare import compare_runs
-from llmtui.exit_codes import CommandError
 from llmtui.export.table import cells_wide
+from llmtui.model.errors import CommandError
 from llmtui.store.open import open_store
 from tests.store import runs
 

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from llmtui.cli.init import config_text, places, toml_string, write_config
 from llmtui.config import schema as configs
-from llmtui.exit_codes import FAILED, UsageError
+from llmtui.exit_codes import FAILED
+from llmtui.model.errors import UsageError
 from llmtui.servers import discovery as scanning
 from llmtui.servers.discovery import CHAT, ELSEWHERE, NO_CHAT, VISION, DiscoveredServer, Model, fitness
 from tests.cli.server_pages import (

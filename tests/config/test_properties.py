@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from llmtui.config.schema import Config, ConfigError, parse
 from llmtui.model import Backend, RunConfig
-from llmtui.text import HIDDEN, redact, sanitize, sanitize_lines
+from llmtui.text import redact, sanitize, sanitize_lines
+from llmtui.text.redaction import HIDDEN
 from tests.fuzz.targets import config as holds
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

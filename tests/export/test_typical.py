@@ -16,7 +16,7 @@ from llmtui.export.markdown import run_markdown
 from llmtui.export.table import summary_table, typical_values
 from llmtui.model import Backend, BackendChanged, BackendState, IterationDone, Plan, RunConfig
 from llmtui.runview.run import RunView
-from llmtui.stats.estimates import RESAMPLED, estimate
+from llmtui.stats.intervals import RESAMPLED, estimate
 from tests.export.run_views import iteration
 
 LATENCIES = [1.0, 1.02, 0.97, 1.01, 0.99, 1.03, 0.98, 1.0, 4.0, 1.01]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import Target
-from llmtui.engine.iteration import MIN_WAIT_S, measure
+from llmtui.engine.retry import MIN_WAIT_S, measure
 from llmtui.measure.failures import retry_after_s
 from llmtui.model import AnyCommand, AnyEvent, Backend, BackendState, Note, Phase, Rerun, Stop
 from tests.engine.helpers import engine_for, plan_of

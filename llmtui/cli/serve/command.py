@@ -22,11 +22,11 @@ from llmtui.cli.serve.connections import Connections, Limits
 from llmtui.cli.serve.faults import one_line_each
 from llmtui.cli.serve.pages import LEAVE_S, Pages
 from llmtui.config.schema import UiConfig
-from llmtui.exit_codes import UsageError
 from llmtui.interrupts import Interruption
 from llmtui.link.client import Client
 from llmtui.link.process import EngineProcess
 from llmtui.model import Plan
+from llmtui.model.errors import UsageError
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
-from llmtui.format import plural
 from llmtui.model import Backend, BackendState, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.stats.checks.evidence import Evidence
 from llmtui.stats.compare import Comparison
 from llmtui.stats.metrics import MetricKey
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 
 #: void: the plain comparison means nothing. warning: this may explain the difference. note: good to know.
 Level = Literal["void", "warning", "note"]

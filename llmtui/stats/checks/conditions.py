@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from llmtui.format import plural
 from llmtui.stats.checks.base import Check, Entry, Level, Race, alike, clusters, each, listed, of
 from llmtui.stats.compare import rounds
+from llmtui.text.format import plural
 
 #: A disturbance of more than this share of a backend's iterations is a warning.
 OFTEN = 0.2

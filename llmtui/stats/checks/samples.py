@@ -8,7 +8,6 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import NormalDist
 
-from llmtui.format import milliseconds, plural
 from llmtui.model import RESTING
 from llmtui.stats.checks.base import Check, Entry, Race, each, listed, of
 from llmtui.stats.checks.evidence import RECENT, Thinned
@@ -16,6 +15,7 @@ from llmtui.stats.compare import LEVEL, Comparison, level_of, rounds
 from llmtui.stats.metrics import METRICS, MetricKey, needing
 from llmtui.stats.summary import far_out, percentile
 from llmtui.text import sanitize
+from llmtui.text.format import milliseconds, plural
 
 #: Rank statistics give no 95% interval for fewer.
 FEWEST = 6

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmtui.format import plural
 from llmtui.model import Detach, More, Pause, Rerun, Resume
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp

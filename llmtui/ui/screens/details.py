@@ -11,8 +11,8 @@ from textual.events import Click
 from textual.geometry import Size
 from textual.message import Message
 
-from llmtui.format import plural
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 from llmtui.ui.layout import details_layout_for
 from llmtui.ui.screens.overlay import Overlay
 from llmtui.ui.screens.scrolling import ScrollingLines

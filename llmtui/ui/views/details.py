@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from llmtui.format import plural
 from llmtui.model import Iteration
 from llmtui.runview.run import BackendView
 from llmtui.text import sanitize, sanitize_lines
+from llmtui.text.format import plural
 from llmtui.ui.layout import CLOCK_NOTES_WIDTH, TIMELINE_TITLE_WIDTH, TIMELINE_WHOLE_TITLE_WIDTH
 from llmtui.ui.text.format import number
 from llmtui.ui.text.spans import Line, Role, Span, clip, fit, pad, width_of, wrap

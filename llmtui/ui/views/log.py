@@ -7,10 +7,10 @@ import datetime
 from collections import deque
 from collections.abc import Callable
 
-from llmtui.format import plural
 from llmtui.model import AnyEvent, BackendChanged, Failure, IterationDone, RunChanged
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 from llmtui.ui.text.format import STATE_ROLES, clock, state_word
 from llmtui.ui.text.spans import Line, Role, wrap
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from llmtui.format import plural
 from llmtui.runview.run import BackendView
 from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 from llmtui.ui.charts.sparkline import large_digits
 from llmtui.ui.text.format import cores, memory, number, plus_minus, unit, value_text
 from llmtui.ui.text.spans import Line, Span, clip, justify, progress_bar, wrap

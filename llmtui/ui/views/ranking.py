@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from llmtui.format import plural
 from llmtui.model import RESTING
 from llmtui.runview.run import RunView
 from llmtui.stats.metrics import CHARTED, METRICS, MetricKey
 from llmtui.stats.summary import ratios_to_best
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 from llmtui.ui.text.format import number, shape, unit, value_text
 from llmtui.ui.text.spans import SERIES, Line, Role, Span, fit, justify, width_of
 from llmtui.ui.views.attempts import shown_attempt

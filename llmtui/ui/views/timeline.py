@@ -10,8 +10,8 @@ import itertools
 import statistics
 
 from llmtui.config.schema import Marker
-from llmtui.format import plural
 from llmtui.model import Iteration
+from llmtui.text.format import plural
 from llmtui.ui.charts.axes import Scale, scale_for
 from llmtui.ui.charts.sparkline import GRID, bit_of, cell_of, sparkline
 from llmtui.ui.layout import TIMELINE_LEAST_WIDTH

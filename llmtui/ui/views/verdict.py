@@ -17,7 +17,7 @@ from llmtui.ui.text.spans import Line, Role, clip, fit, pad, width_of, wrap
 
 if TYPE_CHECKING:
     from llmtui.runview.run import RunView
-    from llmtui.stats.estimates import Estimate, Interval
+    from llmtui.stats.intervals import Estimate, Interval
 
 #: Each level has a sign besides its colour.
 _LEVELS: dict[str, tuple[str, Role]] = {"void": ("✗", "bad"), "warning": ("!", "warn"), "note": ("·", "dim")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from llmtui.model import Machine
-from llmtui.store.accuracy_record import newest
 from llmtui.ui.text.spans import Line
 from llmtui.ui.views.header import count_failed, header_lines
 from llmtui.ui.views.ranking import ranking_line
@@ -22,7 +21,7 @@ class Header(Lines):
         if view.run_view.machine != self._machine:
             # Read once, when the engine has reported its machine.
             self._machine = view.run_view.machine
-            record = newest(self._machine)
+            record = view.run_view.own_error()
             self._own_error_s = record.own_error_p95_s() if record is not None else None
         failed = count_failed(view.run_view) if view.layout.scrolls else 0
         return header_lines(

@@ -1,11 +1,9 @@
-"""Text from servers, made safe to print: terminal escapes are removed (`sanitize`) and secrets replaced (`redact`)."""
+"""Text from servers, made safe to print: no terminal escapes, controls or bidi overrides."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from typing import Any
 
 #: An escape sequence: OSC/DCS/SOS/PM/APC up to their end (or the end of the text), CSI, or two characters.
 _ESCAPES = re.compile(
@@ -19,9 +17,6 @@ _SPACES = re.compile(r"\s+")
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 #: More combining marks than this on one letter would be drawn over the neighbouring rows.
 _MAX_MARKS = 2
-HIDDEN = "***"
-#: A truncated secret is replaced too if at least this many of its characters are left.
-_PREFIX_CHARS = 8
 
 
 def _printable(text: str) -> str:
@@ -53,39 +48,3 @@ def sanitize_lines(text: str, limit: int = 20_000) -> list[str]:
     text = _ESCAPES.sub("", text[:limit])
     lines = [_printable(line.replace("\t", "    ")).rstrip() for line in text.splitlines()]
     return [*lines, "…"] if truncated else lines
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` with `secrets` (the longest first) replaced by stars.
-
-    Also replaces a secret with control characters in between, which would be invisible on a screen, and one whose end
-    was truncated.
-    """
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN)
-        if not text.isprintable() and secret in (bare := "\n".join(sanitize_lines(text, len(text)))):
-            text = bare.replace(secret, HIDDEN)
-        start = text.find(secret[:_PREFIX_CHARS]) if len(secret) > _PREFIX_CHARS else -1
-        while start >= 0:
-            end = start
-            while text[end : end + 1] == secret[end - start : end - start + 1] != "":
-                end += 1
-            if text[end : end + 1] in ("", "…"):
-                text = text[:start] + HIDDEN + text[end:]
-            start = text.find(secret[:_PREFIX_CHARS], start + 1)
-    return text
-
-
-def redact_data(value: Any, secrets: Iterable[str]) -> Any:
-    """Return `value` (JSON-like data) with every secret in its strings replaced, except in keys.
-
-    A lone surrogate, which cannot be encoded in UTF-8, becomes a question mark.
-    """
-    if isinstance(value, str):
-        value = redact(value, secrets)
-        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, list):
-        return [redact_data(v, secrets) for v in value]
-    if isinstance(value, dict):
-        return {k: redact_data(v, secrets) for k, v in value.items()}
-    return value
