@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.test_compare import add
+from tests.cli.histories import add
 from tests.engine.helpers import assert_gone, process_tree
 
 LLMTUI = [sys.executable, "-m", "llmtui"]

@@ -12,9 +12,10 @@ from typing import Any
 import psutil
 
 from llmtui.link.client import Client
-from llmtui.link.process import EngineProcess
-from llmtui.model import AnyEvent, Backend, Plan, RunConfig
+from llmtui.link.process import EngineError, EngineProcess
+from llmtui.model import AnyEvent, Backend, Plan, RunConfig, Shutdown
 from llmtui.runview.run import RunView
+from llmtui.store.open import open_store
 
 DEADLINE_S = 30.0
 TRUTH = [sys.executable, "-m", "llmtui.accuracy.truth_server", "--port", "{port}", "--ttft-ms", "5", "--itl-ms", "1"]
@@ -95,3 +96,29 @@ def assert_gone(processes: list[psutil.Process]) -> None:
     """Assert that all of them exit before the deadline."""
     _, alive = psutil.wait_procs(processes, timeout=DEADLINE_S)
     assert alive == []
+
+
+async def started(plan: Plan, *, resume: bool) -> Followed:
+    """Start an engine and connect a client. The caller ends both."""
+    engine = EngineProcess.start(plan, resume=resume)
+    try:
+        return Followed(plan, engine, await engine.connect())
+    except EngineError:
+        engine.kill()
+        raise
+
+
+async def ended(run: Followed) -> None:
+    """Shut the run down and wait for its exit."""
+    await run.client.send_last(Shutdown())
+    assert await run.engine.wait()
+
+
+def from_history(plan: Plan) -> RunView:
+    """Return a view of the stored run."""
+    store, _ = open_store()
+    with store:
+        stored = store.load(plan.run)
+    run_view = RunView(stored.plan)
+    run_view.apply(stored.hello())
+    return run_view

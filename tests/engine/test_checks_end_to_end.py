@@ -13,12 +13,19 @@ import psutil
 import pytest
 
 from llmtui.engine.watch.conditions import Changes, Counters, device_of, governor, sample, since
-from llmtui.model import Backend, Plan, Rerun
+from llmtui.model import Backend, Rerun
 from llmtui.runview.run import RunView
 from llmtui.stats.checks import OF_THE_MACHINE, Check, Entry, Evidence, checks, leading_metric
-from llmtui.store.open import open_store
-from tests.engine.helpers import assert_gone, engine_for, plan_of, process_tree, truth_backend
-from tests.engine.test_resume import ended, started
+from tests.engine.helpers import (
+    assert_gone,
+    ended,
+    engine_for,
+    from_history,
+    plan_of,
+    process_tree,
+    started,
+    truth_backend,
+)
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
 
 #: So far apart that even a very busy machine rarely reads two arrivals as one, which the checks report.
@@ -48,15 +55,6 @@ def codes(run_view: RunView) -> dict[str, list[str]]:
 
 def first_by_code(run_view: RunView) -> dict[str, Check]:
     return {c.code: c for c in reversed(judged(run_view))}
-
-
-def from_history(plan: Plan) -> RunView:
-    store, _ = open_store()
-    with store:
-        stored = store.load(plan.run)
-    run_view = RunView(stored.plan)
-    run_view.apply(stored.hello())
-    return run_view
 
 
 async def test_fair_race_has_no_problems() -> None:

@@ -23,10 +23,9 @@ from llmtui.runview.run import RunView
 from llmtui.stats.checks import checks
 from llmtui.stats.metrics import METRICS
 from llmtui.store.accuracy_record import store_record
-from tests.accuracy.test_probe import record_of
-from tests.engine.helpers import plan_of, truth_backend
+from tests.build import record_of
+from tests.engine.helpers import from_history, plan_of, truth_backend
 from tests.engine.provoked import FileMachine, Late, Meanwhile, answer, checks_by_code, raced, serving
-from tests.engine.test_checks_end_to_end import from_history
 from tests.scripted import CLOSE, Step, scripted
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")

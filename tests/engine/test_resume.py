@@ -13,12 +13,12 @@ from llmtui.engine.__main__ import resume_note
 from llmtui.engine.run import drop_old_texts
 from llmtui.engine.schedule import jobs_left
 from llmtui.engine.watch.machine import describe_machine
-from llmtui.link.process import EngineError, EngineProcess
+from llmtui.link.process import EngineError
 from llmtui.model import Backend, Iteration, Machine, More, Plan, Shutdown, Stop
 from llmtui.store.errors import StoreError
 from llmtui.store.open import open_store
 from llmtui.store.rows import StoredRun
-from tests.engine.helpers import Followed, assert_gone, engine_for, plan_of, process_tree, truth_backend
+from tests.engine.helpers import assert_gone, ended, engine_for, plan_of, process_tree, started, truth_backend
 from tests.scripted import CLOSE, FINISH, HANG, SSE_HEAD, Step, scripted, token
 
 
@@ -33,21 +33,6 @@ def stored(plan: Plan) -> StoredRun:
     store, _ = open_store()
     with store:
         return store.load(plan.run)
-
-
-async def started(plan: Plan, *, resume: bool) -> Followed:
-    engine = EngineProcess.start(plan, resume=resume)
-    try:
-        return Followed(plan, engine, await engine.connect())
-    except EngineError:
-        engine.kill()
-        raise
-
-
-async def ended(run: Followed) -> None:
-    """Shut the run down and wait for its exit."""
-    await run.client.send_last(Shutdown())
-    assert await run.engine.wait()
 
 
 async def test_resume_measures_only_missing_iterations() -> None:

@@ -13,7 +13,7 @@ from llmtui.export.columns import RESULT_COLUMNS
 from llmtui.export.csv import results_csv
 from llmtui.export.json import RunRecord, run_json
 from llmtui.store.accuracy_record import store_record
-from tests.accuracy.test_probe import record_of
+from tests.build import record_of
 from tests.export.run_views import run_view
 
 

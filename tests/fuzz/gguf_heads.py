@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from llmtui.servers.gguf import MAX_NAME_CHARS, GgufInfo, NotGguf, parse_gguf
-from tests.servers.test_gguf import (
+from tests.servers.gguf_files import (
     TENSORS,
     WHOLE,
     array,

@@ -14,8 +14,7 @@ import pytest
 from llmtui.store.errors import StoreError
 from llmtui.store.open import open_store
 from llmtui.text import sanitize
-from tests.hostile.serving import LLMTUI, environment
-from tests.hostile.test_text import assert_plain
+from tests.hostile.serving import LLMTUI, assert_plain, environment
 from tests.store import runs
 
 RUN, OTHER = "ab12cd34", "ffff0000"

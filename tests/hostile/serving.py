@@ -153,3 +153,12 @@ def drive(screen: Screen, keys: Sequence[bytes], until: Callable[[bytes], bool])
         raise AssertionError(f"not done: {seen[-2000:]!r}")
     finally:
         screen.close()
+
+
+def assert_plain(output: bytes, *, swallowed: bool = True) -> str:
+    """Check that output is sanitized. `swallowed`: text inside escape sequences must be removed with them."""
+    text = output.decode()
+    match = FORBIDDEN.search(text)
+    assert match is None, text[max(0, match.start() - 60) : match.end() + 60]
+    assert not (swallowed and "HOSTILE" in text) and "Traceback" not in text
+    return text

@@ -9,25 +9,20 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from llmtui.model import RunConfig
-from llmtui.servers import model_file as modelfile
 from llmtui.servers.base import StartError
 from llmtui.servers.model_cache import _unmapped, cache_folder
 from llmtui.servers.model_file import PackagedModel, hf_folder, shared_model
-from llmtui.servers.process_tree import GuardedProcess
+from tests.hostile.conversions import conversions, source
+from tests.hostile.limits import stopwatch
 from tests.hostile.strangers import NOBODY, attempts_by_nobody, needs_root
-from tests.hostile.test_gguf import stopwatch
-from tests.servers.test_gguf import gguf_head, string, u32
-from tests.servers.test_model_file import CONTENT, cache, index, model, quiet
+from tests.servers.model_files import CONTENT, cache, index, model, quiet
 
-__all__ = ["cache", "index", "model"]  # fixtures
-
-HEAD = gguf_head([("general.architecture", string("llama")), ("general.file_type", u32(3))])
+__all__ = ["cache", "conversions", "index", "model", "source"]  # fixtures
 
 
 @pytest.fixture
@@ -36,35 +31,6 @@ def victim(tmp_path: Path) -> Path:
     path = tmp_path / "diary.txt"
     path.write_text("precious")
     return path
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """A model file of the user with weights that need a conversion."""
-    path = tmp_path / "own" / "Mine.Q4_1.gguf"
-    path.parent.mkdir()
-    path.write_bytes(HEAD)
-    return path
-
-
-@pytest.fixture
-def conversions(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The commands of conversions, each faked by writing a file, or a folder for transformers."""
-    ran: list[list[str]] = []
-
-    async def convert(process: GuardedProcess, argv: Sequence[str], *_: object, **__: object) -> int:
-        ran.append(list(argv))
-        process.log.touch()
-        made = Path(argv[-1])
-        if "export_hf.py" in argv[-3]:
-            made.mkdir()
-            made = made / "config.json"
-        made.write_text(f"made by run {len(ran)}")
-        return 0
-
-    monkeypatch.setattr(modelfile, "_run", convert)
-    monkeypatch.setattr(modelfile, "_importable", lambda *_: True)
-    return ran
 
 
 # Links and special files instead of files

@@ -18,17 +18,12 @@ from llmtui.servers import file_records
 from llmtui.servers import model_file as modelfile
 from llmtui.servers.base import StartError
 from llmtui.servers.model_file import PackagedModel, model_digest, q8_model, shared_model
+from tests.hostile.conversions import HEAD, conversions, sha256, source
+from tests.hostile.limits import stopwatch
 from tests.hostile.strangers import NOBODY, needs_root
-from tests.hostile.test_cache import HEAD, conversions, source
-from tests.hostile.test_gguf import stopwatch
-from tests.servers.test_model_file import CONTENT, cache, index, model, quiet
+from tests.servers.model_files import CONTENT, cache, index, model, quiet
 
 __all__ = ["cache", "conversions", "index", "model", "source"]  # fixtures
-
-
-def sha256(content: bytes) -> str:
-    """Return a digest in llmtui's format."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def write_back(path: Path, content: bytes) -> None:

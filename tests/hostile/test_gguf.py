@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
 import socket
 import struct
 import time
@@ -18,7 +17,8 @@ from llmtui.servers import gguf as header
 from llmtui.servers.base import StartError
 from llmtui.servers.gguf import NotGguf, parse_gguf
 from llmtui.servers.model_file import read_gguf_info
-from tests.servers.test_gguf import array, gguf_head, items, string, strings, tensor, text, u32
+from tests.hostile.limits import stopwatch
+from tests.servers.gguf_files import array, gguf_head, items, string, strings, tensor, text, u32
 
 MAX_CPU_S = 2.0
 MAX_GROWTH_BYTES = 150_000_000
@@ -329,19 +329,3 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path: Path, monkeyp
     monkeypatch.setattr(os, "pread", shrink)
     with pytest.raises(NotGguf, match="its header is cut off"):
         parse_gguf(path)
-
-
-class stopwatch:
-    """Fail the test if the block takes 10 s. The error is not an OSError, which the block could suppress."""
-
-    def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGALRM, self._strike)
-        signal.alarm(10)
-
-    def __exit__(self, *_: object) -> None:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, self._before)
-
-    @staticmethod
-    def _strike(*_: object) -> None:
-        raise AssertionError("it hangs")

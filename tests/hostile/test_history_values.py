@@ -26,8 +26,7 @@ from tests.hostile.histories import (
     refused,
     spoiled,
 )
-from tests.hostile.serving import PAYLOAD
-from tests.hostile.test_text import assert_plain
+from tests.hostile.serving import PAYLOAD, assert_plain
 
 READING = (["history"], ["show", RUN], ["export", RUN], ["compare", RUN, OTHER], ["resume", RUN, "--text"])
 

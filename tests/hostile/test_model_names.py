@@ -16,9 +16,8 @@ from llmtui.model import Backend, RunConfig
 from llmtui.servers import model_file as modelfile
 from llmtui.servers import recipes
 from llmtui.servers.model_file import hf_folder, model_digest, model_name, q8_model
-from tests.hostile.test_cache import HEAD, conversions, source
-from tests.hostile.test_file_records import sha256
-from tests.servers.test_model_file import cache, quiet
+from tests.hostile.conversions import HEAD, conversions, sha256, source
+from tests.servers.model_files import cache, quiet
 
 __all__ = ["cache", "conversions", "source"]  # fixtures
 

@@ -19,6 +19,7 @@ from tests.hostile.serving import (
     PAYLOAD,
     SEEN,
     answer,
+    assert_plain,
     content,
     drive,
     environment,
@@ -89,15 +90,6 @@ def place(url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "stdout").write_bytes(done.stdout)
     (folder / "stderr").write_bytes(done.stderr)
     return folder
-
-
-def assert_plain(output: bytes, *, swallowed: bool = True) -> str:
-    """Check that output is sanitized. `swallowed`: text inside escape sequences must be removed with them."""
-    text = output.decode()
-    match = FORBIDDEN.search(text)
-    assert match is None, text[max(0, match.start() - 60) : match.end() + 60]
-    assert not (swallowed and "HOSTILE" in text) and "Traceback" not in text
-    return text
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])

@@ -13,7 +13,7 @@ from llmtui.model import Backend, Embedded, RunConfig
 from llmtui.servers import recipes
 from llmtui.servers.base import Report, StartError, thread_count
 from llmtui.servers.recipes import recipe
-from tests.servers.test_model_file import quiet
+from tests.servers.model_files import quiet
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from llmtui.model import (
 from llmtui.model.accuracy import Record
 from llmtui.runview.run import RunView
 from llmtui.stats.checks import Check, Entry, Evidence, checks
-from tests.accuracy.test_probe import record_of
+from tests.build import record_of
 
 #: Fields of an iteration, or a function from its number (from 1) to them.
 Fields = dict[str, Any] | Callable[[int], dict[str, Any]]

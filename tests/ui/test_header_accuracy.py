@@ -8,7 +8,7 @@ import pytest
 
 from llmtui.model import Machine
 from llmtui.store.accuracy_record import store_record
-from tests.accuracy.test_probe import record_of
+from tests.build import record_of
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
