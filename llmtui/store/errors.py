@@ -38,8 +38,13 @@ def primary_code(error: sqlite3.Error) -> int:
     return code & 0xFF
 
 
-def store_error(error: sqlite3.Error, path: Path) -> StoreError:
-    """Translate an error of SQLite about the history at `path`."""
+def store_error(error: sqlite3.Error | MemoryError, path: Path) -> StoreError:
+    """Translate an error of SQLite about the history at `path`. Python raises MemoryError for SQLITE_NOMEM."""
+    if isinstance(error, MemoryError):
+        return StoreError(
+            f"reading the history {path} takes too much memory: it may be damaged, or crafted; use another file with "
+            "--store"
+        )
     code, reason = primary_code(error), sanitize(str(error), _MAX_REASON)
     if code == sqlite3.SQLITE_CORRUPT and "malformed database schema" in reason:
         return unexpected_tables(path)

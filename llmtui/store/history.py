@@ -242,7 +242,7 @@ class Store:
                 with contextlib.suppress(sqlite3.Error):
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
+                if isinstance(error, sqlite3.Error | MemoryError) and not isinstance(error, sqlite3.IntegrityError):
                     raise store_error(error, self.path) from error
                 raise
 

@@ -69,7 +69,7 @@ def _connect(file: Path, wait_s: float, notes: list[str]) -> tuple[sqlite3.Conne
         connection.execute("PRAGMA journal_mode = WAL")
         if schema.version(connection) < len(schema.STEPS):
             _upgrade(connection, file, notes)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, MemoryError) as error:
         if connection is not None:
             connection.close()
         raise store_error(error, file) from error

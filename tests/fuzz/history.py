@@ -120,6 +120,8 @@ def seeds() -> list[bytes]:
         bytes([PAGES]) + b"\x00\x00\x10\x04\xff\xff\xff\xff" + b"\x00\x10\x00\x08\x05\x00\x00\x00\x03\x00\x00\x00",
         # Damages the list of tables, so that SQLite reports a name that is not UTF-8.
         bytes.fromhex("0100001000ffff00103008 0525c22fae80000000 0300fd00"),
+        # Damages it so that SQLite reports that it is out of memory.
+        b"m" * 5 + bytes(73) + b"\xff" * 9 + b"\x00\xff",
         bytes([JOURNAL]) + journal(DOCUMENT, pages)[:512],
         bytes([JOURNAL + NAMING]) + journal(DOCUMENT, pages)[:512],
         bytes([LOG]) + log + bytes(64),
