@@ -1,9 +1,70 @@
-"""Builders of the model's objects, with defaults that keywords override."""
+"""Builders of the model's objects, with defaults that keywords override.
+
+Modules with a scenario of their own (a canned run, a race) build on these.
+"""
 
 from __future__ import annotations
 
-from llmtui.model import Machine
+from typing import Any
+
+from llmtui.model import AnyEvent, Backend, BackendChanged, BackendState, Iteration, Machine, Plan, RunConfig
 from llmtui.model.accuracy import Errors, Level, MonitorLoad, Record
+from llmtui.runview.run import RunView
+
+
+def plan(*backends: Backend | str, run: str = "r", created_utc: str = "", source: str = "", **config: Any) -> Plan:
+    """A plan with these backends or names of backends; other keywords are settings of the run."""
+    return Plan(
+        run=run,
+        created_utc=created_utc,
+        config=RunConfig(**config),
+        backends=[Backend(name=backend) if isinstance(backend, str) else backend for backend in backends],
+        source=source,
+    )
+
+
+def machine(**fields: Any) -> Machine:
+    """A machine with two cores."""
+    usual: dict[str, Any] = {"cpu": "Test CPU", "cores": 2}
+    return Machine(**(usual | fields))
+
+
+def state(name: str = "a", **fields: Any) -> BackendState:
+    """The state of a backend that is done."""
+    return BackendState(**({"name": name, "state": "done"} | fields))
+
+
+def changed(name: str = "a", **fields: Any) -> BackendChanged:
+    """The event with the state of a backend that is done."""
+    return BackendChanged(backend=state(name, **fields))
+
+
+def iteration(backend: str = "a", number: int = 1, latency_s: float | None = 1.0, **fields: Any) -> Iteration:
+    """A measured iteration with a latency and no other figures. One starts every second."""
+    usual: dict[str, Any] = {
+        "run": "r",
+        "backend": backend,
+        "attempt": 1,
+        "iteration": number,
+        "phase": "measured",
+        "started_utc": f"2026-11-22T12:{number // 60 % 60:02}:{number % 60:02}Z",
+        "latency_s": latency_s,
+    }
+    return Iteration(**(usual | fields))
+
+
+def answered(backend: str = "a", number: int = 1, latency_s: float | None = 1.0, **fields: Any) -> Iteration:
+    """An iteration whose answer has 64 tokens, all that the default config allows, as its server reports."""
+    usual = {"output_tokens": 64, "token_source": "usage", "finish_reason": "length"}
+    return iteration(backend, number, latency_s, **(usual | fields))
+
+
+def run_view(plan: Plan, *events: AnyEvent, keep: int | None = None) -> RunView:
+    """A view of a run after these events."""
+    view = RunView(plan, keep=keep)
+    for event in events:
+        view.apply(event)
+    return view
 
 
 def record_of(

@@ -26,11 +26,10 @@ from llmtui.accuracy.table import table
 from llmtui.accuracy.truth_server import MAX_LOG, TruthServer
 from llmtui.measure.request import Answer
 from llmtui.measure.transport import new_client
-from llmtui.model import Machine
 from llmtui.model.accuracy import Errors, Record
 from llmtui.store.accuracy_record import MAX_MACHINES, newest, read_records, record_file, store_record
 from llmtui.text.format import milliseconds
-from tests.build import record_of
+from tests.build import machine, record_of
 
 MS = 1_000_000
 
@@ -182,7 +181,7 @@ def test_last_title() -> None:
 # --- The stored record ---
 
 
-HERE = Machine(cpu="Some CPU", cores=2, memory_bytes=1, os="Linux 6", python="3.11", llmtui="0.1.0")
+HERE = machine(memory_bytes=1, os="Linux 6", python="3.11", llmtui="0.1.0")
 THERE = msgspec.structs.replace(HERE, cpu="Other CPU")
 
 

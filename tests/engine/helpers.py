@@ -13,9 +13,10 @@ import psutil
 
 from llmtui.link.client import Client
 from llmtui.link.process import EngineError, EngineProcess
-from llmtui.model import AnyEvent, Backend, Plan, RunConfig, Shutdown
+from llmtui.model import AnyEvent, Backend, Plan, Shutdown
 from llmtui.runview.run import RunView
 from llmtui.store.open import open_store
+from tests import build
 
 DEADLINE_S = 30.0
 TRUTH = [sys.executable, "-m", "llmtui.accuracy.truth_server", "--port", "{port}", "--ttft-ms", "5", "--itl-ms", "1"]
@@ -36,12 +37,7 @@ def plan_of(*backends: Backend, **config: Any) -> Plan:
         "on_disconnect": "stop",
     }
     settings |= config
-    return Plan(
-        run=secrets.token_hex(4),
-        created_utc="2026-01-01T00:00:00Z",
-        config=RunConfig(**settings),
-        backends=list(backends),
-    )
+    return build.plan(*backends, run=secrets.token_hex(4), created_utc="2026-01-01T00:00:00Z", **settings)
 
 
 class Followed:

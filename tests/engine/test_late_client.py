@@ -11,27 +11,23 @@ from llmtui.link.client import Client
 from llmtui.link.server import HELLO_ITERATIONS, LinkServer
 from llmtui.model import (
     AnyEvent,
-    Backend,
     BackendState,
     Hello,
     Iteration,
     IterationDone,
     Machine,
-    Plan,
-    RunConfig,
     RunState,
 )
 from llmtui.runview.run import RunView
+from tests import build
 
-PLAN = Plan(run="r", created_utc="", config=RunConfig(), backends=[Backend(name="a")])
+PLAN = build.plan("a")
 
 
 def iteration(number: int) -> Iteration:
-    return Iteration(
-        run="r", backend="a", attempt=1, iteration=number, phase="measured", started_utc="", latency_s=number / 8,
-        # Longer than one read.
-        text="x" * (200_000 if number == 2 else 20),
-    )  # fmt: skip
+    # Longer than one read.
+    text = "x" * (200_000 if number == 2 else 20)
+    return build.iteration("a", number, number / 8, text=text)
 
 
 @pytest.mark.parametrize("count", [0, 1, HELLO_ITERATIONS, HELLO_ITERATIONS + 1, 3 * HELLO_ITERATIONS + 7])

@@ -14,10 +14,11 @@ from llmtui.engine.run import drop_old_texts
 from llmtui.engine.schedule import jobs_left
 from llmtui.engine.watch.machine import describe_machine
 from llmtui.link.process import EngineError
-from llmtui.model import Backend, Iteration, Machine, More, Plan, Shutdown, Stop
+from llmtui.model import Backend, Iteration, More, Plan, Shutdown, Stop
 from llmtui.store.errors import StoreError
 from llmtui.store.open import open_store
 from llmtui.store.rows import StoredRun
+from tests import build
 from tests.engine.helpers import assert_gone, ended, engine_for, plan_of, process_tree, started, truth_backend
 from tests.scripted import CLOSE, FINISH, HANG, SSE_HEAD, Step, scripted, token
 
@@ -169,7 +170,7 @@ def test_resume_refuses_another_machine_and_reports_other_versions() -> None:
     older = msgspec.structs.replace(here, python="3.0")
     assert "Python 3.0, now" in resume_note(msgspec.structs.replace(run, machine=older), here).text
     with pytest.raises(StoreError, match="another machine"):
-        resume_note(msgspec.structs.replace(run, machine=Machine(cpu="other", cores=1)), here)
+        resume_note(msgspec.structs.replace(run, machine=build.machine(cpu="other", cores=1)), here)
 
 
 @pytest.mark.parametrize(("within", "most", "rounds"), [(1e-9, 5, 5), (1e9, 0, 8)])
@@ -201,12 +202,7 @@ async def test_sequential_run_refuses_more_rounds() -> None:
 def test_engine_drops_old_texts_and_arrivals() -> None:
     held: list[Iteration] = []
     for number in range(1, 6):
-        held.append(
-            Iteration(
-                run="r", backend="a", attempt=1, iteration=number, phase="measured", started_utc="", latency_s=1.0,
-                text="long", arrivals_ns=[1], arrival_tokens=[1],
-            )
-        )  # fmt: skip
+        held.append(build.iteration("a", number, text="long", arrivals_ns=[1], arrival_tokens=[1]))
         drop_old_texts(held, newest=2)
     assert [(i.iteration, i.latency_s, i.text, i.arrivals_ns) for i in held] == [
         (1, 1.0, "", []), (2, 1.0, "", []), (3, 1.0, "", []), (4, 1.0, "long", [1]), (5, 1.0, "long", [1])

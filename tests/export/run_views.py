@@ -7,17 +7,13 @@ from typing import Any
 from llmtui.model import (
     AnyEvent,
     Backend,
-    BackendChanged,
-    BackendState,
     Failure,
     Iteration,
     IterationDone,
-    Machine,
-    Plan,
-    RunConfig,
     RunState,
 )
 from llmtui.runview.run import RunView
+from tests import build
 
 RUN = "20261122-150000-ab12"
 SECRET = "sk-very-secret"
@@ -25,23 +21,16 @@ SECRET = "sk-very-secret"
 
 def iteration(backend: str, number: int, latency_s: float, attempt: int = 1, **more: Any) -> Iteration:
     """A good iteration with this latency; the other figures follow from it."""
-    fields: dict[str, Any] = {
+    usual: dict[str, Any] = {
         "run": RUN,
-        "backend": backend,
         "attempt": attempt,
-        "iteration": number,
-        "phase": "measured",
         "started_utc": f"2026-11-22T15:00:{number:02}.250Z",
-        "latency_s": latency_s,
         "ttft_s": latency_s / 8,
         "ttfo_s": latency_s / 8,
         "itl_s": 0.0125,
         "tpot_s": 0.0125,
         "tokens_per_s": 80.0,
-        "output_tokens": 64,
         "prompt_tokens": 46,
-        "token_source": "usage",
-        "finish_reason": "length",
         "connect_s": 0.00025,
         "server_prefill_s": 0.1,
         "server_decode_s": 0.7,
@@ -51,7 +40,7 @@ def iteration(backend: str, number: int, latency_s: float, attempt: int = 1, **m
         "arrivals_ns": [100_000_000, 112_500_000],
         "arrival_tokens": [1, 2],
     }
-    return Iteration(**(fields | more))
+    return build.answered(backend, number, latency_s, **(usual | more))
 
 
 def failed(backend: str, number: int, message: str) -> Iteration:
@@ -80,50 +69,47 @@ def run_view() -> RunView:
         Backend(name="ollama", framework="Ollama", language="Go", protocol="ollama"),
         Backend(name="off", enabled=False, api_key=SECRET),
     ]
-    plan = Plan(
+    plan = build.plan(
+        *backends,
         run=RUN,
         created_utc="2026-11-22T15:00:00Z",
-        config=RunConfig(prompt="Why?", iterations=2, warmup=1),
-        backends=backends,
         source="config.toml",
+        prompt="Why?",
+        iterations=2,
+        warmup=1,
     )
     full = RunView(plan)
-    full.machine = Machine(cpu="Some CPU", cores=2, memory_bytes=1 << 30, os="Linux", python="3.11.7", llmtui="0.1.0")
+    full.machine = build.machine(cpu="Some CPU", memory_bytes=1 << 30, os="Linux", python="3.11.7", llmtui="0.1.0")
     full.run = RunState(phase="done", finished=12, total=12, elapsed_s=42.5)
     bad = "=HYPERLINK(1)"
     events: list[AnyEvent] = [
         IterationDone(iteration=iteration("llama.cpp", 1, 2.0, phase="warmup")),
         IterationDone(iteration=iteration("llama.cpp", 1, 1.5)),
         IterationDone(iteration=failed("llama.cpp", 2, "no token within 120 s")),
-        BackendChanged(
-            backend=BackendState(
-                name="llama.cpp",
-                state="done",
-                attempt=2,
-                planned=2,
-                version="b6940",
-                weights="Q8_0",
-                threads=1,
-                load_s=0.1 + 0.2,
-            )
+        build.changed(
+            "llama.cpp",
+            attempt=2,
+            planned=2,
+            version="b6940",
+            weights="Q8_0",
+            threads=1,
+            load_s=0.1 + 0.2,
         ),
         IterationDone(iteration=iteration("llama.cpp", 1, 0.7, attempt=2)),
         IterationDone(iteration=iteration("llama.cpp", 2, 0.9, attempt=2, foreign_cpu=0.4, cached_tokens=0)),
-        BackendChanged(backend=BackendState(name=bad, state="done", planned=2)),
+        build.changed(bad, planned=2),
         IterationDone(iteration=iteration(bad, 1, 1.25, ttft_s=None, tokens_per_s=None, token_source=None)),
         IterationDone(iteration=failed(bad, 2, "+1 line\nof \x1b[31mred\x1b[0m, bad")),
-        BackendChanged(backend=BackendState(name="slow", state="done", planned=2)),
+        build.changed("slow", planned=2),
         IterationDone(iteration=iteration("slow", 1, 3.0)),
         IterationDone(iteration=iteration("slow", 2, 3.5)),
-        BackendChanged(
-            backend=BackendState(
-                name="ollama",
-                state="unreachable",
-                planned=2,
-                failure=Failure(
-                    kind="connect", message="nothing answers at 127.0.0.1:11434", hint="start it: ollama serve"
-                ),
-            )
+        build.changed(
+            "ollama",
+            state="unreachable",
+            planned=2,
+            failure=Failure(
+                kind="connect", message="nothing answers at 127.0.0.1:11434", hint="start it: ollama serve"
+            ),
         ),
     ]
     for event in events:

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from llmtui.export.columns import ITERATION_COLUMNS, RESULT_COLUMNS
 from llmtui.export.csv import iterations_csv, number, results_csv, text_cell
-from llmtui.model import Machine, Plan, RunConfig
-from llmtui.runview.run import RunView
+from tests import build
 from tests.export.run_views import SECRET, run_view
 from tests.stats.build import raced
 
@@ -97,7 +96,7 @@ def test_results_are_of_the_current_attempt() -> None:
 
 def test_results_have_comparability_and_checks() -> None:
     unlike = raced(1.0, 1.3, 2.0, tokens=(64, 64, 20))
-    unlike.machine = Machine(cpu="Some CPU", cores=2, os="Linux", python="3.12", llmtui="1", load_1m=7.0)
+    unlike.machine = build.machine(cpu="Some CPU", os="Linux", python="3.12", llmtui="1", load_1m=7.0)
     shown = rows(results_csv(unlike))
     assert [r["comparable_to_fastest"] for r in shown] == ["yes", "yes", "no"]
     checks = unlike.verdict().checks
@@ -161,7 +160,7 @@ def test_rfc_4180_with_lf_and_no_secrets(make: object) -> None:
 
 
 def test_empty_run_is_a_header() -> None:
-    empty = RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=[]))
+    empty = build.run_view(build.plan())
     assert results_csv(empty) == ",".join(column.name for column in RESULT_COLUMNS) + "\n"
     assert iterations_csv(empty) == ",".join(column.name for column in ITERATION_COLUMNS) + "\n"
 

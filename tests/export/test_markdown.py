@@ -9,8 +9,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from llmtui.export.markdown import code, run_markdown
-from llmtui.model import Backend, BackendChanged, BackendState, Failure, Machine, Plan, RunConfig
-from llmtui.runview.run import RunView
+from llmtui.model import Backend, Failure
+from tests import build
 from tests.export.run_views import run_view
 from tests.stats.build import raced
 
@@ -47,11 +47,10 @@ def test_golden() -> None:
 )
 def test_text_of_others_is_never_markup(text: str) -> None:
     backends = [Backend(name="b", framework=text, weights=text), Backend(name=text)]
-    plan = Plan(run=text, created_utc="", config=RunConfig(prompt=text, iterations=1), backends=backends)
-    made = RunView(plan)
-    made.machine = Machine(cpu=text, cores=1, os=text, python=text, llmtui=text)
+    made = build.run_view(build.plan(*backends, run=text, prompt=text, iterations=1))
+    made.machine = build.machine(cpu=text, cores=1, os=text, python=text, llmtui=text)
     failure = Failure(kind="server", message=text, hint=text)
-    made.apply(BackendChanged(backend=BackendState(name="b", state="failed", weights=text, failure=failure)))
+    made.apply(build.changed("b", state="failed", weights=text, failure=failure))
     markdown = run_markdown(made)
     parsed = tokens(markdown)
     allowed = {"table", "thead", "tbody", "tr", "th", "td", "p", "ul", "li", "strong", "code", ""}

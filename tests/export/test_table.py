@@ -8,8 +8,9 @@ import pytest
 
 from llmtui.export.markdown import run_markdown
 from llmtui.export.table import summary_table
-from llmtui.model import Backend, BackendChanged, BackendState, IterationDone, Plan, RunConfig
+from llmtui.model import Backend, IterationDone
 from llmtui.runview.run import RunView
+from tests import build
 from tests.export.run_views import run_view
 from tests.stats.build import iteration, raced
 
@@ -43,13 +44,12 @@ def test_no_mark_without_a_shown_fastest(medians: tuple[float, ...]) -> None:
 
 def bimodal(rounds: int = 60) -> RunView:
     """A run in which `a` is either faster or much slower than `b`, faster a little more often."""
-    plan = Plan(run="r", created_utc="", config=RunConfig(iterations=rounds), backends=[Backend(name=n) for n in "ab"])
-    run_view = RunView(plan, keep=0)
+    run_view = build.run_view(build.plan(*"ab", iterations=rounds), keep=0)
     for number in range(rounds):
         for name, latency in (("a", 1.0 if number % 15 % 2 == 0 else 1.5), ("b", 1.1)):
             run_view.apply(IterationDone(iteration=iteration(name, number + 1, latency + number / 1e4)))
     for name in "ab":
-        run_view.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=rounds)))
+        run_view.apply(build.changed(name, planned=rounds))
     return run_view
 
 
@@ -73,18 +73,18 @@ def test_ratios_of_unequal_work_are_in_parentheses() -> None:
 
 
 def test_empty_columns_are_dropped() -> None:
-    plain = RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=[Backend(name="b")]))
+    plain = build.run_view(build.plan("b"))
     title = summary_table(plain, 200).splitlines()[1]
     assert "language" not in title and "weights" not in title and "stddev" in title
 
 
 def test_wide_characters_stay_in_their_columns() -> None:
     names = [Backend(name="模型", framework="x"), Backend(name="abcdef", framework="y"), Backend(name="長" * 40)]
-    lines = summary_table(RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=names)), 300).splitlines()
+    lines = summary_table(build.run_view(build.plan(*names)), 300).splitlines()
     assert lines[2].index("x") + 2 == lines[3].index("y")
     assert "..." in lines[4]
 
 
 def test_table_without_backends() -> None:
-    empty = RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=[]))
+    empty = build.run_view(build.plan())
     assert summary_table(empty, 80).splitlines()[1].split()[0] == "backend"

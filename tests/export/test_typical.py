@@ -14,9 +14,10 @@ from llmtui.export.csv import results_csv
 from llmtui.export.json import RunRecord, run_json
 from llmtui.export.markdown import run_markdown
 from llmtui.export.table import summary_table, typical_values
-from llmtui.model import Backend, BackendChanged, BackendState, IterationDone, Plan, RunConfig
+from llmtui.model import IterationDone
 from llmtui.runview.run import RunView
 from llmtui.stats.intervals import RESAMPLED, estimate
+from tests import build
 from tests.export.run_views import iteration
 
 LATENCIES = [1.0, 1.02, 0.97, 1.01, 0.99, 1.03, 0.98, 1.0, 4.0, 1.01]
@@ -24,14 +25,13 @@ LATENCIES = [1.0, 1.02, 0.97, 1.01, 0.99, 1.03, 0.98, 1.0, 4.0, 1.01]
 
 def measured(count: int, warmups: int = 2) -> RunView:
     """One finished backend with this number of `LATENCIES`, after warm-ups of which the first is cold."""
-    config = RunConfig(iterations=count, warmup=warmups)
-    run_view = RunView(Plan(run="r", created_utc="", config=config, backends=[Backend(name="a\x1b[1m")]))
+    run_view = build.run_view(build.plan("a\x1b[1m", iterations=count, warmup=warmups))
     name = next(iter(run_view.backends))
     for n in range(warmups):
         run_view.apply(IterationDone(iteration=iteration(name, n + 1, 2.5 if n == 0 else 1.1, phase="warmup")))
     for n, latency_s in enumerate(LATENCIES[:count]):
         run_view.apply(IterationDone(iteration=iteration(name, n + 1, latency_s)))
-    run_view.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=count)))
+    run_view.apply(build.changed(name, planned=count))
     return run_view
 
 

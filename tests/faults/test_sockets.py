@@ -19,7 +19,8 @@ from llmtui.link import server as link_server
 from llmtui.link.client import Client
 from llmtui.link.process import EngineError, live_runs, runtime_folder
 from llmtui.link.server import LinkServer
-from llmtui.model import Hello, Iteration, IterationDone, Machine, RunState
+from llmtui.model import Hello, IterationDone, Machine, RunState
+from tests import build
 from tests.engine.helpers import engine_for, plan_of
 from tests.faults.harness import IS_ROOT, NOBODY, plan_for, server, wait_until
 
@@ -38,20 +39,7 @@ async def test_viewer_that_never_reads_is_dropped(tmp_path: Path, monkeypatch: p
             events = reader.events()
             assert await anext(events) == hello
             assert len(link.pids) == 2
-            sent = [
-                IterationDone(
-                    iteration=Iteration(
-                        run="r",
-                        backend="a",
-                        attempt=1,
-                        iteration=n,
-                        phase="measured",
-                        started_utc="",
-                        text="x" * 100_000,
-                    )
-                )
-                for n in range(50)
-            ]
+            sent = [IterationDone(iteration=build.iteration("a", n, None, text="x" * 100_000)) for n in range(50)]
             for event in sent:
                 link.emit(event)
                 assert await anext(events) == event

@@ -16,8 +16,9 @@ import pytest
 from llmtui.config import file as config_file
 from llmtui.config.errors import ConfigError
 from llmtui.engine.watch.machine import describe_machine
-from llmtui.model import Backend, Plan, RunConfig
+from llmtui.model import Backend
 from llmtui.store.open import open_store
+from tests import build
 from tests.hostile.serving import llmtui
 from tests.hostile.strangers import NOBODY, needs_root
 
@@ -27,12 +28,8 @@ RUN = "ab12cd34"
 def history(folder: Path, source: str, backend: Backend, **config: object) -> Path:
     """Write a history with a run that died, from a config at `source`."""
     file = folder / "theirs.db"
-    plan = Plan(
-        run=RUN,
-        created_utc="2026-11-22T15:00:00.000Z",
-        config=RunConfig(iterations=2, warmup=0, **config),  # type: ignore[arg-type]
-        backends=[backend],
-        source=source,
+    plan = build.plan(
+        backend, run=RUN, created_utc="2026-11-22T15:00:00.000Z", source=source, iterations=2, warmup=0, **config
     )
     store, _ = open_store(file)
     with store:

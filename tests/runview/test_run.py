@@ -13,17 +13,12 @@ from hypothesis import strategies as st
 from llmtui.export.csv import iterations_csv, results_csv
 from llmtui.export.json import run_json
 from llmtui.model import (
-    Backend,
-    BackendChanged,
-    BackendState,
     Earlier,
     Failure,
     Hello,
     Iteration,
     IterationDone,
     Machine,
-    Plan,
-    RunConfig,
     RunState,
 )
 from llmtui.runview.run import RunView
@@ -32,27 +27,17 @@ from llmtui.stats.metrics import CHARTED, METRICS
 from llmtui.stats.running import Course, Running
 from llmtui.stats.sorted_values import Sample
 from llmtui.stats.summary import P95_FROM, box, spread, summarise
+from tests import build
+from tests.build import iteration
 
-PLAN = Plan(run="r", created_utc="", config=RunConfig(), backends=[Backend(name="a")])
+PLAN = build.plan("a")
 seconds = st.none() | st.floats(0, 1e6) | st.sampled_from([1.0, 1.5, math.inf, math.nan])
-
-
-def iteration(number: int, latency_s: float | None, **more: object) -> Iteration:
-    fields: dict[str, object] = {
-        "run": "r",
-        "backend": "a",
-        "attempt": 1,
-        "iteration": number,
-        "phase": "measured",
-        "started_utc": f"2026-11-22T12:00:{number % 60:02}Z",
-        "latency_s": latency_s,
-    }
-    return Iteration(**(fields | more))  # type: ignore[arg-type]
 
 
 iterations = st.lists(
     st.builds(
         iteration,
+        st.just("a"),
         st.integers(1, 9),
         seconds,
         attempt=st.integers(1, 3),
@@ -79,7 +64,7 @@ def test_incremental_figures_equal_batch_figures(events: list[Iteration], attemp
     applied: list[Iteration] = []
     # Attempts only ever go up.
     for number, event in zip(sorted(attempts), events, strict=False):
-        run_view.apply(BackendChanged(backend=BackendState(name="a", attempt=number)))
+        run_view.apply(build.changed("a", state="waiting", attempt=number))
         if event.attempt > number:
             continue
         run_view.apply(IterationDone(iteration=event))
@@ -158,6 +143,7 @@ def test_box_follows_tukey() -> None:
 def test_samples_drop_old_answers_only(keep: int | None) -> None:
     originals = [
         iteration(
+            "a",
             n,
             n / 7 if n % 5 else None,
             text=f"answer {n}",
@@ -171,7 +157,7 @@ def test_samples_drop_old_answers_only(keep: int | None) -> None:
     for i in originals:
         samples.append(i)
     first = 0 if keep is None else max(0, len(originals) - keep)
-    wanted = [i if n >= first else iteration(n, i.latency_s, error=i.error) for n, i in enumerate(originals)]
+    wanted = [i if n >= first else iteration("a", n, i.latency_s, error=i.error) for n, i in enumerate(originals)]
     assert list(samples) == wanted
     assert (samples[0], samples[-1], samples[CHUNK], samples[CHUNK - 3 : CHUNK + 3]) == (
         wanted[0],
@@ -185,7 +171,9 @@ def test_samples_drop_old_answers_only(keep: int | None) -> None:
 
 
 def test_exports_contain_every_iteration() -> None:
-    originals = [iteration(n, 1 + n / 1000, text="Hi", arrivals_ns=[5, 9], arrival_tokens=[1, 1]) for n in range(600)]
+    originals = [
+        iteration("a", n, 1 + n / 1000, text="Hi", arrivals_ns=[5, 9], arrival_tokens=[1, 1]) for n in range(600)
+    ]
     whole, lean = RunView(PLAN), RunView(PLAN, keep=10)
     for run_view in (whole, lean):
         for i in originals:
@@ -203,7 +191,9 @@ def test_memory_per_iteration() -> None:
         for n in range(count):
             figures = {"ttft_s": (145_000_000 + n * 104_729 % 9_999_991) / 1e9, "output_tokens": 64}
             answer = {"text": "answer " * 40, "arrivals_ns": list(range(64)), "arrival_tokens": [1] * 64}
-            run_view.apply(IterationDone(iteration=iteration(n, (921_000_000 + n * 7919) / 1e9, **figures, **answer)))
+            run_view.apply(
+                IterationDone(iteration=iteration("a", n, (921_000_000 + n * 7919) / 1e9, **figures, **answer))
+            )
         _ = run_view.backends["a"].summary
         size, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
@@ -214,7 +204,7 @@ def test_memory_per_iteration() -> None:
 
 
 def test_summary_is_cached() -> None:
-    running = Running(iteration(n, 1.0) for n in range(3))
+    running = Running(iteration("a", n, 1.0) for n in range(3))
     assert running.summary is running.summary
-    running.add(iteration(4, 2.0))
+    running.add(iteration("a", 4, 2.0))
     assert running.summary.n == 4

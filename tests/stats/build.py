@@ -10,24 +10,20 @@ import msgspec
 
 from llmtui.model import (
     Backend,
-    BackendChanged,
-    BackendState,
     Iteration,
     IterationDone,
-    Machine,
-    Plan,
     RunConfig,
 )
 from llmtui.model.accuracy import Record
 from llmtui.runview.run import RunView
 from llmtui.stats.checks import Check, Entry, Evidence, checks
-from tests.build import record_of
+from tests import build
 
 #: Fields of an iteration, or a function from its number (from 1) to them.
 Fields = dict[str, Any] | Callable[[int], dict[str, Any]]
 
 
-MACHINE = Machine(cpu="Some CPU", cores=8, governor="performance", load_1m=0.3)
+MACHINE = build.machine(cpu="Some CPU", cores=8, governor="performance", load_1m=0.3)
 
 
 NOISE = [random.Random(7).gauss(0, 0.01) for _ in range(400)]
@@ -41,29 +37,25 @@ def iterations(name: str, n: int, fields: Fields, turn: int) -> list[Iteration]:
         minute, second = divmod(4 * k + turn, 60)
         usual: dict[str, Any] = {
             "started_utc": f"2026-11-22T15:{minute:02}:{second:02}.000Z",
-            "latency_s": 1.0 + NOISE[2 * k + turn],
             "ttft_s": 0.1,
             "ttfo_s": 0.1,
             "itl_s": 0.014,
             "tokens_per_s": 70.0,
-            "output_tokens": 64,
             "prompt_tokens": 46,
             "cached_tokens": 0,
-            "token_source": "usage",
-            "finish_reason": "length",
             "foreign_cpu": 0.02,
             "server_cpu": 1.0,
             "text": f"Answer {k} is this",
         }
-        made.append(Iteration(run="r", backend=name, attempt=1, iteration=k, phase="measured", **(usual | more)))
+        made.append(build.answered(name, k, **({"latency_s": 1.0 + NOISE[2 * k + turn]} | usual | more)))
     return made
 
 
 def entry(name: str, fields: Fields | None = None, *, n: int = 12, turn: int = 0, **more: Any) -> Entry:
     """A finished backend; `more` are fields of its state, or of the backend as `backend`."""
-    state: dict[str, Any] = {"state": "done", "model": "smollm2", "weights": "Q8_0", "threads": 4, "device": "cpu"}
+    usual: dict[str, Any] = {"model": "smollm2", "weights": "Q8_0", "threads": 4, "device": "cpu"}
     backend = Backend(name=name, **more.pop("backend", {}))
-    return Entry(backend, BackendState(name=name, **(state | more)), Evidence(iterations(name, n, fields or {}, turn)))
+    return Entry(backend, build.state(name, **(usual | more)), Evidence(iterations(name, n, fields or {}, turn)))
 
 
 def judged(a: dict[str, Any], b: dict[str, Any], **config: Any) -> list[Check]:
@@ -100,7 +92,7 @@ def chunks(tokens: int, arrivals: int, **more: Any) -> dict[str, Any]:
 
 def record(error_s: float) -> Record:
     """An accuracy record of this machine with this error."""
-    return record_of(MACHINE, p99_s=error_s)
+    return build.record_of(MACHINE, p99_s=error_s)
 
 
 def raced(
@@ -108,8 +100,7 @@ def raced(
 ) -> RunView:
     """A view of a run whose backends a, b, c... took turns, with these median latencies in s; `fields` by backend."""
     names = "abcdef"[: len(medians)]
-    config = RunConfig(iterations=rounds)
-    run_view = RunView(Plan(run="r", created_utc="", config=config, backends=[Backend(name=n) for n in names]), keep=0)
+    run_view = build.run_view(build.plan(*names, iterations=rounds), keep=0)
     rng = random.Random(6)
     for number in range(rounds):
         for place, (name, median) in enumerate(zip(names, medians, strict=True)):
@@ -118,27 +109,14 @@ def raced(
             own = {"output_tokens": count} | fields.get(name, {})
             run_view.apply(IterationDone(iteration=iteration(name, number + 1, latency, **own)))
     for name in names:
-        run_view.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=rounds, weights="Q8_0")))
+        run_view.apply(build.changed(name, planned=rounds, weights="Q8_0"))
     return run_view
 
 
 def iteration(name: str, number: int, latency_s: float, **more: Any) -> Iteration:
-    fields: dict[str, Any] = {
-        "run": "r",
-        "backend": name,
-        "attempt": 1,
-        "iteration": number,
-        "phase": "measured",
-        "started_utc": f"2026-11-22T12:{number // 60 % 60:02}:{number % 60:02}Z",
-        "latency_s": latency_s,
-        "tokens_per_s": 64 / latency_s,
-        "output_tokens": 64,
-        "prompt_tokens": 31,
-        "token_source": "usage",
-        "finish_reason": "length",
-        "text": "the same",
-    }
-    return Iteration(**(fields | more))
+    """An answer of 64 tokens with this latency, and the same text as all others."""
+    usual = {"tokens_per_s": 64 / latency_s, "prompt_tokens": 31, "text": "the same"}
+    return build.answered(name, number, latency_s, **(usual | more))
 
 
 BASE = [1.00, 1.02, 0.99, 1.01, 1.03, 0.98, 1.0, 1.01, 0.99, 1.02]
@@ -147,9 +125,6 @@ BASE = [1.00, 1.02, 0.99, 1.01, 1.03, 0.98, 1.0, 1.01, 0.99, 1.02]
 def backend_view(name: str, latencies: list[float], *, begin: int = 0, step: int = 2) -> list[Iteration]:
     """Measured iterations, `step` seconds apart."""
     return [
-        Iteration(
-            run="r", backend=name, attempt=1, iteration=n, phase="measured", started_utc=f"{begin + step * n:06}",
-            latency_s=latency, tokens_per_s=1 / latency,
-        )
+        build.iteration(name, n, latency, started_utc=f"{begin + step * n:06}", tokens_per_s=1 / latency)
         for n, latency in enumerate(latencies, 1)
-    ]  # fmt: skip
+    ]

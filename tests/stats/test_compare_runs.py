@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtui.model import Backend, BackendChanged, BackendState, Failure, IterationDone, Machine, Plan, RunConfig
-from llmtui.runview.run import RunView
+from llmtui.model import Backend, Failure, IterationDone, Machine
 from llmtui.stats.compare import compare_pairs
 from llmtui.stats.compare_runs import Across, Outcome, across, gate, paired
 from llmtui.stats.run_differences import Side
+from tests import build
 from tests.stats.build import BASE, backend_view, iteration, record
 
-MACHINE = Machine(cpu="Some CPU", cores=8, os="Linux 6.1", python="3.12", llmtui="1.0", governor="performance")
+MACHINE = build.machine(cpu="Some CPU", cores=8, os="Linux 6.1", python="3.12", llmtui="1.0", governor="performance")
 
 
 FAILED = Failure(kind="http", message="overloaded")
@@ -42,9 +42,8 @@ def side(
 
     The first `failed` iterations of a backend fail.
     """
-    settings = RunConfig(iterations=n, **config)
     backends = [Backend(name=name, **(backend or {})) for name in medians]
-    run_view = RunView(Plan(run=run, created_utc=created, config=settings, backends=backends), keep=0)
+    run_view = build.run_view(build.plan(*backends, run=run, created_utc=created, iterations=n, **config), keep=0)
     rng = random.Random(run)
     for number in range(1, n + 1):
         for name, median in medians.items():
@@ -55,8 +54,8 @@ def side(
     for name, median in medians.items():
         failure = None if median else Failure(kind="server", message="ended with exit code 1")
         usual = {"state": "done" if median else "failed", "version": "b1", "weights": "Q8_0", "failure": failure}
-        run_view.apply(BackendChanged(backend=BackendState(name=name, **({"planned": n} | usual | (state or {})))))
-    return Side(run, created, settings, machine, run_view.backends)
+        run_view.apply(build.changed(name, **({"planned": n} | usual | (state or {}))))
+    return Side(run, created, run_view.plan.config, machine, run_view.backends)
 
 
 def compared(a: Side, b: Side, *named: tuple[str, str], **more: Any) -> Across:

@@ -7,18 +7,12 @@ import typing
 import msgspec
 import pytest
 
-from llmtui.model import Iteration
 from llmtui.model.accuracy import Errors, Level
 from llmtui.stats.metrics import CHARTED, METRICS, Condition, MetricKey, needing
 from llmtui.stats.summary import Summary
+from tests.build import iteration
 
-ITERATION = Iteration(
-    run="r",
-    backend="a",
-    attempt=1,
-    iteration=1,
-    phase="measured",
-    started_utc="",
+ITERATION = iteration(
     latency_s=2.0,
     ttft_s=0.5,
     itl_s=0.01,

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from llmtui.model import Failure, Iteration, Phase
+from llmtui.model import Failure
 from llmtui.stats.summary import percentile, ratios_to_best, spread, summarise
-
-
-def iteration(n: int, latency_s: float | None, phase: Phase = "measured", **more: object) -> Iteration:
-    return Iteration(
-        run="r",
-        backend="a",
-        attempt=1,
-        iteration=n,
-        phase=phase,
-        started_utc="",
-        latency_s=latency_s,
-        **more,  # type: ignore[arg-type]
-    )
+from tests.build import iteration
 
 
 def test_spread_by_hand() -> None:
@@ -47,10 +35,10 @@ def test_warmups_and_failures_are_never_samples() -> None:
     failed = Failure(kind="timeout", message="late")
     s = summarise(
         [
-            iteration(1, 100.0, "warmup"),
-            iteration(1, 1.0, output_tokens=64, foreign_cpu=0.5),
-            iteration(2, None, error=failed),
-            iteration(3, 3.0, output_tokens=62),
+            iteration("a", 1, 100.0, phase="warmup"),
+            iteration("a", 1, 1.0, output_tokens=64, foreign_cpu=0.5),
+            iteration("a", 2, None, error=failed),
+            iteration("a", 3, 3.0, output_tokens=62),
         ]
     )
     assert (s.n, s.errors, s.disturbed) == (2, 1, 1)
@@ -66,7 +54,7 @@ def test_ratios_to_best_follow_the_direction_of_the_metric() -> None:
 
 
 def test_server_time_and_transport_time() -> None:
-    timed = iteration(1, 1.0, server_prefill_s=0.3, server_decode_s=0.6, server_load_s=0.05)
+    timed = iteration("a", 1, 1.0, server_prefill_s=0.3, server_decode_s=0.6, server_load_s=0.05)
     assert timed.server_s == pytest.approx(0.95)
     assert timed.transport_and_client_s == pytest.approx(0.05)
-    assert iteration(1, 1.0, server_prefill_s=0.3).transport_and_client_s is None
+    assert iteration("a", 1, 1.0, server_prefill_s=0.3).transport_and_client_s is None

@@ -13,16 +13,15 @@ from llmtui.export.table import rows_of
 from llmtui.model import (
     Backend,
     BackendChanged,
-    BackendState,
     Iteration,
     IterationDone,
-    Plan,
     RunConfig,
 )
 from llmtui.runview.run import ROUNDS, RunView
 from llmtui.stats.checks import Leading
 from llmtui.stats.compare import LEVEL, Comparison, compare
 from llmtui.stats.verdict import Pair, Verdict, _line
+from tests import build
 from tests.stats.build import iteration, raced, record
 
 
@@ -41,7 +40,7 @@ def test_difference_is_reported_with_its_interval() -> None:
 def test_tie_reports_the_smallest_difference_it_could_show() -> None:
     run_view = raced(1.0, 1.0, noise=0.05)
     assert run_view.verdict().line.startswith("no difference shown; 10 rounds could have shown ")
-    run_view.apply(BackendChanged(backend=BackendState(name="a", state="running", planned=12)))
+    run_view.apply(build.changed("a", state="running", planned=12))
     assert run_view.verdict().line.startswith("no difference shown yet; ")
 
 
@@ -78,7 +77,7 @@ def test_too_few_rounds_for_all_pairs_is_not_a_tie() -> None:
 
 def test_names_are_sanitized() -> None:
     hostile = Backend(name="a\x1b[31m\nb")
-    run_view = RunView(Plan(run="r", created_utc="", config=RunConfig(), backends=[hostile, Backend(name="c")]))
+    run_view = build.run_view(build.plan(hostile, "c"))
     for n in range(10):
         run_view.apply(IterationDone(iteration=iteration(hostile.name, n + 1, 1.0 + n / 100)))
         run_view.apply(IterationDone(iteration=iteration("c", n + 1, 2.0 + n / 100)))
@@ -90,7 +89,7 @@ def test_verdict_is_cached_until_enough_samples_arrive() -> None:
     run_view = raced(1.0, 1.3, rounds=60)
     first = run_view.verdict()
     assert run_view.verdict() is first and run_view.verdict("ttft") is not first
-    run_view.apply(BackendChanged(backend=BackendState(name="a", state="running", planned=70)))
+    run_view.apply(build.changed("a", state="running", planned=70))
     going = run_view.verdict()
     run_view.apply(IterationDone(iteration=iteration("a", 61, 1.0)))
     assert run_view.verdict() is going, "one sample in 120 does not change it"
@@ -99,7 +98,7 @@ def test_verdict_is_cached_until_enough_samples_arrive() -> None:
     again = run_view.verdict()
     assert again is not going
     run_view.apply(IterationDone(iteration=iteration("a", 66, 1.0)))
-    run_view.apply(BackendChanged(backend=BackendState(name="a", state="done", planned=70)))
+    run_view.apply(build.changed("a", planned=70))
     assert run_view.verdict() is not again and run_view.verdict().done
 
 
@@ -110,9 +109,9 @@ def test_added_rounds_raise_the_level() -> None:
         run_view.apply(IterationDone(iteration=iteration(name, 13, latency)))
     assert run_view.verdict().level == 0.99
     # Stopping at a good result takes the level of all looks.
-    run_view.apply(BackendChanged(backend=BackendState(name="b", state="stopped", planned=13)))
+    run_view.apply(build.changed("b", state="stopped", planned=13))
     assert run_view.verdict().level == pytest.approx(1 - 0.1 / 120)
-    run_view.apply(BackendChanged(backend=BackendState(name="b", state="running", planned=14)))
+    run_view.apply(build.changed("b", state="running", planned=14))
     assert run_view.verdict().level == pytest.approx(1 - 0.1 / 120)
 
 
@@ -125,7 +124,7 @@ def test_only_the_newest_rounds_are_compared() -> None:
 
 def test_new_attempt_drops_the_previous_samples() -> None:
     run_view = raced(1.0, 1.3)
-    run_view.apply(BackendChanged(backend=BackendState(name="a", state="loading", attempt=2, planned=10)))
+    run_view.apply(build.changed("a", state="loading", attempt=2, planned=10))
     assert run_view.backends["a"].rounds == [] and run_view.backends["a"].evidence.measured == 0
     assert run_view.verdict().line == ""
     run_view.apply(IterationDone(iteration=iteration("a", 1, 1.0)))
@@ -140,12 +139,9 @@ def test_own_error_check_uses_the_accuracy_record(monkeypatch: pytest.MonkeyPatc
 
 def test_incomparable_backend_is_not_a_tie() -> None:
     run_view = raced(1.0, 1.3, 2.0)
-    run_view.apply(
-        BackendChanged(backend=BackendState(name="c", state="done", planned=10, weights="Q8_0", model="other"))
-    )
+    run_view.apply(build.changed("c", planned=10, weights="Q8_0", model="other"))
     for name in "ab":
-        state = BackendState(name=name, state="done", planned=10, weights="Q8_0", model="this")
-        run_view.apply(BackendChanged(backend=state))
+        run_view.apply(build.changed(name, planned=10, weights="Q8_0", model="this"))
     line = run_view.verdict().line
     assert line.startswith("a is ahead: b takes 1.3") and line.endswith(", not comparable to c")
     assert "no difference shown" not in line
@@ -161,7 +157,7 @@ def test_backend_with_too_few_samples_is_not_a_tie() -> None:
     for n in range(1, 5):
         wider.apply(IterationDone(iteration=iteration("e", n, 3.0 + n / 100)))
     for name in "abe":
-        wider.apply(BackendChanged(backend=BackendState(name=name, state="done", planned=10, weights="Q8_0")))
+        wider.apply(build.changed(name, planned=10, weights="Q8_0"))
     assert wider.verdict().line.endswith(", no verdict on e")
 
 
@@ -181,7 +177,7 @@ def test_leader_is_slower_than_none() -> None:
 def test_level_is_stricter_before_the_end() -> None:
     run_view = raced(1.0, 1.3)
     assert (run_view.verdict().level, "so far" in run_view.verdict().line) == (LEVEL, False)
-    run_view.apply(BackendChanged(backend=BackendState(name="b", state="running", planned=12)))
+    run_view.apply(build.changed("b", state="running", planned=12))
     assert run_view.verdict().level == 0.99
     assert (
         run_view.verdict().line.startswith("a is fastest so far: b takes 1.3") and "(99%: " in run_view.verdict().line
@@ -192,7 +188,7 @@ def test_level_is_stricter_for_a_stopped_run() -> None:
     run_view = raced(1.0, 1.3, rounds=10)
     run_view.plan = msgspec.structs.replace(run_view.plan, config=RunConfig(iterations=40))
     for name in "ab":
-        run_view.apply(BackendChanged(backend=BackendState(name=name, state="stopped", planned=40, weights="Q8_0")))
+        run_view.apply(build.changed(name, state="stopped", planned=40, weights="Q8_0"))
     assert run_view.verdict().level == 0.9975 and "(99.75%: " in run_view.verdict().line
 
 

@@ -9,31 +9,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llmtui.model import Backend, BackendState, Failure, Iteration, Machine, Plan, RunConfig
+from llmtui.model import Backend, BackendState, Failure, Iteration, Plan
 from llmtui.store.open import open_store
+from tests import build
 
-MACHINE = Machine(cpu="Test CPU", cores=2, memory_bytes=8 * 2**30, os="Linux 6", python="3.11.7", llmtui="0.1.0")
+MACHINE = build.machine(memory_bytes=8 * 2**30, os="Linux 6", python="3.11.7", llmtui="0.1.0")
 
 
 def plan(run: str = "ab12cd34", *names: str, warmup: int = 1, iterations: int = 3, created: str = "") -> Plan:
     """A plan with the backends `names`, or with "a" and "b"."""
-    return Plan(
+    backends = [Backend(name=n, framework="vLLM", url="http://127.0.0.1:8000/v1") for n in names or ("a", "b")]
+    return build.plan(
+        *backends,
         run=run,
         created_utc=created or "2026-11-22T15:00:00.000Z",
-        config=RunConfig(warmup=warmup, iterations=iterations),
-        backends=[Backend(name=name, framework="vLLM", url="http://127.0.0.1:8000/v1") for name in names or ("a", "b")],
         source="config.toml",
+        warmup=warmup,
+        iterations=iterations,
     )
 
 
 def iteration(run: str = "ab12cd34", backend: str = "a", number: int = 1, **more: Any) -> Iteration:
     """A measured iteration with three arrivals."""
-    fields: dict[str, Any] = {
+    usual: dict[str, Any] = {
         "run": run,
-        "backend": backend,
-        "attempt": 1,
-        "iteration": number,
-        "phase": "measured",
         "started_utc": f"2026-11-22T15:00:{number % 60:02}.250Z",
         "latency_s": 0.5,
         "ttft_s": 0.125,
@@ -43,7 +42,7 @@ def iteration(run: str = "ab12cd34", backend: str = "a", number: int = 1, **more
         "arrivals_ns": [125_000_000, 312_500_000, 500_000_000],
         "arrival_tokens": [1, 1, 1],
     }
-    return Iteration(**(fields | more))
+    return build.iteration(backend, number, **(usual | more))
 
 
 def failed(run: str = "ab12cd34", backend: str = "a", number: int = 1, **more: Any) -> Iteration:
@@ -56,8 +55,8 @@ def failed(run: str = "ab12cd34", backend: str = "a", number: int = 1, **more: A
 
 def state(name: str = "a", **more: Any) -> BackendState:
     """The state of a backend that is done."""
-    fields: dict[str, Any] = {"state": "done", "planned": 3, "version": "vLLM 0.19", "weights": "bf16", "load_s": 2.5}
-    return BackendState(name=name, **(fields | more))
+    usual: dict[str, Any] = {"planned": 3, "version": "vLLM 0.19", "weights": "bf16", "load_s": 2.5}
+    return build.state(name, **(usual | more))
 
 
 @contextlib.contextmanager

@@ -19,17 +19,16 @@ from llmtui.model import (
     Hello,
     Iteration,
     IterationDone,
-    Machine,
     Phase,
     Plan,
     Progress,
     RunChanged,
-    RunConfig,
     RunState,
     Sampled,
     Shutdown,
 )
 from llmtui.runview.run import RunView
+from tests import build
 
 MODEL = "SmolLM2-135M-Instruct"
 #: Name, language, weights, latency, TTFT, tokens/s, load.
@@ -50,19 +49,13 @@ def plan(iterations: int = 10, warmup: int = 3, extra: int = 0) -> Plan:
         Backend(name="Ollama", framework="ollama", language="Go", protocol="ollama", url="http://127.0.0.1:11434"),
     ]
     backends += [Backend(name=f"vLLM-{i + 1}", framework="vllm", language="Python") for i in range(extra)]
-    return Plan(
-        run="r1",
-        created_utc="2026-11-22T12:00:00Z",
-        config=RunConfig(iterations=iterations, warmup=warmup),
-        backends=backends,
-    )
+    return build.plan(*backends, run="r1", created_utc="2026-11-22T12:00:00Z", iterations=iterations, warmup=warmup)
 
 
 def state(name: str, **changes: object) -> BackendState:
     """Return the state of a live backend, with changes."""
     row = next(r for r in _LIVE if r[0] == name)
-    fields: dict[str, object] = {
-        "name": name,
+    usual = {
         "state": "running",
         "planned": 10,
         "weights": row[2],
@@ -73,11 +66,11 @@ def state(name: str, **changes: object) -> BackendState:
         "url": "http://127.0.0.1:40001",
         "note": "via a Python bridge" if name == "mistral.rs" else "",
     }
-    return BackendState(**(fields | changes))  # type: ignore[arg-type]
+    return build.state(name, **(usual | changes))
 
 
-UNREACHABLE = BackendState(
-    name="Ollama",
+UNREACHABLE = build.state(
+    "Ollama",
     state="unreachable",
     planned=10,
     failure=Failure(
@@ -86,8 +79,8 @@ UNREACHABLE = BackendState(
         hint='start it with "ollama serve", then press r',
     ),
 )
-MISSING = BackendState(
-    name="Llamafile",
+MISSING = build.state(
+    "Llamafile",
     state="missing",
     planned=10,
     failure=Failure(
@@ -105,11 +98,9 @@ def iteration(
     row = next((r for r in _LIVE if r[0] == name), (name, "C++", "Q8_0", 2.0, 0.3, 40.0, 1.0))
     rng = random.Random(f"{name}/{number}/{phase}/{attempt}")
     factor = (1 + rng.gauss(0, 0.03)) * (1.3 if phase == "warmup" else 1.0) / speed
-    fields: dict[str, object] = {
+    usual: dict[str, Any] = {
         "run": "r1",
-        "backend": name,
         "attempt": attempt,
-        "iteration": number,
         "phase": phase,
         "started_utc": "2026-11-22T12:00:00Z",
         "latency_s": row[3] * factor,
@@ -123,7 +114,7 @@ def iteration(
         "foreign_cpu": 0.21 if number == 4 else 0.03,
         "text": "A human cannot eat a helicopter.\nIt is made of metal.",
     }
-    return Iteration(**(fields | changes))  # type: ignore[arg-type]
+    return build.iteration(name, number, **(usual | changes))
 
 
 def arrivals(
@@ -153,11 +144,13 @@ def hello(the_plan: Plan | None = None, done: int = 0, running: bool = True) -> 
     states += [MISSING, UNREACHABLE]
     listed = {s.name for s in states}
     states += [
-        BackendState(name=b.name, planned=the_plan.config.iterations) for b in the_plan.backends if b.name not in listed
+        build.state(b.name, state="waiting", planned=the_plan.config.iterations)
+        for b in the_plan.backends
+        if b.name not in listed
     ]
     return Hello(
         plan=the_plan,
-        machine=Machine(cpu="Test CPU", cores=2),
+        machine=build.machine(),
         run=RunState(
             phase="running" if running else "done",
             finished=len(iterations),
@@ -183,11 +176,7 @@ def progress(name: str, tokens: int, elapsed_s: float, number: int = 7) -> Progr
 
 def run_view(done: int = 6, running: bool = True) -> RunView:
     """Return the canned run after `done` measured iterations of every live backend, with memory and CPU."""
-    folded = RunView(plan())
-    folded.apply(hello(done=done, running=running))
-    for event in samples():
-        folded.apply(event)
-    return folded
+    return build.run_view(plan(), hello(done=done, running=running), *samples())
 
 
 def rerun_events(name: str, count: int = 5, speed: float = 1.05) -> list[AnyEvent]:

@@ -14,7 +14,6 @@ from llmtui.model import (
     IterationDone,
     Machine,
     Note,
-    Plan,
     RunState,
 )
 from llmtui.ui.app import MonitorApp
@@ -22,6 +21,7 @@ from llmtui.ui.screens.details import DetailsScreen
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.iterations import Iterations
 from llmtui.ui.widgets.painted import Lines
+from tests import build
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
@@ -272,8 +272,7 @@ async def test_an_engine_that_does_not_start_is_reported() -> None:
 
 
 async def test_a_run_without_any_answer_is_reported() -> None:
-    plan = canned.plan()
-    plan = Plan(run="r", created_utc="", config=plan.config, backends=plan.backends[3:])
+    plan = build.plan(*canned.plan().backends[3:])
     link = FakeLink(
         Hello(
             plan=plan,

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.model import Machine
 from llmtui.store.accuracy_record import store_record
-from tests.build import record_of
+from tests.build import machine, record_of
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
 
 #: The machine of the canned run.
-MACHINE = Machine(cpu="Test CPU", cores=2)
+MACHINE = machine()
 
 
 @pytest.mark.parametrize(("size", "shown"), [((120, 40), True), ((80, 24), True), ((40, 24), False)])
@@ -37,7 +36,7 @@ async def test_header_without_a_record_of_this_machine(
 ) -> None:
     monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
     if content == "other":
-        store_record(record_of(Machine(cpu="Another CPU", cores=2)))
+        store_record(record_of(machine(cpu="Another CPU")))
     elif content is not None:
         (tmp_path / "accuracy.json").write_text(content)
     link = FakeLink(canned.hello(done=6))
