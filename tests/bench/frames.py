@@ -27,15 +27,11 @@ from llmtui.link.server import HELLO_ITERATIONS
 from llmtui.model import (
     AnyCommand,
     AnyEvent,
-    Backend,
-    BackendState,
     Earlier,
     Hello,
     Iteration,
     IterationDone,
     Machine,
-    Plan,
-    RunConfig,
     RunState,
 )
 from llmtui.ui.charts.chart_data import Kind
@@ -45,6 +41,7 @@ from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.panel import panel
 from llmtui.ui.views.ranking import ranking_line
 from llmtui.ui.views.table import table_lines
+from tests import build
 from tests.bench.common import command_line, heading
 
 COUNTS = (10, 100, 1_000, 10_000, 100_000)
@@ -99,13 +96,8 @@ def iteration(n: int) -> Iteration:
 
 def messages(count: int) -> AsyncIterator[AnyEvent]:
     """Return the events that an engine sends to a monitor that connects late."""
-    plan = Plan(
-        run="20261122-150000-ab12",
-        created_utc="",
-        config=RunConfig(iterations=count // len(NAMES) + 50),
-        backends=[Backend(name=name) for name in NAMES],
-    )
-    states = [BackendState(name=name, state="running", planned=plan.config.iterations) for name in NAMES]
+    plan = build.plan(*NAMES, run="20261122-150000-ab12", iterations=count // len(NAMES) + 50)
+    states = [build.state(name, state="running", planned=plan.config.iterations) for name in NAMES]
 
     async def events() -> AsyncIterator[AnyEvent]:
         yield Hello(plan=plan, machine=Machine(), run=RunState(phase="running"), backends=states)
@@ -118,7 +110,7 @@ def messages(count: int) -> AsyncIterator[AnyEvent]:
 
 async def view_of(count: int) -> ViewState:
     """Return a monitor's view of `count` iterations."""
-    view = ViewState(Plan(run="", created_utc="", config=RunConfig(), backends=[]), UiConfig())
+    view = ViewState(build.plan(run=""), UiConfig())
     async for event in messages(count):
         view.run_view.apply(event)
     view.structure_changed()
@@ -208,7 +200,7 @@ async def weigh(count: int) -> None:
     async def opened() -> _FinishedEngine:
         return link
 
-    plan = Plan(run="", created_utc="", config=RunConfig(), backends=[Backend(name=name) for name in NAMES])
+    plan = build.plan(*NAMES, run="")
     app = MonitorApp(plan, opened, ui=UiConfig())
     async with app.run_test(size=(120, 40)) as pilot:
         await link.sent.wait()

@@ -46,7 +46,6 @@ from llmtui.model import (
     Iteration,
     IterationDone,
     Order,
-    Plan,
     RunChanged,
     RunConfig,
 )
@@ -54,6 +53,7 @@ from llmtui.stats.compare import Comparison, compare
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.ranks import paired_shift
 from llmtui.stats.summary import percentile
+from tests import build
 from tests.bench.calibration import Share
 from tests.bench.common import command_line, heading
 
@@ -97,8 +97,8 @@ def iterations_of(event: AnyEvent) -> Sequence[Iteration]:
 async def raced(backends: Sequence[Backend], rounds: int, tokens: int, order: Order) -> list[Iteration]:
     """Run the engine. Return the measured iterations in the order in which they were made."""
     settings: dict[str, Any] = {"iterations": rounds, "warmup": WARMUP, "max_tokens": tokens, "order": order}
-    config = RunConfig(**settings, on_disconnect="stop")
-    plan = Plan(run=secrets.token_hex(4), created_utc="2026-01-01T00:00:00Z", config=config, backends=list(backends))
+    run, created = secrets.token_hex(4), "2026-01-01T00:00:00Z"
+    plan = build.plan(*backends, run=run, created_utc=created, on_disconnect="stop", **settings)
     made: list[Iteration] = []
     with tempfile.TemporaryDirectory(prefix="llmtui-bench-") as folder:
         engine = EngineProcess.start(plan, store=str(Path(folder) / "history.db"))

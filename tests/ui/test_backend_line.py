@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from llmtui.model import BackendChanged, BackendState, Failure, IterationDone
+from llmtui.model import BackendChanged, Failure, IterationDone
 from llmtui.runview.run import RunView
 from llmtui.ui.text.spans import width_of
 from llmtui.ui.views.backend_line import backend_line
 from llmtui.ui.views.backend_state import PanelOptions
 from llmtui.ui.views.panel import panel
+from tests import build
 from tests.ui import canned_run as canned
 from tests.ui.lines import text_of
 
@@ -17,7 +18,7 @@ from tests.ui.lines import text_of
 def test_line_shows_the_failure_first_and_the_hint_if_it_fits() -> None:
     run_view = canned.run_view()
     failure = Failure(kind="http", message="HTTP 404", hint="check url and model")
-    run_view.apply(BackendChanged(backend=BackendState(name="Ollama", state="failed", failure=failure)))
+    run_view.apply(build.changed("Ollama", state="failed", failure=failure))
     backend_view = run_view.backends["Ollama"]
     assert "✗ failed: HTTP 404; check url and model" in text_of([backend_line(backend_view, PanelOptions(index=4), 80)])
     narrow = text_of([backend_line(backend_view, PanelOptions(index=4), 45)])
@@ -37,7 +38,7 @@ def test_count_and_error_stay_apart(kind: str) -> None:
 def waiting(waited_s: float, width: int = 30, **state: object) -> tuple[str, str]:
     """The text of a waiting backend's panel, and of its line."""
     run_view = RunView(canned.plan())
-    run_view.apply(BackendChanged(backend=BackendState(name="llama.cpp", planned=10, **state)))  # type: ignore[arg-type]
+    run_view.apply(build.changed("llama.cpp", **({"state": "waiting", "planned": 10} | state)))
     backend_view, options = run_view.backends["llama.cpp"], PanelOptions(index=0, waited_s=waited_s)
     framed = text_of(panel(backend_view, options, width, 13))
     return " ".join(framed.split()), text_of([backend_line(backend_view, options, 80)])
@@ -68,7 +69,7 @@ def test_remaining_load_time_follows_from_earlier_loads() -> None:
 @pytest.mark.parametrize("width", range(40, 121, 5))
 def test_wait_fits_its_line(width: int) -> None:
     run_view = RunView(canned.plan())
-    state = BackendState(name="llama.cpp", state="preparing", doing="fetching the model (93 MB)", progress=0.5)
+    state = build.state("llama.cpp", state="preparing", doing="fetching the model (93 MB)", progress=0.5)
     run_view.apply(BackendChanged(backend=state))
     line = backend_line(run_view.backends["llama.cpp"], PanelOptions(index=0, waited_s=100), width)
     assert width_of(line) == width

@@ -12,7 +12,6 @@ from llmtui.config.schema import Marker
 from llmtui.model import (
     AnyEvent,
     BackendChanged,
-    BackendState,
     Earlier,
     Failure,
     Iteration,
@@ -32,6 +31,7 @@ from llmtui.ui.views.details import SILENT, clock_lines, rule, wrapped
 from llmtui.ui.views.iteration_table import columns_for, iteration_line
 from llmtui.ui.widgets import iterations as iterations_widget
 from llmtui.ui.widgets.iterations import Iterations
+from tests import build
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
@@ -367,8 +367,8 @@ async def test_the_server_log_is_requested_while_visible_and_after_new_iteration
 
 
 async def test_details_show_the_failure_and_the_log() -> None:
-    failed = BackendState(
-        name="Ollama",
+    failed = build.state(
+        "Ollama",
         state="failed",
         planned=10,
         failure=Failure(kind="server", message="the server ended with exit code 1", hint="see its last lines"),
