@@ -115,9 +115,9 @@ def explain(message: str, table: Mapping[str, Any], sections: Sections) -> str:
         return f"{place}: {missing[1]!r} is missing".lstrip(": ")
     if expected:
         want = _TYPE_WORDS.get(expected[1], expected[1])
-        return f"{place}: expected {want}, found {found}".lstrip(": ")
+        return f"{place}: expected {want}, got {found}".lstrip(": ")
     if head.startswith("Invalid enum value"):
-        return f"{place}: expected {_allowed(path, sections)}, found {found}"
+        return f"{place}: expected {_allowed(path, sections)}, got {found}"
     return f"{place}: {head}".lstrip(": ")
 
 

@@ -86,7 +86,7 @@ def read(path: Path, *, implicit: bool = False, trust: str = "") -> str:
             raw = file.read(MAX_CONFIG_BYTES + 1) if info.st_size or not implicit else b""
     except FileNotFoundError:
         raise ConfigError(
-            f"{path}: no such file; without a name, llmtui reads ./config.toml, your own or its default"
+            f"{path}: no such config file; to write one for the servers on this machine, run: llmtui init"
         ) from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a folder; name the config file in it") from None

@@ -180,7 +180,7 @@ def check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
     def require(key: str, holds: Callable[[Any], bool], allowed: str) -> None:
         value = getattr(run, key)
         if (isinstance(value, float) and not math.isfinite(value)) or not holds(value):
-            raise ConfigError(f"{source}: [run]: {key}: expected {allowed}, found {show(value)}")
+            raise ConfigError(f"{source}: [run]: {key}: expected {allowed}, got {show(value)}")
 
     require("iterations", lambda v: 1 <= v <= 1_000_000, "1 to 1000000")
     require("warmup", lambda v: 0 <= v <= 10_000, "0 to 10000")
@@ -200,7 +200,7 @@ def check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
             path = Path(run.model).expanduser()
         except RuntimeError:
             raise ConfigError(
-                f"{source}: [run]: model: found {show(run.model)}, but that user has no home; write the whole path"
+                f"{source}: [run]: model: no home folder for {show(run.model)}; write the whole path"
             ) from None
         run = msgspec.structs.replace(run, model=str(path if path.is_absolute() else (folder / path).absolute()))
     return run
@@ -211,7 +211,7 @@ def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str
     if backend.name != backend.name.strip() or not 1 <= len(backend.name) <= 40 or not backend.name.isprintable():
         raise ConfigError(
             f"{source}: backend {index + 1}: name: expected 1 to 40 printable characters without spaces around them, "
-            f"found {show(backend.name)}"
+            f"got {show(backend.name)}"
         )
     backend = msgspec.structs.replace(backend, framework=backend.framework or backend.name)
     if backend.embedded:
@@ -252,7 +252,7 @@ def _check_request(backend: Backend, where: str) -> None:
     """Raise ConfigError for request fields of a backend that cannot be sent."""
     for key in ("options", "body"):
         if (number := _too_large(getattr(backend, key))) is not None:
-            raise ConfigError(f"{where}: {key}: expected whole numbers of up to 64 bits, found {show(number)}")
+            raise ConfigError(f"{where}: {key}: expected whole numbers of up to 64 bits, got {show(number)}")
     if taken := sorted(_OWN_FIELDS & backend.options.keys()):
         raise ConfigError(f"{where}: options: {taken[0]!r} is set by llmtui and cannot be changed")
     if backend.protocol != "custom":
@@ -274,18 +274,18 @@ def _too_large(value: Any) -> int | None:
 def _split_url(url: str, where: str, secrets: list[str]) -> Any:
     shown = show(url, secrets)
     if not url.isprintable() or " " in url:
-        raise ConfigError(f"{where}: url: expected an address without spaces and control characters, found {shown}")
+        raise ConfigError(f"{where}: url: expected an address without spaces and control characters, got {shown}")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         # Its message may repeat the password.
         reason = "a port of at most 65535" if "ort" in str(error) else "a valid address"
-        raise ConfigError(f"{where}: url: expected {reason}, found {shown}") from None
+        raise ConfigError(f"{where}: url: expected {reason}, got {shown}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"{where}: url: expected a full address such as 'http://127.0.0.1:8080', found {shown}")
+        raise ConfigError(f"{where}: url: expected a full address such as 'http://127.0.0.1:8080', got {shown}")
     if port == 0:
-        raise ConfigError(f"{where}: url: expected a port of at least 1, found {shown}")
+        raise ConfigError(f"{where}: url: expected a port of at least 1, got {shown}")
     return parts
 
 
@@ -295,7 +295,7 @@ def _usual_url(backend: Backend, where: str, env: dict[str, str]) -> str:
         try:
             _split_url(url, where, [])
         except ConfigError:
-            raise ConfigError(f"OLLAMA_HOST: expected host:port, found {show(env['OLLAMA_HOST'])}") from None
+            raise ConfigError(f"OLLAMA_HOST: expected host:port, got {show(env['OLLAMA_HOST'])}") from None
         return url
     for word in (backend.framework, backend.name):
         if backend.protocol != "custom" and (port := framework(word).port):

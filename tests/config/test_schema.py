@@ -62,18 +62,18 @@ def test_the_default_lists_the_four_frameworks_of_the_experiment_and_llama_cpp()
         ("source = 'x'\n" + ONE, "unknown key 'source'"),
         (ONE + "secrets = ['x']\n", "backend 1 ('a'): unknown key 'secrets'"),
         (ONE + "modle = 'x'\n", "backend 1 ('a'): unknown key 'modle'; did you mean 'model'?"),
-        ("[run]\niterations = '3'\n" + ONE, "[run]: iterations: expected a whole number, found '3'"),
-        ("[run]\niterations = 3.5\n" + ONE, "[run]: iterations: expected a whole number, found 3.5"),
-        ("[run]\niterations = true\n" + ONE, "[run]: iterations: expected a whole number, found true"),
-        ("[run]\niterations = 0\n" + ONE, "[run]: iterations: expected 1 to 1000000, found 0"),
-        ("[run]\nwarmup = -1\n" + ONE, "[run]: warmup: expected 0 to 10000, found -1"),
-        ("[run]\ntimeout_s = nan\n" + ONE, "[run]: timeout_s: expected a number of seconds above 0, found nan"),
-        ("[run]\nprompt = ' '\n" + ONE, "[run]: prompt: expected a text that is not empty, found ' '"),
+        ("[run]\niterations = '3'\n" + ONE, "[run]: iterations: expected a whole number, got '3'"),
+        ("[run]\niterations = 3.5\n" + ONE, "[run]: iterations: expected a whole number, got 3.5"),
+        ("[run]\niterations = true\n" + ONE, "[run]: iterations: expected a whole number, got true"),
+        ("[run]\niterations = 0\n" + ONE, "[run]: iterations: expected 1 to 1000000, got 0"),
+        ("[run]\nwarmup = -1\n" + ONE, "[run]: warmup: expected 0 to 10000, got -1"),
+        ("[run]\ntimeout_s = nan\n" + ONE, "[run]: timeout_s: expected a number of seconds above 0, got nan"),
+        ("[run]\nprompt = ' '\n" + ONE, "[run]: prompt: expected a text that is not empty, got ' '"),
         (
             "[run]\norder = 'random'\n" + ONE,
-            "[run]: order: expected one of 'shuffled', 'round-robin', 'sequential', found 'random'",
+            "[run]: order: expected one of 'shuffled', 'round-robin', 'sequential', got 'random'",
         ),
-        ("run = 3\n" + ONE, "[run]: expected a table, found 3"),
+        ("run = 3\n" + ONE, "[run]: expected a table, got 3"),
         ("[backend]\nname='a'\n", "[backend] is a single table; write [[backend]]"),
         ("[[backend]]\nurl='http://x'\n", "backend 1: 'name' is missing"),
         (ONE + ONE, "backend 2: name: 'a' is already the name of backend 1"),
@@ -83,7 +83,7 @@ def test_the_default_lists_the_four_frameworks_of_the_experiment_and_llama_cpp()
         ),
         (
             "[[backend]]\nname='a'\nurl='http://h:99999'\n",
-            "backend 1 ('a'): url: expected a port of at most 65535, found 'http://h:99999'",
+            "backend 1 ('a'): url: expected a port of at most 65535, got 'http://h:99999'",
         ),
         ("[[backend]]\nname='a'\nurl='http://u:p@h'\n", "backend 1 ('a'): url: contains a user name or password"),
         ("[[backend]]\nname='a'\n", "backend 1 ('a'): url is missing; give one such as"),
@@ -93,7 +93,7 @@ def test_the_default_lists_the_four_frameworks_of_the_experiment_and_llama_cpp()
         ),
         (
             "[[backend]]\nname='a'\nembedded='llama.cp'\n",
-            "backend 1 ('a'): embedded: expected one of 'llama.cpp', 'mistral.rs', 'transformers', found 'llama.cp'",
+            "backend 1 ('a'): embedded: expected one of 'llama.cpp', 'mistral.rs', 'transformers', got 'llama.cp'",
         ),
         (
             "[[backend]]\nname='a'\nembedded='llama.cpp'\nmodel='x'\n",
@@ -109,7 +109,7 @@ def test_invalid_configs_have_a_message(text: str, expected: str) -> None:
 
 
 def test_unreadable_files_have_a_message(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nope\.toml: no such file"):
+    with pytest.raises(ConfigError, match=r"nope\.toml: no such config file"):
         load(tmp_path / "nope.toml")
     with pytest.raises(ConfigError, match="is a folder"):
         load(tmp_path)
@@ -220,10 +220,10 @@ def test_precedence_of_config_files(tmp_path: Path) -> None:
 def test_the_command_line_is_checked_like_the_file() -> None:
     config = parse(ONE, source="c.toml", folder=Path("/"), environ={})
     assert changed(config, {"iterations": 2, "order": None}).run == RunConfig(iterations=2)
-    with pytest.raises(ConfigError, match=r"the command line: \[run\]: iterations: expected 1 to 1000000, found 0"):
+    with pytest.raises(ConfigError, match=r"the command line: \[run\]: iterations: expected 1 to 1000000, got 0"):
         changed(config, {"iterations": 0})
     with pytest.raises(
         ConfigError,
-        match=r"the command line: \[run\]: order: expected one of 'shuffled', 'round-robin', 'sequential', found 'x'",
+        match=r"the command line: \[run\]: order: expected one of 'shuffled', 'round-robin', 'sequential', got 'x'",
     ):
         changed(config, {"order": "x"})
