@@ -203,7 +203,7 @@ def export(
 @cli.command()
 @click.argument("run", required=False, metavar="[RUN]")
 def attach(run: str | None) -> None:
-    """Open the monitor on an active run.
+    """Open the monitor on a run in progress.
 
     RUN is the beginning of an id. By default it is the newest run.
     """
@@ -324,7 +324,7 @@ def check(config: str | None, only: tuple[str, ...]) -> None:
     type=click.IntRange(1, 10_000),
     default=40,
     show_default=True,
-    help="Requests per number of streams; 5 or more per stream.",
+    help="Requests for each number of streams, but at least 5 per stream.",
 )
 @click.option(
     "--tokens", metavar="N", type=click.IntRange(2, 10_000), default=64, show_default=True, help="Tokens per answer."

@@ -70,7 +70,7 @@ def compare_runs(
     gated = Gated(percent, *gate(comparison, percent)) if percent is not None else None
     for word, stored in (("A", one), ("B", two)):
         if stored.state == "running":
-            report(f"run {word} is still active; comparing its iterations so far")
+            report(f"run {word} is still running; comparing its iterations so far")
     written = _write(one, two, comparison, gated, json_file)
     if not any(o.n_a and o.n_b for o in comparison.outcomes):
         report("nothing to compare: no backend has samples in both runs")

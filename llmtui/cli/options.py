@@ -35,7 +35,7 @@ def _all(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 FILE = click.Path(path_type=Path)
 config_argument = click.argument("config", required=False, metavar="[CONFIG]", type=click.Path())
-only_option = click.option("--only", multiple=True, metavar="NAME", help="Measure only this backend. Repeatable.")
+only_option = click.option("--only", multiple=True, metavar="NAME", help="Include only this backend. Repeatable.")
 store_option = click.option("--store", metavar="PATH", default="", type=click.Path(), help="Use this history file.")
 
 #: The config, and what goes before it.

@@ -21,7 +21,7 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
         stored = store.load(run)
     plan = stored.plan
     if stored.state == "running":
-        raise StoreError(f"run {plan.run} is still active; try: llmtui attach {plan.run}")
+        raise StoreError(f"run {plan.run} is still running; try: llmtui attach {plan.run}")
     measured = {(i.backend, i.attempt, i.iteration) for i in stored.iterations if i.phase == "measured"}
     planned = range(1, plan.config.iterations + 1)
     if all((s.name, s.attempt, n) in measured for s in stored.states for n in planned):

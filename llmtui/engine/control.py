@@ -79,7 +79,7 @@ class Control:
         run.emit_run()
 
     def set_watched(self, watched: bool) -> None:
-        """A first client connected, or the last one left: then the run goes on or stops, as `on_disconnect` says.
+        """A first client connected, or the last one left: then the run continues or stops, as `on_disconnect` says.
 
         A run without clients does not stay paused.
         """

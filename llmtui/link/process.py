@@ -55,7 +55,7 @@ class EngineProcess:
         """
         if resume:
             if _listens(run_folders.folder_of(plan.run) / SOCKET_NAME):
-                raise EngineError(f"run {plan.run} is still going; come back to it with: llmtui attach {plan.run}")
+                raise EngineError(f"run {plan.run} is still running; try: llmtui attach {plan.run}")
             run_folders.remove(plan.run)  # left by the killed engine
         folder, log = run_folders.make(plan.run)
         path = folder / SOCKET_NAME

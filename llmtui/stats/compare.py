@@ -78,7 +78,7 @@ class Comparison(Struct, frozen=True):
 
     @property
     def limit(self) -> str:
-        """Why no difference was shown: too few samples, or the smallest difference that they could have shown."""
+        """Why no difference was shown: too few samples, or the smallest difference that they can show."""
         are = "is" if self.n == 1 and self.n_more <= 1 else "are"
         if not self.bounded:
             return f"{self.count} {are} too few"
@@ -88,7 +88,7 @@ class Comparison(Struct, frozen=True):
         if share < 1e-9:
             return f"all {self.count} show the same"
         least = f"{100 * share:.2g}%" if share < 0.995 else f"{self.could_show:.{int(self.could_show < 10)}f}x"
-        return f"{self.count} could have shown {least}"
+        return f"{self.count} can show {least} or more"
 
     @property
     def relation(self) -> str:
@@ -160,7 +160,7 @@ def level_after(planned: int, made: int, *, early: bool = False) -> float:
 def level_of(raced: Iterable[tuple[str, int]], planned: int, *, done: bool) -> float:
     """The level of a race: `raced` has the state of each backend and the number of its measured iterations.
 
-    It is stricter while the race is going, and if a backend was stopped before its end or while rounds were added.
+    It is stricter during the race, and if a backend was stopped before its end or while rounds were added.
     """
     backends = list(raced)
     made = max((measured for _, measured in backends), default=0)

@@ -84,7 +84,7 @@ class Store:
         with self._writing() as connection:
             row = self._row(plan.run)
             if row["state"] == "running" and row["engine_pid"] != os.getpid() and not _engine_gone(row):
-                raise StoreError(f"run {plan.run} is still active ({_process(row)}); try: llmtui attach {plan.run}")
+                raise StoreError(f"run {plan.run} is still running ({_process(row)}); try: llmtui attach {plan.run}")
             connection.execute(
                 "UPDATE runs SET state = 'running', ended_utc = NULL, engine_place = ?, engine_pid = ?, "
                 "engine_started = ? WHERE id = ?",

@@ -126,7 +126,7 @@ class Session:
                 self._app.main.request_numbers()
 
     def hold(self) -> None:
-        """Keep the screen as it is while the run goes on."""
+        """Keep the screen as it is while the run continues."""
         self._view.behind = 0
         # Drawn now: a key was pressed for it.
         self._app.main.show_numbers()

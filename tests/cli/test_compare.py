@@ -77,7 +77,7 @@ def test_the_table_is_aligned_and_every_backend_has_a_sentence(
         "a: B takes 1.080x as long as A (95%: 1.076 to 1.084)",
         "b: A takes 1.250x as long as B (95%: 1.245 to 1.255)",
         "c: nothing to compare: B has no samples (not reachable)",
-        "d: no difference shown; 10 iterations each could have shown 0.68%",
+        "d: no difference shown; 10 iterations each can show 0.68% or more",
         "not compared: old (only in A); new (only in B)",
     ]
     assert any(line.startswith("warning not-interleaved: B started 0 s after A") for line in lines)
@@ -233,7 +233,7 @@ def test_an_active_run_is_compared_as_it_is(tmp_path: Path, capsys: pytest.Captu
     add(file, "bbbb2222", {"a": 0.6}, end=None)
     assert compare_runs("aaaa", "bbbb", str(file)) == 0
     out, err = capsys.readouterr()
-    assert err == "llmtui: run B is still active; comparing its iterations so far\n"
+    assert err == "llmtui: run B is still running; comparing its iterations so far\n"
     assert "a: B takes 1.20" in out and "x as long as A" in out
 
 

@@ -116,7 +116,7 @@ async def test_running_run_cannot_be_resumed() -> None:
     run = await started(plan, resume=False)
     try:
         await run.until(lambda run_view: bool(run_view.backends["a"].measured))
-        with pytest.raises(EngineError, match="is still going"):
+        with pytest.raises(EngineError, match="is still running"):
             await started(plan, resume=True)
         await ended(run)
     finally:

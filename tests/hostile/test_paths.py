@@ -145,7 +145,7 @@ async def test_a_second_resume_does_not_remove_the_folder_of_the_first(
     first = EngineProcess.start(plan)
     try:
         for _ in range(3):
-            with pytest.raises(EngineError, match=r"is already running|is still going"):
+            with pytest.raises(EngineError, match=r"is already running|is still running"):
                 EngineProcess.start(plan, resume=True)
         client = await first.connect()
         assert first.socket.exists() and [run.run for run in live_runs()] == [plan.run]

@@ -165,7 +165,7 @@ def test_a_run_of_a_killed_engine_has_died(store: Store) -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == "begun\n"
         assert store.mark_dead() == []
-        with pytest.raises(StoreError, match=f"still active \\(process {child.pid}\\); try: llmtui attach"):
+        with pytest.raises(StoreError, match=f"still running \\(process {child.pid}\\); try: llmtui attach"):
             store.reopen(plan("dead0001"))
         child.kill()
         # The process has ended but is not reaped: a zombie does not count as a running engine.

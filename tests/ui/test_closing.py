@@ -53,7 +53,9 @@ async def test_escape_withdraws_the_question() -> None:
             await settle(pilot)
             assert len(app.screen.query("Toast")) == 1
             messages = [n.message for n in app._notifications]
-            assert messages == ["the run is still going: q again stops it and its servers, d detaches, esc cancels"]
+            assert messages == [
+                "the run is still in progress: q again stops it and its servers, d detaches, esc cancels"
+            ]
             await pilot.press("escape")
             await settle(pilot)
             assert app.is_running and link.sent == []

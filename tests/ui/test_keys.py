@@ -61,7 +61,7 @@ async def test_a_key_that_does_not_apply_says_why_and_sends_nothing() -> None:
         assert link.sent == []
         said = [n.message for n in app._notifications]
         assert "llama.cpp is still running: stop it first" in said
-        assert "the run is still going" in said
+        assert "the run is still in progress" in said
 
 
 async def test_a_repeated_toast_is_shown_once() -> None:
@@ -72,7 +72,7 @@ async def test_a_repeated_toast_is_shown_once() -> None:
         for _ in range(3):
             await pilot.press("R")
         await settle(pilot)
-        assert [n.message for n in app._notifications] == ["the run is still going"]
+        assert [n.message for n in app._notifications] == ["the run is still in progress"]
 
 
 async def test_the_chart_key_replaces_the_table_by_the_charts() -> None:

@@ -46,7 +46,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("LLMTUI_STORE", str(tmp_path / "history.db"))
     monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
     yield tmp_path
-    # A detached run goes on, and stopping takes time: neither may outlive the test.
+    # A detached run continues, and stopping takes time: neither may outlive the test.
     left = carrying("XDG_RUNTIME_DIR", str(runtime))
     for process in left:
         with contextlib.suppress(psutil.Error):
@@ -101,7 +101,7 @@ def test_the_terminal_is_restored(way: str, home: Path) -> None:
         match way:
             case "quit":
                 screen.press(b"q")
-                data += seen_until(screen, re.compile(rb"still going"))
+                data += seen_until(screen, re.compile(rb"still in progress"))
                 screen.press(b"q")
             case "detach":
                 screen.press(b"d")
@@ -145,7 +145,7 @@ def test_sigcont_does_not_keep_the_monitor_from_exiting(home: Path) -> None:
         os.kill(screen.pid, signal.SIGCONT)
         seen_until(screen, re.compile(rb"\x1b\]2;llmtui [1-9]"))
         screen.press(b"q")
-        seen_until(screen, re.compile(rb"still going"))
+        seen_until(screen, re.compile(rb"still in progress"))
         screen.press(b"q")
         rest_of(screen)
         deadline = time.monotonic() + WAIT_S
@@ -353,7 +353,7 @@ def test_tmux_shows_the_monitor_and_is_restored(home: Path, tmux: Tmux) -> None:
     tmux("send-keys", "Escape")
     tmux.until(lambda shown: "one running" not in shown and "Quit" in shown.rstrip().split("\n")[-1])
     tmux("send-keys", "q")
-    tmux.until(lambda shown: "still going" in shown)
+    tmux.until(lambda shown: "still in progress" in shown)
     tmux("send-keys", "q")
     tmux.until(lambda shown: "ready>" in shown.rstrip().split("\n")[-1] and "stopped before" in shown)
     # The summary may be longer than the screen.
@@ -378,6 +378,6 @@ def test_a_stopped_monitor_repaints_when_continued(home: Path, tmux: Tmux) -> No
     tmux("send-keys", "fg", "Enter")
     tmux.until(whole)
     tmux("send-keys", "q")
-    tmux.until(lambda shown: "still going" in shown)
+    tmux.until(lambda shown: "still in progress" in shown)
     tmux("send-keys", "q")
     tmux.until(lambda shown: "stopped before" in shown)

@@ -20,7 +20,7 @@ def next_theme(app: MonitorApp) -> None:
 
 
 def quit_monitor(app: MonitorApp) -> None:
-    """Quit, and shut the engine down; ask first while the run is going."""
+    """Quit, and shut the engine down; ask first while the run is in progress."""
     going = app.view.situation().phase in ("connecting", "starting", "running", "paused")
     if going and not app.quit_question.asked:
         app.quit_question.ask()

@@ -1,4 +1,4 @@
-"""The question that the quit key asks while the run is going."""
+"""The question that the quit key asks while the run is in progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llmtui.ui.textual_internals import redraw_notifications, withdraw_notificat
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
 
-#: For so many seconds a second press of the quit key quits.
+#: How long a second press of the quit key quits, in seconds.
 QUIT_AGAIN_S = 3.0
 _NEVER = float("-inf")
 
@@ -30,7 +30,7 @@ class QuitQuestion:
     @property
     def _text(self) -> str:
         again, away, back = (key_word(self._app.keys[command]) for command in ("quit", "detach", "back"))
-        return f"the run is still going: {again} again stops it and its servers, {away} detaches, {back} cancels"
+        return f"the run is still in progress: {again} again stops it and its servers, {away} detaches, {back} cancels"
 
     def ask(self) -> None:
         """Ask."""

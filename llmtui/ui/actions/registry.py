@@ -106,7 +106,7 @@ COMMANDS: tuple[Command, ...] = (
         "Run",
         run.rerun_all,
         lambda s: s.live and s.resting == s.backends > 0,
-        refusal="the run is still going",
+        refusal="the run is still in progress",
         engine=True,
     ),
     Command(
@@ -208,7 +208,7 @@ COMMANDS: tuple[Command, ...] = (
         "hold",
         "h",
         "Hold",
-        "hold the screen while the run goes on, or catch up",
+        "hold the screen while the run continues, or catch up",
         "View",
         view.hold_or_go_on,
         lambda s: s.live or s.held,
@@ -248,7 +248,7 @@ COMMANDS: tuple[Command, ...] = (
         "detach",
         "d",
         "Detach",
-        "close the monitor; the run goes on (`llmtui attach`)",
+        "close the monitor; the run continues (`llmtui attach`)",
         "Run",
         run.detach,
         lambda s: s.live,
@@ -303,7 +303,9 @@ COMMANDS: tuple[Command, ...] = (
         footer=False,
     ),
     Command("help", "question_mark", "Help", "all keys", "Application", overlays.help_keys),
-    Command("quit", "q", "Quit", "quit; press twice while the run is going", "Application", application.quit_monitor),
+    Command(
+        "quit", "q", "Quit", "quit; press twice while the run is in progress", "Application", application.quit_monitor
+    ),
 )
 
 BY_ID: dict[str, Command] = {c.id: c for c in COMMANDS}

@@ -27,8 +27,8 @@ _FIXED = {
 }
 _SIGNS = """\
 TTFT: time to first token; ITL: time between tokens
-warm-up: unmeasured; round: one iteration of every backend
-* best; #1: of attempt 1; (name): hidden; 2~: 2 disturbed
+warm-up: not counted; round: one iteration of every backend
+*: shown to be fastest; #1: attempt 1; (name): hidden; 2~: 2 disturbed
 p95: from 20 iterations on; v explains the verdict
 x fastest: the median as a multiple of the best median
 bars: mean, median, min, max; points: one shape per backend\

@@ -36,7 +36,7 @@ _DEFINITIONS = (
         "cancels out",
     ),
     (
-        "could have shown",
+        "can show",
         "the smallest difference that this many samples show in 4 of 5 races, without outliers",
     ),
     ("*, ·", "in the table: shown to be fastest; the best figure so far, not shown to be fastest"),
@@ -58,7 +58,7 @@ _DEFINITIONS = (
 
 
 def verdict_line(verdict: Verdict, width: int) -> Line:
-    """Draw the verdict in one line, with intervals if there is room; dim while the run goes on."""
+    """Draw the verdict in one line, with intervals if there is room; dim during the run."""
     room = width - 2
     text = verdict.line if width_of([(verdict.line, "")]) <= room else verdict.brief
     unlike = verdict.leading.instead_of is not None
