@@ -45,7 +45,7 @@ class BackendState(Struct, frozen=True):
 
     `progress` (0 to 1) and `doing` describe a wait such as a download. `usual_load_s` is how long the server took to
     load in earlier runs, None if it is not loading or if that is unknown; `load_s` is how long it took now, which is
-    part of no iteration. `note` is a permanent remark ("a Python bridge stands in front"), `model_digest` the digest
+    part of no iteration. `note` is a permanent remark ("a Python bridge is in front"), `model_digest` the digest
     of the published model file ("sha256:...") and `log_tail` the last lines of a server that failed. `context_tokens`
     is the size of the context for prompt and answer, `device` what the server computes on ("" if unknown), and
     `listener_uids` the users that listen on the port of a server that llmtui did not start (None if unknown).

@@ -63,7 +63,7 @@ def test_every_command_parses() -> None:
 
 
 def _parse(document: str, command: str) -> None:
-    """Let click parse `command` without running it; a placeholder in capitals stands for any value."""
+    """Let click parse `command` without running it; a placeholder in capitals is any value."""
     # Prose and console blocks explain a command after two or more spaces.
     words = [w for w in shlex.split(re.split(r" {2,}", command.strip())[0])[1:] if not re.fullmatch(r"[\[(].*", w)]
     if not words or words[0] in ("--help", "COMMAND"):

@@ -116,7 +116,7 @@ def answer(tokens: int, reason: str = "length") -> list[Step]:
 
 
 async def test_different_answer_lengths_in_some_rounds() -> None:
-    """Medians are alike, and so are means within 10 %."""
+    """Medians are alike, and so are means within 10%."""
     lengths = {"a": (300, 300, 11, 300, 11, 300), "b": (300, 300, 96, 300, 22, 300)}
     async with AsyncExitStack() as stack:
         backends = []

@@ -99,6 +99,6 @@ def test_coverage_of_the_interval_of_the_median(n: int) -> None:
     assert typical.median_interval is not None
     low, high = map(int, typical.median_interval)
     assert low + high == n - 1, "as many ranks from either end"
-    # The median lies below the k-th smallest value where fewer than k of n fall below it.
+    # The median is below the k-th smallest value where fewer than k of n fall below it.
     holds = 1 - 2 * sum(math.comb(n, k) for k in range(low + 1)) / 2**n
     assert 0.95 <= holds < 0.975

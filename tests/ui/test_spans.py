@@ -33,7 +33,7 @@ def test_wrap_breaks_long_words_and_marks_the_cut() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(24, 13), (20, 5), (12, 3), (4, 2), (60, 8)])
 def test_box_has_exactly_its_size(width: int, height: int) -> None:
-    title, right, note = [("3 x HuggingFace", "")], [("Python", "dim")], [("a bridge stands in front", "dim")]
+    title, right, note = [("3 x HuggingFace", "")], [("Python", "dim")], [("a bridge is in front", "dim")]
     lines = frame([(("body", ""),)] * 20, width, height, left=title, right=right, bottom=note)  # type: ignore[arg-type]
     assert len(lines) == height
     assert all(width_of(line) == width for line in lines)
