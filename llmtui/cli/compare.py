@@ -18,7 +18,8 @@ from llmtui.cli.output import STDOUT, output_columns, prints, report, write_outp
 from llmtui.export.table import cells_wide, fit
 from llmtui.model import Struct
 from llmtui.model.errors import UsageError
-from llmtui.runview.run import ROUNDS, RunView
+from llmtui.runview.backend import ROUNDS
+from llmtui.runview.run import RunView
 from llmtui.stats.compare import digits, times
 from llmtui.stats.compare_runs import Across, Outcome, across, gate, paired
 from llmtui.stats.metrics import METRICS, MetricKey

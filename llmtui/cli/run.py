@@ -13,7 +13,8 @@ from llmtui.interrupts import Interruption
 from llmtui.link.client import HANG_UP_S, Client
 from llmtui.link.process import EngineProcess
 from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown
-from llmtui.runview.run import BackendView, RunView
+from llmtui.runview.backend import BackendView
+from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 

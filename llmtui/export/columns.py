@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from llmtui.export.table import Row
 from llmtui.model import Backend, BackendState, Iteration, Plan
-from llmtui.runview.run import BackendView
+from llmtui.runview.backend import BackendView
 from llmtui.stats.checks import Check, Level
 from llmtui.stats.intervals import Estimate
 from llmtui.stats.metrics import METRICS, MetricKey

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import msgspec
 
 from llmtui.model import STATE_WORDS
-from llmtui.runview.run import BackendView, RunView
+from llmtui.runview.backend import BackendView
+from llmtui.runview.run import RunView
 from llmtui.stats.intervals import Interval
 from llmtui.stats.metrics import METRICS, Metric
 from llmtui.stats.summary import P95_FROM, Spread

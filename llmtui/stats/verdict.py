@@ -23,7 +23,7 @@ _SENTENCE = 400
 
 
 class Contender(Raced, Protocol):
-    """A backend in the race with its newest samples, such as `llmtui.runview.run.Contender`."""
+    """A backend in the race with its newest samples, such as `llmtui.runview.backend.BackendView`."""
 
     @property
     def rounds(self) -> list[Iteration]:

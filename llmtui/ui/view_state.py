@@ -9,7 +9,8 @@ from typing import Literal
 
 from llmtui.config.schema import UiConfig
 from llmtui.model import RESTING, BackendState, Plan, State
-from llmtui.runview.run import BackendView, RunView
+from llmtui.runview.backend import BackendView
+from llmtui.runview.run import RunView
 from llmtui.runview.samples import RECENT
 from llmtui.stats.metrics import CHARTED, MetricKey
 from llmtui.stats.summary import box, thinned

@@ -17,7 +17,8 @@ from llmtui.model import (
     IterationDone,
     RunConfig,
 )
-from llmtui.runview.run import ROUNDS, RunView
+from llmtui.runview.backend import ROUNDS
+from llmtui.runview.run import RunView
 from llmtui.stats.checks import Leading
 from llmtui.stats.compare import LEVEL, Comparison, compare
 from llmtui.stats.verdict import Pair, Verdict, _line

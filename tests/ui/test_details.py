@@ -19,7 +19,7 @@ from llmtui.model import (
     Logs,
     LogTail,
 )
-from llmtui.runview.run import BackendView
+from llmtui.runview.backend import BackendView
 from llmtui.runview.samples import RECENT
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.layout import details_layout_for

@@ -60,7 +60,7 @@ class Check(Struct, frozen=True):
 
 
 class Raced(Protocol):
-    """A backend with the attempt that counts, such as `llmtui.runview.run.Contender`."""
+    """A backend with the attempt that counts, such as `llmtui.runview.backend.BackendView`."""
 
     @property
     def backend(self) -> Backend:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from llmtui.model import RESTING
-from llmtui.runview.run import BackendView
+from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import MetricKey
 from llmtui.stats.running import Running
 from llmtui.stats.summary import Summary

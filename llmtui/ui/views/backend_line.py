@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from llmtui.runview.run import BackendView
+from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
 from llmtui.ui.layout import LINE_HIDDEN_WIDTH, NARROW

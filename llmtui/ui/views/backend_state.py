@@ -6,7 +6,7 @@ import dataclasses
 
 from llmtui.config.schema import Marker
 from llmtui.model import RESTING, Progress
-from llmtui.runview.run import BackendView
+from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import MetricKey
 from llmtui.ui.text.format import HIDDEN_SIGN, LOST_SIGN, STATE_ROLES, STATE_SIGNS, clock, shape, state_word
 from llmtui.ui.text.spans import SERIES, Role, Span

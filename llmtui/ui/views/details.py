@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.cells import cell_len
 
 from llmtui.model import Iteration
-from llmtui.runview.run import BackendView
+from llmtui.runview.backend import BackendView
 from llmtui.text import sanitize, sanitize_lines
 from llmtui.text.format import plural
 from llmtui.ui.layout import CLOCK_NOTES_WIDTH, TIMELINE_TITLE_WIDTH, TIMELINE_WHOLE_TITLE_WIDTH

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from llmtui.runview.run import BackendView
+from llmtui.runview.backend import BackendView
 from llmtui.text import sanitize
 from llmtui.ui.charts.sparkline import sparkline
 from llmtui.ui.layout import PANEL_LEAST_HEIGHT, PANEL_LEAST_WIDTH

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtui.runview.run import BackendView
+from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
 from llmtui.text.format import plural

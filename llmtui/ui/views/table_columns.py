@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rich.cells import cell_len
 
-from llmtui.runview.run import BackendView
+from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS, Metric, MetricKey
 from llmtui.text import sanitize
 from llmtui.ui.text.format import DASH, number, value_text

@@ -9,7 +9,7 @@ from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.message import Message
 
 from llmtui.model import Iteration
-from llmtui.runview.run import BackendView
+from llmtui.runview.backend import BackendView
 from llmtui.ui.text.spans import Line
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.iteration_table import heading, iteration_line

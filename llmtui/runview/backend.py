@@ -1,0 +1,160 @@
+"""One backend as a client sees it: its state, its iterations and the figures computed from them."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmtui.model import Backend, BackendState, Iteration, Progress
+from llmtui.runview.samples import Samples
+from llmtui.stats.running import Running
+from llmtui.stats.summary import Summary
+
+if TYPE_CHECKING:
+    # Imported at run time with the first iteration, so that the first frame does not wait for it.
+    from llmtui.stats.checks import Evidence
+
+#: How many of a backend's newest samples are compared with those of the others, round by round.
+ROUNDS = 400
+
+
+class BackendView:
+    """One backend as a client sees it. `iterations` contains all attempts, in order of completion.
+
+    `keep` is the number of newest iterations that keep text and arrivals (None: all).
+    """
+
+    def __init__(self, backend: Backend, state: BackendState, keep: int | None = None) -> None:
+        self.backend = backend
+        self.state = state
+        self.iterations = Samples(keep)
+        self.progress: Progress | None = None
+        self.rss_bytes: int | None = None
+        self.cpu_cores: float | None = None
+        #: The last lines of the server's log, when it was last requested.
+        self.log_tail: list[str] = []
+        #: How often the server refused with a time to wait, in all attempts.
+        self.refused = 0
+        self._attempts: dict[int, Running] = {}
+        self._evidence: dict[int, Evidence] = {}
+        self._rounds: dict[int, deque[Iteration]] = {}
+
+    def add(self, iteration: Iteration) -> None:
+        """Add an iteration."""
+        # Each decoded iteration has its own copy of these strings, which are always the same few.
+        iteration = msgspec.structs.replace(
+            iteration,
+            run=sys.intern(iteration.run),
+            backend=sys.intern(iteration.backend),
+            finish_reason=sys.intern(iteration.finish_reason) if iteration.finish_reason is not None else None,
+        )
+        self.iterations.append(iteration)
+        self.refused += iteration.refused
+        running = self._attempts.get(iteration.attempt)
+        if running is None:
+            running = self._attempts[iteration.attempt] = Running()
+        running.add(iteration)
+        if iteration.attempt < self.state.attempt:
+            return
+        from llmtui.stats.checks import Evidence
+
+        self._evidence.setdefault(iteration.attempt, Evidence()).add(iteration)
+        if iteration.phase == "measured" and iteration.ok:
+            self._rounds.setdefault(iteration.attempt, deque(maxlen=ROUNDS)).append(_comparable(iteration))
+
+    def drop_old_attempts(self) -> None:
+        """Drop the figures of all attempts but the current one and the one before."""
+        previous = self.previous_attempt
+        self._attempts = {a: r for a, r in self._attempts.items() if previous is None or a >= previous}
+        self._evidence = {a: e for a, e in self._evidence.items() if a >= self.state.attempt}
+        self._rounds = {a: r for a, r in self._rounds.items() if a >= self.state.attempt}
+
+    def attempt(self, number: int) -> Running:
+        """Return the figures of the current attempt or the one before, empty if it has no iterations."""
+        return self._attempts.get(number) or Running()
+
+    @property
+    def figures(self) -> Running:
+        """The figures of the current attempt."""
+        return self.attempt(self.state.attempt)
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the fairness checks need of the current attempt."""
+        from llmtui.stats.checks import Evidence
+
+        return self._evidence.get(self.state.attempt) or Evidence()
+
+    @property
+    def rounds(self) -> list[Iteration]:
+        """The newest `ROUNDS` samples of the current attempt, with only the fields that a comparison needs."""
+        return list(self._rounds.get(self.state.attempt, ()))
+
+    @property
+    def previous_attempt(self) -> int | None:
+        """The number of the newest earlier attempt with measured iterations, None if there is none."""
+        earlier = (a for a, r in self._attempts.items() if a < self.state.attempt and r.measured)
+        return max(earlier, default=None)
+
+    @property
+    def summary(self) -> Summary:
+        """The summary of the current attempt."""
+        return self.figures.summary
+
+    @property
+    def previous(self) -> Summary | None:
+        """The summary of the attempt before, None if nothing was measured."""
+        number = self.previous_attempt
+        return self.attempt(number).summary if number is not None else None
+
+    @property
+    def finished(self) -> int:
+        """The number of measured iterations in the current attempt, failures included."""
+        return self.figures.measured
+
+    @property
+    def current(self) -> list[Iteration]:
+        """The iterations of the current attempt. Slow: all of them are decompressed."""
+        return [i for i in self.iterations if i.attempt == self.state.attempt]
+
+    @property
+    def measured(self) -> list[Iteration]:
+        """The measured iterations of the current attempt, failures included. Slow, like `current`."""
+        return [i for i in self.current if i.phase == "measured"]
+
+    @property
+    def last(self) -> Iteration | None:
+        """The newest iteration of the current attempt, warm-up or measured."""
+        return self.figures.last
+
+    @property
+    def weights(self) -> str:
+        """The weights' format as the server reports it, or else the config."""
+        return self.state.weights or self.backend.weights
+
+    @property
+    def model(self) -> str:
+        """The model's name as the server reports it, or else the config."""
+        return self.state.model or self.backend.model
+
+
+def _comparable(iteration: Iteration) -> Iteration:
+    """Return a copy with only the fields that a comparison needs."""
+    return Iteration(
+        run=iteration.run,
+        backend=iteration.backend,
+        attempt=iteration.attempt,
+        iteration=iteration.iteration,
+        phase=iteration.phase,
+        started_utc=iteration.started_utc,
+        latency_s=iteration.latency_s,
+        ttft_s=iteration.ttft_s,
+        itl_s=iteration.itl_s,
+        tpot_s=iteration.tpot_s,
+        tokens_per_s=iteration.tokens_per_s,
+        prompt_tokens=iteration.prompt_tokens,
+        cached_tokens=iteration.cached_tokens,
+    )
