@@ -14,6 +14,7 @@ import httpx
 
 from llmtui.model import Failure
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 
 _HINTS = {
     401: "set api_key for this backend",
@@ -187,7 +188,7 @@ def invalid_request(error: httpx.InvalidURL | UnicodeEncodeError) -> Failure:
 
 def connection_lost(events: int, error: Exception) -> Failure:
     """Return the failure for a connection that broke, or an answer that is not HTTP, after `events` text events."""
-    message = f"connection lost after {_tokens(events)}" if events else "connection lost before the first token"
+    message = f"connection lost after {plural(events, 'token')}" if events else "connection lost before the first token"
     detail = str(error)
     if isinstance(error, IncompleteAnswer):
         message = f"{message}: {detail}"
@@ -198,7 +199,7 @@ def connection_lost(events: int, error: Exception) -> Failure:
 
 def timed_out(events: int, timeout_s: float) -> Failure:
     """Return the failure for an answer that did not end within `timeout_s`, after `events` text events."""
-    progress = f"after {_tokens(events)}" if events else "before the first token"
+    progress = f"after {plural(events, 'token')}" if events else "before the first token"
     return Failure(
         kind="timeout",
         message=f"not finished within {timeout_s:g} s ({progress})",
@@ -216,10 +217,6 @@ def truncated(events: int) -> Failure:
     """Return the failure for an answer without the finish reason that its protocol requires."""
     return Failure(
         kind="protocol",
-        message=f"the answer is incomplete: no finish reason after {_tokens(events)}",
+        message=f"the answer is incomplete: no finish reason after {plural(events, 'token')}",
         hint="the server may have crashed; see its log",
     )
-
-
-def _tokens(n: int) -> str:
-    return "1 token" if n == 1 else f"{n} tokens"

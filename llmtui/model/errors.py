@@ -6,7 +6,7 @@ from llmtui import exit_codes
 
 
 class CommandError(Exception):
-    """Ends a command. `llmtui.__main__` prints the message, a sentence for the user, and exits with `exit_code`."""
+    """Ends a command. `llmtui.cli.exits` prints the message, a sentence for the user, and exits with `exit_code`."""
 
     exit_code = exit_codes.FAILED
 

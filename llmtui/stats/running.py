@@ -164,7 +164,7 @@ class Running:
 
     @property
     def summary(self) -> Summary:
-        """Equal to `summarise` of the same iterations; computed on demand."""
+        """The summary of the iterations so far; computed on demand."""
         if self._summary is None:
             self._summary = Summary(
                 n=self._n,

@@ -171,28 +171,6 @@ def first_latency(iteration: Iteration) -> float | None:
     return latency_s if iteration.ok and latency_s is not None and math.isfinite(latency_s) else None
 
 
-def summarise(iterations: Iterable[Iteration]) -> Summary:
-    """Summary of the measured iterations among `iterations` (of one backend and attempt)."""
-    every = list(iterations)
-    measured = [i for i in every if i.phase == "measured"]
-    good = [i for i in measured if i.ok]
-
-    spreads = {key: spread(v for i in good if (v := metric.of(i)) is not None) for key, metric in METRICS.items()}
-    outputs = spread(i.output_tokens for i in good if i.output_tokens is not None)
-    prompts = spread(i.prompt_tokens for i in good if i.prompt_tokens is not None)
-    return Summary(
-        n=len(good),
-        errors=len(measured) - len(good),
-        disturbed=sum(1 for i in good if i.disturbed),
-        output_tokens_median=outputs.median if outputs else None,
-        prompt_tokens_median=prompts.median if prompts else None,
-        outliers=outliers(sorted(v for i in good if (v := i.latency_s) is not None and math.isfinite(v))),
-        first_s=first_latency(every[0]) if every else None,
-        warmups=spread(v for i in every if i.phase == "warmup" and i.ok and (v := i.latency_s) is not None),
-        **spreads,
-    )
-
-
 def ratios_to_best(values: Sequence[float | None], metric: MetricKey = "latency") -> list[float | None]:
     """Each value as a multiple of the best, 1.0 or more; None if it is unknown or not positive."""
     positive = [v for v in values if v is not None and v > 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from llmtui.model import Backend, RunConfig, Struct, TokenSource
 
@@ -114,6 +114,3 @@ class Dialect(Protocol):
 
     def server_info(self, path: str, body: bytes) -> ServerInfo:
         """Parse the 200 answer to the probe of this URL or path. Never raises."""
-
-
-JSON = dict[str, Any]

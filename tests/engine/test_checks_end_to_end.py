@@ -15,7 +15,7 @@ import pytest
 from llmtui.engine.watch.conditions import Changes, Counters, device_of, governor, sample, since
 from llmtui.model import Backend, Rerun
 from llmtui.runview.run import RunView
-from llmtui.stats.checks import OF_THE_MACHINE, Check, Entry, Evidence, checks, leading_metric
+from llmtui.stats.checks import Check, Entry, Evidence, checks, leading_metric
 from tests.engine.helpers import (
     assert_gone,
     ended,
@@ -27,6 +27,7 @@ from tests.engine.helpers import (
     truth_backend,
 )
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
+from tests.stats.build import OF_THE_MACHINE
 
 #: So far apart that even a very busy machine rarely reads two arrivals as one, which the checks report.
 SLOWLY = {"arguments": ["--itl-ms", "30"]}

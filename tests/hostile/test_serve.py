@@ -15,8 +15,8 @@ import pytest
 from aiohttp import ClientSession, CookieJar, WSMsgType, WSServerHandshakeError
 
 from llmtui.cli.serve import access as serve_access
-from llmtui.cli.serve.access import foreign_user
-from llmtui.servers.tcp_table import TcpSocket, endpoint
+from llmtui.cli.serve.access import Connected, Owner, owners
+from llmtui.servers.tcp_table import PROC, TcpSocket, endpoint
 from tests.cli.served import DEADLINE_S, Served, page_of, serving
 from tests.hostile.raw_requests import (
     HANDSHAKE,
@@ -30,6 +30,11 @@ from tests.hostile.raw_requests import (
 from tests.hostile.strangers import NOBODY, needs_root
 
 CLOSED = (b"", b"ConnectionResetError", b"BrokenPipeError")
+
+
+def foreign_user(peer: tuple[str, int], local: tuple[str, int], proc: Path = PROC) -> bool:
+    """Whether the connection from `peer` to `local` is refused."""
+    return owners([Connected(endpoint(*peer), endpoint(*local))], proc) != [Owner.ALLOWED]
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,11 @@ import pytest
 
 from llmtui.model import Backend
 from llmtui.runview.run import RunView
-from llmtui.stats.checks import OF_THE_MACHINE, Entry, Evidence, checks, leading_metric
+from llmtui.stats.checks import Entry, Evidence, checks, leading_metric
 from llmtui.stats.checks.base import VOID_SHARE
 from llmtui.stats.checks.length import ODD_ROUNDS
 from tests.engine.helpers import engine_for, plan_of
+from tests.stats.build import OF_THE_MACHINE
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

@@ -26,9 +26,10 @@ from llmtui.runview.samples import CHUNK, Samples
 from llmtui.stats.metrics import CHARTED, METRICS
 from llmtui.stats.running import Course, Running
 from llmtui.stats.sorted_values import Sample
-from llmtui.stats.summary import P95_FROM, box, spread, summarise
+from llmtui.stats.summary import P95_FROM, box, spread
 from tests import build
 from tests.build import iteration
+from tests.stats.batch_summary import batch_summary
 
 PLAN = build.plan("a")
 seconds = st.none() | st.floats(0, 1e6) | st.sampled_from([1.0, 1.5, math.inf, math.nan])
@@ -71,11 +72,11 @@ def test_incremental_figures_equal_batch_figures(events: list[Iteration], attemp
         applied.append(event)
         current = [i for i in applied if i.attempt == number]
         measured = [i for i in current if i.phase == "measured"]
-        assert backend_view.summary == summarise(current)
+        assert backend_view.summary == batch_summary(current)
         assert (backend_view.finished, backend_view.last) == (len(measured), current[-1] if current else None)
         earlier = {i.attempt for i in applied if i.phase == "measured" and i.attempt < number}
         assert backend_view.previous_attempt == max(earlier, default=None)
-        before = summarise(i for i in applied if i.attempt == max(earlier)) if earlier else None
+        before = batch_summary(i for i in applied if i.attempt == max(earlier)) if earlier else None
         assert backend_view.previous == before
         for metric in CHARTED:
             expected = [(n, v) for n, i in enumerate(measured) if (v := METRICS[metric].of(i)) is not None]

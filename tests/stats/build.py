@@ -23,6 +23,8 @@ from tests import build
 Fields = dict[str, Any] | Callable[[int], dict[str, Any]]
 
 
+#: The checks on the machine, not on backends.
+OF_THE_MACHINE = frozenset({"busy-machine", "governor", "disturbed", "steal", "swap", "throttled"})
 MACHINE = build.machine(cpu="Some CPU", cores=8, governor="performance", load_1m=0.3)
 
 

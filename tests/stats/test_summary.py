@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from llmtui.model import Failure
-from llmtui.stats.summary import percentile, ratios_to_best, spread, summarise
+from llmtui.stats.summary import percentile, ratios_to_best, spread
 from tests.build import iteration
+from tests.stats.batch_summary import batch_summary
 
 
 def test_spread_by_hand() -> None:
@@ -33,7 +34,7 @@ def test_stddev_needs_two_values_and_spread_one() -> None:
 
 def test_warmups_and_failures_are_never_samples() -> None:
     failed = Failure(kind="timeout", message="late")
-    s = summarise(
+    s = batch_summary(
         [
             iteration("a", 1, 100.0, phase="warmup"),
             iteration("a", 1, 1.0, output_tokens=64, foreign_cpu=0.5),

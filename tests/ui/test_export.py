@@ -24,7 +24,7 @@ from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
 
 NOON = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
-CSV, ITERATIONS, JSON, MARKDOWN = FORMATS
+CSV, ITERATIONS, JSON, _ = FORMATS
 
 
 @pytest.fixture

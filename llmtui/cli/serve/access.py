@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from llmtui.servers.tcp_table import ESTABLISHED, PROC, Endpoint, TcpSocket, endpoint, tcp_sockets
+from llmtui.servers.tcp_table import ESTABLISHED, PROC, Endpoint, TcpSocket, tcp_sockets
 from llmtui.text import sanitize
 
 #: The kernel's table is read again if it lacks a row: a row can be missed while other connections change.
@@ -121,14 +121,11 @@ class Owner(enum.Enum):
     UNKNOWN = "from this machine, of an unknown user"
 
 
-def foreign_user(peer: tuple[str, int], local: tuple[str, int], proc: Path = PROC) -> bool:
-    """Whether the connection from `peer` to `local` must be refused: its owner is another user of this machine, or
-    unknown. `proc` is the root of the proc file system. Raises ValueError for invalid addresses."""
-    return owners([Connected(endpoint(*peer), endpoint(*local))], proc) != [Owner.ALLOWED]
-
-
 def owners(connections: Sequence[Connected], proc: Path = PROC) -> list[Owner]:
-    """Return the owner of each of these connections to one port, from one reading of the kernel's table if possible."""
+    """Return the owner of each of these connections to one port, from one reading of the kernel's table if possible.
+
+    `proc` is the root of the proc file system.
+    """
     by_connection: dict[Connected, Owner] = {}
     for _ in range(READINGS):
         missing = [each for each in connections if each not in by_connection]

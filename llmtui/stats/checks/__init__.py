@@ -70,8 +70,6 @@ CODES: dict[str, str] = {
     "swap": "the machine swapped during iterations",
     "throttled": "heat throttled the processor during iterations",
 }
-#: The checks on the machine, not on backends.
-OF_THE_MACHINE = frozenset({"busy-machine", "governor", "disturbed", "steal", "swap", "throttled"})
 
 _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     length.output_tokens,

@@ -110,7 +110,6 @@ class Evidence:
         self.prompts = Counts()
         self.no_prompt_count = 0
         self.cache_reported = 0
-        self.cache_hits = 0
         self._cached = 0
         self._cached_of = 0
         self.thinking = 0
@@ -181,7 +180,6 @@ class Evidence:
             self.prompts.add(iteration.prompt_tokens)
         if iteration.cached_tokens is not None:
             self.cache_reported += 1
-            self.cache_hits += iteration.cached_tokens > 0
             self._cached += iteration.cached_tokens
             self._cached_of += max(iteration.prompt_tokens or 0, iteration.cached_tokens)
         reasoned = iteration.ttft_s is not None and (iteration.ttfo_s is None or iteration.ttfo_s > iteration.ttft_s)

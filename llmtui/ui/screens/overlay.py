@@ -10,6 +10,7 @@ from textual.geometry import Size
 from textual.reactive import Reactive
 from textual.widget import Widget
 
+from llmtui.ui.layout import TALL_HEADER
 from llmtui.ui.textual_internals import PaintedOnceScreen
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.footer import Footer
@@ -57,7 +58,7 @@ class Paged(Overlay):
     title_type: ClassVar[type[Lines]]
 
     def place(self, size: Size) -> None:
-        self.query_one(Header).styles.height = 1 if size.height < 20 else 2
+        self.query_one(Header).styles.height = 2 if size.height >= TALL_HEADER else 1
 
     def follow(self) -> None:
         # The page first: the title shows how much of it is out of sight.
