@@ -219,7 +219,8 @@ def measure(job: Job, progress: Callable[[str], None]) -> Record:
                 reports.append(report)
                 assert report.level is not None
                 where = "with a monitor on screen" if monitor else "without a monitor"
-                progress(f"{plural(report.level.streams, 'stream')} {where}: {report.level.requests} requests")
+                requests = plural(report.level.requests, "request")
+                progress(f"{plural(report.level.streams, 'stream')} {where}: {requests}")
             if screen is not None:
                 seconds = time.monotonic() - began
                 monitor_load = MonitorLoad(

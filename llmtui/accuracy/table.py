@@ -18,7 +18,7 @@ def table(record: Record) -> str:
     clock = {"kernel": "the kernel's arrival stamps", "user": "user space, after each read"}[record.stamp]
     server_clock = {"kernel": "the kernel's stamp", "user": "user space"}[record.truth_stamp]
     lines = [
-        f"{machine.cpu[:40]}, {machine.cores} cores, {machine.os[:24]}"[:80],
+        f"{machine.cpu[:40]}, {plural(machine.cores, 'core')}, {machine.os[:24]}"[:80],
         ", ".join(f"{name} {version}" for name, version in record.versions.items())[:80],
         f"clock: {clock}; requests on the server: {server_clock}",
         f"{record.tokens} tokens per request, the first after {record.ttft_ms:g} ms, then every {record.itl_ms:g} ms",
@@ -30,7 +30,7 @@ def table(record: Record) -> str:
         details = f", {level.coalesced:.1%} of tokens coalesced" if level.coalesced else ""
         if level.failed:
             details += f", {level.failed} failed"
-        lines.append(f"{plural(level.streams, 'stream')}, {screen}: {level.requests} requests{details}")
+        lines.append(f"{plural(level.streams, 'stream')}, {screen}: {plural(level.requests, 'request')}{details}")
         rows: Sequence[tuple[str, Errors]] = (
             ("TTFT, ms", level.ttft_s),
             ("ITL, ms", level.itl_s),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from llmtui.stats.metrics import MetricKey
 
 
-class Command(click.Command):
+class InterruptibleCommand(click.Command):
     """A command that Control-C interrupts with KeyboardInterrupt, once it has started."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -43,7 +43,7 @@ class Command(click.Command):
 class DefaultGroup(click.Group):
     """A group in which `llmtui [CONFIG]` is short for `llmtui monitor [CONFIG]`."""
 
-    command_class = Command
+    command_class = InterruptibleCommand
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert the default command if none is named."""

@@ -1,4 +1,4 @@
-"""The engine process: `python -m llmtui.engine`, with a `Launch` on standard input. Prints "ready" when it listens."""
+"""The engine process: `python -m llmtui.engine`. Reads an `EngineLaunch`, and prints "ready" when it listens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llmtui.engine.redacted_log import RedactingStream
 from llmtui.engine.run import start_run
 from llmtui.engine.watch.machine import describe_machine
 from llmtui.link import run_folders
-from llmtui.link.process import Launch
+from llmtui.link.process import EngineLaunch
 from llmtui.link.server import LinkServer
 from llmtui.model import AnyEvent, Machine, Note
 from llmtui.servers.orphans import sweep_dead
@@ -32,7 +32,7 @@ from llmtui.text.format import plural
 FIRST_CLIENT_S = 30.0
 
 
-async def serve(launch: Launch) -> None:
+async def serve(launch: EngineLaunch) -> None:
     """Run the plan for the clients of the socket, until it is shut down or done without a client."""
     folder = run_folders.folder_of(launch.plan.run)
     link: LinkServer | None = None
@@ -68,7 +68,7 @@ def resume_note(stored: StoredRun, machine: Machine) -> Note:
     """Return the note of a resumed run. Raises StoreError if the run started on another machine."""
     then, now = stored.machine, machine
     if (then.cpu, then.cores, then.gpu) != (now.cpu, now.cores, now.gpu):
-        parts = ", ".join(part for part in (then.cpu, f"{then.cores} cores", then.gpu) if part)
+        parts = ", ".join(part for part in (then.cpu, plural(then.cores, "core"), then.gpu) if part)
         raise StoreError(
             f"run {stored.plan.run} started on another machine ({parts}), whose results cannot be mixed with those of "
             "this one: start a new run"
@@ -112,7 +112,7 @@ def main() -> None:
     line = sys.stdin.buffer.readline()
     if not line:
         sys.exit("the engine got no plan on standard input")
-    launch = msgspec.json.decode(line, type=Launch)
+    launch = msgspec.json.decode(line, type=EngineLaunch)
     sys.stderr = RedactingStream(sys.stderr, launch.plan)
     with contextlib.suppress(KeyboardInterrupt):
         try:

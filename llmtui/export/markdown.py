@@ -65,12 +65,12 @@ def run_markdown(run_view: RunView) -> str:
 
 def _origin(run_view: RunView) -> str:
     plan, machine, config = run_view.plan, run_view.machine, run_view.plan.config
-    place = [code(machine.cpu), f"{machine.cores} cores" if machine.cores != 1 else "1 core", code(machine.os)]
+    place = [code(machine.cpu), plural(machine.cores, "core"), code(machine.os)]
     place += [f"{machine.memory_bytes / 2**30:.1f} GiB"] if machine.memory_bytes else []
     place += [f"Python {code(machine.python)}", f"llmtui {code(machine.llmtui)}"] if machine.llmtui else []
     asked = [
         f"{plural(config.iterations, 'iteration')} after {plural(config.warmup, 'warm-up')}",
-        f"at most {config.max_tokens} tokens",
+        f"at most {plural(config.max_tokens, 'token')}",
         config.order,
         f"temperature {config.temperature:g}",
         f"prompt {code(config.prompt, 200)}",

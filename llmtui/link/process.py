@@ -17,16 +17,14 @@ import msgspec
 from llmtui.interrupts import ignore_interrupts
 from llmtui.link import run_folders
 from llmtui.link.client import Client
-from llmtui.link.run_folders import LOG_NAME, SOCKET_NAME, EngineError, runtime_folder
+from llmtui.link.run_folders import LOG_NAME, SOCKET_NAME, EngineError
 from llmtui.model import Plan, Struct
-
-__all__ = ["EngineError", "EngineProcess", "Launch", "LiveRun", "live_runs", "runtime_folder"]
 
 #: How long an engine may take from creating its folder to listening in it.
 STARTING_NS = 60 * 1_000_000_000
 
 
-class Launch(Struct, frozen=True):
+class EngineLaunch(Struct, frozen=True):
     """What a new engine reads from standard input, as one line of JSON."""
 
     plan: Plan
@@ -59,7 +57,7 @@ class EngineProcess:
             run_folders.remove(plan.run)  # left by the killed engine
         folder, log = run_folders.make(plan.run)
         path = folder / SOCKET_NAME
-        launch = Launch(plan=plan, store=store, resume=resume)
+        launch = EngineLaunch(plan=plan, store=store, resume=resume)
         engine: EngineProcess | None = None
         try:
             live_runs()  # removes folders of killed engines

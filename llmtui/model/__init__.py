@@ -1,7 +1,7 @@
 """The data of llmtui as frozen structs: plans, samples, states, and the events and commands between processes."""
 
 from llmtui.model.base import Struct
-from llmtui.model.commands import AnyCommand, Command, Detach, Logs, More, Pause, Rerun, Resume, Shutdown, Stop
+from llmtui.model.commands import AnyCommand, Detach, Logs, More, Pause, Rerun, Resume, Shutdown, Stop
 from llmtui.model.events import (
     AnyEvent,
     BackendChanged,
@@ -41,7 +41,6 @@ __all__ = [
     "Backend",
     "BackendChanged",
     "BackendState",
-    "Command",
     "Detach",
     "Earlier",
     "Embedded",

@@ -5,37 +5,37 @@ from __future__ import annotations
 from llmtui.model.base import Struct
 
 
-class Command(Struct, frozen=True, tag_field="do"):
+class EngineCommand(Struct, frozen=True, tag_field="do"):
     """Base of all commands."""
 
 
-class Rerun(Command, frozen=True, tag="rerun"):
+class Rerun(EngineCommand, frozen=True, tag="rerun"):
     """Start a new attempt of a backend, or of all if empty. Earlier attempts stay in the history."""
 
     backend: str = ""
 
 
-class Stop(Command, frozen=True, tag="stop"):
+class Stop(EngineCommand, frozen=True, tag="stop"):
     """Drop a backend's remaining iterations and cancel the one that is running."""
 
     backend: str
 
 
-class Pause(Command, frozen=True, tag="pause"):
+class Pause(EngineCommand, frozen=True, tag="pause"):
     """Start no more iterations until `Resume`."""
 
 
-class Resume(Command, frozen=True, tag="resume"):
+class Resume(EngineCommand, frozen=True, tag="resume"):
     """End a pause."""
 
 
-class Logs(Command, frozen=True, tag="logs"):
+class Logs(EngineCommand, frozen=True, tag="logs"):
     """Send the last lines of a backend's server as `LogTail`."""
 
     backend: str
 
 
-class More(Command, frozen=True, tag="more"):
+class More(EngineCommand, frozen=True, tag="more"):
     """Add rounds until the interval of every pair is within `within` (0.05: 5%) of its ratio.
 
     Ratios are of `metric` (llmtui.stats.metrics.METRICS). Rounds end when each backend has `most` measured iterations;
@@ -47,11 +47,11 @@ class More(Command, frozen=True, tag="more"):
     metric: str = "latency"
 
 
-class Detach(Command, frozen=True, tag="detach"):
+class Detach(EngineCommand, frozen=True, tag="detach"):
     """Disconnect the client and let the run go on, whatever `on_disconnect` says."""
 
 
-class Shutdown(Command, frozen=True, tag="shutdown"):
+class Shutdown(EngineCommand, frozen=True, tag="shutdown"):
     """Stop the run and its servers, and exit the engine."""
 
 

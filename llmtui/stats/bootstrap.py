@@ -22,7 +22,7 @@ Statistic = Callable[[Sequence[float]], float]
 
 
 def interval(
-    values: Sequence[float], statistic: Statistic = statistics.median, *, level: float = 0.95, seed: int = 0
+    values: Sequence[float], statistic: Statistic = statistics.median, *, level: float = 0.95
 ) -> tuple[float, float] | None:
     """The interval of `statistic` at `level`, in the unit of `values`; None below `LEAST` values.
 
@@ -31,7 +31,7 @@ def interval(
     n = len(values)
     if n < LEAST:
         return None
-    rng = random.Random(seed)
+    rng = random.Random(0)
     estimate = statistic(values)
     resampled = sorted(statistic(rng.choices(values, k=n)) for _ in range(RESAMPLES))
     # Values equal to the estimate, frequent for a median, count as half below.

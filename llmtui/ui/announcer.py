@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from llmtui.text.format import plural
 from llmtui.ui import escapes
 from llmtui.ui.view_state import ViewState
 
@@ -36,5 +37,5 @@ class Announcer:
             case "bell":
                 self.write(escapes.BELL)
             case "desktop":
-                message = f"llmtui: the run is done, {run.finished} of {run.total} iterations"
+                message = f"llmtui: the run is done, {run.finished} of {plural(run.total, 'iteration')}"
                 self.write(escapes.notification(message, os.environ))

@@ -11,6 +11,19 @@ from llmtui.model import Backend
 from llmtui.wire.base import Request
 
 
+class Function(msgspec.Struct):
+    """The function that a model calls. OpenAI's arguments are JSON in a string, Ollama's are an object."""
+
+    name: str | None = None
+    arguments: Any = None
+
+
+class ToolCall(msgspec.Struct):
+    """A tool call in an answer."""
+
+    function: Function | None = None
+
+
 def path_of(url: str) -> str:
     """Return the path of `url` without a trailing slash."""
     return urlsplit(url).path.rstrip("/")

@@ -21,19 +21,10 @@ _TOP_LEVEL = frozenset({"think", "keep_alive", "format", "truncate", "shift", "t
 _NS = 1e-9
 
 
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: Any = None
-
-
-class _ToolCall(msgspec.Struct):
-    function: _Function | None = None
-
-
 class _Message(msgspec.Struct):
     content: str | None = None
     thinking: str | None = None
-    tool_calls: list[_ToolCall] | None = None
+    tool_calls: list[common.ToolCall] | None = None
 
 
 class _Line(msgspec.Struct):

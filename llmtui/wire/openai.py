@@ -26,20 +26,11 @@ class _Part(msgspec.Struct):
     thinking: Any = None
 
 
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: Any = None
-
-
-class _ToolCall(msgspec.Struct):
-    function: _Function | None = None
-
-
 class _Message(msgspec.Struct):
     content: str | list[_Part] | None = None
     reasoning_content: str | None = None
     reasoning: Any = None
-    tool_calls: list[_ToolCall] | None = None
+    tool_calls: list[common.ToolCall] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -162,7 +153,7 @@ def _thinking(part: Any) -> str:
     return ""
 
 
-def _tool_text(calls: list[_ToolCall]) -> str:
+def _tool_text(calls: list[common.ToolCall]) -> str:
     text = ""
     for call in calls:
         if call.function is not None:

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from llmtui.link.client import Client
-from llmtui.link.process import STARTING_NS, EngineProcess, live_runs, runtime_folder
+from llmtui.link.process import STARTING_NS, EngineProcess, live_runs
+from llmtui.link.run_folders import runtime_folder
 from llmtui.model import Detach, Hello, IterationDone, Pause, Plan
 from llmtui.store.open import open_store
 from tests.engine.helpers import Followed, assert_gone, plan_of, process_tree, truth_backend

@@ -13,7 +13,7 @@ from llmtui.engine.__main__ import resume_note
 from llmtui.engine.run import drop_old_texts
 from llmtui.engine.schedule import jobs_left
 from llmtui.engine.watch.machine import describe_machine
-from llmtui.link.process import EngineError
+from llmtui.link.run_folders import EngineError
 from llmtui.model import Backend, Iteration, More, Plan, Shutdown, Stop
 from llmtui.store.errors import StoreError
 from llmtui.store.open import open_store

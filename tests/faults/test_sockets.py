@@ -17,7 +17,8 @@ import pytest
 
 from llmtui.link import server as link_server
 from llmtui.link.client import Client
-from llmtui.link.process import EngineError, live_runs, runtime_folder
+from llmtui.link.process import live_runs
+from llmtui.link.run_folders import EngineError, runtime_folder
 from llmtui.link.server import LinkServer
 from llmtui.model import Hello, IterationDone, Machine, RunState
 from tests import build

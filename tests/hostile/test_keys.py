@@ -15,7 +15,7 @@ import pytest
 
 from llmtui.accuracy.pty_monitor import Screen
 from llmtui.config.schema import parse
-from llmtui.link.process import Launch
+from llmtui.link.process import EngineLaunch
 from tests.hostile.serving import LLMTUI, Hold, answer, content, drive, environment, llmtui, serving, told_by
 from tests.hostile.serving import stream as events
 from tests.scripted import Scripted, Step
@@ -170,7 +170,7 @@ def test_an_engine_that_crashes_writes_no_key_into_its_log(tmp_path: Path) -> No
     text = config_for("http://127.0.0.1:9", tmp_path).read_text()
     plan = parse(text, source="keys.toml", folder=tmp_path, environ=ENV).plan()
     (tmp_path / "r" / "llmtui" / plan.run).mkdir(mode=0o700, parents=True)
-    launch = Launch(plan=plan, store=str(tmp_path / "history.db"))
+    launch = EngineLaunch(plan=plan, store=str(tmp_path / "history.db"))
     done = subprocess.run(
         [sys.executable, "-P", "-c", CRASH],
         input=msgspec.json.encode(launch) + b"\n",

@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from llmtui.link import run_folders
-from llmtui.link.process import STARTING_NS, EngineError, EngineProcess, Launch, live_runs
+from llmtui.link.process import STARTING_NS, EngineLaunch, EngineProcess, live_runs
+from llmtui.link.run_folders import EngineError
 from tests.engine.helpers import plan_of, truth_backend
 
 
@@ -75,7 +76,7 @@ def test_the_engine_refuses_a_run_id_that_is_a_path(run: str, treasure: Path) ->
     plan = msgspec.structs.replace(plan_of(truth_backend("a")), run=run.format(treasure=treasure))
     done = subprocess.run(
         [sys.executable, "-P", "-m", "llmtui.engine"],
-        input=msgspec.json.encode(Launch(plan=plan)) + b"\n",
+        input=msgspec.json.encode(EngineLaunch(plan=plan)) + b"\n",
         capture_output=True,
         timeout=60,
         check=False,

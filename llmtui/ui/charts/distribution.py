@@ -101,9 +101,9 @@ def ecdf_cells(ordered: Sequence[float], scale: AnyScale, rows: int, mark: str, 
     return cells
 
 
-def title_row(title: str, width: int, margin: int = 0) -> Line:
-    """Centre the title of an axis right of `margin`."""
-    blank = margin + max(0, (width - margin - len(title)) // 2)
+def title_row(title: str, width: int) -> Line:
+    """Centre the title of an axis."""
+    blank = max(0, (width - len(title)) // 2)
     return fit([(" " * blank, ""), (title, "dim")], width)
 
 

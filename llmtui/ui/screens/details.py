@@ -15,7 +15,6 @@ from llmtui.text import sanitize
 from llmtui.text.format import plural
 from llmtui.ui.layout import details_layout_for
 from llmtui.ui.screens.overlay import Overlay
-from llmtui.ui.screens.scrolling import ScrollingLines
 from llmtui.ui.text.format import cores, memory, plus_minus, shape, titled, value_text
 from llmtui.ui.text.spans import Line, Span, justify, wrap
 from llmtui.ui.view_state import ViewState
@@ -27,6 +26,7 @@ from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header, Ranking
 from llmtui.ui.widgets.iterations import Iterations
 from llmtui.ui.widgets.painted import Lines
+from llmtui.ui.widgets.scrolling import ScrollingLines
 
 #: The shortest time between two requests for the server's log.
 LOG_EVERY_S = 2.0
@@ -54,7 +54,7 @@ class Facts(Lines):
         if look.hidden:
             left.append(("  hidden", "warn"))
         if (progress := progress_of(backend_view, look)) is not None:
-            left.append((f"  {progress.tokens} tokens, {progress.elapsed_s:.1f} s", "accent"))
+            left.append((f"  {plural(progress.tokens, 'token')}, {progress.elapsed_s:.1f} s", "accent"))
         right: list[Span] = [(f"{backend_view.finished}/{backend_view.state.planned} ", "strong")]
         shown = shown_attempt(backend_view)
         spread = shown.summary.spread(view.metric)

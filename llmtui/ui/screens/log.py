@@ -10,13 +10,13 @@ from textual.app import ComposeResult
 from textual.events import Click
 
 from llmtui.ui.screens.overlay import Paged
-from llmtui.ui.screens.scrolling import ScrollingLines
 from llmtui.ui.text.spans import Line, justify
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.log import MOST_ENTRIES, RunLog
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
 from llmtui.ui.widgets.painted import Lines
+from llmtui.ui.widgets.scrolling import ScrollingLines
 
 
 class LogTitle(Lines):

@@ -9,13 +9,13 @@ from textual.app import ComposeResult
 from llmtui.ui.actions.keys import key_word
 from llmtui.ui.actions.registry import BY_ID
 from llmtui.ui.screens.overlay import Paged
-from llmtui.ui.screens.scrolling import ScrollingLines
 from llmtui.ui.text.spans import Line, justify
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.verdict import typical_rows, verdict_page
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
 from llmtui.ui.widgets.painted import Lines
+from llmtui.ui.widgets.scrolling import ScrollingLines
 
 
 class VerdictTitle(Lines):

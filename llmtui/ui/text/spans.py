@@ -188,10 +188,10 @@ def frame(
     return lines
 
 
-def progress_bar(fraction: float, width: int, role: Role = "accent") -> Line:
+def progress_bar(fraction: float, width: int) -> Line:
     """Draw a progress bar in one row; the done part differs in stroke as well as in colour."""
     done = round(max(0.0, min(1.0, fraction)) * width)
-    return (("━" * done, role), ("─" * (width - done), "rule"))
+    return (("━" * done, "accent"), ("─" * (width - done), "rule"))
 
 
 def changed_cells(old: Line, new: Line) -> tuple[int, int] | None:

@@ -85,15 +85,15 @@ def _less(ours: float | None, servers: float | None) -> float | None:
 # --- Texts ---
 
 
-def wrapped(text: str, width: int, role: Role = "") -> list[Line]:
+def wrapped(text: str, width: int) -> list[Line]:
     """Wrap text to lines of at most `width` cells, each with the indent of its line in the text."""
     lines: list[Line] = []
     for line in sanitize_lines(text):
         if cell_len(line) <= width:
-            lines.append(((line, role),))
+            lines.append(((line, ""),))
             continue
         indent = line[: len(line) - len(line.lstrip())][: width // 2]
-        lines += [((indent + part, role),) for part in wrap(line, width - len(indent), len(line))]
+        lines += [((indent + part, ""),) for part in wrap(line, width - len(indent), len(line))]
     return lines
 
 

@@ -94,7 +94,7 @@ def header_lines(
         left.append((f"  {failed} failed", "bad"))
     # In order of importance: a fact that does not fit is left out as a whole.
     facts = [
-        f"{config.max_tokens} tokens",
+        plural(config.max_tokens, "token"),
         f"{plural(iterations, 'iteration')} + {plural(config.warmup, 'warm-up')}",
         config.order,
     ]

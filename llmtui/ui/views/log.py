@@ -29,7 +29,7 @@ def local_now() -> datetime.datetime:
 
 @dataclasses.dataclass(frozen=True)
 class LogEntry:
-    """Plain text with the time when the monitor received it ("earlier" if that was before it was attached)."""
+    """Plain text with the time when the monitor received it."""
 
     at: str
     role: Role
@@ -50,12 +50,12 @@ class RunLog:
         self.entries: deque[LogEntry] = deque(maxlen=MOST_ENTRIES)
         self.count = 0
 
-    def note(self, text: str, level: str = "info", *, earlier: bool = False) -> None:
+    def note(self, text: str, level: str = "info") -> None:
         """Add a note that was shown on the screen. `text` is plain text."""
-        self._add(text, _LEVELS.get(level, ""), "earlier" if earlier else None)
+        self._add(text, _LEVELS.get(level, ""))
 
-    def _add(self, text: str, role: Role, at: str | None = None) -> None:
-        self.entries.append(LogEntry(f"{self._now():%H:%M:%S}" if at is None else at, role, text))
+    def _add(self, text: str, role: Role) -> None:
+        self.entries.append(LogEntry(f"{self._now():%H:%M:%S}", role, text))
         self.count += 1
 
     def record(self, event: AnyEvent, run_view: RunView) -> None:

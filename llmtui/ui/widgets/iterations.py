@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.events import Click, MouseScrollDown, MouseScrollUp
+from textual.events import Click
 from textual.message import Message
 
 from llmtui.model import Iteration
@@ -14,20 +14,17 @@ from llmtui.ui.text.spans import Line
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.iteration_table import heading, iteration_line
 from llmtui.ui.views.scroll import window
-from llmtui.ui.widgets.painted import Lines
+from llmtui.ui.widgets.scrolling import ScrollingLines
 
 
-class Iterations(Lines, can_focus=True):
+class Iterations(ScrollingLines):
     """Every iteration of the backend. The cursor follows the newest until it is moved."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("pageup", "page(-1)", show=False),
-        Binding("pagedown", "page(1)", show=False),
         Binding("home", "choose(0)", show=False),
         Binding("end", "newest", show=False),
     ]
+    title_rows = 1
 
     class Moved(Message):
         """Another iteration is selected."""
@@ -111,23 +108,13 @@ class Iterations(Lines, can_focus=True):
         self._at = None
         self.post_message(self.Moved())
 
-    def action_move(self, by: int) -> None:
+    def action_scroll_by(self, rows: int) -> None:
         """Move the cursor; past the newest, follow it."""
-        if self.at + by > self.count - 1 and self.at == self.count - 1:
+        if self.at + rows > self.count - 1 and self.at == self.count - 1:
             self.action_newest()
         else:
-            self.action_choose(self.at + by)
-
-    def action_page(self, pages: int) -> None:
-        """Move the cursor by whole pages."""
-        self.action_move(pages * max(1, self.size.height - 2))
+            self.action_choose(self.at + rows)
 
     def on_click(self, event: Click) -> None:
         if 1 <= event.y <= min(self.size.height - 1, self.count - self._first):
             self.action_choose(self._first + event.y - 1)
-
-    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
-        self.action_move(-3)
-
-    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
-        self.action_move(3)
