@@ -12,7 +12,8 @@ from typing import Any
 import psutil
 
 from llmtui.link.client import Client
-from llmtui.link.process import EngineError, EngineProcess
+from llmtui.link.process import EngineProcess
+from llmtui.link.run_folders import EngineError
 from llmtui.model import AnyEvent, Backend, Plan, Shutdown
 from llmtui.runview.run import RunView
 from llmtui.store.open import open_store
