@@ -1,4 +1,4 @@
-"""One request of an iteration, the conditions on the machine meanwhile, and its record."""
+"""The record of an iteration: one request, its figures, and the conditions on the machine meanwhile."""
 
 from __future__ import annotations
 

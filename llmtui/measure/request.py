@@ -1,4 +1,4 @@
-"""One iteration: send a request, timestamp every arrival, parse the answer, and derive its figures.
+"""One timed request: send it, timestamp every arrival, parse the answer, and derive its figures.
 
 `llmtui explain measure` has the definitions. A failed iteration has a `Failure` and no figures.
 """
