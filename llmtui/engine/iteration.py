@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import time
 from collections.abc import Callable
@@ -141,18 +142,10 @@ def implausible_count(answer: Answer) -> str:
 
 def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
     """Return `iteration` with the figures of a complete answer."""
-    numbers = figures(answer)
     prefill_s, decode_s, load_s = server_times_s(answer)
     return msgspec.structs.replace(
         iteration,
-        latency_s=numbers.latency_s,
-        ttft_s=numbers.ttft_s,
-        ttfo_s=numbers.ttfo_s,
-        itl_s=numbers.itl_s,
-        tpot_s=numbers.tpot_s,
-        tokens_per_s=numbers.tokens_per_s,
-        output_tokens=numbers.output_tokens,
-        token_source=numbers.token_source,
+        **dataclasses.asdict(figures(answer)),
         prompt_tokens=prompt_count(answer),
         cached_tokens=cached_count(answer),
         finish_reason=sanitize(answer.finish_reason, MAX_REASON_CHARS) if answer.finish_reason is not None else None,
