@@ -23,7 +23,7 @@ from llmtui.link.client import EngineLink
 from llmtui.model import Logs, Plan
 from llmtui.runview.run import RunView
 from llmtui.ui import themes
-from llmtui.ui.actions.dispatch import run_command
+from llmtui.ui.actions.dispatch import ACTIONS, run_command
 from llmtui.ui.actions.keys import resolve_keys
 from llmtui.ui.actions.quit_question import QuitQuestion
 from llmtui.ui.actions.registry import BY_ID, COMMANDS, Command
@@ -160,7 +160,7 @@ class MonitorApp(App[None]):
 
     def execute(self, command: Command) -> None:
         """Run a command that applies."""
-        command.run(self)
+        ACTIONS[command.id](self)
 
     def action_command(self, command_id: str) -> None:
         """Run a command of the registry, or say why it does not apply."""

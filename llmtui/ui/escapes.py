@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from llmtui.model import RunState
 from llmtui.text import sanitize
-from llmtui.ui.actions.registry import Phase
+from llmtui.ui.situation import Phase
 
 #: Save the terminal's title, and restore it. A terminal that cannot save it has no title afterwards.
 SAVE_TITLE = "\x1b[22;0t"

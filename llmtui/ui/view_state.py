@@ -15,10 +15,10 @@ from llmtui.runview.samples import RECENT
 from llmtui.stats.metrics import CHARTED, MetricKey
 from llmtui.stats.summary import box, thinned
 from llmtui.text import sanitize
-from llmtui.ui.actions.registry import Phase, Situation
 from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
 from llmtui.ui.charts.chart_data import STATISTIC_KINDS, ChartData, Kind, Series
 from llmtui.ui.layout import Layout, layout_for
+from llmtui.ui.situation import Phase, Situation
 from llmtui.ui.text.spans import Role
 from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.backend_state import PanelOptions

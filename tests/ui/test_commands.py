@@ -6,9 +6,11 @@ import sys
 
 import pytest
 
+from llmtui.ui.actions.dispatch import ACTIONS
 from llmtui.ui.actions.footer_order import footer_commands
 from llmtui.ui.actions.keys import KEY_NAMES, RESERVED, key_word, resolve_keys
-from llmtui.ui.actions.registry import COMMANDS, Situation
+from llmtui.ui.actions.registry import COMMANDS
+from llmtui.ui.situation import Situation
 
 
 def test_ids_and_keys_are_unique_and_not_reserved() -> None:
@@ -127,7 +129,8 @@ def test_the_registry_and_the_options_import_without_textual() -> None:
 
 
 def test_every_command_has_a_function_of_its_own() -> None:
-    assert len({c.run for c in COMMANDS}) == len(COMMANDS)
+    assert list(ACTIONS) == [command.id for command in COMMANDS]
+    assert len(set(ACTIONS.values())) == len(COMMANDS)
 
 
 def test_the_first_frame_does_not_wait_for_plotext() -> None:

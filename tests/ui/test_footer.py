@@ -6,7 +6,8 @@ import pytest
 
 from llmtui.model import AnyEvent, BackendChanged, RunChanged, RunState
 from llmtui.ui.actions.footer_order import by_importance
-from llmtui.ui.actions.registry import COMMANDS, Situation
+from llmtui.ui.actions.registry import COMMANDS
+from llmtui.ui.situation import Situation
 from llmtui.ui.widgets.footer import Footer
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink

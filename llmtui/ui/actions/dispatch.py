@@ -1,14 +1,43 @@
-"""Runs a command of the registry, or says why it does not apply now."""
+"""Runs a command of the registry, or says why it does not apply now. `ACTIONS` has the function of each command."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from llmtui.text import sanitize
+from llmtui.ui.actions import application, backend, overlays, run, view
 from llmtui.ui.actions.registry import BY_ID
 
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
+
+ACTIONS: dict[str, Callable[[MonitorApp], None]] = {
+    "rerun": backend.rerun,
+    "stop": backend.stop,
+    "rerun_all": run.rerun_all,
+    "pause": run.pause_or_resume,
+    "more": run.add_rounds,
+    "hide": view.hide_or_show,
+    "metric": view.next_metric,
+    "chart": view.next_chart,
+    "scale": view.other_scale,
+    "table": view.table_or_chart,
+    "sort": view.sort,
+    "reverse": view.reverse,
+    "hold": view.hold_or_go_on,
+    "verdict": overlays.verdict,
+    "log": overlays.log,
+    "server_log": overlays.server_log,
+    "detach": run.detach,
+    "export": run.export,
+    "export_as": overlays.export_as,
+    "maximise": overlays.details,
+    "back": overlays.back,
+    "theme": application.next_theme,
+    "help": overlays.help_keys,
+    "quit": application.quit_monitor,
+}
 
 #: Why a command for the engine does not apply without one.
 NO_ENGINE = "the engine is gone"

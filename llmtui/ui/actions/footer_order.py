@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from llmtui.ui.actions.registry import COMMANDS, Command, Situation
+from llmtui.ui.actions.registry import COMMANDS, Command
+from llmtui.ui.situation import Situation
 
 
 def footer_commands(situation: Situation) -> list[Command]:

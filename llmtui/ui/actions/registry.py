@@ -7,46 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from llmtui.model import RESTING, State
-from llmtui.ui.actions import application, backend, overlays, run, view
-
-if TYPE_CHECKING:
-    from llmtui.ui.app import MonitorApp
-
-Phase = Literal["connecting", "starting", "running", "paused", "done", "stopping", "gone"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Situation:
-    """What decides which commands apply now."""
-
-    phase: Phase = "connecting"
-    backends: int = 1
-    resting: int = 0
-    results: bool = False
-    selected: State | None = None
-    hidden: bool = False
-    #: How many charts are on the screen.
-    charts: int = 1
-    table_on_key: bool = False
-    table_shown: bool = False
-    #: Whether another screen (details, log) covers the main one.
-    details: bool = False
-    #: Whether the table is visible, and whether it is sorted.
-    table_visible: bool = True
-    sorted: bool = False
-    held: bool = False
-    log_shown: bool = False
-    verdict_shown: bool = False
-    #: Whether the backends take turns, so that rounds can be added.
-    in_turns: bool = True
-
-    @property
-    def live(self) -> bool:
-        """Whether the engine takes commands."""
-        return self.phase in ("starting", "running", "paused", "done")
+from llmtui.model import RESTING
+from llmtui.ui.situation import Situation
 
 
 def _always(_: Situation) -> bool:
@@ -62,7 +26,6 @@ class Command:
     label: str
     help: str
     group: Literal["Backend", "Run", "View", "Application"]
-    run: Callable[[MonitorApp], None]
     applies: Callable[[Situation], bool] = _always
     label_now: Callable[[Situation], str] | None = None
     refusal: str = ""
@@ -82,7 +45,6 @@ COMMANDS: tuple[Command, ...] = (
         "Rerun",
         "rerun this backend as a new attempt",
         "Backend",
-        backend.rerun,
         lambda s: s.live and s.selected in RESTING,
         refusal="still running: stop it first",
         engine=True,
@@ -93,7 +55,6 @@ COMMANDS: tuple[Command, ...] = (
         "Stop",
         "stop this backend: drop its remaining iterations",
         "Backend",
-        backend.stop,
         lambda s: s.live and s.selected is not None and s.selected not in RESTING,
         refusal="not running",
         engine=True,
@@ -104,7 +65,6 @@ COMMANDS: tuple[Command, ...] = (
         "All",
         "rerun all backends",
         "Run",
-        run.rerun_all,
         lambda s: s.live and s.resting == s.backends > 0,
         refusal="the run is still in progress",
         engine=True,
@@ -115,7 +75,6 @@ COMMANDS: tuple[Command, ...] = (
         "Pause",
         "pause the run after the current iteration, or resume it",
         "Run",
-        run.pause_or_resume,
         lambda s: s.phase in ("starting", "running", "paused"),
         lambda s: "Resume" if s.phase == "paused" else "Pause",
         refusal="nothing is running",
@@ -127,7 +86,6 @@ COMMANDS: tuple[Command, ...] = (
         "More",
         "add rounds until the verdict is decided (intervals within 5%)",
         "Run",
-        run.add_rounds,
         lambda s: s.phase in ("running", "done") and s.live and s.backends > 1 and s.in_turns and s.results,
         refusal='more rounds need results, and backends that take turns (order = "shuffled")',
         engine=True,
@@ -138,7 +96,6 @@ COMMANDS: tuple[Command, ...] = (
         "Hide",
         "hide or show this backend in the charts; axes rescale",
         "View",
-        view.hide_or_show,
         lambda s: s.selected is not None and not (s.log_shown or s.verdict_shown),
         lambda s: "Show" if s.hidden else "Hide",
     ),
@@ -148,7 +105,6 @@ COMMANDS: tuple[Command, ...] = (
         "Metric",
         "next metric: latency, TTFT, ITL, tokens/s",
         "View",
-        view.next_metric,
         lambda s: not s.log_shown,
     ),
     Command(
@@ -157,7 +113,6 @@ COMMANDS: tuple[Command, ...] = (
         "Chart",
         "next chart: bars, box plot, ECDF; scatter if one chart fits",
         "View",
-        view.next_chart,
         lambda s: s.charts > 0 and not s.details,
         refusal="no chart on this screen",
     ),
@@ -167,7 +122,6 @@ COMMANDS: tuple[Command, ...] = (
         "Scale",
         "log or linear scale; log by default if one is 10x the rest",
         "View",
-        view.other_scale,
         lambda s: s.charts > 0 and not (s.details or (s.table_on_key and s.table_shown)),
         refusal="no chart on this screen",
         footer=False,
@@ -178,7 +132,6 @@ COMMANDS: tuple[Command, ...] = (
         "Table",
         "switch between chart and table if only one of them fits",
         "View",
-        view.table_or_chart,
         lambda s: s.table_on_key and not s.details,
         lambda s: "Chart" if s.table_shown else "Table",
         refusal="the table is already shown",
@@ -189,7 +142,6 @@ COMMANDS: tuple[Command, ...] = (
         "Sort",
         "sort the table by the next column, or click a heading",
         "View",
-        view.sort,
         lambda s: s.table_visible and not s.details,
         refusal="the table is not shown",
     ),
@@ -199,7 +151,6 @@ COMMANDS: tuple[Command, ...] = (
         "Reverse",
         "reverse the order of the table",
         "View",
-        view.reverse,
         lambda s: s.table_visible and s.sorted and not s.details,
         refusal="the table is not sorted",
         footer=False,
@@ -210,7 +161,6 @@ COMMANDS: tuple[Command, ...] = (
         "Hold",
         "hold the screen while the run continues, or catch up",
         "View",
-        view.hold_or_go_on,
         lambda s: s.live or s.held,
         lambda s: "Go on" if s.held else "Hold",
         refusal="nothing to hold",
@@ -221,7 +171,6 @@ COMMANDS: tuple[Command, ...] = (
         "Verdict",
         "the verdict: every pair, intervals, fairness checks",
         "View",
-        overlays.verdict,
         lambda s: s.results and (not s.details or s.verdict_shown),
         refusal="no results yet",
     ),
@@ -231,7 +180,6 @@ COMMANDS: tuple[Command, ...] = (
         "Log",
         "the run's log: messages, state changes, failures",
         "View",
-        overlays.log,
         lambda s: not s.details or s.log_shown,
     ),
     Command(
@@ -240,7 +188,6 @@ COMMANDS: tuple[Command, ...] = (
         "Server log",
         "the last lines of the server's log, in the details",
         "View",
-        overlays.server_log,
         lambda s: s.details and not (s.log_shown or s.verdict_shown),
         refusal="open the details of a backend first",
     ),
@@ -250,7 +197,6 @@ COMMANDS: tuple[Command, ...] = (
         "Detach",
         "close the monitor; the run continues (`llmtui attach`)",
         "Run",
-        run.detach,
         lambda s: s.live,
         refusal="no engine to detach from",
         engine=True,
@@ -261,7 +207,6 @@ COMMANDS: tuple[Command, ...] = (
         "CSV",
         "export the results table as CSV to a new dated file",
         "Run",
-        run.export,
         lambda s: s.results,
         refusal="no results yet",
     ),
@@ -271,7 +216,6 @@ COMMANDS: tuple[Command, ...] = (
         "Export",
         "export, with a choice of format, folder and name",
         "Run",
-        overlays.export_as,
         lambda s: s.results,
         refusal="no results yet",
     ),
@@ -281,7 +225,6 @@ COMMANDS: tuple[Command, ...] = (
         "Details",
         "details of this backend: iterations, answers, token timeline",
         "View",
-        overlays.details,
         lambda s: s.selected is not None and not s.details,
     ),
     Command(
@@ -290,7 +233,6 @@ COMMANDS: tuple[Command, ...] = (
         "Back",
         "back to all backends; a held screen catches up",
         "View",
-        overlays.back,
         lambda s: s.details or s.held,
     ),
     Command(
@@ -299,13 +241,10 @@ COMMANDS: tuple[Command, ...] = (
         "Theme",
         "next theme: dark, light, ansi (the terminal's own colours)",
         "Application",
-        application.next_theme,
         footer=False,
     ),
-    Command("help", "question_mark", "Help", "all keys", "Application", overlays.help_keys),
-    Command(
-        "quit", "q", "Quit", "quit; press twice while the run is in progress", "Application", application.quit_monitor
-    ),
+    Command("help", "question_mark", "Help", "all keys", "Application"),
+    Command("quit", "q", "Quit", "quit; press twice while the run is in progress", "Application"),
 )
 
 BY_ID: dict[str, Command] = {c.id: c for c in COMMANDS}

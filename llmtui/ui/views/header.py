@@ -5,8 +5,8 @@ from __future__ import annotations
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import milliseconds, plural
-from llmtui.ui.actions.registry import Phase
 from llmtui.ui.layout import HEADER_ABOUT_WIDTH, HEADER_ERROR_WIDTH, HEADER_FACTS_WIDTH, HEADER_MODEL_WIDTH, NARROW
+from llmtui.ui.situation import Phase
 from llmtui.ui.text.format import clock
 from llmtui.ui.text.spans import Line, Role, Span, justify, progress_bar, width_of
 

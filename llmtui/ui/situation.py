@@ -1,0 +1,41 @@
+"""The situation of the monitor that decides which commands apply: the run's phase, and what is on the screen."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from llmtui.model import State
+
+Phase = Literal["connecting", "starting", "running", "paused", "done", "stopping", "gone"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Situation:
+    """What decides which commands apply now."""
+
+    phase: Phase = "connecting"
+    backends: int = 1
+    resting: int = 0
+    results: bool = False
+    selected: State | None = None
+    hidden: bool = False
+    #: How many charts are on the screen.
+    charts: int = 1
+    table_on_key: bool = False
+    table_shown: bool = False
+    #: Whether another screen (details, log) covers the main one.
+    details: bool = False
+    #: Whether the table is visible, and whether it is sorted.
+    table_visible: bool = True
+    sorted: bool = False
+    held: bool = False
+    log_shown: bool = False
+    verdict_shown: bool = False
+    #: Whether the backends take turns, so that rounds can be added.
+    in_turns: bool = True
+
+    @property
+    def live(self) -> bool:
+        """Whether the engine takes commands."""
+        return self.phase in ("starting", "running", "paused", "done")
