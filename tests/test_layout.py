@@ -1,8 +1,9 @@
-"""The layout of the code: the sizes of files and classes, and what tests may import."""
+"""The layout of the code: the sizes of files and classes, no circular imports, and what tests may import."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,3 +77,29 @@ def test_classes_are_short() -> None:
         if isinstance(node, ast.ClassDef)
     }
     assert {name: count for name, count in lines.items() if count > MAX_CLASS_LINES} == {}
+
+
+def runtime_imports(tree: ast.AST) -> Iterator[ast.ImportFrom]:
+    """Yield the imports of a module, also inside functions, but not those for type checking only."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom):
+            yield node
+        yield from runtime_imports(node)
+
+
+def test_imports_are_not_circular() -> None:
+    trees = {
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): ast.parse(source)
+        for path, source in modules("llmtui")
+    }
+    graph: dict[str, set[str]] = {}
+    for module, tree in trees.items():
+        targets = (f"{node.module}.{alias.name}" for node in runtime_imports(tree) for alias in node.names)
+        graph[module] = {name if name in trees else name.rpartition(".")[0] for name in targets} & trees.keys()
+        graph[module].discard(module)
+    assert len(graph["llmtui.ui.app"]) > 10
+    # A package that exports names of its modules is imported by them as a package, not for those names.
+    graph = {module: names - {module.rpartition(".")[0]} for module, names in graph.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError with the circle
