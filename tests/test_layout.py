@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,15 @@ def modules(*folders: str) -> Iterator[tuple[str, str]]:
             yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
 
 
+@functools.cache
+def parse(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
 def imported_test_modules(source: str, package: str) -> list[str]:
     """Return the test modules that the source of a module in `package` imports, also inside functions."""
     names = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parse(source)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -73,7 +79,7 @@ def test_classes_are_short() -> None:
     lines = {
         f"{path}: {node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
         for path, source in modules("llmtui", "tests")
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parse(source))
         if isinstance(node, ast.ClassDef)
     }
     assert {name: count for name, count in lines.items() if count > MAX_CLASS_LINES} == {}
@@ -91,7 +97,7 @@ def runtime_imports(tree: ast.AST) -> Iterator[ast.ImportFrom]:
 
 def test_imports_are_not_circular() -> None:
     trees = {
-        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): ast.parse(source)
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): parse(source)
         for path, source in modules("llmtui")
     }
     graph: dict[str, set[str]] = {}
