@@ -85,9 +85,8 @@ def read(path: Path, *, implicit: bool = False, trust: str = "") -> str:
             # A file in /proc has no size and may be endless; an empty file needs no reading.
             raw = file.read(MAX_CONFIG_BYTES + 1) if info.st_size or not implicit else b""
     except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: no such config file; to write one for the servers on this machine, run: llmtui init"
-        ) from None
+        todo = f"if it was moved, name it: {trust}" if trust else "to write one for this machine, run: llmtui init"
+        raise ConfigError(f"{path}: no such config file; {todo}") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a folder; name the config file in it") from None
     except OSError as error:

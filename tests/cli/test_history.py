@@ -184,7 +184,7 @@ def test_a_killed_run_is_resumed_from_another_folder(config: Path, tmp_path: Pat
     config.unlink()
     gone = llmtui(store, "resume", name, "--text")
     assert gone.returncode == 2
-    assert "no such file" in gone.stderr
+    assert f"no such config file; if it was moved, name it: llmtui resume {name} --config FILE" in gone.stderr
     moved = tmp_path / "moved.toml"
     moved.write_text(long)
     done = llmtui(store, "resume", name, "--text", "--config", str(moved))
