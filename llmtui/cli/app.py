@@ -17,13 +17,13 @@ from llmtui.cli.options import (
     output_files,
     output_options,
     plan_from,
+    refuse,
     refuse_misspelt_command,
     run_options,
     store_option,
     stream_counts,
 )
 from llmtui.interrupts import ExitOnInterrupt, raise_on_interrupt
-from llmtui.model.errors import UsageError
 
 if TYPE_CHECKING:
     from llmtui.config.schema import Config
@@ -171,7 +171,7 @@ def compare(
     ONE=OTHER
     """
     if gate is not None and gate != gate:
-        raise UsageError("--gate: 'nan' is not a percentage")
+        refuse("--gate: 'nan' is not a percentage")
     output_files(json=json_file)
     from llmtui.cli.compare import compare_runs
 
@@ -247,9 +247,9 @@ def init(file: Path | None, force: bool, to_stdout: bool) -> None:
     FILE is ./config.toml by default. Other machines are not contacted.
     """
     if file is not None and to_stdout:
-        raise UsageError("--print writes no file; omit FILE")
+        refuse("--print writes no file; omit FILE")
     if file is not None and not file.name:
-        raise UsageError(f"{str(file)!r} is not a file name")
+        refuse(f"{str(file)!r} is not a file name")
     from llmtui.cli.init import write_config
 
     sys.exit(write_config(file, force=force, to_stdout=to_stdout))
@@ -279,7 +279,7 @@ def serve(config: str | None, only: tuple[str, ...], host: str, port: int, store
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in ("textual_serve", "aiohttp"):
             raise
-        raise UsageError("serve needs further packages; try: pip install 'llmtui[serve]'") from None
+        refuse("serve needs further packages; try: pip install 'llmtui[serve]'")
     sys.exit(pages.serve(plan, settings.ui, host=host, port=port, store=store))
 
 
