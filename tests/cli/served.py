@@ -17,6 +17,7 @@ import psutil
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
 from tests.engine.helpers import assert_gone, process_tree
+from tests.leftovers import command_line
 
 DEADLINE_S = 30.0
 
@@ -65,7 +66,7 @@ class Served:
 
     def children(self, name: str) -> list[psutil.Process]:
         """Its descendants with `name` in their command line."""
-        return [p for p in process_tree(self.process.pid) if any(name in word for word in p.cmdline())]
+        return [p for p in process_tree(self.process.pid) if any(name in word for word in command_line(p))]
 
     def path(self, path: str) -> str:
         """The URL of `path`, with the token."""

@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.histories import add
 from tests.engine.helpers import assert_gone, process_tree
+from tests.leftovers import command_line
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
 
@@ -135,7 +136,7 @@ def test_iterations_of_a_killed_engine_are_in_the_history(config: Path, tmp_path
             if len(printed) == 12:
                 break
         tree = [p for p in process_tree(client.pid) if p.pid != client.pid]
-        (engine,) = [p for p in tree if "llmtui.engine" in p.cmdline()]
+        (engine,) = [p for p in tree if "llmtui.engine" in command_line(p)]
         os.kill(engine.pid, signal.SIGKILL)
         rest, errors = client.communicate(timeout=30)
     assert client.returncode == 1

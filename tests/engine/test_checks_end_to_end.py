@@ -26,6 +26,7 @@ from tests.engine.helpers import (
     started,
     truth_backend,
 )
+from tests.leftovers import command_line
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
 from tests.stats.build import OF_THE_MACHINE
 
@@ -240,7 +241,7 @@ async def test_restarted_server_is_reported() -> None:
     async with engine_for(plan) as run:
         await run.until(lambda run_view: run_view.backends["a"].finished == 2)
         for process in process_tree(run.engine.pid):
-            if "llmtui.accuracy.truth_server" in process.cmdline() and "--" not in process.cmdline():
+            if "llmtui.accuracy.truth_server" in command_line(process) and "--" not in command_line(process):
                 process.kill()
         run_view = await run.until_done()
         assert "resumed" in codes(run_view)

@@ -18,6 +18,7 @@ from llmtui.link.run_folders import runtime_folder
 from llmtui.model import Detach, Hello, IterationDone, Pause, Plan
 from llmtui.store.open import open_store
 from tests.engine.helpers import Followed, assert_gone, plan_of, process_tree, truth_backend
+from tests.leftovers import command_line
 
 SLOW = truth_backend("a", arguments=["--ttft-ms", "50"])
 
@@ -39,7 +40,7 @@ async def begun(plan: Plan) -> tuple[EngineProcess, Followed]:
 @contextmanager
 def suspended_servers(tree: list[psutil.Process]) -> Iterator[None]:
     """Suspend the truth server, so that the run cannot finish meanwhile."""
-    servers = [process for process in tree if "llmtui.accuracy.truth_server" in process.cmdline()]
+    servers = [process for process in tree if "llmtui.accuracy.truth_server" in command_line(process)]
     for server in servers:
         server.suspend()
     try:

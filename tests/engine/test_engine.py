@@ -30,6 +30,7 @@ from llmtui.model import (
     Stop,
 )
 from tests.engine.helpers import assert_gone, engine_for, plan_of, process_tree, truth_backend
+from tests.leftovers import command_line
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Step, scripted, token
 
 
@@ -85,7 +86,7 @@ async def test_sequential_run_has_one_server_at_a_time() -> None:
         steps = [(e.backend.name, e.backend.state) for e in run.events if isinstance(e, BackendChanged)]
         assert steps.index(("a", "done")) < steps.index(("b", "loading"))
         assert [
-            p for p in process_tree(run.engine.pid) if "llmtui.accuracy.truth_server" in " ".join(p.cmdline())
+            p for p in process_tree(run.engine.pid) if "llmtui.accuracy.truth_server" in " ".join(command_line(p))
         ] == []
 
 
@@ -155,7 +156,7 @@ async def test_the_socket_is_private_and_secrets_stay_inside() -> None:
         assert stat.S_IMODE(run.engine.socket.parent.stat().st_mode) == 0o700
         assert "hush" not in repr(run.events)
         for process in process_tree(run.engine.pid):
-            assert "hush" not in " ".join(process.cmdline())
+            assert "hush" not in " ".join(command_line(process))
     assert not run.engine.socket.parent.exists()
 
 
@@ -176,7 +177,7 @@ async def test_dead_server_fails_its_backend_until_rerun() -> None:
     async with engine_for(plan) as run:
         await run.until(lambda b: len(b.backends["a"].iterations) == 2)
         for process in process_tree(run.engine.pid):
-            if "llmtui.accuracy.truth_server" in " ".join(process.cmdline()[:4]) and "20" in process.cmdline():
+            if "llmtui.accuracy.truth_server" in " ".join(command_line(process)[:4]) and "20" in command_line(process):
                 process.kill()
         run_view = await run.until_done()
         state = run_view.backends["a"].state
@@ -268,4 +269,4 @@ def test_engine_does_not_import_textual() -> None:
 
 def test_no_process_of_these_tests_is_left() -> None:
     mine = psutil.Process().children(recursive=True)
-    assert [p for p in mine if "llmtui" in " ".join(p.cmdline())] == []
+    assert [p for p in mine if "llmtui" in " ".join(command_line(p))] == []

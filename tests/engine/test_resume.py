@@ -20,6 +20,7 @@ from llmtui.store.open import open_store
 from llmtui.store.rows import StoredRun
 from tests import build
 from tests.engine.helpers import assert_gone, ended, engine_for, plan_of, process_tree, started, truth_backend
+from tests.leftovers import command_line
 from tests.scripted import CLOSE, FINISH, HANG, SSE_HEAD, Step, scripted, token
 
 
@@ -130,7 +131,7 @@ async def test_server_is_restarted_up_to_the_limit(restarts: int) -> None:
     try:
         await run.until(lambda run_view: bool(run_view.backends["a"].measured))
         for process in process_tree(run.engine.pid):
-            if "llmtui.accuracy.truth_server" in process.cmdline() and "--" not in process.cmdline():
+            if "llmtui.accuracy.truth_server" in command_line(process) and "--" not in command_line(process):
                 process.kill()
         run_view = await run.until_done()
         await ended(run)

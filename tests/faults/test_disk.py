@@ -29,6 +29,7 @@ from tests.faults.harness import (
     server,
     stored_run,
 )
+from tests.leftovers import command_line
 from tests.scripted import Scripted
 
 pytestmark = pytest.mark.usefixtures("own_folders")
@@ -167,4 +168,4 @@ async def test_user_without_a_home(no_home: list[str], tmp_path: Path) -> None:
 
 def test_no_process_is_left() -> None:
     children = psutil.Process().children(recursive=True)
-    assert [p for p in children if "llmtui" in " ".join(p.cmdline())] == []
+    assert [p for p in children if "llmtui" in " ".join(command_line(p))] == []

@@ -11,6 +11,7 @@ import pytest
 
 from llmtui.store.open import open_store
 from tests.bench.kills import BOUND_S, WHICH, Trial, gone, key, kills, write_config
+from tests.leftovers import command_line
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +38,7 @@ async def test_sigterm(which: str, monitor: bool, words: bytes, status: int, sta
             (await trial.victim(which)).send_signal(signal.SIGTERM)
             await listener
             await trial.leave()
-        left = [p.cmdline() for p in await asyncio.to_thread(gone, trial.processes())]
+        left = [command_line(p) for p in await asyncio.to_thread(gone, trial.processes())]
     finally:
         listener.cancel()
         trial.close()
