@@ -43,7 +43,7 @@ TOPICS: dict[str, str] = {
 
 
 def explain(topic: str | None) -> int:
-    """Print the page of `topic`, or the list of topics. Returns the exit code: 2 for an unknown topic."""
+    """Print the page of `topic`, or the list of topics. Return the exit code: 2 for an unknown topic."""
     if topic is None:
         click.echo(topic_list(), nl=False)
         return exit_codes.OK
@@ -109,19 +109,17 @@ def _config_keys(section: str, struct: type[msgspec.Struct], internal: frozenset
 
 def _default(field: Any) -> str:
     """A key and its default, as TOML; the key alone if it has no default worth a line."""
-    if isinstance(field.default, str) and len(field.default) > 20:
-        return f"{field.name}"
-    if isinstance(field.default, bool):
-        return f"{field.name} = {str(field.default).lower()}"
-    if isinstance(field.default, str):
-        return f'{field.name} = "{field.default}"'
-    if isinstance(field.default, int | float):
-        return (
-            f"{field.name} = {field.default:g}"
-            if isinstance(field.default, float)
-            else f"{field.name} = {field.default}"
-        )
-    return f"{field.name}"
+    name: str = field.name
+    match field.default:
+        case bool(value):
+            return f"{name} = {str(value).lower()}"
+        case str(value) if len(value) <= 20:
+            return f'{name} = "{value}"'
+        case int(value):
+            return f"{name} = {value}"
+        case float(value):
+            return f"{name} = {value:g}"
+    return name
 
 
 def _allowed(kind: Any) -> str:

@@ -40,7 +40,7 @@ def prints(command: Callable[P, int]) -> Callable[P, int]:
             sys.stdout.flush()
             return code
         except BrokenPipeError:
-            raise  # the reader closed the pipe, which is no error to report
+            raise  # the reader closed the pipe: nothing to report
         except OSError as error:
             if error.filename is not None:
                 raise  # of another file

@@ -111,7 +111,7 @@ class Recorder:
             self._store = None
 
     def _flush(self, wait_s: float | None = None, *, last: bool = False) -> None:
-        """Write everything that is unwritten. `last`: there is no retry, so any failure is reported."""
+        """Write what is still unwritten. `last`: this is the last attempt, so report any failure."""
         if wait_s is None:
             wait_s = 0.0 if self._behind else WAIT_S
         try:

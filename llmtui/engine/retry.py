@@ -29,9 +29,8 @@ async def measure(
     timeout_s = plan.config.timeout_s
     prompt = plan.config.prompt
     if plan.config.fresh_prompt:
-        prompt = (
-            f"{fresh_line(plan.run + backend_run.salt, backend_run.state.attempt, job, backend_run.twin)}\n{prompt}"
-        )
+        first = fresh_line(plan.run + backend_run.salt, backend_run.state.attempt, job, backend_run.twin)
+        prompt = f"{first}\n{prompt}"
     began = time.monotonic()
     refused = 0
     while True:
@@ -40,19 +39,17 @@ async def measure(
         if refusal is None or failure is None:
             break
         refused += 1
+        asks = wait_words(refusal.retry_after_s)
         wait_s = max(refusal.retry_after_s, MIN_WAIT_S)
         if time.monotonic() - began + wait_s > timeout_s:
+            limit = f"timeout_s ({timeout_s:g} s)"
+            why = f"longer than {limit} allows" if refusal.retry_after_s else f"and refused for the whole {limit}"
             times = f" (refused {refused} times)" if refused > 1 else ""
-            hint = (
-                f"the server {wait_words(refusal.retry_after_s)}, longer than timeout_s ({timeout_s:g} s) allows{times}"
-            )
-            if not refusal.retry_after_s:
-                hint = f"the server {wait_words(0)}, and refused for the whole timeout_s ({timeout_s:g} s){times}"
+            hint = f"the server {asks}, {why}{times}"
             iteration = msgspec.structs.replace(iteration, error=msgspec.structs.replace(failure, hint=hint))
             break
         if not backend_run.refusal_reported:
             backend_run.refusal_reported = True
-            asks = wait_words(refusal.retry_after_s)
             text = f"HTTP {refusal.status}, {asks}; refusals are counted, but are not samples"
             emit(Note(text=text, level="warning", backend=backend_run.name))
         await asyncio.sleep(wait_s)

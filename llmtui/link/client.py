@@ -87,7 +87,7 @@ class Client:
         """Send a command and read until the engine hangs up, which confirms that it received the command.
 
         Closing with events unread would reset the connection, and the command could be lost. Call it only when
-        `events` is no longer being read.
+        nothing reads `events` any more.
         """
         await self.send(command)
         with contextlib.suppress(TimeoutError, ConnectionError):

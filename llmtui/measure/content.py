@@ -86,7 +86,7 @@ async def read_body(
     """Read the decoded body of `response` into `into`, up to `limit_bytes`. Return whether that is the whole body.
 
     The limit also applies to the compressed bytes, since these may decompress to nothing. `large` is entered once more
-    than `PIECE_BYTES` are read. Data received before an error or a cancellation stays in `into`. There is no timeout.
+    than `PIECE_BYTES` are read. Data received before an error or a cancellation stays in `into`. It does not time out.
     Raises WireError for an unsupported coding, and httpx.TransportError.
     """
     decoder = ContentDecoder(response.headers.get("content-encoding", ""))

@@ -162,7 +162,12 @@ class RunView:
         return verdict
 
     def own_error(self) -> Record | None:
-        """Return the newest `llmtui accuracy` record of the run's machine, read once per machine; None without one."""
+        """Return the newest `llmtui accuracy` record of the run's machine, read once per machine.
+
+        None without one, and until the engine has reported its machine.
+        """
+        if self.machine == Machine():
+            return None
         if self._record is None or self._record[0] != self.machine:
             from llmtui.store.accuracy_record import newest
 

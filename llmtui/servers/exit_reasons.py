@@ -17,7 +17,7 @@ KILLED_BELOW = 128 + signal.SIGKILL
 class Kills(NamedTuple):
     """Processes that the kernel killed for memory, in the control groups of this process and on this machine.
 
-    None where there is no such counter.
+    None if the system has no such counter.
     """
 
     groups: int | None

@@ -37,7 +37,7 @@ def record_path(path: Path) -> Path:
 
 
 def read_claim(record: Path, state: str | None) -> str:
-    """Return the claim of a record about a file in this state; "" if there is no record or it is invalid."""
+    """Return the claim of a record about a file in this state; "" if the record is missing or invalid."""
     text = _read(record)
     first, claim, rest = [*text.split("\n", 2), "", ""][:3]
     return claim if state and first == _FIRST_LINE and rest == state + "\n" and _CLAIM.fullmatch(claim) else ""
@@ -46,7 +46,7 @@ def read_claim(record: Path, state: str | None) -> str:
 def write_claim(record: Path, claim: str, state: str | None) -> None:
     """Write a record atomically.
 
-    If that fails, there is no record and the file is verified again at the next start.
+    If that fails, nothing is recorded, and the file is verified again at the next start.
     """
     if not state:
         return
@@ -88,7 +88,7 @@ def state_of_own(path: Path) -> str | None:
 
 
 def state_of(path: Path) -> str:
-    """Return the state of the user's model file, following links. Raises NotGguf if it is no file, and OSError."""
+    """Return the state of the user's model file, following links. Raises NotGguf if it is not a file, and OSError."""
     descriptor = open_regular(path)
     try:
         return _settled_state(descriptor)
@@ -99,7 +99,7 @@ def state_of(path: Path) -> str:
 async def read_digest(path: Path) -> tuple[str, str]:
     """Return the state of a file and the SHA-256 of its content, in hexadecimal.
 
-    The state is "" if the file changed while it was read. Raises NotGguf if it is no file, and OSError.
+    The state is "" if the file changed while it was read. Raises NotGguf if it is not a file, and OSError.
     """
     stop = threading.Event()
     try:

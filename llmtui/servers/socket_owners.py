@@ -21,7 +21,8 @@ FIRST_PERSON = 1000
 def socket_owners(here: Endpoint, there: Endpoint, proc: Path = PROC) -> frozenset[int] | None:
     """Return the users (uid) at the other end of the connection from `here` to `there`, a server on this machine.
 
-    Empty if it is no socket of this machine: the server is elsewhere, or the kernel forwards the port into a container.
+    Empty if no socket of this machine matches: the server is elsewhere, or the kernel forwards the port into a
+    container.
     None if the system has no such table.
     """
     if not (there.address.is_loopback or there.address == here.address):
@@ -32,7 +33,7 @@ def socket_owners(here: Endpoint, there: Endpoint, proc: Path = PROC) -> frozens
             # If the table exists but cannot be read (no file descriptor left), admit no one.
             return frozenset() if os.access(proc / "net" / "tcp", os.R_OK) else None
         # A server may listen as one user and accept as another, as nginx does. The accepting process counts only if
-        # there is no listener any more.
+        # the listener is gone.
         accepted = [row for row in rows if (row.local, row.remote) == (there, here) and row.inode]
         if sockets := best_listeners(rows, there) or accepted:
             return frozenset(row.uid for row in sockets)

@@ -2,7 +2,7 @@
 
 The ratio is one of typical values. If the backends took turns, it is the centre of the ratios round by round, so a
 temporary slowdown of the machine affects both; otherwise it is the centre of all ratios between the two groups
-(llmtui.stats.ranks, on logarithms). There is no assumption about the shape of the noise, and no outlier is dropped.
+(llmtui.stats.ranks, on logarithms). Both assume nothing about the shape of the noise, and drop no outlier.
 """
 
 from __future__ import annotations

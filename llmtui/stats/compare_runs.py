@@ -319,7 +319,7 @@ def _chance(failed_a: int, tried_a: int, failed_b: int, tried_b: int) -> float:
 
 
 def _failing(outcome: Outcome) -> str:
-    """The end of a sentence if B fails more often, "" if it does not or if there is no comparison to qualify."""
+    """The end of a sentence if B fails more often, "" if it does not, or without a comparison to qualify."""
     if outcome.failing <= 0 or not (outcome.n_a and outcome.n_b):
         return ""
     one, two = (sanitize(name, _NAME) for name in outcome.names)

@@ -28,7 +28,7 @@ def _series(colours: tuple[str, ...]) -> dict[str, str]:
     return {f"series-{i}": colour for i, colour in enumerate(colours, 1)}
 
 
-#: For Textual's own themes, which have no colours for series.
+#: Of the dark theme, and for Textual's own themes, which have no colours for series.
 DEFAULT_VARIABLES = {**_series(_DARK), "dim": "#8b95a1", "rule": "#4a5462"}
 
 DARK = Theme(
@@ -44,7 +44,7 @@ DARK = Theme(
     background="#0f1419",
     surface="#151b22",
     panel="#1c242d",
-    variables={**_series(_DARK), "dim": "#8b95a1", "rule": "#4a5462"},
+    variables=DEFAULT_VARIABLES,
 )
 LIGHT = Theme(
     name="llmtui-light",

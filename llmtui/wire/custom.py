@@ -126,7 +126,7 @@ class _Stream:
 class CustomDialect:
     """The protocol of one backend, as described in its config. The URL is used unchanged.
 
-    There is no finish reason: a stream that ends cleanly and had text is valid.
+    The protocol has no finish reason: a stream with text that ends cleanly is valid.
     """
 
     requires_finish = False

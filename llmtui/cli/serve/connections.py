@@ -98,7 +98,7 @@ class Connections:
             await asyncio.sleep((loop.time() - started) / 2)
 
     def admit(self, transport: asyncio.BaseTransport | None) -> None:
-        """A request on this connection has passed all checks: it is no longer waiting."""
+        """Mark this connection as accepted: one of its requests has passed all checks."""
         if transport is not None and (timer := self._waiting.pop(transport, None)) is not None:
             timer.cancel()
 

@@ -106,7 +106,7 @@ def _extras(
 
 
 def _wait_spans(backend_view: BackendView, options: PanelOptions, room: int) -> Line:
-    """A wait on the rest of the line: what for, a bar if the share is known, the clock."""
+    """Describe a wait on the rest of the line: the reason, a bar if its progress is reported, and the time so far."""
     doing = f" {sanitize(backend_view.state.doing)}" if backend_view.state.doing else ""
     if options.lost:
         return ()

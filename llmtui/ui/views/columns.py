@@ -14,7 +14,7 @@ SortValue = float | str | None
 class Column(Generic[RowT]):
     """One column: its key, its title, its width in cells, and how a row's cell and sort value are made.
 
-    If there is no room, the column with the highest `rank` is dropped first; rank 0 is dropped last or never.
+    If the columns do not fit, the one with the highest `rank` is dropped first; rank 0 is dropped last or never.
     """
 
     key: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from llmtui.model import Machine
 from llmtui.ui.text.spans import Line
 from llmtui.ui.views.header import count_failed, header_lines
 from llmtui.ui.views.ranking import ranking_line
@@ -13,19 +12,13 @@ from llmtui.ui.widgets.painted import Lines
 class Header(Lines):
     """The plan, the progress, and the time left."""
 
-    _machine = Machine()
-    _own_error_s: float | None = None
-
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
-        if view.run_view.machine != self._machine:
-            # Read once, when the engine has reported its machine.
-            self._machine = view.run_view.machine
-            record = view.run_view.own_error()
-            self._own_error_s = record.own_error_p95_s() if record is not None else None
+        record = view.run_view.own_error()
+        own_error_s = record.own_error_p95_s() if record is not None else None
         failed = count_failed(view.run_view) if view.layout.scrolls else 0
         return header_lines(
-            view.run_view, view.phase, view.elapsed_s, view.eta_s, width, height, self._own_error_s, failed, view.behind
+            view.run_view, view.phase, view.elapsed_s, view.eta_s, width, height, own_error_s, failed, view.behind
         )
 
 
