@@ -41,7 +41,7 @@ from llmtui.stats.summary import percentile
 if TYPE_CHECKING:
     import httpx
 
-    from llmtui.measure.request import Answer
+    from llmtui.measure.answer import Answer
 
 START_S = 30.0
 
@@ -93,7 +93,7 @@ class LevelReport(Struct, frozen=True):
 
 def deviation(answer: Answer, truth: Truth) -> Deviation:
     """Compare an answer with the log of its request. Raises ValueError if their numbers of tokens differ."""
-    from llmtui.measure.request import figures
+    from llmtui.measure.figures import figures
 
     sent = truth.sent_ns
     if sum(answer.arrival_tokens) != len(sent):

@@ -14,7 +14,8 @@ import msgspec
 from llmtui.config.frameworks import framework
 from llmtui.engine.server_probe import ServerProbe
 from llmtui.engine.watch.conditions import device_of
-from llmtui.measure.request import Answer, IterationError, ask
+from llmtui.measure.answer import Answer
+from llmtui.measure.request import IterationError, ask
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import Ready, Report

@@ -16,16 +16,16 @@ from llmtui.engine.schedule import Job
 from llmtui.engine.watch import conditions
 from llmtui.engine.watch.other_cpu import OtherCpuMeter
 from llmtui.engine.watch.stalls import StallMeter, stall_failure
-from llmtui.measure.request import (
+from llmtui.measure.answer import Answer
+from llmtui.measure.figures import (
     HIDDEN_TOKENS,
-    Answer,
-    IterationError,
     cached_count,
     figures,
     is_plausible_count,
     prompt_count,
     server_times_s,
 )
+from llmtui.measure.request import IterationError
 from llmtui.model import (
     AnyEvent,
     Failure,

@@ -24,7 +24,7 @@ from llmtui.accuracy.probe import (
 from llmtui.accuracy.pty_monitor import last_title, measure
 from llmtui.accuracy.table import table
 from llmtui.accuracy.truth_server import MAX_LOG, TruthServer
-from llmtui.measure.request import Answer
+from llmtui.measure.answer import Answer
 from llmtui.measure.transport import new_client
 from llmtui.model.accuracy import Errors, Record
 from llmtui.store.accuracy_record import MAX_MACHINES, newest, read_records, record_file, store_record

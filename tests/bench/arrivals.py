@@ -18,7 +18,7 @@ import sys
 import time
 
 from llmtui.accuracy.probe import Job, Truth, run_level, truth_server
-from llmtui.measure.request import Answer
+from llmtui.measure.answer import Answer
 from llmtui.measure.transport import new_client
 from llmtui.stats.summary import percentile
 from tests.bench.common import command_line, heading, two_cores

@@ -28,7 +28,7 @@ from llmtui.engine.recorder import Recorder
 from llmtui.engine.watch.machine import describe_machine
 from llmtui.link.client import Client
 from llmtui.link.server import LinkServer
-from llmtui.measure.request import Answer
+from llmtui.measure.answer import Answer
 from llmtui.measure.transport import new_client
 from llmtui.model import (
     AnyEvent,

@@ -28,7 +28,8 @@ from collections.abc import Iterator
 import httpx
 import psutil
 
-from llmtui.measure.request import Answer, ask
+from llmtui.measure.answer import Answer
+from llmtui.measure.request import ask
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, RunConfig, Struct
 from llmtui.wire import dialect_for

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.measure.request import MAX_TEXT_CHARS
+from llmtui.measure.answer import MAX_TEXT_CHARS
 from llmtui.model import Backend, BackendState, Iteration
 from llmtui.store.open import open_store
 from tests.engine.helpers import engine_for, plan_of

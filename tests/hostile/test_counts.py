@@ -10,16 +10,9 @@ import msgspec
 import pytest
 
 from llmtui.engine.iteration import implausible_count
-from llmtui.measure.request import (
-    MAX_ARRIVALS,
-    Answer,
-    IterationError,
-    ask,
-    cached_count,
-    figures,
-    prompt_count,
-    server_times_s,
-)
+from llmtui.measure.answer import Answer
+from llmtui.measure.figures import cached_count, figures, prompt_count, server_times_s
+from llmtui.measure.request import MAX_ARRIVALS, IterationError, ask
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import Delta, dialect_for

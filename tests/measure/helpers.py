@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from llmtui.measure.request import Answer, IterationError, ask
+from llmtui.measure.answer import Answer
+from llmtui.measure.request import IterationError, ask
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.wire import dialect_for

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import pytest
 
 from llmtui.measure import request as request_module
+from llmtui.measure.answer import MAX_TEXT_CHARS
 from llmtui.measure.clock import STEP_NS, Offset, sample_offset
 from llmtui.measure.failures import redirect_failure
-from llmtui.measure.request import EARLY_ANSWER, MAX_TEXT_CHARS
+from llmtui.measure.request import EARLY_ANSWER
 from llmtui.measure.stamped_socket import StampedSocket
 from tests.measure.helpers import CHUNKED, failure_of, failure_text, measured, on_thread, read_request, script_failure
 from tests.scripted import CLOSE, FINISH, HALF_CLOSE, HANG, RESET, SSE_HEAD, Step, chunk, scripted, token

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from llmtui.measure.request import Answer, IterationError, ask, figures
+from llmtui.measure.answer import Answer
+from llmtui.measure.figures import figures
+from llmtui.measure.request import IterationError, ask
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import dialect_for

@@ -1,0 +1,103 @@
+"""The answer to one request: its text, when it arrived, and what the server reports about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from llmtui.model import Stamp, TokenSource
+from llmtui.wire.base import Delta
+
+#: Only this much of an answer's text is stored; the rest is only measured.
+MAX_TEXT_CHARS = 65_536
+
+
+@dataclasses.dataclass
+class Answer:
+    """The answer to one request. Times are in ns since the last byte of the request was handed to the kernel.
+
+    `max_tokens` is the limit in the request (None: no limit), `sent_bytes` the length of the request's body,
+    `arrival_bytes` the UTF-8 length of the visible output in each arrival.
+    """
+
+    max_tokens: int | None = None
+    sent_bytes: int = 0
+    connect_ns: int | None = None
+    stamp: Stamp = "user"
+    streamed: bool = True
+    text: str = ""
+    arrivals_ns: list[int] = dataclasses.field(default_factory=list)
+    arrival_tokens: list[int] = dataclasses.field(default_factory=list)
+    arrival_bytes: list[int] = dataclasses.field(default_factory=list)
+    first_output_ns: int | None = None
+    end_ns: int = 0
+    finish_reason: str | None = None
+    output_tokens: int | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    token_source: TokenSource | None = None
+    prefill_s: float | None = None
+    decode_s: float | None = None
+    load_s: float | None = None
+
+    @property
+    def text_bytes(self) -> int:
+        """UTF-8 length of all output: text, reasoning and tool calls."""
+        return sum(self.arrival_bytes)
+
+    @property
+    def events(self) -> int:
+        """Events that carried output: text, reasoning or a tool call."""
+        return sum(self.arrival_tokens)
+
+    def add(self, deltas: list[Delta], at_ns: int) -> int:
+        """Add the deltas that arrived at `at_ns`. Return how many of them carried tokens."""
+        carried = 0
+        size = 0
+        for delta in deltas:
+            text = delta.text
+            if text or delta.reasoning or delta.tool:
+                carried += 1
+                output = text + delta.reasoning + delta.tool
+                size += _visible_bytes(output)
+                if text:
+                    if self.first_output_ns is None:
+                        self.first_output_ns = at_ns
+                    if len(self.text) < MAX_TEXT_CHARS:
+                        self.text += text[: MAX_TEXT_CHARS - len(self.text)]
+            if delta.finish_reason is not None:
+                self.finish_reason = delta.finish_reason
+            if delta.output_tokens is not None:
+                self.output_tokens = delta.output_tokens
+            if delta.token_source is not None:
+                self.token_source = delta.token_source
+            if delta.prompt_tokens is not None:
+                self.prompt_tokens = delta.prompt_tokens
+            if delta.cached_tokens is not None:
+                self.cached_tokens = delta.cached_tokens
+            if delta.prefill_s is not None:
+                self.prefill_s = delta.prefill_s
+            if delta.decode_s is not None:
+                self.decode_s = delta.decode_s
+            if delta.load_s is not None:
+                self.load_s = delta.load_s
+        if carried:
+            if self.arrivals_ns and self.arrivals_ns[-1] == at_ns:
+                self.arrival_tokens[-1] += carried
+                self.arrival_bytes[-1] += size
+            else:
+                self.arrivals_ns.append(at_ns)
+                self.arrival_tokens.append(carried)
+                self.arrival_bytes.append(size)
+        return carried
+
+
+#: Invisible characters: C0 controls except white space, zero-width and bidirectional ones.
+_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
+
+
+def _visible_bytes(text: str) -> int:
+    """Return the UTF-8 length of `text` without invisible characters."""
+    if not text.isprintable():
+        text = _INVISIBLE.sub("", text)
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
