@@ -95,9 +95,7 @@ async def _exchange(
             raise await _http_error(response, request, dialect)
         if stream.answered_early:
             raise WireError(EARLY_ANSWER)
-        content_type = response.headers.get("content-type", "")
-        answer.streamed = "json" not in content_type or "ndjson" in content_type or "jsonl" in content_type
-        parser = dialect.parser(content_type)
+        parser = dialect.parser(response.headers.get("content-type", ""))
         decoder = ContentDecoder(response.headers.get("content-encoding", ""))
         max_arrivals = max(MAX_ARRIVALS, ARRIVALS_PER_TOKEN * (request.max_tokens or 0))
         size = encoded = events = 0
@@ -125,6 +123,7 @@ async def _exchange(
         await stream.deliver(receive if decoder.identity else decode)
         answer.end_ns = stream.arrived_ns - written
         answer.add(parser.close(), answer.end_ns)
+        answer.streamed = not parser.whole
         answer.connect_ns = stream.connect_ns
         answer.stamp = stream.stamp
         if stream.offset.stepped(sample_offset()):

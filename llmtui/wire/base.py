@@ -38,7 +38,8 @@ class Delta(Struct, frozen=True, gc=False):
 
     `text` is the answer, `reasoning` the thinking before it, `tool` the name and arguments of a tool call; an event
     with any of them carries tokens. A figure replaces that of an earlier delta. Durations are in seconds, by the
-    server's own clock.
+    server's own clock. `reasoning_tokens` is the part of `output_tokens` that the server calls thinking. If `replaces`
+    is set, the text is the whole answer so far, and no arrival.
     """
 
     text: str = ""
@@ -46,6 +47,7 @@ class Delta(Struct, frozen=True, gc=False):
     tool: str = ""
     finish_reason: str | None = None
     output_tokens: int | None = None
+    reasoning_tokens: int | None = None
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     token_source: TokenSource | None = None
@@ -53,6 +55,7 @@ class Delta(Struct, frozen=True, gc=False):
     decode_s: float | None = None
     load_s: float | None = None
     model: str | None = None
+    replaces: bool = False
 
 
 class ServerInfo(Struct, frozen=True):
@@ -70,7 +73,17 @@ class ServerInfo(Struct, frozen=True):
 
 
 class Parser(Protocol):
-    """Parses one answer incrementally. After an error it must not be used again."""
+    """Parses one answer incrementally. After an error it must not be used again.
+
+    `whole` is set if the answer is one document, which was not streamed. `ended` is set once the server said that
+    nothing follows (`[DONE]`).
+    """
+
+    @property
+    def whole(self) -> bool: ...
+
+    @property
+    def ended(self) -> bool: ...
 
     def feed(self, data: bytes) -> list[Delta]:
         """Return the deltas completed by `data`. Raises WireError for an error object, an invalid or oversized line."""

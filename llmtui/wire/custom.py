@@ -114,6 +114,14 @@ class _Stream:
         self._parser = parser
         self._reader = reader
 
+    @property
+    def whole(self) -> bool:
+        return self._parser.whole
+
+    @property
+    def ended(self) -> bool:
+        return self._parser.ended
+
     def feed(self, data: bytes) -> list[Delta]:
         return self._parser.feed(data)
 

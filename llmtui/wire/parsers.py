@@ -58,11 +58,13 @@ def is_page(content_type: str) -> bool:
 
 
 class EventsParser:
-    """Parses server-sent events. Ignores `[DONE]`, which proves nothing."""
+    """Parses server-sent events. `[DONE]` sets `ended`, and proves nothing else."""
 
-    __slots__ = ("_events", "_read")
+    __slots__ = ("_events", "_read", "ended")
+    whole = False
 
     def __init__(self, read: Read) -> None:
+        self.ended = False
         self._events = EventParser()
         self._read = read
 
@@ -80,7 +82,10 @@ class EventsParser:
             if event.name == "error":
                 raise server_error(event.data)
             data = event.data
-            if data[:6] == b"[DONE]" or not data or data.isspace():
+            if data[:6] == b"[DONE]":
+                self.ended = True
+                continue
+            if not data or data.isspace():
                 continue
             delta = self._read(data, torn)
             if delta is not None:
@@ -92,6 +97,8 @@ class LinesParser:
     """Parses NDJSON."""
 
     __slots__ = ("_lines", "_read")
+    whole = False
+    ended = False
 
     def __init__(self, read: Read) -> None:
         self._lines = LineSplitter()
@@ -114,6 +121,8 @@ class WholeParser:
     """Parses an answer that is one JSON document of at most `limit` bytes. A web page is an error with its title."""
 
     __slots__ = ("_buffer", "_is_page", "_limit", "_read")
+    whole = True
+    ended = False
 
     def __init__(self, read: Read, content_type: str = "", limit: int = MAX_LINE_BYTES) -> None:
         self._buffer = bytearray()
