@@ -15,7 +15,7 @@ from llmtui.text import sanitize
 from llmtui.wire import common
 from llmtui.wire.base import Delta, Dialect, Parser, Request, ServerInfo, WireError
 from llmtui.wire.errors import error_text, server_error
-from llmtui.wire.openai import usage_figures
+from llmtui.wire.openai_reader import usage_figures
 from llmtui.wire.parsers import EventsParser, LinesParser, WholeParser, decode
 
 DEFAULT_BODY: dict[str, Any] = {"role": "user", "content": "{prompt}"}
