@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import sys
 
 
 def main() -> None:
     """Entry point of the command line."""
+    code: object = 0
+    streams = None
     try:
-        for stream in (sys.stdout, sys.stderr):
-            # Characters that the terminal's encoding lacks are printed as question marks.
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")
         from llmtui.interrupts import ExitOnInterrupt
 
         with ExitOnInterrupt():
+            from llmtui.cli.streams import open_streams
+
+            streams = open_streams()
             from llmtui.cli.app import cli
 
             cli.main(prog_name="llmtui", standalone_mode=False)
@@ -23,12 +23,17 @@ def main() -> None:
         from llmtui.interrupts import exit_interrupted
 
         exit_interrupted()
-    except SystemExit:
-        raise
+    except SystemExit as ended:
+        code = ended.code
     except BaseException as error:
-        from llmtui.cli.exits import exit_with
+        from llmtui.cli.exits import exit_code_of
 
-        exit_with(error)
+        code = exit_code_of(error)
+    if streams is not None and (reason := streams.lost()) is not None:
+        from llmtui.cli.exits import report_lost_output
+
+        code = report_lost_output(reason, code)
+    sys.exit(code)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

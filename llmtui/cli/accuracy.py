@@ -10,12 +10,11 @@ from llmtui import exit_codes
 from llmtui.accuracy.probe import Job
 from llmtui.accuracy.pty_monitor import measure
 from llmtui.accuracy.table import table
-from llmtui.cli.output import prints, report
+from llmtui.cli.output import STDOUT, report, write_output
 from llmtui.model.accuracy import MIN_STORED_REQUESTS
 from llmtui.store.accuracy_record import record_file, store_record
 
 
-@prints
 def measure_accuracy(job: Job, *, as_json: bool, quiet: bool) -> int:
     """Carry out `job`, print its result and store it. Return the exit code. Raises AccuracyError."""
 
@@ -28,7 +27,7 @@ def measure_accuracy(job: Job, *, as_json: bool, quiet: bool) -> int:
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode(record), indent=2).decode())
+        write_output(STDOUT, msgspec.json.format(msgspec.json.encode(record), indent=2).decode() + "\n")
     else:
         print(table(record), end="")
     if not record.worth_storing:

@@ -11,6 +11,7 @@ import click
 import llmtui
 from llmtui.cli.options import (
     FILE,
+    TEXT,
     MetricOption,
     config_argument,
     only_option,
@@ -129,10 +130,10 @@ def history(number: int, store: str) -> None:
 
 
 @cli.command()
-@click.argument("run")
+@click.argument("run", type=TEXT)
 @store_option
-@click.option("--label", metavar="TEXT", help="Label the run. A label can be used as RUN.")
-@click.option("--note", metavar="TEXT", help="Add a note to the run.")
+@click.option("--label", metavar="TEXT", type=TEXT, help="Label the run. A label can be used as RUN.")
+@click.option("--note", metavar="TEXT", type=TEXT, help="Add a note to the run.")
 def show(run: str, store: str, label: str | None, note: str | None) -> None:
     """Show the results of a past run.
 
@@ -144,9 +145,16 @@ def show(run: str, store: str, label: str | None, note: str | None) -> None:
 
 
 @cli.command()
-@click.argument("a")
-@click.argument("b")
-@click.option("--backend", "named", multiple=True, metavar="NAME_A=NAME_B", help="Also compare these two. Repeatable.")
+@click.argument("a", type=TEXT)
+@click.argument("b", type=TEXT)
+@click.option(
+    "--backend",
+    "named",
+    multiple=True,
+    metavar="NAME_A=NAME_B",
+    type=TEXT,
+    help="Also compare these two. Repeatable.",
+)
 @click.option(
     "--metric",
     cls=MetricOption,
@@ -179,7 +187,7 @@ def compare(
 
 
 @cli.command()
-@click.argument("run")
+@click.argument("run", type=TEXT)
 @output_options
 @store_option
 def export(
@@ -214,7 +222,7 @@ def attach(run: str | None) -> None:
 
 
 @cli.command()
-@click.argument("run")
+@click.argument("run", type=TEXT)
 @click.option("--config", metavar="FILE", type=click.Path(), help="The run's config, if it was moved.")
 @store_option
 @click.option("--text", is_flag=True, help="Print plain text instead of opening the monitor.")

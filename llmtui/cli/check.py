@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from llmtui import exit_codes
-from llmtui.cli.output import prints, report
+from llmtui.cli.output import report
 from llmtui.engine.bringup import Target
 from llmtui.interrupts import Interruption
 from llmtui.measure.request import IterationError
@@ -18,12 +18,12 @@ from llmtui.model import Plan, redacted, secret_values
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.environment import withheld_variables
 from llmtui.text import redact, sanitize
+from llmtui.text.cells import cells_wide, pad
 
 #: The answer to the request is at most this long.
 MAX_TOKENS = 4
 
 
-@prints
 def check_backends(plan: Plan) -> int:
     """Check every backend of `plan` and print a line for each, in order. Return the exit code."""
     with Interruption() as interruption:
@@ -34,7 +34,7 @@ def check_backends(plan: Plan) -> int:
 async def _check_all(plan: Plan) -> bool:
     config = msgspec.structs.replace(plan.config, max_tokens=MAX_TOKENS)
     passed = True
-    width = max(len(sanitize(b.name)) for b in plan.backends)
+    width = max(cells_wide(sanitize(b.name)) for b in plan.backends)
     with tempfile.TemporaryDirectory(prefix="llmtui-check-") as folder:
         targets = [
             Target(backend, config, Path(folder) / str(number), withheld_variables(backend, plan.backends, os.environ))
@@ -58,7 +58,7 @@ async def _check_all(plan: Plan) -> bool:
 
 async def _check_one(target: Target, bringing_up: asyncio.Task[Ready] | None, width: int, plan: Plan) -> bool:
     backend = target.backend
-    head = f"{sanitize(backend.name):{width}}  "
+    head = pad(sanitize(backend.name), width) + "  "
     secrets = secret_values(backend)
     try:
         ready = await (bringing_up or target.bring_up(_progress(target)))

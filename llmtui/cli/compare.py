@@ -14,8 +14,7 @@ from typing import Any
 
 from llmtui import exit_codes
 from llmtui.cli.history import opened
-from llmtui.cli.output import STDOUT, output_columns, prints, report, write_output
-from llmtui.export.table import cells_wide, fit
+from llmtui.cli.output import STDOUT, output_columns, report, write_output
 from llmtui.model import Struct
 from llmtui.model.errors import UsageError
 from llmtui.runview.backend import ROUNDS
@@ -27,6 +26,7 @@ from llmtui.stats.run_differences import Side
 from llmtui.store.accuracy_record import newest
 from llmtui.store.rows import StoredRun
 from llmtui.text import sanitize
+from llmtui.text.cells import cells_wide, fit
 
 #: Incremented when a key of the JSON changes its meaning.
 SCHEMA_VERSION = 1
@@ -50,7 +50,6 @@ class Gated(Struct, frozen=True):
         return False if self.broken else None if self.silent else True
 
 
-@prints
 def compare_runs(
     first: str,
     second: str,

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from typing import NoReturn
-
 import click
 
 from llmtui import exit_codes
@@ -15,21 +11,24 @@ from llmtui.model.errors import CommandError, UsageError
 from llmtui.text import sanitize
 
 
-def exit_with(error: BaseException) -> NoReturn:
-    """Print `error` and exit with its code. An error that is not meant for the user is raised again."""
+def exit_code_of(error: BaseException) -> int:
+    """Print `error` and return its exit code. An error that is not meant for the user is raised again."""
     if isinstance(error, CommandError):
         # A usage error repeats what was typed, and is one line whatever that was.
         report(sanitize(str(error), 2_000) if isinstance(error, UsageError) else str(error))
-        sys.exit(error.exit_code)
+        return error.exit_code
     if isinstance(error, click.exceptions.Exit):
-        sys.exit(error.exit_code)
+        return error.exit_code
     if isinstance(error, click.Abort):
         exit_interrupted()
     if isinstance(error, click.ClickException):
         error.show()
-        sys.exit(exit_codes.USAGE if isinstance(error, click.UsageError) else exit_codes.FAILED)
-    if isinstance(error, BrokenPipeError):
-        # The reader closed the pipe, as `head` does. Python must not flush to it again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(exit_codes.FAILED)
+        return exit_codes.USAGE if isinstance(error, click.UsageError) else exit_codes.FAILED
     raise error
+
+
+def report_lost_output(reason: str, code: object) -> object:
+    """Report why output was lost ("": nothing to report). Return the exit code of a command that ended with `code`."""
+    if reason:
+        report(f"cannot write the output: {reason}")
+    return code or exit_codes.FAILED

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llmtui import exit_codes
-from llmtui.cli.output import STDOUT, print_table, prints, report, write_files
+from llmtui.cli.output import STDOUT, print_table, report, write_files
 from llmtui.runview.run import RunView
 from llmtui.store.history import Store
 from llmtui.store.open import open_store
@@ -27,7 +27,6 @@ def opened(path: str) -> Iterator[Store]:
         yield store
 
 
-@prints
 def list_runs(number: int, path: str) -> int:
     """Print the newest runs, a line each, and report how many cannot be read. Return the exit code."""
     with opened(path) as store:
@@ -52,7 +51,6 @@ def run_line(row: RunRow) -> str:
     return f"{sanitize(row.run, 40)}  {start}  {sanitize(row.state):7}  {medians}{rest}{label}"
 
 
-@prints
 def show_run(run: str, path: str, *, label: str | None, note: str | None) -> int:
     """Set the label and the note of a run, then print its origin and its table. Return the exit code."""
     with opened(path) as store:
@@ -77,7 +75,6 @@ def show_run(run: str, path: str, *, label: str | None, note: str | None) -> int
     return exit_codes.OK
 
 
-@prints
 def export_run(run: str, files: dict[str, Path | None], path: str) -> int:
     """Write the `files` of a run, or print its results as CSV if there are none. Return the exit code."""
     if not any(files.values()):

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from llmtui import exit_codes
-from llmtui.cli.output import report
+from llmtui.cli.output import STDOUT, report, write_output
 from llmtui.config import frameworks
 from llmtui.config.frameworks import ENGINES, OLLAMA, SCANNED_PORTS
 from llmtui.config.schema import DEFAULT_FILE, ollama_url
@@ -55,7 +54,7 @@ def write_config(
     servers = [one for one in probed.values() if isinstance(one, DiscoveredServer)]
     text = config_text(servers, engines, elsewhere)
     if to_stdout:
-        sys.stdout.write(text)
+        write_output(STDOUT, text)
         return exit_codes.OK
     try:
         write_atomic(path, text) if force else write_new(path, text)

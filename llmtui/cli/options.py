@@ -39,9 +39,24 @@ def _all(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+class Text(click.types.StringParamType):
+    """A text, read as UTF-8 if the locale is ASCII; Python gives its bytes as lone surrogates there."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text."""
+        text = str(super().convert(value, param, ctx))
+        try:
+            return text.encode("utf-8", "surrogateescape").decode("utf-8")
+        except UnicodeError:
+            return text
+
+
+TEXT = Text()
 FILE = click.Path(path_type=Path)
 config_argument = click.argument("config", required=False, metavar="[CONFIG]", type=click.Path())
-only_option = click.option("--only", multiple=True, metavar="NAME", help="Include only this backend. Repeatable.")
+only_option = click.option(
+    "--only", multiple=True, metavar="NAME", type=TEXT, help="Include only this backend. Repeatable."
+)
 store_option = click.option("--store", metavar="PATH", default="", type=click.Path(), help="Use this history file.")
 
 #: The config, and what goes before it.

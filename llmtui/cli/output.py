@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING
 
-from llmtui import exit_codes
+from llmtui.cli.streams import write_utf8
 from llmtui.text import sanitize_lines
 
 if TYPE_CHECKING:
@@ -21,43 +18,10 @@ STDOUT = Path("-")
 #: Columns of a table that goes to a file or a pipe.
 FILE_COLUMNS = 160
 
-P = ParamSpec("P")
-
 
 def report(text: str) -> None:
     """Print `text` to stderr, prefixed with "llmtui: " and sanitized. It may have several lines."""
     print("llmtui: " + "\n".join(sanitize_lines(text)), file=sys.stderr, flush=True)
-
-
-def prints(command: Callable[P, int]) -> Callable[P, int]:
-    """Flush stdout before `command` returns. If stdout cannot be written, report it and return FAILED."""
-
-    @functools.wraps(command)
-    def flushed(*args: P.args, **kwargs: P.kwargs) -> int:
-        try:
-            code = command(*args, **kwargs)
-            # The output may be so short that all of it is still in the buffer.
-            sys.stdout.flush()
-            return code
-        except BrokenPipeError:
-            raise  # the reader closed the pipe: nothing to report
-        except OSError as error:
-            if error.filename is not None:
-                raise  # of another file
-            report(f"cannot write the output: {error.strerror or error}")
-            _discard_buffer()
-            return exit_codes.FAILED
-
-    return flushed
-
-
-def _discard_buffer() -> None:
-    """Let the rest of stdout's buffer go to /dev/null: Python flushes it at exit, and would report the error again."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, sys.stdout.fileno())
-    finally:
-        os.close(null)
 
 
 def output_columns() -> int:
@@ -87,7 +51,7 @@ def write_output(path: Path, text: str) -> bool:
     from llmtui.store.atomic import write_atomic
 
     if path == STDOUT:
-        print(text, end="")
+        write_utf8(text)
         return True
     try:
         write_atomic(path, text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtui import exit_codes
-from llmtui.cli.output import STDOUT, print_table, prints, report, write_files
+from llmtui.cli.output import STDOUT, print_table, report, write_files
 from llmtui.interrupts import Interruption
 from llmtui.link.client import HANG_UP_S, Client
 from llmtui.link.process import EngineProcess
@@ -16,10 +16,10 @@ from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown
 from llmtui.runview.backend import BackendView
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
+from llmtui.text.cells import cells_wide, pad
 from llmtui.text.format import plural
 
 
-@prints
 def run_as_text(
     plan: Plan, files: dict[str, Path | None], *, quiet: bool, store: str = "", resume: bool = False
 ) -> int:
@@ -97,13 +97,13 @@ async def _print_events(run_view: RunView, client: Client, quiet: bool) -> bool:
 
 def iteration_line(run_view: RunView, iteration: Iteration) -> str:
     """One iteration on one line: backend, number, latency, TTFT, rate and tokens, or the error."""
-    width = max(len(sanitize(name)) for name in run_view.backends)
+    width = max(cells_wide(sanitize(name)) for name in run_view.backends)
     config = run_view.plan.config
     planned = config.warmup if iteration.phase == "warmup" else config.iterations
     # A server restarted during the run gets further warm-ups, numbered beyond the planned ones.
     of = f"/{planned}" if iteration.iteration <= planned else ""
     place = f"{'warm-up' if iteration.phase == 'warmup' else ''} {iteration.iteration}{of}".strip()
-    head = f"{sanitize(iteration.backend):{width}}  {place:>14}"
+    head = f"{pad(sanitize(iteration.backend), width)}  {place:>14}"
     if iteration.error is not None:
         return f"{head}  failed: {sanitize(str(iteration.error))}"
     parts = [f"{iteration.latency_s:8.3f} s"]

@@ -85,7 +85,8 @@ async def _serve(coordinator: Coordinator, control: Control, link: LinkServer) -
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, control.shut_down)
     try:
-        print("ready", flush=True)
+        # As bytes: PYTHONIOENCODING may be anything.
+        os.write(1, b"ready\n")
     except BrokenPipeError:
         return  # the process that started this one has exited
 

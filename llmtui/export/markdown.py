@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 
-from llmtui.export.table import COLUMNS, cells_wide, findings, remarks_on, rows_of, typical_values
+from llmtui.export.table import COLUMNS, findings, remarks_on, rows_of, typical_values
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
+from llmtui.text.cells import cells_wide
 from llmtui.text.format import plural
 
 #: The columns of the final table that are also here, with their headings.

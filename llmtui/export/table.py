@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-import unicodedata
 from collections.abc import Callable
 
 import msgspec
@@ -15,6 +14,7 @@ from llmtui.stats.intervals import Interval
 from llmtui.stats.metrics import METRICS, Metric
 from llmtui.stats.summary import P95_FROM, Spread
 from llmtui.text import sanitize
+from llmtui.text.cells import cells_wide, fit
 from llmtui.text.format import plural
 
 _UNKNOWN = "-"
@@ -208,20 +208,6 @@ def _disagreements(run_view: RunView) -> list[str]:
         how = f"x fastest compares medians, the sentences compare {of}"
         lines.append(f"{how}: they disagree on {names}, so check the iterations")
     return lines
-
-
-def cells_wide(text: str) -> int:
-    """The width of `text` in terminal cells."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def fit(text: str, width: int) -> str:
-    """`text` in at most `width` cells, with three dots in place of what was cut off."""
-    if cells_wide(text) <= width:
-        return text
-    while cells_wide(text) > width - 3:
-        text = text[:-1]
-    return text.rstrip() + "..."
 
 
 def _wide(entry: tuple[_Column, list[str]]) -> int:

@@ -21,6 +21,7 @@ from llmtui.export.table import summary_table
 from llmtui.link.client import Client, EngineLink
 from llmtui.link.process import EngineProcess
 from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Plan, Shutdown
+from llmtui.text.cells import CELLS
 from llmtui.text.format import plural
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.escapes import RESTORE_TITLE
@@ -84,17 +85,23 @@ def terminal_for(app: MonitorApp) -> Iterator[None]:
     for name in ("COLUMNS", "LINES"):
         # Some shells export them: a size that no resize changes.
         os.environ.pop(name, None)
-    # Textual draws there.
-    stream = sys.__stderr__
+    # Textual draws on __stderr__.
+    stream = _screen()
     guarded = HangupStream(stream) if stream is not None else None
-    sys.__stderr__ = guarded  # type: ignore[assignment,misc]
+    previous, sys.__stderr__ = sys.__stderr__, guarded  # type: ignore[assignment,misc]
     try:
         yield
     finally:
-        sys.__stderr__ = stream  # type: ignore[misc]
+        sys.__stderr__ = previous  # type: ignore[misc]
         if app.announcer.titled and guarded is not None:
             guarded.write(RESTORE_TITLE)
             guarded.flush()
+
+
+def _screen() -> TextIO | None:
+    """The stream to draw on: stderr, or stdout if stderr is closed or goes to a file."""
+    stderr = sys.__stderr__
+    return stderr if stderr is not None and stderr.isatty() else sys.__stdout__
 
 
 class HangupStream:
@@ -172,8 +179,7 @@ class _ConnectedLink:
 
 def drawable(ui: UiConfig) -> UiConfig:
     """Return the options, with the ASCII marker if the terminal's encoding is not UTF-8."""
-    # Textual draws on the error stream.
-    streams = (sys.stdout, sys.__stderr__)
+    streams = (sys.stdout, _screen())
     if all(stream is None or is_utf8(stream.encoding) for stream in streams):
         return ui
     return msgspec.structs.replace(ui, marker="ascii")
@@ -188,9 +194,9 @@ def is_utf8(encoding: str | None) -> bool:
 
 
 def _write(text: str, stream: TextIO) -> None:
-    """Print text; characters that the encoding lacks become question marks."""
+    """Print text, with substitutes for the characters that the encoding lacks."""
     encoding = stream.encoding or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), end="", file=stream)
+    print(text.encode(encoding, CELLS).decode(encoding), end="", file=stream)
 
 
 def print_farewell(app: MonitorApp) -> int:

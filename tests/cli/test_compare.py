@@ -12,8 +12,8 @@ import pytest
 
 from llmtui.accuracy.pty_monitor import Screen
 from llmtui.cli.compare import compare_runs
-from llmtui.export.table import cells_wide
 from llmtui.model.errors import CommandError
+from llmtui.text.cells import cells_wide
 from tests.cli.histories import add
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
