@@ -21,6 +21,7 @@ import tomli
 from llmtui.config.errors import ConfigError, backend_label, check_names, explain, show, suggestion
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
 from llmtui.config.frameworks import OLLAMA, framework
+from llmtui.config.requests import check_requests
 from llmtui.model import Backend, Plan, RunConfig, Struct
 
 __all__ = [
@@ -75,6 +76,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError(
                 f"{self.source}: every backend is disabled; set enabled = true on one, or run: llmtui init"
             )
+        for backend in chosen:
+            if not backend.enabled:
+                # Named by `only`: it was not checked when the file was read.
+                check_requests(backend, f"{self.source}: backend {backend.name!r}")
         return Plan(
             run=secrets.token_hex(4),
             created_utc=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -219,6 +224,7 @@ def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str
             if getattr(backend, key):
                 hint = "set it in [run], for all embedded engines" if key == "model" else f"remove {key}"
                 raise ConfigError(f"{where}: {key} cannot be combined with embedded = {backend.embedded!r}; {hint}")
+        check_requests(backend, where)
         return backend
     if not backend.enabled:
         return backend
@@ -233,42 +239,12 @@ def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str
         if parts.username or parts.password:
             raise ConfigError(f"{where}: url: contains a user name or password; use api_key or headers instead")
         backend = msgspec.structs.replace(backend, url=backend.url.rstrip("/"))
-    for key, value in backend.headers.items():
-        if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", key) or not (value.isascii() and value.isprintable()):
-            raise ConfigError(f"{where}: headers: {show(key)} or its value is not a valid HTTP header")
     if not backend.api_key.isascii() or not backend.api_key.isprintable():
         raise ConfigError(
             f"{where}: api_key: contains a character that is not allowed in HTTP; is there a newline in it?"
         )
-    _check_request(backend, where)
+    check_requests(backend, where)
     return backend
-
-
-#: Request fields that llmtui sets itself, because it measures what they ask for.
-_OWN_FIELDS = frozenset({"messages", "stream"})
-
-
-def _check_request(backend: Backend, where: str) -> None:
-    """Raise ConfigError for request fields of a backend that cannot be sent."""
-    for key in ("options", "body"):
-        if (number := _too_large(getattr(backend, key))) is not None:
-            raise ConfigError(f"{where}: {key}: expected whole numbers of up to 64 bits, got {show(number)}")
-    if taken := sorted(_OWN_FIELDS & backend.options.keys()):
-        raise ConfigError(f"{where}: options: {taken[0]!r} is set by llmtui and cannot be changed")
-    if backend.protocol != "custom":
-        for key in ("body", "answer"):
-            if getattr(backend, key):
-                raise ConfigError(f"{where}: {key} requires protocol = 'custom'; remove it or set protocol")
-    elif backend.body is not None and "{prompt}" not in repr(backend.body):
-        raise ConfigError(f"{where}: body: '{{prompt}}' is missing, so the prompt would not be sent")
-
-
-def _too_large(value: Any) -> int | None:
-    """Return an integer in `value` that does not fit into 64 bits, None if there is none."""
-    if isinstance(value, dict | list):
-        inner = value.values() if isinstance(value, dict) else value
-        return next((number for item in inner if (number := _too_large(item)) is not None), None)
-    return value if isinstance(value, int) and not -(2**63) <= value < 2**64 else None
 
 
 def _split_url(url: str, where: str, secrets: list[str]) -> Any:

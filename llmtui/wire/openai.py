@@ -43,11 +43,12 @@ class OpenAIDialect:
             del body["max_tokens"]
         if backend.stream and self.include_usage:
             body["stream_options"] = {"include_usage": True}
-        body |= backend.options
+        for name, value in backend.options.items():
+            # More options of the stream do not take the usage away.
+            both = name == "stream_options" and name in body and isinstance(value, dict)
+            body[name] = body[name] | value if both else value
         # llama.cpp's own name for the limit takes precedence.
         limit = body.get("n_predict", body.get("max_completion_tokens", body.get("max_tokens")))
-        if isinstance(answers := body.get("n"), int) and isinstance(limit, int):
-            limit *= answers
         return common.post(backend, chat_url(backend.url), body, limit)
 
     def parser(self, content_type: str) -> Parser:

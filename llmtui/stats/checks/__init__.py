@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from llmtui.model import Machine, RunConfig
 from llmtui.model.accuracy import Record
-from llmtui.stats.checks import answers, conditions, length, model, prompt, samples
+from llmtui.stats.checks import answers, conditions, length, model, options, prompt, samples
 from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced, severity
 from llmtui.stats.checks.comparability import Leading, leading_metric, other_rates, spoiled
 from llmtui.stats.checks.evidence import Evidence
@@ -40,6 +40,7 @@ CODES: dict[str, str] = {
     "prefix-cache": "part of the prompt came from a cache and was not computed",
     "prompt-tokens": "the backends read different numbers of tokens",
     "tokens-per-arrival": "the backends sent different numbers of tokens per arrival; ITL is the gap between arrivals",
+    "options": "the config asks for more of one backend than of another",
     "weights": "the backends compute with different weights (quantisation)",
     "weights-unknown": "a backend did not report its weights",
     "context-length": "the context lengths differ, or one is too short",
@@ -79,6 +80,7 @@ _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     prompt.prefix_cache,
     prompt.prompt_tokens,
     length.tokens_per_arrival,
+    options.options,
     model.weights,
     model.context_length,
     answers.answers_differ,
