@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections import deque
 from typing import Any
 
@@ -13,8 +11,6 @@ from llmtui.model import BackendState, Failure, Iteration, Note
 from llmtui.servers.base import Ready, StartError
 from llmtui.servers.launcher import ManagedServer
 
-#: How long a server may take to exit after it refused a connection.
-EXIT_NOTICE_S = 1.0
 #: After this many failed iterations in a row the rest of an attempt is skipped.
 MAX_FAILURES_IN_A_ROW = 3
 
@@ -65,11 +61,6 @@ async def check_iteration(run: Run, backend_run: BackendRun, iteration: Iteratio
         return  # llmtui itself was stopped; the server is not at fault
     backend_run.failures_in_a_row += 1
     server = backend_run.target.server
-    if server is not None and iteration.error.kind in ("connect", "protocol"):
-        # A server that dies refuses connections a moment before its exit is noticed.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(EXIT_NOTICE_S):
-                await server.exited.wait()
     if server is not None and server.exited.is_set():
         await _handle_exit(run, backend_run, server)
     elif backend_run.failures_in_a_row >= MAX_FAILURES_IN_A_ROW or iteration.error.kind == "connect":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import gc
 import time
@@ -40,6 +42,8 @@ from llmtui.text.format import plural
 
 #: The shortest time between two progress events of an iteration.
 PROGRESS_INTERVAL_S = 0.25
+#: How long a server may take to exit after it closed or refused a connection.
+EXIT_NOTICE_S = 1.0
 #: A finish reason is one word.
 MAX_REASON_CHARS = 60
 
@@ -90,13 +94,13 @@ async def request_once(
         failure = error.failure
         if error.status is not None and error.retry_after_s is not None:
             refusal = Refusal(error.status, error.retry_after_s)
-        if failure.kind == "connect" and backend_run.backend.launched:
-            failure = msgspec.structs.replace(failure, hint="see the server's log; a rerun starts it again")
     finally:
         foreign = meter.stop()
         stall = stall_failure(stalls.stop())
         gc.enable()
     changed = conditions.since(before)
+    if failure is not None:
+        failure = await _with_exit(failure, backend_run)
     if stall is not None:
         answer, failure, refusal = None, stall, None
     iteration = Iteration(
@@ -120,6 +124,22 @@ async def request_once(
         backend_run.count_reported = True
         emit(Note(text=doubt, level="warning", backend=backend_run.name))
     return redacted(with_figures(iteration, answer), backend_run.backend), refusal
+
+
+async def _with_exit(failure: Failure, backend_run: BackendRun) -> Failure:
+    """Return `failure`, with the reason in its hint if a server that llmtui launched is gone."""
+    server = backend_run.target.server
+    if server is None or failure.kind not in ("connect", "protocol"):
+        return failure
+    # A server that dies closes its connections a moment before its exit is noticed.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(EXIT_NOTICE_S):
+            await server.exited.wait()
+    if server.exited.is_set():
+        return msgspec.structs.replace(failure, hint=f"the server ended ({server.exit_reason()}); see its log")
+    if failure.kind == "connect":
+        return msgspec.structs.replace(failure, hint="see the server's log; a rerun starts it again")
+    return failure
 
 
 def implausible_count(answer: Answer) -> str:

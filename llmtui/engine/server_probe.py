@@ -49,6 +49,8 @@ class ServerProbe:
         self._dialect = dialect
         self._client = client
         self._owners = owners
+        self._spoke_http = False
+        self._no_http: Failure | None = None
 
     async def wait_until_loaded(self, report: Report) -> None:
         """Return when the server has loaded its model. Raises StartError after `load_timeout_s`."""
@@ -75,6 +77,7 @@ class ServerProbe:
                 model=facts.model or (reported.model if len(reported.model) <= MAX_MODEL_CHARS else ""),
                 context_tokens=facts.context_tokens or reported.context_tokens,
             )
+        await self._check_http(backend, model)
         return dataclasses.replace(
             ready,
             model=model or facts.model,
@@ -82,6 +85,15 @@ class ServerProbe:
             weights=self._backend.weights or facts.weights,
             context_tokens=facts.context_tokens,
         )
+
+    async def _check_http(self, backend: Backend, model: str) -> None:
+        """Raise StartError if no answer so far was HTTP, and neither is that to an empty request."""
+        if self._no_http is None or self._spoke_http:
+            return
+        request = self._dialect.request(backend, self._config, "", model)
+        await self._fetch(msgspec.structs.replace(request, body=b"{}"))
+        if not self._spoke_http:
+            raise StartError(self._no_http)
 
     async def _is_loading(self) -> bool:
         """Return True while the server's health endpoints report that it is loading (503)."""
@@ -136,6 +148,8 @@ class ServerProbe:
                     hint="is this the right port?",
                 )
             ) from None
+        self._spoke_http = self._spoke_http or reply.status > 0
+        self._no_http = self._no_http or reply.failure
         return reply if reply.whole else Reply(0)
 
     def _not_reachable(self, error: Exception) -> StartError:

@@ -17,7 +17,8 @@ class Answer:
     """The answer to one request. Times are in ns since the last byte of the request was handed to the kernel.
 
     `max_tokens` is the limit in the request (None: no limit), `sent_bytes` the length of the request's body,
-    `arrival_bytes` the UTF-8 length of the visible output in each arrival.
+    `arrival_bytes` the UTF-8 length of the visible output in each arrival, `body_bytes` the length of the decoded body
+    and `first_bytes` its beginning.
     """
 
     max_tokens: int | None = None
@@ -39,6 +40,8 @@ class Answer:
     prefill_s: float | None = None
     decode_s: float | None = None
     load_s: float | None = None
+    body_bytes: int = 0
+    first_bytes: bytes = b""
 
     @property
     def text_bytes(self) -> int:

@@ -141,7 +141,9 @@ class Connection:
         try:
             data = self._receive()
         except OSError as error:
-            self._fail(httpx.ReadError(str(error)))
+            failure = httpx.ReadError(str(error))
+            failure.__cause__ = error
+            self._fail(failure)
             return
         if data is None:
             return

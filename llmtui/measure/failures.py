@@ -6,15 +6,20 @@ import errno
 import re
 import socket
 import ssl
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 
+from llmtui.measure.answer import Answer
+from llmtui.measure.certificates import NOT_TLS, certificate_words, handshake_words
+from llmtui.measure.other_protocols import USE_HTTPS, expects_tls, other_protocol
 from llmtui.model import Failure
 from llmtui.text import sanitize
 from llmtui.text.format import plural
+from llmtui.wire.errors import excerpt
 
 _HINTS = {
     401: "set api_key for this backend",
@@ -24,12 +29,24 @@ _HINTS = {
     408: "the server timed out waiting for the request",
     413: "the prompt is too long for this server",
     429: "the server limits the rate of requests; raise cooldown_s",
-    500: "the server failed; see its log",
+    402: "the account has no credit left",
+    407: "a proxy in between wants credentials",
+    500: "the server failed on this request; check the server",
     502: "a proxy cannot reach the server",
     503: "the server is overloaded or still loading; try again later",
+    504: "a proxy gave up waiting for the server; raise the proxy's timeout",
+    524: "a proxy gave up waiting for the server; raise the proxy's timeout",
+    529: "the server is overloaded; try again later",
 }
+#: Finish reasons of an answer that reached max_tokens, and of one that the server withheld.
+_AT_LIMIT = frozenset({"length", "max_tokens", "MAX_TOKENS"})
+_FILTERED = frozenset({"content_filter", "content-filter", "safety", "SAFETY", "refusal"})
+EXPECTS_TLS = "check the server, or use https:// in url if it expects TLS"
+_CHECK_SERVER = "check the server, and any proxy in between"
 #: Statuses that may carry a Retry-After header.
 RETRY_LATER = frozenset({429, 503})
+#: Statuses with which a TLS port answers plain HTTP.
+_MAY_EXPECT_TLS = frozenset({400, 403, 426, 497})
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 
 
@@ -39,6 +56,24 @@ ConnectCause = Literal["refused", "unreachable", "unknown name", "certificate", 
 
 class IncompleteAnswer(httpx.RemoteProtocolError):
     """The server closed the connection before its answer was complete."""
+
+
+class NoAnswer(IncompleteAnswer):
+    """The server closed the connection without a byte of an answer."""
+
+
+class NotHttp(httpx.RemoteProtocolError):
+    """The answer is not HTTP; `first` are its first bytes."""
+
+    def __init__(self, first: bytes) -> None:
+        super().__init__("not HTTP")
+        self.first = first
+
+
+class BadCertificate(httpx.ConnectError):
+    """The server's certificate was refused. `facts` is it as `getpeercert` returns it, {} if it cannot be read."""
+
+    facts: Mapping[str, Any] = {}
 
 
 class NotAdmitted(httpx.ConnectError):
@@ -52,6 +87,8 @@ class NotAdmitted(httpx.ConnectError):
 def http_failure(status: int, text: str, wait_s: float | None = None) -> Failure:
     """Return the failure for a status other than 200, with the server's error text and the wait it asks for, in s."""
     hint = _HINTS.get(status, "") if wait_s is None else f"the server {wait_words(wait_s)}"
+    if status in _MAY_EXPECT_TLS and expects_tls(text):
+        hint = USE_HTTPS
     return Failure(kind="http", message=f"HTTP {status}: {text}" if text else f"HTTP {status}", hint=hint)
 
 
@@ -143,7 +180,7 @@ def connect_cause(error: Exception) -> ConnectCause:
             return "unknown name"
         case ssl.SSLCertVerificationError():
             return "certificate"
-        case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "RECORD_LAYER_FAILURE"):
+        case ssl.SSLError(reason=reason) if reason in NOT_TLS:
             return "not TLS"
         case OSError(errno=errno.ECONNREFUSED):
             return "refused"
@@ -157,25 +194,35 @@ def connect_failure(url: str, error: Exception) -> Failure:
     """Return the failure for a connection to `url` that could not be made or must not be used."""
     if isinstance(error, NotAdmitted):
         return error.failure
-    place = httpx.URL(url).netloc.decode("ascii", "replace")
+    place = _place(url)
     reason = str(error)
     match connect_cause(error):
         case "timeout":
             message, hint = reason, "check url and any firewall in between"
+            if "TLS" in reason:
+                hint = "use http:// in url if the server does not use TLS"
         case "refused":
             message, hint = f"nothing answers at {place}", "start the server"
         case "unreachable":
             message, hint = f"{place} is unreachable: {reason}", "check url and the network"
         case "certificate":
-            message = f"cannot verify the certificate of {place}: {reason}"
-            hint = "set SSL_CERT_FILE to the certificates of your CA"
+            assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
+            facts = error.facts if isinstance(error, BadCertificate) else {}
+            message, hint = certificate_words(place, error.__cause__, facts)
         case "not TLS":
             message, hint = f"{place} does not use TLS", "use http:// in url"
         case "unknown name":
             message, hint = f"cannot resolve the host name of {place}", "check url"
         case "other":
-            message, hint = f"cannot connect to {place}: {reason}", "check url"
+            cause = error.__cause__
+            words = handshake_words(place, cause if isinstance(cause, Exception) else None)
+            message, hint = words or (f"cannot connect to {place}: {reason}", "check url")
     return Failure(kind="connect", message=message, hint=hint)
+
+
+def _place(url: str) -> str:
+    """Return host and port of `url` as the user wrote them."""
+    return httpx.URL(url).netloc.decode("ascii", "replace")
 
 
 def invalid_request(error: httpx.InvalidURL | UnicodeEncodeError) -> Failure:
@@ -186,15 +233,34 @@ def invalid_request(error: httpx.InvalidURL | UnicodeEncodeError) -> Failure:
     return Failure(kind="connect", message="a header has non-ASCII characters", hint="check api_key and headers")
 
 
-def connection_lost(events: int, error: Exception) -> Failure:
+def connection_lost(events: int, error: Exception, url: str) -> Failure:
     """Return the failure for a connection that broke, or an answer that is not HTTP, after `events` text events."""
     message = f"connection lost after {plural(events, 'token')}" if events else "connection lost before the first token"
-    detail = str(error)
-    if isinstance(error, IncompleteAnswer):
+    detail, hint = str(error), _CHECK_SERVER
+    plain = url.startswith("http:")
+    cause = error.__cause__
+    if isinstance(error, NotHttp):
+        what, hint = other_protocol(error.first)
+        message = f"{_place(url)} {what}"
+        if hint == USE_HTTPS and not plain:
+            hint = "check url"
+    elif isinstance(error, NoAnswer):
+        message = f"{_place(url)} closed the connection without an answer"
+        hint = EXPECTS_TLS if plain else _CHECK_SERVER
+    elif isinstance(error, IncompleteAnswer):
         message = f"{message}: {detail}"
-    elif isinstance(error, httpx.LocalProtocolError | httpx.RemoteProtocolError):
-        message = f"{message}: invalid HTTP ({detail[:160]})" if detail else message
-    return Failure(kind="protocol", message=message, hint="the server may have crashed; see its log")
+    elif isinstance(error, httpx.LocalProtocolError):
+        # Nothing was sent. The text names the header without its value, which may be a key.
+        message, hint = detail, "check api_key and headers"
+    elif isinstance(error, httpx.RemoteProtocolError):
+        message, hint = f"{message}: invalid HTTP ({detail[:160]})" if detail else message, "check url and the server"
+    elif isinstance(cause, ssl.SSLError) and (words := handshake_words(_place(url), cause)):
+        message, hint = words
+    elif isinstance(cause, ConnectionResetError):
+        message = f"{message}: the server reset it"
+        if plain and not events:
+            hint = EXPECTS_TLS
+    return Failure(kind="protocol", message=message, hint=hint)
 
 
 def timed_out(events: int, timeout_s: float) -> Failure:
@@ -207,10 +273,30 @@ def timed_out(events: int, timeout_s: float) -> Failure:
     )
 
 
-def empty_answer(finish_reason: str | None) -> Failure:
+def empty_answer(answer: Answer) -> Failure:
     """Return the failure for a complete answer without a token."""
-    hint = f"its finish reason is {sanitize(finish_reason, 60)!r}" if finish_reason else "it has no finish reason"
-    return Failure(kind="protocol", message="the answer is empty: no tokens", hint=hint)
+    reason = sanitize(answer.finish_reason, 60) if answer.finish_reason is not None else None
+    tokens = answer.output_tokens or 0
+    if reason is None and not tokens:
+        if not answer.body_bytes:
+            message, hint = "the answer is empty: it has no body", "check url, model and protocol"
+        else:
+            message = f"the server sent {plural(answer.body_bytes, 'byte')}, but no event that this protocol has"
+            message, hint = f"{message}: {excerpt(answer.first_bytes)}", "check url and protocol"
+    elif reason in _FILTERED:
+        message, hint = "the server withheld the answer: its content filter refused it", "change the prompt"
+    elif reason in _AT_LIMIT:
+        message = "the model reached max_tokens, but the server sent no text"
+        if tokens > 1:
+            message = f"the model spent its {plural(tokens, 'token')} on thinking that the server does not send"
+        hint = "raise max_tokens, or turn the model's thinking off"
+    elif tokens > 1:
+        message = f"the server counts {plural(tokens, 'token')}, but sent no text"
+        hint = "check its settings for thinking, tools and chat templates"
+    else:
+        ended = f"finish reason {reason!r}" if reason else "no finish reason"
+        message, hint = f"the model ended its answer without a token ({ended})", "check prompt and chat template"
+    return Failure(kind="protocol", message=message, hint=hint)
 
 
 def truncated(events: int) -> Failure:
@@ -218,5 +304,5 @@ def truncated(events: int) -> Failure:
     return Failure(
         kind="protocol",
         message=f"the answer is incomplete: no finish reason after {plural(events, 'token')}",
-        hint="the server may have crashed; see its log",
+        hint=_CHECK_SERVER,
     )

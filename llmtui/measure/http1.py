@@ -7,11 +7,13 @@ import re
 import httptools
 import httpx
 
-from llmtui.measure.failures import IncompleteAnswer
+from llmtui.measure.failures import IncompleteAnswer, NoAnswer, NotHttp
+from llmtui.measure.other_protocols import FIRST_BYTES
 
 #: Far more than a server under test sends. A longer head fails the iteration, and memory stays bounded.
 MAX_HEAD_BYTES = 65_536
 MAX_HEADERS = 200
+_LENGTHS = ("Content-Length", "Transfer-Encoding")
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[^\x00\r\n]*")
@@ -65,6 +67,7 @@ class ResponseReader:
         self._parts: list[bytes] = []
         self._part_count = 0
         self._head_bytes = 0
+        self._first = b""
         # llhttp calls `on_*` by name; appending the body to the list needs no Python function.
         self.on_body = self._parts.append
         self._parser = httptools.HttpResponseParser(self)
@@ -84,15 +87,14 @@ class ResponseReader:
         except httptools.HttpParserUpgrade:
             self._fail("the server switched protocols")
         except httptools.HttpParserError as error:
-            if not self.complete:
-                self._fail(str(error))
-            self.reusable = False
+            self._reject(data, str(error))
         parts = self._parts
         if self.complete:
             del parts[self._part_count :]
         if not parts:
             if not self.complete:
                 self._head_bytes += len(data)
+                self._first = (self._first + data[:FIRST_BYTES])[:FIRST_BYTES]
                 if self._head_bytes > MAX_HEAD_BYTES:
                     self._fail(f"more than {MAX_HEAD_BYTES} bytes of headers")
             return b""
@@ -118,7 +120,21 @@ class ResponseReader:
         elif self._head_bytes:
             self.error = IncompleteAnswer("closed in the middle of the headers")
         else:
-            self.error = IncompleteAnswer("closed without a response")
+            self.error = NoAnswer("closed without a response")
+
+    def _reject(self, data: bytes, reason: str) -> None:
+        """Handle data that llhttp does not accept for this `reason`, whose words are about the parser's states."""
+        self.reusable = False
+        first = self._first + data[:FIRST_BYTES]
+        if self.complete or self.error is not None:
+            return
+        if self.head_done:
+            self._fail("the body is not divided into chunks as its headers say")
+        elif first.startswith((b"HTTP/1.", b"HTTP/0.")):
+            header = next((name for name in _LENGTHS if name in reason), None)
+            self._fail(f"its {header} is malformed" if header else "its headers are malformed")
+        else:
+            self.error = NotHttp(first[:FIRST_BYTES])
 
     def _fail(self, message: str) -> None:
         if self.error is None:

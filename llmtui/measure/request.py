@@ -24,6 +24,8 @@ MAX_ARRIVALS = 100_000
 ARRIVALS_PER_TOKEN = 4
 #: How long to read the body of an error.
 ERROR_BODY_S = 2.0
+#: How much of an answer is stored for the words about one that cannot be read.
+EXCERPT_BYTES = 400
 EARLY_ANSWER = "the answer began before the request was sent: the server does not wait for the request"
 
 
@@ -70,11 +72,11 @@ async def ask(
     except (httpx.ConnectTimeout, httpx.ConnectError, httpx.UnsupportedProtocol) as error:
         raise IterationError(failures.connect_failure(request.url, error)) from None
     except httpx.TransportError as error:
-        raise IterationError(failures.connection_lost(answer.events, error)) from None
+        raise IterationError(failures.connection_lost(answer.events, error, request.url)) from None
     except (httpx.InvalidURL, UnicodeEncodeError) as error:
         raise IterationError(failures.invalid_request(error)) from None
     if answer.events == 0:
-        raise IterationError(failures.empty_answer(answer.finish_reason))
+        raise IterationError(failures.empty_answer(answer))
     if dialect.requires_finish and answer.finish_reason is None:
         raise IterationError(failures.truncated(answer.events))
     return answer
@@ -102,6 +104,8 @@ async def _exchange(
 
         def receive(arrived_ns: int, data: bytes) -> None:
             nonlocal size, events
+            if not size:
+                answer.first_bytes = data[:EXCERPT_BYTES]
             size += len(data)
             if size > MAX_BODY_BYTES:
                 raise WireError(f"the answer is longer than {MAX_BODY_BYTES // 2**20} MB")
@@ -122,6 +126,7 @@ async def _exchange(
 
         await stream.deliver(receive if decoder.identity else decode)
         answer.end_ns = stream.arrived_ns - written
+        answer.body_bytes = size
         answer.add(parser.close(), answer.end_ns)
         answer.streamed = not parser.whole
         answer.connect_ns = stream.connect_ns

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import httpx
 
-from llmtui.measure.stamped_socket import READ_BYTES, StampedSocket
+from llmtui.measure.certificates import NO_CHECK_TIME, READABLE
+from llmtui.measure.failures import BadCertificate
+from llmtui.measure.stamped_socket import READ_BYTES, StampedSocket, connect
 
 
 class TlsChannel:
@@ -41,9 +45,15 @@ class TlsChannel:
                     break
         except TimeoutError:
             raise httpx.ConnectTimeout("connected, but the TLS handshake timed out") from None
+        except ssl.SSLCertVerificationError as error:
+            raise BadCertificate(str(error)) from error
         except OSError as error:  # includes ssl.SSLError
             raise httpx.ConnectError(str(error)) from error
         self._sock.connect_ns += time.monotonic_ns() - started
+
+    def certificate(self) -> Mapping[str, Any]:
+        """Return the server's certificate after the handshake, as `getpeercert` does."""
+        return self._tls.getpeercert() or {}
 
     def receive(self) -> bytes | None:
         """Return decrypted bytes, None while no record is complete, b"" at the end. Raises OSError."""
@@ -85,3 +95,32 @@ class TlsChannel:
             if not sent:
                 await self._sock.ready(False)
             view = view[sent:]
+
+
+async def refused_certificate(
+    host: str, port: int, context: ssl.SSLContext, error: BadCertificate, timeout_s: float | None
+) -> Mapping[str, Any]:
+    """Return the certificate that `context` refused for its name or dates, {} if it cannot be read.
+
+    Python's ssl module shows only verified certificates. So a second connection verifies all but names and dates. It
+    ends after the handshake: no request is sent.
+    """
+    if getattr(error.__cause__, "verify_code", None) not in READABLE:
+        return {}
+    lenient = ssl.create_default_context()
+    if authorities := b"".join(context.get_ca_certs(binary_form=True)):
+        lenient.load_verify_locations(cadata=authorities)
+    lenient.check_hostname = False
+    lenient.verify_flags |= NO_CHECK_TIME
+    try:
+        sock = await connect(host, port, timeout_s)
+    except (httpx.ConnectError, httpx.ConnectTimeout):
+        return {}
+    try:
+        channel = TlsChannel(sock, lenient, host.partition("%")[0])
+        await channel.handshake(timeout_s)
+        return channel.certificate()
+    except (httpx.ConnectError, httpx.ConnectTimeout):
+        return {}
+    finally:
+        sock.close()

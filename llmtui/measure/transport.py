@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 
 from llmtui.measure.connection import Connection, StampedBody
-from llmtui.measure.failures import NotAdmitted
+from llmtui.measure.failures import BadCertificate, NotAdmitted
 from llmtui.measure.http1 import ResponseReader, request_bytes
 from llmtui.measure.stamped_socket import connect, kernel_stamps
-from llmtui.measure.tls import TlsChannel
+from llmtui.measure.tls import TlsChannel, refused_certificate
 from llmtui.model import Failure
 from llmtui.wire import common
 
@@ -117,8 +117,13 @@ class StampedTransport(httpx.AsyncBaseTransport):
             if self._admit is not None and (failure := self._admit(*sock.ends())) is not None:
                 raise NotAdmitted(failure)
             if scheme == "https":
-                tls = TlsChannel(sock, self._tls or ssl.create_default_context(), host.partition("%")[0])
-                await tls.handshake(timeout_s)
+                context = self._tls or ssl.create_default_context()
+                tls = TlsChannel(sock, context, host.partition("%")[0])
+                try:
+                    await tls.handshake(timeout_s)
+                except BadCertificate as error:
+                    error.facts = await refused_certificate(host, port, context, error, timeout_s)
+                    raise
         except OSError as error:  # the connection was gone before the check
             sock.close()
             raise httpx.ConnectError(str(error)) from error

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import httpx
 
 from llmtui.measure.content import read_body
+from llmtui.measure.failures import connection_lost
+from llmtui.model import Failure
 from llmtui.wire.base import WireError
 
 #: How many large answers one event loop reads at the same time.
@@ -20,7 +22,8 @@ _semaphores: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaph
 class Reply(NamedTuple):
     """An answer with lower-case header names and the decoded body. `whole` is false if the body exceeded the limit.
 
-    `status` is 0 if the answer was not HTTP, or its body could not be decoded.
+    `status` is 0 if the answer was not HTTP, or its body could not be decoded. `failure` is set if there was no HTTP at
+    all.
     """
 
     status: int
@@ -29,6 +32,7 @@ class Reply(NamedTuple):
     whole: bool = True
     #: The target of a redirect, "" for none.
     location: str = ""
+    failure: Failure | None = None
 
 
 def _large_answers() -> asyncio.Semaphore:
@@ -52,11 +56,13 @@ async def fetch(
     Raises TimeoutError, httpx.ConnectError, httpx.ConnectTimeout, and httpx.InvalidURL or UnicodeEncodeError for a
     request that cannot be sent. Later errors return a reply with status 0.
     """
+    answered = False
     try:
         async with (
             asyncio.timeout(timeout_s),
             client.stream(method, url, content=content or None, headers=dict(headers or {})) as response,
         ):
+            answered = True
             body = bytearray()
             whole = await read_body(response, limit_bytes, body, _large_answers())
             return Reply(
@@ -68,5 +74,5 @@ async def fetch(
             )
     except (httpx.ConnectError, httpx.ConnectTimeout):
         raise
-    except (httpx.HTTPError, WireError):
-        return Reply(0)
+    except (httpx.HTTPError, WireError) as error:
+        return Reply(0, failure=None if answered else connection_lost(0, error, url))

@@ -12,6 +12,8 @@ from typing import NamedTuple
 SPAN_S = 15.0
 #: The exit code of a shell or a container client whose command was killed.
 KILLED_BELOW = 128 + signal.SIGKILL
+#: Exit codes of a program, or of one below a shell, with an instruction that the processor does not have.
+ILLEGAL_INSTRUCTION = (-signal.SIGILL, 128 + signal.SIGILL)
 
 
 class Kills(NamedTuple):
@@ -116,6 +118,8 @@ def exit_reason(
         return f"{text} ({cause})"
     if out_of_memory and not stopping:
         return f"{text}; the kernel killed a process at that time: out of memory"
+    if code in ILLEGAL_INSTRUCTION:
+        return f"{text}; it was built for another processor"
     return f"{text}; out of memory, according to its log" if reported and code else text
 
 

@@ -16,6 +16,7 @@ from llmtui.measure.transport import new_client
 from llmtui.measure.untimed import fetch
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, StartError
+from llmtui.servers.exit_reasons import ILLEGAL_INSTRUCTION
 from llmtui.servers.log_reasons import mentions_port, reason
 from llmtui.servers.ports import Launched, PortOwners, free_port, occupant, port_in_use, port_of, port_owners
 from llmtui.servers.process_tree import GuardedProcess
@@ -158,8 +159,12 @@ class ManagedServer:
         # A server that puts itself into the background exits early, with code 0.
         daemonized = self._process.returncode == 0
         what = "exited before it answered" if daemonized else "exited while loading"
-        message = f"{what} ({self.exit_reason()}): {reason(output) or 'no output'}"
+        message = f"{what} ({self.exit_reason()})"
         hint = "`launch` must name a command that stays in the foreground" if daemonized else ""
+        if self._process.returncode in ILLEGAL_INSTRUCTION:
+            hint = "install a build of it for this machine's processor"  # its last line of output is no reason
+        else:
+            message += f": {reason(output) or 'no output'}"
         failure = Failure(kind="server", message=message, hint=hint)
         return _PortLost(failure, tail) if mentions_port(output) else StartError(failure, tail)
 

@@ -10,7 +10,9 @@ _LLAMA = re.compile(r"^[\d.]+ E (?:srv|cmn)?\s*(?P<message>.*)$")
 _PANIC = re.compile(r"^thread .* panicked at ")
 _FRAME = re.compile(r"^\s*(\d+: |at |File \"|[\^~]+$)")
 _ERROR = re.compile(
-    r"error|fail|couldn't|cannot|can't|invalid|exception|not found|unable|denied|unknown|in use", re.IGNORECASE
+    r"error|fail|couldn't|cannot|can't|invalid|exception|not found|unable|denied|unknown|in use"
+    r"|illegal instruction|core dumped|segmentation",
+    re.IGNORECASE,
 )
 _OWN = "[llmtui: "
 _IN_USE = re.compile(

@@ -20,7 +20,7 @@ KEY = "sk-for-this-server-only"
 MODEL = "m"
 MEGABYTE = b"x" * 1_000_000
 TEXT_BYTES = 10_000_000
-DIED = "the server may have crashed; see its log"
+CHECK = "check the server, and any proxy in between"
 BROKE = "connection lost before the first token"
 WAIT_S = 0.3
 GOOD: list[Step] = [SSE_HEAD, token("a"), token("b"), FINISH, CLOSE]
@@ -157,11 +157,15 @@ FAULTS: list[Fault] = [
         "state",
         short_timeout=True,
     ),
-    _post("reset before headers", [RESET], message=f"{BROKE}: {DIED}"),
+    _post(
+        "reset before headers",
+        [RESET],
+        message=f"{BROKE}: the server reset it: check the server, or use https:// in url if it expects TLS",
+    ),
     _post(
         "reset mid-stream",
         [SSE_HEAD, token("a"), token("b"), RESET],
-        message=f"connection lost after 2 tokens: {DIED}",
+        message=f"connection lost after 2 tokens: the server reset it: {CHECK}",
     ),
     _post(
         "hang before headers",
@@ -178,12 +182,12 @@ FAULTS: list[Fault] = [
     _post(
         "half-close",
         [SSE_HEAD, token("a"), HALF_CLOSE, HANG],
-        message=f"the answer is incomplete: no finish reason after 1 token: {DIED}",
+        message=f"the answer is incomplete: no finish reason after 1 token: {CHECK}",
     ),
     _post(
         "truncated chunk",
         [CHUNKED, chunk(token("a")), b"ff\r\ndat", CLOSE],
-        message=f"connection lost after 1 token: closed in the middle of the body: {DIED}",
+        message=f"connection lost after 1 token: closed in the middle of the body: {CHECK}",
     ),
     _post("429 with Retry-After", refuse(429, Retry_After=str(WAIT_S)), GOOD, refused=1),
     _post(
@@ -221,27 +225,27 @@ FAULTS: list[Fault] = [
     _post(
         "500 with HTML",
         reply(500, PAGE, Content_Type="text/html"),
-        message="HTTP 500: Out of memory & luck: the server failed; see its log",
+        message="HTTP 500: Out of memory & luck: the server failed on this request; check the server",
     ),
     _post(
         "500 without end",
         [b"HTTP/1.1 500 X\r\n\r\n<p>Out of luck</p>\n", *([b" " * 1_000_000] * 60), HANG],
-        message="HTTP 500: Out of luck: the server failed; see its log",
+        message="HTTP 500: Out of luck: the server failed on this request; check the server",
     ),
     _post(
         "empty 200",
         reply(200, Content_Type="text/event-stream"),
-        message="the answer is empty: no tokens: it has no finish reason",
+        message="the answer is empty: it has no body: check url, model and protocol",
     ),
     _post(
         "endless headers",
         [b"HTTP/1.1 200 OK\r\n", b"X-More: yes\r\n" * 50_000, HANG],
-        message=f"{BROKE}: invalid HTTP (more than 200 headers): {DIED}",
+        message=f"{BROKE}: invalid HTTP (more than 200 headers): check url and the server",
     ),
     _post(
         "endless header",
         [b"HTTP/1.1 200 OK\r\nX: ", MEGABYTE, HANG],
-        message=f"{BROKE}: invalid HTTP (more than 65536 bytes of headers): {DIED}",
+        message=f"{BROKE}: invalid HTTP (more than 65536 bytes of headers): check url and the server",
     ),
     _post(
         "endless line",

@@ -30,11 +30,11 @@ GZIP_HEAD = SSE_HEAD.replace(b"Connection", b"Content-Encoding: gzip\r\nConnecti
         ([RESET], BROKE),
         ([SSE_HEAD[:20], RESET], BROKE),
         ([SSE_HEAD[:20], CLOSE], f"{BROKE}: closed in the middle of the headers"),
-        ([HALF_CLOSE, HANG], f"{BROKE}: closed without a response"),
+        ([HALF_CLOSE, HANG], "closed the connection without an answer"),
         ([SSE_HEAD, token("a"), HALF_CLOSE, HANG], "protocol: the answer is incomplete: no finish reason after 1"),
         ([CHUNKED, chunk(token("a")), HALF_CLOSE, HANG], "protocol: connection lost after 1 token"),
-        ([SSE_HEAD, CLOSE], "protocol: the answer is empty: no tokens"),
-        ([CHUNKED + b"0\r\n\r\n"], "protocol: the answer is empty: no tokens"),
+        ([SSE_HEAD, CLOSE], "protocol: the answer is empty: it has no body"),
+        ([CHUNKED + b"0\r\n\r\n"], "protocol: the answer is empty: it has no body"),
         ([b"HTTP/1.1 204 No\r\n\r\n"], "http: HTTP 204"),
         (
             [SSE_HEAD.replace(b"Connection: close", b"Content-Length: 999"), token("a"), CLOSE],
@@ -63,7 +63,7 @@ GZIP_HEAD = SSE_HEAD.replace(b"Connection", b"Content-Encoding: gzip\r\nConnecti
     ],
 )
 async def test_failure_messages(script: Sequence[Step], expected: str) -> None:
-    assert (await script_failure(*script)).startswith(expected)
+    assert expected in await script_failure(*script)
 
 
 @pytest.mark.parametrize(

@@ -186,9 +186,9 @@ def plain_reply(status: bytes, body: bytes, *headers: bytes) -> bytes:
     ("script", "message"),
     [
         ([SSE_HEAD, token("a"), CLOSE], "protocol: the answer is incomplete: no finish reason after 1 token"),
-        ([SSE_HEAD, CLOSE], "protocol: the answer is empty: no tokens"),
-        ([SSE_HEAD, FINISH, CLOSE], "protocol: the answer is empty: no tokens"),
-        ([CLOSE], "protocol: connection lost before the first token"),
+        ([SSE_HEAD, CLOSE], "protocol: the answer is empty: it has no body"),
+        ([SSE_HEAD, FINISH, CLOSE], "protocol: the model reached max_tokens, but the server sent no text"),
+        ([CLOSE], "closed the connection without an answer"),
         ([SSE_HEAD, token("a"), token("b"), RESET], "protocol: connection lost after"),
         (
             [
@@ -199,7 +199,7 @@ def plain_reply(status: bytes, body: bytes, *headers: bytes) -> bytes:
             ],
             "protocol: connection lost after 1 token",
         ),
-        ([b"SSH-2.0-OpenSSH_9\r\n\r\n", CLOSE], "protocol: connection lost before the first token: invalid HTTP"),
+        ([b"SSH-2.0-OpenSSH_9\r\n\r\n", CLOSE], "speaks SSH, not HTTP"),
         ([SSE_HEAD, token("a"), b"data: {not json\n\n", CLOSE], "protocol: "),
         ([SSE_HEAD, token("a"), b'data: {"error":{"message":"boom"}}\n\ndata: [DONE]\n\n', CLOSE], "server: "),
         ([plain_reply(b"401 No", b'{"error":{"message":"bad key"}}')], "http: HTTP 401: bad key"),
@@ -209,7 +209,7 @@ def plain_reply(status: bytes, body: bytes, *headers: bytes) -> bytes:
     ],
 )
 async def test_failures(script: Sequence[Step], message: str) -> None:
-    assert (await failure(*script)).startswith(message)
+    assert message in await failure(*script)
 
 
 async def test_timeout_reports_the_tokens_received() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -199,3 +200,33 @@ def _read(sock: socket.socket) -> Request | None:
         body += more
     method, path, _ = first.split(" ")
     return Request(method, path, headers, json.loads(body) if body[:1] == b"{" else {})
+
+
+@contextlib.contextmanager
+def speaking(first: bytes, *, greets: bool = False, reset: bool = False) -> Iterator[OddServer]:
+    """Run a server of another protocol: it sends `first` and hangs up.
+
+    It sends after it has read a request, or with `greets` at once; with `reset` it then resets the connection.
+    """
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock = listener.accept()[0]
+                with sock, contextlib.suppress(OSError):
+                    if greets:
+                        sock.sendall(first)
+                    sock.recv(65536)
+                    if not greets:
+                        sock.sendall(first)
+                    if reset:
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as listener:
+        acceptor = threading.Thread(target=accept, daemon=True)
+        acceptor.start()
+        try:
+            yield OddServer(listener.getsockname()[1])
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            acceptor.join(10)

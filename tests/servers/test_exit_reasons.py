@@ -25,6 +25,9 @@ from tests.servers.conftest import program
         (1, {"out_of_memory": True}, "exit code 1; the kernel killed a process at that time: out of memory"),
         (-6, {"reported": True}, "killed by signal 6 (SIGABRT); out of memory, according to its log"),
         (-11, {}, "killed by signal 11 (SIGSEGV)"),
+        # ollama #644, #6044 and llama.cpp #8734: AVX instructions on a processor without them.
+        (-4, {}, "killed by signal 4 (SIGILL); it was built for another processor"),
+        (132, {}, "exit code 132; it was built for another processor"),
         (-99, {}, "killed by signal 99"),
         (-15, {"stopping": True, "out_of_memory": True}, "killed by signal 15 (SIGTERM)"),
         (-9, {"stopping": True, "out_of_memory": True}, "killed by signal 9: it did not exit on SIGTERM"),
