@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from llmtui.cli.history import opened
-from llmtui.config.schema import ConfigError, UiConfig, load, load_named_by_history
+from llmtui.config.launch import resolved
+from llmtui.config.schema import DEFAULT_SOURCE, ConfigError, UiConfig, load, load_named_by_history
 from llmtui.model import Plan
 from llmtui.store.errors import StoreError
 
@@ -33,6 +34,9 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
         raise _changed(plan, f"{settings.source}: [run]: model")
     fresh = {b.name: b for b in settings.plan(only=tuple(b.name for b in plan.backends)).backends}
     for old in plan.backends:
+        if settings.source != DEFAULT_SOURCE:
+            # Up to 0.1.0 a run stored the command as it was written.
+            old = resolved(old, Path(settings.source).parent, settings.source)
         before, now = msgspec.to_builtins(old), msgspec.to_builtins(fresh[old.name].public())
         for field in sorted(before.keys() | now.keys()):
             if before.get(field) != now.get(field):

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 import tomli
 
+from llmtui.config import launch
 from llmtui.config.errors import ConfigError, backend_label, check_names, explain, show, suggestion
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
 from llmtui.config.frameworks import OLLAMA, framework
@@ -120,7 +121,7 @@ def load_named_by_history(name: str, trust: str) -> Config:
 
 
 def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | None = None) -> Config:
-    """Parse and check the text of a config file. Model paths are relative to `folder`. Raises ConfigError."""
+    """Parse and check the text of a config file. Paths in it are relative to `folder`. Raises ConfigError."""
     env = dict(os.environ) if environ is None else environ
     try:
         table = tomli.loads(text)
@@ -144,7 +145,7 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {explain(str(error), as_written, _SECTIONS)}") from None
     run = check_run(config.run, source, folder)
-    checked = [_check_backend(b, i, source, env) for i, b in enumerate(config.backend)]
+    checked = [_check_backend(b, i, source, env, folder) for i, b in enumerate(config.backend)]
     if not checked:
         raise ConfigError(f"{source}: no [[backend]]; write a config of the servers on this machine with: llmtui init")
     if len(checked) > MAX_BACKENDS:
@@ -211,7 +212,7 @@ def check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
     return run
 
 
-def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str]) -> Backend:
+def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str], folder: Path) -> Backend:
     where = f"{source}: backend {index + 1} ({backend.name!r})"
     if backend.name != backend.name.strip() or not 1 <= len(backend.name) <= 40 or not backend.name.isprintable():
         raise ConfigError(
@@ -232,6 +233,7 @@ def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str
         raise ConfigError(f"{where}: launch: the first word, the command, is empty")
     if any("\0" in word for word in backend.launch):
         raise ConfigError(f"{where}: launch: a word contains a NUL character")
+    backend = launch.resolved(backend, folder, where)
     if not backend.url and not backend.launch:
         backend = msgspec.structs.replace(backend, url=_usual_url(backend, where, env))
     if backend.url:

@@ -240,12 +240,29 @@ def _require(engine: Embedded) -> None:
 
 
 def _require_command(command: str) -> None:
-    if shutil.which(command):
+    if path := shutil.which(command):
+        interpreter = _interpreter(path)
+        if interpreter and not os.path.exists(interpreter):
+            message = f"the first line of {command} names the program {interpreter!r}, which does not exist"
+            raise missing(message, "correct that line and how it ends, or install the program")
         return
+    if os.sep in command and Path(command).is_dir():
+        raise missing(f"{command} is a folder", "name the program in it, in `launch`")
     if os.sep in command and Path(command).is_file():
         raise missing(f"{command} is not executable", f"chmod +x {command}")
     place = "does not exist" if os.sep in command else "is not installed or not on PATH"
     raise missing(f"{command} {place}", "install it, or correct `launch`")
+
+
+def _interpreter(path: str) -> str:
+    """Return the program in the first line of a script, "" if it has none."""
+    try:
+        with open(path, "rb") as file:
+            line = file.readline(256)
+    except OSError:
+        return ""
+    words = line[2:].strip(b" \t\n").split(b" ") if line.startswith(b"#!") else []
+    return words[0].decode("utf-8", "replace") if words else ""
 
 
 async def _require_free(url: str, backend: Backend) -> None:

@@ -118,6 +118,24 @@ def test_letters_that_the_encoding_lacks_are_replaced(environment: dict[str, str
     assert {"ascii": "e.", "latin-1": "é."}.get(encoding, "é…") in answers[2]
 
 
+def test_a_config_in_another_folder_launches_its_server(tmp_path: Path) -> None:
+    # 89jobrien/agentlint issue 31: such a command works in one working folder and breaks in all others.
+    for name in ("conf", "work", "home/bin"):
+        (tmp_path / name).mkdir(parents=True)
+    script = f'#!/bin/sh\nexec {sys.executable} -P -m llmtui.accuracy.truth_server --port "$1"\n'
+    for path in (tmp_path / "conf/serve it.sh", tmp_path / "home/bin/serve"):
+        path.write_text(script)
+        path.chmod(0o700)
+    launches = {"beside": "./serve it.sh", "home": "~/bin/serve", "none": "./none.sh"}
+    (tmp_path / "conf/c.toml").write_text(
+        "".join(f'[[backend]]\nname = "{name}"\nlaunch = ["{word}", "{{port}}"]\n' for name, word in launches.items())
+    )
+    done = shell("cd work && llmtui check ../conf/c.toml", tmp_path, HOME=str(tmp_path / "home"))
+    lines = done.stdout.decode().splitlines()
+    assert ["answers:" in line for line in lines] == [True, True, False], done.stderr
+    assert f"{tmp_path}/conf/none.sh does not exist" in lines[2]
+
+
 def test_a_table_of_wide_names_is_aligned(tmp_path: Path) -> None:
     names = [WIDE, "한글 서버", "e\u0301te\u0301", "ｆｕｌｌ", "\u1112\u1161\u11ab"]
     with odd() as server:

@@ -180,6 +180,21 @@ async def test_a_missing_command_is_an_error(tmp_path: Path, command: str, messa
     assert error.failure.hint
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+async def test_a_script_needs_the_program_of_its_first_line(tmp_path: Path, end: str) -> None:
+    file = tmp_path / "server"
+    file.write_text(f"#! /no/such/python -x{end}" if end == "\n" else f"#!/bin/sh{end}", newline="")
+    file.chmod(0o700)
+    error = await failure(ManagedServer(Backend(name="x", launch=[str(file)]), CONFIG, tmp_path))
+    program = "'/no/such/python'" if end == "\n" else r"'/bin/sh\r'"
+    assert error.failure.message == f"the first line of {file} names the program {program}, which does not exist"
+
+
+async def test_a_folder_is_no_command(tmp_path: Path) -> None:
+    error = await failure(ManagedServer(Backend(name="x", launch=[str(tmp_path)]), CONFIG, tmp_path))
+    assert error.failure.message == f"{tmp_path} is a folder"
+
+
 async def test_a_command_must_be_executable(tmp_path: Path) -> None:
     file = tmp_path / "server"
     file.write_text("")
