@@ -46,6 +46,7 @@ class Connection:
         self._pending: list[tuple[int, bytes]] = []
         self._pending_bytes = 0
         self._sink: Sink | None = None
+        self._stopped = False
         self._error: Exception | None = None
         self._sink_error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -84,20 +85,29 @@ class Connection:
             await self._wait()
 
     async def deliver(self, sink: Sink) -> None:
-        """Call `sink(arrived_ns, data)` for each read until the body ends, directly from the event loop.
+        """Call `sink(arrived_ns, data)` for each read until the body ends or `stop`, directly from the event loop.
 
         An exception of the sink closes the connection and is raised here. Also raises what `exchange` raises.
         """
         assert self.reader is not None
+        self._sink = sink
         for arrived_ns, data in self._pending:
-            sink(arrived_ns, data)
+            self._sink(arrived_ns, data)
         self._pending.clear()
         self._pending_bytes = 0
-        self._sink = sink
-        while not self.reader.complete:
+        while not (self.reader.complete or self._stopped):
             await self._wait()
         if self._sink_error is not None:
             raise self._sink_error
+
+    def replace_sink(self, sink: Sink) -> None:
+        """Deliver to another sink from the next read on. A sink may call this."""
+        self._sink = sink
+
+    def stop(self) -> None:
+        """End `deliver` although the body has not ended. The connection cannot be reused then."""
+        self._stopped = True
+        self._wake()
 
     def release(self) -> bool:
         """Finish the response. Return whether the connection can be reused; close it if not."""
@@ -267,10 +277,18 @@ class StampedBody(httpx.AsyncByteStream):
         self.arrived_ns = connection.end_ns
 
     async def deliver(self, sink: Sink) -> None:
-        """Like `Connection.deliver`. Afterwards `arrived_ns` is the arrival of the end of the body."""
+        """Like `Connection.deliver`. Afterwards `arrived_ns` is the arrival of the body's end, 0 without one."""
         connection = self._open()
         await connection.deliver(sink)
         self.arrived_ns = connection.end_ns
+
+    def replace_sink(self, sink: Sink) -> None:
+        """Like `Connection.replace_sink`."""
+        self._open().replace_sink(sink)
+
+    def stop(self) -> None:
+        """Like `Connection.stop`."""
+        self._open().stop()
 
     def _open(self) -> Connection:
         if self._connection is None:

@@ -43,6 +43,8 @@ _AT_LIMIT = frozenset({"length", "max_tokens", "MAX_TOKENS"})
 _FILTERED = frozenset({"content_filter", "content-filter", "safety", "SAFETY", "refusal"})
 EXPECTS_TLS = "check the server, or use https:// in url if it expects TLS"
 _CHECK_SERVER = "check the server, and any proxy in between"
+#: Statuses of success that have no body.
+NO_CONTENT = frozenset({204, 205})
 #: Statuses that may carry a Retry-After header.
 RETRY_LATER = frozenset({429, 503})
 #: Statuses with which a TLS port answers plain HTTP.
@@ -297,6 +299,17 @@ def empty_answer(answer: Answer) -> Failure:
         ended = f"finish reason {reason!r}" if reason else "no finish reason"
         message, hint = f"the model ended its answer without a token ({ended})", "check prompt and chat template"
     return Failure(kind="protocol", message=message, hint=hint)
+
+
+def no_content(status: int) -> Failure:
+    """Return the failure for a success without a body."""
+    return Failure(kind="protocol", message=f"the answer is empty: HTTP {status}", hint="check url and protocol")
+
+
+def clock_was_set() -> Failure:
+    """Return the failure for an answer whose times are wrong because the system's clock was set meanwhile."""
+    message = "the system clock was set during this iteration, so its times are wrong"
+    return Failure(kind="stopped", message=message, hint="the server is not at fault; rerun it")
 
 
 def truncated(events: int) -> Failure:

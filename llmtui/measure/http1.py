@@ -8,6 +8,7 @@ import httptools
 import httpx
 
 from llmtui.measure.failures import IncompleteAnswer, NoAnswer, NotHttp
+from llmtui.measure.head_repair import head_length, may_be_repaired, repaired
 from llmtui.measure.other_protocols import FIRST_BYTES
 
 #: Far more than a server under test sends. A longer head fails the iteration, and memory stays bounded.
@@ -51,6 +52,8 @@ class ResponseReader:
 
     `head_done` is set after status and headers, `complete` at the end of the body, `reusable` when another request may
     follow on the connection. `error` is set for an answer that is not HTTP or too large; feed nothing after that.
+
+    llhttp parses; a head that it rejects and that mature clients accept is repaired once, and parsed again.
     """
 
     def __init__(self, method: str = "POST") -> None:
@@ -68,12 +71,21 @@ class ResponseReader:
         self._part_count = 0
         self._head_bytes = 0
         self._first = b""
+        #: The head so far, and why llhttp rejects it.
+        self._head = bytearray()
+        self._rejected = ""
         # llhttp calls `on_*` by name; appending the body to the list needs no Python function.
         self.on_body = self._parts.append
+        self._start_parser()
+
+    def _start_parser(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         # Allowed by RFC 9112 and seen on servers: both kinds of length, bare LF, blanks after a chunk size.
         self._parser.set_dangerous_leniencies(
-            lenient_chunked_length=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+            lenient_chunked_length=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_optional_lf_after_cr=True,
+            lenient_spaces_after_chunk_size=True,
         )
         self._feed = self._parser.feed_data
 
@@ -82,11 +94,18 @@ class ResponseReader:
         if self.complete:
             self.reusable = False
             return b""
+        if not self.head_done:
+            self._head += data
+            if self._rejected:
+                return self._repair()
         try:
             self._feed(data)
         except httptools.HttpParserUpgrade:
             self._fail("the server switched protocols")
         except httptools.HttpParserError as error:
+            if not self.head_done and self.error is None and may_be_repaired(self._head):
+                self._rejected = str(error)
+                return self._repair()
             self._reject(data, str(error))
         parts = self._parts
         if self.complete:
@@ -102,6 +121,43 @@ class ResponseReader:
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         return body
+
+    def _repair(self) -> bytes:
+        """Once the rejected head is complete, repair it, and parse it again with what follows it."""
+        head = self._head
+        while length := head_length(head := head.lstrip(b"\r\n")):
+            new = repaired(bytes(head[:length]))
+            if new is None:
+                return self._reject_head()
+            head = head[length:]
+            if new[9:10] == b"1" and new[9:12] != b"101":
+                continue  # an interim answer
+            self.headers.clear()
+            self.reason = b""
+            self._start_parser()
+            return self._feed_repaired(new + head)
+        self._head_bytes = len(self._head)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._fail(f"more than {MAX_HEAD_BYTES} bytes of headers")
+        return b""
+
+    def _feed_repaired(self, data: bytes) -> bytes:
+        """Parse a repaired head; if it is rejected again, that is final."""
+        length = head_length(data)
+        try:
+            self._feed(data[:length])
+        except httptools.HttpParserUpgrade:
+            self._fail("the server switched protocols")
+            return b""
+        except httptools.HttpParserError:
+            return self._reject_head()
+        self._rejected = ""
+        return self.feed(data[length:]) if data[length:] and not self.complete else b""
+
+    def _reject_head(self) -> bytes:
+        self._first = b""
+        self._reject(bytes(self._head[:FIRST_BYTES]), self._rejected)
+        return b""
 
     @property
     def no_bytes_received(self) -> bool:
@@ -171,8 +227,11 @@ class ResponseReader:
         self.status = status
         self.version = self._parser.get_http_version()
         self.head_done = True
+        self._head.clear()
         fields = {name.lower(): value.lower() for name, value in self.headers}
-        self._until_close = b"content-length" not in fields and b"chunked" not in fields.get(b"transfer-encoding", b"")
+        # A transfer coding overrides the length (RFC 9112, 6.3).
+        coding = fields.get(b"transfer-encoding")
+        self._until_close = b"chunked" not in coding if coding is not None else b"content-length" not in fields
         if self._no_body:
             self.complete = True
 

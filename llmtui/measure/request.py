@@ -14,6 +14,7 @@ from llmtui.measure.answer import Answer
 from llmtui.measure.clock import sample_offset
 from llmtui.measure.connection import StampedBody
 from llmtui.measure.content import ContentDecoder, read_body
+from llmtui.measure.ending import Ending
 from llmtui.model import Failure
 from llmtui.wire.base import Dialect, Request, WireError
 
@@ -59,16 +60,14 @@ async def ask(
     """
     answer = Answer(max_tokens=request.max_tokens, sent_bytes=len(request.body))
     try:
-        async with asyncio.timeout(timeout_s):
-            await _exchange(client, request, dialect, answer, on_tokens)
+        async with asyncio.timeout(timeout_s) as timeout:
+            await _exchange(client, request, dialect, answer, on_tokens, timeout.when())
     except IterationError:
         raise
     except TimeoutError:
         raise IterationError(failures.timed_out(answer.events, timeout_s)) from None
     except WireError as error:
-        raise IterationError(
-            Failure(kind="server" if error.kind == "server" else "protocol", message=error.message)
-        ) from None
+        raise IterationError(Failure(kind=error.kind, message=error.message, hint=error.hint)) from None
     except (httpx.ConnectTimeout, httpx.ConnectError, httpx.UnsupportedProtocol) as error:
         raise IterationError(failures.connect_failure(request.url, error)) from None
     except httpx.TransportError as error:
@@ -88,24 +87,27 @@ async def _exchange(
     dialect: Dialect,
     answer: Answer,
     on_tokens: Callable[[int], None] | None,
+    deadline_s: float | None,
 ) -> None:
     async with client.stream(request.method, request.url, content=request.body, headers=request.headers) as response:
         stream = response.extensions["llmtui.stream"]
         assert isinstance(stream, StampedBody)
         written = stream.written_ns
-        if response.status_code != 200:
+        if not response.is_success:
             raise await _http_error(response, request, dialect)
         if stream.answered_early:
             raise WireError(EARLY_ANSWER)
         parser = dialect.parser(response.headers.get("content-type", ""))
         decoder = ContentDecoder(response.headers.get("content-encoding", ""))
+        ending = Ending(answer, parser, stream.stop, deadline_s)
         max_arrivals = max(MAX_ARRIVALS, ARRIVALS_PER_TOKEN * (request.max_tokens or 0))
-        size = encoded = events = 0
+        size = encoded = events = last_ns = 0
 
         def receive(arrived_ns: int, data: bytes) -> None:
-            nonlocal size, events
+            nonlocal size, events, last_ns
             if not size:
                 answer.first_bytes = data[:EXCERPT_BYTES]
+            last_ns = arrived_ns
             size += len(data)
             if size > MAX_BODY_BYTES:
                 raise WireError(f"the answer is longer than {MAX_BODY_BYTES // 2**20} MB")
@@ -115,6 +117,8 @@ async def _exchange(
             if carried and on_tokens is not None:
                 events += carried
                 on_tokens(events)
+            if not carried or answer.finish_reason is not None or parser.ended:
+                ending.heard(arrived_ns, bool(carried), data)
 
         def decode(arrived_ns: int, data: bytes) -> None:
             nonlocal encoded
@@ -124,15 +128,31 @@ async def _exchange(
             for piece in decoder.feed(data):
                 receive(arrived_ns, piece)
 
-        await stream.deliver(receive if decoder.identity else decode)
-        answer.end_ns = stream.arrived_ns - written
+        def begin(arrived_ns: int, data: bytes) -> None:
+            decoder.begin(data)
+            sink = receive if decoder.identity else decode
+            stream.replace_sink(sink)
+            sink(arrived_ns, data)
+
+        try:
+            await stream.deliver(begin)
+        except httpx.TransportError:
+            if not ending.complete:
+                raise
+        finally:
+            ending.close()
+        if size == 0 and response.status_code in failures.NO_CONTENT:
+            raise IterationError(failures.no_content(response.status_code))
+        if not decoder.complete and not ending.complete:
+            raise WireError("the compressed answer is incomplete: its compression is cut off")
         answer.body_bytes = size
-        answer.add(parser.close(), answer.end_ns)
+        answer.end_ns = (ending.said_ns or last_ns or stream.arrived_ns) - written
+        answer.add(parser.close(), answer.end_ns if parser.whole else last_ns - written)
         answer.streamed = not parser.whole
         answer.connect_ns = stream.connect_ns
         answer.stamp = stream.stamp
         if stream.offset.stepped(sample_offset()):
-            raise WireError("the system clock was set during this iteration, so its times are wrong")
+            raise IterationError(failures.clock_was_set())
         if answer.arrivals_ns and answer.arrivals_ns[0] < 0:
             raise WireError(EARLY_ANSWER)
 

@@ -12,11 +12,12 @@ MAX_LINE_BYTES = 2 * 1024 * 1024
 
 
 class WireError(Exception):
-    """The server violated its protocol, or reported an error inside its answer. `kind` is that of a `Failure`."""
+    """The server violated its protocol, or reported an error inside its answer. `kind` and `hint` are a `Failure`'s."""
 
-    def __init__(self, message: str, kind: Literal["protocol", "server"] = "protocol") -> None:
+    def __init__(self, message: str, kind: Literal["protocol", "server"] = "protocol", hint: str = "") -> None:
         super().__init__(message)
         self.message = message
+        self.hint = hint
         self.kind: Literal["protocol", "server"] = kind
 
 
@@ -76,7 +77,7 @@ class Parser(Protocol):
     """Parses one answer incrementally. After an error it must not be used again.
 
     `whole` is set if the answer is one document, which was not streamed. `ended` is set once the server said that
-    nothing follows (`[DONE]`).
+    nothing follows (`[DONE]`); for a document, which must be decoded to tell, once it is complete.
     """
 
     @property

@@ -115,7 +115,7 @@ class OllamaDialect:
         kind = content_type.lower()
         if is_page(kind) or "application/json" in kind:
             return WholeParser(_Reader(), content_type)
-        return LinesParser(_Reader())
+        return LinesParser(_Reader(), finish_ends=True)
 
     def error_text(self, body: bytes) -> str:
         """See errors.error_text."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -58,7 +59,7 @@ def is_page(content_type: str) -> bool:
 
 
 class EventsParser:
-    """Parses server-sent events. `[DONE]` sets `ended`, and proves nothing else."""
+    """Parses server-sent events. `[DONE]` sets `ended`, and proves nothing else. What follows it is ignored."""
 
     __slots__ = ("_events", "_read", "ended")
     whole = False
@@ -77,14 +78,16 @@ class EventsParser:
         return self._deltas(self._events.close(), torn=True)
 
     def _deltas(self, events: list[ServerEvent], torn: bool = False) -> list[Delta]:
-        deltas = []
+        deltas: list[Delta] = []
+        if self.ended:
+            return deltas
         for event in events:
             if event.name == "error":
                 raise server_error(event.data)
             data = event.data
             if data[:6] == b"[DONE]":
                 self.ended = True
-                continue
+                break
             if not data or data.isspace():
                 continue
             delta = self._read(data, torn)
@@ -94,13 +97,14 @@ class EventsParser:
 
 
 class LinesParser:
-    """Parses NDJSON."""
+    """Parses NDJSON. With `finish_ends` nothing follows the line with the finish reason."""
 
-    __slots__ = ("_lines", "_read")
+    __slots__ = ("_finish_ends", "_lines", "_read", "ended")
     whole = False
-    ended = False
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Read, finish_ends: bool = False) -> None:
+        self.ended = False
+        self._finish_ends = finish_ends
         self._lines = LineSplitter()
         self._read = read
 
@@ -114,7 +118,12 @@ class LinesParser:
 
     def _deltas(self, lines: list[bytes], torn: bool = False) -> list[Delta]:
         read = self._read
-        return [d for line in lines if line and not line.isspace() and (d := read(line, torn)) is not None]
+        if self.ended:
+            return []
+        deltas = [d for line in lines if line and not line.isspace() and (d := read(line, torn)) is not None]
+        if self._finish_ends and deltas and deltas[-1].finish_reason is not None:
+            self.ended = True
+        return deltas
 
 
 class WholeParser:
@@ -122,13 +131,21 @@ class WholeParser:
 
     __slots__ = ("_buffer", "_is_page", "_limit", "_read")
     whole = True
-    ended = False
 
     def __init__(self, read: Read, content_type: str = "", limit: int = MAX_LINE_BYTES) -> None:
         self._buffer = bytearray()
         self._limit = limit
         self._is_page = is_page(content_type)
         self._read = read
+
+    @property
+    def ended(self) -> bool:
+        """Whether the document is complete. This decodes all of it."""
+        try:
+            json.loads(self._buffer)
+        except (ValueError, RecursionError):
+            return False
+        return True
 
     def feed(self, data: bytes) -> list[Delta]:
         """Buffer `data` and return nothing. Raises WireError past the limit."""

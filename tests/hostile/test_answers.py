@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.measure.content import PIECE_BYTES, ContentDecoder
+from llmtui.measure.codings import PIECE_BYTES
+from llmtui.measure.content import ContentDecoder
 from llmtui.measure.transport import new_client
 from llmtui.measure.untimed import fetch
 from llmtui.model import Backend
@@ -100,14 +101,13 @@ async def test_an_endless_health_reply_times_out_without_using_memory(tmp_path: 
     ("coding", "body", "said"),
     [
         (b"gzip, gzip", b"", "the answer is compressed more than once ('gzip, gzip')"),
-        (b"br", b"", "the answer is compressed with 'br', which llmtui did not ask for"),
-        (b"zstd", b"", "the answer is compressed with 'zstd'"),
+        (b"lzw", b"", "the answer is compressed with 'lzw', which llmtui did not ask for"),
         (b"gzip;q=1", b"", "the answer is compressed with 'gzip;q=1'"),
         (b"gzip", b"no gzip", "cannot decompress the answer"),
         (b"deflate", b"\xff\xff\xff", "cannot decompress the answer"),
-        (b"gzip", gzip.compress(b"data: {}\n\n", mtime=0) + b"rubbish", "cannot decompress the answer"),
+        (b"gzip", gzip.compress(b"data: {}\n\n", mtime=0)[:-9] + b"rubbish", "cannot decompress the answer"),
     ],
-    ids=["twice", "br", "zstd", "parameters", "no gzip", "no deflate", "rubbish behind it"],
+    ids=["twice", "lzw", "parameters", "no gzip", "no deflate", "damaged"],
 )
 async def test_an_unknown_content_coding_is_reported(coding: bytes, body: bytes, said: str) -> None:
     async with exploding(Bomb("", b"POST", coded(coding), once(body))) as url:

@@ -35,7 +35,7 @@ GZIP_HEAD = SSE_HEAD.replace(b"Connection", b"Content-Encoding: gzip\r\nConnecti
         ([CHUNKED, chunk(token("a")), HALF_CLOSE, HANG], "protocol: connection lost after 1 token"),
         ([SSE_HEAD, CLOSE], "protocol: the answer is empty: it has no body"),
         ([CHUNKED + b"0\r\n\r\n"], "protocol: the answer is empty: it has no body"),
-        ([b"HTTP/1.1 204 No\r\n\r\n"], "http: HTTP 204"),
+        ([b"HTTP/1.1 204 No\r\n\r\n"], "protocol: the answer is empty: HTTP 204"),
         (
             [SSE_HEAD.replace(b"Connection: close", b"Content-Length: 999"), token("a"), CLOSE],
             "protocol: connection lost after 1",
@@ -232,7 +232,7 @@ async def test_clock_step_fails_the_iteration(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(request_module, "sample_offset", stepped)
     message = await script_failure(SSE_HEAD, token("a"), FINISH, CLOSE)
-    assert message == "protocol: the system clock was set during this iteration, so its times are wrong"
+    assert message == "stopped: the system clock was set during this iteration, so its times are wrong"
 
 
 @pytest.mark.parametrize("fault", [b"data: {\n\n", b'data: {"error":{"message":"boom"}}\n\n'])

@@ -227,7 +227,7 @@ def test_no_blank_line_after_the_last_event() -> None:
     ],
 )
 def test_error_inside_a_200_stream(event: str, message: str) -> None:
-    failure = error(stream(HI) + event.encode() + b"\n\ndata: [DONE]\n\n")
+    failure = error(stream(HI, done=False) + event.encode() + b"\n\ndata: [DONE]\n\n")
     assert failure.kind == "server"
     assert failure.message == f"the server reported an error: {message}"
 
@@ -239,7 +239,7 @@ def test_empty_error_field_is_not_an_error(nothing: str) -> None:
 
 
 def test_invalid_json_in_the_middle_is_quoted() -> None:
-    failure = error(stream(HI) + b'data: {"choices": [}\x1b[31m\n\n' + stream(STOP))
+    failure = error(stream(HI, done=False) + b'data: {"choices": [}\x1b[31m\n\n' + stream(STOP))
     assert failure.kind == "protocol"
     assert "cannot parse the answer" in failure.message and '{"choices": [}' in failure.message
     assert "\x1b" not in failure.message
