@@ -14,10 +14,10 @@ from llmtui.cli.output import report
 from llmtui.engine.bringup import Target
 from llmtui.interrupts import Interruption
 from llmtui.measure.request import IterationError
-from llmtui.model import Plan, redacted, secret_values
+from llmtui.model import Plan, redactor
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.environment import withheld_variables
-from llmtui.text import redact, sanitize
+from llmtui.text import Redactor, sanitize
 from llmtui.text.cells import cells_wide, pad
 
 #: The answer to the request is at most this long.
@@ -32,6 +32,7 @@ def check_backends(plan: Plan) -> int:
 
 
 async def _check_all(plan: Plan) -> bool:
+    redact = redactor(plan)
     config = msgspec.structs.replace(plan.config, max_tokens=MAX_TOKENS)
     passed = True
     width = max(cells_wide(sanitize(b.name)) for b in plan.backends)
@@ -42,11 +43,13 @@ async def _check_all(plan: Plan) -> bool:
         ]
         # Servers that already run are asked concurrently: one that hangs delays no other.
         bringing_up = {
-            t.backend.name: asyncio.create_task(t.bring_up(_progress(t))) for t in targets if not t.backend.launched
+            t.backend.name: asyncio.create_task(t.bring_up(_progress(t, redact)))
+            for t in targets
+            if not t.backend.launched
         }
         try:
             for target in targets:
-                passed = await _check_one(target, bringing_up.get(target.backend.name), width, plan) and passed
+                passed = await _check_one(target, bringing_up.get(target.backend.name), width, plan, redact) and passed
         finally:
             for task in bringing_up.values():
                 task.cancel()
@@ -56,32 +59,32 @@ async def _check_all(plan: Plan) -> bool:
     return passed
 
 
-async def _check_one(target: Target, bringing_up: asyncio.Task[Ready] | None, width: int, plan: Plan) -> bool:
-    backend = target.backend
-    head = pad(sanitize(backend.name), width) + "  "
-    secrets = secret_values(backend)
+async def _check_one(
+    target: Target, bringing_up: asyncio.Task[Ready] | None, width: int, plan: Plan, redact: Redactor
+) -> bool:
+    head = pad(sanitize(target.backend.name), width) + "  "
     try:
-        ready = await (bringing_up or target.bring_up(_progress(target)))
+        ready = await (bringing_up or target.bring_up(_progress(target, redact)))
         # Only an answer proves that url, model and protocol go together.
         await target.ask(plan.config.prompt)
     except (StartError, IterationError) as error:
-        print(head + sanitize(str(redacted(error.failure, backend)), 600), flush=True)
+        print(head + sanitize(redact(str(error.failure)), 600), flush=True)
         for line in error.log_tail if isinstance(error, StartError) else ():
-            report(f"    {sanitize(redact(line, secrets))}")
+            report(f"    {sanitize(redact(line))}")
         return False
     except Exception as error:  # a bug that one backend meets: the others are still checked
-        print(f"{head}internal error: {sanitize(repr(error), 200)}; please report it")
+        print(f"{head}internal error: {sanitize(redact(repr(error)), 200)}; please report it")
         return False
     finally:
         await target.close()
     facts = [ready.version, ready.model, ready.weights, ready.note]
-    texts = [sanitize(redact(fact, secrets)) for fact in facts if fact]
+    texts = [sanitize(redact(fact)) for fact in facts if fact]
     texts += [f"loaded in {ready.load_s:.1f} s"] if ready.load_s is not None else []
     print(f"{head}answers: {', '.join(texts)}", flush=True)
     return True
 
 
-def _progress(target: Target) -> Report:
+def _progress(target: Target, redact: Redactor) -> Report:
     """A callback that reports each step of bringing up `target` once."""
     reported = ""
 
@@ -89,6 +92,6 @@ def _progress(target: Target) -> Report:
         nonlocal reported
         if fraction is not None and doing != reported:
             reported = doing
-            report(f"{sanitize(target.backend.name)}: {sanitize(doing)}")
+            report(f"{sanitize(target.backend.name)}: {sanitize(redact(doing))}")
 
     return progress

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,7 @@ from llmtui.config.launch import resolved
 from llmtui.config.schema import DEFAULT_SOURCE, ConfigError, UiConfig, load, load_named_by_history
 from llmtui.model import Plan
 from llmtui.store.errors import StoreError
+from llmtui.text.redaction import HIDDEN
 
 
 def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
@@ -32,16 +34,41 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
     if settings.run.model != plan.config.model:
         # The path of a file to open is never taken from the history alone.
         raise _changed(plan, f"{settings.source}: [run]: model")
-    fresh = {b.name: b for b in settings.plan(only=tuple(b.name for b in plan.backends)).backends}
+    fresh = settings.plan(only=tuple(b.name for b in plan.backends))
+    public = {b.name: b for b in fresh.public().backends}
     for old in plan.backends:
         if settings.source != DEFAULT_SOURCE:
             # Up to 0.1.0 a run stored the command as it was written.
             old = resolved(old, Path(settings.source).parent, settings.source)
-        before, now = msgspec.to_builtins(old), msgspec.to_builtins(fresh[old.name].public())
+        before, now = msgspec.to_builtins(old), msgspec.to_builtins(public[old.name])
         for field in sorted(before.keys() | now.keys()):
-            if before.get(field) != now.get(field):
+            if not _same(before.get(field), now.get(field)):
                 raise _changed(plan, f"{settings.source}: backend {old.name!r}: {field}")
-    return msgspec.structs.replace(plan, backends=[fresh[b.name] for b in plan.backends]), settings.ui
+    secret = {b.name: b for b in fresh.backends}
+    return msgspec.structs.replace(plan, backends=[secret[b.name] for b in plan.backends]), settings.ui
+
+
+def _same(before: Any, now: Any) -> bool:
+    """Whether a stored setting is the one of the config. Stars in it may stand for text that 0.1.0 redacted."""
+    if isinstance(before, str) and isinstance(now, str) and HIDDEN in before:
+        return _matches(before.split(HIDDEN), now)
+    if isinstance(before, list) and isinstance(now, list):
+        return len(before) == len(now) and all(map(_same, before, now))
+    if isinstance(before, dict) and isinstance(now, dict):
+        return before.keys() == now.keys() and all(_same(value, now[key]) for key, value in before.items())
+    return bool(before == now)
+
+
+def _matches(parts: list[str], text: str) -> bool:
+    """Whether `text` consists of `parts` in order, with anything between two of them. Linear: a history is untrusted."""
+    first, *middle, last = parts
+    at = len(first)
+    for part in middle:
+        found = text.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return text.startswith(first) and text.endswith(last) and at + len(last) <= len(text)
 
 
 def _changed(plan: Plan, setting: str) -> ConfigError:

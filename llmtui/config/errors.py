@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from llmtui.config.named_secrets import SECRET_NAME, named_secrets
 from llmtui.model.errors import UsageError
-from llmtui.text import redact, sanitize
+from llmtui.text import is_ordinary, redact, sanitize
 
 #: The struct of each section of the file, by its name; "" is the file itself.
 Sections: TypeAlias = Mapping[str, type[msgspec.Struct]]
@@ -24,8 +25,6 @@ _TYPE_WORDS = {
     "object": "a table",
     "null": "nothing",
 }
-#: Values of these keys are not repeated in an error.
-_SECRET_KEYS = ("api_key", "headers")
 _MAX_CHARS = 60
 
 
@@ -48,9 +47,10 @@ def suggestion(word: str, names: list[str]) -> str:
 
 
 def show(value: Any, secrets: Sequence[str] = ()) -> str:
-    """Return `value` for a message: short, without `secrets` and without the user and password of a URL."""
+    """Return `value` for a message: short, without `secrets` and keys, and without the user and password of a URL."""
     text = repr(value) if not isinstance(value, bool) else str(value).lower()
-    text = re.sub(r"//[^/\s]*@", "//***@", redact(text, sorted(secrets, key=len, reverse=True)))
+    text = redact(text, [secret for secret in (*secrets, *named_secrets(value)) if not is_ordinary(secret)])
+    text = re.sub(r"//[^/\s]*@", "//***@", text)
     return text if len(text) <= _MAX_CHARS else text[: _MAX_CHARS - 3] + "..."
 
 
@@ -108,7 +108,7 @@ def explain(message: str, table: Mapping[str, Any], sections: Sections) -> str:
         elif key:
             where.append(f"[{key}]" if key in ("run", "ui") and not where else key)
     place = ": ".join(where)
-    found = "a value that is not shown" if any(key in where for key in _SECRET_KEYS) else show(value)
+    found = "a value that is not shown" if "headers" in where or any(map(SECRET_NAME.fullmatch, where)) else show(value)
     expected = re.match(r"Expected `(\w+)(?: \| null)?`, got `(\w+)`", head)
     missing = re.match(r"Object missing required field `(\w+)`", head)
     if missing:

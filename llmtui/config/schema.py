@@ -22,8 +22,10 @@ from llmtui.config import launch
 from llmtui.config.errors import ConfigError, backend_label, check_names, explain, show, suggestion
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
 from llmtui.config.frameworks import OLLAMA, framework
+from llmtui.config.named_secrets import named_secrets
 from llmtui.config.requests import check_requests
-from llmtui.model import Backend, Plan, RunConfig, Struct
+from llmtui.config.variables import expand
+from llmtui.model import LABELS, Backend, Plan, RunConfig, Struct, secret_values
 
 __all__ = [
     "DEFAULT_FILE",
@@ -96,8 +98,6 @@ MAX_BACKENDS = 100
 _SECTIONS: dict[str, type[msgspec.Struct]] = {"": Config, "run": RunConfig, "ui": UiConfig, "backend": Backend}
 #: Fields that are not keys of the file.
 _NO_KEYS = frozenset({"source", "secrets"})
-#: Keys that are shown: values from the environment are not secret here.
-_LABELS = frozenset({"name", "framework", "language", "model", "weights", "hint"})
 
 
 def load(path: Path, *, implicit: bool = False, environ: dict[str, str] | None = None) -> Config:
@@ -136,10 +136,10 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
                 where = f"{source}: {backend_label(table, index)}"
                 secrets: list[str] = []
                 expanded = {
-                    key: _expand(value, f"{where}: {key}", env, [] if key in _LABELS else secrets)
+                    key: expand(value, f"{where}: {key}", env, [] if key in LABELS else secrets)
                     for key, value in entry.items()
                 }
-                backends[index] = {**expanded, "secrets": secrets + literal_secrets(expanded)}
+                backends[index] = {**expanded, "secrets": secrets + named_secrets(expanded)}
     try:
         config = msgspec.convert(table, Config, strict=True)
     except msgspec.ValidationError as error:
@@ -237,7 +237,7 @@ def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str
     if not backend.url and not backend.launch:
         backend = msgspec.structs.replace(backend, url=_usual_url(backend, where, env))
     if backend.url:
-        parts = _split_url(backend.url.replace("{port}", "1"), where, backend.secrets)
+        parts = _split_url(backend.url.replace("{port}", "1"), where, sorted(secret_values(backend)))
         if parts.username or parts.password:
             raise ConfigError(f"{where}: url: contains a user name or password; use api_key or headers instead")
         backend = msgspec.structs.replace(backend, url=backend.url.rstrip("/"))
@@ -297,61 +297,3 @@ def ollama_url(host: str) -> str:
     name, port, path = match[1] or "127.0.0.1", match[2] or default, match[3] or ""
     name = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(name, name)
     return f"{scheme}://{name}:{port}{path}"
-
-
-#: Names of secrets: api_key, --hf-token, X-Access-Token, OPENAI_API_KEY.
-SECRET_NAME = re.compile(
-    r"(?:.*[^a-z0-9])?(?:api|access|auth|secret)?"
-    r"(?:key|token|secret|password|passwd|passphrase|auth|authorization|credentials?|sig|signature)",
-    re.IGNORECASE,
-)
-#: Values that may be secrets: not paths, special tokens such as <|end_of_text|>, or short words.
-_SECRET_VALUE = re.compile(r"[^\s<{/.~][^\s<>]{7,}")
-
-
-def literal_secrets(value: Any, name: str = "") -> list[str]:
-    """Return the texts in a configured backend whose names suggest secrets.
-
-    Names are keys of tables, parameters of a URL, and in lists (`launch`) `--name value` and `name=value`.
-    """
-    if isinstance(value, dict):
-        return [secret for key, inner in value.items() for secret in literal_secrets(inner, key)]
-    if isinstance(value, list):
-        named = zip(value, ["", *value], strict=False)
-        return [secret for inner, before in named for secret in literal_secrets(inner, _flag(before))]
-    if not isinstance(value, str):
-        return []
-    if SECRET_NAME.fullmatch(name):
-        return [value] if _SECRET_VALUE.fullmatch(value) else []
-    pairs = [pair.partition("=") for pair in re.split(r"[?&#]", value)] if "=" in value else []
-    return [secret for key, _, inner in pairs for secret in literal_secrets(inner, key if inner else "")]
-
-
-def _flag(word: Any) -> str:
-    return word if isinstance(word, str) and word.startswith("-") and "=" not in word else ""
-
-
-def _expand(value: Any, where: str, env: dict[str, str], secrets: list[str]) -> Any:
-    """Replace `${NAME}` in all texts of a backend by variables of the environment. Add their values to `secrets`."""
-    if isinstance(value, str):
-
-        def replace(match: re.Match[str]) -> str:
-            name = match[1]
-            if name not in env:
-                raise ConfigError(
-                    f"{where}: the environment variable {name} is not set; export it or remove ${{{name}}}"
-                )
-            secrets.append(env[name])
-            return env[name]
-
-        if re.search(r"\$\{(?!\w+\})", value):
-            raise ConfigError(
-                f"{where}: '${{' is not followed by the name of an environment variable and '}}'; write ${{NAME}}"
-            )
-
-        return re.sub(r"\$\{(\w+)\}", replace, value)
-    if isinstance(value, list):
-        return [_expand(v, where, env, secrets) for v in value]
-    if isinstance(value, dict):
-        return {k: _expand(v, where, env, secrets) for k, v in value.items()}
-    return value

@@ -22,7 +22,6 @@ from llmtui.model import (
     Resume,
     Shutdown,
     Stop,
-    redacted,
 )
 
 #: The newest lines of a server's log that a client gets.
@@ -125,5 +124,4 @@ class Control:
         backend_run.cancel()
 
     def _send_log(self, backend_run: BackendRun) -> None:
-        tail = LogTail(backend=backend_run.name, lines=backend_run.target.log_tail(LOG_LINES))
-        self._run.emit(redacted(tail, backend_run.backend))
+        self._run.emit(LogTail(backend=backend_run.name, lines=backend_run.target.log_tail(LOG_LINES)))

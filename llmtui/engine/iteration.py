@@ -35,7 +35,6 @@ from llmtui.model import (
     Note,
     Plan,
     Progress,
-    redacted,
 )
 from llmtui.text import sanitize
 from llmtui.text.format import plural
@@ -119,11 +118,11 @@ async def request_once(
         error=failure,
     )
     if answer is None:
-        return redacted(iteration, backend_run.backend), refusal
+        return iteration, refusal
     if not backend_run.count_reported and (doubt := implausible_count(answer)):
         backend_run.count_reported = True
         emit(Note(text=doubt, level="warning", backend=backend_run.name))
-    return redacted(with_figures(iteration, answer), backend_run.backend), refusal
+    return with_figures(iteration, answer), refusal
 
 
 async def _with_exit(failure: Failure, backend_run: BackendRun) -> Failure:

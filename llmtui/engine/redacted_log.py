@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from llmtui.model import Plan, plan_secrets
-from llmtui.text import redact, sanitize_lines
+from llmtui.model import Plan, redactor
+from llmtui.text import sanitize_lines
 
 
 class RedactingStream:
@@ -13,13 +13,11 @@ class RedactingStream:
 
     def __init__(self, stream: TextIO, plan: Plan) -> None:
         self._stream = stream
-        secrets = plan_secrets(plan)
-        # A message may contain the repr of a struct, in which backslashes are doubled.
-        self._secrets = sorted({*secrets, *(repr(s)[1:-1] for s in secrets)}, key=len, reverse=True)
+        self._redact = redactor(plan)
 
     def write(self, text: str) -> int:
         """Write `text`, redacted."""
-        clean = "\n".join(sanitize_lines(redact(text, self._secrets)))
+        clean = "\n".join(sanitize_lines(self._redact(text)))
         self._stream.write(clean + "\n" * text.endswith("\n"))
         return len(text)
 

@@ -26,6 +26,7 @@ from llmtui.model import (
     RunChanged,
     RunState,
     redacted,
+    redactor,
 )
 from llmtui.servers.environment import withheld_variables
 from llmtui.store.rows import StoredRun
@@ -40,7 +41,10 @@ RECENT_LATENCIES = 10
 
 
 class Run:
-    """All backends of a run with their states, and the iterations so far. `emit` sends an event to every client."""
+    """All backends of a run with their states, and the iterations so far.
+
+    What enters a run is redacted: its states, iterations, notes, and each event that `emit` sends to every client.
+    """
 
     def __init__(
         self,
@@ -54,7 +58,8 @@ class Run:
         self.plan = plan
         self.config = plan.config
         self.recorder = recorder
-        self.emit = emit
+        self._send = emit
+        self._redact = redactor(plan)
         self.by_name = {backend_run.name: backend_run for backend_run in backends}
         self.iterations = iterations
         self.paused = False
@@ -76,12 +81,16 @@ class Run:
             run=self._state(),
             backends=[backend_run.state for backend_run in self.backends],
             iterations=list(self.iterations),
-            notes=self.recorder.notes,
+            notes=[redacted(note, self._redact) for note in self.recorder.notes],
         )
+
+    def emit(self, event: AnyEvent) -> None:
+        """Send an event to every client."""
+        self._send(redacted(event, self._redact))
 
     def set_state(self, backend_run: BackendRun, **changes: Any) -> None:
         """Change a backend's state, store it and emit it; an unchanged one only with `failure` among `changes`."""
-        state = redacted(msgspec.structs.replace(backend_run.state, **changes), backend_run.backend)
+        state = redacted(msgspec.structs.replace(backend_run.state, **changes), self._redact)
         if state != backend_run.state or "failure" in changes:
             backend_run.state = state
             self.recorder.save_state(state)
@@ -89,6 +98,7 @@ class Run:
 
     def add_iteration(self, iteration: Iteration) -> None:
         """Store an iteration and emit it."""
+        iteration = redacted(iteration, self._redact)
         self.recorder.save_iteration(iteration)
         self.iterations.append(iteration)
         drop_old_texts(self.iterations)

@@ -101,6 +101,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 def run_json(run_view: RunView) -> str:
     """The run as an indented JSON document with a line end."""
     plan = run_view.plan.public()
+    public = {backend.name: backend for backend in plan.backends}
     verdict = run_view.verdict()
     estimates = {metric: run_view.estimates(metric) for metric, of in METRICS.items() if of.estimated}
     record = RunRecord(
@@ -112,7 +113,7 @@ def run_json(run_view: RunView) -> str:
         config=plan.config,
         backends=[
             BackendRecord(
-                backend=row.backend_view.backend.public(),
+                backend=public[row.backend_view.backend.name],
                 state=row.backend_view.state,
                 summary=row.backend_view.summary,
                 ratio_to_fastest=row.ratio,

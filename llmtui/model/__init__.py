@@ -1,6 +1,6 @@
 """The data of llmtui as frozen structs: plans, samples, states, and the events and commands between processes."""
 
-from llmtui.model.base import Struct
+from llmtui.model.base import Outside, Own, Struct
 from llmtui.model.commands import AnyCommand, Detach, Logs, More, Pause, Rerun, Resume, Shutdown, Stop
 from llmtui.model.events import (
     AnyEvent,
@@ -16,7 +16,7 @@ from llmtui.model.events import (
     Sampled,
 )
 from llmtui.model.plan import (
-    MIN_SECRET_CHARS,
+    LABELS,
     Backend,
     Embedded,
     Order,
@@ -24,16 +24,16 @@ from llmtui.model.plan import (
     Protocol,
     RunConfig,
     is_run_id,
-    plan_secrets,
-    redacted,
+    redactor,
     secret_values,
 )
+from llmtui.model.redacting import redacted
 from llmtui.model.sample import DISTURBED_CORES, Failure, Iteration, Phase, Stamp, TokenSource
 from llmtui.model.state import RESTING, STATE_WORDS, BackendState, Machine, RunState, State
 
 __all__ = [
     "DISTURBED_CORES",
-    "MIN_SECRET_CHARS",
+    "LABELS",
     "RESTING",
     "STATE_WORDS",
     "AnyCommand",
@@ -55,6 +55,8 @@ __all__ = [
     "More",
     "Note",
     "Order",
+    "Outside",
+    "Own",
     "Pause",
     "Phase",
     "Plan",
@@ -73,7 +75,7 @@ __all__ = [
     "Struct",
     "TokenSource",
     "is_run_id",
-    "plan_secrets",
     "redacted",
+    "redactor",
     "secret_values",
 ]

@@ -1,9 +1,17 @@
-"""The base of all structs, which are frozen and encoded as JSON."""
+"""The base of all structs, which are frozen and encoded as JSON, and the two kinds of text in events."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import msgspec
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all structs: immutable, keyword-only, without default values in JSON."""
+
+
+#: Text that comes from a server, its log, a library or the system, or repeats such text: secrets are redacted in it.
+Outside = Annotated[str, msgspec.Meta(extra={"outside": True})]
+#: Text of llmtui, of the config or about this machine. It is never changed.
+Own = Annotated[str, msgspec.Meta(extra={"outside": False})]

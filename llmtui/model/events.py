@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from llmtui.model.base import Struct
+from llmtui.model.base import Outside, Own, Struct
 from llmtui.model.plan import Plan
 from llmtui.model.sample import Iteration, Phase
 from llmtui.model.state import BackendState, Machine, RunState
@@ -40,7 +40,7 @@ class BackendChanged(Event, frozen=True, tag="backend"):
 class Sampled(Event, frozen=True, tag="sampled"):
     """Memory (resident, of the process tree) and CPU (cores, over the last second) of a server."""
 
-    backend: str
+    backend: Own
     rss_bytes: int
     cpu_cores: float
 
@@ -48,7 +48,7 @@ class Sampled(Event, frozen=True, tag="sampled"):
 class Progress(Event, frozen=True, tag="progress"):
     """Tokens arrived: sent at most four times a second during an iteration."""
 
-    backend: str
+    backend: Own
     phase: Phase
     iteration: int
     tokens: int
@@ -70,16 +70,16 @@ class RunChanged(Event, frozen=True, tag="run"):
 class Note(Event, frozen=True, tag="note"):
     """A message for the user."""
 
-    text: str
+    text: Outside
     level: Literal["info", "warning", "error"] = "info"
-    backend: str = ""
+    backend: Own = ""
 
 
 class LogTail(Event, frozen=True, tag="log"):
     """The last lines of a launched server's log as plain text, in response to `Logs`."""
 
-    backend: str
-    lines: list[str]
+    backend: Own
+    lines: list[Outside]
 
 
 AnyEvent = Hello | Earlier | BackendChanged | Sampled | Progress | IterationDone | RunChanged | Note | LogTail

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import msgspec
 
 from llmtui.model.base import Struct
-from llmtui.text import redact_data
+from llmtui.text import Redactor, is_ordinary, looks_like_key
 
 Protocol = Literal["openai", "ollama", "tgi", "custom"]
 Embedded = Literal["", "llama.cpp", "mistral.rs", "transformers"]
 Order = Literal["shuffled", "round-robin", "sequential"]
 
-#: Shorter values are not treated as secrets: redacting them would garble any text.
-MIN_SECRET_CHARS = 4
-#: The same in the history and the log, which are searched for the secrets of all backends ("none", "ollama" are usual).
-MIN_STORED_SECRET_CHARS = 8
+#: Settings of a backend that are always shown as they are: no key belongs there.
+LABELS = frozenset({"name", "framework", "language", "protocol", "model", "weights", "enabled", "embedded", "stream"})
 
-T = TypeVar("T", bound=Struct)
+#: The words of a header value, as in "Bearer KEY" or "a=KEY; b=KEY".
+_BETWEEN_WORDS = re.compile(r"[\s,;=\"']+")
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}")
 
@@ -32,7 +33,7 @@ def is_run_id(text: str) -> bool:
 class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     """One serving framework under test, as configured (`[[backend]]`).
 
-    Secrets are `api_key`, `headers` and the values in `secrets`, which come from the environment and not from the file.
+    Secrets are `api_key`, `headers`, and the values in `secrets`, which are keys that stand in other settings.
     """
 
     name: str
@@ -64,36 +65,6 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     def bridged(self) -> bool:
         """Whether llmtui's own HTTP bridge is in front of this framework's engine."""
         return self.embedded == "mistral.rs"
-
-    def public(self) -> Backend:
-        """Return the backend without its secrets, as clients get it."""
-        public = msgspec.to_builtins(msgspec.structs.replace(self, api_key="", headers={}, secrets=[]))
-        return msgspec.convert(redact_data(public, [s for s in self.secrets if len(s) >= MIN_SECRET_CHARS]), Backend)
-
-
-def secret_values(backend: Backend, at_least: int = MIN_SECRET_CHARS) -> list[str]:
-    """Return a backend's secrets: key, header values and their last words (as in "Bearer KEY"), `secrets`.
-
-    Values shorter than `at_least` are left out. The longest come first, because one may contain another.
-    """
-    values = {backend.api_key, *backend.secrets}
-    for value in backend.headers.values():
-        values.update((value, *value.split()[-1:]))
-    return sorted((v for v in values if len(v) >= at_least), key=lambda v: (-len(v), v))
-
-
-def redacted(struct: T, backend: Backend) -> T:
-    """Return `struct` without the secrets of `backend`: a server may echo what it was sent."""
-    secrets = secret_values(backend)
-    if not secrets:
-        return struct
-    return msgspec.convert(redact_data(msgspec.to_builtins(struct), secrets), type(struct))
-
-
-def plan_secrets(plan: Plan) -> list[str]:
-    """Return the secrets of all backends of `plan` that must not be stored, the longest first."""
-    values = {value for backend in plan.backends for value in secret_values(backend, MIN_STORED_SECRET_CHARS)}
-    return sorted(values, key=len, reverse=True)
 
 
 class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,5 +99,72 @@ class Plan(Struct, frozen=True):
     source: str = ""
 
     def public(self) -> Plan:
-        """Return the plan without secrets."""
-        return msgspec.structs.replace(self, backends=[b.public() for b in self.backends])
+        """Return the plan as clients and the history get it: without keys and headers, other settings redacted.
+
+        Labels (`LABELS`) stay as they are.
+        """
+        redact = redactor(self)
+        return msgspec.structs.replace(self, backends=[_public(backend, redact) for backend in self.backends])
+
+
+def secret_values(backend: Backend) -> set[str]:
+    """Return what may be secret: key, header values and their words (as in "Bearer KEY"), and `secrets`."""
+    values = {backend.api_key, *backend.secrets}
+    for value in (backend.api_key, *backend.headers.values()):
+        values.update((value, *_BETWEEN_WORDS.split(value), *_basic(value)))
+    return values - {""}
+
+
+def redactor(plan: Plan) -> Redactor:
+    """Return what redacts the secrets of all backends of `plan`.
+
+    An ordinary word is no secret (see llmtui.text.ordinary), nor is what the plan shows anyway: a part of a name, a
+    model or the prompt, or of another setting unless it looks like a key or its name says so.
+    """
+    labels = "\n".join([plan.config.prompt, plan.config.model, *_labels(plan.backends)])
+    settings = "\n".join(_settings(plan.backends))
+    secrets = set()
+    for backend in plan.backends:
+        for value in secret_values(backend):
+            named = value in backend.secrets or looks_like_key(value)
+            words = [value] if value == backend.api_key else _BETWEEN_WORDS.split(value)
+            if not all(map(is_ordinary, words)) and value not in labels and (named or value not in settings):
+                secrets.add(value)
+    return Redactor(secrets, labels)
+
+
+def _public(backend: Backend, redact: Redactor) -> Backend:
+    bare = msgspec.structs.replace(backend, api_key="", headers={}, secrets=[])
+    changes = {name: redact.data(getattr(bare, name)) for name in Backend.__struct_fields__ if name not in LABELS}
+    return msgspec.structs.replace(bare, **changes)
+
+
+def _basic(value: str) -> list[str]:
+    """Return user:password and the password of an Authorization header of the type Basic."""
+    scheme, _, data = value.strip().partition(" ")
+    if scheme.lower() != "basic":
+        return []
+    try:
+        pair = base64.b64decode(data.strip(), validate=True).decode()
+    except ValueError:
+        return []
+    return [pair, pair.partition(":")[2]]
+
+
+def _labels(backends: Iterable[Backend]) -> Iterator[str]:
+    return (str(getattr(backend, name)) for backend in backends for name in LABELS)
+
+
+def _settings(backends: Iterable[Backend]) -> Iterator[str]:
+    """Yield all further texts of the backends that `public` shows."""
+    for backend in backends:
+        bare = msgspec.structs.replace(backend, api_key="", headers={}, secrets=[])
+        yield from _texts([getattr(bare, name) for name in Backend.__struct_fields__ if name not in LABELS])
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)

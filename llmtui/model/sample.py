@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from llmtui.model.base import Struct
+from llmtui.model.base import Outside, Own, Struct
 
 Phase = Literal["warmup", "measured"]
 TokenSource = Literal["usage", "server", "arrivals"]
@@ -22,8 +22,8 @@ class Failure(Struct, frozen=True):
     """Why an iteration or a backend failed, as text for the user. `hint` says what to do next."""
 
     kind: Literal["connect", "timeout", "http", "protocol", "server", "missing", "stopped"]
-    message: str
-    hint: str = ""
+    message: Outside
+    hint: Outside = ""
 
     def __str__(self) -> str:
         return f"{self.message}: {self.hint}" if self.hint else self.message
@@ -39,12 +39,12 @@ class Iteration(Struct, frozen=True):
     core. `part` is 1 until a server is restarted within the attempt or the run is resumed, which adds 1 each.
     """
 
-    run: str
-    backend: str
+    run: Own
+    backend: Own
     attempt: int
     iteration: int
     phase: Phase
-    started_utc: str
+    started_utc: Own
     latency_s: float | None = None
     ttft_s: float | None = None
     ttfo_s: float | None = None
@@ -55,7 +55,7 @@ class Iteration(Struct, frozen=True):
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     token_source: TokenSource | None = None
-    finish_reason: str | None = None
+    finish_reason: Outside | None = None
     connect_s: float | None = None
     server_prefill_s: float | None = None
     server_decode_s: float | None = None
@@ -69,7 +69,7 @@ class Iteration(Struct, frozen=True):
     error: Failure | None = None
     refused: int = 0
     part: int = 1
-    text: str = ""
+    text: Outside = ""
     arrivals_ns: list[int] = []
     arrival_tokens: list[int] = []
 

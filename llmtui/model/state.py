@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from llmtui.model.base import Struct
+from llmtui.model.base import Outside, Own, Struct
 from llmtui.model.sample import Failure
 
 #: What a backend is doing; `STATE_WORDS` has the words for the screen.
@@ -51,26 +51,26 @@ class BackendState(Struct, frozen=True):
     `listener_uids` the users that listen on the port of a server that llmtui did not start (None if unknown).
     """
 
-    name: str
+    name: Own
     state: State = "waiting"
     attempt: int = 1
     planned: int = 0
-    doing: str = ""
+    doing: Outside = ""
     progress: float | None = None
     usual_load_s: float | None = None
     failure: Failure | None = None
-    note: str = ""
-    version: str = ""
-    model: str = ""
-    weights: str = ""
-    model_digest: str = ""
+    note: Outside = ""
+    version: Outside = ""
+    model: Outside = ""
+    weights: Outside = ""
+    model_digest: Own = ""
     threads: int | None = None
     context_tokens: int | None = None
     device: Literal["", "cpu", "gpu"] = ""
-    url: str = ""
+    url: Outside = ""
     load_s: float | None = None
     listener_uids: list[int] | None = None
-    log_tail: list[str] = []
+    log_tail: list[Outside] = []
 
 
 class Machine(Struct, frozen=True):
@@ -79,14 +79,14 @@ class Machine(Struct, frozen=True):
     `governor` is the frequency governor of its cores (Linux, "" if unknown), `load_1m` the load average before the run.
     """
 
-    cpu: str = ""
+    cpu: Own = ""
     cores: int = 0
     memory_bytes: int = 0
-    os: str = ""
-    python: str = ""
-    llmtui: str = ""
-    gpu: str = ""
-    governor: str = ""
+    os: Own = ""
+    python: Own = ""
+    llmtui: Own = ""
+    gpu: Own = ""
+    governor: Own = ""
     load_1m: float | None = None
 
 

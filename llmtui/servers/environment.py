@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from llmtui.config.schema import SECRET_NAME
+from llmtui.config.named_secrets import SECRET_NAME
 from llmtui.model import Backend, secret_values
 
-#: A shorter value ("true", "local") may occur in other variables by chance.
+#: A shorter value ("on") is not looked for in other variables.
+_SECRET_CHARS = 4
+#: The same for variables whose names do not suggest a secret: "local" may occur in one by chance.
 _KEY_CHARS = 8
 #: A key of this length is also looked for inside values, as in postgres://user:KEY@host.
 _LONG_KEY_CHARS = 12
@@ -21,9 +23,10 @@ def withheld_variables(backend: Backend, all_backends: Iterable[Backend], enviro
     A key is a value of `api_key` or `headers`, or of a variable with a name such as VLLM_KEY.
     """
     others = [one for one in all_backends if one.name != backend.name]
-    own = set(secret_values(backend, 1))
-    keys = {v for one in others for v in secret_values(msgspec.structs.replace(one, secrets=[]), _KEY_CHARS)}
-    secrets = {v for one in others for v in secret_values(one)}
+    own = secret_values(backend)
+    secrets = {v for one in others for v in secret_values(one) if len(v) >= _SECRET_CHARS}
+    bare = [msgspec.structs.replace(one, secrets=[]) for one in others]
+    keys = {v for one in bare for v in secret_values(one) if len(v) >= _KEY_CHARS}
     long_keys = [key for key in keys if len(key) >= _LONG_KEY_CHARS and key not in own]
     return frozenset(
         name

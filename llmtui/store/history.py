@@ -17,13 +17,14 @@ from typing import Any
 
 import msgspec
 
-from llmtui.model import BackendState, Iteration, Machine, Plan, plan_secrets
+from llmtui.model import BackendState, Iteration, Machine, Plan, redacted, redactor
 from llmtui.store import limits, process_id, queries, read_run
 from llmtui.store.errors import StoreError, store_error
 from llmtui.store.rows import COLUMNS, MAX_LABEL, MAX_NOTE, Runs, RunWord, StoredRun, iteration_values
-from llmtui.text import redact_data, sanitize
+from llmtui.text import Redactor, sanitize
 
 _MAX_REASON = 200
+_NO_SECRETS = Redactor(())
 _KEY = ("run", "backend", "attempt", "phase", "iteration")
 _SAVE = (
     f"INSERT INTO iterations ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{c}' for c in COLUMNS)}) "
@@ -41,7 +42,7 @@ class Store:
         self._connection = connection
         self._connection.row_factory = sqlite3.Row
         self._lock = threading.RLock()
-        self._secrets: dict[str, list[str]] = {}
+        self._redactors: dict[str, Redactor] = {}
         self._states: dict[tuple[str, str], bytes] = {}
 
     def __enter__(self) -> Store:
@@ -63,8 +64,8 @@ class Store:
     # --- Written by engines. ---
 
     def begin(self, plan: Plan, machine: Machine) -> None:
-        """Record that this process starts `plan`. Secrets in the plan are redacted. Raises StoreError."""
-        text = _json(plan.public(), [])
+        """Record that this process starts `plan`. Its secrets are not stored. Raises StoreError."""
+        text = _json(plan.public())
         with self._writing() as connection:
             taken = connection.execute("SELECT 1 FROM runs WHERE id = ?", (plan.run,)).fetchone()
             if taken is not None:
@@ -72,9 +73,9 @@ class Store:
             connection.execute(
                 "INSERT INTO runs (id, created_utc, state, llmtui, engine_place, engine_pid, engine_started, machine, "
                 "plan) VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?)",
-                (plan.run, plan.created_utc, machine.llmtui, *_this_process(), _json(machine, []), text),
+                (plan.run, plan.created_utc, machine.llmtui, *_this_process(), _json(machine), text),
             )
-        self._secrets[plan.run] = plan_secrets(plan)
+        self._redactors[plan.run] = redactor(plan)
 
     def reopen(self, plan: Plan) -> None:
         """Record that this process continues the run of `plan`, which has ended or died.
@@ -90,7 +91,7 @@ class Store:
                 "engine_started = ? WHERE id = ?",
                 (*_this_process(), plan.run),
             )
-        self._secrets[plan.run] = plan_secrets(plan)
+        self._redactors[plan.run] = redactor(plan)
 
     def save_iteration(self, iteration: Iteration) -> None:
         """Write one iteration. Raises StoreError.
@@ -98,7 +99,7 @@ class Store:
         A failed iteration is replaced by a later one of the same run, backend, attempt, phase and number. A successful
         one is never replaced.
         """
-        values = iteration_values(iteration, self._secrets.get(iteration.run, []))
+        values = iteration_values(redacted(iteration, self._redactor(iteration.run)))
         with self._writing(iteration.run) as connection:
             connection.execute(_SAVE, values)
 
@@ -108,8 +109,7 @@ class Store:
         `model_digest` is that of the model file ("sha256:..."); "" keeps the stored one.
         """
         lasting = msgspec.structs.replace(state, doing="", progress=None, usual_load_s=None)
-        secrets = self._secrets.get(run, [])
-        text = _json(lasting, secrets)
+        text = _json(redacted(lasting, self._redactor(run)))
         mark = f"{model_digest}\n{text}".encode()
         if self._states.get((run, state.name)) == mark:
             return
@@ -118,7 +118,7 @@ class Store:
                 "INSERT INTO backends (run, backend, attempt, model_digest, state) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (run, backend, attempt) DO UPDATE SET state = excluded.state, model_digest = "
                 "CASE excluded.model_digest WHEN '' THEN model_digest ELSE excluded.model_digest END",
-                (run, redact_data(state.name, secrets), state.attempt, model_digest, text),
+                (run, state.name, state.attempt, model_digest, text),
             )
         self._states[run, state.name] = mark
 
@@ -190,6 +190,9 @@ class Store:
                     (row["id"], row["engine_pid"], row["engine_started"]),
                 )
         return [row["id"] for row in dead]
+
+    def _redactor(self, run: str) -> Redactor:
+        return self._redactors.get(run, _NO_SECRETS)
 
     def _describe(self, name: str, column: str, text: str) -> None:
         with self._writing() as connection:
@@ -265,5 +268,5 @@ def _this_process() -> tuple[str, int, str]:
     return process_id.here(), os.getpid(), process_id.started(os.getpid())
 
 
-def _json(value: Any, secrets: list[str]) -> str:
-    return msgspec.json.encode(redact_data(msgspec.to_builtins(value), secrets)).decode()
+def _json(value: Any) -> str:
+    return msgspec.json.encode(_NO_SECRETS.data(msgspec.to_builtins(value))).decode()

@@ -27,7 +27,7 @@ from llmtui.model import (
 )
 from llmtui.store import validate
 from llmtui.store.packing import MAX_ARRIVALS, pack_deltas, pack_runs, unpack_deltas, unpack_runs
-from llmtui.text import redact_data
+from llmtui.text import encodable
 
 #: The state of a run. "died": its engine ended without recording an end.
 RunWord = Literal["running", "done", "stopped", "died"]
@@ -167,8 +167,8 @@ class StoredRun(Struct, frozen=True):
         return Hello(plan=self.plan, machine=self.machine, run=run, backends=states, iterations=self.iterations)
 
 
-def iteration_values(iteration: Iteration, secrets: list[str]) -> dict[str, Any]:
-    """Return the row of an iteration, by column: `secrets` redacted, numbers outside their range replaced by NULL."""
+def iteration_values(iteration: Iteration) -> dict[str, Any]:
+    """Return the row of a redacted iteration, by column: numbers outside their range replaced by NULL."""
     values: dict[str, Any] = {name: _storable(name, getattr(iteration, name)) for name in PLAIN_COLUMNS}
     rest = msgspec.to_builtins(iteration)
     more = {
@@ -176,13 +176,11 @@ def iteration_values(iteration: Iteration, secrets: list[str]) -> dict[str, Any]
     }
     error = iteration.error
     values |= {
-        "backend": redact_data(iteration.backend, secrets),
-        "finish_reason": redact_data(iteration.finish_reason, secrets),
         "error_kind": error.kind if error is not None else None,
-        "error_message": redact_data(error.message, secrets) if error is not None else None,
-        "error_hint": redact_data(error.hint, secrets) if error is not None else None,
-        "more": msgspec.json.encode(redact_data(more, secrets)).decode() if more else None,
-        "text": redact_data(iteration.text, secrets),
+        "error_message": encodable(error.message) if error is not None else None,
+        "error_hint": encodable(error.hint) if error is not None else None,
+        "more": msgspec.json.encode(more).decode() if more else None,
+        "text": encodable(iteration.text),
         "arrivals_ns": pack_deltas(iteration.arrivals_ns),
         "arrival_tokens": pack_runs(iteration.arrival_tokens),
     }
@@ -192,7 +190,7 @@ def iteration_values(iteration: Iteration, secrets: list[str]) -> dict[str, Any]
 def _storable(name: str, value: Any) -> Any:
     if value is not None and name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:
         return None
-    return redact_data(value, []) if isinstance(value, str) else value
+    return encodable(value) if isinstance(value, str) else value
 
 
 def iteration_of(row: sqlite3.Row, run: str, names: Collection[str], most_arrivals: int = MAX_ARRIVALS) -> Iteration:

@@ -1,6 +1,7 @@
-"""Text that people read: safe to print (`sanitize`), without secrets (`redact`), and numbers in words (`.format`)."""
+"""Text that people read: safe to print (`sanitize`), without secrets (`Redactor`), and numbers in words (`.format`)."""
 
-from llmtui.text.redaction import redact, redact_data
+from llmtui.text.ordinary import is_ordinary, looks_like_key
+from llmtui.text.redaction import Redactor, encodable, redact
 from llmtui.text.sanitizing import sanitize, sanitize_lines
 
-__all__ = ["redact", "redact_data", "sanitize", "sanitize_lines"]
+__all__ = ["Redactor", "encodable", "is_ordinary", "looks_like_key", "redact", "sanitize", "sanitize_lines"]

@@ -44,7 +44,6 @@ from llmtui.model import (
     RunConfig,
     RunState,
     Struct,
-    redacted,
 )
 from llmtui.runview.run import RunView
 
@@ -111,7 +110,7 @@ def record(order: Order, answer: Answer, attempt: int, number: int) -> Iteration
         started_utc=started,
         foreign_cpu=0.0,
     )
-    return redacted(with_figures(bare, answer), BACKEND)
+    return with_figures(bare, answer)
 
 
 def _report(message: Struct) -> None:

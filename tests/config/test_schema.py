@@ -134,10 +134,10 @@ def test_a_file_without_permission_has_a_message(tmp_path: Path) -> None:
 
 def test_variables_are_expanded_and_their_secrets_are_not_public() -> None:
     text = ONE + 'api_key = "${KEY}"\nheaders = { "X-Team" = "${KEY}-t" }\noptions = { user = "id-${KEY}" }\n'
-    config = parse(text, source="c.toml", folder=Path("/configs"), environ={"KEY": "hush-hush"})
-    assert config.backend[0].api_key == "hush-hush"
-    assert config.backend[0].headers == {"X-Team": "hush-hush-t"}
-    assert config.backend[0].options == {"user": "id-hush-hush"}
+    config = parse(text, source="c.toml", folder=Path("/configs"), environ={"KEY": "sk-hush-hush"})
+    assert config.backend[0].api_key == "sk-hush-hush"
+    assert config.backend[0].headers == {"X-Team": "sk-hush-hush-t"}
+    assert config.backend[0].options == {"user": "id-sk-hush-hush"}
     assert "hush" not in repr(config.plan().public())
     assert config.plan().public().backends[0].options == {"user": "id-***"}
 

@@ -83,7 +83,7 @@ def test_a_field_without_a_column_is_stored() -> None:
     class Later(Iteration, frozen=True):
         streams: int = 1
 
-    values = iteration_values(Later(**msgspec.structs.asdict(iteration()), streams=32), [])
+    values = iteration_values(Later(**msgspec.structs.asdict(iteration()), streams=32))
     assert set(values) == set(COLUMNS)
     assert values["more"] == '{"streams":32}'
 

@@ -1,0 +1,54 @@
+"""Which values are ordinary words, and so are no secrets wherever they stand in the config."""
+
+from __future__ import annotations
+
+import re
+
+#: A shorter value occurs in any text by chance: "http", "ollama", "1".
+MIN_SECRET_CHARS = 8
+#: A value of this length is a secret even if it consists of words.
+LONG_CHARS = 20
+
+#: A word in one case, a small number, or both ("v1", "p95").
+_WORD = r"(?:[a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,14}|[0-9]{1,4}|[A-Za-z]{1,3}[0-9]{1,3})"
+_BETWEEN = r"[-_./:,;=+ ]"
+_WORDS = re.compile(rf"{_BETWEEN}{{0,4}}{_WORD}(?:{_BETWEEN}{{1,4}}{_WORD}){{0,19}}{_BETWEEN}{{0,4}}")
+#: How keys of known providers begin.
+_KEY_START = re.compile(r"(?:sk|pk|rk|hf|gsk|ghp|gho|fw|xai|csk|nvapi|glpat|tgp)[-_]|AIza|AKIA|eyJ")
+#: Letters and digits without a word boundary, as in a key in hex or base64.
+_RUN = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+#: Longer words of the protocols, which our own messages contain.
+_PROTOCOL_WORDS = frozenset(
+    {
+        "/v1/chat/completions",
+        "OpenAI-compatible",
+        "X-Content-Type-Options",
+        "application/octet-stream",
+        "application/x-ndjson",
+        "chat.completion.chunk",
+        "completion_tokens_details",
+        "max_completion_tokens",
+        "prompt_tokens_details",
+        "x-www-form-urlencoded",
+    }
+)
+
+
+def is_ordinary(value: str) -> bool:
+    """Whether `value` is too ordinary for a secret.
+
+    It is if it has fewer than `MIN_SECRET_CHARS` characters; or fewer than `LONG_CHARS` and consists of words and small
+    numbers, as in "lm-studio", "application/json" or "2024-06-01". A value that begins as the keys of a provider do
+    ("sk-") is not ordinary.
+    """
+    if len(value) < MIN_SECRET_CHARS or value in _PROTOCOL_WORDS:
+        return True
+    return len(value) < LONG_CHARS and not _KEY_START.match(value) and _WORDS.fullmatch(value) is not None
+
+
+def looks_like_key(value: str) -> bool:
+    """Whether `value` has the form of a key: the beginning of a provider's, a UUID, or a long run of hex or base64."""
+    if len(value) < MIN_SECRET_CHARS:
+        return False
+    return bool(_KEY_START.match(value) or _RUN.search(value) or _UUID.search(value))
