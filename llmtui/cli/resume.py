@@ -60,7 +60,7 @@ def _same(before: Any, now: Any) -> bool:
 
 
 def _matches(parts: list[str], text: str) -> bool:
-    """Whether `text` consists of `parts` in order, with anything between two of them. Linear: a history is untrusted."""
+    """Whether `text` consists of `parts`, with anything in between. Linear, because a history is untrusted."""
     first, *middle, last = parts
     at = len(first)
     for part in middle:

@@ -11,8 +11,12 @@ LONG_CHARS = 20
 
 #: A word in one case, a small number, or both ("v1", "p95").
 _WORD = r"(?:[a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,14}|[0-9]{1,4}|[A-Za-z]{1,3}[0-9]{1,3})"
-_BETWEEN = r"[-_./:,;=+ ]"
-_WORDS = re.compile(rf"{_BETWEEN}{{0,4}}{_WORD}(?:{_BETWEEN}{{1,4}}{_WORD}){{0,19}}{_BETWEEN}{{0,4}}")
+_BETWEEN = r"[-_./:,;=+ (){}<>\[\]]"
+_WORDS = re.compile(
+    rf"{_BETWEEN}{{0,4}}{_WORD}(?:{_BETWEEN}{{1,4}}{_WORD}){{0,19}}{_BETWEEN}{{0,4}}|[0-9]{{1,10}}|{_BETWEEN}*"
+)
+#: An address on this machine, as in a header Host or Referer.
+_LOCAL = re.compile(r"(?:https?://)?(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?(?:/[a-z0-9]{0,8}){0,4}")
 #: How keys of known providers begin.
 _KEY_START = re.compile(r"(?:sk|pk|rk|hf|gsk|ghp|gho|fw|xai|csk|nvapi|glpat|tgp)[-_]|AIza|AKIA|eyJ")
 #: Letters and digits without a word boundary, as in a key in hex or base64.
@@ -39,10 +43,10 @@ def is_ordinary(value: str) -> bool:
     """Whether `value` is too ordinary for a secret.
 
     It is if it has fewer than `MIN_SECRET_CHARS` characters; or fewer than `LONG_CHARS` and consists of words and small
-    numbers, as in "lm-studio", "application/json" or "2024-06-01". A value that begins as the keys of a provider do
-    ("sk-") is not ordinary.
+    numbers, as in "lm-studio", "application/json" or "2024-06-01"; or is an address on this machine. A value that
+    begins as the keys of a provider do ("sk-") is not ordinary.
     """
-    if len(value) < MIN_SECRET_CHARS or value in _PROTOCOL_WORDS:
+    if len(value) < MIN_SECRET_CHARS or value in _PROTOCOL_WORDS or _LOCAL.fullmatch(value):
         return True
     return len(value) < LONG_CHARS and not _KEY_START.match(value) and _WORDS.fullmatch(value) is not None
 

@@ -103,9 +103,9 @@ async def test_echoed_secrets_are_redacted() -> None:
         return [b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body]
 
     async with scripted(reply(404, {})) as server:
-        server.by_path = {b"POST": [refusal(b"bad Bearer sk-hush-hush and X-Team: team-hush-735")]}
+        server.by_path = {b"POST": [refusal(b"bad Bearer sk-hush-hush and X-Team: team-7h3a-hush")]}
         backend = Backend(
-            name="a", url=server.url, model="m", api_key="sk-hush-hush", headers={"X-Team": "team-hush-735"}
+            name="a", url=server.url, model="m", api_key="sk-hush-hush", headers={"X-Team": "team-7h3a-hush"}
         )
         async with engine_for(plan_of(backend)) as run:
             run_view = await run.until_done()
