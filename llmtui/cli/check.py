@@ -66,7 +66,7 @@ async def _check_one(
     try:
         ready = await (bringing_up or target.bring_up(_progress(target, redact)))
         # Only an answer proves that url, model and protocol go together.
-        await target.ask(plan.config.prompt)
+        await target.ask_until_settled(plan.config.prompt, lambda note: report(f"{head}{sanitize(redact(note))}"))
     except (StartError, IterationError) as error:
         print(head + sanitize(redact(str(error.failure)), 600), flush=True)
         for line in error.log_tail if isinstance(error, StartError) else ():
@@ -76,8 +76,9 @@ async def _check_one(
         print(f"{head}internal error: {sanitize(redact(repr(error)), 200)}; please report it")
         return False
     finally:
+        remark = target.remark
         await target.close()
-    facts = [ready.version, ready.model, ready.weights, ready.note]
+    facts = [ready.version, ready.model, ready.weights, remark]
     texts = [sanitize(redact(fact)) for fact in facts if fact]
     texts += [f"loaded in {ready.load_s:.1f} s"] if ready.load_s is not None else []
     print(f"{head}answers: {', '.join(texts)}", flush=True)

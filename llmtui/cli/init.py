@@ -16,7 +16,8 @@ from llmtui import exit_codes
 from llmtui.cli.output import STDOUT, report, write_output
 from llmtui.config import frameworks
 from llmtui.config.frameworks import ENGINES, OLLAMA, SCANNED_PORTS
-from llmtui.config.schema import DEFAULT_FILE, ollama_url
+from llmtui.config.ollama_host import ollama_url
+from llmtui.config.schema import DEFAULT_FILE
 from llmtui.engine.bringup import LOCAL_HOSTS
 from llmtui.model.errors import UsageError
 from llmtui.servers.discovery import NO_CHAT, DiscoveredServer, Model, scan

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from llmtui.config.errors import ConfigError, show
+from llmtui.config.omit import check_omit
 from llmtui.model import Backend, Protocol
 
 #: Tables with more parameters of a request.
@@ -100,6 +101,7 @@ def check_requests(backend: Backend, where: str) -> None:
         if (number := _too_large(getattr(backend, key))) is not None:
             raise ConfigError(f"{where}: {key}: expected whole numbers of up to 64 bits, got {show(number)}")
     _check_headers(backend, where)
+    check_omit(backend, where)
     if backend.protocol == "custom":
         _check_custom(backend, where)
         return

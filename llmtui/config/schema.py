@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,8 +20,9 @@ import tomli
 from llmtui.config import launch
 from llmtui.config.errors import ConfigError, backend_label, check_names, explain, show, suggestion
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
-from llmtui.config.frameworks import OLLAMA, framework
+from llmtui.config.frameworks import framework
 from llmtui.config.named_secrets import named_secrets
+from llmtui.config.ollama_host import ollama_url
 from llmtui.config.requests import check_requests
 from llmtui.config.variables import expand
 from llmtui.model import LABELS, Backend, Plan, RunConfig, Struct, secret_values
@@ -279,21 +279,3 @@ def _usual_url(backend: Backend, where: str, env: dict[str, str]) -> str:
         if backend.protocol != "custom" and (port := framework(word).port):
             return f"http://127.0.0.1:{port}"
     raise ConfigError(f"{where}: url is missing; give one such as 'http://127.0.0.1:8080', or launch, or embedded")
-
-
-def ollama_url(host: str) -> str:
-    """Return the URL for a value of `OLLAMA_HOST` (host, host:port, :port or a URL), parsed as Ollama does."""
-    host = host.strip().strip("\"'")
-    if not host:
-        return f"http://127.0.0.1:{OLLAMA.port}"
-    scheme, sep, rest = host.partition("://")
-    if not sep:
-        scheme, rest = "http", host
-    rest = rest.rstrip("/")
-    default = {"http": "80", "https": "443"}.get(scheme, str(OLLAMA.port)) if sep else str(OLLAMA.port)
-    match = re.fullmatch(r"(\[[^\]]*\]|[^:/]*)(?::(\d+))?(/.*)?", rest)
-    if match is None:
-        return f"{scheme}://{rest}"
-    name, port, path = match[1] or "127.0.0.1", match[2] or default, match[3] or ""
-    name = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(name, name)
-    return f"{scheme}://{name}:{port}{path}"

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import httpx
-import msgspec
 
 from llmtui.config.frameworks import framework
+from llmtui.engine.adapting import Adaptation, AskAgain
 from llmtui.engine.server_probe import ServerProbe
 from llmtui.engine.watch.conditions import device_of
 from llmtui.measure.answer import Answer
 from llmtui.measure.request import IterationError, ask
 from llmtui.measure.transport import new_client
-from llmtui.model import Backend, RunConfig
-from llmtui.servers.base import Ready, Report
+from llmtui.model import Backend, Failure, RunConfig
+from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.launcher import ManagedServer
 from llmtui.servers.listener import find_listener, tree_cpu_seconds, tree_rss
 from llmtui.servers.recipes import absent_packages
 from llmtui.servers.socket_owners import Owners, strangers
 from llmtui.wire import common, dialect_for
-from llmtui.wire.base import Dialect, Request
+from llmtui.wire.base import Dialect
 
 #: See `Target.effort`.
 LAUNCHES = 2
+#: How long a server that answers no question has for a whole answer.
+SILENCE_S = 10.0
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -55,6 +58,7 @@ class Target:
         self._folder = folder
         self._client: httpx.AsyncClient | None = None
         self._dialect: Dialect = dialect_for(backend)
+        self._adaptation = Adaptation(backend, config, self._dialect)
         self._listener: int | None = None
         #: Users that listened on the port of a running server at the first request of this run.
         self.running_uids = listener_uids
@@ -81,9 +85,10 @@ class Target:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self.server = ManagedServer(self.backend, self._config, self._folder, self._withheld)
                 ready = await self.server.start(report)
-                client = self._open(ready.url, ready.listener_uids)
+                self._open(ready.url, ready.listener_uids)
                 if not self.backend.embedded:
-                    ready = await self._probe(client).describe(ready)
+                    async with self._probe(ready.url) as probe:
+                        ready = await probe.describe(ready)
             else:
                 ready = await self._connect(report)
         except BaseException:
@@ -93,19 +98,37 @@ class Target:
         return ready
 
     async def ask(self, prompt: str, on_tokens: Callable[[int], None] | None = None) -> Answer:
-        """Send one measured request and return its answer. Raises IterationError."""
+        """Send one measured request and return its answer. Raises IterationError.
+
+        Raises AskAgain if the server refused it and another one may do.
+        """
         assert self.ready is not None and self._client is not None
-        backend = msgspec.structs.replace(self.backend, url=self.ready.url, options=self._options())
-        request = self._dialect.request(backend, self._config, prompt, self.ready.model)
+        url, model = self.ready.url, self.ready.model
+        request = self._adaptation.request(url, self._options(), prompt, model)
         try:
-            return await self._send(request, on_tokens)
+            answer = await ask(
+                self._client, request, self._dialect, timeout_s=self._config.timeout_s, on_tokens=on_tokens
+            )
         except IterationError as error:
-            simpler = self._dialect.without_refused(error.status, error.body) if error.status is not None else None
-            if simpler is None:
-                raise
-            # All later requests leave the field out as well, and this refusal does not count as an iteration.
-            self._dialect = simpler
-            return await self._send(simpler.request(backend, self._config, prompt, self.ready.model), on_tokens)
+            raise self._adaptation.respond(error, request, url, model) from None
+        self._adaptation.succeeded()
+        return answer
+
+    async def ask_until_settled(self, prompt: str, on_note: Callable[[str], None]) -> Answer:
+        """Ask again as long as the server may take another request. Raises IterationError."""
+        while True:
+            try:
+                return await self.ask(prompt)
+            except AskAgain as again:
+                if again.note:
+                    on_note(again.note)
+                await asyncio.sleep(again.wait_s)
+
+    @property
+    def remark(self) -> str:
+        """What its state says of it: of the server, and of the requests that it takes."""
+        note = self.ready.note if self.ready is not None else ""
+        return ", ".join(filter(None, (note, self._adaptation.remark)))
 
     def _options(self) -> dict[str, Any]:
         """Return extra fields of a request: those for equal work, overridden by the config's `options`."""
@@ -117,10 +140,6 @@ class Target:
         if self._config.fresh_prompt and self.backend.protocol == "openai":
             options |= facts.no_prefix_cache
         return {**options, **self.backend.options}
-
-    async def _send(self, request: Request, on_tokens: Callable[[int], None] | None) -> Answer:
-        assert self._client is not None
-        return await ask(self._client, request, self._dialect, timeout_s=self._config.timeout_s, on_tokens=on_tokens)
 
     def cpu_seconds(self) -> float | None:
         """Return the CPU seconds of the server's process tree, None if it is remote or another user's."""
@@ -158,25 +177,57 @@ class Target:
             self._previous_server = server
             await server.stop()
 
-    def _open(self, url: str, owners: frozenset[int] | None = None) -> httpx.AsyncClient:
+    def _open(self, url: str, owners: frozenset[int] | None = None) -> None:
         """Create the client. `owners` are the users that may listen on the server's port; None: those that do now."""
-        self._owners = admit = Owners(owners, no_strangers=self._resumed and not self.backend.launched)
-        self._client = new_client(url, connect_timeout_s=self._config.connect_timeout_s, admit=admit)
-        return self._client
+        self._owners = Owners(owners, no_strangers=self._resumed and not self.backend.launched)
+        self._client = self._new_client(url)
 
-    def _probe(self, client: httpx.AsyncClient) -> ServerProbe:
-        return ServerProbe(self.backend, self._config, self._dialect, client, self._owners)
+    def _new_client(self, url: str, **more: float) -> httpx.AsyncClient:
+        return new_client(url, connect_timeout_s=self._config.connect_timeout_s, admit=self._owners, **more)
+
+    @contextlib.asynccontextmanager
+    async def _probe(self, url: str) -> AsyncIterator[ServerProbe]:
+        """Ask the server about itself, on connections of their own: a server may serve one connection at a time."""
+        async with self._new_client(url, keepalive_s=0.0) as client:
+            probe = ServerProbe(self.backend, self._config, self._dialect, client, self._owners)
+            yield probe
+        self._adaptation.brought_up(down=probe.down, address=probe.address)
 
     async def _connect(self, report: Report) -> Ready:
         """Describe a server that llmtui did not start, once it has loaded its model."""
-        client = self._open(self.backend.url, self.running_uids)
+        self._open(self.backend.url, self.running_uids)
         try:
-            ready = await self._describe_running(self._probe(client), report)
+            async with self._probe(self.backend.url) as probe:
+                ready = await self._describe_running(probe, report)
+                if probe.silent:
+                    await self._check_answer(ready)
         finally:
             # Even after a failure: the same users must be listening when it is asked again.
             self.running_uids = self._owners.allowed
         uids = strangers(self.running_uids)
         return dataclasses.replace(ready, note=f"another user's (uid {uids})" if uids else "")
+
+    async def _check_answer(self, ready: Ready) -> None:
+        """Send one request to a server that answers no question. Raises StartError if it does not answer this either.
+
+        Otherwise each iteration would wait for `timeout_s`.
+        """
+        assert self._client is not None
+        arrived = 0
+
+        def count(tokens: int) -> None:
+            nonlocal arrived
+            arrived = tokens
+
+        request = self._adaptation.request(ready.url, self.backend.options, self._config.prompt, ready.model)
+        try:
+            await ask(self._client, request, self._dialect, timeout_s=SILENCE_S, on_tokens=count)
+        except IterationError as error:
+            # The first iteration will fail with any other reason.
+            if error.failure.kind == "timeout" and not arrived:
+                message = f"connects, but does not reply within {SILENCE_S:g} s"
+                failure = Failure(kind="timeout", message=message, hint="is this the right port?")
+                raise StartError(failure) from None
 
     async def _describe_running(self, probe: ServerProbe, report: Report) -> Ready:
         await probe.wait_until_loaded(report)

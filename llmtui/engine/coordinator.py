@@ -11,7 +11,7 @@ from collections.abc import Callable
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import LAUNCHES
 from llmtui.engine.control import Control
-from llmtui.engine.health import bring_up, check_iteration, fail
+from llmtui.engine.health import bring_up, check_iteration, fail, remarks
 from llmtui.engine.retry import measure
 from llmtui.engine.run import Run
 from llmtui.engine.schedule import Job, Turns
@@ -113,6 +113,7 @@ class Coordinator:
         if not backend_run.state.device:
             # Not earlier: some servers load the model at the first request.
             run.set_state(backend_run, device=backend_run.target.device())
+        run.set_state(backend_run, note=remarks(backend_run))
         await check_iteration(run, backend_run, iteration)
         if run.config.cooldown_s and backend_run.queue:
             await asyncio.sleep(run.config.cooldown_s)

@@ -42,12 +42,17 @@ async def bring_up(run: Run, backend_run: BackendRun) -> None:
     backend_run.failures_in_a_row = 0
     backend_run.cpu = None
     backend_run.usual_load_s = ready.load_s
-    restarted = f"restarted {backend_run.restarts}x" if backend_run.restarts else ""
     changes = _facts(ready) | {
-        "note": ", ".join(filter(None, (ready.note, restarted))),
+        "note": remarks(backend_run),
         "listener_uids": backend_run.listener_uids,
     }
     run.set_state(backend_run, state="ready", **NOT_WAITING, **changes)
+
+
+def remarks(backend_run: BackendRun) -> str:
+    """What the state of a backend says of its server and its requests."""
+    restarted = f"restarted {backend_run.restarts}x" if backend_run.restarts else ""
+    return ", ".join(filter(None, (backend_run.target.remark, restarted)))
 
 
 async def check_iteration(run: Run, backend_run: BackendRun, iteration: Iteration) -> None:
@@ -63,7 +68,7 @@ async def check_iteration(run: Run, backend_run: BackendRun, iteration: Iteratio
     server = backend_run.target.server
     if server is not None and server.exited.is_set():
         await _handle_exit(run, backend_run, server)
-    elif backend_run.failures_in_a_row >= MAX_FAILURES_IN_A_ROW or iteration.error.kind == "connect":
+    elif backend_run.failures_in_a_row >= MAX_FAILURES_IN_A_ROW or iteration.error.kind in ("connect", "missing"):
         fail(run, backend_run, iteration.error, server.log_tail() if server is not None else [])
         await backend_run.target.close()
 

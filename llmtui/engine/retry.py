@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from llmtui.engine.adapting import AskAgain
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.iteration import request_once
 from llmtui.engine.schedule import Job, fresh_line
@@ -23,8 +24,9 @@ async def measure(
 ) -> Iteration:
     """Carry out one iteration, emitting its progress, and return its record; a failed request has one too.
 
-    A request that is refused with a time to wait is retried after it, for `timeout_s` in all. The record counts the
-    refusals; everything else in it is of the last request.
+    A request that does not fit the server, or comes before its model is loaded, is part of no iteration. One that is
+    refused with a time to wait is retried after it, for `timeout_s` in all. The record counts these refusals;
+    everything else in it is of the last request.
     """
     timeout_s = plan.config.timeout_s
     prompt = plan.config.prompt
@@ -34,7 +36,14 @@ async def measure(
     began = time.monotonic()
     refused = 0
     while True:
-        iteration, refusal = await request_once(backend_run, job, plan, prompt, own_pids, emit)
+        try:
+            iteration, refusal = await request_once(backend_run, job, plan, prompt, own_pids, emit)
+        except AskAgain as again:
+            if again.note:
+                emit(Note(text=again.note, level="warning", backend=backend_run.name))
+            await asyncio.sleep(again.wait_s)
+            began = time.monotonic()
+            continue
         failure = iteration.error
         if refusal is None or failure is None:
             break

@@ -1,44 +1,69 @@
 """What a running server is asked outside the timed iterations: whether it is up, whether its model is loaded, and which
-version, model and weights it serves."""
+version, model and weights it serves.
+
+The answers decide nothing: a server that refuses them, or does not answer, is asked for the chat all the same.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import time
+from collections.abc import Iterable
+from typing import Literal
 
 import httpx
 import msgspec
 
 from llmtui.config.frameworks import OLLAMA, framework
-from llmtui.measure.failures import (
-    NotAdmitted,
-    connect_cause,
-    connect_failure,
-    invalid_request,
-    other_origin,
-    redirect_failure,
-)
+from llmtui.measure.failures import NotAdmitted, connect_cause, connect_failure, invalid_request
 from llmtui.measure.stamped_socket import connect
 from llmtui.measure.untimed import Reply, fetch
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Ready, Report, StartError
+from llmtui.servers.discovery import fitness
 from llmtui.servers.socket_owners import Owners
 from llmtui.text import sanitize
-from llmtui.wire import common
+from llmtui.wire import common, refusals
 from llmtui.wire.base import Dialect, Request, ServerInfo
 
-REPLY_TIMEOUT_S = 10.0
+#: How long each answer may take.
+REPLY_TIMEOUT_S = 2.0
 #: Many times the size of a list of models; a longer reply is ignored, because decoding takes many times its size.
 MAX_REPLY_BYTES = 2 * 1024 * 1024
 #: Longer names of models, versions and weights are not real ones.
 MAX_MODEL_CHARS = 300
 MAX_FACT_CHARS = 100
 LOADING_POLL_S = 0.25
+#: How long a 503 without a word is taken to mean loading. After that the chat shows what it means.
+SILENT_S = 10.0
+#: Statuses of a server, or a gateway in front of it, that cannot answer yet.
+NOT_YET = frozenset({502, 503, 504})
+#: Statuses of an address without a list of models: some servers answer 200 everywhere.
+NO_SUCH_LIST = frozenset({200, 404, 405})
+
+
+@dataclasses.dataclass(frozen=True)
+class SideAnswer:
+    """What one reply said. The reply itself is not referenced: many servers may send long ones at the same time.
+
+    `status` is 0 if none came in time. `loading`: it is a 503 that says so, or one without a word. `error`
+    is why there is no connection, `no_http` what the port speaks instead.
+    """
+
+    status: int = 0
+    loading: Literal["", "silent", "said"] = ""
+    names: list[str] | None = None
+    info: ServerInfo = dataclasses.field(default_factory=ServerInfo)
+    error: Exception | None = None
+    no_http: Failure | None = None
 
 
 class ServerProbe:
-    """Asks one server about itself. Every method raises StartError if the server does not answer."""
+    """Asks one server about itself. Raises StartError only if there is no connection to it, or it has no model.
+
+    After `describe`, `address` is the URL of the chat if the list of models shows that it is not the usual one.
+    """
 
     def __init__(
         self, backend: Backend, config: RunConfig, dialect: Dialect, client: httpx.AsyncClient, owners: Owners
@@ -49,35 +74,55 @@ class ServerProbe:
         self._dialect = dialect
         self._client = client
         self._owners = owners
-        self._spoke_http = False
-        self._no_http: Failure | None = None
+        self._model = backend.model
+        self._answers: dict[tuple[str, str, bytes], SideAnswer] = {}
+        self.address = ""
+
+    @property
+    def silent(self) -> bool:
+        """Whether the server answered no question."""
+        return bool(self._answers) and not any(answer.status for answer in self._answers.values())
+
+    @property
+    def down(self) -> bool:
+        """Whether it sent answers, and all of them say that it cannot answer yet."""
+        answered = [answer.status for answer in self._answers.values() if answer.status]
+        return bool(answered) and all(status in NOT_YET for status in answered)
 
     async def wait_until_loaded(self, report: Report) -> None:
-        """Return when the server has loaded its model. Raises StartError after `load_timeout_s`."""
+        """Return when the server has loaded its model, at the latest after `load_timeout_s`: then the chat decides."""
         began = time.monotonic()
-        while await self._is_loading():
+        health = self._dialect.health_requests(self._backend)
+        questions = [*health, *self._first_questions(self._backend)]
+        await (self._ask(questions) if questions else self._check_connection())
+        while loading := self._loading(health):
             waited = time.monotonic() - began
-            if waited > self._config.load_timeout_s:
-                raise StartError(
-                    Failure(kind="timeout", message=f"still loading after {waited:.0f} s", hint="raise load_timeout_s")
-                )
+            limit_s = self._config.load_timeout_s
+            if waited > (min(limit_s, SILENT_S) if loading == "silent" else limit_s):
+                return
             report(f"the server is loading its model, {waited:.0f} s", None)
             await asyncio.sleep(LOADING_POLL_S)
+            await self._ask(health)
 
     async def describe(self, ready: Ready) -> Ready:
         """Return `ready` with what the server reports: version, weights, context size, and the model to ask for."""
         backend = msgspec.structs.replace(self._backend, url=ready.url)
-        model = await self._model(backend)
+        await self._ask(self._unanswered(self._first_questions(backend)))
+        await self._check_http(backend)
+        if self.silent or not self._answers:
+            return dataclasses.replace(ready, model=backend.model)
+        model = self._model = self._choose_model(await self._model_names(backend))
+        probes = self._dialect.probes(backend, model)
+        await self._ask(self._unanswered(probes))
         facts = ServerInfo()
-        for request in self._dialect.probes(backend, model):
-            reported = await self._server_info(request)
+        for request in probes:
+            reported = self._answers.get(_key(request), SideAnswer()).info
             facts = ServerInfo(
                 version=facts.version or sanitize(reported.version, MAX_FACT_CHARS),
                 weights=facts.weights or sanitize(reported.weights, MAX_FACT_CHARS),
                 model=facts.model or (reported.model if len(reported.model) <= MAX_MODEL_CHARS else ""),
                 context_tokens=facts.context_tokens or reported.context_tokens,
             )
-        await self._check_http(backend, model)
         return dataclasses.replace(
             ready,
             model=model or facts.model,
@@ -86,31 +131,113 @@ class ServerProbe:
             context_tokens=facts.context_tokens,
         )
 
-    async def _check_http(self, backend: Backend, model: str) -> None:
-        """Raise StartError if no answer so far was HTTP, and neither is that to an empty request."""
-        if self._no_http is None or self._spoke_http:
+    async def _check_http(self, backend: Backend) -> None:
+        """Raise StartError if no answer so far was HTTP, and neither is that to an empty request for a chat."""
+        failure = next((answer.no_http for answer in self._answers.values() if answer.no_http is not None), None)
+        if failure is None or not self.silent:
             return
-        request = self._dialect.request(backend, self._config, "", model)
-        await self._fetch(msgspec.structs.replace(request, body=b"{}"))
-        if not self._spoke_http:
-            raise StartError(self._no_http)
+        request = self._dialect.request(backend, self._config, "", backend.model)
+        await self._ask([msgspec.structs.replace(request, body=b"{}")])
+        if self.silent:
+            raise StartError(failure)
 
-    async def _is_loading(self) -> bool:
-        """Return True while the server's health endpoints report that it is loading (503)."""
-        requests = self._dialect.health_requests(self._backend)
+    def _first_questions(self, backend: Backend) -> list[Request]:
+        """What can be asked before the model is known."""
+        models = self._dialect.models_request(backend)
+        return [*([models] if models is not None else []), *self._dialect.probes(backend, backend.model)]
+
+    def _unanswered(self, requests: Iterable[Request]) -> list[Request]:
+        """Those of `requests` that were not asked, or while the server was loading."""
+        return [r for r in requests if (a := self._answers.get(_key(r))) is None or a.status in NOT_YET]
+
+    def _loading(self, health: list[Request]) -> Literal["", "silent", "said"]:
+        """Whether the health endpoints say that the server is loading: with 503, and none with 200."""
+        answers = [self._answers[_key(request)] for request in health]
+        if any(answer.status == 200 for answer in answers):
+            return ""
+        said = {answer.loading for answer in answers}
+        return "said" if "said" in said else "silent" if "silent" in said else ""
+
+    async def _ask(self, requests: list[Request]) -> None:
+        """Ask all `requests` at the same time. Raises StartError if there is no connection."""
         if not requests:
+            return
+        requests = list({_key(request): request for request in requests}.values())
+        answers = await asyncio.gather(*map(self._side_answer, requests))
+        self._answers |= {_key(request): answer for request, answer in zip(requests, answers, strict=True)}
+        errors = [answer.error for answer in answers if answer.error is not None]
+        for error in errors:
+            if isinstance(error, NotAdmitted | httpx.InvalidURL | UnicodeEncodeError):
+                raise self._not_reachable(error)
+        if len(errors) == len(answers):
+            raise self._not_reachable(errors[0])
+        if self.silent:
             await self._check_connection()
-            return False
-        loading = False
-        for request in requests:
-            reply = await self._fetch(request)
-            if reply.status == 200:
-                return False
-            loading = loading or reply.status == 503
-        return loading
+
+    async def _side_answer(self, request: Request) -> SideAnswer:
+        try:
+            reply = await fetch(
+                self._client,
+                request.method,
+                request.url,
+                content=request.body,
+                headers=request.headers,
+                limit_bytes=MAX_REPLY_BYTES,
+                timeout_s=REPLY_TIMEOUT_S,
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL, UnicodeEncodeError) as error:
+            return SideAnswer(error=error)
+        except TimeoutError:
+            return SideAnswer()
+        return self._read(request, reply)
+
+    def _read(self, request: Request, reply: Reply) -> SideAnswer:
+        if not reply.whole or reply.status != 200:
+            if reply.failure is not None:
+                return SideAnswer(no_http=reply.failure)
+            loading: Literal["", "silent", "said"] = ""
+            if reply.status == 503:
+                loading = "said" if refusals.says_loading(reply.body) else "" if reply.body.strip() else "silent"
+            return SideAnswer(status=reply.status, loading=loading)
+        names = self._dialect.model_names(reply.body)
+        known = bool(names) or "models" in common.as_dict(reply.body)
+        return SideAnswer(
+            status=200,
+            names=[name for name in names if len(name) <= MAX_MODEL_CHARS] if known else None,
+            info=self._dialect.server_info(request.url, reply.body, self._model),
+        )
+
+    async def _model_names(self, backend: Backend) -> list[str] | None:
+        """Return the models that the server lists, None if it does not. Look for the list at other addresses too."""
+        _, *others = self._dialect.addresses(backend.url)
+        request = self._dialect.models_request(backend)
+        if request is None:
+            return None
+        answer = self._answers[_key(request)]
+        if answer.names is not None or answer.status not in NO_SUCH_LIST:
+            return answer.names
+        elsewhere = [(url, self._models_at(backend, url)) for url in others]
+        await self._ask([one for _, one in elsewhere])
+        for url, one in elsewhere:
+            if names := self._answers[_key(one)].names:
+                self.address = url
+                return names
+        return None
+
+    def _models_at(self, backend: Backend, url: str) -> Request:
+        request = self._dialect.models_request(msgspec.structs.replace(backend, url=url))
+        assert request is not None
+        return request
+
+    def _choose_model(self, names: list[str] | None) -> str:
+        """Return the model to ask for: the configured one, also if it is not listed, else the first for a chat."""
+        wanted = self._backend.model
+        if not wanted and names == [] and self._backend.protocol == "ollama":
+            raise StartError(Failure(kind="missing", message="it has no model", hint=OLLAMA.pull_hint()))
+        return wanted or (min(names, key=fitness) if names else "")
 
     async def _check_connection(self) -> None:
-        """Connect and hang up, for a server without a health endpoint."""
+        """Connect and hang up. Raises StartError if that fails."""
         try:
             sock = await connect(*common.host_and_port(self._backend.url), self._config.connect_timeout_s)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -124,35 +251,9 @@ class ServerProbe:
         if failure is not None:
             raise StartError(failure)
 
-    async def _fetch(self, request: Request) -> Reply:
-        """Return the reply to an untimed request; one with status 0 if the body is incomplete or too long."""
-        try:
-            reply = await fetch(
-                self._client,
-                request.method,
-                request.url,
-                content=request.body,
-                headers=request.headers,
-                limit_bytes=MAX_REPLY_BYTES,
-                timeout_s=REPLY_TIMEOUT_S,
-            )
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise self._not_reachable(error) from None
-        except (httpx.InvalidURL, UnicodeEncodeError) as error:
-            raise StartError(invalid_request(error)) from None
-        except TimeoutError:
-            raise StartError(
-                Failure(
-                    kind="timeout",
-                    message=f"connects, but does not reply within {REPLY_TIMEOUT_S:g} s",
-                    hint="is this the right port?",
-                )
-            ) from None
-        self._spoke_http = self._spoke_http or reply.status > 0
-        self._no_http = self._no_http or reply.failure
-        return reply if reply.whole else Reply(0)
-
     def _not_reachable(self, error: Exception) -> StartError:
+        if isinstance(error, httpx.InvalidURL | UnicodeEncodeError):
+            return StartError(invalid_request(error))
         failure = connect_failure(self._backend.url, error)
         if isinstance(error, NotAdmitted):
             return StartError(failure)
@@ -162,38 +263,6 @@ class ServerProbe:
             hint = framework(self._backend.framework).start_hint(port)
         return StartError(msgspec.structs.replace(failure, hint=hint or failure.hint))
 
-    # No reply is referenced while the next one is awaited: many servers may send long ones at the same time.
 
-    async def _model(self, backend: Backend) -> str:
-        """Return the model to ask for. Raises StartError if the server has none or wants a key."""
-        request = self._dialect.models_request(backend)
-        if request is None:
-            return self._choose_model([])
-        reply = await self._fetch(request)
-        if reply.status in (401, 403):
-            raise StartError(
-                Failure(kind="http", message=f"HTTP {reply.status}: the server wants a key", hint="set api_key")
-            )
-        if reply.status != 200 and other_origin(request.url, reply.location):
-            # Only this endpoint is part of the protocol; the others are tried on any server and may redirect.
-            raise StartError(redirect_failure(reply.status, request.method, request.url, reply.location))
-        names = self._dialect.model_names(reply.body) if reply.status == 200 else []
-        return self._choose_model([name for name in names if len(name) <= MAX_MODEL_CHARS])
-
-    async def _server_info(self, request: Request) -> ServerInfo:
-        reply = await self._fetch(request)
-        return self._dialect.server_info(request.url, reply.body) if reply.status == 200 else ServerInfo()
-
-    def _choose_model(self, names: list[str]) -> str:
-        wanted = self._backend.model
-        if self._backend.protocol != "ollama":
-            return wanted or (names[0] if names else "")
-        if not wanted:
-            if not names:
-                raise StartError(Failure(kind="missing", message="it has no model", hint=OLLAMA.pull_hint()))
-            return names[0]
-        if names and wanted not in names and f"{wanted}:latest" not in names:
-            raise StartError(
-                Failure(kind="missing", message=f"it has no model {wanted!r}", hint=OLLAMA.pull_hint(wanted))
-            )
-        return wanted
+def _key(request: Request) -> tuple[str, str, bytes]:
+    return request.method, request.url, request.body

@@ -50,6 +50,7 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     ready: str = ""
     embedded: Embedded = ""
     options: dict[str, Any] = {}
+    omit: list[str] = []
     body: dict[str, Any] | None = None
     answer: str = ""
     stream: bool = True

@@ -173,7 +173,8 @@ def setup_differences(one: Entry, two: Entry) -> Iterator[Check]:
 
 def _options(backend: Backend) -> dict[str, Any]:
     """All other configured options of requests or of an engine."""
-    return {**backend.options, **({"body": backend.body} if backend.body is not None else {})}
+    more = {"body": backend.body, "omit": backend.omit or None}
+    return backend.options | {name: value for name, value in more.items() if value is not None}
 
 
 def _arguments(was: Sequence[str], now: Sequence[str]) -> tuple[str, str]:

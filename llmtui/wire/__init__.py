@@ -6,7 +6,7 @@ from llmtui.model import Backend
 from llmtui.wire.base import Delta, Dialect, Parser, Request, ServerInfo, WireError
 from llmtui.wire.custom import CustomDialect
 from llmtui.wire.ollama import OllamaDialect
-from llmtui.wire.openai import OpenAIDialect, refuses_usage_option
+from llmtui.wire.openai import OpenAIDialect
 from llmtui.wire.tgi import TGIDialect
 
 __all__ = [
@@ -21,15 +21,14 @@ __all__ = [
     "TGIDialect",
     "WireError",
     "dialect_for",
-    "refuses_usage_option",
 ]
 
 
-def dialect_for(backend: Backend, include_usage: bool = True) -> Dialect:
-    """Return the dialect of `backend`. `include_usage` applies to OpenAI only: see `refuses_usage_option`."""
+def dialect_for(backend: Backend) -> Dialect:
+    """Return the dialect of `backend`."""
     match backend.protocol:
         case "openai":
-            return OpenAIDialect(include_usage)
+            return OpenAIDialect()
         case "ollama":
             return OllamaDialect()
         case "tgi":

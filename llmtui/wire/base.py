@@ -103,7 +103,10 @@ class Dialect(Protocol):
     requires_finish: bool
 
     def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
-        """Return the request for one iteration. `model` is the resolved model name; "" lets the server choose."""
+        """Return the request for one iteration, without the fields in `backend.omit`.
+
+        `model` is the resolved model name; "" lets the server choose.
+        """
 
     def parser(self, content_type: str) -> Parser:
         """Return a new parser for an answer with this Content-Type ("" without one)."""
@@ -111,8 +114,8 @@ class Dialect(Protocol):
     def error_text(self, body: bytes) -> str:
         """Return the message inside an error body (JSON of several shapes, HTML or text); "" if it is empty."""
 
-    def without_refused(self, status: int, body: bytes) -> Dialect | None:
-        """The dialect that leaves out the optional field to which this error answer objects; None for other errors."""
+    def addresses(self, url: str) -> list[str]:
+        """Return URLs under which the chat may be, the likeliest first: each may replace `url` of the backend."""
 
     def health_requests(self, backend: Backend) -> list[Request]:
         """Return requests to try in this order: the server is up when one returns 200. Empty: connecting is enough."""
@@ -126,5 +129,5 @@ class Dialect(Protocol):
     def probes(self, backend: Backend, model: str) -> list[Request]:
         """Return requests for version, weights and model. Ignore answers other than 200."""
 
-    def server_info(self, path: str, body: bytes) -> ServerInfo:
-        """Parse the 200 answer to the probe of this URL or path. Never raises."""
+    def server_info(self, path: str, body: bytes, model: str = "") -> ServerInfo:
+        """Parse the 200 answer to the probe of this URL or path. Of several models take `model`. Never raises."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,6 +23,12 @@ class ToolCall(msgspec.Struct):
     """A tool call in an answer."""
 
     function: Function | None = None
+
+
+def tidy(url: str) -> str:
+    """Return `url` with single slashes in its path, and none at its end."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path="/".join(["", *filter(None, parts.path.split("/"))])))
 
 
 def path_of(url: str) -> str:
@@ -72,6 +79,11 @@ def headers(backend: Backend, content: bool = True) -> dict[str, str]:
 def get(backend: Backend, url: str) -> Request:
     """Return a GET request with the backend's headers."""
     return Request(method="GET", url=url, headers=headers(backend, content=False), body=b"")
+
+
+def without(fields: dict[str, Any], omit: Iterable[str]) -> dict[str, Any]:
+    """Return `fields` without those in `omit`."""
+    return {name: value for name, value in fields.items() if name not in omit}
 
 
 def post(backend: Backend, url: str, body: Any, max_tokens: Any = None) -> Request:

@@ -13,7 +13,7 @@ import msgspec
 from llmtui.model import Backend, RunConfig
 from llmtui.text import sanitize
 from llmtui.wire import common
-from llmtui.wire.base import Delta, Dialect, Parser, Request, ServerInfo, WireError
+from llmtui.wire.base import Delta, Parser, Request, ServerInfo, WireError
 from llmtui.wire.errors import error_text, server_error
 from llmtui.wire.openai_reader import usage_figures
 from llmtui.wire.parsers import EventsParser, LinesParser, WholeParser, decode
@@ -152,6 +152,7 @@ class CustomDialect:
             "seed": config.seed,
         }
         template = DEFAULT_BODY if backend.body is None else backend.body
+        template = common.without(template, backend.omit)
         limit = config.max_tokens if "{max_tokens}" in repr(template) else None
         return common.post(backend, backend.url, fill(template, values) | backend.options, limit)
 
@@ -170,9 +171,9 @@ class CustomDialect:
         """See errors.error_text."""
         return error_text(body)
 
-    def without_refused(self, status: int, body: bytes) -> Dialect | None:
-        """None: every field is needed."""
-        return None
+    def addresses(self, url: str) -> list[str]:
+        """Only `url`."""
+        return [url]
 
     def health_requests(self, backend: Backend) -> list[Request]:
         """`ready` of the config, else none: connecting is enough."""
@@ -193,6 +194,6 @@ class CustomDialect:
         """Always empty."""
         return []
 
-    def server_info(self, path: str, body: bytes) -> ServerInfo:
+    def server_info(self, path: str, body: bytes, model: str = "") -> ServerInfo:
         """Always empty."""
         return ServerInfo()

@@ -12,13 +12,17 @@ import msgspec
 
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import common
-from llmtui.wire.base import Delta, Dialect, Parser, Request, ServerInfo
+from llmtui.wire.base import Delta, Parser, Request, ServerInfo
 from llmtui.wire.errors import error_text
 from llmtui.wire.parsers import ABSENT, LinesParser, WholeParser, check_error, decode, is_page
 
 #: Options of the config that go to the top level of the request, not into `options`.
 _TOP_LEVEL = frozenset({"think", "keep_alive", "format", "truncate", "shift", "tools", "logprobs", "top_logprobs"})
 _NS = 1e-9
+#: What `url` may end with, behind the server's root.
+_PATHS = ("/api/chat", "/api/generate", "/api/tags", "/api", "/v1/chat/completions", "/v1")
+#: The parts of a model's name that may be left out.
+_REGISTRY, _NAMESPACE, _TAG = "registry.ollama.ai", "library", "latest"
 
 
 class _Message(msgspec.Struct):
@@ -86,8 +90,21 @@ class _Reader:
         )
 
 
+def same_model(a: str, b: str) -> bool:
+    """Whether two names are those of one model, as Ollama reads them: in any case, with default host and tag."""
+    return _whole_name(a) == _whole_name(b)
+
+
+def _whole_name(name: str) -> tuple[str, ...]:
+    """Return host, namespace, model and tag."""
+    *before, last = name.lower().partition("@")[0].rpartition("://")[2].strip("/").split("/")
+    model, _, tag = last.partition(":")
+    defaults = (_REGISTRY, _NAMESPACE)
+    return (*defaults[: max(0, 2 - len(before))], *before, model, tag or _TAG)
+
+
 class OllamaDialect:
-    """Native chat. `backend.url` is the server's root; it may end with /api or /api/chat."""
+    """Native chat. `backend.url` is the server's root; it may end with /api, /api/chat or /v1."""
 
     requires_finish = True
 
@@ -108,7 +125,8 @@ class OllamaDialect:
         }
         for name, value in backend.options.items():
             (body if name in _TOP_LEVEL else options)[name] = value
-        return common.post(backend, _api(backend, "/api/chat"), body, options["num_predict"])
+        body["options"] = options = common.without(options, backend.omit)
+        return common.post(backend, _api(backend, "/api/chat"), body, options.get("num_predict"))
 
     def parser(self, content_type: str) -> Parser:
         """application/json is one document; anything else is lines."""
@@ -121,9 +139,9 @@ class OllamaDialect:
         """See errors.error_text."""
         return error_text(body)
 
-    def without_refused(self, status: int, body: bytes) -> Dialect | None:
-        """None: every field is needed."""
-        return None
+    def addresses(self, url: str) -> list[str]:
+        """Only `url`."""
+        return [url]
 
     def health_requests(self, backend: Backend) -> list[Request]:
         """`ready` of the config, else /api/version."""
@@ -134,42 +152,44 @@ class OllamaDialect:
         return common.get(backend, _api(backend, "/api/tags"))
 
     def model_names(self, body: bytes) -> list[str]:
-        """`models[].name`."""
-        return [name for model in _models(body) if (name := common.string(model.get("name")))]
+        """`models[].name`, `models[].model` in some imitations."""
+        return [name for model in _models(body) if (name := _name(model))]
 
     def probes(self, backend: Backend, model: str) -> list[Request]:
-        """/api/version, /api/tags, /api/show of the model (its quantisation) and /api/ps. None loads a model."""
+        """/api/version, /api/tags; with a model /api/show (its quantisation) and /api/ps. None loads a model."""
         requests = [common.get(backend, _api(backend, "/api/version")), self.models_request(backend)]
         name = model or backend.model
         if name:
             requests.append(common.post(backend, _api(backend, "/api/show"), {"model": name}))
-        requests.append(common.get(backend, _api(backend, "/api/ps")))
+            requests.append(common.get(backend, _api(backend, "/api/ps")))
         return requests
 
-    def server_info(self, path: str, body: bytes) -> ServerInfo:
-        """Version, models, and `details.quantization_level` of the model shown or the only one loaded."""
+    def server_info(self, path: str, body: bytes, model: str = "") -> ServerInfo:
+        """Version, models, `details.quantization_level` of `model` and the context that it has while loaded."""
         reply = common.as_dict(body)
-        if path.endswith("/api/tags"):
-            return ServerInfo(models=self.model_names(body))
-        if path.endswith("/api/ps"):
-            loaded = _models(body)
-            if len(loaded) != 1:
-                return ServerInfo()
-            return ServerInfo(
-                model=common.string(loaded[0].get("name")),
-                weights=_quantisation(loaded[0]),
-                context_tokens=common.count(loaded[0].get("context_length")),
-            )
+        if path.endswith(("/api/tags", "/api/ps")):
+            names = self.model_names(body) if path.endswith("/api/tags") else []
+            for entry in _models(body):
+                if same_model(_name(entry), model):
+                    context = common.count(entry.get("context_length"))
+                    return ServerInfo(
+                        models=names, model=_name(entry), weights=_quantisation(entry), context_tokens=context
+                    )
+            return ServerInfo(models=names)
         return ServerInfo(version=common.string(reply.get("version")), weights=_quantisation(reply))
 
 
 def _api(backend: Backend, path: str) -> str:
-    return common.join(common.strip(backend.url, "/api/chat", "/api/generate", "/api"), path)
+    return common.join(common.strip(common.tidy(backend.url), *_PATHS), path)
 
 
 def _models(body: bytes) -> list[dict[str, Any]]:
     models = common.as_dict(body).get("models")
     return [m for m in models if isinstance(m, dict)] if isinstance(models, list) else []
+
+
+def _name(model: dict[str, Any]) -> str:
+    return common.string(model.get("name")) or common.string(model.get("model"))
 
 
 def _quantisation(model: dict[str, Any]) -> str:

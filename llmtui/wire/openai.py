@@ -4,30 +4,32 @@ and Ollama's /v1: a stream of server-sent events, or one JSON answer without str
 
 from __future__ import annotations
 
+import re
 from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
 
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import common
-from llmtui.wire.base import Dialect, Parser, Request, ServerInfo
+from llmtui.wire.base import Parser, Request, ServerInfo
 from llmtui.wire.errors import error_text
 from llmtui.wire.openai_reader import ChunkReader
 from llmtui.wire.parsers import EventsParser, WholeParser, is_page
 
 _CHAT = "/chat/completions"
-
-
-def refuses_usage_option(status: int, body: bytes) -> bool:
-    """Whether this error rejects `stream_options`. If so, retry with `OpenAIDialect(include_usage=False)`."""
-    return status in (400, 422) and (b"stream_options" in body or b"include_usage" in body)
+#: Other endpoints whose address may have been copied.
+_ENDPOINTS = ("/completions", "/models", "/embeddings", "/responses", "/messages")
+#: A version at the end of a base address: /v1, /api/v3, /v1beta/openai.
+_VERSION = re.compile(r"/v\d{1,3}(?:alpha|beta)?\d{0,2}(?:/openai)?$", re.IGNORECASE)
+#: Azure's addresses have the name of the model in their path.
+_DEPLOYMENT = "/deployments/"
 
 
 class OpenAIDialect:
-    """Chat completions. `include_usage` requests token counts at the end of a stream; a few servers reject it."""
+    """Chat completions. `stream_options` requests token counts at the end of a stream; a few servers reject it."""
 
     requires_finish = True
-
-    def __init__(self, include_usage: bool = True) -> None:
-        self.include_usage = include_usage
 
     def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
         """`backend.options` replace fields of the body; `max_completion_tokens` drops `max_tokens`."""
@@ -41,15 +43,16 @@ class OpenAIDialect:
         }
         if "max_completion_tokens" in backend.options:
             del body["max_tokens"]
-        if backend.stream and self.include_usage:
+        if backend.stream:
             body["stream_options"] = {"include_usage": True}
         for name, value in backend.options.items():
             # More options of the stream do not take the usage away.
             both = name == "stream_options" and name in body and isinstance(value, dict)
             body[name] = body[name] | value if both else value
+        body = common.without(body, backend.omit)
         # llama.cpp's own name for the limit takes precedence.
         limit = body.get("n_predict", body.get("max_completion_tokens", body.get("max_tokens")))
-        return common.post(backend, chat_url(backend.url), body, limit)
+        return _with_key(common.post(backend, chat_url(backend.url), body, limit))
 
     def parser(self, content_type: str) -> Parser:
         """JSON is one document; anything else is a stream of events, whatever was requested."""
@@ -62,9 +65,9 @@ class OpenAIDialect:
         """See errors.error_text."""
         return error_text(body)
 
-    def without_refused(self, status: int, body: bytes) -> Dialect | None:
-        """Without `stream_options`, where the error objects to that."""
-        return OpenAIDialect(include_usage=False) if self.include_usage and refuses_usage_option(status, body) else None
+    def addresses(self, url: str) -> list[str]:
+        """See openai.chat_urls."""
+        return chat_urls(url)
 
     def health_requests(self, backend: Backend) -> list[Request]:
         """`ready` of the config, else /health (missing in Ollama and llamafiler), then /v1/models."""
@@ -75,7 +78,7 @@ class OpenAIDialect:
 
     def models_request(self, backend: Backend) -> Request:
         """GET /v1/models."""
-        return common.get(backend, common.join(common.strip(chat_url(backend.url), _CHAT), "/models"))
+        return _with_key(common.get(backend, common.join(common.strip(chat_url(backend.url), _CHAT), "/models")))
 
     def model_names(self, body: bytes) -> list[str]:
         """`data[].id`."""
@@ -87,20 +90,23 @@ class OpenAIDialect:
         paths = ("/props", "/version")
         return [self.models_request(backend), *(common.get(backend, common.join(root, path)) for path in paths)]
 
-    def server_info(self, path: str, body: bytes) -> ServerInfo:
+    def server_info(self, path: str, body: bytes, model: str = "") -> ServerInfo:
         """llama.cpp's `meta.ftype`, `model_ftype`, `model_alias`, `build_info` and `n_ctx` (of one slot); vLLM's
-        `version` and `max_model_len`.
+        `version` and `max_model_len`. A server with one model has it under any name.
         """
         reply = common.as_dict(body)
-        if path.endswith("/models"):
+        if common.path_of(path).endswith("/models"):
             names = _names(reply)
-            if len(names) != 1:
+            entries = [e for e in _entries(reply) if len(names) == 1 or e.get("id") == model]
+            if len(entries) != 1:
                 return ServerInfo(models=names)
-            metas = [e["meta"] for e in reply["data"] if isinstance(e, dict) and isinstance(e.get("meta"), dict)]
-            weights = common.string(metas[0].get("ftype")) if len(metas) == 1 else ""
-            lengths = [common.count(e.get("max_model_len")) for e in reply["data"] if isinstance(e, dict)]
-            context_tokens = lengths[0] if len(lengths) == 1 else None
-            return ServerInfo(models=names, model=names[0], weights=weights, context_tokens=context_tokens)
+            meta = entries[0].get("meta")
+            return ServerInfo(
+                models=names,
+                model=common.string(entries[0].get("id")),
+                weights=common.string(meta.get("ftype")) if isinstance(meta, dict) else "",
+                context_tokens=common.count(entries[0].get("max_model_len")),
+            )
         defaults = reply.get("default_generation_settings")
         version = common.string(reply.get("build_info")) or common.string(reply.get("version"))
         return ServerInfo(
@@ -111,21 +117,68 @@ class OpenAIDialect:
         )
 
 
-def _names(models: dict[str, Any]) -> list[str]:
-    """Return the names in the answer of /v1/models."""
+def _entries(models: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the models with a name in the answer of /v1/models."""
     data = models.get("data")
     entries = data if isinstance(data, list) else []
-    return [name for e in entries if isinstance(e, dict) and (name := common.string(e.get("id")))]
+    return [e for e in entries if isinstance(e, dict) and common.string(e.get("id"))]
+
+
+def _names(models: dict[str, Any]) -> list[str]:
+    return [e["id"] for e in _entries(models)]
 
 
 def chat_url(url: str) -> str:
-    """Return the URL for a chat: `url` may be the server's root, its /v1, or the whole path."""
-    path = common.path_of(url)
-    if path.endswith(_CHAT):
-        return common.strip(url)
-    return common.join(url, _CHAT if path.endswith("/v1") else "/v1" + _CHAT)
+    """Return the likeliest URL for a chat: `url` may be the server's root, its /v1 or the like, or the whole path."""
+    return chat_urls(url)[0]
+
+
+def chat_urls(url: str) -> list[str]:
+    """Return the URLs where the chat may be, the likeliest first. None is outside the path of `url`, apart from a
+    version at its end: behind another path may be another server.
+    """
+    base = _base(url)
+    path = common.path_of(base)
+    if _VERSION.search(path):
+        root = _unversioned(base)
+        bases = [base, common.join(base, "/v1"), *(common.join(root, more) for more in ("", "/api", "/api/v1"))]
+        bases.append(common.join(base, "/openai"))
+    elif _DEPLOYMENT in path:
+        bases = [base, common.join(base, "/v1")]
+    else:
+        behind = ("/v1", "", "/api/v1", "/api", "/openai/v1", "/openai")
+        bases = [*([base] if _whole(url) else []), *(common.join(base, more) for more in behind)]
+    return list(dict.fromkeys(common.join(one, _CHAT) for one in bases))
 
 
 def server_root(url: str) -> str:
     """Return the root of the server, for /health and the like."""
-    return common.strip(url, "/v1" + _CHAT, _CHAT, "/v1")
+    return _unversioned(_base(url))
+
+
+def _base(url: str) -> str:
+    """Return `url` without the path of the chat or another endpoint."""
+    url = common.tidy(url)
+    base = common.strip(url, _CHAT) if _whole(url) else common.strip(url, *_ENDPOINTS)
+    return base if _whole(url) or _VERSION.search(common.path_of(base)) else url
+
+
+def _whole(url: str) -> bool:
+    return common.tidy(common.path_of(url)).endswith(_CHAT)
+
+
+def _unversioned(url: str) -> str:
+    found = _VERSION.search(common.path_of(url))
+    return common.strip(url, found[0]) if found is not None else url
+
+
+def _with_key(request: Request) -> Request:
+    """Return `request` with the key in the header that Azure expects, if it is sent there."""
+    parts = urlsplit(request.url)
+    headers = dict(request.headers)
+    azure = _DEPLOYMENT in parts.path or (parts.hostname or "").endswith(".azure.com")
+    scheme, _, key = headers.get("Authorization", "").partition(" ")
+    if not azure or scheme != "Bearer" or "api-key" in {name.lower() for name in headers}:
+        return request
+    del headers["Authorization"]
+    return msgspec.structs.replace(request, headers=headers | {"api-key": key})

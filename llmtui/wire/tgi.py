@@ -11,7 +11,7 @@ import msgspec
 
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import common
-from llmtui.wire.base import Delta, Dialect, Parser, Request, ServerInfo
+from llmtui.wire.base import Delta, Parser, Request, ServerInfo
 from llmtui.wire.errors import error_text
 from llmtui.wire.parsers import ABSENT, EventsParser, WholeParser, check_error, decode, is_page
 
@@ -80,7 +80,7 @@ class _WholeReader:
 
 
 class TGIDialect:
-    """`backend.url` is the server's root, or the whole path."""
+    """`backend.url` is the server's root, its /v1, or the whole path."""
 
     requires_finish = True
 
@@ -89,9 +89,9 @@ class TGIDialect:
         parameters: dict[str, Any] = {"max_new_tokens": config.max_tokens, "seed": config.seed, "details": True}
         if config.temperature > 0:
             parameters |= {"temperature": config.temperature, "do_sample": True}
-        parameters |= backend.options
+        parameters = common.without(parameters | backend.options, backend.omit)
         url = common.join(_root(backend), _STREAM if backend.stream else _WHOLE)
-        return common.post(backend, url, {"inputs": prompt, "parameters": parameters}, parameters["max_new_tokens"])
+        return common.post(backend, url, {"inputs": prompt, "parameters": parameters}, parameters.get("max_new_tokens"))
 
     def parser(self, content_type: str) -> Parser:
         """JSON is one document; anything else is a stream of events."""
@@ -104,9 +104,9 @@ class TGIDialect:
         """See errors.error_text."""
         return error_text(body)
 
-    def without_refused(self, status: int, body: bytes) -> Dialect | None:
-        """None: every field is needed."""
-        return None
+    def addresses(self, url: str) -> list[str]:
+        """Only `url`."""
+        return [url]
 
     def health_requests(self, backend: Backend) -> list[Request]:
         """`ready` of the config, else /health."""
@@ -126,7 +126,7 @@ class TGIDialect:
         """/info."""
         return [self.models_request(backend)]
 
-    def server_info(self, path: str, body: bytes) -> ServerInfo:
+    def server_info(self, path: str, body: bytes, model: str = "") -> ServerInfo:
         """Version, model, and `quantize` or `model_dtype` of /info."""
         reply = common.as_dict(body)
         names = self.model_names(body)
@@ -140,4 +140,4 @@ class TGIDialect:
 
 
 def _root(backend: Backend) -> str:
-    return common.strip(backend.url, _STREAM, _WHOLE)
+    return common.strip(common.tidy(backend.url), _STREAM, _WHOLE, "/v1/chat/completions", "/v1")

@@ -283,7 +283,7 @@ def test_check_fails_for_the_wrong_protocol(tmp_path: Path) -> None:
         finally:
             server.terminate()
     assert done.returncode == 1
-    assert "HTTP 404" in done.stdout and "check url, model and protocol" in done.stdout
+    assert "HTTP 404 at http://" in done.stdout and "check url and protocol" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from llmtui.engine.bringup import Target
-from llmtui.model import Backend, RunConfig
-from llmtui.servers.base import StartError
+from llmtui.measure.request import IterationError
+from llmtui.model import Backend, Failure, RunConfig
 from tests.engine.helpers import engine_for, plan_of
 from tests.scripted import CLOSE, FINISH, SSE_HEAD, Scripted, Step, scripted, token
 
@@ -82,19 +82,30 @@ async def test_bring_up_waits_for_a_loading_server(tmp_path: Path) -> None:
     assert asked_for.count(b"/health") == 3
 
 
+async def failure_of(tmp_path: Path, **backend: Any) -> Failure:
+    """Bring a backend up, and return why its request fails."""
+    target = Target(Backend(name="a", **backend), RunConfig(), tmp_path)
+    await target.bring_up(quiet)
+    try:
+        with pytest.raises(IterationError) as caught:
+            await target.ask_until_settled("hi", lambda _: None)
+    finally:
+        await target.close()
+    return caught.value.failure
+
+
 async def test_missing_ollama_model_gives_the_pull_command(tmp_path: Path) -> None:
     async with scripted(reply(200, {"models": [{"name": "other:latest"}]})) as server:
-        backend = Backend(name="o", url=server.url, protocol="ollama", model="smollm2:135m")
-        with pytest.raises(StartError) as caught:
-            await Target(backend, RunConfig(), tmp_path).bring_up(quiet)
-    assert str(caught.value) == "it has no model 'smollm2:135m': ollama pull smollm2:135m"
+        server.by_path = {b"POST /api/chat": [reply(404, {"error": "model 'smollm2:135m' not found"})]}
+        failure = await failure_of(tmp_path, url=server.url, protocol="ollama", model="smollm2:135m")
+    assert str(failure) == "HTTP 404: model 'smollm2:135m' not found: ollama pull smollm2:135m"
+    assert failure.kind == "missing"
 
 
 async def test_unauthorized_asks_for_an_api_key(tmp_path: Path) -> None:
     async with scripted(reply(401, {"error": {"message": "no key"}})) as server:
-        with pytest.raises(StartError) as caught:
-            await Target(Backend(name="a", url=server.url), RunConfig(), tmp_path).bring_up(quiet)
-    assert str(caught.value) == "HTTP 401: the server wants a key: set api_key"
+        failure = await failure_of(tmp_path, url=server.url)
+    assert str(failure) == "HTTP 401: no key: set api_key for this backend"
 
 
 async def test_echoed_secrets_are_redacted() -> None:

@@ -106,8 +106,8 @@ async def test_the_owner_of_the_port_of_a_failed_server_is_remembered(tmp_path: 
     """Its only reply was that it requires a key."""
     async with scripted([b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"]) as server:
         target = Target(Backend(name="a", url=server.url, api_key=KEY), CONFIG, tmp_path)
-        with pytest.raises(StartError, match="wants a key"):
-            await target.bring_up(quiet)
+        await target.bring_up(quiet)
+        await target.close()
     with stranger_listening(ports.port_of(server.url), answer=LIE) as stranger:
         with pytest.raises(StartError, match="belongs to another user"):
             await target.bring_up(quiet)

@@ -1,4 +1,4 @@
-"""Requests of the OpenAI dialect: body, headers, URLs, and the retry without the usage option."""
+"""Requests of the OpenAI dialect: body, headers and URLs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from llmtui.model import Backend, RunConfig
-from llmtui.wire import dialect_for, refuses_usage_option
+from llmtui.wire import dialect_for
 from llmtui.wire.openai import chat_url, server_root
 
 CONFIG = RunConfig(prompt="unused", max_tokens=7, temperature=0.5, seed=3)
 
 
-def request_body(backend: Backend, model: str = "m", include_usage: bool = True) -> Any:
-    return json.loads(dialect_for(backend, include_usage).request(backend, CONFIG, "Why?", model).body)
+def request_body(backend: Backend, model: str = "m") -> Any:
+    return json.loads(dialect_for(backend).request(backend, CONFIG, "Why?", model).body)
 
 
 def test_request() -> None:
@@ -50,8 +50,8 @@ def test_own_headers_replace_ours_in_any_case() -> None:
     assert headers == {"Content-Type": "application/json", "authorization": "Basic x"}
 
 
-def test_usage_is_requested_in_streams_until_refused() -> None:
-    assert "stream_options" not in request_body(Backend(name="b"), include_usage=False)
+def test_usage_is_requested_in_streams_unless_omitted() -> None:
+    assert "stream_options" not in request_body(Backend(name="b", omit=["stream_options"]))
     whole = request_body(Backend(name="b", stream=False))
     assert whole["stream"] is False and "stream_options" not in whole
 
@@ -79,18 +79,3 @@ def test_options_replace_fields() -> None:
 def test_urls(url: str, chat: str, root: str) -> None:
     assert chat_url(url) == chat
     assert server_root(url) == root
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "refused"),
-    [
-        (400, b'{"error":{"message":"unknown field stream_options"}}', True),
-        (422, b'{"detail":[{"loc":["body","stream_options"],"msg":"Extra inputs are not permitted"}]}', True),
-        (400, b"include_usage is not supported", True),
-        (400, b'{"error":"model not found"}', False),
-        (500, b"stream_options", False),
-        (200, b"stream_options", False),
-    ],
-)
-def test_refuses_usage_option(status: int, body: bytes, refused: bool) -> None:
-    assert refuses_usage_option(status, body) is refused

@@ -35,14 +35,14 @@ def test_openai(name: str, path: str, info: ServerInfo) -> None:
     ("name", "path", "info"),
     [
         ("ollama/version", "/api/version", ServerInfo(version="0.32.15")),
-        ("ollama/tags", "/api/tags", ServerInfo(models=["smollm2:latest"])),
+        ("ollama/tags", "/api/tags", ServerInfo("", "Q4_1", "smollm2:latest", ["smollm2:latest"])),
         ("ollama/show", "/api/show", ServerInfo(weights="Q4_1")),
         ("ollama/ps_loaded", "/api/ps", ServerInfo(weights="Q4_1", model="smollm2:latest", context_tokens=4096)),
         ("ollama/ps_empty", "/api/ps", ServerInfo()),
     ],
 )
 def test_ollama(name: str, path: str, info: ServerInfo) -> None:
-    assert OllamaDialect().server_info(path, captured(name).body) == info
+    assert OllamaDialect().server_info(path, captured(name).body, "SmolLM2") == info
 
 
 def test_llama_cpp_build() -> None:
