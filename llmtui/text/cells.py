@@ -12,6 +12,8 @@ CELLS = "llmtui.cells"
 _PLAIN = str.maketrans("‐‑‒–—−‘’‚‛“”„‹›«»…·•×→←↑↓µ✓✗", "------''''\"\"\"<><>..*x><^vuvx")
 #: Hangul's vowels and final consonants are drawn into the cell of the first consonant.
 _JOINING = ((0x1160, 0x11FF), (0xD7B0, 0xD7FB))
+#: Wide signs that the oldest Python's tables call narrow.
+_WIDE = ((0x3248, 0x324F), (0x4DC0, 0x4DFF))
 
 
 def cell_width(character: str) -> int:
@@ -21,7 +23,8 @@ def cell_width(character: str) -> int:
     code = ord(character)
     if any(first <= code <= last for first, last in _JOINING):
         return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    wide = unicodedata.east_asian_width(character) in "WF" or any(first <= code <= last for first, last in _WIDE)
+    return 2 if wide else 1
 
 
 def cells_wide(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Text from servers, made safe to print: no terminal escapes, controls or bidi overrides."""
+"""Text from servers, made safe to print: no escapes, controls or bidi overrides, and as wide as it is measured."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ _ESCAPES = re.compile(
     re.DOTALL,
 )
 _SPACES = re.compile(r"\s+")
-#: Cc controls, Cf format (bidi, zero width, joiners), Cs lone surrogates (not encodable), Co private, Cn unassigned.
-_DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+#: Cc controls, Cf format (bidi, zero width, joiners), Cs lone surrogates (not encodable), Co private, Cn unassigned, Me
+#: enclosing marks (the frame of a keycap).
+_DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Me"})
+#: What changes the width of the sign before it in some terminals and not in others, or looks like nothing: variation
+#: selectors, skin tones, and fillers.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]"
+)
 #: More combining marks than this on one letter would be drawn over the neighbouring rows.
 _MAX_MARKS = 2
 
@@ -22,13 +28,20 @@ _MAX_MARKS = 2
 def _printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
+    text = _with_few_marks(_UNSEEN.sub("", text))
+    # Hangul's letters, and letters with accents, become one sign each; a few signs become several.
+    composed = unicodedata.normalize("NFC", text)
+    return text if composed == text else _with_few_marks(composed)
+
+
+def _with_few_marks(text: str) -> str:
     characters: list[str] = []
     marks = 0
     for character in text:
         category = unicodedata.category(character)
         if category in _DROPPED:
             continue
-        marks = marks + 1 if category in ("Mn", "Me") else 0
+        marks = marks + 1 if category == "Mn" else 0
         if marks <= _MAX_MARKS:
             characters.append(" " if category == "Zs" else character)
     return "".join(characters)

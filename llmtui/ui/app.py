@@ -32,7 +32,7 @@ from llmtui.ui.screens.prebuilt import Overlays
 from llmtui.ui.screens.run import RunScreen
 from llmtui.ui.session import Session
 from llmtui.ui.terminal import Terminal
-from llmtui.ui.text.spans import ascii_text
+from llmtui.ui.text.spans import ascii_text, even_text
 from llmtui.ui.textual_internals import (
     keep_text_readable_without_colour,
     withdraw_notifications,
@@ -151,8 +151,7 @@ class MonitorApp(App[None]):
         if log:
             self.log_book.note(message, level)
         severity: Literal["information", "warning", "error"] = "information" if level == "info" else level
-        if self.view.ascii_only:
-            message = ascii_text(message)
+        message = ascii_text(message) if self.view.ascii_only else even_text(message)
         withdraw_notifications(self, message)
         self.notify(message, severity=severity, timeout=timeout, markup=False)
 

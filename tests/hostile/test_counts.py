@@ -90,7 +90,6 @@ def test_an_impossible_count_of_an_unstreamed_answer_is_ignored() -> None:
         (Backend(name="a"), 64),
         (Backend(name="a", options={"max_tokens": 5}), 5),
         (Backend(name="a", options={"max_completion_tokens": 6}), 6),
-        (Backend(name="a", options={"n": 3}), 192),
         (Backend(name="a", options={"n_predict": 128}), 128),
         (Backend(name="a", options={"n_predict": -1}), None),
         (Backend(name="a", protocol="ollama"), 64),

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
+import locale
+import unicodedata
+from collections.abc import Callable, Iterator
+
 import pytest
 from rich.cells import cell_len
 
-from llmtui.ui.text.spans import Line, changed_cells, clip, fit, frame, justify, to_ascii, width_of, wrap
+from llmtui.text import sanitize
+from llmtui.text.cells import cells_wide
+from llmtui.ui.text.spans import Line, changed_cells, clip, even_text, fit, frame, justify, to_ascii, width_of, wrap
 
 
 def test_clip_counts_cells_not_characters() -> None:
@@ -52,3 +60,61 @@ def test_to_ascii_keeps_every_cell_in_place() -> None:
     assert width_of(translated) == width_of(line)
     assert translated[0][0].isascii()
     assert "?" not in translated[0][0]
+
+
+def test_a_mark_is_painted_with_its_letter() -> None:
+    old: Line = (("\u0e01\u0e34 x", ""),)
+    assert changed_cells(old, (("\u0e01\u0e35 x", ""),)) == (0, 3)
+    assert changed_cells((("\u0e01 x", ""),), old) == (0, 3)
+
+
+@pytest.fixture
+def terminal_width() -> Iterator[Callable[[str], int]]:
+    """The width of a sign in tmux, which asks the C library."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    try:
+        locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+    except locale.Error:
+        pytest.skip("this machine has no C.UTF-8")
+    wcwidth = ctypes.CDLL(ctypes.util.find_library("c")).wcwidth
+    wcwidth.argtypes = [ctypes.c_wchar]
+    yield lambda text: sum(wcwidth(character) for character in text)
+    locale.setlocale(locale.LC_CTYPE, before)
+
+
+def test_every_sign_is_as_wide_as_the_terminal_draws_it(terminal_width: Callable[[str], int]) -> None:
+    # tmux/tmux issues 3923 and 5120, Textualize/rich issue 3897.
+    for code in range(0xA0, 0x1F000 + 0x1000):
+        sign = chr(code)
+        # The many ideographs and Hangul syllables are alike.
+        if 0x3400 <= code < 0x4DB0 or 0x4E00 <= code < 0x9F00 or 0xAC00 <= code < 0xD700 or 0x17000 <= code < 0x1AFF0:
+            continue
+        text = sanitize(f"a{sign}b")
+        # Unknown to the C library of an older system.
+        if len(text) < 3 or terminal_width(unicodedata.normalize("NFC", sign)) < 0:
+            continue
+        assert terminal_width(even_text(text)) == cell_len(text) == cell_len(even_text(text)), f"U+{code:04X}"
+        if "?" not in even_text(text):
+            assert terminal_width(text) == cells_wide(text), f"U+{code:04X}"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\u26a0\ufe0f sign", "\u26a0 sign"),
+        ("\U0001f469\u200d\U0001f469\u200d\U0001f467", "\U0001f469\U0001f469\U0001f467"),
+        ("\U0001f44d\U0001f3fd", "\U0001f44d"),
+        ("1\ufe0f\u20e3", "1"),
+        ("\U0001f1e9\U0001f1ea", "\U0001f1e9\U0001f1ea"),
+        ("\u1112\u1161\u11ab", "\ud55c"),
+        ("e\u0301\u3164", "\u00e9"),
+    ],
+)
+def test_signs_of_several_characters_are_reduced_to_what_every_terminal_draws(text: str, shown: str) -> None:
+    assert sanitize(text) == shown
+    assert even_text(shown) == shown
+
+
+def test_vowels_that_terminals_place_apart_are_left_out_of_the_screen() -> None:
+    assert even_text("\u0939\u093f\u0928\u094d\u0926\u0940") == "\u0939\u0928\u094d\u0926"
+    assert even_text("\u2630 menu") == "?? menu"

@@ -18,7 +18,7 @@ from textual.widgets import Input, Label, Static
 from llmtui.runview.samples import RECENT
 from llmtui.text import sanitize
 from llmtui.ui.actions.export_files import FORMATS, ExportError, Format, Taken, file_name, free_path, write
-from llmtui.ui.text.spans import Line, ascii_text
+from llmtui.ui.text.spans import Line, ascii_text, even_text
 from llmtui.ui.textual_internals import PaintedOnceScreen
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
@@ -144,8 +144,7 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
 
     def _show_message(self, message: tuple[str, str]) -> None:
         text, style = message
-        if self._view.ascii_only:
-            text = ascii_text(text)
+        text = ascii_text(text) if self._view.ascii_only else even_text(text)
         line = self.query_one("#message", Static)
         line.set_classes(style)
         line.update(Text(text, overflow="fold"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
@@ -29,6 +31,31 @@ _ASCII = str.maketrans(
         "►": ">", "▻": ">", "»": "^", "✓": "v", "✗": "!", "·": ".", "…": ".", "↑": "^", "↓": "v",
     }
 )  # fmt: skip
+
+
+#: Signs that some terminals draw wider or narrower than Rich measures them: their width differs between versions of
+#: Unicode (the last five ranges), or they belong to the letter before them.
+_UNEVEN = re.compile(
+    "[\u0900-\u1fff\u302e\u302f\ua800-\uabff\ud7b0-\ud7fb\U00011000-\U00011fff\U00016f00-\U00016fff\U0001d165-\U0001d172"
+    "\u2630-\u2637\u268a-\u268f\u3248-\u324f\u4dc0-\u4dff\U0001d300-\U0001d376]"
+)
+_OF_ANY_WIDTH = re.compile("[\u2630-\u2637\u268a-\u268f\u3248-\u324f\u4dc0-\u4dff\U0001d300-\U0001d376]")
+
+
+def to_even(line: Line) -> Line:
+    """Translate what terminals draw in other widths than Rich measures, cell for cell."""
+    return tuple((even_text(text), role) for text, role in line)
+
+
+def even_text(text: str) -> str:
+    """`text` as wide on every terminal as Rich measures it.
+
+    Vowels and old letters that Rich counts to the letter before them are left out, as most terminals give them a cell.
+    """
+    if text.isascii() or _UNEVEN.search(text) is None:
+        return text
+    text = _OF_ANY_WIDTH.sub(lambda match: "?" * cell_len(match[0]), text)
+    return "".join(c for c in text if cell_len(c) or unicodedata.category(c) == "Mn")
 
 
 def to_ascii(line: Line) -> Line:
@@ -209,6 +236,9 @@ def changed_cells(old: Line, new: Line) -> tuple[int, int] | None:
                 if a != b:
                     break
                 same += 1
+            # A mark is painted with its letter.
+            while same and any(text[same:] and not cell_len(text[same]) for text in (old_text, new_text)):
+                same -= 1
             start += cell_len(new_text[:same])
         break
     end = width_of(new)

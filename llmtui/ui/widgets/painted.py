@@ -12,7 +12,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from llmtui.ui.text.spans import SERIES, Line, Role, Span, changed_cells, fit, to_ascii
+from llmtui.ui.text.spans import SERIES, Line, Role, Span, changed_cells, fit, to_ascii, to_even
 from llmtui.ui.view_state import ViewState
 
 #: The variable of the theme that colours what has this role, and whether it is bold. Not in the stylesheet: Textual
@@ -54,7 +54,7 @@ class Lines(Widget):
         width, height = self.size
         if width < 1 or height < 1:
             return []
-        lines = [fit(line, width) for line in self.content(width, height)[:height]]
+        lines = [to_even(fit(line, width)) for line in self.content(width, height)[:height]]
         return [to_ascii(line) for line in lines] if self.view.ascii_only else lines
 
     def redraw(self) -> None:
