@@ -9,8 +9,11 @@ MIN_SECRET_CHARS = 8
 #: A value of this length is a secret even if it consists of words.
 LONG_CHARS = 20
 
-#: A word in one case, a small number, or both ("v1", "p95").
-_WORD = r"(?:[a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,14}|[0-9]{1,4}|[A-Za-z]{1,3}[0-9]{1,3})"
+#: A word in one case, a name in two ("PostgreSQL"), a small number, or letters and a number ("v1", "p95").
+_WORD = (
+    r"(?:[a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,14}|[A-Z][a-z]{2,9}(?:[A-Z]{2,4}|[A-Z][a-z]{2,9})"
+    r"|[0-9]{1,4}|[A-Za-z]{1,3}[0-9]{1,3})"
+)
 _BETWEEN = r"[-_./:,;=+ (){}<>\[\]]"
 _WORDS = re.compile(
     rf"{_BETWEEN}{{0,4}}{_WORD}(?:{_BETWEEN}{{1,4}}{_WORD}){{0,19}}{_BETWEEN}{{0,4}}|[0-9]{{1,10}}|{_BETWEEN}*"
@@ -26,7 +29,6 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PROTOCOL_WORDS = frozenset(
     {
         "/v1/chat/completions",
-        "OpenAI-compatible",
         "X-Content-Type-Options",
         "application/octet-stream",
         "application/x-ndjson",

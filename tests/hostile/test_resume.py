@@ -162,3 +162,15 @@ def test_commands_that_differ_from_the_config_are_not_run(tmp_path: Path) -> Non
     code, stderr = resumed(tmp_path, history(tmp_path, str(config), backend))
     assert code == 2 and "launch has changed since" in stderr
     assert not left.exists()
+
+
+@pytest.mark.parametrize(("stored", "same"), [("id-***-x", True), ("***", True), ("x-***", False), ("a***", False)])
+def test_a_setting_that_an_older_version_redacted_is_still_the_same(tmp_path: Path, stored: str, same: bool) -> None:
+    """Up to 0.1.0 every value from the environment was redacted in the plan; now only keys are."""
+    text = "[run]\niterations = 2\nwarmup = 0\n[[backend]]\nname = 'a'\nurl = 'http://127.0.0.1:9'\n"
+    (tmp_path / "c.toml").write_text(text + "options = { user = 'id-${TEAM}-x' }\n")
+    backend = Backend(name="a", framework="a", url="http://127.0.0.1:9", options={"user": stored})
+    file = history(tmp_path, str(tmp_path / "c.toml"), backend)
+    done = llmtui(tmp_path, "resume", RUN, "--text", "--store", str(file), TEAM="seven")
+    assert (b"options has changed" in done.stderr) is not same
+    assert done.returncode == (1 if same else 2), done.stderr
