@@ -99,14 +99,13 @@ def deviation(answer: Answer, truth: Truth) -> Deviation:
     if sum(answer.arrival_tokens) != len(sent):
         raise ValueError(f"{sum(answer.arrival_tokens)} tokens arrived, {len(sent)} were sent")
     measured = figures(answer)
-    assert measured.ttft_s is not None
     arrived = [at for at, n in zip(answer.arrivals_ns, answer.arrival_tokens, strict=True) for _ in range(n)]
     gaps = zip(itertools.pairwise(arrived), itertools.pairwise(sent), strict=True)
     rate = None
     if measured.tokens_per_s is not None and sent[-1] > sent[0]:
         rate = measured.tokens_per_s / ((len(sent) - 1) / ((sent[-1] - sent[0]) / 1e9)) - 1
     return Deviation(
-        ttft_s=measured.ttft_s - (sent[0] - truth.received_ns) / 1e9,
+        ttft_s=answer.arrivals_ns[0] / 1e9 - (sent[0] - truth.received_ns) / 1e9,
         latency_s=measured.latency_s - (sent[-1] - truth.received_ns) / 1e9,
         itl_s=[((b - a) - (d - c)) / 1e9 for (a, b), (c, d) in gaps],
         tokens_per_s=rate,

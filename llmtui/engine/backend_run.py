@@ -40,6 +40,7 @@ class BackendRun:
     latencies_s: list[float] = dataclasses.field(default_factory=list)
     refusal_reported: bool = False
     count_reported: bool = False
+    piece_reported: bool = False
     cpu: tuple[float, float] | None = None
     task: asyncio.Task[None] | None = None
 

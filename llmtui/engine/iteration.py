@@ -19,14 +19,8 @@ from llmtui.engine.watch import conditions
 from llmtui.engine.watch.other_cpu import OtherCpuMeter
 from llmtui.engine.watch.stalls import StallMeter, stall_failure
 from llmtui.measure.answer import Answer
-from llmtui.measure.figures import (
-    HIDDEN_TOKENS,
-    cached_count,
-    figures,
-    is_plausible_count,
-    prompt_count,
-    server_times_s,
-)
+from llmtui.measure.counts import cached_count, doubt_of, prompt_count
+from llmtui.measure.figures import figures, server_times_s
 from llmtui.measure.request import IterationError
 from llmtui.model import (
     AnyEvent,
@@ -37,12 +31,12 @@ from llmtui.model import (
     Progress,
 )
 from llmtui.text import sanitize
-from llmtui.text.format import plural
 
 #: The shortest time between two progress events of an iteration.
 PROGRESS_INTERVAL_S = 0.25
 #: How long a server may take to exit after it closed or refused a connection.
 EXIT_NOTICE_S = 1.0
+IN_ONE_PIECE = "the answer was not streamed: it came in one piece, so it has no TTFT and no tokens/s"
 #: A finish reason is one word.
 MAX_REASON_CHARS = 60
 
@@ -119,10 +113,14 @@ async def request_once(
     )
     if answer is None:
         return iteration, refusal
-    if not backend_run.count_reported and (doubt := implausible_count(answer)):
+    iteration = with_figures(iteration, answer)
+    if iteration.in_one_piece and backend_run.backend.stream and not backend_run.piece_reported:
+        backend_run.piece_reported = True
+        emit(Note(text=IN_ONE_PIECE, level="warning", backend=backend_run.name))
+    if not backend_run.count_reported and (doubt := doubt_of(answer)):
         backend_run.count_reported = True
         emit(Note(text=doubt, level="warning", backend=backend_run.name))
-    return with_figures(iteration, answer), refusal
+    return iteration, refusal
 
 
 async def _with_exit(failure: Failure, backend_run: BackendRun) -> Failure:
@@ -139,24 +137,6 @@ async def _with_exit(failure: Failure, backend_run: BackendRun) -> Failure:
     if failure.kind == "connect":
         return msgspec.structs.replace(failure, hint="see the server's log; a rerun starts it again")
     return failure
-
-
-def implausible_count(answer: Answer) -> str:
-    """Return why a token count of the server is not used, "" if all are plausible."""
-    reported, prompt, asked = answer.output_tokens, answer.prompt_tokens, answer.max_tokens
-    if reported is not None and not is_plausible_count(answer, reported, HIDDEN_TOKENS):
-        if asked is not None and reported > asked + HIDDEN_TOKENS:
-            what = f"the server reports {reported:,} output tokens, more than the {asked:,} requested"
-        else:
-            size = plural(answer.text_bytes, "byte")
-            what = f"the server reports {reported:,} output tokens, too many for the text it sent ({size})"
-    elif reported is None and answer.streamed and asked is not None and answer.events > asked + HIDDEN_TOKENS:
-        what = f"the server sent {answer.events:,} pieces of text for {asked:,} tokens and no token count"
-    elif prompt is not None and prompt_count(answer) is None:
-        what = f"the server reports {prompt:,} prompt tokens, too many for the {answer.sent_bytes:,} bytes sent"
-    else:
-        return ""
-    return f"{what}; no rate is computed from it: check the server's usage"
 
 
 def with_figures(iteration: Iteration, answer: Answer) -> Iteration:

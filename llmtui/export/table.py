@@ -164,6 +164,9 @@ def remarks_on(backend_view: BackendView) -> list[str]:
         newest = backend_view.figures.last_failed
         last = sanitize(str(newest.error)) if newest and newest.error else "no result"
         remarks.append(f"{name}: {failed} of {plural(total, 'iteration')} failed: {last}")
+    if whole := backend_view.evidence.whole:
+        good = plural(backend_view.summary.n, "iteration")
+        remarks.append(f"{name}: {whole} of {good} not streamed: the answer came in one piece")
     if backend_view.summary.disturbed:
         remarks.append(
             f"{name}: {backend_view.summary.disturbed} of {plural(total, 'iteration')} disturbed by other programs"

@@ -1,4 +1,4 @@
-"""The figures of one answer, and which of the server's counts they can be computed from.
+"""The figures of one answer: rates are of what arrived, and an answer in one piece has only a latency.
 
 `llmtui explain measure` has the definitions.
 """
@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import statistics
 
 from llmtui.measure.answer import Answer
-from llmtui.model import TokenSource
+from llmtui.measure.counts import token_count
+from llmtui.model import FASTEST_NS, TokenSource, pieces
 
-#: Tokens that a server may add to a prompt: its chat template and a system prompt of its own.
-TEMPLATE_TOKENS = 16_384
-#: Tokens that a server may count without sending them as text.
-HIDDEN_TOKENS = 16
+#: Fewer arrivals give no rate and no ITL, and an answer of fewer tokens may well come in one piece.
+FEWEST = 4
+#: An answer is one piece if all of it arrives within this share of its latency.
+_SLIVER = 0.02
+#: Within this time any answer may arrive in one piece.
+_SOON_NS = 50_000_000
+#: Hardly a token has more bytes.
+_TOKEN_BYTES = 16
 #: The largest allowed timeout_s.
 MAX_SERVER_S = 86_400.0
 
@@ -31,84 +37,72 @@ class Figures:
     tokens_per_s: float | None
     output_tokens: int | None
     token_source: TokenSource | None
+    hidden_tokens: int
 
 
 def figures(answer: Answer) -> Figures:
     """Return latency, TTFT, TTFO, ITL (median gap), TPOT and tokens/s of an answer with at least one token.
 
-    The rate counts the tokens after the first arrival, over the time from the first arrival to the last. Some servers
-    (llama.cpp, transformers, vLLM, Ollama) include the end-of-sequence token in their usage, which never arrives as
-    text. The rate leaves it out when an answer finished with "stop" and one token more than text events.
+    The rate counts the tokens after the first piece, over the time from the first arrival to the last.
     """
-    tokens, source = token_count(answer)
-    if not answer.streamed:
-        return Figures(answer.end_ns / 1e9, None, None, None, None, None, tokens, source)
+    count = token_count(answer)
     arrivals = answer.arrivals_ns
-    first, last = arrivals[0], arrivals[-1]
-    arrived = tokens if tokens is not None else 0
-    if answer.finish_reason == "stop" and tokens == answer.events + 1:
-        arrived = answer.events
-    in_first = answer.arrival_tokens[0]
-    if arrived > answer.events:
-        # Several tokens per event: estimate those in the first arrival from its share of the text.
-        share = answer.arrival_bytes[0] / max(1, sum(answer.arrival_bytes))
-        in_first = max(in_first, round(arrived * share))
-    after_first = arrived - in_first
-    decode_s = (last - first) / 1e9
-    gaps = sorted(b - a for a, b in itertools.pairwise(arrivals))
-    middle = len(gaps) // 2
-    itl_ns = None
-    if gaps:
-        itl_ns = gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
-    rated = after_first > 0 and decode_s > 0 and is_plausible_count(answer, arrived)
-    return Figures(
-        latency_s=last / 1e9,
-        ttft_s=first / 1e9,
+    alone = Figures(
+        latency_s=(arrivals[-1] if answer.streamed else answer.end_ns) / 1e9,
+        ttft_s=None,
+        ttfo_s=None,
+        itl_s=None,
+        tpot_s=None,
+        tokens_per_s=None,
+        output_tokens=count.tokens,
+        token_source=count.source,
+        hidden_tokens=count.hidden,
+    )
+    arrived = count.arrived
+    if not answer.streamed or _is_one_piece(answer, arrived or 0):
+        return alone
+    starts = pieces(arrivals)
+    itl_ns = tokens_per_s = None
+    if len(starts) >= FEWEST:
+        itl_ns = statistics.median(arrivals[b] - arrivals[a] for a, b in itertools.pairwise(starts))
+        decode_s = (arrivals[-1] - arrivals[0]) / 1e9
+        if arrived is not None and (later := arrived - _in_first(answer, arrived, starts[1])) > 0:
+            tokens_per_s = later / decode_s
+    return dataclasses.replace(
+        alone,
+        ttft_s=arrivals[0] / 1e9,
         ttfo_s=answer.first_output_ns / 1e9 if answer.first_output_ns is not None else None,
         itl_s=itl_ns / 1e9 if itl_ns is not None else None,
-        tpot_s=decode_s / after_first if rated else None,
-        tokens_per_s=after_first / decode_s if rated else None,
-        output_tokens=tokens,
-        token_source=source,
+        tpot_s=1 / tokens_per_s if tokens_per_s is not None else None,
+        tokens_per_s=tokens_per_s,
     )
 
 
-def token_count(answer: Answer) -> tuple[int | None, TokenSource | None]:
-    """Return the output tokens of an answer and the source of the count; None if no count is plausible.
+def _in_first(answer: Answer, arrived: int, end: int) -> int:
+    """Return the tokens in the first piece, which are the arrivals up to `end`."""
+    events = sum(answer.arrival_tokens[:end])
+    if arrived > answer.events:
+        # Several tokens per event: estimate those in the first piece from its share of the text.
+        share = sum(answer.arrival_bytes[:end]) / max(1, answer.text_bytes)
+        return max(events, round(arrived * share))
+    return events
 
-    The server's own count is preferred to the number of text events, which means nothing for an answer that was not
-    streamed.
+
+def _is_one_piece(answer: Answer, arrived: int) -> bool:
+    """Whether all of the answer arrived at once, so that it was not streamed.
+
+    That is faster than any engine, within a sliver of the time since the request, and more than a few tokens.
     """
-    reported = answer.output_tokens
-    if reported is not None and is_plausible_count(answer, reported, HIDDEN_TOKENS):
-        return reported, answer.token_source or "usage"
-    if answer.streamed and is_plausible_count(answer, answer.events, HIDDEN_TOKENS):
-        return answer.events, "arrivals"
-    return None, None
-
-
-def is_plausible_count(answer: Answer, tokens: int, hidden: int = 0) -> bool:
-    """Whether `answer` can have this many tokens: no more than requested, and at least a byte of output for each.
-
-    A token may be part of a character, so bytes are counted and not characters. `hidden` more tokens are allowed, since
-    servers count some that they never send (the end of the answer, marks around its thinking). Rates leave them out.
-    """
-    limit = answer.text_bytes if answer.max_tokens is None else min(answer.max_tokens, answer.text_bytes)
-    return tokens <= limit + hidden
-
-
-def prompt_count(answer: Answer) -> int | None:
-    """Return the server's count of prompt tokens; None if it reports none or more than the bytes sent plus a long chat
-    template."""
-    reported = answer.prompt_tokens
-    return reported if reported is not None and reported <= answer.sent_bytes + TEMPLATE_TOKENS else None
-
-
-def cached_count(answer: Answer) -> int | None:
-    """Return the server's count of cached prompt tokens; None if it reports none or more than the prompt has."""
-    reported, prompt = answer.cached_tokens, answer.prompt_tokens
-    limit = answer.sent_bytes + TEMPLATE_TOKENS if prompt is None else prompt_count(answer) or 0
-    return reported if reported is not None and reported <= limit else None
+    arrivals = answer.arrivals_ns
+    tokens = max(answer.events, arrived, answer.text_bytes // _TOKEN_BYTES)
+    if tokens < FEWEST or arrivals[-1] < _SOON_NS:
+        return False
+    if len(arrivals) == 1:
+        return True
+    span = arrivals[-1] - arrivals[0]
+    gap = statistics.median(b - a for a, b in itertools.pairwise(arrivals))
+    each = min(gap, span / (tokens - 1))
+    return span <= _SLIVER * arrivals[-1] and each <= FASTEST_NS
 
 
 def server_times_s(answer: Answer) -> tuple[float | None, float | None, float | None]:

@@ -28,11 +28,12 @@ from llmtui.model.plan import (
     secret_values,
 )
 from llmtui.model.redacting import redacted
-from llmtui.model.sample import DISTURBED_CORES, Failure, Iteration, Phase, Stamp, TokenSource
+from llmtui.model.sample import DISTURBED_CORES, FASTEST_NS, Failure, Iteration, Phase, Stamp, TokenSource, pieces
 from llmtui.model.state import RESTING, STATE_WORDS, BackendState, Machine, RunState, State
 
 __all__ = [
     "DISTURBED_CORES",
+    "FASTEST_NS",
     "LABELS",
     "RESTING",
     "STATE_WORDS",
@@ -75,6 +76,7 @@ __all__ = [
     "Struct",
     "TokenSource",
     "is_run_id",
+    "pieces",
     "redacted",
     "redactor",
     "secret_values",

@@ -6,6 +6,8 @@ ISO 8601.
 
 from __future__ import annotations
 
+import itertools
+import statistics
 from typing import Literal
 
 from llmtui.model.base import Outside, Own, Struct
@@ -14,8 +16,27 @@ Phase = Literal["warmup", "measured"]
 TokenSource = Literal["usage", "server", "arrivals"]
 Stamp = Literal["kernel", "user"]
 
+#: No engine takes less time for a token of one stream.
+FASTEST_NS = 200_000
+#: Gaps below this share of the average one are inside a piece; below half of it if most gaps are that short.
+_PIECE_SHARE = 0.05
+_HALF = 0.5
+
 #: An iteration is marked as disturbed if other processes used this many cores or more.
 DISTURBED_CORES = 0.1
+
+
+def pieces(arrivals_ns: list[int]) -> list[int]:
+    """Return the index of the first arrival of each piece of an answer.
+
+    What a server or proxy held back and then sent at once may be read in several arrivals.
+    """
+    if len(arrivals_ns) < 2:
+        return list(range(len(arrivals_ns)))
+    gaps = [b - a for a, b in itertools.pairwise(arrivals_ns)]
+    average = sum(gaps) / len(gaps)
+    least = _HALF * average if statistics.median(gaps) <= FASTEST_NS else min(FASTEST_NS, _PIECE_SHARE * average)
+    return [0, *(number for number, gap in enumerate(gaps, 1) if gap > least)]
 
 
 class Failure(Struct, frozen=True):
@@ -33,9 +54,10 @@ class Iteration(Struct, frozen=True):
     """One request, measured from send to last byte. Numbers are None if unknown or if the request failed.
 
     `arrivals_ns` are the arrivals with tokens, in ns since the request was written, and `arrival_tokens` the number of
-    tokens (events with text) in each. `refused` counts the replies 429 or 503 with a Retry-After header; everything
-    else is of the last request. `foreign_cpu`, `server_cpu` and `steal` are cores: those used by other processes, by
-    the server, and by other guests of the hypervisor. `swapped` counts pages, `throttled` how often heat slowed down a
+    tokens (events with text) in each. `hidden_tokens` are those that the server counts and did not send, such as
+    silent thinking. `refused` counts the replies 429 or 503 with a Retry-After header; everything else is of the last
+    request. `foreign_cpu`, `server_cpu` and `steal` are cores: those used by other processes, by the server, and by
+    other guests of the hypervisor. `swapped` counts pages, `throttled` how often heat slowed down a
     core. `part` is 1 until a server is restarted within the attempt or the run is resumed, which adds 1 each.
     """
 
@@ -55,6 +77,7 @@ class Iteration(Struct, frozen=True):
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     token_source: TokenSource | None = None
+    hidden_tokens: int = 0
     finish_reason: Outside | None = None
     connect_s: float | None = None
     server_prefill_s: float | None = None
@@ -77,6 +100,11 @@ class Iteration(Struct, frozen=True):
     def ok(self) -> bool:
         """Whether this iteration is a sample."""
         return self.error is None and self.latency_s is not None
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether the answer came in one piece, so that nothing but its latency can be measured."""
+        return self.ok and self.ttft_s is None and self.itl_s is None and self.tokens_per_s is None
 
     @property
     def server_s(self) -> float | None:

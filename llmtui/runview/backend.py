@@ -157,4 +157,5 @@ def _comparable(iteration: Iteration) -> Iteration:
         tokens_per_s=iteration.tokens_per_s,
         prompt_tokens=iteration.prompt_tokens,
         cached_tokens=iteration.cached_tokens,
+        hidden_tokens=iteration.hidden_tokens,
     )

@@ -75,7 +75,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _prefill_rate(iteration: Iteration) -> float | None:
-    if iteration.prompt_tokens is None or not iteration.ttft_s:
+    if iteration.prompt_tokens is None or not iteration.ttft_s or iteration.hidden_tokens:
         return None
     computed = iteration.prompt_tokens - (iteration.cached_tokens or 0)
     return computed / iteration.ttft_s if computed > 0 else None
@@ -91,10 +91,7 @@ _REGISTERED = (
         decimals=3,
         needs=frozenset({"length", "start", "cache"}),
         own_error=lambda level, _: level.latency_s.p99,
-        doc=(
-            "From the request being written to the arrival of the last token. For a reply that is not streamed: to "
-            "its last byte."
-        ),
+        doc=("From the request being written to the arrival of the last token. For a JSON document: to its last byte."),
         charted=True,
         estimated=True,
     ),
@@ -126,7 +123,7 @@ _REGISTERED = (
         own_error=lambda level, _: level.itl_s.p99,
         doc=(
             "Inter-token latency: the gap between two arrivals that carried tokens. An iteration reports its median "
-            "gap."
+            "gap, of at least four arrivals."
         ),
         charted=True,
     ),
@@ -139,7 +136,10 @@ _REGISTERED = (
         decimals=1,
         needs=frozenset({"token counts"}),
         own_error=lambda level, _: level.tokens_per_s_share.p99,
-        doc="(output tokens - tokens in the first arrival) / (latency - TTFT): the decode speed of one stream.",
+        doc=(
+            "(output tokens - tokens in the first arrival) / (latency - TTFT): the decode speed of one stream, of at "
+            "least four arrivals."
+        ),
         per="token",
         column="tok/s",
         charted=True,
@@ -164,7 +164,7 @@ _REGISTERED = (
         of=_prefill_rate,
         direction="higher",
         decimals=1,
-        needs=frozenset({"cache", "prompt counts"}),
+        needs=frozenset({"cache", "stream", "prompt counts"}),
         own_error=lambda level, ttft_s: level.ttft_s.p99 / ttft_s if ttft_s else 0.0,
         doc="(prompt tokens - cached tokens) / TTFT.",
         per="prompt token",

@@ -92,7 +92,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("latency_s", "ttft_s", "ttfo_s", "itl_s", "tpot_s", "connect_s"), (0, _MAX_S)),
     **dict.fromkeys(("server_prefill_s", "server_decode_s", "server_load_s"), (0, _MAX_SERVER_S)),
     "tokens_per_s": (0, 1e25),
-    **dict.fromkeys(("output_tokens", "prompt_tokens", "cached_tokens"), (0, _MAX_COUNT)),
+    **dict.fromkeys(("output_tokens", "prompt_tokens", "cached_tokens", "hidden_tokens"), (0, _MAX_COUNT)),
     **dict.fromkeys(("foreign_cpu", "server_cpu", "steal"), (0, 1e6)),
     **dict.fromkeys(("swapped", "throttled", "refused"), (0, 2**62)),
     "part": (1, 1e9),

@@ -59,18 +59,18 @@ def truth(*sent_ms: float, received_ms: float = 1000) -> Truth:
 
 
 def test_deviation_of_each_figure() -> None:
-    errors = deviation(answer([50.5, 60.2, 71.0]), truth(50, 60, 70))
+    errors = deviation(answer([50.5, 60.2, 71.0, 80.5]), truth(50, 60, 70, 79))
     assert errors.ttft_s == pytest.approx(0.0005)
-    assert errors.latency_s == pytest.approx(0.001)
-    assert errors.itl_s == pytest.approx([-0.0003, 0.0008])
-    # Measured 2 tokens in 20.5 ms, true 2 in 20 ms.
-    assert errors.tokens_per_s == pytest.approx(20 / 20.5 - 1)
+    assert errors.latency_s == pytest.approx(0.0015)
+    assert errors.itl_s == pytest.approx([-0.0003, 0.0008, 0.0005])
+    # Measured 3 tokens in 30 ms, true 3 in 29 ms.
+    assert errors.tokens_per_s == pytest.approx(29 / 30 - 1)
     assert errors.coalesced == 0
 
 
 def test_late_server_is_not_an_error() -> None:
-    errors = deviation(answer([95, 105, 300]), truth(95, 105, 300))
-    assert (errors.ttft_s, errors.latency_s, errors.itl_s) == (0, 0, [0, 0])
+    errors = deviation(answer([95, 105, 300, 310]), truth(95, 105, 300, 310))
+    assert (errors.ttft_s, errors.latency_s, errors.itl_s) == (0, 0, [0, 0, 0])
     assert errors.tokens_per_s == pytest.approx(0)
 
 
@@ -101,12 +101,15 @@ def test_errors_are_absolute_and_the_median_keeps_its_sign() -> None:
 
 
 def test_summarize_level() -> None:
-    pairs = [(answer([50.1, 60.1]), truth(50, 60)), (answer([61.0], [2]), truth(50, 60))]
+    pairs = [
+        (answer([50.1, 60.1, 70.1, 80.1]), truth(50, 60, 70, 80)),
+        (answer([61.0, 81.0], [2, 2]), truth(50, 60, 70, 80)),
+    ]
     level = summarize_level(2, True, pairs, failed=1)
-    assert (level.streams, level.monitor, level.requests, level.failed, level.tokens) == (2, True, 2, 1, 4)
+    assert (level.streams, level.monitor, level.requests, level.failed, level.tokens) == (2, True, 2, 1, 8)
     assert level.coalesced == 0.25 and level.stamp == "kernel"
-    assert level.ttft_s.n == level.latency_s.n == level.itl_s.n == 2
-    assert level.tokens_per_s_share.n == 1, "tokens of one arrival have no rate"
+    assert level.ttft_s.n == level.latency_s.n == level.itl_s.n / 3 == 2
+    assert level.tokens_per_s_share.n == 1, "tokens of two arrivals have no rate"
     pairs[0][0].stamp = "user"
     assert summarize_level(2, True, pairs, failed=0).stamp == "user", "one user-space stamp decides the level's"
 

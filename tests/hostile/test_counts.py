@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtui.engine.iteration import implausible_count
 from llmtui.measure.answer import Answer
-from llmtui.measure.figures import cached_count, figures, prompt_count, server_times_s
+from llmtui.measure.counts import cached_count, doubt_of, prompt_count
+from llmtui.measure.figures import figures, server_times_s
 from llmtui.measure.request import MAX_ARRIVALS, IterationError, ask
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, RunConfig
@@ -39,31 +39,37 @@ def answer(reported: int | None, pieces: list[str], max_tokens: int | None = 8, 
 
 
 def test_a_count_far_above_max_tokens_gives_no_rate() -> None:
-    lie = answer(1_000_000, ["fifteen", "letters!"])
-    assert (figures(lie).tokens_per_s, figures(lie).output_tokens, figures(lie).token_source) == (1.0, 2, "arrivals")
-    assert implausible_count(lie) == (
-        "the server reports 1,000,000 output tokens, more than the 8 requested; no rate is computed from it: check the "
-        "server's usage"
+    lie = answer(1_000_000, ["four", "more", "word", "text"])
+    assert (figures(lie).tokens_per_s, figures(lie).output_tokens, figures(lie).token_source) == (None, 4, "arrivals")
+    assert doubt_of(lie) == (
+        "the server reports 1,000,000 output tokens, more than the 8 requested: hidden tokens; no tokens/s is "
+        "computed, and the TTFT includes them"
     )
     unseen = answer(60, ["fifteen", "letters!"], 64)
-    assert implausible_count(unseen).startswith(
-        "the server reports 60 output tokens, too many for the text it sent (15 bytes);"
-    )
+    assert doubt_of(unseen).startswith("the server reports 60 output tokens, too many for the text it sent (15 bytes):")
     letters = answer(None, ["x"] * 90, 64)
-    assert implausible_count(letters).startswith("the server sent 90 pieces of text for 64 tokens and no token count;")
+    assert doubt_of(letters).startswith("the server sent 90 pieces of text for 64 tokens and no token count;")
+    long = answer(40, ["a long piece of text "] * 8, 16)
+    assert doubt_of(long) == (
+        "the server reports 40 output tokens, more than the 16 requested; arrivals are counted instead: check the "
+        "server's usage"
+    )
+
+
+WORDS = ["four", "more", "word", "text"]
 
 
 @pytest.mark.parametrize(
     ("reported", "pieces", "max_tokens", "counted", "rate"),
     [
-        (8, ["four", "more"], 8, (8, "usage"), 4.0),
-        (9, ["four", "more"], 8, (9, "usage"), None),  # the end of the answer is counted and never sent
-        (9, ["four", "more"], None, (9, "usage"), None),
-        (24, ["four", "more"], None, (24, "usage"), None),  # so are the marks around its thinking
-        (25, ["four", "more"], None, (2, "arrivals"), 1.0),
-        (25, ["four more and", "still more"], 8, (2, "arrivals"), 1.0),
-        (64, ["o", "k"], 64, (2, "arrivals"), 1.0),
-        (8, ["👩", "👩"], 8, (8, "usage"), 4.0),  # a token may be one byte of a character
+        (16, WORDS, 16, (16, "usage"), 4.0),
+        (17, WORDS, 16, (17, "usage"), 1.0),  # the end of the answer is counted and never sent
+        (17, WORDS, None, (17, "usage"), 1.0),
+        (32, WORDS, None, (32, "usage"), 1.0),  # so are the marks around its thinking
+        (33, WORDS, None, (4, "arrivals"), None),
+        (25, ["four more and", "still more", "than", "that"], 8, (4, "arrivals"), 1.0),
+        (64, ["o", "k", "a", "y"], 64, (4, "arrivals"), None),
+        (16, ["👩", "👩", "👩", "👩"], 16, (16, "usage"), 4.0),  # a token may be one byte of a character
         (None, list("abcdefghi"), 8, (9, "arrivals"), None),  # more arrivals than tokens were asked for
         (None, list("abcdefghijklmnopqrstuvwxy"), 8, (None, None), None),
         (10**6, list("abcdefghijklmnopqrstuvwxy"), 8, (None, None), None),
@@ -149,7 +155,7 @@ async def test_the_number_of_arrivals_is_limited(monkeypatch: pytest.MonkeyPatch
 def test_a_prompt_count_above_the_bytes_sent_is_ignored(reported: int | None, sent: int, counted: int | None) -> None:
     lie = answer(2, ["four", "more"], prompt_tokens=reported, sent_bytes=sent)
     assert prompt_count(lie) == counted
-    assert bool(implausible_count(lie)) is (reported != counted)
+    assert bool(doubt_of(lie)) is (reported != counted)
 
 
 async def test_a_server_that_claims_an_endless_prompt_does_not_win_by_prefill() -> None:
@@ -178,7 +184,10 @@ def test_invisible_text_allows_no_token_count(text: str, seen: int) -> None:
 
 def test_cached_tokens_cannot_exceed_the_prompt() -> None:
     assert cached_count(answer(2, ["a", "b"], prompt_tokens=20, cached_tokens=20)) == 20
-    assert cached_count(answer(2, ["a", "b"], prompt_tokens=20, cached_tokens=21)) is None
+    apart = answer(2, ["a", "b"], prompt_tokens=20, cached_tokens=21)
+    assert (prompt_count(apart), cached_count(apart)) == (41, 21), "the prompt's count excludes the cached tokens"
+    lie = answer(2, ["a", "b"], prompt_tokens=20, cached_tokens=10**9)
+    assert (prompt_count(lie), cached_count(lie)) == (20, None)
     assert cached_count(answer(2, ["a", "b"], cached_tokens=2**53 - 1)) is None
     assert cached_count(answer(2, ["a", "b"], cached_tokens=5)) == 5
 

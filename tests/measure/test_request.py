@@ -102,28 +102,28 @@ async def test_figures() -> None:
 
 def test_rate_excludes_an_end_token_counted_by_usage() -> None:
     answer = Answer(
-        arrivals_ns=[1_000_000_000, 2_000_000_000],
-        arrival_tokens=[1, 1],
-        arrival_bytes=[1, 1],
+        arrivals_ns=[1_000_000_000, 2_000_000_000, 3_000_000_000, 4_000_000_000],
+        arrival_tokens=[1, 1, 1, 1],
+        arrival_bytes=[1, 1, 1, 1],
         finish_reason="stop",
-        output_tokens=3,
+        output_tokens=5,
         token_source="usage",
     )
     numbers = figures(answer)
-    assert numbers.output_tokens == 3
+    assert numbers.output_tokens == 5
     assert numbers.tokens_per_s == 1.0
 
 
 def test_tokens_per_event_are_estimated_from_the_text_length() -> None:
     answer = Answer(
-        arrivals_ns=[0, 1_000_000_000],
-        arrival_tokens=[1, 1],
-        arrival_bytes=[10, 30],
+        arrivals_ns=[0, 1_000_000_000, 1_500_000_000, 2_000_000_000],
+        arrival_tokens=[1, 1, 1, 1],
+        arrival_bytes=[10, 10, 10, 10],
         finish_reason="length",
         output_tokens=16,
         token_source="usage",
     )
-    assert figures(answer).tokens_per_s == 12.0
+    assert figures(answer).tokens_per_s == 6.0
 
 
 def test_single_arrival_has_no_rate() -> None:

@@ -55,6 +55,13 @@ def by_arrivals(count: int, **more: Any) -> dict[str, Any]:
     return every(1, output_tokens=count, token_source="arrivals", **more)
 
 
+IN_ONE_PIECE: dict[str, Any] = {"ttft_s": None, "ttfo_s": None, "itl_s": None, "tokens_per_s": None, "tpot_s": None}
+#: 64 tokens in four pieces, each of which was read at once or in two parts.
+HELD_BACK: dict[str, Any] = {
+    "arrivals_ns": [n * 10**9 for n in (1, 2, 3, 4)] + [4 * 10**9 + 9_000],
+    "arrival_tokens": [16, 16, 16, 9, 7],
+}
+
 #: A server that reports its clock and not its cache, as Ollama does.
 CLOCKED: dict[str, Any] = {"cached_tokens": None, "prompt_tokens": 1034, "text": "Same"}
 
@@ -209,6 +216,13 @@ PROVOKED: list[Case] = [
     ("outliers", "note", {}, {"fields": one_far_out}, {}, "b 1 of 12 iterations (3.2"),
     ("token-counts-guessed", "warning", {}, {"fields": {"token_source": "arrivals"}}, {}, "by arrivals, each of which"),
     ("token-counts-guessed", "warning", {}, {"fields": {"output_tokens": None}}, {}, "unknown for b"),
+    ("hidden-tokens", "void", {}, every(1, hidden_tokens=300, tokens_per_s=None), {}, "(median): b 300; latency and"),
+    ("hidden-tokens", "warning", every(1, hidden_tokens=9), every(1, hidden_tokens=300), {}, "a 9, b 300"),
+    ("hidden-tokens", "warning", {}, every(3, hidden_tokens=300), {}, "b 300"),
+    ("not-streamed", "warning", {}, every(1, **IN_ONE_PIECE), {}, "came in one piece: b 12 of 12 iterations; it has"),
+    ("not-streamed", "warning", {}, every(4, **IN_ONE_PIECE), {}, "b 3 of 12 iterations"),
+    ("not-streamed", "note", {}, every(1, **IN_ONE_PIECE) | {"backend": {"stream": False}}, {}, "b 12 of 12"),
+    ("not-streamed", "warning", {}, every(1, **HELD_BACK), {}, "(events per piece, median): b 16; TTFT and ITL are of"),
     ("busy-machine", "warning", {}, {}, {"machine": {"load_1m": 7.0}}, "load 7 on 8 cores"),
     ("busy-machine", "note", {}, {}, {"machine": {"load_1m": 3.0}}, "load 3"),
     ("governor", "note", {}, {}, {"machine": {"governor": "performance, powersave"}}, "(governor powersave)"),
@@ -231,7 +245,7 @@ def test_check_fires(
     assert check.level == level
     assert text in check.text
     assert check.todo
-    assert (level == "void") == bool(check.spoils) or code == "token-counts-guessed"
+    assert (level == "void") == bool(check.spoils) or code in ("token-counts-guessed", "hidden-tokens", "not-streamed")
 
 
 def test_fair_race_has_no_findings() -> None:
@@ -302,6 +316,10 @@ SILENT: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("cold-start", {}, {"fields": lambda k: {"latency_s": 1.6 if k == 2 else 1.0}}, {}),
     ("drift", {}, {"fields": lambda k: {"latency_s": 1.0 + 0.003 * k}}, {}),
     ("drift", {}, {"fields": lambda k: {"latency_s": 1.0 + 10 * NOISE[k]}}, {}),
+    ("token-counts-guessed", {}, every(1, hidden_tokens=300, token_source="arrivals"), {}),
+    ("thinking", every(1, ttfo_s=0.9), every(1, hidden_tokens=300), {}),
+    ("thinking", every(1, ttfo_s=0.9), every(1, **IN_ONE_PIECE), {}),
+    ("not-streamed", {}, chunks(64, 9), {}),
     ("busy-machine", {}, {}, {"machine": {"load_1m": 2.0}}),
     ("disturbed", {}, every(1, foreign_cpu=0.09), {}),
     ("steal", {}, every(1, steal=0.05), {}),

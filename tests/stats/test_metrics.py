@@ -69,7 +69,7 @@ def test_titles_with_units() -> None:
         ("length", ["latency"]),
         ("start", ["latency", "ttft"]),
         ("cache", ["latency", "ttft", "prefill_tokens_per_s"]),
-        ("stream", ["ttft", "itl"]),
+        ("stream", ["ttft", "itl", "prefill_tokens_per_s"]),
         ("arrivals", ["itl"]),
         ("token counts", ["tokens_per_s", "tpot"]),
         ("prompt counts", ["prefill_tokens_per_s"]),

@@ -48,6 +48,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "swapped": st.integers(0, 2**62),
     "throttled": st.integers(0, 10**6),
     "part": st.integers(1, 99),
+    "hidden_tokens": st.integers(0, 2**53),
 }
 
 

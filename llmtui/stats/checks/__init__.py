@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from llmtui.model import Machine, RunConfig
 from llmtui.model.accuracy import Record
-from llmtui.stats.checks import answers, conditions, length, model, options, prompt, samples
+from llmtui.stats.checks import answers, arrivals, conditions, length, model, options, prompt, samples
 from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced, severity
 from llmtui.stats.checks.comparability import Leading, leading_metric, other_rates, spoiled
 from llmtui.stats.checks.evidence import Evidence
@@ -39,6 +39,8 @@ CODES: dict[str, str] = {
     "thinking": "some backends reason before they answer, some do not",
     "prefix-cache": "part of the prompt came from a cache and was not computed",
     "prompt-tokens": "the backends read different numbers of tokens",
+    "hidden-tokens": "a server counts tokens that it does not send, such as silent thinking",
+    "not-streamed": "answers came in one piece, or in a few large ones",
     "tokens-per-arrival": "the backends sent different numbers of tokens per arrival; ITL is the gap between arrivals",
     "options": "the config asks for more of one backend than of another",
     "weights": "the backends compute with different weights (quantisation)",
@@ -79,6 +81,8 @@ _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     prompt.thinking,
     prompt.prefix_cache,
     prompt.prompt_tokens,
+    arrivals.hidden_tokens,
+    arrivals.streamed,
     length.tokens_per_arrival,
     options.options,
     model.weights,

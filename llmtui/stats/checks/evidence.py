@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from llmtui.model import DISTURBED_CORES, Iteration
+from llmtui.model import DISTURBED_CORES, Iteration, pieces
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.running import Counts
 from llmtui.stats.summary import percentile
@@ -84,7 +84,9 @@ class Evidence:
     """One attempt of one backend. Counts are of its measured iterations, `good` of its samples.
 
     `outputs` are the output tokens that the server reported, `guessed` counts answers whose tokens were counted by
-    arrivals, `characters` are the lengths of the answers. `first_prefill_s` is the server's time per token of its
+    arrivals, `characters` are the lengths of the answers. `hidden` are the tokens that the server counted and did not
+    send, of the answers with such. `whole` counts the answers that came in one piece, and `per_piece` has the events
+    per piece of the others. `first_prefill_s` is the server's time per token of its
     first prompt (of a warm-up, if there is one), and `prefill` its time per token since then, by the server's clock.
     `per_arrival` has reported tokens per arrival. `recent` are the newest samples, for comparison with other backends:
     without arrivals, and with the beginning of the answer as `text`, its white space normalized.
@@ -105,6 +107,9 @@ class Evidence:
         self.throttling = 0
         self.outputs = Counts()
         self.guessed = 0
+        self.hidden = Counts()
+        self.whole = 0
+        self.per_piece = Thinned()
         self.characters = Counts()
         self.per_arrival = Thinned()
         self.prompts = Counts()
@@ -163,7 +168,13 @@ class Evidence:
         self.throttling += iteration.throttled > 0
 
     def _work(self, iteration: Iteration) -> None:
-        if iteration.output_tokens is None:
+        if iteration.in_one_piece:
+            self.whole += 1
+        elif iteration.arrivals_ns:
+            self.per_piece.add(self.measured - 1, sum(iteration.arrival_tokens) / len(pieces(iteration.arrivals_ns)))
+        if iteration.hidden_tokens:
+            self.hidden.add(iteration.hidden_tokens)
+        elif iteration.output_tokens is None:
             self.uncounted += 1
         elif iteration.token_source == "arrivals":
             self.guessed += 1
@@ -199,6 +210,11 @@ class Evidence:
     def counts_reported(self) -> bool:
         """Whether the server reported the output tokens of most answers."""
         return 2 * len(self.outputs) > self.good
+
+    @property
+    def mostly_hidden(self) -> bool:
+        """Whether the server counted tokens that it did not send in most answers."""
+        return 2 * len(self.hidden) > self.good
 
     @property
     def ended_early(self) -> float | None:

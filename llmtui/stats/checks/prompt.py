@@ -53,7 +53,9 @@ def prompt_tokens(race: Race) -> Iterator[Check]:
 
 def thinking(race: Race) -> Iterator[Check]:
     """thinking: one backend reasons before it answers, another does not."""
-    shares = {e.name: e.evidence.thinking / e.evidence.good for e in race.sampled}
+    # hidden-tokens is about silent thinking, and an answer in one piece does not show what came first.
+    entries = [e for e in race.sampled if not e.evidence.mostly_hidden and (e.evidence.thinking or not _whole(e))]
+    shares = {e.name: e.evidence.thinking / e.evidence.good for e in entries}
     sides = clusters({name: float(share > 0.5) for name, share in shares.items()})
     todo = "turn thinking on or off for all backends, with `options` in [[backend]]"
     if len(sides) < 2:
@@ -63,7 +65,7 @@ def thinking(race: Race) -> Iterator[Check]:
                 level="warning",
                 backends=list(shares),
                 text="some answers start with reasoning, not equally often: "
-                f"{each({e.name: of(e.evidence.thinking, e.evidence.good) for e in race.sampled})}",
+                f"{each({e.name: of(e.evidence.thinking, e.evidence.good) for e in entries})}",
                 todo=todo,
             )
         return
@@ -76,6 +78,10 @@ def thinking(race: Race) -> Iterator[Check]:
         sides=sides,
         spoils=needing("start"),
     )
+
+
+def _whole(entry: Entry) -> bool:
+    return 2 * entry.evidence.whole > entry.evidence.good
 
 
 def prefix_cache(race: Race) -> Iterator[Check]:
