@@ -103,7 +103,8 @@ def iteration_line(run_view: RunView, iteration: Iteration) -> str:
     # A server restarted during the run gets further warm-ups, numbered beyond the planned ones.
     of = f"/{planned}" if iteration.iteration <= planned else ""
     place = f"{'warm-up' if iteration.phase == 'warmup' else ''} {iteration.iteration}{of}".strip()
-    head = f"{pad(sanitize(iteration.backend), width)}  {place:>14}"
+    room = max(len(f"warm-up {config.warmup}/{config.warmup}"), len(f"{config.iterations}/{config.iterations}"), 14)
+    head = f"{pad(sanitize(iteration.backend), width)}  {place:>{room}}"
     if iteration.error is not None:
         return f"{head}  failed: {sanitize(str(iteration.error))}"
     parts = [f"{iteration.latency_s:8.3f} s"]

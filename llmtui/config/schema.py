@@ -26,6 +26,7 @@ from llmtui.config.ollama_host import ollama_url
 from llmtui.config.requests import check_requests
 from llmtui.config.variables import expand
 from llmtui.model import LABELS, Backend, Plan, RunConfig, Struct, secret_values
+from llmtui.text import sanitize
 
 __all__ = [
     "DEFAULT_FILE",
@@ -152,11 +153,12 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
         raise ConfigError(f"{source}: {len(checked)} backends; a run compares at most {MAX_BACKENDS}")
     seen: dict[str, int] = {}
     for index, backend in enumerate(checked, start=1):
-        if backend.name in seen:
+        shown = sanitize(backend.name)
+        if shown in seen:
             raise ConfigError(
-                f"{source}: backend {index}: name: {backend.name!r} is already the name of backend {seen[backend.name]}"
+                f"{source}: backend {index}: name: {shown!r} is already the name of backend {seen[shown]}"
             )
-        seen[backend.name] = index
+        seen[shown] = index
     return msgspec.structs.replace(config, run=run, backend=checked, source=source)
 
 
@@ -214,7 +216,7 @@ def check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
 
 def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str], folder: Path) -> Backend:
     where = f"{source}: backend {index + 1} ({backend.name!r})"
-    if backend.name != backend.name.strip() or not 1 <= len(backend.name) <= 40 or not backend.name.isprintable():
+    if backend.name != backend.name.strip() or len(backend.name) > 40 or not _is_name(backend.name):
         raise ConfigError(
             f"{source}: backend {index + 1}: name: expected 1 to 40 printable characters without spaces around them, "
             f"got {show(backend.name)}"
@@ -247,6 +249,11 @@ def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str
         )
     check_requests(backend, where)
     return backend
+
+
+def _is_name(text: str) -> bool:
+    """Whether something of `text` is seen. Joiners, which emoji and some scripts need, are no controls."""
+    return text.replace("\u200d", "").replace("\u200c", "").isprintable() and sanitize(text) != ""
 
 
 def _split_url(url: str, where: str, secrets: list[str]) -> Any:

@@ -154,6 +154,7 @@ class ViewState:
         """Return how the backend at `index` is shown now."""
         name = self.names[index]
         return PanelOptions(
+            backends=len(self.names),
             index=index,
             metric=self.metric,
             marker=self.options.marker,

@@ -91,6 +91,10 @@ def test_the_default_lists_the_four_frameworks_of_the_experiment_and_llama_cpp()
             "[[backend]]\nname=''\nurl='http://h'\n",
             "backend 1: name: expected 1 to 40 printable characters",
         ),
+        # A filler: a letter that looks like nothing.
+        ("[[backend]]\nname='\u3164'\nurl='http://h'\n", "backend 1: name: expected 1 to 40 printable characters"),
+        ("[[backend]]\nname='a\u202eb'\nurl='http://h'\n", "backend 1: name: expected 1 to 40 printable characters"),
+        (ONE + ONE.replace('"a"', '"a\ufe0f"'), "backend 2: name: 'a' is already the name of"),
         (
             "[[backend]]\nname='a'\nembedded='llama.cp'\n",
             "backend 1 ('a'): embedded: expected one of 'llama.cpp', 'mistral.rs', 'transformers', got 'llama.cp'",
@@ -106,6 +110,12 @@ def test_the_default_lists_the_four_frameworks_of_the_experiment_and_llama_cpp()
 )
 def test_invalid_configs_have_a_message(text: str, expected: str) -> None:
     assert error_message(text).startswith(expected)
+
+
+def test_a_name_may_be_an_emoji_of_several_characters() -> None:
+    family = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
+    config = parse(ONE.replace('"a"', f'"{family}"'), source="c.toml", folder=Path("/"), environ={})
+    assert config.backend[0].name == family
 
 
 def test_unreadable_files_have_a_message(tmp_path: Path) -> None:

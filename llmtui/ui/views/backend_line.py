@@ -25,14 +25,15 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int) -
         last = backend_view.last
         text = value_text(options.metric, METRICS[options.metric].of(last)) if last else ""
         sign, role = sign_and_word(backend_view, options)
-        left: list[Span] = [(f"{options.index + 1} ", "dim"), (f"{options.mark} ", options.role), (title, "")]
+        left: list[Span] = [(f"{options.number} ", "dim"), (f"{options.mark} ", options.role), (title, "")]
         value: Span = ("hidden", "warn") if options.hidden else (pad(text, 6, right=True), "strong")
         return justify(left, [(f"{sign[0]} ", role), value], width)
-    name_width = min(16, max(8, width // 6))
+    # Figures stay in their columns: a wider number takes its room from the name.
+    name_width = min(16, max(8, width // 6)) + 1 - len(options.number)
     word, role = sign_and_word(backend_view, options, short=True)
     head: list[Span] = [
         (">" if options.focused else " ", "focus"),
-        (f"{options.index + 1} ", "dim"),
+        (f"{options.number} ", "dim"),
         (f"{options.mark} ", options.role),
         (pad(title, name_width) + " ", "title" if options.focused else ""),
         (word, role),

@@ -30,6 +30,13 @@ class PanelOptions:
     warmups: int = 0
     #: Whether the engine has exited: an unfinished backend stays unfinished.
     lost: bool = False
+    #: How many backends the plan has.
+    backends: int = 1
+
+    @property
+    def number(self) -> str:
+        """The backend's number, as wide as that of the last one."""
+        return f"{self.index + 1:>{len(str(self.backends))}}"
 
     @property
     def ascii_only(self) -> bool:
