@@ -21,8 +21,8 @@ from llmtui.measure.transport import new_client
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.launcher import ManagedServer
-from llmtui.servers.listener import find_listener, tree_cpu_seconds, tree_rss
 from llmtui.servers.recipes import absent_packages
+from llmtui.servers.server_processes import ServerProcesses, launched_processes, listening_processes
 from llmtui.servers.socket_owners import Owners, strangers
 from llmtui.wire import common, dialect_for
 from llmtui.wire.base import Dialect
@@ -59,7 +59,8 @@ class Target:
         self._client: httpx.AsyncClient | None = None
         self._dialect: Dialect = dialect_for(backend)
         self._adaptation = Adaptation(backend, config, self._dialect)
-        self._listener: int | None = None
+        #: The server's processes on this machine, None if it is elsewhere or another user's.
+        self.processes: ServerProcesses | None = None
         #: Users that listened on the port of a running server at the first request of this run.
         self.running_uids = listener_uids
         self._resumed = resumed
@@ -85,6 +86,9 @@ class Target:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self.server = ManagedServer(self.backend, self._config, self._folder, self._withheld)
                 ready = await self.server.start(report)
+                host, port = common.host_and_port(ready.url)
+                local = host if host in LOCAL_HOSTS else ""
+                self.processes = await asyncio.to_thread(launched_processes, self.server.pid or 0, local, port)
                 self._open(ready.url, ready.listener_uids)
                 if not self.backend.embedded:
                     async with self._probe(ready.url) as probe:
@@ -128,7 +132,8 @@ class Target:
     def remark(self) -> str:
         """What its state says of it: of the server, and of the requests that it takes."""
         note = self.ready.note if self.ready is not None else ""
-        return ", ".join(filter(None, (note, self._adaptation.remark)))
+        front = self.processes.front if self.processes is not None else ""
+        return ", ".join(filter(None, (note, front, self._adaptation.remark)))
 
     def _options(self) -> dict[str, Any]:
         """Return extra fields of a request: those for equal work, overridden by the config's `options`."""
@@ -141,24 +146,18 @@ class Target:
             options |= facts.no_prefix_cache
         return {**options, **self.backend.options}
 
-    def cpu_seconds(self) -> float | None:
-        """Return the CPU seconds of the server's process tree, None if it is remote or another user's."""
-        if self.server is not None:
-            return self.server.sample()[1]
-        return tree_cpu_seconds(self._listener) if self._listener is not None else None
-
     def sample(self) -> tuple[int, float] | None:
-        """Return resident bytes and CPU seconds of the server's process tree, None if unknown."""
+        """Return resident bytes and CPU seconds of the server's processes, None if unknown."""
         if self.server is not None:
-            return self.server.sample()
-        if self._listener is None:
-            return None
-        return tree_rss(self._listener), tree_cpu_seconds(self._listener)
+            self.server.sample()  # it records the largest use, which explains an end for lack of memory
+        return self.processes.sample() if self.processes is not None else None
 
     def device(self) -> Literal["", "cpu", "gpu"]:
         """Return what the server computes on, "" if its open files cannot be read."""
-        pid = self.server.pid if self.server is not None else self._listener
-        return device_of(pid) if pid is not None else ""
+        if self.processes is None or self.processes.elsewhere:
+            return ""
+        devices = {device_of(pid) for pid in self.processes.first}
+        return "gpu" if "gpu" in devices else "cpu" if "cpu" in devices else ""
 
     def log_tail(self, lines: int) -> list[str]:
         """Return the last lines that the launched server, or the one before it, printed."""
@@ -168,7 +167,7 @@ class Target:
     async def close(self) -> None:
         """Close the connections and stop a launched server. Safe to call at any time and more than once."""
         self.ready = None
-        self._listener = None
+        self.processes = None
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose()
@@ -234,7 +233,7 @@ class Target:
         url = self.backend.url
         host, port = common.host_and_port(url)
         if host in LOCAL_HOSTS:
-            self._listener = await asyncio.to_thread(find_listener, port)
+            self.processes = await asyncio.to_thread(listening_processes, host, port)
         return await probe.describe(
             Ready(
                 url=url, model=self.backend.model, version="", weights=self.backend.weights, threads=None, load_s=None

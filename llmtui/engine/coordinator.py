@@ -11,6 +11,7 @@ from collections.abc import Callable
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import LAUNCHES
 from llmtui.engine.control import Control
+from llmtui.engine.fronts import report_shared_engine
 from llmtui.engine.health import bring_up, check_iteration, fail, remarks
 from llmtui.engine.retry import measure
 from llmtui.engine.run import Run
@@ -114,6 +115,7 @@ class Coordinator:
             # Not earlier: some servers load the model at the first request.
             run.set_state(backend_run, device=backend_run.target.device())
         run.set_state(backend_run, note=remarks(backend_run))
+        report_shared_engine(run, backend_run)
         await check_iteration(run, backend_run, iteration)
         if run.config.cooldown_s and backend_run.queue:
             await asyncio.sleep(run.config.cooldown_s)

@@ -16,6 +16,7 @@ import msgspec
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.schedule import Job
 from llmtui.engine.watch import conditions
+from llmtui.engine.watch.fronts import FrontWatch
 from llmtui.engine.watch.other_cpu import OtherCpuMeter
 from llmtui.engine.watch.stalls import StallMeter, stall_failure
 from llmtui.measure.answer import Answer
@@ -59,7 +60,8 @@ async def request_once(
     """Send one request. Return its record, and the refusal if the server asks to retry later."""
     phase, number = job
     attempt = backend_run.state.attempt
-    meter = OtherCpuMeter(backend_run.target.cpu_seconds, own_pids)
+    meter = OtherCpuMeter(backend_run.target.processes, own_pids)
+    fronts = FrontWatch(backend_run.target.processes)
     emitted_at = began = time.monotonic()
 
     def on_tokens(count: int) -> None:
@@ -81,6 +83,7 @@ async def request_once(
     stalls = StallMeter()
     stalls.start()
     meter.start()
+    fronts.start()
     try:
         answer = await backend_run.target.ask(prompt, on_tokens)
     except IterationError as error:
@@ -88,10 +91,12 @@ async def request_once(
         if error.status is not None and error.retry_after_s is not None:
             refusal = Refusal(error.status, error.retry_after_s)
     finally:
-        foreign = meter.stop()
+        meter.stop()
+        fronts.stop()
         stall = stall_failure(stalls.stop())
         gc.enable()
     changed = conditions.since(before)
+    foreign, server_cpu = await fronts.explain(meter)
     if failure is not None:
         failure = await _with_exit(failure, backend_run)
     if stall is not None:
@@ -104,7 +109,7 @@ async def request_once(
         phase=phase,
         started_utc=started,
         foreign_cpu=foreign,
-        server_cpu=meter.server_cpu,
+        server_cpu=server_cpu,
         steal=changed.steal,
         swapped=changed.swapped,
         throttled=changed.throttled,

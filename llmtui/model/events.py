@@ -38,11 +38,11 @@ class BackendChanged(Event, frozen=True, tag="backend"):
 
 
 class Sampled(Event, frozen=True, tag="sampled"):
-    """Memory (resident, of the process tree) and CPU (cores, over the last second) of a server."""
+    """Memory (resident, of the process tree) and CPU (cores, over the last second) of a server; None if unknown."""
 
     backend: Own
-    rss_bytes: int
-    cpu_cores: float
+    rss_bytes: int | None
+    cpu_cores: float | None
 
 
 class Progress(Event, frozen=True, tag="progress"):

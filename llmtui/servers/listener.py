@@ -64,10 +64,17 @@ class Tree:
             self._walked = now
         return self._members
 
-    def sample(self) -> tuple[int, float]:
-        """Return resident bytes now and CPU seconds so far, summed over the tree."""
+    def sample(self, counted: set[int] | None = None) -> tuple[int, float]:
+        """Return resident bytes now and CPU seconds so far, summed over the tree.
+
+        Processes in `counted` are left out, and the others are added to it: trees may overlap.
+        """
         rss = 0
+        counted = set() if counted is None else counted
         for process in self.members():
+            if process.pid in counted:
+                continue
+            counted.add(process.pid)
             try:
                 with process.oneshot():
                     rss += process.memory_info().rss

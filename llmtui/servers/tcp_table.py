@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import re
 import struct
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -40,20 +42,24 @@ def endpoint(address: str, port: int) -> Endpoint:
     return Endpoint(_unmapped(ipaddress.ip_address(address.partition("%")[0])), port)
 
 
-def tcp_sockets(port: int, proc: Path = PROC) -> list[TcpSocket] | None:
-    """Return all sockets with `port` on either side; None if the system has no such table.
+def tcp_sockets(port: int | None, proc: Path = PROC, states: Collection[int] = ()) -> list[TcpSocket] | None:
+    """Return the sockets with `port` on either side, or all; None if the system has no such table.
+
+    With `states` only those that are in one of them: a busy machine has thousands that are closed.
 
     The kernel returns the table in parts: while other connections open and close, one reading may miss a row.
     """
-    marker = f":{port:04X} ".encode()
+    marker = b"" if port is None else f":{port:04X} ".encode()
+    pattern = re.compile(rb"^ *\d+: \S+ \S+ (?:%b) .*$" % b"|".join(b"%02X" % state for state in states), re.MULTILINE)
     rows: list[TcpSocket] = []
     readable = False
     for name in ("tcp", "tcp6"):
         try:
-            lines = (proc / "net" / name).read_bytes().splitlines()[1:]
+            text = (proc / "net" / name).read_bytes()
         except OSError:
             continue
         readable = True
+        lines = pattern.findall(text) if states else text.splitlines()[1:]
         rows += [row for line in lines if marker in line and (row := _row(line)) is not None]
     return rows if readable else None
 

@@ -34,6 +34,7 @@ import psutil
 
 from llmtui.accuracy.pty_monitor import Screen, monitor_argv
 from llmtui.engine.watch.other_cpu import OtherCpuMeter
+from llmtui.servers.server_processes import ServerProcesses
 from tests.bench.common import command_line, heading, truth_config
 from tests.bench.soak_figures import (
     CLIENT,
@@ -173,7 +174,7 @@ def watch(seen: Soak, engine: Child, screen: Screen, minutes: int) -> None:
     watched: list[Child | Screen] = [engine, screen]
     for number in range(minutes):
         minute = Minute()
-        meter = OtherCpuMeter(lambda: 0.0, lambda: own)
+        meter = OtherCpuMeter(ServerProcesses(()), lambda: own)
         meter.start()
         ends = 60.0 * (number + 1)
         while (now := time.monotonic() - began) < ends:
@@ -195,7 +196,8 @@ def watch(seen: Soak, engine: Child, screen: Screen, minutes: int) -> None:
                     seen.reported += len(one.ttft_s)
                     seen.rest_s.append(time.monotonic() - began)
                     seen.rest_bytes.append(one.rss_bytes)
-        minute.foreign, minute.load = meter.stop(), os.getloadavg()[0]
+        meter.stop()
+        minute.foreign, minute.load = meter.result()[0], os.getloadavg()[0]
         minute.rss = {name: gauge.rss[-1] for name, gauge in seen.gauges.items()}
         seen.minutes.append(minute)
         print(minute_line(number, minute), file=sys.stderr, flush=True)

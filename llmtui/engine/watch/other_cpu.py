@@ -5,12 +5,13 @@ Time stolen by the hypervisor counts too: it slows the server like another proce
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+from llmtui.servers.process_table import TICKS_PER_S
+from llmtui.servers.server_processes import ServerProcesses
+
 _STAT = Path("/proc/stat")
 #: The counters tick every hundredth of a second, each by itself: a difference below this is rounding error.
 ROUNDING_S = 0.03
@@ -42,37 +43,50 @@ def process_cpu_seconds(pid: int) -> float | None:
 class OtherCpuMeter:
     """Measures the CPU of other processes between `start` and `stop`.
 
-    `server_cpu_s` returns the CPU seconds of the server's process tree, or None if unknown: then the result is unknown
-    too. `own` lists llmtui's processes. After `stop`, `server_cpu` is the server's own use in cores, None if unknown.
+    `server` are the server's processes, None if unknown: then the result is unknown too. `own` lists llmtui's
+    processes.
     """
 
-    server_cpu: float | None = None
-
-    def __init__(self, server_cpu_s: Callable[[], float | None], own: Callable[[], Sequence[int]]) -> None:
-        self._server_cpu_s = server_cpu_s
+    def __init__(self, server: ServerProcesses | None, own: Callable[[], Sequence[int]]) -> None:
+        self._server = server
         self._own = own
-        self._from: tuple[int, float, float, dict[int, float]] | None = None
+        self._from: tuple[int, float, dict[int, float]] | None = None
+        self._elapsed_s = 0.0
+        self._others_s = 0.0
 
     def start(self) -> None:
         """Start measuring."""
-        busy, server = busy_cpu_seconds(), self._server_cpu_s()
-        self._from = self.server_cpu = None
-        if busy is not None and server is not None:
-            self._from = (time.monotonic_ns(), busy, server, self._own_cpu())
+        self._elapsed_s = 0.0
+        busy = busy_cpu_seconds()
+        self._from = None
+        if busy is not None and self._server is not None and self._server.start():
+            self._from = (time.monotonic_ns(), busy, self._own_cpu())
 
-    def stop(self) -> float | None:
-        """Return the cores that other processes used since `start`, to two decimals and at least 0; None if unknown."""
-        if self._from is None:
-            return None
-        began_ns, busy0, server0, own0 = self._from
-        own1, server1, busy1 = self._own_cpu(), self._server_cpu_s(), busy_cpu_seconds()
+    def stop(self) -> None:
+        """Stop measuring."""
+        if self._from is None or self._server is None:
+            return
+        began_ns, busy0, own0 = self._from
+        own1 = self._own_cpu()
+        self._server.stop()
+        busy1 = busy_cpu_seconds()
         elapsed_s = (time.monotonic_ns() - began_ns) / 1e9
-        if busy1 is None or server1 is None or elapsed_s <= 0:
-            return None
-        self.server_cpu = round(max(0.0, server1 - server0) / elapsed_s, 2)
-        own_s = sum(now - own0[pid] for pid, now in own1.items() if pid in own0)
-        foreign_s = (busy1 - busy0) - (server1 - server0) - own_s
-        return round(foreign_s / elapsed_s, 2) if foreign_s > ROUNDING_S else 0.0
+        if busy1 is not None and elapsed_s > 0:
+            own_s = sum(now - own0[pid] for pid, now in own1.items() if pid in own0)
+            self._elapsed_s, self._others_s = elapsed_s, busy1 - busy0 - own_s
+
+    def result(self) -> tuple[float | None, float | None]:
+        """Return the cores that other processes used, and those that the server used: to two decimals, at least 0.
+
+        None if unknown. Call it once the server's processes are all known.
+        """
+        if not self._elapsed_s or self._server is None:
+            return None, None
+        server_s = self._server.used_s()
+        foreign_s = self._others_s - server_s
+        foreign = round(foreign_s / self._elapsed_s, 2) if foreign_s > ROUNDING_S else 0.0
+        cores = round(max(0.0, server_s) / self._elapsed_s, 2)
+        return (foreign, cores) if self._server.judge(cores, foreign) else (None, None)
 
     def _own_cpu(self) -> dict[int, float]:
         return {pid: cpu for pid in self._own() if (cpu := process_cpu_seconds(pid)) is not None}

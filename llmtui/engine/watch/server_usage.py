@@ -20,6 +20,9 @@ async def sample_servers(backend_runs: Collection[BackendRun], emit: Callable[[A
         for backend_run in backend_runs:
             sample = backend_run.target.sample() if backend_run.target.up else None
             if sample is None:
+                # A front was sampled until it turned out that its engine is not seen.
+                if last.pop(backend_run.name, None) is not None and backend_run.target.up:
+                    emit(Sampled(backend=backend_run.name, rss_bytes=None, cpu_cores=None))
                 continue
             rss_bytes, cpu_s = sample
             now = time.monotonic()

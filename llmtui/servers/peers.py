@@ -1,0 +1,159 @@
+"""Which processes of this machine some processes are connected to, but for their clients (Linux).
+
+The connections of a proxy in front of an engine lead to the engine's process. Reads /proc with this user's rights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from llmtui.servers.socket_owners import best_listeners
+from llmtui.servers.tcp_table import ESTABLISHED, LISTEN, PROC, Endpoint, TcpSocket, tcp_sockets
+from llmtui.servers.unix_sockets import unix_sockets
+
+_CLOSE_WAIT = 0x08
+_STATES = (ESTABLISHED, _CLOSE_WAIT, LISTEN)
+_SOCKET = re.compile(r"socket:\[(\d+)\]")
+#: Services of the system that any process may be connected to: they do not answer its requests.
+_SYSTEM = re.compile(
+    r"/run/(?:systemd|udev|nscd|dbus|containerd|snapd|docker\.sock)|dbus|/bus$|X11-unix|ICE-unix|wayland"
+)
+
+
+#: Where clients come in: a TCP port, or the path of a Unix socket.
+Entrance = int | str
+
+
+class Peers(NamedTuple):
+    """The processes at the other ends. `unseen`: one that was connected to cannot be seen, as on another machine, in a
+    container, or of another user. `entrances` are those of the processes in `pids` that were connected to."""
+
+    pids: frozenset[int]
+    unseen: bool
+    entrances: frozenset[Entrance] = frozenset()
+
+
+class _Ends(NamedTuple):
+    """Sockets at the other ends: of each connection that was opened, and of workers, which connected to a port of their
+    own, as those of Ray do."""
+
+    opened: list[set[int]]
+    workers: set[int]
+    entrances: set[Entrance]
+
+
+def peers_of(members: Collection[int], entrances: Collection[Entrance] = (), proc: Path = PROC) -> Peers:
+    """Return the processes outside `members` that these are connected to, but for the clients at `entrances`."""
+    unseen = False
+    own: dict[str, set[int]] = {}
+    for pid in members:
+        inodes = socket_inodes(pid, proc)
+        unseen = unseen or inodes is None
+        own.setdefault(_network(pid, proc), set()).update(inodes or ())
+    every = set().union(*own.values())
+    ends = _Ends([], set(), set())
+    _add_unix(every, entrances, ends)
+    for network, inodes in own.items():
+        _add_tcp(tcp_sockets(None, proc / network, _STATES) or [], inodes, entrances, ends, proc)
+    owners = _owners(ends.workers.union(*ends.opened) - every, proc)
+    unseen = unseen or any(not end & every and not any(owners[inode] for inode in end) for end in ends.opened)
+    return Peers(frozenset().union(*owners.values()) - set(members), unseen, frozenset(ends.entrances))
+
+
+def socket_inodes(pid: int, proc: Path = PROC) -> set[int] | None:
+    """Return the inodes of the sockets that a process has open, None if its files cannot be read."""
+    inodes: set[int] = set()
+    folder = f"{proc}/{pid}/fd"
+    try:
+        for name in os.listdir(folder):
+            with contextlib.suppress(OSError):
+                if match := _SOCKET.match(os.readlink(f"{folder}/{name}")):
+                    inodes.add(int(match[1]))
+    except PermissionError:
+        return None
+    except OSError:
+        pass  # it has ended
+    return inodes
+
+
+def _add_tcp(rows: list[TcpSocket], inodes: set[int], entrances: Collection[Entrance], ends: _Ends, proc: Path) -> None:
+    """Add the other ends of the TCP connections of the owner of `inodes`.
+
+    The end of one that it opened is the socket that accepted it, else those that listen; empty if none is to be seen.
+    """
+    listening = [row for row in rows if row.state == LISTEN]
+    served = {row.local.port for row in listening if row.inode in inodes}
+    at = {(row.local, row.remote): row.inode for row in rows if row.state != LISTEN}
+    others: set[Endpoint] = set()
+    for row in rows:
+        if row.state == LISTEN or row.inode not in inodes:
+            continue
+        inode = at.get((row.remote, row.local))
+        if row.local.port in served:
+            if inode and row.local.port not in entrances:
+                ends.workers.add(inode)
+            continue
+        ends.entrances.add(row.remote.port)
+        if inode:
+            ends.opened.append({inode})
+        elif inode == 0 or row.remote.address.is_loopback:
+            ends.opened.append({one.inode for one in best_listeners(listening, row.remote)})
+        elif row.state == ESTABLISHED and row.remote not in others:
+            others.add(row.remote)
+            ends.opened.append(_in_a_container(row, proc))
+
+
+def _add_unix(inodes: set[int], entrances: Collection[Entrance], ends: _Ends) -> None:
+    """Add the other ends of those Unix sockets in `inodes` of which one end is bound to a path."""
+    connected = unix_sockets()
+    for inode in inodes & connected.keys():
+        one = connected[inode]
+        peer = connected.get(one.peer)
+        name = one.name or (peer.name if peer is not None else "")
+        if peer is None or not name or _SYSTEM.search(name):
+            continue
+        if not one.name:
+            ends.opened.append({one.peer})
+            ends.entrances.add(name)
+        elif name not in entrances:
+            ends.workers.add(one.peer)
+
+
+def _network(pid: int, proc: Path) -> str:
+    """Return the folder in `proc` with the table of sockets that a process sees; "" for the one that llmtui sees."""
+    with contextlib.suppress(OSError):
+        if os.readlink(f"{proc}/{pid}/ns/net") != os.readlink(f"{proc}/self/ns/net"):
+            return str(pid)
+    return ""
+
+
+def _in_a_container(row: TcpSocket, proc: Path) -> set[int]:
+    """Return the other end of `row` in another network namespace, empty if none is visible."""
+    looked = set()
+    for name in os.listdir(proc):
+        if not name.isdecimal() or not _network(int(name), proc):
+            continue
+        with contextlib.suppress(OSError):
+            namespace = os.readlink(f"{proc}/{name}/ns/net")
+            if namespace not in looked:
+                looked.add(namespace)
+                for one in tcp_sockets(row.remote.port, proc / name) or []:
+                    if one.inode and (one.local, one.remote) == (row.remote, row.local):
+                        return {one.inode}
+    return set()
+
+
+def _owners(inodes: set[int], proc: Path) -> dict[int, set[int]]:
+    """Return the processes that have each of these sockets open."""
+    owners: dict[int, set[int]] = {inode: set() for inode in inodes}
+    if inodes:
+        for name in os.listdir(proc):
+            if name.isdecimal():
+                for inode in (socket_inodes(int(name), proc) or set()) & inodes:
+                    owners[inode].add(int(name))
+    return owners
