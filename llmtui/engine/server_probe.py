@@ -7,6 +7,7 @@ The answers decide nothing: a server that refuses them, or does not answer, is a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ import httpx
 import msgspec
 
 from llmtui.config.frameworks import OLLAMA, framework
-from llmtui.measure.failures import NotAdmitted, connect_cause, connect_failure, invalid_request
+from llmtui.measure.failures import EXPECTS_TLS, NotAdmitted, connect_cause, connect_failure, invalid_request
 from llmtui.measure.stamped_socket import connect
 from llmtui.measure.untimed import Reply, fetch
 from llmtui.model import Backend, Failure, RunConfig
@@ -133,13 +134,21 @@ class ServerProbe:
 
     async def _check_http(self, backend: Backend) -> None:
         """Raise StartError if no answer so far was HTTP, and neither is that to an empty request for a chat."""
-        failure = next((answer.no_http for answer in self._answers.values() if answer.no_http is not None), None)
+        failure = self._no_http
         if failure is None or not self.silent:
             return
+        if not failure.hint.endswith(EXPECTS_TLS):
+            raise StartError(failure)  # it speaks another protocol
         request = self._dialect.request(backend, self._config, "", backend.model)
-        await self._ask([msgspec.structs.replace(request, body=b"{}")])
+        with contextlib.suppress(StartError):
+            await self._ask([msgspec.structs.replace(request, body=b"{}")])
         if self.silent:
             raise StartError(failure)
+
+    @property
+    def _no_http(self) -> Failure | None:
+        """What the port speaks instead of HTTP, None if that is unknown."""
+        return next((answer.no_http for answer in self._answers.values() if answer.no_http is not None), None)
 
     def _first_questions(self, backend: Backend) -> list[Request]:
         """What can be asked before the model is known."""
@@ -171,7 +180,7 @@ class ServerProbe:
                 raise self._not_reachable(error)
         if len(errors) == len(answers):
             raise self._not_reachable(errors[0])
-        if self.silent:
+        if self.silent and self._no_http is None:
             await self._check_connection()
 
     async def _side_answer(self, request: Request) -> SideAnswer:

@@ -278,7 +278,7 @@ def timed_out(events: int, timeout_s: float) -> Failure:
 def empty_answer(answer: Answer) -> Failure:
     """Return the failure for a complete answer without a token."""
     reason = sanitize(answer.finish_reason, 60) if answer.finish_reason is not None else None
-    tokens = answer.output_tokens or 0
+    tokens = max(answer.output_tokens or 0, answer.reasoning_tokens or 0)
     if reason is None and not tokens:
         if not answer.body_bytes:
             message, hint = "the answer is empty: it has no body", "check url, model and protocol"

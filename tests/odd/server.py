@@ -206,14 +206,15 @@ def _read(sock: socket.socket) -> Request | None:
 def speaking(first: bytes, *, greets: bool = False, reset: bool = False) -> Iterator[OddServer]:
     """Run a server of another protocol: it sends `first` and hangs up.
 
-    It sends after it has read a request, or with `greets` at once; with `reset` it then resets the connection.
+    It sends after it has read a request, or with `greets` at once; with `reset` it then resets the connection. It does
+    not survive a client that resets one.
     """
 
     def accept() -> None:
         with contextlib.suppress(OSError):
             while True:
                 sock = listener.accept()[0]
-                with sock, contextlib.suppress(OSError):
+                with sock:
                     if greets:
                         sock.sendall(first)
                     sock.recv(65536)
