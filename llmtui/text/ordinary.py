@@ -21,9 +21,9 @@ _WORDS = re.compile(
 #: An address on this machine, as in a header Host or Referer.
 _LOCAL = re.compile(r"(?:https?://)?(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?(?:/[a-z0-9]{0,8}){0,4}")
 #: How keys of known providers begin.
-_KEY_START = re.compile(r"(?:sk|pk|rk|hf|gsk|ghp|gho|fw|xai|csk|nvapi|glpat|tgp)[-_]|AIza|AKIA|eyJ")
-#: Letters and digits without a word boundary, as in a key in hex or base64.
-_RUN = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}")
+_KEY_START = re.compile(r"sk-|(?:hf|gsk|ghp|gho|fw|csk|r8|tgp)_|(?:xai|nvapi|glpat)-|AIza|AKIA|eyJ")
+#: Hex or base64 without a word boundary. A path or the name of an image may contain one, but is none.
+_RUN = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}={0,2}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 #: Longer words of the protocols, which our own messages contain.
 _PROTOCOL_WORDS = frozenset(
@@ -57,4 +57,5 @@ def looks_like_key(value: str) -> bool:
     """Whether `value` has the form of a key: the beginning of a provider's, a UUID, or a long run of hex or base64."""
     if len(value) < MIN_SECRET_CHARS:
         return False
-    return bool(_KEY_START.match(value) or _RUN.search(value) or _UUID.search(value))
+    provider = _KEY_START.match(value) is not None and "/" not in value
+    return provider or _RUN.fullmatch(value) is not None or _UUID.fullmatch(value) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -21,8 +22,9 @@ _CUT_MARKS = ("…", "...", "*", "\n")
 class Redactor:
     """Replaces secrets in a text by stars: call it. `clear` is text that is shown anyway.
 
-    It also replaces a secret as it is written in a URL, in JSON, in HTML and in Python; one with invisible characters
-    in between; and one whose end was truncated, unless what is left is an ordinary word or a part of `clear`.
+    It also replaces a secret as it is written in a URL, in JSON, in HTML, in Python, or in one case; one with invisible
+    characters in between; and one whose end was truncated, unless what is left is an ordinary word or a part of
+    `clear`.
     """
 
     def __init__(self, secrets: Iterable[str], clear: str = "") -> None:
@@ -92,13 +94,15 @@ def encodable(text: str) -> str:
 
 
 def _forms(secret: str) -> set[str]:
-    """Return `secret` as it may be written, also in a URL, in JSON, in HTML and in Python."""
+    """Return `secret` as it may be written: see `Redactor`."""
     plain = secret.encode("utf-8", "replace")
+    quoted = {quote(plain, safe=""), quote(plain), quote_plus(plain)}
     return {
         secret,
-        quote(plain, safe=""),
-        quote(plain),
-        quote_plus(plain),
+        secret.lower(),
+        secret.upper(),
+        *quoted,
+        *(re.sub("%..", lambda code: code[0].lower(), form) for form in quoted),
         json.dumps(secret)[1:-1],
         json.dumps(secret)[1:-1].replace("/", "\\/"),
         html.escape(secret),

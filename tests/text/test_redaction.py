@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
@@ -71,12 +72,14 @@ def test_values_of_usual_headers_are_ordinary(value: str) -> None:
 def test_the_form_of_a_key_is_recognized() -> None:
     assert all(map(looks_like_key, KEYS[:6]))
     names = ["Qwen2.5-7B-Instruct-Q4_K_M.gguf", "meta-llama/Llama-3.1-8B-Instruct", "/models/smollm2-135m", "keep"]
+    names += ["hf-internal-testing/tiny-random-gpt2", f"/hub/snapshots/{KEYS[4]}/model.gguf", f"vllm@sha256:{KEYS[4]}"]
     assert not any(map(looks_like_key, names))
 
 
 @pytest.mark.parametrize("key", [*KEYS, 'quo"te\\d4567'])
 def test_a_secret_is_found_as_it_may_be_written(key: str) -> None:
     forms = (key, quote(key, safe=""), quote_plus(key), json.dumps(key), repr(key), "\u200b".join(key))
+    forms += (key.upper(), key.lower(), re.sub("%..", lambda code: code[0].lower(), quote(key, safe="")))
     for form in forms:
         assert Redactor([key])(f"got {form}, not valid").count("***") == 1, form
 
