@@ -94,7 +94,7 @@ class Run:
         if state != backend_run.state or "failure" in changes:
             backend_run.state = state
             self.recorder.save_state(state)
-            self.emit(BackendChanged(backend=state))
+            self._send(BackendChanged(backend=state))
 
     def add_iteration(self, iteration: Iteration) -> None:
         """Store an iteration and emit it."""
@@ -102,7 +102,7 @@ class Run:
         self.recorder.save_iteration(iteration)
         self.iterations.append(iteration)
         drop_old_texts(self.iterations)
-        self.emit(IterationDone(iteration=iteration))
+        self._send(IterationDone(iteration=iteration))
 
     def add_note(self, note: Note) -> None:
         """Emit a note, also to clients that connect later."""
