@@ -78,8 +78,8 @@ def test_the_form_of_a_key_is_recognized() -> None:
 
 @pytest.mark.parametrize("key", [*KEYS, 'quo"te\\d4567'])
 def test_a_secret_is_found_as_it_may_be_written(key: str) -> None:
-    forms = (key, quote(key, safe=""), quote_plus(key), json.dumps(key), repr(key), "\u200b".join(key))
-    forms += (key.upper(), key.lower(), re.sub("%..", lambda code: code[0].lower(), quote(key, safe="")))
+    forms = [key, quote(key, safe=""), quote_plus(key), json.dumps(key), repr(key), "\u200b".join(key)]
+    forms += [key.upper(), key.lower(), re.sub("%..", lambda code: code[0].lower(), quote(key, safe=""))]
     for form in forms:
         assert Redactor([key])(f"got {form}, not valid").count("***") == 1, form
 
