@@ -81,7 +81,7 @@ async def _check_one(
     facts = [ready.version, ready.model, ready.weights, remark]
     texts = [sanitize(redact(fact)) for fact in facts if fact]
     texts += [f"loaded in {ready.load_s:.1f} s"] if ready.load_s is not None else []
-    print(f"{head}answers: {', '.join(texts)}", flush=True)
+    print(f"{head}answers{': ' * bool(texts)}{', '.join(texts)}", flush=True)
     return True
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from llmtui.cli.history import opened
-from llmtui.config.launch import resolved
-from llmtui.config.schema import DEFAULT_SOURCE, ConfigError, UiConfig, load, load_named_by_history
+from llmtui.config.launch import as_now
+from llmtui.config.schema import ConfigError, UiConfig, load, load_named_by_history
 from llmtui.model import Plan
 from llmtui.store.errors import StoreError
 from llmtui.text.redaction import HIDDEN
@@ -37,10 +37,9 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
     fresh = settings.plan(only=tuple(b.name for b in plan.backends))
     public = {b.name: b for b in fresh.public().backends}
     for old in plan.backends:
-        if settings.source != DEFAULT_SOURCE:
-            # Up to 0.1.0 a run stored the command as it was written.
-            old = resolved(old, Path(settings.source).parent, settings.source)
-        before, now = msgspec.to_builtins(old), msgspec.to_builtins(public[old.name])
+        new = public[old.name]
+        # Version 0.1.0 stored paths as they are written.
+        before, now = msgspec.to_builtins(as_now(old, new, Path(settings.source).parent)), msgspec.to_builtins(new)
         for field in sorted(before.keys() | now.keys()):
             if not _same(before.get(field), now.get(field)):
                 raise _changed(plan, f"{settings.source}: backend {old.name!r}: {field}")

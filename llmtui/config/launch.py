@@ -29,6 +29,22 @@ def resolved(backend: Backend, folder: Path, where: str) -> Backend:
     return msgspec.structs.replace(backend, launch=[program, *rest], model=model)
 
 
+def as_now(old: Backend, now: Backend, folder: Path) -> Backend:
+    """Return `old`, which may have its paths as they are written in the config, with those that `now` has whole.
+
+    `old` may come from someone else, so no file is looked at.
+    """
+
+    def word(before: str, after: str) -> str:
+        whole = {os.path.abspath(os.path.join(place, before)) for place in (folder, Path())}
+        return after if after in whole or (before.startswith("~/") and after == os.path.expanduser(before)) else before
+
+    if len(old.launch) != len(now.launch):
+        return old
+    launch = [word(before, after) for before, after in zip(old.launch, now.launch, strict=True)]
+    return msgspec.structs.replace(old, launch=launch, model=word(old.model, now.model))
+
+
 def _home(word: str, where: str) -> str:
     if word != "~" and not word.startswith("~/"):
         return word

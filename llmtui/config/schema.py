@@ -25,7 +25,7 @@ from llmtui.config.named_secrets import named_secrets
 from llmtui.config.ollama_host import ollama_url
 from llmtui.config.requests import check_requests
 from llmtui.config.variables import expand
-from llmtui.model import LABELS, Backend, Plan, RunConfig, Struct, secret_values
+from llmtui.model import LABELS, Backend, Plan, RunConfig, Struct, is_backend_name, secret_values
 from llmtui.text import sanitize
 
 __all__ = [
@@ -216,7 +216,8 @@ def check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
 
 def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str], folder: Path) -> Backend:
     where = f"{source}: backend {index + 1} ({backend.name!r})"
-    if backend.name != backend.name.strip() or len(backend.name) > 40 or not _is_name(backend.name):
+    # A name of fillers alone would not be seen.
+    if not is_backend_name(backend.name) or not sanitize(backend.name):
         raise ConfigError(
             f"{source}: backend {index + 1}: name: expected 1 to 40 printable characters without spaces around them, "
             f"got {show(backend.name)}"
@@ -249,11 +250,6 @@ def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str
         )
     check_requests(backend, where)
     return backend
-
-
-def _is_name(text: str) -> bool:
-    """Whether something of `text` is seen. Joiners, which emoji and some scripts need, are no controls."""
-    return text.replace("\u200d", "").replace("\u200c", "").isprintable() and sanitize(text) != ""
 
 
 def _split_url(url: str, where: str, secrets: list[str]) -> Any:

@@ -30,6 +30,12 @@ def is_run_id(text: str) -> bool:
     return _RUN_ID.fullmatch(text) is not None
 
 
+def is_backend_name(text: str) -> bool:
+    """Whether `text` can name a backend: 1 to 40 printable characters, and the joiners of emoji and some scripts."""
+    without_joiners = text.replace("\u200d", "").replace("\u200c", "")
+    return text == text.strip() and len(text) <= 40 and without_joiners.isprintable() and without_joiners != ""
+
+
 class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     """One serving framework under test, as configured (`[[backend]]`).
 

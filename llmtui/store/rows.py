@@ -24,6 +24,7 @@ from llmtui.model import (
     RunConfig,
     RunState,
     Struct,
+    is_backend_name,
 )
 from llmtui.store import validate
 from llmtui.store.packing import MAX_ARRIVALS, pack_deltas, pack_runs, unpack_deltas, unpack_runs
@@ -286,7 +287,7 @@ def plan_of(row: sqlite3.Row) -> Plan:
         raise ValueError(str(error)) from None
     for backend in plan.backends:
         name = backend.name
-        if name != name.strip() or not 1 <= len(name) <= 40 or not name.isprintable():
+        if not is_backend_name(name):
             raise ValueError("the name of a backend is not 1 to 40 printable characters")
     if len({backend.name for backend in plan.backends}) < len(plan.backends):
         raise ValueError("two backends of the plan have the same name")

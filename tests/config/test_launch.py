@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from llmtui.config.launch import as_now
 from llmtui.config.schema import ConfigError, parse
 from llmtui.model import Backend
 
@@ -66,3 +68,12 @@ def test_a_home_folder_that_is_unknown_is_an_error(folder: Path, monkeypatch: py
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     with pytest.raises(ConfigError, match=r"launch: no home folder for '~/x'; write the whole path"):
         launch(folder, "~/x")
+
+
+def test_a_command_of_0_1_0_is_the_same_as_now(folder: Path) -> None:
+    words = ["./server.sh", "-m", "models/x.gguf", "~/y", "{port}", "{model}"]
+    now = launch(folder, *words, model="models/x.gguf")
+    old = Backend(name="a", framework="a", launch=words, model="models/x.gguf")
+    assert as_now(old, now, folder) == now
+    for other in (["./other.sh", *words[1:]], words[1:]):
+        assert as_now(msgspec.structs.replace(old, launch=other), now, folder).launch != now.launch

@@ -137,14 +137,16 @@ def test_a_config_in_another_folder_launches_its_server(tmp_path: Path) -> None:
 
 
 def test_a_table_of_wide_names_is_aligned(tmp_path: Path) -> None:
-    names = [WIDE, "한글 서버", "e\u0301te\u0301", "ｆｕｌｌ", "\u1112\u1161\u11ab"]
+    family = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
+    names = [WIDE, "한글 서버", "e\u0301te\u0301", "ｆｕｌｌ", "\u1112\u1161\u11ab", "⚠\ufe0f", family]
     with odd() as server:
         write_config(tmp_path, server.url, *names)
         done = shell("llmtui run c.toml", tmp_path)
     lines = done.stdout.decode().splitlines()
     rows = [line for line in lines if " TTFT " in line and "/3" in line]
-    assert len(rows) == 18
+    assert len(rows) == 24
+    assert [backend.name for backend in runs(tmp_path)[0].backends] == ["odd", *names]
     assert len({cells_wide(row[: row.index("/3")]) for row in rows}) == 1
     title = next(line for line in lines if line.split()[:1] == ["backend"])
-    table = lines[lines.index(title) + 1 :][:6]
+    table = lines[lines.index(title) + 1 :][:8]
     assert {cells_wide(row) for row in table} == {cells_wide(title)}
