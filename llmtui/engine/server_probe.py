@@ -17,7 +17,15 @@ import httpx
 import msgspec
 
 from llmtui.config.frameworks import OLLAMA, framework
-from llmtui.measure.failures import EXPECTS_TLS, NotAdmitted, connect_cause, connect_failure, invalid_request
+from llmtui.measure.failures import (
+    EXPECTS_TLS,
+    NotAdmitted,
+    connect_cause,
+    connect_failure,
+    http_failure,
+    invalid_request,
+    tls_expected,
+)
 from llmtui.measure.stamped_socket import connect
 from llmtui.measure.untimed import Reply, fetch
 from llmtui.model import Backend, Failure, RunConfig
@@ -204,6 +212,8 @@ class ServerProbe:
         if not reply.whole or reply.status != 200:
             if reply.failure is not None:
                 return SideAnswer(no_http=reply.failure)
+            if tls_expected(reply.status, text := self._dialect.error_text(reply.body)):
+                return SideAnswer(no_http=http_failure(reply.status, text))
             loading: Literal["", "silent", "said"] = ""
             if reply.status == 503:
                 loading = "said" if refusals.says_loading(reply.body) else "" if reply.body.strip() else "silent"
@@ -266,8 +276,9 @@ class ServerProbe:
         failure = connect_failure(self._backend.url, error)
         if isinstance(error, NotAdmitted):
             return StartError(failure)
-        hint = self._backend.hint
-        if not hint and connect_cause(error) == "refused":
+        cause = connect_cause(error)
+        hint = self._backend.hint if cause not in ("certificate", "not TLS") else ""
+        if not hint and cause == "refused":
             _, port = common.host_and_port(self._backend.url)
             hint = framework(self._backend.framework).start_hint(port)
         return StartError(msgspec.structs.replace(failure, hint=hint or failure.hint))

@@ -29,8 +29,8 @@ _HINTS = {
     408: "the server timed out waiting for the request",
     413: "the prompt is too long for this server",
     429: "the server limits the rate of requests; raise cooldown_s",
-    402: "the account has no credit left",
-    407: "a proxy in between wants credentials",
+    402: "add credit to the account of this api_key",
+    407: "a proxy in between wants credentials; use one that needs none",
     500: "the server failed on this request; check the server",
     502: "a proxy cannot reach the server",
     503: "the server is overloaded or still loading; try again later",
@@ -89,9 +89,16 @@ class NotAdmitted(httpx.ConnectError):
 def http_failure(status: int, text: str, wait_s: float | None = None) -> Failure:
     """Return the failure for a status other than 200, with the server's error text and the wait it asks for, in s."""
     hint = _HINTS.get(status, "") if wait_s is None else f"the server {wait_words(wait_s)}"
-    if status in _MAY_EXPECT_TLS and expects_tls(text):
+    if tls_expected(status, text):
         hint = USE_HTTPS
+    elif not hint and status >= 400:
+        hint = "check the server" if status >= 500 else "check model, options and headers of this backend"
     return Failure(kind="http", message=f"HTTP {status}: {text}" if text else f"HTTP {status}", hint=hint)
+
+
+def tls_expected(status: int, text: str) -> bool:
+    """Whether an HTTP error with this text comes from a port that expects TLS."""
+    return status in _MAY_EXPECT_TLS and expects_tls(text)
 
 
 def retry_after_s(value: str, date: str, now: datetime) -> float | None:

@@ -109,6 +109,12 @@ def test_a_run_does_not_call_another_protocol_ready(tmp_path: Path) -> None:
         ):
             server = stack.enter_context(speaking(first, greets=greets))
             table += f'[[backend]]\nname = "{name}"\nurl = "{server.url}"\n'
+        page = "Client sent an HTTP request to an HTTPS server.\n"
+        https = stack.enter_context(
+            odd(*[lambda reply, request: reply.whole(page, "400 Bad Request", "text/plain")] * 2)
+        )
+        expected["https"] = "HTTP 400: Client sent an HTTP request to an HTTPS server."
+        table += f'[[backend]]\nname = "https"\nurl = "{https.url}"\n'
         good = stack.enter_context(odd())
         table += f'[[backend]]\nname = "good"\nurl = "{good.url}"\n'
         outcome = run(tmp_path, f"[run]\niterations = 1\nwarmup = 0\n{table}")
