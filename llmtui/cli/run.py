@@ -108,12 +108,17 @@ def iteration_line(run_view: RunView, iteration: Iteration) -> str:
     if iteration.error is not None:
         return f"{head}  failed: {sanitize(str(iteration.error))}"
     parts = [f"{iteration.latency_s:8.3f} s"]
-    parts.append(f"TTFT {iteration.ttft_s:.3f} s" if iteration.ttft_s is not None else "TTFT -")
+    if iteration.in_one_piece:
+        parts.append("not streamed: it came in one piece")
+    else:
+        parts.append(f"TTFT {iteration.ttft_s:.3f} s" if iteration.ttft_s is not None else "TTFT -")
     if iteration.tokens_per_s is not None:
         parts.append(f"{iteration.tokens_per_s:6.1f} tokens/s")
     if iteration.output_tokens is not None:
         counted = " (counted)" if iteration.token_source == "arrivals" else ""
         parts.append(f"{plural(iteration.output_tokens, 'token')}{counted}")
+    if iteration.hidden_tokens:
+        parts.append(f"{iteration.hidden_tokens} hidden")
     if iteration.refused:
         parts.append(f"after {plural(iteration.refused, 'refusal')}")
     if iteration.disturbed:

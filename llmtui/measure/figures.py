@@ -100,8 +100,9 @@ def _is_one_piece(answer: Answer, arrived: int) -> bool:
     if len(arrivals) == 1:
         return True
     span = arrivals[-1] - arrivals[0]
-    gap = statistics.median(b - a for a, b in itertools.pairwise(arrivals))
-    each = min(gap, span / (tokens - 1))
+    # Events of one arrival have no gap. A pause of the machine makes one long gap.
+    gaps = [*(b - a for a, b in itertools.pairwise(arrivals)), *[0] * (answer.events - len(arrivals))]
+    each = min(statistics.median(gaps), span / (tokens - 1))
     return span <= _SLIVER * arrivals[-1] and each <= FASTEST_NS
 
 

@@ -165,6 +165,7 @@ def evenly(first_ms: float, count: int, per_s: float) -> list[float]:
         pytest.param(timed(evenly(1_300, 64, 50_000)), True, id="sent event by event"),
         pytest.param(timed([1_300, 1_300.1], [40, 24]), True, id="read twice"),
         pytest.param(timed([1_300], [64]), True, id="one arrival"),
+        pytest.param(timed([404, 409], [1, 11]), True, id="a pause of the machine"),
         pytest.param(timed([1_300], [1], 64), False, id="one event of a token with a lie"),
         pytest.param(timed([1_300], [1], 2), False, id="one token and the end"),
         pytest.param(timed([1_300], [3]), False, id="three tokens"),

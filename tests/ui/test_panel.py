@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from llmtui.model import BackendChanged, BackendState, Failure, IterationDone
@@ -31,6 +33,37 @@ def test_panel_shows_figures_and_server() -> None:
     assert "525 MB" in shown
     assert "1.0 cores" in shown
     assert "via a Python bridge" in shown
+
+
+IN_ONE_PIECE: dict[str, Any] = {"ttft_s": None, "itl_s": None, "tokens_per_s": None}
+
+
+@pytest.mark.parametrize(
+    ("width", "changes", "words"),
+    [
+        (24, IN_ONE_PIECE, "not streamed"),
+        (44, IN_ONE_PIECE, "not streamed: it came in one piece"),
+        (24, {"tokens_per_s": None, "hidden_tokens": 300}, "hidden"),
+        (44, {"tokens_per_s": None, "hidden_tokens": 300}, "hidden tokens"),
+    ],
+)
+def test_panel_says_why_there_is_no_rate(width: int, changes: dict[str, Any], words: str) -> None:
+    run_view = RunView(canned.plan())
+    for number in (1, 2):
+        run_view.apply(IterationDone(iteration=canned.iteration("llama.cpp", number, **changes)))
+    lines = panel(run_view.backends["llama.cpp"], PanelOptions(index=0), width, 13)
+    assert words in text_of(lines)
+    assert all(width_of(line) == width for line in lines)
+    assert "tok/s" not in text_of(lines)
+
+
+def test_panel_counts_answers_in_one_piece_among_others() -> None:
+    run_view = RunView(canned.plan())
+    alone: dict[str, Any] = {}
+    for number, changes in ((1, alone), (2, IN_ONE_PIECE)):
+        run_view.apply(IterationDone(iteration=canned.iteration("llama.cpp", number, **changes)))
+    shown = text_of(panel(run_view.backends["llama.cpp"], PanelOptions(index=0), 44, 13))
+    assert "1x in one piece" in shown and "TTFT" in shown
 
 
 def test_panel_shows_failure_and_hint() -> None:

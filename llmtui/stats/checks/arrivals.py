@@ -25,7 +25,7 @@ def hidden_tokens(race: Race) -> Iterator[Check]:
         code="hidden-tokens",
         level="void" if unlike else "warning",
         backends=[*others, *mostly] if unlike else list(hidden),
-        text=f"tokens that the server counts and does not send, such as silent thinking (median): {each(hidden)}; "
+        text=f"the server counts tokens that it does not send, such as silent thinking: {each(hidden)} (median); "
         "latency and TTFT include them, and there is no tokens/s",
         todo="turn thinking off, or have the server send it, with `options` in [[backend]]",
         sides=[others, mostly] if unlike else [],

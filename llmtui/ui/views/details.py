@@ -19,6 +19,8 @@ from llmtui.ui.views.iteration_table import iteration_name
 def timeline_title(iteration: Iteration, width: int) -> str:
     """Return the timeline's title, longer if there is room."""
     name = iteration_name(iteration)
+    if iteration.in_one_piece:
+        return f"{name}: not streamed" + (": it came in one piece" if width >= TIMELINE_TITLE_WIDTH else "")
     if width < TIMELINE_TITLE_WIDTH:
         return name
     return f"{name}: arrivals" + (" since the request" if width >= TIMELINE_WHOLE_TITLE_WIDTH else "")
@@ -97,6 +99,15 @@ def wrapped(text: str, width: int) -> list[Line]:
     return lines
 
 
+def arrival_facts(backend_view: BackendView) -> list[str]:
+    """Say of how many answers nothing but the latency, or no rate, could be measured."""
+    if not backend_view.summary.n:
+        return []
+    whole, hidden = backend_view.evidence.whole, len(backend_view.evidence.hidden)
+    facts = [f"{whole} not streamed: the answer came in one piece"] if whole else []
+    return [*facts, f"{hidden} with tokens that the server counts and does not send"] if hidden else facts
+
+
 def answer_title(backend_view: BackendView, chosen: Iteration | None, width: int) -> str:
     """Return the title of the answer, with its length, why it ended, and the prompt's length, as far as they fit."""
     if chosen is None or chosen.error is not None or backend_view.state.failure is not None:
@@ -106,6 +117,7 @@ def answer_title(backend_view: BackendView, chosen: Iteration | None, width: int
         plural(chosen.output_tokens, "token") + (f" by {chosen.token_source}" if chosen.token_source else "")
         if chosen.output_tokens
         else "",
+        f"{chosen.hidden_tokens} hidden" if chosen.hidden_tokens else "",
         f"ended by {sanitize(chosen.finish_reason, 20)}" if chosen.finish_reason else "",
         f"prompt {chosen.prompt_tokens}" + (f" ({chosen.cached_tokens} cached)" if chosen.cached_tokens else "")
         if chosen.prompt_tokens

@@ -35,7 +35,8 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
     shown = shown_attempt(backend_view)
     medians: list[Line] = []
     if shown.summary.n:
-        medians = [median_line(shown, options, width), *speed_lines(shown, width, rows >= _TALL)]
+        hidden = backend_view.summary.n > 0 and len(backend_view.evidence.hidden) > 0
+        medians = [median_line(shown, options, width), *speed_lines(shown, width, rows >= _TALL, hidden)]
     lines: list[Line] = [state_line(backend_view, options, width)]
     rows -= 1
     if state in ("failed", "unreachable", "missing"):
@@ -97,7 +98,14 @@ def panel(backend_view: BackendView, options: PanelOptions, width: int, height: 
     corner: Span = ("hidden", "warn") if options.hidden else (sanitize(backend_view.backend.language, 12), "dim")
     compared = attempt_note(backend_view, options.metric)
     refused = f"refused {backend_view.refused}x" if backend_view.refused else ""
-    remarks: list[Span] = [(compared, "accent"), (refused, "warn"), (sanitize(backend_view.state.note, 120), "dim")]
+    whole = backend_view.evidence.whole if backend_view.summary.ttft is not None else 0
+    pieces = f"{whole}x in one piece" if whole else ""
+    remarks: list[Span] = [
+        (compared, "accent"),
+        (refused, "warn"),
+        (pieces, "warn"),
+        (sanitize(backend_view.state.note, 120), "dim"),
+    ]
     bottom: list[Span] = []
     for text, role in remarks:
         # Whole words only: remarks without room on the edge are in the details.

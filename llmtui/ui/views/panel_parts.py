@@ -101,16 +101,25 @@ def median_line(shown: ShownAttempt, options: PanelOptions, width: int) -> Line:
     return _dim(_pair(text, spare, width)) if shown.earlier else _pair(text, spare, width)
 
 
-def speed_lines(shown: ShownAttempt, width: int, tall: bool) -> list[Line]:
-    """TTFT and tokens/s: on one line if both fit, else on two if the panel is `tall`."""
+#: In place of TTFT and tokens/s, the longest one that fits.
+_IN_ONE_PIECE = ("not streamed: it came in one piece", "not streamed", "whole")
+
+
+def speed_lines(shown: ShownAttempt, width: int, tall: bool, hidden: bool = False) -> list[Line]:
+    """TTFT and tokens/s: on one line if both fit, else on two if the panel is `tall`.
+
+    `hidden`: the server counts tokens that it does not send, which is why there is no tokens/s.
+    """
     summary = shown.summary
+    if summary.n and summary.ttft is None and summary.tokens_per_s is None and summary.itl is None:
+        return [((next((words for words in _IN_ONE_PIECE if len(words) <= width), ""), "warn"),)]
     ttft = summary.ttft.median if summary.ttft else None
     speed = summary.tokens_per_s.median if summary.tokens_per_s else None
     left = f"TTFT {number(ttft, room=8)}"
-    right = f"{number(speed, 1)} tok/s"
+    right = f"{number(speed, 1)} tok/s" if speed is not None or not hidden else "hidden tokens"
     if ttft is not None and len(left) + len(right) + 3 <= width:
         left += " s"
-    short = right.replace("tok/s", "t/s")
+    short = right.replace("tok/s", "t/s").removesuffix(" tokens")
     if len(left) + len(right) + 1 > width >= len(left) + len(short) + 1:
         right = short
     apart = tall and len(left) + len(right) + 1 > width
