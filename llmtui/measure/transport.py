@@ -6,18 +6,22 @@ httpx is the client. `Connection` implements HTTP on sockets whose reads carry t
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 
 from llmtui.measure.connection import Connection, StampedBody
-from llmtui.measure.failures import BadCertificate, NotAdmitted
+from llmtui.measure.failures import BadCertificate, IncompleteAnswer, NotAdmitted
 from llmtui.measure.http1 import ResponseReader, request_bytes
 from llmtui.measure.stamped_socket import connect, kernel_stamps
 from llmtui.measure.tls import TlsChannel, refused_certificate
 from llmtui.model import Failure
 from llmtui.wire import common
+
+#: How long after a request the end of a pooled connection may arrive that the server sent before it read the request.
+CROSSING_S = 0.05
 
 _Origin = tuple[str, str, int]
 
@@ -86,16 +90,21 @@ class StampedTransport(httpx.AsyncBaseTransport):
             raise
 
     async def _exchange_reused(self, connection: Connection, wire: bytes, method: str) -> ResponseReader | None:
-        """Exchange on a pooled connection. Return None if it ended without a byte.
+        """Exchange on a pooled connection. Return None if it ended without a byte before the server read the request.
 
         That happens when the server closes the connection after its answer (llama.cpp, some 20 microseconds later) and
-        the FIN crosses the request. The request is then sent, and timed, on a new connection.
+        the FIN crosses the request. The request is then sent, and timed, on a new connection. A server that ends the
+        connection later has failed on the request: sent again, it would compute twice and hide that.
         """
         try:
             return await self._exchange(connection, wire, method)
-        except httpx.TransportError:
+        except httpx.TransportError as error:
             if connection.reader is not None and not connection.reader.no_bytes_received:
                 raise
+            written_ns = connection.sock.written_ns
+            after_s = (time.monotonic_ns() - written_ns) / 1e9 if written_ns else 0.0
+            if after_s > CROSSING_S:
+                raise IncompleteAnswer(f"closed without an answer {after_s:.1f} s after the request") from error
             return None
 
     def _reuse(self, origin: _Origin) -> Connection | None:
