@@ -121,6 +121,8 @@ def iteration_line(run_view: RunView, iteration: Iteration) -> str:
         parts.append(f"{iteration.hidden_tokens} hidden")
     if iteration.refused:
         parts.append(f"after {plural(iteration.refused, 'refusal')}")
+    if iteration.repeated:
+        parts.append(f"measured again {iteration.repeated}x")
     if iteration.disturbed:
         parts.append(f"disturbed: other processes used {iteration.foreign_cpu:.1f} cores")
     return f"{head}  " + "  ".join(parts)

@@ -24,7 +24,8 @@ class BackendRun:
 
     `twin` distinguishes backends with the same URL. `salt` distinguishes the times that a run was resumed: a prompt
     whose answer was lost is sent again with another first line. `usual_load_s` is how long the server took to load in
-    earlier runs, `dropped` the number of jobs that a stop removed from the queue, `task` what is under way.
+    earlier runs, `dropped` the number of jobs that a stop removed from the queue, `task` what is under way. `repeats`
+    counts the requests of this attempt that llmtui itself spoiled, and measured again.
     """
 
     backend: Backend
@@ -39,6 +40,8 @@ class BackendRun:
     usual_load_s: float | None = None
     latencies_s: list[float] = dataclasses.field(default_factory=list)
     refusal_reported: bool = False
+    repeats: int = 0
+    repeat_reported: bool = False
     count_reported: bool = False
     piece_reported: bool = False
     cpu: tuple[float, float] | None = None
@@ -74,7 +77,7 @@ class BackendRun:
         """Queue all iterations of a new attempt."""
         self.queue = deque(jobs(config.warmup, config.iterations))
         self.failures_in_a_row = 0
-        self.restarts = self.dropped = 0
+        self.restarts = self.dropped = self.repeats = 0
 
 
 def missing_jobs(config: RunConfig, state: BackendState, iterations: Iterable[Iteration]) -> list[Job]:

@@ -1,4 +1,4 @@
-"""One iteration: its prompt, and its request, retried if the server refuses it with a Retry-After (429 or 503)."""
+"""One iteration: its prompt, and its request, sent again if the server refuses it or llmtui itself spoils it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.iteration import request_once
 from llmtui.engine.schedule import Job, fresh_line
 from llmtui.measure.failures import wait_words
-from llmtui.model import AnyEvent, Iteration, Note, Plan
+from llmtui.model import AnyEvent, Failure, Iteration, Note, Plan
 
 #: The shortest wait before a retry, also if the server asks for none.
 MIN_WAIT_S = 0.25
@@ -25,17 +25,15 @@ async def measure(
     """Carry out one iteration, emitting its progress, and return its record; a failed request has one too.
 
     A request that does not fit the server, or comes before its model is loaded, is part of no iteration. One that is
-    refused with a time to wait is retried after it, for `timeout_s` in all. The record counts these refusals;
-    everything else in it is of the last request.
+    refused with a time to wait is retried after it, for `timeout_s` in all. One that llmtui itself spoiled, by a stall
+    or as the clock was set, is measured again, at most as often in an attempt as the plan has iterations. The record
+    counts both; everything else in it is of the last request.
     """
     timeout_s = plan.config.timeout_s
-    prompt = plan.config.prompt
-    if plan.config.fresh_prompt:
-        first = fresh_line(plan.run + backend_run.salt, backend_run.state.attempt, job, backend_run.twin)
-        prompt = f"{first}\n{prompt}"
     began = time.monotonic()
-    refused = 0
+    refused = repeated = 0
     while True:
+        prompt = _prompt(backend_run, job, plan, repeated)
         try:
             iteration, refusal = await request_once(backend_run, job, plan, prompt, own_pids, emit)
         except AskAgain as again:
@@ -45,6 +43,12 @@ async def measure(
             began = time.monotonic()
             continue
         failure = iteration.error
+        if failure is not None and failure.kind == "stopped" and backend_run.repeats < plan.config.iterations:
+            repeated += 1
+            _count_repeat(backend_run, failure, emit)
+            await asyncio.sleep(plan.config.cooldown_s)
+            began = time.monotonic()
+            continue
         if refusal is None or failure is None:
             break
         refused += 1
@@ -62,4 +66,24 @@ async def measure(
             text = f"HTTP {refusal.status}, {asks}; refusals are counted, but are not samples"
             emit(Note(text=text, level="warning", backend=backend_run.name))
         await asyncio.sleep(wait_s)
-    return msgspec.structs.replace(iteration, refused=refused) if refused else iteration
+    if not (refused or repeated):
+        return iteration
+    return msgspec.structs.replace(iteration, refused=refused, repeated=repeated)
+
+
+def _count_repeat(backend_run: BackendRun, failure: Failure, emit: Callable[[AnyEvent], None]) -> None:
+    """Count a request that llmtui itself spoiled. The first one of a backend is reported."""
+    backend_run.repeats += 1
+    if not backend_run.repeat_reported:
+        backend_run.repeat_reported = True
+        text = f"{failure.message}; the request is measured again, and is no sample"
+        emit(Note(text=text, level="warning", backend=backend_run.name))
+
+
+def _prompt(backend_run: BackendRun, job: Job, plan: Plan, repeated: int) -> str:
+    """Return the prompt of a request. One that is measured again has another first line: the first one was computed."""
+    prompt = plan.config.prompt
+    if not plan.config.fresh_prompt:
+        return prompt
+    salt = f"{plan.run}{backend_run.salt}" + (f"~{repeated}" if repeated else "")
+    return f"{fresh_line(salt, backend_run.state.attempt, job, backend_run.twin)}\n{prompt}"

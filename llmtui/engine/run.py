@@ -207,6 +207,8 @@ def start_run(
             missing = missing_jobs(plan.config, earlier, stored.iterations)
             backend_run = BackendRun(backend, target, resumed_state(earlier, missing), salt=salt)
             backend_run.queue.extend(missing)
+            key = (backend.name, earlier.attempt)
+            backend_run.repeats = sum(i.repeated for i in stored.iterations if (i.backend, i.attempt) == key)
         backend_run.usual_load_s = usual_loads.get(backend.name)
         backend_run.twin = urls.count(backend.url) if backend.url else 0
         urls.append(backend.url)

@@ -218,4 +218,5 @@ ITERATION_COLUMNS: tuple[Column[Iteration], ...] = (
     _sample("transport_and_client_s", "Latency minus the server's own time."),
     Column("refused", "How often the server said 429 or 503 with Retry-After first.", lambda i: i.refused),
     _sample("hidden_tokens", "Tokens that the server counted and did not send, such as silent thinking."),
+    Column("repeated", "How often llmtui itself spoiled the request, and measured it again.", lambda i: i.repeated),
 )

@@ -55,10 +55,11 @@ class Iteration(Struct, frozen=True):
 
     `arrivals_ns` are the arrivals with tokens, in ns since the request was written, and `arrival_tokens` the number of
     tokens (events with text) in each. `hidden_tokens` are those that the server counts and did not send, such as
-    silent thinking. `refused` counts the replies 429 or 503 with a Retry-After header; everything else is of the last
-    request. `foreign_cpu`, `server_cpu` and `steal` are cores: those used by other processes, by the server, and by
-    other guests of the hypervisor. `swapped` counts pages, `throttled` how often heat slowed down a
-    core. `part` is 1 until a server is restarted within the attempt or the run is resumed, which adds 1 each.
+    silent thinking. `refused` counts the replies 429 or 503 with a Retry-After header, and `repeated` the requests that
+    llmtui itself spoiled and measured again; everything else is of the last request. `foreign_cpu`, `server_cpu` and
+    `steal` are cores: those used by other processes, by the server, and by other guests of the hypervisor. `swapped`
+    counts pages, `throttled` how often heat slowed down a core. `part` is 1 until a server is restarted within the
+    attempt or the run is resumed, which adds 1 each.
     """
 
     run: Own
@@ -91,6 +92,7 @@ class Iteration(Struct, frozen=True):
     stamp: Stamp | None = None
     error: Failure | None = None
     refused: int = 0
+    repeated: int = 0
     part: int = 1
     text: Outside = ""
     arrivals_ns: list[int] = []

@@ -95,7 +95,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "tokens_per_s": (0, 1e25),
     **dict.fromkeys(("output_tokens", "prompt_tokens", "cached_tokens", "hidden_tokens"), (0, _MAX_COUNT)),
     **dict.fromkeys(("foreign_cpu", "server_cpu", "steal"), (0, 1e6)),
-    **dict.fromkeys(("swapped", "throttled", "refused"), (0, 2**62)),
+    **dict.fromkeys(("swapped", "throttled", "refused", "repeated"), (0, 2**62)),
     "part": (1, 1e9),
 }
 _STATE_RANGES: dict[str, tuple[float, float]] = {

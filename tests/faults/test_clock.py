@@ -4,80 +4,112 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from llmtui.link.process import live_runs
-from llmtui.model import Iteration
-from tests.engine.helpers import engine_for
-from tests.faults.harness import plan_for, server, wait_for_requests, wait_until
+from llmtui.model import Backend
+from llmtui.stats.checks import Entry, Evidence, checks
+from tests.engine.helpers import Followed, engine_for, plan_of
+from tests.faults.harness import notes_of, plan_for, server, wait_for_requests, wait_until
+from tests.scripted import Scripted
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 
+STEPPED = "the system clock was set during this iteration, so its times are wrong"
+
 
 async def test_wall_clock_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is set forward during the second request and back during the fourth; both are measured again."""
     stepped = tmp_path / "stepped"
     monkeypatch.setenv("LLMTUI_STEPPED", str(stepped))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).with_name("stepped")), prepend=os.pathsep)
     gates = [asyncio.Event() for _ in range(5)]
-    async with server(*gates) as served, engine_for(plan_for(served, 5)) as run:
+    async with server(*gates) as served, engine_for(plan_for(served, 3)) as run:
         for number, gate in enumerate(gates, start=1):
+            await wait_for_requests(served, number)
             if step := {2: signal.SIGUSR1, 4: signal.SIGUSR2}.get(number):
-                await wait_for_requests(served, number)
                 os.kill(run.engine.pid, step)
                 await wait_until(stepped.exists)
                 stepped.unlink()
             gate.set()
-            await run.until(lambda run_view, n=number: len(run_view.backends["a"].iterations) == n)  # type: ignore[misc]
         run_view = await run.until_done()
-    for iteration in run_view.backends["a"].iterations:
-        if iteration.iteration in (2, 4) and iteration.error is not None:
-            assert "clock was set during this iteration" in iteration.error.message
-        else:
-            assert iteration.latency_s is not None and 0 < iteration.latency_s < 10
-    assert run_view.backends["a"].summary.n >= 3
+    iterations = run_view.backends["a"].iterations
+    assert [i.ok for i in iterations] == [True] * 3
+    assert [i.repeated for i in iterations] == [0, 1, 1]
+    assert all(i.latency_s is not None and 0 < i.latency_s < 10 for i in iterations)
+    assert notes_of(run) == [f"{STEPPED}; the request is measured again, and is no sample"]
     assert 0 < run_view.run.elapsed_s < 60
 
 
-async def iterations_with_a_stop() -> list[Iteration]:
-    """Stop the engine for 0.3 s during the second of three iterations. Return all of them."""
-    gates = [asyncio.Event() for _ in range(2)]
-    async with server(*gates) as served, engine_for(plan_for(served, 3)) as run:
-        gates[0].set()
-        await wait_for_requests(served, 2)
-        await run.until(lambda run_view: len(run_view.backends["a"].iterations) == 1)
+@contextlib.asynccontextmanager
+async def stopped_in_requests(
+    *numbers: int, iterations: int, warmup: int = 0
+) -> AsyncIterator[tuple[Scripted, Followed]]:
+    """Run until the end; the engine is stopped for 0.3 s during the requests with these numbers, from 1 on."""
+    gates = [asyncio.Event() for _ in range(max(numbers))]
+    async with contextlib.AsyncExitStack() as stack:
+        served = await stack.enter_async_context(server(*gates))
+        plan = plan_of(Backend(name="a", url=served.url, model="m"), iterations=iterations, warmup=warmup)
+        run = await stack.enter_async_context(engine_for(plan))
         engine = psutil.Process(run.engine.pid)
-        waiting = asyncio.create_task(run.until(lambda run_view: len(run_view.backends["a"].iterations) == 2))
-        engine.suspend()
-        try:
-            gates[1].set()
-            assert [r.run for r in live_runs()] == [run.run_view.plan.run]
-            # No event arrives meanwhile, and the connection stays open.
-            assert not (await asyncio.wait({waiting}, timeout=0.3))[0]
-        finally:
-            engine.resume()
-        await waiting
-        run_view = await run.until_done()
-        return list(run_view.backends["a"].iterations)
+        for number, gate in enumerate(gates, start=1):
+            await wait_for_requests(served, number)
+            if number not in numbers:
+                gate.set()
+                continue
+            engine.suspend()
+            try:
+                gate.set()
+                assert [r.run for r in live_runs()] == [run.run_view.plan.run]
+                await asyncio.sleep(0.3)
+            finally:
+                engine.resume()
+        await run.until_done()
+        yield served, run
 
 
-async def test_stopped_engine_continues() -> None:
-    first, _, last = await iterations_with_a_stop()
-    assert first.ok and last.ok
+def prompts(served: Scripted) -> list[str]:
+    bodies = [json.loads(r.partition(b"\r\n\r\n")[2]) for r in served.requests if r.startswith(b"POST")]
+    return [body["messages"][0]["content"] for body in bodies]
 
 
-async def test_iteration_during_which_the_engine_was_stopped_fails() -> None:
-    _, second, _ = await iterations_with_a_stop()
-    assert second.error is not None
-    assert "llmtui itself was stopped for 0." in second.error.message
+@pytest.mark.parametrize("warmup", [0, 2])
+async def test_iteration_during_which_the_engine_was_stopped_is_measured_again(warmup: int) -> None:
+    async with stopped_in_requests(2, iterations=3 - warmup, warmup=warmup) as (served, run):
+        backend_view = run.run_view.backends["a"]
+    iterations = backend_view.iterations
+    assert [i.phase for i in iterations] == ["warmup"] * warmup + ["measured"] * (3 - warmup)
+    assert [i.ok for i in iterations] == [True] * 3
+    assert [i.repeated for i in iterations] == [0, 1, 0]
+    (note,) = notes_of(run)
+    assert note.startswith("llmtui itself was stopped for 0.") and note.endswith("is measured again, and is no sample")
+    assert len(prompts(served)) == len(set(prompts(served))) == 4, "the server has the first prompt in its cache"
+    entries = [Entry(backend_view.backend, backend_view.state, Evidence(backend_view.current))]
+    judged = checks(entries, run.run_view.plan.config, run.run_view.machine)
+    assert [c.text for c in judged if c.code == "repeated"] == [
+        "measured again, as llmtui was stopped or the clock was set meanwhile: a 1x"
+    ]
+    assert not any(c.code == "failed-iterations" for c in judged)
+
+
+async def test_requests_are_measured_again_as_often_as_the_plan_has_iterations() -> None:
+    async with stopped_in_requests(1, 2, 3, iterations=2) as (served, run):
+        first, second = run.run_view.backends["a"].iterations
+        assert run.run_view.backends["a"].state.state == "done"
+    assert first.error is not None and first.error.kind == "stopped" and first.repeated == 2
+    assert "llmtui itself was stopped for 0." in first.error.message
+    assert second.ok and second.repeated == 0
+    assert len(prompts(served)) == 4
 
 
 @contextlib.contextmanager

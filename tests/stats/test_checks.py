@@ -211,6 +211,7 @@ PROVOKED: list[Case] = [
     ("too-few", "warning", {"n": 3}, {"n": 3, "turn": 200}, {}, "a n = 3, b n = 3"),
     ("failed-iterations", "warning", {}, {"fields": one_fails}, {}, "b 1 of 12 iterations; no token within 120 s"),
     ("refused", "warning", {}, every(4, refused=2), {}, "b 6x"),
+    ("repeated", "note", {}, every(4, repeated=1), {}, "b 3x"),
     ("cold-start", "warning", {}, {"fields": first_slow}, {}, "b 1.6"),
     ("drift", "warning", {}, {"fields": slope}, {}, "b +1"),
     ("outliers", "note", {}, {"fields": one_far_out}, {}, "b 1 of 12 iterations (3.2"),

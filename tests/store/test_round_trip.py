@@ -42,6 +42,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "backend": st.sampled_from(["a", "b"]),
     "run": st.just("ab12cd34"),
     "refused": st.integers(0, 10**6),
+    "repeated": st.integers(0, 10**6),
     "foreign_cpu": st.none() | st.floats(0, 1e6),
     "server_cpu": st.none() | st.floats(0, 1e6),
     "steal": st.floats(0, 1e6),

@@ -97,6 +97,7 @@ class Evidence:
         self.good = 0
         self.last_failed: Iteration | None = None
         self.refused = 0
+        self.repeated = 0
         self.parts: Counter[int] = Counter()
         self.disturbed = 0
         self.foreign_most = 0.0
@@ -132,6 +133,7 @@ class Evidence:
     def add(self, iteration: Iteration) -> None:
         """Add the next iteration of this attempt, warm-up or measured, good or failed, with its text."""
         self.refused += iteration.refused
+        self.repeated += iteration.repeated
         if iteration.ok and iteration.server_prefill_s and iteration.prompt_tokens:
             each_s = iteration.server_prefill_s / iteration.prompt_tokens
             self.first_prefill_s = each_s if self.first_prefill_s is None else self.first_prefill_s

@@ -145,6 +145,19 @@ def refused(race: Race) -> Iterator[Check]:
         )
 
 
+def repeated(race: Race) -> Iterator[Check]:
+    """repeated: llmtui itself was stopped during a request, or the clock was set, so it was measured again."""
+    counts = {e.name: f"{e.evidence.repeated}x" for e in race.entries if e.evidence.repeated}
+    if counts:
+        yield Check(
+            code="repeated",
+            level="note",
+            backends=list(counts),
+            text=f"measured again, as llmtui was stopped or the clock was set meanwhile: {each(counts)}",
+            todo="do not suspend the machine, stop llmtui or set the clock during a run",
+        )
+
+
 def guesses(race: Race) -> Iterator[Check]:
     """token-counts-guessed: the server did not report output tokens: counted by arrivals, or not at all."""
     guessed = [e.name for e in race.sampled if e.evidence.guessed]
