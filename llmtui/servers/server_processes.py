@@ -3,6 +3,7 @@ front (nginx, LiteLLM, a port forwarder, ...)."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection
 
@@ -33,18 +34,21 @@ class ServerProcesses:
         roots: Collection[int],
         *,
         with_roots: bool = True,
+        host: str = "",
         port: int = 0,
         hidden: bool = False,
         behind: Collection[int] = (),
     ) -> None:
-        """`port` is the one that is asked. `hidden`: a process that listens on it cannot be seen. `behind`: see the
-        attribute."""
+        """`host` and `port` are those that are asked. `hidden`: a process that listens there cannot be seen. `behind`:
+        see the attribute."""
         self._roots = frozenset(roots)
         self._with_roots = with_roots
+        self._host, self._port = host, port
+        self._started: dict[int, int] = {}
         self._entrances: frozenset[Entrance] = frozenset({port})
         self._hidden = hidden
         self._unseen = False
-        self._trees = {pid: Tree(pid, root=with_roots) for pid in roots}
+        self._trees: dict[int, Tree] = {}
         self._before: Table | None = None
         self._after: Table | None = None
         #: The first processes of the engine behind a front.
@@ -66,7 +70,7 @@ class ServerProcesses:
         """Describe the front, as in "behind nginx (pid 123)"; "" if there is none or the engine is not seen."""
         if not self.behind or self.elsewhere or not self._with_roots:
             return ""
-        pid = min(self._roots)
+        pid = min(self._roots, default=0)
         try:
             return f"behind {sanitize(psutil.Process(pid).name(), 40)} (pid {pid})"
         except psutil.Error:
@@ -78,6 +82,10 @@ class ServerProcesses:
 
     def look(self) -> None:
         """Follow the connections of the server's processes to other processes of this machine. Can run in a thread."""
+        with contextlib.suppress(OSError):
+            self._follow()
+
+    def _follow(self) -> None:
         table = process_table()
         own = (os.getpid(),)
         members = frontier = tree(table, self._roots | self.behind, own)
@@ -92,12 +100,28 @@ class ServerProcesses:
             self.behind |= more
             frontier = tree(table, more, own) - members
             members |= frontier
-        self._unseen = unseen
+        self._unseen = self._unseen or unseen
 
     def start(self) -> bool:
         """Start to measure CPU time. Return False if the system does not report it."""
         self._before, self._after = process_table(), None
+        self._forget_ended(self._before)
         return bool(self._before)
+
+    def _forget_ended(self, table: Table) -> None:
+        """Drop what has ended, also if its PID is used again. A server that was started again has other processes."""
+        for pid in self._roots | self.behind:
+            started = table[pid].started if pid in table else -1
+            if self._started.setdefault(pid, started) != started or started < 0:
+                self.behind -= {pid}
+                self._roots -= {pid} if self._with_roots else set()
+                self._started.pop(pid)
+                self._trees.pop(pid, None)
+        if table and not self._roots:
+            listening = _receivers(self._host, self._port)
+            self._roots = frozenset(one.pid for one in listening if one.pid)
+            self._hidden = any(not one.pid for one in listening)
+            self.curious = True
 
     def stop(self) -> None:
         """Stop to measure CPU time."""
@@ -121,11 +145,12 @@ class ServerProcesses:
         """Return resident bytes and CPU seconds so far, summed over all processes; None if the engine is not seen."""
         if self.elsewhere:
             return None
-        trees = [self._trees.setdefault(pid, Tree(pid)) for pid in self.behind] + [self._trees[p] for p in self._roots]
         counted: set[int] = set()
         rss, cpu_s = 0, 0.0
-        for one in trees:
-            more_rss, more_cpu_s = one.sample(counted)
+        for pid in sorted(self._roots | self.behind):
+            if pid not in self._trees:
+                self._trees[pid] = Tree(pid, root=self._with_roots or pid not in self._roots)
+            more_rss, more_cpu_s = self._trees[pid].sample(counted)
             rss, cpu_s = rss + more_rss, cpu_s + more_cpu_s
         return rss, cpu_s
 
@@ -142,7 +167,8 @@ def listening_processes(host: str, port: int) -> ServerProcesses | None:
     """Return the processes that listen on this port of a host that is this machine, None if none is visible."""
     listening = _receivers(host, port)
     pids = {one.pid for one in listening if one.pid}
-    return ServerProcesses(pids, port=port, hidden=any(not one.pid for one in listening)) if pids else None
+    hidden = any(not one.pid for one in listening)
+    return ServerProcesses(pids, host=host, port=port, hidden=hidden) if pids else None
 
 
 def launched_processes(guard: int, host: str, port: int) -> ServerProcesses:

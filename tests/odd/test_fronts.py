@@ -272,6 +272,16 @@ def test_a_listener_that_no_child_of_a_launched_server_has_is_its_front() -> Non
             client.communicate()
 
 
+def test_a_server_that_was_started_again_has_other_processes() -> None:
+    port = free_port()
+    with running("server", port) as first:
+        processes = listening_processes("127.0.0.1", port)
+        assert processes is not None and processes.start() and processes.first == {first}
+    with running("server", port) as second:
+        assert processes.start() and processes.first == {second}
+        assert processes.sample() is not None
+
+
 async def test_looking_ends_when_nothing_is_unexplained() -> None:
     processes = ServerProcesses({os.getpid()})
     looks: list[int] = []
