@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from llmtui.stats.run_differences import Side
 from llmtui.store.accuracy_record import newest
 from llmtui.store.rows import StoredRun
 from llmtui.text import sanitize
-from llmtui.text.cells import cells_wide, fit
+from llmtui.text.cells import cells_wide, fit, wrapped
 
 #: Incremented when a key of the JSON changes its meaning.
 SCHEMA_VERSION = 1
@@ -151,21 +150,21 @@ def _write(one: StoredRun, two: StoredRun, comparison: Across, gated: Gated | No
 def comparison_text(one: StoredRun, two: StoredRun, comparison: Across, width: int) -> str:
     """Both runs, the table, a sentence per backend, and the other differences, at most `width` columns wide."""
     runs = [("A", one), ("B", two)] if one.plan.run != two.plan.run else [("A and B", one)]
-    lines = [line for name, stored in runs for line in _wrapped(f"{name}: {_origin(stored)}", width)]
+    lines = [line for name, stored in runs for line in wrapped(f"{name}: {_origin(stored)}", width)]
     lines += ["", *_table(comparison.outcomes, width), ""]
     for outcome in comparison.outcomes:
-        lines += _wrapped(sanitize(outcome.sentence, _SENTENCE), width)
+        lines += wrapped(sanitize(outcome.sentence, _SENTENCE), width)
     if any(ROUNDS in (o.n_a, o.n_b) for o in comparison.outcomes):
-        lines += _wrapped(f"only the newest {ROUNDS} iterations of a backend are compared", width)
+        lines += wrapped(f"only the newest {ROUNDS} iterations of a backend are compared", width)
     rest = [(run, names) for run, names in (("A", comparison.rest_a), ("B", comparison.rest_b)) if names]
     if rest:
         texts = [f"{', '.join(sanitize(name, 60) for name in names)} (only in {run})" for run, names in rest]
-        lines += _wrapped(f"not compared: {'; '.join(texts)}", width)
+        lines += wrapped(f"not compared: {'; '.join(texts)}", width)
     if comparison.differences:
         lines.append("")
     for d in comparison.differences:
         check = sanitize(f"{d.level} {d.code}: {d.text}" + (f"; fix: {d.todo}" if d.todo else ""), _SENTENCE)
-        lines += _wrapped(check, width)
+        lines += wrapped(check, width)
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
@@ -175,10 +174,6 @@ def _origin(stored: StoredRun) -> str:
     start = sanitize(stored.plan.created_utc[:16].replace("T", " "))
     run, state, version = sanitize(stored.plan.run, 40), sanitize(stored.state), sanitize(stored.llmtui, 40)
     return f"run {run}{label}, {state}, started {start} UTC, llmtui {version}{note}"
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, max(20, width), subsequent_indent="  ", break_on_hyphens=False, break_long_words=True)
 
 
 def _table(outcomes: Sequence[Outcome], width: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 
 import msgspec
@@ -14,7 +13,7 @@ from llmtui.stats.intervals import Interval
 from llmtui.stats.metrics import METRICS, Metric
 from llmtui.stats.summary import P95_FROM, Spread
 from llmtui.text import sanitize
-from llmtui.text.cells import cells_wide, fit
+from llmtui.text.cells import cells_wide, fit, wrapped
 from llmtui.text.format import plural
 
 _UNKNOWN = "-"
@@ -131,17 +130,13 @@ def summary_table(run_view: RunView, width: int) -> str:
         lines.append(mark + _line([cells[index] for _, cells in columns], columns))
     for row in rows:
         for remark in remarks_on(row.backend_view):
-            lines += textwrap.wrap(
-                f"  {remark}", max(20, width), subsequent_indent="    ", break_on_hyphens=False, break_long_words=True
-            )
+            lines += wrapped(f"  {remark}", width, indent="    ")
     withheld = any(row.backend_view.summary.latency and row.backend_view.summary.latency.p95 is None for row in rows)
     notes = [f"p95 needs {P95_FROM} iterations"] if withheld and any(c.title == "p95" for c, _ in columns) else []
     if any(not row.alike and row.ratio is not None for row in rows):
         notes.append("in parentheses: not comparable, as the work differed")
     for note in [*notes, *typical_values(run_view), *findings(run_view)]:
-        lines += textwrap.wrap(
-            note, max(20, width), subsequent_indent="  ", break_on_hyphens=False, break_long_words=True
-        )
+        lines += wrapped(note, width)
     return "".join(line.rstrip() + "\n" for line in lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import textwrap
 import unicodedata
 
 #: The error handler of streams: `open(..., errors=CELLS)`.
@@ -48,6 +49,16 @@ def fit(text: str, width: int) -> str:
             break
         kept += 1
     return text[:kept].rstrip() + "..."[: max(0, width)]
+
+
+def wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
+    """`text` in lines of at most `width` cells (20 or more), all but the first indented."""
+    # A character for each cell: NUL is the second cell of a wide sign.
+    cells = text if text.isascii() else "".join(c + "\0" * (cell_width(c) - 1) for c in text)
+    # A line may end between the two cells of a sign, which then needs one more.
+    room = max(20, width) - ("\0" in cells)
+    lines = textwrap.wrap(cells, room, subsequent_indent=indent, break_on_hyphens=False, break_long_words=True)
+    return [line.replace("\0", "") for line in lines]
 
 
 def plain(text: str, encoding: str) -> str:
