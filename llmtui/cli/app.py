@@ -180,7 +180,7 @@ def compare(
     """
     if gate is not None and gate != gate:
         refuse("--gate: 'nan' is not a percentage")
-    output_files(json=json_file)
+    json_file = output_files(json=json_file)["json"]
     from llmtui.cli.compare import compare_runs
 
     sys.exit(compare_runs(a, b, store, named=named, metric=metric, percent=gate, json_file=json_file))

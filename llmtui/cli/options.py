@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from llmtui.cli.output import STDOUT
 from llmtui.interrupts import ExitOnInterrupt
 
 if TYPE_CHECKING:
@@ -125,8 +126,13 @@ def refuse_misspelt_command(config: str | None, commands: Iterable[str]) -> None
             refuse(f"no file or command {config!r}; did you mean {close[0]!r}?")
 
 
+#: Other names of stdout, which then contains nothing else.
+_STDOUT_NAMES = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
 def output_files(**files: Path | None) -> dict[str, Path | None]:
     """Return `files`, by format. Raises UsageError if one cannot be written or two are the same."""
+    files = {kind: STDOUT if str(path) in _STDOUT_NAMES else path for kind, path in files.items()}
     paths = [path for path in files.values() if path is not None]
     if len({path.absolute() for path in paths}) < len(paths):
         refuse("two outputs are the same file; name a different file for each")

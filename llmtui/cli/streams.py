@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from typing import TextIO
 
@@ -34,10 +35,18 @@ class Pipe(io.RawIOBase):
         """Write the beginning of `data`. Return its size."""
         if self.lost is None:
             try:
-                return os.write(self._descriptor, data)
+                return self._write(data)
             except OSError as error:
                 self.lost = error
         return len(data)
+
+    def _write(self, data: bytes) -> int:
+        while True:
+            try:
+                return os.write(self._descriptor, data)
+            except BlockingIOError:
+                # Another program made the pipe or the terminal non-blocking.
+                select.select([], [self._descriptor], [])
 
     def fileno(self) -> int:
         """The file descriptor."""

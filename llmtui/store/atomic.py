@@ -16,7 +16,6 @@ def write_atomic(path: Path, text: str) -> None:
     Links are followed. A file that is replaced keeps its mode, and must be writable; a new file gets the mode that the
     umask allows. A pipe or a device is written to, not replaced.
     """
-    path = Path(os.path.realpath(path))
     data = text.encode("utf-8", "replace")
     try:
         mode = path.stat().st_mode
@@ -28,6 +27,8 @@ def write_atomic(path: Path, text: str) -> None:
             if not stat.S_ISREG(mode):
                 file.write(data)
                 return
+    # Not before: the link of a pipe in /dev/fd names no file.
+    path = Path(os.path.realpath(path))
     with _beside(path, data, mode & 0o777) as name:
         os.replace(name, path)
 

@@ -87,6 +87,19 @@ def test_every_command_survives_a_lost_output(command: str, tmp_path: Path) -> N
         assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
 
 
+def test_a_pipe_can_be_named_as_a_file(tmp_path: Path) -> None:
+    with odd() as server:
+        write_config(tmp_path, server.url)
+        named = shell("llmtui run c.toml --csv /dev/stdout | cat", tmp_path)
+        into = shell(f"llmtui export {runs(tmp_path)[0].run} --csv >(cat > got.csv; echo end >&2)", tmp_path)
+    assert (named.returncode, into.returncode) == (0, 0), into.stderr
+    assert [row["backend"] for row in csv.DictReader(named.stdout.decode().splitlines())] == ["odd"]
+    # Nothing else is on stdout.
+    assert len(named.stdout.splitlines()) == 2
+    assert into.stderr == b"end\n"
+    assert (tmp_path / "got.csv").read_bytes() == named.stdout
+
+
 @pytest.mark.parametrize(
     "environment",
     [
