@@ -172,6 +172,8 @@ class Adaptation:
             if self._backend.protocol == "ollama":
                 return msgspec.structs.replace(failure, kind="missing", hint=OLLAMA.pull_hint(model))
             return msgspec.structs.replace(failure, hint="check model")
+        if error.status == 401 and self._backend.protocol == "ollama" and not self._backend.api_key:
+            return msgspec.structs.replace(failure, hint="for a model of Ollama's cloud: ollama signin")
         if error.status == 403 and not self._backend.api_key and not self._backend.headers:
             return msgspec.structs.replace(failure, hint="set api_key for this backend")
         if error.status is not None:
@@ -182,10 +184,16 @@ class Adaptation:
 
 
 def _nothing_there(error: IterationError, model: str) -> bool:
-    """Whether there is no chat at the address of the request. LM Studio says so with status 200."""
+    """Whether there is no chat at the address of the request.
+
+    LM Studio says so with status 200, AWS's gateway with 403, and a server of web pages with its start page.
+    """
     if error.status in (404, 405):
         return not refusals.names_model(error.body, model)
-    return error.failure.kind == "server" and "Unexpected endpoint or method" in error.failure.message
+    if error.status == 403:
+        return b"Missing Authentication Token" in error.body
+    message = error.failure.message
+    return "Unexpected endpoint or method" in message or message.startswith("the server sent a web page")
 
 
 def _described(error: IterationError, failure: Failure) -> IterationError:

@@ -161,8 +161,8 @@ def identify(url: str, answers: Answers, command: str = "") -> DiscoveredServer 
     if not framework and chats and isinstance(routes, dict) and "/load_model" in routes:
         framework = frameworks.HUGGINGFACE.title
     status = answers.get("/v1/models", _NOTHING).status
-    locked = status in (401, 403) and (bool(framework) or chats)
-    if not framework and not names and not chats:
+    locked = status in (401, 403) and (bool(framework) or chats or _refuses_key(answers))
+    if not framework and not names and not chats and not locked:
         return None
     if not framework and locked and common.string(common.as_dict(_good(answers, "/version")).get("version")):
         framework = frameworks.VLLM.title
@@ -177,6 +177,12 @@ def identify(url: str, answers: Answers, command: str = "") -> DiscoveredServer 
         locked=locked,
         loading=status == 503,
     )
+
+
+def _refuses_key(answers: Answers) -> bool:
+    """Whether the list of models is refused in the words of OpenAI's protocol, as LiteLLM and LocalAI do."""
+    error = common.as_dict(answers["/v1/models"].body).get("error")
+    return isinstance(error, dict) and bool(common.string(error.get("message")))
 
 
 def fitness(name: str, kinds: Sequence[str] = ()) -> int:
@@ -197,7 +203,7 @@ def _ollama(url: str, answers: Answers) -> DiscoveredServer | None:
         return None
     models = []
     for entry in _entries(tags, "models"):
-        if name := common.string(entry.get("name")):
+        if name := common.string(entry.get("name")) or common.string(entry.get("model")):
             details = entry.get("details")
             families = details.get("families") if isinstance(details, dict) else None
             kinds = [*_strings(entry.get("capabilities")), *_strings(families)]

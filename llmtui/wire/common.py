@@ -92,12 +92,17 @@ def post(backend: Backend, url: str, body: Any, max_tokens: Any = None) -> Reque
     return Request(method="POST", url=url, headers=headers(backend), body=msgspec.json.encode(body), max_tokens=limit)
 
 
+def as_json(body: bytes) -> Any:
+    """Parse JSON; return None for anything else."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
 def as_dict(body: bytes) -> dict[str, Any]:
     """Parse a JSON object; return an empty one for anything else."""
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return {}
+    value = as_json(body)
     return value if isinstance(value, dict) else {}
 
 

@@ -81,8 +81,8 @@ class OpenAIDialect:
         return _with_key(common.get(backend, common.join(common.strip(chat_url(backend.url), _CHAT), "/models")))
 
     def model_names(self, body: bytes) -> list[str]:
-        """`data[].id`."""
-        return _names(common.as_dict(body))
+        """`data[].id`, or what imitations send in its place."""
+        return list(_entries(body))
 
     def probes(self, backend: Backend, model: str) -> list[Request]:
         """/v1/models (all servers), /props (llama.cpp: weights and build), /version (vLLM)."""
@@ -94,19 +94,20 @@ class OpenAIDialect:
         """llama.cpp's `meta.ftype`, `model_ftype`, `model_alias`, `build_info` and `n_ctx` (of one slot); vLLM's
         `version` and `max_model_len`. A server with one model has it under any name.
         """
-        reply = common.as_dict(body)
         if common.path_of(path).endswith("/models"):
-            names = _names(reply)
-            entries = [e for e in _entries(reply) if len(names) == 1 or e.get("id") == model]
-            if len(entries) != 1:
+            entries = _entries(body)
+            names = list(entries)
+            name = names[0] if len(names) == 1 else model
+            if name not in entries:
                 return ServerInfo(models=names)
-            meta = entries[0].get("meta")
+            meta = entries[name].get("meta")
             return ServerInfo(
                 models=names,
-                model=common.string(entries[0].get("id")),
+                model=name,
                 weights=common.string(meta.get("ftype")) if isinstance(meta, dict) else "",
-                context_tokens=common.count(entries[0].get("max_model_len")),
+                context_tokens=common.count(entries[name].get("max_model_len")),
             )
+        reply = common.as_dict(body)
         defaults = reply.get("default_generation_settings")
         version = common.string(reply.get("build_info")) or common.string(reply.get("version"))
         return ServerInfo(
@@ -117,15 +118,17 @@ class OpenAIDialect:
         )
 
 
-def _entries(models: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the models with a name in the answer of /v1/models."""
-    data = models.get("data")
-    entries = data if isinstance(data, list) else []
-    return [e for e in entries if isinstance(e, dict) and common.string(e.get("id"))]
-
-
-def _names(models: dict[str, Any]) -> list[str]:
-    return [e["id"] for e in _entries(models)]
+def _entries(body: bytes) -> dict[str, dict[str, Any]]:
+    """Return the models in the answer of /v1/models, by name: `data[].id`, or a bare list, or names in a list."""
+    value = common.as_json(body)
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("data", "models") if isinstance(value.get(key), list)), None)
+    entries: dict[str, dict[str, Any]] = {}
+    for entry in value if isinstance(value, list) else ():
+        fields = entry if isinstance(entry, dict) else {"id": entry}
+        if name := next((name for key in ("id", "name", "model") if (name := common.string(fields.get(key)))), ""):
+            entries[name] = fields
+    return entries
 
 
 def chat_url(url: str) -> str:

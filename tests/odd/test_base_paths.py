@@ -82,6 +82,8 @@ async def test_the_likeliest_address_comes_first(url: str, path: str, tmp_path: 
         (CHAT, "/v1/chat/completions", {"error": {"message": f"Unknown request URL: POST {CHAT}."}}, "404 Not Found"),
         ("", "/api/v1/chat/completions", "<html><h1>404 page of all our models</h1></html>", "404 Not Found"),
         ("", "/openai/v1/chat/completions", "404 page not found", "404 Not Found"),
+        # A gateway of AWS at a path that it does not know
+        ("/prod", "/prod/chat/completions", {"message": "Missing Authentication Token"}, "403 Forbidden"),
         ("/v1", CHAT, "Cannot POST /v1/chat/completions", "404 Not Found"),
     ],
 )
@@ -91,6 +93,20 @@ async def test_another_address_is_tried(url: str, path: str, answer: Any, status
     assert settled.answer is not None and settled.answer.events == TOKENS, settled.failure
     assert settled.remark == f"chat at {path}"
     assert posts(server)[-1] == path and len(posts(server)) == len(set(posts(server)))
+
+
+async def test_a_web_page_in_place_of_an_answer_is_another_address(tmp_path: Path) -> None:
+    def chat(reply: Reply, request: Request) -> None:
+        if request.path == "/api/v1/chat/completions":
+            plain_chat(reply, request)
+        else:
+            reply.whole("<!doctype html><html><title>The app</title></html>", "200 OK", "text/html")
+
+    with odd(chat, nothing) as server:
+        settled = await settle(server.url, tmp_path)
+        lost = await settle(f"{server.url}/app", tmp_path)
+    assert settled.answer is not None and settled.remark == "chat at /api/v1/chat/completions"
+    assert lost.failure.startswith(f"the server sent a web page at {server.url}/app/v1/chat/completions: The app: ")
 
 
 async def test_the_list_of_models_shows_the_address(tmp_path: Path) -> None:

@@ -97,6 +97,20 @@ async def test_ollamas_own_404_is_shown(tmp_path: Path) -> None:
     assert result.kind == "missing"
 
 
+async def test_a_cloud_model_needs_a_sign_in(tmp_path: Path) -> None:
+    post, routes = ollama([])
+
+    def chat(reply: Reply, request: Request) -> None:
+        if request.path == "/api/chat":
+            reply.whole({"error": "unauthorized", "signin_url": "https://ollama.com/connect"}, "401 Unauthorized")
+        else:
+            post(reply, request)
+
+    with odd(chat, routes) as server:
+        result = await settled(server, tmp_path, "gpt-oss:120b-cloud")
+    assert result.failure == "HTTP 401: unauthorized: for a model of Ollama's cloud: ollama signin"
+
+
 @pytest.mark.parametrize("tags", [[], None])
 async def test_a_fresh_ollama_has_no_model(tags: Any, tmp_path: Path) -> None:
     with odd(*ollama(tags)) as server:

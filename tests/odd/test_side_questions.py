@@ -146,6 +146,23 @@ async def test_embedding_models_are_not_asked_for_a_chat(tmp_path: Path) -> None
     assert settled.ready is not None and settled.ready.model == "qwen3-4b"
 
 
+@pytest.mark.parametrize(
+    "models",
+    [
+        # Together's list has no object around it
+        [{"id": MODEL, "type": "chat"}, {"id": "other"}],
+        {"models": [{"name": MODEL}, {"model": "other"}, {"id": None}, 7]},
+        # rkllama #32
+        {"models": [MODEL, "other"]},
+        {"data": None, "models": [{"id": MODEL}]},
+    ],
+)
+async def test_lists_of_models_of_other_shapes(models: object, tmp_path: Path) -> None:
+    with odd(plain_chat, everywhere(whole(models))) as server:
+        settled = await settle(server.url, tmp_path)
+    assert settled.ready is not None and settled.ready.model == MODEL
+
+
 # --- Loading. ---
 
 
