@@ -119,7 +119,8 @@ class Adaptation:
             message = f"still loading after {limit_s:g} s: {error.failure.message}"
             return _described(error, Failure(kind="timeout", message=message, hint="raise load_timeout_s"))
         wait_s = min(max(error.retry_after_s or 0.0, POLL_S), max(limit_s - (now - since), POLL_S))
-        note = f"{error.failure.message}: waiting up to {limit_s:g} s until the server has loaded its model"
+        until = "has loaded its model" if said else "can be reached"
+        note = f"{error.failure.message}: waiting up to {limit_s:g} s until the server {until}"
         return AskAgain(note if first else "", wait_s)
 
     def _without_refused(self, error: IterationError, request: Request) -> AskAgain | None:

@@ -116,13 +116,14 @@ class ServerProbe:
     async def describe(self, ready: Ready) -> Ready:
         """Return `ready` with what the server reports: version, weights, context size, and the model to ask for."""
         backend = msgspec.structs.replace(self._backend, url=ready.url)
-        await self._ask(self._unanswered(self._first_questions(backend)))
+        first = self._unanswered(self._first_questions(backend))
+        await self._ask(first)
         await self._check_http(backend)
         if self.silent or not self._answers:
             return dataclasses.replace(ready, model=backend.model)
         model = self._model = self._choose_model(await self._model_names(backend))
         probes = self._dialect.probes(backend, model)
-        await self._ask(self._unanswered(probes))
+        await self._ask([request for request in self._unanswered(probes) if request not in first])
         facts = ServerInfo()
         for request in probes:
             reported = self._answers.get(_key(request), SideAnswer()).info

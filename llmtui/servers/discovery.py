@@ -136,7 +136,8 @@ def identify(url: str, answers: Answers, command: str = "") -> DiscoveredServer 
     """Return the server with these replies, None if it is not an LLM server. `command` is its command line."""
     models = _good(answers, "/v1/models")
     entries = _entries(models, "data")
-    names = OpenAIDialect().model_names(models)
+    # Only the exact shape is a sign of OpenAI's protocol.
+    names = [name for entry in entries if (name := common.string(entry.get("id")))]
     owners = {common.string(e.get("owned_by")) for e in entries}
     if ollama := _ollama(url, answers):
         return ollama

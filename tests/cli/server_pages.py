@@ -64,6 +64,10 @@ LOCKED = {
     "/version": reply({"version": "0.32.0"}),
     "/openapi.json": reply({"paths": {"/v1/chat/completions": {}}}),
 }
+#: LiteLLM, LocalAI: nothing but the refusal tells what they are.
+LOCKED_GATEWAY = {
+    "/v1/models": reply({"error": {"message": "Authentication Error", "type": "auth_error"}}, "401 Unauthorized"),
+}
 PAGE = reply(b"<!doctype html><div id=root></div>", head="Content-Type: text/html")
 PAGES = {path: PAGE for path in discovery._PATHS}
 API = {path: reply({"version": "1.0", "status": "ok", "data": [{"id": 1}], "models": {}}) for path in discovery._PATHS}

@@ -29,6 +29,7 @@ from tests.cli.server_pages import (
     LM_STUDIO,
     LOADING,
     LOCKED,
+    LOCKED_GATEWAY,
     OLLAMA,
     PAGES,
     PYTHON_LLAMA,
@@ -143,8 +144,11 @@ async def test_servers_of_one_framework_get_different_names(here: Places) -> Non
     ]
 
 
-async def test_a_server_that_requires_a_key_is_an_example(here: Places, capsys: pytest.CaptureFixture[str]) -> None:
-    await here.add(LOCKED)
+@pytest.mark.parametrize("pages", [LOCKED, LOCKED_GATEWAY], ids=["vLLM", "gateway"])
+async def test_a_server_that_requires_a_key_is_an_example(
+    pages: Pages, here: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await here.add(pages)
     assert await here.init() == 0
     assert here.backends() == {}
     assert '# api_key = "${SERVER_KEY}"' in here.file.read_text()
