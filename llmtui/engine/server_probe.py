@@ -38,6 +38,9 @@ from llmtui.wire.base import Dialect, Request, ServerInfo
 
 #: How long each answer may take.
 REPLY_TIMEOUT_S = 2.0
+WAITS = 20
+#: The same on a machine that is too busy for llmtui to run.
+LONGEST_REPLY_S = 15.0
 #: Many times the size of a list of models; a longer reply is ignored, because decoding takes many times its size.
 MAX_REPLY_BYTES = 2 * 1024 * 1024
 #: Longer names of models, versions and weights are not real ones.
@@ -193,6 +196,18 @@ class ServerProbe:
             await self._check_connection()
 
     async def _side_answer(self, request: Request) -> SideAnswer:
+        asking = asyncio.create_task(self._fetch(request))
+        try:
+            # In short waits: while llmtui itself gets no CPU, only one of them passes.
+            for _ in range(WAITS):
+                if not asking.done():
+                    await asyncio.wait([asking], timeout=REPLY_TIMEOUT_S / WAITS)
+            return asking.result() if asking.done() else SideAnswer()
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def _fetch(self, request: Request) -> SideAnswer:
         try:
             reply = await fetch(
                 self._client,
@@ -201,7 +216,7 @@ class ServerProbe:
                 content=request.body,
                 headers=request.headers,
                 limit_bytes=MAX_REPLY_BYTES,
-                timeout_s=REPLY_TIMEOUT_S,
+                timeout_s=LONGEST_REPLY_S,
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL, UnicodeEncodeError) as error:
             return SideAnswer(error=error)
@@ -228,13 +243,13 @@ class ServerProbe:
         )
 
     async def _model_names(self, backend: Backend) -> list[str] | None:
-        """Return the models that the server lists, None if it does not. Look for the list at other addresses too."""
+        """Return the models that the server lists, None if it does not. To choose one, look at other addresses too."""
         _, *others = self._dialect.addresses(backend.url)
         request = self._dialect.models_request(backend)
         if request is None:
             return None
         answer = self._answers[_key(request)]
-        if answer.names is not None or answer.status not in NO_SUCH_LIST:
+        if answer.names is not None or answer.status not in NO_SUCH_LIST or backend.model:
             return answer.names
         elsewhere = [(url, self._models_at(backend, url)) for url in others]
         await self._ask([one for _, one in elsewhere])

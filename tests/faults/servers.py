@@ -95,7 +95,7 @@ async def _closes_after_the_probes() -> AsyncIterator[str]:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 request = await reader.readuntil(b"\r\n\r\n")
-                last = request.startswith(b"GET /openai/models")
+                last = request.startswith(b"GET /version")
                 if last:
                     server.close()
                 writer.write(b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n" + b"Connection: close\r\n" * last + b"\r\n")
