@@ -66,7 +66,6 @@ ODD_ANSWERS: dict[str, Answer] = {
     "huge": whole({"data": [{"id": "x" * 1000}] * 3000}),
     "endless": endless,
     "reset": reset,
-    "not HTTP": lambda reply: reply.raw(b"SSH-2.0-OpenSSH_9.6\r\n"),
 }
 
 
