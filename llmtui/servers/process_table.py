@@ -38,15 +38,23 @@ def process_table(proc: Path = _PROC) -> Table:
         if not name.isdecimal():
             continue
         try:
-            with open(f"{proc}/{name}/stat", "rb", buffering=0) as file:
-                raw = file.read(4096)
-            fields = raw[raw.rindex(b")") + 2 :].split()
+            raw = _read(f"{proc}/{name}/stat")
+            fields = raw[raw.rindex(b")") + 2 :].split(b" ", 20)
             table[int(name)] = ProcessRow(
                 int(fields[1]), int(fields[19]), int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
             )
         except (OSError, ValueError, IndexError):
             continue  # it has ended
     return table
+
+
+def _read(path: str) -> bytes:
+    """Return the beginning of a small file; with `open` this takes twice the time."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
 
 
 def tree(table: Table, roots: Collection[int], without: Collection[int] = ()) -> set[int]:

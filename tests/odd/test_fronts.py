@@ -307,7 +307,7 @@ async def test_looking_ends_when_nothing_is_unexplained() -> None:
     assert await looks_in_an_iteration() == 1
     for _ in range(PATIENCE):
         await looks_in_an_iteration()
-    assert not processes.curious
+    assert not processes.curious and await looks_in_an_iteration() == 0
     processes.behind = frozenset({1})
     foreign = 0.0
     await looks_in_an_iteration()

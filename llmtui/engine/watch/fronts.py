@@ -11,7 +11,7 @@ from llmtui.servers.server_processes import ServerProcesses
 #: Pauses before each look at the connections of a server, in s: a front connects to its engine within milliseconds.
 PAUSES_S = (0.005, 0.05, 0.3, 2.0)
 #: After this many disturbed iterations without a new process, the other work is not the server's.
-PATIENCE = 4
+PATIENCE = 3
 
 
 class FrontWatch:
@@ -43,7 +43,7 @@ class FrontWatch:
         processes = self._processes
         if processes is None:
             return foreign, cores
-        if _disturbed(foreign) and not self._looks:
+        if _disturbed(foreign) and not self._looks and processes.fruitless < PATIENCE:
             # Too late for some fronts, but others keep their connection.
             await asyncio.to_thread(processes.look)
             foreign, cores = meter.result()
