@@ -10,9 +10,7 @@ import pytest
 
 from llmtui.accuracy.pty_monitor import monitor_argv
 from tests.odd.server import Reply, Request, delta, odd
-from tests.ui.test_terminal import Tmux, home, tmux
-
-__all__ = ["home", "tmux"]
+from tests.ui.tmux import Tmux
 
 NAMES = [
     "模型 one",

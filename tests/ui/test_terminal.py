@@ -10,15 +10,11 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
-import subprocess
 import sys
 import termios
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -27,35 +23,13 @@ from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
 from llmtui.accuracy.pty_monitor import Screen, monitor_argv
 from llmtui.ui.run import HangupStream
-from tests.leftovers import carrying
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
+from tests.ui.tmux import WAIT_S, Tmux
 
-WAIT_S = 30.0
 #: Alternate screen, cursor, mouse (clicks, moves, any move, SGR), focus, bracketed paste, line wrap, in-band resize.
 MODES = {"1049": "l", "25": "h", "1000": "l", "1003": "l", "1006": "l", "1004": "l", "2004": "l", "7": "h"}
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Put everything that a run writes into folders of the test."""
-    runtime = Path("/tmp") / f"lt-{uuid.uuid4().hex[:8]}"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    monkeypatch.setenv("LLMTUI_STORE", str(tmp_path / "history.db"))
-    monkeypatch.setenv("LLMTUI_STATE", str(tmp_path))
-    yield tmp_path
-    # A detached run continues, and stopping takes time: neither may outlive the test.
-    left = carrying("XDG_RUNTIME_DIR", str(runtime))
-    for process in left:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    _, stubborn = psutil.wait_procs(left, timeout=WAIT_S)
-    for process in stubborn:
-        process.kill()
-    shutil.rmtree(runtime, ignore_errors=True)
-    assert not stubborn
 
 
 def config(folder: Path, iterations: int = 100_000) -> Path:
@@ -287,49 +261,6 @@ def test_random_keys_end_neither_of_two_monitors(seed: int, home: Path) -> None:
 
 
 # --- tmux ---
-
-
-class Tmux:
-    """A tmux server with one shell."""
-
-    def __init__(self, socket: Path, columns: int, rows: int) -> None:
-        self._socket = str(socket)
-        # The monitor must ignore a size in the environment.
-        size = f"COLUMNS={columns} LINES={rows}"
-        self("new-session", "-d", "-x", str(columns), "-y", str(rows), f"env {size} PS1='ready> ' sh")
-        self.until(lambda shown: "ready>" in shown)
-
-    def __call__(self, *command: str) -> str:
-        done = subprocess.run(
-            ["tmux", "-S", self._socket, "-f", "/dev/null", *command], capture_output=True, text=True, check=True
-        )
-        return done.stdout
-
-    def shown(self) -> str:
-        return self("capture-pane", "-p")
-
-    def about(self, what: str) -> str:
-        return self("display-message", "-p", f"#{{{what}}}").strip()
-
-    def until(self, holds: Callable[[str], bool]) -> str:
-        deadline = time.monotonic() + WAIT_S
-        while not holds(shown := self.shown()):
-            assert time.monotonic() < deadline, shown
-            # tmux does not report changes of a pane.
-            time.sleep(0.05)
-        return shown
-
-    def close(self) -> None:
-        subprocess.run(["tmux", "-S", self._socket, "kill-server"], capture_output=True, check=False)
-
-
-@pytest.fixture
-def tmux(home: Path) -> Iterator[Tmux]:
-    if shutil.which("tmux") is None:
-        pytest.skip("tmux is not installed")
-    server = Tmux(Path(os.environ["XDG_RUNTIME_DIR"]) / "tmux", 80, 24)
-    yield server
-    server.close()
 
 
 @pytest.mark.slow
