@@ -100,9 +100,7 @@ class Answer:
             if delta.finish_reason is not None:
                 self.finish_reason = delta.finish_reason
             if delta.output_tokens is not None:
-                self._add_count(delta.output_tokens, self._events + carried)
-            if delta.reasoning_tokens is not None:
-                self.reasoning_tokens = delta.reasoning_tokens
+                self._add_count(delta, delta.output_tokens, self._events + carried)
             if delta.token_source is not None:
                 self.token_source = delta.token_source
             if delta.prompt_tokens is not None:
@@ -128,17 +126,22 @@ class Answer:
 
     def _add_unshown(self, delta: Delta) -> None:
         """Add the reasoning and the tool call of a delta."""
-        if delta.reasoning:
+        thought, call = delta.reasoning, delta.tool
+        room = MAX_TEXT_CHARS - self._sampled_chars
+        if thought:
             self.reasoning_events += 1
-        if delta.tool:
+            if room > 0:
+                self.thoughts.append(thought[:room])
+        if call:
             self.tool_events += 1
-        if (room := MAX_TEXT_CHARS - self._sampled_chars) > 0:
-            self.thoughts.append(delta.reasoning[:room])
-            self.calls.append(delta.tool[:room])
-            self._sampled_chars += len(delta.reasoning) + len(delta.tool)
+            if room > 0:
+                self.calls.append(call[:room])
+        self._sampled_chars += len(thought) + len(call)
 
-    def _add_count(self, tokens: int, events: int) -> None:
+    def _add_count(self, delta: Delta, tokens: int, events: int) -> None:
         """Add the server's count of output tokens, reported after this many events."""
+        if delta.reasoning_tokens is not None:
+            self.reasoning_tokens = delta.reasoning_tokens
         if tokens != self.output_tokens:
             self.count_fell = self.count_fell or (self.output_tokens is not None and tokens < self.output_tokens)
             self.output_tokens = tokens

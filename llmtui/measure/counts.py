@@ -24,7 +24,7 @@ _LETTERS_PER_EVENT = 1.5
 _LETTERS_PER_TOKEN = 8
 _WORD = re.compile("[A-Za-z]+")
 #: White space, but for one blank before a word.
-_BLANKS = re.compile(r"\s+(?![A-Za-z])|[^\S ]")
+_BLANKS = re.compile(r"\s(?![A-Za-z])|[^\S ]")
 _PUNCTUATION = re.compile(r"[!-@\[-`{-~]")
 _NOT_ASCII = re.compile("[^\x00-\x7f]+")
 

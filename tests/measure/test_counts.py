@@ -52,7 +52,7 @@ def end(tokens: int | None = None, reasoning: int | None = None, finish: str = "
         ("2024", 4),
         (" 7", 2),
         ("x = [1, 2]", 10),
-        ("    return\n\n", 5),
+        ("    return\n\n", 8),
         ("one\ntwo", 3),
         ("日本", 6),
         ("né", 3),
@@ -83,6 +83,19 @@ def test_hidden_tokens(deltas: list[Delta], last: Delta, hidden: int) -> None:
     assert (numbers.tokens_per_s is None) is (hidden > 0)
     assert ("hidden tokens" in doubt_of(answer)) is (hidden > 0)
     assert numbers.ttft_s == 0.1
+
+
+PROSE = "The quick brown fox jumps over the lazy dog, and then it sleeps in the sun until the evening. Nobody minds it."
+
+
+def test_several_tokens_per_event_need_text_for_them() -> None:
+    """vLLM's stream interval and speculative decoding send more text per event; silent thinking does not."""
+    cut = [Delta(text=PROSE[at : at + 5]) for at in range(0, len(PROSE), 5)]
+    assert figures(streamed(*cut, end(28))).tokens_per_s == pytest.approx(28 / len(cut) * 50, rel=0.1)
+    silent = figures(streamed(*cut, end(120)))
+    assert (silent.hidden_tokens, silent.tokens_per_s) == (120 - len(cut), None)
+    merged = figures(streamed(*[Delta(text=PROSE)] * 6, end(6 * 28)))
+    assert (merged.hidden_tokens, merged.tokens_per_s) == (0, pytest.approx(28 * 50))
 
 
 def test_a_few_silent_tokens_of_thinking_are_left_out_of_the_rate() -> None:
