@@ -55,6 +55,13 @@ def table_of(app: MonitorApp) -> Iterations:
 # --- The timeline ---
 
 
+def test_answer_in_one_piece_has_no_ttft_in_the_timeline() -> None:
+    whole = one(ttft_s=None, itl_s=None, tokens_per_s=None, arrivals_ns=[2 * 10**9], arrival_tokens=[64])
+    shown = text_of(timeline.drawn(whole, 80, 6, "braille", ""))
+    assert "TTFT" not in shown and "nothing for 2 s" in shown
+    assert details_view.timeline_title(whole, 80).endswith("not streamed: it came in one piece")
+
+
 def test_only_gaps_of_three_medians_are_long() -> None:
     arrivals = timeline.Arrivals.of(one(**STALL))
     assert [(round(g.length_ns / 1e6), g.token) for g in arrivals.long] == [(84, 24), (45, 41)]

@@ -66,9 +66,9 @@ class Facts(Lines):
             spare = plus_minus(view.metric, spread.stddev, 8, view.ascii_only)
             of = f"attempt {shown.attempt}, " if shown.earlier else ""
             facts.append(f"{of}{titled(view.metric)}: median {median} {spare}".rstrip() + f", {low} to {high}")
+        facts += details_view.arrival_facts(backend_view)
         if shown.summary.disturbed:
             facts.append(f"{shown.summary.disturbed} disturbed by other work")
-        facts += details_view.arrival_facts(backend_view)
         server = [
             sanitize(backend_view.model, 80),
             sanitize(backend_view.weights, 20),

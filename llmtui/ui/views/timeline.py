@@ -48,13 +48,19 @@ class Arrivals:
     times_ns: list[int]
     tokens: list[int]
     reported: int | None
+    in_one_piece: bool = False
 
     @classmethod
     def of(cls, iteration: Iteration) -> Arrivals:
         """Return the arrivals of `iteration`; an arrival without a count has one token."""
         times = iteration.arrivals_ns
         tokens = [max(1, count) for count in iteration.arrival_tokens[: len(times)]]
-        return cls(times, tokens + [1] * (len(times) - len(tokens)), iteration.output_tokens)
+        return cls(times, tokens + [1] * (len(times) - len(tokens)), iteration.output_tokens, iteration.in_one_piece)
+
+    @property
+    def wait(self) -> str:
+        """What the time before the first arrival is called."""
+        return "nothing for" if self.in_one_piece else "TTFT"
 
     @property
     def gaps_ns(self) -> list[int]:
@@ -64,7 +70,7 @@ class Arrivals:
     @property
     def median_ns(self) -> float | None:
         """The median gap: this iteration's ITL."""
-        return statistics.median(gaps) if (gaps := self.gaps_ns) else None
+        return statistics.median(gaps) if (gaps := self.gaps_ns) and not self.in_one_piece else None
 
     @property
     def long(self) -> list[Gap]:
@@ -115,7 +121,7 @@ def summary(iteration: Iteration, width: int, marker: Marker) -> Line:
         (gap_text(arrivals), "warn"),
         (f"ITL {span_text(arrivals.median_ns)}" if arrivals.median_ns is not None else "", ""),
         (count + (f", at most {most} in one" if most > 1 else ""), ""),
-        (f"TTFT {span_text(arrivals.times_ns[0])}", ""),
+        (f"{arrivals.wait} {span_text(arrivals.times_ns[0])}", ""),
         (f"{many} gaps over {LONG:g}x ITL" if many > 1 else "", "warn"),
         (_reasoning(iteration), ""),
         ("a digit counts the tokens in its cell" if digits else "", "dim"),
@@ -167,7 +173,7 @@ def _ticks(arrivals: Arrivals, scale: Scale, width: int, rows: int, marker: Mark
     most = max(columns.values())
     cells: list[list[Span]] = [[(" ", "")] * width for _ in range(rows)]
     # The marks between the ticks are in the last row.
-    for x, span in enumerate(_bar(min(columns) // across, span_text(arrivals.times_ns[0]))):
+    for x, span in enumerate(_bar(min(columns) // across, arrivals.wait, span_text(arrivals.times_ns[0]))):
         cells[-1][x] = span
     for gap in arrivals.long:
         start, end = (round(scale.at(ns / 1e6) * across) // across for ns in (gap.start_ns, gap.end_ns))
@@ -188,9 +194,9 @@ def _ticks(arrivals: Arrivals, scale: Scale, width: int, rows: int, marker: Mark
     return [_joined(row) for row in cells]
 
 
-def _bar(cells: int, time: str) -> list[Span]:
-    """The time to the first token over `cells` cells, with its value if there is room."""
-    for name in (f" TTFT {time} ", f" {time} "):
+def _bar(cells: int, word: str, time: str) -> list[Span]:
+    """The time to the first arrival over `cells` cells, with its name and value if there is room."""
+    for name in (f" {word} {time} ", f" {time} "):
         if len(name) + 2 <= cells:
             left = (cells - 2 - len(name)) // 2
             text = "├" + "─" * left + name + "─" * (cells - 2 - len(name) - left) + "┤"
