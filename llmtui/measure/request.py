@@ -61,7 +61,7 @@ async def ask(
     answer = Answer(max_tokens=request.max_tokens, sent_bytes=len(request.body))
     try:
         async with asyncio.timeout(timeout_s) as timeout:
-            await _exchange(client, request, dialect, answer, on_tokens, timeout.when())
+            await _exchange(client, request, dialect, answer, on_tokens, timeout)
     except IterationError:
         raise
     except TimeoutError:
@@ -87,7 +87,7 @@ async def _exchange(
     dialect: Dialect,
     answer: Answer,
     on_tokens: Callable[[int], None] | None,
-    deadline_s: float | None,
+    timeout: asyncio.Timeout,
 ) -> None:
     async with client.stream(request.method, request.url, content=request.body, headers=request.headers) as response:
         stream = response.extensions["llmtui.stream"]
@@ -99,7 +99,12 @@ async def _exchange(
             raise WireError(EARLY_ANSWER)
         parser = dialect.parser(response.headers.get("content-type", ""))
         decoder = ContentDecoder(response.headers.get("content-encoding", ""))
-        ending = Ending(answer, parser, stream.stop, deadline_s)
+
+        def stop() -> None:
+            timeout.reschedule(None)  # it may be due as well: the answer is complete
+            stream.stop()
+
+        ending = Ending(answer, parser, stop, timeout.when())
         max_arrivals = max(MAX_ARRIVALS, ARRIVALS_PER_TOKEN * (request.max_tokens or 0))
         size = encoded = events = last_ns = 0
 
