@@ -12,19 +12,6 @@ from llmtui.model import Backend
 from llmtui.wire.base import Request
 
 
-class Function(msgspec.Struct):
-    """The function that a model calls. OpenAI's arguments are JSON in a string, Ollama's are an object."""
-
-    name: str | None = None
-    arguments: Any = None
-
-
-class ToolCall(msgspec.Struct):
-    """A tool call in an answer."""
-
-    function: Function | None = None
-
-
 def tidy(url: str) -> str:
     """Return `url` with single slashes in its path, and none at its end."""
     parts = urlsplit(url)
@@ -112,7 +99,9 @@ def string(value: Any) -> str:
 
 
 def count(value: Any) -> int | None:
-    """Return `value` if it is a valid count of tokens, else None."""
+    """Return `value` if it is a valid count of tokens, perhaps as digits in a string, else None."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
+        return int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
         return None
     return int(value)

@@ -14,9 +14,11 @@ from llmtui.model import Backend, RunConfig
 from llmtui.text import sanitize
 from llmtui.wire import common
 from llmtui.wire.base import Delta, Parser, Request, ServerInfo, WireError
-from llmtui.wire.errors import error_text, server_error
-from llmtui.wire.openai_reader import usage_figures
-from llmtui.wire.parsers import EventsParser, LinesParser, WholeParser, decode
+from llmtui.wire.errors import DoubtfulError, check_error, error_text
+from llmtui.wire.lenient import decode
+from llmtui.wire.parsers import AnswerParser
+from llmtui.wire.repeats import TextSoFar
+from llmtui.wire.usage import usage_figures
 
 DEFAULT_BODY: dict[str, Any] = {"role": "user", "content": "{prompt}"}
 DEFAULT_ANSWER = "content"
@@ -73,62 +75,41 @@ def _describe(value: Any) -> str:
 class _Reader:
     """Reads the text at the path. A stream may have events without it (a role, the usage), but not only such events."""
 
-    __slots__ = ("_has_text", "_missing", "_path", "_streams")
+    __slots__ = ("_path", "_text", "answered")
+    ended = False
+    finished = False
+    whole = False
 
-    def __init__(self, path: list[str], streams: bool) -> None:
+    def __init__(self, path: list[str]) -> None:
         self._path = path
-        self._streams = streams
-        self._has_text = False
-        self._missing: str | None = None
+        self._text = TextSoFar()
+        #: Whether there is text. The protocol has no finish reason.
+        self.answered = False
 
-    def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
+    def __call__(self, data: bytes, torn: bool = False, named: bool = False) -> Delta | tuple[Delta, ...] | None:
         value = decode(msgspec.json.decode, data, torn)
+        figures: dict[str, Any] = {}
+        if isinstance(value, dict):
+            figures = usage_figures(value.get("usage")) or usage_figures(value.get("meta_info"))
         try:
             text = _walk(value, self._path)
         except _Missing as missing:
-            if isinstance(value, dict) and value.get("error"):
-                raise server_error(data) from missing
-            if not self._streams:
-                raise WireError(str(missing)) from missing
-            self._missing = self._missing or str(missing)
-            text = None
-        else:
-            self._has_text = True
+            if isinstance(value, dict) and (error := value.get("error")):
+                check_error(error)
+            if figures or named:
+                return Delta(**figures) if figures else None
+            raise DoubtfulError(str(missing)) from missing
         if text is not None and not isinstance(text, str):
             raise WireError(f'the answer has no text at "{".".join(self._path)}": it {_describe(text)}')
-        figures = usage_figures(value.get("usage")) if isinstance(value, dict) else {}
-        return Delta(text=text or "", **figures) if text or figures else None
-
-    def finish(self) -> None:
-        """Raises WireError if no event had the path."""
-        if not self._has_text and self._missing is not None:
-            raise WireError(self._missing)
-
-
-class _Stream:
-    """A stream in which at least one event must have the text."""
-
-    __slots__ = ("_parser", "_reader")
-
-    def __init__(self, parser: Parser, reader: _Reader) -> None:
-        self._parser = parser
-        self._reader = reader
-
-    @property
-    def whole(self) -> bool:
-        return self._parser.whole
-
-    @property
-    def ended(self) -> bool:
-        return self._parser.ended
-
-    def feed(self, data: bytes) -> list[Delta]:
-        return self._parser.feed(data)
-
-    def close(self) -> list[Delta]:
-        deltas = self._parser.close()
-        self._reader.finish()
-        return deltas
+        self.answered = True
+        text = self._text.new(text) if text else ""
+        if not (text or figures):
+            return None
+        delta = Delta(text=text, **figures)
+        if self._text.correction is not None:
+            correction, self._text.correction = self._text.correction, None
+            return Delta(text=correction, replaces=True), delta
+        return delta
 
 
 class CustomDialect:
@@ -157,15 +138,8 @@ class CustomDialect:
         return common.post(backend, backend.url, fill(template, values) | backend.options, limit)
 
     def parser(self, content_type: str) -> Parser:
-        """text/event-stream and NDJSON are streams; anything else is one JSON document."""
-        kind = content_type.lower()
-        if "event-stream" in kind:
-            reader = _Reader(self._path, streams=True)
-            return _Stream(EventsParser(reader), reader)
-        if "ndjson" in kind or "jsonl" in kind or "json-seq" in kind:
-            reader = _Reader(self._path, streams=True)
-            return _Stream(LinesParser(reader), reader)
-        return WholeParser(_Reader(self._path, streams=False), content_type)
+        """Events, lines of JSON or one document, whatever the Content-Type says."""
+        return AnswerParser(_Reader(self._path), content_type)
 
     def error_text(self, body: bytes) -> str:
         """See errors.error_text."""

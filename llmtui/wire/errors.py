@@ -25,6 +25,10 @@ _SUMMARIES = ("title", "h1")
 _IGNORED = ("script", "style")
 
 
+class DoubtfulError(WireError):
+    """An object that may be an error or a mere status: an error only if nothing of the answer follows it."""
+
+
 def excerpt(data: bytes) -> str:
     """Return the beginning of `data` in quotes, for an error message."""
     return repr(sanitize(data[:400].decode("utf-8", "replace"), 60))
@@ -50,6 +54,46 @@ def error_text(body: bytes) -> str:
 def server_error(data: bytes) -> WireError:
     """Return the error for one that a server reported inside a 200 answer."""
     return WireError(f"the server reported an error: {error_text(data) or 'no reason given'}", "server")
+
+
+def check_error(error: Any) -> None:
+    """Raises WireError if `error`, the value of such a field, is an error. A struct of empty fields is none."""
+    if _has_words(error):
+        raise server_error(msgspec.json.encode({"error": error}))
+
+
+def _has_words(error: Any, depth: int = 3) -> bool:
+    """Whether the value of an `error` field says anything."""
+    if isinstance(error, str):
+        return error.strip().lower() not in ("", "null", "none")
+    if isinstance(error, dict) and depth:
+        return any(_has_words(value, depth - 1) for value in error.values())
+    if isinstance(error, list) and depth:
+        return any(_has_words(value, depth - 1) for value in error)
+    return bool(error)
+
+
+def no_answer(data: bytes, named: bool, wanted: str) -> None:
+    """Raises the error for a JSON object without `wanted`, the field with the answer.
+
+    It is a `DoubtfulError` unless the object says that it is an error. An event with a name may be anything.
+    """
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        value = None
+    if not isinstance(value, dict) or not _has_words(value):
+        return
+    kind = f"{value.get('object')} {value.get('type')}".lower()
+    codes = [value.get(name) for name in ("code", "status", "status_code", "statusCode")]
+    if "error" in kind or any(isinstance(code, int) and 400 <= code < 600 for code in codes):
+        raise server_error(data)
+    if named:
+        return
+    words = [value.get(name) for name in ("detail", "message", "msg", "errors")]
+    if any(word and not isinstance(word, dict | bool) for word in words):
+        raise DoubtfulError(server_error(data).message, "server")
+    raise DoubtfulError(f"the answer has no {wanted!r}: {excerpt(data)}")
 
 
 def _from_json(text: str, depth: int = 3) -> str | None:

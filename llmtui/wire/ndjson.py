@@ -11,11 +11,12 @@ class LineSplitter:
     A UTF-8 sequence may be split between two calls.
     """
 
-    __slots__ = ("_after_cr", "_buffer", "_limit")
+    __slots__ = ("_after_cr", "_limit", "partial")
 
     def __init__(self, limit: int = MAX_LINE_BYTES) -> None:
         self._limit = limit
-        self._buffer = bytearray()
+        #: The beginning of the next line.
+        self.partial = bytearray()
         self._after_cr = False
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -28,7 +29,7 @@ class LineSplitter:
             return []
         lines = data.splitlines()
         last = data[-1]
-        buffer = self._buffer
+        buffer = self.partial
         if last == 0x0A or last == 0x0D:
             self._after_cr = last == 0x0D
             tail = b""
@@ -48,9 +49,9 @@ class LineSplitter:
         return lines
 
     def close(self) -> bytes:
-        """Return the last line if the stream ended without a line end, else b""."""
-        rest = bytes(self._buffer)
-        self._buffer.clear()
+        """Return the beginning of the next line, b"" if there is none, and clear it."""
+        rest = bytes(self.partial)
+        self.partial.clear()
         return rest
 
     def _check(self, size: int) -> None:

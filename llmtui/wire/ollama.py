@@ -13,8 +13,11 @@ import msgspec
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import common
 from llmtui.wire.base import Delta, Parser, Request, ServerInfo
-from llmtui.wire.errors import error_text
-from llmtui.wire.parsers import ABSENT, LinesParser, WholeParser, check_error, decode, is_page
+from llmtui.wire.errors import check_error, error_text, no_answer
+from llmtui.wire.finish import finish_word
+from llmtui.wire.lenient import decode
+from llmtui.wire.parsers import AnswerParser
+from llmtui.wire.repeats import SURE_CHARS, TextSoFar
 
 #: Options of the config that go to the top level of the request, not into `options`.
 _TOP_LEVEL = frozenset({"think", "keep_alive", "format", "truncate", "shift", "tools", "logprobs", "top_logprobs"})
@@ -25,62 +28,104 @@ _PATHS = ("/api/chat", "/api/generate", "/api/tags", "/api", "/v1/chat/completio
 _REGISTRY, _NAMESPACE, _TAG = "registry.ollama.ai", "library", "latest"
 
 
+#: What a server may send in place of an object. It is ignored.
+_Other = str | int | float | bool | list[Any] | None
+
+
 class _Message(msgspec.Struct):
-    content: str | None = None
-    thinking: str | None = None
-    tool_calls: list[common.ToolCall] | None = None
+    content: Any = None
+    thinking: Any = None
+    tool_calls: Any = None
 
 
 class _Line(msgspec.Struct):
     """One line. `response` and `thinking` at the top level belong to `/api/generate`."""
 
-    message: _Message | None = None
-    response: str | None = None
-    thinking: str | None = None
+    message: _Message | _Other = None
+    response: Any = None
+    thinking: Any = None
     model: Any = None
-    done: bool = False
-    done_reason: str | None = None
+    done: Any = None
+    done_reason: Any = None
     prompt_eval_count: Any = None
     eval_count: Any = None
     prompt_eval_duration: Any = None
     eval_duration: Any = None
     load_duration: Any = None
-    error: msgspec.Raw = ABSENT
+    error: Any = None
 
 
 _decode = msgspec.json.Decoder(_Line).decode
 
 
 class _Reader:
-    __slots__ = ("_model",)
+    """Turns lines into deltas. The line that says "done" may have the whole answer once more."""
+
+    __slots__ = ("_model", "_text", "_thought", "ended", "finished")
+    whole = False
 
     def __init__(self) -> None:
+        self.ended = self.finished = False
         self._model: str | None = None
+        self._text = TextSoFar()
+        self._thought = TextSoFar()
 
-    def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
+    @property
+    def answered(self) -> bool:
+        return self.finished
+
+    def __call__(self, data: bytes, torn: bool = False, named: bool = False) -> Delta | tuple[Delta, ...] | None:
         """Return the delta of one line, None if it has nothing new. Raises WireError."""
         line = decode(_decode, data, torn)
-        check_error(line.error)
-        text, reasoning, tool = line.response or "", line.thinking or "", ""
-        if line.message is not None:
-            text += line.message.content or ""
-            reasoning += line.message.thinking or ""
-            for call in line.message.tool_calls or ():
-                if call.function is not None:
-                    tool += f"{call.function.name or ''}{msgspec.json.encode(call.function.arguments).decode()}"
+        if self._text.settled and type(line.message) is _Message:
+            # The usual line: a short text and nothing else.
+            text = line.message.content
+            if (
+                type(text) is str
+                and 0 < len(text) < SURE_CHARS
+                and line.message == _Message(text)
+                and line == _Line(line.message, None, None, self._model, False)
+            ):
+                self._text.chars += len(text)
+                return Delta(text)
+        if line.error:
+            check_error(line.error)
+        message = line.message
+        done = line.done is True or line.done == "true"
+        if type(message) is not _Message:
+            if line.response is None and line.thinking is None and not done:
+                no_answer(data, named, "message")
+            message = _Message()
+        text = common.string(message.content) or common.string(line.response)
+        reasoning = common.string(message.thinking) or common.string(line.thinking)
+        tool = _calls(message.tool_calls) if message.tool_calls else ""
+        if text:
+            text = self._text.new(text, done)
+        if reasoning:
+            reasoning = self._thought.new(reasoning, done)
         model = line.model if line.model != self._model and line.model and isinstance(line.model, str) else None
         if model:
             self._model = model
-        if not line.done:
-            has_news = text or reasoning or tool or model
-            return Delta(text=text, reasoning=reasoning, tool=tool, model=model) if has_news else None
+        if done:
+            delta = self._last(line, text, reasoning, tool, model)
+        elif text or reasoning or tool or model:
+            delta = Delta(text=text, reasoning=reasoning, tool=tool, model=model)
+        else:
+            return None
+        if self._text.correction is not None:
+            correction, self._text.correction = self._text.correction, None
+            return Delta(text=correction, replaces=True), delta
+        return delta
+
+    def _last(self, line: _Line, text: str, reasoning: str, tool: str, model: str | None) -> Delta:
+        self.ended = self.finished = True
         output = common.count(line.eval_count)
         return Delta(
             text=text,
             reasoning=reasoning,
             tool=tool,
             model=model,
-            finish_reason=line.done_reason or "done",
+            finish_reason=finish_word(line.done_reason) or "done",
             output_tokens=output,
             token_source="server" if output is not None else None,
             prompt_tokens=common.count(line.prompt_eval_count),
@@ -101,6 +146,15 @@ def _whole_name(name: str) -> tuple[str, ...]:
     model, _, tag = last.partition(":")
     defaults = (_REGISTRY, _NAMESPACE)
     return (*defaults[: max(0, 2 - len(before))], *before, model, tag or _TAG)
+
+
+def _calls(calls: Any) -> str:
+    """Return the names and arguments of the functions called. The arguments are an object."""
+    text = ""
+    for call in calls if isinstance(calls, list) else []:
+        if isinstance(call, dict) and isinstance(function := call.get("function"), dict):
+            text += common.string(function.get("name")) + msgspec.json.encode(function.get("arguments")).decode()
+    return text
 
 
 class OllamaDialect:
@@ -129,11 +183,8 @@ class OllamaDialect:
         return common.post(backend, _api(backend, "/api/chat"), body, options.get("num_predict"))
 
     def parser(self, content_type: str) -> Parser:
-        """application/json is one document; anything else is lines."""
-        kind = content_type.lower()
-        if is_page(kind) or "application/json" in kind:
-            return WholeParser(_Reader(), content_type)
-        return LinesParser(_Reader(), finish_ends=True)
+        """Lines of JSON, events or one document, whatever the Content-Type says."""
+        return AnswerParser(_Reader(), content_type)
 
     def error_text(self, body: bytes) -> str:
         """See errors.error_text."""

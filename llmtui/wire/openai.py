@@ -15,7 +15,7 @@ from llmtui.wire import common
 from llmtui.wire.base import Parser, Request, ServerInfo
 from llmtui.wire.errors import error_text
 from llmtui.wire.openai_reader import ChunkReader
-from llmtui.wire.parsers import EventsParser, WholeParser, is_page
+from llmtui.wire.parsers import AnswerParser
 
 _CHAT = "/chat/completions"
 #: Other endpoints whose address may have been copied.
@@ -55,11 +55,8 @@ class OpenAIDialect:
         return _with_key(common.post(backend, chat_url(backend.url), body, limit))
 
     def parser(self, content_type: str) -> Parser:
-        """JSON is one document; anything else is a stream of events, whatever was requested."""
-        kind = content_type.lower()
-        if is_page(kind) or ("json" in kind and "ndjson" not in kind):
-            return WholeParser(ChunkReader(), content_type)
-        return EventsParser(ChunkReader())
+        """Events, lines of JSON or one document, whatever was requested and whatever the Content-Type says."""
+        return AnswerParser(ChunkReader(), content_type)
 
     def error_text(self, body: bytes) -> str:
         """See errors.error_text."""

@@ -12,71 +12,88 @@ import msgspec
 from llmtui.model import Backend, RunConfig
 from llmtui.wire import common
 from llmtui.wire.base import Delta, Parser, Request, ServerInfo
-from llmtui.wire.errors import error_text
-from llmtui.wire.parsers import ABSENT, EventsParser, WholeParser, check_error, decode, is_page
+from llmtui.wire.errors import check_error, error_text, no_answer
+from llmtui.wire.finish import finish_word
+from llmtui.wire.lenient import decode
+from llmtui.wire.parsers import AnswerParser
 
 _STREAM = "/generate_stream"
 _WHOLE = "/generate"
 
 
+#: What a server may send in place of an object. It is ignored.
+_Other = str | int | float | bool | list[Any] | None
+
+
 class _Token(msgspec.Struct):
-    text: str | None = None
-    special: bool = False
+    text: Any = None
+    special: Any = False
 
 
 class _Details(msgspec.Struct):
-    finish_reason: str | None = None
+    finish_reason: Any = None
     generated_tokens: Any = None
     input_length: Any = None
     prefill: Any = None
 
 
 class _Event(msgspec.Struct):
-    token: _Token | None = None
-    generated_text: str | None = None
-    details: _Details | None = None
-    error: msgspec.Raw = ABSENT
+    token: _Token | _Other = None
+    generated_text: Any = None
+    details: _Details | _Other = None
+    error: Any = None
 
 
 _decode = msgspec.json.Decoder(_Event).decode
 
 
-def _read(data: bytes, torn: bool = False) -> Delta | None:
-    """Return the delta of one event.
+class _Reader:
+    """Turns events into deltas.
 
     The server counts special tokens (end of text), which carry no text; `generated_text` repeats the whole answer.
     """
-    event = decode(_decode, data, torn)
-    check_error(event.error)
-    text = ""
-    if event.token is not None:
-        text = "" if event.token.special else event.token.text or ""
-    elif event.generated_text:
-        text = event.generated_text
-    details = event.details
-    if details is None:
-        return Delta(text=text) if text else None
-    output = common.count(details.generated_tokens)
-    prompt = common.count(details.input_length)
-    if prompt is None and isinstance(details.prefill, list) and details.prefill:
-        prompt = len(details.prefill)
-    return Delta(
-        text=text,
-        finish_reason=details.finish_reason,
-        output_tokens=output,
-        token_source="server" if output is not None else None,
-        prompt_tokens=prompt,
-    )
 
+    __slots__ = ("_has_tokens", "finished")
+    ended = False
+    whole = False
 
-class _WholeReader:
-    """`/generate` returns an object, in some versions a list of one."""
+    def __init__(self) -> None:
+        self.finished = False
+        self._has_tokens = False
 
-    def __call__(self, data: bytes, torn: bool = False) -> Delta | None:
-        body = data.strip()
-        if body[:1] == b"[" and body[-1:] == b"]":
-            body = body[1:-1]
-        return _read(body, torn)
+    @property
+    def answered(self) -> bool:
+        return self.finished
+
+    def __call__(self, data: bytes, torn: bool = False, named: bool = False) -> Delta | None:
+        """Return the delta of one event, None if it has nothing new. Raises WireError."""
+        event = decode(_decode, data, torn)
+        if event.error:
+            check_error(event.error)
+        token, details = event.token, event.details
+        if token is None and event.generated_text is None and details is None:
+            no_answer(data, named, "token")
+        text = ""
+        if type(token) is _Token:
+            text = "" if token.special is True else common.string(token.text)
+            self._has_tokens = self._has_tokens or bool(text)
+        elif not self._has_tokens:
+            text = common.string(event.generated_text)
+        if type(details) is not _Details:
+            return Delta(text=text) if text else None
+        finish = finish_word(details.finish_reason)
+        self.finished = self.finished or finish is not None
+        output = common.count(details.generated_tokens)
+        prompt = common.count(details.input_length)
+        if prompt is None and isinstance(details.prefill, list) and details.prefill:
+            prompt = len(details.prefill)
+        return Delta(
+            text=text,
+            finish_reason=finish,
+            output_tokens=output,
+            token_source="server" if output is not None else None,
+            prompt_tokens=prompt,
+        )
 
 
 class TGIDialect:
@@ -94,11 +111,8 @@ class TGIDialect:
         return common.post(backend, url, {"inputs": prompt, "parameters": parameters}, parameters.get("max_new_tokens"))
 
     def parser(self, content_type: str) -> Parser:
-        """JSON is one document; anything else is a stream of events."""
-        kind = content_type.lower()
-        if is_page(kind) or "json" in kind:
-            return WholeParser(_WholeReader(), content_type)
-        return EventsParser(_read)
+        """Events, lines of JSON or one document (an object, in some versions a list of one)."""
+        return AnswerParser(_Reader(), content_type)
 
     def error_text(self, body: bytes) -> str:
         """See errors.error_text."""

@@ -39,8 +39,9 @@ NAME = "=1+1|`[red]<b>[/]"
 SERVER = {
     **told_by("text", PAYLOAD),
     b"POST /text/": [
-        events(content(PAYLOAD, model=PAYLOAD), content("=cmd|' /C calc'!A0"), content("", finish=PAYLOAD))
+        events(content(PAYLOAD, model=PAYLOAD), content("=cmd|' /C calc'!A0"), content("", finish="stop"))
     ],
+    b"POST /word/": [events(content("a"), content("", finish=PAYLOAD))],
     b"POST /big/": [
         events(*[content("A" * 2_500_000)] * 4, content("", finish="length")),
     ],
@@ -119,7 +120,8 @@ def test_json_has_the_answers_and_is_ascii(place: Path) -> None:
     assert by_name[NAME]["iterations"][0]["text"].startswith(PAYLOAD)
     assert len(by_name["big"]["iterations"][0]["text"]) <= 65_536
     assert "longer than" in by_name["huge"]["iterations"][0]["error"]["message"]
-    assert by_name["half"]["iterations"][0]["error"]["kind"] == "protocol"
+    assert by_name["half"]["iterations"][0]["text"] == "\ufffd \ufffd"
+    assert by_name["word"]["iterations"][0]["error"]["kind"] == "server"
 
 
 def test_markdown_has_no_active_content(place: Path) -> None:

@@ -114,6 +114,19 @@ def plain_chat(reply: Reply, request: Request) -> None:
     reply.finish()
 
 
+def chat_of(*events: Any) -> Callable[[Reply, Request], None]:
+    """Return a chat that answers with these events and [DONE], at once."""
+
+    def chat(reply: Reply, request: Request) -> None:
+        reply.head()
+        for event in events:
+            reply.event(event)
+        reply.event("[DONE]")
+        reply.end()
+
+    return chat
+
+
 def friendly(reply: Reply, request: Request) -> None:
     """Answer /health and /v1/models, and 404 to all else."""
     if request.path == "/health":

@@ -193,7 +193,7 @@ def test_usage_takes_precedence_over_timings() -> None:
 def test_invalid_extras_are_ignored() -> None:
     body = stream(
         HI | {"model": 5, "usage": [1], "timings": "x"},
-        STOP | {"usage": {"completion_tokens": "8", "prompt_tokens": -1, "prompt_tokens_details": 3}, "timings": {}},
+        STOP | {"usage": {"completion_tokens": "x", "prompt_tokens": -1, "prompt_tokens_details": 3}, "timings": {}},
         {"choices": [], "usage": {"completion_tokens": True, "total_prompt_time_sec": -4}},
     )
     assert answer(body) == {"text": "Hi", "reasoning": "", "events": 1, "finish_reason": "stop"}
@@ -250,15 +250,6 @@ def test_incomplete_last_event_is_an_error() -> None:
     assert failure.kind == "protocol" and "ended in the middle of an event" in failure.message
 
 
-def test_wrong_type_names_its_path() -> None:
-    assert "$.choices[0].delta.content" in error(stream(chunk({"content": 5}))).message
-
-
-def test_invalid_utf8_is_an_error() -> None:
-    failure = error(b'data: {"choices":[{"delta":{"content":"\xff\xfe"}}]}\n\n')
-    assert failure.kind == "protocol" and "cannot parse the answer" in failure.message
-
-
 def test_utf8_cut_anywhere() -> None:
     body = 'data: {"choices":[{"delta":{"content":"é☃😀"},"finish_reason":"stop"}]}\n\n'.encode()
     for at in range(len(body)):
@@ -288,8 +279,8 @@ def test_error_in_a_whole_answer() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b" \r\n"])
-def test_empty_whole_answer(body: bytes) -> None:
-    assert error(body, "application/json").message == "the answer is empty"
+def test_empty_answer_has_no_deltas(body: bytes) -> None:
+    assert run(OpenAIDialect().parser("application/json"), [body]) == []
 
 
 def test_web_page_instead_of_an_answer() -> None:
@@ -301,7 +292,7 @@ def test_whole_answer_over_the_limit() -> None:
     parser = OpenAIDialect().parser("application/json")
     with pytest.raises(WireError, match="longer than 2097152 bytes"):
         for _ in range(200):
-            parser.feed(b" " * 65536)
+            parser.feed(b"{" + b" " * 65536)
 
 
 @given(st.binary(max_size=400), st.sampled_from([SSE, "", "application/json", "text/html", "application/x-ndjson"]))
