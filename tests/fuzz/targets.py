@@ -1,18 +1,21 @@
 """The fuzz targets: each takes any bytes, and raises if llmtui violates a guarantee on them.
 
-`sse`, `ndjson`, `http` and `whole` parse an answer twice, in one piece and in small pieces (the first byte has the
-size), and compare the results: the pieces of the network must not matter.
+`forms` parses an answer in other pieces and with other labels and compressions: none of them may matter. `sse`,
+`ndjson`, `http` and `whole` parse an answer twice, in one piece and in small pieces (the first byte has the size), and
+compare the results: the pieces of the network must not matter.
 """
 
 from __future__ import annotations
 
 import contextlib
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from llmtui.config.schema import DEFAULT_FILE, Config, ConfigError, parse
+from llmtui.measure.content import ContentDecoder
 from llmtui.measure.http1 import ResponseReader
 from llmtui.model import Backend, Plan
 from llmtui.text import sanitize, sanitize_lines
@@ -54,6 +57,32 @@ def _same_however_cut(data: bytes, protocol: str, content_type: str) -> None:
 def _check_message(text: str) -> None:
     message = sanitize(text, 2_000)
     assert message and message.isprintable(), text
+
+
+def forms(data: bytes) -> None:
+    """Any answer: its pieces, its label and its compression do not matter."""
+    if not data:
+        return
+    gzipped = zlib.compressobj(wbits=31)
+    ways = [
+        ("text/event-stream", "identity", [data[1:]]),
+        ("APPLICATION/JSON; charset=utf-8", "identity", list(pieces(data))),
+        ("", "gzip", list(pieces(data[:1] + gzipped.compress(data[1:]) + gzipped.flush()))),
+        ("image/png", "deflate", [zlib.compress(data[1:])]),
+    ]
+    for backend in _BACKENDS.values():
+        results: list[object] = []
+        for label, coding, cut in ways:
+            parser, decoder = dialect_for(backend).parser(label), ContentDecoder(coding)
+            try:
+                deltas = [d for piece in cut for part in decoder.feed(piece) for d in parser.feed(part)]
+                deltas += parser.close()
+            except WireError as error:
+                _check_message(error.message)
+                results.append(error.kind)
+            else:
+                results.append((msgspec.json.encode(deltas), parser.whole))
+        assert all(result == results[0] for result in results), "label, cut or compression changed what was read"
 
 
 def sse(data: bytes) -> None:
@@ -145,6 +174,7 @@ def _decodes(data: bytes) -> bool:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
+    "forms": forms,
     "sse": sse,
     "ndjson": ndjson,
     "whole": whole,
