@@ -31,11 +31,13 @@ Entrance = int | str
 
 class Peers(NamedTuple):
     """The processes at the other ends. `unseen`: one that was connected to cannot be seen, as on another machine, in a
-    container, or of another user. `entrances` are those of the processes in `pids` that were connected to."""
+    container, or of another user. `entrances` are those of the processes in `pids` that were connected to. `workers`
+    are those in `pids` that only connected themselves: what they are connected to is no part of the engine."""
 
     pids: frozenset[int]
     unseen: bool
     entrances: frozenset[Entrance] = frozenset()
+    workers: frozenset[int] = frozenset()
 
 
 class _Ends(NamedTuple):
@@ -62,7 +64,9 @@ def peers_of(members: Collection[int], entrances: Collection[Entrance] = (), pro
         _add_tcp(tcp_sockets(None, proc / network, _STATES) or [], inodes, entrances, ends, proc)
     owners = _owners(ends.workers.union(*ends.opened) - every, proc)
     unseen = unseen or any(not end & every and not any(owners[inode] for inode in end) for end in ends.opened)
-    return Peers(frozenset().union(*owners.values()) - set(members), unseen, frozenset(ends.entrances))
+    pids = frozenset().union(*owners.values()) - set(members)
+    asked = frozenset().union(*(owners.get(inode, ()) for end in ends.opened for inode in end))
+    return Peers(pids, unseen, frozenset(ends.entrances), pids - asked)
 
 
 def socket_inodes(pid: int, proc: Path = PROC) -> set[int] | None:

@@ -98,8 +98,8 @@ class ServerProcesses:
             if not more:
                 break
             self.behind |= more
-            frontier = tree(table, more, own) - members
-            members |= frontier
+            frontier = tree(table, more - seen.workers, own) - members
+            members |= tree(table, more, own)
         self._unseen = self._unseen or unseen
 
     def start(self) -> bool:

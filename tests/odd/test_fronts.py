@@ -108,11 +108,13 @@ def test_a_runner_that_starts_during_an_iteration_is_the_servers(tmp_path: Path)
     assert outcome.backend["state"]["note"] == ""
 
 
-def test_two_backends_with_one_engine_are_reported(tmp_path: Path) -> None:
+def test_backends_with_one_engine_are_reported_in_one_note(tmp_path: Path) -> None:
     engine = free_port()
     with fronted(engine) as front:
-        outcome = run_on_a_quiet_machine(tmp_path, backend("front", front) + backend("engine", engine))
-    assert "front and engine are served by the same process" in outcome.stderr
+        backends = backend("front", front) + backend("engine", engine) + backend("again", engine)
+        outcome = run_on_a_quiet_machine(tmp_path, backends)
+    assert "front, engine and again are served by the same process" in outcome.stderr
+    assert outcome.stderr.count("the same process") == 1
 
 
 @contextlib.contextmanager
@@ -230,6 +232,15 @@ ANY = "00000000:0000"
 )
 def test_peers(rows: list[str], inodes: dict[int, list[int]], pids: set[int], unseen: bool, tmp_path: Path) -> None:
     assert peers_of([1], [8080], fake_proc(tmp_path, rows, inodes))[:2] == (frozenset(pids), unseen)
+
+
+def test_a_client_of_another_port_leads_nowhere(tmp_path: Path) -> None:
+    """Some servers have a port of their own for metrics, which a monitor reads."""
+    asked = [row("0100007F:D431", ENGINE, "01", 11), row(ENGINE, "0100007F:D431", "01", 21)]
+    reader = [row(FRONT, ANY, "0A", 10), row(FRONT, CLIENT, "01", 12), row(CLIENT, FRONT, "01", 31)]
+    seen = peers_of([1], [1], fake_proc(tmp_path, asked + reader, {1: [10, 11, 12], 2: [21], 3: [31]}))
+    assert seen.pids == {2, 3}
+    assert seen.workers == {3}
 
 
 def test_unix_sockets_have_their_peers(tmp_path: Path) -> None:
