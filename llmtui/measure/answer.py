@@ -88,11 +88,10 @@ class Answer:
                 carried += 1
                 output = text + delta.reasoning + delta.tool
                 size += visible_bytes(output)
-                if text:
-                    if self.first_output_ns is None:
-                        self.first_output_ns = at_ns
-                    if len(self.text) < MAX_TEXT_CHARS:
-                        self.text += text[: MAX_TEXT_CHARS - len(self.text)]
+                if self.first_output_ns is None and (text or delta.tool):
+                    self.first_output_ns = at_ns
+                if text and len(self.text) < MAX_TEXT_CHARS:
+                    self.text += text[: MAX_TEXT_CHARS - len(self.text)]
                 if output is not text:
                     self._add_unshown(delta)
                 # What follows a finish reason was not finished there.

@@ -287,3 +287,18 @@ def test_the_run_says_it_and_compares_by_what_is_left(tmp_path: Path) -> None:
 
 def test_no_engine_is_faster_than_the_limit() -> None:
     assert FASTEST_NS <= 200_000
+
+
+async def test_a_tool_call_is_no_thinking() -> None:
+    """can1357/oh-my-pi #12213, ai-dynamo/aiperf #804: answers that are a tool call and nothing else."""
+
+    def calls(reply: Reply, request: Request) -> None:
+        reply.head()
+        for number in range(TOKENS):
+            time.sleep(0.005)
+            reply.event(delta(tool_calls=[{"index": 0, "function": {"arguments": f"w{number} "}}]))
+        reply.finish(reason="tool_calls")
+
+    with odd(calls) as server:
+        _, figures = await figures_of(server.url)
+    assert figures.ttfo_s == figures.ttft_s is not None
