@@ -171,7 +171,7 @@ def doubt_of(answer: Answer) -> str:
     count = token_count(answer)
     asked, prompt = answer.max_tokens, answer.prompt_tokens
     if count.doubt and count.hidden:
-        return f"{count.doubt}: hidden tokens; no tokens/s is computed, and the TTFT includes them"
+        return f"{count.doubt}: hidden tokens; no tokens/s is computed, and its times include them"
     if count.doubt:
         instead = "arrivals are counted instead" if count.source == "arrivals" else "no rate is computed from it"
         return f"{count.doubt}; {instead}: check the server's usage"

@@ -21,18 +21,19 @@ from llmtui.text import sanitize
 from llmtui.text.format import plural
 from llmtui.wire.errors import excerpt
 
+_CHECK_SERVER = "check the server, and any proxy in between"
 _HINTS = {
     401: "set api_key for this backend",
-    403: "this api_key lacks permission",
+    403: "use an api_key with permission for this model",
     404: "check url, model and protocol",
     405: "check url and protocol",
-    408: "the server timed out waiting for the request",
-    413: "the prompt is too long for this server",
+    408: _CHECK_SERVER,
+    413: "shorten the prompt, or raise the limit of the server or the proxy in front of it",
     429: "the server limits the rate of requests; raise cooldown_s",
     402: "add credit to the account of this api_key",
     407: "a proxy in between wants credentials; use one that needs none",
     500: "the server failed on this request; check the server",
-    502: "a proxy cannot reach the server",
+    502: "start the server behind the proxy, or correct the proxy's settings",
     503: "the server is overloaded or still loading; try again later",
     504: "a proxy gave up waiting for the server; raise the proxy's timeout",
     524: "a proxy gave up waiting for the server; raise the proxy's timeout",
@@ -42,13 +43,13 @@ _HINTS = {
 _AT_LIMIT = frozenset({"length", "max_tokens", "MAX_TOKENS"})
 _FILTERED = frozenset({"content_filter", "content-filter", "safety", "SAFETY", "refusal"})
 EXPECTS_TLS = "check the server, or use https:// in url if it expects TLS"
-_CHECK_SERVER = "check the server, and any proxy in between"
 #: Statuses of success that have no body.
 NO_CONTENT = frozenset({204, 205})
 #: Statuses that may carry a Retry-After header.
 RETRY_LATER = frozenset({429, 503})
 #: Statuses with which a TLS port answers plain HTTP.
 _MAY_EXPECT_TLS = frozenset({400, 403, 426, 497})
+_TOO_LONG = re.compile(r"context (?:length|size|window)|maximum (?:model|sequence|input) length", re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 
 
@@ -91,6 +92,8 @@ def http_failure(status: int, text: str, wait_s: float | None = None) -> Failure
     hint = _HINTS.get(status, "") if wait_s is None else f"the server {wait_words(wait_s)}"
     if tls_expected(status, text):
         hint = USE_HTTPS
+    elif status == 400 and _TOO_LONG.search(text):
+        hint = "shorten the prompt, lower max_tokens, or raise the server's context size"
     elif not hint and status >= 400:
         hint = "check the server" if status >= 500 else "check model, options and headers of this backend"
     return Failure(kind="http", message=f"HTTP {status}: {text}" if text else f"HTTP {status}", hint=hint)

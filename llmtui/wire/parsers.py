@@ -217,7 +217,9 @@ class AnswerParser(ObjectParser):
 def _unread(line: bytes, doubt: WireError | None) -> WireError:
     """Return the error for a line that has no meaning, where nothing else was read before it."""
     if doubt is None:
-        return WireError(f"the answer has neither events nor JSON objects: {excerpt(line)}")
+        return WireError(
+            f"the answer has neither events nor JSON objects: {excerpt(line)}", hint="check url and protocol"
+        )
     if doubt.message.endswith("'data:'"):
         return WireError(f"{doubt.message} on its line, but {excerpt(line)} on the next")
     return doubt

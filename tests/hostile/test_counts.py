@@ -43,7 +43,7 @@ def test_a_count_far_above_max_tokens_gives_no_rate() -> None:
     assert (figures(lie).tokens_per_s, figures(lie).output_tokens, figures(lie).token_source) == (None, 4, "arrivals")
     assert doubt_of(lie) == (
         "the server reports 1,000,000 output tokens, more than the 8 requested: hidden tokens; no tokens/s is "
-        "computed, and the TTFT includes them"
+        "computed, and its times include them"
     )
     unseen = answer(60, ["fifteen", "letters!"], 64)
     assert doubt_of(unseen).startswith("the server reports 60 output tokens, too many for the text it sent (15 bytes):")

@@ -167,6 +167,21 @@ async def test_no_log_is_named_for_a_server_that_llmtui_did_not_launch(script: l
     assert "log" not in failure.hint and "check the server" in failure.hint
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "This model's maximum context length is 16 tokens. However, you requested 90 tokens",  # vllm #20409, #33418
+        "request (90 tokens) exceeds the available context size (16 tokens), try increasing it",  # llama.cpp
+    ],
+)
+async def test_a_request_that_is_too_long_for_the_model_has_its_remedy(words: str) -> None:
+    with odd(lambda reply, request: reply.whole({"error": {"message": words}}, "400 Bad Request")) as server:
+        failure = await refused(server.url)
+    assert (
+        str(failure) == f"HTTP 400: {words}: shorten the prompt, lower max_tokens, or raise the server's context size"
+    )
+
+
 DIES = """
 import os, socket, sys
 with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
