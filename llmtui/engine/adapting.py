@@ -22,6 +22,8 @@ from llmtui.wire.base import Dialect, Request
 
 #: How often a server that loads its model is asked.
 POLL_S = 0.5
+#: The shortest wait before a retry that a server asks for, also if it asks for none.
+MIN_WAIT_S = 0.25
 #: How long a gateway that reports no reason may not reach its server.
 GATEWAY_S = 20.0
 #: What it means that a field is left out.

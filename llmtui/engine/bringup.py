@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import httpx
 
 from llmtui.config.frameworks import framework
-from llmtui.engine.adapting import Adaptation, AskAgain
+from llmtui.engine.adapting import MIN_WAIT_S, Adaptation, AskAgain
 from llmtui.engine.server_probe import ServerProbe
 from llmtui.engine.watch.conditions import device_of
 from llmtui.measure.answer import Answer
@@ -119,7 +120,11 @@ class Target:
         return answer
 
     async def ask_until_settled(self, prompt: str, on_note: Callable[[str], None]) -> Answer:
-        """Ask again as long as the server may take another request. Raises IterationError."""
+        """Ask again as long as the server may take another request, also one that asks for a retry within `timeout_s`.
+
+        Raises IterationError.
+        """
+        until = time.monotonic() + self._config.timeout_s
         while True:
             try:
                 return await self.ask(prompt)
@@ -127,6 +132,14 @@ class Target:
                 if again.note:
                     on_note(again.note)
                 await asyncio.sleep(again.wait_s)
+                until = time.monotonic() + self._config.timeout_s
+            except IterationError as error:
+                if error.retry_after_s is None:
+                    raise
+                wait_s = max(error.retry_after_s, MIN_WAIT_S)
+                if time.monotonic() + wait_s > until:
+                    raise
+                await asyncio.sleep(wait_s)
 
     @property
     def remark(self) -> str:

@@ -8,15 +8,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from llmtui.engine.adapting import AskAgain
+from llmtui.engine.adapting import MIN_WAIT_S, AskAgain
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.iteration import request_once
 from llmtui.engine.schedule import Job, fresh_line
 from llmtui.measure.failures import wait_words
 from llmtui.model import AnyEvent, Failure, Iteration, Note, Plan
-
-#: The shortest wait before a retry, also if the server asks for none.
-MIN_WAIT_S = 0.25
 
 
 async def measure(

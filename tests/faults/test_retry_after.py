@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmtui.engine.adapting import MIN_WAIT_S
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import Target
-from llmtui.engine.retry import MIN_WAIT_S, measure
+from llmtui.engine.retry import measure
 from llmtui.measure.failures import retry_after_s
 from llmtui.model import AnyCommand, AnyEvent, Backend, BackendState, Note, Phase, Rerun, Stop
 from tests.engine.helpers import engine_for, plan_of

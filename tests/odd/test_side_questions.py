@@ -214,6 +214,20 @@ async def test_a_gateway_whose_server_does_not_answer_yet_is_waited_for(
     assert settled.notes == [f"HTTP {status[:3]}: {status}: waiting up to {limit_s} s until the server can be reached"]
 
 
+@pytest.mark.parametrize(("after", "answers"), [("0", True), ("3600", False)])
+async def test_check_waits_as_long_as_a_busy_server_asks(after: str, answers: bool, tmp_path: Path) -> None:
+    """What `run` waits for is no failure of `check`."""
+    busy = {"error": {"message": "busy"}}
+
+    def refuse(reply: Reply) -> None:
+        reply.whole(busy, "429 Too Many Requests", "application/json", f"Retry-After: {after}")
+
+    with odd(first(2, refuse)) as server:
+        settled = await settle(server.url, tmp_path)
+    assert (settled.answer is not None) == answers
+    assert answers or settled.failure == "HTTP 429: busy: the server asks to wait 3600 s"
+
+
 async def test_a_server_that_loads_for_too_long_says_what_it_said(tmp_path: Path) -> None:
     config = RunConfig(load_timeout_s=0.6)
     with odd(everywhere(whole(LOADING, "503 Service Unavailable"))) as server:
