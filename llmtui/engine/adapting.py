@@ -106,7 +106,8 @@ class Adaptation:
     def _while_loading(self, error: IterationError) -> Exception | None:
         """Wait for a server that says that it is loading, or a gateway whose server does not answer at all yet."""
         status = error.status or 0
-        said = status >= 500 and refusals.says_loading(error.body)
+        body = error.body if status else error.failure.message.encode()
+        said = refusals.says_loading(body) if status >= 500 else refusals.says_still_loading(body)
         if not said and not (self._down and status in NOT_YET):
             return None
         limit_s = self._config.load_timeout_s
@@ -121,7 +122,7 @@ class Adaptation:
             message = f"still loading after {limit_s:g} s: {error.failure.message}"
             return _described(error, Failure(kind="timeout", message=message, hint="raise load_timeout_s"))
         wait_s = min(max(error.retry_after_s or 0.0, POLL_S), max(limit_s - (now - since), POLL_S))
-        until = "has loaded its model" if said else "can be reached"
+        until = "has loaded its model" if said else "answers"
         note = f"{error.failure.message}: waiting up to {limit_s:g} s until the server {until}"
         return AskAgain(note if first else "", wait_s)
 

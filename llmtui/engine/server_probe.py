@@ -97,9 +97,9 @@ class ServerProbe:
 
     @property
     def down(self) -> bool:
-        """Whether it sent answers, and all of them say that it cannot answer yet."""
-        answered = [answer.status for answer in self._answers.values() if answer.status]
-        return bool(answered) and all(status in NOT_YET for status in answered)
+        """Whether it says that it cannot answer yet: all that it answered, or its health endpoint."""
+        answered = [answer for answer in self._answers.values() if answer.status]
+        return any(a.loading for a in answered) or (bool(answered) and all(a.status in NOT_YET for a in answered))
 
     async def wait_until_loaded(self, report: Report) -> None:
         """Return when the server has loaded its model, at the latest after `load_timeout_s`: then the chat decides."""
@@ -172,9 +172,12 @@ class ServerProbe:
         return [r for r in requests if (a := self._answers.get(_key(r))) is None or a.status in NOT_YET]
 
     def _loading(self, health: list[Request]) -> Literal["", "silent", "said"]:
-        """Whether the health endpoints say that the server is loading: with 503, and none with 200."""
+        """Whether a health endpoint says that the server is loading, and the first one does not say that it is up.
+
+        A list of models says nothing: llama.cpp and SGLang send theirs while they load.
+        """
         answers = [self._answers[_key(request)] for request in health]
-        if any(answer.status == 200 for answer in answers):
+        if answers[0].status == 200:
             return ""
         said = {answer.loading for answer in answers}
         return "said" if "said" in said else "silent" if "silent" in said else ""

@@ -47,6 +47,12 @@ _LOADING = re.compile(
     r"|not (?:yet )?(?:ready|loaded)|being loaded|cold start|spinning up|loaded yet",
     re.IGNORECASE,
 )
+#: The same in words that no complaint about a request has.
+_STILL_LOADING = re.compile(
+    r"\b(?:is|are|still|currently) (?:still |currently )?(?:loading|warming up|compiling|starting up|initiali[sz]ing)\b"
+    r"|\bloading model\b|\b(?:is|still|currently) being loaded\b|\bnot (?:been )?loaded yet\b|\bnot yet loaded\b",
+    re.IGNORECASE,
+)
 _BROKEN = re.compile(
     r"fail|error (?:while )?(?:load|start|initiali|compil)|unable|cannot|can't|could ?n.t|could not|out of memory"
     r"|terminated|crash|timed? ?out|exited|no models? loaded",
@@ -88,6 +94,11 @@ def says_loading(body: bytes) -> bool:
     """Whether this error answer says that the model is still being loaded, or the server started."""
     text = body[:_MAX_CHARS].decode("utf-8", "replace")
     return _LOADING.search(text) is not None and _BROKEN.search(text) is None
+
+
+def says_still_loading(body: bytes) -> bool:
+    """The same of an answer that is no 5xx: 404, 425 or 429, or an error in a stream."""
+    return says_loading(body) and _STILL_LOADING.search(body[:_MAX_CHARS].decode("utf-8", "replace")) is not None
 
 
 def names_model(body: bytes, model: str) -> bool:

@@ -205,11 +205,11 @@ FAULTS: list[Fault] = [
     ),
     _post(
         "429 without end",
-        refuse(429, Retry_After="0.4"),
-        message="HTTP 429: too many: the server asks to wait 0.4 s, longer than timeout_s (1 s) allows "
-        "(refused 3 times)",
+        refuse(429, Retry_After="0.6"),
+        message="HTTP 429: too many: the server asks to wait 0.6 s, longer than timeout_s (1 s) allows "
+        "(refused 2 times)",
         short_timeout=True,
-        refused=3,
+        refused=2,
     ),
     _post(
         "503 alone",

@@ -185,6 +185,10 @@ LOADING_ANSWERS: dict[str, Answer] = {
     "Retry-After": whole("The server is starting up", "503 Busy", "text/plain", "Retry-After: 0"),
     "gateway": whole({"detail": "vLLM engine is compiling, not ready yet"}, "502 Bad Gateway"),
     "500": whole({"error": "model is still being loaded"}, "500 Internal Server Error"),
+    # ollama #6408: a 404 while the runner loads the model
+    "404": whole({"error": "model not loaded yet"}, "404 Not Found"),
+    "429": whole({"error": {"message": "Model is loading, try again"}}, "429 Too Many Requests"),
+    "in the stream": lambda reply: reply.whole(f"data: {json.dumps(LOADING)}\n\n", content_type="text/event-stream"),
 }
 
 
@@ -197,7 +201,43 @@ async def test_a_chat_that_says_loading_is_waited_for(
         settled = await settle(server.url, tmp_path)
     assert settled.answer is not None, settled.failure
     (note,) = settled.notes
-    assert note.startswith("HTTP 50") and note.endswith(": waiting up to 180 s until the server has loaded its model")
+    assert note.startswith(("HTTP ", "the server reported an error: Loading model"))
+    assert note.endswith(": waiting up to 180 s until the server has loaded its model")
+
+
+async def test_a_list_of_models_does_not_say_that_the_server_is_loaded(tmp_path: Path) -> None:
+    """llama.cpp lists its model while it loads (OriginTrail/dkg #2447): its version would be asked for too early."""
+    began = time.monotonic()
+
+    def routes(reply: Reply, request: Request) -> None:
+        if request.path.endswith("/models"):
+            reply.whole(MODELS)
+        elif time.monotonic() - began < 0.6:
+            reply.whole(LOADING, "503 Service Unavailable")
+        else:
+            reply.whole({"status": "ok", "build_info": "b1-abc"})
+
+    with odd(plain_chat, routes) as server:
+        settled = await settle(server.url, tmp_path)
+    assert settled.ready is not None and settled.ready.version == "b1-abc" and settled.notes == []
+    assert settled.bring_up_s >= 0.5
+
+
+async def test_a_server_whose_health_and_chat_refuse_without_a_word_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SGLang's health while it starts, beside a list of models (gpustack #6203). A health check may also be wrong."""
+    monkeypatch.setattr(server_probe, "SILENT_S", 0.2)
+    monkeypatch.setattr(adapting, "POLL_S", 0.05)
+    wordless = whole("", "503 Service Unavailable", "")
+
+    def routes(reply: Reply, request: Request) -> None:
+        reply.whole(MODELS) if request.path.endswith("/models") else wordless(reply)
+
+    with odd(first(2, wordless), routes) as server:
+        settled = await settle(server.url, tmp_path)
+    assert settled.answer is not None, settled.failure
+    assert settled.notes == ["HTTP 503: waiting up to 180 s until the server answers"]
 
 
 @pytest.mark.parametrize("status", ["502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"])
@@ -211,7 +251,7 @@ async def test_a_gateway_whose_server_does_not_answer_yet_is_waited_for(
         settled = await settle(server.url, tmp_path)
     assert settled.answer is not None, settled.failure
     limit_s = 180 if "503" in status else 20
-    assert settled.notes == [f"HTTP {status[:3]}: {status}: waiting up to {limit_s} s until the server can be reached"]
+    assert settled.notes == [f"HTTP {status[:3]}: {status}: waiting up to {limit_s} s until the server answers"]
 
 
 @pytest.mark.parametrize(("after", "answers"), [("0", True), ("3600", False)])
@@ -243,6 +283,7 @@ async def test_a_server_that_loads_for_too_long_says_what_it_said(tmp_path: Path
         ("503 Busy", "server busy, please try again. maximum pending requests exceeded"),
         ("502 Bad Gateway", "<html><title>502 Bad Gateway</title></html>"),
         ("400 Bad", "No models loaded. Please load a model in the developer page."),
+        ("400 Bad", "Conversation roles must alternate, starting with the role user"),
     ],
 )
 async def test_other_failures_are_not_loading(status: str, text: str, tmp_path: Path) -> None:
