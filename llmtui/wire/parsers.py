@@ -221,5 +221,6 @@ def _unread(line: bytes, doubt: WireError | None) -> WireError:
             f"the answer has neither events nor JSON objects: {excerpt(line)}", hint="check url and protocol"
         )
     if doubt.message.endswith("'data:'"):
-        return WireError(f"{doubt.message} on its line, but {excerpt(line)} on the next")
+        message = f"{doubt.message} on its line, but {excerpt(line)} on the next"
+        return WireError(message, hint="check the server, and any proxy in between")
     return doubt
