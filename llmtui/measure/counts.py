@@ -11,6 +11,7 @@ import re
 
 from llmtui.measure.answer import INVISIBLE, Answer, visible_bytes
 from llmtui.model import TokenSource
+from llmtui.model.finish_words import ended_by
 from llmtui.text.format import plural
 
 #: Tokens that a server may add to a prompt: its chat template and a system prompt of its own.
@@ -68,7 +69,7 @@ def token_count(answer: Answer) -> Count:
         return _by_events(answer, contradiction)
     arrived = reported - thought if thought < reported else reported
     # Servers count the end-of-sequence token, which never arrives (llama.cpp, transformers, vLLM, Ollama).
-    if reported > most or (answer.finish_reason == "stop" and arrived == events + 1):
+    if reported > most or (ended_by(answer.finish_reason) == "stop" and arrived == events + 1):
         arrived = events
     return Count(reported, _source(answer), arrived if asked is None or arrived <= asked else None)
 

@@ -17,17 +17,18 @@ from llmtui.measure.answer import Answer
 from llmtui.measure.certificates import NOT_TLS, certificate_words, handshake_words
 from llmtui.measure.other_protocols import USE_HTTPS, expects_tls, other_protocol
 from llmtui.model import Failure
+from llmtui.model.finish_words import ended_by
 from llmtui.text import sanitize
 from llmtui.text.format import plural
+from llmtui.wire.base import CHECK_PROTOCOL, CHECK_SERVER
 from llmtui.wire.errors import excerpt
 
-_CHECK_SERVER = "check the server, and any proxy in between"
 _HINTS = {
     401: "set api_key for this backend",
     403: "use an api_key with permission for this model",
     404: "check url, model and protocol",
-    405: "check url and protocol",
-    408: _CHECK_SERVER,
+    405: CHECK_PROTOCOL,
+    408: CHECK_SERVER,
     413: "shorten the prompt, or raise the limit of the server or the proxy in front of it",
     429: "the server limits the rate of requests; raise cooldown_s",
     402: "add credit to the account of this api_key",
@@ -39,9 +40,6 @@ _HINTS = {
     524: "a proxy gave up waiting for the server; raise the proxy's timeout",
     529: "the server is overloaded; try again later",
 }
-#: Finish reasons of an answer that reached max_tokens, and of one that the server withheld.
-_AT_LIMIT = frozenset({"length", "max_tokens", "MAX_TOKENS"})
-_FILTERED = frozenset({"content_filter", "content-filter", "safety", "SAFETY", "refusal"})
 EXPECTS_TLS = "check the server, or use https:// in url if it expects TLS"
 #: Statuses of success that have no body.
 NO_CONTENT = frozenset({204, 205})
@@ -248,7 +246,7 @@ def invalid_request(error: httpx.InvalidURL | UnicodeEncodeError) -> Failure:
 def connection_lost(events: int, error: Exception, url: str) -> Failure:
     """Return the failure for a connection that broke, or an answer that is not HTTP, after `events` text events."""
     message = f"connection lost after {plural(events, 'token')}" if events else "connection lost before the first token"
-    detail, hint = str(error), _CHECK_SERVER
+    detail, hint = str(error), CHECK_SERVER
     plain = url.startswith("http:")
     cause = error.__cause__
     if isinstance(error, NotHttp):
@@ -258,7 +256,7 @@ def connection_lost(events: int, error: Exception, url: str) -> Failure:
             hint = "check url"
     elif isinstance(error, NoAnswer):
         message = f"{_place(url)} closed the connection without an answer"
-        hint = EXPECTS_TLS if plain else _CHECK_SERVER
+        hint = EXPECTS_TLS if plain else CHECK_SERVER
     elif isinstance(error, IncompleteAnswer):
         message = f"{message}: {detail}"
     elif isinstance(error, httpx.LocalProtocolError):
@@ -294,10 +292,8 @@ def empty_answer(answer: Answer) -> Failure:
             message, hint = "the answer is empty: it has no body", "check url, model and protocol"
         else:
             message = f"the server sent {plural(answer.body_bytes, 'byte')}, but no event that this protocol has"
-            message, hint = f"{message}: {excerpt(answer.first_bytes)}", "check url and protocol"
-    elif reason in _FILTERED:
-        message, hint = "the server withheld the answer: its content filter refused it", "change the prompt"
-    elif reason in _AT_LIMIT:
+            message, hint = f"{message}: {excerpt(answer.first_bytes)}", CHECK_PROTOCOL
+    elif ended_by(reason) == "length":
         message = "the model reached max_tokens, but the server sent no text"
         if tokens > 1:
             message = f"the model spent its {plural(tokens, 'token')} on thinking that the server does not send"
@@ -313,7 +309,7 @@ def empty_answer(answer: Answer) -> Failure:
 
 def no_content(status: int) -> Failure:
     """Return the failure for a success without a body."""
-    return Failure(kind="protocol", message=f"the answer is empty: HTTP {status}", hint="check url and protocol")
+    return Failure(kind="protocol", message=f"the answer is empty: HTTP {status}", hint=CHECK_PROTOCOL)
 
 
 def clock_was_set() -> Failure:
@@ -327,5 +323,5 @@ def truncated(events: int) -> Failure:
     return Failure(
         kind="protocol",
         message=f"the answer is incomplete: no finish reason after {plural(events, 'token')}",
-        hint=_CHECK_SERVER,
+        hint=CHECK_SERVER,
     )

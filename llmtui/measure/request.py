@@ -17,6 +17,7 @@ from llmtui.measure.content import ContentDecoder, read_body
 from llmtui.measure.ending import Ending
 from llmtui.model import Failure
 from llmtui.wire.base import Dialect, Request, WireError
+from llmtui.wire.lenient import TruncatedError
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 65_536
@@ -27,6 +28,7 @@ ARRIVALS_PER_TOKEN = 4
 ERROR_BODY_S = 2.0
 #: How much of an answer is stored for the words about one that cannot be read.
 EXCERPT_BYTES = 400
+_LIMIT_LENGTH = "lower max_tokens, or check that the server obeys it"
 EARLY_ANSWER = "the answer began before the request was sent: the server does not wait for the request"
 
 
@@ -115,10 +117,12 @@ async def _exchange(
             last_ns = arrived_ns
             size += len(data)
             if size > MAX_BODY_BYTES:
-                raise WireError(f"the answer is longer than {MAX_BODY_BYTES // 2**20} MB")
+                raise WireError(f"the answer is longer than {MAX_BODY_BYTES // 2**20} MB", hint=_LIMIT_LENGTH)
             carried = answer.add(parser.feed(data), arrived_ns - written)
             if len(answer.arrivals_ns) > max_arrivals:
-                raise WireError(f"more than {max_arrivals:,} arrivals with text: the server does not stop")
+                raise WireError(
+                    f"more than {max_arrivals:,} arrivals with text: the server does not stop", hint=_LIMIT_LENGTH
+                )
             if carried and on_tokens is not None:
                 events += carried
                 on_tokens(events)
@@ -129,7 +133,7 @@ async def _exchange(
             nonlocal encoded
             encoded += len(data)
             if encoded > MAX_BODY_BYTES:
-                raise WireError(f"the answer is longer than {MAX_BODY_BYTES // 2**20} MB")
+                raise WireError(f"the answer is longer than {MAX_BODY_BYTES // 2**20} MB", hint=_LIMIT_LENGTH)
             for piece in decoder.feed(data):
                 receive(arrived_ns, piece)
 
@@ -152,7 +156,11 @@ async def _exchange(
             raise WireError("the compressed answer is incomplete: its compression is cut off")
         answer.body_bytes = size
         answer.end_ns = (ending.said_ns or last_ns or stream.arrived_ns) - written
-        answer.add(parser.close(), answer.end_ns if parser.whole else last_ns - written)
+        try:
+            answer.add(parser.close(), answer.end_ns if parser.whole else last_ns - written)
+        except TruncatedError:
+            if not ending.complete:
+                raise
         answer.streamed = not parser.whole
         answer.connect_ns = stream.connect_ns
         answer.stamp = stream.stamp

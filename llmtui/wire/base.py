@@ -11,13 +11,18 @@ from llmtui.model import Backend, RunConfig, Struct, TokenSource
 MAX_LINE_BYTES = 2 * 1024 * 1024
 
 
+#: The remedy for an answer that is broken or failed, and for one that has another form than the protocol says.
+CHECK_SERVER = "check the server, and any proxy in between"
+CHECK_PROTOCOL = "check url and protocol"
+
+
 class WireError(Exception):
     """The server violated its protocol, or reported an error inside its answer. `kind` and `hint` are a `Failure`'s."""
 
     def __init__(self, message: str, kind: Literal["protocol", "server"] = "protocol", hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or CHECK_SERVER
         self.kind: Literal["protocol", "server"] = kind
 
 

@@ -22,6 +22,7 @@ from llmtui.wire.usage import usage_figures
 
 DEFAULT_BODY: dict[str, Any] = {"role": "user", "content": "{prompt}"}
 DEFAULT_ANSWER = "content"
+_CHECK_PATH = "check answer, the path to the text"
 
 _PLACEHOLDER = re.compile(r"\{(prompt|model|max_tokens|temperature|seed)\}")
 _INDEX = re.compile(r"\[(\d+)\]")
@@ -98,9 +99,11 @@ class _Reader:
                 check_error(error)
             if figures or named:
                 return Delta(**figures) if figures else None
-            raise DoubtfulError(str(missing)) from missing
+            raise DoubtfulError(str(missing), hint=_CHECK_PATH) from missing
         if text is not None and not isinstance(text, str):
-            raise WireError(f'the answer has no text at "{".".join(self._path)}": it {_describe(text)}')
+            raise WireError(
+                f'the answer has no text at "{".".join(self._path)}": it {_describe(text)}', hint=_CHECK_PATH
+            )
         self.answered = True
         text = self._text.new(text) if text else ""
         if not (text or figures):

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from llmtui.text import sanitize
-from llmtui.wire.base import WireError
+from llmtui.wire.base import CHECK_PROTOCOL, WireError
 
 # No lookaround and no nested repetition: the body is untrusted, and searching it must stay linear.
 _HTML = re.compile(r"<(?:!doctype html|html|head|body|h1|title)\b", re.IGNORECASE)
@@ -93,7 +93,7 @@ def no_answer(data: bytes, named: bool, wanted: str) -> None:
     words = [value.get(name) for name in ("detail", "message", "msg", "errors")]
     if any(word and not isinstance(word, dict | bool) for word in words):
         raise DoubtfulError(server_error(data).message, "server")
-    raise DoubtfulError(f"the answer has no {wanted!r}: {excerpt(data)}")
+    raise DoubtfulError(f"the answer has no {wanted!r}: {excerpt(data)}", hint=CHECK_PROTOCOL)
 
 
 def _from_json(text: str, depth: int = 3) -> str | None:

@@ -64,7 +64,7 @@ def decode_refused(decoder: Callable[[bytes], T], data: bytes, torn: bool, reaso
 
 def _malformed(data: bytes, torn: bool, reason: Exception, second: Exception) -> MalformedError:
     words = str(reason)
-    if data.lstrip()[:1] == b"[" and "truncated" not in words:
+    if data.lstrip()[:1] == b"[" and not isinstance(second, json.JSONDecodeError):
         return SeveralError(f"the answer is a list: {excerpt(data)}")
     if "trailing characters" in words or (isinstance(second, json.JSONDecodeError) and second.msg == "Extra data"):
         return SeveralError(f"cannot parse the answer ({words}): {excerpt(data)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from llmtui.wire.base import MAX_LINE_BYTES, Delta, WireError
+from llmtui.wire.base import CHECK_PROTOCOL, MAX_LINE_BYTES, Delta, WireError
 from llmtui.wire.errors import DoubtfulError, error_text, excerpt, server_error
 from llmtui.wire.lenient import SeveralError, TruncatedError, elements, json_string, split_values
 
@@ -53,7 +53,7 @@ def is_json(data: bytes) -> bool:
 
 def page_error(page: bytes) -> WireError:
     """Return the error for a web page in place of an answer."""
-    return WireError(f"the server sent a web page: {error_text(page) or 'an empty one'}")
+    return WireError(f"the server sent a web page: {error_text(page) or 'an empty one'}", hint=CHECK_PROTOCOL)
 
 
 class ObjectParser:

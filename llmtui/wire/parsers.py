@@ -5,7 +5,7 @@ The bytes decide which it is, whatever the Content-Type.
 
 from __future__ import annotations
 
-from llmtui.wire.base import MAX_LINE_BYTES, Delta, WireError
+from llmtui.wire.base import CHECK_PROTOCOL, MAX_LINE_BYTES, Delta, WireError
 from llmtui.wire.errors import excerpt, server_error
 from llmtui.wire.lenient import MalformedError, SeveralError, TruncatedError, split_values
 from llmtui.wire.ndjson import LineSplitter
@@ -217,9 +217,7 @@ class AnswerParser(ObjectParser):
 def _unread(line: bytes, doubt: WireError | None) -> WireError:
     """Return the error for a line that has no meaning, where nothing else was read before it."""
     if doubt is None:
-        return WireError(
-            f"the answer has neither events nor JSON objects: {excerpt(line)}", hint="check url and protocol"
-        )
+        return WireError(f"the answer has neither events nor JSON objects: {excerpt(line)}", hint=CHECK_PROTOCOL)
     if doubt.message.endswith("'data:'"):
         message = f"{doubt.message} on its line, but {excerpt(line)} on the next"
         return WireError(message, hint="check the server, and any proxy in between")

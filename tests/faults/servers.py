@@ -250,12 +250,12 @@ FAULTS: list[Fault] = [
     _post(
         "endless line",
         [SSE_HEAD, token("a"), b"data: ", *([MEGABYTE] * 20), HANG],
-        message="a line of the answer is longer than 2097152 bytes",
+        message="a line of the answer is longer than 2097152 bytes: check the server, and any proxy in between",
     ),
     _post(
         "endless body",
         [SSE_HEAD, token("a"), *([b": " + MEGABYTE + b"\n\n"] * 70), HANG],
-        message="the answer is longer than 64 MB",
+        message="the answer is longer than 64 MB: lower max_tokens, or check that the server obeys it",
     ),
     _post("10 MB of one character", [SSE_HEAD, *([token("x" * 1_000_000)] * (TEXT_BYTES // 1_000_000)), FINISH, CLOSE]),
     *(_redirect(status) for status in (301, 302, 307, 308)),

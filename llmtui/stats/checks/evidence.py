@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from llmtui.model import DISTURBED_CORES, Iteration, pieces
+from llmtui.model.finish_words import ended_by
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.running import Counts
 from llmtui.stats.summary import percentile
@@ -23,9 +24,6 @@ ANSWER_CHARS = 160
 _THINKING = ("<think>", "<thinking>", "<|channel|>analysis")
 #: The most stop reasons to count.
 _MOST_REASONS = 16
-#: The words of servers for the same reason: the token budget, or the model's own end.
-_LENGTH = frozenset({"length", "max_tokens", "max_length", "max_new_tokens", "model_length"})
-_STOP = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence", "done"})
 
 
 class Thinned:
@@ -198,8 +196,7 @@ class Evidence:
         reasoned = iteration.ttft_s is not None and (iteration.ttfo_s is None or iteration.ttfo_s > iteration.ttft_s)
         self.thinking += reasoned or iteration.text.lstrip().startswith(_THINKING)
         if iteration.finish_reason:
-            reason = sanitize(iteration.finish_reason, 30).lower()
-            reason = "length" if reason in _LENGTH else "stop" if reason in _STOP else reason
+            reason = ended_by(iteration.finish_reason) or sanitize(iteration.finish_reason, 30).lower()
             if reason in self.reasons or len(self.reasons) < _MOST_REASONS:
                 self.reasons[reason] += 1
 
@@ -230,6 +227,6 @@ def _per_arrival(iteration: Iteration, tokens: int) -> float | None:
     arrivals = len(iteration.arrivals_ns)
     if arrivals < 2:
         return None
-    if iteration.finish_reason in _STOP and tokens == sum(iteration.arrival_tokens) + 1:
+    if ended_by(iteration.finish_reason) == "stop" and tokens == sum(iteration.arrival_tokens) + 1:
         tokens -= 1  # the end-of-sequence token never arrives
     return tokens / arrivals
