@@ -106,7 +106,10 @@ def _add_tcp(rows: list[TcpSocket], inodes: set[int], entrances: Collection[Entr
         if inode:
             ends.opened.append({inode})
         elif inode == 0 or row.remote.address.is_loopback:
-            ends.opened.append({one.inode for one in best_listeners(listening, row.remote)})
+            end = {one.inode for one in best_listeners(listening, row.remote)}
+            # A connection that its peer has closed, and that this process did not, leads nowhere if no one listens there.
+            if end or row.state == ESTABLISHED:
+                ends.opened.append(end)
         elif row.state == ESTABLISHED and row.remote not in others:
             others.add(row.remote)
             ends.opened.append(_in_a_container(row, proc))

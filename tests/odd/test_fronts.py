@@ -205,6 +205,8 @@ ANY = "00000000:0000"
         ),
         # The engine is another user's: no process shows that it has the socket.
         ([row("0100007F:D431", ENGINE, "01", 11), row(ENGINE, "0100007F:D431", "01", 21)], {1: [11]}, set(), True),
+        # Its peer has closed the connection and is gone.
+        ([row("0100007F:D431", ENGINE, "08", 11)], {1: [11]}, set(), False),
         # docker-proxy (10.0.0.5 is a container), or another machine.
         ([row("0100000A:D431", "0500000A:1F90", "01", 11)], {1: [11]}, set(), True),
         # A client of the front is not what the front leads to.
