@@ -107,7 +107,7 @@ def _add_tcp(rows: list[TcpSocket], inodes: set[int], entrances: Collection[Entr
             ends.opened.append({inode})
         elif inode == 0 or row.remote.address.is_loopback:
             end = {one.inode for one in best_listeners(listening, row.remote)}
-            # A connection that its peer has closed, and that this process did not, leads nowhere if no one listens there.
+            # A connection that its peer has closed leads nowhere if no one listens there any more.
             if end or row.state == ESTABLISHED:
                 ends.opened.append(end)
         elif row.state == ESTABLISHED and row.remote not in others:

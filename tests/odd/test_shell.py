@@ -71,7 +71,10 @@ def test_a_run_without_a_stream_is_measured(streams: str, code: int, said: str, 
     assert [row.state for row in runs(tmp_path)] == ["done"]
 
 
-@pytest.mark.parametrize("command", ["history", "--help", "export R", "check c.toml"])
+@pytest.mark.parametrize(
+    "command",
+    ["--help", "export R", *(pytest.param(one, marks=pytest.mark.slow) for one in ("history", "check c.toml"))],
+)
 def test_every_command_survives_a_lost_output(command: str, tmp_path: Path) -> None:
     with odd() as server:
         write_config(tmp_path, server.url)
@@ -104,11 +107,11 @@ def test_a_pipe_can_be_named_as_a_file(tmp_path: Path) -> None:
     "environment",
     [
         # wordfence/wordfence-cli issue 232.
-        {"PYTHONIOENCODING": "latin-1"},
+        pytest.param({"PYTHONIOENCODING": "latin-1"}, marks=pytest.mark.slow),
         # microsoft/winml-cli issue 535: the first emoji ended the command.
-        {"PYTHONIOENCODING": "cp1252:strict"},
+        pytest.param({"PYTHONIOENCODING": "cp1252:strict"}, marks=pytest.mark.slow),
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"PYTHONIOENCODING": "utf-16"},
+        pytest.param({"PYTHONIOENCODING": "utf-16"}, marks=pytest.mark.slow),
     ],
 )
 def test_letters_that_the_encoding_lacks_are_replaced(environment: dict[str, str], tmp_path: Path) -> None:
