@@ -178,12 +178,16 @@ class Adaptation:
             return msgspec.structs.replace(failure, hint="check model")
         if error.status == 401 and self._backend.protocol == "ollama" and not self._backend.api_key:
             return msgspec.structs.replace(failure, hint="for a model of Ollama's cloud: ollama signin")
+        if self._backend.api_key and (error.status == 401 or (error.status == 400 and refusals.names_key(error.body))):
+            return msgspec.structs.replace(failure, hint="check api_key of this backend")
         if error.status == 403 and not self._backend.api_key and not self._backend.headers:
             return msgspec.structs.replace(failure, hint="set api_key for this backend")
         if error.status is not None:
             named = refusals.refused_fields(error.status, error.body, request.body)
             if own := [name for name in named if name in self._backend.options]:
                 return msgspec.structs.replace(failure, hint=f"remove {own[0]!r} from options of this backend")
+        if error.status in (400, 422, 500) and refusals.too_long(error.body):
+            return msgspec.structs.replace(failure, hint="lower max_tokens or shorten the prompt")
         return failure
 
 

@@ -40,6 +40,9 @@ _VALUE = re.compile(
     r"|context|range",
     re.IGNORECASE,
 )
+_CONTEXT = re.compile(
+    r"(?:maximum|exceed\w*|available|model's)[ _]context|context size has been exceeded", re.IGNORECASE
+)
 _CLAUSE = re.compile(r"[.;]\s|\n")
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _LOADING = re.compile(
@@ -88,6 +91,17 @@ def refused_fields(status: int | None, body: bytes, request: bytes) -> list[str]
 def wants_other_limit(body: bytes) -> bool:
     """Whether this error answer asks for OpenAI's newer `max_completion_tokens`."""
     return b"max_completion_tokens" in body[:_MAX_CHARS]
+
+
+def names_key(body: bytes) -> bool:
+    """Whether this error answer is about the API key. Google sends it with status 400."""
+    text = body[:_MAX_CHARS].lower()
+    return b"api key" in text or b"api_key" in text
+
+
+def too_long(body: bytes) -> bool:
+    """Whether this error answer says that prompt and answer together exceed the context of the model."""
+    return _CONTEXT.search(body[:_MAX_CHARS].decode("utf-8", "replace")) is not None
 
 
 def says_loading(body: bytes) -> bool:

@@ -216,7 +216,7 @@ FAULTS: list[Fault] = [
         reply(503, b"busy"),
         message="HTTP 503: busy: the server is overloaded or still loading; try again later",
     ),
-    _post("401", refuse(401), message="HTTP 401: too many: set api_key for this backend"),
+    _post("401", refuse(401), message="HTTP 401: too many: check api_key of this backend"),
     _post(
         "404",
         reply(404, {"error": 'model "m" not found'}),

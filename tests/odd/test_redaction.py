@@ -158,7 +158,7 @@ def test_ordinary_keys_change_nothing_in_a_run(tmp_path: Path) -> None:
     assert denied["iterations"][0]["error"] == {
         "kind": "http",
         "message": "HTTP 401: the key is not valid",
-        "hint": "set api_key for this backend",
+        "hint": "check api_key of this backend",
     }
     for number, one in enumerate(others, start=1):
         assert (one["state"]["name"], one["state"]["state"], one["state"]["model"]) == (f"a{number}", "done", "m1")

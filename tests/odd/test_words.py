@@ -17,6 +17,7 @@ from llmtui.model import Failure
 from tests.measure.helpers import failure_of, on_thread
 from tests.odd.running import answer_of, run
 from tests.odd.server import Reply, Request, delta, odd, usage
+from tests.odd.settling import settle
 from tests.scripted import HANG, SSE_HEAD, Step, scripted, token
 
 #: A server that reads and never answers.
@@ -207,3 +208,26 @@ def test_a_launched_server_that_is_gone_is_named_with_its_end(tmp_path: Path) ->
     error = outcome.iterations[0]["error"]
     assert "see its log" in error["hint"] and "built for another processor" in error["hint"], error
     assert "built for another processor" in outcome.backend["state"]["failure"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "hint"),
+    [
+        ("401 Unauthorized", "Incorrect API key provided", "check api_key of this backend"),
+        # oh-my-pi #449, openai-scala-client #109: Google refuses a key with 400
+        ("400 Bad Request", "API key not valid. Please pass a valid API key.", "check api_key of this backend"),
+        # llama.cpp #19774: one cause, two statuses
+        ("400 Bad Request", "request (4390 tokens) exceeds the available context size (4096 tokens)", "shorten"),
+        ("500 Error", "Context size has been exceeded.", "shorten"),
+        ("400 Bad Request", "This model's maximum context length is 16 tokens. Please reduce max_tokens.", "shorten"),
+        ("400 Bad Request", "no", "check model, options and headers of this backend"),
+    ],
+)
+async def test_the_hint_fits_what_the_server_says(status: str, text: str, hint: str, tmp_path: Path) -> None:
+    def chat(reply: Reply, request: Request) -> None:
+        reply.whole({"error": {"message": text}}, status)
+
+    with odd(chat) as server:
+        settled = await settle(server.url, tmp_path, api_key="sk-of-a-user")
+    hint = "lower max_tokens or shorten the prompt" if hint == "shorten" else hint
+    assert settled.failure == f"HTTP {status[:3]}: {text}: {hint}"
