@@ -20,7 +20,7 @@ import tomli
 from llmtui.config import launch
 from llmtui.config.errors import ConfigError, backend_label, check_names, explain, show, suggestion
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
-from llmtui.config.frameworks import framework
+from llmtui.config.frameworks import OLLAMA, framework
 from llmtui.config.named_secrets import named_secrets
 from llmtui.config.ollama_host import ollama_url
 from llmtui.config.requests import check_requests
@@ -271,14 +271,15 @@ def _split_url(url: str, where: str, secrets: list[str]) -> Any:
 
 
 def _usual_url(backend: Backend, where: str, env: dict[str, str]) -> str:
-    if backend.protocol == "ollama":
+    words = (backend.framework, backend.name) if backend.protocol != "custom" else ()
+    usual = next((facts for word in words if (facts := framework(word)).port), None)
+    if backend.protocol == "ollama" or usual is OLLAMA:
         url = ollama_url(env.get("OLLAMA_HOST", ""))
         try:
             _split_url(url, where, [])
         except ConfigError:
             raise ConfigError(f"OLLAMA_HOST: expected host:port, got {show(env['OLLAMA_HOST'])}") from None
         return url
-    for word in (backend.framework, backend.name):
-        if backend.protocol != "custom" and (port := framework(word).port):
-            return f"http://127.0.0.1:{port}"
+    if usual is not None:
+        return f"http://127.0.0.1:{usual.port}"
     raise ConfigError(f"{where}: url is missing; give one such as 'http://127.0.0.1:8080', or launch, or embedded")

@@ -195,8 +195,9 @@ def test_a_model_path_is_relative_to_the_config() -> None:
 
 def test_usual_ports_and_ollama_host() -> None:
     text = '[[backend]]\nname = "vLLM"\n[[backend]]\nname = "o"\nprotocol = "ollama"\n'
+    text += '[[backend]]\nname = "its /v1"\nframework = "ollama"\n'
     config = parse(text, source="c.toml", folder=Path("/"), environ={"OLLAMA_HOST": "box:9"})
-    assert [b.url for b in config.backend] == ["http://127.0.0.1:8000", "http://box:9"]
+    assert [b.url for b in config.backend] == ["http://127.0.0.1:8000", "http://box:9", "http://box:9"]
 
 
 @pytest.mark.parametrize(
