@@ -177,7 +177,7 @@ class ServerProbe:
         A list of models says nothing: llama.cpp and SGLang send theirs while they load.
         """
         answers = [self._answers[_key(request)] for request in health]
-        if answers[0].status == 200:
+        if answers and answers[0].status == 200:
             return ""
         said = {answer.loading for answer in answers}
         return "said" if "said" in said else "silent" if "silent" in said else ""

@@ -17,7 +17,7 @@ import pytest
 from llmtui.engine import adapting, server_probe
 from llmtui.model import RunConfig
 from tests.odd.running import config_for, run
-from tests.odd.server import MODEL, TOKENS, Handler, Reply, Request, friendly, odd, plain_chat
+from tests.odd.server import MODEL, TOKENS, Handler, Reply, Request, chat_of, friendly, odd, plain_chat
 from tests.odd.settling import settle
 
 MODELS = {"object": "list", "data": [{"id": MODEL}]}
@@ -319,3 +319,9 @@ def test_check_asks_in_the_same_way(tmp_path: Path) -> None:
         )
     assert done.stdout == "odd  answers: m1\n", done.stderr
     assert done.returncode == 0
+
+
+def test_a_protocol_without_a_health_endpoint_is_measured(tmp_path: Path) -> None:
+    with odd(chat_of(*({"content": f" w{n}"} for n in range(12)))) as server:
+        outcome = run(tmp_path, config_for(server.url, 'protocol = "custom"', iterations=1))
+    assert outcome.code == 0 and outcome.iterations[0]["output_tokens"] == 12, outcome
