@@ -77,20 +77,23 @@ class _Reader:
     def __call__(self, data: bytes, torn: bool = False, named: bool = False) -> Delta | tuple[Delta, ...] | None:
         """Return the delta of one line, None if it has nothing new. Raises WireError."""
         line = decode(_decode, data, torn)
-        if self._text.settled and type(line.message) is _Message:
+        message = line.message
+        if self._text.settled and type(message) is _Message and line.done is False and line.model == self._model:
             # The usual line: a short text and nothing else.
-            text = line.message.content
+            text = message.content
             if (
                 type(text) is str
                 and 0 < len(text) < SURE_CHARS
-                and line.message == _Message(text)
-                and line == _Line(line.message, None, None, self._model, False)
+                and message.thinking is None
+                and message.tool_calls is None
+                and line.response is None
+                and line.thinking is None
+                and line.error is None
             ):
                 self._text.chars += len(text)
                 return Delta(text)
         if line.error:
             check_error(line.error)
-        message = line.message
         done = line.done is True or line.done == "true"
         if type(message) is not _Message:
             if line.response is None and line.thinking is None and not done:

@@ -98,20 +98,23 @@ class ChunkReader:
         except REFUSED as error:
             chunk = decode_refused(_decode, data, torn, error)
         choices = chunk.choices
-        if self._text.settled and type(choices) is list and len(choices) == 1:
-            # The usual chunk: a short text and nothing else.
+        if type(choices) is list and len(choices) == 1:
             choice = choices[0]
             if type(choice) is _Choice and not choice.finish_reason and type(choice.delta) is _Message:
+                # The usual chunk: a short text, or a short thought, and nothing else.
                 text = choice.delta.content
+                thought = choice.delta.reasoning_content
+                so_far, piece = (self._text, text) if text else (self._thought, thought)
                 if (
-                    type(text) is str
-                    and 0 < len(text) < SURE_CHARS
-                    and choice.delta == _Message(text)
+                    so_far.settled
+                    and type(piece) is str
+                    and 0 < len(piece) < SURE_CHARS
+                    and choice.delta == _Message(text, thought if piece is thought else None)
                     and chunk == _Chunk(choices, self._model)
                     and choice == _Choice(choice.delta)
                 ):
-                    self._text.chars += len(text)
-                    return Delta(text)
+                    so_far.chars += len(piece)
+                    return Delta(piece) if so_far is self._text else Delta(reasoning=piece)
         return self._read(chunk, data, named)
 
     def _read(self, chunk: _Chunk, data: bytes, named: bool) -> Delta | tuple[Delta, ...] | None:

@@ -144,7 +144,7 @@ class AnswerParser(ObjectParser):
     def _bare_line(self, line: bytes, deltas: list[Delta], torn: bool) -> bytes:
         """Read a line of JSON, or the first line of a document that is printed over many. Return what is no JSON
         behind it."""
-        if is_done(line):
+        if line[:1] != b"{" and is_done(line):
             self._ended = True
             return b""
         before, rest = self._values, b""
