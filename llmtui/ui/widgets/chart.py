@@ -16,6 +16,17 @@ from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
 
 
+def inner_size(width: int, height: int) -> tuple[int, int]:
+    """The columns and rows that a chart of this size has within its frame, or below its title without a frame."""
+    # Without frames a blank column separates two charts.
+    return (width - 4, height - 2) if framed(width, height) else (width - 1, height - 1)
+
+
+def framed(width: int, height: int) -> bool:
+    """Whether a chart of this size has a frame."""
+    return height >= CHART_FRAME_HEIGHT and width >= CHART_FRAME_WIDTH
+
+
 class ChartView(Lines):
     """The scatter, or the one of statistics. `draws` counts how often it was drawn."""
 
@@ -47,28 +58,22 @@ class ChartView(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         chart = self.view.chart_data(self.kind)
-        framed = self._framed(width, height)
-        # Without frames a blank column separates two charts.
-        inner = (width - 4, height - 2) if framed else (width - 1, height - 1)
+        inner = inner_size(width, height)
         key = (chart, *inner)
         if key != self._key:
             self._drawn = draw(chart, *inner)
             self._key = key
             self.draws += 1
-        if framed:
+        if framed(width, height):
             return frame(self._drawn, width, height, left=[(chart.title, "title")])
         return [((f" {chart.title}", "title"),), *self._drawn]
-
-    @staticmethod
-    def _framed(width: int, height: int) -> bool:
-        return height >= CHART_FRAME_HEIGHT and width >= CHART_FRAME_WIDTH
 
     def on_click(self, event: Click) -> None:
         if self._key is None or not self._drawn:
             return
-        framed = self._framed(*self.size)
-        if event.y != self.size.height - (2 if framed else 1):
+        in_frame = framed(*self.size)
+        if event.y != self.size.height - (2 if in_frame else 1):
             return
         for start, end, index in legend(self._key[0], self._key[1])[1]:
-            if start <= event.x - (2 if framed else 0) < end:
+            if start <= event.x - (2 if in_frame else 0) < end:
                 self.post_message(self.Toggled(index))
