@@ -6,18 +6,13 @@ llmtui.stats.summary defines the figures; this module updates them.
 from __future__ import annotations
 
 import math
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from llmtui.model import Iteration
+from llmtui.stats.course import Course, Points, Stretches
 from llmtui.stats.metrics import CHARTED, METRICS, MetricKey
 from llmtui.stats.sorted_values import Sample
 from llmtui.stats.summary import Summary, first_latency, outliers, percentile
-
-#: The most stretches of a course: more than a screen has columns.
-STRETCHES = 400
-
-Points = tuple[tuple[int, float], ...]
 
 
 class Counts(Sequence[int]):
@@ -51,60 +46,6 @@ class Counts(Sequence[int]):
     def mean(self) -> float | None:
         """The mean, None without numbers."""
         return sum(value * times for value, times in self._times.items()) / self._n if self._n else None
-
-
-class Course:
-    """One metric over the iterations: the smallest and the largest value of each stretch, with their places.
-
-    A stretch is one iteration at first. Its length doubles whenever there would be more stretches than `limit`.
-    """
-
-    def __init__(self, limit: int = STRETCHES) -> None:
-        self._limit = limit
-        self._size = 1
-        self._places = (array("Q"), array("Q"))
-        self._values = (array("d"), array("d"))
-
-    def add(self, place: int, value: float) -> None:
-        """Add the finite value of the iteration at `place`, which increases from call to call."""
-        while place // self._size >= self._limit:
-            self._halve()
-        self._put(place, value, place, value)
-
-    def _put(self, low_at: int, low: float, high_at: int, high: float) -> None:
-        (lows_at, highs_at), (lows, highs) = self._places, self._values
-        if not lows or lows_at[-1] // self._size != low_at // self._size:
-            lows_at.append(low_at)
-            lows.append(low)
-            highs_at.append(high_at)
-            highs.append(high)
-            return
-        if low < lows[-1]:
-            lows_at[-1], lows[-1] = low_at, low
-        if high > highs[-1]:
-            highs_at[-1], highs[-1] = high_at, high
-
-    def _halve(self) -> None:
-        self._size *= 2
-        old = list(zip(self._places[0], self._values[0], self._places[1], self._values[1], strict=True))
-        self._places = (array("Q"), array("Q"))
-        self._values = (array("d"), array("d"))
-        for stretch in old:
-            self._put(*stretch)
-
-    @property
-    def points(self) -> Points:
-        """(place, value) in the order of the places: all at first, later at most two of each stretch."""
-        return tuple(self._walk())
-
-    def _walk(self) -> Iterator[tuple[int, float]]:
-        for low_at, low, high_at, high in zip(
-            self._places[0], self._values[0], self._places[1], self._values[1], strict=True
-        ):
-            if low_at == high_at:
-                yield low_at, low
-            else:
-                yield from sorted(((low_at, low), (high_at, high)))
 
 
 class Running:
@@ -189,3 +130,7 @@ class Running:
         The outermost values are always included.
         """
         return self._courses[metric].points
+
+    def stretches(self, metric: MetricKey) -> Stretches:
+        """(place of the first, some values, ascending) of each stretch of iterations; empty while `points` has all."""
+        return self._courses[metric].stretches

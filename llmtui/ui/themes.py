@@ -24,12 +24,26 @@ _ANSI = (
 )
 
 
-def _series(colours: tuple[str, ...]) -> dict[str, str]:
-    return {f"series-{i}": colour for i, colour in enumerate(colours, 1)}
+#: The share of a backend's colour in its tint; the rest is the background.
+_TINT = 0.5
+_DARK_BACKGROUND, _LIGHT_BACKGROUND = "#0f1419", "#fafaf7"
+
+
+def _tint(colour: str, background: str) -> str:
+    """Mix a colour with the background. The terminal's own colours are not known: their tint is grey."""
+    if colour.startswith("ansi_"):
+        return "ansi_bright_black"
+    pairs = ((int(colour[n : n + 2], 16), int(background[n : n + 2], 16)) for n in (1, 3, 5))
+    return "#" + "".join(f"{round(a * _TINT + b * (1 - _TINT)):02x}" for a, b in pairs)
+
+
+def _series(colours: tuple[str, ...], background: str = "") -> dict[str, str]:
+    tints = {f"tint-{i}": _tint(colour, background) for i, colour in enumerate(colours, 1)}
+    return {f"series-{i}": colour for i, colour in enumerate(colours, 1)} | tints
 
 
 #: Of the dark theme, and for Textual's own themes, which have no colours for series.
-DEFAULT_VARIABLES = {**_series(_DARK), "dim": "#8b95a1", "rule": "#4a5462"}
+DEFAULT_VARIABLES = {**_series(_DARK, _DARK_BACKGROUND), "dim": "#8b95a1", "rule": "#4a5462"}
 
 DARK = Theme(
     name="llmtui-dark",
@@ -41,7 +55,7 @@ DARK = Theme(
     error="#ff6b5e",
     success="#3ddc97",
     foreground="#d7dde4",
-    background="#0f1419",
+    background=_DARK_BACKGROUND,
     surface="#151b22",
     panel="#1c242d",
     variables=DEFAULT_VARIABLES,
@@ -56,10 +70,10 @@ LIGHT = Theme(
     error="#c4281a",
     success="#0a7d4f",
     foreground="#1d2530",
-    background="#fafaf7",
+    background=_LIGHT_BACKGROUND,
     surface="#f0f0ec",
     panel="#e6e6e1",
-    variables={**_series(_LIGHT), "dim": "#5f6973", "rule": "#b4bac0"},
+    variables={**_series(_LIGHT, _LIGHT_BACKGROUND), "dim": "#5f6973", "rule": "#b4bac0"},
 )
 ANSI = Theme(
     name="llmtui-ansi",

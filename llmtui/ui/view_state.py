@@ -231,6 +231,7 @@ class ViewState:
             sanitize(backend_view.backend.name, 40) + (f" #{shown.attempt}" if shown.earlier else ""),
             shown.summary.spread(self.metric),
             points=figures.points(self.metric) if kind == "scatter" else (),
+            stretches=figures.stretches(self.metric) if kind == "scatter" else (),
             count=figures.measured if kind == "scatter" else 0,
             ordered=thinned(ordered, ECDF_STEPS) if kind == "ecdf" else (),
             box=box(ordered) if kind == "box" and ordered else None,

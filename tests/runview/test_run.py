@@ -23,8 +23,9 @@ from llmtui.model import (
 )
 from llmtui.runview.run import RunView
 from llmtui.runview.samples import CHUNK, Samples
+from llmtui.stats.course import Course
 from llmtui.stats.metrics import CHARTED, METRICS
-from llmtui.stats.running import Course, Running
+from llmtui.stats.running import Running
 from llmtui.stats.sorted_values import Sample
 from llmtui.stats.summary import P95_FROM, box, spread
 from tests import build

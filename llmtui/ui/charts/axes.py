@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -37,8 +38,12 @@ class Scale:
 
     @property
     def labels(self) -> list[str]:
-        """The ticks as text, with as many decimals as the step needs."""
-        digits = next((d for d in range(12) if abs(round(self.step, d) - self.step) < self.step * 1e-6), 12)
+        """The ticks as text, with as many decimals as they need."""
+
+        def exact(digits: int) -> bool:
+            return all(abs(round(value, digits) - value) < self.step * 1e-6 for value in (self.step, self.low))
+
+        digits = next((d for d in range(12) if exact(d)), 12)
         return [f"{t:.{digits}f}" for t in self.ticks]
 
     def at(self, value: float) -> float:
@@ -66,7 +71,7 @@ class LogScale:
     @property
     def labels(self) -> list[str]:
         """The ticks as text."""
-        return [f"{t:.6f}".rstrip("0").rstrip(".") if t < 1e6 else f"{t:g}" for t in self.ticks]
+        return [f"{t:.9f}".rstrip("0").rstrip(".") if t < 1e6 else f"{t:g}" for t in self.ticks]
 
     def at(self, value: float) -> float:
         """Return where a value falls, in cells from 0 on: between cells, or beyond the axis."""
@@ -87,84 +92,136 @@ AnyScale = Scale | LogScale
 
 #: An axis spans at least this share of its values, so that one point, or noise, gets no meaningless digits.
 LEAST_SPAN = 0.02
+#: An axis has at least this many labels, as far as its cells suffice.
+LABELS = 3
 #: Steps of the value axis within a power of ten, with penalties: odd steps must fit clearly tighter.
-_STEPS = ((1.0, 1.0), (1.5, 1.15), (2.0, 1.0), (2.5, 1.05), (3.0, 1.15), (4.0, 1.1), (5.0, 1.0))
+_STEPS = (
+    (1.0, 1.0), (1.2, 1.15), (1.5, 1.1), (2.0, 1.0), (2.5, 1.05), (3.0, 1.1), (4.0, 1.05), (5.0, 1.0), (6.0, 1.15),
+    (8.0, 1.15),
+)  # fmt: skip
+#: An axis may begin at a part of its step, with penalties.
+_PARTS = ((1.0, 1.0), (2.0, 1.1), (5.0, 1.25))
 #: Cells from tick to tick on a horizontal axis.
 _ACROSS = range(8, 17)
+#: From this many cells on, not every row of a vertical axis has a label.
+_SPACED_FROM = 8
+#: The most rows from label to label on a logarithmic axis.
+_FURTHEST = 8
+#: How far a label may be from the value of its cell, in cells.
+_EXACT = 1 / 20
 
 
-def scale_for(low: float, high: float, cells: int, headroom: int = 0, *, across: bool = False) -> Scale:
-    """Return the tightest scale with round ticks that shows `low` to `high`, with `headroom` cells left above `high`.
+def labelled_cells(cells: int) -> int:
+    """How many of `cells` rows a vertical axis takes so that its first and last row have a label, with more between.
 
-    It starts at zero, unless the values are so close together that zero would leave most cells empty. A horizontal
-    axis (`across`) need not start at zero, as positions are compared and not lengths; its labels are side by side.
+    At most one row is left: an axis of 12 rows has no round step from the first row to the last.
+    """
+    return cells if cells < LABELS or _spacings(cells) else cells - 1
+
+
+def _spacings(cells: int) -> list[int]:
+    """The distances between labels that fit between the first and the last of `cells` rows."""
+    least = 1 + (cells >= _SPACED_FROM)
+    return [every for every in range(least, (cells - 1) // (LABELS - 1) + 1) if (cells - 1) % every == 0]
+
+
+@functools.lru_cache(maxsize=64)
+def scale_for(low: float, high: float, cells: int, *, zero: bool = False, across: bool = False) -> Scale:
+    """Return the tightest scale with round ticks that shows `low` to `high`, from 0 on if `zero`.
+
+    The first and the last cell of a vertical one have a tick, so it may take a cell less than `cells`. A horizontal
+    one (`across`) has all cells, and space for its labels side by side.
     """
     if not (math.isfinite(low) and math.isfinite(high)) or high <= 0:
         low, high = 0.0, 1.0
-    if low < (0.0 if across else 0.6 * high):
+    if zero or low < 0:
         low = 0.0
-    if (short := LEAST_SPAN * high - (high - low)) > 0:
+    elif (short := LEAST_SPAN * high - (high - low)) > 0:
         low, high = low - short / 2, high + short / 2
-    span = high - low
-    power = math.floor(math.log10(span)) - 1
-    spacing = _ACROSS if across else range(2, 6) if cells >= 8 else range(1, 4)
-    best: tuple[float, Scale] | None = None
-    for every, exponent in itertools.product(spacing, (power - 1, power, power + 1)):
-        for factor, penalty in _STEPS:
-            step = factor * 10.0**exponent
-            scale = Scale(math.floor(low / step + 1e-9) * step, step, every, cells)
-            if (high - scale.low) / scale.per_cell + headroom > cells - 0.6:
-                continue
-            cost = (scale.high - scale.low) * penalty
-            if best is None or cost < best[0]:
-                best = (cost, scale)
-    return best[1] if best else Scale(0.0, high, max(1, cells - 1), cells)
+    if across:
+        spacing: Sequence[int] = [every for every in _ACROSS if every * (LABELS - 1) < cells]
+        spacing = spacing or range(max(1, (cells - 1) // (LABELS - 1)), _ACROSS[0])
+    else:
+        cells = labelled_cells(cells)
+        spacing = _spacings(cells)
+    power = math.floor(math.log10(high - low)) - 1
+    best = (math.inf, Scale(low, high - low, max(1, cells - 1), cells))
+    room = cells - (0.6 if across else 1 - 1e-9)
+    steps = [
+        (factor * 10.0**exponent, penalty) for exponent in range(power - 1, power + 2) for factor, penalty in _STEPS
+    ]
+    for (part, share), (step, penalty) in itertools.product(_PARTS, steps):
+        begin = math.floor(low / step * part + 1e-9) * step / part
+        for every in spacing:
+            cost = step / every * penalty * share
+            if cost < best[0] and high - begin <= room * step / every:
+                best = (cost, Scale(begin, step, every, cells))
+    return best[1]
 
 
 def _round_values(low: float, high: float, mantissas: Sequence[float]) -> Iterator[float]:
-    """Yield every mantissa times a power of ten, from just below `low` to just above `high`."""
-    power = math.floor(math.log10(low)) - 1
-    last: float | None = None
-    for exponent in itertools.count(power):
+    """Yield every mantissa times a power of ten from `low` to `high`."""
+    for exponent in range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1):
         for mantissa in mantissas:
-            value = mantissa * 10.0**exponent
-            if value <= low * (1 + 1e-9):
-                last = value
-                continue
-            if last is not None:
-                yield last
-                last = None
-            yield value
-            if value >= high * (1 - 1e-9):
-                return
+            if low * (1 - 1e-9) <= (value := mantissa * 10.0**exponent) <= high * (1 + 1e-9):
+                yield value
 
 
-def log_scale_for(values: Sequence[float], cells: int, headroom: int = 0, *, across: bool = False) -> LogScale:
-    """Return a logarithmic scale that shows the positive `values`, with at least two round ticks.
+def log_scale_for(values: Sequence[float], cells: int, *, across: bool = False) -> LogScale:
+    """Return a logarithmic scale that shows the positive `values`, with round ticks, three at least.
 
-    A vertical one begins at a tick below them, so that the smallest bar is visible.
+    On a vertical one a power of ten is a whole number of cells (or a cell is a whole number of powers), so that ticks
+    are at their true height; its top row has one.
     """
     positive = [v for v in values if v > 0 and math.isfinite(v)]
     low, high = (min(positive), max(positive)) if positive else (0.1, 1.0)
-    room = cells - headroom
-    most = max(2, (cells // 9 if across else cells // 2) + 1)
+    if high < low * (1 + LEAST_SPAN):
+        low, high = low / (1 + LEAST_SPAN / 2), high * (1 + LEAST_SPAN / 2)
+    return _log_across(low, high, cells) if across else _log_upwards(low, high, cells)
+
+
+def _log_across(low: float, high: float, cells: int) -> LogScale:
+    most = max(LABELS, cells // 9)
     ticks: list[float] = []
-    for mantissas in (*(((1, 1.5, 2, 3, 4, 6),) if across else ()), (1, 2, 5), (1, 3), (1,)):
+    for mantissas in ((1, 1.5, 2, 3, 4, 6), (1, 2, 5), (1, 3), (1,)):
         ticks = list(_round_values(low, high, mantissas))
         if len(ticks) <= most:
             break
-    thin = -(-len(ticks) // most)
-    if sum(tick <= high for tick in ticks) > 1:
-        ticks = [tick for tick in ticks if tick <= high]
-    else:
-        high = ticks[-1]
-    if across and sum(tick >= low for tick in ticks) > 1:
-        ticks = [tick for tick in ticks if tick >= low]
-    else:
-        low = ticks[0]
-    if headroom and room > 1:
-        high = low * (high / low) ** ((cells - 1) / (room - 1))
-    return LogScale(low, high, cells, ticks[::thin])
+    if len(ticks) < LABELS:
+        ticks = [tick for tick in scale_for(low, high, cells, across=True).ticks if low <= tick <= high]
+    if len(ticks) < LABELS:
+        ticks = [_shortest(low * (high / low) ** (part / 2), (high / low) ** (_EXACT / 2)) for part in range(LABELS)]
+    return LogScale(low, high, cells, ticks[:: -(-len(ticks) // most)])
+
+
+def _log_upwards(low: float, high: float, cells: int) -> LogScale:
+    if cells < LABELS:
+        return LogScale(low, high, cells, [low, high][:cells])
+    bottom, top = math.log10(low), math.log10(high)
+    unit = (top - bottom) / (cells - 1)
+    # The cells of a power of ten, or the powers of ten of a cell: the first that holds the values.
+    finest = math.floor(1 / unit) if unit < 1 else 0
+    units = itertools.chain((1 / n for n in range(finest, 0, -1)), itertools.count(1.0))
+    for unit in units:
+        first = math.floor(bottom / unit + 1e-9)
+        if top / unit <= first + cells - 1 + 1e-9:
+            break
+    powers = [cell for cell in range(cells) if abs(round(unit * (first + cell)) - unit * (first + cell)) < 1e-9]
+    thin = max(1, -(-len(powers) // max(1, cells // 2)))
+    ticked = sorted({*powers[::-thin], cells - 1})
+    if len(ticked) < LABELS and ticked[0] > (cells >= _SPACED_FROM):
+        ticked.insert(0, 0)
+    while len(ticked) < min(LABELS, cells) or max(b - a for a, b in itertools.pairwise(ticked)) > _FURTHEST:
+        gap, start = max((b - a, a) for a, b in itertools.pairwise(ticked))
+        ticked = sorted([*ticked, start + gap // 2])
+    ticks = [_shortest(10 ** (unit * (first + cell)), 10 ** (unit * _EXACT)) for cell in ticked]
+    return LogScale(10 ** (unit * first), 10 ** (unit * (first + cells - 1)), cells, ticks)
+
+
+def _shortest(value: float, factor: float) -> float:
+    """The number with the fewest digits that is within `factor` of `value`."""
+    near = (float(f"{value:.{digits}g}") for digits in range(1, 17))
+    return next((number for number in near if value / factor <= number <= value * factor), value)
 
 
 def one_stands_apart(medians: Sequence[float], ratio: float = LOG_FROM) -> bool:

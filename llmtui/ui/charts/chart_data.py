@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
+from llmtui.stats.course import Stretches
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Box, Spread
 from llmtui.ui.charts.axes import AnyScale, log_scale_for, scale_for
 from llmtui.ui.text.format import scaled, titled
-from llmtui.ui.text.spans import SERIES, Role
+from llmtui.ui.text.spans import SERIES, TINTS, Role
 
 Kind = Literal["bars", "box", "ecdf", "scatter"]
 #: The kinds of the chart of statistics, in the order of its key; the other chart is the scatter.
@@ -22,13 +23,16 @@ KIND_TITLES: dict[Kind, str] = {"bars": "baseline stats", "box": "box plot", "ec
 class Series:
     """One backend in a chart: its index in the plan, its name (plain text), and what the kind needs, in s or tokens/s.
 
-    `points` are (index of the iteration from 0 on, value) among `count` iterations; `ordered` are ascending values.
+    `points` are (index of the iteration from 0 on, value) among `count` iterations. If these are too many to have all,
+    `stretches` are (index of the first, some of the values, evenly by rank) of each stretch, else empty. `ordered` are
+    ascending values.
     """
 
     index: int
     name: str
     spread: Spread | None = None
     points: tuple[tuple[int, float], ...] = ()
+    stretches: Stretches = ()
     count: int = 0
     ordered: tuple[float, ...] = ()
     box: Box | None = None
@@ -37,6 +41,11 @@ class Series:
     def role(self) -> Role:
         """The backend's colour."""
         return SERIES[self.index % len(SERIES)]
+
+    @property
+    def tint(self) -> Role:
+        """Its colour, nearer to the background."""
+        return TINTS[self.index % len(TINTS)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +84,8 @@ class ChartData:
         """A value in the unit of the value axis."""
         return scaled(self.metric, value) or 0.0
 
-    def scale(self, values: Sequence[float], cells: int, headroom: int = 0, *, across: bool = False) -> AnyScale:
-        """Return the value axis for `values` on `cells` cells."""
+    def scale(self, values: Sequence[float], cells: int, *, zero: bool = False, across: bool = False) -> AnyScale:
+        """Return the value axis for `values` on at most `cells` cells; from `zero` on unless it is logarithmic."""
         if self.log:
-            return log_scale_for(values, cells, headroom, across=across)
-        return scale_for(min(values), max(values), cells, headroom, across=across)
+            return log_scale_for(values, cells, across=across)
+        return scale_for(min(values), max(values), cells, zero=zero, across=across)

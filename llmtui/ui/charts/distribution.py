@@ -85,20 +85,31 @@ def box_rows(backends: int, rows: int, high: int) -> list[int]:
     return [round((i + 0.5) * rows / backends - high / 2) for i in range(backends)]
 
 
-def ecdf_cells(ordered: Sequence[float], scale: AnyScale, rows: int, mark: str, role: Role) -> Cells:
-    """Draw the share of `ordered` (ascending) up to each column's value, from the lowest row to the highest."""
-    cells: Cells = {}
+def ecdf_rows(ordered: Sequence[float], scale: AnyScale, rows: int) -> list[tuple[int, int, int]]:
+    """Where the share of `ordered` (ascending) up to each column's value is: column, lowest and highest row.
+
+    Rows count from below. The highest one means all, so that the slowest iterations can be seen.
+    """
+    curve: list[tuple[int, int, int]] = []
     below = 0
     for column in range(scale.cells):
         share = bisect.bisect_right(ordered, scale.value(column + 0.5)) / len(ordered)
-        row = round(share * (rows - 1))
+        row = rows - 1 if share == 1 else min(rows - 2, round(share * (rows - 1)))
         if share:
-            for step in range(min(below + 1, row) if cells else 0, row + 1):
-                cells[column, rows - 1 - step] = (mark, role)
+            curve.append((column, min(below + 1, row) if curve else 0, row))
         below = row
         if share == 1:
             break
-    return cells
+    return curve
+
+
+def share_rows(rows: int) -> tuple[int, int]:
+    """How many of `rows` rows an axis of shares takes, so that round shares are on rows, and how many steps it has."""
+    for taken in (rows, rows - 1):
+        for steps in (4, 5, 2) if taken >= _QUARTERS_FROM else (2,):
+            if taken > steps and (taken - 1) % steps == 0:
+                return taken, steps
+    return rows, 1
 
 
 def title_row(title: str, width: int) -> Line:
@@ -147,13 +158,16 @@ def _in_axis_unit(chart: ChartData, box: Box) -> Box:
 def draw_ecdf(chart: ChartData, width: int, height: int) -> list[Line]:
     """Draw the ECDF of each backend over an axis of values, with shares in percent on the left."""
     drawn = [(s, [chart.shown(v) for v in s.ordered]) for s in chart.series if s.ordered]
-    rows = max(2, height - 2)
+    rows, steps = share_rows(max(2, height - 2))
     scale = chart.scale([v for _, values in drawn for v in (values[0], values[-1])], width - 5, across=True)
-    shares = (0, 25, 50, 75, 100) if rows >= _QUARTERS_FROM else (0, 50, 100)
-    ticked = {rows - 1 - round(share / 100 * (rows - 1)): f"{share}%" for share in shares}
+    ticked = {rows - 1 - step * (rows - 1) // steps: f"{step * 100 // steps}%" for step in range(steps + 1)}
     gutter: list[Line] = [((f"{ticked.get(row, ''):>4}", "dim"),) for row in range(rows)]
-    cells: Cells = {}
+    owners: dict[tuple[int, int], list[Span]] = {}
     for series, values in drawn:
-        curve = ecdf_cells(values, scale, rows, shape(series.index, chart.ascii_only), series.role)
-        cells = curve | cells
-    return axes(cells, scale, rows, gutter, list(ticked))
+        mark: Span = (shape(series.index, chart.ascii_only), series.role)
+        for column, lowest, highest in ecdf_rows(values, scale, rows):
+            for row in range(lowest, highest + 1):
+                owners.setdefault((column, rows - 1 - row), []).append(mark)
+    # Curves that share cells take turns, or one of two equal ones would not be seen.
+    cells = {at: marks[sum(at) % len(marks)] for at, marks in owners.items()}
+    return [()] * (height - 2 - rows) + axes(cells, scale, rows, gutter, list(ticked))

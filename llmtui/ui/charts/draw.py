@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmtui.ui.charts.bars import draw_bars
 from llmtui.ui.charts.chart_data import ChartData
 from llmtui.ui.charts.distribution import draw_boxes, draw_ecdf, title_row
-from llmtui.ui.charts.legend import legend
+from llmtui.ui.charts.legend import bars_legend, legend
 from llmtui.ui.charts.scatter import draw_scatter
 from llmtui.ui.layout import CHART_LEAST_HEIGHT, CHART_LEAST_WIDTH
 from llmtui.ui.text.spans import Line, clip, fit
@@ -17,12 +17,14 @@ def draw(chart: ChartData, width: int, height: int) -> list[Line]:
     if not chart.drawable or not fits:
         hint = "iterations appear here as they complete" if chart.series else "all backends are hidden: x shows one"
         return _hint(hint if fits else "no room", width, height)
+    if chart.kind == "bars":
+        bars, complete = draw_bars(chart, width, height - 1)
+        return [*bars, bars_legend(width, chart.log, complete)]
     key, _ = legend(chart, width)
     match chart.kind:
-        case "bars":
-            return [*draw_bars(chart, width, height - 1), key]
         case "scatter":
-            return [*draw_scatter(chart, width, height - 2), title_row("iteration", width), key]
+            points, caption = draw_scatter(chart, width, height - 2)
+            return [*points, title_row(caption, width), key]
         case "box":
             body = draw_boxes(chart, width, height - 2)
         case "ecdf":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from llmtui.ui.charts.bars import FILLS, STATISTICS
 from llmtui.ui.charts.chart_data import ChartData
 from llmtui.ui.layout import LEGEND_FIGURE_WIDTH
 from llmtui.ui.text.format import HIDDEN_SIGN, shape
-from llmtui.ui.text.spans import SERIES, Line, Span, clip, fit, width_of
+from llmtui.ui.text.spans import SERIES, Line, Role, Span, clip, fit, width_of
 
 #: With fewer cells for a name, a backend is called by the number of its panel.
 _SHORTEST_NAME = 4
@@ -17,11 +16,8 @@ def legend(chart: ChartData, width: int) -> tuple[Line, list[tuple[int, int, int
     spans: list[Span] = []
     spots: list[tuple[int, int, int]] = []
     if chart.kind == "bars":
-        for fill, word in zip(FILLS, STATISTICS, strict=True):
-            spans += [(f"{fill * 2} ", "strong"), (f"{word}   ", "dim")]
-        if width >= LEGEND_FIGURE_WIDTH:
-            spans.append(("(figure: median)", "dim"))
-    elif chart.kind == "box":
+        return bars_legend(width, chart.log), []
+    if chart.kind == "box":
         spans += [("├─▒┃▒─┤ ", "strong"), ("quartiles, whiskers to 1.5 IQR   (figure: median)", "dim")]
         if width_of(spans) > width:
             spans = [("├─▒┃▒─┤ ", "strong"), ("quartiles, whiskers to 1.5 IQR", "dim")]
@@ -41,3 +37,16 @@ def legend(chart: ChartData, width: int) -> tuple[Line, list[tuple[int, int, int
     blank = max(0, (width - width_of(spans)) // 2)
     spots = [(start + blank, end + blank, index) for start, end, index in spots]
     return fit([(" " * blank, ""), *spans], width), spots
+
+
+def bars_legend(width: int, log: bool, complete: bool = True) -> Line:
+    """Return the legend of the bars, or of the points of a logarithmic axis; without room only medians are drawn."""
+    block = "⠒" if log else "█"
+    figure = " (figure)" if width >= LEGEND_FIGURE_WIDTH else ""
+    spans: list[Span] = [(f"{block * 3} ", "strong"), (f"median{figure}", "dim")]
+    others: tuple[tuple[str, Role], ...] = (("min", "dim"), ("mean", "strong"), ("max", "dim"))
+    for word, role in others if complete else ():
+        spans += [("  ", ""), (block, role), (f" {word}", "dim")]
+    if not complete:
+        spans.append((", no room for the others", "dim"))
+    return fit([(" " * max(0, (width - width_of(spans)) // 2), ""), *spans], width)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from llmtui.ui.text.spans import SERIES, Line, Role, Span, fit
+from llmtui.ui.text.spans import SERIES, TINTS, Line, Role, Span, fit
 
 #: 256-colour numbers that stand for roles on their way through plotext.
 _FIRST_COLOUR = 20
-_ROLES: tuple[Role, ...] = (*SERIES, "accent", "rule", "dim")
+_ROLES: tuple[Role, ...] = (*SERIES, *TINTS, "accent", "rule", "strong", "dim")
 _NUMBERS: dict[Role, int] = {role: _FIRST_COLOUR + i for i, role in enumerate(_ROLES)}
 _COLOURS: dict[str, Role] = {str(number): role for role, number in _NUMBERS.items()}
 _SGR = re.compile(r"\x1b\[([0-9;]*)m")
@@ -60,13 +60,14 @@ def canvas(
         plt.yaxes(True, False)
         plt.ylim(0, rows - 1)
         plt.yticks([at for at, _ in y_ticks], [label for _, label in y_ticks])
-    if marks:
-        plt.scatter(
-            [x for x, _, _, _ in marks],
-            [y for _, y, _, _ in marks],
-            marker=[character for _, _, character, _ in marks],
-            color=[_NUMBERS[role] for _, _, _, role in marks],
-        )
+    # Without a mark plotext draws no ticks.
+    marks = marks or [(0, 0, " ", "dim")]
+    plt.scatter(
+        [x for x, _, _, _ in marks],
+        [y for _, y, _, _ in marks],
+        marker=[character for _, _, character, _ in marks],
+        color=[_NUMBERS[role] for _, _, _, role in marks],
+    )
     plt.xlim(0, columns - 1)
     plt.xticks([at for at, _ in x_ticks], [label for _, label in x_ticks])
     return _parse(str(plt.build()), width, height)

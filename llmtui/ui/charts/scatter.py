@@ -1,44 +1,271 @@
-"""The scatter chart: every iteration's value, in the order of the iterations."""
+"""The scatter chart: every iteration's value, in the order of the iterations.
+
+While an iteration has enough columns, the backends' shapes are side by side in them. Then each sample is a dot of
+braille. With more than two samples a column, a backend has a mark at the median of a stretch of iterations and a line
+from their 10th to their 90th percentile. The caption says which.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Iterator, Sequence
 
+from llmtui.stats.summary import far_out, percentile
+from llmtui.ui.charts.axes import LEAST_SPAN, AnyScale
 from llmtui.ui.charts.chart_data import ChartData, Series
 from llmtui.ui.charts.plotext_canvas import Mark, Tick, canvas, canvas_columns
-from llmtui.ui.charts.sparkline import decimate
-from llmtui.ui.text.format import shape
+from llmtui.ui.charts.sparkline import bit_of, cell_of
+from llmtui.ui.text.format import shape, value_text
 from llmtui.ui.text.spans import Line
 
 _MOST_TICKS = 20
+#: About the columns that the labels of the value axis take.
+_LABELS = 6
+#: The first length of a growing horizontal axis, and its lengths within a power of ten: at most a quarter is empty.
+_SHORTEST = 10
+_LENGTHS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
+#: A scale leaves out outliers if it needs only this share of its length without them.
+_CROWDED = 0.5
+#: At most this share of the samples, or one, is left out.
+_OUTLIERS = 0.05
+
+#: The index of an iteration and a value on the axis.
+Point = tuple[int, float]
 
 
-def draw_scatter(chart: ChartData, width: int, height: int) -> list[Line]:
-    """Draw the points with both axes, without the title of the horizontal one."""
-    count = max(chart.planned, *(s.count for s in chart.series), 2)
-    # Two points a column at most: a frame costs the same at ten iterations and at a million.
-    drawn = [(s, [(index, chart.shown(v)) for index, v in decimate(s.points, width, count)]) for s in chart.series]
-    scale = chart.scale([v for _, points in drawn for _, v in points] or [0.0, 1.0], height - 2)
-    y_ticks = [(scale.at(tick), label) for tick, label in zip(scale.ticks, scale.labels, strict=True)]
-    columns = canvas_columns(y_ticks, width)
+@dataclasses.dataclass(frozen=True)
+class _Range:
+    """The values that the axis shows; samples outside are at its edge, `below` and `above` it."""
 
-    def column(index: int) -> int:
-        return int((index + 0.5) / count * columns)
+    low: float
+    high: float
+    below: tuple[float, ...] = ()
+    above: tuple[float, ...] = ()
 
-    cells: dict[tuple[int, int], list[Series]] = {}
-    for series, points in drawn:
-        for index, value in points:
-            sharers = cells.setdefault((column(index), scale.cell(value)), [])
-            if series not in sharers:
-                sharers.append(series)
-    # Series that share a cell take turns from column to column, or one of two equal ones would not be seen at all.
-    turns = {at: turn for turn, at in enumerate(sorted({x for x, _ in cells}))}
+
+def draw_scatter(chart: ChartData, width: int, height: int) -> tuple[list[Line], str]:
+    """Draw the points with both axes in `height` lines. Return them with the caption of the horizontal axis."""
+    drawn = [s for s in chart.series if s.points]
+    columns = width - _LABELS
+    count = _shown_count(chart, max(1, len(drawn)), columns)
+    rows = height - 2
+    if count > 2 * columns:
+        return _draw_bands(chart, drawn, count, width, rows)
+    points = [[(index, chart.shown(value)) for index, value in s.points] for s in drawn]
+    span = _range_of(points, chart.log)
+    scale = chart.scale([span.low, span.high], rows)
+    ticks = _ticks_of(scale)
+    columns = canvas_columns(ticks, width)
+    # Backends of similar values get different columns; those that have to share one are far apart.
+    by_value = sorted(range(len(drawn)), key=lambda n: percentile(sorted(v for _, v in points[n]), 0.5))
+    ranks = {n: rank for rank, n in enumerate(by_value)}
+    marks = _shapes(chart, drawn, points, ranks, scale, count, columns)
+    words = short = ""
+    if marks is None:
+        marks = _dots(chart, drawn, points, ranks, scale, count, columns)
+        words = "a dot each"
+        if any(role == "strong" for *_, role in marks):
+            words, short = "a dot each, white where backends meet", "white: several"
+    beyond = _beyond_words(chart, span)
+    captions = (("iteration", beyond, words), ("iteration", beyond, short), (beyond, short), (beyond,))
+    caption = next((text for parts in captions if len(text := ", ".join(filter(None, parts))) <= width), "")
+    return _lines(marks, width, rows, scale, ticks, count), caption
+
+
+def _lines(
+    marks: Sequence[Mark], width: int, rows: int, scale: AnyScale, ticks: Sequence[Tick], count: int
+) -> list[Line]:
+    """The canvas with its axes; blank rows above if the value axis does not need all."""
+    columns = canvas_columns(ticks, width)
+    x_ticks = [(int((number - 0.5) / count * columns), str(number)) for number in _labelled(count, columns)]
+    body = canvas(marks, width, scale.cells + 2, rows=scale.cells, x_ticks=x_ticks, y_ticks=ticks)
+    blank: Line = ((" " * width, ""),)
+    return [blank] * (rows - scale.cells) + body
+
+
+def _ticks_of(scale: AnyScale) -> list[Tick]:
+    return [(scale.cell(tick), label) for tick, label in zip(scale.ticks, scale.labels, strict=True)]
+
+
+def _shown_count(chart: ChartData, backends: int, columns: int) -> int:
+    """How many iterations the horizontal axis has: all that are planned, or fewer while a long run is young."""
+    measured = max((s.count for s in chart.series), default=0)
+    planned = max(chart.planned, measured, 2)
+    if planned * -(-backends // 2) <= columns or measured >= planned:
+        return planned
+    least = max(measured, _SHORTEST)
+    power = 10.0 ** (len(str(least)) - 1)
+    lengths = (math.ceil(step * size) for size in (power, 10 * power) for step in _LENGTHS)
+    return min(planned, next(length for length in lengths if length >= least))
+
+
+# --- The range of the values ---
+
+
+def _range_of(points: Sequence[Sequence[Point]], log: bool) -> _Range:
+    """The range of all values, without a few outliers that would take most of the axis."""
+    every = sorted(value for series in points for _, value in series)
+    if not every:
+        return _Range(0.0, 1.0)
+    low, high = every[0], every[-1]
+    if log:
+        return _Range(low, high)
+    inside: list[float] = []
+    for series in points:
+        ordered = sorted(value for _, value in series)
+        least, most = far_out(ordered)
+        inside += [value for value in ordered if least <= value <= most]
+    if not inside or len(every) - len(inside) > max(1, _OUTLIERS * len(every)):
+        return _Range(low, high)
+    near_low, near_high = min(inside), max(inside)
+    # The side with the further outlier first: without it the other one may have its place.
+    for _ in range(2):
+        length = max(near_high - near_low, LEAST_SPAN * near_high)
+        if near_low - low >= high - near_high and length < _CROWDED * (high - low):
+            low = near_low
+        elif length < _CROWDED * (high - low):
+            high = near_high
+    return _Range(low, high, tuple(v for v in every if v < low), tuple(v for v in every if v > high))
+
+
+def _beyond_words(chart: ChartData, span: _Range) -> str:
+    """What is outside the axis: "↓ 1 below: 0.2"."""
+    factor = chart.shown(1.0)
+    words = []
+    for sign, side, values in (("↑", "above", span.above[::-1]), ("↓", "below", span.below)):
+        if values:
+            figure = value_text(chart.metric, values[0] / factor, 8)
+            words.append(f"{sign} {len(values)} {side}: {'' if len(values) == 1 else 'to '}{figure}")
+    return ", ".join(words)
+
+
+# --- A mark for each sample ---
+
+
+def _shapes(
+    chart: ChartData,
+    drawn: Sequence[Series],
+    points: Sequence[Sequence[Point]],
+    ranks: dict[int, int],
+    scale: AnyScale,
+    count: int,
+    columns: int,
+) -> list[Mark] | None:
+    """The backend's shape for each sample, all in their iteration's columns; None if two would share a cell."""
+    if columns < count:
+        return None
+    cells: dict[tuple[int, int], Mark] = {}
+    for n, series in enumerate(drawn):
+        mark = shape(series.index, chart.ascii_only)
+        for index, value in points[n]:
+            row = scale.cell(value)
+            sign = _edge_sign(scale, value) or mark
+            for x in _places(index, n, ranks[n], len(drawn), count, columns):
+                if (x, row) not in cells:
+                    cells[x, row] = (x, row, sign, series.role)
+                    break
+            else:
+                return None
+    return list(cells.values())
+
+
+def _dots(
+    chart: ChartData,
+    drawn: Sequence[Series],
+    points: Sequence[Sequence[Point]],
+    ranks: dict[int, int],
+    scale: AnyScale,
+    count: int,
+    columns: int,
+) -> list[Mark]:
+    """A dot of braille for each sample; a cell with dots of several backends has no backend's colour."""
+    bits: dict[tuple[int, int], int] = {}
+    owners: dict[tuple[int, int], set[int]] = {}
+    signs: dict[tuple[int, int], Mark] = {}
+    for n, series in enumerate(drawn):
+        for index, value in points[n]:
+            places = _places(index, n, ranks[n], len(drawn), count, 2 * columns)
+            if sign := _edge_sign(scale, value):
+                at = (places[0] // 2, scale.cell(value))
+                signs[at] = (*at, sign, series.role)
+                continue
+            row, dot = divmod(min(4 * scale.cells - 1, max(0, round(4 * scale.at(value) + 1.5))), 4)
+            for x in places:
+                bit = bit_of(x, 3 - dot, "braille")
+                if not bits.get((x // 2, row), 0) & bit or x == places[-1]:
+                    bits[x // 2, row] = bits.get((x // 2, row), 0) | bit
+                    owners.setdefault((x // 2, row), set()).add(n)
+                    break
     marks: list[Mark] = []
-    for (x, y), sharers in cells.items():
-        series = sharers[turns[x] % len(sharers)]
-        marks.append((x, y, shape(series.index, chart.ascii_only), series.role))
-    x_ticks: list[Tick] = [(column(number - 1), str(number)) for number in _labelled(count, columns)]
-    return canvas(marks, width, height, rows=scale.cells, x_ticks=x_ticks, y_ticks=y_ticks)
+    for (x, row), bit in bits.items():
+        sharing = owners[x, row]
+        role = drawn[next(iter(sharing))].role if len(sharing) == 1 else "strong"
+        text = cell_of(bit, "braille")
+        if chart.ascii_only:
+            text = shape(drawn[min(sharing)].index, True) if len(sharing) == 1 else ":"
+        marks.append((x, row, text, role))
+    return marks + list(signs.values())
+
+
+def _places(index: int, series: int, rank: int, backends: int, count: int, columns: int) -> list[int]:
+    """The columns of an iteration, the ones to try first for a backend in front."""
+    start, end = index * columns // count, (index + 1) * columns // count
+    wide = max(1, end - start)
+    if wide >= backends:
+        # Side by side in the middle, in the order of the plan.
+        apart = min(2, wide // backends)
+        first = (wide - apart * (backends - 1) - 1) // 2 + apart * series
+    else:
+        first = rank % wide
+    return [min(columns - 1, start + (first + step) % wide) for step in range(wide)]
+
+
+def _edge_sign(scale: AnyScale, value: float) -> str:
+    """The sign of a sample that is outside the axis."""
+    at = scale.at(value)
+    return "↓" if at < -0.5 else "↑" if at > scale.cells - 0.5 else ""
+
+
+# --- Bands ---
+
+
+def _draw_bands(chart: ChartData, drawn: Sequence[Series], count: int, width: int, rows: int) -> tuple[list[Line], str]:
+    """Draw the median and the 10th to 90th percentile of stretches of iterations, each backend in its own columns."""
+    columns = width - _LABELS
+    slots = max(1, columns // (len(drawn) + 1))
+    bands = [list(_bands_of(chart, series, count, slots)) for series in drawn]
+    ends = [value for series in bands for _, low, _, high in series for value in (low, high)]
+    scale = chart.scale(ends or [0.0, 1.0], rows)
+    ticks = _ticks_of(scale)
+    columns = canvas_columns(ticks, width)
+    marks: list[Mark] = []
+    for n, (series, stretches) in enumerate(zip(drawn, bands, strict=True)):
+        for slot, low, middle, high in stretches:
+            places = _places(slot, n, n, len(drawn), slots, columns)
+            row, bottom, top = scale.cell(middle), round(2 * scale.at(low)), round(2 * scale.at(high))
+            for at in range(bottom // 2, top // 2 + 1):
+                # The lower and the upper half of a row: from one half below its middle to one half above it.
+                halves = (bottom < 2 * at <= top, bottom <= 2 * at < top)
+                if at != row and any(halves):
+                    text = "│" if all(halves) else "╷" if halves[0] else "╵"
+                    marks.append((places[0], at, text, series.role))
+            marks.append((places[0], row, shape(series.index, chart.ascii_only), series.role))
+    size = -(-count // slots)
+    words = f"iteration, in stretches of {size}: mark at the median, line from p10 to p90"
+    short = "iteration: median, line from p10 to p90"
+    return _lines(marks, width, rows, scale, ticks, count), words if len(words) <= width else short
+
+
+def _bands_of(chart: ChartData, series: Series, count: int, slots: int) -> Iterator[tuple[int, float, float, float]]:
+    """Yield each stretch of iterations: its number, p10, median, p90."""
+    values: dict[int, list[float]] = {}
+    for index, some in series.stretches or ((index, (value,)) for index, value in series.points):
+        values.setdefault(index * slots // count, []).extend(some)
+    for slot, stretch in values.items():
+        stretch.sort()
+        low, middle, high = (chart.shown(percentile(stretch, q)) for q in (0.1, 0.5, 0.9))
+        yield slot, low, middle, high
 
 
 def _labelled(count: int, columns: int) -> list[int]:

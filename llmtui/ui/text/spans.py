@@ -9,12 +9,14 @@ from typing import Literal
 
 from rich.cells import cell_len, set_cell_size
 
-#: What a span means; a theme decides how it looks. `s1` to `s9` are the backends' colours.
+#: What a span means; a theme decides how it looks. `s1` to `s9` are the backends' colours, `t1` to `t9` their tints.
 Role = Literal[
     "", "dim", "strong", "title", "good", "warn", "bad", "accent", "rule", "focus", "key", "best",
     "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9",
+    "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9",
 ]  # fmt: skip
 SERIES: tuple[Role, ...] = ("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9")
+TINTS: tuple[Role, ...] = ("t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9")
 
 Span = tuple[str, Role]
 Line = tuple[Span, ...]

@@ -12,7 +12,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from llmtui.ui.text.spans import SERIES, Line, Role, Span, changed_cells, fit, to_ascii, to_even
+from llmtui.ui.text.spans import SERIES, TINTS, Line, Role, Span, changed_cells, fit, to_ascii, to_even
 from llmtui.ui.view_state import ViewState
 
 #: The variable of the theme that colours what has this role, and whether it is bold. Not in the stylesheet: Textual
@@ -30,6 +30,7 @@ LOOKS: Mapping[Role, tuple[str, bool]] = {
     "key": ("accent", True),
     "best": ("success", True),
     **{role: (f"series-{n}", False) for n, role in enumerate(SERIES, 1)},
+    **{role: (f"tint-{n}", False) for n, role in enumerate(TINTS, 1)},
 }
 
 
