@@ -27,6 +27,8 @@ from llmtui.ui.views.sorting import Sort
 
 #: The most steps of an ECDF: finer than a row.
 ECDF_STEPS = 201
+#: The heights of the small plots, as a share of the median above and below it.
+REACHES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 
 
 @dataclasses.dataclass
@@ -163,7 +165,18 @@ class ViewState:
             waited_s=self.now() - self._since[name][2] if name in self._since else 0.0,
             warmups=self.run_view.plan.config.warmup,
             lost=self.link == "gone",
+            reach=self.reach,
         )
+
+    @property
+    def reach(self) -> float | None:
+        """How far the small plots of the panels reach from their medians, as a share. One for all: noise compares.
+
+        It holds all values, and is rounded up so that it seldom changes.
+        """
+        spreads = (shown_attempt(view).summary.spread(self.metric) for view in self.run_view.backends.values())
+        shares = [max(s.max - s.median, s.median - s.min) / s.median for s in spreads if s and s.median > 0]
+        return next((reach for reach in REACHES if reach >= max(shares)), None) if shares else None
 
     def next_metric(self) -> None:
         """Show the next metric, round and round."""

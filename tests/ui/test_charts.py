@@ -17,7 +17,7 @@ from llmtui.ui.charts.draw import draw
 from llmtui.ui.charts.legend import legend
 from llmtui.ui.layout import layout_for
 from llmtui.ui.text.format import value_text
-from llmtui.ui.text.spans import Line, overlay, width_of
+from llmtui.ui.text.spans import Line, overlay, to_ascii, width_of
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.chart import ChartView
 from tests.ui import canned_run as canned
@@ -271,6 +271,15 @@ def test_next_chart_cycles_through_the_kinds() -> None:
 def test_empty_chart_shows_a_hint() -> None:
     assert "iterations appear here" in text_of(draw(ChartData("bars", "latency", (Series(0, "a"),), 10), 50, 10))
     assert "x shows one" in text_of(draw(ChartData("bars", "latency", (), 10), 50, 10))
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("kind", ["bars", "box", "ecdf", "scatter"])
+@pytest.mark.parametrize("count", [10, 60, 400])
+def test_ascii_has_a_sign_for_every_cell(kind: str, log: bool, count: int) -> None:
+    data = dataclasses.replace(chart(kind, count), log=log, ascii_only=True)
+    text = text_of([to_ascii(line) for line in draw(data, 56, 15)])
+    assert text.isascii() and "?" not in text
 
 
 # --- Keys and clicks ---

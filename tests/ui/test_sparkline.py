@@ -2,22 +2,56 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from llmtui.ui.charts.sparkline import decimate, large_digits, sparkline
+from llmtui.stats.course import VALUES, Course
+from llmtui.stats.summary import percentile
+from llmtui.ui.charts.sparkline import bands, large_digits, sparkline
 from llmtui.ui.text.spans import width_of
 from tests.ui.lines import text_of
 
 
-def test_decimate_keeps_two_points_a_column_and_the_extremes() -> None:
-    values = [float(i % 97) for i in range(100_000)]
-    values[50_001] = 1000.0
-    values[77_777] = -5.0
-    points = decimate(list(enumerate(values)), 50, len(values))
-    assert len(points) <= 100
-    assert (50_001, 1000.0) in points
-    assert (77_777, -5.0) in points
-    assert [i for i, _ in points] == sorted(i for i, _ in points)
+def test_bands_are_percentiles_of_each_column() -> None:
+    values = [float(n % 100) for n in range(10_000)]
+    values[5_001] = 1000.0
+    drawn = bands(list(enumerate(values)), (), 50, len(values))
+    assert [column for column, *_ in drawn] == list(range(50))
+    for _, low, middle, high in drawn:
+        assert (low, middle, high) == (
+            pytest.approx(9.5, abs=1),
+            pytest.approx(49.5, abs=1),
+            pytest.approx(89.5, abs=1),
+        )
+
+
+def test_bands_of_an_attempt_are_near_those_of_all_its_values() -> None:
+    rng = random.Random(1)
+    values = [rng.gauss(1, 0.1) * (2 if n > 30_000 else 1) for n in range(50_000)]
+    course = Course()
+    for place, value in enumerate(values):
+        course.add(place, value)
+    assert max(len(some) for _, some in course.stretches) <= VALUES
+    for column, *seen in bands(course.points, course.stretches, 20, len(values)):
+        some = sorted(v for n, v in enumerate(values) if n * 20 // len(values) == column)
+        truth = [percentile(some, share) for share in (0.1, 0.5, 0.9)]
+        assert seen == pytest.approx(truth, rel=0.03)
+
+
+def test_long_plot_is_filled_where_most_values_are() -> None:
+    points = [(n, 1.0 + 0.1 * (n % 11 - 5) / 5) for n in range(2000)]
+    rows = text_of(sparkline(points, 1.0, 20, 4, "braille", "s1", 2000, reach=0.2)).split("\n")
+    assert not rows[0].strip() and all(c not in " ─" for row in rows[1:3] for c in row)
+
+
+def test_plots_of_equal_reach_show_which_backend_is_noisier() -> None:
+    quiet, noisy = [(n, 1.0 + 0.01 * (n % 3 - 1)) for n in range(12)], [(n, 3.0 + 0.6 * (n % 3 - 1)) for n in range(12)]
+    rows = [
+        sum(any(c not in " ─" for c in row) for row in text_of(plot).split("\n"))
+        for plot in (sparkline(p, p[1][1], 20, 5, "braille", "s1", 12, reach=0.2) for p in (quiet, noisy))
+    ]
+    assert rows == [1, 3]
 
 
 @pytest.mark.parametrize("marker", ["braille", "fhd", "dot", "ascii"])

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from llmtui.stats.summary import far_out, percentile
 from llmtui.ui.charts.axes import LEAST_SPAN, AnyScale
 from llmtui.ui.charts.chart_data import ChartData, Series
 from llmtui.ui.charts.plotext_canvas import Mark, Tick, canvas, canvas_columns
-from llmtui.ui.charts.sparkline import bit_of, cell_of
+from llmtui.ui.charts.sparkline import bands, bit_of, cell_of
 from llmtui.ui.text.format import shape, value_text
 from llmtui.ui.text.spans import Line
 
@@ -234,14 +234,17 @@ def _draw_bands(chart: ChartData, drawn: Sequence[Series], count: int, width: in
     """Draw the median and the 10th to 90th percentile of stretches of iterations, each backend in its own columns."""
     columns = width - _LABELS
     slots = max(1, columns // (len(drawn) + 1))
-    bands = [list(_bands_of(chart, series, count, slots)) for series in drawn]
-    ends = [value for series in bands for _, low, _, high in series for value in (low, high)]
+    stretches = [
+        [(slot, *map(chart.shown, values)) for slot, *values in bands(s.points, s.stretches, slots, count)]
+        for s in drawn
+    ]
+    ends = [value for series in stretches for _, low, _, high in series for value in (low, high)]
     scale = chart.scale(ends or [0.0, 1.0], rows)
     ticks = _ticks_of(scale)
     columns = canvas_columns(ticks, width)
     marks: list[Mark] = []
-    for n, (series, stretches) in enumerate(zip(drawn, bands, strict=True)):
-        for slot, low, middle, high in stretches:
+    for n, series in enumerate(drawn):
+        for slot, low, middle, high in stretches[n]:
             places = _places(slot, n, n, len(drawn), slots, columns)
             row, bottom, top = scale.cell(middle), round(2 * scale.at(low)), round(2 * scale.at(high))
             for at in range(bottom // 2, top // 2 + 1):
@@ -255,17 +258,6 @@ def _draw_bands(chart: ChartData, drawn: Sequence[Series], count: int, width: in
     words = f"iteration, in stretches of {size}: mark at the median, line from p10 to p90"
     short = "iteration: median, line from p10 to p90"
     return _lines(marks, width, rows, scale, ticks, count), words if len(words) <= width else short
-
-
-def _bands_of(chart: ChartData, series: Series, count: int, slots: int) -> Iterator[tuple[int, float, float, float]]:
-    """Yield each stretch of iterations: its number, p10, median, p90."""
-    values: dict[int, list[float]] = {}
-    for index, some in series.stretches or ((index, (value,)) for index, value in series.points):
-        values.setdefault(index * slots // count, []).extend(some)
-    for slot, stretch in values.items():
-        stretch.sort()
-        low, middle, high = (chart.shown(percentile(stretch, q)) for q in (0.1, 0.5, 0.9))
-        yield slot, low, middle, high
 
 
 def _labelled(count: int, columns: int) -> list[int]:

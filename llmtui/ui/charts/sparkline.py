@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 
 from llmtui.config.schema import Marker
+from llmtui.stats.course import Stretches
+from llmtui.stats.summary import percentile
 from llmtui.ui.text.spans import Line, Role
 
 #: Cell grid of each marker: dots across and down.
@@ -36,26 +38,27 @@ def cell_of(bits: int, marker: Marker) -> str:
     return "•" if marker == "dot" else "o"
 
 
-def decimate(points: Sequence[tuple[int, float]], columns: int, count: int) -> list[tuple[int, float]]:
-    """Reduce (index, value) points to two a column, the smallest and the largest, in their order.
+def bands(
+    points: Sequence[tuple[int, float]],
+    stretches: Stretches,
+    columns: int,
+    count: int,
+    shares: tuple[float, float, float] = (0.1, 0.5, 0.9),
+) -> list[tuple[int, float, float, float]]:
+    """The 10th percentile, the median and the 90th (or other `shares`) of each column's values, after the column.
 
-    `count` indices are spread over `columns` columns.
+    `count` iterations are spread over `columns`. `stretches` have some of the values if `points` have not all.
     """
-    if columns < 1 or len(points) <= 2 * columns:
-        return list(points)
-    reduced: list[tuple[int, float]] = []
-    low = high = points[0]
-    column = low[0] * columns // count
-    for point in points:
-        at = point[0] * columns // count
-        if at != column:
-            reduced += sorted({low, high})
-            low, high, column = point, point, at
-        elif point[1] < low[1]:
-            low = point
-        elif point[1] > high[1]:
-            high = point
-    return reduced + sorted({low, high})
+    values: dict[int, list[float]] = {}
+    for index, some in stretches or ((index, (value,)) for index, value in points):
+        values.setdefault(index * columns // count, []).extend(some)
+    low, middle, high = shares
+    for some in values.values():
+        some.sort()
+    return [
+        (column, percentile(some, low), percentile(some, middle), percentile(some, high))
+        for column, some in values.items()
+    ]
 
 
 def sparkline(
@@ -66,18 +69,34 @@ def sparkline(
     marker: Marker,
     role: Role,
     slots: int,
+    *,
+    stretches: Stretches = (),
+    reach: float | None = None,
+    extremes: bool = False,
 ) -> list[Line]:
-    """Draw (index, value) points of `slots` indices in `width` by `height` cells, with a line at the median."""
+    """Draw (index, value) points of `slots` indices in `width` by `height` cells, with a line at the median.
+
+    With more than two points a column of dots, a column is filled from their 10th to their 90th percentile, or from the
+    least to the greatest if `extremes`. The height is that of the values, or `reach` times the median above and below.
+    """
     across, down = GRID[marker]
     dots_x, dots_y = width * across, height * down
     count = max(slots, 2)
-    points = decimate([p for p in points if math.isfinite(p[1])], dots_x, count)
+    points = [p for p in points if math.isfinite(p[1])]
     if not points or width < 1 or height < 1:
         return [((" " * max(width, 0), ""),) for _ in range(height)]
-    low = min(v for _, v in points)
-    high = max(v for _, v in points)
+    columns: list[tuple[int, float, float]]
+    if stretches or len(points) > 2 * dots_x:
+        shares = (0.0, 0.5, 1.0) if extremes else (0.1, 0.5, 0.9)
+        columns = [(x, low, high) for x, low, _, high in bands(points, stretches, dots_x, count, shares)]
+    else:
+        columns = [(round(index / (count - 1) * (dots_x - 1)), value, value) for index, value in points]
+    low = min(value for _, value, _ in columns)
+    high = max(value for _, _, value in columns)
     if median is not None:
         low, high = min(low, median), max(high, median)
+        if reach is not None and median > 0:
+            low, high = median * (1 - reach), median * (1 + reach)
     # A spread below 2% of the value is drawn as a nearly flat line, not scaled up to the full height.
     least = abs(high) * 0.02 or 1.0
     if high - low < least:
@@ -88,11 +107,10 @@ def sparkline(
         return min(dots_y - 1, max(0, round((high - value) / (high - low) * (dots_y - 1))))
 
     cells: dict[tuple[int, int], int] = {}
-    for index, value in points:
-        x = round(index / (count - 1) * (dots_x - 1))
-        y = row_of(value)
-        at = (y // down, x // across)
-        cells[at] = cells.get(at, 0) | bit_of(x, y, marker)
+    for x, bottom, top in columns:
+        for y in range(row_of(top), row_of(bottom) + 1):
+            at = (y // down, x // across)
+            cells[at] = cells.get(at, 0) | bit_of(x, y, marker)
     median_row = row_of(median) // down if median is not None else -1
     lines: list[Line] = []
     for y in range(height):

@@ -15,7 +15,7 @@ from llmtui.text import sanitize
 from llmtui.text.format import plural
 from llmtui.ui.layout import details_layout_for
 from llmtui.ui.screens.overlay import Overlay
-from llmtui.ui.text.format import cores, memory, plus_minus, shape, titled, value_text
+from llmtui.ui.text.format import cores, memory, shape, stddev_text, titled, value_text
 from llmtui.ui.text.spans import Line, Span, justify, wrap
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import details as details_view
@@ -63,7 +63,7 @@ class Facts(Lines):
             facts.append(comparison)
         if spread is not None:
             median, low, high = (value_text(view.metric, v, 8) for v in (spread.median, spread.min, spread.max))
-            spare = plus_minus(view.metric, spread.stddev, 8, view.ascii_only)
+            spare = stddev_text(view.metric, spread.stddev, 8)
             of = f"attempt {shown.attempt}, " if shown.earlier else ""
             facts.append(f"{of}{titled(view.metric)}: median {median} {spare}".rstrip() + f", {low} to {high}")
         facts += details_view.arrival_facts(backend_view)

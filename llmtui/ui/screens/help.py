@@ -31,7 +31,8 @@ warm-up: not counted; round: one iteration of every backend
 *: shown to be fastest; #1: attempt 1; (name): hidden; 2~: 2 disturbed
 p95: from 20 iterations on; v explains the verdict
 x fastest: the median as a multiple of the best median
-bars: mean, median, min, max; points: one shape per backend\
+bars: median, then min, mean, max; points: one shape per backend
+small plots: one scale for all panels, so that noise compares\
 """
 
 

@@ -53,9 +53,9 @@ def shape(index: int, ascii_only: bool = False) -> str:
     return shapes[index % len(shapes)]
 
 
-def plus_minus(metric: MetricKey, stddev: float | None, room: int = 6, ascii_only: bool = False) -> str:
-    """Format a standard deviation with its sign; empty if unknown. ASCII uses "+-", as "~" means disturbed."""
-    return f"{'+-' if ascii_only else '±'}{value_text(metric, stddev, room)}" if stddev is not None else ""
+def stddev_text(metric: MetricKey, stddev: float | None, room: int = 6) -> str:
+    """Format a standard deviation; empty if unknown. It has no "±": that is for the interval of a median."""
+    return f"sd {value_text(metric, stddev, room)}" if stddev is not None else ""
 
 
 def state_word(state: State) -> str:

@@ -28,6 +28,8 @@ class PanelOptions:
     waited_s: float = 0.0
     #: How many warm-ups come before the first measured iteration.
     warmups: int = 0
+    #: How far the small plot reaches above and below the median, as a share of it; None if it fits its own values.
+    reach: float | None = None
     #: Whether the engine has exited: an unfinished backend stays unfinished.
     lost: bool = False
     #: How many backends the plan has.

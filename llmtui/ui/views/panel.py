@@ -78,7 +78,10 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
         if (warmed := warmups_done(backend_view, options)) is not None and not shown.summary.n:
             rest += warmup_lines(warmed, options, width, plot)
         else:
-            rest += sparkline(figures.points(options.metric), median, width, plot, options.marker, role, slots)
+            rest += sparkline(
+                figures.points(options.metric), median, width, plot, options.marker, role, slots,
+                stretches=figures.stretches(options.metric), reach=options.reach,
+            )  # fmt: skip
         rows = len(server)
     elif plot > 0:
         rest += [()] * plot

@@ -7,7 +7,7 @@ from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 from llmtui.ui.charts.sparkline import large_digits
-from llmtui.ui.text.format import cores, memory, number, plus_minus, unit, value_text
+from llmtui.ui.text.format import cores, memory, number, stddev_text, unit, value_text
 from llmtui.ui.text.spans import Line, Span, clip, justify, progress_bar, wrap
 from llmtui.ui.views.attempts import ShownAttempt
 from llmtui.ui.views.backend_state import PanelOptions, progress_count, progress_of, sign_and_word, wait_of
@@ -94,7 +94,7 @@ def median_line(shown: ShownAttempt, options: PanelOptions, width: int) -> Line:
     else:
         word = "median"
     text = f"{word} {figure}"
-    spare = plus_minus(options.metric, spread.stddev, 8, options.ascii_only)
+    spare = stddev_text(options.metric, spread.stddev, 8)
     for short in ("med.", "med"):
         if len(text) + len(spare) + 1 > width:
             text = f"{short} {figure}" if not shown.earlier else text.replace("median", short)

@@ -247,7 +247,7 @@ def _gap_plot(arrivals: Arrivals, width: int, height: int, marker: Marker, role:
     points = [(n, gap / 1e6) for n, gap in enumerate(gaps)]
     return [
         ((words + (line if len(words + line) <= width else ""), "dim"),),
-        *sparkline(points, median / 1e6, width, height - 1, marker, role, len(gaps)),
+        *sparkline(points, median / 1e6, width, height - 1, marker, role, len(gaps), extremes=True),
     ]
 
 
