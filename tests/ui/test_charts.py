@@ -6,6 +6,7 @@ import dataclasses
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 
 from llmtui.config.schema import UiConfig
 from llmtui.model import IterationDone
@@ -16,8 +17,8 @@ from llmtui.ui.charts.chart_data import ChartData, Series
 from llmtui.ui.charts.draw import draw
 from llmtui.ui.charts.legend import legend
 from llmtui.ui.layout import layout_for
-from llmtui.ui.text.format import value_text
-from llmtui.ui.text.spans import Line, overlay, to_ascii, width_of
+from llmtui.ui.text.format import shape, value_text
+from llmtui.ui.text.spans import TINTS, Line, overlay, series_role, to_ascii, width_of
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.chart import ChartView
 from tests.ui import canned_run as canned
@@ -254,6 +255,14 @@ def test_hidden_backend_stays_clickable_in_the_legend() -> None:
     text = text_of([line])
     assert [(text[start], index) for start, _, index in spots] == [("●", 0), ("╌", 1), ("×", 2)]
     assert all(text[start:end].strip() for start, end, _ in spots)
+
+
+def test_marks_and_colours_of_many_backends_differ() -> None:
+    for ascii_only in (False, True):
+        marks = [shape(n, ascii_only) for n in range(33)]
+        assert len(set(marks)) == 33 and all(cell_len(mark) == 1 for mark in marks)
+    assert all(series_role(n) != series_role(n + 9) for n in range(30))
+    assert [series_role(n, TINTS)[1:] for n in range(20)] == [series_role(n)[1:] for n in range(20)]
 
 
 def test_next_chart_cycles_through_the_kinds() -> None:

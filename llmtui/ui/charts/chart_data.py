@@ -11,7 +11,7 @@ from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Box, Spread
 from llmtui.ui.charts.axes import AnyScale, log_scale_for, scale_for
 from llmtui.ui.text.format import scaled, titled
-from llmtui.ui.text.spans import SERIES, TINTS, Role
+from llmtui.ui.text.spans import TINTS, Role, series_role
 
 Kind = Literal["bars", "box", "ecdf", "scatter"]
 #: The kinds of the chart of statistics, in the order of its key; the other chart is the scatter.
@@ -40,12 +40,12 @@ class Series:
     @property
     def role(self) -> Role:
         """The backend's colour."""
-        return SERIES[self.index % len(SERIES)]
+        return series_role(self.index)
 
     @property
     def tint(self) -> Role:
         """Its colour, nearer to the background."""
-        return TINTS[self.index % len(TINTS)]
+        return series_role(self.index, TINTS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,9 +35,10 @@ STATE_ROLES: dict[State, Role] = {
     "missing": "warn",
     "stopped": "warn",
 }
-#: A shape for each backend, by its index in the plan. None is an emoji, all are one cell wide.
-SHAPES = "●+×◆▲■◇△▽"
-ASCII_SHAPES = "o+x*#@%&$"
+#: A mark for each backend, by its index in the plan. None is an emoji, all are one cell wide.
+#: From the tenth on they are letters; o and x are shapes in ASCII.
+SHAPES = "●+×◆▲■◇△▽abcdefghijklmnpqrstuvwyz"
+ASCII_SHAPES = "o+x*#@%&$abcdefghijklmnpqrstuvwyz"
 
 #: Replaces the shape of a hidden backend.
 HIDDEN_SIGN = "╌"

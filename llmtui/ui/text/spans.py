@@ -18,6 +18,12 @@ Role = Literal[
 SERIES: tuple[Role, ...] = ("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9")
 TINTS: tuple[Role, ...] = ("t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9")
 
+
+def series_role(index: int, roles: Sequence[Role] = SERIES) -> Role:
+    """The colour or the tint of the backend at `index` in the plan; from the tenth on the order begins one later."""
+    return roles[(index + index // len(roles)) % len(roles)]
+
+
 Span = tuple[str, Role]
 Line = tuple[Span, ...]
 

@@ -9,7 +9,7 @@ from llmtui.model import RESTING, Progress
 from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import MetricKey
 from llmtui.ui.text.format import HIDDEN_SIGN, LOST_SIGN, STATE_ROLES, STATE_SIGNS, clock, shape, state_word
-from llmtui.ui.text.spans import SERIES, Role, Span
+from llmtui.ui.text.spans import Role, Span, series_role
 
 #: How long a wait still takes is shown from this share on, and after this many seconds.
 _REST_FROM = 0.03
@@ -53,7 +53,7 @@ class PanelOptions:
     @property
     def role(self) -> Role:
         """The backend's colour."""
-        return SERIES[self.index % len(SERIES)]
+        return series_role(self.index)
 
 
 def is_lost(backend_view: BackendView, options: PanelOptions) -> bool:

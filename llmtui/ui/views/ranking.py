@@ -9,7 +9,7 @@ from llmtui.stats.summary import ratios_to_best
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 from llmtui.ui.text.format import number, shape, unit, value_text
-from llmtui.ui.text.spans import SERIES, Line, Role, Span, fit, justify, width_of
+from llmtui.ui.text.spans import Line, Role, Span, fit, justify, series_role, width_of
 from llmtui.ui.views.attempts import shown_attempt
 
 
@@ -49,7 +49,7 @@ def _ahead(run_view: RunView, metric: MetricKey) -> Line:
 
     def mark(name: str) -> Span:
         index = names.index(name)
-        return (f"{shape(index)} ", SERIES[index % len(SERIES)])
+        return (f"{shape(index)} ", series_role(index))
 
     best = ranked[0][1]
     spread = shown_attempt(run_view.backends[best]).summary.spread(metric)

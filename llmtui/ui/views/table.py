@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.ui.text.format import DASH, HIDDEN_SIGN, shape
-from llmtui.ui.text.spans import SERIES, Line, Role, Span, fit, pad
+from llmtui.ui.text.spans import Line, Role, Span, fit, pad, series_role
 from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.columns import Column
 from llmtui.ui.views.ranking import not_comparable, ratios
@@ -107,7 +107,7 @@ def table_lines(
         best = row.ratio == 1.0 and row.comparable
         spans: list[Span] = [
             (" " if not best else "*" if name == fastest else "·", "best"),
-            (HIDDEN_SIGN if row.hidden else shape(index), SERIES[index % len(SERIES)]),
+            (HIDDEN_SIGN if row.hidden else shape(index), series_role(index)),
         ]
         for column, size in zip(columns, widths, strict=True):
             # A small number may take the gap before it, all but one cell.
