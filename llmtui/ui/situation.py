@@ -30,6 +30,8 @@ class Situation:
     table_visible: bool = True
     sorted: bool = False
     held: bool = False
+    #: Whether the scatter shows a part of the iterations.
+    zoomed: bool = False
     log_shown: bool = False
     verdict_shown: bool = False
     #: Whether the backends take turns, so that rounds can be added.

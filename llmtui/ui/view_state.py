@@ -24,6 +24,7 @@ from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.backend_state import PanelOptions
 from llmtui.ui.views.scroll import window
 from llmtui.ui.views.sorting import Sort
+from llmtui.ui.zoom import Zoom
 
 #: The most steps of an ECDF: finer than a row.
 ECDF_STEPS = 201
@@ -46,6 +47,7 @@ class ViewState:
     statistics_kind: Kind = "bars"
     #: Whether the user chose a logarithmic scale, None if it follows from the values.
     forced_log: bool | None = None
+    zoom: Zoom = dataclasses.field(default_factory=Zoom)
     table_shown: bool = False
     link: Literal["connecting", "up", "gone"] = "connecting"
     banner: tuple[str, Role] | None = None
@@ -233,6 +235,7 @@ class ViewState:
             log=self.logarithmic,
             hidden=tuple(hidden),
             ascii_only=self.ascii_only,
+            window=self.zoom.window if kind == "scatter" else None,
         )
 
     def _series(self, index: int, backend_view: BackendView, kind: Kind) -> Series:
@@ -269,5 +272,6 @@ class ViewState:
             held=self.behind is not None,
             log_shown=self.log_shown,
             verdict_shown=self.verdict_shown,
+            zoomed=self.zoom.window is not None,
             in_turns=self.run_view.plan.config.order != "sequential",
         )

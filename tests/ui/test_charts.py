@@ -314,6 +314,27 @@ async def test_keys_change_the_kind_and_the_scale_of_charts() -> None:
         assert "log scale" not in screen_text(app)
 
 
+async def test_keys_show_a_range_of_iterations() -> None:
+    link = FakeLink(canned.hello(canned.plan(iterations=64), done=64))
+    app = make(link, canned.plan(iterations=64))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, link)
+        await pilot.press("c")
+        for keys, title in (
+            ("[", "1 to 32"),
+            ("]", "17 to 32"),
+            ("]", "25 to 32"),
+            ("[", "25 to 28"),
+            ("[", "25 to 28"),
+        ):
+            await pilot.press("left_square_bracket" if keys == "[" else "right_square_bracket")
+            await settle(pilot)
+            assert f"latency per iteration in s, iterations {title}" in screen_text(app)
+        await pilot.press("equals_sign")
+        await settle(pilot)
+        assert "latency per iteration in s" in screen_text(app) and "iterations 25" not in screen_text(app)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_click_in_the_legend_hides_and_shows_a_backend(size: tuple[int, int]) -> None:
     link = FakeLink(canned.hello(done=6))

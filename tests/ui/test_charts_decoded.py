@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import statistics
 
@@ -189,6 +190,26 @@ def test_long_run_fills_the_width_while_it_is_young(measured: int) -> None:
         shown = Decoded(draw(chart, width, height))
         right = max(mark.column for mark in shown.marks())
         assert right - shown.edge >= 0.7 * (width - shown.edge), text_of(draw(chart, width, height))
+
+
+@pytest.mark.parametrize(
+    ("window", "bands"), [((16, 24), False), ((0, 40), False), ((500, 1000), True), ((992, 1000), True)]
+)
+def test_range_of_iterations_is_what_its_labels_say(window: tuple[int, int], bands: bool) -> None:
+    name = "2,000 iterations" if bands else "a low outlier"
+    start, end = window
+    for size in SIZES:
+        chart, width, height = chart_at(view_of(name), "scatter", size)
+        shown = Decoded(draw(dataclasses.replace(chart, window=window), width, height))
+        numbers = [number for _, number in shown.across.ticks]
+        assert numbers[0] == start + 1 and numbers[-1] <= end
+        if bands:
+            for series, stretches in shown.bands().items():
+                part = sorted(values_of(chart, name, series)[start:end])
+                middle = shown.upwards.place(percentile(part, 0.5))
+                assert any(low - 0.5 <= middle <= high + 0.5 for _, low, _, high in stretches)
+        else:
+            assert len(shown.marks()) == sum(v is not None for row in latencies(name) for v in row[start:end])
 
 
 @_SETS

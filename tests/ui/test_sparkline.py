@@ -18,12 +18,8 @@ def test_bands_are_percentiles_of_each_column() -> None:
     values[5_001] = 1000.0
     drawn = bands(list(enumerate(values)), (), 50, len(values))
     assert [column for column, *_ in drawn] == list(range(50))
-    for _, low, middle, high in drawn:
-        assert (low, middle, high) == (
-            pytest.approx(9.5, abs=1),
-            pytest.approx(49.5, abs=1),
-            pytest.approx(89.5, abs=1),
-        )
+    for _, *quantiles in drawn:
+        assert quantiles == pytest.approx([9.5, 49.5, 89.5], abs=1)
 
 
 def test_bands_of_an_attempt_are_near_those_of_all_its_values() -> None:

@@ -17,6 +17,10 @@ def _always(_: Situation) -> bool:
     return True
 
 
+def _chart_with_results(s: Situation) -> bool:
+    return s.charts > 0 and s.results and not (s.details or (s.table_on_key and s.table_shown))
+
+
 @dataclasses.dataclass(frozen=True)
 class Command:
     """A command of the user. `label` is its word in the footer; `refusal` says why it does not apply."""
@@ -124,6 +128,36 @@ COMMANDS: tuple[Command, ...] = (
         "View",
         lambda s: s.charts > 0 and not (s.details or (s.table_on_key and s.table_shown)),
         refusal="no chart on this screen",
+        footer=False,
+    ),
+    Command(
+        "first_half",
+        "left_square_bracket",
+        "First half",
+        "the scatter: first half of the iterations shown",
+        "View",
+        _chart_with_results,
+        refusal="no chart with results on this screen",
+        footer=False,
+    ),
+    Command(
+        "last_half",
+        "right_square_bracket",
+        "Last half",
+        "the scatter: last half of the iterations shown",
+        "View",
+        _chart_with_results,
+        refusal="no chart with results on this screen",
+        footer=False,
+    ),
+    Command(
+        "all_iterations",
+        "equals_sign",
+        "All iterations",
+        "the scatter: all iterations",
+        "View",
+        lambda s: s.zoomed and not s.details,
+        refusal="all iterations are shown",
         footer=False,
     ),
     Command(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llmtui.ui.views.attempts import shown_attempt
+
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
 
@@ -33,6 +35,32 @@ def next_chart(app: MonitorApp) -> None:
 def other_scale(app: MonitorApp) -> None:
     """Switch the charts between a linear and a logarithmic scale."""
     app.view.toggle_scale()
+    app.main.show_charts_first()
+
+
+def _halve(app: MonitorApp, last: bool) -> None:
+    counts = [shown_attempt(backend).figures(backend).measured for backend in app.view.run_view.backends.values()]
+    if app.view.zoom.halve(max(counts, default=0), last=last):
+        if app.view.layout.charts != 2:
+            app.view.chart_kind = "scatter"
+        app.main.show_charts_first()
+    else:
+        app.report("too few iterations to halve: = shows all", timeout=2.0, log=False)
+
+
+def first_half(app: MonitorApp) -> None:
+    """Show the first half of the iterations that the scatter shows."""
+    _halve(app, last=False)
+
+
+def last_half(app: MonitorApp) -> None:
+    """Show the last half of the iterations that the scatter shows."""
+    _halve(app, last=True)
+
+
+def all_iterations(app: MonitorApp) -> None:
+    """Show all iterations in the scatter again."""
+    app.view.zoom.reset()
     app.main.show_charts_first()
 
 

@@ -60,6 +60,8 @@ class ChartData:
     #: Index in the plan and name of the backends that are hidden.
     hidden: tuple[tuple[int, str], ...] = ()
     ascii_only: bool = False
+    #: The iterations `[start, end)`, from 0 on, that the scatter shows; None for all.
+    window: tuple[int, int] | None = None
 
     @property
     def title(self) -> str:
@@ -67,7 +69,8 @@ class ChartData:
         if self.kind == "scatter":
             what = METRICS[self.metric].title
             unit = METRICS[self.metric].titled.removeprefix(what)
-            return f"{what} per iteration{unit}{', log scale' if self.log else ''}"
+            shown = f", iterations {self.window[0] + 1} to {self.window[1]}" if self.window else ""
+            return f"{what} per iteration{unit}{', log scale' if self.log else ''}{shown}"
         return f"{KIND_TITLES[self.kind]}, {self.axis}"
 
     @property

@@ -46,11 +46,11 @@ class _Range:
 
 def draw_scatter(chart: ChartData, width: int, height: int) -> tuple[list[Line], str]:
     """Draw the points with both axes in `height` lines. Return them with the caption of the horizontal axis."""
-    drawn = [s for s in chart.series if s.points]
+    drawn = [s for s in (_within(s, chart.window) for s in chart.series) if s.points]
     columns = width - _LABELS
     count = _shown_count(chart, max(1, len(drawn)), columns)
     rows = height - 2
-    if count > 2 * columns:
+    if count > 2 * columns or any(s.stretches for s in drawn):
         return _draw_bands(chart, drawn, count, width, rows)
     points = [[(index, chart.shown(value)) for index, value in s.points] for s in drawn]
     span = _range_of(points, chart.log)
@@ -70,15 +70,34 @@ def draw_scatter(chart: ChartData, width: int, height: int) -> tuple[list[Line],
     beyond = _beyond_words(chart, span)
     captions = (("iteration", beyond, words), ("iteration", beyond, short), (beyond, short), (beyond,))
     caption = next((text for parts in captions if len(text := ", ".join(filter(None, parts))) <= width), "")
-    return _lines(marks, width, rows, scale, ticks, count), caption
+    return _lines(chart, marks, width, rows, scale, ticks, count), caption
+
+
+def _within(series: Series, window: tuple[int, int] | None) -> Series:
+    """A backend's points in the window, counted from its start."""
+    if window is None:
+        return series
+    start, end = window
+    points = tuple((index - start, value) for index, value in series.points if start <= index < end)
+    stretches = tuple((index - start, values) for index, values in series.stretches if start <= index < end)
+    return dataclasses.replace(series, points=points, stretches=stretches)
 
 
 def _lines(
-    marks: Sequence[Mark], width: int, rows: int, scale: AnyScale, ticks: Sequence[Tick], count: int
+    chart: ChartData,
+    marks: Sequence[Mark],
+    width: int,
+    rows: int,
+    scale: AnyScale,
+    ticks: Sequence[Tick],
+    count: int,
 ) -> list[Line]:
     """The canvas with its axes; blank rows above if the value axis does not need all."""
     columns = canvas_columns(ticks, width)
-    x_ticks = [(int((number - 0.5) / count * columns), str(number)) for number in _labelled(count, columns)]
+    first = chart.window[0] if chart.window else 0
+    x_ticks = [
+        (int((number - first - 0.5) / count * columns), str(number)) for number in _labelled(first, count, columns)
+    ]
     body = canvas(marks, width, scale.cells + 2, rows=scale.cells, x_ticks=x_ticks, y_ticks=ticks)
     blank: Line = ((" " * width, ""),)
     return [blank] * (rows - scale.cells) + body
@@ -90,6 +109,8 @@ def _ticks_of(scale: AnyScale) -> list[Tick]:
 
 def _shown_count(chart: ChartData, backends: int, columns: int) -> int:
     """How many iterations the horizontal axis has: all that are planned, or fewer while a long run is young."""
+    if chart.window is not None:
+        return max(2, chart.window[1] - chart.window[0])
     measured = max((s.count for s in chart.series), default=0)
     planned = max(chart.planned, measured, 2)
     if planned * -(-backends // 2) <= columns or measured >= planned:
@@ -234,9 +255,12 @@ def _draw_bands(chart: ChartData, drawn: Sequence[Series], count: int, width: in
     """Draw the median and the 10th to 90th percentile of stretches of iterations, each backend in its own columns."""
     columns = width - _LABELS
     slots = max(1, columns // (len(drawn) + 1))
+    if chart.window is not None:
+        # A stretch is not divided.
+        slots = max(1, min([slots, *(len(s.stretches) for s in drawn if s.stretches)]))
     stretches = [
-        [(slot, *map(chart.shown, values)) for slot, *values in bands(s.points, s.stretches, slots, count)]
-        for s in drawn
+        [(slot, chart.shown(low), chart.shown(middle), chart.shown(high)) for slot, low, middle, high in found]
+        for found in (bands(s.points, s.stretches, slots, count) for s in drawn)
     ]
     ends = [value for series in stretches for _, low, _, high in series for value in (low, high)]
     scale = chart.scale(ends or [0.0, 1.0], rows)
@@ -257,13 +281,13 @@ def _draw_bands(chart: ChartData, drawn: Sequence[Series], count: int, width: in
     size = -(-count // slots)
     words = f"iteration, in stretches of {size}: mark at the median, line from p10 to p90"
     short = "iteration: median, line from p10 to p90"
-    return _lines(marks, width, rows, scale, ticks, count), words if len(words) <= width else short
+    return _lines(chart, marks, width, rows, scale, ticks, count), words if len(words) <= width else short
 
 
-def _labelled(count: int, columns: int) -> list[int]:
-    """Which of `count` iterations have a label on the axis."""
-    most = min(_MOST_TICKS, columns // 4, columns // (len(str(count)) + 2))
+def _labelled(first: int, count: int, columns: int) -> list[int]:
+    """Which of `count` iterations after the `first` ones have a label on the axis."""
+    most = min(_MOST_TICKS, columns // 4, columns // (len(str(first + count)) + 2))
     every = max(1, math.ceil(count / max(1, most)))
     step = next(s * 10**p for p in range(9) for s in (1, 2, 5) if s * 10**p >= every)
-    numbers = list(range(step, count + 1, step))
-    return [1, *numbers] if step > 1 else numbers
+    numbers = list(range(first - first % step + step, first + count + 1, step))
+    return [first + 1, *(number for number in numbers if number > first + step / 2)] if step > 1 else numbers
