@@ -99,8 +99,8 @@ _STEPS = (
     (1.0, 1.0), (1.2, 1.15), (1.5, 1.1), (2.0, 1.0), (2.5, 1.05), (3.0, 1.1), (4.0, 1.05), (5.0, 1.0), (6.0, 1.15),
     (8.0, 1.15),
 )  # fmt: skip
-#: An axis may begin at a part of its step, with penalties.
-_PARTS = ((1.0, 1.0), (2.0, 1.1), (5.0, 1.25))
+#: Those of an axis that begins near its lowest value. They are coarse, so that a new value seldom moves all points.
+_COARSE_STEPS = ((1.0, 1.0), (2.0, 1.0), (2.5, 1.05), (4.0, 1.1), (5.0, 1.0))
 #: Cells from tick to tick on a horizontal axis.
 _ACROSS = range(8, 17)
 #: From this many cells on, not every row of a vertical axis has a label.
@@ -147,13 +147,12 @@ def scale_for(low: float, high: float, cells: int, *, zero: bool = False, across
     power = math.floor(math.log10(high - low)) - 1
     best = (math.inf, Scale(low, high - low, max(1, cells - 1), cells))
     room = cells - (0.6 if across else 1 - 1e-9)
-    steps = [
-        (factor * 10.0**exponent, penalty) for exponent in range(power - 1, power + 2) for factor, penalty in _STEPS
-    ]
-    for (part, share), (step, penalty) in itertools.product(_PARTS, steps):
-        begin = math.floor(low / step * part + 1e-9) * step / part
+    factors = _STEPS if zero or across else _COARSE_STEPS
+    for exponent, (factor, penalty) in itertools.product(range(power - 1, power + 2), factors):
+        step = factor * 10.0**exponent
+        begin = math.floor(low / step + 1e-9) * step
         for every in spacing:
-            cost = step / every * penalty * share
+            cost = step / every * penalty
             if cost < best[0] and high - begin <= room * step / every:
                 best = (cost, Scale(begin, step, every, cells))
     return best[1]

@@ -22,9 +22,9 @@ from llmtui.ui.text.spans import Line
 _MOST_TICKS = 20
 #: About the columns that the labels of the value axis take.
 _LABELS = 6
-#: The first length of a growing horizontal axis, and its lengths within a power of ten: at most a quarter is empty.
+#: The first length of a growing horizontal axis, and its lengths within a power of ten: at most a third is empty.
 _SHORTEST = 10
-_LENGTHS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
+_LENGTHS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 #: A scale leaves out outliers if it needs only this share of its length without them.
 _CROWDED = 0.5
 #: At most this share of the samples, or one, is left out.
