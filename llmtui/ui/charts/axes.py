@@ -147,10 +147,12 @@ def scale_for(low: float, high: float, cells: int, *, zero: bool = False, across
     power = math.floor(math.log10(high - low)) - 1
     best = (math.inf, Scale(low, high - low, max(1, cells - 1), cells))
     room = cells - (0.6 if across else 1 - 1e-9)
-    factors = _STEPS if zero or across else _COARSE_STEPS
-    for exponent, (factor, penalty) in itertools.product(range(power - 1, power + 2), factors):
+    factors = _STEPS if zero or across or cells < _SPACED_FROM else _COARSE_STEPS
+    # With few rows, an axis may begin half a step below a round value: the values get more of them.
+    parts = (1, 2) if factors is _STEPS and not (zero or across) else (1,)
+    for exponent, (factor, penalty), part in itertools.product(range(power - 1, power + 2), factors, parts):
         step = factor * 10.0**exponent
-        begin = math.floor(low / step + 1e-9) * step
+        begin = math.floor(low / step * part + 1e-9) * step / part
         for every in spacing:
             cost = step / every * penalty
             if cost < best[0] and high - begin <= room * step / every:

@@ -6,6 +6,7 @@ Colours go in as numbers that stand for roles and are read back from the escape 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -71,6 +72,45 @@ def canvas(
     plt.xlim(0, columns - 1)
     plt.xticks([at for at, _ in x_ticks], [label for _, label in x_ticks])
     return _parse(str(plt.build()), width, height)
+
+
+@functools.lru_cache(maxsize=8)
+def _axes(width: int, height: int, rows: int, x_ticks: tuple[Tick, ...], y_ticks: tuple[Tick, ...]) -> tuple[Line, ...]:
+    return tuple(canvas([], width, height, rows=rows, x_ticks=x_ticks, y_ticks=y_ticks))
+
+
+def laid_over_axes(
+    marks: Sequence[Mark], width: int, height: int, *, rows: int, x_ticks: Sequence[Tick], y_ticks: Sequence[Tick]
+) -> list[Line]:
+    """Like `canvas`, but the marks are laid over plotext's canvas and axes, which seldom change and are cached.
+
+    This is for marks of which some change in every frame.
+    """
+    lines = list(_axes(width, height, rows, tuple(x_ticks), tuple(y_ticks)))
+    margin = width - canvas_columns(y_ticks, width)
+    by_row: dict[int, dict[int, Span]] = {}
+    for x, row, text, role in marks:
+        by_row.setdefault(row, {})[x] = (text, role)
+    for row, some in by_row.items():
+        line = fit(lines[rows - 1 - row], width)
+        spans: list[Span] = list(_cut(line, margin))
+        end = 0
+        for x, span in sorted(some.items()):
+            spans += [(" " * (x - end), ""), span] if x > end else [span]
+            end = x + 1
+        lines[rows - 1 - row] = fit(spans, width)
+    return lines
+
+
+def _cut(line: Line, width: int) -> Line:
+    """The first `width` cells of a line, in which every character has one cell."""
+    cut: list[Span] = []
+    for text, role in line:
+        cut.append((text[:width], role))
+        width -= len(text)
+        if width <= 0:
+            break
+    return tuple(cut)
 
 
 def _parse(text: str, width: int, height: int) -> list[Line]:

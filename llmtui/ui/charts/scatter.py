@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from llmtui.stats.summary import far_out, percentile
 from llmtui.ui.charts.axes import LEAST_SPAN, AnyScale
 from llmtui.ui.charts.chart_data import ChartData, Series
-from llmtui.ui.charts.plotext_canvas import Mark, Tick, canvas, canvas_columns
+from llmtui.ui.charts.plotext_canvas import Mark, Tick, canvas_columns, laid_over_axes
 from llmtui.ui.charts.sparkline import bands, bit_of, cell_of
 from llmtui.ui.text.format import shape, value_text
 from llmtui.ui.text.spans import Line
@@ -23,7 +23,7 @@ _MOST_TICKS = 20
 #: About the columns that the labels of the value axis take.
 _LABELS = 6
 #: The first length of a growing horizontal axis, and its lengths within a power of ten: at most a third is empty.
-_SHORTEST = 10
+_SHORTEST = 20
 _LENGTHS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 #: A scale leaves out outliers if it needs only this share of its length without them.
 _CROWDED = 0.5
@@ -98,7 +98,7 @@ def _lines(
     x_ticks = [
         (int((number - first - 0.5) / count * columns), str(number)) for number in _labelled(first, count, columns)
     ]
-    body = canvas(marks, width, scale.cells + 2, rows=scale.cells, x_ticks=x_ticks, y_ticks=ticks)
+    body = laid_over_axes(marks, width, scale.cells + 2, rows=scale.cells, x_ticks=x_ticks, y_ticks=ticks)
     blank: Line = ((" " * width, ""),)
     return [blank] * (rows - scale.cells) + body
 
