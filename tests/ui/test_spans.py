@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import locale
+import random
 import unicodedata
 from collections.abc import Callable, Iterator
 
@@ -13,7 +14,19 @@ from rich.cells import cell_len
 
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide
-from llmtui.ui.text.spans import Line, changed_cells, clip, even_text, fit, frame, justify, to_ascii, width_of, wrap
+from llmtui.ui.text.spans import (
+    Line,
+    Role,
+    changed_cells,
+    clip,
+    even_text,
+    fit,
+    frame,
+    justify,
+    to_ascii,
+    width_of,
+    wrap,
+)
 
 
 def test_clip_counts_cells_not_characters() -> None:
@@ -52,6 +65,22 @@ def test_difference_returns_the_cells_that_changed() -> None:
     assert changed_cells(old, old) is None
     assert changed_cells(old, (("median ", "dim"), ("0.934", "strong"), (" s", "dim"))) == (10, 12)
     assert changed_cells(old, (("median ", "dim"), ("0.921", "bad"), (" s", "dim"))) == (7, 12)
+    blank: Line = (("●", "s1"), (" " * 19, ""))
+    assert changed_cells(blank, (("●", "s1"), ("  ", ""), ("+", "s2"), (" " * 16, ""))) == (3, 4)
+    assert changed_cells(blank, (("●", "s1"), (" " * 19, "dim"))) == (1, 20)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_no_cell_that_changed_is_left_out(seed: int) -> None:
+    rng = random.Random(seed)
+    roles: tuple[Role, ...] = ("", "dim", "s1")
+    lines: list[Line] = [
+        fit([("".join(rng.choices("ab  ", k=rng.randint(0, 6))), rng.choice(roles)) for _ in range(4)], 20)
+        for _ in range(2)
+    ]
+    old, new = ([(c, role) for text, role in line for c in text] for line in lines)
+    start, end = changed_cells(*lines) or (0, 0)
+    assert all(a == b for n, (a, b) in enumerate(zip(old, new, strict=True)) if not start <= n < end)
 
 
 def test_to_ascii_keeps_every_cell_in_place() -> None:

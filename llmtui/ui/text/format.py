@@ -36,9 +36,9 @@ STATE_ROLES: dict[State, Role] = {
     "stopped": "warn",
 }
 #: A mark for each backend, by its index in the plan. None is an emoji, all are one cell wide.
-#: From the tenth on they are letters; o and x are shapes in ASCII.
-SHAPES = "●+×◆▲■◇△▽abcdefghijklmnpqrstuvwyz"
-ASCII_SHAPES = "o+x*#@%&$abcdefghijklmnpqrstuvwyz"
+#: From the tenth on they are letters, but for those that are shapes or signs in ASCII.
+SHAPES = "●+×◆▲■◇△▽abcdefghijklmnpqrstuwyz"
+ASCII_SHAPES = "o+x*#@%&$abcdefghijklmnpqrstuwyz"
 
 #: Replaces the shape of a hidden backend.
 HIDDEN_SIGN = "╌"

@@ -254,6 +254,20 @@ def changed_cells(old: Line, new: Line) -> tuple[int, int] | None:
     end = width_of(new)
     for (old_text, old_role), (new_text, new_role) in zip(reversed(old), reversed(new), strict=False):
         if (old_text, old_role) != (new_text, new_role):
+            if old_role == new_role:
+                end -= min(_same_end(old_text, new_text), max(0, end - start - 1))
             break
         end -= cell_len(new_text)
     return (start, max(end, start + 1)) if end > start else (0, width_of(new))
+
+
+def _same_end(old: str, new: str) -> int:
+    """How many cells at the end of two texts are the same; 0 if a character has another width than one cell."""
+    if cell_len(old) != len(old) or cell_len(new) != len(new):
+        return 0
+    same = 0
+    for a, b in zip(reversed(old), reversed(new), strict=False):
+        if a != b:
+            break
+        same += 1
+    return same
