@@ -262,3 +262,15 @@ def test_shapes_in_the_scatter_are_those_of_the_legend() -> None:
         for cell in shown.cells():
             if cell.glyph in SHAPES and cell.series is not None:
                 assert cell.glyph == SHAPES[cell.series]
+
+
+@pytest.mark.parametrize("kind", ["bars", "scatter", "ecdf"])
+@pytest.mark.parametrize("name", ["five, 3% apart", "one 100x slower"])
+def test_a_larger_chart_never_has_less_room_for_data(name: str, kind: Kind) -> None:
+    chart, _, _ = chart_at(view_of(name), kind, (80, 24))
+    rooms = [Decoded(draw(chart, 80, height), across=kind == "ecdf") for height in range(9, 66)]
+    rows = [room.base - room.top for room in rooms]
+    assert rows == sorted(rows) and rows[-1] >= rows[0] + 50
+    columns = [(room := Decoded(draw(chart, width, 20))).base and width - room.edge for width in range(40, 240, 9)]
+    # A label of the axis may have one or two digits more.
+    assert all(b >= a for a, b in itertools.pairwise(columns)) and columns[-1] >= columns[0] + 190
