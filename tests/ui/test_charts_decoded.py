@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import statistics
 
@@ -21,6 +22,7 @@ _LABEL = 0.06
 _SETS = pytest.mark.parametrize("name", SETS)
 
 
+@functools.cache
 def decoded(name: str, kind: Kind, size: tuple[int, int]) -> tuple[ChartData, Decoded, str]:
     """A set's chart at the size it has in such a terminal, read back, and its text."""
     chart, width, height = chart_at(view_of(name), kind, size)
