@@ -150,7 +150,7 @@ def test_the_monitor_draws_no_key(server: Scripted, hold: Hold, tmp_path: Path) 
     argv = [*LLMTUI, str(config_for(server.url, tmp_path)), "--only", "text", "--only", "dies", "--only", "torn"]
     screen = Screen(argv, environment(tmp_path, **ENV), columns=160, rows=50)
     keys = [b"1", b"\r", b"\x1b", b"2", b"\r", b"\x1b", b"3", b"\r", b"\x1b", b"q"]
-    seen = drive(screen, keys, until=lambda seen: b"1/1" in seen and b"failed" in seen)
+    seen = drive(screen, keys, until=lambda seen: b" done" in seen and b"failed" in seen)
     assert b"***" in seen
     assert_no_key(seen, "screen")
 
