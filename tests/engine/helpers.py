@@ -19,7 +19,7 @@ from llmtui.runview.run import RunView
 from llmtui.store.open import open_store
 from tests import build
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 TRUTH = [sys.executable, "-m", "llmtui.accuracy.truth_server", "--port", "{port}", "--ttft-ms", "5", "--itl-ms", "1"]
 
 
