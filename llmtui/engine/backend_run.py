@@ -43,7 +43,8 @@ class BackendRun:
     repeats: int = 0
     repeat_reported: bool = False
     count_reported: bool = False
-    piece_reported: bool = False
+    #: Answers in a row that came in one piece; it stays once the user is informed.
+    whole_in_a_row: int = 0
     cpu: tuple[float, float] | None = None
     task: asyncio.Task[None] | None = None
 
