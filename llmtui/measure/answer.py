@@ -16,11 +16,11 @@ MAX_TEXT_CHARS = 65_536
 class Answer:
     """The answer to one request. Times are in ns since the last byte of the request was handed to the kernel.
 
-    `max_tokens` is the limit in the request (None: no limit), `sent_bytes` the length of its body, `own_s` how
-    long llmtui computed or waited for a processor meanwhile (s), `arrival_bytes` the UTF-8 length of the visible output
-    in each arrival, `body_bytes` the length of the decoded body and `first_bytes` its beginning. `thoughts` and `calls`
-    are the first pieces of reasoning and of tool calls. `counted_at` is the number of events with output before the
-    server's count of them changed last, and `count_fell` says that it once became smaller.
+    `max_tokens` is the limit in the request (None: no limit), `sent_bytes` the length of the request's body,
+    `arrival_bytes` the UTF-8 length of the visible output in each arrival, `body_bytes` the length of the decoded body
+    and `first_bytes` its beginning. `thoughts` and `calls` are the first pieces of reasoning and of tool calls.
+    `counted_at` is the number of events with output before the server's count of them changed last, and `count_fell`
+    says that it once became smaller.
     """
 
     max_tokens: int | None = None
@@ -36,7 +36,6 @@ class Answer:
     arrival_bytes: list[int] = dataclasses.field(default_factory=list)
     first_output_ns: int | None = None
     end_ns: int = 0
-    own_s: float = 0.0
     finish_reason: str | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None

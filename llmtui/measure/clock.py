@@ -1,15 +1,13 @@
-"""The monotonic clock, the conversion of the kernel's wall-clock timestamps to it, and how busy this thread is."""
+"""The monotonic clock, and the conversion of the kernel's wall-clock timestamps to it."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from llmtui.model import Struct
 
 #: A larger change of the wall clock against the monotonic clock within one request is a step, not noise.
 STEP_NS = 1_000_000
-_SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
 
 class Offset(Struct, frozen=True):
@@ -35,12 +33,3 @@ def sample_offset() -> Offset:
             best = Offset(offset_ns=before + width // 2 - real, width_ns=width)
     assert best is not None
     return best
-
-
-def thread_busy_s() -> float | None:
-    """Return how long this thread has run or waited for a processor (s); None without Linux's schedstat."""
-    try:
-        ran, waited = _SCHEDSTAT.read_bytes().split()[:2]
-    except (OSError, ValueError):
-        return None
-    return (int(ran) + int(waited)) / 1e9

@@ -17,8 +17,6 @@ from llmtui.model import FASTEST_NS, TokenSource, pieces
 FEWEST = 4
 #: An answer is one piece if all of it arrives within this share of its latency.
 _SLIVER = 0.02
-#: If llmtui itself was busy for this share of the latency, it may have read the pieces of a stream too late.
-_BUSY = 0.2
 #: Within this time any answer may arrive in one piece.
 _SOON_NS = 50_000_000
 #: Hardly a token has more bytes.
@@ -97,7 +95,7 @@ def _is_one_piece(answer: Answer, arrived: int) -> bool:
     """
     arrivals = answer.arrivals_ns
     tokens = max(answer.events, arrived, answer.text_bytes // _TOKEN_BYTES)
-    if tokens < FEWEST or arrivals[-1] < _SOON_NS or answer.own_s * 1e9 > _BUSY * arrivals[-1]:
+    if tokens < FEWEST or arrivals[-1] < _SOON_NS:
         return False
     if len(arrivals) == 1:
         return True

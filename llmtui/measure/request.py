@@ -11,7 +11,7 @@ import httpx
 
 from llmtui.measure import failures
 from llmtui.measure.answer import Answer
-from llmtui.measure.clock import sample_offset, thread_busy_s
+from llmtui.measure.clock import sample_offset
 from llmtui.measure.connection import StampedBody
 from llmtui.measure.content import ContentDecoder, read_body
 from llmtui.measure.ending import Ending
@@ -61,7 +61,6 @@ async def ask(
     `on_tokens(n)` is called after each arrival with the number of text events so far; it must be cheap.
     """
     answer = Answer(max_tokens=request.max_tokens, sent_bytes=len(request.body))
-    busy_s = thread_busy_s()
     try:
         async with asyncio.timeout(timeout_s) as timeout:
             await _exchange(client, request, dialect, answer, on_tokens, timeout)
@@ -77,8 +76,6 @@ async def ask(
         raise IterationError(failures.connection_lost(answer.events, error, request.url)) from None
     except (httpx.InvalidURL, UnicodeEncodeError) as error:
         raise IterationError(failures.invalid_request(error)) from None
-    if busy_s is not None and (now_s := thread_busy_s()) is not None:
-        answer.own_s = now_s - busy_s
     if answer.events == 0:
         raise IterationError(failures.empty_answer(answer))
     if dialect.requires_finish and answer.finish_reason is None:

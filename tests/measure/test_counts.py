@@ -190,12 +190,6 @@ def test_one_piece(answer: Answer, whole: bool) -> None:
     assert (figures(answer).ttft_s is None) is whole
 
 
-def test_what_llmtui_may_have_read_too_late_is_not_called_one_piece() -> None:
-    answer = timed([1_300], [64])
-    answer.own_s = 0.4
-    assert figures(answer).ttft_s is not None
-
-
 def test_a_single_event_with_many_tokens_is_one_piece() -> None:
     answer = Answer(end_ns=900 * MS)
     answer.add([Delta(text="a few words of ordinary text", output_tokens=6)], 900 * MS)

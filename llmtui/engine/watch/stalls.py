@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
-from llmtui.measure.clock import thread_busy_s
 from llmtui.model import Failure
 
 BEAT_S = 0.05
@@ -17,8 +17,18 @@ BEAT_S = 0.05
 LATE_S = 0.05
 #: The same without schedstat: a thread does not wait this long for a processor.
 LATE_UNKNOWN_S = 1.0
+_SCHEDSTAT = Path("/proc/thread-self/schedstat")
 #: Continues while the machine is suspended, unlike the monotonic clock.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _busy_s() -> float | None:
+    """Return how long this thread has run or waited to run (s), None without schedstat."""
+    try:
+        ran, waited = _SCHEDSTAT.read_bytes().split()[:2]
+    except (OSError, ValueError):
+        return None
+    return (int(ran) + int(waited)) / 1e9
 
 
 class StallMeter:
@@ -46,7 +56,7 @@ class StallMeter:
         return self._stalled_s
 
     def _next(self) -> None:
-        self._busy = thread_busy_s()
+        self._busy = _busy_s()
         self._beat_at = time.clock_gettime(_CLOCK)
         self._timer = self._loop.call_later(BEAT_S, self._beat)
 
@@ -58,7 +68,7 @@ class StallMeter:
         late_s = time.clock_gettime(_CLOCK) - self._beat_at - BEAT_S
         if late_s <= LATE_S:
             return
-        busy = thread_busy_s()
+        busy = _busy_s()
         if busy is None or self._busy is None:
             self._stalled_s += late_s if late_s > LATE_UNKNOWN_S else 0.0
         elif (stalled_s := late_s - (busy - self._busy)) > LATE_S:
