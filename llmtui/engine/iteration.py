@@ -38,7 +38,7 @@ PROGRESS_INTERVAL_S = 0.25
 #: How long a server may take to exit after it closed or refused a connection.
 EXIT_NOTICE_S = 1.0
 IN_ONE_PIECE = "the answer was not streamed: it came in one piece, so it has no TTFT and no tokens/s"
-#: A server on a busy machine may send one answer in one piece. After this many in a row the user is informed.
+#: After this many answers in one piece, in a row, the user is informed.
 WHOLE_IN_A_ROW = 3
 #: A finish reason is one word.
 MAX_REASON_CHARS = 60
@@ -121,16 +121,25 @@ async def request_once(
     if answer is None:
         return iteration, refusal
     iteration = with_figures(iteration, answer)
-    if iteration.in_one_piece:
-        backend_run.whole_in_a_row += 1
-    elif backend_run.whole_in_a_row < WHOLE_IN_A_ROW:
-        backend_run.whole_in_a_row = 0
-    if iteration.in_one_piece and backend_run.whole_in_a_row == WHOLE_IN_A_ROW and backend_run.backend.stream:
+    if backend_run.backend.stream and becomes_whole(backend_run, iteration):
         emit(Note(text=IN_ONE_PIECE, level="warning", backend=backend_run.name))
     if not backend_run.count_reported and (doubt := doubt_of(answer)):
         backend_run.count_reported = True
         emit(Note(text=doubt, level="warning", backend=backend_run.name))
     return iteration, refusal
+
+
+def becomes_whole(backend_run: BackendRun, iteration: Iteration) -> bool:
+    """Whether this is the last of `WHOLE_IN_A_ROW` answers in one piece, for the first time.
+
+    While other programs are busy it is none: a server that waits for a processor sends, and llmtui reads, too late.
+    """
+    if iteration.in_one_piece and not iteration.disturbed:
+        backend_run.whole_in_a_row += 1
+        return backend_run.whole_in_a_row == WHOLE_IN_A_ROW
+    if backend_run.whole_in_a_row < WHOLE_IN_A_ROW:
+        backend_run.whole_in_a_row = 0
+    return False
 
 
 async def _with_exit(failure: Failure, backend_run: BackendRun) -> Failure:

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
+from llmtui.engine.backend_run import BackendRun
+from llmtui.engine.bringup import Target
+from llmtui.engine.iteration import becomes_whole
 from llmtui.measure.answer import Answer
 from llmtui.measure.counts import doubt_of
 from llmtui.measure.figures import Figures
-from llmtui.model import FASTEST_NS
+from llmtui.model import FASTEST_NS, Backend, RunConfig
+from tests import build
 from tests.odd.running import figures_of, run
 from tests.odd.server import TOKENS, Handler, Reply, Request, delta, odd, usage
 
@@ -271,7 +275,7 @@ def test_the_run_says_it_and_compares_by_what_is_left(tmp_path: Path) -> None:
         done = run(tmp_path, "[run]\niterations = 6\nwarmup = 0\n\n" + "\n\n".join(tables))
     assert done.code == 0, done.stderr
     assert done.stderr.count("hidden tokens") == 1
-    assert done.stderr.count("the answer was not streamed: it came in one piece") == 1
+    assert done.stdout.count("not streamed: it came in one piece") == 6
     by_code = {check["code"]: check for check in done.run["checks"]}
     assert by_code["hidden-tokens"]["backends"] == ["plain", "held", "silent"]
     assert by_code["not-streamed"]["backends"] == ["held"]
@@ -302,3 +306,12 @@ async def test_a_tool_call_is_no_thinking() -> None:
     with odd(calls) as server:
         _, figures = await figures_of(server.url)
     assert figures.ttfo_s == figures.ttft_s is not None
+
+
+def test_the_user_is_informed_after_three_answers_in_one_piece_on_a_quiet_machine(tmp_path: Path) -> None:
+    backend = Backend(name="a")
+    backend_run = BackendRun(backend, Target(backend, RunConfig(), tmp_path), build.state())
+    whole: dict[str, Any] = {"output_tokens": 12}
+    answers = [whole, whole, whole | {"foreign_cpu": 1.0}, whole, {"ttft_s": 0.1}, whole, whole, whole, whole]
+    informed = [becomes_whole(backend_run, build.iteration("a", **one)) for one in answers]
+    assert informed == [False] * 7 + [True, False]
