@@ -26,7 +26,7 @@ from tests.odd.busy import WORK_S, running
 from tests.odd.running import Outcome, run
 from tests.odd.server import TOKENS
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="/proc")]
 
 #: A machine on which nothing runs but the processes of this test.
 _QUIET = """

@@ -17,6 +17,8 @@ from llmtui.text.cells import cells_wide
 from tests.odd.running import config_for
 from tests.odd.server import odd
 
+pytestmark = pytest.mark.slow
+
 LLMTUI = f"{shlex.quote(sys.executable)} -m llmtui"
 WIDE = "模型 🙂"
 
@@ -73,7 +75,7 @@ def test_a_run_without_a_stream_is_measured(streams: str, code: int, said: str, 
 
 @pytest.mark.parametrize(
     "command",
-    ["--help", "export R", *(pytest.param(one, marks=pytest.mark.slow) for one in ("history", "check c.toml"))],
+    ["history", "--help", "export R", "check c.toml"],
 )
 def test_every_command_survives_a_lost_output(command: str, tmp_path: Path) -> None:
     with odd() as server:
@@ -107,11 +109,11 @@ def test_a_pipe_can_be_named_as_a_file(tmp_path: Path) -> None:
     "environment",
     [
         # wordfence/wordfence-cli issue 232.
-        pytest.param({"PYTHONIOENCODING": "latin-1"}, marks=pytest.mark.slow),
+        {"PYTHONIOENCODING": "latin-1"},
         # microsoft/winml-cli issue 535: the first emoji ended the command.
-        pytest.param({"PYTHONIOENCODING": "cp1252:strict"}, marks=pytest.mark.slow),
+        {"PYTHONIOENCODING": "cp1252:strict"},
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        pytest.param({"PYTHONIOENCODING": "utf-16"}, marks=pytest.mark.slow),
+        {"PYTHONIOENCODING": "utf-16"},
     ],
 )
 def test_letters_that_the_encoding_lacks_are_replaced(environment: dict[str, str], tmp_path: Path) -> None:
