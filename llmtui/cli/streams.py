@@ -18,7 +18,7 @@ from llmtui.text.cells import CELLS
 class Pipe(io.RawIOBase):
     """A file descriptor whose writes never fail: after the first error, which is in `lost`, they do nothing.
 
-    `closed_before`: it was closed when the process started. That is no error until someone needs it.
+    `closed_before`: it was closed when the process started. That is an error only if output is written to it.
     """
 
     def __init__(self, descriptor: int, closed_before: bool = False) -> None:

@@ -144,7 +144,7 @@ def _check_fields(
         if name in _INNER and isinstance(value, dict):
             _check_fields(value, protocol, f"{where}.{key}", own)
             if name == _NESTED.get(protocol):
-                raise ConfigError(f"{where}: {key!r} is no field that servers read; write what is in it beside it")
+                raise ConfigError(f"{where}: {key!r} is not a field of a request; write its contents beside it")
 
 
 def _check_headers(backend: Backend, where: str) -> None:

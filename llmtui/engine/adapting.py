@@ -1,7 +1,7 @@
 """Requests that fit the server: where the chat is, and which fields it takes.
 
-A server refuses a request that does not fit. Then the next one differs, and the refused one is part of no iteration.
-The same holds for a request that comes before the model is loaded.
+A server refuses a request that does not fit. The next one then differs, and the refused one does not count as an
+iteration. Nor does a request that comes before the model is loaded.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class Adaptation:
 
 
 def _nothing_there(error: IterationError, model: str) -> bool:
-    """Whether there is no chat at the address of the request.
+    """Whether the address of the request is not that of the chat.
 
     LM Studio says so with status 200, AWS's gateway with 403, and a server of web pages with its start page.
     """

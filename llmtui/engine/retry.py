@@ -73,7 +73,7 @@ def _count_repeat(backend_run: BackendRun, failure: Failure, emit: Callable[[Any
     backend_run.repeats += 1
     if not backend_run.repeat_reported:
         backend_run.repeat_reported = True
-        text = f"{failure.message}; the request is measured again, and is no sample"
+        text = f"{failure.message}; the request is measured again and does not count"
         emit(Note(text=text, level="warning", backend=backend_run.name))
 
 

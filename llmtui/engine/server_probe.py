@@ -1,7 +1,7 @@
 """What a running server is asked outside the timed iterations: whether it is up, whether its model is loaded, and which
 version, model and weights it serves.
 
-The answers decide nothing: a server that refuses them, or does not answer, is asked for the chat all the same.
+The answers decide nothing: the chat is asked even if the server refuses these questions or does not answer them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class SideAnswer:
     """What one reply said. The reply itself is not referenced: many servers may send long ones at the same time.
 
     `status` is 0 if none came in time. `loading`: it is a 503 that says so, or one without a word. `error`
-    is why there is no connection, `no_http` what the port speaks instead.
+    is why connecting failed, `no_http` what the port speaks in place of HTTP.
     """
 
     status: int = 0
@@ -72,7 +72,7 @@ class SideAnswer:
 
 
 class ServerProbe:
-    """Asks one server about itself. Raises StartError only if there is no connection to it, or it has no model.
+    """Asks one server about itself. Raises StartError only if connecting fails or the server has no model.
 
     After `describe`, `address` is the URL of the chat if the list of models shows that it is not the usual one.
     """
@@ -183,7 +183,7 @@ class ServerProbe:
         return "said" if "said" in said else "silent" if "silent" in said else ""
 
     async def _ask(self, requests: list[Request]) -> None:
-        """Ask all `requests` at the same time. Raises StartError if there is no connection."""
+        """Ask all `requests` at the same time. Raises StartError if none of them can connect."""
         if not requests:
             return
         requests = list({_key(request): request for request in requests}.values())

@@ -26,7 +26,7 @@ class Ending:
     """Calls `stop` once when all of `answer` has arrived though its body has not ended, at `deadline_s` at the latest.
 
     `said_ns` is when the newest news arrived (0: none): output, a finish reason, a count, the end, or more of a
-    document. Comments, pings, repetitions and blanks are no news.
+    document. Comments, pings, repetitions and blanks do not count.
     """
 
     def __init__(self, answer: Answer, parser: Parser, stop: Callable[[], None], deadline_s: float | None) -> None:
@@ -97,7 +97,7 @@ class Ending:
             self._wait(SILENCE_S)
 
     def _patience_s(self) -> float:
-        """A pause of the answer that is usual for it is no end: a server may give a finish reason too early."""
+        """Return how long to wait (s): as long as the answer paused before, since a finish reason may come early."""
         arrivals = self._answer.arrivals_ns
         gaps = [b - a for a, b in itertools.pairwise(arrivals)] or arrivals
         return max(SILENCE_S, max(gaps, default=0) / 1e9)

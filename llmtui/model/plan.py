@@ -125,7 +125,7 @@ def secret_values(backend: Backend) -> set[str]:
 def redactor(plan: Plan) -> Redactor:
     """Return what redacts the secrets of all backends of `plan`.
 
-    An ordinary word is no secret (see llmtui.text.ordinary), nor is what the plan shows anyway: a part of a name, a
+    Ordinary words (see llmtui.text.ordinary) are not redacted, nor is what the plan shows anyway: a part of a name, a
     model or the prompt, or of another setting unless it looks like a key or its name says so.
     """
     labels = "\n".join([plan.config.prompt, plan.config.model, *_labels(plan.backends)])

@@ -19,7 +19,8 @@ _LONG_KEY_CHARS = 12
 def withheld_variables(backend: Backend, all_backends: Iterable[Backend], environ: Mapping[str, str]) -> frozenset[str]:
     """Return the names of the variables in `environ` with a key of another backend that `backend` does not share.
 
-    A key is a value of `api_key` or `headers` that is no ordinary word, or of a variable with a name such as VLLM_KEY.
+    A key is a value of `api_key` or `headers` that is not an ordinary word, or that of a variable with a name such as
+    VLLM_KEY.
     """
     others = [one for one in all_backends if one.name != backend.name]
     own = secret_values(backend)

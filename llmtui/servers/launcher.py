@@ -162,7 +162,7 @@ class ManagedServer:
         message = f"{what} ({self.exit_reason()})"
         hint = "`launch` must name a command that stays in the foreground" if daemonized else ""
         if self._process.returncode in ILLEGAL_INSTRUCTION:
-            hint = "install a build of it for this machine's processor"  # its last line of output is no reason
+            hint = "install a build of it for this machine's processor"  # its last line of output does not say why
         else:
             message += f": {reason(output) or 'no output'}"
         failure = Failure(kind="server", message=message, hint=hint)

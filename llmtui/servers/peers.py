@@ -32,7 +32,7 @@ Entrance = int | str
 class Peers(NamedTuple):
     """The processes at the other ends. `unseen`: one that was connected to cannot be seen, as on another machine, in a
     container, or of another user. `entrances` are those of the processes in `pids` that were connected to. `workers`
-    are those in `pids` that only connected themselves: what they are connected to is no part of the engine."""
+    are those in `pids` that only connected themselves: what they are connected to does not belong to the engine."""
 
     pids: frozenset[int]
     unseen: bool

@@ -1,4 +1,4 @@
-"""Which values are ordinary words, and so are no secrets wherever they stand in the config."""
+"""Which values are ordinary words, which are not redacted wherever the config has them."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _DONE = "[DONE]"
 
 
 class MalformedError(WireError):
-    """The data is no JSON object."""
+    """The data is not a JSON object."""
 
 
 class TruncatedError(MalformedError):
@@ -80,7 +80,7 @@ def _at_end(error: json.JSONDecodeError) -> bool:
 
 
 def _repaired(data: bytes) -> bytes:
-    """Return `data` as JSON that msgspec accepts. Raises ValueError or RecursionError if it is no JSON."""
+    """Return `data` as JSON that msgspec accepts. Raises ValueError or RecursionError if it is not JSON."""
     if len(data) > MAX_REPAIR_BYTES:
         raise ValueError("too long to repair")
     value = json.loads(

@@ -63,7 +63,7 @@ class ObjectParser:
 
     def __init__(self, read: Reader) -> None:
         self._read = read
-        #: Whether the server said that nothing follows: `[DONE]`, Ollama's `"done": true`. It is no proof of success.
+        #: Whether the server said that nothing follows: `[DONE]`, Ollama's `"done": true`. It does not prove success.
         self._ended = False
         #: The name of the current event, and its data lines so far with their size.
         self._name = ""
@@ -177,7 +177,7 @@ class ObjectParser:
         self._name = ""
 
     def _text(self, word: bytes, deltas: list[Delta]) -> None:
-        """Read the data of an event that is no JSON object: `keep-alive`, a number, an error in words, a web page."""
+        """Read the data of an event that is not a JSON object: `keep-alive`, a number, an error, a web page."""
         if "error" in self._name:
             raise server_error(word)
         if word[:1] == b'"':

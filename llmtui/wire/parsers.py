@@ -95,7 +95,7 @@ class AnswerParser(ObjectParser):
         return deltas
 
     def _begun(self, data: bytes) -> bytes:
-        """Return `data` from the first byte that is no white space and no byte order mark."""
+        """Return `data` without white space and byte order marks at its beginning."""
         data = (self._head + data).lstrip(SPACE)
         while data.startswith(_BOM):
             data = data[3:].lstrip(SPACE)

@@ -72,7 +72,7 @@ def test_options_of_an_embedded_engine_are_checked() -> None:
 
 def test_a_nested_table_is_checked_and_named() -> None:
     assert refusal(URL + "options = { extra_body = { n = 2 } }") == "options.extra_body: n = 2" + ANSWERS
-    beside = "is no field that servers read; write what is in it beside it"
+    beside = "is not a field of a request; write its contents beside it"
     assert refusal(URL + "options = { extra_body = { top_k = 2 } }") == f"options: 'extra_body' {beside}"
     assert (
         refusal(URL + "protocol = 'ollama'\noptions = { options = { num_ctx = 2 } }") == f"options: 'options' {beside}"

@@ -47,7 +47,7 @@ async def test_wall_clock_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert [i.ok for i in iterations] == [True] * 3
     assert [i.repeated for i in iterations] == [0, 1, 1]
     assert all(i.latency_s is not None and 0 < i.latency_s < 10 for i in iterations)
-    assert notes_of(run) == [f"{STEPPED}; the request is measured again, and is no sample"]
+    assert notes_of(run) == [f"{STEPPED}; the request is measured again and does not count"]
     assert 0 < run_view.run.elapsed_s < 60
 
 
@@ -92,7 +92,7 @@ async def test_iteration_during_which_the_engine_was_stopped_is_measured_again(w
     assert [i.ok for i in iterations] == [True] * 3
     assert [i.repeated for i in iterations] == [0, 1, 0]
     (note,) = notes_of(run)
-    assert note.startswith("llmtui itself was stopped for 0.") and note.endswith("is measured again, and is no sample")
+    assert note.startswith("llmtui itself was stopped for 0.") and note.endswith("is measured again and does not count")
     assert len(prompts(served)) == len(set(prompts(served))) == 4, "the server has the first prompt in its cache"
     entries = [Entry(backend_view.backend, backend_view.state, Evidence(backend_view.current))]
     judged = checks(entries, run.run_view.plan.config, run.run_view.machine)

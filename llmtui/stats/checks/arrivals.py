@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from llmtui.stats.checks.base import Check, Race, each, number, of
 from llmtui.stats.metrics import METRICS, MetricKey, needing
 
-#: So many events in one piece were held back: engines send the tokens of one step at once, which are fewer.
+#: Pieces of this many events were held back on the way: an engine sends the tokens of one step, which are fewer.
 _HELD_BACK = 8
 #: What an answer in one piece does not have.
 _NEEDS_ARRIVALS: list[MetricKey] = [key for key in METRICS if key != "latency"]
@@ -26,7 +26,7 @@ def hidden_tokens(race: Race) -> Iterator[Check]:
         level="void" if unlike else "warning",
         backends=[*others, *mostly] if unlike else list(hidden),
         text=f"the server counts tokens that it does not send, such as silent thinking: {each(hidden)} (median); "
-        "latency and TTFT include them, and there is no tokens/s",
+        "latency and TTFT include them, and tokens/s is left out",
         todo="turn thinking off, or have the server send it, with `options` in [[backend]]",
         sides=[others, mostly] if unlike else [],
         spoils=needing("start", "token counts") if unlike else needing("token counts"),

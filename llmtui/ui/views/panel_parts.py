@@ -108,7 +108,7 @@ _IN_ONE_PIECE = ("not streamed: it came in one piece", "not streamed", "whole")
 def speed_lines(shown: ShownAttempt, width: int, tall: bool, hidden: bool = False) -> list[Line]:
     """TTFT and tokens/s: on one line if both fit, else on two if the panel is `tall`.
 
-    `hidden`: the server counts tokens that it does not send, which is why there is no tokens/s.
+    `hidden`: the server counts tokens that it does not send, so tokens/s is unknown.
     """
     summary = shown.summary
     if summary.n and summary.ttft is None and summary.tokens_per_s is None and summary.itl is None:
