@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,6 +25,9 @@ _INT_DIGITS = 18
 #: White space between values, and what separates them in RFC 7464, in old vLLM servers and in lists.
 _BETWEEN = " \t\r\n\x0b\x0c\x00\x1e,"
 _DONE = "[DONE]"
+
+#: What a server may send in place of an object. It is ignored.
+Other = str | int | float | bool | list[Any] | None
 
 
 class MalformedError(WireError):

@@ -15,7 +15,7 @@ from llmtui.wire import common
 from llmtui.wire.base import Delta, Parser, Request, ServerInfo
 from llmtui.wire.errors import check_error, error_text, no_answer
 from llmtui.wire.finish import finish_word
-from llmtui.wire.lenient import decode
+from llmtui.wire.lenient import Other, decode
 from llmtui.wire.parsers import AnswerParser
 from llmtui.wire.repeats import SURE_CHARS, TextSoFar
 
@@ -28,10 +28,6 @@ _PATHS = ("/api/chat", "/api/generate", "/api/tags", "/api", "/v1/chat/completio
 _REGISTRY, _NAMESPACE, _TAG = "registry.ollama.ai", "library", "latest"
 
 
-#: What a server may send in place of an object. It is ignored.
-_Other = str | int | float | bool | list[Any] | None
-
-
 class _Message(msgspec.Struct):
     content: Any = None
     thinking: Any = None
@@ -41,7 +37,7 @@ class _Message(msgspec.Struct):
 class _Line(msgspec.Struct):
     """One line. `response` and `thinking` at the top level belong to `/api/generate`."""
 
-    message: _Message | _Other = None
+    message: _Message | Other = None
     response: Any = None
     thinking: Any = None
     model: Any = None

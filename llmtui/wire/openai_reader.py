@@ -10,12 +10,10 @@ from llmtui.wire import common
 from llmtui.wire.base import Delta
 from llmtui.wire.errors import check_error, no_answer, server_error
 from llmtui.wire.finish import finish_word
-from llmtui.wire.lenient import REFUSED, decode_refused
+from llmtui.wire.lenient import REFUSED, Other, decode_refused
 from llmtui.wire.repeats import SURE_CHARS, TextSoFar
 from llmtui.wire.usage import timings_figures, usage_figures
 
-#: What a server may send in place of an object. It is ignored.
-Other = str | int | float | bool | list[Any] | None
 #: Fields with the thinking, the first that has any counts: some servers send the same text in several.
 _THINKING = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thinking_blocks", "reasoning_details")
 

@@ -14,15 +14,11 @@ from llmtui.wire import common
 from llmtui.wire.base import Delta, Parser, Request, ServerInfo
 from llmtui.wire.errors import check_error, error_text, no_answer
 from llmtui.wire.finish import finish_word
-from llmtui.wire.lenient import decode
+from llmtui.wire.lenient import Other, decode
 from llmtui.wire.parsers import AnswerParser
 
 _STREAM = "/generate_stream"
 _WHOLE = "/generate"
-
-
-#: What a server may send in place of an object. It is ignored.
-_Other = str | int | float | bool | list[Any] | None
 
 
 class _Token(msgspec.Struct):
@@ -38,9 +34,9 @@ class _Details(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    token: _Token | _Other = None
+    token: _Token | Other = None
     generated_text: Any = None
-    details: _Details | _Other = None
+    details: _Details | Other = None
     error: Any = None
 
 

@@ -9,6 +9,7 @@ from llmtui.stats.metrics import METRICS, MetricKey, needing
 
 #: Pieces of this many events were held back on the way: an engine sends the tokens of one step, which are fewer.
 _HELD_BACK = 8
+_STREAM_IT = "turn off buffering in the server and in any proxy before it (nginx: proxy_buffering off)"
 #: What an answer in one piece does not have.
 _NEEDS_ARRIVALS: list[MetricKey] = [key for key in METRICS if key != "latency"]
 
@@ -44,9 +45,7 @@ def streamed(race: Race) -> Iterator[Check]:
             backends=list(whole),
             text=f"not streamed, the answer came in one piece: {each(whole)}; it has a latency, but no TTFT and no "
             "tokens/s",
-            todo="turn off buffering in the server and in any proxy before it (nginx: proxy_buffering off)"
-            if asked
-            else "remove stream = false from [[backend]] to measure TTFT and tokens/s",
+            todo=_STREAM_IT if asked else "remove stream = false from [[backend]] to measure TTFT and tokens/s",
             spoils=_NEEDS_ARRIVALS,
         )
     yield from _held_back(race)
@@ -61,6 +60,6 @@ def _held_back(race: Race) -> Iterator[Check]:
             backends=list(held),
             text="answers came in large pieces, as if held back on the way (events per piece, median): "
             f"{each({name: number(round(events)) for name, events in held.items()})}; TTFT and ITL are of whole pieces",
-            todo="turn off buffering in the server and in any proxy before it (nginx: proxy_buffering off)",
+            todo=_STREAM_IT,
             spoils=needing("stream"),
         )
