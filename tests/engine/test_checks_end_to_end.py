@@ -77,7 +77,7 @@ async def test_checks_name_backends_with_different_work() -> None:
     manners = {
         "short": ["--tokens", "3"],
         # So slowly that no arrival holds reasoning and answer.
-        "thinks": ["--reasoning", "4", "--itl-ms", "5"],
+        "thinks": ["--reasoning", "4", "--itl-ms", "30"],
         "caches": ["--cached", "9"],
         "reads": ["--prompt-tokens", "20"],
         "counts": ["--no-usage"],
