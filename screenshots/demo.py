@@ -15,11 +15,13 @@ import re
 import sys
 import tempfile
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyte
+from grid import Shape, shapes_of
 from PIL import Image, ImageDraw, ImageFont
 
 from llmtui.accuracy.pty_monitor import Screen
@@ -174,10 +176,8 @@ def load(path: Path) -> list[Event]:
 
 
 @functools.cache
-def font(bold: bool, braille: bool) -> Any:
+def font(bold: bool) -> Any:
     """Return one of the fonts of the other pictures."""
-    if braille:
-        return ImageFont.truetype("FreeMono.ttf", FONT_SIZE)
     return ImageFont.truetype("DejaVuSansMono-Bold.ttf" if bold else "DejaVuSansMono.ttf", FONT_SIZE)
 
 
@@ -210,24 +210,23 @@ def paint(screen: Any, picture: Image.Image, before: dict[tuple[int, int], Any])
             tile = Image.new("RGB", CELL, paper)
             brush = ImageDraw.Draw(tile)
             if text.strip():
-                code = ord(text[0])
-                if 0x2800 <= code < 0x2900:
-                    dots(brush, code - 0x2800, ink)
-                else:
-                    brush.text((0, 0), text, ink, font(bold, False))
+                shapes = list(shapes_of(text[0], unicodedata.name(text[0], "")))
+                for shape in shapes:
+                    fill(brush, shape, ink)
+                if not shapes:
+                    brush.text((0, 0), text, ink, font(bold))
             if underlined:
                 brush.line((0, high - 2, wide, high - 2), ink)
             picture.paste(tile, (left, top))
     return changed
 
 
-def dots(brush: ImageDraw.ImageDraw, bits: int, ink: str) -> None:
-    """Draw a braille character with a margin around its dots."""
-    places = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
-    for bit, (column, row) in enumerate(places):
-        if bits >> bit & 1:
-            left, top = 1 + column * 4, 1 + row * 4.5
-            brush.rectangle((left, int(top), left + 2, int(top) + 2), fill=ink)
+def fill(brush: ImageDraw.ImageDraw, shape: Shape, ink: str) -> None:
+    """Draw a rectangle of a line, a block or a braille character, at least a pixel wide and high."""
+    wide, high = CELL
+    left, top = round(shape[0] * wide), round(shape[1] * high)
+    right, bottom = round((shape[0] + shape[2]) * wide), round((shape[1] + shape[3]) * high)
+    brush.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), fill=ink)
 
 
 def frames(events: list[Event]) -> Iterator[tuple[float, Image.Image]]:

@@ -1,7 +1,7 @@
 """Make the pictures in this folder from real runs: `python screenshots/make.py`, with llmtui[local] or [hf] installed.
 
 Each picture shows the monitor with a real engine and real servers, as SVG by Textual and as PNG by rsvg-convert
-(Debian: librsvg2-bin, with fonts-dejavu-core, and fonts-freefont-ttf for the braille). `demo`, made only if named,
+(Debian: librsvg2-bin, with fonts-dejavu-core and fonts-freefont-ttf). `demo`, made only if named,
 records a race of llama.cpp and mistral.rs and draws it with pyte and Pillow.
 """
 
@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from grid import on_grid
+
 from llmtui.config.schema import UiConfig, changed, find, load
 from llmtui.link.client import EngineLink
 from llmtui.link.process import EngineProcess
@@ -21,7 +23,6 @@ from llmtui.runview.run import RunView
 from llmtui.ui.app import MonitorApp
 
 HERE = Path(__file__).parent
-FONTS = "DejaVu Sans Mono, FreeMono"
 
 Pilot = Any
 
@@ -47,8 +48,7 @@ async def picture(
     path = HERE / f"{name}.svg"
     path.write_text(svg, "utf-8")
     drawn = path.with_suffix(".drawn.svg")
-    # Without xml:space, librsvg trims leading blanks.
-    drawn.write_text(svg.replace("Fira Code", FONTS).replace("<text ", '<text xml:space="preserve" '), "utf-8")
+    drawn.write_text(on_grid(svg), "utf-8")
     if shutil.which("rsvg-convert"):
         process = await asyncio.create_subprocess_exec("rsvg-convert", "-o", path.with_suffix(".png"), drawn)
         if await process.wait():
