@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import llmtui
+from llmtui.cli import past_runs
+from llmtui.cli.group import DefaultGroup
 from llmtui.cli.options import (
     FILE,
-    TEXT,
-    MetricOption,
     config_argument,
     only_option,
     output_files,
@@ -24,35 +24,11 @@ from llmtui.cli.options import (
     store_option,
     stream_counts,
 )
-from llmtui.interrupts import ExitOnInterrupt, raise_on_interrupt
+from llmtui.interrupts import ExitOnInterrupt
 
 if TYPE_CHECKING:
     from llmtui.config.schema import Config
     from llmtui.model import Plan
-    from llmtui.stats.metrics import MetricKey
-
-
-class InterruptibleCommand(click.Command):
-    """A command that Control-C interrupts with KeyboardInterrupt, once it has started."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        raise_on_interrupt()
-        return super().invoke(ctx)
-
-
-class DefaultGroup(click.Group):
-    """A group in which `llmtui [CONFIG]` is short for `llmtui monitor [CONFIG]`."""
-
-    command_class = InterruptibleCommand
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert the default command if none is named."""
-        if not args and ctx.resilient_parsing:
-            pass  # shell completion of the first word: it may become a command
-        elif not args or (args[0] not in self.commands and args[0] not in ("--help", "-h", "--version")):
-            args = ["monitor", *args]
-        return super().parse_args(ctx, args)
 
 
 @click.group(
@@ -106,143 +82,6 @@ def run(
         from llmtui.cli.run import run_as_text
 
     sys.exit(run_as_text(plan, files, quiet=quiet, store=store))
-
-
-@cli.command()
-@click.option(
-    "-n",
-    "--number",
-    metavar="N",
-    type=click.IntRange(1, 100_000),
-    default=20,
-    show_default=True,
-    help="The number of runs to list.",
-)
-@store_option
-def history(number: int, store: str) -> None:
-    """List past runs, newest first.
-
-    A line shows the id, start and state of a run, and the median latency of its backends.
-    """
-    from llmtui.cli.history import list_runs
-
-    sys.exit(list_runs(number, store))
-
-
-@cli.command()
-@click.argument("run", type=TEXT)
-@store_option
-@click.option("--label", metavar="TEXT", type=TEXT, help="Label the run. A label can be used as RUN.")
-@click.option("--note", metavar="TEXT", type=TEXT, help="Add a note to the run.")
-def show(run: str, store: str, label: str | None, note: str | None) -> None:
-    """Show the results of a past run.
-
-    RUN is an id, the beginning of one, or a label.
-    """
-    from llmtui.cli.history import show_run
-
-    sys.exit(show_run(run, store, label=label, note=note))
-
-
-@cli.command()
-@click.argument("a", type=TEXT)
-@click.argument("b", type=TEXT)
-@click.option(
-    "--backend",
-    "named",
-    multiple=True,
-    metavar="NAME_A=NAME_B",
-    type=TEXT,
-    help="Also compare these two. Repeatable.",
-)
-@click.option(
-    "--metric",
-    cls=MetricOption,
-    default="latency",
-    help="The metric to compare (llmtui explain measure); latency by default:",
-)
-@click.option(
-    "--gate",
-    type=click.FloatRange(0, 10_000),
-    metavar="PERCENT",
-    help="Exit with 1 if a backend is significantly slower in B, and by more than this; or fails more often; or has no "
-    "samples. Exit with 3 if there are too few samples to tell.",
-)
-@click.option("--json", "json_file", metavar="FILE", type=FILE, help="Write the comparison as JSON (- is stdout).")
-@store_option
-def compare(
-    a: str, b: str, named: tuple[str, ...], metric: MetricKey, gate: float | None, json_file: Path | None, store: str
-) -> None:
-    """Compare the backends of run B with those of run A, by name.
-
-    A and B are ids, beginnings of ids, or labels. To compare two backends of one run: llmtui compare RUN RUN --backend
-    ONE=OTHER
-    """
-    if gate is not None and gate != gate:
-        refuse("--gate: 'nan' is not a percentage")
-    json_file = output_files(json=json_file)["json"]
-    from llmtui.cli.compare import compare_runs
-
-    sys.exit(compare_runs(a, b, store, named=named, metric=metric, percent=gate, json_file=json_file))
-
-
-@cli.command()
-@click.argument("run", type=TEXT)
-@output_options
-@store_option
-def export(
-    run: str,
-    csv_file: Path | None,
-    iterations_csv: Path | None,
-    json_file: Path | None,
-    markdown: Path | None,
-    store: str,
-) -> None:
-    """Write the files of a past run.
-
-    Without an option, print the results as CSV. A FILE of - is stdout.
-    """
-    files = output_files(csv=csv_file, iterations_csv=iterations_csv, json=json_file, markdown=markdown)
-    from llmtui.cli.history import export_run
-
-    sys.exit(export_run(run, files, store))
-
-
-@cli.command()
-@click.argument("run", required=False, metavar="[RUN]")
-def attach(run: str | None) -> None:
-    """Open the monitor on a run in progress.
-
-    RUN is the beginning of an id. By default it is the newest run.
-    """
-    from llmtui.cli import monitor as monitors
-
-    monitors.need_terminal()
-    sys.exit(monitors.attach(run))
-
-
-@cli.command()
-@click.argument("run", type=TEXT)
-@click.option("--config", metavar="FILE", type=click.Path(), help="The run's config, if it was moved.")
-@store_option
-@click.option("--text", is_flag=True, help="Print plain text instead of opening the monitor.")
-def resume(run: str, config: str | None, store: str, text: bool) -> None:
-    """Continue a run that died or was stopped.
-
-    Only missing iterations are measured, and failed ones are not repeated. Servers are started and warmed up again.
-    """
-    from llmtui.cli.monitor import need_terminal, open_monitor
-    from llmtui.cli.resume import resumable
-
-    if not text:
-        need_terminal(f"llmtui resume {run} --text")
-    plan, ui = resumable(run, store, config)
-    if text:
-        with ExitOnInterrupt():
-            from llmtui.cli.run import run_as_text
-
-        sys.exit(run_as_text(plan, {}, quiet=False, store=store, resume=True))
-    sys.exit(open_monitor(plan, ui, store, resume=True))
 
 
 @cli.command()
@@ -377,6 +216,10 @@ def accuracy(
 
     job = Job(streams=counts, requests=requests, tokens=tokens, itl_ms=itl_ms, ttft_ms=ttft_ms, monitor=monitor)
     sys.exit(measure_accuracy(job, as_json=as_json, quiet=quiet))
+
+
+for command in past_runs.COMMANDS:
+    cli.add_command(command)
 
 
 def _plan(config: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
