@@ -6,7 +6,6 @@ The statistics are in llmtui.stats.compare_runs.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,10 @@ from llmtui.store.accuracy_record import newest
 from llmtui.store.rows import StoredRun
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, fit, wrapped
+from llmtui.text.format import DASH, scale_of
 
 #: Incremented when a key of the JSON changes its meaning.
 SCHEMA_VERSION = 1
-_UNKNOWN = "-"
 _NAME = 32
 _SENTENCE = 4_000
 #: The number of right-aligned columns, between the names and the slowdown.
@@ -179,19 +178,24 @@ def _origin(stored: StoredRun) -> str:
 def _table(outcomes: Sequence[Outcome], width: int) -> list[str]:
     """A heading and a row per backend. Names are shortened to fit `width`."""
     used = list(dict.fromkeys(outcome.metric for outcome in outcomes))
-    places = {m: _decimals([v for o in outcomes if o.metric == m for v in _medians(o)], m) for m in used}
+    # Of each metric, both columns have one unit and one number of decimals.
+    scales = {
+        m: scale_of([v for o in outcomes if o.metric == m for v in (o.median_a, o.median_b)], METRICS[m].unit)
+        for m in used
+    }
+    unit = f" {scales[used[0]].unit}" if len(used) == 1 else ""
     columns = [
         ["backend", *(_row_name(o) for o in outcomes)],
-        ["by", *(_titled(o.metric) for o in outcomes)],
+        ["by", *(METRICS[o.metric].titled(scales[o.metric].unit) for o in outcomes)],
         ["n A", *(str(o.n_a) for o in outcomes)],
         ["n B", *(str(o.n_b) for o in outcomes)],
-        ["median A", *(_median(o.median_a, o.metric, places[o.metric]) for o in outcomes)],
-        ["median B", *(_median(o.median_b, o.metric, places[o.metric]) for o in outcomes)],
+        [f"median A{unit}", *(scales[o.metric].text(o.median_a) for o in outcomes)],
+        [f"median B{unit}", *(scales[o.metric].text(o.median_b) for o in outcomes)],
         ["slowdown", *(_slowdown(o) for o in outcomes)],
     ]
     head = "medians"
     if len(used) == 1:
-        head = f"{_titled(used[0])} (median)"
+        head = f"{METRICS[used[0]].title} (median)"
         del columns[1]
     left = len(columns) - 1 - _NUMBERS
     widths = [max(map(cells_wide, column)) for column in columns]
@@ -213,32 +217,10 @@ def _row_name(outcome: Outcome) -> str:
     return f"{sanitize(outcome.a, _NAME)} / {sanitize(outcome.b, _NAME)}"
 
 
-def _titled(metric: MetricKey) -> str:
-    return METRICS[metric].titled
-
-
-def _medians(outcome: Outcome) -> list[float]:
-    return [v for v in (outcome.median_a, outcome.median_b) if v is not None]
-
-
-def _scaled(value: float, metric: MetricKey) -> float:
-    return value * METRICS[metric].scale
-
-
-def _decimals(values: Sequence[float], metric: MetricKey) -> int:
-    """The number of decimals that shows the smallest of `values` with three significant digits."""
-    least = min((_scaled(v, metric) for v in values if v > 0), default=1.0)
-    return max(0 if METRICS[metric].higher_is_better else 1, min(6, 2 - math.floor(math.log10(least))))
-
-
-def _median(value: float | None, metric: MetricKey, decimals: int) -> str:
-    return _UNKNOWN if value is None else f"{_scaled(value, metric):.{decimals}f}"
-
-
 def _slowdown(outcome: Outcome) -> str:
     slowdown = outcome.slowdown
     if slowdown is None:
-        return _UNKNOWN
+        return DASH
     ratio, low, high = slowdown
     if low is None or high is None:
         return f"{times(ratio)}x"

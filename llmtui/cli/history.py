@@ -13,7 +13,7 @@ from llmtui.store.history import Store
 from llmtui.store.open import open_store
 from llmtui.store.rows import RunRow, StoredRun
 from llmtui.text import sanitize
-from llmtui.text.format import plural
+from llmtui.text.format import figure, plural
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def list_runs(number: int, path: str) -> int:
 def run_line(row: RunRow) -> str:
     """A run on one line: id, start, state, the median latency of each backend (fastest first), and label."""
     ranking = sorted((b.latency_median_s, b.name) for b in row.backends if b.latency_median_s is not None)
-    medians = ", ".join(f"{sanitize(name, 40)} {median:.3f} s" for median, name in ranking)
+    medians = ", ".join(f"{sanitize(name, 40)} {figure(median, 's')}" for median, name in ranking)
     failed = len(row.backends) - len(ranking)
     rest = f"{', ' if medians else ''}{plural(failed, 'backend')} without result" if failed else ""
     label = f"  [{sanitize(row.label)}]" if row.label else ""

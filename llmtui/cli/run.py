@@ -17,7 +17,7 @@ from llmtui.runview.backend import BackendView
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, pad
-from llmtui.text.format import plural
+from llmtui.text.format import DASH, Kind, at_point, figure_parts, plural
 
 
 def run_as_text(
@@ -107,13 +107,13 @@ def iteration_line(run_view: RunView, iteration: Iteration) -> str:
     head = f"{pad(sanitize(iteration.backend), width)}  {place:>{room}}"
     if iteration.error is not None:
         return f"{head}  failed: {sanitize(str(iteration.error))}"
-    parts = [f"{iteration.latency_s:8.3f} s"]
+    parts = [_figure(iteration.latency_s, "s")]
     if iteration.in_one_piece:
         parts.append("not streamed: it came in one piece")
     else:
-        parts.append(f"TTFT {iteration.ttft_s:.3f} s" if iteration.ttft_s is not None else "TTFT -")
+        parts.append(f"TTFT {_figure(iteration.ttft_s, 's', whole=3)}")
     if iteration.tokens_per_s is not None:
-        parts.append(f"{iteration.tokens_per_s:6.1f} tokens/s")
+        parts.append(_figure(iteration.tokens_per_s, "tokens/s"))
     if iteration.output_tokens is not None:
         counted = " (counted)" if iteration.token_source == "arrivals" else ""
         parts.append(f"{plural(iteration.output_tokens, 'token')}{counted}")
@@ -126,6 +126,12 @@ def iteration_line(run_view: RunView, iteration: Iteration) -> str:
     if iteration.disturbed:
         parts.append(f"disturbed: other processes used {iteration.foreign_cpu:.1f} cores")
     return f"{head}  " + "  ".join(parts)
+
+
+def _figure(value: float | None, kind: Kind, whole: int = 4) -> str:
+    """A figure with its unit. In lines below one another, decimal points and units are in line."""
+    text, unit = figure_parts(value, kind)
+    return DASH.rjust(whole) if text == DASH else f"{at_point(text, whole)} {unit if kind != 'tokens/s' else kind:2}"
 
 
 def state_line(backend_view: BackendView) -> str:

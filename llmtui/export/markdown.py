@@ -7,26 +7,26 @@ from __future__ import annotations
 
 import re
 
-from llmtui.export.table import COLUMNS, findings, remarks_on, rows_of, typical_values
+from llmtui.export.table import filled_columns, findings, remarks_on, rows_of, typical_values
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide
 from llmtui.text.format import plural
 
-#: The columns of the final table that are also here, with their headings.
-_HEADINGS = {
-    "backend": "backend",
-    "weights": "weights",
-    "n": "n",
+#: The columns of the final table that are also here, and their headings around the table's.
+_COLUMNS = {
+    "backend": "{}",
+    "weights": "{}",
+    "n": "{}",
     "err": "errors",
-    "median": "latency median (s)",
-    "mean": "mean",
-    "min": "min",
-    "max": "max",
-    "stddev": "stddev",
-    "TTFT": "TTFT (s)",
+    "median": "latency {}",
+    "mean": "{}",
+    "min": "{}",
+    "max": "{}",
+    "stddev": "{}",
+    "TTFT": "{}",
     "tok/s": "tokens/s",
-    "x fastest": "x fastest",
+    "x fastest": "{}",
 }
 
 
@@ -43,10 +43,11 @@ def code(text: str, limit: int = 300) -> str:
 def run_markdown(run_view: RunView) -> str:
     """The run's results: the table (a shown fastest backend in bold), remarks, and where the figures come from."""
     rows = rows_of(run_view)
-    columns = [column for title in _HEADINGS for column in COLUMNS if column.title == title]
-    table = [[_HEADINGS[column.title] for column in columns]]
-    for row in rows:
-        cells = [code(column.cell(row)) if column.text else column.cell(row) for column in columns]
+    filled = {column.key: column for column in filled_columns(rows)}
+    columns = [filled[key] for key in _COLUMNS if key in filled]
+    table = [[_COLUMNS[column.key].format(column.heading) for column in columns]]
+    for index, row in enumerate(rows):
+        cells = [code(column.cells[index]) if column.text else column.cells[index] for column in columns]
         if row.fastest:
             cells[0] = f"**{cells[0]}**"
         table.append([cell.replace("|", "\\|") for cell in cells])

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from llmtui.model import STATE_WORDS
 from llmtui.runview.backend import BackendView
 from llmtui.runview.run import RunView
-from llmtui.stats.intervals import Interval
 from llmtui.stats.metrics import METRICS, Metric
 from llmtui.stats.summary import P95_FROM, Spread
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, fit, wrapped
-from llmtui.text.format import plural
+from llmtui.text.format import DASH, Kind, figure, figures, plural, unit_of
 
-_UNKNOWN = "-"
 _WIDEST_TEXT = 32
+#: Added to the rank of a text that is the same in every row: it goes before those that differ.
+_EQUAL = 20
 
 
 class Row(msgspec.Struct):
@@ -33,47 +33,60 @@ class Row(msgspec.Struct):
 
 
 class _Column(msgspec.Struct):
-    """A column of the table. On a narrow screen, the column with the highest `rank` is dropped first, 0 never."""
+    """A column of the table. On a narrow screen, the column with the highest `rank` is dropped first, 0 never.
+
+    It has either cells, which are `text` or counts, or the figures of a `kind`, whose unit is in its heading. Columns
+    of the `latency` share one unit.
+    """
 
     title: str
     rank: int
-    cell: Callable[[Row], str]
+    cell: Callable[[Row], str] = lambda _: ""
     text: bool = False
+    figure: Callable[[Row], float | None] | None = None
+    kind: Kind = "s"
+    latency: bool = False
 
 
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return _UNKNOWN
-    return f"{value:.3f}" if value < 100 else f"{value:.1f}"
+class FilledColumn(msgspec.Struct):
+    """A column with a cell for each row. `key` is its title without the unit that `heading` has."""
+
+    key: str
+    heading: str
+    rank: int
+    cells: list[str]
+    text: bool
+
+    @property
+    def width(self) -> int:
+        """The width in cells of the terminal."""
+        return max(len(self.heading), *(cells_wide(cell) for cell in self.cells)) if self.cells else len(self.heading)
 
 
-def _latency(read: Callable[[Spread], float | None]) -> Callable[[Row], str]:
-    def cell(row: Row) -> str:
+def _latency(title: str, rank: int, read: Callable[[Spread], float | None]) -> _Column:
+    def value(row: Row) -> float | None:
         spread = row.backend_view.summary.latency
-        return _seconds(read(spread)) if spread else _UNKNOWN
+        return read(spread) if spread else None
 
-    return cell
+    return _Column(title, rank, figure=value, latency=True)
 
 
-def _median(metric: Metric) -> Callable[[Row], str]:
-    def cell(row: Row) -> str:
+def _median(metric: Metric) -> _Column:
+    def value(row: Row) -> float | None:
         spread = row.backend_view.summary.spread(metric.key)
-        if spread is None:
-            return _UNKNOWN
-        value = spread.median * metric.scale
-        return _seconds(value) if metric.unit == "s" else f"{value:.{metric.decimals}f}"
+        return spread.median if spread else None
 
-    return cell
+    return _Column(metric.column, 3, figure=value, kind=metric.unit)
 
 
 def _tokens(row: Row) -> str:
     median = row.backend_view.summary.output_tokens_median
-    return f"{median:.10g}" if median is not None else _UNKNOWN
+    return f"{median:.10g}" if median is not None else DASH
 
 
 def _ratio(row: Row) -> str:
     if row.ratio is None:
-        return _UNKNOWN
+        return DASH
     return f"{row.ratio:.2f}" if row.alike else f"({row.ratio:.2f})"
 
 
@@ -95,17 +108,40 @@ COLUMNS: tuple[_Column, ...] = (
     _Column("model", 12, lambda r: r.backend_view.model, text=True),
     _Column("weights", 5, lambda r: r.backend_view.weights, text=True),
     _Column("n", 2, lambda r: str(r.backend_view.summary.n)),
-    _Column("err", 4, lambda r: str(r.backend_view.summary.errors) if r.backend_view.finished else _UNKNOWN),
-    _Column("mean", 8, _latency(lambda s: s.mean)),
-    _Column("median", 0, _latency(lambda s: s.median)),
-    _Column("min", 7, _latency(lambda s: s.min)),
-    _Column("max", 6, _latency(lambda s: s.max)),
-    _Column("stddev", 9, _latency(lambda s: s.stddev)),
-    _Column("p95", 10, _latency(lambda s: s.p95)),
-    *(_Column(metric.column, 3, _median(metric)) for metric in METRICS.values() if metric.column),
+    _Column("err", 4, lambda r: str(r.backend_view.summary.errors) if r.backend_view.finished else DASH),
+    _latency("mean", 8, lambda s: s.mean),
+    _latency("median", 0, lambda s: s.median),
+    _latency("min", 7, lambda s: s.min),
+    _latency("max", 6, lambda s: s.max),
+    _latency("stddev", 9, lambda s: s.stddev),
+    _latency("p95", 10, lambda s: s.p95),
+    *(_median(metric) for metric in METRICS.values() if metric.column),
     _Column("tokens", 11, _tokens),
     _Column("x fastest", 1, _ratio),
 )
+
+
+def filled_columns(rows: Sequence[Row]) -> list[FilledColumn]:
+    """All columns of the table with their cells. Text in them is not sanitized yet; texts that are empty are left out.
+
+    The statistics of the latency share the unit that suits the medians. A column has one number of decimals.
+    """
+    medians = [s.median if (s := row.backend_view.summary.latency) else None for row in rows]
+    latency_unit = unit_of(medians, "s")
+    filled = []
+    for column in COLUMNS:
+        if column.figure is None:
+            cells, heading, rank = [column.cell(row) for row in rows], column.title, column.rank
+            if rank and not any(cells):
+                continue
+            if column.text and rank and len(rows) > 1 and len(set(cells)) == 1:
+                rank += _EQUAL
+        else:
+            values = [column.figure(row) for row in rows]
+            unit, cells = figures(values, column.kind, latency_unit if column.latency else None)
+            heading, rank = column.title if column.title == unit else f"{column.title} {unit}", column.rank
+        filled.append(FilledColumn(column.title, heading, rank, cells, column.text))
+    return filled
 
 
 def summary_table(run_view: RunView, width: int) -> str:
@@ -116,23 +152,22 @@ def summary_table(run_view: RunView, width: int) -> str:
     No ANSI, no control characters; ends with a line end.
     """
     rows = rows_of(run_view)
-    columns = [
-        (column, [fit(sanitize(column.cell(row)), _WIDEST_TEXT) if column.text else column.cell(row) for row in rows])
-        for column in COLUMNS
-    ]
-    columns = [(column, cells) for column, cells in columns if not column.rank or any(c for c in cells)]
-    while _total(columns) > width and (most := max(column.rank for column, _ in columns)):
-        columns = [entry for entry in columns if entry[0].rank != most]
-    lines = ["latency and TTFT (median) in s, tok/s of one stream"]
-    lines.append("  " + _line([c.title for c, _ in columns], columns))
+    columns = filled_columns(rows)
+    for column in columns:
+        if column.text:
+            column.cells = [fit(sanitize(cell), _WIDEST_TEXT) for cell in column.cells]
+    while _total(columns) > width and (most := max(column.rank for column in columns)):
+        columns = [column for column in columns if column.rank != most]
+    lines = ["latency and TTFT (median), tok/s of one stream"]
+    lines.append("  " + _line([column.heading for column in columns], columns))
     for index, row in enumerate(rows):
         mark = "* " if row.fastest else "  "
-        lines.append(mark + _line([cells[index] for _, cells in columns], columns))
+        lines.append(mark + _line([column.cells[index] for column in columns], columns))
     for row in rows:
         for remark in remarks_on(row.backend_view):
             lines += wrapped(f"  {remark}", width, indent="    ")
     withheld = any(row.backend_view.summary.latency and row.backend_view.summary.latency.p95 is None for row in rows)
-    notes = [f"p95 needs {P95_FROM} iterations"] if withheld and any(c.title == "p95" for c, _ in columns) else []
+    notes = [f"p95 needs {P95_FROM} iterations"] if withheld and any(column.key == "p95" for column in columns) else []
     if any(not row.alike and row.ratio is not None for row in rows):
         notes.append("in parentheses: not comparable, as the work differed")
     for note in [*notes, *typical_values(run_view), *findings(run_view)]:
@@ -151,7 +186,7 @@ def remarks_on(backend_view: BackendView) -> list[str]:
         remarks.append(f"{name}: {STATE_WORDS[state.state]}")
     failed, total = backend_view.summary.errors, backend_view.finished
     if backend_view.previous is not None and (earlier := backend_view.previous.latency) is not None:
-        before = f"previous attempt: median {_seconds(earlier.median)} s, n = {earlier.n}"
+        before = f"previous attempt: median {figure(earlier.median, 's')}, n = {earlier.n}"
         remarks.append(f"{name}: attempt {state.attempt}; {before}")
     if 0 < total < state.planned:
         remarks.append(f"{name}: cut short: {total} of {plural(state.planned, 'iteration')}")
@@ -175,17 +210,16 @@ def typical_values(run_view: RunView) -> list[str]:
     for name, estimate in run_view.estimates().items():
         summary, parts = run_view.backends[name].summary, []
         if estimate.median_interval is not None and estimate.mean_interval is not None:
-            parts.append(f"median {_seconds(estimate.median)} s (95%: {_span(estimate.median_interval)})")
-            parts.append(f"mean {_seconds(estimate.mean)} s ({_span(estimate.mean_interval)})")
+            values = [estimate.median, *estimate.median_interval, estimate.mean, *estimate.mean_interval]
+            unit, texts = figures(values, "s")
+            median, low, high, mean, mean_low, mean_high = texts
+            parts.append(f"median {median} {unit} (95%: {low} to {high})")
+            parts.append(f"mean {mean} {unit} ({mean_low} to {mean_high})")
         if summary.first_s is not None and summary.warmups is not None:
-            parts.append(f"first request: {_seconds(summary.first_s)} s")
+            parts.append(f"first request: {figure(summary.first_s, 's')}")
         if parts:
             lines.append(f"{sanitize(name)}: {', '.join(parts)}")
     return lines
-
-
-def _span(of: Interval) -> str:
-    return f"{_seconds(of[0])} to {_seconds(of[1])}"
 
 
 def findings(run_view: RunView) -> list[str]:
@@ -208,18 +242,13 @@ def _disagreements(run_view: RunView) -> list[str]:
     return lines
 
 
-def _wide(entry: tuple[_Column, list[str]]) -> int:
-    column, cells = entry
-    return max(len(column.title), *(cells_wide(c) for c in cells)) if cells else len(column.title)
+def _total(columns: Sequence[FilledColumn]) -> int:
+    return 2 + sum(column.width for column in columns) + 2 * (len(columns) - 1)
 
 
-def _total(columns: list[tuple[_Column, list[str]]]) -> int:
-    return 2 + sum(_wide(entry) for entry in columns) + 2 * (len(columns) - 1)
-
-
-def _line(cells: list[str], columns: list[tuple[_Column, list[str]]]) -> str:
+def _line(cells: Sequence[str], columns: Sequence[FilledColumn]) -> str:
     parts = []
-    for cell, entry in zip(cells, columns, strict=True):
-        padding = " " * (_wide(entry) - cells_wide(cell))
-        parts.append(cell + padding if entry[0].text else padding + cell)
+    for cell, column in zip(cells, columns, strict=True):
+        padding = " " * (column.width - cells_wide(cell))
+        parts.append(cell + padding if column.text else padding + cell)
     return "  ".join(parts)

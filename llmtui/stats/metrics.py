@@ -14,6 +14,7 @@ import msgspec
 
 from llmtui.model import Iteration
 from llmtui.model.accuracy import Level
+from llmtui.text.format import Kind, Unit
 
 MetricKey = Literal["latency", "ttft", "itl", "tokens_per_s", "tpot", "prefill_tokens_per_s"]
 
@@ -36,7 +37,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
 
     key: MetricKey
     title: str
-    unit: Literal["s", "ms", "tokens/s"]
+    unit: Kind
     of: Callable[[Iteration], float | None]
     direction: Literal["lower", "higher"]
     decimals: int
@@ -63,10 +64,9 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the larger of two values is the better one."""
         return self.direction == "higher"
 
-    @property
-    def titled(self) -> str:
-        """The title with the unit, as an axis or a heading shows it."""
-        return self.title if self.rate else f"{self.title} in {self.unit}"
+    def titled(self, unit: Unit | None = None) -> str:
+        """The title with the unit (that of a column, if it is not the usual one), as an axis or a heading shows it."""
+        return self.title if self.rate else f"{self.title} in {unit or self.unit}"
 
     @property
     def by(self) -> str:

@@ -1,6 +1,91 @@
-"""Numbers in words, for the monitor and plain text."""
+"""Figures and counts as text, for the monitor, plain text and Markdown: one rule for the digits of every figure.
+
+A figure has three significant digits or more, and never an exponent. A duration is in ms below 0.1 s, else in s.
+
+The figures of a column have one unit and one number of decimals: those that its smallest figure needs to have three
+digits. So the decimal points are in line, and no figure loses a digit: 0.5 ms and 6 s are `0.500` and `6000.000` under
+a heading in ms. A figure on its own has its own unit: `0.500 ms`, `6.00 s`.
+"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+#: What is measured: a duration (shown in s or ms), a duration that is always shown in ms, or a rate.
+Kind = Literal["s", "ms", "tokens/s"]
+#: The unit on screen, in short.
+Unit = Literal["s", "ms", "tok/s"]
+
+#: In place of a figure that is not known.
+DASH = "-"
+#: A duration below this one is shown in ms.
+MS_BELOW_S = 0.1
+_DIGITS = 3
+#: No duration is shown finer than 0.1 us, and no rate finer than this many decimals.
+_MOST_DECIMALS: dict[Unit, int] = {"s": 7, "ms": 4, "tok/s": 7}
+
+
+class Scale(NamedTuple):
+    """How the figures of a column are shown: their unit, and their decimals in it."""
+
+    unit: Unit
+    decimals: int
+
+    @property
+    def factor(self) -> float:
+        """The factor from s or tokens/s to `unit`."""
+        return 1e3 if self.unit == "ms" else 1.0
+
+    def text(self, value: float | None) -> str:
+        """Format a value in s or tokens/s, without its unit; `DASH` if it is None or not finite."""
+        if value is None or not math.isfinite(value):
+            return DASH
+        return f"{value * self.factor:.{self.decimals}f}"
+
+
+def unit_of(values: Iterable[float | None], kind: Kind) -> Unit:
+    """The unit of a column of these values: ms if the smallest one, rounded to three digits, is below 0.1 s."""
+    if kind != "s":
+        return "ms" if kind == "ms" else "tok/s"
+    least = _least(values)
+    return "ms" if 0 < least < MS_BELOW_S and _rounded(least) < MS_BELOW_S else "s"
+
+
+def scale_of(values: Iterable[float | None], kind: Kind, unit: Unit | None = None) -> Scale:
+    """The scale of a column of these values, in s or tokens/s. `unit` is that of the columns beside it, if set."""
+    known = list(values)
+    unit = unit or unit_of(known, kind)
+    least = _least(known) * (1e3 if unit == "ms" else 1.0)
+    if least == 0:
+        return Scale(unit, _DIGITS - 1)
+    return Scale(unit, min(_MOST_DECIMALS[unit], max(0, _DIGITS - 1 - math.floor(math.log10(_rounded(least))))))
+
+
+def figures(values: Iterable[float | None], kind: Kind, unit: Unit | None = None) -> tuple[Unit, list[str]]:
+    """The unit of a column of these values, in s or tokens/s, and the text of each: see the top of this module."""
+    known = list(values)
+    scale = scale_of(known, kind, unit)
+    return scale.unit, [scale.text(value) for value in known]
+
+
+def figure(value: float | None, kind: Kind) -> str:
+    """One value with its unit, as in "0.921 s", "69.0 ms" and "82.0 tok/s"; `DASH` if it is not known."""
+    (text, unit) = figure_parts(value, kind)
+    return text if text == DASH else f"{text} {unit}"
+
+
+def figure_parts(value: float | None, kind: Kind) -> tuple[str, Unit]:
+    """The text of one value, and its unit."""
+    scale = scale_of([value], kind)
+    return scale.text(value), scale.unit
+
+
+def at_point(text: str, whole: int = 4, decimals: int = 3) -> str:
+    """Pad a figure so that the decimal points of several, one above the other, are in line."""
+    before, point, after = text.partition(".")
+    return before.rjust(whole) + (point + after).ljust(decimals + 1)
 
 
 def plural(count: int, word: str) -> str:
@@ -9,6 +94,15 @@ def plural(count: int, word: str) -> str:
 
 
 def milliseconds(value_s: float) -> str:
-    """Format a duration in ms: two decimals below 10, else three significant digits."""
+    """Format an error in ms: two decimals below 10, else three significant digits."""
     value = value_s * 1e3
     return f"{value:.2f}" if abs(value) < 9.995 else f"{value:.1f}" if abs(value) < 99.95 else f"{value:.0f}"
+
+
+def _least(values: Iterable[float | None]) -> float:
+    """The smallest magnitude above 0, 0 without one."""
+    return min((abs(v) for v in values if v is not None and v and math.isfinite(v)), default=0.0)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS - 1}e}")

@@ -65,13 +65,13 @@ def test_the_table_is_aligned_and_every_backend_has_a_sentence(
     assert err == ""
     lines = out.splitlines()
     assert lines[0].startswith("A: run aaaa1111 [base], done, started 2026-11-22 15:00 UTC, llmtui 0.1.0")
-    at = lines.index("latency in s (median); slowdown above 1x: B is slower than A; below 1x: B is faster")
+    at = lines.index("latency (median); slowdown above 1x: B is slower than A; below 1x: B is faster")
     assert lines[at + 1 : at + 6] == [
-        "backend  n A  n B  median A  median B  slowdown",
-        "a         10   10     0.500     0.540  1.080x (1.076 to 1.084)",
-        "b         10   10     0.500     0.400  0.800x (0.797 to 0.803)",
-        "c         10    0     0.500         -  -",
-        "d         10   10     0.500     0.500  1.000x (0.996 to 1.004)",
+        "backend  n A  n B  median A s  median B s  slowdown",
+        "a         10   10       0.500       0.540  1.080x (1.076 to 1.084)",
+        "b         10   10       0.500       0.400  0.800x (0.797 to 0.803)",
+        "c         10    0       0.500           -  -",
+        "d         10   10       0.500       0.500  1.000x (0.996 to 1.004)",
     ]
     assert lines[at + 7 : at + 12] == [
         "a: B takes 1.080x as long as A (95%: 1.076 to 1.084)",
@@ -261,7 +261,7 @@ def test_lines_fit_the_terminal(tmp_path: Path) -> None:
     lines = output.splitlines()
     at = next(n for n, line in enumerate(lines) if line.startswith("backend "))
     assert max(map(cells_wide, lines[: at + 3])) <= 80 and max(map(len, lines)) <= 80
-    assert lines[at + 1].startswith("a backend with a name t") and "... " in lines[at + 1] and "2.00x" in lines[at + 1]
+    assert lines[at + 1].startswith("a backend wit") and "... " in lines[at + 1] and "2.00x" in lines[at + 1]
     assert lines[at + 1].index("2.00x") == lines[at].index("slowdown")
 
 

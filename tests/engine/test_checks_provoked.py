@@ -218,7 +218,7 @@ def by_ollama(prefill_ms: float, *, counts_prompt: bool = True) -> list[Step]:
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
-        ([by_ollama(8478), by_ollama(28)], "cached 1034 tokens in 8.48 s, then in 0.028 s"),
+        ([by_ollama(8478), by_ollama(28)], "cached 1034 tokens in 8.48 s, then in 28.0 ms"),
         ([by_ollama(580), by_ollama(28, counts_prompt=False)], "cached 100%"),
     ],
     ids=["counted in full", "not counted"],

@@ -202,7 +202,7 @@ PROVOKED: list[Case] = [
         every(1, **CLOCKED, server_prefill_s=0.58),
         {"fields": lambda k: {**CLOCKED, "server_prefill_s": 0.028 if k > 1 else 8.478}},
         {"fresh_prompt": False},
-        "b 1034 tokens in 8.48 s, then in 0.028 s",
+        "b 1034 tokens in 8.48 s, then in 28.0 ms",
     ),
     ("resumed", "note", {}, {"fields": lambda k: {"part": 1 + k // 6}}, {}, "b in 3 parts"),
     ("too-few", "warning", {}, {"n": 5}, {}, "b n = 5"),

@@ -58,7 +58,8 @@ def test_prefill_rate_is_unknown_when_a_cache_answered_the_whole_prompt() -> Non
 
 
 def test_titles_with_units() -> None:
-    titles = [metric.titled for metric in METRICS.values()]
+    titles = [metric.titled() for metric in METRICS.values()]
+    assert METRICS["latency"].titled("ms") == "latency in ms"
     assert titles == ["latency in s", "TTFT in s", "ITL in ms", "tokens/s", "TPOT in ms", "prefill tokens/s"]
     assert CHARTED == ("latency", "ttft", "itl", "tokens_per_s")
 

@@ -94,7 +94,7 @@ def test_outliers_are_counted_among_all_samples() -> None:
         evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latency_s))
     race = [Entry(Backend(name="a"), BackendState(name="a"), evidence)]
     (check,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
-    assert check.text.startswith("some samples are far from the rest: a 10 of 600 iterations (3 s, median")
+    assert check.text.startswith("some samples are far from the rest: a 10 of 600 iterations (3.00 s, median")
     for k in range(600, 1200):
         latency_s = (3.0 if k % 4 == 1 else 1.0) + NOISE[k % 400]
         evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latency_s))

@@ -18,6 +18,7 @@ from llmtui.stats.checks.base import (
     of,
 )
 from llmtui.stats.metrics import needing
+from llmtui.text.format import figure
 
 #: A server that reads the same prompt this many times faster than the first time has cached it.
 _CACHE_TIMES = 4.0
@@ -137,7 +138,9 @@ def _read_faster(race: Race) -> Iterator[Check]:
             continue
         if first > _CACHE_TIMES * since:
             tokens = entry.evidence.prompts.median or 0
-            times[entry.name] = f"{number(tokens)} tokens in {first * tokens:.3g} s, then in {since * tokens:.2g} s"
+            times[entry.name] = (
+                f"{number(tokens)} tokens in {figure(first * tokens, 's')}, then in {figure(since * tokens, 's')}"
+            )
     if times:
         others = [e.name for e in race.sampled if e.name not in times]
         yield Check(

@@ -15,7 +15,7 @@ from llmtui.stats.compare import LEVEL, Comparison, level_of, rounds
 from llmtui.stats.metrics import METRICS, MetricKey, needing
 from llmtui.stats.summary import far_out, percentile
 from llmtui.text import sanitize
-from llmtui.text.format import milliseconds, plural
+from llmtui.text.format import figure, milliseconds, plural
 
 #: Rank statistics give no 95% interval for fewer.
 FEWEST = 6
@@ -187,7 +187,7 @@ def cold(race: Race) -> Iterator[Check]:
         median = percentile(rest, 0.5)
         deviation = _MAD * percentile(sorted(abs(v - median) for v in rest), 0.5)
         if course.values[0] > median + max(COLD_SHARE * median, COLD_DEVIATIONS * deviation):
-            latencies[entry.name] = f"{course.values[0]:.3g} s, median of the rest {median:.3g} s"
+            latencies[entry.name] = f"{figure(course.values[0], 's')}, median of the rest {figure(median, 's')}"
     if latencies:
         yield Check(
             code="cold-start",
@@ -209,7 +209,9 @@ def outlying(race: Race) -> Iterator[Check]:
             furthest = tails.greatest[-1] if tails.greatest[-1] > high else tails.least[0]
             median = percentile(ordered, 0.5)
             least = "at least " if beyond >= tails.most else ""
-            outliers[entry.name] = f"{least}{of(beyond, entry.evidence.good)} ({furthest:.3g} s, median {median:.3g} s)"
+            outliers[entry.name] = (
+                f"{least}{of(beyond, entry.evidence.good)} ({figure(furthest, 's')}, median {figure(median, 's')})"
+            )
     if outliers:
         yield Check(
             code="outliers",

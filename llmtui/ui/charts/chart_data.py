@@ -68,7 +68,7 @@ class ChartData:
         """The chart's title, with the unit of its value axis."""
         if self.kind == "scatter":
             what = METRICS[self.metric].title
-            unit = METRICS[self.metric].titled.removeprefix(what)
+            unit = METRICS[self.metric].titled().removeprefix(what)
             shown = f", iterations {self.window[0] + 1} to {self.window[1]}" if self.window else ""
             return f"{what} per iteration{unit}{', log scale' if self.log else ''}{shown}"
         return f"{KIND_TITLES[self.kind]}, {self.axis}"

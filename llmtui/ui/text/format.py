@@ -118,7 +118,7 @@ def unit(metric: MetricKey) -> str:
 
 def titled(metric: MetricKey) -> str:
     """Return a metric with its unit, as in "latency in s"."""
-    return METRICS[metric].titled
+    return METRICS[metric].titled()
 
 
 def clock(seconds: float) -> str:
