@@ -112,7 +112,7 @@ def plan_from(config: str | None, only: tuple[str, ...], changes: dict[str, Any]
             try:
                 resolve_keys(settings.ui.keys)
             except ValueError as error:
-                raise configs.ConfigError(f"{settings.source}: [ui]: keys: {error}") from None
+                raise configs.ConfigError(f"{settings.place.section('ui').key('keys')}: {error}") from None
     return settings, plan
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from llmtui.cli.history import opened
 from llmtui.config.launch import as_now
+from llmtui.config.places import Place
 from llmtui.config.schema import ConfigError, UiConfig, load, load_named_by_history
 from llmtui.model import Plan
 from llmtui.store.errors import StoreError
@@ -33,7 +34,7 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
     settings = load(Path(config)) if config else load_named_by_history(plan.source, trust)
     if settings.run.model != plan.config.model:
         # The path of a file to open is never taken from the history alone.
-        raise _changed(plan, f"{settings.source}: [run]: model")
+        raise _changed(plan, settings.place.section("run").key("model"))
     fresh = settings.plan(only=tuple(b.name for b in plan.backends))
     public = {b.name: b for b in fresh.public().backends}
     for old in plan.backends:
@@ -42,7 +43,7 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
         before, now = msgspec.to_builtins(as_now(old, new, Path(settings.source).parent)), msgspec.to_builtins(new)
         for field in sorted(before.keys() | now.keys()):
             if not _same(before.get(field), now.get(field)):
-                raise _changed(plan, f"{settings.source}: backend {old.name!r}: {field}")
+                raise _changed(plan, settings.place_of(old.name).key(field))
     secret = {b.name: b for b in fresh.backends}
     return msgspec.structs.replace(plan, backends=[secret[b.name] for b in plan.backends]), settings.ui
 
@@ -70,7 +71,7 @@ def _matches(parts: list[str], text: str) -> bool:
     return text.startswith(first) and text.endswith(last) and at + len(last) <= len(text)
 
 
-def _changed(plan: Plan, setting: str) -> ConfigError:
+def _changed(plan: Plan, setting: Place) -> ConfigError:
     return ConfigError(
         f"{setting} has changed since run {plan.run} was started; "
         "restore it, name the original file with --config, or start a new run"

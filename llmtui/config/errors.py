@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from llmtui.config.named_secrets import SECRET_NAME, named_secrets
+from llmtui.config.places import Place
 from llmtui.model.errors import UsageError
 from llmtui.text import is_ordinary, redact, sanitize
 
@@ -63,62 +64,65 @@ def backend_label(table: Mapping[str, Any], index: int) -> str:
     return f"backend {index + 1} ({show(name)})" if isinstance(name, str) else f"backend {index + 1}"
 
 
-def check_names(table: Mapping[str, Any], source: str, sections: Sections, internal: frozenset[str]) -> None:
+def check_names(table: Mapping[str, Any], root: Place, sections: Sections, internal: frozenset[str]) -> None:
     """Raise ConfigError for an unknown key. Fields in `internal` are not keys of the file."""
 
-    def check(entries: Mapping[str, Any], section: str, where: str) -> None:
+    def check(entries: Mapping[str, Any], section: str, place: Place) -> None:
         fields = msgspec.structs.fields(sections[section])
         names = [f.encode_name for f in fields if f.name not in internal]
         for key in entries:
             if key not in names:
-                raise ConfigError(f"{source}: {where}unknown key {show(key)}{suggestion(key, names)}")
+                raise ConfigError(f"{place.entry(key)}: unknown key {show(key)}{suggestion(key, names)}")
 
-    check(table, "", "")
+    check(table, "", root)
     for section in ("run", "ui"):
         if isinstance(table.get(section), dict):
-            check(table[section], section, f"[{section}]: ")
+            check(table[section], section, root.section(section))
     backends = table.get("backend")
     if isinstance(backends, dict):
         raise ConfigError(
-            f"{source}: [backend] is a single table; write [[backend]], with two brackets, once for each backend"
+            f"{root.section('backend')} is a single table; write [[backend]], with two brackets, once for each backend"
         )
     if isinstance(backends, list):
         for index, entry in enumerate(backends):
             if isinstance(entry, dict):
-                check(entry, "backend", f"{backend_label(table, index)}: ")
+                check(entry, "backend", root.backend(index, backend_label(table, index)))
 
 
-def explain(message: str, table: Mapping[str, Any], sections: Sections) -> str:
+def explain(message: str, table: Mapping[str, Any], sections: Sections, root: Place) -> str:
     """Turn msgspec's validation message into one that says where, what is expected, and what was found."""
     head, _, path = message.partition(" - at `$")
     path = path.rstrip("`")
     value: Any = table
-    where: list[str] = []
-    for part in re.findall(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]", path):
-        key, position = part
+    place = root
+    names: list[str] = []
+    for key, position in re.findall(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]", path):
         try:
             if key or position:
                 value = value[key] if key else value[int(position)]
         except (KeyError, IndexError, TypeError, ValueError):
             value = None
-        if key == "backend" and not where:
-            continue
-        if position and not where:
-            where.append(backend_label(table, int(position)))
+        if key == "backend" and not names:
+            names.append(key)
+        elif position and names == ["backend"]:
+            place = root.backend(int(position), backend_label(table, int(position)))
         elif key:
-            where.append(f"[{key}]" if key in ("run", "ui") and not where else key)
-    place = ": ".join(where)
-    found = "a value that is not shown" if "headers" in where or any(map(SECRET_NAME.fullmatch, where)) else show(value)
+            place = place.section(key) if key in ("run", "ui") and not names else place.key(key)
+            names.append(key)
+    if names == ["backend"] and place is root:
+        place = root.key("backend")
+    secret = "headers" in names or any(map(SECRET_NAME.fullmatch, names))
+    found = "a value that is not shown" if secret else show(value)
     expected = re.match(r"Expected `(\w+)(?: \| null)?`, got `(\w+)`", head)
     missing = re.match(r"Object missing required field `(\w+)`", head)
     if missing:
-        return f"{place}: {missing[1]!r} is missing".lstrip(": ")
+        return f"{place}: {missing[1]!r} is missing"
     if expected:
         want = _TYPE_WORDS.get(expected[1], expected[1])
-        return f"{place}: expected {want}, got {found}".lstrip(": ")
+        return f"{place}: expected {want}, got {found}"
     if head.startswith("Invalid enum value"):
         return f"{place}: expected {_allowed(path, sections)}, got {found}"
-    return f"{place}: {head}".lstrip(": ")
+    return f"{place}: {head}"
 
 
 def _allowed(path: str, sections: Sections) -> str:

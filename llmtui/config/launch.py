@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 
 from llmtui.config.errors import ConfigError, show
+from llmtui.config.places import Place
 from llmtui.model import Backend
 
 
-def resolved(backend: Backend, folder: Path, where: str) -> Backend:
+def resolved(backend: Backend, folder: Path, where: Place) -> Backend:
     """Return `backend` with whole paths in `launch`, and in its `model` where that is filled in.
 
     A leading `~` is the home folder. A program with a slash in it, and other words that name a file, are looked up in
@@ -45,12 +46,12 @@ def as_now(old: Backend, now: Backend, folder: Path) -> Backend:
     return msgspec.structs.replace(old, launch=launch, model=word(old.model, now.model))
 
 
-def _home(word: str, where: str) -> str:
+def _home(word: str, where: Place) -> str:
     if word != "~" and not word.startswith("~/"):
         return word
     path = os.path.expanduser(word)
     if path == word:
-        raise ConfigError(f"{where}: launch: no home folder for {show(word)}; write the whole path")
+        raise ConfigError(f"{where.key('launch')}: no home folder for {show(word)}; write the whole path")
     return path
 
 

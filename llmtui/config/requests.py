@@ -12,6 +12,7 @@ from typing import Any
 
 from llmtui.config.errors import ConfigError, show
 from llmtui.config.omit import check_omit
+from llmtui.config.places import Place
 from llmtui.model import Backend, Protocol
 
 #: Tables with more parameters of a request.
@@ -95,11 +96,11 @@ _HEADERS: dict[str, str] = {
 }
 
 
-def check_requests(backend: Backend, where: str) -> None:
+def check_requests(backend: Backend, where: Place) -> None:
     """Raise ConfigError for what cannot be sent to a backend, or would make its figures untrue."""
     for key in ("options", "body"):
         if (number := _too_large(getattr(backend, key))) is not None:
-            raise ConfigError(f"{where}: {key}: expected whole numbers of up to 64 bits, got {show(number)}")
+            raise ConfigError(f"{where.key(key)}: expected whole numbers of up to 64 bits, got {show(number)}")
     _check_headers(backend, where)
     check_omit(backend, where)
     if backend.protocol == "custom":
@@ -107,64 +108,67 @@ def check_requests(backend: Backend, where: str) -> None:
         return
     for key in ("body", "answer"):
         if getattr(backend, key):
-            raise ConfigError(f"{where}: {key} requires protocol = 'custom'; remove it or set protocol")
-    _check_fields(backend.options, backend.protocol, f"{where}: options", _OWN)
+            raise ConfigError(f"{where.entry(key)}: {key} requires protocol = 'custom'; remove it or set protocol")
+    _check_fields(backend.options, backend.protocol, where.key("options"), _OWN)
 
 
-def _check_custom(backend: Backend, where: str) -> None:
+def _check_custom(backend: Backend, where: Place) -> None:
     """Check the body and the options that replace fields of it. The fields of an unknown server may mean anything."""
     body = backend.body or {}
     if backend.body is not None and "{prompt}" not in repr(body):
-        raise ConfigError(f"{where}: body: '{{prompt}}' is missing, so the prompt would not be sent")
+        raise ConfigError(f"{where.key('body')}: '{{prompt}}' is missing, so the prompt would not be sent")
     for key in backend.options:
         if key in body and "{prompt}" in repr(body[key]):
-            raise ConfigError(f"{where}: options: {key!r} replaces the prompt in body; remove it")
+            raise ConfigError(f"{where.key('options').entry(key)}: {key!r} replaces the prompt in body; remove it")
     own = {name: "set it in body" for name in ("messages", "stream")}
     like_others = any(isinstance(body.get(key), list | dict) for key in ("messages", "parameters"))
-    _check_fields(backend.options, "custom", f"{where}: options", own, rules=like_others)
+    _check_fields(backend.options, "custom", where.key("options"), own, rules=like_others)
     if like_others:
-        _check_fields(body, "custom", f"{where}: body", {})
+        _check_fields(body, "custom", where.key("body"), {})
 
 
 def _check_fields(
-    fields: dict[str, Any], protocol: Protocol, where: str, own: Mapping[str, str], *, rules: bool = True
+    fields: dict[str, Any], protocol: Protocol, where: Place, own: Mapping[str, str], *, rules: bool = True
 ) -> None:
     """Raise ConfigError for a field of a request. Servers written in Go read names in any case."""
     for key, value in fields.items():
         name = key.lower()
         if name in own:
-            raise ConfigError(f"{where}: {key!r} is set by llmtui and cannot be changed here; {own[name]}")
+            raise ConfigError(f"{where.entry(key)}: {key!r} is set by llmtui and cannot be changed here; {own[name]}")
         if not rules:
             continue
         if (instead := _OTHER_NAMES.get(protocol, {}).get(name)) is not None:
-            raise ConfigError(f"{where}: {key!r} is not read by this server; its name there is {instead!r}")
+            raise ConfigError(f"{where.entry(key)}: {key!r} is not read by this server; its name there is {instead!r}")
         for table in (_REFUSED, _REFUSED_IN.get(protocol, {})):
             if name in table and table[name][0](value):
-                raise ConfigError(f"{where}: {key} = {show(value)} {table[name][1]}; remove it")
+                raise ConfigError(f"{where.entry(key)}: {key} = {show(value)} {table[name][1]}; remove it")
         if name in _INNER and isinstance(value, dict):
-            _check_fields(value, protocol, f"{where}.{key}", own)
+            _check_fields(value, protocol, where.field(key), own)
             if name == _NESTED.get(protocol):
-                raise ConfigError(f"{where}: {key!r} is not a field of a request; write its contents beside it")
+                raise ConfigError(
+                    f"{where.entry(key)}: {key!r} is not a field of a request; write its contents beside it"
+                )
 
 
-def _check_headers(backend: Backend, where: str) -> None:
+def _check_headers(backend: Backend, where: Place) -> None:
+    headers = where.key("headers")
     seen: dict[str, str] = {}
     for key, value in backend.headers.items():
         name = key.lower()
         if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", key) or not (value.isascii() and value.isprintable()):
-            raise ConfigError(f"{where}: headers: {show(key)} or its value is not a valid HTTP header")
+            raise ConfigError(f"{headers.entry(key)}: {show(key)} or its value is not a valid HTTP header")
         if name in seen:
-            raise ConfigError(f"{where}: headers: {key!r} and {seen[name]!r} are the same header; remove one")
+            raise ConfigError(f"{headers.entry(key)}: {key!r} and {seen[name]!r} are the same header; remove one")
         seen[name] = key
         if name in _HEADERS:
-            raise ConfigError(f"{where}: headers: {key!r} {_HEADERS[name]}; remove it")
+            raise ConfigError(f"{headers.entry(key)}: {key!r} {_HEADERS[name]}; remove it")
         if name == "accept-encoding" and value.strip().lower() != "identity":
             raise ConfigError(
-                f"{where}: headers: {key!r} asks for compression, and a compressed answer comes in larger pieces than "
-                "its tokens; remove it"
+                f"{headers.entry(key)}: {key!r} asks for compression, and a compressed answer comes in larger pieces "
+                "than its tokens; remove it"
             )
         if name == "content-type" and "json" not in value.lower():
-            raise ConfigError(f"{where}: headers: {key!r} is not that of JSON, which every request is; remove it")
+            raise ConfigError(f"{headers.entry(key)}: {key!r} is not that of JSON, which every request is; remove it")
 
 
 def _too_large(value: Any) -> int | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_na
 from llmtui.config.frameworks import OLLAMA, framework
 from llmtui.config.named_secrets import named_secrets
 from llmtui.config.ollama_host import ollama_url
+from llmtui.config.places import Option, Place
 from llmtui.config.requests import check_requests
 from llmtui.config.variables import expand
 from llmtui.model import LABELS, Backend, Plan, RunConfig, Struct, is_backend_name, secret_values
@@ -59,12 +61,22 @@ class UiConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """A checked config.toml. `source` is its path."""
+    """A checked config.toml. `source` is its path, `text` its content, both for messages."""
 
     run: RunConfig = RunConfig()
     ui: UiConfig = UiConfig()
     backend: list[Backend] = []
     source: str = ""
+    text: str = ""
+
+    @property
+    def place(self) -> Place:
+        """The whole file, for messages about one of its settings."""
+        return Place(self.source, self.text)
+
+    def place_of(self, name: str) -> Place:
+        """The table of the backend with this name. Raises ValueError if there is none."""
+        return self.place.backend([b.name for b in self.backend].index(name), f"backend {name!r}")
 
     def plan(self, *, only: tuple[str, ...] = ()) -> Plan:
         """Return the plan of a new run of the enabled backends, or of those named in `only`, enabled or not.
@@ -83,7 +95,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         for backend in chosen:
             if not backend.enabled:
                 # Named by `only`: it was not checked when the file was read.
-                check_requests(backend, f"{self.source}: backend {backend.name!r}")
+                check_requests(backend, self.place_of(backend.name))
         return Plan(
             run=secrets.token_hex(4),
             created_utc=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -98,7 +110,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 MAX_BACKENDS = 100
 _SECTIONS: dict[str, type[msgspec.Struct]] = {"": Config, "run": RunConfig, "ui": UiConfig, "backend": Backend}
 #: Fields that are not keys of the file.
-_NO_KEYS = frozenset({"source", "secrets"})
+_NO_KEYS = frozenset({"source", "text", "secrets"})
 
 
 def load(path: Path, *, implicit: bool = False, environ: dict[str, str] | None = None) -> Config:
@@ -127,26 +139,27 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
     try:
         table = tomli.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{source}: not valid TOML: {error}") from None
-    check_names(table, source, _SECTIONS, _NO_KEYS)
+        raise ConfigError(_not_toml(str(error), source)) from None
+    root = Place(source, text)
+    check_names(table, root, _SECTIONS, _NO_KEYS)
     backends = table.get("backend")
     as_written = {**table, "backend": list(backends)} if isinstance(backends, list) else table
     if isinstance(backends, list):
         for index, entry in enumerate(backends):
             if isinstance(entry, dict) and entry.get("enabled", True) is not False:
-                where = f"{source}: {backend_label(table, index)}"
+                place = root.backend(index, backend_label(table, index))
                 secrets: list[str] = []
                 expanded = {
-                    key: expand(value, f"{where}: {key}", env, [] if key in LABELS else secrets)
+                    key: expand(value, place.key(key), env, [] if key in LABELS else secrets)
                     for key, value in entry.items()
                 }
                 backends[index] = {**expanded, "secrets": secrets + named_secrets(expanded)}
     try:
         config = msgspec.convert(table, Config, strict=True)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {explain(str(error), as_written, _SECTIONS)}") from None
-    run = check_run(config.run, source, folder)
-    checked = [_check_backend(b, i, source, env, folder) for i, b in enumerate(config.backend)]
+        raise ConfigError(explain(str(error), as_written, _SECTIONS, root)) from None
+    run = check_run(config.run, root.section("run"), folder)
+    checked = [_check_backend(b, i, root, env, folder) for i, b in enumerate(config.backend)]
     if not checked:
         raise ConfigError(f"{source}: no [[backend]]; write a config of the servers on this machine with: llmtui init")
     if len(checked) > MAX_BACKENDS:
@@ -156,10 +169,19 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
         shown = sanitize(backend.name)
         if shown in seen:
             raise ConfigError(
-                f"{source}: backend {index}: name: {shown!r} is already the name of backend {seen[shown]}"
+                f"{root.backend(index - 1, f'backend {index}').key('name')}: {shown!r} is already the name of backend "
+                f"{seen[shown]}"
             )
         seen[shown] = index
-    return msgspec.structs.replace(config, run=run, backend=checked, source=source)
+    return msgspec.structs.replace(config, run=run, backend=checked, source=source, text=text)
+
+
+def _not_toml(error: str, source: str) -> str:
+    """The message for a file that tomli cannot read, with the line as in other messages."""
+    at = re.search(r" \(at line (\d+), column (\d+)\)$", error)
+    if at is None:
+        return f"{source}: not valid TOML: {error}"
+    return f"{source}:{at[1]}: not valid TOML: {error[: at.start()]} (at column {at[2]})"
 
 
 def changed(config: Config, changes: dict[str, Any]) -> Config:
@@ -167,28 +189,28 @@ def changed(config: Config, changes: dict[str, Any]) -> Config:
     given = {key: value for key, value in changes.items() if value is not None}
     if not given:
         return config
-    source = "the command line"
     table = {"run": {**msgspec.to_builtins(config.run), **given}}
+    option = Option("the command line")
     try:
         run = msgspec.convert(table["run"], RunConfig, strict=True)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {explain(str(error).replace('`$.', '`$.run.'), table, _SECTIONS)}") from None
-    return msgspec.structs.replace(config, run=check_run(run, source, Path.cwd()))
+        raise ConfigError(explain(str(error).replace("`$.", "`$.run."), table, _SECTIONS, option)) from None
+    return msgspec.structs.replace(config, run=check_run(run, option, Path.cwd()))
 
 
 # --- Checks beyond types. ---
 
 
-def check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
+def check_run(run: RunConfig, place: Place, folder: Path) -> RunConfig:
     """Check the ranges of all values. Return `run` with an absolute path in `model`, resolved from `folder`.
 
-    Raises ConfigError; `source` names the file in its message.
+    Raises ConfigError; `place` is that of [run] in its message.
     """
 
     def require(key: str, holds: Callable[[Any], bool], allowed: str) -> None:
         value = getattr(run, key)
         if (isinstance(value, float) and not math.isfinite(value)) or not holds(value):
-            raise ConfigError(f"{source}: [run]: {key}: expected {allowed}, got {show(value)}")
+            raise ConfigError(f"{place.key(key)}: expected {allowed}, got {show(value)}")
 
     require("iterations", lambda v: 1 <= v <= 1_000_000, "1 to 1000000")
     require("warmup", lambda v: 0 <= v <= 10_000, "0 to 10000")
@@ -208,69 +230,71 @@ def check_run(run: RunConfig, source: str, folder: Path) -> RunConfig:
             path = Path(run.model).expanduser()
         except RuntimeError:
             raise ConfigError(
-                f"{source}: [run]: model: no home folder for {show(run.model)}; write the whole path"
+                f"{place.key('model')}: no home folder for {show(run.model)}; write the whole path"
             ) from None
         run = msgspec.structs.replace(run, model=str(path if path.is_absolute() else (folder / path).absolute()))
     return run
 
 
-def _check_backend(backend: Backend, index: int, source: str, env: dict[str, str], folder: Path) -> Backend:
-    where = f"{source}: backend {index + 1} ({backend.name!r})"
+def _check_backend(backend: Backend, index: int, root: Place, env: dict[str, str], folder: Path) -> Backend:
+    where = root.backend(index, f"backend {index + 1} ({backend.name!r})")
     # A name of fillers alone would not be seen.
     if not is_backend_name(backend.name) or not sanitize(backend.name):
         raise ConfigError(
-            f"{source}: backend {index + 1}: name: expected 1 to 40 printable characters without spaces around them, "
-            f"got {show(backend.name)}"
+            f"{root.backend(index, f'backend {index + 1}').key('name')}: expected 1 to 40 printable characters without "
+            f"spaces around them, got {show(backend.name)}"
         )
     backend = msgspec.structs.replace(backend, framework=backend.framework or backend.name)
     if backend.embedded:
         for key in ("url", "launch", "model"):
             if getattr(backend, key):
                 hint = "set it in [run], for all embedded engines" if key == "model" else f"remove {key}"
-                raise ConfigError(f"{where}: {key} cannot be combined with embedded = {backend.embedded!r}; {hint}")
+                raise ConfigError(
+                    f"{where.entry(key)}: {key} cannot be combined with embedded = {backend.embedded!r}; {hint}"
+                )
         check_requests(backend, where)
         return backend
     if not backend.enabled:
         return backend
     if backend.launch and not backend.launch[0].strip():
-        raise ConfigError(f"{where}: launch: the first word, the command, is empty")
+        raise ConfigError(f"{where.key('launch')}: the first word, the command, is empty")
     if any("\0" in word for word in backend.launch):
-        raise ConfigError(f"{where}: launch: a word contains a NUL character")
+        raise ConfigError(f"{where.key('launch')}: a word contains a NUL character")
     backend = launch.resolved(backend, folder, where)
     if not backend.url and not backend.launch:
         backend = msgspec.structs.replace(backend, url=_usual_url(backend, where, env))
     if backend.url:
         parts = _split_url(backend.url.replace("{port}", "1"), where, sorted(secret_values(backend)))
         if parts.username or parts.password:
-            raise ConfigError(f"{where}: url: contains a user name or password; use api_key or headers instead")
+            raise ConfigError(f"{where.key('url')}: contains a user name or password; use api_key or headers instead")
         backend = msgspec.structs.replace(backend, url=backend.url.rstrip("/"))
     if not backend.api_key.isascii() or not backend.api_key.isprintable():
         raise ConfigError(
-            f"{where}: api_key: contains a character that is not allowed in HTTP; is there a newline in it?"
+            f"{where.key('api_key')}: contains a character that is not allowed in HTTP; is there a newline in it?"
         )
     check_requests(backend, where)
     return backend
 
 
-def _split_url(url: str, where: str, secrets: list[str]) -> Any:
+def _split_url(url: str, where: Place, secrets: list[str]) -> Any:
     shown = show(url, secrets)
     if not url.isprintable() or " " in url:
-        raise ConfigError(f"{where}: url: expected an address without spaces and control characters, got {shown}")
+        raise ConfigError(f"{where.key('url')}: expected an address without spaces and control characters, got {shown}")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         # Its message may repeat the password.
         reason = "a port of at most 65535" if "ort" in str(error) else "a valid address"
-        raise ConfigError(f"{where}: url: expected {reason}, got {shown}") from None
+        raise ConfigError(f"{where.key('url')}: expected {reason}, got {shown}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"{where}: url: expected a full address such as 'http://127.0.0.1:8080', got {shown}")
+        raise ConfigError(f"{where.key('url')}: expected a full address such as 'http://127.0.0.1:8080', got {shown}")
     if port == 0:
-        raise ConfigError(f"{where}: url: expected a port of at least 1, got {shown}")
+        raise ConfigError(f"{where.key('url')}: expected a port of at least 1, got {shown}")
     return parts
 
 
-def _usual_url(backend: Backend, where: str, env: dict[str, str]) -> str:
+def _usual_url(backend: Backend, where: Place, env: dict[str, str]) -> str:
     words = (backend.framework, backend.name) if backend.protocol != "custom" else ()
     usual = next((facts for word in words if (facts := framework(word)).port), None)
     if backend.protocol == "ollama" or usual is OLLAMA:

@@ -7,9 +7,10 @@ from typing import Any
 
 from llmtui.config.errors import ConfigError
 from llmtui.config.named_secrets import is_secret_variable
+from llmtui.config.places import Place
 
 
-def expand(value: Any, where: str, env: dict[str, str], secrets: list[str]) -> Any:
+def expand(value: Any, where: Place, env: dict[str, str], secrets: list[str]) -> Any:
     """Replace `${NAME}` in all texts of `value` by variables of the environment. Add those with keys to `secrets`."""
     if isinstance(value, str):
 

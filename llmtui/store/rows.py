@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from llmtui.config import schema
+from llmtui.config.places import Place
 from llmtui.model import (
     RESTING,
     Backend,
@@ -282,7 +283,7 @@ def plan_of(row: sqlite3.Row) -> Plan:
     if plan.config.model and not plan.config.model.startswith("/"):
         raise ValueError("the path of the model in the plan is not absolute")
     try:
-        schema.check_run(plan.config, "the plan", Path("/"))
+        schema.check_run(plan.config, Place("the plan").section("run"), Path("/"))
     except schema.ConfigError as error:
         raise ValueError(str(error)) from None
     for backend in plan.backends:

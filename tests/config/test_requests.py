@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def read(lines: str) -> Config:
 def refusal(lines: str) -> str:
     with pytest.raises(ConfigError) as caught:
         read(lines)
-    return str(caught.value).removeprefix("c.toml: backend 1 ('a'): ")
+    return re.sub(r"^c\.toml:\d+: backend 1 \('a'\): ", "", str(caught.value))
 
 
 ANSWERS = " makes several answers of one request, and the figures would be of all of them together; remove it"
@@ -140,5 +141,5 @@ def test_harmless_headers_pass() -> None:
 
 def test_a_disabled_backend_is_checked_when_it_is_named() -> None:
     config = read(URL + "enabled = false\noptions = { n = 2 }")
-    with pytest.raises(ConfigError, match=r"c\.toml: backend 'a': options: n = 2 makes several answers"):
+    with pytest.raises(ConfigError, match=r"c\.toml:\d+: backend 'a': options: n = 2 makes several answers"):
         config.plan(only=("a",))

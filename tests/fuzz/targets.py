@@ -143,7 +143,7 @@ def config(data: bytes) -> None:
         plan = checked.plan()
     except ConfigError as error:
         message = str(error)
-        assert message.startswith(("c.toml: ", "OLLAMA_HOST: ")), message
+        assert message.startswith(("c.toml:", "OLLAMA_HOST: ")), message
         assert message.isprintable() and message == sanitize(message, 2_000), message
         return
     assert isinstance(checked, Config)
