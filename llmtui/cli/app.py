@@ -14,6 +14,7 @@ from llmtui.cli.group import DefaultGroup
 from llmtui.cli.options import (
     FILE,
     config_argument,
+    label_option,
     only_option,
     output_files,
     output_options,
@@ -43,8 +44,9 @@ def cli() -> None:
 
 @cli.command()
 @run_options
+@label_option
 @store_option
-def monitor(config: str | None, only: tuple[str, ...], store: str, **changes: Any) -> None:
+def monitor(config: str | None, only: tuple[str, ...], label: str, store: str, **changes: Any) -> None:
     """Run the benchmark in the monitor (the default command).
 
     Each round sends one request to every backend. CONFIG is ./config.toml by default; see `llmtui explain config`.
@@ -53,12 +55,13 @@ def monitor(config: str | None, only: tuple[str, ...], store: str, **changes: An
     from llmtui.cli.monitor import need_terminal, open_monitor
 
     need_terminal("llmtui run")
-    sys.exit(open_monitor(plan, settings.ui, store))
+    sys.exit(open_monitor(plan, settings.ui, store, label=label))
 
 
 @cli.command()
 @run_options
 @output_options
+@label_option
 @store_option
 @click.option("-q", "--quiet", is_flag=True, help="Print only the table.")
 def run(
@@ -68,6 +71,7 @@ def run(
     iterations_csv: Path | None,
     json_file: Path | None,
     markdown: Path | None,
+    label: str,
     store: str,
     quiet: bool,
     **changes: Any,
@@ -81,7 +85,7 @@ def run(
     with ExitOnInterrupt():
         from llmtui.cli.run import run_as_text
 
-    sys.exit(run_as_text(plan, files, quiet=quiet, store=store))
+    sys.exit(run_as_text(plan, files, quiet=quiet, store=store, label=label))
 
 
 @cli.command()
@@ -113,8 +117,11 @@ def init(file: Path | None, force: bool, to_stdout: bool) -> None:
     show_default=True,
     help="Port to listen on; 0 is any free port.",
 )
+@label_option
 @store_option
-def serve(config: str | None, only: tuple[str, ...], host: str, port: int, store: str, **changes: Any) -> None:
+def serve(
+    config: str | None, only: tuple[str, ...], host: str, port: int, label: str, store: str, **changes: Any
+) -> None:
     """Run the benchmark in a browser.
 
     Any number of pages can show the monitor. Closing them does not end the run; Control-C does.
@@ -127,7 +134,7 @@ def serve(config: str | None, only: tuple[str, ...], host: str, port: int, store
         if error.name is None or error.name.partition(".")[0] not in ("textual_serve", "aiohttp"):
             raise
         refuse("serve needs further packages; try: pip install 'llmtui[serve]'")
-    sys.exit(pages.serve(plan, settings.ui, host=host, port=port, store=store))
+    sys.exit(pages.serve(plan, settings.ui, host=host, port=port, store=store, label=label))
 
 
 def _complete_topic(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from llmtui import exit_codes
 from llmtui.cli.output import STDOUT, print_table, report, write_files
 from llmtui.runview.run import RunView
+from llmtui.store.errors import StoreError
 from llmtui.store.history import Store
 from llmtui.store.open import open_store
 from llmtui.store.rows import RunRow, StoredRun
@@ -25,6 +27,20 @@ def opened(path: str) -> Iterator[Store]:
     with store:
         store.mark_dead()
         yield store
+
+
+def report_where(run: str, path: str) -> None:
+    """Report the command that shows a run which has ended, or that continues it. Says nothing of any other run."""
+    try:
+        with opened(path) as store:
+            state = store.state(run)
+    except StoreError:
+        return  # the run has reported why it is not in the history
+    name = f"{run} --store {shlex.quote(path)}" if path else run
+    if state == "done":
+        report(f"run {run} is in the history; to see it again: llmtui show {name}")
+    elif state != "running":
+        report(f"run {run} is in the history, and is incomplete; to continue it: llmtui resume {name}")
 
 
 def list_runs(number: int, path: str) -> int:

@@ -21,24 +21,31 @@ def need_terminal(instead: str = "") -> None:
         raise UsageError(f"the monitor needs a terminal that can move the cursor, but TERM is dumb{hint}")
 
 
-def open_monitor(plan: Plan, ui: UiConfig, store: str, *, resume: bool = False) -> int:
+def open_monitor(plan: Plan, ui: UiConfig, store: str, *, resume: bool = False, label: str = "") -> int:
     """Start an engine for `plan` and show it. Return the exit code. Raises EngineError."""
-    engine = EngineProcess.start(plan, store, resume=resume)
+    engine = EngineProcess.start(plan, store, resume=resume, label=label)
     # Textual is imported while the engine starts.
     from llmtui.ui.run import show
 
-    return show(plan, engine, ui)
+    code = show(plan, engine, ui)
+    from llmtui.cli.history import report_where
+
+    report_where(plan.run, store)
+    return code
 
 
-def attach(run: str | None) -> int:
-    """Show an active run: the newest, or the one whose id begins with `run`. Return the exit code.
+def attach(run: str | None, store: str = "") -> int:
+    """Show an active run: the newest, or the one that `run` names in the history `store` or whose id begins so.
 
-    Raises UsageError if there is no such run or more than one.
+    Return the exit code. Raises UsageError if there is no such run or more than one.
     """
     runs = live_runs()
-    matches = [r for r in runs if not run or r.run.startswith(run)]
+    named = _in_history(run, store) if run else ""
+    matches = [r for r in runs if not run or r.run == named] or [r for r in runs if run and r.run.startswith(run)]
     if run and len(matches) > 1:
         raise UsageError(f"{run!r} matches several runs: {', '.join(r.run for r in matches)}; type more of the id")
+    if not matches and named:
+        raise UsageError(f"run {named} is not active; to see it: llmtui show {named}")
     if not matches:
         active = f"; active runs: {', '.join(r.run for r in runs)}" if runs else "; to start one, try: llmtui"
         raise UsageError((f"no active run {run!r}" if run else "no active run") + active)
@@ -48,3 +55,15 @@ def attach(run: str | None) -> int:
         return show_again(Path(matches[0].socket), UiConfig())
     except OSError as error:
         raise CommandError(f"run {matches[0].run}: {error.strerror or error}") from error
+
+
+def _in_history(name: str, store: str) -> str:
+    """Return the id of the run that `name` means in the history, "" if there is none."""
+    from llmtui.cli.history import opened
+    from llmtui.store.errors import StoreError
+
+    try:
+        with opened(store) as history:
+            return history.find(name)
+    except StoreError:
+        return ""

@@ -60,6 +60,25 @@ only_option = click.option(
 )
 store_option = click.option("--store", metavar="PATH", default="", type=click.Path(), help="Use this history file.")
 
+
+def _label(_: click.Context, __: click.Parameter, text: str) -> str:
+    """Return the label as it is stored. Raises UsageError if it is reserved."""
+    if not text:
+        return ""
+    from llmtui.store.run_names import label_of
+
+    return label_of(text)
+
+
+label_option = click.option(
+    "--label",
+    metavar="TEXT",
+    default="",
+    type=TEXT,
+    callback=_label,
+    help="Label the run. A label names the run in other commands.",
+)
+
 #: The config, and what goes before it.
 run_options = _all(
     config_argument,

@@ -48,7 +48,7 @@ def history(number: int, store: str) -> None:
 def show(run: str, store: str, label: str | None, note: str | None) -> None:
     """Show the results of a past run.
 
-    RUN is an id, the beginning of one, or a label.
+    RUN is an id, the beginning of one, a label, or last: the newest run (last~1: the one before).
     """
     from llmtui.cli.history import show_run
 
@@ -86,8 +86,8 @@ def compare(
 ) -> None:
     """Compare the backends of run B with those of run A, by name.
 
-    A and B are ids, beginnings of ids, or labels. To compare two backends of one run: llmtui compare RUN RUN --backend
-    ONE=OTHER
+    A and B name runs as in `show`: llmtui compare last~1 last. To compare two backends of one run: llmtui compare RUN
+    RUN --backend ONE=OTHER
     """
     if gate is not None and gate != gate:
         refuse("--gate: 'nan' is not a percentage")
@@ -111,7 +111,7 @@ def export(
 ) -> None:
     """Write the files of a past run.
 
-    Without an option, print the results as CSV. A FILE of - is stdout.
+    RUN names the run as in `show`. Without an option, print the results as CSV. A FILE of - is stdout.
     """
     files = output_files(csv=csv_file, iterations_csv=iterations_csv, json=json_file, markdown=markdown)
     from llmtui.cli.history import export_run
@@ -120,16 +120,17 @@ def export(
 
 
 @_command()
-@click.argument("run", required=False, metavar="[RUN]")
-def attach(run: str | None) -> None:
+@click.argument("run", required=False, metavar="[RUN]", type=TEXT)
+@store_option
+def attach(run: str | None, store: str) -> None:
     """Open the monitor on a run in progress.
 
-    RUN is the beginning of an id. By default it is the newest run.
+    RUN names it as in `show`. By default it is the newest one.
     """
     from llmtui.cli import monitor as monitors
 
     monitors.need_terminal()
-    sys.exit(monitors.attach(run))
+    sys.exit(monitors.attach(run, store))
 
 
 @_command()
@@ -140,7 +141,8 @@ def attach(run: str | None) -> None:
 def resume(run: str, config: str | None, store: str, text: bool) -> None:
     """Continue a run that died or was stopped.
 
-    Only missing iterations are measured, and failed ones are not repeated. Servers are started and warmed up again.
+    RUN names the run as in `show`. Only missing iterations are measured, and failed ones are not repeated. Servers are
+    started and warmed up again.
     """
     from llmtui.cli.monitor import need_terminal, open_monitor
     from llmtui.cli.resume import resumable

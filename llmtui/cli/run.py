@@ -21,15 +21,25 @@ from llmtui.text.format import DASH, Kind, at_point, figure_parts, plural
 
 
 def run_as_text(
-    plan: Plan, files: dict[str, Path | None], *, quiet: bool, store: str = "", resume: bool = False
+    plan: Plan, files: dict[str, Path | None], *, quiet: bool, store: str = "", resume: bool = False, label: str = ""
 ) -> int:
-    """Carry out `plan`, or the rest of it with `resume`, and print it. Return the exit code. Raises EngineError."""
+    """Carry out `plan`, or the rest of it with `resume`, and print it. Return the exit code. Raises EngineError.
+
+    The history gets the run with `label`.
+    """
     with Interruption() as interruption:
-        engine = EngineProcess.start(plan, store, resume=resume)
+        engine = EngineProcess.start(plan, store, resume=resume, label=label)
         try:
-            return asyncio.run(_follow(plan, engine, files, quiet or STDOUT in files.values(), interruption))
+            if not quiet:
+                report(f"run {plan.run}" + (f" [{label}]" if label else ""))
+            code = asyncio.run(_follow(plan, engine, files, quiet or STDOUT in files.values(), interruption))
         finally:
             engine.kill()
+    if not quiet:
+        from llmtui.cli.history import report_where
+
+        report_where(plan.run, store)
+    return code
 
 
 async def _follow(

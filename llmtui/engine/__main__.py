@@ -51,7 +51,7 @@ async def serve(launch: EngineLaunch) -> None:
         stored = recorder.resume(launch.store)
         recorder.notes.append(resume_note(stored, machine))
     else:
-        recorder.begin(launch.store, machine)
+        recorder.begin(launch.store, machine, launch.label)
     run = start_run(launch.plan, folder, machine, recorder, emit, stored)
     control = Control(run)
     coordinator = Coordinator(run, control, own_pids)

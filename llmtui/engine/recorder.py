@@ -38,6 +38,7 @@ class Recorder:
         self._emit = emit
         self._path = ""
         self._machine = Machine()
+        self._label = ""
         self._store: Store | None = None
         self._begun = False
         self._open_at = 0.0
@@ -48,9 +49,9 @@ class Recorder:
         self._locked_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, path: str, machine: Machine) -> list[Note]:
-        """Open the history at `path` ("" is the default) and add the run. Return `notes`."""
-        self._path, self._machine = path, machine
+    def begin(self, path: str, machine: Machine, label: str = "") -> list[Note]:
+        """Open the history at `path` ("" is the default) and add the run with its label. Return `notes`."""
+        self._path, self._machine, self._label = path, machine, label
         self._flush(OPEN_WAIT_S)
         return self.notes
 
@@ -146,7 +147,7 @@ class Recorder:
         store, warnings = open_store(self._path or None, wait_s=wait_s)
         try:
             store.mark_dead()
-            store.begin(self._plan, self._machine)
+            store.begin(self._plan, self._machine, self._label)
         except StoreError:
             store.close()
             raise

@@ -30,6 +30,7 @@ class EngineLaunch(Struct, frozen=True):
     plan: Plan
     store: str = ""
     resume: bool = False
+    label: str = ""
 
 
 class EngineProcess:
@@ -46,10 +47,11 @@ class EngineProcess:
         return self._process.pid
 
     @classmethod
-    def start(cls, plan: Plan, store: str = "", *, resume: bool = False) -> EngineProcess:
+    def start(cls, plan: Plan, store: str = "", *, resume: bool = False, label: str = "") -> EngineProcess:
         """Start an engine for `plan` without waiting for it; `connect` waits until it listens. Raises EngineError.
 
-        `store` is the history file, "" the default one. With `resume` the engine continues the run from there.
+        `store` is the history file, "" the default one. With `resume` the engine continues the run from there, else
+        the run gets `label` there.
         """
         if resume:
             if _listens(run_folders.folder_of(plan.run) / SOCKET_NAME):
@@ -57,7 +59,7 @@ class EngineProcess:
             run_folders.remove(plan.run)  # left by the killed engine
         folder, log = run_folders.make(plan.run)
         path = folder / SOCKET_NAME
-        launch = EngineLaunch(plan=plan, store=store, resume=resume)
+        launch = EngineLaunch(plan=plan, store=store, resume=resume, label=label)
         engine: EngineProcess | None = None
         try:
             live_runs()  # removes folders of killed engines

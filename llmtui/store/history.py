@@ -18,9 +18,9 @@ from typing import Any
 import msgspec
 
 from llmtui.model import BackendState, Iteration, Machine, Plan, redacted, redactor
-from llmtui.store import limits, process_id, queries, read_run
+from llmtui.store import limits, process_id, queries, read_run, run_names
 from llmtui.store.errors import StoreError, store_error
-from llmtui.store.rows import COLUMNS, MAX_LABEL, MAX_NOTE, Runs, RunWord, StoredRun, iteration_values
+from llmtui.store.rows import COLUMNS, MAX_NOTE, Runs, RunWord, StoredRun, iteration_values, run_of
 from llmtui.text import Redactor, sanitize
 
 _MAX_REASON = 200
@@ -63,17 +63,20 @@ class Store:
 
     # --- Written by engines. ---
 
-    def begin(self, plan: Plan, machine: Machine) -> None:
-        """Record that this process starts `plan`. Its secrets are not stored. Raises StoreError."""
-        text = _json(plan.public())
+    def begin(self, plan: Plan, machine: Machine, label: str = "") -> None:
+        """Record that this process starts `plan`, with a label. Secrets are not stored.
+
+        Raises StoreError, and UsageError if the label is reserved.
+        """
+        text, label = _json(plan.public()), run_names.label_of(label)
         with self._writing() as connection:
             taken = connection.execute("SELECT 1 FROM runs WHERE id = ?", (plan.run,)).fetchone()
             if taken is not None:
                 raise StoreError(f"the history already has a run {plan.run}; start again to get a new id")
             connection.execute(
                 "INSERT INTO runs (id, created_utc, state, llmtui, engine_place, engine_pid, engine_started, machine, "
-                "plan) VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?)",
-                (plan.run, plan.created_utc, machine.llmtui, *_this_process(), _json(machine), text),
+                "plan, label) VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?)",
+                (plan.run, plan.created_utc, machine.llmtui, *_this_process(), _json(machine), text, label),
             )
         self._redactors[plan.run] = redactor(plan)
 
@@ -129,7 +132,7 @@ class Store:
             self._row(run)
             connection.execute("UPDATE runs SET state = ?, ended_utc = ? WHERE id = ?", (state, now, run))
 
-    # --- Used by commands. `name` is the id of a run, the beginning of one, or a label. ---
+    # --- Used by commands. `name` is any that llmtui.store.run_names resolves. ---
 
     def runs(self, limit: int = 20) -> Runs:
         """Return the newest runs, newest first, with counts and medians of each backend's newest attempt.
@@ -148,18 +151,23 @@ class Store:
     def find(self, name: str) -> str:
         """Return the id of the run that `name` means. Raises StoreError with the closest match, or with all matches."""
         with self._reading() as connection:
-            return queries.find(connection, name)
+            return run_names.find(connection, name)
+
+    def state(self, name: str) -> RunWord:
+        """Return the state of a run. Raises StoreError."""
+        with self._reading() as connection:
+            return run_of(self._row(run_names.find(connection, name))).state
 
     def load(self, name: str) -> StoredRun:
         """Read a whole run: about 0.4 ms per 1,000 arrivals. Raises StoreError, also if any value is invalid."""
         with self._reading() as connection:
-            run = queries.find(connection, name)
+            run = run_names.find(connection, name)
             with self._checked(run):
                 return read_run.read_run(connection, self._row(run))
 
     def label(self, name: str, text: str) -> None:
-        """Set the label of a run, sanitized and cut to `MAX_LABEL` characters. An empty text removes it."""
-        self._describe(name, "label", sanitize(text, MAX_LABEL))
+        """Set the label of a run, as `run_names.label_of` returns it. An empty text removes it."""
+        self._describe(name, "label", run_names.label_of(text))
 
     def note(self, name: str, text: str) -> None:
         """Set the note of a run, sanitized and cut to `MAX_NOTE` characters. An empty text removes it."""
@@ -196,7 +204,7 @@ class Store:
 
     def _describe(self, name: str, column: str, text: str) -> None:
         with self._writing() as connection:
-            run = queries.find(connection, name)
+            run = run_names.find(connection, name)
             connection.execute(f"UPDATE runs SET {column} = ? WHERE id = ?", (text, run))
 
     def _row(self, run: str) -> sqlite3.Row:

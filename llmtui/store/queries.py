@@ -1,8 +1,7 @@
-"""Queries over all runs: the listing with its medians, usual load times, and the run that a name means."""
+"""Queries over all runs: the listing with its medians, and usual load times."""
 
 from __future__ import annotations
 
-import difflib
 import sqlite3
 import statistics
 from collections import defaultdict
@@ -10,13 +9,11 @@ from collections.abc import Collection
 
 import msgspec
 
-from llmtui.model import Plan, is_run_id
+from llmtui.model import Plan
 from llmtui.store import validate
-from llmtui.store.errors import StoreError
 from llmtui.store.limits import rows
 from llmtui.store.rows import (
     MAX_ATTEMPT,
-    MAX_LABEL,
     RANGES,
     BackendRow,
     RunRow,
@@ -26,13 +23,9 @@ from llmtui.store.rows import (
     run_of,
     state_of,
 )
-from llmtui.text import sanitize
 
 #: The most runs in a listing.
 MAX_RUNS = 10_000
-_SHOWN = 5
-#: A suggestion is searched among the names of this many of the newest runs.
-MAX_NEAR = 1000
 #: The usual load time is the median of this many.
 _LOADS = 5
 #: They are searched in this many of the newest states.
@@ -145,43 +138,3 @@ def newest_attempts(connection: sqlite3.Connection, run: str, names: Collection[
             raise ValueError("it has iterations or states of a backend that the plan does not have")
         newest[row["backend"]] = validate.whole(row["attempt"], "the number of an attempt", 1, MAX_ATTEMPT)
     return newest
-
-
-def find(connection: sqlite3.Connection, name: str) -> str:
-    """Return the id of the run that `name` means: an id, else a label, else the beginning of an id.
-
-    Raises StoreError if there is no such run, with the closest match, or if there are several, with all of them.
-    """
-    candidates = [
-        (row["id"], _label(row["label"]))
-        for row in rows(connection, "SELECT id, label FROM runs ORDER BY seq DESC")
-        if isinstance(row["id"], str) and is_run_id(row["id"])
-    ]
-    wanted = name.strip()
-    ways: list[list[str]] = [
-        [run for run, _ in candidates if run == wanted],
-        [run for run, label in candidates if label and label == wanted],
-        [run for run, _ in candidates if wanted and run.startswith(wanted)],
-    ]
-    for matches in ways:
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            raise StoreError(f"{wanted!r} matches several runs: {_some(matches)}; type more of the id")
-    if not candidates:
-        raise StoreError(f"no run {wanted!r}: the history is empty")
-    newest = candidates[:MAX_NEAR]
-    names = [name for run, label in newest for name in (label, run) if name]
-    # Comparing takes time for each name, and there may be very many.
-    near = difflib.get_close_matches(wanted[:MAX_LABEL], names[:MAX_NEAR], n=1, cutoff=0.5)
-    hint = f"did you mean {sanitize(near[0])!r}?" if near else f"the newest are {_some([run for run, _ in candidates])}"
-    raise StoreError(f"no run {wanted!r} in the history; {hint}")
-
-
-def _label(value: object) -> str:
-    """`value` if it is a valid label, else ""."""
-    return value if isinstance(value, str) and len(value) <= MAX_LABEL else ""
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

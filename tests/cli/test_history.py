@@ -49,11 +49,17 @@ def llmtui(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_run_is_listed_shown_labelled_and_exported(config: Path, tmp_path: Path) -> None:
     store = tmp_path / "history.db"
-    assert llmtui(store, "run", str(config), "-q").returncode == 0
+    done = llmtui(store, "run", str(config), "--label", "first")
+    assert done.returncode == 0
     (line,) = llmtui(store, "history").stdout.splitlines()
     run, state = line.split()[0], line.split()[3]
     assert state == "done"
-    assert "one " in line and line.endswith(" ms")
+    assert "one " in line and line.endswith("[first]")
+    first, *_, last = done.stderr.splitlines()
+    assert first == f"llmtui: run {run} [first]"
+    assert last == f"llmtui: run {run} is in the history; to see it again: llmtui show {run}"
+    for name in ("first", "last"):
+        assert llmtui(store, "show", name).stdout.startswith(f"run {run} [first]: done")
     shown = llmtui(store, "show", run[:4], "--label", "base line", "--note", "quiet machine")
     assert shown.returncode == 0
     assert f"run {run} [base line]: done" in shown.stdout
@@ -80,6 +86,17 @@ def test_a_label_that_is_the_id_of_another_run(tmp_path: Path) -> None:
     assert shown.stdout.startswith("run aaaa1111 [x y]: done")
     assert llmtui(store, "show", "x y", "--label", "").stdout.startswith("run aaaa1111: done")
     assert llmtui(store, "show", "x y").returncode == 1
+
+
+@pytest.mark.parametrize("command", [["run"], ["monitor"], ["show", "aaaa1111"]])
+def test_last_is_refused_as_a_label(tmp_path: Path, command: list[str]) -> None:
+    store = tmp_path / "history.db"
+    add(store, "aaaa1111", {"a": 0.5})
+    done = llmtui(store, *command, "--label", "last~1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "llmtui: a run cannot have the label 'last~1', which names the newest runs; choose another label\n"
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from llmtui.model import Backend, Plan, RunConfig
+from llmtui.model.errors import UsageError
 from llmtui.store import process_id
 from llmtui.store.errors import StoreError
 from llmtui.store.history import Store
 from llmtui.store.open import open_store
-from llmtui.store.rows import BackendRow
-from tests.store.runs import MACHINE, failed, iteration, plan, state
+from llmtui.store.rows import MAX_LABEL, BackendRow
+from tests.store.runs import MACHINE, database, failed, iteration, plan, state
 
 
 def test_listing_is_newest_first_with_medians_of_the_newest_attempt(store: Store) -> None:
@@ -84,11 +85,51 @@ def test_a_run_is_found_by_id_prefix_or_label(store: Store) -> None:
     assert store.find("ab") == "ffffffff"
 
 
+def test_last_is_the_newest_run_of_the_listing(store: Store) -> None:
+    for run, hour in (("aaaa0015", 15), ("aaaa0017", 17), ("aaaa0016", 16)):
+        store.begin(plan(run, created=f"2026-11-22T{hour}:00:00.000Z"), MACHINE)
+    listed = [row.run for row in store.runs()]
+    assert [store.find(name) for name in ("last", "last~1", "last~2")] == listed == ["aaaa0017", "aaaa0016", "aaaa0015"]
+    assert store.find(" last~0 ") == "aaaa0017"
+    with pytest.raises(StoreError, match="no run 'last~3': the history has only 3 runs"):
+        store.find("last~3")
+    for name in ("last~", "last~-1", "last~x", "last~1.5", "Last"):
+        with pytest.raises(StoreError, match="no run"):
+            store.find(name)
+
+
+@pytest.mark.parametrize("label", ["last", " last ", "last~1", "last\x1b[0m"])
+def test_last_is_no_label(store: Store, label: str) -> None:
+    store.begin(plan(), MACHINE)
+    with pytest.raises(UsageError, match="choose another label"):
+        store.label("ab12cd34", label)
+    with pytest.raises(UsageError, match="choose another label"):
+        store.begin(plan("ffffffff"), MACHINE, label)
+    assert [row.label for row in store.runs()] == [""]
+
+
+def test_a_label_last_of_version_0_1_0_is_ambiguous(store: Store) -> None:
+    store.begin(plan("aaaa0001", created="2026-11-22T15:00:00.000Z"), MACHINE)
+    store.begin(plan("aaaa0002", created="2026-11-22T16:00:00.000Z"), MACHINE)
+    with database(store.path) as connection:
+        connection.execute("UPDATE runs SET label = 'last' WHERE id = 'aaaa0001'")
+    with pytest.raises(StoreError, match="run aaaa0001 has this label; change the label: llmtui show aaaa0001 --label"):
+        store.find("last")
+    assert store.find("last~1") == store.find("aaaa0001") == "aaaa0001"
+
+
+def test_a_run_has_a_label_from_its_start(store: Store) -> None:
+    store.begin(plan(), MACHINE, " night\tly " + "x" * 200)
+    (row,) = store.runs()
+    assert row.label.startswith("night ly x") and len(row.label) == MAX_LABEL
+    assert store.find("night ly " + "x" * 200) == "ab12cd34", "as the user wrote it"
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("ab", r"'ab' matches several runs: ab99cd34, ab12cd34; type more of the id"),
-        ("twice", r"'twice' matches several runs: ab99cd34, ab12cd34"),
+        ("twice", r"'twice' matches several runs: ab99cd34, ab12cd34; name one by its id"),
         ("ab12cd35", r"no run 'ab12cd35' in the history; did you mean 'ab12cd34'\?"),
         ("twise", r"did you mean 'twice'\?"),
         ("zzzz", r"no run 'zzzz' in the history; the newest are ab99cd34, ab12cd34"),

@@ -36,7 +36,7 @@ BACKLOG = 512
 IDLE_S = 75.0
 
 
-def serve(plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "") -> int:
+def serve(plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "", label: str = "") -> int:
     """Start an engine for `plan` and serve pages that show it, until interrupted or the engine ends. Return the exit
     code, as `run` does. Raises EngineError, and UsageError if `host` and `port` (0: a free one) cannot be used."""
     try:
@@ -46,7 +46,7 @@ def serve(plan: Plan, ui: UiConfig, *, host: str, port: int, store: str = "") ->
             f"cannot listen on {host} port {port}: {error.strerror or error}; choose another with --host or --port"
         ) from error
     with listener, Interruption(signal.SIGHUP) as interruption:
-        engine = EngineProcess.start(plan, store)
+        engine = EngineProcess.start(plan, store, label=label)
         try:
             return asyncio.run(_serve(plan, ui, host, listener, engine, interruption))
         finally:
