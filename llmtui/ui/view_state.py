@@ -18,6 +18,7 @@ from llmtui.text import sanitize
 from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
 from llmtui.ui.charts.chart_data import STATISTIC_KINDS, ChartData, Kind, Series
 from llmtui.ui.layout import Layout, layout_for
+from llmtui.ui.listing import Listing
 from llmtui.ui.situation import Phase, Situation
 from llmtui.ui.text.spans import Role
 from llmtui.ui.views.attempts import shown_attempt
@@ -48,6 +49,7 @@ class ViewState:
     #: Whether the user chose a logarithmic scale, None if it follows from the values.
     forced_log: bool | None = None
     zoom: Zoom = dataclasses.field(default_factory=Zoom)
+    listing: Listing = dataclasses.field(default_factory=Listing)
     table_shown: bool = False
     link: Literal["connecting", "up", "gone"] = "connecting"
     banner: tuple[str, Role] | None = None
@@ -273,5 +275,9 @@ class ViewState:
             log_shown=self.log_shown,
             verdict_shown=self.verdict_shown,
             zoomed=self.zoom.window is not None,
+            filtered=bool(self.listing.typed.strip()),
+            listing_sorted=bool(self.listing.sort.column),
+            failures=self.backend_view is not None and self.backend_view.failed > 0,
+            outliers=self.backend_view is not None and self.backend_view.outliers > 0,
             in_turns=self.run_view.plan.config.order != "sequential",
         )

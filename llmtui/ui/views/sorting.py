@@ -22,6 +22,10 @@ class Sort:
     column: str = ""
     reverse: bool = False
 
+    def reversed(self) -> Sort:
+        """Return the other direction."""
+        return Sort(self.column, not self.reverse)
+
 
 AS_PLANNED = Sort()
 
