@@ -25,6 +25,7 @@ from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.backend_state import PanelOptions
 from llmtui.ui.views.scroll import window
 from llmtui.ui.views.sorting import Sort
+from llmtui.ui.views.time_left import TimeLeft, time_left
 from llmtui.ui.zoom import Zoom
 
 #: The most steps of an ECDF: finer than a row.
@@ -52,6 +53,8 @@ class ViewState:
     listing: Listing = dataclasses.field(default_factory=Listing)
     table_shown: bool = False
     link: Literal["connecting", "up", "gone"] = "connecting"
+    #: Whether part of what happened before the monitor connected is still to come.
+    catching_up: bool = False
     banner: tuple[str, Role] | None = None
     details: bool = False
     #: Whether the log covers the main screen.
@@ -140,10 +143,9 @@ class ViewState:
         return self.run_view.run.elapsed_s + (self.now() - self._run_seen if self.ticking else 0.0)
 
     @property
-    def eta_s(self) -> float | None:
-        """Estimated seconds until the end of the run, None if unknown."""
-        eta = self.run_view.run.eta_s
-        return max(0.0, eta - (self.now() - self._run_seen)) if eta is not None and self.ticking else eta
+    def time_left(self) -> TimeLeft | None:
+        """The time until the end of the run, None if unknown."""
+        return time_left(self.run_view.run, self.now() - self._run_seen if self.ticking else 0.0)
 
     @property
     def in_sight(self) -> tuple[int, int]:
@@ -169,6 +171,7 @@ class ViewState:
             waited_s=self.now() - self._since[name][2] if name in self._since else 0.0,
             warmups=self.run_view.plan.config.warmup,
             lost=self.link == "gone",
+            catching_up=self.catching_up,
             reach=self.reach,
         )
 

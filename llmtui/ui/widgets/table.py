@@ -66,6 +66,8 @@ class SummaryTable(Lines, can_focus=True):
 
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
+        if view.catching_up:
+            return []
         lines = table_lines(
             view.run_view, view.metric, width, frozenset(view.hidden), view.selected,
             sort=view.sort, order=self.order, cursor=self.has_focus,
