@@ -30,14 +30,17 @@ _NAME_MOST = 32
 
 @dataclasses.dataclass
 class FilledColumn:
-    """A column with its title and unit, its width between `least` and `most` cells, and its figures, row by row."""
+    """A column with its title and unit, its width between `least` and `most` cells, and its cells row by row.
+
+    Cells that depend on the width are None.
+    """
 
     column: Column[TableRow]
     title: str
     rank: int
     least: int
     most: int
-    figures: list[str]
+    cells: list[str] | None
     width: int = 0
 
     @property
@@ -105,20 +108,22 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
     unit = unit_of(medians, METRICS[metric].unit)
     sorted_by, filled = sorted_column(sort, metric), list[FilledColumn]()
     for column in table_columns(metric):
-        title, rank, figures, longest, least = column.title, column.rank, list[str](), 0, column.width
+        title, rank, longest, least = column.title, column.rank, 0, column.width
+        cells: list[str] | None = None
         if column.kind is not None:
             values = [value if isinstance(value := column.value(row), float) else None for row in rows]
             if medians and rank and column.key != sorted_by and not any(value is not None for value in values):
                 continue
             scale = scale_of(values, column.kind, unit if column.key in SPREAD_KEYS else None)
-            figures = [scale.text(value) for value in values]
+            cells = [scale.text(value) for value in values]
             title = title if title == scale.unit else f"{title} {scale.unit}"
-            least = max(least, *map(len, figures)) if figures else least
+            least = max(least, *map(len, cells)) if cells else least
         elif column.text:
             cells = [column.cell(row, _NAME_MOST) for row in rows]
             longest = max(map(cell_len, cells), default=0)
             if not rank:
                 least = min(longest, max(least, _distinct_width(cells)))
+                cells = None
             elif not longest:
                 continue
             else:
@@ -127,7 +132,7 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
         if column.key == sorted_by:
             rank, title = 0, ("↓" if descending(sort, metric) else "↑") + title
         least = max(least, len(title), column.width if not column.rank else 0)
-        filled.append(FilledColumn(column, title, rank, least, max(least, longest), figures))
+        filled.append(FilledColumn(column, title, rank, least, max(least, longest), cells))
     return filled
 
 
@@ -192,7 +197,7 @@ def table_lines(
         ]
         for filled in layout.columns:
             column = filled.column
-            text = filled.figures[index] if column.kind is not None else column.cell(row, filled.width)
+            text = filled.cells[index] if filled.cells is not None else column.cell(row, filled.width)
             role: Role = "title" if column.key == "backend" and name == focused and not best else ""
             role = role or _role(column.key, row, text, best)
             spans.append((" " * layout.gap + pad(text, filled.width, right=column.right), role))
