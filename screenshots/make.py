@@ -16,6 +16,7 @@ from typing import Any
 
 from grid import on_grid
 
+from llmtui.cli.present import complete
 from llmtui.config.schema import UiConfig, changed, find, load
 from llmtui.link.client import EngineLink
 from llmtui.link.process import EngineProcess
@@ -31,7 +32,8 @@ async def picture(
     name: str, size: tuple[int, int], act: Callable[[Pilot, MonitorApp], Awaitable[None]], theme: str = "dark"
 ) -> None:
     """Run the repository's config at `size`, act, and save the screen."""
-    plan = changed(load(find(str(HERE.parent / "config.toml"))), {}).plan()
+    wanted = changed(load(find(str(HERE.parent / "config.toml"))), {}).plan()
+    plan = await asyncio.to_thread(complete, wanted)
     engine = EngineProcess.start(plan)
 
     async def link() -> EngineLink:

@@ -10,18 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
-
 from llmtui import exit_codes
 from llmtui.cli.output import STDOUT, report, write_output
+from llmtui.cli.present import look, places
 from llmtui.config import frameworks
-from llmtui.config.frameworks import ENGINES, OLLAMA, SCANNED_PORTS
-from llmtui.config.ollama_host import ollama_url
+from llmtui.config.frameworks import ENGINES, OLLAMA
 from llmtui.config.schema import DEFAULT_FILE
-from llmtui.engine.bringup import LOCAL_HOSTS
+from llmtui.model import DiscoveredServer, Found
+from llmtui.model.discovered import NO_CHAT, Model
 from llmtui.model.errors import UsageError
-from llmtui.servers.discovery import NO_CHAT, DiscoveredServer, Model, scan
-from llmtui.servers.recipes import absent_packages
 from llmtui.store.atomic import write_atomic, write_new
 from llmtui.text import sanitize
 from llmtui.text.format import plural
@@ -46,14 +43,12 @@ def write_config(
     if urls is None:
         urls, elsewhere = places(os.environ.get("OLLAMA_HOST", ""))
     try:
-        probed = asyncio.run(scan(urls))
+        found = asyncio.run(look(urls, elsewhere))
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
-    engines = [one.title for one in ENGINES if not absent_packages(one.engine)]
-    for line in findings(probed, engines, elsewhere):
+    for line in findings(found):
         report(line)
-    servers = [one for one in probed.values() if isinstance(one, DiscoveredServer)]
-    text = config_text(servers, engines, elsewhere)
+    text = config_text(found)
     if to_stdout:
         write_output(STDOUT, text)
         return exit_codes.OK
@@ -64,31 +59,11 @@ def write_config(
     except OSError as error:
         report(f"cannot write {sanitize(str(path))}: {error.strerror or error}")
         return exit_codes.FAILED
-    ready = len(engines) + sum(usable(server) for server in servers)
+    ready = len(found.engines) + sum(server.usable for server in found.servers)
     named = "" if path == Path("config.toml") else f" {sanitize(str(path))}"
     then = f"try: llmtui check{named}, then: llmtui{named}" if ready else "none is enabled yet"
     report(f"wrote {sanitize(str(path))} with {plural(ready, 'backend')}; {then}")
     return exit_codes.OK
-
-
-def places(ollama_host: str) -> tuple[list[str], str]:
-    """Return the URLs to try on this machine, and the URL in OLLAMA_HOST if that is another machine, else ""."""
-    ollama = ollama_url(ollama_host)
-    urls = [f"http://127.0.0.1:{port}" for port in SCANNED_PORTS if port != OLLAMA.port]
-    try:
-        host, _ = urlsplit(ollama).hostname or "", urlsplit(ollama).port
-    except ValueError:
-        return [*urls, ollama_url("")], ""
-    if host in LOCAL_HOSTS or host in _own_addresses():
-        return [ollama, *(url for url in urls if url != ollama)], ""
-    return urls, ollama
-
-
-def _own_addresses() -> set[str]:
-    try:
-        return {address.address for addresses in psutil.net_if_addrs().values() for address in addresses}
-    except (psutil.Error, OSError):
-        return set()
 
 
 # --- The file. ---
@@ -119,36 +94,27 @@ def _names(models: Sequence[Model], limit: int) -> str:
     return names + (f" and {len(models) - limit} more" if len(models) > limit else "")
 
 
-def findings(
-    probed: Mapping[str, DiscoveredServer | str | None], engines: Sequence[str], elsewhere: str = ""
-) -> list[str]:
+def findings(found: Found) -> list[str]:
     """A line for each server and engine: what it is, or how to install or start it."""
     lines = []
     for engine in ENGINES:
-        if engine.title in engines:
+        if engine.engine in found.engines:
             lines.append(f"found {engine.title} (installed): llmtui starts it")
         else:
             lines.append(f"not installed: {engine.title}; try: {engine.install}")
-    for url, one in probed.items():
-        if isinstance(one, DiscoveredServer):
-            server = f"found {one.framework} {sanitize(one.version, 40)}".rstrip() + f" at {_place(url)}"
-            lines.append(f"{server}: {remark(one)}")
-        elif one:
-            lines.append(f"{_place(url)}: {one}")
-    running = {one.framework for one in probed.values() if isinstance(one, DiscoveredServer)}
+    for server in found.servers:
+        head = f"found {server.framework} {sanitize(server.version, 40)}".rstrip() + f" at {_place(server.url)}"
+        lines.append(f"{head}: {remark(server)}")
+    lines += [f"{_place(url)}: {problem}" for url, problem in found.problems.items()]
+    running = {server.framework for server in found.servers}
     for example in EXAMPLES:
-        if example.title not in running and not (example is OLLAMA and elsewhere):
+        if example.title not in running and not (example is OLLAMA and found.elsewhere):
             lines.append(f"not running: {example.title}; {example.start_hint(example.port)}")
-    if elsewhere:
+    if found.elsewhere:
         lines.append(
-            f"OLLAMA_HOST is another machine, {_place(elsewhere)}: not contacted, but in the config as an example"
+            f"OLLAMA_HOST is another machine, {_place(found.elsewhere)}: not contacted, but in the config as an example"
         )
     return lines
-
-
-def usable(server: DiscoveredServer) -> bool:
-    """Whether it can be benchmarked without further settings."""
-    return not server.locked and not (server.models and server.models[0].fitness == NO_CHAT)
 
 
 def remark(server: DiscoveredServer) -> str:
@@ -195,8 +161,9 @@ def may_be_written(model: str) -> bool:
     return False
 
 
-def config_text(servers: Sequence[DiscoveredServer], engines: Sequence[str], elsewhere: str = "") -> str:
+def config_text(found: Found) -> str:
     """The config: the default [run] and [ui], the servers and engines on this machine, and commented-out examples."""
+    servers, engines, elsewhere = found.servers, found.engines, found.elsewhere
     parts = [
         "# Written by `llmtui init`. To try every backend: llmtui check\n# All keys: llmtui explain config\n",
         _run_and_ui(),
@@ -206,7 +173,7 @@ def config_text(servers: Sequence[DiscoveredServer], engines: Sequence[str], els
     examples = []
     for engine in ENGINES:
         block = _block(engine.title, {"language": engine.language, "embedded": engine.engine})
-        if engine.title in engines:
+        if engine.engine in engines:
             parts.append(block)
         else:
             examples.append(_example(engine.install, block))
@@ -225,7 +192,7 @@ def config_text(servers: Sequence[DiscoveredServer], engines: Sequence[str], els
             why = "the machine that OLLAMA_HOST names" if url == elsewhere else example.start_hint(example.port)
             name = f"{example.title} server" if example.engine else example.title
             examples.append(_example(why, _block(name, keys)))
-    models = {one.models[0].name for one in servers if usable(one) and one.models}
+    models = {one.models[0].name for one in servers if one.usable and one.models}
     if len(models) + bool(engines) > 1:
         parts.insert(2, "# These backends serve different models: a faster one may just have a smaller model.\n")
     if examples:
@@ -272,7 +239,7 @@ def _server(server: DiscoveredServer, name: str) -> str:
     """The block of a server: disabled if it cannot be used as it is, with its other models in a comment."""
     keys = _keys(server.framework, server.url, server.protocol)
     models = server.models
-    chosen = next((m for m in models if may_be_written(m.name)), None) if usable(server) else None
+    chosen = next((m for m in models if may_be_written(m.name)), None) if server.usable else None
     if chosen is not None and chosen is not models[0] and chosen.fitness > models[0].fitness:
         chosen = None  # the server's default is better than a less suitable model
     if chosen is not None:
@@ -284,7 +251,7 @@ def _server(server: DiscoveredServer, name: str) -> str:
     if server.locked:
         why = head[2:-1] + " It requires a key: export it as SERVER_KEY."
         return _example(why, _block(name, {**keys, "api_key": "${SERVER_KEY}"}))
-    if not usable(server):
+    if not server.usable:
         return text + f"enabled = false  # {remark(server)}\n"
     if not models:
         text += f"# {remark(server)}\n"

@@ -115,7 +115,7 @@ class MetricOption(click.Option):
 
 
 def plan_from(config: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
-    """Read the config (None: look for one), apply the flags' `changes`, and make the plan.
+    """Read the config (None: look for one), apply the flags' `changes`, and make the plan of what is here.
 
     Raises UsageError, or ConfigError, which is one.
     """
@@ -124,7 +124,9 @@ def plan_from(config: str | None, only: tuple[str, ...], changes: dict[str, Any]
 
         settings = configs.load(configs.find(config), implicit=config is None)
         settings = configs.changed(settings, changes)
-        plan = settings.plan(only=only)
+        from llmtui.cli.present import complete
+
+        plan = complete(settings.plan(only=only))
         if settings.ui.keys:
             from llmtui.ui.actions.keys import resolve_keys
 

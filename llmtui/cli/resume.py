@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from llmtui.cli.history import opened
+from llmtui.cli.present import complete
 from llmtui.config.launch import as_now
+from llmtui.config.lineup import usual
+from llmtui.config.ollama_host import ollama_url
 from llmtui.config.places import Place
-from llmtui.config.schema import ConfigError, UiConfig, load, load_named_by_history
-from llmtui.model import Plan
+from llmtui.config.schema import Config, ConfigError, UiConfig, load, load_named_by_history
+from llmtui.model import Backend, Plan
+from llmtui.model.errors import UsageError
 from llmtui.store.errors import StoreError
 from llmtui.text.redaction import HIDDEN
 
@@ -35,17 +40,50 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
     if settings.run.model != plan.config.model:
         # The path of a file to open is never taken from the history alone.
         raise _changed(plan, settings.place.section("run").key("model"))
-    fresh = settings.plan(only=tuple(b.name for b in plan.backends))
-    public = {b.name: b for b in fresh.public().backends}
-    for old in plan.backends:
-        new = public[old.name]
-        # Version 0.1.0 stored paths as they are written.
-        before, now = msgspec.to_builtins(as_now(old, new, Path(settings.source).parent)), msgspec.to_builtins(new)
-        for field in sorted(before.keys() | now.keys()):
-            if not _same(before.get(field), now.get(field)):
-                raise _changed(plan, settings.place_of(old.name).key(field))
-    secret = {b.name: b for b in fresh.backends}
-    return msgspec.structs.replace(plan, backends=[secret[b.name] for b in plan.backends]), settings.ui
+    wanted, candidates = _candidates(settings, plan)
+    folder = Path(settings.source).parent
+    chosen = []
+    for old, fresh in zip(plan.backends, candidates, strict=True):
+        differences = [_difference(old, _public(one, wanted), folder) for one in fresh]
+        if all(differences):
+            known = old.name in {b.name for b in settings.backend}
+            place = settings.place_of(old.name) if known else settings.place.backend(0, f"backend {old.name!r}")
+            raise _changed(plan, place.key(differences[0]))
+        chosen.append(fresh[differences.index("")])
+    return msgspec.structs.replace(plan, backends=chosen), settings.ui
+
+
+def _candidates(settings: Config, plan: Plan) -> tuple[Plan, list[list[Backend]]]:
+    """Return the entries of the config for a run, and what each backend of the run can be, here and now.
+
+    Raises ConfigError if there is none.
+    """
+    names = [backend.name for backend in plan.backends]
+    any_url_alone = any(backend.unnamed for backend in settings.backend)
+    wanted = settings.plan() if any_url_alone else settings.plan(only=tuple(names))
+    try:
+        now = {b.name: b for b in complete(wanted).backends}
+    except UsageError:
+        now = {}
+    ollama = ollama_url(os.environ.get("OLLAMA_HOST", ""))
+    before = {b.name: usual(b, ollama) for b in wanted.backends if b.open}
+    candidates = [[*([now[name]] if name in now else []), *before.get(name, [])] for name in names]
+    for name, found in zip(names, candidates, strict=True):
+        if not found:
+            raise ConfigError(f"{settings.source}: {name!r} of run {plan.run} is not here now; start its server again")
+    return wanted, candidates
+
+
+def _public(backend: Backend, wanted: Plan) -> Backend:
+    """Return `backend` as the plan of a run stores it, without the secrets of any entry."""
+    return msgspec.structs.replace(wanted, backends=[backend, *wanted.backends]).public().backends[0]
+
+
+def _difference(old: Backend, new: Backend, folder: Path) -> str:
+    """Return the first setting in which a stored backend differs from that of the config, "" if there is none."""
+    # Version 0.1.0 stored paths as they are written.
+    before, now = msgspec.to_builtins(as_now(old, new, folder)), msgspec.to_builtins(new)
+    return next((key for key in sorted(before.keys() | now.keys()) if not _same(before.get(key), now.get(key))), "")
 
 
 def _same(before: Any, now: Any) -> bool:

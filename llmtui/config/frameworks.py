@@ -6,6 +6,7 @@ servers/recipes.py, and what its protocol looks like in wire/.
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 from llmtui.model import Embedded, Protocol, Struct
@@ -59,7 +60,7 @@ OLLAMA = Framework(
     pull="ollama pull {model}",
 )
 LLAMAFILE = Framework(
-    title="llamafile",
+    title="Llamafile",
     language="C++",
     port=8080,
     start="start it: ./model.llamafile --server --nobrowser --port {port}",
@@ -141,3 +142,8 @@ def framework(name: str) -> Framework:
 def engine(embedded: Embedded) -> Framework:
     """The framework behind a value of `embedded`. Raises KeyError for ""."""
     return _BY_ENGINE[embedded]
+
+
+def absent_packages(engine: Embedded) -> list[str]:
+    """Return the packages of an embedded engine that are not installed, without importing any."""
+    return [package for package in _BY_ENGINE[engine].packages if importlib.util.find_spec(package) is None]

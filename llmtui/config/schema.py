@@ -19,6 +19,7 @@ import msgspec
 import tomli
 
 from llmtui.config import launch
+from llmtui.config.entries import named
 from llmtui.config.errors import ConfigError, backend_label, check_names, explain, show, suggestion
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
 from llmtui.config.frameworks import OLLAMA, framework
@@ -159,21 +160,27 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
     except msgspec.ValidationError as error:
         raise ConfigError(explain(str(error), as_written, _SECTIONS, root)) from None
     run = check_run(config.run, root.section("run"), folder)
-    checked = [_check_backend(b, i, root, env, folder) for i, b in enumerate(config.backend)]
+    unnamed = {index for index, entry in enumerate(as_written.get("backend", [])) if "name" not in entry}
+    whole = [named(b, root.backend(i, f"backend {i + 1}")) if i in unnamed else b for i, b in enumerate(config.backend)]
+    checked = [_check_backend(b, i, root, env, folder, i in unnamed) for i, b in enumerate(whole)]
     if not checked:
         raise ConfigError(f"{source}: no [[backend]]; write a config of the servers on this machine with: llmtui init")
     if len(checked) > MAX_BACKENDS:
         raise ConfigError(f"{source}: {len(checked)} backends; a run compares at most {MAX_BACKENDS}")
+    _check_names(checked, unnamed, root)
+    return msgspec.structs.replace(config, run=run, backend=checked, source=source, text=text)
+
+
+def _check_names(backends: list[Backend], unnamed: set[int], root: Place) -> None:
     seen: dict[str, int] = {}
-    for index, backend in enumerate(checked, start=1):
+    for index, backend in enumerate(backends):
         shown = sanitize(backend.name)
         if shown in seen:
-            raise ConfigError(
-                f"{root.backend(index - 1, f'backend {index}').key('name')}: {shown!r} is already the name of backend "
-                f"{seen[shown]}"
-            )
-        seen[shown] = index
-    return msgspec.structs.replace(config, run=run, backend=checked, source=source, text=text)
+            remedy = "; give it a name" if index in unnamed or seen[shown] in unnamed else ""
+            place = root.backend(index, f"backend {index + 1}").key("name")
+            raise ConfigError(f"{place}: {shown!r} is already the name of backend {seen[shown] + 1}{remedy}")
+        if shown:
+            seen[shown] = index
 
 
 def _not_toml(error: str, source: str) -> str:
@@ -236,10 +243,13 @@ def check_run(run: RunConfig, place: Place, folder: Path) -> RunConfig:
     return run
 
 
-def _check_backend(backend: Backend, index: int, root: Place, env: dict[str, str], folder: Path) -> Backend:
-    where = root.backend(index, f"backend {index + 1} ({backend.name!r})")
+def _check_backend(
+    backend: Backend, index: int, root: Place, env: dict[str, str], folder: Path, unnamed: bool
+) -> Backend:
+    """`unnamed`: it has no name in the file, so it may give the framework alone, or the URL alone."""
+    where = root.backend(index, f"backend {index + 1}" + (f" ({backend.name!r})" if backend.name else ""))
     # A name of fillers alone would not be seen.
-    if not is_backend_name(backend.name) or not sanitize(backend.name):
+    if not (unnamed and not backend.name) and not (is_backend_name(backend.name) and sanitize(backend.name)):
         raise ConfigError(
             f"{root.backend(index, f'backend {index + 1}').key('name')}: expected 1 to 40 printable characters without "
             f"spaces around them, got {show(backend.name)}"
@@ -261,7 +271,7 @@ def _check_backend(backend: Backend, index: int, root: Place, env: dict[str, str
     if any("\0" in word for word in backend.launch):
         raise ConfigError(f"{where.key('launch')}: a word contains a NUL character")
     backend = launch.resolved(backend, folder, where)
-    if not backend.url and not backend.launch:
+    if backend.open and not unnamed:
         backend = msgspec.structs.replace(backend, url=_usual_url(backend, where, env))
     if backend.url:
         parts = _split_url(backend.url.replace("{port}", "1"), where, sorted(secret_values(backend)))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import httpx
 
-from llmtui.config.frameworks import framework
+from llmtui.config.frameworks import absent_packages, framework
 from llmtui.engine.adapting import MIN_WAIT_S, Adaptation, AskAgain
 from llmtui.engine.server_probe import ServerProbe
 from llmtui.engine.watch.conditions import device_of
@@ -22,7 +22,6 @@ from llmtui.measure.transport import new_client
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.launcher import ManagedServer
-from llmtui.servers.recipes import absent_packages
 from llmtui.servers.server_processes import ServerProcesses, launched_processes, listening_processes
 from llmtui.servers.socket_owners import Owners, strangers
 from llmtui.wire import common, dialect_for

@@ -30,7 +30,7 @@ from typing import Any
 import msgspec
 
 from llmtui.export.table import rows_of
-from llmtui.model import Backend, BackendState, Iteration, Machine, RunConfig, Struct
+from llmtui.model import Absent, Backend, BackendState, DiscoveredServer, Iteration, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.runview.run import RunView
 from llmtui.stats.checks import Check
@@ -96,6 +96,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     comparisons: list[ComparisonRecord] = []
     checks: list[Check] = []
     accuracy: Record | None = None
+    absent: list[Absent] = []
+    others: list[DiscoveredServer] = []
 
 
 def run_json(run_view: RunView) -> str:
@@ -126,6 +128,8 @@ def run_json(run_view: RunView) -> str:
         comparisons=[_compared(pair) for pair in verdict.pairs],
         checks=verdict.checks,
         accuracy=run_view.own_error(),
+        absent=plan.absent,
+        others=plan.others,
     )
     text = msgspec.json.format(msgspec.json.encode(_full(record)), indent=2).decode() + "\n"
     return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -8,6 +8,7 @@ import msgspec
 
 from llmtui.model import STATE_WORDS
 from llmtui.runview.backend import BackendView
+from llmtui.runview.presence import RACES, TELLS, absent_line, others_line
 from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS, Metric
 from llmtui.stats.summary import P95_FROM, Spread
@@ -122,7 +123,7 @@ COLUMNS: tuple[_Column, ...] = (
 
 
 def filled_columns(rows: Sequence[Row]) -> list[FilledColumn]:
-    """All columns of the table with their cells. Text in them is not sanitized yet. Empty columns are left out.
+    """All columns of the table with their cells. Text in them is not sanitized yet; texts that are empty are left out.
 
     The statistics of the latency share the unit that suits the medians. A column has one number of decimals.
     """
@@ -138,8 +139,6 @@ def filled_columns(rows: Sequence[Row]) -> list[FilledColumn]:
                 rank += _EQUAL
         else:
             values = [column.figure(row) for row in rows]
-            if column.rank and any(medians) and not any(value is not None for value in values):
-                continue
             unit, cells = figures(values, column.kind, latency_unit if column.latency else None)
             heading, rank = column.title if column.title == unit else f"{column.title} {unit}", column.rank
         filled.append(FilledColumn(column.title, heading, rank, cells, column.text))
@@ -172,7 +171,8 @@ def summary_table(run_view: RunView, width: int) -> str:
     notes = [f"p95 needs {P95_FROM} iterations"] if withheld and any(column.key == "p95" for column in columns) else []
     if any(not row.alike and row.ratio is not None for row in rows):
         notes.append("in parentheses: not comparable, as the work differed")
-    for note in [*notes, *typical_values(run_view), *findings(run_view)]:
+    presence = [absent_line(run_view.plan, TELLS), others_line(run_view.plan, RACES)]
+    for note in [*notes, *typical_values(run_view), *findings(run_view), *filter(None, presence)]:
         lines += wrapped(note, width)
     return "".join(line.rstrip() + "\n" for line in lines)
 

@@ -1,7 +1,8 @@
 """The data of llmtui as frozen structs: plans, samples, states, and the events and commands between processes."""
 
-from llmtui.model.base import Outside, Own, Struct
+from llmtui.model.base import Embedded, Outside, Own, Protocol, Struct
 from llmtui.model.commands import AnyCommand, Detach, Logs, More, Pause, Rerun, Resume, Shutdown, Stop
+from llmtui.model.discovered import Absent, DiscoveredServer, Found
 from llmtui.model.events import (
     AnyEvent,
     BackendChanged,
@@ -9,7 +10,6 @@ from llmtui.model.events import (
     Event,
     Hello,
     IterationDone,
-    Logged,
     LogTail,
     Note,
     Progress,
@@ -19,10 +19,8 @@ from llmtui.model.events import (
 from llmtui.model.plan import (
     LABELS,
     Backend,
-    Embedded,
     Order,
     Plan,
-    Protocol,
     RunConfig,
     is_backend_name,
     is_run_id,
@@ -31,7 +29,7 @@ from llmtui.model.plan import (
 )
 from llmtui.model.redacting import redacted
 from llmtui.model.sample import DISTURBED_CORES, FASTEST_NS, Failure, Iteration, Phase, Stamp, TokenSource, pieces
-from llmtui.model.state import RESTING, STATE_WORDS, BackendState, Machine, RunState, State, is_news
+from llmtui.model.state import RESTING, STATE_WORDS, BackendState, Machine, RunState, State
 
 __all__ = [
     "DISTURBED_CORES",
@@ -39,21 +37,23 @@ __all__ = [
     "LABELS",
     "RESTING",
     "STATE_WORDS",
+    "Absent",
     "AnyCommand",
     "AnyEvent",
     "Backend",
     "BackendChanged",
     "BackendState",
     "Detach",
+    "DiscoveredServer",
     "Earlier",
     "Embedded",
     "Event",
     "Failure",
+    "Found",
     "Hello",
     "Iteration",
     "IterationDone",
     "LogTail",
-    "Logged",
     "Logs",
     "Machine",
     "More",
@@ -79,7 +79,6 @@ __all__ = [
     "Struct",
     "TokenSource",
     "is_backend_name",
-    "is_news",
     "is_run_id",
     "pieces",
     "redacted",

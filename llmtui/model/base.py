@@ -1,8 +1,8 @@
-"""The base of all structs, which are frozen and encoded as JSON, and the two kinds of text in events."""
+"""The base of all structs, which are frozen and encoded as JSON, and the words and texts that several of them use."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,3 +15,8 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 Outside = Annotated[str, msgspec.Meta(extra={"outside": True})]
 #: Text of llmtui, of the config or about this machine. It is never changed.
 Own = Annotated[str, msgspec.Meta(extra={"outside": False})]
+
+#: How a server is talked to.
+Protocol = Literal["openai", "ollama", "tgi", "custom"]
+#: The engines that llmtui launches itself; "" is none.
+Embedded = Literal["", "llama.cpp", "mistral.rs", "transformers"]

@@ -9,11 +9,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmtui.model.base import Struct
+from llmtui.model.base import Embedded, Protocol, Struct
+from llmtui.model.discovered import Absent, DiscoveredServer
 from llmtui.text import Redactor, is_ordinary, looks_like_key
 
-Protocol = Literal["openai", "ollama", "tgi", "custom"]
-Embedded = Literal["", "llama.cpp", "mistral.rs", "transformers"]
 Order = Literal["shuffled", "round-robin", "sequential"]
 
 #: Settings of a backend that are always shown as they are: no key belongs there.
@@ -39,10 +38,11 @@ def is_backend_name(text: str) -> bool:
 class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     """One serving framework under test, as configured (`[[backend]]`).
 
+    A config may give the framework alone or the URL alone: see `open` and `unnamed`. The backends of a run are neither.
     Secrets are `api_key`, `headers`, and the values in `secrets`, which are keys that stand in other settings.
     """
 
-    name: str
+    name: str = ""
     framework: str = ""
     language: str = ""
     protocol: Protocol = "openai"
@@ -67,6 +67,16 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     def launched(self) -> bool:
         """Whether llmtui starts and stops this backend's server."""
         return bool(self.embedded or self.launch)
+
+    @property
+    def open(self) -> bool:
+        """Whether it says which framework, but not where: what is on this machine decides (see config.lineup)."""
+        return not (self.url or self.embedded or self.launch)
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether it says where, but not what: the answers of the server decide."""
+        return not self.name
 
     @property
     def bridged(self) -> bool:
@@ -97,13 +107,19 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(Struct, frozen=True):
-    """A run as the engine carries it out: the request, the order, the backends. Contains secrets; see `public()`."""
+    """A run as the engine carries it out: the request, the order, the backends. Contains secrets; see `public()`.
+
+    `absent` are the wanted frameworks that were not on this machine, `others` the servers that were, and are not
+    measured.
+    """
 
     run: str
     created_utc: str
     config: RunConfig
     backends: list[Backend]
     source: str = ""
+    absent: list[Absent] = []
+    others: list[DiscoveredServer] = []
 
     def public(self) -> Plan:
         """Return the plan as clients and the history get it: without keys and headers, other settings redacted.

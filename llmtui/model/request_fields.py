@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtui.model.plan import Protocol
+from llmtui.model.base import Protocol
 
 #: `omit` may name these. The custom protocol has the fields of its `body`.
 OPTIONAL_FIELDS: dict[Protocol, tuple[str, ...]] = {

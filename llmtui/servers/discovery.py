@@ -16,19 +16,18 @@ import psutil
 from llmtui.config import frameworks
 from llmtui.measure.transport import new_client
 from llmtui.measure.untimed import Reply, fetch
-from llmtui.model import Protocol, Struct
+from llmtui.model import DiscoveredServer, Protocol
+from llmtui.model.discovered import CHAT, ELSEWHERE, NO_CHAT, VISION, Model
 from llmtui.servers.listener import find_listener
+from llmtui.servers.open_ports import CONNECT_S, listening
 from llmtui.wire import OpenAIDialect, TGIDialect, common
 
 #: Together well below two seconds. `llmtui init` ignores servers that take longer.
-CONNECT_S = 0.4
 ANSWER_S = 1.0
 MAX_BODY_BYTES = 1024 * 1024
 #: The beginning of a command line is enough to identify it.
 MAX_COMMAND_CHARS = 4096
 
-#: How suitable a model is for a chat, the best first.
-CHAT, VISION, ELSEWHERE, NO_CHAT = range(4)
 _NO_CHAT = re.compile(
     r"embed|rerank|whisper|text-to-speech|(^|[/_:-])(bge|e5|gte|clip|tts|asr|stt|parakeet|mmproj|flux)([._:-]|\d|$)"
     r"|minilm|stable-?diffusion",
@@ -37,25 +36,6 @@ _NO_CHAT = re.compile(
 _VISION = re.compile(
     r"(^|[/_:.-]|\d)vl([._:-]|\d|$)|vision|llava|moondream|minicpm-v|smolvlm|pixtral|ocr", re.IGNORECASE
 )
-
-
-class Model(Struct, frozen=True):
-    """A model of a server; `fitness` is one of CHAT, VISION, ELSEWHERE (runs on another machine), NO_CHAT."""
-
-    name: str
-    fitness: int = CHAT
-
-
-class DiscoveredServer(Struct, frozen=True):
-    """An LLM server. `models` are sorted by fitness; `locked`: it requires a key."""
-
-    framework: str
-    url: str
-    protocol: Protocol = "openai"
-    version: str = ""
-    models: list[Model] = []
-    locked: bool = False
-    loading: bool = False
 
 
 Answers = dict[str, Reply]
@@ -77,19 +57,20 @@ _PATHS = (
 async def scan(urls: Iterable[str]) -> dict[str, DiscoveredServer | str | None]:
     """Query all `urls` concurrently. Return for each the server, a text on what else answers there, or None."""
     urls = list(urls)
+    replies = await query(await listening(urls))
+    return {url: replies.get(url) for url in urls}
+
+
+async def query(urls: Iterable[str]) -> dict[str, DiscoveredServer | str]:
+    """Like `scan`, for URLs at which something listens."""
+    urls = list(urls)
     replies = await asyncio.gather(*map(_answers, urls))
     # Afterwards, because looking through the processes would delay the replies.
     return {url: await asyncio.to_thread(_identify, url, answers) for url, answers in zip(urls, replies, strict=True)}
 
 
-async def _answers(url: str) -> Answers | None:
-    """Return the replies by path, None if nothing listens."""
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            _, writer = await asyncio.open_connection(*common.host_and_port(url))
-    except (OSError, TimeoutError):
-        return None
-    writer.close()
+async def _answers(url: str) -> Answers:
+    """Return the replies by path."""
     client = new_client(url, connect_timeout_s=CONNECT_S)
     try:
         replies = await asyncio.gather(*(_ask(client, common.join(url, path)) for path in _PATHS))
@@ -98,9 +79,7 @@ async def _answers(url: str) -> Answers | None:
     return {path: answer for path, answer in zip(_PATHS, replies, strict=True) if answer is not None}
 
 
-def _identify(url: str, answers: Answers | None) -> DiscoveredServer | str | None:
-    if answers is None:
-        return None
+def _identify(url: str, answers: Answers) -> DiscoveredServer | str:
     if not answers:
         return "something listens there, but it does not reply with HTTP"
     return identify(url, answers, _command_line(common.host_and_port(url)[1])) or _describe_other(answers)

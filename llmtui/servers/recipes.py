@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import importlib.metadata
-import importlib.util
 import json
 import os
 import shutil
@@ -229,13 +228,8 @@ def _local(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def absent_packages(engine: Embedded) -> list[str]:
-    """Return the packages of an embedded engine that are not installed, without importing any."""
-    return [package for package in frameworks.engine(engine).packages if importlib.util.find_spec(package) is None]
-
-
 def _require(engine: Embedded) -> None:
-    if absent := absent_packages(engine):
+    if absent := frameworks.absent_packages(engine):
         raise missing(f"not installed: {', '.join(absent)}", frameworks.engine(engine).install)
 
 

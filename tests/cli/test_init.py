@@ -17,12 +17,15 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtui.cli.init import config_text, places, toml_string, write_config
+from llmtui.cli.init import config_text, toml_string, write_config
+from llmtui.cli.present import places
 from llmtui.config import schema as configs
 from llmtui.exit_codes import FAILED
+from llmtui.model.discovered import CHAT, ELSEWHERE, NO_CHAT, VISION, DiscoveredServer, Found, Model
 from llmtui.model.errors import UsageError
 from llmtui.servers import discovery as scanning
-from llmtui.servers.discovery import CHAT, ELSEWHERE, NO_CHAT, VISION, DiscoveredServer, Model, fitness
+from llmtui.servers import open_ports
+from llmtui.servers.discovery import fitness
 from tests.cli.server_pages import (
     API,
     LLAMACPP,
@@ -125,7 +128,7 @@ async def test_other_services_are_reported_and_not_added(
 
 
 async def test_servers_are_probed_concurrently(here: Places) -> None:
-    assert scanning.CONNECT_S + scanning.ANSWER_S < 2.0
+    assert open_ports.CONNECT_S + scanning.ANSWER_S < 2.0
     for pages in (OLLAMA, None, VLLM, None, LLAMACPP, None, None, None):
         await here.add(pages, default=None if pages else [HANG])
     began = time.monotonic()
@@ -214,14 +217,14 @@ def test_the_config_is_valid_for_any_model_names(names: list[str], framework: st
         models=[Model(name=name, fitness=fit) for name in names],
         locked=locked,
     )
-    text = config_text([found], ["llama.cpp"])
+    text = config_text(Found(servers=[found], engines=["llama.cpp"]))
     config = configs.parse(text, source="made", folder=Path(), environ={})
     assert config.backend[0].name == "llama.cpp"
     assert len(config.backend) == (1 if locked else 2)
 
 
 def test_uncommented_examples_are_a_valid_config() -> None:
-    text = config_text([], [])
+    text = config_text(Found())
     assert "backend" not in tomli.loads(text)
     config = configs.parse(uncommented(text), source="made", folder=Path(), environ={})
     assert len(config.backend) == 10

@@ -76,7 +76,17 @@ def test_the_default_lists_the_four_frameworks_of_the_experiment_and_llama_cpp()
         ),
         ("run = 3\n" + ONE, "[run]: expected a table, got 3"),
         ("[backend]\nname='a'\n", "[backend] is a single table; write [[backend]]"),
-        ("[[backend]]\nurl='http://x'\n", "backend 1: 'name' is missing"),
+        ("[[backend]]\nmodel='x'\n", "backend 1: 'framework' is missing; give one such as 'ollama', or give url"),
+        ("[[backend]]\nframework='x'\nlaunch=['y']\n", "backend 1: 'name' is missing"),
+        (
+            "[[backend]]\nframework='olama'\n",
+            "backend 1: framework: llmtui cannot look for 'olama'; did you mean 'Ollama'?",
+        ),
+        (
+            "[[backend]]\nframework='ollama'\n" * 2,
+            "backend 2: name: 'Ollama' is already the name of backend 1;",
+        ),
+        ("[[backend]]\nurl='http://u:p@h'\n", "backend 1: url: contains a user name"),
         (ONE + ONE, "backend 2: name: 'a' is already the name of backend 1"),
         (
             "[[backend]]\nname='a'\nurl='127.0.0.1:80'\n",

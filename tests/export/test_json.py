@@ -44,6 +44,8 @@ def test_top_level_names() -> None:
         "comparisons",
         "checks",
         "accuracy",
+        "absent",
+        "others",
     ]
     assert list(document["backends"][0]) == [
         "backend",

@@ -34,10 +34,10 @@ def test_default_config_races_every_installed_engine(tmp_path: Path) -> None:
         env={**os.environ, "LLMTUI_TEST_MARK": str(tmp_path)},
         check=False,
     )
-    # Llamafile and Ollama do not run here and are reported as missing: exit code 1.
-    assert done.returncode == 1, done.stderr
-    assert "Llamafile: not reachable: nothing answers at 127.0.0.1:8080" in done.stderr
-    assert "Ollama: not reachable: nothing answers at " in done.stderr
+    # Llamafile and Ollama do not run here: all that is here was measured.
+    assert done.returncode == 0, done.stderr
+    absent = ["Llamafile", "Ollama"] if "HuggingFace" in racing else ["HuggingFace", "Llamafile", "Ollama"]
+    assert f"not here: {', '.join(absent)} (llmtui init says how to get them)" in done.stdout
     with iterations.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [r["error"] for r in rows] == [""] * len(rows)

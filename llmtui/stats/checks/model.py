@@ -8,20 +8,16 @@ from collections.abc import Iterator
 from llmtui.stats.checks.base import Check, Entry, Race, alike, each, listed, number
 from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
+from llmtui.text.model_names import model_family
 
-#: Parts of a model's name that do not name the model.
-_NOT_THE_MODEL = re.compile(
-    r"\.(gguf|llamafile|safetensors|bin)$|[-_.:](latest|instruct|it|chat|hf|gguf|awq|gptq|mlx|i?q\d\w*|bf16|f16|fp16"
-    r"|f32|fp32|fp8|int[48]|\d+bit)(?=$|[-_.:])"
-)
 _NAMELESS = frozenset({"", "default", "model", "none"})
 _WEIGHTS_WORDS = {"BFLOAT16": "BF16", "FLOAT16": "F16", "FP16": "F16", "HALF": "F16", "FLOAT32": "F32", "FP32": "F32"}
 
 
 def model(race: Race) -> Iterator[Check]:
     """model: different models, by name and digest."""
-    named = [e for e in race.sampled if _family(_model(e)) not in _NAMELESS]
-    families = {e.name: _family(_model(e)) for e in named}
+    named = [e for e in race.sampled if model_family(_model(e)) not in _NAMELESS]
+    families = {e.name: model_family(_model(e)) for e in named}
     digests = {e.name: e.state.model_digest for e in named if e.state.model_digest}
     if len(set(families.values())) < 2 and len(set(digests.values())) < 2:
         return
@@ -45,14 +41,6 @@ def model(race: Race) -> Iterator[Check]:
 
 def _model(entry: Entry) -> str:
     return sanitize(entry.state.model or entry.backend.model, 80)
-
-
-def _family(name: str) -> str:
-    """A model's name without folder, file type and weights: "llama3.2:1b" is "Llama-3.2-1B-Instruct.gguf"."""
-    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2].lower()
-    while (shorter := _NOT_THE_MODEL.sub("", last)) != last:
-        last = shorter
-    return re.sub(r"[^a-z0-9.]", "", last)
 
 
 def _related(families: dict[str, str]) -> list[list[str]]:

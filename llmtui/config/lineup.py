@@ -1,0 +1,213 @@
+"""Which backends a run has: the entries of a config, or the words of a command, put together with what is here.
+
+Pure. What is here comes from servers/discovery.py; cli/present.py asks it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Sequence
+from urllib.parse import urlsplit
+
+import msgspec
+
+from llmtui.config.frameworks import OLLAMA, UNKNOWN, Framework, framework
+from llmtui.model import Absent, Backend, DiscoveredServer, Embedded, Struct
+from llmtui.model.discovered import NO_CHAT
+from llmtui.text import sanitize
+from llmtui.text.model_names import same_model
+
+#: The model of a run without `[run] model`, under its own name; servers/model_file.py fetches it.
+BUILT_IN_MODEL = "SmolLM2-135M-Instruct"
+#: The most models of another server that a plan records.
+MAX_OTHER_MODELS = 20
+#: The most characters of a backend's name.
+_NAME_CHARS = 40
+
+
+class Lineup(Struct, frozen=True):
+    """The result of `resolve`: what is raced, what is wanted and not here, and the other servers that run."""
+
+    backends: list[Backend] = []
+    absent: list[Absent] = []
+    others: list[DiscoveredServer] = []
+
+
+def wanted_model(model: str) -> str:
+    """Return the name of the model that a run is about. `model` is `[run] model`, or any name of a model; may be ""."""
+    return os.path.basename(model) if os.path.isabs(model) else model or BUILT_IN_MODEL
+
+
+def resolve(
+    entries: Sequence[Backend], servers: Sequence[DiscoveredServer], engines: Collection[Embedded], model: str
+) -> Lineup:
+    """Return which backends `entries` stand for on a machine with these `servers` and installed `engines`.
+
+    An entry is one of these:
+
+    - a whole backend (a name, and url, embedded or launch): it stays as it is;
+    - a framework alone (`Backend(framework="ollama")`): its running server that has the model, else its engine if that
+      is installed and the model is a file, else it is absent. `model` of the entry goes before that of the run;
+    - a URL alone (`Backend(url="http://...")`): the server there, under the name of what it answers. One that does not
+      answer keeps its address as its name, and will be reported as not reachable.
+
+    `model` is what they race: the absolute path of a file, a name ("qwen3:8b"), or "" for the built-in model. All
+    backends of the result have a name, and no two have the same one. Pure.
+    """
+    here = {_address(server.url): server for server in servers}
+    names = {entry.name for entry in entries if entry.name and not entry.open}
+    given = {_address(entry.url) for entry in entries if entry.url}
+    at_urls = [server for entry in entries if entry.unnamed and (server := here.get(_address(entry.url)))]
+    joined: set[tuple[str, str]] = set()
+    lineup = Lineup()
+    for entry in entries:
+        if entry.open:
+            one = _of_framework(entry, [s for s in servers if _address(s.url) not in given], engines, model, joined)
+        elif entry.unnamed:
+            one = _at_url(entry, here.get(_address(entry.url)), at_urls, model)
+        else:
+            lineup.backends.append(entry)
+            continue
+        if isinstance(one, Absent):
+            lineup.absent.append(one)
+            continue
+        joined.add((_address(one.url), one.model))
+        name = _free(one.name, names)
+        names.add(name)
+        lineup.backends.append(msgspec.structs.replace(one, name=name))
+    lineup.others.extend(_others(servers, given | {address for address, _ in joined}))
+    return lineup
+
+
+def usual(entry: Backend, ollama: str) -> list[Backend]:
+    """Return the whole backends that a framework alone stood for before llmtui looked: its engine, its usual address.
+
+    `ollama` is the address of Ollama. Needed for runs that were started by 0.1.0.
+    """
+    facts = framework(entry.framework)
+    named = msgspec.structs.replace(
+        entry, name=entry.name or facts.title, language=entry.language or facts.language, protocol=facts.protocol
+    )
+    url = ollama if facts is OLLAMA else f"http://127.0.0.1:{facts.port}"
+    return [
+        *([msgspec.structs.replace(named, embedded=facts.engine)] if facts.engine else []),
+        msgspec.structs.replace(named, url=url, model=entry.model or facts.example_model),
+    ]
+
+
+def chat_models(server: DiscoveredServer) -> list[str]:
+    """Return the models of a server that can chat, the most suitable first."""
+    return [one.name for one in server.models if one.fitness != NO_CHAT] if server.usable else []
+
+
+def _of_framework(
+    entry: Backend,
+    servers: Iterable[DiscoveredServer],
+    engines: Collection[Embedded],
+    model: str,
+    joined: Collection[tuple[str, str]],
+) -> Backend | Absent:
+    facts = framework(entry.framework)
+    wanted = entry.model or wanted_model(model)
+    own = [server for server in servers if server.framework == facts.title]
+    for server in own:
+        name = _served(server, wanted)
+        if name and (_address(server.url), name) not in joined:
+            return _backend(entry, server, name)
+    loadable = not entry.model and _is_file(model)
+    if loadable and facts.engine and facts.engine in engines:
+        return msgspec.structs.replace(
+            entry, name=entry.name or facts.title, language=entry.language or facts.language, embedded=facts.engine
+        )
+    if facts is UNKNOWN:
+        return Absent(framework=entry.name or entry.framework, reason="no url", remedy="set url in the config")
+    return _absent(facts, own, wanted, loadable=loadable)
+
+
+def _absent(facts: Framework, own: Sequence[DiscoveredServer], wanted: str, *, loadable: bool) -> Absent:
+    """`loadable`: its engine could load the model if it were installed."""
+    if loadable and facts.engine:
+        return Absent(framework=facts.title, reason="not installed", remedy=facts.install)
+    if own and own[0].locked:
+        return Absent(framework=facts.title, reason="it requires a key", remedy="set url and api_key in the config")
+    if own:
+        example = facts.example_model if same_model(facts.example_model, wanted) else wanted
+        return Absent(framework=facts.title, reason=f"it has no {wanted}", remedy=facts.pull_hint(example))
+    return Absent(framework=facts.title, reason="not running", remedy=facts.start_hint(facts.port))
+
+
+def _at_url(
+    entry: Backend, server: DiscoveredServer | None, all_named: Sequence[DiscoveredServer], model: str
+) -> Backend:
+    if server is None:
+        title = framework(entry.framework).title if entry.framework else ""
+        name = (title if title != UNKNOWN.title else entry.framework) or _place(entry.url)
+        return msgspec.structs.replace(entry, name=name, framework=entry.framework or name)
+    return _backend(entry, server, entry.model or _shared_model(server, all_named, model))
+
+
+def _shared_model(server: DiscoveredServer, all_named: Sequence[DiscoveredServer], model: str) -> str:
+    """Return which model of `server` to race: the run's, else one that most of the named servers have."""
+    if name := _served(server, wanted_model(model)):
+        return name
+    models = chat_models(server)
+    if not models:
+        return ""
+    return max(models, key=lambda name: sum(bool(_served(other, name)) for other in all_named))
+
+
+def _backend(entry: Backend, server: DiscoveredServer, model: str) -> Backend:
+    """Return the backend of a discovered server, with the further settings of `entry`."""
+    facts = framework(server.framework)
+    name = server.framework if facts is not UNKNOWN else _place(server.url)
+    return msgspec.structs.replace(
+        entry,
+        name=entry.name or name,
+        framework=server.framework,
+        language=entry.language or facts.language,
+        protocol=server.protocol if entry.protocol == "openai" else entry.protocol,
+        url=entry.url or server.url,
+        model=model,
+    )
+
+
+def _served(server: DiscoveredServer, wanted: str) -> str:
+    """Return the name under which `server` has the model `wanted`, "" if it has not."""
+    models = chat_models(server)
+    return wanted if wanted in models else next((name for name in models if same_model(name, wanted)), "")
+
+
+def _others(servers: Iterable[DiscoveredServer], taken: set[str]) -> list[DiscoveredServer]:
+    return [
+        msgspec.structs.replace(server, models=server.models[:MAX_OTHER_MODELS])
+        for server in servers
+        if _address(server.url) not in taken and chat_models(server)
+    ]
+
+
+def _is_file(model: str) -> bool:
+    """Whether an embedded engine can load it: the built-in model and every file, but not a name."""
+    return not model or os.path.isabs(model)
+
+
+def _free(name: str, names: Collection[str]) -> str:
+    name = sanitize(name, _NAME_CHARS).strip()
+    number, free = 2, name
+    while free in names:
+        end = f" {number}"
+        free = name[: _NAME_CHARS - len(end)] + end
+        number += 1
+    return free
+
+
+def _address(url: str) -> str:
+    """Return `url` in the form in which URLs of one server are equal."""
+    return url.rstrip("/").removesuffix("/v1").replace("//localhost", "//127.0.0.1")
+
+
+def _place(url: str) -> str:
+    """Return the host and port of `url`."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or url
+    except ValueError:
+        return url

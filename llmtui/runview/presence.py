@@ -1,0 +1,46 @@
+"""One line each for the frameworks that are not on this machine, and for the servers that are, and are not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmtui.config.lineup import chat_models
+from llmtui.model import Absent, DiscoveredServer, Plan
+from llmtui.text import sanitize
+
+#: The most models of a server that a line lists.
+_LISTED = 3
+#: What plain text says in brackets, where the monitor names a key.
+TELLS = "llmtui init says how to get them"
+RACES = "to race them: llmtui init"
+
+
+def absent_line(plan: Plan, how: str = "") -> str:
+    """Return "not here: HuggingFace, Llamafile", with `how` in brackets, or "" if nothing is absent.
+
+    A framework whose server runs with another model is in `others_line`.
+    """
+    names = [sanitize(one.framework, 40) for one in truly_absent(plan.absent, plan.others)]
+    return _line("not here", names, how)
+
+
+def others_line(plan: Plan, how: str = "") -> str:
+    """Return "also running: Ollama with llama3.2:3b, qwen3:8b", with `how` in brackets, or "" if none is."""
+    return _line("also running", [server_text(server) for server in plan.others], how)
+
+
+def truly_absent(absent: Sequence[Absent], others: Sequence[DiscoveredServer]) -> list[Absent]:
+    """Return those of `absent` of which no server runs."""
+    running = {server.framework for server in others}
+    return [one for one in absent if one.framework not in running]
+
+
+def server_text(server: DiscoveredServer) -> str:
+    """A server and its models: "Ollama with llama3.2:3b, qwen3:8b and 4 more"."""
+    models = chat_models(server)
+    more = f" and {len(models) - _LISTED} more" if len(models) > _LISTED else ""
+    return f"{sanitize(server.framework, 40)} with {', '.join(sanitize(m, 60) for m in models[:_LISTED])}{more}"
+
+
+def _line(head: str, parts: Sequence[str], how: str) -> str:
+    return f"{head}: {', '.join(parts)}{f' ({how})' if how else ''}" if parts else ""

@@ -1,0 +1,58 @@
+"""Names of models, compared: a file's, a Hugging Face name, an Ollama tag."""
+
+from __future__ import annotations
+
+import re
+
+#: Longer names are not names of models. It also bounds the work, because names come from servers.
+MAX_CHARS = 300
+
+#: Parts of a name that do not name the model: file type, weights, format, and that it is made for chats.
+_NOT_THE_MODEL = re.compile(
+    r"\.(gguf|llamafile|safetensors|bin)$|-\d{5}-of-\d{5}$|[-_.:@](latest|instruct|it|chat|hf|gguf|ggml|awq|gptq|mlx|exl[23]"
+    r"|i?q\d\w*|tq\d\w*|bf16|f16|fp16|f32|fp32|fp8|mxfp[48]|nvfp4|nf4|ud|qat|imatrix|quantized|dynamic|w\d+a\d+|int[48]"
+    r"|\d+bit)(?=$|[-_.:@])"
+)
+_FOR_CHATS = re.compile(r"(^|[-_.:@])(instruct|it|chat)($|[-_.:@])")
+#: Who made the model, where a file name or a folder name begins with it.
+_MAKERS = re.compile(
+    r"^(meta|google|qwen|microsoft|mistralai|huggingfacetb|deepseek-ai|nvidia|ibm-granite|ai21labs|cohereforai)[-_]"
+    r"(?=(llama|gemma|qwen|phi|mistral|ministral|smollm|deepseek|nemotron|granite))"
+)
+_WORD = re.compile(r"[a-z]+|\d+(?:\.\d+)*[a-z]*")
+
+
+def model_family(name: str) -> str:
+    """Return a model's name without folder, maker, file type and weights.
+
+    It is the same for "llama3.2:1b" and "models/Llama-3.2-1B-Instruct-Q4_K_M.gguf": "llama 3.2 1b".
+    """
+    last = _last_part(name)
+    while (shorter := _NOT_THE_MODEL.sub("", last)) != last:
+        last = shorter
+    return " ".join(_WORD.findall(_MAKERS.sub("", last)))
+
+
+def same_model(name: str, wanted: str) -> bool:
+    """Whether both names mean the same model; its weights may be quantized differently.
+
+    Names that leave the size out are another model than those with a size: "smollm2:latest" may be of any size.
+    """
+    if len(name) > MAX_CHARS or len(wanted) > MAX_CHARS:
+        return False
+    if name == wanted:
+        return name != ""
+    family = model_family(name)
+    if not family or family != model_family(wanted):
+        return False
+    # On Hugging Face, "org/Name" is the base model of "org/Name-Instruct". Ollama's tags and aliases mean the latter.
+    return not (_is_base_of(name, wanted) or _is_base_of(wanted, name))
+
+
+def _is_base_of(name: str, other: str) -> bool:
+    bare = "/" in name and ":" not in name and not _FOR_CHATS.search(_last_part(name))
+    return bare and _FOR_CHATS.search(_last_part(other)) is not None
+
+
+def _last_part(name: str) -> str:
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2].lower()
