@@ -8,7 +8,7 @@ from typing import NamedTuple
 #: The titles of columns of figures. Cells end where their heading ends.
 _HEADING = re.compile(
     r"(?:latency )?\b(mean|median(?: [AB])?|min|max|stddev|p95|TTFT|ITL|latency|server|other)\b ?(ms|s|tok/s)\b"
-    r"|(?<![\w/])(?<!mean )(?<!median )(tok/s|tokens/s)"
+    r"|(?<![\w/])(?<!mean )(?<!median )(tok/s|tokens/s)(?! of)"
 )
 
 

@@ -18,11 +18,12 @@ from llmtui.engine.coordinator import Coordinator
 from llmtui.engine.recorder import Recorder
 from llmtui.engine.redacted_log import RedactingStream
 from llmtui.engine.run import start_run
+from llmtui.engine.run_log import RunLog
 from llmtui.engine.watch.machine import describe_machine
 from llmtui.link import run_folders
 from llmtui.link.process import EngineLaunch
 from llmtui.link.server import LinkServer
-from llmtui.model import AnyEvent, Machine, Note
+from llmtui.model import AnyEvent, Hello, Machine, Note
 from llmtui.servers.orphans import sweep_dead
 from llmtui.store.errors import StoreError
 from llmtui.store.rows import StoredRun
@@ -36,8 +37,10 @@ async def serve(launch: EngineLaunch) -> None:
     """Run the plan for the clients of the socket, until it is shut down or done without a client."""
     folder = run_folders.folder_of(launch.plan.run)
     link: LinkServer | None = None
+    log = RunLog()
 
     def emit(event: AnyEvent) -> None:
+        log.record(event)
         if link is not None:
             link.emit(event)
 
@@ -49,13 +52,19 @@ async def serve(launch: EngineLaunch) -> None:
     stored: StoredRun | None = None
     if launch.resume:
         stored = recorder.resume(launch.store)
-        recorder.notes.append(resume_note(stored, machine))
+        note = resume_note(stored, machine)
+        recorder.notes.append(note)
+        log.record(note)
     else:
         recorder.begin(launch.store, machine, launch.label)
     run = start_run(launch.plan, folder, machine, recorder, emit, stored)
     control = Control(run)
     coordinator = Coordinator(run, control, own_pids)
-    link = LinkServer(folder / run_folders.SOCKET_NAME, run.hello, control.handle_command, control.set_watched)
+
+    def hello() -> Hello:
+        return msgspec.structs.replace(run.hello(), log=log.entries)
+
+    link = LinkServer(folder / run_folders.SOCKET_NAME, hello, control.handle_command, control.set_watched)
     try:
         await _serve(coordinator, control, link)
     finally:

@@ -12,10 +12,13 @@ import msgspec
 
 from llmtui.engine.bringup import Target
 from llmtui.engine.schedule import Job, jobs, jobs_left
-from llmtui.model import RESTING, Backend, BackendState, Iteration, RunConfig
+from llmtui.model import RESTING, Backend, BackendState, Iteration, Phase, RunConfig
 
 #: The fields of a state that describe a wait, as they are when there is none.
 NOT_WAITING: dict[str, Any] = {"doing": "", "progress": None, "usual_load_s": None}
+
+#: From how many of a backend's newest iterations the time left is estimated.
+RECENT_DURATIONS = 10
 
 
 @dataclasses.dataclass(eq=False)
@@ -38,7 +41,14 @@ class BackendRun:
     restarts: int = 0
     dropped: int = 0
     usual_load_s: float | None = None
-    latencies_s: list[float] = dataclasses.field(default_factory=list)
+    #: How long the newest iterations of each phase took, failures and retries included (s).
+    durations_s: dict[Phase, deque[float]] = dataclasses.field(default_factory=dict)
+    #: When the iteration under way began (time.monotonic()), None between iterations.
+    asked_at: float | None = None
+    #: Until when the pause after an iteration lasts (time.monotonic()), None without one.
+    resting_until: float | None = None
+    #: The iterations of this attempt that are over, failures included.
+    finished: int = 0
     refusal_reported: bool = False
     repeats: int = 0
     repeat_reported: bool = False
@@ -57,6 +67,31 @@ class BackendRun:
     def busy(self) -> bool:
         """Whether an iteration or a bring-up is under way."""
         return self.task is not None and not self.task.done()
+
+    @property
+    def asking(self) -> bool:
+        """Whether an iteration is under way."""
+        return self.asked_at is not None
+
+    @property
+    def expected_s(self) -> float | None:
+        """How long an iteration takes, from the newest measured ones, or else warm-ups; None without any."""
+        recent = self.durations_s.get("measured") or self.durations_s.get("warmup")
+        return sum(recent) / len(recent) if recent else None
+
+    def begin_iteration(self, now: float) -> Job:
+        """Take the next job from the queue. `now` is time.monotonic()."""
+        self.asked_at = now
+        return self.queue.popleft()
+
+    def end_iteration(self, job: Job, now: float) -> None:
+        """Count a job that is over."""
+        if self.asked_at is None:
+            return  # a rerun or a stop has dropped it
+        durations = self.durations_s.setdefault(job[0], deque(maxlen=RECENT_DURATIONS))
+        durations.append(now - self.asked_at)
+        self.asked_at = None
+        self.finished += 1
 
     @property
     def part(self) -> int:
@@ -78,7 +113,8 @@ class BackendRun:
         """Queue all iterations of a new attempt."""
         self.queue = deque(jobs(config.warmup, config.iterations))
         self.failures_in_a_row = 0
-        self.restarts = self.dropped = self.repeats = 0
+        self.restarts = self.dropped = self.repeats = self.finished = 0
+        self.asked_at = None
 
 
 def missing_jobs(config: RunConfig, state: BackendState, iterations: Iterable[Iteration]) -> list[Job]:

@@ -118,8 +118,9 @@ class Control:
         if not backend_run.queue and not backend_run.busy:
             return
         # The iteration under way is dropped too; a bring-up is not one.
-        backend_run.dropped = len(backend_run.queue) + (backend_run.busy and backend_run.target.up)
+        backend_run.dropped = len(backend_run.queue) + backend_run.asking
         backend_run.queue.clear()
+        backend_run.asked_at = None
         self._run.set_state(backend_run, state="stopped", **NOT_WAITING)
         backend_run.cancel()
 

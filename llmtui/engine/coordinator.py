@@ -6,6 +6,7 @@ One request is under way at any time.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from llmtui.engine.backend_run import BackendRun
@@ -70,7 +71,8 @@ class Coordinator:
         for backend_run in backend_runs:
             step = self._iterate(backend_run) if backend_run.target.up else bring_up(self._run, backend_run)
             backend_run.task = asyncio.create_task(step)
-        self._run.emit_run()
+        if not all(backend_run.target.up for backend_run in backend_runs):
+            self._run.emit_run()
         try:
             await asyncio.wait([backend_run.task for backend_run in backend_runs if backend_run.task is not None])
             for backend_run in backend_runs:
@@ -105,11 +107,14 @@ class Coordinator:
 
     async def _iterate(self, backend_run: BackendRun) -> None:
         run = self._run
-        job = backend_run.queue.popleft()
+        job = backend_run.begin_iteration(time.monotonic())
         run.set_state(backend_run, state="warmup" if job[0] == "warmup" else "running")
-        if not run.iterations:
-            run.emit_run()
-        iteration = await measure(backend_run, job, run.plan, self._own_pids, self._emit)
+        run.emit_run()
+        try:
+            iteration = await measure(backend_run, job, run.plan, self._own_pids, self._emit)
+            backend_run.end_iteration(job, time.monotonic())
+        finally:
+            backend_run.asked_at = None
         run.add_iteration(iteration)
         if not backend_run.state.device:
             # Not earlier: some servers load the model at the first request.
@@ -118,7 +123,16 @@ class Coordinator:
         report_shared_engine(run, backend_run)
         await check_iteration(run, backend_run, iteration)
         if run.config.cooldown_s and backend_run.queue:
-            await asyncio.sleep(run.config.cooldown_s)
+            await self._cool_down(backend_run)
+
+    async def _cool_down(self, backend_run: BackendRun) -> None:
+        cooldown_s = self._run.config.cooldown_s
+        backend_run.resting_until = time.monotonic() + cooldown_s
+        self._run.emit_run()
+        try:
+            await asyncio.sleep(cooldown_s)
+        finally:
+            backend_run.resting_until = None
 
     def _emit(self, event: AnyEvent) -> None:
         """Emit an event of an iteration; a note also to clients that connect later."""

@@ -59,8 +59,6 @@ async def check_iteration(run: Run, backend_run: BackendRun, iteration: Iteratio
     """After an iteration, decide whether the backend goes on, is restarted, or has failed."""
     if iteration.error is None:
         backend_run.failures_in_a_row = 0
-        assert iteration.latency_s is not None
-        backend_run.latencies_s.append(iteration.latency_s)
         return
     if iteration.error.kind == "stopped":
         return  # llmtui itself was stopped; the server is not at fault

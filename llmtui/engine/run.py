@@ -12,6 +12,7 @@ import msgspec
 
 from llmtui.engine.backend_run import BackendRun, missing_jobs, resumed_state
 from llmtui.engine.bringup import Target
+from llmtui.engine.progress import run_progress
 from llmtui.engine.recorder import Recorder
 from llmtui.model import (
     AnyEvent,
@@ -36,8 +37,6 @@ MAX_WHOLE_ITERATIONS = 2000
 #: The memory that they may take, besides the newest one: an arrival is a number in each of two lists.
 MAX_WHOLE_BYTES = 32 * 1024 * 1024
 ARRIVAL_BYTES = 48
-#: The newest latencies of a backend from which the time left is estimated.
-RECENT_LATENCIES = 10
 
 
 class Run:
@@ -140,12 +139,6 @@ class Run:
         return [i for i in self.iterations if (i.backend, i.attempt, i.phase) == key]
 
     def _state(self) -> RunState:
-        finished = sum(
-            self.config.warmup + backend_run.state.planned - len(backend_run.queue) - backend_run.dropped
-            for backend_run in self.backends
-            if backend_run.state.state not in ("unreachable", "missing", "failed")
-        )
-        left = sum(len(backend_run.queue) for backend_run in self.backends)
         asking = any(backend_run.state.state in ("warmup", "running") for backend_run in self.backends)
         phase: Any = "running" if self.iterations or asking else "starting"
         if self._ended is not None:
@@ -155,24 +148,15 @@ class Run:
         elif self.paused:
             phase = "paused"
         now = self._ended if self._ended is not None else time.monotonic()
+        progress = run_progress(self.backends, self.config, now)
         return RunState(
             phase=phase,
-            finished=finished,
-            total=finished + left,
+            finished=progress.finished,
+            total=progress.total,
             elapsed_s=round(now - self._began, 3),
-            eta_s=self._eta_s(),
+            eta_s=progress.eta_s,
+            current_s=progress.current_s,
         )
-
-    def _eta_s(self) -> float | None:
-        """Return the seconds left, from recent latencies; None until every backend with work left has one."""
-        total = 0.0
-        for backend_run in self.backends:
-            if backend_run.queue:
-                recent = backend_run.latencies_s[-RECENT_LATENCIES:]
-                if not recent:
-                    return None
-                total += len(backend_run.queue) * (sum(recent) / len(recent) + self.config.cooldown_s)
-        return round(total, 1)
 
 
 def start_run(
@@ -208,6 +192,7 @@ def start_run(
             backend_run = BackendRun(backend, target, resumed_state(earlier, missing), salt=salt)
             backend_run.queue.extend(missing)
             key = (backend.name, earlier.attempt)
+            backend_run.finished = plan.config.warmup + backend_run.state.planned - len(missing)
             backend_run.repeats = sum(i.repeated for i in stored.iterations if (i.backend, i.attempt) == key)
         backend_run.usual_load_s = usual_loads.get(backend.name)
         backend_run.twin = urls.count(backend.url) if backend.url else 0

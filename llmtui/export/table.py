@@ -123,7 +123,7 @@ COLUMNS: tuple[_Column, ...] = (
 
 
 def filled_columns(rows: Sequence[Row]) -> list[FilledColumn]:
-    """All columns of the table with their cells. Text in them is not sanitized yet; texts that are empty are left out.
+    """All columns of the table with their cells. Text in them is not sanitized yet. Empty columns are left out.
 
     The statistics of the latency share the unit that suits the medians. A column has one number of decimals.
     """
@@ -139,6 +139,8 @@ def filled_columns(rows: Sequence[Row]) -> list[FilledColumn]:
                 rank += _EQUAL
         else:
             values = [column.figure(row) for row in rows]
+            if column.rank and any(medians) and not any(value is not None for value in values):
+                continue
             unit, cells = figures(values, column.kind, latency_unit if column.latency else None)
             heading, rank = column.title if column.title == unit else f"{column.title} {unit}", column.rank
         filled.append(FilledColumn(column.title, heading, rank, cells, column.text))

@@ -61,7 +61,8 @@ class _Connection:
             while True:
                 await self.wake.wait()
                 self.wake.clear()
-                if self.earlier:
+                late = bool(self.earlier)
+                if late:
                     await self._write_earlier()
                 while self.lines:
                     batch = b"".join(self.lines)
@@ -69,6 +70,8 @@ class _Connection:
                     self.writer.write(batch)
                     await self.writer.drain()
                     self.queued_bytes -= len(batch)
+                if late:
+                    self.writer.write(_encode(Earlier(iterations=[], last=True)) + b"\n")
                 if self.closing:
                     return
 
@@ -154,7 +157,8 @@ class LinkServer:
         connection = _Connection(writer, pid)
         hello = self._hello()
         first, connection.earlier = hello.iterations[:HELLO_ITERATIONS], hello.iterations[HELLO_ITERATIONS:]
-        connection.put(_encode(msgspec.structs.replace(hello, iterations=first)) + b"\n")
+        hello = msgspec.structs.replace(hello, iterations=first, earlier=len(connection.earlier))
+        connection.put(_encode(hello) + b"\n")
         self._connections.add(connection)
         self.had_clients = True
         self._set_watched(True)

@@ -10,6 +10,7 @@ from llmtui.model.events import (
     Event,
     Hello,
     IterationDone,
+    Logged,
     LogTail,
     Note,
     Progress,
@@ -29,7 +30,7 @@ from llmtui.model.plan import (
 )
 from llmtui.model.redacting import redacted
 from llmtui.model.sample import DISTURBED_CORES, FASTEST_NS, Failure, Iteration, Phase, Stamp, TokenSource, pieces
-from llmtui.model.state import RESTING, STATE_WORDS, BackendState, Machine, RunState, State
+from llmtui.model.state import RESTING, STATE_WORDS, BackendState, Machine, RunState, State, is_news
 
 __all__ = [
     "DISTURBED_CORES",
@@ -54,6 +55,7 @@ __all__ = [
     "Iteration",
     "IterationDone",
     "LogTail",
+    "Logged",
     "Logs",
     "Machine",
     "More",
@@ -79,6 +81,7 @@ __all__ = [
     "Struct",
     "TokenSource",
     "is_backend_name",
+    "is_news",
     "is_run_id",
     "pieces",
     "redacted",

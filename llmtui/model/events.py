@@ -15,7 +15,11 @@ class Event(Struct, frozen=True, tag_field="type"):
 
 
 class Hello(Event, frozen=True, tag="hello"):
-    """First message to every client: everything so far, except iterations that follow as `Earlier`."""
+    """First message to every client: everything so far, except iterations that follow as `Earlier`.
+
+    `earlier` is how many follow; without them the client is up to date. `log` are the newest entries of the run's log,
+    oldest first, without failed iterations, which are among the iterations.
+    """
 
     plan: Plan
     machine: Machine
@@ -23,12 +27,18 @@ class Hello(Event, frozen=True, tag="hello"):
     backends: list[BackendState]
     iterations: list[Iteration] = []
     notes: list[Note] = []
+    earlier: int = 0
+    log: list[Logged] = []
 
 
 class Earlier(Event, frozen=True, tag="earlier"):
-    """More iterations from before this client connected, in order. They follow a `Hello` that would be too long."""
+    """More iterations from before this client connected, in order. They follow a `Hello` that would be too long.
+
+    The `last` one comes when all that happened in the meantime has been sent, too: the client is up to date.
+    """
 
     iterations: list[Iteration]
+    last: bool = False
 
 
 class BackendChanged(Event, frozen=True, tag="backend"):
@@ -73,6 +83,13 @@ class Note(Event, frozen=True, tag="note"):
     text: Outside
     level: Literal["info", "warning", "error"] = "info"
     backend: Own = ""
+
+
+class Logged(Struct, frozen=True):
+    """An entry of the run's log: what the engine emitted, and when. A backend's state has what the log shows of it."""
+
+    at_utc: Own
+    event: BackendChanged | RunChanged | Note
 
 
 class LogTail(Event, frozen=True, tag="log"):

@@ -73,6 +73,12 @@ class BackendState(Struct, frozen=True):
     log_tail: list[Outside] = []
 
 
+def is_news(before: BackendState, after: BackendState) -> bool:
+    """Whether `after` is worth an entry in the log: another state, attempt, wait or failure than `before`."""
+    changed = (after.state, after.attempt, after.doing) != (before.state, before.attempt, before.doing)
+    return changed or after.failure != before.failure
+
+
 class Machine(Struct, frozen=True):
     """The machine of a run.
 
@@ -91,10 +97,15 @@ class Machine(Struct, frozen=True):
 
 
 class RunState(Struct, frozen=True):
-    """How far the run is. `eta_s` is None until every backend with work left has a complete iteration."""
+    """How far the run is. `finished` and `total` count iterations and warm-ups; one under way is not finished.
+
+    `eta_s` is None until every backend with work left has finished an iteration. `current_s` is the part of it that
+    belongs to what is under way, negative if that takes longer than expected; None if it is unknown.
+    """
 
     phase: Literal["starting", "running", "paused", "done", "stopping"] = "starting"
     finished: int = 0
     total: int = 0
     elapsed_s: float = 0.0
     eta_s: float | None = None
+    current_s: float | None = None

@@ -38,6 +38,8 @@ class BackendView:
         self.log_tail: list[str] = []
         #: How often the server refused with a time to wait, in all attempts.
         self.refused = 0
+        #: How many iterations failed, in all attempts and warm-ups.
+        self.failed = 0
         self._attempts: dict[int, Running] = {}
         self._evidence: dict[int, Evidence] = {}
         self._rounds: dict[int, deque[Iteration]] = {}
@@ -53,6 +55,7 @@ class BackendView:
         )
         self.iterations.append(iteration)
         self.refused += iteration.refused
+        self.failed += iteration.error is not None
         running = self._attempts.get(iteration.attempt)
         if running is None:
             running = self._attempts[iteration.attempt] = Running()
@@ -109,6 +112,11 @@ class BackendView:
         """The summary of the attempt before, None if nothing was measured."""
         number = self.previous_attempt
         return self.attempt(number).summary if number is not None else None
+
+    @property
+    def outliers(self) -> int:
+        """How many samples of the attempts with figures are outliers. They are part of every figure."""
+        return sum(running.summary.outliers for running in self._attempts.values())
 
     @property
     def finished(self) -> int:

@@ -59,6 +59,9 @@ class RunView:
             if b.enabled
         }
         self.notes: list[Note] = []
+        #: How many iterations from before this client connected it has, and will have. None if it has all, and all
+        #: events since then.
+        self.backlog: tuple[int, int] | None = None
         self._verdicts: dict[MetricKey, tuple[tuple[object, ...], int, Verdict]] = {}
         self._record: tuple[Machine, Record | None] | None = None
         self._estimates: dict[tuple[str, MetricKey], tuple[tuple[int, int], Estimate]] = {}
@@ -78,9 +81,14 @@ class RunView:
                 configured = {b.name: b for b in event.plan.backends}
                 self.backends = {s.name: BackendView(configured[s.name], s, self.keep) for s in event.backends}
                 self._add(event.iterations)
+                count = len(event.iterations)
+                self.backlog = (count, count + event.earlier) if event.earlier else None
                 return "all", ""
             case Earlier():
                 self._add(event.iterations)
+                if self.backlog is not None:
+                    count = self.backlog[0] + len(event.iterations)
+                    self.backlog = None if event.last else (count, self.backlog[1])
                 return "iterations", ""
             case BackendChanged(backend=state):
                 backend_view = self.backends[state.name]

@@ -90,9 +90,15 @@ class Samples(Sequence[Iteration]):
             raise IndexError(f"{at} of {len(self)} iterations")
         return self._complete(place, self._figures(place))
 
+    def figures(self, start: int = 0) -> Iterator[Iteration]:
+        """Return the iterations from the index `start` (0 or more) on without text and arrivals, chunk by chunk."""
+        chunk = min(start // CHUNK, len(self._chunks))
+        unpacked = (_unpack(each) for each in self._chunks[chunk:])
+        every = itertools.chain(itertools.chain.from_iterable(unpacked), self._open)
+        return itertools.islice(every, start - chunk * CHUNK, None)
+
     def __iter__(self) -> Iterator[Iteration]:
-        unpacked = (_unpack(self._chunks[n]) for n in range(len(self._chunks)))
-        for at, figures in enumerate(itertools.chain(itertools.chain.from_iterable(unpacked), self._open)):
+        for at, figures in enumerate(self.figures()):
             yield self._complete(at, figures)
 
     def __eq__(self, other: object) -> bool:

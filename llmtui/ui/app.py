@@ -71,10 +71,12 @@ class MonitorApp(App[None]):
         *,
         ui: UiConfig,
         export_dir: Path | None = None,
+        attached: bool = False,
     ) -> None:
         super().__init__()
         keep_text_readable_without_colour(self)
-        self.view = ViewState(plan, ui)
+        # A run that has been going on is not shown before it is here.
+        self.view = ViewState(plan, ui, catching_up=attached)
         self.keys = resolve_keys(ui.keys)
         self.export_dir = export_dir
         self.wall: Callable[[], datetime.datetime] = local_now

@@ -40,7 +40,7 @@ class PageApp(MonitorApp):
 
 async def _show(socket: Path, ui: UiConfig) -> None:
     plan, link = await reach(socket)
-    await PageApp(plan, link, ui=ui).run_async()
+    await PageApp(plan, link, ui=ui, attached=True).run_async()
 
 
 def main() -> None:

@@ -183,10 +183,11 @@ def details_layout_for(width: int, height: int, banner: bool = False, log: bool 
     ranking = 1 if height >= DETAILS_ALL_FACTS or (banner and height >= DETAILS_FACTS) else 0
     facts = _fact_rows(width, height)
     rest = height - header - footer - ranking - facts
-    timeline = 0 if rest < 7 else 4 if rest < 12 else 5 if rest < 22 else 6 if rest < 28 else min(12, 4 + rest // 5)
-    tail = 0 if rest < 28 else 6 if rest < 34 else 9
+    timeline = 0 if rest < 7 else 4 if rest < 12 else 5 if rest < 22 else 6 if rest < 28 else 8
+    tail = 0 if rest < 28 else 5 if rest < 40 else 7
     left = rest - timeline - tail
-    texts = 0 if left < 5 else round(left * 0.45)
+    # The clocks need seven rows; beyond that, rows are worth more to the iterations.
+    texts = 0 if left < 5 else min(round(left * 0.45), 7 + max(0, left - 24) // 4)
     table = left - texts
     if log and (texts or tail):
         texts, tail = 0, texts + tail

@@ -73,7 +73,7 @@ def show_again(socket: Path, ui: UiConfig) -> int:
 
 async def _show_again(socket: Path, ui: UiConfig) -> int:
     plan, link = await reach(socket)
-    app = MonitorApp(plan, link, ui=drawable(ui))
+    app = MonitorApp(plan, link, ui=drawable(ui), attached=True)
     with terminal_for(app):
         await app.run_async()
     return print_farewell(app)

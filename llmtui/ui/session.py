@@ -10,6 +10,7 @@ from llmtui.link.client import EngineLink
 from llmtui.model import AnyCommand, AnyEvent, BackendChanged, Earlier, Hello, IterationDone, Note, RunChanged
 from llmtui.text import sanitize
 from llmtui.ui.views.attempts import attempt_sentence
+from llmtui.ui.views.log import note_text
 
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
@@ -81,6 +82,7 @@ class Session:
         self.catch_up()
         app, view = self._app, self._view
         view.link = "gone"
+        self._end_catching_up()
         if view.run_view.run.phase != "done":
             self.lost_reason = reason
         hint = "e exports the results, q quits" if view.situation().results else "q quits"
@@ -106,7 +108,7 @@ class Session:
     def _receive(self, event: AnyEvent) -> None:
         """Apply one event and redraw what it changed; while the screen is held, store it."""
         view = self._view
-        if view.behind is None:
+        if view.behind is None or view.catching_up:
             self._apply(event)
             return
         match event:
@@ -155,9 +157,12 @@ class Session:
             main.figures_stale = True
         match change:
             case "all":
-                self._replace_run()
+                view.catching_up = view.run_view.backlog is not None
+                self._recall(event)
+                self._replace_run(event)
             case "iterations" if not name:
                 # Earlier iterations, of any backend.
+                self._recall(event)
                 main.invalidate(*view.names)
                 main.request_charts()
             case "iterations":
@@ -173,17 +178,31 @@ class Session:
                     app.announcer.announce_end()
             case "note":
                 note = view.run_view.notes[-1]
-                prefix = f"{sanitize(note.backend, 40)}: " if note.backend else ""
-                app.report(prefix + sanitize(note.text), note.level)
+                app.report(note_text(note), note.level)
             case "sample" | "progress":
                 main.invalidate(name)
         main.request_numbers()
 
-    def _replace_run(self) -> None:
+    def _recall(self, event: AnyEvent) -> None:
+        """Put what happened before the monitor connected into the log, and end catching up with the last of it."""
+        view = self._view
+        if isinstance(event, Hello | Earlier):
+            self._app.log_book.recall(event, view.run_view)
+        if view.run_view.backlog is None:
+            self._end_catching_up()
+
+    def _end_catching_up(self) -> None:
+        self._app.log_book.merge()
+        if self._view.catching_up:
+            self._view.catching_up = False
+            self._app.main.show_all()
+
+    def _replace_run(self, event: AnyEvent) -> None:
         """Show the run of a Hello, whose backends may differ from those on the screen."""
         app, view = self._app, self._view
         for note in view.run_view.notes:
-            app.report(sanitize(note.text), note.level, timeout=10.0)
+            # The engine's log has its notes, with their time.
+            app.report(note_text(note), note.level, timeout=10.0, log=not (isinstance(event, Hello) and event.log))
         app.announcer.update_title()
         view.structure_changed()
         app.main.invalidate(*view.names)

@@ -34,8 +34,19 @@ class Situation:
     zoomed: bool = False
     log_shown: bool = False
     verdict_shown: bool = False
+    #: Whether the iterations of the details are filtered, and whether they are sorted.
+    filtered: bool = False
+    listing_sorted: bool = False
+    #: Whether iterations of the selected backend failed, and whether some are outliers.
+    failures: bool = False
+    outliers: bool = False
     #: Whether the backends take turns, so that rounds can be added.
     in_turns: bool = True
+
+    @property
+    def iterations(self) -> bool:
+        """Whether the details of a backend are on the screen."""
+        return self.details and not (self.log_shown or self.verdict_shown)
 
     @property
     def live(self) -> bool:

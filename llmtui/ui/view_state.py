@@ -18,12 +18,14 @@ from llmtui.text import sanitize
 from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
 from llmtui.ui.charts.chart_data import STATISTIC_KINDS, ChartData, Kind, Series
 from llmtui.ui.layout import Layout, layout_for
+from llmtui.ui.listing import Listing
 from llmtui.ui.situation import Phase, Situation
 from llmtui.ui.text.spans import Role
 from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.backend_state import PanelOptions
 from llmtui.ui.views.scroll import window
 from llmtui.ui.views.sorting import Sort
+from llmtui.ui.views.time_left import TimeLeft, time_left
 from llmtui.ui.zoom import Zoom
 
 #: The most steps of an ECDF: finer than a row.
@@ -48,8 +50,11 @@ class ViewState:
     #: Whether the user chose a logarithmic scale, None if it follows from the values.
     forced_log: bool | None = None
     zoom: Zoom = dataclasses.field(default_factory=Zoom)
+    listing: Listing = dataclasses.field(default_factory=Listing)
     table_shown: bool = False
     link: Literal["connecting", "up", "gone"] = "connecting"
+    #: Whether part of what happened before the monitor connected is still to come.
+    catching_up: bool = False
     banner: tuple[str, Role] | None = None
     details: bool = False
     #: Whether the log covers the main screen.
@@ -138,10 +143,9 @@ class ViewState:
         return self.run_view.run.elapsed_s + (self.now() - self._run_seen if self.ticking else 0.0)
 
     @property
-    def eta_s(self) -> float | None:
-        """Estimated seconds until the end of the run, None if unknown."""
-        eta = self.run_view.run.eta_s
-        return max(0.0, eta - (self.now() - self._run_seen)) if eta is not None and self.ticking else eta
+    def time_left(self) -> TimeLeft | None:
+        """The time until the end of the run, None if unknown."""
+        return time_left(self.run_view.run, self.now() - self._run_seen if self.ticking else 0.0)
 
     @property
     def in_sight(self) -> tuple[int, int]:
@@ -167,6 +171,7 @@ class ViewState:
             waited_s=self.now() - self._since[name][2] if name in self._since else 0.0,
             warmups=self.run_view.plan.config.warmup,
             lost=self.link == "gone",
+            catching_up=self.catching_up,
             reach=self.reach,
         )
 
@@ -273,5 +278,9 @@ class ViewState:
             log_shown=self.log_shown,
             verdict_shown=self.verdict_shown,
             zoomed=self.zoom.window is not None,
+            filtered=bool(self.listing.typed.strip()),
+            listing_sorted=bool(self.listing.sort.column),
+            failures=self.backend_view is not None and self.backend_view.failed > 0,
+            outliers=self.backend_view is not None and self.backend_view.outliers > 0,
             in_turns=self.run_view.plan.config.order != "sequential",
         )

@@ -42,7 +42,7 @@ KEYS: tuple[tuple[str, bytes, bytes], ...] = (
     ("esc", b"\x1b", b"baseline stats, "),
     ("L", b"L", b" entries"),
     ("esc", b"\x1b", b"baseline stats, "),
-    ("enter", b"\r", b" att "),
+    ("enter", b"\r", b" try "),
     ("esc", b"\x1b", b"baseline stats, "),
 )
 #: What is painted after the first change, with the name of its line in the report.

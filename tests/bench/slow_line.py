@@ -40,7 +40,7 @@ ACTS: tuple[tuple[bytes, str, str], ...] = (
     (b"T", "latency per iteration", "and back"),
     (b"h", "h Go on", "hold"),
     (b"h", "!h Go on", "go on"),
-    (b"\r", " att ", "details"),
+    (b"\r", " try ", "details"),
     (b"\x1b", "latency per iteration", "and back"),
     (b"?", "llmtui: keys", "help"),
     (b"\x1b", "latency per iteration", "and back"),

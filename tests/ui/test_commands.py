@@ -41,6 +41,13 @@ def test_two_commands_may_swap_their_keys() -> None:
     assert (keys["rerun"], keys["stop"]) == ("s", "r")
 
 
+def test_a_config_of_the_first_release_may_use_a_key_that_a_later_command_has() -> None:
+    keys = resolve_keys({"stop": "f", "export": "["})
+    assert (keys["stop"], keys["next_failed"]) == ("f", "alt+f")
+    assert keys["first_half"] == "alt+left_square_bracket"
+    assert resolve_keys({"stop": "f", "next_failed": "F"})["next_failed"] == "F"
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [

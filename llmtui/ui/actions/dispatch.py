@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from llmtui.text import sanitize
-from llmtui.ui.actions import application, backend, overlays, run, view
+from llmtui.ui.actions import application, backend, details, overlays, run, view
 from llmtui.ui.actions.registry import BY_ID
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ ACTIONS: dict[str, Callable[[MonitorApp], None]] = {
     "export_as": overlays.export_as,
     "maximise": overlays.details,
     "back": overlays.back,
+    "filter": details.filter_iterations,
+    "slowest": details.slowest,
+    "next_failed": details.next_failed,
+    "next_outlier": details.next_outlier,
     "theme": application.next_theme,
     "help": overlays.help_keys,
     "quit": application.quit_monitor,

@@ -18,7 +18,10 @@ _RACING = (
 _DONE = "verdict export maximise rerun table rerun_all metric log more export_as hide chart sort hold detach"
 _STARTING = "maximise detach log table stop metric hide hold chart sort"
 #: The order on the details, and on the log and the verdict.
-_DETAILS = "server_log pause rerun stop metric export hide detach hold export_as more rerun_all"
+_DETAILS = (
+    "filter slowest next_failed next_outlier pause server_log sort rerun stop metric export hide detach hold export_as"
+    " more rerun_all"
+)
 _PAGE = "more metric pause export detach export_as rerun stop hold verdict log rerun_all"
 
 

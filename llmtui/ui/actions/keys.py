@@ -59,6 +59,14 @@ KEY_NAMES = frozenset(
         *("tab", "backspace", "delete", "insert", "home", "end", "pageup", "pagedown", "up", "down", "left", "right"),
     }
 )
+#: The commands of the first release. A config may give the key of a later one to these: that one gets alt with it.
+_FIRST = frozenset(
+    {
+        *("rerun", "stop", "rerun_all", "pause", "more", "hide", "metric", "chart", "scale", "table", "sort"),
+        *("reverse", "hold", "verdict", "log", "server_log", "detach", "export", "export_as", "maximise", "back"),
+        *("theme", "help", "quit"),
+    }
+)
 _MODIFIERS = ("ctrl", "alt", "shift")
 _SHOWN = {"question_mark": "?", "escape": "esc"} | {v: k for k, v in _NAMES.items() if len(k) == 1 and k != " "}
 
@@ -97,6 +105,10 @@ def resolve_keys(overrides: Mapping[str, str]) -> dict[str, str]:
         if named in RESERVED:
             raise ValueError(f'"{command_id}": the key "{key}" is reserved: choose another one')
         keys[command_id] = named
+    taken = {keys[command_id] for command_id in overrides}
+    for command in COMMANDS:
+        if command.id not in _FIRST and command.id not in overrides and command.key in taken:
+            keys[command.id] = f"alt+{command.key}"
     owner: dict[str, str] = {}
     for command_id, key in keys.items():
         if key in owner:

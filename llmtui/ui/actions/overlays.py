@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmtui.ui.actions.details import page
 from llmtui.ui.actions.run import report_exported
 
 if TYPE_CHECKING:
@@ -39,20 +40,19 @@ def verdict(app: MonitorApp) -> None:
 
 def server_log(app: MonitorApp) -> None:
     """Show the server's last lines in the details, or hide them."""
-    from llmtui.ui.screens.details import DetailsScreen
-
-    for screen in app.screen_stack:
-        if isinstance(screen, DetailsScreen):
-            screen.toggle_log()
+    if screen := page(app):
+        screen.toggle_log()
 
 
 def back(app: MonitorApp) -> None:
-    """Go back to the main screen; there, let a held screen catch up."""
+    """Clear the filter of the details, else go back to the main screen; there, let a held screen catch up."""
     from llmtui.ui.screens.overlay import Overlay
 
     view = app.view
     if not view.covered:
         app.session.catch_up()
+        return
+    if (details := page(app)) and details.is_current and details.clear_filter():
         return
     view.details = view.log_shown = view.verdict_shown = False
     closed = app.screen

@@ -21,6 +21,12 @@ def _chart_with_results(s: Situation) -> bool:
     return s.charts > 0 and s.results and not (s.details or (s.table_on_key and s.table_shown))
 
 
+#: Why a key of the details does not apply elsewhere.
+_DETAILS_FIRST = "open the details of a backend first"
+#: The sections of the help.
+Group = Literal["Backend", "Run", "View", "Details", "Application"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Command:
     """A command of the user. `label` is its word in the footer; `refusal` says why it does not apply."""
@@ -29,7 +35,7 @@ class Command:
     key: str
     label: str
     help: str
-    group: Literal["Backend", "Run", "View", "Application"]
+    group: Group
     applies: Callable[[Situation], bool] = _always
     label_now: Callable[[Situation], str] | None = None
     refusal: str = ""
@@ -176,7 +182,7 @@ COMMANDS: tuple[Command, ...] = (
         "Sort",
         "sort the table by the next column, or click a heading",
         "View",
-        lambda s: s.table_visible and not s.details,
+        lambda s: s.iterations or (s.table_visible and not s.details),
         refusal="the table is not shown",
     ),
     Command(
@@ -185,7 +191,7 @@ COMMANDS: tuple[Command, ...] = (
         "Reverse",
         "reverse the order of the table",
         "View",
-        lambda s: s.table_visible and s.sorted and not s.details,
+        lambda s: s.listing_sorted if s.iterations else s.table_visible and s.sorted and not s.details,
         refusal="the table is not sorted",
         footer=False,
     ),
@@ -221,9 +227,9 @@ COMMANDS: tuple[Command, ...] = (
         "l",
         "Server log",
         "the last lines of the server's log, in the details",
-        "View",
-        lambda s: s.details and not (s.log_shown or s.verdict_shown),
-        refusal="open the details of a backend first",
+        "Details",
+        lambda s: s.iterations,
+        refusal=_DETAILS_FIRST,
     ),
     Command(
         "detach",
@@ -265,9 +271,46 @@ COMMANDS: tuple[Command, ...] = (
         "back",
         "escape",
         "Back",
-        "back to all backends; a held screen catches up",
+        "clear the filter; back to all backends; a held screen catches up",
         "View",
         lambda s: s.details or s.held,
+        lambda s: "Clear" if s.iterations and s.filtered else "Back",
+    ),
+    Command(
+        "filter",
+        "slash",
+        "Filter",
+        "filter the iterations: failed, busy, 100-200, >1.5, text",
+        "Details",
+        lambda s: s.iterations,
+        refusal=_DETAILS_FIRST,
+    ),
+    Command(
+        "slowest",
+        "S",
+        "Slowest",
+        "go to the slowest iteration",
+        "Details",
+        lambda s: s.iterations and s.results,
+        refusal=_DETAILS_FIRST,
+    ),
+    Command(
+        "next_failed",
+        "f",
+        "Failed",
+        "go to the next iteration that failed",
+        "Details",
+        lambda s: s.iterations and s.failures,
+        refusal="for the details of a backend with failures",
+    ),
+    Command(
+        "next_outlier",
+        "u",
+        "Outlier",
+        "go to the next outlier: a latency far from the rest",
+        "Details",
+        lambda s: s.iterations and s.outliers,
+        refusal="for the details of a backend with outliers",
     ),
     Command(
         "theme",

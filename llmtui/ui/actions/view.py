@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llmtui.ui.actions import details
 from llmtui.ui.views.attempts import shown_attempt
 
 if TYPE_CHECKING:
@@ -71,17 +72,21 @@ def table_or_chart(app: MonitorApp) -> None:
 
 
 def sort(app: MonitorApp) -> None:
-    """Sort the table by its next column."""
+    """Sort the table that is shown by its next column."""
     from llmtui.ui.views import sorting
 
-    app.main.sort_table(sorting.following(app.view.sort, app.main.table.columns()))
+    if app.view.situation().iterations:
+        details.sort(app)
+    else:
+        app.main.sort_table(sorting.following(app.view.sort, app.main.table.columns()))
 
 
 def reverse(app: MonitorApp) -> None:
-    """Reverse the order of the table."""
-    from llmtui.ui.views import sorting
-
-    app.main.sort_table(sorting.Sort(app.view.sort.column, not app.view.sort.reverse))
+    """Reverse the order of the table that is shown."""
+    if app.view.situation().iterations:
+        details.reverse(app)
+    else:
+        app.main.sort_table(app.view.sort.reversed())
 
 
 def hold_or_go_on(app: MonitorApp) -> None:

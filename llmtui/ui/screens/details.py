@@ -10,10 +10,12 @@ from textual.containers import Horizontal
 from textual.events import Click
 from textual.geometry import Size
 from textual.message import Message
+from textual.widgets import Input, Label
 
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 from llmtui.ui.layout import details_layout_for
+from llmtui.ui.listing import Listing
 from llmtui.ui.screens.overlay import Overlay
 from llmtui.ui.text.format import cores, memory, shape, stddev_text, titled, value_text
 from llmtui.ui.text.spans import Line, Span, justify, wrap
@@ -22,14 +24,18 @@ from llmtui.ui.views import details as details_view
 from llmtui.ui.views import timeline
 from llmtui.ui.views.attempts import attempt_sentence, shown_attempt
 from llmtui.ui.views.backend_state import progress_of, sign_and_word
+from llmtui.ui.views.iteration_filter import SHORT_SYNTAX, SYNTAX
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header, Ranking
 from llmtui.ui.widgets.iterations import Iterations
 from llmtui.ui.widgets.painted import Lines
 from llmtui.ui.widgets.scrolling import ScrollingLines
+from llmtui.ui.widgets.search import SearchLine
 
 #: The shortest time between two requests for the server's log.
 LOG_EVERY_S = 2.0
+#: Up to this many iterations are filtered with each character that is typed.
+FILTER_WHILE_TYPED = 20_000
 _NEVER = ("", -1, float("-inf"))
 
 
@@ -109,9 +115,7 @@ class Timeline(Lines):
         chosen = table.chosen
         if chosen is None:
             return [details_view.rule("arrivals", "", width)]
-        newer = table.count - 1 - table.at
-        where = "follows newest" if table.follows else f"end: newest ({newer} newer)" if newer else "end: follow"
-        title = details_view.rule(details_view.timeline_title(chosen, width), where, width)
+        title = details_view.rule(details_view.timeline_title(chosen, width), table.where(), width)
         if chosen.error is not None and not chosen.arrivals_ns:
             return [title, (("failed: no arrivals to draw", "dim"),)]
         if not table.whole:
@@ -125,7 +129,20 @@ class Timeline(Lines):
 
     def on_click(self, event: Click) -> None:
         if event.y == 0:
-            self._table.action_newest()
+            self._table.action_follow()
+
+
+class FilterNote(Lines):
+    """What can be typed as a filter, then how many iterations it leaves."""
+
+    def __init__(self, view: ViewState, table: Iterations, *, id: str) -> None:  # noqa: A002
+        super().__init__(view, id=id)
+        self._table = table
+
+    def content(self, width: int, height: int) -> list[Line]:
+        if not self.view.listing.typed.strip():
+            return [((SYNTAX if width > len(SYNTAX) else SHORT_SYNTAX, "dim"),)]
+        return [((f" {len(self._table.rows)} of {self._table.count}", "warn"), (", esc clears", "dim"))]
 
 
 class Scrolled(ScrollingLines):
@@ -236,13 +253,17 @@ class DetailsScreen(Overlay):
 
     def __init__(self, view: ViewState, keys: Mapping[str, str]) -> None:
         super().__init__(view, keys)
-        self._log = self._banner = False
+        self._log = self._banner = self._filtering = False
         self._asked: tuple[str, int, float] = _NEVER
 
     def compose(self) -> ComposeResult:
         table = Iterations(self.view, id="iterations")
         yield Header(self.view, id="header")
         yield Facts(self.view, id="facts")
+        with Horizontal(id="filter"):
+            yield Label(" / ")
+            yield SearchLine(id="filter-line")
+            yield FilterNote(self.view, table, id="filter-note")
         yield table
         yield Timeline(self.view, table, id="timeline")
         with Horizontal(id="texts"):
@@ -258,7 +279,8 @@ class DetailsScreen(Overlay):
         rows = {
             "header": parts.header,
             "facts": parts.facts,
-            "iterations": parts.table,
+            "filter": int(self._filtering),
+            "iterations": parts.table - self._filtering,
             "timeline": parts.timeline,
             "texts": parts.texts,
             "server-log": parts.log,
@@ -279,15 +301,59 @@ class DetailsScreen(Overlay):
         self._log = not self._log
         self.place(self.size)
         log = self.query_one(ServerLog)
-        self.set_focus(log if self._log and log.display else self.query_one(Iterations))
+        self.set_focus(log if self._log and log.display else self.table)
         self.follow()
 
     def on_iterations_moved(self) -> None:
         self.follow()
 
+    @property
+    def table(self) -> Iterations:
+        """The list of iterations."""
+        return self.query_one(Iterations)
+
+    # --- The filter ---
+
+    def ask_filter(self) -> None:
+        """Let the user type a filter."""
+        if not self._filtering:
+            self._filtering = True
+            self.place(self.size)
+        self.set_focus(self.query_one(SearchLine))
+        self.follow()
+
+    def clear_filter(self) -> bool:
+        """List all iterations again. Return whether there was a filter, or one was about to be typed."""
+        if not self._filtering:
+            return False
+        self._filtering = False
+        self.query_one(SearchLine).value = ""
+        self._list_typed("")
+        self.place(self.size)
+        self.set_focus(self.table)
+        return True
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        # Many iterations take long to read: they are read when the filter is complete.
+        if self._filtering and self.table.count <= FILTER_WHILE_TYPED:
+            self._list_typed(event.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if not event.value.strip():
+            self.clear_filter()
+            return
+        self._list_typed(event.value)
+        self.set_focus(self.table)
+
+    def _list_typed(self, typed: str) -> None:
+        if typed != self.view.listing.typed:
+            self.table.list_as(Listing(typed, self.view.listing.sort))
+
     def forget(self) -> None:
         super().forget()
-        self._log, self._asked = False, _NEVER
+        self._log, self._asked, self._filtering = False, _NEVER, False
+        self.view.listing = Listing()
+        self.query_one(SearchLine).value = ""
 
     def follow(self) -> None:
         if (self.view.banner is not None) != self._banner:

@@ -48,7 +48,7 @@ def help_rows(keys: Mapping[str, str]) -> list[tuple[str, Line]]:
     def row(command: str, key: str, words: str) -> None:
         rows.append((command, ((f"  {key:<{room}}", "strong"), (words, ""))))
 
-    for group in ("Backend", "Run", "View", "Application"):
+    for group in ("Backend", "Run", "View", "Details", "Application"):
         rows.append(("", ((group, "title"),)))
         for command in COMMANDS:
             if command.group == group:

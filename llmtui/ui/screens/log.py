@@ -12,6 +12,7 @@ from textual.events import Click
 from llmtui.ui.screens.overlay import Paged
 from llmtui.ui.text.spans import Line, justify
 from llmtui.ui.view_state import ViewState
+from llmtui.ui.views.catching_up import CATCHING_UP
 from llmtui.ui.views.log import MOST_ENTRIES, RunLog
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header
@@ -30,6 +31,8 @@ class LogTitle(Lines):
     def content(self, width: int, height: int) -> list[Line]:
         count = self._log.count
         count_text = f"{count or 'no'} {'entry' if count == 1 else 'entries'}"
+        if self.view.catching_up:
+            count_text += f", {CATCHING_UP}"
         if count > MOST_ENTRIES:
             count_text = f"newest {MOST_ENTRIES} of {count}"
         below = f"{self._body.below} more below " if self._body.below else ""
@@ -46,26 +49,30 @@ class LogLines(ScrollingLines):
         super().__init__(view, id=id)
         self._log = log
         self._wrapped: deque[list[Line]] = deque(maxlen=MOST_ENTRIES)
-        self._wrapped_for = (-1, -1)
+        #: The width, the merges and the count of the log for which entries were wrapped.
+        self._wrapped_for = (-1, -1, -1)
         #: How many lines are below the visible ones.
         self.below = 0
 
     def content(self, width: int, height: int) -> list[Line]:
         log = self._log
-        if self._wrapped_for[0] != width:
+        if self._wrapped_for[:2] != (width, log.merges):
             self._wrapped.clear()
-            self._wrapped_for = (width, log.count - len(log.entries))
-        fresh = min(log.count - self._wrapped_for[1], len(log.entries))
+            self._wrapped_for = (width, log.merges, log.count - len(log.entries))
+        fresh = min(log.count - self._wrapped_for[2], len(log.entries))
         for entry in islice(log.entries, len(log.entries) - fresh, None):
             lines = entry.lines(width - 2)
             self._wrapped.append(lines)
             self.below += len(lines) if self.below else 0
-        self._wrapped_for = (width, log.count)
+        self._wrapped_for = (width, log.merges, log.count)
         every = [line for lines in self._wrapped for line in lines]
         self.below = max(0, min(self.below, len(every) - height))
         end = len(every) - self.below
         shown = every[max(0, end - height) : end]
-        return [((" ", ""), *line) for line in shown] or [((" nothing has happened yet", "dim"),)]
+        return [((" ", ""), *line) for line in shown] or [((f" {self._empty()}", "dim"),)]
+
+    def _empty(self) -> str:
+        return CATCHING_UP if self.view.catching_up else "nothing has happened yet"
 
     def forget(self) -> None:
         self.below = 0

@@ -23,7 +23,7 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int) -
     title = sanitize(backend_view.backend.name, 60)
     if width < NARROW:
         last = backend_view.last
-        text = value_text(options.metric, METRICS[options.metric].of(last)) if last else ""
+        text = value_text(options.metric, METRICS[options.metric].of(last)) if last and not options.catching_up else ""
         sign, role = sign_and_word(backend_view, options)
         left: list[Span] = [(f"{options.number} ", "dim"), (f"{options.mark} ", options.role), (title, "")]
         value: Span = ("hidden", "warn") if options.hidden else (pad(text, 6, right=True), "strong")
@@ -39,6 +39,8 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int) -
         (word, role),
     ]
     hidden: list[Span] = [(", hidden", "warn")] if options.hidden else []
+    if options.catching_up:
+        return fit([*head, *hidden], width)
     if backend_view.state.failure is not None and state in ("failed", "unreachable", "missing"):
         line: list[Span] = [*head, *hidden]
         line.append(

@@ -10,6 +10,7 @@ from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import MetricKey
 from llmtui.ui.text.format import HIDDEN_SIGN, LOST_SIGN, STATE_ROLES, STATE_SIGNS, clock, shape, state_word
 from llmtui.ui.text.spans import Role, Span, series_role
+from llmtui.ui.views.catching_up import CATCHING_UP
 
 #: How long a wait still takes is shown from this share on, and after this many seconds.
 _REST_FROM = 0.03
@@ -32,6 +33,8 @@ class PanelOptions:
     reach: float | None = None
     #: Whether the engine has exited: an unfinished backend stays unfinished.
     lost: bool = False
+    #: Whether iterations from before the monitor connected are still to come.
+    catching_up: bool = False
     #: How many backends the plan has.
     backends: int = 1
 
@@ -63,6 +66,8 @@ def is_lost(backend_view: BackendView, options: PanelOptions) -> bool:
 
 def sign_and_word(backend_view: BackendView, options: PanelOptions, short: bool = False) -> Span:
     """Return the backend's state with its sign and colour."""
+    if options.catching_up:
+        return (f"… {CATCHING_UP}", "accent")
     if is_lost(backend_view, options):
         return (f"{LOST_SIGN} {'gone' if short else 'engine gone'}", "bad")
     state = backend_view.state.state

@@ -46,7 +46,7 @@ SILENT = "no timings from this server"
 def clock_lines(iteration: Iteration, width: int) -> list[Line]:
     """Draw the server's own timings beside ours, phase by phase, in seconds; say so if it reports none.
 
-    The rest of a phase is our time minus the server's: queue, transport and client.
+    The other time of a phase is ours minus the server's: queue, transport and client.
     """
     ttft, latency = iteration.ttft_s, iteration.latency_s
     decode = latency - ttft if latency is not None and ttft is not None else None
@@ -64,14 +64,14 @@ def clock_lines(iteration: Iteration, width: int) -> list[Line]:
         rows.insert(0, ("load", load, None, None, ""))
     lines: list[Line] = [((text, "warn"),) for text in wrap(SILENT, width, 2)] if silent else []
     notes = width >= CLOCK_NOTES_WIDTH
-    titles = ("", "here") if silent else ("", "server", "here", "rest")
+    titles = ("", "here") if silent else ("", "server", "here", "other")
     lines.append((_clock_row(titles, "in seconds" if notes else "", "dim"),))
     for name, servers, ours, rest, note in rows:
         values = (ours,) if silent else (servers, ours, rest)
         texts = (name, *("" if v is None else number(v, room=8) for v in values))
         lines.append((_clock_row(texts, note if notes else "", "strong" if name == "total" else ""),))
     if not silent:
-        lines += [((text, "dim"),) for text in wrap("rest: queue, transport and client", width, 2)]
+        lines += [((text, "dim"),) for text in wrap("other: queue, transport and client", width, 2)]
     return [fit(line, width) for line in lines]
 
 

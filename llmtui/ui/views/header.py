@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import milliseconds, plural
@@ -9,8 +11,14 @@ from llmtui.ui.layout import HEADER_ABOUT_WIDTH, HEADER_ERROR_WIDTH, HEADER_FACT
 from llmtui.ui.situation import Phase
 from llmtui.ui.text.format import clock
 from llmtui.ui.text.spans import Line, Role, Span, justify, progress_bar, width_of
+from llmtui.ui.views.catching_up import CATCHING_UP
+from llmtui.ui.views.time_left import TimeLeft
 
-_PHASES: dict[Phase, tuple[str, Role]] = {
+#: What the header says: the phase of the run, or that the monitor is behind it.
+HeaderPhase = Phase | Literal["catching up"]
+
+_PHASES: dict[HeaderPhase, tuple[str, Role]] = {
+    "catching up": (CATCHING_UP, "accent"),
     "connecting": ("starting the engine", "accent"),
     "starting": ("starting", "accent"),
     "running": ("running", "good"),
@@ -19,7 +27,8 @@ _PHASES: dict[Phase, tuple[str, Role]] = {
     "stopping": ("stopping", "warn"),
     "gone": ("engine gone", "bad"),
 }
-_PHASE_SIGNS: dict[Phase, str] = {
+_PHASE_SIGNS: dict[HeaderPhase, str] = {
+    "catching up": "…",
     "connecting": "…",
     "starting": "…",
     "running": "►",
@@ -54,9 +63,9 @@ def count_failed(run_view: RunView) -> int:
 
 def header_lines(
     run_view: RunView,
-    phase: Phase,
+    phase: HeaderPhase,
     elapsed_s: float,
-    eta_s: float | None,
+    left: TimeLeft | None,
     width: int,
     rows: int,
     own_error_s: float | None = None,
@@ -82,16 +91,14 @@ def header_lines(
         right.append((f" {clock(elapsed_s)}", "strong"))
     if behind is not None:
         right.append((f", held, {behind} behind" if width >= NARROW else f", {behind} behind", "warn"))
-    elif eta_s is not None and phase == "running":
-        # Both clocks change at the same time, so that a second costs one redraw and not two.
-        about = "about " if width >= HEADER_ABOUT_WIDTH else ""
-        right.append((f", {about}{clock(int(eta_s + elapsed_s) - int(elapsed_s))} left", "dim"))
+    elif left is not None and phase == "running":
+        right.append((f", {left.words(elapsed_s, width >= HEADER_ABOUT_WIDTH)}", "dim"))
     right.append((" ", ""))
     config = run_view.plan.config
     iterations = max([config.iterations, *(backend_view.state.planned for backend_view in run_view.backends.values())])
-    left: list[Span] = [(" llmtui", "title")]
+    start: list[Span] = [(" llmtui", "title")]
     if failed:
-        left.append((f"  {failed} failed", "bad"))
+        start.append((f"  {failed} failed", "bad"))
     # In order of importance: a fact that does not fit is left out as a whole.
     facts = [
         plural(config.max_tokens, "token"),
@@ -104,9 +111,9 @@ def header_lines(
         facts[-2] = f"{iterations}+{config.warmup}"
     room = width - width_of(right) - 1
     for fact in facts:
-        if width_of(left) + len(fact) + 2 <= room:
-            left.append((f"  {fact}", ""))
-    lines = [justify(left, right, width)]
+        if width_of(start) + len(fact) + 2 <= room:
+            start.append((f"  {fact}", ""))
+    lines = [justify(start, right, width)]
     if rows > 1:
         run = run_view.run
         count = f" {run.finished}/{run.total}" if run.total else ""

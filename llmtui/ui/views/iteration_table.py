@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from llmtui.model import Iteration
 from llmtui.text import sanitize
 from llmtui.ui.layout import SPACED_COLUMNS_WIDTH
 from llmtui.ui.text.format import DASH, number, value_text
 from llmtui.ui.text.spans import Line, Role, Span, fit, pad
-from llmtui.ui.views.columns import Column
+from llmtui.ui.views.columns import Column, SortValue
+from llmtui.ui.views.sorting import AS_PLANNED, Sort
 
 
 def _error_text(iteration: Iteration, room: int) -> str:
@@ -18,51 +21,127 @@ def _error_text(iteration: Iteration, room: int) -> str:
     return f"{refused}{error.kind}: {sanitize(error.message, 200)}"
 
 
+def _phase(iteration: Iteration) -> str:
+    return "warm-up" if iteration.phase == "warmup" else "measured"
+
+
 def _foreign(iteration: Iteration, room: int) -> str:
     cores = DASH if iteration.foreign_cpu is None else f"{iteration.foreign_cpu:.2f}"
     return cores + ("~" if iteration.disturbed else "")
 
 
 _COLUMNS: tuple[Column[Iteration], ...] = (
-    Column("attempt", "att", 3, 5, lambda i, _: str(i.attempt)),
-    Column("iteration", "#", 6, 0, lambda i, _: str(i.iteration)),
-    Column("phase", "phase", 8, 7, lambda i, _: "warm-up" if i.phase == "warmup" else "measured", right=False),
-    Column("latency", "latency s", 9, 0, lambda i, room: number(i.latency_s, room=room)),
-    Column("ttft", "TTFT s", 7, 1, lambda i, room: number(i.ttft_s, room=room)),
-    Column("itl", "ITL ms", 7, 4, lambda i, room: value_text("itl", i.itl_s, room)),
-    Column("rate", "tok/s", 6, 2, lambda i, room: number(i.tokens_per_s, 1, room)),
-    Column("tokens", "tokens", 6, 3, lambda i, room: number(i.output_tokens, 0, room)),
-    Column("counted", "counted by", 10, 12, lambda i, _: i.token_source or DASH, right=False),
-    Column("server", "server s", 8, 6, lambda i, room: number(i.server_s, room=room)),
-    Column("rest", "rest s", 7, 9, lambda i, room: number(i.transport_and_client_s, room=room)),
-    Column("foreign", "foreign", 7, 8, _foreign),
-    Column("refused", "refused", 7, 11, lambda i, _: str(i.refused or DASH)),
-    Column("finish", "finish", 8, 10, lambda i, _: sanitize(i.finish_reason or "", 40) or DASH, right=False),
+    Column("attempt", "try", 3, 5, lambda i, _: str(i.attempt), lambda i: i.attempt, most_first=True),
+    Column("iteration", "#", 6, 0, lambda i, _: str(i.iteration), lambda i: i.iteration, most_first=True),
+    Column("phase", "phase", 8, 7, lambda i, _: _phase(i), lambda i: _phase(i), most_first=True, right=False),
+    Column(
+        "latency", "latency s", 9, 0, lambda i, room: number(i.latency_s, room=room), lambda i: i.latency_s,
+        most_first=True,
+    ),
+    Column("ttft", "TTFT s", 7, 1, lambda i, room: number(i.ttft_s, room=room), lambda i: i.ttft_s, most_first=True),
+    Column("itl", "ITL ms", 7, 4, lambda i, room: value_text("itl", i.itl_s, room), lambda i: i.itl_s, most_first=True),
+    Column("rate", "tok/s", 6, 2, lambda i, room: number(i.tokens_per_s, 1, room), lambda i: i.tokens_per_s),
+    Column("tokens", "tokens", 6, 3, lambda i, room: number(i.output_tokens, 0, room), lambda i: i.output_tokens),
+    Column(
+        "counted", "token source", 12, 12, lambda i, _: i.token_source or DASH, lambda i: i.token_source, right=False
+    ),
+    Column(
+        "server", "server s", 8, 6, lambda i, room: number(i.server_s, room=room), lambda i: i.server_s, most_first=True
+    ),
+    Column(
+        "rest", "other s", 7, 9, lambda i, room: number(i.transport_and_client_s, room=room),
+        lambda i: i.transport_and_client_s, most_first=True,
+    ),
+    Column("foreign", "busy cores", 10, 8, _foreign, lambda i: i.foreign_cpu, most_first=True),
+    Column("refused", "429s", 4, 11, lambda i, _: str(i.refused or DASH), lambda i: i.refused or None, most_first=True),
+    Column(
+        "finish", "finish", 8, 10, lambda i, _: sanitize(i.finish_reason or "", 40) or DASH, lambda i: i.finish_reason,
+        right=False,
+    ),
+)  # fmt: skip
+_ERROR: Column[Iteration] = Column(
+    "error", "error", 5, 0, _error_text, lambda i: _error_text(i, 0) or None, right=False
 )
-_ERROR: Column[Iteration] = Column("error", "error", 5, 0, _error_text, right=False)
 #: The columns that an iteration without a result has.
 _ALWAYS = ("attempt", "iteration", "phase")
 
 
-def columns_for(width: int) -> tuple[list[Column[Iteration]], int]:
-    """Return the columns that fit, without the error's, which takes the rest, and the blanks between them."""
+def column_of(sort: Sort) -> Column[Iteration] | None:
+    """Return the column that is sorted by, None for the order of completion."""
+    return next((c for c in (*_COLUMNS, _ERROR) if c.key == sort.column), None)
+
+
+def sort_value(iteration: Iteration, column: Column[Iteration]) -> SortValue:
+    """Return what an iteration is sorted by, None without a value. A failed one only has what its row shows."""
+    if iteration.error is not None and column.key not in (*_ALWAYS, _ERROR.key):
+        return None
+    return column.value(iteration)
+
+
+def most_on_top(sort: Sort) -> bool:
+    """Whether the largest value is on top: the slowest is, and the lowest rate, unless the order is reversed."""
+    column = column_of(sort)
+    return (column is not None and column.most_first) != sort.reverse
+
+
+def following(sort: Sort, width: int) -> Sort:
+    """Return what the sort key changes to: the next column in sight, from the latency on, then none."""
+    keys = [c.key for c in (*columns_for(width, sort)[0], _ERROR)]
+    first = keys.index("latency")
+    ring = [*keys[first:], *keys[:first], ""]
+    return Sort(ring[(ring.index(sort.column) + 1) % len(ring)] if sort.column else ring[0])
+
+
+def columns_for(width: int, sort: Sort = AS_PLANNED) -> tuple[list[Column[Iteration]], int]:
+    """Return the columns that fit, without the error's, which takes the rest, and the blanks between them.
+
+    The one that is sorted by always fits, with a cell for its arrow.
+    """
     gap = 2 if width >= SPACED_COLUMNS_WIDTH else 1
-    columns = list(_COLUMNS)
+    columns = [
+        dataclasses.replace(c, rank=0, width=max(c.width, len(c.title) + 1)) if c.key == sort.column else c
+        for c in _COLUMNS
+    ]
     while len(columns) > 1 and 1 + sum(c.width + gap for c in columns) + _ERROR.width > width:
-        columns.remove(max(columns, key=lambda c: c.rank))
+        worst = max(columns, key=lambda c: c.rank)
+        if not worst.rank:
+            break
+        columns.remove(worst)
     return columns, gap
 
 
-def heading(width: int) -> Line:
+def _titled(column: Column[Iteration], sort: Sort) -> str:
+    """Return the title of a column, with an arrow if it is sorted by."""
+    if column.key != sort.column:
+        return column.title
+    return ("↓" if most_on_top(sort) else "↑") + column.title
+
+
+def heading(width: int, sort: Sort = AS_PLANNED) -> Line:
     """The table's first line."""
-    columns, gap = columns_for(width)
-    cells = [pad(c.title, c.width, right=c.right) for c in [*columns, _ERROR]]
-    return fit([(" " + (" " * gap).join(cells), "dim")], width)
+    columns, gap = columns_for(width, sort)
+    line: list[Span] = [(" ", "")]
+    for column in (*columns, _ERROR):
+        wide = max(column.width, len(_titled(column, sort)))
+        text = pad(_titled(column, sort), wide, right=column.right)
+        line.append((text + " " * gap, "title" if column.key == sort.column else "dim"))
+    return fit(line, width)
 
 
-def iteration_line(iteration: Iteration, width: int, cursor: bool) -> Line:
+def column_at(x: int, width: int, sort: Sort = AS_PLANNED) -> str | None:
+    """Return the key of the column whose heading is at cell `x`, None beside the headings."""
+    columns, gap = columns_for(width, sort)
+    end = 1
+    for column in columns:
+        start, end = end, end + column.width + gap
+        if start <= x < end:
+            return column.key
+    return _ERROR.key if end <= x < width else None
+
+
+def iteration_line(iteration: Iteration, width: int, cursor: bool, sort: Sort = AS_PLANNED) -> Line:
     """One iteration as a line; the one under the cursor has a sign before it."""
-    columns, gap = columns_for(width)
+    columns, gap = columns_for(width, sort)
     has_phase = any(c.key == "phase" for c in columns)
     role: Role = "strong" if cursor else "dim" if iteration.phase == "warmup" else ""
     line: list[Span] = [(">" if cursor else " ", "focus")]

@@ -7,7 +7,20 @@ import datetime
 from collections import deque
 from collections.abc import Callable
 
-from llmtui.model import AnyEvent, BackendChanged, Failure, IterationDone, RunChanged
+from llmtui.model import (
+    AnyEvent,
+    BackendChanged,
+    BackendState,
+    Earlier,
+    Failure,
+    Hello,
+    Iteration,
+    IterationDone,
+    Note,
+    RunChanged,
+    RunState,
+    is_news,
+)
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import plural
@@ -29,11 +42,16 @@ def local_now() -> datetime.datetime:
 
 @dataclasses.dataclass(frozen=True)
 class LogEntry:
-    """Plain text with the time when the monitor received it."""
+    """Plain text with its time: when the monitor received it, or when it happened if that was before."""
 
-    at: str
+    when: datetime.datetime
     role: Role
     text: str
+
+    @property
+    def at(self) -> str:
+        """The time of day."""
+        return f"{self.when:%H:%M:%S}"
 
     def lines(self, width: int) -> list[Line]:
         """Draw the entry in lines of at most `width` cells, the text beside the time."""
@@ -43,46 +61,118 @@ class LogEntry:
 
 
 class RunLog:
-    """The newest entries, oldest first. `count` is how many were ever added."""
+    """The newest entries, oldest first. `count` is how many were ever added.
+
+    What happened before the monitor connected arrives piece by piece: `recall` collects it, and `merge` puts it into
+    its place when all has arrived, once.
+    """
 
     def __init__(self, now: Callable[[], datetime.datetime] = local_now) -> None:
         self._now = now
         self.entries: deque[LogEntry] = deque(maxlen=MOST_ENTRIES)
         self.count = 0
+        #: Changes when entries were put before others.
+        self.merges = 0
+        self._recalled: deque[LogEntry] = deque(maxlen=2 * MOST_ENTRIES)
 
     def note(self, text: str, level: str = "info") -> None:
         """Add a note that was shown on the screen. `text` is plain text."""
-        self._add(text, _LEVELS.get(level, ""))
+        self._add(_entry(self._now(), (text, _LEVELS.get(level, ""))))
 
-    def _add(self, text: str, role: Role) -> None:
-        self.entries.append(LogEntry(f"{self._now():%H:%M:%S}", role, text))
+    def _add(self, entry: LogEntry) -> None:
+        self.entries.append(entry)
         self.count += 1
 
     def record(self, event: AnyEvent, run_view: RunView) -> None:
         """Add what `event` changes; `run_view` is the run before the event is applied."""
         match event:
             case BackendChanged(backend=state) if state.name in run_view.backends:
-                before = run_view.backends[state.name].state
-                changed = (state.state, state.attempt, state.doing) != (before.state, before.attempt, before.doing)
-                if not changed and state.failure == before.failure:
-                    return
-                if run_view.is_added(state) and state.state in ("waiting", "running", "done"):
-                    return  # an added round: the run's own entries cover it
-                attempt = f" (attempt {state.attempt})" if state.attempt > 1 else ""
-                doing = f": {sanitize(state.doing)}" if state.doing and state.state in ("preparing", "loading") else ""
-                why = f": {_failure(state.failure)}" if state.failure is not None else ""
-                self._add(
-                    f"{sanitize(state.name, 40)}{attempt} {state_word(state.state)}{doing or why}",
-                    STATE_ROLES[state.state],
-                )
-            case IterationDone(iteration=iteration) if iteration.error is not None:
-                which = "warm-up" if iteration.phase == "warmup" else "iteration"
-                text = f"{sanitize(iteration.backend, 40)}: {which} {iteration.iteration} failed"
-                self._add(f"{text}: {_failure(iteration.error)}", "bad")
+                words = _state_words(state, run_view) if is_news(run_view.backends[state.name].state, state) else None
+            case IterationDone(iteration=iteration):
+                words = _iteration_words(iteration)
             case RunChanged(run=run) if run.phase != run_view.run.phase:
-                far = f", {run.finished} of {plural(run.total, 'iteration')}" if run.total else ""
-                after = f" after {clock(run.elapsed_s)}" if run.elapsed_s >= 1 else ""
-                self._add(f"the run {_PHASES.get(run.phase, run.phase)}{after}{far}", "title")
+                words = _run_words(run)
+            case _:
+                words = None
+        if words is not None:
+            self._add(_entry(self._now(), words))
+
+    def recall(self, event: Hello | Earlier, run_view: RunView) -> None:
+        """Collect what happened before the monitor connected; `run_view` is the run after the event is applied."""
+        for logged in event.log if isinstance(event, Hello) else ():
+            self._recall(logged.at_utc, _logged_words(logged.event, run_view))
+        for iteration in event.iterations:
+            self._recall(iteration.started_utc, _iteration_words(iteration))
+
+    def _recall(self, at_utc: str, words: _Words | None) -> None:
+        if words is not None:
+            self._recalled.append(_entry(_local(at_utc, self._now()), words))
+            self.count += 1
+
+    def merge(self) -> None:
+        """Put what was collected into its place."""
+        if self._recalled:
+            merged = sorted([*self._recalled, *self.entries], key=lambda entry: entry.when)
+            self.entries = deque(merged, maxlen=MOST_ENTRIES)
+            self._recalled.clear()
+            self.merges += 1
+
+
+#: The text of an entry and its role.
+_Words = tuple[str, Role]
+
+
+def _entry(when: datetime.datetime, words: _Words) -> LogEntry:
+    return LogEntry(when, words[1], words[0])
+
+
+def _local(at_utc: str, now: datetime.datetime) -> datetime.datetime:
+    """The local time of `at_utc`, or `now` if that is no time."""
+    try:
+        when = datetime.datetime.fromisoformat(at_utc)
+    except ValueError:
+        return now
+    return when.astimezone(now.tzinfo) if when.tzinfo is not None else now
+
+
+def _logged_words(event: BackendChanged | RunChanged | Note, run_view: RunView) -> _Words | None:
+    match event:
+        case BackendChanged(backend=state):
+            return _state_words(state, run_view)
+        case RunChanged(run=run):
+            return _run_words(run)
+        case Note():
+            return note_text(event), _LEVELS.get(event.level, "")
+
+
+def note_text(note: Note) -> str:
+    """A note as plain text, with the backend that it is about."""
+    prefix = f"{sanitize(note.backend, 40)}: " if note.backend else ""
+    return prefix + sanitize(note.text)
+
+
+def _state_words(state: BackendState, run_view: RunView) -> _Words | None:
+    if run_view.is_added(state) and state.state in ("waiting", "running", "done"):
+        return None  # an added round: the run's own entries cover it
+    attempt = f" (attempt {state.attempt})" if state.attempt > 1 else ""
+    doing = f": {sanitize(state.doing)}" if state.doing and state.state in ("preparing", "loading") else ""
+    why = f": {_failure(state.failure)}" if state.failure is not None else ""
+    return f"{sanitize(state.name, 40)}{attempt} {state_word(state.state)}{doing or why}", STATE_ROLES[state.state]
+
+
+def _iteration_words(iteration: Iteration) -> _Words | None:
+    if iteration.error is None:
+        return None
+    which = "warm-up" if iteration.phase == "warmup" else "iteration"
+    attempt = f" of attempt {iteration.attempt}" if iteration.attempt > 1 else ""
+    text = f"{sanitize(iteration.backend, 40)}: {which} {iteration.iteration}{attempt} failed"
+    return f"{text}: {_failure(iteration.error)}", "bad"
+
+
+def _run_words(run: RunState) -> _Words:
+    far = f", {run.finished} of {plural(run.total, 'iteration')}" if run.finished else ""
+    after = f" after {clock(run.elapsed_s)}" if run.elapsed_s >= 1 else ""
+    return f"the run {_PHASES.get(run.phase, run.phase)}{after}{far}", "title"
 
 
 def _failure(failure: Failure) -> str:

@@ -11,7 +11,7 @@ from llmtui.ui.layout import PANEL_LEAST_HEIGHT, PANEL_LEAST_WIDTH
 from llmtui.ui.text.spans import Line, Role, Span, frame, width_of, wrap
 from llmtui.ui.views.attempts import attempt_note, shown_attempt
 from llmtui.ui.views.backend_line import backend_line
-from llmtui.ui.views.backend_state import PanelOptions, progress_of, warmups_done
+from llmtui.ui.views.backend_state import PanelOptions, progress_of, sign_and_word, warmups_done
 from llmtui.ui.views.panel_parts import (
     activity,
     failure_lines,
@@ -31,6 +31,8 @@ _TALL = 9
 
 
 def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: int) -> list[Line]:
+    if options.catching_up:
+        return [(sign_and_word(backend_view, options),)]
     state = backend_view.state.state
     shown = shown_attempt(backend_view)
     medians: list[Line] = []
@@ -109,6 +111,8 @@ def panel(backend_view: BackendView, options: PanelOptions, width: int, height: 
         (pieces, "warn"),
         (sanitize(backend_view.state.note, 120), "dim"),
     ]
+    if options.catching_up:
+        remarks = []
     bottom: list[Span] = []
     for text, role in remarks:
         # Whole words only: remarks without room on the edge are in the details.

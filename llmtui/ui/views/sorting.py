@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection
 
 from llmtui.runview.run import RunView
-from llmtui.stats.metrics import MetricKey
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.columns import Column
 from llmtui.ui.views.table_columns import TableRow, table_columns
@@ -22,12 +22,22 @@ class Sort:
     column: str = ""
     reverse: bool = False
 
+    def reversed(self) -> Sort:
+        """Return the other direction."""
+        return Sort(self.column, not self.reverse)
+
 
 AS_PLANNED = Sort()
 
 
+def sorted_column(sort: Sort, metric: MetricKey) -> str:
+    """The key of the column of the table that it is sorted by: the shown metric has its medians under "median"."""
+    return "median" if sort.column and sort.column == METRICS[metric].column else sort.column
+
+
 def _column(sort: Sort, metric: MetricKey) -> Column[TableRow] | None:
-    return next((column for column in table_columns(metric) if column.key == sort.column), None)
+    key = sorted_column(sort, metric)
+    return next((column for column in table_columns(metric) if column.key == key), None)
 
 
 def descending(sort: Sort, metric: MetricKey) -> bool:

@@ -3,75 +3,165 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
+
+from rich.cells import cell_len
 
 from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS, MetricKey
-from llmtui.ui.text.format import DASH, HIDDEN_SIGN, shape
+from llmtui.text.format import DASH, scale_of, unit_of
+from llmtui.ui.text.format import HIDDEN_SIGN, shape
 from llmtui.ui.text.spans import Line, Role, Span, fit, pad, series_role
 from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.columns import Column
 from llmtui.ui.views.ranking import not_comparable, ratios
 from llmtui.ui.views.scroll import out_of_sight, window
-from llmtui.ui.views.sorting import AS_PLANNED, Sort, descending
+from llmtui.ui.views.sorting import AS_PLANNED, Sort, descending, sorted_column
 from llmtui.ui.views.table_columns import SPREAD_KEYS, TableRow, table_columns
 
-
-def _taken(columns: Sequence[Column[TableRow]], gap: int) -> int:
-    """Cells that these columns take, `gap` apart, with the two signs in front."""
-    return 4 + sum(c.width for c in columns) + gap * len(columns)
-
-
-def fitting_columns(metric: MetricKey, width: int, sorted_by: str = "") -> list[Column[TableRow]]:
-    """Return the columns that fit `width`, at least one cell apart, always with the one that is sorted by."""
-    columns = [dataclasses.replace(c, rank=0) if c.key == sorted_by else c for c in table_columns(metric)]
-    while _taken(columns, 1) > width and any(c.rank for c in columns):
-        worst = max(c.rank for c in columns)
-        # Of several with this rank, the last one goes first.
-        last = max(i for i, c in enumerate(columns) if c.rank == worst)
-        columns = columns[:last] + columns[last + 1 :]
-    return columns
+#: Texts of this rank or a higher one give their room to longer names.
+_YIELDS = 5
+#: Added to the rank of a text that is the same in every row.
+_EQUAL = 10
+#: No name gets more cells than this in place of other columns.
+_NAME_MOST = 32
 
 
-def _placed(metric: MetricKey, width: int, sorted_by: str = "") -> tuple[list[Column[TableRow]], list[int], str]:
-    """Return the columns of a table of `width`, the width of each, and the gap before each."""
-    columns = fitting_columns(metric, width, sorted_by)
-    gap = "  " if _taken(columns, 2) <= width else " "
-    extra = width - _taken(columns, len(gap))
-    # Room to spare goes to the texts, which are the ones that get cut.
-    grow = {c.key: 0 for c in columns}
-    for key, most in (("backend", 10), ("framework", 6), ("model", extra)):
-        if key in grow and extra > 0:
-            grow[key] = min(extra, most)
-            extra -= grow[key]
-    return columns, [c.width + grow[c.key] for c in columns], gap
+@dataclasses.dataclass
+class FilledColumn:
+    """A column with its title and unit, its width between `least` and `most` cells, and its cells row by row.
+
+    Cells that depend on the width are None.
+    """
+
+    column: Column[TableRow]
+    title: str
+    rank: int
+    least: int
+    most: int
+    cells: list[str] | None
+    width: int = 0
+
+    @property
+    def yields(self) -> bool:
+        """Whether it gives its room to longer names."""
+        return self.rank >= _YIELDS and (self.column.text or self.column.key == "tokens")
 
 
-def column_at(x: int, metric: MetricKey, width: int, sorted_by: str = "") -> str | None:
+@dataclasses.dataclass(frozen=True)
+class TableLayout:
+    """The columns of the table that fit its width, and the blanks between them."""
+
+    columns: list[FilledColumn]
+    gap: int
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the columns."""
+        return [filled.column.key for filled in self.columns]
+
+
+def table_rows(run_view: RunView, metric: MetricKey, hidden: frozenset[str] = frozenset()) -> dict[str, TableRow]:
+    """Return the row of each backend, in the plan's order."""
+    multiples, apart = ratios(run_view, metric), not_comparable(run_view, metric)
+    return {
+        name: TableRow(
+            backend_view, shown_attempt(backend_view), metric, multiples[name], name not in apart, name in hidden
+        )
+        for name, backend_view in run_view.backends.items()
+    }
+
+
+def table_layout(rows: Sequence[TableRow], metric: MetricKey, width: int, sort: Sort = AS_PLANNED) -> TableLayout:
+    """Lay out the table: the columns that fit, at least one cell apart, always with the one that is sorted by.
+
+    What no row has a text or a figure of has no column. A text that is the same in all rows, and other facts that are
+    no statistics, give their room to long names; statistics do if names would be cut to the same text.
+    """
+    columns = _filled(rows, metric, sort)
+    name = columns[0]
+
+    def taken(gap: int, name_width: int) -> int:
+        """Cells that the columns take, `gap` apart, with the signs in front."""
+        return 4 + name_width + sum(c.least for c in columns[1:]) + gap * len(columns)
+
+    for name_width, any_of_them in ((name.most, False), (name.least, True)):
+        while taken(1, name_width) > width:
+            droppable = [c for c in columns if c.rank and (any_of_them or c.yields)]
+            if not droppable:
+                break
+            # Of several with this rank, the last one goes first.
+            columns.remove(max(reversed(droppable), key=lambda c: c.rank))
+    gap = 2 if taken(2, name.most) <= width else 1
+    extra = width - taken(gap, name.least)
+    for column in columns:
+        # Room to spare goes to the texts, which are the ones that get cut.
+        column.width = column.least + max(0, min(extra, column.most - column.least))
+        extra -= column.width - column.least
+    return TableLayout(columns, gap)
+
+
+def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[FilledColumn]:
+    """All columns with their figures: the statistics have one unit, that of the medians."""
+    medians = [spread.median for row in rows if (spread := row.shown.summary.spread(metric))]
+    unit = unit_of(medians, METRICS[metric].unit)
+    sorted_by, filled = sorted_column(sort, metric), list[FilledColumn]()
+    for column in table_columns(metric):
+        title, rank, longest, least = column.title, column.rank, 0, column.width
+        cells: list[str] | None = None
+        if column.kind is not None:
+            values = [value if isinstance(value := column.value(row), float) else None for row in rows]
+            if medians and rank and column.key != sorted_by and not any(value is not None for value in values):
+                continue
+            scale = scale_of(values, column.kind, unit if column.key in SPREAD_KEYS else None)
+            cells = [scale.text(value) for value in values]
+            title = title if title == scale.unit else f"{title} {scale.unit}"
+            least = max(least, *map(len, cells)) if cells else least
+        elif column.text:
+            cells = [column.cell(row, _NAME_MOST) for row in rows]
+            longest = max(map(cell_len, cells), default=0)
+            if not rank:
+                least = min(longest, max(least, _distinct_width(cells)))
+                cells = None
+            elif not longest:
+                continue
+            else:
+                least = min(longest, least)
+                rank += _EQUAL if len(cells) > 1 and len(set(cells)) == 1 else 0
+        if column.key == sorted_by:
+            rank, title = 0, ("↓" if descending(sort, metric) else "↑") + title
+        least = max(least, len(title), column.width if not column.rank else 0)
+        filled.append(FilledColumn(column, title, rank, least, max(least, longest), cells))
+    return filled
+
+
+def _distinct_width(names: Sequence[str]) -> int:
+    """How wide these names must be to differ when they are cut."""
+    least = 0
+    for one, two in itertools.pairwise(sorted(names)):
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False))
+        # The letter that differs, and the dots after it.
+        least = max(least, cell_len("".join(letter for letter, _ in same)) + 3)
+    return least
+
+
+def column_at(x: int, layout: TableLayout) -> str | None:
     """Return the key of the column whose heading is at cell `x`, None beside the headings."""
-    columns, widths, gap = _placed(metric, width, sorted_by)
     end = 3
-    for column, size in zip(columns, widths, strict=True):
-        start, end = end, end + len(gap) + size
+    for filled in layout.columns:
+        start, end = end, end + layout.gap + filled.width
         if start <= x < end:
-            return column.key
+            return filled.column.key
     return None
 
 
-def _heading(metric: MetricKey, width: int, sort: Sort) -> Line:
-    columns, widths, gap = _placed(metric, width, sort.column)
+def _heading(layout: TableLayout, metric: MetricKey, sort: Sort, width: int) -> Line:
     head: list[Span] = [("   ", "")]
-    for column, size in zip(columns, widths, strict=True):
-        strong = column.key in (*SPREAD_KEYS, METRICS[metric].column, sort.column)
-        title = pad(column.title, size, column.right)
-        before = gap
-        if column.key == sort.column:
-            arrow = "↓" if descending(sort, metric) else "↑"
-            # Right before the title, in the gap if the title fills its column: no column moves.
-            filled = not column.right or len(column.title) == size
-            before = gap[:-1] + arrow if filled else gap
-            title = title if filled else pad(arrow + column.title, size, right=True)
-        head.append((before + title, "title" if strong else "dim"))
+    for filled in layout.columns:
+        strong = filled.column.key in (*SPREAD_KEYS, "backend", sorted_column(sort, metric))
+        title = pad(filled.title, filled.width, filled.column.right)
+        head.append((" " * layout.gap + title, "title" if strong else "dim"))
     return fit(head, width)
 
 
@@ -92,32 +182,25 @@ def table_lines(
     did not do the same work are in parentheses and never the best. An arrow marks the column that is sorted by; with
     `cursor`, a sign points at the line of `focused`.
     """
-    columns, widths, gap = _placed(metric, width, sort.column)
-    lines = [_heading(metric, width, sort)]
-    multiples = ratios(run_view, metric)
-    apart = not_comparable(run_view, metric)
+    rows = table_rows(run_view, metric, hidden)
+    layout = table_layout(list(rows.values()), metric, width, sort)
+    lines = [_heading(layout, metric, sort, width)]
     # Without data there is nothing to compute: the first frame does not wait for the statistics to be imported.
-    fastest = run_view.verdict(metric).fastest if any(ratio is not None for ratio in multiples.values()) else ""
-    names = list(run_view.backends)
+    fastest = run_view.verdict(metric).fastest if any(row.ratio is not None for row in rows.values()) else ""
+    names = list(rows)
     for name in order or names:
-        index, backend_view = names.index(name), run_view.backends[name]
-        row = TableRow(
-            backend_view, shown_attempt(backend_view), metric, multiples[name], name not in apart, name in hidden
-        )
+        index, row = names.index(name), rows[name]
         best = row.ratio == 1.0 and row.comparable
         spans: list[Span] = [
             (" " if not best else "*" if name == fastest else "·", "best"),
             (HIDDEN_SIGN if row.hidden else shape(index), series_role(index)),
         ]
-        for column, size in zip(columns, widths, strict=True):
-            # A small number may take the gap before it, all but one cell.
-            text = column.cell(row, size + (len(gap) - 1 if column.right else 0))
+        for filled in layout.columns:
+            column = filled.column
+            text = filled.cells[index] if filled.cells is not None else column.cell(row, filled.width)
             role: Role = "title" if column.key == "backend" and name == focused and not best else ""
             role = role or _role(column.key, row, text, best)
-            if column.right:
-                spans.append((pad(text, size + len(gap), right=True), role))
-            else:
-                spans.append((gap + pad(text, size), role))
+            spans.append((" " * layout.gap + pad(text, filled.width, right=column.right), role))
         lines.append(fit([(">" if cursor and name == focused else " ", "focus"), *spans], width))
     return lines
 

@@ -11,12 +11,15 @@ from rich.cells import cell_len
 from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS, Metric, MetricKey
 from llmtui.text import sanitize
-from llmtui.ui.text.format import DASH, number, value_text
+from llmtui.text.format import DASH
+from llmtui.ui.text.format import number
 from llmtui.ui.text.spans import clip
 from llmtui.ui.views.attempts import ShownAttempt
 from llmtui.ui.views.columns import Column, SortValue
 
-#: The columns of the metric that the table shows.
+#: The fewest cells of a name.
+NAME_LEAST = 12
+#: The columns of the metric that the table shows: they have one unit.
 SPREAD_KEYS = ("mean", "median", "min", "max", "stddev", "p95")
 
 
@@ -78,6 +81,7 @@ def _text(key: str, width: int, rank: int, read: Callable[[BackendView], str], m
         lambda row, room: sanitize(read(row.backend_view), most),
         lambda row: sanitize(read(row.backend_view), 80).casefold() or None,
         right=False,
+        text=True,
     )
 
 
@@ -93,9 +97,9 @@ def _spread(metric: MetricKey, key: str, rank: int) -> Column[TableRow]:
         key,
         6,
         rank,
-        lambda row, room: value_text(metric, read(row), room),
-        read,
+        value=read,
         most_first=METRICS[metric].higher_is_better and key != "stddev",
+        kind=METRICS[metric].unit,
     )
 
 
@@ -111,18 +115,21 @@ def _typical(metric: Metric) -> Column[TableRow]:
         metric.column,
         6,
         1,
-        lambda row, room: value_text(metric.key, read(row), room),
-        read,
+        value=read,
         most_first=metric.higher_is_better,
+        kind=metric.unit,
     )
 
 
 @functools.cache
 def table_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
-    """Return all columns of the table that shows `metric`."""
+    """Return all columns of the table that shows `metric`. The heading of the names is the metric."""
     more = METRICS[metric].higher_is_better
     return (
-        dataclasses.replace(_text("backend", 12, 0, lambda view: view.backend.name, 60), cell=_name),
+        dataclasses.replace(
+            _text("backend", NAME_LEAST, 0, lambda view: view.backend.name, 60),
+            title=f"{METRICS[metric].title} of", cell=_name,
+        ),
         _text("framework", 12, 9, lambda view: view.backend.framework, 40),
         _text("language", 8, 5, lambda view: view.backend.language, 40),
         _text("model", 24, 8, lambda view: view.model, 80),
@@ -133,7 +140,7 @@ def table_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
         ),
         Column("err", "err", 3, 2, _error_count, _errors, most_first=True),
         Column(
-            "dist", "dist", 4, 6, _disturbed,
+            "dist", "busy", 4, 6, _disturbed,
             lambda row: row.shown.summary.disturbed if row.shown.summary.n else None,
             most_first=True,
         ),
@@ -143,7 +150,7 @@ def table_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
         _spread(metric, "max", 4),
         _spread(metric, "stddev", 5),
         _spread(metric, "p95", 3),
-        *(_typical(other) for other in METRICS.values() if other.column),
+        *(_typical(other) for other in METRICS.values() if other.column and other.key != metric),
         Column(
             "tokens", "tokens", 6, 6, lambda row, room: number(row.shown.summary.output_tokens_median, 0),
             lambda row: row.shown.summary.output_tokens_median, most_first=True,

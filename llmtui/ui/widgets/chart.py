@@ -57,6 +57,9 @@ class ChartView(Lines):
         return self._key[0] if self._key else None
 
     def content(self, width: int, height: int) -> list[Line]:
+        if self.view.catching_up:
+            self._key = None
+            return frame([], width, height, left=[]) if framed(width, height) else []
         chart = self.view.chart_data(self.kind)
         inner = inner_size(width, height)
         key = (chart, *inner)

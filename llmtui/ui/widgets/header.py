@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmtui.ui.text.spans import Line
+from llmtui.ui.views.catching_up import catching_up_line
 from llmtui.ui.views.header import count_failed, header_lines
 from llmtui.ui.views.ranking import ranking_line
 from llmtui.ui.views.scroll import out_of_sight
@@ -17,8 +18,9 @@ class Header(Lines):
         record = view.run_view.own_error()
         own_error_s = record.own_error_p95_s() if record is not None else None
         failed = count_failed(view.run_view) if view.layout.scrolls else 0
+        phase = "catching up" if view.catching_up else view.phase
         return header_lines(
-            view.run_view, view.phase, view.elapsed_s, view.eta_s, width, height, own_error_s, failed, view.behind
+            view.run_view, phase, view.elapsed_s, view.time_left, width, height, own_error_s, failed, view.behind
         )
 
 
@@ -35,7 +37,7 @@ class VerdictLine(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         # Without results no statistics are imported: the first frame does not wait for them.
-        if not self.view.situation().results:
+        if not self.view.situation().results or self.view.catching_up:
             return []
         from llmtui.ui.views.verdict import verdict_line
 
@@ -50,4 +52,6 @@ class Ranking(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
+        if view.catching_up:
+            return [catching_up_line(view.run_view, width)]
         return [ranking_line(view.run_view, view.metric, width, view.banner)]

@@ -14,7 +14,7 @@ from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import sorting
 from llmtui.ui.views.scroll import window
 from llmtui.ui.views.sorting import Sort
-from llmtui.ui.views.table import clip_table, column_at, fitting_columns, table_lines
+from llmtui.ui.views.table import TableLayout, clip_table, column_at, table_layout, table_lines, table_rows
 from llmtui.ui.widgets.painted import Lines
 
 
@@ -61,11 +61,17 @@ class SummaryTable(Lines, can_focus=True):
 
     def columns(self) -> list[str]:
         """The keys of the columns that fit."""
+        return self._layout().keys
+
+    def _layout(self) -> TableLayout:
         view = self.view
-        return [c.key for c in fitting_columns(view.metric, self.size.width, view.sort.column)]
+        rows = list(table_rows(view.run_view, view.metric, frozenset(view.hidden)).values())
+        return table_layout(rows, view.metric, self.size.width, view.sort)
 
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
+        if view.catching_up:
+            return []
         lines = table_lines(
             view.run_view, view.metric, width, frozenset(view.hidden), view.selected,
             sort=view.sort, order=self.order, cursor=self.has_focus,
@@ -85,7 +91,7 @@ class SummaryTable(Lines, can_focus=True):
     def on_click(self, event: Click) -> None:
         view, order = self.view, self.order
         if event.y == 0:
-            column = column_at(event.x, view.metric, self.size.width, view.sort.column)
+            column = column_at(event.x, self._layout())
             if column is not None:
                 self.post_message(self.Sorted(sorting.clicked(view.sort, column)))
             return

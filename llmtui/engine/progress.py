@@ -1,0 +1,59 @@
+"""How far a run is, and how long it still takes: from the iterations that each backend has finished."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from llmtui.engine.backend_run import BackendRun
+from llmtui.model import RunConfig
+
+_FAILED = ("unreachable", "missing", "failed")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunProgress:
+    """Finished and planned iterations with the warm-ups, and the time left.
+
+    `eta_s` is None while a backend with work left has finished no iteration. `current_s` is the part of it that
+    belongs to what is under way, negative if that takes longer than expected, None if it is unknown.
+    """
+
+    finished: int
+    total: int
+    eta_s: float | None
+    current_s: float | None
+
+
+def run_progress(backends: Iterable[BackendRun], config: RunConfig, now: float) -> RunProgress:
+    """Return the progress of a run at `now` (time.monotonic())."""
+    backends = list(backends)
+    finished = sum(_finished(backend_run, config) for backend_run in backends)
+    left = sum(len(backend_run.queue) + backend_run.asking for backend_run in backends)
+    queued_s: float | None = 0.0
+    current_s: float | None = None
+    for backend_run in backends:
+        expected = backend_run.expected_s
+        if backend_run.queue or backend_run.asking:
+            if expected is None or queued_s is None:
+                queued_s = None
+            else:
+                queued_s += len(backend_run.queue) * (expected + config.cooldown_s)
+        if backend_run.asked_at is not None and expected is not None:
+            current_s = expected - (now - backend_run.asked_at)
+        elif backend_run.resting_until is not None:
+            current_s = max(0.0, backend_run.resting_until - now)
+    eta_s = queued_s + max(0.0, current_s or 0.0) if queued_s is not None else None
+    return RunProgress(finished, finished + left, _rounded(eta_s), _rounded(current_s))
+
+
+def _finished(backend_run: BackendRun, config: RunConfig) -> int:
+    """The finished iterations of the attempt, warm-ups and failures among them."""
+    if backend_run.state.state in _FAILED:
+        return backend_run.finished
+    planned = config.warmup + backend_run.state.planned
+    return planned - len(backend_run.queue) - backend_run.asking - backend_run.dropped
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return round(seconds, 1) if seconds is not None else None
