@@ -1,4 +1,4 @@
-"""The exit codes of every command. Scripts rely on the codes: they do not change."""
+"""The exit codes, and what they mean for each command. Scripts rely on the codes: they do not change."""
 
 from __future__ import annotations
 
@@ -6,9 +6,43 @@ from __future__ import annotations
 OK = 0
 #: A backend failed or did not answer, a gate was broken, or a file could not be written.
 FAILED = 1
-#: Wrong usage or an invalid config.
+#: Wrong usage or an invalid config. Naming a run that does not exist is wrong usage.
 USAGE = 2
 #: `compare --gate`: the data are too few to pass or to break the gate.
 SILENT = 3
 #: Control-C, as a shell reports it (128 + SIGINT).
 INTERRUPTED = 130
+
+#: What each code means in general, in a few words for the help.
+MEANINGS = {
+    OK: "success",
+    FAILED: "failure",
+    USAGE: "wrong usage",
+    SILENT: "too few samples",
+    INTERRUPTED: "Ctrl-C",
+}
+_RUN = {OK: "success", FAILED: "a backend failed", USAGE: "wrong usage", INTERRUPTED: "Ctrl-C"}
+_NO_RUN = "wrong usage or no such run"
+#: The codes of each command, with their meaning there. Any command can be interrupted; it is said where that matters.
+OF_COMMAND: dict[str, dict[int, str]] = {
+    "monitor": _RUN,
+    "run": _RUN,
+    "serve": _RUN,
+    "check": {OK: "all answer", FAILED: "a backend does not", USAGE: "wrong usage", INTERRUPTED: "Ctrl-C"},
+    "init": {OK: "success", FAILED: "cannot write the file", USAGE: "wrong usage", INTERRUPTED: "Ctrl-C"},
+    "history": {OK: "success", FAILED: "cannot read the history", USAGE: "wrong usage"},
+    "show": {OK: "success", FAILED: "cannot read the history", USAGE: _NO_RUN},
+    "open": {OK: "success", FAILED: "cannot read the history", USAGE: _NO_RUN},
+    "export": {OK: "success", FAILED: "cannot read or write", USAGE: _NO_RUN},
+    "compare": {OK: "success", FAILED: "the gate does not hold", USAGE: _NO_RUN, SILENT: "too few samples"},
+    "attach": {OK: "success", FAILED: "a backend failed", USAGE: _NO_RUN, INTERRUPTED: "Ctrl-C"},
+    "resume": {OK: "success", FAILED: "a backend failed", USAGE: _NO_RUN, INTERRUPTED: "Ctrl-C"},
+    "accuracy": {OK: "success", FAILED: "the test failed", USAGE: "wrong usage", INTERRUPTED: "Ctrl-C"},
+    "explain": {OK: "success", USAGE: "no such topic"},
+}
+
+
+def exit_line(command: str = "") -> str:
+    """Return the line of a help with the exit codes of a command, or of all commands together."""
+    codes = OF_COMMAND.get(command, MEANINGS)
+    return "Exit codes: " + ", ".join(f"{code} {meaning}" for code, meaning in codes.items()) + "."

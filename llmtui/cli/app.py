@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 @click.group(
     cls=DefaultGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 success, 1 a backend failed, 2 wrong usage or config.",
 )
 @click.version_option(llmtui.__version__, message="llmtui %(version)s")
 def cli() -> None:
@@ -76,9 +75,9 @@ def run(
     quiet: bool,
     **changes: Any,
 ) -> None:
-    """Run the benchmark as plain text.
+    """Run the benchmark as plain text: a line per iteration, then the table.
 
-    Print a line per iteration, then the table. A FILE of - is stdout, which then contains nothing else.
+    A FILE of - is stdout, which then contains nothing else.
     """
     _, plan = _plan(config, only, changes)
     files = output_files(csv=csv_file, iterations_csv=iterations_csv, json=json_file, markdown=markdown)

@@ -6,7 +6,34 @@ from typing import Any
 
 import click
 
+from llmtui.exit_codes import exit_line
 from llmtui.interrupts import raise_on_interrupt
+
+#: Options of `monitor` that the main help lists.
+_EVERYDAY = ("only", "iterations", "warmup", "max_tokens")
+#: The commands by what they are for, and what each of a line does.
+COMMAND_LINES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("init", "check"), "Write a config for this machine; try every backend."),
+    (("run", "serve"), "Run the benchmark as plain text; in a browser."),
+    (("attach", "resume"), "Reopen the monitor on an active run; continue a run."),
+    (("history", "show", "export"), "List past runs; show one; write its files."),
+    (("compare",), "Compare the backends of two runs."),
+    (("explain", "accuracy"), "Print the manual; measure llmtui's own error."),
+)
+#: Examples of the main help.
+_EXAMPLES = (
+    ("llmtui init && llmtui check", "write a config for this machine, try it"),
+    ("llmtui race.toml --iterations 20", "race what this config lists"),
+    ("llmtui run --csv results.csv", "the same as plain text, for scripts"),
+)
+#: Examples of commands whose options and arguments do not explain themselves.
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "run": ("llmtui run --iterations 20 --csv results.csv",),
+    "show": ("llmtui show last --label before",),
+    "compare": ("llmtui compare last~1 last --gate 5", "llmtui compare last last --backend ONE=OTHER"),
+    "export": ("llmtui export before --json run.json",),
+    "init": ("llmtui init --print",),
+}
 
 
 class InterruptibleCommand(click.Command):
@@ -17,6 +44,14 @@ class InterruptibleCommand(click.Command):
         raise_on_interrupt()
         return super().invoke(ctx)
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples and the exit codes."""
+        name = self.name or ""
+        formatter.write_paragraph()
+        for example in EXAMPLES.get(name, ()):
+            formatter.write(f"Example: {example}\n")
+        formatter.write_text(exit_line(name))
+
 
 class DefaultGroup(click.Group):
     """A group in which `llmtui [CONFIG]` is short for `llmtui monitor [CONFIG]`."""
@@ -24,9 +59,25 @@ class DefaultGroup(click.Group):
     command_class = InterruptibleCommand
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert the default command if none is named."""
+        """Insert the default command if none is named. `help` as the first word means --help."""
         if not args and ctx.resilient_parsing:
-            pass  # shell completion of the first word: it may become a command
+            return super().parse_args(ctx, args)  # shell completion of the first word: it may become a command
+        if args[:1] == ["help"]:
+            args = [*(word for word in args[1:2] if word in self.commands), "--help"]
         elif not args or (args[0] not in self.commands and args[0] not in ("--help", "-h", "--version")):
             args = ["monitor", *args]
         return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a help of one screen: examples, the options that everybody needs, all commands, all exit codes."""
+        formatter.write("Usage: llmtui [OPTIONS] [CONFIG]\n       llmtui COMMAND ...\n\n")
+        formatter.write(f"{self.help}\n\n")
+        formatter.write("".join(f"  {example:36}{what}\n" for example, what in _EXAMPLES))
+        options = {option.name: option for option in self.commands["monitor"].params}
+        records = [options[name].get_help_record(ctx) for name in _EVERYDAY]
+        with formatter.section("Options (the others: llmtui monitor --help)"):
+            formatter.write_dl([record for record in records if record is not None])
+        with formatter.section("Commands (llmtui COMMAND --help)"):
+            formatter.write_dl([(", ".join(names), text) for names, text in COMMAND_LINES])
+        formatter.write_paragraph()
+        formatter.write(exit_line() + "\n")

@@ -76,7 +76,7 @@ label_option = click.option(
     default="",
     type=TEXT,
     callback=_label,
-    help="Label the run. A label names the run in other commands.",
+    help="Label the run. A label can be used as RUN.",
 )
 
 #: The config, and what goes before it.
@@ -86,7 +86,7 @@ run_options = _all(
     click.option("--iterations", type=int, metavar="N", help="Measured iterations per backend."),
     click.option("--warmup", type=int, metavar="N", help="Warm-ups per backend: iterations that do not count."),
     click.option("--max-tokens", type=int, metavar="N", help="Maximum length of an answer, in tokens."),
-    click.option("--order", metavar="ORDER", help="Order of backends: shuffled, round-robin or sequential."),
+    click.option("--order", metavar="ORDER", help="Order: shuffled, round-robin or sequential."),
 )
 
 #: The files that `run` and `export` write.

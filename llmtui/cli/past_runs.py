@@ -86,8 +86,7 @@ def compare(
 ) -> None:
     """Compare the backends of run B with those of run A, by name.
 
-    A and B name runs as in `show`: llmtui compare last~1 last. To compare two backends of one run: llmtui compare RUN
-    RUN --backend ONE=OTHER
+    A and B name runs as in `show`. With --backend they may be one run.
     """
     if gate is not None and gate != gate:
         refuse("--gate: 'nan' is not a percentage")

@@ -17,7 +17,7 @@ from llmtui.config.places import Place
 from llmtui.config.schema import Config, ConfigError, UiConfig, load, load_named_by_history
 from llmtui.model import Backend, Plan
 from llmtui.model.errors import UsageError
-from llmtui.store.errors import StoreError
+from llmtui.store.errors import NoRunError
 from llmtui.text.redaction import HIDDEN
 
 
@@ -30,11 +30,11 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
         stored = store.load(run)
     plan = stored.plan
     if stored.state == "running":
-        raise StoreError(f"run {plan.run} is still running; try: llmtui attach {plan.run}")
+        raise NoRunError(f"run {plan.run} is still running; try: llmtui attach {plan.run}")
     measured = {(i.backend, i.attempt, i.iteration) for i in stored.iterations if i.phase == "measured"}
     planned = range(1, plan.config.iterations + 1)
     if all((s.name, s.attempt, n) in measured for s in stored.states for n in planned):
-        raise StoreError(f"run {plan.run} is complete; try: llmtui show {plan.run}")
+        raise NoRunError(f"run {plan.run} is complete; try: llmtui show {plan.run}")
     trust = f"llmtui resume {plan.run} --config FILE"
     settings = load(Path(config)) if config else load_named_by_history(plan.source, trust)
     if settings.run.model != plan.config.model:

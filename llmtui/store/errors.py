@@ -6,6 +6,7 @@ import errno
 import sqlite3
 from pathlib import Path
 
+from llmtui import exit_codes
 from llmtui.model.errors import CommandError
 from llmtui.text import sanitize
 
@@ -22,6 +23,12 @@ class StoreError(CommandError):
 
     def __init__(self, message: str) -> None:
         super().__init__(sanitize(message, MAX_MESSAGE))
+
+
+class NoRunError(StoreError):
+    """The command names a run that is not in the history, or that it cannot be used for: wrong usage."""
+
+    exit_code = exit_codes.USAGE
 
 
 class DamagedError(StoreError):

@@ -19,7 +19,7 @@ import msgspec
 
 from llmtui.model import BackendState, Iteration, Machine, Plan, redacted, redactor
 from llmtui.store import limits, process_id, queries, read_run, run_names
-from llmtui.store.errors import StoreError, store_error
+from llmtui.store.errors import NoRunError, StoreError, store_error
 from llmtui.store.rows import COLUMNS, MAX_NOTE, Runs, RunWord, StoredRun, iteration_values, run_of
 from llmtui.text import Redactor, sanitize
 
@@ -210,7 +210,7 @@ class Store:
     def _row(self, run: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._connection.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone()
         if row is None:
-            raise StoreError(f"the history has no run {run}")
+            raise NoRunError(f"the history has no run {run}")
         return row
 
     @contextlib.contextmanager
@@ -238,7 +238,7 @@ class Store:
             with self._transaction("BEGIN IMMEDIATE") as connection, self._checked():
                 yield connection
         except sqlite3.IntegrityError as error:
-            raise StoreError(f"the history has no run {run}; it may have been deleted") from error
+            raise NoRunError(f"the history has no run {run}; it may have been deleted") from error
 
     @contextlib.contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:

@@ -8,7 +8,7 @@ import sqlite3
 
 from llmtui.model import is_run_id
 from llmtui.model.errors import UsageError
-from llmtui.store.errors import StoreError
+from llmtui.store.errors import NoRunError
 from llmtui.store.limits import rows
 from llmtui.store.rows import MAX_LABEL
 from llmtui.text import sanitize
@@ -37,7 +37,7 @@ def label_of(text: str) -> str:
 def find(connection: sqlite3.Connection, name: str) -> str:
     """Return the id of the run that `name` means. The kinds of names are tried in the order above.
 
-    `last` is the run that started last, also one in progress; `last~1` is the one before. Raises StoreError if there is
+    `last` is the run that started last, also one in progress; `last~1` is the one before. Raises NoRunError if there is
     no such run, with the closest match, or if there are several, with all of them. A history of 0.1.0 may have a label
     `last`: the name then is ambiguous.
     """
@@ -48,7 +48,7 @@ def find(connection: sqlite3.Connection, name: str) -> str:
     ]
     wanted = name.strip()
     if not candidates:
-        raise StoreError(f"no run {wanted!r}: the history is empty")
+        raise NoRunError(f"no run {wanted!r}: the history is empty")
     if any(run == wanted for run, _ in candidates):
         return wanted
     labelled = [run for run, label in candidates if label and label in (wanted, sanitize(wanted, MAX_LABEL))]
@@ -59,23 +59,23 @@ def find(connection: sqlite3.Connection, name: str) -> str:
         return _only(labelled, wanted, "name one by its id")
     if starting := [run for run, _ in candidates if wanted and run.startswith(wanted)]:
         return _only(starting, wanted, "type more of the id")
-    raise StoreError(f"no run {wanted!r} in the history; {_hint(candidates, wanted)}")
+    raise NoRunError(f"no run {wanted!r} in the history; {_hint(candidates, wanted)}")
 
 
 def _from_newest(runs: list[str], wanted: str, place: int, labelled: list[str]) -> str:
     if labelled:
-        raise StoreError(
+        raise NoRunError(
             f"{wanted!r} means the newest runs, but run {labelled[0]} has this label; change the label: "
             f"llmtui show {labelled[0]} --label TEXT"
         )
     if place >= len(runs):
-        raise StoreError(f"no run {wanted!r}: the history has only {plural(len(runs), 'run')}")
+        raise NoRunError(f"no run {wanted!r}: the history has only {plural(len(runs), 'run')}")
     return runs[place]
 
 
 def _only(matches: list[str], wanted: str, remedy: str) -> str:
     if len(matches) > 1:
-        raise StoreError(f"{wanted!r} matches several runs: {_some(matches)}; {remedy}")
+        raise NoRunError(f"{wanted!r} matches several runs: {_some(matches)}; {remedy}")
     return matches[0]
 
 

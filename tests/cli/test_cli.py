@@ -16,8 +16,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from llmtui.cli.app import cli
+from llmtui.cli.group import COMMAND_LINES, EXAMPLES
 from tests.leftovers import carrying
 
 LLMTUI = [sys.executable, "-m", "llmtui"]
@@ -309,3 +311,16 @@ def test_shell_completion_prints_a_script_for_bash() -> None:
     done = subprocess.run(LLMTUI, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "complete -o nosort -F _llmtui_completion llmtui" in done.stdout
+
+
+def test_the_main_help_lists_every_command() -> None:
+    listed = [name for names, _ in COMMAND_LINES for name in names]
+    assert sorted([*listed, "monitor"]) == sorted(cli.commands)
+    assert EXAMPLES.keys() <= cli.commands.keys()
+
+
+def test_help_as_a_word_is_the_help() -> None:
+    runner = CliRunner()
+    assert runner.invoke(cli, ["help"]).output == runner.invoke(cli, ["--help"]).output
+    assert runner.invoke(cli, ["help", "run"]).output == runner.invoke(cli, ["run", "--help"]).output
+    assert "Exit codes: 0 success, 1 failure" in runner.invoke(cli, ["help"]).output

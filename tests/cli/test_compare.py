@@ -167,8 +167,8 @@ def test_names_may_contain_an_equals_sign(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["aaaa", "nope"], 1, "no run 'nope' in the history; "),
-        (["nope", "aaaa"], 1, "no run 'nope' in the history; "),
+        (["aaaa", "nope"], 2, "no run 'nope' in the history; "),
+        (["nope", "aaaa"], 2, "no run 'nope' in the history; "),
         (
             ["aaaa", "base"],
             2,

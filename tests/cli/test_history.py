@@ -85,7 +85,7 @@ def test_a_label_that_is_the_id_of_another_run(tmp_path: Path) -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.startswith("run aaaa1111 [x y]: done")
     assert llmtui(store, "show", "x y", "--label", "").stdout.startswith("run aaaa1111: done")
-    assert llmtui(store, "show", "x y").returncode == 1
+    assert llmtui(store, "show", "x y").returncode == 2
 
 
 @pytest.mark.parametrize("command", [["run"], ["monitor"], ["show", "aaaa1111"]])
@@ -134,7 +134,7 @@ def test_an_unknown_run_and_an_empty_history(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "")
     assert "the history is empty" in done.stderr
     done = llmtui(store, "show", "nope")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("llmtui: no run 'nope': the history is empty")
 
 
