@@ -103,7 +103,7 @@ def _codes(name: str, level: Level, doc: str) -> Column[Result]:
 
 
 def _comparable(result: Result) -> str:
-    return "" if result.row.ratio is None else "yes" if result.row.alike else "no"
+    return "" if result.row.median_ratio is None else "yes" if result.row.alike else "no"
 
 
 _RESULT_COLUMNS: tuple[Column[Result], ...] = (
@@ -128,7 +128,7 @@ _RESULT_COLUMNS: tuple[Column[Result], ...] = (
     _statistic("ttft", "median"),
     _statistic("tokens_per_s", "median"),
     Column("output_tokens_median", "Median number of output tokens.", lambda r: r.summary.output_tokens_median),
-    Column("ratio_to_fastest", "Median latency divided by that of the fastest backend.", lambda r: r.row.ratio),
+    Column("ratio_to_fastest", "Median latency divided by that of the fastest backend.", lambda r: r.row.median_ratio),
     Column("load_s", "Time from launching the server until it answered.", lambda r: r.state.load_s),
     _statistic("itl", "median"),
     Column("state", "The backend's state at the end, such as done.", lambda r: r.state.state),
@@ -164,10 +164,22 @@ _RESULT_COLUMNS: tuple[Column[Result], ...] = (
 )
 _PLACED = frozenset(column.name for column in _RESULT_COLUMNS)
 
-#: The results, one row per backend. Metrics without a place above come last, each with its median.
+#: The ratio that the verdict and the tables show.
+_VERDICT_COLUMNS: tuple[Column[Result], ...] = (
+    Column(
+        "verdict_ratio",
+        "Latency as a multiple of the best backend's, as the verdict has it. Empty if the work differed.",
+        lambda r: r.row.standing.ratio,
+    ),
+    Column("verdict_ratio_low", "Lower end of its interval.", lambda r: r.row.standing.low),
+    Column("verdict_ratio_high", "Upper end of its interval.", lambda r: r.row.standing.high),
+)
+
+#: The results, one row per backend. Metrics without a place above come after them, each with its median.
 RESULT_COLUMNS: tuple[Column[Result], ...] = (
     *_RESULT_COLUMNS,
     *(column for key in METRICS if (column := _statistic(key, "median")).name not in _PLACED),
+    *_VERDICT_COLUMNS,
 )
 
 

@@ -118,10 +118,10 @@ def run_json(run_view: RunView) -> str:
                 backend=public[row.backend_view.backend.name],
                 state=row.backend_view.state,
                 summary=row.backend_view.summary,
-                ratio_to_fastest=row.ratio,
+                ratio_to_fastest=row.median_ratio,
                 iterations=list(row.backend_view.iterations),
                 estimates={m: of[name] for m, of in estimates.items() if (name := row.backend_view.backend.name) in of},
-                comparable_to_fastest=row.alike if row.ratio is not None else None,
+                comparable_to_fastest=row.alike if row.median_ratio is not None else None,
             )
             for row in rows_of(run_view)
         ],

@@ -10,6 +10,7 @@ from llmtui.model import STATE_WORDS
 from llmtui.runview.backend import BackendView
 from llmtui.runview.presence import RACES, TELLS, absent_line, others_line
 from llmtui.runview.run import RunView
+from llmtui.stats.board import DIFFERS, Standing
 from llmtui.stats.metrics import METRICS, Metric
 from llmtui.stats.summary import P95_FROM, Spread
 from llmtui.text import sanitize
@@ -22,13 +23,15 @@ _EQUAL = 20
 
 
 class Row(msgspec.Struct):
-    """One backend with its median latency as a multiple of the fastest's; `alike`: both did the same work.
+    """One backend and its `standing`: its ratio to the best one by latency, as the verdict has it.
 
+    `median_ratio` is its median latency as a multiple of the smallest median; `alike`: both did the same work.
     `fastest`: it is shown to be faster than every backend it was compared with.
     """
 
     backend_view: BackendView
-    ratio: float | None
+    standing: Standing
+    median_ratio: float | None
     alike: bool = True
     fastest: bool = False
 
@@ -85,21 +88,14 @@ def _tokens(row: Row) -> str:
     return f"{median:.10g}" if median is not None else DASH
 
 
-def _ratio(row: Row) -> str:
-    if row.ratio is None:
-        return DASH
-    return f"{row.ratio:.2f}" if row.alike else f"({row.ratio:.2f})"
-
-
 def rows_of(run_view: RunView) -> list[Row]:
     """A row per backend, in the order of the plan."""
-    ratios = run_view.ratios()
-    verdict = run_view.verdict()
-    unlike = verdict.unlike(ratios)
-    rows = [Row(backend_view, ratios[name], name not in unlike) for name, backend_view in run_view.backends.items()]
-    for row in rows:
-        row.fastest = row.ratio == 1.0 and row.alike and row.backend_view.backend.name == verdict.fastest
-    return rows
+    medians, verdict = run_view.ratios(), run_view.verdict()
+    unlike = verdict.unlike(medians)
+    return [
+        Row(backend_view, verdict.board.row(name), medians[name], name not in unlike, name == verdict.fastest)
+        for name, backend_view in run_view.backends.items()
+    ]
 
 
 COLUMNS: tuple[_Column, ...] = (
@@ -118,7 +114,8 @@ COLUMNS: tuple[_Column, ...] = (
     _latency("p95", 10, lambda s: s.p95),
     *(_median(metric) for metric in METRICS.values() if metric.column),
     _Column("tokens", 11, _tokens),
-    _Column("x fastest", 1, _ratio),
+    _Column("x fastest", 1, lambda r: r.standing.figure),
+    _Column("interval", 15, lambda r: r.standing.span),
 )
 
 
@@ -150,8 +147,8 @@ def filled_columns(rows: Sequence[Row]) -> list[FilledColumn]:
 def summary_table(run_view: RunView, width: int) -> str:
     """One row per backend in at most `width` cells, the least important columns dropped first.
 
-    A backend that is shown to be fastest has `*` before it. Ratios between unequal work are in parentheses. Below the
-    rows: failures and their reasons, disturbed iterations, intervals of the typical latency, comparisons and checks.
+    A backend that is shown to be fastest has `*` before it. One whose work differed has no ratio. Below the rows:
+    failures and their reasons, disturbed iterations, intervals of the typical latency, comparisons and checks.
     No ANSI, no control characters; ends with a line end.
     """
     rows = rows_of(run_view)
@@ -171,8 +168,8 @@ def summary_table(run_view: RunView, width: int) -> str:
             lines += wrapped(f"  {remark}", width, indent="    ")
     withheld = any(row.backend_view.summary.latency and row.backend_view.summary.latency.p95 is None for row in rows)
     notes = [f"p95 needs {P95_FROM} iterations"] if withheld and any(column.key == "p95" for column in columns) else []
-    if any(not row.alike and row.ratio is not None for row in rows):
-        notes.append("in parentheses: not comparable, as the work differed")
+    if any(not row.standing.alike for row in rows):
+        notes.append(f"{DIFFERS}: not comparable, as the work differed")
     presence = [absent_line(run_view.plan, TELLS), others_line(run_view.plan, RACES)]
     for note in [*notes, *typical_values(run_view), *findings(run_view), *filter(None, presence)]:
         lines += wrapped(note, width)
@@ -227,22 +224,21 @@ def typical_values(run_view: RunView) -> list[str]:
 
 
 def findings(run_view: RunView) -> list[str]:
-    """The comparison of every pair, then the fairness checks: plain text, a line each."""
+    """The comparisons with the best backend, then the fairness checks: plain text, a line each."""
     verdict = run_view.verdict()
     return [*verdict.sentences, *_disagreements(run_view), *(check.sentence for check in verdict.checks)]
 
 
 def _disagreements(run_view: RunView) -> list[str]:
-    """Pairs whose slower backend has the smaller median: a sentence is on typical ratios, `x fastest` on medians."""
-    ratios, lines = run_view.ratios(), []
-    for c in run_view.verdict().comparisons:
-        slower, faster = ratios.get(c.slower), ratios.get(c.faster)
+    """Backends with a smaller median than the best one, which round by round are shown to be slower."""
+    medians, lines = run_view.ratios(), []
+    for c in run_view.verdict().board.comparisons:
+        slower, faster = medians.get(c.slower), medians.get(c.faster)
         if not c.decided or c.metric != "latency" or slower is None or faster is None or slower >= faster:
             continue
         names = " and ".join(sanitize(name, 40) for name in (c.slower, c.faster))
         of = "rounds" if c.paired else "iterations"
-        how = f"x fastest compares medians, the sentences compare {of}"
-        lines.append(f"{how}: they disagree on {names}, so check the iterations")
+        lines.append(f"the medians and the {of} of {names} are in different orders, so check the iterations")
     return lines
 
 

@@ -7,17 +7,18 @@ temporary slowdown of the machine affects both; otherwise it is the centre of al
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
-import msgspec
-
 from llmtui.model import Iteration, Struct
+from llmtui.stats.correction import holm, single_p
 from llmtui.stats.metrics import METRICS, MetricKey
-from llmtui.stats.ranks import Shift, group_shift, holm, paired_shift
+from llmtui.stats.ranks import Shift, group_shift, paired_shift
 from llmtui.text.format import plural
 
 LEVEL = 0.95
@@ -42,9 +43,10 @@ Group = tuple[str, Sequence[Iteration]]
 class Comparison(Struct, frozen=True):
     """`slower` against `faster` by `metric`: `ratio` (>= 1) with its interval at `level` (`low` may be below 1).
 
-    `n` counts rounds, or the samples of the backend with fewer (`n_more` those of the other). `p` is corrected for the
-    number of pairs. `decided`: a difference is shown. `could_show` is the smallest ratio that these samples show four
-    times out of five, among this number of pairs, None if they show none.
+    `n` counts rounds, or the samples of the backend with fewer (`n_more` those of the other). `p` is corrected: for
+    the number of `pairs`, or for the choice of the best among `rivals` (0: `pairs` is what counts). `decided`: a
+    difference is shown. `could_show` is the smallest ratio that these samples show four times out of five after this
+    correction, None if they show none.
     """
 
     metric: MetricKey
@@ -61,6 +63,7 @@ class Comparison(Struct, frozen=True):
     decided: bool
     could_show: float | None
     n_more: int = 0
+    rivals: int = 0
 
     @property
     def bounded(self) -> bool:
@@ -77,23 +80,33 @@ class Comparison(Struct, frozen=True):
         return f"{plural(self.n, 'iteration')} each"
 
     @property
+    def among(self) -> str:
+        """ " among 9 backends", " among 36 pairs": what the result is corrected for; "" for a single comparison."""
+        if self.rivals > 2:
+            return f" among {self.rivals} backends"
+        return f" among {self.pairs} pairs" if self.pairs > 1 and not self.rivals else ""
+
+    @property
     def limit(self) -> str:
-        """Why no difference was shown: too few samples, or the smallest difference that they can show."""
+        """Why no difference was shown: too few samples, or the smallest difference that they would reveal."""
         are = "is" if self.n == 1 and self.n_more <= 1 else "are"
-        if not self.bounded:
-            return f"{self.count} {are} too few"
-        if self.could_show is None:
-            return f"{self.count} {are} too few" + (f" for {self.pairs} pairs" if self.pairs > 1 else "")
+        if not self.bounded or self.could_show is None:
+            return f"{self.count} {are} too few{self.among if self.bounded else ''}"
         share = self.could_show - 1
         if share < 1e-9:
             return f"all {self.count} show the same"
         least = f"{100 * share:.2g}%" if share < 0.995 else f"{self.could_show:.{int(self.could_show < 10)}f}x"
-        return f"{self.count} can show {least} or more"
+        return f"{self.count} would reveal one of {least} or more"
+
+    @property
+    def figures(self) -> tuple[str, str, str]:
+        """The ratio and the ends of its interval as every place shows them: "1.31", "1.30", "1.32"."""
+        return digits(self.ratio, self.low, self.high)
 
     @property
     def relation(self) -> str:
         """ "b takes 1.31x as long as a (95%: 1.30 to 1.32)", with names as configured: sanitize them first."""
-        ratio, low, high = digits(self.ratio, self.low, self.high)
+        ratio, low, high = self.figures
         metric = METRICS[self.metric]
         if metric.rate:
             claim = f"{self.faster} gives {ratio}x as many {metric.title} as {self.slower}"
@@ -103,16 +116,16 @@ class Comparison(Struct, frozen=True):
 
     @property
     def outcome(self) -> str:
-        """The result in words, without the names unless a difference is shown: "no difference shown; ..."."""
+        """The result in words, without the names unless a difference is shown: "no clear difference (...)"."""
         if self.decided:
             return self.relation
         by = METRICS[self.metric].by
         if self.bounded and self.low > 1:
             more = "rounds" if self.paired else "iterations"
-            return f"no verdict: {self.relation}, which may be chance among {self.pairs} pairs; measure more {more}"
+            return f"no verdict: {self.relation}, which may be chance{self.among}; measure more {more}"
         if self.could_show is None:
             return f"no verdict{by}: {self.limit}"
-        return f"no difference shown{by}; {self.limit}"
+        return f"no clear difference{by} ({self.limit})"
 
     @property
     def sentence(self) -> str:
@@ -135,14 +148,20 @@ def compare_pairs(
 
     `turns` is False for groups of different runs, which did not take turns even if their numbers match.
     """
-    logs = [_logs(one[1], two[1], metric, turns) for one, two in pairs]
-    count = sum(both is not None for both in logs)
-    comparisons = [
-        _pair(one[0], two[0], both, metric, level, count) if both is not None else None
-        for (one, two), both in zip(pairs, logs, strict=True)
-    ]
-    corrected = iter(holm([c.p for c in comparisons if c is not None]))
-    return [_judged(c, next(corrected)) if c is not None else None for c in comparisons]
+    measured = [measure(one, two, metric, level=level, turns=turns) for one, two in pairs]
+    corrected = iter(holm([m.whole.p for m in measured if m is not None]))
+    count = sum(m is not None for m in measured)
+    return [m.comparison(next(corrected), pairs=count) if m is not None else None for m in measured]
+
+
+def measure(one: Group, two: Group, metric: MetricKey, *, level: float = LEVEL, turns: bool = True) -> Measured | None:
+    """The ratio of these two; None without samples, and if one has zeros: without them it would look slower."""
+    logs = _logs(one[1], two[1], metric, turns)
+    if logs is None:
+        return None
+    sign = -1.0 if METRICS[metric].higher_is_better else 1.0
+    left, right = ([sign * v for v in side] for side in logs[:2])
+    return Measured(one[0], two[0], metric, level, _Logs(left, right, logs.paired))
 
 
 def level_after(planned: int, made: int, *, early: bool = False) -> float:
@@ -224,36 +243,53 @@ def _logs(first: Sequence[Iteration], second: Sequence[Iteration], metric: Metri
     return _Logs(one, two, False) if one and two else None
 
 
-def _pair(one: str, two: str, logs: _Logs, metric: MetricKey, level: float, pairs: int) -> Comparison:
-    sign = -1.0 if METRICS[metric].higher_is_better else 1.0
-    left, right = ([sign * v for v in side] for side in logs[:2])
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Two backends by one metric, before a correction for other comparisons."""
 
-    def shift(alpha: float) -> Shift:
-        if logs.paired:
-            return paired_shift([a - b for a, b in zip(left, right, strict=True)], alpha)
-        return group_shift(left, right, alpha)
+    one: str
+    two: str
+    metric: MetricKey
+    level: float
+    logs: _Logs
 
-    whole = shift(1 - level)
-    slower, faster, (centre, low, high) = one, two, whole[:3]
-    if centre < 0:
-        slower, faster, (centre, low, high) = two, one, (-centre, -high, -low)
-    bounded = math.isfinite(low)
-    return Comparison(
-        metric=metric,
-        slower=slower,
-        faster=faster,
-        n=min(len(left), len(right)),
-        paired=logs.paired,
-        ratio=_ratio(centre),
-        low=_ratio(low) if bounded else 0.0,
-        high=_ratio(high) if bounded else math.inf,
-        level=level,
-        p=whole.p,
-        pairs=pairs,
-        decided=False,
-        could_show=_could_show(whole if pairs == 1 else shift((1 - level) / pairs), (1 - level) / pairs),
-        n_more=max(len(left), len(right)),
-    )
+    @functools.cached_property
+    def whole(self) -> Shift:
+        """How far `one` is behind `two`: the logarithm of the ratio of their times, its interval, and its p."""
+        return self.shift(1 - self.level)
+
+    def shift(self, alpha: float) -> Shift:
+        """The same, with an interval that misses the truth at most `alpha` of the time."""
+        if self.logs.paired:
+            return paired_shift([a - b for a, b in zip(self.logs.first, self.logs.second, strict=True)], alpha)
+        return group_shift(self.logs.first, self.logs.second, alpha)
+
+    def comparison(self, p: float, *, pairs: int = 1, rivals: int = 0) -> Comparison:
+        """The comparison with its corrected `p`: for this number of pairs, or for the best among `rivals` backends."""
+        slower, faster, (centre, low, high) = self.one, self.two, self.whole[:3]
+        if centre < 0:
+            slower, faster, (centre, low, high) = faster, slower, (-centre, -high, -low)
+        bounded = math.isfinite(low)
+        alpha = 1 - self.level
+        alone = single_p(alpha, rivals) if rivals else alpha / pairs
+        least = _ratio(low) if bounded else 0.0
+        return Comparison(
+            metric=self.metric,
+            slower=slower,
+            faster=faster,
+            n=min(len(self.logs.first), len(self.logs.second)),
+            paired=self.logs.paired,
+            ratio=_ratio(centre),
+            low=least,
+            high=_ratio(high) if bounded else math.inf,
+            level=self.level,
+            p=p,
+            pairs=pairs,
+            decided=bounded and least > 1 and p <= alpha,
+            could_show=_could_show(self.whole if alone == alpha else self.shift(alone), alone),
+            n_more=max(len(self.logs.first), len(self.logs.second)),
+            rivals=rivals,
+        )
 
 
 def _could_show(shift: Shift, alpha: float) -> float | None:
@@ -267,14 +303,13 @@ def _ratio(logarithm: float) -> float:
     return math.exp(max(-_FURTHEST, min(_FURTHEST, logarithm)))
 
 
-def _judged(comparison: Comparison, p: float) -> Comparison:
-    decided = comparison.bounded and comparison.low > 1 and p <= 1 - comparison.level
-    return msgspec.structs.replace(comparison, p=p, decided=decided)
-
-
 def times(ratio: float, decimals: int = 2) -> str:
-    """A ratio in three digits, or with this number of decimals."""
-    return f"{ratio:.{decimals}f}" if ratio < 10 else f"{ratio:.{decimals + 1}g}"
+    """A ratio in three digits, or with this number of decimals; from 1000 on without, from a million on as 1.2e6."""
+    if ratio < 10:
+        return f"{ratio:.{decimals}f}"
+    if ratio < 999.5:
+        return f"{ratio:.{max(0, decimals - (1 if ratio < 99.95 else 2))}f}"
+    return f"{ratio:.0f}" if ratio < 1e6 else f"{ratio:.1e}".replace("e+0", "e").replace("e+", "e")
 
 
 def percent(share: float) -> str:

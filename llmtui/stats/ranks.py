@@ -116,16 +116,6 @@ def rank_sum_p(first: Sequence[float], second: Sequence[float]) -> float:
     return min(1.0, 2 * _NORMAL.cdf((lower + 0.5 - m * n / 2) / deviation)) if deviation else 1.0
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """The p-values corrected for their number (Holm 1979)."""
-    corrected = [0.0] * len(ps)
-    largest = 0.0
-    for step, index in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
-        largest = max(largest, min(1.0, (len(ps) - step) * ps[index]))
-        corrected[index] = largest
-    return corrected
-
-
 def _kth(k: int, at_most: Callable[[float], int], low: float, high: float) -> float:
     """The k-th smallest (from 1) of the values that `at_most` counts, by bisection, without listing them."""
     if at_most(low) >= k:

@@ -5,18 +5,34 @@ If the work differed, a pair is compared by a metric per token, and its latencie
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-from llmtui.model import Iteration, Machine, RunConfig, Struct
+from llmtui.model import RESTING, Iteration, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
-from llmtui.stats.checks import Check, Leading, Raced, checks, in_order, leading_metric, other_rates, own_error, spoiled
-from llmtui.stats.compare import Comparison, compare, digits, level_of, percent, zeros, zeros_in
+from llmtui.stats.board import Board, board
+from llmtui.stats.checks import (
+    Check,
+    Leading,
+    Raced,
+    checks,
+    in_order,
+    instead_of,
+    leading_metric,
+    other_rates,
+    own_error,
+    spoiled,
+)
+from llmtui.stats.compare import LEVEL, Comparison, compare, level_of, percent, zeros, zeros_in
+from llmtui.stats.correction import rounds_to_decide
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 
 _NAME = 40
 _SENTENCE = 400
@@ -44,23 +60,25 @@ class Pair(Struct, frozen=True):
     more: list[Comparison] = []
 
 
-class Verdict(Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Verdict:
     """The verdict at one moment of a run. All texts are plain text.
 
-    `line` is the verdict on one line, `brief` without intervals; both are empty for fewer than two backends with
-    samples. `rounds` is the number of newest samples of a backend that were compared, 0 if that was all of them.
-    `done`: no more samples follow.
+    `board` has the ratios to the best backend, which all places show. `samples` are those that were compared; `rounds`
+    is the number of newest samples of a backend that were compared, 0 if that was all of them. `planned` is the number
+    of rounds, and `rivals` the number of backends that have samples or may get some. `done`: no more samples follow.
     """
 
     metric: MetricKey
     leading: Leading
-    pairs: list[Pair]
+    board: Board
     checks: list[Check]
     level: float
     rounds: int
+    planned: int
+    rivals: int
     done: bool
-    line: str
-    brief: str
+    samples: Mapping[str, Sequence[Iteration]] = dataclasses.field(repr=False)
 
     def comparable(self, one: str, two: str) -> bool:
         """Whether these two are comparable by the requested metric."""
@@ -69,15 +87,54 @@ class Verdict(Struct, frozen=True):
     def unlike(self, ratios: Mapping[str, float | None]) -> set[str]:
         """The backends whose work differed from the best one's, and the best one itself if that is all others.
 
-        `ratios` are those of every backend to the best, by this metric.
+        `ratios` are those of the medians of every backend to the best, by this metric.
         """
         present = {name: ratio for name, ratio in ratios.items() if ratio is not None}
         if not present:
             return set()
         best = min(present, key=lambda name: present[name])
-        names = {name for pair in self.pairs for name in (pair.one, pair.two)}
+        names = set(self.samples) if len(self.samples) > 1 else set()
         others = {name for name in names - {best} if not self.comparable(best, name)}
         return others | {best} if others and present.keys() <= others | {best} else others
+
+    @functools.cached_property
+    def line(self) -> str:
+        """The verdict on one line; "" for fewer than two backends with samples."""
+        return _line(self, spans=True)
+
+    @functools.cached_property
+    def brief(self) -> str:
+        """The verdict on one line without intervals."""
+        return _line(self, spans=False)
+
+    @functools.cached_property
+    def pairs(self) -> list[Pair]:
+        """All pairs of backends. Those with the best are as on the board; the others are corrected for all pairs."""
+        return [self._pair(one, two) for one, two in itertools.combinations(self.samples, 2)]
+
+    def _pair(self, one: str, two: str) -> Pair:
+        leading = leading_metric(self.checks, self.metric, one, two)
+        used = [leading.metric] if leading.metric is not None else []
+        compared: dict[MetricKey, Comparison] = {}
+        for each in [*used, *other_rates(self.checks, leading, one, two)]:
+            if (of_both := self._compared(each, one, two)) is not None:
+                compared[each] = of_both
+        comparison = compared.pop(leading.metric, None) if leading.metric is not None else None
+        sentence = _sentence(one, two, leading, comparison, self.samples)
+        return Pair(one, two, leading, comparison, sentence, list(compared.values()))
+
+    def _compared(self, metric: MetricKey, one: str, two: str) -> Comparison | None:
+        if metric == self.board.metric and self.board.best in (one, two):
+            return next((c for c in self.board.comparisons if {c.slower, c.faster} == {one, two}), None)
+        if metric not in self._by:
+            # All pairs are compared, as the correction is for all of them.
+            compared = compare(self.samples, metric, level=self.level)
+            self._by[metric] = {frozenset((c.slower, c.faster)): c for c in compared}
+        return self._by[metric].get(frozenset((one, two)))
+
+    @functools.cached_property
+    def _by(self) -> dict[MetricKey, dict[frozenset[str], Comparison]]:
+        return {}
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -87,23 +144,39 @@ class Verdict(Struct, frozen=True):
     @property
     def fastest(self) -> str:
         """The backend that is shown to be faster than every one it was compared with; "" if there is none."""
-        for name in dict.fromkeys(c.faster for c in self.comparisons):
-            if all(c.decided and c.faster == name for c in self.comparisons if name in (c.faster, c.slower)):
-                return name
-        return ""
+        return "" if self.board.instead else self.board.fastest
 
     @property
     def used(self) -> MetricKey:
         """The metric that decides: the requested one, or one per token if that is not comparable."""
-        return self.leading.metric or self.metric
+        return self.board.metric or self.metric
+
+    @property
+    def with_best(self) -> list[Pair]:
+        """The pairs with the best backend, in the order of the board; all pairs if there is no best one."""
+        best = self.board.best
+        names = list(self.samples)
+        others = [standing.name for standing in self.board.standings if standing.name != best]
+        return [self._pair(*sorted((best, name), key=names.index)) for name in others] if best else self.pairs
+
+    @property
+    def among_others(self) -> list[Pair]:
+        """The pairs without the best backend."""
+        best = self.board.best
+        return [pair for pair in self.pairs if best not in (pair.one, pair.two)] if best else []
 
     @property
     def sentences(self) -> list[str]:
-        """One for each comparison, and a note if not all rounds were compared."""
-        sentences = [text for pair in self.pairs for text in (pair.sentence, *map(_named, pair.more))]
+        """One for each comparison with the best, and a note if not all rounds were compared."""
+        sentences = sentences_on(self.with_best)
         if sentences and self.rounds:
             sentences.append(f"only the newest {self.rounds} rounds are compared")
         return sentences
+
+
+def sentences_on(pairs: Sequence[Pair]) -> list[str]:
+    """One for each comparison of these pairs."""
+    return [text for pair in pairs for text in (pair.sentence, *map(_named, pair.more))]
 
 
 def judge(
@@ -119,40 +192,28 @@ def judge(
     samples = {contender.backend.name: newest for contender in contenders if (newest := contender.rounds)}
     level = level_of(((o.state.state, o.evidence.measured) for o in contenders), config.iterations, done=done)
     findings = checks(contenders, config, machine)
-    by: dict[MetricKey, dict[frozenset[str], Comparison]] = {}
-    pairs: list[Pair] = []
-    for one, two in itertools.combinations(samples, 2):
-        leading = leading_metric(findings, metric, one, two)
-        used = [leading.metric] if leading.metric is not None else []
-        compared: dict[MetricKey, Comparison] = {}
-        for each in [*used, *other_rates(findings, leading, one, two)]:
-            # Every metric in use compares all pairs, as the correction is for all of them.
-            if each not in by:
-                by[each] = {frozenset((c.slower, c.faster)): c for c in compare(samples, each, level=level)}
-            if (of_both := by[each].get(frozenset((one, two)))) is not None:
-                compared[each] = of_both
-        comparison = compared.pop(leading.metric, None) if leading.metric is not None else None
-        sentence = _sentence(one, two, leading, comparison, samples)
-        pairs.append(Pair(one, two, leading, comparison, sentence, list(compared.values())))
-    comparisons = [pair.comparison for pair in pairs if pair.comparison is not None]
-    findings = in_order([*findings, *own_error(contenders, comparisons, record)])
-    leading = leading_metric(findings, metric)
+
+    def comparable(by: MetricKey, one: str, two: str) -> bool:
+        return spoiled(findings, by, one, two) is None
+
+    placed = board(samples, metric, instead_of(metric), comparable, level)
     capped = max((len(s) for s in samples.values()), default=0)
     return Verdict(
         metric=metric,
-        leading=leading,
-        pairs=pairs,
-        checks=findings,
+        leading=leading_metric(findings, metric),
+        board=placed,
+        checks=in_order([*findings, *own_error(contenders, placed.comparisons, record)]),
         level=level,
         rounds=capped if any(contender.evidence.good > len(contender.rounds) for contender in contenders) else 0,
+        planned=config.iterations,
+        rivals=sum(bool(o.rounds) or o.state.state not in RESTING for o in contenders),
         done=done,
-        line=_line(list(samples), pairs, metric, done, level, spans=True),
-        brief=_line(list(samples), pairs, metric, done, level, spans=False),
+        samples=samples,
     )
 
 
 def _sentence(
-    one: str, two: str, leading: Leading, comparison: Comparison | None, samples: Mapping[str, list[Iteration]]
+    one: str, two: str, leading: Leading, comparison: Comparison | None, samples: Mapping[str, Sequence[Iteration]]
 ) -> str:
     names = f"{sanitize(one, _NAME)} and {sanitize(two, _NAME)}"
     before = ""
@@ -185,96 +246,98 @@ def _sanitized(comparison: Comparison) -> Comparison:
     return msgspec.structs.replace(comparison, **names)
 
 
-def _line(names: list[str], pairs: list[Pair], metric: MetricKey, done: bool, level: float, *, spans: bool) -> str:
-    """The fastest backend against the rest."""
-    if not pairs:
+def _line(verdict: Verdict, *, spans: bool) -> str:
+    """The best backend against the others."""
+    placed, asked = verdict.board, METRICS[verdict.metric]
+    if len(verdict.samples) < 2:
         return ""
-    compared = [pair.comparison for pair in pairs if pair.comparison is not None]
-    reasons = [pair.leading for pair in pairs if pair.leading.instead_of is not None]
     start = ""
-    if reasons and len(reasons) == len(pairs):
-        start = f"not comparable by {METRICS[metric].title}"
-        start += f": {reasons[0].reason}" if spans or not compared else ""
-        if not compared:
-            return start
-        start += "; "
-    if not compared:
-        return f"nothing to compare by {METRICS[metric].title}"
-    # One metric for all is named once, else each part names its own.
-    common = len({c.metric for c in compared}) == 1
-    by = METRICS[compared[0].metric].by if common else ""
-    best = _ahead(names, compared)
-    if not best:
-        return f"{start}no clear winner: every backend is slower than another one on a comparable metric"
-    if not any(c.decided for c in compared):
-        return start + _undecided(compared, by, done) + _left_out(names, pairs, metric)
+    if placed.instead:
+        start = f"not comparable by {asked.title}"
+        start += f": {verdict.leading.reason}" if spans or placed.metric is None else ""
+    if placed.metric is None:
+        return start
+    start += "; " if start else ""
+    if not placed.comparisons:
+        return f"{start}nothing to compare by {METRICS[placed.metric].title}"
+    if placed.beaten:
+        return f"{start}no clear winner: every backend is slower than another one"
+    by = METRICS[placed.metric].by
+    empty, unlike = _left_out(placed)
+    no_result = [f"no result of {', '.join(empty)}"] if empty else []
+    shown = [c for c in placed.comparisons if c.decided]
+    if not shown:
+        apart = [f"not comparable by {METRICS[placed.metric].title}: {', '.join(unlike)}"] if unlike else []
+        return start + "; ".join([_undecided(verdict, by), *no_result, *apart])
     parts = []
-    for number, c in enumerate(c for c in compared if c.decided and c.faster == best):
-        at = f"{percent(level)}: " if number == 0 else ""
-        _, low, high = digits(c.ratio, c.low, c.high)
+    for number, c in enumerate(shown):
+        at = f"{percent(verdict.level)}: " if number == 0 else ""
+        _, low, high = c.figures
         span = f" ({at}{low} to {high})" if spans else ""
-        parts.append(_multiple(c, first=number == 0, common=common) + span)
-    fastest = len(parts) == len(names) - 1
-    parts += _rest(best, names, pairs)
-    far = "" if done else " so far"
-    return f"{start}{sanitize(best, _NAME)} is {'fastest' if fastest else 'ahead'}{by}{far}: {', '.join(parts)}"
+        parts.append(_multiple(c, first=number == 0) + span)
+    fastest = len(shown) == len(verdict.samples) - 1
+    far = "" if verdict.done else " so far"
+    head = f"{sanitize(placed.best, _NAME)} is {'fastest' if fastest else 'ahead'}{by}{far}"
+    apart = [f"not comparable to {', '.join(unlike)}"] if unlike else []
+    return f"{start}{head}: {', '.join([*parts, *_open(placed), *no_result, *apart])}"
 
 
-def _multiple(comparison: Comparison, *, first: bool, common: bool) -> str:
+def _multiple(comparison: Comparison, *, first: bool) -> str:
     """ "b takes 1.31x as long" for the first backend, "c 2.40x" for the next; of a rate "1.31x as many as b"."""
-    name, metric = sanitize(comparison.slower, _NAME), METRICS[comparison.metric]
-    ratio, _, _ = digits(comparison.ratio, comparison.low, comparison.high)
-    if metric.rate:
-        return f"{ratio}x as many as {name}" if common else f"{ratio}x as many {metric.title} as {name}"
-    if not common:
-        return f"{name} takes {ratio}x as long by {metric.title}"
+    name, ratio = sanitize(comparison.slower, _NAME), comparison.figures[0]
+    if METRICS[comparison.metric].rate:
+        return f"{ratio}x as many as {name}"
     return f"{name} takes {ratio}x as long" if first else f"{name} {ratio}x"
 
 
-def _ahead(names: list[str], compared: list[Comparison]) -> str:
-    """The backend that is shown to be faster than most and slower than none; "" if there is none.
-
-    Comparisons by different metrics can form a circle.
-    """
-    beaten = {c.slower for c in compared if c.decided}
-    wins = {name: sum(c.decided and c.faster == name for c in compared) for name in names}
-    return max((name for name in names if name not in beaten), key=lambda name: wins[name], default="")
-
-
-def _rest(best: str, names: list[str], pairs: list[Pair]) -> list[str]:
-    """A phrase on those that `best` is not shown to be faster than."""
+def _open(placed: Board) -> list[str]:
+    """Phrases on the backends that the best one is not shown to be faster than."""
     tied: list[str] = []
     open_: list[str] = []
-    unlike: list[str] = []
-    for name in names:
-        pair = next((p for p in pairs if {p.one, p.two} == {best, name}), None)
-        if pair is None:
-            continue
-        c = pair.comparison
-        if c is None:
-            unlike.append(sanitize(name, _NAME))
-        elif not c.decided:
-            (tied if c.low <= 1 and c.could_show is not None else open_).append(sanitize(name, _NAME))
-    parts = [f"no difference shown to {', '.join(tied)}"] if tied else []
-    parts += [f"no verdict on {', '.join(open_)}"] if open_ else []
-    return parts + ([f"not comparable to {', '.join(unlike)}"] if unlike else [])
+    for c in placed.comparisons:
+        if not c.decided:
+            name = sanitize(c.slower if c.faster == placed.best else c.faster, _NAME)
+            (tied if c.low <= 1 and c.could_show is not None else open_).append(name)
+    parts = [f"no clear difference to {', '.join(tied)}"] if tied else []
+    return parts + ([f"no verdict on {', '.join(open_)}"] if open_ else [])
 
 
-def _undecided(compared: list[Comparison], by: str, done: bool) -> str:
-    yet = "" if done else " yet"
+def _left_out(placed: Board) -> tuple[list[str], list[str]]:
+    """The names of backends that have no ratio to the best: for lack of values, and because the work differed."""
+    without = [standing for standing in placed.standings if standing.ratio is None]
+    empty = [sanitize(standing.name, _NAME) for standing in without if standing.alike]
+    return empty, [sanitize(standing.name, _NAME) for standing in without if not standing.alike]
+
+
+def _undecided(verdict: Verdict, by: str) -> str:
+    compared = verdict.board.comparisons
+    yet = "" if verdict.done else " yet"
     least = min(compared, key=lambda c: (c.bounded, c.could_show is not None, c.n))
     if not least.bounded or least.could_show is None:
-        return f"no verdict{by}{yet}: {least.limit}"
+        return _too_few(verdict, least, by)
     if any(c.low > 1 for c in compared):
         few = min(compared, key=lambda c: c.n)
-        for_all = f" for {few.pairs} pairs" if few.pairs > 1 else ""
-        return f"no verdict{by}{yet}: {few.count} are too few{for_all}"
+        return f"no verdict{by}{yet}: {few.count} are too few{few.among}"
     most = max(compared, key=lambda c: c.could_show or 0.0)
-    return f"no difference shown{by}{yet}; {most.limit}"
+    return f"no clear difference{by}{yet} ({most.limit})"
 
 
-def _left_out(names: list[str], pairs: list[Pair], metric: MetricKey) -> str:
-    """The backends that this metric compares with no other one, if it compares others."""
-    alike = {name for pair in pairs if pair.leading.instead_of is None for name in (pair.one, pair.two)}
-    unlike = [sanitize(name, _NAME) for name in names if name not in alike]
-    return f"; not comparable by {METRICS[metric].title}: {', '.join(unlike)}" if alike and unlike else ""
+def _too_few(verdict: Verdict, least: Comparison, by: str) -> str:
+    """How many rounds are needed, or that the planned ones are too few."""
+    if not least.paired:
+        return f"no verdict{by}{'' if verdict.done else ' yet'}: {least.limit}"
+    enough = rounds_to_decide(verdict.rivals, LEVEL)
+    if verdict.done:
+        return f"no verdict{by}: {least.limit}; {rounds_to_decide(verdict.rivals, verdict.level)} can decide"
+    if enough > verdict.planned:
+        return f"no verdict{by} yet: {cannot_decide(verdict.planned, verdict.rivals)}"
+    return f"no verdict{by} yet: needs {min(verdict.planned, rounds_to_decide(verdict.rivals, verdict.level))} rounds"
+
+
+def cannot_decide(planned: int, backends: int) -> str:
+    """ "10 rounds cannot decide among 12 backends; set iterations to 11 or more"; "" if they can."""
+    enough = rounds_to_decide(backends, LEVEL)
+    if planned >= enough or backends < 2:
+        return ""
+    between = f"among {backends} backends" if backends > 2 else "between two backends"
+    return f"{plural(planned, 'round')} cannot decide {between}; set iterations to {enough} or more"

@@ -77,7 +77,7 @@ def test_the_table_is_aligned_and_every_backend_has_a_sentence(
         "a: B takes 1.080x as long as A (95%: 1.076 to 1.084)",
         "b: A takes 1.250x as long as B (95%: 1.245 to 1.255)",
         "c: nothing to compare: B has no samples (not reachable)",
-        "d: no difference shown; 10 iterations each can show 0.68% or more",
+        "d: no clear difference (10 iterations each would reveal one of 0.68% or more)",
         "not compared: old (only in A); new (only in B)",
     ]
     assert any(line.startswith("warning not-interleaved: B started 0 s after A") for line in lines)
@@ -89,7 +89,7 @@ def test_the_table_is_aligned_and_every_backend_has_a_sentence(
         (None, 0, []),
         (5.0, 1, ["failed: a: B takes 1.080x as long", "failed: c: nothing to compare: B has no samples"]),
         (10.0, 1, ["failed: c: nothing to compare"]),
-        (0.1, 1, ["failed: a: ", "failed: c: ", "undecided: d: no difference shown; 10 iter"]),
+        (0.1, 1, ["failed: a: ", "failed: c: ", "undecided: d: no clear difference (10 iter"]),
     ],
 )
 def test_the_gate_sets_the_exit_code_and_prints_reasons(
@@ -139,7 +139,7 @@ def test_json_goes_to_stdout_alone(history: Path, capsys: pytest.CaptureFixture[
     assert document["a"]["run"] == "aaaa1111" and document["a"]["label"] == "base" and document["b"]["state"] == "done"
     a, _, c, _ = document["backends"]
     assert a["a"] == a["b"] == "a" and a["shown"] is None and a["slowdown"] == 1 and a["median_a"] == 0.125
-    assert a["sentence"].startswith("a: no difference shown by TTFT; ")
+    assert a["sentence"].startswith("a: no clear difference by TTFT (")
     assert (c["slowdown"], c["low"], c["shown"], c["n_b"]) == (None, None, None, 0)
     assert (document["rest_a"], document["rest_b"]) == (["old"], ["new"])
     assert {d["code"] for d in document["differences"]} >= {"not-interleaved", "company"}
@@ -149,7 +149,7 @@ def test_json_goes_to_stdout_alone(history: Path, capsys: pytest.CaptureFixture[
 def test_backends_with_different_names_are_paired(history: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare_runs("aaaa", "bbbb", str(history), named=["old=new"]) == 0
     out = capsys.readouterr().out
-    assert "old / new   10   10 " in out and "old in A, new in B: no difference shown" in out and "a: B takes" in out
+    assert "old / new   10   10 " in out and "old in A, new in B: no clear difference" in out and "a: B takes" in out
     assert compare_runs("bbbb", "bbbb", str(history), named=["a=b", "a=d"], percent=5) == 0
     out = capsys.readouterr().out
     assert out.startswith("A and B: run bbbb2222, done")
@@ -161,7 +161,7 @@ def test_names_may_contain_an_equals_sign(tmp_path: Path, capsys: pytest.Capture
     file = tmp_path / "history.db"
     add(file, "aaaa1111", {"x=1": 0.5, "x": 0.5})
     assert compare_runs("a", "a", str(file), named=["x=1=x"]) == 0
-    assert "x=1 and x: no difference shown; all 10 rounds show the same" in capsys.readouterr().out
+    assert "x=1 and x: no clear difference (all 10 rounds show the same)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_different_lengths_are_compared_per_token(tmp_path: Path, capsys: pytest
     assert compare_runs("aaaa", "bbbb", str(file)) == 0
     out = capsys.readouterr().out
     assert "tokens/s (median); slowdown above 1x: B is slower" in out
-    assert "a: not comparable by latency (different max_tokens); no difference shown by tokens/s; 10" in out
+    assert "a: not comparable by latency (different max_tokens); no clear difference by tokens/s (10" in out
     assert "void max-tokens: different max_tokens: A 64, B 128: the latencies are for different amounts of work" in out
 
 

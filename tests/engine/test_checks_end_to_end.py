@@ -186,7 +186,7 @@ async def test_too_few_rounds_for_three_backends() -> None:
     async with engine_for(plan) as run:
         (few,) = judged(await run.until_done())
     assert (few.code, few.level, few.backends) == ("too-few", "warning", ["a", "b", "c"])
-    assert few.text == "6 rounds cannot decide among 3 pairs"
+    assert few.text == "6 rounds cannot decide among 3 backends"
 
 
 async def test_failed_and_refused_requests() -> None:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtui.stats.compare import compare, digits, rounds
-from llmtui.stats.ranks import group_shift, holm, paired_shift, rank_sum_p, signed_rank_p
+from llmtui.stats.correction import holm
+from llmtui.stats.ranks import group_shift, paired_shift, rank_sum_p, signed_rank_p
 from tests.stats.build import BASE, backend_view
 
 #: Wilcoxon's p of SciPy 1.17 (method "exact"; above 60 "approx" with correction), Mann and Whitney's likewise.
@@ -80,7 +81,7 @@ def test_difference_is_reported_with_its_interval() -> None:
 def test_tie_reports_the_smallest_difference_it_could_show() -> None:
     (comparison,) = compare({"a": backend_view("a", BASE), "b": backend_view("b", BASE[::-1], begin=1)}, "latency")
     assert not comparison.decided
-    assert comparison.sentence.endswith(": no difference shown; 10 rounds can show 2.9% or more")
+    assert comparison.sentence.endswith(": no clear difference (10 rounds would reveal one of 2.9% or more)")
 
 
 def test_too_few_rounds_give_no_verdict() -> None:

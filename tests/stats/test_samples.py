@@ -66,8 +66,8 @@ def test_small_difference_without_an_accuracy_record_is_noted(fast_s: float, slo
 @pytest.mark.parametrize(
     ("states", "planned", "text"),
     [
-        ("done", 6, "6 rounds cannot decide among 3 pairs"),
-        ("running", 6, "6 rounds cannot decide among 3 pairs"),
+        ("done", 6, "6 rounds cannot decide among 3 backends"),
+        ("running", 6, "6 rounds cannot decide among 3 backends"),
         ("running", 12, ""),
         ("done", 12, "too few samples for an interval: a n = 6, b n = 6, c n = 6"),
     ],

@@ -74,7 +74,7 @@ async def test_verdict_line_comes_with_the_table(size: tuple[int, int], key: str
         rows = screen_text(app).split("\n")
         assert len(rows) == size[1] and "Quit" in rows[-1] and "llama.cpp" in rows[-2]
         at = next(n for n, row in enumerate(rows) if "is fastest" in row)
-        assert "backend" in rows[at + 1]
+        assert "latency of" in rows[at + 1]
 
 
 async def test_one_backend_has_no_verdict() -> None:
@@ -112,7 +112,7 @@ async def test_verdict_screen_opens_scrolls_updates_and_closes() -> None:
         assert "HuggingFace takes 3." in before and "! warning weights" in before
         await pilot.press("end")
         await settle(pilot)
-        assert "can show: " in screen_text(app) and "more below" not in screen_text(app)
+        assert "would reveal: " in screen_text(app) and "more below" not in screen_text(app)
         await pilot.press("home", "m")
         await settle(pilot)
         assert "as long as HuggingFace by TTFT" in screen_text(app)

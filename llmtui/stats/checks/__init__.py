@@ -11,7 +11,7 @@ from llmtui.model import Machine, RunConfig
 from llmtui.model.accuracy import Record
 from llmtui.stats.checks import answers, arrivals, conditions, length, model, options, prompt, samples
 from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced, severity
-from llmtui.stats.checks.comparability import Leading, leading_metric, other_rates, spoiled
+from llmtui.stats.checks.comparability import Leading, instead_of, leading_metric, other_rates, spoiled
 from llmtui.stats.checks.evidence import Evidence
 from llmtui.stats.compare import Comparison
 
@@ -25,6 +25,7 @@ __all__ = [
     "Level",
     "Raced",
     "checks",
+    "instead_of",
     "leading_metric",
     "other_rates",
     "severity",
@@ -58,7 +59,7 @@ CODES: dict[str, str] = {
     "not-interleaved": "the compared attempts did not take turns",
     "reruns": "there was an earlier attempt before this one",
     "resumed": "an attempt has several parts",
-    "too-few": "too few samples for an interval, or to decide among all pairs",
+    "too-few": "too few samples for an interval, or to decide among all backends",
     "failed-iterations": "some iterations failed",
     "refused": "a server refused requests for a while",
     "repeated": "llmtui itself was stopped during a request, and measured it again",

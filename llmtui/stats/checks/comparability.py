@@ -30,6 +30,11 @@ def spoiled(checks: Sequence[Check], metric: MetricKey, one: str = "", two: str 
     return None
 
 
+def instead_of(asked: MetricKey) -> tuple[MetricKey, ...]:
+    """What to compare by if this metric is not comparable, the first that is comparable."""
+    return _PER_PROMPT_TOKEN if asked == "ttft" else _PER_TOKEN
+
+
 def leading_metric(checks: Sequence[Check], asked: MetricKey = "latency", one: str = "", two: str = "") -> Leading:
     """The metric to compare these two backends by (all backends, without names): the requested one if comparable.
 
@@ -38,8 +43,7 @@ def leading_metric(checks: Sequence[Check], asked: MetricKey = "latency", one: s
     check = spoiled(checks, asked, one, two)
     if check is None:
         return Leading(metric=asked)
-    choice = _PER_PROMPT_TOKEN if asked == "ttft" else _PER_TOKEN
-    fair = next((m for m in choice if spoiled(checks, m, one, two) is None), None)
+    fair = next((m for m in instead_of(asked) if spoiled(checks, m, one, two) is None), None)
     return Leading(metric=fair, instead_of=asked, reason=check.text)
 
 

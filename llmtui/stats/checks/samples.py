@@ -12,6 +12,7 @@ from llmtui.model import RESTING
 from llmtui.stats.checks.base import Check, Entry, Race, each, listed, of
 from llmtui.stats.checks.evidence import RECENT, Thinned
 from llmtui.stats.compare import LEVEL, Comparison, level_of, rounds
+from llmtui.stats.correction import rounds_to_decide, single_p
 from llmtui.stats.metrics import METRICS, MetricKey, needing
 from llmtui.stats.summary import far_out, percentile
 from llmtui.text import sanitize
@@ -37,7 +38,7 @@ _MAD = 1.4826
 
 
 def few(race: Race) -> Iterator[Check]:
-    """too-few: no interval is possible, or none that is narrow enough for all pairs."""
+    """too-few: no interval is possible, or nobody can be shown to be fastest among all backends."""
     alpha = 1 - _level(race)
     pairs = list(itertools.combinations(race.sampled, 2))
     turns = [_in_turns(race, *pair) for pair in pairs]
@@ -48,8 +49,7 @@ def few(race: Race) -> Iterator[Check]:
         for e in race.entries
         if e.name not in decidable and _least_p(_reach(race, e)) > alpha
     }
-    everyone = max(1, math.comb(len(race.entries), 2))
-    enough = next(n for n in itertools.count(FEWEST) if _least_p(n) * everyone <= 1 - LEVEL)
+    enough = rounds_to_decide(len(race.entries), LEVEL)
     if counts:
         todo = f"set iterations to {enough} or more, better 20"
         if race.config.iterations >= enough:
@@ -61,7 +61,7 @@ def few(race: Race) -> Iterator[Check]:
             text=f"too few samples for an interval: {each(counts)}",
             todo=todo,
         )
-    elif pairs and min(chances) * len(pairs) > alpha and all(turns):
+    elif pairs and min(chances) > single_p(alpha, len(race.sampled)) and all(turns):
         made = max(turns)
         todo = f"set iterations to {max(enough, made + 1)} or more, better 20"
         if race.config.iterations >= enough:
@@ -72,7 +72,7 @@ def few(race: Race) -> Iterator[Check]:
             level="warning",
             backends=[e.name for e in race.sampled],
             text=f"{plural(made, 'round')} cannot decide"
-            + (f" among {len(pairs)} pairs" if len(pairs) > 1 else " between two backends"),
+            + (f" among {len(race.sampled)} backends" if len(pairs) > 1 else " between two backends"),
             todo=todo,
         )
 

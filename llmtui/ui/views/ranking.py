@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from llmtui.model import RESTING
 from llmtui.runview.run import RunView
-from llmtui.stats.metrics import CHARTED, METRICS, MetricKey
-from llmtui.stats.summary import ratios_to_best
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
 from llmtui.text.format import plural
-from llmtui.ui.text.format import number, shape, unit, value_text
+from llmtui.ui.text.format import shape, unit, value_text
 from llmtui.ui.text.spans import Line, Role, Span, fit, justify, series_role, width_of
 from llmtui.ui.views.attempts import shown_attempt
 
-
-def ratios(run_view: RunView, metric: MetricKey) -> dict[str, float | None]:
-    """Return the median of each backend's shown attempt as a multiple of the best one's."""
-    spreads = [shown_attempt(backend_view).summary.spread(metric) for backend_view in run_view.backends.values()]
-    medians = [spread.median if spread else None for spread in spreads]
-    return dict(zip(run_view.backends, ratios_to_best(medians, metric), strict=True))
+if TYPE_CHECKING:
+    from llmtui.stats.board import Board
 
 
-def not_comparable(run_view: RunView, metric: MetricKey) -> set[str]:
-    """Return the backends that did not do the same work as the best by `metric`.
+def board(run_view: RunView, metric: MetricKey) -> Board | None:
+    """Return the ratios of the backends to the best by `metric`; None without samples.
 
-    If no backend did, the best one is among them.
+    The first frame has no samples, and does not wait for the statistics to be imported.
     """
-    to_best = ratios(run_view, metric)
-    if sum(ratio is not None for ratio in to_best.values()) < 2:
-        return set()
-    return run_view.verdict(metric).unlike(to_best)
+    if not any(backend_view.summary.n for backend_view in run_view.backends.values()):
+        return None
+    return run_view.verdict(metric).board
 
 
 def ranking(run_view: RunView, metric: MetricKey) -> Line:
-    """Draw the ranking by `metric`, or by a metric per token if that is not comparable."""
-    if not not_comparable(run_view, metric):
-        return _ahead(run_view, metric)
-    instead = run_view.verdict(metric).leading.metric
-    if instead is None or instead not in CHARTED:
+    """Draw the backends from the best to the worst by `metric`, or by a metric per token if that is not comparable."""
+    placed = board(run_view, metric)
+    if placed is None:
+        return ()
+    if placed.metric is None:
         return ((f"not comparable by {METRICS[metric].title}", "warn"),)
-    return ((f"by {METRICS[instead].title}: ", "warn"), *_ahead(run_view, instead))
-
-
-def _ahead(run_view: RunView, metric: MetricKey) -> Line:
-    ranked = sorted((ratio, name) for name, ratio in ratios(run_view, metric).items() if ratio is not None)
-    if not ranked:
+    if not placed.best:
         return ()
     names = list(run_view.backends)
 
@@ -51,12 +42,15 @@ def _ahead(run_view: RunView, metric: MetricKey) -> Line:
         index = names.index(name)
         return (f"{shape(index)} ", series_role(index))
 
-    best = ranked[0][1]
-    spread = shown_attempt(run_view.backends[best]).summary.spread(metric)
-    figure = f"{value_text(metric, spread.median, 8)} {unit(metric)}" if spread else ""
-    spans: list[Span] = [mark(best), (sanitize(best, 40), "best"), (f" {figure}", "strong")]
-    for ratio, name in ranked[1:]:
-        spans += [("   ", ""), mark(name), (sanitize(name, 40), ""), (f" {number(ratio, 2)}x", "strong")]
+    spread = shown_attempt(run_view.backends[placed.best]).summary.spread(placed.metric)
+    figure = f"{value_text(placed.metric, spread.median, 8)} {unit(placed.metric)}" if spread else ""
+    spans: list[Span] = [(f"by {METRICS[placed.metric].title}: ", "warn")] if placed.instead else []
+    spans += [mark(placed.best), (sanitize(placed.best, 40), "best"), (f" {figure}", "strong")]
+    for standing in placed.standings:
+        if standing.name == placed.best or (standing.ratio is None and standing.alike):
+            continue
+        text = f"{standing.figure}x" if standing.ratio is not None else standing.figure
+        spans += [("   ", ""), mark(standing.name), (sanitize(standing.name, 40), ""), (f" {text}", "strong")]
     return tuple(spans)
 
 

@@ -8,8 +8,9 @@ from collections.abc import Collection
 from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.ui.views.attempts import shown_attempt
-from llmtui.ui.views.columns import Column
-from llmtui.ui.views.table_columns import TableRow, table_columns
+from llmtui.ui.views.columns import Column, SortValue
+from llmtui.ui.views.ranking import board
+from llmtui.ui.views.table_columns import BY_RATIO, TableRow, table_columns
 
 #: The columns that the sort key goes through, if the table has room for them; "" is the plan's order.
 RING = ("", "median", "min", "max", "p95", "TTFT", "tok/s", "err", "backend")
@@ -52,10 +53,11 @@ def ordered(run_view: RunView, metric: MetricKey, sort: Sort) -> list[str]:
     column = _column(sort, metric)
     if column is None:
         return names
-    values = {
-        name: column.value(TableRow(backend_view, shown_attempt(backend_view), metric))
-        for name, backend_view in run_view.backends.items()
-    }
+    placed = board(run_view, metric) if column.key in BY_RATIO else None
+    values: dict[str, SortValue] = {}
+    for name, backend_view in run_view.backends.items():
+        standing = placed.row(name) if placed is not None else None
+        values[name] = column.value(TableRow(backend_view, shown_attempt(backend_view), metric, standing))
     valued = [name for name in names if values[name] is not None]
 
     def key(name: str) -> tuple[float, str]:

@@ -15,7 +15,7 @@ from llmtui.ui.text.format import HIDDEN_SIGN, shape
 from llmtui.ui.text.spans import Line, Role, Span, fit, pad, series_role
 from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.columns import Column
-from llmtui.ui.views.ranking import not_comparable, ratios
+from llmtui.ui.views.ranking import board
 from llmtui.ui.views.scroll import out_of_sight, window
 from llmtui.ui.views.sorting import AS_PLANNED, Sort, descending, sorted_column
 from llmtui.ui.views.table_columns import SPREAD_KEYS, TableRow, table_columns
@@ -64,13 +64,11 @@ class TableLayout:
 
 def table_rows(run_view: RunView, metric: MetricKey, hidden: frozenset[str] = frozenset()) -> dict[str, TableRow]:
     """Return the row of each backend, in the plan's order."""
-    multiples, apart = ratios(run_view, metric), not_comparable(run_view, metric)
-    return {
-        name: TableRow(
-            backend_view, shown_attempt(backend_view), metric, multiples[name], name not in apart, name in hidden
-        )
-        for name, backend_view in run_view.backends.items()
-    }
+    placed, rows = board(run_view, metric), {}
+    for name, backend_view in run_view.backends.items():
+        standing = placed.row(name) if placed is not None else None
+        rows[name] = TableRow(backend_view, shown_attempt(backend_view), metric, standing, name in hidden)
+    return rows
 
 
 def table_layout(rows: Sequence[TableRow], metric: MetricKey, width: int, sort: Sort = AS_PLANNED) -> TableLayout:
@@ -178,21 +176,21 @@ def table_lines(
 ) -> list[Line]:
     """Draw the table: a heading and a line for each backend in `order` (else the plan's).
 
-    A star marks the backend that is shown to be fastest, a dot the best figure so far. Ratios between backends that
-    did not do the same work are in parentheses and never the best. An arrow marks the column that is sorted by; with
-    `cursor`, a sign points at the line of `focused`.
+    A star marks the backend that is shown to be fastest, a dot the best one so far. A backend that did not do the same
+    work as the best has no ratio. An arrow marks the column that is sorted by; with `cursor`, a sign
+    points at the line of `focused`.
     """
     rows = table_rows(run_view, metric, hidden)
     layout = table_layout(list(rows.values()), metric, width, sort)
     lines = [_heading(layout, metric, sort, width)]
-    # Without data there is nothing to compute: the first frame does not wait for the statistics to be imported.
-    fastest = run_view.verdict(metric).fastest if any(row.ratio is not None for row in rows.values()) else ""
+    placed = board(run_view, metric)
+    leader = placed.best if placed is not None and not placed.instead else ""
     names = list(rows)
     for name in order or names:
         index, row = names.index(name), rows[name]
-        best = row.ratio == 1.0 and row.comparable
+        best = name == leader
         spans: list[Span] = [
-            (" " if not best else "*" if name == fastest else "·", "best"),
+            (" " if not best else "*" if placed is not None and name == placed.fastest else "·", "best"),
             (HIDDEN_SIGN if row.hidden else shape(index), series_role(index)),
         ]
         for filled in layout.columns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
@@ -17,10 +18,15 @@ from llmtui.ui.text.spans import clip
 from llmtui.ui.views.attempts import ShownAttempt
 from llmtui.ui.views.columns import Column, SortValue
 
+if TYPE_CHECKING:
+    from llmtui.stats.board import Standing
+
 #: The fewest cells of a name.
 NAME_LEAST = 12
 #: The columns of the metric that the table shows: they have one unit.
 SPREAD_KEYS = ("mean", "median", "min", "max", "stddev", "p95")
+#: The columns of the ratio to the best.
+BY_RATIO = ("ratio", "interval")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +36,8 @@ class TableRow:
     backend_view: BackendView
     shown: ShownAttempt
     metric: MetricKey
-    #: Its median as a multiple of the best one's.
-    ratio: float | None = None
-    #: Whether it did the same work as the best one.
-    comparable: bool = True
+    #: Its ratio to the best backend.
+    standing: Standing | None = None
     hidden: bool = False
 
 
@@ -62,13 +66,15 @@ def _disturbed(row: TableRow, room: int) -> str:
 
 
 def _ratio(row: TableRow, room: int) -> str:
-    ratio = number(row.ratio, 2)
-    return ratio if row.comparable or ratio == DASH else f"({ratio})"
+    return row.standing.figure if row.standing is not None else DASH
 
 
-def _median(row: TableRow) -> SortValue:
-    spread = row.shown.summary.spread(row.metric)
-    return spread.median if spread else None
+def _interval(row: TableRow, room: int) -> str:
+    return row.standing.span if row.standing is not None else ""
+
+
+def _standing(row: TableRow) -> SortValue:
+    return row.standing.ratio if row.standing is not None else None
 
 
 def _text(key: str, width: int, rank: int, read: Callable[[BackendView], str], most: int) -> Column[TableRow]:
@@ -155,5 +161,6 @@ def table_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
             "tokens", "tokens", 6, 6, lambda row, room: number(row.shown.summary.output_tokens_median, 0),
             lambda row: row.shown.summary.output_tokens_median, most_first=True,
         ),
-        Column("ratio", "x best" if more else "x fastest", 9, 0, _ratio, _median, most_first=more),
+        Column("ratio", "x best" if more else "x fastest", 9, 0, _ratio, _standing),
+        Column("interval", "interval", 14, 10, _interval, _standing, text=True),
     )  # fmt: skip

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from llmtui.stats.compare import Comparison, digits
+from llmtui.stats.compare import Comparison, percent
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
-from llmtui.stats.verdict import Verdict
+from llmtui.stats.verdict import Verdict, sentences_on
 from llmtui.text import sanitize
 from llmtui.ui.charts.ratios import Ratio, draw_ratios
 from llmtui.ui.text.format import DASH, titled, value_text
@@ -36,11 +36,11 @@ _DEFINITIONS = (
         "cancels out",
     ),
     (
-        "can show",
+        "would reveal",
         "the smallest difference that this many samples show in 4 of 5 races, without outliers",
     ),
-    ("*, ·", "in the table: shown to be fastest; the best figure so far, not shown to be fastest"),
-    ("no difference shown", "the interval contains 1, or a difference may be chance among this many pairs (Holm)"),
+    ("*, ·", "in the table: shown to be fastest; the best so far, not shown to be fastest"),
+    ("no clear difference", "the interval contains 1, or a difference may be chance among this many backends"),
     (
         "median, mean",
         "each with its 95% interval (BCa bootstrap up to n = 60); with few samples and rare long ones, the interval of "
@@ -100,12 +100,13 @@ def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequ
         add("nothing to compare yet: a pair needs two backends with results", "dim")
     for text in verdict.sentences:
         add(text)
-    undecided = [c for c in verdict.comparisons if not c.decided]
+    with_best = [pair.comparison for pair in verdict.with_best if pair.comparison is not None]
+    undecided = [c for c in with_best if not c.decided]
     if undecided and more_key:
         add(f"{more_key} adds rounds until every interval of {METRICS[verdict.used].title} is within 5%", "dim")
-    if shown := [c for c in verdict.comparisons if c.bounded]:
-        title(f"Ratio of each pair, with its interval ({100 * verdict.level:.4g}%)")
-        lines += plot(shown, room)
+    if shown := [c for c in with_best if c.bounded]:
+        title(f"Ratio to the best, with its interval ({percent(verdict.level)})")
+        lines += plot(shown, room, verdict.used)
     title("Was it a fair race?")
     if not verdict.checks:
         add("no fairness problems found" if verdict.pairs else "no race yet", "good")
@@ -117,6 +118,10 @@ def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequ
     if typical:
         title(f"Typical values: {titled(verdict.metric)}")
         lines += _table(typical, verdict.metric, room)
+    if others := verdict.among_others:
+        title("The others among themselves, corrected for all pairs")
+        for text in sentences_on(others):
+            add(text)
     title("What the numbers mean")
     add(f"shown by {titled(verdict.metric)}; m shows the next metric", "dim")
     for word, meaning in _DEFINITIONS:
@@ -155,13 +160,15 @@ def _table(typical: Sequence[Typical], metric: MetricKey, width: int) -> list[Li
     return lines
 
 
-def plot(comparisons: list[Comparison], width: int) -> list[Line]:
-    """Draw a row for each pair: `slower / faster`, and its interval on an axis of ratios with a mark at 1."""
-    metrics = {c.metric for c in comparisons}
+def plot(comparisons: list[Comparison], width: int, usual: MetricKey = "latency") -> list[Line]:
+    """Draw a row for each pair: `slower / faster`, and its interval on an axis of ratios with a mark at 1.
+
+    Metrics other than the `usual` one are named.
+    """
 
     def row(c: Comparison) -> Ratio:
-        by = f" {METRICS[c.metric].title}" if len(metrics) > 1 else ""
+        by = f" {METRICS[c.metric].title}" if c.metric != usual else ""
         name = f"{sanitize(c.slower, 40)} / {sanitize(c.faster, 40)}{by}"
-        return Ratio(name, c.low, c.ratio, c.high, c.decided, digits(c.ratio, c.low, c.high)[0])
+        return Ratio(name, c.low, c.ratio, c.high, c.decided, c.figures[0])
 
     return draw_ratios([row(c) for c in comparisons], width, _NAMES_AT_MOST)
