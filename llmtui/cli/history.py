@@ -38,7 +38,7 @@ def report_where(run: str, path: str) -> None:
         return  # the run has reported why it is not in the history
     name = f"{run} --store {shlex.quote(path)}" if path else run
     if state == "done":
-        report(f"run {run} is in the history; to see it again: llmtui show {name}")
+        report(f"run {run} is in the history; to see it again: llmtui show {name}, or llmtui open {name}")
     elif state != "running":
         report(f"run {run} is in the history, and is incomplete; to continue it: llmtui resume {name}")
 

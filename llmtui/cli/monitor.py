@@ -45,7 +45,7 @@ def attach(run: str | None, store: str = "") -> int:
     if run and len(matches) > 1:
         raise UsageError(f"{run!r} matches several runs: {', '.join(r.run for r in matches)}; type more of the id")
     if not matches and named:
-        raise UsageError(f"run {named} is not active; to see it: llmtui show {named}")
+        raise UsageError(f"run {named} is not active; to see it: llmtui open {named}")
     if not matches:
         active = f"; active runs: {', '.join(r.run for r in runs)}" if runs else "; to start one, try: llmtui"
         raise UsageError((f"no active run {run!r}" if run else "no active run") + active)

@@ -55,6 +55,21 @@ def show(run: str, store: str, label: str | None, note: str | None) -> None:
     sys.exit(show_run(run, store, label=label, note=note))
 
 
+@_command("open")
+@click.argument("run", type=TEXT)
+@store_option
+def open_(run: str, store: str) -> None:
+    """Open a past run in the monitor: charts, table, details, verdict, log.
+
+    RUN names the run as in `show`. Nothing is measured.
+    """
+    from llmtui.cli.monitor import need_terminal
+    from llmtui.cli.open import open_run
+
+    need_terminal(f"llmtui show {run}")
+    sys.exit(open_run(run, store))
+
+
 @_command()
 @click.argument("a", type=TEXT)
 @click.argument("b", type=TEXT)
@@ -158,4 +173,4 @@ def resume(run: str, config: str | None, store: str, text: bool) -> None:
 
 
 #: The commands of this module, which llmtui.cli.app adds to its own.
-COMMANDS: tuple[click.Command, ...] = (history, show, compare, export, attach, resume)
+COMMANDS: tuple[click.Command, ...] = (history, show, open_, compare, export, attach, resume)

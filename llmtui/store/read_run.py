@@ -43,4 +43,5 @@ def read_run(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRun:
         llmtui=run.llmtui,
         states=planned_states(plan, states, newest),
         iterations=iterations,
+        ended_utc=row["ended_utc"],
     )

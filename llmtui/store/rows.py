@@ -6,6 +6,7 @@ A history may come from an untrusted source. Functions that read check every val
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -28,6 +29,7 @@ from llmtui.model import (
     is_backend_name,
 )
 from llmtui.store import validate
+from llmtui.store.elapsed import elapsed_s
 from llmtui.store.packing import MAX_ARRIVALS, pack_deltas, pack_runs, unpack_deltas, unpack_runs
 from llmtui.text import encodable
 
@@ -70,6 +72,7 @@ COLUMNS = (
     "arrivals_ns",
     "arrival_tokens",
 )
+_FAILED = ("unreachable", "missing", "failed")
 _ELSEWHERE = frozenset({*PLAIN_COLUMNS, "error", "text", "arrivals_ns", "arrival_tokens"})
 MAX_LABEL = 80
 MAX_NOTE = 2000
@@ -146,7 +149,7 @@ class Runs(list[RunRow]):
 
 class StoredRun(Struct, frozen=True):
     """A whole run: the state of each backend's newest attempt, in the plan's order, and the iterations of all attempts
-    in order of completion."""
+    in order of completion. `ended_utc` is None if it is in progress, or died before its first iteration."""
 
     plan: Plan
     machine: Machine
@@ -156,17 +159,30 @@ class StoredRun(Struct, frozen=True):
     llmtui: str = ""
     states: list[BackendState] = []
     iterations: list[Iteration] = []
+    ended_utc: str | None = None
 
     def hello(self) -> Hello:
         """The event that shows this run to a client. Backends that were active when the engine ended are stopped."""
         states = self.states
         if self.state != "running":
             states = [s if s.state in RESTING else msgspec.structs.replace(s, state="stopped") for s in states]
-        newest = {s.name: s.attempt for s in states}
-        finished = sum(newest.get(i.backend) == i.attempt for i in self.iterations)
-        total = len(states) * (self.plan.config.warmup + self.plan.config.iterations)
-        run = RunState(phase="running" if self.state == "running" else "done", finished=finished, total=total)
+        run = RunState(
+            phase="running" if self.state == "running" else "done",
+            elapsed_s=elapsed_s(self.plan.created_utc, self.ended_utc, self.iterations, self.plan.config),
+            **_progress(states, self.iterations, self.plan.config.warmup),
+        )
         return Hello(plan=self.plan, machine=self.machine, run=run, backends=states, iterations=self.iterations)
+
+
+def _progress(states: list[BackendState], iterations: list[Iteration], warmup: int) -> dict[str, int]:
+    """How many iterations of a run are `finished`, and their `total`: without those of backends that failed."""
+    counts = Counter((i.backend, i.attempt) for i in iterations)
+    planned = {(s.name, s.attempt): warmup + s.planned for s in states if s.state not in _FAILED}
+    # A server that was restarted got further warm-ups.
+    return {
+        "finished": sum(min(counts[key], most) for key, most in planned.items()),
+        "total": sum(planned.values()),
+    }
 
 
 def iteration_values(iteration: Iteration) -> dict[str, Any]:

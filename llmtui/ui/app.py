@@ -28,6 +28,7 @@ from llmtui.ui.actions.keys import resolve_keys
 from llmtui.ui.actions.quit_question import QuitQuestion
 from llmtui.ui.actions.registry import BY_ID, COMMANDS, Command
 from llmtui.ui.announcer import Announcer
+from llmtui.ui.past import PastRun
 from llmtui.ui.screens.prebuilt import Overlays
 from llmtui.ui.screens.run import RunScreen
 from llmtui.ui.session import Session
@@ -72,11 +73,12 @@ class MonitorApp(App[None]):
         ui: UiConfig,
         export_dir: Path | None = None,
         attached: bool = False,
+        past: PastRun | None = None,
     ) -> None:
         super().__init__()
         keep_text_readable_without_colour(self)
         # A run that has been going on is not shown before it is here.
-        self.view = ViewState(plan, ui, catching_up=attached)
+        self.view = ViewState(plan, ui, catching_up=attached or past is not None, past=past)
         self.keys = resolve_keys(ui.keys)
         self.export_dir = export_dir
         self.wall: Callable[[], datetime.datetime] = local_now

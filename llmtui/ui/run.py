@@ -21,10 +21,12 @@ from llmtui.export.table import summary_table
 from llmtui.link.client import Client, EngineLink
 from llmtui.link.process import EngineProcess
 from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Plan, Shutdown
+from llmtui.store.rows import StoredRun
 from llmtui.text.cells import CELLS
 from llmtui.text.format import plural
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.escapes import RESTORE_TITLE
+from llmtui.ui.past import PastLink, past_run
 
 #: A wait longer than this is reported.
 _SILENT_S = 1.0
@@ -77,6 +79,18 @@ async def _show_again(socket: Path, ui: UiConfig) -> int:
     with terminal_for(app):
         await app.run_async()
     return print_farewell(app)
+
+
+def show_past(stored: StoredRun, ui: UiConfig) -> int:
+    """Show a run of the history, without an engine. Return the exit code."""
+
+    async def link() -> EngineLink:
+        return PastLink(stored.hello())
+
+    app = MonitorApp(stored.plan, link, ui=drawable(ui), past=past_run(stored))
+    with terminal_for(app):
+        app.run()
+    return exit_codes.OK
 
 
 @contextlib.contextmanager

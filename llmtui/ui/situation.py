@@ -7,7 +7,8 @@ from typing import Literal
 
 from llmtui.model import State
 
-Phase = Literal["connecting", "starting", "running", "paused", "done", "stopping", "gone"]
+#: "past" is a run of the history; "stopped" and "died" say how one ended.
+Phase = Literal["connecting", "starting", "running", "paused", "done", "stopping", "gone", "past", "stopped", "died"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
 from llmtui.ui.charts.chart_data import STATISTIC_KINDS, ChartData, Kind, Series
 from llmtui.ui.layout import Layout, layout_for
 from llmtui.ui.listing import Listing
+from llmtui.ui.past import PastRun
 from llmtui.ui.situation import Phase, Situation
 from llmtui.ui.text.spans import Role
 from llmtui.ui.views.attempts import shown_attempt
@@ -55,6 +56,8 @@ class ViewState:
     link: Literal["connecting", "up", "gone"] = "connecting"
     #: Whether part of what happened before the monitor connected is still to come.
     catching_up: bool = False
+    #: The run of the history that is shown, None for one that an engine carries out.
+    past: PastRun | None = None
     banner: tuple[str, Role] | None = None
     details: bool = False
     #: Whether the log covers the main screen.
@@ -68,7 +71,7 @@ class ViewState:
     first: int = 0
 
     def __post_init__(self) -> None:
-        self.run_view = RunView(self.plan, keep=RECENT)
+        self.run_view = RunView(self.plan, keep=None if self.past is not None else RECENT)
         self.layout: Layout = layout_for(80, 24, len(self.run_view.backends))
         self._run_seen = self.now()
         self._apart: set[MetricKey] = set()
@@ -118,6 +121,8 @@ class ViewState:
     @property
     def phase(self) -> Phase:
         """What the run as a whole is doing, or the link to it if that is not up."""
+        if self.past is not None:
+            return self.past.state
         if self.link == "up":
             return self.run_view.run.phase
         # A finished run stays done when its engine exits.
@@ -262,7 +267,7 @@ class ViewState:
         """Return what decides which commands apply now."""
         backend_views = self.run_view.backends.values()
         return Situation(
-            phase=self.phase if self.link == "up" else self.link,
+            phase="past" if self.past is not None else self.phase if self.link == "up" else self.link,
             backends=len(self.run_view.backends),
             resting=sum(1 for backend_view in backend_views if backend_view.state.state in RESTING),
             results=any(backend_view.iterations for backend_view in backend_views),

@@ -66,6 +66,14 @@ def database(file: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+def history_of_0_1_0(file: Path, rows: str) -> Path:
+    """A history with the tables of llmtui 0.1.0 and the rows of `rows`, a file beside this one."""
+    with database(file) as connection:
+        for name in ("v1_schema.sql", rows):
+            connection.executescript(Path(__file__).with_name(name).read_text("utf-8"))
+    return file
+
+
 def filled(file: Path, iterations: int = 50) -> Path:
     """A history with one run."""
     store, _ = open_store(file)

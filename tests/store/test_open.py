@@ -14,16 +14,7 @@ import pytest
 from llmtui.store import schema
 from llmtui.store.errors import StoreError
 from llmtui.store.open import open_store
-from tests.store.runs import MACHINE, database, filled, iteration, mode, plan, state
-
-
-def history_of_0_1_0(file: Path, rows: str) -> Path:
-    """A history with the tables of llmtui 0.1.0 and the rows of `rows`, a file beside this one."""
-    with database(file) as connection:
-        for name in ("v1_schema.sql", rows):
-            connection.executescript(Path(__file__).with_name(name).read_text("utf-8"))
-    return file
-
+from tests.store.runs import MACHINE, database, filled, history_of_0_1_0, iteration, mode, plan, state
 
 # --- Path and permissions. ---
 

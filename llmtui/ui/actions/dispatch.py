@@ -62,6 +62,8 @@ def run_command(app: MonitorApp, command_id: str) -> None:
         app.session.catch_up()
     if command.applies(view.situation()):
         app.execute(command)
+    elif command.engine and view.past is not None:
+        app.report(view.past.refusal, log=False)
     elif command.engine and view.link != "up":
         app.report(NO_ENGINE if view.link == "gone" else "the engine is still starting", timeout=_BRIEF_S, log=False)
     elif command.refusal:

@@ -224,7 +224,7 @@ class ServerLog(Scrolled):
         backend_view = self.view.backend_view
         if backend_view is None:
             return []
-        lines = details_view.log_lines(backend_view, width - 2)
+        lines = details_view.log_lines(backend_view, width - 2, self.view.past is not None)
         if self._follows:
             self._top = len(lines)
         shown = self.windowed(lambda _: "the server's last lines", lines, width, height)

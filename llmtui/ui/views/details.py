@@ -147,12 +147,13 @@ def answer_lines(backend_view: BackendView, chosen: Iteration | None, whole: boo
     return [*lines, (), *answer] if lines and answer else lines + answer
 
 
-def log_lines(backend_view: BackendView, width: int) -> list[Line]:
-    """Draw the last lines of the server's log that the client has."""
+def log_lines(backend_view: BackendView, width: int, past: bool = False) -> list[Line]:
+    """Draw the last lines of the server's log that the client has. `past`: of a run of the history."""
     tail = backend_view.log_tail or backend_view.state.log_tail
     lines = [line for text in tail for line in wrapped(sanitize(text, 1000), width)]
     if lines:
         return lines
     if not backend_view.backend.launched:
         return [((clip("llmtui did not start this server, so it cannot show its log", width), "dim"),)]
-    return [(("no output yet", "dim"),)]
+    text = "the history keeps a server's log only if the server failed" if past else "no output yet"
+    return [((clip(text, width), "dim"),)]

@@ -26,6 +26,8 @@ _PHASES: dict[HeaderPhase, tuple[str, Role]] = {
     "done": ("done", "good"),
     "stopping": ("stopping", "warn"),
     "gone": ("engine gone", "bad"),
+    "stopped": ("stopped", "warn"),
+    "died": ("died", "bad"),
 }
 _PHASE_SIGNS: dict[HeaderPhase, str] = {
     "catching up": "…",
@@ -36,6 +38,8 @@ _PHASE_SIGNS: dict[HeaderPhase, str] = {
     "done": "✓",
     "stopping": "□",
     "gone": "✗",
+    "stopped": "□",
+    "died": "✗",
 }
 
 
@@ -71,11 +75,12 @@ def header_lines(
     own_error_s: float | None = None,
     failed: int = 0,
     behind: int | None = None,
+    origin: tuple[str, ...] = (),
 ) -> list[Line]:
     """Draw the header in `rows` (1 or 2) rows: what is run, progress, remaining time, and llmtui's own error.
 
     `failed` counts the failed backends, for screens that may not show them otherwise. `behind` counts the iterations
-    since the screen was put on hold, None if it is live.
+    since the screen was put on hold, None if it is live. `origin` says which run of the history this is.
     """
     word, role = _PHASES[phase]
     sign = _PHASE_SIGNS[phase]
@@ -87,7 +92,7 @@ def header_lines(
             short.append((f" {clock(elapsed_s)}", "strong"))
         return [justify([(f" {failed} failed", "bad")], short, width)]
     right: list[Span] = [(f"{sign} {word}", role)]
-    if elapsed_s >= 1 or phase == "done":
+    if elapsed_s >= 1 or phase in ("done", "stopped", "died"):
         right.append((f" {clock(elapsed_s)}", "strong"))
     if behind is not None:
         right.append((f", held, {behind} behind" if width >= NARROW else f", {behind} behind", "warn"))
@@ -109,6 +114,7 @@ def header_lines(
         facts.insert(0, model)
     if width < HEADER_FACTS_WIDTH:
         facts[-2] = f"{iterations}+{config.warmup}"
+    facts[:0] = origin
     room = width - width_of(right) - 1
     for fact in facts:
         if width_of(start) + len(fact) + 2 <= room:

@@ -20,7 +20,16 @@ class Header(Lines):
         failed = count_failed(view.run_view) if view.layout.scrolls else 0
         phase = "catching up" if view.catching_up else view.phase
         return header_lines(
-            view.run_view, phase, view.elapsed_s, view.time_left, width, height, own_error_s, failed, view.behind
+            view.run_view,
+            phase,
+            view.elapsed_s,
+            view.time_left,
+            width,
+            height,
+            own_error_s,
+            failed,
+            view.behind,
+            view.past.origin if view.past is not None else (),
         )
 
 

@@ -1,0 +1,21 @@
+"""`llmtui open`: a past run in the monitor. There is no engine."""
+
+from __future__ import annotations
+
+from llmtui.cli.history import opened
+from llmtui.config.schema import UiConfig
+from llmtui.store.errors import StoreError
+
+
+def open_run(run: str, path: str) -> int:
+    """Show a run of the history that has ended. Return the exit code. Raises StoreError."""
+    with opened(path) as store:
+        stored = store.load(run)
+    if stored.state == "running":
+        name = stored.plan.run
+        raise StoreError(
+            f"run {name} is in progress; to watch it: llmtui attach {name}; for its results so far: llmtui show {name}"
+        )
+    from llmtui.ui.run import show_past
+
+    return show_past(stored, UiConfig())
