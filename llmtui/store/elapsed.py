@@ -25,7 +25,7 @@ def elapsed_s(created_utc: str, ended_utc: str | None, iterations: Iterable[Iter
         total += max(0.0, start + duration - max(start, at))
         at = max(at, start + duration)
     wait = _seconds(ended_utc) - at if ended_utc is not None else 0.0
-    return round(total + (wait if 0 < wait <= break_s or not spans else 0.0), 3)
+    return round(total + (wait if wait > 0 and (wait <= break_s or not spans) else 0.0), 3)
 
 
 def _seconds(instant: str) -> float:

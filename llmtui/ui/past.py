@@ -5,11 +5,28 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Literal
 
-from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Shutdown
+import msgspec
+
+from llmtui.model import (
+    AnyCommand,
+    AnyEvent,
+    BackendChanged,
+    Detach,
+    Hello,
+    Iteration,
+    Logged,
+    Note,
+    RunChanged,
+    RunState,
+    Shutdown,
+)
 from llmtui.store.rows import StoredRun
 from llmtui.text import sanitize
+
+_ENDS = {"stopped": "the run was stopped", "died": "the run died: its engine ended without recording the end"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +52,31 @@ def past_run(stored: StoredRun) -> PastRun:
     if state == "done":
         return PastRun(state, origin, f"to measure again: llmtui {sanitize(plan.source, 200)}".rstrip())
     return PastRun(state, origin, f"to measure what is missing: llmtui resume {plan.run}")
+
+
+def past_hello(stored: StoredRun) -> Hello:
+    """Return the event that shows a run which has ended, with its log as far as the history has one."""
+    hello = stored.hello()
+    created = stored.plan.created_utc
+    newest = {i.backend: _end(i) for i in sorted(stored.iterations, key=_end)}
+    end = stored.ended_utc or max(newest.values(), default=created)
+    log = [Logged(at_utc=created, event=RunChanged(run=RunState(phase="starting")))]
+    # A state has no time of its own: it is at least as old as the backend's last iteration.
+    log += [Logged(at_utc=newest.get(s.name, created), event=BackendChanged(backend=s)) for s in hello.backends]
+    ended: RunChanged | Note = RunChanged(run=hello.run)
+    if stored.state != "done":
+        ended = Note(text=_ENDS[past_run(stored).state], level="warning")
+    return msgspec.structs.replace(hello, log=[*log, Logged(at_utc=end, event=ended)])
+
+
+def _end(iteration: Iteration) -> str:
+    """When an iteration ended. The times of a history can be any, up to the end of the calendar."""
+    try:
+        return (
+            datetime.fromisoformat(iteration.started_utc) + timedelta(seconds=iteration.latency_s or 0.0)
+        ).isoformat()
+    except OverflowError:
+        return iteration.started_utc
 
 
 class PastLink:

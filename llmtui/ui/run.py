@@ -26,7 +26,7 @@ from llmtui.text.cells import CELLS
 from llmtui.text.format import plural
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.escapes import RESTORE_TITLE
-from llmtui.ui.past import PastLink, past_run
+from llmtui.ui.past import PastLink, past_hello, past_run
 
 #: A wait longer than this is reported.
 _SILENT_S = 1.0
@@ -85,7 +85,7 @@ def show_past(stored: StoredRun, ui: UiConfig) -> int:
     """Show a run of the history, without an engine. Return the exit code."""
 
     async def link() -> EngineLink:
-        return PastLink(stored.hello())
+        return PastLink(past_hello(stored))
 
     app = MonitorApp(stored.plan, link, ui=drawable(ui), past=past_run(stored))
     with terminal_for(app):

@@ -13,7 +13,7 @@ from llmtui.store.errors import StoreError
 from llmtui.store.open import open_store
 from llmtui.store.rows import StoredRun
 from llmtui.ui.app import MonitorApp
-from llmtui.ui.past import PastLink, past_run
+from llmtui.ui.past import PastLink, past_hello, past_run
 from tests.cli.histories import add
 from tests.store.runs import database, history_of_0_1_0
 from tests.ui.pilot import screen_text, settle
@@ -26,7 +26,7 @@ def stored_run(file: Path, name: str = "last") -> StoredRun:
 
 def monitor(stored: StoredRun) -> MonitorApp:
     async def link() -> EngineLink:
-        return PastLink(stored.hello())
+        return PastLink(past_hello(stored))
 
     return MonitorApp(stored.plan, link, ui=UiConfig(), past=past_run(stored))
 
@@ -56,6 +56,17 @@ async def test_it_shows_figures_states_and_times_of_the_run(tmp_path: Path) -> N
         await pilot.press("escape", "v")
         await settle(pilot)
         assert "b takes 1.5" in screen_text(app)
+        await pilot.press("escape", "L")
+        await settle(pilot)
+        shown = screen_text(app)
+        for words in (
+            "the run is starting",
+            "gone not reachable",
+            "b: iteration 1 failed: no answer within 120 s",
+            "a done",
+            "the run is done after 10:05, 20 of 20 iterations",
+        ):
+            assert words in shown
         await pilot.press("q")
     assert app.return_code == 0
 
@@ -85,6 +96,20 @@ async def test_a_run_of_version_0_1_0_opens(tmp_path: Path) -> None:
         await settle(pilot)
         assert f"run {stored.plan.run}" in screen_text(app)
         assert all(name in screen_text(app) for name in app.view.names)
+
+
+async def test_times_at_the_ends_of_the_calendar_do_no_harm(tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    add(file, "aaaa1111", {"a": 0.5}, failed={"a": 1})
+    with database(file) as connection:
+        connection.execute("UPDATE iterations SET started_utc = '0001-01-01T00:00:00.000Z' WHERE iteration = 1")
+        connection.execute("UPDATE iterations SET started_utc = '9999-12-31T23:59:59.900Z' WHERE iteration > 1")
+    app = monitor(stored_run(file))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await pilot.press("L")
+        await settle(pilot)
+        assert "iteration 1 failed" in screen_text(app)
 
 
 def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:

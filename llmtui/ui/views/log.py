@@ -130,9 +130,9 @@ def _local(at_utc: str, now: datetime.datetime) -> datetime.datetime:
     """The local time of `at_utc`, or `now` if that is no time."""
     try:
         when = datetime.datetime.fromisoformat(at_utc)
-    except ValueError:
-        return now
-    return when.astimezone(now.tzinfo) if when.tzinfo is not None else now
+        return when.astimezone(now.tzinfo) if when.tzinfo is not None else now
+    except (ValueError, OverflowError):
+        return now  # the calendar has an end
 
 
 def _logged_words(event: BackendChanged | RunChanged | Note, run_view: RunView) -> _Words | None:
