@@ -1,4 +1,4 @@
-"""`llmtui history`, `show` and `export`: past runs as plain text and as files."""
+"""`llmtui show` and `export`: a past run as plain text and as files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from llmtui.runview.run import RunView
 from llmtui.store.errors import StoreError
 from llmtui.store.history import Store
 from llmtui.store.open import open_store
-from llmtui.store.rows import RunRow, StoredRun
+from llmtui.store.rows import StoredRun
 from llmtui.text import sanitize
-from llmtui.text.format import figure, plural
+from llmtui.text.format import plural
 
 
 @contextmanager
@@ -41,30 +41,6 @@ def report_where(run: str, path: str) -> None:
         report(f"run {run} is in the history; to see it again: llmtui show {name}, or llmtui open {name}")
     elif state != "running":
         report(f"run {run} is in the history, and is incomplete; to continue it: llmtui resume {name}")
-
-
-def list_runs(number: int, path: str) -> int:
-    """Print the newest runs, a line each, and report how many cannot be read. Return the exit code."""
-    with opened(path) as store:
-        rows = store.runs(number)
-    if rows.unread:
-        report(f"skipped {plural(rows.unread, 'unreadable run')}; for the reason, try: llmtui show RUN")
-    elif not rows:
-        report("the history is empty; try: llmtui")
-    for row in rows:
-        print(run_line(row))
-    return exit_codes.OK
-
-
-def run_line(row: RunRow) -> str:
-    """A run on one line: id, start, state, the median latency of each backend (fastest first), and label."""
-    ranking = sorted((b.latency_median_s, b.name) for b in row.backends if b.latency_median_s is not None)
-    medians = ", ".join(f"{sanitize(name, 40)} {figure(median, 's')}" for median, name in ranking)
-    failed = len(row.backends) - len(ranking)
-    rest = f"{', ' if medians else ''}{plural(failed, 'backend')} without result" if failed else ""
-    label = f"  [{sanitize(row.label)}]" if row.label else ""
-    start = sanitize(row.created_utc[:16].replace("T", " "))
-    return f"{sanitize(row.run, 40)}  {start}  {sanitize(row.state):7}  {medians}{rest}{label}"
 
 
 def show_run(run: str, path: str, *, label: str | None, note: str | None) -> int:

@@ -29,15 +29,24 @@ _command = functools.partial(click.command, cls=InterruptibleCommand)
     show_default=True,
     help="The number of runs to list.",
 )
+@click.option("--label", metavar="TEXT", default="", type=TEXT, help="Only runs with this text in their label.")
+@click.option("--backend", metavar="TEXT", default="", type=TEXT, help="Only runs of a backend with this in its name.")
+@click.option("--model", metavar="TEXT", default="", type=TEXT, help="Only runs of a model with this in its name.")
+@click.option("--since", metavar="TIME", default="", help="Only runs since then: 2026-11-22, 12h, 7d.")
+@click.option("--json", "as_json", is_flag=True, help="Print the runs as a JSON list (llmtui explain runs).")
 @store_option
-def history(number: int, store: str) -> None:
+def history(number: int, label: str, backend: str, model: str, since: str, as_json: bool, store: str) -> None:
     """List past runs, newest first.
 
-    A line shows the id, start and state of a run, and the median latency of its backends.
+    A line shows the id, start and state of a run, how many backends failed, and the median latency of each.
     """
-    from llmtui.cli.history import list_runs
+    from llmtui.cli.history_list import list_runs
+    from llmtui.store import run_filter
 
-    sys.exit(list_runs(number, store))
+    wanted = run_filter.RunFilter(
+        label=label, backend=backend, model=model, since_utc=run_filter.since(since) if since else ""
+    )
+    sys.exit(list_runs(number, store, wanted, as_json=as_json))
 
 
 @_command()

@@ -131,7 +131,12 @@ def run_json(run_view: RunView) -> str:
         absent=plan.absent,
         others=plan.others,
     )
-    text = msgspec.json.format(msgspec.json.encode(_full(record)), indent=2).decode() + "\n"
+    return plain_json(_full(record))
+
+
+def plain_json(value: Any) -> str:
+    """`value` as an indented JSON document with a line end, in which invisible characters are escaped."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
     return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

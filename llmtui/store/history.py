@@ -21,6 +21,7 @@ from llmtui.model import BackendState, Iteration, Machine, Plan, redacted, redac
 from llmtui.store import limits, process_id, queries, read_run, run_names
 from llmtui.store.errors import NoRunError, StoreError, store_error
 from llmtui.store.rows import COLUMNS, MAX_NOTE, Runs, RunWord, StoredRun, iteration_values, run_of
+from llmtui.store.run_filter import RunFilter
 from llmtui.text import Redactor, sanitize
 
 _MAX_REASON = 200
@@ -134,14 +135,14 @@ class Store:
 
     # --- Used by commands. `name` is any that llmtui.store.run_names resolves. ---
 
-    def runs(self, limit: int = 20) -> Runs:
-        """Return the newest runs, newest first, with counts and medians of each backend's newest attempt.
+    def runs(self, limit: int = 20, wanted: RunFilter | None = None) -> Runs:
+        """Return the newest runs that match, newest first, with counts and medians of each backend's newest attempt.
 
         Runs that cannot be read are skipped, and counted in the result's `unread`. Raises StoreError if the file
         cannot be read.
         """
         with self._reading() as connection:
-            return queries.runs(connection, limit)
+            return queries.runs(connection, limit, wanted)
 
     def usual_loads(self, plan: Plan) -> dict[str, float]:
         """Return the usual load time (s) of each server that `plan` launches: the median of the newest runs."""

@@ -23,6 +23,7 @@ from llmtui.store.rows import (
     run_of,
     state_of,
 )
+from llmtui.store.run_filter import RunFilter
 
 #: The most runs in a listing.
 MAX_RUNS = 10_000
@@ -32,28 +33,41 @@ _LOADS = 5
 _STATES = 1000
 
 
-def runs(connection: sqlite3.Connection, limit: int) -> Runs:
-    """Return the newest `limit` runs (at most `MAX_RUNS`), newest first. Unreadable ones are counted in `unread`."""
+def runs(connection: sqlite3.Connection, limit: int, wanted: RunFilter | None = None) -> Runs:
+    """Return the newest `limit` runs that match `wanted`, among `MAX_RUNS` at most, newest first.
+
+    Unreadable ones are counted in `unread`.
+    """
     listed = Runs()
-    newest = connection.execute(
-        "SELECT seq FROM runs ORDER BY created_utc DESC, seq DESC LIMIT ?", (max(0, min(limit, MAX_RUNS)),)
-    )
+    wanted = wanted or RunFilter()
+    every = MAX_RUNS if wanted != RunFilter() else max(0, min(limit, MAX_RUNS))
+    newest = connection.execute("SELECT seq FROM runs ORDER BY created_utc DESC, seq DESC LIMIT ?", (every,))
     for (number,) in newest.fetchall():
+        if len(listed) >= limit:
+            break
         try:
             # One query per run: an error in one does not affect the others.
             for row in rows(connection, "SELECT * FROM runs WHERE seq = ?", (number,)):
-                listed.append(_listed(connection, row))
+                listed += _listed(connection, row, wanted)
         except ValueError:
             # Includes msgspec's errors.
             listed.unread += 1
     return listed
 
 
-def _listed(connection: sqlite3.Connection, row: sqlite3.Row) -> RunRow:
-    run, names = run_of(row), names_of(plan_of(row))
+def _listed(connection: sqlite3.Connection, row: sqlite3.Row, wanted: RunFilter) -> list[RunRow]:
+    """The run in `row`, if it matches."""
+    run, plan = run_of(row), plan_of(row)
+    if not wanted.starts(run.created_utc, run.label):
+        return []
+    names = names_of(plan)
     newest = newest_attempts(connection, run.run, names)
     states = [state_of(r, names) for r in rows(connection, "SELECT * FROM backends WHERE run = ?", (run.run,))]
     phases = {(state.name, state.attempt): state.state for state in states}
+    models = {backend.name: backend.model for backend in plan.backends}
+    models |= {s.name: s.model for s in states if s.model and s.attempt == newest.get(s.name)}
+    if not wanted.races(names, [models[name] for name in names]):
+        return []
     latencies: dict[str, list[float]] = defaultdict(list)
     errors: dict[str, int] = defaultdict(int)
     for iteration in rows(
@@ -77,9 +91,10 @@ def _listed(connection: sqlite3.Connection, row: sqlite3.Row) -> RunRow:
             measured=len(latencies[name]),
             errors=errors[name],
             latency_median_s=statistics.median(latencies[name]) if latencies[name] else None,
+            model=models[name],
         )
 
-    return msgspec.structs.replace(run, backends=[backend(name) for name in names])
+    return [msgspec.structs.replace(run, backends=[backend(name) for name in names])]
 
 
 def usual_loads(connection: sqlite3.Connection, plan: Plan) -> dict[str, float]:

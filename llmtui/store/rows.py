@@ -25,6 +25,7 @@ from llmtui.model import (
     Plan,
     RunConfig,
     RunState,
+    State,
     Struct,
     is_backend_name,
 )
@@ -123,10 +124,11 @@ class BackendRow(Struct, frozen=True):
 
     name: str
     attempt: int = 1
-    state: str = "waiting"
+    state: State = "waiting"
     measured: int = 0
     errors: int = 0
     latency_median_s: float | None = None
+    model: str = ""
 
 
 class RunRow(Struct, frozen=True):
@@ -139,6 +141,12 @@ class RunRow(Struct, frozen=True):
     note: str = ""
     llmtui: str = ""
     backends: list[BackendRow] = []
+
+    @property
+    def models(self) -> list[str]:
+        """The different models of the backends that were there, or else of all."""
+        there = [b for b in self.backends if b.state not in _FAILED] or self.backends
+        return list(dict.fromkeys(b.model for b in there if b.model))
 
 
 class Runs(list[RunRow]):

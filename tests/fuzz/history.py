@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmtui.cli.history import run_line
+from llmtui.cli.history_list import run_line
 from llmtui.export.csv import iterations_csv
 from llmtui.runview.run import RunView
 from llmtui.store.errors import StoreError
