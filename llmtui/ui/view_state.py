@@ -240,27 +240,12 @@ class ViewState:
         return ChartData(
             kind,
             self.metric,
-            tuple(self._series(index, backend_view, kind) for index, backend_view in self._drawn),
+            tuple(_series(self, index, backend_view, kind) for index, backend_view in self._drawn),
             max((backend_view.state.planned for backend_view in self.run_view.backends.values()), default=0),
             log=self.logarithmic,
             hidden=tuple(hidden),
             ascii_only=self.ascii_only,
             window=self.zoom.window if kind == "scatter" else None,
-        )
-
-    def _series(self, index: int, backend_view: BackendView, kind: Kind) -> Series:
-        shown = shown_attempt(backend_view)
-        figures = shown.figures(backend_view)
-        ordered = figures.ordered(self.metric)
-        return Series(
-            index,
-            sanitize(backend_view.backend.name, 40) + (f" #{shown.attempt}" if shown.earlier else ""),
-            shown.summary.spread(self.metric),
-            points=figures.points(self.metric) if kind == "scatter" else (),
-            stretches=figures.stretches(self.metric) if kind == "scatter" else (),
-            count=figures.measured if kind == "scatter" else 0,
-            ordered=thinned(ordered, ECDF_STEPS) if kind == "ecdf" else (),
-            box=box(ordered) if kind == "box" and ordered else None,
         )
 
     def situation(self) -> Situation:
@@ -289,3 +274,20 @@ class ViewState:
             outliers=self.backend_view is not None and self.backend_view.outliers > 0,
             in_turns=self.run_view.plan.config.order != "sequential",
         )
+
+
+def _series(view: ViewState, index: int, backend_view: BackendView, kind: Kind) -> Series:
+    """What a chart of this kind shows of one backend."""
+    shown = shown_attempt(backend_view)
+    figures = shown.figures(backend_view)
+    ordered = figures.ordered(view.metric)
+    return Series(
+        index,
+        sanitize(backend_view.backend.name, 40) + (f" #{shown.attempt}" if shown.earlier else ""),
+        shown.summary.spread(view.metric),
+        points=figures.points(view.metric) if kind == "scatter" else (),
+        stretches=figures.stretches(view.metric) if kind == "scatter" else (),
+        count=figures.measured if kind == "scatter" else 0,
+        ordered=thinned(ordered, ECDF_STEPS) if kind == "ecdf" else (),
+        box=box(ordered) if kind == "box" and ordered else None,
+    )

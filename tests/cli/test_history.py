@@ -54,7 +54,7 @@ def test_a_run_is_listed_shown_labelled_and_exported(config: Path, tmp_path: Pat
     (line,) = llmtui(store, "history").stdout.splitlines()
     run, state = line.split()[0], line.split()[3]
     assert state == "done"
-    assert "one " in line and line.endswith("[first]")
+    assert "  [first] truth: one " in line and line.endswith(" ms")
     first, *_, last = done.stderr.splitlines()
     assert first == f"llmtui: run {run} [first]"
     assert last == f"llmtui: run {run} is in the history; to see it again: llmtui show {run}"

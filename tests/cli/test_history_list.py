@@ -36,9 +36,9 @@ def store(tmp_path: Path) -> Path:
     return file
 
 
-def listed(file: Path, number: int = 20, **wanted: str) -> Runs:
+def listed(file: Path, wanted: RunFilter | None = None, number: int = 20) -> Runs:
     with open_store(file)[0] as history:
-        return history.runs(number, RunFilter(**wanted))
+        return history.runs(number, wanted)
 
 
 def test_a_line_says_which_backends_failed(store: Path) -> None:
@@ -69,17 +69,17 @@ def test_a_table_has_headings_and_fits_the_terminal(store: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "runs"),
     [
-        ({"label": "bef"}, ["aaaa0001"]),
-        ({"backend": "OK"}, ["aaaa0002", "aaaa0001"]),
-        ({"model": "smol"}, ["aaaa0001"]),
-        ({"since_utc": "2026-11-22T15:00:00+00:00"}, ["aaaa0003", "aaaa0002"]),
-        ({"since_utc": "2026-11-22T00:00:00+00:00", "backend": "ok"}, ["aaaa0002"]),
-        ({"label": "after"}, []),
+        (RunFilter(label="bef"), ["aaaa0001"]),
+        (RunFilter(backend="OK"), ["aaaa0002", "aaaa0001"]),
+        (RunFilter(model="smol"), ["aaaa0001"]),
+        (RunFilter(since_utc="2026-11-22T15:00:00+00:00"), ["aaaa0003", "aaaa0002"]),
+        (RunFilter(since_utc="2026-11-22T00:00:00+00:00", backend="ok"), ["aaaa0002"]),
+        (RunFilter(label="after"), []),
     ],
 )
-def test_a_filter_applies_before_the_number(store: Path, wanted: dict[str, str], runs: list[str]) -> None:
-    assert [row.run for row in listed(store, **wanted)] == runs
-    assert [row.run for row in listed(store, 1, **wanted)] == runs[:1]
+def test_a_filter_applies_before_the_number(store: Path, wanted: RunFilter, runs: list[str]) -> None:
+    assert [row.run for row in listed(store, wanted)] == runs
+    assert [row.run for row in listed(store, wanted, 1)] == runs[:1]
 
 
 def test_since_is_a_date_or_a_time_ago() -> None:
