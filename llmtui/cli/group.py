@@ -17,7 +17,7 @@ COMMAND_LINES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("run", "serve"), "Run the benchmark as plain text; in a browser."),
     (("attach", "resume"), "Reopen the monitor on an active run; continue a run."),
     (("history", "show", "export"), "List past runs; show one; write its files."),
-    (("compare",), "Compare the backends of two runs."),
+    (("open", "compare"), "Open a past run in the monitor; compare two runs."),
     (("explain", "accuracy"), "Print the manual; measure llmtui's own error."),
 )
 #: Examples of the main help.
