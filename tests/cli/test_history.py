@@ -57,7 +57,7 @@ def test_a_run_is_listed_shown_labelled_and_exported(config: Path, tmp_path: Pat
     assert "  [first] truth: one " in line and line.endswith(" ms")
     first, *_, last = done.stderr.splitlines()
     assert first == f"llmtui: run {run} [first]"
-    assert last == f"llmtui: run {run} is in the history; to see it again: llmtui show {run}"
+    assert last == f"llmtui: run {run} is in the history; to see it again: llmtui show {run}, or llmtui open {run}"
     for name in ("first", "last"):
         assert llmtui(store, "show", name).stdout.startswith(f"run {run} [first]: done")
     shown = llmtui(store, "show", run[:4], "--label", "base line", "--note", "quiet machine")
