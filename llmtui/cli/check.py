@@ -17,6 +17,7 @@ from llmtui.measure.request import IterationError
 from llmtui.model import Plan, redactor
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.environment import withheld_variables
+from llmtui.stats.correction import cannot_decide
 from llmtui.text import Redactor, sanitize
 from llmtui.text.cells import cells_wide, pad
 
@@ -34,7 +35,7 @@ def check_backends(plan: Plan) -> int:
 async def _check_all(plan: Plan) -> bool:
     redact = redactor(plan)
     config = msgspec.structs.replace(plan.config, max_tokens=MAX_TOKENS)
-    passed = True
+    passed, answered = True, 0
     width = max(cells_wide(sanitize(b.name)) for b in plan.backends)
     with tempfile.TemporaryDirectory(prefix="llmtui-check-") as folder:
         targets = [
@@ -49,13 +50,17 @@ async def _check_all(plan: Plan) -> bool:
         }
         try:
             for target in targets:
-                passed = await _check_one(target, bringing_up.get(target.backend.name), width, plan, redact) and passed
+                answers = await _check_one(target, bringing_up.get(target.backend.name), width, plan, redact)
+                answered += answers
+                passed = passed and answers
         finally:
             for task in bringing_up.values():
                 task.cancel()
             await asyncio.gather(*bringing_up.values(), return_exceptions=True)
             for target in targets:
                 await target.close()
+    if short := cannot_decide(plan.config.iterations, answered):
+        report(short)
     return passed
 
 

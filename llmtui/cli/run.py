@@ -15,6 +15,7 @@ from llmtui.link.process import EngineProcess
 from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown
 from llmtui.runview.backend import BackendView
 from llmtui.runview.run import RunView
+from llmtui.stats.correction import cannot_decide
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, pad
 from llmtui.text.format import DASH, Kind, at_point, figure_parts, plural
@@ -87,6 +88,8 @@ async def _print_events(run_view: RunView, client: Client, quiet: bool) -> bool:
     printed: dict[str, str] = {}
     async for event in client.events():
         change, name = run_view.apply(event)
+        if change == "all" and (short := cannot_decide(run_view.plan.config.iterations, len(run_view.backends))):
+            report(short)
         for note in run_view.notes if change == "all" else run_view.notes[-1:] if change == "note" else ():
             text = sanitize(note.text, 600)
             report(f"{sanitize(note.backend)}: {text}" if note.backend else text)

@@ -16,12 +16,11 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from llmtui.model import Iteration, Struct
-from llmtui.stats.correction import holm, single_p
+from llmtui.stats.correction import LEVEL, holm, single_p
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.ranks import Shift, group_shift, paired_shift
 from llmtui.text.format import plural
 
-LEVEL = 0.95
 #: The level after rounds were added until the intervals were narrow. That takes a second look, after one at `LEVEL`:
 #: at this level both looks together err in 6% of races and not in 9% (tests.bench.calibration --until).
 LEVEL_OF_MORE = 0.99

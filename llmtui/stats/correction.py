@@ -14,7 +14,11 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
+from llmtui.text.format import plural
+
 _NORMAL = NormalDist()
+#: The level of a finished race.
+LEVEL = 0.95
 #: Half the width and the step of the integral over the smallest of the values, in standard deviations.
 _REACH = 8.0
 _STEP = 0.1
@@ -58,6 +62,15 @@ def rounds_to_decide(backends: int, level: float) -> int:
     """The least number of rounds that can show the best of this many backends to be faster than another one."""
     enough = single_p(1 - level, max(2, backends))
     return next(n for n in itertools.count(1) if 2 * 0.5**n <= enough)
+
+
+def cannot_decide(planned: int, backends: int) -> str:
+    """ "10 rounds cannot decide among 12 backends; set iterations to 11 or more"; "" if they can."""
+    enough = rounds_to_decide(backends, LEVEL)
+    if planned >= enough or backends < 2:
+        return ""
+    between = f"among {backends} backends" if backends > 2 else "between two backends"
+    return f"{plural(planned, 'round')} cannot decide {between}; set iterations to {enough} or more"
 
 
 def _step_down(ps: Sequence[float], correct: Callable[[float, int], float]) -> list[float]:

@@ -28,11 +28,10 @@ from llmtui.stats.checks import (
     own_error,
     spoiled,
 )
-from llmtui.stats.compare import LEVEL, Comparison, compare, level_of, percent, zeros, zeros_in
-from llmtui.stats.correction import rounds_to_decide
+from llmtui.stats.compare import Comparison, compare, level_of, percent, zeros, zeros_in
+from llmtui.stats.correction import cannot_decide, rounds_to_decide
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
-from llmtui.text.format import plural
 
 _NAME = 40
 _SENTENCE = 400
@@ -326,18 +325,15 @@ def _too_few(verdict: Verdict, least: Comparison, by: str) -> str:
     """How many rounds are needed, or that the planned ones are too few."""
     if not least.paired:
         return f"no verdict{by}{'' if verdict.done else ' yet'}: {least.limit}"
-    enough = rounds_to_decide(verdict.rivals, LEVEL)
     if verdict.done:
         return f"no verdict{by}: {least.limit}; {rounds_to_decide(verdict.rivals, verdict.level)} can decide"
-    if enough > verdict.planned:
-        return f"no verdict{by} yet: {cannot_decide(verdict.planned, verdict.rivals)}"
-    return f"no verdict{by} yet: needs {min(verdict.planned, rounds_to_decide(verdict.rivals, verdict.level))} rounds"
+    return not_yet(verdict.planned, verdict.rivals, verdict.level, by)
 
 
-def cannot_decide(planned: int, backends: int) -> str:
-    """ "10 rounds cannot decide among 12 backends; set iterations to 11 or more"; "" if they can."""
-    enough = rounds_to_decide(backends, LEVEL)
-    if planned >= enough or backends < 2:
+def not_yet(planned: int, backends: int, level: float, by: str = "") -> str:
+    """ "no verdict yet: needs 8 rounds", or that the planned ones cannot decide; "" for fewer than two backends."""
+    if backends < 2:
         return ""
-    between = f"among {backends} backends" if backends > 2 else "between two backends"
-    return f"{plural(planned, 'round')} cannot decide {between}; set iterations to {enough} or more"
+    if never := cannot_decide(planned, backends):
+        return f"no verdict{by} yet: {never}"
+    return f"no verdict{by} yet: needs {min(planned, rounds_to_decide(backends, level))} rounds"

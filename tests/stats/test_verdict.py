@@ -18,7 +18,8 @@ from llmtui.model import (
 )
 from llmtui.runview.backend import ROUNDS
 from llmtui.runview.run import RunView
-from llmtui.stats.compare import LEVEL, compare
+from llmtui.stats.compare import compare
+from llmtui.stats.correction import LEVEL
 from llmtui.stats.verdict import Verdict
 from tests import build
 from tests.stats.build import iteration, raced, record

@@ -11,8 +11,8 @@ from statistics import NormalDist
 from llmtui.model import RESTING
 from llmtui.stats.checks.base import Check, Entry, Race, each, listed, of
 from llmtui.stats.checks.evidence import RECENT, Thinned
-from llmtui.stats.compare import LEVEL, Comparison, level_of, rounds
-from llmtui.stats.correction import rounds_to_decide, single_p
+from llmtui.stats.compare import Comparison, level_of, rounds
+from llmtui.stats.correction import LEVEL, rounds_to_decide, single_p
 from llmtui.stats.metrics import METRICS, MetricKey, needing
 from llmtui.stats.summary import far_out, percentile
 from llmtui.text import sanitize

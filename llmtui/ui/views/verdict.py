@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from llmtui.stats.compare import Comparison, percent
+from llmtui.model import RESTING
+from llmtui.stats.compare import Comparison, level_after, percent
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
-from llmtui.stats.verdict import Verdict, sentences_on
+from llmtui.stats.verdict import Verdict, not_yet, sentences_on
 from llmtui.text import sanitize
 from llmtui.ui.charts.ratios import Ratio, draw_ratios
 from llmtui.ui.text.format import DASH, titled, value_text
@@ -64,6 +65,15 @@ def verdict_line(verdict: Verdict, width: int) -> Line:
     unlike = verdict.leading.instead_of is not None
     role: Role = "dim" if not verdict.done else "warn" if unlike else "strong"
     return fit([(" ", ""), (clip(text, room), role)], width)
+
+
+def awaited_line(run_view: RunView, width: int) -> Line:
+    """Draw, before the first sample, how many rounds a verdict needs, or that the planned ones cannot decide."""
+    planned = run_view.plan.config.iterations
+    states = [backend_view.state.state for backend_view in run_view.backends.values()]
+    racing = sum(state not in RESTING for state in states)
+    text = not_yet(planned, racing, level_after(planned, 0, early=True))
+    return fit([(" ", ""), (clip(text, width - 2), "dim")], width)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -45,12 +45,15 @@ class VerdictLine(Lines):
     """The verdict in one line above the table; a click opens all of it."""
 
     def content(self, width: int, height: int) -> list[Line]:
-        # Without results no statistics are imported: the first frame does not wait for them.
-        if not self.view.situation().results or self.view.catching_up:
+        run_view = self.view.run_view
+        # Before the engine reports the run no statistics are imported: the first frame does not wait for them.
+        if not run_view.run.total or self.view.catching_up:
             return []
-        from llmtui.ui.views.verdict import verdict_line
+        from llmtui.ui.views.verdict import awaited_line, verdict_line
 
-        return [verdict_line(self.view.run_view.verdict(self.view.metric), width)]
+        if not self.view.situation().results:
+            return [awaited_line(run_view, width)]
+        return [verdict_line(run_view.verdict(self.view.metric), width)]
 
     async def on_click(self) -> None:
         await self.run_action("app.command('verdict')")
