@@ -12,7 +12,6 @@ from llmtui.stats.correction import (
     LEVEL,
     against_best,
     cannot_decide,
-    holm,
     range_p,
     rounds_to_decide,
     single_p,
@@ -59,7 +58,6 @@ def test_correction_is_between_none_and_that_for_all_pairs() -> None:
         for p, mine in zip(ps, against_best(ps), strict=True):
             assert p <= mine
         assert min(against_best(ps)) <= min(1.0, min(ps) * every_pair) + 1e-12
-        assert all(a <= b for a, b in zip(holm(ps), against_best(ps), strict=True)) or len(ps) == 1
 
 
 @pytest.mark.parametrize(
