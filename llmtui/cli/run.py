@@ -137,7 +137,7 @@ def iteration_line(run_view: RunView, iteration: Iteration) -> str:
     if iteration.repeated:
         parts.append(f"measured again {iteration.repeated}x")
     if iteration.disturbed:
-        parts.append(f"disturbed: other processes used {iteration.foreign_cpu:.1f} cores")
+        parts.append(f"busy: other programs used {iteration.foreign_cpu:.1f} cores")
     return f"{head}  " + "  ".join(parts)
 
 

@@ -148,21 +148,11 @@ def summary_table(run_view: RunView, width: int) -> str:
     """One row per backend in at most `width` cells, the least important columns dropped first.
 
     A backend that is shown to be fastest has `*` before it. One whose work differed has no ratio. Below the rows:
-    failures and their reasons, disturbed iterations, intervals of the typical latency, comparisons and checks.
+    failures and their reasons, intervals of the typical latency, comparisons and checks.
     No ANSI, no control characters; ends with a line end.
     """
     rows = rows_of(run_view)
-    columns = filled_columns(rows)
-    for column in columns:
-        if column.text:
-            column.cells = [fit(sanitize(cell), _WIDEST_TEXT) for cell in column.cells]
-    while _total(columns) > width and (most := max(column.rank for column in columns)):
-        columns = [column for column in columns if column.rank != most]
-    lines = ["latency and TTFT (median), tok/s of one stream"]
-    lines.append("  " + _line([column.heading for column in columns], columns))
-    for index, row in enumerate(rows):
-        mark = "* " if row.fastest else "  "
-        lines.append(mark + _line([column.cells[index] for column in columns], columns))
+    lines, columns = row_lines(rows, width)
     for row in rows:
         for remark in remarks_on(row.backend_view):
             lines += wrapped(f"  {remark}", width, indent="    ")
@@ -176,8 +166,24 @@ def summary_table(run_view: RunView, width: int) -> str:
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
+def row_lines(rows: Sequence[Row], width: int) -> tuple[list[str], list[FilledColumn]]:
+    """The headings and a line per row in at most `width` cells, and the columns that have room."""
+    columns = filled_columns(rows)
+    for column in columns:
+        if column.text:
+            column.cells = [fit(sanitize(cell), _WIDEST_TEXT) for cell in column.cells]
+    while _total(columns) > width and (most := max(column.rank for column in columns)):
+        columns = [column for column in columns if column.rank != most]
+    lines = ["latency and TTFT (median), tok/s of one stream"]
+    lines.append("  " + _line([column.heading for column in columns], columns))
+    for index, row in enumerate(rows):
+        mark = "* " if row.fastest else "  "
+        lines.append(mark + _line([column.cells[index] for column in columns], columns))
+    return lines, columns
+
+
 def remarks_on(backend_view: BackendView) -> list[str]:
-    """Failures of a backend and of its iterations, and its disturbed iterations: plain text, a line each."""
+    """Failures of a backend and of its iterations: plain text, a line each."""
     name = sanitize(backend_view.backend.name)
     remarks = []
     state = backend_view.state
@@ -198,10 +204,6 @@ def remarks_on(backend_view: BackendView) -> list[str]:
     if whole := backend_view.evidence.whole:
         good = plural(backend_view.summary.n, "iteration")
         remarks.append(f"{name}: {whole} of {good} not streamed: the answer came in one piece")
-    if backend_view.summary.disturbed:
-        remarks.append(
-            f"{name}: {backend_view.summary.disturbed} of {plural(total, 'iteration')} disturbed by other programs"
-        )
     return remarks
 
 

@@ -1,4 +1,4 @@
-"""Runs the monitor on a terminal, then prints the summary and how the run ended."""
+"""Runs the monitor on a terminal, then prints a few lines of results and how the run ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import msgspec
 
 from llmtui import exit_codes
 from llmtui.config.schema import UiConfig
-from llmtui.export.table import summary_table
+from llmtui.export.farewell import farewell
 from llmtui.link.client import Client, EngineLink
 from llmtui.link.process import EngineProcess
 from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Plan, Shutdown
@@ -214,9 +214,9 @@ def _write(text: str, stream: TextIO) -> None:
 
 
 def print_farewell(app: MonitorApp) -> int:
-    """Print the summary to stdout, and how the run ended to stderr. Return the exit code."""
+    """Print a few lines of results to stdout, and how the run ended to stderr. Return the exit code."""
     run_view, config = app.run_view, app.run_view.plan.config
-    _write(summary_table(run_view, shutil.get_terminal_size((120, 24)).columns), sys.stdout)
+    _write(farewell(run_view, shutil.get_terminal_size((120, 24)).columns), sys.stdout)
 
     def report(message: str) -> None:
         _write(f"llmtui: {message}\n", sys.stderr)

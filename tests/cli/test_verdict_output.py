@@ -69,4 +69,4 @@ def test_a_key_adds_rounds_until_the_verdict_is_decided(short_path: Path) -> Non
         left = b"".join(screen.chunks(WAIT_S)).rpartition(b"\x1b[?1049l")[2].decode()
     finally:
         screen.close()
-    assert re.search(r"slow takes [23]\.\d\dx as long as quick \(99%: ", left)
+    assert re.search(r"slow takes [23]\.\d\dx as long \(99%: ", left)

@@ -361,15 +361,10 @@ async def test_busy_machine_and_governor(machine_of: Callable[..., FileMachine])
         backends = [Backend(name="hit", url=one.url), Backend(name="spared", url=two.url)]
         run_view = await raced(plan_of(*backends, warmup=0, max_tokens=2))
     by_code = checks_by_code(run_view)
-    assert {code: by_code[code].level for code in ("busy-machine", "governor")} == {
-        "busy-machine": "warning",
-        "governor": "note",
-    }
-    cores = run_view.machine.cores
-    assert f"load 1000 on {cores} core" in by_code["busy-machine"].text
+    assert by_code["governor"].level == "note"
+    assert "busy-machine" not in by_code, "what was measured says more than the load before the run"
     assert "(governor powersave)" in by_code["governor"].text
     for code, text in {
-        "disturbed": "other programs used CPU: hit 3 of 3 iterations",
         "steal": "the hypervisor took CPU away: hit 3 of 3 iterations",
         "swap": "the machine swapped: hit 21 pages in 3 of 3 iterations",
         "throttled": "heat throttled the processor: hit 3 of 3 iterations",
@@ -380,13 +375,14 @@ async def test_busy_machine_and_governor(machine_of: Callable[..., FileMachine])
 
 @contextmanager
 def spinning() -> Iterator[None]:
-    """A process that does nothing but take CPU."""
-    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    """A process for each core that does nothing but take CPU."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
         yield
     finally:
-        process.kill()
-        process.wait()
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.slow
@@ -396,4 +392,4 @@ async def test_cpu_of_other_processes() -> None:
     with spinning():
         check = checks_by_code(await raced(plan_of(*two, iterations=2, warmup=0, max_tokens=1)))["disturbed"]
     assert (check.level, check.backends) == ("warning", ["a", "b"])
-    assert check.text.startswith("other programs used CPU: a 2 of 2 iterations, b 2 of 2 iterations, ")
+    assert check.text.startswith("other programs were busy: a 2 of 2 iterations, b 2 of 2 iterations, ")

@@ -75,7 +75,7 @@ def assert_is_the_engine(outcome: Outcome) -> None:
     for row in outcome.iterations:
         assert row["foreign_cpu"] < 0.1, row
         assert_computed(row)
-    assert "disturbed" not in outcome.stdout
+    assert "busy: " not in outcome.stdout
     assert outcome.backend["state"]["note"].startswith("behind "), outcome.backend["state"]
 
 
@@ -131,7 +131,7 @@ def test_other_work_still_disturbs(tmp_path: Path) -> None:
     with fronted(free_port()) as port, burner():
         outcome = run_on_a_quiet_machine(tmp_path, backend("a", port))
     assert any(row["foreign_cpu"] > 0.1 for row in outcome.iterations), outcome.iterations
-    assert "disturbed" in outcome.stdout
+    assert "busy: other programs used" in outcome.stdout
 
 
 def test_memory_is_that_of_front_and_engine() -> None:

@@ -70,6 +70,10 @@ CLOCKED: dict[str, Any] = {"cached_tokens": None, "prompt_tokens": 1034, "text":
 no_count = every(1, cached_tokens=None, prompt_tokens=None) | {"backend": {"protocol": "ollama"}}
 
 
+#: The work of other programs is not measured.
+UNSEEN = every(1, foreign_cpu=None)
+
+
 Case = tuple[str, str, dict[str, Any], dict[str, Any], dict[str, Any], str]
 
 
@@ -231,13 +235,26 @@ PROVOKED: list[Case] = [
     ("not-streamed", "warning", {}, every(4, **IN_ONE_PIECE), {}, "b 3 of 12 iterations"),
     ("not-streamed", "note", {}, every(1, **IN_ONE_PIECE) | {"backend": {"stream": False}}, {}, "b 12 of 12"),
     ("not-streamed", "warning", {}, every(1, **HELD_BACK), {}, "(events per piece, median): b 16; TTFT and ITL are of"),
-    ("busy-machine", "warning", {}, {}, {"machine": {"load_1m": 7.0}}, "load 7 on 8 cores"),
-    ("busy-machine", "note", {}, {}, {"machine": {"load_1m": 3.0}}, "load 3"),
+    ("busy-machine", "warning", UNSEEN, UNSEEN, {"machine": {"load_1m": 7.0}}, "load 7 on 8 cores"),
     ("governor", "note", {}, {}, {"machine": {"governor": "performance, powersave"}}, "(governor powersave)"),
-    ("disturbed", "warning", {}, every(2, foreign_cpu=0.7), {}, "b 6 of 12 iterations, 0.7 cores"),
-    ("disturbed", "note", {}, every(12, foreign_cpu=0.7), {}, "b 1 of 12"),
-    ("steal", "warning", {}, every(2, steal=0.5), {}, "b 6 of 12 iterations, 0.5 cores"),
-    ("steal", "note", {}, every(12, steal=0.5), {}, "b 1 of 12"),
+    (
+        "disturbed",
+        "warning",
+        {},
+        every(2, foreign_cpu=0.7, latency_s=1.2),
+        {},
+        "b 6 of 12 iterations, 0.7 cores at most; that changes a median by up to 10%",
+    ),
+    ("disturbed", "warning", {}, every(1, foreign_cpu=7.5), {}, "b 12 of 12 iterations, 7.5 cores"),
+    (
+        "disturbed",
+        "warning",
+        every(1, foreign_cpu=7.5),
+        every(1, foreign_cpu=7.5),
+        {},
+        "a 12 of 12 iterations, b 12 of",
+    ),
+    ("steal", "warning", {}, every(2, steal=0.5, latency_s=1.2), {}, "b 6 of 12 iterations, 0.5 cores"),
     ("swap", "warning", {}, every(6, swapped=30), {}, "b 60 pages in 2 of 12 iterations"),
     ("throttled", "warning", {}, every(6, throttled=1), {}, "b 2 of 12"),
 ]
@@ -328,9 +345,15 @@ SILENT: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("thinking", every(1, ttfo_s=0.9), every(1, hidden_tokens=300), {}),
     ("thinking", every(1, ttfo_s=0.9), every(1, **IN_ONE_PIECE), {}),
     ("not-streamed", {}, chunks(64, 9), {}),
-    ("busy-machine", {}, {}, {"machine": {"load_1m": 2.0}}),
+    ("busy-machine", UNSEEN, UNSEEN, {"machine": {"load_1m": 5.0}}),
+    ("busy-machine", {}, {}, {"machine": {"load_1m": 70.0}}),
     ("disturbed", {}, every(1, foreign_cpu=0.09), {}),
+    ("disturbed", {}, every(2, foreign_cpu=3.0), {}),
+    ("disturbed", {}, every(1, foreign_cpu=3.0), {}),
+    ("disturbed", {}, every(12, foreign_cpu=7.5, latency_s=1.2) | {"n": 40}, {}),
+    ("disturbed", every(2, foreign_cpu=0.7, latency_s=1.05), every(2, foreign_cpu=0.7, latency_s=1.05), {}),
     ("steal", {}, every(1, steal=0.05), {}),
+    ("steal", {}, every(2, steal=0.5), {}),
 ]
 
 

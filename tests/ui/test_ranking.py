@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from llmtui.model import BackendChanged
+import pytest
+
+from llmtui.model import BackendChanged, IterationDone
+from llmtui.runview.run import RunView
 from llmtui.ui.text.spans import width_of
 from llmtui.ui.views.ranking import doubts, ranking_line
+from tests import build
 from tests.ui import canned_run as canned
 from tests.ui.lines import text_of
 
@@ -29,5 +33,40 @@ def test_ranking_line_names_the_fastest_and_doubts() -> None:
     assert "llama.cpp 0.9" in shown
     assert "HuggingFace 3." in shown
     assert "weights differ" in shown
-    assert "3 of 18 disturbed" in shown
+    assert "busy" not in shown, "three busy iterations that changed nothing are not worth a word"
     assert text_of([ranking_line(canned.run_view(), "latency", 80, None)]).rstrip().endswith("weights differ")
+
+
+def busy_view() -> RunView:
+    """Two backends; while other programs were busy, one took half as long again."""
+    run_view = build.run_view(build.plan("a", "b", iterations=20))
+    for number in range(1, 21):
+        busy = number % 2
+        run_view.apply(IterationDone(iteration=build.iteration("a", number, 1.0 + number / 1e3, foreign_cpu=0.0)))
+        slow = build.iteration("b", number, 1.2 + 0.6 * busy + number / 1e3, foreign_cpu=0.8 * busy)
+        run_view.apply(IterationDone(iteration=slow))
+    for name in "ab":
+        run_view.apply(build.changed(name, planned=20))
+    return run_view
+
+
+def test_a_busy_machine_is_mentioned_where_it_matters() -> None:
+    wide = text_of([ranking_line(busy_view(), "latency", 120, None)])
+    assert wide.rstrip().endswith("10 of 20 measured while other programs were busy")
+    narrow = text_of([ranking_line(busy_view(), "latency", 60, None)])
+    assert narrow.rstrip().endswith("  busy")
+
+
+@pytest.mark.parametrize(
+    ("warmup", "state", "words"),
+    [
+        (3, "loading", "measured iterations start after the warm-ups"),
+        (3, "warmup", "measured iterations start after the warm-ups"),
+        (3, "running", "the first measured iterations are under way"),
+        (0, "loading", "measured iterations start when the backends are ready"),
+        (0, "running", "the first measured iterations are under way"),
+    ],
+)
+def test_words_before_the_first_result(warmup: int, state: str, words: str) -> None:
+    run_view = build.run_view(build.plan("a", warmup=warmup), build.changed("a", state=state))
+    assert text_of([ranking_line(run_view, "latency", 120, None)]).strip() == f"no result yet: {words}"

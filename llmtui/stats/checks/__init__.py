@@ -68,10 +68,10 @@ CODES: dict[str, str] = {
     "drift": "a backend became slower or faster during the run",
     "token-counts-guessed": "output tokens were counted by arrivals, or not at all",
     "own-error": "a difference may be no larger than llmtui's own error",
-    "busy-machine": "the machine was busy when the run started",
+    "busy-machine": "the machine was busy at the start, and other programs could not be measured",
     "governor": "the CPU frequency changes with the load",
-    "disturbed": "other programs used CPU during iterations",
-    "steal": "the hypervisor took CPU away during iterations",
+    "disturbed": "other programs were busy, by enough to change the comparison",
+    "steal": "the hypervisor took CPU away, by enough to change the comparison",
     "swap": "the machine swapped during iterations",
     "throttled": "heat throttled the processor during iterations",
 }

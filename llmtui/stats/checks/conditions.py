@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
-from llmtui.stats.checks.base import Check, Entry, Level, Race, alike, clusters, each, listed, of
+from llmtui.stats.checks.base import Check, Entry, Race, alike, clusters, each, listed, of
+from llmtui.stats.checks.busy import busy_effects
 from llmtui.stats.compare import rounds
 from llmtui.text.format import plural
 
-#: A disturbance of more than this share of a backend's iterations is a warning.
-OFTEN = 0.2
+#: The machine was busy if its load average, per core, was above this.
+BUSY_LOAD = 0.75
 #: CPU ticks are 10 ms long: the cores in use of shorter iterations are not measurable.
 _CORES_FROM_S = 0.2
 #: Addresses of this machine; a server that reports where it listens may name them all.
@@ -170,12 +171,16 @@ def resumed(race: Race) -> Iterator[Check]:
 
 
 def machine(race: Race) -> Iterator[Check]:
-    """busy-machine, governor: the machine when the run started."""
+    """busy-machine, governor: the machine when the run started.
+
+    The load is a guess, made before the run: it matters only if the work of other programs was not measured.
+    """
     load, cores = race.machine.load_1m, race.machine.cores
-    if load is not None and cores and load > max(0.5, cores / 4):
+    measured = any(e.evidence.foreign_known for e in race.sampled)
+    if load is not None and cores and load > BUSY_LOAD * cores and not measured:
         yield Check(
             code="busy-machine",
-            level="warning" if load > 0.75 * cores else "note",
+            level="warning",
             backends=[],
             text=f"the machine was busy when the run started: load {load:g} on {plural(cores, 'core')}",
             todo="close other programs, then run again",
@@ -194,30 +199,28 @@ def machine(race: Race) -> Iterator[Check]:
 def disturbances(race: Race) -> Iterator[Check]:
     """disturbed, steal, swap, throttled: the machine during the iterations."""
     done = {e.name: e.evidence for e in race.sampled}
-    disturbed = {n: of(e.disturbed, e.good) for n, e in done.items() if e.disturbed}
-    stolen = {n: of(e.stolen, e.good) for n, e in done.items() if e.stolen}
     swapped = {n: f"{e.swapped} pages in {of(e.swapping, e.good)}" for n, e in done.items() if e.swapping}
     throttled = {n: of(e.throttling, e.good) for n, e in done.items() if e.throttling}
-
-    def level(often: bool) -> Level:
-        return "warning" if often else "note"
-
+    effects = busy_effects(race)
+    # Time that the hypervisor took is part of what others used: one of the two explains an iteration.
+    stolen = {n: of(done[n].stolen, done[n].good) for n in effects if 2 * done[n].stolen > done[n].disturbed_or_stolen}
+    disturbed = {n: of(done[n].disturbed, done[n].good) for n in effects if n not in stolen}
     if disturbed:
-        most = max(e.foreign_most for e in done.values())
+        most = max(done[n].foreign_most for n in disturbed)
         yield Check(
             code="disturbed",
-            level=level(any(e.disturbed > OFTEN * e.good for e in done.values())),
+            level="warning",
             backends=list(disturbed),
-            text=f"other programs used CPU: {each(disturbed)}, {most:.1f} cores at most",
+            text=f"other programs were busy: {each(disturbed)}, {most:.1f} cores at most{_changed(effects, disturbed)}",
             todo="close other programs, then rerun (R)",
         )
     if stolen:
-        most = max(e.steal_most for e in done.values())
+        most = max(done[n].steal_most for n in stolen)
         yield Check(
             code="steal",
-            level=level(any(e.stolen > OFTEN * e.good for e in done.values())),
+            level="warning",
             backends=list(stolen),
-            text=f"the hypervisor took CPU away: {each(stolen)}, {most:.1f} cores at most",
+            text=f"the hypervisor took CPU away: {each(stolen)}, {most:.1f} cores at most{_changed(effects, stolen)}",
             todo="measure on a machine or instance with dedicated cores",
         )
     if swapped:
@@ -236,3 +239,9 @@ def disturbances(race: Race) -> Iterator[Check]:
             text=f"heat throttled the processor: {each(throttled)}",
             todo="set cooldown_s in [run], or cool the machine better",
         )
+
+
+def _changed(effects: Mapping[str, float], names: Iterable[str]) -> str:
+    """The largest effect, in words."""
+    most = max(abs(effects[name]) for name in names)
+    return f"; that changes a median by up to {100 * most:.2g}%"

@@ -101,6 +101,14 @@ class Evidence:
         self.foreign_most = 0.0
         self.stolen = 0
         self.steal_most = 0.0
+        #: Latencies of iterations while other programs or the hypervisor were busy, and of the others.
+        self.busy = Thinned()
+        self.quiet = Thinned()
+        #: The cores that others took during the busy ones.
+        self.taken = Thinned()
+        self.disturbed_or_stolen = 0
+        #: Whether the work of other programs was measured.
+        self.foreign_known = False
         self.swapping = 0
         self.swapped = 0
         self.throttling = 0
@@ -163,6 +171,14 @@ class Evidence:
         self.foreign_most = max(self.foreign_most, iteration.foreign_cpu or 0.0)
         self.stolen += iteration.steal >= DISTURBED_CORES
         self.steal_most = max(self.steal_most, iteration.steal)
+        self.foreign_known = self.foreign_known or iteration.foreign_cpu is not None
+        taken = max(iteration.foreign_cpu or 0.0, iteration.steal)
+        busy = taken >= DISTURBED_CORES
+        self.disturbed_or_stolen += busy
+        if busy:
+            self.taken.add(self.measured - 1, taken)
+        if iteration.latency_s is not None and math.isfinite(iteration.latency_s):
+            (self.busy if busy else self.quiet).add(self.measured - 1, iteration.latency_s)
         self.swapping += iteration.swapped > 0
         self.swapped += iteration.swapped
         self.throttling += iteration.throttled > 0

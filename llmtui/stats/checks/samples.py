@@ -218,7 +218,7 @@ def outlying(race: Race) -> Iterator[Check]:
             level="note",
             backends=list(outliers),
             text=f"some samples are far from the rest: {each(outliers)}",
-            todo="check in the iterations whether they were disturbed (~); they change mean and max, hardly the median",
+            todo="look whether other programs were busy then (~); outliers change mean and max, hardly the median",
         )
 
 

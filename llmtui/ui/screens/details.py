@@ -74,7 +74,7 @@ class Facts(Lines):
             facts.append(f"{of}{titled(view.metric)}: median {median} {spare}".rstrip() + f", {low} to {high}")
         facts += details_view.arrival_facts(backend_view)
         if shown.summary.disturbed:
-            facts.append(f"{shown.summary.disturbed} disturbed by other work")
+            facts.append(f"{shown.summary.disturbed} busy (~)")
         server = [
             sanitize(backend_view.model, 80),
             sanitize(backend_view.weights, 20),

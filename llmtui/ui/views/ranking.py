@@ -61,15 +61,17 @@ def doubts(run_view: RunView, metric: MetricKey) -> list[str]:
     errors = sum(backend_view.summary.errors for backend_view in run_view.backends.values())
     if errors:
         reasons.append(plural(errors, "error"))
-    levels = {check.code: check.level for check in run_view.verdict(metric).checks}
+    checks = run_view.verdict(metric).checks
+    levels = {check.code: check.level for check in checks}
     if "model" in levels:
         reasons.append("models differ")
     if "weights" in levels:
         weights = {sanitize(backend_view.weights, 20) for backend_view in backend_views if backend_view.weights}
         reasons.append(f"weights differ: {', '.join(sorted(weights))}")
-    disturbed = sum(backend_view.summary.disturbed for backend_view in backend_views)
-    if disturbed:
-        reasons.append(f"{disturbed} of {sum(backend_view.summary.n for backend_view in backend_views)} disturbed")
+    if busy := next((check for check in checks if check.code == "disturbed"), None):
+        summaries = [run_view.backends[name].summary for name in busy.backends]
+        count = f"{sum(s.disturbed for s in summaries)} of {sum(s.n for s in summaries)}"
+        reasons.append(f"{count} measured while other programs were busy")
     if levels.get("output-tokens") == "void":
         reasons.append("output lengths differ")
     return reasons
@@ -86,15 +88,25 @@ def ranking_line(run_view: RunView, metric: MetricKey, width: int, banner: tuple
             if any(backend_view.state.state == "stopped" for backend_view in run_view.backends.values()):
                 words = "stopped before any result: r reruns this backend, R reruns all"
             return fit([(" ", ""), (words, "warn")], width)
-        return fit([(" no result yet: measured iterations start after the warm-ups", "dim")], width)
+        return fit([(f" no result yet: {_before_results(run_view)}", "dim")], width)
     noted = doubts(run_view, metric)
 
     def too_long() -> bool:
         return len("; ".join(noted)) + width_of(left) + 3 > width
 
     if too_long():
-        noted = [note.partition(":")[0] for note in noted]
+        noted = ["busy" if note.endswith("busy") else note.partition(":")[0] for note in noted]
     while noted and too_long():
         noted.pop()
     right: Span = ("; ".join(noted), "warn")
     return justify([(" ", ""), *left], [right, (" ", "")], width)
+
+
+def _before_results(run_view: RunView) -> str:
+    """What comes before the first measured iteration, or that it is under way."""
+    backend_views = run_view.backends.values()
+    if any(view.state.state == "running" or view.figures.measured for view in backend_views):
+        return "the first measured iterations are under way"
+    if run_view.plan.config.warmup:
+        return "measured iterations start after the warm-ups"
+    return "measured iterations start when the backends are ready"

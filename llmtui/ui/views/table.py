@@ -212,7 +212,7 @@ def _role(key: str, row: TableRow, text: str, best: bool) -> Role:
     summary = row.backend_view.summary
     if key == "median":
         return "best" if best else "strong"
-    return "warn" if (key == "err" and summary.errors) or (key == "dist" and summary.disturbed) else ""
+    return "warn" if key == "err" and summary.errors else ""
 
 
 def clip_table(lines: list[Line], width: int, height: int, at: int) -> list[Line]:

@@ -1,0 +1,47 @@
+"""What the monitor leaves on the terminal: the figures, the verdict in a line, and where all the rest is."""
+
+from __future__ import annotations
+
+from llmtui.export.table import row_lines, rows_of
+from llmtui.model import STATE_WORDS
+from llmtui.runview.backend import BackendView
+from llmtui.runview.presence import RACES, TELLS, absent_line, others_line
+from llmtui.runview.run import RunView
+from llmtui.text import sanitize
+from llmtui.text.cells import wrapped
+
+#: The most lines of the verdict, and of one failure.
+_MOST_LINES = 2
+
+
+def farewell(run_view: RunView, width: int) -> str:
+    """A few lines of plain text in at most `width` cells: a row per backend with results, failures, the verdict.
+
+    Ends with the command that prints everything; empty before the run has begun.
+    """
+    rows = [row for row in rows_of(run_view) if row.backend_view.summary.n]
+    lines = row_lines(rows, width)[0] if rows else []
+    for backend_view in run_view.backends.values():
+        lines += _few(_failure(backend_view), width)
+    lines += _few(sanitize(run_view.verdict().line), width)
+    if not rows:
+        presence = [absent_line(run_view.plan, TELLS), others_line(run_view.plan, RACES)]
+        lines += [line for text in presence for line in _few(text, width)]
+    else:
+        lines.append(f"run {run_view.plan.run}; details: llmtui show {run_view.plan.run}")
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def _failure(backend_view: BackendView) -> str:
+    state = backend_view.state
+    if state.failure is None:
+        return ""
+    return f"{sanitize(state.name)}: {STATE_WORDS[state.state]}: {sanitize(str(state.failure))}"
+
+
+def _few(text: str, width: int) -> list[str]:
+    """The text in the fewest lines that keep its beginning."""
+    lines = wrapped(text, width) if text else []
+    if len(lines) > _MOST_LINES:
+        lines = [*lines[: _MOST_LINES - 1], lines[_MOST_LINES - 1][: width - 1] + "…"]
+    return lines
