@@ -216,7 +216,8 @@ class Target:
             # Even after a failure: the same users must be listening when it is asked again.
             self.running_uids = self._owners.allowed
         uids = strangers(self.running_uids)
-        return dataclasses.replace(ready, note=f"another user's (uid {uids})" if uids else "")
+        stranger = f"another user's (uid {uids})" if uids else ""
+        return dataclasses.replace(ready, note=", ".join(filter(None, (stranger, ready.note))))
 
     async def _check_answer(self, ready: Ready) -> None:
         """Send one request to a server that answers no question. Raises StartError if it does not answer this either.

@@ -180,6 +180,8 @@ class Recorder:
                 return
         if self._failure_note is None:
             text = f"this run is not in the history yet; writing is retried until it ends: {error}"
+            if isinstance(error, LockedError) and not last:
+                text = f"this run is not in the history yet; llmtui keeps trying: {str(error).partition(';')[0]}"
             self._failure_note = Note(text=text, level="error")
             self._add_note(self._failure_note)
 

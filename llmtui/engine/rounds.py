@@ -55,7 +55,7 @@ class ExtraRounds:
             return f"every backend has its {most} iterations"
         samples = {backend_run.name: self._run.measured(backend_run) for backend_run in finished}
         if narrow(samples, goal.within, _metric(goal)):
-            return f"{_describe(goal)} already"
+            return f"{_describe(goal)} already; a smaller difference may stay undecided"
         return ""
 
 

@@ -33,6 +33,7 @@ from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.discovery import fitness
 from llmtui.servers.socket_owners import Owners
 from llmtui.text import sanitize
+from llmtui.text.model_names import model_family
 from llmtui.wire import common, refusals
 from llmtui.wire.base import Dialect, Request, ServerInfo
 
@@ -124,7 +125,8 @@ class ServerProbe:
         await self._check_http(backend)
         if self.silent or not self._answers:
             return dataclasses.replace(ready, model=backend.model)
-        model = self._model = self._choose_model(await self._model_names(backend))
+        names = await self._model_names(backend)
+        model = self._model = self._choose_model(names)
         probes = self._dialect.probes(backend, model)
         await self._ask([request for request in self._unanswered(probes) if request not in first])
         facts = ServerInfo()
@@ -142,6 +144,7 @@ class ServerProbe:
             version=facts.version or ready.version,
             weights=self._backend.weights or facts.weights,
             context_tokens=facts.context_tokens,
+            note=self._unlisted(names),
         )
 
     async def _check_http(self, backend: Backend) -> None:
@@ -273,6 +276,18 @@ class ServerProbe:
         if not wanted and names == [] and self._backend.protocol == "ollama":
             raise StartError(Failure(kind="missing", message="it has no model", hint=OLLAMA.pull_hint()))
         return wanted or (min(names, key=fitness) if names else "")
+
+    def _unlisted(self, names: list[str] | None) -> str:
+        """A remark if a running server has a list of models without the configured one; such a server may answer."""
+        wanted = self._backend.model
+        if (
+            not wanted
+            or not names
+            or self._backend.launched
+            or model_family(wanted) in {model_family(name) for name in names}
+        ):
+            return ""
+        return f"the server does not list the model {sanitize(wanted, 60)}"
 
     async def _check_connection(self) -> None:
         """Connect and hang up. Raises StartError if that fails."""

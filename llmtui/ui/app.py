@@ -156,7 +156,8 @@ class MonitorApp(App[None]):
             self.log_book.note(message, level)
         severity: Literal["information", "warning", "error"] = "information" if level == "info" else level
         message = ascii_text(message) if self.view.ascii_only else even_text(message)
-        withdraw_notifications(self, message)
+        # On a small screen a second toast would cover the first chart, which is the only one.
+        withdraw_notifications(self, message if self.view.layout.charts == 2 else None)
         self.notify(message, severity=severity, timeout=timeout, markup=False)
 
     # --- Keys and clicks ---

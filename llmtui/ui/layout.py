@@ -44,6 +44,8 @@ LINE_HIDDEN_WIDTH = 60
 
 #: A smaller chart has no frame.
 CHART_FRAME_WIDTH, CHART_FRAME_HEIGHT = 40, 12
+#: Rows below the points of a framed chart: axis, numbers, title, legend, frame.
+CHART_FOOT = 5
 #: A smaller chart is not drawn.
 CHART_LEAST_WIDTH, CHART_LEAST_HEIGHT = 16, 6
 #: The legend of the bars says what the figure above them is from this width on.

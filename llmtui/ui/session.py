@@ -173,6 +173,8 @@ class Session:
                 self._backend_changed(name)
             case "run":
                 view.run_changed()
+                if view.phase != phase_before:
+                    main.invalidate(*view.names)
                 if view.phase == "done" != phase_before:
                     app.announcer.update_title()
                     app.announcer.announce_end()

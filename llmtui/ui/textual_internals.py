@@ -92,9 +92,9 @@ def paint_now(app: App[Any], kind: type[Widget]) -> None:
     screen._on_timer_update()
 
 
-def withdraw_notifications(app: App[Any], message: str) -> bool:
-    """Remove the toasts with this message without redrawing. Return whether there was one."""
-    matches = [notification for notification in app._notifications if notification.message == message]
+def withdraw_notifications(app: App[Any], message: str | None) -> bool:
+    """Remove the toasts with this message (None: all) without redrawing. Return whether there was one."""
+    matches = [n for n in app._notifications if message is None or n.message == message]
     for notification in matches:
         app._unnotify(notification, refresh=False)
     return bool(matches)

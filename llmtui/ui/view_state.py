@@ -176,6 +176,7 @@ class ViewState:
             waited_s=self.now() - self._since[name][2] if name in self._since else 0.0,
             warmups=self.run_view.plan.config.warmup,
             lost=self.link == "gone",
+            paused=self.phase == "paused",
             catching_up=self.catching_up,
             reach=self.reach,
         )

@@ -212,7 +212,6 @@ async def test_a_real_browser_shows_the_monitor(going: Served, tmp_path: Path) -
             # The terminal is a canvas without text; an empty page has a few kB.
             while len(await browser.screenshot()) < 30_000:
                 pass
-        await browser.evaluate("document.querySelector('textarea').focus()")
         await browser.type("q")
         await browser.until("document.body.classList.contains('-closed')")
         assert "continues" in await browser.evaluate("document.body.innerText")

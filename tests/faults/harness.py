@@ -20,6 +20,7 @@ from tests.scripted import CLOSE, FINISH, SSE_HEAD, Scripted, Step, scripted, to
 NOBODY = 54321
 IS_ROOT = os.geteuid() == 0
 NOT_STORED = "this run is not in the history yet; writing is retried until it ends: "
+LOCKED = "this run is not in the history yet; llmtui keeps trying: "
 STORED_AGAIN = "the history is written again; nothing of this run is missing"
 
 

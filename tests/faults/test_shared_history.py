@@ -15,7 +15,7 @@ import pytest
 from llmtui.link.process import live_runs
 from llmtui.store.open import open_store
 from tests.engine.helpers import engine_for, plan_of, truth_backend
-from tests.faults.harness import NOT_STORED, STORED_AGAIN, notes_of, plan_for, server, stored_run, wait_until
+from tests.faults.harness import LOCKED, STORED_AGAIN, notes_of, plan_for, server, stored_run, wait_until
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 
@@ -54,7 +54,7 @@ async def test_locked_history(since: str, tmp_path: Path) -> None:
             assert time.monotonic() - began < 2.0
             assert all(i.latency_s is not None and i.latency_s < 0.25 for i in run_view.backends["a"].iterations[1:])
             # Only a lasting lock is reported. After the run the engine keeps trying.
-            await run.until(lambda _: any(note.startswith(NOT_STORED) for note in notes_of(run)))
+            await run.until(lambda _: any(note.startswith(LOCKED) for note in notes_of(run)))
             assert f"the history {file} is " in notes_of(run)[0]
             lock.close()
             await run.until(lambda run_view: run_view.notes[-1].text == STORED_AGAIN)

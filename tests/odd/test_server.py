@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.odd.running import config_for, figures_of, run
-from tests.odd.server import TOKENS, odd
+from tests.odd.server import MODEL, TOKENS, odd
 
 
 async def test_a_plain_answer_is_a_sample() -> None:
@@ -22,3 +24,13 @@ def test_a_plain_server_is_measured_by_a_run(tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.stderr
     assert [row["output_tokens"] for row in outcome.iterations] == [TOKENS] * 3
     assert sum(request.method == "POST" for request in server.requests) == 3
+
+
+@pytest.mark.parametrize(("model", "noted"), [("gpt-4", True), (MODEL, False), (f"models/{MODEL}.gguf", False)])
+def test_a_model_that_the_server_does_not_list_is_noted(tmp_path: Path, model: str, noted: bool) -> None:
+    with odd() as server:
+        outcome = run(tmp_path, config_for(server.url, f'model = "{model}"'))
+    assert outcome.code == 0, outcome.stderr
+    note = f"the server does not list the model {model}"
+    assert (note in outcome.backend["state"].get("note", "")) == noted
+    assert (note in outcome.stderr) == noted

@@ -10,6 +10,7 @@ import pytest
 from llmtui.config.schema import UiConfig
 from llmtui.model import Backend, BackendChanged, Detach, Shutdown
 from llmtui.ui.app import MonitorApp
+from llmtui.ui.layout import CHART_FOOT
 from llmtui.ui.run import drawable, print_farewell
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
@@ -68,7 +69,7 @@ async def test_escape_withdraws_the_question() -> None:
 async def test_escape_withdraws_the_question_first_and_then_goes_back() -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
-    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await settle(pilot, link)
         await pilot.press("R", "enter", "q", "escape")
         await settle(pilot)
@@ -191,8 +192,10 @@ async def test_toasts_help_and_details_are_ascii() -> None:
 # --- Toasts ---
 
 
-@pytest.mark.parametrize(("size", "table"), [((80, 24), False), ((80, 24), True), ((120, 40), False)])
-async def test_toasts_do_not_cover_table_ranking_and_keys(size: tuple[int, int], table: bool) -> None:
+@pytest.mark.parametrize(("size", "table", "count"), [((80, 24), False, 1), ((80, 24), True, 1), ((120, 40), False, 3)])
+async def test_toasts_cover_neither_table_ranking_and_keys_nor_axis_and_legend(
+    size: tuple[int, int], table: bool, count: int
+) -> None:
     link = FakeLink(canned.hello(done=6))
     app = make(link)
     async with app.run_test(size=size, notifications=True) as pilot:
@@ -200,7 +203,10 @@ async def test_toasts_do_not_cover_table_ranking_and_keys(size: tuple[int, int],
         await pilot.press(*(["T"] if table else []), "r", "R", "q")
         await settle(pilot)
         toasts = list(app.screen.query("Toast"))
-        assert len(toasts) == 3
+        assert len(toasts) == count
+        charts = app.screen.query_one("#charts")
+        if charts.display:
+            assert max(toast.region.bottom for toast in toasts) <= charts.region.bottom - CHART_FOOT
         for name in ("#table", "#ranking", "#footer"):
             part = app.screen.query_one(name)
             if part.display:

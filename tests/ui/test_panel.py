@@ -102,3 +102,17 @@ def test_hidden_backend_is_marked_hidden(width: int, height: int) -> None:
         shown = text_of(panel(canned.run_view().backends[name], PanelOptions(index=0, hidden=True), width, height))
         assert "hidden" in shown
         assert "╌" in shown
+
+
+@pytest.mark.parametrize("height", [1, 6, 13])
+def test_lanes_of_a_paused_run_are_paused_but_for_an_answer_under_way(height: int) -> None:
+    run_view = canned.run_view()
+    run_view.apply(canned.progress("mistral.rs", 5, 0.1))
+
+    def shown(name: str) -> str:
+        width = 80 if height == 1 else 30
+        return text_of(panel(run_view.backends[name], PanelOptions(index=0, paused=True), width, height))
+
+    assert "□ paused" in shown("llama.cpp") and "running" not in shown("llama.cpp")
+    assert "► running" in shown("mistral.rs")
+    assert "paused" not in shown("Llamafile")

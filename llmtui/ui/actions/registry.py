@@ -94,7 +94,7 @@ COMMANDS: tuple[Command, ...] = (
         "more",
         "M",
         "More",
-        "add rounds until the verdict is decided (intervals within 5%)",
+        "add rounds until every interval is within 5% of its ratio",
         "Run",
         lambda s: s.phase in ("running", "done") and s.live and s.backends > 1 and s.in_turns and s.results,
         refusal='more rounds need results, and backends that take turns (order = "shuffled")',

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.geometry import Size
 
-from llmtui.ui.layout import Layout
+from llmtui.ui.layout import CHART_FOOT, Layout
 from llmtui.ui.textual_internals import ToastRack
 
 if TYPE_CHECKING:
@@ -37,6 +37,6 @@ def apply(screen: RunScreen, layout: Layout, size: Size) -> None:
     screen.spacer.display = not chart_shown and used < size.height
     screen.ranking.display = layout.ranking
     screen.footer.display = layout.footer
-    # Toasts cover the charts: table, verdict and keys stay in sight.
-    margin = (table_rows if chart_shown else 0) + bottom_rows
+    # Toasts cover points of a chart: its axis and legend, table, verdict and keys stay in sight.
+    margin = (table_rows + CHART_FOOT if chart_shown else 0) + bottom_rows
     screen.query(ToastRack).set_styles(f"margin-bottom: {margin};")

@@ -33,6 +33,8 @@ class PanelOptions:
     reach: float | None = None
     #: Whether the engine has exited: an unfinished backend stays unfinished.
     lost: bool = False
+    #: Whether the run is paused: only an answer under way goes on.
+    paused: bool = False
     #: Whether iterations from before the monitor connected are still to come.
     catching_up: bool = False
     #: How many backends the plan has.
@@ -71,6 +73,8 @@ def sign_and_word(backend_view: BackendView, options: PanelOptions, short: bool 
     if is_lost(backend_view, options):
         return (f"{LOST_SIGN} {'gone' if short else 'engine gone'}", "bad")
     state = backend_view.state.state
+    if options.paused and backend_view.progress is None and state in ("waiting", "ready", "warmup", "running"):
+        return ("□ paused", "warn")
     return (f"{STATE_SIGNS[state]} {state_word(state)}", STATE_ROLES[state])
 
 
