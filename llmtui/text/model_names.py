@@ -7,11 +7,12 @@ import re
 #: Longer names are not names of models. It also bounds the work, because names come from servers.
 MAX_CHARS = 300
 
-#: Parts of a name that do not name the model: file type, weights, format, and that it is made for chats.
+#: Parts of a name that do not name the model: file type, weights, format, that it is made for chats, and the digest
+#: in the name of a file that llmtui made.
 _NOT_THE_MODEL = re.compile(
     r"\.(gguf|llamafile|safetensors|bin)$|-\d{5}-of-\d{5}$|[-_.:@](latest|instruct|it|chat|hf|gguf|ggml|awq|gptq|mlx|exl[23]"
-    r"|i?q\d\w*|tq\d\w*|bf16|f16|fp16|f32|fp32|fp8|mxfp[48]|nvfp4|nf4|ud|qat|imatrix|quantized|dynamic|w\d+a\d+|int[48]"
-    r"|\d+bit)(?=$|[-_.:@])"
+    r"|i?q\d\w*(?:-[0-9a-f]{12}(?=\.gguf$))?|tq\d\w*|bf16|f16|fp16|f32|fp32|fp8|mxfp[48]|nvfp4|nf4"
+    r"|ud|qat|imatrix|quantized|dynamic|w\d+a\d+|int[48]|\d+bit)(?=$|[-_.:@])"
 )
 _FOR_CHATS = re.compile(r"(^|[-_.:@])(instruct|it|chat)($|[-_.:@])")
 #: Who made the model, where a file name or a folder name begins with it.

@@ -20,6 +20,7 @@ LLAMA = "Llama-3.2-3B-Instruct-Q4_K_M.gguf"
         ("smollm2:135m-instruct-fp16", BUILT_IN),
         ("HuggingFaceTB/SmolLM2-135M-Instruct", BUILT_IN),
         ("SmolLM2-135M-Instruct.Q4_1.gguf", BUILT_IN),
+        ("/home/me/.cache/llmtui/models/SmolLM2-135M-Instruct.Q8_0-957bbd52da38.gguf", BUILT_IN),
         ("models/SmolLM2-135M-Instruct-Q8_0.gguf", BUILT_IN),
         ("C:\\models\\SmolLM2-135M-Instruct-f16.gguf", BUILT_IN),
         ("smollm2-135m-instruct", BUILT_IN),
