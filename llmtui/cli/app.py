@@ -13,6 +13,7 @@ from llmtui.cli import past_runs
 from llmtui.cli.group import DefaultGroup
 from llmtui.cli.options import (
     FILE,
+    against_option,
     config_argument,
     label_option,
     only_option,
@@ -44,8 +45,11 @@ def cli() -> None:
 @cli.command()
 @run_options
 @label_option
+@against_option
 @store_option
-def monitor(config: str | None, only: tuple[str, ...], label: str, store: str, **changes: Any) -> None:
+def monitor(
+    config: str | None, only: tuple[str, ...], label: str, against: str | None, store: str, **changes: Any
+) -> None:
     """Run the benchmark in the monitor (the default command).
 
     Each round sends one request to every backend. CONFIG is ./config.toml by default; see `llmtui explain config`.
@@ -54,7 +58,7 @@ def monitor(config: str | None, only: tuple[str, ...], label: str, store: str, *
     from llmtui.cli.monitor import need_terminal, open_monitor
 
     need_terminal("llmtui run")
-    sys.exit(open_monitor(plan, settings.ui, store, label=label))
+    sys.exit(open_monitor(plan, settings.ui, store, label=label, against=against))
 
 
 @cli.command()

@@ -15,6 +15,7 @@ from llmtui.cli.history import opened
 from llmtui.cli.output import STDOUT, output_columns, report, write_output
 from llmtui.model import Struct
 from llmtui.model.errors import UsageError
+from llmtui.runview.against import side_of
 from llmtui.runview.backend import ROUNDS
 from llmtui.runview.run import RunView
 from llmtui.stats.compare import digits, times
@@ -89,7 +90,7 @@ def _loaded(path: str, first: str, second: str) -> tuple[StoredRun, StoredRun]:
 def _side(stored: StoredRun) -> Side:
     run_view = RunView(stored.plan, keep=0)
     run_view.apply(stored.hello())
-    return Side(stored.plan.run, stored.plan.created_utc, stored.plan.config, stored.machine, run_view.backends)
+    return side_of(run_view)
 
 
 def _pairs(a: Side, b: Side, named: Sequence[str]) -> list[tuple[str, str]]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from llmtui import exit_codes
 from llmtui.cli.output import STDOUT, print_table, report, write_files
+from llmtui.model.errors import UsageError
+from llmtui.runview.against import Against
 from llmtui.runview.run import RunView
 from llmtui.store.errors import StoreError
 from llmtui.store.history import Store
@@ -27,6 +29,20 @@ def opened(path: str) -> Iterator[Store]:
     with store:
         store.mark_dead()
         yield store
+
+
+def earlier_run(name: str | None, path: str, run: str = "") -> Against | None:
+    """Return the run that `name` means, to stand beside the run with the id `run`; None without a name.
+
+    Raises StoreError, and UsageError if both are the same run.
+    """
+    if not name:
+        return None
+    with opened(path) as store:
+        stored = store.load(name)
+    if stored.plan.run == run:
+        raise UsageError(f"--against: {name!r} is the same run, {run}; name an earlier one")
+    return Against(stored)
 
 
 def report_where(run: str, path: str) -> None:

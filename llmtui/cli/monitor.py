@@ -21,13 +21,21 @@ def need_terminal(instead: str = "") -> None:
         raise UsageError(f"the monitor needs a terminal that can move the cursor, but TERM is dumb{hint}")
 
 
-def open_monitor(plan: Plan, ui: UiConfig, store: str, *, resume: bool = False, label: str = "") -> int:
+def open_monitor(
+    plan: Plan, ui: UiConfig, store: str, *, resume: bool = False, label: str = "", against: str | None = None
+) -> int:
     """Start an engine for `plan` and show it. Return the exit code. Raises EngineError."""
+    earlier = None
+    if against:
+        from llmtui.cli.history import earlier_run
+
+        # Reading it takes the time of a core: before the run.
+        earlier = earlier_run(against, store)
     engine = EngineProcess.start(plan, store, resume=resume, label=label)
     # Textual is imported while the engine starts.
     from llmtui.ui.run import show
 
-    code = show(plan, engine, ui)
+    code = show(plan, engine, ui, earlier)
     from llmtui.cli.history import report_where
 
     report_where(plan.run, store)

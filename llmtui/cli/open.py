@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from llmtui.cli.history import opened
+from llmtui.cli.history import earlier_run, opened
 from llmtui.config.schema import UiConfig
 from llmtui.store.errors import StoreError
 
 
-def open_run(run: str, path: str) -> int:
-    """Show a run of the history that has ended. Return the exit code. Raises StoreError."""
+def open_run(run: str, path: str, against: str | None = None) -> int:
+    """Show a run of the history that has ended, beside the run `against`. Return the exit code.
+
+    Raises StoreError, and UsageError if both are the same run.
+    """
     with opened(path) as store:
         stored = store.load(run)
     if stored.state == "running":
@@ -18,4 +21,4 @@ def open_run(run: str, path: str) -> int:
         )
     from llmtui.ui.run import show_past
 
-    return show_past(stored, UiConfig())
+    return show_past(stored, UiConfig(), earlier_run(against, path, stored.plan.run))

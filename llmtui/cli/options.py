@@ -79,6 +79,13 @@ label_option = click.option(
     help="Label the run. A label can be used as RUN.",
 )
 
+against_option = click.option(
+    "--against",
+    metavar="RUN",
+    type=TEXT,
+    help="Show the medians of an earlier run beside those of this one.",
+)
+
 #: The config, and what goes before it.
 run_options = _all(
     config_argument,

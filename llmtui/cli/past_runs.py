@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from llmtui.cli.group import InterruptibleCommand
-from llmtui.cli.options import FILE, TEXT, MetricOption, output_files, output_options, refuse, store_option
+from llmtui.cli.options import (
+    FILE,
+    TEXT,
+    MetricOption,
+    against_option,
+    output_files,
+    output_options,
+    refuse,
+    store_option,
+)
 from llmtui.interrupts import ExitOnInterrupt
 
 if TYPE_CHECKING:
@@ -66,8 +75,9 @@ def show(run: str, store: str, label: str | None, note: str | None) -> None:
 
 @_command("open")
 @click.argument("run", type=TEXT)
+@against_option
 @store_option
-def open_(run: str, store: str) -> None:
+def open_(run: str, against: str | None, store: str) -> None:
     """Open a past run in the monitor: charts, table, details, verdict, log.
 
     RUN names the run as in `show`. Nothing is measured.
@@ -76,7 +86,7 @@ def open_(run: str, store: str) -> None:
     from llmtui.cli.open import open_run
 
     need_terminal(f"llmtui show {run}")
-    sys.exit(open_run(run, store))
+    sys.exit(open_run(run, store, against))
 
 
 @_command()

@@ -32,6 +32,7 @@ from llmtui.stats.summary import ratios_to_best
 if TYPE_CHECKING:
     # Imported at run time with the first iteration, so that the first frame does not wait for them.
     from llmtui.model.accuracy import Record
+    from llmtui.runview.against import Against
     from llmtui.stats.intervals import Estimate
     from llmtui.stats.verdict import Verdict
 
@@ -62,6 +63,8 @@ class RunView:
         #: How many iterations from before this client connected it has, and will have. None if it has all, and all
         #: events since then.
         self.backlog: tuple[int, int] | None = None
+        #: An earlier run whose medians stand beside those of this one.
+        self.against: Against | None = None
         self._verdicts: dict[MetricKey, tuple[tuple[object, ...], int, Verdict]] = {}
         self._record: tuple[Machine, Record | None] | None = None
         self._estimates: dict[tuple[str, MetricKey], tuple[tuple[int, int], Estimate]] = {}
@@ -133,6 +136,10 @@ class RunView:
             s.median if (s := backend_view.summary.spread(metric)) else None for backend_view in self.backends.values()
         ]
         return dict(zip(self.backends, ratios_to_best(medians, metric), strict=True))
+
+    def earlier_medians(self, metric: MetricKey = "latency") -> dict[str, float]:
+        """Return the medians of the earlier run (s or tokens/s) of the backends that are comparable by `metric`."""
+        return self.against.medians(self, metric) if self.against is not None else {}
 
     def estimates(self, metric: MetricKey = "latency") -> dict[str, Estimate]:
         """Return the uncertainty of each backend's median and mean, if it has samples. Cached: each takes 25 ms."""

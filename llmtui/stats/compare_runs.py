@@ -134,6 +134,12 @@ def paired(a: Side, b: Side, named: Sequence[tuple[str, str]] = ()) -> list[tupl
     return sorted([*named, *((n, n) for n in common)], key=lambda pair: order.index(pair[0]))
 
 
+def comparable(a: Side, b: Side, metric: MetricKey) -> list[str]:
+    """The names of the backends that both runs have, and that did the same work in both as far as `metric` goes."""
+    general = list(general_differences(a, b))
+    return [n for n, _ in paired(a, b) if _checked(a, b, (n, n), general, metric).leading.metric == metric]
+
+
 def across(
     a: Side, b: Side, pairs: Sequence[tuple[str, str]], metric: MetricKey = "latency", *, record: Record | None = None
 ) -> Across:

@@ -21,6 +21,7 @@ from textual.screen import Screen
 from llmtui.config.schema import UiConfig
 from llmtui.link.client import EngineLink
 from llmtui.model import Logs, Plan
+from llmtui.runview.against import Against
 from llmtui.runview.run import RunView
 from llmtui.ui import themes
 from llmtui.ui.actions.dispatch import ACTIONS, run_command
@@ -74,11 +75,13 @@ class MonitorApp(App[None]):
         export_dir: Path | None = None,
         attached: bool = False,
         past: PastRun | None = None,
+        against: Against | None = None,
     ) -> None:
         super().__init__()
         keep_text_readable_without_colour(self)
         # A run that has been going on is not shown before it is here.
         self.view = ViewState(plan, ui, catching_up=attached or past is not None, past=past)
+        self.view.run_view.against = against
         self.keys = resolve_keys(ui.keys)
         self.export_dir = export_dir
         self.wall: Callable[[], datetime.datetime] = local_now

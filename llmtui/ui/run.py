@@ -21,6 +21,7 @@ from llmtui.export.farewell import farewell
 from llmtui.link.client import Client, EngineLink
 from llmtui.link.process import EngineProcess
 from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Plan, Shutdown
+from llmtui.runview.against import Against
 from llmtui.store.rows import StoredRun
 from llmtui.text.cells import CELLS
 from llmtui.text.format import plural
@@ -32,7 +33,7 @@ from llmtui.ui.past import PastLink, past_hello, past_run
 _SILENT_S = 1.0
 
 
-def show(plan: Plan, engine: EngineProcess, ui: UiConfig) -> int:
+def show(plan: Plan, engine: EngineProcess, ui: UiConfig, against: Against | None = None) -> int:
     """Show the run of an engine that was started for it. Return the exit code.
 
     0 if no backend failed or the run continues without the monitor, 1 if a backend failed or the engine was lost,
@@ -43,7 +44,7 @@ def show(plan: Plan, engine: EngineProcess, ui: UiConfig) -> int:
     async def link() -> EngineLink:
         return await engine.connect()
 
-    app = MonitorApp(plan.public(), link, ui=drawable(ui))
+    app = MonitorApp(plan.public(), link, ui=drawable(ui), against=against)
     try:
         with terminal_for(app):
             app.run()
@@ -81,13 +82,13 @@ async def _show_again(socket: Path, ui: UiConfig) -> int:
     return print_farewell(app)
 
 
-def show_past(stored: StoredRun, ui: UiConfig) -> int:
+def show_past(stored: StoredRun, ui: UiConfig, against: Against | None = None) -> int:
     """Show a run of the history, without an engine. Return the exit code."""
 
     async def link() -> EngineLink:
         return PastLink(past_hello(stored))
 
-    app = MonitorApp(stored.plan, link, ui=drawable(ui), past=past_run(stored))
+    app = MonitorApp(stored.plan, link, ui=drawable(ui), past=past_run(stored), against=against)
     with terminal_for(app):
         app.run()
     return exit_codes.OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from llmtui.config.schema import UiConfig
@@ -238,15 +238,17 @@ class ViewState:
     def chart_data(self, kind: Kind) -> ChartData:
         """Return what a chart of this kind shows now: the backends that are not hidden."""
         hidden = [(n, sanitize(name, 40)) for n, name in enumerate(self.run_view.backends) if name in self.hidden]
+        earlier = self.run_view.earlier_medians(self.metric) if kind == "bars" else {}
         return ChartData(
             kind,
             self.metric,
-            tuple(_series(self, index, backend_view, kind) for index, backend_view in self._drawn),
+            tuple(_series(self, index, backend_view, kind, earlier) for index, backend_view in self._drawn),
             max((backend_view.state.planned for backend_view in self.run_view.backends.values()), default=0),
             log=self.logarithmic,
             hidden=tuple(hidden),
             ascii_only=self.ascii_only,
             window=self.zoom.window if kind == "scatter" else None,
+            against=self.run_view.against.title if earlier and self.run_view.against is not None else "",
         )
 
     def situation(self) -> Situation:
@@ -277,8 +279,8 @@ class ViewState:
         )
 
 
-def _series(view: ViewState, index: int, backend_view: BackendView, kind: Kind) -> Series:
-    """What a chart of this kind shows of one backend."""
+def _series(view: ViewState, index: int, backend_view: BackendView, kind: Kind, earlier: Mapping[str, float]) -> Series:
+    """What a chart of this kind shows of one backend. `earlier` are medians of an earlier run."""
     shown = shown_attempt(backend_view)
     figures = shown.figures(backend_view)
     ordered = figures.ordered(view.metric)
@@ -291,4 +293,5 @@ def _series(view: ViewState, index: int, backend_view: BackendView, kind: Kind) 
         count=figures.measured if kind == "scatter" else 0,
         ordered=thinned(ordered, ECDF_STEPS) if kind == "ecdf" else (),
         box=box(ordered) if kind == "box" and ordered else None,
+        earlier=earlier.get(backend_view.backend.name),
     )

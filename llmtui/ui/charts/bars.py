@@ -2,7 +2,7 @@
 
 Bars have eighths of a row. They begin in the middle of the row of the horizontal axis, where its line is and where 0 is
 on the value axis, and end at the height of their value. On a logarithmic axis, on which lengths mean nothing, each
-statistic is a point.
+statistic is a point. The median of an earlier run is a thin dotted line to the left of the backend's bars.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ STATISTICS = ("median", "min", "mean", "max")
 _EIGHTHS = " ▁▂▃▄▅▆▇"
 #: What stands on the line of the horizontal axis: nothing, a value near 0, and the upper half of that row.
 _ON_AXIS = ("", "━", "━", "▀", "▀")
-#: Points at the four heights of a row, from below.
+#: Points at the four heights of a row, from below, and thinner ones: the medians of an earlier run.
 _POINTS = "⣀⠤⠒⠉"
+_THIN = "⡀⠄⠂⠁"
+#: With less room for a backend, there is no room for the median of an earlier run, or only for a short line.
+_GHOST_FROM, _GHOST_WIDE_FROM = 3, 10
 _WIDEST, _WIDEST_NARROW = 8, 3
 #: With fewer rows, none is left free for the figures.
 _FIGURES_FROM = 6
@@ -49,13 +52,16 @@ def draw_bars(chart: ChartData, width: int, height: int) -> tuple[list[Line], bo
     """Draw the bars with their medians above and their names below. Return also whether all statistics have room."""
     drawn = [(s, s.spread) for s in chart.series if s.spread is not None]
     stats = [[chart.shown(getattr(spread, k)) for k in STATISTICS] for _, spread in drawn]
+    earlier = [None if s.earlier is None else chart.shown(s.earlier) for s, _ in drawn]
+    values = [v for row in (*stats, earlier) for v in row if v is not None]
     # Below the rows are the horizontal axis, in whose row the linear value axis begins, and the names.
     rows = height - 2
     room = rows - (rows >= _FIGURES_FROM)
-    scale = chart.scale([v for row in stats for v in row], room if chart.log else room + 1, zero=True)
+    scale = chart.scale(values, room if chart.log else room + 1, zero=True)
     ticks = tuple((scale.cell(tick), label) for tick, label in zip(scale.ticks, scale.labels, strict=True))
     columns = canvas_columns(ticks, width)
-    groups = group_columns(len(drawn), columns)
+    beside = ghost_width(columns / len(drawn)) if chart.against else 0
+    groups = group_columns(len(drawn), columns, beside)
     bars = [_bars_of(s, scale, spans, values) for (s, _), spans, values in zip(drawn, groups, stats, strict=True)]
     body = tuple((bar.column, bar.width, bar.full, bar.role) for group in bars for bar in group)
     lines: list[Line] = list(bar_body(body, ticks, scale.cells if chart.log else scale.cells - 1, chart.log, width))
@@ -69,6 +75,12 @@ def draw_bars(chart: ChartData, width: int, height: int) -> tuple[list[Line], bo
         if bar.on_axis:
             _put(lines, -1, margin + bar.column, bar.on_axis * bar.width, bar.role)
         tops |= dict.fromkeys(range(bar.column, bar.column + bar.width), bar.top if bar.glyph.strip() else bar.top - 1)
+    for value, group in zip(earlier, bars, strict=True):
+        if value is not None and beside:
+            row, dot = divmod(round(4 * (scale.at(value) - isinstance(scale, Scale)) + 1.5), 4)
+            start = group[0].column - beside
+            _put(lines, row, margin + start, _THIN[dot] * beside, "dim")
+            tops |= dict.fromkeys(range(start, start + beside), row)
     for (_, spread), group in zip(drawn, bars, strict=True):
         _put_figure(lines, value_text(chart.metric, spread.median, 8), group[0], tops, margin)
     middles = [margin + group[0].column + (group[-1].column + group[-1].width - group[0].column) // 2 for group in bars]
@@ -76,16 +88,24 @@ def draw_bars(chart: ChartData, width: int, height: int) -> tuple[list[Line], bo
     return [*lines, names], len(groups[0]) == len(STATISTICS)
 
 
-def group_columns(count: int, columns: int) -> list[list[tuple[int, int]]]:
-    """The first column and the width of each bar of `count` backends; only the median's if four have no room."""
-    room = columns / count
+def ghost_width(room: float) -> int:
+    """The columns for the median of an earlier run among the `room` of a backend."""
+    return 0 if room < _GHOST_FROM else 1 if room < _GHOST_WIDE_FROM else 2
+
+
+def group_columns(count: int, columns: int, beside: int = 0) -> list[list[tuple[int, int]]]:
+    """The first column and the width of each bar of `count` backends; only the median's if four have no room.
+
+    `beside` columns on the left of each backend stay free.
+    """
+    room = columns / count - beside
     several = room >= len(STATISTICS)
     narrow = max(1, min(_WIDEST_NARROW, int((room - 1) // 8)))
     gap = 2 if room >= 8 else 1 if room >= 5 or (not several and room >= 2) else 0
     wide = max(1, min(_WIDEST, int(room) - gap - 3 * narrow * several))
     groups = []
     for at in range(count):
-        start = int(at * room + (room - wide - 3 * narrow * several) / 2)
+        start = int(at * (room + beside) + (room - wide - 3 * narrow * several) / 2) + beside
         groups.append([(start, wide), *((start + wide + n * narrow, narrow) for n in range(3 * several))])
     return groups
 

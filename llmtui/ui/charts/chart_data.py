@@ -36,6 +36,8 @@ class Series:
     count: int = 0
     ordered: tuple[float, ...] = ()
     box: Box | None = None
+    #: The median of the same backend in an earlier run, if it is comparable.
+    earlier: float | None = None
 
     @property
     def role(self) -> Role:
@@ -62,6 +64,8 @@ class ChartData:
     ascii_only: bool = False
     #: The iterations `[start, end)`, from 0 on, that the scatter shows; None for all.
     window: tuple[int, int] | None = None
+    #: The name of the earlier run, if its medians are shown.
+    against: str = ""
 
     @property
     def title(self) -> str:

@@ -19,7 +19,7 @@ def draw(chart: ChartData, width: int, height: int) -> list[Line]:
         return _hint(hint if fits else "no room", width, height)
     if chart.kind == "bars":
         bars, complete = draw_bars(chart, width, height - 1)
-        return [*bars, bars_legend(width, chart.log, complete)]
+        return [*bars, bars_legend(width, chart.log, complete, chart.against)]
     key, _ = legend(chart, width)
     match chart.kind:
         case "scatter":

@@ -39,8 +39,18 @@ def legend(chart: ChartData, width: int) -> tuple[Line, list[tuple[int, int, int
     return fit([(" " * blank, ""), *spans], width), spots
 
 
-def bars_legend(width: int, log: bool, complete: bool = True) -> Line:
-    """Return the legend of the bars, or of the points of a logarithmic axis; without room only medians are drawn."""
+def bars_legend(width: int, log: bool, complete: bool = True, against: str = "") -> Line:
+    """Return the legend of the bars, or of the points of a logarithmic axis; without room only medians are drawn.
+
+    `against` names an earlier run whose medians are drawn.
+    """
+    line = _bars_legend(width, log, complete, against)
+    if against and width_of(line) > width:
+        line = _bars_legend(0, log, complete, clip(against, 12))
+    return fit([(" " * max(0, (width - width_of(line)) // 2), ""), *line], width)
+
+
+def _bars_legend(width: int, log: bool, complete: bool, against: str) -> list[Span]:
     block = "⠒" if log else "█"
     figure = " (figure)" if width >= LEGEND_FIGURE_WIDTH else ""
     spans: list[Span] = [(f"{block * 3} ", "strong"), (f"median{figure}", "dim")]
@@ -49,4 +59,6 @@ def bars_legend(width: int, log: bool, complete: bool = True) -> Line:
         spans += [("  ", ""), (block, role), (f" {word}", "dim")]
     if not complete:
         spans.append((", no room for the others", "dim"))
-    return fit([(" " * max(0, (width - width_of(spans)) // 2), ""), *spans], width)
+    if against:
+        spans += [("  ", ""), ("⠂⠂", "dim"), (f" median in {against}", "dim")]
+    return spans

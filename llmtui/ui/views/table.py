@@ -12,7 +12,7 @@ from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text.format import DASH, scale_of, unit_of
 from llmtui.ui.text.format import HIDDEN_SIGN, shape
-from llmtui.ui.text.spans import Line, Role, Span, fit, pad, series_role
+from llmtui.ui.text.spans import Line, Role, Span, clip, fit, pad, series_role
 from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.columns import Column
 from llmtui.ui.views.ranking import board
@@ -26,6 +26,8 @@ _YIELDS = 5
 _EQUAL = 10
 #: No name gets more cells than this in place of other columns.
 _NAME_MOST = 32
+#: Nor does the name of an earlier run.
+_AGAINST_MOST = 12
 
 
 @dataclasses.dataclass
@@ -65,9 +67,13 @@ class TableLayout:
 def table_rows(run_view: RunView, metric: MetricKey, hidden: frozenset[str] = frozenset()) -> dict[str, TableRow]:
     """Return the row of each backend, in the plan's order."""
     placed, rows = board(run_view, metric), {}
+    earlier = run_view.earlier_medians(metric)
+    against = run_view.against.title if earlier and run_view.against is not None else ""
     for name, backend_view in run_view.backends.items():
         standing = placed.row(name) if placed is not None else None
-        rows[name] = TableRow(backend_view, shown_attempt(backend_view), metric, standing, name in hidden)
+        rows[name] = TableRow(
+            backend_view, shown_attempt(backend_view), metric, standing, name in hidden, earlier.get(name), against
+        )
     return rows
 
 
@@ -107,6 +113,10 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
     sorted_by, filled = sorted_column(sort, metric), list[FilledColumn]()
     for column in table_columns(metric):
         title, rank, longest, least = column.title, column.rank, 0, column.width
+        if column.key == "against":
+            if not rows or not rows[0].against:
+                continue
+            title = f"vs {clip(rows[0].against, _AGAINST_MOST)}"
         cells: list[str] | None = None
         if column.kind is not None:
             values = [value if isinstance(value := column.value(row), float) else None for row in rows]

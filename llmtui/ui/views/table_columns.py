@@ -13,7 +13,7 @@ from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS, Metric, MetricKey
 from llmtui.text import sanitize
 from llmtui.text.format import DASH
-from llmtui.ui.text.format import number
+from llmtui.ui.text.format import number, percent
 from llmtui.ui.text.spans import clip
 from llmtui.ui.views.attempts import ShownAttempt
 from llmtui.ui.views.columns import Column, SortValue
@@ -39,6 +39,9 @@ class TableRow:
     #: Its ratio to the best backend.
     standing: Standing | None = None
     hidden: bool = False
+    #: The median of the same backend in an earlier run, and the name of that run.
+    earlier: float | None = None
+    against: str = ""
 
 
 def _name(row: TableRow, width: int) -> str:
@@ -75,6 +78,17 @@ def _interval(row: TableRow, room: int) -> str:
 
 def _standing(row: TableRow) -> SortValue:
     return row.standing.ratio if row.standing is not None else None
+
+
+def _change(row: TableRow) -> float | None:
+    """The change of the median since the earlier run, as a share."""
+    median = row.shown.summary.spread(row.metric)
+    return median.median / row.earlier - 1 if median and row.earlier else None
+
+
+def _change_text(row: TableRow, room: int) -> str:
+    median = row.shown.summary.spread(row.metric)
+    return (percent(median.median, row.earlier) if median and row.earlier else "") or DASH
 
 
 def _text(key: str, width: int, rank: int, read: Callable[[BackendView], str], most: int) -> Column[TableRow]:
@@ -161,6 +175,7 @@ def table_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
             "tokens", "tokens", 6, 6, lambda row, room: number(row.shown.summary.output_tokens_median, 0),
             lambda row: row.shown.summary.output_tokens_median, most_first=True,
         ),
+        Column("against", "vs earlier", 6, 1, _change_text, _change, most_first=more),
         Column("ratio", "x best" if more else "x fastest", 9, 0, _ratio, _standing),
         Column("interval", "interval", 14, 10, _interval, _standing, text=True),
     )  # fmt: skip

@@ -1,0 +1,55 @@
+"""An earlier run beside the one on the screen: its medians, where they are of the same work.
+
+Two runs do not take turns, so the change between them may be one of the machine. `llmtui compare` says what the data
+show; here stand only the medians of both.
+"""
+
+from __future__ import annotations
+
+from llmtui.runview.run import RunView
+from llmtui.stats.metrics import MetricKey
+from llmtui.stats.run_differences import Side
+from llmtui.store.rows import StoredRun
+from llmtui.text import sanitize
+
+#: What is comparable is decided anew after this share of more iterations.
+_GROWTH = 0.1
+
+
+class Against:
+    """An earlier run. `title` is its label or its id."""
+
+    def __init__(self, stored: StoredRun) -> None:
+        self.run = stored.plan.run
+        self.title = sanitize(stored.label, 20) or stored.plan.run
+        self._view = RunView(stored.plan, keep=0)
+        self._view.apply(stored.hello())
+        self._cached: dict[MetricKey, tuple[tuple[object, ...], int, dict[str, float]]] = {}
+
+    def medians(self, run_view: RunView, metric: MetricKey) -> dict[str, float]:
+        """Return the earlier medians (s or tokens/s) of the backends of `run_view` that are comparable by `metric`.
+
+        These have the same name in both runs, and the work before and in the metric was the same.
+        """
+        views = run_view.backends.values()
+        count = sum(view.finished for view in views)
+        if not count:
+            return {}
+        attempts = tuple((view.backend.name, view.state.attempt, view.state.state == "done") for view in views)
+        cached = self._cached.get(metric)
+        if cached is None or cached[0] != attempts or not cached[1] <= count <= cached[1] * (1 + _GROWTH):
+            cached = self._cached[metric] = (attempts, count, self._comparable(run_view, metric))
+        return cached[2]
+
+    def _comparable(self, run_view: RunView, metric: MetricKey) -> dict[str, float]:
+        from llmtui.stats.compare_runs import comparable
+
+        names = comparable(side_of(self._view), side_of(run_view), metric)
+        spreads = {name: self._view.backends[name].summary.spread(metric) for name in names}
+        return {name: spread.median for name, spread in spreads.items() if spread is not None}
+
+
+def side_of(run_view: RunView) -> Side:
+    """A run as one side of a comparison."""
+    plan = run_view.plan
+    return Side(plan.run, plan.created_utc, plan.config, run_view.machine, run_view.backends)
