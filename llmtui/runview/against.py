@@ -7,10 +7,11 @@ show; here stand only the medians of both.
 from __future__ import annotations
 
 from llmtui.runview.run import RunView
-from llmtui.stats.metrics import MetricKey
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.run_differences import Side
 from llmtui.store.rows import StoredRun
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 
 #: What is comparable is decided anew after this share of more iterations.
 _GROWTH = 0.1
@@ -40,6 +41,16 @@ class Against:
         if cached is None or cached[0] != attempts or not cached[1] <= count <= cached[1] * (1 + _GROWTH):
             cached = self._cached[metric] = (attempts, count, self._comparable(run_view, metric))
         return cached[2]
+
+    def words(self, run_view: RunView, metric: MetricKey) -> str:
+        """Say which medians stand beside those of `run_view`, and which command compares the two runs."""
+        count = len(self.medians(run_view, metric))
+        compare = f"llmtui compare {self.run} {run_view.plan.run}"
+        if not count:
+            by = METRICS[metric].title
+            return f"run {self.title} has no backend that is comparable by {by}; for the reason, try: {compare}"
+        medians = f"the medians of {plural(count, 'backend')} in run {self.title}"
+        return f"beside it: {medians}; for what the data show: {compare}"
 
     def _comparable(self, run_view: RunView, metric: MetricKey) -> dict[str, float]:
         from llmtui.stats.compare_runs import comparable

@@ -20,6 +20,8 @@ FILLS = {"█": "mean", "▓": "median", "▒": "min", "░": "max"}
 #: The statistics of a backend from left to right.
 ORDER = ("median", "min", "mean", "max")
 SHAPES = "●+×◆▲■◇△▽"
+#: What the median of an earlier run is drawn with.
+THIN = "⡀⠄⠂⠁"
 BEYOND = "↑↓"
 _TICK = re.compile(r"^( *)(-?[\d.]+%?)?([┤┼│└])")
 _BRAILLE = ((0, 0x01), (1, 0x02), (2, 0x04), (0, 0x08), (1, 0x10), (2, 0x20), (3, 0x40), (3, 0x80))
@@ -140,6 +142,19 @@ class Decoded:
             bars = heights.setdefault(cell.series, {})
             bars[fill or ORDER[len(bars)]] = edge
         return heights
+
+    def ghosts(self) -> dict[int, float]:
+        """The height of the thin line to the left of each backend's bars: the median of an earlier run."""
+        firsts: dict[int, int] = {}
+        for cell in self.cells(base=True):
+            if cell.series is not None:
+                firsts[cell.series] = min(cell.column, firsts.get(cell.series, cell.column))
+        ghosts: dict[int, float] = {}
+        for cell in self.cells(base=True):
+            if cell.glyph in THIN and cell.role == "dim":
+                right = {series: first for series, first in firsts.items() if first > cell.column}
+                ghosts[min(right, key=right.__getitem__)] = _dots(cell)[0][1]
+        return ghosts
 
     def figures(self) -> list[tuple[int, int, float, str]]:
         """The figures between the bars: first and last column, height, text."""

@@ -51,6 +51,34 @@ def test_every_axis_has_three_labels_and_its_top_row_has_one(name: str, kind: Ki
 
 
 @_SETS
+@pytest.mark.parametrize("factor", [0.6, 0.97, 1.0, 1.03, 1.7])
+def test_medians_of_an_earlier_run_say_their_values_to_an_eighth_of_a_row(name: str, factor: float) -> None:
+    for size in SIZES:
+        chart, width, height = chart_at(view_of(name), "bars", size)
+        # The last one is not comparable.
+        series = tuple(
+            dataclasses.replace(s, earlier=s.spread.median * factor) if s.spread and s is not chart.series[-1] else s
+            for s in chart.series
+        )
+        chart = dataclasses.replace(chart, series=series, against="before")
+        lines = draw(chart, width, height)
+        shown, text = Decoded(lines, chart.log), text_of(lines)
+        ghosts = shown.ghosts()
+        if not ghosts:
+            assert "before" not in text and (width - shown.edge) / len(series) < 4, "only without room"
+            continue
+        assert "⠂⠂ median in before" in text, "a legend entry names the run"
+        assert ghosts.keys() == {s.index for s in series if s.earlier is not None}
+        cell = 1 / 4 + 2 * _LABEL * chart.log
+        for s in series:
+            if s.earlier is not None:
+                truth = shown.upwards.place(chart.shown(s.earlier))
+                assert abs(ghosts[s.index] - truth) <= cell / 2 + 1e-6, text
+        # The bars stand beside them as without.
+        assert shown.bars().keys() == {s.index for s in series}
+
+
+@_SETS
 def test_bars_say_their_values_to_half_an_eighth_of_a_row(name: str) -> None:
     for size in SIZES:
         chart, shown, text = decoded(name, "bars", size)

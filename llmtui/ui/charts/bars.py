@@ -48,8 +48,11 @@ class _Bar:
     on_axis: str
 
 
-def draw_bars(chart: ChartData, width: int, height: int) -> tuple[list[Line], bool]:
-    """Draw the bars with their medians above and their names below. Return also whether all statistics have room."""
+def draw_bars(chart: ChartData, width: int, height: int) -> tuple[list[Line], bool, bool]:
+    """Draw the bars with their medians above and their names below.
+
+    Return also whether all statistics have room, and whether the medians of an earlier run have.
+    """
     drawn = [(s, s.spread) for s in chart.series if s.spread is not None]
     stats = [[chart.shown(getattr(spread, k)) for k in STATISTICS] for _, spread in drawn]
     earlier = [None if s.earlier is None else chart.shown(s.earlier) for s, _ in drawn]
@@ -85,7 +88,7 @@ def draw_bars(chart: ChartData, width: int, height: int) -> tuple[list[Line], bo
         _put_figure(lines, value_text(chart.metric, spread.median, 8), group[0], tops, margin)
     middles = [margin + group[0].column + (group[-1].column + group[-1].width - group[0].column) // 2 for group in bars]
     names = _names([s.name for s, _ in drawn], middles, int(columns / len(drawn)) - 1, width)
-    return [*lines, names], len(groups[0]) == len(STATISTICS)
+    return [*lines, names], len(groups[0]) == len(STATISTICS), beside > 0
 
 
 def ghost_width(room: float) -> int:

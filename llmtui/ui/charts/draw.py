@@ -18,8 +18,8 @@ def draw(chart: ChartData, width: int, height: int) -> list[Line]:
         hint = "iterations appear here as they complete" if chart.series else "all backends are hidden: x shows one"
         return _hint(hint if fits else "no room", width, height)
     if chart.kind == "bars":
-        bars, complete = draw_bars(chart, width, height - 1)
-        return [*bars, bars_legend(width, chart.log, complete, chart.against)]
+        bars, complete, earlier = draw_bars(chart, width, height - 1)
+        return [*bars, bars_legend(width, chart.log, complete, chart.against if earlier else "")]
     key, _ = legend(chart, width)
     match chart.kind:
         case "scatter":
