@@ -56,7 +56,7 @@ def draw_bars(chart: ChartData, width: int, height: int) -> tuple[list[Line], bo
     drawn = [(s, s.spread) for s in chart.series if s.spread is not None]
     stats = [[chart.shown(getattr(spread, k)) for k in STATISTICS] for _, spread in drawn]
     earlier = [None if s.earlier is None else chart.shown(s.earlier) for s, _ in drawn]
-    values = [v for row in (*stats, earlier) for v in row if v is not None]
+    values = [v for row in stats for v in row] + [v for v in earlier if v is not None]
     # Below the rows are the horizontal axis, in whose row the linear value axis begins, and the names.
     rows = height - 2
     room = rows - (rows >= _FIGURES_FROM)
