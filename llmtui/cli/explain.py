@@ -179,14 +179,13 @@ def check_codes() -> str:
 
 
 def monitor_keys() -> str:
-    """The keys of the monitor, by group."""
+    """The keys of the monitor, by section."""
     from llmtui.ui.actions.keys import key_word
-    from llmtui.ui.actions.registry import COMMANDS
+    from llmtui.ui.actions.registry import COMMANDS, SECTIONS
 
-    groups = dict.fromkeys(command.group for command in COMMANDS)
     return "\n\n".join(
-        f"## {group}\n\n" + definitions((f"{key_word(c.key):8}{c.id}", c.help) for c in COMMANDS if c.group == group)
-        for group in groups
+        f"## {title}\n\n" + definitions((f"{key_word(c.key):8}{c.id}", c.help) for c in COMMANDS if c.group == group)
+        for group, title in SECTIONS.items()
     )
 
 

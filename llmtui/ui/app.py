@@ -7,16 +7,16 @@ import datetime
 import functools
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.command import Provider
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Resize
-from textual.screen import Screen
 
 from llmtui.config.schema import UiConfig
 from llmtui.link.client import EngineLink
@@ -48,6 +48,12 @@ if TYPE_CHECKING:
     from llmtui.ui.screens.details import DetailsScreen
 
 
+def _palette() -> type[Provider]:
+    from llmtui.ui.actions.palette import CommandsProvider
+
+    return CommandsProvider
+
+
 class MonitorApp(App[None]):
     """Shows the plan immediately, then awaits `link()` and follows the engine behind it.
 
@@ -64,6 +70,8 @@ class MonitorApp(App[None]):
         Binding("right,down", "step(1)", show=False),
         Binding("left,up", "step(-1)", show=False),
     ]
+    # What the command palette searches; imported when it opens for the first time.
+    COMMANDS = {_palette}
     main: RunScreen
 
     def __init__(
@@ -107,13 +115,6 @@ class MonitorApp(App[None]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return themes.DEFAULT_VARIABLES
-
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        situation = self.view.situation()
-        for command in COMMANDS:
-            if command.applies(situation):
-                run = functools.partial(self.action_command, command.id)
-                yield SystemCommand(command.word(situation), command.help, run)
 
     def get_driver_class(self) -> type[Driver]:
         driver_class = super().get_driver_class()

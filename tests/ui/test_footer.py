@@ -7,6 +7,7 @@ import pytest
 from llmtui.model import AnyEvent, BackendChanged, RunChanged, RunState
 from llmtui.ui.actions.footer_order import by_importance
 from llmtui.ui.actions.registry import COMMANDS
+from llmtui.ui.layout import WIDE
 from llmtui.ui.situation import Situation
 from llmtui.ui.widgets.footer import Footer
 from tests.ui import canned_run as canned
@@ -32,35 +33,40 @@ async def footer(size: tuple[int, int], done: int, events: list[AnyEvent], *keys
         line = screen_text(app).split("\n")[-1]
         # Each is where a click expects it.
         for start, end, command in app.screen.query_one(Footer)._spots:
-            assert line[start:end].split(maxsplit=1)[1].strip() == word_now(app.view.situation(), command)
+            word = next(c for c in COMMANDS if c.id == command).word(app.view.situation(), size[0] < WIDE)
+            assert line[start:end].split(maxsplit=1)[1].strip() == word
         return line
 
 
-def word_now(situation: Situation, command: str) -> str:
-    return next(c for c in COMMANDS if c.id == command).word(situation)
+CHARTS = ["c Chart", "m Metric", "x Hide"]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
 @pytest.mark.parametrize(
-    ("done", "events", "keys", "words"),
+    ("done", "events", "keys", "words", "where_wide"),
     [
-        (0, [STARTING], [], ["d Detach", "L Log", "enter Details"]),
-        (6, [], [], ["space Pause", "v Verdict", "d Detach", "enter Details"]),
-        (6, [], ["5"], ["r Rerun", "space Pause", "v Verdict", "d Detach", "enter Details"]),
-        (6, [], ["3", "x"], ["x Show", "space Pause", "v Verdict", "d Detach", "enter Details"]),
-        (6, [], ["h"], ["h Go on", "space Pause", "v Verdict", "d Detach", "enter Details"]),
-        (6, [PAUSED], [], ["space Resume", "v Verdict", "d Detach", "enter Details"]),
-        (10, DONE, [], ["r Rerun", "R All", "v Verdict", "e CSV", "enter Details"]),
-        (6, [], ["enter"], ["esc Back", "l Server log", "space Pause"]),
-        (6, [], ["v"], ["esc Back", "M More", "m Metric", "space Pause"]),
-        (6, [], ["L"], ["esc Back", "space Pause"]),
+        (0, [STARTING], [], ["d Detach", "L Log", "enter Details", *CHARTS], []),
+        (6, [], [], ["space Pause", "enter Details", *CHARTS], ["v Verdict", "d Detach"]),
+        (6, [], ["5"], ["r Rerun", "space Pause", "enter Details", *CHARTS], ["v Verdict", "d Detach"]),
+        (6, [], ["3", "x"], ["x Show", "space Pause", "enter Details", *CHARTS[:2]], ["v Verdict", "d Detach"]),
+        (6, [], ["h"], ["h Go on", "space Pause", "enter Details", *CHARTS], ["v Verdict", "d Detach"]),
+        (6, [PAUSED], [], ["space Resume", "enter Details", *CHARTS], ["v Verdict", "d Detach"]),
+        (10, DONE, [], ["r Rerun", "R All", "v Verdict", "e CSV", "enter Details", *CHARTS[:2]], ["x Hide"]),
+        (6, [], ["enter"], ["esc Back", "/ Filter", "S Slowest", "l Server log", "space Pause"], ["m Metric"]),
+        (6, [], ["v"], ["esc Back", "M More", "m Metric", "space Pause"], []),
+        (6, [], ["L"], ["esc Back", "space Pause"], []),
     ],
     ids=["starting", "running", "at rest", "hidden", "held", "paused", "done", "details", "verdict", "log"],
 )
 async def test_the_most_important_commands_have_room(
-    size: tuple[int, int], done: int, events: list[AnyEvent], keys: list[str], words: list[str]
+    size: tuple[int, int], done: int, events: list[AnyEvent], keys: list[str], words: list[str], where_wide: list[str]
 ) -> None:
     line = await footer(size, done, events, *keys)
+    if size[0] < WIDE:
+        shorter = {"enter Details": "enter Open", "v Verdict": "v Why", "l Server log": "l Log"}
+        words = [shorter.get(word, word) for word in words]
+    else:
+        words = [*words, *where_wide]
     for each in [*words, "? Help", "q Quit"]:
         assert f" {each}" in line
     assert "…" not in line

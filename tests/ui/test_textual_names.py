@@ -20,14 +20,14 @@ from llmtui.ui.screens.overlay import Overlay
 
 #: What is overridden or set on purpose.
 MEANT = {
-    *("ALLOW_SELECT", "AUTO_FOCUS", "BINDINGS", "CSS_PATH", "ENABLE_COMMAND_PALETTE", "TITLE"),
+    *("ALLOW_SELECT", "AUTO_FOCUS", "BINDINGS", "COMMANDS", "CSS_PATH", "ENABLE_COMMAND_PALETTE", "TITLE"),
     *("compose", "get_content_height", "notify_style_update", "render_line", "watch_has_focus", "run_input_thread"),
-    *("get_default_screen", "get_driver_class", "get_system_commands", "get_theme_variable_defaults", "action_quit"),
+    *("get_default_screen", "get_driver_class", "get_theme_variable_defaults", "action_quit"),
     *("focus_next", "focus_previous"),
     *("_filters", "animation_level", "theme", "use_command_palette", "focused", "has_focus"),
     # Overrides that call Textual's own.
     *("_on_timer_update", "_repaint_required", "_sigcont_application"),
-    *("border_title", "border_subtitle"),
+    *("border_title", "border_subtitle", "cursor_blink"),
 }
 
 

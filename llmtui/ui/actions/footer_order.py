@@ -11,12 +11,13 @@ def footer_commands(situation: Situation) -> list[Command]:
     return [c for c in COMMANDS if c.footer and c.applies(situation)]
 
 
-#: The order on the main screen: during the run, when it is done, and before it starts.
+#: The order on the main screen: during the run, when it is done, and before it starts. What changes the charts comes
+#: before what the screen says elsewhere: the line of the verdict, the question of the quit key.
 _RACING = (
-    "pause rerun maximise verdict detach table metric stop hide hold chart export log more sort export_as rerun_all"
+    "pause rerun maximise chart metric hide table verdict detach stop hold log export more sort export_as rerun_all"
 )
-_DONE = "verdict export maximise rerun table rerun_all metric log more export_as hide chart sort hold detach"
-_STARTING = "maximise detach log table stop metric hide hold chart sort"
+_DONE = "verdict export maximise rerun table rerun_all chart metric hide log more export_as sort hold detach"
+_STARTING = "maximise detach log chart metric hide table stop hold sort"
 #: The order on the details, and on the log and the verdict.
 _DETAILS = (
     "filter slowest next_failed next_outlier pause server_log sort rerun stop metric export hide detach hold export_as"

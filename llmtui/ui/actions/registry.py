@@ -23,13 +23,25 @@ def _chart_with_results(s: Situation) -> bool:
 
 #: Why a key of the details does not apply elsewhere.
 _DETAILS_FIRST = "open the details of a backend first"
-#: The sections of the help.
-Group = Literal["Backend", "Run", "View", "Details", "Application"]
+Group = Literal["Backend", "Run", "Charts", "Table", "Screens", "Details", "Application"]
+#: The sections of the help: each says where its keys work.
+SECTIONS: dict[Group, str] = {
+    "Backend": "The selected backend",
+    "Run": "The run",
+    "Charts": "Charts of the main screen",
+    "Table": "Table of the main screen, and of the details",
+    "Screens": "Other screens",
+    "Details": "Details of a backend",
+    "Application": "Everywhere",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command of the user. `label` is its word in the footer; `refusal` says why it does not apply."""
+    """A command of the user. `label` is its word in the footer, `short` a shorter one for narrow terminals.
+
+    `refusal` says why it does not apply.
+    """
 
     id: str
     key: str
@@ -42,9 +54,12 @@ class Command:
     footer: bool = True
     #: Whether the engine carries it out.
     engine: bool = False
+    short: str = ""
 
-    def word(self, situation: Situation) -> str:
+    def word(self, situation: Situation, narrow: bool = False) -> str:
         """The footer's word for this command in `situation`."""
+        if narrow and self.short:
+            return self.short
         return self.label_now(situation) if self.label_now else self.label
 
 
@@ -105,7 +120,7 @@ COMMANDS: tuple[Command, ...] = (
         "x",
         "Hide",
         "hide or show this backend in the charts; axes rescale",
-        "View",
+        "Charts",
         lambda s: s.selected is not None and not (s.log_shown or s.verdict_shown),
         lambda s: "Show" if s.hidden else "Hide",
     ),
@@ -114,7 +129,7 @@ COMMANDS: tuple[Command, ...] = (
         "m",
         "Metric",
         "next metric: latency, TTFT, ITL, tokens/s",
-        "View",
+        "Charts",
         lambda s: not s.log_shown,
     ),
     Command(
@@ -122,7 +137,7 @@ COMMANDS: tuple[Command, ...] = (
         "c",
         "Chart",
         "next chart: bars, box plot, ECDF; scatter if one chart fits",
-        "View",
+        "Charts",
         lambda s: s.charts > 0 and not s.details,
         refusal="no chart on this screen",
     ),
@@ -131,7 +146,7 @@ COMMANDS: tuple[Command, ...] = (
         "y",
         "Scale",
         "log or linear scale; log by default if one is 10x the rest",
-        "View",
+        "Charts",
         lambda s: s.charts > 0 and not (s.details or (s.table_on_key and s.table_shown)),
         refusal="no chart on this screen",
         footer=False,
@@ -141,7 +156,7 @@ COMMANDS: tuple[Command, ...] = (
         "left_square_bracket",
         "First half",
         "the scatter: first half of the iterations shown",
-        "View",
+        "Charts",
         _chart_with_results,
         refusal="no chart with results on this screen",
         footer=False,
@@ -151,7 +166,7 @@ COMMANDS: tuple[Command, ...] = (
         "right_square_bracket",
         "Last half",
         "the scatter: last half of the iterations shown",
-        "View",
+        "Charts",
         _chart_with_results,
         refusal="no chart with results on this screen",
         footer=False,
@@ -161,7 +176,7 @@ COMMANDS: tuple[Command, ...] = (
         "equals_sign",
         "All iterations",
         "the scatter: all iterations",
-        "View",
+        "Charts",
         lambda s: s.zoomed and not s.details,
         refusal="all iterations are shown",
         footer=False,
@@ -171,7 +186,7 @@ COMMANDS: tuple[Command, ...] = (
         "T",
         "Table",
         "switch between chart and table if only one of them fits",
-        "View",
+        "Table",
         lambda s: s.table_on_key and not s.details,
         lambda s: "Chart" if s.table_shown else "Table",
         refusal="the table is already shown",
@@ -181,7 +196,7 @@ COMMANDS: tuple[Command, ...] = (
         "o",
         "Sort",
         "sort the table by the next column, or click a heading",
-        "View",
+        "Table",
         lambda s: s.iterations or (s.table_visible and not s.details),
         refusal="the table is not shown",
     ),
@@ -190,7 +205,7 @@ COMMANDS: tuple[Command, ...] = (
         "O",
         "Reverse",
         "reverse the order of the table",
-        "View",
+        "Table",
         lambda s: s.listing_sorted if s.iterations else s.table_visible and s.sorted and not s.details,
         refusal="the table is not sorted",
         footer=False,
@@ -200,7 +215,7 @@ COMMANDS: tuple[Command, ...] = (
         "h",
         "Hold",
         "hold the screen while the run continues, or catch up",
-        "View",
+        "Screens",
         lambda s: s.live or s.held,
         lambda s: "Go on" if s.held else "Hold",
         refusal="nothing to hold",
@@ -210,16 +225,17 @@ COMMANDS: tuple[Command, ...] = (
         "v",
         "Verdict",
         "the verdict: every pair, intervals, fairness checks",
-        "View",
+        "Screens",
         lambda s: s.results and (not s.details or s.verdict_shown),
         refusal="no results yet",
+        short="Why",
     ),
     Command(
         "log",
         "L",
         "Log",
         "the run's log: messages, state changes, failures",
-        "View",
+        "Screens",
         lambda s: not s.details or s.log_shown,
     ),
     Command(
@@ -230,6 +246,7 @@ COMMANDS: tuple[Command, ...] = (
         "Details",
         lambda s: s.iterations,
         refusal=_DETAILS_FIRST,
+        short="Log",
     ),
     Command(
         "detach",
@@ -264,15 +281,16 @@ COMMANDS: tuple[Command, ...] = (
         "enter",
         "Details",
         "details of this backend: iterations, answers, token timeline",
-        "View",
+        "Screens",
         lambda s: s.selected is not None and not s.details,
+        short="Open",
     ),
     Command(
         "back",
         "escape",
         "Back",
         "clear the filter; back to all backends; a held screen catches up",
-        "View",
+        "Screens",
         lambda s: s.details or s.held,
         lambda s: "Clear" if s.iterations and s.filtered else "Back",
     ),

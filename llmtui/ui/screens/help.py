@@ -10,20 +10,28 @@ from textual.containers import VerticalScroll
 from textual.events import Click, MouseMove
 from textual.geometry import Size
 from textual.screen import ModalScreen
+from textual.widgets import Input
 
 from llmtui.ui.actions.keys import key_word
-from llmtui.ui.actions.registry import COMMANDS
+from llmtui.ui.actions.registry import COMMANDS, SECTIONS
+from llmtui.ui.actions.search import score, texts_of
 from llmtui.ui.text.spans import Line, width_of, wrap
 from llmtui.ui.textual_internals import PaintedOnceScreen
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
+from llmtui.ui.widgets.search import SearchLine
 
 #: With fewer cells than this beside the keys, the descriptions are below them.
 _WORDS_AT_LEAST = 20
 
+#: Keys that are no commands of the registry, by section.
 _FIXED = {
     "Backend": [("1-9", "select a backend; tab, arrows and a click do too")],
-    "Application": [("ctrl+p", "command palette"), ("ctrl+c", "same as quit")],
+    "Details": [
+        ("arrows", "move in the list; home, end, pgup, pgdn too"),
+        ("tab", "to the answer, and to the server's log"),
+    ],
+    "Application": [("/", "in this help: search"), ("ctrl+p", "command palette"), ("ctrl+c", "same as quit")],
 }
 _SIGNS = """\
 TTFT: time to first token; ITL: time between tokens
@@ -36,8 +44,8 @@ small plots: one scale for all panels, so that noise compares\
 """
 
 
-def help_rows(keys: Mapping[str, str]) -> list[tuple[str, Line]]:
-    """Return the rows: every command with its key, by group, then how to read the screen.
+def help_rows(keys: Mapping[str, str], query: str = "") -> list[tuple[str, Line]]:
+    """Return the rows: every command with its key, by section, then how to read the screen; or those that match.
 
     Each row comes with the id of the command that a click on it runs, or "".
     """
@@ -45,18 +53,25 @@ def help_rows(keys: Mapping[str, str]) -> list[tuple[str, Line]]:
     # Room for the longest key, so that the descriptions are aligned.
     room = max(7, *(len(key_word(key)) + 2 for key in keys.values()))
 
-    def row(command: str, key: str, words: str) -> None:
-        rows.append((command, ((f"  {key:<{room}}", "strong"), (words, ""))))
+    def section(title: str, entries: list[tuple[str, Line, tuple[str, ...]]]) -> None:
+        found = [(command, line) for command, line, texts in entries if not query.strip() or score(query, texts)]
+        if found:
+            rows.extend([("", ((title, "title"),)), *found])
 
-    for group in ("Backend", "Run", "View", "Details", "Application"):
-        rows.append(("", ((group, "title"),)))
-        for command in COMMANDS:
-            if command.group == group:
-                row(command.id, key_word(keys[command.id]), command.help)
-        for key, words in _FIXED.get(group, []):
-            row("", key, words)
-    rows.append(("", (("Reading the screen", "title"),)))
-    rows += [("", ((f"  {line}", ""),)) for line in _SIGNS.splitlines()]
+    def entry(command: str, key: str, words: str, *texts: str) -> tuple[str, Line, tuple[str, ...]]:
+        return command, ((f"  {key:<{room}}", "strong"), (words, "")), (words, key, *texts)
+
+    for group, title in SECTIONS.items():
+        commands = [c for c in COMMANDS if c.group == group]
+        section(
+            title,
+            [
+                *(entry(c.id, key_word(keys[c.id]), c.help, *texts_of(c)) for c in commands),
+                *(entry("", key, words, title) for key, words in _FIXED.get(group, [])),
+            ],
+        )
+    title = "Reading the screen"
+    section(title, [("", ((f"  {line}", ""),), (line, title)) for line in _SIGNS.splitlines()])
     return rows
 
 
@@ -65,8 +80,15 @@ class Page(Lines):
 
     def __init__(self, view: ViewState, keys: Mapping[str, str]) -> None:
         super().__init__(view)
+        self._keys = keys
         self._all = help_rows(keys)
         self._pointed = -1
+
+    def search(self, query: str) -> None:
+        """Show the rows that match; all of them without a query."""
+        self._all = help_rows(self._keys, query) or [("", ((f"nothing about {query.strip()}", "dim"),))]
+        self.redraw()
+        self.refresh(layout=True)
 
     def _rows(self, width: int) -> list[tuple[str, Line]]:
         """Return the rows wrapped to `width`, descriptions below descriptions."""
@@ -127,14 +149,19 @@ class Sheet(VerticalScroll):
 
     def _count(self) -> None:
         below = round(self.max_scroll_y - self.scroll_y)
-        self.border_subtitle = f"{below} more below, esc closes" if below > 0 else "esc closes"
+        hints = "/ searches, esc closes"
+        self.border_subtitle = f"{below} more below, {hints}" if below > 0 else hints
 
 
 class HelpScreen(ModalScreen[str], PaintedOnceScreen[str]):
     """Dismissed with the id of the command that was clicked, or "". It is opaque: what is behind it is not drawn."""
 
-    AUTO_FOCUS = "*"
-    BINDINGS = [Binding("escape,question_mark,q,enter,ctrl+c", "dismiss_help", "Close", show=False)]
+    AUTO_FOCUS = "Sheet"
+    BINDINGS = [
+        Binding("slash", "search", show=False),
+        Binding("escape", "leave", show=False),
+        Binding("question_mark,q,enter,ctrl+c", "dismiss_help", "Close", show=False),
+    ]
 
     def __init__(self, view: ViewState, keys: Mapping[str, str]) -> None:
         super().__init__()
@@ -143,10 +170,46 @@ class HelpScreen(ModalScreen[str], PaintedOnceScreen[str]):
 
     def compose(self) -> ComposeResult:
         with Sheet():
+            line = SearchLine(id="help-search", placeholder="search: a key, or words")
+            line.display = False
+            yield line
             yield Page(self._view, self._keys)
 
     def on_screen_suspend(self) -> None:
+        self._close_search()
         self.query_one(Sheet).scroll_home(animate=False)
 
+    def action_search(self) -> None:
+        """Let the user type what to search for."""
+        line = self.query_one(SearchLine)
+        line.display = True
+        self.query_one(Sheet).scroll_home(animate=False)
+        line.focus()
+
+    def _close_search(self) -> bool:
+        """Show all rows again. Return whether there was a search."""
+        line = self.query_one(SearchLine)
+        if not line.display:
+            return False
+        line.display, line.value = False, ""
+        self.query_one(Page).search("")
+        self.query_one(Sheet).focus()
+        return True
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.query_one(Page).search(event.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.value.strip():
+            self.query_one(Sheet).focus()
+        else:
+            self._close_search()
+
+    def action_leave(self) -> None:
+        """Close the search, else the help."""
+        if not self._close_search():
+            self.dismiss("")
+
     def action_dismiss_help(self) -> None:
+        """Close the help."""
         self.dismiss("")

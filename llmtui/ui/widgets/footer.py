@@ -9,6 +9,7 @@ from textual.message import Message
 
 from llmtui.ui.actions.footer_order import by_importance, footer_commands
 from llmtui.ui.actions.keys import key_word
+from llmtui.ui.layout import WIDE
 from llmtui.ui.text.spans import Line, Span
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
@@ -31,14 +32,17 @@ class Footer(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         situation = self.view.situation()
-        entries = {c.id: (key_word(self._keys[c.id]), c.word(situation)) for c in footer_commands(situation)}
-        # The most important take their room first. The last blank of the line is not needed.
-        room, shown, words = width + 1, set[str](), set[str]()
+        narrow = width < WIDE
+        # A blank apart on a narrow terminal, two on others: the keys are bold.
+        gap = 1 if narrow else 2
+        entries = {c.id: (key_word(self._keys[c.id]), c.word(situation, narrow)) for c in footer_commands(situation)}
+        # The most important take their room first. The last blanks of the line are not needed.
+        room, shown, words = width + gap - 1, set[str](), set[str]()
         for command in by_importance(situation):
             # Two keys that do the same here are shown once.
             if command not in entries or entries[command][1] in words:
                 continue
-            if (size := sum(map(len, entries[command])) + 3) <= room:
+            if (size := sum(map(len, entries[command])) + 1 + gap) <= room:
                 room -= size
                 shown.add(command)
                 words.add(entries[command][1])
@@ -48,8 +52,8 @@ class Footer(Lines):
         for command, (key, word) in entries.items():
             if command not in shown:
                 continue
-            spans += [(f" {key}", "key"), (f" {word} ", "dim")]
-            size = len(key) + len(word) + 3
+            spans += [(f" {key}", "key"), (f" {word}" + " " * (gap - 1), "dim")]
+            size = len(key) + len(word) + 1 + gap
             self._spots.append((x, x + size, command))
             x += size
         if spans:
