@@ -6,8 +6,8 @@ import pytest
 
 from llmtui.model import BackendChanged, IterationDone
 from llmtui.runview.run import RunView
-from llmtui.ui.text.spans import width_of
-from llmtui.ui.views.ranking import doubts, ranking_line
+from llmtui.ui.text.spans import Span, width_of
+from llmtui.ui.views.ranking import doubts, fitted_ranking, ranking_line
 from tests import build
 from tests.ui import canned_run as canned
 from tests.ui.lines import text_of
@@ -54,7 +54,7 @@ def test_a_busy_machine_is_mentioned_where_it_matters() -> None:
     wide = text_of([ranking_line(busy_view(), "latency", 120, None)])
     assert wide.rstrip().endswith("10 of 20 measured while other programs were busy")
     narrow = text_of([ranking_line(busy_view(), "latency", 60, None)])
-    assert narrow.rstrip().endswith("  busy")
+    assert narrow.rstrip().endswith("10 of 20 busy")
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,28 @@ def test_a_busy_machine_is_mentioned_where_it_matters() -> None:
 def test_words_before_the_first_result(warmup: int, state: str, words: str) -> None:
     run_view = build.run_view(build.plan("a", warmup=warmup), build.changed("a", state=state))
     assert text_of([ranking_line(run_view, "latency", 120, None)]).strip() == f"no result yet: {words}"
+
+
+def test_what_to_doubt_gets_shorter_and_is_never_dropped() -> None:
+    doubted = ["2 errors", "weights differ: Q8_0, bf16", "50 of 50 measured while other programs were busy"]
+    left: list[Span] = [
+        ("one 0.9 s", "best"),
+        *[part for n in range(2, 6) for part in (("   ", ""), (f"backend {n} 1.{n}x", ""))],
+    ]
+    seen: list[str] = []
+    for width in range(140, 29, -1):
+        line = fitted_ranking(left, doubted, width)
+        assert width_of(line) == width
+        text = text_of([line])
+        assert "one 0.9 s" in text
+        assert "…" not in text
+        if "backend 5" not in text:
+            assert "+" in text
+        seen.append(next(word for word in ("programs", "of 50 busy", "50 busy", "3 doubts") if word in text))
+    assert list(dict.fromkeys(seen)) == ["programs", "of 50 busy", "50 busy", "3 doubts"]
+
+
+def test_all_backends_are_in_the_ranking_if_two_blanks_make_room() -> None:
+    left: list[Span] = [("a 1 s", "best"), ("   ", ""), ("b 1.1x", ""), ("   ", ""), ("c 1.2x", "")]
+    assert text_of([fitted_ranking(left, [], 23)]).strip() == "a 1 s  b 1.1x  c 1.2x"
+    assert text_of([fitted_ranking(left, [], 22)]).strip() == "a 1 s  b 1.1x  +1 more"

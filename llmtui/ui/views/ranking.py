@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from llmtui.model import RESTING
@@ -89,17 +90,7 @@ def ranking_line(run_view: RunView, metric: MetricKey, width: int, banner: tuple
                 words = "stopped before any result: r reruns this backend, R reruns all"
             return fit([(" ", ""), (words, "warn")], width)
         return fit([(f" no result yet: {_before_results(run_view)}", "dim")], width)
-    noted = doubts(run_view, metric)
-
-    def too_long() -> bool:
-        return len("; ".join(noted)) + width_of(left) + 3 > width
-
-    if too_long():
-        noted = ["busy" if note.endswith("busy") else note.partition(":")[0] for note in noted]
-    while noted and too_long():
-        noted.pop()
-    right: Span = ("; ".join(noted), "warn")
-    return justify([(" ", ""), *left], [right, (" ", "")], width)
+    return fitted_ranking(left, doubts(run_view, metric), width)
 
 
 def _before_results(run_view: RunView) -> str:
@@ -110,3 +101,48 @@ def _before_results(run_view: RunView) -> str:
     if run_view.plan.config.warmup:
         return "measured iterations start after the warm-ups"
     return "measured iterations start when the backends are ready"
+
+
+_APART: Span = ("   ", "")
+
+
+def fitted_ranking(left: Line | list[Span], noted: list[str], width: int) -> Line:
+    """Draw the ranking, and what to doubt on the right, in `width` cells.
+
+    What to doubt gets shorter before backends are left out, and what is left out is counted.
+    """
+    forms = _shorter(noted)
+    room = width - 2 - (width_of([(forms[-1], "")]) + 2 if noted else 0)
+    if width_of(left) > room:
+        left = _with_room(left, room)
+    if not noted:
+        return fit([(" ", ""), *left], width)
+    most = width - 4 - width_of(left)
+    text = next((form for form in forms if width_of([(form, "")]) <= most), forms[-1])
+    return justify([(" ", ""), *left], [(text, "warn"), (" ", "")], width)
+
+
+def _shorter(noted: list[str]) -> list[str]:
+    """Return what to doubt, from the longest form to the shortest."""
+    fewer = [re.sub(r"^(\d+ of \d+) .*", r"\1 busy", note.partition(":")[0]) for note in noted]
+    fewest = [re.sub(r"^(\d+) of \d+", r"\1", note).replace(" differ", "") for note in fewer]
+    return ["; ".join(noted), "; ".join(fewer), "; ".join(fewest), plural(len(noted), "doubt") if noted else ""]
+
+
+def _with_room(left: Line | list[Span], room: int) -> list[Span]:
+    """Return the backends that fit, closer together, and how many are left out."""
+    parts: list[list[Span]] = [[]]
+    for span in left:
+        if span == _APART:
+            parts.append([])
+        else:
+            parts[-1].append(span)
+    for count in range(len(parts), 0, -1):
+        missing = len(parts) - count
+        shown = [part if n == 0 else [("  ", ""), *part] for n, part in enumerate(parts[:count])]
+        line: list[Span] = [span for part in shown for span in part]
+        if missing:
+            line.append((f"  +{missing} more", "dim"))
+        if width_of(line) <= room:
+            return line
+    return line
