@@ -94,4 +94,4 @@ def test_what_to_doubt_gets_shorter_and_is_never_dropped() -> None:
 def test_all_backends_are_in_the_ranking_if_two_blanks_make_room() -> None:
     left: list[Span] = [("a 1 s", "best"), ("   ", ""), ("b 1.1x", ""), ("   ", ""), ("c 1.2x", "")]
     assert text_of([fitted_ranking(left, [], 23)]).strip() == "a 1 s  b 1.1x  c 1.2x"
-    assert text_of([fitted_ranking(left, [], 22)]).strip() == "a 1 s  b 1.1x  +1 more"
+    assert text_of([fitted_ranking(left, [], 22)]).strip() == "a 1 s  +2 more"

@@ -11,10 +11,11 @@ from llmtui.model import AnyEvent, BackendChanged, IterationDone, More, RunConfi
 from llmtui.runview.run import RunView
 from llmtui.stats.compare import Comparison
 from llmtui.ui.text.spans import width_of
-from llmtui.ui.views.verdict import plot, typical_rows, verdict_line, verdict_page
+from llmtui.ui.views.verdict import plot, typical_rows, verdict_lines, verdict_page
 from llmtui.ui.widgets.header import VerdictLine
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
+from tests.ui.lines import text_of
 from tests.ui.pilot import make, screen_text, settle
 
 DONE: list[AnyEvent] = [
@@ -156,7 +157,10 @@ def test_page_fits_the_width(width: int) -> None:
     run_view.apply(canned.hello(done=10, running=False))
     verdict = run_view.verdict()
     assert all(width_of(line) == width for line in verdict_page(verdict, width, "M"))
-    assert width_of(verdict_line(verdict, width)) == width
+    for height in (1, 2, 3):
+        lines = verdict_lines(verdict, width, height, "v")
+        assert 1 <= len(lines) <= height
+        assert all(width_of(line) == width for line in lines)
 
 
 @pytest.mark.parametrize("interval", [(0.9, 1.0, 1.1), (1.2, 1.3, 1.4), (1.0, 1.0, 1.0), (30.0, 40.0, 900.0)])
@@ -188,3 +192,16 @@ def test_typical_values_have_intervals(width: int) -> None:
     other = verdict_page(run_view.verdict("ttft"), width, "", typical_rows(run_view, "ttft"))
     assert not any("outliers  first" in text for line in other for text, _ in line)
     assert not any("Typical" in text for line in verdict_page(run_view.verdict(), width) for text, _ in line)
+
+
+def test_a_long_verdict_wraps_and_names_the_key_where_it_is_cut() -> None:
+    verdict = msgspec.structs.replace(
+        canned.run_view(done=10).verdict("latency"),
+        line="one takes " + "1.23x as long as another (95%: 1.11 to 1.33), " * 4,
+        brief="beta 1.23x, gamma 1.24x, delta 1.39x, epsilon 1.31x, zeta 1.5x, eta 1.6x, theta 1.7x, iota 1.8x.",
+    )
+    two = [text_of([line]).strip() for line in verdict_lines(verdict, 60, 2, "v")]
+    assert " ".join(two) == verdict.brief
+    [one] = [text_of([line]).strip() for line in verdict_lines(verdict, 60, 1, "v")]
+    assert one.endswith(" … v: all")
+    assert " ".join(text_of([line]).strip() for line in verdict_lines(verdict, 60, 4, "v")) == verdict.line.strip()

@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from llmtui.ui.actions.keys import key_word
 from llmtui.ui.layout import layout_for
 from llmtui.ui.screens import run_layout
 from llmtui.ui.screens.overlay import Overlay
@@ -53,7 +54,7 @@ class RunScreen(PaintedOnceScreen[None]):
         self.out_of_sight = OutOfSight(view, id="out-of-sight")
         self.bars = ChartView(view, "statistics", id="bars")
         self.charts = Container(self.bars, ChartView(view, "scatter", id="scatter"), id="charts")
-        self.verdict_line = VerdictLine(view, id="verdict-line")
+        self.verdict_line = VerdictLine(view, key_word(keys["verdict"]), id="verdict-line")
         self.table = SummaryTable(view, id="table")
         self.spacer = Static(id="spacer")
         self.ranking = Ranking(view, id="ranking")

@@ -58,13 +58,20 @@ _DEFINITIONS = (
 )
 
 
-def verdict_line(verdict: Verdict, width: int) -> Line:
-    """Draw the verdict in one line, with intervals if there is room; dim during the run."""
+def verdict_lines(verdict: Verdict, width: int, height: int, key: str = "") -> list[Line]:
+    """Draw the verdict in at most `height` lines, with intervals if there is room; dim during the run.
+
+    If even that is too long, `key` (which opens all of it) is named where it is cut.
+    """
     room = width - 2
-    text = verdict.line if width_of([(verdict.line, "")]) <= room else verdict.brief
+    texts = [wrap(text, room, 99) for text in (verdict.line, verdict.brief)]
+    lines = next((each for each in texts if len(each) <= height), texts[-1])
+    if len(lines) > height:
+        more = f" … {key}: all" if key else " …"
+        lines = [*lines[: height - 1], clip(lines[height - 1], room - len(more)).removesuffix("…").rstrip(" ,") + more]
     unlike = verdict.leading.instead_of is not None
     role: Role = "dim" if not verdict.done else "warn" if unlike else "strong"
-    return fit([(" ", ""), (clip(text, room), role)], width)
+    return [fit([(" ", ""), (text, role)], width) for text in lines]
 
 
 def awaited_line(run_view: RunView, width: int) -> Line:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmtui.ui.text.spans import Line
+from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.catching_up import catching_up_line
 from llmtui.ui.views.header import count_failed, header_lines
 from llmtui.ui.views.ranking import ranking_line
@@ -42,18 +43,22 @@ class OutOfSight(Lines):
 
 
 class VerdictLine(Lines):
-    """The verdict in one line above the table; a click opens all of it."""
+    """The verdict in few lines above the table; a click opens all of it."""
+
+    def __init__(self, view: ViewState, key: str, *, id: str) -> None:  # noqa: A002
+        super().__init__(view, id=id)
+        self._key = key
 
     def content(self, width: int, height: int) -> list[Line]:
         run_view = self.view.run_view
         # Before the engine reports the run no statistics are imported: the first frame does not wait for them.
         if not run_view.run.total or self.view.catching_up:
             return []
-        from llmtui.ui.views.verdict import awaited_line, verdict_line
+        from llmtui.ui.views.verdict import awaited_line, verdict_lines
 
         if not self.view.situation().results:
             return [awaited_line(run_view, width)]
-        return [verdict_line(run_view.verdict(self.view.metric), width)]
+        return verdict_lines(run_view.verdict(self.view.metric), width, height, self._key)
 
     async def on_click(self) -> None:
         await self.run_action("app.command('verdict')")
