@@ -79,7 +79,7 @@ def test_what_to_doubt_gets_shorter_and_is_never_dropped() -> None:
         *[part for n in range(2, 6) for part in (("   ", ""), (f"backend {n} 1.{n}x", ""))],
     ]
     seen: list[str] = []
-    for width in range(140, 29, -1):
+    for width in range(180, 29, -1):
         line = fitted_ranking(left, doubted, width)
         assert width_of(line) == width
         text = text_of([line])
