@@ -16,11 +16,11 @@ from llmtui.cli.output import STDOUT, output_columns, report, write_output
 from llmtui.model import Struct
 from llmtui.model.errors import UsageError
 from llmtui.runview.against import side_of
-from llmtui.runview.backend import ROUNDS
 from llmtui.runview.run import RunView
 from llmtui.stats.compare import digits, times
 from llmtui.stats.compare_runs import Across, Outcome, across, gate, paired
 from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.rounds import MOST
 from llmtui.stats.run_differences import Side
 from llmtui.store.accuracy_record import newest
 from llmtui.store.rows import StoredRun
@@ -154,8 +154,8 @@ def comparison_text(one: StoredRun, two: StoredRun, comparison: Across, width: i
     lines += ["", *_table(comparison.outcomes, width), ""]
     for outcome in comparison.outcomes:
         lines += wrapped(sanitize(outcome.sentence, _SENTENCE), width)
-    if any(ROUNDS in (o.n_a, o.n_b) for o in comparison.outcomes):
-        lines += wrapped(f"only the newest {ROUNDS} iterations of a backend are compared", width)
+    if any(MOST in (o.n_a, o.n_b) for o in comparison.outcomes):
+        lines += wrapped(f"only the newest {MOST} iterations of a backend are compared", width)
     rest = [(run, names) for run, names in (("A", comparison.rest_a), ("B", comparison.rest_b)) if names]
     if rest:
         texts = [f"{', '.join(sanitize(name, 60) for name in names)} (only in {run})" for run, names in rest]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,9 +16,7 @@ from llmtui.stats.summary import Summary
 if TYPE_CHECKING:
     # Imported at run time with the first iteration, so that the first frame does not wait for it.
     from llmtui.stats.checks import Evidence
-
-#: How many of a backend's newest samples are compared with those of the others, round by round.
-ROUNDS = 400
+    from llmtui.stats.rounds import Rounds
 
 
 class BackendView:
@@ -42,7 +40,7 @@ class BackendView:
         self.failed = 0
         self._attempts: dict[int, Running] = {}
         self._evidence: dict[int, Evidence] = {}
-        self._rounds: dict[int, deque[Iteration]] = {}
+        self._rounds: dict[int, Rounds] = {}
 
     def add(self, iteration: Iteration) -> None:
         """Add an iteration."""
@@ -63,10 +61,13 @@ class BackendView:
         if iteration.attempt < self.state.attempt:
             return
         from llmtui.stats.checks import Evidence
+        from llmtui.stats.rounds import Rounds
 
         self._evidence.setdefault(iteration.attempt, Evidence()).add(iteration)
         if iteration.phase == "measured" and iteration.ok:
-            self._rounds.setdefault(iteration.attempt, deque(maxlen=ROUNDS)).append(_comparable(iteration))
+            if iteration.attempt not in self._rounds:
+                self._rounds[iteration.attempt] = Rounds()
+            self._rounds[iteration.attempt].add(iteration)
 
     def drop_old_attempts(self) -> None:
         """Drop the figures of all attempts but the current one and the one before."""
@@ -85,6 +86,11 @@ class BackendView:
         return self.attempt(self.state.attempt)
 
     @property
+    def latencies(self) -> Sequence[float]:
+        """The latencies of the samples of the current attempt in s, ascending. Do not change them."""
+        return self.figures.ordered("latency")
+
+    @property
     def evidence(self) -> Evidence:
         """What the fairness checks need of the current attempt."""
         from llmtui.stats.checks import Evidence
@@ -92,9 +98,12 @@ class BackendView:
         return self._evidence.get(self.state.attempt) or Evidence()
 
     @property
-    def rounds(self) -> list[Iteration]:
-        """The newest `ROUNDS` samples of the current attempt, with only the fields that a comparison needs."""
-        return list(self._rounds.get(self.state.attempt, ()))
+    def rounds(self) -> Rounds:
+        """The samples of the current attempt that are compared with those of the others."""
+        from llmtui.stats.rounds import Rounds
+
+        rounds = self._rounds.get(self.state.attempt)
+        return rounds.copy() if rounds is not None else Rounds()
 
     @property
     def previous_attempt(self) -> int | None:
@@ -147,23 +156,3 @@ class BackendView:
     def model(self) -> str:
         """The model's name as the server reports it, or else the config."""
         return self.state.model or self.backend.model
-
-
-def _comparable(iteration: Iteration) -> Iteration:
-    """Return a copy with only the fields that a comparison needs."""
-    return Iteration(
-        run=iteration.run,
-        backend=iteration.backend,
-        attempt=iteration.attempt,
-        iteration=iteration.iteration,
-        phase=iteration.phase,
-        started_utc=iteration.started_utc,
-        latency_s=iteration.latency_s,
-        ttft_s=iteration.ttft_s,
-        itl_s=iteration.itl_s,
-        tpot_s=iteration.tpot_s,
-        tokens_per_s=iteration.tokens_per_s,
-        prompt_tokens=iteration.prompt_tokens,
-        cached_tokens=iteration.cached_tokens,
-        hidden_tokens=iteration.hidden_tokens,
-    )

@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from llmtui.stats.intervals import Estimate
     from llmtui.stats.verdict import Verdict
 
-#: A running run gets a new verdict after this share of more iterations, because computing one takes time.
+#: A running run gets a new verdict after this share of more iterations, because computing one takes time; after a
+#: larger share from this number of iterations of a backend on.
 _GROWTH = 0.02
+_MANY = 2_000
 
 Change = Literal["all", "state", "sample", "progress", "iterations", "run", "note"]
 
@@ -169,7 +171,8 @@ class RunView:
         )
         count = sum(backend_view.finished for backend_view in backend_views)
         cached = self._verdicts.get(metric)
-        growth = 0.0 if done else _GROWTH
+        most = max((backend_view.finished for backend_view in backend_views), default=0)
+        growth = 0.0 if done else _GROWTH * max(1.0, most / _MANY)
         if cached is not None and cached[0] == states and cached[1] <= count <= cached[1] * (1 + growth):
             return cached[2]
         verdict = judge(backend_views, self.plan.config, self.machine, metric, record=self.own_error(), done=done)

@@ -11,10 +11,11 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from llmtui.model import Iteration, Struct
-from llmtui.stats.compare import Comparison, Measured, digits, measure
+from llmtui.model import Struct
+from llmtui.stats.compare import LEVEL_OF_MORE, Comparison, Measured, Samples, digits, measure
 from llmtui.stats.correction import against_best
 from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.rounds import Rounds, as_rounds
 
 #: What a table shows in place of a ratio between unequal work.
 DIFFERS = "differs"
@@ -94,7 +95,7 @@ class Board(Struct, frozen=True):
 
 
 def board(
-    samples: Mapping[str, Sequence[Iteration]],
+    contenders: Mapping[str, Samples],
     asked: MetricKey,
     choices: Sequence[MetricKey],
     comparable: Callable[[MetricKey, str, str], bool],
@@ -104,10 +105,11 @@ def board(
 
     `comparable` is about the work. Without enough samples for an interval there is still a ratio.
     """
+    samples = {name: as_rounds(of) for name, of in contenders.items()}
     pairs = list(itertools.combinations(samples, 2))
     metric = next((m for m in (asked, *choices) if any(comparable(m, *pair) for pair in pairs)), None)
     if not pairs:
-        valued = [name for name, iterations in samples.items() if any(METRICS[asked].of(i) for i in iterations)]
+        valued = [name for name, iterations in samples.items() if any(iterations.values(asked))]
         alone = [Standing(name, 1.0 if name in valued else None) for name in samples]
         return Board(asked, asked, "".join(valued), alone, [])
     if metric is None:
@@ -130,6 +132,18 @@ def board(
     return Board(asked, metric, best, [*placed, *rest], compared)
 
 
+def narrow(contenders: Mapping[str, Samples], within: float, metric: MetricKey = "latency") -> bool:
+    """Whether the interval of every ratio to the best by `metric` is within `within` (0.05: 5%) of it on either side.
+
+    False without samples, and while a difference may be chance among the number of backends.
+    """
+    comparisons = board(contenders, metric, (), lambda *_: True, LEVEL_OF_MORE).comparisons
+    return bool(comparisons) and all(
+        c.bounded and math.sqrt(c.high / c.low) - 1 <= within and (c.decided or c.low <= 1) and c.could_show is not None
+        for c in comparisons
+    )
+
+
 def _standing(name: str, c: Comparison, best: str) -> Standing:
     """A backend that is ahead of the best by their pair, though not by all pairs, has the ratio 1."""
     ratio, low, high = (c.ratio, c.low, c.high) if c.faster == best else (1.0, 1 / c.high, 1 / c.low if c.low else None)
@@ -141,7 +155,7 @@ class _Race:
 
     def __init__(
         self,
-        samples: Mapping[str, Sequence[Iteration]],
+        samples: Mapping[str, Rounds],
         metric: MetricKey,
         comparable: Callable[[str, str], bool],
         level: float,
@@ -187,11 +201,9 @@ class _Race:
         return best if best and keys[best][0] < len(names) - 1 else ""
 
     def _by_median(self) -> list[str]:
-        metric = METRICS[self._metric]
-        sign = -1 if metric.higher_is_better else 1
+        sign = -1 if METRICS[self._metric].higher_is_better else 1
         medians = {}
         for name, iterations in self._samples.items():
-            values = [value for i in iterations if (value := metric.of(i)) is not None]
-            if values:
+            if values := iterations.values(self._metric):
                 medians[name] = sign * statistics.median(values)
         return sorted(medians, key=lambda name: medians[name])

@@ -18,7 +18,8 @@ from typing import NamedTuple
 from llmtui.model import Iteration, Struct
 from llmtui.stats.correction import LEVEL, holm, single_p
 from llmtui.stats.metrics import METRICS, MetricKey
-from llmtui.stats.ranks import Shift, group_shift, paired_shift
+from llmtui.stats.ranks import EXACT_PAIRS, Shift, group_shift, paired_shift
+from llmtui.stats.rounds import Rounds, as_rounds
 from llmtui.text.format import plural
 
 #: The level after rounds were added until the intervals were narrow. That takes a second look, after one at `LEVEL`:
@@ -35,8 +36,9 @@ POWER = 0.8
 #: The largest logarithm of a ratio: beyond, exp() overflows.
 _FURTHEST = 700.0
 
-#: A name with the measured iterations of one attempt.
-Group = tuple[str, Sequence[Iteration]]
+Samples = Rounds | Sequence[Iteration]
+#: A name with the samples of one attempt.
+Group = tuple[str, Samples]
 
 
 class Comparison(Struct, frozen=True):
@@ -132,11 +134,9 @@ class Comparison(Struct, frozen=True):
         return self.outcome if self.decided else f"{self.faster} and {self.slower}: {self.outcome}"
 
 
-def compare(
-    contenders: Mapping[str, Sequence[Iteration]], metric: MetricKey, *, level: float = LEVEL
-) -> list[Comparison]:
-    """Every pair of `contenders` (name to measured iterations of one attempt) with samples, in their order."""
-    pairs = list(itertools.combinations(contenders.items(), 2))
+def compare(contenders: Mapping[str, Samples], metric: MetricKey, *, level: float = LEVEL) -> list[Comparison]:
+    """Every pair of `contenders` (name to the samples of one attempt) with samples, in their order."""
+    pairs = list(itertools.combinations([(name, as_rounds(samples)) for name, samples in contenders.items()], 2))
     return [c for c in compare_pairs(pairs, metric, level=level) if c is not None]
 
 
@@ -155,7 +155,7 @@ def compare_pairs(
 
 def measure(one: Group, two: Group, metric: MetricKey, *, level: float = LEVEL, turns: bool = True) -> Measured | None:
     """The ratio of these two; None without samples, and if one has zeros: without them it would look slower."""
-    logs = _logs(one[1], two[1], metric, turns)
+    logs = _logs(as_rounds(one[1]), as_rounds(two[1]), metric, turns)
     if logs is None:
         return None
     sign = -1.0 if METRICS[metric].higher_is_better else 1.0
@@ -186,18 +186,6 @@ def level_of(raced: Iterable[tuple[str, int]], planned: int, *, done: bool) -> f
     return level_after(planned, made, early=not done or any(n < planned or made > planned for n in stopped))
 
 
-def narrow(contenders: Mapping[str, Sequence[Iteration]], within: float, metric: MetricKey = "latency") -> bool:
-    """Whether the interval of every pair's ratio by `metric` is within `within` (0.05: 5%) of it on either side.
-
-    False without samples, and while a difference may be chance among the number of pairs.
-    """
-    comparisons = compare(contenders, metric, level=LEVEL_OF_MORE)
-    return bool(comparisons) and all(
-        c.bounded and math.sqrt(c.high / c.low) - 1 <= within and (c.decided or c.low <= 1) and c.could_show is not None
-        for c in comparisons
-    )
-
-
 def rounds(first: Sequence[Iteration], second: Sequence[Iteration]) -> list[tuple[Iteration, Iteration]]:
     """Iterations of the same number if the two took turns, each round done before the next one started. Else []."""
     others = {i.iteration: i for i in second}
@@ -217,28 +205,18 @@ class _Logs(NamedTuple):
     paired: bool
 
 
-def zeros(iterations: Iterable[Iteration], metric: MetricKey) -> int:
-    """The number of values that have no ratio: 0, such as the gap of tokens that arrived together."""
-    return sum(v <= 0 for i in iterations if (v := METRICS[metric].of(i)) is not None)
-
-
 def zeros_in(name: str, count: int) -> str:
     """ "7 samples of a are 0"."""
     return f"{plural(count, 'sample')} of {name} {'is' if count == 1 else 'are'} 0"
 
 
-def _logs(first: Sequence[Iteration], second: Sequence[Iteration], metric: MetricKey, turns: bool) -> _Logs | None:
+def _logs(first: Rounds, second: Rounds, metric: MetricKey, turns: bool) -> _Logs | None:
     """None without samples or with zeros: dropping the zeros would make a backend look slower."""
-    if zeros(first, metric) or zeros(second, metric):
+    if first.zeros(metric) or second.zeros(metric):
         return None
-    logs = [
-        (math.log(a), math.log(b))
-        for x, y in (rounds(first, second) if turns else ())
-        if (a := METRICS[metric].of(x)) is not None and (b := METRICS[metric].of(y)) is not None
-    ]
-    if logs:
-        return _Logs([a for a, _ in logs], [b for _, b in logs], True)
-    one, two = ([math.log(v) for i in side if (v := METRICS[metric].of(i)) is not None] for side in (first, second))
+    if pairs := first.pairs(second, metric) if turns else []:
+        return _Logs([math.log(a) for a, _ in pairs], [math.log(b) for _, b in pairs], True)
+    one, two = ([math.log(value) for value in side.values(metric)] for side in (first, second))
     return _Logs(one, two, False) if one and two else None
 
 
@@ -263,6 +241,17 @@ class Measured:
             return paired_shift([a - b for a, b in zip(self.logs.first, self.logs.second, strict=True)], alpha)
         return group_shift(self.logs.first, self.logs.second, alpha)
 
+    def _could_show(self, alpha: float, alone: float) -> float | None:
+        """The smallest ratio that is shown with a p of `alone`."""
+        shift, given = self.whole, alpha
+        if alone != alpha and min(len(self.logs.first), len(self.logs.second)) <= EXACT_PAIRS:
+            shift, given = self.shift(alone), alone
+        if not math.isfinite(shift.low):
+            return None
+        # The width of an interval from many samples follows the normal distribution.
+        z, wanted = (NormalDist().inv_cdf(1 - share / 2) for share in (given, alone))
+        return _ratio((wanted + NormalDist().inv_cdf(POWER)) / z * (shift.high - shift.low) / 2)
+
     def comparison(self, p: float, *, pairs: int = 1, rivals: int = 0) -> Comparison:
         """The comparison with its corrected `p`: for this number of pairs, or for the best among `rivals` backends."""
         slower, faster, (centre, low, high) = self.one, self.two, self.whole[:3]
@@ -285,17 +274,10 @@ class Measured:
             p=p,
             pairs=pairs,
             decided=bounded and least > 1 and p <= alpha,
-            could_show=_could_show(self.whole if alone == alpha else self.shift(alone), alone),
+            could_show=self._could_show(alpha, alone),
             n_more=max(len(self.logs.first), len(self.logs.second)),
             rivals=rivals,
         )
-
-
-def _could_show(shift: Shift, alpha: float) -> float | None:
-    if not math.isfinite(shift.low):
-        return None
-    z = NormalDist().inv_cdf(1 - alpha / 2)
-    return _ratio((z + NormalDist().inv_cdf(POWER)) / z * (shift.high - shift.low) / 2)
 
 
 def _ratio(logarithm: float) -> float:

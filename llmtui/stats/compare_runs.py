@@ -17,7 +17,7 @@ import msgspec
 from llmtui.model import RESTING, STATE_WORDS, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.stats.checks import Check, Entry, Leading, Level, checks, leading_metric, own_error, severity
-from llmtui.stats.compare import Comparison, compare_pairs, level_of, zeros, zeros_in
+from llmtui.stats.compare import Comparison, compare_pairs, level_of, zeros_in
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.run_differences import Side, general_differences, setup_differences
 from llmtui.stats.summary import percentile
@@ -233,7 +233,7 @@ def _head(a: str, b: str) -> str:
 
 def _entry(contender: Contender, name: str) -> Entry:
     renamed = msgspec.structs.replace(contender.backend, name=name)
-    return Entry(renamed, msgspec.structs.replace(contender.state, name=name), contender.evidence)
+    return Entry(renamed, msgspec.structs.replace(contender.state, name=name), contender.evidence, contender.latencies)
 
 
 def _both(a: RunConfig, b: RunConfig) -> RunConfig:
@@ -278,9 +278,7 @@ def _difference(check: Check, pair: _Pair | None = None) -> Difference:
 
 def _outcome(pair: _Pair, metric: MetricKey, comparison: Comparison | None) -> Outcome:
     shown = pair.leading.metric or metric
-    values = [
-        sorted(v for i in contender.rounds if (v := METRICS[shown].of(i)) is not None) for contender in pair.contenders
-    ]
+    values = [sorted(contender.rounds.values(shown)) for contender in pair.contenders]
     median_a, median_b = (percentile(ordered, 0.5) if ordered else None for ordered in values)
     (failed_a, tried_a), (failed_b, tried_b) = map(_failures, pair.contenders)
     outcome = Outcome(
@@ -360,7 +358,7 @@ def _missing(pair: _Pair, outcome: Outcome, one: str, two: str) -> str:
     if not outcome.n_a and not outcome.n_b:
         return "neither has samples"
     if outcome.n_a and outcome.n_b:
-        counts = [zeros(contender.rounds, outcome.metric) for contender in pair.contenders]
+        counts = [contender.rounds.zeros(outcome.metric) for contender in pair.contenders]
         return ", ".join(zeros_in(name, count) for name, count in zip((one, two), counts, strict=True) if count)
     name, state = (two, pair.contenders[1].state) if outcome.n_a else (one, pair.contenders[0].state)
     why = STATE_WORDS[state.state] + (f": {sanitize(str(state.failure), 200)}" if state.failure is not None else "")

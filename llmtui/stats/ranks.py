@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
+
+from llmtui.stats.selection import Averages, Differences
 
 #: Distributions are exact up to this number of pairs, or this product of group sizes.
 EXACT_PAIRS = 60
@@ -35,50 +37,22 @@ class Shift(NamedTuple):
 
 def paired_shift(differences: Sequence[float], alpha: float) -> Shift:
     """The centre of `differences`. If they are symmetric, the interval misses it at most `alpha` of the time."""
-    values = sorted(differences)
-    n = len(values)
-    total = n * (n + 1) // 2
-
-    def at_most(limit: float) -> int:
-        """The number of averages of two (each value with itself too) that are at most `limit`."""
-        count, right = 0, n - 1
-        for left in range(n):
-            while right >= 0 and values[left] + values[right] > 2 * limit:
-                right -= 1
-            if right < left:
-                break
-            count += right - left + 1
-        return count
-
-    def kth(k: int) -> float:
-        return _kth(k, at_most, values[0], values[-1])
-
-    middle = (kth((total + 1) // 2) + kth(total // 2 + 1)) / 2
+    averages = Averages(differences)
+    n = len(differences)
+    total = averages.total
+    middle = (averages.kth((total + 1) // 2) + averages.kth(total // 2 + 1)) / 2
     k = _signed_rank_k(n, alpha)
-    low, high = (kth(k), kth(total + 1 - k)) if k else (-math.inf, math.inf)
+    low, high = (averages.kth(k), averages.kth(total + 1 - k)) if k else (-math.inf, math.inf)
     return Shift(middle, low, high, signed_rank_p(differences))
 
 
 def group_shift(first: Sequence[float], second: Sequence[float], alpha: float) -> Shift:
     """How far `first` is above `second`, with an interval that misses it at most `alpha` of the time."""
-    one, two = sorted(first), sorted(second)
-    total = len(one) * len(two)
-
-    def at_most(limit: float) -> int:
-        """The number of differences between the groups that are at most `limit`."""
-        count, start = 0, 0
-        for value in one:
-            while start < len(two) and value - two[start] > limit:
-                start += 1
-            count += len(two) - start
-        return count
-
-    def kth(k: int) -> float:
-        return _kth(k, at_most, one[0] - two[-1], one[-1] - two[0])
-
-    middle = (kth((total + 1) // 2) + kth(total // 2 + 1)) / 2
-    k = _rank_sum_k(len(one), len(two), alpha)
-    low, high = (kth(k), kth(total + 1 - k)) if k else (-math.inf, math.inf)
+    differences = Differences(first, second)
+    total = differences.total
+    middle = (differences.kth((total + 1) // 2) + differences.kth(total // 2 + 1)) / 2
+    k = _rank_sum_k(len(first), len(second), alpha)
+    low, high = (differences.kth(k), differences.kth(total + 1 - k)) if k else (-math.inf, math.inf)
     return Shift(middle, low, high, rank_sum_p(first, second))
 
 
@@ -88,8 +62,12 @@ def signed_rank_p(differences: Sequence[float]) -> float:
     n = len(values)
     if not n:
         return 1.0
-    sizes = sorted(abs(d) for d in values)
-    positive = sum(_rank(sizes, abs(d)) for d in values if d > 0)
+    values.sort(key=abs)
+    sizes = [abs(d) for d in values]
+    if len(set(sizes)) == n:
+        positive: float = sum(rank for rank, d in enumerate(values, 1) if d > 0)
+    else:
+        positive = sum(_rank(sizes, abs(d)) for d in values if d > 0)
     lower = min(positive, n * (n + 1) / 2 - positive)
     if n <= EXACT_PAIRS:
         counts = _signed_rank_counts(n)
@@ -114,18 +92,6 @@ def rank_sum_p(first: Sequence[float], second: Sequence[float]) -> float:
     ties = sum(t * t * t - t for t in _ties(pool))
     deviation = math.sqrt(m * n / 12 * (m + n + 1 - ties / ((m + n) * (m + n - 1))))
     return min(1.0, 2 * _NORMAL.cdf((lower + 0.5 - m * n / 2) / deviation)) if deviation else 1.0
-
-
-def _kth(k: int, at_most: Callable[[float], int], low: float, high: float) -> float:
-    """The k-th smallest (from 1) of the values that `at_most` counts, by bisection, without listing them."""
-    if at_most(low) >= k:
-        return low
-    while low < (middle := (low + high) / 2) < high:
-        if at_most(middle) >= k:
-            high = middle
-        else:
-            low = middle
-    return high
 
 
 def _signed_rank_k(n: int, alpha: float) -> int:

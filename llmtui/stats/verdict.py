@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from llmtui.model import RESTING, Iteration, Machine, RunConfig, Struct
+from llmtui.model import RESTING, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.stats.board import Board, board
 from llmtui.stats.checks import (
@@ -28,9 +28,10 @@ from llmtui.stats.checks import (
     own_error,
     spoiled,
 )
-from llmtui.stats.compare import Comparison, compare, level_of, percent, zeros, zeros_in
+from llmtui.stats.compare import Comparison, compare, level_of, percent, zeros_in
 from llmtui.stats.correction import cannot_decide, rounds_to_decide
 from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.rounds import Rounds
 from llmtui.text import sanitize
 
 _NAME = 40
@@ -41,7 +42,7 @@ class Contender(Raced, Protocol):
     """A backend in the race with its newest samples, such as `llmtui.runview.backend.BackendView`."""
 
     @property
-    def rounds(self) -> list[Iteration]:
+    def rounds(self) -> Rounds:
         """The samples to compare, of the attempt that counts."""
 
 
@@ -77,7 +78,7 @@ class Verdict:
     planned: int
     rivals: int
     done: bool
-    samples: Mapping[str, Sequence[Iteration]] = dataclasses.field(repr=False)
+    samples: Mapping[str, Rounds] = dataclasses.field(repr=False)
 
     def comparable(self, one: str, two: str) -> bool:
         """Whether these two are comparable by the requested metric."""
@@ -203,16 +204,16 @@ def judge(
         board=placed,
         checks=in_order([*findings, *own_error(contenders, placed.comparisons, record)]),
         level=level,
-        rounds=capped if any(contender.evidence.good > len(contender.rounds) for contender in contenders) else 0,
+        rounds=capped if any(o.evidence.good > len(samples.get(o.backend.name, ())) for o in contenders) else 0,
         planned=config.iterations,
-        rivals=sum(bool(o.rounds) or o.state.state not in RESTING for o in contenders),
+        rivals=sum(o.backend.name in samples or o.state.state not in RESTING for o in contenders),
         done=done,
         samples=samples,
     )
 
 
 def _sentence(
-    one: str, two: str, leading: Leading, comparison: Comparison | None, samples: Mapping[str, Sequence[Iteration]]
+    one: str, two: str, leading: Leading, comparison: Comparison | None, samples: Mapping[str, Rounds]
 ) -> str:
     names = f"{sanitize(one, _NAME)} and {sanitize(two, _NAME)}"
     before = ""
@@ -226,7 +227,7 @@ def _sentence(
     if comparison is None:
         if leading.metric is None:
             return f"{names}: no metric to compare by"
-        why = [zeros_in(sanitize(n, _NAME), k) for n in (one, two) if (k := zeros(samples[n], leading.metric))]
+        why = [zeros_in(sanitize(n, _NAME), k) for n in (one, two) if (k := samples[n].zeros(leading.metric))]
         return f"{names}: nothing to compare by {METRICS[leading.metric].title}" + (
             f": {', '.join(why)}" if why else ""
         )

@@ -20,8 +20,9 @@ from typing import NamedTuple
 
 from llmtui.engine.schedule import Turns
 from llmtui.model import Iteration, Order, RunConfig
+from llmtui.stats.board import narrow
 from llmtui.stats.bootstrap import Statistic, interval
-from llmtui.stats.compare import MORE_TIMES, compare, level_after, narrow
+from llmtui.stats.compare import MORE_TIMES, compare, level_after
 from tests.bench.common import command_line
 
 #: A noise: an endless source of factors around 1, in the order of the requests.

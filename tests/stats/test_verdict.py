@@ -16,10 +16,10 @@ from llmtui.model import (
     IterationDone,
     RunConfig,
 )
-from llmtui.runview.backend import ROUNDS
 from llmtui.runview.run import RunView
 from llmtui.stats.compare import compare
 from llmtui.stats.correction import LEVEL
+from llmtui.stats.rounds import Rounds
 from llmtui.stats.verdict import Verdict
 from tests import build
 from tests.stats.build import iteration, raced, record
@@ -117,20 +117,26 @@ def test_added_rounds_raise_the_level() -> None:
     assert run_view.verdict().level == pytest.approx(1 - 0.1 / 120)
 
 
-def test_only_the_newest_rounds_are_compared() -> None:
-    run_view = raced(1.0, 1.3, rounds=ROUNDS + 5)
-    assert run_view.verdict().comparisons[0].n == ROUNDS
-    assert run_view.verdict().sentences[-1] == f"only the newest {ROUNDS} rounds are compared"
-    assert len(run_view.backends["a"].rounds) == ROUNDS and not run_view.backends["a"].rounds[0].text
+def test_all_rounds_are_compared() -> None:
+    run_view = raced(1.0, 1.3, rounds=1_200)
+    assert run_view.verdict().comparisons[0].n == 1_200
+    assert not any("only the newest" in text for text in run_view.verdict().sentences)
+
+
+def test_only_the_newest_of_very_many_rounds_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rounds.__init__, "__defaults__", ((), 30))
+    run_view = raced(1.0, 1.3, rounds=35)
+    assert run_view.verdict().comparisons[0].n == 30
+    assert run_view.verdict().sentences[-1] == "only the newest 30 rounds are compared"
 
 
 def test_new_attempt_drops_the_previous_samples() -> None:
     run_view = raced(1.0, 1.3)
     run_view.apply(build.changed("a", state="loading", attempt=2, planned=10))
-    assert run_view.backends["a"].rounds == [] and run_view.backends["a"].evidence.measured == 0
+    assert len(run_view.backends["a"].rounds) == 0 and run_view.backends["a"].evidence.measured == 0
     assert run_view.verdict().line == ""
     run_view.apply(IterationDone(iteration=iteration("a", 1, 1.0)))
-    assert run_view.backends["a"].rounds == [], "a late sample of attempt 1"
+    assert len(run_view.backends["a"].rounds) == 0, "a late sample of attempt 1"
 
 
 def test_own_error_check_uses_the_accuracy_record(monkeypatch: pytest.MonkeyPatch) -> None:

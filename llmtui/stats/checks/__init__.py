@@ -141,4 +141,4 @@ def in_order(unordered: Iterable[Check]) -> list[Check]:
 
 
 def _entries(raced: Iterable[Raced]) -> list[Entry]:
-    return [Entry(r.backend, r.state, r.evidence) for r in raced if r.evidence.measured]
+    return [Entry(r.backend, r.state, r.evidence, r.latencies) for r in raced if r.evidence.measured]

@@ -74,6 +74,10 @@ class Raced(Protocol):
     def evidence(self) -> Evidence:
         """The evidence of the attempt that counts."""
 
+    @property
+    def latencies(self) -> Sequence[float]:
+        """The latencies of its samples in s, ascending."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
@@ -82,6 +86,7 @@ class Entry:
     backend: Backend
     state: BackendState
     evidence: Evidence
+    latencies: Sequence[float] = ()
 
     @property
     def name(self) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from array import array
-from bisect import bisect_left, bisect_right, insort
 from collections import Counter, deque
 from collections.abc import Iterable
 
@@ -54,28 +52,6 @@ class Thinned:
     def at(self, share: float) -> float:
         """The percentile of the thinned values, `share` in 0 to 1. Raises ValueError without values."""
         return percentile(sorted(self.values), share)
-
-
-class Tails:
-    """The `most` smallest and the `most` largest of many values, ascending."""
-
-    def __init__(self, most: int = 128) -> None:
-        self.most = most
-        self.least = array("d")
-        self.greatest = array("d")
-
-    def add(self, value: float) -> None:
-        """Add one finite value."""
-        if len(self.least) < self.most or value < self.least[-1]:
-            insort(self.least, value)
-            del self.least[self.most :]
-        if len(self.greatest) < self.most or value > self.greatest[0]:
-            insort(self.greatest, value)
-            del self.greatest[: -self.most]
-
-    def beyond(self, low: float, high: float) -> int:
-        """The number of values below `low` or above `high`, up to `most` on either side."""
-        return bisect_left(self.least, low) + len(self.greatest) - bisect_right(self.greatest, high)
 
 
 class Evidence:
@@ -128,7 +104,6 @@ class Evidence:
         self.reasons: Counter[str] = Counter()
         self.uncounted = 0
         self.metrics: dict[MetricKey, Thinned] = {metric: Thinned() for metric in METRICS}
-        self.latency_tails = Tails()
         self.server_cpu = Thinned()
         self.first_prefill_s: float | None = None
         self.prefill = Thinned()
@@ -159,8 +134,6 @@ class Evidence:
             value = METRICS[metric].of(iteration)
             if value is not None and math.isfinite(value):
                 thinned.add(self.measured - 1, value)
-                if metric == "latency":
-                    self.latency_tails.add(value)
         if iteration.server_cpu is not None:
             self.server_cpu.add(self.measured - 1, iteration.server_cpu)
         answer = " ".join(iteration.text[: ANSWER_CHARS * 2].split())[:ANSWER_CHARS]

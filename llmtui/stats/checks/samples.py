@@ -14,7 +14,7 @@ from llmtui.stats.checks.evidence import RECENT, Thinned
 from llmtui.stats.compare import Comparison, level_of, rounds
 from llmtui.stats.correction import LEVEL, rounds_to_decide, single_p
 from llmtui.stats.metrics import METRICS, MetricKey, needing
-from llmtui.stats.summary import far_out, percentile
+from llmtui.stats.summary import far_out, outliers, percentile
 from llmtui.text import sanitize
 from llmtui.text.format import figure, milliseconds, plural
 
@@ -200,24 +200,21 @@ def cold(race: Race) -> Iterator[Check]:
 
 def outlying(race: Race) -> Iterator[Check]:
     """outliers: samples far from the rest. They count in every figure."""
-    outliers = {}
+    far = {}
     for entry in race.sampled:
-        ordered = sorted(entry.evidence.metrics["latency"].values)
-        tails = entry.evidence.latency_tails
-        low, high = far_out(ordered)
-        if beyond := tails.beyond(low, high):
-            furthest = tails.greatest[-1] if tails.greatest[-1] > high else tails.least[0]
+        ordered = entry.latencies or sorted(entry.evidence.metrics["latency"].values)
+        if beyond := outliers(ordered):
+            furthest = ordered[-1] if ordered[-1] > far_out(ordered)[1] else ordered[0]
             median = percentile(ordered, 0.5)
-            least = "at least " if beyond >= tails.most else ""
-            outliers[entry.name] = (
-                f"{least}{of(beyond, entry.evidence.good)} ({figure(furthest, 's')}, median {figure(median, 's')})"
+            far[entry.name] = (
+                f"{of(beyond, entry.evidence.good)} ({figure(furthest, 's')}, median {figure(median, 's')})"
             )
-    if outliers:
+    if far:
         yield Check(
             code="outliers",
             level="note",
-            backends=list(outliers),
-            text=f"some samples are far from the rest: {each(outliers)}",
+            backends=list(far),
+            text=f"some samples are far from the rest: {each(far)}",
             todo="look whether other programs were busy then (~); outliers change mean and max, hardly the median",
         )
 

@@ -1,0 +1,88 @@
+"""The samples of one attempt in columns: what a comparison needs, in some 70 bytes a sample."""
+
+from __future__ import annotations
+
+import datetime
+import operator
+from array import array
+from collections.abc import Iterable, Sequence
+
+from llmtui.model import Iteration
+from llmtui.stats.metrics import METRICS, MetricKey
+
+#: How many of a backend's newest samples are compared with those of the others.
+MOST = 20_000
+_UNKNOWN = float("nan")
+
+
+class Rounds:
+    """The newest `most` samples of one attempt, in order of completion."""
+
+    def __init__(self, iterations: Iterable[Iteration] = (), most: int = MOST) -> None:
+        self._most = most
+        self._numbers = array("q")
+        self._started = array("d")
+        self._values: dict[MetricKey, array[float]] = {metric: array("d") for metric in METRICS}
+        for iteration in iterations:
+            self.add(iteration)
+
+    def add(self, iteration: Iteration) -> None:
+        """Add a sample."""
+        self._numbers.append(iteration.iteration)
+        self._started.append(_seconds(iteration.started_utc))
+        for metric, values in self._values.items():
+            value = METRICS[metric].of(iteration)
+            values.append(_UNKNOWN if value is None else value)
+        if len(self._numbers) > self._most:
+            del self._numbers[0], self._started[0]
+            for values in self._values.values():
+                del values[0]
+
+    def copy(self) -> Rounds:
+        """These samples, without those that are added later."""
+        made = Rounds(most=self._most)
+        made._numbers, made._started = self._numbers[:], self._started[:]
+        made._values = {metric: values[:] for metric, values in self._values.items()}
+        return made
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def values(self, metric: MetricKey) -> list[float]:
+        """The known values of a metric."""
+        return [value for value in self._values[metric] if value == value]
+
+    def zeros(self, metric: MetricKey) -> int:
+        """The number of values that have no ratio: 0, such as the gap of tokens that arrived together."""
+        return sum(value <= 0 for value in self._values[metric])
+
+    def pairs(self, other: Rounds, metric: MetricKey) -> list[tuple[float, float]]:
+        """The values of the same rounds if the two took turns, each round done before the next one started; else []."""
+        mine, theirs = self._values[metric], other._values[metric]
+        starts, others = self._started, other._started
+        if self._numbers != other._numbers or list(self._numbers) != sorted(self._numbers):
+            at = {number: place for place, number in enumerate(other._numbers)}
+            places = sorted((number, place) for place, number in enumerate(self._numbers) if number in at)
+            mine, starts = (array("d", [column[place] for _, place in places]) for column in (mine, starts))
+            theirs, others = (array("d", [column[at[number]] for number, _ in places]) for column in (theirs, others))
+        last, first = list(map(max, starts, others)), list(map(min, starts, others))
+        if not all(map(operator.le, last, first[1:])):
+            return []
+        return [(a, b) for a, b in zip(mine, theirs, strict=True) if a == a and b == b]
+
+
+def as_rounds(samples: Rounds | Sequence[Iteration]) -> Rounds:
+    """The same samples in columns."""
+    return samples if isinstance(samples, Rounds) else Rounds(samples)
+
+
+def _seconds(started_utc: str) -> float:
+    """An instant in seconds; 0 if it is none, as in a damaged history."""
+    try:
+        return datetime.datetime.fromisoformat(started_utc).timestamp()
+    except (ValueError, OverflowError, OSError):
+        pass
+    try:
+        return float(started_utc)
+    except ValueError:
+        return 0.0
