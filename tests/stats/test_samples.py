@@ -15,6 +15,7 @@ from llmtui.stats.checks import Entry, Evidence, checks
 from llmtui.stats.checks.evidence import RECENT
 from llmtui.stats.checks.samples import trend_p
 from llmtui.stats.compare import compare
+from llmtui.stats.summary import outliers
 from tests.stats.build import MACHINE, NOISE, entry, iterations, record
 
 
@@ -86,20 +87,24 @@ def test_too_few_rounds_for_several_pairs(states: str, planned: int, text: str) 
 
 
 def test_outliers_are_counted_among_all_samples() -> None:
-    """One in 60 is an outlier, at places that a thinned course skips."""
-    evidence = Evidence()
+    """As in the table, at places that a thinned course skips."""
+    evidence, latencies = Evidence(), []
     one = iterations("a", 1, {}, 0)[0]
-    for k in range(600):
-        latency_s = (3.0 if k % 60 == 1 else 1.0) + NOISE[k % 400]
-        evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latency_s))
-    race = [Entry(Backend(name="a"), BackendState(name="a"), evidence)]
-    (check,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
-    assert check.text.startswith("some samples are far from the rest: a 10 of 600 iterations (3.00 s, median")
-    for k in range(600, 1200):
-        latency_s = (3.0 if k % 4 == 1 else 1.0) + NOISE[k % 400]
-        evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latency_s))
-    (check,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
-    assert "a at least 128 of 1200 iterations" in check.text
+
+    def text() -> str:
+        ordered = sorted(latencies)
+        race = [Entry(Backend(name="a"), BackendState(name="a"), evidence, ordered)]
+        (check,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
+        assert f"a {outliers(ordered)} of {len(ordered)} iterations" in check.text
+        return check.text
+
+    for start, every in ((0, 60), (600, 4)):
+        for k in range(start, start + 600):
+            latencies.append((3.0 if k % every == 1 else 1.0) + NOISE[k % 400])
+            evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latencies[-1]))
+        if not start:
+            assert text().startswith("some samples are far from the rest: a 10 of 600 iterations (3.00 s, median")
+    assert "a 160 of 1200 iterations" in text()
 
 
 def test_trend_p_by_hand() -> None:
