@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,23 +14,19 @@ from llmtui.cli.group import DefaultGroup
 from llmtui.cli.options import (
     FILE,
     against_option,
-    config_argument,
     label_option,
+    model_option,
     only_option,
     output_files,
     output_options,
     plan_from,
     refuse,
-    refuse_misspelt_command,
     run_options,
     store_option,
     stream_counts,
+    words_argument,
 )
 from llmtui.interrupts import ExitOnInterrupt
-
-if TYPE_CHECKING:
-    from llmtui.config.schema import Config
-    from llmtui.model import Plan
 
 
 @click.group(
@@ -48,13 +44,20 @@ def cli() -> None:
 @against_option
 @store_option
 def monitor(
-    config: str | None, only: tuple[str, ...], label: str, against: str | None, store: str, **changes: Any
+    words: tuple[str, ...],
+    model: str | None,
+    only: tuple[str, ...],
+    label: str,
+    against: str | None,
+    store: str,
+    **changes: Any,
 ) -> None:
     """Run the benchmark in the monitor (the default command).
 
-    Each round sends one request to every backend. CONFIG is ./config.toml by default; see `llmtui explain config`.
+    WHAT is a config (./config.toml by default), or frameworks (ollama), addresses of servers, and a FILE.gguf, in any
+    mixture: see `llmtui explain servers`.
     """
-    settings, plan = _plan(config, only, changes)
+    settings, plan = plan_from(words, model, only, changes)
     from llmtui.cli.monitor import need_terminal, open_monitor
 
     need_terminal("llmtui run")
@@ -68,7 +71,8 @@ def monitor(
 @store_option
 @click.option("-q", "--quiet", is_flag=True, help="Print only the table.")
 def run(
-    config: str | None,
+    words: tuple[str, ...],
+    model: str | None,
     only: tuple[str, ...],
     csv_file: Path | None,
     iterations_csv: Path | None,
@@ -81,9 +85,9 @@ def run(
 ) -> None:
     """Run the benchmark as plain text: a line per iteration, then the table.
 
-    A FILE of - is stdout, which then contains nothing else.
+    WHAT is as in `llmtui monitor`. A FILE of - is stdout, instead of the text.
     """
-    _, plan = _plan(config, only, changes)
+    _, plan = plan_from(words, model, only, changes)
     files = output_files(csv=csv_file, iterations_csv=iterations_csv, json=json_file, markdown=markdown)
     with ExitOnInterrupt():
         from llmtui.cli.run import run_as_text
@@ -123,13 +127,20 @@ def init(file: Path | None, force: bool, to_stdout: bool) -> None:
 @label_option
 @store_option
 def serve(
-    config: str | None, only: tuple[str, ...], host: str, port: int, label: str, store: str, **changes: Any
+    words: tuple[str, ...],
+    model: str | None,
+    only: tuple[str, ...],
+    host: str,
+    port: int,
+    label: str,
+    store: str,
+    **changes: Any,
 ) -> None:
     """Run the benchmark in a browser.
 
     Any number of pages can show the monitor. Closing them does not end the run; Control-C does.
     """
-    settings, plan = _plan(config, only, changes)
+    settings, plan = plan_from(words, model, only, changes)
     try:
         with ExitOnInterrupt():
             from llmtui.cli.serve import command as pages
@@ -157,14 +168,15 @@ def explain(topic: str | None) -> None:
 
 
 @cli.command()
-@config_argument
+@words_argument
+@model_option
 @only_option
-def check(config: str | None, only: tuple[str, ...]) -> None:
+def check(words: tuple[str, ...], model: str | None, only: tuple[str, ...]) -> None:
     """Send every backend one short request.
 
-    Print the version and the model of each. Exit with 0 if all of them answer.
+    Print the version and the model of each. WHAT is as in `llmtui monitor`.
     """
-    _, plan = _plan(config, only, {})
+    _, plan = plan_from(words, model, only, {})
     with ExitOnInterrupt():
         from llmtui.cli.check import check_backends
 
@@ -230,8 +242,3 @@ def accuracy(
 
 for command in past_runs.COMMANDS:
     cli.add_command(command)
-
-
-def _plan(config: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
-    refuse_misspelt_command(config, cli.commands)
-    return plan_from(config, only, changes)

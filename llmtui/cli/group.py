@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from llmtui.exit_codes import exit_line
 from llmtui.interrupts import raise_on_interrupt
 
 #: Options of `monitor` that the main help lists.
-_EVERYDAY = ("only", "iterations", "warmup", "max_tokens")
+_EVERYDAY = ("model", "only", "iterations", "max_tokens")
 #: The commands by what they are for, and what each of a line does.
 COMMAND_LINES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("init", "check"), "Write a config for this machine; try every backend."),
@@ -22,13 +23,15 @@ COMMAND_LINES: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 #: Examples of the main help.
 _EXAMPLES = (
-    ("llmtui init && llmtui check", "write a config for this machine, try it"),
-    ("llmtui race.toml --iterations 20", "race what this config lists"),
-    ("llmtui run --csv results.csv", "the same as plain text, for scripts"),
+    ("llmtui", "race what the config lists, or what is here"),
+    ("llmtui ollama llama.cpp", "frameworks; also a config, or a FILE.gguf"),
+    ("llmtui http://gpu-box:8000 :8080", "servers; options: --model llama3.2"),
 )
 #: Examples of commands whose options and arguments do not explain themselves.
 EXAMPLES: dict[str, tuple[str, ...]] = {
-    "run": ("llmtui run --iterations 20 --csv results.csv",),
+    "monitor": ("llmtui ollama http://gpu-box:8000 --model llama3.2",),
+    "run": ("llmtui run ollama llama.cpp --iterations 20 --csv results.csv",),
+    "check": ("llmtui check ollama http://gpu-box:8000",),
     "show": ("llmtui show last --label before",),
     "compare": ("llmtui compare last~1 last --gate 5", "llmtui compare last last --backend ONE=OTHER"),
     "export": ("llmtui export before --json run.json",),
@@ -54,7 +57,7 @@ class InterruptibleCommand(click.Command):
 
 
 class DefaultGroup(click.Group):
-    """A group in which `llmtui [CONFIG]` is short for `llmtui monitor [CONFIG]`."""
+    """A group in which `llmtui [WHAT]...` is short for `llmtui monitor [WHAT]...`."""
 
     command_class = InterruptibleCommand
 
@@ -68,11 +71,17 @@ class DefaultGroup(click.Group):
             args = ["monitor", *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the first word: to a command, a framework, or a file."""
+        if names := super().shell_complete(ctx, incomplete):
+            return names
+        return self.commands["monitor"].params[0].shell_complete(ctx, incomplete)
+
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a help of one screen: examples, the options that everybody needs, all commands, all exit codes."""
-        formatter.write("Usage: llmtui [OPTIONS] [CONFIG]\n       llmtui COMMAND ...\n\n")
+        formatter.write("Usage: llmtui [OPTIONS] [WHAT]...\n       llmtui COMMAND ...\n\n")
         formatter.write(f"{self.help}\n\n")
-        formatter.write("".join(f"  {example:36}{what}\n" for example, what in _EXAMPLES))
+        formatter.write("".join(f"  {example:34}{what}\n" for example, what in _EXAMPLES))
         options = {option.name: option for option in self.commands["monitor"].params}
         records = [options[name].get_help_record(ctx) for name in _EVERYDAY]
         with formatter.section("Options (the others: llmtui monitor --help)"):

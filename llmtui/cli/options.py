@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from llmtui.cli.output import STDOUT
 from llmtui.interrupts import ExitOnInterrupt
@@ -52,9 +52,29 @@ class Text(click.types.StringParamType):
             return text
 
 
+class Word(click.types.StringParamType):
+    """A word of what to race, as it is typed. A shell completes it to a framework or a file."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return frameworks, unless it is the value of an option; if none fits, files."""
+        names = frameworks_like(incomplete) if isinstance(param, click.Argument) else []
+        return names or [CompletionItem(incomplete, type="file")]
+
+
+def frameworks_like(incomplete: str) -> list[CompletionItem]:
+    """Return the frameworks whose names begin with a word, as words."""
+    from llmtui.config.frameworks import FRAMEWORKS
+
+    names = [one.title.lower().replace(" ", "-") for one in FRAMEWORKS]
+    return [CompletionItem(name) for name in names if incomplete and name.startswith(incomplete.lower())]
+
+
 TEXT = Text()
 FILE = click.Path(path_type=Path)
-config_argument = click.argument("config", required=False, metavar="[CONFIG]", type=click.Path())
+words_argument = click.argument("words", nargs=-1, metavar="[WHAT]...", type=Word())
+model_option = click.option(
+    "--model", metavar="FILE|NAME", type=Word(), help="The model to race: a GGUF file, or a name."
+)
 only_option = click.option(
     "--only", multiple=True, metavar="NAME", type=TEXT, help="Include only this backend. Repeatable."
 )
@@ -86,9 +106,10 @@ against_option = click.option(
     help="Show the medians of an earlier run beside those of this one.",
 )
 
-#: The config, and what goes before it.
+#: What to race, and what goes before the settings of the config.
 run_options = _all(
-    config_argument,
+    words_argument,
+    model_option,
     only_option,
     click.option("--iterations", type=int, metavar="N", help="Measured iterations per backend."),
     click.option("--warmup", type=int, metavar="N", help="Warm-ups per backend: iterations that do not count."),
@@ -121,37 +142,28 @@ class MetricOption(click.Option):
         return click.Choice(METRICS).convert(value, self, ctx)
 
 
-def plan_from(config: str | None, only: tuple[str, ...], changes: dict[str, Any]) -> tuple[Config, Plan]:
-    """Read the config (None: look for one), apply the flags' `changes`, and make the plan of what is here.
+def plan_from(
+    words: Sequence[str], model: str | None, only: Sequence[str], changes: dict[str, Any]
+) -> tuple[Config, Plan]:
+    """Return the settings and the plan of the race that a command asks for; see `racing.plan_of`.
 
-    Raises UsageError, or ConfigError, which is one.
+    Raises CommandError, mostly UsageError.
     """
+    group = click.get_current_context().find_root().command
+    commands = group.commands if isinstance(group, click.Group) else ()
     with ExitOnInterrupt():
-        from llmtui.config import schema as configs
+        from llmtui.cli.racing import plan_of
 
-        settings = configs.load(configs.find(config), implicit=config is None)
-        settings = configs.changed(settings, changes)
-        from llmtui.cli.present import complete
-
-        plan = complete(settings.plan(only=only))
+        settings, plan = plan_of(words, model, only, changes, commands)
         if settings.ui.keys:
+            from llmtui.config.schema import ConfigError
             from llmtui.ui.actions.keys import resolve_keys
 
             try:
                 resolve_keys(settings.ui.keys)
             except ValueError as error:
-                raise configs.ConfigError(f"{settings.place.section('ui').key('keys')}: {error}") from None
+                raise ConfigError(f"{settings.place.section('ui').key('keys')}: {error}") from None
     return settings, plan
-
-
-def refuse_misspelt_command(config: str | None, commands: Iterable[str]) -> None:
-    """Raise UsageError if `config` is not a file but looks like one of `commands`."""
-    if config == "":
-        refuse("the name of the config file is empty")
-    if config is not None and not Path(config).exists():
-        close = difflib.get_close_matches(config, commands, n=1)
-        if close:
-            refuse(f"no file or command {config!r}; did you mean {close[0]!r}?")
 
 
 #: Other names of stdout, which then contains nothing else.

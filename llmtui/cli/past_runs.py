@@ -15,10 +15,12 @@ from llmtui.cli.options import (
     TEXT,
     MetricOption,
     against_option,
+    model_option,
     output_files,
     output_options,
     refuse,
     store_option,
+    words_argument,
 )
 from llmtui.interrupts import ExitOnInterrupt
 
@@ -168,21 +170,23 @@ def attach(run: str | None, store: str) -> None:
 
 @_command()
 @click.argument("run", type=TEXT)
+@words_argument
+@model_option
 @click.option("--config", metavar="FILE", type=click.Path(), help="The run's config, if it was moved.")
 @store_option
 @click.option("--text", is_flag=True, help="Print plain text instead of opening the monitor.")
-def resume(run: str, config: str | None, store: str, text: bool) -> None:
+def resume(run: str, words: tuple[str, ...], model: str | None, config: str | None, store: str, text: bool) -> None:
     """Continue a run that died or was stopped.
 
-    RUN names the run as in `show`. Only missing iterations are measured, and failed ones are not repeated. Servers are
-    started and warmed up again.
+    RUN names the run as in `show`. If it was started with words such as `ollama`, or with --model, repeat them. Only
+    missing iterations are measured, and failed ones are not repeated. Servers are started and warmed up again.
     """
     from llmtui.cli.monitor import need_terminal, open_monitor
     from llmtui.cli.resume import resumable
 
     if not text:
         need_terminal(f"llmtui resume {run} --text")
-    plan, ui = resumable(run, store, config)
+    plan, ui = resumable(run, store, config, words, model)
     if text:
         with ExitOnInterrupt():
             from llmtui.cli.run import run_as_text

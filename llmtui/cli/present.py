@@ -13,32 +13,80 @@ from urllib.parse import urlsplit
 import msgspec
 
 from llmtui.config.frameworks import ENGINES, OLLAMA, SCANNED_PORTS, absent_packages, framework
-from llmtui.config.lineup import Lineup, resolve, wanted_model
+from llmtui.config.lineup import Lineup, chat_models, full_name, one_server, resolve, resolve_named, wanted_model
 from llmtui.config.ollama_host import ollama_url
 from llmtui.model import Backend, DiscoveredServer, Embedded, Found, Plan
-from llmtui.model.errors import UsageError
+from llmtui.model.errors import CommandError, UsageError
 from llmtui.runview.presence import server_text
 from llmtui.servers.open_ports import listening
 from llmtui.text import sanitize
+from llmtui.text.model_names import same_model
 
+#: The most models of a server that a message lists.
+_LISTED = 5
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def complete(plan: Plan, model: str = "", urls: Sequence[str] | None = None) -> Plan:
+def complete(plan: Plan, model: str = "", urls: Sequence[str] | None = None, *, named: bool = False) -> Plan:
     """Return `plan` with whole backends in place of those that give a framework or a URL alone (see lineup.resolve).
 
     `model` is the model that they race, a name or the path of a file; "" is that of the plan. `urls` are the places to
     look at (None: the usual ones). If every backend is whole, nothing is contacted. Raises UsageError if nothing is
-    here to race.
+    here to race. `named`: the user named each backend and perhaps the model, so that none of them may be missing.
+    Raises CommandError if one is.
     """
     if not any(backend.open or backend.unnamed for backend in plan.backends):
         return plan
     model = model or plan.config.model
-    found = asyncio.run(look(*wanted_places(plan.backends, urls)))
-    lineup = resolve(plan.backends, found.servers, found.engines, model)
+    return with_found(plan, asyncio.run(look(*wanted_places(plan.backends, urls))), model, named=named)
+
+
+def with_found(plan: Plan, found: Found, model: str, *, named: bool = False) -> Plan:
+    """Return `plan` with what was `found` on this machine, for `complete`, with its arguments and errors. Pure."""
+    if model and not os.path.isabs(model):
+        model = full_name(model, found.servers)
+    lineup = (resolve_named if named else resolve)(plan.backends, found.servers, found.engines, model)
+    if named:
+        lineup = _all_here(lineup, plan.backends, found.servers, model)
     if not lineup.backends:
         raise UsageError(nothing_here(lineup, model))
     return msgspec.structs.replace(plan, backends=lineup.backends, absent=lineup.absent, others=lineup.others)
+
+
+def _all_here(lineup: Lineup, entries: Iterable[Backend], servers: Sequence[DiscoveredServer], model: str) -> Lineup:
+    """Return `lineup` without the servers of frameworks that nobody named.
+
+    Raises CommandError if a backend of `entries` is not here, and UsageError if one is named twice or lacks the model.
+    """
+    for one in lineup.absent:
+        own = [server for server in servers if server.framework == one.framework]
+        if any(one_server(server.url, entry.url) for server in own for entry in entries if entry.url):
+            raise UsageError(f"{one.framework} is the server at {own[0].url}, which is named too; name it once")
+        if own and own[0].usable:
+            raise UsageError(_has_not(one.framework, model, own[0], "" if os.path.isabs(model) else one.remedy))
+        raise CommandError(
+            f"{one.framework} is not here: {sanitize(one.reason, 100)}; {sanitize(one.remedy, 200)}, or leave it out"
+        )
+    backends: list[Backend] = []
+    for backend in lineup.backends:
+        if any(backend.url and one_server(backend.url, one.url) and backend.model == one.model for one in backends):
+            raise UsageError(f"{sanitize(backend.url)} is named twice; name each server once")
+        if model and not os.path.isabs(model) and not backend.embedded:
+            server = next((server for server in servers if one_server(server.url, backend.url)), None)
+            listed = [one.name for one in server.models] if server is not None else []
+            if not backend.model or model in listed:
+                backend = msgspec.structs.replace(backend, model=model)
+            elif server is not None and not same_model(backend.model, model):
+                raise UsageError(_has_not(f"the server at {sanitize(backend.url)}", model, server, ""))
+        backends.append(backend)
+    named = {framework(entry.framework).title for entry in entries if entry.framework}
+    return Lineup(backends=backends, others=[one for one in lineup.others if one.framework in named])
+
+
+def _has_not(who: str, model: str, server: DiscoveredServer, remedy: str) -> str:
+    has = ", ".join(sanitize(name, 60) for name in chat_models(server)[:_LISTED])
+    todo = sanitize(remedy, 200) or "name one of these with --model, or leave it out"
+    return f"{who} has no model {sanitize(wanted_model(model), 60)}, but {has}; {todo}"
 
 
 def wanted_places(entries: Iterable[Backend], urls: Sequence[str] | None = None) -> tuple[list[str], str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import msgspec
 
 from llmtui.cli.history import opened
 from llmtui.cli.present import complete
+from llmtui.cli.racing import COMMAND_LINE, plan_of
+from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE
 from llmtui.config.launch import as_now
 from llmtui.config.lineup import usual
 from llmtui.config.ollama_host import ollama_url
@@ -21,10 +25,14 @@ from llmtui.store.errors import NoRunError
 from llmtui.text.redaction import HIDDEN
 
 
-def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
+def resumable(
+    run: str, path: str, config: str | None, words: Sequence[str] = (), model: str | None = None
+) -> tuple[Plan, UiConfig]:
     """Return the plan of `run` with the secrets that the history does not store, and the settings of the monitor.
 
-    Both come from the config that the run was made from, or from `config`. Raises StoreError and ConfigError.
+    Both come from the config that the run was made from, or from `config`. For a run without a config, the user has to
+    name the same backends again, as `words` and `model`: nothing is contacted that only a history names. Raises
+    StoreError, and UsageError or ConfigError.
     """
     with opened(path) as store:
         stored = store.load(run)
@@ -35,12 +43,19 @@ def resumable(run: str, path: str, config: str | None) -> tuple[Plan, UiConfig]:
     planned = range(1, plan.config.iterations + 1)
     if all((s.name, s.attempt, n) in measured for s in stored.states for n in planned):
         raise NoRunError(f"run {plan.run} is complete; try: llmtui show {plan.run}")
-    trust = f"llmtui resume {plan.run} --config FILE"
-    settings = load(Path(config)) if config else load_named_by_history(plan.source, trust)
-    if settings.run.model != plan.config.model:
+    if words or model is not None:
+        settings, wanted = plan_of(_words(plan, config, words), model, (), {}, ())
+        wanted = msgspec.structs.replace(wanted, config=msgspec.structs.replace(plan.config, model=wanted.config.model))
+        candidates = _by_name(plan, {b.name: [b] for b in wanted.backends}, COMMAND_LINE)
+    else:
+        _refuse_without_words(plan)
+        trust = f"llmtui resume {plan.run} --config FILE"
+        settings = load(Path(config)) if config else load_named_by_history(plan.source, trust)
+        wanted, candidates = _candidates(settings, plan)
+    model_now = wanted.config.model if words or model is not None else settings.run.model
+    if model_now != plan.config.model:
         # The path of a file to open is never taken from the history alone.
         raise _changed(plan, settings.place.section("run").key("model"))
-    wanted, candidates = _candidates(settings, plan)
     folder = Path(settings.source).parent
     chosen = []
     for old, fresh in zip(plan.backends, candidates, strict=True):
@@ -67,11 +82,37 @@ def _candidates(settings: Config, plan: Plan) -> tuple[Plan, list[list[Backend]]
         now = {}
     ollama = ollama_url(os.environ.get("OLLAMA_HOST", ""))
     before = {b.name: usual(b, ollama) for b in wanted.backends if b.open}
-    candidates = [[*([now[name]] if name in now else []), *before.get(name, [])] for name in names]
-    for name, found in zip(names, candidates, strict=True):
-        if not found:
-            raise ConfigError(f"{settings.source}: {name!r} of run {plan.run} is not here now; start its server again")
-    return wanted, candidates
+    found = {name: [*([now[name]] if name in now else []), *before.get(name, [])] for name in names}
+    return wanted, _by_name(plan, found, settings.source)
+
+
+def _by_name(plan: Plan, found: Mapping[str, list[Backend]], source: str) -> list[list[Backend]]:
+    """Return what was found for each backend of `plan`. Raises ConfigError if there is nothing for one."""
+    for backend in plan.backends:
+        if not found.get(backend.name):
+            raise ConfigError(f"{source}: {backend.name!r} of run {plan.run} is not here now; start its server again")
+    return [found[backend.name] for backend in plan.backends]
+
+
+def _words(plan: Plan, config: str | None, words: Sequence[str]) -> list[str]:
+    """Return the words that name the race again. Raises UsageError if only the history names the config."""
+    if config or words:
+        return [*([config] if config else []), *words]
+    _refuse_without_words(plan)
+    if plan.source != DEFAULT_SOURCE:
+        raise UsageError(f"run {plan.run} was started from a config; name it too, with --config FILE")
+    return [str(DEFAULT_FILE)]
+
+
+def _refuse_without_words(plan: Plan) -> None:
+    """Raise UsageError if the run has no config, with the words that it was started with."""
+    try:
+        program, *words = shlex.split(plan.source)
+    except ValueError:
+        return
+    if program == "llmtui" and words:
+        again = shlex.join(["llmtui", "resume", plan.run, *words])
+        raise UsageError(f"run {plan.run} was started without a config; name the same backends again: {again}")
 
 
 def _public(backend: Backend, wanted: Plan) -> Backend:

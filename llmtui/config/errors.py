@@ -39,11 +39,12 @@ class ConfigError(UsageError):
         super().__init__(sanitize(message, 2_000))
 
 
-def suggestion(word: str, names: list[str]) -> str:
+def suggestion(word: str, names: Sequence[str]) -> str:
     """Return the end of a message about an unknown name: the most similar one of `names`, or all of them."""
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    by_case = {name.casefold(): name for name in names}
+    close = difflib.get_close_matches(word.casefold(), by_case, n=1, cutoff=0.5)
     if close:
-        return f"; did you mean {close[0]!r}?"
+        return f"; did you mean {by_case[close[0]]!r}?"
     return f"; expected one of {', '.join(names)}" if names else ""
 
 

@@ -19,6 +19,7 @@ _TORCH_INSTALL = "pip install -e '.[hf]' or 'llmtui[hf]'; without a GPU the CPU 
 class Framework(Struct, frozen=True):
     """One serving framework. Ports, options and commands are those of its own documentation (2026).
 
+    `aliases` are further values of `framework` in a config, `nicknames` further words for it on the command line.
     `port` is where its server listens by default, 0 where containers usually map it to another port; `scanned` are
     further ports to try. `full_length` and `no_prefix_cache` are the request fields that make an answer continue to
     `max_tokens` and that switch the prefix cache off, empty where the server has none; engines that need values of the
@@ -29,6 +30,7 @@ class Framework(Struct, frozen=True):
     title: str
     language: str
     aliases: tuple[str, ...] = ()
+    nicknames: tuple[str, ...] = ()
     protocol: Protocol = "openai"
     port: int = 0
     scanned: tuple[int, ...] = ()
@@ -70,6 +72,7 @@ LLAMAFILE = Framework(
 LLAMA_CPP = Framework(
     title="llama.cpp",
     language="C++",
+    nicknames=("llama-server", "llama"),
     port=8080,
     start="start it: llama-server -m model.gguf --port {port}",
     full_length={"ignore_eos": True},
@@ -82,13 +85,20 @@ LLAMA_CPP = Framework(
 MISTRAL_RS = Framework(
     title="mistral.rs",
     language="Rust",
+    nicknames=("mistral",),
     port=1234,
     start="start it: mistralrs serve -p {port} -m MODEL",
     engine="mistral.rs",
     packages=("mistralrs", "uvicorn"),
     install=_LOCAL_INSTALL,
 )
-LM_STUDIO = Framework(title="LM Studio", language="C++", port=1234, start="start it: lms server start --port {port}")
+LM_STUDIO = Framework(
+    title="LM Studio",
+    language="C++",
+    nicknames=("lms",),
+    port=1234,
+    start="start it: lms server start --port {port}",
+)
 VLLM = Framework(
     title="vLLM",
     language="Python",
@@ -100,13 +110,14 @@ HUGGINGFACE = Framework(
     title="HuggingFace",
     language="Python",
     aliases=("transformers",),
+    nicknames=("hf", "transformers-serve"),
     port=8000,
     start="start it: transformers serve --port {port}",
     engine="transformers",
     packages=("torch", "transformers", "accelerate", "gguf", "fastapi", "uvicorn"),
     install=_TORCH_INSTALL,
 )
-TGI = Framework(title="TGI", language="Rust", scanned=(3000,))
+TGI = Framework(title="TGI", language="Rust", nicknames=("text-generation-inference",), scanned=(3000,))
 SGLANG = Framework(title="SGLang", language="Python")
 LLAMA_CPP_PYTHON = Framework(title="llama-cpp-python", language="Python")
 #: A framework that is not in the list, or a server that does not identify itself.
@@ -130,13 +141,27 @@ ENGINES = tuple(one for one in FRAMEWORKS if one.engine)
 #: The local ports on which `llmtui init` looks for servers.
 SCANNED_PORTS = tuple(sorted({port for one in FRAMEWORKS for port in (one.port, *one.scanned) if port}))
 
+
+def _letters(name: str) -> str:
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
 _BY_NAME = {name.lower(): one for one in FRAMEWORKS for name in (one.title, *one.aliases)}
+#: Without what people leave out or write in another way: "llama-cpp", "LlamaCpp", "mistralrs", "LMStudio".
+_BY_WORD = {
+    _letters(word): one for one in FRAMEWORKS for word in (one.title, *one.aliases, *one.nicknames, one.engine) if word
+}
 _BY_ENGINE = {one.engine: one for one in ENGINES}
 
 
 def framework(name: str) -> Framework:
     """The framework with this name in any case, as `framework` or `embedded` of a backend; else UNKNOWN."""
     return _BY_NAME.get(name.lower(), UNKNOWN)
+
+
+def framework_from_word(word: str) -> Framework | None:
+    """The framework that a word of the command line names: in any case, with or without dots, dashes and spaces."""
+    return _BY_WORD.get(_letters(word))
 
 
 def engine(embedded: Embedded) -> Framework:

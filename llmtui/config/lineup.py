@@ -15,7 +15,7 @@ from llmtui.config.frameworks import OLLAMA, UNKNOWN, Framework, framework
 from llmtui.model import Absent, Backend, DiscoveredServer, Embedded, Struct
 from llmtui.model.discovered import NO_CHAT
 from llmtui.text import sanitize
-from llmtui.text.model_names import same_model
+from llmtui.text.model_names import model_family, same_model
 
 #: The model of a run without `[run] model`, under its own name; servers/model_file.py fetches it.
 BUILT_IN_MODEL = "SmolLM2-135M-Instruct"
@@ -59,12 +59,14 @@ def resolve(
     given = {_address(entry.url) for entry in entries if entry.url}
     at_urls = [server for entry in entries if entry.unnamed and (server := here.get(_address(entry.url)))]
     joined: set[tuple[str, str]] = set()
+    # Next to frameworks, which race the built-in model, a server does so too if it can.
+    shared = wanted_model(model) if model or any(entry.open for entry in entries) else ""
     lineup = Lineup()
     for entry in entries:
         if entry.open:
             one = _of_framework(entry, [s for s in servers if _address(s.url) not in given], engines, model, joined)
         elif entry.unnamed:
-            one = _at_url(entry, here.get(_address(entry.url)), at_urls, model)
+            one = _at_url(entry, here.get(_address(entry.url)), at_urls, shared)
         else:
             lineup.backends.append(entry)
             continue
@@ -77,6 +79,47 @@ def resolve(
         lineup.backends.append(msgspec.structs.replace(one, name=name))
     lineup.others.extend(_others(servers, given | {address for address, _ in joined}))
     return lineup
+
+
+def resolve_named(
+    entries: Sequence[Backend], servers: Sequence[DiscoveredServer], engines: Collection[Embedded], model: str
+) -> Lineup:
+    """Like `resolve`, for frameworks and URLs that the user named one by one.
+
+    If no model is asked for, and the frameworks do not all have the built-in one, those that run take part with the
+    models that they have, if possible with the same.
+    """
+    lineup = resolve(entries, servers, engines, model)
+    if model or (not lineup.absent and _one_model(lineup.backends)):
+        return lineup
+    free = [s for s in servers if chat_models(s) and _address(s.url) not in {_address(e.url) for e in entries}]
+    running = {server.framework: server for server in reversed(free)}
+    at_servers = [
+        Backend(framework=entry.framework, url=running[title].url)
+        if entry.open and (title := framework(entry.framework).title) in running
+        else entry
+        for entry in entries
+    ]
+    return resolve(at_servers, servers, engines, model)
+
+
+def full_name(model: str, servers: Iterable[DiscoveredServer]) -> str:
+    """Return `model`, or the one model of `servers` whose name it begins, as "llama3.2" begins "llama3.2:3b"."""
+    models = [name for server in servers for name in chat_models(server)]
+    if any(same_model(name, model) for name in models):
+        return model
+    begun = [name for name in models if model_family(name).startswith(model_family(model) + " ")]
+    return begun[0] if begun and all(same_model(name, begun[0]) for name in begun) else model
+
+
+def one_server(url: str, other: str) -> bool:
+    """Whether two URLs are those of one server, as far as they tell."""
+    return _address(url) == _address(other)
+
+
+def _one_model(backends: Sequence[Backend]) -> bool:
+    models = [BUILT_IN_MODEL if backend.embedded else backend.model for backend in backends]
+    return all(same_model(model, models[0]) for model in models)
 
 
 def usual(entry: Backend, ollama: str) -> list[Backend]:
@@ -147,8 +190,8 @@ def _at_url(
 
 
 def _shared_model(server: DiscoveredServer, all_named: Sequence[DiscoveredServer], model: str) -> str:
-    """Return which model of `server` to race: the run's, else one that most of the named servers have."""
-    if name := _served(server, wanted_model(model)):
+    """Return which model of `server` to race: `model` ("": any), else the first that most of the named servers have."""
+    if model and (name := _served(server, model)):
         return name
     models = chat_models(server)
     if not models:

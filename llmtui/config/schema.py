@@ -9,7 +9,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -84,10 +84,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
         Raises ConfigError if there are none, or a name in `only` is unknown.
         """
-        names = [b.name for b in self.backend]
-        for name in only:
-            if name not in names:
-                raise ConfigError(f"{self.source}: no backend is named {name!r}{suggestion(name, names)}")
+        only = chosen_names(only, [b.name for b in self.backend], self.source)
         chosen = [b for b in self.backend if (b.name in only if only else b.enabled)]
         if not chosen:
             raise ConfigError(
@@ -107,6 +104,17 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+def chosen_names(words: Iterable[str], names: Sequence[str], source: str) -> tuple[str, ...]:
+    """Return the names that `words`, the values of --only, mean, in any case. Raises ConfigError for an unknown one."""
+    chosen = []
+    for word in words:
+        same = [name for name in names if name == word] or [n for n in names if n.casefold() == word.casefold()]
+        if len(same) != 1:
+            raise ConfigError(f"{source}: no backend is named {word!r}{suggestion(word, [n for n in names if n])}")
+        chosen += same
+    return tuple(chosen)
+
+
 #: Limited, because every pair of backends is compared.
 MAX_BACKENDS = 100
 _SECTIONS: dict[str, type[msgspec.Struct]] = {"": Config, "run": RunConfig, "ui": UiConfig, "backend": Backend}
@@ -114,13 +122,14 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {"": Config, "run": RunConfig, "ui"
 _NO_KEYS = frozenset({"source", "text", "secrets"})
 
 
-def load(path: Path, *, implicit: bool = False, environ: dict[str, str] | None = None) -> Config:
+def load(path: Path, *, implicit: bool = False, backends: bool = True, environ: dict[str, str] | None = None) -> Config:
     """Read and check a config file. Raises ConfigError.
 
-    `implicit`: the user did not name it; see `file.read`.
+    `implicit`: the user did not name it; see `file.read`. Without `backends`, only [run] and [ui] are read.
     """
     source = DEFAULT_SOURCE if path == DEFAULT_FILE else str(path)
-    return parse(read(path, implicit=implicit), source=source, folder=path.parent, environ=environ)
+    text = read(path, implicit=implicit)
+    return parse(text, source=source, folder=path.parent, backends=backends, environ=environ)
 
 
 def load_named_by_history(name: str, trust: str) -> Config:
@@ -134,19 +143,26 @@ def load_named_by_history(name: str, trust: str) -> Config:
     return parse(read_named_by_history(path, trust), source=name, folder=path.parent)
 
 
-def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | None = None) -> Config:
-    """Parse and check the text of a config file. Paths in it are relative to `folder`. Raises ConfigError."""
+def parse(
+    text: str, *, source: str, folder: Path, backends: bool = True, environ: dict[str, str] | None = None
+) -> Config:
+    """Parse and check the text of a config file. Paths in it are relative to `folder`. Raises ConfigError.
+
+    Without `backends`, they are neither read nor checked.
+    """
     env = dict(os.environ) if environ is None else environ
     try:
         table = tomli.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(_not_toml(str(error), source)) from None
+    if not backends:
+        table.pop("backend", None)
     root = Place(source, text)
     check_names(table, root, _SECTIONS, _NO_KEYS)
-    backends = table.get("backend")
-    as_written = {**table, "backend": list(backends)} if isinstance(backends, list) else table
-    if isinstance(backends, list):
-        for index, entry in enumerate(backends):
+    tables = table.get("backend")
+    as_written = {**table, "backend": list(tables)} if isinstance(tables, list) else table
+    if isinstance(tables, list):
+        for index, entry in enumerate(tables):
             if isinstance(entry, dict) and entry.get("enabled", True) is not False:
                 place = root.backend(index, backend_label(table, index))
                 secrets: list[str] = []
@@ -154,7 +170,7 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
                     key: expand(value, place.key(key), env, [] if key in LABELS else secrets)
                     for key, value in entry.items()
                 }
-                backends[index] = {**expanded, "secrets": secrets + named_secrets(expanded)}
+                tables[index] = {**expanded, "secrets": secrets + named_secrets(expanded)}
     try:
         config = msgspec.convert(table, Config, strict=True)
     except msgspec.ValidationError as error:
@@ -163,7 +179,7 @@ def parse(text: str, *, source: str, folder: Path, environ: dict[str, str] | Non
     unnamed = {index for index, entry in enumerate(as_written.get("backend", [])) if "name" not in entry}
     whole = [named(b, root.backend(i, f"backend {i + 1}")) if i in unnamed else b for i, b in enumerate(config.backend)]
     checked = [_check_backend(b, i, root, env, folder, i in unnamed) for i, b in enumerate(whole)]
-    if not checked:
+    if backends and not checked:
         raise ConfigError(f"{source}: no [[backend]]; write a config of the servers on this machine with: llmtui init")
     if len(checked) > MAX_BACKENDS:
         raise ConfigError(f"{source}: {len(checked)} backends; a run compares at most {MAX_BACKENDS}")
@@ -274,10 +290,8 @@ def _check_backend(
     if backend.open and not unnamed:
         backend = msgspec.structs.replace(backend, url=_usual_url(backend, where, env))
     if backend.url:
-        parts = _split_url(backend.url.replace("{port}", "1"), where, sorted(secret_values(backend)))
-        if parts.username or parts.password:
-            raise ConfigError(f"{where.key('url')}: contains a user name or password; use api_key or headers instead")
-        backend = msgspec.structs.replace(backend, url=backend.url.rstrip("/"))
+        url = checked_url(backend.url, where.key("url"), sorted(secret_values(backend)))
+        backend = msgspec.structs.replace(backend, url=url)
     if not backend.api_key.isascii() or not backend.api_key.isprintable():
         raise ConfigError(
             f"{where.key('api_key')}: contains a character that is not allowed in HTTP; is there a newline in it?"
@@ -286,21 +300,29 @@ def _check_backend(
     return backend
 
 
-def _split_url(url: str, where: Place, secrets: list[str]) -> Any:
+def checked_url(url: str, place: Place, secrets: Sequence[str] = ()) -> str:
+    """Return the address of a server without a slash at its end. Raises ConfigError, without `secrets`."""
+    parts = _split_url(url.replace("{port}", "1"), place, secrets)
+    if parts.username or parts.password:
+        raise ConfigError(f"{place}: contains a user name or password; use api_key or headers instead")
+    return url.rstrip("/")
+
+
+def _split_url(url: str, place: Place, secrets: Sequence[str]) -> Any:
     shown = show(url, secrets)
     if not url.isprintable() or " " in url:
-        raise ConfigError(f"{where.key('url')}: expected an address without spaces and control characters, got {shown}")
+        raise ConfigError(f"{place}: expected an address without spaces and control characters, got {shown}")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         # Its message may repeat the password.
         reason = "a port of at most 65535" if "ort" in str(error) else "a valid address"
-        raise ConfigError(f"{where.key('url')}: expected {reason}, got {shown}") from None
+        raise ConfigError(f"{place}: expected {reason}, got {shown}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"{where.key('url')}: expected a full address such as 'http://127.0.0.1:8080', got {shown}")
+        raise ConfigError(f"{place}: expected a full address such as 'http://127.0.0.1:8080', got {shown}")
     if port == 0:
-        raise ConfigError(f"{where.key('url')}: expected a port of at least 1, got {shown}")
+        raise ConfigError(f"{place}: expected a port of at least 1, got {shown}")
     return parts
 
 
@@ -310,7 +332,7 @@ def _usual_url(backend: Backend, where: Place, env: dict[str, str]) -> str:
     if backend.protocol == "ollama" or usual is OLLAMA:
         url = ollama_url(env.get("OLLAMA_HOST", ""))
         try:
-            _split_url(url, where, [])
+            _split_url(url, where.key("url"), [])
         except ConfigError:
             raise ConfigError(f"OLLAMA_HOST: expected host:port, got {show(env['OLLAMA_HOST'])}") from None
         return url

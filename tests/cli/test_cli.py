@@ -106,7 +106,7 @@ def test_an_unreachable_backend_is_reported_with_exit_code_1(config: Path) -> No
     ("arguments", "sentence"),
     [
         (["nope.toml"], "llmtui: nope.toml: no such config file"),
-        (["chek"], "llmtui: no file or command 'chek'; did you mean 'check'?"),
+        (["chek"], "llmtui: no command, file or framework is named 'chek'; did you mean: llmtui check"),
         (["run", "--only", "zzz"], "llmtui: the built-in default: no backend is named 'zzz'"),
         (["run", "--iterations", "0"], "llmtui: --iterations: expected 1 to 1000000, got 0"),
         (["run", "--csv", "no/such/folder/x.csv"], "llmtui: cannot write no/such/folder/x.csv: the folder "),
