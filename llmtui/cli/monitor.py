@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from llmtui.config.schema import UiConfig
-from llmtui.link.process import EngineProcess, live_runs
+from llmtui.link.process import EngineProcess, LiveRun, live_runs
 from llmtui.model import Plan
 from llmtui.model.errors import CommandError, UsageError
 
@@ -43,9 +43,20 @@ def open_monitor(
 
 
 def attach(run: str | None, store: str = "") -> int:
-    """Show an active run: the newest, or the one that `run` names in the history `store` or whose id begins so.
+    """Show an active run, as `active_run` finds it. Return the exit code. Raises UsageError if there is none."""
+    active = active_run(run, store)
+    from llmtui.ui.run import show_again
 
-    Return the exit code. Raises UsageError if there is no such run or more than one.
+    try:
+        return show_again(Path(active.socket), UiConfig())
+    except OSError as error:
+        raise CommandError(f"run {active.run}: {error.strerror or error}") from error
+
+
+def active_run(run: str | None, store: str = "") -> LiveRun:
+    """Return the newest active run, or the one that `run` names in the history `store` or whose id begins so.
+
+    Raises UsageError if there is no such run or more than one.
     """
     runs = live_runs()
     named = _in_history(run, store) if run else ""
@@ -57,12 +68,7 @@ def attach(run: str | None, store: str = "") -> int:
     if not matches:
         active = f"; active runs: {', '.join(r.run for r in runs)}" if runs else "; to start one, try: llmtui"
         raise UsageError((f"no active run {run!r}" if run else "no active run") + active)
-    from llmtui.ui.run import show_again
-
-    try:
-        return show_again(Path(matches[0].socket), UiConfig())
-    except OSError as error:
-        raise CommandError(f"run {matches[0].run}: {error.strerror or error}") from error
+    return matches[0]
 
 
 def _in_history(name: str, store: str) -> str:

@@ -42,7 +42,7 @@ def resumable(
     measured = {(i.backend, i.attempt, i.iteration) for i in stored.iterations if i.phase == "measured"}
     planned = range(1, plan.config.iterations + 1)
     if all((s.name, s.attempt, n) in measured for s in stored.states for n in planned):
-        raise NoRunError(f"run {plan.run} is complete; try: llmtui show {plan.run}")
+        raise NoRunError(f"run {plan.run} is complete; to see it: llmtui open {plan.run}")
     if words or model is not None:
         settings, wanted = plan_of(_words(plan, config, words), model, (), {}, ())
         wanted = msgspec.structs.replace(wanted, config=msgspec.structs.replace(plan.config, model=wanted.config.model))

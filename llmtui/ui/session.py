@@ -206,7 +206,7 @@ class Session:
             # The engine's log has its notes, with their time.
             app.report(note_text(note), note.level, timeout=10.0, log=not (isinstance(event, Hello) and event.log))
         if view.past is not None and view.run_view.against is not None:
-            app.report(view.run_view.against.words(view.run_view, view.metric), timeout=10.0)
+            app.report(view.run_view.against.words(view.run_view, view.metric))
         app.announcer.update_title()
         view.structure_changed()
         app.main.invalidate(*view.names)

@@ -212,5 +212,5 @@ def test_a_killed_run_is_resumed_from_another_folder(config: Path, tmp_path: Pat
     whole = llmtui(store, "resume", name, "--text")
     assert (whole.returncode, whole.stderr) == (
         1,
-        f"llmtui: run {name} is complete; try: llmtui show {name}\n",
+        f"llmtui: run {name} is complete; to see it: llmtui open {name}\n",
     )
