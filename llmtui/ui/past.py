@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import shlex
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
 
+from llmtui.config.file import DEFAULT_SOURCE
 from llmtui.model import (
     AnyCommand,
     AnyEvent,
@@ -50,8 +52,15 @@ def past_run(stored: StoredRun) -> PastRun:
     label = f" [{sanitize(stored.label, 20)}]" if stored.label else ""
     origin = (f"run {plan.run}{label}", f"{plan.created_utc[:16].replace('T', ' ')} UTC")
     if state == "done":
-        return PastRun(state, origin, f"to measure again: llmtui {sanitize(plan.source, 200)}".rstrip())
+        return PastRun(state, origin, f"to measure again: {_command(sanitize(plan.source, 200))}")
     return PastRun(state, origin, f"to measure what is missing: llmtui resume {plan.run}")
+
+
+def _command(source: str) -> str:
+    """The command that starts a run with the plan from `source`: a config, the built-in default, or a command."""
+    if source.startswith("llmtui "):
+        return source
+    return "llmtui" if source in ("", DEFAULT_SOURCE) else f"llmtui {shlex.quote(source)}"
 
 
 def past_hello(stored: StoredRun) -> Hello:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from llmtui.cli.open import open_run
+from llmtui.config.file import DEFAULT_SOURCE
 from llmtui.config.schema import UiConfig
 from llmtui.link.client import EngineLink
 from llmtui.store.errors import StoreError
@@ -96,6 +98,23 @@ async def test_a_run_of_version_0_1_0_opens(tmp_path: Path) -> None:
         await settle(pilot)
         assert f"run {stored.plan.run}" in screen_text(app)
         assert all(name in screen_text(app) for name in app.view.names)
+
+
+@pytest.mark.parametrize(
+    ("source", "command"),
+    [
+        ("/home/me/race.toml", "llmtui /home/me/race.toml"),
+        ("/home/me/my race.toml", "llmtui '/home/me/my race.toml'"),
+        (DEFAULT_SOURCE, "llmtui"),
+        ("llmtui http://127.0.0.1:8080 --model m.gguf", "llmtui http://127.0.0.1:8080 --model m.gguf"),
+    ],
+)
+def test_how_to_measure_a_run_again(tmp_path: Path, source: str, command: str) -> None:
+    file = tmp_path / "history.db"
+    add(file, "aaaa1111", {"a": 0.5})
+    stored = stored_run(file)
+    stored = msgspec.structs.replace(stored, plan=msgspec.structs.replace(stored.plan, source=source))
+    assert past_run(stored).measure == f"to measure again: {command}"
 
 
 async def test_times_at_the_ends_of_the_calendar_do_no_harm(tmp_path: Path) -> None:
