@@ -6,23 +6,40 @@ import dataclasses
 import math
 from typing import Literal
 
-#: The wide form, with framed panels and two charts, from this size on.
-WIDE, WIDE_ROWS = 120, 32
+#: Two charts are side by side from this width on.
+WIDE = 120
 #: Narrower terminals show no chart, no table, and only the most important facts.
 NARROW = 40
+#: A smaller terminal shows a sentence that says so.
+LEAST_WIDTH, LEAST_HEIGHT = 16, 4
 #: The header has a second line from this height on.
 TALL_HEADER = 20
-#: Narrowest panel that can carry the figures.
-PANEL_MIN = 20
-PANEL_MAX_HEIGHT = 16
-#: A smaller panel is a line without a frame.
+
+# --- The main screen's parts, in rows ---
+
+#: A chart has at least this many, and this many before other parts get more.
+CHART_MIN, CHART_GOOD = 7, 14
+#: The verdict has a line if it leaves the chart this many.
+VERDICT_CHART = 12
+#: A table of fewer (its heading included) is not shown.
+TABLE_MIN = 2
+#: The most lines that backends have before a chart takes room from them.
+LINES_MOST = 12
+#: The parts of a line with facts below it.
+LINE_MOST = 3
+#: The most rows of the verdict's line where a narrow terminal has them.
+VERDICT_MOST = 3
+
+# --- A backend's panel ---
+
+#: Its least size with the facts that a line has, and its greatest height; it may be narrower beside a wide table.
+PANEL_MIN, PANEL_MIN_WIDE, PANEL_ROWS, PANEL_MOST_ROWS = 24, 20, 8, 18
+#: A smaller one is a line without a frame.
 PANEL_LEAST_WIDTH, PANEL_LEAST_HEIGHT = 12, 4
-#: Rows that a chart needs on the main screen.
-CHART_MIN = 8
-#: A table of fewer rows (its heading included) is not shown.
-TABLE_MIN = 3
-#: At least this many backends have a line before a chart takes room from them.
-LINES_MIN = 6
+#: The newest value has digits three rows high from this height on: it is in the table too, and charts need the rows.
+PANEL_LARGE_DIGITS = 15
+#: What does not fit beside something else has a row of its own from this many rows within the frame on.
+PANEL_APART = 5
 
 # --- Header, from this width on ---
 
@@ -42,10 +59,8 @@ LINE_HIDDEN_WIDTH = 60
 
 # --- Charts ---
 
-#: A smaller chart has no frame.
-CHART_FRAME_WIDTH, CHART_FRAME_HEIGHT = 40, 12
-#: Rows below the points of a framed chart: axis, numbers, title, legend, frame.
-CHART_FOOT = 5
+#: Rows below the points of a chart: axis, numbers, title, legend.
+CHART_FOOT = 4
 #: A smaller chart is not drawn.
 CHART_LEAST_WIDTH, CHART_LEAST_HEIGHT = 16, 6
 #: The legend of the bars says what the figure above them is from this width on.
@@ -69,85 +84,117 @@ TIMELINE_LEAST_WIDTH = 8
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The parts of the main screen. A `panel_height` of 1 is a line; `charts` is how many are side by side."""
+    """The parts of the main screen. A `panel_height` below 4 is a line; `charts` is how many are side by side."""
 
-    form: Literal["wide", "narrow", "tiny"]
+    form: Literal["panels", "lines", "tiny", "none"]
     panel_columns: int
     panel_height: int
     header: int
     charts: int
     chart_height: int
+    #: Whether the table is shown without its key, and in how many rows.
     table: bool
+    table_rows: int
     ranking: bool
     footer: bool
-    #: Whether chart and table share one place.
-    shared: bool = False
-    #: How many rows the table may take.
-    table_rows: int = 0
+    #: The rows of the table on its key, where it takes the charts' place; 0 if all of it is shown anyway.
+    whole_table_rows: int = 0
     #: How many backends have a line if not all have, else 0.
     lines: int = 0
-    #: Whether the verdict has a line above the table, and one under the charts if they replace the table.
-    verdict_line: bool = False
-    verdict_line_alone: bool = False
+    #: The rows of all panels or lines, with blank ones below them.
+    backend_rows: int = 0
+    #: The rows of what is to be said below the panels.
+    notices: int = 0
+    #: The rows of the verdict under the charts.
+    verdict_line: int = 0
 
     @property
     def scrolls(self) -> bool:
         """Whether only some of the backends are in sight, with a line that counts the others."""
         return self.lines > 0
 
+    @property
+    def shared(self) -> bool:
+        """Whether the table takes the charts' place on its key."""
+        return self.charts > 0 and self.whole_table_rows > 0
 
-def layout_for(width: int, height: int, backends: int) -> Layout:
-    """Return the layout for a terminal of `width` by `height` cells and this many backends."""
+
+def layout_for(width: int, height: int, backends: int, notices: int = 0) -> Layout:
+    """Return the layout for a terminal of `width` by `height` cells, with this many backends and rows of notices.
+
+    With up to twelve backends a larger terminal never shows less. So how many rows each part has follows from the
+    height alone, and the width decides what a row holds. Rows go, in this order, to a line for each backend, a chart,
+    the verdict, the table, and frames; the rest to charts, and a third to panels.
+    """
     n = max(1, backends)
-    table = n + 1
-    verdict_line = n > 1
-    if width >= WIDE and height >= WIDE_ROWS:
-        rows = 1 if width // n >= PANEL_MIN else math.ceil(n * PANEL_MIN / width)
-        columns = math.ceil(n / rows)
-        rest = height - 4 - table - verdict_line
-        if rows == 1:
-            # 13 rows have room for the large digits; beyond that, rows are worth more to the charts.
-            panel = max(8, min(PANEL_MAX_HEIGHT, round((rest + verdict_line) * 0.43)))
-        else:
-            panel = max(5, min(10, round(rest * 0.55 / rows)))
-        chart = rest - panel * rows
-        if chart >= CHART_MIN:
-            return Layout(
-                "wide", columns, panel, 2, 2, chart, table=True, ranking=True, footer=True, table_rows=table,
-                verdict_line=verdict_line,
-            )  # fmt: skip
+    if width < LEAST_WIDTH or height < LEAST_HEIGHT:
+        return Layout("none", 1, 1, height, 0, 0, table=False, table_rows=0, ranking=False, footer=False)
     header = 2 if height >= TALL_HEADER else 1
-    charts = 2 if width >= WIDE else 1
-    rest = height - header - n - 2
-    if width >= NARROW and rest >= CHART_MIN:
-        both = rest - table - verdict_line - 1 >= CHART_MIN + 4
-        alone = verdict_line and not both and rest > CHART_MIN + 4
-        chart = rest - table - verdict_line - 1 if both else rest - alone
+    lines = min(n, LINES_MOST)
+    room = height - header - 2 - notices - lines
+    if width < NARROW or room < CHART_MIN:
+        return _layout_without_chart(width, height, n, notices)
+    verdict = int(n > 1 and room > VERDICT_CHART)
+    room -= verdict
+    chart = min(room, CHART_GOOD)
+    room -= chart
+    whole = lines + 1
+    table = min(room, whole) if room >= TABLE_MIN else 0
+    room -= table
+    rows = lines
+    if table == whole:
+        missing = max(0, PANEL_ROWS - lines)
+        if room < missing:
+            rows = lines * min(LINE_MOST, (lines + room) // lines)
+        else:
+            extra = room - missing
+            more = min(extra // 3, max(PANEL_MOST_ROWS, 2 * lines) - lines - missing)
+            rows = lines + missing + more
+            chart += extra - more
+    columns, panel = _arranged(width, n, rows)
+    scrolls = n > LINES_MOST and panel < PANEL_LEAST_HEIGHT
+    blank = rows - (rows if scrolls else math.ceil(n / columns) * panel)
+    wrapped = min(blank, VERDICT_MOST - 1) if n > 2 and width < WIDE else 0
+    return Layout(
+        "panels" if panel >= PANEL_LEAST_HEIGHT else "lines", columns, panel, header,
+        2 if width >= WIDE else 1, chart, table=table > 0, table_rows=table, ranking=True, footer=True,
+        whole_table_rows=min(n + 1, chart + table) if table < n + 1 else 0,
+        lines=rows - 1 if scrolls else 0, backend_rows=rows - wrapped, notices=notices, verdict_line=verdict + wrapped,
+    )  # fmt: skip
+
+
+def _arranged(width: int, backends: int, rows: int) -> tuple[int, int]:
+    """How many panels (or lines) are side by side in `rows` rows, and how high each is."""
+    for grid in range(1, rows // PANEL_ROWS + 1):
+        columns = math.ceil(backends / grid)
+        if width // columns >= (PANEL_MIN if width < WIDE else PANEL_MIN_WIDE):
+            return columns, rows // grid
+    return 1, max(1, min(LINE_MOST, rows // backends))
+
+
+def _layout_without_chart(width: int, height: int, n: int, notices: int) -> Layout:
+    """The layout of a terminal that is too low or too narrow for a chart."""
+    header = 2 if height >= TALL_HEADER else 1
+    rest = height - header - n - 2 - notices
+    if width >= NARROW and rest > TABLE_MIN:
+        # The table is below the lines, immediately if all of it fits, else on its key.
+        whole = rest >= n + 1
         return Layout(
-            "narrow", 1, 1, header, charts, chart, table=both, ranking=True, footer=True, shared=not both,
-            table_rows=min(table, rest), verdict_line=verdict_line and rest > table, verdict_line_alone=alone,
+            "lines", 1, 1, header, 0, 0, table=whole, table_rows=min(n + 1, rest), ranking=True, footer=True,
+            whole_table_rows=0 if whole else min(n + 1, rest), backend_rows=n, notices=notices,
         )  # fmt: skip
-    # One row more is for the line that counts the backends out of sight.
-    room = height - header - 3
-    lines = min(n, room - CHART_MIN, max(LINES_MIN, room // 2))
-    if width >= NARROW and lines >= LINES_MIN:
-        return Layout(
-            "narrow", 1, 1, header, charts, room - lines, table=False, ranking=True, footer=True, shared=True,
-            table_rows=min(table, room - lines), lines=lines,
-        )  # fmt: skip
-    if width >= NARROW and rest >= TABLE_MIN:
-        # Too low for a chart: the table is below the lines, immediately if all of it fits, else on its key.
-        return Layout(
-            "narrow", 1, 1, header, 0, 0, table=rest >= table, ranking=True, footer=True, table_rows=min(table, rest)
-        )
-    header = 1 if height > 1 else 0
     footer, ranking = height >= n + 2, height >= n + 3
-    if header + n > height:
-        if width >= NARROW and room >= TABLE_MIN:
-            return Layout("tiny", 1, 1, header, 0, 0, table=False, ranking=True, footer=True, lines=height - header - 3)
-        lines = height - header - 1
-        return Layout("tiny", 1, 1, header, 0, 0, table=False, ranking=False, footer=False, lines=max(1, lines))
-    return Layout("tiny", 1, 1, header, 0, 0, table=False, ranking=ranking, footer=footer)
+    if 1 + n > height:
+        # One row more is for the line that counts the backends out of sight.
+        bottom = 2 if width >= NARROW and height - 4 > TABLE_MIN else 0
+        lines = max(1, height - 2 - bottom)
+        return Layout(
+            "tiny", 1, 1, 1, 0, 0, table=False, table_rows=0, ranking=bottom > 0, footer=bottom > 0, lines=lines,
+            backend_rows=lines + 1,
+        )  # fmt: skip
+    return Layout(
+        "tiny", 1, 1, 1, 0, 0, table=False, table_rows=0, ranking=ranking, footer=footer, backend_rows=n
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

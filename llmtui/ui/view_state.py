@@ -195,17 +195,25 @@ class ViewState:
         """Show the next metric, round and round."""
         self.metric = CHARTED[(CHARTED.index(self.metric) + 1) % len(CHARTED)]
 
+    def kind_at(self, side: Literal["statistics", "scatter"]) -> Kind:
+        """What a chart shows: its own kind, or the one that the user chose if there is room for one only."""
+        if self.layout.charts != 2:
+            return self.chart_kind
+        return "scatter" if side == "scatter" else self.statistics_kind
+
+    @property
+    def cycle(self) -> tuple[Kind, ...]:
+        """The kinds that the key of the next chart shows: in the left one of two charts, else in the only one."""
+        return STATISTIC_KINDS if self.layout.charts == 2 else ("scatter", *STATISTIC_KINDS)
+
     def next_chart(self) -> None:
-        """Show the next kind of chart: in the left one of two, else in the only one, which can be the scatter too."""
-        if self.layout.charts != 2 and self.chart_kind != "scatter" and self.chart_kind == STATISTIC_KINDS[-1]:
-            self.chart_kind = "scatter"
-        elif self.layout.charts != 2 and self.chart_kind == "scatter":
-            self.chart_kind = self.statistics_kind = STATISTIC_KINDS[0]
-        else:
-            at = STATISTIC_KINDS.index(self.statistics_kind)
-            self.statistics_kind = STATISTIC_KINDS[(at + 1) % len(STATISTIC_KINDS)]
-            if self.chart_kind != "scatter":
-                self.chart_kind = self.statistics_kind
+        """Show the next kind of chart."""
+        cycle = self.cycle
+        kind = cycle[(cycle.index(self.kind_at("statistics")) + 1) % len(cycle)]
+        if self.layout.charts != 2 or self.chart_kind != "scatter":
+            self.chart_kind = kind
+        if kind != "scatter":
+            self.statistics_kind = kind
 
     def toggle_scale(self) -> None:
         """Switch between logarithmic and linear charts; back to automatic if that gives the same scale."""
@@ -262,10 +270,10 @@ class ViewState:
             selected=self.backend_view.state.state if self.backend_view else None,
             hidden=self.selected in self.hidden,
             charts=self.layout.charts,
-            table_on_key=not self.layout.table and self.layout.table_rows >= 2,
+            table_on_key=self.layout.whole_table_rows > 0,
             table_shown=self.table_shown,
             details=self.covered,
-            table_visible=self.layout.table_rows >= 2 and (self.layout.table or self.table_shown),
+            table_visible=self.layout.table or (self.table_shown and self.layout.whole_table_rows > 0),
             sorted=bool(self.sort.column),
             held=self.behind is not None,
             log_shown=self.log_shown,

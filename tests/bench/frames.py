@@ -135,7 +135,7 @@ def frame(view: ViewState, width: int, height: int) -> dict[str, float]:
     timed("table", began)
     for kind in KINDS:
         began = time.process_time()
-        draw(view.chart_data(kind), width // max(1, layout.charts) - 4, layout.chart_height - 2)
+        draw(view.chart_data(kind), width // max(1, layout.charts) - 1, layout.chart_height - 1)
         timed(kind, began)
     return took
 

@@ -19,7 +19,7 @@ Latencies = Sequence[Sequence[float | None]]
 
 KINDS: tuple[Kind, ...] = ("bars", "scatter", "box", "ecdf")
 #: Sizes of terminals.
-SIZES = ((80, 24), (100, 30), (120, 40), (200, 50), (60, 18))
+SIZES = ((80, 24), (100, 30), (120, 40), (200, 50), (60, 19))
 
 
 def _around(middle: float, share: float, count: int, seed: str) -> list[float]:

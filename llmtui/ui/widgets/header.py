@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmtui.ui.text.spans import Line
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.catching_up import catching_up_line
-from llmtui.ui.views.header import count_failed, header_lines
+from llmtui.ui.views.header import count_failed, header_lines, too_small
 from llmtui.ui.views.ranking import ranking_line
 from llmtui.ui.views.scroll import out_of_sight
 from llmtui.ui.widgets.painted import Lines
@@ -16,6 +16,8 @@ class Header(Lines):
 
     def content(self, width: int, height: int) -> list[Line]:
         view = self.view
+        if view.layout.form == "none":
+            return too_small(width, height)
         record = view.run_view.own_error()
         own_error_s = record.own_error_p95_s() if record is not None else None
         failed = count_failed(view.run_view) if view.layout.scrolls else 0
