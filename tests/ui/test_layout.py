@@ -16,7 +16,8 @@ from llmtui.ui.layout import CHART_MIN, PANEL_LARGE_DIGITS, PANEL_LEAST_HEIGHT, 
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.header import header_lines
 from llmtui.ui.views.panel import panel
-from llmtui.ui.views.table import fitting_columns, table_lines
+from llmtui.ui.views.table import table_layout, table_lines, table_rows
+from llmtui.ui.views.time_left import TimeLeft
 from llmtui.ui.widgets.chart import inner_size
 from tests.ui import canned_run as canned
 from tests.ui.chart_sets import KINDS, view_of
@@ -81,8 +82,14 @@ def amounts(width: int, height: int, backends: int) -> tuple[int, ...]:
         layout.panel_height >= PANEL_LEAST_HEIGHT,
         layout.header,
         min(1, layout.verdict_line),
-        len(fitting_columns("latency", width)),
+        table_columns(width),
     )
+
+
+@functools.cache
+def table_columns(width: int) -> int:
+    """How many columns the table of five backends has."""
+    return len(table_layout(list(table_rows(canned_view().run_view, "latency").values()), "latency", width).keys)
 
 
 def shrinking(sizes: Iterable[tuple[int, int]], backends: int) -> list[str]:
@@ -160,7 +167,7 @@ def facts(width: int, height: int) -> set[str]:
         "TTFT": f"{summary.ttft.median:.3f}",
         "tok/s": f"{summary.tokens_per_s.median:.1f}",
     }
-    header = text_of(header_lines(view.run_view, "running", 42.0, 31.0, width, layout.header))
+    header = text_of(header_lines(view.run_view, "running", 42.0, TimeLeft(31.0), width, layout.header))
     return {fact for fact, text in (FACTS | figures).items() if text in words} | set(header.split())
 
 

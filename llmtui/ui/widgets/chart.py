@@ -23,7 +23,7 @@ def inner_size(width: int, height: int) -> tuple[int, int]:
 
 def title_line(title: str, notes: Sequence[str], width: int) -> Line:
     """The title of a chart in a line across it, with the first of `notes` at its end that has room."""
-    left: list[Span] = [("─ ", "rule"), (title, "title"), (" ", "")]
+    left: list[Span] = [("─ ", "rule"), (title, "title"), (" ", "")] if title else []
     room = width - width_of(left)
     note = next((note for note in notes if len(note) + 4 <= room), "")
     right: list[Span] = [(f" {note} ", "dim"), ("─", "rule")] if note else []
@@ -62,7 +62,7 @@ class ChartView(Lines):
     def content(self, width: int, height: int) -> list[Line]:
         if self.view.catching_up:
             self._key = None
-            return frame([], width, height, left=[]) if framed(width, height) else []
+            return [title_line("", (), width - 1)]
         chart = self.view.chart_data(self.kind)
         inner = inner_size(width, height)
         key = (chart, *inner)
