@@ -1,11 +1,12 @@
 """How often is the verdict right? Simulated races of a server against itself, and against a slower one.
 
-    python -m tests.bench.calibration [--races 2000] [--rounds 10] [--seed 1] [--jobs 1] [--until | --early | --single]
+    python -m tests.bench.calibration [--races 2000] [--rounds 10] [--seed 1] [--jobs 1]
+                                      [--until | --early | --single | --equal]
 
 A/A: both backends have the same noise, so a winner is an error (goal: at most 5%). A/B: the second backend is slower by
 a true 10%, and the verdict should find that (goal: 95% with noise of 3%). Coverage: how often the 95% interval contains
-the true ratio (goal: 93 to 97%). Every share has its own 95% interval (Wilson) in parentheses. `tests.bench.races` asks
-the same of the real engine.
+the true ratio (goal: 93 to 97%). `--equal`: races of 2 to 12 equal backends, in which any claim is an error.
+Every share has its own 95% interval (Wilson) in parentheses. `tests.bench.races` asks the same of the real engine.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import NamedTuple
 
 from llmtui.engine.schedule import Turns
 from llmtui.model import Iteration, Order, RunConfig
-from llmtui.stats.board import narrow
+from llmtui.stats.board import board, narrow
 from llmtui.stats.bootstrap import Statistic, interval
-from llmtui.stats.compare import MORE_TIMES, compare, level_after
+from llmtui.stats.compare import MORE_TIMES, compare, compare_pairs, level_after
+from llmtui.stats.correction import LEVEL
 from tests.bench.common import command_line
 
 #: A noise: an endless source of factors around 1, in the order of the requests.
@@ -140,13 +142,33 @@ def shares(noise: Noise, factors: list[float], races: int, rounds: int, seed: in
     winners = right = covered = 0
     truth = factors[1] / factors[0]
     for _ in range(races):
-        comparisons = compare(race(noise(rng), factors, rounds, order, rng.getrandbits(32)), "latency")
-        first = comparisons[0]
+        made = race(noise(rng), factors, rounds, order, rng.getrandbits(32))
+        first = compare({name: made[name] for name in "ab"}, "latency")[0]
         ratio = truth if first.slower == "b" else 1 / truth
-        winners += any(c.decided for c in comparisons)
+        winners += claimed(made)
         right += first.decided and first.slower == "b"
         covered += first.low <= ratio <= first.high
     return [Share(hits, races) for hits in (winners, right, covered)]
+
+
+def claimed(made: dict[str, list[Iteration]]) -> bool:
+    """Whether the verdict shows the best backend to be faster than any other one."""
+    return any(c.decided for c in board(made, "latency", (), lambda *_: True, LEVEL).comparisons)
+
+
+def too_many(noise: Noise, backends: int, races: int, rounds: int, seed: int) -> tuple[Share, Share]:
+    """Return the share of races of equal backends with a claim, and what it would be with Holm's correction for the
+    comparisons with the best only, as if that one had been chosen before the race."""
+    rng = random.Random(f"{seed} {noise.__name__} {backends}")
+    ours = holms = 0
+    for _ in range(races):
+        made = race(noise(rng), [1] * backends, rounds, seed=rng.getrandbits(32))
+        placed = board(made, "latency", (), lambda *_: True, LEVEL)
+        ours += any(c.decided for c in placed.comparisons)
+        others = [name for name in made if name != placed.best]
+        compared = compare_pairs([((name, made[name]), (placed.best, made[placed.best])) for name in others], "latency")
+        holms += any(c is not None and c.decided for c in compared)
+    return Share(ours, races), Share(holms, races)
 
 
 def until_narrow(noise: Noise, races: int, rounds: int, seed: int) -> tuple[Share, float]:
@@ -226,6 +248,12 @@ def _single_line(of: tuple[str, bool], races: int, rounds: int, seed: int) -> st
     return f"{name:10} {'10%' if wide else '3%':>5} median {median}  mean {mean}"
 
 
+def _equal_line(of: tuple[str, int], races: int, rounds: int, seed: int) -> str:
+    name, backends = of
+    ours, holms = too_many(NOISES[name], backends, races, rounds, seed)
+    return f"{name:10} {backends:2} backends: a claim in {ours}; with Holm for {backends - 1} comparisons {holms}"
+
+
 def main() -> None:
     """Print a line for each kind of noise."""
     parser = command_line(__doc__)
@@ -236,6 +264,7 @@ def main() -> None:
     parser.add_argument("--until", action="store_true", help="add rounds until the interval is within 5%%")
     parser.add_argument("--early", action="store_true", help="look after each round, and stop at a winner")
     parser.add_argument("--single", action="store_true", help="the bootstrap intervals of one backend")
+    parser.add_argument("--equal", action="store_true", help="races of 2 to 12 equal backends")
     given = parser.parse_args()
     size = {"races": given.races, "rounds": given.rounds, "seed": given.seed}
     with multiprocessing.Pool(given.jobs) as pool:
@@ -249,6 +278,10 @@ def main() -> None:
             print(f"{given.races} backends of {given.rounds} iterations each, seed {given.seed}: 95% coverage")
             kinds = [(name, wide) for wide in (False, True) for name in ("plain", "skewed")]
             lines = pool.imap(functools.partial(_single_line, **size), kinds)
+        elif given.equal:
+            print(f"{given.races} races of equal backends, {given.rounds} rounds each, seed {given.seed}")
+            sizes = [(name, n) for name in ("plain", "skewed", "outliers") for n in (2, 3, 5, 9, 12)]
+            lines = pool.imap(functools.partial(_equal_line, **size), sizes)
         else:
             print(f"{given.races} races of {given.rounds} rounds each, seed {given.seed}; 95% intervals in parentheses")
             titles = f"{'A/A winner':>24} {'of 3':>24} {'A/B power':>24} {'A/B coverage':>24}"

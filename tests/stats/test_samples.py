@@ -88,7 +88,7 @@ def test_too_few_rounds_for_several_pairs(states: str, planned: int, text: str) 
 
 def test_outliers_are_counted_among_all_samples() -> None:
     """As in the table, at places that a thinned course skips."""
-    evidence, latencies = Evidence(), []
+    evidence, latencies = Evidence(), list[float]()
     one = iterations("a", 1, {}, 0)[0]
 
     def text() -> str:

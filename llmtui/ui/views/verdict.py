@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _LEVELS: dict[str, tuple[str, Role]] = {"void": ("✗", "bad"), "warning": ("!", "warn"), "note": ("·", "dim")}
 _NAMES_AT_MOST = 27
 _MOST_LINES = 12
+#: All pairs of so many samples are compared while the run goes on: some 50 ms.
+_COST_WHILE_RUNNING = 10_000
 _DEFINITIONS = (
     ("1.31x as long", "the typical value of one backend divided by the other's; for tokens/s, of the time per token"),
     (
@@ -113,7 +115,8 @@ def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequ
         lines.append(((f" {text}", "title"),))
 
     title("What the data say" if verdict.done else "What the data say so far")
-    if not verdict.pairs:
+    raced = len(verdict.samples) > 1
+    if not raced:
         add("nothing to compare yet: a pair needs two backends with results", "dim")
     for text in verdict.sentences:
         add(text)
@@ -126,7 +129,7 @@ def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequ
         lines += plot(shown, room, verdict.used)
     title("Was it a fair race?")
     if not verdict.checks:
-        add("no fairness problems found" if verdict.pairs else "no race yet", "good")
+        add("no fairness problems found" if raced else "no race yet", "good")
     for check in verdict.checks:
         sign, role = _LEVELS[check.level]
         add(f"{sign} {check.level} {check.code}: {check.text}", role)
@@ -135,10 +138,13 @@ def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequ
     if typical:
         title(f"Typical values: {titled(verdict.metric)}")
         lines += _table(typical, verdict.metric, room)
-    if others := verdict.among_others:
+    if verdict.board.best and len(verdict.samples) > 2:
         title("The others among themselves, corrected for all pairs")
-        for text in sentences_on(others):
-            add(text)
+        if verdict.done or verdict.cost <= _COST_WHILE_RUNNING:
+            for text in sentences_on(verdict.among_others):
+                add(text)
+        else:
+            add("compared when the run is done", "dim")
     title("What the numbers mean")
     add(f"shown by {titled(verdict.metric)}; m shows the next metric", "dim")
     for word, meaning in _DEFINITIONS:
