@@ -12,7 +12,8 @@
     comparisons     per pair of backends by latency, or by a metric per token if that is not comparable:
                     `backends`, `sentence`, `metric` (null if none is comparable), `instead_of` (the metric that it
                     replaces, with the `reason`), `slower`, `faster`, `ratio`, its interval `low` to `high`
-                    at `level` (null for too few samples), `p` (corrected for the number of pairs), `decided`, `n`,
+                    at `level` (null for too few samples), `p` (corrected for the choice of the best, or the
+                    number of pairs), `decided`, `n`,
                     `paired` (by round), `could_show` (the ratio that this number of samples shows four times out of
                     five), `more` (comparisons by other rates, in the same form)
     checks          the fairness checks: `code`, `level` (void, warning, note), `backends`, `text` (the evidence),
