@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from llmtui.cli.history import earlier_run
 from llmtui.cli.open import open_run
@@ -69,3 +70,13 @@ def test_a_run_is_not_beside_itself(tmp_path: Path) -> None:
     add(file, "aaaa0001", {"a": 0.5})
     with pytest.raises(UsageError, match="--against: 'last' is the same run, aaaa0001; name an earlier one"):
         open_run("aaaa", str(file), "last")
+
+
+def test_a_wide_label_keeps_the_table_in_line(tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    add(file, "aaaa0001", {"a": 0.5}, label="夜间基准")
+    add(file, "aaaa0002", {"a": 0.55})
+    _, run_view = beside(file, "夜间基准", "aaaa0002")
+    heading, row = (text_of([line]) for line in table_lines(run_view, "latency", 120, frozenset(), ""))
+    ends = [cell_len(line[: line.index(text) + len(text)]) for line, text in ((heading, "夜间基准"), (row, "+10.0%"))]
+    assert ends[0] == ends[1]

@@ -139,7 +139,7 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
                 rank += _EQUAL if len(cells) > 1 and len(set(cells)) == 1 else 0
         if column.key == sorted_by:
             rank, title = 0, ("↓" if descending(sort, metric) else "↑") + title
-        least = max(least, len(title), column.width if not column.rank else 0)
+        least = max(least, cell_len(title), column.width if not column.rank else 0)
         filled.append(FilledColumn(column, title, rank, least, max(least, longest), cells))
     return filled
 
