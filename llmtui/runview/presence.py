@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from llmtui.config.lineup import chat_models
 from llmtui.model import Absent, DiscoveredServer, Plan
 from llmtui.text import sanitize
+from llmtui.text.model_names import without_folder
 
 #: The most models of a server that a line lists.
 _LISTED = 3
@@ -39,7 +40,8 @@ def server_text(server: DiscoveredServer) -> str:
     """A server and its models: "Ollama with llama3.2:3b, qwen3:8b and 4 more"."""
     models = chat_models(server)
     more = f" and {len(models) - _LISTED} more" if len(models) > _LISTED else ""
-    return f"{sanitize(server.framework, 40)} with {', '.join(sanitize(m, 60) for m in models[:_LISTED])}{more}"
+    names = ", ".join(sanitize(without_folder(model), 60) for model in models[:_LISTED])
+    return f"{sanitize(server.framework, 40)} with {names}{more}"
 
 
 def _line(head: str, parts: Sequence[str], how: str) -> str:

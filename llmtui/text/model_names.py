@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 #: Longer names are not names of models. It also bounds the work, because names come from servers.
@@ -15,6 +16,7 @@ _NOT_THE_MODEL = re.compile(
     r"|ud|qat|imatrix|quantized|dynamic|w\d+a\d+|int[48]|\d+bit)(?=$|[-_.:@])"
 )
 _FOR_CHATS = re.compile(r"(^|[-_.:@])(instruct|it|chat)($|[-_.:@])")
+_FILE = re.compile(r"\.(gguf|llamafile|safetensors|bin)$", re.IGNORECASE)
 #: Who made the model, where a file name or a folder name begins with it.
 _MAKERS = re.compile(
     r"^(meta|google|qwen|microsoft|mistralai|huggingfacetb|deepseek-ai|nvidia|ibm-granite|ai21labs|cohereforai)[-_]"
@@ -23,6 +25,7 @@ _MAKERS = re.compile(
 _WORD = re.compile(r"[a-z]+|\d+(?:\.\d+)*[a-z]*")
 
 
+@functools.lru_cache(256)
 def model_family(name: str) -> str:
     """Return a model's name without folder, maker, file type and weights.
 
@@ -32,6 +35,13 @@ def model_family(name: str) -> str:
     while (shorter := _NOT_THE_MODEL.sub("", last)) != last:
         last = shorter
     return " ".join(_WORD.findall(_MAKERS.sub("", last)))
+
+
+def without_folder(name: str) -> str:
+    """Return the file name if `name` is the path of a file, else `name`: "org/Name" stays whole."""
+    path = name.replace("\\", "/").rstrip("/")
+    is_path = path.startswith(("/", "./", "../", "~/")) or path[1:3] == ":/" or _FILE.search(path)
+    return path.rpartition("/")[2] if is_path else name
 
 
 def same_model(name: str, wanted: str) -> bool:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from llmtui.text.model_names import same_model
+from llmtui.text.model_names import same_model, without_folder
 
 BUILT_IN = "SmolLM2-135M-Instruct"
 LLAMA = "Llama-3.2-3B-Instruct-Q4_K_M.gguf"
@@ -98,3 +98,23 @@ def test_a_name_of_any_length_is_decided_at_once(part: str) -> None:
     for count in (40, 100_000):
         same_model(part * count, part * count + "x")
     assert time.perf_counter() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (
+            "/home/me/models/SmolLM2-135M-Instruct.Q8_0-957bbd52da38.gguf",
+            "SmolLM2-135M-Instruct.Q8_0-957bbd52da38.gguf",
+        ),
+        ("models/SmolLM2.gguf", "SmolLM2.gguf"),
+        ("C:\\models\\SmolLM2.GGUF", "SmolLM2.GGUF"),
+        ("/data/SmolLM2-135M/", "SmolLM2-135M"),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+        ("hf.co/unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL", "hf.co/unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL"),
+        ("llama3.2:3b", "llama3.2:3b"),
+        ("", ""),
+    ],
+)
+def test_the_folder_of_a_file_is_not_part_of_its_name(name: str, shown: str) -> None:
+    assert without_folder(name) == shown

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from llmtui.stats.checks.base import Check, Entry, Race, alike, each, listed, number
 from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
-from llmtui.text.model_names import model_family
+from llmtui.text.model_names import model_family, without_folder
 
 _NAMELESS = frozenset({"", "default", "model", "none"})
 _WEIGHTS_WORDS = {"BFLOAT16": "BF16", "FLOAT16": "F16", "FP16": "F16", "HALF": "F16", "FLOAT32": "F32", "FP32": "F32"}
@@ -40,7 +40,7 @@ def model(race: Race) -> Iterator[Check]:
 
 
 def _model(entry: Entry) -> str:
-    return sanitize(entry.state.model or entry.backend.model, 80)
+    return sanitize(without_folder(entry.state.model or entry.backend.model), 80)
 
 
 def _related(families: dict[str, str]) -> list[list[str]]:

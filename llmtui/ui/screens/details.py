@@ -14,6 +14,7 @@ from textual.widgets import Input, Label
 
 from llmtui.text import sanitize
 from llmtui.text.format import plural
+from llmtui.text.model_names import without_folder
 from llmtui.ui.layout import details_layout_for
 from llmtui.ui.listing import Listing
 from llmtui.ui.screens.overlay import Overlay
@@ -76,7 +77,7 @@ class Facts(Lines):
         if shown.summary.disturbed:
             facts.append(f"{shown.summary.disturbed} busy (~)")
         server = [
-            sanitize(backend_view.model, 80),
+            sanitize(without_folder(backend_view.model), 80),
             sanitize(backend_view.weights, 20),
             sanitize(backend_view.state.version, 60),
             f"load {backend_view.state.load_s:.1f} s" if backend_view.state.load_s is not None else "",

@@ -7,6 +7,7 @@ from typing import Literal
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import milliseconds, plural
+from llmtui.text.model_names import model_family, without_folder
 from llmtui.ui.layout import (
     HEADER_ABOUT_WIDTH,
     HEADER_ERROR_WIDTH,
@@ -60,9 +61,10 @@ def model_name(run_view: RunView) -> str:
         for backend_view in backend_views
         if backend_view.state.state not in ("unreachable", "missing", "failed")
     ] or backend_views
-    names = {sanitize(backend_view.model, 60) for backend_view in present if backend_view.model}
+    # The same model may have another name on each server.
+    names = {model_family(view.model): sanitize(without_folder(view.model), 60) for view in present if view.model}
     if len(names) == 1:
-        return names.pop()
+        return next(iter(names.values()))
     return f"{len(names)} models" if names else ""
 
 

@@ -13,6 +13,7 @@ from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS, Metric, MetricKey
 from llmtui.text import sanitize
 from llmtui.text.format import DASH
+from llmtui.text.model_names import without_folder
 from llmtui.ui.text.format import number, percent
 from llmtui.ui.text.spans import clip
 from llmtui.ui.views.attempts import ShownAttempt
@@ -152,7 +153,7 @@ def table_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
         ),
         _text("framework", 12, 9, lambda view: view.backend.framework, 40),
         _text("language", 8, 5, lambda view: view.backend.language, 40),
-        _text("model", 24, 8, lambda view: view.model, 80),
+        _text("model", 24, 8, lambda view: without_folder(view.model), 80),
         _text("weights", 7, 3, lambda view: view.weights, 20),
         Column(
             "n", "n", 3, 0, lambda row, room: str(row.shown.summary.n), lambda row: row.shown.summary.n or None,
