@@ -82,6 +82,15 @@ def figure_parts(value: float | None, kind: Kind) -> tuple[str, Unit]:
     return scale.text(value), scale.unit
 
 
+def plus_minus(half: float | None, unit: Unit) -> str:
+    """Half the width of an interval, in s or tokens/s, as in "±0.014": two digits of `unit`; empty if not known."""
+    if half is None or not math.isfinite(half):
+        return ""
+    size = half * (1e3 if unit == "ms" else 1.0)
+    decimals = max(0, 1 - math.floor(math.log10(float(f"{size:.1e}")))) if size > 0 else 1
+    return f"±{size:.{min(decimals, _MOST_DECIMALS[unit])}f}"
+
+
 def at_point(text: str, whole: int = 4, decimals: int = 3) -> str:
     """Pad a figure so that the decimal points of several, one above the other, are in line."""
     before, point, after = text.partition(".")

@@ -56,6 +56,8 @@ HEADER_FACTS_WIDTH = 110
 
 #: On a narrower line the word "hidden" takes the place of the newest value.
 LINE_HIDDEN_WIDTH = 60
+#: From this width on, a backend's line has "median" and "tok/s" in full.
+LINE_SPACIOUS_WIDTH = 100
 
 # --- Charts ---
 

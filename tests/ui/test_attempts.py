@@ -39,7 +39,7 @@ def test_previous_figures_are_shown_until_the_first_measured_iteration() -> None
     assert "llama.cpp #1" in row
     assert " 10 " in row
     assert "1.00" in row
-    assert "of #1" in text_of([backend_line(backend_view, PanelOptions(index=0), 80)])
+    assert "of attempt 1" in text_of([backend_line(backend_view, PanelOptions(index=0), 80)])
     run_view.apply(IterationDone(iteration=canned.iteration("llama.cpp", 1, attempt=2)))
     assert (
         shown_attempt(backend_view).attempt,

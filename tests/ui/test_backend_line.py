@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from llmtui.model import BackendChanged, Failure, IterationDone
 from llmtui.runview.run import RunView
+from llmtui.stats.metrics import MetricKey
 from llmtui.ui.text.spans import width_of
 from llmtui.ui.views.backend_line import backend_line
 from llmtui.ui.views.backend_state import PanelOptions
 from llmtui.ui.views.panel import panel
 from tests import build
+from tests.boards import board
 from tests.ui import canned_run as canned
 from tests.ui.lines import text_of
 
@@ -82,5 +86,34 @@ def test_figures_of_the_tenth_backend_are_in_the_columns_of_the_others(width: in
     lines = [text_of([backend_line(backend_view, PanelOptions(index=n, backends=12), width)]) for n in (0, 9, 11)]
     assert len({line.index("llama") for line in lines}) == 1
     assert lines[1].lstrip(" >").startswith("10 ") and lines[0].lstrip(" >").startswith("1 ")
-    for figure in ("5/10", "median", "tok/s") if width > 40 else ():
+    for figure in ("5/10", "med", "t/s" if width < 100 else "tok/s") if width > 40 else ():
         assert len({line.index(figure) for line in lines}) == 1, figure
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+@pytest.mark.parametrize("metric", ["latency", "ttft", "itl", "tokens_per_s"])
+def test_every_figure_has_its_unit_and_points_are_in_line(width: int, metric: MetricKey) -> None:
+    run_view = board([0.0005, 0.123, 6.0, 500.0], rounds=8)
+    lines = [
+        text_of([backend_line(view, PanelOptions(index=n, metric=metric), width)])
+        for n, view in enumerate(run_view.backends.values())
+    ]
+    points = []
+    for line, view in zip(lines, run_view.backends.values(), strict=True):
+        match = re.search(r"med(?:ian)? +([\d.]+) *(ms|s|t/s)\b", line)
+        spread = view.summary.spread(metric)
+        if width < 80 and match is None:
+            # A figure without room is left out, never its unit.
+            assert "med" not in line
+            continue
+        assert match is not None and spread is not None, line
+        assert float(match[1]) * (1e-3 if match[2] == "ms" else 1) == pytest.approx(spread.median, rel=5.001e-3)
+        points.append(match.start(1) + len(match[1].partition(".")[0]))
+    assert width < 80 or metric in ("itl", "tokens_per_s") or len(set(points)) == 1, lines
+
+
+def test_a_line_has_room_for_a_thousand_iterations_and_the_rate() -> None:
+    run_view = canned.run_view(done=5)
+    run_view.apply(BackendChanged(backend=canned.state("llama.cpp", planned=1000)))
+    assert "5/1000" in (line := text_of([backend_line(run_view.backends["llama.cpp"], PanelOptions(index=0), 80)]))
+    assert "t/s" in line

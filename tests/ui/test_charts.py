@@ -17,7 +17,7 @@ from llmtui.ui.charts.chart_data import ChartData, Series
 from llmtui.ui.charts.draw import draw
 from llmtui.ui.charts.legend import legend
 from llmtui.ui.layout import layout_for
-from llmtui.ui.text.format import shape, value_text
+from llmtui.ui.text.format import shape
 from llmtui.ui.text.spans import TINTS, Line, overlay, series_role, to_ascii, width_of
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.chart import ChartView
@@ -100,7 +100,7 @@ def test_changed_median_reuses_the_cached_bars() -> None:
     lines = text_of(draw(dataclasses.replace(data, series=tuple(nudged)), 60, 16))
     after = bar_body.cache_info()
     assert (after.hits, after.misses) == (before.hits + 1, before.misses)
-    assert all(value_text("latency", spread.median * 1.0001, 8) in lines for spread in spreads)
+    assert all(data.figure(spread.median * 1.0001) in lines for spread in spreads)
 
 
 @pytest.mark.parametrize("start", range(0, 9))

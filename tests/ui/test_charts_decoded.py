@@ -12,7 +12,6 @@ import pytest
 from llmtui.stats.summary import percentile
 from llmtui.ui.charts.chart_data import ChartData, Kind
 from llmtui.ui.charts.draw import draw
-from llmtui.ui.text.format import value_text
 from tests.ui.chart_sets import KINDS, SETS, SIZES, chart_at, latencies, view_of, view_with
 from tests.ui.decoded import ORDER, SHAPES, Decoded
 from tests.ui.lines import text_of
@@ -108,7 +107,7 @@ def test_figure_is_on_top_of_the_bar_of_the_median(name: str) -> None:
         for series in chart.series:
             assert series.spread is not None
             top = drawn[series.index]["median"]
-            mine = value_text(chart.metric, series.spread.median, 8)
+            mine = chart.figure(series.spread.median)
             over = [
                 f
                 for f in figures

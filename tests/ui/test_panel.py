@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -28,11 +29,36 @@ def test_panel_has_exactly_its_size(name: str, width: int, height: int) -> None:
 def test_panel_shows_figures_and_server() -> None:
     run_view = canned.run_view()
     shown = text_of(panel(run_view.backends["mistral.rs"], PanelOptions(index=1), 24, 13))
-    for part in ("mistral.rs", "Rust", "► running", "6/10", "1.363", "sd 0.036", "TTFT", "t/s", "Q8_0", "load 1.1 s"):
+    for part in (
+        "mistral.rs",
+        "Rust",
+        "► running",
+        "6/10",
+        "median 1.36 s ±0.052",
+        "TTFT 0.383s",
+        "63.4 t/s",
+        "Q8_0",
+        "load 1.1 s",
+    ):
         assert part in shown
+    assert "Q8_0" in shown and "load 1.1 s" in shown
     assert "525 MB" in shown
     assert "1.0 cores" in shown
     assert "via a Python bridge" in shown
+
+
+@pytest.mark.parametrize("done", [2, 5, 6, 10])
+def test_a_median_has_its_interval_and_no_standard_deviation(done: int) -> None:
+    backend_view = canned.run_view(done=done).backends["mistral.rs"]
+    values = sorted(i.latency_s for i in backend_view.measured if i.latency_s is not None)
+    # The exact interval of 6 values is from the least to the greatest, that of 10 from the second to the ninth.
+    rank = {6: 1, 10: 2}.get(done)
+    shown = text_of(panel(backend_view, PanelOptions(index=1), 40, 13))
+    assert ("±" in shown) == (rank is not None)
+    if rank is not None:
+        half = (values[-rank] - values[rank - 1]) / 2
+        match = re.search(r"median ([\d.]+) s +±([\d.]+)", shown)
+        assert match is not None and float(match[2]) == pytest.approx(half, rel=0.05)
 
 
 IN_ONE_PIECE: dict[str, Any] = {"ttft_s": None, "itl_s": None, "tokens_per_s": None}

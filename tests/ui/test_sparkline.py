@@ -59,6 +59,7 @@ def test_sparkline_fills_its_cells(marker: str) -> None:
 
 
 def test_large_digits_return_none_without_room() -> None:
-    assert large_digits("123.456", "s", 20, "s1") is not None
+    assert large_digits("123.456", "s", 21, "s1") is not None
+    assert large_digits("123.456", "s", 20, "s1") is None, "no room for the unit"
     assert large_digits("123.456", "s", 10, "s1") is None
     assert large_digits("3e9", "s", 30, "s1") is None

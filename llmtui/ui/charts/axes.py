@@ -71,7 +71,7 @@ class LogScale:
     @property
     def labels(self) -> list[str]:
         """The ticks as text."""
-        return [f"{t:.9f}".rstrip("0").rstrip(".") if t < 1e6 else f"{t:g}" for t in self.ticks]
+        return [f"{t:.9f}".rstrip("0").rstrip(".") if t < 1e6 else f"{t:.0f}" for t in self.ticks]
 
     def at(self, value: float) -> float:
         """Return where a value falls, in cells from 0 on: between cells, or beyond the axis."""

@@ -16,7 +16,6 @@ from rich.cells import cell_len
 from llmtui.ui.charts.axes import AnyScale, Scale
 from llmtui.ui.charts.chart_data import ChartData, Series
 from llmtui.ui.charts.plotext_canvas import Mark, Tick, canvas, canvas_columns
-from llmtui.ui.text.format import value_text
 from llmtui.ui.text.spans import Line, Role, clip, fit, overlay
 
 #: The statistics from left to right.
@@ -85,7 +84,7 @@ def draw_bars(chart: ChartData, width: int, height: int) -> tuple[list[Line], bo
             _put(lines, row, margin + start, _THIN[dot] * beside, "dim")
             tops |= dict.fromkeys(range(start, start + beside), row)
     for (_, spread), group in zip(drawn, bars, strict=True):
-        _put_figure(lines, value_text(chart.metric, spread.median, 8), group[0], tops, margin)
+        _put_figure(lines, chart.figure(spread.median), group[0], tops, margin)
     middles = [margin + group[0].column + (group[-1].column + group[-1].width - group[0].column) // 2 for group in bars]
     names = _names([s.name for s, _ in drawn], middles, int(columns / len(drawn)) - 1, width)
     return [*lines, names], len(groups[0]) == len(STATISTICS), beside > 0

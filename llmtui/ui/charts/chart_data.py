@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Literal
 
 from llmtui.stats.course import Stretches
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Box, Spread
+from llmtui.text.format import Scale, Unit, scale_of, unit_of
 from llmtui.ui.charts.axes import AnyScale, log_scale_for, scale_for
-from llmtui.ui.text.format import scaled, titled
 from llmtui.ui.text.spans import TINTS, Role, series_role
 
 Kind = Literal["bars", "box", "ecdf", "scatter"]
@@ -67,12 +68,17 @@ class ChartData:
     #: The name of the earlier run, if its medians are shown.
     against: str = ""
 
+    @functools.cached_property
+    def unit(self) -> Unit:
+        """The unit of the value axis: that of a column of the medians."""
+        return unit_of([s.spread.median for s in self.series if s.spread is not None], METRICS[self.metric].unit)
+
     @property
     def title(self) -> str:
         """The chart's title, with the unit of its value axis."""
         if self.kind == "scatter":
             what = METRICS[self.metric].title
-            unit = METRICS[self.metric].titled().removeprefix(what)
+            unit = METRICS[self.metric].titled(self.unit).removeprefix(what)
             shown = f", iterations {self.window[0] + 1} to {self.window[1]}" if self.window else ""
             return f"{what} per iteration{unit}{', log scale' if self.log else ''}{shown}"
         return f"{KIND_TITLES[self.kind]}, {self.axis}"
@@ -80,7 +86,7 @@ class ChartData:
     @property
     def axis(self) -> str:
         """The title of the value axis: the metric, its unit, and whether it is logarithmic."""
-        return titled(self.metric) + (", log scale" if self.log else "")
+        return METRICS[self.metric].titled(self.unit) + (", log scale" if self.log else "")
 
     @property
     def drawable(self) -> bool:
@@ -89,7 +95,11 @@ class ChartData:
 
     def shown(self, value: float) -> float:
         """A value in the unit of the value axis."""
-        return scaled(self.metric, value) or 0.0
+        return value * Scale(self.unit, 0).factor
+
+    def figure(self, value: float) -> str:
+        """A value, in s or tokens/s, as a figure in the unit of the value axis."""
+        return scale_of([value], METRICS[self.metric].unit, self.unit).text(value)
 
     def scale(self, values: Sequence[float], cells: int, *, zero: bool = False, across: bool = False) -> AnyScale:
         """Return the value axis for `values` on at most `cells` cells; from `zero` on unless it is logarithmic."""

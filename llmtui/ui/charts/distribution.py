@@ -5,10 +5,12 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 
+from llmtui.stats.metrics import METRICS
 from llmtui.stats.summary import Box
+from llmtui.text.format import figures
 from llmtui.ui.charts.axes import AnyScale
 from llmtui.ui.charts.chart_data import ChartData
-from llmtui.ui.text.format import shape, value_text
+from llmtui.ui.text.format import shape
 from llmtui.ui.text.spans import Line, Role, Span, clip, fit, width_of
 
 #: Characters by (column, row from the top).
@@ -125,8 +127,9 @@ def draw_boxes(chart: ChartData, width: int, height: int) -> list[Line]:
     left_out = len(drawn) - (rows - 1) if len(drawn) > rows else 0
     drawn = drawn[: len(drawn) - left_out] or drawn[:1]
     margin = min(width // 4, max(width_of([(s.name, "")]) for s, _ in drawn) + 3)
-    figures = [value_text(chart.metric, box.median, 8) for _, box in drawn]
-    column = max(map(len, figures)) + 1
+    medians = [box.median for _, box in drawn]
+    texts = figures(medians, METRICS[chart.metric].unit, chart.unit)[1]
+    column = max(map(len, texts)) + 1
     shown = [(s, _in_axis_unit(chart, box)) for s, box in drawn]
     ends = [v for _, box in shown for v in (box.low, box.high, *box.below[:1], *box.above[-1:])]
     scale = chart.scale(ends, width - margin - 1 - column, across=True)
@@ -140,7 +143,7 @@ def draw_boxes(chart: ChartData, width: int, height: int) -> list[Line]:
         middles.append(top + high // 2)
         gutter[middles[-1]] = fit([(f"{mark} ", series.role), (clip(series.name, margin - 3), "dim")], margin)
     lines = axes(cells, scale, rows, gutter)
-    for row, figure in zip(middles, figures, strict=True):
+    for row, figure in zip(middles, texts, strict=True):
         lines[row] = (*lines[row], (figure.rjust(column), "strong"))
     if left_out and rows > 1:
         words = f"+{left_out} more: no room for {'it' if left_out == 1 else 'them'} here, c shows other charts"

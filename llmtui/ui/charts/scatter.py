@@ -16,7 +16,7 @@ from llmtui.ui.charts.axes import LEAST_SPAN, AnyScale
 from llmtui.ui.charts.chart_data import ChartData, Series
 from llmtui.ui.charts.plotext_canvas import Mark, Tick, canvas_columns, laid_over_axes
 from llmtui.ui.charts.sparkline import bands, bit_of, cell_of
-from llmtui.ui.text.format import shape, value_text
+from llmtui.ui.text.format import shape
 from llmtui.ui.text.spans import Line
 
 _MOST_TICKS = 20
@@ -156,7 +156,7 @@ def _beyond_words(chart: ChartData, span: _Range) -> str:
     words = []
     for sign, side, values in (("↑", "above", span.above[::-1]), ("↓", "below", span.below)):
         if values:
-            figure = value_text(chart.metric, values[0] / factor, 8)
+            figure = chart.figure(values[0] / factor)
             words.append(f"{sign} {len(values)} {side}: {'' if len(values) == 1 else 'to '}{figure}")
     return ", ".join(words)
 

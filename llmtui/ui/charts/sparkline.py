@@ -146,11 +146,10 @@ _DIGITS = {
 
 
 def large_digits(text: str, suffix: str, width: int, role: Role) -> list[Line] | None:
-    """Draw `text` in digits three rows high, with `suffix` after the last row; return None if it does not fit."""
+    """Draw `text` in digits three rows high, with `suffix` after the last row; return None if both do not fit."""
     if any(c not in _DIGITS for c in text):
         return None
     rows = ["".join(_DIGITS[c][row] for c in text) for row in range(3)]
-    if len(rows[0]) > width:
+    if len(rows[0]) + 1 + len(suffix) > width:
         return None
-    tail = f" {suffix}" if len(rows[0]) + 1 + len(suffix) <= width else ""
-    return [((rows[0], role),), ((rows[1], role),), ((rows[2], role), (tail, "dim"))]
+    return [((rows[0], role),), ((rows[1], role),), ((rows[2], role), (f" {suffix}", "dim"))]

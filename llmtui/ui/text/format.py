@@ -6,6 +6,7 @@ import math
 
 from llmtui.model import STATE_WORDS, State
 from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.text.format import DASH, Unit, figure, figure_parts
 from llmtui.ui.text.spans import Role
 
 #: A sign in front of the state's word, so that a state never depends on colour; none is also a backend's shape.
@@ -45,13 +46,21 @@ HIDDEN_SIGN = "╌"
 #: The sign of a backend whose engine exited before it was done.
 LOST_SIGN = "✗"
 
-DASH = "-"
-
 
 def shape(index: int, ascii_only: bool = False) -> str:
     """Return the shape of the backend at `index` in the plan."""
     shapes = ASCII_SHAPES if ascii_only else SHAPES
     return shapes[index % len(shapes)]
+
+
+def with_unit(metric: MetricKey, value: float | None) -> str:
+    """Format one value of a metric with its unit, as in "0.921 s"."""
+    return figure(value, METRICS[metric].unit)
+
+
+def parts_of(metric: MetricKey, value: float | None) -> tuple[str, Unit]:
+    """Format one value of a metric, and return its unit."""
+    return figure_parts(value, METRICS[metric].unit)
 
 
 def stddev_text(metric: MetricKey, stddev: float | None, room: int = 6) -> str:

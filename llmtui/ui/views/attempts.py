@@ -9,7 +9,7 @@ from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import MetricKey
 from llmtui.stats.running import Running
 from llmtui.stats.summary import Summary
-from llmtui.ui.text.format import percent, unit, value_text
+from llmtui.ui.text.format import percent, with_unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +23,14 @@ class ShownAttempt:
     def figures(self, backend_view: BackendView) -> Running:
         """All figures of that attempt."""
         return backend_view.attempt(self.attempt)
+
+    def uncertainty(self, backend_view: BackendView, metric: MetricKey) -> float | None:
+        """Half the width of the interval of the median, in s or tokens/s; None for too few samples."""
+        # Imported with the first samples, so that the first frame does not wait for it.
+        from llmtui.stats.intervals import median_interval
+
+        interval = median_interval(self.figures(backend_view).ordered(metric))
+        return (interval[1] - interval[0]) / 2 if interval is not None else None
 
 
 def shown_attempt(backend_view: BackendView) -> ShownAttempt:
@@ -59,5 +67,5 @@ def attempt_sentence(backend_view: BackendView, metric: MetricKey) -> str:
     change = _change(backend_view, metric)
     if backend_view.state.attempt < 2 or now is None or not change:
         return ""
-    median = f"median {value_text(metric, now.median, 8)} {unit(metric)}"
+    median = f"median {with_unit(metric, now.median)}"
     return f"attempt {backend_view.state.attempt}: {change} vs attempt {_previous_attempt(backend_view)}, {median}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from rich.cells import cell_len
 
 from llmtui.runview.backend import BackendView
-from llmtui.stats.metrics import METRICS
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
-from llmtui.ui.layout import LINE_HIDDEN_WIDTH, NARROW
-from llmtui.ui.text.format import number, unit, value_text
+from llmtui.text.format import DASH, at_point
+from llmtui.ui.layout import LINE_HIDDEN_WIDTH, LINE_SPACIOUS_WIDTH, NARROW
+from llmtui.ui.text.format import parts_of, with_unit
 from llmtui.ui.text.spans import Line, Role, Span, fit, justify, pad, progress_bar, width_of, wrap
 from llmtui.ui.views.attempts import ShownAttempt, attempt_note, shown_attempt
 from llmtui.ui.views.backend_state import (
@@ -33,10 +34,10 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int, a
     title = sanitize(backend_view.backend.name, 60)
     if width < NARROW:
         last = backend_view.last
-        text = value_text(options.metric, METRICS[options.metric].of(last)) if last and not options.catching_up else ""
+        text = with_unit(options.metric, METRICS[options.metric].of(last)) if last and not options.catching_up else ""
         sign, role = sign_and_word(backend_view, options)
         left: list[Span] = [(f"{options.number} ", "dim"), (f"{options.mark} ", options.role), (title, "")]
-        value: Span = ("hidden", "warn") if options.hidden else (pad(text, 6, right=True), "strong")
+        value: Span = ("hidden", "warn") if options.hidden else (pad(text, 8, right=True), "strong")
         return justify(left, [(f"{sign[0]} ", role), value], width)
     # Figures stay in their columns: a wider number takes its room from the name.
     name_width = min(16, max(8, width // 6)) + 1 - len(options.number)
@@ -65,22 +66,24 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int, a
         return fit([*head, *hidden, *_wait_spans(backend_view, options, width - width_of([*head, *hidden]))], width)
     head[-1] = (pad(word, 9) + " ", role)
     count = progress_count(backend_view, options)
+    spacious = width >= LINE_SPACIOUS_WIDTH
     # On a narrow line, the word replaces the newest value.
     newest: Span = ("  hidden", "warn") if options.hidden and width < LINE_HIDDEN_WIDTH else _now(backend_view, options)
     tail: list[Span] = [(pad(count, max(7, len(count)), right=True), "")]
     if (room := width - width_of([*head, *tail])) < width_of([newest]):
-        text = newest[0].strip()
-        if len(text) > room - 1 and not text.endswith("error"):
-            # Drop its unit, which is in the chart's title too.
-            text = " ".join(text.split()[: 2 if " tok " in text else 1])
-        newest = (pad(text, room, right=True), newest[1])
+        newest = (pad(_squeezed(newest[0], room - 1), room, right=True), newest[1])
     tail.append(newest)
     spread = shown.summary.spread(options.metric)
     quiet: Role = "dim" if shown.earlier else ""
     if spread is not None:
-        tail.append((f"  median {value_text(options.metric, spread.median, 7):>7}", quiet))
-    speed = shown.summary.tokens_per_s
-    figure = f"{number(speed.median, 1):>7} tok/s" if speed is not None and options.metric != "tokens_per_s" else ""
+        word, text = f"  {'median' if spacious else 'med'} ", _aligned(options.metric, spread.median)
+        if (room := width - width_of([*head, *tail]) - len(word)) < len(text):
+            text = _squeezed(text, room)
+        tail.append((word + text if text else "", quiet))
+    speed, figure = shown.summary.tokens_per_s, ""
+    if speed is not None and options.metric != "tokens_per_s":
+        text, unit = parts_of("tokens_per_s", speed.median)
+        figure = f" {at_point(text, 3, 2)} {unit if spacious else 't/s'}"
     line = [*head, *tail]
     line += _extras(backend_view, options, shown, (figure, quiet), width - width_of(line))
     for fact in more_facts(backend_view, options, shown) if alone else ():
@@ -92,7 +95,7 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int, a
 
 
 def _now(backend_view: BackendView, options: PanelOptions) -> Span:
-    """The newest value, or the tokens received so far, in 15 cells."""
+    """The newest value, or the tokens received so far, in 13 cells or more."""
     last = backend_view.last
     role: Role
     if (progress := progress_of(backend_view, options)) is not None:
@@ -100,9 +103,25 @@ def _now(backend_view: BackendView, options: PanelOptions) -> Span:
     elif last is not None and last.error is not None:
         text, role = last.error.kind + " error", "bad"
     else:
-        value = value_text(options.metric, METRICS[options.metric].of(last), 8) if last else ""
-        text, role = f"{value} {unit(options.metric)}" if last else "", "strong"
-    return (" " + pad(text, 14, right=True), role)
+        text, role = _aligned(options.metric, METRICS[options.metric].of(last)) if last else "", "strong"
+    return (" " + text.rjust(12), role)
+
+
+def _aligned(metric: MetricKey, value: float | None) -> str:
+    """A figure with its unit, whose point is in line with that of other lines: in 10 cells or more."""
+    text, unit = parts_of(metric, value)
+    return DASH.rjust(3) if text == DASH else f"{at_point(text, 3)} {'t/s' if unit == 'tok/s' else unit:2}"
+
+
+def _squeezed(text: str, room: int) -> str:
+    """The text with fewer blanks, or only the tokens of an answer; empty if a figure has no room for its unit."""
+    words = text.split()
+    for shorter in (" ".join(words), "".join(words)):
+        if len(shorter) <= room:
+            return shorter
+    if words[1:2] == ["tok"]:
+        return " ".join(words[:2])
+    return text.strip() if words[-1:] == ["error"] else ""
 
 
 def _extras(

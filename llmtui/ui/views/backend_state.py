@@ -9,6 +9,7 @@ from llmtui.model import RESTING, Progress
 from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import MetricKey
 from llmtui.text import sanitize
+from llmtui.text.format import figure
 from llmtui.ui.text.format import (
     HIDDEN_SIGN,
     LOST_SIGN,
@@ -17,10 +18,9 @@ from llmtui.ui.text.format import (
     clock,
     cores,
     memory,
-    number,
     shape,
     state_word,
-    stddev_text,
+    with_unit,
 )
 from llmtui.ui.text.spans import Role, Span, series_role
 from llmtui.ui.views.attempts import ShownAttempt
@@ -120,8 +120,8 @@ def more_facts(backend_view: BackendView, options: PanelOptions, shown: ShownAtt
     facts = (
         f"refused {backend_view.refused}x" if backend_view.refused else "",
         sanitize(backend_view.state.note, 60),
-        f"TTFT {number(ttft.median, room=8)} s" if ttft is not None and options.metric != "ttft" else "",
-        stddev_text(options.metric, spread.stddev, 8) if spread is not None else "",
+        f"TTFT {figure(ttft.median, 's')}" if ttft is not None and options.metric != "ttft" else "",
+        f"sd {with_unit(options.metric, spread.stddev)}" if spread is not None and spread.stddev is not None else "",
         f"load {load_s:.1f} s" if load_s is not None else "",
         memory(backend_view.rss_bytes),
         cores(backend_view.cpu_cores),

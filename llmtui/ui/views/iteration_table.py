@@ -6,8 +6,9 @@ import dataclasses
 
 from llmtui.model import Iteration
 from llmtui.text import sanitize
+from llmtui.text.format import DASH
 from llmtui.ui.layout import SPACED_COLUMNS_WIDTH
-from llmtui.ui.text.format import DASH, number, value_text
+from llmtui.ui.text.format import number, value_text
 from llmtui.ui.text.spans import Line, Role, Span, fit, pad
 from llmtui.ui.views.columns import Column, SortValue
 from llmtui.ui.views.sorting import AS_PLANNED, Sort

@@ -34,7 +34,10 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
     medians: list[Line] = []
     if shown.summary.n:
         hidden = backend_view.summary.n > 0 and len(backend_view.evidence.hidden) > 0
-        medians = [median_line(shown, options, width), *speed_lines(shown, width, rows >= PANEL_APART, hidden)]
+        medians = [
+            median_line(backend_view, shown, options, width),
+            *speed_lines(shown, width, rows >= PANEL_APART, hidden),
+        ]
     lines: list[Line] = [state_line(backend_view, options, width)]
     rows -= 1
     if state in ("failed", "unreachable", "missing"):

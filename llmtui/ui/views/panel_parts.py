@@ -7,9 +7,9 @@ from rich.cells import cell_len
 from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
-from llmtui.text.format import plural
+from llmtui.text.format import DASH, figure, plural, plus_minus
 from llmtui.ui.charts.sparkline import large_digits
-from llmtui.ui.text.format import cores, memory, number, stddev_text, unit, value_text
+from llmtui.ui.text.format import cores, memory, parts_of
 from llmtui.ui.text.spans import Line, Span, clip, fit, justify, progress_bar, wrap
 from llmtui.ui.views.attempts import ShownAttempt, shown_attempt
 from llmtui.ui.views.backend_state import PanelOptions, more_facts, progress_count, progress_of, sign_and_word, wait_of
@@ -103,23 +103,22 @@ def _pair(left: str, right: str, width: int) -> Line:
     return justify([(left, "")], [(right, "")], width)
 
 
-def median_line(shown: ShownAttempt, options: PanelOptions, width: int) -> Line:
-    """The median and the standard deviation, with the attempt if it is an earlier one."""
+def median_line(backend_view: BackendView, shown: ShownAttempt, options: PanelOptions, width: int) -> Line:
+    """The median and how sure it is (half the width of its interval), with the attempt if it is an earlier one."""
     spread = shown.summary.spread(options.metric)
     if spread is None:
         return ()
-    figure = value_text(options.metric, spread.median, 8)
+    median, unit = parts_of(options.metric, spread.median)
+    sure = plus_minus(shown.uncertainty(backend_view, options.metric), unit)
+    words = ("median", "med.", "med")
     if shown.earlier:
         words = (f"attempt {shown.attempt}: median", f"attempt {shown.attempt}:", f"#{shown.attempt}")
-        word = next((w for w in words if len(w) + len(figure) + 1 <= width), words[-1])
-    else:
-        word = "median"
-    text = f"{word} {figure}"
-    spare = stddev_text(options.metric, spread.stddev, 8)
-    for short in ("med.", "med"):
-        if len(text) + len(spare) + 1 > width:
-            text = f"{short} {figure}" if not shown.earlier else text.replace("median", short)
-    return _dim(_pair(text, spare, width)) if shown.earlier else _pair(text, spare, width)
+    texts = [f"{word} {median} {unit}" for word in words]
+    text = next((text for text in texts if len(text) <= width), texts[-1])
+    if not shown.earlier:
+        # A shorter word leaves room for the interval.
+        text = next((text for text in texts if len(text) + len(sure) + 1 <= width), text)
+    return _dim(_pair(text, sure, width)) if shown.earlier else _pair(text, sure, width)
 
 
 #: In place of TTFT and tokens/s, the longest one that fits.
@@ -136,13 +135,16 @@ def speed_lines(shown: ShownAttempt, width: int, tall: bool, hidden: bool = Fals
         return [((next((words for words in _IN_ONE_PIECE if len(words) <= width), ""), "warn"),)]
     ttft = summary.ttft.median if summary.ttft else None
     speed = summary.tokens_per_s.median if summary.tokens_per_s else None
-    left = f"TTFT {number(ttft, room=8)}"
-    right = f"{number(speed, 1)} tok/s" if speed is not None or not hidden else "hidden tokens"
-    if ttft is not None and len(left) + len(right) + 3 <= width:
-        left += " s"
+    left = f"TTFT {figure(ttft, 's')}"
+    right = figure(speed, "tokens/s") if speed is not None or not hidden else "hidden tokens"
+    right = right if right != DASH else "- tok/s"
     short = right.replace("tok/s", "t/s").removesuffix(" tokens")
-    if len(left) + len(right) + 1 > width >= len(left) + len(short) + 1:
-        right = short
+    # In a narrow panel, the unit of the time comes right after its figure.
+    close = left.replace(" ms", "ms").replace(" s", "s")
+    for one, two in ((left, right), (left, short), (close, short)):
+        if len(one) + len(two) + 1 <= width:
+            left, right = one, two
+            break
     apart = tall and len(left) + len(right) + 1 > width
     lines = [_pair(left, "", width), _pair(right, "", width)] if apart else [_pair(left, right, width)]
     return [_dim(line) for line in lines] if shown.earlier else lines
@@ -173,12 +175,12 @@ def value_lines(backend_view: BackendView, options: PanelOptions, width: int, la
         lines: list[Line] = [((text, "bad"),) for text in wrap(sanitize(last.error.message), width, rows)]
         blank: list[Line] = [()] * ((3 if large else 1) - len(lines))
         return lines + blank
-    value = value_text(options.metric, METRICS[options.metric].of(last), 8) if last else ""
+    value, unit = parts_of(options.metric, METRICS[options.metric].of(last)) if last else ("", "s")
     if large:
         if not value:
             return [(), (), ()]
-        drawn = large_digits(value, unit(options.metric), width, options.role) if options.marker != "ascii" else None
+        drawn = large_digits(value, unit, width, options.role) if options.marker != "ascii" else None
         if drawn is not None:
             return drawn
-        return [(), ((value, options.role), (f" {unit(options.metric)}", "dim")), ()]
-    return [((value, "strong"), (f" {unit(options.metric)}", "dim"))] if value else [()]
+        return [(), ((value, options.role), (f" {unit}", "dim")), ()]
+    return [((value, "strong"), (f" {unit}", "dim"))] if value else [()]

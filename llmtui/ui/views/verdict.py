@@ -12,8 +12,9 @@ from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
 from llmtui.stats.verdict import Verdict, not_yet, sentences_on
 from llmtui.text import sanitize
+from llmtui.text.format import DASH
 from llmtui.ui.charts.ratios import Ratio, draw_ratios
-from llmtui.ui.text.format import DASH, titled, value_text
+from llmtui.ui.text.format import titled, value_text
 from llmtui.ui.text.spans import Line, Role, clip, fit, pad, width_of, wrap
 
 if TYPE_CHECKING:
