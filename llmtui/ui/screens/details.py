@@ -18,7 +18,7 @@ from llmtui.text.model_names import without_folder
 from llmtui.ui.layout import details_layout_for
 from llmtui.ui.listing import Listing
 from llmtui.ui.screens.overlay import Overlay
-from llmtui.ui.text.format import cores, memory, shape, stddev_text, titled, value_text
+from llmtui.ui.text.format import cores, memory, shape
 from llmtui.ui.text.spans import Line, Span, justify, wrap
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import details as details_view
@@ -69,10 +69,8 @@ class Facts(Lines):
         if comparison := attempt_sentence(backend_view, view.metric):
             facts.append(comparison)
         if spread is not None:
-            median, low, high = (value_text(view.metric, v, 8) for v in (spread.median, spread.min, spread.max))
-            spare = stddev_text(view.metric, spread.stddev, 8)
             of = f"attempt {shown.attempt}, " if shown.earlier else ""
-            facts.append(f"{of}{titled(view.metric)}: median {median} {spare}".rstrip() + f", {low} to {high}")
+            facts.append(of + details_view.figures_of(backend_view, shown, view.metric))
         facts += details_view.arrival_facts(backend_view)
         if shown.summary.disturbed:
             facts.append(f"{shown.summary.disturbed} busy (~)")

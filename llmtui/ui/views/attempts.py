@@ -25,7 +25,7 @@ class ShownAttempt:
         return backend_view.attempt(self.attempt)
 
     def uncertainty(self, backend_view: BackendView, metric: MetricKey) -> float | None:
-        """Half the width of the interval of the median, in s or tokens/s; None for too few samples."""
+        """Half the width of the 95% interval of the median, in s or tokens/s; None for too few samples."""
         # Imported with the first samples, so that the first frame does not wait for it.
         from llmtui.stats.intervals import median_interval
 

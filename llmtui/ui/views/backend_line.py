@@ -37,7 +37,7 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int, a
         text = with_unit(options.metric, METRICS[options.metric].of(last)) if last and not options.catching_up else ""
         sign, role = sign_and_word(backend_view, options)
         left: list[Span] = [(f"{options.number} ", "dim"), (f"{options.mark} ", options.role), (title, "")]
-        value: Span = ("hidden", "warn") if options.hidden else (pad(text, 8, right=True), "strong")
+        value: Span = ("hidden", "warn") if options.hidden else (text.rjust(7), "strong")
         return justify(left, [(f"{sign[0]} ", role), value], width)
     # Figures stay in their columns: a wider number takes its room from the name.
     name_width = min(16, max(8, width // 6)) + 1 - len(options.number)

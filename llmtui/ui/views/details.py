@@ -6,11 +6,12 @@ from rich.cells import cell_len
 
 from llmtui.model import Iteration
 from llmtui.runview.backend import BackendView
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize, sanitize_lines
-from llmtui.text.format import plural
+from llmtui.text.format import DASH, figures, plural, plus_minus, scale_of, unit_of
 from llmtui.ui.layout import CLOCK_NOTES_WIDTH, TIMELINE_TITLE_WIDTH, TIMELINE_WHOLE_TITLE_WIDTH
-from llmtui.ui.text.format import number
 from llmtui.ui.text.spans import Line, Role, Span, clip, fit, pad, width_of, wrap
+from llmtui.ui.views.attempts import ShownAttempt
 from llmtui.ui.views.iteration_table import iteration_name
 
 # --- Titles ---
@@ -38,13 +39,24 @@ def rule(title: str, right: str, width: int, focused: bool = False) -> Line:
     return (*line, (stroke * max(0, width - width_of(line) - width_of(end)), role), *end)
 
 
+def figures_of(backend_view: BackendView, shown: ShownAttempt, metric: MetricKey) -> str:
+    """A metric's median with its interval, its range and its standard deviation; empty without samples."""
+    spread = shown.summary.spread(metric)
+    if spread is None:
+        return ""
+    unit, (median, least, most) = figures([spread.median, spread.min, spread.max], METRICS[metric].unit)
+    sure = plus_minus(shown.uncertainty(backend_view, metric), unit)
+    stddev = scale_of([spread.stddev], METRICS[metric].unit, unit).text(spread.stddev)
+    return f"{METRICS[metric].title}: median {median} {unit} {sure}".rstrip() + f", {least} to {most}, sd {stddev}"
+
+
 # --- The two clocks ---
 
 SILENT = "no timings from this server"
 
 
 def clock_lines(iteration: Iteration, width: int) -> list[Line]:
-    """Draw the server's own timings beside ours, phase by phase, in seconds; say so if it reports none.
+    """Draw the server's own timings beside ours, phase by phase; say so if it reports none.
 
     The other time of a phase is ours minus the server's: queue, transport and client.
     """
@@ -64,20 +76,26 @@ def clock_lines(iteration: Iteration, width: int) -> list[Line]:
         rows.insert(0, ("load", load, None, None, ""))
     lines: list[Line] = [((text, "warn"),) for text in wrap(SILENT, width, 2)] if silent else []
     notes = width >= CLOCK_NOTES_WIDTH
-    titles = ("", "here") if silent else ("", "server", "here", "other")
-    lines.append((_clock_row(titles, "in seconds" if notes else "", "dim"),))
-    for name, servers, ours, rest, note in rows:
-        values = (ours,) if silent else (servers, ours, rest)
-        texts = (name, *("" if v is None else number(v, room=8) for v in values))
-        lines.append((_clock_row(texts, note if notes else "", "strong" if name == "total" else ""),))
+    unit = unit_of([ttft, latency], "s")
+    columns = [
+        ("server", [row[1] for row in rows]),
+        ("here", [row[2] for row in rows]),
+        ("other", [r[3] for r in rows]),
+    ]
+    cells = [
+        [f"{title} {unit}", *("" if text == DASH else text for text in figures(values, "s", unit)[1])]
+        for title, values in (columns[1:2] if silent else columns)
+    ]
+    widths = [max(9, *(len(cell) + 1 for cell in column)) for column in cells]
+    names, remarks = ["", *(row[0] for row in rows)], ["", *(row[4] for row in rows)]
+    for at, (name, remark) in enumerate(zip(names, remarks, strict=True)):
+        role: Role = "dim" if not at else "strong" if name == "total" else ""
+        values = "".join(column[at].rjust(wide) for column, wide in zip(cells, widths, strict=True))
+        note = f"  {remark}" if remark and notes else ""
+        lines.append((((pad(name, 7) + values + note), role),))
     if not silent:
         lines += [((text, "dim"),) for text in wrap("other: queue, transport and client", width, 2)]
     return [fit(line, width) for line in lines]
-
-
-def _clock_row(texts: tuple[str, ...], note: str, role: Role) -> Span:
-    name, *values = texts
-    return (pad(name, 7) + "".join(pad(v, 9, right=True) for v in values) + (f"  {note}" if note else ""), role)
 
 
 def _less(ours: float | None, servers: float | None) -> float | None:

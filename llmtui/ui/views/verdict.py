@@ -12,9 +12,8 @@ from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
 from llmtui.stats.verdict import Verdict, not_yet, sentences_on
 from llmtui.text import sanitize
-from llmtui.text.format import DASH
+from llmtui.text.format import figures
 from llmtui.ui.charts.ratios import Ratio, draw_ratios
-from llmtui.ui.text.format import titled, value_text
 from llmtui.ui.text.spans import Line, Role, clip, fit, pad, width_of, wrap
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequ
         if check.todo:
             add(f"fix: {check.todo}", "dim", 2)
     if typical:
-        title(f"Typical values: {titled(verdict.metric)}")
+        title(f"Typical values: {METRICS[verdict.metric].title}")
         lines += _table(typical, verdict.metric, room)
     if verdict.board.best and len(verdict.samples) > 2:
         title("The others among themselves, corrected for all pairs")
@@ -147,7 +146,7 @@ def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequ
         else:
             add("compared when the run is done", "dim")
     title("What the numbers mean")
-    add(f"shown by {titled(verdict.metric)}; m shows the next metric", "dim")
+    add(f"shown by {METRICS[verdict.metric].title}; m shows the next metric", "dim")
     for word, meaning in _DEFINITIONS:
         add(f"{word}: {meaning}", "dim")
     return [fit(line, width) for line in lines]
@@ -156,23 +155,32 @@ def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequ
 def _table(typical: Sequence[Typical], metric: MetricKey, width: int) -> list[Line]:
     """Draw a row for each backend; columns without room are dropped from the right."""
 
-    def text(value: float | None) -> str:
-        return value_text(metric, value, 8)
+    kind = METRICS[metric].unit
+    median_unit, medians = figures([t.estimate.median for t in typical], kind)
+    _, means = figures([t.estimate.mean for t in typical], kind, median_unit)
 
-    def span(of: Interval | None) -> str:
-        return f"{text(of[0])} to {text(of[1])}" if of is not None else "too few"
+    def spans(of: Sequence[Interval | None]) -> list[str]:
+        _, ends = figures([end for interval in of for end in interval or (None, None)], kind, median_unit)
+        pairs = zip(of, ends[::2], ends[1::2], strict=True)
+        return [f"{low} to {high}" if interval is not None else "too few" for interval, low, high in pairs]
 
-    rows: list[list[str]] = [["", "median", "95%", "mean", "95%"]]
-    rows += [
-        [sanitize(t.name, 40), text(t.estimate.median), span(t.estimate.median_interval), text(t.estimate.mean),
-         span(t.estimate.mean_interval)]
-        for t in typical
-    ]  # fmt: skip
+    columns = [
+        ["", *(sanitize(t.name, 40) for t in typical)],
+        [f"median {median_unit}", *medians],
+        ["95%", *spans([t.estimate.median_interval for t in typical])],
+        [f"mean {median_unit}", *means],
+        ["95%", *spans([t.estimate.mean_interval for t in typical])],
+    ]
     if metric == "latency":
-        warm = [(t.summary.first_s, t.summary.warmups) for t in typical]
-        rows[0] += ["outliers", "first", "warm-ups"]
-        for row, t, (first, warmups) in zip(rows[1:], typical, warm, strict=True):
-            row += [str(t.summary.outliers), text(first), text(warmups.median) if warmups else DASH]
+        warm = [t.summary.warmups.median if t.summary.warmups else None for t in typical]
+        first_unit, firsts = figures([t.summary.first_s for t in typical], "s")
+        warm_unit, warmups = figures(warm, "s")
+        columns += [
+            [f"first {first_unit}", *firsts],
+            ["outliers", *(str(t.summary.outliers) for t in typical)],
+            [f"warm-ups {warm_unit}", *warmups],
+        ]
+    rows = [list(row) for row in zip(*columns, strict=True)]
     widths = [max(width_of([(row[n], "")]) for row in rows) for n in range(len(rows[0]))]
     widths[0] = min(widths[0], _NAMES_AT_MOST)
     while sum(widths) + 2 * (len(widths) - 1) > width and len(widths) > 2:
