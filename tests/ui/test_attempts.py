@@ -38,7 +38,6 @@ def test_previous_figures_are_shown_until_the_first_measured_iteration() -> None
     row = text_of(table_lines(run_view, "latency", 120, frozenset(), "")[1:2])
     assert "llama.cpp #1" in row
     assert " 10 " in row
-    assert "1.00" in row
     assert "of attempt 1" in text_of([backend_line(backend_view, PanelOptions(index=0), 80)])
     run_view.apply(IterationDone(iteration=canned.iteration("llama.cpp", 1, attempt=2)))
     assert (

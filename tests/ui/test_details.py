@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 from textual.events import MouseScrollDown
 
@@ -27,7 +26,7 @@ from llmtui.ui.screens.details import Answer, DetailsScreen, ServerLog
 from llmtui.ui.text.spans import Line, to_ascii, width_of
 from llmtui.ui.views import details as details_view
 from llmtui.ui.views import timeline
-from llmtui.ui.views.details import SILENT, clock_lines, rule, wrapped
+from llmtui.ui.views.details import rule, wrapped
 from llmtui.ui.views.iteration_table import columns_for, iteration_line
 from llmtui.ui.views.sorting import Sort
 from llmtui.ui.widgets import iterations as iterations_widget
@@ -125,35 +124,6 @@ def test_the_timeline_fits_any_arrivals(marker: Marker, width: int, height: int,
         assert all(width_of(line) <= width for line in lines)
     if marker == "ascii":
         assert text_of([to_ascii(line) for line in lines]).isascii()
-
-
-# --- Clocks ---
-
-
-def test_server_and_client_times_are_side_by_side_and_add_up() -> None:
-    iteration = one(latency_s=1.25, ttft_s=0.3, server_load_s=0.01, server_prefill_s=0.25, server_decode_s=0.9)
-    rows = [line.split() for line in text_of(clock_lines(iteration, 70)).split("\n")]
-    assert rows[0] == ["server", "s", "here", "s", "other", "s"]
-    assert rows[1] == ["load", "0.0100"]
-    assert rows[2] == ["prefill", "0.2500", "0.300", "0.0400", "TTFT"]
-    assert rows[3][:4] == ["decode", "0.9000", "0.950", "0.0500"]
-    assert rows[4] == ["total", "1.1600", "1.250", "0.0900", "latency"]
-    quick = one(latency_s=0.0125, ttft_s=0.003, server_load_s=None, server_prefill_s=0.0025, server_decode_s=0.009)
-    rows = [line.split() for line in text_of(clock_lines(quick, 70)).split("\n")]
-    assert rows[0] == ["server", "ms", "here", "ms", "other", "ms"] and rows[1][:4] == [
-        "prefill",
-        "2.50",
-        "3.00",
-        "0.500",
-    ]
-    silent = one(latency_s=1.25, ttft_s=0.3, server_prefill_s=None, server_decode_s=None)
-    said = text_of(clock_lines(silent, 70))
-    assert SILENT in said
-    assert "server " not in said.replace(SILENT, "")
-    half = text_of(clock_lines(msgspec.structs.replace(iteration, server_decode_s=None), 70)).split("\n")
-    assert half[3].split()[:2] == ["decode", "0.950"]
-    assert half[4].split()[:2] == ["total", "1.250"]
-    assert clock_lines(one(latency_s=None), 70) == []
 
 
 # --- The table and the parts ---
