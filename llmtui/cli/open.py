@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmtui.cli.history import earlier_run, opened
 from llmtui.config.schema import UiConfig
-from llmtui.store.errors import StoreError
+from llmtui.store.errors import NoRunError
 
 
 def open_run(run: str, path: str, against: str | None = None) -> int:
@@ -16,7 +16,7 @@ def open_run(run: str, path: str, against: str | None = None) -> int:
         stored = store.load(run)
     if stored.state == "running":
         name = stored.plan.run
-        raise StoreError(
+        raise NoRunError(
             f"run {name} is in progress; to watch it: llmtui attach {name}; for its results so far: llmtui show {name}"
         )
     from llmtui.ui.run import show_past

@@ -63,14 +63,27 @@ class Word(click.types.StringParamType):
 
 def frameworks_like(incomplete: str) -> list[CompletionItem]:
     """Return the frameworks whose names begin with a word, as words."""
-    from llmtui.config.frameworks import FRAMEWORKS
+    from llmtui.config.frameworks import FRAMEWORKS, word_of
 
-    names = [one.title.lower().replace(" ", "-") for one in FRAMEWORKS]
+    names = [word_of(one.title) for one in FRAMEWORKS]
     return [CompletionItem(name) for name in names if incomplete and name.startswith(incomplete.lower())]
 
 
 TEXT = Text()
-FILE = click.Path(path_type=Path)
+
+
+class LocalPath(click.Path):
+    """The path of a file. The address of a server is refused: as a path it would lose a slash."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path. Raises UsageError for an address."""
+        if isinstance(value, str) and value.lower().startswith(("http://", "https://")):
+            refuse(f"{value!r} is the address of a server, not a file; to race that server: llmtui {value}")
+        return super().convert(value, param, ctx)
+
+
+FILE = LocalPath(path_type=Path)
+PATH = LocalPath()
 words_argument = click.argument("words", nargs=-1, metavar="[WHAT]...", type=Word())
 model_option = click.option(
     "--model", metavar="FILE|NAME", type=Word(), help="The model to race: a GGUF file, or a name."
@@ -78,7 +91,7 @@ model_option = click.option(
 only_option = click.option(
     "--only", multiple=True, metavar="NAME", type=TEXT, help="Include only this backend. Repeatable."
 )
-store_option = click.option("--store", metavar="PATH", default="", type=click.Path(), help="Use this history file.")
+store_option = click.option("--store", metavar="PATH", default="", type=PATH, help="Use this history file.")
 
 
 def _label(_: click.Context, __: click.Parameter, text: str) -> str:

@@ -12,6 +12,7 @@ import click
 from llmtui.cli.group import InterruptibleCommand
 from llmtui.cli.options import (
     FILE,
+    PATH,
     TEXT,
     MetricOption,
     against_option,
@@ -172,7 +173,7 @@ def attach(run: str | None, store: str) -> None:
 @click.argument("run", type=TEXT)
 @words_argument
 @model_option
-@click.option("--config", metavar="FILE", type=click.Path(), help="The run's config, if it was moved.")
+@click.option("--config", metavar="FILE", type=PATH, help="The run's config, if it was moved.")
 @store_option
 @click.option("--text", is_flag=True, help="Print plain text instead of opening the monitor.")
 def resume(run: str, words: tuple[str, ...], model: str | None, config: str | None, store: str, text: bool) -> None:

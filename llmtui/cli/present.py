@@ -17,7 +17,7 @@ from llmtui.config.lineup import Lineup, chat_models, full_name, one_server, res
 from llmtui.config.ollama_host import ollama_url
 from llmtui.model import Backend, DiscoveredServer, Embedded, Found, Plan
 from llmtui.model.errors import CommandError, UsageError
-from llmtui.runview.presence import server_text
+from llmtui.runview.presence import race_command, server_text
 from llmtui.servers.open_ports import listening
 from llmtui.text import sanitize
 from llmtui.text.model_names import same_model
@@ -157,6 +157,6 @@ def nothing_here(lineup: Lineup, model: str) -> str:
     name = sanitize(wanted_model(model), 60)
     if lineup.others:
         running = ", ".join(server_text(server) for server in lineup.others)
-        return f"nothing here has the model {name}; running: {running}; to race these, write a config: llmtui init"
+        return f"nothing here has the model {name}; running: {running}; to race these: {race_command(lineup.others)}"
     missing = ", ".join(f"{one.framework} ({sanitize(one.reason, 80)})" for one in lineup.absent)
     return f"nothing here can be raced: {missing}; llmtui init says how to get them"

@@ -116,13 +116,14 @@ def _with_model(settings: Config, model: str) -> Config:
 
 def _plan(settings: Config, asked: Wanted, only: Sequence[str]) -> Plan:
     model = "" if asked.is_file else asked.model
+    source = settings.source if asked.from_config else COMMAND_LINE
     if not any(backend.unnamed for backend in settings.backend):
-        return complete(settings.plan(only=tuple(only)), model, named=bool(asked.backends))
+        names = chosen_names(only, [backend.name for backend in settings.backend], source)
+        return complete(settings.plan(only=names), model, named=bool(asked.backends))
     # The names of these backends are those of the servers that answer.
     plan = complete(settings.plan(), model, named=bool(asked.backends))
     if not only:
         return plan
-    source = settings.source if asked.from_config else COMMAND_LINE
     names = chosen_names(only, [backend.name for backend in plan.backends], source)
     return msgspec.structs.replace(plan, backends=[b for b in plan.backends if b.name in names])
 

@@ -164,6 +164,11 @@ def framework_from_word(word: str) -> Framework | None:
     return _BY_WORD.get(_letters(word))
 
 
+def word_of(title: str) -> str:
+    """The word by which a command line names a framework, without capitals and spaces: "lm-studio"."""
+    return title.lower().replace(" ", "-")
+
+
 def engine(embedded: Embedded) -> Framework:
     """The framework behind a value of `embedded`. Raises KeyError for ""."""
     return _BY_ENGINE[embedded]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmtui.export.table import row_lines, rows_of
 from llmtui.model import STATE_WORDS
 from llmtui.runview.backend import BackendView
-from llmtui.runview.presence import RACES, TELLS, absent_line, others_line
+from llmtui.runview.presence import TELLS, absent_line, others_as_text
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.cells import wrapped
@@ -25,7 +25,10 @@ def farewell(run_view: RunView, width: int) -> str:
         lines += _few(_failure(backend_view), width)
     lines += _few(sanitize(run_view.verdict().line), width)
     if not rows:
-        presence = [absent_line(run_view.plan, TELLS), others_line(run_view.plan, RACES)]
+        presence = [
+            absent_line(run_view.plan, TELLS),
+            others_as_text(run_view.plan),
+        ]
         lines += [line for text in presence for line in _few(text, width)]
     else:
         lines.append(f"run {run_view.plan.run}; details: llmtui show {run_view.plan.run}")

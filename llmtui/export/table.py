@@ -8,7 +8,7 @@ import msgspec
 
 from llmtui.model import STATE_WORDS
 from llmtui.runview.backend import BackendView
-from llmtui.runview.presence import RACES, TELLS, absent_line, others_line
+from llmtui.runview.presence import TELLS, absent_line, others_as_text
 from llmtui.runview.run import RunView
 from llmtui.stats.board import DIFFERS, Standing
 from llmtui.stats.metrics import METRICS, Metric
@@ -160,7 +160,10 @@ def summary_table(run_view: RunView, width: int) -> str:
     notes = [f"p95 needs {P95_FROM} iterations"] if withheld and any(column.key == "p95" for column in columns) else []
     if any(not row.standing.alike for row in rows):
         notes.append(f"{DIFFERS}: not comparable, as the work differed")
-    presence = [absent_line(run_view.plan, TELLS), others_line(run_view.plan, RACES)]
+    presence = [
+        absent_line(run_view.plan, TELLS),
+        others_as_text(run_view.plan),
+    ]
     for note in [*notes, *typical_values(run_view), *findings(run_view), *filter(None, presence)]:
         lines += wrapped(note, width)
     return "".join(line.rstrip() + "\n" for line in lines)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
+from llmtui.config.frameworks import framework, word_of
 from llmtui.config.lineup import chat_models
 from llmtui.model import Absent, DiscoveredServer, Plan
 from llmtui.text import sanitize
@@ -13,7 +15,6 @@ from llmtui.text.model_names import without_folder
 _LISTED = 3
 #: What plain text says in brackets, where the monitor names a key.
 TELLS = "llmtui init says how to get them"
-RACES = "to race them: llmtui init"
 
 
 def absent_line(plan: Plan, how: str = "") -> str:
@@ -28,6 +29,21 @@ def absent_line(plan: Plan, how: str = "") -> str:
 def others_line(plan: Plan, how: str = "") -> str:
     """Return "also running: Ollama with llama3.2:3b, qwen3:8b", with `how` in brackets, or "" if none is."""
     return _line("also running", [server_text(server) for server in plan.others], how)
+
+
+def others_as_text(plan: Plan) -> str:
+    """Return `others_line` with the command that races them, for plain text."""
+    return others_line(plan, f"to race them: {race_command(plan.others)}")
+
+
+def race_command(servers: Sequence[DiscoveredServer]) -> str:
+    """Return the command that races these servers: "llmtui ollama llama.cpp"; by address where a name is not enough."""
+    titles = [server.framework for server in servers]
+    words = [
+        word_of(one.framework) if titles.count(one.framework) == 1 and framework(one.framework).port else one.url
+        for one in servers
+    ]
+    return sanitize(shlex.join(["llmtui", *words]))
 
 
 def truly_absent(absent: Sequence[Absent], others: Sequence[DiscoveredServer]) -> list[Absent]:

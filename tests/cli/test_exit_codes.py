@@ -123,6 +123,10 @@ CASES: list[tuple[int, tuple[str, ...]]] = [
     (USAGE, ("compare", DONE, FEW, "--metric", "x")),
     (USAGE, ("compare", DONE, FEW, "--backend", "c=a")),
     (USAGE, ("attach",)),  # no terminal
+    (USAGE, ("open", DONE)),  # no terminal
+    (USAGE, ("open", "baseline")),
+    (USAGE, ("run", "gone.toml", "--csv", "http://box/x.csv")),
+    (USAGE, ("init", "http://box:8080")),
     (USAGE, ("resume", DONE, "--text")),  # complete
     (USAGE, ("resume", "baseline", "--text")),
     (USAGE, ("resume", HALF, "--text", "--config", "nope.toml")),

@@ -15,7 +15,7 @@ from llmtui.config.frameworks import absent_packages
 from llmtui.config.schema import DEFAULT_FILE, load
 from llmtui.model import Backend, Plan
 from llmtui.model.errors import UsageError
-from llmtui.runview.presence import absent_line, others_line
+from llmtui.runview.presence import absent_line, others_as_text, others_line
 from tests import build
 from tests.cli.server_pages import LLAMACPP, Pages, openai, reply
 from tests.scripted import CLOSE, HANG, Scripted, scripted
@@ -91,6 +91,7 @@ async def test_servers_with_other_models_are_offered(here: Here) -> None:
     plan = await here.complete(default_plan("llama.cpp", "Llamafile", "Ollama"))
     assert [(b.name, b.embedded) for b in plan.backends] == [("llama.cpp", "llama.cpp")]
     assert absent_line(plan) == "not here: Llamafile"
+    assert others_as_text(plan).endswith(" and 1 more (to race them: llmtui llama.cpp ollama)")
     assert others_line(plan, "i races them") == (
         "also running: llama.cpp with Qwen3-8B-Q4_K_M.gguf, "
         "Ollama with llama3.2:3b, qwen3:8b, mistral:7b and 1 more (i races them)"

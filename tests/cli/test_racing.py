@@ -145,6 +145,7 @@ def test_engines_that_words_name(
         ("ollama :11434", 2, "Ollama is the server at http://127.0.0.1:11434, which is named too; name it once"),
         ("localhost:8080 :8080/v1", 2, "http://127.0.0.1:8080 is named twice; name each server once"),
         (":8080 --only zzz", 2, "the command line: no backend is named 'zzz'; expected one of llama.cpp"),
+        ("ollama --only zzz", 2, "the command line: no backend is named 'zzz'; expected one of Ollama"),
         ("http://u:pass@box", 2, "the address of a server: contains a user name or password"),
         ("http://box:99999", 2, "the address of a server: expected a port of at most 65535, got 'http://box:99999'"),
         ("text.gguf", 2, "'text.gguf' is not a GGUF file"),
