@@ -249,8 +249,11 @@ def _address(url: str) -> str:
 
 
 def _place(url: str) -> str:
-    """Return the host and port of `url`."""
+    """Return the host and port of `url`; of this machine the port alone, which is what a narrow column has room for."""
     try:
-        return urlsplit(url).netloc.rpartition("@")[2] or url
+        parts = urlsplit(url)
+        if parts.hostname in ("127.0.0.1", "localhost", "::1") and parts.port:
+            return f":{parts.port}"
+        return parts.netloc.rpartition("@")[2] or url
     except ValueError:
         return url

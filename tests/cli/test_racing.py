@@ -85,13 +85,13 @@ def planned(
         # Addresses.
         ("http://127.0.0.1:8080/v1 127.0.0.1:11434", {"llama.cpp": "Qwen3-8B-Q4_K_M.gguf", "Ollama": "qwen3:8b"}),
         ("http://127.0.0.1:11434/api/chat", {"Ollama": "llama3.2:3b"}),
-        (":9000 :8080/v1/chat/completions", {"127.0.0.1:9000": "my-model", "llama.cpp": "Qwen3-8B-Q4_K_M.gguf"}),
-        ("http://127.0.0.1:7000", {"127.0.0.1:7000": ""}),
-        ("http://127.0.0.1:7000 --model m", {"127.0.0.1:7000": "m"}),
+        (":9000 :8080/v1/chat/completions", {":9000": "my-model", "llama.cpp": "Qwen3-8B-Q4_K_M.gguf"}),
+        ("http://127.0.0.1:7000", {":7000": ""}),
+        ("http://127.0.0.1:7000 --model m", {":7000": "m"}),
         (":8000", {"vLLM": ""}),
         # Mixtures.
         ("ollama :8080", {"Ollama": "qwen3:8b", "llama.cpp": "Qwen3-8B-Q4_K_M.gguf"}),
-        ("ollama :9000", {"Ollama": "llama3.2:3b", "127.0.0.1:9000": "my-model"}),
+        ("ollama :9000", {"Ollama": "llama3.2:3b", ":9000": "my-model"}),
         ("ollama :8080 --only OLLAMA", {"Ollama": "qwen3:8b"}),
         # A config's own options go with words.
         ("--model qwen3:8b", {"llama.cpp": "Qwen3-8B-Q4_K_M.gguf", "Ollama": "qwen3:8b"}),
@@ -192,7 +192,7 @@ def test_different_models_are_reported_before_the_run(
     assert capsys.readouterr().err == ""
     planned(monkeypatch, "ollama :9000")
     assert capsys.readouterr().err == (
-        "llmtui: different models: Ollama has llama3.2:3b, 127.0.0.1:9000 has my-model; a faster one may just have a "
+        "llmtui: different models: Ollama has llama3.2:3b, :9000 has my-model; a faster one may just have a "
         "smaller model. To choose one: --model NAME\n"
     )
 
@@ -234,13 +234,13 @@ def test_two_addresses_race_are_checked_and_resumed(here: Path, monkeypatch: pyt
         done = llmtui("run", one, f"{two}/v1/chat/completions", *few, "--json", "run.json")
         assert done.returncode == 0, done.stderr
         run = json.loads(Path("run.json").read_text())
-        places = [url.removeprefix("http://") for url in (one, two)]
+        places = [url.removeprefix("http://127.0.0.1") for url in (one, two)]
         assert [(b["backend"]["name"], b["backend"]["model"]) for b in run["backends"]] == [
             (p, "truth") for p in places
         ]
         gone = llmtui("run", one, "http://127.0.0.1:9", *few)
         assert gone.returncode == 1
-        assert "127.0.0.1:9: not reachable: nothing answers at 127.0.0.1:9" in gone.stderr
+        assert ":9: not reachable: nothing answers at 127.0.0.1:9" in gone.stderr
         refused = llmtui("run", one, "--model", "gpt-4")
         assert refused.returncode == 2
         assert f"the server at {one} has no model gpt-4, but truth; name one of these" in refused.stderr
