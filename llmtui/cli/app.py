@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def monitor(
     settings, plan = plan_from(words, model, only, changes)
     from llmtui.cli.monitor import need_terminal, open_monitor
 
-    need_terminal("llmtui run")
+    need_terminal(shlex.join(["llmtui", "run", *words, *(["--model", model] if model is not None else [])]))
     sys.exit(open_monitor(plan, settings.ui, store, label=label, against=against))
 
 
