@@ -211,6 +211,6 @@ def test_a_killed_run_is_resumed_from_another_folder(config: Path, tmp_path: Pat
     assert "30/30" in done.stdout and "  3/30" not in done.stdout
     whole = llmtui(store, "resume", name, "--text")
     assert (whole.returncode, whole.stderr) == (
-        1,
+        2,
         f"llmtui: run {name} is complete; to see it: llmtui open {name}\n",
     )
