@@ -26,7 +26,7 @@ _COLUMNS = {
     "stddev": "{}",
     "TTFT": "{}",
     "tok/s": "tokens/s",
-    "x fastest": "{}",
+    "vs fastest": "{}",
 }
 
 

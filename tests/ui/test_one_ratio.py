@@ -109,7 +109,9 @@ def _rounding(figure: str) -> float:
 
 
 @pytest.mark.parametrize("part", range(10))
-def test_every_place_shows_the_same_ratios_in_the_same_order(part: int) -> None:
+def test_every_place_shows_the_same_ratios_in_the_same_order(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The intervals of each backend's own median take most of the time, and are no ratios.
+    monkeypatch.setattr(RunView, "estimates", lambda *_: {})
     for seed in range(50 * part, 50 * part + 50):
         rng = random.Random(seed)
         view, metric = _race(rng), rng.choice(CHARTED)

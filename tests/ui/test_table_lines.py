@@ -35,7 +35,7 @@ def test_table_fits_and_keeps_the_important_columns(width: int) -> None:
     assert all(width_of(line) == width for line in lines)
     heading = text_of(lines[:1])
     assert "median" in heading
-    assert "x fastest" in heading
+    assert "vs fastest" in heading
     if width >= 200:
         assert all(word in heading for word in ("framework", "language", "model", "weights", "busy", "tokens"))
     assert text_of(lines[1:2]).lstrip().startswith("·"), "best so far: too few rounds to show a difference"
@@ -52,7 +52,7 @@ def test_star_marks_the_backend_shown_to_be_fastest() -> None:
 def test_largest_rate_is_best() -> None:
     lines = table_lines(canned.run_view(), "tokens_per_s", 120, frozenset(), "")
     assert text_of(lines[1:2]).lstrip().startswith("·")
-    assert "x best" in text_of(lines[:1])
+    assert "vs best" in text_of(lines[:1])
 
 
 def test_table_marks_hidden_backends() -> None:
