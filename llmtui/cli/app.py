@@ -58,7 +58,7 @@ def monitor(
     WHAT is a config (./config.toml by default), or frameworks (ollama), addresses of servers, and a FILE.gguf, in any
     mixture: see `llmtui explain servers`.
     """
-    settings, plan = plan_from(words, model, only, changes)
+    settings, plan = plan_from(words, model, only, changes, or_choose=True)
     from llmtui.cli.monitor import need_terminal, open_monitor
 
     need_terminal(shlex.join(["llmtui", "run", *words, *(["--model", model] if model is not None else [])]))

@@ -15,6 +15,7 @@ from llmtui.cli.output import STDOUT, report, write_output
 from llmtui.cli.present import look, places
 from llmtui.config import frameworks
 from llmtui.config.frameworks import ENGINES, OLLAMA
+from llmtui.config.lineup import Group
 from llmtui.config.schema import DEFAULT_FILE
 from llmtui.model import DiscoveredServer, Found
 from llmtui.model.discovered import NO_CHAT, Model
@@ -198,6 +199,20 @@ def config_text(found: Found) -> str:
     if examples:
         parts.append("# --- Not found. Uncomment a block to add its backend. ---\n")
     return "\n".join(parts + examples)
+
+
+def group_text(group: Group) -> str:
+    """The config of one race: its backends, with the default [run] and [ui]."""
+    parts = [f"# A race of {sanitize(group.model, 100)}, found on this machine.\n# All keys: llmtui explain config\n"]
+    parts.append(_run_and_ui())
+    for backend in group.backends:
+        if backend.embedded:
+            keys = {"language": backend.language, "embedded": str(backend.embedded)}
+        else:
+            keys = _keys(backend.framework, backend.url, backend.protocol)
+            keys |= {"model": backend.model} if may_be_written(backend.model) else {}
+        parts.append(_block(backend.name, keys))
+    return "\n".join(parts)
 
 
 def _run_and_ui() -> str:

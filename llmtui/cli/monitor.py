@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from llmtui.cli.races import Races
 from llmtui.config.schema import UiConfig
 from llmtui.link.process import EngineProcess, LiveRun, live_runs
 from llmtui.model import Plan
@@ -24,7 +25,14 @@ def need_terminal(instead: str = "") -> None:
 def open_monitor(
     plan: Plan, ui: UiConfig, store: str, *, resume: bool = False, label: str = "", against: str | None = None
 ) -> int:
-    """Start an engine for `plan` and show it. Return the exit code. Raises EngineError."""
+    """Start an engine for `plan` and show it, then the races that the user starts from there.
+
+    If `plan` has no backends, the user chooses a race first. Return the exit code of the last. Raises EngineError, and
+    UsageError if the user chose none.
+    """
+    races = Races(ui, store)
+    if not plan.backends:
+        plan = races.first_plan(plan)
     earlier = None
     if against:
         from llmtui.cli.history import earlier_run
@@ -35,11 +43,16 @@ def open_monitor(
     # Textual is imported while the engine starts.
     from llmtui.ui.run import show
 
-    code = show(plan, engine, ui, earlier)
-    from llmtui.cli.history import report_where
+    while True:
+        here = races.here()
+        code = show(plan, engine, ui, earlier, here)
+        from llmtui.cli.history import report_where
 
-    report_where(plan.run, store)
-    return code
+        report_where(plan.run, store)
+        following = races.next_plan(plan, here)
+        if following is None:
+            return code
+        plan, engine = following, races.start(following)
 
 
 def attach(run: str | None, store: str = "") -> int:

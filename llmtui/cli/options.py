@@ -156,18 +156,18 @@ class MetricOption(click.Option):
 
 
 def plan_from(
-    words: Sequence[str], model: str | None, only: Sequence[str], changes: dict[str, Any]
+    words: Sequence[str], model: str | None, only: Sequence[str], changes: dict[str, Any], *, or_choose: bool = False
 ) -> tuple[Config, Plan]:
     """Return the settings and the plan of the race that a command asks for; see `racing.plan_of`.
 
-    Raises CommandError, mostly UsageError.
+    `or_choose`: see `present.complete`. Raises CommandError, mostly UsageError.
     """
     group = click.get_current_context().find_root().command
     commands = group.commands if isinstance(group, click.Group) else ()
     with ExitOnInterrupt():
         from llmtui.cli.racing import plan_of
 
-        settings, plan = plan_of(words, model, only, changes, commands)
+        settings, plan = plan_of(words, model, only, changes, commands, or_choose=or_choose)
         if settings.ui.keys:
             from llmtui.config.schema import ConfigError
             from llmtui.ui.actions.keys import resolve_keys

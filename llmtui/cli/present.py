@@ -13,7 +13,16 @@ from urllib.parse import urlsplit
 import msgspec
 
 from llmtui.config.frameworks import ENGINES, OLLAMA, SCANNED_PORTS, absent_packages, framework
-from llmtui.config.lineup import Lineup, chat_models, full_name, one_server, resolve, resolve_named, wanted_model
+from llmtui.config.lineup import (
+    Lineup,
+    chat_models,
+    full_name,
+    groups,
+    one_server,
+    resolve,
+    resolve_named,
+    wanted_model,
+)
 from llmtui.config.ollama_host import ollama_url
 from llmtui.model import Backend, DiscoveredServer, Embedded, Found, Plan
 from llmtui.model.errors import CommandError, UsageError
@@ -27,28 +36,32 @@ _LISTED = 5
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def complete(plan: Plan, model: str = "", urls: Sequence[str] | None = None, *, named: bool = False) -> Plan:
+def complete(
+    plan: Plan, model: str = "", urls: Sequence[str] | None = None, *, named: bool = False, or_choose: bool = False
+) -> Plan:
     """Return `plan` with whole backends in place of those that give a framework or a URL alone (see lineup.resolve).
 
     `model` is the model that they race, a name or the path of a file; "" is that of the plan. `urls` are the places to
     look at (None: the usual ones). If every backend is whole, nothing is contacted. Raises UsageError if nothing is
     here to race. `named`: the user named each backend and perhaps the model, so that none of them may be missing.
-    Raises CommandError if one is.
+    `or_choose`: if nothing has the model and other models can be raced, return a plan without backends, so that the
+    user can choose. Raises CommandError if one is.
     """
     if not any(backend.open or backend.unnamed for backend in plan.backends):
         return plan
     model = model or plan.config.model
-    return with_found(plan, asyncio.run(look(*wanted_places(plan.backends, urls))), model, named=named)
+    found = asyncio.run(look(*wanted_places(plan.backends, urls)))
+    return with_found(plan, found, model, named=named, or_choose=or_choose)
 
 
-def with_found(plan: Plan, found: Found, model: str, *, named: bool = False) -> Plan:
+def with_found(plan: Plan, found: Found, model: str, *, named: bool = False, or_choose: bool = False) -> Plan:
     """Return `plan` with what was `found` on this machine, for `complete`, with its arguments and errors. Pure."""
     if model and not os.path.isabs(model):
         model = full_name(model, found.servers)
     lineup = (resolve_named if named else resolve)(plan.backends, found.servers, found.engines, model)
     if named:
         lineup = _all_here(lineup, plan.backends, found.servers, model)
-    if not lineup.backends:
+    if not lineup.backends and not (or_choose and groups(found, model)):
         raise UsageError(nothing_here(lineup, model))
     return msgspec.structs.replace(plan, backends=lineup.backends, absent=lineup.absent, others=lineup.others)
 
@@ -152,7 +165,7 @@ def _own_addresses() -> set[str]:
 # --- Messages. ---
 
 
-def nothing_here(lineup: Lineup, model: str) -> str:
+def nothing_here(lineup: Lineup | Plan, model: str) -> str:
     """Why there is nothing to race, and what to do."""
     name = sanitize(wanted_model(model), 60)
     if lineup.others:

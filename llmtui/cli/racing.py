@@ -31,17 +31,24 @@ _ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/models", "/api/cha
 
 
 def plan_of(
-    words: Sequence[str], model: str | None, only: Sequence[str], changes: Mapping[str, Any], commands: Iterable[str]
+    words: Sequence[str],
+    model: str | None,
+    only: Sequence[str],
+    changes: Mapping[str, Any],
+    commands: Iterable[str],
+    *,
+    or_choose: bool = False,
 ) -> tuple[Config, Plan]:
     """Return the settings and the plan of the race that a command asks for.
 
     `words` are its arguments and `model` is the value of --model (see words.py); `only` and `changes` are its other
-    options. Raises UsageError, or ConfigError, which is one, and CommandError if a framework that is named is not here.
+    options. `or_choose` is that of `complete`. Raises UsageError, or ConfigError, which is one, and CommandError if a
+    framework that is named is not here.
     """
     asked = wanted(words, at_path, commands, model)
     settings = _settings(asked)
     settings = configs.changed(settings, {**changes, "model": asked.model} if asked.is_file else dict(changes))
-    plan = _plan(settings, asked, only)
+    plan = _plan(settings, asked, only, or_choose=or_choose)
     if not asked.from_config:
         if difference := different_models(plan):
             report(difference)
@@ -114,12 +121,12 @@ def _with_model(settings: Config, model: str) -> Config:
     return msgspec.structs.replace(settings, run=run, backend=backends)
 
 
-def _plan(settings: Config, asked: Wanted, only: Sequence[str]) -> Plan:
+def _plan(settings: Config, asked: Wanted, only: Sequence[str], *, or_choose: bool) -> Plan:
     model = "" if asked.is_file else asked.model
     source = settings.source if asked.from_config else COMMAND_LINE
     if not any(backend.unnamed for backend in settings.backend):
         names = chosen_names(only, [backend.name for backend in settings.backend], source)
-        return complete(settings.plan(only=names), model, named=bool(asked.backends))
+        return complete(settings.plan(only=names), model, named=bool(asked.backends), or_choose=or_choose)
     # The names of these backends are those of the servers that answer.
     plan = complete(settings.plan(), model, named=bool(asked.backends))
     if not only:

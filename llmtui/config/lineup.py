@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from llmtui.config.frameworks import OLLAMA, UNKNOWN, Framework, framework
-from llmtui.model import Absent, Backend, DiscoveredServer, Embedded, Struct
-from llmtui.model.discovered import NO_CHAT
+from llmtui.config.frameworks import ENGINES, FRAMEWORKS, OLLAMA, UNKNOWN, Framework, framework
+from llmtui.model import Absent, Backend, DiscoveredServer, Embedded, Found, Plan, Struct
+from llmtui.model.discovered import NO_CHAT, Model
 from llmtui.text import sanitize
 from llmtui.text.model_names import model_family, same_model
 
@@ -257,3 +257,80 @@ def _place(url: str) -> str:
         return parts.netloc.rpartition("@")[2] or url
     except ValueError:
         return url
+
+
+# --- What could be raced. ---
+
+
+class Group(Struct, frozen=True):
+    """Backends that have the same model, which is named as the first of them names it."""
+
+    model: str
+    backends: list[Backend]
+
+
+def groups(found: Found, model: str) -> list[Group]:
+    """Return the races that are possible here: servers and engines by model, the largest group first.
+
+    `model` is `[run] model`, which the engines load. Pure.
+    """
+    by_family: dict[str, Group] = {}
+    engines = [
+        Backend(name=one.title, framework=one.title, language=one.language, embedded=one.engine)
+        for one in ENGINES
+        if one.engine in found.engines
+    ]
+    if engines and _is_file(model):
+        name = wanted_model(model)
+        by_family[model_family(name)] = Group(model=name, backends=engines)
+    for server in found.servers:
+        raced: set[str] = set()
+        for name in chat_models(server)[:MAX_OTHER_MODELS]:
+            family = model_family(name) or name
+            if family in by_family and not same_model(name, by_family[family].model):
+                family = name
+            if family not in raced:
+                # One server may have a model with several weights: the best of them for a chat.
+                raced.add(family)
+                group = by_family.setdefault(family, Group(model=name, backends=[]))
+                group.backends.append(_grouped(server, name, group))
+    return sorted(by_family.values(), key=lambda group: -len(group.backends))
+
+
+def _grouped(server: DiscoveredServer, model: str, group: Group) -> Backend:
+    names = {backend.name for backend in group.backends}
+    backend = _backend(Backend(), server, model)
+    name = f"{backend.name} server" if backend.name in names else backend.name
+    return msgspec.structs.replace(backend, name=_free(name, names))
+
+
+def others_than(group: Group, found: Found) -> list[DiscoveredServer]:
+    """Return the servers that run and are not in a race."""
+    return _others(found.servers, {_address(backend.url) for backend in group.backends if backend.url})
+
+
+def missing(found: Found) -> list[Absent]:
+    """Return the frameworks of which no server runs and no engine is installed, with what gets them."""
+    running = {server.framework for server in found.servers}
+    return [
+        Absent(framework=one.title, reason="not installed", remedy=one.install)
+        if one.engine
+        else Absent(framework=one.title, reason="not running", remedy=one.start_hint(one.port))
+        for one in FRAMEWORKS
+        if (one.port or one.engine) and one.title not in running and not (one.engine and one.engine in found.engines)
+    ]
+
+
+def recorded(plan: Plan, engines: list[Embedded]) -> Found:
+    """Return what a run knew of this machine: its own servers and the others. Nothing is contacted."""
+    own = [
+        DiscoveredServer(
+            framework=backend.framework,
+            url=backend.url,
+            protocol=backend.protocol,
+            models=[Model(name=backend.model)] if backend.model else [],
+        )
+        for backend in plan.backends
+        if backend.url and not backend.launch and backend.protocol != "custom"
+    ]
+    return Found(servers=[*own, *plan.others], engines=engines)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import functools
-import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -29,11 +28,12 @@ from llmtui.ui.actions.keys import resolve_keys
 from llmtui.ui.actions.quit_question import QuitQuestion
 from llmtui.ui.actions.registry import BY_ID, COMMANDS, Command
 from llmtui.ui.announcer import Announcer
+from llmtui.ui.here import Here
 from llmtui.ui.past import PastRun
 from llmtui.ui.screens.prebuilt import Overlays
 from llmtui.ui.screens.run import RunScreen
 from llmtui.ui.session import Session
-from llmtui.ui.terminal import Terminal
+from llmtui.ui.terminal import Terminal, go_behind
 from llmtui.ui.text.spans import ascii_text, even_text
 from llmtui.ui.textual_internals import (
     keep_text_readable_without_colour,
@@ -84,6 +84,7 @@ class MonitorApp(App[None]):
         attached: bool = False,
         past: PastRun | None = None,
         against: Against | None = None,
+        here: Here | None = None,
     ) -> None:
         super().__init__()
         keep_text_readable_without_colour(self)
@@ -96,6 +97,7 @@ class MonitorApp(App[None]):
         self.log_book = RunLog(lambda: self.wall())
         self.announcer = Announcer(self.view, functools.partial(write_to_terminal, self))
         self.quit_question = QuitQuestion(self)
+        self.here = here or Here()
         self.overlays = Overlays(self)
         self.session = Session(self, link)
         # Each frame of an animation is one more repaint, down the whole line.
@@ -133,8 +135,7 @@ class MonitorApp(App[None]):
         await self.main.composed.wait()
         self.main.arrange_parts()
         if not self.is_headless:
-            # The server under test goes before the screen.
-            os.nice(5)
+            go_behind()
             for number in (signal.SIGTERM, signal.SIGHUP):
                 # Restore the terminal first. Also under nohup: a monitor without a terminal has nothing to do.
                 asyncio.get_running_loop().add_signal_handler(number, self.session.end)
@@ -142,6 +143,9 @@ class MonitorApp(App[None]):
         self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh())
         self.set_interval(1.0, self.session.tick)
         self.call_after_refresh(self.session.start)
+        if not self.run_view.backends:
+            # Nothing is raced: the user chooses.
+            self.action_command("here")
 
     def on_resize(self, event: Resize) -> None:
         # The app's own size still is the old one here.
@@ -191,6 +195,21 @@ class MonitorApp(App[None]):
 
     def on_details_screen_log_wanted(self, message: DetailsScreen.LogWanted) -> None:
         self.session.send(Logs(backend=message.backend))
+
+    def on_here_lines_chosen(self) -> None:
+        self.execute_on_page("choose")
+
+    def on_here_lines_look_wanted(self) -> None:
+        self.execute_on_page("look")
+
+    def on_here_lines_write_wanted(self) -> None:
+        self.execute_on_page("write")
+
+    def execute_on_page(self, name: Literal["choose", "look", "write"]) -> None:
+        """Do what a key of the page of what is here says."""
+        from llmtui.ui.actions import here
+
+        {"choose": here.choose, "look": here.look, "write": here.write}[name](self)
 
     def on_panel_opened(self) -> None:
         self.action_command("maximise")

@@ -14,6 +14,8 @@ NARROW = 40
 LEAST_WIDTH, LEAST_HEIGHT = 16, 4
 #: The header has a second line from this height on.
 TALL_HEADER = 20
+#: What is not here, and what else runs, has a line from this height on.
+PRESENCE_HEIGHT = 16
 
 # --- The main screen's parts, in rows ---
 

@@ -27,24 +27,27 @@ from llmtui.text.cells import CELLS
 from llmtui.text.format import plural
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.escapes import RESTORE_TITLE
+from llmtui.ui.here import Here
 from llmtui.ui.past import PastLink, past_hello, past_run
 
 #: A wait longer than this is reported.
 _SILENT_S = 1.0
 
 
-def show(plan: Plan, engine: EngineProcess, ui: UiConfig, against: Against | None = None) -> int:
+def show(
+    plan: Plan, engine: EngineProcess, ui: UiConfig, against: Against | None = None, here: Here | None = None
+) -> int:
     """Show the run of an engine that was started for it. Return the exit code.
 
     0 if no backend failed or the run continues without the monitor, 1 if a backend failed or the engine was lost,
     130 if the user stopped the run early. If the user quits, engine and servers have exited on return; if the user
-    detaches, they go on.
+    detaches, they go on. If the user chose another race, it is in `here`.
     """
 
     async def link() -> EngineLink:
         return await engine.connect()
 
-    app = MonitorApp(plan.public(), link, ui=drawable(ui), against=against)
+    app = MonitorApp(plan.public(), link, ui=drawable(ui), against=against, here=here)
     try:
         with terminal_for(app):
             app.run()
@@ -56,6 +59,18 @@ def show(plan: Plan, engine: EngineProcess, ui: UiConfig, against: Against | Non
         else:
             engine.detach()
     return print_farewell(app)
+
+
+def show_here(plan: Plan, ui: UiConfig, here: Here) -> None:
+    """Show what is on this machine, until the user has chosen a race or quits. `plan` has no backends."""
+
+    async def never() -> EngineLink:
+        waiting: asyncio.Future[EngineLink] = asyncio.get_running_loop().create_future()
+        return await waiting
+
+    app = MonitorApp(plan, never, ui=drawable(ui), here=here)
+    with terminal_for(app):
+        app.run()
 
 
 async def _wait_for_exit(engine: EngineProcess) -> None:

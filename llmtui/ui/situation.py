@@ -35,6 +35,7 @@ class Situation:
     zoomed: bool = False
     log_shown: bool = False
     verdict_shown: bool = False
+    here_shown: bool = False
     #: Whether the iterations of the details are filtered, and whether they are sorted.
     filtered: bool = False
     listing_sorted: bool = False
@@ -47,7 +48,7 @@ class Situation:
     @property
     def iterations(self) -> bool:
         """Whether the details of a backend are on the screen."""
-        return self.details and not (self.log_shown or self.verdict_shown)
+        return self.details and not (self.log_shown or self.verdict_shown or self.here_shown)
 
     @property
     def live(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 from codecs import getincrementaldecoder
@@ -17,6 +18,12 @@ ESCAPE_S = 0.025
 _POLL_S = 0.1
 #: A timer may fire early by less than this.
 _TIMER_ERROR_S = 0.001
+
+
+@functools.cache
+def go_behind() -> None:
+    """Lower the priority of this thread, once: the server under test goes before the screen."""
+    os.nice(5)
 
 
 class Terminal(ResumingDriver):

@@ -60,10 +60,10 @@ class ViewState:
     past: PastRun | None = None
     banner: tuple[str, Role] | None = None
     details: bool = False
-    #: Whether the log covers the main screen.
+    #: Whether the log, the verdict, or what is on this machine covers the main screen.
     log_shown: bool = False
-    #: Whether the verdict covers it.
     verdict_shown: bool = False
+    here_shown: bool = False
     sort: Sort = dataclasses.field(default_factory=Sort)
     #: How many iterations have arrived since the screen was put on hold, None if it is live.
     behind: int | None = None
@@ -86,7 +86,7 @@ class ViewState:
     @property
     def covered(self) -> bool:
         """Whether another screen covers the main one."""
-        return self.details or self.log_shown or self.verdict_shown
+        return self.details or self.log_shown or self.verdict_shown or self.here_shown
 
     @property
     def backend_view(self) -> BackendView | None:
@@ -278,6 +278,7 @@ class ViewState:
             held=self.behind is not None,
             log_shown=self.log_shown,
             verdict_shown=self.verdict_shown,
+            here_shown=self.here_shown,
             zoomed=self.zoom.window is not None,
             filtered=bool(self.listing.typed.strip()),
             listing_sorted=bool(self.listing.sort.column),

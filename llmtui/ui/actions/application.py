@@ -22,7 +22,7 @@ def next_theme(app: MonitorApp) -> None:
 def quit_monitor(app: MonitorApp) -> None:
     """Quit, and shut the engine down; ask first while the run is in progress."""
     going = app.view.situation().phase in ("connecting", "starting", "running", "paused")
-    if going and not app.quit_question.asked:
+    if going and app.run_view.backends and not app.quit_question.asked:
         app.quit_question.ask()
     else:
         app.session.end(Shutdown())

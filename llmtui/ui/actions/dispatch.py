@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from llmtui.text import sanitize
-from llmtui.ui.actions import application, backend, details, overlays, run, view
+from llmtui.ui.actions import application, backend, details, here, overlays, run, view
 from llmtui.ui.actions.registry import BY_ID
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ ACTIONS: dict[str, Callable[[MonitorApp], None]] = {
     "slowest": details.slowest,
     "next_failed": details.next_failed,
     "next_outlier": details.next_outlier,
+    "here": here.here,
     "theme": application.next_theme,
     "help": overlays.help_keys,
     "quit": application.quit_monitor,

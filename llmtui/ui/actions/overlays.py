@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmtui.model import Shutdown
 from llmtui.ui.actions.details import page
 from llmtui.ui.actions.run import report_exported
 
@@ -49,12 +50,19 @@ def back(app: MonitorApp) -> None:
     from llmtui.ui.screens.overlay import Overlay
 
     view = app.view
+    if app.here.asked:
+        app.here.asked = False
+        app.main.show_numbers()
+        return
+    if not app.run_view.backends:
+        app.session.end(Shutdown())  # nothing is behind the page of what is here
+        return
     if not view.covered:
         app.session.catch_up()
         return
     if (details := page(app)) and details.is_current and details.clear_filter():
         return
-    view.details = view.log_shown = view.verdict_shown = False
+    view.details = view.log_shown = view.verdict_shown = view.here_shown = False
     closed = app.screen
     app.pop_screen()
     if isinstance(closed, Overlay):

@@ -121,7 +121,7 @@ COMMANDS: tuple[Command, ...] = (
         "Hide",
         "hide or show this backend in the charts; axes rescale",
         "Charts",
-        lambda s: s.selected is not None and not (s.log_shown or s.verdict_shown),
+        lambda s: s.selected is not None and not (s.log_shown or s.verdict_shown or s.here_shown),
         lambda s: "Show" if s.hidden else "Hide",
     ),
     Command(
@@ -329,6 +329,14 @@ COMMANDS: tuple[Command, ...] = (
         "Details",
         lambda s: s.iterations and s.outliers,
         refusal="for the details of a backend with outliers",
+    ),
+    Command(
+        "here",
+        "i",
+        "Here",
+        "what runs here: race another model, or see how to get the rest",
+        "Run",
+        lambda s: not s.details or s.here_shown,
     ),
     Command(
         "theme",

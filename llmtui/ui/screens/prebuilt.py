@@ -13,7 +13,7 @@ from llmtui.ui.textual_internals import build_screen, lay_out
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
 
-OverlayName = Literal["details", "help", "log", "verdict"]
+OverlayName = Literal["details", "help", "here", "log", "verdict"]
 #: The pause before each screen is built ahead: the run starts meanwhile.
 _PAUSE_S = 0.3
 
@@ -43,6 +43,10 @@ class Overlays:
                 from llmtui.ui.screens.help import HelpScreen
 
                 return HelpScreen(view, keys)
+            case "here":
+                from llmtui.ui.screens.here import HereScreen
+
+                return HereScreen(view, keys, self._app.here)
             case "log":
                 from llmtui.ui.screens.log import LogScreen
 

@@ -14,7 +14,6 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from llmtui.ui.actions.keys import key_word
-from llmtui.ui.layout import layout_for
 from llmtui.ui.screens import run_layout
 from llmtui.ui.screens.overlay import Overlay
 from llmtui.ui.textual_internals import PaintedOnceScreen, paint_now
@@ -23,7 +22,7 @@ from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.sorting import Sort
 from llmtui.ui.widgets.chart import ChartView
 from llmtui.ui.widgets.footer import Footer
-from llmtui.ui.widgets.header import Header, OutOfSight, Ranking, VerdictLine
+from llmtui.ui.widgets.header import Header, OutOfSight, Presence, Ranking, VerdictLine
 from llmtui.ui.widgets.painted import Lines
 from llmtui.ui.widgets.panel import Panel
 from llmtui.ui.widgets.table import SummaryTable
@@ -52,6 +51,7 @@ class RunScreen(PaintedOnceScreen[None]):
         self.header = Header(view, id="header")
         self.panels = Container(*(Panel(view, index) for index in range(len(view.names))), id="panels")
         self.out_of_sight = OutOfSight(view, id="out-of-sight")
+        self.presence = Presence(view, key_word(keys["here"]), id="presence")
         next_chart = key_word(keys["chart"])
         self.bars = ChartView(view, "statistics", next_chart, id="bars")
         self.charts = Container(self.bars, ChartView(view, "scatter", next_chart, id="scatter"), id="charts")
@@ -71,6 +71,7 @@ class RunScreen(PaintedOnceScreen[None]):
         yield self.header
         yield self.panels
         yield self.out_of_sight
+        yield self.presence
         yield self.charts
         yield self.verdict_line
         yield self.table
@@ -106,7 +107,7 @@ class RunScreen(PaintedOnceScreen[None]):
     def step(self, by: int) -> None:
         """Select the next or the previous backend."""
         names = self.view.names
-        if names and not (self.view.details or self.view.verdict_shown):
+        if names and not (self.view.details or self.view.verdict_shown or self.view.here_shown):
             at = names.index(self.view.selected) if self.view.selected in names else 0
             self.select((at + by) % len(names) + 1)
 
@@ -174,8 +175,7 @@ class RunScreen(PaintedOnceScreen[None]):
         """Give every part its place at the terminal's present size, or at `size`, which it is about to have."""
         if not self.app.is_running or not self.panels.is_attached:
             return
-        view, size = self.view, size or self.app.size
-        view.layout = layout_for(*size, len(view.names))
+        view, size = self.view, run_layout.choose(self, size or self.app.size)
         with self.app.batch_update():
             self.scroll_panels()
             run_layout.apply(self, view.layout, size)
@@ -266,7 +266,7 @@ class RunScreen(PaintedOnceScreen[None]):
         # Arriving tokens, memory and clocks change panels and header only, four times a second.
         if self.figures_stale:
             self.figures_stale = False
-            for part in (self.out_of_sight, self.verdict_line, self.table, self.ranking, self.footer):
+            for part in (self.out_of_sight, self.presence, self.verdict_line, self.table, self.ranking, self.footer):
                 part.redraw()
 
     def show_charts(self) -> None:

@@ -6,11 +6,24 @@ from typing import TYPE_CHECKING
 
 from textual.geometry import Size
 
-from llmtui.ui.layout import CHART_FOOT, Layout
+from llmtui.ui.layout import CHART_FOOT, PRESENCE_HEIGHT, Layout, layout_for
 from llmtui.ui.textual_internals import ToastRack
 
 if TYPE_CHECKING:
     from llmtui.ui.screens.run import RunScreen
+
+
+def choose(screen: RunScreen, size: Size) -> Size:
+    """Choose the layout for a terminal of this size, and whether the line about absent and other servers is displayed.
+
+    Return the size that it leaves for the rest.
+    """
+    view = screen.view
+    plan = view.run_view.plan
+    screen.presence.display = bool(plan.absent or plan.others) and size.height >= PRESENCE_HEIGHT
+    size = Size(size.width, size.height - screen.presence.display)
+    view.layout = layout_for(*size, len(view.names))
+    return size
 
 
 def apply(screen: RunScreen, layout: Layout, size: Size) -> None:

@@ -23,11 +23,12 @@ from llmtui.ui.text.spans import Line, Role, Span, justify, progress_bar, width_
 from llmtui.ui.views.catching_up import CATCHING_UP
 from llmtui.ui.views.time_left import TimeLeft
 
-#: What the header says: the phase of the run, or that the monitor is behind it.
-HeaderPhase = Phase | Literal["catching up"]
+#: What the header says: the phase of the run, that the monitor is behind it, or that no run was started yet.
+HeaderPhase = Phase | Literal["catching up", "choosing"]
 
 _PHASES: dict[HeaderPhase, tuple[str, Role]] = {
     "catching up": (CATCHING_UP, "accent"),
+    "choosing": ("choose a race", "accent"),
     "connecting": ("starting the engine", "accent"),
     "starting": ("starting", "accent"),
     "running": ("running", "good"),
@@ -40,6 +41,7 @@ _PHASES: dict[HeaderPhase, tuple[str, Role]] = {
 }
 _PHASE_SIGNS: dict[HeaderPhase, str] = {
     "catching up": "…",
+    "choosing": "►",
     "connecting": "…",
     "starting": "…",
     "running": "►",

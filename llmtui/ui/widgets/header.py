@@ -5,7 +5,8 @@ from __future__ import annotations
 from llmtui.ui.text.spans import Line
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.catching_up import catching_up_line
-from llmtui.ui.views.header import count_failed, header_lines, too_small
+from llmtui.ui.views.header import HeaderPhase, count_failed, header_lines, too_small
+from llmtui.ui.views.here import presence_line
 from llmtui.ui.views.ranking import ranking_line
 from llmtui.ui.views.scroll import out_of_sight
 from llmtui.ui.widgets.painted import Lines
@@ -21,7 +22,7 @@ class Header(Lines):
         record = view.run_view.own_error()
         own_error_s = record.own_error_p95_s() if record is not None else None
         failed = count_failed(view.run_view) if view.layout.scrolls else 0
-        phase = "catching up" if view.catching_up else view.phase
+        phase: HeaderPhase = "catching up" if view.catching_up else view.phase if view.names else "choosing"
         return header_lines(
             view.run_view,
             phase,
@@ -64,6 +65,17 @@ class VerdictLine(Lines):
 
     async def on_click(self) -> None:
         await self.run_action("app.command('verdict')")
+
+
+class Presence(Lines):
+    """What is not on this machine, and which other servers run there."""
+
+    def __init__(self, view: ViewState, key: str, *, id: str) -> None:  # noqa: A002
+        super().__init__(view, id=id)
+        self._key = key
+
+    def content(self, width: int, height: int) -> list[Line]:
+        return [presence_line(self.view.run_view.plan, width, self._key)]
 
 
 class Ranking(Lines):

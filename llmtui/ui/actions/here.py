@@ -1,0 +1,85 @@
+"""Commands of the page that shows what is on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmtui.config.lineup import Group
+from llmtui.model import Shutdown
+from llmtui.ui.actions.overlays import back
+
+if TYPE_CHECKING:
+    from llmtui.ui.app import MonitorApp
+
+#: The run measures, or is about to: nothing else may keep the machine busy.
+_MEASURING = ("connecting", "starting", "running", "stopping")
+
+
+def here(app: MonitorApp) -> None:
+    """Open or close the page."""
+    if app.view.here_shown:
+        back(app)
+        return
+    app.view.here_shown = True
+    app.push_screen(app.overlays["here"])
+    if not _measuring(app):
+        look(app)
+
+
+def _measuring(app: MonitorApp) -> bool:
+    return bool(app.run_view.backends) and app.view.situation().phase in _MEASURING
+
+
+def look(app: MonitorApp) -> None:
+    """Ask what is on this machine, unless that would disturb a measurement."""
+    if app.here.look is None or app.here.looking:
+        return
+    if _measuring(app):
+        app.report("a run is being measured, and looking would disturb it: pause it first, or wait", log=False)
+        return
+    app.here.looking = True
+    app.run_worker(_look(app), name="look", exit_on_error=False)
+    _show(app)
+
+
+async def _look(app: MonitorApp) -> None:
+    assert app.here.look is not None
+    try:
+        app.here.found = await app.here.look()
+    finally:
+        app.here.looking = False
+        _show(app)
+
+
+def choose(app: MonitorApp) -> None:
+    """Start the selected race when the monitor has closed; ask first if a run is in progress."""
+    race = _selected(app)
+    if race is None:
+        return
+    if app.here.look is None:
+        app.report("this monitor cannot start races; in a terminal: llmtui", log=False)
+        return
+    going = bool(app.run_view.backends) and app.view.situation().phase in (*_MEASURING, "paused")
+    if going and not app.here.asked:
+        app.here.asked = True
+        _show(app)
+        return
+    app.here.chosen = race
+    app.session.end(Shutdown())
+
+
+def write(app: MonitorApp) -> None:
+    """Write a config of the selected race."""
+    race = _selected(app)
+    if race is not None and app.here.write is not None:
+        app.report(app.here.write(race), log=False)
+
+
+def _selected(app: MonitorApp) -> Group | None:
+    races = app.here.races(app.run_view.plan)
+    return races[app.here.selected] if app.here.selected < len(races) else None
+
+
+def _show(app: MonitorApp) -> None:
+    if app.view.here_shown:
+        app.main.show_numbers()
