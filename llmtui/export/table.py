@@ -15,7 +15,7 @@ from llmtui.stats.metrics import METRICS, Metric
 from llmtui.stats.summary import P95_FROM, Spread
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, fit, wrapped
-from llmtui.text.format import DASH, Kind, figure, figures, plural, unit_of
+from llmtui.text.format import DASH, Kind, count_text, figure, figures, plural, unit_of
 
 _WIDEST_TEXT = 32
 #: Added to the rank of a text that is the same in every row: it goes before those that differ.
@@ -84,8 +84,7 @@ def _median(metric: Metric) -> _Column:
 
 
 def _tokens(row: Row) -> str:
-    median = row.backend_view.summary.output_tokens_median
-    return f"{median:.10g}" if median is not None else DASH
+    return count_text(row.backend_view.summary.output_tokens_median)
 
 
 def rows_of(run_view: RunView) -> list[Row]:

@@ -27,12 +27,12 @@ Condition = Literal["length", "start", "cache", "stream", "arrivals", "token cou
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """One metric. `of` returns its value for an iteration in seconds or tokens/s, None if unknown.
 
-    `unit` is the unit on screen (see `scale`), `decimals` its usual precision there. `per` says what the value is
-    divided by: a metric per token stays comparable when answers differ in length, and its error is a share of it, not
-    a duration. `needs` are the conditions without which it is not comparable. `own_error` returns the 99th percentile
-    of llmtui's own error from an accuracy level and the median TTFT in s: seconds, or a share where `per` is set.
-    `column` is the title of its column of medians in the summary table, "" without one. `charted`: the monitor draws
-    it. `estimated`: the JSON document has intervals of its median and mean.
+    `unit` is the unit on screen, but durations in s are in ms below 0.1 s (llmtui.text.format). `per` says what the
+    value is divided by: a metric per token stays comparable when answers differ in length, and its error is a share of
+    it, not a duration. `needs` are the conditions without which it is not comparable. `own_error` returns the 99th
+    percentile of llmtui's own error from an accuracy level and the median TTFT in s: seconds, or a share where `per` is
+    set. `column` is the title of its column of medians in the summary table, "" without one. `charted`: the monitor
+    draws it. `estimated`: the JSON document has intervals of its median and mean.
     """
 
     key: MetricKey
@@ -40,7 +40,6 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     unit: Kind
     of: Callable[[Iteration], float | None]
     direction: Literal["lower", "higher"]
-    decimals: int
     needs: frozenset[Condition]
     own_error: Callable[[Level, float | None], float]
     doc: str
@@ -48,11 +47,6 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     column: str = ""
     charted: bool = False
     estimated: bool = False
-
-    @property
-    def scale(self) -> float:
-        """The factor from the value to the unit on screen."""
-        return 1e3 if self.unit == "ms" else 1.0
 
     @property
     def rate(self) -> bool:
@@ -88,7 +82,6 @@ _REGISTERED = (
         unit="s",
         of=attrgetter("latency_s"),
         direction="lower",
-        decimals=3,
         needs=frozenset({"length", "start", "cache"}),
         own_error=lambda level, _: level.latency_s.p99,
         doc=("From the request being written to the arrival of the last token. For a JSON document: to its last byte."),
@@ -101,7 +94,6 @@ _REGISTERED = (
         unit="s",
         of=attrgetter("ttft_s"),
         direction="lower",
-        decimals=3,
         needs=frozenset({"start", "cache", "stream"}),
         own_error=lambda level, _: level.ttft_s.p99,
         doc=(
@@ -118,7 +110,6 @@ _REGISTERED = (
         unit="ms",
         of=attrgetter("itl_s"),
         direction="lower",
-        decimals=2,
         needs=frozenset({"arrivals", "stream"}),
         own_error=lambda level, _: level.itl_s.p99,
         doc=(
@@ -133,7 +124,6 @@ _REGISTERED = (
         unit="tokens/s",
         of=attrgetter("tokens_per_s"),
         direction="higher",
-        decimals=1,
         needs=frozenset({"token counts"}),
         own_error=lambda level, _: level.tokens_per_s_share.p99,
         doc=(
@@ -151,7 +141,6 @@ _REGISTERED = (
         unit="ms",
         of=attrgetter("tpot_s"),
         direction="lower",
-        decimals=2,
         needs=frozenset({"token counts"}),
         own_error=lambda level, _: level.tokens_per_s_share.p99,
         doc="Time per output token: (latency - TTFT) / (output tokens - tokens in the first arrival).",
@@ -163,7 +152,6 @@ _REGISTERED = (
         unit="tokens/s",
         of=_prefill_rate,
         direction="higher",
-        decimals=1,
         needs=frozenset({"cache", "stream", "prompt counts"}),
         own_error=lambda level, ttft_s: level.ttft_s.p99 / ttft_s if ttft_s else 0.0,
         doc="(prompt tokens - cached tokens) / TTFT.",

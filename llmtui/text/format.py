@@ -97,6 +97,11 @@ def at_point(text: str, whole: int = 4, decimals: int = 3) -> str:
     return before.rjust(whole) + (point + after).ljust(decimals + 1)
 
 
+def count_text(value: float | None) -> str:
+    """Format a count, or the median of counts; `DASH` if it is None."""
+    return DASH if value is None else f"{value:.10g}"
+
+
 def plural(count: int, word: str) -> str:
     """Return "1 token", "2 tokens"."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -27,7 +27,7 @@ from llmtui.ui.text.spans import Line, to_ascii, width_of
 from llmtui.ui.views import details as details_view
 from llmtui.ui.views import timeline
 from llmtui.ui.views.details import rule, wrapped
-from llmtui.ui.views.iteration_table import columns_for, iteration_line
+from llmtui.ui.views.iteration_table import Scales, columns_for, iteration_line
 from llmtui.ui.views.sorting import Sort
 from llmtui.ui.widgets import iterations as iterations_widget
 from llmtui.ui.widgets.iterations import Iterations
@@ -227,9 +227,9 @@ async def test_only_visible_lines_of_many_iterations_are_made(monkeypatch: pytes
     made: list[int] = []
     line = iteration_line
 
-    def counted(iteration: Iteration, width: int, cursor: bool, sort: Sort) -> Line:
+    def counted(iteration: Iteration, width: int, cursor: bool, sort: Sort, scales: Scales) -> Line:
         made.append(iteration.iteration)
-        return line(iteration, width, cursor, sort)
+        return line(iteration, width, cursor, sort, scales)
 
     monkeypatch.setattr(iterations_widget, "iteration_line", counted)
     count = 2000

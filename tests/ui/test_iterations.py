@@ -6,18 +6,23 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmtui.model import Earlier, Failure, Iteration
 from llmtui.runview.backend import BackendView
 from llmtui.runview.samples import CHUNK
+from llmtui.stats.summary import Summary
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.listing import Listing
 from llmtui.ui.text.spans import width_of
 from llmtui.ui.views import iteration_rows
 from llmtui.ui.views.iteration_filter import SYNTAX, iteration_filter
-from llmtui.ui.views.iteration_table import column_at, columns_for, following, heading, iteration_line
+from llmtui.ui.views.iteration_table import column_at, columns_for, following, heading, iteration_line, scales_of
 from llmtui.ui.views.sorting import AS_PLANNED, Sort
 from llmtui.ui.widgets.iterations import Iterations, rows_of
+from tests.boards import MEDIANS, board
+from tests.figures import assert_readable, figures_of
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, screen_text, settle
@@ -259,3 +264,18 @@ async def test_an_empty_filter_closes_and_one_without_rows_says_so() -> None:
         await pilot.press("backspace", "backspace", "backspace", "enter")
         await settle(pilot)
         assert "esc clears" not in screen_text(app) and table_of(app).has_focus
+
+
+@given(MEDIANS, st.sampled_from([40, 80, 120, 200, 300]))
+@settings(max_examples=40, deadline=None)
+def test_every_figure_of_an_iteration_is_true_and_in_line(medians: list[float], width: int) -> None:
+    # Iterations of one backend, as far apart as those of several.
+    iterations = [iteration for view in board(medians).backends.values() for iteration in view.iterations]
+    scales = scales_of(iterations, Summary())
+    lines = ["".join(text for text, _ in iteration_line(i, width, False, scales=scales)) for i in iterations]
+    figures = figures_of("".join(text for text, _ in heading(width, scales=scales)), lines)
+    assert_readable(figures)
+    for title, row, value, _, _ in figures:
+        one = iterations[row]
+        truth = {"latency": one.latency_s, "TTFT": one.ttft_s, "ITL": one.itl_s, "tok/s": one.tokens_per_s}.get(title)
+        assert value == (pytest.approx(truth, rel=5.001e-3, abs=5.1e-8) if truth is not None else None)

@@ -97,7 +97,7 @@ def test_unequal_work_has_no_ratio() -> None:
     lines = [text_of([line]).split() for line in table_lines(run_view, "latency", 120, frozenset(), "")]
     assert (lines[1][-1], lines[2][-4:], lines[3][-1]) == ("1.00", ["1.30", "1.29", "to", "1.32"], "differs")
     assert lines[1][0].startswith("*")
-    assert text_of([ranking_line(run_view, "latency", 80, None)]).startswith(" ● a 1.000 s   + b 1.30x   × c differs")
+    assert text_of([ranking_line(run_view, "latency", 80, None)]).startswith(" ● a 1.00 s   + b 1.30x   × c differs")
     by_rate = table_lines(run_view, "tokens_per_s", 120, frozenset(), "")
     assert "(" not in text_of(by_rate)
     no_winner = table_lines(raced(1.0, 1.3, tokens=(64, 20)), "latency", 120, frozenset(), "")

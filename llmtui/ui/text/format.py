@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from llmtui.model import STATE_WORDS, State
 from llmtui.stats.metrics import METRICS, MetricKey
-from llmtui.text.format import DASH, Unit, figure, figure_parts
+from llmtui.text.format import Unit, figure, figure_parts
 from llmtui.ui.text.spans import Role
 
 #: A sign in front of the state's word, so that a state never depends on colour; none is also a backend's shape.
@@ -63,71 +61,9 @@ def parts_of(metric: MetricKey, value: float | None) -> tuple[str, Unit]:
     return figure_parts(value, METRICS[metric].unit)
 
 
-def stddev_text(metric: MetricKey, stddev: float | None, room: int = 6) -> str:
-    """Format a standard deviation; empty if unknown. It has no "±": that is for the interval of a median."""
-    return f"sd {value_text(metric, stddev, room)}" if stddev is not None else ""
-
-
 def state_word(state: State) -> str:
     """Return a state in words."""
     return STATE_WORDS[state]
-
-
-def number(value: float | None, digits: int = 3, room: int = 6) -> str:
-    """Format a number in at most `room` (6 or more) cells; a dash if unknown.
-
-    It has `digits` decimals, fewer if it is large, more if it is small: at least two significant digits (0.00031, or
-    3.1e-4 if that does not fit), unless `digits` is 0.
-    """
-    if value is None:
-        return DASH
-    size = abs(value)
-    if digits and 0 < size < 10.0 ** (1 - digits):
-        return _small(value, digits, room)
-    if size >= 100_000:
-        return f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
-    if size >= 1000:
-        digits = 0
-    elif size >= 100:
-        digits = min(digits, 1)
-    elif size >= 10:
-        digits = min(digits, 2)
-    return f"{value:.{digits}f}"
-
-
-def _small(value: float, digits: int, room: int) -> str:
-    whole, _, decimals = f"{value:.{1 - math.floor(math.log10(abs(value)))}f}".partition(".")
-    text = f"{whole}.{decimals.rstrip('0').ljust(digits, '0')}"
-    if len(text) <= room:
-        return text
-    short, _, exponent = f"{value:.1e}".partition("e")
-    text = f"{short}e{int(exponent)}"
-    return text if len(text) <= room else f"{value:.0e}".partition("e")[0] + f"e{int(exponent)}"
-
-
-def scaled(metric: MetricKey, value: float | None) -> float | None:
-    """Convert a metric's value from its measured unit to the unit on screen, such as s to ms for ITL."""
-    return value * METRICS[metric].scale if value is not None else None
-
-
-def decimals(metric: MetricKey) -> int:
-    """Return how many decimals a metric is shown with."""
-    return METRICS[metric].decimals
-
-
-def value_text(metric: MetricKey, value: float | None, room: int = 6) -> str:
-    """Format a metric's value in the unit on screen, without that unit, in at most `room` cells."""
-    return number(scaled(metric, value), decimals(metric), room)
-
-
-def unit(metric: MetricKey) -> str:
-    """Return the unit of `value_text`, in short."""
-    return "tok/s" if METRICS[metric].rate else METRICS[metric].unit
-
-
-def titled(metric: MetricKey) -> str:
-    """Return a metric with its unit, as in "latency in s"."""
-    return METRICS[metric].titled()
 
 
 def clock(seconds: float) -> str:

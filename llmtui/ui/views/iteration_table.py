@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 
 from llmtui.model import Iteration
+from llmtui.stats.metrics import MetricKey
+from llmtui.stats.summary import Summary
 from llmtui.text import sanitize
-from llmtui.text.format import DASH
+from llmtui.text.format import DASH, Kind, Scale, scale_of
 from llmtui.ui.layout import SPACED_COLUMNS_WIDTH
-from llmtui.ui.text.format import number, value_text
 from llmtui.ui.text.spans import Line, Role, Span, fit, pad
 from llmtui.ui.views.columns import Column, SortValue
 from llmtui.ui.views.sorting import AS_PLANNED, Sort
@@ -35,24 +37,16 @@ _COLUMNS: tuple[Column[Iteration], ...] = (
     Column("attempt", "try", 3, 5, lambda i, _: str(i.attempt), lambda i: i.attempt, most_first=True),
     Column("iteration", "#", 6, 0, lambda i, _: str(i.iteration), lambda i: i.iteration, most_first=True),
     Column("phase", "phase", 8, 7, lambda i, _: _phase(i), lambda i: _phase(i), most_first=True, right=False),
-    Column(
-        "latency", "latency s", 9, 0, lambda i, room: number(i.latency_s, room=room), lambda i: i.latency_s,
-        most_first=True,
-    ),
-    Column("ttft", "TTFT s", 7, 1, lambda i, room: number(i.ttft_s, room=room), lambda i: i.ttft_s, most_first=True),
-    Column("itl", "ITL ms", 7, 4, lambda i, room: value_text("itl", i.itl_s, room), lambda i: i.itl_s, most_first=True),
-    Column("rate", "tok/s", 6, 2, lambda i, room: number(i.tokens_per_s, 1, room), lambda i: i.tokens_per_s),
-    Column("tokens", "tokens", 6, 3, lambda i, room: number(i.output_tokens, 0, room), lambda i: i.output_tokens),
+    Column("latency", "latency", 7, 0, value=lambda i: i.latency_s, most_first=True, kind="s"),
+    Column("ttft", "TTFT", 6, 1, value=lambda i: i.ttft_s, most_first=True, kind="s"),
+    Column("itl", "ITL", 6, 4, value=lambda i: i.itl_s, most_first=True, kind="ms"),
+    Column("rate", "tok/s", 6, 2, value=lambda i: i.tokens_per_s, kind="tokens/s"),
+    Column("tokens", "tokens", 6, 3, lambda i, _: str(i.output_tokens or DASH), lambda i: i.output_tokens),
     Column(
         "counted", "token source", 12, 12, lambda i, _: i.token_source or DASH, lambda i: i.token_source, right=False
     ),
-    Column(
-        "server", "server s", 8, 6, lambda i, room: number(i.server_s, room=room), lambda i: i.server_s, most_first=True
-    ),
-    Column(
-        "rest", "other s", 7, 9, lambda i, room: number(i.transport_and_client_s, room=room),
-        lambda i: i.transport_and_client_s, most_first=True,
-    ),
+    Column("server", "server", 6, 6, value=lambda i: i.server_s, most_first=True, kind="s"),
+    Column("rest", "other", 6, 9, value=lambda i: i.transport_and_client_s, most_first=True, kind="s"),
     Column("foreign", "busy cores", 10, 8, _foreign, lambda i: i.foreign_cpu, most_first=True),
     Column("refused", "429s", 4, 11, lambda i, _: str(i.refused or DASH), lambda i: i.refused or None, most_first=True),
     Column(
@@ -63,8 +57,49 @@ _COLUMNS: tuple[Column[Iteration], ...] = (
 _ERROR: Column[Iteration] = Column(
     "error", "error", 5, 0, _error_text, lambda i: _error_text(i, 0) or None, right=False
 )
+#: How the figures of each column are shown, and the cells that the longest takes; columns have the key.
+Scales = Mapping[str, tuple[Scale, int]]
+#: Before there are figures.
+NO_SCALES: Scales = {}
+_USUAL: dict[Kind, Scale] = {"s": Scale("s", 3), "ms": Scale("ms", 1), "tokens/s": Scale("tok/s", 1)}
+#: Columns whose metric has figures for all iterations of an attempt.
+_METRICS: dict[str, MetricKey] = {"latency": "latency", "ttft": "ttft", "itl": "itl", "rate": "tokens_per_s"}
+#: Parts of the latency: they have its unit.
+_PARTS = ("latency", "server", "rest")
 #: The columns that an iteration without a result has.
 _ALWAYS = ("attempt", "iteration", "phase")
+
+
+def scales_of(iterations: Iterable[Iteration], summary: Summary) -> Scales:
+    """How the figures of these iterations are shown; the smallest ones of `summary` have their digits too.
+
+    So the decimals seldom change while the table scrolls.
+    """
+    shown = [iteration for iteration in iterations if iteration.error is None]
+    scales: dict[str, tuple[Scale, int]] = {}
+    for column in _COLUMNS:
+        if column.kind is None:
+            continue
+        values = [value if isinstance(value := column.value(i), float) else None for i in shown]
+        spread = summary.spread(_METRICS[column.key]) if column.key in _METRICS else None
+        unit = scales["latency"][0].unit if column.key in _PARTS[1:] else None
+        scale = scale_of([*values, spread.min if spread else None], column.kind, unit)
+        scales[column.key] = scale, max((len(scale.text(value)) for value in values), default=0)
+    return scales
+
+
+def _scaled(column: Column[Iteration], scales: Scales) -> Column[Iteration]:
+    """A column of figures with its unit, its width, and its cells."""
+    if column.kind is None:
+        return column
+    scale, longest = scales.get(column.key, (_USUAL[column.kind], 0))
+
+    def cell(iteration: Iteration, room: int) -> str:
+        value = column.value(iteration)
+        return scale.text(value if isinstance(value, float) else None)
+
+    title = column.title if column.title == scale.unit else f"{column.title} {scale.unit}"
+    return dataclasses.replace(column, title=title, width=max(column.width, longest, len(title)), cell=cell)
 
 
 def column_of(sort: Sort) -> Column[Iteration] | None:
@@ -85,15 +120,15 @@ def most_on_top(sort: Sort) -> bool:
     return (column is not None and column.most_first) != sort.reverse
 
 
-def following(sort: Sort, width: int) -> Sort:
+def following(sort: Sort, width: int, scales: Scales = NO_SCALES) -> Sort:
     """Return what the sort key changes to: the next column in sight, from the latency on, then none."""
-    keys = [c.key for c in (*columns_for(width, sort)[0], _ERROR)]
+    keys = [c.key for c in (*columns_for(width, sort, scales)[0], _ERROR)]
     first = keys.index("latency")
     ring = [*keys[first:], *keys[:first], ""]
     return Sort(ring[(ring.index(sort.column) + 1) % len(ring)] if sort.column else ring[0])
 
 
-def columns_for(width: int, sort: Sort = AS_PLANNED) -> tuple[list[Column[Iteration]], int]:
+def columns_for(width: int, sort: Sort = AS_PLANNED, scales: Scales = NO_SCALES) -> tuple[list[Column[Iteration]], int]:
     """Return the columns that fit, without the error's, which takes the rest, and the blanks between them.
 
     The one that is sorted by always fits, with a cell for its arrow.
@@ -101,7 +136,7 @@ def columns_for(width: int, sort: Sort = AS_PLANNED) -> tuple[list[Column[Iterat
     gap = 2 if width >= SPACED_COLUMNS_WIDTH else 1
     columns = [
         dataclasses.replace(c, rank=0, width=max(c.width, len(c.title) + 1)) if c.key == sort.column else c
-        for c in _COLUMNS
+        for c in (_scaled(column, scales) for column in _COLUMNS)
     ]
     while len(columns) > 1 and 1 + sum(c.width + gap for c in columns) + _ERROR.width > width:
         worst = max(columns, key=lambda c: c.rank)
@@ -118,9 +153,9 @@ def _titled(column: Column[Iteration], sort: Sort) -> str:
     return ("↓" if most_on_top(sort) else "↑") + column.title
 
 
-def heading(width: int, sort: Sort = AS_PLANNED) -> Line:
+def heading(width: int, sort: Sort = AS_PLANNED, scales: Scales = NO_SCALES) -> Line:
     """The table's first line."""
-    columns, gap = columns_for(width, sort)
+    columns, gap = columns_for(width, sort, scales)
     line: list[Span] = [(" ", "")]
     for column in (*columns, _ERROR):
         wide = max(column.width, len(_titled(column, sort)))
@@ -129,9 +164,9 @@ def heading(width: int, sort: Sort = AS_PLANNED) -> Line:
     return fit(line, width)
 
 
-def column_at(x: int, width: int, sort: Sort = AS_PLANNED) -> str | None:
+def column_at(x: int, width: int, sort: Sort = AS_PLANNED, scales: Scales = NO_SCALES) -> str | None:
     """Return the key of the column whose heading is at cell `x`, None beside the headings."""
-    columns, gap = columns_for(width, sort)
+    columns, gap = columns_for(width, sort, scales)
     end = 1
     for column in columns:
         start, end = end, end + column.width + gap
@@ -140,9 +175,11 @@ def column_at(x: int, width: int, sort: Sort = AS_PLANNED) -> str | None:
     return _ERROR.key if end <= x < width else None
 
 
-def iteration_line(iteration: Iteration, width: int, cursor: bool, sort: Sort = AS_PLANNED) -> Line:
+def iteration_line(
+    iteration: Iteration, width: int, cursor: bool, sort: Sort = AS_PLANNED, scales: Scales = NO_SCALES
+) -> Line:
     """One iteration as a line; the one under the cursor has a sign before it."""
-    columns, gap = columns_for(width, sort)
+    columns, gap = columns_for(width, sort, scales)
     has_phase = any(c.key == "phase" for c in columns)
     role: Role = "strong" if cursor else "dim" if iteration.phase == "warmup" else ""
     line: list[Span] = [(">" if cursor else " ", "focus")]

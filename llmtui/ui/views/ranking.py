@@ -10,7 +10,7 @@ from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
 from llmtui.text.format import plural
-from llmtui.ui.text.format import shape, unit, value_text
+from llmtui.ui.text.format import shape, with_unit
 from llmtui.ui.text.spans import Line, Role, Span, fit, justify, series_role, width_of
 from llmtui.ui.views.attempts import shown_attempt
 
@@ -44,7 +44,7 @@ def ranking(run_view: RunView, metric: MetricKey) -> Line:
         return (f"{shape(index)} ", series_role(index))
 
     spread = shown_attempt(run_view.backends[placed.best]).summary.spread(placed.metric)
-    figure = f"{value_text(placed.metric, spread.median, 8)} {unit(placed.metric)}" if spread else ""
+    figure = with_unit(placed.metric, spread.median) if spread else ""
     spans: list[Span] = [(f"by {METRICS[placed.metric].title}: ", "warn")] if placed.instead else []
     spans += [mark(placed.best), (sanitize(placed.best, 40), "best"), (f" {figure}", "strong")]
     for standing in placed.standings:

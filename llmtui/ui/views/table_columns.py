@@ -12,9 +12,9 @@ from rich.cells import cell_len
 from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS, Metric, MetricKey
 from llmtui.text import sanitize
-from llmtui.text.format import DASH
+from llmtui.text.format import DASH, count_text
 from llmtui.text.model_names import without_folder
-from llmtui.ui.text.format import number, percent
+from llmtui.ui.text.format import percent
 from llmtui.ui.text.spans import clip
 from llmtui.ui.views.attempts import ShownAttempt
 from llmtui.ui.views.columns import Column, SortValue
@@ -173,7 +173,7 @@ def table_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
         _spread(metric, "p95", 3),
         *(_typical(other) for other in METRICS.values() if other.column and other.key != metric),
         Column(
-            "tokens", "tokens", 6, 6, lambda row, room: number(row.shown.summary.output_tokens_median, 0),
+            "tokens", "tokens", 6, 6, lambda row, room: count_text(row.shown.summary.output_tokens_median),
             lambda row: row.shown.summary.output_tokens_median, most_first=True,
         ),
         Column("against", "vs earlier", 6, 1, _change_text, _change, most_first=more),

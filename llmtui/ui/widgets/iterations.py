@@ -18,12 +18,15 @@ from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import iteration_rows, sorting
 from llmtui.ui.views.iteration_filter import iteration_filter
 from llmtui.ui.views.iteration_table import (
+    NO_SCALES,
+    Scales,
     column_at,
     column_of,
     following,
     heading,
     iteration_line,
     most_on_top,
+    scales_of,
     sort_value,
 )
 from llmtui.ui.views.scroll import window
@@ -60,7 +63,10 @@ class Iterations(ScrollingLines):
         self._at: int | None = None
         self._first = 0
         self._made: dict[int, Line] = {}
-        self._made_for: tuple[int, Sort] | None = None
+        self._made_for: tuple[int, Sort, Scales] | None = None
+        #: The iterations in sight, by index, and how their figures are shown.
+        self._read: dict[int, Iteration] = {}
+        self._scales: Scales = NO_SCALES
         self._chosen: tuple[int, Iteration, bool] | None = None
 
     @property
@@ -75,6 +81,7 @@ class Iterations(ScrollingLines):
             self._backend_view, self._at, self._first, self._chosen = backend_view, None, 0, None
             self._rows = None
             self._made.clear()
+            self._read.clear()
         return backend_view
 
     @property
@@ -144,22 +151,26 @@ class Iterations(ScrollingLines):
         sort = self.view.listing.sort
         if backend_view is None:
             return []
-        if (width, sort) != self._made_for:
-            self._made, self._made_for = {}, (width, sort)
         self._first, end = window(len(rows), height - 1, max(0, row), self._first)
+        shown = list(map(rows.at, range(self._first, end)))
+        self._read = {each: self._read.get(each) or backend_view.iterations[each] for each in shown}
+        self._scales = scales_of(self._read.values(), backend_view.summary)
+        if (width, sort, self._scales) != self._made_for:
+            self._made, self._made_for = {}, (width, sort, self._scales)
         made, self._made = self._made, {}
         lines = []
-        for each in map(rows.at, range(self._first, end)):
+        for each in shown:
             chosen = self.chosen if each == at else None
             if chosen is not None:
-                lines.append(iteration_line(chosen, width, True, sort))
+                lines.append(iteration_line(chosen, width, True, sort, self._scales))
                 if each in made:
                     self._made[each] = made[each]
             else:
-                self._made[each] = made.get(each) or iteration_line(backend_view.iterations[each], width, False, sort)
-                lines.append(self._made[each])
+                line = made.get(each) or iteration_line(self._read[each], width, False, sort, self._scales)
+                self._made[each] = line
+                lines.append(line)
         nothing = "no iteration matches the filter" if self.count else "no iteration yet"
-        return [heading(width, sort), *(lines or [((f" {nothing}", "dim"),)])]
+        return [heading(width, sort, self._scales), *(lines or [((f" {nothing}", "dim"),)])]
 
     # --- The cursor ---
 
@@ -233,12 +244,12 @@ class Iterations(ScrollingLines):
 
     def sort_next(self) -> None:
         """Sort by the next column."""
-        self.sort_by(following(self.view.listing.sort, self.size.width))
+        self.sort_by(following(self.view.listing.sort, self.size.width, self._scales))
 
     def on_click(self, event: Click) -> None:
         sort = self.view.listing.sort
         if event.y == 0:
-            if (column := column_at(event.x, self.size.width, sort)) is not None:
+            if (column := column_at(event.x, self.size.width, sort, self._scales)) is not None:
                 self.sort_by(sorting.clicked(sort, column))
         elif 1 <= event.y <= min(self.size.height - 1, len(self.rows) - self._first):
             self.action_choose_row(self._first + event.y - 1)
