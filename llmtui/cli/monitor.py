@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from llmtui.cli.races import Races
-from llmtui.config.schema import UiConfig
+from llmtui.config.schema import ConfigError, UiConfig, find, load
 from llmtui.link.process import EngineProcess, LiveRun, live_runs
 from llmtui.model import Plan
 from llmtui.model.errors import CommandError, UsageError
@@ -55,13 +55,21 @@ def open_monitor(
         plan, engine = following, races.start(following)
 
 
+def usual_ui() -> UiConfig:
+    """Return [ui] of the config that plain `llmtui` reads, or the default if that cannot be read."""
+    try:
+        return load(find(None), implicit=True, backends=False).ui
+    except ConfigError:
+        return UiConfig()
+
+
 def attach(run: str | None, store: str = "") -> int:
     """Show an active run, as `active_run` finds it. Return the exit code. Raises UsageError if there is none."""
     active = active_run(run, store)
     from llmtui.ui.run import show_again
 
     try:
-        return show_again(Path(active.socket), UiConfig())
+        return show_again(Path(active.socket), usual_ui())
     except OSError as error:
         raise CommandError(f"run {active.run}: {error.strerror or error}") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmtui.cli.history import earlier_run, opened
-from llmtui.config.schema import UiConfig
+from llmtui.cli.monitor import usual_ui
 from llmtui.store.errors import NoRunError
 
 
@@ -21,4 +21,4 @@ def open_run(run: str, path: str, against: str | None = None) -> int:
         )
     from llmtui.ui.run import show_past
 
-    return show_past(stored, UiConfig(), earlier_run(against, path, stored.plan.run))
+    return show_past(stored, usual_ui(), earlier_run(against, path, stored.plan.run))
