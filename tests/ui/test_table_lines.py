@@ -57,7 +57,7 @@ def test_largest_rate_is_best() -> None:
 
 def test_table_marks_hidden_backends() -> None:
     hidden = frozenset({"llama.cpp"})
-    assert "(llama.cpp)" in text_of(table_lines(canned.run_view(), "latency", 45, hidden, ""))
+    assert "(llama.cpp)" in text_of(table_lines(canned.run_view(), "latency", 40, hidden, ""))
     assert "llama.cpp hidden" in text_of(table_lines(canned.run_view(), "latency", 200, hidden, ""))
 
 
