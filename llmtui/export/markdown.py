@@ -26,7 +26,7 @@ _COLUMNS = {
     "stddev": "{}",
     "TTFT": "{}",
     "tok/s": "tokens/s",
-    "vs fastest": "{}",
+    "vs best": "{}",
 }
 
 

@@ -113,7 +113,7 @@ COLUMNS: tuple[_Column, ...] = (
     _latency("p95", 10, lambda s: s.p95),
     *(_median(metric) for metric in METRICS.values() if metric.column),
     _Column("tokens", 11, _tokens),
-    _Column("vs fastest", 1, lambda r: r.standing.figure),
+    _Column("vs best", 1, lambda r: r.standing.figure),
     _Column("interval", 15, lambda r: r.standing.span),
 )
 

@@ -36,7 +36,7 @@ ACTS: tuple[tuple[bytes, str, str], ...] = (
     (b"x", "!x Show", "show it"),
     (b"2", ">2 ", "focus the second"),
     (b"1", ">1 ", "focus the first"),
-    (b"T", "vs fastest", "table for chart"),
+    (b"T", "vs best", "table for chart"),
     (b"T", "latency per iteration", "and back"),
     (b"h", "h Go on", "hold"),
     (b"h", "!h Go on", "go on"),

@@ -140,7 +140,7 @@ def test_control_c_prints_the_table_and_stops_the_servers(config: Path) -> None:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "interrupted" in err
-    assert "vs fastest" in out
+    assert "vs best" in out
     assert "Traceback" not in err
 
 
@@ -184,7 +184,7 @@ def test_the_monitor_runs_in_a_terminal_and_leaves_the_table(config: Path) -> No
         os.close(terminal)
     assert os.waitstatus_to_exitcode(status) == 0
     after = seen.rpartition(b"\x1b[?1049l")[2]
-    assert b"vs fastest" in after and b"one" in after
+    assert b"vs best" in after and b"one" in after
     assert b"Traceback" not in seen
 
 

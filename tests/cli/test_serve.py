@@ -129,7 +129,7 @@ async def test_a_finished_run_is_shown_until_serve_ends(tmp_path: Path) -> None:
         served.process.send_signal(signal.SIGINT)
         out = await asyncio.to_thread(served.end)
         assert served.process.returncode == 0
-        assert "vs fastest" in out and "alpha" in out
+        assert "vs best" in out and "alpha" in out
 
 
 async def test_control_c_ends_pages_engine_and_servers(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_table_fits_the_width_with_the_important_columns(width: int) -> None:
     assert all(len(line) <= width for line in text.splitlines())
     assert "\x1b" not in text and text.endswith("\n")
     title = text.splitlines()[1]
-    assert "backend" in title and "median" in title and "vs fastest" in title
+    assert "backend" in title and "median" in title and "vs best" in title
 
 
 def test_only_the_fastest_is_marked() -> None:

@@ -58,7 +58,7 @@ async def test_wide_shows_panels_both_charts_and_the_table() -> None:
             "baseline stats, latency in s",
             "latency per iteration in s",
             "█",
-            "vs fastest",
+            "vs best",
             "stddev",
             "27/39",
         ):
@@ -73,13 +73,13 @@ async def test_narrow_switches_between_charts_and_table() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, link)
         assert "latency per iteration" in screen_text(app)
-        assert "vs fastest" not in screen_text(app)
+        assert "vs best" not in screen_text(app)
         await pilot.press("c")
         await settle(pilot)
         assert "baseline stats" in screen_text(app)
         await pilot.press("T")
         await settle(pilot)
-        assert "vs fastest" in screen_text(app)
+        assert "vs best" in screen_text(app)
         assert "baseline stats" not in screen_text(app)
         await pilot.press("T")
         await settle(pilot)
@@ -96,7 +96,7 @@ async def test_a_resize_switches_between_layouts() -> None:
             await settle(pilot)
         shown = screen_text(app)
         assert "baseline stats" in shown
-        assert "vs fastest" in shown
+        assert "vs best" in shown
 
 
 @pytest.mark.parametrize("extra", [0, 1, 4])

@@ -83,10 +83,10 @@ async def test_the_chart_key_replaces_the_table_by_the_charts() -> None:
         chart = app.view.chart_kind
         await pilot.press("T")
         await settle(pilot)
-        assert "vs fastest" in screen_text(app)
+        assert "vs best" in screen_text(app)
         await pilot.press("c")
         await settle(pilot)
-        assert "vs fastest" not in screen_text(app) and "per iteration" in screen_text(app)
+        assert "vs best" not in screen_text(app) and "per iteration" in screen_text(app)
         assert app.view.chart_kind == chart
 
 

@@ -57,7 +57,7 @@ async def test_table_counts_the_backends_out_of_sight() -> None:
         await pilot.press("T")
         await settle(pilot)
         shown = screen_text(app)
-        assert "vs fastest" in shown
+        assert "vs best" in shown
         assert shown.count("more below") == 2
         assert "Quit" in shown.split("\n")[-1]
 

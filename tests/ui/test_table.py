@@ -28,7 +28,7 @@ def shown(app: MonitorApp) -> list[str]:
 
 
 def heading(app: MonitorApp) -> str:
-    return next(row for row in screen_text(app).split("\n") if "vs fastest" in row or "vs best" in row)
+    return next(row for row in screen_text(app).split("\n") if "vs best" in row)
 
 
 async def click_on(pilot: Pilot[None], app: MonitorApp, word: str, times: int = 1) -> None:

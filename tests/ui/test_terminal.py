@@ -273,7 +273,7 @@ def test_tmux_shows_the_monitor_and_is_restored(home: Path, tmux: Tmux) -> None:
     assert tmux.about("cursor_flag") == "0"
     tmux.until(lambda _: bool(re.fullmatch(r"llmtui \d+/100000 running", tmux.about("pane_title"))))
     tmux("send-keys", "T")
-    tmux.until(lambda shown: "vs fastest" in shown)
+    tmux.until(lambda shown: "vs best" in shown)
     tmux("send-keys", "h")
     tmux.until(lambda shown: bool(re.search(r"held, [1-9]\d* behind", shown)))
     tmux("send-keys", "Escape")
@@ -288,7 +288,7 @@ def test_tmux_shows_the_monitor_and_is_restored(home: Path, tmux: Tmux) -> None:
     tmux("send-keys", "q")
     tmux.until(lambda shown: "ready>" in shown.rstrip().split("\n")[-1] and "stopped before" in shown)
     # The summary may be longer than the screen.
-    assert "vs fastest" in tmux("capture-pane", "-p", "-S", "-100")
+    assert "vs best" in tmux("capture-pane", "-p", "-S", "-100")
     assert tmux.about("alternate_on") == "0"
     assert tmux.about("mouse_any_flag") == "0"
     assert tmux.about("cursor_flag") == "1"

@@ -38,7 +38,7 @@ TTFT: time to first token; ITL: time between tokens
 warm-up: not counted; round: one iteration of every backend
 *: shown to be fastest; #1: attempt 1; (name): hidden; 2~: 2 while busy
 p95: from 20 iterations on; v explains the verdict
-vs fastest: the time as a multiple of the best backend's
+vs best: the time as a multiple of the best backend's
 bars: median, then min, mean, max; points: one shape per backend
 small plots: one scale for all panels, so that noise compares\
 """

@@ -177,6 +177,6 @@ def table_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
             lambda row: row.shown.summary.output_tokens_median, most_first=True,
         ),
         Column("against", "vs earlier", 6, 1, _change_text, _change, most_first=more),
-        Column("ratio", "vs best" if more else "vs fastest", 9, 0, _ratio, _standing),
+        Column("ratio", "vs best", 7, 0, _ratio, _standing),
         Column("interval", "interval", 14, 10, _interval, _standing, text=True),
     )  # fmt: skip
