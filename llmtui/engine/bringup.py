@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import httpx
 
-from llmtui.config.frameworks import absent_packages, framework
+from llmtui.config.frameworks import UNKNOWN, absent_packages, framework
 from llmtui.engine.adapting import MIN_WAIT_S, Adaptation, AskAgain
 from llmtui.engine.server_probe import ServerProbe
 from llmtui.engine.watch.conditions import device_of
@@ -21,6 +21,7 @@ from llmtui.measure.request import IterationError, ask
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Ready, Report, StartError
+from llmtui.servers.discovery import command_line
 from llmtui.servers.launcher import ManagedServer
 from llmtui.servers.server_processes import ServerProcesses, launched_processes, listening_processes
 from llmtui.servers.socket_owners import Owners, strangers
@@ -247,8 +248,18 @@ class Target:
         host, port = common.host_and_port(url)
         if host in LOCAL_HOSTS:
             self.processes = await asyncio.to_thread(listening_processes, host, port)
-        return await probe.describe(
+        ready = await probe.describe(
             Ready(
                 url=url, model=self.backend.model, version="", weights=self.backend.weights, threads=None, load_s=None
             )
         )
+        misnamed = self._misnamed(probe.framework) and host in LOCAL_HOSTS
+        if misnamed and "llamafile" not in (await asyncio.to_thread(command_line, port)).lower():
+            # A llamafile may answer as llama.cpp does.
+            return dataclasses.replace(ready, note=f"answers as {probe.framework}")
+        return ready
+
+    def _misnamed(self, seen: str) -> bool:
+        """Whether the server shows that it is another framework than the config says."""
+        claimed = framework(self.backend.framework)
+        return bool(seen) and claimed is not UNKNOWN and claimed.title != seen

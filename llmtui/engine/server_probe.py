@@ -30,7 +30,7 @@ from llmtui.measure.stamped_socket import connect
 from llmtui.measure.untimed import Reply, fetch
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Ready, Report, StartError
-from llmtui.servers.discovery import fitness
+from llmtui.servers.discovery import fitness, framework_of
 from llmtui.servers.socket_owners import Owners
 from llmtui.text import sanitize
 from llmtui.text.model_names import model_family
@@ -61,7 +61,7 @@ class SideAnswer:
     """What one reply said. The reply itself is not referenced: many servers may send long ones at the same time.
 
     `status` is 0 if none came in time. `loading`: it is a 503 that says so, or one without a word. `error`
-    is why connecting failed, `no_http` what the port speaks in place of HTTP.
+    is why connecting failed, `no_http` what the port speaks in place of HTTP. `framework` is what the server shows.
     """
 
     status: int = 0
@@ -70,6 +70,7 @@ class SideAnswer:
     info: ServerInfo = dataclasses.field(default_factory=ServerInfo)
     error: Exception | None = None
     no_http: Failure | None = None
+    framework: str = ""
 
 
 class ServerProbe:
@@ -95,6 +96,11 @@ class ServerProbe:
     def silent(self) -> bool:
         """Whether the server answered no question."""
         return bool(self._answers) and not any(answer.status for answer in self._answers.values())
+
+    @property
+    def framework(self) -> str:
+        """The framework that its answers show, "" if they show none."""
+        return next((answer.framework for answer in self._answers.values() if answer.framework), "")
 
     @property
     def down(self) -> bool:
@@ -246,6 +252,7 @@ class ServerProbe:
             status=200,
             names=[name for name in names if len(name) <= MAX_MODEL_CHARS] if known else None,
             info=self._dialect.server_info(request.url, reply.body, self._model),
+            framework=framework_of(common.path_of(request.url), reply),
         )
 
     async def _model_names(self, backend: Backend) -> list[str] | None:

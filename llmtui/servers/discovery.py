@@ -82,7 +82,7 @@ async def _answers(url: str) -> Answers:
 def _identify(url: str, answers: Answers) -> DiscoveredServer | str:
     if not answers:
         return "something listens there, but it does not reply with HTTP"
-    return identify(url, answers, _command_line(common.host_and_port(url)[1])) or _describe_other(answers)
+    return identify(url, answers, command_line(common.host_and_port(url)[1])) or _describe_other(answers)
 
 
 async def _ask(client: httpx.AsyncClient, url: str) -> Reply | None:
@@ -94,7 +94,7 @@ async def _ask(client: httpx.AsyncClient, url: str) -> Reply | None:
     return reply if reply.status else None
 
 
-def _command_line(port: int) -> str:
+def command_line(port: int) -> str:
     """Return the command line of the process that listens on `port`, "" if it is hidden."""
     try:
         return " ".join(psutil.Process(pid).cmdline())[:MAX_COMMAND_CHARS] if (pid := find_listener(port)) else ""
@@ -109,6 +109,13 @@ def _describe_other(answers: Answers) -> str:
 
 
 # --- Identification ---
+
+
+def framework_of(path: str, reply: Reply) -> str:
+    """Return the framework that one reply shows, "" if it shows none. `path` is that of the request."""
+    asked = next((one for one in ("/v1/models", "/props") if path.endswith(one)), "")
+    server = identify("", {asked: reply}) if asked else None
+    return server.framework if server is not None and server.framework != frameworks.UNKNOWN.title else ""
 
 
 def identify(url: str, answers: Answers, command: str = "") -> DiscoveredServer | None:

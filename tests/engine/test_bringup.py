@@ -124,3 +124,27 @@ async def test_echoed_secrets_are_redacted() -> None:
     failure = run_view.backends["a"].state.failure
     assert failure is not None
     assert failure.message == "HTTP 401: bad Bearer *** and X-Team: ***"
+
+
+@pytest.mark.parametrize(
+    ("claimed", "owner", "note"),
+    [
+        ("llamafile", "llamacpp", "answers as llama.cpp"),
+        ("Ollama", "vllm", "answers as vLLM"),
+        ("llama.cpp", "llamacpp", ""),
+        ("llamafile", "someone", ""),
+        ("", "llamacpp", ""),
+        ("my own", "llamacpp", ""),
+    ],
+)
+async def test_a_server_that_is_not_what_the_config_says_is_remarked_on(
+    claimed: str, owner: str, note: str, tmp_path: Path
+) -> None:
+    async with scripted(reply(404, {})) as server:
+        server.by_path = {b"GET /v1/models": [reply(200, {"data": [{"id": "m", "owned_by": owner}]})]}
+        target = Target(Backend(name="a", url=server.url, framework=claimed), RunConfig(), tmp_path)
+        try:
+            await target.bring_up(quiet)
+            assert target.remark == note
+        finally:
+            await target.close()
