@@ -78,7 +78,9 @@ class LocalPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path. Raises UsageError for an address."""
         if isinstance(value, str) and value.lower().startswith(("http://", "https://")):
-            refuse(f"{value!r} is the address of a server, not a file; to race that server: llmtui {value}")
+            from llmtui.config.errors import show
+
+            refuse(f"{show(value)} is the address of a server, not a file; to race that server, run: llmtui ADDRESS")
         return super().convert(value, param, ctx)
 
 

@@ -28,7 +28,7 @@ from llmtui.model import Backend, DiscoveredServer, Embedded, Found, Plan
 from llmtui.model.errors import CommandError, UsageError
 from llmtui.runview.presence import race_command, server_text
 from llmtui.servers.open_ports import listening
-from llmtui.text import sanitize
+from llmtui.text import redact, sanitize
 from llmtui.text.model_names import same_model
 
 #: The most models of a server that a message lists.
@@ -44,8 +44,8 @@ def complete(
     `model` is the model that they race, a name or the path of a file; "" is that of the plan. `urls` are the places to
     look at (None: the usual ones). If every backend is whole, nothing is contacted. Raises UsageError if nothing is
     here to race. `named`: the user named each backend and perhaps the model, so that none of them may be missing.
-    `or_choose`: if nothing has the model and other models can be raced, return a plan without backends, so that the
-    user can choose. Raises CommandError if one is.
+    Raises CommandError if one is. `or_choose`: if nothing has the model and other models can be raced, return a plan
+    without backends, so that the user can choose.
     """
     if not any(backend.open or backend.unnamed for backend in plan.backends):
         return plan
@@ -83,17 +83,21 @@ def _all_here(lineup: Lineup, entries: Iterable[Backend], servers: Sequence[Disc
     backends: list[Backend] = []
     for backend in lineup.backends:
         if any(backend.url and one_server(backend.url, one.url) and backend.model == one.model for one in backends):
-            raise UsageError(f"{sanitize(backend.url)} is named twice; name each server once")
+            raise UsageError(f"{_address_of(backend)} is named twice; name each server once")
         if model and not os.path.isabs(model) and not backend.embedded:
             server = next((server for server in servers if one_server(server.url, backend.url)), None)
             listed = [one.name for one in server.models] if server is not None else []
             if not backend.model or model in listed:
                 backend = msgspec.structs.replace(backend, model=model)
             elif server is not None and not same_model(backend.model, model):
-                raise UsageError(_has_not(f"the server at {sanitize(backend.url)}", model, server, ""))
+                raise UsageError(_has_not(f"the server at {_address_of(backend)}", model, server, ""))
         backends.append(backend)
     named = {framework(entry.framework).title for entry in entries if entry.framework}
     return Lineup(backends=backends, others=[one for one in lineup.others if one.framework in named])
+
+
+def _address_of(backend: Backend) -> str:
+    return sanitize(redact(backend.url, backend.secrets))
 
 
 def _has_not(who: str, model: str, server: DiscoveredServer, remedy: str) -> str:

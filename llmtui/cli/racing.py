@@ -16,9 +16,10 @@ from llmtui.cli.words import AtPath, Wanted, wanted
 from llmtui.config import schema as configs
 from llmtui.config.entries import named
 from llmtui.config.lineup import wanted_model
+from llmtui.config.named_secrets import named_secrets
 from llmtui.config.places import Place
 from llmtui.config.schema import MAX_BACKENDS, Config, checked_url, chosen_names
-from llmtui.model import Backend, Plan
+from llmtui.model import Backend, Plan, redactor
 from llmtui.model.errors import UsageError
 from llmtui.text import sanitize
 from llmtui.text.model_names import same_model
@@ -52,7 +53,7 @@ def plan_of(
     if not asked.from_config:
         if difference := different_models(plan):
             report(difference)
-        plan = msgspec.structs.replace(plan, source=command_of(words, model))
+        plan = msgspec.structs.replace(plan, source=redactor(plan)(command_of(words, model)))
     return settings, plan
 
 
@@ -103,8 +104,9 @@ def _at(url: str) -> Backend:
     """Return the entry for a server's address. Raises ConfigError."""
     from llmtui.wire import common
 
-    url = checked_url(url, Place("the address of a server"))
-    return Backend(url=common.strip(url, *_ENDPOINTS))
+    secrets = named_secrets({"url": url})
+    url = checked_url(url, Place("the address of a server"), secrets)
+    return Backend(url=common.strip(url, *_ENDPOINTS), secrets=secrets)
 
 
 def _with_model(settings: Config, model: str) -> Config:

@@ -22,7 +22,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple, NoReturn
 
 from llmtui.config.frameworks import FRAMEWORKS, Framework, framework_from_word
+from llmtui.config.named_secrets import named_secrets
 from llmtui.model.errors import UsageError
+from llmtui.text import redact
 
 #: What is at a path.
 AtPath = Literal["nothing", "folder", "model", "file"]
@@ -51,7 +53,7 @@ _COMMANDS = {word: command for command, words in LIKE.items() for word in words}
 _PATH = ("/", "./", "../", "~")
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):/+(.*)", re.IGNORECASE | re.DOTALL)
-_ADDRESS = re.compile(r"(\[[0-9a-f:.%]+\]|[a-z0-9._-]*):(\d{1,5})(/.*)?", re.IGNORECASE)
+_ADDRESS = re.compile(r"(\[[0-9a-f:.%]+\]|[a-z0-9._-]*):(\d{1,5})([/?].*)?", re.IGNORECASE)
 #: An address without a port.
 _BARE_HOST = re.compile(r"localhost|\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.%]+\]", re.IGNORECASE)
 #: A model's name with a tag, as Ollama's: "llama3.2:3b", or with an owner, as HuggingFace's.
@@ -198,4 +200,4 @@ def _problem(word: str, commands: list[str]) -> str:
 
 
 def _refuse(message: str) -> NoReturn:
-    raise UsageError(message)
+    raise UsageError(redact(message, named_secrets(message)))

@@ -197,6 +197,18 @@ def test_different_models_are_reported_before_the_run(
     )
 
 
+def test_a_key_in_an_address_is_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "sk-0123456789abcdef"
+    plan = planned(monkeypatch, f"http://box:1/v1?api-key={key} :8080")
+    assert plan.backends[0].url == f"http://box:1?api-key={key}"
+    assert key not in repr(plan.public())
+    assert plan.source == "llmtui 'http://box:1/v1?api-key=***' :8080"
+    for words in (f":8080?api-key={key} http://127.0.0.1:8080?api-key={key}", f"http://box:99999/?api-key={key}"):
+        with pytest.raises(UsageError) as refused:
+            planned(monkeypatch, words)
+        assert key not in str(refused.value)
+
+
 def test_what_is_at_a_path(here: Path) -> None:
     assert [at_path(name) for name in ("my.gguf", "text.gguf", "folder.gguf", "nope", "my.gguf/x")] == [
         "model",
