@@ -158,12 +158,12 @@ async def test_a_rerun_keeps_the_earlier_attempt_and_shows_the_difference() -> N
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot, link)
         assert "attempt 2: -" in screen_text(app)
-        assert any("vs attempt 1" in n.message for n in app._notifications)
+        assert any("than attempt 1" in n.message for n in app._notifications)
         await pilot.press("enter")
         await settle(pilot)
         assert isinstance(app.screen, DetailsScreen)
         assert app.screen.query_one(Iterations).count == 3 + 10 + 10
-        assert "vs attempt 1" in screen_text(app)
+        assert "than attempt 1" in screen_text(app)
 
 
 async def test_unchanged_data_draws_nothing() -> None:

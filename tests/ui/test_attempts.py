@@ -77,6 +77,6 @@ def test_rerun_is_compared_with_the_previous_attempt() -> None:
         run_view.apply(event)
     backend_view = run_view.backends["llama.cpp"]
     sentence = attempt_sentence(backend_view, "latency")
-    assert sentence.startswith("attempt 2: -")
-    assert "% vs attempt 1, median 0.7" in sentence
+    assert sentence.startswith("attempt 2: ")
+    assert "% faster than attempt 1, median 0.7" in sentence
     assert "attempt 2: -" in text_of(panel(backend_view, PanelOptions(index=0), 24, 13))

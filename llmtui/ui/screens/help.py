@@ -34,8 +34,12 @@ _FIXED = {
     "Application": [("/", "in this help: search"), ("ctrl+p", "command palette"), ("ctrl+c", "same as quit")],
 }
 _SIGNS = """\
-TTFT: time to first token; ITL: time between tokens
+TTFT: time to first token, from the request on
+ITL: inter-token latency, the time between two arrivals of tokens
+TPOT: time per output token after the first ones
+±: half the width of the median's 95% interval; sd: standard deviation
 warm-up: not counted; round: one iteration of every backend
+shuffled: each round in a new random order
 *: shown to be fastest; #1: attempt 1; (name): hidden; 2~: 2 while busy
 p95: from 20 iterations on; v explains the verdict
 vs best: the time as a multiple of the best backend's

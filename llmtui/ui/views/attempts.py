@@ -6,7 +6,7 @@ import dataclasses
 
 from llmtui.model import RESTING
 from llmtui.runview.backend import BackendView
-from llmtui.stats.metrics import MetricKey
+from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.running import Running
 from llmtui.stats.summary import Summary
 from llmtui.ui.text.format import percent, with_unit
@@ -62,10 +62,12 @@ def attempt_note(backend_view: BackendView, metric: MetricKey) -> str:
 
 
 def attempt_sentence(backend_view: BackendView, metric: MetricKey) -> str:
-    """Compare them in full: "attempt 2: -3.1% vs attempt 1, median 0.921 s"; empty if there is nothing to compare."""
+    """Compare them in full: "attempt 2: 3.1% faster than attempt 1, median 0.921 s"; empty without a previous one."""
     now = backend_view.summary.spread(metric)
     change = _change(backend_view, metric)
     if backend_view.state.attempt < 2 or now is None or not change:
         return ""
-    median = f"median {with_unit(metric, now.median)}"
-    return f"attempt {backend_view.state.attempt}: {change} vs attempt {_previous_attempt(backend_view)}, {median}"
+    slower = change.startswith("+") != METRICS[metric].higher_is_better
+    compared = f"{change.lstrip('+-')} {'slower' if slower else 'faster'} than" if change != "0.0%" else "as fast as"
+    before = f"attempt {_previous_attempt(backend_view)}"
+    return f"attempt {backend_view.state.attempt}: {compared} {before}, median {with_unit(metric, now.median)}"

@@ -125,7 +125,7 @@ def summary(iteration: Iteration, width: int, marker: Marker) -> Line:
         (f"{many} gaps over {LONG:g}x ITL" if many > 1 else "", "warn"),
         (_reasoning(iteration), ""),
         ("a digit counts the tokens in its cell" if digits else "", "dim"),
-        (f"stamped by the {'kernel' if iteration.stamp == 'kernel' else 'client'}" if iteration.stamp else "", "dim"),
+        (f"{'kernel' if iteration.stamp == 'kernel' else 'client'} timestamps" if iteration.stamp else "", "dim"),
     ]
     line: list[Span] = []
     for text, role in facts:

@@ -46,8 +46,7 @@ _DEFINITIONS = (
     ("no clear difference", "the interval contains 1, or a difference may be chance among this many backends"),
     (
         "median, mean",
-        "each with its 95% interval (BCa bootstrap up to n = 60); with few samples and rare long ones, the interval of "
-        "the mean is too narrow",
+        "each with its 95% interval; with few samples and rare long ones, the interval of the mean is too narrow",
     ),
     ("first", "the very first request, cold if the server had just been started; warm-ups are in no other figure"),
     (
