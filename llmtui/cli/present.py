@@ -77,8 +77,13 @@ def _all_here(lineup: Lineup, entries: Iterable[Backend], servers: Sequence[Disc
             raise UsageError(f"{one.framework} is the server at {own[0].url}, which is named too; name it once")
         if own and own[0].usable:
             raise UsageError(_has_not(one.framework, model, own[0], "" if os.path.isabs(model) else one.remedy))
+    if lineup.absent:
+        each = [
+            f"{one.framework} is not here ({sanitize(one.reason, 100)}; {sanitize(one.remedy, 200)})"
+            for one in lineup.absent
+        ]
         raise CommandError(
-            f"{one.framework} is not here: {sanitize(one.reason, 100)}; {sanitize(one.remedy, 200)}, or leave it out"
+            f"{', '.join(each)}; to race without {'it' if len(each) == 1 else 'them'}, leave out the name"
         )
     backends: list[Backend] = []
     for backend in lineup.backends:
@@ -103,7 +108,7 @@ def _address_of(backend: Backend) -> str:
 def _has_not(who: str, model: str, server: DiscoveredServer, remedy: str) -> str:
     has = ", ".join(sanitize(name, 60) for name in chat_models(server)[:_LISTED])
     todo = sanitize(remedy, 200) or "name one of these with --model, or leave it out"
-    return f"{who} has no model {sanitize(wanted_model(model), 60)}, but {has}; {todo}"
+    return f"{who} has no model {sanitize(wanted_model(model), 60)}, only {has}; {todo}"
 
 
 def wanted_places(entries: Iterable[Backend], urls: Sequence[str] | None = None) -> tuple[list[str], str]:

@@ -124,23 +124,24 @@ def test_engines_that_words_name(
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ("mistral.rs", 1, "mistral.rs is not here: not installed; pip install"),
-        ("ollama sglang", 1, "SGLang is not here: not running; start the server, or leave it out"),
-        ("vllm", 1, "vLLM is not here: it requires a key; set url and api_key in the config, or leave it out"),
+        ("mistral.rs", 1, "mistral.rs is not here (not installed; pip install"),
+        ("ollama sglang", 1, "SGLang is not here (not running; start the server); to race without it"),
+        ("hf sglang", 1, "HuggingFace is not here (not installed; pip install -e '.[hf]' or 'llmtui[hf]'; without"),
+        ("vllm", 1, "vLLM is not here (it requires a key; set url and api_key in the config); to"),
         (
             "ollama --model mistral",
             2,
-            "Ollama has no model mistral, but llama3.2:3b, qwen3:8b, smollm2:135m; ollama",
+            "Ollama has no model mistral, only llama3.2:3b, qwen3:8b, smollm2:135m; ollama",
         ),
         (
             "ollama my.gguf",
             2,
-            "Ollama has no model my.gguf, but llama3.2:3b, qwen3:8b, smollm2:135m; name one",
+            "Ollama has no model my.gguf, only llama3.2:3b, qwen3:8b, smollm2:135m; name one",
         ),
         (
             ":8080 --model llama3.2",
             2,
-            "the server at http://127.0.0.1:8080 has no model llama3.2:3b, but Qwen3-8B",
+            "the server at http://127.0.0.1:8080 has no model llama3.2:3b, only Qwen3-8B",
         ),
         ("ollama :11434", 2, "Ollama is the server at http://127.0.0.1:11434, which is named too; name it once"),
         ("localhost:8080 :8080/v1", 2, "http://127.0.0.1:8080 is named twice; name each server once"),
@@ -255,7 +256,7 @@ def test_two_addresses_race_are_checked_and_resumed(here: Path, monkeypatch: pyt
         assert ":9: not reachable: nothing answers at 127.0.0.1:9" in gone.stderr
         refused = llmtui("run", one, "--model", "gpt-4")
         assert refused.returncode == 2
-        assert f"the server at {one} has no model gpt-4, but truth; name one of these" in refused.stderr
+        assert f"the server at {one} has no model gpt-4, only truth; name one of these" in refused.stderr
         # The second server was missing: its iterations can be made up for, by the same words.
         alone = llmtui("resume", "last", "--text")
         assert alone.returncode == 2
