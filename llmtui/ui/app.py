@@ -108,6 +108,9 @@ class MonitorApp(App[None]):
             # The palette draws signs and frames of its own.
             self.use_command_palette = False
             self.add_class("-ascii")
+        if "0" not in self.keys.values():
+            # Not reserved, as 1 to 9 are: a config may give this key to a command.
+            self.bind("0", "select(10)", show=False)
         self.set_keymap({i: k for i, k in self.keys.items() if k != BY_ID[i].key})
 
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from llmtui.link.client import EngineLink
 from llmtui.model import AnyCommand, AnyEvent, BackendChanged, Earlier, Hello, IterationDone, Note, RunChanged
 from llmtui.text import sanitize
+from llmtui.ui.text.format import name_text
 from llmtui.ui.views.attempts import attempt_sentence
 from llmtui.ui.views.log import note_text
 
@@ -221,7 +222,7 @@ class Session:
         self._app.main.invalidate(name)
         done = backend_view.state.state == "done" and not view.run_view.is_added(backend_view.state)
         if done and (comparison := attempt_sentence(backend_view, view.metric)):
-            self._app.report(f"{sanitize(name, 40)}: {comparison}")
+            self._app.report(f"{name_text(name)}: {comparison}")
 
     # --- Leaving ---
 

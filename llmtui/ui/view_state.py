@@ -12,15 +12,15 @@ from llmtui.model import RESTING, BackendState, Plan, State
 from llmtui.runview.backend import BackendView
 from llmtui.runview.run import RunView
 from llmtui.runview.samples import RECENT
-from llmtui.stats.metrics import CHARTED, MetricKey
+from llmtui.stats.metrics import CHARTED, METRICS, MetricKey
 from llmtui.stats.summary import box, thinned
-from llmtui.text import sanitize
 from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
 from llmtui.ui.charts.chart_data import STATISTIC_KINDS, ChartData, Kind, Series
 from llmtui.ui.layout import Layout, layout_for
 from llmtui.ui.listing import Listing
 from llmtui.ui.past import PastRun
 from llmtui.ui.situation import Phase, Situation
+from llmtui.ui.text.format import name_text
 from llmtui.ui.text.spans import Role
 from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.backend_state import PanelOptions
@@ -245,7 +245,7 @@ class ViewState:
 
     def chart_data(self, kind: Kind) -> ChartData:
         """Return what a chart of this kind shows now: the backends that are not hidden."""
-        hidden = [(n, sanitize(name, 40)) for n, name in enumerate(self.run_view.backends) if name in self.hidden]
+        hidden = [(n, name_text(name)) for n, name in enumerate(self.run_view.backends) if name in self.hidden]
         earlier = self.run_view.earlier_medians(self.metric) if kind == "bars" else {}
         return ChartData(
             kind,
@@ -256,6 +256,7 @@ class ViewState:
             hidden=tuple(hidden),
             ascii_only=self.ascii_only,
             window=self.zoom.window if kind == "scatter" else None,
+            reason=_why_empty(self),
             against=self.run_view.against.title if earlier and self.run_view.against is not None else "",
         )
 
@@ -288,6 +289,16 @@ class ViewState:
         )
 
 
+def _why_empty(view: ViewState) -> str:
+    """Why a chart has nothing to draw though iterations have finished; empty if it has, or none has finished."""
+    summaries = [shown_attempt(backend_view).summary for _, backend_view in view._drawn]
+    if any(summary.spread(view.metric) is not None for summary in summaries):
+        return ""
+    if any(summary.n for summary in summaries):
+        return f"no backend has reported {METRICS[view.metric].title}: m shows the next metric"
+    return "no iteration has succeeded: enter shows why" if any(summary.errors for summary in summaries) else ""
+
+
 def _series(view: ViewState, index: int, backend_view: BackendView, kind: Kind, earlier: Mapping[str, float]) -> Series:
     """What a chart of this kind shows of one backend. `earlier` are medians of an earlier run."""
     shown = shown_attempt(backend_view)
@@ -295,7 +306,7 @@ def _series(view: ViewState, index: int, backend_view: BackendView, kind: Kind, 
     ordered = figures.ordered(view.metric)
     return Series(
         index,
-        sanitize(backend_view.backend.name, 40) + (f" #{shown.attempt}" if shown.earlier else ""),
+        name_text(backend_view.backend.name) + (f" #{shown.attempt}" if shown.earlier else ""),
         shown.summary.spread(view.metric),
         points=figures.points(view.metric) if kind == "scatter" else (),
         stretches=figures.stretches(view.metric) if kind == "scatter" else (),

@@ -142,8 +142,11 @@ def test_every_bar_has_a_name(count: int, width: int) -> None:
     series = tuple(Series(n, name, spread) for n, name in enumerate(names))
     lines = draw(ChartData("bars", "latency", series, 10), width, 16)
     text = text_of(lines[-2:-1])
-    assert all(name[0] in text for name in names)
-    assert [c for c in text if c.isupper()] == [name[0] for name in names]
+    # Without room for four cells of a name it is the number of its panel.
+    assert [c for c in text if c.isupper() or c.isdigit()] in (
+        [name[0] for name in names],
+        [str(n) for n in range(1, count + 1)],
+    )
 
 
 @pytest.mark.parametrize("height", [8, 10, 11, 12, 20])

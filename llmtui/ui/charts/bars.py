@@ -15,8 +15,9 @@ from rich.cells import cell_len
 
 from llmtui.ui.charts.axes import AnyScale, Scale
 from llmtui.ui.charts.chart_data import ChartData, Series
+from llmtui.ui.charts.legend import SHORTEST_NAME
 from llmtui.ui.charts.plotext_canvas import Mark, Tick, canvas, canvas_columns
-from llmtui.ui.text.spans import Line, Role, clip, fit, overlay
+from llmtui.ui.text.spans import Line, Role, clip_name, fit, overlay
 
 #: The statistics from left to right.
 STATISTICS = ("median", "min", "mean", "max")
@@ -86,7 +87,9 @@ def draw_bars(chart: ChartData, width: int, height: int) -> tuple[list[Line], bo
     for (_, spread), group in zip(drawn, bars, strict=True):
         _put_figure(lines, chart.figure(spread.median), group[0], tops, margin)
     middles = [margin + group[0].column + (group[-1].column + group[-1].width - group[0].column) // 2 for group in bars]
-    names = _names([s.name for s, _ in drawn], middles, int(columns / len(drawn)) - 1, width)
+    room = int(columns / len(drawn)) - 1
+    texts = [s.name if room >= SHORTEST_NAME else str(s.index + 1) for s, _ in drawn]
+    names = _names(texts, middles, room, width)
     return [*lines, names], len(groups[0]) == len(STATISTICS), beside > 0
 
 
@@ -182,12 +185,12 @@ def _names(names: Sequence[str], middles: Sequence[int], room: int, width: int) 
     """Put each backend's name below the middle of its bars, in at most `room` cells."""
     line = ""
     for name, middle in zip(names, middles, strict=True):
-        name = clip(name, max(1, room))
+        name = clip_name(name, max(1, room))
         start = max(0, min(middle - cell_len(name) // 2, width - cell_len(name)))
         blank = start - cell_len(line)
         if blank < bool(line):
             # Moved in from the edge, it came too close to the one before.
             blank = int(bool(line))
-            name = clip(name, max(1, width - cell_len(line) - blank))
+            name = clip_name(name, max(1, width - cell_len(line) - blank))
         line += " " * blank + name
     return fit([(line, "dim")], width)

@@ -68,6 +68,9 @@ class ChartData:
     #: The name of the earlier run, if its medians are shown.
     against: str = ""
 
+    #: Why there is nothing to draw, if it is not that no iteration has finished.
+    reason: str = ""
+
     @functools.cached_property
     def unit(self) -> Unit:
         """The unit of the value axis: that of a column of the medians."""

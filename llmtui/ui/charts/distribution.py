@@ -11,7 +11,7 @@ from llmtui.text.format import figures
 from llmtui.ui.charts.axes import AnyScale
 from llmtui.ui.charts.chart_data import ChartData
 from llmtui.ui.text.format import shape
-from llmtui.ui.text.spans import Line, Role, Span, clip, fit, width_of
+from llmtui.ui.text.spans import Line, Role, Span, clip_name, fit, width_of
 
 #: Characters by (column, row from the top).
 Cells = dict[tuple[int, int], Span]
@@ -141,7 +141,7 @@ def draw_boxes(chart: ChartData, width: int, height: int) -> list[Line]:
         mark = shape(series.index, chart.ascii_only)
         cells |= box_cells(box, scale, top, high, mark, series.role)
         middles.append(top + high // 2)
-        gutter[middles[-1]] = fit([(f"{mark} ", series.role), (clip(series.name, margin - 3), "dim")], margin)
+        gutter[middles[-1]] = fit([(f"{mark} ", series.role), (clip_name(series.name, margin - 3), "dim")], margin)
     lines = axes(cells, scale, rows, gutter)
     for row, figure in zip(middles, texts, strict=True):
         lines[row] = (*lines[row], (figure.rjust(column), "strong"))

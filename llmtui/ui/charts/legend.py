@@ -5,10 +5,10 @@ from __future__ import annotations
 from llmtui.ui.charts.chart_data import ChartData
 from llmtui.ui.layout import LEGEND_FIGURE_WIDTH
 from llmtui.ui.text.format import HIDDEN_SIGN, shape
-from llmtui.ui.text.spans import Line, Role, Span, clip, fit, series_role, width_of
+from llmtui.ui.text.spans import Line, Role, Span, clip, clip_name, fit, series_role, width_of
 
 #: With fewer cells for a name, a backend is called by the number of its panel.
-_SHORTEST_NAME = 4
+SHORTEST_NAME = 4
 
 
 def legend(chart: ChartData, width: int) -> tuple[Line, list[tuple[int, int, int]]]:
@@ -25,12 +25,12 @@ def legend(chart: ChartData, width: int) -> tuple[Line, list[tuple[int, int, int
         entries = [(s.index, s.name, True) for s in chart.series if s.spread is not None]
         entries = sorted([*entries, *((index, name, False) for index, name in chart.hidden)])
         room = (width + 2) // max(1, len(entries)) - 4
-        named = room >= _SHORTEST_NAME
+        named = room >= SHORTEST_NAME
         between, gap = (" ", "  ") if named else (" ", " ") if room >= 0 else ("", " ")
         for index, name, drawn in entries:
             start = width_of(spans)
             mark: Span = (shape(index, chart.ascii_only), series_role(index)) if drawn else (HIDDEN_SIGN, "")
-            label = clip(name, room) if named else str(index + 1)
+            label = clip_name(name, room) if named else str(index + 1)
             spans += [mark, (f"{between}{label}", "dim"), (gap, "")]
             spots.append((start, width_of(spans) - len(gap), index))
         spans = spans[:-1]

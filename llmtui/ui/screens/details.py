@@ -18,7 +18,7 @@ from llmtui.text.model_names import without_folder
 from llmtui.ui.layout import details_layout_for
 from llmtui.ui.listing import Listing
 from llmtui.ui.screens.overlay import Overlay
-from llmtui.ui.text.format import cores, memory, shape
+from llmtui.ui.text.format import cores, memory, name_text, shape
 from llmtui.ui.text.spans import Line, Span, justify, wrap
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import details as details_view
@@ -53,7 +53,7 @@ class Facts(Lines):
         left: list[Span] = [
             (f" {index + 1} ", "dim"),
             (f"{shape(index)} ", look.role),
-            (sanitize(backend_view.backend.name, 60), "title"),
+            (name_text(backend_view.backend.name), "title"),
             (f"  {sanitize(backend_view.backend.language, 20)}", "dim"),
             ("  ", ""),
             sign_and_word(backend_view, look),

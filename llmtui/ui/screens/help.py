@@ -26,7 +26,7 @@ _WORDS_AT_LEAST = 20
 
 #: Keys that are no commands of the registry, by section.
 _FIXED = {
-    "Backend": [("1-9", "select a backend; tab, arrows and a click do too")],
+    "Backend": [("1-9, 0", "select a backend, 0 the tenth; tab, arrows and a click do too")],
     "Details": [
         ("arrows", "move in the list; home, end, pgup, pgdn too"),
         ("tab", "to the answer, and to the server's log"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from llmtui.model import STATE_WORDS, State
 from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.text import sanitize
 from llmtui.text.format import Unit, figure, figure_parts
-from llmtui.ui.text.spans import Role
+from llmtui.ui.text.spans import Role, clip_name
 
 #: A sign in front of the state's word, so that a state never depends on colour; none is also a backend's shape.
 STATE_SIGNS: dict[State, str] = {
@@ -39,6 +40,9 @@ STATE_ROLES: dict[State, Role] = {
 SHAPES = "●+×◆▲■◇△▽abcdefghijklmnpqrstuwyz"
 ASCII_SHAPES = "o+x*#@%&$abcdefghijklmnpqrstuwyz"
 
+#: The most characters of a name that are looked at.
+_LONGEST_NAME = 400
+
 #: Replaces the shape of a hidden backend.
 HIDDEN_SIGN = "╌"
 #: The sign of a backend whose engine exited before it was done.
@@ -59,6 +63,11 @@ def with_unit(metric: MetricKey, value: float | None) -> str:
 def parts_of(metric: MetricKey, value: float | None) -> tuple[str, Unit]:
     """Format one value of a metric, and return its unit."""
     return figure_parts(value, METRICS[metric].unit)
+
+
+def name_text(name: str, width: int = 40) -> str:
+    """The name of a backend as plain text in at most `width` cells; it is cut in its middle."""
+    return clip_name(sanitize(name, _LONGEST_NAME), width)
 
 
 def state_word(state: State) -> str:

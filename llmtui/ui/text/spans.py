@@ -95,6 +95,21 @@ def clip(text: str, width: int) -> str:
     return set_cell_size(text, width - 1).rstrip() + "…"
 
 
+def clip_name(name: str, width: int) -> str:
+    """Cut a name to at most `width` cells, in its middle: names often differ at their end only."""
+    if cell_len(name) <= width or width < 3:
+        return clip(name, width)
+    room = (width - 1) // 2
+    start = len(name)
+    while start and cell_len(name[start - 1 :]) <= room:
+        start -= 1
+    # A mark is not shown without its letter.
+    while start < len(name) and not cell_len(name[start]):
+        start += 1
+    tail = name[start:]
+    return set_cell_size(name, width - 1 - cell_len(tail)).rstrip() + "…" + tail
+
+
 def pad(text: str, width: int, right: bool = False) -> str:
     """Cut or pad `text` to exactly `width` cells, aligned left or right."""
     text = clip(text, width)

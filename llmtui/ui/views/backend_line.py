@@ -9,7 +9,7 @@ from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
 from llmtui.text.format import DASH, at_point
 from llmtui.ui.layout import LINE_HIDDEN_WIDTH, LINE_SPACIOUS_WIDTH, NARROW
-from llmtui.ui.text.format import parts_of, with_unit
+from llmtui.ui.text.format import name_text, parts_of, with_unit
 from llmtui.ui.text.spans import Line, Role, Span, fit, justify, pad, progress_bar, width_of, wrap
 from llmtui.ui.views.attempts import ShownAttempt, attempt_note, shown_attempt
 from llmtui.ui.views.backend_state import (
@@ -23,6 +23,8 @@ from llmtui.ui.views.backend_state import (
 
 #: The fewest and the most cells of a bar.
 _BAR_MIN, _BAR_MAX = 6, 16
+#: The cells of a narrow line that are not its name: number, shape, state, value, and blanks.
+_NARROW_FIGURES = 14
 
 
 def backend_line(backend_view: BackendView, options: PanelOptions, width: int, alone: bool = True) -> Line:
@@ -31,11 +33,12 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int, a
     If the line is `alone`, more facts follow as far as they fit.
     """
     state = backend_view.state.state
-    title = sanitize(backend_view.backend.name, 60)
+    name = backend_view.backend.name
     if width < NARROW:
         last = backend_view.last
         text = with_unit(options.metric, METRICS[options.metric].of(last)) if last and not options.catching_up else ""
         sign, role = sign_and_word(backend_view, options)
+        title = name_text(name, width - _NARROW_FIGURES)
         left: list[Span] = [(f"{options.number} ", "dim"), (f"{options.mark} ", options.role), (title, "")]
         value: Span = ("hidden", "warn") if options.hidden else (text.rjust(7), "strong")
         return justify(left, [(f"{sign[0]} ", role), value], width)
@@ -46,7 +49,7 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int, a
         (">" if options.focused else " ", "focus"),
         (f"{options.number} ", "dim"),
         (f"{options.mark} ", options.role),
-        (pad(title, name_width) + " ", "title" if options.focused else ""),
+        (pad(name_text(name, name_width), name_width) + " ", "title" if options.focused else ""),
         (word, role),
     ]
     hidden: list[Span] = [(", hidden", "warn")] if options.hidden else []

@@ -24,7 +24,7 @@ from llmtui.model import (
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import plural
-from llmtui.ui.text.format import STATE_ROLES, clock, state_word
+from llmtui.ui.text.format import STATE_ROLES, clock, name_text, state_word
 from llmtui.ui.text.spans import Line, Role, wrap
 
 #: How many entries the log keeps.
@@ -157,7 +157,7 @@ def _state_words(state: BackendState, run_view: RunView) -> _Words | None:
     attempt = f" (attempt {state.attempt})" if state.attempt > 1 else ""
     doing = f": {sanitize(state.doing)}" if state.doing and state.state in ("preparing", "loading") else ""
     why = f": {_failure(state.failure)}" if state.failure is not None else ""
-    return f"{sanitize(state.name, 40)}{attempt} {state_word(state.state)}{doing or why}", STATE_ROLES[state.state]
+    return f"{name_text(state.name)}{attempt} {state_word(state.state)}{doing or why}", STATE_ROLES[state.state]
 
 
 def _iteration_words(iteration: Iteration) -> _Words | None:

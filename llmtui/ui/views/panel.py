@@ -8,6 +8,7 @@ from llmtui.runview.backend import BackendView
 from llmtui.text import sanitize
 from llmtui.ui.charts.sparkline import sparkline
 from llmtui.ui.layout import PANEL_APART, PANEL_LARGE_DIGITS, PANEL_LEAST_HEIGHT, PANEL_LEAST_WIDTH
+from llmtui.ui.text.format import name_text
 from llmtui.ui.text.spans import Line, Role, Span, frame, width_of, wrap
 from llmtui.ui.views.attempts import attempt_note, shown_attempt
 from llmtui.ui.views.backend_line import backend_line
@@ -96,10 +97,11 @@ def panel(backend_view: BackendView, options: PanelOptions, width: int, height: 
     if height < PANEL_LEAST_HEIGHT or width < PANEL_LEAST_WIDTH:
         below = facts_below(backend_view, options, width, height - 1) if height > 1 else []
         return [backend_line(backend_view, options, width, alone=height == 1), *below]
+    number = str(options.index + 1)
     name: list[Span] = [
-        (f"{options.index + 1} ", "dim"),
+        (f"{number} ", "dim"),
         (f"{options.mark} ", options.role),
-        (sanitize(backend_view.backend.name, 60), "title"),
+        (name_text(backend_view.backend.name, width - 7 - len(number)), "title"),
     ]
     corner: Span = ("hidden", "warn") if options.hidden else (sanitize(backend_view.backend.language, 12), "dim")
     compared = attempt_note(backend_view, options.metric)

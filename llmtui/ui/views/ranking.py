@@ -10,7 +10,7 @@ from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
 from llmtui.text.format import plural
-from llmtui.ui.text.format import shape, with_unit
+from llmtui.ui.text.format import name_text, shape, with_unit
 from llmtui.ui.text.spans import Line, Role, Span, fit, justify, series_role, width_of
 from llmtui.ui.views.attempts import shown_attempt
 
@@ -51,7 +51,7 @@ def ranking(run_view: RunView, metric: MetricKey) -> Line:
         if standing.name == placed.best or (standing.ratio is None and standing.alike):
             continue
         text = f"{standing.figure}x" if standing.ratio is not None else standing.figure
-        spans += [("   ", ""), mark(standing.name), (sanitize(standing.name, 40), ""), (f" {text}", "strong")]
+        spans += [("   ", ""), mark(standing.name), (name_text(standing.name), ""), (f" {text}", "strong")]
     return tuple(spans)
 
 

@@ -14,7 +14,7 @@ from llmtui.stats.metrics import METRICS, Metric, MetricKey
 from llmtui.text import sanitize
 from llmtui.text.format import DASH, count_text
 from llmtui.text.model_names import without_folder
-from llmtui.ui.text.format import percent
+from llmtui.ui.text.format import name_text, percent
 from llmtui.ui.text.spans import clip
 from llmtui.ui.views.attempts import ShownAttempt
 from llmtui.ui.views.columns import Column, SortValue
@@ -47,7 +47,7 @@ class TableRow:
 
 def _name(row: TableRow, width: int) -> str:
     """The backend's name, with the attempt of its figures if it is not the first, and whether it is hidden."""
-    name = sanitize(row.backend_view.backend.name, 60)
+    name = name_text(row.backend_view.backend.name, 60)
     if row.hidden:
         return f"{name} hidden" if cell_len(name) + 7 <= width else f"({clip(name, width - 2)})"
     attempt = f" #{row.shown.attempt}" if row.backend_view.state.attempt > 1 else ""

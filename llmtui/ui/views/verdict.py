@@ -14,6 +14,7 @@ from llmtui.stats.verdict import Verdict, not_yet, sentences_on
 from llmtui.text import sanitize
 from llmtui.text.format import figures
 from llmtui.ui.charts.ratios import Ratio, draw_ratios
+from llmtui.ui.text.format import name_text
 from llmtui.ui.text.spans import Line, Role, clip, fit, pad, width_of, wrap
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _table(typical: Sequence[Typical], metric: MetricKey, width: int) -> list[Li
         return [f"{low} to {high}" if interval is not None else "too few" for interval, low, high in pairs]
 
     columns = [
-        ["", *(sanitize(t.name, 40) for t in typical)],
+        ["", *(name_text(t.name) for t in typical)],
         [f"median {median_unit}", *medians],
         ["95%", *spans([t.estimate.median_interval for t in typical])],
         [f"mean {median_unit}", *means],
