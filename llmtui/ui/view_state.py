@@ -197,9 +197,8 @@ class ViewState:
 
     def kind_at(self, side: Literal["statistics", "scatter"]) -> Kind:
         """What a chart shows: its own kind, or the one that the user chose if there is room for one only."""
-        if self.layout.charts != 2:
-            return self.chart_kind
-        return "scatter" if side == "scatter" else self.statistics_kind
+        own: Kind = "scatter" if side == "scatter" else self.statistics_kind
+        return own if self.layout.charts == 2 else self.chart_kind
 
     @property
     def cycle(self) -> tuple[Kind, ...]:
