@@ -342,5 +342,5 @@ def not_yet(planned: int, backends: int, level: float, by: str = "") -> str:
     if backends < 2:
         return ""
     if never := cannot_decide(planned, backends):
-        return f"no verdict{by} yet: {never}"
+        return never
     return f"no verdict{by} yet: needs {min(planned, rounds_to_decide(backends, level))} rounds"

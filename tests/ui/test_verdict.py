@@ -11,8 +11,10 @@ from llmtui.model import AnyEvent, BackendChanged, IterationDone, More, RunConfi
 from llmtui.runview.run import RunView
 from llmtui.stats.compare import Comparison
 from llmtui.ui.text.spans import width_of
-from llmtui.ui.views.verdict import plot, typical_rows, verdict_lines, verdict_page
+from llmtui.ui.views.verdict import awaited_line, plot, typical_rows, verdict_lines, verdict_page
 from llmtui.ui.widgets.header import VerdictLine
+from tests import build
+from tests.stats.build import raced
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.lines import text_of
@@ -204,3 +206,28 @@ def test_a_long_verdict_wraps_and_names_the_key_where_it_is_cut() -> None:
     [one] = [text_of([line]).strip() for line in verdict_lines(verdict, 60, 1, "v")]
     assert one.endswith(" … v: all")
     assert " ".join(text_of([line]).strip() for line in verdict_lines(verdict, 60, 4, "v")) == verdict.line.strip()
+
+
+@pytest.mark.parametrize(
+    ("backends", "iterations", "words"),
+    [
+        (2, 10, "no verdict yet: needs 8 rounds"),
+        (2, 6, "no verdict yet: needs 6 rounds"),
+        (12, 10, "10 rounds cannot decide among 12 backends; set iterations to 11 or more"),
+        (1, 10, ""),
+    ],
+)
+def test_rounds_that_a_verdict_needs_are_known_before_the_first(backends: int, iterations: int, words: str) -> None:
+    run_view = build.run_view(build.plan(*(f"b{n}" for n in range(backends)), iterations=iterations))
+    for name in run_view.backends:
+        run_view.apply(build.changed(name, state="warmup", planned=iterations))
+    assert text_of([awaited_line(run_view, 120)]).strip() == words
+
+
+def test_pairs_of_the_others_wait_for_the_end_of_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmtui.ui.views.verdict._COST_WHILE_RUNNING", 50)
+    run_view = raced(1.0, 1.1, 1.2, rounds=20)
+    assert "c takes 1.09x as long as b" in text_of(verdict_page(run_view.verdict(), 120))
+    run_view.apply(build.changed("a", state="running", planned=21))
+    shown = text_of(verdict_page(run_view.verdict(), 120))
+    assert "compared when the run is done" in shown and "as long as b" not in shown
