@@ -50,14 +50,15 @@ LIKE: dict[str, tuple[str, ...]] = {
 }
 _COMMANDS = {word: command for command, words in LIKE.items() for word in words}
 
+#: Patterns are compiled when they are needed: the first frame does not wait for that.
 _PATH = ("/", "./", "../", "~")
-_SCHEME = re.compile(r"https?://", re.IGNORECASE)
-_OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):/+(.*)", re.IGNORECASE | re.DOTALL)
-_ADDRESS = re.compile(r"(\[[0-9a-f:.%]+\]|[a-z0-9._-]*):(\d{1,5})([/?].*)?", re.IGNORECASE)
+_SCHEME = r"https?://"
+_OTHER_SCHEME = r"([a-z][a-z0-9+.-]*):/+(.*)"
+_ADDRESS = r"(\[[0-9a-f:.%]+\]|[a-z0-9._-]*):(\d{1,5})([/?].*)?"
 #: An address without a port.
-_BARE_HOST = re.compile(r"localhost|\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.%]+\]", re.IGNORECASE)
+_BARE_HOST = r"localhost|\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.%]+\]"
 #: A model's name with a tag, as Ollama's: "llama3.2:3b", or with an owner, as HuggingFace's.
-_MODEL = re.compile(r"[\w.-]+(/[\w.-]+)*:[\w.-]+|[\w-]+/[\w.-]+")
+_MODEL = r"[\w.-]+(/[\w.-]+)*:[\w.-]+|[\w-]+/[\w.-]+"
 
 EXPECTED = (
     "expected a command (init, check, run, ...), a config.toml, the address of a server (http://HOST:PORT), "
@@ -129,7 +130,7 @@ def meaning(word: str, look: Look, commands: Iterable[str] = ()) -> Meaning:
     """Return what `word` means; see the top of this module. Raises UsageError if it means nothing."""
     if not word.strip():
         _refuse(f"an empty word has no meaning; {EXPECTED}")
-    if _SCHEME.match(word):
+    if re.match(_SCHEME, word, re.IGNORECASE):
         return Meaning("url", word)
     lower = word.lower()
     if word.startswith(_PATH) or lower.endswith((".toml", ".gguf")):
@@ -138,7 +139,7 @@ def meaning(word: str, look: Look, commands: Iterable[str] = ()) -> Meaning:
         return Meaning("framework", framework.title)
     if look(word) != "nothing":
         return _file(word, look)
-    if (address := _ADDRESS.fullmatch(word)) is not None:
+    if (address := re.fullmatch(_ADDRESS, word, re.IGNORECASE)) is not None:
         return Meaning("url", f"http://{'127.0.0.1' if word.startswith(':') else ''}{address[0]}")
     if (problem := _problem(word, list(commands))) or "/" not in word:
         _refuse(problem or f"no command, file or framework is named {word!r}; {EXPECTED}")
@@ -183,18 +184,18 @@ def _problem(word: str, commands: list[str]) -> str:
         return f"{word!r} is an option: llmtui {_OPTIONS[name]}"
     if command := name if name in commands else _COMMANDS.get(name, ""):
         return f"no command, file or framework is named {word!r}; did you mean: llmtui {command}"
-    if (scheme := _OTHER_SCHEME.fullmatch(word)) is not None:
+    if (scheme := re.fullmatch(_OTHER_SCHEME, word, re.IGNORECASE | re.DOTALL)) is not None:
         if scheme[1].lower() in ("http", "https"):
             return f"{word!r} has one slash too few; did you mean: {scheme[1]}://{scheme[2]}"
         return f"{word!r}: the address of a server begins with http:// or https://"
-    if _BARE_HOST.fullmatch(word):
+    if re.fullmatch(_BARE_HOST, word, re.IGNORECASE):
         return f"{word!r}: the port is missing; did you mean: {word}:8080"
     if word.isascii() and word.isdecimal() and int(word) < 65536:
         return f"{word!r} is a number; for the server on that port: llmtui 127.0.0.1:{word}"
     names = [*commands, *(one.title.lower() for one in FRAMEWORKS)]
     if close := difflib.get_close_matches(name, names, n=1, cutoff=0.65):
         return f"no command, file or framework is named {word!r}; did you mean: llmtui {close[0]}"
-    if _MODEL.fullmatch(word):
+    if re.fullmatch(_MODEL, word):
         return f"no file is named {word!r}; if it is a model, write: --model {word}"
     return ""
 

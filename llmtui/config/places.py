@@ -9,15 +9,16 @@ from typing import TypeAlias
 #: The keys and indexes that lead to a setting: ("backend", 0, "options", "top_p").
 Path: TypeAlias = tuple[str | int, ...]
 
-_KEY = re.compile(r"[ \t]*(\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|[A-Za-z0-9_-]+)[ \t]*(\.)?")
+#: Patterns are compiled when they are needed: no start of the program waits for that.
+_KEY = r"[ \t]*(\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|[A-Za-z0-9_-]+)[ \t]*(\.)?"
 #: A piece of a value: a text, a comment, a bracket, the end of a line, or anything else.
-_PIECE = re.compile(
-    r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*|[\[{]|[\]}]|\n|[^"\'#\[\]{}\n]+|.',
-    re.DOTALL,
+_PIECE = (
+    r'(?s:"""(?:\\.|[^\\])*?"{3,5}|'
+    r'\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*|[\[{]|[\]}]|\n|[^"\'#\[\]{}\n]+|.)'
 )
 #: The beginning of a line that is not blank: that of a header of a table, of an array of tables, or of a key.
-_START = re.compile(r"[ \t]*(\[{0,2})")
-_BLANK = re.compile(r"[ \t\r]*(?:#[^\n]*)?(?:\n|$)")
+_START = r"[ \t]*(\[{0,2})"
+_BLANK = r"[ \t\r]*(?:#[^\n]*)?(?:\n|$)"
 
 
 class Place:
@@ -76,10 +77,10 @@ def key_lines(text: str) -> dict[Path, int]:
     table: Path = ()
     position, line = 0, 1
     while position < len(text):
-        if (blank := _BLANK.match(text, position)) is not None:
+        if (blank := re.compile(_BLANK).match(text, position)) is not None:
             position, line = blank.end(), line + 1
             continue
-        start = _START.match(text, position)
+        start = re.compile(_START).match(text, position)
         assert start is not None
         names, position = _names(text, start.end())
         if start[1]:
@@ -96,7 +97,7 @@ def key_lines(text: str) -> dict[Path, int]:
 def _names(text: str, position: int) -> tuple[list[str], int]:
     """Return the parts of a dotted key, and where it ends."""
     names: list[str] = []
-    while (match := _KEY.match(text, position)) is not None:
+    while (match := re.compile(_KEY).match(text, position)) is not None:
         name = match[1]
         names.append(name[1:-1] if name[0] in "\"'" else name)
         position = match.end()
@@ -120,7 +121,7 @@ def _table(names: list[str], counts: dict[Path, int], *, array: bool) -> Path:
 def _end_of_value(text: str, position: int) -> tuple[int, int]:
     """Return where the value that begins at `position` ends, after its last line, and how many lines it takes."""
     depth, passed = 0, 0
-    while (piece := _PIECE.match(text, position)) is not None:
+    while (piece := re.compile(_PIECE).match(text, position)) is not None:
         position, found = piece.end(), piece[0]
         passed += found.count("\n")
         if found == "\n" and depth <= 0:
