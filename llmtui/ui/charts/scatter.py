@@ -60,10 +60,11 @@ def draw_scatter(chart: ChartData, width: int, height: int) -> tuple[list[Line],
     # Backends of similar values get different columns; those that have to share one are far apart.
     by_value = sorted(range(len(drawn)), key=lambda n: percentile(sorted(v for _, v in points[n]), 0.5))
     ranks = {n: rank for rank, n in enumerate(by_value)}
-    marks = _shapes(chart, drawn, points, ranks, scale, count, columns)
+    samples = _Samples(drawn, points, ranks, scale, count, columns, chart.ascii_only)
+    marks = _shapes(samples)
     words = short = ""
     if marks is None:
-        marks = _dots(chart, drawn, points, ranks, scale, count, columns)
+        marks = _dots(samples)
         words = "a dot each"
         if any(role == "strong" for *_, role in marks):
             words, short = "a dot each, white where backends meet", "white: several"
@@ -164,25 +165,35 @@ def _beyond_words(chart: ChartData, span: _Range) -> str:
 # --- A mark for each sample ---
 
 
-def _shapes(
-    chart: ChartData,
-    drawn: Sequence[Series],
-    points: Sequence[Sequence[Point]],
-    ranks: dict[int, int],
-    scale: AnyScale,
-    count: int,
-    columns: int,
-) -> list[Mark] | None:
+@dataclasses.dataclass(frozen=True)
+class _Samples:
+    """What is drawn, and where: the points of each backend, its rank by its median, the axes, and the columns."""
+
+    drawn: Sequence[Series]
+    points: Sequence[Sequence[Point]]
+    ranks: dict[int, int]
+    scale: AnyScale
+    count: int
+    columns: int
+    ascii_only: bool
+
+    def places(self, series: int, index: int, columns: int) -> list[int]:
+        """The columns of an iteration, of `columns` in all, the ones to try first for this backend in front."""
+        return _places(index, series, self.ranks[series], len(self.drawn), self.count, columns)
+
+
+def _shapes(samples: _Samples) -> list[Mark] | None:
     """The backend's shape for each sample, all in their iteration's columns; None if two would share a cell."""
-    if columns < count:
+    scale = samples.scale
+    if samples.columns < samples.count:
         return None
     cells: dict[tuple[int, int], Mark] = {}
-    for n, series in enumerate(drawn):
-        mark = shape(series.index, chart.ascii_only)
-        for index, value in points[n]:
+    for n, series in enumerate(samples.drawn):
+        mark = shape(series.index, samples.ascii_only)
+        for index, value in samples.points[n]:
             row = scale.cell(value)
             sign = _edge_sign(scale, value) or mark
-            for x in _places(index, n, ranks[n], len(drawn), count, columns):
+            for x in samples.places(n, index, samples.columns):
                 if (x, row) not in cells:
                     cells[x, row] = (x, row, sign, series.role)
                     break
@@ -191,22 +202,15 @@ def _shapes(
     return list(cells.values())
 
 
-def _dots(
-    chart: ChartData,
-    drawn: Sequence[Series],
-    points: Sequence[Sequence[Point]],
-    ranks: dict[int, int],
-    scale: AnyScale,
-    count: int,
-    columns: int,
-) -> list[Mark]:
+def _dots(samples: _Samples) -> list[Mark]:
     """A dot of braille for each sample; a cell with dots of several backends has no backend's colour."""
+    scale, drawn = samples.scale, samples.drawn
     bits: dict[tuple[int, int], int] = {}
     owners: dict[tuple[int, int], set[int]] = {}
     signs: dict[tuple[int, int], Mark] = {}
-    for n, series in enumerate(drawn):
-        for index, value in points[n]:
-            places = _places(index, n, ranks[n], len(drawn), count, 2 * columns)
+    for n, series in enumerate(samples.drawn):
+        for index, value in samples.points[n]:
+            places = samples.places(n, index, 2 * samples.columns)
             if sign := _edge_sign(scale, value):
                 at = (places[0] // 2, scale.cell(value))
                 signs[at] = (*at, sign, series.role)
@@ -223,7 +227,7 @@ def _dots(
         sharing = owners[x, row]
         role = drawn[next(iter(sharing))].role if len(sharing) == 1 else "strong"
         text = cell_of(bit, "braille")
-        if chart.ascii_only:
+        if samples.ascii_only:
             text = shape(drawn[min(sharing)].index, True) if len(sharing) == 1 else ":"
         marks.append((x, row, text, role))
     return marks + list(signs.values())
