@@ -9,6 +9,7 @@ import re
 
 import pytest
 
+from llmtui.export.farewell import farewell
 from llmtui.export.markdown import run_markdown
 from llmtui.export.table import summary_table
 from llmtui.model import Failure, IterationDone
@@ -152,6 +153,12 @@ def _agree(view: RunView, metric: MetricKey) -> None:
         assert _column(printed.partition("\n")[2], names) == shown
         _star_agrees(printed, verdict.line)
         assert _of_metric(printed, verdict.used, best) == _of_metric(page, verdict.used, best)
+        parting = farewell(view, 600)
+        with_samples = {name for name in names if view.backends[name].summary.n}
+        assert _column(parting.partition("\n")[2], names) == {
+            name: shown[name] for name in names if name in with_samples
+        }
+        assert _claims(parting, best) == said
         cells = [row.split("|") for row in run_markdown(view).split("\n") if row.startswith("|")]
         at = next(n for n, cell in enumerate(cells[0]) if _HEADING.search(cell))
         assert [row[at].strip() for row in cells[2:]] == [shown[name] for name in names]

@@ -44,6 +44,7 @@ _DEFINITIONS = (
         "the smallest difference that this many samples show in 4 of 5 races, without outliers",
     ),
     ("*, ·", "in the table: shown to be fastest; the best so far, not shown to be fastest"),
+    ("differs", "in the table: not comparable with the best one, as the work differed"),
     ("no clear difference", "the interval contains 1, or a difference may be chance among this many backends"),
     (
         "median, mean",
