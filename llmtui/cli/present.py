@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
@@ -132,7 +133,8 @@ async def look(urls: Sequence[str], elsewhere: str = "") -> Found:
     engines = installed_engines()
     if not (answering := await listening(urls)):
         return Found(engines=engines, elsewhere=elsewhere)
-    # It takes 0.2 s to import.
+    # httpx's command line would import Rich; without it, the rest takes 0.1 s to import.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from llmtui.servers.discovery import query
 
     replies = await query(answering)

@@ -202,11 +202,12 @@ def _shared_model(server: DiscoveredServer, all_named: Sequence[DiscoveredServer
 def _backend(entry: Backend, server: DiscoveredServer, model: str) -> Backend:
     """Return the backend of a discovered server, with the further settings of `entry`."""
     facts = framework(server.framework)
+    rightly_named = facts is not UNKNOWN and framework(entry.framework) is facts
     name = server.framework if facts is not UNKNOWN else _place(server.url)
     return msgspec.structs.replace(
         entry,
         name=entry.name or name,
-        framework=server.framework,
+        framework=entry.framework if rightly_named else server.framework,
         language=entry.language or facts.language,
         protocol=server.protocol if entry.protocol == "openai" else entry.protocol,
         url=entry.url or server.url,
