@@ -63,6 +63,8 @@ SETS: dict[str, Callable[[], Latencies]] = {
     "one 100x slower": _several((0.065, 0.077, 6.5), 0.06),
     "0.5 and 0.7 ms": _several((0.0005, 0.0007)),
     "300 and 500 s": _several((300.0, 500.0)),
+    "0.5 ms to 500 s": _several((0.0005, 0.9, 500.0)),
+    "one iteration": _several((0.9, 1.1, 1.3), count=1),
     "equal values": lambda: [[0.9] * 10, [0.9] * 10],
     "one point": lambda: [[0.93], [1.07]],
     "with failures": _with_failures,

@@ -281,7 +281,9 @@ def test_boxes_are_where_their_values_are(name: str) -> None:
             }
             for end, value in ends.items():
                 error = abs(columns[end] - shown.across.place(chart.shown(value)))
-                assert error <= (1.0 if chart.log else 0.5) + 1e-6, (end, text)
+                # On a logarithmic axis labels are at whole columns, and beyond the last one a reader has to guess.
+                beyond = chart.shown(value) > shown.across.ticks[-1][1]
+                assert error <= (1.25 if chart.log and beyond else 1.0 if chart.log else 0.5) + 1e-6, (end, text)
         missing = len(chart.series) - len(shown.boxes())
         assert not missing or f"+{missing} more" in text
 
