@@ -15,6 +15,7 @@ from llmtui.engine.bringup import Target
 from llmtui.interrupts import Interruption
 from llmtui.measure.request import IterationError
 from llmtui.model import Plan, redactor
+from llmtui.runview.presence import TELLS, absent_line, others_as_text
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.environment import withheld_variables
 from llmtui.stats.correction import cannot_decide
@@ -26,9 +27,12 @@ MAX_TOKENS = 4
 
 
 def check_backends(plan: Plan) -> int:
-    """Check every backend of `plan` and print a line for each, in order. Return the exit code."""
+    """Check every backend of `plan`. Print a line for each, in order, then what is not here. Return the exit code."""
     with Interruption() as interruption:
         passed = asyncio.run(interruption.run(_check_all(plan)))
+    for line in (absent_line(plan, TELLS), others_as_text(plan)):
+        if line:
+            report(line)
     return exit_codes.INTERRUPTED if passed is None else exit_codes.OK if passed else exit_codes.FAILED
 
 

@@ -8,12 +8,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from llmtui.cli.check import check_backends
 from llmtui.cli.present import complete, wanted_places
 from llmtui.config.frameworks import absent_packages
 from llmtui.config.schema import DEFAULT_FILE, load
-from llmtui.model import Backend, Plan
+from llmtui.exit_codes import FAILED
+from llmtui.model import Absent, Backend, Plan
 from llmtui.model.errors import UsageError
 from llmtui.runview.presence import absent_line, others_as_text, others_line
 from tests import build
@@ -158,3 +161,10 @@ def test_another_machine_is_asked_only_if_ollama_is_wanted(monkeypatch: pytest.M
     urls, elsewhere = wanted_places([Backend(framework="llama.cpp")])
     assert remote not in urls and elsewhere == remote
     assert wanted_places([Backend(url="http://far.invalid:1")]) == (["http://far.invalid:1"], "")
+
+
+def test_check_says_what_is_not_here(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = build.plan(Backend(name="gone", url=NOBODY))
+    plan = msgspec.structs.replace(plan, absent=[Absent(framework="TGI", reason="not running")])
+    assert check_backends(plan) == FAILED
+    assert "llmtui: not here: TGI (llmtui init says how to get them)" in capsys.readouterr().err
