@@ -15,7 +15,7 @@ from llmtui.stats.metrics import METRICS, Metric
 from llmtui.stats.summary import P95_FROM, Spread
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, fit, wrapped
-from llmtui.text.format import DASH, Kind, count_text, figure, figures, plural, unit_of
+from llmtui.text.format import DASH, Kind, count_text, figure, figures, lined_up, plural, unit_of
 
 _WIDEST_TEXT = 32
 #: Added to the rank of a text that is the same in every row: it goes before those that differ.
@@ -129,6 +129,7 @@ def filled_columns(rows: Sequence[Row]) -> list[FilledColumn]:
     for column in COLUMNS:
         if column.figure is None:
             cells, heading, rank = [column.cell(row) for row in rows], column.title, column.rank
+            cells = cells if column.text else lined_up(cells)
             if rank and not any(cells):
                 continue
             if column.text and rank and len(rows) > 1 and len(set(cells)) == 1:

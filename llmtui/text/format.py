@@ -10,7 +10,7 @@ a heading in ms. A figure on its own has its own unit: `0.500 ms`, `6.00 s`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 #: What is measured: a duration (shown in s or ms), a duration that is always shown in ms, or a rate.
@@ -82,6 +82,13 @@ def figure_parts(value: float | None, kind: Kind) -> tuple[str, Unit]:
     return scale.text(value), scale.unit
 
 
+def lined_up(texts: Sequence[str]) -> list[str]:
+    """Pad figures of different decimals on the right, so that the points are in line when they end a column."""
+    ends = [len(text) - text.index(".") if "." in text else 0 for text in texts if text[:1].isdigit()]
+    most = max(ends, default=0)
+    return [text + " " * (most - ends.pop(0)) if text[:1].isdigit() else text for text in texts]
+
+
 def plus_minus(half: float | None, unit: Unit) -> str:
     """Half the width of an interval, in s or tokens/s, as in "±0.014": two digits of `unit`; empty if not known."""
     if half is None or not math.isfinite(half):
@@ -95,6 +102,12 @@ def at_point(text: str, whole: int = 4, decimals: int = 3) -> str:
     """Pad a figure so that the decimal points of several, one above the other, are in line."""
     before, point, after = text.partition(".")
     return before.rjust(whole) + (point + after).ljust(decimals + 1)
+
+
+def percent_text(share: float) -> str:
+    """A share in percent with two digits, as in "2.8%", "28%" and "280%"."""
+    size = abs(100 * share)
+    return f"{100 * share:.{0 if size >= 9.95 else 1 if size >= 0.995 else 2}f}%"
 
 
 def count_text(value: float | None) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtui.text.format import at_point, figure, figures, plural, scale_of, unit_of
+from llmtui.text.format import at_point, figure, figures, lined_up, percent_text, plural, plus_minus, scale_of, unit_of
 
 #: From 0.01 ms to almost three hours.
 DURATIONS = st.floats(min_value=1e-5, max_value=1e4)
@@ -88,6 +88,23 @@ def test_padded_figures_have_their_points_in_line(values: list[float]) -> None:
     texts = [at_point(scale_of([value], "s").text(value), 4, 4) for value in values]
     assert {len(text) for text in texts} == {9}
     assert {text.index(".") if "." in text else 4 for text in texts} == {4}
+
+
+def test_ratios_of_different_decimals_have_their_points_in_line() -> None:
+    assert lined_up(["1.00", "193", "25.4", "-", "differs"]) == ["1.00", "193   ", "25.4 ", "-", "differs"]
+    assert lined_up(["3", "16"]) == ["3", "16"]
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.0281, "2.8%"), (0.5, "50%"), (12.3, "1230%"), (0.0012, "0.12%")])
+def test_a_share_in_percent(share: float, text: str) -> None:
+    assert percent_text(share) == text
+
+
+@pytest.mark.parametrize(
+    ("half", "text"), [(0.0138, "±0.014"), (0.25, "±0.25"), (12.0, "±12"), (0.0, "±0.0"), (None, "")]
+)
+def test_half_an_interval_has_two_digits(half: float | None, text: str) -> None:
+    assert plus_minus(half, "s") == text
 
 
 def test_plurals() -> None:

@@ -58,7 +58,7 @@ def table_of(app: MonitorApp) -> Iterations:
 def test_answer_in_one_piece_has_no_ttft_in_the_timeline() -> None:
     whole = one(ttft_s=None, itl_s=None, tokens_per_s=None, arrivals_ns=[2 * 10**9], arrival_tokens=[64])
     shown = text_of(timeline.drawn(whole, 80, 6, "braille", ""))
-    assert "TTFT" not in shown and "nothing for 2 s" in shown
+    assert "TTFT" not in shown and "nothing for 2.00 s" in shown
     assert details_view.timeline_title(whole, 80).endswith("not streamed: it came in one piece")
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from llmtui.stats.checks.base import Check, Entry, Race, alike, clusters, each, listed, of
 from llmtui.stats.checks.busy import busy_effects
 from llmtui.stats.compare import rounds
-from llmtui.text.format import plural
+from llmtui.text.format import percent_text, plural
 
 #: The machine was busy if its load average, per core, was above this.
 BUSY_LOAD = 0.75
@@ -244,4 +244,4 @@ def disturbances(race: Race) -> Iterator[Check]:
 def _changed(effects: Mapping[str, float], names: Iterable[str]) -> str:
     """The largest effect, in words."""
     most = max(abs(effects[name]) for name in names)
-    return f"; that changes a median by up to {100 * most:.2g}%"
+    return f"; that changes a median by up to {percent_text(most)}"

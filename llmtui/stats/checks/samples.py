@@ -228,7 +228,7 @@ def drift(race: Race) -> Iterator[Check]:
             continue
         p = trend_p(course.values)
         if p < DRIFT_P and abs(change := _change(course.places, course.values)) > DRIFT_SHARE:
-            changes[entry.name] = f"{change:+.0%} (p = {p:.1g})"
+            changes[entry.name] = f"{change:+.0%} ({_p_text(p)})"
     if changes:
         yield Check(
             code="drift",
@@ -237,6 +237,10 @@ def drift(race: Race) -> Iterator[Check]:
             text=f"latency drifted during the run: {each(changes)}",
             todo="warm up longer, or let the machine cool down (cooldown_s); it cancels out if backends take turns",
         )
+
+
+def _p_text(p: float) -> str:
+    return f"p = {p:.1g}" if p >= 0.001 else "p < 0.001"
 
 
 def trend_p(values: Sequence[float]) -> float:

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS, MetricKey
-from llmtui.text.format import DASH, scale_of, unit_of
+from llmtui.text.format import DASH, lined_up, scale_of, unit_of
 from llmtui.ui.text.format import HIDDEN_SIGN, shape
 from llmtui.ui.text.spans import Line, Role, Span, clip, fit, pad, series_role
 from llmtui.ui.views.attempts import shown_attempt
@@ -137,6 +137,8 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
             else:
                 least = min(longest, least)
                 rank += _EQUAL if len(cells) > 1 and len(set(cells)) == 1 else 0
+        elif column.key == "ratio":
+            cells = lined_up([column.cell(row, column.width) for row in rows])
         if column.key == sorted_by:
             rank, title = 0, ("↓" if descending(sort, metric) else "↑") + title
         least = max(least, cell_len(title), column.width if not column.rank else 0)

@@ -11,7 +11,7 @@ import statistics
 
 from llmtui.config.schema import Marker
 from llmtui.model import Iteration
-from llmtui.text.format import plural
+from llmtui.text.format import figure, plural
 from llmtui.ui.charts.axes import Scale, scale_for
 from llmtui.ui.charts.sparkline import GRID, bit_of, cell_of, sparkline
 from llmtui.ui.layout import TIMELINE_LEAST_WIDTH
@@ -95,11 +95,8 @@ class Arrivals:
 
 
 def span_text(ns: float) -> str:
-    """Format a duration in ms, or in s from one second on, with three digits."""
-    if ns >= 1e9:
-        return f"{ns / 1e9:.3g} s" if ns < 1e11 else f"{ns / 1e9:.0f} s"
-    ms = ns / 1e6
-    return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.1f} ms" if ms >= 10 else f"{ms:.2f} ms"
+    """Format a duration with its unit."""
+    return figure(ns / 1e9, "s")
 
 
 def gap_text(arrivals: Arrivals) -> str:
@@ -131,7 +128,7 @@ def summary(iteration: Iteration, width: int, marker: Marker) -> Line:
     for text, role in facts:
         if width_of(line) + len(text) > width and not line:
             text = text.partition(" (")[0]
-        if text and width_of(line) + len(text) + 2 <= width:
+        if text and width_of(line) + len(text) + (3 if line else 0) <= width:
             line += [(";  " if line else "", "dim"), (text, role)]
     return tuple(line)
 
