@@ -139,6 +139,7 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
                 rank += _EQUAL if len(cells) > 1 and len(set(cells)) == 1 else 0
         elif column.key == "ratio":
             cells = lined_up([column.cell(row, column.width) for row in rows])
+            least = max(least, *map(len, cells)) if cells else least
         if column.key == sorted_by:
             rank, title = 0, ("↓" if descending(sort, metric) else "↑") + title
         least = max(least, cell_len(title), column.width if not column.rank else 0)
