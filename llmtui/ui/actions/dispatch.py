@@ -30,6 +30,7 @@ ACTIONS: dict[str, Callable[[MonitorApp], None]] = {
     "reverse": view.reverse,
     "hold": view.hold_or_go_on,
     "verdict": overlays.verdict,
+    "pairs": overlays.all_pairs,
     "log": overlays.log,
     "server_log": overlays.server_log,
     "detach": run.detach,

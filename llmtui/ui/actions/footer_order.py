@@ -23,7 +23,7 @@ _DETAILS = (
     "filter slowest next_failed next_outlier pause server_log sort rerun stop metric export hide detach hold export_as"
     " more rerun_all"
 )
-_PAGE = "more metric pause export detach export_as rerun stop hold verdict log rerun_all"
+_PAGE = "more pairs metric pause export detach export_as rerun stop hold verdict log rerun_all"
 
 
 def by_importance(situation: Situation) -> list[str]:

@@ -39,6 +39,15 @@ def verdict(app: MonitorApp) -> None:
     app.push_screen(app.overlays["verdict"])
 
 
+def all_pairs(app: MonitorApp) -> None:
+    """Show all pairs in the verdict, or those with the best backend only."""
+    from llmtui.ui.screens.verdict import VerdictScreen
+
+    for screen in app.screen_stack:
+        if isinstance(screen, VerdictScreen):
+            screen.toggle_pairs()
+
+
 def server_log(app: MonitorApp) -> None:
     """Show the server's last lines in the details, or hide them."""
     if screen := page(app):

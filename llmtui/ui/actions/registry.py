@@ -23,7 +23,7 @@ def _chart_with_results(s: Situation) -> bool:
 
 #: Why a key of the details does not apply elsewhere.
 _DETAILS_FIRST = "open the details of a backend first"
-Group = Literal["Backend", "Run", "Charts", "Table", "Screens", "Details", "Application"]
+Group = Literal["Backend", "Run", "Charts", "Table", "Screens", "Details", "Verdict", "Application"]
 #: The sections of the help: each says where its keys work.
 SECTIONS: dict[Group, str] = {
     "Backend": "The selected backend",
@@ -32,6 +32,7 @@ SECTIONS: dict[Group, str] = {
     "Table": "Table of the main screen, and of the details",
     "Screens": "Other screens",
     "Details": "Details of a backend",
+    "Verdict": "The verdict",
     "Application": "Everywhere",
 }
 
@@ -224,11 +225,21 @@ COMMANDS: tuple[Command, ...] = (
         "verdict",
         "v",
         "Verdict",
-        "the verdict: every pair, intervals, fairness checks",
+        "the verdict: who, by how much, how sure; fairness checks",
         "Screens",
         lambda s: s.results and (not s.details or s.verdict_shown),
         refusal="no results yet",
         short="Why",
+    ),
+    Command(
+        "pairs",
+        "a",
+        "All pairs",
+        "compare the other backends with one another too, or not",
+        "Verdict",
+        lambda s: s.verdict_shown,
+        refusal="open the verdict first",
+        short="Pairs",
     ),
     Command(
         "log",

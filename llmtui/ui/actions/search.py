@@ -25,6 +25,7 @@ SYNONYMS: dict[str, str] = {
     "reverse": "order descending ascending",
     "hold": "freeze still stop",
     "verdict": "result winner fastest compare comparison significance statistics why confidence",
+    "pairs": "compare comparison every others",
     "log": "errors events history",
     "server_log": "output stderr console",
     "detach": "background leave disconnect attach",

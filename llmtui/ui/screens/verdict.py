@@ -1,4 +1,4 @@
-"""The verdict: every pair of backends, intervals, fairness checks, and what the numbers mean."""
+"""The verdict: who is fastest, by how much, how sure, what to do; then bars, checks, and what the numbers mean."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ class VerdictLines(ScrollingLines):
         super().__init__(view, id=id)
         self._keys = keys
         self._top = 0
+        #: Whether the pairs without the best backend are shown.
+        self._pairs = False
         #: How many lines are below the visible ones.
         self.below = 0
 
@@ -44,13 +46,22 @@ class VerdictLines(ScrollingLines):
         more = BY_ID["more"]
         key = key_word(self._keys[more.id]) if more.applies(self.view.situation()) else ""
         run_view, metric = self.view.run_view, self.view.metric
-        lines = verdict_page(run_view.verdict(metric), width, key, typical_rows(run_view, metric))
+        lines = verdict_page(
+            run_view.verdict(metric), width, key, typical_rows(run_view, metric),
+            pairs_key=key_word(self._keys["pairs"]), pairs=self._pairs,
+        )  # fmt: skip
         self._top = max(0, min(self._top, len(lines) - height))
         self.below = max(0, len(lines) - height - self._top)
         return lines[self._top : self._top + height]
 
     def forget(self) -> None:
-        self._top = 0
+        self._top, self._pairs = 0, False
+
+    def toggle_pairs(self) -> None:
+        """Show the pairs without the best backend, or hide them."""
+        self._pairs = not self._pairs
+        self.redraw()
+        self.after_scroll()
 
     def move_by(self, rows: int) -> None:
         self._top = max(0, self._top + rows)
@@ -71,3 +82,7 @@ class VerdictScreen(Paged):
         yield VerdictTitle(self.view, body, id="verdict-title")
         yield body
         yield Footer(self.view, self._keys, id="footer")
+
+    def toggle_pairs(self) -> None:
+        """Show the pairs without the best backend, or hide them."""
+        self.query_one(VerdictLines).toggle_pairs()

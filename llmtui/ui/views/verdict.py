@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,9 @@ from llmtui.model import RESTING
 from llmtui.stats.compare import Comparison, level_after, percent
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
-from llmtui.stats.verdict import Verdict, not_yet, sentences_on
+from llmtui.stats.verdict import Pair, Verdict, not_yet, sentences_on
 from llmtui.text import sanitize
-from llmtui.text.format import figures
+from llmtui.text.format import figures, plural
 from llmtui.ui.charts.ratios import Ratio, draw_ratios
 from llmtui.ui.text.format import name_text
 from llmtui.ui.text.spans import Line, Role, clip, fit, pad, width_of, wrap
@@ -27,13 +28,9 @@ _NAMES_AT_MOST = 27
 _MOST_LINES = 12
 #: All pairs of so many samples are compared while the run goes on: some 50 ms.
 _COST_WHILE_RUNNING = 10_000
+#: The most lines that say who is ahead, and by how much.
+_WHO_LINES = 4
 _DEFINITIONS = (
-    ("1.31x as long", "the typical value of one backend divided by the other's; for tokens/s, of the time per token"),
-    (
-        "95%: a to b",
-        "the confidence interval: in 95 of 100 races it contains the true ratio; before the end, and after rounds were "
-        "added, it is a 99% interval or wider, so that looking early does not raise the error rate",
-    ),
     (
         "rounds",
         "each backend once; backends are compared round by round, so a slowdown of the machine affects both and "
@@ -101,56 +98,161 @@ def typical_rows(run_view: RunView, metric: MetricKey) -> list[Typical]:
     return [Typical(name, estimate, run_view.backends[name].summary) for name, estimate in estimates]
 
 
-def verdict_page(verdict: Verdict, width: int, more_key: str = "", typical: Sequence[Typical] = ()) -> list[Line]:
-    """Draw the whole page. `more_key` is the key that adds rounds, "" if none can be added."""
-    room = max(20, width - 2)
-    lines: list[Line] = []
+class _Page:
+    """The lines of the page as they are added."""
 
-    def add(text: str, role: Role = "", indent: int = 0) -> None:
-        for number, piece in enumerate(wrap(text, room - indent, _MOST_LINES)):
-            lines.append(((" " * (1 + indent + (2 if number else 0)), ""), (clip(piece, room - indent), role)))
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.room = max(20, width - 2)
+        self.lines: list[Line] = []
 
-    def title(text: str) -> None:
-        if lines:
-            lines.append(((" ", ""),))
-        lines.append(((f" {text}", "title"),))
+    def add(self, text: str, role: Role = "", indent: int = 0, most: int = _MOST_LINES) -> None:
+        """Add a text in at most `most` lines."""
+        for number, piece in enumerate(wrap(text, self.room - indent, most)):
+            blank = " " * (1 + indent + (2 if number else 0))
+            self.lines.append(((blank, ""), (clip(piece, self.room - indent), role)))
 
-    title("What the data say" if verdict.done else "What the data say so far")
-    raced = len(verdict.samples) > 1
-    if not raced:
-        add("nothing to compare yet: a pair needs two backends with results", "dim")
-    for text in verdict.sentences:
-        add(text)
-    with_best = [pair.comparison for pair in verdict.with_best if pair.comparison is not None]
-    undecided = [c for c in with_best if not c.decided]
-    if undecided and more_key:
-        add(f"{more_key} adds rounds until every interval of {METRICS[verdict.used].title} is within 5%", "dim")
-    if shown := [c for c in with_best if c.bounded]:
-        title(f"Ratio to the best, with its interval ({percent(verdict.level)})")
-        lines += plot(shown, room, verdict.used)
-    title("Was it a fair race?")
+    def title(self, text: str) -> None:
+        """Add a title, apart from what is before it."""
+        if self.lines:
+            self.lines.append(((" ", ""),))
+        self.lines.append(((f" {text}", "title"),))
+
+
+def verdict_page(
+    verdict: Verdict,
+    width: int,
+    more_key: str = "",
+    typical: Sequence[Typical] = (),
+    *,
+    pairs_key: str = "",
+    pairs: bool = False,
+) -> list[Line]:
+    """Draw the whole page: the answer in ten lines, then what it stands on.
+
+    `more_key` is the key that adds rounds, "" if none can be added. `pairs_key` is the one that shows the `pairs`
+    without the best backend too.
+    """
+    page = _Page(width)
+    _answer(page, verdict, more_key)
+    with_best = verdict.with_best if len(verdict.samples) > 1 else []
+    if shown := [pair.comparison for pair in with_best if pair.comparison is not None and pair.comparison.bounded]:
+        best = f"Ratio to {sanitize(verdict.board.best, 40)}" if verdict.board.best else "Ratio of each pair"
+        page.title(f"{best}, with its interval ({percent(verdict.level)})")
+        page.lines += plot(shown, page.room, verdict.used)
+    for text in sentences_on([pair for pair in with_best if _needs_words(pair)]):
+        page.add(text)
+    if verdict.board.best and len(verdict.samples) > 2:
+        _others(page, verdict, pairs_key, pairs)
+    page.title("Was it a fair race?")
     if not verdict.checks:
-        add("no fairness problems found" if raced else "no race yet", "good")
+        page.add("no fairness problems found" if with_best else "no race yet", "good")
     for check in verdict.checks:
         sign, role = _LEVELS[check.level]
-        add(f"{sign} {check.level} {check.code}: {check.text}", role)
+        page.add(f"{sign} {check.level} {check.code}: {check.text}", role)
         if check.todo:
-            add(f"fix: {check.todo}", "dim", 2)
+            page.add(f"fix: {check.todo}", "dim", 2)
     if typical:
-        title(f"Typical values: {METRICS[verdict.metric].title}")
-        lines += _table(typical, verdict.metric, room)
-    if verdict.board.best and len(verdict.samples) > 2:
-        title("The others among themselves, corrected for all pairs")
-        if verdict.done or verdict.cost <= _COST_WHILE_RUNNING:
-            for text in sentences_on(verdict.among_others):
-                add(text)
-        else:
-            add("compared when the run is done", "dim")
-    title("What the numbers mean")
-    add(f"shown by {METRICS[verdict.metric].title}; m shows the next metric", "dim")
-    for word, meaning in _DEFINITIONS:
-        add(f"{word}: {meaning}", "dim")
-    return [fit(line, width) for line in lines]
+        page.title(f"Typical values: {METRICS[verdict.metric].title}")
+        page.lines += _table(typical, verdict.metric, page.room)
+    page.title("What the numbers mean")
+    page.add(f"shown by {METRICS[verdict.metric].title}; m shows the next metric", "dim")
+    for word, meaning in [*_examples(verdict), *_DEFINITIONS]:
+        page.add(f"{word}: {meaning}", "dim")
+    return [fit(line, width) for line in page.lines]
+
+
+# --- The answer ---
+
+
+def _answer(page: _Page, verdict: Verdict, more_key: str) -> None:
+    """Who is fastest and by how much, how sure that is, and what to do: at most ten lines of 78 cells."""
+    page.title(f"By {METRICS[verdict.metric].title}" + ("" if verdict.done else ", so far"))
+    if len(verdict.samples) < 2:
+        page.add("nothing to compare yet: a pair needs two backends with results", "dim")
+        return
+    whole = len(wrap(verdict.line, page.room, 99)) <= _WHO_LINES
+    page.add(verdict.line if whole else verdict.brief, "strong", most=_WHO_LINES)
+    page.add(f"how sure: {_how_sure(verdict)}", most=2)
+    page.add(f"what to do: {'; '.join(_what_to_do(verdict, more_key))}", most=3)
+
+
+def _how_sure(verdict: Verdict) -> str:
+    """What was compared, at which level, and how many of the differences are clear."""
+    compared = verdict.board.comparisons
+    if not compared:
+        return "nothing could be compared"
+    fewest = min(compared, key=lambda c: c.n)
+    clear = sum(c.decided for c in compared)
+    if len(compared) == 1:
+        result = "the difference is clear" if clear else "the difference is not clear"
+    else:
+        share = f"all {clear}" if clear == len(compared) else f"{clear or 'none'} of {len(compared)}"
+        result = f"{share} differences to {sanitize(verdict.board.best, 40)} {'is' if clear < 2 else 'are'} clear"
+    text = f"{result}; {percent(verdict.level)} intervals from {fewest.count}"
+    return text + (f", the newest {verdict.rounds} only" if verdict.rounds else "")
+
+
+def _what_to_do(verdict: Verdict, more_key: str) -> list[str]:
+    """What to do next, the most useful first: more rounds, and the checks that may explain the difference."""
+    steps = []
+    serious = [check for check in verdict.checks if check.level != "note"]
+    if more_key and any(not c.decided for c in verdict.board.comparisons):
+        steps.append(f"{more_key} adds rounds until every interval of {METRICS[verdict.used].title} is within 5%")
+    if serious:
+        count = plural(len(serious), "problem")
+        codes = ", ".join(check.code for check in serious)
+        steps.append(f"{count} may explain {'it' if len(serious) == 1 else 'this'} ({codes}, below)")
+        steps += [f"first: {check.todo}" for check in serious if check.todo][:1]
+    return steps or ["nothing: no problem was found" + ("" if verdict.done else " so far")]
+
+
+# --- Pairs ---
+
+
+def _needs_words(pair: Pair) -> bool:
+    """Whether the bars do not say all of a pair: the work differed, another rate was compared too, or too few."""
+    comparison = pair.comparison
+    return comparison is None or not comparison.bounded or pair.leading.instead_of is not None or bool(pair.more)
+
+
+def _others(page: _Page, verdict: Verdict, key: str, shown: bool) -> None:
+    """The pairs without the best backend, on demand."""
+    count = math.comb(len(verdict.samples) - 1, 2)
+    if not shown:
+        if key:
+            page.add(f"{key} shows {'the pair' if count == 1 else f'all {count} pairs'} of the others too", "dim")
+        return
+    page.title("The others among themselves, corrected for all pairs")
+    if not verdict.done and verdict.cost > _COST_WHILE_RUNNING:
+        page.add("compared when the run is done", "dim")
+        return
+    others = verdict.among_others
+    if drawn := [p.comparison for p in others if p.comparison is not None and p.comparison.bounded]:
+        page.lines += plot(drawn, page.room, verdict.used)
+    for text in sentences_on([pair for pair in others if _needs_words(pair)]):
+        page.add(text)
+
+
+# --- Words ---
+
+
+def _examples(verdict: Verdict) -> list[tuple[str, str]]:
+    """What a ratio and its interval mean, by one of this run if there is one."""
+    bounded = [c for c in verdict.board.comparisons if c.bounded]
+    example = next((c for c in bounded if c.decided), bounded[0] if bounded else None)
+    ratio, low, high = example.figures if example is not None else ("1.31", "1.30", "1.32")
+    slower, faster = ("one backend", "the other")
+    if example is not None:
+        slower, faster = sanitize(example.slower, 40), sanitize(example.faster, 40)
+    return [
+        (f"{ratio}x", f"the typical value of {slower} divided by that of {faster}; for tokens/s, of the time per token"),
+        (
+            f"95%: {low} to {high}",
+            "the confidence interval: in 95 of 100 races it contains the true ratio; before the end, and after rounds "
+            "were added, it is a 99% interval or wider, so that looking early does not raise the error rate",
+        ),
+    ]
 
 
 def _table(typical: Sequence[Typical], metric: MetricKey, width: int) -> list[Line]:
