@@ -152,7 +152,8 @@ def _agree(view: RunView, metric: MetricKey) -> None:
         printed = summary_table(view, 300)
         assert _column(printed.partition("\n")[2], names) == shown
         _star_agrees(printed, verdict.line)
-        assert _of_metric(printed, verdict.used, best) == _of_metric(page, verdict.used, best)
+        said_each = "\n".join(verdict.sentences)
+        assert _of_metric(printed, verdict.used, best) == _of_metric(said_each, verdict.used, best)
         parting = farewell(view, 600)
         with_samples = {name for name in names if view.backends[name].summary.n}
         assert _column(parting.partition("\n")[2], names) == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import msgspec
@@ -112,13 +113,21 @@ async def test_verdict_screen_opens_scrolls_updates_and_closes() -> None:
         await settle(pilot)
         before = screen_text(app)
         assert "What the data say so far" in before and "more below" in before
-        assert "HuggingFace takes 3." in before and "! warning weights" in before
+        assert "HuggingFace 3." in before and "! warning weights" in before and "how sure: " in before
+        assert "a shows the pair of the others too" in before
+        await pilot.press("a")
+        await settle(pilot)
+        assert "The others among themselves" in screen_text(app)
+        assert "HuggingFace / mistral.rs" in screen_text(app)
+        await pilot.press("a")
+        await settle(pilot)
+        assert "The others among themselves" not in screen_text(app)
         await pilot.press("end")
         await settle(pilot)
         assert "would reveal: " in screen_text(app) and "more below" not in screen_text(app)
         await pilot.press("home", "m")
         await settle(pilot)
-        assert "as long as HuggingFace by TTFT" in screen_text(app)
+        assert "What the data say so far, by TTFT" in screen_text(app)
         more: list[AnyEvent] = [
             IterationDone(iteration=canned.iteration(n, 11)) for n in ("llama.cpp", "mistral.rs", "HuggingFace")
         ]
@@ -151,6 +160,59 @@ async def test_more_key_adds_rounds_if_backends_take_turns(order: str, sent: lis
         await pilot.press("v", "M")
         await settle(pilot)
         assert link.sent == sent
+
+
+def race_of(count: int, apart: float) -> RunView:
+    """Each of the backends takes longer than the one before by this share."""
+    names = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota"][:count]
+    run_view, chance = build.run_view(build.plan(*names, iterations=20)), random.Random(3)
+    for number in range(1, 21):
+        for place, name in enumerate(names):
+            latency = 0.7 * (1 + apart * place) * (1 + chance.gauss(0, 0.02))
+            run_view.apply(IterationDone(iteration=build.iteration(name, number, latency)))
+    for name in names:
+        run_view.apply(build.changed(name, planned=20, state="done"))
+    return run_view
+
+
+@pytest.mark.parametrize(
+    ("count", "apart", "who", "sure"),
+    [
+        (2, 0.12, "alpha is fastest", "the difference is clear; 95% intervals from 20 rounds"),
+        (3, 0.12, "alpha is fastest", "both differences to alpha are clear"),
+        (9, 0.12, "alpha is fastest", "all 8 differences to alpha are clear"),
+        (9, 0.001, "no clear difference", "none of 8 differences to "),
+        (2, 0.0, "no clear difference", "the difference is not clear"),
+    ],
+)
+def test_the_page_begins_with_the_answer_in_ten_lines(count: int, apart: float, who: str, sure: str) -> None:
+    verdict = race_of(count, apart).verdict("latency")
+    rows = [text_of([line]).rstrip() for line in verdict_page(verdict, 80, "M", pairs_key="a")]
+    answer = rows[: rows.index("")]
+    assert len(answer) <= 10
+    assert answer[1].startswith(f" {who}")
+    text = " ".join(row.strip() for row in answer)
+    assert f"how sure: {sure}" in text and "what to do: " in text
+    assert ("M adds rounds" in text) == any(not c.decided for c in verdict.board.comparisons)
+    # Each pair is said once: as a bar.
+    names = {name for name in verdict.samples if name != verdict.board.best}
+    bars = [row for row in rows if re.match(r" \w+ / \w+ +[│├─]", row)]
+    assert len(bars) == len(names) and not any(" and " in row and "no clear" in row for row in rows)
+    assert any(f"a shows {'the pair' if count == 3 else 'all 28 pairs'}" in row for row in rows) == (count > 2)
+
+
+def test_all_pairs_are_bars_on_demand() -> None:
+    verdict = race_of(4, 0.12).verdict("latency")
+    rows = [text_of([line]) for line in verdict_page(verdict, 80, pairs=True, pairs_key="a")]
+    assert sum(bool(re.match(r" \w+ / \w+ +[│├─]", row)) for row in rows) == 6
+
+
+def test_definitions_have_an_example_of_this_run() -> None:
+    verdict = race_of(2, 0.12).verdict("latency")
+    ratio, low, high = verdict.board.comparisons[0].figures
+    text = " ".join(text_of([line]).strip() for line in verdict_page(verdict, 80))
+    assert f"{ratio}x: the typical value of beta divided by that of alpha" in text
+    assert f"95%: {low} to {high}: the confidence interval" in text
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 120])

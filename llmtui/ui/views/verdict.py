@@ -108,7 +108,8 @@ class _Page:
 
     def add(self, text: str, role: Role = "", indent: int = 0, most: int = _MOST_LINES) -> None:
         """Add a text in at most `most` lines."""
-        for number, piece in enumerate(wrap(text, self.room - indent, most)):
+        # All lines but the first are indented by two cells.
+        for number, piece in enumerate(wrap(text, self.room - indent - 2, most)):
             blank = " " * (1 + indent + (2 if number else 0))
             self.lines.append(((blank, ""), (clip(piece, self.room - indent), role)))
 
@@ -167,11 +168,12 @@ def verdict_page(
 
 def _answer(page: _Page, verdict: Verdict, more_key: str) -> None:
     """Who is fastest and by how much, how sure that is, and what to do: at most ten lines of 78 cells."""
-    page.title(f"By {METRICS[verdict.metric].title}" + ("" if verdict.done else ", so far"))
+    far = "" if verdict.done else " so far"
+    page.title(f"What the data say{far}, by {METRICS[verdict.metric].title}")
     if len(verdict.samples) < 2:
         page.add("nothing to compare yet: a pair needs two backends with results", "dim")
         return
-    whole = len(wrap(verdict.line, page.room, 99)) <= _WHO_LINES
+    whole = len(wrap(verdict.line, page.room - 2, 99)) <= _WHO_LINES
     page.add(verdict.line if whole else verdict.brief, "strong", most=_WHO_LINES)
     page.add(f"how sure: {_how_sure(verdict)}", most=2)
     page.add(f"what to do: {'; '.join(_what_to_do(verdict, more_key))}", most=3)
@@ -187,7 +189,9 @@ def _how_sure(verdict: Verdict) -> str:
     if len(compared) == 1:
         result = "the difference is clear" if clear else "the difference is not clear"
     else:
-        share = f"all {clear}" if clear == len(compared) else f"{clear or 'none'} of {len(compared)}"
+        share = f"{clear or 'none'} of {len(compared)}"
+        if clear == len(compared):
+            share = "both" if clear == 2 else f"all {clear}"
         result = f"{share} differences to {sanitize(verdict.board.best, 40)} {'is' if clear < 2 else 'are'} clear"
     text = f"{result}; {percent(verdict.level)} intervals from {fewest.count}"
     return text + (f", the newest {verdict.rounds} only" if verdict.rounds else "")
@@ -200,7 +204,8 @@ def _what_to_do(verdict: Verdict, more_key: str) -> list[str]:
     if more_key and any(not c.decided for c in verdict.board.comparisons):
         steps.append(f"{more_key} adds rounds until every interval of {METRICS[verdict.used].title} is within 5%")
     if serious:
-        count = plural(len(serious), "problem")
+        warned = all(check.level == "warning" for check in serious)
+        count = plural(len(serious), "warning" if warned else "problem")
         codes = ", ".join(check.code for check in serious)
         steps.append(f"{count} may explain {'it' if len(serious) == 1 else 'this'} ({codes}, below)")
         steps += [f"first: {check.todo}" for check in serious if check.todo][:1]
@@ -246,7 +251,10 @@ def _examples(verdict: Verdict) -> list[tuple[str, str]]:
     if example is not None:
         slower, faster = sanitize(example.slower, 40), sanitize(example.faster, 40)
     return [
-        (f"{ratio}x", f"the typical value of {slower} divided by that of {faster}; for tokens/s, of the time per token"),
+        (
+            f"{ratio}x",
+            f"the typical value of {slower} divided by that of {faster}; for tokens/s, of the time per token",
+        ),
         (
             f"95%: {low} to {high}",
             "the confidence interval: in 95 of 100 races it contains the true ratio; before the end, and after rounds "
