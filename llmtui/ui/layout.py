@@ -139,6 +139,8 @@ def layout_for(width: int, height: int, backends: int, notices: int = 0) -> Layo
     if width < NARROW or room < CHART_MIN:
         return _layout_without_chart(width, height, n, notices)
     verdict = int(n > 1 and room > VERDICT_CHART)
+    # Of more than two backends it is too long for one line of a narrow terminal.
+    verdict += n > 2 and width < WIDE and room > VERDICT_CHART + 1
     room -= verdict
     chart = min(room, CHART_GOOD)
     room -= chart
@@ -158,7 +160,7 @@ def layout_for(width: int, height: int, backends: int, notices: int = 0) -> Layo
     columns, panel = _arranged(width, n, rows)
     scrolls = n > LINES_MOST and panel < PANEL_LEAST_HEIGHT
     blank = rows - (rows if scrolls else math.ceil(n / columns) * panel)
-    wrapped = min(blank, VERDICT_MOST - 1) if n > 2 and width < WIDE else 0
+    wrapped = min(blank, VERDICT_MOST - verdict) if n > 2 and width < WIDE else 0
     return Layout(
         "panels" if panel >= PANEL_LEAST_HEIGHT else "lines", columns, panel, header,
         2 if width >= WIDE else 1, chart, table=table > 0, table_rows=table, ranking=True, footer=True,

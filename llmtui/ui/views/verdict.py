@@ -30,6 +30,8 @@ _MOST_LINES = 12
 _COST_WHILE_RUNNING = 10_000
 #: The most lines that say who is ahead, and by how much.
 _WHO_LINES = 4
+#: The bars of the other pairs have their intervals in figures from this width on.
+_SPANS_WIDTH = 76
 _DEFINITIONS = (
     (
         "rounds",
@@ -113,6 +115,10 @@ class _Page:
             blank = " " * (1 + indent + (2 if number else 0))
             self.lines.append(((blank, ""), (clip(piece, self.room - indent), role)))
 
+    def at_most(self, lines: int) -> int:
+        """Return how many lines take the room of `lines` lines of 78 cells."""
+        return max(lines, math.ceil(lines * 78 / self.room))
+
     def title(self, text: str) -> None:
         """Add a title, apart from what is before it."""
         if self.lines:
@@ -140,7 +146,7 @@ def verdict_page(
     if shown := [pair.comparison for pair in with_best if pair.comparison is not None and pair.comparison.bounded]:
         best = f"Ratio to {sanitize(verdict.board.best, 40)}" if verdict.board.best else "Ratio of each pair"
         page.title(f"{best}, with its interval ({percent(verdict.level)})")
-        page.lines += plot(shown, page.room, verdict.used)
+        page.lines += plot(shown, page.room, verdict.used, spans=not _has_intervals(page, verdict))
     for text in sentences_on([pair for pair in with_best if _needs_words(pair)]):
         page.add(text)
     if verdict.board.best and len(verdict.samples) > 2:
@@ -173,10 +179,14 @@ def _answer(page: _Page, verdict: Verdict, more_key: str) -> None:
     if len(verdict.samples) < 2:
         page.add("nothing to compare yet: a pair needs two backends with results", "dim")
         return
-    whole = len(wrap(verdict.line, page.room - 2, 99)) <= _WHO_LINES
-    page.add(verdict.line if whole else verdict.brief, "strong", most=_WHO_LINES)
-    page.add(f"how sure: {_how_sure(verdict)}", most=2)
-    page.add(f"what to do: {'; '.join(_what_to_do(verdict, more_key))}", most=3)
+    page.add(verdict.line if _has_intervals(page, verdict) else verdict.brief, "strong", most=page.at_most(_WHO_LINES))
+    page.add(f"how sure: {_how_sure(verdict)}", most=page.at_most(2))
+    page.add(f"what to do: {'; '.join(_what_to_do(verdict, more_key))}", most=page.at_most(3))
+
+
+def _has_intervals(page: _Page, verdict: Verdict) -> bool:
+    """Whether there is room for the intervals in the answer; else they are beside the bars."""
+    return len(wrap(verdict.line, page.room - 2, 99)) <= page.at_most(_WHO_LINES)
 
 
 def _how_sure(verdict: Verdict) -> str:
@@ -234,7 +244,7 @@ def _others(page: _Page, verdict: Verdict, key: str, shown: bool) -> None:
         return
     others = verdict.among_others
     if drawn := [p.comparison for p in others if p.comparison is not None and p.comparison.bounded]:
-        page.lines += plot(drawn, page.room, verdict.used)
+        page.lines += plot(drawn, page.room, verdict.used, spans=page.room >= _SPANS_WIDTH)
     for text in sentences_on([pair for pair in others if _needs_words(pair)]):
         page.add(text)
 
@@ -303,15 +313,19 @@ def _table(typical: Sequence[Typical], metric: MetricKey, width: int) -> list[Li
     return lines
 
 
-def plot(comparisons: list[Comparison], width: int, usual: MetricKey = "latency") -> list[Line]:
+def plot(comparisons: list[Comparison], width: int, usual: MetricKey = "latency", *, spans: bool = False) -> list[Line]:
     """Draw a row for each pair: `slower / faster`, and its interval on an axis of ratios with a mark at 1.
 
-    Metrics other than the `usual` one are named.
+    Metrics other than the `usual` one are named. With `spans`, the ends of the intervals are figures too.
     """
+
+    def figure_of(c: Comparison) -> str:
+        ratio, low, high = c.figures
+        return f"{ratio} ({low} to {high})" if spans else ratio
 
     def row(c: Comparison) -> Ratio:
         by = f" {METRICS[c.metric].title}" if c.metric != usual else ""
         name = f"{sanitize(c.slower, 40)} / {sanitize(c.faster, 40)}{by}"
-        return Ratio(name, c.low, c.ratio, c.high, c.decided, c.figures[0])
+        return Ratio(name, c.low, c.ratio, c.high, c.decided, figure_of(c))
 
     return draw_ratios([row(c) for c in comparisons], width, _NAMES_AT_MOST)
