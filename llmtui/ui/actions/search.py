@@ -33,6 +33,7 @@ SYNONYMS: dict[str, str] = {
     "export_as": "save file json markdown csv download write",
     "maximise": "open show samples tokens requests",
     "back": "escape close main",
+    "here": "discover servers models installed available missing race find",
     "theme": "colour color appearance",
     "help": "shortcuts manual",
     "quit": "exit leave close end",
