@@ -6,7 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-from llmtui.cli.races import Races
 from llmtui.config.schema import ConfigError, UiConfig, find, load
 from llmtui.link.process import EngineProcess, LiveRun, live_runs
 from llmtui.model import Plan
@@ -30,9 +29,10 @@ def open_monitor(
     If `plan` has no backends, the user chooses a race first. Return the exit code of the last. Raises EngineError, and
     UsageError if the user chose none.
     """
-    races = Races(ui, store)
     if not plan.backends:
-        plan = races.first_plan(plan)
+        from llmtui.cli.races import Races
+
+        plan = Races(ui, store).first_plan(plan)
     earlier = None
     if against:
         from llmtui.cli.history import earlier_run
@@ -41,8 +41,10 @@ def open_monitor(
         earlier = earlier_run(against, store)
     engine = EngineProcess.start(plan, store, resume=resume, label=label)
     # Textual is imported while the engine starts.
+    from llmtui.cli.races import Races
     from llmtui.ui.run import show
 
+    races = Races(ui, store)
     while True:
         here = races.here()
         code = show(plan, engine, ui, earlier, here)

@@ -20,7 +20,6 @@ from textual.events import Resize
 from llmtui.config.schema import UiConfig
 from llmtui.link.client import EngineLink
 from llmtui.model import Logs, Plan
-from llmtui.runview.against import Against
 from llmtui.runview.run import RunView
 from llmtui.ui import themes
 from llmtui.ui.actions.dispatch import ACTIONS, run_command
@@ -29,7 +28,6 @@ from llmtui.ui.actions.quit_question import QuitQuestion
 from llmtui.ui.actions.registry import BY_ID, COMMANDS, Command
 from llmtui.ui.announcer import Announcer
 from llmtui.ui.here import Here
-from llmtui.ui.past import PastRun
 from llmtui.ui.screens.prebuilt import Overlays
 from llmtui.ui.screens.run import RunScreen
 from llmtui.ui.session import Session
@@ -45,6 +43,9 @@ from llmtui.ui.views.log import RunLog, local_now
 from llmtui.ui.widgets.footer import Footer
 
 if TYPE_CHECKING:
+    # The first frame does not wait for what a past run needs.
+    from llmtui.runview.against import Against
+    from llmtui.ui.past import PastRun
     from llmtui.ui.screens.details import DetailsScreen
 
 

@@ -11,24 +11,25 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
 from llmtui import exit_codes
 from llmtui.config.schema import UiConfig
-from llmtui.export.farewell import farewell
 from llmtui.link.client import Client, EngineLink
 from llmtui.link.process import EngineProcess
 from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Plan, Shutdown
-from llmtui.runview.against import Against
-from llmtui.store.rows import StoredRun
 from llmtui.text.cells import CELLS
 from llmtui.text.format import plural
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.escapes import RESTORE_TITLE
 from llmtui.ui.here import Here
-from llmtui.ui.past import PastLink, past_hello, past_run
+
+if TYPE_CHECKING:
+    # The first frame does not wait for what a past run needs.
+    from llmtui.runview.against import Against
+    from llmtui.store.rows import StoredRun
 
 #: A wait longer than this is reported.
 _SILENT_S = 1.0
@@ -99,6 +100,7 @@ async def _show_again(socket: Path, ui: UiConfig) -> int:
 
 def show_past(stored: StoredRun, ui: UiConfig, against: Against | None = None) -> int:
     """Show a run of the history, without an engine. Return the exit code."""
+    from llmtui.ui.past import PastLink, past_hello, past_run
 
     async def link() -> EngineLink:
         return PastLink(past_hello(stored))
@@ -231,6 +233,8 @@ def _write(text: str, stream: TextIO) -> None:
 
 def print_farewell(app: MonitorApp) -> int:
     """Print a few lines of results to stdout, and how the run ended to stderr. Return the exit code."""
+    from llmtui.export.farewell import farewell
+
     run_view, config = app.run_view, app.run_view.plan.config
     _write(farewell(run_view, shutil.get_terminal_size((120, 24)).columns), sys.stdout)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from llmtui.config.schema import UiConfig
 from llmtui.model import RESTING, BackendState, Plan, State
@@ -18,7 +18,6 @@ from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
 from llmtui.ui.charts.chart_data import STATISTIC_KINDS, ChartData, Kind, Series
 from llmtui.ui.layout import Layout, layout_for
 from llmtui.ui.listing import Listing
-from llmtui.ui.past import PastRun
 from llmtui.ui.situation import Phase, Situation
 from llmtui.ui.text.format import name_text
 from llmtui.ui.text.spans import Role
@@ -28,6 +27,9 @@ from llmtui.ui.views.scroll import window
 from llmtui.ui.views.sorting import Sort
 from llmtui.ui.views.time_left import TimeLeft, time_left
 from llmtui.ui.zoom import Zoom
+
+if TYPE_CHECKING:
+    from llmtui.ui.past import PastRun
 
 #: The most steps of an ECDF: finer than a row.
 ECDF_STEPS = 201
