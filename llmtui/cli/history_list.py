@@ -14,7 +14,7 @@ from llmtui.model import STATE_WORDS
 from llmtui.store.rows import BackendRow, RunRow
 from llmtui.store.run_filter import RunFilter
 from llmtui.text import sanitize
-from llmtui.text.cells import pad, wrapped
+from llmtui.text.cells import cells_wide, pad, wrapped
 from llmtui.text.format import figure, plural
 
 _HEADINGS = ("run", "started (UTC)", "state", "failed")
@@ -75,18 +75,20 @@ def run_line(row: RunRow) -> str:
 
 def table(rows: list[RunRow], width: int) -> list[str]:
     """Headings, and the runs in lines of at most `width` cells."""
-    room = max(_LEAST, width - sum(_WIDTHS) - 2 * len(_WIDTHS))
+    listed = [(_HEADINGS, _HEADING), *((_cells(row), _results(row)) for row in rows)]
+    widths = [max(map(cells_wide, column)) for column in zip(*(cells for cells, _ in listed), strict=True)]
+    room = max(_LEAST, width - sum(widths) - 2 * len(widths))
     lines = []
-    for cells, text in ((_HEADINGS, _HEADING), *((_cells(row), _results(row)) for row in rows)):
-        head = _head(cells)
+    for cells, text in listed:
+        head = _head(cells, widths)
         lines += [
             (head if n == 0 else " " * len(head)) + part for n, part in enumerate(wrapped(text, room, "") or [""])
         ]
     return [line.replace(_JOINED, " ").rstrip() for line in lines] if rows else []
 
 
-def _head(cells: Sequence[str]) -> str:
-    return "".join(f"{pad(cell, width)}  " for cell, width in zip(cells, _WIDTHS, strict=True))
+def _head(cells: Sequence[str], widths: Sequence[int] = _WIDTHS) -> str:
+    return "".join(f"{pad(cell, width)}  " for cell, width in zip(cells, widths, strict=True))
 
 
 def _cells(row: RunRow) -> tuple[str, str, str, str]:

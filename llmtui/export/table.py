@@ -14,7 +14,7 @@ from llmtui.stats.board import DIFFERS, Standing
 from llmtui.stats.metrics import METRICS, Metric
 from llmtui.stats.summary import P95_FROM, Spread
 from llmtui.text import sanitize
-from llmtui.text.cells import cells_wide, fit, wrapped
+from llmtui.text.cells import cells_wide, fit_name, wrapped
 from llmtui.text.format import DASH, Kind, count_text, figure, figures, lined_up, plural, unit_of
 
 _WIDEST_TEXT = 32
@@ -119,24 +119,27 @@ COLUMNS: tuple[_Column, ...] = (
 
 
 def filled_columns(rows: Sequence[Row]) -> list[FilledColumn]:
-    """All columns of the table with their cells. Text in them is not sanitized yet. Empty columns are left out.
+    """All columns of the table with their cells. Text in them is not sanitized yet.
+
+    Left out are empty columns, p95 if there are too few samples, and frameworks that are only the backends' names.
 
     The statistics of the latency share the unit that suits the medians. A column has one number of decimals.
     """
     medians = [s.median if (s := row.backend_view.summary.latency) else None for row in rows]
     latency_unit = unit_of(medians, "s")
-    filled = []
+    filled = list[FilledColumn]()
     for column in COLUMNS:
         if column.figure is None:
             cells, heading, rank = [column.cell(row) for row in rows], column.title, column.rank
             cells = cells if column.text else lined_up(cells)
-            if rank and not any(cells):
+            if rank and (not any(cells) or (column.title == "framework" and cells == filled[0].cells)):
                 continue
             if column.text and rank and len(rows) > 1 and len(set(cells)) == 1:
                 rank += _EQUAL
         else:
             values = [column.figure(row) for row in rows]
-            if column.rank and any(medians) and not any(value is not None for value in values):
+            optional = column.rank and (any(medians) or column.title == "p95")
+            if optional and not any(value is not None for value in values):
                 continue
             unit, cells = figures(values, column.kind, latency_unit if column.latency else None)
             heading, rank = column.title if column.title == unit else f"{column.title} {unit}", column.rank
@@ -174,7 +177,7 @@ def row_lines(rows: Sequence[Row], width: int) -> tuple[list[str], list[FilledCo
     columns = filled_columns(rows)
     for column in columns:
         if column.text:
-            column.cells = [fit(sanitize(cell), _WIDEST_TEXT) for cell in column.cells]
+            column.cells = [fit_name(sanitize(cell), _WIDEST_TEXT) for cell in column.cells]
     while _total(columns) > width and (most := max(column.rank for column in columns)):
         columns = [column for column in columns if column.rank != most]
     lines = ["latency and TTFT (median), tok/s of one stream"]

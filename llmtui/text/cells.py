@@ -51,6 +51,19 @@ def fit(text: str, width: int) -> str:
     return text[:kept].rstrip() + "..."[: max(0, width)]
 
 
+def fit_name(name: str, width: int) -> str:
+    """`name` in at most `width` cells, cut in its middle: names often differ at their end only."""
+    if cells_wide(name) <= width:
+        return name
+    half, start = max(0, width - 3) // 2, len(name)
+    while start and cells_wide(name[start - 1 :]) <= half:
+        start -= 1
+    # A mark is not shown without its letter.
+    while start < len(name) and not cell_width(name[start]):
+        start += 1
+    return fit(name, width - cells_wide(name[start:])) + name[start:]
+
+
 def wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
     """`text` in lines of at most `width` cells (20 or more), all but the first indented."""
     # A character for each cell: NUL is the second cell of a wide sign.

@@ -66,6 +66,15 @@ def test_a_table_has_headings_and_fits_the_terminal(store: Path) -> None:
     assert table([], 80) == []
 
 
+def test_counts_of_many_backends_have_room(tmp_path: Path) -> None:
+    file = tmp_path / "many.db"
+    add(file, "aaaa0004", {f"server {n}": 0.0 for n in range(12)})
+    lines = table(listed(file), 80)
+    assert any("  12 of 12  server 0" in line for line in lines)
+    starts = {len(line) - len(line.lstrip()) for line in lines if line.startswith(" ")}
+    assert len(starts) == 1 and all(cells_wide(line) <= 80 for line in lines)
+
+
 @pytest.mark.parametrize(
     ("wanted", "runs"),
     [

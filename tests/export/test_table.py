@@ -77,6 +77,13 @@ def test_empty_columns_are_dropped() -> None:
     plain = build.run_view(build.plan("b"))
     title = summary_table(plain, 200).splitlines()[1]
     assert "language" not in title and "weights" not in title and "stddev" in title
+    assert "framework" not in title and "p95" not in title
+
+
+def test_long_names_differ_at_their_end() -> None:
+    names = [Backend(name=f"vLLM 0.11 (H100 node, tensor parallel {n})", framework="vLLM") for n in (1, 2)]
+    one, two = summary_table(build.run_view(build.plan(*names)), 200).splitlines()[2:4]
+    assert one != two and "parallel 1)" in one and "vLLM" in two
 
 
 def test_wide_characters_stay_in_their_columns() -> None:

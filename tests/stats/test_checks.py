@@ -136,6 +136,9 @@ PROVOKED: list[Case] = [
     ("stop-reason", "warning", every(1, finish_reason="stop"), every(1, finish_reason="stop"), {}, "before max_tokens"),
     ("model", "void", {}, {"model": "qwen2.5:0.5b"}, {}, "b qwen2.5:0.5b"),
     ("model", "warning", {"model": "qwen2.5:0.5b"}, {"model": "Qwen2.5-0.5B-Coder"}, {}, "possibly different"),
+    # A name is within another only by whole words.
+    ("model", "void", {"model": "phi-2:7b"}, {"model": "phi-2:17b"}, {}, "different models: a phi-2:7b, b phi-2:17b"),
+    ("model", "void", {"model": "eta"}, {"model": "theta"}, {}, "different models: a eta, b theta"),
     ("model", "void", {"model_digest": "sha256:aa"}, {"model_digest": "sha256:bb"}, {}, "sha256:aa"),
     ("thinking", "void", {}, every(1, ttfo_s=0.9), {}, "b reasoned"),
     ("thinking", "void", {}, {"fields": {"ttfo_s": None}}, {}, "a did not"),
@@ -243,7 +246,7 @@ PROVOKED: list[Case] = [
         {},
         every(2, foreign_cpu=0.7, latency_s=1.2),
         {},
-        "b 6 of 12 iterations, 0.7 cores at most; that changes a median by up to 10%",
+        "b 6 of 12 iterations, 0.7 cores at most; that may change a median by up to 10%",
     ),
     ("disturbed", "warning", {}, every(1, foreign_cpu=7.5), {}, "b 12 of 12 iterations, 7.5 cores"),
     (

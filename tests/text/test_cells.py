@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmtui.text.cells import cells_wide, fit, pad, plain, wrapped
+from llmtui.text.cells import cells_wide, fit, fit_name, pad, plain, wrapped
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,13 @@ def test_a_text_is_cut_at_a_cell() -> None:
     assert fit("模型模型", 8) == "模型模型"
     assert fit("模型模型模", 8) == "模型..."
     assert fit("abcdef", 5) == "ab..."
+
+
+def test_a_name_is_cut_in_its_middle() -> None:
+    assert fit_name("abcdef", 6) == "abcdef"
+    assert [fit_name(f"vLLM on node {n}", 12) for n in (1, 2)] == ["vLLM...de 1", "vLLM...de 2"]
+    for width in range(3, 20):
+        assert cells_wide(fit_name("模型e\u0301模型模型-" * 3, width)) <= width
 
 
 def test_lines_are_as_wide_as_the_screen() -> None:

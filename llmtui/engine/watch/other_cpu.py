@@ -5,6 +5,8 @@ Time stolen by the hypervisor counts too: it slows the server like another proce
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,14 +80,16 @@ class OtherCpuMeter:
     def result(self) -> tuple[float | None, float | None]:
         """Return the cores that other processes used, and those that the server used: to two decimals, at least 0.
 
-        None if unknown. Call it once the server's processes are all known.
+        None if unknown. Call it once the server's processes are all known. The counters' ticks are longer than a short
+        iteration, but no process uses more cores than there are.
         """
         if not self._elapsed_s or self._server is None:
             return None, None
         server_s = self._server.used_s()
         foreign_s = self._others_s - server_s
-        foreign = round(foreign_s / self._elapsed_s, 2) if foreign_s > ROUNDING_S else 0.0
-        cores = round(max(0.0, server_s) / self._elapsed_s, 2)
+        most = float(os.cpu_count() or math.inf)
+        foreign = min(most, round(foreign_s / self._elapsed_s, 2)) if foreign_s > ROUNDING_S else 0.0
+        cores = min(most, round(max(0.0, server_s) / self._elapsed_s, 2))
         return (foreign, cores) if self._server.judge(cores, foreign) else (None, None)
 
     def _own_cpu(self) -> dict[int, float]:

@@ -13,8 +13,12 @@ INTERVAL_S = 1.0
 
 
 async def sample_servers(backend_runs: Collection[BackendRun], emit: Callable[[AnyEvent], None]) -> None:
-    """Emit memory and CPU of each running server, once a second if they changed. Runs until cancelled."""
+    """Emit memory and CPU of each running server, once a second if they changed. Runs until cancelled.
+
+    When other processes belong to the server than before, the CPU time that they used earlier is not counted.
+    """
     last: dict[str, tuple[int, float]] = {}
+    engines: dict[str, frozenset[int]] = {}
     while True:
         await asyncio.sleep(INTERVAL_S)
         for backend_run in backend_runs:
@@ -27,6 +31,11 @@ async def sample_servers(backend_runs: Collection[BackendRun], emit: Callable[[A
             rss_bytes, cpu_s = sample
             now = time.monotonic()
             before, backend_run.cpu = backend_run.cpu, (now, cpu_s)
+            processes = backend_run.target.processes
+            engine = processes.first if processes is not None else frozenset()
+            if before is None or engines.get(backend_run.name, engine) != engine:
+                before = None
+            engines[backend_run.name] = engine
             if before is None:
                 continue
             cores = round(max(0.0, (cpu_s - before[1]) / (now - before[0])), 1)

@@ -244,4 +244,4 @@ def disturbances(race: Race) -> Iterator[Check]:
 def _changed(effects: Mapping[str, float], names: Iterable[str]) -> str:
     """The largest effect, in words."""
     most = max(abs(effects[name]) for name in names)
-    return f"; that changes a median by up to {percent_text(most)}"
+    return f"; that may change a median by up to {percent_text(most)}"

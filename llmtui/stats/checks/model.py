@@ -44,10 +44,14 @@ def _model(entry: Entry) -> str:
 
 
 def _related(families: dict[str, str]) -> list[list[str]]:
-    """Names of backends by model. A name within another ("qwen2.50.5b" in "qwen2.50.5bcoder") may be the same model."""
+    """Names of backends by model. A family within another may be the same model: "qwen 2.5 7b" in "qwen 2.5 7b coder".
+
+    It is within it by whole words: "2 7b" is not in "12 7b".
+    """
     groups: dict[str, list[str]] = {}
     for name in sorted(families, key=lambda n: len(families[n])):
-        groups.setdefault(next((f for f in groups if f in families[name]), families[name]), []).append(name)
+        family = f" {families[name]} "
+        groups.setdefault(next((f for f in groups if f in family), family), []).append(name)
     return list(groups.values())
 
 

@@ -120,7 +120,8 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
         cells: list[str] | None = None
         if column.kind is not None:
             values = [value if isinstance(value := column.value(row), float) else None for row in rows]
-            if medians and rank and column.key != sorted_by and not any(value is not None for value in values):
+            optional = rank and column.key != sorted_by and (medians or column.key == "p95")
+            if optional and not any(value is not None for value in values):
                 continue
             scale = scale_of(values, column.kind, unit if column.key in SPREAD_KEYS else None)
             cells = [scale.text(value) for value in values]
