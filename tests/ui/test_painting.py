@@ -130,7 +130,7 @@ async def test_the_help_counts_the_rows_below(size: tuple[int, int]) -> None:
 async def test_a_help_that_fits_counts_no_rows_below() -> None:
     link = FakeLink(canned.hello(done=6))
     app = still(link)
-    async with app.run_test(size=(120, 60), notifications=False) as pilot:
+    async with app.run_test(size=(120, 70), notifications=False) as pilot:
         await settle(pilot, link)
         await press(pilot, "question_mark")
         assert "more below" not in screen_text(app)

@@ -24,6 +24,9 @@ from llmtui.ui.widgets.search import SearchLine
 #: With fewer cells than this beside the keys, the descriptions are below them.
 _WORDS_AT_LEAST = 20
 
+#: The cells of a border that its text leaves free.
+_FRAME = 6
+
 #: Keys that are no commands of the registry, by section.
 _FIXED = {
     "Backend": [("1-9, 0", "select a backend, 0 the tenth; tab, arrows and a click do too")],
@@ -153,8 +156,9 @@ class Sheet(VerticalScroll):
 
     def _count(self) -> None:
         below = round(self.max_scroll_y - self.scroll_y)
-        hints = "/ searches, esc closes"
-        self.border_subtitle = f"{below} more below, {hints}" if below > 0 else hints
+        hints = f"{below} more below, esc closes" if below > 0 else "esc closes"
+        more = f"{hints}, / searches"
+        self.border_subtitle = more if len(more) + _FRAME <= self.size.width else hints
 
 
 class HelpScreen(ModalScreen[str], PaintedOnceScreen[str]):
