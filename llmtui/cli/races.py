@@ -10,11 +10,12 @@ from pathlib import Path
 import msgspec
 
 from llmtui.cli.present import look, nothing_here, places
-from llmtui.cli.racing import command_of
-from llmtui.config.lineup import Group, others_than
+from llmtui.config.frameworks import word_of
+from llmtui.config.lineup import Group, one_server, others_than
 from llmtui.config.schema import Config, UiConfig
+from llmtui.config.source import command_of
 from llmtui.link.process import EngineProcess
-from llmtui.model import Found, Plan
+from llmtui.model import Backend, Found, Plan
 from llmtui.model.errors import UsageError
 from llmtui.ui.here import Here
 
@@ -65,11 +66,20 @@ class Races:
         race = here.chosen
         # The command that starts the same race: a run without a config is resumed with it.
         loaded = any(backend.embedded for backend in race.backends)
-        words = [backend.framework.lower() if backend.embedded else backend.url for backend in race.backends]
+        words = [word_of(backend.framework) if backend.embedded else backend.url for backend in race.backends]
         model = (plan.config.model or None) if loaded else race.model
-        following = Config(run=plan.config, ui=self._ui, backend=race.backends).plan()
+        backends = [_as_configured(backend, plan) for backend in race.backends]
+        following = Config(run=plan.config, ui=self._ui, backend=backends).plan()
         others = others_than(race, here.known(plan))
         return msgspec.structs.replace(following, source=command_of(words, model), others=others)
+
+
+def _as_configured(backend: Backend, plan: Plan) -> Backend:
+    """Return `backend` with the settings that `plan` has for its server, such as its key."""
+    for one in plan.backends:
+        if backend.url and one.url and one_server(backend.url, one.url):
+            return msgspec.structs.replace(one, name=backend.name, model=backend.model)
+    return backend
 
 
 def write_group(group: Group) -> str:

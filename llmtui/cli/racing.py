@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from llmtui.config.lineup import wanted_model
 from llmtui.config.named_secrets import named_secrets
 from llmtui.config.places import Place
 from llmtui.config.schema import MAX_BACKENDS, Config, checked_url, chosen_names
+from llmtui.config.source import command_of
 from llmtui.model import Backend, Plan, redactor
 from llmtui.model.errors import UsageError
 from llmtui.text import sanitize
@@ -55,11 +55,6 @@ def plan_of(
             report(difference)
         plan = msgspec.structs.replace(plan, source=redactor(plan)(command_of(words, model)))
     return settings, plan
-
-
-def command_of(words: Sequence[str], model: str | None) -> str:
-    """Return the command that names the same race. It is the source of a run that has no config."""
-    return shlex.join(["llmtui", *words, *(["--model", model] if model is not None else [])])
 
 
 def at_path(path: str) -> AtPath:
@@ -101,7 +96,7 @@ def _settings(asked: Wanted) -> Config:
 
 
 def _at(url: str) -> Backend:
-    """Return the entry for a server's address. Raises ConfigError."""
+    """Return the entry for a server's address; a key among its parameters is a secret. Raises ConfigError."""
     from llmtui.wire import common
 
     secrets = named_secrets({"url": url})

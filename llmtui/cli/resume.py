@@ -19,6 +19,7 @@ from llmtui.config.lineup import usual
 from llmtui.config.ollama_host import ollama_url
 from llmtui.config.places import Place
 from llmtui.config.schema import Config, ConfigError, UiConfig, load, load_named_by_history
+from llmtui.config.source import words_of
 from llmtui.model import Backend, Plan
 from llmtui.model.errors import UsageError
 from llmtui.store.errors import NoRunError
@@ -106,11 +107,7 @@ def _words(plan: Plan, config: str | None, words: Sequence[str]) -> list[str]:
 
 def _refuse_without_words(plan: Plan) -> None:
     """Raise UsageError if the run has no config, with the words that it was started with."""
-    try:
-        program, *words = shlex.split(plan.source)
-    except ValueError:
-        return
-    if program == "llmtui" and words:
+    if words := words_of(plan.source):
         again = shlex.join(["llmtui", "resume", plan.run, *words])
         raise UsageError(f"run {plan.run} was started without a config; name the same backends again: {again}")
 

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from llmtui.config.file import DEFAULT_SOURCE
+from llmtui.config.source import words_of
 from llmtui.model import (
     AnyCommand,
     AnyEvent,
@@ -52,15 +53,15 @@ def past_run(stored: StoredRun) -> PastRun:
     label = f" [{sanitize(stored.label, 20)}]" if stored.label else ""
     origin = (f"run {plan.run}{label}", f"{plan.created_utc[:16].replace('T', ' ')} UTC")
     if state == "done":
-        return PastRun(state, origin, f"to measure again: {_command(sanitize(plan.source, 200))}")
+        return PastRun(state, origin, f"to measure again: {_command(plan.source)}")
     return PastRun(state, origin, f"to measure what is missing: llmtui resume {plan.run}")
 
 
 def _command(source: str) -> str:
     """The command that starts a run with the plan from `source`: a config, the built-in default, or a command."""
-    if source.startswith("llmtui "):
-        return source
-    return "llmtui" if source in ("", DEFAULT_SOURCE) else f"llmtui {shlex.quote(source)}"
+    if source in ("", DEFAULT_SOURCE):
+        return "llmtui"
+    return sanitize(shlex.join(["llmtui", *(words_of(source) or [source])]), 200)
 
 
 def past_hello(stored: StoredRun) -> Hello:

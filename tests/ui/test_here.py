@@ -215,6 +215,19 @@ async def test_what_runs_is_raced_with_two_keys(machine: Machine) -> None:
     assert plan.others == []
 
 
+async def test_a_server_of_the_config_is_raced_with_its_key() -> None:
+    server = Backend(name="box", framework="vLLM", url="http://127.0.0.1:8000/v1", api_key="secret", model="a:1b")
+    plan = msgspec.structs.replace(canned.plan(), backends=[server])
+    here = Here()
+    here.chosen = next(race for race in here.races(plan.public()) if race.model == "a:1b")
+    following = Races(UiConfig(), "").next_plan(plan, here)
+    assert following is not None
+    assert [(b.name, b.url, b.api_key, b.model) for b in following.backends] == [
+        ("vLLM", "http://127.0.0.1:8000/v1", "secret", "a:1b")
+    ]
+    assert "secret" not in following.source
+
+
 async def test_with_nothing_to_race_the_page_opens_by_itself(machine: Machine) -> None:
     races = Races(UiConfig(), "", machine.urls)
     here = races.here()

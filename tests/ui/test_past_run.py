@@ -107,6 +107,10 @@ async def test_a_run_of_version_0_1_0_opens(tmp_path: Path) -> None:
         ("/home/me/my race.toml", "llmtui '/home/me/my race.toml'"),
         (DEFAULT_SOURCE, "llmtui"),
         ("llmtui http://127.0.0.1:8080 --model m.gguf", "llmtui http://127.0.0.1:8080 --model m.gguf"),
+        # A history from anyone gives no shell commands to copy, and no escape codes.
+        ("llmtui ollama; rm -rf ~", "llmtui 'ollama;' rm -rf '~'"),
+        ("llmtui $(id) \x1b[2J", "llmtui '$(id)' ''"),
+        ("llmtui 'half", "llmtui 'llmtui '\"'\"'half'"),
     ],
 )
 def test_how_to_measure_a_run_again(tmp_path: Path, source: str, command: str) -> None:
