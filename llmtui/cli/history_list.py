@@ -10,7 +10,7 @@ import msgspec
 from llmtui import exit_codes
 from llmtui.cli.history import opened
 from llmtui.cli.output import STDOUT, output_columns, report, write_output
-from llmtui.model import STATE_WORDS
+from llmtui.model import FAILED, STATE_WORDS
 from llmtui.store.rows import BackendRow, RunRow
 from llmtui.store.run_filter import RunFilter
 from llmtui.text import sanitize
@@ -24,7 +24,6 @@ _WIDTHS = (8, 16, 7, 6)
 _LEAST = 20
 #: A blank at which no line is broken: between a figure and its unit. Sanitized text has none.
 _JOINED = "\xa0"
-_NO_RESULT = frozenset({"unreachable", "missing", "failed"})
 
 
 def list_runs(number: int, path: str, wanted: RunFilter | None = None, *, as_json: bool = False) -> int:
@@ -65,7 +64,7 @@ def runs_json(rows: list[RunRow]) -> str:
 
 def failed(row: RunRow) -> list[BackendRow]:
     """The backends of a run that failed, or have failed iterations."""
-    return [b for b in row.backends if b.errors or b.state in _NO_RESULT]
+    return [b for b in row.backends if b.errors or b.state in FAILED]
 
 
 def run_line(row: RunRow) -> str:
@@ -112,6 +111,6 @@ def _backend(backend: BackendRow) -> str:
     if backend.latency_median_s is None:
         return f"{name} {errors or STATE_WORDS[backend.state]}"
     more = [errors] if errors else []
-    more += [STATE_WORDS[backend.state]] if backend.state in _NO_RESULT else []
+    more += [STATE_WORDS[backend.state]] if backend.state in FAILED else []
     median = figure(backend.latency_median_s, "s") + (f" ({', '.join(more)})" if more else "")
     return f"{name} {median}".replace(" ", _JOINED)

@@ -68,12 +68,15 @@ def usual_ui() -> UiConfig:
 def attach(run: str | None, store: str = "") -> int:
     """Show an active run, as `active_run` finds it. Return the exit code. Raises UsageError if there is none."""
     active = active_run(run, store)
+    from llmtui.cli.history import report_where
     from llmtui.ui.run import show_again
 
     try:
-        return show_again(Path(active.socket), usual_ui())
+        code = show_again(Path(active.socket), usual_ui())
     except OSError as error:
         raise CommandError(f"run {active.run}: {error.strerror or error}") from error
+    report_where(active.run, store)
+    return code
 
 
 def active_run(run: str | None, store: str = "") -> LiveRun:

@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from llmtui.engine.backend_run import BackendRun
-from llmtui.model import RunConfig
-
-_FAILED = ("unreachable", "missing", "failed")
+from llmtui.model import FAILED, RunConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +47,7 @@ def run_progress(backends: Iterable[BackendRun], config: RunConfig, now: float) 
 
 def _finished(backend_run: BackendRun, config: RunConfig) -> int:
     """The finished iterations of the attempt, warm-ups and failures among them."""
-    if backend_run.state.state in _FAILED:
+    if backend_run.state.state in FAILED:
         return backend_run.finished
     planned = config.warmup + backend_run.state.planned
     return planned - len(backend_run.queue) - backend_run.asking - backend_run.dropped

@@ -1,4 +1,4 @@
-"""What the monitor leaves on the terminal: the figures, the verdict in a line, and where all the rest is."""
+"""What the monitor leaves on the terminal: the figures, failures, and the verdict in a line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_LINES = 2
 def farewell(run_view: RunView, width: int) -> str:
     """A few lines of plain text in at most `width` cells: a row per backend with results, failures, the verdict.
 
-    Ends with the command that prints everything; empty before the run has begun.
+    Empty before the run has begun.
     """
     rows = [row for row in rows_of(run_view) if row.backend_view.summary.n]
     lines = row_lines(rows, width)[0] if rows else []
@@ -30,8 +30,6 @@ def farewell(run_view: RunView, width: int) -> str:
             others_as_text(run_view.plan),
         ]
         lines += [line for text in presence for line in _few(text, width)]
-    else:
-        lines.append(f"run {run_view.plan.run}; details: llmtui show {run_view.plan.run}")
     return "".join(line.rstrip() + "\n" for line in lines)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from llmtui.model import STATE_WORDS
+from llmtui.model import FAILED, STATE_WORDS
 from llmtui.runview.backend import BackendView
 from llmtui.runview.presence import TELLS, absent_line, others_as_text
 from llmtui.runview.run import RunView
@@ -195,7 +195,7 @@ def remarks_on(backend_view: BackendView) -> list[str]:
     state = backend_view.state
     if state.failure is not None:
         remarks.append(f"{name}: {STATE_WORDS[state.state]}: {sanitize(str(state.failure))}")
-    elif state.state in ("failed", "unreachable", "missing", "stopped"):
+    elif state.state in FAILED or state.state == "stopped":
         remarks.append(f"{name}: {STATE_WORDS[state.state]}")
     failed, total = backend_view.summary.errors, backend_view.finished
     if backend_view.previous is not None and (earlier := backend_view.previous.latency) is not None:

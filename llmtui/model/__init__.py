@@ -30,10 +30,11 @@ from llmtui.model.plan import (
 )
 from llmtui.model.redacting import redacted
 from llmtui.model.sample import DISTURBED_CORES, FASTEST_NS, Failure, Iteration, Phase, Stamp, TokenSource, pieces
-from llmtui.model.state import RESTING, STATE_WORDS, BackendState, Machine, RunState, State, is_news
+from llmtui.model.state import FAILED, RESTING, STATE_WORDS, BackendState, Machine, RunState, State, is_news
 
 __all__ = [
     "DISTURBED_CORES",
+    "FAILED",
     "FASTEST_NS",
     "LABELS",
     "RESTING",

@@ -39,6 +39,9 @@ STATE_WORDS: dict[State, str] = {
 #: States in which a backend does nothing until it is rerun.
 RESTING: frozenset[State] = frozenset({"done", "failed", "unreachable", "missing", "stopped"})
 
+#: Those of them in which it has failed, or is not there.
+FAILED: frozenset[State] = frozenset({"failed", "unreachable", "missing"})
+
 
 class BackendState(Struct, frozen=True):
     """The state of a backend, and the facts about its server.

@@ -25,6 +25,8 @@ from llmtui.wire import OpenAIDialect, TGIDialect, common
 #: Together well below two seconds. `llmtui init` ignores servers that take longer.
 ANSWER_S = 1.0
 MAX_BODY_BYTES = 1024 * 1024
+#: A model may be named by its path.
+MAX_NAME_CHARS = 1000
 #: The beginning of a command line is enough to identify it.
 MAX_COMMAND_CHARS = 4096
 
@@ -136,7 +138,7 @@ def identify(url: str, answers: Answers, command: str = "") -> DiscoveredServer 
             framework=frameworks.TGI.title,
             url=url,
             protocol=protocol,
-            version=facts.version,
+            version=facts.version[:MAX_NAME_CHARS],
             models=_models(names or facts.models),
         )
     native = _entries(_good(answers, "/api/v0/models"), "data")
@@ -155,7 +157,7 @@ def identify(url: str, answers: Answers, command: str = "") -> DiscoveredServer 
         framework = frameworks.VLLM.title
     version = ""
     for path in ("/props", "/version"):
-        version = version or OpenAIDialect().server_info(path, _good(answers, path)).version
+        version = version or OpenAIDialect().server_info(path, _good(answers, path)).version[:MAX_NAME_CHARS]
     return DiscoveredServer(
         framework=framework or frameworks.UNKNOWN.title,
         url=url,
@@ -183,7 +185,7 @@ def fitness(name: str, kinds: Sequence[str] = ()) -> int:
 
 
 def _ollama(url: str, answers: Answers) -> DiscoveredServer | None:
-    version = common.string(common.as_dict(_good(answers, "/api/version")).get("version"))
+    version = common.string(common.as_dict(_good(answers, "/api/version")).get("version"))[:MAX_NAME_CHARS]
     tags = _good(answers, "/api/tags")
     greeting = answers.get("/", _NOTHING).body.strip() == b"Ollama is running"
     if not version or not (greeting or isinstance(common.as_dict(tags).get("models"), list)):
@@ -256,5 +258,5 @@ def _models(names: list[str]) -> list[Model]:
 
 
 def _sorted(models: Iterable[Model]) -> list[Model]:
-    """Sort by fitness, otherwise in the server's order."""
-    return sorted(models, key=lambda model: model.fitness)
+    """Sort by fitness, else in the server's order, without what is too long to be a name: runs record the models."""
+    return sorted((m for m in models if len(m.name) <= MAX_NAME_CHARS), key=lambda model: model.fitness)

@@ -16,6 +16,7 @@ import msgspec
 from llmtui.config import schema
 from llmtui.config.places import Place
 from llmtui.model import (
+    FAILED,
     RESTING,
     Backend,
     BackendState,
@@ -73,7 +74,6 @@ COLUMNS = (
     "arrivals_ns",
     "arrival_tokens",
 )
-_FAILED = ("unreachable", "missing", "failed")
 _ELSEWHERE = frozenset({*PLAIN_COLUMNS, "error", "text", "arrivals_ns", "arrival_tokens"})
 MAX_LABEL = 80
 MAX_NOTE = 2000
@@ -145,7 +145,7 @@ class RunRow(Struct, frozen=True):
     @property
     def models(self) -> list[str]:
         """The different models of the backends that were there, or else of all."""
-        there = [b for b in self.backends if b.state not in _FAILED] or self.backends
+        there = [b for b in self.backends if b.state not in FAILED] or self.backends
         return list(dict.fromkeys(b.model for b in there if b.model))
 
 
@@ -185,7 +185,7 @@ class StoredRun(Struct, frozen=True):
 def _progress(states: list[BackendState], iterations: list[Iteration], warmup: int) -> dict[str, int]:
     """How many iterations of a run are `finished`, and their `total`: without those of backends that failed."""
     counts = Counter((i.backend, i.attempt) for i in iterations)
-    planned = {(s.name, s.attempt): warmup + s.planned for s in states if s.state not in _FAILED}
+    planned = {(s.name, s.attempt): warmup + s.planned for s in states if s.state not in FAILED}
     # A server that was restarted got further warm-ups.
     return {
         "finished": sum(min(counts[key], most) for key, most in planned.items()),

@@ -5,6 +5,7 @@ The monitor never asks servers itself: the command that opened it gives it a fun
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 
 from llmtui.config.frameworks import ENGINES, absent_packages
@@ -40,5 +41,7 @@ class Here:
         return self.found if self.found is not None else recorded(plan, _installed())
 
 
+@functools.cache
 def _installed() -> list[Embedded]:
+    """The engines whose packages are installed: looked up once, as each redraw asks."""
     return [one.engine for one in ENGINES if not absent_packages(one.engine)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import sys
 import time
 import zlib
@@ -14,9 +15,9 @@ import pytest
 from llmtui.measure.codings import PIECE_BYTES
 from llmtui.measure.content import ContentDecoder
 from llmtui.measure.transport import new_client
-from llmtui.measure.untimed import fetch
+from llmtui.measure.untimed import Reply, fetch
 from llmtui.model import Backend
-from llmtui.servers.discovery import scan
+from llmtui.servers.discovery import identify, scan
 from llmtui.wire.base import WireError
 from tests.engine.helpers import engine_for, plan_of
 from tests.hostile.bombs import (
@@ -185,3 +186,14 @@ async def test_init_limits_the_size_of_replies() -> None:
         assert await scan([url]) == {url: "a web server answers there, but not an LLM server"}
     async with exploding(Bomb("", b"GET /v1/models", JSON, endless(b'{"data":[' + b" " * MEGABYTE))) as url:
         assert isinstance((await scan([url]))[url], str)
+
+
+def test_a_text_that_is_too_long_for_a_name_is_not_recorded() -> None:
+    names = ["qwen3:8b", "x" * 900_000]
+    answers = {
+        "/api/version": Reply(200, body=json.dumps({"version": "0" * 900_000}).encode()),
+        "/api/tags": Reply(200, body=json.dumps({"models": [{"name": name} for name in names]}).encode()),
+    }
+    server = identify("http://127.0.0.1:11434", answers)
+    assert server is not None and [model.name for model in server.models] == ["qwen3:8b"]
+    assert len(server.version) <= 1000

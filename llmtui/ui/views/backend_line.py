@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
+from llmtui.model import FAILED
 from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
@@ -55,7 +56,7 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int, a
     hidden: list[Span] = [(", hidden", "warn")] if options.hidden else []
     if options.catching_up:
         return fit([*head, *hidden], width)
-    if backend_view.state.failure is not None and state in ("failed", "unreachable", "missing"):
+    if backend_view.state.failure is not None and state in FAILED:
         line: list[Span] = [*head, *hidden]
         line.append(
             (": " + "".join(wrap(sanitize(backend_view.state.failure.message), width - width_of(line) - 2, 1)), "")

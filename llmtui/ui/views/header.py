@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from llmtui.model import FAILED
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import milliseconds, plural
@@ -59,9 +60,7 @@ def model_name(run_view: RunView) -> str:
     backend_views = list(run_view.backends.values())
     # The model of a backend that is not there does not matter for this run.
     present = [
-        backend_view
-        for backend_view in backend_views
-        if backend_view.state.state not in ("unreachable", "missing", "failed")
+        backend_view for backend_view in backend_views if backend_view.state.state not in FAILED
     ] or backend_views
     # The same model may have another name on each server.
     names = {model_family(view.model): sanitize(without_folder(view.model), 60) for view in present if view.model}
@@ -72,9 +71,7 @@ def model_name(run_view: RunView) -> str:
 
 def count_failed(run_view: RunView) -> int:
     """Return how many backends have failed or are not there."""
-    return sum(
-        backend_view.state.state in ("failed", "unreachable", "missing") for backend_view in run_view.backends.values()
-    )
+    return sum(backend_view.state.state in FAILED for backend_view in run_view.backends.values())
 
 
 def too_small(width: int, height: int) -> list[Line]:

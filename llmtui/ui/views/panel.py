@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
+from llmtui.model import FAILED
 from llmtui.runview.backend import BackendView
 from llmtui.text import sanitize
 from llmtui.ui.charts.sparkline import sparkline
@@ -41,7 +42,7 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
         ]
     lines: list[Line] = [state_line(backend_view, options, width)]
     rows -= 1
-    if state in ("failed", "unreachable", "missing"):
+    if state in FAILED:
         keep = len(medians) if backend_view.summary.n and rows >= 5 else 0
         failure = failure_lines(backend_view, width, rows - keep)
         lines += failure
