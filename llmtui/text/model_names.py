@@ -31,7 +31,7 @@ def model_family(name: str) -> str:
 
     It is the same for "llama3.2:1b" and "models/Llama-3.2-1B-Instruct-Q4_K_M.gguf": "llama 3.2 1b".
     """
-    last = _last_part(name)
+    last = _last_part(name)[-MAX_CHARS:]
     while (shorter := _NOT_THE_MODEL.sub("", last)) != last:
         last = shorter
     return " ".join(_WORD.findall(_MAKERS.sub("", last)))

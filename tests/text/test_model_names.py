@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from llmtui.text.model_names import same_model, without_folder
+from llmtui.text.model_names import model_family, same_model, without_folder
 
 BUILT_IN = "SmolLM2-135M-Instruct"
 LLAMA = "Llama-3.2-3B-Instruct-Q4_K_M.gguf"
@@ -118,3 +118,9 @@ def test_a_name_of_any_length_is_decided_at_once(part: str) -> None:
 )
 def test_the_folder_of_a_file_is_not_part_of_its_name(name: str, shown: str) -> None:
     assert without_folder(name) == shown
+
+
+def test_a_name_of_a_hostile_history_takes_no_time() -> None:
+    began = time.perf_counter()
+    assert model_family(".bin" * 100_000) == ""
+    assert time.perf_counter() - began < 1
