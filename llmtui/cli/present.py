@@ -68,7 +68,7 @@ def with_found(plan: Plan, found: Found, model: str, *, named: bool = False, or_
 
 
 def _all_here(lineup: Lineup, entries: Iterable[Backend], servers: Sequence[DiscoveredServer], model: str) -> Lineup:
-    """Return `lineup` without the servers of frameworks that nobody named.
+    """Return `lineup` without the servers of frameworks that were not named.
 
     Raises CommandError if a backend of `entries` is not here, and UsageError if one is named twice or lacks the model.
     """
@@ -106,10 +106,10 @@ def _address_of(backend: Backend) -> str:
     return sanitize(redact(backend.url, backend.secrets))
 
 
-def _has_not(who: str, model: str, server: DiscoveredServer, remedy: str) -> str:
-    has = ", ".join(sanitize(name, 60) for name in chat_models(server)[:_LISTED])
+def _has_not(name: str, model: str, server: DiscoveredServer, remedy: str) -> str:
+    has = ", ".join(sanitize(each, 60) for each in chat_models(server)[:_LISTED])
     todo = sanitize(remedy, 200) or "name one of these with --model, or leave it out"
-    return f"{who} has no model {sanitize(wanted_model(model), 60)}, only {has}; {todo}"
+    return f"{name} has no model {sanitize(wanted_model(model), 60)}, only {has}; {todo}"
 
 
 def wanted_places(entries: Iterable[Backend], urls: Sequence[str] | None = None) -> tuple[list[str], str]:

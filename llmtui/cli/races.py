@@ -83,7 +83,7 @@ def _as_configured(backend: Backend, plan: Plan) -> Backend:
 
 
 def write_group(group: Group) -> str:
-    """Write a config of a race into the working folder. Return what became of it."""
+    """Write a config of a race into the working folder. Return the name of the file in a sentence, or the error."""
     from llmtui.cli.init import group_text
     from llmtui.store.atomic import write_new
 

@@ -71,7 +71,7 @@ def at_path(path: str) -> AtPath:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return "nothing"
     except OSError:
-        return "file"  # whoever opens it says why it cannot be read
+        return "file"  # opening it says why it cannot be read
 
 
 def _settings(asked: Wanted) -> Config:

@@ -13,7 +13,7 @@ from llmtui.store.rows import StoredRun
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 
-#: What is comparable is decided anew after this share of more iterations.
+#: What is comparable is checked again after this share of more iterations.
 _GROWTH = 0.1
 
 

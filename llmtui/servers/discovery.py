@@ -19,7 +19,7 @@ from llmtui.measure.untimed import Reply, fetch
 from llmtui.model import DiscoveredServer, Protocol
 from llmtui.model.discovered import CHAT, ELSEWHERE, NO_CHAT, VISION, Model
 from llmtui.servers.listener import find_listener
-from llmtui.servers.open_ports import CONNECT_S, listening
+from llmtui.servers.open_ports import CONNECT_S
 from llmtui.wire import OpenAIDialect, TGIDialect, common
 
 #: Together well below two seconds. `llmtui init` ignores servers that take longer.
@@ -56,15 +56,8 @@ _PATHS = (
 )
 
 
-async def scan(urls: Iterable[str]) -> dict[str, DiscoveredServer | str | None]:
-    """Query all `urls` concurrently. Return for each the server, a text on what else answers there, or None."""
-    urls = list(urls)
-    replies = await query(await listening(urls))
-    return {url: replies.get(url) for url in urls}
-
-
 async def query(urls: Iterable[str]) -> dict[str, DiscoveredServer | str]:
-    """Like `scan`, for URLs at which something listens."""
+    """Query all `urls`, at which something listens, at once. Return each server, or a text on what else answers."""
     urls = list(urls)
     replies = await asyncio.gather(*map(_answers, urls))
     # Afterwards, because looking through the processes would delay the replies.

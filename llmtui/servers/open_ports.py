@@ -22,6 +22,6 @@ async def _accepts(url: str) -> bool:
         async with asyncio.timeout(CONNECT_S):
             _, writer = await asyncio.open_connection(parts.hostname, parts.port or _PORTS.get(parts.scheme, 80))
     except (OSError, TimeoutError, ValueError):
-        return False  # also what is no valid address
+        return False  # also for an invalid address
     writer.close()
     return True

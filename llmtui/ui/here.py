@@ -18,7 +18,7 @@ Look = Callable[[], Awaitable[Found]]
 class Here:
     """What was found. `chosen` is the race to start when the monitor has closed, None if there is none.
 
-    `look` asks what is on this machine, `write` writes a config of a race and returns what became of it; None if the
+    `look` asks what is on this machine, `write` writes a config of a race and returns a sentence on it; None if the
     monitor cannot start races.
     """
 

@@ -17,7 +17,7 @@ from llmtui.measure.content import ContentDecoder
 from llmtui.measure.transport import new_client
 from llmtui.measure.untimed import Reply, fetch
 from llmtui.model import Backend
-from llmtui.servers.discovery import identify, scan
+from llmtui.servers.discovery import identify, query
 from llmtui.wire.base import WireError
 from tests.engine.helpers import engine_for, plan_of
 from tests.hostile.bombs import (
@@ -183,9 +183,9 @@ async def test_a_request_times_out_even_if_the_reply_arrives_slowly() -> None:
 
 async def test_init_limits_the_size_of_replies() -> None:
     async with exploding(Bomb("", b"GET", coded(b"gzip", b"application/json"), once(zeros(256 * MEGABYTE)))) as url:
-        assert await scan([url]) == {url: "a web server answers there, but not an LLM server"}
+        assert await query([url]) == {url: "a web server answers there, but not an LLM server"}
     async with exploding(Bomb("", b"GET /v1/models", JSON, endless(b'{"data":[' + b" " * MEGABYTE))) as url:
-        assert isinstance((await scan([url]))[url], str)
+        assert isinstance((await query([url]))[url], str)
 
 
 def test_a_text_that_is_too_long_for_a_name_is_not_recorded() -> None:

@@ -38,7 +38,7 @@ _MAD = 1.4826
 
 
 def few(race: Race) -> Iterator[Check]:
-    """too-few: no interval is possible, or nobody can be shown to be fastest among all backends."""
+    """too-few: no interval is possible, or no backend can be shown to be fastest among all of them."""
     alpha = 1 - _level(race)
     pairs = list(itertools.combinations(race.sampled, 2))
     turns = [_in_turns(race, *pair) for pair in pairs]

@@ -16,7 +16,7 @@ from llmtui.ui.views.iteration_filter import Test
 class Rows:
     """The rows of the table: indices of iterations, filtered and sorted. Only new iterations are read again.
 
-    Without filter and order it reads none. Iterations without a value are last. `descending` turns the others round.
+    Without filter and order it reads none. Iterations without a value are last. `descending` reverses the others.
     """
 
     def __init__(

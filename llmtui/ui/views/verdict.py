@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LEVELS: dict[str, tuple[str, Role]] = {"void": ("✗", "bad"), "warning": ("!", "warn"), "note": ("·", "dim")}
 _NAMES_AT_MOST = 27
 _MOST_LINES = 12
-#: All pairs of so many samples are compared while the run goes on: some 50 ms.
+#: All pairs of this many samples are compared while the run goes on: some 50 ms.
 _COST_WHILE_RUNNING = 10_000
 #: The most lines that say who is ahead, and by how much.
 _WHO_LINES = 4
