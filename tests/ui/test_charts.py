@@ -173,6 +173,13 @@ def test_legend_names_all_backends(count: int, width: int) -> None:
         assert entry[0] == "●+×◆▲■◇△▽"[index] and entry[1:].strip().startswith(("ABCDEFGHI"[index], str(index + 1)))
 
 
+def test_short_names_leave_room_to_long_ones_in_the_legend() -> None:
+    spread = next(s.spread for s in chart("scatter").series if s.spread is not None)
+    names = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota")
+    series = tuple(Series(n, name, spread) for n, name in enumerate(names))
+    assert "▲ epsilon  ■ zeta" in text_of([legend(ChartData("scatter", "latency", series, 10), 80)[0]])
+
+
 def test_chart_accepts_infinite_and_missing_values() -> None:
     view = ViewState(canned.plan(), UiConfig())
     view.run_view.apply(canned.hello(done=1))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+
 from llmtui.ui.charts.chart_data import ChartData
 from llmtui.ui.layout import LEGEND_FIGURE_WIDTH
 from llmtui.ui.text.format import HIDDEN_SIGN, shape
@@ -24,7 +28,7 @@ def legend(chart: ChartData, width: int) -> tuple[Line, list[tuple[int, int, int
     else:
         entries = [(s.index, s.name, True) for s in chart.series if s.spread is not None]
         entries = sorted([*entries, *((index, name, False) for index, name in chart.hidden)])
-        room = (width + 2) // max(1, len(entries)) - 4
+        room = _room_of_a_name([name for _, name, _ in entries], width)
         named = room >= SHORTEST_NAME
         between, gap = (" ", "  ") if named else (" ", " ") if room >= 0 else ("", " ")
         for index, name, drawn in entries:
@@ -37,6 +41,18 @@ def legend(chart: ChartData, width: int) -> tuple[Line, list[tuple[int, int, int
     blank = max(0, (width - width_of(spans)) // 2)
     spots = [(start + blank, end + blank, index) for start, end, index in spots]
     return fit([(" " * blank, ""), *spans], width), spots
+
+
+def _room_of_a_name(names: Sequence[str], width: int) -> int:
+    """Return how many cells the longest name may have: short names leave room to long ones."""
+    cells = sorted(map(cell_len, names))
+    left = width + 2 - 4 * len(cells)
+    for number, needed in enumerate(cells):
+        equal = left // (len(cells) - number)
+        if needed > equal:
+            return equal
+        left -= needed
+    return width
 
 
 def bars_legend(width: int, log: bool, complete: bool = True, against: str = "") -> Line:
