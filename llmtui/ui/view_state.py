@@ -228,7 +228,7 @@ class ViewState:
         """Whether the charts are logarithmic: as the user chose, else if one backend is far from all others."""
         if self.forced_log is not None:
             return self.forced_log
-        spreads = [shown_attempt(backend_view).summary.spread(self.metric) for n, backend_view in self._drawn]
+        spreads = [shown_attempt(backend_view).summary.spread(self.metric) for n, backend_view in self.drawn]
         ratio = LOG_UNTIL if self.metric in self._apart else LOG_FROM
         if one_stands_apart([s.median for s in spreads if s], ratio):
             self._apart.add(self.metric)
@@ -237,7 +237,7 @@ class ViewState:
         return self.metric in self._apart
 
     @property
-    def _drawn(self) -> list[tuple[int, BackendView]]:
+    def drawn(self) -> list[tuple[int, BackendView]]:
         return [
             (n, backend_view)
             for n, (name, backend_view) in enumerate(self.run_view.backends.items())
@@ -251,7 +251,7 @@ class ViewState:
         return ChartData(
             kind,
             self.metric,
-            tuple(_series(self, index, backend_view, kind, earlier) for index, backend_view in self._drawn),
+            tuple(_series(self, index, backend_view, kind, earlier) for index, backend_view in self.drawn),
             max((backend_view.state.planned for backend_view in self.run_view.backends.values()), default=0),
             log=self.logarithmic,
             hidden=tuple(hidden),
@@ -292,7 +292,7 @@ class ViewState:
 
 def _why_empty(view: ViewState) -> str:
     """Why a chart has nothing to draw though iterations have finished; empty if it has, or none has finished."""
-    summaries = [shown_attempt(backend_view).summary for _, backend_view in view._drawn]
+    summaries = [shown_attempt(backend_view).summary for _, backend_view in view.drawn]
     if any(summary.spread(view.metric) is not None for summary in summaries):
         return ""
     if any(summary.n for summary in summaries):
