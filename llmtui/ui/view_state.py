@@ -238,6 +238,7 @@ class ViewState:
 
     @property
     def drawn(self) -> list[tuple[int, BackendView]]:
+        """The backends that are not hidden, each with its number from 0."""
         return [
             (n, backend_view)
             for n, (name, backend_view) in enumerate(self.run_view.backends.items())
