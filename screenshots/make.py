@@ -1,8 +1,9 @@
 """Make the pictures in this folder from real runs: `python screenshots/make.py`, with llmtui[local] or [hf] installed.
 
 Each picture shows the monitor with a real engine and real servers, as SVG by Textual and as PNG by rsvg-convert
-(Debian: librsvg2-bin, with fonts-dejavu-core and fonts-freefont-ttf). `demo`, made only if named,
-records a race of llama.cpp and mistral.rs and draws it with pyte and Pillow.
+(Debian: librsvg2-bin, with fonts-dejavu-core and fonts-freefont-ttf). Two are made only if named: `servers` needs a
+llama-server on port 8080 with the model of the race, and `demo` records a race of llama.cpp and mistral.rs, and draws
+it with pyte and Pillow.
 """
 
 from __future__ import annotations
@@ -10,30 +11,40 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from grid import on_grid
 
-from llmtui.cli.present import complete
-from llmtui.config.schema import UiConfig, changed, find, load
+from llmtui.cli.history import earlier_run, opened
+from llmtui.cli.racing import plan_of
+from llmtui.config.schema import UiConfig
 from llmtui.link.client import EngineLink
 from llmtui.link.process import EngineProcess
 from llmtui.runview.run import RunView
 from llmtui.ui.app import MonitorApp
+from llmtui.ui.past import PastLink, past_hello, past_run
 
 HERE = Path(__file__).parent
+
+#: Where `servers` expects a llama-server with the model of the race.
+LLAMA_SERVER = "http://127.0.0.1:8080"
 
 Pilot = Any
 
 
 async def picture(
-    name: str, size: tuple[int, int], act: Callable[[Pilot, MonitorApp], Awaitable[None]], theme: str = "dark"
+    name: str,
+    size: tuple[int, int],
+    act: Callable[[Pilot, MonitorApp], Awaitable[None]],
+    theme: str = "dark",
+    words: tuple[str, ...] = (),
 ) -> None:
-    """Run the repository's config at `size`, act, and save the screen."""
-    wanted = changed(load(find(str(HERE.parent / "config.toml"))), {}).plan()
-    plan = await asyncio.to_thread(complete, wanted)
+    """Race what `words` name, or the repository's config, at `size`, act, and save the screen."""
+    what = words or (str(HERE.parent / "config.toml"),)
+    plan = (await asyncio.to_thread(plan_of, what, None, (), {}, ()))[1]
     engine = EngineProcess.start(plan)
 
     async def link() -> EngineLink:
@@ -41,12 +52,40 @@ async def picture(
 
     app = MonitorApp(plan.public(), link, ui=UiConfig(theme=theme))
     try:
-        async with app.run_test(size=size) as pilot:
-            await act(pilot, app)
-            await pilot.pause()
-            svg = app.export_screenshot(title=f"llmtui {size[0]}x{size[1]}")
+        await shown(app, name, size, act)
     finally:
         await engine.wait()
+
+
+async def past(name: str, size: tuple[int, int]) -> None:
+    """Race twice, and save the screen of the second run with the first one beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = str(Path(folder) / "runs.db")
+        for label in ("before", "after"):
+            race = ("run", "llama.cpp", "mistral.rs", "-q", "--label", label, "--store", store)
+            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "llmtui", *race)
+            if await process.wait():
+                raise SystemExit(f"the run {label} failed")
+        with opened(store) as history:
+            stored = history.load("after")
+
+        async def link() -> EngineLink:
+            return PastLink(past_hello(stored))
+
+        against = earlier_run("before", store)
+        app = MonitorApp(stored.plan, link, ui=UiConfig(theme="dark"), past=past_run(stored), against=against)
+        await shown(app, name, size, done)
+
+
+async def shown(
+    app: MonitorApp, name: str, size: tuple[int, int], act: Callable[[Pilot, MonitorApp], Awaitable[None]]
+) -> None:
+    """Run the monitor at `size`, act, and save the screen."""
+    async with app.run_test(size=size) as pilot:
+        await act(pilot, app)
+        app.clear_notifications()
+        await pilot.pause(0.6)
+        svg = app.export_screenshot(title=f"llmtui {size[0]}x{size[1]}")
     path = HERE / f"{name}.svg"
     path.write_text(svg, "utf-8")
     drawn = path.with_suffix(".drawn.svg")
@@ -131,9 +170,14 @@ async def main(wanted: list[str]) -> None:
         "details": ((120, 40), details, "dark"),
         "verdict": ((120, 40), verdict, "dark"),
     }
-    for name in wanted or pictures:
-        size, act, theme = pictures[name]
-        await picture(name, size, act, theme)
+    for name in wanted or [*pictures, "against"]:
+        if name == "against":
+            await past(name, (120, 40))
+        elif name == "servers":
+            await picture(name, (120, 40), done, words=("llama.cpp", "mistral.rs", LLAMA_SERVER))
+        else:
+            size, act, theme = pictures[name]
+            await picture(name, size, act, theme)
 
 
 if __name__ == "__main__":
