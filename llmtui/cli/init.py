@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import msgspec
 
 from llmtui import exit_codes
 from llmtui.cli.output import STDOUT, report, write_output
@@ -16,8 +19,8 @@ from llmtui.cli.present import look, places
 from llmtui.config import frameworks
 from llmtui.config.frameworks import ENGINES, OLLAMA
 from llmtui.config.lineup import Group
-from llmtui.config.schema import DEFAULT_FILE
-from llmtui.model import DiscoveredServer, Found
+from llmtui.config.schema import DEFAULT_FILE, load
+from llmtui.model import DiscoveredServer, Found, RunConfig
 from llmtui.model.discovered import NO_CHAT, Model
 from llmtui.model.errors import UsageError
 from llmtui.store.atomic import write_atomic, write_new
@@ -201,10 +204,12 @@ def config_text(found: Found) -> str:
     return "\n".join(parts + examples)
 
 
-def group_text(group: Group) -> str:
-    """The config of one race: its backends, with the default [run] and [ui]."""
+def group_text(group: Group, run: RunConfig) -> str:
+    """The config of one race: its backends, with the settings of `run` and the default [ui]."""
+    if not any(backend.embedded for backend in group.backends):
+        run = msgspec.structs.replace(run, model="")  # it is for engines
     parts = [f"# A race of {sanitize(group.model, 100)}, found on this machine.\n# All keys: llmtui explain config\n"]
-    parts.append(_run_and_ui())
+    parts.append(_with_run(_run_and_ui(), run))
     for backend in group.backends:
         if backend.embedded:
             keys = {"language": backend.language, "embedded": str(backend.embedded)}
@@ -213,6 +218,18 @@ def group_text(group: Group) -> str:
             keys |= {"model": backend.model} if may_be_written(backend.model) else {}
         parts.append(_block(backend.name, keys))
     return "\n".join(parts)
+
+
+def _with_run(text: str, run: RunConfig) -> str:
+    """Return `text`, the default [run] and [ui], with the settings of `run`."""
+    default = load(DEFAULT_FILE, backends=False).run
+    for key in RunConfig.__struct_fields__:
+        if (value := getattr(run, key)) == getattr(default, key):
+            continue
+        line = f"{key} = {toml_string(value) if isinstance(value, str) else json.dumps(value)}"
+        changed, count = re.subn(rf"^(?:# )?{key} = .*$", lambda _, line=line: line, text, count=1, flags=re.MULTILINE)
+        text = changed if count else text.replace("[run]\n", f"[run]\n{line}\n", 1)
+    return text
 
 
 def _run_and_ui() -> str:

@@ -15,7 +15,7 @@ from llmtui.config.lineup import Group, one_server, others_than
 from llmtui.config.schema import Config, UiConfig
 from llmtui.config.source import command_of
 from llmtui.link.process import EngineProcess
-from llmtui.model import Backend, Found, Plan
+from llmtui.model import Backend, Found, Plan, RunConfig
 from llmtui.model.errors import UsageError
 from llmtui.ui.here import Here
 
@@ -82,8 +82,8 @@ def _as_configured(backend: Backend, plan: Plan) -> Backend:
     return backend
 
 
-def write_group(group: Group) -> str:
-    """Write a config of a race into the working folder. Return the name of the file in a sentence, or the error."""
+def write_group(group: Group, run: RunConfig) -> str:
+    """Write a config of a race with the settings of `run` into the working folder. Return a sentence on the file."""
     from llmtui.cli.init import group_text
     from llmtui.store.atomic import write_new
 
@@ -91,7 +91,7 @@ def write_group(group: Group) -> str:
     number = 2
     while True:
         try:
-            write_new(path, group_text(group))
+            write_new(path, group_text(group, run))
         except FileExistsError:
             path = Path(f"config-{number}.toml")
             number += 1

@@ -18,6 +18,8 @@
                     five), `more` (comparisons by other rates, in the same form)
     checks          the fairness checks: `code`, `level` (void, warning, note), `backends`, `text` (the evidence),
                     `todo` (the fix), `sides` (backends on the same side do not differ), `spoils` (metrics)
+    absent          the frameworks that were wanted and not on this machine: `framework`, `reason`, `remedy`
+    others          servers of this machine that were not measured: `framework`, `url`, `models`
     accuracy        the newest record of `llmtui accuracy` on this machine (llmtui.model.accuracy), null without one
 
 Every field is present, null if unknown. Names inside are those of llmtui.model and llmtui.stats.summary.

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from llmtui.config.frameworks import ENGINES, absent_packages
 from llmtui.config.lineup import Group, groups, recorded
-from llmtui.model import Embedded, Found, Plan
+from llmtui.model import Embedded, Found, Plan, RunConfig
 
 Look = Callable[[], Awaitable[Found]]
 
@@ -18,11 +18,11 @@ Look = Callable[[], Awaitable[Found]]
 class Here:
     """What was found. `chosen` is the race to start when the monitor has closed, None if there is none.
 
-    `look` asks what is on this machine, `write` writes a config of a race and returns a sentence on it; None if the
-    monitor cannot start races.
+    `look` asks what is on this machine. `write` writes a config of a race with the settings of a run, and returns a
+    sentence on it. Both are None if the monitor cannot start races.
     """
 
-    def __init__(self, look: Look | None = None, write: Callable[[Group], str] | None = None) -> None:
+    def __init__(self, look: Look | None = None, write: Callable[[Group, RunConfig], str] | None = None) -> None:
         self.look = look
         self.write = write
         self.found: Found | None = None

@@ -13,7 +13,7 @@ import pytest
 from llmtui.cli.races import Races, write_group
 from llmtui.config.lineup import Group, groups, missing
 from llmtui.config.schema import UiConfig, load
-from llmtui.model import Absent, Backend, DiscoveredServer, Found, Plan, Shutdown
+from llmtui.model import Absent, Backend, DiscoveredServer, Found, Plan, RunConfig, Shutdown
 from llmtui.model.discovered import Model
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.here import Here
@@ -102,12 +102,28 @@ def test_no_line_of_the_page_is_too_long_or_hides_signs(width: int) -> None:
 def test_a_race_is_written_as_a_config(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     race = groups(FOUND, "")[0]
-    assert write_group(race) == "wrote config.toml; to race it again: llmtui config.toml"
-    assert write_group(race) == "wrote config-2.toml; to race it again: llmtui config-2.toml"
+    assert write_group(race, RunConfig()) == "wrote config.toml; to race it again: llmtui config.toml"
+    assert write_group(race, RunConfig()) == "wrote config-2.toml; to race it again: llmtui config-2.toml"
     written = load(tmp_path / "config-2.toml").backend
     assert [(b.name, b.embedded, b.url, b.model, b.protocol) for b in written] == [
         (b.name, b.embedded, b.url, b.model, b.protocol) for b in race.backends
     ]
+
+
+@pytest.mark.parametrize("model", ["", "/models/my own.gguf"])
+def test_a_written_config_has_the_settings_of_the_run(
+    model: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = RunConfig(
+        model=model, prompt='Say "hi"\nin [run] \\1', iterations=7, temperature=0.5, restarts=2, full_length=False
+    )
+    engines = groups(Found(engines=["llama.cpp"]), model)[0]
+    write_group(engines, run)
+    assert load(tmp_path / "config.toml").run == run
+    servers = groups(msgspec.structs.replace(FOUND, engines=[]), model)[0]
+    write_group(servers, run)
+    assert load(tmp_path / "config-2.toml").run == msgspec.structs.replace(run, model="")
 
 
 # --- On the screen. ---

@@ -72,7 +72,7 @@ def write(app: MonitorApp) -> None:
     """Write a config of the selected race."""
     race = _selected(app)
     if race is not None and app.here.write is not None:
-        app.report(app.here.write(race), log=False)
+        app.report(app.here.write(race, app.run_view.plan.config), log=False)
 
 
 def _selected(app: MonitorApp) -> Group | None:
