@@ -227,8 +227,10 @@ def _with_run(text: str, run: RunConfig) -> str:
         if (value := getattr(run, key)) == getattr(default, key):
             continue
         line = f"{key} = {toml_string(value) if isinstance(value, str) else json.dumps(value)}"
-        changed, count = re.subn(rf"^(?:# )?{key} = .*$", lambda _, line=line: line, text, count=1, flags=re.MULTILINE)
-        text = changed if count else text.replace("[run]\n", f"[run]\n{line}\n", 1)
+        if found := re.search(rf"^(?:# )?{key} = .*$", text, re.MULTILINE):
+            text = text[: found.start()] + line + text[found.end() :]
+        else:
+            text = text.replace("[run]\n", f"[run]\n{line}\n", 1)
     return text
 
 

@@ -239,11 +239,8 @@ class ViewState:
     @property
     def drawn(self) -> list[tuple[int, BackendView]]:
         """The backends that are not hidden, each with its number from 0."""
-        return [
-            (n, backend_view)
-            for n, (name, backend_view) in enumerate(self.run_view.backends.items())
-            if name not in self.hidden
-        ]
+        every = enumerate(self.run_view.backends.items())
+        return [(n, backend_view) for n, (name, backend_view) in every if name not in self.hidden]
 
     def chart_data(self, kind: Kind) -> ChartData:
         """Return what a chart of this kind shows now: the backends that are not hidden."""
