@@ -180,6 +180,20 @@ def test_short_names_leave_room_to_long_ones_in_the_legend() -> None:
     assert "▲ epsilon  ■ zeta" in text_of([legend(ChartData("scatter", "latency", series, 10), 80)[0]])
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_labels_of_few_rows_are_short(rows: int) -> None:
+    for scale in (scale_for(0.1143828, 0.2814314, rows), log_scale_for([0.1143828, 5.2814314], rows)):
+        assert len(scale.labels) == rows and all(len(label) <= 5 for label in scale.labels), scale.labels
+
+
+def test_names_that_are_cut_to_the_same_text_are_numbers() -> None:
+    spread = next(s.spread for s in chart("scatter").series if s.spread is not None)
+    series = tuple(Series(n, f"vLLM 0.11 (node {n})", spread) for n in range(9))
+    line, _ = legend(ChartData("scatter", "latency", series, 10), 72)
+    assert "● 1 + 2 × 3" in text_of([line])
+    assert "● vL" in text_of([legend(ChartData("scatter", "latency", series[:3], 10), 90)[0]])
+
+
 def test_chart_accepts_infinite_and_missing_values() -> None:
     view = ViewState(canned.plan(), UiConfig())
     view.run_view.apply(canned.hello(done=1))

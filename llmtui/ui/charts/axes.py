@@ -143,9 +143,10 @@ def scale_for(low: float, high: float, cells: int, *, zero: bool = False, across
         spacing = spacing or range(max(1, (cells - 1) // (LABELS - 1)), _ACROSS[0])
     else:
         cells = labelled_cells(cells)
-        spacing = _spacings(cells)
+        spacing = _spacings(cells) or [max(1, cells - 1)]
     power = math.floor(math.log10(high - low)) - 1
-    best = (math.inf, Scale(low, high - low, max(1, cells - 1), cells))
+    # One row has no step; its label is short all the same.
+    best = (math.inf, Scale(float(f"{low:.3g}"), float(f"{high - low:.2g}"), max(1, cells - 1), cells))
     room = cells - (0.6 if across else 1 - 1e-9)
     factors = _STEPS if zero or across or cells < _SPACED_FROM else _COARSE_STEPS
     # With few rows, an axis may begin half a step below a round value: the values get more of them.
@@ -197,7 +198,8 @@ def _log_across(low: float, high: float, cells: int) -> LogScale:
 
 def _log_upwards(low: float, high: float, cells: int) -> LogScale:
     if cells < LABELS:
-        return LogScale(low, high, cells, [low, high][:cells])
+        ticks = [_shortest(value, 1 + LEAST_SPAN / 2) for value in (low, high)][:cells]
+        return LogScale(low, high, cells, ticks)
     bottom, top = math.log10(low), math.log10(high)
     unit = (top - bottom) / (cells - 1)
     # The cells of a power of ten, or the powers of ten of a cell: the first that holds the values.

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from llmtui.ui.charts.axes import AnyScale, Scale
 from llmtui.ui.charts.chart_data import ChartData, Series
-from llmtui.ui.charts.legend import SHORTEST_NAME
+from llmtui.ui.charts.legend import SHORTEST_NAME, are_distinct
 from llmtui.ui.charts.plotext_canvas import Mark, Tick, canvas, canvas_columns
 from llmtui.ui.text.spans import Line, Role, clip_name, fit, overlay
 
@@ -88,7 +88,8 @@ def draw_bars(chart: ChartData, width: int, height: int) -> tuple[list[Line], bo
         _put_figure(lines, chart.figure(spread.median), group[0], tops, margin)
     middles = [margin + group[0].column + (group[-1].column + group[-1].width - group[0].column) // 2 for group in bars]
     room = int(columns / len(drawn)) - 1
-    texts = [s.name if room >= SHORTEST_NAME else str(s.index + 1) for s, _ in drawn]
+    named = room >= SHORTEST_NAME and are_distinct([s.name for s, _ in drawn], room)
+    texts = [s.name if named else str(s.index + 1) for s, _ in drawn]
     names = _names(texts, middles, room, width)
     return [*lines, names], len(groups[0]) == len(STATISTICS), beside > 0
 

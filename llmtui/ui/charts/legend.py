@@ -29,7 +29,7 @@ def legend(chart: ChartData, width: int) -> tuple[Line, list[tuple[int, int, int
         entries = [(s.index, s.name, True) for s in chart.series if s.spread is not None]
         entries = sorted([*entries, *((index, name, False) for index, name in chart.hidden)])
         room = _room_of_a_name([name for _, name, _ in entries], width)
-        named = room >= SHORTEST_NAME
+        named = room >= SHORTEST_NAME and are_distinct([name for _, name, _ in entries], room)
         between, gap = (" ", "  ") if named else (" ", " ") if room >= 0 else ("", " ")
         for index, name, drawn in entries:
             start = width_of(spans)
@@ -41,6 +41,11 @@ def legend(chart: ChartData, width: int) -> tuple[Line, list[tuple[int, int, int
     blank = max(0, (width - width_of(spans)) // 2)
     spots = [(start + blank, end + blank, index) for start, end, index in spots]
     return fit([(" " * blank, ""), *spans], width), spots
+
+
+def are_distinct(names: Sequence[str], room: int) -> bool:
+    """Whether the names differ from each other in `room` cells; else numbers replace them."""
+    return len({clip_name(name, room) for name in names}) == len(set(names))
 
 
 def _room_of_a_name(names: Sequence[str], width: int) -> int:

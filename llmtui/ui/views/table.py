@@ -106,6 +106,11 @@ def table_layout(rows: Sequence[TableRow], metric: MetricKey, width: int, sort: 
     return TableLayout(columns, gap)
 
 
+def _only_names(rows: Sequence[TableRow]) -> bool:
+    """Whether the frameworks are only the names of the backends again."""
+    return all(row.backend_view.backend.framework == row.backend_view.backend.name for row in rows)
+
+
 def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[FilledColumn]:
     """All columns with their figures: the statistics have one unit, that of the medians."""
     medians = [spread.median for row in rows if (spread := row.shown.summary.spread(metric))]
@@ -133,7 +138,7 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
             if not rank:
                 least = min(longest, max(least, _distinct_width(cells)))
                 cells = None
-            elif not longest:
+            elif not longest or (column.key == "framework" and _only_names(rows)):
                 continue
             else:
                 least = min(longest, least)
