@@ -62,7 +62,8 @@ def test_run_prints_iterations_and_table_and_writes_files(config: Path, tmp_path
     # The order within a round is random.
     assert ["one", "warm-up", "1/1"] in [line.split()[:3] for line in lines[:8]]
     table = lines[8:]
-    assert table[1].split()[:3] == ["backend", "framework", "language"]
+    # The frameworks are only the names of the backends.
+    assert table[1].split()[:3] == ["backend", "language", "model"]
     assert "one: ready: truth" in done.stderr
     with results.open(newline="") as file:
         rows = list(csv.DictReader(file))
