@@ -268,6 +268,11 @@ def test_a_long_verdict_wraps_and_names_the_key_where_it_is_cut() -> None:
     assert " ".join(two) == verdict.brief
     [one] = [text_of([line]).strip() for line in verdict_lines(verdict, 60, 1, "v")]
     assert one.endswith(" … v: all")
+    for width in range(24, 60):
+        [cut] = [text_of([line]).strip() for line in verdict_lines(verdict, width, 1, "v")]
+        words = cut.removesuffix(" … v: all").split()
+        whole = verdict.brief.split()[: len(words)]
+        assert words == [*whole[:-1], whole[-1].strip(",")]
     assert " ".join(text_of([line]).strip() for line in verdict_lines(verdict, 60, 4, "v")) == verdict.line.strip()
 
 

@@ -70,10 +70,17 @@ def verdict_lines(verdict: Verdict, width: int, height: int, key: str = "") -> l
     lines = next((each for each in texts if len(each) <= height), texts[-1])
     if len(lines) > height:
         more = f" … {key}: all" if key else " …"
-        lines = [*lines[: height - 1], clip(lines[height - 1], room - len(more)).removesuffix("…").rstrip(" ,") + more]
+        lines = [*lines[: height - 1], _whole_words(lines[height - 1], room - len(more)) + more]
     unlike = verdict.leading.instead_of is not None
     role: Role = "dim" if not verdict.done else "warn" if unlike else "strong"
     return [fit([(" ", ""), (text, role)], width) for text in lines]
+
+
+def _whole_words(text: str, width: int) -> str:
+    """The words of `text` that fit: a figure that is cut would be another figure."""
+    while width_of([(text, "")]) > width and " " in text:
+        text = text.rpartition(" ")[0]
+    return clip(text, width).removesuffix("…").rstrip(" ,")
 
 
 def awaited_line(run_view: RunView, width: int) -> Line:
