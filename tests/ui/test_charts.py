@@ -264,6 +264,8 @@ def test_scale_is_automatic_until_the_user_chooses() -> None:
         view.run_view.apply(IterationDone(iteration=canned.iteration("HuggingFace", n, latency_s=30.0)))
     assert view.chart_data("bars").log
     assert view.chart_data("scatter").title == "latency per iteration in s, log scale"
+    zoomed = dataclasses.replace(view.chart_data("scatter"), window=(0, 15))
+    assert zoomed.title == "latency per iteration in s, iterations 1 to 15, log scale"
     view.toggle_scale()
     assert not view.chart_data("bars").log
     view.toggle_scale()

@@ -83,7 +83,8 @@ class ChartData:
             what = METRICS[self.metric].title
             unit = METRICS[self.metric].titled(self.unit).removeprefix(what)
             shown = f", iterations {self.window[0] + 1} to {self.window[1]}" if self.window else ""
-            return f"{what} per iteration{unit}{', log scale' if self.log else ''}{shown}"
+            # A title that has no room is cut at its end, where no figure may be.
+            return f"{what} per iteration{unit}{shown}{', log scale' if self.log else ''}"
         return f"{KIND_TITLES[self.kind]}, {self.axis}"
 
     @property
