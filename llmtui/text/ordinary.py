@@ -9,10 +9,11 @@ MIN_SECRET_CHARS = 8
 #: A value of this length is a secret even if it consists of words.
 LONG_CHARS = 20
 
-#: A word in one case, a name in two ("PostgreSQL"), a small number, or letters and a number ("v1", "p95").
+#: A word in one case, a name in two ("PostgreSQL"), a small number, letters and a number ("v1", "p95"), or a name with
+#: its version ("llama3.2").
 _WORD = (
     r"(?:[a-z]{1,15}|[A-Z]{1,15}|[A-Z][a-z]{1,14}|[A-Z][a-z]{2,9}(?:[A-Z]{2,4}|[A-Z][a-z]{2,9})"
-    r"|[0-9]{1,4}|[A-Za-z]{1,3}[0-9]{1,3})"
+    r"|[0-9]{1,4}|[A-Za-z]{1,3}[0-9]{1,3}|[a-z]{1,10}[0-9]\.[0-9]{1,2})"
 )
 _BETWEEN = r"[-_./:,;=+ (){}<>\[\]]"
 _WORDS = re.compile(
