@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from tests.cli.histories import add
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Two active runs, and a run that is done; all three are in the history."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    (tmp_path / "run").mkdir(mode=0o700)
+    # The path of a socket has little room: that of `tmp_path` may be too long.
+    runtime = tempfile.TemporaryDirectory(prefix="llmtui-")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime.name)
     file = tmp_path / "history.db"
     add(file, "aaaa0001", {"a": 0.5}, end=None, label="night")
     add(file, "bbbb0002", {"a": 0.5}, end=None)
@@ -36,6 +38,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield file
     for one in listening:
         one.close()
+    runtime.cleanup()
 
 
 @pytest.mark.parametrize(

@@ -300,7 +300,7 @@ def test_a_stopped_monitor_repaints_when_continued(home: Path, tmux: Tmux) -> No
     tmux("send-keys", f"{' '.join(monitor_argv(config(home)))}", "Enter")
 
     def whole(shown: str) -> bool:
-        return shown.startswith(" llmtui ") and "► running" in shown and "┌ latency per iteration" in shown
+        return shown.startswith(" llmtui ") and "► running" in shown and "─ latency per iteration" in shown
 
     tmux.until(whole)
     (monitor,) = psutil.Process(int(tmux.about("pane_pid"))).children()
