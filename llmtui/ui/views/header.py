@@ -62,11 +62,10 @@ def model_name(run_view: RunView) -> str:
     present = [
         backend_view for backend_view in backend_views if backend_view.state.state not in FAILED
     ] or backend_views
-    # The same model may have another name on each server.
-    names = {model_family(view.model): sanitize(without_folder(view.model), 60) for view in present if view.model}
-    if len(names) == 1:
-        return next(iter(names.values()))
-    return f"{len(names)} models" if names else ""
+    # The same model may have another name on each server: the shortest one is the plainest.
+    names = sorted({sanitize(without_folder(view.model), 60) for view in present if view.model}, key=len)
+    families = {model_family(name) for name in names}
+    return names[0] if len(families) == 1 else f"{len(families)} models" if families else ""
 
 
 def count_failed(run_view: RunView) -> int:
