@@ -29,8 +29,8 @@ METRICS = (b"TTFT", b"ITL", b"tokens/s", b"latency")
 #: Name, key, and the text that only its change writes. In this order they return to the first screen.
 KEYS: tuple[tuple[str, bytes, bytes], ...] = (
     ("x", b"x", b" Show "),
-    ("2", b"2", b" Hide "),
-    ("1", b"1", b" Show "),
+    ("2", b"2", b"Hide"),
+    ("1", b"1", b"Show"),
     ("x", b"x", b" Hide "),
     *(("m", b"m", metric + b", iteration") for metric in METRICS),
     *(("c", b"c", title) for title in (b"box plot, ", b"(ECDF), ", b"baseline stats, ")),
