@@ -238,7 +238,7 @@ def details_layout_for(width: int, height: int, banner: bool = False, log: bool 
     ranking = 1 if height >= DETAILS_ALL_FACTS or (banner and height >= DETAILS_FACTS) else 0
     facts = _fact_rows(width, height)
     rest = height - header - footer - ranking - facts
-    timeline = 0 if rest < 7 else 4 if rest < 12 else 5 if rest < 22 else 6 if rest < 28 else 8
+    timeline = 0 if rest < 7 else 4 if rest < 12 else 5 if rest < 22 else 6 if rest < 28 else 9
     tail = 0 if rest < 28 else 5 if rest < 40 else 7
     left = rest - timeline - tail
     # The clocks need seven rows; beyond that, rows are worth more to the iterations.
