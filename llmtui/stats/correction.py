@@ -57,11 +57,16 @@ def single_p(alpha: float, backends: int) -> float:
     return math.exp(low)
 
 
+def least_p(n: int) -> float:
+    """The smallest two-sided p of n signs."""
+    return min(1.0, 2 * 0.5**n)
+
+
 @functools.lru_cache(maxsize=256)
 def rounds_to_decide(backends: int, level: float) -> int:
     """The least number of rounds that can show the best of this many backends to be faster than another one."""
     enough = single_p(1 - level, max(2, backends))
-    return next(n for n in itertools.count(1) if 2 * 0.5**n <= enough)
+    return next(n for n in itertools.count(1) if least_p(n) <= enough)
 
 
 def cannot_decide(planned: int, backends: int) -> str:

@@ -12,7 +12,7 @@ from llmtui.model import RESTING
 from llmtui.stats.checks.base import Check, Entry, Race, each, listed, of
 from llmtui.stats.checks.evidence import RECENT, Thinned
 from llmtui.stats.compare import Comparison, level_of, rounds
-from llmtui.stats.correction import LEVEL, rounds_to_decide, single_p
+from llmtui.stats.correction import LEVEL, least_p, rounds_to_decide, single_p
 from llmtui.stats.metrics import METRICS, MetricKey, needing
 from llmtui.stats.summary import far_out, outliers, percentile
 from llmtui.text import sanitize
@@ -47,7 +47,7 @@ def few(race: Race) -> Iterator[Check]:
     counts = {
         e.name: f"n = {e.evidence.good}"
         for e in race.entries
-        if e.name not in decidable and _least_p(_reach(race, e)) > alpha
+        if e.name not in decidable and least_p(_reach(race, e)) > alpha
     }
     enough = rounds_to_decide(len(race.entries), LEVEL)
     if counts:
@@ -100,15 +100,10 @@ def _in_turns(race: Race, one: Entry, two: Entry) -> int:
     return max(made, min(_reach(race, one), _reach(race, two)))
 
 
-def _least_p(n: int) -> float:
-    """The smallest two-sided p of n signs."""
-    return min(1.0, 2 * 0.5**n)
-
-
 def _chance(race: Race, one: Entry, two: Entry, turns: int) -> float:
     """The smallest p that these two can reach with this many rounds."""
     if turns:
-        return _least_p(turns)
+        return least_p(turns)
     m, n = (min(_reach(race, e), RECENT) for e in (one, two))
     return min(1.0, 2 / math.comb(m + n, m))
 
