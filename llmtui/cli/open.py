@@ -1,4 +1,4 @@
-"""`llmtui open`: a past run in the monitor. There is no engine."""
+"""`llmtui open`: show a past run in the monitor, without an engine."""
 
 from __future__ import annotations
 

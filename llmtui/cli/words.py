@@ -88,7 +88,7 @@ class Wanted(NamedTuple):
 
     @property
     def from_config(self) -> bool:
-        """Whether a config says what to race, be it the one that llmtui finds."""
+        """Whether a config says what to race: the one that is named, or the one that llmtui finds."""
         return not self.backends and not self.alone
 
 

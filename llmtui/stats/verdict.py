@@ -159,7 +159,7 @@ class Verdict:
 
     @property
     def with_best(self) -> list[Pair]:
-        """The pairs with the best backend, in the order of the board; all pairs if there is no best one."""
+        """The pairs with the best backend, in the order of the board; without a best backend, all pairs."""
         best = self.board.best
         names = list(self.samples)
         others = [standing.name for standing in self.board.standings if standing.name != best]

@@ -102,7 +102,7 @@ class PastLink:
         await self._left.wait()
 
     async def send(self, command: AnyCommand) -> None:
-        """Leave, if the monitor does; there is no engine for other commands."""
+        """End when the monitor leaves. Other commands need an engine and are ignored."""
         if isinstance(command, Shutdown | Detach):
             self._left.set()
 

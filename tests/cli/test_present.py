@@ -25,7 +25,7 @@ from tests.scripted import CLOSE, HANG, Scripted, scripted
 
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 #: A port that nothing listens on.
-NOBODY = "http://127.0.0.1:9"
+UNUSED_ADDRESS = "http://127.0.0.1:9"
 HAVE_LLAMA_CPP = not absent_packages("llama.cpp")
 
 Serve = Callable[[Pages], "asyncio.Future[Scripted]"]
@@ -52,7 +52,7 @@ class Here:
 
     @property
     def urls(self) -> list[str]:
-        return [server.url for server in self.servers] + [NOBODY]
+        return [server.url for server in self.servers] + [UNUSED_ADDRESS]
 
     async def add(self, pages: Pages) -> str:
         server = await self._stack.enter_async_context(scripted([NOT_FOUND, CLOSE]))
@@ -118,11 +118,11 @@ async def test_nothing_to_race_says_what_runs_and_what_to_do(here: Here) -> None
 
 async def test_a_url_alone_is_named_by_what_answers(here: Here) -> None:
     url = await here.add(llama_server("m"))
-    plan = build.plan(Backend(url=url), Backend(url=NOBODY))
+    plan = build.plan(Backend(url=url), Backend(url=UNUSED_ADDRESS))
     named = await here.complete(plan)
     assert [(b.name, b.framework, b.url) for b in named.backends] == [
         ("llama.cpp", "llama.cpp", url),
-        (":9", ":9", NOBODY),
+        (":9", ":9", UNUSED_ADDRESS),
     ]
 
 
@@ -164,7 +164,7 @@ def test_another_machine_is_asked_only_if_ollama_is_wanted(monkeypatch: pytest.M
 
 
 def test_check_says_what_is_not_here(capsys: pytest.CaptureFixture[str]) -> None:
-    plan = build.plan(Backend(name="gone", url=NOBODY))
+    plan = build.plan(Backend(name="gone", url=UNUSED_ADDRESS))
     plan = msgspec.structs.replace(plan, absent=[Absent(framework="TGI", reason="not running")])
     assert check_backends(plan) == FAILED
     assert "llmtui: not here: TGI (llmtui init says how to get them)" in capsys.readouterr().err

@@ -145,7 +145,7 @@ def scale_for(low: float, high: float, cells: int, *, zero: bool = False, across
         cells = labelled_cells(cells)
         spacing = _spacings(cells) or [max(1, cells - 1)]
     power = math.floor(math.log10(high - low)) - 1
-    # One row has no step; its label is short all the same.
+    # One row has no step, but it also gets a short label.
     best = (math.inf, Scale(float(f"{low:.3g}"), float(f"{high - low:.2g}"), max(1, cells - 1), cells))
     room = cells - (0.6 if across else 1 - 1e-9)
     factors = _STEPS if zero or across or cells < _SPACED_FROM else _COARSE_STEPS

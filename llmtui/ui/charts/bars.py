@@ -28,7 +28,7 @@ _ON_AXIS = ("", "━", "━", "▀", "▀")
 #: Points at the four heights of a row, from below, and thinner ones: the medians of an earlier run.
 _POINTS = "⣀⠤⠒⠉"
 _THIN = "⡀⠄⠂⠁"
-#: With less room for a backend, there is no room for the median of an earlier run, or only for a short line.
+#: On fewer columns, the median of an earlier run is left out, or its line is short.
 _GHOST_FROM, _GHOST_WIDE_FROM = 3, 10
 _WIDEST, _WIDEST_NARROW = 8, 3
 #: With fewer rows, none is left free for the figures.

@@ -127,7 +127,7 @@ def _entry(when: datetime.datetime, words: _Words) -> LogEntry:
 
 
 def _local(at_utc: str, now: datetime.datetime) -> datetime.datetime:
-    """The local time of `at_utc`, or `now` if that is no time."""
+    """The local time of `at_utc`, or `now` if `at_utc` is not a time."""
     try:
         when = datetime.datetime.fromisoformat(at_utc)
         return when.astimezone(now.tzinfo) if when.tzinfo is not None else now
