@@ -19,7 +19,7 @@ from llmtui.model import Iteration, Struct
 from llmtui.stats.correction import LEVEL, holm, single_p
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.ranks import EXACT_PAIRS, Shift, group_shift, paired_shift
-from llmtui.stats.rounds import Rounds, as_rounds
+from llmtui.stats.rounds import Rounds, as_rounds, took_turns
 from llmtui.text.format import plural
 
 #: The level after rounds were added until the intervals were narrow. That takes a second look, after one at `LEVEL`:
@@ -191,10 +191,7 @@ def rounds(first: Sequence[Iteration], second: Sequence[Iteration]) -> list[tupl
     others = {i.iteration: i for i in second}
     pairs = [(i, others[i.iteration]) for i in first if i.iteration in others]
     pairs.sort(key=lambda pair: pair[0].iteration)
-    for (a, b), (c, d) in itertools.pairwise(pairs):
-        if max(a.started_utc, b.started_utc) > min(c.started_utc, d.started_utc):
-            return []
-    return pairs
+    return pairs if took_turns([a.started_utc for a, _ in pairs], [b.started_utc for _, b in pairs]) else []
 
 
 class _Logs(NamedTuple):

@@ -6,6 +6,7 @@ import datetime
 import operator
 from array import array
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from llmtui.model import Iteration
 from llmtui.stats.metrics import METRICS, MetricKey
@@ -13,6 +14,13 @@ from llmtui.stats.metrics import METRICS, MetricKey
 #: How many of a backend's newest samples are compared with those of the others.
 MOST = 20_000
 _UNKNOWN = float("nan")
+_Instant = TypeVar("_Instant", float, str)
+
+
+def took_turns(starts: Sequence[_Instant], others: Sequence[_Instant]) -> bool:
+    """Whether each round of two backends, which started at these instants, was done before the next one started."""
+    last, first = list(map(max, starts, others)), list(map(min, starts, others))
+    return all(map(operator.le, last, first[1:]))
 
 
 class Rounds:
@@ -65,8 +73,7 @@ class Rounds:
             places = sorted((number, place) for place, number in enumerate(self._numbers) if number in at)
             mine, starts = (array("d", [column[place] for _, place in places]) for column in (mine, starts))
             theirs, others = (array("d", [column[at[number]] for number, _ in places]) for column in (theirs, others))
-        last, first = list(map(max, starts, others)), list(map(min, starts, others))
-        if not all(map(operator.le, last, first[1:])):
+        if not took_turns(starts, others):
             return []
         return [(a, b) for a, b in zip(mine, theirs, strict=True) if a == a and b == b]
 
