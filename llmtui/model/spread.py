@@ -1,0 +1,15 @@
+"""How far launches, or runs, of the same thing differ."""
+
+from __future__ import annotations
+
+from llmtui.model.base import Struct
+
+
+class Between(Struct, frozen=True):
+    """The spread between launches or runs beyond the noise within them: `tau`, a standard deviation of logarithms.
+
+    It was estimated from `n` of them, so it has n - 1 degrees of freedom.
+    """
+
+    tau: float
+    n: int
