@@ -45,6 +45,8 @@ class BackendRun:
     durations_s: dict[Phase, deque[float]] = dataclasses.field(default_factory=dict)
     #: When the iteration under way began (time.monotonic()), None between iterations.
     asked_at: float | None = None
+    #: The place of the newest iteration in the order in which those of the run were started, from 1 on.
+    seq: int = 0
     #: Until when the pause after an iteration lasts (time.monotonic()), None without one.
     resting_until: float | None = None
     #: The iterations of this attempt that are over, failures included.
@@ -79,9 +81,10 @@ class BackendRun:
         recent = self.durations_s.get("measured") or self.durations_s.get("warmup")
         return sum(recent) / len(recent) if recent else None
 
-    def begin_iteration(self, now: float) -> Job:
-        """Take the next job from the queue. `now` is time.monotonic()."""
+    def begin_iteration(self, now: float, seq: int = 0) -> Job:
+        """Take the next job from the queue, the `seq`-th iteration of the run. `now` is time.monotonic()."""
         self.asked_at = now
+        self.seq = seq
         return self.queue.popleft()
 
     def end_iteration(self, job: Job, now: float) -> None:

@@ -107,7 +107,7 @@ class Coordinator:
 
     async def _iterate(self, backend_run: BackendRun) -> None:
         run = self._run
-        job = backend_run.begin_iteration(time.monotonic())
+        job = backend_run.begin_iteration(time.monotonic(), run.next_seq())
         run.set_state(backend_run, state="warmup" if job[0] == "warmup" else "running")
         run.emit_run()
         try:

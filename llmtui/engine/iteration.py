@@ -116,6 +116,7 @@ async def request_once(
         swapped=changed.swapped,
         throttled=changed.throttled,
         part=backend_run.part,
+        seq=backend_run.seq,
         error=failure,
     )
     if answer is None:

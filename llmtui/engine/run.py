@@ -63,6 +63,7 @@ class Run:
         self.iterations = iterations
         self.paused = False
         self.stopping = False
+        self._seq = max(len(iterations), *(i.seq for i in iterations), 0)
         self._machine = machine
         self._began = time.monotonic()
         self._ended: float | None = None
@@ -94,6 +95,11 @@ class Run:
             backend_run.state = state
             self.recorder.save_state(state)
             self._send(BackendChanged(backend=state))
+
+    def next_seq(self) -> int:
+        """Return the place of the iteration that starts now in the order of the run."""
+        self._seq += 1
+        return self._seq
 
     def add_iteration(self, iteration: Iteration) -> None:
         """Store an iteration and emit it."""

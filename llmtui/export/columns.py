@@ -231,4 +231,6 @@ ITERATION_COLUMNS: tuple[Column[Iteration], ...] = (
     Column("refused", "How often the server said 429 or 503 with Retry-After first.", lambda i: i.refused),
     _sample("hidden_tokens", "Tokens that the server counted and did not send, such as silent thinking."),
     Column("repeated", "How often llmtui itself spoiled the request, and measured it again.", lambda i: i.repeated),
+    Column("launch", "Which launch of the server within the attempt, as planned with `launches`.", lambda i: i.launch),
+    Column("seq", "Its place in the order of starts in the run. Empty for runs of 0.1.0.", lambda i: i.seq or None),
 )

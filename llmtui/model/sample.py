@@ -59,7 +59,9 @@ class Iteration(Struct, frozen=True):
     llmtui itself spoiled and measured again; everything else is of the last request. `foreign_cpu`, `server_cpu` and
     `steal` are cores: those used by other processes, by the server, and by other guests of the hypervisor. `swapped`
     counts pages, `throttled` how often heat slowed down a core. `part` is 1 until a server is restarted within the
-    attempt or the run is resumed, which adds 1 each.
+    attempt or the run is resumed, which adds 1 each. `launch` counts the planned launches of the server within the
+    attempt, which `part` does not: 1 is the first one, or a server that runs already. `seq` counts the iterations of a
+    run in the order in which the engine started them, from 1 on, also after a resume; 0 in a history of 0.1.0.
     """
 
     run: Own
@@ -94,6 +96,8 @@ class Iteration(Struct, frozen=True):
     refused: int = 0
     repeated: int = 0
     part: int = 1
+    launch: int = 1
+    seq: int = 0
     text: Outside = ""
     arrivals_ns: list[int] = []
     arrival_tokens: list[int] = []

@@ -101,7 +101,8 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("output_tokens", "prompt_tokens", "cached_tokens", "hidden_tokens"), (0, _MAX_COUNT)),
     **dict.fromkeys(("foreign_cpu", "server_cpu", "steal"), (0, 1e6)),
     **dict.fromkeys(("swapped", "throttled", "refused", "repeated"), (0, 2**62)),
-    "part": (1, 1e9),
+    **dict.fromkeys(("part", "launch"), (1, 1e9)),
+    "seq": (0, _MAX_COUNT),
 }
 _STATE_RANGES: dict[str, tuple[float, float]] = {
     "attempt": (1, MAX_ATTEMPT),

@@ -57,6 +57,8 @@ async def test_resume_measures_only_missing_iterations() -> None:
     after = stored(plan)
     assert after.state == "done"
     assert after.iterations[: len(before)] == before
+    assert [i.seq for i in after.iterations] == list(range(1, len(after.iterations) + 1))
+    assert {i.launch for i in after.iterations} == {1}
     for name in "ab":
         made = [i for i in after.iterations if i.backend == name]
         assert sorted(i.iteration for i in made if i.phase == "measured") == [1, 2, 3, 4]

@@ -49,6 +49,8 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "swapped": st.integers(0, 2**62),
     "throttled": st.integers(0, 10**6),
     "part": st.integers(1, 99),
+    "launch": st.integers(1, 99),
+    "seq": st.integers(0, 2**53),
     "hidden_tokens": st.integers(0, 2**53),
 }
 
