@@ -13,6 +13,11 @@ import msgspec
 # httpx's command line would import Rich into this process; httpx works without it.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
+from llmtui.engine.watch.cpu_time import read_counters
+
+#: What the machine did until then is known once the imports below are done: no run waits for it.
+_AT_START = read_counters([os.getpid(), os.getppid()])
+
 from llmtui.engine.control import Control
 from llmtui.engine.coordinator import Coordinator
 from llmtui.engine.recorder import Recorder
@@ -47,7 +52,7 @@ async def serve(launch: EngineLaunch) -> None:
     def own_pids() -> list[int]:
         return [os.getpid(), *(link.pids if link is not None else [])]
 
-    machine = describe_machine()
+    machine = describe_machine(_AT_START)
     recorder = Recorder(launch.plan, emit)
     stored: StoredRun | None = None
     if launch.resume:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from llmtui.model import (
     Note,
     Plan,
     Progress,
+    disturbed_from,
 )
 from llmtui.text import sanitize
 
@@ -117,6 +119,7 @@ async def request_once(
         throttled=changed.throttled,
         part=backend_run.part,
         seq=backend_run.seq,
+        disturbed_from=disturbed_from(os.cpu_count() or 1, (foreign or 0.0) + (server_cpu or 0.0)),
         error=failure,
     )
     if answer is None:

@@ -117,7 +117,9 @@ _RESULT_COLUMNS: tuple[Column[Result], ...] = (
     ),
     Column("errors", "Measured iterations that failed. They are in no other figure.", lambda r: r.summary.errors),
     Column(
-        "disturbed", "Iterations during which other programs used 0.1 cores or more.", lambda r: r.summary.disturbed
+        "disturbed",
+        "Iterations during which other programs used 0.1 cores or more, on a large machine 1% of its idle cores.",
+        lambda r: r.summary.disturbed,
     ),
     _statistic("latency", "mean"),
     _statistic("latency", "median"),
@@ -225,7 +227,7 @@ ITERATION_COLUMNS: tuple[Column[Iteration], ...] = (
     _sample("itl_s", "Median gap between two arrivals that carried tokens."),
     _sample("cached_tokens", "Prompt tokens that the server took from a cache."),
     _sample("server_load_s", "Load time by the server's own clock."),
-    Column("disturbed", '"yes" if foreign_cpu is 0.1 or more.', _disturbed),
+    Column("disturbed", '"yes" if foreign_cpu is 0.1 or more, and 1% of the idle cores.', _disturbed),
     Column("stamp", "Whose clock stamped the arrivals: kernel or user.", lambda i: i.stamp),
     _sample("transport_and_client_s", "Latency minus the server's own time."),
     Column("refused", "How often the server said 429 or 503 with Retry-After first.", lambda i: i.refused),

@@ -29,7 +29,17 @@ from llmtui.model.plan import (
     secret_values,
 )
 from llmtui.model.redacting import redacted
-from llmtui.model.sample import DISTURBED_CORES, FASTEST_NS, Failure, Iteration, Phase, Stamp, TokenSource, pieces
+from llmtui.model.sample import (
+    DISTURBED_CORES,
+    FASTEST_NS,
+    Failure,
+    Iteration,
+    Phase,
+    Stamp,
+    TokenSource,
+    disturbed_from,
+    pieces,
+)
 from llmtui.model.state import FAILED, RESTING, STATE_WORDS, BackendState, Machine, RunState, State, is_news
 
 __all__ = [
@@ -81,6 +91,7 @@ __all__ = [
     "Stop",
     "Struct",
     "TokenSource",
+    "disturbed_from",
     "is_backend_name",
     "is_news",
     "is_run_id",

@@ -22,8 +22,18 @@ FASTEST_NS = 200_000
 _PIECE_SHARE = 0.05
 _HALF = 0.5
 
-#: An iteration is marked as disturbed if other processes used this many cores or more.
+#: An iteration is marked as disturbed if other processes used this many cores or more, ...
 DISTURBED_CORES = 0.1
+#: ... or this share of the cores that were idle, if that is more: a large machine always has some background work.
+DISTURBED_SHARE = 0.01
+
+
+def disturbed_from(cores: int, used: float = 0.0) -> float:
+    """Return the cores of other processes from which on an iteration is disturbed, to three decimals.
+
+    `cores` are those of the machine, `used` those that the server and others kept busy.
+    """
+    return max(DISTURBED_CORES, round(DISTURBED_SHARE * (cores - used), 3))
 
 
 def pieces(arrivals_ns: list[int]) -> list[int]:
@@ -61,7 +71,8 @@ class Iteration(Struct, frozen=True):
     counts pages, `throttled` how often heat slowed down a core. `part` is 1 until a server is restarted within the
     attempt or the run is resumed, which adds 1 each. `launch` counts the planned launches of the server within the
     attempt, which `part` does not: 1 is the first one, or a server that runs already. `seq` counts the iterations of a
-    run in the order in which the engine started them, from 1 on, also after a resume; 0 in a history of 0.1.0.
+    run in the order in which the engine started them, from 1 on, also after a resume; 0 in a history of 0.1.0. From
+    `disturbed_from` cores of others on the iteration is disturbed.
     """
 
     run: Own
@@ -98,6 +109,7 @@ class Iteration(Struct, frozen=True):
     part: int = 1
     launch: int = 1
     seq: int = 0
+    disturbed_from: float = DISTURBED_CORES
     text: Outside = ""
     arrivals_ns: list[int] = []
     arrival_tokens: list[int] = []
@@ -126,5 +138,5 @@ class Iteration(Struct, frozen=True):
 
     @property
     def disturbed(self) -> bool:
-        """Whether other processes used `DISTURBED_CORES` or more meanwhile."""
-        return self.foreign_cpu is not None and self.foreign_cpu >= DISTURBED_CORES
+        """Whether other processes used `disturbed_from` cores or more meanwhile."""
+        return self.foreign_cpu is not None and self.foreign_cpu >= self.disturbed_from

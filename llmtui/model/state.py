@@ -85,7 +85,8 @@ def is_news(before: BackendState, after: BackendState) -> bool:
 class Machine(Struct, frozen=True):
     """The machine of a run.
 
-    `governor` is the frequency governor of its cores (Linux, "" if unknown), `load_1m` the load average before the run.
+    `governor` is the frequency governor of its cores (Linux, "" if unknown), `load_1m` the load average before the run,
+    and `foreign_cpu` the cores that other programs kept busy while the engine started (Linux, None if unknown).
     """
 
     cpu: Own = ""
@@ -97,6 +98,7 @@ class Machine(Struct, frozen=True):
     gpu: Own = ""
     governor: Own = ""
     load_1m: float | None = None
+    foreign_cpu: float | None = None
 
 
 class RunState(Struct, frozen=True):

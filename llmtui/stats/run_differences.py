@@ -16,6 +16,7 @@ from typing import Any
 from llmtui.model import Backend, Machine, RunConfig
 from llmtui.stats.checks import Check, Entry, Level, checks, severity
 from llmtui.stats.checks.base import each
+from llmtui.stats.checks.conditions import load_words
 from llmtui.stats.metrics import MetricKey, needing
 from llmtui.stats.verdict import Contender
 from llmtui.text import sanitize
@@ -125,18 +126,12 @@ def _conditions(a: Side, b: Side) -> Iterator[Check]:
     findings = [c for side in (a, b) for c in checks((), side.config, side.machine)]
     busy = [c.level for c in findings if c.code == "busy-machine"]
     if busy:
-        loads = {"A": _load(a.machine), "B": _load(b.machine)}
+        loads = {"A": load_words(a.machine), "B": load_words(b.machine)}
         worst = min(busy, key=severity)
         text = f"the machine was busy when a run started: {each(loads)}"
         yield _check("busy-machine", worst, text, "close other programs, then run again")
     if a.machine.governor == b.machine.governor:
         yield from itertools.islice((c for c in findings if c.code == "governor"), 1)
-
-
-def _load(machine: Machine) -> str:
-    if machine.load_1m is None:
-        return "load unknown"
-    return f"load {machine.load_1m:g} on {plural(machine.cores, 'core')}"
 
 
 def setup_differences(one: Entry, two: Entry) -> Iterator[Check]:

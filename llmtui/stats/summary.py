@@ -18,6 +18,8 @@ from llmtui.stats.metrics import METRICS, MetricKey
 P95_FROM = 20
 #: The smallest n for outliers.
 OUTLIERS_FROM = 8
+#: No value is an outlier that is within this factor of a quartile.
+OUTLIER_RATIO = 1.1
 
 
 class Spread(Struct, frozen=True):
@@ -111,13 +113,22 @@ def spread(values: Iterable[float]) -> Spread | None:
 def far_out(ordered: Sequence[float]) -> tuple[float, float]:
     """The fences beyond which ascending values are outliers; infinite for fewer than `OUTLIERS_FROM` values.
 
-    They are three interquartile ranges beyond the quartiles (Tukey 1977), or a tenth of the median if that is more.
+    They are three interquartile ranges beyond the quartiles (Tukey 1977), or `OUTLIER_RATIO` if that is more. All this
+    is on logarithms, as the verdict is: latencies are skewed, and of skewed values many are far above the others.
     """
-    if len(ordered) < OUTLIERS_FROM:
+    if len(ordered) < OUTLIERS_FROM or ordered[math.floor((len(ordered) - 1) * 0.25)] <= 0:
         return -math.inf, math.inf
-    q1, median, q3 = (percentile(ordered, q) for q in (0.25, 0.5, 0.75))
-    reach = max(3 * (q3 - q1), 0.1 * median)
-    return q1 - reach, q3 + reach
+    q1, q3 = (_log_percentile(ordered, q) for q in (0.25, 0.75))
+    reach = max(3 * (q3 - q1), math.log(OUTLIER_RATIO))
+    # Beyond, exp() overflows.
+    return math.exp(q1 - reach), math.exp(q3 + reach) if q3 + reach < 700 else math.inf
+
+
+def _log_percentile(ordered: Sequence[float], q: float) -> float:
+    """The q-quantile of the logarithms of ascending values, in constant time: they are in the same order."""
+    position = (len(ordered) - 1) * q
+    low, high = (math.log(ordered[place]) for place in (math.floor(position), math.ceil(position)))
+    return low + (high - low) * (position - math.floor(position))
 
 
 def outliers(ordered: Sequence[float]) -> int:

@@ -99,7 +99,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("server_prefill_s", "server_decode_s", "server_load_s"), (0, _MAX_SERVER_S)),
     "tokens_per_s": (0, 1e25),
     **dict.fromkeys(("output_tokens", "prompt_tokens", "cached_tokens", "hidden_tokens"), (0, _MAX_COUNT)),
-    **dict.fromkeys(("foreign_cpu", "server_cpu", "steal"), (0, 1e6)),
+    **dict.fromkeys(("foreign_cpu", "server_cpu", "steal", "disturbed_from"), (0, 1e6)),
     **dict.fromkeys(("swapped", "throttled", "refused", "repeated"), (0, 2**62)),
     **dict.fromkeys(("part", "launch"), (1, 1e9)),
     "seq": (0, _MAX_COUNT),
@@ -117,6 +117,7 @@ _MACHINE_RANGES: dict[str, tuple[float, float]] = {
     "cores": (0, 1e6),
     "memory_bytes": (0, 2**62),
     "load_1m": (0, 1e9),
+    "foreign_cpu": (0, 1e6),
 }
 
 

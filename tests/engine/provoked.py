@@ -85,14 +85,13 @@ _READS_HERE = """
 import functools, os, pathlib, sys
 
 if "llmtui.engine" in sys.orig_argv:
-    from llmtui.engine.watch import conditions
-    from llmtui.engine.watch import other_cpu as foreign
+    from llmtui.engine.watch import conditions, cpu_time
 
     here = pathlib.Path(__file__).parent
     conditions.sample = functools.partial(conditions.sample, here, here)
     conditions.governor = functools.partial(conditions.governor, here)
     conditions._GPU_FILES = (str(here / "dev") + os.sep,)
-    foreign._STAT = here / "stat"
+    cpu_time._PROC = here
     os.getloadavg = lambda: tuple(map(float, (here / "loadavg").read_text().split()[:3]))
 """
 

@@ -72,6 +72,7 @@ no_count = every(1, cached_tokens=None, prompt_tokens=None) | {"backend": {"prot
 
 #: The work of other programs is not measured.
 UNSEEN = every(1, foreign_cpu=None)
+FULL = every(1, foreign_cpu=7.5)
 
 
 Case = tuple[str, str, dict[str, Any], dict[str, Any], dict[str, Any], str]
@@ -239,6 +240,14 @@ PROVOKED: list[Case] = [
     ("not-streamed", "note", {}, every(1, **IN_ONE_PIECE) | {"backend": {"stream": False}}, {}, "b 12 of 12"),
     ("not-streamed", "warning", {}, every(1, **HELD_BACK), {}, "(events per piece, median): b 16; TTFT and ITL are of"),
     ("busy-machine", "warning", UNSEEN, UNSEEN, {"machine": {"load_1m": 7.0}}, "load 7 on 8 cores"),
+    (
+        "busy-machine",
+        "warning",
+        UNSEEN,
+        UNSEEN,
+        {"machine": {"foreign_cpu": 6.2}},
+        "other programs used 6.2 of 8 cores",
+    ),
     ("governor", "note", {}, {}, {"machine": {"governor": "performance, powersave"}}, "(governor powersave)"),
     (
         "disturbed",
@@ -249,14 +258,7 @@ PROVOKED: list[Case] = [
         "b 6 of 12 iterations, 0.7 cores at most; that may change a median by up to 10%",
     ),
     ("disturbed", "warning", {}, every(1, foreign_cpu=7.5), {}, "b 12 of 12 iterations, 7.5 cores"),
-    (
-        "disturbed",
-        "warning",
-        every(1, foreign_cpu=7.5),
-        every(1, foreign_cpu=7.5),
-        {},
-        "a 12 of 12 iterations, b 12 of",
-    ),
+    ("disturbed", "warning", FULL, FULL, {}, "a 12 of 12 iterations, b 12 of"),
     ("steal", "warning", {}, every(2, steal=0.5, latency_s=1.2), {}, "b 6 of 12 iterations, 0.5 cores"),
     ("swap", "warning", {}, every(6, swapped=30), {}, "b 60 pages in 2 of 12 iterations"),
     ("throttled", "warning", {}, every(6, throttled=1), {}, "b 2 of 12"),
@@ -350,12 +352,16 @@ SILENT: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("not-streamed", {}, chunks(64, 9), {}),
     ("busy-machine", UNSEEN, UNSEEN, {"machine": {"load_1m": 5.0}}),
     ("busy-machine", {}, {}, {"machine": {"load_1m": 70.0}}),
+    # The load average remembers an earlier run.
+    ("busy-machine", UNSEEN, UNSEEN, {"machine": {"load_1m": 8.0, "foreign_cpu": 0.2}}),
     ("disturbed", {}, every(1, foreign_cpu=0.09), {}),
     ("disturbed", {}, every(2, foreign_cpu=3.0), {}),
     ("disturbed", {}, every(1, foreign_cpu=3.0), {}),
     ("disturbed", {}, every(12, foreign_cpu=7.5, latency_s=1.2) | {"n": 40}, {}),
     ("disturbed", every(2, foreign_cpu=0.7, latency_s=1.05), every(2, foreign_cpu=0.7, latency_s=1.05), {}),
+    ("disturbed", {}, every(2, foreign_cpu=0.5, disturbed_from=0.6, latency_s=1.2), {}),
     ("steal", {}, every(1, steal=0.05), {}),
+    ("swap", {}, every(6, swapped=9), {}),
     ("steal", {}, every(2, steal=0.5), {}),
 ]
 

@@ -1,9 +1,7 @@
-"""Checks on the samples: their number, outliers, drift, own error."""
+"""Checks on the samples: their number, own error."""
 
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +10,7 @@ import pytest
 
 from llmtui.model import Backend, BackendState, RunConfig
 from llmtui.stats.checks import Entry, Evidence, checks
-from llmtui.stats.checks.evidence import RECENT
-from llmtui.stats.checks.samples import trend_p
 from llmtui.stats.compare import compare
-from llmtui.stats.summary import outliers
 from tests.stats.build import MACHINE, NOISE, entry, iterations, record
 
 
@@ -84,53 +79,6 @@ def test_too_few_rounds_for_several_pairs(states: str, planned: int, text: str) 
         assert checks(enough, RunConfig(iterations=7), MACHINE) == []
         pairs = compare({e.name: list(e.evidence.recent) for e in entries}, "latency")
         assert min(c.p for c in pairs) > 0.05
-
-
-def test_outliers_are_counted_among_all_samples() -> None:
-    """As in the table, at places that a thinned course skips."""
-    evidence, latencies = Evidence(), list[float]()
-    one = iterations("a", 1, {}, 0)[0]
-
-    def text() -> str:
-        ordered = sorted(latencies)
-        race = [Entry(Backend(name="a"), BackendState(name="a"), evidence, ordered)]
-        (check,) = [c for c in checks(race, RunConfig(), MACHINE) if c.code == "outliers"]
-        assert f"a {outliers(ordered)} of {len(ordered)} iterations" in check.text
-        return check.text
-
-    for start, every in ((0, 60), (600, 4)):
-        for k in range(start, start + 600):
-            latencies.append((3.0 if k % every == 1 else 1.0) + NOISE[k % 400])
-            evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=latencies[-1]))
-        if not start:
-            assert text().startswith("some samples are far from the rest: a 10 of 600 iterations (3.00 s, median")
-    assert "a 160 of 1200 iterations" in text()
-
-
-def test_trend_p_by_hand() -> None:
-    # All 28 pairs rise; the variance is 8 * 7 * 21 / 18. With a tie among five, 8 pairs rise and 1 falls.
-    assert trend_p([1, 2, 3, 4, 5, 6, 7, 8]) == pytest.approx(math.erfc(27 / math.sqrt(8 * 7 * 21 / 18) / math.sqrt(2)))
-    tied = (5 * 4 * 15 - 2 * 1 * 9) / 18
-    assert trend_p([1, 3, 2, 3, 9]) == pytest.approx(math.erfc((7 - 1) / math.sqrt(tied) / math.sqrt(2)))
-    assert trend_p([5.0] * 20) == 1.0
-    assert trend_p([3, 1, 4, 1, 5, 9, 2, 6]) == trend_p([-3, -1, -4, -1, -5, -9, -2, -6])
-
-
-def test_false_positives_of_drift_are_rare() -> None:
-    rng = random.Random(3)
-    seen = sum(trend_p([rng.gauss(0, 1) for _ in range(20)]) < 0.01 for _ in range(2000))
-    assert seen < 40
-
-
-def test_evidence_is_bounded_and_long_drift_is_detected() -> None:
-    one = iterations("a", 1, {}, 0)[0]
-    evidence = Evidence()
-    for k in range(3000):
-        evidence.add(msgspec.structs.replace(one, iteration=k + 1, latency_s=1 + k / 2e4 + NOISE[k % 400]))
-    assert len(evidence.recent) == RECENT
-    assert max(len(evidence.metrics["latency"].values), len(evidence.server_cpu.values)) <= 241
-    findings = checks([Entry(Backend(name="a"), BackendState(name="a"), evidence)], RunConfig(), MACHINE)
-    assert [c.code for c in findings] == ["drift"]
 
 
 def test_warm_ups_are_not_evidence() -> None:

@@ -51,6 +51,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "part": st.integers(1, 99),
     "launch": st.integers(1, 99),
     "seq": st.integers(0, 2**53),
+    "disturbed_from": st.floats(0, 1e6),
     "hidden_tokens": st.integers(0, 2**53),
 }
 

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import psutil
 
-from llmtui.engine.watch.other_cpu import ROUNDING_S
+from llmtui.engine.watch.cpu_time import ROUNDING_S
 from llmtui.servers.process_table import TICKS_PER_S
 
 _CPUS = Path("/sys/devices/system/cpu")

@@ -10,11 +10,20 @@ from pathlib import Path
 
 import llmtui
 from llmtui.engine.watch.conditions import governor, load_1m
+from llmtui.engine.watch.cpu_time import Reading, cores_of_others, read_counters
 from llmtui.model import Machine
 
 
-def describe_machine() -> Machine:
-    """Describe this machine. `cores` counts those that this process may use."""
+def own_processes() -> list[int]:
+    """Return this process and the one that started it, which is the monitor or the command."""
+    return [os.getpid(), os.getppid()]
+
+
+def describe_machine(before: Reading | None = None) -> Machine:
+    """Describe this machine. `cores` counts those that this process may use.
+
+    With a reading from `before`, `foreign_cpu` is what others used since then.
+    """
     return Machine(
         cpu=_cpu(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -25,6 +34,7 @@ def describe_machine() -> Machine:
         gpu=_gpu(),
         governor=governor(),
         load_1m=load_1m(),
+        foreign_cpu=cores_of_others(before, read_counters(own_processes())) if before is not None else None,
     )
 
 

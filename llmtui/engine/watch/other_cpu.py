@@ -9,37 +9,9 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from llmtui.servers.process_table import TICKS_PER_S
+from llmtui.engine.watch.cpu_time import ROUNDING_S, busy_cpu_seconds, process_cpu_seconds
 from llmtui.servers.server_processes import ServerProcesses
-
-_STAT = Path("/proc/stat")
-#: The counters tick every hundredth of a second, each by itself: a difference below this is rounding error.
-ROUNDING_S = 0.03
-
-
-def busy_cpu_seconds() -> float | None:
-    """Return the busy and stolen time of all cores since boot (s), None if /proc does not report it."""
-    try:
-        with _STAT.open("rb") as file:
-            fields = file.readline().split()
-    except OSError:
-        return None
-    if len(fields) < 9 or fields[0] != b"cpu":
-        return None
-    user, nice, system, _idle, _iowait, irq, softirq, steal = (int(v) for v in fields[1:9])
-    return (user + nice + system + irq + softirq + steal) / TICKS_PER_S
-
-
-def process_cpu_seconds(pid: int) -> float | None:
-    """Return the CPU time of a process, its threads and its reaped children (s), None if it has exited."""
-    try:
-        raw = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    fields = raw[raw.rindex(b")") + 2 :].split()
-    return sum(int(v) for v in fields[11:15]) / TICKS_PER_S
 
 
 class OtherCpuMeter:

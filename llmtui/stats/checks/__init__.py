@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from llmtui.model import Machine, RunConfig
 from llmtui.model.accuracy import Record
-from llmtui.stats.checks import answers, arrivals, conditions, length, model, options, prompt, samples
+from llmtui.stats.checks import answers, arrivals, conditions, length, model, options, prompt, samples, stability
 from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced, severity
 from llmtui.stats.checks.comparability import Leading, instead_of, leading_metric, other_rates, spoiled
 from llmtui.stats.checks.evidence import Evidence
@@ -102,9 +102,9 @@ _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     samples.failed,
     samples.refused,
     samples.repeated,
-    samples.cold,
-    samples.outlying,
-    samples.drift,
+    stability.cold,
+    stability.outlying,
+    stability.drift,
     samples.guesses,
     samples.own_error,
     conditions.machine,

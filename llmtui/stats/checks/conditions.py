@@ -6,12 +6,16 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
+from llmtui.model import Machine
 from llmtui.stats.checks.base import Check, Entry, Race, alike, clusters, each, listed, of
 from llmtui.stats.checks.busy import busy_effects
 from llmtui.stats.compare import rounds
 from llmtui.text.format import percent_text, plural
 
-#: The machine was busy if its load average, per core, was above this.
+#: The machine was busy if other programs used this share of its cores, ...
+BUSY_SHARE = 0.5
+#: ... or where that is unknown, if its load average, per core, was above this. It remembers the last minute, and so
+#: an earlier run.
 BUSY_LOAD = 0.75
 #: CPU ticks are 10 ms long: the cores in use of shorter iterations are not measurable.
 _CORES_FROM_S = 0.2
@@ -173,16 +177,15 @@ def resumed(race: Race) -> Iterator[Check]:
 def machine(race: Race) -> Iterator[Check]:
     """busy-machine, governor: the machine when the run started.
 
-    The load is a guess, made before the run: it matters only if the work of other programs was not measured.
+    What the machine did before the run is a guess: it matters only if the work of other programs was not measured.
     """
-    load, cores = race.machine.load_1m, race.machine.cores
     measured = any(e.evidence.foreign_known for e in race.sampled)
-    if load is not None and cores and load > BUSY_LOAD * cores and not measured:
+    if _was_busy(race.machine) and not measured:
         yield Check(
             code="busy-machine",
             level="warning",
             backends=[],
-            text=f"the machine was busy when the run started: load {load:g} on {plural(cores, 'core')}",
+            text=f"the machine was busy when the run started: {load_words(race.machine)}",
             todo="close other programs, then run again",
         )
     moving = sorted({word for part in race.machine.governor.split(",") if (word := part.strip()) not in _STEADY})
@@ -194,6 +197,20 @@ def machine(race: Race) -> Iterator[Check]:
             text=f"the CPU frequency changes with the load (governor {listed(moving)})",
             todo="run cpupower frequency-set -g performance",
         )
+
+
+def _was_busy(machine: Machine) -> bool:
+    if machine.foreign_cpu is not None:
+        return machine.cores > 0 and machine.foreign_cpu > BUSY_SHARE * machine.cores
+    return machine.load_1m is not None and machine.cores > 0 and machine.load_1m > BUSY_LOAD * machine.cores
+
+
+def load_words(machine: Machine) -> str:
+    """ "other programs used 6.2 of 8 cores", or where that is unknown "load 7 on 8 cores", or "load unknown"."""
+    cores = plural(machine.cores, "core")
+    if machine.foreign_cpu is not None:
+        return f"other programs used {machine.foreign_cpu:.1f} of {cores}"
+    return "load unknown" if machine.load_1m is None else f"load {machine.load_1m:g} on {cores}"
 
 
 def disturbances(race: Race) -> Iterator[Check]:

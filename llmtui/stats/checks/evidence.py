@@ -8,17 +8,21 @@ from collections.abc import Iterable
 
 import msgspec
 
-from llmtui.model import DISTURBED_CORES, Iteration, pieces
+from llmtui.model import Iteration, pieces
 from llmtui.model.finish_words import ended_by
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.running import Counts
-from llmtui.stats.summary import percentile
+from llmtui.stats.summary import first_latency, percentile
 from llmtui.text import sanitize
 
 #: The number of newest iterations that are compared one by one with those of other backends.
 RECENT = 128
 #: The part of an answer that is compared. Ends are not, as a server may stop a token earlier or later.
 ANSWER_CHARS = 160
+#: Swapping counts if its pages may take this share of the latency, at this time for a page (s; a disk takes ten times
+#: as long, an SSD a tenth): every machine with a swap file moves a page now and then.
+SWAP_S = 0.001
+SWAP_SHARE = 0.01
 _THINKING = ("<think>", "<thinking>", "<|channel|>analysis")
 #: The most stop reasons to count.
 _MOST_REASONS = 16
@@ -60,7 +64,8 @@ class Evidence:
     `outputs` are the output tokens that the server reported, `guessed` counts answers whose tokens were counted by
     arrivals, `characters` are the lengths of the answers. `hidden` are the tokens that the server counted and did not
     send, of the answers with such. `whole` counts the answers that came in one piece, and `per_piece` has the events
-    per piece of the others. `first_prefill_s` is the server's time per token of its
+    per piece of the others. `warm_up_s` is the latency of the last warm-up before the first measured iteration, None
+    without one or if it failed. `first_prefill_s` is the server's time per token of its
     first prompt (of a warm-up, if there is one), and `prefill` its time per token since then, by the server's clock.
     `per_arrival` has reported tokens per arrival. `recent` are the newest samples, for comparison with other backends:
     without arrivals, and with the beginning of the answer as `text`, its white space normalized.
@@ -105,6 +110,7 @@ class Evidence:
         self.uncounted = 0
         self.metrics: dict[MetricKey, Thinned] = {metric: Thinned() for metric in METRICS}
         self.server_cpu = Thinned()
+        self.warm_up_s: float | None = None
         self.first_prefill_s: float | None = None
         self.prefill = Thinned()
         self.recent: deque[Iteration] = deque(maxlen=RECENT)
@@ -121,6 +127,8 @@ class Evidence:
             if iteration.phase == "measured":
                 self.prefill.add(self.measured, each_s)
         if iteration.phase != "measured":
+            if not self.measured:
+                self.warm_up_s = first_latency(iteration)
             return
         self.measured += 1
         if not iteration.ok:
@@ -142,18 +150,19 @@ class Evidence:
     def _machine(self, iteration: Iteration) -> None:
         self.disturbed += iteration.disturbed
         self.foreign_most = max(self.foreign_most, iteration.foreign_cpu or 0.0)
-        self.stolen += iteration.steal >= DISTURBED_CORES
+        self.stolen += iteration.steal >= iteration.disturbed_from
         self.steal_most = max(self.steal_most, iteration.steal)
         self.foreign_known = self.foreign_known or iteration.foreign_cpu is not None
         taken = max(iteration.foreign_cpu or 0.0, iteration.steal)
-        busy = taken >= DISTURBED_CORES
+        busy = taken >= iteration.disturbed_from
         self.disturbed_or_stolen += busy
         if busy:
             self.taken.add(self.measured - 1, taken)
         if iteration.latency_s is not None and math.isfinite(iteration.latency_s):
             (self.busy if busy else self.quiet).add(self.measured - 1, iteration.latency_s)
-        self.swapping += iteration.swapped > 0
-        self.swapped += iteration.swapped
+        if iteration.swapped * SWAP_S >= SWAP_SHARE * (iteration.latency_s or 0.0) > 0:
+            self.swapping += 1
+            self.swapped += iteration.swapped
         self.throttling += iteration.throttled > 0
 
     def _work(self, iteration: Iteration) -> None:

@@ -1,12 +1,10 @@
-"""Are the samples good enough? Their number, failures, cold starts, outliers, drift, token counts, own error."""
+"""Are the samples good enough? Their number, failures, token counts, own error."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Mapping, Sequence
-from statistics import NormalDist
+from collections.abc import Iterator, Mapping
 
 from llmtui.model import RESTING
 from llmtui.stats.checks.base import Check, Entry, Race, each, listed, of
@@ -14,27 +12,14 @@ from llmtui.stats.checks.evidence import RECENT, Thinned
 from llmtui.stats.compare import Comparison, level_of, rounds
 from llmtui.stats.correction import LEVEL, least_p, rounds_to_decide, single_p
 from llmtui.stats.metrics import METRICS, MetricKey, needing
-from llmtui.stats.summary import far_out, outliers, percentile
 from llmtui.text import sanitize
-from llmtui.text.format import figure, milliseconds, plural
+from llmtui.text.format import milliseconds, plural
 
 #: Rank statistics give no 95% interval for fewer.
 FEWEST = 6
-#: A first iteration is cold if it is this far above the median of the rest: a share of it, and in standard deviations.
-COLD_SHARE = 0.2
-COLD_DEVIATIONS = 6.0
-_COLD_FROM = 5
-#: Drift: a change along the run of more than this share, unlikely by chance.
-DRIFT_SHARE = 0.05
-DRIFT_P = 0.01
-_DRIFT_FROM = 8
-#: The number of points between which all slopes are computed.
-_SLOPES = 100
 #: Decided differences below this (a share, or s) may be llmtui's own error if that was never measured.
 SMALL_SHARE = 0.02
 SMALL_S = 0.002
-#: From the median absolute deviation to the standard deviation of normal noise.
-_MAD = 1.4826
 
 
 def few(race: Race) -> Iterator[Check]:
@@ -169,96 +154,6 @@ def guesses(race: Race) -> Iterator[Check]:
             "and note that latencies may be for different amounts of work",
             spoils=needing("token counts"),
         )
-
-
-def cold(race: Race) -> Iterator[Check]:
-    """cold-start: the first measured iteration was far slower than the rest."""
-    latencies = {}
-    for entry in race.sampled:
-        course = entry.evidence.metrics["latency"]
-        if len(course.values) <= _COLD_FROM or course.places[0] != 0:
-            continue
-        rest = sorted(course.values[1:])
-        median = percentile(rest, 0.5)
-        deviation = _MAD * percentile(sorted(abs(v - median) for v in rest), 0.5)
-        if course.values[0] > median + max(COLD_SHARE * median, COLD_DEVIATIONS * deviation):
-            latencies[entry.name] = f"{figure(course.values[0], 's')}, median of the rest {figure(median, 's')}"
-    if latencies:
-        yield Check(
-            code="cold-start",
-            level="warning",
-            backends=list(latencies),
-            text=f"the first measured iteration was cold: {each(latencies)}",
-            todo=f"set warmup = {race.config.warmup + 2} in [run]; it changes mean and max, hardly the median",
-        )
-
-
-def outlying(race: Race) -> Iterator[Check]:
-    """outliers: samples far from the rest. They count in every figure."""
-    far = {}
-    for entry in race.sampled:
-        ordered = entry.latencies or sorted(entry.evidence.metrics["latency"].values)
-        if beyond := outliers(ordered):
-            furthest = ordered[-1] if ordered[-1] > far_out(ordered)[1] else ordered[0]
-            median = percentile(ordered, 0.5)
-            far[entry.name] = (
-                f"{of(beyond, entry.evidence.good)} ({figure(furthest, 's')}, median {figure(median, 's')})"
-            )
-    if far:
-        yield Check(
-            code="outliers",
-            level="note",
-            backends=list(far),
-            text=f"some samples are far from the rest: {each(far)}",
-            todo="look whether other programs were busy then (~); outliers change mean and max, hardly the median",
-        )
-
-
-def drift(race: Race) -> Iterator[Check]:
-    """drift: a backend became slower, or faster, during the run."""
-    changes = {}
-    for entry in race.sampled:
-        course = entry.evidence.metrics["latency"]
-        if len(course.values) < _DRIFT_FROM:
-            continue
-        p = trend_p(course.values)
-        if p < DRIFT_P and abs(change := _change(course.places, course.values)) > DRIFT_SHARE:
-            changes[entry.name] = f"{change:+.0%} ({_p_text(p)})"
-    if changes:
-        yield Check(
-            code="drift",
-            level="warning",
-            backends=list(changes),
-            text=f"latency drifted during the run: {each(changes)}",
-            todo="warm up longer, or let the machine cool down (cooldown_s); it cancels out if backends take turns",
-        )
-
-
-def _p_text(p: float) -> str:
-    return f"p = {p:.1g}" if p >= 0.001 else "p < 0.001"
-
-
-def trend_p(values: Sequence[float]) -> float:
-    """The two-sided p-value of a trend (Mann 1945, Kendall 1975), corrected for ties and continuity."""
-    score, seen = 0, list[float]()
-    for value in values:
-        score += bisect_left(seen, value) - (len(seen) - bisect_right(seen, value))
-        insort(seen, value)
-    n = len(values)
-    ties = sum(t * (t - 1) * (2 * t + 5) for t in (len(list(same)) for _, same in itertools.groupby(seen)))
-    variance = (n * (n - 1) * (2 * n + 5) - ties) / 18
-    if variance <= 0:
-        return 1.0
-    return min(1.0, 2 * NormalDist().cdf(-(abs(score) - 1) / math.sqrt(variance)))
-
-
-def _change(places: Sequence[int], values: Sequence[float]) -> float:
-    """The change from first place to last, as a share of the median, by the median slope (Theil 1950, Sen 1968)."""
-    step = max(1, len(values) // _SLOPES)
-    points = list(zip(places, values, strict=True))[::step]
-    slopes = sorted((b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.combinations(points, 2))
-    median = percentile(sorted(values), 0.5)
-    return percentile(slopes, 0.5) * (places[-1] - places[0]) / median if median > 0 else 0.0
 
 
 def own_error(race: Race) -> Iterator[Check]:
