@@ -1,0 +1,223 @@
+"""How often is what the screen, `compare` and its gate conclude right? Simulated runs, judged as the program does it.
+
+    python -m tests.bench.verdicts [CASE ...] [--only WORDS] [--races 1000] [--seed 1] [--jobs 1] [--json]
+
+launches   a star between equal servers that differ from launch to launch
+runs       `compare` of equal runs on a machine whose speed wanders from run to run, and of a true 10%
+gate       a gate of 5% that breaks for equal runs, or holds for slower ones
+reruns     a star between equal backends after up to three reruns
+star       a true star among 2 to 9 backends, and a false one
+screen     star, order and ratios that contradict each other while the machine slows down
+metrics    a star in any of four metrics between equal backends
+sequential a star or a level between backends that did not take turns
+
+Each line has a share with its standard error and its goal, if it has one: "holds", "chance" (beyond it by less than two
+standard errors) or "MISSED". What this version of llmtui cannot do is left out. `tests.bench.calibration` asks about a
+single comparison, `tests.bench.races` about real servers.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import multiprocessing
+import random
+from collections.abc import Callable, Iterator
+
+from llmtui.stats.metrics import MetricKey
+from tests.bench.between_runs import WANDERS, gate_questions, run_questions
+from tests.bench.calibration import drifting
+from tests.bench.common import command_line
+from tests.bench.contradictions import contradictions, medians_disagree
+from tests.bench.questions import Answers, Goal, Outcome, Question, answered
+from tests.bench.simulated import STILL, World, attempt, has, names_of, see, view_of, with_tokens
+
+_FALSE_STAR = Goal(most=5)
+_RERUN_STAR = Goal(most=7)
+_NEVER = Goal(most=0)
+_METRICS: tuple[MetricKey, ...] = ("latency", "ttft", "itl", "tokens_per_s")
+
+
+# --- Launches ---
+
+
+def _launched(rng: random.Random, spread: float, rounds: int, launches: int, slower: float = 1.0) -> Answers:
+    factors = {"a": 1.0, "b": slower}
+    made = attempt(rng, factors, rounds, World(launch=spread), launches=launches)
+    verdict = view_of("ab", made, launched=True, iterations=rounds, launches=launches).verdict()
+    if slower > 1:
+        return [verdict.fastest == "a"]
+    return [bool(verdict.fastest), any(check.code == "one-launch" for check in verdict.checks)]
+
+
+def _launches() -> Iterator[Question]:
+    said = Outcome("one-launch is said")
+    for launches in (1, 5, 10) if has("launches") else (1,):
+        goal = _FALSE_STAR if launches > 1 else Goal()
+        for spread, rounds in itertools.product((0.0, 0.005, 0.01, 0.02, 0.03), (10, 20, 50)):
+            setting = f"launches {launches}, spread {spread:.1%}, {rounds} rounds"
+            race = functools.partial(_launched, spread=spread, rounds=rounds, launches=launches)
+            yield Question("launches", setting, (Outcome("a star", goal), said), race)
+        setting = f"launches {launches}, spread 1%, 20 rounds, true 5%"
+        race = functools.partial(_launched, spread=0.01, rounds=20, launches=launches, slower=1.05)
+        yield Question("launches", setting, (Outcome("the right star"),), race)
+
+
+# --- Reruns ---
+
+
+def _rerun(rng: random.Random, backends: int, how: str, wander: float, rounds: int = 10) -> Answers:
+    names, world = names_of(backends), World(wander=wander)
+    view = view_of(names, attempt(rng, dict.fromkeys(names, 1.0), rounds, world), iterations=rounds)
+    starred = [bool(view.verdict().fastest)]
+    # The one that the user hopes for.
+    chosen = rng.choice(names)
+    for number in range(2, 5):
+        again = set(names) if how == "R" else {chosen}
+        if how == "r with the leader":
+            best = view.verdict().board.best
+            again |= {best} if best != chosen else {rng.choice([name for name in names if name != chosen])}
+        factors = dict.fromkeys([name for name in names if name in again], 1.0)
+        after = number * 1000
+        see(view, attempt(rng, factors, rounds, world, number=number, after=after))
+        starred.append(bool(view.verdict().fastest))
+    return [starred[0], any(starred)]
+
+
+def _reruns() -> Iterator[Question]:
+    outcomes = Outcome("a star at once", _FALSE_STAR), Outcome("a star at any of 4 looks", _RERUN_STAR)
+    for how, backends in (("R", 2), ("r", 2), ("r with the leader", 2), ("R", 3), ("r with the leader", 3)):
+        for wander in WANDERS:
+            race = functools.partial(_rerun, backends=backends, how=how, wander=wander)
+            yield Question("reruns", f"{how}, {backends} backends, wander {wander:.0%}", outcomes, race)
+
+
+# --- The star ---
+
+
+def _starred(rng: random.Random, factors: tuple[float, ...], rounds: int) -> Answers:
+    names = names_of(len(factors))
+    made = attempt(rng, dict(zip(names, factors, strict=True)), rounds)
+    star = view_of(names, made, iterations=rounds).verdict().fastest
+    tied = factors.count(min(factors)) > 1
+    return [bool(star)] if tied else [star == "a", star not in ("", "a")]
+
+
+def _stars() -> Iterator[Question]:
+    right = Outcome("the right star"), Outcome("a wrong star", _FALSE_STAR)
+    wanted = Outcome("the right star", Goal(least=65)), right[1]
+    false = (Outcome("a star", _FALSE_STAR),)
+    for backends, rounds in itertools.product((2, 3, 5, 9), (6, 10, 20)):
+        setting = f"{backends} backends, {rounds} rounds"
+        race = functools.partial(_starred, rounds=rounds)
+        for slower in (1.03, 1.05, 1.1):
+            outcomes = wanted if (backends, rounds, slower) == (5, 10, 1.05) else right
+            factors = (1.0, *[slower] * (backends - 1))
+            each = functools.partial(race, factors=factors)
+            yield Question("star", f"{setting}, true {slower - 1:.0%}", outcomes, each)
+        each = functools.partial(race, factors=(1.0,) * backends)
+        yield Question("star", f"{setting}, all equal", false, each)
+        if backends > 2:
+            each = functools.partial(race, factors=(1.0, 1.0, *[1.5] * (backends - 2)))
+            yield Question("star", f"{setting}, two tied, the rest 50% slower", false, each)
+
+
+# --- What the screen shows ---
+
+
+def _screen(rng: random.Random, backends: int, rounds: int) -> Answers:
+    names = names_of(backends)
+    factors = {name: 1.03**place for place, name in enumerate(names)}
+    made = attempt(rng, factors, rounds, World(noise=drifting))
+    view = view_of(names, made, iterations=rounds)
+    starred = bool(view.verdict().fastest)
+    found = bool(contradictions(view))
+    return [found if starred else None, found, medians_disagree(view) if starred else None]
+
+
+def _screens() -> Iterator[Question]:
+    outcomes = (
+        Outcome("contradict, of those with a star", _NEVER),
+        Outcome("contradict, of all", _NEVER),
+        Outcome("star has not the least median"),
+    )
+    for backends in (2, 3):
+        race = functools.partial(_screen, backends=backends, rounds=20)
+        yield Question("screen", f"{backends} backends, 20 rounds, drift 2%, true 3%", outcomes, race)
+
+
+# --- Several metrics ---
+
+
+def _by_metrics(rng: random.Random, backends: int, rounds: int) -> Answers:
+    names = names_of(backends)
+    made = with_tokens(rng, attempt(rng, dict.fromkeys(names, 1.0), rounds))
+    view = view_of(names, made, iterations=rounds)
+    stars = {metric: bool(view.verdict(metric).fastest) for metric in _METRICS}
+    claims = {metric: any(c.decided for c in view.verdict(metric).board.comparisons) for metric in _METRICS}
+    return [stars["latency"], any(stars.values()), any(claims[metric] for metric in _METRICS[1:])]
+
+
+def _several() -> Iterator[Question]:
+    outcomes = (
+        Outcome("a star by latency", _FALSE_STAR),
+        Outcome("a star by any of four metrics", _FALSE_STAR),
+        Outcome("a claim by another metric"),
+    )
+    for backends, rounds in ((2, 10), (2, 20), (3, 10), (3, 20)):
+        race = functools.partial(_by_metrics, backends=backends, rounds=rounds)
+        yield Question("metrics", f"{backends} equal backends, {rounds} rounds", outcomes, race)
+
+
+# --- One after the other ---
+
+
+def _one_by_one(rng: random.Random, world: World) -> Answers:
+    made = attempt(rng, {"a": 1.0, "b": 1.0}, 10, world, order="sequential")
+    verdict = view_of("ab", made, iterations=10, order="sequential").verdict()
+    words = " ".join([verdict.line, verdict.brief, *verdict.sentences])
+    return [bool(verdict.fastest), any(c.decided for c in verdict.board.comparisons), "95%" in words]
+
+
+def _sequential() -> Iterator[Question]:
+    outcomes = Outcome("a star", _NEVER), Outcome("a claim", _NEVER), Outcome('"95%" is said', _NEVER)
+    for name, world in (("independent noise", STILL), ("drift 2% a request", World(noise=drifting))):
+        yield Question("sequential", f"2 equal backends, {name}", outcomes, functools.partial(_one_by_one, world=world))
+
+
+CASES: dict[str, Callable[[], Iterator[Question]]] = {
+    "launches": _launches,
+    "runs": run_questions,
+    "gate": gate_questions,
+    "reruns": _reruns,
+    "star": _stars,
+    "screen": _screens,
+    "metrics": _several,
+    "sequential": _sequential,
+}
+
+
+def main() -> None:
+    """Print a line for each outcome of each question."""
+    parser = command_line(__doc__)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="all by default")
+    parser.add_argument("--races", type=int, default=1000, help="races of each question")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only settings with these words")
+    parser.add_argument("--json", action="store_true", help="a JSON object for each line")
+    given = parser.parse_args()
+    if unknown := set(given.cases) - CASES.keys():
+        parser.error(f"unknown case: {', '.join(sorted(unknown))}; the cases are {', '.join(CASES)}")
+    questions = [q for case in given.cases or CASES for q in CASES[case]() if given.only in q.setting]
+    if not given.json:
+        print(f"{given.races} races of each question, seed {given.seed}; +- one standard error")
+    with multiprocessing.Pool(given.jobs) as pool:
+        for figures in pool.imap(functools.partial(answered, races=given.races, seed=given.seed), questions):
+            for figure in figures:
+                print(json.dumps(figure.fields()) if given.json else figure, flush=True)
+
+
+if __name__ == "__main__":
+    main()
