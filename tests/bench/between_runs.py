@@ -3,73 +3,116 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import random
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from llmtui.runview.against import side_of
-from llmtui.stats.compare_runs import Across, across, gate, paired
+from llmtui.stats import compare_runs
+from llmtui.stats.compare_runs import Across, across, paired
+from llmtui.stats.run_differences import Side
 from llmtui.text.format import plural
 from tests.bench.questions import Answers, Goal, Outcome, Question
-from tests.bench.simulated import World, attempt, names_of, view_of
+from tests.bench.simulated import EARLIER, World, attempt, names_of, part, run_spreads, view_of
 
 WANDERS = (0.0, 0.01, 0.02, 0.05)
 #: The gate in percent.
 GATE = 5.0
 _ROUNDS = 10
+_NEVER = Goal(most=0)
+_GATE: Any = part("llmtui.stats.gate") or compare_runs
+_NEEDS = {"runs": "before", "history": "spreads"}
+_PARAMETERS = frozenset(inspect.signature(across).parameters)
+#: The number of backends, and what there is besides one run of each side.
+_SETUPS: tuple[tuple[int, dict[str, int]], ...] = (
+    (3, {}),
+    (2, {}),
+    (1, {}),
+    (1, {"history": 10}),
+    (1, {"history": 20}),
+    (1, {"runs": 5}),
+    (3, {"runs": 5}),
+)
 
 
-def compared(rng: random.Random, slower: Mapping[str, float], wander: float, rounds: int = _ROUNDS) -> Across:
-    """Compare two runs; in the second one the backends are slower by these factors."""
-    world = World(wander=wander)
-    sides = []
-    for day, factors in enumerate((dict.fromkeys(slower, 1.0), slower), 1):
-        made = attempt(rng, factors, rounds, world)
-        sides.append(side_of(view_of(list(slower), made, run=f"0000000{day}", day=day, iterations=rounds)))
-    one, two = sides
-    return across(one, two, paired(one, two))
+def compared(
+    rng: random.Random,
+    slower: Mapping[str, float],
+    wander: float,
+    *,
+    rounds: int = _ROUNDS,
+    runs: int = 1,
+    history: int = 0,
+) -> Across:
+    """Compare a run with another one, in which the backends are slower by these factors; or `runs` with as many."""
+    names, world = list(slower), World(wander=wander)
+
+    def sides(factors: Mapping[str, float], day: int) -> list[Side]:
+        days = range(day, day + runs)
+        made = [attempt(rng, factors, rounds, world) for _ in days]
+        views = [
+            view_of(names, of, run=f"{day:08}", day=day, iterations=rounds) for day, of in zip(days, made, strict=True)
+        ]
+        return [side_of(view) for view in views]
+
+    spreads = run_spreads(rng, names, rounds, world, history) if history else None
+    *before, one = sides(dict.fromkeys(names, 1.0), 1)
+    *after, two = sides(slower, 1 + runs)
+    more: dict[str, Any] = {"before": before, "after": after, "spreads": spreads}
+    return across(one, two, paired(one, two), **{key: of for key, of in more.items() if key in _PARAMETERS})
 
 
-def _claims(rng: random.Random, backends: int, wander: float) -> Answers:
-    outcomes = compared(rng, dict.fromkeys(names_of(backends), 1.0), wander).outcomes
-    return [any(outcome.shown for outcome in outcomes)]
+def _claims(rng: random.Random, backends: int, **how: Any) -> Answers:
+    outcomes = compared(rng, dict.fromkeys(names_of(backends), 1.0), **how).outcomes
+    words = " ".join(outcome.sentence for outcome in outcomes)
+    return [any(outcome.shown for outcome in outcomes), "95%" in words]
 
 
-def _one_slower(rng: random.Random, backends: int, wander: float) -> Answers:
-    slower = dict.fromkeys(names_of(backends), 1.0) | {"a": 1.1}
-    outcomes = compared(rng, slower, wander).outcomes
-    return [
-        outcomes[0].shown == "slower",
-        any(outcome.shown for outcome in outcomes[1:]) if backends > 1 else None,
-    ]
+def _one_slower(rng: random.Random, backends: int, **how: Any) -> Answers:
+    outcomes = compared(rng, dict.fromkeys(names_of(backends), 1.0) | {"a": 1.1}, **how).outcomes
+    others = any(outcome.shown for outcome in outcomes[1:]) if backends > 1 else None
+    return [outcomes[0].shown == "slower", others]
 
 
-def _gated(rng: random.Random, backends: int, wander: float, factor: float) -> Answers:
-    broken, silent = gate(compared(rng, dict.fromkeys(names_of(backends), 1.0) | {"a": factor}, wander), GATE)
+def _gated(rng: random.Random, backends: int, factor: float, **how: Any) -> Answers:
+    broken, silent = _GATE.gate(compared(rng, dict.fromkeys(names_of(backends), 1.0) | {"a": factor}, **how), GATE)
     return [bool(broken), not broken and not silent, bool(silent) and not broken]
 
 
-def run_questions() -> Iterator[Question]:
-    """`compare` of two runs."""
-    for backends in (3, 1):
+def _settings() -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is compared, in words and as arguments."""
+    for backends, more in _SETUPS:
+        if ("runs" in more and "before" not in _PARAMETERS) or (
+            "history" in more and not (EARLIER and "spreads" in _PARAMETERS)
+        ):
+            continue
+        words = [plural(backends, "backend"), *(f"{key} {number}" for key, number in more.items())]
         for wander in WANDERS:
-            setting = f"{plural(backends, 'backend')}, wander {wander:.0%}, {_ROUNDS} rounds"
-            race = functools.partial(_claims, backends=backends, wander=wander)
-            yield Question("runs", f"{setting}, equal", (Outcome("any claim", Goal(most=6)),), race)
-            race = functools.partial(_one_slower, backends=backends, wander=wander)
-            outcomes = (Outcome("found", Goal(least=95) if backends > 1 else Goal()), Outcome("a claim about another"))
-            yield Question("runs", f"{setting}, one slower by 10%", outcomes, race)
+            yield f"{', '.join(words)}, wander {wander:.0%}", {"backends": backends, "wander": wander, **more}
+
+
+def run_questions() -> Iterator[Question]:
+    """`compare` of two runs, or of two groups of runs."""
+    for setting, how in _settings():
+        alone = how["backends"] == 1 and len(how) == 2
+        outcomes = (
+            Outcome("any claim", _NEVER if alone else Goal(most=6)),
+            Outcome('"95%" is said', _NEVER if alone else Goal()),
+        )
+        yield Question("runs", f"{setting}, equal", outcomes, functools.partial(_claims, **how))
+        outcomes = Outcome("found", Goal(least=95) if how["backends"] > 1 else Goal()), Outcome("a claim about another")
+        yield Question("runs", f"{setting}, one slower by 10%", outcomes, functools.partial(_one_slower, **how))
 
 
 def gate_questions() -> Iterator[Question]:
     """A gate of 5%."""
-    for backends in (1, 3):
-        for wander in WANDERS:
-            for factor in (1.0, 1.08, 1.1, 1.2):
-                truth = "equal" if factor == 1 else f"one slower by {factor - 1:.0%}"
-                outcomes = (
-                    Outcome("breaks", Goal(most=2) if factor == 1 else Goal()),
-                    Outcome("holds", Goal(most=5) if factor >= 1.1 else Goal()),
-                    Outcome("silent"),
-                )
-                race = functools.partial(_gated, backends=backends, wander=wander, factor=factor)
-                yield Question("gate", f"{plural(backends, 'backend')}, wander {wander:.0%}, {truth}", outcomes, race)
+    for setting, how in _settings():
+        for factor in (1.0, 1.08, 1.1, 1.2):
+            truth = "equal" if factor == 1 else f"one slower by {factor - 1:.0%}"
+            outcomes = (
+                Outcome("breaks", Goal(most=2) if factor == 1 else Goal()),
+                Outcome("holds", Goal(most=5) if factor >= 1.1 else Goal()),
+                Outcome("silent"),
+            )
+            yield Question("gate", f"{setting}, {truth}", outcomes, functools.partial(_gated, factor=factor, **how))

@@ -7,20 +7,26 @@ such as the launch of an iteration, is left out, so that the same questions can 
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import itertools
 import math
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from llmtui.model import Backend, Iteration, IterationDone, Order, RunConfig
+from llmtui.model import Backend, Iteration, IterationDone, Order, Plan, RunConfig
 from llmtui.runview.run import RunView
+from llmtui.stats.between import Mean, between
+from llmtui.stats.metrics import MetricKey
 from tests import build
 from tests.bench.calibration import DEFAULT_ORDER, Noise, plain, race
 
 _OF_AN_ITERATION = frozenset(Iteration.__struct_fields__)
 _OF_A_RUN = frozenset(RunConfig.__struct_fields__)
+_OF_A_PLAN = frozenset(Plan.__struct_fields__)
 _TOKENS = 64
 
 
@@ -43,6 +49,18 @@ STILL = World()
 def has(*settings: str) -> bool:
     """Whether this version of llmtui has these settings of [run]."""
     return _OF_A_RUN.issuperset(settings)
+
+
+def part(module: str) -> Any:
+    """This module of llmtui, None if this version has none of that name."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        return None
+
+
+#: What earlier runs tell about the spread between launches and between runs; None if this version does not ask them.
+EARLIER = part("llmtui.stats.earlier")
 
 
 def names_of(count: int) -> str:
@@ -92,11 +110,11 @@ def attempt(
 
 
 def with_tokens(rng: random.Random, made: Sequence[Iteration], noise: Noise = plain) -> list[Iteration]:
-    """The same iterations with a first token and a decode phase that vary independently of each other.
+    """The same iterations with a first token, a decode phase and a typical gap that vary independently of each other.
 
     A fifth of the latency is until the first token.
     """
-    firsts, decodes = noise(rng), noise(rng)
+    firsts, decodes, gaps = noise(rng), noise(rng), noise(rng)
     changed = []
     for iteration in made:
         ttft_s, decode_s = 0.2 * next(firsts), 0.8 * next(decodes)
@@ -107,7 +125,7 @@ def with_tokens(rng: random.Random, made: Sequence[Iteration], noise: Noise = pl
                 latency_s=ttft_s + decode_s,
                 ttft_s=ttft_s,
                 ttfo_s=ttft_s,
-                itl_s=gap_s,
+                itl_s=gap_s * next(gaps),
                 tpot_s=gap_s,
                 tokens_per_s=1 / gap_s,
             )
@@ -122,11 +140,12 @@ def view_of(
     run: str = "r",
     day: int = 1,
     launched: bool = False,
+    spreads: Sequence[Any] = (),
     **settings: Any,
 ) -> RunView:
-    """A finished run of these backends. `launched`: llmtui launched the servers; `settings` go to [run].
+    """A finished run of these backends on this day of a month. `launched`: llmtui launched the servers.
 
-    The run was made on this day of a month.
+    `spreads` are those between launches in the history; `settings` go to [run].
     """
     servers = [
         Backend(name=name, launch=["server", name]) if launched else Backend(name=name, url=f"http://127.0.0.1:{port}")
@@ -134,7 +153,8 @@ def view_of(
     ]
     known = {key: value for key, value in settings.items() if key in _OF_A_RUN}
     plan = build.plan(*servers, run=run, created_utc=f"2026-11-{day:02}T12:00:00Z", **known)
-    view = build.run_view(plan, keep=0)
+    more = {"spreads": list(spreads)} if "spreads" in _OF_A_PLAN else {}
+    view = build.run_view(msgspec.structs.replace(plan, **more), keep=0)
     see(view, made)
     return view
 
@@ -149,3 +169,35 @@ def see(view: RunView, made: Sequence[Iteration]) -> None:
         view.apply(IterationDone(iteration=iteration))
     for name in dict.fromkeys(iteration.backend for iteration in made):
         view.apply(build.changed(name, attempt=view.backends[name].state.attempt, planned=planned))
+
+
+def launch_spreads(rng: random.Random, names: Sequence[str], rounds: int, world: World, runs: int) -> list[Any]:
+    """How far launches differ, as the engine reads it from a history of this many runs of equal servers."""
+    means: dict[tuple[str, str, MetricKey], list[Mean]] = defaultdict(list)
+    for _ in range(runs):
+        made = by_name(attempt(rng, dict.fromkeys(names, 1.0), rounds, world))
+        for one, two in itertools.combinations(names, 2):
+            for metric, launches in EARLIER.launch_means(made[one], made[two]).items():
+                means[one, two, metric] += launches
+    pair_spread = part("llmtui.model.spread").PairSpread
+    spreads = {key: spread for key, of in means.items() if (spread := between(of)) is not None}
+    return [
+        pair_spread(one=one, two=two, metric=metric, spread=spread) for (one, two, metric), spread in spreads.items()
+    ]
+
+
+def run_spreads(rng: random.Random, names: Sequence[str], rounds: int, world: World, runs: int) -> dict[str, Any]:
+    """How far runs differ in latency, as `compare` reads it from a history of this many runs of equal servers."""
+    means: dict[str, list[Mean]] = defaultdict(list)
+    for _ in range(runs):
+        for name, made in by_name(attempt(rng, dict.fromkeys(names, 1.0), rounds, world)).items():
+            means[name] += [of["latency"] for of in [EARLIER.run_means(made)] if "latency" in of]
+    return {name: spread for name, of in means.items() if (spread := between(of)) is not None}
+
+
+def by_name(made: Sequence[Iteration]) -> dict[str, list[Iteration]]:
+    """These iterations by backend."""
+    found: dict[str, list[Iteration]] = defaultdict(list)
+    for iteration in made:
+        found[iteration.backend].append(iteration)
+    return found

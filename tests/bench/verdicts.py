@@ -31,37 +31,72 @@ from tests.bench.calibration import drifting
 from tests.bench.common import command_line
 from tests.bench.contradictions import contradictions, medians_disagree
 from tests.bench.questions import Answers, Goal, Outcome, Question, answered
-from tests.bench.simulated import STILL, World, attempt, has, names_of, see, view_of, with_tokens
+from tests.bench.simulated import (
+    EARLIER,
+    STILL,
+    World,
+    attempt,
+    has,
+    launch_spreads,
+    names_of,
+    see,
+    view_of,
+    with_tokens,
+)
 
 _FALSE_STAR = Goal(most=5)
 _RERUN_STAR = Goal(most=7)
 _NEVER = Goal(most=0)
+#: The notes that say that other launches may differ.
+_ONE_LAUNCH = frozenset({"one-launch", "launches-unknown"})
+#: Runs in the history, spread of launches, rounds.
+_HISTORIES = (
+    (5, 0.01, 20),
+    (10, 0.01, 20),
+    (10, 0.01, 50),
+    *((20, s, 20) for s in (0, 0.005, 0.01, 0.03)),
+    (20, 0.01, 50),
+)
 _METRICS: tuple[MetricKey, ...] = ("latency", "ttft", "itl", "tokens_per_s")
 
 
 # --- Launches ---
 
 
-def _launched(rng: random.Random, spread: float, rounds: int, launches: int, slower: float = 1.0) -> Answers:
-    factors = {"a": 1.0, "b": slower}
-    made = attempt(rng, factors, rounds, World(launch=spread), launches=launches)
-    verdict = view_of("ab", made, launched=True, iterations=rounds, launches=launches).verdict()
+def _launched(
+    rng: random.Random, spread: float, rounds: int, launches: int = 1, slower: float = 1.0, history: int = 0
+) -> Answers:
+    factors, world = {"a": 1.0, "b": slower}, World(launch=spread)
+    known = launch_spreads(rng, "ab", rounds, world, history) if history else []
+    made = attempt(rng, factors, rounds, world, launches=launches)
+    verdict = view_of("ab", made, launched=True, spreads=known, iterations=rounds, launches=launches).verdict()
     if slower > 1:
-        return [verdict.fastest == "a"]
-    return [bool(verdict.fastest), any(check.code == "one-launch" for check in verdict.checks)]
+        return [verdict.fastest == "a", verdict.fastest == "b"]
+    said = any(check.code in _ONE_LAUNCH for check in verdict.checks)
+    claimed = any(c.decided for c in verdict.board.comparisons)
+    return [bool(verdict.fastest), said if claimed else None]
 
 
 def _launches() -> Iterator[Question]:
-    said = Outcome("one-launch is said")
-    for launches in (1, 5, 10) if has("launches") else (1,):
-        goal = _FALSE_STAR if launches > 1 else Goal()
+    said = Outcome("one-launch is said with a claim")
+    counts = (1, 5, 10) if has("launches") else (1,)
+    for launches in counts:
+        outcomes = Outcome("a star", _FALSE_STAR if launches > 1 else Goal()), said
         for spread, rounds in itertools.product((0.0, 0.005, 0.01, 0.02, 0.03), (10, 20, 50)):
-            setting = f"launches {launches}, spread {spread:.1%}, {rounds} rounds"
             race = functools.partial(_launched, spread=spread, rounds=rounds, launches=launches)
-            yield Question("launches", setting, (Outcome("a star", goal), said), race)
-        setting = f"launches {launches}, spread 1%, 20 rounds, true 5%"
-        race = functools.partial(_launched, spread=0.01, rounds=20, launches=launches, slower=1.05)
-        yield Question("launches", setting, (Outcome("the right star"),), race)
+            yield Question("launches", f"launches {launches}, spread {spread:.1%}, {rounds} rounds", outcomes, race)
+    outcomes = Outcome("a star", Goal(most=6)), said
+    for history, spread, rounds in _HISTORIES if EARLIER else ():
+        race = functools.partial(_launched, spread=spread, rounds=rounds, history=history)
+        setting = f"launches 1, {history} runs before, spread {spread:.1%}, {rounds} rounds"
+        yield Question("launches", setting, outcomes, race)
+    outcomes = Outcome("the right star"), Outcome("a wrong star", _FALSE_STAR)
+    for launches, history in ((1, 0), (1, 20), (5, 0), (10, 0)):
+        if launches not in counts or (history and not EARLIER):
+            continue
+        race = functools.partial(_launched, spread=0.01, rounds=20, launches=launches, slower=1.05, history=history)
+        setting = f"launches {launches}, {history} runs before, spread 1%, 20 rounds, true 5%"
+        yield Question("launches", setting, outcomes, race)
 
 
 # --- Reruns ---
