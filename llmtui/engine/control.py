@@ -6,6 +6,7 @@ A command takes effect between two steps of the coordinator, or cancels the step
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from llmtui.engine.backend_run import NOT_WAITING, BackendRun
 from llmtui.engine.rounds import ExtraRounds
@@ -47,19 +48,18 @@ class Control:
     def handle_command(self, command: AnyCommand) -> None:
         """Carry out one command. One for an unknown backend is refused and changes nothing."""
         run = self._run
-        if isinstance(command, Rerun | Stop | Logs) and command.backend and command.backend not in run.by_name:
+        if unknown := [name for name in _named(command) if name not in run.by_name]:
             names = ", ".join(run.by_name)
-            run.emit(Note(text=f"no backend is named {command.backend!r}; this run has {names}", level="error"))
+            run.emit(Note(text=f"no backend is named {unknown[0]!r}; this run has {names}", level="error"))
             return
         match command:
             case Pause():
                 run.paused = True
             case Resume():
                 run.paused = False
-            case Rerun(backend=name):
+            case Rerun():
                 run.reopen()
-                for backend_run in self._selected(name):
-                    self._rerun(backend_run)
+                self._rerun(dict.fromkeys(_named(command)) or list(run.by_name))
             case Stop(backend=name):
                 for backend_run in self._selected(name):
                     self._stop(backend_run)
@@ -101,18 +101,22 @@ class Control:
     def _selected(self, name: str) -> list[BackendRun]:
         return [self._run.by_name[name]] if name else self._run.backends
 
-    def _rerun(self, backend_run: BackendRun) -> None:
-        backend_run.cancel()
-        backend_run.plan_attempt(self._run.config)
-        self._run.set_state(
-            backend_run,
-            state="waiting",
-            attempt=backend_run.state.attempt + 1,
-            planned=self._run.config.iterations,
-            failure=None,
-            log_tail=[],
-            **NOT_WAITING,
-        )
+    def _rerun(self, names: Iterable[str]) -> None:
+        """Start one new attempt of these backends: its number is new in the run, as is each look at a result."""
+        attempt = 1 + max(backend_run.state.attempt for backend_run in self._run.backends)
+        for name in names:
+            backend_run = self._run.by_name[name]
+            backend_run.cancel()
+            backend_run.plan_attempt(self._run.config)
+            self._run.set_state(
+                backend_run,
+                state="waiting",
+                attempt=attempt,
+                planned=self._run.config.iterations,
+                failure=None,
+                log_tail=[],
+                **NOT_WAITING,
+            )
 
     def _stop(self, backend_run: BackendRun) -> None:
         if not backend_run.queue and not backend_run.busy:
@@ -126,3 +130,13 @@ class Control:
 
     def _send_log(self, backend_run: BackendRun) -> None:
         self._run.emit(LogTail(backend=backend_run.name, lines=backend_run.target.log_tail(LOG_LINES)))
+
+
+def _named(command: AnyCommand) -> list[str]:
+    """The backends that a command names; none for a command for the run, or for all backends."""
+    match command:
+        case Rerun(backend=name, also=also):
+            return [name, *also] if name else []
+        case Stop(backend=name) | Logs(backend=name):
+            return [name] if name else []
+    return []

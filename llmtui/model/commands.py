@@ -10,9 +10,13 @@ class EngineCommand(Struct, frozen=True, tag_field="do"):
 
 
 class Rerun(EngineCommand, frozen=True, tag="rerun"):
-    """Start a new attempt of a backend, or of all if empty. Earlier attempts stay in the history."""
+    """Start a new attempt of a backend and of `also`, which take turns, or of all backends if `backend` is empty.
+
+    All of one rerun have the same attempt number. Earlier attempts stay in the history.
+    """
 
     backend: str = ""
+    also: list[str] = []
 
 
 class Stop(EngineCommand, frozen=True, tag="stop"):

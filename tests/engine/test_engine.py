@@ -114,7 +114,11 @@ async def test_stop_drops_the_iterations_of_one_backend() -> None:
         assert run_view.failed
 
 
-@pytest.mark.parametrize("command", [Rerun(backend="c"), Stop(backend="c"), Logs(backend="c")], ids=["r", "s", "l"])
+@pytest.mark.parametrize(
+    "command",
+    [Rerun(backend="c"), Rerun(backend="a", also=["b", "c"]), Stop(backend="c"), Logs(backend="c")],
+    ids=["r", "r along", "s", "l"],
+)
 async def test_command_for_an_unknown_backend_is_refused(command: AnyCommand) -> None:
     """Regression: a rerun of an unknown backend reopened a finished run."""
     async with engine_for(plan_of(truth_backend("a"), truth_backend("b"), iterations=1, warmup=0)) as run:
