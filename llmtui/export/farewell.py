@@ -23,7 +23,11 @@ def farewell(run_view: RunView, width: int) -> str:
     lines = row_lines(rows, width)[0] if rows else []
     for backend_view in run_view.backends.values():
         lines += _few(_failure(backend_view), width)
-    lines += _few(sanitize(run_view.verdict().line), width)
+    line = run_view.verdict().line
+    if not line and (earlier := run_view.earlier_attempts()):
+        # A rerun has no result: what was shown before still holds.
+        line = earlier[-1].sentence
+    lines += _few(sanitize(line), width)
     if not rows:
         presence = [
             absent_line(run_view.plan, TELLS),

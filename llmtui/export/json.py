@@ -16,6 +16,9 @@
                     number of pairs), `decided`, `n`,
                     `paired` (by round), `could_show` (the ratio that this number of samples shows four times out of
                     five), `more` (comparisons by other rates, in the same form)
+    earlier_attempts    the verdicts of the newest earlier attempts by latency, the oldest first: `attempt`,
+                    `backends` (the attempt of each that counted), `level` (of the intervals, if `in_turns`), `fastest`
+                    ("" if none is shown to be), `line`
     checks          the fairness checks: `code`, `level` (void, warning, note), `backends`, `text` (the evidence),
                     `todo` (the fix), `sides` (backends on the same side do not differ), `spoils` (metrics)
     absent          the frameworks that were wanted and not on this machine: `framework`, `reason`, `remedy`
@@ -35,6 +38,7 @@ import msgspec
 from llmtui.export.table import rows_of
 from llmtui.model import Absent, Backend, BackendState, DiscoveredServer, Iteration, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
+from llmtui.runview.earlier import EarlierAttempt
 from llmtui.runview.run import RunView
 from llmtui.stats.checks import Check
 from llmtui.stats.compare import Comparison
@@ -49,7 +53,11 @@ SCHEMA_VERSION = 1
 _UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 _SECRET = ("api_key", "headers", "secrets")
 #: Fields of the structs that are not in the document: secrets, and what only the engine needs.
-_LEFT_OUT = {Backend: _SECRET, BackendState: frozenset({"listener_uids"})}
+_LEFT_OUT = {
+    Backend: _SECRET,
+    BackendState: frozenset({"listener_uids"}),
+    EarlierAttempt: frozenset({"brief"}),
+}
 
 
 class BackendRecord(Struct, frozen=True):
@@ -101,6 +109,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: Record | None = None
     absent: list[Absent] = []
     others: list[DiscoveredServer] = []
+    earlier_attempts: list[EarlierAttempt] = []
 
 
 def run_json(run_view: RunView) -> str:
@@ -133,6 +142,7 @@ def run_json(run_view: RunView) -> str:
         accuracy=run_view.own_error(),
         absent=plan.absent,
         others=plan.others,
+        earlier_attempts=run_view.earlier_attempts(),
     )
     return plain_json(_full(record))
 

@@ -232,9 +232,13 @@ def typical_values(run_view: RunView) -> list[str]:
 
 
 def findings(run_view: RunView) -> list[str]:
-    """The comparisons with the best backend, then the fairness checks: plain text, a line each."""
+    """The comparisons with the best backend, the verdicts of earlier attempts, then the fairness checks.
+
+    Plain text, a line each.
+    """
     verdict = run_view.verdict()
-    return [*verdict.sentences, *_disagreements(run_view), *(check.sentence for check in verdict.checks)]
+    earlier = [attempt.sentence for attempt in run_view.earlier_attempts()]
+    return [*verdict.sentences, *_disagreements(run_view), *earlier, *(check.sentence for check in verdict.checks)]
 
 
 def _disagreements(run_view: RunView) -> list[str]:

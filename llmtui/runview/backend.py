@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from llmtui.stats.rounds import Rounds
 
 
+#: The newest attempts whose samples stay in memory, for the verdict on each.
+REMEMBERED = 9
+
+
 class BackendView:
     """One backend as a client sees it. `iterations` contains all attempts, in order of completion.
 
@@ -41,6 +45,8 @@ class BackendView:
         self._attempts: dict[int, Running] = {}
         self._evidence: dict[int, Evidence] = {}
         self._rounds: dict[int, Rounds] = {}
+        #: The newest attempt whose samples are not in memory any more, 0 if there is none.
+        self.forgotten = 0
 
     def add(self, iteration: Iteration) -> None:
         """Add an iteration."""
@@ -58,7 +64,7 @@ class BackendView:
         if running is None:
             running = self._attempts[iteration.attempt] = Running()
         running.add(iteration)
-        if iteration.attempt < self.state.attempt:
+        if iteration.attempt <= self.forgotten:
             return
         from llmtui.stats.checks import Evidence
         from llmtui.stats.rounds import Rounds
@@ -68,13 +74,32 @@ class BackendView:
             if iteration.attempt not in self._rounds:
                 self._rounds[iteration.attempt] = Rounds()
             self._rounds[iteration.attempt].add(iteration)
+        if len(self._evidence) > REMEMBERED:
+            self._forget(min(self._evidence))
 
     def drop_old_attempts(self) -> None:
-        """Drop the figures of all attempts but the current one and the one before."""
-        previous = self.previous_attempt
-        self._attempts = {a: r for a, r in self._attempts.items() if previous is None or a >= previous}
-        self._evidence = {a: e for a, e in self._evidence.items() if a >= self.state.attempt}
-        self._rounds = {a: r for a, r in self._rounds.items() if a >= self.state.attempt}
+        """Drop the figures of all attempts but the previous one, and the current one or the one that is received."""
+        previous, newest = self.previous_attempt, min(self.state.attempt, max(self._attempts, default=0))
+        self._attempts = {a: r for a, r in self._attempts.items() if a == previous or a >= newest}
+
+    def _forget(self, attempt: int) -> None:
+        """Drop the samples of an attempt."""
+        self.forgotten = attempt
+        self._evidence.pop(attempt, None)
+        self._rounds.pop(attempt, None)
+
+    @property
+    def sampled_attempts(self) -> list[int]:
+        """The attempts that have samples in memory."""
+        return list(self._rounds)
+
+    def evidence_of(self, attempt: int) -> Evidence:
+        """What the fairness checks need of one of the `sampled_attempts`. Do not change it."""
+        return self._evidence[attempt]
+
+    def rounds_of(self, attempt: int) -> Rounds:
+        """The samples of one of the `sampled_attempts`. Do not change them."""
+        return self._rounds[attempt]
 
     def attempt(self, number: int) -> Running:
         """Return the figures of the current attempt or the one before, empty if it has no iterations."""
@@ -107,9 +132,9 @@ class BackendView:
 
     @property
     def previous_attempt(self) -> int | None:
-        """The number of the newest earlier attempt with measured iterations, None if there is none."""
-        earlier = (a for a, r in self._attempts.items() if a < self.state.attempt and r.measured)
-        return max(earlier, default=None)
+        """The number of the newest earlier attempt with samples, or else with failures; None if there is none."""
+        earlier = {a: r for a, r in self._attempts.items() if a < self.state.attempt and r.measured}
+        return max([a for a, r in earlier.items() if r.summary.n] or earlier, default=None)
 
     @property
     def summary(self) -> Summary:
@@ -118,7 +143,7 @@ class BackendView:
 
     @property
     def previous(self) -> Summary | None:
-        """The summary of the attempt before, None if nothing was measured."""
+        """The summary of the `previous_attempt`, None if nothing was measured."""
         number = self.previous_attempt
         return self.attempt(number).summary if number is not None else None
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     # Imported at run time with the first iteration, so that the first frame does not wait for them.
     from llmtui.model.accuracy import Record
     from llmtui.runview.against import Against
+    from llmtui.runview.earlier import EarlierAttempt, EarlierAttempts
     from llmtui.stats.intervals import Estimate
     from llmtui.stats.verdict import Verdict
 
@@ -70,6 +71,7 @@ class RunView:
         self._verdicts: dict[MetricKey, tuple[tuple[object, ...], int, Verdict]] = {}
         self._record: tuple[Machine, Record | None] | None = None
         self._estimates: dict[tuple[str, MetricKey], tuple[tuple[int, int], Estimate]] = {}
+        self._earlier: EarlierAttempts | None = None
 
     def is_added(self, state: BackendState) -> bool:
         """Whether this backend is measuring rounds that were added to the plan."""
@@ -85,6 +87,7 @@ class RunView:
                 self.notes = list(event.notes)
                 configured = {b.name: b for b in event.plan.backends}
                 self.backends = {s.name: BackendView(configured[s.name], s, self.keep) for s in event.backends}
+                self._earlier = None
                 self._add(event.iterations)
                 count = len(event.iterations)
                 self.backlog = (count, count + event.earlier) if event.earlier else None
@@ -178,6 +181,15 @@ class RunView:
         verdict = judge(backend_views, self.plan.config, self.machine, metric, record=self.own_error(), done=done)
         self._verdicts[metric] = (states, count, verdict)
         return verdict
+
+    def earlier_attempts(self, metric: MetricKey = "latency") -> list[EarlierAttempt]:
+        """Return the verdicts of the earlier attempts, the oldest first. Each is computed once, when it is over."""
+        if all(backend_view.state.attempt == 1 for backend_view in self.backends.values()):
+            return []
+        from llmtui.runview.earlier import EarlierAttempts
+
+        self._earlier = self._earlier or EarlierAttempts(self)
+        return self._earlier.by(metric)
 
     def own_error(self) -> Record | None:
         """Return the newest `llmtui accuracy` record of the run's machine, read once per machine.

@@ -21,7 +21,7 @@ from llmtui.ui.listing import Listing
 from llmtui.ui.situation import Phase, Situation
 from llmtui.ui.text.format import name_text
 from llmtui.ui.text.spans import Role
-from llmtui.ui.views.attempts import shown_attempt
+from llmtui.ui.views.attempts import median_before, shown_attempt
 from llmtui.ui.views.backend_state import PanelOptions
 from llmtui.ui.views.scroll import window
 from llmtui.ui.views.sorting import Sort
@@ -245,7 +245,7 @@ class ViewState:
     def chart_data(self, kind: Kind) -> ChartData:
         """Return what a chart of this kind shows now: the backends that are not hidden."""
         hidden = [(n, name_text(name)) for n, name in enumerate(self.run_view.backends) if name in self.hidden]
-        earlier = self.run_view.earlier_medians(self.metric) if kind == "bars" else {}
+        earlier, beside = _beside(self.run_view, self.metric) if kind == "bars" else ({}, "")
         return ChartData(
             kind,
             self.metric,
@@ -256,7 +256,7 @@ class ViewState:
             ascii_only=self.ascii_only,
             window=self.zoom.window if kind == "scatter" else None,
             reason=_why_empty(self),
-            against=self.run_view.against.title if earlier and self.run_view.against is not None else "",
+            against=beside,
         )
 
     def situation(self) -> Situation:
@@ -286,6 +286,16 @@ class ViewState:
             outliers=self.backend_view is not None and self.backend_view.outliers > 0,
             in_turns=self.run_view.plan.config.order != "sequential",
         )
+
+
+def _beside(run_view: RunView, metric: MetricKey) -> tuple[Mapping[str, float], str]:
+    """Medians that stand beside those on the screen, and their name: of an earlier run, or else attempt."""
+    if run_view.against is not None and (medians := run_view.earlier_medians(metric)):
+        return medians, run_view.against.title
+    before = {name: median_before(backend_view, metric) for name, backend_view in run_view.backends.items()}
+    known = {name: median for name, median in before.items() if median is not None}
+    numbers = {run_view.backends[name].previous_attempt for name in known}
+    return known, f"attempt {numbers.pop()}" if len(numbers) == 1 else "earlier attempts" if numbers else ""
 
 
 def _why_empty(view: ViewState) -> str:

@@ -46,6 +46,7 @@ def test_top_level_names() -> None:
         "accuracy",
         "absent",
         "others",
+        "earlier_attempts",
     ]
     assert list(document["backends"][0]) == [
         "backend",

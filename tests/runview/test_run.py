@@ -75,9 +75,10 @@ def test_incremental_figures_equal_batch_figures(events: list[Iteration], attemp
         measured = [i for i in current if i.phase == "measured"]
         assert backend_view.summary == batch_summary(current)
         assert (backend_view.finished, backend_view.last) == (len(measured), current[-1] if current else None)
-        earlier = {i.attempt for i in applied if i.phase == "measured" and i.attempt < number}
-        assert backend_view.previous_attempt == max(earlier, default=None)
-        before = batch_summary(i for i in applied if i.attempt == max(earlier)) if earlier else None
+        earlier = [i for i in applied if i.phase == "measured" and i.attempt < number]
+        previous = max((i.attempt for i in [i for i in earlier if i.ok] or earlier), default=None)
+        assert backend_view.previous_attempt == previous
+        before = batch_summary(i for i in applied if i.attempt == previous) if earlier else None
         assert backend_view.previous == before
         for metric in CHARTED:
             expected = [(n, v) for n, i in enumerate(measured) if (v := METRICS[metric].of(i)) is not None]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
+
 from llmtui.config.schema import UiConfig
-from llmtui.model import BackendChanged, IterationDone
+from llmtui.model import BackendChanged, Failure, IterationDone, State
 from llmtui.runview.run import RunView
+from llmtui.text.format import figure
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.attempts import attempt_sentence, shown_attempt
 from llmtui.ui.views.backend_line import backend_line
 from llmtui.ui.views.backend_state import PanelOptions
 from llmtui.ui.views.panel import panel
-from llmtui.ui.views.table import table_lines
+from llmtui.ui.views.table import table_lines, table_rows
+from llmtui.ui.views.table_columns import table_columns
+from llmtui.ui.views.verdict import verdict_lines, verdict_page
 from tests.ui import canned_run as canned
 from tests.ui.lines import text_of
 
@@ -61,6 +66,48 @@ def test_panel_names_metric_phase_and_attempt() -> None:
     shown = text_of(panel(run_view.backends["llama.cpp"], PanelOptions(index=0), 24, 14))
     assert "loading" in shown
     assert "attempt 1: 0.93" in shown
+
+
+@pytest.mark.parametrize("state", ["stopped", "failed"])
+@pytest.mark.parametrize("failures", [0, 3])
+def test_a_rerun_without_a_sample_takes_no_figure_away(state: State, failures: int) -> None:
+    run_view = rerunning(RunView(canned.plan()))
+    for number in range(failures):
+        late = canned.iteration("llama.cpp", number + 1, attempt=2, error=Failure(kind="timeout", message="late"))
+        run_view.apply(IterationDone(iteration=late))
+    run_view.apply(BackendChanged(backend=canned.state("llama.cpp", attempt=2, state=state)))
+    shown = shown_attempt(run_view.backends["llama.cpp"])
+    assert (shown.attempt, shown.earlier, shown.summary.n) == (1, True, 10)
+    for width in (80, 120, 200):
+        row = text_of(table_lines(run_view, "latency", width, frozenset(), "")[1:2])
+        assert "llama.cpp #1" in row and " 10 " in row, "marked also without colour"
+        assert " #1" in text_of(table_lines(run_view, "latency", 50, frozenset(), "")[1:2])
+    columns = table_columns("latency")
+    errors = next(column for column in columns if column.key == "err")
+    assert errors.cell(table_rows(run_view, "latency")["llama.cpp"], 3) == str(failures), "of the rerun, if it has any"
+    verdict, earlier = run_view.verdict(), run_view.earlier_attempts()
+    assert "; attempt 1, judged at 95%: llama.cpp" in text_of(verdict_lines(verdict, 200, 4, earlier=earlier))
+    assert " attempt 1, judged at 95%: llama.cpp" in text_of(verdict_page(verdict, 120, earlier=earlier))
+
+
+def test_the_earlier_median_is_beside_the_new_one() -> None:
+    view = ViewState(canned.plan(), UiConfig())
+    run_view = view.run_view
+    run_view.apply(canned.hello(done=10, running=False))
+    assert "before" not in text_of(table_lines(run_view, "latency", 200, frozenset(), "")[:1])
+    assert view.chart_data("bars").against == ""
+    latency = run_view.backends["llama.cpp"].summary.latency
+    before = figure(latency.median if latency else None, "s").split()[0]
+    for event in canned.rerun_events("llama.cpp", count=10, speed=1.25):
+        run_view.apply(event)
+        if isinstance(event, IterationDone):
+            for width in (80, 120, 200):
+                heading, row = table_lines(run_view, "latency", width, frozenset(), "")[:2]
+                assert " before" in text_of([heading]) and f" {before} " in text_of([row])
+    chart = view.chart_data("bars")
+    assert chart.against == "attempt 1"
+    assert [series.earlier for series in chart.series][1:3] == [None, None]
+    assert figure(chart.series[0].earlier, "s").split()[0] == before
 
 
 def test_charts_show_the_previous_attempt_by_name() -> None:

@@ -49,6 +49,7 @@ class VerdictLines(ScrollingLines):
         lines = verdict_page(
             run_view.verdict(metric), width, key, typical_rows(run_view, metric),
             pairs_key=key_word(self._keys["pairs"]), pairs=self._pairs,
+            earlier=run_view.earlier_attempts(metric),
         )  # fmt: skip
         self._top = max(0, min(self._top, len(lines) - height))
         self.below = max(0, len(lines) - height - self._top)

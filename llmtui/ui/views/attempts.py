@@ -34,12 +34,21 @@ class ShownAttempt:
 
 
 def shown_attempt(backend_view: BackendView) -> ShownAttempt:
-    """Return the current attempt's figures; during a rerun the previous ones until a measured iteration is done."""
+    """Return the current attempt's figures; the previous ones until, and unless, an iteration of a rerun succeeds."""
     summary = backend_view.summary
     previous = backend_view.previous
-    if previous is None or summary.n or summary.errors or backend_view.state.state in RESTING:
+    over = summary.errors or backend_view.state.state in RESTING
+    if previous is None or summary.n or (over and not previous.n):
         return ShownAttempt(backend_view.state.attempt, False, summary)
     return ShownAttempt(_previous_attempt(backend_view), True, previous)
+
+
+def median_before(backend_view: BackendView, metric: MetricKey) -> float | None:
+    """The median of the attempt before the one that is shown, in s or tokens/s; None if there is none."""
+    if shown_attempt(backend_view).earlier or (previous := backend_view.previous) is None:
+        return None
+    spread = previous.spread(metric)
+    return spread.median if spread else None
 
 
 def _previous_attempt(backend_view: BackendView) -> int:

@@ -125,7 +125,7 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
         cells: list[str] | None = None
         if column.kind is not None:
             values = [value if isinstance(value := column.value(row), float) else None for row in rows]
-            optional = rank and column.key != sorted_by and (medians or column.key == "p95")
+            optional = rank and column.key != sorted_by and (medians or column.key in ("p95", "before"))
             if optional and not any(value is not None for value in values):
                 continue
             scale = scale_of(values, column.kind, unit if column.key in SPREAD_KEYS else None)
@@ -226,12 +226,13 @@ def _role(key: str, row: TableRow, text: str, best: bool) -> Role:
     """The role of a cell."""
     if key == "backend":
         return "best" if best else ""
-    if text == DASH or row.shown.earlier:
+    if key == "err" and row.backend_view.summary.errors:
+        return "warn"
+    if text == DASH or row.shown.earlier or key == "before":
         return "dim"
-    summary = row.backend_view.summary
     if key == "median":
         return "best" if best else "strong"
-    return "warn" if key == "err" and summary.errors else ""
+    return ""
 
 
 def clip_table(lines: list[Line], width: int, height: int, at: int) -> list[Line]:

@@ -16,7 +16,7 @@ from llmtui.text.format import DASH, count_text
 from llmtui.text.model_names import without_folder
 from llmtui.ui.text.format import name_text, percent
 from llmtui.ui.text.spans import clip
-from llmtui.ui.views.attempts import ShownAttempt
+from llmtui.ui.views.attempts import ShownAttempt, median_before
 from llmtui.ui.views.columns import Column, SortValue
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: The fewest cells of a name.
 NAME_LEAST = 12
 #: The columns of the metric that the table shows: they have one unit.
-SPREAD_KEYS = ("mean", "median", "min", "max", "stddev", "p95")
+SPREAD_KEYS = ("mean", "median", "before", "min", "max", "stddev", "p95")
 #: The columns of the ratio to the best.
 BY_RATIO = ("ratio", "interval")
 
@@ -51,11 +51,15 @@ def _name(row: TableRow, width: int) -> str:
     if row.hidden:
         return f"{name} hidden" if cell_len(name) + 7 <= width else f"({clip(name, width - 2)})"
     attempt = f" #{row.shown.attempt}" if row.backend_view.state.attempt > 1 else ""
+    if row.shown.earlier:
+        # Figures of an attempt that is over always say so.
+        return clip(name, max(0, width - len(attempt))) + attempt
     return name + attempt if cell_len(name) + len(attempt) <= width else name
 
 
 def _errors(row: TableRow) -> int | None:
-    summary = row.shown.summary
+    now = row.backend_view.summary
+    summary = now if now.errors else row.shown.summary
     return summary.errors if summary.n or summary.errors else None
 
 
@@ -124,6 +128,19 @@ def _spread(metric: MetricKey, key: str, rank: int) -> Column[TableRow]:
     )
 
 
+def _before(metric: MetricKey) -> Column[TableRow]:
+    """The column of the previous attempt's median, beside the new one."""
+    return Column(
+        "before",
+        "before",
+        6,
+        1,
+        value=lambda row: median_before(row.backend_view, metric),
+        most_first=METRICS[metric].higher_is_better,
+        kind=METRICS[metric].unit,
+    )
+
+
 def _typical(metric: Metric) -> Column[TableRow]:
     """The column of another metric's median."""
 
@@ -167,6 +184,7 @@ def table_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
         ),
         _spread(metric, "mean", 2),
         _spread(metric, "median", 0),
+        _before(metric),
         _spread(metric, "min", 4),
         _spread(metric, "max", 4),
         _spread(metric, "stddev", 5),

@@ -19,6 +19,7 @@ from llmtui.ui.text.format import name_text
 from llmtui.ui.text.spans import Line, Role, clip, fit, pad, width_of, wrap
 
 if TYPE_CHECKING:
+    from llmtui.runview.earlier import EarlierAttempt
     from llmtui.runview.run import RunView
     from llmtui.stats.intervals import Estimate, Interval
 
@@ -60,20 +61,35 @@ _DEFINITIONS = (
 )
 
 
-def verdict_lines(verdict: Verdict, width: int, height: int, key: str = "") -> list[Line]:
+def verdict_lines(
+    verdict: Verdict, width: int, height: int, key: str = "", earlier: Sequence[EarlierAttempt] = ()
+) -> list[Line]:
     """Draw the verdict in at most `height` lines, with intervals if there is room; dim during the run.
 
-    If even that is too long, `key` (which opens all of it) is named where it is cut.
+    The newest of the `earlier` ones follows if there is room for it too, and stands alone as long as there is no
+    other. If even that is too long, `key` (which opens all of it) is named where it is cut.
     """
     room = width - 2
-    texts = [wrap(text, room, 99) for text in (verdict.line, verdict.brief)]
+    texts = [wrap(text, room, 99) for text in _with_earlier(verdict, key, earlier)]
     lines = next((each for each in texts if len(each) <= height), texts[-1])
     if len(lines) > height:
         more = f" … {key}: all" if key else " …"
         lines = [*lines[: height - 1], _whole_words(lines[height - 1], room - len(more)) + more]
     unlike = verdict.leading.instead_of is not None
-    role: Role = "dim" if not verdict.done else "warn" if unlike else "strong"
+    role: Role = "dim" if not (verdict.done and verdict.line) else "warn" if unlike else "strong"
     return [fit([(" ", ""), (text, role)], width) for text in lines]
+
+
+def _with_earlier(verdict: Verdict, key: str, earlier: Sequence[EarlierAttempt]) -> list[str]:
+    """The verdict in words, the longest form first."""
+    if not earlier:
+        return [verdict.line, verdict.brief]
+    last = earlier[-1]
+    if not verdict.line:
+        return [last.sentence, last.short]
+    more = [last.short, f"{key}: {last.title}"] if key else [last.short]
+    whole = [f"{verdict.line}; {then}" for then in (last.sentence, *more)]
+    return [*whole, verdict.line, *(f"{verdict.brief}; {then}" for then in more), verdict.brief]
 
 
 def _whole_words(text: str, width: int) -> str:
@@ -141,8 +157,9 @@ def verdict_page(
     *,
     pairs_key: str = "",
     pairs: bool = False,
+    earlier: Sequence[EarlierAttempt] = (),
 ) -> list[Line]:
-    """Draw the whole page: the answer in ten lines, then what it stands on.
+    """Draw the whole page: the answer in ten lines, then what it stands on, with the verdicts of `earlier` attempts.
 
     `more_key` is the key that adds rounds, "" if none can be added. `pairs_key` is the one that shows the `pairs`
     without the best backend too.
@@ -158,6 +175,10 @@ def verdict_page(
         page.add(text)
     if verdict.board.best and len(verdict.samples) > 2:
         _others(page, verdict, pairs_key, pairs)
+    if earlier:
+        page.title("Earlier attempts")
+        for attempt in earlier:
+            page.add(attempt.sentence)
     page.title("Was it a fair race?")
     if not verdict.checks:
         page.add("no fairness problems found" if with_best else "no race yet", "good")

@@ -61,7 +61,8 @@ class VerdictLine(Lines):
 
         if not self.view.situation().results:
             return [awaited_line(run_view, width)]
-        return verdict_lines(run_view.verdict(self.view.metric), width, height, self._key)
+        metric = self.view.metric
+        return verdict_lines(run_view.verdict(metric), width, height, self._key, run_view.earlier_attempts(metric))
 
     async def on_click(self) -> None:
         await self.run_action("app.command('verdict')")
