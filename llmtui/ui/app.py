@@ -26,6 +26,7 @@ from llmtui.ui.actions.dispatch import ACTIONS, run_command
 from llmtui.ui.actions.keys import resolve_keys
 from llmtui.ui.actions.quit_question import QuitQuestion
 from llmtui.ui.actions.registry import BY_ID, COMMANDS, Command
+from llmtui.ui.actions.rerun_question import RerunQuestion
 from llmtui.ui.announcer import Announcer
 from llmtui.ui.here import Here
 from llmtui.ui.screens.prebuilt import Overlays
@@ -98,6 +99,7 @@ class MonitorApp(App[None]):
         self.log_book = RunLog(lambda: self.wall())
         self.announcer = Announcer(self.view, functools.partial(write_to_terminal, self))
         self.quit_question = QuitQuestion(self)
+        self.rerun_question = RerunQuestion(self)
         self.here = here or Here()
         self.overlays = Overlays(self)
         self.session = Session(self, link)
@@ -182,16 +184,23 @@ class MonitorApp(App[None]):
         """Run a command of the registry, or say why it does not apply."""
         run_command(self, command_id)
 
+    def choose_command(self, command_id: str) -> None:
+        """Run a command that was chosen by name: unlike its key, it answers no question."""
+        self.rerun_question.withdraw()
+        self.action_command(command_id)
+
     async def action_quit(self) -> None:
         """Ask as the quit key does."""
         self.action_command("quit")
 
     def action_select(self, number: int) -> None:
         """Select the backend with this number (1 is the first)."""
+        self.rerun_question.withdraw()
         self.main.select(number)
 
     def action_step(self, by: int) -> None:
         """Select the next or the previous backend."""
+        self.rerun_question.withdraw()
         self.main.step(by)
 
     def on_footer_chosen(self, message: Footer.Chosen) -> None:
@@ -213,10 +222,12 @@ class MonitorApp(App[None]):
         """Do what a key of the page of what is here says."""
         from llmtui.ui.actions import here
 
-        {"choose": here.choose, "look": here.look, "write": here.write}[name](self)
+        # The keys of these two are those that answer the question, which is below the page.
+        if not self.rerun_question.answered_by({"choose": "maximise", "look": "rerun"}.get(name, "")):
+            {"choose": here.choose, "look": here.look, "write": here.write}[name](self)
 
     def on_panel_opened(self) -> None:
-        self.action_command("maximise")
+        self.choose_command("maximise")
 
     def on_summary_table_opened(self) -> None:
-        self.action_command("maximise")
+        self.choose_command("maximise")

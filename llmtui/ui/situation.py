@@ -10,6 +10,9 @@ from llmtui.model import State
 #: "past" is a run of the history; "stopped" and "died" say how one ended.
 Phase = Literal["connecting", "starting", "running", "paused", "done", "stopping", "gone", "past", "stopped", "died"]
 
+#: The log, the verdict, or what is on this machine, over the main screen.
+Page = Literal["log", "verdict", "here"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Situation:
@@ -33,9 +36,7 @@ class Situation:
     held: bool = False
     #: Whether the scatter shows a part of the iterations.
     zoomed: bool = False
-    log_shown: bool = False
-    verdict_shown: bool = False
-    here_shown: bool = False
+    page: Page | Literal[""] = ""
     #: Whether the iterations of the details are filtered, and whether they are sorted.
     filtered: bool = False
     listing_sorted: bool = False
@@ -48,7 +49,7 @@ class Situation:
     @property
     def iterations(self) -> bool:
         """Whether the details of a backend are on the screen."""
-        return self.details and not (self.log_shown or self.verdict_shown or self.here_shown)
+        return self.details and not self.page
 
     @property
     def live(self) -> bool:

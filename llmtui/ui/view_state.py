@@ -18,7 +18,7 @@ from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
 from llmtui.ui.charts.chart_data import STATISTIC_KINDS, ChartData, Kind, Series
 from llmtui.ui.layout import Layout, layout_for
 from llmtui.ui.listing import Listing
-from llmtui.ui.situation import Phase, Situation
+from llmtui.ui.situation import Page, Phase, Situation
 from llmtui.ui.text.format import name_text
 from llmtui.ui.text.spans import Role
 from llmtui.ui.views.attempts import median_before, shown_attempt
@@ -30,6 +30,7 @@ from llmtui.ui.zoom import Zoom
 
 if TYPE_CHECKING:
     from llmtui.ui.past import PastRun
+    from llmtui.ui.views.rerun_choice import RerunChoice
 
 #: The most steps of an ECDF: finer than a row.
 ECDF_STEPS = 201
@@ -62,10 +63,10 @@ class ViewState:
     past: PastRun | None = None
     banner: tuple[str, Role] | None = None
     details: bool = False
-    #: Whether the log, the verdict, or what is on this machine covers the main screen.
-    log_shown: bool = False
-    verdict_shown: bool = False
-    here_shown: bool = False
+    #: Which page covers the main screen, "" for none.
+    page: Page | Literal[""] = ""
+    #: What the rerun key asks, None if it asks nothing.
+    choice: RerunChoice | None = None
     sort: Sort = dataclasses.field(default_factory=Sort)
     #: How many iterations have arrived since the screen was put on hold, None if it is live.
     behind: int | None = None
@@ -88,7 +89,7 @@ class ViewState:
     @property
     def covered(self) -> bool:
         """Whether another screen covers the main one."""
-        return self.details or self.log_shown or self.verdict_shown or self.here_shown
+        return self.details or self.page != ""
 
     @property
     def backend_view(self) -> BackendView | None:
@@ -104,6 +105,7 @@ class ViewState:
         """Adjust to a new set of backends: keep what the user chose if it still exists."""
         names = self.names
         self.hidden &= set(names)
+        self.choice = None
         if self.selected not in names:
             self.selected = names[0] if names else ""
         for backend_view in self.run_view.backends.values():
@@ -276,9 +278,7 @@ class ViewState:
             table_visible=self.layout.table or (self.table_shown and self.layout.whole_table_rows > 0),
             sorted=bool(self.sort.column),
             held=self.behind is not None,
-            log_shown=self.log_shown,
-            verdict_shown=self.verdict_shown,
-            here_shown=self.here_shown,
+            page=self.page,
             zoomed=self.zoom.window is not None,
             filtered=bool(self.listing.typed.strip()),
             listing_sorted=bool(self.listing.sort.column),

@@ -175,7 +175,7 @@ async def test_the_log_key_opens_and_closes_it_and_messages_are_in_it() -> None:
         await pilot.press("L")
         await settle(pilot)
         assert not isinstance(app.screen, LogScreen)
-        assert not app.view.log_shown
+        assert app.view.page == ""
 
 
 async def test_an_empty_log_says_so_and_a_long_one_shows_the_newest() -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmtui.model import Rerun, Stop
+from llmtui.model import Stop
 
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
 
 
 def rerun(app: MonitorApp) -> None:
-    """Measure the backend again, as a new attempt."""
-    app.session.send(Rerun(backend=app.view.selected))
+    """Measure the backend again, as a new attempt: alone, or in turns with the one that it is compared with."""
+    app.rerun_question.rerun()
 
 
 def stop(app: MonitorApp) -> None:

@@ -59,6 +59,8 @@ def run_command(app: MonitorApp, command_id: str) -> None:
     command, view = BY_ID[command_id], app.view
     if command_id == "back" and app.quit_question.withdraw():
         return
+    if app.rerun_question.answered_by(command_id):
+        return
     if view.behind is not None and command.engine and command_id not in ("pause", "detach"):
         # It acts on the present state of the run, so the screen has to show that.
         app.session.catch_up()

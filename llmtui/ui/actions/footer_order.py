@@ -34,7 +34,7 @@ def by_importance(situation: Situation) -> list[str]:
     first += ["hide"] if situation.hidden else []
     if situation.details:
         first.append("back")
-        rest = _PAGE if situation.log_shown or situation.verdict_shown or situation.here_shown else _DETAILS
+        rest = _PAGE if situation.page else _DETAILS
     elif situation.phase in ("connecting", "starting"):
         rest = _STARTING
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from llmtui.config.lineup import Group
 from llmtui.model import Shutdown
-from llmtui.ui.actions.overlays import back
+from llmtui.ui.actions.overlays import toggle
 
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
@@ -17,12 +17,7 @@ _MEASURING = ("connecting", "starting", "running", "stopping")
 
 def here(app: MonitorApp) -> None:
     """Open or close the page."""
-    if app.view.here_shown:
-        back(app)
-        return
-    app.view.here_shown = True
-    app.push_screen(app.overlays["here"])
-    if not _measuring(app):
+    if toggle(app, "here") and not _measuring(app):
         look(app)
 
 
@@ -81,5 +76,5 @@ def _selected(app: MonitorApp) -> Group | None:
 
 
 def _show(app: MonitorApp) -> None:
-    if app.view.here_shown:
+    if app.view.page == "here":
         app.main.show_numbers()

@@ -11,6 +11,7 @@ from llmtui.ui.actions.run import report_exported
 
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
+    from llmtui.ui.situation import Page
 
 
 def details(app: MonitorApp) -> None:
@@ -19,24 +20,26 @@ def details(app: MonitorApp) -> None:
     app.push_screen(app.overlays["details"])
 
 
+def toggle(app: MonitorApp, page: Page) -> bool:
+    """Open or close a page over the main screen. Return whether it is open now."""
+    if app.view.page == page:
+        back(app)
+        return False
+    app.view.page = page
+    app.push_screen(app.overlays[page])
+    return True
+
+
 def log(app: MonitorApp) -> None:
     """Open or close the log of the run."""
-    if app.view.log_shown:
-        back(app)
-        return
-    app.view.log_shown = True
-    # Toasts are in the log, and would cover its newest lines.
-    app.clear_notifications()
-    app.push_screen(app.overlays["log"])
+    if toggle(app, "log"):
+        # Toasts are in the log, and would cover its newest lines.
+        app.clear_notifications()
 
 
 def verdict(app: MonitorApp) -> None:
     """Open or close the verdict."""
-    if app.view.verdict_shown:
-        back(app)
-        return
-    app.view.verdict_shown = True
-    app.push_screen(app.overlays["verdict"])
+    toggle(app, "verdict")
 
 
 def all_pairs(app: MonitorApp) -> None:
@@ -71,7 +74,7 @@ def back(app: MonitorApp) -> None:
         return
     if (details := page(app)) and details.is_current and details.clear_filter():
         return
-    view.details = view.log_shown = view.verdict_shown = view.here_shown = False
+    view.details, view.page = False, ""
     closed = app.screen
     app.pop_screen()
     if isinstance(closed, Overlay):
@@ -87,7 +90,7 @@ def help_keys(app: MonitorApp) -> None:
         app.quit_question.withdraw()
         app.main.show_uncovered()
         if command_id:
-            app.action_command(command_id)
+            app.choose_command(command_id)
 
     app.push_screen(app.overlays["help"], closed)
 

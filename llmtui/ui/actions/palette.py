@@ -35,7 +35,7 @@ class CommandsProvider(Provider):
         return Text.assemble((f"{key:<{_KEYS_WIDTH}}", "bold"), command.help)
 
     def _run(self, command: Command) -> functools.partial[None]:
-        return functools.partial(self._monitor.action_command, command.id)
+        return functools.partial(self._monitor.choose_command, command.id)
 
     async def discover(self) -> Hits:
         for command in self._applying():

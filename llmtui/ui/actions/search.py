@@ -8,7 +8,7 @@ from llmtui.ui.actions.registry import SECTIONS, Command
 
 #: Other words for each command.
 SYNONYMS: dict[str, str] = {
-    "rerun": "again repeat retry restart measure attempt",
+    "rerun": "again repeat retry restart measure attempt together leader",
     "stop": "cancel kill abort end skip",
     "rerun_all": "again repeat restart everything",
     "pause": "resume continue wait",

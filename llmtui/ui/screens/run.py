@@ -107,7 +107,7 @@ class RunScreen(PaintedOnceScreen[None]):
     def step(self, by: int) -> None:
         """Select the next or the previous backend."""
         names = self.view.names
-        if names and not (self.view.details or self.view.verdict_shown or self.view.here_shown):
+        if names and not self.view.details and self.view.page in ("", "log"):
             at = names.index(self.view.selected) if self.view.selected in names else 0
             self.select((at + by) % len(names) + 1)
 

@@ -16,7 +16,7 @@ from llmtui.ui.widgets.painted import Lines
 
 
 class Footer(Lines):
-    """Keys and words from the registry of commands."""
+    """Keys and words from the registry of commands, or the question that the rerun key asks."""
 
     class Chosen(Message):
         """A command was clicked."""
@@ -31,6 +31,11 @@ class Footer(Lines):
         self._spots: list[tuple[int, int, str]] = []
 
     def content(self, width: int, height: int) -> list[Line]:
+        if self.view.choice is not None:
+            from llmtui.ui.views.rerun_choice import choice_line
+
+            line, self._spots = choice_line(self.view.choice, {i: key_word(k) for i, k in self._keys.items()}, width)
+            return [line]
         situation = self.view.situation()
         narrow = width < WIDE
         # A blank apart on a narrow terminal, two on others: the keys are bold.
