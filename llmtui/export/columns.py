@@ -5,14 +5,14 @@ Units are part of the names. A new column goes last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from llmtui.export.table import Row
 from llmtui.model import Backend, BackendState, Iteration, Plan
 from llmtui.runview.backend import BackendView
 from llmtui.stats.checks import Check, Level
-from llmtui.stats.intervals import Estimate
+from llmtui.stats.intervals import MEAN_FROM, MEDIAN_FROM, TAIL_FROM, Estimate
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import P95_FROM, Spread, Summary
 
@@ -34,7 +34,7 @@ class Result(NamedTuple):
     plan: Plan
     row: Row
     own_error_p95_s: float | None
-    estimate: Estimate | None
+    estimates: Mapping[MetricKey, Estimate]
     checks: Sequence[Check]
 
     @property
@@ -64,7 +64,8 @@ _STATISTICS = {
     "min": "Smallest {metric}.",
     "max": "Largest {metric}.",
     "stddev": "Sample standard deviation (n - 1) of the {metric}.",
-    "p95": "95th percentile of the {metric}, interpolated linearly. Empty below {least} iterations.",
+    "p95": "95th percentile of the {metric} of these samples (type 7), most often below the true one. "
+    "Empty below {least} iterations.",
 }
 
 
@@ -88,13 +89,33 @@ def _interval_end(of: Literal["median", "mean"], end: Literal["low", "high"]) ->
     """One end of the 95% interval of the typical latency."""
 
     def value(result: Result) -> float | None:
-        if result.estimate is None:
-            return None
-        interval = result.estimate.median_interval if of == "median" else result.estimate.mean_interval
+        estimate = result.estimates.get("latency")
+        interval = getattr(estimate, f"{of}_interval", None)
         return interval[end == "high"] if interval is not None else None
 
     side = "Lower" if end == "low" else "Upper"
-    return Column(f"latency_{of}_{end}_s", f"{side} end of the 95% interval of the {of} latency.", value)
+    why = f"Empty below {MEDIAN_FROM} iterations."
+    if of == "mean":
+        why = f"Empty below {MEAN_FROM} iterations, and with one to nine outliers."
+    return Column(f"latency_{of}_{end}_s", f"{side} end of the 95% interval of the {of} latency. {why}", value)
+
+
+def _tail_columns(key: MetricKey) -> tuple[Column[Result], Column[Result]]:
+    """The bad end of a metric and its limit: `latency_p95_type8_s`, `tokens_per_s_p5_limit`."""
+    metric, unit = METRICS[key], "" if METRICS[key].rate else "_s"
+    ordinal, side = ("5th", "lower") if metric.higher_is_better else ("95th", "upper")
+
+    def read(result: Result, name: str) -> float | None:
+        estimate = result.estimates.get(key)
+        value: float | None = getattr(estimate.tail, name, None) if estimate is not None else None
+        return value
+
+    start = f"{key}_{metric.bad_end_title}"
+    doc = f"{ordinal} percentile of the {metric.title} (type 8). Empty below {TAIL_FROM} iterations."
+    return (
+        Column(f"{start}_type8{unit}", doc, lambda r: read(r, "value")),
+        Column(f"{start}_limit{unit}", f"Its {side} 95% limit.", lambda r: read(r, "limit")),
+    )
 
 
 def _codes(name: str, level: Level, doc: str) -> Column[Result]:
@@ -182,6 +203,8 @@ RESULT_COLUMNS: tuple[Column[Result], ...] = (
     *_RESULT_COLUMNS,
     *(column for key in METRICS if (column := _statistic(key, "median")).name not in _PLACED),
     *_VERDICT_COLUMNS,
+    *(column for key, metric in METRICS.items() if metric.estimated for column in _tail_columns(key)),
+    Column("left_out", "Values that cannot be true: zero, negative or not a number.", lambda r: r.summary.left_out),
 )
 
 

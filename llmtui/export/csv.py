@@ -14,6 +14,7 @@ from typing import TypeVar
 from llmtui.export.columns import ITERATION_COLUMNS, RESULT_COLUMNS, Column, Result, Value
 from llmtui.export.table import rows_of
 from llmtui.runview.run import RunView
+from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
 
 _T = TypeVar("_T")
@@ -32,14 +33,14 @@ def results_csv(run_view: RunView) -> str:
     """
     record = run_view.own_error()
     own_error_p95_s = record.own_error_p95_s() if record is not None else None
-    estimates = run_view.estimates()
+    estimates = {metric: run_view.estimates(metric) for metric, of in METRICS.items() if of.estimated}
     checks = run_view.verdict().checks
     results = (
         Result(
             plan=run_view.plan,
             row=row,
             own_error_p95_s=own_error_p95_s,
-            estimate=estimates.get(name),
+            estimates={metric: of[name] for metric, of in estimates.items() if name in of},
             checks=[check for check in checks if not check.backends or name in check.backends],
         )
         for row in rows_of(run_view)

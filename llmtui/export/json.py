@@ -5,9 +5,12 @@
     machine         cpu, cores, memory_bytes, os, python, llmtui (version)
     config          the settings of the run
     backends        per backend: `backend` (as configured, no secrets), `state`, `summary` (of the current attempt;
-                    durations in s, rates in tokens/s), `ratio_to_fastest`, `iterations` (every attempt, with text,
-                    `arrivals_ns` since the request was written, and `arrival_tokens`), `estimates` (median and mean of
-                    latency, ttft and tokens_per_s with their 95% intervals, null for too few samples),
+                    durations in s, rates in tokens/s; `p95` is that of these samples, type 7, from 20 on;
+                    `left_out`: values that cannot be true), `ratio_to_fastest`, `iterations` (every attempt, with text,
+                    `arrivals_ns` since the request was written, and `arrival_tokens`), `estimates` (of latency, ttft
+                    and tokens_per_s: median and mean with their 95% intervals, null for too few samples;
+                    `mean_withheld`: why the mean has none; `tail`: the percentile `share`, its `value` and
+                    `limit`, null below 59 samples),
                     `comparable_to_fastest` (whether the ratio compares equal work, null without a ratio)
     comparisons     per pair of backends by latency, or by a metric per token if that is not comparable:
                     `backends`, `sentence`, `metric` (null if none is comparable), `instead_of` (the metric that it

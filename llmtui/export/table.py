@@ -11,11 +11,24 @@ from llmtui.runview.backend import BackendView
 from llmtui.runview.presence import TELLS, absent_line, others_as_text
 from llmtui.runview.run import RunView
 from llmtui.stats.board import DIFFERS, Standing
+from llmtui.stats.intervals import TAIL_FROM, Estimate, Tail, tail
 from llmtui.stats.metrics import METRICS, Metric
-from llmtui.stats.summary import P95_FROM, Spread
+from llmtui.stats.summary import Spread
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, fit_name, wrapped
-from llmtui.text.format import DASH, Kind, count_text, figure, figures, lined_up, plural, unit_of
+from llmtui.text.format import (
+    DASH,
+    Kind,
+    count_text,
+    figure,
+    figures,
+    left_out_text,
+    lined_up,
+    plural,
+    scale_of,
+    unit_of,
+    with_limits,
+)
 
 _WIDEST_TEXT = 32
 #: Added to the rank of a text that is the same in every row: it goes before those that differ.
@@ -40,7 +53,7 @@ class _Column(msgspec.Struct):
     """A column of the table. On a narrow screen, the column with the highest `rank` is dropped first, 0 never.
 
     It has either cells, which are `text` or counts, or the figures of a `kind`, whose unit is in its heading. Columns
-    of the `latency` share one unit.
+    of the `latency` share one unit. The `limit` of a figure is shown after it.
     """
 
     title: str
@@ -50,6 +63,7 @@ class _Column(msgspec.Struct):
     figure: Callable[[Row], float | None] | None = None
     kind: Kind = "s"
     latency: bool = False
+    limit: Callable[[Row], float | None] | None = None
 
 
 class FilledColumn(msgspec.Struct):
@@ -73,6 +87,10 @@ def _latency(title: str, rank: int, read: Callable[[Spread], float | None]) -> _
         return read(spread) if spread else None
 
     return _Column(title, rank, figure=value, latency=True)
+
+
+def _tail(row: Row) -> Tail | None:
+    return tail(row.backend_view.latencies, "latency")
 
 
 def _median(metric: Metric) -> _Column:
@@ -110,7 +128,13 @@ COLUMNS: tuple[_Column, ...] = (
     _latency("min", 7, lambda s: s.min),
     _latency("max", 6, lambda s: s.max),
     _latency("stddev", 9, lambda s: s.stddev),
-    _latency("p95", 10, lambda s: s.p95),
+    _Column(
+        "p95",
+        10,
+        figure=lambda r: t.value if (t := _tail(r)) else None,
+        latency=True,
+        limit=lambda r: t.limit if (t := _tail(r)) else None,
+    ),
     *(_median(metric) for metric in METRICS.values() if metric.column),
     _Column("tokens", 11, _tokens),
     _Column("vs best", 1, lambda r: r.standing.figure),
@@ -141,8 +165,11 @@ def filled_columns(rows: Sequence[Row]) -> list[FilledColumn]:
             optional = column.rank and (any(medians) or column.title == "p95")
             if optional and not any(value is not None for value in values):
                 continue
-            unit, cells = figures(values, column.kind, latency_unit if column.latency else None)
-            heading, rank = column.title if column.title == unit else f"{column.title} {unit}", column.rank
+            scale = scale_of(values, column.kind, latency_unit if column.latency else None)
+            cells, title = [scale.text(value) for value in values], column.title
+            if column.limit is not None:
+                cells, title = with_limits(scale, values, map(column.limit, rows)), f"{title} (up to)"
+            heading, rank = title if title == scale.unit else f"{title} {scale.unit}", column.rank
         filled.append(FilledColumn(column.title, heading, rank, cells, column.text))
     return filled
 
@@ -159,8 +186,8 @@ def summary_table(run_view: RunView, width: int) -> str:
     for row in rows:
         for remark in remarks_on(row.backend_view):
             lines += wrapped(f"  {remark}", width, indent="    ")
-    withheld = any(row.backend_view.summary.latency and row.backend_view.summary.latency.p95 is None for row in rows)
-    notes = [f"p95 needs {P95_FROM} iterations"] if withheld and any(column.key == "p95" for column in columns) else []
+    withheld = any(row.backend_view.summary.latency and _tail(row) is None for row in rows)
+    notes = [f"p95 needs {TAIL_FROM} iterations"] if withheld and any(column.key == "p95" for column in columns) else []
     if any(not row.standing.alike for row in rows):
         notes.append(f"{DIFFERS}: not comparable, as the work differed")
     presence = [
@@ -207,6 +234,8 @@ def remarks_on(backend_view: BackendView) -> list[str]:
         newest = backend_view.figures.last_failed
         last = sanitize(str(newest.error)) if newest and newest.error else "no result"
         remarks.append(f"{name}: {failed} of {plural(total, 'iteration')} failed: {last}")
+    if left_out := backend_view.summary.left_out:
+        remarks.append(f"{name}: {left_out_text(left_out)}")
     if whole := backend_view.evidence.whole:
         good = plural(backend_view.summary.n, "iteration")
         remarks.append(f"{name}: {whole} of {good} not streamed: the answer came in one piece")
@@ -217,18 +246,25 @@ def typical_values(run_view: RunView) -> list[str]:
     """Each backend's typical latency with its intervals, and its first request: plain text, a line each."""
     lines = []
     for name, estimate in run_view.estimates().items():
-        summary, parts = run_view.backends[name].summary, []
-        if estimate.median_interval is not None and estimate.mean_interval is not None:
-            values = [estimate.median, *estimate.median_interval, estimate.mean, *estimate.mean_interval]
-            unit, texts = figures(values, "s")
-            median, low, high, mean, mean_low, mean_high = texts
-            parts.append(f"median {median} {unit} (95%: {low} to {high})")
-            parts.append(f"mean {mean} {unit} ({mean_low} to {mean_high})")
+        summary, parts = run_view.backends[name].summary, _typical(estimate)
         if summary.first_s is not None and summary.warmups is not None:
             parts.append(f"first request: {figure(summary.first_s, 's')}")
         if parts:
             lines.append(f"{sanitize(name)}: {', '.join(parts)}")
     return lines
+
+
+def _typical(estimate: Estimate) -> list[str]:
+    """Median, mean and 95th percentile of the latency, each with how sure it is; empty for too few samples."""
+    if estimate.median_interval is None:
+        return []
+    of_mean, bad_end = estimate.mean_interval or (None, None), estimate.tail
+    values = [estimate.median, *estimate.median_interval, estimate.mean, *of_mean]
+    unit, texts = figures([*values, *((bad_end.value, bad_end.limit) if bad_end else (None, None))], "s")
+    median, low, high, mean, mean_low, mean_high, p95, limit = texts
+    sure = f"no interval: {estimate.mean_withheld}" if estimate.mean_withheld else f"{mean_low} to {mean_high}"
+    parts = [f"median {median} {unit} (95%: {low} to {high})", f"mean {mean} {unit} ({sure})"]
+    return [*parts, f"p95 {p95} {unit} (up to {limit})"] if bad_end else parts
 
 
 def findings(run_view: RunView) -> list[str]:

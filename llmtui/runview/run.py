@@ -70,7 +70,6 @@ class RunView:
         self.against: Against | None = None
         self._verdicts: dict[MetricKey, tuple[tuple[object, ...], int, Verdict]] = {}
         self._record: tuple[Machine, Record | None] | None = None
-        self._estimates: dict[tuple[str, MetricKey], tuple[tuple[int, int], Estimate]] = {}
         self._earlier: EarlierAttempts | None = None
 
     def is_added(self, state: BackendState) -> bool:
@@ -147,20 +146,11 @@ class RunView:
         return self.against.medians(self, metric) if self.against is not None else {}
 
     def estimates(self, metric: MetricKey = "latency") -> dict[str, Estimate]:
-        """Return the uncertainty of each backend's median and mean, if it has samples. Cached: each takes 25 ms."""
+        """Return the uncertainty of each backend's median, mean and bad end, if it has samples."""
         from llmtui.stats.intervals import estimate
 
-        for name, backend_view in self.backends.items():
-            spread = backend_view.summary.spread(metric)
-            if spread is None:
-                self._estimates.pop((name, metric), None)
-                continue
-            version = (backend_view.state.attempt, spread.n)
-            cached = self._estimates.get((name, metric))
-            if cached is None or cached[0] != version:
-                result = estimate(backend_view.figures.ordered(metric), spread.mean, spread.stddev)
-                self._estimates[name, metric] = (version, result)
-        return {name: self._estimates[name, metric][1] for name in self.backends if (name, metric) in self._estimates}
+        samples = {name: backend_view.figures.sample(metric) for name, backend_view in self.backends.items()}
+        return {name: estimate(sample, metric) for name, sample in samples.items() if sample}
 
     def verdict(self, metric: MetricKey = "latency") -> Verdict:
         """Return the verdict on all pairs and the fairness checks; during a run it may be a few iterations old."""

@@ -6,6 +6,7 @@ an iteration, add its key and its record here and a field to `llmtui.stats.summa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Literal
@@ -25,14 +26,15 @@ Condition = Literal["length", "start", "cache", "stream", "arrivals", "token cou
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
-    """One metric. `of` returns its value for an iteration in seconds or tokens/s, None if unknown.
+    """One metric. `of` returns its value for an iteration in seconds or tokens/s, None if unknown; `value` checks it.
 
     `unit` is the unit on screen, but durations in s are in ms below 0.1 s (llmtui.text.format). `per` says what the
     value is divided by: a metric per token stays comparable when answers differ in length, and its error is a share of
     it, not a duration. `needs` are the conditions without which it is not comparable. `own_error` returns the 99th
     percentile of llmtui's own error from an accuracy level and the median TTFT in s: seconds, or a share where `per` is
     set. `column` is the title of its column of medians in the summary table, "" without one. `charted`: the monitor
-    draws it. `estimated`: the JSON document has intervals of its median and mean.
+    draws it. `estimated`: exports have the intervals of its median and mean, and its bad end.
+    `zero`: it can be 0, such as the gap between tokens that arrived together.
     """
 
     key: MetricKey
@@ -47,6 +49,19 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     column: str = ""
     charted: bool = False
     estimated: bool = False
+    zero: bool = False
+
+    def value(self, iteration: Iteration) -> float | None:
+        """The value of an iteration in seconds or tokens/s, None if it is unknown or not `possible`.
+
+        Statistics and charts have these values only. A history or a server of others may contain any number.
+        """
+        value = self.of(iteration)
+        return value if value is not None and self.possible(value) else None
+
+    def possible(self, value: float) -> bool:
+        """Whether this can be true: not NaN, not infinite, not negative, and 0 only if the metric can be `zero`."""
+        return 0 < value < math.inf or (self.zero and value == 0)
 
     @property
     def rate(self) -> bool:
@@ -57,6 +72,16 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     def higher_is_better(self) -> bool:
         """Whether the larger of two values is the better one."""
         return self.direction == "higher"
+
+    @property
+    def bad_end(self) -> float:
+        """The share of the values below the worst twentieth: 0.95, of a rate 0.05."""
+        return 0.05 if self.higher_is_better else 0.95
+
+    @property
+    def bad_end_title(self) -> str:
+        """ "p95", of a rate "p5"."""
+        return f"p{100 * self.bad_end:.0f}"
 
     def titled(self, unit: Unit | None = None) -> str:
         """The title with the unit (that of a column, if it is not the usual one), as an axis or a heading shows it."""
@@ -117,6 +142,7 @@ _REGISTERED = (
             "gap, of at least four arrivals."
         ),
         charted=True,
+        zero=True,
     ),
     Metric(
         key="tokens_per_s",

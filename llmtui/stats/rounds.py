@@ -39,7 +39,7 @@ class Rounds:
         self._numbers.append(iteration.iteration)
         self._started.append(_seconds(iteration.started_utc))
         for metric, values in self._values.items():
-            value = METRICS[metric].of(iteration)
+            value = METRICS[metric].value(iteration)
             values.append(_UNKNOWN if value is None else value)
         if len(self._numbers) > self._most:
             del self._numbers[0], self._started[0]

@@ -5,7 +5,6 @@ llmtui.stats.summary defines the figures; this module updates them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 from llmtui.model import Iteration
@@ -63,6 +62,7 @@ class Running:
         self._warm = Sample()
         self._n = 0
         self._disturbed = 0
+        self._left_out = 0
         self._samples: dict[MetricKey, Sample] = {metric: Sample() for metric in METRICS}
         self._courses: dict[MetricKey, Course] = {metric: Course() for metric in CHARTED}
         self._outputs = Counts()
@@ -79,15 +79,18 @@ class Running:
         if iteration.phase != "measured":
             self.warmups += 1
             self._summary = None
-            if iteration.ok and iteration.latency_s is not None and math.isfinite(iteration.latency_s):
-                self._warm.add(iteration.latency_s)
+            if (latency_s := METRICS["latency"].value(iteration)) is not None and iteration.ok:
+                self._warm.add(latency_s)
             return
         place = self.measured
         self.measured += 1
         self._summary = None
         for metric, sample in self._samples.items():
             value = METRICS[metric].of(iteration)
-            if value is None or not math.isfinite(value):
+            if value is None:
+                continue
+            if not METRICS[metric].possible(value):
+                self._left_out += iteration.ok
                 continue
             if (course := self._courses.get(metric)) is not None:
                 course.add(place, value)
@@ -116,6 +119,7 @@ class Running:
                 outliers=outliers(self._samples["latency"].ordered),
                 first_s=self._first,
                 warmups=self._warm.spread(),
+                left_out=self._left_out,
                 **{metric: sample.spread() for metric, sample in self._samples.items()},
             )
         return self._summary
@@ -123,6 +127,10 @@ class Running:
     def ordered(self, metric: MetricKey) -> Sequence[float]:
         """The values of the samples, ascending. Do not change them."""
         return self._samples[metric].ordered
+
+    def sample(self, metric: MetricKey) -> Sample:
+        """The values of the samples with their sums. Do not change them."""
+        return self._samples[metric]
 
     def points(self, metric: MetricKey) -> Points:
         """(place among the measured iterations from 0, value), thinned, for a metric in llmtui.stats.metrics.CHARTED.

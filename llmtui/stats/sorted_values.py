@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from array import array
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ class Sample:
         self._waiting = array("d")
         self._total = 0
         self._squares = 0
+        self._cubes = 0
 
     def __len__(self) -> int:
         return len(self._ordered) + len(self._waiting)
@@ -31,7 +33,9 @@ class Sample:
         self._waiting.append(value)
         exact = units(value)
         self._total += exact
-        self._squares += exact * exact
+        square = exact * exact
+        self._squares += square
+        self._cubes += square * exact
         if len(self._waiting) > WAITING:
             self._merge()
 
@@ -61,3 +65,15 @@ class Sample:
     def spread(self) -> Spread | None:
         """Location and spread of the values, None without values."""
         return spread_of(self.ordered, self._total, self._squares)
+
+    @property
+    def skewness(self) -> float:
+        """The third moment of the values around their mean, by the cube of their deviation; 0 if they are all equal."""
+        n, total = len(self), self._total
+        second = n * self._squares - total * total
+        if second <= 0:
+            return 0.0
+        third = n * n * self._cubes - 3 * n * total * self._squares + 2 * total**3
+        # Both are exact, of any size, and their ratio is a small number.
+        size = math.sqrt(third * third / second**3)
+        return size if third > 0 else -size

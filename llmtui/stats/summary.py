@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from llmtui.model import Iteration, Struct
 from llmtui.stats.metrics import METRICS, MetricKey
 
-#: The smallest n for a 95th percentile.
+#: The smallest n for `Spread.p95`.
 P95_FROM = 20
 #: The smallest n for outliers.
 OUTLIERS_FROM = 8
@@ -25,7 +25,8 @@ OUTLIER_RATIO = 1.1
 class Spread(Struct, frozen=True):
     """Location and spread of one metric over n samples, in the metric's own unit (seconds, s/token, or tokens/s).
 
-    `p95` is None for fewer than `P95_FROM` samples, where it would be little else than the largest.
+    `p95` is that of these samples, None for fewer than `P95_FROM`: most often it is below the true one. Only exports
+    have it; screens show that of llmtui.stats.intervals.
     """
 
     n: int
@@ -42,6 +43,8 @@ class Summary(Struct, frozen=True):
 
     `outliers` counts samples whose latency is beyond the fences of `far_out`; they are part of every figure. `first_s`
     is the latency of the very first request to the cold server, `warmups` the latency of all warm-ups including it.
+    `left_out` counts the values of samples that cannot be true (`llmtui.stats.metrics.Metric.possible`) and are in no
+    figure.
     """
 
     n: int = 0
@@ -58,6 +61,7 @@ class Summary(Struct, frozen=True):
     outliers: int = 0
     first_s: float | None = None
     warmups: Spread | None = None
+    left_out: int = 0
 
     def spread(self, metric: MetricKey) -> Spread | None:
         """The spread of `metric`, None without samples."""
@@ -178,8 +182,7 @@ def box(ordered: Sequence[float]) -> Box:
 
 def first_latency(iteration: Iteration) -> float | None:
     """The latency of the first iteration, None if it failed."""
-    latency_s = iteration.latency_s
-    return latency_s if iteration.ok and latency_s is not None and math.isfinite(latency_s) else None
+    return METRICS["latency"].value(iteration) if iteration.ok else None
 
 
 def ratios_to_best(values: Sequence[float | None], metric: MetricKey = "latency") -> list[float | None]:

@@ -33,6 +33,7 @@ from llmtui.stats.compare import Comparison, compare, level_of, percent, zeros_i
 from llmtui.stats.correction import cannot_decide, rounds_to_decide
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.rounds import Rounds
+from llmtui.stats.shape import means_apart
 from llmtui.text import sanitize
 
 _NAME = 40
@@ -171,10 +172,15 @@ class Verdict:
         best = self.board.best
         return [pair for pair in self.pairs if best not in (pair.one, pair.two)] if best else []
 
+    @functools.cached_property
+    def shapes(self) -> list[str]:
+        """One for each comparison with the best in which the means differ otherwise than the typical values."""
+        return [text for c in self.board.comparisons if (text := means_apart(c, self.samples))]
+
     @property
     def sentences(self) -> list[str]:
         """One for each comparison with the best, and a note if not all rounds were compared."""
-        sentences = sentences_on(self.with_best)
+        sentences = [*sentences_on(self.with_best), *self.shapes]
         if sentences and self.rounds:
             sentences.append(f"only the newest {self.rounds} rounds are compared")
         return sentences

@@ -82,6 +82,13 @@ def figure_parts(value: float | None, kind: Kind) -> tuple[str, Unit]:
     return scale.text(value), scale.unit
 
 
+def with_limits(scale: Scale, values: Iterable[float | None], limits: Iterable[float | None]) -> list[str]:
+    """Figures of a column, each with its limit in parentheses: "1.20 (1.45)", with the points in line."""
+    ends = ["" if limit is None else f" ({scale.text(limit)})" for limit in limits]
+    room = max(map(len, ends), default=0)
+    return [scale.text(value) + end.rjust(room) if end else DASH for value, end in zip(values, ends, strict=True)]
+
+
 def lined_up(texts: Sequence[str]) -> list[str]:
     """Pad figures of different decimals on the right, so that the points are in line when they end a column."""
     ends = [len(text) - text.index(".") if "." in text else 0 for text in texts if text[:1].isdigit()]
@@ -118,6 +125,11 @@ def count_text(value: float | None) -> str:
 def plural(count: int, word: str) -> str:
     """Return "1 token", "2 tokens"."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def left_out_text(count: int) -> str:
+    """Say that this many values of samples are in no figure."""
+    return f"{plural(count, 'impossible value')} left out (zero, negative or not a number)"
 
 
 def milliseconds(value_s: float) -> str:

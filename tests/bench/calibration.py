@@ -1,7 +1,7 @@
 """How often is the verdict right? Simulated races of a server against itself, and against a slower one.
 
     python -m tests.bench.calibration [--races 2000] [--rounds 10] [--seed 1] [--jobs 1]
-                                      [--until | --early | --single | --equal]
+                                      [--until | --early | --equal]
 
 A/A: both backends have the same noise, so a winner is an error (goal: at most 5%). A/B: the second backend is slower by
 a true 10%, and the verdict should find that (goal: 95% with noise of 3%). Coverage: how often the 95% interval contains
@@ -22,7 +22,6 @@ from typing import NamedTuple
 from llmtui.engine.schedule import Turns
 from llmtui.model import Iteration, Order, RunConfig
 from llmtui.stats.board import board, narrow
-from llmtui.stats.bootstrap import Statistic, interval
 from llmtui.stats.compare import MORE_TIMES, compare, compare_pairs, level_after
 from llmtui.stats.correction import LEVEL
 from tests.bench.common import command_line
@@ -31,7 +30,6 @@ from tests.bench.common import command_line
 Noise = Callable[[random.Random], Iterator[float]]
 SPREAD = 0.03
 Z95 = statistics.NormalDist().inv_cdf(0.975)
-STATISTICS: tuple[Statistic, ...] = (statistics.median, statistics.fmean)
 ORDERS: tuple[Order, ...] = ("round-robin", "shuffled", "sequential")
 DEFAULT_ORDER = RunConfig().order
 
@@ -207,22 +205,6 @@ def _first(made: dict[str, list[Iteration]], rounds: int) -> dict[str, list[Iter
     return {name: iterations[:rounds] for name, iterations in made.items()}
 
 
-def coverage_of_one(noise: Noise, races: int, rounds: int, seed: int) -> list[Share]:
-    """Return how often the intervals of a backend's median and mean contain the true values."""
-    rng = random.Random(seed)
-    source = noise(rng)
-    many = [next(source) for _ in range(200_000)]
-    truths = statistics.median(many), statistics.fmean(many)
-    covered = [0, 0]
-    for _ in range(races):
-        source = noise(rng)
-        values = [next(source) for _ in range(rounds)]
-        for n, statistic in enumerate(STATISTICS):
-            ends = interval(values, statistic)
-            covered[n] += ends is not None and ends[0] <= truths[n] <= ends[1]
-    return [Share(hits, races) for hits in covered]
-
-
 def _order_line(of: tuple[str, Order], races: int, rounds: int, seed: int) -> str:
     name, order = of
     look = functools.partial(shares, NOISES[name], races=races, rounds=rounds, order=order)
@@ -242,12 +224,6 @@ def _early_line(name: str, races: int, rounds: int, seed: int) -> str:
     return f"{name:10} winner before the end {before}  in all {ever}"
 
 
-def _single_line(of: tuple[str, bool], races: int, rounds: int, seed: int) -> str:
-    name, wide = of
-    median, mean = coverage_of_one(wider(NOISES[name]) if wide else NOISES[name], races, rounds, seed)
-    return f"{name:10} {'10%' if wide else '3%':>5} median {median}  mean {mean}"
-
-
 def _equal_line(of: tuple[str, int], races: int, rounds: int, seed: int) -> str:
     name, backends = of
     ours, holms = too_many(NOISES[name], backends, races, rounds, seed)
@@ -263,7 +239,6 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--until", action="store_true", help="add rounds until the interval is within 5%%")
     parser.add_argument("--early", action="store_true", help="look after each round, and stop at a winner")
-    parser.add_argument("--single", action="store_true", help="the bootstrap intervals of one backend")
     parser.add_argument("--equal", action="store_true", help="races of 2 to 12 equal backends")
     given = parser.parse_args()
     size = {"races": given.races, "rounds": given.rounds, "seed": given.seed}
@@ -274,10 +249,6 @@ def main() -> None:
         elif given.early:
             print(f"{given.races} A/A races of {given.rounds} rounds, looked at after each, seed {given.seed}")
             lines = pool.imap(functools.partial(_early_line, **size), NOISES)
-        elif given.single:
-            print(f"{given.races} backends of {given.rounds} iterations each, seed {given.seed}: 95% coverage")
-            kinds = [(name, wide) for wide in (False, True) for name in ("plain", "skewed")]
-            lines = pool.imap(functools.partial(_single_line, **size), kinds)
         elif given.equal:
             print(f"{given.races} races of equal backends, {given.rounds} rounds each, seed {given.seed}")
             sizes = [(name, n) for name in ("plain", "skewed", "outliers") for n in (2, 3, 5, 9, 12)]

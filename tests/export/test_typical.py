@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
-import statistics
 
 import pytest
 
@@ -16,7 +14,6 @@ from llmtui.export.markdown import run_markdown
 from llmtui.export.table import summary_table, typical_values
 from llmtui.model import IterationDone
 from llmtui.runview.run import RunView
-from llmtui.stats.intervals import RESAMPLED, estimate
 from tests import build
 from tests.export.run_views import iteration
 
@@ -40,19 +37,21 @@ def test_all_exports_have_the_same_figures() -> None:
     (row,) = csv.DictReader(io.StringIO(results_csv(run_view), newline=""))
     low, high = float(row["latency_median_low_s"]), float(row["latency_median_high_s"])
     assert low < float(row["latency_median_s"]) < high < 1.1
-    assert float(row["latency_mean_low_s"]) < float(row["latency_mean_s"]) < float(row["latency_mean_high_s"])
+    assert row["latency_mean_low_s"] == row["latency_mean_high_s"] == "", "withheld: one sample is an outlier"
     assert (row["outliers"], row["first_request_s"], row["warmup_median_s"]) == ("1", "2.5", "1.8")
     assert (row["tpot_median_s"], row["iterations"]) == ("0.0125", "10")
     assert float(row["prefill_tokens_per_s_median"]) == pytest.approx(46 / (1.005 / 8), rel=0.01)
     (line,) = typical_values(run_view)
-    assert line.startswith(f"a: median 1.005 s (95%: {low:.3f} to {high:.3f}), mean 1.301 s (")
+    assert line.startswith(f"a: median 1.005 s (95%: {low:.3f} to {high:.3f}), mean 1.301 s (no interval: outliers)")
     assert line.endswith("first request: 2.50 s")
     for text in (summary_table(run_view, 200), run_markdown(run_view)):
         assert line in text
         assert "note outliers: some samples are far from the rest: " in text
         assert "1 of 10 iterations (4.00 s, median" in text
     backend = json.loads(run_json(run_view))["backends"][0]
-    assert backend["estimates"]["latency"]["median_interval"] == pytest.approx([low, high])
+    latency = backend["estimates"]["latency"]
+    assert latency["median_interval"] == pytest.approx([low, high])
+    assert (latency["mean_interval"], latency["mean_withheld"], latency["tail"]) == (None, "outliers", None)
     assert set(backend["estimates"]) == {"latency", "ttft", "tokens_per_s"}
     assert (backend["summary"]["outliers"], backend["summary"]["warmups"]["n"]) == (1, 2)
 
@@ -74,30 +73,26 @@ def test_estimate_reads_back() -> None:
     assert record.backends[0].estimates["latency"].n == 10
 
 
-def test_estimate_is_cached_until_more_samples_arrive() -> None:
-    run_view = measured(9)
-    name = next(iter(run_view.backends))
-    first = run_view.estimates()[name]
-    assert run_view.estimates()[name] is first
-    run_view.apply(IterationDone(iteration=iteration(name, 10, 1.01)))
-    assert run_view.estimates()[name].n == 10
-
-
-@pytest.mark.parametrize("n", [RESAMPLED, RESAMPLED + 1])
-def test_intervals_of_many_samples_agree_with_resampling(n: int) -> None:
-    ordered = sorted(1 + (k * 7919 % 1009) / 1e4 for k in range(n))
-    typical = estimate(ordered, statistics.fmean(ordered), statistics.stdev(ordered))
-    assert typical.median_interval is not None and typical.mean_interval is not None
-    assert typical.median_interval[0] < typical.median < typical.median_interval[1]
-    assert typical.mean_interval[1] - typical.mean_interval[0] == pytest.approx(0.0148, rel=0.08)
-
-
-@pytest.mark.parametrize("n", range(RESAMPLED + 1, 401))
-def test_coverage_of_the_interval_of_the_median(n: int) -> None:
-    typical = estimate([float(k) for k in range(n)], 0.0, 1.0)
-    assert typical.median_interval is not None
-    low, high = map(int, typical.median_interval)
-    assert low + high == n - 1, "as many ranks from either end"
-    # The median is below the k-th smallest value where fewer than k of n fall below it.
-    holds = 1 - 2 * sum(math.comb(n, k) for k in range(low + 1)) / 2**n
-    assert 0.95 <= holds < 0.975
+def test_every_export_has_the_95th_percentile_with_its_limit() -> None:
+    run_view = build.run_view(build.plan("a", "b", iterations=60, warmup=0))
+    for n in range(60):
+        # The rates of the samples fall as their latencies rise.
+        run_view.apply(IterationDone(iteration=iteration("a", n + 1, 1 + n / 100)))
+        if n < 58:
+            run_view.apply(IterationDone(iteration=iteration("b", n + 1, 1 + n / 100)))
+    row, fewer = csv.DictReader(io.StringIO(results_csv(run_view), newline=""))
+    assert (row["latency_p95_type8_s"], row["latency_p95_limit_s"], row["latency_p95_s"]) == (
+        "1.5665",
+        "1.59",
+        "1.5605",
+    )
+    assert (
+        float(row["tokens_per_s_p5_limit"]) <= float(row["tokens_per_s_p5_type8"]) <= float(row["tokens_per_s_median"])
+    )
+    assert (fewer["latency_p95_type8_s"], fewer["latency_p95_limit_s"], fewer["latency_p95_s"]) == ("", "", "1.5415")
+    heading, *rows = summary_table(run_view, 200).splitlines()[1:]
+    assert "p95 (up to) s" in heading and "1.57 (1.59)" in rows[0] and "p95 needs 59 iterations" in rows
+    first, second = typical_values(run_view)
+    assert "p95 1.57 s (up to 1.59)" in first and "p95" not in second
+    tail = json.loads(run_json(run_view))["backends"][0]["estimates"]["latency"]["tail"]
+    assert tail == {"share": 0.95, "value": pytest.approx(1.5665), "limit": pytest.approx(1.59)}

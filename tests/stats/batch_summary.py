@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 from llmtui.model import Iteration
@@ -16,7 +15,8 @@ def batch_summary(iterations: Iterable[Iteration]) -> Summary:
     measured = [i for i in every if i.phase == "measured"]
     good = [i for i in measured if i.ok]
 
-    spreads = {key: spread(v for i in good if (v := metric.of(i)) is not None) for key, metric in METRICS.items()}
+    spreads = {key: spread(v for i in good if (v := metric.value(i)) is not None) for key, metric in METRICS.items()}
+    latency = METRICS["latency"].value
     outputs = spread(i.output_tokens for i in good if i.output_tokens is not None)
     prompts = spread(i.prompt_tokens for i in good if i.prompt_tokens is not None)
     return Summary(
@@ -25,8 +25,9 @@ def batch_summary(iterations: Iterable[Iteration]) -> Summary:
         disturbed=sum(1 for i in good if i.disturbed),
         output_tokens_median=outputs.median if outputs else None,
         prompt_tokens_median=prompts.median if prompts else None,
-        outliers=outliers(sorted(v for i in good if (v := i.latency_s) is not None and math.isfinite(v))),
+        outliers=outliers(sorted(v for i in good if (v := latency(i)) is not None)),
         first_s=first_latency(every[0]) if every else None,
-        warmups=spread(v for i in every if i.phase == "warmup" and i.ok and (v := i.latency_s) is not None),
+        warmups=spread(v for i in every if i.phase == "warmup" and i.ok and (v := latency(i)) is not None),
+        left_out=sum(metric.of(i) is not None and metric.value(i) is None for i in good for metric in METRICS.values()),
         **spreads,
     )

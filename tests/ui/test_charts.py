@@ -202,7 +202,7 @@ def test_chart_accepts_infinite_and_missing_values() -> None:
     for kind in ("bars", "box", "ecdf", "scatter"):
         shown = view.chart_data(kind)
         assert len(draw(shown, 40, 12)) == len(draw(dataclasses.replace(shown, log=True), 40, 12)) == 12
-    assert [place for place, _ in view.chart_data("scatter").series[0].points] == [0, 4, 5]
+    assert [place for place, _ in view.chart_data("scatter").series[0].points] == [0, 4], "a latency cannot be 0"
 
 
 def test_box_shows_quartiles_whiskers_and_median() -> None:

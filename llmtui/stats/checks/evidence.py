@@ -121,8 +121,9 @@ class Evidence:
         """Add the next iteration of this attempt, warm-up or measured, good or failed, with its text."""
         self.refused += iteration.refused
         self.repeated += iteration.repeated
-        if iteration.ok and iteration.server_prefill_s and iteration.prompt_tokens:
-            each_s = iteration.server_prefill_s / iteration.prompt_tokens
+        prefill_s = iteration.server_prefill_s or 0.0
+        if iteration.ok and 0 < prefill_s < math.inf and iteration.prompt_tokens:
+            each_s = prefill_s / iteration.prompt_tokens
             self.first_prefill_s = each_s if self.first_prefill_s is None else self.first_prefill_s
             if iteration.phase == "measured":
                 self.prefill.add(self.measured, each_s)
@@ -139,8 +140,7 @@ class Evidence:
         self._machine(iteration)
         self._work(iteration)
         for metric, thinned in self.metrics.items():
-            value = METRICS[metric].of(iteration)
-            if value is not None and math.isfinite(value):
+            if (value := METRICS[metric].value(iteration)) is not None:
                 thinned.add(self.measured - 1, value)
         if iteration.server_cpu is not None:
             self.server_cpu.add(self.measured - 1, iteration.server_cpu)
@@ -158,11 +158,11 @@ class Evidence:
         self.disturbed_or_stolen += busy
         if busy:
             self.taken.add(self.measured - 1, taken)
-        if iteration.latency_s is not None and math.isfinite(iteration.latency_s):
-            (self.busy if busy else self.quiet).add(self.measured - 1, iteration.latency_s)
-        if iteration.swapped * SWAP_S >= SWAP_SHARE * (iteration.latency_s or 0.0) > 0:
-            self.swapping += 1
-            self.swapped += iteration.swapped
+        if (latency_s := METRICS["latency"].value(iteration)) is not None:
+            (self.busy if busy else self.quiet).add(self.measured - 1, latency_s)
+            if iteration.swapped * SWAP_S >= SWAP_SHARE * latency_s:
+                self.swapping += iteration.swapped > 0
+                self.swapped += iteration.swapped
         self.throttling += iteration.throttled > 0
 
     def _work(self, iteration: Iteration) -> None:

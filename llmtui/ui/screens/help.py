@@ -44,7 +44,7 @@ TPOT: time per output token after the first ones
 warm-up: not counted; round: one iteration of every backend
 shuffled: each round in a new random order
 *: shown to be fastest; #1: attempt 1; (name): hidden; 2~: 2 while busy
-p95: from 20 iterations on; v explains the verdict
+p95 (up to): with its upper limit, from 59 iterations on
 vs best: the time as a multiple of the best backend's
 bars: median, then min, mean, max; points: one shape per backend
 small plots: one scale for all panels, so that noise compares\

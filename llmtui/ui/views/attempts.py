@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from llmtui.model import RESTING
 from llmtui.runview.backend import BackendView
@@ -10,6 +11,9 @@ from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.running import Running
 from llmtui.stats.summary import Summary
 from llmtui.ui.text.format import percent, with_unit
+
+if TYPE_CHECKING:
+    from llmtui.stats.intervals import Tail
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +35,14 @@ class ShownAttempt:
 
         interval = median_interval(self.figures(backend_view).ordered(metric))
         return (interval[1] - interval[0]) / 2 if interval is not None else None
+
+    def tail(self, backend_view: BackendView, metric: MetricKey) -> Tail | None:
+        """The 95th percentile with its limit (of a rate the 5th), None for too few samples."""
+        if not self.summary.n:
+            return None
+        from llmtui.stats.intervals import tail
+
+        return tail(self.figures(backend_view).ordered(metric), metric)
 
 
 def shown_attempt(backend_view: BackendView) -> ShownAttempt:

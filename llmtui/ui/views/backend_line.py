@@ -37,7 +37,9 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int, a
     name = backend_view.backend.name
     if width < NARROW:
         last = backend_view.last
-        text = with_unit(options.metric, METRICS[options.metric].of(last)) if last and not options.catching_up else ""
+        text = (
+            with_unit(options.metric, METRICS[options.metric].value(last)) if last and not options.catching_up else ""
+        )
         sign, role = sign_and_word(backend_view, options)
         title = name_text(name, width - _NARROW_FIGURES)
         left: list[Span] = [(f"{options.number} ", "dim"), (f"{options.mark} ", options.role), (title, "")]
@@ -107,7 +109,7 @@ def _now(backend_view: BackendView, options: PanelOptions) -> Span:
     elif last is not None and last.error is not None:
         text, role = last.error.kind + " error", "bad"
     else:
-        text, role = _aligned(options.metric, METRICS[options.metric].of(last)) if last else "", "strong"
+        text, role = _aligned(options.metric, METRICS[options.metric].value(last)) if last else "", "strong"
     return (" " + text.rjust(12), role)
 
 

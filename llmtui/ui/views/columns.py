@@ -33,5 +33,7 @@ class Column(Generic[RowT]):
     #: Whether cells are aligned to the right.
     right: bool = True
     kind: Kind | None = None
+    #: Return the limit of a row's figure, which is shown after it in parentheses.
+    limit: Callable[[RowT], float | None] | None = None
     #: Whether it is text, of which a longer one is cut.
     text: bool = False

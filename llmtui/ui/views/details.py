@@ -8,7 +8,7 @@ from llmtui.model import Iteration
 from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize, sanitize_lines
-from llmtui.text.format import DASH, figures, plural, plus_minus, scale_of, unit_of
+from llmtui.text.format import DASH, figures, left_out_text, plural, plus_minus, scale_of, unit_of
 from llmtui.ui.layout import CLOCK_NOTES_WIDTH, TIMELINE_TITLE_WIDTH, TIMELINE_WHOLE_TITLE_WIDTH
 from llmtui.ui.text.spans import Line, Role, Span, clip, fit, pad, width_of, wrap
 from llmtui.ui.views.attempts import ShownAttempt
@@ -40,14 +40,19 @@ def rule(title: str, right: str, width: int, focused: bool = False) -> Line:
 
 
 def figures_of(backend_view: BackendView, shown: ShownAttempt, metric: MetricKey) -> str:
-    """A metric's median with its interval, its range and its standard deviation; empty without samples."""
+    """A metric's median with its interval, its range, deviation and bad end; empty without samples."""
     spread = shown.summary.spread(metric)
     if spread is None:
         return ""
     unit, (median, least, most) = figures([spread.median, spread.min, spread.max], METRICS[metric].unit)
     sure = plus_minus(shown.uncertainty(backend_view, metric), unit)
     stddev = scale_of([spread.stddev], METRICS[metric].unit, unit).text(spread.stddev)
-    return f"{METRICS[metric].title}: median {median} {unit} {sure}".rstrip() + f", {least} to {most}, sd {stddev}"
+    text = f"{METRICS[metric].title}: median {median} {unit} {sure}".rstrip() + f", {least} to {most}, sd {stddev}"
+    if (tail := shown.tail(backend_view, metric)) is None:
+        return text
+    _, (value, limit) = figures([tail.value, tail.limit], METRICS[metric].unit, unit)
+    to = "down to" if METRICS[metric].higher_is_better else "up to"
+    return f"{text}, {METRICS[metric].bad_end_title} {value} ({to} {limit})"
 
 
 # --- The two clocks ---
@@ -118,12 +123,14 @@ def wrapped(text: str, width: int) -> list[Line]:
 
 
 def arrival_facts(backend_view: BackendView) -> list[str]:
-    """Say of how many answers nothing but the latency, or no rate, could be measured."""
+    """Say of how many answers nothing but the latency, or no rate, could be measured, and which values are left out."""
     if not backend_view.summary.n:
         return []
     whole, hidden = backend_view.evidence.whole, len(backend_view.evidence.hidden)
     facts = [f"{whole} not streamed: the answer came in one piece"] if whole else []
-    return [*facts, f"{hidden} with tokens that the server counts and does not send"] if hidden else facts
+    facts += [f"{hidden} with tokens that the server counts and does not send"] if hidden else []
+    left_out = backend_view.summary.left_out
+    return [*facts, left_out_text(left_out)] if left_out else facts
 
 
 def answer_title(backend_view: BackendView, chosen: Iteration | None, width: int) -> str:

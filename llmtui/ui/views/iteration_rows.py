@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from llmtui.model import Iteration
 from llmtui.runview.backend import BackendView
 from llmtui.runview.samples import Samples
+from llmtui.stats.metrics import METRICS
 from llmtui.stats.summary import far_out
 from llmtui.ui.views.columns import SortValue
 from llmtui.ui.views.iteration_filter import Test
@@ -116,7 +117,7 @@ def slowest(backend_view: BackendView, rows: Rows) -> int | None:
     """Return the index of the measured iteration with the highest latency among the rows."""
     best, found = -1.0, None
     for at, iteration in enumerate(backend_view.iterations.figures()):
-        latency = iteration.latency_s
+        latency = METRICS["latency"].value(iteration)
         if iteration.phase == "measured" and latency is not None and latency > best and rows.row_of(at) is not None:
             best, found = latency, at
     return found
@@ -135,12 +136,13 @@ def outliers(backend_view: BackendView) -> list[int]:
     fences: dict[int, tuple[float, float]] = {}
     found = []
     for at, iteration in enumerate(backend_view.iterations.figures()):
-        if iteration.phase != "measured" or not iteration.ok or iteration.latency_s is None:
+        latency = METRICS["latency"].value(iteration)
+        if iteration.phase != "measured" or not iteration.ok or latency is None:
             continue
         attempt = iteration.attempt
         if attempt not in fences:
             fences[attempt] = far_out(backend_view.attempt(attempt).ordered("latency"))
         low, high = fences[attempt]
-        if not low <= iteration.latency_s <= high:
+        if not low <= latency <= high:
             found.append(at)
     return found

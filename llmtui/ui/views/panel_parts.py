@@ -175,7 +175,7 @@ def value_lines(backend_view: BackendView, options: PanelOptions, width: int, la
         lines: list[Line] = [((text, "bad"),) for text in wrap(sanitize(last.error.message), width, rows)]
         blank: list[Line] = [()] * ((3 if large else 1) - len(lines))
         return lines + blank
-    value, unit = parts_of(options.metric, METRICS[options.metric].of(last)) if last else ("", "s")
+    value, unit = parts_of(options.metric, METRICS[options.metric].value(last)) if last else ("", "s")
     if large:
         if not value:
             return [(), (), ()]

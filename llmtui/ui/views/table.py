@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS, MetricKey
-from llmtui.text.format import DASH, lined_up, scale_of, unit_of
+from llmtui.text.format import DASH, lined_up, scale_of, unit_of, with_limits
 from llmtui.ui.text.format import HIDDEN_SIGN, shape
 from llmtui.ui.text.spans import Line, Role, Span, clip, fit, pad, series_role
 from llmtui.ui.views.attempts import shown_attempt
@@ -130,6 +130,8 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
                 continue
             scale = scale_of(values, column.kind, unit if column.key in SPREAD_KEYS else None)
             cells = [scale.text(value) for value in values]
+            if column.limit is not None:
+                cells = with_limits(scale, values, map(column.limit, rows))
             title = title if title == scale.unit else f"{title} {scale.unit}"
             least = max(least, *map(len, cells)) if cells else least
         elif column.text:

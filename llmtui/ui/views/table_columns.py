@@ -141,6 +141,22 @@ def _before(metric: MetricKey) -> Column[TableRow]:
     )
 
 
+def _tail(metric: MetricKey) -> Column[TableRow]:
+    """The column of the 95th percentile (of a rate the 5th), each with its limit."""
+
+    def read(row: TableRow) -> float | None:
+        tail = row.shown.tail(row.backend_view, metric)
+        return tail.value if tail is not None else None
+
+    def limit(row: TableRow) -> float | None:
+        tail = row.shown.tail(row.backend_view, metric)
+        return tail.limit if tail is not None else None
+
+    more = METRICS[metric].higher_is_better
+    title = f"{METRICS[metric].bad_end_title} ({'down' if more else 'up'} to)"
+    return Column("p95", title, 6, 3, value=read, most_first=more, kind=METRICS[metric].unit, limit=limit)
+
+
 def _typical(metric: Metric) -> Column[TableRow]:
     """The column of another metric's median."""
 
@@ -188,7 +204,7 @@ def table_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
         _spread(metric, "min", 4),
         _spread(metric, "max", 4),
         _spread(metric, "stddev", 5),
-        _spread(metric, "p95", 3),
+        _tail(metric),
         *(_typical(other) for other in METRICS.values() if other.column and other.key != metric),
         Column(
             "tokens", "tokens", 6, 6, lambda row, room: count_text(row.shown.summary.output_tokens_median),

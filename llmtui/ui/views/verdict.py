@@ -13,7 +13,7 @@ from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
 from llmtui.stats.verdict import Pair, Verdict, not_yet, sentences_on
 from llmtui.text import sanitize
-from llmtui.text.format import figures, plural
+from llmtui.text.format import figures, plural, scale_of, with_limits
 from llmtui.ui.charts.ratios import Ratio, draw_ratios
 from llmtui.ui.text.format import name_text
 from llmtui.ui.text.spans import Line, Role, clip, fit, pad, width_of, wrap
@@ -48,7 +48,7 @@ _DEFINITIONS = (
     ("no clear difference", "the interval contains 1, or a difference may be chance among this many backends"),
     (
         "median, mean",
-        "each with its 95% interval; with few samples and rare long ones, the interval of the mean is too narrow",
+        "each with its 95% interval; that of the mean needs ten samples, and no outliers or ten of them",
     ),
     ("first", "the very first request, cold if the server had just been started; warm-ups are in no other figure"),
     (
@@ -173,6 +173,8 @@ def verdict_page(
         page.lines += plot(shown, page.room, verdict.used, spans=not _has_intervals(page, verdict))
     for text in sentences_on([pair for pair in with_best if _needs_words(pair)]):
         page.add(text)
+    for text in verdict.shapes:
+        page.add(text)
     if verdict.board.best and len(verdict.samples) > 2:
         _others(page, verdict, pairs_key, pairs)
     if earlier:
@@ -295,8 +297,8 @@ def _examples(verdict: Verdict) -> list[tuple[str, str]]:
         ),
         (
             f"95%: {low} to {high}",
-            "the confidence interval: in 95 of 100 races it contains the true ratio; before the end, and after rounds "
-            "were added, it is a 99% interval or wider, so that looking early does not raise the error rate",
+            "the confidence interval: each contains its true ratio in 95 of 100 races, all of several less often; "
+            "before the end, and after rounds were added, it is a 99% interval or wider, as looking early errs more",
         ),
     ]
 
@@ -313,13 +315,21 @@ def _table(typical: Sequence[Typical], metric: MetricKey, width: int) -> list[Li
         pairs = zip(of, ends[::2], ends[1::2], strict=True)
         return [f"{low} to {high}" if interval is not None else "too few" for interval, low, high in pairs]
 
+    of_means = spans([t.estimate.mean_interval for t in typical])
     columns = [
         ["", *(name_text(t.name) for t in typical)],
         [f"median {median_unit}", *medians],
         ["95%", *spans([t.estimate.median_interval for t in typical])],
         [f"mean {median_unit}", *means],
-        ["95%", *spans([t.estimate.mean_interval for t in typical])],
+        ["95%", *(t.estimate.mean_withheld or span for t, span in zip(typical, of_means, strict=True))],
     ]
+    tails = [t.estimate.tail for t in typical]
+    if any(tails):
+        bad_ends = [tail.value if tail else None for tail in tails]
+        scale = scale_of(bad_ends, kind, median_unit)
+        to = "down to" if METRICS[metric].higher_is_better else "up to"
+        limited = with_limits(scale, bad_ends, [tail.limit if tail else None for tail in tails])
+        columns.append([f"{METRICS[metric].bad_end_title} ({to}) {median_unit}", *limited])
     if metric == "latency":
         warm = [t.summary.warmups.median if t.summary.warmups else None for t in typical]
         first_unit, firsts = figures([t.summary.first_s for t in typical], "s")
