@@ -29,6 +29,8 @@ TAIL_FROM = 59
 OUTLIERS_ENOUGH = 10
 #: Ranks of order statistics are exact up to this number of values.
 EXACT = 400
+#: From this many degrees of freedom on, Student's t hardly changes, and finding it takes longer.
+_NORMAL_FROM = 1000
 #: Less of a lean is none.
 _STRAIGHT = 1e-9
 
@@ -92,7 +94,7 @@ def mean_interval(mean: float, stddev: float, skewness: float, n: int) -> Interv
 
     Rare values that are far from the rest may not be among the samples at all: it is then too narrow.
     """
-    error, lean, t = stddev / math.sqrt(n), skewness / math.sqrt(n), reach(n - 1, LEVEL)
+    error, lean, t = stddev / math.sqrt(n), skewness / math.sqrt(n), reach(min(n - 1, _NORMAL_FROM), LEVEL)
     return mean - error * _unbent(t, lean), mean - error * _unbent(-t, lean)
 
 
