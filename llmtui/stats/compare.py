@@ -13,7 +13,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from llmtui.model import Iteration, Struct
 from llmtui.stats.correction import LEVEL, holm, single_p
@@ -36,6 +36,9 @@ POWER = 0.8
 #: The largest logarithm of a ratio: beyond, exp() overflows.
 _FURTHEST = 700.0
 
+#: What a comparison stands on: rounds in turns, launches of the servers (each a sample), samples that were not taken
+#: in turns, so that a drift of the machine looks like a difference, or whole runs.
+Basis = Literal["rounds", "launches", "apart", "runs"]
 Samples = Rounds | Sequence[Iteration]
 #: A name with the samples of one attempt.
 Group = tuple[str, Samples]
@@ -47,7 +50,8 @@ class Comparison(Struct, frozen=True):
     `n` counts rounds, or the samples of the backend with fewer (`n_more` those of the other). `p` is corrected: for
     the number of `pairs`, or for the choice of the best among `rivals` (0: `pairs` is what counts). `decided`: a
     difference is shown. `could_show` is the smallest ratio that these samples show four times out of five after this
-    correction, None if they show none.
+    correction, None if they show none. `basis` is what it stands on, `launches` the number of launches of each server
+    that were compared, 0 unless they are the basis.
     """
 
     metric: MetricKey
@@ -65,6 +69,8 @@ class Comparison(Struct, frozen=True):
     could_show: float | None
     n_more: int = 0
     rivals: int = 0
+    basis: Basis = "rounds"
+    launches: int = 0
 
     @property
     def bounded(self) -> bool:
@@ -141,26 +147,30 @@ def compare(contenders: Mapping[str, Samples], metric: MetricKey, *, level: floa
 
 
 def compare_pairs(
-    pairs: Sequence[tuple[Group, Group]], metric: MetricKey, *, level: float = LEVEL, turns: bool = True
+    pairs: Sequence[tuple[Group, Group]], metric: MetricKey, *, level: float = LEVEL, basis: Basis = "rounds"
 ) -> list[Comparison | None]:
-    """Compare these pairs and correct for their number; None for a pair without samples.
-
-    `turns` is False for groups of different runs, which did not take turns even if their numbers match.
-    """
-    measured = [measure(one, two, metric, level=level, turns=turns) for one, two in pairs]
+    """Compare these pairs and correct for their number; None for a pair without samples. For `basis` see `measure`."""
+    measured = [measure(one, two, metric, level=level, basis=basis) for one, two in pairs]
     corrected = iter(holm([m.whole.p for m in measured if m is not None]))
     count = sum(m is not None for m in measured)
     return [m.comparison(next(corrected), pairs=count) if m is not None else None for m in measured]
 
 
-def measure(one: Group, two: Group, metric: MetricKey, *, level: float = LEVEL, turns: bool = True) -> Measured | None:
-    """The ratio of these two; None without samples, and if one has zeros: without them it would look slower."""
-    logs = _logs(as_rounds(one[1]), as_rounds(two[1]), metric, turns)
+def measure(
+    one: Group, two: Group, metric: MetricKey, *, level: float = LEVEL, basis: Basis = "rounds"
+) -> Measured | None:
+    """The ratio of these two; None without samples, and if one has zeros: without them it would look slower.
+
+    `basis` is "rounds" for backends of one run, whose basis becomes "apart" if they did not take turns. It is "runs"
+    for groups of different runs, which did not take turns even if their numbers match.
+    """
+    logs = _logs(as_rounds(one[1]), as_rounds(two[1]), metric, basis == "rounds")
     if logs is None:
         return None
     sign = -1.0 if METRICS[metric].higher_is_better else 1.0
     left, right = ([sign * v for v in side] for side in logs[:2])
-    return Measured(one[0], two[0], metric, level, _Logs(left, right, logs.paired))
+    actual: Basis = "apart" if basis == "rounds" and not logs.paired else basis
+    return Measured(one[0], two[0], metric, level, _Logs(left, right, logs.paired), actual)
 
 
 def level_after(planned: int, made: int, *, early: bool = False) -> float:
@@ -226,6 +236,7 @@ class Measured:
     metric: MetricKey
     level: float
     logs: _Logs
+    basis: Basis = "rounds"
 
     @functools.cached_property
     def whole(self) -> Shift:
@@ -274,6 +285,7 @@ class Measured:
             could_show=self._could_show(alpha, alone),
             n_more=max(len(self.logs.first), len(self.logs.second)),
             rivals=rivals,
+            basis=self.basis,
         )
 
 

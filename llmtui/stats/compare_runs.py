@@ -17,7 +17,7 @@ import msgspec
 from llmtui.model import RESTING, STATE_WORDS, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.stats.checks import Check, Entry, Leading, Level, checks, leading_metric, own_error, severity
-from llmtui.stats.compare import Comparison, compare_pairs, level_of, zeros_in
+from llmtui.stats.compare import Basis, Comparison, compare_pairs, level_of, zeros_in
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.run_differences import Side, general_differences, setup_differences
 from llmtui.stats.summary import percentile
@@ -160,7 +160,8 @@ def across(
         rest = [pair for pair in itertools.combinations(a.contenders, 2) if set(pair) not in chosen]
         groups += [tuple((n, a.contenders[n].rounds) for n in pair) for pair in rest]
     used = {p.leading.metric for p in checked if p.leading.metric is not None}
-    by = {m: compare_pairs([(x, y) for x, y in groups], m, level=level, turns=one_run) for m in used}
+    basis: Basis = "rounds" if one_run else "runs"
+    by = {m: compare_pairs([(x, y) for x, y in groups], m, level=level, basis=basis) for m in used}
     outcomes = [
         _outcome(p, metric, by[p.leading.metric][place] if p.leading.metric is not None else None)
         for place, p in enumerate(checked)

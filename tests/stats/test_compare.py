@@ -108,7 +108,7 @@ def test_backends_without_turns_are_not_paired() -> None:
     (comparison,) = compare(
         {"a": backend_view("a", BASE), "b": backend_view("b", [2 * v for v in BASE], begin=100)}, "latency"
     )
-    assert (comparison.paired, comparison.decided, round(comparison.ratio, 2)) == (False, True, 2.0)
+    assert (comparison.paired, comparison.basis, round(comparison.ratio, 2)) == (False, "apart", 2.0)
 
 
 @pytest.mark.parametrize(

@@ -101,12 +101,12 @@ def test_only_backends_of_one_run_are_paired_by_round() -> None:
     assert turned.shown == "faster" and turned.sentence.startswith("y takes 1.30x as long as x")
 
 
-def test_turns_false_disables_pairing() -> None:
+def test_groups_of_two_runs_are_not_paired() -> None:
     one, two = backend_view("x", BASE), backend_view("y", [1.2 * v for v in BASE], begin=1)
     (paired_,) = compare_pairs([(("x", one), ("y", two))], "latency")
-    (apart, none) = compare_pairs([(("x", one), ("y", two)), (("x", one), ("y", []))], "latency", turns=False)
-    assert paired_ is not None and paired_.paired
-    assert apart is not None and not apart.paired and apart.pairs == 1
+    (apart, none) = compare_pairs([(("x", one), ("y", two)), (("x", one), ("y", []))], "latency", basis="runs")
+    assert paired_ is not None and paired_.paired and paired_.basis == "rounds"
+    assert apart is not None and not apart.paired and (apart.pairs, apart.basis) == (1, "runs")
     assert none is None
 
 
