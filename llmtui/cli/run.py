@@ -105,6 +105,7 @@ async def _print_events(run_view: RunView, client: Client, quiet: bool) -> bool:
                     report(line)
         if run_view.run.phase == "done":
             return True
+    run_view.ended = True
     return False
 
 

@@ -6,7 +6,7 @@ from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.run import Run
 from llmtui.model import More, Note
 from llmtui.stats.board import narrow
-from llmtui.stats.compare import MORE_TIMES
+from llmtui.stats.levels import MORE_TIMES
 from llmtui.stats.metrics import METRICS, MetricKey
 
 

@@ -191,10 +191,15 @@ _PLACED = frozenset(column.name for column in _RESULT_COLUMNS)
 _VERDICT_COLUMNS: tuple[Column[Result], ...] = (
     Column(
         "verdict_ratio",
-        "Latency as a multiple of the best backend's, as the verdict has it. Empty if the work differed.",
+        "The verdict's ratio to the best backend, by the metric that counts (latency, unless the config names another)."
+        " Empty if the work differed.",
         lambda r: r.row.standing.ratio,
     ),
-    Column("verdict_ratio_low", "Lower end of its interval.", lambda r: r.row.standing.low),
+    Column(
+        "verdict_ratio_low",
+        "Lower end of its interval. Empty for too few samples, and for backends that did not take turns.",
+        lambda r: r.row.standing.low,
+    ),
     Column("verdict_ratio_high", "Upper end of its interval.", lambda r: r.row.standing.high),
 )
 

@@ -12,16 +12,21 @@
                     `mean_withheld`: why the mean has none; `tail`: the percentile `share`, its `value` and
                     `limit`, null below 59 samples),
                     `comparable_to_fastest` (whether the ratio compares equal work, null without a ratio)
-    comparisons     per pair of backends by latency, or by a metric per token if that is not comparable:
+    comparisons     per pair of backends by the metric that counts, or by one per token if that is not comparable:
                     `backends`, `sentence`, `metric` (null if none is comparable), `instead_of` (the metric that it
                     replaces, with the `reason`), `slower`, `faster`, `ratio`, its interval `low` to `high`
                     at `level` (null for too few samples), `p` (corrected for the choice of the best, or the
                     number of pairs), `decided`, `n`,
                     `paired` (by round), `could_show` (the ratio that this number of samples shows four times out of
-                    five), `more` (comparisons by other rates, in the same form)
-    earlier_attempts    the verdicts of the newest earlier attempts by latency, the oldest first: `attempt`,
-                    `backends` (the attempt of each that counted), `level` (of the intervals, if `in_turns`), `fastest`
-                    ("" if none is shown to be), `line`
+                    five), `more` (comparisons by other rates, in the same form), `basis` ("rounds" in turns,
+                    "launches", or "apart": not in turns, so without interval and decision), `launches` (of each server,
+                    if they are the basis)
+    earlier_attempts    the verdicts of the newest earlier attempts by the metric that counts, the oldest first:
+                    `attempt`, `backends` (the attempt of each that counted), `level` (of the intervals, if
+                    `in_turns`), `fastest` ("" if none is shown to be), `line`
+    verdict         `metric` (the one that counts, as configured), `decided_by` (the same, or one per token if the work
+                    differed; null if none), `fastest` (the backend with the star, null without one), `withheld` (why
+                    there is none although its lead is shown), `level`, `attempt`, `line` (the verdict in words)
     checks          the fairness checks: `code`, `level` (void, warning, note), `backends`, `text` (the evidence),
                     `todo` (the fix), `sides` (backends on the same side do not differ), `spoils` (metrics)
     absent          the frameworks that were wanted and not on this machine: `framework`, `reason`, `remedy`
@@ -44,11 +49,11 @@ from llmtui.model.accuracy import Record
 from llmtui.runview.earlier import EarlierAttempt
 from llmtui.runview.run import RunView
 from llmtui.stats.checks import Check
-from llmtui.stats.compare import Comparison
+from llmtui.stats.compare import Basis, Comparison
 from llmtui.stats.intervals import Estimate
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
-from llmtui.stats.verdict import Pair
+from llmtui.stats.verdict import Pair, Verdict
 from llmtui.text import sanitize
 
 SCHEMA_VERSION = 1
@@ -95,6 +100,20 @@ class ComparisonRecord(Struct, frozen=True):
     decided: bool = False
     could_show: float | None = None
     more: list[ComparisonRecord] = []
+    basis: Basis | None = None
+    launches: int = 0
+
+
+class VerdictRecord(Struct, frozen=True):
+    """What the race says as a whole."""
+
+    metric: MetricKey
+    decided_by: MetricKey | None
+    fastest: str | None
+    withheld: str
+    level: float
+    attempt: int
+    line: str
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +132,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     absent: list[Absent] = []
     others: list[DiscoveredServer] = []
     earlier_attempts: list[EarlierAttempt] = []
+    verdict: VerdictRecord | None = None
 
 
 def run_json(run_view: RunView) -> str:
@@ -146,6 +166,7 @@ def run_json(run_view: RunView) -> str:
         absent=plan.absent,
         others=plan.others,
         earlier_attempts=run_view.earlier_attempts(),
+        verdict=_verdict(verdict),
     )
     return plain_json(_full(record))
 
@@ -189,6 +210,22 @@ def _recorded(pair: Pair, comparison: Comparison, sentence: str) -> ComparisonRe
         p=comparison.p,
         decided=comparison.decided,
         could_show=comparison.could_show,
+        basis=comparison.basis,
+        launches=comparison.launches,
+    )
+
+
+def _verdict(verdict: Verdict) -> VerdictRecord:
+    # A table of latencies that are not comparable has no star, but the metric in their place decides.
+    starred = verdict.board.fastest if verdict.counts and not verdict.withheld else ""
+    return VerdictRecord(
+        metric=verdict.asked,
+        decided_by=verdict.counting,
+        fastest=starred or None,
+        withheld=verdict.withheld,
+        level=verdict.level,
+        attempt=verdict.attempt,
+        line=verdict.line,
     )
 
 

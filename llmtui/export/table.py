@@ -12,7 +12,7 @@ from llmtui.runview.presence import TELLS, absent_line, others_as_text
 from llmtui.runview.run import RunView
 from llmtui.stats.board import DIFFERS, Standing
 from llmtui.stats.intervals import TAIL_FROM, Estimate, Tail, tail
-from llmtui.stats.metrics import METRICS, Metric
+from llmtui.stats.metrics import METRICS, Metric, MetricKey
 from llmtui.stats.summary import Spread
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, fit_name, wrapped
@@ -31,15 +31,16 @@ from llmtui.text.format import (
 )
 
 _WIDEST_TEXT = 32
+_RATIO = "vs best"
 #: Added to the rank of a text that is the same in every row: it goes before those that differ.
 _EQUAL = 20
 
 
 class Row(msgspec.Struct):
-    """One backend and its `standing`: its ratio to the best one by latency, as the verdict has it.
+    """One backend and its `standing`: its ratio to the best one by the metric that counts, as the verdict has it.
 
     `median_ratio` is its median latency as a multiple of the smallest median; `alike`: both did the same work.
-    `fastest`: it is shown to be faster than every backend it was compared with.
+    `fastest`: it has the star of the verdict. `metric` is the one that counts.
     """
 
     backend_view: BackendView
@@ -47,6 +48,7 @@ class Row(msgspec.Struct):
     median_ratio: float | None
     alike: bool = True
     fastest: bool = False
+    metric: MetricKey = "latency"
 
 
 class _Column(msgspec.Struct):
@@ -108,9 +110,16 @@ def _tokens(row: Row) -> str:
 def rows_of(run_view: RunView) -> list[Row]:
     """A row per backend, in the order of the plan."""
     medians, verdict = run_view.ratios(), run_view.verdict()
-    unlike = verdict.unlike(medians)
+    unlike = run_view.verdict("latency").unlike(medians)
     return [
-        Row(backend_view, verdict.board.row(name), medians[name], name not in unlike, name == verdict.fastest)
+        Row(
+            backend_view,
+            verdict.board.row(name),
+            medians[name],
+            name not in unlike,
+            name == verdict.fastest,
+            verdict.asked,
+        )
         for name, backend_view in run_view.backends.items()
     ]
 
@@ -137,7 +146,7 @@ COLUMNS: tuple[_Column, ...] = (
     ),
     *(_median(metric) for metric in METRICS.values() if metric.column),
     _Column("tokens", 11, _tokens),
-    _Column("vs best", 1, lambda r: r.standing.figure),
+    _Column(_RATIO, 1, lambda r: r.standing.figure),
     _Column("interval", 15, lambda r: r.standing.span),
 )
 
@@ -156,6 +165,8 @@ def filled_columns(rows: Sequence[Row]) -> list[FilledColumn]:
         if column.figure is None:
             cells, heading, rank = [column.cell(row) for row in rows], column.title, column.rank
             cells = cells if column.text else lined_up(cells)
+            if column.title == _RATIO and rows:
+                heading += METRICS[rows[0].metric].by
             if rank and (not any(cells) or (column.title == "framework" and cells == filled[0].cells)):
                 continue
             if column.text and rank and len(rows) > 1 and len(set(cells)) == 1:

@@ -14,6 +14,8 @@ from llmtui.model.discovered import Absent, DiscoveredServer
 from llmtui.text import Redactor, is_ordinary, looks_like_key
 
 Order = Literal["shuffled", "round-robin", "sequential"]
+#: The metrics that the monitor draws, one of which decides who is the fastest.
+Counting = Literal["latency", "ttft", "itl", "tokens_per_s"]
 
 #: Settings of a backend that are always shown as they are: no key belongs there.
 LABELS = frozenset({"name", "framework", "language", "protocol", "model", "weights", "enabled", "embedded", "stream"})
@@ -103,6 +105,7 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     load_timeout_s: float = 180.0
     cooldown_s: float = 0.0
     restarts: int = 0
+    metric: Counting = "latency"
     on_disconnect: Literal["finish", "stop"] = "finish"
 
 

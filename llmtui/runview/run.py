@@ -68,6 +68,8 @@ class RunView:
         self.backlog: tuple[int, int] | None = None
         #: An earlier run whose medians stand beside those of this one.
         self.against: Against | None = None
+        #: Whether the engine has gone, so that no more iterations follow, whatever the backends' states are.
+        self.ended = False
         self._verdicts: dict[MetricKey, tuple[tuple[object, ...], int, Verdict]] = {}
         self._record: tuple[Machine, Record | None] | None = None
         self._earlier: EarlierAttempts | None = None
@@ -80,7 +82,7 @@ class RunView:
         """Apply one event. Return what changed, and the backend's name ("" if it concerns the run)."""
         match event:
             case Hello():
-                self.plan = event.plan
+                self.plan, self.ended = event.plan, False
                 self.machine = event.machine
                 self.run = event.run
                 self.notes = list(event.notes)
@@ -152,12 +154,16 @@ class RunView:
         samples = {name: backend_view.figures.sample(metric) for name, backend_view in self.backends.items()}
         return {name: estimate(sample, metric) for name, sample in samples.items() if sample}
 
-    def verdict(self, metric: MetricKey = "latency") -> Verdict:
-        """Return the verdict on all pairs and the fairness checks; during a run it may be a few iterations old."""
+    def verdict(self, metric: MetricKey | None = None) -> Verdict:
+        """Return the verdict on all pairs and the fairness checks; during a run it may be a few iterations old.
+
+        Without a `metric` it is by the one that counts.
+        """
         from llmtui.stats.verdict import judge
 
+        metric = metric or self.plan.config.metric
         backend_views = list(self.backends.values())
-        done = all(backend_view.state.state in RESTING for backend_view in backend_views)
+        done = self.ended or all(backend_view.state.state in RESTING for backend_view in backend_views)
         states = tuple(
             (backend_view.state.name, backend_view.state.attempt, backend_view.state.state if done else "")
             for backend_view in backend_views

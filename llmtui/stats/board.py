@@ -9,24 +9,27 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from llmtui.model import Struct
-from llmtui.stats.compare import LEVEL_OF_MORE, Comparison, Measured, Samples, digits, measure
+from llmtui.stats.compare import Basis, Comparison, Measured, Samples, digits, measure, span_of
 from llmtui.stats.correction import against_best
+from llmtui.stats.levels import LEVEL_OF_MORE
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.rounds import Rounds, as_rounds
 
 #: What a table shows in place of a ratio between unequal work.
 DIFFERS = "differs"
 UNKNOWN = "-"
+#: exp() of more overflows.
+_MOST = 700.0
 
 
 class Standing(Struct, frozen=True):
     """One backend on the board. `ratio` (1 or more) is to the best, with the interval `low` to `high`.
 
     `ratio` is None without one; `alike` is False if that is so because the work differed. The interval is None for the
-    best itself, and for too few samples.
+    best itself, for too few samples, and if the two did not take turns.
     """
 
     name: str
@@ -45,11 +48,10 @@ class Standing(Struct, frozen=True):
 
     @property
     def span(self) -> str:
-        """The interval in a table: "1.30 to 1.32", "" without one."""
+        """The interval in a table: "1.30 to 1.32", or "under 0.1%"; "" without one."""
         if self.ratio is None or self.low is None or self.high is None:
             return ""
-        _, low, high = digits(self.ratio, self.low, self.high)
-        return f"{low} to {high}"
+        return span_of(self.ratio, self.low, self.high)
 
 
 class Board(Struct, frozen=True):
@@ -89,9 +91,28 @@ class Board(Struct, frozen=True):
 
     @property
     def fastest(self) -> str:
-        """The best backend if it is shown to be faster than every one that it was compared with, else ""."""
+        """The best backend if it is shown to be faster than every one that it was compared with, else "".
+
+        That is an intersection-union test: the uncorrected p of each comparison is within the level.
+        """
         shown = self.comparisons and all(c.decided and c.faster == self.best for c in self.comparisons)
         return self.best if shown else ""
+
+
+def deciding(
+    names: Iterable[str],
+    asked: MetricKey,
+    choices: Sequence[MetricKey],
+    comparable: Callable[[MetricKey, str, str], bool],
+) -> MetricKey | None:
+    """The metric by which any two of these backends are comparable: `asked`, else the first of `choices`, else None.
+
+    For fewer than two backends it is `asked`.
+    """
+    pairs = list(itertools.combinations(names, 2))
+    if not pairs:
+        return asked
+    return next((m for m in (asked, *choices) if any(comparable(m, *pair) for pair in pairs)), None)
 
 
 def board(
@@ -100,28 +121,27 @@ def board(
     choices: Sequence[MetricKey],
     comparable: Callable[[MetricKey, str, str], bool],
     level: float,
+    basis: Basis = "rounds",
 ) -> Board:
     """Place these backends (name to samples) by `asked`, or by the first of `choices` by which any two are comparable.
 
-    `comparable` is about the work. Without enough samples for an interval there is still a ratio.
+    `comparable` is about the work. Without enough samples for an interval there is still a ratio. `basis` is "apart" if
+    the backends were not asked to take turns.
     """
     samples = {name: as_rounds(of) for name, of in contenders.items()}
-    pairs = list(itertools.combinations(samples, 2))
-    metric = next((m for m in (asked, *choices) if any(comparable(m, *pair) for pair in pairs)), None)
-    if not pairs:
+    metric = deciding(samples, asked, choices, comparable)
+    if len(samples) < 2:
         valued = [name for name, iterations in samples.items() if any(iterations.values(asked))]
         alone = [Standing(name, 1.0 if name in valued else None) for name in samples]
         return Board(asked, asked, "".join(valued), alone, [])
     if metric is None:
         return Board(asked, None, "", [Standing(name, alike=False) for name in samples], [])
-    race = _Race(samples, metric, lambda one, two: comparable(metric, one, two), level)
+    race = _Race(samples, metric, lambda one, two: comparable(metric, one, two), level, basis)
     best = race.best()
     if not best:
         return Board(asked, metric, "", [Standing(name) for name in samples], [])
     others = [name for name in samples if name != best]
-    measured = [m for name in others if (m := race.measured(name, best)) is not None]
-    ps = against_best([m.whole.p for m in measured])
-    compared = [m.comparison(p, rivals=len(measured) + 1) for m, p in zip(measured, ps, strict=True)]
+    compared = [c for _, c in race.against(best)]
     standings = {best: Standing(best, 1.0)}
     for c in compared:
         name = c.slower if c.faster == best else c.faster
@@ -135,12 +155,16 @@ def board(
 def narrow(contenders: Mapping[str, Samples], within: float, metric: MetricKey = "latency") -> bool:
     """Whether the interval of every ratio to the best by `metric` is within `within` (0.05: 5%) of it on either side.
 
-    False without samples, and while a difference may be chance among the number of backends.
+    False without samples, and while a difference may be chance among the number of backends. Backends that did not take
+    turns get no verdict, so their interval alone is asked.
     """
-    comparisons = board(contenders, metric, (), lambda *_: True, LEVEL_OF_MORE).comparisons
-    return bool(comparisons) and all(
-        c.bounded and math.sqrt(c.high / c.low) - 1 <= within and (c.decided or c.low <= 1) and c.could_show is not None
-        for c in comparisons
+    samples = {name: as_rounds(of) for name, of in contenders.items()}
+    race = _Race(samples, metric, lambda *_: True, LEVEL_OF_MORE, "rounds")
+    against = race.against(best) if len(samples) > 1 and (best := race.best()) else []
+    return bool(against) and all(
+        math.exp(min(_MOST, (m.whole.high - m.whole.low) / 2)) - 1 <= within
+        and (c.basis == "apart" or ((c.decided or c.low <= 1) and c.could_show is not None))
+        for m, c in against
     )
 
 
@@ -159,11 +183,13 @@ class _Race:
         metric: MetricKey,
         comparable: Callable[[str, str], bool],
         level: float,
+        basis: Basis,
     ) -> None:
         self._samples = samples
         self._metric: MetricKey = metric
         self._comparable = comparable
         self._level = level
+        self._basis: Basis = basis
         self._measured: dict[tuple[str, str], Measured | None] = {}
 
     def measured(self, one: str, two: str) -> Measured | None:
@@ -171,8 +197,17 @@ class _Race:
         if (one, two) not in self._measured:
             groups = ((one, self._samples[one]), (two, self._samples[two]))
             alike = self._comparable(one, two)
-            self._measured[one, two] = measure(*groups, self._metric, level=self._level) if alike else None
+            result = measure(*groups, self._metric, level=self._level, basis=self._basis) if alike else None
+            self._measured[one, two] = result
         return self._measured[one, two]
+
+    def against(self, best: str) -> list[tuple[Measured, Comparison]]:
+        """The others against the best, corrected for its choice among those that took turns with it."""
+        measured = [m for name in self._samples if name != best and (m := self.measured(name, best)) is not None]
+        tested = [m for m in measured if m.basis != "apart"]
+        ahead = len(tested) == len(measured) and all(m.whole.estimate > 0 for m in tested)
+        ps = iter(against_best([m.whole.p for m in tested], ahead=ahead))
+        return [(m, m.comparison(next(ps) if m.basis != "apart" else 1.0, rivals=len(tested) + 1)) for m in measured]
 
     def _behind(self, one: str, two: str) -> float | None:
         """The logarithm of how far `one` is behind `two`, below 0 if it is ahead."""

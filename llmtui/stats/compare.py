@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
@@ -22,15 +22,8 @@ from llmtui.stats.ranks import EXACT_PAIRS, Shift, group_shift, paired_shift
 from llmtui.stats.rounds import Rounds, as_rounds, took_turns
 from llmtui.text.format import plural
 
-#: The level after rounds were added until the intervals were narrow. That takes a second look, after one at `LEVEL`:
-#: at this level both looks together err in 6% of races and not in 9% (tests.bench.calibration --until).
-LEVEL_OF_MORE = 0.99
-#: Peeking at results inflates the error rate: stopping at the first shown difference errs in 1% to 2% of races with
-#: this share of errors spread over the planned rounds, be they 10 or 200 (tests.bench.calibration --early).
-_EARLY_SHARE = 0.1
-_EARLY_LEAST = 10
-#: Rounds are added up to this multiple of those planned.
-MORE_TIMES = 10
+#: A difference below this share is not worth a star, and is shown as "under 0.1%".
+LEAST_SHARE = 0.001
 #: The power at which `could_show` is the smallest ratio.
 POWER = 0.8
 #: The largest logarithm of a ratio: beyond, exp() overflows.
@@ -51,7 +44,8 @@ class Comparison(Struct, frozen=True):
     the number of `pairs`, or for the choice of the best among `rivals` (0: `pairs` is what counts). `decided`: a
     difference is shown. `could_show` is the smallest ratio that these samples show four times out of five after this
     correction, None if they show none. `basis` is what it stands on, `launches` the number of launches of each server
-    that were compared, 0 unless they are the basis.
+    that were compared, 0 unless they are the basis. With the basis "apart" there is a ratio, but no interval, no level
+    and no decision: what the machine did in between may explain it.
     """
 
     metric: MetricKey
@@ -74,12 +68,19 @@ class Comparison(Struct, frozen=True):
 
     @property
     def bounded(self) -> bool:
-        """Whether there are enough samples for an interval."""
+        """Whether there is an interval: there are enough samples for one, and they were taken in turns."""
         return math.isfinite(self.high)
+
+    @property
+    def tiny(self) -> bool:
+        """Whether the whole interval is within `LEAST_SHARE` of 1."""
+        return self.bounded and is_tiny(self.low, self.high)
 
     @property
     def count(self) -> str:
         """What was compared: "10 rounds", "6 iterations each", "6 and 500 iterations"."""
+        if self.launches:
+            return f"{plural(self.n, 'round')} in {self.launches} launches"
         if self.paired:
             return f"{plural(self.n, 'round')}"
         if self.n_more > self.n:
@@ -111,21 +112,36 @@ class Comparison(Struct, frozen=True):
         return digits(self.ratio, self.low, self.high)
 
     @property
+    def span(self) -> str:
+        """The interval as every place shows it: "1.30 to 1.32", or "under 0.1%"."""
+        return span_of(self.ratio, self.low, self.high)
+
+    @property
     def relation(self) -> str:
         """ "b takes 1.31x as long as a (95%: 1.30 to 1.32)", with names as configured: sanitize them first."""
-        ratio, low, high = self.figures
         metric = METRICS[self.metric]
+        if self.tiny:
+            return f"{self.slower} and {self.faster} differ by {self.span}{metric.by} ({percent(self.level)})"
+        ratio, apart = self.figures[0], self.basis == "apart"
         if metric.rate:
-            claim = f"{self.faster} gives {ratio}x as many {metric.title} as {self.slower}"
+            gives = "gave" if apart else "gives"
+            claim = f"{self.faster} {gives} {ratio}x as many {metric.title} as {self.slower}"
         else:
-            claim = f"{self.slower} takes {ratio}x as long as {self.faster}{metric.by}"
-        return f"{claim} ({percent(self.level)}: {low} to {high})"
+            claim = f"{self.slower} {'took' if apart else 'takes'} {ratio}x as long as {self.faster}{metric.by}"
+        return claim if apart else f"{claim} ({percent(self.level)}: {self.span})"
+
+    @property
+    def names_both(self) -> bool:
+        """Whether `outcome` has both names."""
+        return self.decided or self.basis == "apart"
 
     @property
     def outcome(self) -> str:
-        """The result in words, without the names unless a difference is shown: "no clear difference (...)"."""
+        """The result in words, without the names unless it says a ratio: "no clear difference (...)"."""
         if self.decided:
             return self.relation
+        if self.basis == "apart":
+            return f"{self.relation} ({self.count}), but not in turns: the machine may explain it"
         by = METRICS[self.metric].by
         if self.bounded and self.low > 1:
             more = "rounds" if self.paired else "iterations"
@@ -137,13 +153,15 @@ class Comparison(Struct, frozen=True):
     @property
     def sentence(self) -> str:
         """The result in words, with names as configured: sanitize them first."""
-        return self.outcome if self.decided else f"{self.faster} and {self.slower}: {self.outcome}"
+        return self.outcome if self.names_both else f"{self.faster} and {self.slower}: {self.outcome}"
 
 
-def compare(contenders: Mapping[str, Samples], metric: MetricKey, *, level: float = LEVEL) -> list[Comparison]:
+def compare(
+    contenders: Mapping[str, Samples], metric: MetricKey, *, level: float = LEVEL, basis: Basis = "rounds"
+) -> list[Comparison]:
     """Every pair of `contenders` (name to the samples of one attempt) with samples, in their order."""
     pairs = list(itertools.combinations([(name, as_rounds(samples)) for name, samples in contenders.items()], 2))
-    return [c for c in compare_pairs(pairs, metric, level=level) if c is not None]
+    return [c for c in compare_pairs(pairs, metric, level=level, basis=basis) if c is not None]
 
 
 def compare_pairs(
@@ -161,8 +179,8 @@ def measure(
 ) -> Measured | None:
     """The ratio of these two; None without samples, and if one has zeros: without them it would look slower.
 
-    `basis` is "rounds" for backends of one run, whose basis becomes "apart" if they did not take turns. It is "runs"
-    for groups of different runs, which did not take turns even if their numbers match.
+    `basis` is "rounds" for backends of one run, whose basis becomes "apart" if they did not take turns, and "apart" if
+    they were not asked to. It is "runs" for groups of different runs, even if their numbers match.
     """
     logs = _logs(as_rounds(one[1]), as_rounds(two[1]), metric, basis == "rounds")
     if logs is None:
@@ -173,35 +191,16 @@ def measure(
     return Measured(one[0], two[0], metric, level, _Logs(left, right, logs.paired), actual)
 
 
-def level_after(planned: int, made: int, *, early: bool = False) -> float:
-    """The level to judge at after `made` of `planned` iterations of a backend.
-
-    `early`: more iterations follow, or a backend was stopped before its end. Each look at the results can show a
-    difference by chance, so looking early, or adding rounds until one shows, takes a wider interval.
-    """
-    looks = max(_EARLY_LEAST, planned)
-    if made > planned:
-        return 1 - _EARLY_SHARE / (MORE_TIMES * looks) if early else LEVEL_OF_MORE
-    return 1 - _EARLY_SHARE / looks if early or made < planned else LEVEL
-
-
-def level_of(raced: Iterable[tuple[str, int]], planned: int, *, done: bool) -> float:
-    """The level of a race: `raced` has the state of each backend and the number of its measured iterations.
-
-    It is stricter during the race, and if a backend was stopped before its end or while rounds were added.
-    """
-    backends = list(raced)
-    made = max((measured for _, measured in backends), default=0)
-    stopped = [measured for state, measured in backends if state == "stopped" and measured]
-    return level_after(planned, made, early=not done or any(n < planned or made > planned for n in stopped))
-
-
 def rounds(first: Sequence[Iteration], second: Sequence[Iteration]) -> list[tuple[Iteration, Iteration]]:
     """Iterations of the same number if the two took turns, each round done before the next one started. Else []."""
     others = {i.iteration: i for i in second}
     pairs = [(i, others[i.iteration]) for i in first if i.iteration in others]
     pairs.sort(key=lambda pair: pair[0].iteration)
-    return pairs if took_turns([a.started_utc for a, _ in pairs], [b.started_utc for _, b in pairs]) else []
+    if all(a.seq and b.seq for a, b in pairs):
+        in_turns = took_turns([float(a.seq) for a, _ in pairs], [float(b.seq) for _, b in pairs])
+    else:
+        in_turns = took_turns([a.started_utc for a, _ in pairs], [b.started_utc for _, b in pairs])
+    return pairs if in_turns else []
 
 
 class _Logs(NamedTuple):
@@ -249,8 +248,8 @@ class Measured:
             return paired_shift([a - b for a, b in zip(self.logs.first, self.logs.second, strict=True)], alpha)
         return group_shift(self.logs.first, self.logs.second, alpha)
 
-    def _could_show(self, alpha: float, alone: float) -> float | None:
-        """The smallest ratio that is shown with a p of `alone`."""
+    def _could_show(self, alpha: float, alone: float, power: float = POWER) -> float | None:
+        """The smallest ratio that has a p of `alone` or less with this probability."""
         shift, given = self.whole, alpha
         if alone != alpha and min(len(self.logs.first), len(self.logs.second)) <= EXACT_PAIRS:
             shift, given = self.shift(alone), alone
@@ -258,17 +257,20 @@ class Measured:
             return None
         # The width of an interval from many samples follows the normal distribution.
         z, wanted = (NormalDist().inv_cdf(1 - share / 2) for share in (given, alone))
-        return _ratio((wanted + NormalDist().inv_cdf(POWER)) / z * (shift.high - shift.low) / 2)
+        return _ratio((wanted + NormalDist().inv_cdf(power)) / z * (shift.high - shift.low) / 2)
 
     def comparison(self, p: float, *, pairs: int = 1, rivals: int = 0) -> Comparison:
         """The comparison with its corrected `p`: for this number of pairs, or for the best among `rivals` backends."""
         slower, faster, (centre, low, high) = self.one, self.two, self.whole[:3]
         if centre < 0:
             slower, faster, (centre, low, high) = faster, slower, (-centre, -high, -low)
-        bounded = math.isfinite(low)
+        bounded = math.isfinite(low) and self.basis != "apart"
         alpha = 1 - self.level
-        alone = single_p(alpha, rivals) if rivals else alpha / pairs
         least = _ratio(low) if bounded else 0.0
+        could_show = self._could_show(alpha, single_p(alpha, rivals) if rivals else alpha / pairs) if bounded else None
+        if rivals > 2 and bounded and (whole := self._could_show(alpha, alpha, POWER ** (1 / (rivals - 1)))):
+            # Or it beats all others at once, each without a correction.
+            could_show = min(could_show or math.inf, whole)
         return Comparison(
             metric=self.metric,
             slower=slower,
@@ -282,7 +284,7 @@ class Measured:
             p=p,
             pairs=pairs,
             decided=bounded and least > 1 and p <= alpha,
-            could_show=self._could_show(alpha, alone),
+            could_show=could_show,
             n_more=max(len(self.logs.first), len(self.logs.second)),
             rivals=rivals,
             basis=self.basis,
@@ -303,16 +305,42 @@ def times(ratio: float, decimals: int = 2) -> str:
 
 
 def percent(share: float) -> str:
-    """ "95%"."""
-    return f"{100 * share:.4g}%"
+    """ "95%", "99.998%": never rounded to 100%."""
+    texts = (f"{100 * share:.{places}g}" for places in range(4, 17))
+    return next(text for text in texts if share >= 1 or float(text) < 100) + "%"
+
+
+def jointly(comparisons: Sequence[Comparison]) -> str:
+    """What several intervals say together; "" for fewer than two."""
+    level = next((c.level for c in comparisons if c.bounded), LEVEL)
+    if sum(c.bounded for c in comparisons) < 2:
+        return ""
+    share = f"{100 * level:g} of 100" if level == LEVEL else f"{percent(level)} of"
+    return f"each of these intervals holds the true ratio in {share} races, all of them together in fewer"
+
+
+def is_tiny(low: float, high: float) -> bool:
+    """Whether an interval of a ratio is within `LEAST_SHARE` of 1 on both sides."""
+    return 1 / (1 + LEAST_SHARE) < low <= high < 1 + LEAST_SHARE
+
+
+def span_of(ratio: float, low: float, high: float) -> str:
+    """The interval of a ratio in words: "1.30 to 1.32", or "under 0.1%"."""
+    if is_tiny(low, high):
+        return f"under {100 * LEAST_SHARE:g}%"
+    _, least, most = digits(ratio, low, high)
+    return f"{least} to {most}"
 
 
 def digits(ratio: float, low: float, high: float) -> tuple[str, str, str]:
-    """A ratio and its interval, with enough digits to separate the ends from each other and from 1 (at most 4)."""
+    """A ratio and its interval, with enough digits to separate the ends from each other and from 1 (at most 4).
+
+    If all is within 0.1% of 1, two: nothing more is to be seen.
+    """
 
     def apart(decimals: int) -> bool:
         ends = [float(times(end, decimals)) for end in (low, high)]
         return ends[0] != ends[1] and all(shown != 1 or end == 1 for shown, end in zip(ends, (low, high), strict=True))
 
-    decimals = next((n for n in (2, 3, 4) if apart(n)), 2)
+    decimals = 2 if is_tiny(low, high) else next((n for n in (2, 3, 4) if apart(n)), 2)
     return times(ratio, decimals), times(low, decimals), times(high, decimals)

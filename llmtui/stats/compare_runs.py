@@ -17,7 +17,8 @@ import msgspec
 from llmtui.model import RESTING, STATE_WORDS, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.stats.checks import Check, Entry, Leading, Level, checks, leading_metric, own_error, severity
-from llmtui.stats.compare import Basis, Comparison, compare_pairs, level_of, zeros_in
+from llmtui.stats.compare import Basis, Comparison, compare_pairs, zeros_in
+from llmtui.stats.levels import level_of
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.run_differences import Side, general_differences, setup_differences
 from llmtui.stats.summary import percentile
@@ -183,7 +184,9 @@ def across(
 
 def _level(side: Side) -> float:
     raced = [(contender.state.state, contender.evidence.measured) for contender in side.contenders.values()]
-    return level_of(raced, side.config.iterations, done=all(state in RESTING for state, _ in raced))
+    attempt = max((contender.state.attempt for contender in side.contenders.values()), default=1)
+    done = all(state in RESTING for state, _ in raced)
+    return level_of(raced, side.config.iterations, done=done, attempt=attempt)
 
 
 def gate(result: Across, percent: float) -> tuple[list[str], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import operator
 from array import array
 from collections.abc import Iterable, Sequence
@@ -30,26 +31,29 @@ class Rounds:
         self._most = most
         self._numbers = array("q")
         self._started = array("d")
+        #: The engine's own order, in which a step of the wall clock does nothing; 0 in a history without it.
+        self._sequence = array("q")
         self._values: dict[MetricKey, array[float]] = {metric: array("d") for metric in METRICS}
         for iteration in iterations:
             self.add(iteration)
 
     def add(self, iteration: Iteration) -> None:
-        """Add a sample."""
+        """Add a sample. A value that is not finite counts as unknown."""
         self._numbers.append(iteration.iteration)
         self._started.append(_seconds(iteration.started_utc))
+        self._sequence.append(iteration.seq)
         for metric, values in self._values.items():
             value = METRICS[metric].value(iteration)
             values.append(_UNKNOWN if value is None else value)
         if len(self._numbers) > self._most:
-            del self._numbers[0], self._started[0]
+            del self._numbers[0], self._started[0], self._sequence[0]
             for values in self._values.values():
                 del values[0]
 
     def copy(self) -> Rounds:
         """These samples, without those that are added later."""
         made = Rounds(most=self._most)
-        made._numbers, made._started = self._numbers[:], self._started[:]
+        made._numbers, made._started, made._sequence = self._numbers[:], self._started[:], self._sequence[:]
         made._values = {metric: values[:] for metric, values in self._values.items()}
         return made
 
@@ -67,7 +71,10 @@ class Rounds:
     def pairs(self, other: Rounds, metric: MetricKey) -> list[tuple[float, float]]:
         """The values of the same rounds if the two took turns, each round done before the next one started; else []."""
         mine, theirs = self._values[metric], other._values[metric]
-        starts, others = self._started, other._started
+        starts: Sequence[float] = self._started
+        others: Sequence[float] = other._started
+        if 0 not in self._sequence and 0 not in other._sequence:
+            starts, others = self._sequence, other._sequence
         if self._numbers != other._numbers or list(self._numbers) != sorted(self._numbers):
             at = {number: place for place, number in enumerate(other._numbers)}
             places = sorted((number, place) for place, number in enumerate(self._numbers) if number in at)

@@ -1,6 +1,8 @@
 """The verdict on a race: its comparisons and checks, in sentences that claim no more than the data show.
 
-If the work differed, a pair is compared by a metric per token, and its latencies are called not comparable.
+One metric counts: the one that the config names, fixed before the race. If the work differed, a metric per token counts
+in its place, and the latencies are called not comparable. All other metrics are judged together, at a stricter level,
+and none of them gives a star.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import msgspec
 
 from llmtui.model import RESTING, Machine, RunConfig, Struct
 from llmtui.model.accuracy import Record
-from llmtui.stats.board import Board, board
+from llmtui.stats.board import Board, board, deciding
 from llmtui.stats.checks import (
     Check,
     Leading,
@@ -29,15 +31,24 @@ from llmtui.stats.checks import (
     own_error,
     spoiled,
 )
-from llmtui.stats.compare import Comparison, compare, level_of, percent, zeros_in
-from llmtui.stats.correction import cannot_decide, rounds_to_decide
+from llmtui.stats.compare import LEAST_SHARE, Basis, Comparison, compare, jointly, zeros_in
+from llmtui.stats.levels import level_of, level_of_others
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.rounds import Rounds
 from llmtui.stats.shape import means_apart
+from llmtui.stats.verdict_line import verdict_line
 from llmtui.text import sanitize
 
 _NAME = 40
 _SENTENCE = 400
+#: The checks that withhold the star, and why, in the words of the verdict's line. "own-error" does so where llmtui's
+#: own error was measured.
+WITHHOLDING: dict[str, str] = {
+    "sequential-order": "sequential order",
+    "not-interleaved": "not in turns",
+    "own-error": "below llmtui's own error",
+    "one-launch": "one launch of each",
+}
 
 
 class Contender(Raced, Protocol):
@@ -69,6 +80,11 @@ class Verdict:
     `board` has the ratios to the best backend, which all places show. `samples` are those that were compared; `rounds`
     is the number of newest samples of a backend that were compared, 0 if that was all of them. `planned` is the number
     of rounds, and `rivals` the number of backends that have samples or may get some. `done`: no more samples follow.
+
+    `asked` is the metric that was to count, and `counting` the one that does in this race: one per token if the work
+    differed, None if no two backends are comparable by either. `counts`: this verdict is by one of the two.
+    `level` is that of this verdict's metric, stricter if that is another one; `attempt` the highest of those compared.
+    `withheld` says in a few words why the best backend has no star although its lead is shown, or would be.
     """
 
     metric: MetricKey
@@ -81,6 +97,12 @@ class Verdict:
     rivals: int
     done: bool
     samples: Mapping[str, Rounds] = dataclasses.field(repr=False)
+    asked: MetricKey = "latency"
+    counting: MetricKey | None = "latency"
+    counts: bool = True
+    attempt: int = 1
+    basis: Basis = "rounds"
+    withheld: str = ""
 
     def comparable(self, one: str, two: str) -> bool:
         """Whether these two are comparable by the requested metric."""
@@ -102,12 +124,12 @@ class Verdict:
     @functools.cached_property
     def line(self) -> str:
         """The verdict on one line; "" for fewer than two backends with samples."""
-        return _line(self, spans=True)
+        return verdict_line(self, spans=True)
 
     @functools.cached_property
     def brief(self) -> str:
         """The verdict on one line without intervals."""
-        return _line(self, spans=False)
+        return verdict_line(self, spans=False)
 
     @functools.cached_property
     def pairs(self) -> list[Pair]:
@@ -130,7 +152,8 @@ class Verdict:
             return next((c for c in self.board.comparisons if {c.slower, c.faster} == {one, two}), None)
         if metric not in self._by:
             # All pairs are compared, as the correction is for all of them.
-            compared = compare(self.samples, metric, level=self.level)
+            level = self.level_of_others if metric != self.counting else self.level
+            compared = compare(self.samples, metric, level=level, basis=self.basis)
             self._by[metric] = {frozenset((c.slower, c.faster)): c for c in compared}
         return self._by[metric].get(frozenset((one, two)))
 
@@ -150,8 +173,16 @@ class Verdict:
 
     @property
     def fastest(self) -> str:
-        """The backend that is shown to be faster than every one it was compared with; "" if there is none."""
-        return "" if self.board.instead else self.board.fastest
+        """The backend with the star: shown to be faster than every one it was compared with, by the metric that counts.
+
+        "" if there is none, or if a table of the requested metric has no ratios.
+        """
+        return "" if self.board.instead or self.withheld or not self.counts else self.board.fastest
+
+    @property
+    def level_of_others(self) -> float:
+        """The level of each metric that does not count."""
+        return level_of_others(self.level) if self.counts else self.level
 
     @property
     def used(self) -> MetricKey:
@@ -180,7 +211,10 @@ class Verdict:
     @property
     def sentences(self) -> list[str]:
         """One for each comparison with the best, and a note if not all rounds were compared."""
-        sentences = [*sentences_on(self.with_best), *self.shapes]
+        sentences = sentences_on(self.with_best)
+        if note := jointly(self.board.comparisons):
+            sentences.append(note)
+        sentences += self.shapes
         if sentences and self.rounds:
             sentences.append(f"only the newest {self.rounds} rounds are compared")
         return sentences
@@ -202,26 +236,58 @@ def judge(
 ) -> Verdict:
     """Compare these backends by `metric`. `record` is this machine's accuracy, for own-error."""
     samples = {contender.backend.name: newest for contender in contenders if (newest := contender.rounds)}
-    level = level_of(((o.state.state, o.evidence.measured) for o in contenders), config.iterations, done=done)
+    states = [(o.state.state, o.evidence.measured) for o in contenders]
+    attempt = max((o.state.attempt for o in contenders if o.backend.name in samples), default=1)
+    level = level_of(states, config.iterations, done=done, attempt=attempt)
     findings = checks(contenders, config, machine)
 
     def comparable(by: MetricKey, one: str, two: str) -> bool:
         return spoiled(findings, by, one, two) is None
 
-    placed = board(samples, metric, instead_of(metric), comparable, level)
+    basis: Basis = "apart" if config.order == "sequential" else "rounds"
+    counting = deciding(samples, config.metric, instead_of(config.metric), comparable)
+    counts = metric in (config.metric, counting)
+    level = level if counts else level_of_others(level)
+    placed = board(samples, metric, instead_of(metric), comparable, level, basis)
+    findings = in_order([*findings, *own_error(contenders, placed.comparisons, record)])
     capped = max((len(s) for s in samples.values()), default=0)
     return Verdict(
         metric=metric,
         leading=leading_metric(findings, metric),
         board=placed,
-        checks=in_order([*findings, *own_error(contenders, placed.comparisons, record)]),
+        checks=findings,
         level=level,
         rounds=capped if any(o.evidence.good > len(samples.get(o.backend.name, ())) for o in contenders) else 0,
         planned=config.iterations,
         rivals=sum(o.backend.name in samples or o.state.state not in RESTING for o in contenders),
         done=done,
         samples=samples,
+        asked=config.metric,
+        counting=counting,
+        counts=counts,
+        attempt=attempt,
+        basis=basis,
+        withheld=_withheld(placed, findings, basis) if counts else "",
     )
+
+
+def _withheld(placed: Board, findings: Sequence[Check], basis: Basis) -> str:
+    """Why the best backend has no star although it is ahead of all others, or would be if they had taken turns."""
+    compared = placed.comparisons
+    if not compared or any(c.slower == placed.best for c in compared):
+        return ""
+    if any(c.basis == "apart" for c in compared):
+        return WITHHOLDING["sequential-order" if basis == "apart" else "not-interleaved"]
+    if not placed.fastest:
+        return ""
+    if any(c.ratio < 1 + LEAST_SHARE for c in compared):
+        return f"under {100 * LEAST_SHARE:g}%"
+    others = [c.slower for c in compared]
+    for check in findings:
+        of_ours = any(check.between(placed.best, other) for other in others)
+        if check.code in WITHHOLDING and of_ours and (check.code != "own-error" or check.level == "warning"):
+            return WITHHOLDING[check.code]
+    return ""
 
 
 def _sentence(
@@ -256,97 +322,3 @@ def _named(comparison: Comparison) -> str:
 def _sanitized(comparison: Comparison) -> Comparison:
     names = {"slower": sanitize(comparison.slower, _NAME), "faster": sanitize(comparison.faster, _NAME)}
     return msgspec.structs.replace(comparison, **names)
-
-
-def _line(verdict: Verdict, *, spans: bool) -> str:
-    """The best backend against the others."""
-    placed, asked = verdict.board, METRICS[verdict.metric]
-    if len(verdict.samples) < 2:
-        return ""
-    start = ""
-    if placed.instead:
-        start = f"not comparable by {asked.title}"
-        start += f": {verdict.leading.reason}" if spans or placed.metric is None else ""
-    if placed.metric is None:
-        return start
-    start += "; " if start else ""
-    if not placed.comparisons:
-        return f"{start}nothing to compare by {METRICS[placed.metric].title}"
-    if placed.beaten:
-        return f"{start}no clear winner: every backend is slower than another one"
-    by = METRICS[placed.metric].by
-    empty, unlike = _left_out(placed)
-    no_result = [f"no result of {', '.join(empty)}"] if empty else []
-    shown = [c for c in placed.comparisons if c.decided]
-    if not shown:
-        apart = [f"not comparable by {METRICS[placed.metric].title}: {', '.join(unlike)}"] if unlike else []
-        return start + "; ".join([_undecided(verdict, by), *no_result, *apart])
-    parts = []
-    for number, c in enumerate(shown):
-        at = f"{percent(verdict.level)}: " if number == 0 else ""
-        _, low, high = c.figures
-        span = f" ({at}{low} to {high})" if spans else ""
-        parts.append(_multiple(c, first=number == 0) + span)
-    fastest = len(shown) == len(verdict.samples) - 1
-    far = "" if verdict.done else " so far"
-    head = f"{sanitize(placed.best, _NAME)} is {'fastest' if fastest else 'ahead'}{by}{far}"
-    apart = [f"not comparable to {', '.join(unlike)}"] if unlike else []
-    return f"{start}{head}: {', '.join([*parts, *_open(placed), *no_result, *apart])}"
-
-
-def _multiple(comparison: Comparison, *, first: bool) -> str:
-    """ "b takes 1.31x as long" for the first backend, "c 2.40x" for the next; of a rate "1.31x as many as b"."""
-    name, ratio = sanitize(comparison.slower, _NAME), comparison.figures[0]
-    if METRICS[comparison.metric].rate:
-        return f"{ratio}x as many as {name}"
-    return f"{name} takes {ratio}x as long" if first else f"{name} {ratio}x"
-
-
-def _open(placed: Board) -> list[str]:
-    """Phrases on the backends that the best one is not shown to be faster than."""
-    tied: list[str] = []
-    open_: list[str] = []
-    for c in placed.comparisons:
-        if not c.decided:
-            name = sanitize(c.slower if c.faster == placed.best else c.faster, _NAME)
-            (tied if c.low <= 1 and c.could_show is not None else open_).append(name)
-    parts = [f"no clear difference to {', '.join(tied)}"] if tied else []
-    return parts + ([f"no verdict on {', '.join(open_)}"] if open_ else [])
-
-
-def _left_out(placed: Board) -> tuple[list[str], list[str]]:
-    """The names of backends that have no ratio to the best: for lack of values, and because the work differed."""
-    without = [standing for standing in placed.standings if standing.ratio is None]
-    empty = [sanitize(standing.name, _NAME) for standing in without if standing.alike]
-    return empty, [sanitize(standing.name, _NAME) for standing in without if not standing.alike]
-
-
-def _undecided(verdict: Verdict, by: str) -> str:
-    compared = verdict.board.comparisons
-    yet = "" if verdict.done else " yet"
-    least = min(compared, key=lambda c: (c.bounded, c.could_show is not None, c.n))
-    if not least.bounded or least.could_show is None:
-        return _too_few(verdict, least, by)
-    if any(c.low > 1 for c in compared):
-        few = min(compared, key=lambda c: c.n)
-        return f"no verdict{by}{yet}: {few.count} are too few{few.among}"
-    most = max(compared, key=lambda c: c.could_show or 0.0)
-    return f"no clear difference{by}{yet} ({most.limit})"
-
-
-def _too_few(verdict: Verdict, least: Comparison, by: str) -> str:
-    """How many rounds are needed, or that the planned ones are too few."""
-    if not least.paired:
-        return f"no verdict{by}{'' if verdict.done else ' yet'}: {least.limit}"
-    if verdict.done:
-        return f"no verdict{by}: {least.limit}; {rounds_to_decide(verdict.rivals, verdict.level)} can decide"
-    return not_yet(verdict.planned, verdict.rivals, verdict.level, by)
-
-
-def not_yet(planned: int, backends: int, level: float, by: str = "") -> str:
-    """ "no verdict yet: needs 8 rounds", or that the planned ones cannot decide; "" for fewer than two backends."""
-    if backends < 2:
-        return ""
-    if never := cannot_decide(planned, backends):
-        return never
-    return f"no verdict{by} yet: needs {min(planned, rounds_to_decide(backends, level))} rounds"

@@ -82,7 +82,7 @@ class Session:
             return
         self.catch_up()
         app, view = self._app, self._view
-        view.link = "gone"
+        view.link, view.run_view.ended = "gone", True
         self._end_catching_up()
         if view.run_view.run.phase != "done":
             self.lost_reason = reason

@@ -75,6 +75,7 @@ class ViewState:
 
     def __post_init__(self) -> None:
         self.run_view = RunView(self.plan, keep=None if self.past is not None else RECENT)
+        self.metric = self.plan.config.metric
         self.layout: Layout = layout_for(80, 24, len(self.run_view.backends))
         self._run_seen = self.now()
         self._apart: set[MetricKey] = set()

@@ -5,7 +5,9 @@
 
 A/A: both backends have the same noise, so a winner is an error (goal: at most 5%). A/B: the second backend is slower by
 a true 10%, and the verdict should find that (goal: 95% with noise of 3%). Coverage: how often the 95% interval contains
-the true ratio (goal: 93 to 97%). `--equal`: races of 2 to 12 equal backends, in which any claim is an error.
+the true ratio (goal: 93 to 97%). `--equal`: races of 2 to 12 equal backends, in which any claim is an error, and of two
+equal ones ahead of the others by far, in which a claim on the two is one (goal: at most 5% each). The last figure is
+how often a true 5% gives the star.
 Every share has its own 95% interval (Wilson) in parentheses. `tests.bench.races` asks the same of the real engine.
 """
 
@@ -16,14 +18,15 @@ import math
 import multiprocessing
 import random
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from llmtui.engine.schedule import Turns
 from llmtui.model import Iteration, Order, RunConfig
-from llmtui.stats.board import board, narrow
-from llmtui.stats.compare import MORE_TIMES, compare, compare_pairs, level_after
+from llmtui.stats.board import Board, board, narrow
+from llmtui.stats.compare import compare, compare_pairs
 from llmtui.stats.correction import LEVEL
+from llmtui.stats.levels import MORE_TIMES, level_after
 from tests.bench.common import command_line
 
 #: A noise: an endless source of factors around 1, in the order of the requests.
@@ -154,19 +157,43 @@ def claimed(made: dict[str, list[Iteration]]) -> bool:
     return any(c.decided for c in board(made, "latency", (), lambda *_: True, LEVEL).comparisons)
 
 
-def too_many(noise: Noise, backends: int, races: int, rounds: int, seed: int) -> tuple[Share, Share]:
-    """Return the share of races of equal backends with a claim, and what it would be with Holm's correction for the
-    comparisons with the best only, as if that one had been chosen before the race."""
+class Many(NamedTuple):
+    """Shares of races of several backends."""
+
+    #: Of equal ones, those with a claim on the best, with any claim (also on pairs of the others), with a star.
+    claims: Share
+    any_claims: Share
+    stars: Share
+    #: Of two equal ones far ahead, those with a claim on the two.
+    tied: Share
+    #: Of one that is truly 5% ahead, those in which it gets the star.
+    found: Share
+
+
+def too_many(noise: Noise, backends: int, races: int, rounds: int, seed: int) -> Many:
+    """Return how often races of several backends make a false claim, and find a true one."""
     rng = random.Random(f"{seed} {noise.__name__} {backends}")
-    ours = holms = 0
+    counts = [0] * 5
+
+    def placed(factors: Sequence[float]) -> tuple[dict[str, list[Iteration]], Board]:
+        made = race(noise(rng), list(factors), rounds, seed=rng.getrandbits(32))
+        return made, board(made, "latency", (), lambda *_: True, LEVEL)
+
     for _ in range(races):
-        made = race(noise(rng), [1] * backends, rounds, seed=rng.getrandbits(32))
-        placed = board(made, "latency", (), lambda *_: True, LEVEL)
-        ours += any(c.decided for c in placed.comparisons)
-        others = [name for name in made if name != placed.best]
-        compared = compare_pairs([((name, made[name]), (placed.best, made[placed.best])) for name in others], "latency")
-        holms += any(c is not None and c.decided for c in compared)
-    return Share(ours, races), Share(holms, races)
+        made, equal = placed([1] * backends)
+        claims = any(c.decided for c in equal.comparisons)
+        others = [c for c in compare(made, "latency") if equal.best not in (c.slower, c.faster)]
+        _, tied = placed([1, 1] + [3] * (backends - 2))
+        _, ahead = placed([1] + [1.05] * (backends - 1))
+        outcomes = (
+            claims,
+            claims or any(c.decided for c in others),
+            bool(equal.fastest),
+            any(c.decided and {c.slower, c.faster} == {"a", "b"} for c in tied.comparisons),
+            ahead.fastest == "a",
+        )
+        counts = [count + outcome for count, outcome in zip(counts, outcomes, strict=True)]
+    return Many(*(Share(count, races) for count in counts))
 
 
 def until_narrow(noise: Noise, races: int, rounds: int, seed: int) -> tuple[Share, float]:
@@ -226,8 +253,11 @@ def _early_line(name: str, races: int, rounds: int, seed: int) -> str:
 
 def _equal_line(of: tuple[str, int], races: int, rounds: int, seed: int) -> str:
     name, backends = of
-    ours, holms = too_many(NOISES[name], backends, races, rounds, seed)
-    return f"{name:10} {backends:2} backends: a claim in {ours}; with Holm for {backends - 1} comparisons {holms}"
+    of_all = too_many(NOISES[name], backends, races, rounds, seed)
+    return (
+        f"{name:10} {backends:2} backends: claims {of_all.claims}, with the others {of_all.any_claims}, "
+        f"stars {of_all.stars}; two tied {of_all.tied}; true 5% {of_all.found}"
+    )
 
 
 def main() -> None:

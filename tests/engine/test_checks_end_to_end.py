@@ -182,11 +182,11 @@ async def test_lengths_are_compared_by_text_without_token_counts() -> None:
 
 
 async def test_too_few_rounds_for_three_backends() -> None:
-    plan = plan_of(*(truth_backend(name, **SLOWLY) for name in "abc"), iterations=6, warmup=0)
+    plan = plan_of(*(truth_backend(name, **SLOWLY) for name in "abc"), iterations=5, warmup=0)
     async with engine_for(plan) as run:
         (few,) = judged(await run.until_done())
     assert (few.code, few.level, few.backends) == ("too-few", "warning", ["a", "b", "c"])
-    assert few.text == "6 rounds cannot decide among 3 backends"
+    assert few.text == "too few samples for an interval: a n = 5, b n = 5, c n = 5"
 
 
 async def test_failed_and_refused_requests() -> None:
@@ -225,7 +225,8 @@ async def test_rerun_of_one_backend_is_not_interleaved() -> None:
         assert codes(run_view) == {"not-interleaved": ["a", "b"], "reruns": ["a"]}
         await run.client.send(Rerun())
         run_view = await run.until(lambda b: b.run.phase == "done" and b.backends["a"].state.attempt == 3)
-        assert codes(run_view) == {"reruns": ["a", "b"]}
+        # Attempt 3 is judged at 99.5%, for which 6 rounds are too few.
+        assert codes(run_view) == {"reruns": ["a", "b"], "too-few": ["a", "b"]}
 
 
 async def test_sequential_order_is_not_interleaved() -> None:

@@ -47,6 +47,7 @@ def test_top_level_names() -> None:
         "absent",
         "others",
         "earlier_attempts",
+        "verdict",
     ]
     assert list(document["backends"][0]) == [
         "backend",

@@ -101,7 +101,7 @@ def test_intervals_are_narrow_from_some_rounds_on() -> None:
             for name, column in (("a", noisy(1.0, n)), ("b", noisy(1.1, n)), ("c", noisy(1.2, n)))
         }
 
-    assert not narrow(samples(8), 0.05) and narrow(samples(30), 0.05) and not narrow({}, 0.05)
+    assert not narrow(samples(7), 0.05) and narrow(samples(30), 0.05) and not narrow({}, 0.05)
 
 
 @pytest.mark.parametrize("n", [30, 200])

@@ -11,6 +11,7 @@ import pytest
 from llmtui.stats.correction import (
     LEVEL,
     against_best,
+    best_p,
     cannot_decide,
     range_p,
     rounds_to_decide,
@@ -25,7 +26,8 @@ RANGE_95 = {3: 3.314, 4: 3.633, 5: 3.858, 6: 4.030, 8: 4.286, 10: 4.474, 12: 4.6
 def test_corrected_p_is_that_of_the_range(backends: int, width: float) -> None:
     p = 2 * NormalDist().cdf(-width / math.sqrt(2))
     assert range_p(p, backends) == pytest.approx(0.05, abs=1e-4)
-    assert single_p(0.05, backends) == pytest.approx(p, rel=2e-3)
+    assert best_p(single_p(0.05, backends), backends) == pytest.approx(0.05, rel=1e-6)
+    assert 0.85 * p < single_p(0.05, backends) <= p * (1 + 2e-3)
 
 
 def test_two_backends_need_no_correction() -> None:
@@ -45,9 +47,9 @@ def test_corrected_p_grows_with_p_and_with_the_backends() -> None:
 def test_others_are_compared_among_one_backend_fewer() -> None:
     worst, next_, last = 1e-6, 0.01, 0.04
     corrected = against_best([last, worst, next_])
-    assert corrected[1] == range_p(worst, 4)
-    assert corrected[2] == range_p(next_, 3)
-    assert corrected[0] == pytest.approx(max(range_p(next_, 3), last))
+    assert corrected[1] == best_p(worst, 4)
+    # All three are shown by the largest p: the best beats every one of them.
+    assert corrected[2] == best_p(next_, 3) < last and corrected[0] == last
 
 
 def test_correction_is_between_none_and_that_for_all_pairs() -> None:
@@ -60,16 +62,16 @@ def test_correction_is_between_none_and_that_for_all_pairs() -> None:
         assert min(against_best(ps)) <= min(1.0, min(ps) * every_pair) + 1e-12
 
 
-@pytest.mark.parametrize(
-    ("backends", "rounds"), [(2, 6), (3, 7), (4, 8), (5, 9), (6, 9), (7, 10), (8, 10), (9, 11), (12, 11)]
-)
-def test_least_number_of_rounds(backends: int, rounds: int) -> None:
-    assert rounds_to_decide(backends, LEVEL) == rounds
-    assert cannot_decide(rounds, backends) == ""
-    assert cannot_decide(rounds - 1, backends).endswith(f"; set iterations to {rounds} or more")
+@pytest.mark.parametrize(("level", "rounds"), [(LEVEL, 6), (0.99, 8), (0.995, 9), (0.999, 11)])
+def test_least_number_of_rounds(level: float, rounds: int) -> None:
+    assert rounds_to_decide(level) == rounds
+    for backends in (2, 3, 9, 100):
+        assert cannot_decide(rounds, backends, level) == ""
+        assert cannot_decide(rounds - 1, backends, level).endswith(f"; set iterations to {rounds} or more")
 
 
 def test_words_on_too_few_rounds() -> None:
-    assert cannot_decide(10, 12) == "10 rounds cannot decide among 12 backends; set iterations to 11 or more"
+    assert cannot_decide(5, 12) == "5 rounds cannot decide among 12 backends; set iterations to 6 or more"
+    assert cannot_decide(10, 12) == ""
     assert cannot_decide(5, 2) == "5 rounds cannot decide between two backends; set iterations to 6 or more"
     assert cannot_decide(1, 1) == ""

@@ -34,7 +34,7 @@ def test_difference_is_reported_with_its_interval() -> None:
     assert verdict.line.startswith("a is fastest: b takes 1.3") and "x as long (95%: 1." in verdict.line
     assert ", c 2.4" in verdict.line and "(" not in verdict.brief
     assert [c.decided for c in verdict.comparisons] == [True] * 3
-    assert len(verdict.sentences) == 2 and all("x as long as" in s for s in verdict.sentences)
+    assert len(verdict.sentences) == 3 and all("x as long as" in s for s in verdict.sentences[:2])
 
 
 def test_tie_reports_the_smallest_difference_it_could_show() -> None:
@@ -70,10 +70,12 @@ def test_too_few_rounds_give_no_verdict() -> None:
     assert "too-few" in codes(verdict)
 
 
-def test_too_few_rounds_for_all_pairs_is_not_a_tie() -> None:
+def test_six_rounds_are_enough_for_any_number_of_backends() -> None:
     assert raced(1.0, 2.0, rounds=6).verdict().line.startswith("a is fastest: b takes ")
-    assert raced(1.0, 2.0, 4.0, rounds=6).verdict().line == (
-        "no verdict: 6 rounds are too few among 3 backends; 7 can decide"
+    assert raced(1.0, 2.0, 4.0, 8.0, rounds=6).verdict().line.startswith("a is fastest: b takes ")
+    # A lead on one of two is not shown by 6 rounds: it is one of several claims.
+    assert (
+        raced(1.0, 1.0, 4.0, rounds=6, noise=0.0).verdict().line == "no verdict: 6 rounds are too few among 3 backends"
     )
 
 
@@ -199,16 +201,20 @@ def test_zeros_prevent_a_comparison() -> None:
 
 def test_uneven_pair_reports_both_counts() -> None:
     (comparison,) = compare({"a": lane_of("a", [1.0] * 2), "b": lane_of("b", [2.0] * 4, "2")}, "latency")
-    assert comparison.sentence == "a and b: no verdict: 2 and 4 iterations are too few"
+    assert comparison.sentence == (
+        "b took 2.00x as long as a (2 and 4 iterations), but not in turns: the machine may explain it"
+    )
 
 
 def test_could_show_is_corrected_for_the_pairs() -> None:
-    two, six = raced(1.0, 1.0, rounds=8), raced(*[1.0] * 5, rounds=8)
+    two, five = raced(1.0, 1.0, rounds=8), raced(*[1.0] * 5, rounds=8)
     (alone,) = two.verdict().comparisons
     assert alone.could_show is not None
-    assert all(c.could_show is None and c.bounded for c in six.verdict().comparisons)
-    assert six.verdict().line == "no verdict: 8 rounds are too few among 5 backends; 9 can decide"
-    assert all("too few among 5 backends" in text for text in six.verdict().sentences if "chance" not in text)
+    # Of five, 8 rounds can show one that beats all others, but no difference of two of the others.
+    assert all(c.could_show is not None for c in five.verdict().board.comparisons)
+    others = [pair.comparison for pair in five.verdict().among_others]
+    assert all(c is not None and c.could_show is None and c.bounded for c in others)
+    assert five.verdict().line.startswith("no clear difference (8 rounds would reveal one of ")
     many = raced(*[1.0] * 5, rounds=14).verdict().comparisons
     assert all(c.could_show is not None for c in many)
 

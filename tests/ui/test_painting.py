@@ -185,5 +185,5 @@ async def test_random_keys_do_not_end_the_monitor(seed: int, tmp_path: Path) -> 
 def test_one_round_is_too_few() -> None:
     run_view = RunView(canned.plan())
     run_view.apply(canned.hello(done=1))
-    assert run_view.verdict().line == "no verdict yet: needs 10 rounds"
+    assert run_view.verdict().line == "no verdict yet: needs 8 rounds"
     assert all(s.endswith("no verdict: 1 round is too few") for s in run_view.verdict().sentences)

@@ -59,7 +59,7 @@ CODES: dict[str, str] = {
     "not-interleaved": "the compared attempts did not take turns",
     "reruns": "there was an earlier attempt before this one",
     "resumed": "an attempt has several parts",
-    "too-few": "too few samples for an interval, or to decide among all backends",
+    "too-few": "too few samples for an interval, or too few complete rounds for a verdict",
     "failed-iterations": "some iterations failed",
     "refused": "a server refused requests for a while",
     "repeated": "llmtui itself was stopped during a request, and measured it again",

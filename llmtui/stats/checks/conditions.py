@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from llmtui.model import Machine
 from llmtui.stats.checks.base import Check, Entry, Race, alike, clusters, each, listed, of
 from llmtui.stats.checks.busy import busy_effects
-from llmtui.stats.compare import rounds
+from llmtui.stats.compare import percent, rounds
+from llmtui.stats.levels import level_of_attempt
 from llmtui.text.format import percent_text, plural
 
 #: The machine was busy if other programs used this share of its cores, ...
@@ -151,11 +152,13 @@ def reruns(race: Race) -> Iterator[Check]:
     """reruns: there was an earlier attempt, and the last one counts."""
     attempts = {e.name: f"attempt {e.state.attempt}" for e in race.sampled if e.state.attempt > 1}
     if attempts and len(race.sampled) > 1:
+        newest = max(e.state.attempt for e in race.sampled)
         yield Check(
             code="reruns",
             level="note",
             backends=list(attempts),
-            text=f"measured before: {each(attempts)}; rerunning until the result looks right raises the error rate",
+            text=f"measured before: {each(attempts)}; attempt {newest}, judged at {percent(level_of_attempt(newest))}, "
+            "as each rerun is one more chance of a difference that is none",
             todo="decide which attempt counts before you see its result",
         )
 

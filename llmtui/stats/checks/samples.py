@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from llmtui.model import RESTING
 from llmtui.stats.checks.base import Check, Entry, Race, each, listed, of
 from llmtui.stats.checks.evidence import RECENT, Thinned
-from llmtui.stats.compare import Comparison, level_of, rounds
-from llmtui.stats.correction import LEVEL, least_p, rounds_to_decide, single_p
+from llmtui.stats.compare import Comparison, rounds
+from llmtui.stats.correction import LEVEL, least_p, rounds_to_decide
+from llmtui.stats.levels import level_of, level_of_attempt
 from llmtui.stats.metrics import METRICS, MetricKey, needing
 from llmtui.text import sanitize
 from llmtui.text.format import milliseconds, plural
@@ -23,7 +24,7 @@ SMALL_S = 0.002
 
 
 def few(race: Race) -> Iterator[Check]:
-    """too-few: no interval is possible, or no backend can be shown to be fastest among all of them."""
+    """too-few: no interval is possible, or too few rounds are complete for any verdict."""
     alpha = 1 - _level(race)
     pairs = list(itertools.combinations(race.sampled, 2))
     turns = [_in_turns(race, *pair) for pair in pairs]
@@ -34,7 +35,7 @@ def few(race: Race) -> Iterator[Check]:
         for e in race.entries
         if e.name not in decidable and least_p(_reach(race, e)) > alpha
     }
-    enough = rounds_to_decide(len(race.entries), LEVEL)
+    enough = rounds_to_decide(_level(race))
     if counts:
         todo = f"set iterations to {enough} or more, better 20"
         if race.config.iterations >= enough:
@@ -46,28 +47,28 @@ def few(race: Race) -> Iterator[Check]:
             text=f"too few samples for an interval: {each(counts)}",
             todo=todo,
         )
-    elif pairs and min(chances) > single_p(alpha, len(race.sampled)) and all(turns):
+    elif pairs and min(chances) > alpha and all(turns):
+        # Enough were measured, but too few rounds are complete: some failed, or were stopped.
         made = max(turns)
         todo = f"set iterations to {max(enough, made + 1)} or more, better 20"
         if race.config.iterations >= enough:
-            # Enough were planned: some failed, or were stopped.
             todo = "find out why so few rounds are complete, then rerun (R)"
         yield Check(
             code="too-few",
             level="warning",
             backends=[e.name for e in race.sampled],
-            text=f"{plural(made, 'round')} cannot decide"
-            + (f" among {len(race.sampled)} backends" if len(pairs) > 1 else " between two backends"),
+            text=f"{plural(made, 'complete round')} cannot decide",
             todo=todo,
         )
 
 
 def _level(race: Race) -> float:
     """The level at which the finished race will be judged."""
+    attempt = max((e.state.attempt for e in race.sampled), default=1)
     if any(e.state.state not in RESTING for e in race.entries):
-        return LEVEL
+        return max(LEVEL, level_of_attempt(attempt))
     raced = [(e.state.state, e.evidence.measured) for e in race.entries]
-    return level_of(raced, race.config.iterations, done=True)
+    return level_of(raced, race.config.iterations, done=True, attempt=attempt)
 
 
 def _reach(race: Race, entry: Entry) -> int:

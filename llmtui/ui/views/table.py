@@ -197,21 +197,22 @@ def table_lines(
 ) -> list[Line]:
     """Draw the table: a heading and a line for each backend in `order` (else the plan's).
 
-    A star marks the backend that is shown to be fastest, a dot the best one so far. A backend that did not do the same
-    work as the best has no ratio. An arrow marks the column that is sorted by; with `cursor`, a sign
-    points at the line of `focused`.
+    A star marks the backend that is shown to be fastest by the metric that counts, a dot the best one without a star.
+    A backend that did not do the same work as the best has no ratio. An arrow marks the column that is sorted by; with
+    `cursor`, a sign points at the line of `focused`.
     """
     rows = table_rows(run_view, metric, hidden)
     layout = table_layout(list(rows.values()), metric, width, sort)
     lines = [_heading(layout, metric, sort, width)]
     placed = board(run_view, metric)
     leader = placed.best if placed is not None and not placed.instead else ""
+    starred = run_view.verdict(metric).fastest if leader else ""
     names = list(rows)
     for name in order or names:
         index, row = names.index(name), rows[name]
         best = name == leader
         spans: list[Span] = [
-            (" " if not best else "*" if placed is not None and name == placed.fastest else "·", "best"),
+            (" " if not best else "*" if name == starred else "·", "best"),
             (HIDDEN_SIGN if row.hidden else shape(index), series_role(index)),
         ]
         for filled in layout.columns:

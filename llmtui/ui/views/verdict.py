@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llmtui.model import RESTING
-from llmtui.stats.compare import Comparison, level_after, percent
+from llmtui.stats.compare import Comparison, percent
+from llmtui.stats.levels import level_after
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
-from llmtui.stats.verdict import Pair, Verdict, not_yet, sentences_on
+from llmtui.stats.verdict import Pair, Verdict, sentences_on
+from llmtui.stats.verdict_line import not_yet
 from llmtui.text import sanitize
 from llmtui.text.format import figures, plural, scale_of, with_limits
 from llmtui.ui.charts.ratios import Ratio, draw_ratios
@@ -43,7 +45,7 @@ _DEFINITIONS = (
         "would reveal",
         "the smallest difference that this many samples show in 4 of 5 races, without outliers",
     ),
-    ("*, ·", "in the table: shown to be fastest; the best so far, not shown to be fastest"),
+    ("*, ·", "in the table: shown to be fastest by the metric that counts; the best one, without a star"),
     ("differs", "in the table: not comparable with the best one, as the work differed"),
     ("no clear difference", "the interval contains 1, or a difference may be chance among this many backends"),
     (
@@ -193,7 +195,7 @@ def verdict_page(
         page.title(f"Typical values: {METRICS[verdict.metric].title}")
         page.lines += _table(typical, verdict.metric, page.room)
     page.title("What the numbers mean")
-    page.add(f"shown by {METRICS[verdict.metric].title}; m shows the next metric", "dim")
+    page.add(_which_metric(verdict), "dim")
     for word, meaning in [*_examples(verdict), *_DEFINITIONS]:
         page.add(f"{word}: {meaning}", "dim")
     return [fit(line, width) for line in page.lines]
@@ -233,7 +235,13 @@ def _how_sure(verdict: Verdict) -> str:
         if clear == len(compared):
             share = "both" if clear == 2 else f"all {clear}"
         result = f"{share} differences to {sanitize(verdict.board.best, 40)} {'is' if clear < 2 else 'are'} clear"
-    text = f"{result}; {percent(verdict.level)} intervals from {fewest.count}"
+    if all(c.basis == "apart" for c in compared):
+        return f"not at all: {fewest.count}, not in turns, so a change of the machine looks like a difference"
+    level = percent(verdict.level)
+    text = f"{result}; {level} intervals from {fewest.count}"
+    if verdict.attempt > 1:
+        text = f"{result}; attempt {verdict.attempt}, judged at {level}, from {fewest.count}"
+    text += f"; no star: {verdict.withheld}" if verdict.withheld else ""
     return text + (f", the newest {verdict.rounds} only" if verdict.rounds else "")
 
 
@@ -241,7 +249,7 @@ def _what_to_do(verdict: Verdict, more_key: str) -> list[str]:
     """What to do next, the most useful first: more rounds, and the checks that may explain the difference."""
     steps = []
     serious = [check for check in verdict.checks if check.level != "note"]
-    if more_key and any(not c.decided for c in verdict.board.comparisons):
+    if more_key and any(not c.decided and c.basis != "apart" for c in verdict.board.comparisons):
         steps.append(f"{more_key} adds rounds until every interval of {METRICS[verdict.used].title} is within 5%")
     if serious:
         warned = all(check.level == "warning" for check in serious)
@@ -282,6 +290,20 @@ def _others(page: _Page, verdict: Verdict, key: str, shown: bool) -> None:
 # --- Words ---
 
 
+def _which_metric(verdict: Verdict) -> str:
+    """Which metric counts, and how the others are judged."""
+    asked = METRICS[verdict.asked].title
+    counts = f"{asked} counts, as set before the race (metric in [run])"
+    if verdict.counting not in (None, verdict.asked):
+        counts = (
+            f"{METRICS[verdict.counting].title} counts here, because the work differed; {asked} was set before the race"
+        )
+    return (
+        f"shown by {METRICS[verdict.metric].title}; m shows the next metric. {counts}: only it gets a star. The others "
+        f"are corrected together: each is judged at {percent(verdict.level_of_others)}"
+    )
+
+
 def _examples(verdict: Verdict) -> list[tuple[str, str]]:
     """What a ratio and its interval mean, by one of this run if there is one."""
     bounded = [c for c in verdict.board.comparisons if c.bounded]
@@ -297,8 +319,9 @@ def _examples(verdict: Verdict) -> list[tuple[str, str]]:
         ),
         (
             f"95%: {low} to {high}",
-            "the confidence interval: each contains its true ratio in 95 of 100 races, all of several less often; "
-            "before the end, and after rounds were added, it is a 99% interval or wider, as looking early errs more",
+            "the confidence interval: in 95 of 100 races it contains the true ratio, each by itself and not all of "
+            "several together; before the end, after added rounds and for reruns it is a 99% interval or wider, so "
+            "that a second look does not raise the error rate",
         ),
     ]
 
@@ -358,8 +381,7 @@ def plot(comparisons: list[Comparison], width: int, usual: MetricKey = "latency"
     """
 
     def figure_of(c: Comparison) -> str:
-        ratio, low, high = c.figures
-        return f"{ratio} ({low} to {high})" if spans else ratio
+        return f"{c.figures[0]} ({c.span})" if spans else c.figures[0]
 
     def row(c: Comparison) -> Ratio:
         by = f" {METRICS[c.metric].title}" if c.metric != usual else ""
