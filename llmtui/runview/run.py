@@ -178,14 +178,17 @@ class RunView:
         self._verdicts[metric] = (states, count, verdict)
         return verdict
 
-    def earlier_attempts(self, metric: MetricKey = "latency") -> list[EarlierAttempt]:
-        """Return the verdicts of the earlier attempts, the oldest first. Each is computed once, when it is over."""
+    def earlier_attempts(self, metric: MetricKey | None = None) -> list[EarlierAttempt]:
+        """Return the verdicts of the earlier attempts, the oldest first, by `metric` or the one that counts.
+
+        Each is computed once, when it is over.
+        """
         if all(backend_view.state.attempt == 1 for backend_view in self.backends.values()):
             return []
         from llmtui.runview.earlier import EarlierAttempts
 
         self._earlier = self._earlier or EarlierAttempts(self)
-        return self._earlier.by(metric)
+        return self._earlier.by(metric or self.plan.config.metric)
 
     def own_error(self) -> Record | None:
         """Return the newest `llmtui accuracy` record of the run's machine, read once per machine.

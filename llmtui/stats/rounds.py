@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 import operator
 from array import array
 from collections.abc import Iterable, Sequence

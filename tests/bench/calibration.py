@@ -24,7 +24,7 @@ from typing import NamedTuple
 from llmtui.engine.schedule import Turns
 from llmtui.model import Iteration, Order, RunConfig
 from llmtui.stats.board import Board, board, narrow
-from llmtui.stats.compare import compare, compare_pairs
+from llmtui.stats.compare import compare
 from llmtui.stats.correction import LEVEL
 from llmtui.stats.levels import MORE_TIMES, level_after
 from tests.bench.common import command_line
