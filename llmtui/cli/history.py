@@ -11,6 +11,7 @@ from llmtui import exit_codes
 from llmtui.cli.output import STDOUT, print_table, report, write_files
 from llmtui.model.errors import UsageError
 from llmtui.runview.against import Against
+from llmtui.runview.launches import plan_words
 from llmtui.runview.run import RunView
 from llmtui.store.errors import StoreError
 from llmtui.store.history import Store
@@ -75,7 +76,10 @@ def show_run(run: str, path: str, *, label: str | None, note: str | None) -> int
     print(f"run {sanitize(stored.plan.run, 40)}{label}: {sanitize(stored.state)}, started {start}, llmtui {version}")
     cores = plural(machine.cores, "core")
     print(f"on {sanitize(machine.cpu)}, {cores}, {sanitize(machine.os)}, Python {sanitize(machine.python, 40)}")
-    counts = f"{plural(config.iterations, 'iteration')} and {plural(config.warmup, 'warm-up')} per backend"
+    iterations, warmups = plural(config.iterations, "iteration"), plural(config.warmup, "warm-up")
+    counts = f"{iterations} and {warmups} per backend"
+    if config.launches > 1:
+        counts = f"{plan_words(config, iterations, warmups)}, per backend"
     print(f"{counts}, up to {plural(config.max_tokens, 'token')}, {sanitize(config.order)}")
     if stored.note:
         print(f"note: {sanitize(stored.note, 2000)}")

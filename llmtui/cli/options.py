@@ -128,6 +128,7 @@ run_options = _all(
     only_option,
     click.option("--iterations", type=int, metavar="N", help="Measured iterations per backend."),
     click.option("--warmup", type=int, metavar="N", help="Warm-ups per backend: iterations that do not count."),
+    click.option("--launches", type=int, metavar="N", help="How often launched servers are launched in the run."),
     click.option("--max-tokens", type=int, metavar="N", help="Maximum length of an answer, in tokens."),
     click.option("--order", metavar="ORDER", help="Order: shuffled, round-robin or sequential."),
 )

@@ -14,6 +14,7 @@ from llmtui.link.client import HANG_UP_S, Client
 from llmtui.link.process import EngineProcess
 from llmtui.model import STATE_WORDS, Iteration, Plan, Shutdown
 from llmtui.runview.backend import BackendView
+from llmtui.runview.launches import launch_words, launches_of
 from llmtui.runview.run import RunView
 from llmtui.stats.correction import cannot_decide
 from llmtui.text import sanitize
@@ -98,7 +99,8 @@ async def _print_events(run_view: RunView, client: Client, quiet: bool) -> bool:
             if backend_view.last is not None and backend_view.iterations[-1].attempt == backend_view.state.attempt:
                 print(iteration_line(run_view, backend_view.last), flush=True)
         for backend_view in run_view.backends.values():
-            line = state_line(backend_view)
+            config = run_view.plan.config
+            line = state_line(backend_view, launches_of(config, backend_view.backend, backend_view.state))
             if line and printed.get(backend_view.backend.name) != line:
                 printed[backend_view.backend.name] = line
                 if not quiet or backend_view.state.failure is not None:
@@ -113,11 +115,12 @@ def iteration_line(run_view: RunView, iteration: Iteration) -> str:
     """One iteration on one line: backend, number, latency, TTFT, rate and tokens, or the error."""
     width = max(cells_wide(sanitize(name)) for name in run_view.backends)
     config = run_view.plan.config
-    planned = config.warmup if iteration.phase == "warmup" else config.iterations
+    warmups = config.warmups_of(run_view.backends[iteration.backend].backend, config.iterations)
+    planned = warmups if iteration.phase == "warmup" else config.iterations
     # A server restarted during the run gets further warm-ups, numbered beyond the planned ones.
     of = f"/{planned}" if iteration.iteration <= planned else ""
     place = f"{'warm-up' if iteration.phase == 'warmup' else ''} {iteration.iteration}{of}".strip()
-    room = max(len(f"warm-up {config.warmup}/{config.warmup}"), len(f"{config.iterations}/{config.iterations}"), 14)
+    room = max(len(f"warm-up {warmups}/{warmups}"), len(f"{config.iterations}/{config.iterations}"), 14)
     head = f"{pad(sanitize(iteration.backend), width)}  {place:>{room}}"
     if iteration.error is not None:
         return f"{head}  failed: {sanitize(str(iteration.error))}"
@@ -148,8 +151,11 @@ def _figure(value: float | None, kind: Kind, whole: int = 4) -> str:
     return DASH.rjust(whole) if text == DASH else f"{at_point(text, whole)} {unit if kind != 'tokens/s' else kind:2}"
 
 
-def state_line(backend_view: BackendView) -> str:
-    """A backend's state on one line (a failure with the end of the server's log), "" for states without news."""
+def state_line(backend_view: BackendView, launches: int = 1) -> str:
+    """A backend's state on one line (a failure with the end of the server's log), "" for states without news.
+
+    `launches` is how often its server is launched.
+    """
     state = backend_view.state
     name = sanitize(backend_view.backend.name)
     if state.failure is not None:
@@ -162,5 +168,6 @@ def state_line(backend_view: BackendView) -> str:
         facts.append(f"loaded in {state.load_s:.1f} s" if state.load_s is not None else "")
         text = ", ".join(sanitize(fact) for fact in facts if fact)
         note = f" ({sanitize(state.note)})" if state.note else ""
-        return f"{name}: ready{': ' if text else ''}{text}{note}"
+        launch = f"{words}: " if (words := launch_words(state, launches)) else ""
+        return f"{name}: {launch}ready{': ' if text else ''}{text}{note}"
     return ""

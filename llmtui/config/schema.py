@@ -29,6 +29,7 @@ from llmtui.config.places import Option, Place
 from llmtui.config.requests import check_requests
 from llmtui.config.variables import expand
 from llmtui.model import LABELS, Backend, Plan, RunConfig, Struct, is_backend_name, secret_values
+from llmtui.model.plan import LEAST_LAUNCHES
 from llmtui.text import sanitize
 
 __all__ = [
@@ -115,6 +116,8 @@ def chosen_names(words: Iterable[str], names: Sequence[str], source: str) -> tup
     return tuple(chosen)
 
 
+#: Each launch takes seconds.
+MAX_LAUNCHES = 1000
 #: Limited, because every pair of backends is compared.
 MAX_BACKENDS = 100
 _SECTIONS: dict[str, type[msgspec.Struct]] = {"": Config, "run": RunConfig, "ui": UiConfig, "backend": Backend}
@@ -224,6 +227,13 @@ def changed(config: Config, changes: dict[str, Any]) -> Config:
 # --- Checks beyond types. ---
 
 
+def _launches(most: int) -> str:
+    """The allowed numbers of launches, if there is an iteration for `most` of them."""
+    if most < LEAST_LAUNCHES:
+        return f"1 (more launches need at least {LEAST_LAUNCHES} iterations)"
+    return f"1, or {LEAST_LAUNCHES} to {most} (an interval needs {LEAST_LAUNCHES}, and each launch an iteration)"
+
+
 def check_run(run: RunConfig, place: Place, folder: Path) -> RunConfig:
     """Check the ranges of all values. Return `run` with an absolute path in `model`, resolved from `folder`.
 
@@ -237,6 +247,8 @@ def check_run(run: RunConfig, place: Place, folder: Path) -> RunConfig:
 
     require("iterations", lambda v: 1 <= v <= 1_000_000, "1 to 1000000")
     require("warmup", lambda v: 0 <= v <= 10_000, "0 to 10000")
+    most = min(run.iterations, MAX_LAUNCHES)
+    require("launches", lambda v: v == 1 or LEAST_LAUNCHES <= v <= most, _launches(most))
     require("max_tokens", lambda v: 1 <= v <= 1_000_000, "1 to 1000000")
     require("temperature", lambda v: 0 <= v <= 10, "0 to 10")
     require("seed", lambda v: 0 <= v < 2**31, "0 to 2147483647")

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from llmtui.engine.bringup import Target
-from llmtui.engine.schedule import Job, jobs, jobs_left
+from llmtui.engine.schedule import Job, LaunchOf, jobs, jobs_left, launched_once
 from llmtui.model import RESTING, Backend, BackendState, Iteration, Phase, RunConfig
 
 #: The fields of a state that describe a wait, as they are when there is none.
@@ -41,12 +41,17 @@ class BackendRun:
     restarts: int = 0
     dropped: int = 0
     usual_load_s: float | None = None
+    launch_of: LaunchOf = launched_once
+    #: The planned launch of the newest server, counted within the attempt; 0 if the first of several is still to come.
+    launch: int = 1
     #: How long the newest iterations of each phase took, failures and retries included (s).
     durations_s: dict[Phase, deque[float]] = dataclasses.field(default_factory=dict)
     #: When the iteration under way began (time.monotonic()), None between iterations.
     asked_at: float | None = None
     #: The place of the newest iteration in the order in which those of the run were started, from 1 on.
     seq: int = 0
+    #: When the bring-up under way began (time.monotonic()), None without one.
+    launching_at: float | None = None
     #: Until when the pause after an iteration lasts (time.monotonic()), None without one.
     resting_until: float | None = None
     #: The iterations of this attempt that are over, failures included.
@@ -97,6 +102,22 @@ class BackendRun:
         self.finished += 1
 
     @property
+    def next_launch(self) -> int:
+        """The launch of the server to which the next round belongs."""
+        number = next((number for phase, number in self.queue if phase == "measured"), None)
+        return self.launch_of(number) if number is not None else self.launch
+
+    @property
+    def relaunch_due(self) -> bool:
+        """Whether the server that is up has to make room for the next planned launch."""
+        return self.target.up and bool(self.queue) and self.next_launch > self.launch
+
+    @property
+    def launches_left(self) -> int:
+        """How many planned launches are still to come, after the one of the server that is up."""
+        return max(0, self.launch_of(self.queue[-1][1]) - max(1, self.launch)) if self.queue else 0
+
+    @property
     def part(self) -> int:
         """Which part of the attempt this is: a restart of the server or a resumed run starts the next one."""
         return 1 + bool(self.salt) + self.restarts
@@ -114,17 +135,25 @@ class BackendRun:
 
     def plan_attempt(self, config: RunConfig) -> None:
         """Queue all iterations of a new attempt."""
-        self.queue = deque(jobs(config.warmup, config.iterations))
+        self.queue = deque(jobs(config.warmup, config.iterations, self.launch_of))
+        self.launch = int(self.launch_of(config.iterations) == 1)
         self.failures_in_a_row = 0
         self.restarts = self.dropped = self.repeats = self.finished = 0
         self.asked_at = None
 
 
-def missing_jobs(config: RunConfig, state: BackendState, iterations: Iterable[Iteration]) -> list[Job]:
-    """Return the jobs of the attempt in `state` that `iterations` do not contain."""
+def jobs_done(state: BackendState, iterations: Iterable[Iteration]) -> set[Job]:
+    """Return the jobs of the attempt in `state` that `iterations` contain."""
     key = (state.name, state.attempt)
-    done = {(i.phase, i.iteration) for i in iterations if (i.backend, i.attempt) == key}
-    return jobs_left(config.warmup, max(config.iterations, state.planned), done)
+    return {(i.phase, i.iteration) for i in iterations if (i.backend, i.attempt) == key}
+
+
+def missing_jobs(
+    config: RunConfig, state: BackendState, iterations: Iterable[Iteration], launch_of: LaunchOf = launched_once
+) -> list[Job]:
+    """Return the jobs of the attempt in `state` that `iterations` do not contain."""
+    done = jobs_done(state, iterations)
+    return jobs_left(config.warmup, max(config.iterations, state.planned), done, launch_of)
 
 
 def resumed_state(state: BackendState, missing: list[Job]) -> BackendState:
@@ -134,7 +163,14 @@ def resumed_state(state: BackendState, missing: list[Job]) -> BackendState:
     """
     if missing:
         planned = max(state.planned, *(number for phase, number in missing if phase == "measured"))
-        return BackendState(name=state.name, attempt=state.attempt, planned=planned, listener_uids=state.listener_uids)
+        return BackendState(
+            name=state.name,
+            attempt=state.attempt,
+            planned=planned,
+            listener_uids=state.listener_uids,
+            launch=state.launch,
+            loads_s=state.loads_s,
+        )
     if state.state not in RESTING:
         return msgspec.structs.replace(state, state="done", doing="", progress=None)
     return state

@@ -185,9 +185,12 @@ class Target:
             client, self._client = self._client, None
             await client.aclose()
         if self.server is not None:
-            server, self.server = self.server, None
-            self._previous_server = server
-            await server.stop()
+            if self._previous_server is not None:
+                self._previous_server.log.unlink(missing_ok=True)
+            self._previous_server, self.server = self.server, None
+        if self._previous_server is not None:
+            # Also one whose stop was cancelled: there is one server of a backend at a time.
+            await self._previous_server.stop()
 
     def _open(self, url: str, owners: frozenset[int] | None = None) -> None:
         """Create the client. `owners` are the users that may listen on the server's port; None: those that do now."""

@@ -114,6 +114,8 @@ class Control:
                 attempt=attempt,
                 planned=self._run.config.iterations,
                 failure=None,
+                launch=1,
+                loads_s=[],
                 log_tail=[],
                 **NOT_WAITING,
             )

@@ -6,6 +6,7 @@ One request is under way at any time.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 
@@ -13,10 +14,10 @@ from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import LAUNCHES
 from llmtui.engine.control import Control
 from llmtui.engine.fronts import report_shared_engine
-from llmtui.engine.health import bring_up, check_iteration, fail, remarks
+from llmtui.engine.health import bring_up, check_iteration, fail, make_room, remarks
 from llmtui.engine.retry import measure
 from llmtui.engine.run import Run
-from llmtui.engine.schedule import Job, Turns
+from llmtui.engine.schedule import Turns
 from llmtui.engine.watch.server_usage import sample_servers
 from llmtui.model import RESTING, AnyEvent, Failure, Note
 
@@ -33,6 +34,9 @@ class Coordinator:
     async def run(self) -> None:
         """Carry out the plan, then wait for commands until the run is shut down. Leaves no server behind."""
         run = self._run
+        if run.config.launches > 1 and not run.plan.relaunches:
+            text = f"launches = {run.config.launches} changes nothing: llmtui launches none of these servers"
+            run.add_note(Note(text=text, level="warning"))
         sampler = asyncio.create_task(sample_servers(run.backends, run.emit))
         try:
             while not run.stopping:
@@ -58,18 +62,44 @@ class Coordinator:
         if self._run.config.order != "sequential":
             down = [backend_run for backend_run in waiting if not backend_run.target.up]
             if down:
-                return [backend_run for backend_run in down if backend_run.target.effort < LAUNCHES] or down[:1]
+                asked = [backend_run for backend_run in down if backend_run.target.effort < LAUNCHES]
+                return asked or [self._first_launched(down)]
             # A backend that is ahead, after a resume or a restart, waits: only iterations of the same round are
             # compared.
-            least = min((_round(backend_run.queue[0]) for backend_run in waiting), default=None)
-            waiting = [backend_run for backend_run in waiting if _round(backend_run.queue[0]) == least]
+            least = min((self._round(backend_run) for backend_run in waiting), default=None)
+            waiting = [backend_run for backend_run in waiting if self._round(backend_run) == least]
+            # All servers of a block are launched after the last one of the block before has made room.
+            if due := [backend_run for backend_run in waiting if backend_run.relaunch_due]:
+                return due
         name = self._turns.next([backend_run.name for backend_run in waiting])
         return [self._run.by_name[name]] if name is not None else []
 
+    def _first_launched(self, down: list[BackendRun]) -> BackendRun:
+        """Return the backend whose server is launched next: the first one, or with several launches a random one."""
+        config = self._run.config
+        if config.launches == 1:
+            return down[0]
+        names = list(self._run.by_name)
+        launch = max(backend_run.next_launch for backend_run in down)
+        random.Random(f"{config.seed}/{self._run.plan.run}/launch {launch}").shuffle(names)
+        return min(down, key=lambda backend_run: names.index(backend_run.name))
+
+    def _round(self, backend_run: BackendRun) -> tuple[int, bool, int]:
+        """Return the round of a backend's next job: the warm-ups of a launch are in one, before its measured ones."""
+        phase, number = backend_run.queue[0]
+        if phase == "measured":
+            return self._run.config.launch_of(number), True, number
+        return backend_run.next_launch, False, 0
+
     async def _step(self, backend_runs: list[BackendRun]) -> None:
-        """Carry out one iteration or one bring-up for each backend. A command can cancel it."""
+        """Carry out one iteration, one bring-up or one stop of a server for each backend. A command can cancel it."""
         for backend_run in backend_runs:
-            step = self._iterate(backend_run) if backend_run.target.up else bring_up(self._run, backend_run)
+            if backend_run.relaunch_due:
+                step = make_room(self._run, backend_run)
+            elif backend_run.target.up:
+                step = self._iterate(backend_run)
+            else:
+                step = bring_up(self._run, backend_run)
             backend_run.task = asyncio.create_task(step)
         if not all(backend_run.target.up for backend_run in backend_runs):
             self._run.emit_run()
@@ -140,8 +170,3 @@ class Coordinator:
             self._run.add_note(event)
         else:
             self._run.emit(event)
-
-
-def _round(job: Job) -> tuple[bool, int]:
-    """The round of a job: all warm-ups are in one, which comes first."""
-    return (False, 0) if job[0] == "warmup" else (True, job[1])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections import deque
 from typing import Any
 
 from llmtui.engine.backend_run import NOT_WAITING, BackendRun, missing_jobs
 from llmtui.engine.run import Run
 from llmtui.model import BackendState, Failure, Iteration, Note
+from llmtui.model.state import MOST_LOADS
 from llmtui.servers.base import Ready, StartError
 from llmtui.servers.launcher import ManagedServer
 
@@ -25,20 +28,27 @@ async def bring_up(run: Run, backend_run: BackendRun) -> None:
         else:
             run.set_state(backend_run, state="preparing", doing=doing, progress=progress)
 
+    backend_run.launch = backend_run.next_launch
     run.set_state(
         backend_run,
         state="loading",
         doing="",
         progress=None,
         usual_load_s=backend_run.usual_load_s,
+        launch=backend_run.launch,
         failure=None,
         log_tail=[],
     )
+    backend_run.launching_at = time.monotonic()
+    if run.config.launches > 1:
+        run.emit_run()  # with the time that the launch takes
     try:
         ready = await backend_run.target.bring_up(report)
     except StartError as error:
         fail(run, backend_run, error.failure, error.log_tail)
         return
+    finally:
+        backend_run.launching_at = None
     backend_run.failures_in_a_row = 0
     backend_run.cpu = None
     backend_run.usual_load_s = ready.load_s
@@ -46,7 +56,19 @@ async def bring_up(run: Run, backend_run: BackendRun) -> None:
         "note": remarks(backend_run),
         "listener_uids": backend_run.listener_uids,
     }
+    if ready.load_s is not None and run.config.launches_of(backend_run.backend, backend_run.state.planned) > 1:
+        loads_s = [*backend_run.state.loads_s, round(ready.load_s, 3)][-MOST_LOADS:]
+        backend_run.usual_load_s = statistics.median(loads_s)
+        changes["loads_s"] = loads_s
     run.set_state(backend_run, state="ready", **NOT_WAITING, **changes)
+
+
+async def make_room(run: Run, backend_run: BackendRun) -> None:
+    """Stop a server whose next rounds belong to another launch. The next steps launch it again."""
+    launches = run.config.launches_of(backend_run.backend, backend_run.state.planned)
+    doing = f"launch {backend_run.next_launch} of {launches} is next"
+    run.set_state(backend_run, state="preparing", doing=doing, progress=None)
+    await backend_run.target.close()
 
 
 def remarks(backend_run: BackendRun) -> str:
@@ -94,7 +116,7 @@ async def _handle_exit(run: Run, backend_run: BackendRun, server: ManagedServer)
     """Restart a server that exited, up to `restarts` times; after that its backend has failed."""
     failure = Failure(kind="server", message=f"the server ended: {server.exit_reason()}")
     tail = server.log_tail()
-    missing = missing_jobs(run.config, backend_run.state, run.iterations)
+    missing = missing_jobs(run.config, backend_run.state, run.iterations, backend_run.launch_of)
     if missing and backend_run.restarts < run.config.restarts:
         backend_run.restarts += 1
         backend_run.failures_in_a_row = 0

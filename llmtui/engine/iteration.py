@@ -118,6 +118,7 @@ async def request_once(
         swapped=changed.swapped,
         throttled=changed.throttled,
         part=backend_run.part,
+        launch=backend_run.launch,
         seq=backend_run.seq,
         disturbed_from=disturbed_from(os.cpu_count() or 1, (foreign or 0.0) + (server_cpu or 0.0)),
         error=failure,

@@ -11,7 +11,7 @@ from llmtui.model import FAILED, RunConfig
 
 @dataclasses.dataclass(frozen=True)
 class RunProgress:
-    """Finished and planned iterations with the warm-ups, and the time left.
+    """Finished and planned iterations with the warm-ups, and the time left, with that of planned launches.
 
     `eta_s` is None while a backend with work left has finished no iteration. `current_s` is the part of it that
     belongs to what is under way, negative if that takes longer than expected, None if it is unknown.
@@ -37,7 +37,10 @@ def run_progress(backends: Iterable[BackendRun], config: RunConfig, now: float) 
                 queued_s = None
             else:
                 queued_s += len(backend_run.queue) * (expected + config.cooldown_s)
-        if backend_run.asked_at is not None and expected is not None:
+                queued_s += backend_run.launches_left * (backend_run.usual_load_s or 0.0)
+        if backend_run.launching_at is not None and backend_run.usual_load_s is not None:
+            current_s = backend_run.usual_load_s - (now - backend_run.launching_at)
+        elif backend_run.asked_at is not None and expected is not None:
             current_s = expected - (now - backend_run.asked_at)
         elif backend_run.resting_until is not None:
             current_s = max(0.0, backend_run.resting_until - now)
@@ -49,7 +52,8 @@ def _finished(backend_run: BackendRun, config: RunConfig) -> int:
     """The finished iterations of the attempt, warm-ups and failures among them."""
     if backend_run.state.state in FAILED:
         return backend_run.finished
-    planned = config.warmup + backend_run.state.planned
+    state = backend_run.state
+    planned = config.warmups_of(backend_run.backend, state.planned) + state.planned
     return planned - len(backend_run.queue) - backend_run.asking - backend_run.dropped
 
 

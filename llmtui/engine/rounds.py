@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from llmtui.engine.backend_run import BackendRun
+from llmtui.engine.backend_run import BackendRun, jobs_done
 from llmtui.engine.run import Run
+from llmtui.engine.schedule import last_warmup, with_warmups
 from llmtui.model import More, Note
 from llmtui.stats.board import narrow
 from llmtui.stats.levels import MORE_TIMES
 from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.rounds import Rounds
 
 
 class ExtraRounds:
-    """Adds one round at a time as long as the last `More` asks for it."""
+    """Adds one round at a time as long as the last `More` asks for it; with several launches a whole launch of them."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -29,17 +31,32 @@ class ExtraRounds:
             self._run.reopen()
 
     def add_round(self) -> bool:
-        """Queue one more iteration for every finished backend; return False if none is wanted."""
+        """Queue more iterations for every finished backend; return False if none are wanted."""
         if self._goal is None:
             return False
         if self._reason_to_stop(self._goal):
             self._goal = None
             return False
         for backend_run in self._finished():
-            number = backend_run.state.planned + 1
-            backend_run.queue.append(("measured", number))
-            self._run.set_state(backend_run, state="waiting", planned=number)
+            planned = backend_run.state.planned
+            numbers = self._next_numbers(planned)
+            done = last_warmup(jobs_done(backend_run.state, self._run.iterations))
+            launch_of = backend_run.launch_of
+            added = with_warmups(numbers, self._run.config.warmup, done, launch_of, launch_of(planned))
+            backend_run.queue.extend(added)
+            self._run.set_state(backend_run, state="waiting", planned=numbers[-1])
         return True
+
+    def _samples(self, backend_run: BackendRun) -> Rounds:
+        launches = self._run.config.launches_of(backend_run.backend, backend_run.state.planned)
+        return Rounds((i for i in self._run.measured(backend_run) if i.ok), launches=launches)
+
+    def _next_numbers(self, planned: int) -> list[int]:
+        """Return the numbers of the rounds that follow `planned` rounds: one, or the rest of a launch."""
+        config, numbers = self._run.config, [planned + 1]
+        while config.launches > 1 and config.launch_of(numbers[-1] + 1) == config.launch_of(planned + 1):
+            numbers.append(numbers[-1] + 1)
+        return numbers
 
     def _finished(self) -> list[BackendRun]:
         return [backend_run for backend_run in self._run.backends if backend_run.state.state == "done"]
@@ -54,7 +71,7 @@ class ExtraRounds:
         most = goal.most or MORE_TIMES * self._run.config.iterations
         if all(backend_run.state.planned >= most for backend_run in finished):
             return f"every backend has its {most} iterations"
-        samples = {backend_run.name: self._run.measured(backend_run) for backend_run in finished}
+        samples = {backend_run.name: self._samples(backend_run) for backend_run in finished}
         if narrow(samples, goal.within, _metric(goal)):
             return f"{_describe(goal)} already; a smaller difference may stay undecided"
         return ""

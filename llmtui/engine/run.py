@@ -14,6 +14,7 @@ from llmtui.engine.backend_run import BackendRun, missing_jobs, resumed_state
 from llmtui.engine.bringup import Target
 from llmtui.engine.progress import run_progress
 from llmtui.engine.recorder import Recorder
+from llmtui.engine.schedule import launched_once
 from llmtui.model import (
     AnyEvent,
     BackendChanged,
@@ -190,15 +191,19 @@ def start_run(
             frozenset(uids) if uids is not None else None,
             resumed=stored is not None,
         )
+        launch_of = plan.config.launch_of if backend.launched else launched_once
         if stored is None or earlier is None:
-            backend_run = BackendRun(backend, target, BackendState(name=backend.name, planned=plan.config.iterations))
+            state = BackendState(name=backend.name, planned=plan.config.iterations)
+            backend_run = BackendRun(backend, target, state, launch_of=launch_of)
             backend_run.plan_attempt(plan.config)
         else:
-            missing = missing_jobs(plan.config, earlier, stored.iterations)
-            backend_run = BackendRun(backend, target, resumed_state(earlier, missing), salt=salt)
+            missing = missing_jobs(plan.config, earlier, stored.iterations, launch_of)
+            state = resumed_state(earlier, missing)
+            backend_run = BackendRun(backend, target, state, salt=salt, launch_of=launch_of, launch=earlier.launch)
             backend_run.queue.extend(missing)
             key = (backend.name, earlier.attempt)
-            backend_run.finished = plan.config.warmup + backend_run.state.planned - len(missing)
+            warmups = plan.config.warmups_of(backend, state.planned)
+            backend_run.finished = warmups + state.planned - len(missing)
             backend_run.repeats = sum(i.repeated for i in stored.iterations if (i.backend, i.attempt) == key)
         backend_run.usual_load_s = usual_loads.get(backend.name)
         backend_run.twin = urls.count(backend.url) if backend.url else 0

@@ -58,5 +58,6 @@ def _shown(state: BackendState) -> BackendState:
         attempt=state.attempt,
         planned=state.planned,
         doing=state.doing,
+        launch=state.launch,
         failure=state.failure,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from llmtui.model import Order, Phase
 
@@ -12,19 +12,46 @@ from llmtui.model import Order, Phase
 Job = tuple[Phase, int]
 
 
-def jobs(warmup: int, iterations: int) -> list[Job]:
+#: Returns the launch of the server to which a round belongs (`RunConfig.launch_of`).
+LaunchOf = Callable[[int], int]
+
+
+def launched_once(number: int) -> int:
+    """Return the launch of any round if the server is launched once, or runs already."""
+    return 1
+
+
+def jobs(warmup: int, iterations: int, launch_of: LaunchOf = launched_once) -> list[Job]:
     """Return all jobs of one attempt."""
-    return [("warmup", i) for i in range(1, warmup + 1)] + [("measured", i) for i in range(1, iterations + 1)]
+    return jobs_left(warmup, iterations, (), launch_of)
 
 
-def jobs_left(warmup: int, iterations: int, done: Collection[Job]) -> list[Job]:
+def jobs_left(warmup: int, iterations: int, done: Collection[Job], launch_of: LaunchOf = launched_once) -> list[Job]:
     """Return the measured jobs that are not in `done`, after new warm-ups: the server has been restarted.
 
     The warm-ups continue the numbers of those in `done`. The list is empty if nothing is missing.
     """
-    missing = [job for job in jobs(0, iterations) if job not in done]
-    last = max((number for phase, number in done if phase == "warmup"), default=0)
-    return [("warmup", last + n) for n in range(1, warmup + 1)] + missing if missing else []
+    missing = [number for number in range(1, iterations + 1) if ("measured", number) not in done]
+    return with_warmups(missing, warmup, last_warmup(done), launch_of)
+
+
+def last_warmup(done: Iterable[Job]) -> int:
+    """Return the largest number of a warm-up in `done`, 0 without any."""
+    return max((number for phase, number in done if phase == "warmup"), default=0)
+
+
+def with_warmups(numbers: Iterable[int], warmup: int, last: int, launch_of: LaunchOf, launch: int = 0) -> list[Job]:
+    """Return the jobs of these rounds, with warm-ups before each that has another launch than the one before it.
+
+    `launch` is that of the server that is up, 0 if none is. The warm-ups are numbered from `last` + 1 on.
+    """
+    planned: list[Job] = []
+    for number in numbers:
+        if (of := launch_of(number)) != launch:
+            planned += [("warmup", last + n) for n in range(1, warmup + 1)]
+            launch, last = of, last + warmup
+        planned.append(("measured", number))
+    return planned
 
 
 class Turns:

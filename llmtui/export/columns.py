@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from llmtui.export.table import Row
 from llmtui.model import Backend, BackendState, Iteration, Plan
 from llmtui.runview.backend import BackendView
+from llmtui.runview.launches import start_up
 from llmtui.stats.checks import Check, Level
 from llmtui.stats.intervals import MEAN_FROM, MEDIAN_FROM, TAIL_FROM, Estimate
 from llmtui.stats.metrics import METRICS, MetricKey
@@ -203,6 +204,23 @@ _VERDICT_COLUMNS: tuple[Column[Result], ...] = (
     Column("verdict_ratio_high", "Upper end of its interval.", lambda r: r.row.standing.high),
 )
 
+
+def _start_up(name: str) -> Callable[[Result], Value]:
+    """A figure of the start-up over the launches of the attempt."""
+    return lambda r: getattr(start_up(r.state), name, None)
+
+
+_LAUNCH_COLUMNS: tuple[Column[Result], ...] = (
+    Column(
+        "launches",
+        "How often the server was launched in this attempt. Empty if that was planned once.",
+        lambda r: r.state.launch if r.state.loads_s else None,
+    ),
+    Column("load_median_s", "Median of load_s over these launches.", _start_up("median_s")),
+    Column("load_min_s", "Smallest of them.", _start_up("least_s")),
+    Column("load_max_s", "Largest of them.", _start_up("most_s")),
+)
+
 #: The results, one row per backend. Metrics without a place above come after them, each with its median.
 RESULT_COLUMNS: tuple[Column[Result], ...] = (
     *_RESULT_COLUMNS,
@@ -210,6 +228,7 @@ RESULT_COLUMNS: tuple[Column[Result], ...] = (
     *_VERDICT_COLUMNS,
     *(column for key, metric in METRICS.items() if metric.estimated for column in _tail_columns(key)),
     Column("left_out", "Values that cannot be true: zero, negative or not a number.", lambda r: r.summary.left_out),
+    *_LAUNCH_COLUMNS,
 )
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-from llmtui.export.table import filled_columns, findings, remarks_on, rows_of, typical_values
+from llmtui.export.table import filled_columns, findings, remarks_on, rows_of, start_ups, typical_values
+from llmtui.runview.launches import plan_words
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide
@@ -61,7 +62,8 @@ def run_markdown(run_view: RunView) -> str:
             padded.append(cell + blank if column.text else blank + cell)
         lines.append(f"| {' | '.join(padded)} |")
     remarks = [f"- {code(remark, 600)}" for row in rows for remark in remarks_on(row.backend_view)]
-    remarks += [f"- {code(finding, 900)}" for finding in [*typical_values(run_view), *findings(run_view)]]
+    texts = [*typical_values(run_view), *start_ups(run_view), *findings(run_view)]
+    remarks += [f"- {code(finding, 900)}" for finding in texts]
     return "\n".join([*lines, "", *remarks, *([""] if remarks else []), _origin(run_view)]) + "\n"
 
 
@@ -71,7 +73,7 @@ def _origin(run_view: RunView) -> str:
     place += [f"{machine.memory_bytes / 2**30:.1f} GiB"] if machine.memory_bytes else []
     place += [f"Python {code(machine.python)}", f"llmtui {code(machine.llmtui)}"] if machine.llmtui else []
     asked = [
-        f"{plural(config.iterations, 'iteration')} after {plural(config.warmup, 'warm-up')}",
+        plan_words(config, plural(config.iterations, "iteration"), plural(config.warmup, "warm-up")),
         f"at most {plural(config.max_tokens, 'token')}",
         config.order,
         f"temperature {config.temperature:g}",

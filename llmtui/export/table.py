@@ -8,6 +8,7 @@ import msgspec
 
 from llmtui.model import FAILED, STATE_WORDS
 from llmtui.runview.backend import BackendView
+from llmtui.runview.launches import start_up
 from llmtui.runview.presence import TELLS, absent_line, others_as_text
 from llmtui.runview.run import RunView
 from llmtui.stats.board import DIFFERS, Standing
@@ -205,7 +206,7 @@ def summary_table(run_view: RunView, width: int) -> str:
         absent_line(run_view.plan, TELLS),
         others_as_text(run_view.plan),
     ]
-    for note in [*notes, *typical_values(run_view), *findings(run_view), *filter(None, presence)]:
+    for note in [*notes, *typical_values(run_view), *start_ups(run_view), *findings(run_view), *filter(None, presence)]:
         lines += wrapped(note, width)
     return "".join(line.rstrip() + "\n" for line in lines)
 
@@ -276,6 +277,17 @@ def _typical(estimate: Estimate) -> list[str]:
     sure = f"no interval: {estimate.mean_withheld}" if estimate.mean_withheld else f"{mean_low} to {mean_high}"
     parts = [f"median {median} {unit} (95%: {low} to {high})", f"mean {mean} {unit} ({sure})"]
     return [*parts, f"p95 {p95} {unit} (up to {limit})"] if bad_end else parts
+
+
+def start_ups(run_view: RunView) -> list[str]:
+    """The launches of each server that was launched more than once, and their start-up: plain text, a line each."""
+    lines = []
+    for name, backend_view in run_view.backends.items():
+        if (taken := start_up(backend_view.state)) is not None:
+            unit, (median, least, most) = figures(taken, "s")
+            count = f"{backend_view.state.launch} launches"
+            lines.append(f"{sanitize(name)}: {count}, start-up: median {median} {unit} ({least} to {most})")
+    return lines
 
 
 def findings(run_view: RunView) -> list[str]:

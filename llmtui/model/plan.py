@@ -23,6 +23,9 @@ LABELS = frozenset({"name", "framework", "language", "protocol", "model", "weigh
 #: The words of a header value, as in "Bearer KEY" or "a=KEY; b=KEY".
 _BETWEEN_WORDS = re.compile(r"[\s,;=\"']+")
 
+#: The fewest launches whose spread says something about the next one.
+LEAST_LAUNCHES = 5
+
 _RUN_ID = re.compile(r"[0-9a-f]{8}")
 
 
@@ -87,11 +90,16 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The work of every backend (`[run]`)."""
+    """The work of every backend (`[run]`).
+
+    `launches` cuts the rounds into blocks: before each, every server that llmtui launches is launched and warmed up
+    again.
+    """
 
     prompt: str = "How many helicopters can a human eat in one sitting?"
     iterations: int = 10
     warmup: int = 3
+    launches: int = 1
     max_tokens: int = 64
     full_length: bool = True
     temperature: float = 0.0
@@ -108,6 +116,18 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     metric: Counting = "latency"
     on_disconnect: Literal["finish", "stop"] = "finish"
 
+    def launch_of(self, number: int) -> int:
+        """Return the launch to which a round belongs, from 1 on. Added rounds go on in blocks of the same length."""
+        return (number - 1) * self.launches // self.iterations + 1 if self.launches > 1 else 1
+
+    def launches_of(self, backend: Backend, planned: int) -> int:
+        """Return the planned launches of a backend's server for this many rounds; 1 if it is launched once or runs."""
+        return self.launch_of(planned) if backend.launched and planned else 1
+
+    def warmups_of(self, backend: Backend, planned: int) -> int:
+        """Return the warm-ups of a backend for this many rounds: the same number after each launch."""
+        return self.warmup * self.launches_of(backend, planned)
+
 
 class Plan(Struct, frozen=True):
     """A run as the engine carries it out: the request, the order, the backends. Contains secrets; see `public()`.
@@ -123,6 +143,11 @@ class Plan(Struct, frozen=True):
     source: str = ""
     absent: list[Absent] = []
     others: list[DiscoveredServer] = []
+
+    @property
+    def relaunches(self) -> bool:
+        """Whether any server is launched more than once by plan, so that launches are samples."""
+        return self.config.launches > 1 and any(backend.launched for backend in self.backends)
 
     def public(self) -> Plan:
         """Return the plan as clients and the history get it: without keys and headers, other settings redacted.

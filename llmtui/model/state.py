@@ -43,15 +43,21 @@ RESTING: frozenset[State] = frozenset({"done", "failed", "unreachable", "missing
 FAILED: frozenset[State] = frozenset({"failed", "unreachable", "missing"})
 
 
+#: How many start-up times a state holds at most: it is sent with each change.
+MOST_LOADS = 100
+
+
 class BackendState(Struct, frozen=True):
     """The state of a backend, and the facts about its server.
 
     `progress` (0 to 1) and `doing` describe a wait such as a download. `usual_load_s` is how long the server took to
     load in earlier runs, None if it is not loading or if that is unknown; `load_s` is how long it took now, which is
-    part of no iteration. `note` is a permanent remark ("a Python bridge is in front"), `model_digest` the digest
-    of the published model file ("sha256:...") and `log_tail` the last lines of a server that failed. `context_tokens`
-    is the size of the context for prompt and answer, `device` what the server computes on ("" if unknown), and
-    `listener_uids` the users that listen on the port of a server that llmtui did not start (None if unknown).
+    part of no iteration. `launch` counts the planned launches of the server within the attempt; if there are several,
+    `loads_s` has how long each took (the newest `MOST_LOADS`). `note` is a permanent remark ("a Python bridge is in
+    front"), `model_digest` the digest of the published model file ("sha256:...") and `log_tail` the last lines of a
+    server that failed. `context_tokens` is the size of the context for prompt and answer, `device` what the server
+    computes on ("" if unknown), and `listener_uids` the users that listen on the port of a server that llmtui did not
+    start (None if unknown).
     """
 
     name: Own
@@ -72,6 +78,8 @@ class BackendState(Struct, frozen=True):
     device: Literal["", "cpu", "gpu"] = ""
     url: Outside = ""
     load_s: float | None = None
+    launch: int = 1
+    loads_s: list[float] = []
     listener_uids: list[int] | None = None
     log_tail: list[Outside] = []
 

@@ -29,9 +29,11 @@ class BackendView:
     `keep` is the number of newest iterations that keep text and arrivals (None: all).
     """
 
-    def __init__(self, backend: Backend, state: BackendState, keep: int | None = None) -> None:
+    def __init__(self, backend: Backend, state: BackendState, keep: int | None = None, launches: int = 1) -> None:
         self.backend = backend
         self.state = state
+        #: How often its server is launched by plan.
+        self.launches = launches
         self.iterations = Samples(keep)
         self.progress: Progress | None = None
         self.rss_bytes: int | None = None
@@ -72,7 +74,7 @@ class BackendView:
         self._evidence.setdefault(iteration.attempt, Evidence()).add(iteration)
         if iteration.phase == "measured" and iteration.ok:
             if iteration.attempt not in self._rounds:
-                self._rounds[iteration.attempt] = Rounds()
+                self._rounds[iteration.attempt] = Rounds(launches=self.launches)
             self._rounds[iteration.attempt].add(iteration)
         if len(self._evidence) > REMEMBERED:
             self._forget(min(self._evidence))

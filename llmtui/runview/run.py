@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from llmtui.model import (
     RESTING,
     AnyEvent,
+    Backend,
     BackendChanged,
     BackendState,
     Earlier,
@@ -58,7 +59,7 @@ class RunView:
         self.machine = Machine()
         self.run = RunState(total=0)
         self.backends: dict[str, BackendView] = {
-            b.name: BackendView(b, BackendState(name=b.name, planned=plan.config.iterations), keep)
+            b.name: self._viewed(b, BackendState(name=b.name, planned=plan.config.iterations))
             for b in plan.backends
             if b.enabled
         }
@@ -74,6 +75,10 @@ class RunView:
         self._record: tuple[Machine, Record | None] | None = None
         self._earlier: EarlierAttempts | None = None
 
+    def _viewed(self, backend: Backend, state: BackendState) -> BackendView:
+        config = self.plan.config
+        return BackendView(backend, state, self.keep, config.launches_of(backend, config.iterations))
+
     def is_added(self, state: BackendState) -> bool:
         """Whether this backend is measuring rounds that were added to the plan."""
         return state.planned > self.plan.config.iterations
@@ -87,7 +92,7 @@ class RunView:
                 self.run = event.run
                 self.notes = list(event.notes)
                 configured = {b.name: b for b in event.plan.backends}
-                self.backends = {s.name: BackendView(configured[s.name], s, self.keep) for s in event.backends}
+                self.backends = {s.name: self._viewed(configured[s.name], s) for s in event.backends}
                 self._earlier = None
                 self._add(event.iterations)
                 count = len(event.iterations)

@@ -24,11 +24,16 @@ def took_turns(starts: Sequence[_Instant], others: Sequence[_Instant]) -> bool:
 
 
 class Rounds:
-    """The newest `most` samples of one attempt, in order of completion."""
+    """The newest `most` samples of one attempt, in order of completion.
 
-    def __init__(self, iterations: Iterable[Iteration] = (), most: int = MOST) -> None:
+    `launches` is how often the server is launched for them by plan; from 2 on a launch is a sample.
+    """
+
+    def __init__(self, iterations: Iterable[Iteration] = (), most: int = MOST, *, launches: int = 1) -> None:
         self._most = most
+        self.launches = launches
         self._numbers = array("q")
+        self._launches = array("q")
         self._started = array("d")
         #: The engine's own order, in which a step of the wall clock does nothing; 0 in a history without it.
         self._sequence = array("q")
@@ -39,19 +44,21 @@ class Rounds:
     def add(self, iteration: Iteration) -> None:
         """Add a sample. A value that is not finite counts as unknown."""
         self._numbers.append(iteration.iteration)
+        self._launches.append(iteration.launch)
         self._started.append(_seconds(iteration.started_utc))
         self._sequence.append(iteration.seq)
         for metric, values in self._values.items():
             value = METRICS[metric].value(iteration)
             values.append(_UNKNOWN if value is None else value)
         if len(self._numbers) > self._most:
-            del self._numbers[0], self._started[0], self._sequence[0]
+            del self._numbers[0], self._launches[0], self._started[0], self._sequence[0]
             for values in self._values.values():
                 del values[0]
 
     def copy(self) -> Rounds:
         """These samples, without those that are added later."""
-        made = Rounds(most=self._most)
+        made = Rounds(most=self._most, launches=self.launches)
+        made._launches = self._launches[:]
         made._numbers, made._started, made._sequence = self._numbers[:], self._started[:], self._sequence[:]
         made._values = {metric: values[:] for metric, values in self._values.items()}
         return made
@@ -66,6 +73,13 @@ class Rounds:
     def zeros(self, metric: MetricKey) -> int:
         """The number of values that have no ratio: 0, such as the gap of tokens that arrived together."""
         return sum(value <= 0 for value in self._values[metric])
+
+    def launches_of_pairs(self, other: Rounds, metric: MetricKey) -> list[tuple[int, int]]:
+        """The launches of both servers in each of the rounds that both have a value of, by number."""
+        theirs = dict(zip(other._numbers, zip(other._launches, other._values[metric], strict=True), strict=True))
+        mine = sorted(zip(self._numbers, self._launches, self._values[metric], strict=True))
+        both = ((launch, value, *theirs[number]) for number, launch, value in mine if number in theirs)
+        return [(one, two) for one, a, two, b in both if a == a and b == b]
 
     def pairs(self, other: Rounds, metric: MetricKey) -> list[tuple[float, float]]:
         """The values of the same rounds if the two took turns, each round done before the next one started; else []."""

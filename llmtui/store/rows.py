@@ -112,6 +112,7 @@ _STATE_RANGES: dict[str, tuple[float, float]] = {
     "threads": (0, 1e6),
     "context_tokens": (0, _MAX_COUNT),
     "load_s": (0, _MAX_S),
+    "launch": (1, 1e9),
 }
 _MACHINE_RANGES: dict[str, tuple[float, float]] = {
     "cores": (0, 1e6),
@@ -179,15 +180,20 @@ class StoredRun(Struct, frozen=True):
         run = RunState(
             phase="running" if self.state == "running" else "done",
             elapsed_s=elapsed_s(self.plan.created_utc, self.ended_utc, self.iterations, self.plan.config),
-            **_progress(states, self.iterations, self.plan.config.warmup),
+            **_progress(states, self.iterations, self.plan),
         )
         return Hello(plan=self.plan, machine=self.machine, run=run, backends=states, iterations=self.iterations)
 
 
-def _progress(states: list[BackendState], iterations: list[Iteration], warmup: int) -> dict[str, int]:
+def _progress(states: list[BackendState], iterations: list[Iteration], plan: Plan) -> dict[str, int]:
     """How many iterations of a run are `finished`, and their `total`: without those of backends that failed."""
     counts = Counter((i.backend, i.attempt) for i in iterations)
-    planned = {(s.name, s.attempt): warmup + s.planned for s in states if s.state not in FAILED}
+    backends = {backend.name: backend for backend in plan.backends}
+    planned = {
+        (s.name, s.attempt): plan.config.warmups_of(backends[s.name], s.planned) + s.planned
+        for s in states
+        if s.state not in FAILED
+    }
     # A server that was restarted got further warm-ups.
     return {
         "finished": sum(min(counts[key], most) for key, most in planned.items()),
@@ -343,6 +349,8 @@ def state_of(row: sqlite3.Row, names: Collection[str]) -> BackendState:
     if state.name != row["backend"] or state.attempt != row["attempt"]:
         raise ValueError("a state is of another backend, or of another attempt")
     _check_ranges(state, _STATE_RANGES)
+    if not all(0 <= load_s <= _MAX_S for load_s in state.loads_s):
+        raise ValueError(f"a start-up time is not between 0 and {_MAX_S:g} s")
     return state
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from llmtui.config.schema import UiConfig
 from llmtui.model import RESTING, BackendState, Plan, State
 from llmtui.runview.backend import BackendView
+from llmtui.runview.launches import launches_of
 from llmtui.runview.run import RunView
 from llmtui.runview.samples import RECENT
 from llmtui.stats.metrics import CHARTED, METRICS, MetricKey
@@ -171,6 +172,7 @@ class ViewState:
     def panel_options(self, index: int, focused: bool) -> PanelOptions:
         """Return how the backend at `index` is shown now."""
         name = self.names[index]
+        config, backend_view = self.run_view.plan.config, self.run_view.backends[name]
         return PanelOptions(
             backends=len(self.names),
             index=index,
@@ -179,7 +181,8 @@ class ViewState:
             focused=focused,
             hidden=name in self.hidden,
             waited_s=self.now() - self._since[name][2] if name in self._since else 0.0,
-            warmups=self.run_view.plan.config.warmup,
+            warmups=config.warmup,
+            launches=launches_of(config, backend_view.backend, backend_view.state),
             lost=self.link == "gone",
             paused=self.phase == "paused",
             catching_up=self.catching_up,

@@ -68,6 +68,15 @@ def test_the_default_lists_the_four_frameworks_of_the_experiment_and_llama_cpp()
         ("[run]\niterations = true\n" + ONE, "[run]: iterations: expected a whole number, got true"),
         ("[run]\niterations = 0\n" + ONE, "[run]: iterations: expected 1 to 1000000, got 0"),
         ("[run]\nwarmup = -1\n" + ONE, "[run]: warmup: expected 0 to 10000, got -1"),
+        (
+            "[run]\nlaunches = 3\n" + ONE,
+            "[run]: launches: expected 1, or 5 to 10 (an interval needs 5, and each launch an iteration), got 3",
+        ),
+        ("[run]\nlaunches = 11\n" + ONE, "[run]: launches: expected 1, or 5 to 10 ("),
+        (
+            "[run]\nlaunches = 5\niterations = 4\n" + ONE,
+            "[run]: launches: expected 1 (more launches need at least 5 iterations), got 5",
+        ),
         ("[run]\ntimeout_s = nan\n" + ONE, "[run]: timeout_s: expected a number of seconds above 0, got nan"),
         ("[run]\nprompt = ' '\n" + ONE, "[run]: prompt: expected a text that is not empty, got ' '"),
         (
@@ -244,6 +253,9 @@ def test_the_command_line_is_checked_like_the_file() -> None:
     assert changed(config, {"iterations": 2, "order": None}).run == RunConfig(iterations=2)
     with pytest.raises(ConfigError, match=r"^--iterations: expected 1 to 1000000, got 0"):
         changed(config, {"iterations": 0})
+    assert changed(config, {"launches": 5}).run.launches == 5
+    with pytest.raises(ConfigError, match=r"^--launches: expected 1, or 5 to 10 \(an interval .*\), got 4"):
+        changed(config, {"launches": 4})
     with pytest.raises(
         ConfigError,
         match=r"^--order: expected one of 'shuffled', 'round-robin', 'sequential', got 'x'",

@@ -12,6 +12,7 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.widgets import Input, Label
 
+from llmtui.runview.launches import launch_words, load_words
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 from llmtui.text.model_names import without_folder
@@ -78,7 +79,8 @@ class Facts(Lines):
             sanitize(without_folder(backend_view.model), 80),
             sanitize(backend_view.weights, 20),
             sanitize(backend_view.state.version, 60),
-            f"load {backend_view.state.load_s:.1f} s" if backend_view.state.load_s is not None else "",
+            launch_words(backend_view.state, look.launches),
+            *load_words(backend_view.state)[:1],
             memory(backend_view.rss_bytes),
             cores(backend_view.cpu_cores),
             plural(backend_view.state.threads, "thread") if backend_view.state.threads else "",

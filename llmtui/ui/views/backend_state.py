@@ -7,6 +7,7 @@ import dataclasses
 from llmtui.config.schema import Marker
 from llmtui.model import RESTING, Progress
 from llmtui.runview.backend import BackendView
+from llmtui.runview.launches import launch_words, load_words
 from llmtui.stats.metrics import MetricKey
 from llmtui.text import sanitize
 from llmtui.text.format import figure
@@ -43,6 +44,8 @@ class PanelOptions:
     waited_s: float = 0.0
     #: How many warm-ups come before the first measured iteration.
     warmups: int = 0
+    #: How often the server is launched in the attempt.
+    launches: int = 1
     #: How far the small plot reaches above and below the median, as a share of it; None if it fits its own values.
     reach: float | None = None
     #: Whether the engine has exited: an unfinished backend stays unfinished.
@@ -116,13 +119,14 @@ def progress_count(backend_view: BackendView, options: PanelOptions) -> str:
 def more_facts(backend_view: BackendView, options: PanelOptions, shown: ShownAttempt) -> list[str]:
     """The facts of a backend that its line has no column for, the most important first."""
     ttft, spread = shown.summary.ttft, shown.summary.spread(options.metric)
-    load_s = backend_view.state.load_s
+    state = backend_view.state
     facts = (
+        launch_words(state, options.launches),
         f"refused {backend_view.refused}x" if backend_view.refused else "",
-        sanitize(backend_view.state.note, 60),
+        sanitize(state.note, 60),
         f"TTFT {figure(ttft.median, 's')}" if ttft is not None and options.metric != "ttft" else "",
         f"sd {with_unit(options.metric, spread.stddev)}" if spread is not None and spread.stddev is not None else "",
-        f"load {load_s:.1f} s" if load_s is not None else "",
+        *load_words(state)[:1],
         memory(backend_view.rss_bytes),
         cores(backend_view.cpu_cores),
         sanitize(backend_view.weights, 20),

@@ -121,15 +121,18 @@ def header_lines(
     if failed:
         start.append((f"  {failed} failed", "bad"))
     # In order of importance: a fact that does not fit is left out as a whole.
+    launches = f"{config.launches}x" if config.launches > 1 else ""
+    counts = f"{plural(iterations, 'iteration')} + {launches}{plural(config.warmup, 'warm-up')}"
     facts = [
         plural(config.max_tokens, "token"),
-        f"{plural(iterations, 'iteration')} + {plural(config.warmup, 'warm-up')}",
+        counts,
+        *([f"{config.launches} launches"] if launches else []),
         config.order,
     ]
     if (model := model_name(run_view)) and width >= HEADER_MODEL_WIDTH:
         facts.insert(0, model)
     if width < HEADER_FACTS_WIDTH:
-        facts[-2] = f"{iterations}+{config.warmup}"
+        facts[facts.index(counts)] = f"{iterations}+{launches}{config.warmup}"
     facts[:0] = origin
     room = width - width_of(right) - 1
     for fact in facts:

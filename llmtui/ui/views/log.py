@@ -21,6 +21,7 @@ from llmtui.model import (
     RunState,
     is_news,
 )
+from llmtui.runview.launches import launch_words, launches_of
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import plural
@@ -156,6 +157,10 @@ def _state_words(state: BackendState, run_view: RunView) -> _Words | None:
         return None  # an added round: the run's own entries cover it
     attempt = f" (attempt {state.attempt})" if state.attempt > 1 else ""
     doing = f": {sanitize(state.doing)}" if state.doing and state.state in ("preparing", "loading") else ""
+    backend_view = run_view.backends.get(state.name)
+    if state.state == "loading" and backend_view is not None:
+        launches = launches_of(run_view.plan.config, backend_view.backend, state)
+        doing = f": {words}" if (words := launch_words(state, launches)) else doing
     why = f": {_failure(state.failure)}" if state.failure is not None else ""
     return f"{name_text(state.name)}{attempt} {state_word(state.state)}{doing or why}", STATE_ROLES[state.state]
 

@@ -6,6 +6,7 @@ from rich.cells import cell_len
 
 from llmtui.model import FAILED
 from llmtui.runview.backend import BackendView
+from llmtui.runview.launches import launch_words
 from llmtui.text import sanitize
 from llmtui.ui.charts.sparkline import sparkline
 from llmtui.ui.layout import PANEL_APART, PANEL_LARGE_DIGITS, PANEL_LEAST_HEIGHT, PANEL_LEAST_WIDTH
@@ -111,6 +112,7 @@ def panel(backend_view: BackendView, options: PanelOptions, width: int, height: 
     pieces = f"{whole}x in one piece" if whole else ""
     remarks: list[Span] = [
         (compared, "accent"),
+        (launch_words(backend_view.state, options.launches), "accent"),
         (refused, "warn"),
         (pieces, "warn"),
         (sanitize(backend_view.state.note, 120), "dim"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.cells import cell_len
 
 from llmtui.runview.backend import BackendView
+from llmtui.runview.launches import load_words
 from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
 from llmtui.text.format import DASH, figure, plural, plus_minus
@@ -156,13 +157,14 @@ def _dim(line: Line) -> Line:
 
 def server_lines(backend_view: BackendView, width: int, rows: int) -> list[Line]:
     """Weights, load time, memory and CPU of the server."""
-    load = f"load {backend_view.state.load_s:.1f} s" if backend_view.state.load_s is not None else ""
+    weights = sanitize(backend_view.weights, 40)
+    loads = load_words(backend_view.state) or [""]
+    load = next((text for text in loads if len(weights) + len(text) + 1 <= width), loads[-1])
     if rows == 1:
         # The weights are in the table too.
-        facts = [fact for fact in (load, memory(backend_view.rss_bytes), cores(backend_view.cpu_cores)) if fact]
+        facts = [fact for fact in (loads[-1], memory(backend_view.rss_bytes), cores(backend_view.cpu_cores)) if fact]
         texts = [apart.join(facts[:n]) for n in (3, 2, 1) for apart in (", ", " ")]
         return [((next((text for text in texts if len(text) <= width), ""), "dim"),)]
-    weights = sanitize(backend_view.weights, 40)
     first = _pair(weights, load, width) if weights else ((load, ""),)
     second = _pair(memory(backend_view.rss_bytes), cores(backend_view.cpu_cores), width)
     return [_dim(first), _dim(second)]
