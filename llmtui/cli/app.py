@@ -85,7 +85,6 @@ def run(
     **changes: Any,
 ) -> None:
     """Run the benchmark as plain text: a line per iteration, then the table.
-
     WHAT is as in `llmtui monitor`. A FILE of - is stdout, instead of the text.
     """
     _, plan = plan_from(words, model, only, changes)

@@ -89,7 +89,8 @@ async def _print_events(run_view: RunView, client: Client, quiet: bool) -> bool:
     printed: dict[str, str] = {}
     async for event in client.events():
         change, name = run_view.apply(event)
-        if change == "all" and (short := cannot_decide(run_view.plan.config.iterations, len(run_view.backends))):
+        short = cannot_decide(run_view.plan.config.iterations, len(run_view.backends)) if change == "all" else ""
+        if short and not run_view.plan.relaunches:
             report(short)
         for note in run_view.notes if change == "all" else run_view.notes[-1:] if change == "note" else ():
             text = sanitize(note.text, 600)

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from llmtui.model import Iteration, Struct
 from llmtui.stats.correction import LEVEL, holm, single_p
+from llmtui.stats.launches import launch_means, launch_shift, least_shown
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.ranks import EXACT_PAIRS, Shift, group_shift, paired_shift
 from llmtui.stats.rounds import Rounds, as_rounds, took_turns
@@ -79,8 +80,10 @@ class Comparison(Struct, frozen=True):
     @property
     def count(self) -> str:
         """What was compared: "10 rounds", "6 iterations each", "6 and 500 iterations"."""
+        if self.launches and self.n % self.launches == 0:
+            return f"{plural(self.launches, 'launch', 'es')} of {plural(self.n // self.launches, 'round')}"
         if self.launches:
-            return f"{plural(self.n, 'round')} in {self.launches} launches"
+            return f"{plural(self.n, 'round')} in {plural(self.launches, 'launch', 'es')}"
         if self.paired:
             return f"{plural(self.n, 'round')}"
         if self.n_more > self.n:
@@ -144,7 +147,7 @@ class Comparison(Struct, frozen=True):
             return f"{self.relation} ({self.count}), but not in turns: the machine may explain it"
         by = METRICS[self.metric].by
         if self.bounded and self.low > 1:
-            more = "rounds" if self.paired else "iterations"
+            more = "launches" if self.launches else "rounds" if self.paired else "iterations"
             return f"no verdict: {self.relation}, which may be chance{self.among}; measure more {more}"
         if self.could_show is None:
             return f"no verdict{by}: {self.limit}"
@@ -182,13 +185,17 @@ def measure(
     `basis` is "rounds" for backends of one run, whose basis becomes "apart" if they did not take turns, and "apart" if
     they were not asked to. It is "runs" for groups of different runs, even if their numbers match.
     """
-    logs = _logs(as_rounds(one[1]), as_rounds(two[1]), metric, basis == "rounds")
+    first, second = as_rounds(one[1]), as_rounds(two[1])
+    logs = _logs(first, second, metric, basis == "rounds")
     if logs is None:
         return None
     sign = -1.0 if METRICS[metric].higher_is_better else 1.0
     left, right = ([sign * v for v in side] for side in logs[:2])
     actual: Basis = "apart" if basis == "rounds" and not logs.paired else basis
-    return Measured(one[0], two[0], metric, level, _Logs(left, right, logs.paired), actual)
+    launches: list[tuple[int, int]] = []
+    if logs.paired and max(first.launches, second.launches) > 1:
+        actual, launches = "launches", first.launches_of_pairs(second, metric)
+    return Measured(one[0], two[0], metric, level, _Logs(left, right, logs.paired), actual, launches)
 
 
 def rounds(first: Sequence[Iteration], second: Sequence[Iteration]) -> list[tuple[Iteration, Iteration]]:
@@ -228,7 +235,10 @@ def _logs(first: Rounds, second: Rounds, metric: MetricKey, turns: bool) -> _Log
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Two backends by one metric, before a correction for other comparisons."""
+    """Two backends by one metric, before a correction for other comparisons.
+
+    `launches` are those of both servers in each round if they are the samples, empty if rounds are.
+    """
 
     one: str
     two: str
@@ -236,6 +246,13 @@ class Measured:
     level: float
     logs: _Logs
     basis: Basis = "rounds"
+    launches: Sequence[tuple[int, int]] = ()
+
+    @functools.cached_property
+    def _means(self) -> list[float]:
+        """The mean log ratio of each launch, empty if launches are not the samples."""
+        ratios = zip(self.logs.first, self.logs.second, strict=True) if self.launches else ()
+        return launch_means(self.launches, [a - b for a, b in ratios])
 
     @functools.cached_property
     def whole(self) -> Shift:
@@ -244,12 +261,17 @@ class Measured:
 
     def shift(self, alpha: float) -> Shift:
         """The same, with an interval that misses the truth at most `alpha` of the time."""
+        if self.launches:
+            return launch_shift(self._means, alpha)
         if self.logs.paired:
             return paired_shift([a - b for a, b in zip(self.logs.first, self.logs.second, strict=True)], alpha)
         return group_shift(self.logs.first, self.logs.second, alpha)
 
     def _could_show(self, alpha: float, alone: float, power: float = POWER) -> float | None:
         """The smallest ratio that has a p of `alone` or less with this probability."""
+        if self.launches:
+            least = least_shown(self._means, alone, power)
+            return _ratio(least) if least is not None else None
         shift, given = self.whole, alpha
         if alone != alpha and min(len(self.logs.first), len(self.logs.second)) <= EXACT_PAIRS:
             shift, given = self.shift(alone), alone
@@ -288,6 +310,7 @@ class Measured:
             n_more=max(len(self.logs.first), len(self.logs.second)),
             rivals=rivals,
             basis=self.basis,
+            launches=len(self._means),
         )
 
 

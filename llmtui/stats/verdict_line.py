@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llmtui.model.plan import LEAST_LAUNCHES
 from llmtui.stats.board import Board
 from llmtui.stats.compare import Comparison, percent
 from llmtui.stats.correction import LEVEL, cannot_decide, rounds_to_decide
@@ -14,6 +15,8 @@ from llmtui.text import sanitize
 if TYPE_CHECKING:
     from llmtui.stats.verdict import Verdict
 
+#: What a verdict on launches needs.
+NEEDS_LAUNCHES = f"needs {LEAST_LAUNCHES} launches"
 _NAME = 40
 #: A ratio below this is 1.00 in two decimals.
 _EQUAL = 1.005
@@ -152,6 +155,10 @@ def _too_few(verdict: Verdict, least: Comparison, by: str) -> str:
     """How many rounds are needed, or that the planned ones are too few."""
     if not least.paired:
         return f"no verdict{by}{'' if verdict.done else ' yet'}: {least.limit}"
+    if least.basis == "launches":
+        if verdict.done:
+            return f"no verdict{by}: {least.limit}; {LEAST_LAUNCHES} launches can decide"
+        return f"no verdict{by} yet: {NEEDS_LAUNCHES}"
     if verdict.done:
         return f"no verdict{by}: {least.limit}; {rounds_to_decide(verdict.level)} can decide"
     final = level_of_attempt(verdict.attempt)

@@ -122,9 +122,9 @@ def count_text(value: float | None) -> str:
     return DASH if value is None else f"{value:.10g}"
 
 
-def plural(count: int, word: str) -> str:
-    """Return "1 token", "2 tokens"."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+def plural(count: int, word: str, ending: str = "s") -> str:
+    """Return "1 token", "2 tokens"; with the ending "es" "2 launches"."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}{ending}"
 
 
 def left_out_text(count: int) -> str:

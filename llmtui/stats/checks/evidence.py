@@ -78,6 +78,8 @@ class Evidence:
         self.refused = 0
         self.repeated = 0
         self.parts: Counter[int] = Counter()
+        #: The launches of its server with samples.
+        self.launches: set[int] = set()
         self.disturbed = 0
         self.foreign_most = 0.0
         self.stolen = 0
@@ -137,6 +139,7 @@ class Evidence:
             return
         self.good += 1
         self.parts[iteration.part] += 1
+        self.launches.add(iteration.launch)
         self._machine(iteration)
         self._work(iteration)
         for metric, thinned in self.metrics.items():

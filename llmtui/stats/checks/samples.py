@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from llmtui.model import RESTING
+from llmtui.model.plan import LEAST_LAUNCHES
 from llmtui.stats.checks.base import Check, Entry, Race, each, listed, of
 from llmtui.stats.checks.evidence import RECENT, Thinned
 from llmtui.stats.compare import Comparison, rounds
@@ -25,6 +26,9 @@ SMALL_S = 0.002
 
 def few(race: Race) -> Iterator[Check]:
     """too-few: no interval is possible, or too few rounds are complete for any verdict."""
+    if race.config.launches > 1 and any(e.backend.launched for e in race.entries):
+        yield from _few_launches(race)
+        return
     alpha = 1 - _level(race)
     pairs = list(itertools.combinations(race.sampled, 2))
     turns = [_in_turns(race, *pair) for pair in pairs]
@@ -59,6 +63,20 @@ def few(race: Race) -> Iterator[Check]:
             backends=[e.name for e in race.sampled],
             text=f"{plural(made, 'complete round')} cannot decide",
             todo=todo,
+        )
+
+
+def _few_launches(race: Race) -> Iterator[Check]:
+    """The same if launches are the samples: some of them failed, or were stopped."""
+    over = all(e.state.state in RESTING for e in race.entries)
+    launches = {e.name: len(e.evidence.launches) for e in race.entries if over and e.backend.launched}
+    if counts := {name: n for name, n in launches.items() if n < LEAST_LAUNCHES}:
+        yield Check(
+            code="too-few",
+            level="warning",
+            backends=list(counts),
+            text=f"too few launches for an interval, which needs {LEAST_LAUNCHES}: {each(counts)}",
+            todo="rerun (R), and let it finish",
         )
 
 

@@ -13,7 +13,7 @@ from llmtui.stats.levels import level_after
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
 from llmtui.stats.verdict import Pair, Verdict, sentences_on
-from llmtui.stats.verdict_line import not_yet
+from llmtui.stats.verdict_line import NEEDS_LAUNCHES, not_yet
 from llmtui.text import sanitize
 from llmtui.text.format import figures, plural, scale_of, with_limits
 from llmtui.ui.charts.ratios import Ratio, draw_ratios
@@ -107,6 +107,8 @@ def awaited_line(run_view: RunView, width: int) -> Line:
     states = [backend_view.state.state for backend_view in run_view.backends.values()]
     racing = sum(state not in RESTING for state in states)
     text = not_yet(planned, racing, level_after(planned, 0, early=True))
+    if text and run_view.plan.relaunches:
+        text = f"no verdict yet: {NEEDS_LAUNCHES}"
     return fit([(" ", ""), (clip(text, width - 2), "dim")], width)
 
 
