@@ -131,7 +131,8 @@ class Comparison(Struct, frozen=True):
             claim = f"{self.faster} {gives} {ratio}x as many {metric.title} as {self.slower}"
         else:
             claim = f"{self.slower} {'took' if apart else 'takes'} {ratio}x as long as {self.faster}{metric.by}"
-        return claim if apart else f"{claim} ({percent(self.level)}: {self.span})"
+        over = f"; {self.count}" if self.launches else ""
+        return claim if apart else f"{claim} ({percent(self.level)}: {self.span}{over})"
 
     @property
     def names_both(self) -> bool:

@@ -74,7 +74,7 @@ def test_a_comparison_of_several_launches_has_them_as_its_samples() -> None:
     logs = launch_shift([math.log(factor) for factor in LAUNCHES], 0.05)
     assert (comparison.ratio, comparison.p) == pytest.approx((math.exp(logs.estimate), logs.p))
     assert (comparison.low, comparison.high) == pytest.approx((math.exp(logs.low), math.exp(logs.high)))
-    assert comparison.decided and comparison.count == "5 launches of 2 rounds"
+    assert comparison.decided and comparison.sentence.endswith("; 5 launches of 2 rounds)")
     # Rounds of the same launch do not make the interval narrower.
     assert compared(LAUNCHES, each=20).high == pytest.approx(comparison.high)
 
