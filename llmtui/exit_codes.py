@@ -8,7 +8,7 @@ OK = 0
 FAILED = 1
 #: Wrong usage or an invalid config. Naming a run that does not exist is wrong usage.
 USAGE = 2
-#: `compare --gate`: the data are too few to pass or to break the gate.
+#: `compare --gate`: the data neither exclude a slowdown beyond the gate nor show one.
 SILENT = 3
 #: Control-C, as a shell reports it (128 + SIGINT).
 INTERRUPTED = 130
@@ -18,7 +18,7 @@ MEANINGS = {
     OK: "success",
     FAILED: "failure",
     USAGE: "wrong usage",
-    SILENT: "too few samples",
+    SILENT: "cannot tell",
     INTERRUPTED: "Ctrl-C",
 }
 _RUN = {OK: "success", FAILED: "a backend failed", USAGE: "wrong usage", INTERRUPTED: "Ctrl-C"}
@@ -34,7 +34,7 @@ OF_COMMAND: dict[str, dict[int, str]] = {
     "show": {OK: "success", FAILED: "cannot read the history", USAGE: _NO_RUN},
     "open": {OK: "success", FAILED: "cannot read the history", USAGE: _NO_RUN},
     "export": {OK: "success", FAILED: "cannot read or write", USAGE: _NO_RUN},
-    "compare": {OK: "success", FAILED: "the gate does not hold", USAGE: _NO_RUN, SILENT: "too few samples"},
+    "compare": {OK: "success", FAILED: "the gate does not hold", USAGE: _NO_RUN, SILENT: "cannot tell"},
     "attach": {OK: "success", FAILED: "a backend failed", USAGE: _NO_RUN, INTERRUPTED: "Ctrl-C"},
     "resume": {OK: "success", FAILED: "a backend failed", USAGE: _NO_RUN, INTERRUPTED: "Ctrl-C"},
     "accuracy": {OK: "success", FAILED: "the test failed", USAGE: "wrong usage", INTERRUPTED: "Ctrl-C"},

@@ -5,48 +5,35 @@ The statistics are in llmtui.stats.compare_runs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from llmtui import exit_codes
+from llmtui.cli.compare_json import Gated, comparison_json
 from llmtui.cli.history import opened
 from llmtui.cli.output import STDOUT, output_columns, report, write_output
-from llmtui.model import Struct
+from llmtui.cli.run_groups import earlier, groups, load_one
 from llmtui.model.errors import UsageError
 from llmtui.runview.against import side_of
 from llmtui.runview.run import RunView
 from llmtui.stats.compare import digits, times
-from llmtui.stats.compare_runs import Across, Outcome, across, gate, paired
+from llmtui.stats.compare_runs import across, paired
+from llmtui.stats.gate import gate
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.rounds import MOST
 from llmtui.stats.run_differences import Side
+from llmtui.stats.run_outcomes import Across, Outcome
 from llmtui.store.accuracy_record import newest
 from llmtui.store.rows import StoredRun
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, fit, wrapped
-from llmtui.text.format import DASH, scale_of
+from llmtui.text.format import DASH, plural, scale_of
 
-#: Incremented when a key of the JSON changes its meaning.
-SCHEMA_VERSION = 1
 _NAME = 32
 _SENTENCE = 4_000
 #: The number of right-aligned columns, between the names and the slowdown.
 _NUMBERS = 4
-
-
-class Gated(Struct, frozen=True):
-    """The result of a gate of `percent`: a sentence for each backend that breaks it, or has too few samples to tell."""
-
-    percent: float
-    broken: list[str]
-    silent: list[str]
-
-    @property
-    def holds(self) -> bool | None:
-        """Whether the gate passed. None if no backend breaks it, but one has too few samples to tell."""
-        return False if self.broken else None if self.silent else True
 
 
 def compare_runs(
@@ -58,33 +45,63 @@ def compare_runs(
     metric: MetricKey = "latency",
     percent: float | None = None,
     json_file: Path | None = None,
+    count: int = 1,
 ) -> int:
     """Print how the backends of run `second` compare with those of run `first`. Return the exit code.
 
-    `named` are pairs as "NAME_A=NAME_B". Raises StoreError, and UsageError if the pairs are invalid.
+    `named` are pairs as "NAME_A=NAME_B". `count` is the number of runs of each side, the newest up to these.
+    Raises StoreError, and UsageError if the pairs are invalid or a side has only one run.
     """
-    one, two = _loaded(path, first, second)
+    found = _loaded(path, first, second, count)
+    one, two = found.a[-1], found.b[-1]
     a, b = _side(one), _side(two)
-    comparison = across(a, b, _pairs(a, b, named), metric, record=newest(b.machine))
+    comparison = across(
+        a,
+        b,
+        _pairs(a, b, named),
+        metric,
+        record=newest(b.machine),
+        before=[_side(stored) for stored in found.a[:-1]],
+        after=[_side(stored) for stored in found.b[:-1]],
+        earlier=[_side(stored) for stored in found.earlier],
+    )
     gated = Gated(percent, *gate(comparison, percent)) if percent is not None else None
-    for word, stored in (("A", one), ("B", two)):
+    for word, stored, side in (("A", one, found.a), ("B", two, found.b)):
         if stored.state == "running":
             report(f"run {word} is still running; comparing its iterations so far")
-    written = _write(one, two, comparison, gated, json_file)
+        if len(side) < count:
+            report(f"{word} has {len(side)} runs with the same setup and label, not {count}; comparing these")
+    written = _write(found, comparison, gated, json_file)
     if not any(o.n_a and o.n_b for o in comparison.outcomes):
         report("nothing to compare: no backend has samples in both runs")
         return exit_codes.FAILED
     if gated is not None:
-        _report_gate(gated)
+        _report_gate(gated, relative=any(o.others for o in comparison.outcomes))
     if not written or (gated is not None and gated.broken):
         return exit_codes.FAILED
     return exit_codes.SILENT if gated is not None and gated.silent else exit_codes.OK
 
 
-def _loaded(path: str, first: str, second: str) -> tuple[StoredRun, StoredRun]:
+class _Loaded(NamedTuple):
+    """The runs of both sides, oldest first, and runs like A from which the spread between runs is known."""
+
+    a: list[StoredRun]
+    b: list[StoredRun]
+    earlier: list[StoredRun]
+
+
+def _loaded(path: str, first: str, second: str, count: int) -> _Loaded:
     with opened(path) as store:
+        if count > 1:
+            one, two = load_one(store, first), load_one(store, second)
+            if one.plan.run == two.plan.run:
+                raise UsageError(f"--runs: A and B are the same run, {one.plan.run}; name two runs")
+            return _Loaded(*groups(store, one, two, count), [])
         one = store.load(first)
-        return one, one if store.find(second) == one.plan.run else store.load(second)
+        if store.find(second) == one.plan.run:
+            return _Loaded([one], [one], [])
+        two = store.load(second)
+        return _Loaded([one], [two], earlier(store, one, two))
 
 
 def _side(stored: StoredRun) -> Side:
@@ -128,32 +145,38 @@ def _names(side: Side) -> str:
     return ", ".join(sanitize(name, 60) for name in side.contenders) or "none"
 
 
-def _report_gate(gated: Gated) -> None:
+def _report_gate(gated: Gated, *, relative: bool) -> None:
     name = f"gate of {gated.percent:g}%"
     for sentence in gated.broken:
         report(f"{name} failed: {sentence}")
     for sentence in gated.silent:
         report(f"{name} undecided: {sentence}")
     if gated.holds:
-        report(f"{name} passed")
+        report(f"{name} passed{', relative to the other backends' if relative else ''}")
 
 
-def _write(one: StoredRun, two: StoredRun, comparison: Across, gated: Gated | None, json_file: Path | None) -> bool:
+def _write(found: _Loaded, comparison: Across, gated: Gated | None, json_file: Path | None) -> bool:
     """Print the comparison and write `json_file`. Return False if that cannot be written."""
-    document = comparison_json(one, two, comparison, gated)
+    document = comparison_json(found.a[-1], found.b[-1], comparison, gated)
     if json_file == STDOUT:
         return write_output(STDOUT, document)
-    print(comparison_text(one, two, comparison, output_columns()), end="")
+    print(comparison_text(found.a, found.b, comparison, output_columns()), end="")
     return json_file is None or write_output(json_file, document)
 
 
-def comparison_text(one: StoredRun, two: StoredRun, comparison: Across, width: int) -> str:
-    """Both runs, the table, a sentence per backend, and the other differences, at most `width` columns wide."""
-    runs = [("A", one), ("B", two)] if one.plan.run != two.plan.run else [("A and B", one)]
-    lines = [line for name, stored in runs for line in wrapped(f"{name}: {_origin(stored)}", width)]
+def comparison_text(a: Sequence[StoredRun], b: Sequence[StoredRun], comparison: Across, width: int) -> str:
+    """Both runs, the table, a sentence per backend, and the other differences, at most `width` columns wide.
+
+    `a` and `b` are the runs of the sides, oldest first.
+    """
+    sides = [("A", a), ("B", b)] if a[-1].plan.run != b[-1].plan.run else [("A and B", a)]
+    lines = [line for name, runs in sides for line in wrapped(f"{name}: {_origins(runs)}", width)]
     lines += ["", *_table(comparison.outcomes, width), ""]
     for outcome in comparison.outcomes:
         lines += wrapped(sanitize(outcome.sentence, _SENTENCE), width)
+    for common in comparison.common:
+        if common.shown:
+            lines += wrapped(sanitize(common.sentence, _SENTENCE), width)
     if any(MOST in (o.n_a, o.n_b) for o in comparison.outcomes):
         lines += wrapped(f"only the newest {MOST} iterations of a backend are compared", width)
     rest = [(run, names) for run, names in (("A", comparison.rest_a), ("B", comparison.rest_b)) if names]
@@ -166,6 +189,15 @@ def comparison_text(one: StoredRun, two: StoredRun, comparison: Across, width: i
         check = sanitize(f"{d.level} {d.code}: {d.text}" + (f"; fix: {d.todo}" if d.todo else ""), _SENTENCE)
         lines += wrapped(check, width)
     return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def _origins(runs: Sequence[StoredRun]) -> str:
+    """The newest run of a side, and the ids of the others."""
+    text = _origin(runs[-1])
+    if len(runs) == 1:
+        return text
+    others = ", ".join(sanitize(stored.plan.run, 40) for stored in reversed(runs[:-1]))
+    return f"{text}; and {plural(len(runs) - 1, 'run')} before it: {others}"
 
 
 def _origin(stored: StoredRun) -> str:
@@ -192,24 +224,37 @@ def _table(outcomes: Sequence[Outcome], width: int) -> list[str]:
         ["n B", *(str(o.n_b) for o in outcomes)],
         [f"median A{unit}", *(scales[o.metric].text(o.median_a) for o in outcomes)],
         [f"median B{unit}", *(scales[o.metric].text(o.median_b) for o in outcomes)],
-        ["slowdown", *(_slowdown(o) for o in outcomes)],
+        ["slowdown", *(_ratio(o.slowdown) for o in outcomes)],
     ]
+    if any(o.others for o in outcomes):
+        columns.append(["relative", *(_ratio(o.relative) for o in outcomes)])
+        if sum(max(map(cells_wide, column)) + 2 for column in columns) - 2 > width:
+            # The names are worth more than an interval that decides nothing.
+            columns[-2] = [text.partition(" (")[0] for text in columns[-2]]
     head = "medians"
     if len(used) == 1:
         head = f"{METRICS[used[0]].title} (median)"
         del columns[1]
-    left = len(columns) - 1 - _NUMBERS
+    left = 2 if len(used) > 1 else 1
     widths = [max(map(cells_wide, column)) for column in columns]
-    widths[0] = max(len("backend"), min(widths[0], width - sum(widths[1:]) - 2 * (len(widths) - 1)))
+    # Wide figures stand closer together rather than beyond the edge.
+    narrow = len("backend") + sum(widths[1:]) + 2 * (len(widths) - 1) > width
+    gap = " " if narrow else "  "
+    widths[0] = max(len("backend"), min(widths[0], width - sum(widths[1:]) - len(gap) * (len(widths) - 1)))
     columns[0] = [fit(name, widths[0]) for name in columns[0]]
-    lines = [f"{head}; slowdown above 1x: B is slower than A; below 1x: B is faster"]
+    lines = wrapped(f"{head}; slowdown above 1x: B is slower than A; below 1x: B is faster{_meaning(outcomes)}", width)
     for row in zip(*columns, strict=True):
         cells = []
         for place, (cell, wide) in enumerate(zip(row, widths, strict=True)):
             padding = " " * (wide - cells_wide(cell))
             cells.append(padding + cell if left <= place < left + _NUMBERS else cell + padding)
-        lines.append("  ".join(cells))
+        lines.append(gap.join(cells))
     return lines
+
+
+def _meaning(outcomes: Sequence[Outcome]) -> str:
+    """What the column of relative slowdowns means, if there is one."""
+    return "; relative: to the other backends" if any(o.others for o in outcomes) else ""
 
 
 def _row_name(outcome: Outcome) -> str:
@@ -218,89 +263,11 @@ def _row_name(outcome: Outcome) -> str:
     return f"{sanitize(outcome.a, _NAME)} / {sanitize(outcome.b, _NAME)}"
 
 
-def _slowdown(outcome: Outcome) -> str:
-    slowdown = outcome.slowdown
-    if slowdown is None:
+def _ratio(of_b: tuple[float, float | None, float | None] | None) -> str:
+    if of_b is None:
         return DASH
-    ratio, low, high = slowdown
+    ratio, low, high = of_b
     if low is None or high is None:
         return f"{times(ratio)}x"
     middle, least, most = digits(ratio, low, high)
     return f"{middle}x ({least} to {most})"
-
-
-def comparison_json(one: StoredRun, two: StoredRun, comparison: Across, gated: Gated | None) -> str:
-    """The comparison as an indented JSON document.
-
-    `a` and `b` are the runs. Each item of `backends` has its name in A and in B, the compared `metric` (null if none is
-    comparable; `instead_of` is the requested metric if that differs, and `reason` says why), the number of samples, the
-    medians (s, or tokens/s), and `slowdown`: B's time as a multiple of A's, with its interval from `low` to `high` at
-    `level` (null if there are too few samples). `shown` is "slower", "faster" or null; `p`, `could_show` and `paired`
-    are those of llmtui.stats.compare. `failed_a` of `tried_a` iterations failed in A; `fails_more` is true if B fails
-    significantly more often. `differences` are the other differences between the runs. `gate` is null if none was
-    requested; its `holds` is null if it is undecided.
-    """
-    document: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
-        "a": _run(one),
-        "b": _run(two),
-        "metric": comparison.metric,
-        "level": comparison.level,
-        "backends": [_compared(outcome) for outcome in comparison.outcomes],
-        "rest_a": comparison.rest_a,
-        "rest_b": comparison.rest_b,
-        "differences": [
-            {"code": d.code, "level": d.level, "backend": d.backend or None, "text": d.text, "todo": d.todo}
-            for d in comparison.differences
-        ],
-        "gate": None
-        if gated is None
-        else {
-            "percent": gated.percent,
-            "holds": gated.holds,
-            "broken": gated.broken,
-            "silent": gated.silent,
-        },
-    }
-    # ASCII only, so that no C1 control and no bidi mark reaches a terminal.
-    return json.dumps(document, indent=2).replace("\x7f", "\\u007f") + "\n"
-
-
-def _run(stored: StoredRun) -> dict[str, str]:
-    return {
-        "run": stored.plan.run,
-        "label": stored.label,
-        "note": stored.note,
-        "state": stored.state,
-        "created_utc": stored.plan.created_utc,
-        "llmtui": stored.llmtui,
-    }
-
-
-def _compared(outcome: Outcome) -> dict[str, Any]:
-    comparison, leading = outcome.comparison, outcome.leading
-    ratio, low, high = outcome.slowdown or (None, None, None)
-    return {
-        "a": outcome.a,
-        "b": outcome.b,
-        "sentence": outcome.sentence,
-        "metric": leading.metric,
-        "instead_of": leading.instead_of,
-        "reason": leading.reason,
-        "n_a": outcome.n_a,
-        "n_b": outcome.n_b,
-        "median_a": outcome.median_a,
-        "median_b": outcome.median_b,
-        "slowdown": ratio,
-        "low": low,
-        "high": high,
-        "shown": outcome.shown or None,
-        "p": comparison.p if comparison is not None else None,
-        "could_show": comparison.could_show if comparison is not None else None,
-        "paired": comparison is not None and comparison.paired,
-        "failed_a": outcome.failed_a,
-        "tried_a": outcome.tried_a,
-        "failed_b": outcome.failed_b,
-        "tried_b": outcome.tried_b,
-        "fails_more": outcome.fails_more,
-    }

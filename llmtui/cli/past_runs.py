@@ -113,13 +113,27 @@ def open_(run: str, against: str | None, store: str) -> None:
     "--gate",
     type=click.FloatRange(0, 10_000),
     metavar="PERCENT",
-    help="Exit with 1 if a backend is significantly slower in B, and by more than this; or fails more often; or has no "
-    "samples. Exit with 3 if there are too few samples to tell.",
+    help="Exit with 1 if a backend is shown to be slower in B by more than this, fails more often, or has no samples. "
+    "Exit with 3 if the runs cannot tell.",
+)
+@click.option(
+    "--runs",
+    "count",
+    type=click.IntRange(2, 100),
+    metavar="N",
+    help="Compare N runs like A with N like B.",
 )
 @click.option("--json", "json_file", metavar="FILE", type=FILE, help="Write the comparison as JSON (- is stdout).")
 @store_option
 def compare(
-    a: str, b: str, named: tuple[str, ...], metric: MetricKey, gate: float | None, json_file: Path | None, store: str
+    a: str,
+    b: str,
+    named: tuple[str, ...],
+    metric: MetricKey,
+    gate: float | None,
+    count: int | None,
+    json_file: Path | None,
+    store: str,
 ) -> None:
     """Compare the backends of run B with those of run A, by name.
 
@@ -130,7 +144,7 @@ def compare(
     json_file = output_files(json=json_file)["json"]
     from llmtui.cli.compare import compare_runs
 
-    sys.exit(compare_runs(a, b, store, named=named, metric=metric, percent=gate, json_file=json_file))
+    sys.exit(compare_runs(a, b, store, named=named, metric=metric, percent=gate, json_file=json_file, count=count or 1))
 
 
 @_command()

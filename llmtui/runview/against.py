@@ -1,6 +1,6 @@
 """An earlier run beside the one on the screen: its medians, where they are of the same work.
 
-Two runs do not take turns, so the change between them may be one of the machine. `llmtui compare` says what the data
+Two runs do not take turns, so the change between them may be one of the machine. `llmtui compare` says what the runs
 show; here stand only the medians of both.
 """
 
@@ -50,7 +50,7 @@ class Against:
             by = METRICS[metric].title
             return f"run {self.title} has no backend that is comparable by {by}; for the reason, try: {compare}"
         medians = f"the medians of {plural(count, 'backend')} in run {self.title}"
-        return f"beside it: {medians}; for what the data show: {compare}"
+        return f"beside it: {medians}; the change between two runs may be the machine's: {compare} says what they show"
 
     def _comparable(self, run_view: RunView, metric: MetricKey) -> dict[str, float]:
         from llmtui.stats.compare_runs import comparable

@@ -199,6 +199,13 @@ def measure(
     return Measured(one[0], two[0], metric, level, _Logs(left, right, logs.paired), actual, launches)
 
 
+def measure_logs(
+    one: str, two: str, first: Sequence[float], second: Sequence[float], metric: MetricKey, level: float
+) -> Measured:
+    """Two groups of logarithms of times, from different runs; more is slower, also of a rate."""
+    return Measured(one, two, metric, level, _Logs(list(first), list(second), False), "runs")
+
+
 def rounds(first: Sequence[Iteration], second: Sequence[Iteration]) -> list[tuple[Iteration, Iteration]]:
     """Iterations of the same number if the two took turns, each round done before the next one started. Else []."""
     others = {i.iteration: i for i in second}

@@ -70,6 +70,10 @@ class Rounds:
         """The known values of a metric."""
         return [value for value in self._values[metric] if value == value]
 
+    def numbered(self, metric: MetricKey) -> list[tuple[int, float]]:
+        """The number of each round with its value, where that is known."""
+        return [(number, v) for number, v in zip(self._numbers, self._values[metric], strict=True) if v == v]
+
     def zeros(self, metric: MetricKey) -> int:
         """The number of values that have no ratio: 0, such as the gap of tokens that arrived together."""
         return sum(value <= 0 for value in self._values[metric])

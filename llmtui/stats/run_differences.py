@@ -25,6 +25,10 @@ from llmtui.text.format import plural
 _NAME = 40
 #: Sizes of memory that differ by less are equal: kernels reserve different parts of it.
 _MEMORY_SHARE = 0.05
+#: Codes of `setup_differences` that say that a backend was changed.
+SETUP = frozenset({"framework", "version", "protocol", "embedded", "stream", "launch", "options"})
+#: What to do so that a change of a backend can be told from one of the machine.
+TO_TELL = "measure several runs of each side and add --runs 5, or race a second backend in both runs"
 #: Settings that do not change the work of an iteration.
 _NOT_WORK = frozenset({"iterations", "model", "restarts", "on_disconnect"})
 #: Settings of [run]: the level of a difference, and its effect on the comparison.
@@ -54,7 +58,7 @@ class Side:
 
 
 def general_differences(a: Side, b: Side) -> Iterator[Check]:
-    """Differences of the runs as a whole; always that they did not take turns."""
+    """Differences of the runs as a whole."""
     yield from _settings(a.config, b.config)
     yield from _machines(a.machine, b.machine)
     yield from _conditions(a, b)
@@ -63,12 +67,34 @@ def general_differences(a: Side, b: Side) -> Iterator[Check]:
     if set(others) != set(now):
         text = f"different sets of backends: A {_some(others)}; B {_some(now)}"
         yield _check("company", "note", f"{text}: other running servers affect memory, caches and heat")
-    yield _check(
+
+
+def turns_difference(a: Side, b: Side, *, told: bool, relative: bool) -> Check:
+    """That the runs did not take turns; a note if every comparison can tell a change from one of the machine.
+
+    `told`: every comparison can. `relative`: by comparing backends with one another.
+    """
+    when = _apart(a.created_utc, b.created_utc)
+    if told and relative:
+        return _check("not-interleaved", "note", f"{when}: what changed for all backends alike is not counted")
+    if told:
+        return _check("not-interleaved", "note", f"{when}: the intervals contain how much such runs differ")
+    return _check(
         "not-interleaved",
         "warning",
-        f"{_apart(a.created_utc, b.created_utc)}: the intervals cover the noise within each run, not changes of the "
-        "machine in between",
-        "run both side by side in one config, where they take turns",
+        f"{when}: a change of the machine in between looks like a change of a backend",
+        TO_TELL,
+    )
+
+
+def launch_difference() -> Check:
+    """That a difference between two runs may be one between two launches of the same server."""
+    return _check(
+        "one-launch",
+        "warning",
+        "each run launched the server once, and another launch may be a few percent faster or slower",
+        "measure several runs of each side and add --runs 5",
+        sides=True,
     )
 
 
@@ -79,11 +105,20 @@ def _check(
     return Check(code=code, level=level, backends=backends, text=text, todo=todo, spoils=list(spoils))
 
 
+def same_work(a: RunConfig, b: RunConfig) -> bool:
+    """Whether these settings ask for the same work."""
+    return not _different(a, b)
+
+
+def _different(a: RunConfig, b: RunConfig) -> list[str]:
+    """The settings of the work that differ."""
+    fields = [f for f in RunConfig.__struct_fields__ if f not in _NOT_WORK and not f.endswith("timeout_s")]
+    return [field for field in fields if getattr(a, field) != getattr(b, field)]
+
+
 def _settings(a: RunConfig, b: RunConfig) -> Iterator[Check]:
-    for field in RunConfig.__struct_fields__:
+    for field in _different(a, b):
         was, now = getattr(a, field), getattr(b, field)
-        if was == now or field in _NOT_WORK or field.endswith("timeout_s"):
-            continue
         level, meaning = _SETTINGS.get(field, ("warning", "this may explain a difference"))
         yield _check(
             field.removesuffix("_s").replace("_", "-"),

@@ -20,7 +20,7 @@ import msgspec
 from llmtui.model import BackendState, Iteration, Machine, Plan, redacted, redactor
 from llmtui.store import limits, process_id, queries, read_run, run_names
 from llmtui.store.errors import NoRunError, StoreError, store_error
-from llmtui.store.rows import COLUMNS, MAX_NOTE, Runs, RunWord, StoredRun, iteration_values, run_of
+from llmtui.store.rows import COLUMNS, MAX_NOTE, RunRow, Runs, RunWord, StoredRun, iteration_values, run_of
 from llmtui.store.run_filter import RunFilter
 from llmtui.text import Redactor, sanitize
 
@@ -143,6 +143,11 @@ class Store:
         """
         with self._reading() as connection:
             return queries.runs(connection, limit, wanted)
+
+    def plans(self, limit: int) -> list[tuple[RunRow, Plan]]:
+        """Return the newest runs, newest first, without their backends' results, and their plans. Raises StoreError."""
+        with self._reading() as connection:
+            return queries.plans(connection, limit)
 
     def usual_loads(self, plan: Plan) -> dict[str, float]:
         """Return the usual load time (s) of each server that `plan` launches: the median of the newest runs."""

@@ -97,6 +97,21 @@ def _listed(connection: sqlite3.Connection, row: sqlite3.Row, wanted: RunFilter)
     return [msgspec.structs.replace(run, backends=[backend(name) for name in names])]
 
 
+def plans(connection: sqlite3.Connection, limit: int) -> list[tuple[RunRow, Plan]]:
+    """Return the newest `limit` runs, newest first, without counts and medians, and with their plans.
+
+    Unreadable ones are skipped.
+    """
+    found = []
+    newest = "SELECT * FROM runs ORDER BY created_utc DESC, seq DESC LIMIT ?"
+    for row in rows(connection, newest, (max(0, min(limit, MAX_RUNS)),)):
+        try:
+            found.append((run_of(row), plan_of(row)))
+        except ValueError:
+            continue
+    return found
+
+
 def usual_loads(connection: sqlite3.Connection, plan: Plan) -> dict[str, float]:
     """Return the median load time (s) of each backend that `plan` launches, over its `_LOADS` newest runs.
 

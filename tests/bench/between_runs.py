@@ -10,11 +10,12 @@ from typing import Any
 
 from llmtui.runview.against import side_of
 from llmtui.stats import compare_runs
-from llmtui.stats.compare_runs import Across, across, paired
+from llmtui.stats.compare_runs import across, paired
 from llmtui.stats.run_differences import Side
+from llmtui.stats.run_outcomes import Across
 from llmtui.text.format import plural
 from tests.bench.questions import Answers, Goal, Outcome, Question
-from tests.bench.simulated import EARLIER, World, attempt, names_of, part, run_spreads, view_of
+from tests.bench.simulated import World, attempt, names_of, part, view_of
 
 WANDERS = (0.0, 0.01, 0.02, 0.05)
 #: The gate in percent.
@@ -22,7 +23,7 @@ GATE = 5.0
 _ROUNDS = 10
 _NEVER = Goal(most=0)
 _GATE: Any = part("llmtui.stats.gate") or compare_runs
-_NEEDS = {"runs": "before", "history": "spreads"}
+_NEEDS = {"runs": "before", "history": "earlier"}
 _PARAMETERS = frozenset(inspect.signature(across).parameters)
 #: The number of backends, and what there is besides one run of each side.
 _SETUPS: tuple[tuple[int, dict[str, int]], ...] = (
@@ -56,10 +57,11 @@ def compared(
         ]
         return [side_of(view) for view in views]
 
-    spreads = run_spreads(rng, names, rounds, world, history) if history else None
-    *before, one = sides(dict.fromkeys(names, 1.0), 1)
+    equal = dict.fromkeys(names, 1.0)
+    *before, one = sides(equal, 1)
     *after, two = sides(slower, 1 + runs)
-    more: dict[str, Any] = {"before": before, "after": after, "spreads": spreads}
+    earlier = [one, *(of for n in range(history - 1) for of in sides(equal, 100 + n))] if history else []
+    more: dict[str, Any] = {"before": before, "after": after, "earlier": earlier}
     return across(one, two, paired(one, two), **{key: of for key, of in more.items() if key in _PARAMETERS})
 
 
@@ -83,9 +85,7 @@ def _gated(rng: random.Random, backends: int, factor: float, **how: Any) -> Answ
 def _settings() -> Iterator[tuple[str, dict[str, Any]]]:
     """What is compared, in words and as arguments."""
     for backends, more in _SETUPS:
-        if ("runs" in more and "before" not in _PARAMETERS) or (
-            "history" in more and not (EARLIER and "spreads" in _PARAMETERS)
-        ):
+        if any(key in more and needed not in _PARAMETERS for key, needed in _NEEDS.items()):
             continue
         words = [plural(backends, "backend"), *(f"{key} {number}" for key, number in more.items())]
         for wander in WANDERS:

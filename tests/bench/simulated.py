@@ -186,15 +186,6 @@ def launch_spreads(rng: random.Random, names: Sequence[str], rounds: int, world:
     ]
 
 
-def run_spreads(rng: random.Random, names: Sequence[str], rounds: int, world: World, runs: int) -> dict[str, Any]:
-    """How far runs differ in latency, as `compare` reads it from a history of this many runs of equal servers."""
-    means: dict[str, list[Mean]] = defaultdict(list)
-    for _ in range(runs):
-        for name, made in by_name(attempt(rng, dict.fromkeys(names, 1.0), rounds, world)).items():
-            means[name] += [of["latency"] for of in [EARLIER.run_means(made)] if "latency" in of]
-    return {name: spread for name, of in means.items() if (spread := between(of)) is not None}
-
-
 def by_name(made: Sequence[Iteration]) -> dict[str, list[Iteration]]:
     """These iterations by backend."""
     found: dict[str, list[Iteration]] = defaultdict(list)

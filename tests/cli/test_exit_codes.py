@@ -39,7 +39,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     file = folder / "history.db"
     add(file, DONE, {"a": 1.0, "b": 1.2})
     add(file, EQUAL, {"a": 1.0, "b": 1.2})
-    add(file, FEW, {"a": 1.5, "b": 1.2}, n=2)
+    add(file, FEW, {"a": 1.5, "b": 1.2}, n=1)
     add(file, HALF, {"a": 2.0, "b": 1.2}, end=None)
     with contextlib.closing(sqlite3.connect(folder / "other.db")) as other:
         other.execute("CREATE TABLE notes (text)")

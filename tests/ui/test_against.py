@@ -44,7 +44,8 @@ def test_a_backend_of_the_same_name_has_its_earlier_median(tmp_path: Path) -> No
     assert "vs before" in heading
     assert "+10.0%" in a and " 0.0%" in b and "%" not in other
     assert against.words(run_view, "latency") == (
-        "beside it: the medians of 2 backends in run before; for what the data show: llmtui compare aaaa0001 aaaa0002"
+        "beside it: the medians of 2 backends in run before; the change between two runs may be the machine's: "
+        "llmtui compare aaaa0001 aaaa0002 says what they show"
     )
 
 
