@@ -1,4 +1,4 @@
-"""The samples of one attempt in columns: what a comparison needs, in some 70 bytes a sample."""
+"""The samples of one attempt in columns: what a comparison needs, in some 80 bytes a sample."""
 
 from __future__ import annotations
 
