@@ -62,7 +62,7 @@ async def serve(launch: EngineLaunch) -> None:
         log.record(note)
     else:
         recorder.begin(launch.store, machine, launch.label)
-    run = start_run(launch.plan, folder, machine, recorder, emit, stored)
+    run = start_run(recorder.plan, folder, machine, recorder, emit, stored)
     control = Control(run)
     coordinator = Coordinator(run, control, own_pids)
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
+
 from llmtui.model import AnyEvent, BackendState, Iteration, Machine, Note, Plan
 from llmtui.store.errors import LockedError, StoreError
 from llmtui.store.history import Store
@@ -41,6 +43,7 @@ class Recorder:
         self._label = ""
         self._store: Store | None = None
         self._begun = False
+        self._look_back = False
         self._open_at = 0.0
         self._iterations: list[Iteration] = []
         self._states: dict[tuple[str, int], BackendState] = {}
@@ -50,10 +53,26 @@ class Recorder:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, path: str, machine: Machine, label: str = "") -> list[Note]:
-        """Open the history at `path` ("" is the default) and add the run with its label. Return `notes`."""
+        """Open the history at `path` ("" is the default) and add the run with its label. Return `notes`.
+
+        The plan gets the spreads that the history has, unless it cannot be opened now.
+        """
         self._path, self._machine, self._label = path, machine, label
+        self._look_back = True
         self._flush(OPEN_WAIT_S)
+        self._look_back = False
         return self.notes
+
+    @property
+    def plan(self) -> Plan:
+        """The plan, with the spreads that the history has."""
+        return self._plan
+
+    def _with_spreads(self, store: Store) -> Plan:
+        try:
+            return msgspec.structs.replace(self._plan, spreads=store.launch_spreads(self._plan, self._machine))
+        except StoreError:
+            return self._plan
 
     def usual_loads(self) -> dict[str, float]:
         """Return how long each backend's server took to load in earlier runs (s); empty if it cannot be read."""
@@ -147,6 +166,8 @@ class Recorder:
         store, warnings = open_store(self._path or None, wait_s=wait_s)
         try:
             store.mark_dead()
+            if self._look_back:
+                self._plan = self._with_spreads(store)
             store.begin(self._plan, self._machine, self._label)
         except StoreError:
             store.close()

@@ -40,6 +40,7 @@ from llmtui.model.sample import (
     disturbed_from,
     pieces,
 )
+from llmtui.model.spread import Between, PairSpread
 from llmtui.model.state import FAILED, RESTING, STATE_WORDS, BackendState, Machine, RunState, State, is_news
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "Backend",
     "BackendChanged",
     "BackendState",
+    "Between",
     "Detach",
     "DiscoveredServer",
     "Earlier",
@@ -74,6 +76,7 @@ __all__ = [
     "Order",
     "Outside",
     "Own",
+    "PairSpread",
     "Pause",
     "Phase",
     "Plan",

@@ -11,6 +11,7 @@ import msgspec
 
 from llmtui.model.base import Embedded, Protocol, Struct
 from llmtui.model.discovered import Absent, DiscoveredServer
+from llmtui.model.spread import PairSpread
 from llmtui.text import Redactor, is_ordinary, looks_like_key
 
 Order = Literal["shuffled", "round-robin", "sequential"]
@@ -133,7 +134,8 @@ class Plan(Struct, frozen=True):
     """A run as the engine carries it out: the request, the order, the backends. Contains secrets; see `public()`.
 
     `absent` are the wanted frameworks that were not on this machine, `others` the servers that were, and are not
-    measured.
+    measured. `spreads` is how far launches of its backends differed in earlier runs, as the engine reads it from the
+    history at the start (llmtui.store.spreads); a pair without an entry has no known spread.
     """
 
     run: str
@@ -143,6 +145,7 @@ class Plan(Struct, frozen=True):
     source: str = ""
     absent: list[Absent] = []
     others: list[DiscoveredServer] = []
+    spreads: list[PairSpread] = []
 
     @property
     def relaunches(self) -> bool:

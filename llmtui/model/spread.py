@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtui.model.base import Struct
+from llmtui.model.base import Own, Struct
 
 
 class Between(Struct, frozen=True):
@@ -13,3 +13,12 @@ class Between(Struct, frozen=True):
 
     tau: float
     n: int
+
+
+class PairSpread(Struct, frozen=True):
+    """The spread between launches of the ratio of two backends by a metric (a key of llmtui.stats.metrics)."""
+
+    one: Own
+    two: Own
+    metric: Own
+    spread: Between

@@ -42,6 +42,9 @@ RESTING: frozenset[State] = frozenset({"done", "failed", "unreachable", "missing
 #: Those of them in which it has failed, or is not there.
 FAILED: frozenset[State] = frozenset({"failed", "unreachable", "missing"})
 
+#: Sizes of memory that differ by less are equal: kernels reserve different parts of it.
+MEMORY_SHARE = 0.05
+
 
 #: How many start-up times a state holds at most: it is sent with each change.
 MOST_LOADS = 100
@@ -107,6 +110,12 @@ class Machine(Struct, frozen=True):
     governor: Own = ""
     load_1m: float | None = None
     foreign_cpu: float | None = None
+
+    def other_hardware(self, other: Machine) -> list[str]:
+        """The names of the fields in which the hardware of `other` differs."""
+        different = [name for name in ("cpu", "cores", "gpu") if getattr(self, name) != getattr(other, name)]
+        least, most = sorted((self.memory_bytes, other.memory_bytes))
+        return [*different, "memory_bytes"] if most > least * (1 + MEMORY_SHARE) else different
 
 
 class RunState(Struct, frozen=True):

@@ -179,7 +179,15 @@ class RunView:
         growth = 0.0 if done else _GROWTH * max(1.0, most / _MANY)
         if cached is not None and cached[0] == states and cached[1] <= count <= cached[1] * (1 + growth):
             return cached[2]
-        verdict = judge(backend_views, self.plan.config, self.machine, metric, record=self.own_error(), done=done)
+        verdict = judge(
+            backend_views,
+            self.plan.config,
+            self.machine,
+            metric,
+            record=self.own_error(),
+            spreads=self.plan.spreads,
+            done=done,
+        )
         self._verdicts[metric] = (states, count, verdict)
         return verdict
 

@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from llmtui.model.spread import Between
+from llmtui.model import Between
 from llmtui.stats.student import reach
 
 #: Fewer launches or runs give no spread: with four, an interval would be half as wide again as with many.

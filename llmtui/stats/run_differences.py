@@ -23,8 +23,6 @@ from llmtui.text import sanitize
 from llmtui.text.format import plural
 
 _NAME = 40
-#: Sizes of memory that differ by less are equal: kernels reserve different parts of it.
-_MEMORY_SHARE = 0.05
 #: Codes of `setup_differences` that say that a backend was changed.
 SETUP = frozenset({"framework", "version", "protocol", "embedded", "stream", "launch", "options"})
 #: What to do so that a change of a backend can be told from one of the machine.
@@ -129,11 +127,7 @@ def _settings(a: RunConfig, b: RunConfig) -> Iterator[Check]:
 
 
 def _machines(a: Machine, b: Machine) -> Iterator[Check]:
-    hard = [f for f in ("cpu", "cores", "gpu") if getattr(a, f) != getattr(b, f)]
-    memory = sorted((a.memory_bytes, b.memory_bytes))
-    if memory[1] > memory[0] * (1 + _MEMORY_SHARE):
-        hard.append("memory_bytes")
-    if hard:
+    if hard := a.other_hardware(b):
         properties = "; ".join(
             f"{f.removesuffix('_bytes')} {each({'A': _property(a, f), 'B': _property(b, f)})}" for f in hard
         )

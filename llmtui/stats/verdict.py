@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from llmtui.model import RESTING, Machine, RunConfig, Struct
+from llmtui.model import RESTING, Machine, PairSpread, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.stats.board import Board, board, deciding
 from llmtui.stats.checks import (
@@ -27,6 +27,7 @@ from llmtui.stats.checks import (
     in_order,
     instead_of,
     leading_metric,
+    one_launch,
     other_rates,
     own_error,
     spoiled,
@@ -232,9 +233,13 @@ def judge(
     metric: MetricKey = "latency",
     *,
     record: Record | None = None,
+    spreads: Sequence[PairSpread] = (),
     done: bool = True,
 ) -> Verdict:
-    """Compare these backends by `metric`. `record` is this machine's accuracy, for own-error."""
+    """Compare these backends by `metric`.
+
+    `record` is this machine's accuracy, for own-error, and `spreads` are those of the plan, for one-launch.
+    """
     samples = {contender.backend.name: newest for contender in contenders if (newest := contender.rounds)}
     states = [(o.state.state, o.evidence.measured) for o in contenders]
     attempt = max((o.state.attempt for o in contenders if o.backend.name in samples), default=1)
@@ -249,7 +254,14 @@ def judge(
     counts = metric in (config.metric, counting)
     level = level if counts else level_of_others(level)
     placed = board(samples, metric, instead_of(metric), comparable, level, basis)
-    findings = in_order([*findings, *own_error(contenders, placed.comparisons, record)])
+    compared = placed.comparisons
+    findings = in_order(
+        [
+            *findings,
+            *own_error(contenders, compared, record),
+            *one_launch(contenders, compared, spreads),
+        ]
+    )
     capped = max((len(s) for s in samples.values()), default=0)
     return Verdict(
         metric=metric,

@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from llmtui.model import BackendState, Iteration, Machine, Plan, redacted, redactor
-from llmtui.store import limits, process_id, queries, read_run, run_names
+from llmtui.model import BackendState, Iteration, Machine, PairSpread, Plan, redacted, redactor
+from llmtui.store import limits, process_id, queries, read_run, run_names, spreads
 from llmtui.store.errors import NoRunError, StoreError, store_error
 from llmtui.store.rows import COLUMNS, MAX_NOTE, RunRow, Runs, RunWord, StoredRun, iteration_values, run_of
 from llmtui.store.run_filter import RunFilter
@@ -153,6 +153,11 @@ class Store:
         """Return the usual load time (s) of each server that `plan` launches: the median of the newest runs."""
         with self._reading() as connection:
             return queries.usual_loads(connection, plan)
+
+    def launch_spreads(self, plan: Plan, machine: Machine) -> list[PairSpread]:
+        """Return how far launches of the backends of `plan` differed in earlier runs on this machine."""
+        with self._reading() as connection:
+            return spreads.launch_spreads(connection, plan, machine)
 
     def find(self, name: str) -> str:
         """Return the id of the run that `name` means. Raises StoreError with the closest match, or with all matches."""

@@ -121,6 +121,8 @@ _MACHINE_RANGES: dict[str, tuple[float, float]] = {
     "foreign_cpu": (0, 1e6),
 }
 
+_SPREAD_RANGES: dict[str, tuple[float, float]] = {"tau": (0, 1e3), "n": (2, 1e9)}
+
 
 class BackendRow(Struct, frozen=True):
     """The newest attempt of a backend in a listing. `measured` counts the iterations behind the median (s)."""
@@ -324,6 +326,8 @@ def plan_of(row: sqlite3.Row) -> Plan:
             raise ValueError("the name of a backend is not 1 to 40 printable characters")
     if len({backend.name for backend in plan.backends}) < len(plan.backends):
         raise ValueError("two backends of the plan have the same name")
+    for pair in plan.spreads:
+        _check_ranges(pair.spread, _SPREAD_RANGES)
     return plan
 
 

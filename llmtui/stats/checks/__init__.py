@@ -7,9 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from llmtui.model import Machine, RunConfig
+from llmtui.model import Machine, PairSpread, RunConfig
 from llmtui.model.accuracy import Record
-from llmtui.stats.checks import answers, arrivals, conditions, length, model, options, prompt, samples, stability
+from llmtui.stats.checks import (
+    answers,
+    arrivals,
+    conditions,
+    launches,
+    length,
+    model,
+    options,
+    prompt,
+    samples,
+    stability,
+)
 from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced, severity
 from llmtui.stats.checks.comparability import Leading, instead_of, leading_metric, other_rates, spoiled
 from llmtui.stats.checks.evidence import Evidence
@@ -27,6 +38,7 @@ __all__ = [
     "checks",
     "instead_of",
     "leading_metric",
+    "one_launch",
     "other_rates",
     "severity",
     "spoiled",
@@ -68,6 +80,8 @@ CODES: dict[str, str] = {
     "drift": "a backend became slower or faster during the run",
     "token-counts-guessed": "output tokens were counted by arrivals, or not at all",
     "own-error": "a difference may be no larger than llmtui's own error",
+    "one-launch": "each server was launched once, and launches have differed by as much here",
+    "launches-unknown": "each server was launched once, and how much launches differ here is unknown",
     "busy-machine": "the machine was busy at the start, and other programs could not be measured",
     "governor": "the CPU frequency changes with the load",
     "disturbed": "other programs were busy, by enough to change the comparison",
@@ -130,8 +144,14 @@ def checks(
 
 
 def own_error(raced: Iterable[Raced], comparisons: Sequence[Comparison], record: Record | None) -> list[Check]:
-    """The one check on comparisons, which themselves depend on the other checks."""
+    """A check on comparisons, which themselves depend on the other checks."""
     return list(samples.own_error(Race(_entries(raced), RunConfig(), Machine(), comparisons, record)))
+
+
+def one_launch(raced: Iterable[Raced], comparisons: Sequence[Comparison], spreads: Sequence[PairSpread]) -> list[Check]:
+    """The checks on comparisons of servers that were launched once; `spreads` are those of `Plan`."""
+    race = Race(_entries(raced), RunConfig(), Machine(), comparisons, spreads=spreads)
+    return list(launches.one_launch(race))
 
 
 def in_order(unordered: Iterable[Check]) -> list[Check]:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
-from llmtui.model import Backend, BackendState, Machine, RunConfig, Struct
+from llmtui.model import Backend, BackendState, Machine, PairSpread, RunConfig, Struct
 from llmtui.model.accuracy import Record
 from llmtui.stats.checks.evidence import Evidence
 from llmtui.stats.compare import Comparison
@@ -103,6 +103,7 @@ class Race:
     machine: Machine
     comparisons: Sequence[Comparison] = ()
     record: Record | None = None
+    spreads: Sequence[PairSpread] = ()
 
     @property
     def sampled(self) -> list[Entry]:
