@@ -97,7 +97,7 @@ def _interval_end(of: Literal["median", "mean"], end: Literal["low", "high"]) ->
     side = "Lower" if end == "low" else "Upper"
     why = f"Empty below {MEDIAN_FROM} iterations."
     if of == "mean":
-        why = f"Empty below {MEAN_FROM} iterations, and with one to nine outliers."
+        why = f"Empty below {MEAN_FROM} iterations."
     return Column(f"latency_{of}_{end}_s", f"{side} end of the 95% interval of the {of} latency. {why}", value)
 
 

@@ -16,7 +16,7 @@ from llmtui.model import Struct
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.sorted_values import Sample
 from llmtui.stats.student import reach
-from llmtui.stats.summary import outliers, percentile
+from llmtui.stats.summary import percentile
 
 LEVEL = 0.95
 #: The smallest n for the interval of a median.
@@ -25,8 +25,6 @@ MEDIAN_FROM = 6
 MEAN_FROM = 10
 #: The smallest n for a 95th percentile: with fewer, even the largest value is not above it in 95% of cases.
 TAIL_FROM = 59
-#: This many outliers show well enough how often they come and how far they reach.
-OUTLIERS_ENOUGH = 10
 #: Ranks of order statistics are exact up to this number of values.
 EXACT = 400
 #: From this many degrees of freedom on, Student's t hardly changes, and finding it takes longer.
@@ -37,7 +35,7 @@ _STRAIGHT = 1e-9
 _NORMAL = NormalDist()
 Interval = tuple[float, float]
 #: Why the interval of a mean is not shown.
-Withheld = Literal["", "too few", "outliers"]
+Withheld = Literal["", "too few"]
 
 
 class Tail(Struct, frozen=True):
@@ -103,8 +101,9 @@ def estimate(sample: Sample, metric: MetricKey = "latency") -> Estimate:
     spread, ordered = sample.spread(), sample.ordered
     if spread is None:
         raise ValueError("an estimate needs at least one value")
-    few_outliers = 0 < outliers(ordered) < OUTLIERS_ENOUGH
-    withheld: Withheld = "too few" if spread.n < MEAN_FROM else "outliers" if few_outliers else ""
+    # Not withheld for outliers: with one to four of them it holds the mean, and without any it is too narrow, as none
+    # of the rare values is among the samples (tests.bench.samples).
+    withheld: Withheld = "too few" if spread.n < MEAN_FROM else ""
     of_mean = None
     if not withheld and spread.stddev is not None:
         of_mean = mean_interval(spread.mean, spread.stddev, sample.skewness, spread.n)

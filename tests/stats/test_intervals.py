@@ -76,10 +76,7 @@ def test_interval_of_the_mean_is_withheld() -> None:
     assert few.median_interval == (2, 8) and enough.mean_withheld == ""
     assert enough.mean_interval == pytest.approx((5.5 - 2.16585, 5.5 + 2.16585), abs=1e-5), "Student's t: no skew"
     odd = estimate(sample([*(1 + n / 100 for n in range(20)), 9.0]))
-    assert (odd.mean_interval, odd.mean_withheld) == (None, "outliers")
-    assert odd.median_interval is not None
-    many = estimate(sample([*(1 + n / 100 for n in range(90)), *[90.0] * 10]))
-    assert many.mean_withheld == "" and many.mean_interval is not None
+    assert odd.mean_withheld == "" and odd.mean_interval is not None, "outliers withhold nothing"
     same = estimate(sample([2.0] * 10))
     assert same.mean_interval == same.median_interval == (2.0, 2.0)
     with pytest.raises(ValueError, match="at least one"):

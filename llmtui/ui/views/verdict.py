@@ -50,7 +50,7 @@ _DEFINITIONS = (
     ("no clear difference", "the interval contains 1, or a difference may be chance among this many backends"),
     (
         "median, mean",
-        "each with its 95% interval; that of the mean needs ten samples, and no outliers or ten of them",
+        "each with its 95% interval; that of the mean needs ten samples, and may miss rare long ones",
     ),
     ("first", "the very first request, cold if the server had just been started; warm-ups are in no other figure"),
     (
