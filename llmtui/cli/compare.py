@@ -17,7 +17,7 @@ from llmtui.cli.run_groups import earlier, groups, load_one
 from llmtui.model.errors import UsageError
 from llmtui.runview.against import side_of
 from llmtui.runview.run import RunView
-from llmtui.stats.compare import digits, times
+from llmtui.stats.compare import digits, jointly, times
 from llmtui.stats.compare_runs import across, paired
 from llmtui.stats.gate import gate
 from llmtui.stats.metrics import METRICS, MetricKey
@@ -177,6 +177,8 @@ def comparison_text(a: Sequence[StoredRun], b: Sequence[StoredRun], comparison: 
     for common in comparison.common:
         if common.shown:
             lines += wrapped(sanitize(common.sentence, _SENTENCE), width)
+    if note := jointly([o.comparison for o in comparison.outcomes if o.comparison is not None]):
+        lines += wrapped(note, width)
     if any(MOST in (o.n_a, o.n_b) for o in comparison.outcomes):
         lines += wrapped(f"only the newest {MOST} iterations of a backend are compared", width)
     rest = [(run, names) for run, names in (("A", comparison.rest_a), ("B", comparison.rest_b)) if names]

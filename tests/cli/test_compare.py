@@ -77,12 +77,13 @@ def test_the_table_is_aligned_and_every_backend_has_a_sentence(
         "d         10   10       0.500       0.500  1.00x     1.00x (1.00 to 1.00)",
         "e         10   10       0.500       0.500  1.00x     1.00x (1.00 to 1.00)",
     ]
-    assert lines[at + 7 : at + 13] == [
+    assert lines[at + 7 : at + 14] == [
         "a: B takes 1.08x as long as A, relative to d and e (95%: 1.08 to 1.08)",
         "b: A takes 1.25x as long as B, relative to d and e (95%: 1.25 to 1.25)",
         "c: nothing to compare: B has no samples (not reachable)",
         "d: no clear change relative to e (10 rounds each show the same)",
         "e: no clear change relative to d (10 rounds each show the same)",
+        "each of these intervals holds the true ratio in 95 of 100 races, all of them together in fewer",
         "not compared: old (only in A); new (only in B)",
     ]
     assert any(line.startswith("note not-interleaved: B started 0 s after A") for line in lines)
