@@ -18,7 +18,7 @@ MODEL = "m1"
 TTFT_S = 0.03
 ITL_S = 0.005
 TOKENS = 12
-#: An answer in one piece has fewer arrivals. A machine that pauses joins tokens, so a stream may have fewer than tokens.
+#: An answer in one piece has fewer arrivals. A machine that pauses joins tokens: a stream may have fewer than TOKENS.
 LEAST_ARRIVALS = 3
 
 
