@@ -79,6 +79,7 @@ class Trial:
         self.received: dict[Key, Iteration] = {}
         self.run = ""
         self.count = asyncio.Condition()
+        self._drawn = asyncio.Event()
         self._mark = secrets.token_hex(8)
         self._runtime = tempfile.TemporaryDirectory(prefix="r", dir=folder)
         environment = {
@@ -112,6 +113,13 @@ class Trial:
             asyncio.get_running_loop().remove_reader(self.screen.fileno())
         else:
             self.output += data
+            self._drawn.set()
+
+    async def shown(self, text: bytes) -> None:
+        """Wait until the monitor has drawn this text."""
+        while text not in self.output:
+            self._drawn.clear()
+            await self._drawn.wait()
 
     def processes(self, what: Callable[[psutil.Process], bool] = lambda _: True) -> list[psutil.Process]:
         """Return the running processes of this trial, which all inherit its mark, the oldest first."""

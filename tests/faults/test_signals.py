@@ -37,6 +37,9 @@ async def test_sigterm(which: str, monitor: bool, words: bytes, status: int, sta
                 await trial.count.wait_for(lambda: len(trial.received) >= 3)
             (await trial.victim(which)).send_signal(signal.SIGTERM)
             await listener
+            if which == "engine" and monitor:
+                # Before that, `q` leaves a run that was stopped, and the monitor does not know why.
+                await trial.shown(b"the engine has exited")
             await trial.leave()
         left = [command_line(p) for p in await asyncio.to_thread(gone, trial.processes())]
     finally:
