@@ -29,6 +29,7 @@ from llmtui.model import Backend, DiscoveredServer, Embedded, Found, Plan
 from llmtui.model.errors import CommandError, UsageError
 from llmtui.runview.presence import race_command, server_text
 from llmtui.servers.open_ports import listening
+from llmtui.servers.own.programs import programs
 from llmtui.text import redact, sanitize
 from llmtui.text.model_names import same_model
 
@@ -59,7 +60,7 @@ def with_found(plan: Plan, found: Found, model: str, *, named: bool = False, or_
     """Return `plan` with what was `found` on this machine, for `complete`, with its arguments and errors. Pure."""
     if model and not os.path.isabs(model):
         model = full_name(model, found.servers)
-    lineup = (resolve_named if named else resolve)(plan.backends, found.servers, found.engines, model)
+    lineup = (resolve_named if named else resolve)(plan.backends, found.servers, found.engines, model, found.programs)
     if named:
         lineup = _all_here(lineup, plan.backends, found.servers, model)
     if not lineup.backends and not (or_choose and groups(found, model)):
@@ -90,7 +91,7 @@ def _all_here(lineup: Lineup, entries: Iterable[Backend], servers: Sequence[Disc
     for backend in lineup.backends:
         if any(backend.url and one_server(backend.url, one.url) and backend.model == one.model for one in backends):
             raise UsageError(f"{_address_of(backend)} is named twice; name each server once")
-        if model and not os.path.isabs(model) and not backend.embedded:
+        if model and not os.path.isabs(model) and not backend.on_shared_file:
             server = next((server for server in servers if one_server(server.url, backend.url)), None)
             listed = [one.name for one in server.models] if server is not None else []
             if not backend.model or model in listed:
@@ -130,9 +131,9 @@ def wanted_places(entries: Iterable[Backend], urls: Sequence[str] | None = None)
 
 async def look(urls: Sequence[str], elsewhere: str = "") -> Found:
     """Return what answers at `urls`, and which engines are installed. Takes at most about 1.5 s."""
-    engines = installed_engines()
+    engines, here = installed_engines(), programs()
     if not (answering := await listening(urls)):
-        return Found(engines=engines, elsewhere=elsewhere)
+        return Found(engines=engines, elsewhere=elsewhere, programs=here)
     # httpx's command line would import Rich; without it, the rest takes 0.1 s to import.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from llmtui.servers.discovery import query
@@ -143,6 +144,7 @@ async def look(urls: Sequence[str], elsewhere: str = "") -> Found:
         engines=engines,
         problems={url: one for url, one in replies.items() if isinstance(one, str)},
         elsewhere=elsewhere,
+        programs=here,
     )
 
 

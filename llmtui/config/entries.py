@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from llmtui.config.errors import ConfigError, show, suggestion
-from llmtui.config.frameworks import FRAMEWORKS, UNKNOWN, engine, framework
+from llmtui.config.frameworks import FRAMEWORKS, UNKNOWN, engine, framework, framework_of_server
 from llmtui.config.places import Place
 from llmtui.model import Backend
 
@@ -17,11 +17,14 @@ def named(backend: Backend, where: Place) -> Backend:
     """
     if backend.url:
         return backend
-    if not backend.framework and not backend.embedded:
+    if not (backend.framework or backend.on_shared_file):
         raise ConfigError(
             f"{where}: 'framework' is missing; give one such as 'ollama', or give url, or name and launch"
         )
-    facts = engine(backend.embedded) if backend.embedded else framework(backend.framework)
+    if backend.server:
+        facts = framework_of_server(backend.server)
+    else:
+        facts = engine(backend.embedded) if backend.embedded else framework(backend.framework)
     if facts is UNKNOWN:
         if backend.launch:
             raise ConfigError(f"{where}: 'name' is missing")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
-from llmtui.model import Embedded, Protocol, Struct
+from llmtui.config.own_servers import OwnServer
+from llmtui.model import Embedded, OwnServerName, Protocol, Struct
 
 _LOCAL_INSTALL = "pip install -e '.[local]' or 'llmtui[local]'"
 #: The command that works from a checkout comes first: a narrow panel cuts off the rest.
@@ -24,7 +25,8 @@ class Framework(Struct, frozen=True):
     further ports to try. `full_length` and `no_prefix_cache` are the request fields that make an answer continue to
     `max_tokens` and that switch the prefix cache off, empty where the server has none; engines that need values of the
     run or the model for it set them in their recipe. `engine` is the value of `embedded` with which llmtui launches it,
-    `packages` are the Python packages that this needs, `install` is the command that installs them.
+    `packages` are the Python packages that this needs, `install` is the command that installs them. `own` is its own
+    server program, None if llmtui cannot start one on the model file of the race.
     """
 
     title: str
@@ -42,6 +44,7 @@ class Framework(Struct, frozen=True):
     engine: Embedded = ""
     packages: tuple[str, ...] = ()
     install: str = ""
+    own: OwnServer | None = None
 
     def start_hint(self, port: int) -> str:
         """How to start the server on this port."""
@@ -81,6 +84,7 @@ LLAMA_CPP = Framework(
     engine="llama.cpp",
     packages=("xllamacpp",),
     install=_LOCAL_INSTALL,
+    own=OwnServer(server="llama-server", programs=("llama-server",), checked="build 10488", how="run"),
 )
 MISTRAL_RS = Framework(
     title="mistral.rs",
@@ -138,6 +142,8 @@ FRAMEWORKS = (
 )
 #: Those that llmtui can launch itself.
 ENGINES = tuple(one for one in FRAMEWORKS if one.engine)
+#: Those whose own server program llmtui can start.
+OWN_SERVERS = tuple(one.own for one in FRAMEWORKS if one.own is not None)
 #: The local ports on which `llmtui init` looks for servers.
 SCANNED_PORTS = tuple(sorted({port for one in FRAMEWORKS for port in (one.port, *one.scanned) if port}))
 
@@ -151,6 +157,7 @@ _BY_NAME = {name.lower(): one for one in FRAMEWORKS for name in (one.title, *one
 _BY_WORD = {
     _letters(word): one for one in FRAMEWORKS for word in (one.title, *one.aliases, *one.nicknames, one.engine) if word
 }
+_BY_OWN_SERVER = {one.own.server: one for one in FRAMEWORKS if one.own is not None}
 _BY_ENGINE = {one.engine: one for one in ENGINES}
 
 
@@ -172,6 +179,18 @@ def word_of(title: str) -> str:
 def engine(embedded: Embedded) -> Framework:
     """The framework behind a value of `embedded`. Raises KeyError for ""."""
     return _BY_ENGINE[embedded]
+
+
+def framework_of_server(server: OwnServerName) -> Framework:
+    """The framework behind a value of `server`. Raises KeyError for ""."""
+    return _BY_OWN_SERVER[server]
+
+
+def own_server(server: OwnServerName) -> OwnServer:
+    """The server program behind a value of `server`. Raises KeyError for ""."""
+    own = _BY_OWN_SERVER[server].own
+    assert own is not None
+    return own
 
 
 def absent_packages(engine: Embedded) -> list[str]:

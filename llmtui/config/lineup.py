@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from llmtui.config.frameworks import ENGINES, FRAMEWORKS, OLLAMA, UNKNOWN, Framework, framework
-from llmtui.model import Absent, Backend, DiscoveredServer, Embedded, Found, Plan, Struct
+from llmtui.config.frameworks import FRAMEWORKS, OLLAMA, UNKNOWN, Framework, framework
+from llmtui.model import Absent, Backend, DiscoveredServer, Embedded, Found, Plan, Program, Struct
 from llmtui.model.discovered import NO_CHAT, Model
 from llmtui.text import sanitize
 from llmtui.text.model_names import model_family, same_model
@@ -39,15 +39,20 @@ def wanted_model(model: str) -> str:
 
 
 def resolve(
-    entries: Sequence[Backend], servers: Sequence[DiscoveredServer], engines: Collection[Embedded], model: str
+    entries: Sequence[Backend],
+    servers: Sequence[DiscoveredServer],
+    engines: Collection[Embedded],
+    model: str,
+    programs: Sequence[Program] = (),
 ) -> Lineup:
-    """Return which backends `entries` stand for on a machine with these `servers` and installed `engines`.
+    """Return which backends `entries` stand for on a machine with these `servers`, `programs` and installed `engines`.
 
     An entry is one of these:
 
     - a whole backend (a name, and url, embedded or launch): it stays as it is;
-    - a framework alone (`Backend(framework="ollama")`): its running server that has the model, else its engine if that
-      is installed and the model is a file, else it is absent. `model` of the entry goes before that of the run;
+    - a framework alone (`Backend(framework="ollama")`): its running server that has the model; else, if the model is a
+      file, its own server program, or its engine if that is installed; else it is absent. `model` of the entry goes
+      before that of the run;
     - a URL alone (`Backend(url="http://...")`): the server there, under the name of what it answers. One that does not
       answer keeps its address as its name, and will be reported as not reachable.
 
@@ -64,7 +69,8 @@ def resolve(
     lineup = Lineup()
     for entry in entries:
         if entry.open:
-            one = _of_framework(entry, [s for s in servers if _address(s.url) not in given], engines, model, joined)
+            free = [s for s in servers if _address(s.url) not in given]
+            one = _of_framework(entry, free, engines, programs, model, joined)
         elif entry.unnamed:
             one = _at_url(entry, here.get(_address(entry.url)), at_urls, shared)
         else:
@@ -82,14 +88,18 @@ def resolve(
 
 
 def resolve_named(
-    entries: Sequence[Backend], servers: Sequence[DiscoveredServer], engines: Collection[Embedded], model: str
+    entries: Sequence[Backend],
+    servers: Sequence[DiscoveredServer],
+    engines: Collection[Embedded],
+    model: str,
+    programs: Sequence[Program] = (),
 ) -> Lineup:
     """Like `resolve`, for frameworks and URLs that the user named one by one.
 
     If no model is asked for, and the frameworks do not all have the built-in one, those that run take part with the
     models that they have, if possible with the same.
     """
-    lineup = resolve(entries, servers, engines, model)
+    lineup = resolve(entries, servers, engines, model, programs)
     if model or (not lineup.absent and _one_model(lineup.backends)):
         return lineup
     free = [s for s in servers if chat_models(s) and _address(s.url) not in {_address(e.url) for e in entries}]
@@ -100,7 +110,7 @@ def resolve_named(
         else entry
         for entry in entries
     ]
-    return resolve(at_servers, servers, engines, model)
+    return resolve(at_servers, servers, engines, model, programs)
 
 
 def full_name(model: str, servers: Iterable[DiscoveredServer]) -> str:
@@ -118,7 +128,7 @@ def one_server(url: str, other: str) -> bool:
 
 
 def _one_model(backends: Sequence[Backend]) -> bool:
-    models = [BUILT_IN_MODEL if backend.embedded else backend.model for backend in backends]
+    models = [BUILT_IN_MODEL if backend.on_shared_file else backend.model for backend in backends]
     return all(same_model(model, models[0]) for model in models)
 
 
@@ -147,6 +157,7 @@ def _of_framework(
     entry: Backend,
     servers: Iterable[DiscoveredServer],
     engines: Collection[Embedded],
+    programs: Sequence[Program],
     model: str,
     joined: Collection[tuple[str, str]],
 ) -> Backend | Absent:
@@ -158,13 +169,20 @@ def _of_framework(
         if name and (_address(server.url), name) not in joined:
             return _backend(entry, server, name)
     loadable = not entry.model and _is_file(model)
-    if loadable and facts.engine and facts.engine in engines:
+    whole = msgspec.structs.replace(entry, name=entry.name or facts.title, language=entry.language or facts.language)
+    if loadable and (program := _program(facts, programs)):
         return msgspec.structs.replace(
-            entry, name=entry.name or facts.title, language=entry.language or facts.language, embedded=facts.engine
+            whole, protocol=facts.protocol, server=program.server, program=entry.program or program.path
         )
+    if loadable and facts.engine and facts.engine in engines:
+        return msgspec.structs.replace(whole, embedded=facts.engine)
     if facts is UNKNOWN:
         return Absent(framework=entry.name or entry.framework, reason="no url", remedy="set url in the config")
     return _absent(facts, own, wanted, loadable=loadable)
+
+
+def _program(facts: Framework, programs: Iterable[Program]) -> Program | None:
+    return next((one for one in programs if facts.own is not None and one.server == facts.own.server), None)
 
 
 def _absent(facts: Framework, own: Sequence[DiscoveredServer], wanted: str, *, loadable: bool) -> Absent:
@@ -276,14 +294,10 @@ def groups(found: Found, model: str) -> list[Group]:
     `model` is `[run] model`, which the engines load. Pure.
     """
     by_family: dict[str, Group] = {}
-    engines = [
-        Backend(name=one.title, framework=one.title, language=one.language, embedded=one.engine)
-        for one in ENGINES
-        if one.engine in found.engines
-    ]
-    if engines and _is_file(model):
+    starting = _startable(found)
+    if starting and _is_file(model):
         name = wanted_model(model)
-        by_family[model_family(name)] = Group(model=name, backends=engines)
+        by_family[model_family(name)] = Group(model=name, backends=starting)
     for server in found.servers:
         raced: set[str] = set()
         for name in chat_models(server)[:MAX_OTHER_MODELS]:
@@ -296,6 +310,22 @@ def groups(found: Found, model: str) -> list[Group]:
                 group = by_family.setdefault(family, Group(model=name, backends=[]))
                 group.backends.append(_grouped(server, name, group))
     return sorted(by_family.values(), key=lambda group: -len(group.backends))
+
+
+def _startable(found: Found) -> list[Backend]:
+    """Return the backends that llmtui can start on a model file: of each framework its own program, else its engine."""
+    backends = []
+    for facts in FRAMEWORKS:
+        backend = Backend(name=facts.title, framework=facts.title, language=facts.language)
+        if program := _program(facts, found.programs):
+            backend = msgspec.structs.replace(
+                backend, protocol=facts.protocol, server=program.server, program=program.path
+            )
+        elif facts.engine and facts.engine in found.engines:
+            backend = msgspec.structs.replace(backend, embedded=facts.engine)
+        if backend.launched:
+            backends.append(backend)
+    return backends
 
 
 def _grouped(server: DiscoveredServer, model: str, group: Group) -> Backend:
@@ -312,17 +342,17 @@ def others_than(group: Group, found: Found) -> list[DiscoveredServer]:
 
 def missing(found: Found) -> list[Absent]:
     """Return the frameworks of which no server runs and no engine is installed, with what gets them."""
-    running = {server.framework for server in found.servers}
+    here = {server.framework for server in found.servers} | {backend.framework for backend in _startable(found)}
     return [
         Absent(framework=one.title, reason="not installed", remedy=one.install)
         if one.engine
         else Absent(framework=one.title, reason="not running", remedy=one.start_hint(one.port))
         for one in FRAMEWORKS
-        if (one.port or one.engine) and one.title not in running and not (one.engine and one.engine in found.engines)
+        if (one.port or one.engine) and one.title not in here
     ]
 
 
-def recorded(plan: Plan, engines: list[Embedded]) -> Found:
+def recorded(plan: Plan, engines: list[Embedded], programs: list[Program] | None = None) -> Found:
     """Return what a run knew of this machine: its own servers and the others. Nothing is contacted."""
     own = [
         DiscoveredServer(
@@ -334,4 +364,4 @@ def recorded(plan: Plan, engines: list[Embedded]) -> Found:
         for backend in plan.backends
         if backend.url and not backend.launch and backend.protocol != "custom"
     ]
-    return Found(servers=[*own, *plan.others], engines=engines)
+    return Found(servers=[*own, *plan.others], engines=engines, programs=programs or [])

@@ -22,7 +22,7 @@ from llmtui.config import launch
 from llmtui.config.entries import named
 from llmtui.config.errors import ConfigError, backend_label, check_names, explain, show, suggestion
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
-from llmtui.config.frameworks import OLLAMA, framework
+from llmtui.config.frameworks import OLLAMA, framework, framework_of_server
 from llmtui.config.named_secrets import named_secrets
 from llmtui.config.ollama_host import ollama_url
 from llmtui.config.places import Option, Place
@@ -283,13 +283,17 @@ def _check_backend(
             f"spaces around them, got {show(backend.name)}"
         )
     backend = msgspec.structs.replace(backend, framework=backend.framework or backend.name)
-    if backend.embedded:
-        for key in ("url", "launch", "model"):
+    if backend.on_shared_file:
+        kind, value = ("server", backend.server) if backend.server else ("embedded", backend.embedded)
+        for key in ("url", "launch", "model", *(("embedded",) if backend.server else ("program", "env"))):
             if getattr(backend, key):
-                hint = "set it in [run], for all embedded engines" if key == "model" else f"remove {key}"
-                raise ConfigError(
-                    f"{where.entry(key)}: {key} cannot be combined with embedded = {backend.embedded!r}; {hint}"
-                )
+                hint = "set it in [run], for all that llmtui starts on one file" if key == "model" else f"remove {key}"
+                raise ConfigError(f"{where.entry(key)}: {key} cannot be combined with {kind} = {value!r}; {hint}")
+        if backend.server:
+            protocol = framework_of_server(backend.server).protocol
+            program = os.path.expanduser(backend.program)
+            program = os.path.join(folder.absolute(), program) if program else ""
+            backend = msgspec.structs.replace(backend, protocol=protocol, program=program)
         check_requests(backend, where)
         return backend
     if not backend.enabled:

@@ -91,7 +91,7 @@ class Target:
                 local = host if host in LOCAL_HOSTS else ""
                 self.processes = await asyncio.to_thread(launched_processes, self.server.pid or 0, local, port)
                 self._open(ready.url, ready.listener_uids)
-                if not self.backend.embedded:
+                if not self.backend.on_shared_file:
                     async with self._probe(ready.url) as probe:
                         ready = await probe.describe(ready)
             else:
@@ -157,7 +157,7 @@ class Target:
             options |= self.ready.full_length or facts.full_length
         if self._config.fresh_prompt and self.backend.protocol == "openai":
             options |= facts.no_prefix_cache
-        return {**options, **self.backend.options}
+        return {**options, **self.ready.options, **self.backend.options}
 
     def sample(self) -> tuple[int, float] | None:
         """Return resident bytes and CPU seconds of the server's processes, None if unknown."""

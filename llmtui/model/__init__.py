@@ -1,8 +1,8 @@
 """The data of llmtui as frozen structs: plans, samples, states, and the events and commands between processes."""
 
-from llmtui.model.base import Embedded, Outside, Own, Protocol, Struct
+from llmtui.model.base import Embedded, Outside, Own, OwnServerName, Protocol, Start, Struct
 from llmtui.model.commands import AnyCommand, Detach, Logs, More, Pause, Rerun, Resume, Shutdown, Stop
-from llmtui.model.discovered import Absent, DiscoveredServer, Found
+from llmtui.model.discovered import Absent, DiscoveredServer, Found, Program
 from llmtui.model.events import (
     AnyEvent,
     BackendChanged,
@@ -76,10 +76,12 @@ __all__ = [
     "Order",
     "Outside",
     "Own",
+    "OwnServerName",
     "PairSpread",
     "Pause",
     "Phase",
     "Plan",
+    "Program",
     "Progress",
     "Protocol",
     "Rerun",
@@ -90,6 +92,7 @@ __all__ = [
     "Sampled",
     "Shutdown",
     "Stamp",
+    "Start",
     "State",
     "Stop",
     "Struct",

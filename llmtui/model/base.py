@@ -20,3 +20,7 @@ Own = Annotated[str, msgspec.Meta(extra={"outside": False})]
 Protocol = Literal["openai", "ollama", "tgi", "custom"]
 #: The engines that llmtui launches itself; "" is none.
 Embedded = Literal["", "llama.cpp", "mistral.rs", "transformers"]
+#: The server programs of frameworks that llmtui starts on the model file of the race; "" is none.
+OwnServerName = Literal["", "ollama", "llamafile", "llama-server", "mistralrs", "transformers", "vllm"]
+#: How a backend came to be: its server runs already, llmtui starts its program, an embedded engine, or a command.
+Start = Literal["running", "server", "embedded", "launch"]

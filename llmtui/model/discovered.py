@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtui.model.base import Embedded, Protocol, Struct
+from llmtui.model.base import Embedded, OwnServerName, Protocol, Struct
 
 #: How suitable a model is for a chat, the best first.
 CHAT, VISION, ELSEWHERE, NO_CHAT = range(4)
@@ -43,14 +43,23 @@ class Absent(Struct, frozen=True):
     remedy: str = ""
 
 
+class Program(Struct, frozen=True):
+    """A server program of a framework on this machine: `server` as in a config, and its absolute path."""
+
+    server: OwnServerName
+    path: str
+
+
 class Found(Struct, frozen=True):
     """What was found on this machine.
 
     `engines` are the embedded engines whose packages are installed. `problems` say what else answers, by URL.
-    `elsewhere` is the URL in OLLAMA_HOST if that is another machine, which is not contacted, else "".
+    `elsewhere` is the URL in OLLAMA_HOST if that is another machine, which is not contacted, else "". `programs` are
+    server programs that llmtui can start.
     """
 
     servers: list[DiscoveredServer] = []
     engines: list[Embedded] = []
     problems: dict[str, str] = {}
     elsewhere: str = ""
+    programs: list[Program] = []

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmtui.model.base import Embedded, Protocol, Struct
+from llmtui.model.base import Embedded, OwnServerName, Protocol, Start, Struct
 from llmtui.model.discovered import Absent, DiscoveredServer
 from llmtui.model.spread import PairSpread
 from llmtui.text import Redactor, is_ordinary, looks_like_key
@@ -19,7 +19,9 @@ Order = Literal["shuffled", "round-robin", "sequential"]
 Counting = Literal["latency", "ttft", "itl", "tokens_per_s"]
 
 #: Settings of a backend that are always shown as they are: no key belongs there.
-LABELS = frozenset({"name", "framework", "language", "protocol", "model", "weights", "enabled", "embedded", "stream"})
+LABELS = frozenset(
+    {"name", "framework", "language", "protocol", "model", "weights", "enabled", "embedded", "server", "stream"}
+)
 
 #: The words of a header value, as in "Bearer KEY" or "a=KEY; b=KEY".
 _BETWEEN_WORDS = re.compile(r"[\s,;=\"']+")
@@ -45,7 +47,9 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     """One serving framework under test, as configured (`[[backend]]`).
 
     A config may give the framework alone or the URL alone: see `open` and `unnamed`. The backends of a run are neither.
-    Secrets are `api_key`, `headers`, and the values in `secrets`, which are keys that stand in other settings.
+    `server` is the framework's own server program, which llmtui starts on the model file of the race; `program` is its
+    path if it is not on PATH. `env` are environment variables of a server that llmtui starts. Secrets are `api_key`,
+    `headers`, and the values in `secrets`, which are keys that stand in other settings.
     """
 
     name: str = ""
@@ -61,6 +65,9 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     launch: list[str] = []
     ready: str = ""
     embedded: Embedded = ""
+    server: OwnServerName = ""
+    program: str = ""
+    env: dict[str, str] = {}
     options: dict[str, Any] = {}
     omit: list[str] = []
     body: dict[str, Any] | None = None
@@ -72,12 +79,22 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def launched(self) -> bool:
         """Whether llmtui starts and stops this backend's server."""
-        return bool(self.embedded or self.launch)
+        return bool(self.embedded or self.server or self.launch)
+
+    @property
+    def on_shared_file(self) -> bool:
+        """Whether it computes with the model file of the race, which llmtui gives it."""
+        return bool(self.embedded or self.server)
+
+    @property
+    def start(self) -> Start:
+        """How it came to be."""
+        return "server" if self.server else "embedded" if self.embedded else "launch" if self.launch else "running"
 
     @property
     def open(self) -> bool:
         """Whether it says which framework, but not where: what is on this machine decides (see config.lineup)."""
-        return not (self.url or self.embedded or self.launch)
+        return not (self.url or self.launched)
 
     @property
     def unnamed(self) -> bool:

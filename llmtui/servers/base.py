@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,7 +21,8 @@ class Ready:
     `threads` is None if llmtui did not set the number of threads. `load_s` is the time from launch to the first healthy
     reply in seconds, None if llmtui did not launch the server. `full_length` holds request fields that make an answer
     continue to `max_tokens`. `model_digest` ("sha256:...") is that of the model file as published, `context_tokens` the
-    context size. `listener_uids` are the users that listen on the port of a launched server, None if unknown.
+    context size. `listener_uids` are the users that listen on the port of a launched server, None if unknown. `options`
+    are fields that every request to this server needs; those of the config go before them.
     """
 
     url: str
@@ -35,13 +36,16 @@ class Ready:
     full_length: dict[str, Any] = field(default_factory=dict)
     context_tokens: int | None = None
     listener_uids: frozenset[int] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Launch:
     """How to launch one server. `ready` is what is known of it beforehand, its URL included.
 
-    The server is up when `probe_url` replies with an HTTP status below `healthy_below`.
+    The server is up when `probe_url` replies with an HTTP status below `healthy_below`, and `load`, which gets its base
+    URL and raises StartError, has loaded the model. `drop_env` are prefixes of environment variables that it does not
+    get.
     """
 
     argv: Sequence[str]
@@ -51,6 +55,8 @@ class Launch:
     cwd: Path | None = None
     healthy_below: int = 300
     grace_s: float = 5.0
+    load: Callable[[str], Awaitable[None]] | None = None
+    drop_env: tuple[str, ...] = ()
 
 
 class StartError(Exception):

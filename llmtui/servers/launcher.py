@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
 import re
 import secrets
 import time
@@ -111,12 +112,13 @@ class ManagedServer:
 
     async def _launch(self, launch: Launch) -> Ready:
         started, began = time.monotonic(), time.time()
+        withheld = self._withheld | {name for name in os.environ if name.startswith(launch.drop_env)}
         try:
-            await self._process.start(launch.argv, launch.env, launch.cwd, launch.grace_s, self._withheld)
+            await self._process.start(launch.argv, launch.env, launch.cwd, launch.grace_s, withheld)
         except OSError as error:
             failure = Failure(kind="server", message=f"cannot start {launch.argv[0]}: {error.strerror}")
             raise StartError(failure) from error
-        polling = asyncio.create_task(_poll_until_healthy(launch, started))
+        polling = asyncio.create_task(_until_loaded(launch, started))
         exiting = asyncio.create_task(self._process.exited.wait())
         try:
             await asyncio.wait(
@@ -173,6 +175,14 @@ class ManagedServer:
         message = f"not ready within {self._config.load_timeout_s:g} s of its start ({launch.probe_url})"
         hint = "raise load_timeout_s in [run]" + (f"; its last output: {tail[-1].strip()}" if tail else "")
         return StartError(Failure(kind="timeout", message=message, hint=hint), tail)
+
+
+async def _until_loaded(launch: Launch, started: float) -> str:
+    """Wait until the server is healthy and has loaded its model. Return its version, "" if it reports none."""
+    version = await _poll_until_healthy(launch, started)
+    if launch.load is not None:
+        await launch.load(launch.ready.url)
+    return version
 
 
 async def _poll_until_healthy(launch: Launch, started: float) -> str:

@@ -1,8 +1,7 @@
-"""How each server is launched: the three embedded engines, and the commands of a config."""
+"""How each server is launched: the three embedded engines, the commands of a config, and own servers (see own/)."""
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import importlib.metadata
 import json
@@ -17,12 +16,19 @@ from llmtui.config import frameworks
 from llmtui.model import Backend, Embedded, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, StartError, missing, thread_count
 from llmtui.servers.model_cache import own_folder
-from llmtui.servers.model_file import hf_folder, model_digest, model_name, q8_model, read_gguf_info, shared_model
+from llmtui.servers.model_file import hf_folder, model_digest, model_name, q8_model, shared_model
+from llmtui.servers.own import launching
 from llmtui.servers.ports import occupant, port_in_use
+from llmtui.servers.recipe_parts import (
+    context_tokens,
+    local_url,
+    offline_environment,
+    shared_file,
+    thread_environment,
+    wrong_weights,
+)
 
 EMBEDDED = Path(__file__).with_name("embedded")
-#: The smallest context size.
-CONTEXT_TOKENS = 2048
 #: A logit bias that excludes a token.
 EXCLUDED = -1000.0
 
@@ -32,69 +38,41 @@ BRIDGE_NOTE = "via a Python bridge"
 
 async def recipe(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
     """Prepare the model file and return how to launch this backend. Raises StartError if something is missing."""
+    if backend.server:
+        return _with_env(await launching.launch(backend, config, port, report), backend)
     if not backend.embedded:
-        return await _command(backend, config, port, report)
+        return _with_env(await _command(backend, config, port, report), backend)
     makers: dict[Embedded, Callable[[Backend, RunConfig, int, Report], Awaitable[Launch]]] = {
         "llama.cpp": _llamacpp,
         "mistral.rs": _mistralrs,
         "transformers": _transformers,
     }
-    launch = await makers[backend.embedded](backend, config, port, report)
-    digest = await model_digest(await shared_model(config, report), report)
-    return dataclasses.replace(launch, ready=dataclasses.replace(launch.ready, model_digest=digest))
+    return await makers[backend.embedded](backend, config, port, report)
 
 
-def context_tokens(config: RunConfig) -> int:
-    """Return the context size: the answer, the prompt at one token per character, and room for the chat template."""
-    return max(CONTEXT_TOKENS, config.max_tokens + len(config.prompt) + 256)
-
-
-def thread_environment(threads: int) -> dict[str, str]:
-    """Return the variables that set the number of threads of every numeric library.
-
-    OMP_WAIT_POLICY is not set: with two threads, PASSIVE makes llama.cpp take 2.6x as long, transformers 1.5x.
-    """
-    names = (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "RAYON_NUM_THREADS",
-    )
-    return {name: str(threads) for name in names} | {"TOKENIZERS_PARALLELISM": "false"}
-
-
-def offline_environment() -> dict[str, str]:
-    """Return the variables that keep an engine off the network and its output short and without colors."""
-    return {
-        "HF_HUB_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "DO_NOT_TRACK": "1",
-        "NO_COLOR": "1",
-        "PYTHONUNBUFFERED": "1",
-        "RUST_BACKTRACE": "0",
-        # Otherwise a failed assertion in llama.cpp starts a debugger, if installed, to print the stack.
-        "GGML_NO_BACKTRACE": "1",
-    }
+def _with_env(launch: Launch, backend: Backend) -> Launch:
+    """Add the variables that the config sets, which go before llmtui's own."""
+    return dataclasses.replace(launch, env={**launch.env, **backend.env})
 
 
 async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
     _require(backend.embedded)
-    path, weights, name, _end = await _q8(backend, config, report)
+    file = await shared_file(backend, config, report)
     threads = thread_count(config)
-    program = [sys.executable, "-P", str(EMBEDDED / "llamacpp.py"), f"--model={path}", f"--alias={name}"]
+    program = [sys.executable, "-P", str(EMBEDDED / "llamacpp.py"), f"--model={file.path}", f"--alias={file.name}"]
     program += ["--port", str(port), "--threads", str(threads), "--ctx", str(context_tokens(config))]
     return Launch(
         argv=program,
         ready=Ready(
-            url=_local(port),
-            model=name,
+            url=local_url(port),
+            model=file.name,
             version=_version("xllamacpp"),
-            weights=weights,
+            weights=file.weights,
             threads=threads,
+            model_digest=file.digest,
             full_length=frameworks.LLAMA_CPP.full_length,
         ),
-        probe_url=_local(port) + "/health",
+        probe_url=local_url(port) + "/health",
         env=thread_environment(threads) | offline_environment(),
         grace_s=1.0,
     )
@@ -102,22 +80,23 @@ async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Repo
 
 async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
     _require(backend.embedded)
-    path, weights, name, end_tokens = await _q8(backend, config, report)
+    file = await shared_file(backend, config, report)
     threads = thread_count(config)
-    program = [sys.executable, "-P", str(EMBEDDED / "mistralrs.py"), f"--model={path}", f"--alias={name}"]
+    program = [sys.executable, "-P", str(EMBEDDED / "mistralrs.py"), f"--model={file.path}", f"--alias={file.name}"]
     return Launch(
         argv=[*program, "--port", str(port)],
         ready=Ready(
-            url=_local(port),
-            model=name,
+            url=local_url(port),
+            model=file.name,
             version=_version("mistralrs"),
-            weights=weights,
+            weights=file.weights,
             threads=threads,
+            model_digest=file.digest,
             note=BRIDGE_NOTE,
             # It has no ignore_eos, so exclude the tokens that end an answer.
-            full_length={"logit_bias": {str(token): EXCLUDED for token in end_tokens}},
+            full_length={"logit_bias": {str(token): EXCLUDED for token in file.end_tokens}},
         ),
-        probe_url=_local(port) + "/health",
+        probe_url=local_url(port) + "/health",
         env=thread_environment(threads) | offline_environment(),
         grace_s=1.0,
     )
@@ -127,8 +106,9 @@ async def _transformers(backend: Backend, config: RunConfig, port: int, report: 
     _require(backend.embedded)
     dtype = {"": "bfloat16", "BF16": "bfloat16", "F32": "float32"}.get(backend.weights.upper())
     if dtype is None:
-        raise _wrong_weights(backend, "bf16 or f32")
-    folder = await hf_folder(await shared_model(config, report), report)
+        raise wrong_weights(backend, "bf16 or f32")
+    path = await shared_model(config, report)
+    folder = await hf_folder(path, report)
     # No model name begins with a dot. Without a hub folder, the request for the models fails with status 500.
     home = own_folder(folder.parent / ".home")
     own_folder(home / "hub")
@@ -140,35 +120,19 @@ async def _transformers(backend: Backend, config: RunConfig, port: int, report: 
         ],
         env=thread_environment(threads) | offline_environment() | {"HF_HOME": str(home)},
         ready=Ready(
-            url=_local(port),
+            url=local_url(port),
             model=folder.name,
             version=f"{_version('transformers')}, {_version('torch')}",
             weights="F32" if dtype == "float32" else "BF16",
             threads=threads,
+            model_digest=await model_digest(path, report),
             full_length={"generation_config": json.dumps({"min_new_tokens": config.max_tokens})},
         ),
         # The model's name is the path as given, so a relative one keeps it short.
         cwd=folder.parent,
-        probe_url=_local(port) + "/health",
+        probe_url=local_url(port) + "/health",
         grace_s=1.0,
     )
-
-
-async def _q8(backend: Backend, config: RunConfig, report: Report) -> tuple[Path, str, str, tuple[int, ...]]:
-    """Return the file to load, its weights, the model's name, and the tokens that end an answer.
-
-    The weights are Q8_0 unless the config asks for those of the file.
-    """
-    path = await shared_model(config, report)
-    info = await asyncio.to_thread(read_gguf_info, path)
-    original = info.file_type
-    wanted = backend.weights.upper()
-    if wanted and wanted == original:
-        return path, original, model_name(path), info.end_tokens
-    if wanted not in ("", "Q8_0"):
-        raise _wrong_weights(backend, f"Q8_0 or {original} (the file as it is)")
-    converted, weights = await q8_model(path, report)
-    return converted, weights, model_name(path), info.end_tokens
 
 
 async def _command(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
@@ -187,7 +151,7 @@ async def _command(backend: Backend, config: RunConfig, port: int, report: Repor
 
     argv = [fill(word) for word in backend.launch]
     _require_command(argv[0])
-    url = base_url(fill(backend.url) if backend.url else _local(port))
+    url = base_url(fill(backend.url) if backend.url else local_url(port))
     if not chooses_port(backend):
         await _require_free(url, backend)
     default = "/api/version" if backend.protocol == "ollama" else "/health"
@@ -222,10 +186,6 @@ def _probe_url(url: str, ready: str, backend: Backend) -> str:
         parts = urlsplit(url)
         url = f"{parts.scheme}://{parts.netloc}"
     return f"{url}/{ready.lstrip('/')}"
-
-
-def _local(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
 
 
 def _require(engine: Embedded) -> None:
@@ -264,11 +224,6 @@ async def _require_free(url: str, backend: Backend) -> None:
     if owner := await occupant(url):
         hint = f"stop that server, or remove `launch` from [[backend]] {backend.name} to measure it as it is"
         raise StartError(port_in_use(url, owner, hint))
-
-
-def _wrong_weights(backend: Backend, allowed: str) -> StartError:
-    message = f"weights {backend.weights!r} cannot be made from the model file"
-    return missing(message, f"set weights to {allowed} in [[backend]] {backend.name}, or leave it out")
 
 
 def _entry(script: str) -> str:

@@ -1,0 +1,23 @@
+"""What llmtui knows about a framework's own server program, which it can start on the model file of the race.
+
+How each is launched is in servers/own/.
+"""
+
+from __future__ import annotations
+
+from llmtui.model import OwnServerName, Struct
+
+
+class OwnServer(Struct, frozen=True):
+    """The server program of one framework.
+
+    `server` is the value of `server` in a config. `programs` are its names on PATH, `patterns` are further files, such
+    as "~/bin/*.llamafile". `checked` are the versions on which its command line was checked, `how` is "run" if that was
+    with the program itself, else "read" (in its documentation or source).
+    """
+
+    server: OwnServerName
+    programs: tuple[str, ...]
+    patterns: tuple[str, ...] = ()
+    checked: str = ""
+    how: str = "read"

@@ -1,0 +1,23 @@
+"""How each own server program is launched: the module of each, by the value of `server` in a config."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from llmtui.model import Backend, OwnServerName, RunConfig
+from llmtui.servers.base import Launch, Report
+from llmtui.servers.own import llama_server
+from llmtui.servers.own.programs import program_of
+
+#: Prepares one server: backend, config, port, path of the program, report. Raises StartError.
+Maker: TypeAlias = Callable[[Backend, RunConfig, int, str, Report], Awaitable[Launch]]
+
+MAKERS: dict[OwnServerName, Maker] = {
+    "llama-server": llama_server.launch,
+}
+
+
+async def launch(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
+    """Return how to launch the server program of this backend. Raises StartError."""
+    return await MAKERS[backend.server](backend, config, port, program_of(backend), report)

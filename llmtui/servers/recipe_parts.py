@@ -1,0 +1,88 @@
+"""What the launch of each server on the shared model file has in common: the file, threads, context and environment."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmtui.model import Backend, RunConfig
+from llmtui.servers.base import Report, StartError, missing
+from llmtui.servers.model_file import model_digest, model_name, q8_model, read_gguf_info, shared_model
+
+#: The smallest context size.
+CONTEXT_TOKENS = 2048
+#: Requests that a server answers at the same time.
+SLOTS = 1
+
+
+@dataclass(frozen=True)
+class SharedFile:
+    """The model file that a server loads. `digest` ("sha256:...") is that of the file as published."""
+
+    path: Path
+    weights: str
+    name: str
+    end_tokens: tuple[int, ...]
+    digest: str
+
+
+async def shared_file(backend: Backend, config: RunConfig, report: Report) -> SharedFile:
+    """Return the file to load: Q8_0 unless the config asks for the weights of the file as it is. Raises StartError."""
+    path = await shared_model(config, report)
+    info = await asyncio.to_thread(read_gguf_info, path)
+    original = info.file_type
+    wanted = backend.weights.upper()
+    if wanted and wanted == original:
+        loaded, weights = path, original
+    elif wanted in ("", "Q8_0"):
+        loaded, weights = await q8_model(path, report)
+    else:
+        raise wrong_weights(backend, f"Q8_0 or {original} (the file as it is)")
+    digest = await model_digest(path, report)
+    return SharedFile(loaded, weights, model_name(path), info.end_tokens, digest)
+
+
+def wrong_weights(backend: Backend, allowed: str) -> StartError:
+    """Return the error for weights that cannot be made from the model file."""
+    message = f"weights {backend.weights!r} cannot be made from the model file"
+    return missing(message, f"set weights to {allowed} in [[backend]] {backend.name}, or leave it out")
+
+
+def context_tokens(config: RunConfig) -> int:
+    """Return the context size: the answer, the prompt at one token per character, and room for the chat template."""
+    return max(CONTEXT_TOKENS, config.max_tokens + len(config.prompt) + 256)
+
+
+def local_url(port: int) -> str:
+    """Return the URL of a server on this port of 127.0.0.1."""
+    return f"http://127.0.0.1:{port}"
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """Return the variables that set the number of threads of every numeric library.
+
+    OMP_WAIT_POLICY is not set: with two threads, PASSIVE makes llama.cpp take 2.6x as long, transformers 1.5x.
+    """
+    names = (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "RAYON_NUM_THREADS",
+    )
+    return {name: str(threads) for name in names} | {"TOKENIZERS_PARALLELISM": "false"}
+
+
+def offline_environment() -> dict[str, str]:
+    """Return the variables that keep an engine off the network and its output short and without colors."""
+    return {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",
+        "RUST_BACKTRACE": "0",
+        # Otherwise a failed assertion in llama.cpp starts a debugger, if installed, to print the stack.
+        "GGML_NO_BACKTRACE": "1",
+    }
