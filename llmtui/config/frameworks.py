@@ -71,6 +71,18 @@ LLAMAFILE = Framework(
     start="start it: ./model.llamafile --server --nobrowser --port {port}",
     full_length={"ignore_eos": True},
     no_prefix_cache={"cache_prompt": False},
+    own=OwnServer(
+        server="llamafile",
+        programs=("llamafile", "llamafile-[0-9]*"),
+        # Not the working folder: a program that came with a checkout does not start by itself.
+        patterns=(
+            *("~/*.llamafile", "~/Downloads/*.llamafile", "~/bin/*.llamafile", "~/.local/bin/*.llamafile"),
+            *("/usr/local/bin/*.llamafile", "/opt/*.llamafile"),
+        ),
+        checked="0.9.3 run, 0.10 read",
+        how="run",
+        known=("0.9", "0.10"),
+    ),
 )
 LLAMA_CPP = Framework(
     title="llama.cpp",
@@ -95,6 +107,13 @@ MISTRAL_RS = Framework(
     engine="mistral.rs",
     packages=("mistralrs", "uvicorn"),
     install=_LOCAL_INSTALL,
+    own=OwnServer(
+        server="mistralrs",
+        programs=("mistralrs", "mistralrs-server"),
+        patterns=("~/.cargo/bin/mistralrs", "~/.cargo/bin/mistralrs-server", "~/.local/bin/mistralrs"),
+        checked="0.6 to 0.9.2",
+        known=("0.6", "0.9"),
+    ),
 )
 LM_STUDIO = Framework(
     title="LM Studio",
@@ -109,6 +128,7 @@ VLLM = Framework(
     port=8000,
     start="start it: vllm serve MODEL --port {port}",
     full_length={"ignore_eos": True},
+    own=OwnServer(server="vllm", programs=("vllm",), checked="0.32", known=("0.10", "0.32")),
 )
 HUGGINGFACE = Framework(
     title="HuggingFace",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from llmtui.model import Failure, RunConfig
 
@@ -45,7 +45,8 @@ class Launch:
 
     The server is up when `probe_url` replies with an HTTP status below `healthy_below`, and `load`, which gets its base
     URL and raises StartError, has loaded the model. `drop_env` are prefixes of environment variables that it does not
-    get.
+    get. `ports` says where it may listen: "one" is the port that it was given, and others, for this machine only; with
+    "inner", its processes open ports for each other in any way; "any" is not checked (the command of a config).
     """
 
     argv: Sequence[str]
@@ -57,6 +58,7 @@ class Launch:
     grace_s: float = 5.0
     load: Callable[[str], Awaitable[None]] | None = None
     drop_env: tuple[str, ...] = ()
+    ports: Literal["one", "inner", "any"] = "one"
 
 
 class StartError(Exception):

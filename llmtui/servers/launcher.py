@@ -18,6 +18,7 @@ from llmtui.measure.untimed import fetch
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, StartError
 from llmtui.servers.exit_reasons import ILLEGAL_INSTRUCTION
+from llmtui.servers.listening_ports import exposed, listening_on, misplaced
 from llmtui.servers.log_reasons import mentions_port, reason
 from llmtui.servers.ports import Launched, PortOwners, free_port, occupant, port_in_use, port_of, port_owners
 from llmtui.servers.process_tree import GuardedProcess
@@ -118,34 +119,41 @@ class ManagedServer:
         except OSError as error:
             failure = Failure(kind="server", message=f"cannot start {launch.argv[0]}: {error.strerror}")
             raise StartError(failure) from error
+        launched = Launched(self._process.pid or 0, self._process.mark, began)
         polling = asyncio.create_task(_until_loaded(launch, started))
         exiting = asyncio.create_task(self._process.exited.wait())
+        straying = asyncio.create_task(misplaced(launch, launched))
         try:
             await asyncio.wait(
-                {polling, exiting}, timeout=self._config.load_timeout_s, return_when=asyncio.FIRST_COMPLETED
+                {polling, exiting, straying}, timeout=self._config.load_timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
             if exiting.done():
                 raise await self._exit_error(launch)
+            if straying.done():
+                failure, port_lost = straying.result()
+                raise (_PortLost if port_lost else StartError)(failure, self.log_tail())
             if not polling.done():
                 raise self._timeout_error(launch)
             version = polling.result()
             load_s = time.monotonic() - started
-            owners = await self._port_owners(launch, began)
+            owners = await self._port_owners(launch, launched)
             if owners.foreign:
                 hint = "it answered instead of the launched server; stop it"
                 raise _PortLost(port_in_use(launch.ready.url, owners.foreign, hint))
+            if reachable := exposed(launch, await asyncio.to_thread(listening_on, launched.root)):
+                raise StartError(reachable, self.log_tail())
             if exiting.done():
                 raise await self._exit_error(launch)
         finally:
             polling.cancel()
             exiting.cancel()
+            straying.cancel()
         return dataclasses.replace(
             launch.ready, version=launch.ready.version or version, load_s=load_s, listener_uids=owners.uids
         )
 
-    async def _port_owners(self, launch: Launch, began: float) -> PortOwners:
+    async def _port_owners(self, launch: Launch, launched: Launched) -> PortOwners:
         """Return who listens on the server's port, and on that of its health endpoint if it differs."""
-        launched = Launched(self._process.pid or 0, self._process.mark, began)
         url = launch.ready.url
         owners = await port_owners(url, launched)
         if not owners.foreign and port_of(launch.probe_url) != port_of(url):

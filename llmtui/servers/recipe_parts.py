@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import Report, StartError, missing
@@ -14,6 +15,8 @@ from llmtui.servers.model_file import model_digest, model_name, q8_model, read_g
 CONTEXT_TOKENS = 2048
 #: Requests that a server answers at the same time.
 SLOTS = 1
+#: A logit bias that excludes a token.
+EXCLUDED = -1000.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ async def shared_file(backend: Backend, config: RunConfig, report: Report) -> Sh
         raise wrong_weights(backend, f"Q8_0 or {original} (the file as it is)")
     digest = await model_digest(path, report)
     return SharedFile(loaded, weights, model_name(path), info.end_tokens, digest)
+
+
+def excluded(file: SharedFile) -> dict[str, Any]:
+    """Return the request field that excludes the tokens that end an answer, for servers without ignore_eos."""
+    return {"logit_bias": {str(token): EXCLUDED for token in file.end_tokens}}
 
 
 def wrong_weights(backend: Backend, allowed: str) -> StartError:

@@ -21,6 +21,7 @@ from llmtui.servers.own import launching
 from llmtui.servers.ports import occupant, port_in_use
 from llmtui.servers.recipe_parts import (
     context_tokens,
+    excluded,
     local_url,
     offline_environment,
     shared_file,
@@ -29,8 +30,6 @@ from llmtui.servers.recipe_parts import (
 )
 
 EMBEDDED = Path(__file__).with_name("embedded")
-#: A logit bias that excludes a token.
-EXCLUDED = -1000.0
 
 #: Short, because it is shown in the border of a narrow panel.
 BRIDGE_NOTE = "via a Python bridge"
@@ -94,7 +93,7 @@ async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Rep
             model_digest=file.digest,
             note=BRIDGE_NOTE,
             # It has no ignore_eos, so exclude the tokens that end an answer.
-            full_length={"logit_bias": {str(token): EXCLUDED for token in file.end_tokens}},
+            full_length=excluded(file),
         ),
         probe_url=local_url(port) + "/health",
         env=thread_environment(threads) | offline_environment(),
@@ -166,6 +165,7 @@ async def _command(backend: Backend, config: RunConfig, port: int, report: Repor
         probe_url=_probe_url(url, fill(backend.ready) or default, backend),
         # The default health path may not exist, so any reply but a server error counts.
         healthy_below=300 if backend.ready else 500,
+        ports="any",
     )
 
 

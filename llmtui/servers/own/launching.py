@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from llmtui.model import Backend, OwnServerName, RunConfig
 from llmtui.servers.base import Launch, Report
-from llmtui.servers.own import llama_server
+from llmtui.servers.own import llama_server, llamafile, mistralrs, vllm
 from llmtui.servers.own.programs import program_of
 
 #: Prepares one server: backend, config, port, path of the program, report. Raises StartError.
@@ -15,6 +15,9 @@ Maker: TypeAlias = Callable[[Backend, RunConfig, int, str, Report], Awaitable[La
 
 MAKERS: dict[OwnServerName, Maker] = {
     "llama-server": llama_server.launch,
+    "llamafile": llamafile.launch,
+    "mistralrs": mistralrs.launch,
+    "vllm": vllm.launch,
 }
 
 

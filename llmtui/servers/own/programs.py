@@ -8,10 +8,11 @@ import glob
 import os
 import re
 import shutil
+import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from llmtui.config.frameworks import OWN_SERVERS, own_server
+from llmtui.config.frameworks import OWN_SERVERS, framework_of_server, own_server
 from llmtui.config.own_servers import OwnServer
 from llmtui.model import Backend, Program
 from llmtui.servers.base import missing
@@ -27,10 +28,30 @@ def programs() -> list[Program]:
 
 
 def find(own: OwnServer) -> str:
-    """Return the path of the program, "" if it is not here. One that belongs to llmtui's own environment is not it."""
-    on_path = (shutil.which(name) for name in own.programs)
+    """Return the path of the program, "" if it is not here.
+
+    One that was installed with llmtui is not it if the framework has an embedded engine. A file in a usual place, which
+    the user did not put on PATH, must not belong to another user, nor may others write to it.
+    """
+    on_path = (path for name in own.programs for path in _on_path(name))
     others = (path for pattern in own.patterns for path in sorted(glob.glob(os.path.expanduser(pattern))))
-    return next((path for path in _executable(on_path, others) if not _in_own_environment(path)), "")
+    has_engine = bool(framework_of_server(own.server).engine)
+    paths = _executable(on_path, (path for path in others if is_private(path)))
+    return next((path for path in paths if not (has_engine and _in_own_environment(path))), "")
+
+
+def is_private(path: str) -> bool:
+    """Whether only this user and root can change a file: it, and the folder that it is in."""
+    try:
+        real = os.path.realpath(path)
+        info, folder = os.stat(real), os.stat(os.path.dirname(real))
+    except OSError:
+        return False
+    mine = {0, os.getuid()}
+    # A group with the user's own number is that user's alone, as on Debian and Fedora.
+    by_group = info.st_mode & stat.S_IWGRP and info.st_gid not in mine
+    open_folder = folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX
+    return {info.st_uid, folder.st_uid} <= mine and not (info.st_mode & stat.S_IWOTH or by_group or open_folder)
 
 
 def program_of(backend: Backend) -> str:
@@ -47,10 +68,12 @@ def program_of(backend: Backend) -> str:
     raise missing(f"{own.programs[0]} is not on PATH", hint)
 
 
-async def version_text(program: str, *words: str) -> str:
+async def version_text(
+    program: str, *words: str, env: Mapping[str, str] | None = None, limit_s: float = VERSION_S
+) -> str:
     """Return what the program prints when it is asked for its version (`words`, by default --version), "" if nothing.
 
-    It gets no terminal and no input, and is killed after `VERSION_S`.
+    It gets no terminal and no input, `env` on top of llmtui's environment, and is killed after `limit_s` seconds.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -59,13 +82,14 @@ async def version_text(program: str, *words: str) -> str:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
             start_new_session=True,
         )
     except OSError:
         return ""
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(VERSION_S):
+        async with asyncio.timeout(limit_s):
             output = await process.stdout.read(MAX_OUTPUT_BYTES)
             while more := await process.stdout.read(MAX_OUTPUT_BYTES):
                 output = (output + more)[:MAX_OUTPUT_BYTES]
@@ -82,6 +106,14 @@ def version_number(text: str, pattern: str = r"\d+(?:\.\d+)+") -> str:
     """Return the first version number in a text, "" if it has none."""
     match = re.search(pattern, text)
     return (match[1] if match.lastindex else match[0]) if match else ""
+
+
+def _on_path(name: str) -> Iterable[str | None]:
+    """Return the programs of this name on PATH, the first alone if it is not a pattern."""
+    if glob.escape(name) == name:
+        return [shutil.which(name)]
+    folders = filter(None, os.environ.get("PATH", "").split(os.pathsep))
+    return [path for folder in folders for path in sorted(glob.glob(os.path.join(glob.escape(folder), name)))]
 
 
 def _executable(*paths: Iterable[str | None]) -> Iterable[str]:

@@ -1,0 +1,40 @@
+"""Versions of server programs: which one a program is, and whether llmtui knows its command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+#: As many numbers of a version are compared: "0.10.1" is a 0.10.
+_NUMBERS = 2
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version: (0, 9, 3) for "0.9.3-rc1", () if it has none."""
+    parts: list[int] = []
+    for part in version.split("-")[0].split("."):
+        if not part.isdecimal():
+            break
+        parts.append(int(part))
+    return tuple(parts)
+
+
+def at_least(version: str, oldest: str) -> bool:
+    """Whether a version is `oldest` or newer. An unknown one is taken for a new one."""
+    return not numbers(version) or numbers(version) >= numbers(oldest)
+
+
+def unknown_version(version: str, known: Sequence[str]) -> str:
+    """Return the remark on a version that is not one of `known`, oldest first; "" if it is, or between two of them."""
+    if not known:
+        return ""
+    if not numbers(version):
+        return "its version is unknown"
+    found, oldest, newest = (numbers(one)[:_NUMBERS] for one in (version, known[0], known[-1]))
+    if found > newest:
+        return f"version {version} is newer than {known[-1]}, which llmtui knows"
+    return f"version {version} is older than {known[0]}, which llmtui knows" if found < oldest else ""
+
+
+def remarks(*texts: str) -> str:
+    """Return the remarks of a launch as one note, without the empty ones."""
+    return "; ".join(filter(None, texts))
