@@ -19,7 +19,7 @@ from llmtui.runview.run import RunView
 from llmtui.stats.correction import cannot_decide
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, pad
-from llmtui.text.format import DASH, Kind, at_point, figure_parts, plural
+from llmtui.text.format import DASH, Kind, at_point, figure, figure_parts, plural
 
 
 def run_as_text(
@@ -141,6 +141,9 @@ def iteration_line(run_view: RunView, iteration: Iteration) -> str:
         parts.append(f"after {plural(iteration.refused, 'refusal')}")
     if iteration.repeated:
         parts.append(f"measured again {iteration.repeated}x")
+    if iteration.loaded:
+        left_out = "left out: " if iteration.phase == "measured" else ""
+        parts.append(f"{left_out}the server loaded its model, {figure(iteration.server_load_s, 's')}")
     if iteration.disturbed:
         parts.append(f"busy: other programs used {iteration.foreign_cpu:.1f} cores")
     return f"{head}  " + "  ".join(parts)

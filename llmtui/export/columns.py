@@ -229,6 +229,11 @@ RESULT_COLUMNS: tuple[Column[Result], ...] = (
     *(column for key, metric in METRICS.items() if metric.estimated for column in _tail_columns(key)),
     Column("left_out", "Values that cannot be true: zero, negative or not a number.", lambda r: r.summary.left_out),
     *_LAUNCH_COLUMNS,
+    Column(
+        "loaded",
+        "Iterations during which the server loaded its model: among `iterations`, but in no figure.",
+        lambda r: r.summary.loaded,
+    ),
 )
 
 
@@ -247,6 +252,10 @@ def _error(iteration: Iteration) -> str:
 
 def _disturbed(iteration: Iteration) -> str:
     return ("yes" if iteration.disturbed else "no") if iteration.ok and iteration.foreign_cpu is not None else ""
+
+
+def _loaded(iteration: Iteration) -> str:
+    return ("yes" if iteration.loaded else "no") if iteration.ok and iteration.server_load_s is not None else ""
 
 
 #: The iterations, one row each.
@@ -282,4 +291,10 @@ ITERATION_COLUMNS: tuple[Column[Iteration], ...] = (
     Column("repeated", "How often llmtui itself spoiled the request, and measured it again.", lambda i: i.repeated),
     Column("launch", "Which launch of the server within the attempt, as planned with `launches`.", lambda i: i.launch),
     Column("seq", "Its place in the order of starts in the run. Empty for runs of 0.1.0.", lambda i: i.seq or None),
+    Column(
+        "loaded",
+        '"yes" if the server loaded its model meanwhile (server_load_s of 0.1 or more, and 1% of ttft_s), so that the '
+        "row is in no figure.",
+        _loaded,
+    ),
 )

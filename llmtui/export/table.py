@@ -25,6 +25,7 @@ from llmtui.text.format import (
     figures,
     left_out_text,
     lined_up,
+    loaded_text,
     plural,
     scale_of,
     unit_of,
@@ -248,6 +249,8 @@ def remarks_on(backend_view: BackendView) -> list[str]:
         remarks.append(f"{name}: {failed} of {plural(total, 'iteration')} failed: {last}")
     if left_out := backend_view.summary.left_out:
         remarks.append(f"{name}: {left_out_text(left_out)}")
+    if loaded := backend_view.summary.loaded:
+        remarks.append(f"{name}: {loaded_text(loaded, backend_view.summary.n)}")
     if whole := backend_view.evidence.whole:
         good = plural(backend_view.summary.n, "iteration")
         remarks.append(f"{name}: {whole} of {good} not streamed: the answer came in one piece")

@@ -27,6 +27,12 @@ DISTURBED_CORES = 0.1
 #: ... or this share of the cores that were idle, if that is more: a large machine always has some background work.
 DISTURBED_SHARE = 0.01
 
+#: A server loaded its model during a request if its own clock says that this took so long, in s: to find a loaded one
+#: takes Ollama 0.6 to 10 ms, and to load the smallest takes it 0.5 s.
+LOADED_S = 0.1
+#: It is also this share of the time to the first token: below, nothing that is compared changes.
+LOADED_SHARE = 0.01
+
 
 def disturbed_from(cores: int, used: float = 0.0) -> float:
     """Return the cores of other processes from which on an iteration is disturbed, to three decimals.
@@ -72,7 +78,7 @@ class Iteration(Struct, frozen=True):
     attempt or the run is resumed, which adds 1 each. `launch` counts the planned launches of the server within the
     attempt, which `part` does not: 1 is the first one, or a server that runs already. `seq` counts the iterations of a
     run in the order in which the engine started them, from 1 on, also after a resume; 0 in a history of 0.1.0. From
-    `disturbed_from` cores of others on the iteration is disturbed.
+    `disturbed_from` cores of others on the iteration is disturbed. A sample that is `loaded` is in no figure.
     """
 
     run: Own
@@ -140,3 +146,9 @@ class Iteration(Struct, frozen=True):
     def disturbed(self) -> bool:
         """Whether other processes used `disturbed_from` cores or more meanwhile."""
         return self.foreign_cpu is not None and self.foreign_cpu >= self.disturbed_from
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the server loaded its model meanwhile, by its own clock: most of that is no time of an answer."""
+        load_s, first_s = self.server_load_s, self.ttft_s or self.latency_s
+        return self.ok and load_s is not None and load_s >= max(LOADED_S, LOADED_SHARE * (first_s or 0.0))

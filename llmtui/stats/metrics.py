@@ -26,7 +26,8 @@ Condition = Literal["length", "start", "cache", "stream", "arrivals", "token cou
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
-    """One metric. `of` returns its value for an iteration in seconds or tokens/s, None if unknown; `value` checks it.
+    """One metric. `of` returns its value for an iteration in seconds or tokens/s, None if unknown; `value` checks it,
+    and `counted` is the one that statistics use.
 
     `unit` is the unit on screen, but durations in s are in ms below 0.1 s (llmtui.text.format). `per` says what the
     value is divided by: a metric per token stays comparable when answers differ in length, and its error is a share of
@@ -54,10 +55,17 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     def value(self, iteration: Iteration) -> float | None:
         """The value of an iteration in seconds or tokens/s, None if it is unknown or not `possible`.
 
-        Statistics and charts have these values only. A history or a server of others may contain any number.
+        A history or a server of others may contain any number.
         """
         value = self.of(iteration)
         return value if value is not None and self.possible(value) else None
+
+    def counted(self, iteration: Iteration) -> float | None:
+        """The same, but None if the server loaded its model meanwhile. Statistics and charts have these values only.
+
+        A load is not the speed of an answer, so to leave it out favours no backend.
+        """
+        return None if iteration.loaded else self.value(iteration)
 
     def possible(self, value: float) -> bool:
         """Whether this can be true: not NaN, not infinite, not negative, and 0 only if the metric can be `zero`."""

@@ -48,7 +48,7 @@ class Rounds:
         self._started.append(_seconds(iteration.started_utc))
         self._sequence.append(iteration.seq)
         for metric, values in self._values.items():
-            value = METRICS[metric].value(iteration)
+            value = METRICS[metric].counted(iteration)
             values.append(_UNKNOWN if value is None else value)
         if len(self._numbers) > self._most:
             del self._numbers[0], self._launches[0], self._started[0], self._sequence[0]

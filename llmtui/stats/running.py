@@ -63,6 +63,7 @@ class Running:
         self._n = 0
         self._disturbed = 0
         self._left_out = 0
+        self._loaded = 0
         self._samples: dict[MetricKey, Sample] = {metric: Sample() for metric in METRICS}
         self._courses: dict[MetricKey, Course] = {metric: Course() for metric in CHARTED}
         self._outputs = Counts()
@@ -92,6 +93,8 @@ class Running:
             if not METRICS[metric].possible(value):
                 self._left_out += iteration.ok
                 continue
+            if iteration.loaded:
+                continue
             if (course := self._courses.get(metric)) is not None:
                 course.add(place, value)
             if iteration.ok:
@@ -101,6 +104,7 @@ class Running:
             return
         self._n += 1
         self._disturbed += iteration.disturbed
+        self._loaded += iteration.loaded
         if iteration.output_tokens is not None:
             self._outputs.add(iteration.output_tokens)
         if iteration.prompt_tokens is not None:
@@ -120,6 +124,7 @@ class Running:
                 first_s=self._first,
                 warmups=self._warm.spread(),
                 left_out=self._left_out,
+                loaded=self._loaded,
                 **{metric: sample.spread() for metric, sample in self._samples.items()},
             )
         return self._summary

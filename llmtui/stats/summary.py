@@ -44,7 +44,7 @@ class Summary(Struct, frozen=True):
     `outliers` counts samples whose latency is beyond the fences of `far_out`; they are part of every figure. `first_s`
     is the latency of the very first request to the cold server, `warmups` the latency of all warm-ups including it.
     `left_out` counts the values of samples that cannot be true (`llmtui.stats.metrics.Metric.possible`) and are in no
-    figure.
+    figure, and `loaded` the samples that are in none, as the server loaded its model meanwhile.
     """
 
     n: int = 0
@@ -62,6 +62,7 @@ class Summary(Struct, frozen=True):
     first_s: float | None = None
     warmups: Spread | None = None
     left_out: int = 0
+    loaded: int = 0
 
     def spread(self, metric: MetricKey) -> Spread | None:
         """The spread of `metric`, None without samples."""

@@ -132,6 +132,11 @@ def left_out_text(count: int) -> str:
     return f"{plural(count, 'impossible value')} left out (zero, negative or not a number)"
 
 
+def loaded_text(count: int, of: int) -> str:
+    """Say during how many samples the server loaded its model, so that they are in no figure."""
+    return f"{count} of {plural(of, 'iteration')} left out: the server loaded its model meanwhile"
+
+
 def milliseconds(value_s: float) -> str:
     """Format an error in ms: two decimals below 10, else three significant digits."""
     value = value_s * 1e3

@@ -220,6 +220,7 @@ PROVOKED: list[Case] = [
     ("failed-iterations", "warning", {}, {"fields": one_fails}, {}, "b 1 of 12 iterations; no token within 120 s"),
     ("refused", "warning", {}, every(4, refused=2), {}, "b 6x"),
     ("repeated", "note", {}, every(4, repeated=1), {}, "b 3x"),
+    ("loaded-inside", "warning", {}, every(4, server_load_s=0.54), {}, "b 3 of 12 iterations"),
     ("cold-start", "warning", {}, {"fields": first_slow}, {}, "b 1.6"),
     ("drift", "warning", {}, {"fields": slope}, {}, "b +1"),
     ("outliers", "note", {}, {"fields": one_far_out}, {}, "b 1 of 12 iterations (3.2"),

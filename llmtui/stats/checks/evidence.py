@@ -64,7 +64,7 @@ class Evidence:
     `outputs` are the output tokens that the server reported, `guessed` counts answers whose tokens were counted by
     arrivals, `characters` are the lengths of the answers. `hidden` are the tokens that the server counted and did not
     send, of the answers with such. `whole` counts the answers that came in one piece, and `per_piece` has the events
-    per piece of the others. `warm_up_s` is the latency of the last warm-up before the first measured iteration, None
+    per piece of the others. `recent` and `server_cpu` are without loads. `warm_up_s` is the latency of the last warm-up before the first measured iteration, None
     without one or if it failed. `first_prefill_s` is the server's time per token of its
     first prompt (of a warm-up, if there is one), and `prefill` its time per token since then, by the server's clock.
     `per_arrival` has reported tokens per arrival. `recent` are the newest samples, for comparison with other backends:
@@ -74,6 +74,10 @@ class Evidence:
     def __init__(self, iterations: Iterable[Iteration] = ()) -> None:
         self.measured = 0
         self.good = 0
+        #: The samples during which the server loaded its model, whether the first one did, and the longest load (s).
+        self.loaded = 0
+        self.loaded_first = False
+        self.load_most_s = 0.0
         self.last_failed: Iteration | None = None
         self.refused = 0
         self.repeated = 0
@@ -143,8 +147,13 @@ class Evidence:
         self._machine(iteration)
         self._work(iteration)
         for metric, thinned in self.metrics.items():
-            if (value := METRICS[metric].value(iteration)) is not None:
+            if (value := METRICS[metric].counted(iteration)) is not None:
                 thinned.add(self.measured - 1, value)
+        if iteration.loaded:
+            self.loaded += 1
+            self.loaded_first |= self.measured == 1
+            self.load_most_s = max(self.load_most_s, iteration.server_load_s or 0.0)
+            return
         if iteration.server_cpu is not None:
             self.server_cpu.add(self.measured - 1, iteration.server_cpu)
         answer = " ".join(iteration.text[: ANSWER_CHARS * 2].split())[:ANSWER_CHARS]
@@ -161,7 +170,7 @@ class Evidence:
         self.disturbed_or_stolen += busy
         if busy:
             self.taken.add(self.measured - 1, taken)
-        if (latency_s := METRICS["latency"].value(iteration)) is not None:
+        if (latency_s := METRICS["latency"].counted(iteration)) is not None:
             (self.busy if busy else self.quiet).add(self.measured - 1, latency_s)
             if iteration.swapped * SWAP_S >= SWAP_SHARE * latency_s:
                 self.swapping += iteration.swapped > 0
@@ -200,6 +209,11 @@ class Evidence:
             reason = ended_by(iteration.finish_reason) or sanitize(iteration.finish_reason, 30).lower()
             if reason in self.reasons or len(self.reasons) < _MOST_REASONS:
                 self.reasons[reason] += 1
+
+    @property
+    def counted(self) -> int:
+        """The number of samples that are in the figures."""
+        return self.good - self.loaded
 
     @property
     def cached_share(self) -> float | None:

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 
 from llmtui.model import RESTING
 from llmtui.model.plan import LEAST_LAUNCHES
-from llmtui.stats.checks.base import Check, Entry, Race, each, listed, of
+from llmtui.stats.checks.base import VOID_SHARE, Check, Entry, Race, each, listed, of
 from llmtui.stats.checks.evidence import RECENT, Thinned
 from llmtui.stats.compare import Comparison, rounds
 from llmtui.stats.correction import LEVEL, least_p, rounds_to_decide
 from llmtui.stats.levels import level_of, level_of_attempt
 from llmtui.stats.metrics import METRICS, MetricKey, needing
 from llmtui.text import sanitize
-from llmtui.text.format import milliseconds, plural
+from llmtui.text.format import figure, milliseconds, plural
 
 #: Rank statistics give no 95% interval for fewer.
 FEWEST = 6
@@ -35,7 +35,7 @@ def few(race: Race) -> Iterator[Check]:
     chances = [_chance(race, *pair, made) for pair, made in zip(pairs, turns, strict=True)]
     decidable = {e.name for pair, chance in zip(pairs, chances, strict=True) if chance <= alpha for e in pair}
     counts = {
-        e.name: f"n = {e.evidence.good}"
+        e.name: f"n = {e.evidence.counted}"
         for e in race.entries
         if e.name not in decidable and least_p(_reach(race, e)) > alpha
     }
@@ -91,7 +91,7 @@ def _level(race: Race) -> float:
 
 def _reach(race: Race, entry: Entry) -> int:
     """The number of its samples, or of those planned while it runs."""
-    good = entry.evidence.good
+    good = entry.evidence.counted
     return good if entry.state.state in RESTING else max(good, race.config.iterations)
 
 
@@ -155,6 +155,26 @@ def repeated(race: Race) -> Iterator[Check]:
             text=f"measured again, as llmtui was stopped or the clock was set meanwhile: {each(counts)}",
             todo="do not suspend the machine, stop llmtui or set the clock during a run",
         )
+
+
+def loaded_inside(race: Race) -> Iterator[Check]:
+    """loaded-inside: a server loaded its model during iterations. They are in no figure, and in no comparison."""
+    loaded = {e.name: e.evidence for e in race.sampled if e.evidence.loaded}
+    if not loaded:
+        return
+    often = any(e.loaded > max(1, VOID_SHARE * e.good) for e in loaded.values())
+    todo = "have the server keep its model (keep_alive), and end other programs that use this server"
+    if all(e.loaded == 1 and e.loaded_first for e in loaded.values()):
+        todo = f"set warmup = {race.config.warmup + 1} in [run], so that a warm-up loads the model"
+    yield Check(
+        code="loaded-inside",
+        level="warning" if often else "note",
+        backends=list(loaded),
+        text=f"left out, as the server loaded its model meanwhile: "
+        f"{each({name: of(e.loaded, e.good) for name, e in loaded.items()})}, "
+        f"up to {figure(max(e.load_most_s for e in loaded.values()), 's')}",
+        todo=todo,
+    )
 
 
 def guesses(race: Race) -> Iterator[Check]:

@@ -8,7 +8,7 @@ from llmtui.model import Iteration
 from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize, sanitize_lines
-from llmtui.text.format import DASH, figures, left_out_text, plural, plus_minus, scale_of, unit_of
+from llmtui.text.format import DASH, figures, left_out_text, loaded_text, plural, plus_minus, scale_of, unit_of
 from llmtui.ui.layout import CLOCK_NOTES_WIDTH, TIMELINE_TITLE_WIDTH, TIMELINE_WHOLE_TITLE_WIDTH
 from llmtui.ui.text.spans import Line, Role, Span, clip, fit, pad, width_of, wrap
 from llmtui.ui.views.attempts import ShownAttempt
@@ -78,7 +78,16 @@ def clock_lines(iteration: Iteration, width: int) -> list[Line]:
         ("total", iteration.server_s, latency, iteration.transport_and_client_s, "latency"),
     ]
     if load is not None:
-        rows.insert(0, ("load", load, None, None, ""))
+        rows.insert(
+            0,
+            (
+                "load",
+                load,
+                None,
+                None,
+                "of the model: in no figure" if iteration.loaded and iteration.phase == "measured" else "",
+            ),
+        )
     lines: list[Line] = [((text, "warn"),) for text in wrap(SILENT, width, 2)] if silent else []
     notes = width >= CLOCK_NOTES_WIDTH
     unit = unit_of([ttft, latency], "s")
@@ -129,8 +138,9 @@ def arrival_facts(backend_view: BackendView) -> list[str]:
     whole, hidden = backend_view.evidence.whole, len(backend_view.evidence.hidden)
     facts = [f"{whole} not streamed: the answer came in one piece"] if whole else []
     facts += [f"{hidden} with tokens that the server counts and does not send"] if hidden else []
-    left_out = backend_view.summary.left_out
-    return [*facts, left_out_text(left_out)] if left_out else facts
+    summary = backend_view.summary
+    facts += [loaded_text(summary.loaded, summary.n)] if summary.loaded else []
+    return [*facts, left_out_text(summary.left_out)] if summary.left_out else facts
 
 
 def answer_title(backend_view: BackendView, chosen: Iteration | None, width: int) -> str:

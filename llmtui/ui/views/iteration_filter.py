@@ -14,12 +14,13 @@ STATES: dict[str, Test] = {
     "failed": lambda i: i.error is not None,
     "ok": lambda i: i.error is None,
     "busy": lambda i: i.disturbed,
+    "loaded": lambda i: i.loaded,
     "refused": lambda i: i.refused > 0,
     "warm-up": lambda i: i.phase == "warmup",
     "measured": lambda i: i.phase == "measured",
 }
 #: What can be typed, for the line of the filter and the help.
-SYNTAX = "failed, ok, busy, refused, warm-up, measured; 100-200; >1.5 (latency in s); try:2; text of the error"
+SYNTAX = "failed, ok, busy, loaded, refused, warm-up, measured; 100-200; >1.5 (latency in s); try:2; text of the error"
 SHORT_SYNTAX = "failed busy 100-200 >1.5 try:2 or text"
 
 _RANGE = re.compile(r"(\d*)-(\d*)|(\d+)")

@@ -136,7 +136,7 @@ def outliers(backend_view: BackendView) -> list[int]:
     fences: dict[int, tuple[float, float]] = {}
     found = []
     for at, iteration in enumerate(backend_view.iterations.figures()):
-        latency = METRICS["latency"].value(iteration)
+        latency = METRICS["latency"].counted(iteration)
         if iteration.phase != "measured" or not iteration.ok or latency is None:
             continue
         attempt = iteration.attempt

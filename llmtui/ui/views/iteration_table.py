@@ -9,7 +9,7 @@ from llmtui.model import Iteration
 from llmtui.stats.metrics import MetricKey
 from llmtui.stats.summary import Summary
 from llmtui.text import sanitize
-from llmtui.text.format import DASH, Kind, Scale, scale_of
+from llmtui.text.format import DASH, Kind, Scale, figure, scale_of
 from llmtui.ui.layout import SPACED_COLUMNS_WIDTH
 from llmtui.ui.text.spans import Line, Role, Span, fit, pad
 from llmtui.ui.views.columns import Column, SortValue
@@ -19,9 +19,15 @@ from llmtui.ui.views.sorting import AS_PLANNED, Sort
 def _error_text(iteration: Iteration, room: int) -> str:
     error = iteration.error
     if error is None:
-        return ""
+        return _load_text(iteration) if iteration.loaded else ""
     refused = f"refused {iteration.refused}x, then " if iteration.refused else ""
     return f"{refused}{error.kind}: {sanitize(error.message, 200)}"
+
+
+def _load_text(iteration: Iteration) -> str:
+    """How long the server loaded its model meanwhile, and that a sample does not count then."""
+    text = f"load {figure(iteration.server_load_s, 's')}"
+    return text if iteration.phase == "warmup" else f"{text}: in no figure"
 
 
 def _phase(iteration: Iteration) -> str:
@@ -193,7 +199,7 @@ def iteration_line(
         text = pad(cell, column.width, right=column.right) + " " * gap
         doubted = column.key == "foreign" and iteration.disturbed
         line.append((text, "warn" if doubted else role))
-    return fit([*line, (_ERROR.cell(iteration, width), "bad")], width)
+    return fit([*line, (_ERROR.cell(iteration, width), "warn" if iteration.loaded else "bad")], width)
 
 
 def iteration_name(iteration: Iteration) -> str:

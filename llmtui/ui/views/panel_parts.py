@@ -37,6 +37,9 @@ def activity(backend_view: BackendView, options: PanelOptions, width: int) -> Sp
     which = f"{'warm-up' if last.phase == 'warmup' else 'iteration'} {last.iteration}"
     if last.error is not None:
         return (f"{which} failed" if len(which) + 7 <= width else "failed", "dim")
+    if last.loaded:
+        texts = (f"{which} loaded the model: {figure(last.server_load_s, 's')}", f"{which} loaded the model")
+        return (next((text for text in texts if len(text) <= width), "loaded the model"), "warn")
     full = f"{METRICS[options.metric].title}, {which}"
     return (full if len(full) <= width else which, "dim")
 
