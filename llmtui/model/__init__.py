@@ -39,6 +39,7 @@ from llmtui.model.sample import (
     TokenSource,
     disturbed_from,
     pieces,
+    rest_s,
 )
 from llmtui.model.spread import Between, PairSpread
 from llmtui.model.state import FAILED, RESTING, STATE_WORDS, BackendState, Machine, RunState, State, is_news
@@ -104,5 +105,6 @@ __all__ = [
     "pieces",
     "redacted",
     "redactor",
+    "rest_s",
     "secret_values",
 ]

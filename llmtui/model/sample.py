@@ -27,6 +27,8 @@ DISTURBED_CORES = 0.1
 #: ... or this share of the cores that were idle, if that is more: a large machine always has some background work.
 DISTURBED_SHARE = 0.01
 
+#: Servers report up to three durations, and some of them whole milliseconds: their sum is off by no more than this.
+CLOCK_GRAIN_S = 0.0015
 #: A server loaded its model during a request if its own clock says that this took so long, in s: to find a loaded one
 #: takes Ollama 0.6 to 10 ms, and to load the smallest takes it 0.5 s.
 LOADED_S = 0.1
@@ -40,6 +42,17 @@ def disturbed_from(cores: int, used: float = 0.0) -> float:
     `cores` are those of the machine, `used` those that the server and others kept busy.
     """
     return max(DISTURBED_CORES, round(DISTURBED_SHARE * (cores - used), 3))
+
+
+def rest_s(ours_s: float | None, servers_s: float | None) -> float | None:
+    """Return our time minus the server's (s), 0 if the server's is longer by no more than `CLOCK_GRAIN_S`.
+
+    It is negative beyond that: a server's time includes the token that ends an answer, which is not sent (one of
+    llama.cpp's: -9 ms).
+    """
+    if ours_s is None or servers_s is None:
+        return None
+    return 0.0 if -CLOCK_GRAIN_S <= ours_s - servers_s < 0 else ours_s - servers_s
 
 
 def pieces(arrivals_ns: list[int]) -> list[int]:
@@ -138,9 +151,8 @@ class Iteration(Struct, frozen=True):
 
     @property
     def transport_and_client_s(self) -> float | None:
-        """Latency minus `server_s` (s): queue, transport, client, and rounding errors of the server."""
-        server_s = self.server_s
-        return self.latency_s - server_s if self.latency_s is not None and server_s is not None else None
+        """Latency minus `server_s` (s): queue, transport and client. See `rest_s` for when it is negative."""
+        return rest_s(self.latency_s, self.server_s)
 
     @property
     def disturbed(self) -> bool:

@@ -21,8 +21,8 @@ MetricKey = Literal["latency", "ttft", "itl", "tokens_per_s", "tpot", "prefill_t
 
 #: What must be equal between two backends for a metric to be comparable: the length of the answers, the time before
 #: the first token (prompt, reasoning), the share of the prompt that a cache answered, whether both stream, the tokens
-#: of one arrival, and reliable counts of output and prompt tokens.
-Condition = Literal["length", "start", "cache", "stream", "arrivals", "token counts", "prompt counts"]
+#: of one arrival, and reliable counts of output, prompt and cached tokens.
+Condition = Literal["length", "start", "cache", "stream", "arrivals", "token counts", "prompt counts", "cached counts"]
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +186,7 @@ _REGISTERED = (
         unit="tokens/s",
         of=_prefill_rate,
         direction="higher",
-        needs=frozenset({"cache", "stream", "prompt counts"}),
+        needs=frozenset({"cache", "stream", "prompt counts", "cached counts"}),
         own_error=lambda level, ttft_s: level.ttft_s.p99 / ttft_s if ttft_s else 0.0,
         doc="(prompt tokens - cached tokens) / TTFT.",
         per="prompt token",

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from llmtui.model import Machine, PairSpread, RunConfig
+import msgspec
+
+from llmtui.model import Backend, BackendState, Machine, PairSpread, RunConfig
 from llmtui.model.accuracy import Record
 from llmtui.stats.checks import (
     answers,
@@ -25,6 +27,7 @@ from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced, s
 from llmtui.stats.checks.comparability import Leading, instead_of, leading_metric, other_rates, spoiled
 from llmtui.stats.checks.evidence import Evidence
 from llmtui.stats.compare import Comparison
+from llmtui.stats.metrics import MetricKey, needing
 
 __all__ = [
     "CODES",
@@ -36,6 +39,7 @@ __all__ = [
     "Level",
     "Raced",
     "checks",
+    "different_work",
     "instead_of",
     "leading_metric",
     "one_launch",
@@ -51,6 +55,7 @@ CODES: dict[str, str] = {
     "model": "the backends serve different models",
     "thinking": "some backends reason before they answer, some do not",
     "prefix-cache": "part of the prompt came from a cache and was not computed",
+    "cache-unknown": "a backend did not report cached prompt tokens, so prefill rates are not compared",
     "prompt-tokens": "the backends read different numbers of tokens",
     "hidden-tokens": "a server counts tokens that it does not send, such as silent thinking",
     "not-streamed": "answers came in one piece, or in a few large ones",
@@ -90,6 +95,17 @@ CODES: dict[str, str] = {
     "swap": "the machine swapped during iterations",
     "throttled": "heat throttled the processor during iterations",
 }
+
+#: Those on the work, which may also be of two attempts of one backend.
+_OF_THE_WORK = (
+    length.output_tokens,
+    length.stop_reason,
+    prompt.thinking,
+    prompt.prefix_cache,
+    prompt.prompt_tokens,
+    arrivals.hidden_tokens,
+)
+_PREFILL_RATES = needing("cached counts")
 
 _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
     length.output_tokens,
@@ -142,7 +158,20 @@ def checks(
     differences that are small.
     """
     race = Race(_entries(raced), config, machine, comparisons, record)
-    return in_order(check for run_check in _ALL for check in run_check(race))
+    found = [check for run_check in _ALL for check in run_check(race)]
+    # Prefill rates are compared only if they count, or in place of what the prompt is part of.
+    if config.metric in _PREFILL_RATES or any(spoiled(found, metric) for metric in needing("start")):
+        found += prompt.cache_unknown(race)
+    return in_order(found)
+
+
+def different_work(backend: Backend, state: BackendState, attempts: Mapping[str, Evidence], metric: MetricKey) -> str:
+    """Why `metric` of these attempts (name to evidence) of one backend is of different work; "" if it is not."""
+    named = [msgspec.structs.replace(backend, name=name) for name in attempts]
+    entries = [Entry(one, state, of) for one, of in zip(named, attempts.values(), strict=True) if of.measured]
+    race = Race(entries, RunConfig(), Machine())
+    found = [check for run_check in _OF_THE_WORK for check in run_check(race)]
+    return check.text if (check := spoiled(found, metric)) is not None else ""
 
 
 def own_error(raced: Iterable[Raced], comparisons: Sequence[Comparison], record: Record | None) -> list[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
@@ -21,8 +22,10 @@ LEVELS: tuple[Level, ...] = ("void", "warning", "note")
 VOID_SHARE = 0.10
 #: Counts that differ by less may only be counted differently (an end-of-sequence token, a chat template).
 SMALL_SHARE = 0.02
-#: The most names of backends in one list.
+#: Of more backends than these, a list has one entry for all those that are alike.
 MOST_NAMES = 5
+#: Of more numbers than these, that entry has the smallest and the largest.
+MOST_ALIKE = 2
 
 
 def severity(level: Level) -> int:
@@ -114,16 +117,38 @@ class Race:
 def listed(names: Iterable[str]) -> str:
     """ "a", "a and b", "a, b and c", as plain text."""
     texts = [sanitize(name, 60) for name in names]
-    if len(texts) > MOST_NAMES:
-        texts = [*texts[: MOST_NAMES - 1], f"{len(texts) - MOST_NAMES + 1} more"]
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}" if texts else ""
 
 
-def each(values: Mapping[str, object]) -> str:
-    """ "a 64, b 12", as plain text."""
-    texts = [f"{sanitize(name, 60)} {sanitize(str(value), 80)}" for name, value in values.items()]
-    more = f" and {len(texts) - MOST_NAMES} more" if len(texts) > MOST_NAMES else ""
-    return ", ".join(texts[:MOST_NAMES]) + more
+def each(values: Mapping[str, object], sides: Sequence[Sequence[str]] = ()) -> str:
+    """ "a 64, b 12", as plain text. Of more than `MOST_NAMES`, those that are alike are one: "b 12, the other 6: 64".
+
+    They are the largest one of `sides`, which are names, or else those with the most frequent value. All others are
+    named: they are what the text is about.
+    """
+    texts = {name: sanitize(str(value), 80) for name, value in values.items()}
+    same = _most_alike(texts, sides) if len(texts) > MOST_NAMES else []
+    parts = [f"{sanitize(name, 60)} {text}" for name, text in texts.items() if name not in same]
+    if same:
+        parts.append(f"the other {len(same)}: {_range(texts[name] for name in same)}")
+    return ", ".join(parts)
+
+
+def _most_alike(texts: Mapping[str, str], sides: Sequence[Sequence[str]]) -> list[str]:
+    """The names of the largest side or value, none if all are on it, or if none has two."""
+    groups = [[name for name in side if name in texts] for side in sides] or alike(texts)
+    largest = max(groups, key=len, default=[])
+    return largest if 2 <= len(largest) < len(texts) else []
+
+
+def _range(texts: Iterable[str]) -> str:
+    """ "1.0", "1.0 or 1.1", "1.0 to 1.4", in ascending order if all are numbers."""
+    different = list(dict.fromkeys(texts))
+    with contextlib.suppress(ValueError):
+        different.sort(key=float)
+        if len(different) > MOST_ALIKE:
+            return f"{different[0]} to {different[-1]}"
+    return different[0] if len(different) == 1 else f"{', '.join(different[:-1])} or {different[-1]}"
 
 
 def clusters(values: Mapping[str, float], *, share: float = 0.0, step: float = 0.0) -> list[list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from llmtui.model import Machine
-from llmtui.stats.checks.base import Check, Entry, Race, alike, clusters, each, listed, of
+from llmtui.stats.checks.base import MOST_NAMES, Check, Entry, Race, alike, clusters, each, listed, of
 from llmtui.stats.checks.busy import busy_effects
 from llmtui.stats.compare import percent, rounds
 from llmtui.stats.levels import level_of_attempt
@@ -94,7 +94,7 @@ def threads(race: Race) -> Iterator[Check]:
             code="cores-used",
             level="warning",
             backends=list(used),
-            text=f"different numbers of busy cores (median): {each({n: f'{c:.1f}' for n, c in used.items()})}",
+            text=f"different numbers of busy cores (median): {each({n: f'{c:.1f}' for n, c in used.items()}, sides)}",
             todo="give every server the same number of threads; one that computes on a GPU uses few cores",
             sides=sides,
         )
@@ -123,7 +123,7 @@ def order(race: Race) -> Iterator[Check]:
             code="sequential-order",
             level="warning",
             backends=names,
-            text=f"{listed(names)} ran one after the other: a drift of the machine looks like a difference",
+            text=f"{_all(names)} ran one after the other: a drift of the machine looks like a difference",
             todo='set order = "shuffled" in [run]',
         )
         return
@@ -141,6 +141,10 @@ def order(race: Race) -> Iterator[Check]:
             text=f"the attempts did not take turns: {each(attempts)}; a drift of the machine looks like a difference",
             todo="rerun all of them together (R)",
         )
+
+
+def _all(names: list[str]) -> str:
+    return listed(names) if len(names) <= MOST_NAMES else f"all {len(names)} backends"
 
 
 def _common(one: Entry, two: Entry) -> bool:

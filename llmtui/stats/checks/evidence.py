@@ -64,11 +64,12 @@ class Evidence:
     `outputs` are the output tokens that the server reported, `guessed` counts answers whose tokens were counted by
     arrivals, `characters` are the lengths of the answers. `hidden` are the tokens that the server counted and did not
     send, of the answers with such. `whole` counts the answers that came in one piece, and `per_piece` has the events
-    per piece of the others. `recent` and `server_cpu` are without loads. `warm_up_s` is the latency of the last warm-up before the first measured iteration, None
+    per piece of the others. `warm_up_s` is the latency of the last warm-up before the first measured iteration, None
     without one or if it failed. `first_prefill_s` is the server's time per token of its
     first prompt (of a warm-up, if there is one), and `prefill` its time per token since then, by the server's clock.
     `per_arrival` has reported tokens per arrival. `recent` are the newest samples, for comparison with other backends:
-    without arrivals, and with the beginning of the answer as `text`, its white space normalized.
+    without arrivals, and with the beginning of the answer as `text`, its white space normalized. Samples during which
+    the server loaded its model are in none of `recent`, `server_cpu` and `metrics`.
     """
 
     def __init__(self, iterations: Iterable[Iteration] = ()) -> None:

@@ -57,7 +57,7 @@ def _by_counts(race: Race, entries: list[Entry]) -> Iterator[Check]:
         text = f"answers differ in length in {odd} of {compared} rounds: {each({first: one, second: two})} tokens in "
         text += f"round {place}"
     else:
-        text = f"different numbers of output tokens ({kind}): {each({n: number(v) for n, v in values.items()})}"
+        text = f"different numbers of output tokens ({kind}): {each({n: number(v) for n, v in values.items()}, sides)}"
     yield _different_length(race, level, text, [e.name for e in entries], sides)
 
 
@@ -159,7 +159,7 @@ def stop_reason(race: Race) -> Iterator[Check]:
         code="stop-reason",
         level=level,
         backends=[name for name, share in early.items() if share] if level == "warning" else list(early),
-        text=f"answers ended {how}: {each(reasons)}",
+        text=f"answers ended {how}: {each(reasons, sides)}",
         todo=todo,
         sides=sides if void else [],
         spoils=needing("length") if void else [],
@@ -202,7 +202,7 @@ def tokens_per_arrival(race: Race) -> Iterator[Check]:
             level="void",
             backends=list(ratios),
             text="different numbers of tokens per arrival (median): "
-            f"{each({name: f'{ratio:.3g}' for name, ratio in ratios.items()})}; ITL is the gap between arrivals",
+            f"{each({name: f'{ratio:.3g}' for name, ratio in ratios.items()}, sides)}; ITL is the gap between arrivals",
             todo="compare by tokens/s or TPOT; compare ITL only between servers with equally many tokens per arrival",
             sides=sides,
             spoils=needing("arrivals"),

@@ -32,7 +32,7 @@ def model(race: Race) -> Iterator[Check]:
         code="model",
         level="void" if clear else "warning",
         backends=list(models),
-        text=f"{'different models' if clear else 'possibly different models'}: {each(models)}",
+        text=f"{'different models' if clear else 'possibly different models'}: {each(models, sides)}",
         todo="give every backend the same model",
         sides=sides if clear else alike(families),
         spoils=list(METRICS) if clear else [],

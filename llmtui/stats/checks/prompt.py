@@ -44,7 +44,7 @@ def prompt_tokens(race: Race) -> Iterator[Check]:
         code="prompt-tokens",
         level="void" if void else "note" if small else "warning",
         backends=list(medians),
-        text=f"different numbers of prompt tokens (median): {each({n: number(v) for n, v in medians.items()})}",
+        text=f"different numbers of prompt tokens (median): {each({n: number(v) for n, v in medians.items()}, apart)}",
         todo="use the same model and chat template everywhere, as a longer prompt makes the TTFT longer"
         + (f"; or compare by {instead}" if void else ""),
         sides=apart if void else alike({name: number(median) for name, median in medians.items()}),
@@ -94,7 +94,7 @@ def prefix_cache(race: Race) -> Iterator[Check]:
     silent = [e.name for e in race.sampled if _cached(e) is None]
     sides = clusters(shares, step=VOID_SHARE)
     used = {name: share for name, share in shares.items() if share > 0}
-    percentages = each({name: f"{share:.0%}" for name, share in shares.items()})
+    percentages = each({name: f"{share:.0%}" for name, share in shares.items()}, sides)
     todo = "turn off the server's prefix cache" if race.config.fresh_prompt else "set fresh_prompt = true in [run]"
     much = max(used.values(), default=0.0) > VOID_SHARE
     if len(sides) > 1 or (much and silent):
@@ -125,6 +125,29 @@ def prefix_cache(race: Race) -> Iterator[Check]:
             text=f"all prompts were equal, and {listed(silent)} did not report how much came from a prefix cache",
             todo=todo,
         )
+
+
+def cache_unknown(race: Race) -> Iterator[Check]:
+    """cache-unknown: the prompt's tokens per second need to know how many came from a cache (Ollama counts all).
+
+    A fresh first line does not help: the beginning of the chat template may come from the cache of each iteration.
+    """
+    silent = [e.name for e in race.sampled if _cached(e) is None and not _computes_all(e)]
+    if silent and len(race.sampled) > 1:
+        yield Check(
+            code="cache-unknown",
+            level="note",
+            backends=silent,
+            text=f"{listed(silent)} did not report how many prompt tokens came from a cache, so prefill tokens/s are "
+            "not compared",
+            todo="compare by tokens/s, or by TTFT if the prompts are equally long",
+            spoils=needing("cached counts"),
+        )
+
+
+def _computes_all(entry: Entry) -> bool:
+    """Whether its prompts are computed in full: llmtui started the engine without a cache, or nothing was streamed."""
+    return bool(entry.backend.embedded) or not entry.evidence.metrics["prefill_tokens_per_s"].values
 
 
 def _read_faster(race: Race) -> Iterator[Check]:

@@ -73,12 +73,28 @@ def _change(backend_view: BackendView, metric: MetricKey) -> str:
     return percent(now.median, then.median) if now and then else ""
 
 
+def _other_work(backend_view: BackendView, metric: MetricKey) -> str:
+    """Why `metric` of the current attempt and of the one before are of different work; "" if they are not."""
+    before, now = _previous_attempt(backend_view), backend_view.state.attempt
+    if not {before, now} <= set(backend_view.sampled_attempts):
+        return ""
+    from llmtui.stats.checks import different_work
+
+    evidence = {f"attempt {attempt}": backend_view.evidence_of(attempt) for attempt in (before, now)}
+    return different_work(backend_view.backend, backend_view.state, evidence, metric)
+
+
 def attempt_note(backend_view: BackendView, metric: MetricKey) -> str:
-    """Compare the current attempt with the previous one in short: "attempt 2: -3.1%"; empty for the first."""
+    """Compare the current attempt with the previous one in short: "attempt 2: -3.1%"; empty for the first.
+
+    A change is one of speed only if both did the same work.
+    """
     attempt = backend_view.state.attempt
     if attempt < 2:
         return ""
     change = _change(backend_view, metric)
+    if change and _other_work(backend_view, metric):
+        return f"attempt {attempt}: other work"
     return f"attempt {attempt}: {change}" if change else f"attempt {attempt}"
 
 
@@ -91,4 +107,9 @@ def attempt_sentence(backend_view: BackendView, metric: MetricKey) -> str:
     slower = change.startswith("+") != METRICS[metric].higher_is_better
     compared = f"{change.lstrip('+-')} {'slower' if slower else 'faster'} than" if change != "0.0%" else "as fast as"
     before = f"attempt {_previous_attempt(backend_view)}"
+    if why := _other_work(backend_view, metric):
+        return (
+            f"attempt {backend_view.state.attempt}: median {with_unit(metric, now.median)}, not comparable to {before} "
+            f"({why})"
+        )
     return f"attempt {backend_view.state.attempt}: {compared} {before}, median {with_unit(metric, now.median)}"

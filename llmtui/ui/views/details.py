@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from llmtui.model import Iteration
+from llmtui.model import Iteration, rest_s
 from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize, sanitize_lines
@@ -63,7 +63,8 @@ SILENT = "no timings from this server"
 def clock_lines(iteration: Iteration, width: int) -> list[Line]:
     """Draw the server's own timings beside ours, phase by phase; say so if it reports none.
 
-    The other time of a phase is ours minus the server's: queue, transport and client.
+    The other time of a phase is ours minus the server's: queue, transport and client. Ours ends with the last token; a
+    server's clock goes on to the token that ends an answer and is not sent, which makes the difference negative.
     """
     ttft, latency = iteration.ttft_s, iteration.latency_s
     decode = latency - ttft if latency is not None and ttft is not None else None
@@ -73,21 +74,13 @@ def clock_lines(iteration: Iteration, width: int) -> list[Line]:
         return []
     first = None if prefill is None else prefill + (load or 0.0)
     rows: list[tuple[str, float | None, float | None, float | None, str]] = [
-        ("prefill", prefill, ttft, _less(ttft, first), "TTFT"),
-        ("decode", served, decode, _less(decode, served), "first to last token"),
+        ("prefill", prefill, ttft, rest_s(ttft, first), "TTFT"),
+        ("decode", served, decode, rest_s(decode, served), "first to last token"),
         ("total", iteration.server_s, latency, iteration.transport_and_client_s, "latency"),
     ]
     if load is not None:
-        rows.insert(
-            0,
-            (
-                "load",
-                load,
-                None,
-                None,
-                "of the model: in no figure" if iteration.loaded and iteration.phase == "measured" else "",
-            ),
-        )
+        left_out = iteration.loaded and iteration.phase == "measured"
+        rows.insert(0, ("load", load, None, None, "of the model: in no figure" if left_out else ""))
     lines: list[Line] = [((text, "warn"),) for text in wrap(SILENT, width, 2)] if silent else []
     notes = width >= CLOCK_NOTES_WIDTH
     unit = unit_of([ttft, latency], "s")
@@ -108,12 +101,11 @@ def clock_lines(iteration: Iteration, width: int) -> list[Line]:
         note = f"  {remark}" if remark and notes else ""
         lines.append((((pad(name, 7) + values + note), role),))
     if not silent:
-        lines += [((text, "dim"),) for text in wrap("other: queue, transport and client", width, 2)]
+        words = "other: queue, transport and client"
+        if any(row[3] is not None and row[3] < 0 for row in rows):
+            words += "; negative: the server's time goes on after the last token that it sent"
+        lines += [((text, "dim"),) for text in wrap(words, width, 3)]
     return [fit(line, width) for line in lines]
-
-
-def _less(ours: float | None, servers: float | None) -> float | None:
-    return ours - servers if ours is not None and servers is not None else None
 
 
 # --- Texts ---
