@@ -122,5 +122,3 @@ def test_prefill_rates_need_counts_of_cached_tokens() -> None:
     assert "cache-unknown" not in {check.code for check in engines}, "llmtui started it without a cache"
     silent = judged({}, {"fields": {"cached_tokens": None}})
     assert "cache-unknown" not in {check.code for check in silent}, "no rate is compared"
-        "no rate is compared"
-    )
