@@ -120,7 +120,7 @@ class ManagedServer:
             failure = Failure(kind="server", message=f"cannot start {launch.argv[0]}: {error.strerror}")
             raise StartError(failure) from error
         launched = Launched(self._process.pid or 0, self._process.mark, began)
-        polling = asyncio.create_task(_until_loaded(launch, started))
+        polling = asyncio.create_task(self._until_loaded(launch, started, launched))
         exiting = asyncio.create_task(self._process.exited.wait())
         straying = asyncio.create_task(misplaced(launch, launched))
         try:
@@ -136,10 +136,7 @@ class ManagedServer:
                 raise self._timeout_error(launch)
             version = polling.result()
             load_s = time.monotonic() - started
-            owners = await self._port_owners(launch, launched)
-            if owners.foreign:
-                hint = "it answered instead of the launched server; stop it"
-                raise _PortLost(port_in_use(launch.ready.url, owners.foreign, hint))
+            owners = await self._require_own_port(launch, launched)
             if reachable := exposed(launch, await asyncio.to_thread(listening_on, launched.root)):
                 raise StartError(reachable, self.log_tail())
             if exiting.done():
@@ -151,6 +148,26 @@ class ManagedServer:
         return dataclasses.replace(
             launch.ready, version=launch.ready.version or version, load_s=load_s, listener_uids=owners.uids
         )
+
+    async def _until_loaded(self, launch: Launch, started: float, launched: Launched) -> str:
+        """Wait until the server is healthy and has loaded its model. Return its version, "" if it reports none."""
+        version = await _poll_until_healthy(launch, started)
+        if launch.load is not None:
+            # Another server on this port must not load the model.
+            await self._require_own_port(launch, launched)
+            try:
+                await launch.load(launch.ready.url)
+            except StartError as error:
+                raise StartError(error.failure, error.log_tail or self.log_tail()) from error
+        return version
+
+    async def _require_own_port(self, launch: Launch, launched: Launched) -> PortOwners:
+        """Return who listens on the server's port. Raises StartError if that is another server."""
+        owners = await self._port_owners(launch, launched)
+        if owners.foreign:
+            hint = "it answered instead of the launched server; stop it"
+            raise _PortLost(port_in_use(launch.ready.url, owners.foreign, hint))
+        return owners
 
     async def _port_owners(self, launch: Launch, launched: Launched) -> PortOwners:
         """Return who listens on the server's port, and on that of its health endpoint if it differs."""
@@ -183,14 +200,6 @@ class ManagedServer:
         message = f"not ready within {self._config.load_timeout_s:g} s of its start ({launch.probe_url})"
         hint = "raise load_timeout_s in [run]" + (f"; its last output: {tail[-1].strip()}" if tail else "")
         return StartError(Failure(kind="timeout", message=message, hint=hint), tail)
-
-
-async def _until_loaded(launch: Launch, started: float) -> str:
-    """Wait until the server is healthy and has loaded its model. Return its version, "" if it reports none."""
-    version = await _poll_until_healthy(launch, started)
-    if launch.load is not None:
-        await launch.load(launch.ready.url)
-    return version
 
 
 async def _poll_until_healthy(launch: Launch, started: float) -> str:
