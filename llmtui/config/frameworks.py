@@ -63,6 +63,13 @@ OLLAMA = Framework(
     start="start it: ollama serve",
     example_model="smollm2:135m",
     pull="ollama pull {model}",
+    own=OwnServer(
+        server="ollama",
+        programs=("ollama",),
+        patterns=("/usr/local/bin/ollama", "/Applications/Ollama.app/Contents/Resources/ollama"),
+        checked="0.33.0-rc2",
+        how="run",
+    ),
 )
 LLAMAFILE = Framework(
     title="Llamafile",

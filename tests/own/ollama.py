@@ -1,6 +1,9 @@
 """Stands for `ollama serve` 0.33: its environment, and captured bytes of 0.33 (`OLLAMA_GO_TEMPLATE=0`).
 
-Models are those of the manifests in OLLAMA_MODELS, and those that `POST /api/create` made there.
+Models are those of the manifests in OLLAMA_MODELS, and those that `POST /api/create` made there. Refusals without
+captured bytes are in the words of 0.33.0-rc2. Faults of its own, beside those of the frame: `blind` (reads only the
+models that its create made), `no_load` (its runner ends), `full` (create finds no space), `ends` (is killed while it
+loads), `touch` and `spoil` (change the times or the content of the model file while it loads).
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,6 +27,8 @@ class Ollama(StandIn):
     """Takes no flags: OLLAMA_HOST, OLLAMA_MODELS and HOME in its environment."""
 
     switches = {"-v": "version", "-h": "help"}
+    #: What its runner has loaded.
+    runner: dict[str, Any] | None = None
 
     def version(self) -> str:
         # The warning that the real one prints where no server runs.
@@ -94,7 +100,11 @@ class Ollama(StandIn):
         return self.blob(digest) if digest else None
 
     def model(self, name: str) -> dict[str, Any] | None:
-        return self.manifests().get(name if ":" in name else f"{name}:latest")
+        manifest = self.manifests().get(name if ":" in name else f"{name}:latest")
+        if manifest is None or ("blind" in self.faults and self.layer(manifest, "template") is None):
+            return None
+        parts = [manifest.get("config") or {}, *manifest.get("layers", [])]
+        return manifest if all("digest" in one and self.blob(one["digest"]).is_file() for one in parts) else None
 
     # --- Its replies. ---
 
@@ -115,23 +125,48 @@ class Ollama(StandIn):
         manifest = self.model(name)
         if manifest is None:
             return captured(f"{FOLDER}/err_unknown_model", {"nope": name})
-        weights = self.layer(manifest, "model")
-        if weights is None or not weights.is_file():
-            return as_json({"error": "unable to load model"}, "500 Internal Server Error")
-        return self.answer(path, request.body, {NAME: name})
+        return self.answer(path, request.body, manifest, {NAME: name})
 
-    def answer(self, path: str, body: dict[str, Any], names: dict[str, str]) -> Reply:
+    def answer(self, path: str, body: dict[str, Any], manifest: dict[str, Any], names: dict[str, str]) -> Reply:
         """Reply to a request for a model that is there."""
+        weights = self.layer(manifest, "model")
+        if weights is None or weights.read_bytes()[:4] != b"GGUF":
+            if path == "/api/show":
+                return as_json({"error": "invalid file magic"}, "500 Internal Server Error")
+            return as_json({"error": f'"{names[NAME]}" does not support generate'}, "400 Bad Request")
         if path == "/api/show":
             return captured(f"{FOLDER}/show", names)
         options = body.get("options") or {}
         if any(isinstance(value, str) for key, value in options.items() if key.startswith("num_")):
             return captured(f"{FOLDER}/err_option_type")
-        if path == "/api/generate":
-            return captured(f"{FOLDER}/unload" if body.get("keep_alive") == 0 else f"{FOLDER}/load_empty", names)
+        if path == "/api/generate" and body.get("keep_alive") == 0:
+            self.runner = None
+            return captured(f"{FOLDER}/unload", names)
         if body.get("think"):
             return captured(f"{FOLDER}/err_think", names)
-        return captured(f"{FOLDER}/chat_stream" if path == "/api/chat" else f"{FOLDER}/v1_chat_stream_usage", names)
+        if failure := self.load_weights(weights):
+            return failure
+        runner = {"file": str(weights), "num_ctx": options.get("num_ctx"), "num_thread": options.get("num_thread")}
+        is_loaded, self.runner = runner == self.runner, runner
+        if path == "/api/generate":
+            return captured(f"{FOLDER}/load_empty", names)
+        if path == "/v1/chat/completions":
+            return captured(f"{FOLDER}/v1_chat_stream_usage", names)
+        return captured(f"{FOLDER}/chat_stream" if is_loaded else f"{FOLDER}/chat_stream_cold", names)
+
+    def load_weights(self, weights: Path) -> Reply | None:
+        """Do what the faults say about the loading. Return the refusal, None if the model is loaded."""
+        if "ends" in self.faults:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "no_load" in self.faults:
+            words = "error loading model: unknown model architecture: 'tiny'"
+            words = f"llama-server process has terminated: exit status 1: {words}\n{words}"
+            return as_json({"error": words}, "500 Internal Server Error")
+        if "touch" in self.faults:
+            os.utime(weights)
+        if "spoil" in self.faults:
+            weights.write_bytes(b"GGUF of another model")
+        return None
 
     def greet(self) -> Reply:
         return captured("ollama/root")
@@ -159,20 +194,41 @@ class Ollama(StandIn):
             return plain((b"HTTP/1.1 200 OK\r\n" if blob.exists() else b"HTTP/1.1 404 Not Found\r\n") + head, b"")
         if digest != f"sha256:{hashlib.sha256(request.raw).hexdigest()}":
             return as_json({"error": "digest mismatch"}, "400 Bad Request")
-        blob.write_bytes(request.raw)
+        if not blob.exists():
+            blob.write_bytes(request.raw)
         return plain(b"HTTP/1.1 201 Created\r\n" + head, b"")
 
     def create(self, body: dict[str, Any]) -> Reply:
-        """Make a manifest, as the real one does; here the file stays as it is."""
+        """Make a manifest with a template of its own, as the real one does."""
         digest = next(iter(body.get("files", {}).values()), "")
+        if not digest:
+            return as_json({"error": "neither 'from' or 'files' was specified"}, "400 Bad Request")
+        streams = body.get("stream", True)
         if not self.blob(digest).is_file():
-            return captured(f"{FOLDER}/create_bad")
-        params = json.dumps(body.get("parameters") or {}).encode()
-        layers = [self.layer_of(self.blob(digest).read_bytes(), "model"), self.layer_of(params, "params")]
+            if streams:
+                return captured(f"{FOLDER}/create_bad")
+            return as_json(
+                {"error": f"open {self.blob(digest)}: no such file or directory"}, "500 Internal Server Error"
+            )
+        if "full" in self.faults:
+            words = f"write {self.models}/blobs/sha256-123: no space left on device"
+            return as_json({"error": words}, "500 Internal Server Error")
+        # The reason why it must never get a link to the shared file.
+        os.utime(self.blob(digest))
+        data = self.blob(digest).read_bytes()
+        layers = [
+            # Since 0.30 a rewritten copy of the file.
+            self.layer_of(data if self.number().startswith("0.2") else data + b"rewritten", "model"),
+            self.layer_of(b"{{ .Prompt }}", "template"),
+            self.layer_of(json.dumps(body.get("parameters") or {"stop": ["<|im_end|>"]}).encode(), "params"),
+        ]
         name, _, tag = str(body["model"]).partition(":")
         path = self.models / "manifests" / "registry.ollama.ai" / "library" / name / (tag or "latest")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"schemaVersion": 2, "layers": layers}))
+        config = self.layer_of(b'{"model_format":"gguf","model_family":"llama"}', "config")
+        path.write_text(json.dumps({"schemaVersion": 2, "config": config, "layers": layers}))
+        if not streams:
+            return as_json({"status": "success"})
         head = (
             b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\nConnection: close"
         )

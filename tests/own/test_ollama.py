@@ -1,0 +1,376 @@
+"""Ollama started on the shared model file: a real process with a stand-in, and the real Ollama where it is on PATH."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtui.measure.transport import new_client
+from llmtui.measure.untimed import fetch
+from llmtui.model import Backend, RunConfig
+from llmtui.servers import file_records
+from llmtui.servers.base import Ready, StartError
+from llmtui.servers.launcher import ManagedServer
+from llmtui.servers.model_cache import cache_folder
+from llmtui.servers.model_file import model_digest, q8_model, shared_model
+from llmtui.servers.own import ollama_load
+from llmtui.servers.own.ollama_load import load_request, numbers
+from llmtui.servers.ports import free_port
+from llmtui.wire import common
+from llmtui.wire.ollama import OllamaDialect
+from tests.own.install import StandIns
+from tests.servers.gguf_files import gguf_head, string, u32, with_weights
+from tests.servers.model_files import quiet
+
+#: Two threads are more than the default of a machine with two cores.
+CONFIG = RunConfig(threads=2, load_timeout_s=60)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LLMTUI_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "models"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "Tiny-1B.Q8_0.gguf"
+    head = gguf_head([("general.architecture", string("llama")), ("general.file_type", u32(7))])
+    path.write_bytes(with_weights(head, 1000))
+    return path
+
+
+class Starter:
+    """Starts servers and stops them at the end of the test."""
+
+    def __init__(self, folder: Path, program: Path | str, model: Path) -> None:
+        self._folder = folder
+        self._program = program
+        self.model = model
+        self.servers: list[ManagedServer] = []
+        self.steps: list[str] = []
+
+    async def start(self, **settings: object) -> Ready:
+        backend = Backend(
+            name="Ollama",
+            framework="Ollama",
+            protocol="ollama",
+            server="ollama",
+            program=str(self._program),
+            **settings,  # type: ignore[arg-type]
+        )
+        config = RunConfig(threads=CONFIG.threads, load_timeout_s=CONFIG.load_timeout_s, model=str(self.model))
+        self.servers.append(server := ManagedServer(backend, config, self._folder))
+        return await server.start(lambda step, _: self.steps.append(step))
+
+
+Prepare = Callable[..., Starter]
+
+
+@pytest.fixture
+async def prepare(tmp_path: Path, stand_ins: StandIns, model: Path) -> AsyncIterator[Prepare]:
+    made: list[Starter] = []
+
+    def install(*faults: str, version: str = "") -> Starter:
+        made.append(Starter(tmp_path, stand_ins.install("ollama", *faults, version=version), model))
+        return made[-1]
+
+    yield install
+    for starter in made:
+        for server in starter.servers:
+            await server.stop()
+
+
+async def ask(ready: Ready, path: str, body: bytes = b"") -> dict[str, Any]:
+    """Send one request and return the object in its answer."""
+    client = new_client(ready.url, connect_timeout_s=3)
+    try:
+        method = "POST" if body else "GET"
+        reply = await fetch(client, method, ready.url + path, content=body, limit_bytes=1 << 20, timeout_s=30)
+        return common.as_dict(reply.body.splitlines()[-1])
+    finally:
+        await client.aclose()
+
+
+def requests(stand_ins: StandIns) -> list[tuple[str, str]]:
+    return [(one["method"], one["path"]) for one in stand_ins.records("ollama", "request")]
+
+
+def times(path: Path) -> tuple[int, int]:
+    return path.stat().st_mtime_ns, path.stat().st_ctime_ns
+
+
+def digest(path: Path) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+async def test_it_is_loaded_on_the_file_itself(
+    prepare: Prepare, stand_ins: StandIns, model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OLLAMA_HOST", "OLLAMA_MODELS", "OLLAMA_DEBUG", "LLAMA_ARG_THREADS", "HTTPS_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "the user's")
+    home = os.environ["HOME"]
+    before = times(model)
+    ready = await prepare().start()
+    assert ready.model == f"tiny-1b:{digest(model)[7:19]}"
+    assert (ready.weights, ready.threads, ready.context_tokens) == ("Q8_0", 2, 2048)
+    assert ready.model_digest == digest(model)
+    assert ready.version == "0.33.0"
+    assert ready.options == {"num_ctx": 2048, "num_thread": 2}
+    environment = stand_ins.environment("ollama")
+    assert environment["OLLAMA_HOST"] == ready.url.removeprefix("http://")
+    assert environment["OLLAMA_MODELS"] == str(cache / ".ollama" / "models")
+    assert environment["HOME"] == str(cache / ".ollama" / "home") != home
+    constant = {
+        "OLLAMA_NO_CLOUD": "1",
+        "OLLAMA_NUM_PARALLEL": "1",
+        "OLLAMA_MAX_LOADED_MODELS": "1",
+        "OLLAMA_KEEP_ALIVE": "-1",
+        "OLLAMA_CONTEXT_LENGTH": "2048",
+        "OLLAMA_GO_TEMPLATE": "0",
+        "OLLAMA_NOPRUNE": "1",
+        "GIN_MODE": "release",
+    }
+    assert {name: environment[name] for name in constant} == constant
+    assert "the user's" not in environment.values()
+    load = stand_ins.records("ollama", "request")[-1]
+    assert load["path"] == "/api/generate"
+    assert load["body"]["keep_alive"] == -1
+    assert load["body"]["options"].items() >= ready.options.items()
+    assert times(model) == before
+
+
+async def test_a_request_does_not_load_it_again(prepare: Prepare, stand_ins: StandIns) -> None:
+    """The stand-in loads again for other options, as the real one does; then `load_duration` is half a second."""
+    starter = prepare()
+    ready = await starter.start(options={"num_batch": 64, "think": False})
+    backend = Backend(name="x", url=ready.url, options={**ready.options, "num_batch": 64, "think": False})
+    request = OllamaDialect().request(backend, CONFIG, "hello", ready.model)
+    answer = await ask(ready, "/api/chat", request.body)
+    assert isinstance(load_ns := answer["load_duration"], int) and load_ns < 100_000_000
+    load = next(one for one in stand_ins.records("ollama", "request") if one["path"] == "/api/generate")
+    assert load["body"]["options"]["num_batch"] == 64
+    assert load["body"]["think"] is False
+
+
+async def test_the_configs_options_win(prepare: Prepare, stand_ins: StandIns) -> None:
+    await prepare().start(options={"num_thread": 1, "num_ctx": 512})
+    options = stand_ins.records("ollama", "request")[-1]["body"]["options"]
+    assert (options["num_thread"], options["num_ctx"]) == (1, 512)
+
+
+async def test_the_openai_protocol_loads_without_options(prepare: Prepare) -> None:
+    backend = Backend(name="x", protocol="openai")
+    assert load_request(backend, {}, "m") == {"model": "m", "keep_alive": -1}
+
+
+async def test_two_at_once_share_the_store(prepare: Prepare) -> None:
+    starter = prepare()
+    first, second = await asyncio.gather(starter.start(), starter.start())
+    assert first.model == second.model
+    assert first.url != second.url
+
+
+async def test_the_users_ollama_is_not_asked(prepare: Prepare, stand_ins: StandIns, tmp_path: Path) -> None:
+    """It answers on 11434 or wherever OLLAMA_HOST says; llmtui's has a port and a store of its own."""
+    theirs = stand_ins.install("ollama", folder=tmp_path, name="theirs")
+    environment = {**os.environ, "OLLAMA_HOST": f"127.0.0.1:{free_port()}", "HOME": str(tmp_path / "user")}
+    running = await asyncio.create_subprocess_exec(theirs, "serve", env=environment)
+    try:
+        await prepare().start()
+        assert stand_ins.records("theirs", "request") == []
+        assert running.returncode is None
+    finally:
+        running.kill()
+        await running.wait()
+
+
+@pytest.mark.parametrize(
+    ("version", "faults"),
+    [("0.24.0", []), ("0.33.0", ["blind"])],
+    ids=["too old for the file's template", "unknown store"],
+)
+async def test_the_api_sets_it_up_from_a_copy(
+    prepare: Prepare, stand_ins: StandIns, model: Path, cache: Path, version: str, faults: list[str]
+) -> None:
+    before = times(model)
+    starter = prepare(*faults, version=version)
+    await starter.start()
+    assert ("POST", "/api/create") in requests(stand_ins)
+    assert any("copying the model" in step for step in starter.steps)
+    assert times(model) == before
+    blob = cache / ".ollama" / "models" / "blobs" / digest(model).replace(":", "-")
+    assert blob.is_symlink(), "the uploaded copy takes no space any more"
+    # The second start uses what the first one made.
+    stand_ins.record("ollama").unlink()
+    await starter.start()
+    assert ("POST", "/api/create") not in requests(stand_ins)
+
+
+async def test_a_full_disk_while_the_api_sets_it_up(prepare: Prepare, cache: Path, model: Path) -> None:
+    with pytest.raises(StartError) as raised:
+        await prepare("full", version="0.24.0").start()
+    assert "Ollama 0.24.0 cannot set up the model: write" in raised.value.failure.message
+    assert "no space left on device" in raised.value.failure.message
+    assert raised.value.failure.hint == "free some space"
+    # Nothing of the upload is left.
+    blobs = cache / ".ollama" / "models" / "blobs"
+    assert [blob.name for blob in blobs.iterdir() if not blob.is_symlink() and blob.stat().st_size > 500] == []
+    await prepare(version="0.24.0").start()
+
+
+async def test_too_little_space_is_said_before_the_upload(
+    prepare: Prepare, stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(StartError, match="the disk is full"):
+        await prepare("blind").start()
+    assert ("POST", "/api/create") not in requests(stand_ins)
+
+
+async def test_a_model_that_it_cannot_load_is_its_own_words(prepare: Prepare, stand_ins: StandIns) -> None:
+    with pytest.raises(StartError) as raised:
+        await prepare("no_load").start()
+    assert raised.value.failure.message == (
+        "Ollama cannot load the model: llama-server process has terminated: exit status 1: "
+        "error loading model: unknown model architecture: 'tiny'"
+    )
+    assert raised.value.log_tail
+    assert ("POST", "/api/create") not in requests(stand_ins), "a copy would not help"
+
+
+async def test_an_end_while_it_loads(prepare: Prepare) -> None:
+    with pytest.raises(StartError, match=r"exited while loading \(killed by signal 9") as raised:
+        await prepare("ends").start()
+    assert raised.value.failure.kind == "server"
+
+
+async def test_changed_times_of_the_file_renew_its_records(
+    prepare: Prepare, cache: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if an Ollama wrote the file's times in spite of all: its content is read again, nothing is made anew."""
+    ready = await prepare("touch").start()
+    assert ready.model_digest == digest(model)
+    monkeypatch.setattr(file_records, "read_digest", None)
+    assert await model_digest(model, quiet) == digest(model)
+
+
+async def test_the_record_of_a_cached_file_is_renewed(prepare: Prepare, model: Path) -> None:
+    starter = prepare("touch")
+    starter.model = own = cache_folder() / model.name
+    shutil.copyfile(model, own)
+    record = file_records.record_path(own)
+    file_records.write_claim(record, "made from 1 2 3 4", file_records.state_of_own(own))
+    await starter.start()
+    assert file_records.read_claim(record, file_records.state_of_own(own)) == "made from 1 2 3 4"
+
+
+async def test_changed_content_is_an_error(prepare: Prepare) -> None:
+    with pytest.raises(StartError, match="was changed while Ollama loaded it"):
+        await prepare("spoil").start()
+
+
+async def test_kill_9_leaves_a_store_that_the_next_start_uses(prepare: Prepare, cache: Path) -> None:
+    starter = prepare()
+    await starter.start()
+    pid = starter.servers[0].pid
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    await starter.servers[0].exited.wait()
+    (cache / ".ollama" / "models" / "blobs" / "sha256-123").write_bytes(b"half an upload")
+    await starter.start()
+    assert not (cache / ".ollama" / "models" / "blobs" / "sha256-123").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("0.33.0-rc2", (0, 33, 0)), ("v0.5.4", (0, 5, 4)), ("0.30", (0, 30, 0)), ("1.0.1", (1, 0, 1))],
+)
+def test_versions(version: str, expected: tuple[int, ...]) -> None:
+    assert numbers(version) == expected
+
+
+@pytest.mark.parametrize("version", ["0.0.0", "", "main"])
+def test_an_unknown_version_is_a_new_one(version: str) -> None:
+    assert numbers(version) > (99,)
+
+
+# --- The real one. ---
+
+
+@pytest.fixture
+async def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Starter]:
+    """The real Ollama on PATH, with a cache of its own and the model of the user's cache."""
+    if not (program := shutil.which("ollama")):
+        pytest.skip("ollama is not on PATH")
+    with monkeypatch.context() as patch:
+        patch.delenv("LLMTUI_CACHE")
+        path, _ = await q8_model(await shared_model(RunConfig(), quiet), quiet)
+    starter = Starter(tmp_path, program, path)
+    yield starter
+    for server in starter.servers:
+        await server.stop()
+
+
+async def chat(ready: Ready) -> dict[str, Any]:
+    backend = Backend(name="x", url=ready.url, options=ready.options)
+    request = OllamaDialect().request(
+        backend, RunConfig(max_tokens=16), "How many helicopters can a human eat in one sitting?", ready.model
+    )
+    return await ask(ready, "/api/chat", request.body)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+async def test_the_real_one_loads_the_file_itself(real: Starter, cache: Path) -> None:
+    path = real.model
+    before = file_records.state_of(path)
+    ready = await real.start()
+    answer = await chat(ready)
+    assert isinstance(load_ns := answer["load_duration"], int) and load_ns < 100_000_000
+    # As llama-server with the file's own template; with Ollama's, 20.
+    assert answer["prompt_eval_count"] == 41
+    (loaded,) = (await ask(ready, "/api/ps"))["models"]
+    assert (loaded["name"], loaded["context_length"]) == (ready.model, 2048)
+    assert "-t 2 " in real.servers[0].log.read_text() or "n_threads = 2" in real.servers[0].log.read_text()
+    assert file_records.state_of(path) == before
+    blob = cache / ".ollama" / "models" / "blobs" / digest(path).replace(":", "-")
+    assert blob.is_symlink() and blob.resolve() == path
+
+
+@pytest.mark.real
+@pytest.mark.slow
+async def test_the_real_ones_api_sets_it_up_from_a_copy(
+    real: Starter, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = real.model
+    before = file_records.state_of(path)
+    monkeypatch.setattr(ollama_load, "OWN_TEMPLATE", (99,))
+    ready = await real.start()
+    assert (await chat(ready))["done_reason"] == "length"
+    assert file_records.state_of(path) == before
+    blob = cache / ".ollama" / "models" / "blobs" / digest(path).replace(":", "-")
+    assert blob.is_symlink()
+    await real.servers[0].stop()
+    await real.start()
+    assert [step for step in real.steps if "copying" in step] == ["copying the model into Ollama's store (once)"]
+
+
+@pytest.mark.real
+@pytest.mark.slow
+async def test_the_real_one_says_why_it_cannot_load(real: Starter, tmp_path: Path) -> None:
+    whole = real.model.read_bytes()
+    real.model = tmp_path / "odd.Q8_0.gguf"
+    real.model.write_bytes(whole.replace(b"llama", b"lxxxa", 1))
+    with pytest.raises(StartError) as raised:
+        await real.start()
+    assert "lxxxa" in raised.value.failure.message
