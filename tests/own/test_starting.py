@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -78,6 +79,18 @@ async def test_start_ask_and_stop(
     answer = fold(run(OpenAIDialect().parser(reply.headers["content-type"]), [reply.content]))
     assert answer["text"]
     assert answer["finish_reason"]
+
+
+async def test_an_executable_for_several_systems(
+    stand_ins: StandIns, tiny: Path, tmp_path: Path, managed: list[ManagedServer]
+) -> None:
+    program = stand_ins.install("llamafile", version="0.9.3")
+    # As a llamafile begins: the kernel runs no file with it, a shell does.
+    program.write_text(program.read_text().replace("#!/bin/sh\n", "MZqFpD='\n'\n"))
+    with pytest.raises(OSError, match="Exec format error"):
+        await asyncio.create_subprocess_exec(program)
+    managed.append(server(tiny, "llamafile", tmp_path))
+    assert (await managed[0].start(quiet)).version == "llamafile 0.9.3"
 
 
 async def test_a_server_on_all_interfaces_is_stopped(stand_ins: StandIns, tiny: Path, tmp_path: Path) -> None:
