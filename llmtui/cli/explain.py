@@ -196,6 +196,15 @@ def default_ports() -> str:
     return definitions((one.title, str(one.port or "no default: set url")) for one in FRAMEWORKS)
 
 
+def own_servers() -> str:
+    """The server programs that llmtui can start, and on which versions that was checked."""
+    from llmtui.config.frameworks import OWN_SERVERS
+
+    return definitions(
+        (one.server, f"{one.checked} ({one.how})" + (f", {one.read} (read)" if one.read else "")) for one in OWN_SERVERS
+    )
+
+
 #: What a page may ask for with `<!-- table: NAME -->`.
 TABLES: dict[str, Callable[[], str]] = {
     "run_keys": run_keys,
@@ -207,4 +216,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "check_codes": check_codes,
     "monitor_keys": monitor_keys,
     "default_ports": default_ports,
+    "own_servers": own_servers,
 }

@@ -86,8 +86,9 @@ LLAMAFILE = Framework(
             *("~/*.llamafile", "~/Downloads/*.llamafile", "~/bin/*.llamafile", "~/.local/bin/*.llamafile"),
             *("/usr/local/bin/*.llamafile", "/opt/*.llamafile"),
         ),
-        checked="0.9.3 run, 0.10 read",
+        checked="0.9.3",
         how="run",
+        read="0.10",
         known=("0.9", "0.10"),
     ),
 )
