@@ -93,12 +93,18 @@ async def test_an_executable_for_several_systems(
     assert (await managed[0].start(quiet)).version == "llamafile 0.9.3"
 
 
-async def test_a_server_on_all_interfaces_is_stopped(stand_ins: StandIns, tiny: Path, tmp_path: Path) -> None:
-    stand_ins.install("mistralrs", "everywhere")
-    error = await failure(server(tiny, "mistralrs", tmp_path))
+EVERY: list[OwnServerName] = ["ollama", "llamafile", "llama-server", "mistralrs", "vllm"]
+
+
+@pytest.mark.parametrize("name", EVERY)
+async def test_a_server_on_all_interfaces_is_stopped(
+    stand_ins: StandIns, tiny: Path, exported: Path, tmp_path: Path, name: OwnServerName
+) -> None:
+    stand_ins.install(name, "everywhere")
+    error = await failure(server(tiny, name, tmp_path))
     assert "it listens on 0.0.0.0 port " in error.failure.message
     assert "other machines can reach it" in error.failure.message
-    assert len(stand_ins.starts("mistralrs")) == 1
+    assert len(stand_ins.starts(name)) == 1
 
 
 async def test_one_that_is_still_loading_is_stopped_too(stand_ins: StandIns, tiny: Path, tmp_path: Path) -> None:

@@ -23,8 +23,9 @@ from llmtui.servers.recipe_parts import (
 EXPORTERS = ("torch", "transformers", "gguf")
 #: It imports PyTorch before it prints its version (seconds).
 VERSION_S = 60.0
-#: OpenMP's own number of threads counts, and no thread is bound to a core, as in the other servers.
-THREADS = {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+#: OpenMP's own number of threads counts, and no thread is bound to a core, as in the other servers. Its processes find
+#: each other by the address of this machine alone.
+SETTINGS = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_HOST_IP": "127.0.0.1", "VLLM_NO_USAGE_STATS": "1"}
 
 
 async def launch(backend: Backend, config: RunConfig, port: int, program: str, report: Report) -> Launch:
@@ -58,7 +59,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
             context_tokens=context,
         ),
         probe_url=url + "/health",
-        env=thread_environment(threads) | offline_environment() | THREADS | {"VLLM_NO_USAGE_STATS": "1"},
+        env=thread_environment(threads) | offline_environment() | SETTINGS,
         # A key or a port from there would change the server that llmtui asks.
         drop_env=("VLLM_",),
         # PyTorch opens a port on all interfaces, by which the processes of one engine find each other.
