@@ -69,6 +69,7 @@ OLLAMA = Framework(
         patterns=("/usr/local/bin/ollama", "/Applications/Ollama.app/Contents/Resources/ollama"),
         checked="0.33.0-rc2",
         how="run",
+        known=("0.30", "0.33"),
     ),
 )
 LLAMAFILE = Framework(

@@ -20,6 +20,7 @@ from llmtui.servers.base import Launch, Ready, Report, StartError
 from llmtui.servers.exit_reasons import ILLEGAL_INSTRUCTION
 from llmtui.servers.listening_ports import exposed, listening_on, misplaced
 from llmtui.servers.log_reasons import mentions_port, reason
+from llmtui.servers.own.versions import with_remark
 from llmtui.servers.ports import Launched, PortOwners, free_port, occupant, port_in_use, port_of, port_owners
 from llmtui.servers.process_tree import GuardedProcess
 from llmtui.servers.recipes import chooses_port, recipe
@@ -98,7 +99,7 @@ class ManagedServer:
         launch = await recipe(self._backend, self._config, free_port(), report)
         try:
             report("loading", None)
-            return await self._launch(launch)
+            return with_remark(await self._launch(launch), self._backend)
         except BaseException:
             await self.stop()
             raise

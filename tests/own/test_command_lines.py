@@ -112,17 +112,6 @@ async def test_each_server_is_told_to_listen_on_this_machine_only(
     assert launch.ready.model_digest.startswith("sha256:")
 
 
-async def test_each_version_has_its_remark(stand_ins: StandIns, tiny: Path) -> None:
-    stand_ins.install("llamafile", version="0.11.2")
-    launch = await command(tiny, "llamafile")
-    assert launch.ready.note == "version 0.11.2 is newer than 0.10, which llmtui knows"
-    assert "--nobrowser" not in launch.argv
-    stand_ins.install("llamafile", "no_version")
-    assert (await command(tiny, "llamafile")).ready.note == "its version is unknown"
-    stand_ins.install("mistralrs", version="0.9.2")
-    assert (await command(tiny, "mistralrs")).ready.note == ""
-
-
 @pytest.mark.parametrize(
     ("version", "remark"),
     [

@@ -93,6 +93,36 @@ async def test_an_executable_for_several_systems(
     assert (await managed[0].start(quiet)).version == "llamafile 0.9.3"
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "remark"),
+    [
+        ("llamafile", "0.11.2", "version 0.11.2 is newer than 0.10, which llmtui knows"),
+        ("ollama", "0.24.0", "version 0.24.0 is older than 0.30, which llmtui knows"),
+        ("mistralrs", "0.9.2", ""),
+    ],
+)
+async def test_a_version_that_is_not_known(
+    stand_ins: StandIns,
+    tiny: Path,
+    tmp_path: Path,
+    managed: list[ManagedServer],
+    name: OwnServerName,
+    version: str,
+    remark: str,
+) -> None:
+    stand_ins.install(name, version=version)
+    managed.append(server(tiny, name, tmp_path))
+    assert (await managed[0].start(quiet)).note == remark
+
+
+async def test_a_program_that_does_not_say_its_version(
+    stand_ins: StandIns, tiny: Path, tmp_path: Path, managed: list[ManagedServer]
+) -> None:
+    stand_ins.install("llamafile", "no_version", version="0.10.0")
+    managed.append(server(tiny, "llamafile", tmp_path))
+    assert (await managed[0].start(quiet)).note == "its version is unknown"
+
+
 EVERY: list[OwnServerName] = ["ollama", "llamafile", "llama-server", "mistralrs", "vllm"]
 
 

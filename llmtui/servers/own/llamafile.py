@@ -13,7 +13,7 @@ from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, thread_count
 from llmtui.servers.model_cache import cache_folder, own_folder
 from llmtui.servers.own.programs import version_number, version_text
-from llmtui.servers.own.versions import at_least, remarks, unknown_version
+from llmtui.servers.own.versions import at_least
 from llmtui.servers.recipe_parts import (
     SLOTS,
     context_tokens,
@@ -40,7 +40,6 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
     argv = [*command, "--server", "-m", str(file.path), "-a", file.name, "--host", "127.0.0.1", "--port", str(port)]
     argv += ["-t", str(threads), "-tb", str(threads), "-c", str(context), "-np", str(SLOTS)]
     has_weights = Path(program).suffix == ".llamafile"
-    known = frameworks.own_server("llamafile").known
     return Launch(
         argv=[*argv, *version_flags(version)],
         ready=Ready(
@@ -49,7 +48,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
             version=f"llamafile {version}".rstrip(),
             weights=file.weights,
             threads=threads,
-            note=remarks(unknown_version(version, known), BUILT_IN_NOTE if has_weights else ""),
+            note=BUILT_IN_NOTE if has_weights else "",
             model_digest=file.digest,
             full_length=frameworks.LLAMAFILE.full_length,
             context_tokens=context,

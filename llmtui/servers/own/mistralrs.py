@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 
-from llmtui.config import frameworks
 from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, thread_count
 from llmtui.servers.own.programs import version_number, version_text
-from llmtui.servers.own.versions import at_least, unknown_version
+from llmtui.servers.own.versions import at_least
 from llmtui.servers.recipe_parts import (
     SLOTS,
     SharedFile,
@@ -44,7 +43,6 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
             version=f"mistral.rs {version}".rstrip(),
             weights=file.weights,
             threads=threads,
-            note=unknown_version(version, frameworks.own_server("mistralrs").known),
             model_digest=file.digest,
             full_length={"ignore_eos": True} if at_least(version, FILE_ALONE) and not old else excluded(file),
             # It knows its model by this name, and by its path.

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+
+from llmtui.config.frameworks import own_server
+from llmtui.model import Backend
+from llmtui.servers.base import Ready
+from llmtui.servers.own.programs import version_number
 
 #: As many numbers of a version are compared: "0.10.1" is a 0.10.
 _NUMBERS = 2
@@ -35,6 +41,10 @@ def unknown_version(version: str, known: Sequence[str]) -> str:
     return f"version {version} is older than {known[0]}, which llmtui knows" if found < oldest else ""
 
 
-def remarks(*texts: str) -> str:
-    """Return the remarks of a launch as one note, without the empty ones."""
-    return "; ".join(filter(None, texts))
+def with_remark(ready: Ready, backend: Backend) -> Ready:
+    """Add to the note of an own server that llmtui does not know its version."""
+    if not backend.server:
+        return ready
+    version = version_number(ready.version)
+    texts = (unknown_version(version, own_server(backend.server).known), ready.note)
+    return dataclasses.replace(ready, note="; ".join(filter(None, texts)))

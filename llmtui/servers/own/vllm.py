@@ -9,7 +9,6 @@ from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, missing, thread_count
 from llmtui.servers.model_file import hf_folder, model_digest, model_name, shared_model
 from llmtui.servers.own.programs import version_number, version_text
-from llmtui.servers.own.versions import unknown_version
 from llmtui.servers.recipe_parts import (
     SLOTS,
     context_tokens,
@@ -53,7 +52,6 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
             version=f"vLLM {version}".rstrip(),
             weights="F32" if dtype == "float32" else "BF16",
             threads=threads,
-            note=unknown_version(version, frameworks.own_server("vllm").known),
             model_digest=await model_digest(path, report),
             full_length=frameworks.VLLM.full_length,
             context_tokens=context,
