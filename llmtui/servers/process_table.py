@@ -16,12 +16,13 @@ _PROC = Path("/proc")
 
 class ProcessRow(NamedTuple):
     """One process. `started` distinguishes processes that had the same PID; `cpu` and `reaped` are ticks: its own CPU
-    time, and that of its children that ended."""
+    time, and that of its children that ended and were waited for. `group` is its process group, 0 if unknown."""
 
     parent: int
     started: int
     cpu: int
     reaped: int
+    group: int = 0
 
 
 Table: TypeAlias = Mapping[int, ProcessRow]
@@ -41,7 +42,11 @@ def process_table(proc: Path = _PROC) -> Table:
             raw = _read(f"{proc}/{name}/stat")
             fields = raw[raw.rindex(b")") + 2 :].split(b" ", 20)
             table[int(name)] = ProcessRow(
-                int(fields[1]), int(fields[19]), int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
+                parent=int(fields[1]),
+                started=int(fields[19]),
+                cpu=int(fields[11]) + int(fields[12]),
+                reaped=int(fields[13]) + int(fields[14]),
+                group=int(fields[2]),
             )
         except (OSError, ValueError, IndexError):
             continue  # it has ended
@@ -72,14 +77,33 @@ def tree(table: Table, roots: Collection[int], without: Collection[int] = ()) ->
     return members
 
 
+def orphans(before: Table, after: Table, members: Collection[int], without: Collection[int] = ()) -> set[int]:
+    """Return the processes that `members` left behind since `before`: another process is their parent now.
+
+    They are new and in a process group of `members`, and their parent is not in it. A group that `without` is in says
+    nothing: the terminal or the script that llmtui was started from has started other programs too.
+    """
+    shared = {after[pid].group for pid in without if pid in after}
+    groups = {table[pid].group for table in (before, after) for pid in members if pid in table} - shared - {0}
+    return {
+        pid
+        for pid, row in after.items()
+        if row.group in groups
+        and pid not in members
+        and (pid not in before or before[pid].started != row.started)
+        and (row.parent not in after or after[row.parent].group != row.group)
+    }
+
+
 def used_s(before: Table, after: Table, members: Collection[int]) -> float:
     """Return the CPU seconds that the processes `members` used between two readings."""
     ticks = 0
     ended: dict[int, int] = {}
     for pid in members:
-        then, now = before.get(pid), after.get(pid)
-        if then is not None and (now is None or now.started != then.started):
-            ended[then.parent] = ended.get(then.parent, 0) + then.cpu + then.reaped
+        then = before.get(pid)
+        if then is not None and _has_ended(pid, then, after):
+            parent = _surviving(then.parent, before, after)
+            ended[parent] = ended.get(parent, 0) + then.cpu + then.reaped
     for pid in members:
         if (now := after.get(pid)) is None:
             continue
@@ -89,3 +113,16 @@ def used_s(before: Table, after: Table, members: Collection[int]) -> float:
         # What an ended child had used before is in its parent's sum now.
         ticks += now.cpu - then.cpu + max(0, now.reaped - then.reaped - ended.get(pid, 0))
     return ticks / TICKS_PER_S
+
+
+def _has_ended(pid: int, then: ProcessRow, after: Table) -> bool:
+    return pid not in after or after[pid].started != then.started
+
+
+def _surviving(pid: int, before: Table, after: Table) -> int:
+    """Return this process, or if it has ended the nearest one above it that has not: the sum of both is there now."""
+    seen = set[int]()
+    while pid in before and pid not in seen and _has_ended(pid, before[pid], after):
+        seen.add(pid)
+        pid = before[pid].parent
+    return pid

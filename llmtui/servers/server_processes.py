@@ -11,7 +11,7 @@ import psutil
 
 from llmtui.servers.listener import Listener, Tree, listeners
 from llmtui.servers.peers import Entrance, peers_of
-from llmtui.servers.process_table import Table, process_table, tree, used_s
+from llmtui.servers.process_table import Table, orphans, process_table, tree, used_s
 from llmtui.servers.socket_owners import best_listeners
 from llmtui.servers.tcp_table import endpoint, tcp_sockets
 from llmtui.text import sanitize
@@ -51,6 +51,8 @@ class ServerProcesses:
         self._trees: dict[int, Tree] = {}
         self._before: Table | None = None
         self._after: Table | None = None
+        #: Processes of the server whose parent has ended, each with when it was started.
+        self._orphans: dict[int, int] = {}
         #: The first processes of the engine behind a front.
         self.behind = frozenset(behind)
         #: Whether to look in the next iteration, and how many looks in a row found nothing new.
@@ -105,6 +107,7 @@ class ServerProcesses:
     def start(self) -> bool:
         """Start to measure CPU time. Return False if the system does not report it."""
         self._before, self._after = process_table(), None
+        self._orphans = {pid: self._orphans[pid] for pid in self._adopted(self._before)}
         self._forget_ended(self._before)
         return bool(self._before)
 
@@ -128,12 +131,23 @@ class ServerProcesses:
         self._after = process_table()
 
     def used_s(self) -> float:
-        """Return the CPU seconds between `start` and `stop`, with those of processes that `look` has found since."""
+        """Return the CPU seconds between `start` and `stop`, with those of processes that `look` has found since.
+
+        A process that was started in between counts from its first moment, also if its parent has ended. One that
+        ended in between counts if a process of the server waited for it, or has not done so yet.
+        """
         if not self._before or not self._after:
             return 0.0
         roots, own = self._roots | self.behind, (os.getpid(),)
         members = tree(self._before, roots, own) | tree(self._after, roots, own)
+        self._orphans |= {pid: self._after[pid].started for pid in orphans(self._before, self._after, members, own)}
+        members |= tree(self._before, self._adopted(self._before), own)
+        members |= tree(self._after, self._adopted(self._after), own)
         return used_s(self._before, self._after, members)
+
+    def _adopted(self, table: Table) -> set[int]:
+        """Return those that the server left behind in one request and that are still there: in the next ones too."""
+        return {pid for pid, started in self._orphans.items() if pid in table and table[pid].started == started}
 
     def judge(self, cores: float, foreign: float) -> bool:
         """Return whether `cores`, used between `start` and `stop`, are the engine's; `foreign` are all others'."""
