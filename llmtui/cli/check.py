@@ -87,7 +87,7 @@ async def _check_one(
     finally:
         remark = target.remark
         await target.close()
-    facts = [ready.version, ready.model, ready.weights, remark]
+    facts = [ready.version, ready.title or ready.model, ready.weights, remark]
     texts = [sanitize(redact(fact)) for fact in facts if fact]
     texts += [f"loaded in {ready.load_s:.1f} s"] if ready.load_s is not None else []
     print(f"{head}answers{': ' * bool(texts)}{', '.join(texts)}", flush=True)

@@ -109,7 +109,8 @@ def fail(run: Run, backend_run: BackendRun, failure: Failure, log_tail: list[str
 
 def _facts(ready: Ready) -> dict[str, Any]:
     """The facts about a server that its backend's state has too: version, model, weights and so on."""
-    return {name: getattr(ready, name) for name in BackendState.__struct_fields__ if hasattr(ready, name)}
+    facts = {name: getattr(ready, name) for name in BackendState.__struct_fields__ if hasattr(ready, name)}
+    return facts | {"model": ready.title or ready.model}
 
 
 async def _handle_exit(run: Run, backend_run: BackendRun, server: ManagedServer) -> None:

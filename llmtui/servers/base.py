@@ -16,7 +16,8 @@ Report: TypeAlias = Callable[[str, float | None], None]
 
 @dataclass(frozen=True)
 class Ready:
-    """A server that answers requests at `url`; `model` is the name to send in them.
+    """A server that answers requests at `url`; `model` is the name to send in them, `title` the one to show if that is
+    another.
 
     `threads` is None if llmtui did not set the number of threads. `load_s` is the time from launch to the first healthy
     reply in seconds, None if llmtui did not launch the server. `full_length` holds request fields that make an answer
@@ -37,6 +38,7 @@ class Ready:
     context_tokens: int | None = None
     listener_uids: frozenset[int] | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    title: str = ""
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ async def test_it_is_loaded_on_the_file_itself(
     before = times(model)
     ready = await prepare().start()
     assert ready.model == f"tiny-1b:{digest(model)[7:19]}"
+    assert ready.title == "Tiny-1B"
     assert (ready.weights, ready.threads, ready.context_tokens) == ("Q8_0", 2, 2048)
     assert ready.model_digest == digest(model)
     assert ready.version == "0.33.0"

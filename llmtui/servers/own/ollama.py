@@ -52,6 +52,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
         ready=Ready(
             url=local_url(port),
             model=model.name,
+            title=file.name,
             weights=file.weights,
             threads=threads,
             model_digest=file.digest,
