@@ -69,7 +69,8 @@ OLLAMA = Framework(
         patterns=("/usr/local/bin/ollama", "/Applications/Ollama.app/Contents/Resources/ollama"),
         checked="0.33.0-rc2",
         how="run",
-        known=("0.30", "0.33"),
+        read="0.5.5 to 0.32",
+        known=("0.5", "0.33"),
     ),
 )
 LLAMAFILE = Framework(

@@ -22,7 +22,7 @@ from llmtui.servers.launcher import ManagedServer
 from llmtui.servers.model_cache import cache_folder
 from llmtui.servers.model_file import model_digest, q8_model, shared_model
 from llmtui.servers.own import ollama_load
-from llmtui.servers.own.ollama_load import load_request, numbers
+from llmtui.servers.own.ollama_load import is_older, load_request
 from llmtui.servers.ports import free_port
 from llmtui.wire import common
 from llmtui.wire.ollama import OllamaDialect
@@ -125,7 +125,7 @@ async def test_it_is_loaded_on_the_file_itself(
     assert (ready.weights, ready.threads, ready.context_tokens) == ("Q8_0", 2, 2048)
     assert ready.model_digest == digest(model)
     assert ready.version == "0.33.0"
-    assert ready.options == {"num_ctx": 2048, "num_thread": 2}
+    assert ready.options == {"num_ctx": 2048, "num_thread": 2, "num_gpu": 0}
     environment = stand_ins.environment("ollama")
     assert environment["OLLAMA_HOST"] == ready.url.removeprefix("http://")
     assert environment["OLLAMA_MODELS"] == str(cache / ".ollama" / "models")
@@ -195,17 +195,18 @@ async def test_the_users_ollama_is_not_asked(prepare: Prepare, stand_ins: StandI
 
 
 @pytest.mark.parametrize(
-    ("version", "faults"),
-    [("0.24.0", []), ("0.33.0", ["blind"])],
+    ("version", "faults", "note"),
+    [("0.24.0", [], "Ollama's own chat template"), ("0.33.0", ["blind"], "")],
     ids=["too old for the file's template", "unknown store"],
 )
 async def test_the_api_sets_it_up_from_a_copy(
-    prepare: Prepare, stand_ins: StandIns, model: Path, cache: Path, version: str, faults: list[str]
+    prepare: Prepare, stand_ins: StandIns, model: Path, cache: Path, version: str, faults: list[str], note: str
 ) -> None:
     before = times(model)
     starter = prepare(*faults, version=version)
-    await starter.start()
+    ready = await starter.start()
     assert ("POST", "/api/create") in requests(stand_ins)
+    assert ready.note == note
     assert any("copying the model" in step for step in starter.steps)
     assert times(model) == before
     blob = cache / ".ollama" / "models" / "blobs" / digest(model).replace(":", "-")
@@ -214,6 +215,20 @@ async def test_the_api_sets_it_up_from_a_copy(
     stand_ins.record("ollama").unlink()
     await starter.start()
     assert ("POST", "/api/create") not in requests(stand_ins)
+
+
+@pytest.mark.parametrize(
+    ("version", "note"),
+    [
+        ("0.4.7", "version 0.4.7 is older than 0.5, which llmtui knows; Ollama's own chat template"),
+        ("0.34.1", "version 0.34.1 is newer than 0.33, which llmtui knows"),
+        ("0.31.2", ""),
+    ],
+)
+async def test_versions_that_llmtui_does_not_know_are_tried(prepare: Prepare, version: str, note: str) -> None:
+    ready = await prepare(version=version).start()
+    assert ready.note == note
+    assert ready.version == version
 
 
 async def test_a_full_disk_while_the_api_sets_it_up(prepare: Prepare, cache: Path, model: Path) -> None:
@@ -293,16 +308,11 @@ async def test_kill_9_leaves_a_store_that_the_next_start_uses(prepare: Prepare, 
 
 
 @pytest.mark.parametrize(
-    ("version", "expected"),
-    [("0.33.0-rc2", (0, 33, 0)), ("v0.5.4", (0, 5, 4)), ("0.30", (0, 30, 0)), ("1.0.1", (1, 0, 1))],
+    ("version", "is_it"),
+    [("0.29.9", True), ("0.30.0-rc1", False), ("0.33.0", False), ("1.0", False), ("0.0.0", False), ("main", False)],
 )
-def test_versions(version: str, expected: tuple[int, ...]) -> None:
-    assert numbers(version) == expected
-
-
-@pytest.mark.parametrize("version", ["0.0.0", "", "main"])
-def test_an_unknown_version_is_a_new_one(version: str) -> None:
-    assert numbers(version) > (99,)
+def test_a_build_from_source_is_not_old(version: str, is_it: bool) -> None:
+    assert is_older(version, ollama_load.OWN_TEMPLATE) == is_it
 
 
 # --- The real one. ---
@@ -355,7 +365,7 @@ async def test_the_real_ones_api_sets_it_up_from_a_copy(
 ) -> None:
     path = real.model
     before = file_records.state_of(path)
-    monkeypatch.setattr(ollama_load, "OWN_TEMPLATE", (99,))
+    monkeypatch.setattr(ollama_load, "OWN_TEMPLATE", "99")
     ready = await real.start()
     assert (await chat(ready))["done_reason"] == "length"
     assert file_records.state_of(path) == before

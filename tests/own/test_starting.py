@@ -97,7 +97,7 @@ async def test_an_executable_for_several_systems(
     ("name", "version", "remark"),
     [
         ("llamafile", "0.11.2", "version 0.11.2 is newer than 0.10, which llmtui knows"),
-        ("ollama", "0.24.0", "version 0.24.0 is older than 0.30, which llmtui knows"),
+        ("ollama", "0.34.0", "version 0.34.0 is newer than 0.33, which llmtui knows"),
         ("mistralrs", "0.9.2", ""),
     ],
 )

@@ -13,8 +13,9 @@ from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, thread_count
 from llmtui.servers.model_cache import cache_folder, lock, own_folder
 from llmtui.servers.model_file import model_digest, read_gguf_info
-from llmtui.servers.own.ollama_load import Loader
+from llmtui.servers.own.ollama_load import OWN_TEMPLATE, Loader, is_older
 from llmtui.servers.own.ollama_store import Store, stored_model
+from llmtui.servers.own.programs import version_number, version_text
 from llmtui.servers.recipe_parts import (
     SLOTS,
     context_tokens,
@@ -26,6 +27,8 @@ from llmtui.servers.recipe_parts import (
 
 #: In the cache folder. No model file's name begins with a dot.
 FOLDER = ".ollama"
+#: Of versions that cannot use the template in the file. Short, because it is shown in the border of a narrow panel.
+TEMPLATE_NOTE = "Ollama's own chat template"
 #: Variables that the user set for a server of their own. Ollama prints the proxies, with their passwords, to its log.
 DROPPED = (
     *("OLLAMA_", "LLAMA_ARG_"),
@@ -46,7 +49,9 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
     async with lock(store.folder, report):
         await asyncio.to_thread(store.set_up, model)
     threads, context = thread_count(config), context_tokens(config)
-    options = request_options(backend, threads, context)
+    options, env = request_options(backend, threads, context), environment(port, folder, threads, context)
+    # It asks a running Ollama for its version: here one of llmtui, which does not run yet.
+    version = version_number(await version_text(program, env=env), r"version is (\S+)")
     return Launch(
         argv=[program, "serve"],
         ready=Ready(
@@ -55,12 +60,13 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
             title=file.name,
             weights=file.weights,
             threads=threads,
+            note=TEMPLATE_NOTE if is_older(version, OWN_TEMPLATE) else "",
             model_digest=file.digest,
             context_tokens=context,
             options=options,
         ),
         probe_url=local_url(port) + "/api/version",
-        env=environment(port, folder, threads, context),
+        env=env,
         drop_env=DROPPED,
         load=Loader(store, model, backend, options, config.load_timeout_s, report).load,
         grace_s=2.0,
@@ -96,4 +102,5 @@ def request_options(backend: Backend, threads: int, context: int) -> dict[str, A
 
     Only its own protocol has them. With `/v1` the variables above set the context, and llama-server's own the threads.
     """
-    return {"num_ctx": context, "num_thread": threads} if backend.protocol == "ollama" else {}
+    # On the processor, as the other servers of the race.
+    return {"num_ctx": context, "num_thread": threads, "num_gpu": 0} if backend.protocol == "ollama" else {}

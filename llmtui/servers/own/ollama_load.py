@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,15 @@ from llmtui.servers.gguf import NotGguf, open_regular
 from llmtui.servers.model_cache import lock, shown
 from llmtui.servers.model_file import model_digest
 from llmtui.servers.own.ollama_store import Store, StoredModel
+from llmtui.servers.own.versions import at_least
 from llmtui.wire import common
 from llmtui.wire.errors import error_text
 from llmtui.wire.ollama import OllamaDialect
 
 #: Versions before this one need a template of Ollama's own, which its API adds: they cannot use that of the file.
-OWN_TEMPLATE = (0, 30)
+OWN_TEMPLATE = "0.30"
 #: The first version whose API takes an uploaded file.
-UPLOADS = (0, 5, 5)
+UPLOADS = "0.5.5"
 CONNECT_S = 3.0
 #: Between two attempts while the server is starting, or after it was lost.
 RETRY_S = 0.1
@@ -76,7 +76,7 @@ class Loader:
 
     async def _load(self, client: httpx.AsyncClient, url: str, version: str) -> None:
         own = self._store.is_own(self._model)
-        if own and numbers(version) < OWN_TEMPLATE:
+        if own and is_older(version, OWN_TEMPLATE):
             await self._create(client, url, version)
             own = False
         if not (words := await self._ask_to_load(client, url)):
@@ -119,7 +119,7 @@ class Loader:
                 reply = await self._send(client, "POST", url + "/api/create", request)
                 if reply.status != 200 or b'"error"' in reply.body or b'"success"' not in reply.body:
                     raise _server_error(
-                        f"{what}: {_words(reply)}", "update Ollama" if numbers(version) < UPLOADS else ""
+                        f"{what}: {_words(reply)}", "update Ollama" if is_older(version, UPLOADS) else ""
                     )
             finally:
                 # The link again, in place of the uploaded copy.
@@ -180,11 +180,9 @@ def load_request(backend: Backend, options: dict[str, Any], model: str) -> dict[
     return {"keep_alive": -1, **body, "stream": False}
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """Return a version as numbers. One that is unknown, or "0.0.0" of a build from source, is newer than all."""
-    match = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
-    found = tuple(int(part or 0) for part in match.groups()) if match else ()
-    return found if any(found) else (1_000_000,)
+def is_older(version: str, first: str) -> bool:
+    """Whether a version is older than `first`. "0.0.0", a build from source, is not, and neither is an unknown one."""
+    return version != "0.0.0" and not at_least(version, first)
 
 
 async def upload(url: str, path: Path, timeout_s: float) -> Reply:
