@@ -30,6 +30,7 @@ from llmtui.model.errors import CommandError, UsageError
 from llmtui.runview.presence import race_command, server_text
 from llmtui.servers.open_ports import listening
 from llmtui.servers.own.programs import programs
+from llmtui.servers.server_ports import unusual_urls
 from llmtui.text import redact, sanitize
 from llmtui.text.model_names import same_model
 
@@ -154,7 +155,16 @@ def installed_engines() -> list[Embedded]:
 
 
 def places(ollama_host: str) -> tuple[list[str], str]:
-    """Return the URLs to try on this machine, and the URL in OLLAMA_HOST if that is another machine, else ""."""
+    """Return the URLs to try on this machine, and the URL in OLLAMA_HOST if that is another machine, else "".
+
+    They are the usual ones, and those of this user's servers on other ports.
+    """
+    usual, elsewhere = _usual_places(ollama_host)
+    ports = {*SCANNED_PORTS, *(urlsplit(url).port or 0 for url in usual)}
+    return [*usual, *unusual_urls(ports)], elsewhere
+
+
+def _usual_places(ollama_host: str) -> tuple[list[str], str]:
     ollama = ollama_url(ollama_host)
     urls = [f"http://127.0.0.1:{port}" for port in SCANNED_PORTS if port != OLLAMA.port]
     try:

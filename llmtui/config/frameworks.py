@@ -26,7 +26,8 @@ class Framework(Struct, frozen=True):
     `max_tokens` and that switch the prefix cache off, empty where the server has none; engines that need values of the
     run or the model for it set them in their recipe. `engine` is the value of `embedded` with which llmtui launches it,
     `packages` are the Python packages that this needs, `install` is the command that installs them. `own` is its own
-    server program, None if llmtui cannot start one on the model file of the race.
+    server program, None if llmtui cannot start one on the model file of the race. `port_setting` says how a configured
+    `launch` makes it listen where llmtui asks. `process` matches the beginning of the command line of its server.
     """
 
     title: str
@@ -45,10 +46,12 @@ class Framework(Struct, frozen=True):
     packages: tuple[str, ...] = ()
     install: str = ""
     own: OwnServer | None = None
+    port_setting: str = 'add "--port", "{port}" to `launch`'
+    process: str = ""
 
     def start_hint(self, port: int) -> str:
-        """How to start the server on this port."""
-        return self.start.format(port=port)
+        """How to start the server on this port, 0 for any."""
+        return self.start.format(port=port or "PORT")
 
     def pull_hint(self, model: str = "") -> str:
         """The command that downloads `model` (by default a small one), "" if the framework has none."""
@@ -72,12 +75,14 @@ OLLAMA = Framework(
         read="0.5.5 to 0.32",
         known=("0.5", "0.33"),
     ),
+    port_setting='add env = { OLLAMA_HOST = "127.0.0.1:{port}" } to it',
+    process=r"(?:\S+ )?ollama(?:\.exe)? serve\b",
 )
 LLAMAFILE = Framework(
     title="Llamafile",
     language="C++",
     port=8080,
-    start="start it: ./model.llamafile --server --nobrowser --port {port}",
+    start="start it: ./model.llamafile --server --port {port}",
     full_length={"ignore_eos": True},
     no_prefix_cache={"cache_prompt": False},
     own=OwnServer(
@@ -93,6 +98,7 @@ LLAMAFILE = Framework(
         read="0.10",
         known=("0.9", "0.10"),
     ),
+    process=r"(?:\S+ ){0,2}\S*llamafile\b",
 )
 LLAMA_CPP = Framework(
     title="llama.cpp",
@@ -107,13 +113,14 @@ LLAMA_CPP = Framework(
     packages=("xllamacpp",),
     install=_LOCAL_INSTALL,
     own=OwnServer(server="llama-server", programs=("llama-server",), checked="build 10488", how="run"),
+    process=r"(?:\S+ )?llama-server(?:\.exe)?(?: |$)",
 )
 MISTRAL_RS = Framework(
     title="mistral.rs",
     language="Rust",
     nicknames=("mistral",),
     port=1234,
-    start="start it: mistralrs serve -p {port} -m MODEL",
+    start="start it: mistralrs serve -f FILE.gguf --host 127.0.0.1 -p {port}",
     engine="mistral.rs",
     packages=("mistralrs", "uvicorn"),
     install=_LOCAL_INSTALL,
@@ -124,6 +131,7 @@ MISTRAL_RS = Framework(
         checked="0.6 to 0.9.2",
         known=("0.6", "0.9"),
     ),
+    process=r"mistralrs(?:-server)?\b",
 )
 LM_STUDIO = Framework(
     title="LM Studio",
@@ -131,14 +139,16 @@ LM_STUDIO = Framework(
     nicknames=("lms",),
     port=1234,
     start="start it: lms server start --port {port}",
+    process=r"(?:lms|llmster|lm-?studio)\b",
 )
 VLLM = Framework(
     title="vLLM",
     language="Python",
     port=8000,
-    start="start it: vllm serve MODEL --port {port}",
+    start="start it: vllm serve MODEL --host 127.0.0.1 --port {port}",
     full_length={"ignore_eos": True},
     own=OwnServer(server="vllm", programs=("vllm",), checked="0.32", known=("0.10", "0.32")),
+    process=r"(?:\S+ ){0,2}vllm(?: serve|\.entrypoints\.\S+)",
 )
 HUGGINGFACE = Framework(
     title="HuggingFace",
@@ -146,14 +156,32 @@ HUGGINGFACE = Framework(
     aliases=("transformers",),
     nicknames=("hf", "transformers-serve"),
     port=8000,
-    start="start it: transformers serve --port {port}",
+    start="start it: transformers serve MODEL --port {port}",
     engine="transformers",
     packages=("torch", "transformers", "accelerate", "gguf", "fastapi", "uvicorn"),
     install=_TORCH_INSTALL,
+    process=r"(?:\S+ ){0,2}transformers serve\b",
 )
-TGI = Framework(title="TGI", language="Rust", nicknames=("text-generation-inference",), scanned=(3000,))
-SGLANG = Framework(title="SGLang", language="Python")
-LLAMA_CPP_PYTHON = Framework(title="llama-cpp-python", language="Python")
+TGI = Framework(
+    title="TGI",
+    language="Rust",
+    nicknames=("text-generation-inference", "text-generation-launcher"),
+    scanned=(3000,),
+    start="start it: text-generation-launcher --model-id MODEL --hostname 127.0.0.1 --port {port}",
+    process=r"text-generation-(?:launcher|router)\b",
+)
+SGLANG = Framework(
+    title="SGLang",
+    language="Python",
+    start="start it: sglang serve --model-path MODEL --port {port}",
+    process=r"(?:\S+ ){0,2}sglang(?:\.launch_server| serve)\b",
+)
+LLAMA_CPP_PYTHON = Framework(
+    title="llama-cpp-python",
+    language="Python",
+    start="start it: python -m llama_cpp.server --model FILE.gguf --port {port}",
+    process=r"(?:\S+ ){0,2}llama_cpp\.server\b",
+)
 #: A framework that is not in the list, or a server that does not identify itself.
 UNKNOWN = Framework(title="OpenAI-compatible", language="")
 

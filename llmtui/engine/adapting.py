@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from llmtui.config.frameworks import OLLAMA
-from llmtui.engine.server_probe import NOT_YET
+from llmtui.engine.server_probe import NOT_YET, with_start_hint
 from llmtui.measure.request import IterationError
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.model.request_fields import LIMITS
+from llmtui.servers.log_reasons import known_reason
 from llmtui.text import sanitize
 from llmtui.wire import common, refusals
 from llmtui.wire.base import Dialect, Request
@@ -165,6 +166,8 @@ class Adaptation:
 
     def _explained(self, error: IterationError, request: Request, model: str) -> Failure:
         failure = error.failure
+        if error.cause is not None:
+            return with_start_hint(failure, error.cause, self._backend)
         if _nothing_there(error, model):
             (first, failure), *others = (self._tried or {request.url: failure}).items()
             status, _, text = failure.message.partition(": ")
@@ -188,6 +191,9 @@ class Adaptation:
                 return msgspec.structs.replace(failure, hint=f"remove {own[0]!r} from options of this backend")
         if error.status in (400, 422, 500) and refusals.too_long(error.body):
             return msgspec.structs.replace(failure, hint="lower max_tokens or shorten the prompt")
+        if error.status is not None and error.status >= 500 and (known := known_reason([failure.message])) is not None:
+            # It is up, and what it started for the model is not, as the runner of Ollama.
+            return msgspec.structs.replace(failure, hint=known.hint or failure.hint)
         return failure
 
 
@@ -205,4 +211,6 @@ def _nothing_there(error: IterationError, model: str) -> bool:
 
 
 def _described(error: IterationError, failure: Failure) -> IterationError:
-    return IterationError(failure, status=error.status, body=error.body, retry_after_s=error.retry_after_s)
+    return IterationError(
+        failure, status=error.status, body=error.body, retry_after_s=error.retry_after_s, cause=error.cause
+    )

@@ -115,7 +115,7 @@ def _facts(ready: Ready) -> dict[str, Any]:
 
 async def _handle_exit(run: Run, backend_run: BackendRun, server: ManagedServer) -> None:
     """Restart a server that exited, up to `restarts` times; after that its backend has failed."""
-    failure = Failure(kind="server", message=f"the server ended: {server.exit_reason()}")
+    failure = server.exit_failure()
     tail = server.log_tail()
     missing = missing_jobs(run.config, backend_run.state, run.iterations, backend_run.launch_of)
     if missing and backend_run.restarts < run.config.restarts:

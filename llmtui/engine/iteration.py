@@ -157,7 +157,8 @@ async def _with_exit(failure: Failure, backend_run: BackendRun) -> Failure:
         async with asyncio.timeout(EXIT_NOTICE_S):
             await server.exited.wait()
     if server.exited.is_set():
-        return msgspec.structs.replace(failure, hint=f"the server ended ({server.exit_reason()}); see its log")
+        ended = server.exit_failure()
+        return msgspec.structs.replace(failure, hint=f"{ended}; see its log")
     if failure.kind == "connect":
         return msgspec.structs.replace(failure, hint="see the server's log; a rerun starts it again")
     return failure

@@ -19,6 +19,7 @@ import msgspec
 from llmtui.config.frameworks import OLLAMA, framework
 from llmtui.measure.failures import (
     EXPECTS_TLS,
+    ConnectCause,
     NotAdmitted,
     connect_cause,
     connect_failure,
@@ -135,6 +136,10 @@ class ServerProbe:
         model = self._model = self._choose_model(names)
         probes = self._dialect.probes(backend, model)
         await self._ask([request for request in self._unanswered(probes) if request not in first])
+        # A model of its cloud is not in the list, but it is shown.
+        shown = (self._answers[_key(one)] for one in probes if one.url.endswith("/api/show"))
+        if names == [] and _is_ollama(backend) and all(answer.status == 404 for answer in shown):
+            raise _no_model_yet(model)
         facts = ServerInfo()
         for request in probes:
             reported = self._answers.get(_key(request), SideAnswer()).info
@@ -247,7 +252,9 @@ class ServerProbe:
                 loading = "said" if refusals.says_loading(reply.body) else "" if reply.body.strip() else "silent"
             return SideAnswer(status=reply.status, loading=loading)
         names = self._dialect.model_names(reply.body)
-        known = bool(names) or "models" in common.as_dict(reply.body)
+        listed = common.as_dict(reply.body)
+        # Ollama without a model has "models": [] or null, and "data": null in OpenAI's protocol.
+        known = bool(names) or "models" in listed or listed.get("data", ...) in (None, [])
         return SideAnswer(
             status=200,
             names=[name for name in names if len(name) <= MAX_MODEL_CHARS] if known else None,
@@ -279,10 +286,9 @@ class ServerProbe:
 
     def _choose_model(self, names: list[str] | None) -> str:
         """Return the model to ask for: the configured one, also if it is not listed, else the first for a chat."""
-        wanted = self._backend.model
-        if not wanted and names == [] and self._backend.protocol == "ollama":
-            raise StartError(Failure(kind="missing", message="it has no model", hint=OLLAMA.pull_hint()))
-        return wanted or (min(names, key=fitness) if names else "")
+        if not self._backend.model and names == [] and _is_ollama(self._backend):
+            raise _no_model_yet("")
+        return self._backend.model or (min(names, key=fitness) if names else "")
 
     def _unlisted(self, names: list[str] | None) -> str:
         """A remark if a running server has a list of models without the configured one; such a server may answer."""
@@ -317,12 +323,27 @@ class ServerProbe:
         failure = connect_failure(self._backend.url, error)
         if isinstance(error, NotAdmitted):
             return StartError(failure)
-        cause = connect_cause(error)
-        hint = self._backend.hint if cause not in ("certificate", "not TLS") else ""
-        if not hint and cause == "refused":
-            _, port = common.host_and_port(self._backend.url)
-            hint = framework(self._backend.framework).start_hint(port)
-        return StartError(msgspec.structs.replace(failure, hint=hint or failure.hint))
+        return StartError(with_start_hint(failure, connect_cause(error), self._backend))
+
+
+def _is_ollama(backend: Backend) -> bool:
+    return backend.protocol == "ollama" or framework(backend.framework) is OLLAMA
+
+
+def _no_model_yet(model: str) -> StartError:
+    return StartError(Failure(kind="missing", message="it has no model yet", hint=OLLAMA.pull_hint(model)))
+
+
+def with_start_hint(failure: Failure, cause: ConnectCause, backend: Backend) -> Failure:
+    """Return the failure for a server that cannot be reached, with the backend's own hint or how to start the server.
+
+    The same words whether it is not there at the start, or ends in the middle of a run.
+    """
+    hint = backend.hint if cause not in ("certificate", "not TLS") else ""
+    if not hint and cause == "refused":
+        _, port = common.host_and_port(backend.url)
+        hint = framework(backend.framework).start_hint(port)
+    return msgspec.structs.replace(failure, hint=hint or failure.hint)
 
 
 def _key(request: Request) -> tuple[str, str, bytes]:

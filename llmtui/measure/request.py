@@ -35,17 +35,25 @@ EARLY_ANSWER = "the answer began before the request was sent: the server does no
 class IterationError(Exception):
     """An iteration failed. `failure` is for the user; `status` and `body` are set after an HTTP error.
 
-    `retry_after_s` is set when the server refused the request with a Retry-After of that many seconds.
+    `retry_after_s` is set when the server refused the request with a Retry-After of that many seconds, `cause` when no
+    connection could be made.
     """
 
     def __init__(
-        self, failure: Failure, *, status: int | None = None, body: bytes = b"", retry_after_s: float | None = None
+        self,
+        failure: Failure,
+        *,
+        status: int | None = None,
+        body: bytes = b"",
+        retry_after_s: float | None = None,
+        cause: failures.ConnectCause | None = None,
     ) -> None:
         super().__init__(str(failure))
         self.failure = failure
         self.status = status
         self.body = body
         self.retry_after_s = retry_after_s
+        self.cause = cause
 
 
 async def ask(
@@ -71,7 +79,8 @@ async def ask(
     except WireError as error:
         raise IterationError(Failure(kind=error.kind, message=error.message, hint=error.hint)) from None
     except (httpx.ConnectTimeout, httpx.ConnectError, httpx.UnsupportedProtocol) as error:
-        raise IterationError(failures.connect_failure(request.url, error)) from None
+        cause = None if isinstance(error, failures.NotAdmitted) else failures.connect_cause(error)
+        raise IterationError(failures.connect_failure(request.url, error), cause=cause) from None
     except httpx.TransportError as error:
         raise IterationError(failures.connection_lost(answer.events, error, request.url)) from None
     except (httpx.InvalidURL, UnicodeEncodeError) as error:

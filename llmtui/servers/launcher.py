@@ -17,9 +17,10 @@ from llmtui.measure.transport import new_client
 from llmtui.measure.untimed import fetch
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, StartError
+from llmtui.servers.elsewhere import OtherPort, port_hint, refused_port
 from llmtui.servers.exit_reasons import ILLEGAL_INSTRUCTION
 from llmtui.servers.listening_ports import exposed, listening_on, misplaced
-from llmtui.servers.log_reasons import mentions_port, reason
+from llmtui.servers.log_reasons import BUILT_ELSEWHERE, Reason, explain, known_reason
 from llmtui.servers.own.versions import with_remark
 from llmtui.servers.ports import Launched, PortOwners, free_port, occupant, port_in_use, port_of, port_owners
 from llmtui.servers.process_tree import GuardedProcess
@@ -33,6 +34,8 @@ SLOW_POLL_S = 0.2
 HEALTH_TIMEOUT_S = 3.0
 #: A health reply is a word or a small object.
 MAX_HEALTH_BYTES = 64 * 1024
+#: The lines of a log in which the cause of an end in mid-run is looked for: earlier ones are about other things.
+ENDING_LINES = 12
 
 
 class _PortLost(StartError):
@@ -123,7 +126,8 @@ class ManagedServer:
         launched = Launched(self._process.pid or 0, self._process.mark, began)
         polling = asyncio.create_task(self._until_loaded(launch, started, launched))
         exiting = asyncio.create_task(self._process.exited.wait())
-        straying = asyncio.create_task(misplaced(launch, launched))
+        of_command = OtherPort(self._backend, launch, lambda: self.log_tail(60)) if launch.ports == "any" else None
+        straying = asyncio.create_task(misplaced(launch, launched, of_command))
         try:
             await asyncio.wait(
                 {polling, exiting, straying}, timeout=self._config.load_timeout_s, return_when=asyncio.FIRST_COMPLETED
@@ -143,9 +147,8 @@ class ManagedServer:
             if exiting.done():
                 raise await self._exit_error(launch)
         finally:
-            polling.cancel()
-            exiting.cancel()
-            straying.cancel()
+            for task in (polling, exiting, straying):
+                task.cancel()
         return dataclasses.replace(
             launch.ready, version=launch.ready.version or version, load_s=load_s, listener_uids=owners.uids
         )
@@ -179,22 +182,40 @@ class ManagedServer:
         return owners
 
     async def _exit_error(self, launch: Launch) -> StartError:
-        tail, output = self.log_tail(), self.log_tail(60)
+        tail = self.log_tail()
         url = launch.ready.url
-        if mentions_port(output) and (owner := await occupant(url)):
-            hint = f"the launched server could not bind it: {reason(output)}"
+        cause = self._cause()
+        port = refused_port(cause.text) if cause.kind == "port" else None
+        lost = cause.kind == "port" and port in (None, port_of(url))
+        if lost and (owner := await occupant(url)):
+            hint = f"the launched server could not bind it: {cause.text}"
             return _PortLost(port_in_use(url, owner, hint), tail)
         # A server that puts itself into the background exits early, with code 0.
         daemonized = self._process.returncode == 0
         what = "exited before it answered" if daemonized else "exited while loading"
-        message = f"{what} ({self.exit_reason()})"
-        hint = "`launch` must name a command that stays in the foreground" if daemonized else ""
-        if self._process.returncode in ILLEGAL_INSTRUCTION:
-            hint = "install a build of it for this machine's processor"  # its last line of output does not say why
-        else:
-            message += f": {reason(output) or 'no output'}"
+        hint = "`launch` must name a command that stays in the foreground" if daemonized else cause.hint
+        if port is not None and not lost:
+            hint = port_hint(self._backend, port)
+        text = cause.text or ("" if hint else "no output")
+        message = f"{what} ({self.exit_reason()})" + (f": {text}" if text else "")
         failure = Failure(kind="server", message=message, hint=hint)
-        return _PortLost(failure, tail) if mentions_port(output) else StartError(failure, tail)
+        return _PortLost(failure, tail) if lost else StartError(failure, tail)
+
+    def _cause(self) -> Reason:
+        """Return why it exited: by its exit code if that says so, else by its log."""
+        if self._process.returncode in ILLEGAL_INSTRUCTION:
+            return Reason("", BUILT_ELSEWHERE, "processor")  # its last line of output does not say why
+        return explain(self.log_tail(60))
+
+    def exit_failure(self) -> Failure:
+        """Return the failure of a server that ended after it was ready, with the cause if its exit or log says it."""
+        message = f"the server ended: {self.exit_reason()}"
+        if self._process.returncode in ILLEGAL_INSTRUCTION:
+            return Failure(kind="server", message=message, hint=BUILT_ELSEWHERE)
+        cause = known_reason(self.log_tail(ENDING_LINES))
+        if cause is None:
+            return Failure(kind="server", message=message)
+        return Failure(kind="server", message=f"{message}: {cause.text}", hint=cause.hint)
 
     def _timeout_error(self, launch: Launch) -> StartError:
         tail = self.log_tail()

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import NamedTuple
 
 from llmtui.model import Failure
 from llmtui.servers.base import Launch
-from llmtui.servers.peers import socket_inodes
-from llmtui.servers.ports import Launched, port_in_use, port_of, port_owners
-from llmtui.servers.process_table import process_table, tree
-from llmtui.servers.tcp_table import LISTEN, PROC, Endpoint, tcp_sockets
+from llmtui.servers.elsewhere import OtherPort
+from llmtui.servers.listening_sockets import listening_sockets
+from llmtui.servers.ports import Launched, port_in_use, port_of, port_owners, process_tree
+from llmtui.servers.tcp_table import Endpoint
 
 #: Between two looks while a server loads. A server that listens has its port at the first or the second.
 LOOK_S = 0.5
 
 
-def listening_on(root: int, proc: Path = PROC) -> frozenset[Endpoint]:
-    """Return where the process `root` and its descendants listen, as far as the system shows it (Linux)."""
-    inodes: set[int] = set()
-    for pid in tree(process_table(proc), [root]):
-        inodes |= socket_inodes(pid, proc) or set()
-    rows = tcp_sockets(None, proc, [LISTEN]) or []
-    return frozenset(row.local for row in rows if row.inode in inodes)
+def listening_on(root: int) -> frozenset[Endpoint]:
+    """Return where the process `root` and its descendants listen, as far as the system shows it."""
+    return frozenset().union(*listening_sockets(process_tree(root)).values())
 
 
 def exposed(launch: Launch, endpoints: frozenset[Endpoint]) -> Failure | None:
@@ -63,10 +58,11 @@ class Misplaced(NamedTuple):
     port_lost: bool
 
 
-async def misplaced(launch: Launch, launched: Launched) -> Misplaced:
+async def misplaced(launch: Launch, launched: Launched, of_command: OtherPort | None = None) -> Misplaced:
     """Watch a server that is starting, and return as soon as it listens where it should not.
 
-    Ends only then: cancel it when the server is up.
+    `of_command` judges the command of a config, which may open any ports. Ends only then: cancel it when the server is
+    up.
     """
     before = False
     while True:
@@ -77,6 +73,8 @@ async def misplaced(launch: Launch, launched: Launched) -> Misplaced:
             return Misplaced(port_in_use(launch.ready.url, owners.foreign, hint), True)
         endpoints = await asyncio.to_thread(listening_on, launched.root)
         if failure := exposed(launch, endpoints):
+            return Misplaced(failure, False)
+        if of_command is not None and (failure := await of_command.look(endpoints)):
             return Misplaced(failure, False)
         # A server may open another port a moment before its own.
         failure = elsewhere(launch, endpoints)

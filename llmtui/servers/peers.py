@@ -12,13 +12,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+from llmtui.servers.listening_sockets import socket_inodes
 from llmtui.servers.socket_owners import best_listeners
 from llmtui.servers.tcp_table import ESTABLISHED, LISTEN, PROC, Endpoint, TcpSocket, tcp_sockets
 from llmtui.servers.unix_sockets import unix_sockets
 
 _CLOSE_WAIT = 0x08
 _STATES = (ESTABLISHED, _CLOSE_WAIT, LISTEN)
-_SOCKET = re.compile(r"socket:\[(\d+)\]")
 #: Services of the system that any process may be connected to: they do not answer its requests.
 _SYSTEM = re.compile(
     r"/run/(?:systemd|udev|nscd|dbus|containerd|snapd|docker\.sock)|dbus|/bus$|X11-unix|ICE-unix|wayland"
@@ -67,22 +67,6 @@ def peers_of(members: Collection[int], entrances: Collection[Entrance] = (), pro
     pids = frozenset().union(*owners.values()) - set(members)
     asked = frozenset().union(*(owners.get(inode, ()) for end in ends.opened for inode in end))
     return Peers(pids, unseen, frozenset(ends.entrances), pids - asked)
-
-
-def socket_inodes(pid: int, proc: Path = PROC) -> set[int] | None:
-    """Return the inodes of the sockets that a process has open, None if its files cannot be read."""
-    inodes: set[int] = set()
-    folder = f"{proc}/{pid}/fd"
-    try:
-        for name in os.listdir(folder):
-            with contextlib.suppress(OSError):
-                if match := _SOCKET.match(os.readlink(f"{folder}/{name}")):
-                    inodes.add(int(match[1]))
-    except PermissionError:
-        return None
-    except OSError:
-        pass  # it has ended
-    return inodes
 
 
 def _add_tcp(rows: list[TcpSocket], inodes: set[int], entrances: Collection[Entrance], ends: _Ends, proc: Path) -> None:

@@ -45,7 +45,7 @@ def free_port() -> int:
 
 async def occupant(url: str) -> str:
     """Describe the process that already listens at this URL, as in "ollama (pid 123)"; "" if there is none."""
-    host, port, addresses = await _resolve(url)
+    host, port, addresses = await resolve(url)
     if listening := await asyncio.to_thread(_listening, addresses, port):
         return _describe(listening[0])
     # A port that the kernel forwards into a container, or one of another machine, has no listener here.
@@ -70,11 +70,11 @@ class PortOwners(NamedTuple):
 
 async def port_owners(url: str, launched: Launched) -> PortOwners:
     """Return who listens at this URL, and whether that is the launched server."""
-    _, port, addresses = await _resolve(url)
+    _, port, addresses = await resolve(url)
 
     def look() -> PortOwners:
         listening = _listening(addresses, port)
-        tree = _tree(launched.root)
+        tree = process_tree(launched.root)
         foreign = next((_describe(one) for one in listening if not _is_own(one, port, tree, launched)), "")
         has_table = tcp_sockets(port) is not None
         uids = frozenset(one.uid for one in listening if one.uid is not None)
@@ -93,7 +93,7 @@ def port_of(url: str) -> int:
     return common.host_and_port(url)[1]
 
 
-async def _resolve(url: str) -> tuple[str, int, frozenset[str]]:
+async def resolve(url: str) -> tuple[str, int, frozenset[str]]:
     """Return host, port, and the addresses of the host."""
     host, port = common.host_and_port(url)
     try:
@@ -119,7 +119,8 @@ def _own_addresses() -> set[str]:
     return addresses
 
 
-def _tree(root: int) -> set[int]:
+def process_tree(root: int) -> set[int]:
+    """Return a process and its descendants."""
     try:
         return {root, *(process.pid for process in psutil.Process(root).children(recursive=True))}
     except psutil.Error:

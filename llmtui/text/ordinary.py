@@ -37,6 +37,7 @@ _PROTOCOL_WORDS = frozenset(
         "completion_tokens_details",
         "max_completion_tokens",
         "prompt_tokens_details",
+        "text-generation-launcher",
         "x-www-form-urlencoded",
     }
 )

@@ -89,9 +89,7 @@ def test_check_prints_each_backend(config: Path) -> None:
         file.write("[[backend]]\nname = 'gone'\nframework = 'llamafile'\nurl = 'http://127.0.0.1:9'\n")
     done = llmtui("check", str(config))
     assert done.returncode == 1
-    assert (
-        "gone  nothing answers at 127.0.0.1:9: start it: ./model.llamafile --server --nobrowser --port 9" in done.stdout
-    )
+    assert "gone  nothing answers at 127.0.0.1:9: start it: ./model.llamafile --server --port 9" in done.stdout
 
 
 def test_an_unreachable_backend_is_reported_with_exit_code_1(config: Path) -> None:

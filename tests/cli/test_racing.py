@@ -125,7 +125,7 @@ def test_engines_that_words_name(
     ("words", "code", "message"),
     [
         ("mistral.rs", 1, "mistral.rs is not here (not installed; pip install"),
-        ("ollama sglang", 1, "SGLang is not here (not running; start the server); to race without it"),
+        ("ollama sglang", 1, "SGLang is not here (not running; start it: sglang serve --model-path MODEL --port"),
         ("hf sglang", 1, "HuggingFace is not here (not installed; pip install -e '.[hf]' or 'llmtui[hf]'; without"),
         ("vllm", 1, "vLLM is not here (it requires a key; set url and api_key in the config); to"),
         (

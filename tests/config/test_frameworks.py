@@ -32,7 +32,7 @@ def test_names_and_engines_are_unique() -> None:
 
 
 def test_hints_name_the_port_and_the_model() -> None:
-    assert framework("vllm").start_hint(9000) == "start it: vllm serve MODEL --port 9000"
+    assert framework("vllm").start_hint(9000) == "start it: vllm serve MODEL --host 127.0.0.1 --port 9000"
     assert (OLLAMA.pull_hint(), OLLAMA.pull_hint("m:1")) == ("ollama pull smollm2:135m", "ollama pull m:1")
 
 

@@ -225,7 +225,7 @@ FAULTS: list[Fault] = [
     _post(
         "500 with HTML",
         reply(500, PAGE, Content_Type="text/html"),
-        message="HTTP 500: Out of memory & luck: the server failed on this request; check the server",
+        message="HTTP 500: Out of memory & luck: take a smaller model or a shorter context, or close other programs",
     ),
     _post(
         "500 without end",

@@ -45,7 +45,10 @@ def ollama(tags: Any, loaded: list[dict[str, Any]] | None = None, shown: str = "
 
     def post(reply: Reply, request: Request) -> None:
         if request.path == "/api/show":
-            reply.whole({"details": {"quantization_level": shown}} if shown else {"error": "model not found"})
+            if shown or "cloud" in str(request.body):
+                reply.whole({"details": {"quantization_level": shown}})
+            else:
+                reply.whole({"error": "model 'x' not found"}, "404 Not Found")
             return
         if request.body["model"] == "absent":
             reply.whole({"error": "model 'absent' not found"}, "404 Not Found")
@@ -57,6 +60,7 @@ def ollama(tags: Any, loaded: list[dict[str, Any]] | None = None, shown: str = "
 
     def routes(reply: Reply, request: Request) -> None:
         known = {"/api/version": {"version": "0.12.0"}, "/api/tags": {"models": tags}, "/api/ps": {"models": loaded}}
+        known["/v1/models"] = {"object": "list", "data": None if not tags else [{"id": "x"}]}
         if request.path in known:
             reply.whole(known[request.path])
         else:
@@ -115,7 +119,13 @@ async def test_a_cloud_model_needs_a_sign_in(tmp_path: Path) -> None:
 async def test_a_fresh_ollama_has_no_model(tags: Any, tmp_path: Path) -> None:
     with odd(*ollama(tags)) as server:
         result = await settled(server, tmp_path)
-    assert result.failure == "it has no model: ollama pull smollm2:135m"
+        named = await settled(server, tmp_path, "qwen3:8b")
+        openai = await settle(server.url, tmp_path, framework="Ollama", model="qwen3:8b")
+        chats = [request for request in server.requests if "chat" in request.path]
+    assert result.failure == "it has no model yet: ollama pull smollm2:135m"
+    assert named.failure == "it has no model yet: ollama pull qwen3:8b"
+    assert openai.failure == named.failure
+    assert (result.kind, chats) == ("missing", [])
 
 
 async def test_another_loaded_model_says_nothing_of_ours(tmp_path: Path) -> None:

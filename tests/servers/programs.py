@@ -17,7 +17,8 @@ from pathlib import Path
 
 
 def serve(port: str, *modes: str) -> None:
-    """Reply 200 on /health. `stubborn` ignores SIGTERM, `flood` prints megabytes first, `loading` replies 503."""
+    """Reply 200 on /health. `stubborn` ignores SIGTERM, `flood` prints megabytes first, `loading` replies 503, `says`
+    prints where it listens."""
     if "stubborn" in modes:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if "flood" in modes:
@@ -31,7 +32,10 @@ def serve(port: str, *modes: str) -> None:
             self.send_response(health if self.path == "/health" else 404)
             self.end_headers()
 
-    HTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
+    server = HTTPServer(("127.0.0.1", int(port)), Handler)
+    if "says" in modes:
+        print(f'level=INFO msg="Listening on 127.0.0.1:{port} (version 0.33.0)"', flush=True)
+    server.serve_forever()
 
 
 def die(code: str) -> None:

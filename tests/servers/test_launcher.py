@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import psutil
@@ -109,9 +110,56 @@ async def test_an_exit_while_loading_has_the_reason(tmp_path: Path) -> None:
     error = await failure(ManagedServer(Backend(name="x", launch=program("die", 3)), CONFIG, tmp_path))
     assert error.failure.kind == "server"
     assert error.failure.message == (
-        "exited while loading (exit code 3): error: cannot load model: tensor 'x' is missing"
+        "exited while loading (exit code 3): "
+        "the model file is damaged or incomplete: cannot load model: tensor 'x' is missing"
     )
+    assert error.failure.hint == "download or copy the model file again"
     assert error.log_tail == ["starting", "error: cannot load model: tensor 'x' is missing"]
+
+
+@pytest.mark.parametrize("mode", ["says", "silent"])
+async def test_a_server_that_listens_elsewhere_is_reported_long_before_the_timeout(tmp_path: Path, mode: str) -> None:
+    port = free_port()
+    launch = program("serve", port, mode)
+    began = time.monotonic()
+    error = await failure(ManagedServer(Backend(name="x", framework="Ollama", launch=launch), CONFIG, tmp_path))
+    assert time.monotonic() - began < PATIENCE_S / 2
+    assert error.failure.message.startswith(f"the launched server listens on 127.0.0.1:{port}, not at http://127.0.0.1")
+    assert error.failure.hint == (
+        f'add env = {{ OLLAMA_HOST = "127.0.0.1:{{port}}" }} to it, or url = "http://127.0.0.1:{port}" if it always '
+        "listens there"
+    )
+
+
+async def test_a_server_that_needs_another_port_than_asked_is_told_so(tmp_path: Path) -> None:
+    """As `ollama serve` while Ollama runs: the port that is taken is not the one that llmtui chose."""
+    words = "Error: listen tcp 127.0.0.1:11434: bind: address already in use"
+    launch = ["/bin/sh", "-c", f"echo '{words}'; exit 1", "ollama"]
+    managed = ManagedServer(Backend(name="x", launch=launch), CONFIG, tmp_path)
+    error = await failure(managed)
+    assert error.failure.message == (
+        "exited while loading (exit code 1): listen tcp 127.0.0.1:11434: bind: address already in use"
+    )
+    assert 'OLLAMA_HOST = "127.0.0.1:{port}"' in error.failure.hint
+    assert len(os.listdir(tmp_path)) == 1  # a second launch would need the same port
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00" + bytes(4000), "this system cannot run the file"),
+        (b"hello\n", "the command hello does not exist"),
+        (b"#!/bin/sh\nkill -ILL $$\n", "it was built for another processor"),
+        (b"#!/bin/sh\nsh -c 'kill -ILL $$'\nexit 3\n", "it was built for another processor"),
+    ],
+)
+async def test_a_program_that_cannot_run_here(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "server"
+    file.write_bytes(content)
+    file.chmod(0o700)
+    error = await failure(ManagedServer(Backend(name="x", launch=[str(file)]), CONFIG, tmp_path))
+    assert message in error.failure.message
+    assert "install" in error.failure.hint
 
 
 async def test_a_command_that_goes_into_the_background_is_an_error(tmp_path: Path) -> None:
