@@ -18,14 +18,15 @@ from llmtui.cli.output import STDOUT, report, write_output
 from llmtui.cli.present import look, places
 from llmtui.config import frameworks
 from llmtui.config.frameworks import ENGINES, OLLAMA
-from llmtui.config.lineup import Group
+from llmtui.config.lineup import BUILT_IN_MODEL, Group
 from llmtui.config.schema import DEFAULT_FILE, load
-from llmtui.model import DiscoveredServer, Found, RunConfig
+from llmtui.model import DiscoveredServer, Found, Program, RunConfig
 from llmtui.model.discovered import NO_CHAT, Model
 from llmtui.model.errors import UsageError
 from llmtui.store.atomic import write_atomic, write_new
 from llmtui.text import sanitize
 from llmtui.text.format import plural
+from llmtui.text.model_names import same_model
 
 #: The most models of a server that are listed.
 LISTED = 20
@@ -63,7 +64,7 @@ def write_config(
     except OSError as error:
         report(f"cannot write {sanitize(str(path))}: {error.strerror or error}")
         return exit_codes.FAILED
-    ready = len(found.engines) + sum(server.usable for server in found.servers)
+    ready = len(_startable(found)) + sum(server.usable for server in found.servers)
     named = "" if path == Path("config.toml") else f" {sanitize(str(path))}"
     then = f"try: llmtui check{named}, then: llmtui{named}" if ready else "none is enabled yet"
     report(f"wrote {sanitize(str(path))} with {plural(ready, 'backend')}; {then}")
@@ -99,9 +100,14 @@ def _names(models: Sequence[Model], limit: int) -> str:
 
 
 def findings(found: Found) -> list[str]:
-    """A line for each server and engine: what it is, or how to install or start it."""
+    """A line for each server, program and engine: what it is, or how to install or start it."""
     lines = []
+    programs = _programs(found)
+    for title, program in programs.items():
+        lines.append(f"found {program.server} ({sanitize(program.path, 100)}): llmtui starts it as {title}")
     for engine in ENGINES:
+        if engine.title in programs:
+            continue  # of each framework its own program, else its engine
         if engine.engine in found.engines:
             lines.append(f"found {engine.title} (installed): llmtui starts it")
         else:
@@ -112,13 +118,30 @@ def findings(found: Found) -> list[str]:
     lines += [f"{_place(url)}: {problem}" for url, problem in found.problems.items()]
     running = {server.framework for server in found.servers}
     for example in EXAMPLES:
-        if example.title not in running and not (example is OLLAMA and found.elsewhere):
+        if example.title not in {*running, *programs} and not (example is OLLAMA and found.elsewhere):
             lines.append(f"not running: {example.title}; {example.start_hint(example.port)}")
     if found.elsewhere:
         lines.append(
             f"OLLAMA_HOST is another machine, {_place(found.elsewhere)}: not contacted, but in the config as an example"
         )
     return lines
+
+
+def _programs(found: Found) -> dict[str, Program]:
+    """Return the server programs on this machine by the name of their framework."""
+    return {frameworks.framework_of_server(program.server).title: program for program in found.programs}
+
+
+def _startable(found: Found) -> dict[str, dict[str, str]]:
+    """Return the keys of what llmtui can start here, by name: of each framework its own program, else its engine."""
+    programs = _programs(found)
+    keys = {}
+    for one in frameworks.FRAMEWORKS:
+        if one.title in programs:
+            keys[one.title] = {"language": one.language, "server": programs[one.title].server}
+        elif one.engine and one.engine in found.engines:
+            keys[one.title] = {"language": one.language, "embedded": one.engine}
+    return keys
 
 
 def remark(server: DiscoveredServer) -> str:
@@ -166,52 +189,90 @@ def may_be_written(model: str) -> bool:
 
 
 def config_text(found: Found) -> str:
-    """The config: the default [run] and [ui], the servers and engines on this machine, and commented-out examples."""
-    servers, engines, elsewhere = found.servers, found.engines, found.elsewhere
+    """The config: the default [run] and [ui], what is on this machine by model, and commented-out examples."""
     parts = [
         "# Written by `llmtui init`. To try every backend: llmtui check\n# All keys: llmtui explain config\n",
         _run_and_ui(),
     ]
-    if engines:
-        parts.append("# Engines that llmtui starts and stops, with its own small model or with `model` of [run].\n")
-    examples = []
-    for engine in ENGINES:
-        block = _block(engine.title, {"language": engine.language, "embedded": engine.engine})
-        if engine.engine in engines:
-            parts.append(block)
-        else:
-            examples.append(_example(engine.install, block))
-    taken = {engine.title for engine in ENGINES}
-    for one in servers:
+    startable = _startable(found)
+    groups: dict[str, list[str]] = {BUILT_IN_MODEL: []} if startable else {}
+    taken = {engine.title for engine in ENGINES} | startable.keys()
+    for one in found.servers:
         name = _free(one, taken)
         taken.add(name)
-        parts.append(_server(one, name))
-    running = {one.framework for one in servers}
+        chosen = _chosen(one, found, built_in=bool(startable))
+        has = chosen.name if chosen is not None else ""
+        group = next((known for known in groups if has and same_model(known, has)), has)
+        groups.setdefault(group, []).append(_server(one, name, chosen))
+    started = [_block(name, keys) for name, keys in startable.items()]
+    if started:
+        why = (
+            "# Programs and engines that llmtui starts and stops, with its own small model or with `model` of [run].\n"
+        )
+        groups[BUILT_IN_MODEL] = [why, *started, *groups[BUILT_IN_MODEL]]
+    usable = [model for model in groups if model]
+    if len(usable) > 1:
+        parts.append("# These backends serve different models: a faster one may just have a smaller model.\n")
+    for model in sorted(groups, key=lambda model: (not model, -len(groups[model]))):
+        if len(usable) > 1:
+            parts.append(
+                f"# --- {f'Model {sanitize(model, 100)}' if model else 'Servers that report no model for a chat'} ---\n"
+            )
+        parts += groups[model]
+    if examples := _examples(found, startable):
+        parts += ["# --- Not found. Uncomment a block to add its backend. ---\n", *examples]
+    return "\n".join(parts)
+
+
+def _examples(found: Found, startable: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Commented-out blocks of what is not here, with what gets it."""
+    examples = []
+    for engine in ENGINES:
+        if engine.title not in startable:
+            block = _block(engine.title, {"language": engine.language, "embedded": str(engine.engine)})
+            examples.append(_example(engine.install, block))
+    running = {one.framework for one in found.servers}
     for example in EXAMPLES:
-        if example.title not in running:
-            url = elsewhere if example is OLLAMA and elsewhere else f"http://127.0.0.1:{example.port}"
-            keys = _keys(example.title, url, example.protocol)
-            if example.example_model:
-                keys["model"] = example.example_model
-            why = "the machine that OLLAMA_HOST names" if url == elsewhere else example.start_hint(example.port)
-            name = f"{example.title} server" if example.engine else example.title
-            examples.append(_example(why, _block(name, keys)))
-    models = {one.models[0].name for one in servers if one.usable and one.models}
-    if len(models) + bool(engines) > 1:
-        parts.insert(2, "# These backends serve different models: a faster one may just have a smaller model.\n")
-    if examples:
-        parts.append("# --- Not found. Uncomment a block to add its backend. ---\n")
-    return "\n".join(parts + examples)
+        if example.title in running or (example.title in startable and not example.engine):
+            continue
+        url = found.elsewhere if example is OLLAMA and found.elsewhere else f"http://127.0.0.1:{example.port}"
+        keys = _keys(example.title, url, example.protocol)
+        if example.example_model:
+            keys["model"] = example.example_model
+        why = "the machine that OLLAMA_HOST names" if url == found.elsewhere else example.start_hint(example.port)
+        name = f"{example.title} server" if example.engine else example.title
+        examples.append(_example(why, _block(name, keys)))
+    return examples
+
+
+def _chosen(server: DiscoveredServer, found: Found, *, built_in: bool) -> Model | None:
+    """Return the model of a server that the config names, None if it names none.
+
+    Of the most suitable ones it is the built-in model, if others race that (`built_in`), else the one that most servers
+    have, else the server's first.
+    """
+    if not server.usable or not server.models:
+        return None
+    # The server's default is better than a less suitable model.
+    fit = [one for one in server.models if may_be_written(one.name) and one.fitness == server.models[0].fitness]
+
+    def rank(one: Model) -> tuple[bool, int]:
+        others = sum(any(same_model(one.name, each.name) for each in other.models) for other in found.servers)
+        return built_in and same_model(one.name, BUILT_IN_MODEL), others
+
+    return max(fit[:LISTED], key=rank, default=None)
 
 
 def group_text(group: Group, run: RunConfig) -> str:
     """The config of one race: its backends, with the settings of `run` and the default [ui]."""
-    if not any(backend.embedded for backend in group.backends):
-        run = msgspec.structs.replace(run, model="")  # it is for engines
+    if not any(backend.on_shared_file for backend in group.backends):
+        run = msgspec.structs.replace(run, model="")  # it is for what llmtui starts
     parts = [f"# A race of {sanitize(group.model, 100)}, found on this machine.\n# All keys: llmtui explain config\n"]
     parts.append(_with_run(_run_and_ui(), run))
     for backend in group.backends:
-        if backend.embedded:
+        if backend.server:
+            keys = {"language": backend.language, "server": str(backend.server)}
+        elif backend.embedded:
             keys = {"language": backend.language, "embedded": str(backend.embedded)}
         else:
             keys = _keys(backend.framework, backend.url, backend.protocol)
@@ -269,13 +330,10 @@ def _example(why: str, block: str) -> str:
     return f"# {why}\n" + "".join(f"# {line}\n" for line in block.splitlines())
 
 
-def _server(server: DiscoveredServer, name: str) -> str:
-    """The block of a server: disabled if it cannot be used as it is, with its other models in a comment."""
+def _server(server: DiscoveredServer, name: str, chosen: Model | None) -> str:
+    """The block of a server with the model `chosen`, its other models in a comment; disabled if it cannot be used."""
     keys = _keys(server.framework, server.url, server.protocol)
     models = server.models
-    chosen = next((m for m in models if may_be_written(m.name)), None) if server.usable else None
-    if chosen is not None and chosen is not models[0] and chosen.fitness > models[0].fitness:
-        chosen = None  # the server's default is better than a less suitable model
     if chosen is not None:
         keys["model"] = chosen.name
     head = f"# Found: {server.framework} {sanitize(server.version, 40)}".rstrip() + ".\n"
