@@ -10,7 +10,7 @@ import importlib.util
 from typing import Any
 
 from llmtui.config.own_servers import OwnServer
-from llmtui.model import Embedded, OwnServerName, Protocol, Struct
+from llmtui.model import Backend, Embedded, OwnServerName, Protocol, Struct
 
 _LOCAL_INSTALL = "pip install -e '.[local]' or 'llmtui[local]'"
 #: The command that works from a checkout comes first: a narrow panel cuts off the rest.
@@ -237,6 +237,11 @@ def word_of(title: str) -> str:
 def engine(embedded: Embedded) -> Framework:
     """The framework behind a value of `embedded`. Raises KeyError for ""."""
     return _BY_ENGINE[embedded]
+
+
+def framework_of(backend: Backend) -> Framework:
+    """The framework of a backend: that of the server or the engine which llmtui starts, else as the config says."""
+    return _BY_OWN_SERVER[backend.server] if backend.server else framework(backend.embedded or backend.framework)
 
 
 def framework_of_server(server: OwnServerName) -> Framework:

@@ -282,6 +282,10 @@ def _check_backend(
             f"{root.backend(index, f'backend {index + 1}').key('name')}: expected 1 to 40 printable characters without "
             f"spaces around them, got {show(backend.name)}"
         )
+    if backend.server and not backend.framework:
+        facts = framework_of_server(backend.server)
+        language = backend.language or facts.language
+        backend = msgspec.structs.replace(backend, framework=facts.title, language=language)
     backend = msgspec.structs.replace(backend, framework=backend.framework or backend.name)
     if backend.on_shared_file:
         kind, value = ("server", backend.server) if backend.server else ("embedded", backend.embedded)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import httpx
 
-from llmtui.config.frameworks import UNKNOWN, absent_packages, framework
+from llmtui.config.frameworks import UNKNOWN, absent_packages, framework, framework_of
 from llmtui.engine.adapting import MIN_WAIT_S, Adaptation, AskAgain
 from llmtui.engine.server_probe import ServerProbe
 from llmtui.engine.watch.conditions import device_of
@@ -152,7 +152,7 @@ class Target:
         """Return extra fields of a request: those for equal work, overridden by the config's `options`."""
         assert self.ready is not None
         options: dict[str, Any] = {}
-        facts = framework(self.backend.embedded or self.backend.framework)
+        facts = framework_of(self.backend)
         if self._config.full_length and self.backend.protocol == "openai":
             options |= self.ready.full_length or facts.full_length
         if self._config.fresh_prompt and self.backend.protocol == "openai":

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import tomli
 
+from llmtui.config.frameworks import LLAMA_CPP, OLLAMA, framework_of
 from llmtui.config.schema import DEFAULT_FILE, ConfigError, changed, find, load, ollama_url, parse
 from llmtui.model import RunConfig
 
@@ -261,3 +262,10 @@ def test_the_command_line_is_checked_like_the_file() -> None:
         match=r"^--order: expected one of 'shuffled', 'round-robin', 'sequential', got 'x'",
     ):
         changed(config, {"order": "x"})
+
+
+def test_the_server_says_which_framework_it_is() -> None:
+    text = '[[backend]]\nname = "mine"\nserver = "llama-server"\n[[backend]]\nname = "b"\nframework = "X"\nserver = "ollama"\n'
+    mine, other = parse(text, source="c.toml", folder=Path("/configs"), environ={}).backends
+    assert (mine.name, mine.framework, mine.language) == ("mine", "llama.cpp", "C++")
+    assert (other.framework, framework_of(mine), framework_of(other)) == ("X", LLAMA_CPP, OLLAMA)

@@ -3,10 +3,10 @@
     python -m tests.own.kills [--times 50] [--seed N] [--stand-ins]
 
 Each trial is a race of the frameworks' own servers, started by a monitor on a terminal or by `llmtui run`, in a private
-home folder. There, an Ollama of the user's runs with a model loaded. Real programs are used where they are on PATH,
-stand-ins else, and everywhere with --stand-ins. In turns these are killed: the engine, the client, a guard, engine and
-guards at once, and all of llmtui at once. In every third trial the prepared files are removed before, so that the kill
-also comes while a model is set up.
+home folder. There, an Ollama of the user's runs with a model loaded. The servers are the real programs on PATH, or with
+--stand-ins (and where llmtui's model file or all programs are missing) stand-ins for all. In turns these are killed:
+the engine, the client, a guard, engine and guards at once, and all of llmtui at once. In every third trial the prepared
+files are removed before, so that the kill also comes while a model is set up.
 
 Then the user starts llmtui once more, on a config without servers. `left` counts the processes of the trial that still
 run after that, `before it` those that ran until then. `files` are those outside cache, history and state that are new,
@@ -81,15 +81,12 @@ class Place:
         for name in ("work", "tmp", "run"):
             (root / name).mkdir(mode=0o700)
         made = StandIns(root / "programs")
-        self.programs: dict[str, str] = {}
-        #: The names of the servers that are stand-ins.
-        self.stand_ins: list[str] = []
-        model = None if stand_ins else cached_model()
-        for server in (name for name in MAKERS if name in MODULES):
-            real = shutil.which(server) if model is not None else None
-            self.programs[server] = real or str(made.install(server))
-            self.stand_ins += [] if real else [server]
-        ollama = (shutil.which("ollama") if model is not None else None) or str(made.install("ollama"))
+        names = [name for name in MAKERS if name in MODULES]
+        real = {name: path for name in names if (path := shutil.which(name))}
+        model = cached_model() if real and not stand_ins else None
+        self.real = model is not None
+        self.programs = real if self.real else {name: str(made.install(name)) for name in names}
+        ollama = self.programs.get("ollama") or str(made.install("ollama"))
         if model is None:
             model = root / "tiny.gguf"
             # One tensor of 32 values of Q8_0, 34 bytes.
@@ -320,7 +317,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         place = Place(Path(name).resolve(), stand_ins=arguments.stand_ins)
         try:
-            print(f"servers: {', '.join(place.programs)}; stand-ins: {', '.join(place.stand_ins) or 'none'}")
+            print(f"{'real servers' if place.real else 'stand-ins'}: {', '.join(place.programs)}")
             print(f"the user's Ollama listens on {place.user.port}\n", flush=True)
             for outcome in kills(place, arguments.times, arguments.seed):
                 outcomes.append(outcome)
