@@ -265,7 +265,8 @@ def test_the_command_line_is_checked_like_the_file() -> None:
 
 
 def test_the_server_says_which_framework_it_is() -> None:
-    text = '[[backend]]\nname = "mine"\nserver = "llama-server"\n[[backend]]\nname = "b"\nframework = "X"\nserver = "ollama"\n'
-    mine, other = parse(text, source="c.toml", folder=Path("/configs"), environ={}).backends
+    text = """[[backend]]\nname = "mine"\nserver = "llama-server"
+[[backend]]\nname = "b"\nframework = "X"\nserver = "ollama"\n"""
+    mine, other = parse(text, source="c.toml", folder=Path("/configs"), environ={}).backend
     assert (mine.name, mine.framework, mine.language) == ("mine", "llama.cpp", "C++")
     assert (other.framework, framework_of(mine), framework_of(other)) == ("X", LLAMA_CPP, OLLAMA)
