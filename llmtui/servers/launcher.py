@@ -118,8 +118,10 @@ class ManagedServer:
     async def _launch(self, launch: Launch) -> Ready:
         started, began = time.monotonic(), time.time()
         withheld = self._withheld | {name for name in os.environ if name.startswith(launch.drop_env)}
+        # A server program may write to its working folder, which must not be the user's: llamafile makes a llama.log.
+        cwd = launch.cwd or (self._folder if self._backend.server else None)
         try:
-            await self._process.start(launch.argv, launch.env, launch.cwd, launch.grace_s, withheld)
+            await self._process.start(launch.argv, launch.env, cwd, launch.grace_s, withheld)
         except OSError as error:
             failure = Failure(kind="server", message=f"cannot start {launch.argv[0]}: {error.strerror}")
             raise StartError(failure) from error

@@ -266,9 +266,9 @@ def kill_one(place: Place, which: str, chance: random.Random, span_s: float) -> 
     place.age()
     place.run("next.toml", mark)
     outcome.left = wait_gone(mark, client, FOLLOW_S)
-    outcome.files = [
-        word for word in changes(place.before, place.files()) if not word.partition(" ")[2].startswith("home/")
-    ]
+    now = place.files()
+    outcome.files = [word for word in changes(place.before, now) if not word.partition(" ")[2].startswith("home/")]
+    place.before = now
     outcome.user = place.user.touched()
     return outcome
 

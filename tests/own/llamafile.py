@@ -88,6 +88,10 @@ class Old(StandIn):
         yield from range(port, port + 11)
 
     def listening(self, host: str, port: int) -> None:
+        if "quiet" not in self.options:
+            # The real one writes this into its working folder.
+            with open("llama.log", "w") as log:
+                log.write("warming up the model with an empty run\n")
         if "nobrowser" not in self.options:
             self.record("browser", url=f"http://{host}:{port}/")
         print(f"\nllama server listening at http://{host}:{port}\n", file=sys.stderr, flush=True)

@@ -81,6 +81,20 @@ async def test_start_ask_and_stop(
     assert answer["finish_reason"]
 
 
+async def test_what_a_server_writes_beside_it_is_not_in_the_working_folder_of_the_user(
+    stand_ins: StandIns, tiny: Path, tmp_path: Path, managed: list[ManagedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_ins.install("llamafile", version="0.9.3")
+    users, runs = tmp_path / "user", tmp_path / "run"
+    users.mkdir()
+    runs.mkdir()
+    monkeypatch.chdir(users)
+    managed.append(server(tiny, "llamafile", runs))
+    await managed[0].start(quiet)
+    assert (runs / "llama.log").exists()
+    assert list(users.iterdir()) == []
+
+
 async def test_an_executable_for_several_systems(
     stand_ins: StandIns, tiny: Path, tmp_path: Path, managed: list[ManagedServer]
 ) -> None:

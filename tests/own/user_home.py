@@ -107,12 +107,11 @@ class UserHome:
         }
 
     def touched(self) -> list[str]:
-        """Return what differs from the beginning."""
-        now = self.state()
-        words = changes(self._before["files"], now["files"])
-        return words + [
-            f"{what} of the user's Ollama" for what in now if what != "files" and now[what] != self._before[what]
-        ]
+        """Return what differs since the last call, or the beginning."""
+        before, self._before = self._before, self.state()
+        now = self._before
+        words = changes(before["files"], now["files"])
+        return words + [f"{what} of the user's Ollama" for what in now if what != "files" and now[what] != before[what]]
 
     def close(self) -> None:
         """Stop the server."""
