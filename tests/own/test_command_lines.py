@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -148,8 +149,30 @@ def test_an_executable_for_several_systems_needs_a_shell(
     assert [Path(folder).is_relative_to(tmp_path / "cache") for folder in env.values()] == ([True] if by_shell else [])
 
 
-async def test_a_llamafile_with_weights_inside_loads_the_shared_file(stand_ins: StandIns, tiny: Path) -> None:
+def store(program: Path, *arguments: str) -> None:
+    """Put weights, and arguments if there are some, into a llamafile."""
+    with zipfile.ZipFile(program, "a") as archive:
+        archive.writestr("Other-7B.gguf", b"GGUF")
+        if arguments:
+            archive.writestr(".args", "\n".join(arguments))
+
+
+@pytest.mark.parametrize("arguments", [(), ("-m", "Other-7B.gguf"), ("-m", "Other-7B.gguf", "...")])
+async def test_a_llamafile_with_weights_inside_loads_the_shared_file(
+    stand_ins: StandIns, tiny: Path, arguments: tuple[str, ...]
+) -> None:
     program = stand_ins.install("llamafile", name="Other-7B.llamafile")
+    assert (await command(tiny, "llamafile", program=str(program))).ready.note == ""
+    store(program, *arguments)
     launch = await command(tiny, "llamafile", program=str(program))
     assert value_of(launch, "-m") == str(tiny)
+    assert launch.ready.version == "llamafile 0.9.3"
     assert launch.ready.note == "without the weights inside it"
+
+
+async def test_a_llamafile_that_keeps_its_own_weights_is_refused(stand_ins: StandIns, tiny: Path) -> None:
+    program = stand_ins.install("llamafile", name="Other-7B.llamafile")
+    store(program, "--temp", "0", "...", "-m", "Other-7B.gguf")
+    with pytest.raises(StartError) as caught:
+        await command(tiny, "llamafile", program=str(program))
+    assert "whatever model it is given" in caught.value.failure.message

@@ -1,16 +1,18 @@
 """Mozilla's llamafile: the program of that name, or a `*.llamafile`, which has weights of its own inside.
 
-0.9 and older have a server of their own, 0.10 and later that of llama.cpp. A file with weights inside starts with the
-arguments that are stored in it and then ours: of two `-m`, the last one counts, so it loads the shared file.
+0.9 and older have a server of their own, 0.10 and later that of llama.cpp. Arguments may be stored beside the weights:
+ours replace them, or are put in at the place of `...` among them. Of two `-m`, the last one counts.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import asyncio
+import zipfile
+from typing import NamedTuple
 
 from llmtui.config import frameworks
 from llmtui.model import Backend, RunConfig
-from llmtui.servers.base import Launch, Ready, Report, thread_count
+from llmtui.servers.base import Launch, Ready, Report, missing, thread_count
 from llmtui.servers.model_cache import cache_folder, own_folder
 from llmtui.servers.own.programs import version_number, version_text
 from llmtui.servers.own.versions import at_least
@@ -28,18 +30,21 @@ NEW_SERVER = "0.10"
 #: How an executable for several systems (APE) begins. The kernel does not run one, or gives it to another program.
 _MAGIC = (b"MZqFpD", b"jartsr")
 BUILT_IN_NOTE = "without the weights inside it"
+MAX_ARGS_BYTES = 64 * 1024
 
 
 async def launch(backend: Backend, config: RunConfig, port: int, program: str, report: Report) -> Launch:
     """Return how to launch llamafile on the shared file. Raises StartError."""
     file = await shared_file(backend, config, report)
     threads, context = thread_count(config), context_tokens(config)
+    inside = await asyncio.to_thread(contents, program)
+    if inside.keeps_model:
+        raise missing(f"{program} loads the weights inside it, whatever model it is given", "use another llamafile")
     command, own_env = started_by(program)
     version = version_number(await version_text(*command, "--version", env=own_env))
     url = local_url(port)
     argv = [*command, "--server", "-m", str(file.path), "-a", file.name, "--host", "127.0.0.1", "--port", str(port)]
     argv += ["-t", str(threads), "-tb", str(threads), "-c", str(context), "-np", str(SLOTS)]
-    has_weights = Path(program).suffix == ".llamafile"
     return Launch(
         argv=[*argv, *version_flags(version)],
         ready=Ready(
@@ -48,7 +53,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
             version=f"llamafile {version}".rstrip(),
             weights=file.weights,
             threads=threads,
-            note=BUILT_IN_NOTE if has_weights else "",
+            note=BUILT_IN_NOTE if inside.weights else "",
             model_digest=file.digest,
             full_length=frameworks.LLAMAFILE.full_length,
             context_tokens=context,
@@ -58,6 +63,28 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
         drop_env=("LLAMA_ARG_",),
         grace_s=1.0,
     )
+
+
+class Contents(NamedTuple):
+    """What is stored in a llamafile: whether it has weights, and whether its arguments name them after ours."""
+
+    weights: bool
+    keeps_model: bool
+
+
+def contents(program: str) -> Contents:
+    """Read the list of what is stored in the file, which is a zip archive as well."""
+    try:
+        with zipfile.ZipFile(program) as archive:
+            weights = any(name.endswith(".gguf") for name in archive.namelist())
+            with archive.open(".args") as file:
+                arguments = file.read(MAX_ARGS_BYTES).decode("utf-8", "replace").splitlines()
+    except KeyError:
+        return Contents(weights, False)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        return Contents(False, False)
+    after = arguments[arguments.index("...") :] if "..." in arguments else []
+    return Contents(weights, bool({"-m", "--model"} & set(after)))
 
 
 def version_flags(version: str) -> list[str]:
