@@ -1,43 +1,36 @@
-"""Ollama started on the shared model file: a real process with a stand-in, and the real Ollama where it is on PATH."""
+"""Ollama started on the shared model file: a real process, with a stand-in."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from llmtui.measure.transport import new_client
-from llmtui.measure.untimed import fetch
-from llmtui.model import Backend, RunConfig
-from llmtui.servers import file_records
+from llmtui.engine.health import _facts
+from llmtui.model import Backend
+from llmtui.servers import file_records, launcher
 from llmtui.servers.base import Ready, StartError
-from llmtui.servers.launcher import ManagedServer
 from llmtui.servers.model_cache import cache_folder
-from llmtui.servers.model_file import model_digest, q8_model, shared_model
+from llmtui.servers.model_file import model_digest
 from llmtui.servers.own import ollama_load
 from llmtui.servers.own.ollama_load import is_older, load_request
 from llmtui.servers.ports import free_port
-from llmtui.wire import common
 from llmtui.wire.ollama import OllamaDialect
 from tests.own.install import StandIns
+from tests.own.ollama_starts import CONFIG, Starter, ask, digest, listening, times
 from tests.servers.gguf_files import gguf_head, string, u32, with_weights
-from tests.servers.model_files import quiet
+from tests.servers.model_files import cache, quiet
 
-#: Two threads are more than the default of a machine with two cores.
-CONFIG = RunConfig(threads=2, load_timeout_s=60)
+__all__ = ["cache"]
 
+pytestmark = pytest.mark.usefixtures("cache")
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LLMTUI_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "models"
+Prepare = Callable[..., Starter]
 
 
 @pytest.fixture
@@ -46,33 +39,6 @@ def model(tmp_path: Path) -> Path:
     head = gguf_head([("general.architecture", string("llama")), ("general.file_type", u32(7))])
     path.write_bytes(with_weights(head, 1000))
     return path
-
-
-class Starter:
-    """Starts servers and stops them at the end of the test."""
-
-    def __init__(self, folder: Path, program: Path | str, model: Path) -> None:
-        self._folder = folder
-        self._program = program
-        self.model = model
-        self.servers: list[ManagedServer] = []
-        self.steps: list[str] = []
-
-    async def start(self, **settings: object) -> Ready:
-        backend = Backend(
-            name="Ollama",
-            framework="Ollama",
-            protocol="ollama",
-            server="ollama",
-            program=str(self._program),
-            **settings,  # type: ignore[arg-type]
-        )
-        config = RunConfig(threads=CONFIG.threads, load_timeout_s=CONFIG.load_timeout_s, model=str(self.model))
-        self.servers.append(server := ManagedServer(backend, config, self._folder))
-        return await server.start(lambda step, _: self.steps.append(step))
-
-
-Prepare = Callable[..., Starter]
 
 
 @pytest.fixture
@@ -89,27 +55,8 @@ async def prepare(tmp_path: Path, stand_ins: StandIns, model: Path) -> AsyncIter
             await server.stop()
 
 
-async def ask(ready: Ready, path: str, body: bytes = b"") -> dict[str, Any]:
-    """Send one request and return the object in its answer."""
-    client = new_client(ready.url, connect_timeout_s=3)
-    try:
-        method = "POST" if body else "GET"
-        reply = await fetch(client, method, ready.url + path, content=body, limit_bytes=1 << 20, timeout_s=30)
-        return common.as_dict(reply.body.splitlines()[-1])
-    finally:
-        await client.aclose()
-
-
 def requests(stand_ins: StandIns) -> list[tuple[str, str]]:
     return [(one["method"], one["path"]) for one in stand_ins.records("ollama", "request")]
-
-
-def times(path: Path) -> tuple[int, int]:
-    return path.stat().st_mtime_ns, path.stat().st_ctime_ns
-
-
-def digest(path: Path) -> str:
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 async def test_it_is_loaded_on_the_file_itself(
@@ -183,15 +130,41 @@ async def test_two_at_once_share_the_store(prepare: Prepare) -> None:
 async def test_the_users_ollama_is_not_asked(prepare: Prepare, stand_ins: StandIns, tmp_path: Path) -> None:
     """It answers on 11434 or wherever OLLAMA_HOST says; llmtui's has a port and a store of its own."""
     theirs = stand_ins.install("ollama", folder=tmp_path, name="theirs")
-    environment = {**os.environ, "OLLAMA_HOST": f"127.0.0.1:{free_port()}", "HOME": str(tmp_path / "user")}
+    port = free_port()
+    environment = {**os.environ, "OLLAMA_HOST": f"127.0.0.1:{port}", "HOME": str(tmp_path / "user")}
     running = await asyncio.create_subprocess_exec(theirs, "serve", env=environment)
     try:
+        await listening(port)
         await prepare().start()
         assert stand_ins.records("theirs", "request") == []
         assert running.returncode is None
     finally:
         running.kill()
         await running.wait()
+
+
+async def test_another_ollama_on_its_port_loads_nothing(
+    prepare: Prepare, stand_ins: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took the port in the moment before; it would answer the request to load a model, or to make one."""
+    port = free_port()
+    monkeypatch.setattr(launcher, "free_port", lambda: port)
+    theirs = stand_ins.install("ollama", folder=tmp_path, name="theirs")
+    environment = {**os.environ, "OLLAMA_HOST": f"127.0.0.1:{port}", "HOME": str(tmp_path / "user")}
+    running = await asyncio.create_subprocess_exec(theirs, "serve", env=environment)
+    try:
+        await listening(port)
+        with pytest.raises(StartError, match=f"port {port} is in use"):
+            await prepare().start()
+        assert [one for one in stand_ins.records("theirs", "request") if one["method"] != "GET"] == []
+    finally:
+        running.kill()
+        await running.wait()
+
+
+def test_the_name_on_screen_is_the_files() -> None:
+    assert _facts(Ready(url="", model="tiny-1b:abc", title="Tiny-1B"))["model"] == "Tiny-1B"
+    assert _facts(Ready(url="", model="llama3.2"))["model"] == "llama3.2"
 
 
 @pytest.mark.parametrize(
@@ -313,75 +286,3 @@ async def test_kill_9_leaves_a_store_that_the_next_start_uses(prepare: Prepare, 
 )
 def test_a_build_from_source_is_not_old(version: str, is_it: bool) -> None:
     assert is_older(version, ollama_load.OWN_TEMPLATE) == is_it
-
-
-# --- The real one. ---
-
-
-@pytest.fixture
-async def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Starter]:
-    """The real Ollama on PATH, with a cache of its own and the model of the user's cache."""
-    if not (program := shutil.which("ollama")):
-        pytest.skip("ollama is not on PATH")
-    with monkeypatch.context() as patch:
-        patch.delenv("LLMTUI_CACHE")
-        path, _ = await q8_model(await shared_model(RunConfig(), quiet), quiet)
-    starter = Starter(tmp_path, program, path)
-    yield starter
-    for server in starter.servers:
-        await server.stop()
-
-
-async def chat(ready: Ready) -> dict[str, Any]:
-    backend = Backend(name="x", url=ready.url, options=ready.options)
-    request = OllamaDialect().request(
-        backend, RunConfig(max_tokens=16), "How many helicopters can a human eat in one sitting?", ready.model
-    )
-    return await ask(ready, "/api/chat", request.body)
-
-
-@pytest.mark.real
-@pytest.mark.slow
-async def test_the_real_one_loads_the_file_itself(real: Starter, cache: Path) -> None:
-    path = real.model
-    before = file_records.state_of(path)
-    ready = await real.start()
-    answer = await chat(ready)
-    assert isinstance(load_ns := answer["load_duration"], int) and load_ns < 100_000_000
-    # As llama-server with the file's own template; with Ollama's, 20.
-    assert answer["prompt_eval_count"] == 41
-    (loaded,) = (await ask(ready, "/api/ps"))["models"]
-    assert (loaded["name"], loaded["context_length"]) == (ready.model, 2048)
-    assert "-t 2 " in real.servers[0].log.read_text() or "n_threads = 2" in real.servers[0].log.read_text()
-    assert file_records.state_of(path) == before
-    blob = cache / ".ollama" / "models" / "blobs" / digest(path).replace(":", "-")
-    assert blob.is_symlink() and blob.resolve() == path
-
-
-@pytest.mark.real
-@pytest.mark.slow
-async def test_the_real_ones_api_sets_it_up_from_a_copy(
-    real: Starter, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = real.model
-    before = file_records.state_of(path)
-    monkeypatch.setattr(ollama_load, "OWN_TEMPLATE", "99")
-    ready = await real.start()
-    assert (await chat(ready))["done_reason"] == "length"
-    assert file_records.state_of(path) == before
-    blob = cache / ".ollama" / "models" / "blobs" / digest(path).replace(":", "-")
-    assert blob.is_symlink()
-    await real.servers[0].stop()
-    await real.start()
-    assert [step for step in real.steps if "copying" in step] == ["copying the model into Ollama's store (once)"]
-
-
-@pytest.mark.real
-@pytest.mark.slow
-async def test_the_real_one_says_why_it_cannot_load(real: Starter, tmp_path: Path) -> None:
-    whole = real.model.read_bytes()
-    real.model = tmp_path / "odd.Q8_0.gguf"
-    real.model.write_bytes(whole.replace(b"llama", b"lxxxa", 1))
-    with pytest.raises(StartError) as raised:
-        await real.start()
-    assert "lxxxa" in raised.value.failure.message
