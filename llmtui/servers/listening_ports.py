@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import NamedTuple
 
 from llmtui.model import Failure
@@ -10,10 +11,13 @@ from llmtui.servers.base import Launch
 from llmtui.servers.elsewhere import OtherPort
 from llmtui.servers.listening_sockets import listening_sockets
 from llmtui.servers.ports import Launched, port_in_use, port_of, port_owners, process_tree
-from llmtui.servers.tcp_table import Endpoint
+from llmtui.servers.tcp_table import LISTEN, Endpoint, tcp_sockets
 
 #: Between two looks while a server loads. A server that listens has its port at the first or the second.
 LOOK_S = 0.5
+#: A look takes some 20 ms of CPU time on a machine with 200 processes.
+SLOW_LOOK_AFTER_S = 5.0
+SLOW_LOOK_S = 2.0
 
 
 def listening_on(root: int) -> frozenset[Endpoint]:
@@ -51,6 +55,15 @@ def elsewhere(launch: Launch, endpoints: frozenset[Endpoint]) -> Failure | None:
     )
 
 
+async def _taken(launch: Launch, endpoints: frozenset[Endpoint]) -> bool:
+    """Whether another program may have the server's port. Cheap, unlike to find out which one."""
+    port = port_of(launch.ready.url)
+    if any(one.port == port for one in endpoints):
+        return False
+    rows = await asyncio.to_thread(tcp_sockets, port, states=(LISTEN,))
+    return rows is None or any(row.local.port == port for row in rows)
+
+
 class Misplaced(NamedTuple):
     """Why a server cannot be used where it listens, and whether another port may help."""
 
@@ -64,14 +77,13 @@ async def misplaced(launch: Launch, launched: Launched, of_command: OtherPort | 
     `of_command` judges the command of a config, which may open any ports. Ends only then: cancel it when the server is
     up.
     """
-    before = False
+    before, began = False, time.monotonic()
     while True:
-        await asyncio.sleep(LOOK_S)
-        owners = await port_owners(launch.ready.url, launched)
-        if owners.foreign:
-            hint = "the launched server could not bind it; stop the other one"
-            return Misplaced(port_in_use(launch.ready.url, owners.foreign, hint), True)
+        await asyncio.sleep(LOOK_S if time.monotonic() - began < SLOW_LOOK_AFTER_S else SLOW_LOOK_S)
         endpoints = await asyncio.to_thread(listening_on, launched.root)
+        if await _taken(launch, endpoints) and (foreign := (await port_owners(launch.ready.url, launched)).foreign):
+            hint = "the launched server could not bind it; stop the other one"
+            return Misplaced(port_in_use(launch.ready.url, foreign, hint), True)
         if failure := exposed(launch, endpoints):
             return Misplaced(failure, False)
         if of_command is not None and (failure := await of_command.look(endpoints)):
