@@ -102,6 +102,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             backends=[msgspec.structs.replace(b, enabled=True) for b in chosen],
             # Absolute, so that a run can be resumed from any working folder.
             source=self.source if self.source == DEFAULT_SOURCE else os.path.abspath(self.source),
+            fresh_role="system",
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from llmtui.config.frameworks import OLLAMA
+from llmtui.engine.fresh_role import FreshLine
 from llmtui.engine.server_probe import NOT_YET, with_start_hint
 from llmtui.measure.request import IterationError
 from llmtui.model import Backend, Failure, RunConfig
@@ -51,7 +52,8 @@ class AskAgain(Exception):
 class Adaptation:
     """What llmtui has learned about the requests that one server takes. It outlasts a restart of the server."""
 
-    def __init__(self, backend: Backend, config: RunConfig, dialect: Dialect) -> None:
+    def __init__(self, backend: Backend, config: RunConfig, dialect: Dialect, fresh: FreshLine) -> None:
+        self.fresh = fresh
         self._backend = backend
         self._config = config
         self._dialect = dialect
@@ -66,7 +68,8 @@ class Adaptation:
     @property
     def remark(self) -> str:
         """How requests differ from the usual ones, "" if they do not."""
-        parts = [f"without {', '.join(self._refused)}"] if self._refused else []
+        parts = [self.fresh.remark] if self.fresh.remark else []
+        parts += [f"without {', '.join(self._refused)}"] if self._refused else []
         if self._answered and self._address:
             parts.append(f"chat at {sanitize(common.path_of(self._address), 80)}")
         return ", ".join(parts)
@@ -84,16 +87,20 @@ class Adaptation:
     def succeeded(self) -> None:
         """A request was answered."""
         self._answered = True
+        self.fresh.succeeded()
 
-    def request(self, url: str, options: dict[str, Any], prompt: str, model: str) -> Request:
-        """Return the next request, to a server at `url`."""
+    def request(self, url: str, options: dict[str, Any], prompt: str, model: str, fresh_line: str = "") -> Request:
+        """Return the next request, to a server at `url`. `fresh_line` makes its prompt a new one."""
         backend = msgspec.structs.replace(
             self._backend,
             url=self._address or url,
             options=options | self._instead,
             omit=[*self._backend.omit, *self._refused],
         )
-        return self._dialect.request(backend, self._config, prompt, model)
+        self.fresh.sent = bool(fresh_line) and self.fresh.role == "system"
+        if self.fresh.sent:
+            return self._dialect.request(backend, self._config, prompt, model, fresh_line)
+        return self._dialect.request(backend, self._config, f"{fresh_line}\n{prompt}" if fresh_line else prompt, model)
 
     def respond(self, error: IterationError, request: Request, url: str, model: str) -> Exception:
         """Return what to raise for a request that failed: AskAgain, or the failure with all that is known about it."""
@@ -101,6 +108,8 @@ class Adaptation:
             waiting = self._while_loading(error)
             if waiting is not None:
                 return waiting
+        if note := self.fresh.refusal(error, answered=self._answered):
+            return AskAgain(note)
         again = self._without_refused(error, request) or self._at_other_address(error, request, url, model)
         return again or _described(error, self._explained(error, request, model))
 

@@ -25,7 +25,7 @@ RECENT_DURATIONS = 10
 class BackendRun:
     """One backend in this run. `state` is set by `Run.set_state` only.
 
-    `twin` distinguishes backends with the same URL. `salt` distinguishes the times that a run was resumed: a prompt
+    `salt` distinguishes the times that a run was resumed: a prompt
     whose answer was lost is sent again with another first line. `usual_load_s` is how long the server took to load in
     earlier runs, `dropped` the number of jobs that a stop removed from the queue, `task` what is under way. `repeats`
     counts the requests of this attempt that llmtui itself spoiled, and measured again.
@@ -34,7 +34,6 @@ class BackendRun:
     backend: Backend
     target: Target
     state: BackendState
-    twin: int = 0
     salt: str = ""
     queue: deque[Job] = dataclasses.field(default_factory=deque)
     failures_in_a_row: int = 0
@@ -168,6 +167,8 @@ def resumed_state(state: BackendState, missing: list[Job]) -> BackendState:
             attempt=state.attempt,
             planned=planned,
             listener_uids=state.listener_uids,
+            fresh_role=state.fresh_role,
+            fresh_set=state.fresh_set,
             launch=state.launch,
             loads_s=state.loads_s,
         )

@@ -14,12 +14,13 @@ import httpx
 
 from llmtui.config.frameworks import UNKNOWN, absent_packages, framework, framework_of
 from llmtui.engine.adapting import MIN_WAIT_S, Adaptation, AskAgain
+from llmtui.engine.fresh_role import FreshLine
 from llmtui.engine.server_probe import ServerProbe
 from llmtui.engine.watch.conditions import device_of
 from llmtui.measure.answer import Answer
 from llmtui.measure.request import IterationError, ask
 from llmtui.measure.transport import new_client
-from llmtui.model import Backend, Failure, RunConfig
+from llmtui.model import Backend, Failure, FreshRole, RunConfig
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.discovery import command_line
 from llmtui.servers.launcher import ManagedServer
@@ -47,9 +48,11 @@ class Target:
         listener_uids: frozenset[int] | None = None,
         *,
         resumed: bool = False,
+        fresh_role: FreshRole = "user",
     ) -> None:
         """`withheld` are environment variables that a launched server does not get. `listener_uids` are the users that
-        listened on the port of a running server earlier in this run, None if unknown. `resumed`: this run is."""
+        listened on the port of a running server earlier in this run, None if unknown. `resumed`: this run is.
+        `fresh_role` is the role of the message with the fresh line of a prompt, if the server takes it."""
         self.backend = backend
         self._withheld = withheld
         self.server: ManagedServer | None = None
@@ -59,7 +62,9 @@ class Target:
         self._folder = folder
         self._client: httpx.AsyncClient | None = None
         self._dialect: Dialect = dialect_for(backend)
-        self._adaptation = Adaptation(backend, config, self._dialect)
+        #: Which message of a request has the fresh line.
+        self.fresh = FreshLine(fresh_role if self._dialect.takes_system else "user")
+        self._adaptation = Adaptation(backend, config, self._dialect, self.fresh)
         #: The server's processes on this machine, None if it is elsewhere or another user's.
         self.processes: ServerProcesses | None = None
         #: Users that listened on the port of a running server at the first request of this run.
@@ -102,14 +107,14 @@ class Target:
         self.ready = ready
         return ready
 
-    async def ask(self, prompt: str, on_tokens: Callable[[int], None] | None = None) -> Answer:
-        """Send one measured request and return its answer. Raises IterationError.
+    async def ask(self, prompt: str, on_tokens: Callable[[int], None] | None = None, *, fresh_line: str = "") -> Answer:
+        """Send one measured request, with `fresh_line` for a new prompt, and return its answer. Raises IterationError.
 
         Raises AskAgain if the server refused it and another one may do.
         """
         assert self.ready is not None and self._client is not None
         url, model = self.ready.url, self.ready.model
-        request = self._adaptation.request(url, self._options(), prompt, model)
+        request = self._adaptation.request(url, self._options(), prompt, model, fresh_line)
         try:
             answer = await ask(
                 self._client, request, self._dialect, timeout_s=self._config.timeout_s, on_tokens=on_tokens

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import LAUNCHES
 from llmtui.engine.control import Control
+from llmtui.engine.fresh_lines import agree_on_role, record_role
 from llmtui.engine.fronts import report_shared_engine
 from llmtui.engine.health import bring_up, check_iteration, fail, make_room, remarks
 from llmtui.engine.retry import measure
@@ -137,6 +138,7 @@ class Coordinator:
 
     async def _iterate(self, backend_run: BackendRun) -> None:
         run = self._run
+        agree_on_role(run, backend_run)
         job = backend_run.begin_iteration(time.monotonic(), run.next_seq())
         run.set_state(backend_run, state="warmup" if job[0] == "warmup" else "running")
         run.emit_run()
@@ -146,6 +148,7 @@ class Coordinator:
         finally:
             backend_run.asked_at = None
         run.add_iteration(iteration)
+        record_role(run, backend_run, iteration)
         if not backend_run.state.device:
             # Not earlier: some servers load the model at the first request.
             run.set_state(backend_run, device=backend_run.target.device())

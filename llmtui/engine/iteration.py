@@ -57,11 +57,14 @@ async def request_once(
     backend_run: BackendRun,
     job: Job,
     plan: Plan,
-    prompt: str,
+    fresh_line: str,
     own_pids: Callable[[], list[int]],
     emit: Callable[[AnyEvent], None],
 ) -> tuple[Iteration, Refusal | None]:
-    """Send one request. Return its record, and the refusal if the server asks to retry later."""
+    """Send one request, with `fresh_line` for a new prompt.
+
+    Return its record, and the refusal if the server asks to retry later.
+    """
     phase, number = job
     attempt = backend_run.state.attempt
     meter = OtherCpuMeter(backend_run.target.processes, own_pids)
@@ -89,7 +92,7 @@ async def request_once(
     meter.start()
     fronts.start()
     try:
-        answer = await backend_run.target.ask(prompt, on_tokens)
+        answer = await backend_run.target.ask(plan.config.prompt, on_tokens, fresh_line=fresh_line)
     except IterationError as error:
         failure = error.failure
         if error.status is not None and error.retry_after_s is not None:

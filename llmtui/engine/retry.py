@@ -30,9 +30,9 @@ async def measure(
     began = time.monotonic()
     refused = repeated = 0
     while True:
-        prompt = _prompt(backend_run, job, plan, repeated)
+        line = _fresh_line(backend_run, job, plan, repeated)
         try:
-            iteration, refusal = await request_once(backend_run, job, plan, prompt, own_pids, emit)
+            iteration, refusal = await request_once(backend_run, job, plan, line, own_pids, emit)
         except AskAgain as again:
             if again.note:
                 emit(Note(text=again.note, level="warning", backend=backend_run.name))
@@ -77,10 +77,10 @@ def _count_repeat(backend_run: BackendRun, failure: Failure, emit: Callable[[Any
         emit(Note(text=text, level="warning", backend=backend_run.name))
 
 
-def _prompt(backend_run: BackendRun, job: Job, plan: Plan, repeated: int) -> str:
-    """Return the prompt of a request. One that is measured again has another first line: the first one was computed."""
-    prompt = plan.config.prompt
+def _fresh_line(backend_run: BackendRun, job: Job, plan: Plan, repeated: int) -> str:
+    """Return the fresh line of a request, "" without one. A request that is measured again has another one: the server
+    has computed the first."""
     if not plan.config.fresh_prompt:
-        return prompt
+        return ""
     salt = f"{plan.run}{backend_run.salt}" + (f"~{repeated}" if repeated else "")
-    return f"{fresh_line(salt, backend_run.state.attempt, job, backend_run.twin)}\n{prompt}"
+    return fresh_line(salt, backend_run.state.attempt, job, backend_run.state.fresh_set)

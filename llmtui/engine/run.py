@@ -14,7 +14,7 @@ from llmtui.engine.backend_run import BackendRun, missing_jobs, resumed_state
 from llmtui.engine.bringup import Target
 from llmtui.engine.progress import run_progress
 from llmtui.engine.recorder import Recorder
-from llmtui.engine.schedule import launched_once
+from llmtui.engine.schedule import fresh_sets, launched_once
 from llmtui.model import (
     AnyEvent,
     BackendChanged,
@@ -176,7 +176,7 @@ def start_run(
 ) -> Run:
     """Return a new run of `plan`, or with `stored` one that goes on where the history ends. Servers use `folder`."""
     backends: list[BackendRun] = []
-    urls: list[str] = []
+    sets = fresh_sets(plan.backends)
     usual_loads = recorder.usual_loads()
     # One for all backends: each must get the same prompt in the same round.
     salt = f"+{time.monotonic()}"
@@ -190,15 +190,19 @@ def start_run(
             withheld_variables(backend, plan.backends, os.environ),
             frozenset(uids) if uids is not None else None,
             resumed=stored is not None,
+            fresh_role=plan.fresh_role,
         )
         launch_of = plan.config.launch_of if backend.launched else launched_once
         if stored is None or earlier is None:
-            state = BackendState(name=backend.name, planned=plan.config.iterations)
+            state = BackendState(name=backend.name, planned=plan.config.iterations, fresh_set=sets[backend.name])
             backend_run = BackendRun(backend, target, state, launch_of=launch_of)
             backend_run.plan_attempt(plan.config)
         else:
             missing = missing_jobs(plan.config, earlier, stored.iterations, launch_of)
             state = resumed_state(earlier, missing)
+            state = msgspec.structs.replace(state, fresh_set=state.fresh_set or sets[backend.name])
+            if state.fresh_role == "user":
+                target.fresh.refuse()
             backend_run = BackendRun(backend, target, state, salt=salt, launch_of=launch_of, launch=earlier.launch)
             backend_run.queue.extend(missing)
             key = (backend.name, earlier.attempt)
@@ -206,8 +210,6 @@ def start_run(
             backend_run.finished = warmups + state.planned - len(missing)
             backend_run.repeats = sum(i.repeated for i in stored.iterations if (i.backend, i.attempt) == key)
         backend_run.usual_load_s = usual_loads.get(backend.name)
-        backend_run.twin = urls.count(backend.url) if backend.url else 0
-        urls.append(backend.url)
         backends.append(backend_run)
     iterations = list(stored.iterations) if stored is not None else []
     return Run(plan, machine, recorder, emit, backends, iterations)

@@ -1,12 +1,17 @@
-"""Which iteration comes next, and the first line of its prompt: the orders shuffled, round-robin and sequential."""
+"""Which iteration comes next, and the fresh line of its prompt: the orders shuffled, round-robin and sequential."""
 
 from __future__ import annotations
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from urllib.parse import urlsplit
 
-from llmtui.model import Order, Phase
+from llmtui.model import Backend, Order, Phase
+
+#: Names of this machine.
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "0.0.0.0", "::"})
 
 #: An iteration to do: its phase, and its number in that phase from 1 on.
 Job = tuple[Phase, int]
@@ -91,12 +96,36 @@ class Turns:
         return choice
 
 
-def fresh_line(run: str, attempt: int, job: Job, twin: int = 0) -> str:
-    """Return a first line that no server has seen before, so that its prefix cache has no match.
+def fresh_line(run: str, attempt: int, job: Job, fresh_set: int = 0) -> str:
+    """Return a line that no server has seen before, so that its prefix cache has no match.
 
     It is always 12 digits in brackets, so that the number of tokens does not vary. All backends get the same line in
-    the same round; `twin` distinguishes backends with the same server.
+    the same round, except those with another `fresh_set`.
     """
-    key = f"{run}/{attempt}/{job[0]}/{job[1]}/{twin}".encode()
+    key = f"{run}/{attempt}/{job[0]}/{job[1]}/{fresh_set}".encode()
     number = int.from_bytes(hashlib.sha256(key).digest()[:16], "big")
     return f"[{10**11 + number % (9 * 10**11)}]"
+
+
+def fresh_sets(backends: Iterable[Backend]) -> dict[str, int]:
+    """Return the set of fresh lines of each backend, by name: 0, but backends at one address have different sets.
+
+    Otherwise the second one to be asked would find the prompt of the first in the server's cache.
+    """
+    taken: Counter[tuple[str, int]] = Counter()
+    sets: dict[str, int] = {}
+    for backend in backends:
+        address = _address(backend)
+        sets[backend.name] = taken[address] if address[0] else 0
+        taken[address] += 1
+    return sets
+
+
+def _address(backend: Backend) -> tuple[str, int]:
+    """Return host and port of a backend; ("", 0) if llmtui chooses the port."""
+    try:
+        parts = urlsplit(backend.url.lower())
+        host, port = parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80)
+    except ValueError:
+        return "", 0
+    return ("localhost" if host in _LOOPBACK else host, port) if host else ("", 0)

@@ -1,6 +1,6 @@
 """The data of llmtui as frozen structs: plans, samples, states, and the events and commands between processes."""
 
-from llmtui.model.base import Embedded, Outside, Own, OwnServerName, Protocol, Start, Struct
+from llmtui.model.base import Embedded, FreshRole, Outside, Own, OwnServerName, Protocol, Start, Struct
 from llmtui.model.commands import AnyCommand, Detach, Logs, More, Pause, Rerun, Resume, Shutdown, Stop
 from llmtui.model.discovered import Absent, DiscoveredServer, Found, Program
 from llmtui.model.events import (
@@ -65,6 +65,7 @@ __all__ = [
     "Event",
     "Failure",
     "Found",
+    "FreshRole",
     "Hello",
     "Iteration",
     "IterationDone",

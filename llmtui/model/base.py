@@ -18,6 +18,8 @@ Own = Annotated[str, msgspec.Meta(extra={"outside": False})]
 
 #: How a server is talked to.
 Protocol = Literal["openai", "ollama", "tgi", "custom"]
+#: The role of the message that has the fresh line of a prompt: the system's, or before the prompt in the user's.
+FreshRole = Literal["user", "system"]
 #: The engines that llmtui launches itself; "" is none.
 Embedded = Literal["", "llama.cpp", "mistral.rs", "transformers"]
 #: The server programs of frameworks that llmtui starts on the model file of the race; "" is none.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmtui.model.base import Embedded, OwnServerName, Protocol, Start, Struct
+from llmtui.model.base import Embedded, FreshRole, OwnServerName, Protocol, Start, Struct
 from llmtui.model.discovered import Absent, DiscoveredServer
 from llmtui.model.spread import PairSpread
 from llmtui.text import Redactor, is_ordinary, looks_like_key
@@ -151,8 +151,10 @@ class Plan(Struct, frozen=True):
     """A run as the engine carries it out: the request, the order, the backends. Contains secrets; see `public()`.
 
     `absent` are the wanted frameworks that were not on this machine, `others` the servers that were, and are not
-    measured. `spreads` is how far launches of its backends differed in earlier runs, as the engine reads it from the
-    history at the start (llmtui.store.spreads); a pair without an entry has no known spread.
+    measured. `fresh_role` is the role of the message that has the fresh line of a prompt (`fresh_prompt`) where a
+    server takes it: in runs of 0.1.0 the user's. `spreads` is how far launches of its backends differed in earlier
+    runs, as the engine reads it from the history at the start (llmtui.store.spreads); a pair without an entry has no
+    known spread.
     """
 
     run: str
@@ -163,6 +165,7 @@ class Plan(Struct, frozen=True):
     absent: list[Absent] = []
     others: list[DiscoveredServer] = []
     spreads: list[PairSpread] = []
+    fresh_role: FreshRole = "user"
 
     @property
     def relaunches(self) -> bool:

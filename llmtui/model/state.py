@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from llmtui.model.base import Outside, Own, Struct
+from llmtui.model.base import FreshRole, Outside, Own, Struct
 from llmtui.model.sample import Failure
 
 #: What a backend is doing; `STATE_WORDS` has the words for the screen.
@@ -60,7 +60,9 @@ class BackendState(Struct, frozen=True):
     front"), `model_digest` the digest of the published model file ("sha256:...") and `log_tail` the last lines of a
     server that failed. `context_tokens` is the size of the context for prompt and answer, `device` what the server
     computes on ("" if unknown), and `listener_uids` the users that listen on the port of a server that llmtui did not
-    start (None if unknown).
+    start (None if unknown). `fresh_role` is the role of the message that has the fresh line of a prompt, None without
+    such a line and in a history of 0.1.0. Backends with another `fresh_set` get other fresh lines in the same round,
+    because one server is behind them.
     """
 
     name: Own
@@ -84,6 +86,8 @@ class BackendState(Struct, frozen=True):
     launch: int = 1
     loads_s: list[float] = []
     listener_uids: list[int] | None = None
+    fresh_role: FreshRole | None = None
+    fresh_set: int = 0
     log_tail: list[Outside] = []
 
 

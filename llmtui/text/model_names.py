@@ -22,6 +22,8 @@ _MAKERS = re.compile(
     r"^(meta|google|qwen|microsoft|mistralai|huggingfacetb|deepseek-ai|nvidia|ibm-granite|ai21labs|cohereforai)[-_]"
     r"(?=(llama|gemma|qwen|phi|mistral|ministral|smollm|deepseek|nemotron|granite))"
 )
+#: Names that servers of one model give it.
+NAMELESS = frozenset({"", "default", "model", "none"})
 _WORD = re.compile(r"[a-z]+|\d+(?:\.\d+)*[a-z]*")
 
 
@@ -58,6 +60,12 @@ def same_model(name: str, wanted: str) -> bool:
         return False
     # On Hugging Face, "org/Name" is the base model of "org/Name-Instruct". Ollama's tags and aliases mean the latter.
     return not (_is_base_of(name, wanted) or _is_base_of(wanted, name))
+
+
+def may_be_same(name: str, other: str) -> bool:
+    """Whether two names may be those of one model: one has no name, or is within the other by whole words."""
+    short, long = sorted((model_family(name), model_family(other)), key=len)
+    return short in NAMELESS or f" {short} " in f" {long} "
 
 
 def _is_base_of(name: str, other: str) -> bool:

@@ -102,15 +102,17 @@ class Dialect(Protocol):
     """One protocol: builds requests and parses answers.
 
     An answer is valid if the stream ended cleanly, at least one delta carried tokens and, with `requires_finish`, one
-    had a finish reason.
+    had a finish reason. `takes_system`: its requests can have a system message.
     """
 
     requires_finish: bool
+    takes_system: bool
 
-    def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
+    def request(self, backend: Backend, config: RunConfig, prompt: str, model: str, system: str = "") -> Request:
         """Return the request for one iteration, without the fields in `backend.omit`.
 
-        `model` is the resolved model name; "" lets the server choose.
+        `model` is the resolved model name; "" lets the server choose. `system` is the text of a system message before
+        the prompt; without it there is none. Only with `takes_system` is it sent.
         """
 
     def parser(self, content_type: str) -> Parser:

@@ -68,6 +68,12 @@ def get(backend: Backend, url: str) -> Request:
     return Request(method="GET", url=url, headers=headers(backend, content=False), body=b"")
 
 
+def messages(prompt: str, system: str = "") -> list[dict[str, str]]:
+    """Return the messages of a chat: the system message, if there is one, and the user's."""
+    before = [{"role": "system", "content": system}] if system else []
+    return [*before, {"role": "user", "content": prompt}]
+
+
 def without(fields: dict[str, Any], omit: Iterable[str]) -> dict[str, Any]:
     """Return `fields` without those in `omit`."""
     return {name: value for name, value in fields.items() if name not in omit}

@@ -122,11 +122,12 @@ class CustomDialect:
     """
 
     requires_finish = False
+    takes_system = False
 
     def __init__(self, backend: Backend) -> None:
         self._path = steps(backend.answer or DEFAULT_ANSWER)
 
-    def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
+    def request(self, backend: Backend, config: RunConfig, prompt: str, model: str, system: str = "") -> Request:
         """Fill in the template; `backend.options` replace keys of its top level."""
         values = {
             "prompt": prompt,

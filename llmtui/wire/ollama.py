@@ -160,8 +160,9 @@ class OllamaDialect:
     """Native chat. `backend.url` is the server's root; it may end with /api, /api/chat or /v1."""
 
     requires_finish = True
+    takes_system = True
 
-    def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
+    def request(self, backend: Backend, config: RunConfig, prompt: str, model: str, system: str = "") -> Request:
         """`backend.options` go into `options` (`num_ctx`, `num_thread`, ...) and replace ours; a few (`think`,
         `keep_alive`, `truncate`, ...) go to the top level.
         """
@@ -172,7 +173,7 @@ class OllamaDialect:
         }
         body: dict[str, Any] = {
             "model": model or backend.model,
-            "messages": [{"role": "user", "content": prompt}],
+            "messages": common.messages(prompt, system),
             "stream": backend.stream,
             "options": options,
         }

@@ -30,12 +30,13 @@ class OpenAIDialect:
     """Chat completions. `stream_options` requests token counts at the end of a stream; a few servers reject it."""
 
     requires_finish = True
+    takes_system = True
 
-    def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
+    def request(self, backend: Backend, config: RunConfig, prompt: str, model: str, system: str = "") -> Request:
         """`backend.options` replace fields of the body; `max_completion_tokens` drops `max_tokens`."""
         body: dict[str, Any] = {
             "model": model or backend.model or "default",
-            "messages": [{"role": "user", "content": prompt}],
+            "messages": common.messages(prompt, system),
             "max_tokens": config.max_tokens,
             "temperature": config.temperature,
             "seed": config.seed,

@@ -96,8 +96,9 @@ class TGIDialect:
     """`backend.url` is the server's root, its /v1, or the whole path."""
 
     requires_finish = True
+    takes_system = False
 
-    def request(self, backend: Backend, config: RunConfig, prompt: str, model: str) -> Request:
+    def request(self, backend: Backend, config: RunConfig, prompt: str, model: str, system: str = "") -> Request:
         """`backend.options` replace ours in `parameters`. TGI rejects temperature 0; without one it is greedy."""
         parameters: dict[str, Any] = {"max_new_tokens": config.max_tokens, "seed": config.seed, "details": True}
         if config.temperature > 0:

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from llmtui.stats.checks.base import Check, Entry, Race, alike, each, listed, number
 from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
-from llmtui.text.model_names import model_family, without_folder
+from llmtui.text.model_names import NAMELESS, model_family, without_folder
 
-_NAMELESS = frozenset({"", "default", "model", "none"})
 _WEIGHTS_WORDS = {"BFLOAT16": "BF16", "FLOAT16": "F16", "FP16": "F16", "HALF": "F16", "FLOAT32": "F32", "FP32": "F32"}
 
 
 def model(race: Race) -> Iterator[Check]:
     """model: different models, by name and digest."""
-    named = [e for e in race.sampled if model_family(_model(e)) not in _NAMELESS]
+    named = [e for e in race.sampled if model_family(_model(e)) not in NAMELESS]
     families = {e.name: model_family(_model(e)) for e in named}
     digests = {e.name: e.state.model_digest for e in named if e.state.model_digest}
     if len(set(families.values())) < 2 and len(set(digests.values())) < 2:
