@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import ssl
 import struct
@@ -104,3 +105,13 @@ def token(text: str) -> bytes:
 
 
 FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}\n\n'
+#: A whole streamed answer of one token.
+ANSWER: list[Step] = [SSE_HEAD, token("x"), FINISH, CLOSE]
+
+
+def reply(status: int, content: object) -> list[Step]:
+    """A reply with this JSON."""
+    body = json.dumps(content).encode()
+    return [
+        b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body
+    ]

@@ -87,7 +87,8 @@ def _alike(
 
 def _same_plan(one: Plan, other: Plan) -> bool:
     backends = [{backend.name: backend for backend in plan.backends} for plan in (one, other)]
-    return backends[0] == backends[1] and same_work(one.config, other.config)
+    same_line = one.fresh_role == other.fresh_role or not one.config.fresh_prompt
+    return backends[0] == backends[1] and same_line and same_work(one.config, other.config)
 
 
 def _same_servers(one: StoredRun, other: StoredRun) -> bool:

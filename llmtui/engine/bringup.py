@@ -64,7 +64,7 @@ class Target:
         self._dialect: Dialect = dialect_for(backend)
         #: Which message of a request has the fresh line.
         self.fresh = FreshLine(fresh_role if self._dialect.takes_system else "user")
-        self._adaptation = Adaptation(backend, config, self._dialect, self.fresh)
+        self.adaptation = Adaptation(backend, config, self._dialect, self.fresh)
         #: The server's processes on this machine, None if it is elsewhere or another user's.
         self.processes: ServerProcesses | None = None
         #: Users that listened on the port of a running server at the first request of this run.
@@ -104,6 +104,8 @@ class Target:
         except BaseException:
             await self.close()
             raise
+        if not ready.takes_system:
+            self.fresh.refuse()
         self.ready = ready
         return ready
 
@@ -114,14 +116,14 @@ class Target:
         """
         assert self.ready is not None and self._client is not None
         url, model = self.ready.url, self.ready.model
-        request = self._adaptation.request(url, self._options(), prompt, model, fresh_line)
+        request = self.adaptation.request(url, self._options(), prompt, model, fresh_line)
         try:
             answer = await ask(
                 self._client, request, self._dialect, timeout_s=self._config.timeout_s, on_tokens=on_tokens
             )
         except IterationError as error:
-            raise self._adaptation.respond(error, request, url, model) from None
-        self._adaptation.succeeded()
+            raise self.adaptation.respond(error, request, url, model) from None
+        self.adaptation.succeeded()
         return answer
 
     async def ask_until_settled(self, prompt: str, on_note: Callable[[str], None]) -> Answer:
@@ -151,7 +153,7 @@ class Target:
         """What its state says of it: of the server, and of the requests that it takes."""
         note = self.ready.note if self.ready is not None else ""
         front = self.processes.front if self.processes is not None else ""
-        return ", ".join(filter(None, (note, front, self._adaptation.remark)))
+        return ", ".join(filter(None, (note, front, self.adaptation.remark)))
 
     def _options(self) -> dict[str, Any]:
         """Return extra fields of a request: those for equal work, overridden by the config's `options`."""
@@ -211,7 +213,7 @@ class Target:
         async with self._new_client(url, keepalive_s=0.0) as client:
             probe = ServerProbe(self.backend, self._config, self._dialect, client, self._owners)
             yield probe
-        self._adaptation.brought_up(down=probe.down, address=probe.address)
+        self.adaptation.brought_up(down=probe.down, address=probe.address)
 
     async def _connect(self, report: Report) -> Ready:
         """Describe a server that llmtui did not start, once it has loaded its model."""
@@ -240,7 +242,7 @@ class Target:
             nonlocal arrived
             arrived = tokens
 
-        request = self._adaptation.request(ready.url, self.backend.options, self._config.prompt, ready.model)
+        request = self.adaptation.request(ready.url, self.backend.options, self._config.prompt, ready.model)
         try:
             await ask(self._client, request, self._dialect, timeout_s=SILENCE_S, on_tokens=count)
         except IterationError as error:

@@ -34,7 +34,7 @@ from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.discovery import fitness, framework_of
 from llmtui.servers.socket_owners import Owners
 from llmtui.text import sanitize
-from llmtui.text.model_names import model_family
+from llmtui.text.model_names import may_be_same, model_family
 from llmtui.wire import common, refusals
 from llmtui.wire.base import Dialect, Request, ServerInfo
 
@@ -149,14 +149,8 @@ class ServerProbe:
                 model=facts.model or (reported.model if len(reported.model) <= MAX_MODEL_CHARS else ""),
                 context_tokens=facts.context_tokens or reported.context_tokens,
             )
-        return dataclasses.replace(
-            ready,
-            model=model or facts.model,
-            version=facts.version or ready.version,
-            weights=self._backend.weights or facts.weights,
-            context_tokens=facts.context_tokens,
-            note=self._unlisted(names),
-        )
+        ready = dataclasses.replace(ready, note=self._unlisted(names))
+        return _with_facts(ready, model or facts.model, facts, self._backend.weights)
 
     async def _check_http(self, backend: Backend) -> None:
         """Raise StartError if no answer so far was HTTP, and neither is that to an empty request for a chat."""
@@ -344,6 +338,23 @@ def with_start_hint(failure: Failure, cause: ConnectCause, backend: Backend) -> 
         _, port = common.host_and_port(backend.url)
         hint = framework(backend.framework).start_hint(port)
     return msgspec.structs.replace(failure, hint=hint or failure.hint)
+
+
+def _with_facts(ready: Ready, model: str, facts: ServerInfo, weights: str) -> Ready:
+    """Return `ready` with the model to ask for and what the server reports. `weights` are those of the config.
+
+    A launched server that lists the model file that it was given, perhaps by its path, has that file's digest and name.
+    """
+    of_file = ready.model_digest != "" and may_be_same(model, ready.model)
+    return dataclasses.replace(
+        ready,
+        model=model,
+        title=(ready.title or ready.model) if of_file else "",
+        model_digest=ready.model_digest if of_file else "",
+        version=facts.version or ready.version,
+        weights=weights or (ready.weights if of_file else "") or facts.weights,
+        context_tokens=facts.context_tokens,
+    )
 
 
 def _key(request: Request) -> tuple[str, str, bytes]:

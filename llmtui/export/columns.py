@@ -273,7 +273,7 @@ ITERATION_COLUMNS: tuple[Column[Iteration], ...] = (
     _sample("tokens_per_s", "Decode speed."),
     _sample("output_tokens", "Output tokens."),
     _sample("prompt_tokens", "Prompt tokens, as the server counted them."),
-    _sample("token_source", "Where output_tokens comes from: usage, server or arrivals."),
+    _sample("token_source", "Where output_tokens comes from: usage, server, arrivals, or limit (max_tokens)."),
     Column("finish_reason", "Why the server stopped, in its own words.", lambda i: i.finish_reason),
     _sample("connect_s", "Time to connect. Not part of the latency."),
     _sample("server_prefill_s", "Prefill time by the server's own clock."),

@@ -20,6 +20,9 @@ TEMPLATE_TOKENS = 16_384
 HIDDEN_TOKENS = 16
 #: A count that did not change while more events than this arrived is not the count of the whole answer.
 _STEADY_EVENTS = 2
+#: An answer that ended by its limit, with at least this share of as many events, has all tokens of the limit: parts of
+#: a character come in one event.
+_LIMIT_SHARE = 0.9
 #: Servers that stream letter by letter send at most this many letters per event, and at most this many per token.
 _LETTERS_PER_EVENT = 1.5
 _LETTERS_PER_TOKEN = 8
@@ -50,7 +53,7 @@ def token_count(answer: Answer) -> Count:
     """Judge the server's count of output tokens. It is preferred to the number of events wherever it can be true."""
     reported = answer.output_tokens
     if reported is None:
-        return _by_events(answer)
+        return _by_limit(answer) or _by_events(answer)
     thought = _unsent_thinking(answer, reported)
     if thought > HIDDEN_TOKENS:
         what = f"the server counts {thought:,} tokens of thinking that it did not send"
@@ -76,6 +79,17 @@ def token_count(answer: Answer) -> Count:
 
 def _source(answer: Answer) -> TokenSource:
     return answer.token_source or "usage"
+
+
+def _by_limit(answer: Answer) -> Count | None:
+    """Count the tokens that were asked for, if the server reports none and says that the limit ended the answer.
+
+    There is no end-of-sequence token in it. With far fewer events something else ended it, such as a full context.
+    """
+    limit = answer.max_tokens
+    if limit is None or not answer.streamed or ended_by(answer.finish_reason) != "length":
+        return None
+    return Count(limit, "limit", limit) if _LIMIT_SHARE * limit <= answer.events <= limit else None
 
 
 def _by_events(answer: Answer, doubt: str = "", hidden: int = 0) -> Count:

@@ -13,7 +13,7 @@ from typing import Literal
 from llmtui.model.base import Outside, Own, Struct
 
 Phase = Literal["warmup", "measured"]
-TokenSource = Literal["usage", "server", "arrivals"]
+TokenSource = Literal["usage", "server", "limit", "arrivals"]
 Stamp = Literal["kernel", "user"]
 
 #: No engine takes less time for a token of one stream.

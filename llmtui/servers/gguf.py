@@ -52,7 +52,8 @@ FILE_TYPES = {
 _END_TOKENS = tuple(f"tokenizer.ggml.{kind}_token_id".encode() for kind in ("eos", "eot", "eom"))
 _ARCHITECTURE, _FILE_TYPE, _NAME = b"general.architecture", b"general.file_type", b"general.name"
 _ALIGNMENT, _CONTEXT = b"general.alignment", b".context_length"
-_KEYS = frozenset({_ARCHITECTURE, _FILE_TYPE, _NAME, _ALIGNMENT, *_END_TOKENS})
+_TEMPLATE = b"tokenizer.chat_template"
+_KEYS = frozenset({_ARCHITECTURE, _FILE_TYPE, _NAME, _ALIGNMENT, _TEMPLATE, *_END_TOKENS})
 
 _CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _SCALARS = {kind: struct.Struct("<" + code) for kind, code in _CODES.items()}
@@ -73,6 +74,8 @@ MAX_NAME_CHARS = 300
 #: Longer keys are skipped: those that are needed are shorter.
 _READ_KEY_BYTES = 128
 _READ_STRING_BYTES = 1024
+#: Real chat templates have up to about 25 kB.
+_READ_TEMPLATE_BYTES = 128 * 1024
 #: The header is read in blocks of this size.
 _BLOCK_BYTES = 256 * 1024
 #: An array's item type and count.
@@ -121,7 +124,8 @@ class GgufInfo:
     """The metadata of a GGUF file, "" and None where it is missing.
 
     `architecture` and `name` are printable and have at most MAX_NAME_CHARS characters. `context_length` is in tokens.
-    `end_tokens` are the ids of the tokens that end an answer.
+    `end_tokens` are the ids of the tokens that end an answer. `chat_template` is Jinja, as it is in the file: it may be
+    hostile.
     """
 
     file_type: str
@@ -129,6 +133,7 @@ class GgufInfo:
     name: str
     context_length: int | None
     end_tokens: tuple[int, ...] = ()
+    chat_template: str = ""
 
 
 def open_regular(path: Path) -> int:
@@ -172,13 +177,14 @@ def parse_gguf(path: Path) -> GgufInfo:
     architecture = metadata.get(_ARCHITECTURE)
     architecture = architecture if isinstance(architecture, bytes) else b""
     file_type = _number(metadata.get(_FILE_TYPE))
-    name = metadata.get(_NAME)
+    name, template = metadata.get(_NAME), metadata.get(_TEMPLATE)
     return GgufInfo(
         file_type="" if file_type is None else FILE_TYPES.get(file_type, f"type {file_type}"),
         architecture=_text(architecture),
         name=_text(name) if isinstance(name, bytes) else "",
         context_length=_number(metadata.get(architecture + _CONTEXT)),
         end_tokens=tuple(sorted({v for key in _END_TOKENS if (v := _number(metadata.get(key))) is not None})),
+        chat_template=template.decode("utf-8", "replace") if isinstance(template, bytes) else "",
     )
 
 
@@ -211,7 +217,7 @@ def _metadata(header: _Header) -> tuple[dict[bytes, object], int]:
         elif key in metadata:
             raise NotGguf(f"is a broken GGUF file: its header has the key {_text(key)} twice")
         else:
-            metadata[key] = header.value(kind)
+            metadata[key] = header.value(kind, _READ_TEMPLATE_BYTES if key == _TEMPLATE else _READ_STRING_BYTES)
     return metadata, tensors
 
 
@@ -276,11 +282,11 @@ class _Header:
         self._skip(size)
         return b""
 
-    def value(self, kind: int) -> object:
-        """Read a value: the beginning of a string, in bytes; a number; None for an array."""
+    def value(self, kind: int, most: int) -> object:
+        """Read a value: the first `most` bytes of a string; a number; None for an array."""
         if kind == _STRING:
             size = self.count(MAX_HEAD_BYTES, 1)
-            beginning = self._take(min(size, _READ_STRING_BYTES))
+            beginning = self._take(min(size, most))
             self._skip(size - len(beginning))
             return beginning
         if kind in _SCALARS:

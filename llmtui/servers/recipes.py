@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import importlib.metadata
 import json
@@ -15,8 +16,9 @@ from urllib.parse import urlsplit
 from llmtui.config import frameworks
 from llmtui.model import Backend, Embedded, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, StartError, missing, thread_count
+from llmtui.servers.chat_template import takes_system
 from llmtui.servers.model_cache import own_folder
-from llmtui.servers.model_file import hf_folder, model_digest, model_name, q8_model, shared_model
+from llmtui.servers.model_file import hf_folder, model_digest, model_name, q8_model, read_gguf_info, shared_model
 from llmtui.servers.own import launching
 from llmtui.servers.ports import occupant, port_in_use
 from llmtui.servers.recipe_parts import (
@@ -37,6 +39,15 @@ BRIDGE_NOTE = "via a Python bridge"
 
 async def recipe(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
     """Prepare the model file and return how to launch this backend. Raises StartError if something is missing."""
+    launch = await _prepared(backend, config, port, report)
+    if not launch.ready.model_digest:
+        return launch
+    info = await asyncio.to_thread(read_gguf_info, await shared_model(config, report))
+    ready = dataclasses.replace(launch.ready, takes_system=takes_system(info.chat_template))
+    return dataclasses.replace(launch, ready=ready)
+
+
+async def _prepared(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
     if backend.server:
         return _with_env(await launching.launch(backend, config, port, report), backend)
     if not backend.embedded:
@@ -137,10 +148,13 @@ async def _transformers(backend: Backend, config: RunConfig, port: int, report: 
 async def _command(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
     """Return the launch of a configured command, with `{port}`, `{model}` and `{threads}` filled in."""
     threads = thread_count(config)
-    model, weights = backend.model, backend.weights
+    model, weights, digest = backend.model, backend.weights, ""
+    name = model_name(Path(model)) if model else ""
     if not model and any("{model}" in word for word in backend.launch):
-        path, file_weights = await q8_model(await shared_model(config, report), report)
+        published = await shared_model(config, report)
+        path, file_weights = await q8_model(published, report)
         model, weights = str(path), weights or file_weights
+        digest, name = await model_digest(published, report), model_name(published)
     values = {"{port}": str(port), "{model}": model, "{threads}": str(threads)}
 
     def fill(text: str) -> str:
@@ -158,8 +172,9 @@ async def _command(backend: Backend, config: RunConfig, port: int, report: Repor
         argv=argv,
         ready=Ready(
             url=url,
-            model=backend.model or (model_name(Path(model)) if model else ""),
+            model=backend.model or name,
             weights=weights,
+            model_digest=digest,
             threads=threads if any("{threads}" in word for word in backend.launch) else None,
         ),
         probe_url=_probe_url(url, fill(backend.ready) or default, backend),

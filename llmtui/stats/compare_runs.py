@@ -29,6 +29,7 @@ from llmtui.stats.run_changes import SIDES
 from llmtui.stats.run_differences import (
     SETUP,
     Side,
+    fresh_line_difference,
     general_differences,
     launch_difference,
     setup_differences,
@@ -204,6 +205,8 @@ def _checked(a: Side, b: Side, pair: tuple[str, str], general: Sequence[Check], 
     findings = checks(entries, config, machine)
     if a.run != b.run:
         findings = [*(c for c in findings if _applies(c, a, b, entries)), *setup_differences(*entries)]
+        if a.config.fresh_prompt and b.config.fresh_prompt:
+            findings += fresh_line_difference(*entries)
         findings = [msgspec.structs.replace(c, todo="") if c.code in _CHANGED and c.sides else c for c in findings]
     # Differences of the runs apply between any two backends.
     whole = [msgspec.structs.replace(c, backends=list(names)) for c in general]

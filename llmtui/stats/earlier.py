@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from llmtui.model import Backend, Iteration, RunConfig
+from llmtui.model import Backend, Iteration, Plan
 from llmtui.stats.between import Mean, mean_of
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.rounds import Rounds
@@ -29,10 +29,12 @@ _WORK = ("max_tokens", "full_length", "temperature", "fresh_prompt", "threads", 
 _LABELS = {"language": "", "hint": "", "enabled": True, "api_key": "", "headers": {}, "secrets": []}
 
 
-def same_work(one: RunConfig, two: RunConfig) -> bool:
-    """Whether an iteration does the same work by both settings: the same answer to a prompt of about one length."""
-    short, long = sorted((len(one.prompt), len(two.prompt)))
-    return long <= _LENGTHS * short and all(getattr(one, name) == getattr(two, name) for name in _WORK)
+def same_work(one: Plan, two: Plan) -> bool:
+    """Whether an iteration does the same work by both plans: the same answer to a prompt of about one length."""
+    short, long = sorted((len(one.config.prompt), len(two.config.prompt)))
+    settings = all(getattr(one.config, name) == getattr(two.config, name) for name in _WORK)
+    same_line = one.fresh_role == two.fresh_role or not one.config.fresh_prompt
+    return long <= _LENGTHS * short and settings and same_line
 
 
 def same_backend(one: Backend, two: Backend) -> bool:

@@ -24,7 +24,7 @@ from llmtui.text.format import plural
 
 _NAME = 40
 #: Codes of `setup_differences` that say that a backend was changed.
-SETUP = frozenset({"framework", "version", "protocol", "embedded", "stream", "launch", "options"})
+SETUP = frozenset({"framework", "version", "protocol", "embedded", "stream", "launch", "options", "fresh-line"})
 #: What to do so that a change of a backend can be told from one of the machine.
 TO_TELL = "measure several runs of each side and add --runs 5, or race a second backend in both runs"
 #: Settings that do not change the work of an iteration.
@@ -193,6 +193,21 @@ def setup_differences(one: Entry, two: Entry) -> Iterator[Check]:
         words = {"kernel": "by the kernel", "user": "by llmtui"}
         clocks = {name: words.get(stamp, "unknown") for name, stamp in stamps.items()}
         yield _check("stamp", "warning", f"arrivals were not stamped by the same clock: {each(clocks)}", sides=True)
+
+
+def fresh_line_difference(one: Entry, two: Entry) -> Iterator[Check]:
+    """Between two runs with a fresh line in each prompt: whether it was in messages of the same role."""
+    roles = {e.name: f"in the {e.state.fresh_role or 'user'} message" for e in (one, two)}
+    if len(set(roles.values())) > 1:
+        text = f"the line that makes each prompt a new one was elsewhere: {each(roles)}"
+        yield _check(
+            "fresh-line",
+            "void",
+            f"{text}: prompts and answers differ",
+            "measure both with the same version",
+            sides=True,
+            spoils=needing("start"),
+        )
 
 
 def _options(backend: Backend) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def _samples_of(
     if row["id"] == plan.run or machine.other_hardware(machine_of(row)):
         return {}
     earlier = plan_of(row)
-    if not same_work(plan.config, earlier.config):
+    if not same_work(plan, earlier):
         return {}
     there = {backend.name: backend for backend in earlier.public().backends if backend.enabled}
     same = [b.name for b in backends if b.name in there and same_backend(b, there[b.name])]

@@ -14,6 +14,7 @@ _NOT = r"(?:\bnot\b|n't\b|\bunsupported\b|\binvalid\b|\bunknown\b|\bunexpected\b
 #: The words of the templates of Gemma and Mistral, of the APIs of OpenAI and Google, and of servers that check roles.
 _REFUSES = re.compile(
     rf"\bsystem['\"`]? (?:role|message|prompt|instruction)s?\b[^.\n]{{0,60}}{_NOT}"
+    r"|\bsystem['\"`]?[^.\n]{0,20}\bnot (?:supported|allowed|accepted|permitted)"
     rf"|{_NOT}[^.\n]{{0,40}}\bsystem['\"`]?(?: (?:role|message|prompt|instruction)s?)?\b"
     rf"|\brole\b[^.\n]{{0,20}}\bsystem\b[^.\n]{{0,40}}{_NOT}"
     r"|roles must alternate"

@@ -12,16 +12,7 @@ from llmtui.engine.bringup import Target
 from llmtui.measure.request import IterationError
 from llmtui.model import Backend, Failure, RunConfig
 from tests.engine.helpers import engine_for, plan_of
-from tests.scripted import CLOSE, FINISH, SSE_HEAD, Scripted, Step, scripted, token
-
-ANSWER: list[Step] = [SSE_HEAD, token("x"), FINISH, CLOSE]
-
-
-def reply(status: int, content: object) -> list[Step]:
-    body = json.dumps(content).encode()
-    return [
-        b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body
-    ]
+from tests.scripted import ANSWER, Scripted, Step, reply, scripted
 
 
 def quiet(_: str, __: float | None) -> None:

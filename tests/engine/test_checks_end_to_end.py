@@ -99,13 +99,13 @@ async def test_checks_name_backends_with_different_work() -> None:
         assert by_code[code].between("a", name), code
         assert not by_code[code].between("a", "says"), code
     assert [by_code[code].level for code in alone] == ["void"] * 5
-    assert by_code["token-counts-guessed"].backends == ["counts"]
+    assert "token-counts-guessed" not in by_code, "its limit ended every answer"
     assert "says" in by_code["answers-differ"].backends
     assert by_code["too-few"].backends == list(run_view.backends)
     assert leading_metric(list(by_code.values()), "latency", "a", "short").metric == "tokens_per_s"
     assert leading_metric(list(by_code.values()), "latency", "a", "says").metric == "latency"
-    (by_text,) = [c for c in judged(run_view) if c.code == "output-tokens" and c.between("counts", "says")]
-    assert not by_text.between("counts", "a"), "its text is as long"
+    unequal = [c for c in judged(run_view) if c.code == "output-tokens"]
+    assert not any(c.between("counts", name) for c in unequal for name in ("a", "says"))
     assert first_by_code(from_history(plan)) == by_code
 
 
@@ -172,11 +172,9 @@ async def test_lengths_are_compared_by_text_without_token_counts() -> None:
         results = judged(await run.until_done())
     lengths = [c for c in results if c.code == "output-tokens"]
     assert {(c.level, *c.sides[0], *c.sides[1]) for c in lengths} == {
-        ("void", "short", "a"),
-        ("void", "short", "same"),
-        ("void", "chunks", "counts", "short"),
+        ("void", "a", "same", "chunks", "counts", "short")
     }
-    assert lengths[0].text == "answers differ in length: a 24, short 15 characters"
+    assert lengths[0].text.startswith("answers differ in length: a 24, same 24, short 15")
     assert leading_metric(results, "latency", "a", "short").metric is None
     assert leading_metric(results, "latency", "counts", "chunks").metric == "latency"
 

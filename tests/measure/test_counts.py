@@ -251,3 +251,26 @@ def test_no_rate_is_above_what_arrived(
     assert 0 < numbers.tokens_per_s * span_s <= room
     assert asked is None or numbers.tokens_per_s * span_s <= asked
     assert len(answer.arrivals_ns) >= 4 and not numbers.hidden_tokens
+
+
+@pytest.mark.parametrize(
+    ("events", "finish", "asked", "counted"),
+    [
+        (64, "length", 64, (64, "limit")),
+        (58, "max_tokens", 64, (64, "limit")),  # several events were parts of a character
+        (57, "length", 64, (57, "arrivals")),  # something else ended it, such as a full context
+        (65, "length", 64, (65, "arrivals")),
+        (64, "stop", 64, (64, "arrivals")),
+        (64, "length", None, (64, "arrivals")),
+    ],
+)
+def test_an_answer_without_usage_that_its_limit_ended_has_the_tokens_of_the_limit(
+    events: int, finish: str, asked: int | None, counted: tuple[int, str]
+) -> None:
+    answer = streamed(*words(events), Delta(finish_reason=finish), max_tokens=asked)
+    numbers = figures(answer)
+    assert (numbers.output_tokens, numbers.token_source) == counted
+    # Each event but the first took 20 ms.
+    rate = 50 * (counted[0] - 1) / (events - 1) if events <= (asked or events) else None
+    assert numbers.tokens_per_s == (rate and pytest.approx(rate))
+    assert doubt_of(answer) == ""

@@ -26,7 +26,7 @@ from tests.servers.gguf_files import (
     with_weights,
 )
 
-INFO = GgufInfo("Q8_0", "llama", "Tiny", 2048, (2, 5))
+INFO = GgufInfo("Q8_0", "llama", "Tiny", 2048, (2, 5), "{{ x }}" * 100)
 
 
 def parsed(folder: Path, content: bytes) -> GgufInfo:

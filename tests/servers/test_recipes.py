@@ -108,6 +108,7 @@ async def test_a_command_can_use_the_shared_model() -> None:
     assert made.argv[2].endswith("Tiny-1B.Q8_0-abc.gguf")
     assert list(made.argv[3:]) == ["-t", "2", "--port=4321"]
     assert (made.ready.weights, made.ready.threads) == ("Q8_0", 2)
+    assert made.ready.model == "Tiny-1B" and made.ready.model_digest.startswith("sha256:")
     assert made.ready.url == "http://localhost:4321"
 
 

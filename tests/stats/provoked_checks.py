@@ -78,8 +78,8 @@ Case = tuple[str, str, dict[str, Any], dict[str, Any], dict[str, Any], str]
 #: Code, level, fields of a, of b, of run and machine, part of the text.
 PROVOKED: list[Case] = [
     ("output-tokens", "void", {}, {"fields": {"output_tokens": 32}}, {}, "a 64"),
-    ("output-tokens", "void", {}, {"fields": {"output_tokens": 60}}, {}, "(median): a 64, b 60"),
-    ("output-tokens", "note", {}, {"fields": {"output_tokens": 63}}, {}, "b 63"),
+    ("output-tokens", "void", {}, {"fields": {"output_tokens": 60, "finish_reason": "stop"}}, {}, "a 64, b 60"),
+    ("output-tokens", "note", {}, {"fields": {"output_tokens": 63, "finish_reason": "stop"}}, {}, "b 63"),
     ("output-tokens", "void", {}, {"fields": lambda k: {"output_tokens": 40 if k < 6 else 64}}, {}, "(mean): a 64, b"),
     (
         "output-tokens",
@@ -187,6 +187,7 @@ PROVOKED: list[Case] = [
     ("device", "warning", {"device": ""}, {"device": "gpu"}, {"machine": {"os": "Linux 6"}}, "a CPU, b GPU"),
     ("host", "warning", {"url": "http://localhost:1"}, {"url": "http://10.0.0.7:8000/v1"}, {}, "a here, b 10.0.0.7"),
     ("threads", "warning", {}, {"threads": 8}, {}, "a 4, b 8"),
+    ("threads-unknown", "note", {}, {"threads": None, "fields": {"server_cpu": None}}, {}, "b are unknown; others:"),
     ("cores-used", "warning", {}, {"fields": {"server_cpu": 2.0}}, {}, "a 1.0, b 2.0"),
     ("bridge", "warning", {}, {"backend": {"embedded": "mistral.rs"}}, {}, "in front of b"),
     (

@@ -92,6 +92,12 @@ def test_different_models_are_not_compared() -> None:
         ({"backend": {"protocol": "ollama"}}, "protocol", "warning", "x: different protocols: A openai, B ollama"),
         ({"backend": {"url": "http://10.0.0.9:80"}}, "host", "warning", "x: different machines: A here, B 10.0.0.9"),
         ({"backend": {"stream": False}}, "stream", "warning", "x: only one of them streams: A streams, B does not"),
+        (
+            {"state": {"fresh_role": "system"}},
+            "fresh-line",
+            "void",
+            "x: the line that makes each prompt a new one was elsewhere: A in the user message, B in the system",
+        ),
         ({"sample": {"stamp": "user"}}, "stamp", "warning", "x: arrivals were not stamped by the same clock"),
         (
             {"backend": {"launch": ["serve", "--threads", "4", "--port", "{port}", "--fa"]}},

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
-from llmtui.model import Backend, Iteration, RunConfig
+from llmtui.model import Backend, Iteration
 from llmtui.stats.earlier import launch_means, same_backend, same_work, usable
 from tests import build
 
@@ -33,8 +34,16 @@ def samples(name: str, seconds: list[float], **fields: Any) -> list[Iteration]:
 )
 def test_work_is_the_same_up_to_the_length_of_the_prompt(change: dict[str, Any], same: bool) -> None:
     usual: dict[str, Any] = {"prompt": "y" * 52}
-    assert same_work(RunConfig(**usual), RunConfig(**(usual | change))) is same
-    assert same_work(RunConfig(**(usual | change)), RunConfig(**usual)) is same
+    one, two = build.plan("a", **usual), build.plan("a", **(usual | change))
+    assert same_work(one, two) is same
+    assert same_work(two, one) is same
+
+
+def test_a_fresh_line_in_another_message_is_other_work() -> None:
+    plan = build.plan("a")
+    assert not same_work(plan, msgspec.structs.replace(plan, fresh_role="system"))
+    without = build.plan("a", fresh_prompt=False)
+    assert same_work(without, msgspec.structs.replace(without, fresh_role="system"))
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ CODES: dict[str, str] = {
     "device": "some backends compute on a GPU, some on the CPU",
     "host": "the backends run on different machines",
     "threads": "the backends have different numbers of threads",
+    "threads-unknown": "the number of threads of a backend is unknown",
     "cores-used": "the backends kept different numbers of cores busy",
     "bridge": "a bridge of llmtui is in front of a framework",
     "sequential-order": "the backends ran one after the other",

@@ -42,6 +42,8 @@ def _differences(race: Race, one: Entry, two: Entry) -> tuple[int, int, int]:
     """The number of rounds whose openings differ, whose answers differ, and that can be compared (at least 1)."""
     if race.config.fresh_prompt and one.backend.url and one.backend.url == two.backend.url:
         return 0, 0, 1  # one server never gets the same prompt twice
+    if race.config.fresh_prompt and one.state.fresh_set != two.state.fresh_set:
+        return 0, 0, 1  # nor does an engine that is behind both
     others = {_question(i): i.text for i in two.evidence.recent if i.text}
     pairs = [(i.text, others[_question(i)]) for i in one.evidence.recent if i.text and _question(i) in others]
     differ = [(a, b) for a, b in pairs if not (a.startswith(b) or b.startswith(a))]

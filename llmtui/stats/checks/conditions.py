@@ -22,6 +22,9 @@ BUSY_LOAD = 0.75
 _CORES_FROM_S = 0.2
 #: Addresses of this machine; a server that reports where it listens may name them all.
 _LOCAL = frozenset({"", "127.0.0.1", "localhost", "::1", "0.0.0.0", "::"})
+#: How the commands of servers get their number of threads, and the variables of those without such a flag.
+_THREAD_FLAGS = frozenset({"-t", "--threads"})
+_THREAD_VARIABLES = ("RAYON_NUM_THREADS", "OMP_NUM_THREADS")
 #: Governors with a fixed frequency.
 _STEADY = frozenset({"", "performance", "userspace"})
 
@@ -71,15 +74,15 @@ def _host(entry: Entry) -> str:
 
 
 def threads(race: Race) -> Iterator[Check]:
-    """threads, cores-used: different numbers of threads, or of busy cores."""
-    counts = {e.name: e.state.threads for e in race.sampled if e.state.threads}
+    """threads, threads-unknown, cores-used: different numbers of threads, or of busy cores."""
+    counts = {e.name: count for e in race.sampled if (count := configured_threads(e))}
     if len(set(counts.values())) > 1:
         yield Check(
             code="threads",
             level="warning",
             backends=list(counts),
             text=f"different thread counts: {each(counts)}",
-            todo="set `threads` in [run]; a `launch` command takes {threads}",
+            todo="set `threads` in [run]; `launch`, `env` and `options` take {threads}",
             sides=alike({name: str(count) for name, count in counts.items()}),
         )
     used = {
@@ -88,6 +91,19 @@ def threads(race: Race) -> Iterator[Check]:
         if (e.evidence.metrics["latency"].median or 0) >= _CORES_FROM_S
         and (cores := e.evidence.server_cpu.median) is not None
     }
+    unknown = [
+        e.name
+        for e in race.sampled
+        if e.name not in counts and e.name not in used and _host(e) in _LOCAL and _device(race, e) != "gpu"
+    ]
+    if counts and unknown:
+        yield Check(
+            code="threads-unknown",
+            level="note",
+            backends=unknown,
+            text=f"the threads of {listed(unknown)} are unknown; others: {each(counts)}",
+            todo="start them by `server` or `launch` with {threads}; for Ollama set num_thread in `options`",
+        )
     sides = clusters(used, share=0.25, step=0.3)
     if len(sides) > 1:
         yield Check(
@@ -98,6 +114,20 @@ def threads(race: Race) -> Iterator[Check]:
             todo="give every server the same number of threads; one that computes on a GPU uses few cores",
             sides=sides,
         )
+
+
+def configured_threads(entry: Entry) -> int | None:
+    """The threads of a server as llmtui or the config set them, None if neither did."""
+    backend = entry.backend
+    option = backend.options.get("num_thread")
+    if isinstance(option, int) and option > 0:
+        return option
+    if entry.state.threads:
+        return entry.state.threads
+    words = [part for word in backend.launch for part in word.split("=", 1)]
+    given = [value for flag, value in itertools.pairwise(words) if flag in _THREAD_FLAGS]
+    given += [backend.env[name] for name in _THREAD_VARIABLES if name in backend.env]
+    return next((int(value) for value in given if value.isdecimal() and int(value)), None)
 
 
 def bridge(race: Race) -> Iterator[Check]:

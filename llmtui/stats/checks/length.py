@@ -16,6 +16,8 @@ ODD_ROUNDS = 1
 ODD_SHARE = 0.02
 #: An end-of-sequence token is one token, and a median may be halfway between two counts.
 _COUNTED_APART = 1.5
+#: What `_uneven` returns for answers of the same length.
+_EVEN = (0, 0, (0, 0, 0))
 #: The number of tokens of an answer that may by chance arrive together with others.
 _STRAY_TOKENS = 2
 
@@ -27,13 +29,19 @@ def output_tokens(race: Race) -> Iterator[Check]:
 
 
 def _by_counts(race: Race, entries: list[Entry]) -> Iterator[Check]:
-    if len(entries) < 2 or _constant(entries):
+    at_limit = {e.name for e in entries if _at_limit(e, race.config.max_tokens)}
+    if len(entries) < 2 or _constant(entries) or len(at_limit) == len(entries):
         return
     medians = {e.name: e.evidence.outputs.median or 0.0 for e in entries}
     means = {e.name: e.evidence.outputs.mean or 0.0 for e in entries}
-    uneven = {(one.name, two.name): _uneven(one, two) for one, two in itertools.combinations(entries, 2)}
+    uneven = {
+        (one.name, two.name): _EVEN if {one.name, two.name} <= at_limit else _uneven(one, two)
+        for one, two in itertools.combinations(entries, 2)
+    }
 
     def same(one: Entry, two: Entry) -> bool:
+        if {one.name, two.name} <= at_limit:
+            return True
         odd, compared, _ = uneven.get((one.name, two.name)) or uneven[two.name, one.name]
         overall = any(_apart(values[one.name], values[two.name]) for values in (medians, means))
         overall |= _more_work(medians[one.name], medians[two.name])
@@ -111,6 +119,17 @@ def _apart(*values: float, share: float = VOID_SHARE) -> bool:
 def _constant(entries: list[Entry]) -> bool:
     """Whether all answers of all entries have the same number of tokens."""
     return len({e.evidence.outputs[at] for e in entries for at in (0, len(e.evidence.outputs) - 1)}) == 1
+
+
+def _at_limit(entry: Entry, max_tokens: int) -> bool:
+    """Whether the limit ended every answer: then all have its length, though a server may count a token more or less.
+
+    A count that is far from it is of an answer that something else ended, such as a full context.
+    """
+    reasons, outputs = entry.evidence.reasons, entry.evidence.outputs
+    if reasons["length"] < entry.evidence.good or not len(outputs):
+        return False
+    return not any(_apart(outputs[at], max_tokens) for at in (0, len(outputs) - 1))
 
 
 def _counted_rounds(one: Entry, two: Entry) -> list[tuple[int, int, int]]:

@@ -16,8 +16,12 @@ _WEIGHTS_WORDS = {"BFLOAT16": "BF16", "FLOAT16": "F16", "FP16": "F16", "HALF": "
 def model(race: Race) -> Iterator[Check]:
     """model: different models, by name and digest."""
     named = [e for e in race.sampled if model_family(_model(e)) not in NAMELESS]
-    families = {e.name: model_family(_model(e)) for e in named}
     digests = {e.name: e.state.model_digest for e in named if e.state.model_digest}
+    of_file: dict[str, str] = {}
+    for entry in named:
+        if digest := digests.get(entry.name):
+            of_file.setdefault(digest, model_family(_model(entry)))  # several names of one file
+    families = {e.name: of_file.get(digests.get(e.name, "")) or model_family(_model(e)) for e in named}
     if len(set(families.values())) < 2 and len(set(digests.values())) < 2:
         return
     if len(digests) == len(named) and len(set(digests.values())) == 1:

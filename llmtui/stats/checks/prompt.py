@@ -22,6 +22,8 @@ from llmtui.text.format import figure
 
 #: A server that reads the same prompt this many times faster than the first time has cached it.
 _CACHE_TIMES = 4.0
+#: This many equal answers to different prompts are no chance.
+_SAME_ANSWERS = 5
 #: A short prompt with this many more tokens takes hardly longer to read.
 _PROMPT_STEP = 7
 #: A chat template with its own system prompt makes at most this much difference.
@@ -87,7 +89,7 @@ def _whole(entry: Entry) -> bool:
 
 def prefix_cache(race: Race) -> Iterator[Check]:
     """prefix-cache: a cache answered for a prompt, or its use is not reported."""
-    if read_faster := list(_read_faster(race)):
+    if read_faster := [*_read_faster(race), *_system_ignored(race)]:
         yield from read_faster
         return
     shares = {e.name: share for e in race.sampled if (share := _cached(e)) is not None}
@@ -154,16 +156,7 @@ def _read_faster(race: Race) -> Iterator[Check]:
     """Servers that count cached tokens as read (Ollama): only the time for the prompt shows that it was cached."""
     if race.config.fresh_prompt:
         return
-    times = {}
-    for entry in race.sampled:
-        first, since = entry.evidence.first_prefill_s, entry.evidence.prefill.median
-        if first is None or since is None or entry.evidence.cached_share is not None:
-            continue
-        if first > _CACHE_TIMES * since:
-            tokens = entry.evidence.prompts.median or 0
-            times[entry.name] = (
-                f"{number(tokens)} tokens in {figure(first * tokens, 's')}, then in {figure(since * tokens, 's')}"
-            )
+    times = {e.name: words for e in race.sampled if (words := _faster_words(e))}
     if times:
         others = [e.name for e in race.sampled if e.name not in times]
         yield Check(
@@ -176,6 +169,41 @@ def _read_faster(race: Race) -> Iterator[Check]:
             sides=[list(times), others] if others else [],
             spoils=needing("cache") if others else [],
         )
+
+
+def _faster_words(entry: Entry) -> str:
+    """How much faster later prompts were read than the first, "" if a cache is not suspected, or its use reported."""
+    first, since = entry.evidence.first_prefill_s, entry.evidence.prefill.median
+    if first is None or since is None or entry.evidence.cached_share is not None or first <= _CACHE_TIMES * since:
+        return ""
+    tokens = entry.evidence.prompts.median or 0
+    return f"{number(tokens)} tokens in {figure(first * tokens, 's')}, then in {figure(since * tokens, 's')}"
+
+
+def _system_ignored(race: Race) -> Iterator[Check]:
+    """Servers that drop the system message with the fresh line: every prompt is the same one then."""
+    if race.config.temperature or not race.config.fresh_prompt:
+        return
+    times = {
+        e.name: words
+        for e in race.sampled
+        if e.state.fresh_role == "system" and _one_answer(e) and (words := _faster_words(e))
+    }
+    if times:
+        yield Check(
+            code="prefix-cache",
+            level="warning",
+            backends=list(times),
+            text="the system message that makes each prompt a new one seems to be ignored, as all answers are the same "
+            f"and later prompts are read faster: {each(times)} by the server's clock",
+            todo="check the server's chat template; set another prompt, to see whether the answers still are the same",
+        )
+
+
+def _one_answer(entry: Entry) -> bool:
+    """Whether all of several answers begin with the same text."""
+    texts = [i.text for i in entry.evidence.recent if i.text]
+    return len(texts) >= _SAME_ANSWERS and len(set(texts)) == 1
 
 
 def _cached(entry: Entry) -> float | None:
