@@ -23,9 +23,8 @@ class Ready:
     reply in seconds, None if llmtui did not launch the server. `full_length` holds request fields that make an answer
     continue to `max_tokens`. `model_digest` ("sha256:...") is that of the model file as published, `context_tokens` the
     context size. `listener_uids` are the users that listen on the port of a launched server, None if unknown. `options`
-    are fields that every request to this server needs; those of the config go before them. `title` is the name to
-    show if it is not the one that requests have. `takes_system` is false if the chat template of its model file is known to
-    take no system message.
+    are fields that every request to this server needs; those of the config go before them. `takes_system` is false if
+    the chat template of its model file is known to take no system message.
     """
 
     url: str
