@@ -65,8 +65,8 @@ class Races:
             return None
         race = here.chosen
         # The command that starts the same race: a run without a config is resumed with it.
-        loaded = any(backend.embedded for backend in race.backends)
-        words = [word_of(backend.framework) if backend.embedded else backend.url for backend in race.backends]
+        loaded = any(backend.on_shared_file for backend in race.backends)
+        words = [word_of(backend.framework) if backend.on_shared_file else backend.url for backend in race.backends]
         model = (plan.config.model or None) if loaded else race.model
         backends = [_as_configured(backend, plan) for backend in race.backends]
         following = Config(run=plan.config, ui=self._ui, backend=backends).plan()

@@ -108,10 +108,11 @@ def _with_model(settings: Config, model: str) -> Config:
     """Return `settings` with this name as the model of all servers. Raises UsageError for engines, which load files."""
     backends = []
     for backend in settings.backend:
-        if backend.embedded and backend.enabled:
+        if backend.on_shared_file and backend.enabled:
+            what = "a server that llmtui starts on" if backend.server else "an engine that loads"
             raise UsageError(
-                f"--model {model!r} is not a file, and {sanitize(backend.name)!r} in {settings.source} is an engine "
-                "that loads a file; name a FILE.gguf"
+                f"--model {model!r} is not a file, and {sanitize(backend.name)!r} in {settings.source} is {what} "
+                "a file; name a FILE.gguf"
             )
         backends.append(msgspec.structs.replace(backend, model="" if backend.open or backend.unnamed else model))
     run = msgspec.structs.replace(settings.run, model="")
@@ -134,7 +135,7 @@ def _plan(settings: Config, asked: Wanted, only: Sequence[str], *, or_choose: bo
 
 def different_models(plan: Plan) -> str:
     """Return the sentence that the backends have different models, "" if they have not, as far as that is known."""
-    models = {b.name: wanted_model(plan.config.model) if b.embedded else b.model for b in plan.backends}
+    models = {b.name: wanted_model(plan.config.model) if b.on_shared_file else b.model for b in plan.backends}
     known = {name: model for name, model in models.items() if model}
     if all(same_model(model, one) for model in known.values() for one in list(known.values())[:1]):
         return ""

@@ -119,8 +119,9 @@ def _public(backend: Backend, wanted: Plan) -> Backend:
 
 def _difference(old: Backend, new: Backend, folder: Path) -> str:
     """Return the first setting in which a stored backend differs from that of the config, "" if there is none."""
-    # Version 0.1.0 stored paths as they are written.
-    before, now = msgspec.to_builtins(as_now(old, new, folder)), msgspec.to_builtins(new)
+    # Version 0.1.0 stored paths as they are written. A program may have moved: its version says which one it is.
+    old = msgspec.structs.replace(as_now(old, new, folder), program=new.program)
+    before, now = msgspec.to_builtins(old), msgspec.to_builtins(new)
     return next((key for key in sorted(before.keys() | now.keys()) if not _same(before.get(key), now.get(key))), "")
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from llmtui.config.frameworks import framework_from_word
 from llmtui.config.named_secrets import SECRET_NAME, named_secrets
 from llmtui.config.places import Place
 from llmtui.model.errors import UsageError
@@ -122,13 +123,30 @@ def explain(message: str, table: Mapping[str, Any], sections: Sections, root: Pl
         want = _TYPE_WORDS.get(expected[1], expected[1])
         return f"{place}: expected {want}, got {found}"
     if head.startswith("Invalid enum value"):
-        return f"{place}: expected {_allowed(path, sections)}, got {found}"
+        return f"{place}: expected {_allowed(path, sections)}, got {found}{_nearest(names[-1:], value, path, sections)}"
     return f"{place}: {head}"
 
 
 def _allowed(path: str, sections: Sections) -> str:
+    values = _values(path, sections)
+    return "one of " + ", ".join(map(repr, values)) if values else "another value"
+
+
+def _values(path: str, sections: Sections) -> list[str]:
+    """The values that a setting may have, without the empty one."""
     keys = [k for k in re.findall(r"\.(\w+)", path)]
     struct = sections.get(keys[0] if keys else "", sections[""])
     hints = {f.encode_name: f.type for f in msgspec.structs.fields(struct)}
-    values = getattr(hints.get(keys[-1]), "__args__", ()) if keys else ()
-    return "one of " + ", ".join(repr(v) for v in values if v) if values else "another value"
+    return [value for value in getattr(hints.get(keys[-1]), "__args__", ()) if value] if keys else []
+
+
+def _nearest(names: Sequence[str], value: Any, path: str, sections: Sections) -> str:
+    """Return the end of a message about a word that is not allowed: the word that was probably meant, "" if unknown."""
+    if not isinstance(value, str) or not names:
+        return ""
+    facts = framework_from_word(value)
+    meant = ""
+    if facts is not None:
+        meant = {"server": facts.own.server if facts.own else "", "embedded": facts.engine}.get(names[0], "")
+    close = difflib.get_close_matches(value.casefold(), _values(path, sections), n=1, cutoff=0.6)
+    return f"; did you mean {word!r}?" if (word := meant or next(iter(close), "")) else ""

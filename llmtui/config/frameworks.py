@@ -161,6 +161,13 @@ HUGGINGFACE = Framework(
     packages=("torch", "transformers", "accelerate", "gguf", "fastapi", "uvicorn"),
     install=_TORCH_INSTALL,
     process=r"(?:\S+ ){0,2}transformers serve\b",
+    own=OwnServer(
+        server="transformers",
+        programs=("transformers",),
+        checked="5.24",
+        how="run",
+        needs=("torch", "transformers", "accelerate", "gguf"),
+    ),
 )
 TGI = Framework(
     title="TGI",

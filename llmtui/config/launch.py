@@ -1,4 +1,4 @@
-"""The paths in a configured launch, as a shell in the config's folder would read them."""
+"""The paths in a configured `launch` and `program`, as a shell in the config's folder would read them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,23 @@ def resolved(backend: Backend, folder: Path, where: Place) -> Backend:
     """
     if not backend.launch:
         return backend
-    program, *rest = (_home(word, where) for word in backend.launch)
+    program, *rest = (_home(word, where.key("launch")) for word in backend.launch)
     if os.sep in program and not os.path.isabs(program):
         program = _found(program, folder) or os.path.abspath(folder / program)
     rest = [_file(word, folder) for word in rest]
     model = backend.model
-    if any("{model}" in word for word in backend.launch):
-        model = _file(_home(model, where), folder)
+    if any("{model}" in word for word in (*backend.launch, *backend.env.values())):
+        model = _file(_home(model, where.key("model")), folder)
     return msgspec.structs.replace(backend, launch=[program, *rest], model=model)
+
+
+def program_path(program: str, folder: Path, where: Place) -> str:
+    """Return the whole path of `program`; one without a slash is left for PATH. `where` is its place in the config.
+
+    Raises ConfigError.
+    """
+    program = _home(program, where)
+    return os.path.abspath(folder / program) if os.sep in program else program
 
 
 def as_now(old: Backend, now: Backend, folder: Path) -> Backend:
@@ -51,7 +60,7 @@ def _home(word: str, where: Place) -> str:
         return word
     path = os.path.expanduser(word)
     if path == word:
-        raise ConfigError(f"{where.key('launch')}: no home folder for {show(word)}; write the whole path")
+        raise ConfigError(f"{where}: no home folder for {show(word)}; write the whole path")
     return path
 
 

@@ -133,9 +133,9 @@ def _one_model(backends: Sequence[Backend]) -> bool:
 
 
 def usual(entry: Backend, ollama: str) -> list[Backend]:
-    """Return the whole backends that a framework alone stood for before llmtui looked: its engine, its usual address.
+    """Return what a framework alone may have stood for when a run started: its program, its engine, its usual address.
 
-    `ollama` is the address of Ollama. Needed for runs that were started by 0.1.0.
+    `ollama` is the address of Ollama. 0.1.0 did not look for servers.
     """
     facts = framework(entry.framework)
     named = msgspec.structs.replace(
@@ -143,6 +143,7 @@ def usual(entry: Backend, ollama: str) -> list[Backend]:
     )
     url = ollama if facts is OLLAMA else f"http://127.0.0.1:{facts.port}"
     return [
+        *([msgspec.structs.replace(named, server=facts.own.server)] if facts.own else []),
         *([msgspec.structs.replace(named, embedded=facts.engine)] if facts.engine else []),
         msgspec.structs.replace(named, url=url, model=entry.model or facts.example_model),
     ]

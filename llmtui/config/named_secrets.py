@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from llmtui.text import looks_like_key
@@ -29,6 +30,13 @@ _PASSWORD = re.compile(r"//[^/\s:@]*:([^/\s@]+)@")
 def is_secret_variable(name: str, value: str) -> bool:
     """Whether an environment variable holds a secret, by its name or by the form of its value."""
     return _SECRET_VARIABLE.fullmatch(name) is not None or looks_like_key(value)
+
+
+def secret_env(entry: Mapping[str, Any]) -> list[str]:
+    """Return the values in `env` of a configured backend that are secrets, by the names of their variables."""
+    env = entry.get("env")
+    pairs = env.items() if isinstance(env, dict) else ()
+    return [value for name, value in pairs if isinstance(value, str) and value and is_secret_variable(name, value)]
 
 
 def named_secrets(value: Any, name: str = "") -> list[str]:

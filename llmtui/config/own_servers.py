@@ -14,8 +14,8 @@ class OwnServer(Struct, frozen=True):
     `server` is the value of `server` in a config. `programs` are its names on PATH, `patterns` are further files, such
     as "~/bin/*.llamafile". `checked` are the versions on which its command line was checked, `how` is "run" if that was
     with the program itself, else "read" (in its documentation or source); `read` are further versions that were only
-    read. `known` are those versions as numbers, the
-    oldest first: a launch of an older or a newer one says so.
+    read. `known` are those versions as numbers, the oldest first: a launch of an older or a newer one says so. `needs`
+    are the Python packages with which llmtui prepares the model for it.
     """
 
     server: OwnServerName
@@ -25,3 +25,4 @@ class OwnServer(Struct, frozen=True):
     how: str = "read"
     read: str = ""
     known: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()

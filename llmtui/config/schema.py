@@ -23,8 +23,9 @@ from llmtui.config.entries import named
 from llmtui.config.errors import ConfigError, backend_label, check_names, explain, show, suggestion
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
 from llmtui.config.frameworks import OLLAMA, framework, framework_of_server
-from llmtui.config.named_secrets import named_secrets
+from llmtui.config.named_secrets import named_secrets, secret_env
 from llmtui.config.ollama_host import ollama_url
+from llmtui.config.own_server_checks import check_env, distinct, on_shared_file
 from llmtui.config.places import Option, Place
 from llmtui.config.requests import check_requests
 from llmtui.config.variables import expand
@@ -174,7 +175,7 @@ def parse(
                     key: expand(value, place.key(key), env, [] if key in LABELS else secrets)
                     for key, value in entry.items()
                 }
-                tables[index] = {**expanded, "secrets": secrets + named_secrets(expanded)}
+                tables[index] = {**expanded, "secrets": [*secrets, *named_secrets(expanded), *secret_env(expanded)]}
     try:
         config = msgspec.convert(table, Config, strict=True)
     except msgspec.ValidationError as error:
@@ -182,6 +183,7 @@ def parse(
     run = check_run(config.run, root.section("run"), folder)
     unnamed = {index for index, entry in enumerate(as_written.get("backend", [])) if "name" not in entry}
     whole = [named(b, root.backend(i, f"backend {i + 1}")) if i in unnamed else b for i, b in enumerate(config.backend)]
+    whole = distinct(whole, unnamed)
     checked = [_check_backend(b, i, root, env, folder, i in unnamed) for i, b in enumerate(whole)]
     if backends and not checked:
         raise ConfigError(f"{source}: no [[backend]]; write a config of the servers on this machine with: llmtui init")
@@ -289,20 +291,12 @@ def _check_backend(
         backend = msgspec.structs.replace(backend, framework=facts.title, language=language)
     backend = msgspec.structs.replace(backend, framework=backend.framework or backend.name)
     if backend.on_shared_file:
-        kind, value = ("server", backend.server) if backend.server else ("embedded", backend.embedded)
-        for key in ("url", "launch", "model", *(("embedded",) if backend.server else ("program", "env"))):
-            if getattr(backend, key):
-                hint = "set it in [run], for all that llmtui starts on one file" if key == "model" else f"remove {key}"
-                raise ConfigError(f"{where.entry(key)}: {key} cannot be combined with {kind} = {value!r}; {hint}")
-        if backend.server:
-            protocol = framework_of_server(backend.server).protocol
-            program = os.path.expanduser(backend.program)
-            program = os.path.join(folder.absolute(), program) if program else ""
-            backend = msgspec.structs.replace(backend, protocol=protocol, program=program)
+        backend = on_shared_file(backend, folder, where)
         check_requests(backend, where)
         return backend
     if not backend.enabled:
         return backend
+    check_env(backend, where)
     if backend.launch and not backend.launch[0].strip():
         raise ConfigError(f"{where.key('launch')}: the first word, the command, is empty")
     if any("\0" in word for word in backend.launch):

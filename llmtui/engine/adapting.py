@@ -18,6 +18,7 @@ from llmtui.measure.request import IterationError
 from llmtui.model import Backend, Failure, RunConfig
 from llmtui.model.request_fields import LIMITS
 from llmtui.servers.log_reasons import known_reason
+from llmtui.servers.placeholders import fill_fields, request_values
 from llmtui.text import sanitize
 from llmtui.wire import common, refusals
 from llmtui.wire.base import Dialect, Request
@@ -91,10 +92,13 @@ class Adaptation:
 
     def request(self, url: str, options: dict[str, Any], prompt: str, model: str, fresh_line: str = "") -> Request:
         """Return the next request, to a server at `url`. `fresh_line` makes its prompt a new one."""
+        values = request_values(self._config, url, model)
         backend = msgspec.structs.replace(
             self._backend,
             url=self._address or url,
-            options=options | self._instead,
+            options=fill_fields(options, values) | self._instead,
+            # The dialect fills in the model, as it does the prompt.
+            body=fill_fields(self._backend.body, {name: values[name] for name in values if name != "model"}),
             omit=[*self._backend.omit, *self._refused],
         )
         self.fresh.sent = bool(fresh_line) and self.fresh.role == "system"

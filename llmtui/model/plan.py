@@ -23,6 +23,14 @@ LABELS = frozenset(
     {"name", "framework", "language", "protocol", "model", "weights", "enabled", "embedded", "server", "stream"}
 )
 
+#: `Backend.start` in words.
+START_WORDS: dict[Start, str] = {
+    "running": "running",
+    "server": "own server",
+    "embedded": "embedded",
+    "launch": "launched",
+}
+
 #: The words of a header value, as in "Bearer KEY" or "a=KEY; b=KEY".
 _BETWEEN_WORDS = re.compile(r"[\s,;=\"']+")
 
@@ -90,6 +98,11 @@ class Backend(Struct, frozen=True, forbid_unknown_fields=True):
     def start(self) -> Start:
         """How it came to be."""
         return "server" if self.server else "embedded" if self.embedded else "launch" if self.launch else "running"
+
+    @property
+    def start_words(self) -> str:
+        """How it came to be, as screens and exports say it: "own server"."""
+        return START_WORDS[self.start]
 
     @property
     def open(self) -> bool:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import importlib.metadata
-import json
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from llmtui.config import frameworks
 from llmtui.model import Backend, Embedded, RunConfig
+from llmtui.servers import placeholders
 from llmtui.servers.base import Launch, Ready, Report, StartError, missing, thread_count
 from llmtui.servers.chat_template import takes_system
-from llmtui.servers.model_cache import own_folder
-from llmtui.servers.model_file import hf_folder, model_digest, model_name, q8_model, read_gguf_info, shared_model
+from llmtui.servers.hf_serve import hf_environment, hf_model, min_new_tokens, serve_arguments
+from llmtui.servers.model_file import model_digest, model_name, q8_model, read_gguf_info, shared_model
 from llmtui.servers.own import launching
+from llmtui.servers.own.programs import interpreter_of
 from llmtui.servers.ports import occupant, port_in_use
 from llmtui.servers.recipe_parts import (
     context_tokens,
@@ -28,7 +30,6 @@ from llmtui.servers.recipe_parts import (
     offline_environment,
     shared_file,
     thread_environment,
-    wrong_weights,
 )
 
 EMBEDDED = Path(__file__).with_name("embedded")
@@ -49,9 +50,11 @@ async def recipe(backend: Backend, config: RunConfig, port: int, report: Report)
 
 async def _prepared(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
     if backend.server:
-        return _with_env(await launching.launch(backend, config, port, report), backend)
+        launch = await launching.launch(backend, config, port, report)
+        path = (await shared_file(backend, config, report)).path if placeholders.uses(backend, "{model}") else ""
+        return _with_env(launch, backend, placeholders.launch_values(config, port, str(path)))
     if not backend.embedded:
-        return _with_env(await _command(backend, config, port, report), backend)
+        return await _command(backend, config, port, report)
     makers: dict[Embedded, Callable[[Backend, RunConfig, int, Report], Awaitable[Launch]]] = {
         "llama.cpp": _llamacpp,
         "mistral.rs": _mistralrs,
@@ -60,9 +63,10 @@ async def _prepared(backend: Backend, config: RunConfig, port: int, report: Repo
     return await makers[backend.embedded](backend, config, port, report)
 
 
-def _with_env(launch: Launch, backend: Backend) -> Launch:
+def _with_env(launch: Launch, backend: Backend, values: Mapping[str, Any]) -> Launch:
     """Add the variables that the config sets, which go before llmtui's own."""
-    return dataclasses.replace(launch, env={**launch.env, **backend.env})
+    configured = {name: placeholders.fill(value, values) for name, value in backend.env.items()}
+    return dataclasses.replace(launch, env={**launch.env, **configured})
 
 
 async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
@@ -114,74 +118,58 @@ async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Rep
 
 async def _transformers(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
     _require(backend.embedded)
-    dtype = {"": "bfloat16", "BF16": "bfloat16", "F32": "float32"}.get(backend.weights.upper())
-    if dtype is None:
-        raise wrong_weights(backend, "bf16 or f32")
-    path = await shared_model(config, report)
-    folder = await hf_folder(path, report)
-    # No model name begins with a dot. Without a hub folder, the request for the models fails with status 500.
-    home = own_folder(folder.parent / ".home")
-    own_folder(home / "hub")
+    model = await hf_model(backend, config, report)
     threads = thread_count(config)
     return Launch(
-        argv=[
-            *(sys.executable, "-P", "-c", _entry("transformers"), "serve"),
-            *(folder.name, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", dtype),
-        ],
-        env=thread_environment(threads) | offline_environment() | {"HF_HOME": str(home)},
+        argv=[sys.executable, "-P", "-c", _entry("transformers"), "serve", *serve_arguments(model, port)],
+        env=thread_environment(threads) | offline_environment() | hf_environment(model),
         ready=Ready(
             url=local_url(port),
-            model=folder.name,
+            model=model.folder.name,
             version=f"{_version('transformers')}, {_version('torch')}",
-            weights="F32" if dtype == "float32" else "BF16",
+            weights=model.weights,
             threads=threads,
-            model_digest=await model_digest(path, report),
-            full_length={"generation_config": json.dumps({"min_new_tokens": config.max_tokens})},
+            model_digest=model.digest,
+            full_length=min_new_tokens(config),
         ),
         # The model's name is the path as given, so a relative one keeps it short.
-        cwd=folder.parent,
+        cwd=model.folder.parent,
         probe_url=local_url(port) + "/health",
         grace_s=1.0,
     )
 
 
 async def _command(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
-    """Return the launch of a configured command, with `{port}`, `{model}` and `{threads}` filled in."""
-    threads = thread_count(config)
+    """Return the launch of a configured command, with its placeholders filled in."""
     model, weights, digest = backend.model, backend.weights, ""
     name = model_name(Path(model)) if model else ""
-    if not model and any("{model}" in word for word in backend.launch):
+    if not model and placeholders.uses(backend, "{model}"):
         published = await shared_model(config, report)
         path, file_weights = await q8_model(published, report)
         model, weights = str(path), weights or file_weights
         digest, name = await model_digest(published, report), model_name(published)
-    values = {"{port}": str(port), "{model}": model, "{threads}": str(threads)}
-
-    def fill(text: str) -> str:
-        for name, value in values.items():
-            text = text.replace(name, value)
-        return text
-
-    argv = [fill(word) for word in backend.launch]
+    values = placeholders.launch_values(config, port, model)
+    argv = [placeholders.fill(word, values) for word in backend.launch]
     _require_command(argv[0])
-    url = base_url(fill(backend.url) if backend.url else local_url(port))
+    url = base_url(placeholders.fill(backend.url, values) if backend.url else local_url(port))
     if not chooses_port(backend):
         await _require_free(url, backend)
     default = "/api/version" if backend.protocol == "ollama" else "/health"
-    return Launch(
+    launch = Launch(
         argv=argv,
         ready=Ready(
             url=url,
             model=backend.model or name,
             weights=weights,
             model_digest=digest,
-            threads=threads if any("{threads}" in word for word in backend.launch) else None,
+            threads=thread_count(config) if placeholders.sets_threads(backend) else None,
         ),
-        probe_url=_probe_url(url, fill(backend.ready) or default, backend),
+        probe_url=_probe_url(url, placeholders.fill(backend.ready, values) or default, backend),
         # The default health path may not exist, so any reply but a server error counts.
         healthy_below=300 if backend.ready else 500,
         ports="any",
     )
+    return _with_env(launch, backend, values)
 
 
 def chooses_port(backend: Backend) -> bool:
@@ -210,7 +198,7 @@ def _require(engine: Embedded) -> None:
 
 def _require_command(command: str) -> None:
     if path := shutil.which(command):
-        interpreter = _interpreter(path)
+        interpreter = interpreter_of(path)
         if interpreter and not os.path.exists(interpreter):
             message = f"the first line of {command} names the program {interpreter!r}, which does not exist"
             raise missing(message, "correct that line and how it ends, or install the program")
@@ -221,17 +209,6 @@ def _require_command(command: str) -> None:
         raise missing(f"{command} is not executable", f"chmod +x {command}")
     place = "does not exist" if os.sep in command else "is not installed or not on PATH"
     raise missing(f"{command} {place}", "install it, or correct `launch`")
-
-
-def _interpreter(path: str) -> str:
-    """Return the program in the first line of a script, "" if it has none."""
-    try:
-        with open(path, "rb") as file:
-            line = file.readline(256)
-    except OSError:
-        return ""
-    words = line[2:].strip(b" \t\n").split(b" ") if line.startswith(b"#!") else []
-    return words[0].decode("utf-8", "replace") if words else ""
 
 
 async def _require_free(url: str, backend: Backend) -> None:

@@ -26,7 +26,11 @@ _LENGTHS = 2
 #: The settings of [run] that change the work of an iteration, besides the length of the prompt.
 _WORK = ("max_tokens", "full_length", "temperature", "fresh_prompt", "threads", "model")
 #: The settings of a backend that are no part of what is measured.
-_LABELS = {"language": "", "hint": "", "enabled": True, "api_key": "", "headers": {}, "secrets": []}
+_LABELS = {
+    **{"language": "", "hint": "", "enabled": True, "api_key": "", "headers": {}, "secrets": []},
+    # Where the program lies. Its version is not compared either.
+    "program": "",
+}
 
 
 def same_work(one: Plan, two: Plan) -> bool:

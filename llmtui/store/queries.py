@@ -115,11 +115,12 @@ def plans(connection: sqlite3.Connection, limit: int) -> list[tuple[RunRow, Plan
 def usual_loads(connection: sqlite3.Connection, plan: Plan) -> dict[str, float]:
     """Return the median load time (s) of each backend that `plan` launches, over its `_LOADS` newest runs.
 
-    Only runs with the same command or engine, weights, threads and model count. Unreadable runs are skipped.
+    Only runs with the same command, server or engine, environment, weights, threads and model count. Unreadable ones
+    are skipped.
     """
     usual: dict[str, float] = {}
     for backend in plan.backends:
-        if not (backend.launch or backend.embedded):
+        if not backend.launched:
             continue
         wanted, loads, seen = _load_settings(plan, backend.name), [], 0
         for row in rows(
@@ -148,7 +149,10 @@ def _load_settings(plan: Plan, name: str) -> tuple[object, ...]:
     """The settings of `plan` that determine how long a backend loads."""
     backend = next((b for b in plan.backends if b.name == name), None)
     config = plan.config
-    return (backend.launch, backend.embedded, backend.weights, config.model, config.threads) if backend else ()
+    if backend is None:
+        return ()
+    started = (backend.launch, backend.embedded, backend.server, backend.env)
+    return (*started, backend.weights, config.model, config.threads)
 
 
 def newest_attempts(connection: sqlite3.Connection, run: str, names: Collection[str]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmtui.model import Backend, Embedded, RunConfig
-from llmtui.servers import recipe_parts, recipes
+from llmtui.servers import hf_serve, recipe_parts, recipes
 from llmtui.servers.base import Report, StartError, thread_count
 from llmtui.servers.recipes import recipe
 from tests.servers.model_files import quiet
@@ -39,7 +39,8 @@ def prepared_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(recipe_parts, "shared_model", shared)
     monkeypatch.setattr(recipes, "q8_model", encoded)
     monkeypatch.setattr(recipe_parts, "q8_model", encoded)
-    monkeypatch.setattr(recipes, "hf_folder", exported)
+    monkeypatch.setattr(hf_serve, "shared_model", shared)
+    monkeypatch.setattr(hf_serve, "hf_folder", exported)
     monkeypatch.setattr(recipes, "_require", lambda *_: None)
     monkeypatch.setattr(recipes, "_version", lambda package: f"{package} 1.0")
     monkeypatch.setattr(recipes, "_entry", lambda script: f"run {script}")

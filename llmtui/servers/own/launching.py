@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from llmtui.model import Backend, OwnServerName, RunConfig
 from llmtui.servers.base import Launch, Report
-from llmtui.servers.own import llama_server, llamafile, mistralrs, ollama, vllm
+from llmtui.servers.own import llama_server, llamafile, mistralrs, ollama, transformers, vllm
 from llmtui.servers.own.programs import program_of
 
 #: Prepares one server: backend, config, port, path of the program, report. Raises StartError.
@@ -19,6 +19,7 @@ MAKERS: dict[OwnServerName, Maker] = {
     "mistralrs": mistralrs.launch,
     "vllm": vllm.launch,
     "ollama": ollama.launch,
+    "transformers": transformers.launch,
 }
 
 

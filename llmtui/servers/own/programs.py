@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import glob
+import importlib.util
 import os
 import re
 import shutil
@@ -24,7 +25,7 @@ MAX_OUTPUT_BYTES = 16_384
 
 def programs() -> list[Program]:
     """Return the server programs that are on PATH or in their usual places, one of each framework. Starts none."""
-    return [Program(server=own.server, path=path) for own in OWN_SERVERS if (path := find(own))]
+    return [Program(server=own.server, path=path) for own in OWN_SERVERS if (path := find(own)) and _usable(own)]
 
 
 def find(own: OwnServer) -> str:
@@ -57,15 +58,25 @@ def is_private(path: str) -> bool:
 def program_of(backend: Backend) -> str:
     """Return the path of a backend's program: as the config says, else as found. Raises StartError."""
     if backend.program:
-        if not os.access(backend.program, os.X_OK) or os.path.isdir(backend.program):
-            what = "is not executable" if os.path.exists(backend.program) else "does not exist"
-            raise missing(f"{backend.program} {what}", f"correct `program` in [[backend]] {backend.name}")
-        return backend.program
+        if path := shutil.which(backend.program):
+            return os.path.abspath(path)
+        raise missing(
+            f"{backend.program} {_problem(backend.program)}", f"correct `program` in [[backend]] {backend.name}"
+        )
     own = own_server(backend.server)
     if path := find(own):
         return path
     hint = f'install it, or set program = "/path/to/{own.programs[0]}" in [[backend]] {backend.name}'
     raise missing(f"{own.programs[0]} is not on PATH", hint)
+
+
+def _problem(program: str) -> str:
+    """Why a program that the config names cannot be started."""
+    if os.sep not in program:
+        return "is not on PATH"
+    if os.path.isdir(program):
+        return "is a folder, not a program"
+    return "is not executable" if os.path.exists(program) else "does not exist"
 
 
 async def version_text(
@@ -102,10 +113,26 @@ async def version_text(
         await process.wait()
 
 
+def interpreter_of(path: str) -> str:
+    """Return the program in the first line of a script, "" if it has none."""
+    try:
+        with open(path, "rb") as file:
+            line = file.readline(256)
+    except OSError:
+        return ""
+    words = line[2:].strip(b" \t\n").split(b" ") if line.startswith(b"#!") else []
+    return words[0].decode("utf-8", "replace") if words else ""
+
+
 def version_number(text: str, pattern: str = r"\d+(?:\.\d+)+") -> str:
     """Return the first version number in a text, "" if it has none."""
     match = re.search(pattern, text)
     return (match[1] if match.lastindex else match[0]) if match else ""
+
+
+def _usable(own: OwnServer) -> bool:
+    """Whether llmtui has the packages with which it prepares the model for this program."""
+    return all(importlib.util.find_spec(package) for package in own.needs)
 
 
 def _on_path(name: str) -> Iterable[str | None]:

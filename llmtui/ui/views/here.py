@@ -60,7 +60,7 @@ def race_lines(races: Sequence[Group], selected: int, width: int) -> list[Line]:
 
 def _member(backend: Backend, model: str) -> str:
     name = sanitize(backend.name, 40)
-    if backend.embedded:
+    if backend.on_shared_file:
         return f"{name} (llmtui starts it)"
     return name if backend.model == model else f"{name} {sanitize(backend.model, 60)}"
 
