@@ -147,7 +147,13 @@ VLLM = Framework(
     port=8000,
     start="start it: vllm serve MODEL --host 127.0.0.1 --port {port}",
     full_length={"ignore_eos": True},
-    own=OwnServer(server="vllm", programs=("vllm",), checked="0.32", known=("0.10", "0.32")),
+    own=OwnServer(
+        server="vllm",
+        programs=("vllm",),
+        checked="0.32",
+        known=("0.10", "0.32"),
+        needs=("torch", "transformers", "gguf"),
+    ),
     process=r"(?:\S+ ){0,2}vllm(?: serve|\.entrypoints\.\S+)",
 )
 HUGGINGFACE = Framework(

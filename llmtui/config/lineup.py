@@ -353,8 +353,8 @@ def missing(found: Found) -> list[Absent]:
     ]
 
 
-def recorded(plan: Plan, engines: list[Embedded], programs: list[Program] | None = None) -> Found:
-    """Return what a run knew of this machine: its own servers and the others. Nothing is contacted."""
+def recorded(plan: Plan, engines: list[Embedded]) -> Found:
+    """Return what a run knew of this machine: its own servers and programs, and the others. Nothing is contacted."""
     own = [
         DiscoveredServer(
             framework=backend.framework,
@@ -365,4 +365,5 @@ def recorded(plan: Plan, engines: list[Embedded], programs: list[Program] | None
         for backend in plan.backends
         if backend.url and not backend.launch and backend.protocol != "custom"
     ]
-    return Found(servers=[*own, *plan.others], engines=engines, programs=programs or [])
+    programs = [Program(server=b.server, path=b.program) for b in plan.backends if b.server]
+    return Found(servers=[*own, *plan.others], engines=engines, programs=programs)

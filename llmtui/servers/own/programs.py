@@ -86,31 +86,49 @@ async def version_text(
 
     It gets no terminal and no input, `env` on top of llmtui's environment, and is killed after `limit_s` seconds.
     """
+    ours, theirs = os.pipe()
+    # A pipe of our own, because a child of the program may hold the other end open.
+    reader = asyncio.StreamReader(limit=MAX_OUTPUT_BYTES)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", 0))
+    output = bytearray()
+    reading = asyncio.create_task(_read_into(output, reader))
     try:
         process = await asyncio.create_subprocess_exec(
             program,
             *(words or ("--version",)),
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stdout=theirs,
+            stderr=theirs,
             env={**os.environ, **(env or {})},
             start_new_session=True,
         )
     except OSError:
+        reading.cancel()
+        transport.close()
         return ""
-    assert process.stdout is not None
+    finally:
+        os.close(theirs)
     try:
         async with asyncio.timeout(limit_s):
-            output = await process.stdout.read(MAX_OUTPUT_BYTES)
-            while more := await process.stdout.read(MAX_OUTPUT_BYTES):
-                output = (output + more)[:MAX_OUTPUT_BYTES]
-            return output.decode("utf-8", "replace")
+            await process.wait()
+        ended = True
     except TimeoutError:
-        return ""
+        ended = False
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, 9)
         await process.wait()
+        # What it printed is in the pipe: the end of it comes at once, but for a child in a session of its own.
+        await asyncio.wait({reading}, timeout=0.2)
+        reading.cancel()
+        transport.close()
+    return output.decode("utf-8", "replace") if ended else ""
+
+
+async def _read_into(output: bytearray, stream: asyncio.StreamReader) -> None:
+    while more := await stream.read(MAX_OUTPUT_BYTES):
+        output += more[: MAX_OUTPUT_BYTES - len(output)]
 
 
 def interpreter_of(path: str) -> str:
