@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtui.config.frameworks import OWN_SERVERS, facts_of
+from llmtui.config.frameworks import OWN_SERVERS, framework_of
 from llmtui.config.schema import Config, ConfigError, parse
 from llmtui.model import Backend, OwnServerName
 from llmtui.servers.own.launching import MAKERS
@@ -42,10 +42,10 @@ def test_a_server_without_a_name() -> None:
     assert (backend.protocol, backend.start, backend.program) == ("ollama", "server", "")
 
 
-def test_a_server_with_a_name_has_the_facts_of_its_program() -> None:
+def test_a_server_with_a_name_has_the_framework_of_its_program() -> None:
     backend = only('name = "mine"\nserver = "llama-server"')
     assert (backend.name, backend.framework, backend.language) == ("mine", "llama.cpp", "C++")
-    assert facts_of(backend).no_prefix_cache == {"cache_prompt": False}
+    assert framework_of(backend).no_prefix_cache == {"cache_prompt": False}
 
 
 @pytest.mark.parametrize(
