@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from llmtui.engine.adapting import Adaptation
+from llmtui.engine.fresh_role import FreshLine
 from llmtui.model import Backend, RunConfig
 from llmtui.servers.placeholders import fill, fill_fields, launch_values, request_values
 from llmtui.servers.recipes import recipe
@@ -43,7 +44,7 @@ def test_the_port_of_a_running_server(url: str, port: int) -> None:
 
 def test_options_of_a_request() -> None:
     backend = Backend(name="x", framework="ollama", protocol="ollama", options={"num_thread": "{threads}"})
-    asking = Adaptation(backend, CONFIG, dialect_for(backend))
+    asking = Adaptation(backend, CONFIG, dialect_for(backend), FreshLine("user"))
     request = asking.request("http://127.0.0.1:1", backend.options, "{threads}", "tiny")
     body = msgspec.json.decode(request.body)
     assert body["options"]["num_thread"] == 3
@@ -53,7 +54,7 @@ def test_options_of_a_request() -> None:
 def test_the_body_of_a_custom_request() -> None:
     body = {"text": "{prompt}", "n": "{slots}", "model": "{model}", "port": "p{port}"}
     backend = Backend(name="x", protocol="custom", url="http://127.0.0.1:9/", body=body)
-    asking = Adaptation(backend, CONFIG, dialect_for(backend))
+    asking = Adaptation(backend, CONFIG, dialect_for(backend), FreshLine("user"))
     request = asking.request(backend.url, {"extra": "{context}"}, "say {slots}", "tiny")
     assert msgspec.json.decode(request.body) == {
         "text": "say {slots}", "n": 1, "model": "tiny", "port": "p9", "extra": 2048
