@@ -121,8 +121,13 @@ def across(
             for p, j in zip(checked, judged, strict=True)
         ]
     )
+    known = any((before, after, len(earlier) >= LEAST))
     outcomes = [
-        msgspec.structs.replace(o, sentence=sentence(o, p.contenders, p.head))
+        msgspec.structs.replace(
+            o,
+            sentence=sentence(o, p.contenders, p.head),
+            one_launch=bool(o.others) and p.launched and not known,
+        )
         for o, p in zip(outcomes, checked, strict=True)
     ]
     differences = [_difference(c) for c in general]
@@ -132,7 +137,7 @@ def across(
         differences.append(_difference(turns_difference(a, b, told=told, relative=relative)))
     for pair, outcome in zip(checked, outcomes, strict=True):
         differences += [_difference(c, pair) for c in (*pair.checks, *_own_error(pair, outcome.comparison, record))]
-        if outcome.others and outcome.shown and not any((before, after, len(earlier) >= LEAST)) and pair.launched:
+        if outcome.one_launch and outcome.shown:
             differences.append(_difference(launch_difference(), pair))
     # Checks on the machine appear once per pair: drop the copies.
     differences = list(dict.fromkeys(sorted(differences, key=lambda d: severity(d.level))))

@@ -6,7 +6,8 @@ it. A difference that was not shown is no evidence that nothing became slower.
 
 from __future__ import annotations
 
-from llmtui.stats.run_differences import TO_TELL
+from llmtui.stats.checks.launches import SMALL_LAUNCH_SHARE
+from llmtui.stats.run_differences import TO_TELL, launch_difference
 from llmtui.stats.run_outcomes import Across, Common, Outcome
 
 
@@ -14,7 +15,8 @@ def gate(result: Across, percent: float) -> tuple[list[str], list[str]]:
     """Sentences on what breaks a gate of `percent`, and on what the data leave open.
 
     B breaks it if it is shown to be slower with a ratio above the gate, if it is shown to fail more often, or if only A
-    has samples. It holds if the interval ends below the gate. Everything else is open: also one run of each without
+    has samples. A ratio that launches of the same server may have is open if each run launched the server once. It
+    holds if the interval ends below the gate. Everything else is open: also one run of each without
     anything to tell the machine from the backend, a share of failures that grew by more than `percent` points but maybe
     by chance, and a slowdown that all backends have in common, as that may be the machine.
     """
@@ -30,6 +32,8 @@ def _breaks(outcome: Outcome, limit: float) -> bool:
     if outcome.fails_more or (outcome.n_a and not outcome.n_b):
         return True
     change = outcome.change
+    if outcome.one_launch:
+        limit = max(limit, 1 + SMALL_LAUNCH_SHARE)
     return outcome.shown == "slower" and change is not None and change[0] > limit and not _other_is_faster(outcome)
 
 
@@ -56,7 +60,12 @@ def _other_is_faster(outcome: Outcome) -> bool:
 
 
 def _open_sentence(outcome: Outcome) -> str:
-    return f"{outcome.sentence}; {TO_TELL}" if outcome.basis == "apart" else outcome.sentence
+    if outcome.basis == "apart":
+        return f"{outcome.sentence}; {TO_TELL}"
+    if outcome.one_launch and outcome.shown == "slower":
+        launches = launch_difference()
+        return f"{outcome.sentence}; {launches.text}: {launches.todo}"
+    return outcome.sentence
 
 
 def _common_breaks(common: Common, limit: float) -> bool:

@@ -31,7 +31,8 @@ class Outcome(Struct, frozen=True):
     is none.
 
     `failed_*` of the `tried_*` measured iterations gave no sample; if a backend gave up, its remaining iterations count
-    as failed. `failing_p` is the p of more failures in B (Fisher's exact test, one-sided), corrected for the number of
+    as failed. `one_launch`: llmtui launched the server once in each run, and nothing tells how much launches differ.
+    `failing_p` is the p of more failures in B (Fisher's exact test, one-sided), corrected for the number of
     backends (Holm).
     """
 
@@ -57,6 +58,7 @@ class Outcome(Struct, frozen=True):
     reference: bool = False
     runs: tuple[int, int] = (1, 1)
     earlier: int = 0
+    one_launch: bool = False
 
     @property
     def failing(self) -> float:

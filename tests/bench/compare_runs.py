@@ -98,13 +98,16 @@ def side(rng: random.Random, run: str, factors: Sequence[float], rounds: int, no
             more: dict[str, Any] = {"error": _FAILED} if rng.random() < noise.failing else {}
             more["started_utc"] = f"{second:06}"
             made[name].append(build.answered(name, number, latency, run=run, tokens_per_s=64 / latency, **more))
-    contenders = {name: _contender(name, of, rounds) for name, of in made.items()}
+    launch = ["server"] if noise.launch else []
+    contenders = {name: _contender(name, launch, of, rounds) for name, of in made.items()}
     return Side(run, "", RunConfig(iterations=rounds), MACHINE, contenders)
 
 
-def _contender(name: str, iterations: Sequence[Iteration], rounds: int) -> Made:
+def _contender(name: str, launch: list[str], iterations: Sequence[Iteration], rounds: int) -> Made:
     good = [i for i in iterations if i.ok]
-    return Made(Backend(name=name), build.state(name, planned=rounds), Evidence(iterations), Rounds(good))
+    return Made(
+        Backend(name=name, launch=launch), build.state(name, planned=rounds), Evidence(iterations), Rounds(good)
+    )
 
 
 def pair(

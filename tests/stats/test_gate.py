@@ -36,6 +36,14 @@ def test_the_gate_holds_only_if_a_slowdown_of_its_size_is_excluded(
     assert [sum(s.startswith("x:") for s in sentences) for sentences in found] == [broken, silent]
 
 
+@pytest.mark.parametrize(("x", "broken", "silent"), [(1.08, 0, 1), (1.15, 1, 0), (1.0, 0, 0)])
+def test_what_another_launch_may_do_breaks_nothing(x: float, broken: int, silent: int) -> None:
+    found = gated({"x": x, "y": 1.0, "z": 1.0}, backend={"launch": ["server"]})
+    sentences = [[s for s in sentences if s.startswith("x:")] for sentences in found]
+    assert [len(one) for one in sentences] == [broken, silent]
+    assert all(s.endswith("measure several runs of each side and add --runs 5") for s in sentences[1])
+
+
 def test_one_run_of_a_single_backend_leaves_it_open_and_says_what_to_do() -> None:
     for median in (1.0, 1.5):
         broken, silent = gated({"x": median})
