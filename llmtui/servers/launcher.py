@@ -21,7 +21,7 @@ from llmtui.servers.elsewhere import OtherPort, port_hint, refused_port
 from llmtui.servers.exit_reasons import ILLEGAL_INSTRUCTION
 from llmtui.servers.listening_ports import exposed, listening_on, misplaced
 from llmtui.servers.log_reasons import BUILT_ELSEWHERE, Reason, explain, known_reason
-from llmtui.servers.own.versions import with_remark
+from llmtui.servers.own.versions import other_program, with_remark
 from llmtui.servers.ports import Launched, PortOwners, free_port, occupant, port_in_use, port_of, port_owners
 from llmtui.servers.process_tree import GuardedProcess
 from llmtui.servers.recipes import chooses_port, recipe
@@ -195,7 +195,11 @@ class ManagedServer:
         # A server that puts itself into the background exits early, with code 0.
         daemonized = self._process.returncode == 0
         what = "exited before it answered" if daemonized else "exited while loading"
-        hint = "`launch` must name a command that stays in the foreground" if daemonized else cause.hint
+        hint = cause.hint
+        if self._backend.server and (daemonized or cause.kind == "option"):
+            hint = other_program(self._backend.server)
+        elif daemonized:
+            hint = "`launch` must name a command that stays in the foreground"
         if port is not None and not lost:
             hint = port_hint(self._backend, port)
         text = cause.text or ("" if hint else "no output")

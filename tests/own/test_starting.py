@@ -182,6 +182,20 @@ async def test_a_server_that_listens_elsewhere_twice_is_an_error(
     assert len(stand_ins.starts("llamafile")) == 2
 
 
+@pytest.mark.parametrize("name", ["llamafile-0.12", "no-server"])
+async def test_a_program_that_does_not_take_the_command_line(
+    stand_ins: StandIns, tiny: Path, tmp_path: Path, name: str
+) -> None:
+    words = "exit" if name == "no-server" else 'echo "error: unknown argument: $1"; exit 1'
+    program = stand_ins.folder / name
+    program.write_text(f"#!/bin/sh\n{words}\n")
+    program.chmod(0o755)
+    backend = Backend(name="x", server="llamafile", program=str(program))
+    error = await failure(ManagedServer(backend, config(tiny), tmp_path))
+    hint = "set `program` to llamafile 0.9.3 and 0.10, which llmtui knows, or start yours with `launch`"
+    assert error.failure.hint == hint
+
+
 async def test_a_processor_without_an_instruction(stand_ins: StandIns, tiny: Path, tmp_path: Path) -> None:
     stand_ins.install("llamafile", "sigill")
     error = await failure(server(tiny, "llamafile", tmp_path))

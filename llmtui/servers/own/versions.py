@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from llmtui.config.frameworks import own_server
-from llmtui.model import Backend
+from llmtui.model import Backend, OwnServerName
 from llmtui.servers.base import Ready
 from llmtui.servers.own.programs import version_number
 
@@ -39,6 +39,13 @@ def unknown_version(version: str, known: Sequence[str]) -> str:
     if found > newest:
         return f"version {version} is newer than {known[-1]}, which llmtui knows"
     return f"version {version} is older than {known[0]}, which llmtui knows" if found < oldest else ""
+
+
+def other_program(server: OwnServerName) -> str:
+    """What to do about a program that does not take the command line of this server."""
+    own = own_server(server)
+    versions = " and ".join(filter(None, (own.checked, own.read)))
+    return f"set `program` to {own.programs[0]} {versions}, which llmtui knows, or start yours with `launch`"
 
 
 def with_remark(ready: Ready, backend: Backend) -> Ready:
