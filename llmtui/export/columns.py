@@ -152,7 +152,11 @@ _RESULT_COLUMNS: tuple[Column[Result], ...] = (
     _statistic("ttft", "median"),
     _statistic("tokens_per_s", "median"),
     Column("output_tokens_median", "Median number of output tokens.", lambda r: r.summary.output_tokens_median),
-    Column("ratio_to_fastest", "Median latency divided by that of the fastest backend.", lambda r: r.row.median_ratio),
+    Column(
+        "ratio_to_fastest",
+        "Median latency divided by that of the fastest of the backends that most others are comparable to.",
+        lambda r: r.row.median_ratio,
+    ),
     Column("load_s", "Time from launching the server until it answered.", lambda r: r.state.load_s),
     _statistic("itl", "median"),
     Column("state", "The backend's state at the end, such as done.", lambda r: r.state.state),

@@ -26,7 +26,8 @@
                     `in_turns`), `fastest` ("" if none is shown to be), `line`
     verdict         `metric` (the one that counts, as configured), `decided_by` (the same, or one per token if the work
                     differed; null if none), `fastest` (the backend with the star, null without one), `withheld` (why
-                    there is none although its lead is shown), `level`, `attempt`, `line` (the verdict in words)
+                    there is none although its lead is shown), `level`, `attempt`, `line` (the verdict in words),
+                    `among` (the backends that it is the fastest of: those that are not comparable to it are left out)
     checks          the fairness checks: `code`, `level` (void, warning, note), `backends`, `text` (the evidence),
                     `todo` (the fix), `sides` (backends on the same side do not differ), `spoils` (metrics)
     absent          the frameworks that were wanted and not on this machine: `framework`, `reason`, `remedy`
@@ -114,6 +115,7 @@ class VerdictRecord(Struct, frozen=True):
     level: float
     attempt: int
     line: str
+    among: list[str] = []
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,6 +228,7 @@ def _verdict(verdict: Verdict) -> VerdictRecord:
         level=verdict.level,
         attempt=verdict.attempt,
         line=verdict.line,
+        among=[standing.name for standing in verdict.board.standings if standing.ratio is not None] if starred else [],
     )
 
 

@@ -41,7 +41,7 @@ _EQUAL = 20
 class Row(msgspec.Struct):
     """One backend and its `standing`: its ratio to the best one by the metric that counts, as the verdict has it.
 
-    `median_ratio` is its median latency as a multiple of the smallest median; `alike`: both did the same work.
+    `median_ratio` is its median latency as a multiple of that of `RunView.reference`; `alike`: both did the same work.
     `fastest`: it has the star of the verdict. `metric` is the one that counts.
     """
 
@@ -112,7 +112,8 @@ def _tokens(row: Row) -> str:
 def rows_of(run_view: RunView) -> list[Row]:
     """A row per backend, in the order of the plan."""
     medians, verdict = run_view.ratios(), run_view.verdict()
-    unlike = run_view.verdict("latency").unlike(medians)
+    present = [name for name, ratio in medians.items() if ratio is not None]
+    unlike = run_view.verdict("latency").unlike(run_view.reference(), present)
     return [
         Row(
             backend_view,

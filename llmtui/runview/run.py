@@ -27,8 +27,8 @@ from llmtui.model import (
     Sampled,
 )
 from llmtui.runview.backend import BackendView
-from llmtui.stats.metrics import MetricKey
-from llmtui.stats.summary import ratios_to_best
+from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.summary import ratios_to
 
 if TYPE_CHECKING:
     # Imported at run time with the first iteration, so that the first frame does not wait for them.
@@ -142,11 +142,22 @@ class RunView:
             backend_view.drop_old_attempts()
 
     def ratios(self, metric: MetricKey = "latency") -> dict[str, float | None]:
-        """Return each backend's median as a multiple of the best one's (1.0 is the best)."""
-        medians = [
-            s.median if (s := backend_view.summary.spread(metric)) else None for backend_view in self.backends.values()
-        ]
-        return dict(zip(self.backends, ratios_to_best(medians, metric), strict=True))
+        """Return each backend's median as a multiple of that of the `reference`, which is 1.0."""
+        medians = self._medians(metric)
+        ratios = ratios_to(medians.get(self.reference(metric)), list(medians.values()), metric)
+        return dict(zip(medians, ratios, strict=True))
+
+    def reference(self, metric: MetricKey = "latency") -> str:
+        """Return the backend that ratios of medians are to: the best of those that most others are comparable to.
+
+        "" without samples.
+        """
+        present = {name: median for name, median in self._medians(metric).items() if median}
+        ordered = sorted(present, key=lambda name: present[name], reverse=METRICS[metric].higher_is_better)
+        return self.verdict(metric).reference(ordered) if ordered else ""
+
+    def _medians(self, metric: MetricKey) -> dict[str, float | None]:
+        return {name: s.median if (s := view.summary.spread(metric)) else None for name, view in self.backends.items()}
 
     def earlier_medians(self, metric: MetricKey = "latency") -> dict[str, float]:
         """Return the medians of the earlier run (s or tokens/s) of the backends that are comparable by `metric`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from llmtui.model import Struct
 from llmtui.stats.compare import Basis, Comparison, Measured, Samples, digits, measure, span_of
@@ -122,11 +122,13 @@ def board(
     comparable: Callable[[MetricKey, str, str], bool],
     level: float,
     basis: Basis = "rounds",
+    early: Collection[str] = (),
 ) -> Board:
     """Place these backends (name to samples) by `asked`, or by the first of `choices` by which any two are comparable.
 
     `comparable` is about the work. Without enough samples for an interval there is still a ratio. `basis` is "apart" if
-    the backends were not asked to take turns.
+    the backends were not asked to take turns. `early` are those whose answers ended early: of two groups of equal size
+    that are comparable within themselves only, the best one is not of theirs.
     """
     samples = {name: as_rounds(of) for name, of in contenders.items()}
     metric = deciding(samples, asked, choices, comparable)
@@ -136,7 +138,7 @@ def board(
         return Board(asked, asked, "".join(valued), alone, [])
     if metric is None:
         return Board(asked, None, "", [Standing(name, alike=False) for name in samples], [])
-    race = _Race(samples, metric, lambda one, two: comparable(metric, one, two), level, basis)
+    race = _Race(samples, metric, lambda one, two: comparable(metric, one, two), level, basis, early)
     best = race.best()
     if not best:
         return Board(asked, metric, "", [Standing(name) for name in samples], [])
@@ -184,7 +186,9 @@ class _Race:
         comparable: Callable[[str, str], bool],
         level: float,
         basis: Basis,
+        early: Collection[str] = (),
     ) -> None:
+        self._early = early
         self._samples = samples
         self._metric: MetricKey = metric
         self._comparable = comparable
@@ -222,7 +226,7 @@ class _Race:
     def best(self) -> str:
         """The backend that is comparable with most others, and that the fewest are ahead of, and by the least.
 
-        Of several, it is the one with the best median. "" if no two have a ratio.
+        Of several, it is the one with the best median, the `early` ones last. "" if no two have a ratio.
         """
         names = self._by_median()
         keys: dict[str, tuple[int, float]] = {}
@@ -241,4 +245,4 @@ class _Race:
         for name, iterations in self._samples.items():
             if values := iterations.values(self._metric):
                 medians[name] = sign * statistics.median(values)
-        return sorted(medians, key=lambda name: medians[name])
+        return sorted(medians, key=lambda name: (name in self._early, medians[name]))

@@ -186,13 +186,10 @@ def first_latency(iteration: Iteration) -> float | None:
     return METRICS["latency"].value(iteration) if iteration.ok else None
 
 
-def ratios_to_best(values: Sequence[float | None], metric: MetricKey = "latency") -> list[float | None]:
-    """Each value as a multiple of the best, 1.0 or more; None if it is unknown or not positive."""
-    positive = [v for v in values if v is not None and v > 0]
-    if not positive:
+def ratios_to(best: float | None, values: Sequence[float | None], metric: MetricKey = "latency") -> list[float | None]:
+    """Each value as a multiple of `best`, above 1.0 if it is worse; None if either is unknown or not positive."""
+    if best is None or best <= 0:
         return [None for _ in values]
     if METRICS[metric].higher_is_better:
-        best = max(positive)
         return [best / v if v is not None and v > 0 else None for v in values]
-    best = min(positive)
     return [v / best if v is not None and v > 0 else None for v in values]

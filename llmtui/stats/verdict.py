@@ -32,6 +32,7 @@ from llmtui.stats.checks import (
     own_error,
     spoiled,
 )
+from llmtui.stats.checks.base import VOID_SHARE
 from llmtui.stats.compare import LEAST_SHARE, Basis, Comparison, compare, jointly, zeros_in
 from llmtui.stats.levels import level_of, level_of_others
 from llmtui.stats.metrics import METRICS, MetricKey
@@ -85,7 +86,8 @@ class Verdict:
     `asked` is the metric that was to count, and `counting` the one that does in this race: one per token if the work
     differed, None if no two backends are comparable by either. `counts`: this verdict is by one of the two.
     `level` is that of this verdict's metric, stricter if that is another one; `attempt` the highest of those compared.
-    `withheld` says in a few words why the best backend has no star although its lead is shown, or would be.
+    `withheld` says in a few words why the best backend has no star although its lead is shown, or would be. `early` are
+    the backends whose answers often ended before their token budget.
     """
 
     metric: MetricKey
@@ -104,23 +106,29 @@ class Verdict:
     attempt: int = 1
     basis: Basis = "rounds"
     withheld: str = ""
+    early: frozenset[str] = frozenset()
 
     def comparable(self, one: str, two: str) -> bool:
         """Whether these two are comparable by the requested metric."""
         return spoiled(self.checks, self.metric, one, two) is None
 
-    def unlike(self, ratios: Mapping[str, float | None]) -> set[str]:
-        """The backends whose work differed from the best one's, and the best one itself if that is all others.
+    def reference(self, ordered: Sequence[str]) -> str:
+        """Of these backends, the best median first, the one to take ratios of medians to; "" without any.
 
-        `ratios` are those of the medians of every backend to the best, by this metric.
+        It is comparable with the most others. Of several, its answers did not end early.
         """
-        present = {name: ratio for name, ratio in ratios.items() if ratio is not None}
-        if not present:
-            return set()
-        best = min(present, key=lambda name: present[name])
+        names = list(self.samples)
+        counts = {one: sum(self.comparable(one, other) for other in names if other != one) for one in ordered}
+        return max(ordered, key=lambda name: (counts[name], name not in self.early), default="")
+
+    def unlike(self, reference: str, present: Sequence[str]) -> set[str]:
+        """Of those `present`, the backends whose work differed from that of `reference`, and itself if all others did.
+
+        That is by this metric.
+        """
         names = set(self.samples) if len(self.samples) > 1 else set()
-        others = {name for name in names - {best} if not self.comparable(best, name)}
-        return others | {best} if others and present.keys() <= others | {best} else others
+        others = {name for name in names - {reference} if not self.comparable(reference, name)} if reference else set()
+        return others | {reference} if others and set(present) <= others | {reference} else others
 
     @functools.cached_property
     def line(self) -> str:
@@ -176,7 +184,8 @@ class Verdict:
     def fastest(self) -> str:
         """The backend with the star: shown to be faster than every one it was compared with, by the metric that counts.
 
-        "" if there is none, or if a table of the requested metric has no ratios.
+        If some backends are not comparable to it, it is the fastest of the others only, and at least as many others are
+        comparable to it as not. "" if there is none, or if a table of the requested metric has no ratios.
         """
         return "" if self.board.instead or self.withheld or not self.counts else self.board.fastest
 
@@ -204,6 +213,21 @@ class Verdict:
         best = self.board.best
         return [pair for pair in self.pairs if best not in (pair.one, pair.two)] if best else []
 
+    @property
+    def beside(self) -> list[str]:
+        """Sentences on the pairs whose work differed from the best one's, but not from each other's."""
+        apart = {standing.name for standing in self.board.standings if not standing.alike}
+        if not self.board.best or len(apart) < 2:
+            return []
+        pairs = [
+            pair
+            for pair in itertools.combinations([name for name in self.samples if name in apart], 2)
+            if self.comparable(*pair)
+        ]
+        texts = [_named(compared) for pair in pairs if (compared := self._compared(self.used, *pair)) is not None]
+        best = sanitize(self.board.best, _NAME)
+        return [sanitize(f"not comparable to {best}, but to each other: {text}", _SENTENCE) for text in texts]
+
     @functools.cached_property
     def shapes(self) -> list[str]:
         """One for each comparison with the best in which the means differ otherwise than the typical values."""
@@ -215,7 +239,7 @@ class Verdict:
         sentences = sentences_on(self.with_best)
         if note := jointly(self.board.comparisons):
             sentences.append(note)
-        sentences += self.shapes
+        sentences += [*self.beside, *self.shapes]
         if sentences and self.rounds:
             sentences.append(f"only the newest {self.rounds} rounds are compared")
         return sentences
@@ -253,7 +277,8 @@ def judge(
     counting = deciding(samples, config.metric, instead_of(config.metric), comparable)
     counts = metric in (config.metric, counting)
     level = level if counts else level_of_others(level)
-    placed = board(samples, metric, instead_of(metric), comparable, level, basis)
+    early = frozenset(o.backend.name for o in contenders if (o.evidence.ended_early or 0.0) > VOID_SHARE)
+    placed = board(samples, metric, instead_of(metric), comparable, level, basis, early)
     compared = placed.comparisons
     findings = in_order(
         [
@@ -280,6 +305,7 @@ def judge(
         attempt=attempt,
         basis=basis,
         withheld=_withheld(placed, findings, basis) if counts else "",
+        early=early,
     )
 
 
@@ -292,6 +318,8 @@ def _withheld(placed: Board, findings: Sequence[Check], basis: Basis) -> str:
         return WITHHOLDING["sequential-order" if basis == "apart" else "not-interleaved"]
     if not placed.fastest:
         return ""
+    if sum(not standing.alike for standing in placed.standings) > len(compared):
+        return "most others are not comparable"
     if any(c.ratio < 1 + LEAST_SHARE for c in compared):
         return f"under {100 * LEAST_SHARE:g}%"
     others = [c.slower for c in compared]

@@ -71,14 +71,16 @@ def _body(verdict: Verdict, spans: bool) -> str:
 
 
 def _head(verdict: Verdict, by: str, shown: int) -> str:
-    """ "a is fastest", "a is ahead so far", "a is ahead (one launch of each)"."""
+    """ "a is fastest", "a is fastest of the 3 comparable ones", "a is ahead so far", "a is ahead (under 0.1%)"."""
     placed = verdict.board
-    starred = verdict.counts and not verdict.withheld and shown == len(verdict.samples) - 1
+    unlike = sum(not standing.alike for standing in placed.standings)
+    starred = verdict.counts and not verdict.withheld and shown == len(verdict.samples) - 1 - unlike
+    group = f" of the {shown + 1} comparable ones" if starred and unlike else ""
     far = "" if verdict.done else " so far"
     # That a pair did not take turns is said of the pair.
     all_shown = verdict.counts and shown == len(placed.comparisons)
     reason = f" ({verdict.withheld})" if verdict.withheld and all_shown else ""
-    return f"{sanitize(placed.best, _NAME)} is {'fastest' if starred else 'ahead'}{by}{far}{reason}"
+    return f"{sanitize(placed.best, _NAME)} is {'fastest' if starred else 'ahead'}{by}{group}{far}{reason}"
 
 
 def _multiple(comparison: Comparison, *, first: bool) -> str:

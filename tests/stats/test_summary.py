@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmtui.model import Failure
-from llmtui.stats.summary import percentile, ratios_to_best, spread
+from llmtui.stats.summary import percentile, ratios_to, spread
 from tests.build import iteration
 from tests.stats.batch_summary import batch_summary
 
@@ -48,10 +48,11 @@ def test_warmups_and_failures_are_never_samples() -> None:
     assert s.ttft is None
 
 
-def test_ratios_to_best_follow_the_direction_of_the_metric() -> None:
-    assert ratios_to_best([2.0, None, 1.0]) == [2.0, None, 1.0]
-    assert ratios_to_best([50.0, 100.0], "tokens_per_s") == [2.0, 1.0]
-    assert ratios_to_best([None, 0.0]) == [None, None]
+def test_ratios_follow_the_direction_of_the_metric() -> None:
+    assert ratios_to(1.0, [2.0, None, 1.0]) == [2.0, None, 1.0]
+    assert ratios_to(100.0, [50.0, 100.0], "tokens_per_s") == [2.0, 1.0]
+    assert ratios_to(1.0, [None, 0.0]) == [None, None]
+    assert ratios_to(None, [1.0]) == ratios_to(0.0, [1.0]) == [None]
 
 
 def test_server_time_and_transport_time() -> None:

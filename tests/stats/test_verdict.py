@@ -153,7 +153,9 @@ def test_incomparable_backend_is_not_a_tie() -> None:
     for name in "ab":
         run_view.apply(build.changed(name, planned=10, weights="Q8_0", model="this"))
     line = run_view.verdict().line
-    assert line.startswith("a is ahead: b takes 1.3") and line.endswith(", not comparable to c")
+    assert line.startswith("a is fastest of the 2 comparable ones: b takes 1.3") and line.endswith(
+        ", not comparable to c"
+    )
     assert "no clear difference" not in line
 
 

@@ -177,7 +177,8 @@ def verdict_page(
         page.lines += plot(shown, page.room, verdict.used, spans=not _has_intervals(page, verdict))
     for text in sentences_on([pair for pair in with_best if _needs_words(pair)]):
         page.add(text)
-    for text in verdict.shapes:
+    beside = verdict.beside if verdict.done or verdict.cost <= _COST_WHILE_RUNNING else []
+    for text in [*beside, *verdict.shapes]:
         page.add(text)
     if verdict.board.best and len(verdict.samples) > 2:
         _others(page, verdict, pairs_key, pairs)
