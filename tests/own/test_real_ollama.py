@@ -23,16 +23,14 @@ __all__ = ["cache"]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not shutil.which("ollama"), reason="no ollama on PATH"),
-    pytest.mark.usefixtures("cache"),
 ]
 
 
 @pytest.fixture
-async def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Starter]:
-    """The real Ollama on PATH, with a cache of its own and the model of the user's cache."""
-    with monkeypatch.context() as patch:
-        patch.delenv("LLMTUI_CACHE")
-        path, _ = await q8_model(await shared_model(RunConfig(), quiet), quiet)
+async def real(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Starter]:
+    """The real Ollama on PATH, with the model of the usual cache, and then a cache of its own."""
+    path, _ = await q8_model(await shared_model(RunConfig(), quiet), quiet)
+    request.getfixturevalue("cache")
     starter = Starter(tmp_path, shutil.which("ollama") or "", path)
     yield starter
     for server in starter.servers:
