@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import httpx
+import msgspec
 
 from llmtui.measure.transport import new_client
 from llmtui.measure.untimed import fetch
@@ -164,8 +165,18 @@ class ManagedServer:
             try:
                 await launch.load(launch.ready.url)
             except StartError as error:
-                raise StartError(error.failure, error.log_tail or self.log_tail()) from error
+                raise StartError(self._explained(error.failure), error.log_tail or self.log_tail()) from error
         return version
+
+    def _explained(self, failure: Failure) -> Failure:
+        """Add a hint to the failure of a load, and the cause from the log if the failure does not name one."""
+        if failure.hint:
+            return failure
+        if cause := known_reason([failure.message]):
+            return msgspec.structs.replace(failure, hint=cause.hint)
+        cause = known_reason(self.log_tail(60))
+        message = f"{failure.message}: {cause.text}" if cause else failure.message
+        return msgspec.structs.replace(failure, message=message, hint=cause.hint if cause else "")
 
     async def _require_own_port(self, launch: Launch, launched: Launched) -> PortOwners:
         """Return who listens on the server's port. Raises StartError if that is another server."""

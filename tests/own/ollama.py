@@ -2,8 +2,9 @@
 
 Models are those of the manifests in OLLAMA_MODELS, and those that `POST /api/create` made there. Refusals without
 captured bytes are in the words of 0.33.0-rc2. Faults of its own, beside those of the frame: `blind` (reads only the
-models that its create made), `no_load` (its runner ends), `full` (create finds no space), `ends` (is killed while it
-loads), `touch` and `spoil` (change the times or the content of the model file while it loads).
+models that its create made), `no_load` (its runner ends), `vague` (only its log says why), `full` (create finds no
+space), `ends` (is killed while it loads), `touch` and `spoil` (change the times or the content of the model file while
+it loads).
 """
 
 from __future__ import annotations
@@ -162,6 +163,9 @@ class Ollama(StandIn):
             words = "error loading model: unknown model architecture: 'tiny'"
             words = f"llama-server process has terminated: exit status 1: {words}\n{words}"
             return as_json({"error": words}, "500 Internal Server Error")
+        if "vague" in self.faults:
+            print("ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 99", flush=True)
+            return as_json({"error": "llama runner process has terminated: exit status 2"}, "500 Internal Server Error")
         if "touch" in self.faults:
             os.utime(weights)
         if "spoil" in self.faults:

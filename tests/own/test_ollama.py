@@ -209,7 +209,7 @@ async def test_a_full_disk_while_the_api_sets_it_up(prepare: Prepare, cache: Pat
         await prepare("full", version="0.24.0").start()
     assert "Ollama 0.24.0 cannot set up the model: write" in raised.value.failure.message
     assert "no space left on device" in raised.value.failure.message
-    assert raised.value.failure.hint == "free some space"
+    assert raised.value.failure.hint == "free some disk space"
     # Nothing of the upload is left.
     blobs = cache / ".ollama" / "models" / "blobs"
     assert [blob.name for blob in blobs.iterdir() if not blob.is_symlink() and blob.stat().st_size > 500] == []
@@ -233,8 +233,19 @@ async def test_a_model_that_it_cannot_load_is_its_own_words(prepare: Prepare, st
         "Ollama cannot load the model: llama-server process has terminated: exit status 1: "
         "error loading model: unknown model architecture: 'tiny'"
     )
+    assert raised.value.failure.hint == "take a newer version of the server, or another model"
     assert raised.value.log_tail
     assert ("POST", "/api/create") not in requests(stand_ins), "a copy would not help"
+
+
+async def test_a_vague_reason_is_completed_from_the_log(prepare: Prepare) -> None:
+    with pytest.raises(StartError) as raised:
+        await prepare("vague").start()
+    assert raised.value.failure.message == (
+        "Ollama cannot load the model: llama runner process has terminated: exit status 2: "
+        "ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 99"
+    )
+    assert "smaller model" in raised.value.failure.hint
 
 
 async def test_an_end_while_it_loads(prepare: Prepare) -> None:

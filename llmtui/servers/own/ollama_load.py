@@ -230,6 +230,4 @@ def _state(path: Path) -> str:
 
 
 def _server_error(message: str, hint: str = "") -> StartError:
-    if "no space left" in message.lower():
-        hint = "free some space"
     return StartError(Failure(kind="server", message=message, hint=hint))
