@@ -142,6 +142,7 @@ CAUSES: tuple[Cause, ...] = (
         "it does not take this value of {name}: {line}",
         _SEE_HELP,
     ),
+    _cause("option", r"what\(\): +sto[ifdul]+\b", "a number in its command line is wrong: {line}", _SEE_HELP),
     _cause("option", r"unknown command \"(?P<name>[^\"]+)\"", "it does not know the command {name}", _SEE_HELP),
     _cause(
         "option",
@@ -187,7 +188,7 @@ CAUSES: tuple[Cause, ...] = (
     _cause(
         "bad model",
         r"invalid magic|failed to read magic|bad magic|not a (?:valid )?GGUF|unknown \(magic, version\)"
-        r"|magic (?:number )?(?:mismatch|0x)",
+        r"|magic (?:number )?(?:mismatch|0x)|not a pkzip archive",
         "the model file is not a GGUF file: {line}",
         _DAMAGED,
     ),
@@ -196,9 +197,15 @@ CAUSES: tuple[Cause, ...] = (
         r"model is corrupted|not within the file bounds|wrong number of tensors"
         r"|tensor ['`].*?['`] (?:not found|is missing)|missing tensor"
         r"|failed to fill whole buffer|unexpected end of file|error while deserializing header"
-        r"|header too ?large|metadata ?incomplete|failed to read (?:key|tensor|GGUF)",
+        r"|header too ?large|metadata ?incomplete|outside file length|failed to read (?:key|tensor|GGUF)",
         "the model file is damaged or incomplete: {line}",
         _DAMAGED,
+    ),
+    _cause(
+        "bad model",
+        r"error loading model: (?P<name>.+)|cannot load \S+\.gguf: (?P<second>.+)|error=\"unable to load model: (?P<third>.+?)\"",
+        "it cannot load the model: {name}",
+        "take another model, or another version of the server",
     ),
     # The port.
     _cause(

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from llmtui.engine.bringup import Target
 from llmtui.measure.request import IterationError
-from llmtui.model import Failure
+from llmtui.model import Backend, Failure, RunConfig
 from tests.measure.helpers import failure_of, on_thread
 from tests.odd.running import answer_of, run
 from tests.odd.server import Reply, Request, delta, odd, usage
@@ -210,6 +211,18 @@ def test_a_launched_server_that_is_gone_is_named_with_its_end(tmp_path: Path) ->
     assert "built for another processor" in outcome.backend["state"]["failure"]["message"]
 
 
+async def test_the_hint_after_an_end_in_the_run_is_that_of_the_start(tmp_path: Path) -> None:
+    with odd() as server:
+        target = Target(Backend(name="a", framework="vLLM", url=server.url), RunConfig(), tmp_path)
+        await target.bring_up(lambda _, __: None)
+    with pytest.raises(IterationError) as caught:
+        await target.ask("hi")
+    await target.close()
+    at_the_start = await settle(server.url, tmp_path, framework="vLLM")
+    assert str(caught.value.failure) == at_the_start.failure
+    assert "start it: vllm serve" in at_the_start.failure
+
+
 @pytest.mark.parametrize(
     ("status", "text", "hint"),
     [
@@ -221,6 +234,22 @@ def test_a_launched_server_that_is_gone_is_named_with_its_end(tmp_path: Path) ->
         ("500 Error", "Context size has been exceeded.", "shorten"),
         ("400 Bad Request", "This model's maximum context length is 16 tokens. Please reduce max_tokens.", "shorten"),
         ("400 Bad Request", "no", "check model, options and headers of this backend"),
+        # ollama #644: its runner, not it
+        (
+            "500 Error",
+            "llama runner process has terminated: signal: illegal instruction (core dumped)",
+            "install a build of it for this machine's processor",
+        ),
+        (
+            "500 Error",
+            "llama-server process has terminated: exit status 1: error loading model: unknown model architecture: 'm'",
+            "take a newer version of the server, or another model",
+        ),
+        (
+            "500 Error",
+            "model requires more system memory (5.6 GiB) than is available (3.1 GiB)",
+            "take a smaller model or a shorter context, or close other programs",
+        ),
     ],
 )
 async def test_the_hint_fits_what_the_server_says(status: str, text: str, hint: str, tmp_path: Path) -> None:

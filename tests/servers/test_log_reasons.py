@@ -232,6 +232,33 @@ EXAMPLES = [
         "the model file is damaged or incomplete: tensor 'a' data is not within the file bounds, model is corrupted",
         "download",
     ),
+    # llamafile 0.9.3, seen; the last one is from mistral.rs 0.9.5, seen
+    (
+        "terminate called after throwing an instance of 'std::invalid_argument'\n  what():  stoi",
+        "option",
+        "a number in its command line is wrong: what():  stoi",
+        "--help",
+    ),
+    (
+        "junk.gguf: warning: not a pkzip archive\n"
+        "llama_model_load: error loading model: failed to open junk.gguf: Invalid argument",
+        "bad model",
+        "the model file is not a GGUF file: junk.gguf: warning: not a pkzip archive",
+        "download",
+    ),
+    (
+        "mistral.rs: cannot load /m/half.gguf: GGUF tensor `blk.16` range begins at 4, outside file length 3",
+        "bad model",
+        "the model file is damaged or incomplete: "
+        "mistral.rs: cannot load /m/half.gguf: GGUF tensor `blk.16` range begins at 4, outside file length 3",
+        "download",
+    ),
+    (
+        "llama_model_load: error loading model: done_getting_tensors: something new",
+        "bad model",
+        "it cannot load the model: done_getting_tensors: something new",
+        "another version",
+    ),
     (
         "Error: listen tcp 127.0.0.1:80: bind: permission denied",
         "rights",
@@ -274,7 +301,7 @@ def test_every_row_of_the_table_has_an_example() -> None:
         (UVICORN, "[Errno 98] error while attempting to bind on address ('127.0.0.1', 36113): address already in use"),
         (PYTHON, "ValueError: cannot reshape array of size 28214336 into shape (49152,612)"),
         (RUST, "index out of bounds: the len is 3 but the index is 5"),
-        ("mistral.rs: cannot load /m.gguf: x\n  27: _start", "mistral.rs: cannot load /m.gguf: x"),
+        ("mistral.rs: cannot load /m.gguf: x\n  27: _start", "it cannot load the model: x"),
         ("goodbye", "goodbye"),
         ("", ""),
         ("{name}: permission denied", "it may not open something: {name}: permission denied"),
