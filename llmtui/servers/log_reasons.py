@@ -203,7 +203,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     _cause(
         "bad model",
-        r"error loading model: (?P<name>.+)|cannot load \S+\.gguf: (?P<second>.+)|error=\"unable to load model: (?P<third>.+?)\"",
+        r"error loading model: (?P<name>.+)|cannot load \S+\.gguf: (?P<second>.+)"
+        r"|error=\"unable to load model: (?P<third>.+?)\"",
         "it cannot load the model: {name}",
         "take another model, or another version of the server",
     ),
