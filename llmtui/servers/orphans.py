@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import select
 import signal
 import sys
@@ -26,7 +25,7 @@ def new_mark() -> str:
     """Return a mark that identifies this process: "NAMESPACE.PID.START.TOKEN", START in the kernel's ticks."""
     pid = os.getpid()
     start = (_start(pid) if LINUX else None) or 0
-    return f"{_namespace()}.{pid}.{start}.{secrets.token_hex(8)}"
+    return f"{_namespace()}.{pid}.{start}.{os.urandom(8).hex()}"
 
 
 def kill_marked(mark: str) -> list[int]:
