@@ -107,7 +107,7 @@ LLAMA_CPP = Framework(
     port=8080,
     start="start it: llama-server -m model.gguf --port {port}",
     full_length={"ignore_eos": True},
-    # With a fresh first line, the chat template's own beginning would still come from the cache (25 of 56 tokens).
+    # With a fresh line, the chat template's own beginning would still come from the cache (25 of 56 tokens).
     no_prefix_cache={"cache_prompt": False},
     engine="llama.cpp",
     packages=("xllamacpp",),

@@ -26,7 +26,7 @@ class BackendRun:
     """One backend in this run. `state` is set by `Run.set_state` only.
 
     `salt` distinguishes the times that a run was resumed: a prompt
-    whose answer was lost is sent again with another first line. `usual_load_s` is how long the server took to load in
+    whose answer was lost is sent again with another fresh line. `usual_load_s` is how long the server took to load in
     earlier runs, `dropped` the number of jobs that a stop removed from the queue, `task` what is under way. `repeats`
     counts the requests of this attempt that llmtui itself spoiled, and measured again.
     """

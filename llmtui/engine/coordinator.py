@@ -14,7 +14,7 @@ from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import LAUNCHES
 from llmtui.engine.control import Control
 from llmtui.engine.fresh_lines import agree_on_role, record_role
-from llmtui.engine.fronts import report_shared_engine
+from llmtui.engine.fronts import separate_shared_engine
 from llmtui.engine.health import bring_up, check_iteration, fail, make_room, remarks
 from llmtui.engine.retry import measure
 from llmtui.engine.run import Run
@@ -153,7 +153,7 @@ class Coordinator:
             # Not earlier: some servers load the model at the first request.
             run.set_state(backend_run, device=backend_run.target.device())
         run.set_state(backend_run, note=remarks(backend_run))
-        report_shared_engine(run, backend_run)
+        separate_shared_engine(run, backend_run)
         await check_iteration(run, backend_run, iteration)
         if run.config.cooldown_s and backend_run.queue:
             await self._cool_down(backend_run)

@@ -79,8 +79,13 @@ class ServerProcesses:
             return f"behind pid {pid}"
 
     def shares_engine_with(self, other: ServerProcesses) -> bool:
-        """Whether a front leads to the same process as another server, which has listeners of its own."""
-        return self._roots != other._roots and bool(self.first & (other.behind | other._roots))
+        """Whether one process answers for both: a front leads to it, or both have the same listeners."""
+        if self._roots == other._roots or self.first & other.first:
+            return True
+        if not (self.behind or other.behind):
+            return False
+        table, own = process_table(), (os.getpid(),)
+        return not tree(table, self.first, own).isdisjoint(tree(table, other.first, own))
 
     def look(self) -> None:
         """Follow the connections of the server's processes to other processes of this machine. Can run in a thread."""

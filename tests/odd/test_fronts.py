@@ -115,6 +115,31 @@ def test_backends_with_one_engine_are_reported_in_one_note(tmp_path: Path) -> No
         outcome = run_on_a_quiet_machine(tmp_path, backends)
     assert "front, engine and again are served by the same process" in outcome.stderr
     assert outcome.stderr.count("the same process") == 1
+    assert len(fresh_sets(outcome)) == 3, "each has prompts of its own"
+
+
+def fresh_sets(outcome: Outcome) -> set[int]:
+    return {one["state"]["fresh_set"] for one in outcome.run["backends"]}
+
+
+def launched(name: str, port: int, *arguments: str | int) -> str:
+    words = ", ".join(f'"{word}"' for word in (sys.executable, "-m", "tests.odd.busy", *arguments))
+    return f'[[backend]]\nname = "{name}"\nlaunch = [{words}]\nurl = "http://127.0.0.1:{port}"\nready = "/v1/models"\n'
+
+
+def test_a_launched_front_and_its_launched_engine_get_different_prompts(tmp_path: Path) -> None:
+    """LiteLLM before an Ollama that llmtui launched too: the second to be asked found the prompt of the first."""
+    engine, front = free_port(), free_port()
+    tables = launched("engine", engine, "server", engine, "CHILD") + launched("front", front, "proxy", front, engine)
+    other = free_port()
+    outcome = run_on_a_quiet_machine(tmp_path, tables + launched("other", other, "server", other), warmup=1)
+    assert outcome.code == 0, outcome.stderr
+    states = {one["backend"]["name"]: one["state"]["fresh_set"] for one in outcome.run["backends"]}
+    assert states["other"] == 0 and sorted([states["engine"], states["front"]]) == [0, 1]
+    assert outcome.stderr.count("served by the same process: from now on each has prompts of its own") == 1
+    for one in outcome.run["backends"]:
+        for row in one["iterations"]:
+            assert row["foreign_cpu"] < 0.1, row
 
 
 @contextlib.contextmanager
