@@ -190,7 +190,7 @@ def test_a_model_that_is_gone_is_removed_and_others_stay(store: Store, tmp_path:
     assert store.is_own(stays) and store.is_own(new)
 
 
-def test_a_complete_model_of_ollamas_api_stays(store: Store, tmp_path: Path) -> None:
+def test_a_complete_model_of_ollamas_api_stays_for_this_version(store: Store, tmp_path: Path) -> None:
     model = made(tmp_path)
     store.set_up(model)
     parts = {kind: f"{kind} of ollama".encode() for kind in ("config", "model", "template")}
@@ -199,11 +199,17 @@ def test_a_complete_model_of_ollamas_api_stays(store: Store, tmp_path: Path) -> 
     entries = {kind: {"digest": digest_of(content), "size": len(content)} for kind, content in parts.items()}
     created = json.dumps({"config": entries["config"], "layers": [entries["model"], entries["template"]]}).encode()
     store.manifest_path(model).write_bytes(created)
-    store.set_up(model)
+    store.record_made(model, "0.24.0")
+    store.set_up(model, "0.24.0")
     assert store.manifest_path(model).read_bytes() == created
     assert not store.is_own(model)
     store.blob_path(digest_of(parts["model"])).write_bytes(b"cut")
-    store.set_up(model)
+    store.set_up(model, "0.24.0")
+    assert store.is_own(model)
+    # Another version may need no copy.
+    store.blob_path(digest_of(parts["model"])).write_bytes(parts["model"])
+    store.manifest_path(model).write_bytes(created)
+    store.set_up(model, "0.33.0")
     assert store.is_own(model)
 
 

@@ -46,12 +46,12 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
     folder = own_folder(cache_folder() / FOLDER)
     store = Store(folder / "models")
     model = stored_model(file.name, digest, file.path, info.architecture, file.weights)
-    async with lock(store.folder, report):
-        await asyncio.to_thread(store.set_up, model)
     threads, context = thread_count(config), context_tokens(config)
     options, env = request_options(backend, threads, context), environment(port, folder, threads, context)
     # It asks a running Ollama for its version: here one of llmtui, which does not run yet.
     version = version_number(await version_text(program, env=env), r"version is (\S+)")
+    async with lock(store.folder, report):
+        await asyncio.to_thread(store.set_up, model, version)
     return Launch(
         argv=[program, "serve"],
         ready=Ready(

@@ -121,9 +121,10 @@ class Loader:
                     raise _server_error(
                         f"{what}: {_words(reply)}", "update Ollama" if is_older(version, UPLOADS) else ""
                     )
+                self._store.record_made(model, version)
             finally:
                 # The link again, in place of the uploaded copy.
-                await asyncio.to_thread(self._store.set_up, model)
+                await asyncio.to_thread(self._store.set_up, model, version)
 
     def _require_space(self) -> None:
         needed = COPIES * self._model.size

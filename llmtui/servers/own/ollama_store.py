@@ -77,7 +77,7 @@ def model_part(name: str) -> str:
 
 
 class Store:
-    """One store. Everything but `link_is_whole` must run under the store's lock, which the caller holds."""
+    """One store. Everything but `is_own` must run under the store's lock, which the caller holds."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = own_folder(folder)
@@ -95,10 +95,10 @@ class Store:
         """Whether the model is set up as `set_up` does it, and not by Ollama's own API."""
         return _holds(self.manifest_path(model), model.manifest)
 
-    def set_up(self, model: StoredModel) -> None:
+    def set_up(self, model: StoredModel, version: str = "") -> None:
         """Write what is missing, the manifest last. Raises StartError.
 
-        A complete model that Ollama's API made stays.
+        A complete model that the API of this version of Ollama made stays.
         """
         manifest = self.manifest_path(model)
         with workspace(self.folder / "store") as work:
@@ -106,7 +106,7 @@ class Store:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._remove_unused(model)
             self._link(model, work)
-            if not self._is_complete(manifest):
+            if not (_holds(self._made_by(model), version.encode()) and self._is_complete(manifest)):
                 _write(self.blob_path(_digest(model.config)), model.config, work)
                 _write(manifest, model.manifest, work)
 
@@ -116,10 +116,13 @@ class Store:
             if self.blob_path(model.digest).is_symlink():
                 self.blob_path(model.digest).unlink()
 
-    def forget(self, model: StoredModel) -> None:
-        """Remove the manifest of a model. Raises StartError."""
-        with _disk_errors(self.folder):
-            self.manifest_path(model).unlink(missing_ok=True)
+    def record_made(self, model: StoredModel, version: str) -> None:
+        """Record that the API of this version of Ollama made the model. Raises StartError."""
+        with workspace(self.folder / "store") as work:
+            _write(self._made_by(model), version.encode(), work)
+
+    def _made_by(self, model: StoredModel) -> Path:
+        return self.folder / f"made-{model.name.replace(':', '-')}"
 
     def _link(self, model: StoredModel, work: Path) -> None:
         blob = self.blob_path(model.digest)
