@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmtui.model import RunConfig
+from llmtui.servers import hf_serve
 from llmtui.servers.base import Report
 from llmtui.servers.own import vllm
 
@@ -53,6 +54,6 @@ def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     async def hf_folder(path: Path, report: Report) -> Path:
         return folder
 
-    monkeypatch.setattr(vllm, "hf_folder", hf_folder)
-    monkeypatch.setattr(vllm, "EXPORTERS", ())
+    monkeypatch.setattr(hf_serve, "hf_folder", hf_folder)
+    monkeypatch.setattr(vllm, "absent_packages", list)
     return folder

@@ -80,6 +80,7 @@ async def test_vllm(stand_ins: StandIns, tiny: Path, exported: Path) -> None:
     assert launch.argv == [*words, "--dtype", "bfloat16", "--no-enable-prefix-caching"]
     assert (launch.env["VLLM_CPU_OMP_THREADS_BIND"], launch.env["OMP_NUM_THREADS"]) == ("nobind", "3")
     assert launch.ready.weights == "BF16"
+    assert launch.env["VLLM_CACHE_ROOT"].startswith(str(exported.parent))
     assert value_of(await command(tiny, "vllm", weights="F32"), "--dtype") == "float32"
 
 
@@ -87,7 +88,7 @@ async def test_vllm_needs_what_exports_the_model(
     stand_ins: StandIns, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_ins.install("vllm")
-    monkeypatch.setattr(vllm, "EXPORTERS", ("no_such_package",))
+    monkeypatch.setattr(vllm, "absent_packages", lambda: ["no_such_package"])
     with pytest.raises(StartError) as caught:
         await command(tiny, "vllm")
     assert "no_such_package" in caught.value.failure.message

@@ -61,6 +61,17 @@ def test_no_file_of_another_user(stand_ins: StandIns, home: Path) -> None:
     assert find(own_server("llamafile")) == ""
 
 
+async def test_no_key_for_a_program_that_is_asked_for_its_version(
+    stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "sk-0123456789abcdef")
+    program = stand_ins.install("llamafile")
+    assert await version_text(str(program), env={"MORE": "1"}) == "llamafile v0.9.3\n"
+    environment = stand_ins.environment("llamafile")
+    assert "SOME_API_KEY" not in environment
+    assert environment["MORE"] == "1"
+
+
 async def test_a_program_that_does_not_end_when_asked_for_its_version(stand_ins: StandIns) -> None:
     program = stand_ins.install("llamafile", "hang_version")
     assert await version_text(str(program), limit_s=0.3) == ""

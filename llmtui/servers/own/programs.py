@@ -17,6 +17,7 @@ from llmtui.config.frameworks import OWN_SERVERS, framework_of_server, own_serve
 from llmtui.config.own_servers import OwnServer
 from llmtui.model import Backend, Program
 from llmtui.servers.base import missing
+from llmtui.servers.environment import secret_variables
 
 #: How long a program may take to print its version, and how much of its output is read (bytes).
 VERSION_S = 5.0
@@ -84,7 +85,7 @@ async def version_text(
 ) -> str:
     """Return what the program prints when it is asked for its version (`words`, by default --version), "" if nothing.
 
-    It gets no terminal and no input, `env` on top of llmtui's environment, and is killed after `limit_s` seconds.
+    It gets no terminal, no input and no key, but `env` beside llmtui's environment. It is killed after `limit_s` seconds.
     """
     ours, theirs = os.pipe()
     # A pipe of our own, because a child of the program may hold the other end open.
@@ -100,7 +101,7 @@ async def version_text(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=theirs,
             stderr=theirs,
-            env={**os.environ, **(env or {})},
+            env={name: os.environ[name] for name in os.environ.keys() - secret_variables(os.environ)} | dict(env or {}),
             start_new_session=True,
         )
     except OSError:
