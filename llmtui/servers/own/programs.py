@@ -85,7 +85,8 @@ async def version_text(
 ) -> str:
     """Return what the program prints when it is asked for its version (`words`, by default --version), "" if nothing.
 
-    It gets no terminal, no input and no key, but `env` beside llmtui's environment. It is killed after `limit_s` seconds.
+    It gets no terminal, no input and no key, but `env` beside llmtui's environment; after `limit_s` seconds it is
+    killed.
     """
     ours, theirs = os.pipe()
     # A pipe of our own, because a child of the program may hold the other end open.
