@@ -157,7 +157,9 @@ _RESULT_COLUMNS: tuple[Column[Result], ...] = (
         "Median latency divided by that of the fastest of the backends that most others are comparable to.",
         lambda r: r.row.median_ratio,
     ),
-    Column("load_s", "Time from launching the server until it answered.", lambda r: r.state.load_s),
+    Column(
+        "load_s", "Time from launching the server until it answered and had loaded its model.", lambda r: r.state.load_s
+    ),
     _statistic("itl", "median"),
     Column("state", "The backend's state at the end, such as done.", lambda r: r.state.state),
     Column("reason", "Why the backend failed.", lambda r: str(r.state.failure) if r.state.failure else ""),

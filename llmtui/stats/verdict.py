@@ -44,13 +44,16 @@ from llmtui.text import sanitize
 _NAME = 40
 _SENTENCE = 400
 #: The checks that withhold the star, and why, in the words of the verdict's line. "own-error" does so where llmtui's
-#: own error was measured.
+#: own error was measured, "loaded-inside" where many samples were left out: if a server loads its model again because
+#: another one was slow, the rounds in which that one was fast remain.
 WITHHOLDING: dict[str, str] = {
     "sequential-order": "sequential order",
     "not-interleaved": "not in turns",
     "own-error": "below llmtui's own error",
+    "loaded-inside": "loads left out",
     "one-launch": "one launch of each",
 }
+_AS_WARNING = frozenset({"own-error", "loaded-inside"})
 
 
 class Contender(Raced, Protocol):
@@ -325,7 +328,7 @@ def _withheld(placed: Board, findings: Sequence[Check], basis: Basis) -> str:
     others = [c.slower for c in compared]
     for check in findings:
         of_ours = any(check.between(placed.best, other) for other in others)
-        if check.code in WITHHOLDING and of_ours and (check.code != "own-error" or check.level == "warning"):
+        if check.code in WITHHOLDING and of_ours and (check.code not in _AS_WARNING or check.level == "warning"):
             return WITHHOLDING[check.code]
     return ""
 

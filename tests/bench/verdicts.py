@@ -6,6 +6,7 @@ launches   a star between equal servers that differ from launch to launch
 runs       `compare` of equal runs on a machine whose speed wanders from run to run, and of a true 10%
 gate       a gate of 5% that breaks for equal runs, or holds for slower ones
 reruns     a star between equal backends after up to three reruns
+loads      a star between servers of which one loads its model in some requests, at random or in slow rounds
 star       a true star among 2 to 9 backends, and a false one
 screen     star, order and ratios that contradict each other while the machine slows down
 metrics    a star in any of four metrics between equal backends
@@ -23,8 +24,12 @@ import itertools
 import json
 import multiprocessing
 import random
+import statistics
 from collections.abc import Callable, Iterator
 
+import msgspec
+
+from llmtui.model import Iteration
 from llmtui.stats.metrics import MetricKey
 from tests.bench.between_runs import WANDERS, gate_questions, run_questions
 from tests.bench.calibration import drifting
@@ -158,6 +163,40 @@ def _stars() -> Iterator[Question]:
             yield Question("star", f"{setting}, two tied, the rest 50% slower", false, each)
 
 
+# --- Loads inside requests ---
+
+
+def _loading(rng: random.Random, slower: float, chance: float, when_slow: bool, rounds: int = 20) -> Answers:
+    """The star of a race of "a" and "b", which loads its model in this share of requests, for half a request's time.
+
+    `when_slow`: only in the slower half of the rounds by the latency of "a", such as after a pause that was too long.
+    """
+    made = attempt(rng, {"a": 1.0, "b": slower}, rounds)
+    speeds = {i.iteration: i.latency_s or 0.0 for i in made if i.backend == "a"}
+    slow = set(sorted(speeds, key=lambda number: speeds[number])[rounds // 2 :]) if when_slow else speeds.keys()
+    load_s = 0.5 * statistics.median(speeds.values())
+
+    def loaded(iteration: Iteration) -> Iteration:
+        taken = load_s if rng.random() < chance and iteration.iteration in slow else 0.0
+        if iteration.backend == "a" or iteration.latency_s is None or not taken:
+            return iteration
+        return msgspec.structs.replace(iteration, latency_s=iteration.latency_s + taken, server_load_s=taken)
+
+    star = view_of("ab", [loaded(i) for i in made], iterations=rounds).verdict().fastest
+    return [bool(star)] if slower == 1 else [star == "a", star == "b"]
+
+
+def _loads() -> Iterator[Question]:
+    right = Outcome("the right star"), Outcome("a wrong star", _FALSE_STAR)
+    for slower, (chance, when_slow) in itertools.product(
+        (1.0, 1.05), ((0.1, False), (0.5, False), (0.2, True), (0.5, True))
+    ):
+        where = "slow rounds" if when_slow else "requests"
+        outcomes = right if slower > 1 else (Outcome("a star", _FALSE_STAR),)
+        each = functools.partial(_loading, slower=slower, chance=chance, when_slow=when_slow)
+        yield Question("loads", f"true {slower - 1:.0%}, a load in {chance:.0%} of {where}", outcomes, each)
+
+
 # --- What the screen shows ---
 
 
@@ -226,6 +265,7 @@ CASES: dict[str, Callable[[], Iterator[Question]]] = {
     "runs": run_questions,
     "gate": gate_questions,
     "reruns": _reruns,
+    "loads": _loads,
     "star": _stars,
     "screen": _screens,
     "metrics": _several,

@@ -24,10 +24,11 @@ from llmtui.stats.checks import Evidence
 from llmtui.stats.metrics import METRICS
 from llmtui.stats.rounds import Rounds
 from llmtui.stats.running import Running
+from llmtui.stats.verdict import Verdict
 from llmtui.ui.views.details import arrival_facts, clock_lines
 from llmtui.ui.views.iteration_filter import iteration_filter
 from llmtui.ui.views.iteration_table import iteration_line
-from llmtui.ui.views.ranking import doubts
+from llmtui.ui.views.ranking import doubts, fitted_ranking
 from tests import build
 from tests.stats.build import NOISE
 
@@ -108,6 +109,25 @@ def test_equal_backends_stay_equal(loads: int) -> None:
     assert not verdict.fastest
 
 
+def test_many_loads_withhold_a_star() -> None:
+    """A server may load again because another one was slow: then the rounds in which that one was fast remain."""
+
+    def verdict(loads: int) -> Verdict:
+        run_view = build.run_view(build.plan("a", "b", iterations=20, warmup=1))
+        for number in range(1, 21):
+            for name in "ab":
+                made = sample(name, number, LOAD_S if name == "b" and number <= loads else 0.001)
+                slower = (made.latency_s or 0.0) * (1.3 if name == "b" else 1.0)
+                run_view.apply(IterationDone(iteration=msgspec.structs.replace(made, latency_s=slower)))
+        for name in "ab":
+            run_view.apply(build.changed(name, planned=20))
+        return run_view.verdict()
+
+    assert (verdict(2).fastest, verdict(2).withheld) == ("a", "")
+    assert (verdict(3).fastest, verdict(3).withheld) == ("", "loads left out")
+    assert verdict(3).line.startswith("a is ahead (loads left out): b takes 1.")
+
+
 def test_a_backend_that_always_loads_has_no_result() -> None:
     verdict = race(12).verdict()
     assert verdict.line == "nothing to compare by latency"
@@ -132,7 +152,9 @@ def test_every_place_marks_it() -> None:
     b, loaded, other = run_view.backends["b"], sample("b", 1, LOAD_S), sample("b", 1)
     assert "b: 4 of 12 iterations left out: the server loaded its model meanwhile" in summary_table(run_view, 120)
     assert arrival_facts(b) == ["4 of 12 iterations left out: the server loaded its model meanwhile"]
-    assert "4 of 24 left out: model loaded inside" in doubts(run_view, "latency")
+    assert "loads left out: 4 of 24" in doubts(run_view, "latency")
+    narrow = fitted_ranking([("a 1.00 s", "")], ["3 of 24 measured while busy", *doubts(run_view, "latency")], 60)
+    assert "".join(text for text, _ in narrow).strip().endswith("3 of 24 busy; loads left out")
     assert "load 0.540 s: in no figure" in "".join(text for text, _ in iteration_line(loaded, 160, False))
     assert "load" not in "".join(text for text, _ in iteration_line(other, 160, False))
     assert any("in no figure" in text for line in clock_lines(loaded, 100) for text, _ in line)

@@ -163,7 +163,7 @@ def loaded_inside(race: Race) -> Iterator[Check]:
     if not loaded:
         return
     often = any(e.loaded > max(1, VOID_SHARE * e.good) for e in loaded.values())
-    todo = "have the server keep its model (keep_alive), and end other programs that use this server"
+    todo = "have the server keep its model loaded (keep_alive), and let nothing else ask it for another model"
     if all(e.loaded == 1 and e.loaded_first for e in loaded.values()):
         todo = f"set warmup = {race.config.warmup + 1} in [run], so that a warm-up loads the model"
     yield Check(

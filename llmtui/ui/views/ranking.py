@@ -74,7 +74,7 @@ def doubts(run_view: RunView, metric: MetricKey) -> list[str]:
         count = f"{sum(s.disturbed for s in summaries)} of {sum(s.n for s in summaries)}"
         reasons.append(f"{count} measured while other programs were busy")
     if loading := sum(view.summary.loaded for view in backend_views):
-        reasons.append(f"{loading} of {sum(view.summary.n for view in backend_views)} left out: model loaded inside")
+        reasons.append(f"loads left out: {loading} of {sum(view.summary.n for view in backend_views)}")
     if levels.get("output-tokens") == "void":
         reasons.append("output lengths differ")
     return reasons
