@@ -12,6 +12,7 @@ import msgspec
 from llmtui import exit_codes
 from llmtui.cli.output import report
 from llmtui.engine.bringup import Target
+from llmtui.engine.server_exit import with_exit
 from llmtui.interrupts import Interruption
 from llmtui.measure.request import IterationError
 from llmtui.model import Plan, redactor
@@ -77,8 +78,12 @@ async def _check_one(
         # Only an answer proves that url, model and protocol go together.
         await target.ask_until_settled(plan.config.prompt, lambda note: report(f"{head}{sanitize(redact(note))}"))
     except (StartError, IterationError) as error:
-        print(head + sanitize(redact(str(error.failure)), 600), flush=True)
-        for line in error.log_tail if isinstance(error, StartError) else ():
+        failure = error.failure
+        if isinstance(error, IterationError):
+            failure = await with_exit(failure, target.server)
+        print(head + sanitize(redact(str(failure)), 600), flush=True)
+        gone = target.server is not None and target.server.exited.is_set()
+        for line in error.log_tail if isinstance(error, StartError) else target.log_tail(8) if gone else ():
             report(f"    {sanitize(redact(line))}")
         return False
     except Exception as error:  # a bug that one backend meets: the others are still checked

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import dataclasses
 import gc
 import os
@@ -16,6 +14,7 @@ import msgspec
 
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.schedule import Job
+from llmtui.engine.server_exit import with_exit
 from llmtui.engine.watch import conditions
 from llmtui.engine.watch.fronts import FrontWatch
 from llmtui.engine.watch.other_cpu import OtherCpuMeter
@@ -37,8 +36,6 @@ from llmtui.text import sanitize
 
 #: The shortest time between two progress events of an iteration.
 PROGRESS_INTERVAL_S = 0.25
-#: How long a server may take to exit after it closed or refused a connection.
-EXIT_NOTICE_S = 1.0
 IN_ONE_PIECE = "the answer was not streamed: it came in one piece, so it has no TTFT and no tokens/s"
 #: After this many answers in one piece, in a row, the user is informed.
 WHOLE_IN_A_ROW = 3
@@ -105,7 +102,7 @@ async def request_once(
     changed = conditions.since(before)
     foreign, server_cpu = await fronts.explain(meter)
     if failure is not None:
-        failure = await _with_exit(failure, backend_run)
+        failure = await with_exit(failure, backend_run.target.server)
     if stall is not None:
         answer, failure, refusal = None, stall, None
     iteration = Iteration(
@@ -148,23 +145,6 @@ def becomes_whole(backend_run: BackendRun, iteration: Iteration) -> bool:
     if backend_run.whole_in_a_row < WHOLE_IN_A_ROW:
         backend_run.whole_in_a_row = 0
     return False
-
-
-async def _with_exit(failure: Failure, backend_run: BackendRun) -> Failure:
-    """Return `failure`, with the reason in its hint if a server that llmtui launched is gone."""
-    server = backend_run.target.server
-    if server is None or failure.kind not in ("connect", "protocol"):
-        return failure
-    # A server that dies closes its connections a moment before its exit is noticed.
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(EXIT_NOTICE_S):
-            await server.exited.wait()
-    if server.exited.is_set():
-        ended = server.exit_failure()
-        return msgspec.structs.replace(failure, hint=f"{ended}; see its log")
-    if failure.kind == "connect":
-        return msgspec.structs.replace(failure, hint="see the server's log; a rerun starts it again")
-    return failure
 
 
 def with_figures(iteration: Iteration, answer: Answer) -> Iteration:

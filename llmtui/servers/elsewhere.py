@@ -1,7 +1,8 @@
 """Notices that a launched server listens at another address than it was asked to, long before its load timeout.
 
 The kernel's table of sockets proves where its processes listen. That alone is no proof that the server is there: an
-engine may have internal ports. So its log must name the address too, or a health check must succeed there.
+engine may have internal ports. So a health check must succeed there, or its log name it if the command cannot know the
+port that llmtui chose.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from llmtui.servers.base import Launch
 from llmtui.servers.ports import resolve
 from llmtui.servers.tcp_table import Endpoint, endpoint
 
-#: How long a server must have listened elsewhere. A script may start a server first and a proxy for it later.
+#: How long a server must have been elsewhere. A script may wait for its server, and then start a proxy for it.
 SETTLED_S = 5.0
 #: The same for a command that has no `{port}`: it cannot know the port that llmtui chose.
 CERTAIN_S = 1.0
@@ -33,7 +34,7 @@ _SAYS = re.compile(
     r"(?P<host>\[[0-9a-f:.]+\]|[\w.-]*):(?P<port>\d{1,5})\b",
     re.IGNORECASE,
 )
-_PORT = re.compile(r"(?::|\bport[: ]+)(?P<port>\d{1,5})\b", re.IGNORECASE)
+_PORT = re.compile(r"(?:(?:\d(?:\.\d+){3}|\]|localhost|\*|\s):|\bport[: ]+)(?P<port>\d{1,5})\b", re.IGNORECASE)
 
 
 def reported_ports(log: Sequence[str]) -> set[int]:
@@ -67,24 +68,28 @@ class OtherPort:
         self._launch = launch
         self._log = log
         self._since: dict[Endpoint, float] = {}
-        knows_port = bool(backend.url) or any("{port}" in word for word in (*backend.launch, *backend.env.values()))
-        self._settled_s = SETTLED_S if knows_port else CERTAIN_S
+        self._knows_port = bool(backend.url) or any(
+            "{port}" in word for word in (*backend.launch, *backend.env.values())
+        )
 
     async def look(self, listening: Collection[Endpoint]) -> Failure | None:
-        """Return the failure of a server that has listened elsewhere for a while. Call it about every half second."""
+        """Return the failure of a server that has been elsewhere for a while. Call it about every half second."""
         url = self._launch.ready.url
         _, asked, addresses = await resolve(url)
         if _is_there(listening, asked, addresses):
             self._since.clear()
             return None
-        now = time.monotonic()
-        self._since = {one: self._since.get(one, now) for one in listening}
         reported = reported_ports(self._log())
-        for one in sorted(listening, key=lambda socket: socket.port not in reported):
-            settled = now - self._since[one] >= self._settled_s
-            if settled and (one.port in reported or await _answers(self._launch.probe_url, one)):
-                return _failure(self._backend, one, url, asked)
-        return None
+        now = time.monotonic()
+        there = [one for one in sorted(listening, key=str) if await self._is_server(one, reported)]
+        self._since = {one: self._since.get(one, now) for one in there}
+        settled_s = SETTLED_S if self._knows_port else CERTAIN_S
+        settled = (one for one, since in self._since.items() if now - since >= settled_s)
+        return next((_failure(self._backend, one, url, asked) for one in settled), None)
+
+    async def _is_server(self, one: Endpoint, reported: Collection[int]) -> bool:
+        """Whether the server is at a socket that its processes have. Its log is enough if it cannot know the port."""
+        return (one.port in reported and not self._knows_port) or await _answers(self._launch.probe_url, one)
 
 
 def _failure(backend: Backend, one: Endpoint, url: str, asked: int) -> Failure:

@@ -141,7 +141,7 @@ class ManagedServer:
                 failure, port_lost = straying.result()
                 raise (_PortLost if port_lost else StartError)(failure, self.log_tail())
             if not polling.done():
-                raise self._timeout_error(launch)
+                raise await self._timeout_error(launch)
             version = polling.result()
             load_s = time.monotonic() - started
             owners = await self._require_own_port(launch, launched)
@@ -234,9 +234,12 @@ class ManagedServer:
             return Failure(kind="server", message=message)
         return Failure(kind="server", message=f"{message}: {cause.text}", hint=cause.hint)
 
-    def _timeout_error(self, launch: Launch) -> StartError:
+    async def _timeout_error(self, launch: Launch) -> StartError:
         tail = self.log_tail()
-        message = f"not ready within {self._config.load_timeout_s:g} s of its start ({launch.probe_url})"
+        listening = await asyncio.to_thread(listening_on, self._process.pid or 0)
+        ports = sorted({one.port for one in listening})
+        where = f"it listens on port {', '.join(map(str, ports))}" if ports else "it listens on no port"
+        message = f"not ready within {self._config.load_timeout_s:g} s of its start ({launch.probe_url}); {where}"
         hint = "raise load_timeout_s in [run]" + (f"; its last output: {tail[-1].strip()}" if tail else "")
         return StartError(Failure(kind="timeout", message=message, hint=hint), tail)
 

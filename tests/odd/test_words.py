@@ -209,6 +209,15 @@ def test_a_launched_server_that_is_gone_is_named_with_its_end(tmp_path: Path) ->
     error = outcome.iterations[0]["error"]
     assert "see its log" in error["hint"] and "built for another processor" in error["hint"], error
     assert "built for another processor" in outcome.backend["state"]["failure"]["message"]
+    assert "a build of it" in outcome.backend["state"]["failure"]["hint"]
+    checked = subprocess.run(
+        [sys.executable, "-P", "-m", "llmtui", "check", str(tmp_path / "config.toml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 1
+    assert "built for another processor" in checked.stdout and "a build of it" in checked.stdout
 
 
 async def test_the_hint_after_an_end_in_the_run_is_that_of_the_start(tmp_path: Path) -> None:

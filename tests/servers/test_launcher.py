@@ -102,7 +102,7 @@ async def test_any_reply_is_healthy_unless_a_path_is_configured(tmp_path: Path) 
 async def test_a_server_that_is_never_ready_is_stopped(tmp_path: Path) -> None:
     error = await failure(server(tmp_path, "loading", "stubborn", config=RunConfig(load_timeout_s=0.5)))
     assert error.failure.kind == "timeout"
-    assert "not ready within 0.5 s" in error.failure.message
+    assert "not ready within 0.5 s" in error.failure.message and "it listens on port" in error.failure.message
     assert "load_timeout_s" in error.failure.hint
 
 
