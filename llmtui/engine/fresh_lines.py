@@ -25,18 +25,32 @@ def agree_on_role(run: Run, backend_run: BackendRun) -> None:
 
 
 def record_role(run: Run, backend_run: BackendRun, iteration: Iteration) -> None:
-    """After an iteration, record which message had the line. If it changed in the attempt, report that once."""
-    state, role = backend_run.state, backend_run.target.fresh.role
-    if not run.config.fresh_prompt or role == state.fresh_role:
+    """After an iteration, record which message had the line.
+
+    If a server took no system message, samples that had one are of other work than those that follow: that is reported.
+    """
+    fresh = backend_run.target.fresh
+    if not run.config.fresh_prompt or fresh.role == backend_run.state.fresh_role:
         return
-    before = len(run.measured(backend_run)) - (iteration.phase == "measured")
-    if state.fresh_role is not None and before > 0:
-        text = (
-            f"the fresh line is in the prompt from now on; in {plural(before, 'iteration')} before it was a system "
-            "message: rerun all (R) for equal work"
-        )
-        run.add_note(Note(text=text, level="warning", backend=backend_run.name))
-    run.set_state(backend_run, fresh_role=role)
+    if fresh.refused:
+        for one in run.backends:
+            if one is backend_run or _same_model(backend_run.state, one.state):
+                _report_other_work(run, one, iteration)
+    run.set_state(backend_run, fresh_role=fresh.role)
+
+
+def _report_other_work(run: Run, backend_run: BackendRun, newest: Iteration) -> None:
+    """Report once how many samples of this attempt had the line as a system message."""
+    fresh = backend_run.target.fresh
+    before = sum(i.ok and i is not newest for i in run.measured(backend_run))
+    if fresh.reported or backend_run.state.fresh_role != "system" or not before:
+        return
+    fresh.reported = True
+    text = (
+        f"{plural(before, 'iteration')} had the fresh line as a system message, which a backend with this model "
+        "refuses; it is in the prompt from now on: rerun all (R) for equal work"
+    )
+    run.add_note(Note(text=text, level="warning", backend=backend_run.name))
 
 
 def _same_model(one: BackendState, two: BackendState) -> bool:

@@ -24,6 +24,8 @@ class FreshLine:
         self.refused = False
         #: Whether the newest request had the line as a system message.
         self.sent = False
+        #: Whether the user knows that samples before had another role.
+        self.reported = False
         self._tried = False
         self._trial = False
 

@@ -79,11 +79,9 @@ class ServerProcesses:
             return f"behind pid {pid}"
 
     def shares_engine_with(self, other: ServerProcesses) -> bool:
-        """Whether one process answers for both: a front leads to it, or both have the same listeners."""
-        if self._roots == other._roots or self.first & other.first:
-            return True
+        """Whether one process answers for both: a front leads to it, or both are at one port."""
         if not (self.behind or other.behind):
-            return False
+            return self._roots == other._roots and self._port == other._port
         table, own = process_table(), (os.getpid(),)
         return not tree(table, self.first, own).isdisjoint(tree(table, other.first, own))
 

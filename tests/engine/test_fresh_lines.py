@@ -103,7 +103,24 @@ async def test_all_backends_with_the_model_take_the_way_that_one_of_them_can(tmp
         "other": "system",
     }
     assert sum("a system message is refused" in note for note in notes) == 1
+    assert not any("rerun all (R)" in note for note in notes), "the first warm-up shows it"
     # All backends of a round have the same line.
     first = {name: [one[0]["content"] for one in messages(server)][-2:] for name, (server, _) in models.items()}
     lines = {name: [text.partition("\n")[0] for text in texts] for name, texts in first.items()}
     assert lines["strict"] == lines["usual"] == lines["other"]
+
+
+@pytest.mark.slow
+async def test_samples_that_had_a_system_message_before_one_was_refused_are_reported() -> None:
+    async with scripted(reply(404, {})) as strict, scripted(reply(404, {})) as usual:
+        strict.by_path = {b"POST": [REFUSED, ANSWER]}
+        usual.by_path = {b"POST": [ANSWER]}
+        backends = [Backend(name=name, url=one.url, model="m") for name, one in (("usual", usual), ("strict", strict))]
+        plan = plan_of(*backends, iterations=2, warmup=0, order="sequential")
+        async with engine_for(msgspec.structs.replace(plan, fresh_role="system")) as run:
+            views = (await run.until_done()).backends
+            notes = [note.text for note in run.run_view.notes if note.backend == "usual"]
+    assert [view.state.fresh_role for view in views.values()] == ["system", "user"]
+    assert [note for note in notes if note.startswith("2 iterations had the fresh line as a system message")]
+    codes = {check.code for check in run.run_view.verdict().checks}
+    assert "fresh-line" in codes

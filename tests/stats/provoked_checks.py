@@ -187,6 +187,7 @@ PROVOKED: list[Case] = [
     ("device", "warning", {"device": ""}, {"device": "gpu"}, {"machine": {"os": "Linux 6"}}, "a CPU, b GPU"),
     ("host", "warning", {"url": "http://localhost:1"}, {"url": "http://10.0.0.7:8000/v1"}, {}, "a here, b 10.0.0.7"),
     ("threads", "warning", {}, {"threads": 8}, {}, "a 4, b 8"),
+    ("fresh-line", "warning", {"fresh_role": "user"}, {"fresh_role": "system"}, {}, "a in the prompt, b in a system"),
     ("threads-unknown", "note", {}, {"threads": None, "fields": {"server_cpu": None}}, {}, "b are unknown; others:"),
     ("cores-used", "warning", {}, {"fields": {"server_cpu": 2.0}}, {}, "a 1.0, b 2.0"),
     ("bridge", "warning", {}, {"backend": {"embedded": "mistral.rs"}}, {}, "in front of b"),

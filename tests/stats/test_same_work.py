@@ -57,6 +57,7 @@ def test_other_work_is_found(code: str, level: str, a: dict[str, Any], b: dict[s
         ("token-counts-guessed", {}, every(1, token_source="limit")),
         ("model", {"model": "Tiny", **FILE}, {"model": "/cache/x.gguf", **FILE}),
         ("prefix-cache", {}, {**IGNORES_SYSTEM, "fresh_role": "user"}),
+        ("fresh-line", {}, {"fresh_role": "system"}),
         ("answers-differ", {}, {"fresh_set": 1, "fields": {"text": "Else"}}),
         ("threads", {"threads": 2}, {"threads": None, "backend": {"options": {"num_thread": 2}}}),
         ("threads-unknown", {"threads": 2}, {"threads": None}),  # its busy cores are known

@@ -24,6 +24,7 @@ from llmtui.text.format import figure
 _CACHE_TIMES = 4.0
 #: This many equal answers to different prompts are no chance.
 _SAME_ANSWERS = 5
+_ROLES = {"system": "in a system message", "user": "in the prompt"}
 #: A short prompt with this many more tokens takes hardly longer to read.
 _PROMPT_STEP = 7
 #: A chat template with its own system prompt makes at most this much difference.
@@ -52,6 +53,24 @@ def prompt_tokens(race: Race) -> Iterator[Check]:
         sides=apart if void else alike({name: number(median) for name, median in medians.items()}),
         spoils=needing("start", *(("prompt counts",) if doubtful else ())) if void else [],
     )
+
+
+def fresh_line(race: Race) -> Iterator[Check]:
+    """fresh-line: the line that makes each prompt a new one is not in the same message for all."""
+    if not race.config.fresh_prompt:
+        return
+    roles = {e.name: _ROLES[e.state.fresh_role] for e in race.sampled if e.state.fresh_role is not None}
+    sides = alike(roles)
+    if len(sides) > 1:
+        yield Check(
+            code="fresh-line",
+            level="warning",
+            backends=list(roles),
+            text=f"the line that makes each prompt a new one is not at the same place: {each(roles)}; without a system "
+            "message a server may add one of its own",
+            todo="rerun all (R) if a server refused it in this run; use protocols with a chat for all",
+            sides=sides,
+        )
 
 
 def thinking(race: Race) -> Iterator[Check]:
