@@ -95,6 +95,7 @@ async def _check_one(
     facts = [ready.version, ready.title or ready.model, ready.weights, remark]
     texts = [sanitize(redact(fact)) for fact in facts if fact]
     texts += [f"loaded in {ready.load_s:.1f} s"] if ready.load_s is not None else []
+    texts += [target.backend.start_words] if target.backend.launched else []
     print(f"{head}answers{': ' * bool(texts)}{', '.join(texts)}", flush=True)
     return True
 

@@ -23,6 +23,7 @@ from llmtui.config.lineup import (
     resolve,
     resolve_named,
     wanted_model,
+    with_programs,
 )
 from llmtui.config.ollama_host import ollama_url
 from llmtui.model import Backend, DiscoveredServer, Embedded, Found, Plan
@@ -51,6 +52,8 @@ def complete(
     without backends, so that the user can choose.
     """
     if not any(backend.open or backend.unnamed for backend in plan.backends):
+        if any(backend.server and not backend.program for backend in plan.backends):
+            return msgspec.structs.replace(plan, backends=with_programs(plan.backends, programs()))
         return plan
     model = model or plan.config.model
     found = asyncio.run(look(*wanted_places(plan.backends, urls)))

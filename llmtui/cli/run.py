@@ -170,6 +170,7 @@ def state_line(backend_view: BackendView, launches: int = 1) -> str:
     if state.state == "ready":
         facts = [state.version, state.model, state.weights, plural(state.threads, "thread") if state.threads else ""]
         facts.append(f"loaded in {state.load_s:.1f} s" if state.load_s is not None else "")
+        facts.append(backend_view.backend.start_words if backend_view.backend.launched else "")
         text = ", ".join(sanitize(fact) for fact in facts if fact)
         note = f" ({sanitize(state.note)})" if state.note else ""
         launch = f"{words}: " if (words := launch_words(state, launches)) else ""

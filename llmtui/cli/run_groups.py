@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from llmtui.model import Plan
 from llmtui.model.errors import UsageError
 from llmtui.stats.run_changes import LEAST_RUNS
@@ -86,7 +88,8 @@ def _alike(
 
 
 def _same_plan(one: Plan, other: Plan) -> bool:
-    backends = [{backend.name: backend for backend in plan.backends} for plan in (one, other)]
+    # A program that moved is the same server: its version tells.
+    backends = [{b.name: msgspec.structs.replace(b, program="") for b in plan.backends} for plan in (one, other)]
     same_line = one.fresh_role == other.fresh_role or not one.config.fresh_prompt
     return backends[0] == backends[1] and same_line and same_work(one.config, other.config)
 

@@ -67,7 +67,7 @@ def resolve(
     # Next to frameworks, which race the built-in model, a server does so too if it can.
     shared = wanted_model(model) if model or any(entry.open for entry in entries) else ""
     lineup = Lineup()
-    for entry in entries:
+    for entry in with_programs(entries, programs):
         if entry.open:
             free = [s for s in servers if _address(s.url) not in given]
             one = _of_framework(entry, free, engines, programs, model, joined)
@@ -85,6 +85,15 @@ def resolve(
         lineup.backends.append(msgspec.structs.replace(one, name=name))
     lineup.others.extend(_others(servers, given | {address for address, _ in joined}))
     return lineup
+
+
+def with_programs(entries: Iterable[Backend], programs: Iterable[Program]) -> list[Backend]:
+    """Return `entries`, those with `server` with the path of its program, so that a run records it."""
+    paths = {program.server: program.path for program in programs}
+    return [
+        msgspec.structs.replace(one, program=paths.get(one.server, "")) if one.server and not one.program else one
+        for one in entries
+    ]
 
 
 def resolve_named(

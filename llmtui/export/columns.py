@@ -164,7 +164,7 @@ _RESULT_COLUMNS: tuple[Column[Result], ...] = (
     Column("state", "The backend's state at the end, such as done.", lambda r: r.state.state),
     Column("reason", "Why the backend failed.", lambda r: str(r.state.failure) if r.state.failure else ""),
     Column("version", "The server's version.", lambda r: r.state.version),
-    Column("threads", "Threads of an embedded engine.", lambda r: r.state.threads),
+    Column("threads", "Threads of a server that llmtui started.", lambda r: r.state.threads),
     Column("attempt", "The attempt that this row shows; reruns make new ones.", lambda r: r.state.attempt),
     Column("run", "The run's id.", lambda r: r.plan.run),
     Column("created_utc", "When the run was created.", lambda r: r.plan.created_utc),
@@ -239,6 +239,12 @@ RESULT_COLUMNS: tuple[Column[Result], ...] = (
         "loaded",
         "Iterations during which the server loaded its model: among `iterations`, but in no figure.",
         lambda r: r.summary.loaded,
+    ),
+    Column(
+        "start",
+        "How the server was started: was running (before llmtui), own server (the framework's program), embedded, or "
+        "launched (the command of a config).",
+        lambda r: r.backend.start_words,
     ),
 )
 

@@ -11,7 +11,8 @@
                     and tokens_per_s: median and mean with their 95% intervals, null for too few samples;
                     `mean_withheld`: why the mean has none; `tail`: the percentile `share`, its `value` and
                     `limit`, null below 59 samples),
-                    `comparable_to_fastest` (whether the ratio compares equal work, null without a ratio)
+                    `comparable_to_fastest` (whether the ratio compares equal work, null without a ratio),
+                    `start` (was running, own server, embedded, launched)
     comparisons     per pair of backends by the metric that counts, or by one per token if that is not comparable:
                     `backends`, `sentence`, `metric` (null if none is comparable), `instead_of` (the metric that it
                     replaces, with the `reason`), `slower`, `faster`, `ratio`, its interval `low` to `high`
@@ -79,6 +80,7 @@ class BackendRecord(Struct, frozen=True):
     iterations: list[Iteration]
     estimates: dict[str, Estimate] = {}
     comparable_to_fastest: bool | None = None
+    start: str = ""
 
 
 class ComparisonRecord(Struct, frozen=True):
@@ -159,6 +161,7 @@ def run_json(run_view: RunView) -> str:
                 iterations=list(row.backend_view.iterations),
                 estimates={m: of[name] for m, of in estimates.items() if (name := row.backend_view.backend.name) in of},
                 comparable_to_fastest=row.alike if row.median_ratio is not None else None,
+                start=row.backend_view.backend.start_words,
             )
             for row in rows_of(run_view)
         ],

@@ -17,6 +17,7 @@ from llmtui.text.format import plural
 #: The columns of the final table that are also here, and their headings around the table's.
 _COLUMNS = {
     "backend": "{}",
+    "server": "{}",
     "weights": "{}",
     "n": "{}",
     "err": "errors",

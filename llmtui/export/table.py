@@ -132,6 +132,7 @@ COLUMNS: tuple[_Column, ...] = (
     _Column("framework", 14, lambda r: r.backend_view.backend.framework, text=True),
     _Column("language", 13, lambda r: r.backend_view.backend.language, text=True),
     _Column("model", 12, lambda r: r.backend_view.model, text=True),
+    _Column("server", 11, lambda r: r.backend_view.backend.start_words, text=True),
     _Column("weights", 5, lambda r: r.backend_view.weights, text=True),
     _Column("n", 2, lambda r: str(r.backend_view.summary.n)),
     _Column("err", 4, lambda r: str(r.backend_view.summary.errors) if r.backend_view.finished else DASH),

@@ -25,7 +25,7 @@ LABELS = frozenset(
 
 #: `Backend.start` in words.
 START_WORDS: dict[Start, str] = {
-    "running": "running",
+    "running": "was running",
     "server": "own server",
     "embedded": "embedded",
     "launch": "launched",

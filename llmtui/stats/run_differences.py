@@ -24,7 +24,9 @@ from llmtui.text.format import plural
 
 _NAME = 40
 #: Codes of `setup_differences` that say that a backend was changed.
-SETUP = frozenset({"framework", "version", "protocol", "embedded", "stream", "launch", "options", "fresh-line"})
+SETUP = frozenset(
+    {"framework", "version", "protocol", "embedded", "stream", "launch", "options", "fresh-line", "start", "env"}
+)
 #: What to do so that a change of a backend can be told from one of the machine.
 TO_TELL = "measure several runs of each side and add --runs 5, or race a second backend in both runs"
 #: Settings that do not change the work of an iteration.
@@ -175,6 +177,9 @@ def setup_differences(one: Entry, two: Entry) -> Iterator[Check]:
         if first and second and first != second:
             level: Level = "warning" if code == "protocol" else "note"
             yield _check(code, level, f"different {what}: {each({one.name: first, two.name: second})}", sides=True)
+    if was.start != now.start:
+        starts = {one.name: was.start_words, two.name: now.start_words}
+        yield _check("start", "note", f"servers that were started in different ways: {each(starts)}", sides=True)
     if was.stream != now.stream:
         streams = {e.name: "streams" if e.backend.stream else "does not" for e in (one, two)}
         yield _check(
@@ -185,6 +190,9 @@ def setup_differences(one: Entry, two: Entry) -> Iterator[Check]:
         yield _check(
             "launch", "note", f"different launch commands: {each({one.name: first, two.name: second})}", sides=True
         )
+    if was.env != now.env:
+        first, second = _keys(was.env, now.env)
+        yield _check("env", "note", f"different environments: {each({one.name: first, two.name: second})}", sides=True)
     first, second = _keys(_options(was), _options(now))
     if first != second:
         yield _check("options", "note", f"different options: {each({one.name: first, two.name: second})}", sides=True)

@@ -51,11 +51,12 @@ class Facts(Lines):
             return []
         index = view.names.index(view.selected)
         look = view.panel_options(index, focused=True)
+        kind = (sanitize(backend_view.backend.language, 20), backend_view.backend.start_words)
         left: list[Span] = [
             (f" {index + 1} ", "dim"),
             (f"{shape(index)} ", look.role),
             (name_text(backend_view.backend.name), "title"),
-            (f"  {sanitize(backend_view.backend.language, 20)}", "dim"),
+            (f"  {', '.join(filter(None, kind))}", "dim"),
             ("  ", ""),
             sign_and_word(backend_view, look),
         ]
@@ -86,6 +87,7 @@ class Facts(Lines):
             plural(backend_view.state.threads, "thread") if backend_view.state.threads else "",
             sanitize(backend_view.state.url or backend_view.backend.url, 80),
             sanitize(backend_view.state.note, 120),
+            sanitize(backend_view.backend.program, 200),
         ]
         lines = wrap(";  ".join(facts), width - 1, max(1, height - 2)) or [""]
         return [

@@ -130,6 +130,7 @@ def more_facts(backend_view: BackendView, options: PanelOptions, shown: ShownAtt
         memory(backend_view.rss_bytes),
         cores(backend_view.cpu_cores),
         sanitize(backend_view.weights, 20),
+        backend_view.backend.start_words,
     )
     return [fact for fact in facts if fact]
 

@@ -187,6 +187,7 @@ def table_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
         _text("framework", 12, 9, lambda view: view.backend.framework, 40),
         _text("language", 8, 5, lambda view: view.backend.language, 40),
         _text("model", 24, 8, lambda view: without_folder(view.model), 80),
+        _text("server", 10, 7, lambda view: view.backend.start_words, 20),
         _text("weights", 7, 3, lambda view: view.weights, 20),
         Column(
             "n", "n", 3, 0, lambda row, room: str(row.shown.summary.n), lambda row: row.shown.summary.n or None,
