@@ -57,6 +57,7 @@ def test_top_level_names() -> None:
         "iterations",
         "estimates",
         "comparable_to_fastest",
+        "start",
     ]
     assert document["backends"][0]["iterations"][0]["arrivals_ns"] == [100_000_000, 112_500_000]
     assert document["config"]["iterations"] == 2

@@ -20,7 +20,7 @@ from llmtui.ui.layout import details_layout_for
 from llmtui.ui.listing import Listing
 from llmtui.ui.screens.overlay import Overlay
 from llmtui.ui.text.format import cores, memory, name_text, shape
-from llmtui.ui.text.spans import Line, Span, justify, wrap
+from llmtui.ui.text.spans import Line, Span, justify, width_of, wrap
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views import details as details_view
 from llmtui.ui.views import timeline
@@ -51,12 +51,11 @@ class Facts(Lines):
             return []
         index = view.names.index(view.selected)
         look = view.panel_options(index, focused=True)
-        kind = (sanitize(backend_view.backend.language, 20), backend_view.backend.start_words)
         left: list[Span] = [
             (f" {index + 1} ", "dim"),
             (f"{shape(index)} ", look.role),
             (name_text(backend_view.backend.name), "title"),
-            (f"  {', '.join(filter(None, kind))}", "dim"),
+            (f"  {sanitize(backend_view.backend.language, 20)}", "dim"),
             ("  ", ""),
             sign_and_word(backend_view, look),
         ]
@@ -65,6 +64,9 @@ class Facts(Lines):
         if (progress := progress_of(backend_view, look)) is not None:
             left.append((f"  {plural(progress.tokens, 'token')}, {progress.elapsed_s:.1f} s", "accent"))
         right: list[Span] = [(f"{backend_view.finished}/{backend_view.state.planned} ", "strong")]
+        words = f"  {backend_view.backend.start_words}"
+        if width_of(left) + width_of(right) + len(words) < width:
+            left.insert(4, (words, "dim"))
         shown = shown_attempt(backend_view)
         spread = shown.summary.spread(view.metric)
         facts: list[str] = []

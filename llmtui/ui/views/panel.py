@@ -127,14 +127,14 @@ def panel(backend_view: BackendView, options: PanelOptions, width: int, height: 
             bottom.append((f"  {text}", role))
         elif not bottom and (start := next(iter(wrap(text, room, 1)), "")):
             bottom.append((start, role))
-    below = width_of(name) + len(corner[0]) + 6 > width
-    if bottom and below and not options.hidden:
+    at_foot = width_of(name) + len(corner[0]) + 6 > width
+    if bottom and at_foot and not options.hidden:
         # The language would take the room of the remarks: it is in the table too.
-        corner, below = ("", ""), False
+        corner, at_foot = ("", ""), False
     words = backend_view.backend.start_words
     if not options.catching_up and width_of(bottom) + cell_len(words) + 7 <= width:
         bottom.append((f"  {words}" if bottom else words, "dim"))
-        if below and width_of(bottom) + len(corner[0]) + 8 > width and not options.hidden:
+        if at_foot and width_of(bottom) + len(corner[0]) + 8 > width and not options.hidden:
             corner = ("", "")
     return frame(
         _body(backend_view, options, width - 4, height - 2),
