@@ -23,6 +23,7 @@ from llmtui.config.schema import DEFAULT_FILE, load
 from llmtui.model import DiscoveredServer, Found, Program, RunConfig
 from llmtui.model.discovered import NO_CHAT, Model
 from llmtui.model.errors import UsageError
+from llmtui.servers.own.programs import find
 from llmtui.store.atomic import write_atomic, write_new
 from llmtui.text import sanitize
 from llmtui.text.format import plural
@@ -272,6 +273,8 @@ def group_text(group: Group, run: RunConfig) -> str:
     for backend in group.backends:
         if backend.server:
             keys = {"language": backend.language, "server": str(backend.server)}
+            if backend.program and backend.program != find(frameworks.own_server(backend.server)):
+                keys["program"] = backend.program
         elif backend.embedded:
             keys = {"language": backend.language, "embedded": str(backend.embedded)}
         else:
