@@ -126,7 +126,11 @@ def _own_file(given: str) -> Path:
         path = Path(given).expanduser().absolute()
         read_gguf_info(path)
     except StartError as error:
-        raise StartError(msgspec.structs.replace(error.failure, hint="correct model in [run]")) from error
+        hint = "correct model in [run]"
+        if not given.lower().endswith(".gguf") and not os.path.exists(given):
+            # Perhaps the name of a server's model.
+            hint += ", which is a GGUF file; --model names a model of servers"
+        raise StartError(msgspec.structs.replace(error.failure, hint=hint)) from error
     except RuntimeError as error:
         raise missing(f"the model file {shown(given)} cannot be found: {error}", "correct model in [run]") from error
     return path

@@ -105,6 +105,18 @@ def test_different_models_are_not_compared() -> None:
             "note",
             "x: different launch commands: A --threads 2, B --threads 4 --fa",
         ),
+        (
+            {"backend": {"env": {"OMP": "1"}}},
+            "env",
+            "note",
+            'x: different environments: A none, B OMP = "1"',
+        ),
+        (
+            {"backend": {"server": "ollama"}},
+            "start",
+            "note",
+            "x: servers that were started in different ways: A launched, B own server",
+        ),
     ],
 )
 def test_differences_of_settings_and_setup(change: dict[str, Any], code: str, level: str, text: str) -> None:

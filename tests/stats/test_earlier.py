@@ -55,6 +55,10 @@ def test_a_fresh_line_in_another_message_is_other_work() -> None:
         ({"launch": ["serve", "--fast"]}, False),
         ({"weights": "F32"}, False),
         ({"options": {"top_k": 1}}, False),
+        ({"program": "/opt/new/serve"}, True),
+        ({"env": {"N": "2"}}, False),
+        ({"launch": [], "server": "ollama"}, False),
+        ({"launch": [], "embedded": "llama.cpp"}, False),
     ],
 )
 def test_a_backend_is_the_same_by_name_and_settings(change: dict[str, Any], same: bool) -> None:
