@@ -38,6 +38,7 @@ from llmtui.model.sample import (
     Stamp,
     TokenSource,
     disturbed_from,
+    is_load,
     pieces,
     rest_s,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "TokenSource",
     "disturbed_from",
     "is_backend_name",
+    "is_load",
     "is_news",
     "is_run_id",
     "pieces",

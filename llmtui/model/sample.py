@@ -55,6 +55,11 @@ def rest_s(ours_s: float | None, servers_s: float | None) -> float | None:
     return 0.0 if -CLOCK_GRAIN_S <= ours_s - servers_s < 0 else ours_s - servers_s
 
 
+def is_load(load_s: float | None, ttft_s: float | None, latency_s: float | None) -> bool:
+    """Whether a server that reports this load time of a request (s) loaded its model, and had it not in memory."""
+    return load_s is not None and load_s >= max(LOADED_S, LOADED_SHARE * (ttft_s or latency_s or 0.0))
+
+
 def pieces(arrivals_ns: list[int]) -> list[int]:
     """Return the index of the first arrival of each piece of an answer.
 
@@ -162,5 +167,4 @@ class Iteration(Struct, frozen=True):
     @property
     def loaded(self) -> bool:
         """Whether the server loaded its model meanwhile, by its own clock: most of that is no time of an answer."""
-        load_s, first_s = self.server_load_s, self.ttft_s or self.latency_s
-        return self.ok and load_s is not None and load_s >= max(LOADED_S, LOADED_SHARE * (first_s or 0.0))
+        return self.ok and is_load(self.server_load_s, self.ttft_s, self.latency_s)

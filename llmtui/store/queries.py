@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from llmtui.model import Plan
+from llmtui.model import Plan, is_load
 from llmtui.store import validate
 from llmtui.store.limits import rows
 from llmtui.store.rows import (
@@ -69,10 +69,12 @@ def _listed(connection: sqlite3.Connection, row: sqlite3.Row, wanted: RunFilter)
     if not wanted.races(names, [models[name] for name in names]):
         return []
     latencies: dict[str, list[float]] = defaultdict(list)
+    loads: dict[str, int] = defaultdict(int)
     errors: dict[str, int] = defaultdict(int)
     for iteration in rows(
         connection,
-        "SELECT backend, attempt, error_kind, latency_s FROM iterations WHERE phase = 'measured' AND run = ?",
+        "SELECT backend, attempt, error_kind, latency_s, ttft_s, server_load_s FROM iterations "
+        "WHERE phase = 'measured' AND run = ?",
         (run.run,),
     ):
         name = iteration["backend"]
@@ -81,20 +83,29 @@ def _listed(connection: sqlite3.Connection, row: sqlite3.Row, wanted: RunFilter)
         if iteration["error_kind"] is not None or iteration["latency_s"] is None:
             errors[name] += 1
             continue
-        latencies[name].append(validate.number(iteration["latency_s"], "latency_s", *RANGES["latency_s"]))
+        load_s, ttft_s, latency_s = (_duration(iteration, key) for key in ("server_load_s", "ttft_s", "latency_s"))
+        if is_load(load_s, ttft_s, latency_s):
+            loads[name] += 1
+        elif latency_s is not None:
+            latencies[name].append(latency_s)
 
     def backend(name: str) -> BackendRow:
         return BackendRow(
             name=name,
             attempt=newest.get(name, 1),
             state=phases.get((name, newest.get(name, 1)), "waiting"),
-            measured=len(latencies[name]),
+            measured=len(latencies[name]) + loads[name],
             errors=errors[name],
             latency_median_s=statistics.median(latencies[name]) if latencies[name] else None,
             model=models[name],
         )
 
     return [msgspec.structs.replace(run, backends=[backend(name) for name in names])]
+
+
+def _duration(row: sqlite3.Row, key: str) -> float | None:
+    """A duration in s. Raises ValueError if it is not one."""
+    return validate.number(row[key], key, *RANGES[key]) if row[key] is not None else None
 
 
 def plans(connection: sqlite3.Connection, limit: int) -> list[tuple[RunRow, Plan]]:

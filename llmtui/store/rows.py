@@ -125,7 +125,10 @@ _SPREAD_RANGES: dict[str, tuple[float, float]] = {"tau": (0, 1e3), "n": (2, 1e9)
 
 
 class BackendRow(Struct, frozen=True):
-    """The newest attempt of a backend in a listing. `measured` counts the iterations behind the median (s)."""
+    """The newest attempt of a backend in a listing. `measured` counts the iterations that succeeded.
+
+    Those during which the server loaded its model are not in the median (s).
+    """
 
     name: str
     attempt: int = 1

@@ -28,12 +28,13 @@ def test_listing_is_newest_first_with_medians_of_the_newest_attempt(store: Store
     store.save_iteration(iteration("aa000002", number=1, latency_s=99.0))
     for number, latency_s in enumerate((1.0, 4.0, 2.0), start=1):
         store.save_iteration(iteration("aa000002", number=number, attempt=2, latency_s=latency_s, ttft_s=None))
+    store.save_iteration(iteration("aa000002", number=5, attempt=2, latency_s=9.0, server_load_s=7.0))
     store.save_iteration(failed("aa000002", number=4, attempt=2))
     store.save_state("aa000002", state("a", attempt=2))
     rows = store.runs(2)
     assert [row.run for row in rows] == ["aa000003", "aa000002"]
     assert rows[1].backends == [
-        BackendRow(name="a", attempt=2, state="done", measured=3, errors=1, latency_median_s=2.0),
+        BackendRow(name="a", attempt=2, state="done", measured=4, errors=1, latency_median_s=2.0),
         BackendRow(name="b"),
     ]
     assert store.runs(0) == []

@@ -45,7 +45,7 @@ _DEFINITIONS = (
         "would reveal",
         "the smallest difference that this many samples show in 4 of 5 races, without outliers",
     ),
-    ("*, ·", "in the table: shown to be fastest by the metric that counts; the best one, without a star"),
+    ("*, ·", "in the table: shown to be fastest of those comparable to it; the best one, without a star"),
     ("differs", "in the table: not comparable with the best one, as the work differed"),
     ("no clear difference", "the interval contains 1, or a difference may be chance among this many backends"),
     (
