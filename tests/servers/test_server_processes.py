@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from llmtui.servers.process_table import ProcessRow, orphans, process_table, used_s
+from llmtui.servers.process_table import ProcessRow, orphans, used_s
 from llmtui.servers.server_processes import ServerProcesses
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -56,12 +56,12 @@ for line in sys.stdin:
 
 
 @contextlib.contextmanager
-def server(group: bool = True) -> Iterator[subprocess.Popen[str]]:
+def server() -> Iterator[subprocess.Popen[str]]:
     """A server in a process group of its own, as a shell starts one; all that it started ends with it."""
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _SERVER],
         text=True,
-        start_new_session=group,
+        start_new_session=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
@@ -120,16 +120,6 @@ def test_another_program_is_not_the_servers() -> None:
         assert processes.used_s() < LITTLE_S
 
 
-def test_orphans_of_the_own_group_are_nobodys() -> None:
-    """A script that starts a server and llmtui has one group for all that it starts."""
-    with server(group=False) as process:
-        before = process_table()
-        ask(process, "has no parent")
-        after = process_table()
-        assert orphans(before, after, {process.pid}), "without llmtui in the group it would be the server's"
-        assert not orphans(before, after, {process.pid}, [os.getpid()])
-
-
 def row(parent: int, started: int = 1, cpu: int = 0, reaped: int = 0, group: int = 7) -> ProcessRow:
     return ProcessRow(parent, started, cpu, reaped, group)
 
@@ -152,4 +142,6 @@ def test_orphans_are_new_and_of_the_servers_group() -> None:
     }
     assert orphans(before, after, {7}) == {20, 30}, "21 is below 20, 22 and 31 are of other groups; 30 has a PID again"
     assert orphans(before, before, {7}) == set()
+    # A script that starts a server and llmtui (50) has one group for all that it starts.
+    assert orphans(before, after | {50: row(1)}, {7}, [50]) == set()
     assert orphans({7: row(1, group=0)}, {7: row(1, group=0), 9: row(1, 9, group=0)}, {7}) == set(), "unknown groups"

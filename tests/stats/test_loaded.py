@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from llmtui.export.csv import iterations_csv, results_csv
 from llmtui.export.json import run_json
 from llmtui.export.table import summary_table
 from llmtui.model import Iteration, IterationDone
+from llmtui.model.sample import LOADED_S
 from llmtui.runview.run import RunView
 from llmtui.stats.checks import Evidence
 from llmtui.stats.metrics import METRICS
@@ -31,6 +33,7 @@ from llmtui.ui.views.iteration_table import iteration_line
 from llmtui.ui.views.ranking import doubts, fitted_ranking
 from tests import build
 from tests.stats.build import NOISE
+from tests.wire.replay import FIXTURES
 
 LOAD_S = 0.54
 #: load_duration of a model in memory, from requests to Ollama 0.32 and 0.33, and of one that was loaded, in s.
@@ -78,6 +81,19 @@ def test_a_model_that_is_in_memory_is_no_load(load_s: float) -> None:
 @pytest.mark.parametrize("load_s", COLD_S)
 def test_a_model_that_was_loaded_is_one(load_s: float) -> None:
     assert sample("a", 1, load_s).loaded
+
+
+def test_every_captured_load_is_told_from_a_model_in_memory() -> None:
+    """The answers of real servers: those that loaded have a name or a case that says so."""
+    durations: dict[str, float] = {}
+    for file in FIXTURES.glob("ollama*/*.response"):
+        if found := re.findall(rb'"load_duration": ?(\d+)', file.read_bytes()):
+            durations[file.stem] = int(found[-1]) / 1e9
+    loaded = {name for name, load_s in durations.items() if sample("a", 1, load_s).loaded}
+    assert len(durations) >= 10
+    assert "chat_stream_cold" in loaded
+    assert max(load_s for name, load_s in durations.items() if name not in loaded) < LOADED_S / 5
+    assert min(durations[name] for name in loaded) > 5 * LOADED_S
 
 
 def test_what_changes_no_figure_is_no_load() -> None:
