@@ -204,7 +204,13 @@ def _absent(facts: Framework, own: Sequence[DiscoveredServer], wanted: str, *, l
     if own:
         example = facts.example_model if same_model(facts.example_model, wanted) else wanted
         return Absent(framework=facts.title, reason=f"it has no {wanted}", remedy=facts.pull_hint(example))
-    return Absent(framework=facts.title, reason="not running", remedy=facts.start_hint(facts.port))
+    reason = _not_running(facts) if loadable else "not running"
+    return Absent(framework=facts.title, reason=reason, remedy=facts.start_hint(facts.port))
+
+
+def _not_running(facts: Framework) -> str:
+    """Why a framework is not here: neither its server nor, where llmtui can start that, its program."""
+    return "not running, not on PATH" if facts.own is not None and not facts.own.needs else "not running"
 
 
 def _at_url(

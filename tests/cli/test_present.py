@@ -109,7 +109,9 @@ async def test_a_model_by_name_races_the_servers_that_have_it(here: Here) -> Non
 
 
 async def test_nothing_to_race_says_what_runs_and_what_to_do(here: Here) -> None:
-    with pytest.raises(UsageError, match=r"nothing here can be raced: Ollama \(not running\); llmtui init says how"):
+    with pytest.raises(
+        UsageError, match=r"nothing here can be raced: Ollama \(not running, not on PATH\); llmtui init says how"
+    ):
         await here.complete(default_plan("Ollama"))
     await here.add(ollama("llama3.2:3b"))
     with pytest.raises(UsageError, match=r"has the model SmolLM2-135M-Instruct; running: Ollama with llama3\.2:3b; to"):

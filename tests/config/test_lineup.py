@@ -39,8 +39,8 @@ def test_a_bare_machine_races_its_engines() -> None:
     assert [(b.language, b.url) for b in lineup.backends] == [("C++", ""), ("Rust", "")]
     assert {a.framework: a.reason for a in lineup.absent} == {
         "HuggingFace": "not installed",
-        "Llamafile": "not running",
-        "Ollama": "not running",
+        "Llamafile": "not running, not on PATH",
+        "Ollama": "not running, not on PATH",
     }
     assert next(a.remedy for a in lineup.absent if a.framework == "Ollama") == "start it: ollama serve"
 
