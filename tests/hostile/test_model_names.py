@@ -61,16 +61,11 @@ async def test_reserved_names_are_usable_as_model_names(
     filename: str, cache: Path, source: Path, conversions: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = source.rename(source.with_name(filename))
-
-    async def shared(*_: object) -> Path:
-        return named
-
-    monkeypatch.setattr(recipes, "shared_model", shared)
     monkeypatch.setattr(recipes, "_entry", lambda _: "pass")
     monkeypatch.setattr(recipes, "_version", lambda _: "1.0")
     monkeypatch.setattr(recipes, "_require", lambda *_: None)
     for _ in range(2):
-        launch = await recipes.recipe(Backend(name="x", embedded="transformers"), RunConfig(), 1, quiet)
+        launch = await recipes.recipe(Backend(name="x", embedded="transformers"), RunConfig(model=str(named)), 1, quiet)
     assert len(conversions) == 1, "it was made once, and nothing else was put into it"
     assert not {"@", ":"} & set(launch.ready.model)
     assert launch.cwd is not None
