@@ -32,7 +32,7 @@ TOPICS: dict[str, str] = {
     "measure": "TTFT, ITL, rounds, warm-ups: what each number means",
     "verdict": "when a difference is real, and the fairness checks",
     "config": "every key of config.toml, with an example",
-    "servers": "running servers, launched servers, embedded engines, your own model",
+    "servers": "running servers, own programs, embedded engines, your own model",
     "runs": "detach, attach, resume, history, compare, exit codes",
     "keys": "every key of the monitor, and how to change one",
     "csv": "every column of the CSV files, and the other formats",
