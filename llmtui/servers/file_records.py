@@ -64,6 +64,14 @@ def write_claim(record: Path, claim: str, state: str | None) -> None:
             raise
 
 
+def keep_newest(folder: Path, pattern: str, count: int) -> None:
+    """Delete all but the newest `count` records whose names fit `pattern`."""
+    with contextlib.suppress(OSError):
+        records = sorted(folder.glob(pattern), key=lambda record: record.lstat().st_mtime_ns)
+        for record in records[:-count]:
+            record.unlink(missing_ok=True)
+
+
 def state_of_own(path: Path) -> str | None:
     """Return the state of a file or folder in the cache; None if it is missing, a link, or not entirely ours."""
     try:

@@ -32,6 +32,8 @@ from llmtui.text import sanitize
 #: Weights that both llama.cpp and mistral.rs compute with at full speed; such a file is not converted.
 PLAIN_TYPES = frozenset({"Q8_0", "F16", "BF16", "F32"})
 OWN_FILE = 'or set model = "/path/to/model.gguf" in [run]'
+#: The most records of the digests of files elsewhere: a file that was deleted leaves its record behind.
+MAX_DIGESTS = 100
 #: With prefix and suffix, a name must fit into the 255 bytes of a file name.
 MAX_NAME_BYTES = 120
 
@@ -118,6 +120,7 @@ async def model_digest(path: Path, report: Report) -> str:
     if not state:
         raise _changed(path)
     file_records.write_claim(record, f"sha256:{digest}", state)
+    file_records.keep_newest(folder, ".digest-*", MAX_DIGESTS)
     return f"sha256:{digest}"
 
 

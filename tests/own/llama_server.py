@@ -25,6 +25,7 @@ class LlamaServer(StandIn):
         **dict.fromkeys(("-np", "--parallel"), "parallel"),
         **dict.fromkeys(("-b", "--batch-size"), "batch"),
         **dict.fromkeys(("-ngl", "--gpu-layers", "--n-gpu-layers"), "gpu_layers"),
+        **dict.fromkeys(("-dev", "--device"), "device"),
         **dict.fromkeys(("-fa", "--flash-attn"), "flash"),
         "--host": "host",
         "--port": "port",

@@ -27,6 +27,15 @@ def value_of(launch: Launch, flag: str) -> str:
     return words[words.index(flag) + 1]
 
 
+async def test_llama_server_computes_on_the_processor(stand_ins: StandIns, tiny: Path) -> None:
+    program = stand_ins.install("llama-server")
+    launch = await command(tiny, "llama-server")
+    assert launch.argv[0] == str(program)
+    assert value_of(launch, "--device") == "none"
+    assert value_of(launch, "--host") == "127.0.0.1"
+    assert (value_of(launch, "-t"), value_of(launch, "-tb")) == ("3", "3")
+
+
 OLD, NEW = ["--gpu", "disable", "--nobrowser"], ["-ngl", "0"]
 
 

@@ -84,7 +84,7 @@ async def test_a_model_downloaded_by_0_1_0_is_verified_and_used(cache: Path, mod
     shutil.rmtree(index)
     assert await shared_model(RunConfig(), quiet, model) == path
     assert path.stat().st_ino == info.st_ino
-    assert await model_digest(path, quiet) == f"sha256:{model.sha256}"
+    assert await modelfile.model_digest(path, quiet) == f"sha256:{model.sha256}"
 
 
 async def test_extraction_of_a_huge_member_is_cut_off(
@@ -338,3 +338,16 @@ def test_nested_arrays_and_unknown_types_are_refused_or_skipped(tmp_path: Path) 
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + key + struct.pack("<I", 99))
     with pytest.raises(NotGguf):
         parse_gguf(path)
+
+
+async def test_records_of_deleted_files_do_not_fill_the_cache(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modelfile, "MAX_DIGESTS", 2)
+    digests = []
+    for name in "abc":
+        (path := tmp_path / name).write_text(name)
+        digests.append(await modelfile.model_digest(path, quiet))
+        path.unlink()
+    assert len(set(digests)) == 3
+    assert len(list(cache.glob(".digest-*"))) == 2

@@ -22,7 +22,9 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
     threads = thread_count(config)
     context = context_tokens(config)
     argv = [program, "-m", str(file.path), "-a", file.name, "--host", "127.0.0.1", "--port", str(port)]
-    argv += ["-t", str(threads), "-tb", str(threads), "-c", str(context), "-np", str(SLOTS), "--no-webui", "--offline"]
+    argv += ["-t", str(threads), "-tb", str(threads), "-c", str(context), "-np", str(SLOTS)]
+    # The other servers on the shared file compute on the processor too.
+    argv += ["--device", "none", "--no-webui", "--offline"]
     # "version: 0.5.0 (build 10488, commit abc)", older ones "version: 5000 (abc)". Built without git: build 0 or 1.
     text = await version_text(program)
     build = version_number(text, r"build (\d{2,})") or version_number(text, r"version: (\S+)")
