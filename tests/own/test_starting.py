@@ -196,6 +196,14 @@ async def test_a_program_that_does_not_take_the_command_line(
     assert error.failure.hint == hint
 
 
+async def test_a_text_instead_of_a_program(tiny: Path, tmp_path: Path) -> None:
+    text = tmp_path / "llama-server"
+    text.write_text("[run]\niterations = 5\n")
+    text.chmod(0o755)
+    managed = ManagedServer(Backend(name="x", server="llama-server", program=str(text)), config(tiny), tmp_path)
+    assert "set `program` to llama-server" in (await failure(managed)).failure.hint
+
+
 async def test_a_processor_without_an_instruction(stand_ins: StandIns, tiny: Path, tmp_path: Path) -> None:
     stand_ins.install("llamafile", "sigill")
     error = await failure(server(tiny, "llamafile", tmp_path))
