@@ -15,6 +15,8 @@ from llmtui.servers.model_file import model_digest, model_name, q8_model, read_g
 CONTEXT_TOKENS = 2048
 #: Requests that a server answers at the same time.
 SLOTS = 1
+#: Variables by which llama.cpp's server, also inside other programs, takes settings and a key that it then asks for.
+LLAMA_VARIABLES = ("LLAMA_ARG_", "LLAMA_API_KEY")
 #: A logit bias that excludes a token.
 EXCLUDED = -1000.0
 

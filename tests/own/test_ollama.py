@@ -62,7 +62,8 @@ def requests(stand_ins: StandIns) -> list[tuple[str, str]]:
 async def test_it_is_loaded_on_the_file_itself(
     prepare: Prepare, stand_ins: StandIns, model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("OLLAMA_HOST", "OLLAMA_MODELS", "OLLAMA_DEBUG", "LLAMA_ARG_THREADS", "HTTPS_PROXY", "http_proxy"):
+    of_llama = ("LLAMA_ARG_THREADS", "LLAMA_API_KEY")
+    for name in ("OLLAMA_HOST", "OLLAMA_MODELS", "OLLAMA_DEBUG", *of_llama, "HTTPS_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "the user's")
     home = os.environ["HOME"]
     before = times(model)

@@ -55,6 +55,10 @@ PROGRAMS: list[tuple[OwnServerName, str, str]] = [
 ]
 
 
+#: The variable of each program with a key that it asks for.
+KEYS = {"llama-server": "LLAMA_API_KEY", "llamafile": "LLAMA_API_KEY", "vllm": "VLLM_API_KEY"}
+
+
 @pytest.mark.parametrize(("name", "program", "version"), PROGRAMS)
 async def test_start_ask_and_stop(
     stand_ins: StandIns,
@@ -62,13 +66,17 @@ async def test_start_ask_and_stop(
     exported: Path,
     tmp_path: Path,
     managed: list[ManagedServer],
+    monkeypatch: pytest.MonkeyPatch,
     name: OwnServerName,
     program: str,
     version: str,
 ) -> None:
     stand_ins.install(program, version=version)
+    if program in KEYS:
+        monkeypatch.setenv(KEYS[program], "of a server of the user")
     managed.append(server(tiny, name, tmp_path))
     ready = await managed[0].start(quiet)
+    assert KEYS.get(program) not in stand_ins.environment(program)
     assert managed[0].pid is not None
     assert {str(one.address) for one in listening_on(managed[0].pid)} == {"127.0.0.1"}
     messages = [{"role": "user", "content": "Hi"}]

@@ -7,6 +7,7 @@ from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, thread_count
 from llmtui.servers.own.programs import version_number, version_text
 from llmtui.servers.recipe_parts import (
+    LLAMA_VARIABLES,
     SLOTS,
     context_tokens,
     local_url,
@@ -42,6 +43,6 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
         ),
         probe_url=local_url(port) + "/health",
         env=thread_environment(threads) | offline_environment(),
-        drop_env=("LLAMA_ARG_",),
+        drop_env=LLAMA_VARIABLES,
         grace_s=1.0,
     )

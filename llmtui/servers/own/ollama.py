@@ -17,6 +17,7 @@ from llmtui.servers.own.ollama_load import OWN_TEMPLATE, Loader, is_older
 from llmtui.servers.own.ollama_store import Store, stored_model
 from llmtui.servers.own.programs import version_number, version_text
 from llmtui.servers.recipe_parts import (
+    LLAMA_VARIABLES,
     SLOTS,
     context_tokens,
     local_url,
@@ -31,7 +32,8 @@ FOLDER = ".ollama"
 TEMPLATE_NOTE = "Ollama's own chat template"
 #: Variables that the user set for a server of their own. Ollama prints the proxies, with their passwords, to its log.
 DROPPED = (
-    *("OLLAMA_", "LLAMA_ARG_"),
+    "OLLAMA_",
+    *LLAMA_VARIABLES,
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
 )
