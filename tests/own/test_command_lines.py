@@ -180,6 +180,17 @@ async def test_a_llamafile_with_weights_inside_loads_the_shared_file(
     assert launch.ready.note == "without the weights inside it"
 
 
+async def test_a_llamafile_whose_arguments_are_damaged(stand_ins: StandIns, tiny: Path) -> None:
+    program = stand_ins.install("llamafile", name="Other-7B.llamafile")
+    with zipfile.ZipFile(program, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(".args", "-m\nOther-7B.gguf\n" * 50)
+        at = archive.getinfo(".args").header_offset + 30 + len(".args")
+    content = bytearray(program.read_bytes())
+    content[at : at + 16] = b"\xff" * 16
+    program.write_bytes(content)
+    assert (await command(tiny, "llamafile", program=str(program))).ready.note == ""
+
+
 async def test_a_llamafile_that_keeps_its_own_weights_is_refused(stand_ins: StandIns, tiny: Path) -> None:
     program = stand_ins.install("llamafile", name="Other-7B.llamafile")
     store(program, "--temp", "0", "...", "-m", "Other-7B.gguf")

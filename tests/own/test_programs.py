@@ -130,6 +130,24 @@ async def test_a_child_that_holds_the_output_open_does_not_hold_it_up(tmp_path: 
         assert await version_text(str(program), limit_s=30.0) == "1.0\n"
 
 
+async def test_a_cancelled_question_leaves_no_pipe_open(tmp_path: Path) -> None:
+    program = script(tmp_path / "p", "sleep 1000")
+    await version_text(str(script(tmp_path / "first", "")))
+    before = psutil.Process().num_fds()
+    for steps in range(6):
+        asking = asyncio.create_task(version_text(str(program)))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait({asking})
+    # The loop notices the ends of what it has closed in its next rounds.
+    for _ in range(100):
+        await asyncio.sleep(0.01)
+        if psutil.Process().num_fds() == before:
+            break
+    assert psutil.Process().num_fds() == before
+
+
 async def test_no_program_has_no_version(tmp_path: Path) -> None:
     assert await version_text(str(tmp_path / "none")) == ""
     (tmp_path / "data").write_text("x")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zipfile
+import zlib
 from typing import NamedTuple
 
 from llmtui.config import frameworks
@@ -17,6 +18,7 @@ from llmtui.servers.model_cache import cache_folder, own_folder
 from llmtui.servers.own.programs import version_number, version_text
 from llmtui.servers.own.versions import at_least
 from llmtui.servers.recipe_parts import (
+    LLAMA_VARIABLES,
     SLOTS,
     context_tokens,
     local_url,
@@ -60,7 +62,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
         ),
         probe_url=url + "/health",
         env=thread_environment(threads) | offline_environment() | own_env,
-        drop_env=("LLAMA_ARG_",),
+        drop_env=LLAMA_VARIABLES,
         grace_s=1.0,
     )
 
@@ -81,7 +83,7 @@ def contents(program: str) -> Contents:
                 arguments = file.read(MAX_ARGS_BYTES).decode("utf-8", "replace").splitlines()
     except KeyError:
         return Contents(weights, False)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError):
         return Contents(False, False)
     after = arguments[arguments.index("...") :] if "..." in arguments else []
     return Contents(weights, bool({"-m", "--model"} & set(after)))

@@ -92,7 +92,13 @@ async def version_text(
     # A pipe of our own, because a child of the program may hold the other end open.
     reader = asyncio.StreamReader(limit=MAX_OUTPUT_BYTES)
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", 0))
+    try:
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", 0)
+        )
+    except BaseException:
+        os.close(theirs)
+        raise
     output = bytearray()
     reading = asyncio.create_task(_read_into(output, reader))
     try:
@@ -105,10 +111,12 @@ async def version_text(
             env={name: os.environ[name] for name in os.environ.keys() - secret_variables(os.environ)} | dict(env or {}),
             start_new_session=True,
         )
-    except OSError:
+    except BaseException as error:
         reading.cancel()
         transport.close()
-        return ""
+        if isinstance(error, OSError):
+            return ""
+        raise
     finally:
         os.close(theirs)
     try:
