@@ -116,6 +116,12 @@ async def test_the_configs_options_win(prepare: Prepare, stand_ins: StandIns) ->
     assert (options["num_thread"], options["num_ctx"]) == (1, 512)
 
 
+async def test_placeholders_are_filled_in_before_it_loads(prepare: Prepare, stand_ins: StandIns) -> None:
+    await prepare().start(options={"num_thread": "{threads}", "num_ctx": "{context}"})
+    options = stand_ins.records("ollama", "request")[-1]["body"]["options"]
+    assert all(isinstance(options[name], int) for name in ("num_thread", "num_ctx"))
+
+
 async def test_the_openai_protocol_loads_without_options(prepare: Prepare) -> None:
     backend = Backend(name="x", protocol="openai")
     assert load_request(backend, {}, "m") == {"model": "m", "keep_alive": -1}

@@ -9,6 +9,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, thread_count
 from llmtui.servers.model_cache import cache_folder, lock, own_folder
@@ -16,6 +18,7 @@ from llmtui.servers.model_file import model_digest, read_gguf_info
 from llmtui.servers.own.ollama_load import OWN_TEMPLATE, Loader, is_older
 from llmtui.servers.own.ollama_store import Store, stored_model
 from llmtui.servers.own.programs import version_number, version_text
+from llmtui.servers.placeholders import fill_fields, request_values
 from llmtui.servers.recipe_parts import (
     LLAMA_VARIABLES,
     SLOTS,
@@ -49,6 +52,9 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
     store = Store(folder / "models")
     model = stored_model(file.name, digest, file.path, info.architecture, file.weights)
     threads, context = thread_count(config), context_tokens(config)
+    # The request that loads the model has the same values as those that follow, or Ollama loads it again.
+    values = request_values(config, local_url(port), model.name)
+    asked = msgspec.structs.replace(backend, options=fill_fields(backend.options, values))
     options, env = request_options(backend, threads, context), environment(port, folder, threads, context)
     # It asks a running Ollama for its version: here one of llmtui, which does not run yet.
     version = version_number(await version_text(program, env=env), r"version is (\S+)")
@@ -70,7 +76,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
         probe_url=local_url(port) + "/api/version",
         env=env,
         drop_env=DROPPED,
-        load=Loader(store, model, backend, options, config.load_timeout_s, report).load,
+        load=Loader(store, model, asked, options, config.load_timeout_s, report).load,
         grace_s=2.0,
     )
 
