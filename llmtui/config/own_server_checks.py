@@ -9,7 +9,7 @@ import msgspec
 
 from llmtui.config import launch
 from llmtui.config.errors import ConfigError, show
-from llmtui.config.frameworks import framework_of_server
+from llmtui.config.frameworks import UNKNOWN, framework, framework_of_server
 from llmtui.config.places import Place
 from llmtui.model import Backend
 
@@ -29,6 +29,11 @@ def on_shared_file(backend: Backend, folder: Path, where: Place) -> Backend:
         return backend
     check_env(backend, where)
     facts = framework_of_server(backend.server)
+    if framework(backend.framework) not in (UNKNOWN, facts):
+        raise ConfigError(
+            f"{where.entry('framework')}: framework = {backend.framework!r} cannot be combined with "
+            f"server = {value!r}, which is {facts.title}'s; remove framework"
+        )
     if backend.protocol not in ("openai", facts.protocol):
         raise ConfigError(
             f"{where.entry('protocol')}: protocol = {backend.protocol!r} cannot be combined with server = {value!r}, "

@@ -48,6 +48,13 @@ def test_a_server_with_a_name_has_the_framework_of_its_program() -> None:
     assert framework_of(backend).no_prefix_cache == {"cache_prompt": False}
 
 
+def test_a_server_is_not_of_another_known_framework() -> None:
+    text = refusal('server = "ollama"\nframework = "llama.cpp"')
+    assert "framework = 'llama.cpp' cannot be combined with server = 'ollama', which is Ollama's" in text
+    assert only('server = "ollama"\nframework = "OLLAMA"').server == "ollama"
+    assert only('server = "ollama"\nframework = "my fork"').framework == "my fork"
+
+
 @pytest.mark.parametrize(
     ("word", "meant"),
     [
