@@ -143,6 +143,7 @@ CAUSES: tuple[Cause, ...] = (
         _SEE_HELP,
     ),
     _cause("option", r"what\(\): +sto[ifdul]+\b", "a number in its command line is wrong: {line}", _SEE_HELP),
+    _cause("option", r"\berror: invalid argument: (?P<name>[^\s-]\S*)$", "it does not take the word {name}", _SEE_HELP),
     _cause("option", r"unknown command \"(?P<name>[^\"]+)\"", "it does not know the command {name}", _SEE_HELP),
     _cause(
         "option",

@@ -200,7 +200,7 @@ async def test_a_program_that_does_not_take_the_command_line(
     program.chmod(0o755)
     backend = Backend(name="x", server="llamafile", program=str(program))
     error = await failure(ManagedServer(backend, config(tiny), tmp_path))
-    hint = "set `program` to llamafile 0.9.3 and 0.10, which llmtui knows, or start yours with `launch`"
+    hint = "set `program` to llamafile 0.9.3 or 0.10, which llmtui knows, or start yours with `launch`"
     assert error.failure.hint == hint
 
 

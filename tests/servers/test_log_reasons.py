@@ -173,6 +173,7 @@ EXAMPLES = [
         "it does not take this value of --port: invalid value 'x' for '--port <PORT>': invalid digit found in string",
         "--help",
     ),
+    ("error: invalid argument: serve", "option", "it does not take the word serve", "--help"),
     ('Error: unknown command "server" for "ollama"', "option", "it does not know the command server", "--help"),
     (
         "error: the following required arguments were not provided:\n  --model-id <MODEL_ID>",

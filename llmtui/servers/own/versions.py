@@ -44,7 +44,7 @@ def unknown_version(version: str, known: Sequence[str]) -> str:
 def other_program(server: OwnServerName) -> str:
     """What to do about a program that does not take the command line of this server."""
     own = own_server(server)
-    versions = " and ".join(filter(None, (own.checked, own.read)))
+    versions = " or ".join(filter(None, (own.checked, own.read)))
     return f"set `program` to {own.programs[0]} {versions}, which llmtui knows, or start yours with `launch`"
 
 
