@@ -99,6 +99,15 @@ def test_no_line_of_the_page_is_too_long_or_hides_signs(width: int) -> None:
     assert all(width_of(line) <= width for line in race_lines(groups(found, ""), 1, width))
 
 
+def test_the_selected_race_is_shown_whole() -> None:
+    found = msgspec.structs.replace(FOUND, engines=["llama.cpp", "mistral.rs", "transformers"])
+    races = groups(found, "")
+    at = next(i for i, one in enumerate(races) if any(b.on_shared_file for b in one.backends))
+    shown = " ".join(" ".join(text(line) for line in race_lines(races, at, 60)).split())
+    assert "llmtui starts llama.cpp, mistral.rs, HuggingFace" in shown
+    assert len(race_lines(races, at, 60)) > len(race_lines(races, at, 200)) == len(races)
+
+
 def test_a_race_is_written_as_a_config(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     race = groups(FOUND, "")[0]

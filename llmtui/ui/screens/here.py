@@ -70,11 +70,13 @@ class HereLines(ScrollingLines):
         races = here.races(plan)
         here.selected = max(0, min(here.selected, len(races) - 1))
         lines: list[Line] = race_lines(races, here.selected, width)
+        # Lines of the selected race after its first one.
+        below = len(lines) - len(races)
         if not races:
             lines = [((" nothing here can be raced yet", "dim"),)]
         lines += other_lines(here.known(plan), width)
         # The selected race stays in sight; what is below all of them comes with the last.
-        at = len(lines) - 1 if races and here.selected == len(races) - 1 else here.selected
+        at = len(lines) - 1 if races and here.selected == len(races) - 1 else here.selected + below
         self._top = max(min(self._top, here.selected), at - height + 1, 0)
         self._top = min(self._top, here.selected) if races else 0
         return lines[self._top : self._top + height]

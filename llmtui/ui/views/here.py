@@ -13,6 +13,8 @@ from llmtui.ui.text.spans import Line, Role, Span, clip, pad, width_of, wrap
 
 #: The widest column of models.
 _MODEL_CELLS = 36
+#: The most lines of the selected race.
+_MEMBER_LINES = 4
 
 
 def presence_line(plan: Plan, width: int, key: str) -> Line:
@@ -46,22 +48,29 @@ def _joined(parts: Sequence[tuple[str, str]]) -> Line:
 
 
 def race_lines(races: Sequence[Group], selected: int, width: int) -> list[Line]:
-    """Return a line for each race: its model, and the servers and engines that have it."""
+    """Return a line for each race: its model, and the servers and programs that have it. The selected one is whole."""
     column = min(_MODEL_CELLS, width // 2, max((len(sanitize(one.model, 200)) for one in races), default=0))
     lines: list[Line] = []
     for index, race in enumerate(races):
         chosen = index == selected
         model = pad(clip(sanitize(race.model, 200), column), column)
-        text = clip(", ".join(_member(b, race.model) for b in race.backends), max(0, width - column - 5))
+        text, room = _members(race), max(0, width - column - 5)
+        first, *more = (wrap(text, room, _MEMBER_LINES) if chosen else []) or [clip(text, room)]
         role: Role = "focus" if chosen else "strong"
-        lines.append(((" ► " if chosen else "   ", "focus"), (model, role), ("  ", ""), (text, "")))
+        lines.append(((" ► " if chosen else "   ", "focus"), (model, role), ("  ", ""), (first, "")))
+        lines += [((" " * (column + 5), ""), (rest, "")) for rest in more]
     return lines
 
 
-def _member(backend: Backend, model: str) -> str:
+def _members(race: Group) -> str:
+    """What races: "Ollama, vLLM; llmtui starts llama.cpp, mistral.rs"."""
+    running = ", ".join(_running(one, race.model) for one in race.backends if not one.on_shared_file)
+    started = ", ".join(sanitize(one.name, 40) for one in race.backends if one.on_shared_file)
+    return "; ".join(filter(None, (running, f"llmtui starts {started}" if started else "")))
+
+
+def _running(backend: Backend, model: str) -> str:
     name = sanitize(backend.name, 40)
-    if backend.on_shared_file:
-        return f"{name} (llmtui starts it)"
     return name if backend.model == model else f"{name} {sanitize(backend.model, 60)}"
 
 
