@@ -114,7 +114,8 @@ def _address_of(backend: Backend) -> str:
 def _has_not(name: str, model: str, server: DiscoveredServer, remedy: str) -> str:
     has = ", ".join(sanitize(each, 60) for each in chat_models(server)[:_LISTED])
     todo = sanitize(remedy, 200) or "name one of these with --model, or leave it out"
-    return f"{name} has no model {sanitize(wanted_model(model), 60)}, only {has}; {todo}"
+    only = f", only {has}" if has else ""
+    return f"{name} has no model {sanitize(wanted_model(model), 60)}{only}; {todo}"
 
 
 def wanted_places(entries: Iterable[Backend], urls: Sequence[str] | None = None) -> tuple[list[str], str]:

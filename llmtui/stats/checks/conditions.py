@@ -139,7 +139,7 @@ def bridge(race: Race) -> Iterator[Check]:
             level="warning" if len(bridged) < len(race.sampled) else "note",
             backends=bridged,
             text=f"a Python bridge is in front of {listed(bridged)}, and its time is part of the figures",
-            todo="measure the framework's own server, if it has one: set `launch` or `url` in [[backend]]",
+            todo="measure the framework's own server, if it has one: set `server`, `launch` or `url` in [[backend]]",
         )
 
 
