@@ -372,7 +372,8 @@ def recorded(plan: Plan, engines: list[Embedded]) -> Found:
     """Return what a run knew of this machine: its own servers and programs, and the others. Nothing is contacted."""
     own = [
         DiscoveredServer(
-            framework=backend.framework,
+            # As a server that is looked for has it; a config may say "ollama".
+            framework=backend.framework if (facts := framework(backend.framework)) is UNKNOWN else facts.title,
             url=backend.url,
             protocol=backend.protocol,
             models=[Model(name=backend.model)] if backend.model else [],

@@ -83,6 +83,15 @@ def test_what_a_run_knew_of_this_machine() -> None:
     assert [(one.server, one.program) for one in race.backends] == [("llama-server", "/opt/llama-server")]
 
 
+def test_a_server_that_is_raced_is_not_missing() -> None:
+    """The shipped config says "ollama"."""
+    own = Backend(name="Ollama", framework="ollama", url="http://127.0.0.1:11434", protocol="ollama", model="m")
+    plan = Plan(run="ab12cd34", created_utc="", config=RunConfig(), backends=[own])
+    found = recorded(plan, [])
+    assert "Ollama" not in {one.framework for one in missing(found)}
+    assert [backend.name for backend in groups(found, "")[0].backends] == ["Ollama"]
+
+
 def test_what_a_run_may_have_raced_before() -> None:
     starts = [backend.start for backend in usual(ENTRY, "http://127.0.0.1:11434")]
     assert starts == ["server", "embedded", "running"]
