@@ -204,13 +204,11 @@ def _absent(facts: Framework, own: Sequence[DiscoveredServer], wanted: str, *, l
     if own:
         example = facts.example_model if same_model(facts.example_model, wanted) else wanted
         return Absent(framework=facts.title, reason=f"it has no {wanted}", remedy=facts.pull_hint(example))
-    reason = _not_running(facts) if loadable else "not running"
-    return Absent(framework=facts.title, reason=reason, remedy=facts.start_hint(facts.port))
-
-
-def _not_running(facts: Framework) -> str:
-    """Why a framework is not here: neither its server nor, where llmtui can start that, its program."""
-    return "not running, not on PATH" if facts.own is not None and not facts.own.needs else "not running"
+    start = facts.start_hint(facts.port)
+    if loadable and facts.own is not None and not facts.own.needs:
+        # Neither its server is here nor the program, which llmtui would start.
+        return Absent(framework=facts.title, reason="not running, not on PATH", remedy=f"put it on PATH, or {start}")
+    return Absent(framework=facts.title, reason="not running", remedy=start)
 
 
 def _at_url(

@@ -42,7 +42,9 @@ def test_a_bare_machine_races_its_engines() -> None:
         "Llamafile": "not running, not on PATH",
         "Ollama": "not running, not on PATH",
     }
-    assert next(a.remedy for a in lineup.absent if a.framework == "Ollama") == "start it: ollama serve"
+    assert (
+        next(a.remedy for a in lineup.absent if a.framework == "Ollama") == "put it on PATH, or start it: ollama serve"
+    )
 
 
 def test_servers_with_the_model_join_under_the_name_of_what_answers() -> None:
