@@ -56,7 +56,8 @@ Kind = Literal[
 class Cause(NamedTuple):
     """One row of the table. `text` and `hint` may name the groups of `pattern`; {line} is the line without its prefix.
 
-    The first row that matches any line of a log is the cause: what is certain comes before what may be a remark.
+    The first row that matches any line of a log is the cause: what is certain comes before what may be a remark. A
+    pattern takes time in proportion to the length of a line, as it runs in the event loop and the log may be hostile.
     """
 
     kind: Kind
@@ -116,7 +117,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     _cause(
         "format",
-        r"\benv: ['‘]?(?P<name>[^'’:]+)['’]?: No such file|(?P<second>[^\s:]+): bad interpreter",
+        r"\benv: ['‘]?(?P<name>[^'’:]+)['’]?: No such file|(?<![^\s:])(?P<second>[^\s:]+): bad interpreter",
         "the program {name}, which runs the script, does not exist",
         "install it, or correct the first line of the script",
     ),
@@ -138,7 +139,7 @@ CAUSES: tuple[Cause, ...] = (
     _cause(
         "option",
         r"(?:error while handling argument \"|argument |invalid value (?:'[^']*' )?for ['\"]?)"
-        r"(?P<name>-{1,2}[\w-]+(?:/-{1,2}[\w-]+)*)[^:]*: ",
+        r"(?P<name>-{1,2}[\w-]++(?:/-{1,2}[\w-]++)*+)[^:]*+: ",
         "it does not take this value of {name}: {line}",
         _SEE_HELP,
     ),
@@ -179,10 +180,10 @@ CAUSES: tuple[Cause, ...] = (
     _cause(
         "no model",
         r"failed to open (?:GGUF file )?['`]?(?P<name>[^'`]+?)['`]?:? \(?No such file"
-        r"|(?P<second>\S+) is not a local folder and is not a valid model"
+        r"|(?<!\S)(?P<second>\S+) is not a local folder and is not a valid model"
         r"|Unrecognized processing class in (?P<third>\S+?)\. "
         r"|Repo id must be in the form[^:]*: ['\"](?P<fourth>[^'\"]+)"
-        r"|(?P<fifth>[^\s'\"]+\.(?:gguf|llamafile|safetensors))['\"]?: No such file",
+        r"|(?<![^\s'\"])(?P<fifth>[^\s'\"]+\.(?:gguf|llamafile|safetensors))['\"]?: No such file",
         "the model {name} does not exist, or is not a model",
         _MODEL_PATH,
     ),

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from llmtui.servers.log_reasons import CAUSES, explain, known_reason, reason
+from llmtui.servers.process_tree import LINE_CHARS
 
 BIND = "ERROR:    [Errno 98] error while attempting to bind on address ('127.0.0.1', 36113): address already in use"
 
@@ -323,3 +326,14 @@ def test_reason(log: str, cause: str) -> None:
 )
 def test_other_lines_are_not_in_the_table(line: str) -> None:
     assert known_reason([line]) is None or "missing" in line
+
+
+@pytest.mark.parametrize(
+    "part", ["a", "n'", "x.gguf", "-", "a-", "/--a", "argument ", "argument --a", "tensor `", "0: "]
+)
+def test_a_log_of_long_lines_does_not_hold_up_other_requests(part: str) -> None:
+    """Before, the search took 7 s for such a log, and the event loop stood still."""
+    lines = [f"argument --{part * LINE_CHARS}"[:LINE_CHARS]] * 60
+    began = time.thread_time()
+    known_reason(lines)
+    assert time.thread_time() - began < 1.0
