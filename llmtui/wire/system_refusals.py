@@ -15,7 +15,8 @@ _NOT = r"(?:\bnot\b|n't\b|\bunsupported\b|\binvalid\b|\bunknown\b|\bunexpected\b
 _REFUSES = re.compile(
     rf"\bsystem['\"`]? (?:role|message|prompt|instruction)s?\b[^.\n]{{0,60}}{_NOT}"
     r"|\bsystem['\"`]?[^.\n]{0,20}\bnot (?:supported|allowed|accepted|permitted)"
-    rf"|{_NOT}[^.\n]{{0,40}}\bsystem['\"`]?(?: (?:role|message|prompt|instruction)s?)?\b"
+    rf"|{_NOT}[^.\n]{{0,40}}(?:\bsystem['\"`]? (?:role|message|prompt|instruction)s?\b|['\"`]system['\"`])"
+    rf"|{_NOT}[^.\n]{{0,20}}\brole\b[^.\n]{{0,10}}\bsystem\b"
     rf"|\brole\b[^.\n]{{0,20}}\bsystem\b[^.\n]{{0,40}}{_NOT}"
     r"|roles must alternate"
     r"|only (?:the )?user(?:,| and|/| or) ?(?:the )?(?:assistant|model)\b[^.\n]{0,20}\broles?\b"

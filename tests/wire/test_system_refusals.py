@@ -59,6 +59,10 @@ def test_refusals(status: int | None, text: str) -> None:
         (400, '{"error":{"message":"Unsupported parameter: \'max_tokens\' is not supported with this model."}}'),
         (500, '{"error":"model failed to load, this may be due to resource limitations"}'),
         (400, "the operating system reports an error"),
+        (500, "unexpected system error"),
+        (500, "no space left on the file system"),
+        (500, "could not allocate: not enough system memory"),
+        (400, "unknown model; see the system log"),
     ],
 )
 def test_other_errors_are_no_refusal(status: int | None, text: str) -> None:
