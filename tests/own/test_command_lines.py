@@ -133,6 +133,7 @@ async def test_each_server_is_told_to_listen_on_this_machine_only(
         ("0.8", "version 0.8 is older than 0.9, which llmtui knows"),
         ("1.0-rc1", "version 1.0-rc1 is newer than 0.10, which llmtui knows"),
         ("", "its version is unknown"),
+        ("9" * 5000 + ".1", "its version is unknown"),
         ("dev", "its version is unknown"),
     ],
 )

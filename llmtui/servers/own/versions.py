@@ -12,13 +12,15 @@ from llmtui.servers.own.programs import version_number
 
 #: As many numbers of a version are compared: "0.10.1" is a 0.10.
 _NUMBERS = 2
+#: A longer number is none of a version, and Python refuses to read a very long one.
+_MOST_DIGITS = 12
 
 
 def numbers(version: str) -> tuple[int, ...]:
     """Return the numbers of a version: (0, 9, 3) for "0.9.3-rc1", () if it has none."""
     parts: list[int] = []
     for part in version.split("-")[0].split("."):
-        if not part.isdecimal():
+        if not part.isdecimal() or len(part) > _MOST_DIGITS:
             break
         parts.append(int(part))
     return tuple(parts)
