@@ -207,7 +207,7 @@ class ManagedServer:
         daemonized = self._process.returncode == 0
         what = "exited before it answered" if daemonized else "exited while loading"
         hint = cause.hint
-        if self._backend.server and (daemonized or "`launch`" in hint):
+        if self._backend.server and (daemonized or "launch" in hint):
             hint = other_program(self._backend.server)
         elif daemonized:
             hint = "`launch` must name a command that stays in the foreground"
