@@ -21,9 +21,10 @@ from llmtui.measure.answer import Answer
 from llmtui.measure.request import IterationError, ask
 from llmtui.measure.transport import new_client
 from llmtui.model import Backend, Failure, FreshRole, RunConfig
-from llmtui.servers.base import Ready, Report, StartError
+from llmtui.servers.base import Ready, Report, StartError, thread_count
 from llmtui.servers.discovery import command_line
 from llmtui.servers.launcher import ManagedServer
+from llmtui.servers.placeholders import sets_threads
 from llmtui.servers.server_processes import ServerProcesses, launched_processes, listening_processes
 from llmtui.servers.socket_owners import Owners, strangers
 from llmtui.wire import common, dialect_for
@@ -260,7 +261,10 @@ class Target:
             self.processes = await asyncio.to_thread(listening_processes, host, port)
         ready = await probe.describe(
             Ready(
-                url=url, model=self.backend.model, version="", weights=self.backend.weights, threads=None, load_s=None
+                url=url,
+                model=self.backend.model,
+                weights=self.backend.weights,
+                threads=thread_count(self._config) if sets_threads(self.backend) else None,
             )
         )
         misnamed = self._misnamed(probe.framework) and host in LOCAL_HOSTS

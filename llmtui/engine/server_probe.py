@@ -246,9 +246,7 @@ class ServerProbe:
                 loading = "said" if refusals.says_loading(reply.body) else "" if reply.body.strip() else "silent"
             return SideAnswer(status=reply.status, loading=loading)
         names = self._dialect.model_names(reply.body)
-        listed = common.as_dict(reply.body)
-        # Ollama without a model has "models": [] or null, and "data": null in OpenAI's protocol.
-        known = bool(names) or "models" in listed or listed.get("data", ...) in (None, [])
+        known = bool(names) or _lists_none(reply.body)
         return SideAnswer(
             status=200,
             names=[name for name in names if len(name) <= MAX_MODEL_CHARS] if known else None,
@@ -318,6 +316,15 @@ class ServerProbe:
         if isinstance(error, NotAdmitted):
             return StartError(failure)
         return StartError(with_start_hint(failure, connect_cause(error), self._backend))
+
+
+def _lists_none(body: bytes) -> bool:
+    """Whether a reply is a list of no models: Ollama's "models": [] or null, and "data": null in OpenAI's protocol.
+
+    The decoded reply ends with this function: it may take many times its size.
+    """
+    listed = common.as_dict(body)
+    return "models" in listed or listed.get("data", ...) in (None, [])
 
 
 def _is_ollama(backend: Backend) -> bool:

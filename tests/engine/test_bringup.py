@@ -57,6 +57,16 @@ async def test_options_of_the_config_take_precedence(tmp_path: Path) -> None:
     assert body["ignore_eos"] is False
 
 
+@pytest.mark.parametrize(("options", "threads"), [({"n_threads": "{threads}"}, 3), ({}, None)])
+async def test_threads_that_requests_set_are_known(
+    options: dict[str, Any], threads: int | None, tmp_path: Path
+) -> None:
+    async with scripted(reply(404, {})) as server:
+        target = Target(Backend(name="a", url=server.url, options=options), RunConfig(threads=3), tmp_path)
+        assert (await target.bring_up(quiet)).threads == threads
+        await target.close()
+
+
 async def test_without_a_configured_model_the_first_one_is_used(tmp_path: Path) -> None:
     async with scripted(reply(404, {})) as server:
         server.by_path = {b"GET /v1/models": [reply(200, {"data": [{"id": "one"}, {"id": "two"}]})], b"POST": [ANSWER]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import shlex
 import signal
@@ -131,7 +133,7 @@ async def test_each_block_of_rounds_has_servers_of_its_own(tmp_path: Path) -> No
     # The servers are launched in random order, but both in each block. The first client may come after the first.
     assert [sorted(s.name for s in loading if s.launch == n) for n in range(2, 6)] == [["a", "b"]] * 4
     assert "a: 5 launches, start-up: median" in summary_table(run_view, 200)
-    assert all(line.split(",")[-2] == line.split(",")[3] for line in iterations_csv(run_view).splitlines()[1:])
+    assert all(row["launch"] == row["iteration"] for row in csv.DictReader(io.StringIO(iterations_csv(run_view))))
     assert "launches,load_median_s,load_min_s,load_max_s" in results_csv(run_view).splitlines()[0]
 
 

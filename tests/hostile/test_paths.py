@@ -21,10 +21,9 @@ from tests.engine.helpers import plan_of, truth_backend
 
 
 @pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def runtime(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The runtime folder."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "x"))
-    (tmp_path / "x").mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_path))
     return run_folders.runtime_folder()
 
 
