@@ -113,6 +113,22 @@ PROVOKED: list[Case] = [
     ),
     ("stop-reason", "void", {}, {"fields": {"finish_reason": "stop", "output_tokens": 60}}, {}, "b stop 12x"),
     ("stop-reason", "void", {}, every(3, finish_reason="eos", output_tokens=62), {}, "b length 8x/stop 4x"),
+    (
+        "stop-reason",
+        "warning",  # one round of six may be of different work, as for output-tokens
+        {"n": 6},
+        {**every(6, finish_reason="stop", output_tokens=59), "n": 6},
+        {},
+        "b length 5x/stop 1x",
+    ),
+    (
+        "stop-reason",
+        "void",
+        {"n": 6},
+        {**every(3, finish_reason="stop", output_tokens=59), "n": 6},
+        {},
+        "b length 4x/stop 2x",
+    ),
     ("stop-reason", "void", {}, every(1, finish_reason="stop", output_tokens=None), {}, "b stop 12x"),
     (
         "stop-reason",

@@ -156,13 +156,15 @@ def stop_reason(race: Race) -> Iterator[Check]:
     if not any(early.values()):
         return
     unlike = {
-        (one.name, two.name): _same_amount(one, two)
+        (one.name, two.name): (_same_amount(one, two), _odd_round(one, two))
         for one, two in itertools.combinations(ended, 2)
         if _reason(one) != _reason(two) or abs(early[one.name] - early[two.name]) > VOID_SHARE
     }
-    sides = grouped(ended, lambda one, two: unlike.get((one.name, two.name), True))
+    sides = grouped(ended, lambda one, two: any(unlike.get((one.name, two.name), (True,))))
     void = len(sides) > 1
-    level: Level = "void" if void else "note" if unlike else "warning"
+    level: Level = "void" if void else "warning"
+    if unlike and all(same for same, _ in unlike.values()):
+        level = "note"
     how = {
         "void": "for different reasons",
         "note": "for different reasons, after the same number of tokens",
@@ -199,6 +201,13 @@ def _same_amount(one: Entry, two: Entry) -> bool:
         return True
     counted = _counted_rounds(one, two)
     return bool(counted) and not any(_apart(*amounts, share=SMALL_SHARE) for _, *amounts in counted)
+
+
+def _odd_round(one: Entry, two: Entry) -> bool:
+    """Whether answers end alike and are equally long but for as few rounds as may be of different work."""
+    counted = _counted_rounds(one, two)
+    odd = sum(_apart(*amounts, share=SMALL_SHARE) for _, *amounts in counted)
+    return _reason(one) == _reason(two) and 0 < odd <= max(ODD_ROUNDS, ODD_SHARE * len(counted))
 
 
 def tokens_per_arrival(race: Race) -> Iterator[Check]:
