@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from llmtui.model import Backend, RunConfig
-from llmtui.servers.base import Report
+from llmtui.servers.base import Launch, Ready, Report, thread_count
 from llmtui.servers.model_cache import own_folder
 from llmtui.servers.model_file import hf_folder, model_digest, shared_model
-from llmtui.servers.recipe_parts import wrong_weights
+from llmtui.servers.recipe_parts import local_url, offline_environment, thread_environment, wrong_weights
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,29 @@ async def hf_model(backend: Backend, config: RunConfig, report: Report) -> HfMod
     return HfModel(folder, home, dtype, weights, await model_digest(path, report))
 
 
-def serve_arguments(model: HfModel, port: int) -> list[str]:
-    """Return the arguments of `transformers serve`, in the folder of the model's folder."""
-    return [model.folder.name, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", model.dtype]
-
-
 def hf_environment(model: HfModel) -> dict[str, str]:
     """Return the variables that keep transformers to the folder of the model."""
     return {"HF_HOME": str(model.home)}
 
 
-def min_new_tokens(config: RunConfig) -> dict[str, Any]:
-    """Return the request fields that make transformers go on to `max_tokens`."""
-    return {"generation_config": json.dumps({"min_new_tokens": config.max_tokens})}
+def serve_launch(program: Sequence[str], version: str, model: HfModel, config: RunConfig, port: int) -> Launch:
+    """Return how to launch `transformers serve` on this folder. `program` is the command of transformers."""
+    threads = thread_count(config)
+    argv = [*program, "serve", model.folder.name, "--host", "127.0.0.1", "--port", str(port)]
+    return Launch(
+        argv=[*argv, "--device", "cpu", "--dtype", model.dtype],
+        env=thread_environment(threads) | offline_environment() | hf_environment(model),
+        ready=Ready(
+            url=local_url(port),
+            model=model.folder.name,
+            version=version,
+            weights=model.weights,
+            threads=threads,
+            model_digest=model.digest,
+            full_length={"generation_config": json.dumps({"min_new_tokens": config.max_tokens})},
+        ),
+        # The model's name is the path as given, so a relative one keeps it short.
+        cwd=model.folder.parent,
+        probe_url=local_url(port) + "/health",
+        grace_s=1.0,
+    )

@@ -18,7 +18,7 @@ from llmtui.model import Backend, Embedded, RunConfig
 from llmtui.servers import placeholders
 from llmtui.servers.base import Launch, Ready, Report, StartError, missing, thread_count
 from llmtui.servers.chat_template import takes_system
-from llmtui.servers.hf_serve import hf_environment, hf_model, min_new_tokens, serve_arguments
+from llmtui.servers.hf_serve import hf_model, serve_launch
 from llmtui.servers.model_file import model_digest, model_name, q8_model, read_gguf_info, shared_model
 from llmtui.servers.own import launching
 from llmtui.servers.own.programs import interpreter_of
@@ -119,24 +119,8 @@ async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Rep
 async def _transformers(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
     _require(backend.embedded)
     model = await hf_model(backend, config, report)
-    threads = thread_count(config)
-    return Launch(
-        argv=[sys.executable, "-P", "-c", _entry("transformers"), "serve", *serve_arguments(model, port)],
-        env=thread_environment(threads) | offline_environment() | hf_environment(model),
-        ready=Ready(
-            url=local_url(port),
-            model=model.folder.name,
-            version=f"{_version('transformers')}, {_version('torch')}",
-            weights=model.weights,
-            threads=threads,
-            model_digest=model.digest,
-            full_length=min_new_tokens(config),
-        ),
-        # The model's name is the path as given, so a relative one keeps it short.
-        cwd=model.folder.parent,
-        probe_url=local_url(port) + "/health",
-        grace_s=1.0,
-    )
+    versions = f"{_version('transformers')}, {_version('torch')}"
+    return serve_launch([sys.executable, "-P", "-c", _entry("transformers")], versions, model, config, port)
 
 
 async def _command(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:

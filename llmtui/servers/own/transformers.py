@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from llmtui.config.frameworks import HUGGINGFACE, absent_packages, own_server
 from llmtui.model import Backend, RunConfig
-from llmtui.servers.base import Launch, Ready, Report, missing, thread_count
-from llmtui.servers.hf_serve import hf_environment, hf_model, min_new_tokens, serve_arguments
+from llmtui.servers.base import Launch, Report, missing
+from llmtui.servers.hf_serve import hf_model, serve_launch
 from llmtui.servers.own.programs import interpreter_of, version_number, version_text
-from llmtui.servers.recipe_parts import local_url, offline_environment, thread_environment
 
 #: Prints the versions without importing the packages, which takes seconds.
 _VERSIONS = "from importlib.metadata import version; print(version('transformers'), version('torch'))"
@@ -21,24 +20,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
         what = f"to export the model for transformers, llmtui needs these packages itself: {', '.join(absent)}"
         raise missing(what, HUGGINGFACE.install)
     model = await hf_model(backend, config, report)
-    threads = thread_count(config)
-    return Launch(
-        argv=[program, "serve", *serve_arguments(model, port)],
-        env=thread_environment(threads) | offline_environment() | hf_environment(model),
-        ready=Ready(
-            url=local_url(port),
-            model=model.folder.name,
-            version=await _version(program),
-            weights=model.weights,
-            threads=threads,
-            model_digest=model.digest,
-            full_length=min_new_tokens(config),
-        ),
-        # The model's name is the path as given, so a relative one keeps it short.
-        cwd=model.folder.parent,
-        probe_url=local_url(port) + "/health",
-        grace_s=1.0,
-    )
+    return serve_launch([program], await _version(program), model, config, port)
 
 
 async def _version(program: str) -> str:
