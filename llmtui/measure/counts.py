@@ -84,7 +84,7 @@ def _source(answer: Answer) -> TokenSource:
 def _by_limit(answer: Answer) -> Count | None:
     """Count the tokens that were asked for, if the server reports none and says that the limit ended the answer.
 
-    There is no end-of-sequence token in it. With far fewer events something else ended it, such as a full context.
+    It does not include an end-of-sequence token. With far fewer events something else ended it, such as a full context.
     """
     limit = answer.max_tokens
     if limit is None or not answer.streamed or ended_by(answer.finish_reason) != "length":

@@ -166,5 +166,5 @@ class Iteration(Struct, frozen=True):
 
     @property
     def loaded(self) -> bool:
-        """Whether the server loaded its model meanwhile, by its own clock: most of that is no time of an answer."""
+        """Whether the server loaded its model meanwhile, by its own clock: that is not part of an answer."""
         return self.ok and is_load(self.server_load_s, self.ttft_s, self.latency_s)

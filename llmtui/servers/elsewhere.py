@@ -1,6 +1,6 @@
 """Notices that a launched server listens at another address than it was asked to, long before its load timeout.
 
-The kernel's table of sockets proves where its processes listen. That alone is no proof that the server is there: an
+The kernel's table of sockets proves where its processes listen. That alone does not prove that it serves there: an
 engine may have internal ports. So a health check must succeed there, or its log name it if the command cannot know the
 port that llmtui chose.
 """

@@ -112,7 +112,7 @@ CAUSES: tuple[Cause, ...] = (
     _cause(
         "format",
         r"exec format error|cannot execute binary file|bad CPU type in executable|: \d+: .{0,2}ELF",
-        "this system cannot run the file: it is no program, or one for another processor or system",
+        "this system cannot run the file: it is not a program, or one for another processor or system",
         BUILT_ELSEWHERE,
     ),
     _cause(

@@ -106,8 +106,8 @@ class Place:
         for server, program in self.programs.items():
             race += f'[[backend]]\nname = "{server}"\nserver = "{server}"\nprogram = {json.dumps(program)}\n'
         (self.root / "work" / "race.toml").write_text(race)
-        nobody = '[run]\niterations = 1\nwarmup = 0\n[[backend]]\nname = "nobody"\nurl = "http://127.0.0.1:1"\n'
-        (self.root / "work" / "next.toml").write_text(nobody)
+        unreachable = '[run]\niterations = 1\nwarmup = 0\n[[backend]]\nname = "x"\nurl = "http://127.0.0.1:1"\n'
+        (self.root / "work" / "next.toml").write_text(unreachable)
 
     def environment(self, mark: str) -> dict[str, str]:
         """Return the variables of llmtui in a trial."""

@@ -256,7 +256,7 @@ async def test_an_end_while_it_loads(prepare: Prepare) -> None:
 async def test_changed_times_of_the_file_renew_its_records(
     prepare: Prepare, cache: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if an Ollama wrote the file's times in spite of all: its content is read again, nothing is made anew."""
+    """If Ollama changes the file's times after all, its content is read again and nothing is converted again."""
     ready = await prepare("touch").start()
     assert ready.model_digest == digest(model)
     monkeypatch.setattr(file_records, "read_digest", None)

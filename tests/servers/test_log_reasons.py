@@ -139,7 +139,7 @@ EXAMPLES = [
     (
         "./server: 1: \x7fELF\x02\x01: not found",
         "format",
-        "this system cannot run the file: it is no program, or one for another processor or system",
+        "this system cannot run the file: it is not a program, or one for another processor or system",
         "this machine's processor",
     ),
     (

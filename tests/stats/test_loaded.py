@@ -1,7 +1,7 @@
 """A sample during which the server loaded its model is marked, counted and shown, but it is in no figure or comparison.
 
-A load is no time of an answer: real servers load when their runner was started again, or when another program made them
-unload the model.
+Loading is not part of an answer: real servers load when their runner was started again, or when another program made
+them unload the model.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def test_what_changes_no_figure_is_no_load() -> None:
     assert sample("a", 1, 0.3, ttft_s=20.0, latency_s=60.0).loaded
     assert sample("a", 1, 0.3, ttft_s=None, latency_s=2.0).loaded, "an answer in one piece has a latency only"
     assert not sample("a", 1, None).loaded
-    assert not msgspec.structs.replace(sample("a", 1, LOAD_S), latency_s=None).loaded, "a failure is no sample"
+    assert not msgspec.structs.replace(sample("a", 1, LOAD_S), latency_s=None).loaded, "a failure is not a sample"
 
 
 def test_no_figure_contains_it() -> None:

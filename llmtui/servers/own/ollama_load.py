@@ -134,7 +134,7 @@ class Loader:
                 raise missing(message, f"free {needed / 1e9:.1f} GB")
 
     async def _send(self, client: httpx.AsyncClient, method: str, url: str, body: Any = None) -> Reply:
-        """Send one request, again while there is no connection: the launcher notices the end of a server.
+        """Send one request, and retry while connecting fails: the launcher notices when the server exits.
 
         Raises StartError.
         """
