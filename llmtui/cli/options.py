@@ -130,6 +130,8 @@ run_options = _all(
     click.option("--warmup", type=int, metavar="N", help="Warm-ups per backend: iterations that do not count."),
     click.option("--launches", type=int, metavar="N", help="How often launched servers are launched in the run."),
     click.option("--max-tokens", type=int, metavar="N", help="Maximum length of an answer, in tokens."),
+    click.option("--concurrency", metavar="N,N..", type=TEXT, help="Streams at a time: one level or several."),
+    click.option("--requests", type=int, metavar="N", help="Requests of a turn that count."),
     click.option("--order", metavar="ORDER", help="Order: shuffled, round-robin or sequential."),
 )
 

@@ -23,13 +23,14 @@ from llmtui.config.entries import named
 from llmtui.config.errors import ConfigError, backend_label, check_names, explain, show, suggestion
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
 from llmtui.config.frameworks import OLLAMA, framework, framework_of_server
+from llmtui.config.loads import check_load, load_changes
 from llmtui.config.named_secrets import named_secrets, secret_env
 from llmtui.config.ollama_host import ollama_url
 from llmtui.config.own_server_checks import check_env, distinct, on_shared_file
 from llmtui.config.places import Option, Place
 from llmtui.config.requests import check_requests
 from llmtui.config.variables import expand
-from llmtui.model import LABELS, Backend, Plan, RunConfig, Struct, is_backend_name, secret_values
+from llmtui.model import LABELS, Backend, Load, Plan, RunConfig, Struct, is_backend_name, secret_values
 from llmtui.model.plan import LEAST_LAUNCHES
 from llmtui.text import sanitize
 
@@ -68,6 +69,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     run: RunConfig = RunConfig()
     ui: UiConfig = UiConfig()
+    load: Load = Load()
     backend: list[Backend] = []
     source: str = ""
     text: str = ""
@@ -104,6 +106,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             # Absolute, so that a run can be resumed from any working folder.
             source=self.source if self.source == DEFAULT_SOURCE else os.path.abspath(self.source),
             fresh_role="system",
+            load=self.load,
         )
 
 
@@ -122,7 +125,13 @@ def chosen_names(words: Iterable[str], names: Sequence[str], source: str) -> tup
 MAX_LAUNCHES = 1000
 #: Limited, because every pair of backends is compared.
 MAX_BACKENDS = 100
-_SECTIONS: dict[str, type[msgspec.Struct]] = {"": Config, "run": RunConfig, "ui": UiConfig, "backend": Backend}
+_SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "": Config,
+    "run": RunConfig,
+    "load": Load,
+    "ui": UiConfig,
+    "backend": Backend,
+}
 #: Fields that are not keys of the file.
 _NO_KEYS = frozenset({"source", "text", "secrets"})
 
@@ -181,6 +190,7 @@ def parse(
     except msgspec.ValidationError as error:
         raise ConfigError(explain(str(error), as_written, _SECTIONS, root)) from None
     run = check_run(config.run, root.section("run"), folder)
+    load = check_load(config.load, root.section("load"))
     unnamed = {index for index, entry in enumerate(as_written.get("backend", [])) if "name" not in entry}
     whole = [named(b, root.backend(i, f"backend {i + 1}")) if i in unnamed else b for i, b in enumerate(config.backend)]
     whole = distinct(whole, unnamed)
@@ -190,7 +200,7 @@ def parse(
     if len(checked) > MAX_BACKENDS:
         raise ConfigError(f"{source}: {len(checked)} backends; a run compares at most {MAX_BACKENDS}")
     _check_names(checked, unnamed, root)
-    return msgspec.structs.replace(config, run=run, backend=checked, source=source, text=text)
+    return msgspec.structs.replace(config, run=run, load=load, backend=checked, source=source, text=text)
 
 
 def _check_names(backends: list[Backend], unnamed: set[int], root: Place) -> None:
@@ -216,10 +226,11 @@ def _not_toml(error: str, source: str) -> str:
 def changed(config: Config, changes: dict[str, Any]) -> Config:
     """Return `config` with [run] changed by the command line (None: no change). Raises ConfigError."""
     given = {key: value for key, value in changes.items() if value is not None}
+    option = Option("the command line")
+    config = msgspec.structs.replace(config, load=load_changes(config.load, given, option))
     if not given:
         return config
     table = {"run": {**msgspec.to_builtins(config.run), **given}}
-    option = Option("the command line")
     try:
         run = msgspec.convert(table["run"], RunConfig, strict=True)
     except msgspec.ValidationError as error:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
 
 from llmtui.engine.bringup import Target
-from llmtui.engine.schedule import Job, LaunchOf, jobs, jobs_left, launched_once
-from llmtui.model import RESTING, Backend, BackendState, Iteration, Phase, RunConfig
+from llmtui.engine.schedule import Job, LaunchOf, LevelsOf, jobs, jobs_left, launched_once, one_request
+from llmtui.model import RESTING, Backend, BackendState, Iteration, RunConfig, Turn
 
 #: The fields of a state that describe a wait, as they are when there is none.
 NOT_WAITING: dict[str, Any] = {"doing": "", "progress": None, "usual_load_s": None}
@@ -41,12 +41,18 @@ class BackendRun:
     dropped: int = 0
     usual_load_s: float | None = None
     launch_of: LaunchOf = launched_once
+    levels_of: LevelsOf = one_request
     #: The planned launch of the newest server, counted within the attempt; 0 if the first of several is still to come.
     launch: int = 1
-    #: How long the newest iterations of each phase took, failures and retries included (s).
-    durations_s: dict[Phase, deque[float]] = dataclasses.field(default_factory=dict)
+    #: How long the newest iterations, and the turns of each level, took (s), failures and retries included. Level 0 is
+    #: an iteration; measured ones replace the warm-ups.
+    durations_s: dict[int, deque[float]] = dataclasses.field(default_factory=dict)
+    #: The levels of which a measured one is among them.
+    timed: set[int] = dataclasses.field(default_factory=set)
     #: When the iteration under way began (time.monotonic()), None between iterations.
     asked_at: float | None = None
+    #: The level of the turn under way, or of the newest one; 0 for an iteration.
+    level: int = 0
     #: The place of the newest iteration in the order in which those of the run were started, from 1 on.
     seq: int = 0
     #: When the bring-up under way began (time.monotonic()), None without one.
@@ -79,23 +85,32 @@ class BackendRun:
         """Whether an iteration is under way."""
         return self.asked_at is not None
 
-    @property
-    def expected_s(self) -> float | None:
-        """How long an iteration takes, from the newest measured ones, or else warm-ups; None without any."""
-        recent = self.durations_s.get("measured") or self.durations_s.get("warmup")
+    def expected_s(self, level: int = 0) -> float | None:
+        """How long an iteration, or a turn of a level, takes: from the newest measured ones, or else warm-ups.
+
+        None without any. A level that had no turn yet is expected to take as long as the others.
+        """
+        recent = self.durations_s.get(level)
+        if not recent and level:
+            recent = deque(each for of, durations in self.durations_s.items() if of for each in durations)
         return sum(recent) / len(recent) if recent else None
 
     def begin_iteration(self, now: float, seq: int = 0) -> Job:
         """Take the next job from the queue, the `seq`-th iteration of the run. `now` is time.monotonic()."""
         self.asked_at = now
         self.seq = seq
-        return self.queue.popleft()
+        job = self.queue.popleft()
+        self.level = job.level
+        return job
 
     def end_iteration(self, job: Job, now: float) -> None:
         """Count a job that is over."""
         if self.asked_at is None:
             return  # a rerun or a stop has dropped it
-        durations = self.durations_s.setdefault(job[0], deque(maxlen=RECENT_DURATIONS))
+        if job.phase == "measured" and job.level not in self.timed:
+            self.timed.add(job.level)
+            self.durations_s.pop(job.level, None)
+        durations = self.durations_s.setdefault(job.level, deque(maxlen=RECENT_DURATIONS))
         durations.append(now - self.asked_at)
         self.asked_at = None
         self.finished += 1
@@ -103,7 +118,7 @@ class BackendRun:
     @property
     def next_launch(self) -> int:
         """The launch of the server to which the next round belongs."""
-        number = next((number for phase, number in self.queue if phase == "measured"), None)
+        number = next((job.number for job in self.queue if job.phase == "measured"), None)
         return self.launch_of(number) if number is not None else self.launch
 
     @property
@@ -114,7 +129,7 @@ class BackendRun:
     @property
     def launches_left(self) -> int:
         """How many planned launches are still to come, after the one of the server that is up."""
-        return max(0, self.launch_of(self.queue[-1][1]) - max(1, self.launch)) if self.queue else 0
+        return max(0, self.launch_of(self.queue[-1].number) - max(1, self.launch)) if self.queue else 0
 
     @property
     def part(self) -> int:
@@ -134,25 +149,29 @@ class BackendRun:
 
     def plan_attempt(self, config: RunConfig) -> None:
         """Queue all iterations of a new attempt."""
-        self.queue = deque(jobs(config.warmup, config.iterations, self.launch_of))
+        self.queue = deque(jobs(config.warmup, config.iterations, self.launch_of, self.levels_of))
         self.launch = int(self.launch_of(config.iterations) == 1)
         self.failures_in_a_row = 0
         self.restarts = self.dropped = self.repeats = self.finished = 0
         self.asked_at = None
 
 
-def jobs_done(state: BackendState, iterations: Iterable[Iteration]) -> set[Job]:
-    """Return the jobs of the attempt in `state` that `iterations` contain."""
+def jobs_done(state: BackendState, iterations: Iterable[Iteration], turns: Iterable[Turn] = ()) -> set[Job]:
+    """Return the jobs of the attempt in `state` that `iterations` and `turns` contain; a partial turn is not one."""
     key = (state.name, state.attempt)
-    return {(i.phase, i.iteration) for i in iterations if (i.backend, i.attempt) == key}
+    whole = {Job(t.phase, t.round, t.level) for t in turns if (t.backend, t.attempt) == key and t.state == "whole"}
+    return whole | {Job(i.phase, i.iteration) for i in iterations if (i.backend, i.attempt) == key}
 
 
 def missing_jobs(
-    config: RunConfig, state: BackendState, iterations: Iterable[Iteration], launch_of: LaunchOf = launched_once
+    config: RunConfig,
+    state: BackendState,
+    done: Collection[Job],
+    launch_of: LaunchOf = launched_once,
+    levels_of: LevelsOf = one_request,
 ) -> list[Job]:
-    """Return the jobs of the attempt in `state` that `iterations` do not contain."""
-    done = jobs_done(state, iterations)
-    return jobs_left(config.warmup, max(config.iterations, state.planned), done, launch_of)
+    """Return the jobs of the attempt in `state` that are not in `done` (see `jobs_done`)."""
+    return jobs_left(config.warmup, max(config.iterations, state.planned), done, launch_of, levels_of)
 
 
 def resumed_state(state: BackendState, missing: list[Job]) -> BackendState:
@@ -161,7 +180,7 @@ def resumed_state(state: BackendState, missing: list[Job]) -> BackendState:
     A backend that was interrupted after its last iteration is done.
     """
     if missing:
-        planned = max(state.planned, *(number for phase, number in missing if phase == "measured"))
+        planned = max(state.planned, *(job.number for job in missing if job.phase == "measured"))
         return BackendState(
             name=state.name,
             attempt=state.attempt,

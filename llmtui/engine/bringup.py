@@ -28,7 +28,7 @@ from llmtui.servers.placeholders import sets_threads
 from llmtui.servers.server_processes import ServerProcesses, launched_processes, listening_processes
 from llmtui.servers.socket_owners import Owners, strangers
 from llmtui.wire import common, dialect_for
-from llmtui.wire.base import Dialect
+from llmtui.wire.base import Dialect, Request
 
 #: See `Target.effort`.
 LAUNCHES = 2
@@ -117,7 +117,7 @@ class Target:
         """
         assert self.ready is not None and self._client is not None
         url, model = self.ready.url, self.ready.model
-        request = self.adaptation.request(url, self._options(), prompt, model, fresh_line)
+        request = self.request(prompt, fresh_line)
         try:
             answer = await ask(
                 self._client, request, self._dialect, timeout_s=self._config.timeout_s, on_tokens=on_tokens
@@ -126,6 +126,11 @@ class Target:
             raise self.adaptation.respond(error, request, url, model) from None
         self.adaptation.succeeded()
         return answer
+
+    def request(self, prompt: str, fresh_line: str) -> Request:
+        """Return the next request, as far as llmtui has learned what the server takes."""
+        assert self.ready is not None
+        return self.adaptation.request(self.ready.url, self._options(), prompt, self.ready.model, fresh_line)
 
     async def ask_until_settled(self, prompt: str, on_note: Callable[[str], None]) -> Answer:
         """Ask again as long as the server may take another request, also one that asks for a retry within `timeout_s`.
@@ -199,6 +204,11 @@ class Target:
         if self._previous_server is not None:
             # Also one whose stop was cancelled: there is one server of a backend at a time.
             await self._previous_server.stop()
+
+    @property
+    def listeners(self) -> frozenset[int] | None:
+        """The users that may listen on the server's port, None if unknown."""
+        return self._owners.allowed
 
     def _open(self, url: str, owners: frozenset[int] | None = None) -> None:
         """Create the client. `owners` are the users that may listen on the server's port; None: those that do now."""

@@ -19,7 +19,9 @@ from llmtui.engine.health import bring_up, check_iteration, fail, make_room, rem
 from llmtui.engine.retry import measure
 from llmtui.engine.run import Run
 from llmtui.engine.schedule import Turns
+from llmtui.engine.turns import take_turn
 from llmtui.engine.watch.server_usage import sample_servers
+from llmtui.load.process import WorkerProcess
 from llmtui.model import RESTING, AnyEvent, Failure, Note
 
 
@@ -29,7 +31,8 @@ class Coordinator:
     def __init__(self, run: Run, control: Control, own_pids: Callable[[], list[int]]) -> None:
         self._run = run
         self._control = control
-        self._own_pids = own_pids
+        self._worker = WorkerProcess()
+        self._own_pids = lambda: [*own_pids(), *([pid] if (pid := self._worker.pid) is not None else [])]
         self._turns = Turns(run.config.order, list(run.by_name), f"{run.config.seed}/{run.plan.run}")
 
     async def run(self) -> None:
@@ -50,7 +53,10 @@ class Coordinator:
             sampler.cancel()
             run.close()
             await asyncio.gather(
-                sampler, *(backend_run.target.close() for backend_run in run.backends), return_exceptions=True
+                sampler,
+                self._worker.close(),
+                *(backend_run.target.close() for backend_run in run.backends),
+                return_exceptions=True,
             )
 
     def _next(self) -> list[BackendRun]:
@@ -85,12 +91,16 @@ class Coordinator:
         random.Random(f"{config.seed}/{self._run.plan.run}/launch {launch}").shuffle(names)
         return min(down, key=lambda backend_run: names.index(backend_run.name))
 
-    def _round(self, backend_run: BackendRun) -> tuple[int, bool, int]:
-        """Return the round of a backend's next job: the warm-ups of a launch are in one, before its measured ones."""
-        phase, number = backend_run.queue[0]
-        if phase == "measured":
-            return self._run.config.launch_of(number), True, number
-        return backend_run.next_launch, False, 0
+    def _round(self, backend_run: BackendRun) -> tuple[int, bool, int, int]:
+        """Return the round of a backend's next job: the warm-ups of a launch are in one, before its measured ones.
+
+        Each level of a load is a round of its own.
+        """
+        job = backend_run.queue[0]
+        if job.phase == "measured":
+            place = list(backend_run.levels_of(job.number)).index(job.level)
+            return self._run.config.launch_of(job.number), True, job.number, place
+        return backend_run.next_launch, False, 0, job.level
 
     async def _step(self, backend_runs: list[BackendRun]) -> None:
         """Carry out one iteration, one bring-up or one stop of a server for each backend. A command can cancel it."""
@@ -140,15 +150,20 @@ class Coordinator:
         run = self._run
         agree_on_role(run, backend_run)
         job = backend_run.begin_iteration(time.monotonic(), run.next_seq())
-        run.set_state(backend_run, state="warmup" if job[0] == "warmup" else "running")
+        run.set_state(backend_run, state="warmup" if job.phase == "warmup" else "running")
         run.emit_run()
         try:
-            iteration = await measure(backend_run, job, run.plan, self._own_pids, self._emit)
+            if job.level:
+                turn = await take_turn(run, backend_run, job, self._worker, self._own_pids)
+                iteration = turn.as_sample
+            else:
+                iteration = await measure(backend_run, job, run.plan, self._own_pids, self._emit)
             backend_run.end_iteration(job, time.monotonic())
         finally:
             backend_run.asked_at = None
-        run.add_iteration(iteration)
-        record_role(run, backend_run, iteration)
+        if not job.level:
+            run.add_iteration(iteration)
+            record_role(run, backend_run, iteration)
         if not backend_run.state.device:
             # Not earlier: some servers load the model at the first request.
             run.set_state(backend_run, device=backend_run.target.device())

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import Any
 
-from llmtui.engine.backend_run import NOT_WAITING, BackendRun, missing_jobs
+from llmtui.engine.backend_run import NOT_WAITING, BackendRun, jobs_done, missing_jobs
 from llmtui.engine.run import Run
 from llmtui.model import BackendState, Failure, Iteration, Note
 from llmtui.model.state import MOST_LOADS
@@ -117,7 +117,8 @@ async def _handle_exit(run: Run, backend_run: BackendRun, server: ManagedServer)
     """Restart a server that exited, up to `restarts` times; after that its backend has failed."""
     failure = server.exit_failure()
     tail = server.log_tail()
-    missing = missing_jobs(run.config, backend_run.state, run.iterations, backend_run.launch_of)
+    done = jobs_done(backend_run.state, run.iterations, run.turns)
+    missing = missing_jobs(run.config, backend_run.state, done, backend_run.launch_of, backend_run.levels_of)
     if missing and backend_run.restarts < run.config.restarts:
         backend_run.restarts += 1
         backend_run.failures_in_a_row = 0

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
-
-import msgspec
 
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.schedule import Job
@@ -20,8 +17,8 @@ from llmtui.engine.watch.fronts import FrontWatch
 from llmtui.engine.watch.other_cpu import OtherCpuMeter
 from llmtui.engine.watch.stalls import StallMeter, stall_failure
 from llmtui.measure.answer import Answer
-from llmtui.measure.counts import cached_count, doubt_of, prompt_count
-from llmtui.measure.figures import figures, server_times_s
+from llmtui.measure.counts import doubt_of
+from llmtui.measure.record import with_figures
 from llmtui.measure.request import IterationError
 from llmtui.model import (
     AnyEvent,
@@ -32,15 +29,12 @@ from llmtui.model import (
     Progress,
     disturbed_from,
 )
-from llmtui.text import sanitize
 
 #: The shortest time between two progress events of an iteration.
 PROGRESS_INTERVAL_S = 0.25
 IN_ONE_PIECE = "the answer was not streamed: it came in one piece, so it has no TTFT and no tokens/s"
 #: After this many answers in one piece, in a row, the user is informed.
 WHOLE_IN_A_ROW = 3
-#: A finish reason is one word.
-MAX_REASON_CHARS = 60
 
 
 class Refusal(NamedTuple):
@@ -62,7 +56,7 @@ async def request_once(
 
     Return its record, and the refusal if the server asks to retry later.
     """
-    phase, number = job
+    phase, number = job.phase, job.number
     attempt = backend_run.state.attempt
     meter = OtherCpuMeter(backend_run.target.processes, own_pids)
     fronts = FrontWatch(backend_run.target.processes)
@@ -145,23 +139,3 @@ def becomes_whole(backend_run: BackendRun, iteration: Iteration) -> bool:
     if backend_run.whole_in_a_row < WHOLE_IN_A_ROW:
         backend_run.whole_in_a_row = 0
     return False
-
-
-def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
-    """Return `iteration` with the figures of a complete answer."""
-    prefill_s, decode_s, load_s = server_times_s(answer)
-    return msgspec.structs.replace(
-        iteration,
-        **dataclasses.asdict(figures(answer)),
-        prompt_tokens=prompt_count(answer),
-        cached_tokens=cached_count(answer),
-        finish_reason=sanitize(answer.finish_reason, MAX_REASON_CHARS) if answer.finish_reason is not None else None,
-        connect_s=answer.connect_ns / 1e9 if answer.connect_ns is not None else None,
-        server_prefill_s=prefill_s,
-        server_decode_s=decode_s,
-        server_load_s=load_s,
-        stamp=answer.stamp,
-        text=answer.text,
-        arrivals_ns=answer.arrivals_ns,
-        arrival_tokens=answer.arrival_tokens,
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable
 
 from llmtui.engine.backend_run import BackendRun
@@ -31,17 +32,19 @@ def run_progress(backends: Iterable[BackendRun], config: RunConfig, now: float) 
     queued_s: float | None = 0.0
     current_s: float | None = None
     for backend_run in backends:
-        expected = backend_run.expected_s
+        under_way = backend_run.expected_s(backend_run.level)
         if backend_run.queue or backend_run.asking:
-            if expected is None or queued_s is None:
+            levels = Counter(job.level for job in backend_run.queue)
+            expected = {level: backend_run.expected_s(level) for level in levels}
+            if queued_s is None or None in expected.values() or (not expected and under_way is None):
                 queued_s = None
             else:
-                queued_s += len(backend_run.queue) * (expected + config.cooldown_s)
+                queued_s += sum(n * ((expected[level] or 0.0) + config.cooldown_s) for level, n in levels.items())
                 queued_s += backend_run.launches_left * (backend_run.usual_load_s or 0.0)
         if backend_run.launching_at is not None and backend_run.usual_load_s is not None:
             current_s = backend_run.usual_load_s - (now - backend_run.launching_at)
-        elif backend_run.asked_at is not None and expected is not None:
-            current_s = expected - (now - backend_run.asked_at)
+        elif backend_run.asked_at is not None and under_way is not None:
+            current_s = under_way - (now - backend_run.asked_at)
         elif backend_run.resting_until is not None:
             current_s = max(0.0, backend_run.resting_until - now)
     eta_s = queued_s + max(0.0, current_s or 0.0) if queued_s is not None else None

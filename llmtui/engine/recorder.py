@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from llmtui.model import AnyEvent, BackendState, Iteration, Machine, Note, Plan
+from llmtui.model import AnyEvent, BackendState, Iteration, Machine, Note, Plan, Turn
 from llmtui.store.errors import LockedError, StoreError
 from llmtui.store.history import Store
 from llmtui.store.open import open_store
@@ -46,6 +46,8 @@ class Recorder:
         self._look_back = False
         self._open_at = 0.0
         self._iterations: list[Iteration] = []
+        self._turns: dict[int, Turn] = {}
+        self._requests: list[Iteration] = []
         self._states: dict[tuple[str, int], BackendState] = {}
         self._status: Literal["", "running", "done", "stopped"] = ""
         self._failure_note: Note | None = None
@@ -98,6 +100,16 @@ class Recorder:
         self._iterations.append(iteration)
         self._flush()
 
+    def save_turn(self, turn: Turn) -> None:
+        """Save a turn as it begins, and again when it has ended."""
+        self._turns[turn.seq] = turn
+        self._flush()
+
+    def save_requests(self, samples: list[Iteration]) -> None:
+        """Save requests of a turn, and whatever could not be saved before."""
+        self._requests.extend(samples)
+        self._flush()
+
     def save_state(self, state: BackendState) -> None:
         """Save the state of a backend."""
         self._states[state.name, state.attempt] = state
@@ -142,6 +154,12 @@ class Recorder:
             while self._iterations:
                 self._store.save_iteration(self._iterations[0])
                 self._iterations.pop(0)
+            for seq, turn in list(self._turns.items()):
+                self._store.save_turn(turn)
+                del self._turns[seq]
+            if self._requests:
+                self._store.save_requests(self._requests)
+                self._requests.clear()
             for key, state in list(self._states.items()):
                 self._store.save_state(self._plan.run, state, state.model_digest)
                 del self._states[key]

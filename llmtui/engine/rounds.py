@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmtui.engine.backend_run import BackendRun, jobs_done
 from llmtui.engine.run import Run
-from llmtui.engine.schedule import last_warmup, with_warmups
+from llmtui.engine.schedule import with_warmups
 from llmtui.model import More, Note
 from llmtui.stats.board import narrow
 from llmtui.stats.levels import MORE_TIMES
@@ -40,9 +40,9 @@ class ExtraRounds:
         for backend_run in self._finished():
             planned = backend_run.state.planned
             numbers = self._next_numbers(planned)
-            done = last_warmup(jobs_done(backend_run.state, self._run.iterations))
-            launch_of = backend_run.launch_of
-            added = with_warmups(numbers, self._run.config.warmup, done, launch_of, launch_of(planned))
+            done = jobs_done(backend_run.state, self._run.iterations, self._run.turns)
+            launch_of, levels_of = backend_run.launch_of, backend_run.levels_of
+            added = with_warmups(numbers, self._run.config.warmup, done, launch_of, launch_of(planned), levels_of)
             backend_run.queue.extend(added)
             self._run.set_state(backend_run, state="waiting", planned=numbers[-1])
         return True

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from llmtui.engine.backend_run import BackendRun, missing_jobs, resumed_state
+from llmtui.engine.backend_run import BackendRun, jobs_done, missing_jobs, resumed_state
 from llmtui.engine.bringup import Target
 from llmtui.engine.progress import run_progress
 from llmtui.engine.recorder import Recorder
-from llmtui.engine.schedule import fresh_sets, launched_once
+from llmtui.engine.schedule import fresh_sets, launched_once, one_request, shuffled_levels
 from llmtui.model import (
     AnyEvent,
     BackendChanged,
@@ -27,6 +27,8 @@ from llmtui.model import (
     Plan,
     RunChanged,
     RunState,
+    Turn,
+    TurnDone,
     redacted,
     redactor,
 )
@@ -54,6 +56,7 @@ class Run:
         emit: Callable[[AnyEvent], None],
         backends: list[BackendRun],
         iterations: list[Iteration],
+        turns: list[Turn] | None = None,
     ) -> None:
         self.plan = plan
         self.config = plan.config
@@ -62,9 +65,10 @@ class Run:
         self._redact = redactor(plan)
         self.by_name = {backend_run.name: backend_run for backend_run in backends}
         self.iterations = iterations
+        self.turns = turns or []
         self.paused = False
         self.stopping = False
-        self._seq = max(len(iterations), *(i.seq for i in iterations), 0)
+        self._seq = max(len(iterations), *(i.seq for i in iterations), *(turn.seq for turn in self.turns), 0)
         self._machine = machine
         self._began = time.monotonic()
         self._ended: float | None = None
@@ -83,6 +87,7 @@ class Run:
             backends=[backend_run.state for backend_run in self.backends],
             iterations=list(self.iterations),
             notes=[redacted(note, self._redact) for note in self.recorder.notes],
+            turns=list(self.turns),
         )
 
     def emit(self, event: AnyEvent) -> None:
@@ -109,6 +114,13 @@ class Run:
         self.iterations.append(iteration)
         drop_old_texts(self.iterations)
         self._send(IterationDone(iteration=iteration))
+
+    def add_turn(self, turn: Turn) -> None:
+        """Store a turn that ended, and emit it."""
+        turn = redacted(turn, self._redact)
+        self.recorder.save_turn(turn)
+        self.turns.append(turn)
+        self._send(TurnDone(turn=turn))
 
     def add_note(self, note: Note) -> None:
         """Emit a note, also to clients that connect later."""
@@ -141,13 +153,19 @@ class Run:
         self.emit_run()
 
     def measured(self, backend_run: BackendRun) -> list[Iteration]:
-        """Return the measured iterations of the backend's current attempt, failures included."""
+        """Return the measured iterations of the backend's current attempt, failures included.
+
+        Of a load it has the turns at the level that counts.
+        """
         key = (backend_run.name, backend_run.state.attempt, "measured")
+        if (head := self.plan.head_level) is not None:
+            turns = (turn for turn in self.turns if turn.level == head.number)
+            return [turn.as_sample for turn in turns if (turn.backend, turn.attempt, turn.phase) == key]
         return [i for i in self.iterations if (i.backend, i.attempt, i.phase) == key]
 
     def _state(self) -> RunState:
         asking = any(backend_run.state.state in ("warmup", "running") for backend_run in self.backends)
-        phase: Any = "running" if self.iterations or asking else "starting"
+        phase: Any = "running" if self.iterations or self.turns or asking else "starting"
         if self._ended is not None:
             phase = "done"  # and stays so while the servers are stopped
         elif self.stopping:
@@ -178,6 +196,8 @@ def start_run(
     backends: list[BackendRun] = []
     sets = fresh_sets(plan.backends)
     usual_loads = recorder.usual_loads()
+    numbers = [level.number for level in plan.levels]
+    levels_of = shuffled_levels(numbers, f"{plan.config.seed}/{plan.run}") if numbers else one_request
     # One for all backends: each must get the same prompt in the same round.
     salt = f"+{time.monotonic()}"
     for number, backend in enumerate(plan.backends):
@@ -195,15 +215,17 @@ def start_run(
         launch_of = plan.config.launch_of if backend.launched else launched_once
         if stored is None or earlier is None:
             state = BackendState(name=backend.name, planned=plan.config.iterations, fresh_set=sets[backend.name])
-            backend_run = BackendRun(backend, target, state, launch_of=launch_of)
+            backend_run = BackendRun(backend, target, state, launch_of=launch_of, levels_of=levels_of)
             backend_run.plan_attempt(plan.config)
         else:
-            missing = missing_jobs(plan.config, earlier, stored.iterations, launch_of)
+            done = jobs_done(earlier, stored.iterations, stored.turns)
+            missing = missing_jobs(plan.config, earlier, done, launch_of, levels_of)
             state = resumed_state(earlier, missing)
             state = msgspec.structs.replace(state, fresh_set=state.fresh_set or sets[backend.name])
             if state.fresh_role == "user":
                 target.fresh.refuse()
             backend_run = BackendRun(backend, target, state, salt=salt, launch_of=launch_of, launch=earlier.launch)
+            backend_run.levels_of = levels_of
             backend_run.queue.extend(missing)
             key = (backend.name, earlier.attempt)
             warmups = plan.config.warmups_of(backend, state.planned)
@@ -212,7 +234,8 @@ def start_run(
         backend_run.usual_load_s = usual_loads.get(backend.name)
         backends.append(backend_run)
     iterations = list(stored.iterations) if stored is not None else []
-    return Run(plan, machine, recorder, emit, backends, iterations)
+    turns = list(stored.turns) if stored is not None else []
+    return Run(plan, machine, recorder, emit, backends, iterations, turns)
 
 
 def drop_old_texts(iterations: list[Iteration], newest: int = MAX_WHOLE_ITERATIONS) -> None:

@@ -2,23 +2,55 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from llmtui.load.prompts import line_of
 from llmtui.model import Backend, Order, Phase
 
 #: Names of this machine.
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "0.0.0.0", "::"})
 
-#: An iteration to do: its phase, and its number in that phase from 1 on.
-Job = tuple[Phase, int]
+
+class Job(NamedTuple):
+    """What a backend does at a time: one iteration, or with a `level` (from 1 on) a turn of a load.
+
+    `number` is that of the iteration within its phase from 1 on, or the round of the turn.
+    """
+
+    phase: Phase
+    number: int
+    level: int = 0
 
 
 #: Returns the launch of the server to which a round belongs (`RunConfig.launch_of`).
 LaunchOf = Callable[[int], int]
+
+
+#: Returns the levels of a round in the order in which they are taken: (0,) in a race.
+LevelsOf = Callable[[int], Sequence[int]]
+
+
+def one_request(number: int) -> Sequence[int]:
+    """Return the levels of any round of a race."""
+    return (0,)
+
+
+def shuffled_levels(levels: Sequence[int], seed: int | str) -> LevelsOf:
+    """Return the function that gives the levels of a round of a load, in an order that `seed` and the round decide.
+
+    It is the same for all backends, so that those of one level take their turns one after the other.
+    """
+
+    def levels_of(number: int) -> Sequence[int]:
+        order = list(levels)
+        random.Random(f"{seed}/levels {number}").shuffle(order)
+        return order
+
+    return levels_of
 
 
 def launched_once(number: int) -> int:
@@ -26,36 +58,68 @@ def launched_once(number: int) -> int:
     return 1
 
 
-def jobs(warmup: int, iterations: int, launch_of: LaunchOf = launched_once) -> list[Job]:
+def jobs(
+    warmup: int, iterations: int, launch_of: LaunchOf = launched_once, levels_of: LevelsOf = one_request
+) -> list[Job]:
     """Return all jobs of one attempt."""
-    return jobs_left(warmup, iterations, (), launch_of)
+    return jobs_left(warmup, iterations, (), launch_of, levels_of)
 
 
-def jobs_left(warmup: int, iterations: int, done: Collection[Job], launch_of: LaunchOf = launched_once) -> list[Job]:
+def jobs_left(
+    warmup: int,
+    iterations: int,
+    done: Collection[Job],
+    launch_of: LaunchOf = launched_once,
+    levels_of: LevelsOf = one_request,
+) -> list[Job]:
     """Return the measured jobs that are not in `done`, after new warm-ups: the server has been restarted.
 
     The warm-ups continue the numbers of those in `done`. The list is empty if nothing is missing.
     """
-    missing = [number for number in range(1, iterations + 1) if ("measured", number) not in done]
-    return with_warmups(missing, warmup, last_warmup(done), launch_of)
+    done = frozenset(done)
+    planned = (Job("measured", number, level) for number in range(1, iterations + 1) for level in levels_of(number))
+    return _with_warmups([job for job in planned if job not in done], warmup, done, launch_of)
 
 
 def last_warmup(done: Iterable[Job]) -> int:
     """Return the largest number of a warm-up in `done`, 0 without any."""
-    return max((number for phase, number in done if phase == "warmup"), default=0)
+    return max((job.number for job in done if job.phase == "warmup" and not job.level), default=0)
 
 
-def with_warmups(numbers: Iterable[int], warmup: int, last: int, launch_of: LaunchOf, launch: int = 0) -> list[Job]:
+def with_warmups(
+    numbers: Iterable[int],
+    warmup: int,
+    done: Collection[Job],
+    launch_of: LaunchOf,
+    launch: int = 0,
+    levels_of: LevelsOf = one_request,
+) -> list[Job]:
     """Return the jobs of these rounds, with warm-ups before each that has another launch than the one before it.
 
-    `launch` is that of the server that is up, 0 if none is. The warm-ups are numbered from `last` + 1 on.
+    `launch` is that of the server that is up, 0 if none is. The warm-ups continue the numbers of those in `done`. A
+    load has warm-ups of one request, then one turn at each level.
     """
+    rounds = [Job("measured", number, level) for number in numbers for level in levels_of(number)]
+    return _with_warmups(rounds, warmup, done, launch_of, launch)
+
+
+def _with_warmups(
+    rounds: Sequence[Job], warmup: int, done: Collection[Job], launch_of: LaunchOf, launch: int = 0
+) -> list[Job]:
     planned: list[Job] = []
-    for number in numbers:
-        if (of := launch_of(number)) != launch:
-            planned += [("warmup", last + n) for n in range(1, warmup + 1)]
-            launch, last = of, last + warmup
-        planned.append(("measured", number))
+    last = last_warmup(done)
+    last_turn = max((job.number for job in done if job.phase == "warmup" and job.level), default=0)
+    levels = sorted({job.level for job in rounds if job.level})
+    for job in rounds:
+        if (of := launch_of(job.number)) != launch:
+            # The first request of a load shows which requests the server takes.
+            single = max(1, warmup) if levels else warmup
+            planned += [Job("warmup", last + n) for n in range(1, single + 1)]
+            launch, last = of, last + single
+            if levels and warmup:
+                last_turn += 1
+                planned += [Job("warmup", last_turn, level) for level in levels]
+        planned.append(job)
     return planned
 
 
@@ -97,14 +161,14 @@ class Turns:
 
 
 def fresh_line(run: str, attempt: int, job: Job, fresh_set: int = 0) -> str:
-    """Return a line that no server has seen before, so that its prefix cache has no match.
+    """Return the fresh line of an iteration. All backends get the same one in the same round, except those with
+    another `fresh_set`."""
+    return line_of(f"{run}/{attempt}/{job.phase}/{job.number}/{fresh_set}")
 
-    It is always 12 digits in brackets, so that the number of tokens does not vary. All backends get the same line in
-    the same round, except those with another `fresh_set`.
-    """
-    key = f"{run}/{attempt}/{job[0]}/{job[1]}/{fresh_set}".encode()
-    number = int.from_bytes(hashlib.sha256(key).digest()[:16], "big")
-    return f"[{10**11 + number % (9 * 10**11)}]"
+
+def fresh_lines(run: str, attempt: int, job: Job, fresh_set: int = 0) -> str:
+    """Return the key of the fresh lines of a turn; see llmtui.load.prompts."""
+    return f"{run}/{attempt}/{job.phase}/{job.number}/{job.level}/{fresh_set}"
 
 
 def fresh_sets(backends: Iterable[Backend]) -> dict[str, int]:

@@ -230,7 +230,11 @@ _LAUNCH_COLUMNS: tuple[Column[Result], ...] = (
 #: The results, one row per backend. Metrics without a place above come after them, each with its median.
 RESULT_COLUMNS: tuple[Column[Result], ...] = (
     *_RESULT_COLUMNS,
-    *(column for key in METRICS if (column := _statistic(key, "median")).name not in _PLACED),
+    *(
+        column
+        for key in METRICS
+        if not METRICS[key].of_turn and (column := _statistic(key, "median")).name not in _PLACED
+    ),
     *_VERDICT_COLUMNS,
     *(column for key, metric in METRICS.items() if metric.estimated for column in _tail_columns(key)),
     Column("left_out", "Values that cannot be true: zero, negative or not a number.", lambda r: r.summary.left_out),

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from llmtui.link.client import MAX_LINE_BYTES, peer
-from llmtui.model import AnyCommand, AnyEvent, Detach, Earlier, Hello, Iteration, Note, Progress, Sampled
+from llmtui.model import AnyCommand, AnyEvent, Detach, Earlier, Hello, Iteration, Note, Progress, Sampled, Tick
 
 #: A client with more lines queued than this gets no progress and no samples.
 MAX_QUEUED_LINES = 256
@@ -123,7 +123,7 @@ class LinkServer:
         if not self._connections:
             return
         line = _encode(event) + b"\n"
-        droppable = isinstance(event, Progress | Sampled)
+        droppable = isinstance(event, Progress | Sampled | Tick)
         for connection in self._connections:
             connection.put(line, droppable=droppable)
 

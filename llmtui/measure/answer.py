@@ -20,11 +20,12 @@ class Answer:
     `arrival_bytes` the UTF-8 length of the visible output in each arrival, `body_bytes` the length of the decoded body
     and `first_bytes` its beginning. `thoughts` and `calls` are the first pieces of reasoning and of tool calls.
     `counted_at` is the number of events with output before the server's count of them changed last, and `count_fell`
-    says that it once became smaller.
+    says that it once became smaller. `written_ns` is when the request was written, on the monotonic clock.
     """
 
     max_tokens: int | None = None
     sent_bytes: int = 0
+    written_ns: int = 0
     connect_ns: int | None = None
     stamp: Stamp = "user"
     streamed: bool = True

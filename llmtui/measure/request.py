@@ -103,7 +103,7 @@ async def _exchange(
     async with client.stream(request.method, request.url, content=request.body, headers=request.headers) as response:
         stream = response.extensions["llmtui.stream"]
         assert isinstance(stream, StampedBody)
-        written = stream.written_ns
+        written = answer.written_ns = stream.written_ns
         if not response.is_success:
             raise await _http_error(response, request, dialect)
         if stream.answered_early:

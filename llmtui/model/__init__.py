@@ -16,7 +16,10 @@ from llmtui.model.events import (
     Progress,
     RunChanged,
     Sampled,
+    Tick,
+    TurnDone,
 )
+from llmtui.model.load import Arrival, Level, Load
 from llmtui.model.plan import (
     LABELS,
     Backend,
@@ -44,6 +47,7 @@ from llmtui.model.sample import (
 )
 from llmtui.model.spread import Between, PairSpread
 from llmtui.model.state import FAILED, RESTING, STATE_WORDS, BackendState, Machine, RunState, State, is_news
+from llmtui.model.turn import Share, Turn, TurnState
 
 __all__ = [
     "DISTURBED_CORES",
@@ -55,6 +59,7 @@ __all__ = [
     "Absent",
     "AnyCommand",
     "AnyEvent",
+    "Arrival",
     "Backend",
     "BackendChanged",
     "BackendState",
@@ -70,6 +75,8 @@ __all__ = [
     "Hello",
     "Iteration",
     "IterationDone",
+    "Level",
+    "Load",
     "LogTail",
     "Logged",
     "Logs",
@@ -93,13 +100,18 @@ __all__ = [
     "RunConfig",
     "RunState",
     "Sampled",
+    "Share",
     "Shutdown",
     "Stamp",
     "Start",
     "State",
     "Stop",
     "Struct",
+    "Tick",
     "TokenSource",
+    "Turn",
+    "TurnDone",
+    "TurnState",
     "disturbed_from",
     "is_backend_name",
     "is_load",

@@ -8,6 +8,7 @@ from llmtui.model.base import Outside, Own, Struct
 from llmtui.model.plan import Plan
 from llmtui.model.sample import Iteration, Phase
 from llmtui.model.state import BackendState, Machine, RunState
+from llmtui.model.turn import Share, Turn
 
 
 class Event(Struct, frozen=True, tag_field="type"):
@@ -18,7 +19,8 @@ class Hello(Event, frozen=True, tag="hello"):
     """First message to every client: everything so far, except iterations that follow as `Earlier`.
 
     `earlier` is how many follow; without them the client is up to date. `log` are the newest entries of the run's log,
-    oldest first, without failed iterations, which are among the iterations.
+    oldest first, without failed iterations, which are among the iterations. `turns` are those of a load, whose
+    iterations are warm-ups only.
     """
 
     plan: Plan
@@ -29,6 +31,7 @@ class Hello(Event, frozen=True, tag="hello"):
     notes: list[Note] = []
     earlier: int = 0
     log: list[Logged] = []
+    turns: list[Turn] = []
 
 
 class Earlier(Event, frozen=True, tag="earlier"):
@@ -71,6 +74,34 @@ class IterationDone(Event, frozen=True, tag="iteration"):
     iteration: Iteration
 
 
+class Tick(Event, frozen=True, tag="tick"):
+    """How far a turn is: sent at most four times a second. `requests` is how many will count, 0 if a duration decides.
+
+    `elapsed_s` is the time since the turn began, `tokens` the events with tokens so far, and `share` where in the turn
+    requests are sent now.
+    """
+
+    backend: Own
+    phase: Phase
+    round: int
+    level: int
+    share: Share = "settling"
+    elapsed_s: float = 0.0
+    sent: int = 0
+    in_flight: int = 0
+    finished: int = 0
+    failed: int = 0
+    counted: int = 0
+    requests: int = 0
+    tokens: int = 0
+
+
+class TurnDone(Event, frozen=True, tag="turn"):
+    """A turn ended, whole or not."""
+
+    turn: Turn
+
+
 class RunChanged(Event, frozen=True, tag="run"):
     """The state of the run changed."""
 
@@ -99,4 +130,16 @@ class LogTail(Event, frozen=True, tag="log"):
     lines: list[Outside]
 
 
-AnyEvent = Hello | Earlier | BackendChanged | Sampled | Progress | IterationDone | RunChanged | Note | LogTail
+AnyEvent = (
+    Hello
+    | Earlier
+    | BackendChanged
+    | Sampled
+    | Progress
+    | IterationDone
+    | Tick
+    | TurnDone
+    | RunChanged
+    | Note
+    | LogTail
+)

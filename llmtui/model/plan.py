@@ -11,12 +11,13 @@ import msgspec
 
 from llmtui.model.base import Embedded, FreshRole, OwnServerName, Protocol, Start, Struct
 from llmtui.model.discovered import Absent, DiscoveredServer
+from llmtui.model.load import Level, Load
 from llmtui.model.spread import PairSpread
 from llmtui.text import Redactor, is_ordinary, looks_like_key
 
 Order = Literal["shuffled", "round-robin", "sequential"]
-#: The metrics that the monitor draws, one of which decides who is the fastest.
-Counting = Literal["latency", "ttft", "itl", "tokens_per_s"]
+#: The metrics that the monitor draws, one of which decides who is the fastest; those of a turn are for loads.
+Counting = Literal["latency", "ttft", "itl", "tokens_per_s", "output_tokens_per_s"]
 
 #: Settings of a backend that are always shown as they are: no key belongs there.
 LABELS = frozenset(
@@ -167,7 +168,7 @@ class Plan(Struct, frozen=True):
     measured. `fresh_role` is the role of the message that has the fresh line of a prompt (`fresh_prompt`) where a
     server takes it: in runs of 0.1.0 the user's. `spreads` is how far launches of its backends differed in earlier
     runs, as the engine reads it from the history at the start (llmtui.store.spreads); a pair without an entry has no
-    known spread.
+    known spread. `load` is how many requests are under way.
     """
 
     run: str
@@ -179,6 +180,17 @@ class Plan(Struct, frozen=True):
     others: list[DiscoveredServer] = []
     spreads: list[PairSpread] = []
     fresh_role: FreshRole = "user"
+    load: Load = Load()
+
+    @property
+    def levels(self) -> list[Level]:
+        """The levels of the load; empty for a race."""
+        return self.load.levels
+
+    @property
+    def head_level(self) -> Level | None:
+        """The level that counts, fixed before the run: the largest. None for a race."""
+        return max(self.levels, key=lambda level: (level.streams, level.rate), default=None)
 
     @property
     def relaunches(self) -> bool:

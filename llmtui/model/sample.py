@@ -97,6 +97,12 @@ class Iteration(Struct, frozen=True):
     attempt, which `part` does not: 1 is the first one, or a server that runs already. `seq` counts the iterations of a
     run in the order in which the engine started them, from 1 on, also after a resume; 0 in a history of 0.1.0. From
     `disturbed_from` cores of others on the iteration is disturbed. A sample that is `loaded` is in no figure.
+
+    A request of a load has its `level`, the `seq` of its turn as `turn`, its number in the turn as `request`, and its
+    round as `iteration`. `written_s` is when it was written, and `due_s` when it was due (None in a closed loop), both
+    in s since the turn began; the difference is the client queue, of which it waited `waited_s` for the cap.
+    `in_flight` counts the requests under way once it was sent. The two rates per second are of a whole turn (see
+    `Turn.as_sample`).
     """
 
     run: Own
@@ -134,6 +140,17 @@ class Iteration(Struct, frozen=True):
     launch: int = 1
     seq: int = 0
     disturbed_from: float = DISTURBED_CORES
+    level: int = 0
+    turn: int = 0
+    request: int = 0
+    share: Literal["", "settling", "window", "tail"] = ""
+    worker: int = 0
+    written_s: float | None = None
+    due_s: float | None = None
+    waited_s: float | None = None
+    in_flight: int | None = None
+    requests_per_s: float | None = None
+    output_tokens_per_s: float | None = None
     text: Outside = ""
     arrivals_ns: list[int] = []
     arrival_tokens: list[int] = []

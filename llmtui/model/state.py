@@ -58,7 +58,8 @@ class BackendState(Struct, frozen=True):
     part of no iteration. `launch` counts the planned launches of the server within the attempt; if there are several,
     `loads_s` has how long each took (the newest `MOST_LOADS`). `note` is a permanent remark ("a Python bridge is in
     front"), `model_digest` the digest of the published model file ("sha256:...") and `log_tail` the last lines of a
-    server that failed. `context_tokens` is the size of the context for prompt and answer, `device` what the server
+    server that failed. `context_tokens` is the size of the context for prompt and answer of one request,
+    `slots` how many requests the server computes at a time (None if unknown), `device` what the server
     computes on ("" if unknown), and `listener_uids` the users that listen on the port of a server that llmtui did not
     start (None if unknown). `fresh_role` is the role of the message that has the fresh line of a prompt, None without
     such a line and in a history of 0.1.0. Backends with another `fresh_set` get other fresh lines in the same round,
@@ -80,6 +81,7 @@ class BackendState(Struct, frozen=True):
     model_digest: Own = ""
     threads: int | None = None
     context_tokens: int | None = None
+    slots: int | None = None
     device: Literal["", "cpu", "gpu"] = ""
     url: Outside = ""
     load_s: float | None = None

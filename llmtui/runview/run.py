@@ -25,8 +25,11 @@ from llmtui.model import (
     RunChanged,
     RunState,
     Sampled,
+    Tick,
+    TurnDone,
 )
 from llmtui.runview.backend import BackendView
+from llmtui.runview.figures import SamplesView
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import ratios_to
 
@@ -71,13 +74,16 @@ class RunView:
         self.against: Against | None = None
         #: Whether the engine has gone, so that no more iterations follow, whatever the backends' states are.
         self.ended = False
-        self._verdicts: dict[MetricKey, tuple[tuple[object, ...], int, Verdict]] = {}
+        self._verdicts: dict[tuple[MetricKey, int], tuple[tuple[object, ...], int, Verdict]] = {}
         self._record: tuple[Machine, Record | None] | None = None
         self._earlier: EarlierAttempts | None = None
 
     def _viewed(self, backend: Backend, state: BackendState) -> BackendView:
         config = self.plan.config
-        return BackendView(backend, state, self.keep, config.launches_of(backend, config.iterations))
+        head = self.plan.head_level
+        launches = config.launches_of(backend, config.iterations)
+        levels = [level.number for level in self.plan.levels]
+        return BackendView(backend, state, self.keep, launches, levels, head.number if head is not None else 0)
 
     def is_added(self, state: BackendState) -> bool:
         """Whether this backend is measuring rounds that were added to the plan."""
@@ -95,6 +101,8 @@ class RunView:
                 self.backends = {s.name: self._viewed(configured[s.name], s) for s in event.backends}
                 self._earlier = None
                 self._add(event.iterations)
+                for turn in event.turns:
+                    self.backends[turn.backend].add_turn(turn)
                 count = len(event.iterations)
                 self.backlog = (count, count + event.earlier) if event.earlier else None
                 return "all", ""
@@ -109,7 +117,7 @@ class RunView:
                 new_attempt = state.attempt != backend_view.state.attempt
                 backend_view.state = state
                 if state.state not in ("running", "warmup"):
-                    backend_view.progress = None
+                    backend_view.progress = backend_view.tick = None
                 if new_attempt:
                     backend_view.drop_old_attempts()
                 return ("iterations" if new_attempt else "state"), state.name
@@ -125,6 +133,12 @@ class RunView:
                 backend_view.progress = None
                 backend_view.add(iteration)
                 return "iterations", iteration.backend
+            case Tick():
+                self.backends[event.backend].tick = event
+                return "progress", event.backend
+            case TurnDone(turn=turn):
+                self.backends[turn.backend].add_turn(turn)
+                return "iterations", turn.backend
             case RunChanged(run=run):
                 self.run = run
                 return "run", ""
@@ -170,22 +184,26 @@ class RunView:
         samples = {name: backend_view.figures.sample(metric) for name, backend_view in self.backends.items()}
         return {name: estimate(sample, metric) for name, sample in samples.items() if sample}
 
-    def verdict(self, metric: MetricKey | None = None) -> Verdict:
+    def at(self, level: int) -> dict[str, SamplesView]:
+        """Return the backends with their samples at a level, by name."""
+        return {name: backend_view.at(level) for name, backend_view in self.backends.items()}
+
+    def verdict(self, metric: MetricKey | None = None, level: int = 0) -> Verdict:
         """Return the verdict on all pairs and the fairness checks; during a run it may be a few iterations old.
 
-        Without a `metric` it is by the one that counts.
+        Without a `metric` it is by the one that counts. Of a load it is at a `level`, by default the one that counts.
         """
         from llmtui.stats.verdict import judge
 
         metric = metric or self.plan.config.metric
-        backend_views = list(self.backends.values())
+        backend_views = list(self.at(level).values()) if level else list[SamplesView](self.backends.values())
         done = self.ended or all(backend_view.state.state in RESTING for backend_view in backend_views)
         states = tuple(
             (backend_view.state.name, backend_view.state.attempt, backend_view.state.state if done else "")
             for backend_view in backend_views
         )
         count = sum(backend_view.finished for backend_view in backend_views)
-        cached = self._verdicts.get(metric)
+        cached = self._verdicts.get((metric, level))
         most = max((backend_view.finished for backend_view in backend_views), default=0)
         growth = 0.0 if done else _GROWTH * max(1.0, most / _MANY)
         if cached is not None and cached[0] == states and cached[1] <= count <= cached[1] * (1 + growth):
@@ -199,7 +217,7 @@ class RunView:
             spreads=self.plan.spreads,
             done=done,
         )
-        self._verdicts[metric] = (states, count, verdict)
+        self._verdicts[metric, level] = (states, count, verdict)
         return verdict
 
     def earlier_attempts(self, metric: MetricKey | None = None) -> list[EarlierAttempt]:

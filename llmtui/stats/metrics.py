@@ -17,7 +17,7 @@ from llmtui.model import Iteration
 from llmtui.model.accuracy import Level
 from llmtui.text.format import Kind, Unit
 
-MetricKey = Literal["latency", "ttft", "itl", "tokens_per_s", "tpot", "prefill_tokens_per_s"]
+MetricKey = Literal["latency", "ttft", "itl", "tokens_per_s", "tpot", "prefill_tokens_per_s", "output_tokens_per_s"]
 
 #: What must be equal between two backends for a metric to be comparable: the length of the answers, the time before
 #: the first token (prompt, reasoning), the share of the prompt that a cache answered, whether both stream, the tokens
@@ -35,7 +35,8 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     percentile of llmtui's own error from an accuracy level and the median TTFT in s: seconds, or a share where `per` is
     set. `column` is the title of its column of medians in the summary table, "" without one. `charted`: the monitor
     draws it. `estimated`: exports have the intervals of its median and mean, and its bad end.
-    `zero`: it can be 0, such as the gap between tokens that arrived together.
+    `zero`: it can be 0, such as the gap between tokens that arrived together. `of_turn`: it is of a whole turn of a
+    load, and a race does not have it.
     """
 
     key: MetricKey
@@ -51,6 +52,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     charted: bool = False
     estimated: bool = False
     zero: bool = False
+    of_turn: bool = False
 
     def value(self, iteration: Iteration) -> float | None:
         """The value of an iteration in seconds or tokens/s, None if it is unknown or not `possible`.
@@ -191,11 +193,25 @@ _REGISTERED = (
         doc="(prompt tokens - cached tokens) / TTFT.",
         per="prompt token",
     ),
+    Metric(
+        key="output_tokens_per_s",
+        title="output tokens/s",
+        unit="tokens/s",
+        of=attrgetter("output_tokens_per_s"),
+        direction="higher",
+        needs=frozenset({"token counts"}),
+        own_error=lambda level, _: level.tokens_per_s_share.p99,
+        doc="Of all streams of a load together: tokens that arrived in the window of a turn / its length.",
+        per="token",
+        of_turn=True,
+    ),
 )
 
 METRICS: dict[MetricKey, Metric] = {metric.key: metric for metric in _REGISTERED}
 #: The metrics that the monitor draws, in the order of its `m` key.
 CHARTED: tuple[MetricKey, ...] = tuple(metric.key for metric in _REGISTERED if metric.charted)
+#: Those of a load.
+CHARTED_OF_LOAD: tuple[MetricKey, ...] = ("output_tokens_per_s", *CHARTED)
 
 
 def needing(*conditions: Condition) -> list[MetricKey]:

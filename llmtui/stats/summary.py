@@ -58,6 +58,7 @@ class Summary(Struct, frozen=True):
     prompt_tokens_median: float | None = None
     tpot: Spread | None = None
     prefill_tokens_per_s: Spread | None = None
+    output_tokens_per_s: Spread | None = None
     outliers: int = 0
     first_s: float | None = None
     warmups: Spread | None = None

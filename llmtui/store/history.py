@@ -10,18 +10,19 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from llmtui.model import BackendState, Iteration, Machine, PairSpread, Plan, redacted, redactor
+from llmtui.model import BackendState, Iteration, Machine, PairSpread, Plan, Turn, redacted, redactor
 from llmtui.store import limits, process_id, queries, read_run, run_names, spreads
 from llmtui.store.errors import NoRunError, StoreError, store_error
 from llmtui.store.rows import COLUMNS, MAX_NOTE, RunRow, Runs, RunWord, StoredRun, iteration_values, run_of
 from llmtui.store.run_filter import RunFilter
+from llmtui.store.turn_rows import REQUEST_COLUMNS, request_of, request_values, turn_values
 from llmtui.text import Redactor, sanitize
 
 _MAX_REASON = 200
@@ -31,6 +32,11 @@ _SAVE = (
     f"INSERT INTO iterations ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{c}' for c in COLUMNS)}) "
     f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
     f"{', '.join(f'{c} = excluded.{c}' for c in COLUMNS if c not in _KEY)} WHERE error_kind IS NOT NULL"
+)
+
+_SAVE_REQUEST = (
+    f"INSERT OR REPLACE INTO requests ({', '.join(REQUEST_COLUMNS)}) "
+    f"VALUES ({', '.join(f':{c}' for c in REQUEST_COLUMNS)})"
 )
 
 
@@ -106,6 +112,39 @@ class Store:
         values = iteration_values(redacted(iteration, self._redactor(iteration.run)))
         with self._writing(iteration.run) as connection:
             connection.execute(_SAVE, values)
+
+    def save_turn(self, turn: Turn) -> None:
+        """Write a turn, or replace it. Raises StoreError."""
+        values = turn_values(redacted(turn, self._redactor(turn.run)))
+        with self._writing(turn.run) as connection:
+            connection.execute(
+                "INSERT INTO turns (run, turn, record) VALUES (:run, :turn, :record) "
+                "ON CONFLICT (run, turn) DO UPDATE SET record = excluded.record",
+                values,
+            )
+
+    def save_requests(self, samples: Sequence[Iteration]) -> None:
+        """Write requests of turns that are stored, in one transaction. Raises StoreError."""
+        with self._writing(samples[0].run) as connection:
+            turns: dict[int, int] = {}
+            for sample in samples:
+                if sample.turn not in turns:
+                    statement = "SELECT seq FROM turns WHERE run = ? AND turn = ?"
+                    (turns[sample.turn],) = connection.execute(statement, (sample.run, sample.turn)).fetchone()
+                one = redacted(sample, self._redactor(sample.run))
+                connection.execute(_SAVE_REQUEST, request_values(one, turns[sample.turn]))
+
+    def requests(self, run: str, turns: Iterable[Turn]) -> Iterator[Iteration]:
+        """Yield the requests of these turns of a run, in the order in which they ended. Raises StoreError."""
+        columns = ", ".join(f"requests.{column}" for column in REQUEST_COLUMNS)
+        statement = (
+            f"SELECT {columns} FROM requests JOIN turns ON turns.seq = requests.turn WHERE turns.run = ? "
+            "AND turns.turn = ? ORDER BY requests.seq"
+        )
+        for turn in turns:
+            with self._reading() as connection, self._checked(run):
+                samples = [request_of(row, turn) for row in limits.rows(connection, statement, (run, turn.seq))]
+            yield from samples
 
     def save_state(self, run: str, state: BackendState, model_digest: str = "") -> None:
         """Write the state of a backend's attempt. Does nothing if only `doing` or `progress` changed.

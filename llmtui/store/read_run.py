@@ -16,6 +16,7 @@ from llmtui.store.rows import (
     run_of,
     state_of,
 )
+from llmtui.store.turn_rows import turn_of
 
 MOST_ARRIVALS = 500_000
 ARRIVALS_PER_TOKEN = 4
@@ -31,9 +32,11 @@ def read_run(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRun:
     most = max(MOST_ARRIVALS, ARRIVALS_PER_TOKEN * plan.config.max_tokens)
     statement = f"SELECT {', '.join(COLUMNS)} FROM iterations WHERE run = ? ORDER BY seq"
     iterations = [iteration_of(r, run.run, names, most) for r in rows(connection, statement, (run.run,))]
+    statement = "SELECT turn, record FROM turns WHERE run = ? ORDER BY turn"
+    turns = [turn_of(r, run.run, names) for r in rows(connection, statement, (run.run,))]
     newest: dict[str, int] = {}
-    for iteration in iterations:
-        newest[iteration.backend] = max(iteration.attempt, newest.get(iteration.backend, 1))
+    for backend, attempt in [*((i.backend, i.attempt) for i in iterations), *((t.backend, t.attempt) for t in turns)]:
+        newest[backend] = max(attempt, newest.get(backend, 1))
     return StoredRun(
         plan=plan,
         machine=machine_of(row),
@@ -43,5 +46,6 @@ def read_run(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRun:
         llmtui=run.llmtui,
         states=planned_states(plan, states, newest),
         iterations=iterations,
+        turns=turns,
         ended_utc=row["ended_utc"],
     )

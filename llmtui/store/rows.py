@@ -28,6 +28,7 @@ from llmtui.model import (
     RunState,
     State,
     Struct,
+    Turn,
     is_backend_name,
 )
 from llmtui.store import validate
@@ -165,7 +166,8 @@ class Runs(list[RunRow]):
 
 class StoredRun(Struct, frozen=True):
     """A whole run: the state of each backend's newest attempt, in the plan's order, and the iterations of all attempts
-    in order of completion. `ended_utc` is None if it is in progress, or died before its first iteration."""
+    in order of completion, and the turns of a load. `ended_utc` is None if it is in progress, or died before its first
+    iteration."""
 
     plan: Plan
     machine: Machine
@@ -175,6 +177,7 @@ class StoredRun(Struct, frozen=True):
     llmtui: str = ""
     states: list[BackendState] = []
     iterations: list[Iteration] = []
+    turns: list[Turn] = []
     ended_utc: str | None = None
 
     def hello(self) -> Hello:
@@ -187,7 +190,14 @@ class StoredRun(Struct, frozen=True):
             elapsed_s=elapsed_s(self.plan.created_utc, self.ended_utc, self.iterations, self.plan.config),
             **_progress(states, self.iterations, self.plan),
         )
-        return Hello(plan=self.plan, machine=self.machine, run=run, backends=states, iterations=self.iterations)
+        return Hello(
+            plan=self.plan,
+            machine=self.machine,
+            run=run,
+            backends=states,
+            iterations=self.iterations,
+            turns=self.turns,
+        )
 
 
 def _progress(states: list[BackendState], iterations: list[Iteration], plan: Plan) -> dict[str, int]:

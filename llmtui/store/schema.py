@@ -4,6 +4,8 @@
     backends    one row per backend and attempt: its last state (JSON), and the digest of its model file
     iterations  one row per iteration: numbers as columns (durations in s), `more` (JSON) for fields without a column,
                 text, and arrivals packed by llmtui.store.packing; large values come last, so that numbers read fast
+    turns       one row per turn of a load: its record (JSON)
+    requests    one row per request of a turn, with columns as in iterations
 
 To change the schema, append a step to `STEPS`; a released step is never edited.
 """
@@ -67,14 +69,49 @@ _VERSION_1 = (
 )
 
 
+_VERSION_2 = (
+    """CREATE TABLE turns (
+        seq INTEGER PRIMARY KEY,
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        turn INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        UNIQUE (run, turn)
+    )""",
+    """CREATE TABLE requests (
+        seq INTEGER PRIMARY KEY,
+        turn INTEGER NOT NULL REFERENCES turns (seq) ON DELETE CASCADE,
+        request INTEGER NOT NULL,
+        share TEXT NOT NULL,
+        worker INTEGER NOT NULL,
+        written_s REAL, due_s REAL, waited_s REAL, in_flight INTEGER,
+        latency_s REAL, ttft_s REAL, ttfo_s REAL, itl_s REAL, tpot_s REAL, tokens_per_s REAL,
+        output_tokens INTEGER, prompt_tokens INTEGER, cached_tokens INTEGER,
+        token_source TEXT, finish_reason TEXT,
+        connect_s REAL, server_prefill_s REAL, server_decode_s REAL, server_load_s REAL,
+        foreign_cpu REAL, stamp TEXT,
+        error_kind TEXT, error_message TEXT, error_hint TEXT,
+        more TEXT,
+        text TEXT NOT NULL,
+        arrivals_ns BLOB NOT NULL,
+        arrival_tokens BLOB NOT NULL,
+        UNIQUE (turn, request)
+    )""",
+)
+
+
 def _create(connection: sqlite3.Connection) -> None:
     for statement in _VERSION_1:
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
+def _add_turns(connection: sqlite3.Connection) -> None:
+    for statement in _VERSION_2:
+        connection.execute(statement)
+
+
 #: Step n upgrades a file from version n to version n + 1.
-STEPS: list[Step] = [_create]
+STEPS: list[Step] = [_create, _add_turns]
 
 
 def version(connection: sqlite3.Connection) -> int:

@@ -23,12 +23,13 @@ import msgspec
 
 import llmtui.engine.__main__  # first: it keeps Rich out of the process, as in the engine
 from llmtui.accuracy.probe import Job, deviation, run_level, truth_server
-from llmtui.engine.iteration import PROGRESS_INTERVAL_S, with_figures
+from llmtui.engine.iteration import PROGRESS_INTERVAL_S
 from llmtui.engine.recorder import Recorder
 from llmtui.engine.watch.machine import describe_machine
 from llmtui.link.client import Client
 from llmtui.link.server import LinkServer
 from llmtui.measure.answer import Answer
+from llmtui.measure.record import with_figures
 from llmtui.measure.transport import new_client
 from llmtui.model import (
     AnyEvent,

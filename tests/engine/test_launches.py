@@ -67,22 +67,27 @@ def test_only_launched_servers_have_further_launches_and_warm_ups() -> None:
 
 def test_each_launch_begins_with_warm_ups_of_its_own() -> None:
     config = RunConfig(iterations=6, launches=5)
-    assert jobs(1, 6, config.launch_of)[:7] == [
+    phases = [(job.phase, job.number) for job in jobs(1, 6, config.launch_of)[:7]]
+    assert phases == [
         ("warmup", 1), ("measured", 1), ("measured", 2), ("warmup", 2), ("measured", 3), ("warmup", 3), ("measured", 4),
     ]  # fmt: skip
-    assert [number for phase, number in jobs(2, 6, config.launch_of) if phase == "warmup"] == list(range(1, 11))
+    assert [job.number for job in jobs(2, 6, config.launch_of) if job.phase == "warmup"] == list(range(1, 11))
 
 
 def test_what_is_left_after_a_restart_begins_with_warm_ups_and_keeps_its_launches() -> None:
-    done: list[Job] = [("warmup", 1), ("measured", 1), ("measured", 2), ("warmup", 2), ("measured", 3)]
+    done: list[Job] = [Job("warmup", 1), Job("measured", 1), Job("measured", 2), Job("warmup", 2), Job("measured", 3)]
     left = jobs_left(1, 10, done, FIVE.launch_of)
-    assert left[:5] == [("warmup", 3), ("measured", 4), ("warmup", 4), ("measured", 5), ("measured", 6)]
+    assert left[:5] == [Job("warmup", 3), Job("measured", 4), Job("warmup", 4), Job("measured", 5), Job("measured", 6)]
     assert jobs_left(1, 10, jobs(1, 10, FIVE.launch_of), FIVE.launch_of) == []
 
 
 def test_added_rounds_come_with_warm_ups_if_they_begin_a_launch() -> None:
-    assert with_warmups([11, 12], 1, 5, FIVE.launch_of, 5) == [("warmup", 6), ("measured", 11), ("measured", 12)]
-    assert with_warmups([10], 1, 5, FIVE.launch_of, 5) == [("measured", 10)]
+    assert with_warmups([11, 12], 1, [Job("warmup", 5)], FIVE.launch_of, 5) == [
+        Job("warmup", 6),
+        Job("measured", 11),
+        Job("measured", 12),
+    ]
+    assert with_warmups([10], 1, [Job("warmup", 5)], FIVE.launch_of, 5) == [Job("measured", 10)]
 
 
 def test_the_time_left_includes_the_launches_to_come() -> None:

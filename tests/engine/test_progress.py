@@ -7,6 +7,7 @@ from typing import Any, cast
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import Target
 from llmtui.engine.progress import run_progress
+from llmtui.engine.schedule import Job
 from llmtui.model import IterationDone, RunChanged, RunConfig
 from tests import build
 from tests.engine.helpers import engine_for, plan_of, truth_backend
@@ -32,7 +33,7 @@ def test_an_iteration_under_way_is_not_finished() -> None:
     one.begin_iteration(0.0)
     begun = run_progress([one, two], TWO, 290.0)
     assert (begun.finished, begun.total, begun.eta_s, begun.current_s) == (0, 4, None, None)
-    one.end_iteration(("measured", 1), 291.0)
+    one.end_iteration(Job("measured", 1), 291.0)
     carry_out(two, 291.0, 300.0)
     carry_out(one, 591.0, 291.0)
     two.begin_iteration(882.0)

@@ -11,7 +11,7 @@ import pytest
 
 from llmtui.engine.__main__ import resume_note
 from llmtui.engine.run import drop_old_texts
-from llmtui.engine.schedule import jobs_left
+from llmtui.engine.schedule import Job, jobs_left
 from llmtui.engine.watch.machine import describe_machine
 from llmtui.link.run_folders import EngineError
 from llmtui.model import Backend, Iteration, More, Plan, Shutdown, Stop
@@ -156,14 +156,20 @@ async def test_server_is_restarted_up_to_the_limit(restarts: int) -> None:
 @pytest.mark.parametrize(
     ("made", "left"),
     [
-        ([], [("warmup", 1), ("warmup", 2), ("measured", 1), ("measured", 2), ("measured", 3)]),
-        ([("warmup", 1)], [("warmup", 2), ("warmup", 3), ("measured", 1), ("measured", 2), ("measured", 3)]),
-        ([("warmup", 5), ("measured", 2)], [("warmup", 6), ("warmup", 7), ("measured", 1), ("measured", 3)]),
-        ([("measured", 1), ("measured", 2), ("measured", 3)], []),
+        ([], [Job("warmup", 1), Job("warmup", 2), Job("measured", 1), Job("measured", 2), Job("measured", 3)]),
+        (
+            [Job("warmup", 1)],
+            [Job("warmup", 2), Job("warmup", 3), Job("measured", 1), Job("measured", 2), Job("measured", 3)],
+        ),
+        (
+            [Job("warmup", 5), Job("measured", 2)],
+            [Job("warmup", 6), Job("warmup", 7), Job("measured", 1), Job("measured", 3)],
+        ),
+        ([Job("measured", 1), Job("measured", 2), Job("measured", 3)], []),
     ],
 )
-def test_jobs_left(made: list[tuple[str, int]], left: list[tuple[str, int]]) -> None:
-    assert jobs_left(2, 3, made) == left  # type: ignore[arg-type]
+def test_jobs_left(made: list[Job], left: list[Job]) -> None:
+    assert jobs_left(2, 3, made) == left
 
 
 def test_resume_refuses_another_machine_and_reports_other_versions() -> None:

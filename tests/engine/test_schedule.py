@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtui.engine.schedule import Turns, fresh_line, jobs
+from llmtui.engine.schedule import Job, Turns, fresh_line, jobs
 
 
 def play(turns: Turns, work: dict[str, int]) -> list[str]:
@@ -37,11 +37,11 @@ def test_shuffled_orders_are_equally_likely() -> None:
 
 
 def test_jobs_are_warmups_then_measured_iterations() -> None:
-    assert jobs(1, 2) == [("warmup", 1), ("measured", 1), ("measured", 2)]
+    assert jobs(1, 2) == [Job("warmup", 1), Job("measured", 1), Job("measured", 2)]
 
 
 def test_fresh_lines_differ_by_iteration_and_never_in_length() -> None:
     lines = [fresh_line("run", a, job, t) for a in (1, 2) for job in jobs(50, 200) for t in (0, 1)]
     assert len(set(lines)) == len(lines)
     assert {len(line) for line in lines} == {14}
-    assert fresh_line("run", 1, ("measured", 1)) != fresh_line("other", 1, ("measured", 1))
+    assert fresh_line("run", 1, Job("measured", 1)) != fresh_line("other", 1, Job("measured", 1))

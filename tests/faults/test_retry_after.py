@@ -15,6 +15,7 @@ from llmtui.engine.adapting import MIN_WAIT_S
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import Target
 from llmtui.engine.retry import measure
+from llmtui.engine.schedule import Job
 from llmtui.measure.failures import retry_after_s
 from llmtui.model import AnyCommand, AnyEvent, Backend, BackendState, Note, Phase, Rerun, Stop
 from tests.engine.helpers import engine_for, plan_of
@@ -82,7 +83,7 @@ async def test_sample_covers_only_the_last_request(phase: Phase, tmp_path: Path)
         await backend_run.target.bring_up(lambda _, __: None)
         began = datetime.now(UTC)
         try:
-            iteration = await measure(backend_run, (phase, 1), plan, own_pids, events.append)
+            iteration = await measure(backend_run, Job(phase, 1), plan, own_pids, events.append)
         finally:
             await backend_run.target.close()
         prompts = {r.partition(b"\r\n\r\n")[2] for r in server.requests if r.startswith(b"POST")}

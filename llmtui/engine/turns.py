@@ -1,0 +1,132 @@
+"""One turn of a backend at a level: its slice for the worker, its requests on disk, its record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from llmtui.engine.backend_run import BackendRun
+from llmtui.engine.run import Run
+from llmtui.engine.schedule import Job, fresh_lines
+from llmtui.engine.watch import conditions
+from llmtui.engine.watch.other_cpu import OtherCpuMeter
+from llmtui.load.messages import Pulse, Slice, SliceDone
+from llmtui.load.process import WorkerProcess
+from llmtui.load.prompts import PLACEHOLDER, Template
+from llmtui.model import Failure, Iteration, Level, Tick, Turn, disturbed_from
+from llmtui.stats.turn_figures import TurnFigures
+
+#: A level is settled by at least this many requests of each stream.
+SETTLING_PER_STREAM = 2
+
+
+async def take_turn(
+    run: Run, backend_run: BackendRun, job: Job, worker: WorkerProcess, own_pids: Callable[[], list[int]]
+) -> Turn:
+    """Carry out one turn, and return its record, which is on disk with all its requests.
+
+    A turn that is cancelled is stored as partial before CancelledError is raised.
+    """
+    level = run.plan.levels[job.level - 1]
+    turn = Turn(
+        run=run.plan.run,
+        backend=backend_run.name,
+        attempt=backend_run.state.attempt,
+        phase=job.phase,
+        round=job.number,
+        level=level.number,
+        seq=backend_run.seq,
+        started_utc=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        launch=backend_run.launch,
+        part=backend_run.part,
+    )
+    run.recorder.save_turn(turn)
+    figures = TurnFigures()
+
+    def receive(samples: list[Iteration]) -> None:
+        run.recorder.save_requests(samples)
+        figures.add(samples)
+
+    def pulse(now: Pulse) -> None:
+        run.emit(_tick(turn, now, run.plan.load.requests_of(level)))
+
+    meter = OtherCpuMeter(backend_run.target.processes, own_pids)
+    before = conditions.sample()
+    meter.start()
+    done = SliceDone(halted=True)
+    try:
+        done = await worker.run(slice_of(run, backend_run, job, level, turn), receive, pulse)
+    finally:
+        meter.stop()
+        changed = conditions.since(before)
+        foreign, server_cpu = meter.result()
+        turn = msgspec.structs.replace(
+            turn,
+            state="partial" if done.halted or done.error else "whole",
+            elapsed_s=done.elapsed_s or None,
+            worker_cpu=round(done.cpu_s / done.elapsed_s, 2) if done.elapsed_s else None,
+            foreign_cpu=foreign,
+            server_cpu=server_cpu,
+            steal=changed.steal,
+            swapped=changed.swapped,
+            throttled=changed.throttled,
+            disturbed_from=disturbed_from(os.cpu_count() or 1, (foreign or 0.0) + (server_cpu or 0.0)),
+            **figures.figures(done.window_from_s, done.window_to_s),
+        )
+        if done.error:
+            turn = msgspec.structs.replace(turn, error=Failure(kind="stopped", message=done.error))
+        run.add_turn(turn)
+    return turn
+
+
+def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Turn) -> Slice:
+    """Return what the worker is to send in this turn."""
+    config, load = run.config, run.plan.load
+    fresh = config.fresh_prompt
+    request = backend_run.target.request(config.prompt, PLACEHOLDER if fresh else "")
+    salt = f"{run.plan.run}{backend_run.salt}"
+    key = fresh_lines(salt, turn.attempt, job, backend_run.state.fresh_set) if fresh else ""
+    uids = backend_run.target.listeners
+    least = SETTLING_PER_STREAM * level.streams
+    return Slice(
+        backend=backend_run.backend,
+        config=config,
+        level=level,
+        base=Iteration(
+            run=turn.run,
+            backend=turn.backend,
+            attempt=turn.attempt,
+            iteration=turn.round,
+            phase=turn.phase,
+            started_utc=turn.started_utc,
+            level=turn.level,
+            turn=turn.seq,
+            launch=turn.launch,
+            part=turn.part,
+        ),
+        method=request.method,
+        url=request.url,
+        headers=request.headers,
+        template=Template(body=request.body, key=key),
+        max_tokens=request.max_tokens,
+        requests=load.requests_of(level),
+        duration_s=load.duration_s,
+        settle=least if load.settle == "auto" else load.settle,
+        stagger_s=backend_run.durations_s[0][-1] if backend_run.durations_s.get(0) else 0.0,
+        seed=f"{config.seed}/{run.plan.run}/{job.phase}/{job.number}/{job.level}",
+        uids=sorted(uids) if uids is not None else None,
+    )
+
+
+def _tick(turn: Turn, now: Pulse, requests: int) -> Tick:
+    return Tick(
+        backend=turn.backend,
+        phase=turn.phase,
+        round=turn.round,
+        level=turn.level,
+        requests=requests,
+        **{name: getattr(now, name) for name in Pulse.__struct_fields__},
+    )

@@ -1,0 +1,114 @@
+"""What the engine and a worker say to each other: frames of msgpack, each after its length as four bytes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import msgspec
+
+from llmtui.load.prompts import Template
+from llmtui.model import Backend, Iteration, Level, RunConfig, Share, Struct
+
+#: The longest frame; a batch of answers with all their arrivals takes some MB.
+MAX_FRAME_BYTES = 256 * 1024 * 1024
+_LENGTH = struct.Struct(">I")
+
+
+class Message(Struct, frozen=True, tag_field="m"):
+    """Base of all messages."""
+
+
+class Slice(Message, frozen=True, tag="slice"):
+    """A worker's share of a turn: which requests to send, when, and where to. Contains secrets.
+
+    `base` has the fields that all samples of the turn have in common. `requests` and `duration_s` are the window's: one
+    of them is 0. `settle` requests come before it. The streams of a closed loop start within `stagger_s` of each other.
+    `uids` are the users that may listen on the server's port, None if unknown.
+    """
+
+    backend: Backend
+    config: RunConfig
+    level: Level
+    base: Iteration
+    method: str
+    url: str
+    headers: dict[str, str]
+    template: Template
+    max_tokens: int | None = None
+    requests: int = 0
+    duration_s: float = 0.0
+    settle: int = 0
+    stagger_s: float = 0.0
+    seed: str = ""
+    uids: list[int] | None = None
+
+
+class Halt(Message, frozen=True, tag="halt"):
+    """End the slice now: what is under way is cut off, and reported as unfinished."""
+
+
+class Batch(Message, frozen=True, tag="batch"):
+    """Samples of the slice under way, in the order in which they ended."""
+
+    samples: list[Iteration]
+
+
+class Pulse(Message, frozen=True, tag="pulse"):
+    """How far the slice is, a few times a second; see llmtui.model.Tick."""
+
+    share: Share = "settling"
+    elapsed_s: float = 0.0
+    sent: int = 0
+    in_flight: int = 0
+    finished: int = 0
+    failed: int = 0
+    counted: int = 0
+    tokens: int = 0
+
+
+class SliceDone(Message, frozen=True, tag="done"):
+    """The slice ended, and all its samples have been sent. Times are in s since it began.
+
+    The window is from `window_from_s` to `window_to_s`, None if it did not begin or end. `cpu_s` is the processor time
+    of the worker. `error` is why a slice ended that could not go on.
+    """
+
+    window_from_s: float | None = None
+    window_to_s: float | None = None
+    elapsed_s: float = 0.0
+    cpu_s: float = 0.0
+    halted: bool = False
+    error: str = ""
+
+
+ToWorker = Slice | Halt
+FromWorker = Batch | Pulse | SliceDone
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def frame(message: Message) -> bytes:
+    """Return a message as bytes."""
+    data = _encode(message)
+    return _LENGTH.pack(len(data)) + data
+
+
+class Frames:
+    """Cuts a stream of bytes into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the frames that `data` completes. Raises ValueError for one that is too long."""
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > MAX_FRAME_BYTES:
+                raise ValueError(f"a message of {length} bytes")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            yield bytes(self._buffer[_LENGTH.size : end])
+            del self._buffer[:end]

@@ -1,0 +1,130 @@
+"""The worker process: `python -m llmtui.load.worker`. It measures and does nothing else.
+
+It reads slices from standard input and writes samples to standard output (see messages.py). It ends with its input, so
+that it does not outlive the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import sys
+import time
+
+import msgspec
+
+# httpx's command line would import Rich into this process; httpx works without it.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+
+from llmtui.load.closed import run_closed
+from llmtui.load.course import Course
+from llmtui.load.messages import Batch, Frames, Halt, Message, Slice, SliceDone, ToWorker, frame
+from llmtui.load.open_loop import run_open
+from llmtui.load.sender import Sender
+from llmtui.measure.transport import new_client
+from llmtui.model import Iteration
+from llmtui.servers.socket_owners import Owners
+
+#: How often samples and the state of a slice are sent to the engine, in s.
+BATCH_S = 0.25
+_decode = msgspec.msgpack.Decoder(ToWorker).decode
+
+
+class Worker:
+    """Carries out one slice after the other. `write` sends bytes to the engine and does not block."""
+
+    def __init__(self, write: asyncio.WriteTransport) -> None:
+        self._write = write
+        self._samples: list[Iteration] = []
+        self._sending: asyncio.Task[None] | None = None
+        self._course: Course | None = None
+        self._sender: Sender | None = None
+
+    def emit(self, message: Message) -> None:
+        """Send a message to the engine."""
+        self._write.write(frame(message))
+
+    def halt(self) -> None:
+        """End the slice under way."""
+        if self._course is not None and self._sender is not None:
+            self._course.halt(self._sender.now_s)
+        if self._sending is not None:
+            self._sending.cancel()
+
+    async def run(self, of: Slice) -> None:
+        """Carry out a slice, and report its end."""
+        began, cpu_s = time.monotonic(), time.process_time()
+        course = self._course = Course(of.settle, of.requests, of.duration_s)
+        admit = Owners(frozenset(of.uids) if of.uids is not None else None)
+        client = new_client(of.url, connect_timeout_s=of.config.connect_timeout_s, admit=admit)
+        error = ""
+        gc.collect()
+        gc.disable()
+        sender = self._sender = Sender(of, client, course, self._samples.append)
+        reporting = asyncio.create_task(self._report(sender))
+        self._sending = asyncio.create_task((run_open if of.level.open else run_closed)(of, sender))
+        try:
+            await self._sending
+        except asyncio.CancelledError:
+            if not course.halted:
+                raise
+        except Exception as failure:  # an error in llmtui must not end the run
+            error = f"llmtui failed here: {failure!r}"
+        finally:
+            reporting.cancel()
+            gc.enable()
+            self._sending = self._course = self._sender = None
+            await client.aclose()
+        self._flush()
+        self.emit(
+            SliceDone(
+                window_from_s=course.window_from_s,
+                window_to_s=course.window_to_s,
+                elapsed_s=time.monotonic() - began,
+                cpu_s=time.process_time() - cpu_s,
+                halted=course.halted,
+                error=error,
+            )
+        )
+
+    async def _report(self, sender: Sender) -> None:
+        while True:
+            await asyncio.sleep(BATCH_S)
+            self._flush()
+            self.emit(sender.pulse())
+
+    def _flush(self) -> None:
+        if self._samples:
+            self.emit(Batch(samples=self._samples))
+            self._samples.clear()
+
+
+async def serve() -> None:
+    """Carry out what the engine sends, until it closes standard input."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0, "rb", buffering=0))
+    write, _ = await loop.connect_write_pipe(asyncio.Protocol, os.fdopen(1, "wb", buffering=0))
+    worker, frames = Worker(write), Frames()
+    running: asyncio.Task[None] | None = None
+    while data := await reader.read(65_536):
+        for each in frames.feed(data):
+            message = _decode(each)
+            if isinstance(message, Halt):
+                worker.halt()
+            else:
+                running = asyncio.create_task(worker.run(message))
+    if running is not None:
+        running.cancel()
+
+
+def main() -> None:
+    """Run the worker. The engine decides when it ends, and not the terminal."""
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    main()
