@@ -13,8 +13,8 @@ from llmtui.export.markdown import run_markdown
 from llmtui.export.table import summary_table
 from llmtui.model import Earlier, Hello, IterationDone, RunState
 from llmtui.runview import earlier as earlier_module
-from llmtui.runview.figures import REMEMBERED
 from llmtui.runview.earlier import EarlierAttempt
+from llmtui.runview.figures import REMEMBERED
 from llmtui.runview.run import RunView
 from llmtui.stats.verdict import Verdict, judge
 from tests import build
