@@ -22,10 +22,10 @@ class Ready:
     `threads` is None if llmtui did not set the number of threads. `load_s` is the time from launch to the first healthy
     reply with the model loaded, in seconds, None if llmtui did not launch the server. `full_length` holds request
     fields that make an answer continue to `max_tokens`. `model_digest` ("sha256:...") is that of the model file as
-    published, `context_tokens` the context size of one request, `slots` how many requests it computes at a time (None if
-    unknown). `listener_uids` are the users that listen on the port of a launched
-    server, None if unknown. `options` are fields that every request to this server needs; those of the config go before
-    them. `takes_system` is false if the chat template of its model file is known to take no system message.
+    published, `context_tokens` the context size of one request, and `slots` how many requests it computes at a time
+    (None if unknown). `listener_uids` are the users that listen on the port of a launched server, None if unknown.
+    `options` are fields that every request to this server needs; those of the config go before them. `takes_system` is
+    false if the chat template of its model file is known to take no system message.
     """
 
     url: str
