@@ -32,6 +32,7 @@ FIELDS: dict[MetricKey, str] = {
     "tokens_per_s": "tokens_per_s",
     "tpot": "tpot_s",
     "prefill_tokens_per_s": "ttft_s",
+    "output_tokens_per_s": "output_tokens_per_s",
 }
 IMPOSSIBLE = (math.nan, math.inf, -math.inf, -1.0, 0.0)
 
@@ -39,7 +40,15 @@ IMPOSSIBLE = (math.nan, math.inf, -math.inf, -1.0, 0.0)
 def good(name: str, number: int) -> Iteration:
     second = 2 * number + (name == "b")
     made = build.answered(name, number, 1 + number / 100, started_utc=f"2026-11-22T15:00:{second:02}.000Z")
-    return msgspec.structs.replace(made, ttft_s=0.1, itl_s=0.01, tokens_per_s=90.0, tpot_s=0.011, prompt_tokens=46)
+    return msgspec.structs.replace(
+        made,
+        ttft_s=0.1,
+        itl_s=0.01,
+        tokens_per_s=90.0,
+        tpot_s=0.011,
+        prompt_tokens=46,
+        output_tokens_per_s=180.0,
+    )
 
 
 def race(metric: MetricKey, value: float) -> RunView:

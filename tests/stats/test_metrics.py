@@ -20,6 +20,7 @@ ITERATION = iteration(
     tpot_s=0.025,
     prompt_tokens=100,
     cached_tokens=20,
+    output_tokens_per_s=300.0,
 )
 
 
@@ -42,6 +43,7 @@ def test_every_key_has_a_record_and_a_field_of_the_summary() -> None:
         ("tokens_per_s", 40.0),
         ("tpot", 0.025),
         ("prefill_tokens_per_s", 160.0),
+        ("output_tokens_per_s", 300.0),
     ],
 )
 def test_values(metric: MetricKey, value: float) -> None:
@@ -49,7 +51,16 @@ def test_values(metric: MetricKey, value: float) -> None:
     assert METRICS[metric].of(msgspec.structs.replace(ITERATION, **dict.fromkeys(_NUMBERS))) is None
 
 
-_NUMBERS = ("latency_s", "ttft_s", "itl_s", "tokens_per_s", "tpot_s", "prompt_tokens", "cached_tokens")
+_NUMBERS = (
+    "latency_s",
+    "ttft_s",
+    "itl_s",
+    "tokens_per_s",
+    "tpot_s",
+    "prompt_tokens",
+    "cached_tokens",
+    "output_tokens_per_s",
+)
 
 
 def test_prefill_rate_is_unknown_when_a_cache_answered_the_whole_prompt() -> None:
@@ -60,7 +71,8 @@ def test_prefill_rate_is_unknown_when_a_cache_answered_the_whole_prompt() -> Non
 def test_titles_with_units() -> None:
     titles = [metric.titled() for metric in METRICS.values()]
     assert METRICS["latency"].titled("ms") == "latency in ms"
-    assert titles == ["latency in s", "TTFT in s", "ITL in ms", "tokens/s", "TPOT in ms", "prefill tokens/s"]
+    of_race = ["latency in s", "TTFT in s", "ITL in ms", "tokens/s", "TPOT in ms", "prefill tokens/s"]
+    assert titles == [*of_race, "output tokens/s"]
     assert CHARTED == ("latency", "ttft", "itl", "tokens_per_s")
 
 
@@ -72,7 +84,7 @@ def test_titles_with_units() -> None:
         ("cache", ["latency", "ttft", "prefill_tokens_per_s"]),
         ("stream", ["ttft", "itl", "prefill_tokens_per_s"]),
         ("arrivals", ["itl"]),
-        ("token counts", ["tokens_per_s", "tpot"]),
+        ("token counts", ["tokens_per_s", "tpot", "output_tokens_per_s"]),
         ("prompt counts", ["prefill_tokens_per_s"]),
     ],
 )
@@ -100,5 +112,6 @@ def test_own_error_is_a_duration_or_a_share() -> None:
         "tokens_per_s": 0.004,
         "tpot": 0.004,
         "prefill_tokens_per_s": 0.002,
+        "output_tokens_per_s": 0.004,
     }
     assert METRICS["prefill_tokens_per_s"].own_error(level, None) == 0.0

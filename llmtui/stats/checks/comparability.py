@@ -9,7 +9,7 @@ from llmtui.stats.checks.base import Check
 from llmtui.stats.metrics import METRICS, MetricKey
 
 #: What to compare by when the latency is not comparable. Not by ITL: it is the gap between arrivals, not tokens.
-_PER_TOKEN: tuple[MetricKey, ...] = tuple(m.key for m in METRICS.values() if m.per == "token")
+_PER_TOKEN: tuple[MetricKey, ...] = tuple(m.key for m in METRICS.values() if m.per == "token" and not m.of_turn)
 #: What to compare by in place of the TTFT, most of which is spent on the prompt.
 _PER_PROMPT_TOKEN: tuple[MetricKey, ...] = (*(m.key for m in METRICS.values() if m.per == "prompt token"), *_PER_TOKEN)
 
@@ -48,8 +48,8 @@ def leading_metric(checks: Sequence[Check], asked: MetricKey = "latency", one: s
 
 
 def other_rates(checks: Sequence[Check], leading: Leading, one: str = "", two: str = "") -> list[MetricKey]:
-    """Other rates to compare these two by if the requested metric is not comparable; else none."""
+    """Other rates of a request to compare these two by if the requested metric is not comparable; else none."""
     if leading.instead_of is None:
         return []
-    rates = [m.key for m in METRICS.values() if m.rate]
+    rates = [m.key for m in METRICS.values() if m.rate and not m.of_turn]
     return [key for key in rates if key != leading.metric and spoiled(checks, key, one, two) is None]
