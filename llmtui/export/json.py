@@ -41,6 +41,7 @@ Every field is present, null if unknown. Names inside are those of llmtui.model 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -61,12 +62,31 @@ from llmtui.text import sanitize
 SCHEMA_VERSION = 1
 #: DEL, C1, bidirectional controls, separators, zero-width characters: JSON allows them, and terminals obey some.
 _UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
-_SECRET = ("api_key", "headers", "secrets")
+_SECRET = frozenset({"api_key", "headers", "secrets"})
 #: Fields of the structs that are not in the document: secrets, and what only the engine needs.
-_LEFT_OUT = {
+_LEFT_OUT: dict[type, frozenset[str]] = {
     Backend: _SECRET,
     BackendState: frozenset({"listener_uids"}),
     EarlierAttempt: frozenset({"brief"}),
+}
+#: Fields that a race does not have: those of requests and turns.
+_LOADS_ONLY: dict[type, frozenset[str]] = {
+    Iteration: frozenset(
+        {
+            "level",
+            "turn",
+            "request",
+            "share",
+            "worker",
+            "written_s",
+            "due_s",
+            "waited_s",
+            "in_flight",
+            "requests_per_s",
+            "output_tokens_per_s",
+        }
+    ),
+    Summary: frozenset(key for key, metric in METRICS.items() if metric.of_turn),
 }
 
 
@@ -166,14 +186,14 @@ def run_json(run_view: RunView) -> str:
             for row in rows_of(run_view)
         ],
         comparisons=[_compared(pair) for pair in verdict.pairs],
-        checks=verdict.checks,
+        checks=[_of_race(check) for check in verdict.checks] if not plan.levels else verdict.checks,
         accuracy=run_view.own_error(),
         absent=plan.absent,
         others=plan.others,
         earlier_attempts=run_view.earlier_attempts(),
         verdict=_verdict(verdict),
     )
-    return plain_json(_full(record))
+    return plain_json(_full(record, _LEFT_OUT if plan.levels else _LEFT_OUT | _LOADS_ONLY))
 
 
 def plain_json(value: Any) -> str:
@@ -220,6 +240,11 @@ def _recorded(pair: Pair, comparison: Comparison, sentence: str) -> ComparisonRe
     )
 
 
+def _of_race(check: Check) -> Check:
+    """`check` without the metrics that only loads have."""
+    return msgspec.structs.replace(check, spoils=[metric for metric in check.spoils if not METRICS[metric].of_turn])
+
+
 def _verdict(verdict: Verdict) -> VerdictRecord:
     # A table of latencies that are not comparable has no star, but the metric in their place decides.
     starred = verdict.board.fastest if verdict.counts and not verdict.withheld else ""
@@ -235,13 +260,13 @@ def _verdict(verdict: Verdict) -> VerdictRecord:
     )
 
 
-def _full(value: Any) -> Any:
-    """`value` with the fields that our structs omit at their default, but without `_LEFT_OUT`."""
+def _full(value: Any, left_out: Mapping[type, frozenset[str]]) -> Any:
+    """`value` with the fields that our structs omit at their default, but without those in `left_out`."""
     if isinstance(value, msgspec.Struct):
-        left_out = _LEFT_OUT.get(type(value), frozenset())
-        return {name: _full(v) for name, v in msgspec.structs.asdict(value).items() if name not in left_out}
+        without = left_out.get(type(value), frozenset())
+        return {name: _full(v, left_out) for name, v in msgspec.structs.asdict(value).items() if name not in without}
     if isinstance(value, list):
-        return [_full(v) for v in value]
+        return [_full(v, left_out) for v in value]
     if isinstance(value, dict):
-        return {name: _full(v) for name, v in value.items()}
+        return {name: _full(v, left_out) for name, v in value.items()}
     return value

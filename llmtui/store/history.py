@@ -18,11 +18,10 @@ from typing import Any
 import msgspec
 
 from llmtui.model import BackendState, Iteration, Machine, PairSpread, Plan, Turn, redacted, redactor
-from llmtui.store import limits, process_id, queries, read_run, run_names, spreads
+from llmtui.store import engines, limits, queries, read_run, run_names, spreads, turns
 from llmtui.store.errors import NoRunError, StoreError, store_error
 from llmtui.store.rows import COLUMNS, MAX_NOTE, RunRow, Runs, RunWord, StoredRun, iteration_values, run_of
 from llmtui.store.run_filter import RunFilter
-from llmtui.store.turn_rows import REQUEST_COLUMNS, request_of, request_values, turn_values
 from llmtui.text import Redactor, sanitize
 
 _MAX_REASON = 200
@@ -32,11 +31,6 @@ _SAVE = (
     f"INSERT INTO iterations ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{c}' for c in COLUMNS)}) "
     f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
     f"{', '.join(f'{c} = excluded.{c}' for c in COLUMNS if c not in _KEY)} WHERE error_kind IS NOT NULL"
-)
-
-_SAVE_REQUEST = (
-    f"INSERT OR REPLACE INTO requests ({', '.join(REQUEST_COLUMNS)}) "
-    f"VALUES ({', '.join(f':{c}' for c in REQUEST_COLUMNS)})"
 )
 
 
@@ -83,7 +77,7 @@ class Store:
             connection.execute(
                 "INSERT INTO runs (id, created_utc, state, llmtui, engine_place, engine_pid, engine_started, machine, "
                 "plan, label) VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?)",
-                (plan.run, plan.created_utc, machine.llmtui, *_this_process(), _json(machine), text, label),
+                (plan.run, plan.created_utc, machine.llmtui, *engines.this_process(), _json(machine), text, label),
             )
         self._redactors[plan.run] = redactor(plan)
 
@@ -94,12 +88,14 @@ class Store:
         """
         with self._writing() as connection:
             row = self._row(plan.run)
-            if row["state"] == "running" and row["engine_pid"] != os.getpid() and not _engine_gone(row):
-                raise StoreError(f"run {plan.run} is still running ({_process(row)}); try: llmtui attach {plan.run}")
+            if row["state"] == "running" and row["engine_pid"] != os.getpid() and not engines.gone(row):
+                raise StoreError(
+                    f"run {plan.run} is still running ({engines.process_words(row)}); try: llmtui attach {plan.run}"
+                )
             connection.execute(
                 "UPDATE runs SET state = 'running', ended_utc = NULL, engine_place = ?, engine_pid = ?, "
                 "engine_started = ? WHERE id = ?",
-                (*_this_process(), plan.run),
+                (*engines.this_process(), plan.run),
             )
         self._redactors[plan.run] = redactor(plan)
 
@@ -115,35 +111,19 @@ class Store:
 
     def save_turn(self, turn: Turn) -> None:
         """Write a turn, or replace it. Raises StoreError."""
-        values = turn_values(redacted(turn, self._redactor(turn.run)))
         with self._writing(turn.run) as connection:
-            connection.execute(
-                "INSERT INTO turns (run, turn, record) VALUES (:run, :turn, :record) "
-                "ON CONFLICT (run, turn) DO UPDATE SET record = excluded.record",
-                values,
-            )
+            turns.write_turn(connection, redacted(turn, self._redactor(turn.run)))
 
     def save_requests(self, samples: Sequence[Iteration]) -> None:
         """Write requests of turns that are stored, in one transaction. Raises StoreError."""
         with self._writing(samples[0].run) as connection:
-            turns: dict[int, int] = {}
-            for sample in samples:
-                if sample.turn not in turns:
-                    statement = "SELECT seq FROM turns WHERE run = ? AND turn = ?"
-                    (turns[sample.turn],) = connection.execute(statement, (sample.run, sample.turn)).fetchone()
-                one = redacted(sample, self._redactor(sample.run))
-                connection.execute(_SAVE_REQUEST, request_values(one, turns[sample.turn]))
+            turns.write_requests(connection, [redacted(one, self._redactor(one.run)) for one in samples])
 
-    def requests(self, run: str, turns: Iterable[Turn]) -> Iterator[Iteration]:
+    def requests(self, run: str, of: Iterable[Turn]) -> Iterator[Iteration]:
         """Yield the requests of these turns of a run, in the order in which they ended. Raises StoreError."""
-        columns = ", ".join(f"requests.{column}" for column in REQUEST_COLUMNS)
-        statement = (
-            f"SELECT {columns} FROM requests JOIN turns ON turns.seq = requests.turn WHERE turns.run = ? "
-            "AND turns.turn = ? ORDER BY requests.seq"
-        )
-        for turn in turns:
+        for turn in of:
             with self._reading() as connection, self._checked(run):
-                samples = [request_of(row, turn) for row in limits.rows(connection, statement, (run, turn.seq))]
+                samples = turns.read_requests(connection, turn)
             yield from samples
 
     def save_state(self, run: str, state: BackendState, model_digest: str = "") -> None:
@@ -226,27 +206,10 @@ class Store:
     def mark_dead(self) -> list[str]:
         """Mark running runs whose engine has ended as "died", and return their ids. Skips runs of other machines."""
         with self._reading() as connection:
-            running = list(
-                limits.rows(
-                    connection,
-                    "SELECT id, engine_place, engine_pid, engine_started FROM runs WHERE state = 'running' "
-                    "ORDER BY seq LIMIT ?",
-                    (queries.MAX_RUNS,),
-                )
-            )
-        # Invalid rows are not changed. Listings report them as unreadable.
-        dead = [row for row in running if _is_text(row["engine_started"]) and _is_text(row["id"]) and _engine_gone(row)]
-        if not dead:
-            return []
-        with self._writing() as connection:
-            for row in dead:
-                # Unless another engine has just resumed the run.
-                connection.execute(
-                    "UPDATE runs SET state = 'died', "
-                    "ended_utc = (SELECT max(started_utc) FROM iterations WHERE run = id) "
-                    "WHERE id = ? AND state = 'running' AND engine_pid = ? AND engine_started = ?",
-                    (row["id"], row["engine_pid"], row["engine_started"]),
-                )
+            dead = engines.ended(connection)
+        if dead:
+            with self._writing() as connection:
+                engines.mark_dead(connection, dead)
         return [row["id"] for row in dead]
 
     def _redactor(self, run: str) -> Redactor:
@@ -306,24 +269,6 @@ class Store:
                 if isinstance(error, sqlite3.Error | MemoryError) and not isinstance(error, sqlite3.IntegrityError):
                     raise store_error(error, self.path) from error
                 raise
-
-
-def _is_text(value: object) -> bool:
-    """Whether `value` is a string that SQLite can store."""
-    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def _engine_gone(row: sqlite3.Row) -> bool:
-    return process_id.gone(row["engine_place"], row["engine_pid"], row["engine_started"])
-
-
-def _process(row: sqlite3.Row) -> str:
-    pid = row["engine_pid"]
-    return f"process {pid}" if isinstance(pid, int) else "unknown process"
-
-
-def _this_process() -> tuple[str, int, str]:
-    return process_id.here(), os.getpid(), process_id.started(os.getpid())
 
 
 def _json(value: Any) -> str:

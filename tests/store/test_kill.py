@@ -92,6 +92,7 @@ def test_a_killed_upgrade_leaves_the_old_or_the_new_schema(tmp_path: Path) -> No
         store.begin(plan(), MACHINE)
         for number, text in enumerate(texts, start=1):
             store.save_iteration(iteration(number=number, text=text))
+    before = contents(original)[0]
     versions: list[int] = []
     for number in range(12):
         file = tmp_path / str(number) / "history.db"
@@ -99,12 +100,13 @@ def test_a_killed_upgrade_leaves_the_old_or_the_new_schema(tmp_path: Path) -> No
         shutil.copy(original, file)
         lines = killed(chance, UPGRADE_STEPS + 2, "upgrade", str(file))
         version, now = contents(file)
-        assert version == 1 + UPGRADE_STEPS if "up" in lines else version in (1, 1 + UPGRADE_STEPS)
-        assert now == [text + "!" * (version - 1) for text in texts]
-        for copy in file.parent.glob("history.db.v1-*"):
-            assert contents(copy) == (1, texts)
+        after = before + UPGRADE_STEPS
+        assert version == after if "up" in lines else version in (before, after)
+        assert now == [text + "!" * (version - before) for text in texts]
+        for copy in file.parent.glob(f"history.db.v{before}-*"):
+            assert contents(copy) == (before, texts)
         versions.append(version)
-        if version == 1:
+        if version == before:
             open_store(file)[0].close()
     assert len(set(versions)) == 2, "every kill came too early, or every kill too late"
 

@@ -53,6 +53,12 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "seq": st.integers(0, 2**53),
     "disturbed_from": st.floats(0, 1e6),
     "hidden_tokens": st.integers(0, 2**53),
+    "level": st.integers(0, 10**4),
+    "turn": st.integers(0, 2**53),
+    "request": st.integers(0, 10**9),
+    "share": st.sampled_from(["", "settling", "window", "tail"]),
+    "worker": st.integers(0, 10**4),
+    "in_flight": st.none() | st.integers(0, 10**9),
 }
 
 
