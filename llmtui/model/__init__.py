@@ -47,7 +47,7 @@ from llmtui.model.sample import (
 )
 from llmtui.model.spread import Between, PairSpread
 from llmtui.model.state import FAILED, RESTING, STATE_WORDS, BackendState, Machine, RunState, State, is_news
-from llmtui.model.turn import Share, Turn, TurnState
+from llmtui.model.turn import Percentiles, Quantity, Share, Turn, TurnState
 
 __all__ = [
     "DISTURBED_CORES",
@@ -89,11 +89,13 @@ __all__ = [
     "OwnServerName",
     "PairSpread",
     "Pause",
+    "Percentiles",
     "Phase",
     "Plan",
     "Program",
     "Progress",
     "Protocol",
+    "Quantity",
     "Rerun",
     "Resume",
     "RunChanged",

@@ -14,15 +14,46 @@ Share = Literal["settling", "window", "tail"]
 TurnState = Literal["running", "whole", "partial"]
 
 
+#: A quantity of which a turn has percentiles and buckets, all in s.
+Quantity = Literal["latency", "ttft", "ttfo", "tpot", "itl", "waiting", "late", "scheduled_latency", "scheduled_ttft"]
+
+#: A rise of the TPOT within a turn counts from this share on, ...
+DRIFT_FROM = 0.05
+#: ... if no more than this share of steady turns would show a trend as clear.
+DRIFT_P = 0.05
+
+
+class Percentiles(Struct, frozen=True):
+    """Percentiles of `n` values in s. A high one is None if `n` is too small for it (29, 59, 299)."""
+
+    n: int
+    p50: float
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
 class Turn(Struct, frozen=True):
     """One turn of a backend at a level. Figures are of the requests that were sent in its window, unless they say so.
 
     `seq` is its place in the order of the run, which its requests have as `turn`. `round` counts from 1 on within
     attempt and phase. Durations are medians in s; figures without a value are None. `requests` are those of the window:
-    `finished`, `failed`, `refused`, `timed_out` and `unfinished` add up to it. `settled` requests came before the
-    window. Rates are per second of the window (`window_s`): `requests_per_s` counts the ends in it,
-    `output_tokens_per_s` the tokens that arrived in it, and `delivered_rate` the starts. `in_flight` is the time
-    average of the requests under way. `waiting_s` and `late_s` are the two parts of the client queue of an open loop.
+    `finished`, `failed`, `refused`, `timed_out` and `unfinished` add up to it. `loaded` of them are in no duration, as
+    the server loaded its model meanwhile. `settled` requests came before the window. Rates are per second of the window
+    (`window_s`, from `window_from_s` on, in s since the turn began): `requests_per_s` counts the good answers that
+    ended in it, `output_tokens_per_s` their tokens that arrived in it, `stream_tokens_per_s` is the same for each
+    stream of a closed loop, and `delivered_rate` counts the starts. `in_flight` is the time average of the requests
+    under way, and `in_flight_most` their largest number. `little_residual` is |L - X W| / L: L is `in_flight` as the
+    worker counted it, and X W the same from the starts and durations of the samples.
+
+    `waiting_s` and `late_s` are the two parts of the client queue of an open loop, whose scheduled figures are from
+    when a request was due. `late_p99_s` is the largest of fewer than 299. `percentiles` has those of the durations, and
+    `buckets` their counts, for those of several turns (llmtui.stats.buckets). `itl_s` is the median of all gaps.
+
+    `settle_needed` is how many requests had to come before the TPOT was steady, None if it was not or too few came
+    (`unsettled` says which). `drift` is the change of the TPOT from the first part of the window to the last, as a
+    share, and `drift_p` how often a steady turn shows a trend as clear. `backlog` has the largest number of requests
+    that were due and had not ended, up to one, two and three thirds of the time; `beyond_capacity`: it went on growing.
     `text` is one of the answers.
     """
 
@@ -38,6 +69,7 @@ class Turn(Struct, frozen=True):
     launch: int = 1
     part: int = 1
     settled: int = 0
+    window_from_s: float | None = None
     window_s: float | None = None
     elapsed_s: float | None = None
     requests: int = 0
@@ -46,6 +78,7 @@ class Turn(Struct, frozen=True):
     refused: int = 0
     timed_out: int = 0
     unfinished: int = 0
+    loaded: int = 0
     latency_s: float | None = None
     ttft_s: float | None = None
     ttfo_s: float | None = None
@@ -54,17 +87,30 @@ class Turn(Struct, frozen=True):
     tokens_per_s: float | None = None
     requests_per_s: float | None = None
     output_tokens_per_s: float | None = None
+    stream_tokens_per_s: float | None = None
     delivered_rate: float | None = None
     in_flight: float | None = None
     in_flight_most: int | None = None
     little_residual: float | None = None
     waiting_s: float | None = None
     late_s: float | None = None
+    late_p99_s: float | None = None
+    scheduled_latency_s: float | None = None
+    scheduled_ttft_s: float | None = None
+    settle_needed: int | None = None
+    unsettled: bool = False
+    drift: float | None = None
+    drift_p: float | None = None
+    backlog: list[int] = []
+    beyond_capacity: bool = False
     output_tokens: int | None = None
+    hidden_tokens: int = 0
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     token_source: TokenSource | None = None
     finish_reason: Outside | None = None
+    server_prefill_s: float | None = None
+    server_decode_s: float | None = None
     stamp: Stamp | None = None
     foreign_cpu: float | None = None
     server_cpu: float | None = None
@@ -74,7 +120,19 @@ class Turn(Struct, frozen=True):
     throttled: int = 0
     disturbed_from: float = DISTURBED_CORES
     error: Failure | None = None
+    percentiles: dict[Quantity, Percentiles] = {}
+    buckets: dict[Quantity, list[int]] = {}
     text: Outside = ""
+
+    @property
+    def drifts(self) -> bool:
+        """Whether the server became slower within the turn, by more than chance does."""
+        return self.drift is not None and self.drift > DRIFT_FROM and (self.drift_p or 0.0) <= DRIFT_P
+
+    @property
+    def failure_share(self) -> float:
+        """The share of the requests of the window that did not succeed, 0 without any."""
+        return 1 - self.finished / self.requests if self.requests else 0.0
 
     @property
     def as_sample(self) -> Iteration:
@@ -108,10 +166,13 @@ _SAME = (
     "requests_per_s",
     "output_tokens_per_s",
     "output_tokens",
+    "hidden_tokens",
     "prompt_tokens",
     "cached_tokens",
     "token_source",
     "finish_reason",
+    "server_prefill_s",
+    "server_decode_s",
     "foreign_cpu",
     "server_cpu",
     "steal",
