@@ -16,8 +16,6 @@ from llmtui.cli.options import (
     FILE,
     against_option,
     label_option,
-    model_option,
-    only_option,
     output_files,
     output_options,
     plan_from,
@@ -25,7 +23,6 @@ from llmtui.cli.options import (
     run_options,
     store_option,
     stream_counts,
-    words_argument,
 )
 from llmtui.interrupts import ExitOnInterrupt
 
@@ -55,8 +52,8 @@ def monitor(
 ) -> None:
     """Run the benchmark in the monitor (the default command).
 
-    WHAT is a config (./config.toml by default), or frameworks (ollama), addresses of servers, and a FILE.gguf, in any
-    mixture: see `llmtui explain servers`.
+    WHAT is a config (./config.toml by default), or frameworks (ollama), addresses of servers, and a FILE.gguf: see
+    `llmtui explain servers`.
     """
     settings, plan = plan_from(words, model, only, changes, or_choose=True)
     from llmtui.cli.monitor import need_terminal, open_monitor
@@ -121,8 +118,7 @@ def init(file: Path | None, force: bool, to_stdout: bool) -> None:
     metavar="N",
     type=click.IntRange(0, 65535),
     default=8321,
-    show_default=True,
-    help="Port to listen on; 0 is any free port.",
+    help="Port to listen on, 8321 by default; 0: any free one.",
 )
 @label_option
 @store_option
@@ -136,9 +132,9 @@ def serve(
     store: str,
     **changes: Any,
 ) -> None:
-    """Run the benchmark in a browser.
+    """Run the benchmark in a browser. Any number of pages can show the monitor.
 
-    Any number of pages can show the monitor. Closing them does not end the run; Control-C does.
+    Closing them does not end the run; Control-C does.
     """
     settings, plan = plan_from(words, model, only, changes)
     try:
@@ -168,15 +164,13 @@ def explain(topic: str | None) -> None:
 
 
 @cli.command()
-@words_argument
-@model_option
-@only_option
-def check(words: tuple[str, ...], model: str | None, only: tuple[str, ...]) -> None:
+@run_options
+def check(words: tuple[str, ...], model: str | None, only: tuple[str, ...], **changes: Any) -> None:
     """Send every backend one short request.
 
-    Print the version and the model of each. WHAT is as in `llmtui monitor`.
+    Print the version and the model of each, and check the options of a run. WHAT is as in `llmtui monitor`.
     """
-    _, plan = plan_from(words, model, only, {})
+    _, plan = plan_from(words, model, only, changes)
     with ExitOnInterrupt():
         from llmtui.cli.check import check_backends
 

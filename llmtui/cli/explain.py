@@ -136,6 +136,13 @@ def run_keys() -> str:
     return _config_keys("run", RunConfig, frozenset())
 
 
+def load_keys() -> str:
+    """The keys of [load]."""
+    from llmtui.model import Load
+
+    return _config_keys("load", Load, frozenset())
+
+
 def ui_keys() -> str:
     """The keys of [ui]."""
     from llmtui.config.schema import UiConfig
@@ -208,6 +215,7 @@ def own_servers() -> str:
 #: What a page may ask for with `<!-- table: NAME -->`.
 TABLES: dict[str, Callable[[], str]] = {
     "run_keys": run_keys,
+    "load_keys": load_keys,
     "ui_keys": ui_keys,
     "backend_keys": backend_keys,
     "result_columns": result_columns,

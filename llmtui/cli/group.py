@@ -47,6 +47,19 @@ class InterruptibleCommand(click.Command):
         raise_on_interrupt()
         return super().invoke(ctx)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options. One of another load tool is answered with llmtui's own: raises UsageError."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from llmtui.cli.rivals import instead_of
+
+            if message := instead_of(error.option_name):
+                from llmtui.model.errors import UsageError
+
+                raise UsageError(message) from None
+            raise
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples and the exit codes."""
         name = self.name or ""

@@ -84,6 +84,28 @@ class LocalPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class Aliased(click.Option):
+    """An option whose help shows only the first of its names, or `shown`."""
+
+    def __init__(self, *args: Any, shown: str = "", **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.shown = shown or f"{self.opts[0]} {self.metavar}"
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The option and its help."""
+        record = super().get_help_record(ctx)
+        return (self.shown, record[1]) if record is not None else None
+
+
+def option(*names: str, **settings: Any) -> Callable[[F], F]:
+    """Return the decorator of an option: its own name, those that other tools have for it, and that of its argument.
+
+    The argument is named as the option if no name of one is given.
+    """
+    own = names[0].removeprefix("--").replace("-", "_")
+    return click.option(*names, *([own] if names[-1].startswith("-") else []), cls=Aliased, **settings)
+
+
 FILE = LocalPath(path_type=Path)
 PATH = LocalPath()
 words_argument = click.argument("words", nargs=-1, metavar="[WHAT]...", type=Word())
@@ -118,7 +140,37 @@ against_option = click.option(
     "--against",
     metavar="RUN",
     type=TEXT,
-    help="Show the medians of an earlier run beside those of this one.",
+    help="Show the medians of an earlier run too.",
+)
+
+#: The load, which goes before [load] of the config. The names of vLLM, SGLang and AIPerf work too.
+load_options = (
+    option("--concurrency", metavar="LIST", type=TEXT, help="Load: streams kept busy, as 1,4,16 or 1..64."),
+    option(
+        "--request-rate",
+        metavar="LIST",
+        type=TEXT,
+        help="Load: requests/s, as 0.5,1,2 (llmtui explain loads).",
+    ),
+    option("--arrival", metavar="WORD", type=TEXT, hidden=True),
+    option("--burstiness", metavar="N", type=float, hidden=True),
+    option("--max-concurrency", metavar="N", type=TEXT, hidden=True),
+    option(
+        "--requests",
+        "--num-prompts",
+        "--request-count",
+        type=int,
+        metavar="N",
+        help="Load: requests in a turn; or --duration SECONDS.",
+    ),
+    option(
+        "--duration",
+        "--benchmark-duration",
+        "duration_s",
+        type=float,
+        metavar="SECONDS",
+        hidden=True,
+    ),
 )
 
 #: What to race, and what goes before the settings of the config.
@@ -126,21 +178,33 @@ run_options = _all(
     words_argument,
     model_option,
     only_option,
-    click.option("--iterations", type=int, metavar="N", help="Measured iterations per backend."),
-    click.option("--warmup", type=int, metavar="N", help="Warm-ups per backend: iterations that do not count."),
+    option(
+        "--iterations",
+        "--rounds",
+        type=int,
+        metavar="N",
+        help="Measured iterations per backend; warm-ups: --warmup N.",
+    ),
+    click.option("--warmup", type=int, metavar="N", hidden=True),
     click.option("--launches", type=int, metavar="N", help="How often launched servers are launched in the run."),
     click.option("--max-tokens", type=int, metavar="N", help="Maximum length of an answer, in tokens."),
-    click.option("--concurrency", metavar="N,N..", type=TEXT, help="Streams at a time: one level or several."),
-    click.option("--requests", type=int, metavar="N", help="Requests of a turn that count."),
+    *load_options,
     click.option("--order", metavar="ORDER", help="Order: shuffled, round-robin or sequential."),
 )
 
 #: The files that `run` and `export` write.
 output_options = _all(
-    click.option("--csv", "csv_file", metavar="FILE", type=FILE, help="Write the results as CSV, a row per backend."),
-    click.option("--iterations-csv", metavar="FILE", type=FILE, help="Write all iterations as CSV, a row each."),
-    click.option("--json", "json_file", metavar="FILE", type=FILE, help="Write the whole run as JSON."),
-    click.option("--markdown", metavar="FILE", type=FILE, help="Write the results as a Markdown table."),
+    option(
+        "--csv",
+        "csv_file",
+        metavar="FILE",
+        type=FILE,
+        shown="--csv, --json FILE",
+        help="Write the results; all files: llmtui explain csv.",
+    ),
+    click.option("--iterations-csv", metavar="FILE", type=FILE, hidden=True),
+    click.option("--json", "json_file", metavar="FILE", type=FILE, hidden=True),
+    click.option("--markdown", metavar="FILE", type=FILE, hidden=True),
 )
 
 

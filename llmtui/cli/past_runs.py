@@ -107,7 +107,7 @@ def open_(run: str, against: str | None, store: str) -> None:
     "--metric",
     cls=MetricOption,
     default="latency",
-    help="The metric to compare (llmtui explain measure); latency by default:",
+    help="The metric to compare, latency by default:",
 )
 @click.option(
     "--gate",

@@ -77,8 +77,8 @@ def check_names(table: Mapping[str, Any], root: Place, sections: Sections, inter
                 raise ConfigError(f"{place.entry(key)}: unknown key {show(key)}{suggestion(key, names)}")
 
     check(table, "", root)
-    for section in ("run", "ui"):
-        if isinstance(table.get(section), dict):
+    for section in sections:
+        if section not in ("", "backend") and isinstance(table.get(section), dict):
             check(table[section], section, root.section(section))
     backends = table.get("backend")
     if isinstance(backends, dict):
@@ -109,18 +109,18 @@ def explain(message: str, table: Mapping[str, Any], sections: Sections, root: Pl
         elif position and names == ["backend"]:
             place = root.backend(int(position), backend_label(table, int(position)))
         elif key:
-            place = place.section(key) if key in ("run", "ui") and not names else place.key(key)
+            place = place.section(key) if key in sections and not names else place.key(key)
             names.append(key)
     if names == ["backend"] and place is root:
         place = root.key("backend")
     secret = "headers" in names or any(map(SECRET_NAME.fullmatch, names))
     found = "a value that is not shown" if secret else show(value)
-    expected = re.match(r"Expected `(\w+)(?: \| null)?`, got `(\w+)`", head)
+    expected = re.match(r"Expected `([\w| ]+?)(?: \| null)?`, got `(\w+)`", head)
     missing = re.match(r"Object missing required field `(\w+)`", head)
     if missing:
         return f"{place}: {missing[1]!r} is missing"
     if expected:
-        want = _TYPE_WORDS.get(expected[1], expected[1])
+        want = " or ".join(_TYPE_WORDS.get(kind, kind) for kind in expected[1].split(" | "))
         return f"{place}: expected {want}, got {found}"
     if head.startswith("Invalid enum value"):
         return f"{place}: expected {_allowed(path, sections)}, got {found}{_nearest(names[-1:], value, path, sections)}"

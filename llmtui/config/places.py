@@ -62,7 +62,7 @@ class Option(Place):
     """A setting of the command line, shown as its option: `--max-tokens`."""
 
     def __str__(self) -> str:
-        return "--" + str(self._path[-1]).replace("_", "-") if self._path else self._source
+        return "--" + str(self._path[-1]).removesuffix("_s").replace("_", "-") if self._path else self._source
 
 
 def line_of(path: Path, lines: Mapping[Path, int]) -> int | None:

@@ -23,7 +23,7 @@ from llmtui.config.entries import named
 from llmtui.config.errors import ConfigError, backend_label, check_names, explain, show, suggestion
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
 from llmtui.config.frameworks import OLLAMA, framework, framework_of_server
-from llmtui.config.loads import check_load, load_changes
+from llmtui.config.loads import check_load, check_metric, load_changes, with_metric
 from llmtui.config.named_secrets import named_secrets, secret_env
 from llmtui.config.ollama_host import ollama_url
 from llmtui.config.own_server_checks import check_env, distinct, on_shared_file
@@ -65,7 +65,10 @@ class UiConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """A checked config.toml. `source` is its path, `text` its content, both for messages."""
+    """A checked config.toml. `source` is its path, `text` its content, both for messages.
+
+    `metric_named`: the file says which metric counts.
+    """
 
     run: RunConfig = RunConfig()
     ui: UiConfig = UiConfig()
@@ -73,6 +76,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     backend: list[Backend] = []
     source: str = ""
     text: str = ""
+    metric_named: bool = False
 
     @property
     def place(self) -> Place:
@@ -86,8 +90,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     def plan(self, *, only: tuple[str, ...] = ()) -> Plan:
         """Return the plan of a new run of the enabled backends, or of those named in `only`, enabled or not.
 
-        Raises ConfigError if there are none, or a name in `only` is unknown.
+        Raises ConfigError if there are none, a name in `only` is unknown, or the metric that counts is not one of the
+        load.
         """
+        run = self.run if self.metric_named else with_metric(self.run, self.load)
+        check_metric(run, self.load, self.place.section("run"))
         only = chosen_names(only, [b.name for b in self.backend], self.source)
         chosen = [b for b in self.backend if (b.name in only if only else b.enabled)]
         if not chosen:
@@ -101,7 +108,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         return Plan(
             run=secrets.token_hex(4),
             created_utc=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            config=self.run,
+            config=run,
             backends=[msgspec.structs.replace(b, enabled=True) for b in chosen],
             # Absolute, so that a run can be resumed from any working folder.
             source=self.source if self.source == DEFAULT_SOURCE else os.path.abspath(self.source),
@@ -133,7 +140,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "backend": Backend,
 }
 #: Fields that are not keys of the file.
-_NO_KEYS = frozenset({"source", "text", "secrets"})
+_NO_KEYS = frozenset({"source", "text", "secrets", "metric_named"})
 
 
 def load(path: Path, *, implicit: bool = False, backends: bool = True, environ: dict[str, str] | None = None) -> Config:
@@ -190,7 +197,7 @@ def parse(
     except msgspec.ValidationError as error:
         raise ConfigError(explain(str(error), as_written, _SECTIONS, root)) from None
     run = check_run(config.run, root.section("run"), folder)
-    load = check_load(config.load, root.section("load"))
+    load = check_load(config.load, root.section("load"), given=table.get("load", {}))
     unnamed = {index for index, entry in enumerate(as_written.get("backend", [])) if "name" not in entry}
     whole = [named(b, root.backend(i, f"backend {i + 1}")) if i in unnamed else b for i, b in enumerate(config.backend)]
     whole = distinct(whole, unnamed)
@@ -200,7 +207,15 @@ def parse(
     if len(checked) > MAX_BACKENDS:
         raise ConfigError(f"{source}: {len(checked)} backends; a run compares at most {MAX_BACKENDS}")
     _check_names(checked, unnamed, root)
-    return msgspec.structs.replace(config, run=run, load=load, backend=checked, source=source, text=text)
+    return msgspec.structs.replace(
+        config,
+        run=run,
+        load=load,
+        backend=checked,
+        source=source,
+        text=text,
+        metric_named="metric" in table.get("run", {}),
+    )
 
 
 def _check_names(backends: list[Backend], unnamed: set[int], root: Place) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from llmtui.config import schema
+from llmtui.config.loads import check_load, check_metric
 from llmtui.config.places import Place
 from llmtui.model import (
     FAILED,
@@ -22,6 +23,7 @@ from llmtui.model import (
     BackendState,
     Hello,
     Iteration,
+    Load,
     Machine,
     Plan,
     RunConfig,
@@ -321,6 +323,8 @@ def plan_of(row: sqlite3.Row) -> Plan:
     if not all(isinstance(backend, dict) for backend in backends):
         raise ValueError("a backend of the plan is not an object")
     data["config"] = _without_unknown(config, RunConfig)
+    if isinstance(data.get("load"), dict):
+        data["load"] = _without_unknown(data["load"], Load)
     data["backends"] = [_without_unknown(backend, Backend) for backend in backends]
     plan = validate.struct(data, Plan, "the plan")
     if plan.run != row["id"]:
@@ -331,6 +335,8 @@ def plan_of(row: sqlite3.Row) -> Plan:
         raise ValueError("the path of the model in the plan is not absolute")
     try:
         schema.check_run(plan.config, Place("the plan").section("run"), Path("/"))
+        plan = msgspec.structs.replace(plan, load=check_load(plan.load, Place("the plan").section("load")))
+        check_metric(plan.config, plan.load, Place("the plan").section("run"))
     except schema.ConfigError as error:
         raise ValueError(str(error)) from None
     for backend in plan.backends:

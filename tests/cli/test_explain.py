@@ -15,7 +15,7 @@ from llmtui.cli.app import cli
 from llmtui.config.frameworks import FRAMEWORKS
 from llmtui.config.schema import UiConfig
 from llmtui.export.columns import ITERATION_COLUMNS, RESULT_COLUMNS
-from llmtui.model import Backend, RunConfig
+from llmtui.model import Backend, Load, RunConfig
 from llmtui.stats.checks import CODES
 from llmtui.stats.metrics import METRICS
 from llmtui.ui.actions.registry import COMMANDS
@@ -78,7 +78,13 @@ def _terms(text: str) -> list[str]:
 
 
 def test_the_config_tables_have_every_key() -> None:
-    for table, struct in ((explain.run_keys, RunConfig), (explain.ui_keys, UiConfig), (explain.backend_keys, Backend)):
+    tables = (
+        (explain.run_keys, RunConfig),
+        (explain.load_keys, Load),
+        (explain.ui_keys, UiConfig),
+        (explain.backend_keys, Backend),
+    )
+    for table, struct in tables:
         names = [field.name for field in msgspec.structs.fields(struct) if field.name != "secrets"]
         assert _terms(table()) == names
 
@@ -101,6 +107,7 @@ def test_the_other_tables_have_every_entry() -> None:
 def test_no_meaning_is_left_over() -> None:
     sections = {
         "run": {field.name for field in msgspec.structs.fields(RunConfig)},
+        "load": {field.name for field in msgspec.structs.fields(Load)},
         "ui": {field.name for field in msgspec.structs.fields(UiConfig)},
         "backend": {field.name for field in msgspec.structs.fields(Backend)} - {"secrets"},
     }

@@ -1,0 +1,149 @@
+"""Options of other load tools (vLLM bench serve, SGLang, AIPerf, guidellm, genai-bench), answered with llmtui's own.
+
+The options that mean the same here are accepted under both names; see llmtui.cli.options. Pure.
+"""
+
+from __future__ import annotations
+
+_LENGTHS = "llmtui sends one prompt, that of [run] prompt; the length of an answer is --max-tokens N"
+_DATASET = "llmtui sends one prompt to all servers; write it in the config as prompt = '...' in [run]"
+_ADDRESS = "name the server by its address: llmtui run http://HOST:PORT"
+_PROTOCOL = 'write protocol = "openai" or "ollama" in its [[backend]]'
+_KEYS = "write api_key or headers in its [[backend]] of the config"
+_WARMUP = "use --warmup N: one turn at each level, after N requests, that do not count"
+_SETTLE = "write settle = N in [load]: requests at the start of a turn that do not count"
+_LOADS = "use --concurrency LIST for a closed loop, or --request-rate LIST for an open one"
+_RAMP = "a turn keeps its load; for several loads list them, such as --concurrency 1,4,16 or --request-rate 1,2,4"
+_OBJECTIVE = "llmtui reports TTFT, TPOT and latency with their percentiles; objectives are not implemented"
+_FILES = "use --csv, --json or --markdown FILE; the history keeps every run"
+_TOKENIZER = "llmtui needs none: it uses the token counts that servers report, and says where they are missing"
+_STREAMED = "answers are streamed; to ask for whole ones write stream = false in the [[backend]]"
+_EXTRA = "write options = { ... } in its [[backend]]"
+_PERCENTILES = "llmtui reports the percentiles that the number of requests allows: p50, p90, p95 and p99"
+_QUIET = "use -q"
+_SAMPLING = "write it in [run] of the config"
+_SHOWN = "it is always shown"
+
+#: What to use instead of an option of another tool. Each belongs to the first in its row.
+_INSTEAD: dict[str, tuple[str, ...]] = {
+    _LENGTHS: (
+        "--random-input-len",
+        "--random-output-len",
+        "--random-range-ratio",
+        "--random-prefix-len",
+        "--input-len",
+        "--output-len",
+        "--sharegpt-output-len",
+        "--custom-output-len",
+        "--synthetic-input-tokens-mean",
+        "--synthetic-input-tokens-stddev",
+        "--isl",
+        "--osl",
+        "--output-tokens-mean",
+        "--output-tokens-stddev",
+        "--prompt-input-tokens-mean",
+        "--prompt-output-tokens-mean",
+        "--isl-osl-pairs",
+        "--traffic-scenario",
+    ),
+    _DATASET: (
+        "--dataset",
+        "--dataset-name",
+        "--dataset-path",
+        "--data",
+        "--data-args",
+        "--input-file",
+        "--custom-dataset-type",
+        "--public-dataset",
+        "--prompt",
+        "--prompts",
+        "--num-dataset-entries",
+        "--hf-split",
+        "--hf-subset",
+        "--random-seed",
+    ),
+    _ADDRESS: ("--base-url", "--url", "--target", "--host-url", "--api-base", "-u", "--endpoint", "--backend-url"),
+    _PROTOCOL: ("--backend", "--endpoint-type", "--api-backend", "--task", "--service-kind", "--request-type"),
+    _KEYS: ("--header", "--headers", "--api-key", "--auth", "-H"),
+    _WARMUP: (
+        "--num-warmups",
+        "--warmup-requests",
+        "--warmup-request-count",
+        "--num-warmup-requests",
+        "--warmup-duration",
+        "--warmup-ratio",
+        "--warmup-percent",
+    ),
+    _SETTLE: ("--cooldown", "--cooldown-ratio", "--cooldown-percent", "--benchmark-grace-period"),
+    _LOADS: (
+        "--rate",
+        "--rate-type",
+        "--profile",
+        "--streams",
+        "--num-concurrency",
+        "--num-users",
+        "--users",
+        "--batch-size",
+        "--max-num-seqs",
+        "--request-concurrency",
+        "--prefill-concurrency",
+    ),
+    _RAMP: (
+        "--ramp-up-strategy",
+        "--ramp-up-start-rps",
+        "--ramp-up-end-rps",
+        "--ramp-up",
+        "--rampup",
+        "--spawn-rate",
+        "--concurrency-ramp-duration",
+        "--request-rate-ramp-duration",
+    ),
+    _OBJECTIVE: ("--goodput", "--slo", "--sla", "--search", "--search-recipe", "--adaptive-scale"),
+    _FILES: (
+        "--save-result",
+        "--save-detailed",
+        "--append-result",
+        "--result-dir",
+        "--result-filename",
+        "--output-file",
+        "--output-path",
+        "--output-dir",
+        "--output-artifact-dir",
+        "--artifact-dir",
+        "--profile-export-file",
+        "--metadata",
+        "--outputs",
+    ),
+    _TOKENIZER: ("--tokenizer", "--tokenizer-mode", "--tokenizer-id", "--processor", "--trust-remote-code"),
+    _STREAMED: ("--streaming", "--stream", "--disable-stream", "--no-stream"),
+    _EXTRA: ("--extra-body", "--extra-inputs", "--extra-request-body", "--backend-kwargs", "--backend-args"),
+    _PERCENTILES: ("--percentile-metrics", "--metric-percentiles", "--percentiles", "--metrics"),
+    _QUIET: ("--disable-tqdm", "--no-progress", "--disable-progress", "--no-ui", "--ui", "--ui-type"),
+    _SAMPLING: ("--temperature", "--seed", "--top-p", "--top-k", "--min-p", "--timeout", "--request-timeout-seconds"),
+    "use --burstiness N": ("--arrival-smoothness", "--smoothness"),
+    "use --arrival poisson, constant or gamma": ("--arrival-pattern", "--load-pattern", "--request-rate-mode"),
+    "use --request-rate LIST": ("--target-qps", "--qps", "--rps"),
+    "use --requests N": ("--max-requests", "--max-requests-per-run", "--num-requests", "--num-sessions", "-n"),
+    "use --duration SECONDS": ("--max-seconds", "--max-duration", "--max-time-per-run", "--time"),
+    "use --rounds N": ("--num-runs", "--num-profile-runs", "--repeat", "--repetitions", "--runs"),
+    "write full_length = true in [run], which is the default": ("--ignore-eos", "--disable-ignore-eos"),
+    "write model in its [[backend]], or use --model NAME": ("--served-model-name", "--model-names", "--model-name"),
+    "use --label TEXT": ("--tag", "--name", "--experiment-name"),
+    "write fresh_prompt = true in [run], which is the default: no prefix cache answers a prompt": (
+        "--flush-cache",
+        "--prefix-len",
+        "--no-prefix-caching",
+    ),
+    "traces are not implemented; use --request-rate LIST": (
+        "--trace",
+        "--use-trace-timestamps",
+        "--fixed-schedule",
+        "--self-timed",
+    ),
+}
+_OF = {option: instead for instead, options in _INSTEAD.items() for option in options}
+
+
+def instead_of(option: str) -> str:
+    """Return what to use instead of another tool's option, a whole sentence; "" if it is unknown."""
+    return f"there is no {option}; {_OF[option]}" if option in _OF else ""
