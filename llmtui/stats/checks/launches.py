@@ -12,8 +12,10 @@ from llmtui.stats.compare import Comparison
 from llmtui.stats.metrics import METRICS
 from llmtui.text.format import percent_text
 
-#: If the spread of launches is unknown, shown differences below this share are mentioned.
+#: If the spread of launches is unknown, a difference below this share may well be one between launches.
 SMALL_LAUNCH_SHARE = 0.1
+#: Launches of one server have differed by a third (Ollama, two cores), so shown differences up to this are mentioned.
+UNKNOWN_LAUNCH_SHARE = 0.5
 
 
 def one_launch(race: Race) -> Iterator[Check]:
@@ -28,7 +30,7 @@ def one_launch(race: Race) -> Iterator[Check]:
             continue
         spread = _spread(race, pair)
         if spread is None:
-            unknown += [pair] if pair.ratio - 1 < SMALL_LAUNCH_SHARE else []
+            unknown += [pair] if pair.ratio - 1 < UNKNOWN_LAUNCH_SHARE else []
         elif math.log(pair.ratio) <= widened(math.log(pair.ratio / pair.low), spread, pair.level):
             yield _within(race, pair, spread)
     if unknown:
