@@ -14,7 +14,7 @@ from llmtui.text.format import percent_text
 
 #: If the spread of launches is unknown, a difference below this share may well be one between launches.
 SMALL_LAUNCH_SHARE = 0.1
-#: Launches of one server have differed by a third (Ollama, two cores), so shown differences up to this are mentioned.
+#: Launches of one server have differed by a third (Ollama, two cores): shown differences up to this are mentioned.
 UNKNOWN_LAUNCH_SHARE = 0.5
 
 
