@@ -70,6 +70,11 @@ class Record(Struct, frozen=True, omit_defaults=False):
         ones = [level for level in self.levels if level.streams == 1]
         return max(ones, key=lambda level: level.monitor, default=None)
 
+    def at_streams(self, streams: int) -> Level | None:
+        """Return the smallest measured level of at least so many streams, with the monitor if measured; else None."""
+        enough = [level for level in self.levels if level.streams >= streams]
+        return min(enough, key=lambda level: (level.streams, not level.monitor), default=None)
+
     @property
     def worth_storing(self) -> bool:
         """Whether the record has one stream with a monitor on screen, and enough requests."""

@@ -77,6 +77,11 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
             return []
         return [Level(number=number, streams=count) for number, count in enumerate(streams, 1)]
 
+    @property
+    def head_level(self) -> Level | None:
+        """The level that counts, fixed before the run: the largest. None for a race."""
+        return max(self.levels, key=lambda level: (level.streams, level.rate), default=None)
+
     def requests_of(self, level: Level) -> int:
         """Return how many requests of a turn count; 0 if `duration_s` decides that."""
         if self.duration_s:

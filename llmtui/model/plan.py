@@ -190,7 +190,7 @@ class Plan(Struct, frozen=True):
     @property
     def head_level(self) -> Level | None:
         """The level that counts, fixed before the run: the largest. None for a race."""
-        return max(self.levels, key=lambda level: (level.streams, level.rate), default=None)
+        return self.load.head_level
 
     @property
     def relaunches(self) -> bool:

@@ -64,7 +64,7 @@ class BackendView(SamplesView):
         """Add a turn of a load, warm-up or measured, whole or partial."""
         self.tick = None
         self.turns.append(turn)
-        self.at(turn.level).add_sample(turn.as_sample)
+        self.at(turn.level).add_sample(turn.as_sample, turn)
 
     def drop_old_attempts(self) -> None:
         """Drop the figures of all attempts but the previous one, and the current one or the one that is received."""

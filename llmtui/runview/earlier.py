@@ -111,7 +111,8 @@ class EarlierAttempts:
         run_view = self._run_view
         config = run_view.plan.config
         contenders = [_then(run_view.backends[name], attempt, config.iterations) for name, attempt in counted.items()]
-        verdict = judge(contenders, config, run_view.machine, metric, record=run_view.own_error())
+        record, at = run_view.own_error(), run_view.load_at()
+        verdict = judge(contenders, config, run_view.machine, metric, record=record, at=at)
         if not verdict.line:
             return None
         return EarlierAttempt(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from llmtui.model import Backend, BackendState, Iteration
+from llmtui.model import Backend, BackendState, Iteration, Turn
 from llmtui.stats.running import Running
 from llmtui.stats.summary import Summary
 
@@ -40,8 +40,8 @@ class SamplesView:
         #: The newest attempt whose samples are not in memory any more, 0 if there is none.
         self.forgotten = 0
 
-    def add_sample(self, iteration: Iteration) -> None:
-        """Add an iteration, or a turn as one (`Turn.as_sample`)."""
+    def add_sample(self, iteration: Iteration, turn: Turn | None = None) -> None:
+        """Add an iteration, or a `turn` as one (`Turn.as_sample`)."""
         self.refused += iteration.refused
         self.failed += iteration.error is not None
         running = self._attempts.get(iteration.attempt)
@@ -53,7 +53,11 @@ class SamplesView:
         from llmtui.stats.checks import Evidence
         from llmtui.stats.rounds import Rounds
 
-        self._evidence.setdefault(iteration.attempt, Evidence()).add(iteration)
+        evidence = self._evidence.setdefault(iteration.attempt, Evidence())
+        if turn is not None:
+            evidence.add_turn(turn)
+        else:
+            evidence.add(iteration)
         if iteration.phase == "measured" and iteration.ok:
             if iteration.attempt not in self._rounds:
                 self._rounds[iteration.attempt] = Rounds(launches=self.launches)

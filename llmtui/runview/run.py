@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from llmtui.model.accuracy import Record
     from llmtui.runview.against import Against
     from llmtui.runview.earlier import EarlierAttempt, EarlierAttempts
+    from llmtui.stats.at_load import AtLoad
     from llmtui.stats.intervals import Estimate
     from llmtui.stats.verdict import Verdict
 
@@ -188,6 +189,17 @@ class RunView:
         """Return the backends with their samples at a level, by name."""
         return {name: backend_view.at(level) for name, backend_view in self.backends.items()}
 
+    def load_at(self, level: int = 0) -> AtLoad | None:
+        """Return this level of the load, by default the one that counts; None for a race."""
+        head = self.plan.head_level
+        if head is None:
+            return None
+        from llmtui.stats.at_load import AtLoad
+
+        number = level or head.number
+        here = next(each for each in self.plan.levels if each.number == number)
+        return AtLoad(here, self.plan.load, counts=number == head.number)
+
     def verdict(self, metric: MetricKey | None = None, level: int = 0) -> Verdict:
         """Return the verdict on all pairs and the fairness checks; during a run it may be a few iterations old.
 
@@ -216,6 +228,7 @@ class RunView:
             record=self.own_error(),
             spreads=self.plan.spreads,
             done=done,
+            at=self.load_at(level),
         )
         self._verdicts[metric, level] = (states, count, verdict)
         return verdict

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from llmtui.model import RESTING
+from llmtui.stats.at_load import AtLoad
 from llmtui.stats.correction import LEVEL
 from llmtui.stats.metrics import CHARTED
 
@@ -56,6 +57,15 @@ def level_of(raced: Iterable[tuple[str, int]], planned: int, *, done: bool, atte
     return max(level_after(planned, made, early=early), level_of_attempt(attempt))
 
 
-def level_of_others(level: float) -> float:
-    """The level of each metric besides the one that counts: together they err as often as that one (Bonferroni)."""
-    return 1 - (1 - level) / (len(CHARTED) - 1)
+def level_of_others(level: float, at: AtLoad | None = None, *, counting: bool = False) -> float:
+    """The level of each metric besides the one that counts: together they err as often as that one (Bonferroni).
+
+    A load of several levels spends half of these errors on the metric that counts at the other levels (`counting`), and
+    half on the other metrics at all levels.
+    """
+    if at is None:
+        return 1 - (1 - level) / (len(CHARTED) - 1)
+    levels, others = len(at.load.levels), len(at.judged) - 1
+    if levels < 2:
+        return 1 - (1 - level) / others
+    return 1 - (1 - level) / 2 / (levels - 1 if counting else levels * others)

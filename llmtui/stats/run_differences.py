@@ -13,11 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from llmtui.model import Backend, Machine, RunConfig
+from llmtui.model import Backend, Load, Machine, RunConfig
+from llmtui.model import Level as LoadLevel
+from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks import Check, Entry, Level, checks, severity
 from llmtui.stats.checks.base import each
 from llmtui.stats.checks.conditions import load_words
-from llmtui.stats.metrics import MetricKey, needing
+from llmtui.stats.metrics import METRICS, MetricKey, needing
 from llmtui.stats.verdict import Contender
 from llmtui.text import sanitize
 from llmtui.text.format import plural
@@ -48,18 +50,26 @@ _SPOILS = {"prompt": needing("start"), "max_tokens": needing("length")}
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """One run: `contenders` are its backends by name, each with its newest attempt."""
+    """One run. `contenders` are its backends by name, each with its newest attempt at the level that counts."""
 
     run: str
     created_utc: str
     config: RunConfig
     machine: Machine
     contenders: Mapping[str, Contender]
+    load: Load = dataclasses.field(default_factory=Load)
+
+    @property
+    def at(self) -> AtLoad | None:
+        """The level of its load that counts, None for a race."""
+        head = self.load.head_level
+        return AtLoad(head, self.load) if head is not None else None
 
 
 def general_differences(a: Side, b: Side) -> Iterator[Check]:
     """Differences of the runs as a whole."""
     yield from _settings(a.config, b.config)
+    yield from load_differences(a.load, b.load)
     yield from _machines(a.machine, b.machine)
     yield from _conditions(a, b)
     others = [n for n, contender in a.contenders.items() if contender.evidence.measured]
@@ -67,6 +77,53 @@ def general_differences(a: Side, b: Side) -> Iterator[Check]:
     if set(others) != set(now):
         text = f"different sets of backends: A {_some(others)}; B {_some(now)}"
         yield _check("company", "note", f"{text}: other running servers affect memory, caches and heat")
+
+
+def load_differences(a: Load, b: Load) -> Iterator[Check]:
+    """Differences of the loads. Closed and open loops, and unequal levels that count, are never compared."""
+    if a == b:
+        return
+    first, second = a.head_level, b.head_level
+    titles = each({"A": _loop(first), "B": _loop(second)})
+    one, two = ((level.open, level.streams, level.rate) if level else (False, 1, 0.0) for level in (first, second))
+    if one != two:
+        text = f"different loads: {titles}: their figures are of different things"
+        yield _check("load", "void", text, "give both the same level", spoils=list(METRICS))
+        return
+    if first and second and _arrivals(first) != _arrivals(second):
+        arrivals = each({"A": _arrivals(first), "B": _arrivals(second)})
+        yield _check("arrivals", "void", f"different arrivals of requests: {arrivals}", spoils=list(METRICS))
+    lengths = {"A": _length(a), "B": _length(b)}
+    if len(set(lengths.values())) > 1:
+        text = f"turns of different length: {each(lengths)}: a queue has less time to build up in one run"
+        yield _check("requests", "warning", text)
+    if [level.title for level in a.levels] != [level.title for level in b.levels] and first and second:
+        levels = {"A": _titles(a), "B": _titles(b)}
+        yield _check("levels", "note", f"different levels before and after the one compared: {each(levels)}")
+
+
+def _loop(level: LoadLevel | None) -> str:
+    if level is None:
+        return "a race with one request at a time"
+    return f"{'an open' if level.open else 'a closed'} loop at {level.title}"
+
+
+def _arrivals(level: LoadLevel) -> str:
+    if not level.open:
+        return ""
+    burstiness = f" with burstiness {level.burstiness:g}" if level.arrival == "gamma" else ""
+    return f"{level.arrival}{burstiness}" + (f", {level.cap} under way at most" if level.cap else "")
+
+
+def _length(load: Load) -> str:
+    level = load.head_level
+    if level is None:
+        return "1 request"
+    return f"{load.duration_s:g} s" if load.duration_s else plural(load.requests_of(level), "request")
+
+
+def _titles(load: Load) -> str:
+    return " ".join(f"{level.rate or level.streams:g}" for level in load.levels)
 
 
 def turns_difference(a: Side, b: Side, *, told: bool, relative: bool) -> Check:

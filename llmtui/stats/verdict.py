@@ -18,6 +18,7 @@ import msgspec
 
 from llmtui.model import RESTING, Machine, PairSpread, RunConfig, Struct
 from llmtui.model.accuracy import Record
+from llmtui.stats.at_load import AtLoad
 from llmtui.stats.board import Board, board, deciding
 from llmtui.stats.checks import (
     Check,
@@ -45,13 +46,15 @@ _NAME = 40
 _SENTENCE = 400
 #: The checks that withhold the star, and why, in the words of the verdict's line. "own-error" does so where llmtui's
 #: own error was measured, "loaded-inside" where many samples were left out: if a server loads its model again because
-#: another one was slow, the rounds in which that one was fast remain.
+#: another one was slow, the rounds in which that one was fast remain. "survivors" does so as a server that refuses
+#: requests has less to do.
 WITHHOLDING: dict[str, str] = {
     "sequential-order": "sequential order",
     "not-interleaved": "not in turns",
     "own-error": "below llmtui's own error",
     "loaded-inside": "loads left out",
     "one-launch": "one launch of each",
+    "survivors": "requests without an answer",
 }
 _AS_WARNING = frozenset({"own-error", "loaded-inside"})
 
@@ -90,7 +93,8 @@ class Verdict:
     differed, None if no two backends are comparable by either. `counts`: this verdict is by one of the two.
     `level` is that of this verdict's metric, stricter if that is another one; `attempt` the highest of those compared.
     `withheld` says in a few words why the best backend has no star although its lead is shown, or would be. `early` are
-    the backends whose answers often ended before their token budget.
+    the backends whose answers often ended before their token budget. `at` is the load that it is about, None for a
+    race; at another level than the one that counts, no metric counts.
     """
 
     metric: MetricKey
@@ -110,6 +114,7 @@ class Verdict:
     basis: Basis = "rounds"
     withheld: str = ""
     early: frozenset[str] = frozenset()
+    at: AtLoad | None = None
 
     def comparable(self, one: str, two: str) -> bool:
         """Whether these two are comparable by the requested metric."""
@@ -195,7 +200,7 @@ class Verdict:
     @property
     def level_of_others(self) -> float:
         """The level of each metric that does not count."""
-        return level_of_others(self.level) if self.counts else self.level
+        return level_of_others(self.level, self.at) if self.counts else self.level
 
     @property
     def used(self) -> MetricKey:
@@ -245,7 +250,7 @@ class Verdict:
         sentences += [*self.beside, *self.shapes]
         if sentences and self.rounds:
             sentences.append(f"only the newest {self.rounds} rounds are compared")
-        return sentences
+        return [f"at {self.at.title}: {text}" for text in sentences] if self.at is not None else sentences
 
 
 def sentences_on(pairs: Sequence[Pair]) -> list[str]:
@@ -262,8 +267,9 @@ def judge(
     record: Record | None = None,
     spreads: Sequence[PairSpread] = (),
     done: bool = True,
+    at: AtLoad | None = None,
 ) -> Verdict:
-    """Compare these backends by `metric`.
+    """Compare these backends by `metric`, in a race or by their turns `at` a load.
 
     `record` is this machine's accuracy, for own-error, and `spreads` are those of the plan, for one-launch.
     """
@@ -271,22 +277,23 @@ def judge(
     states = [(o.state.state, o.evidence.measured) for o in contenders]
     attempt = max((o.state.attempt for o in contenders if o.backend.name in samples), default=1)
     level = level_of(states, config.iterations, done=done, attempt=attempt)
-    findings = checks(contenders, config, machine)
+    findings = checks(contenders, config, machine, record=record, at=at)
 
     def comparable(by: MetricKey, one: str, two: str) -> bool:
         return spoiled(findings, by, one, two) is None
 
     basis: Basis = "apart" if config.order == "sequential" else "rounds"
     counting = deciding(samples, config.metric, instead_of(config.metric), comparable)
-    counts = metric in (config.metric, counting)
-    level = level if counts else level_of_others(level)
+    of_metric = metric in (config.metric, counting)
+    counts = of_metric and (at is None or at.counts)
+    level = level if counts else level_of_others(level, at, counting=of_metric)
     early = frozenset(o.backend.name for o in contenders if (o.evidence.ended_early or 0.0) > VOID_SHARE)
     placed = board(samples, metric, instead_of(metric), comparable, level, basis, early)
     compared = placed.comparisons
     findings = in_order(
         [
             *findings,
-            *own_error(contenders, compared, record),
+            *own_error(contenders, compared, record, at),
             *one_launch(contenders, compared, spreads),
         ]
     )
@@ -309,6 +316,7 @@ def judge(
         basis=basis,
         withheld=_withheld(placed, findings, basis) if counts else "",
         early=early,
+        at=at,
     )
 
 

@@ -57,7 +57,7 @@ def side(
         failure = None if median else Failure(kind="server", message="ended with exit code 1")
         usual = {"state": "done" if median else "failed", "version": "b1", "weights": "Q8_0", "failure": failure}
         run_view.apply(build.changed(name, **({"planned": n} | usual | (state or {}))))
-    return Side(run, created, run_view.plan.config, machine, run_view.backends)
+    return Side(run, created, run_view.plan.config, machine, run_view.backends, run_view.plan.load)
 
 
 def compared(a: Side, b: Side, *named: tuple[str, str], **more: Any) -> Across:

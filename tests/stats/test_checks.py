@@ -21,6 +21,7 @@ from tests.stats.provoked_checks import (
     rounds_of,
     words,
 )
+from tests.stats.provoked_load_checks import PROVOKED as OF_LOADS
 
 #: The checks that make a metric incomparable on levels other than void.
 SPOILING = ("token-counts-guessed", "hidden-tokens", "not-streamed", "cache-unknown")
@@ -46,7 +47,8 @@ def test_fair_race_has_no_findings() -> None:
 
 
 def test_every_code_has_a_case() -> None:
-    assert {case[0] for case in PROVOKED} | {"own-error", "one-launch", "launches-unknown"} == set(CODES)
+    provoked = {case[0] for case in (*PROVOKED, *OF_LOADS)}
+    assert provoked | {"own-error", "one-launch", "launches-unknown"} == set(CODES)
 
 
 #: Just below the threshold: code, fields of a, of b, of run and machine.

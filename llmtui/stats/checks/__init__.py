@@ -11,12 +11,14 @@ import msgspec
 
 from llmtui.model import Backend, BackendState, Machine, PairSpread, RunConfig
 from llmtui.model.accuracy import Record
+from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks import (
     answers,
     arrivals,
     conditions,
     launches,
     length,
+    loads,
     model,
     options,
     prompt,
@@ -50,6 +52,12 @@ __all__ = [
 
 #: Every code with its meaning, in the order of display.
 CODES: dict[str, str] = {
+    "open-loop": "an open loop sends a given number of requests per second, so throughput is not compared",
+    "client-bound": "llmtui itself was too slow for this level of a load",
+    "little": "requests under way, their rate and their latency do not fit together",
+    "delivered-load": "the load was not the one that was asked for",
+    "survivors": "some requests of a load got no answer, and figures are those of the others",
+    "slots": "servers compute fewer requests at a time than the level has, so queues are compared",
     "output-tokens": "the backends wrote different numbers of tokens",
     "stop-reason": "answers ended before their token budget was used up",
     "model": "the backends serve different models",
@@ -79,11 +87,11 @@ CODES: dict[str, str] = {
     "reruns": "there was an earlier attempt before this one",
     "resumed": "an attempt has several parts",
     "too-few": "too few samples for an interval, or too few complete rounds for a verdict",
-    "failed-iterations": "some iterations failed",
+    "failed-iterations": "some iterations or turns failed",
     "refused": "a server refused requests for a while",
     "repeated": "llmtui itself was stopped during a request, and measured it again",
     "loaded-inside": "a server loaded its model during iterations, which are in no figure",
-    "cold-start": "the first measured iteration was far slower than the rest",
+    "cold-start": "the first measured iteration, or turn at a level, was far slower than the rest",
     "outliers": "some samples are far from the rest",
     "drift": "a backend became slower or faster during the run",
     "token-counts-guessed": "output tokens were counted by arrivals, or not at all",
@@ -110,6 +118,12 @@ _OF_THE_WORK = (
 _PREFILL_RATES = needing("cached counts")
 
 _ALL: tuple[Callable[[Race], Iterator[Check]], ...] = (
+    loads.open_loop,
+    loads.client_bound,
+    loads.little,
+    loads.delivered,
+    loads.survivors,
+    loads.slots,
     length.output_tokens,
     length.stop_reason,
     model.model,
@@ -154,13 +168,16 @@ def checks(
     *,
     comparisons: Sequence[Comparison] = (),
     record: Record | None = None,
+    at: AtLoad | None = None,
 ) -> list[Check]:
-    """The checks of this race: void first, then warnings, then notes, each in the order of `CODES`.
+    """The checks of this race, or of the turns `at` a load: void first, then warnings, then notes.
+
+    Each group is in the order of `CODES`.
 
     own-error depends on `comparisons` and on `record`, this machine's accuracy; without a record, it reports shown
     differences that are small.
     """
-    race = Race(_entries(raced), config, machine, comparisons, record)
+    race = Race(_entries(raced), config, machine, comparisons, record, at=at)
     found = [check for run_check in _ALL for check in run_check(race)]
     # Prefill rates are compared only if they count, or in place of what the prompt is part of.
     if config.metric in _PREFILL_RATES or any(spoiled(found, metric) for metric in needing("start")):
@@ -177,9 +194,11 @@ def different_work(backend: Backend, state: BackendState, attempts: Mapping[str,
     return check.text if (check := spoiled(found, metric)) is not None else ""
 
 
-def own_error(raced: Iterable[Raced], comparisons: Sequence[Comparison], record: Record | None) -> list[Check]:
+def own_error(
+    raced: Iterable[Raced], comparisons: Sequence[Comparison], record: Record | None, at: AtLoad | None = None
+) -> list[Check]:
     """A check on comparisons, which themselves depend on the other checks."""
-    return list(samples.own_error(Race(_entries(raced), RunConfig(), Machine(), comparisons, record)))
+    return list(samples.own_error(Race(_entries(raced), RunConfig(), Machine(), comparisons, record, at=at)))
 
 
 def one_launch(raced: Iterable[Raced], comparisons: Sequence[Comparison], spreads: Sequence[PairSpread]) -> list[Check]:

@@ -36,7 +36,7 @@ def hidden_tokens(race: Race) -> Iterator[Check]:
 
 def streamed(race: Race) -> Iterator[Check]:
     """not-streamed: answers came in one piece, or in a few large ones."""
-    whole = {e.name: of(e.evidence.whole, e.evidence.good) for e in race.sampled if e.evidence.whole}
+    whole = {e.name: of(e.evidence.whole, e.evidence.good, race.unit) for e in race.sampled if e.evidence.whole}
     asked = [e.name for e in race.sampled if e.name in whole and e.backend.stream]
     if whole:
         yield Check(

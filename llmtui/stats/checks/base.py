@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from llmtui.model import Backend, BackendState, Machine, PairSpread, RunConfig, Struct
 from llmtui.model.accuracy import Record
+from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks.evidence import Evidence
 from llmtui.stats.compare import Comparison
 from llmtui.stats.metrics import MetricKey
@@ -99,7 +100,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Race:
-    """What the checks look at. `entries` are the backends with measured iterations."""
+    """What the checks look at. `entries` are the backends with measured iterations, or with turns `at` a load."""
 
     entries: Sequence[Entry]
     config: RunConfig
@@ -107,6 +108,12 @@ class Race:
     comparisons: Sequence[Comparison] = ()
     record: Record | None = None
     spreads: Sequence[PairSpread] = ()
+    at: AtLoad | None = None
+
+    @property
+    def unit(self) -> str:
+        """What a sample is: "iteration", or under a load "turn"."""
+        return "iteration" if self.at is None else "turn"
 
     @property
     def sampled(self) -> list[Entry]:
@@ -188,6 +195,6 @@ def number(value: float) -> str:
     return f"{value:.10g}" if value == int(value) else f"{value:.1f}"
 
 
-def of(part: int, whole: int) -> str:
+def of(part: int, whole: int, unit: str = "iteration") -> str:
     """ "2 of 10 iterations"."""
-    return f"{part} of {plural(whole, 'iteration')}"
+    return f"{part} of {plural(whole, unit)}"

@@ -32,6 +32,8 @@ def spoiled(checks: Sequence[Check], metric: MetricKey, one: str = "", two: str 
 
 def instead_of(asked: MetricKey) -> tuple[MetricKey, ...]:
     """What to compare by if this metric is not comparable, the first that is comparable."""
+    if METRICS[asked].of_turn:
+        return ("latency", *_PER_TOKEN)
     return _PER_PROMPT_TOKEN if asked == "ttft" else _PER_TOKEN
 
 

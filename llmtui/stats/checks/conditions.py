@@ -253,12 +253,13 @@ def load_words(machine: Machine) -> str:
 def disturbances(race: Race) -> Iterator[Check]:
     """disturbed, steal, swap, throttled: the machine during the iterations."""
     done = {e.name: e.evidence for e in race.sampled}
-    swapped = {n: f"{e.swapped} pages in {of(e.swapping, e.good)}" for n, e in done.items() if e.swapping}
-    throttled = {n: of(e.throttling, e.good) for n, e in done.items() if e.throttling}
+    swapped = {n: f"{e.swapped} pages in {of(e.swapping, e.good, race.unit)}" for n, e in done.items() if e.swapping}
+    throttled = {n: of(e.throttling, e.good, race.unit) for n, e in done.items() if e.throttling}
     effects = busy_effects(race)
     # Time that the hypervisor took is part of what others used: one of the two explains an iteration.
-    stolen = {n: of(done[n].stolen, done[n].good) for n in effects if 2 * done[n].stolen > done[n].disturbed_or_stolen}
-    disturbed = {n: of(done[n].disturbed, done[n].good) for n in effects if n not in stolen}
+    mostly = {n for n in effects if 2 * done[n].stolen > done[n].disturbed_or_stolen}
+    stolen = {n: of(done[n].stolen, done[n].good, race.unit) for n in effects if n in mostly}
+    disturbed = {n: of(done[n].disturbed, done[n].good, race.unit) for n in effects if n not in mostly}
     if disturbed:
         most = max(done[n].foreign_most for n in disturbed)
         yield Check(

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from llmtui.model import Iteration, pieces
+from llmtui.model import Iteration, Turn, pieces
 from llmtui.model.finish_words import ended_by
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.running import Counts
@@ -70,6 +70,8 @@ class Evidence:
     `per_arrival` has reported tokens per arrival. `recent` are the newest samples, for comparison with other backends:
     without arrivals, and with the beginning of the answer as `text`, its white space normalized. Samples during which
     the server loaded its model are in none of `recent`, `server_cpu` and `metrics`.
+
+    Under a load an iteration is a turn (`Turn.as_sample`), and `turns` are the measured ones that are whole.
     """
 
     def __init__(self, iterations: Iterable[Iteration] = ()) -> None:
@@ -121,6 +123,7 @@ class Evidence:
         self.first_prefill_s: float | None = None
         self.prefill = Thinned()
         self.recent: deque[Iteration] = deque(maxlen=RECENT)
+        self.turns: list[Turn] = []
         for iteration in iterations:
             self.add(iteration)
 
@@ -159,6 +162,12 @@ class Evidence:
             self.server_cpu.add(self.measured - 1, iteration.server_cpu)
         answer = " ".join(iteration.text[: ANSWER_CHARS * 2].split())[:ANSWER_CHARS]
         self.recent.append(msgspec.structs.replace(iteration, text=answer, arrivals_ns=[], arrival_tokens=[]))
+
+    def add_turn(self, turn: Turn) -> None:
+        """Add the next turn of this attempt at one level, as `add` does."""
+        self.add(turn.as_sample)
+        if turn.phase == "measured" and turn.state == "whole":
+            self.turns.append(turn)
 
     def _machine(self, iteration: Iteration) -> None:
         self.disturbed += iteration.disturbed

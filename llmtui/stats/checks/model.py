@@ -97,12 +97,16 @@ def context_length(race: Race) -> Iterator[Check]:
         and (need := (e.evidence.prompts.median or 0) + race.config.max_tokens) > e.state.context_tokens
     }
     if small:
+        of_slot = " of each slot" if race.at is not None else ""
+        todo = "start the server with a longer context, or lower max_tokens"
+        if race.at is not None:
+            todo = f"{todo}; a context that slots share has to be as many times longer"
         yield Check(
             code="context-length",
             level="warning",
             backends=list(small),
-            text=f"the context is too short for prompt and answer (tokens): {each(small)}",
-            todo="start the server with a longer context, or lower max_tokens",
+            text=f"the context is too short for prompt and answer (tokens{of_slot}): {each(small)}",
+            todo=todo,
         )
     elif len(set(lengths.values())) > 1:
         yield Check(

@@ -87,7 +87,7 @@ def thinking(race: Race) -> Iterator[Check]:
                 level="warning",
                 backends=list(shares),
                 text="some answers start with reasoning, not equally often: "
-                f"{each({e.name: of(e.evidence.thinking, e.evidence.good) for e in entries})}",
+                f"{each({e.name: of(e.evidence.thinking, e.evidence.good, race.unit) for e in entries})}",
                 todo=todo,
             )
         return

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from llmtui.model import RESTING
+from llmtui.model.accuracy import Level as AccuracyLevel
 from llmtui.model.plan import LEAST_LAUNCHES
 from llmtui.stats.checks.base import VOID_SHARE, Check, Entry, Race, each, listed, of
 from llmtui.stats.checks.evidence import RECENT, Thinned
@@ -115,7 +116,7 @@ def _chance(race: Race, one: Entry, two: Entry, turns: int) -> float:
 def failed(race: Race) -> Iterator[Check]:
     """failed-iterations: the remaining samples may be the easy ones."""
     counts = {
-        e.name: of(e.evidence.measured - e.evidence.good, e.evidence.measured)
+        e.name: of(e.evidence.measured - e.evidence.good, e.evidence.measured, race.unit)
         for e in race.entries
         if e.evidence.measured > e.evidence.good
     }
@@ -197,7 +198,7 @@ def guesses(race: Race) -> Iterator[Check]:
 
 def own_error(race: Race) -> Iterator[Check]:
     """own-error: a shown difference is no larger than twice llmtui's own error."""
-    level = race.record.at_one_stream() if race.record is not None else None
+    level = _own_errors(race)
     if level is None:
         yield from _error_unknown(race)
         return
@@ -218,6 +219,13 @@ def own_error(race: Race) -> Iterator[Check]:
             )
 
 
+def _own_errors(race: Race) -> AccuracyLevel | None:
+    """llmtui's own errors with as many streams as were under way, None if they were not measured."""
+    if race.record is None or race.at is None:
+        return race.record.at_one_stream() if race.record is not None else None
+    return race.record.at_streams(max([1, *(race.at.streams(e.evidence.turns) for e in race.sampled)]))
+
+
 def _error_unknown(race: Race) -> Iterator[Check]:
     small = {}
     for pair, median, _ in _shown(race):
@@ -228,12 +236,13 @@ def _error_unknown(race: Race) -> Iterator[Check]:
             small[pair] = f"{milliseconds(difference)} ms"
     if small:
         least = min(small, key=lambda pair: pair.ratio)
+        at = f" at {race.at.title}" if race.at is not None else ""
         yield Check(
             code="own-error",
             level="note",
             backends=list(dict.fromkeys(name for pair in small for name in (pair.faster, pair.slower))),
-            text=f"llmtui's own error on this machine was never measured, and {listed([least.faster, least.slower])} "
-            f"differ by only {small[least]} of {METRICS[least.metric].title}",
+            text=f"llmtui's own error on this machine{at} was never measured, and "
+            f"{listed([least.faster, least.slower])} differ by only {small[least]} of {METRICS[least.metric].title}",
             todo="run llmtui accuracy on the idle machine",
         )
 

@@ -65,9 +65,15 @@ def cold(race: Race) -> Iterator[Check]:
             code="cold-start",
             level="warning",
             backends=list(latencies),
-            text=f"the first measured iteration was cold: {each(latencies)}",
-            todo=f"set warmup = {race.config.warmup + 2} in [run]; it changes mean and max, hardly the median",
+            text=f"the first measured {race.unit} was cold: {each(latencies)}",
+            todo=f"{_warmer(race)}; it changes mean and max, hardly the median",
         )
+
+
+def _warmer(race: Race) -> str:
+    if race.at is not None:
+        return "set settle in [load] to more requests"
+    return f"set warmup = {race.config.warmup + 2} in [run]"
 
 
 def _start(entry: Entry) -> _Start | None:
@@ -102,7 +108,7 @@ def outlying(race: Race) -> Iterator[Check]:
             furthest = ordered[-1] if ordered[-1] > far_out(ordered)[1] else ordered[0]
             median = percentile(ordered, 0.5)
             far[entry.name] = (
-                f"{of(beyond, entry.evidence.good)} ({figure(furthest, 's')}, median {figure(median, 's')})"
+                f"{of(beyond, entry.evidence.good, race.unit)} ({figure(furthest, 's')}, median {figure(median, 's')})"
             )
     if far:
         yield Check(

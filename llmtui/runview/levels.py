@@ -1,0 +1,47 @@
+"""The verdict of a load at all of its levels, in words: who is faster where, and what may not be concluded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from llmtui.runview.run import RunView
+from llmtui.stats.checks import Check, in_order
+from llmtui.stats.checks.base import listed
+from llmtui.stats.metrics import MetricKey
+from llmtui.stats.verdict import Verdict
+
+
+def verdicts(run_view: RunView, metric: MetricKey | None = None) -> list[Verdict]:
+    """Return the verdict at each level, in the order of the config; [] for a race.
+
+    Without a `metric` it is by the one that counts. Only the level that counts gives a star.
+    """
+    return [run_view.verdict(metric, level.number) for level in run_view.plan.levels]
+
+
+def sentences(run_view: RunView, metric: MetricKey | None = None, *, others: bool = False) -> list[str]:
+    """Return one sentence for each level with two backends: that of the level that counts, then the `others`.
+
+    `others`: without the level that counts. [] for a race.
+    """
+    judged = verdicts(run_view, metric)
+    first = [] if others else [v for v in judged if v.at is not None and v.at.counts]
+    rest = [v for v in judged if v.at is not None and not v.at.counts]
+    return [verdict.line for verdict in (*first, *rest) if verdict.line]
+
+
+def checks(run_view: RunView, metric: MetricKey | None = None) -> list[Check]:
+    """Return the checks at all levels, each once: those that are not of all levels name theirs."""
+    judged = [verdict for verdict in verdicts(run_view, metric) if verdict.samples]
+    found: dict[tuple[str, ...], tuple[Check, list[str]]] = {}
+    for verdict in judged:
+        for check in verdict.checks:
+            key = (check.code, check.level, check.text, *check.backends)
+            found.setdefault(key, (check, []))[1].append(verdict.at.title if verdict.at is not None else "")
+    return in_order(check if len(titles) == len(judged) else _named(check, titles) for check, titles in found.values())
+
+
+def _named(check: Check, titles: Sequence[str]) -> Check:
+    return msgspec.structs.replace(check, text=f"at {listed(titles)}: {check.text}")

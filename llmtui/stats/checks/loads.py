@@ -1,0 +1,206 @@
+"""Was the load what was asked for, and was it the server that was measured? Checks on the turns of one level."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator
+
+from llmtui.model import Turn
+from llmtui.stats.at_load import AtLoad
+from llmtui.stats.checks.base import VOID_SHARE, Check, Entry, Race, alike, each, of
+from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.text.format import figure, percent_text, plural
+
+#: The load that was delivered may differ from the one that was asked for by this share; beyond `VOID_SHARE` it is void.
+DELIVERED_SHARE = 0.02
+#: Of random arrivals as many standard deviations are chance.
+_DEVIATIONS = 3.0
+#: L = X W, within this share of L: beyond, the measurement is broken, not the server.
+LITTLE_SHARE = 0.05
+#: A worker that keeps this share of a core busy may be late.
+WORKER_CPU = 0.8
+#: Requests that are sent this late (s), or later by this share of the TTFT, are the client's fault; so is its error.
+LATE_S = 0.002
+LATE_SHARE = 0.01
+#: Above this share of requests without an answer, the figures are those of the survivors.
+SURVIVORS_SHARE = 0.01
+
+_ALL: list[MetricKey] = list(METRICS)
+_TURN = "turn"
+
+
+def open_loop(race: Race) -> Iterator[Check]:
+    """open-loop: the rate was asked for, so how much a server gives says nothing about it."""
+    unjudged = [m for m in METRICS if race.at is not None and not race.at.comparable(m)]
+    if unjudged and len(race.sampled) > 1:
+        titles = " and ".join(METRICS[metric].title for metric in unjudged)
+        yield Check(
+            code="open-loop",
+            level="note",
+            backends=[e.name for e in race.sampled],
+            text=f"in an open loop the requests per second are given, so {titles} are not compared",
+            todo="compare by latency or TTFT; set concurrency in [load] to compare throughput",
+            spoils=unjudged,
+        )
+
+
+def delivered(race: Race) -> Iterator[Check]:
+    """delivered-load: fewer or more requests were under way, or sent per second, than the level says."""
+    if race.at is None:
+        return
+    level = race.at.level
+    shares = {
+        e.name: share
+        for e in race.sampled
+        if (share := _delivered(race.at, e)) is not None and abs(share - 1) > DELIVERED_SHARE + _chance(race.at, e)
+    }
+    if not shares:
+        return
+    asked = level.rate if level.open else level.streams
+    got = {name: f"{share * asked:.3g}" for name, share in shares.items()}
+    void = max(abs(share - 1) for share in shares.values()) > VOID_SHARE
+    held_back = level.open and level.cap and any((_median(e, _waited) or 0) > 0 for e in race.sampled)
+    todo = "lower the level, or give llmtui more free cores (llmtui accuracy shows what it can hold)"
+    if held_back:
+        todo = "lower the rate, or raise max_concurrency in [load]: requests waited for the cap"
+    yield Check(
+        code="delivered-load",
+        level="void" if void else "warning",
+        backends=list(shares),
+        text=f"the load was not {level.title}: {each(got)} {'requests/s were sent' if level.open else 'were under way'}"
+        " (median)",
+        todo=todo,
+        spoils=_ALL if void else [],
+    )
+
+
+def _delivered(at: AtLoad, entry: Entry) -> float | None:
+    """The delivered load as a share of the asked one."""
+    if at.level.open:
+        rate = _median(entry, lambda turn: turn.delivered_rate)
+        return rate / at.level.rate if rate is not None else None
+    streams = _median(entry, lambda turn: turn.in_flight)
+    return streams / at.level.streams if streams is not None and at.level.streams else None
+
+
+def _chance(at: AtLoad, entry: Entry) -> float:
+    """By which share the median rate of random arrivals may differ by chance: requests come in no fixed number."""
+    if not at.level.open or at.level.arrival == "constant":
+        return 0.0
+    requests = sum(turn.requests for turn in entry.evidence.turns)
+    burstiness = at.level.burstiness if at.level.arrival == "gamma" else 1.0
+    # The median of the turns varies more than their mean.
+    return _DEVIATIONS * math.sqrt(math.pi / 2 / max(1.0, requests * burstiness))
+
+
+def little(race: Race) -> Iterator[Check]:
+    """little: requests in flight, their rate and their latency do not fit together (Little's law)."""
+    residuals = {
+        e.name: f"{residual:.0%}"
+        for e in race.sampled
+        if (residual := _median(e, lambda turn: turn.little_residual)) is not None and residual > LITTLE_SHARE
+    }
+    if residuals:
+        yield Check(
+            code="little",
+            level="void",
+            backends=list(residuals),
+            text="requests under way, their rate and their latency do not fit together (Little's law), by "
+            f"{each(residuals)} (median): the measurement is wrong, not the server",
+            todo="measure longer turns (requests in [load]); if it remains, report it as a bug of llmtui",
+            spoils=_ALL,
+        )
+
+
+def client_bound(race: Race) -> Iterator[Check]:
+    """client-bound: llmtui itself was too slow for this level, so its figures are not those of the server."""
+    if race.at is None:
+        return
+    found = {e.name: words for e in race.sampled if (words := _bound_words(race, e))}
+    if found:
+        yield Check(
+            code="client-bound",
+            level="void",
+            backends=list(found),
+            text=f"llmtui itself was too slow for {race.at.title}: {each(found)}",
+            todo="lower the level, or give llmtui more free cores (llmtui accuracy shows what it can hold)",
+            spoils=_ALL,
+        )
+
+
+def _bound_words(race: Race, entry: Entry) -> str:
+    ttft_s = _median(entry, lambda turn: turn.ttft_s) or 0.0
+    turns = entry.evidence.turns
+    limit_s = max(LATE_S, LATE_SHARE * ttft_s)
+    if late := [turn.late_s for turn in turns if turn.late_s is not None and turn.late_s > limit_s]:
+        return f"{figure(max(late), 's')} late in {of(len(late), len(turns), _TURN)}"
+    if busy := [turn.worker_cpu for turn in turns if turn.worker_cpu is not None and turn.worker_cpu > WORKER_CPU]:
+        return f"{max(busy):.0%} of a core in {of(len(busy), len(turns), _TURN)}"
+    streams = race.at.streams(turns) if race.at is not None else 1
+    measured = race.record.at_streams(max(1, streams)) if race.record is not None else None
+    if measured is not None and ttft_s and measured.ttft_s.p95 > LATE_SHARE * ttft_s:
+        return f"own error {figure(measured.ttft_s.p95, 's')} (p95), of a TTFT of {figure(ttft_s, 's')}"
+    return ""
+
+
+def slots(race: Race) -> Iterator[Check]:
+    """slots: a server computes fewer requests at a time than the level has, so queues are compared."""
+    if race.at is None:
+        return
+    used = {e.name: race.at.streams(e.evidence.turns) for e in race.sampled}
+    few = {e.name: e.state.slots for e in race.sampled if e.state.slots and e.state.slots < used[e.name]}
+    if not few:
+        return
+    known = {e.name: min(e.state.slots, used[e.name]) for e in race.sampled if e.state.slots}
+    sides = alike({name: str(count) for name, count in known.items()})
+    unequal = len(sides) > 1
+    yield Check(
+        code="slots",
+        level="warning" if unequal else "note",
+        backends=list(known) if unequal else list(few),
+        text=f"{plural(max(used[name] for name in few), 'request')} at a time on servers with fewer slots: "
+        f"{each(few)}; the rest wait in the server's queue, and TTFT and latency contain that",
+        todo="start every server with as many slots as the largest level has streams",
+        sides=sides if unequal else [],
+    )
+
+
+def survivors(race: Race) -> Iterator[Check]:
+    """survivors: some requests got no answer, and the figures are those of the others."""
+    lost = {e.name: _lost(e) for e in race.sampled}
+    words = {e.name: _lost_words(e) for e in race.sampled if lost[e.name] > SURVIVORS_SHARE}
+    if not words:
+        return
+    void = max(lost.values()) - min(lost.values()) > VOID_SHARE
+    yield Check(
+        code="survivors",
+        level="void" if void else "warning",
+        backends=list(words),
+        text=f"figures are those of the survivors, as requests got no answer: {each(words)}",
+        todo="lower the level, or have the server queue requests instead of refusing them; raise timeout_s in [run]",
+        spoils=_ALL if void else [],
+    )
+
+
+def _lost(entry: Entry) -> float:
+    asked = sum(turn.requests for turn in entry.evidence.turns)
+    return sum(turn.requests - turn.finished for turn in entry.evidence.turns) / asked if asked else 0.0
+
+
+def _lost_words(entry: Entry) -> str:
+    turns = entry.evidence.turns
+    kinds = ("refused", "failed", "timed_out", "unfinished")
+    counts = {kind: sum(getattr(turn, kind) for turn in turns) for kind in kinds}
+    how = " and ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items() if count)
+    return f"{percent_text(_lost(entry))} ({how} of {sum(turn.requests for turn in turns)})"
+
+
+def _waited(turn: Turn) -> float | None:
+    return turn.waiting_s
+
+
+def _median(entry: Entry, value: Callable[[Turn], float | None]) -> float | None:
+    """The median over the turns, None without values."""
+    values = [v for turn in entry.evidence.turns if (v := value(turn)) is not None]
+    return statistics.median(values) if values else None

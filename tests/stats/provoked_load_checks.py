@@ -1,0 +1,54 @@
+"""What provokes each check on a load, and what is just below its limit: turns of "a" at the level that counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmtui.model import Load
+from tests.loads import CLOSED, OPEN
+
+STEADY = Load(request_rate=[2.0], arrival="constant", requests=40)
+CAPPED = msgspec.structs.replace(STEADY, max_concurrency=4)
+
+
+def lost(**counts: int) -> dict[str, Any]:
+    return {**counts, "finished": 40 - sum(counts.values())}
+
+
+#: Code, level, fields of turns of "a", of its state, load, part of the text.
+PROVOKED: list[tuple[str, str, dict[str, Any], dict[str, Any], Load, str]] = [
+    ("open-loop", "note", {}, {}, OPEN, "output tokens/s are not compared"),
+    ("client-bound", "void", {"late_s": 0.0031}, {}, STEADY, "a 3.10 ms late in 10 of 10 turns"),
+    ("client-bound", "void", {"worker_cpu": 0.93}, {}, CLOSED, "too slow for 8 streams: a 93% of a core in 10 of 10"),
+    ("little", "void", {"little_residual": 0.07}, {}, CLOSED, "a 7%"),
+    ("delivered-load", "warning", {"in_flight": 7.7}, {}, CLOSED, "the load was not 8 streams: a 7.7 were under way"),
+    ("delivered-load", "void", {"in_flight": 5.0}, {}, CLOSED, "a 5 were under way"),
+    ("delivered-load", "warning", {"delivered_rate": 1.9}, {}, STEADY, "not 2 requests/s: a 1.9 requests/s were sent"),
+    ("delivered-load", "void", {"delivered_rate": 1.0}, {}, OPEN, "a 1 requests/s"),
+    ("survivors", "warning", lost(failed=1), {}, CLOSED, "a 2.5% (10 failed of 400)"),
+    ("survivors", "void", lost(refused=6, timed_out=1), {}, CLOSED, "(60 refused and 10 timed out of 400)"),
+    ("slots", "warning", {}, {"slots": 4}, CLOSED, "8 requests at a time on servers with fewer slots: a 4"),
+    ("slots", "warning", {"in_flight_most": 9}, {"slots": 4}, OPEN, "9 requests at a time"),
+    ("context-length", "warning", {}, {"context_tokens": 100}, CLOSED, "(tokens of each slot): a 100 of 110"),
+    ("prefix-cache", "void", {"cached_tokens": 20}, {}, CLOSED, "not equally for all: a 43%, b 0%"),
+    ("output-tokens", "void", {"output_tokens": 32}, {}, CLOSED, "a 32, b 64"),
+    ("prompt-tokens", "void", {"prompt_tokens": 92}, {}, CLOSED, "a 92, b 46"),
+]  # fmt: skip
+SILENT: list[tuple[str, dict[str, Any], dict[str, Any], Load]] = [
+    ("open-loop", {}, {}, CLOSED),
+    ("client-bound", {"late_s": 0.0019, "worker_cpu": 0.79}, {}, STEADY),
+    # 1% of the TTFT is more.
+    ("client-bound", {"late_s": 0.0049, "ttft_s": 0.5}, {}, STEADY),
+    ("little", {"little_residual": 0.04}, {}, CLOSED),
+    ("delivered-load", {"in_flight": 7.9}, {}, CLOSED),
+    ("delivered-load", {"delivered_rate": 1.97}, {}, STEADY),
+    # Of 400 random arrivals, as many more or fewer are chance.
+    ("delivered-load", {"delivered_rate": 1.7}, {}, OPEN),
+    ("survivors", {}, {}, CLOSED),
+    ("slots", {}, {"slots": 8}, CLOSED),
+    ("slots", {}, {"slots": None}, CLOSED),
+    ("context-length", {}, {"context_tokens": 110}, CLOSED),
+    ("prefix-cache", {}, {}, CLOSED),
+]
