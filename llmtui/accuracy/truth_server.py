@@ -206,10 +206,8 @@ def main() -> None:
         parser.error("--queue needs --slots: without slots, no request waits")
     if arguments.processes > 1 and (arguments.slots is not None or arguments.slope):
         parser.error("--slots and --slope need one process: the processes do not share their slots")
-    behaviour, capacity = (
-        kind(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)})
-        for kind in (Behaviour, Capacity)
-    )
+    behaviour = Behaviour(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Behaviour)})
+    capacity = Capacity(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Capacity)})
 
     def server(siblings: Sequence[int], number: int) -> TruthServer:
         return TruthServer(arguments.ttft_ms, arguments.itl_ms, behaviour, capacity, siblings, number)
