@@ -44,13 +44,14 @@ async def take_turn(
         part=backend_run.part,
     )
     run.recorder.save_turn(turn)
-    figures = TurnFigures()
+    figures = TurnFigures(level)
 
     def receive(samples: list[Iteration]) -> None:
         run.recorder.save_requests(samples)
         figures.add(samples)
 
     def pulse(now: Pulse) -> None:
+        figures.pulse(now.elapsed_s, now.in_flight)
         run.emit(_tick(turn, now, run.plan.load.requests_of(level)))
 
     meter = OtherCpuMeter(backend_run.target.processes, own_pids)
