@@ -16,7 +16,7 @@ from llmtui.engine.watch.other_cpu import OtherCpuMeter
 from llmtui.load.messages import Pulse, Slice, SliceDone
 from llmtui.load.process import WorkerProcess
 from llmtui.load.prompts import PLACEHOLDER, Template
-from llmtui.model import Failure, Iteration, Level, Tick, Turn, disturbed_from
+from llmtui.model import Iteration, Level, Tick, Turn, disturbed_from
 from llmtui.stats.turn_figures import TurnFigures
 
 #: A level is settled by at least this many requests of each stream.
@@ -78,7 +78,7 @@ async def take_turn(
             **figures.figures(done.window_from_s, done.window_to_s),
         )
         if done.error:
-            turn = msgspec.structs.replace(turn, error=Failure(kind="stopped", message=done.error))
+            turn = msgspec.structs.replace(turn, error=done.error)
         run.add_turn(turn)
     return turn
 
