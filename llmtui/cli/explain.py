@@ -30,6 +30,7 @@ _TERM_WIDTH = 26
 #: Every topic with the line that `llmtui explain` prints for it, in reading order.
 TOPICS: dict[str, str] = {
     "measure": "TTFT, ITL, rounds, warm-ups: what each number means",
+    "loads": "streams and rates, turns, percentiles: what each number means",
     "verdict": "when a difference is real, and the fairness checks",
     "config": "every key of config.toml, with an example",
     "servers": "running servers, own programs, embedded engines, your own model",
@@ -172,10 +173,20 @@ def iteration_columns() -> str:
 
 
 def metrics() -> str:
-    """The metrics with their units and definitions."""
+    """The metrics of a request with their units and definitions."""
+    return _metrics(of_turn=False)
+
+
+def load_metrics() -> str:
+    """The metrics of a whole turn of a load."""
+    return _metrics(of_turn=True)
+
+
+def _metrics(*, of_turn: bool) -> str:
     from llmtui.stats.metrics import METRICS
 
-    return definitions((m.title if m.rate else f"{m.title}, {m.unit}", m.doc) for m in METRICS.values())
+    listed = [metric for metric in METRICS.values() if metric.of_turn == of_turn]
+    return definitions((m.title if m.rate else f"{m.title}, {m.unit}", m.doc) for m in listed)
 
 
 def check_codes() -> str:
@@ -221,6 +232,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "result_columns": result_columns,
     "iteration_columns": iteration_columns,
     "metrics": metrics,
+    "load_metrics": load_metrics,
     "check_codes": check_codes,
     "monitor_keys": monitor_keys,
     "default_ports": default_ports,

@@ -17,7 +17,16 @@ from llmtui.model import Iteration
 from llmtui.model.accuracy import Level
 from llmtui.text.format import Kind, Unit
 
-MetricKey = Literal["latency", "ttft", "itl", "tokens_per_s", "tpot", "prefill_tokens_per_s", "output_tokens_per_s"]
+MetricKey = Literal[
+    "latency",
+    "ttft",
+    "itl",
+    "tokens_per_s",
+    "tpot",
+    "prefill_tokens_per_s",
+    "output_tokens_per_s",
+    "requests_per_s",
+]
 
 #: What must be equal between two backends for a metric to be comparable: the length of the answers, the time before
 #: the first token (prompt, reasoning), the share of the prompt that a cache answered, whether both stream, the tokens
@@ -26,7 +35,7 @@ Condition = Literal["length", "start", "cache", "stream", "arrivals", "token cou
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
-    """One metric. `of` returns its value for an iteration in seconds or tokens/s, None if unknown; `value` checks it,
+    """One metric. `of` returns its value for an iteration in seconds or per second, None if unknown; `value` checks it,
     and `counted` is the one that statistics use.
 
     `unit` is the unit on screen, but durations in s are in ms below 0.1 s (llmtui.text.format). `per` says what the
@@ -47,7 +56,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     needs: frozenset[Condition]
     own_error: Callable[[Level, float | None], float]
     doc: str
-    per: Literal["", "token", "prompt token"] = ""
+    per: Literal["", "token", "prompt token", "request"] = ""
     column: str = ""
     charted: bool = False
     estimated: bool = False
@@ -75,8 +84,8 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rate(self) -> bool:
-        """Whether this counts tokens per second."""
-        return self.unit == "tokens/s"
+        """Whether this counts tokens or requests per second."""
+        return self.unit in ("tokens/s", "requests/s")
 
     @property
     def higher_is_better(self) -> bool:
@@ -203,6 +212,18 @@ _REGISTERED = (
         own_error=lambda level, _: level.tokens_per_s_share.p99,
         doc="Of all streams of a load together: tokens that arrived in the window of a turn / its length.",
         per="token",
+        of_turn=True,
+    ),
+    Metric(
+        key="requests_per_s",
+        title="requests/s",
+        unit="requests/s",
+        of=attrgetter("requests_per_s"),
+        direction="higher",
+        needs=frozenset({"length", "start", "cache"}),
+        own_error=lambda level, _: level.tokens_per_s_share.p99,
+        doc="Of all streams of a load together: good answers that ended in the window of a turn / its length.",
+        per="request",
         of_turn=True,
     ),
 )

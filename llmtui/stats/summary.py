@@ -23,7 +23,7 @@ OUTLIER_RATIO = 1.1
 
 
 class Spread(Struct, frozen=True):
-    """Location and spread of one metric over n samples, in the metric's own unit (seconds, s/token, or tokens/s).
+    """Location and spread of one metric over n samples, in the metric's own unit: seconds, s per token, or a rate.
 
     `p95` is that of these samples, None for fewer than `P95_FROM`: most often it is below the true one. Only exports
     have it; screens show that of llmtui.stats.intervals.
@@ -59,6 +59,7 @@ class Summary(Struct, frozen=True):
     tpot: Spread | None = None
     prefill_tokens_per_s: Spread | None = None
     output_tokens_per_s: Spread | None = None
+    requests_per_s: Spread | None = None
     outliers: int = 0
     first_s: float | None = None
     warmups: Spread | None = None

@@ -14,17 +14,18 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 #: What is measured: a duration (shown in s or ms), a duration that is always shown in ms, or a rate.
-Kind = Literal["s", "ms", "tokens/s"]
+Kind = Literal["s", "ms", "tokens/s", "requests/s"]
 #: The unit on screen, in short.
-Unit = Literal["s", "ms", "tok/s"]
+Unit = Literal["s", "ms", "tok/s", "req/s"]
 
 #: In place of a figure that is not known.
 DASH = "-"
 #: A duration below this one is shown in ms.
 MS_BELOW_S = 0.1
 _DIGITS = 3
+_UNITS: dict[Kind, Unit] = {"ms": "ms", "tokens/s": "tok/s", "requests/s": "req/s"}
 #: No duration is shown finer than 0.1 us, and no rate finer than this many decimals.
-_MOST_DECIMALS: dict[Unit, int] = {"s": 7, "ms": 4, "tok/s": 7}
+_MOST_DECIMALS: dict[Unit, int] = {"s": 7, "ms": 4, "tok/s": 7, "req/s": 7}
 
 
 class Scale(NamedTuple):
@@ -35,11 +36,11 @@ class Scale(NamedTuple):
 
     @property
     def factor(self) -> float:
-        """The factor from s or tokens/s to `unit`."""
+        """The factor from s (or a rate) to `unit`."""
         return 1e3 if self.unit == "ms" else 1.0
 
     def text(self, value: float | None) -> str:
-        """Format a value in s or tokens/s, without its unit; `DASH` if it is None or not finite."""
+        """Format a value in s (or a rate), without its unit; `DASH` if it is None or not finite."""
         if value is None or not math.isfinite(value):
             return DASH
         return f"{value * self.factor:.{self.decimals}f}"
@@ -48,7 +49,7 @@ class Scale(NamedTuple):
 def unit_of(values: Iterable[float | None], kind: Kind) -> Unit:
     """The unit of a column of these values: ms if the smallest one, rounded to three digits, is below 0.1 s."""
     if kind != "s":
-        return "ms" if kind == "ms" else "tok/s"
+        return _UNITS[kind]
     least = _least(values)
     return "ms" if 0 < least < MS_BELOW_S and _rounded(least) < MS_BELOW_S else "s"
 

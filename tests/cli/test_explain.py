@@ -99,7 +99,7 @@ def test_the_other_tables_have_every_entry() -> None:
     assert sorted(re.findall(r"^    .{8}(\w+)  ", explain.monitor_keys(), re.MULTILINE)) == sorted(
         command.id for command in COMMANDS
     )
-    metrics, ports = explain.metrics(), explain.default_ports()
+    metrics, ports = explain.metrics() + explain.load_metrics(), explain.default_ports()
     assert all(f"    {metric.title}" in metrics for metric in METRICS.values())
     assert all(f"    {one.title}  " in ports and str(one.port or "") in ports for one in FRAMEWORKS)
 

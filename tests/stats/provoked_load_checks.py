@@ -19,7 +19,7 @@ def lost(**counts: int) -> dict[str, Any]:
 
 #: Code, level, fields of turns of "a", of its state, load, part of the text.
 PROVOKED: list[tuple[str, str, dict[str, Any], dict[str, Any], Load, str]] = [
-    ("open-loop", "note", {}, {}, OPEN, "output tokens/s are not compared"),
+    ("open-loop", "note", {}, {}, OPEN, "output tokens/s and requests/s are not compared"),
     ("client-bound", "void", {"late_s": 0.0031}, {}, STEADY, "a 3.10 ms late in 10 of 10 turns"),
     ("client-bound", "void", {"worker_cpu": 0.93}, {}, CLOSED, "too slow for 8 streams: a 93% of a core in 10 of 10"),
     ("little", "void", {"little_residual": 0.07}, {}, CLOSED, "a 7%"),

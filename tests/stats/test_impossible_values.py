@@ -33,6 +33,7 @@ FIELDS: dict[MetricKey, str] = {
     "tpot": "tpot_s",
     "prefill_tokens_per_s": "ttft_s",
     "output_tokens_per_s": "output_tokens_per_s",
+    "requests_per_s": "requests_per_s",
 }
 IMPOSSIBLE = (math.nan, math.inf, -math.inf, -1.0, 0.0)
 
@@ -48,6 +49,7 @@ def good(name: str, number: int) -> Iteration:
         tpot_s=0.011,
         prompt_tokens=46,
         output_tokens_per_s=180.0,
+        requests_per_s=3.0,
     )
 
 

@@ -21,6 +21,7 @@ ITERATION = iteration(
     prompt_tokens=100,
     cached_tokens=20,
     output_tokens_per_s=300.0,
+    requests_per_s=5.0,
 )
 
 
@@ -44,6 +45,7 @@ def test_every_key_has_a_record_and_a_field_of_the_summary() -> None:
         ("tpot", 0.025),
         ("prefill_tokens_per_s", 160.0),
         ("output_tokens_per_s", 300.0),
+        ("requests_per_s", 5.0),
     ],
 )
 def test_values(metric: MetricKey, value: float) -> None:
@@ -60,6 +62,7 @@ _NUMBERS = (
     "prompt_tokens",
     "cached_tokens",
     "output_tokens_per_s",
+    "requests_per_s",
 )
 
 
@@ -72,16 +75,16 @@ def test_titles_with_units() -> None:
     titles = [metric.titled() for metric in METRICS.values()]
     assert METRICS["latency"].titled("ms") == "latency in ms"
     of_race = ["latency in s", "TTFT in s", "ITL in ms", "tokens/s", "TPOT in ms", "prefill tokens/s"]
-    assert titles == [*of_race, "output tokens/s"]
+    assert titles == [*of_race, "output tokens/s", "requests/s"]
     assert CHARTED == ("latency", "ttft", "itl", "tokens_per_s")
 
 
 @pytest.mark.parametrize(
     ("condition", "metrics"),
     [
-        ("length", ["latency"]),
-        ("start", ["latency", "ttft"]),
-        ("cache", ["latency", "ttft", "prefill_tokens_per_s"]),
+        ("length", ["latency", "requests_per_s"]),
+        ("start", ["latency", "ttft", "requests_per_s"]),
+        ("cache", ["latency", "ttft", "prefill_tokens_per_s", "requests_per_s"]),
         ("stream", ["ttft", "itl", "prefill_tokens_per_s"]),
         ("arrivals", ["itl"]),
         ("token counts", ["tokens_per_s", "tpot", "output_tokens_per_s"]),
@@ -113,5 +116,6 @@ def test_own_error_is_a_duration_or_a_share() -> None:
         "tpot": 0.004,
         "prefill_tokens_per_s": 0.002,
         "output_tokens_per_s": 0.004,
+        "requests_per_s": 0.004,
     }
     assert METRICS["prefill_tokens_per_s"].own_error(level, None) == 0.0
