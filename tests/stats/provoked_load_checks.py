@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from llmtui.model import Load
-from tests.loads import CLOSED, OPEN
+from tests.loads import CLOSED, OPEN, Fields
 
 STEADY = Load(request_rate=[2.0], arrival="constant", requests=40)
 CAPPED = msgspec.structs.replace(STEADY, max_concurrency=4)
@@ -17,10 +18,17 @@ def lost(**counts: int) -> dict[str, Any]:
     return {**counts, "finished": 40 - sum(counts.values())}
 
 
+def drifts(turns: int) -> Callable[[int, int], dict[str, Any]]:
+    """In this many of the turns TPOT rises by 8%."""
+    return lambda k, _: {"drift": 0.08, "drift_p": 0.01} if k <= turns else {"drift": 0.01, "drift_p": 0.3}
+
+
+BEYOND = {"backlog": [14, 27, 40], "beyond_capacity": True}
+
 #: Code, level, fields of turns of "a", of its state, load, part of the text.
-PROVOKED: list[tuple[str, str, dict[str, Any], dict[str, Any], Load, str]] = [
+PROVOKED: list[tuple[str, str, Fields, dict[str, Any], Load, str]] = [
     ("open-loop", "note", {}, {}, OPEN, "output tokens/s and requests/s are not compared"),
-    ("client-bound", "void", {"late_s": 0.0031}, {}, STEADY, "a 3.10 ms late in 10 of 10 turns"),
+    ("client-bound", "void", {"late_p99_s": 0.0031}, {}, STEADY, "a 3.10 ms late (p99) in 10 of 10 turns"),
     ("client-bound", "void", {"worker_cpu": 0.93}, {}, CLOSED, "too slow for 8 streams: a 93% of a core in 10 of 10"),
     ("little", "void", {"little_residual": 0.07}, {}, CLOSED, "a 7%"),
     ("delivered-load", "warning", {"in_flight": 7.7}, {}, CLOSED, "the load was not 8 streams: a 7.7 were under way"),
@@ -29,6 +37,11 @@ PROVOKED: list[tuple[str, str, dict[str, Any], dict[str, Any], Load, str]] = [
     ("delivered-load", "void", {"delivered_rate": 1.0}, {}, OPEN, "a 1 requests/s"),
     ("survivors", "warning", lost(failed=1), {}, CLOSED, "a 2.5% (10 failed of 400)"),
     ("survivors", "void", lost(refused=6, timed_out=1), {}, CLOSED, "(60 refused and 10 timed out of 400)"),
+    ("drift-in-turns", "void", drifts(3), {}, CLOSED, "no steady state: a 3 of 10 turns, up to +8%"),
+    ("beyond-capacity", "void", BEYOND, {}, OPEN, "2 requests/s are more than"),
+    ("beyond-capacity", "void", BEYOND, {}, OPEN, "a 10 of 10 turns, up to 40 requests"),
+    ("queue-grows", "warning", {"backlog": [5, 6, 8]}, {}, OPEN, "a 10 of 10 turns"),
+    ("unsettled", "warning", {"unsettled": True}, {}, CLOSED, "a 10 of 10 turns"),
     ("slots", "warning", {}, {"slots": 4}, CLOSED, "8 requests at a time on servers with fewer slots: a 4"),
     ("slots", "warning", {"in_flight_most": 9}, {"slots": 4}, OPEN, "9 requests at a time"),
     ("context-length", "warning", {}, {"context_tokens": 100}, CLOSED, "(tokens of each slot): a 100 of 110"),
@@ -36,17 +49,24 @@ PROVOKED: list[tuple[str, str, dict[str, Any], dict[str, Any], Load, str]] = [
     ("output-tokens", "void", {"output_tokens": 32}, {}, CLOSED, "a 32, b 64"),
     ("prompt-tokens", "void", {"prompt_tokens": 92}, {}, CLOSED, "a 92, b 46"),
 ]  # fmt: skip
-SILENT: list[tuple[str, dict[str, Any], dict[str, Any], Load]] = [
+SILENT: list[tuple[str, Fields, dict[str, Any], Load]] = [
     ("open-loop", {}, {}, CLOSED),
-    ("client-bound", {"late_s": 0.0019, "worker_cpu": 0.79}, {}, STEADY),
+    ("client-bound", {"late_p99_s": 0.0019, "worker_cpu": 0.79}, {}, STEADY),
     # 1% of the TTFT is more.
-    ("client-bound", {"late_s": 0.0049, "ttft_s": 0.5}, {}, STEADY),
+    ("client-bound", {"late_p99_s": 0.0049, "ttft_s": 0.5}, {}, STEADY),
     ("little", {"little_residual": 0.04}, {}, CLOSED),
     ("delivered-load", {"in_flight": 7.9}, {}, CLOSED),
     ("delivered-load", {"delivered_rate": 1.97}, {}, STEADY),
     # Of 400 random arrivals, as many more or fewer are chance.
     ("delivered-load", {"delivered_rate": 1.7}, {}, OPEN),
     ("survivors", {}, {}, CLOSED),
+    ("drift-in-turns", drifts(2), {}, CLOSED),
+    ("drift-in-turns", {"drift": 0.04, "drift_p": 0.01}, {}, CLOSED),
+    ("drift-in-turns", {"drift": 0.08, "drift_p": 0.06}, {}, CLOSED),
+    ("beyond-capacity", {"backlog": [14, 17, 20]}, {}, OPEN),
+    ("queue-grows", {"backlog": [5, 8, 8]}, {}, OPEN),
+    ("queue-grows", BEYOND, {}, OPEN),
+    ("queue-grows", {"backlog": [5, 6, 8]}, {}, CLOSED),
     ("slots", {}, {"slots": 8}, CLOSED),
     ("slots", {}, {"slots": None}, CLOSED),
     ("context-length", {}, {"context_tokens": 110}, CLOSED),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,12 +12,12 @@ from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks import Check, checks
 from llmtui.stats.metrics import METRICS
 from tests import build, loads
-from tests.loads import CLOSED, OPEN
+from tests.loads import CLOSED, OPEN, Fields
 from tests.stats.provoked_load_checks import PROVOKED, SILENT, lost
 
 
 def judged(
-    fields: Mapping[str, Any] | None = None,
+    fields: Fields | None = None,
     load: Load = CLOSED,
     record: Record | None = None,
     speeds: tuple[float, float] = (1.0, 1.0),
@@ -33,16 +32,14 @@ def judged(
 @pytest.mark.parametrize(
     ("code", "level", "fields", "state", "load", "text"), PROVOKED, ids=lambda v: v if type(v) is str else ""
 )
-def test_check_fires(
-    code: str, level: str, fields: dict[str, Any], state: dict[str, Any], load: Load, text: str
-) -> None:
+def test_check_fires(code: str, level: str, fields: Fields, state: dict[str, Any], load: Load, text: str) -> None:
     (check,) = [c for c in judged(fields, load, **state) if c.code == code]
     assert check.level == level and text in check.text and check.todo
     assert bool(check.spoils) == (level == "void" or code == "open-loop")
 
 
 @pytest.mark.parametrize(("code", "fields", "state", "load"), SILENT)
-def test_check_is_silent_below_its_limit(code: str, fields: dict[str, Any], state: dict[str, Any], load: Load) -> None:
+def test_check_is_silent_below_its_limit(code: str, fields: Fields, state: dict[str, Any], load: Load) -> None:
     assert [c.text for c in judged(fields, load, **state) if c.code == code] == []
 
 

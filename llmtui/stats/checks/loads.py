@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from llmtui.model import Turn
+from llmtui.model.turn import DRIFT_P
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks.base import VOID_SHARE, Check, Entry, Race, alike, each, of
 from llmtui.stats.metrics import METRICS, MetricKey
@@ -23,6 +24,11 @@ WORKER_CPU = 0.8
 #: Requests that are sent this late (s), or later by this share of the TTFT, are the client's fault; so is its error.
 LATE_S = 0.002
 LATE_SHARE = 0.01
+#: A trend in single turns counts if equally many of steady ones have one with less than this chance, per backend.
+CHANCE_OF_TURNS = 0.02
+#: The largest number of requests under way up to one, two and three thirds of a steady turn grows twice by this chance.
+_GROWS_BY_CHANCE = 1 / 6
+_FEWEST_TURNS = 2
 #: Above this share of requests without an answer, the figures are those of the survivors.
 SURVIVORS_SHARE = 0.01
 
@@ -133,8 +139,8 @@ def _bound_words(race: Race, entry: Entry) -> str:
     ttft_s = _median(entry, lambda turn: turn.ttft_s) or 0.0
     turns = entry.evidence.turns
     limit_s = max(LATE_S, LATE_SHARE * ttft_s)
-    if late := [turn.late_s for turn in turns if turn.late_s is not None and turn.late_s > limit_s]:
-        return f"{figure(max(late), 's')} late in {of(len(late), len(turns), _TURN)}"
+    if late := [turn.late_p99_s for turn in turns if turn.late_p99_s is not None and turn.late_p99_s > limit_s]:
+        return f"{figure(max(late), 's')} late (p99) in {of(len(late), len(turns), _TURN)}"
     if busy := [turn.worker_cpu for turn in turns if turn.worker_cpu is not None and turn.worker_cpu > WORKER_CPU]:
         return f"{max(busy):.0%} of a core in {of(len(busy), len(turns), _TURN)}"
     streams = race.at.streams(turns) if race.at is not None else 1
@@ -142,6 +148,91 @@ def _bound_words(race: Race, entry: Entry) -> str:
     if measured is not None and ttft_s and measured.ttft_s.p95 > LATE_SHARE * ttft_s:
         return f"own error {figure(measured.ttft_s.p95, 's')} (p95), of a TTFT of {figure(ttft_s, 's')}"
     return ""
+
+
+def drifting_turns(race: Race) -> Iterator[Check]:
+    """drift-in-turns: a server became slower within its turns, so no steady state was measured."""
+    found = {
+        e.name: f"{of(len(turns), len(e.evidence.turns), _TURN)}, up to {max(t.drift or 0.0 for t in turns):+.0%}"
+        for e in race.sampled
+        if (turns := [t for t in e.evidence.turns if t.drifts]) and _too_many(turns, e.evidence.turns, DRIFT_P)
+    }
+    if found:
+        yield Check(
+            code="drift-in-turns",
+            level="void",
+            backends=list(found),
+            text=f"TPOT rose within turns, so there was no steady state: {each(found)}",
+            todo="set settle in [load] to more requests, or lower the level; a machine that gets hot needs cooldown_s",
+            spoils=_ALL,
+        )
+
+
+def backlog(race: Race) -> Iterator[Check]:
+    """beyond-capacity, queue-grows: an open loop sends requests faster than the server answers them."""
+    if race.at is None or not race.at.level.open:
+        return
+    beyond = {e.name: [t for t in e.evidence.turns if t.beyond_capacity] for e in race.sampled}
+    over = {
+        e.name: f"{of(len(beyond[e.name]), len(e.evidence.turns), _TURN)}, up to "
+        f"{plural(max(t.backlog[-1] if t.backlog else 0 for t in beyond[e.name]), 'request')}"
+        for e in race.sampled
+        if 2 * len(beyond[e.name]) > len(e.evidence.turns)
+    }
+    todo = "lower request_rate in [load]; a closed loop (concurrency) shows how much a server can do"
+    if over:
+        yield Check(
+            code="beyond-capacity",
+            level="void",
+            backends=list(over),
+            text=f"{race.at.title} are more than a server can answer, as its backlog did not stop growing: "
+            f"{each(over)}; its latency is that of the backlog, and grows with the length of a turn",
+            todo=todo,
+            spoils=_ALL,
+        )
+    growing = {e.name: [t for t in e.evidence.turns if _grows(t)] for e in race.sampled if e.name not in over}
+    grown = {
+        e.name: of(len(growing[e.name]), len(e.evidence.turns), _TURN)
+        for e in race.sampled
+        if e.name in growing and _too_many(growing[e.name], e.evidence.turns, _GROWS_BY_CHANCE)
+    }
+    if grown:
+        yield Check(
+            code="queue-grows",
+            level="warning",
+            backends=list(grown),
+            text=f"more and more requests were under way within turns: {each(grown)}; latency and TTFT are of turns "
+            "of this length",
+            todo=f"measure longer turns (duration_s in [load]); or {todo}",
+        )
+
+
+def _grows(turn: Turn) -> bool:
+    return len(set(turn.backlog)) == len(turn.backlog) > 1 and turn.backlog == sorted(turn.backlog)
+
+
+def _too_many(some: Sequence[Turn], turns: Sequence[Turn], chance: float) -> bool:
+    """Whether chance alone makes `some` of the turns what they are in fewer than `CHANCE_OF_TURNS` of attempts."""
+    n = len(turns)
+    likely = sum(math.comb(n, k) * chance**k * (1 - chance) ** (n - k) for k in range(len(some), n + 1))
+    return len(some) >= _FEWEST_TURNS and likely <= CHANCE_OF_TURNS
+
+
+def unsettled(race: Race) -> Iterator[Check]:
+    """unsettled: most turns had no steady state at all."""
+    found = {
+        e.name: of(count, len(e.evidence.turns), _TURN)
+        for e in race.sampled
+        if 2 * (count := sum(turn.unsettled for turn in e.evidence.turns)) > len(e.evidence.turns)
+    }
+    if found:
+        yield Check(
+            code="unsettled",
+            level="warning",
+            backends=list(found),
+            text=f"TPOT never became steady: {each(found)}; figures depend on how long a turn is",
+            todo="measure longer turns (requests in [load]), or set settle in [load] to more requests",
+        )
 
 
 def slots(race: Race) -> Iterator[Check]:
@@ -184,6 +275,7 @@ def survivors(race: Race) -> Iterator[Check]:
 
 
 def _lost(entry: Entry) -> float:
+    """The share of all requests that did not succeed."""
     asked = sum(turn.requests for turn in entry.evidence.turns)
     return sum(turn.requests - turn.finished for turn in entry.evidence.turns) / asked if asked else 0.0
 
