@@ -40,6 +40,11 @@ class Buckets:
         """The number of values."""
         return self._times.total()
 
+    @property
+    def counts(self) -> Iterable[tuple[int, int]]:
+        """Each bucket with values, and their number; `value_of` has the value of a bucket."""
+        return self._times.items()
+
     def __len__(self) -> int:
         return len(self._times)
 
@@ -65,7 +70,7 @@ class Buckets:
         for index in sorted(self._times):
             rank -= self._times[index]
             if rank <= 0:
-                return _value(index)
+                return value_of(index)
         raise ValueError("a quantile needs at least one value")
 
     def percentiles(self) -> Percentiles | None:
@@ -121,5 +126,6 @@ def type_8(n: int, q: float) -> float:
     return min(max((n + 1 / 3) * q + 1 / 3, 1.0), float(n))
 
 
-def _value(index: int) -> float:
+def value_of(index: int) -> float:
+    """The value of a bucket in s."""
     return 0.0 if index == 0 else 2 * _GAMMA ** (index + _LOWEST) / (_GAMMA + 1)

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from llmtui.model import RESTING, Machine, PairSpread, RunConfig, Struct
+from llmtui.model import RESTING, Machine, PairSpread, RunConfig, Struct, Turn
 from llmtui.model.accuracy import Record
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.board import Board, board, deciding
@@ -39,6 +39,7 @@ from llmtui.stats.levels import level_of, level_of_others
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.rounds import Rounds
 from llmtui.stats.shape import means_apart
+from llmtui.stats.tails import QUANTITIES, Tail, tails_of
 from llmtui.stats.verdict_line import verdict_line
 from llmtui.text import sanitize
 
@@ -94,7 +95,7 @@ class Verdict:
     `level` is that of this verdict's metric, stricter if that is another one; `attempt` the highest of those compared.
     `withheld` says in a few words why the best backend has no star although its lead is shown, or would be. `early` are
     the backends whose answers often ended before their token budget. `at` is the load that it is about, None for a
-    race; at another level than the one that counts, no metric counts.
+    race; at another level than the one that counts, no metric counts. `turns` are those that were compared there.
     """
 
     metric: MetricKey
@@ -115,6 +116,7 @@ class Verdict:
     withheld: str = ""
     early: frozenset[str] = frozenset()
     at: AtLoad | None = None
+    turns: Mapping[str, Sequence[Turn]] = dataclasses.field(default_factory=dict, repr=False)
 
     def comparable(self, one: str, two: str) -> bool:
         """Whether these two are comparable by the requested metric."""
@@ -241,6 +243,21 @@ class Verdict:
         """One for each comparison with the best in which the means differ otherwise than the typical values."""
         return [text for c in self.board.comparisons if (text := means_apart(c, self.samples))]
 
+    @functools.cached_property
+    def tails(self) -> list[Tail]:
+        """p95 and p99 of a finished load, of the best one and each other that is comparable; some 0.1 s for a pair."""
+        best = self.board.best
+        if not (self.done and best in self.turns):
+            return []
+        pairs = [(best, name) for name in self.turns if name != best]
+        return [
+            tail
+            for quantity in QUANTITIES
+            for pair in pairs
+            if spoiled(self.checks, quantity, *pair) is None
+            for tail in tails_of(*pair, self.turns, quantity)
+        ]
+
     @property
     def sentences(self) -> list[str]:
         """One for each comparison with the best, and a note if not all rounds were compared."""
@@ -317,6 +334,7 @@ def judge(
         withheld=_withheld(placed, findings, basis) if counts else "",
         early=early,
         at=at,
+        turns={o.backend.name: turns for o in contenders if (turns := o.evidence.turns)},
     )
 
 
