@@ -53,10 +53,11 @@ class AskAgain(Exception):
 class Adaptation:
     """What llmtui has learned about the requests that one server takes. It outlasts a restart of the server."""
 
-    def __init__(self, backend: Backend, config: RunConfig, dialect: Dialect, fresh: FreshLine) -> None:
+    def __init__(self, backend: Backend, config: RunConfig, dialect: Dialect, fresh: FreshLine, slots: int = 1) -> None:
         self.fresh = fresh
         self._backend = backend
         self._config = config
+        self._slots = slots
         self._dialect = dialect
         self._refused: list[str] = []
         self._instead: dict[str, Any] = {}
@@ -92,7 +93,7 @@ class Adaptation:
 
     def request(self, url: str, options: dict[str, Any], prompt: str, model: str, fresh_line: str = "") -> Request:
         """Return the next request, to a server at `url`. `fresh_line` makes its prompt a new one."""
-        values = request_values(self._config, url, model)
+        values = request_values(self._config, url, model, self._slots)
         backend = msgspec.structs.replace(
             self._backend,
             url=self._address or url,

@@ -50,12 +50,15 @@ class Target:
         *,
         resumed: bool = False,
         fresh_role: FreshRole = "user",
+        slots: int = 1,
     ) -> None:
         """`withheld` are environment variables that a launched server does not get. `listener_uids` are the users that
         listened on the port of a running server earlier in this run, None if unknown. `resumed`: this run is.
-        `fresh_role` is the role of the message with the fresh line of a prompt, if the server takes it."""
+        `fresh_role` is the role of the message with the fresh line of a prompt, if the server takes it. `slots` is how
+        many requests a launched server should compute at a time."""
         self.backend = backend
         self._withheld = withheld
+        self._slots = slots
         self.server: ManagedServer | None = None
         self._previous_server: ManagedServer | None = None
         self.ready: Ready | None = None
@@ -65,7 +68,7 @@ class Target:
         self._dialect: Dialect = dialect_for(backend)
         #: Which message of a request has the fresh line.
         self.fresh = FreshLine(fresh_role if self._dialect.takes_system else "user")
-        self.adaptation = Adaptation(backend, config, self._dialect, self.fresh)
+        self.adaptation = Adaptation(backend, config, self._dialect, self.fresh, slots)
         #: The server's processes on this machine, None if it is elsewhere or another user's.
         self.processes: ServerProcesses | None = None
         #: Users that listened on the port of a running server at the first request of this run.
@@ -91,7 +94,7 @@ class Target:
         try:
             if self.backend.launched:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self.server = ManagedServer(self.backend, self._config, self._folder, self._withheld)
+                self.server = ManagedServer(self.backend, self._config, self._folder, self._withheld, slots=self._slots)
                 ready = await self.server.start(report)
                 host, port = common.host_and_port(ready.url)
                 local = host if host in LOCAL_HOSTS else ""

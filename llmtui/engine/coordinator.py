@@ -19,6 +19,7 @@ from llmtui.engine.health import bring_up, check_iteration, fail, make_room, rem
 from llmtui.engine.retry import measure
 from llmtui.engine.run import Run
 from llmtui.engine.schedule import Turns
+from llmtui.engine.slots import slots_note
 from llmtui.engine.turns import take_turn
 from llmtui.engine.watch.server_usage import sample_servers
 from llmtui.load.process import WorkerProcess
@@ -40,6 +41,8 @@ class Coordinator:
         run = self._run
         if run.config.launches > 1 and not run.plan.relaunches:
             text = f"launches = {run.config.launches} changes nothing: llmtui launches none of these servers"
+            run.add_note(Note(text=text, level="warning"))
+        if text := slots_note(run.plan):
             run.add_note(Note(text=text, level="warning"))
         sampler = asyncio.create_task(sample_servers(run.backends, run.emit))
         try:

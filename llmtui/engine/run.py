@@ -15,6 +15,7 @@ from llmtui.engine.bringup import Target
 from llmtui.engine.progress import run_progress
 from llmtui.engine.recorder import Recorder
 from llmtui.engine.schedule import fresh_sets, launched_once, one_request, shuffled_levels
+from llmtui.engine.slots import slots_of
 from llmtui.model import (
     AnyEvent,
     BackendChanged,
@@ -211,6 +212,7 @@ def start_run(
             frozenset(uids) if uids is not None else None,
             resumed=stored is not None,
             fresh_role=plan.fresh_role,
+            slots=slots_of(plan),
         )
         launch_of = plan.config.launch_of if backend.launched else launched_once
         if stored is None or earlier is None:

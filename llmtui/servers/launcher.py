@@ -47,12 +47,19 @@ class ManagedServer:
     """One server that llmtui launches and stops. Start it once; a rerun needs a new one.
 
     Each launch writes a log file of its own to `folder`, which is private to the run. `withheld` are the environment
-    variables that the server does not get.
+    variables that the server does not get, `slots` how many requests it should compute at a time.
     """
 
     def __init__(
-        self, backend: Backend, config: RunConfig, folder: Path, withheld: frozenset[str] = frozenset()
+        self,
+        backend: Backend,
+        config: RunConfig,
+        folder: Path,
+        withheld: frozenset[str] = frozenset(),
+        *,
+        slots: int = 1,
     ) -> None:
+        self._slots = slots
         self._withheld = withheld
         self._backend = backend
         self._config = config
@@ -100,7 +107,7 @@ class ManagedServer:
             return await self._start(report)
 
     async def _start(self, report: Report) -> Ready:
-        launch = await recipe(self._backend, self._config, free_port(), report)
+        launch = await recipe(self._backend, self._config, free_port(), report, self._slots)
         try:
             report("loading", None)
             return with_remark(await self._launch(launch), self._backend)

@@ -10,22 +10,33 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from llmtui.config.frameworks import LLAMA_CPP, LLAMAFILE, framework_of
 from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import thread_count
-from llmtui.servers.recipe_parts import SLOTS, context_tokens
+from llmtui.servers.recipe_parts import context_tokens
 
+#: What gives a server of llama.cpp its slots: a flag, or a variable.
+_DIVIDING = frozenset({"-np", "--parallel", "LLAMA_ARG_N_PARALLEL"})
 _PLACEHOLDER = re.compile(r"\{(port|model|threads|context|slots)\}")
 
 
-def launch_values(config: RunConfig, port: int, model: str) -> dict[str, Any]:
+def launch_values(config: RunConfig, port: int, model: str, slots: int = 1) -> dict[str, Any]:
     """Return the values for a command and its environment. `model` is the path of the model file, or its name."""
-    return {**_of_run(config), "port": port, "model": model}
+    return {**_of_run(config, slots), "port": port, "model": model}
 
 
-def request_values(config: RunConfig, url: str, model: str) -> dict[str, Any]:
+def command_values(backend: Backend, config: RunConfig, port: int, model: str, slots: int) -> dict[str, Any]:
+    """Return the values for the command of a backend: a server of llama.cpp divides its context among its slots."""
+    values = launch_values(config, port, model, slots)
+    if framework_of(backend) in (LLAMA_CPP, LLAMAFILE) or not _DIVIDING.isdisjoint((*backend.launch, *backend.env)):
+        values["context"] *= slots
+    return values
+
+
+def request_values(config: RunConfig, url: str, model: str, slots: int = 1) -> dict[str, Any]:
     """Return the values for the requests to the server at `url`. `model` is the model's name."""
     parts = urlsplit(url)
-    return {**_of_run(config), "port": parts.port or (443 if parts.scheme == "https" else 80), "model": model}
+    return {**_of_run(config, slots), "port": parts.port or (443 if parts.scheme == "https" else 80), "model": model}
 
 
 def fill(text: str, values: Mapping[str, Any]) -> str:
@@ -59,5 +70,5 @@ def sets_threads(backend: Backend) -> bool:
     return uses(backend, "{threads}") or "{threads}" in repr((backend.options, backend.body))
 
 
-def _of_run(config: RunConfig) -> dict[str, Any]:
-    return {"threads": thread_count(config), "context": context_tokens(config), "slots": SLOTS}
+def _of_run(config: RunConfig, slots: int) -> dict[str, Any]:
+    return {"threads": thread_count(config), "context": context_tokens(config, slots), "slots": slots}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,14 @@ from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import Report, StartError, missing
 from llmtui.servers.model_file import model_digest, model_name, q8_model, read_gguf_info, shared_model
 
-#: The smallest context size.
+#: The smallest context size of one request, unless several slots share `SHARED_TOKENS`.
 CONTEXT_TOKENS = 2048
-#: Requests that a server answers at the same time.
-SLOTS = 1
+#: The context of all slots in tokens, unless the requests need more: a slot takes memory for its whole context.
+SHARED_TOKENS = 65_536
+#: llama.cpp rounds the context of a slot up to a multiple of this.
+CONTEXT_STEP = 256
+#: The most slots that llmtui gives to a server: llama.cpp refuses more.
+MAX_SLOTS = 256
 #: Variables by which llama.cpp's server, also inside other programs, takes settings and a key that it then asks for.
 LLAMA_VARIABLES = ("LLAMA_ARG_", "LLAMA_API_KEY")
 #: A logit bias that excludes a token.
@@ -59,9 +64,16 @@ def wrong_weights(backend: Backend, allowed: str) -> StartError:
     return missing(message, f"set weights to {allowed} in [[backend]] {backend.name}, or leave it out")
 
 
-def context_tokens(config: RunConfig) -> int:
-    """Return the context size: the answer, the prompt at one token per character, and room for the chat template."""
-    return max(CONTEXT_TOKENS, config.max_tokens + len(config.prompt) + 256)
+def context_tokens(config: RunConfig, slots: int = 1) -> int:
+    """Return the context size of one request, where a server has this many slots.
+
+    It holds the answer, the prompt at one token per character, and room for the chat template.
+    """
+    needed = config.max_tokens + len(config.prompt) + 256
+    if slots == 1:
+        return max(CONTEXT_TOKENS, needed)
+    share = min(CONTEXT_TOKENS, SHARED_TOKENS // slots)
+    return max(share, math.ceil(needed / CONTEXT_STEP) * CONTEXT_STEP)
 
 
 def local_url(port: int) -> str:

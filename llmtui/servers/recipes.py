@@ -38,9 +38,12 @@ EMBEDDED = Path(__file__).with_name("embedded")
 BRIDGE_NOTE = "via a Python bridge"
 
 
-async def recipe(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
-    """Prepare the model file and return how to launch this backend. Raises StartError if something is missing."""
-    launch = await _prepared(backend, config, port, report)
+async def recipe(backend: Backend, config: RunConfig, port: int, report: Report, slots: int = 1) -> Launch:
+    """Prepare the model file and return how to launch this backend. Raises StartError if something is missing.
+
+    `slots` is how many requests the server should compute at a time.
+    """
+    launch = await _prepared(backend, config, port, report, slots)
     if not launch.ready.model_digest:
         return launch
     info = await asyncio.to_thread(read_gguf_info, await shared_model(config, report))
@@ -48,19 +51,19 @@ async def recipe(backend: Backend, config: RunConfig, port: int, report: Report)
     return dataclasses.replace(launch, ready=ready)
 
 
-async def _prepared(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
+async def _prepared(backend: Backend, config: RunConfig, port: int, report: Report, slots: int) -> Launch:
     if backend.server:
-        launch = await launching.launch(backend, config, port, report)
+        launch = await launching.launch(backend, config, port, report, slots)
         path = (await shared_file(backend, config, report)).path if placeholders.uses(backend, "{model}") else ""
-        return _with_env(launch, backend, placeholders.launch_values(config, port, str(path)))
+        return _with_env(launch, backend, placeholders.command_values(backend, config, port, str(path), slots))
     if not backend.embedded:
-        return await _command(backend, config, port, report)
-    makers: dict[Embedded, Callable[[Backend, RunConfig, int, Report], Awaitable[Launch]]] = {
+        return await _command(backend, config, port, report, slots)
+    makers: dict[Embedded, Callable[[Backend, RunConfig, int, Report, int], Awaitable[Launch]]] = {
         "llama.cpp": _llamacpp,
         "mistral.rs": _mistralrs,
         "transformers": _transformers,
     }
-    return await makers[backend.embedded](backend, config, port, report)
+    return await makers[backend.embedded](backend, config, port, report, slots)
 
 
 def _with_env(launch: Launch, backend: Backend, values: Mapping[str, Any]) -> Launch:
@@ -69,12 +72,13 @@ def _with_env(launch: Launch, backend: Backend, values: Mapping[str, Any]) -> La
     return dataclasses.replace(launch, env={**launch.env, **configured})
 
 
-async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
+async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Report, slots: int) -> Launch:
     _require(backend.embedded)
     file = await shared_file(backend, config, report)
     threads = thread_count(config)
     program = [sys.executable, "-P", str(EMBEDDED / "llamacpp.py"), f"--model={file.path}", f"--alias={file.name}"]
-    program += ["--port", str(port), "--threads", str(threads), "--ctx", str(context_tokens(config))]
+    program += ["--port", str(port), "--threads", str(threads), "--ctx", str(slots * context_tokens(config, slots))]
+    program += ["--slots", str(slots)]
     return Launch(
         argv=program,
         ready=Ready(
@@ -84,6 +88,7 @@ async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Repo
             weights=file.weights,
             threads=threads,
             model_digest=file.digest,
+            slots=slots,
             full_length=frameworks.LLAMA_CPP.full_length,
         ),
         probe_url=local_url(port) + "/health",
@@ -92,13 +97,13 @@ async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Repo
     )
 
 
-async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
+async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Report, slots: int) -> Launch:
     _require(backend.embedded)
     file = await shared_file(backend, config, report)
     threads = thread_count(config)
     program = [sys.executable, "-P", str(EMBEDDED / "mistralrs.py"), f"--model={file.path}", f"--alias={file.name}"]
     return Launch(
-        argv=[*program, "--port", str(port)],
+        argv=[*program, "--port", str(port), "--slots", str(slots)],
         ready=Ready(
             url=local_url(port),
             model=file.name,
@@ -106,6 +111,7 @@ async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Rep
             weights=file.weights,
             threads=threads,
             model_digest=file.digest,
+            slots=slots,
             note=BRIDGE_NOTE,
             # It has no ignore_eos, so exclude the tokens that end an answer.
             full_length=excluded(file),
@@ -116,14 +122,14 @@ async def _mistralrs(backend: Backend, config: RunConfig, port: int, report: Rep
     )
 
 
-async def _transformers(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
+async def _transformers(backend: Backend, config: RunConfig, port: int, report: Report, slots: int) -> Launch:
     _require(backend.embedded)
     model = await hf_model(backend, config, report)
     versions = f"{_version('transformers')}, {_version('torch')}"
-    return serve_launch([sys.executable, "-P", "-c", _entry("transformers")], versions, model, config, port)
+    return serve_launch([sys.executable, "-P", "-c", _entry("transformers")], versions, model, config, port, slots)
 
 
-async def _command(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
+async def _command(backend: Backend, config: RunConfig, port: int, report: Report, slots: int) -> Launch:
     """Return the launch of a configured command, with its placeholders filled in."""
     model, weights, digest = backend.model, backend.weights, ""
     name = model_name(Path(model)) if model else ""
@@ -132,7 +138,7 @@ async def _command(backend: Backend, config: RunConfig, port: int, report: Repor
         path, file_weights = await q8_model(published, report)
         model, weights = str(path), weights or file_weights
         digest, name = await model_digest(published, report), model_name(published)
-    values = placeholders.launch_values(config, port, model)
+    values = placeholders.command_values(backend, config, port, model, slots)
     argv = [placeholders.fill(word, values) for word in backend.launch]
     _require_command(argv[0])
     url = base_url(placeholders.fill(backend.url, values) if backend.url else local_url(port))

@@ -15,6 +15,7 @@ def main() -> None:
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--threads", type=int, required=True)
     options.add_argument("--ctx", type=int, required=True)
+    options.add_argument("--slots", type=int, required=True)
     args = options.parse_args()
 
     import xllamacpp
@@ -25,7 +26,7 @@ def main() -> None:
     params.hostnames = ["127.0.0.1"]
     params.port = args.port
     params.n_ctx = args.ctx
-    params.n_parallel = 1
+    params.n_parallel = args.slots
     params.n_gpu_layers = 0
     params.cpuparams.n_threads = args.threads
     params.cpuparams_batch.n_threads = args.threads

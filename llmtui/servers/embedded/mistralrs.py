@@ -39,14 +39,17 @@ class BadRequest(Exception):
 
 
 class Generation:
-    """One answer: a thread reads chunks from the blocking iterator and passes them to the event loop."""
+    """One answer: a thread reads chunks from the blocking iterator and passes them to the event loop.
 
-    def __init__(self, start: Callable[[], Iterator[Any]]) -> None:
+    `prompts` is held until the first chunk: mistral.rs 0.9.5 fails if it computes two prompts of one length together.
+    """
+
+    def __init__(self, start: Callable[[], Iterator[Any]], prompts: asyncio.Lock) -> None:
         self._start = start
+        self._prompts = prompts
         self._loop = asyncio.get_running_loop()
         self._chunks: asyncio.Queue[Any] = asyncio.Queue()
         self._dropped = threading.Event()
-        threading.Thread(target=self._work, daemon=True).start()
 
     def drop(self) -> None:
         """Stop the engine at the next token, by closing its iterator."""
@@ -57,18 +60,24 @@ class Generation:
         try:
             for chunk in self._start():
                 if self._dropped.is_set():
-                    return
+                    break
                 self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
         except BaseException as error:  # the bindings raise PanicException, which is not an Exception
             last = error
         self._loop.call_soon_threadsafe(self._chunks.put_nowait, last)
 
     async def chunks(self) -> AsyncIterator[Any]:
-        """Yield each chunk as it arrives. Raises RuntimeError for an error of the engine."""
-        while (chunk := await self._chunks.get()) is not None:
+        """Start the answer, and yield each chunk as it arrives. Raises RuntimeError for an error of the engine."""
+        async with self._prompts:
+            if self._dropped.is_set():
+                return
+            threading.Thread(target=self._work, daemon=True).start()
+            chunk = await self._chunks.get()
+        while chunk is not None:
             if isinstance(chunk, BaseException):
                 raise RuntimeError(f"mistral.rs: {chunk}") from chunk
             yield chunk
+            chunk = await self._chunks.get()
 
 
 class Bridge:
@@ -77,6 +86,7 @@ class Bridge:
     def __init__(self, ask: Callable[[dict[str, Any]], Iterator[Any]], alias: str) -> None:
         self._ask = ask
         self._alias = alias
+        self._prompts = asyncio.Lock()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -101,7 +111,7 @@ class Bridge:
             await answer(send, 404, failure(f"no such path: {scope['path']}"))
 
     async def _stream(self, body: dict[str, Any], receive: Receive, send: Send) -> None:
-        generation = Generation(lambda: self._ask(body))
+        generation = Generation(lambda: self._ask(body), self._prompts)
         watching = asyncio.create_task(drop_when_gone(receive, generation))
         begun = False
         try:
@@ -123,7 +133,7 @@ class Bridge:
             watching.cancel()
 
     async def _whole(self, request: dict[str, Any], receive: Receive, send: Send) -> None:
-        generation = Generation(lambda: self._ask(request))
+        generation = Generation(lambda: self._ask(request), self._prompts)
         watching = asyncio.create_task(drop_when_gone(receive, generation))
         text, last = [], None
         try:
@@ -225,13 +235,13 @@ def checked_messages(body: dict[str, Any]) -> list[dict[str, str]]:
     return [{"role": message["role"], "content": message["content"]} for message in messages]
 
 
-def engine(path: str) -> Callable[[dict[str, Any]], Iterator[Any]]:
-    """Load the model. Return the function that starts an answer to a request body."""
+def engine(path: str, slots: int) -> Callable[[dict[str, Any]], Iterator[Any]]:
+    """Load the model. Return the function that starts an answer to a request body; `slots` of them go on at a time."""
     from mistralrs import ChatCompletionRequest, Runner, Which
 
     folder, name = os.path.split(path)
     which: Any = Which.GGUF(quantized_model_id=folder, quantized_filename=name)
-    runner = Runner(which=which, token_source="none", max_seqs=1)
+    runner = Runner(which=which, token_source="none", max_seqs=slots)
 
     def ask(body: dict[str, Any]) -> Iterator[Any]:
         request = ChatCompletionRequest(
@@ -255,6 +265,7 @@ def main() -> None:
     options.add_argument("--model", required=True)
     options.add_argument("--alias", required=True)
     options.add_argument("--port", type=int, required=True)
+    options.add_argument("--slots", type=int, required=True)
     args = options.parse_args()
 
     # asyncio disables Nagle's algorithm only if the protocol is named. Otherwise the first token would wait 40 ms for
@@ -266,7 +277,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"mistral.rs bridge: cannot bind port {args.port}: {error.strerror}")
     try:
-        ask = engine(args.model)
+        ask = engine(args.model, args.slots)
     except Exception as error:
         # The first line has the cause; a backtrace may follow.
         reason = next(iter(str(error).splitlines()), type(error).__name__)

@@ -10,8 +10,8 @@ from llmtui.servers.base import Launch, Report
 from llmtui.servers.own import llama_server, llamafile, mistralrs, ollama, transformers, vllm
 from llmtui.servers.own.programs import program_of
 
-#: Prepares one server: backend, config, port, path of the program, report. Raises StartError.
-Maker: TypeAlias = Callable[[Backend, RunConfig, int, str, Report], Awaitable[Launch]]
+#: Prepares one server: backend, config, port, path of the program, report, slots. Raises StartError.
+Maker: TypeAlias = Callable[[Backend, RunConfig, int, str, Report, int], Awaitable[Launch]]
 
 MAKERS: dict[OwnServerName, Maker] = {
     "llama-server": llama_server.launch,
@@ -23,6 +23,6 @@ MAKERS: dict[OwnServerName, Maker] = {
 }
 
 
-async def launch(backend: Backend, config: RunConfig, port: int, report: Report) -> Launch:
+async def launch(backend: Backend, config: RunConfig, port: int, report: Report, slots: int) -> Launch:
     """Return how to launch the server program of this backend. Raises StartError."""
-    return await MAKERS[backend.server](backend, config, port, program_of(backend), report)
+    return await MAKERS[backend.server](backend, config, port, program_of(backend), report, slots)

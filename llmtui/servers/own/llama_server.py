@@ -8,7 +8,6 @@ from llmtui.servers.base import Launch, Ready, Report, thread_count
 from llmtui.servers.own.programs import version_number, version_text
 from llmtui.servers.recipe_parts import (
     LLAMA_VARIABLES,
-    SLOTS,
     context_tokens,
     local_url,
     offline_environment,
@@ -17,13 +16,15 @@ from llmtui.servers.recipe_parts import (
 )
 
 
-async def launch(backend: Backend, config: RunConfig, port: int, program: str, report: Report) -> Launch:
+async def launch(
+    backend: Backend, config: RunConfig, port: int, program: str, report: Report, slots: int = 1
+) -> Launch:
     """Return how to launch llama-server on the shared file. Raises StartError."""
     file = await shared_file(backend, config, report)
     threads = thread_count(config)
-    context = context_tokens(config)
+    context = context_tokens(config, slots)
     argv = [program, "-m", str(file.path), "-a", file.name, "--host", "127.0.0.1", "--port", str(port)]
-    argv += ["-t", str(threads), "-tb", str(threads), "-c", str(context), "-np", str(SLOTS)]
+    argv += ["-t", str(threads), "-tb", str(threads), "-c", str(slots * context), "-np", str(slots)]
     # The other servers on the shared file compute on the processor too.
     argv += ["--device", "none", "--no-webui", "--offline"]
     # "version: 0.5.0 (build 10488, commit abc)", older ones "version: 5000 (abc)". Built without git: build 0 or 1.
@@ -40,6 +41,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
             model_digest=file.digest,
             full_length=frameworks.LLAMA_CPP.full_length,
             context_tokens=context,
+            slots=slots,
         ),
         probe_url=local_url(port) + "/health",
         env=thread_environment(threads) | offline_environment(),

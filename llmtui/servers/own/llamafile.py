@@ -19,7 +19,6 @@ from llmtui.servers.own.programs import version_number, version_text
 from llmtui.servers.own.versions import at_least
 from llmtui.servers.recipe_parts import (
     LLAMA_VARIABLES,
-    SLOTS,
     context_tokens,
     local_url,
     offline_environment,
@@ -35,10 +34,12 @@ BUILT_IN_NOTE = "without the weights inside it"
 MAX_ARGS_BYTES = 64 * 1024
 
 
-async def launch(backend: Backend, config: RunConfig, port: int, program: str, report: Report) -> Launch:
+async def launch(
+    backend: Backend, config: RunConfig, port: int, program: str, report: Report, slots: int = 1
+) -> Launch:
     """Return how to launch llamafile on the shared file. Raises StartError."""
     file = await shared_file(backend, config, report)
-    threads, context = thread_count(config), context_tokens(config)
+    threads, context = thread_count(config), context_tokens(config, slots)
     inside = await asyncio.to_thread(contents, program)
     if inside.keeps_model:
         raise missing(f"{program} loads the weights inside it, whatever model it is given", "use another llamafile")
@@ -46,7 +47,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
     version = version_number(await version_text(*command, "--version", env=own_env))
     url = local_url(port)
     argv = [*command, "--server", "-m", str(file.path), "-a", file.name, "--host", "127.0.0.1", "--port", str(port)]
-    argv += ["-t", str(threads), "-tb", str(threads), "-c", str(context), "-np", str(SLOTS)]
+    argv += ["-t", str(threads), "-tb", str(threads), "-c", str(slots * context), "-np", str(slots)]
     return Launch(
         argv=[*argv, *version_flags(version)],
         ready=Ready(
@@ -59,6 +60,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
             model_digest=file.digest,
             full_length=frameworks.LLAMAFILE.full_length,
             context_tokens=context,
+            slots=slots,
         ),
         probe_url=url + "/health",
         env=thread_environment(threads) | offline_environment() | own_env,

@@ -12,7 +12,6 @@ from llmtui.servers.base import Launch, Ready, Report, thread_count
 from llmtui.servers.own.programs import version_number, version_text
 from llmtui.servers.own.versions import at_least
 from llmtui.servers.recipe_parts import (
-    SLOTS,
     SharedFile,
     excluded,
     local_url,
@@ -28,7 +27,9 @@ FILE_ALONE = "0.9.1"
 NO_UI = "0.8.2"
 
 
-async def launch(backend: Backend, config: RunConfig, port: int, program: str, report: Report) -> Launch:
+async def launch(
+    backend: Backend, config: RunConfig, port: int, program: str, report: Report, slots: int = 1
+) -> Launch:
     """Return how to launch mistral.rs on the shared file. Raises StartError."""
     file = await shared_file(backend, config, report)
     threads = thread_count(config)
@@ -36,7 +37,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
     old = os.path.basename(program) == "mistralrs-server"
     url = local_url(port)
     return Launch(
-        argv=[program, *(old_arguments(file, port) if old else arguments(file, port, version))],
+        argv=[program, *(old_arguments(file, port, slots) if old else arguments(file, port, version, slots))],
         ready=Ready(
             url=url,
             model=file.name,
@@ -44,6 +45,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
             weights=file.weights,
             threads=threads,
             model_digest=file.digest,
+            slots=slots,
             full_length={"ignore_eos": True} if at_least(version, FILE_ALONE) and not old else excluded(file),
             # It knows its model by this name, and by its path.
             options={"model": "default"},
@@ -56,20 +58,20 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
     )
 
 
-def arguments(file: SharedFile, port: int, version: str) -> list[str]:
+def arguments(file: SharedFile, port: int, version: str, slots: int = 1) -> list[str]:
     """Return the arguments of `mistralrs` of this version ("" if unknown)."""
     model = ["-f", str(file.path)]
     if not at_least(version, FILE_ALONE):
         model = ["--format", "gguf", "-m", str(file.path.parent), "-f", file.path.name]
     page = ["--no-ui"] if at_least(version, NO_UI) else []
-    return ["serve", *model, "--host", HOST, "-p", str(port), "--cpu", *page, *_common()]
+    return ["serve", *model, "--host", HOST, "-p", str(port), "--cpu", *page, *_common(slots)]
 
 
-def old_arguments(file: SharedFile, port: int) -> list[str]:
+def old_arguments(file: SharedFile, port: int, slots: int = 1) -> list[str]:
     """Return the arguments of `mistralrs-server`."""
     model = ["gguf", "-m", str(file.path.parent), "-f", file.path.name]
-    return ["--serve-ip", HOST, "-p", str(port), "--cpu", *_common(), *model]
+    return ["--serve-ip", HOST, "-p", str(port), "--cpu", *_common(slots), *model]
 
 
-def _common() -> list[str]:
-    return ["--max-seqs", str(SLOTS), "--prefix-cache-n", "0"]
+def _common(slots: int) -> list[str]:
+    return ["--max-seqs", str(slots), "--prefix-cache-n", "0"]

@@ -21,7 +21,6 @@ from llmtui.servers.own.programs import version_number, version_text
 from llmtui.servers.placeholders import fill_fields, request_values
 from llmtui.servers.recipe_parts import (
     LLAMA_VARIABLES,
-    SLOTS,
     context_tokens,
     local_url,
     offline_environment,
@@ -42,7 +41,9 @@ DROPPED = (
 )
 
 
-async def launch(backend: Backend, config: RunConfig, port: int, program: str, report: Report) -> Launch:
+async def launch(
+    backend: Backend, config: RunConfig, port: int, program: str, report: Report, slots: int = 1
+) -> Launch:
     """Set the shared file up in llmtui's own store, and return how to launch Ollama on it. Raises StartError."""
     file = await shared_file(backend, config, report)
     info = await asyncio.to_thread(read_gguf_info, file.path)
@@ -51,11 +52,11 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
     folder = own_folder(cache_folder() / FOLDER)
     store = Store(folder / "models")
     model = stored_model(file.name, digest, file.path, info.architecture, file.weights)
-    threads, context = thread_count(config), context_tokens(config)
+    threads, context = thread_count(config), context_tokens(config, slots)
     # The request that loads the model has the same values as those that follow, or Ollama loads it again.
-    values = request_values(config, local_url(port), model.name)
+    values = request_values(config, local_url(port), model.name, slots)
     asked = msgspec.structs.replace(backend, options=fill_fields(backend.options, values))
-    options, env = request_options(backend, threads, context), environment(port, folder, threads, context)
+    options, env = request_options(backend, threads, context), environment(port, folder, threads, context, slots)
     # It asks a running Ollama for its version: here one of llmtui, which does not run yet.
     version = version_number(await version_text(program, env=env), r"version is (\S+)")
     async with lock(store.folder, report):
@@ -71,6 +72,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
             note=TEMPLATE_NOTE if is_older(version, OWN_TEMPLATE) else "",
             model_digest=file.digest,
             context_tokens=context,
+            slots=slots,
             options=options,
         ),
         probe_url=local_url(port) + "/api/version",
@@ -81,7 +83,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
     )
 
 
-def environment(port: int, folder: Path, threads: int, context: int) -> dict[str, str]:
+def environment(port: int, folder: Path, threads: int, context: int, slots: int = 1) -> dict[str, str]:
     """Return the variables of an Ollama whose models, keys and settings are all in `folder`."""
     return (
         thread_environment(threads)
@@ -92,7 +94,7 @@ def environment(port: int, folder: Path, threads: int, context: int) -> dict[str
             # It makes a key here. Its libraries are beside the program.
             "HOME": str(own_folder(folder / "home")),
             "OLLAMA_NO_CLOUD": "1",
-            "OLLAMA_NUM_PARALLEL": str(SLOTS),
+            "OLLAMA_NUM_PARALLEL": str(slots),
             "OLLAMA_MAX_LOADED_MODELS": "1",
             "OLLAMA_KEEP_ALIVE": "-1",
             "OLLAMA_CONTEXT_LENGTH": str(context),

@@ -12,7 +12,9 @@ from llmtui.servers.own.programs import interpreter_of, version_number, version_
 _VERSIONS = "from importlib.metadata import version; print(version('transformers'), version('torch'))"
 
 
-async def launch(backend: Backend, config: RunConfig, port: int, program: str, report: Report) -> Launch:
+async def launch(
+    backend: Backend, config: RunConfig, port: int, program: str, report: Report, slots: int = 1
+) -> Launch:
     """Return how to launch `transformers serve` on the shared file, exported as a folder. Raises StartError."""
     if absent := [
         package for package in absent_packages("transformers") if package in own_server("transformers").needs
@@ -20,7 +22,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
         what = f"to export the model for transformers, llmtui needs these packages itself: {', '.join(absent)}"
         raise missing(what, HUGGINGFACE.install)
     model = await hf_model(backend, config, report)
-    return serve_launch([program], await _version(program), model, config, port)
+    return serve_launch([program], await _version(program), model, config, port, slots)
 
 
 async def _version(program: str) -> str:

@@ -9,7 +9,7 @@ from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, missing, thread_count
 from llmtui.servers.hf_serve import HfModel, hf_environment, hf_model
 from llmtui.servers.own.programs import interpreter_of, version_number, version_text
-from llmtui.servers.recipe_parts import SLOTS, context_tokens, local_url, offline_environment, thread_environment
+from llmtui.servers.recipe_parts import context_tokens, local_url, offline_environment, thread_environment
 
 #: Prints the version without importing PyTorch, which takes seconds.
 _VERSION = "from importlib.metadata import version; print(version('vllm'))"
@@ -17,17 +17,19 @@ _VERSION = "from importlib.metadata import version; print(version('vllm'))"
 VERSION_S = 60.0
 
 
-async def launch(backend: Backend, config: RunConfig, port: int, program: str, report: Report) -> Launch:
+async def launch(
+    backend: Backend, config: RunConfig, port: int, program: str, report: Report, slots: int = 1
+) -> Launch:
     """Return how to launch vLLM on the exported folder. Raises StartError."""
     if absent := absent_packages():
         what = f"to export the model for vLLM, llmtui needs these packages itself: {', '.join(absent)}"
         raise missing(what, frameworks.HUGGINGFACE.install)
     model = await hf_model(backend, config, report)
-    threads, context = thread_count(config), context_tokens(config)
+    threads, context = thread_count(config), context_tokens(config, slots)
     report("asking vLLM for its version", None)
     url, name = local_url(port), model.folder.name
     argv = [program, "serve", str(model.folder), "--host", "127.0.0.1", "--port", str(port)]
-    argv += ["--max-model-len", str(context), "--max-num-seqs", str(SLOTS), "--served-model-name", name]
+    argv += ["--max-model-len", str(context), "--max-num-seqs", str(slots), "--served-model-name", name]
     return Launch(
         argv=[*argv, "--dtype", model.dtype, "--no-enable-prefix-caching"],
         ready=Ready(
@@ -39,6 +41,7 @@ async def launch(backend: Backend, config: RunConfig, port: int, program: str, r
             model_digest=model.digest,
             full_length=frameworks.VLLM.full_length,
             context_tokens=context,
+            slots=slots,
         ),
         probe_url=url + "/health",
         env=thread_environment(threads) | offline_environment() | environment(model),
