@@ -280,13 +280,14 @@ class Target:
                 threads=thread_count(self._config) if sets_threads(self.backend) else None,
             )
         )
-        misnamed = self._misnamed(probe.framework) and host in LOCAL_HOSTS
+        misnamed = _misnamed(self.backend, probe.framework) and host in LOCAL_HOSTS
         if misnamed and "llamafile" not in (await asyncio.to_thread(command_line, port)).lower():
             # A llamafile may answer as llama.cpp does.
             return dataclasses.replace(ready, note=f"answers as {probe.framework}")
         return ready
 
-    def _misnamed(self, seen: str) -> bool:
-        """Whether the server shows that it is another framework than the config says."""
-        claimed = framework(self.backend.framework)
-        return bool(seen) and claimed is not UNKNOWN and claimed.title != seen
+
+def _misnamed(backend: Backend, seen: str) -> bool:
+    """Whether the server shows that it is another framework than the config says."""
+    claimed = framework(backend.framework)
+    return bool(seen) and claimed is not UNKNOWN and claimed.title != seen

@@ -148,6 +148,7 @@ class ServerProbe:
                 weights=facts.weights or sanitize(reported.weights, MAX_FACT_CHARS),
                 model=facts.model or (reported.model if len(reported.model) <= MAX_MODEL_CHARS else ""),
                 context_tokens=facts.context_tokens or reported.context_tokens,
+                slots=facts.slots or reported.slots,
             )
         ready = dataclasses.replace(ready, note=self._unlisted(names))
         return _with_facts(ready, model or facts.model, facts, self._backend.weights)
@@ -361,6 +362,7 @@ def _with_facts(ready: Ready, model: str, facts: ServerInfo, weights: str) -> Re
         version=facts.version or ready.version,
         weights=weights or (ready.weights if of_file else "") or facts.weights,
         context_tokens=facts.context_tokens,
+        slots=facts.slots or ready.slots,
     )
 
 

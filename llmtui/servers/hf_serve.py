@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,22 @@ from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, thread_count
 from llmtui.servers.model_cache import own_folder
 from llmtui.servers.model_file import hf_folder, model_digest, shared_model
-from llmtui.servers.recipe_parts import local_url, offline_environment, thread_environment, wrong_weights
+from llmtui.servers.own.versions import at_least
+from llmtui.servers.recipe_parts import (
+    CONTEXT_STEP,
+    context_tokens,
+    local_url,
+    offline_environment,
+    thread_environment,
+    wrong_weights,
+)
+
+#: The first version whose continuous batching llmtui knows.
+BATCHING = "5.24"
+#: Short, because it is shown in the border of a narrow panel.
+ONE_AT_A_TIME = "one request at a time"
+#: The most tokens of a batch, beside one of each slot. A longer prompt is computed in parts.
+BATCH_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -44,12 +60,18 @@ def hf_environment(model: HfModel) -> dict[str, str]:
     return {"HF_HOME": str(model.home)}
 
 
-def serve_launch(program: Sequence[str], version: str, model: HfModel, config: RunConfig, port: int) -> Launch:
-    """Return how to launch `transformers serve` on this folder. `program` is the command of transformers."""
+def serve_launch(
+    program: Sequence[str], version: str, model: HfModel, config: RunConfig, port: int, slots: int = 1
+) -> Launch:
+    """Return how to launch `transformers serve` on this folder. `program` is the command of transformers.
+
+    `version` is "transformers 5.24.0, torch 2.13.0", or as much of it as is known.
+    """
+    batches = slots > 1 and at_least(version.partition(",")[0].removeprefix("transformers").strip(), BATCHING)
     threads = thread_count(config)
     argv = [*program, "serve", model.folder.name, "--host", "127.0.0.1", "--port", str(port)]
     return Launch(
-        argv=[*argv, "--device", "cpu", "--dtype", model.dtype],
+        argv=[*argv, "--device", "cpu", "--dtype", model.dtype, *(_batching(config, slots) if batches else [])],
         env=thread_environment(threads) | offline_environment() | hf_environment(model),
         ready=Ready(
             url=local_url(port),
@@ -58,6 +80,8 @@ def serve_launch(program: Sequence[str], version: str, model: HfModel, config: R
             weights=model.weights,
             threads=threads,
             model_digest=model.digest,
+            slots=slots if batches else 1,
+            note=ONE_AT_A_TIME if slots > 1 and not batches else "",
             full_length={"generation_config": json.dumps({"min_new_tokens": config.max_tokens})},
         ),
         # The model's name is the path as given, so a relative one keeps it short.
@@ -65,3 +89,14 @@ def serve_launch(program: Sequence[str], version: str, model: HfModel, config: R
         probe_url=local_url(port) + "/health",
         grace_s=1.0,
     )
+
+
+def _batching(config: RunConfig, slots: int) -> list[str]:
+    """Return the flags for continuous batching. Without a size, its cache takes nine tenths of the memory."""
+    blocks = slots * math.ceil(context_tokens(config, slots) / CONTEXT_STEP)
+    return [
+        "--continuous-batching",
+        *("--cb-block-size", str(CONTEXT_STEP)),
+        *("--cb-num-blocks", str(blocks)),
+        *("--cb-max-batch-tokens", str(BATCH_TOKENS + slots)),
+    ]

@@ -73,7 +73,7 @@ def context_tokens(config: RunConfig, slots: int = 1) -> int:
     if slots == 1:
         return max(CONTEXT_TOKENS, needed)
     share = min(CONTEXT_TOKENS, SHARED_TOKENS // slots)
-    return max(share, math.ceil(needed / CONTEXT_STEP) * CONTEXT_STEP)
+    return CONTEXT_STEP * max(share // CONTEXT_STEP, math.ceil(needed / CONTEXT_STEP))
 
 
 def local_url(port: int) -> str:

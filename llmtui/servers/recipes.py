@@ -77,7 +77,8 @@ async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Repo
     file = await shared_file(backend, config, report)
     threads = thread_count(config)
     program = [sys.executable, "-P", str(EMBEDDED / "llamacpp.py"), f"--model={file.path}", f"--alias={file.name}"]
-    program += ["--port", str(port), "--threads", str(threads), "--ctx", str(slots * context_tokens(config, slots))]
+    context = context_tokens(config, slots)
+    program += ["--port", str(port), "--threads", str(threads), "--ctx", str(slots * context)]
     program += ["--slots", str(slots)]
     return Launch(
         argv=program,
@@ -88,6 +89,7 @@ async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Repo
             weights=file.weights,
             threads=threads,
             model_digest=file.digest,
+            context_tokens=context,
             slots=slots,
             full_length=frameworks.LLAMA_CPP.full_length,
         ),

@@ -68,7 +68,8 @@ class ServerInfo(Struct, frozen=True):
     """What a server reports about itself; fields are empty if it does not.
 
     `weights` is the quantisation or type (Q8_0, bf16), `models` every model that it can serve, `model` the loaded one,
-    `context_tokens` the context size, for prompt and answer.
+    `context_tokens` the context size of one request, for prompt and answer, `slots` how many requests it computes at a
+    time.
     """
 
     version: str = ""
@@ -76,6 +77,7 @@ class ServerInfo(Struct, frozen=True):
     model: str = ""
     models: list[str] = []
     context_tokens: int | None = None
+    slots: int | None = None
 
 
 class Parser(Protocol):

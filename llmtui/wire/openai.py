@@ -89,8 +89,8 @@ class OpenAIDialect:
         return [self.models_request(backend), *(common.get(backend, common.join(root, path)) for path in paths)]
 
     def server_info(self, path: str, body: bytes, model: str = "") -> ServerInfo:
-        """llama.cpp's `meta.ftype`, `model_ftype`, `model_alias`, `build_info` and `n_ctx` (of one slot); vLLM's
-        `version` and `max_model_len`. A server with one model has it under any name.
+        """llama.cpp's `meta.ftype`, `model_ftype`, `model_alias`, `build_info`, `total_slots` `n_ctx` (of a slot);
+        vLLM's `version` and `max_model_len`. A server with one model has it under any name.
         """
         if common.path_of(path).endswith("/models"):
             entries = _entries(body)
@@ -113,6 +113,7 @@ class OpenAIDialect:
             weights=common.string(reply.get("model_ftype")),
             model=common.string(reply.get("model_alias")),
             context_tokens=common.count(defaults.get("n_ctx")) if isinstance(defaults, dict) else None,
+            slots=common.count(reply.get("total_slots")) or None,
         )
 
 

@@ -16,7 +16,11 @@ GGUF = "models/smollm2.q.ggu"
 @pytest.mark.parametrize(
     ("name", "path", "info"),
     [
-        ("llamacpp-xllamacpp/get_props", "/props", ServerInfo(weights="Q4_1", model=GGUF, context_tokens=2048)),
+        (
+            "llamacpp-xllamacpp/get_props",
+            "/props",
+            ServerInfo(weights="Q4_1", model=GGUF, context_tokens=2048, slots=1),
+        ),
         ("llamacpp-xllamacpp/get_v1_models", "/v1/models", ServerInfo(weights="Q4_1", model=GGUF, models=[GGUF])),
         ("llamacpp-xllamacpp/get_health", "/health", ServerInfo()),
         ("llama-cpp-python/get_v1_models", "/v1/models", ServerInfo(model=GGUF, models=[GGUF])),
