@@ -116,12 +116,15 @@ class Run:
         drop_old_texts(self.iterations)
         self._send(IterationDone(iteration=iteration))
 
-    def add_turn(self, turn: Turn) -> None:
-        """Store a turn that ended, and emit it."""
+    async def add_turn(self, turn: Turn) -> None:
+        """Store a turn that ended with all its requests, then emit it."""
         turn = redacted(turn, self._redact)
         self.recorder.save_turn(turn)
-        self.turns.append(turn)
-        self._send(TurnDone(turn=turn))
+        try:
+            await self.recorder.written()
+        finally:
+            self.turns.append(turn)
+            self._send(TurnDone(turn=turn))
 
     def add_note(self, note: Note) -> None:
         """Emit a note, also to clients that connect later."""

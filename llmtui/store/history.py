@@ -10,7 +10,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -109,22 +109,22 @@ class Store:
         with self._writing(iteration.run) as connection:
             connection.execute(_SAVE, values)
 
-    def save_turn(self, turn: Turn) -> None:
-        """Write a turn, or replace it. Raises StoreError."""
-        with self._writing(turn.run) as connection:
-            turns.write_turn(connection, redacted(turn, self._redactor(turn.run)))
+    def save_turns(self, run: str, of: Iterable[Turn], chunks: Iterable[turns.Chunk]) -> None:
+        """Write turns of a run, or replace them, and then requests, in one transaction. Raises StoreError."""
+        redact = self._redactor(run)
+        with self._writing(run) as connection:
+            for turn in of:
+                turns.write_turn(connection, redacted(turn, redact))
+            turns.write_chunks(connection, chunks)
 
-    def save_requests(self, samples: Sequence[Iteration]) -> None:
-        """Write requests of turns that are stored, in one transaction. Raises StoreError."""
-        with self._writing(samples[0].run) as connection:
-            turns.write_requests(connection, [redacted(one, self._redactor(one.run)) for one in samples])
-
-    def requests(self, run: str, of: Iterable[Turn]) -> Iterator[Iteration]:
-        """Yield the requests of these turns of a run, in the order in which they ended. Raises StoreError."""
-        for turn in of:
-            with self._reading() as connection, self._checked(run):
-                samples = turns.read_requests(connection, turn)
-            yield from samples
+    def requests(self, turn: Turn) -> Iterator[list[Iteration]]:
+        """Yield the requests of a turn, some hundred at a time, in the order in which they ended. Raises StoreError."""
+        with self._reading() as connection:
+            places = turns.places(connection, turn)
+        for place in places:
+            with self._reading() as connection, self._checked(turn.run):
+                samples = turns.read_chunk(connection, turn, place)
+            yield samples
 
     def save_state(self, run: str, state: BackendState, model_digest: str = "") -> None:
         """Write the state of a backend's attempt. Does nothing if only `doing` or `progress` changed.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
+import msgspec
+
+from llmtui.model import BackendState, Plan
 from llmtui.store.limits import rows
 from llmtui.store.rows import (
     COLUMNS,
@@ -12,7 +15,6 @@ from llmtui.store.rows import (
     machine_of,
     names_of,
     plan_of,
-    planned_states,
     run_of,
     state_of,
 )
@@ -33,7 +35,10 @@ def read_run(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRun:
     statement = f"SELECT {', '.join(COLUMNS)} FROM iterations WHERE run = ? ORDER BY seq"
     iterations = [iteration_of(r, run.run, names, most) for r in rows(connection, statement, (run.run,))]
     statement = "SELECT turn, record FROM turns WHERE run = ? ORDER BY turn"
-    turns = [turn_of(r, run.run, names) for r in rows(connection, statement, (run.run,))]
+    turns = [turn_of(r, run.run, names, len(plan.levels)) for r in rows(connection, statement, (run.run,))]
+    if run.state != "running":
+        # The engine died in the middle of a turn.
+        turns = [msgspec.structs.replace(t, state="partial") if t.state == "running" else t for t in turns]
     newest: dict[str, int] = {}
     for backend, attempt in [*((i.backend, i.attempt) for i in iterations), *((t.backend, t.attempt) for t in turns)]:
         newest[backend] = max(attempt, newest.get(backend, 1))
@@ -44,8 +49,24 @@ def read_run(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRun:
         label=run.label,
         note=run.note,
         llmtui=run.llmtui,
-        states=planned_states(plan, states, newest),
+        states=_planned_states(plan, states, newest),
         iterations=iterations,
         turns=turns,
         ended_utc=row["ended_utc"],
     )
+
+
+def _planned_states(plan: Plan, stored: list[BackendState], attempts: dict[str, int]) -> list[BackendState]:
+    """Return the newest state of each enabled backend, in the order of the plan.
+
+    `attempts` has the newest attempt with iterations. A backend without a stored state of that attempt is waiting.
+    """
+    newest = {s.name: s for s in sorted(stored, key=lambda s: s.attempt)}
+    states = []
+    for name in names_of(plan):
+        state = newest.get(name)
+        attempt = attempts.get(name, 1)
+        if state is None or state.attempt < attempt:
+            state = BackendState(name=name, attempt=attempt, planned=plan.config.iterations)
+        states.append(state)
+    return states

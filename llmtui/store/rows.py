@@ -83,6 +83,7 @@ MAX_NOTE = 2000
 #: Ten times the most iterations in a config: `More` can add as many.
 MAX_ITERATION = 10_000_000
 MAX_ATTEMPT = 1_000_000
+MAX_LEVEL = 10_000
 _MAX_WORD = 1000
 _MAX_MESSAGE = 200_000
 _MAX_ANSWER = 1_000_000
@@ -106,6 +107,10 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("swapped", "throttled", "refused", "repeated"), (0, 2**62)),
     **dict.fromkeys(("part", "launch"), (1, 1e9)),
     "seq": (0, _MAX_COUNT),
+    "level": (0, MAX_LEVEL),
+    **dict.fromkeys(("turn", "request", "worker", "in_flight"), (0, _MAX_COUNT)),
+    **dict.fromkeys(("written_s", "due_s", "waited_s"), (0, _MAX_S)),
+    **dict.fromkeys(("requests_per_s", "output_tokens_per_s"), (0, 1e25)),
 }
 _STATE_RANGES: dict[str, tuple[float, float]] = {
     "attempt": (1, MAX_ATTEMPT),
@@ -198,7 +203,7 @@ class StoredRun(Struct, frozen=True):
             run=run,
             backends=states,
             iterations=self.iterations,
-            turns=self.turns,
+            turns=[turn for turn in self.turns if turn.state != "running"],
         )
 
 
@@ -220,11 +225,9 @@ def _progress(states: list[BackendState], iterations: list[Iteration], plan: Pla
 
 def iteration_values(iteration: Iteration) -> dict[str, Any]:
     """Return the row of a redacted iteration, by column: numbers outside their range replaced by NULL."""
-    values: dict[str, Any] = {name: _storable(name, getattr(iteration, name)) for name in PLAIN_COLUMNS}
+    values: dict[str, Any] = {name: storable(name, getattr(iteration, name)) for name in PLAIN_COLUMNS}
     rest = msgspec.to_builtins(iteration)
-    more = {
-        name: value for name, value in rest.items() if name not in _ELSEWHERE and _storable(name, value) is not None
-    }
+    more = {name: value for name, value in rest.items() if name not in _ELSEWHERE and storable(name, value) is not None}
     error = iteration.error
     values |= {
         "error_kind": error.kind if error is not None else None,
@@ -238,7 +241,8 @@ def iteration_values(iteration: Iteration) -> dict[str, Any]:
     return values
 
 
-def _storable(name: str, value: Any) -> Any:
+def storable(name: str, value: Any) -> Any:
+    """Return the value of a field as it can be stored: None if it is outside its range."""
     if value is not None and name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:
         return None
     return encodable(value) if isinstance(value, str) else value
@@ -261,13 +265,19 @@ def iteration_of(row: sqlite3.Row, run: str, names: Collection[str], most_arriva
     if iteration.backend not in names:
         raise ValueError("an iteration is of a backend that the plan does not have")
     validate.instant(iteration.started_utc, "the time of an iteration")
-    _check_ranges(iteration, RANGES)
-    if iteration.finish_reason is not None:
-        validate.text(iteration.finish_reason, "a finish_reason", _MAX_WORD)
-    if iteration.error is not None:
-        validate.text(iteration.error.message, "the error of an iteration", _MAX_MESSAGE)
-        validate.text(iteration.error.hint, "the hint of an error", _MAX_MESSAGE)
+    check_ranges(iteration, RANGES)
+    check_texts(iteration)
     return iteration
+
+
+def check_texts(sample: Iteration | Turn) -> None:
+    """Raise ValueError if a text that came from a server is longer than llmtui stores it, or is not UTF-8."""
+    validate.text(sample.text, "the text of an answer", _MAX_ANSWER)
+    if sample.finish_reason is not None:
+        validate.text(sample.finish_reason, "a finish_reason", _MAX_WORD)
+    if sample.error is not None:
+        validate.text(sample.error.message, "the error of an iteration", _MAX_MESSAGE)
+        validate.text(sample.error.hint, "the hint of an error", _MAX_MESSAGE)
 
 
 def _packed(row: sqlite3.Row, column: str) -> bytes:
@@ -284,7 +294,8 @@ def _tokens(packed: bytes, arrivals: int) -> list[int]:
     return tokens
 
 
-def _check_ranges(struct: msgspec.Struct, ranges: dict[str, tuple[float, float]]) -> None:
+def check_ranges(struct: msgspec.Struct, ranges: dict[str, tuple[float, float]]) -> None:
+    """Raise ValueError if a number of `struct` is outside its range."""
     for name, (least, most) in ranges.items():
         value = getattr(struct, name)
         # NaN is in no range.
@@ -346,7 +357,7 @@ def plan_of(row: sqlite3.Row) -> Plan:
     if len({backend.name for backend in plan.backends}) < len(plan.backends):
         raise ValueError("two backends of the plan have the same name")
     for pair in plan.spreads:
-        _check_ranges(pair.spread, _SPREAD_RANGES)
+        check_ranges(pair.spread, _SPREAD_RANGES)
     return plan
 
 
@@ -358,7 +369,7 @@ def names_of(plan: Plan) -> list[str]:
 def machine_of(row: sqlite3.Row) -> Machine:
     """Read the machine from a row of `runs`."""
     machine = validate.struct(validate.document(row["machine"], "the machine", _MAX_MORE), Machine, "the machine")
-    _check_ranges(machine, _MACHINE_RANGES)
+    check_ranges(machine, _MACHINE_RANGES)
     return machine
 
 
@@ -371,7 +382,7 @@ def state_of(row: sqlite3.Row, names: Collection[str]) -> BackendState:
         raise ValueError("a state is of a backend that the plan does not have")
     if state.name != row["backend"] or state.attempt != row["attempt"]:
         raise ValueError("a state is of another backend, or of another attempt")
-    _check_ranges(state, _STATE_RANGES)
+    check_ranges(state, _STATE_RANGES)
     if not all(0 <= load_s <= _MAX_S for load_s in state.loads_s):
         raise ValueError(f"a start-up time is not between 0 and {_MAX_S:g} s")
     return state
@@ -379,19 +390,3 @@ def state_of(row: sqlite3.Row, names: Collection[str]) -> BackendState:
 
 def _without_unknown(data: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
     return {name: value for name, value in data.items() if name in kind.__struct_fields__}
-
-
-def planned_states(plan: Plan, stored: list[BackendState], attempts: dict[str, int]) -> list[BackendState]:
-    """Return the newest state of each enabled backend, in the order of the plan.
-
-    `attempts` has the newest attempt with iterations. A backend without a stored state of that attempt is waiting.
-    """
-    newest = {s.name: s for s in sorted(stored, key=lambda s: s.attempt)}
-    states = []
-    for name in names_of(plan):
-        state = newest.get(name)
-        attempt = attempts.get(name, 1)
-        if state is None or state.attempt < attempt:
-            state = BackendState(name=name, attempt=attempt, planned=plan.config.iterations)
-        states.append(state)
-    return states

@@ -5,7 +5,7 @@
     iterations  one row per iteration: numbers as columns (durations in s), `more` (JSON) for fields without a column,
                 text, and arrivals packed by llmtui.store.packing; large values come last, so that numbers read fast
     turns       one row per turn of a load: its record (JSON)
-    requests    one row per request of a turn, with columns as in iterations
+    requests    one row per chunk of a turn's requests, packed by llmtui.store.chunks: about 300 bytes a request
 
 To change the schema, append a step to `STEPS`; a released step is never edited.
 """
@@ -80,22 +80,10 @@ _VERSION_2 = (
     """CREATE TABLE requests (
         seq INTEGER PRIMARY KEY,
         turn INTEGER NOT NULL REFERENCES turns (seq) ON DELETE CASCADE,
-        request INTEGER NOT NULL,
-        share TEXT NOT NULL,
-        worker INTEGER NOT NULL,
-        written_s REAL, due_s REAL, waited_s REAL, in_flight INTEGER,
-        latency_s REAL, ttft_s REAL, ttfo_s REAL, itl_s REAL, tpot_s REAL, tokens_per_s REAL,
-        output_tokens INTEGER, prompt_tokens INTEGER, cached_tokens INTEGER,
-        token_source TEXT, finish_reason TEXT,
-        connect_s REAL, server_prefill_s REAL, server_decode_s REAL, server_load_s REAL,
-        foreign_cpu REAL, stamp TEXT,
-        error_kind TEXT, error_message TEXT, error_hint TEXT,
-        more TEXT,
-        text TEXT NOT NULL,
-        arrivals_ns BLOB NOT NULL,
-        arrival_tokens BLOB NOT NULL,
-        UNIQUE (turn, request)
+        count INTEGER NOT NULL,
+        packed BLOB NOT NULL
     )""",
+    "CREATE INDEX requests_of_turn ON requests (turn)",
 )
 
 

@@ -1,81 +1,118 @@
 """Turns of a load and their requests: rows to structs and back, without SQL.
 
-A request's row has what differs between the requests of a turn; the rest is in the turn. Functions that read check
-every value, and raise ValueError.
+Functions that read check every value, and raise ValueError.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from llmtui.model import Iteration, Turn
-from llmtui.store import validate
-from llmtui.store.rows import PLAIN_COLUMNS, iteration_of, iteration_values
+from llmtui.stats.buckets import Buckets
+from llmtui.store import chunks, validate
+from llmtui.store.rows import MAX_ATTEMPT, MAX_ITERATION, MAX_LEVEL, RANGES, check_ranges, check_texts, storable
 
-#: Fields of a request that its turn has for all of them.
-_OF_TURN = frozenset({"run", "backend", "attempt", "phase", "iteration", "started_utc"})
-#: Fields of a request with a column, besides those that iterations have.
-_PLACE = ("request", "share", "worker", "written_s", "due_s", "waited_s", "in_flight")
-REQUEST_COLUMNS = (
-    "turn",
-    *_PLACE,
-    *(name for name in PLAIN_COLUMNS if name not in _OF_TURN),
-    "error_kind",
-    "error_message",
-    "error_hint",
-    "more",
-    "text",
-    "arrivals_ns",
-    "arrival_tokens",
-)
-_MAX_TURN = 65_536
-_MAX_LEVEL = 10_000
+#: The longest record of a turn; it has the text of one answer.
+_MAX_TURN = 2_000_000
+_FIELDS = {field.name: field for field in msgspec.structs.fields(Turn)}
+#: Fields that may be below 0.
+_SIGNED = frozenset({"little_residual", "drift"})
+_PLACE: dict[str, tuple[float, float]] = {
+    "attempt": (1, MAX_ATTEMPT),
+    "round": (1, MAX_ITERATION),
+    "level": (1, MAX_LEVEL),
+    "seq": (1, RANGES["turn"][1]),
+    "launch": RANGES["launch"],
+    "part": RANGES["part"],
+}
+_ANY = 1e25
+_PERCENTILES: dict[str, tuple[float, float]] = {
+    "n": (1, RANGES["turn"][1]),
+    **dict.fromkeys(("p50", "p90", "p95", "p99"), RANGES["latency_s"]),
+}
+_CHECKED = tuple(name for name in RANGES if name not in chunks.OF_TURN and name in chunks.DEFAULTS)
+
+
+def _range(name: str) -> tuple[float, float]:
+    return _PLACE.get(name) or RANGES.get(name) or (-_ANY if name in _SIGNED else 0, _ANY)
 
 
 def turn_values(turn: Turn) -> dict[str, Any]:
-    """Return the row of a redacted turn."""
-    return {"run": turn.run, "turn": turn.seq, "record": msgspec.json.encode(turn).decode()}
+    """Return the row of a redacted turn. Numbers outside their range are left out."""
+    values = {
+        name: value for name, value in msgspec.to_builtins(turn).items() if not _number(value) or _fits(name, value)
+    }
+    return {"run": turn.run, "turn": turn.seq, "record": msgspec.json.encode(values).decode()}
 
 
-def turn_of(row: sqlite3.Row, run: str, names: Collection[str]) -> Turn:
-    """Read a turn from a row of `turns`: of `run`, of a backend in `names`."""
-    turn = validate.struct(validate.document(row["record"], "a turn", _MAX_TURN), Turn, "a turn")
+def turn_of(row: sqlite3.Row, run: str, names: Collection[str], levels: int) -> Turn:
+    """Read a turn from a row of `turns`: of `run`, of a backend in `names`, at one of so many levels."""
+    document = validate.document(row["record"], "a turn", _MAX_TURN)
+    turn = validate.struct(document, Turn, "a turn")
     if (turn.run, turn.seq) != (run, row["turn"]):
         raise ValueError("a turn is of another run, or another turn")
     if turn.backend not in names:
         raise ValueError("a turn is of a backend that the plan does not have")
+    if turn.level > levels:
+        raise ValueError("a turn is at a level that the plan does not have")
     validate.instant(turn.started_utc, "the time of a turn")
-    validate.whole(turn.level, "the level of a turn", 1, _MAX_LEVEL)
+    check_ranges(turn, {name: _range(name) for name in _FIELDS if _number(getattr(turn, name))})
+    for percentiles in turn.percentiles.values():
+        check_ranges(percentiles, _PERCENTILES)
+    for numbers in turn.buckets.values():
+        Buckets.decoded(numbers)
+    if not all(0 <= count <= RANGES["turn"][1] for count in turn.backlog):
+        raise ValueError("the backlog of a turn is not a number of requests")
+    check_texts(turn)
     return turn
 
 
-def request_values(sample: Iteration, turn_row: int) -> dict[str, Any]:
-    """Return the row of a request of the turn in this row of `turns`."""
-    bare = msgspec.structs.replace(
-        sample, turn=0, level=0, part=1, launch=1, request=0, share="", worker=0, written_s=None, due_s=None,
-        waited_s=None, in_flight=None,
-    )  # fmt: skip
-    values = iteration_values(bare)
-    return values | {name: getattr(sample, name) for name in _PLACE} | {"turn": turn_row}
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def request_of(row: sqlite3.Row, turn: Turn) -> Iteration:
-    """Read a request of `turn` from a row of `requests`."""
-    base = {
-        "run": turn.run,
-        "backend": turn.backend,
-        "attempt": turn.attempt,
-        "phase": turn.phase,
-        "iteration": turn.round,
-        "started_utc": turn.started_utc,
+def _fits(name: str, value: float) -> bool:
+    least, most = _range(name)
+    return least <= value <= most
+
+
+def chunks_of(samples: Sequence[Iteration]) -> Iterator[tuple[int, bytes]]:
+    """Yield the redacted requests of one turn in chunks: how many, and packed."""
+    together: list[Iteration] = []
+    arrivals = 0
+    for sample in samples:
+        more = len(sample.arrivals_ns)
+        if together and (len(together) == chunks.MAX_REQUESTS or arrivals + more > chunks.MOST_ARRIVALS):
+            yield len(together), chunks.pack(together)
+            together, arrivals = [], 0
+        together.append(_storable(sample))
+        arrivals += more
+    if together:
+        yield len(together), chunks.pack(together)
+
+
+def _storable(sample: Iteration) -> Iteration:
+    """`sample` with the default of each number that is outside its range."""
+    wrong = {
+        name: chunks.DEFAULTS[name]
+        for name in _CHECKED
+        if (value := getattr(sample, name)) is not None and storable(name, value) is None
     }
-    whole = {name: row[name] for name in row.keys()} | base  # noqa: SIM118 - a Row iterates over values
-    sample = iteration_of(whole, turn.run, (turn.backend,))  # type: ignore[arg-type]
-    place = {name: row[name] for name in _PLACE if row[name] is not None}
-    values = msgspec.to_builtins(sample) | place
-    values |= {"turn": turn.seq, "level": turn.level, "part": turn.part, "launch": turn.launch}
-    return validate.struct(values, Iteration, "a request")
+    return msgspec.structs.replace(sample, **wrong) if wrong else sample
+
+
+def requests_of(row: sqlite3.Row, turn: Turn) -> list[Iteration]:
+    """Read requests of `turn` from a row of `requests`."""
+    count = validate.whole(row["count"], "the number of requests in a chunk", 1, chunks.MAX_REQUESTS)
+    packed = row["packed"]
+    if not isinstance(packed, bytes):
+        raise ValueError("a chunk of requests is not packed")
+    base = {name: getattr(turn, name) for name in chunks.OF_TURN & _FIELDS.keys()}
+    samples = chunks.unpack(packed, count, base | {"iteration": turn.round, "turn": turn.seq}, RANGES)
+    for sample in samples:
+        check_texts(sample)
+    return samples

@@ -7,16 +7,16 @@ from collections.abc import Iterable
 
 from llmtui.model import Iteration, Turn
 from llmtui.store.limits import rows
-from llmtui.store.turn_rows import REQUEST_COLUMNS, request_of, request_values, turn_values
+from llmtui.store.turn_rows import requests_of, turn_values
 
-_SAVE_REQUEST = (
-    f"INSERT OR REPLACE INTO requests ({', '.join(REQUEST_COLUMNS)}) "
-    f"VALUES ({', '.join(f':{c}' for c in REQUEST_COLUMNS)})"
-)
-_REQUESTS = (
-    f"SELECT {', '.join(f'requests.{column}' for column in REQUEST_COLUMNS)} FROM requests "
-    "JOIN turns ON turns.seq = requests.turn WHERE turns.run = ? AND turns.turn = ? ORDER BY requests.seq"
-)
+
+class Chunk:
+    """Packed requests of a turn that are to be stored: how many, and of which turn."""
+
+    __slots__ = ("count", "packed", "run", "turn")
+
+    def __init__(self, run: str, turn: int, count: int, packed: bytes) -> None:
+        self.run, self.turn, self.count, self.packed = run, turn, count, packed
 
 
 def write_turn(connection: sqlite3.Connection, turn: Turn) -> None:
@@ -28,16 +28,21 @@ def write_turn(connection: sqlite3.Connection, turn: Turn) -> None:
     )
 
 
-def write_requests(connection: sqlite3.Connection, samples: Iterable[Iteration]) -> None:
-    """Write redacted requests of turns that are stored."""
-    seqs: dict[int, int] = {}
-    for sample in samples:
-        if sample.turn not in seqs:
-            statement = "SELECT seq FROM turns WHERE run = ? AND turn = ?"
-            (seqs[sample.turn],) = connection.execute(statement, (sample.run, sample.turn)).fetchone()
-        connection.execute(_SAVE_REQUEST, request_values(sample, seqs[sample.turn]))
+def write_chunks(connection: sqlite3.Connection, chunks: Iterable[Chunk]) -> None:
+    """Write requests of turns that are stored. Raises IntegrityError if there is no such turn."""
+    connection.executemany(
+        "INSERT INTO requests (turn, count, packed) VALUES ((SELECT seq FROM turns WHERE run = ? AND turn = ?), ?, ?)",
+        ((chunk.run, chunk.turn, chunk.count, chunk.packed) for chunk in chunks),
+    )
 
 
-def read_requests(connection: sqlite3.Connection, turn: Turn) -> list[Iteration]:
-    """Return the requests of a turn in the order in which they ended. Raises ValueError if one is invalid."""
-    return [request_of(row, turn) for row in rows(connection, _REQUESTS, (turn.run, turn.seq))]
+def places(connection: sqlite3.Connection, turn: Turn) -> list[int]:
+    """Return where the chunks with the requests of a turn are, in the order in which they were written."""
+    statement = "SELECT seq FROM requests WHERE turn = (SELECT seq FROM turns WHERE run = ? AND turn = ?) ORDER BY seq"
+    return [row[0] for row in connection.execute(statement, (turn.run, turn.seq))]
+
+
+def read_chunk(connection: sqlite3.Connection, turn: Turn, place: int) -> list[Iteration]:
+    """Return the requests of a turn in one chunk, in the order in which they ended. Raises ValueError."""
+    read = rows(connection, "SELECT count, packed FROM requests WHERE seq = ?", (place,))
+    return [sample for row in read for sample in requests_of(row, turn)]

@@ -1,1 +1,0 @@
-"""Tests of the loops and of the worker process."""

@@ -1,0 +1,129 @@
+"""Turns of a load and their requests in a history: exact, in order, and no value of a foreign file is trusted."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from typing import Any
+
+import msgspec
+import pytest
+
+from llmtui.model import Failure, Turn
+from llmtui.runview.run import RunView
+from llmtui.store.errors import NoRunError, StoreError
+from llmtui.store.history import Store
+from tests.store.runs import MACHINE
+from tests.store.turns import RUN, load_plan, requests, save_requests, turn
+
+
+@pytest.fixture
+def load(store: Store) -> Store:
+    """A history with a load of two levels and no turn."""
+    store.begin(load_plan(1, 8), MACHINE)
+    return store
+
+
+def test_a_turn_round_trips_with_its_requests(load: Store) -> None:
+    samples = requests(random.Random(1), 700, 8)
+    load.save_turns(RUN, [turn(state="running")], [])
+    save_requests(load, samples)
+    load.save_turns(RUN, [turn(), turn(2, backend="b", level=2)], [])
+    stored = load.load(RUN)
+    assert (stored.plan, stored.turns) == (load_plan(1, 8), [turn(), turn(2, backend="b", level=2)])
+    assert [sample for batch in load.requests(turn()) for sample in batch] == samples
+    assert max(len(batch) for batch in load.requests(turn())) == 512, "some at a time"
+    assert list(load.requests(turn(2, backend="b"))) == []
+
+
+def test_a_turn_whose_engine_died_is_partial(load: Store) -> None:
+    load.save_turns(RUN, [turn(), turn(2, state="running")], [])
+    save_requests(load, requests(random.Random(1), 3, 4, turn=2))
+    assert [t.state for t in load.load(RUN).turns] == ["whole", "running"]
+    assert [t.seq for t in load.load(RUN).hello().turns] == [1], "a turn under way is not one yet"
+    load.finish(RUN, "stopped")
+    stored = load.load(RUN)
+    assert [t.state for t in stored.turns] == ["whole", "partial"]
+    assert sum(map(len, load.requests(stored.turns[1]))) == 3
+    run_view = RunView(stored.plan)
+    run_view.apply(stored.hello())
+    assert [t.state for t in run_view.backends["a"].turns] == ["whole", "partial"]
+
+
+def test_requests_of_a_turn_that_is_not_there(load: Store) -> None:
+    with pytest.raises(NoRunError):
+        save_requests(load, requests(random.Random(1), 3, 4))
+    assert list(load.requests(turn())) == []
+
+
+def test_values_that_cannot_be_stored_are_left_out(load: Store) -> None:
+    load.save_turns(RUN, [turn(latency_s=float("nan"), in_flight=-1.0, steal=float("inf"))], [])
+    assert load.load(RUN).turns == [turn(latency_s=None)]
+    (sample,) = requests(random.Random(1), 1, 4, latency_s=float("inf"), ttft_s=-1.0, steal=-1.0)
+    save_requests(load, [sample])
+    ((read,),) = load.requests(turn())
+    assert read == msgspec.structs.replace(sample, latency_s=None, ttft_s=None, steal=0.0)
+
+
+_HOSTILE: dict[str, Any] = {
+    "run": "ffffffff",
+    "backend": "z",
+    "attempt": 0,
+    "round": 0,
+    "level": 3,
+    "seq": 2,
+    "started_utc": "yesterday",
+    "state": "won",
+    "latency_s": -1,
+    "requests": -1,
+    "requests_per_s": 1e300,
+    "in_flight": "8",
+    "steal": -0.5,
+    "finish_reason": "x" * 2_000,
+    "text": 5,
+    "backlog": [-1],
+    "percentiles": {"latency": {"n": 5, "p50": -1.0}},
+    "buckets": {"latency": [5, -1]},
+    "error": {"kind": "worse", "message": ""},
+}
+
+
+@pytest.mark.parametrize("field", _HOSTILE)
+def test_a_hostile_turn_is_refused(load: Store, field: str) -> None:
+    load.save_turns(RUN, [turn()], [])
+    record = msgspec.to_builtins(turn()) | {field: _HOSTILE[field]}
+    load._connection.execute("UPDATE turns SET record = ?", (msgspec.json.encode(record).decode(),))
+    with pytest.raises(StoreError, match=r"run ab12cd34 of the history .* cannot be read"):
+        load.load(RUN)
+
+
+def test_every_number_of_a_turn_has_a_range(load: Store) -> None:
+    load.save_turns(RUN, [turn()], [])
+    for field in msgspec.structs.fields(Turn):
+        if not isinstance(field.default, int | float | None) or isinstance(field.default, bool):
+            continue
+        record = msgspec.to_builtins(turn()) | {field.name: 1e30}
+        load._connection.execute("UPDATE turns SET record = ?", (msgspec.json.encode(record).decode(),))
+        with pytest.raises(StoreError):
+            load.load(RUN)
+
+
+@pytest.mark.parametrize(
+    ("count", "packed"), [(0, b"x"), (1, "text"), (513, b"x"), (2, zlib.compress(b"{}")), ("1", b"")]
+)
+def test_a_hostile_chunk_is_refused(load: Store, count: object, packed: object) -> None:
+    load.save_turns(RUN, [turn()], [])
+    load._connection.execute("INSERT INTO requests (turn, count, packed) VALUES (1, ?, ?)", (count, packed))
+    with pytest.raises(StoreError, match="cannot be read"):
+        list(load.requests(turn()))
+
+
+def test_secrets_are_not_stored(load: Store) -> None:
+    secret = "sk-literal-0123456789"
+    begun = load_plan(1, run="cd34ab12")
+    hot = msgspec.structs.replace(begun.backends[0], api_key=secret)
+    load.begin(msgspec.structs.replace(begun, backends=[hot, begun.backends[1]]), MACHINE)
+    error = Failure(kind="http", message=f"bad key {secret}")
+    load.save_turns("cd34ab12", [turn(run="cd34ab12", text=f"key {secret}", error=error)], [])
+    (stored,) = load.load("cd34ab12").turns
+    assert stored.text == "key ***" and stored.error is not None and secret not in stored.error.message
