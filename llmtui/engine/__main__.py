@@ -69,7 +69,8 @@ async def serve(launch: EngineLaunch) -> None:
     def hello() -> Hello:
         return msgspec.structs.replace(run.hello(), log=log.entries)
 
-    link = LinkServer(folder / run_folders.SOCKET_NAME, hello, control.handle_command, control.set_watched)
+    socket = folder / run_folders.SOCKET_NAME
+    link = LinkServer(socket, hello, control.handle_command, control.set_watched, run.requests)
     try:
         await _serve(coordinator, control, link)
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,11 @@ class Run:
         finally:
             self.turns.append(turn)
             self._send(TurnDone(turn=turn))
+
+    def requests(self, seq: int) -> Iterator[list[Iteration]]:
+        """Yield the requests of a turn that has ended, some hundred at a time; from any thread. Raises StoreError."""
+        turn = next((turn for turn in self.turns if turn.seq == seq), None)
+        return self.recorder.requests(turn) if turn is not None else iter(())
 
     def add_note(self, note: Note) -> None:
         """Emit a note, also to clients that connect later."""

@@ -9,21 +9,39 @@ import asyncio
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from llmtui.link.client import MAX_LINE_BYTES, peer
-from llmtui.model import AnyCommand, AnyEvent, Detach, Earlier, Hello, Iteration, Note, Progress, Sampled, Tick
+from llmtui.link.requests import RequestReader
+from llmtui.model import (
+    AnyCommand,
+    AnyEvent,
+    Detach,
+    Earlier,
+    Hello,
+    Iteration,
+    Note,
+    Progress,
+    Requests,
+    Sampled,
+    Tick,
+    Turn,
+)
 
 #: A client with more lines queued than this gets no progress and no samples.
 MAX_QUEUED_LINES = 256
 #: A client with more bytes queued than this is disconnected.
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
-#: The most iterations in a hello, and in each message with earlier ones.
+#: The most iterations, and the most turns, in a hello, and in each message with earlier ones.
 HELLO_ITERATIONS = 64
+#: Requests of a turn are read from the history only while a client has fewer bytes queued than this.
+MAX_ANSWER_BYTES = 1024 * 1024
 
+_Item = TypeVar("_Item")
 _encode = msgspec.json.Encoder().encode
 _decode_command = msgspec.json.Decoder(AnyCommand).decode
 
@@ -38,8 +56,12 @@ class _Connection:
         self.queued_bytes = 0
         self.wake = asyncio.Event()
         self.closing = False
-        #: Iterations that did not fit the hello. They are sent after it and before all other lines.
+        #: Iterations and turns that did not fit the hello. They are sent after it and before all other lines.
         self.earlier: list[Iteration] = []
+        self.earlier_turns: list[Turn] = []
+        #: Set while the client has read most of what was queued.
+        self.room = asyncio.Event()
+        self.answering: asyncio.Task[None] | None = None
 
     def put(self, line: bytes, *, droppable: bool = False) -> None:
         """Queue a line; a `droppable` one is skipped if the client is slow."""
@@ -53,6 +75,8 @@ class _Connection:
             return
         self.queued_bytes += len(line)
         self.lines.append(line)
+        if self.queued_bytes > MAX_ANSWER_BYTES:
+            self.room.clear()
         self.wake.set()
 
     async def write_lines(self) -> None:
@@ -61,7 +85,7 @@ class _Connection:
             while True:
                 await self.wake.wait()
                 self.wake.clear()
-                late = bool(self.earlier)
+                late = bool(self.earlier or self.earlier_turns)
                 if late:
                     await self._write_earlier()
                 while self.lines:
@@ -70,6 +94,7 @@ class _Connection:
                     self.writer.write(batch)
                     await self.writer.drain()
                     self.queued_bytes -= len(batch)
+                self.room.set()
                 if late:
                     self.writer.write(_encode(Earlier(iterations=[], last=True)) + b"\n")
                 if self.closing:
@@ -81,16 +106,36 @@ class _Connection:
         self.writer.write(hello)
         self.queued_bytes -= len(hello)
         earlier, self.earlier = self.earlier, []
-        for start in range(0, len(earlier), HELLO_ITERATIONS):
-            self.writer.write(_encode(Earlier(iterations=earlier[start : start + HELLO_ITERATIONS])) + b"\n")
+        turns, self.earlier_turns = self.earlier_turns, []
+        events = [
+            *(Earlier(iterations=part) for part in _parts(earlier)),
+            *(Earlier(iterations=[], turns=part) for part in _parts(turns)),
+        ]
+        for event in events:
+            self.writer.write(_encode(event) + b"\n")
             await self.writer.drain()
+
+    def answer(self, reader: RequestReader, command: Requests) -> None:
+        """Send the requests of a turn, as fast as the client reads, in place of the answer under way."""
+        if self.answering is not None:
+            self.answering.cancel()
+        self.answering = asyncio.create_task(self._answer(reader, command))
+
+    async def _answer(self, reader: RequestReader, command: Requests) -> None:
+        async for event in reader.batches(command):
+            await self.room.wait()
+            self.put(_encode(event) + b"\n")
+
+
+def _parts(items: list[_Item]) -> Iterator[list[_Item]]:
+    return (items[start : start + HELLO_ITERATIONS] for start in range(0, len(items), HELLO_ITERATIONS))
 
 
 class LinkServer:
     """Serves the clients of one run.
 
-    `hello` returns the first message, `handle_command` gets every command, and `set_watched` is called with True when
-    a client connects and with False when the last one has left.
+    `hello` returns the first message, `handle_command` gets every command but `Requests`, which `requests` answers,
+    and `set_watched` is called with True when a client connects and with False when the last one has left.
     """
 
     def __init__(
@@ -99,11 +144,13 @@ class LinkServer:
         hello: Callable[[], Hello],
         handle_command: Callable[[AnyCommand], None],
         set_watched: Callable[[bool], None],
+        requests: Callable[[int], Iterator[list[Iteration]]] = lambda _: iter(()),
     ) -> None:
         self._path = path
         self._hello = hello
         self._handle_command = handle_command
         self._set_watched = set_watched
+        self._requests = RequestReader(requests)
         self._connections: set[_Connection] = set()
         #: Whether any client has connected so far.
         self.had_clients = False
@@ -156,27 +203,36 @@ class LinkServer:
         self._tasks.add(task)
         connection = _Connection(writer, pid)
         hello = self._hello()
-        first, connection.earlier = hello.iterations[:HELLO_ITERATIONS], hello.iterations[HELLO_ITERATIONS:]
-        hello = msgspec.structs.replace(hello, iterations=first, earlier=len(connection.earlier))
+        connection.earlier, connection.earlier_turns = (
+            hello.iterations[HELLO_ITERATIONS:],
+            hello.turns[HELLO_ITERATIONS:],
+        )
+        hello = msgspec.structs.replace(
+            hello,
+            iterations=hello.iterations[:HELLO_ITERATIONS],
+            turns=hello.turns[:HELLO_ITERATIONS],
+            earlier=len(connection.earlier) + len(connection.earlier_turns),
+        )
         connection.put(_encode(hello) + b"\n")
         self._connections.add(connection)
         self.had_clients = True
         self._set_watched(True)
         writing = asyncio.create_task(connection.write_lines())
-        reading = asyncio.create_task(self._read_commands(reader))
+        reading = asyncio.create_task(self._read_commands(reader, connection))
         try:
             await asyncio.wait({writing, reading}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._connections.discard(connection)
             self._tasks.discard(task)
-            for part in (writing, reading):
-                part.cancel()
-            await asyncio.gather(writing, reading, return_exceptions=True)
+            tasks = [task for task in (writing, reading, connection.answering) if task is not None]
+            for each in tasks:
+                each.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             writer.close()
             if not self._connections:
                 self._set_watched(False)
 
-    async def _read_commands(self, reader: asyncio.StreamReader) -> None:
+    async def _read_commands(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         """Handle commands until the client hangs up, sends something else, or detaches."""
         while True:
             try:
@@ -189,6 +245,9 @@ class LinkServer:
                 command = _decode_command(line)
             except msgspec.DecodeError:
                 return  # not a client of llmtui
+            if isinstance(command, Requests):
+                connection.answer(self._requests, command)
+                continue
             try:
                 self._handle_command(command)
             except Exception as error:  # an error in llmtui must not end the run

@@ -1,7 +1,7 @@
 """The data of llmtui as frozen structs: plans, samples, states, and the events and commands between processes."""
 
 from llmtui.model.base import Embedded, FreshRole, Outside, Own, OwnServerName, Protocol, Start, Struct
-from llmtui.model.commands import AnyCommand, Detach, Logs, More, Pause, Rerun, Resume, Shutdown, Stop
+from llmtui.model.commands import AnyCommand, Detach, Logs, More, Pause, Requests, Rerun, Resume, Shutdown, Stop
 from llmtui.model.discovered import Absent, DiscoveredServer, Found, Program
 from llmtui.model.events import (
     AnyEvent,
@@ -14,6 +14,7 @@ from llmtui.model.events import (
     LogTail,
     Note,
     Progress,
+    RequestBatch,
     RunChanged,
     Sampled,
     Tick,
@@ -96,6 +97,8 @@ __all__ = [
     "Progress",
     "Protocol",
     "Quantity",
+    "RequestBatch",
+    "Requests",
     "Rerun",
     "Resume",
     "RunChanged",

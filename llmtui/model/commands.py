@@ -39,6 +39,16 @@ class Logs(EngineCommand, frozen=True, tag="logs"):
     backend: str
 
 
+class Requests(EngineCommand, frozen=True, tag="requests"):
+    """Send the requests of a backend's turn (its `seq`) as `RequestBatch`, once it has ended.
+
+    A further one ends the answer to the one before.
+    """
+
+    backend: str
+    turn: int
+
+
 class More(EngineCommand, frozen=True, tag="more"):
     """Add rounds until the interval of every pair is within `within` (0.05: 5%) of its ratio.
 
@@ -59,4 +69,4 @@ class Shutdown(EngineCommand, frozen=True, tag="shutdown"):
     """Stop the run and its servers, and exit the engine."""
 
 
-AnyCommand = Rerun | Stop | Pause | Resume | More | Logs | Detach | Shutdown
+AnyCommand = Rerun | Stop | Pause | Resume | More | Logs | Requests | Detach | Shutdown

@@ -18,9 +18,9 @@ class Event(Struct, frozen=True, tag_field="type"):
 class Hello(Event, frozen=True, tag="hello"):
     """First message to every client: everything so far, except iterations that follow as `Earlier`.
 
-    `earlier` is how many follow; without them the client is up to date. `log` are the newest entries of the run's log,
-    oldest first, without failed iterations, which are among the iterations. `turns` are those of a load, whose
-    iterations are warm-ups only.
+    `earlier` is how many iterations and turns follow; without them the client is up to date. `log` are the newest
+    entries of the run's log, oldest first, without failed iterations, which are among the iterations. `turns` are those
+    of a load, whose iterations are warm-ups only.
     """
 
     plan: Plan
@@ -35,13 +35,27 @@ class Hello(Event, frozen=True, tag="hello"):
 
 
 class Earlier(Event, frozen=True, tag="earlier"):
-    """More iterations from before this client connected, in order. They follow a `Hello` that would be too long.
+    """More iterations, then turns, from before this client connected, in order. They follow a long `Hello`.
 
     The `last` one comes when all that happened in the meantime has been sent, too: the client is up to date.
     """
 
     iterations: list[Iteration]
+    turns: list[Turn] = []
     last: bool = False
+
+
+class RequestBatch(Event, frozen=True, tag="requests"):
+    """Requests of a turn with their texts and arrivals, in the order in which they ended, in response to `Requests`.
+
+    Only the client that asked gets them. The `last` one has none. `problem` is why they cannot be read, else "".
+    """
+
+    backend: Own
+    turn: int
+    samples: list[Iteration] = []
+    last: bool = False
+    problem: Own = ""
 
 
 class BackendChanged(Event, frozen=True, tag="backend"):
@@ -139,6 +153,7 @@ AnyEvent = (
     | IterationDone
     | Tick
     | TurnDone
+    | RequestBatch
     | RunChanged
     | Note
     | LogTail

@@ -22,10 +22,12 @@ from llmtui.model import (
     Note,
     Plan,
     Progress,
+    RequestBatch,
     RunChanged,
     RunState,
     Sampled,
     Tick,
+    Turn,
     TurnDone,
 )
 from llmtui.runview.backend import BackendView
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 _GROWTH = 0.02
 _MANY = 2_000
 
-Change = Literal["all", "state", "sample", "progress", "iterations", "run", "note"]
+Change = Literal["all", "state", "sample", "progress", "iterations", "run", "note", "requests"]
 
 
 class RunView:
@@ -68,8 +70,8 @@ class RunView:
             if b.enabled
         }
         self.notes: list[Note] = []
-        #: How many iterations from before this client connected it has, and will have. None if it has all, and all
-        #: events since then.
+        #: How many iterations and turns from before this client connected it has, and will have. None if it has all,
+        #: and all events since then.
         self.backlog: tuple[int, int] | None = None
         #: An earlier run whose medians stand beside those of this one.
         self.against: Against | None = None
@@ -101,16 +103,14 @@ class RunView:
                 configured = {b.name: b for b in event.plan.backends}
                 self.backends = {s.name: self._viewed(configured[s.name], s) for s in event.backends}
                 self._earlier = None
-                self._add(event.iterations)
-                for turn in event.turns:
-                    self.backends[turn.backend].add_turn(turn)
-                count = len(event.iterations)
+                self._add(event.iterations, event.turns)
+                count = len(event.iterations) + len(event.turns)
                 self.backlog = (count, count + event.earlier) if event.earlier else None
                 return "all", ""
             case Earlier():
-                self._add(event.iterations)
+                self._add(event.iterations, event.turns)
                 if self.backlog is not None:
-                    count = self.backlog[0] + len(event.iterations)
+                    count = self.backlog[0] + len(event.iterations) + len(event.turns)
                     self.backlog = None if event.last else (count, self.backlog[1])
                 return "iterations", ""
             case BackendChanged(backend=state):
@@ -140,6 +140,9 @@ class RunView:
             case TurnDone(turn=turn):
                 self.backends[turn.backend].add_turn(turn)
                 return "iterations", turn.backend
+            case RequestBatch():
+                # For the one who asked; nothing of it stays here.
+                return "requests", event.backend
             case RunChanged(run=run):
                 self.run = run
                 return "run", ""
@@ -150,9 +153,11 @@ class RunView:
                 self.notes.append(event)
                 return "note", event.backend
 
-    def _add(self, iterations: list[Iteration]) -> None:
+    def _add(self, iterations: list[Iteration], turns: list[Turn]) -> None:
         for iteration in iterations:
             self.backends[iteration.backend].add(iteration)
+        for turn in turns:
+            self.backends[turn.backend].add_turn(turn)
         for backend_view in self.backends.values():
             backend_view.drop_old_attempts()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,16 @@ from llmtui.model import (
     Iteration,
     IterationDone,
     Machine,
+    Note,
+    RequestBatch,
+    Requests,
     RunState,
+    TurnDone,
 )
 from llmtui.runview.run import RunView
+from llmtui.store.errors import StoreError
 from tests import build
+from tests.store.turns import load_plan, requests, turn
 
 PLAN = build.plan("a")
 
@@ -60,3 +68,73 @@ async def test_late_client_receives_earlier_iterations_first(tmp_path: Path, cou
     assert isinstance(events[0], Hello)
     assert longest <= HELLO_ITERATIONS
     assert run_view.backends["a"].iterations == [*past, iteration(count)]
+
+
+@pytest.mark.parametrize("count", [1, HELLO_ITERATIONS + 1, 3 * HELLO_ITERATIONS + 7])
+async def test_late_client_receives_all_turns_in_pieces(tmp_path: Path, count: int) -> None:
+    plan = load_plan(1, 8)
+    past = [turn(seq) for seq in range(1, count + 1)]
+    states = [BackendState(name="a")]
+
+    def hello() -> Hello:
+        return Hello(plan=plan, machine=Machine(), run=RunState(), backends=states, turns=list(past))
+
+    connected = asyncio.Event()
+    link = LinkServer(tmp_path / "s", hello, lambda command: None, lambda watched: connected.set())
+    await link.open()
+    run_view = RunView(plan)
+    longest = 0
+    try:
+        async with await Client.connect(tmp_path / "s") as client:
+            await connected.wait()
+            link.emit(TurnDone(turn=turn(count + 1)))
+            async for event in client.events():
+                longest = max(longest, len(getattr(event, "turns", ())))
+                run_view.apply(event)
+                if isinstance(event, TurnDone):
+                    break
+    finally:
+        await link.close()
+    assert [each.seq for each in run_view.backends["a"].turns] == list(range(1, count + 2))
+    assert longest == min(count, HELLO_ITERATIONS)
+
+
+async def test_requests_of_a_turn_go_to_the_client_that_asked(tmp_path: Path) -> None:
+    """As fast as it reads, in messages of bounded length."""
+    samples = requests(random.Random(1), 3_000, 64)
+    read = 0
+
+    def of_turn(seq: int) -> Iterator[list[Iteration]]:
+        nonlocal read
+        for start in range(0, len(samples) if seq == 1 else 0, 500):
+            read += 1
+            yield samples[start : start + 500]
+        if seq == 3:
+            raise StoreError("the history is locked")
+
+    def hello() -> Hello:
+        return Hello(plan=load_plan(), machine=Machine(), run=RunState(), backends=[BackendState(name="a")])
+
+    link = LinkServer(tmp_path / "s", hello, lambda command: None, lambda watched: None, of_turn)
+    await link.open()
+    try:
+        async with await Client.connect(tmp_path / "s") as client, await Client.connect(tmp_path / "s") as other:
+            events = client.events()
+            assert isinstance(await anext(events), Hello)
+            await client.send(Requests(backend="a", turn=1))
+            got: list[Iteration] = []
+            while isinstance(batch := await anext(events), RequestBatch) and not batch.last:
+                assert len(batch.samples) <= 64
+                if not got:
+                    assert read <= 3, "the engine reads ahead of the client"
+                got += batch.samples
+            assert got == samples and read == 6
+            await client.send(Requests(backend="a", turn=2))
+            assert await anext(events) == RequestBatch(backend="a", turn=2, last=True)
+            await client.send(Requests(backend="a", turn=3))
+            assert await anext(events) == RequestBatch(backend="a", turn=3, last=True, problem="the history is locked")
+            link.emit(Note(text="to all"))
+            others = other.events()
+            assert [type(await anext(others)) for _ in range(2)] == [Hello, Note]
+    finally:
+        await link.close()
