@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -11,7 +13,8 @@ from llmtui import exit_codes
 from llmtui.cli.history import opened
 from llmtui.cli.output import STDOUT, output_columns, report, write_output
 from llmtui.model import FAILED, STATE_WORDS
-from llmtui.store.rows import BackendRow, RunRow
+from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.store.listing import BackendRow, RunRow
 from llmtui.store.run_filter import RunFilter
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, pad, wrapped
@@ -51,15 +54,24 @@ def runs_json(rows: list[RunRow]) -> str:
     `llmtui` (the version), `failed` (how many backends failed, or have failed iterations) and `backends`. Each of these
     has `name`, `model`, `state`, and of its newest `attempt`: the number of measured iterations that succeeded
     (`measured`) and that failed (`errors`), and `latency_median_s` (s, null without samples).
+
+    A load also has the `level` that counts, such as "8 streams", and the `metric`. What is measured are its turns at
+    that level, and each backend also has the median of the metric (`metric_median`).
     """
-    runs = [
-        {name: value for name, value in msgspec.structs.asdict(row).items() if name != "backends"}
-        | {"failed": len(failed(row)), "backends": [msgspec.structs.asdict(b) for b in row.backends]}
-        for row in rows
-    ]
     from llmtui.export.json import plain_json
 
-    return plain_json(runs)
+    return plain_json([_record(row) for row in rows])
+
+
+def _record(row: RunRow) -> dict[str, Any]:
+    own, backends = msgspec.structs.asdict(row), [msgspec.structs.asdict(b) for b in row.backends]
+    del own["backends"]
+    of_load = {name: own.pop(name) for name in ("level", "metric")}
+    if not row.level:
+        of_load = {}
+        for backend in backends:
+            del backend["metric_median"]
+    return own | {"failed": len(failed(row)), "backends": backends} | of_load
 
 
 def failed(row: RunRow) -> list[BackendRow]:
@@ -97,20 +109,39 @@ def _cells(row: RunRow) -> tuple[str, str, str, str]:
 
 
 def _results(row: RunRow) -> str:
-    """Label, model, and each backend: the fastest first, then those without a result."""
-    ranking = sorted(row.backends, key=lambda b: b.latency_median_s if b.latency_median_s is not None else float("inf"))
+    """Label, level of a load, model, and each backend: the fastest first, then those without a result."""
+    ranking = sorted(row.backends, key=lambda b: _rank(row, b))
     label = f"[{sanitize(row.label)}] " if row.label else ""
+    level = f"{row.level}, " if row.level else ""
     models = row.models
     model = f"{sanitize(models[0], 40) if len(models) == 1 else plural(len(models), 'model')}: " if models else ""
-    return label + model + ", ".join(map(_backend, ranking))
+    if level and not model:
+        level = f"{row.level}: "
+    return label + level + model + ", ".join(_backend(row, backend) for backend in ranking)
 
 
-def _backend(backend: BackendRow) -> str:
-    name = sanitize(backend.name, 40)
+def _value(row: RunRow, backend: BackendRow) -> float | None:
+    """The median by which the backends of a run are ordered."""
+    return backend.metric_median if row.metric else backend.latency_median_s
+
+
+def _rank(row: RunRow, backend: BackendRow) -> float:
+    value = _value(row, backend)
+    if value is None:
+        return math.inf
+    return -value if row.metric and METRICS[_metric(row)].higher_is_better else value
+
+
+def _metric(row: RunRow) -> MetricKey:
+    return next((key for key in METRICS if key == row.metric), "latency")
+
+
+def _backend(row: RunRow, backend: BackendRow) -> str:
+    name, value = sanitize(backend.name, 40), _value(row, backend)
     errors = f"{backend.errors} of {backend.measured + backend.errors} failed" if backend.errors else ""
-    if backend.latency_median_s is None:
+    if value is None:
         return f"{name} {errors or STATE_WORDS[backend.state]}"
     more = [errors] if errors else []
     more += [STATE_WORDS[backend.state]] if backend.state in FAILED else []
-    median = figure(backend.latency_median_s, "s") + (f" ({', '.join(more)})" if more else "")
+    median = figure(value, METRICS[_metric(row)].unit) + (f" ({', '.join(more)})" if more else "")
     return f"{name} {median}".replace(" ", _JOINED)

@@ -12,7 +12,8 @@ from llmtui.stats.run_changes import LEAST_RUNS
 from llmtui.stats.run_differences import same_work
 from llmtui.store.errors import NoRunError, StoreError
 from llmtui.store.history import Store
-from llmtui.store.rows import RunRow, StoredRun
+from llmtui.store.listing import RunRow
+from llmtui.store.rows import StoredRun
 
 #: Runs are searched among this many of the newest ones.
 _SEARCHED = 500

@@ -40,7 +40,9 @@ def mark_dead(connection: sqlite3.Connection, dead: Iterable[sqlite3.Row]) -> No
     """Mark these runs as "died", unless another engine has just resumed them."""
     for row in dead:
         connection.execute(
-            "UPDATE runs SET state = 'died', ended_utc = (SELECT max(started_utc) FROM iterations WHERE run = id) "
+            "UPDATE runs SET state = 'died', ended_utc = (SELECT max(started_utc) FROM ("
+            "SELECT started_utc FROM iterations WHERE run = runs.id UNION ALL "
+            "SELECT started_utc FROM turns WHERE run = runs.id)) "
             "WHERE id = ? AND state = 'running' AND engine_pid = ? AND engine_started = ?",
             (row["id"], row["engine_pid"], row["engine_started"]),
         )

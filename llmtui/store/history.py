@@ -20,7 +20,8 @@ import msgspec
 from llmtui.model import BackendState, Iteration, Machine, PairSpread, Plan, Turn, redacted, redactor
 from llmtui.store import engines, limits, queries, read_run, run_names, spreads, turns
 from llmtui.store.errors import NoRunError, StoreError, store_error
-from llmtui.store.rows import COLUMNS, MAX_NOTE, RunRow, Runs, RunWord, StoredRun, iteration_values, run_of
+from llmtui.store.listing import RunRow, Runs, RunWord
+from llmtui.store.rows import COLUMNS, MAX_NOTE, StoredRun, iteration_values, run_of
 from llmtui.store.run_filter import RunFilter
 from llmtui.text import Redactor, sanitize
 

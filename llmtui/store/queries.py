@@ -5,25 +5,25 @@ from __future__ import annotations
 import sqlite3
 import statistics
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import msgspec
 
-from llmtui.model import Plan, is_load
+from llmtui.model import Iteration, Plan, State, is_load
+from llmtui.stats.metrics import METRICS
 from llmtui.store import validate
 from llmtui.store.limits import rows
+from llmtui.store.listing import BackendRow, RunRow, Runs
 from llmtui.store.rows import (
     MAX_ATTEMPT,
     RANGES,
-    BackendRow,
-    RunRow,
-    Runs,
     names_of,
     plan_of,
     run_of,
     state_of,
 )
 from llmtui.store.run_filter import RunFilter
+from llmtui.store.turn_rows import turn_of
 
 #: The most runs in a listing.
 MAX_RUNS = 10_000
@@ -68,6 +68,8 @@ def _listed(connection: sqlite3.Connection, row: sqlite3.Row, wanted: RunFilter)
     models |= {s.name: s.model for s in states if s.model and s.attempt == newest.get(s.name)}
     if not wanted.races(names, [models[name] for name in names]):
         return []
+    if plan.levels:
+        return [_load(connection, run, plan, newest, phases, models)]
     latencies: dict[str, list[float]] = defaultdict(list)
     loads: dict[str, int] = defaultdict(int)
     errors: dict[str, int] = defaultdict(int)
@@ -101,6 +103,47 @@ def _listed(connection: sqlite3.Connection, row: sqlite3.Row, wanted: RunFilter)
         )
 
     return [msgspec.structs.replace(run, backends=[backend(name) for name in names])]
+
+
+def _load(
+    connection: sqlite3.Connection,
+    run: RunRow,
+    plan: Plan,
+    newest: dict[str, int],
+    phases: dict[tuple[str, int], State],
+    models: dict[str, str],
+) -> RunRow:
+    """The listing of a load: its turns at the level that counts."""
+    level = plan.head_level
+    assert level is not None
+    names, metric = names_of(plan), METRICS[plan.config.metric]
+    statement = "SELECT run, turn, level, started_utc, record FROM turns WHERE run = ? AND level = ?"
+    turns = rows(connection, statement, (run.run, level.number))
+    measured: dict[str, list[Iteration]] = defaultdict(list)
+    for row in turns:
+        turn = turn_of(row, run.run, names, len(plan.levels), buckets=False)
+        if turn.phase == "measured" and turn.attempt == newest.get(turn.backend, 1) and turn.state != "running":
+            measured[turn.backend].append(turn.as_sample)
+
+    def median(values: Iterable[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return statistics.median(known) if known else None
+
+    def backend(name: str) -> BackendRow:
+        good = [sample for sample in measured[name] if sample.ok]
+        return BackendRow(
+            name=name,
+            attempt=newest.get(name, 1),
+            state=phases.get((name, newest.get(name, 1)), "waiting"),
+            measured=len(good),
+            errors=len(measured[name]) - len(good),
+            latency_median_s=median(sample.latency_s for sample in good),
+            model=models[name],
+            metric_median=median(metric.of(sample) for sample in good),
+        )
+
+    backends = [backend(name) for name in names]
+    return msgspec.structs.replace(run, backends=backends, level=level.title, metric=metric.key)
 
 
 def _duration(row: sqlite3.Row, key: str) -> float | None:

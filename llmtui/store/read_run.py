@@ -34,7 +34,7 @@ def read_run(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRun:
     most = max(MOST_ARRIVALS, ARRIVALS_PER_TOKEN * plan.config.max_tokens)
     statement = f"SELECT {', '.join(COLUMNS)} FROM iterations WHERE run = ? ORDER BY seq"
     iterations = [iteration_of(r, run.run, names, most) for r in rows(connection, statement, (run.run,))]
-    statement = "SELECT turn, record FROM turns WHERE run = ? ORDER BY turn"
+    statement = "SELECT * FROM turns WHERE run = ? ORDER BY turn"
     turns = [turn_of(r, run.run, names, len(plan.levels)) for r in rows(connection, statement, (run.run,))]
     if run.state != "running":
         # The engine died in the middle of a turn.

@@ -9,7 +9,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -28,18 +28,15 @@ from llmtui.model import (
     Plan,
     RunConfig,
     RunState,
-    State,
     Struct,
     Turn,
     is_backend_name,
 )
 from llmtui.store import validate
 from llmtui.store.elapsed import elapsed_s
+from llmtui.store.listing import RunRow, RunWord
 from llmtui.store.packing import MAX_ARRIVALS, pack_deltas, pack_runs, unpack_deltas, unpack_runs
 from llmtui.text import encodable
-
-#: The state of a run. "died": its engine ended without recording an end.
-RunWord = Literal["running", "done", "stopped", "died"]
 
 #: Fields of an iteration that have a column of the same name.
 PLAIN_COLUMNS = (
@@ -132,45 +129,6 @@ _MACHINE_RANGES: dict[str, tuple[float, float]] = {
 _SPREAD_RANGES: dict[str, tuple[float, float]] = {"tau": (0, 1e3), "n": (2, 1e9)}
 
 
-class BackendRow(Struct, frozen=True):
-    """The newest attempt of a backend in a listing. `measured` counts the iterations that succeeded.
-
-    Those during which the server loaded its model are not in the median (s).
-    """
-
-    name: str
-    attempt: int = 1
-    state: State = "waiting"
-    measured: int = 0
-    errors: int = 0
-    latency_median_s: float | None = None
-    model: str = ""
-
-
-class RunRow(Struct, frozen=True):
-    """One run in a listing."""
-
-    run: str
-    created_utc: str
-    state: RunWord
-    label: str = ""
-    note: str = ""
-    llmtui: str = ""
-    backends: list[BackendRow] = []
-
-    @property
-    def models(self) -> list[str]:
-        """The different models of the backends that were there, or else of all."""
-        there = [b for b in self.backends if b.state not in FAILED] or self.backends
-        return list(dict.fromkeys(b.model for b in there if b.model))
-
-
-class Runs(list[RunRow]):
-    """A listing of runs. `unread` counts those that are missing from it because they cannot be read."""
-
-    unread: int = 0
-
-
 class StoredRun(Struct, frozen=True):
     """A whole run: the state of each backend's newest attempt, in the plan's order, and the iterations of all attempts
     in order of completion, and the turns of a load. `ended_utc` is None if it is in progress, or died before its first
@@ -194,8 +152,8 @@ class StoredRun(Struct, frozen=True):
             states = [s if s.state in RESTING else msgspec.structs.replace(s, state="stopped") for s in states]
         run = RunState(
             phase="running" if self.state == "running" else "done",
-            elapsed_s=elapsed_s(self.plan.created_utc, self.ended_utc, self.iterations, self.plan.config),
-            **_progress(states, self.iterations, self.plan),
+            elapsed_s=elapsed_s(self.plan.created_utc, self.ended_utc, self._spans(), self.plan.config),
+            **_progress(states, self),
         )
         return Hello(
             plan=self.plan,
@@ -206,16 +164,26 @@ class StoredRun(Struct, frozen=True):
             turns=[turn for turn in self.turns if turn.state != "running"],
         )
 
+    def _spans(self) -> list[Iteration]:
+        """What took time: the iterations, and the turns, each as one."""
+        turns = (msgspec.structs.replace(turn.as_sample, latency_s=turn.elapsed_s) for turn in self.turns)
+        return [*self.iterations, *turns]
 
-def _progress(states: list[BackendState], iterations: list[Iteration], plan: Plan) -> dict[str, int]:
-    """How many iterations of a run are `finished`, and their `total`: without those of backends that failed."""
-    counts = Counter((i.backend, i.attempt) for i in iterations)
+
+def _progress(states: list[BackendState], stored: StoredRun) -> dict[str, int]:
+    """How many iterations and turns of a run are `finished`, and their `total`: without backends that failed."""
+    plan = stored.plan
+    counts = Counter((i.backend, i.attempt) for i in stored.iterations)
+    counts.update((turn.backend, turn.attempt) for turn in stored.turns if turn.state == "whole")
     backends = {backend.name: backend for backend in plan.backends}
-    planned = {
-        (s.name, s.attempt): plan.config.warmups_of(backends[s.name], s.planned) + s.planned
-        for s in states
-        if s.state not in FAILED
-    }
+    levels = len(plan.levels)
+    planned = {}
+    for state in states:
+        if state.state not in FAILED:
+            backend, rounds = backends[state.name], state.planned
+            # After each launch a load has a further warm-up turn at each level.
+            warmups = plan.config.warmups_of(backend, rounds) + levels * plan.config.launches_of(backend, rounds)
+            planned[state.name, state.attempt] = warmups + rounds * (levels or 1)
     # A server that was restarted got further warm-ups.
     return {
         "finished": sum(min(counts[key], most) for key, most in planned.items()),

@@ -4,7 +4,7 @@
     backends    one row per backend and attempt: its last state (JSON), and the digest of its model file
     iterations  one row per iteration: numbers as columns (durations in s), `more` (JSON) for fields without a column,
                 text, and arrivals packed by llmtui.store.packing; large values come last, so that numbers read fast
-    turns       one row per turn of a load: its record (JSON)
+    turns       one row per turn of a load: its record (JSON), and apart from it the buckets of its durations (JSON)
     requests    one row per chunk of a turn's requests, packed by llmtui.store.chunks: about 300 bytes a request
 
 To change the schema, append a step to `STEPS`; a released step is never edited.
@@ -74,7 +74,10 @@ _VERSION_2 = (
         seq INTEGER PRIMARY KEY,
         run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
         turn INTEGER NOT NULL,
+        level INTEGER NOT NULL,
+        started_utc TEXT NOT NULL,
         record TEXT NOT NULL,
+        buckets TEXT NOT NULL,
         UNIQUE (run, turn)
     )""",
     """CREATE TABLE requests (

@@ -42,18 +42,30 @@ def _range(name: str) -> tuple[float, float]:
 
 
 def turn_values(turn: Turn) -> dict[str, Any]:
-    """Return the row of a redacted turn. Numbers outside their range are left out."""
+    """Return the row of a redacted turn, by column. Numbers outside their range are left out."""
     values = {
         name: value for name, value in msgspec.to_builtins(turn).items() if not _number(value) or _fits(name, value)
     }
-    return {"run": turn.run, "turn": turn.seq, "record": msgspec.json.encode(values).decode()}
+    return {
+        "run": turn.run,
+        "turn": turn.seq,
+        "level": turn.level,
+        "started_utc": turn.started_utc,
+        "buckets": msgspec.json.encode(values.pop("buckets", {})).decode(),
+        "record": msgspec.json.encode(values).decode(),
+    }
 
 
-def turn_of(row: sqlite3.Row, run: str, names: Collection[str], levels: int) -> Turn:
-    """Read a turn from a row of `turns`: of `run`, of a backend in `names`, at one of so many levels."""
+def turn_of(row: sqlite3.Row, run: str, names: Collection[str], levels: int, *, buckets: bool = True) -> Turn:
+    """Read a turn from a row of `turns`: of `run`, of a backend in `names`, at one of so many levels.
+
+    Without `buckets` the turn has none, and that column is not read.
+    """
     document = validate.document(row["record"], "a turn", _MAX_TURN)
+    if buckets:
+        document["buckets"] = validate.document(row["buckets"], "the buckets of a turn", _MAX_TURN)
     turn = validate.struct(document, Turn, "a turn")
-    if (turn.run, turn.seq) != (run, row["turn"]):
+    if (turn.run, turn.seq, turn.level, turn.started_utc) != (run, row["turn"], row["level"], row["started_utc"]):
         raise ValueError("a turn is of another run, or another turn")
     if turn.backend not in names:
         raise ValueError("a turn is of a backend that the plan does not have")

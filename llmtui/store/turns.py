@@ -21,10 +21,12 @@ class Chunk:
 
 def write_turn(connection: sqlite3.Connection, turn: Turn) -> None:
     """Write a redacted turn, or replace it."""
+    values = turn_values(turn)
+    changed = ", ".join(f"{name} = excluded.{name}" for name in values)
     connection.execute(
-        "INSERT INTO turns (run, turn, record) VALUES (:run, :turn, :record) "
-        "ON CONFLICT (run, turn) DO UPDATE SET record = excluded.record",
-        turn_values(turn),
+        f"INSERT INTO turns ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)}) "
+        f"ON CONFLICT (run, turn) DO UPDATE SET {changed}",
+        values,
     )
 
 

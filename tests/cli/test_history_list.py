@@ -10,8 +10,8 @@ import pytest
 
 from llmtui.cli.history_list import list_runs, run_line, table
 from llmtui.model.errors import UsageError
+from llmtui.store.listing import Runs
 from llmtui.store.open import open_store
-from llmtui.store.rows import Runs
 from llmtui.store.run_filter import RunFilter, since
 from llmtui.text.cells import cells_wide
 from tests.cli.histories import add

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from llmtui.store.listing import RunRow
 from llmtui.store.open import open_store
-from llmtui.store.rows import RunRow
 from llmtui.text.cells import cells_wide
 from tests.odd.running import config_for
 from tests.odd.server import odd

@@ -15,8 +15,9 @@ from llmtui.model.errors import UsageError
 from llmtui.store import process_id
 from llmtui.store.errors import StoreError
 from llmtui.store.history import Store
+from llmtui.store.listing import BackendRow
 from llmtui.store.open import open_store
-from llmtui.store.rows import MAX_LABEL, BackendRow
+from llmtui.store.rows import MAX_LABEL
 from tests.store.runs import MACHINE, database, failed, iteration, plan, state
 
 

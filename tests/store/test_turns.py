@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from llmtui.cli.history_list import run_line
 from llmtui.model import Failure, Turn
 from llmtui.runview.run import RunView
 from llmtui.store.errors import NoRunError, StoreError
@@ -92,7 +93,10 @@ _HOSTILE: dict[str, Any] = {
 def test_a_hostile_turn_is_refused(load: Store, field: str) -> None:
     load.save_turns(RUN, [turn()], [])
     record = msgspec.to_builtins(turn()) | {field: _HOSTILE[field]}
-    load._connection.execute("UPDATE turns SET record = ?", (msgspec.json.encode(record).decode(),))
+    buckets = msgspec.json.encode(record.pop("buckets", {})).decode()
+    load._connection.execute(
+        "UPDATE turns SET record = ?, buckets = ?", (msgspec.json.encode(record).decode(), buckets)
+    )
     with pytest.raises(StoreError, match=r"run ab12cd34 of the history .* cannot be read"):
         load.load(RUN)
 
@@ -127,3 +131,37 @@ def test_secrets_are_not_stored(load: Store) -> None:
     load.save_turns("cd34ab12", [turn(run="cd34ab12", text=f"key {secret}", error=error)], [])
     (stored,) = load.load("cd34ab12").turns
     assert stored.text == "key ***" and stored.error is not None and secret not in stored.error.message
+
+
+@pytest.mark.parametrize("change", ["level = 2", "started_utc = ''", "turn = 5", "buckets = '[]'", "record = x'00'"])
+def test_columns_that_contradict_the_record_are_refused(load: Store, change: str) -> None:
+    load.save_turns(RUN, [turn()], [])
+    load._connection.execute(f"UPDATE turns SET {change}")
+    with pytest.raises(StoreError, match="cannot be read"):
+        load.load(RUN)
+
+
+def test_a_listing_has_the_turns_at_the_level_that_counts(load: Store) -> None:
+    turns = [
+        turn(1, level=2, phase="warmup", output_tokens_per_s=1.0),
+        turn(2, level=1, output_tokens_per_s=2.0),
+        *(turn(2 + n, level=2, round=n, output_tokens_per_s=800.0 + n) for n in (1, 2, 3)),
+        turn(6, level=2, round=4, state="partial"),
+        turn(7, level=2, round=5, state="running"),
+        turn(8, level=2, backend="b", output_tokens_per_s=900.0),
+    ]
+    load.save_turns(RUN, turns, [])
+    (row,) = load.runs()
+    assert (row.level, row.metric) == ("8 streams", "output_tokens_per_s")
+    listed = [(b.name, b.measured, b.errors, b.metric_median, b.latency_median_s) for b in row.backends]
+    assert listed == [("a", 3, 1, 802.0, 0.5), ("b", 1, 0, 900.0, 0.5)]
+    assert run_line(row).endswith("8 streams: b 900 tok/s, a 802 tok/s (1 of 4 failed)")
+
+
+def test_a_load_that_has_ended_says_how_much_was_done_and_how_long_it_took(load: Store) -> None:
+    load.save_turns(RUN, [turn(n, round=n, elapsed_s=10.0) for n in (1, 2)], [])
+    load.finish(RUN, "stopped")
+    run = load.load(RUN).hello().run
+    # Each backend: a warm-up of one request and of a turn at both levels, then three rounds.
+    assert (run.finished, run.total) == (2, 2 * (1 + 2 + 3 * 2))
+    assert run.elapsed_s >= 10.0

@@ -32,7 +32,9 @@ _WORDS = ("a human eye can eat no helicopters in one sitting because they are " 
 
 def load_plan(*levels: int, run: str = RUN) -> Plan:
     """A plan with a closed load at these levels, and the backends "a" and "b"."""
-    return msgspec.structs.replace(plan(run), load=Load(concurrency=list(levels or (1, 8)), requests=4))
+    begun = plan(run)
+    config = msgspec.structs.replace(begun.config, metric="output_tokens_per_s")
+    return msgspec.structs.replace(begun, config=config, load=Load(concurrency=list(levels or (1, 8)), requests=4))
 
 
 def turn(seq: int = 1, **more: Any) -> Turn:
