@@ -67,6 +67,7 @@ def monitor(
 @output_options
 @label_option
 @store_option
+@click.option("--jsonl", metavar="FILE", type=FILE, hidden=True)
 @click.option("-q", "--quiet", is_flag=True, help="Print only the table.")
 def run(
     words: tuple[str, ...],
@@ -76,16 +77,17 @@ def run(
     iterations_csv: Path | None,
     json_file: Path | None,
     markdown: Path | None,
+    jsonl: Path | None,
     label: str,
     store: str,
     quiet: bool,
     **changes: Any,
 ) -> None:
-    """Run the benchmark as plain text: a line per iteration, then the table.
+    """Run the benchmark as plain text: a line per iteration or turn, and the table.
     WHAT is as in `llmtui monitor`. A FILE of - is stdout, instead of the text.
     """
     _, plan = plan_from(words, model, only, changes)
-    files = output_files(csv=csv_file, iterations_csv=iterations_csv, json=json_file, markdown=markdown)
+    files = output_files(csv=csv_file, iterations_csv=iterations_csv, json=json_file, markdown=markdown, jsonl=jsonl)
     with ExitOnInterrupt():
         from llmtui.cli.run import run_as_text
 

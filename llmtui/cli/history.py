@@ -12,6 +12,7 @@ from llmtui.cli.output import STDOUT, print_table, report, write_files
 from llmtui.model.errors import UsageError
 from llmtui.runview.against import Against
 from llmtui.runview.launches import plan_words
+from llmtui.runview.loads import load_sentence
 from llmtui.runview.run import RunView
 from llmtui.store.errors import StoreError
 from llmtui.store.history import Store
@@ -80,6 +81,7 @@ def show_run(run: str, path: str, *, label: str | None, note: str | None) -> int
     counts = f"{iterations} and {warmups} per backend"
     if config.launches > 1:
         counts = f"{plan_words(config, iterations, warmups)}, per backend"
+    counts = load_sentence(stored.plan) or counts
     print(f"{counts}, up to {plural(config.max_tokens, 'token')}, {sanitize(config.order)}")
     if stored.note:
         print(f"note: {sanitize(stored.note, 2000)}")

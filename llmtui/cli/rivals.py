@@ -15,7 +15,7 @@ _SETTLE = "write settle = N in [load]: requests at the start of a turn that do n
 _LOADS = "use --concurrency LIST for a closed loop, or --request-rate LIST for an open one"
 _RAMP = "a turn keeps its load; for several loads list them, such as --concurrency 1,4,16 or --request-rate 1,2,4"
 _OBJECTIVE = "llmtui reports TTFT, TPOT and latency with their percentiles; objectives are not implemented"
-_FILES = "use --csv, --json or --markdown FILE; the history keeps every run"
+_FILES = "use --csv, --json, --markdown or --jsonl FILE; the history keeps every run"
 _TOKENIZER = "llmtui needs none: it uses the token counts that servers report, and says where they are missing"
 _STREAMED = "answers are streamed; to ask for whole ones write stream = false in the [[backend]]"
 _EXTRA = "write options = { ... } in its [[backend]]"

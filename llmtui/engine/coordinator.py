@@ -16,6 +16,7 @@ from llmtui.engine.control import Control
 from llmtui.engine.fresh_lines import agree_on_role, record_role
 from llmtui.engine.fronts import separate_shared_engine
 from llmtui.engine.health import bring_up, check_iteration, fail, make_room, remarks
+from llmtui.engine.load_notes import LoadNotes
 from llmtui.engine.retry import measure
 from llmtui.engine.run import Run
 from llmtui.engine.schedule import Turns
@@ -34,6 +35,7 @@ class Coordinator:
         self._control = control
         self._worker = WorkerProcess()
         self._own_pids = lambda: [*own_pids(), *([pid] if (pid := self._worker.pid) is not None else [])]
+        self._load_notes = LoadNotes(run)
         self._turns = Turns(run.config.order, list(run.by_name), f"{run.config.seed}/{run.plan.run}")
 
     async def run(self) -> None:
@@ -42,6 +44,7 @@ class Coordinator:
         if run.config.launches > 1 and not run.plan.relaunches:
             text = f"launches = {run.config.launches} changes nothing: llmtui launches none of these servers"
             run.add_note(Note(text=text, level="warning"))
+        self._load_notes.begin()
         if text := slots_note(run.plan):
             run.add_note(Note(text=text, level="warning"))
         sampler = asyncio.create_task(sample_servers(run.backends, run.emit))
@@ -129,7 +132,7 @@ class Coordinator:
                 self._run.set_state(backend_run, state="done")
             if self._run.config.order == "sequential" and not backend_run.queue:
                 await backend_run.target.close()
-        self._run.emit_run()
+        self._load_notes.step(self._run.emit_run().eta_s)
 
     async def _handle_crash(self, backend_run: BackendRun) -> None:
         """Let a backend fail whose step raised: that is an error in llmtui."""

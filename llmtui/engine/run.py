@@ -136,9 +136,11 @@ class Run:
         self.recorder.notes.append(note)
         self.emit(note)
 
-    def emit_run(self) -> None:
-        """Emit how far the run is."""
-        self.emit(RunChanged(run=self._state()))
+    def emit_run(self) -> RunState:
+        """Emit how far the run is, and return it."""
+        state = self._state()
+        self.emit(RunChanged(run=state))
+        return state
 
     def finish(self) -> None:
         """Mark the run as done: nothing is left to do. Does nothing if it is already."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtui.export.table import row_lines, rows_of
+from llmtui.export.table import load_lines, row_lines, rows_of
 from llmtui.model import STATE_WORDS
 from llmtui.runview.backend import BackendView
 from llmtui.runview.presence import TELLS, absent_line, others_as_text
@@ -19,8 +19,8 @@ def farewell(run_view: RunView, width: int) -> str:
 
     Empty before the run has begun.
     """
-    rows = [row for row in rows_of(run_view) if row.backend_view.summary.n]
-    lines = row_lines(rows, width)[0] if rows else []
+    lines = _rows(run_view, width)
+    began = bool(lines)
     for backend_view in run_view.backends.values():
         lines += _few(_failure(backend_view), width)
     line = run_view.verdict().line
@@ -28,13 +28,21 @@ def farewell(run_view: RunView, width: int) -> str:
         # A rerun has no result: what was shown before still holds.
         line = earlier[-1].sentence
     lines += _few(sanitize(line), width)
-    if not rows:
+    if not began:
         presence = [
             absent_line(run_view.plan, TELLS),
             others_as_text(run_view.plan),
         ]
         lines += [line for text in presence for line in _few(text, width)]
     return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def _rows(run_view: RunView, width: int) -> list[str]:
+    """The headings and the rows with results, [] without any."""
+    if run_view.plan.levels:
+        return load_lines(run_view, width)[0] if any(view.turns for view in run_view.backends.values()) else []
+    rows = [row for row in rows_of(run_view) if row.backend_view.summary.n]
+    return row_lines(rows, width)[0] if rows else []
 
 
 def _failure(backend_view: BackendView) -> str:

@@ -47,7 +47,7 @@ from typing import Any
 import msgspec
 
 from llmtui.export.table import rows_of
-from llmtui.model import Absent, Backend, BackendState, DiscoveredServer, Iteration, Machine, RunConfig, Struct
+from llmtui.model import Absent, Backend, BackendState, DiscoveredServer, Iteration, Machine, RunConfig, Struct, Turn
 from llmtui.model.accuracy import Record
 from llmtui.runview.earlier import EarlierAttempt
 from llmtui.runview.run import RunView
@@ -198,8 +198,18 @@ def run_json(run_view: RunView) -> str:
 
 def plain_json(value: Any) -> str:
     """`value` as an indented JSON document with a line end, in which invisible characters are escaped."""
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
-    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return escaped(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()) + "\n"
+
+
+def escaped(document: str) -> str:
+    """A JSON document in which invisible characters are escaped."""
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
+
+
+def full_sample(sample: Iteration | Turn, *, load: bool) -> dict[str, Any]:
+    """All fields of an iteration or a turn, as the document has them; `load`: with those that only loads have."""
+    of: dict[str, Any] = _full(sample, _LEFT_OUT if load else _LEFT_OUT | _LOADS_ONLY)
+    return of
 
 
 def _compared(pair: Pair) -> ComparisonRecord:

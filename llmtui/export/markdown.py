@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 
+from llmtui.export.load_table import HEADING, FilledColumn, load_columns, load_remarks, load_rows
 from llmtui.export.table import filled_columns, findings, remarks_on, rows_of, start_ups, typical_values
 from llmtui.runview.launches import plan_words
+from llmtui.runview.loads import load_sentence
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide
@@ -30,6 +32,8 @@ _COLUMNS = {
     "tok/s": "tokens/s",
     "vs best": "{}",
 }
+#: Columns of the final table of a load that are not here.
+_NOT_OF_LOADS = frozenset({"framework", "language", "model", "interval", "in flight"})
 
 
 def code(text: str, limit: int = 300) -> str:
@@ -44,14 +48,14 @@ def code(text: str, limit: int = 300) -> str:
 
 def run_markdown(run_view: RunView) -> str:
     """The run's results: the table (a shown fastest backend in bold), remarks, and where the figures come from."""
-    rows = rows_of(run_view)
-    filled = {column.key: column for column in filled_columns(rows)}
-    columns = [filled[key] for key in _COLUMNS if key in filled]
-    table = [[_COLUMNS[column.key].format(column.heading) for column in columns]]
-    for index, row in enumerate(rows):
+    filled, headings, fastest, own = _load(run_view) if run_view.plan.levels else _race(run_view)
+    columns = [filled[key] for key in headings if key in filled]
+    table = [[words.format(filled[key].heading) for key, words in headings.items() if key in filled]]
+    for index, star in enumerate(fastest):
         cells = [code(column.cells[index]) if column.text else column.cells[index] for column in columns]
-        if row.fastest:
-            cells[0] = f"**{cells[0]}**"
+        if star:
+            name = next(place for place, column in enumerate(columns) if column.key == "backend")
+            cells[name] = f"**{cells[name]}**"
         table.append([cell.replace("|", "\\|") for cell in cells])
     widths = [max(3, *(cells_wide(line[i]) for line in table)) for i in range(len(columns))]
     rule = ["-" * width if c.text else "-" * (width - 1) + ":" for width, c in zip(widths, columns, strict=True)]
@@ -62,10 +66,27 @@ def run_markdown(run_view: RunView) -> str:
             blank = " " * (width - cells_wide(cell))
             padded.append(cell + blank if column.text else blank + cell)
         lines.append(f"| {' | '.join(padded)} |")
-    remarks = [f"- {code(remark, 600)}" for row in rows for remark in remarks_on(row.backend_view)]
-    texts = [*typical_values(run_view), *start_ups(run_view), *findings(run_view)]
+    remarks = [f"- {code(remark, 600)}" for remark in own]
+    typical = typical_values(run_view) if not run_view.plan.levels else []
+    texts = [*typical, *start_ups(run_view), *findings(run_view)]
     remarks += [f"- {code(finding, 900)}" for finding in texts]
     return "\n".join([*lines, "", *remarks, *([""] if remarks else []), _origin(run_view)]) + "\n"
+
+
+#: Columns by key, what is around their headings, the rows with a star, and the remarks.
+_Parts = tuple[dict[str, FilledColumn], dict[str, str], list[bool], list[str]]
+
+
+def _race(run_view: RunView) -> _Parts:
+    rows = rows_of(run_view)
+    remarks = [remark for row in rows for remark in remarks_on(row.backend_view)]
+    return {column.key: column for column in filled_columns(rows)}, _COLUMNS, [row.fastest for row in rows], remarks
+
+
+def _load(run_view: RunView) -> _Parts:
+    rows = load_rows(run_view)
+    filled = {column.heading: column for column in load_columns(rows) if column.key not in _NOT_OF_LOADS}
+    return filled, dict.fromkeys(filled, "{}"), [row.fastest for row in rows], load_remarks(run_view)
 
 
 def _origin(run_view: RunView) -> str:
@@ -73,14 +94,16 @@ def _origin(run_view: RunView) -> str:
     place = [code(machine.cpu), plural(machine.cores, "core"), code(machine.os)]
     place += [f"{machine.memory_bytes / 2**30:.1f} GiB"] if machine.memory_bytes else []
     place += [f"Python {code(machine.python)}", f"llmtui {code(machine.llmtui)}"] if machine.llmtui else []
+    counts = plan_words(config, plural(config.iterations, "iteration"), plural(config.warmup, "warm-up"))
     asked = [
-        plan_words(config, plural(config.iterations, "iteration"), plural(config.warmup, "warm-up")),
+        load_sentence(plan) or counts,
         f"at most {plural(config.max_tokens, 'token')}",
         config.order,
         f"temperature {config.temperature:g}",
         f"prompt {code(config.prompt, 200)}",
     ]
+    means = "TTFT is the median; tokens/s is the decode speed of one stream" if not plan.levels else HEADING
     return (
         f"Run {code(plan.run)} of {code(plan.created_utc)} on {', '.join(p for p in place if p)}: {', '.join(asked)}. "
-        "TTFT is the median; tokens/s is the decode speed of one stream."
+        f"{means[:1].upper()}{means[1:]}."
     )

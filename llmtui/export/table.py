@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from llmtui.export.load_table import HEADING, FilledColumn, load_columns, load_remarks, load_rows
 from llmtui.model import FAILED, STATE_WORDS
+from llmtui.runview import levels as of_levels
 from llmtui.runview.backend import BackendView
 from llmtui.runview.launches import start_up
 from llmtui.runview.presence import TELLS, absent_line, others_as_text
@@ -68,21 +70,6 @@ class _Column(msgspec.Struct):
     kind: Kind = "s"
     latency: bool = False
     limit: Callable[[Row], float | None] | None = None
-
-
-class FilledColumn(msgspec.Struct):
-    """A column with a cell for each row. `key` is its title without the unit that `heading` has."""
-
-    key: str
-    heading: str
-    rank: int
-    cells: list[str]
-    text: bool
-
-    @property
-    def width(self) -> int:
-        """The width in cells of the terminal."""
-        return max(len(self.heading), *(cells_wide(cell) for cell in self.cells)) if self.cells else len(self.heading)
 
 
 def _latency(title: str, rank: int, read: Callable[[Spread], float | None]) -> _Column:
@@ -196,6 +183,8 @@ def summary_table(run_view: RunView, width: int) -> str:
     failures and their reasons, intervals of the typical latency, comparisons and checks.
     No ANSI, no control characters; ends with a line end.
     """
+    if run_view.plan.levels:
+        return _load_summary(run_view, width)
     rows = rows_of(run_view)
     lines, columns = row_lines(rows, width)
     for row in rows:
@@ -214,18 +203,40 @@ def summary_table(run_view: RunView, width: int) -> str:
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
+def _load_summary(run_view: RunView, width: int) -> str:
+    """The table of a load: one row per level and backend, then what a race's table has below its rows."""
+    lines, _ = load_lines(run_view, width)
+    for remark in load_remarks(run_view):
+        lines += wrapped(f"  {remark}", width, indent="    ")
+    presence = [absent_line(run_view.plan, TELLS), others_as_text(run_view.plan)]
+    for note in [*start_ups(run_view), *findings(run_view), *filter(None, presence)]:
+        lines += wrapped(note, width)
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def load_lines(run_view: RunView, width: int) -> tuple[list[str], list[FilledColumn]]:
+    """Like `row_lines`, for a load."""
+    rows = load_rows(run_view)
+    return _drawn(HEADING, load_columns(rows), [row.fastest for row in rows], width)
+
+
 def row_lines(rows: Sequence[Row], width: int) -> tuple[list[str], list[FilledColumn]]:
     """The headings and a line per row in at most `width` cells, and the columns that have room."""
-    columns = filled_columns(rows)
+    heading = "latency and TTFT (median), tok/s of one stream"
+    return _drawn(heading, filled_columns(rows), [row.fastest for row in rows], width)
+
+
+def _drawn(
+    heading: str, columns: list[FilledColumn], fastest: Sequence[bool], width: int
+) -> tuple[list[str], list[FilledColumn]]:
     for column in columns:
         if column.text:
             column.cells = [fit_name(sanitize(cell), _WIDEST_TEXT) for cell in column.cells]
     while _total(columns) > width and (most := max(column.rank for column in columns)):
         columns = [column for column in columns if column.rank != most]
-    lines = ["latency and TTFT (median), tok/s of one stream"]
-    lines.append("  " + _line([column.heading for column in columns], columns))
-    for index, row in enumerate(rows):
-        mark = "* " if row.fastest else "  "
+    lines = [heading, "  " + _line([column.heading for column in columns], columns)]
+    for index, star in enumerate(fastest):
+        mark = "* " if star else "  "
         lines.append(mark + _line([column.cells[index] for column in columns], columns))
     return lines, columns
 
@@ -300,8 +311,11 @@ def findings(run_view: RunView) -> list[str]:
 
     Plain text, a line each.
     """
-    verdict = run_view.verdict()
     earlier = [attempt.sentence for attempt in run_view.earlier_attempts()]
+    if run_view.plan.levels:
+        sentences = dict.fromkeys(line for verdict in of_levels.verdicts(run_view) for line in verdict.sentences)
+        return [*sentences, *earlier, *(check.sentence for check in of_levels.checks(run_view))]
+    verdict = run_view.verdict()
     return [*verdict.sentences, *_disagreements(run_view), *earlier, *(check.sentence for check in verdict.checks)]
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmtui.model import Backend, BackendState, Iteration, Progress, Tick, Turn
 from llmtui.runview.figures import SamplesView
 from llmtui.runview.samples import Samples
+
+if TYPE_CHECKING:
+    # Imported at run time with the first turn.
+    from llmtui.runview.level_figures import LevelFigures, LevelSums
 
 
 class BackendView(SamplesView):
@@ -38,6 +43,7 @@ class BackendView(SamplesView):
         self.cpu_cores: float | None = None
         #: The last lines of the server's log, when it was last requested.
         self.log_tail: list[str] = []
+        self._sums: dict[tuple[int, int], LevelSums] = {}
         self._others = {n: SamplesView(backend, state, launches, n) for n in levels if n != level}
 
     def at(self, level: int) -> SamplesView:
@@ -64,11 +70,26 @@ class BackendView(SamplesView):
         """Add a turn of a load, warm-up or measured, whole or partial."""
         self.tick = None
         self.turns.append(turn)
+        if turn.phase == "measured":
+            key = (turn.attempt, turn.level)
+            if key not in self._sums:
+                from llmtui.runview.level_figures import LevelSums
+
+                self._sums[key] = LevelSums()
+            self._sums[key].add(turn)
         self.at(turn.level).add_sample(turn.as_sample, turn)
+
+    def at_level(self, level: int, attempt: int = 0) -> LevelFigures:
+        """Return what the turns of an attempt (by default the current one) at a level say together."""
+        from llmtui.runview.level_figures import LevelFigures
+
+        sums = self._sums.get((attempt or self.state.attempt, level))
+        return sums.figures if sums is not None else LevelFigures()
 
     def drop_old_attempts(self) -> None:
         """Drop the figures of all attempts but the previous one, and the current one or the one that is received."""
         super().drop_old_attempts()
+        self._sums = {key: sums for key, sums in self._sums.items() if key[0] in self._attempts}
         for level in self._others:
             self.at(level).drop_old_attempts()
 

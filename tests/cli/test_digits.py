@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtui.cli.compare import compare_runs
-from llmtui.cli.run import iteration_line
+from llmtui.cli.run_lines import iteration_line
 from tests import build
 from tests.cli.histories import add
 from tests.figures import assert_readable, figures_of

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtui.cli.run import iteration_line as run_line
+from llmtui.cli.run_lines import iteration_line as run_line
 from llmtui.export.csv import iterations_csv, results_csv
 from llmtui.export.json import run_json
 from llmtui.export.table import summary_table

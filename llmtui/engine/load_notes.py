@@ -1,0 +1,36 @@
+"""What a person is told about a load before it starts, and once it is known how long it takes."""
+
+from __future__ import annotations
+
+from llmtui.config.loads import remarks
+from llmtui.engine.run import Run
+from llmtui.model import Note
+from llmtui.runview.loads import load_sentence, time_left_sentence
+
+
+class LoadNotes:
+    """Adds notes about the load of a run: none to a race, and to a resumed run only how long it takes."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._timed = not run.plan.levels
+
+    def begin(self) -> None:
+        """Say the load back, and what speaks against it."""
+        if self._run.turns or not self._run.plan.levels:
+            return
+        for text in (load_sentence(self._run.plan), *remarks(self._run.plan.load)):
+            self._run.add_note(Note(text=text))
+
+    def step(self, eta_s: float | None) -> None:
+        """Say once how long the rest takes, when every level has had a turn. `eta_s` is that in s, None if unknown."""
+        if not self._timed and eta_s and self._all_had_turns():
+            self._timed = True
+            self._run.add_note(Note(text=time_left_sentence(eta_s)))
+
+    def _all_had_turns(self) -> bool:
+        """Whether every backend with work left has had a turn at each level."""
+        had = {(turn.backend, turn.level) for turn in self._run.turns}
+        levels = [level.number for level in self._run.plan.levels]
+        left = [backend_run.name for backend_run in self._run.backends if backend_run.queue]
+        return all((name, level) in had for name in left for level in levels)

@@ -1,0 +1,26 @@
+"""Finished turns of a load, and iterations, as JSON lines: for programs that read a run while it goes on.
+
+Each line is one object. `type` is "turn" or "iteration", the other names are those of the JSON document. A turn also
+has `level_title`, `streams` (0 in an open loop), `rate` (requests/s, 0 in a closed loop) and `cap` of its level, and no
+`buckets`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmtui.export.json import escaped, full_sample
+from llmtui.model import Iteration, Plan, Turn
+
+
+def sample_line(plan: Plan, sample: Iteration | Turn) -> str:
+    """Return one line, with its line end."""
+    of = full_sample(sample, load=bool(plan.levels))
+    if isinstance(sample, Turn):
+        level = plan.levels[sample.level - 1]
+        of.pop("buckets", None)
+        more = {"level_title": level.title, "streams": level.streams, "rate": level.rate, "cap": level.cap}
+        document = {"type": "turn"} | of | more
+    else:
+        document = {"type": "iteration"} | of
+    return escaped(msgspec.json.encode(document).decode()) + "\n"

@@ -1,0 +1,89 @@
+"""What a backend's turns at one level say together: counts, rates, and percentiles pooled over the rounds."""
+
+from __future__ import annotations
+
+import statistics
+from array import array
+from collections import Counter
+from typing import Any
+
+from llmtui.model import Struct, Turn
+from llmtui.model.turn import Percentiles, Quantity
+from llmtui.stats.buckets import Buckets
+
+#: The quantities whose percentiles are shown.
+QUANTITIES: tuple[Quantity, ...] = ("ttft", "tpot", "latency")
+#: Figures of a turn of which the median over the turns is shown.
+RATES = ("output_tokens_per_s", "requests_per_s", "delivered_rate", "in_flight", "late_s")
+#: What became of the requests of a window.
+OUTCOMES = ("requests", "finished", "failed", "refused", "timed_out", "unfinished")
+
+
+class LevelFigures(Struct, frozen=True):
+    """The measured turns of an attempt at one level. Rates are medians over the whole `turns`, None without any.
+
+    `partial` turns were stopped, or failed. Percentiles are of all requests in the windows of the whole turns, in s,
+    None where their number is too small. Counts of requests are of all turns.
+    """
+
+    turns: int = 0
+    partial: int = 0
+    requests: int = 0
+    finished: int = 0
+    failed: int = 0
+    refused: int = 0
+    timed_out: int = 0
+    unfinished: int = 0
+    output_tokens_per_s: float | None = None
+    requests_per_s: float | None = None
+    delivered_rate: float | None = None
+    in_flight: float | None = None
+    late_s: float | None = None
+    ttft: Percentiles | None = None
+    tpot: Percentiles | None = None
+    latency: Percentiles | None = None
+
+    @property
+    def unsuccessful(self) -> int:
+        """How many requests of the windows did not succeed."""
+        return self.requests - self.finished
+
+
+class LevelSums:
+    """The turns of an attempt at one level, added one by one. `figures` costs the same however many there are."""
+
+    def __init__(self) -> None:
+        self._turns = self._partial = 0
+        self._counts: Counter[str] = Counter()
+        self._rates: dict[str, array[float]] = {name: array("d") for name in RATES}
+        self._buckets: dict[Quantity, Buckets] = {quantity: Buckets() for quantity in QUANTITIES}
+        self._figures: LevelFigures | None = None
+
+    def add(self, turn: Turn) -> None:
+        """Add a measured turn."""
+        self._figures = None
+        for name in OUTCOMES:
+            self._counts[name] += getattr(turn, name)
+        if not turn.as_sample.ok:
+            self._partial += 1
+            return
+        self._turns += 1
+        for name, values in self._rates.items():
+            if (value := getattr(turn, name)) is not None:
+                values.append(value)
+        for quantity, buckets in self._buckets.items():
+            try:
+                buckets.merge(Buckets.decoded(turn.buckets.get(quantity, ())))
+            except ValueError:
+                # A history of others may contain anything.
+                continue
+
+    @property
+    def figures(self) -> LevelFigures:
+        """The figures of all turns so far."""
+        if self._figures is None:
+            of: dict[str, Any] = {name: self._counts[name] for name in OUTCOMES}
+            of |= {name: statistics.median(values) if values else None for name, values in self._rates.items()}
+            of |= {quantity: buckets.percentiles() for quantity, buckets in self._buckets.items()}
+            self._figures = LevelFigures(turns=self._turns, partial=self._partial, **of)
+        return self._figures

@@ -1,0 +1,83 @@
+"""A load in words: what is asked of each backend, and how long it takes as far as that is known. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmtui.model import Level, Load, Plan
+from llmtui.text.format import plural
+
+
+def load_title(plan: Plan) -> str:
+    """Return "closed loop at 1, 4 and 16 streams", or "open loop at 2 requests/s"; "" for a race."""
+    levels = plan.levels
+    return f"{'open' if levels[0].open else 'closed'} loop at {_listed(levels)}" if levels else ""
+
+
+def load_sentence(plan: Plan) -> str:
+    """Say a load back before it starts: its levels, rounds and turns, and how long they take at least; "" for a race.
+
+    How long a turn of a number of requests takes is unknown before the servers have answered.
+    """
+    levels, config = plan.levels, plan.config
+    if not levels:
+        return ""
+    backends = sum(backend.enabled for backend in plan.backends)
+    turns = config.iterations * len(levels) * backends
+    parts = [
+        f"{plural(config.iterations, 'round')} of turns of {_length(plan.load, levels)}",
+        plural(backends, "backend"),
+    ]
+    least = f", at least {duration(turns * plan.load.duration_s)}" if plan.load.duration_s else ""
+    before = sum(config.launches_of(one, config.iterations) for one in plan.backends if one.enabled) * len(levels)
+    warmups = f" after {plural(before, 'warm-up turn')}" if config.warmup else ""
+    return f"{load_title(plan)}{_arrivals(levels[0])}: {', '.join(parts)}: {plural(turns, 'turn')}{warmups}{least}"
+
+
+def time_left_sentence(eta_s: float) -> str:
+    """Say how long the turns that are left take, once every backend has had a turn at each level."""
+    return f"every backend has had a turn at each level: the rest takes about {duration(eta_s)}"
+
+
+def duration(seconds: float) -> str:
+    """Return a rough duration in words: "40 s", "12 min", "1.5 h"."""
+    if seconds < 99.5:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 99.5 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def short_title(levels: Sequence[Level]) -> str:
+    """Return "closed loop 1 4 16" or "open loop 0.5 1 2/s" for a heading; "" for a race."""
+    if not levels:
+        return ""
+    if levels[0].open:
+        return f"open loop {' '.join(f'{level.rate:g}' for level in levels)}/s"
+    return f"closed loop {' '.join(str(level.streams) for level in levels)}"
+
+
+def _listed(levels: Sequence[Level]) -> str:
+    """ "1, 4 and 16 streams"."""
+    numbers = [f"{level.rate:g}" if level.open else str(level.streams) for level in levels[:-1]]
+    return f"{', '.join(numbers)} and {levels[-1].title}" if numbers else levels[-1].title
+
+
+def _length(load: Load, levels: Sequence[Level]) -> str:
+    """ "40 requests", "40 to 64 requests", or "20 s"."""
+    if load.duration_s:
+        return f"{load.duration_s:g} s"
+    counts = [load.requests_of(level) for level in levels]
+    least, most = min(counts), max(counts)
+    return plural(most, "request") if least == most else f"{least} to {most} requests"
+
+
+def _arrivals(level: Level) -> str:
+    """How the requests of an open loop follow one another, in brackets; "" for a closed one."""
+    if not level.open:
+        return ""
+    kinds = {
+        "poisson": "Poisson arrivals",
+        "constant": "even arrivals",
+        "gamma": f"gamma arrivals of burstiness {level.burstiness:g}",
+    }
+    cap = f", at most {level.cap} under way" if level.cap else ""
+    return f" ({kinds[level.arrival]}{cap})"
