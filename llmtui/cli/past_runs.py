@@ -113,8 +113,8 @@ def open_(run: str, against: str | None, store: str) -> None:
     "--gate",
     type=click.FloatRange(0, 10_000),
     metavar="PERCENT",
-    help="Exit with 1 if a backend is shown to be slower in B by more than this, fails more often, or has no samples. "
-    "Exit with 3 if the runs cannot tell.",
+    help="Exit with 1 if a backend in B is shown to be slower by more, fails more often or has no samples; with 3 if "
+    "the runs cannot tell.",
 )
 @click.option(
     "--runs",
