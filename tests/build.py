@@ -83,6 +83,7 @@ def record_of(
         latency_s=errors,
         tokens_per_s_share=errors,
         failed=1,
+        loop="race" if streams == 1 else "load",
     )
     return Record(
         measured_utc="2026-11-22T15:00:00Z",

@@ -1,28 +1,20 @@
-"""llmtui's own error: concurrent streams of the built-in truth server, compared with that server's log.
+"""llmtui's own error: the loops of a race and of a load against the built-in truth server, compared with its log.
 
-Three processes, as in a run: the truth server, the measuring one (`python -P -m llmtui.accuracy.probe`, with the
-engine's client code), and optionally a monitor on a terminal of 120x40. The monitor shows a busy run of its own: three
-truth servers in turn, an iteration every 0.3 s, and their engine. So the machine has more to do than in a real run,
-where the measuring engine is the monitor's own.
+As in a run, these are processes of their own: the truth server, the engine's part (`python -P -m
+llmtui.accuracy.probe`), which carries out a race's requests itself, the worker of a load (`llmtui.load.worker`), which
+gets its slices as from the engine, and optionally a monitor on a terminal of 120x40. The monitor shows a busy run of
+its own: three truth servers in turn, an iteration every 0.3 s, and their engine. So the machine has more to do than in
+a real run, where the measuring engine is the monitor's own.
 
-The truth is the server's log alone, without any timestamp of the client:
-
-    TTFT       measured TTFT - (first token sent - request received)
-    latency    measured latency - (last token sent - request received)
-    ITL        for each two neighbouring tokens: gap between their arrivals - gap between their sends; a token that
-               arrived in one read with the previous one counts as early by the whole gap
-    tokens/s   measured rate / (tokens after the first / (last token sent - first token sent)) - 1
-
-"Received" is the kernel's timestamp of the last byte of the request on the server's socket; "sent" is taken right
-before the call that hands the token to the kernel. All streams of a level start at the same time, the hardest case.
+What counts as the error is in llmtui.accuracy.deviation.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
-import itertools
+import json
+import os
 import signal
 import sys
 import tempfile
@@ -33,17 +25,27 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtui.model import Backend, RunConfig, Stamp, Struct
-from llmtui.model.accuracy import Errors, Level
+from llmtui.accuracy.deviation import Pair, Truth, summarize_level
+from llmtui.model import Backend, BackendState, Iteration, Level, Plan, RunConfig, Stamp, Struct
+from llmtui.model import accuracy as model
 from llmtui.model.errors import CommandError
-from llmtui.stats.summary import percentile
 
 if TYPE_CHECKING:
     import httpx
 
-    from llmtui.measure.answer import Answer
+    from llmtui.engine.bringup import Target
+    from llmtui.load.messages import SliceDone
+    from llmtui.load.process import WorkerProcess
 
 START_S = 30.0
+#: The number of requests of an open loop: those of so many seconds, ...
+_OPEN_S = 3.0
+#: ... but no more than so many times those of another level.
+_OPEN_MOST = 40
+#: The answers of an open loop are cut to this many tokens a second in all: a client reads that with ease.
+_OPEN_TOKENS_PER_S = 6_400
+#: One process of the truth server sends this many tokens a second with ease.
+_TOKENS_PER_PROCESS = 15_000
 
 
 class AccuracyError(CommandError):
@@ -51,7 +53,10 @@ class AccuracyError(CommandError):
 
 
 class Job(Struct, frozen=True):
-    """What to measure. `requests` is the number per level; each stream sends its share, but at least 5 if possible."""
+    """What to measure: numbers of `streams`, and `rates` of requests per second.
+
+    `requests` is the number per level; each stream sends its share, but at least 5 if possible.
+    """
 
     streams: list[int]
     requests: int = 40
@@ -59,103 +64,62 @@ class Job(Struct, frozen=True):
     itl_ms: float = 10.0
     ttft_ms: float = 50.0
     monitor: bool = False
+    rates: list[float] = []
+
+    @property
+    def levels(self) -> list[tuple[model.Loop, Level]]:
+        """What is measured, in this order. One stream is measured by the loop of a race and then by that of a load."""
+        found: list[tuple[model.Loop, Level]] = []
+        for streams in self.streams:
+            loops: tuple[model.Loop, ...] = ("race", "load") if streams == 1 else ("load",)
+            found += [(loop, Level(number=len(found) + n, streams=streams)) for n, loop in enumerate(loops, 1)]
+        return found + [("load", Level(number=len(found) + n, rate=rate)) for n, rate in enumerate(self.rates, 1)]
 
     def requests_per_stream(self, streams: int) -> int:
         """Return the number of requests of each stream at a level of `streams`."""
         return max(-(-self.requests // streams), min(5, self.requests))
 
+    def requests_of(self, level: Level) -> int:
+        """Return the number of requests of a level that count."""
+        if level.open:
+            return max(self.requests, min(round(level.rate * _OPEN_S), self.requests * _OPEN_MOST))
+        return self.requests_per_stream(level.streams) * level.streams
 
-class Truth(msgspec.Struct, frozen=True):
-    """The truth server's log of one request, on the monotonic clock."""
+    def settle(self, level: Level) -> int:
+        """Return the number of requests before those, which open the connections."""
+        return min(self.requests, round(level.rate / 2)) if level.open else 2 * level.streams
 
-    received_ns: int
-    sent_ns: list[int]
-    stamp: Stamp = "user"
+    def tokens_of(self, level: Level) -> int:
+        """Return the tokens of each answer of a level."""
+        return max(2, min(self.tokens, int(_OPEN_TOKENS_PER_S / level.rate))) if level.open else self.tokens
 
+    def tokens_per_s(self, level: Level) -> float:
+        """Return how many tokens the server sends per second, at most."""
+        return level.rate * self.tokens_of(level) if level.open else level.streams * 1e3 / self.itl_ms
 
-class Deviation(msgspec.Struct, frozen=True):
-    """The errors of the figures of one answer: in seconds, and for the rate as a fraction of it."""
-
-    ttft_s: float
-    latency_s: float
-    itl_s: list[float]
-    tokens_per_s: float | None
-    coalesced: int
+    def expected_s(self, level: Level) -> float:
+        """Return how long an answer takes."""
+        return (self.ttft_ms + self.tokens_of(level) * self.itl_ms) / 1e3
 
 
 class LevelReport(Struct, frozen=True):
     """A message of the measuring process: the result of one level, or an error."""
 
-    level: Level | None = None
+    level: model.Level | None = None
     truth_stamp: Stamp = "user"
     error: str = ""
 
 
-def deviation(answer: Answer, truth: Truth) -> Deviation:
-    """Compare an answer with the log of its request. Raises ValueError if their numbers of tokens differ."""
-    from llmtui.measure.figures import figures
-
-    sent = truth.sent_ns
-    if sum(answer.arrival_tokens) != len(sent):
-        raise ValueError(f"{sum(answer.arrival_tokens)} tokens arrived, {len(sent)} were sent")
-    measured = figures(answer)
-    arrived = [at for at, n in zip(answer.arrivals_ns, answer.arrival_tokens, strict=True) for _ in range(n)]
-    gaps = zip(itertools.pairwise(arrived), itertools.pairwise(sent), strict=True)
-    rate = None
-    if measured.tokens_per_s is not None and sent[-1] > sent[0]:
-        rate = measured.tokens_per_s / ((len(sent) - 1) / ((sent[-1] - sent[0]) / 1e9)) - 1
-    return Deviation(
-        ttft_s=answer.arrivals_ns[0] / 1e9 - (sent[0] - truth.received_ns) / 1e9,
-        latency_s=measured.latency_s - (sent[-1] - truth.received_ns) / 1e9,
-        itl_s=[((b - a) - (d - c)) / 1e9 for (a, b), (c, d) in gaps],
-        tokens_per_s=rate,
-        coalesced=len(sent) - len(answer.arrivals_ns),
-    )
-
-
-def summarize_errors(signed: Sequence[float]) -> Errors:
-    """Summarize signed errors; all zero, with n 0, if there are none."""
-    if not signed:
-        return Errors(n=0, median=0.0, p50=0.0, p95=0.0, p99=0.0, max=0.0)
-    ordered = sorted(abs(value) for value in signed)
-    return Errors(
-        n=len(ordered),
-        median=percentile(sorted(signed), 0.5),
-        p50=percentile(ordered, 0.5),
-        p95=percentile(ordered, 0.95),
-        p99=percentile(ordered, 0.99),
-        max=ordered[-1],
-    )
-
-
-def summarize_level(streams: int, monitor: bool, pairs: Sequence[tuple[Answer, Truth]], failed: int) -> Level:
-    """Summarize the answers of one level, given the logs of their requests."""
-    deviations = [deviation(answer, truth) for answer, truth in pairs]
-    tokens = sum(len(truth.sent_ns) for _, truth in pairs)
-    return Level(
-        streams=streams,
-        monitor=monitor,
-        requests=len(deviations),
-        failed=failed,
-        tokens=tokens,
-        coalesced=sum(d.coalesced for d in deviations) / tokens if tokens else 0.0,
-        ttft_s=summarize_errors([d.ttft_s for d in deviations]),
-        itl_s=summarize_errors([gap for d in deviations for gap in d.itl_s]),
-        latency_s=summarize_errors([d.latency_s for d in deviations]),
-        tokens_per_s_share=summarize_errors([d.tokens_per_s for d in deviations if d.tokens_per_s is not None]),
-        stamp="kernel" if all(answer.stamp == "kernel" for answer, _ in pairs) else "user",
-    )
-
-
 @contextlib.asynccontextmanager
-async def truth_server() -> AsyncIterator[str]:
+async def truth_server(processes: int = 1) -> AsyncIterator[str]:
     """Start a truth server and yield its URL. Raises AccuracyError if it does not start."""
     from llmtui.servers.process_tree import GuardedProcess
 
+    argv = [sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "0", "--processes", str(processes)]
     with tempfile.TemporaryDirectory(prefix="llmtui-accuracy-") as folder:
         process = GuardedProcess(Path(folder) / "truth.log")
         try:
-            await process.start([sys.executable, "-P", "-m", "llmtui.accuracy.truth_server", "--port", "0"])
+            await process.start(argv)
             deadline = time.monotonic() + START_S
             while not (lines := process.tail(1)) or not lines[0].startswith("http://"):
                 if process.exited.is_set() or time.monotonic() > deadline:
@@ -168,56 +132,121 @@ async def truth_server() -> AsyncIterator[str]:
             await process.stop()
 
 
-async def run_level(
-    client: httpx.AsyncClient, url: str, job: Job, streams: int
-) -> tuple[list[tuple[Answer, Truth]], list[str]]:
-    """Run one level: one warm-up request per stream, then all start together and send one request after another.
+async def measure_level(
+    worker: WorkerProcess, truths: httpx.AsyncClient, job: Job, loop: model.Loop, level: Level
+) -> LevelReport:
+    """Measure one level against the truth server of `truths`. Raises AccuracyError if no request was answered."""
+    from llmtui.engine.bringup import Target
+    from llmtui.load.messages import SliceDone
+    from llmtui.load.prompts import PLACEHOLDER
+    from llmtui.servers.base import StartError
 
-    Return the answers with the logs of their requests, and the failures of the others.
-    """
-    from llmtui.measure.request import IterationError, ask
-    from llmtui.wire import dialect_for
-
-    answers: dict[str, Answer] = {}
-    failed: list[str] = []
-    expected_s = (job.ttft_ms + job.tokens * job.itl_ms) / 1e3
-    config = RunConfig(max_tokens=job.tokens)
     timing = {"ttft_ms": job.ttft_ms, "itl_ms": job.itl_ms}
+    # The line that differs from request to request becomes the name of its log.
+    options = {"truth": timing, "user": PLACEHOLDER if loop == "load" else loop}
+    backend = Backend(name="truth", url=str(truths.base_url), options=options)
+    config = RunConfig(max_tokens=job.tokens_of(level), timeout_s=30 + 3 * job.expected_s(level))
+    with tempfile.TemporaryDirectory(prefix="llmtui-accuracy-") as folder:
+        target = Target(backend, config, Path(folder))
+        try:
+            await target.bring_up(lambda *_: None)
+            done = SliceDone()
+            if loop == "race":
+                pairs, failed = await _race(target, config, truths, job.requests)
+            else:
+                pairs, failed, done = await _load(target, config, truths, job, level, worker)
+        except StartError as error:
+            raise AccuracyError(str(error.failure)) from None
+        finally:
+            await target.close()
+    if not pairs:
+        raise AccuracyError(f"no request was answered at {level.title}" + "".join(f": {why}" for why in failed[:1]))
+    cpu = round(done.cpu_s / done.elapsed_s, 3) if done.elapsed_s else None
+    return LevelReport(
+        level=summarize_level(level, job.monitor, pairs, len(failed), loop=loop, cpu=cpu),
+        truth_stamp="kernel" if all(truth.stamp == "kernel" for _, truth in pairs) else "user",
+    )
 
-    async def stream(number: int, count: int, phase: str) -> None:
-        for turn in range(count):
-            name = f"{phase}-{streams}-{number}-{turn}"
-            backend = Backend(name="truth", url=url, options={"truth": timing, "user": name})
-            dialect = dialect_for(backend)
-            request = dialect.request(backend, config, config.prompt, "truth")
-            try:
-                answers[name] = await ask(
-                    client, request, dialect, timeout_s=30 + 3 * expected_s, on_tokens=lambda _: None
-                )
-            except IterationError as error:
-                failed.append(str(error.failure))
 
-    await asyncio.gather(*(stream(number, 1, "warmup") for number in range(streams)))
-    answers.clear()
-    failed.clear()
-    # As the engine does around each iteration.
-    gc.collect()
-    gc.disable()
-    try:
-        await asyncio.gather(
-            *(stream(number, job.requests_per_stream(streams), "measured") for number in range(streams))
-        )
-    finally:
-        gc.enable()
-    pairs = []
-    for name, answer in answers.items():
-        response = await client.get(f"{url}/truth/{name}")
-        pairs.append((answer, msgspec.json.decode(response.content, type=Truth)))
+async def _race(
+    target: Target, config: RunConfig, truths: httpx.AsyncClient, count: int
+) -> tuple[list[Pair], list[str]]:
+    """Send one request after the other as the engine does in a race, the first of them as warm-ups."""
+    from llmtui.engine.backend_run import BackendRun
+    from llmtui.engine.retry import measure
+    from llmtui.engine.schedule import Job as EngineJob
+
+    plan = Plan(run="accuracy", created_utc="", config=config, backends=[target.backend])
+    backend_run = BackendRun(target.backend, target, BackendState(name=target.backend.name))
+    pairs: list[Pair] = []
+    failed: list[str] = []
+    warmups = [EngineJob("warmup", number) for number in (1, 2)]
+    for job in [*warmups, *(EngineJob("measured", number) for number in range(1, count + 1))]:
+        sample = await measure(backend_run, job, plan, lambda: [os.getpid()], lambda _: None)
+        logs = await _logs(truths, ["race"])
+        if job.phase == "warmup":
+            continue
+        if sample.ok:
+            pairs.append((sample, logs["race"]))
+        else:
+            failed.append(str(sample.error))
     return pairs, failed
 
 
+async def _load(
+    target: Target, config: RunConfig, truths: httpx.AsyncClient, job: Job, level: Level, worker: WorkerProcess
+) -> tuple[list[Pair], list[str], SliceDone]:
+    """Let the worker of a load carry out one turn."""
+    from llmtui.load.messages import Slice
+    from llmtui.load.prompts import PLACEHOLDER, Template
+
+    request = target.request(config.prompt, PLACEHOLDER)
+    template = Template(body=request.body, key=f"accuracy/{level.number}")
+    samples: list[Iteration] = []
+    of = Slice(
+        backend=target.backend,
+        config=config,
+        level=level,
+        base=Iteration(
+            run="accuracy",
+            backend=target.backend.name,
+            attempt=1,
+            iteration=1,
+            phase="measured",
+            started_utc="",
+            level=level.number,
+        ),
+        method=request.method,
+        url=request.url,
+        headers=request.headers,
+        template=template,
+        max_tokens=request.max_tokens,
+        requests=job.requests_of(level),
+        settle=job.settle(level),
+        stagger_s=job.expected_s(level),
+        seed=template.key,
+        uids=sorted(target.listeners) if target.listeners is not None else None,
+    )
+    done = await worker.run(of, samples.extend, lambda _: None)
+    if done.error:
+        raise AccuracyError(f"at {level.title}: {done.error}")
+    names = {sample.request: str(json.loads(template.of(sample.request))["user"]) for sample in samples}
+    logs = await _logs(truths, list(names.values()))
+    window = [sample for sample in samples if sample.share == "window"]
+    pairs = [(sample, logs[names[sample.request]]) for sample in window if sample.ok]
+    return pairs, [str(sample.error) for sample in window if not sample.ok], done
+
+
+async def _logs(truths: httpx.AsyncClient, names: Sequence[str]) -> dict[str, Truth]:
+    """Return the truth server's logs of these requests, which it forgets."""
+    response = await truths.post("/truth", json=names)
+    return msgspec.json.decode(response.content, type=dict[str, Truth])
+
+
 async def _serve(job: Job, emit: Callable[[LevelReport], None]) -> None:
-    from llmtui.measure.transport import new_client
+    import httpx
+
+    from llmtui.load.process import WorkerProcess
 
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
@@ -229,22 +258,18 @@ async def _serve(job: Job, emit: Callable[[LevelReport], None]) -> None:
 
     loop.add_reader(0, on_parent_exit)
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    worker = WorkerProcess()
     try:
-        async with truth_server() as url:
-            for streams in job.streams:
-                client = new_client(url, connect_timeout_s=5.0)
-                try:
-                    pairs, failed = await run_level(client, url, job, streams)
-                finally:
-                    await client.aclose()
-                if not pairs:
-                    raise AccuracyError(f"no request was answered at {streams} streams: {failed[0]}")
-                stamp: Stamp = "kernel" if all(truth.stamp == "kernel" for _, truth in pairs) else "user"
-                emit(LevelReport(level=summarize_level(streams, job.monitor, pairs, len(failed)), truth_stamp=stamp))
-            # Everything is reported, so the parent may exit.
-            loop.remove_reader(0)
+        for kind, level in job.levels:
+            processes = min(os.cpu_count() or 1, 1 + int(job.tokens_per_s(level) / _TOKENS_PER_PROCESS))
+            async with truth_server(processes) as url, httpx.AsyncClient(base_url=url, trust_env=False) as truths:
+                emit(await measure_level(worker, truths, job, kind, level))
+        # Everything is reported, so the parent may exit.
+        loop.remove_reader(0)
     except AccuracyError as error:
         emit(LevelReport(error=str(error)))
+    finally:
+        await worker.close()
 
 
 def main() -> None:

@@ -173,7 +173,7 @@ def _levels(job: Job, screen: Screen | None) -> Iterator[LevelReport]:
             child.stdin.flush()
             watched = [child.stdout.fileno(), *([screen.fileno()] if screen is not None else [])]
             done = 0
-            while done < len(job.streams):
+            while done < len(job.levels):
                 ready = select.select(watched, [], [])[0]
                 if screen is not None and screen.fileno() in ready and screen.drain() is None:
                     raise AccuracyError("the monitor ended before the measurement did")
@@ -220,7 +220,7 @@ def measure(job: Job, progress: Callable[[str], None]) -> Record:
                 assert report.level is not None
                 where = "with a monitor on screen" if monitor else "without a monitor"
                 requests = plural(report.level.requests, "request")
-                progress(f"{plural(report.level.streams, 'stream')} {where}: {requests}")
+                progress(f"{report.level.title} {where}: {requests}")
             if screen is not None:
                 seconds = time.monotonic() - began
                 monitor_load = MonitorLoad(

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from llmtui.model.accuracy import Errors, Record
+from llmtui.model.accuracy import Errors, Level, Record
 from llmtui.text.format import milliseconds, plural
 
 
 def _percent(value: float) -> str:
     return f"{value * 100:.3f}"
+
+
+def _remarks(level: Level) -> list[str]:
+    """What else is known of a level: the load that was reached, and a server that was late itself."""
+    remarks = []
+    if level.delivered_share is not None:
+        remarks.append(f"  requests were written at {level.delivered_share:.2%} of the asked rate")
+    if level.server_is_late and level.server_late_s is not None:
+        late = milliseconds(level.server_late_s.p99)
+        remarks += [
+            f"  the truth server sent tokens up to {late} ms late (p99): this machine had too",
+            "  much to do; the errors above do not contain that, but the load was less",
+        ]
+    return remarks
 
 
 def table(record: Record) -> str:
@@ -30,18 +42,23 @@ def table(record: Record) -> str:
         details = f", {level.coalesced:.1%} of tokens coalesced" if level.coalesced else ""
         if level.failed:
             details += f", {level.failed} failed"
-        lines.append(f"{plural(level.streams, 'stream')}, {screen}: {plural(level.requests, 'request')}{details}")
-        rows: Sequence[tuple[str, Errors]] = (
+        if level.busy:
+            screen += ", busy cores"
+        lines.append(f"{level.title}, {screen}: {plural(level.requests, 'request')}{details}")
+        rows: list[tuple[str, Errors]] = [
             ("TTFT, ms", level.ttft_s),
             ("ITL, ms", level.itl_s),
             ("latency, ms", level.latency_s),
             ("tokens/s, % of the rate", level.tokens_per_s_share),
-        )
+        ]
+        if level.late_s is not None:
+            rows.append(("written after due, ms", level.late_s))
         for title, errors in rows:
             number = _percent if title.startswith("tokens") else milliseconds
             values = "".join(f"{number(v):>9}" for v in (errors.p50, errors.p95, errors.p99, errors.max))
             sign = "+" if errors.median >= 0 else "-"
             lines.append(f"  {title:25}{errors.n:>7}{values}{sign + number(abs(errors.median)):>10}")
+        lines += _remarks(level)
     if (monitor := record.watching) is not None:
         lines += [
             "",
@@ -54,5 +71,6 @@ def table(record: Record) -> str:
         "minus request received by it). ITL: measured gap minus the gap in the server's",
         "log. tokens/s: measured rate over that of the log, minus 1. The server logs a",
         "token right before it writes it: a delay in between counts as error.",
+        "1 stream is measured twice: by the loop of a race, and by that of a load.",
     ]
     return "\n".join(lines) + "\n"

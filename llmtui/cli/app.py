@@ -20,6 +20,7 @@ from llmtui.cli.options import (
     output_options,
     plan_from,
     refuse,
+    request_rates,
     run_options,
     store_option,
     stream_counts,
@@ -181,7 +182,10 @@ def check(words: tuple[str, ...], model: str | None, only: tuple[str, ...], **ch
 
 @cli.command()
 @click.option(
-    "--streams", metavar="N,N", default="1,8,32", show_default=True, help="Numbers of concurrent streams to measure."
+    "--streams", metavar="N,N", default="1,8,32,256", show_default=True, help="Numbers of streams of closed loops."
+)
+@click.option(
+    "--rates", metavar="N,N", default="100,500", show_default=True, help="Requests/s of open loops; '' for none."
 )
 @click.option(
     "--requests",
@@ -189,7 +193,7 @@ def check(words: tuple[str, ...], model: str | None, only: tuple[str, ...], **ch
     type=click.IntRange(1, 10_000),
     default=40,
     show_default=True,
-    help="Requests for each number of streams, but at least 5 per stream.",
+    help="Requests of each level, but at least 5 per stream.",
 )
 @click.option(
     "--tokens", metavar="N", type=click.IntRange(2, 10_000), default=64, show_default=True, help="Tokens per answer."
@@ -215,6 +219,7 @@ def check(words: tuple[str, ...], model: str | None, only: tuple[str, ...], **ch
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors to stderr.")
 def accuracy(
     streams: str,
+    rates: str,
     requests: int,
     tokens: int,
     itl_ms: float,
@@ -227,12 +232,20 @@ def accuracy(
 
     The reference is a built-in server that logs when it sends each token.
     """
-    counts = stream_counts(streams)
+    counts, per_s = stream_counts(streams), request_rates(rates)
     with ExitOnInterrupt():
         from llmtui.accuracy.probe import Job
         from llmtui.cli.accuracy import measure_accuracy
 
-    job = Job(streams=counts, requests=requests, tokens=tokens, itl_ms=itl_ms, ttft_ms=ttft_ms, monitor=monitor)
+    job = Job(
+        streams=counts,
+        rates=per_s,
+        requests=requests,
+        tokens=tokens,
+        itl_ms=itl_ms,
+        ttft_ms=ttft_ms,
+        monitor=monitor,
+    )
     sys.exit(measure_accuracy(job, as_json=as_json, quiet=quiet))
 
 

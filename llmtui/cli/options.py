@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: The most streams that `accuracy` opens.
+#: The most streams that `accuracy` opens, and the most requests per second that it sends.
 MAX_STREAMS = 256
+MAX_RATE = 2_000
 
 
 def refuse(message: str) -> NoReturn:
@@ -273,3 +274,14 @@ def stream_counts(text: str) -> list[int]:
     if len(counts) != len(parts) or not all(1 <= count <= MAX_STREAMS for count in counts):
         refuse(f"--streams: {text!r} is not a list of numbers from 1 to {MAX_STREAMS}, such as 1,8,32")
     return counts
+
+
+def request_rates(text: str) -> list[float]:
+    """The numbers in "100,500", none in "". Raises UsageError."""
+    try:
+        rates = [float(part) for part in text.split(",")] if text else []
+    except ValueError:
+        rates = [0.0]
+    if not all(1 <= rate <= MAX_RATE for rate in rates):
+        refuse(f"--rates: {text!r} is not a list of numbers from 1 to {MAX_RATE}, such as 100,500")
+    return rates

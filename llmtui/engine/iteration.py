@@ -15,11 +15,11 @@ from llmtui.engine.server_exit import with_exit
 from llmtui.engine.watch import conditions
 from llmtui.engine.watch.fronts import FrontWatch
 from llmtui.engine.watch.other_cpu import OtherCpuMeter
-from llmtui.engine.watch.stalls import StallMeter, stall_failure
 from llmtui.measure.answer import Answer
 from llmtui.measure.counts import doubt_of
 from llmtui.measure.record import with_figures
 from llmtui.measure.request import IterationError
+from llmtui.measure.stalls import StallMeter, stall_failure
 from llmtui.model import (
     AnyEvent,
     Failure,

@@ -16,7 +16,7 @@ from llmtui.engine.watch.other_cpu import OtherCpuMeter
 from llmtui.load.messages import Pulse, Slice, SliceDone
 from llmtui.load.process import WorkerProcess
 from llmtui.load.prompts import PLACEHOLDER, Template
-from llmtui.model import Failure, Iteration, Level, Tick, Turn, disturbed_from
+from llmtui.model import Iteration, Level, Tick, Turn, disturbed_from
 from llmtui.stats.turn_figures import TurnFigures
 
 #: A level is settled by at least this many requests of each stream.
@@ -44,13 +44,14 @@ async def take_turn(
         part=backend_run.part,
     )
     run.recorder.save_turn(turn)
-    figures = TurnFigures()
+    figures = TurnFigures(level)
 
     def receive(samples: list[Iteration]) -> None:
         run.recorder.save_requests(samples)
         figures.add(samples)
 
     def pulse(now: Pulse) -> None:
+        figures.pulse(now.elapsed_s, now.in_flight)
         run.emit(_tick(turn, now, run.plan.load.requests_of(level)))
 
     meter = OtherCpuMeter(backend_run.target.processes, own_pids)
@@ -77,7 +78,7 @@ async def take_turn(
             **figures.figures(done.window_from_s, done.window_to_s),
         )
         if done.error:
-            turn = msgspec.structs.replace(turn, error=Failure(kind="stopped", message=done.error))
+            turn = msgspec.structs.replace(turn, error=done.error)
         await run.add_turn(turn)
     return turn
 

@@ -7,6 +7,14 @@ import random
 
 from llmtui.load.messages import Slice
 from llmtui.load.sender import Sender
+from llmtui.measure.request import IterationError
+
+#: A request that fails and the pause after it take at least this long, in s, and twice as long after each further
+#: failure in a row: a server that refuses at once would otherwise get thousands of requests a second.
+LEAST_PAUSE_S = 0.1
+MOST_PAUSE_S = 2.0
+#: The turn ends once each stream has failed this often in a row.
+MOST_FAILURES = 3
 
 
 async def run_closed(of: Slice, sender: Sender) -> None:
@@ -14,14 +22,43 @@ async def run_closed(of: Slice, sender: Sender) -> None:
 
     The streams do not start together: their answers would come in waves.
     """
-    offsets = random.Random(of.seed)
-    starts = [0.0, *(offsets.uniform(0.0, of.stagger_s) for _ in range(of.level.streams - 1))]
+    draw = random.Random(of.seed)
+    starts = [0.0, *(draw.uniform(0.0, of.stagger_s) for _ in range(of.level.streams - 1))]
+    streams = [_Stream(sender, of.config.timeout_s) for _ in starts]
 
-    async def stream(start_s: float) -> None:
+    async def keep_busy(stream: _Stream, start_s: float) -> None:
         await asyncio.sleep(start_s)
         while sender.course.more(sender.now_s):
-            await sender.send()
+            if (error := await stream.send()) is not None and all(each.hopeless for each in streams):
+                sender.give_up(f"every stream failed {MOST_FAILURES} times in a row", error.failure)
 
-    async with asyncio.TaskGroup() as streams:
-        for start_s in starts:
-            streams.create_task(stream(start_s))
+    async with asyncio.TaskGroup() as group:
+        for stream, start_s in zip(streams, starts, strict=True):
+            group.create_task(keep_busy(stream, start_s))
+
+
+class _Stream:
+    """One of the streams, and what it does after a failure."""
+
+    def __init__(self, sender: Sender, timeout_s: float) -> None:
+        self._sender = sender
+        self._timeout_s = timeout_s
+        self._failures = 0
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether its last requests have all failed."""
+        return self._failures >= MOST_FAILURES
+
+    async def send(self) -> IterationError | None:
+        """Send a request. After one that failed, return its error when the next one may be sent."""
+        taken = self._sender.take()
+        error = await self._sender.send(taken)
+        if error is None:
+            self._failures = 0
+            return None
+        self._failures += 1
+        least_s = min(MOST_PAUSE_S, LEAST_PAUSE_S * 2 ** min(self._failures - 1, 10))
+        until_s = max(taken.taken_s + least_s, self._sender.now_s + min(error.retry_after_s or 0.0, self._timeout_s))
+        await self._sender.pause(until_s)
+        return error

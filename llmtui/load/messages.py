@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from llmtui.load.prompts import Template
-from llmtui.model import Backend, Iteration, Level, RunConfig, Share, Struct
+from llmtui.model import Backend, Failure, Iteration, Level, RunConfig, Share, Struct
 
 #: The longest frame; a batch of answers with all their arrivals takes some MB.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
@@ -67,11 +67,19 @@ class Pulse(Message, frozen=True, tag="pulse"):
     tokens: int = 0
 
 
+class EncodedBatch(Message, frozen=True, tag="batch"):
+    """A `Batch` whose samples are encoded already: each one as its request ends, and not all at once."""
+
+    samples: list[msgspec.Raw]
+
+
 class SliceDone(Message, frozen=True, tag="done"):
     """The slice ended, and all its samples have been sent. Times are in s since it began.
 
     The window is from `window_from_s` to `window_to_s`, None if it did not begin or end. `cpu_s` is the processor time
-    of the worker. `error` is why a slice ended that could not go on.
+    of the worker. `late_from_s` is since when the client could not hold the rate of an open loop: since then all
+    requests were late by more than 2 ms and 1% of their TTFT (see lateness.py); None if it could. `error` is why the
+    slice ended early or must not be compared: of kind "stopped" if the server is not at fault.
     """
 
     window_from_s: float | None = None
@@ -79,13 +87,19 @@ class SliceDone(Message, frozen=True, tag="done"):
     elapsed_s: float = 0.0
     cpu_s: float = 0.0
     halted: bool = False
-    error: str = ""
+    late_from_s: float | None = None
+    error: Failure | None = None
 
 
 ToWorker = Slice | Halt
 FromWorker = Batch | Pulse | SliceDone
 
 _encode = msgspec.msgpack.Encoder().encode
+
+
+def encoded(sample: Iteration) -> msgspec.Raw:
+    """Return a sample for an `EncodedBatch`."""
+    return msgspec.Raw(_encode(sample))
 
 
 def frame(message: Message) -> bytes:

@@ -10,10 +10,12 @@ from collections.abc import Callable
 import msgspec
 
 from llmtui.load.messages import Batch, Frames, FromWorker, Halt, Pulse, Slice, SliceDone, frame
-from llmtui.model import Iteration
+from llmtui.model import Failure, Iteration
 
 #: How long a worker has to exit once its input is closed, in s.
 EXIT_S = 5.0
+#: A worker reports several times a second. One that does not for this long, in s, is ended: it is stopped, or hangs.
+SILENT_S = 60.0
 _READ_BYTES = 1024 * 1024
 _decode = msgspec.msgpack.Decoder(FromWorker).decode
 
@@ -32,13 +34,12 @@ class WorkerProcess:
     async def run(
         self, of: Slice, on_samples: Callable[[list[Iteration]], None], on_pulse: Callable[[Pulse], None]
     ) -> SliceDone:
-        """Carry out a slice. A worker that dies meanwhile is reported as an error. A cancellation halts the slice:
-        the samples until then are reported before CancelledError is raised."""
+        """Carry out a slice. A worker that dies or hangs meanwhile is reported as an error, and the next slice gets a
+        new one. A cancellation halts the slice: the samples until then are reported before CancelledError is raised."""
         process = await self._start()
         assert process.stdin is not None
-        frames = Frames()
         process.stdin.write(frame(of))
-        reading = asyncio.create_task(self._read(process, frames, on_samples, on_pulse))
+        reading = asyncio.create_task(self._read(process, on_samples, on_pulse))
         try:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:
@@ -46,7 +47,7 @@ class WorkerProcess:
             await asyncio.wait({reading}, timeout=EXIT_S)
             if not reading.done():
                 reading.cancel()
-                process.kill()
+                await _kill(process)
             raise
 
     async def close(self) -> None:
@@ -59,9 +60,7 @@ class WorkerProcess:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(EXIT_S):
                 await process.wait()
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await _kill(process)
 
     async def _start(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
@@ -79,19 +78,51 @@ class WorkerProcess:
     async def _read(
         self,
         process: asyncio.subprocess.Process,
-        frames: Frames,
         on_samples: Callable[[list[Iteration]], None],
         on_pulse: Callable[[Pulse], None],
     ) -> SliceDone:
-        assert process.stdout is not None
-        while data := await process.stdout.read(_READ_BYTES):
-            for each in frames.feed(data):
-                message: FromWorker = _decode(each)
-                if isinstance(message, Batch):
-                    on_samples(message.samples)
-                elif isinstance(message, Pulse):
-                    on_pulse(message)
-                else:
-                    return message
-        status = await process.wait()
-        return SliceDone(error=f"the process that measures ended (status {status})")
+        frames = Frames()
+        try:
+            while data := await _next(process):
+                for each in frames.feed(data):
+                    message: FromWorker = _decode(each)
+                    if isinstance(message, Batch):
+                        on_samples(message.samples)
+                    elif isinstance(message, Pulse):
+                        on_pulse(message)
+                    else:
+                        return message
+        except TimeoutError:
+            await _kill(process)
+            return SliceDone(error=_failure(f"did not report for {SILENT_S:g} s, and was ended"))
+        except BaseException:
+            await _kill(process)  # what it sends next belongs to this slice
+            raise
+        return SliceDone(error=_failure(f"ended (status {await process.wait()})"))
+
+
+async def _next(process: asyncio.subprocess.Process) -> bytes:
+    """Return what the worker sends, b"" at its end. Raises TimeoutError if it sends nothing.
+
+    The time counts in two halves: the engine itself may have been stopped, and what was sent meanwhile comes then.
+    """
+    assert process.stdout is not None
+    reading = asyncio.ensure_future(process.stdout.read(_READ_BYTES))
+    try:
+        for _ in range(2):
+            done, _ = await asyncio.wait({reading}, timeout=SILENT_S / 2)
+            if done:
+                return reading.result()
+    finally:
+        reading.cancel()
+    raise TimeoutError
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
+def _failure(what: str) -> Failure:
+    return Failure(kind="stopped", message=f"the process that measures {what}")

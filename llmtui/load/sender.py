@@ -3,46 +3,78 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import httpx
 import msgspec
 
 from llmtui.load.course import Course
+from llmtui.load.lateness import Lateness
 from llmtui.load.messages import Pulse, Slice
 from llmtui.measure.answer import Answer
 from llmtui.measure.failures import RETRY_LATER
 from llmtui.measure.record import with_figures
 from llmtui.measure.request import IterationError, ask
-from llmtui.model import Failure, Iteration
+from llmtui.model import Failure, Iteration, Share
 from llmtui.wire import dialect_for
 from llmtui.wire.base import Request
 
 CUT_OFF = Failure(kind="stopped", message="the turn was stopped before the answer ended")
 
 
+class Taken(NamedTuple):
+    """A request that is part of the turn from now on. Times are in s since the turn began."""
+
+    number: int
+    share: Share
+    request: Request
+    taken_s: float
+    #: The requests under way, with this one.
+    in_flight: int
+
+
 class Sender:
-    """Sends the requests of one slice on one client. `report` gets each sample when its request has ended."""
+    """Sends the requests of one slice on one client: `take` one, then `send` it.
+
+    `report` gets each sample when its request has ended, and `halt` ends the slice.
+    """
 
     def __init__(
-        self, of: Slice, client: httpx.AsyncClient, course: Course, report: Callable[[Iteration], None]
+        self,
+        of: Slice,
+        client: httpx.AsyncClient,
+        course: Course,
+        report: Callable[[Iteration], None],
+        halt: Callable[[], None],
     ) -> None:
         self.course = course
+        self.lateness = Lateness()
+        #: Why the turn cannot be compared, None if it can.
+        self.failure: Failure | None = None
         self._slice = of
         self._client = client
         self._report = report
+        self._halt = halt
         self._dialect = dialect_for(of.backend)
-        self._began_ns = time.monotonic_ns()
+        self._over = asyncio.Event()
+        self._prepared: tuple[int, Request] | None = None
         self._in_flight = 0
         self._finished = 0
         self._failed = 0
         self._tokens = 0
+        self._began_ns = time.monotonic_ns()
 
     @property
     def now_s(self) -> float:
         """The time since the turn began, in s."""
         return (time.monotonic_ns() - self._began_ns) / 1e9
+
+    def instant_ns(self, at_s: float) -> int:
+        """Return the time on the monotonic clock that is `at_s` after the beginning of the turn."""
+        return self._began_ns + round(at_s * 1e9)
 
     def pulse(self) -> Pulse:
         """Return how far the turn is."""
@@ -57,50 +89,57 @@ class Sender:
             tokens=self._tokens,
         )
 
-    async def send(self, *, due_s: float | None = None, waited_s: float | None = None) -> None:
-        """Send the next request of the turn and wait for its end. Raises only CancelledError, after reporting it.
+    def prepare(self) -> None:
+        """Build the next request, so that `take` need not."""
+        number = self.course.sent + 1
+        if self._prepared is None or self._prepared[0] != number:
+            self._prepared = number, self._request(number)
+
+    def take(self) -> Taken:
+        """Take the next request of the turn, to be sent at once."""
+        taken_s = self.now_s
+        number, share = self.course.next(taken_s)
+        prepared, self._prepared = self._prepared, None
+        request = prepared[1] if prepared is not None and prepared[0] == number else self._request(number)
+        self._in_flight += 1
+        return Taken(number, share, request, taken_s, self._in_flight)
+
+    async def send(
+        self, taken: Taken, *, due_s: float | None = None, waited_s: float | None = None
+    ) -> IterationError | None:
+        """Send a request and wait for its end; return its error if it failed. A cancellation is reported, and raised.
 
         `due_s` is when it was to be sent (s since the turn began), and `waited_s` how long it waited for the cap.
         """
-        began_s = self.now_s
-        number, share = self.course.next(began_s)
-        of = self._slice
-        request = Request(
-            method=of.method,
-            url=of.url,
-            headers=of.headers,
-            body=of.template.of(number),
-            max_tokens=of.max_tokens,
-        )
-        self._in_flight += 1
-        in_flight = self._in_flight
         answer: Answer | None = None
         failure: Failure | None = None
         refused = False
         try:
             answer = await ask(
-                self._client, request, self._dialect, timeout_s=of.config.timeout_s, on_tokens=self._on_tokens
+                self._client,
+                taken.request,
+                self._dialect,
+                timeout_s=self._slice.config.timeout_s,
+                on_tokens=self._on_tokens,
             )
         except IterationError as error:
             failure = error.failure
             refused = error.status in RETRY_LATER
+            if failure.kind == "stopped":
+                self.failure = self.failure or failure
+            return error
         except asyncio.CancelledError:
             failure = CUT_OFF
             raise
         finally:
-            self._in_flight -= 1
-            self._finished += answer is not None
-            self._failed += failure is not None
-            self.course.ended(share)
-            written_s = (answer.written_ns - self._began_ns) / 1e9 if answer is not None else began_s
             sample = msgspec.structs.replace(
-                of.base,
-                request=number,
-                share=share,
-                written_s=written_s,
+                self._slice.base,
+                request=taken.number,
+                share=taken.share,
+                written_s=(answer.written_ns - self._began_ns) / 1e9 if answer is not None else taken.taken_s,
                 due_s=due_s,
                 waited_s=waited_s,
-                in_flight=in_flight,
+                in_flight=taken.in_flight,
                 error=failure,
                 refused=int(refused),
             )
@@ -108,8 +147,40 @@ class Sender:
                 sample = with_figures(sample, answer)
             elif failure is not None and failure.kind in ("stopped", "timeout"):
                 # How long it had been under way by then.
-                sample = msgspec.structs.replace(sample, latency_s=self.now_s - began_s)
-            self._report(sample)
+                sample = msgspec.structs.replace(sample, latency_s=self.now_s - taken.taken_s)
+            self._end(sample, ok=answer is not None)
+        return None
+
+    async def pause(self, until_s: float) -> None:
+        """Wait until `until_s` (s since the turn began), or until no more requests are to be sent."""
+        while self.course.tick(now_s := self.now_s) and now_s < until_s:
+            ends_s = self.course.due_to_end_s
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(until_s, ends_s or until_s) - now_s):
+                    await self._over.wait()
+
+    def give_up(self, what: str, failure: Failure) -> None:
+        """End the slice: `what` happened, the last time with `failure`."""
+        self.failure = msgspec.structs.replace(failure, message=f"{what}: {failure.message}")
+        self._halt()
+
+    def _request(self, number: int) -> Request:
+        of = self._slice
+        body = of.template.of(number)
+        return Request(method=of.method, url=of.url, headers=of.headers, body=body, max_tokens=of.max_tokens)
+
+    def _end(self, sample: Iteration, *, ok: bool) -> None:
+        self._in_flight -= 1
+        self._finished += ok
+        self._failed += not ok
+        assert sample.share
+        self.course.ended(sample.share)
+        if self.course.over:
+            self._over.set()
+        if sample.due_s is not None and sample.written_s is not None:
+            late_s = sample.written_s - sample.due_s - (sample.waited_s or 0.0)
+            self.lateness.add(sample.due_s, late_s, sample.ttft_s)
+        self._report(sample)
 
     def _on_tokens(self, _: int) -> None:
         self._tokens += 1

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import sys
 import time
 
@@ -20,15 +21,22 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 from llmtui.load.closed import run_closed
 from llmtui.load.course import Course
-from llmtui.load.messages import Batch, Frames, Halt, Message, Slice, SliceDone, ToWorker, frame
+from llmtui.load.descriptors import does_not_fit, raise_limit
+from llmtui.load.messages import EncodedBatch, Frames, Halt, Message, Slice, SliceDone, ToWorker, encoded, frame
 from llmtui.load.open_loop import run_open
 from llmtui.load.sender import Sender
+from llmtui.measure.stalls import StallMeter, stall_failure
 from llmtui.measure.transport import new_client
-from llmtui.model import Iteration
+from llmtui.model import Failure, Iteration
 from llmtui.servers.socket_owners import Owners
 
-#: How often samples and the state of a slice are sent to the engine, in s.
-BATCH_S = 0.25
+#: How often samples are sent to the engine, in s, and at most how many at a time.
+BATCH_S = 0.1
+MOST_SAMPLES = 200
+#: How often the state of a slice is sent, in batches.
+PULSE_EVERY = 2
+#: A slice ends if the engine leaves this much unread: what waits is in memory.
+MOST_UNREAD_BYTES = 64 * 1024 * 1024
 _decode = msgspec.msgpack.Decoder(ToWorker).decode
 
 
@@ -37,7 +45,7 @@ class Worker:
 
     def __init__(self, write: asyncio.WriteTransport) -> None:
         self._write = write
-        self._samples: list[Iteration] = []
+        self._samples: list[msgspec.Raw] = []
         self._sending: asyncio.Task[None] | None = None
         self._course: Course | None = None
         self._sender: Sender | None = None
@@ -55,26 +63,35 @@ class Worker:
 
     async def run(self, of: Slice) -> None:
         """Carry out a slice, and report its end."""
+        if (failure := does_not_fit(of.level)) is not None:
+            self.emit(SliceDone(error=failure))
+            return
         began, cpu_s = time.monotonic(), time.process_time()
         course = self._course = Course(of.settle, of.requests, of.duration_s)
         admit = Owners(frozenset(of.uids) if of.uids is not None else None)
         client = new_client(of.url, connect_timeout_s=of.config.connect_timeout_s, admit=admit)
-        error = ""
         gc.collect()
+        gc.freeze()
         gc.disable()
-        sender = self._sender = Sender(of, client, course, self._samples.append)
-        reporting = asyncio.create_task(self._report(sender))
+        stalls = StallMeter()
+        stalls.start()
+        sender = self._sender = Sender(of, client, course, self._report, self.halt)
+        reporting = asyncio.create_task(self._report_often(sender))
         self._sending = asyncio.create_task((run_open if of.level.open else run_closed)(of, sender))
+        error: Failure | None = None
         try:
             await self._sending
         except asyncio.CancelledError:
             if not course.halted:
                 raise
-        except Exception as failure:  # an error in llmtui must not end the run
-            error = f"llmtui failed here: {failure!r}"
+        except Exception as problem:  # an error in llmtui must not end the run
+            error = Failure(kind="server", message=f"llmtui failed here: {problem!r}", hint="please report this")
         finally:
             reporting.cancel()
+            elapsed_s, cpu_s = time.monotonic() - began, time.process_time() - cpu_s
+            stalled_s = stalls.stop()
             gc.enable()
+            gc.unfreeze()
             self._sending = self._course = self._sender = None
             await client.aclose()
         self._flush()
@@ -82,22 +99,35 @@ class Worker:
             SliceDone(
                 window_from_s=course.window_from_s,
                 window_to_s=course.window_to_s,
-                elapsed_s=time.monotonic() - began,
-                cpu_s=time.process_time() - cpu_s,
+                elapsed_s=elapsed_s,
+                cpu_s=cpu_s,
                 halted=course.halted,
-                error=error,
+                late_from_s=sender.lateness.from_s(),
+                error=error or sender.failure or stall_failure(stalled_s),
             )
         )
 
-    async def _report(self, sender: Sender) -> None:
+    def _report(self, sample: Iteration) -> None:
+        self._samples.append(encoded(sample))
+        if len(self._samples) >= MOST_SAMPLES:
+            self._flush()
+
+    async def _report_often(self, sender: Sender) -> None:
+        number = 0
         while True:
             await asyncio.sleep(BATCH_S)
+            number += 1
             self._flush()
-            self.emit(sender.pulse())
+            unread = self._write.get_write_buffer_size()
+            if unread > MOST_UNREAD_BYTES:
+                message = f"the engine did not read the last {unread // 2**20} MB of samples"
+                sender.give_up(message, Failure(kind="stopped", message="the turn was stopped"))
+            elif number % PULSE_EVERY == 0 and not unread:
+                self.emit(sender.pulse())
 
     def _flush(self) -> None:
         if self._samples:
-            self.emit(Batch(samples=self._samples))
+            self.emit(EncodedBatch(samples=self._samples))
             self._samples.clear()
 
 
@@ -122,7 +152,9 @@ async def serve() -> None:
 
 def main() -> None:
     """Run the worker. The engine decides when it ends, and not the terminal."""
-    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise_limit()
+    with contextlib.suppress(BrokenPipeError):
         asyncio.run(serve())
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from llmtui.model.base import Struct
+from llmtui.model.load import Level as LoadLevel
 from llmtui.model.sample import Stamp
 from llmtui.model.state import Machine
 
 SCHEMA_VERSION = 1
 #: A result of fewer requests is printed but not stored as the error on this machine.
 MIN_STORED_REQUESTS = 20
+#: A level is marked if the truth server itself sent tokens later than this (p99, in s): the machine had too much to do.
+SERVER_LATE_S = 0.005
+
+#: What sent the requests: the engine as in a race, or the worker process of a load.
+Loop = Literal["race", "load"]
 
 
 class Errors(Struct, frozen=True):
@@ -24,8 +32,14 @@ class Errors(Struct, frozen=True):
 
 
 class Level(Struct, frozen=True, omit_defaults=False):
-    """The errors at a number of concurrent streams, with or without a monitor on screen. `coalesced` is the share of
-    tokens that arrived in one read with an earlier one."""
+    """The errors at a number of concurrent streams, or at a rate of requests (then `streams` is 0), with or without a
+    monitor on screen. `coalesced` is the share of tokens that arrived in one read with an earlier one.
+
+    Of an open loop `late_s` is how much later than due requests were written, and `delivered_share` the rate at which
+    they were written, as a share of the one of their schedule. `worker_cpu` is the share of a core that the measuring
+    process used. `server_late_s` is how late the truth server sent its tokens, which is no error of llmtui. `busy`:
+    other programs kept every core busy.
+    """
 
     streams: int
     monitor: bool
@@ -38,6 +52,24 @@ class Level(Struct, frozen=True, omit_defaults=False):
     tokens_per_s_share: Errors
     failed: int = 0
     stamp: Stamp = "kernel"
+    loop: Loop = "race"
+    rate: float = 0.0
+    late_s: Errors | None = None
+    delivered_share: float | None = None
+    worker_cpu: float | None = None
+    server_late_s: Errors | None = None
+    busy: bool = False
+
+    @property
+    def title(self) -> str:
+        """ "8 streams", "1 stream in a race", or "100 requests/s"."""
+        load = LoadLevel(number=1, streams=self.streams, rate=self.rate)
+        return f"{load.title} in a race" if self.loop == "race" and self.streams == 1 else load.title
+
+    @property
+    def server_is_late(self) -> bool:
+        """Whether the truth server was later than `SERVER_LATE_S`."""
+        return self.server_late_s is not None and self.server_late_s.p99 > SERVER_LATE_S
 
 
 class MonitorLoad(Struct, frozen=True):
@@ -66,14 +98,22 @@ class Record(Struct, frozen=True, omit_defaults=False):
     schema_version: int = SCHEMA_VERSION
 
     def at_one_stream(self) -> Level | None:
-        """Return the level with one stream, as in a run; with the monitor, if measured."""
-        ones = [level for level in self.levels if level.streams == 1]
+        """Return the level with one stream, as in a race; with the monitor, if measured."""
+        ones = [level for level in self.levels if level.streams == 1 and level.loop == "race" and not level.busy]
         return max(ones, key=lambda level: level.monitor, default=None)
 
-    def at_streams(self, streams: int) -> Level | None:
-        """Return the smallest measured level of at least so many streams, with the monitor if measured; else None."""
-        enough = [level for level in self.levels if level.streams >= streams]
-        return min(enough, key=lambda level: (level.streams, not level.monitor), default=None)
+    def level_for(self, *, streams: int = 0, rate: float = 0.0) -> Level | None:
+        """Return the level of a load that says how large the error is at this number of streams or requests/s.
+
+        That is the nearest one at or above it; with the monitor, if measured. None beyond what was measured.
+        """
+
+        def size(level: Level) -> float:
+            return level.rate if rate else level.streams
+
+        wanted = rate or streams
+        fit = [level for level in self.levels if level.loop == "load" and not level.busy and size(level) >= wanted]
+        return min(fit, key=lambda level: (size(level), not level.monitor), default=None)
 
     @property
     def worth_storing(self) -> bool:

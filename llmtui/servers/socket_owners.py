@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from llmtui.model import Failure
+from llmtui.servers.socket_diag import find_socket
 from llmtui.servers.tcp_table import LISTEN, PROC, Endpoint, TcpSocket, endpoint, tcp_sockets
 
 #: One reading of the kernel's table can miss a row while other connections open and close.
@@ -27,6 +28,8 @@ def socket_owners(here: Endpoint, there: Endpoint, proc: Path = PROC) -> frozens
     """
     if not (there.address.is_loopback or there.address == here.address):
         return frozenset()
+    if proc == PROC and (uid := _owner(here, there)) is not None:
+        return frozenset({uid})
     for _ in range(_READINGS):
         rows = tcp_sockets(there.port, proc)
         if rows is None:
@@ -38,6 +41,15 @@ def socket_owners(here: Endpoint, there: Endpoint, proc: Path = PROC) -> frozens
         if sockets := best_listeners(rows, there) or accepted:
             return frozenset(row.uid for row in sockets)
     return frozenset()
+
+
+def _owner(here: Endpoint, there: Endpoint) -> int | None:
+    """Return the user at the other end by the kernel's own look-up: as below, the listener's, else who accepted."""
+    listener = find_socket(there, Endpoint(here.address, 0))
+    if listener is not None and listener.state == LISTEN:
+        return listener.uid
+    accepted = find_socket(there, here)
+    return accepted.uid if accepted is not None and accepted.inode else None
 
 
 def best_listeners(rows: list[TcpSocket], there: Endpoint) -> list[TcpSocket]:

@@ -1,7 +1,7 @@
 """Durations counted in buckets whose width is a share of the value: percentiles in bounded memory, merged by addition.
 
 A bucket holds the values from gamma^(i-1) to gamma^i, with gamma = (1 + a) / (1 - a), and answers with a value that is
-off by at most a = 0.5 % (Masson, Rim and Lee 2019). From 10 us to 1000 s that takes 1,843 buckets at most.
+off by at most a = 0.5% (Masson, Rim and Lee 2019). From 10 us to 1000 s that takes 1,843 buckets at most.
 """
 
 from __future__ import annotations

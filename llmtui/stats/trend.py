@@ -6,6 +6,7 @@ and Rao (1998), "A modified Mann-Kendall trend test for autocorrelated data", J.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from bisect import bisect_left, bisect_right, insort
@@ -33,9 +34,29 @@ def trend_p(values: Sequence[float], autocorrelation: float = 0.0) -> float:
     return min(1.0, 2 * NormalDist().cdf(-(abs(score) - 1) / math.sqrt(variance)))
 
 
+def rise_p(values: Sequence[float]) -> float:
+    """The exact one-sided p-value of a rise of few independent values (about 10 at most), by all their orders."""
+    pairs = math.comb(len(values), 2)
+    at_least = (_score(values)[0] + pairs) // 2
+    return sum(_orders(len(values))[at_least:]) / math.factorial(len(values))
+
+
 def tau(values: Sequence[float]) -> float:
     """The rank correlation with time (Kendall 1938): 1 if every value is above all earlier ones, -1 if below."""
     return _score(values)[0] / max(1, math.comb(len(values), 2))
+
+
+@functools.cache
+def _orders(n: int) -> tuple[int, ...]:
+    """How many orders of n different values have 0, 1, 2, ... pairs in ascending order."""
+    counts = [1]
+    for size in range(2, n + 1):
+        longer = [0] * (len(counts) + size - 1)
+        for pairs, orders in enumerate(counts):
+            for more in range(size):
+                longer[pairs + more] += orders
+        counts = longer
+    return tuple(counts)
 
 
 def _score(values: Sequence[float]) -> tuple[int, list[float]]:

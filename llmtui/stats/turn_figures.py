@@ -1,36 +1,57 @@
-"""The figures of a turn, from its samples and its window. `llmtui explain loads` has the definitions."""
+"""The figures of a turn, from its samples and its window. `llmtui explain loads` has the definitions.
+
+A turn may have a million requests: what is kept does not grow with their number (llmtui.stats.durations, .turn_edges,
+.little, .by_place).
+"""
 
 from __future__ import annotations
 
-import statistics
-from array import array
-from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
 
-from llmtui.model import Iteration, TokenSource
+from llmtui.model import Iteration, Level, Quantity, TokenSource, pieces
+from llmtui.stats import settling, turn_trend
+from llmtui.stats.by_place import Means, Peaks
+from llmtui.stats.durations import Durations
+from llmtui.stats.little import Little
+from llmtui.stats.running import Counts
+from llmtui.stats.turn_edges import Edges
 
-#: Figures of a turn that are medians over the good answers of its window.
-MEDIANS = ("latency_s", "ttft_s", "ttfo_s", "itl_s", "tpot_s", "tokens_per_s")
-_COUNTS = ("output_tokens", "prompt_tokens", "cached_tokens")
+_COUNTS = ("output_tokens", "prompt_tokens", "cached_tokens", "hidden_tokens")
+_SERVER = ("server_prefill_s", "server_decode_s")
+#: What became of a request.
+OUTCOMES = ("finished", "failed", "refused", "timed_out", "unfinished")
 
 
 class TurnFigures:
-    """Collects the samples of one turn in columns; `figures` computes what `llmtui.model.Turn` has of them."""
+    """Takes the samples of one turn as they end; `figures` computes what `llmtui.model.Turn` has of them."""
 
-    def __init__(self) -> None:
-        self._values: dict[str, array[float]] = {name: array("d") for name in (*MEDIANS, *_COUNTS, "waited_s")}
-        self._late = array("d")
+    def __init__(self, level: Level) -> None:
+        self._level = level
+        self._durations: dict[Quantity, Durations] = {quantity: Durations() for quantity in get_args(Quantity)}
+        self._server = {name: Durations() for name in _SERVER}
+        self._counts = {name: Counts() for name in _COUNTS}
         self._sources: Counter[TokenSource] = Counter()
         self._reasons: Counter[str] = Counter()
-        self._spans: list[tuple[float, float]] = []
-        self._tokens: list[tuple[float, float, int]] = []
-        self._edges: list[Iteration] = []
-        self.outcomes: Counter[str] = Counter()
-        self.settled = 0
-        self.error: Any = None
-        self.text = ""
-        self.stamps: Counter[Any] = Counter()
+        self._stamps: Counter[Any] = Counter()
+        self._outcomes: Counter[str] = Counter()
+        self._edges = Edges()
+        self._little = Little()
+        self._tpot = Means()
+        self._backlog = Peaks()
+        self._in_flight_most: dict[int, int] = defaultdict(int)
+        self._settled = 0
+        self._loaded = 0
+        # The numbers of the first and the last request of the window.
+        self._first = self._last = 0
+        self._error: Any = None
+        self._text = ""
+
+    def pulse(self, at_s: float, in_flight: int) -> None:
+        """Note how many requests the worker counts as under way, `at_s` after the turn began."""
+        self._little.pulse(at_s, in_flight)
 
     def add(self, samples: Iterable[Iteration]) -> None:
         """Add samples."""
@@ -38,71 +59,122 @@ class TurnFigures:
             self._add(sample)
 
     def _add(self, sample: Iteration) -> None:
-        self.settled += sample.share == "settling"
-        start = sample.written_s or 0.0
-        if sample.latency_s is not None:
-            self._spans.append((start, start + sample.latency_s))
-        if sample.ok:
-            self._edges.append(sample)
-        if sample.share != "window":
+        self._edges.add(sample)
+        self._little.add(sample)
+        if sample.share == "tail":
             return
-        self.outcomes[_outcome(sample)] += 1
-        if not sample.ok:
-            self.error = sample.error
-            return
-        for name, values in self._values.items():
-            value = getattr(sample, name)
-            if value is not None:
-                values.append(value)
         if sample.due_s is not None:
-            self._late.append(max(0.0, start - sample.due_s - (sample.waited_s or 0.0)))
+            waiting = round((sample.waited_s or 0.0) * self._level.rate)
+            self._backlog.add(max(0.0, sample.written_s or 0.0), (sample.in_flight or 0) + waiting)
+        counts = sample.ok and not sample.loaded
+        if counts and sample.tpot_s is not None:
+            self._tpot.add(max(1, sample.request), sample.tpot_s)
+        if sample.share != "window":
+            self._settled += 1
+            return
+        self._first = min(self._first or sample.request, sample.request)
+        self._last = max(self._last, sample.request)
+        self._outcomes[outcome(sample)] += 1
+        worker = sample.worker
+        self._in_flight_most[worker] = max(self._in_flight_most[worker], sample.in_flight or 0)
+        for quantity, values in _queue(sample):
+            self._durations[quantity].add(values)
+        if not sample.ok:
+            self._error = sample.error
+        elif sample.loaded:
+            self._loaded += 1
+        else:
+            self._count(sample)
+
+    def _count(self, sample: Iteration) -> None:
+        """Add a good sample of the window."""
+        for quantity, values in _durations(sample):
+            self._durations[quantity].add(values)
+        for name, durations in self._server.items():
+            if (value := getattr(sample, name)) is not None:
+                durations.add((value,))
+        for name, counts in self._counts.items():
+            if (count := getattr(sample, name)) is not None:
+                counts.add(count)
         if sample.token_source is not None:
             self._sources[sample.token_source] += 1
         if sample.finish_reason is not None:
             self._reasons[sample.finish_reason] += 1
         if sample.stamp is not None:
-            self.stamps[sample.stamp] += 1
-        self.text = self.text or sample.text
+            self._stamps[sample.stamp] += 1
+        self._text = self._text or sample.text
 
     def figures(self, window_from_s: float | None, window_to_s: float | None) -> dict[str, Any]:
         """Return the fields of a turn with this window (s since the turn began), None without one."""
-        of: dict[str, Any] = {name: self.outcomes[name] for name in OUTCOMES}
-        of |= {
-            "settled": self.settled,
-            "requests": sum(self.outcomes.values()),
+        percentiles = {name: each.percentiles for name, each in self._durations.items() if each.n}
+        medians = {f"{name}_s": p.p50 if (p := percentiles.get(name)) is not None else None for name in self._durations}
+        tpot_s = medians["tpot_s"]
+        of: dict[str, Any] = {
+            **{name: self._outcomes[name] for name in OUTCOMES},
+            **medians,
+            **{name: each.median for name, each in self._server.items()},
+            **{name: round(counts.median or 0) if len(counts) else None for name, counts in self._counts.items()},
+            "hidden_tokens": round(self._counts["hidden_tokens"].median or 0),
+            "tokens_per_s": 1 / tpot_s if tpot_s else None,
+            "settled": self._settled,
+            "requests": self._outcomes.total(),
+            "loaded": self._loaded,
+            "in_flight_most": sum(self._in_flight_most.values()) or None,
+            "late_p99_s": self._durations["late"].p99,
+            "percentiles": percentiles,
+            "buckets": {name: each.buckets.encoded() for name, each in self._durations.items() if each.n},
             "token_source": _most(self._sources),
             "finish_reason": _most(self._reasons),
-            "stamp": _most(self.stamps),
-            "text": self.text,
+            "stamp": _most(self._stamps),
+            "text": self._text,
+            **self._settling(),
         }
-        for name in MEDIANS:
-            of[name] = statistics.median(self._values[name]) if self._values[name] else None
-        for name in _COUNTS:
-            of[name] = round(statistics.median(self._values[name])) if self._values[name] else None
-        of["waiting_s"] = statistics.median(self._values["waited_s"]) if self._values["waited_s"] else None
-        of["late_s"] = statistics.median(self._late) if self._late else None
-        if not self.outcomes["finished"]:
-            of["error"] = self.error
+        if not self._outcomes["finished"]:
+            of["error"] = self._error
         if window_from_s is None or window_to_s is None or window_to_s <= window_from_s:
             return of
-        length = window_to_s - window_from_s
-        ends = sum(window_from_s <= end < window_to_s for _, end in self._spans)
-        starts = sum(window_from_s <= start < window_to_s for start, _ in self._spans)
-        busy = sum(max(0.0, min(end, window_to_s) - max(start, window_from_s)) for start, end in self._spans)
-        return of | {
+        return of | self._rates(window_from_s, window_to_s)
+
+    def _rates(self, from_s: float, to_s: float) -> dict[str, Any]:
+        length, streams = to_s - from_s, self._level.streams
+        totals = self._edges.totals(from_s, to_s)
+        tokens_per_s = totals.tokens / length
+        of = {
+            "window_from_s": from_s,
             "window_s": length,
-            "requests_per_s": ends / length,
-            "delivered_rate": starts / length,
-            "in_flight": busy / length,
-            "output_tokens_per_s": sum(_within(s, window_from_s, window_to_s) for s in self._edges) / length,
+            "requests_per_s": totals.ended / length,
+            "output_tokens_per_s": tokens_per_s,
+            "stream_tokens_per_s": tokens_per_s / streams if streams else None,
+            "delivered_rate": self._outcomes.total() / length,
+            "in_flight": totals.busy_s / length,
+            "little_residual": self._little.residual(from_s, to_s),
+            **self._drift(totals.busy_s / length),
         }
+        if self._level.open:
+            of["backlog"] = backlog = [self._backlog.up_to(to_s * third / 3) for third in (1, 2, 3)]
+            of["beyond_capacity"] = turn_trend.grows(backlog)
+        return of
+
+    def _settling(self) -> dict[str, Any]:
+        means = [mean for mean in self._tpot.batches(settling.BATCH) if mean is not None]
+        if len(means) < settling.LEAST_BATCHES:
+            return {}
+        cut = settling.settle_needed(means)
+        if cut is None:
+            return {"unsettled": True}
+        return {"settle_needed": cut * settling.BATCH * self._tpot.width}
+
+    def _drift(self, in_flight: float) -> dict[str, Any]:
+        parts = turn_trend.parts_for(self._outcomes.total(), in_flight)
+        means = self._tpot.parts(self._first, self._last, parts) if parts else []
+        if not means or not means[0]:
+            return {}
+        drift, p = turn_trend.drift(means)
+        return {"drift": drift, "drift_p": p}
 
 
-#: What became of a request.
-OUTCOMES = ("finished", "failed", "refused", "timed_out", "unfinished")
-
-
-def _outcome(sample: Iteration) -> str:
+def outcome(sample: Iteration) -> str:
+    """What became of a request: one of `OUTCOMES`."""
     if sample.ok:
         return "finished"
     if sample.refused:
@@ -111,16 +183,40 @@ def _outcome(sample: Iteration) -> str:
     return {"timeout": "timed_out", "stopped": "unfinished"}.get(kind, "failed")
 
 
-def _within(sample: Iteration, window_from_s: float, window_to_s: float) -> float:
-    """The output tokens of a sample that arrived in the window."""
-    start = sample.written_s or 0.0
-    total = sum(sample.arrival_tokens)
-    tokens = sample.output_tokens if sample.output_tokens is not None else total
-    if not total:
-        return 0.0
-    low, high = (window_from_s - start) * 1e9, (window_to_s - start) * 1e9
-    inside = sum(n for at, n in zip(sample.arrivals_ns, sample.arrival_tokens, strict=True) if low <= at < high)
-    return tokens * inside / total
+def late_s(sample: Iteration) -> float | None:
+    """The part of the client queue of a request (s) that is not waiting for the cap; None in a closed loop."""
+    if sample.due_s is None or sample.written_s is None:
+        return None
+    return max(0.0, sample.written_s - sample.due_s - (sample.waited_s or 0.0))
+
+
+def _queue(sample: Iteration) -> Iterator[tuple[Quantity, Iterable[float]]]:
+    """The parts of the client queue, whatever became of the request."""
+    if (late := late_s(sample)) is not None:
+        yield "late", (late,)
+        yield "waiting", (sample.waited_s or 0.0,)
+
+
+def _durations(sample: Iteration) -> Iterator[tuple[Quantity, Iterable[float]]]:
+    """The durations of a good answer."""
+    named: tuple[tuple[Quantity, float | None], ...] = (
+        ("latency", sample.latency_s),
+        ("ttft", sample.ttft_s),
+        ("ttfo", sample.ttfo_s),
+        ("tpot", sample.tpot_s),
+    )
+    for quantity, value in named:
+        if value is not None:
+            yield quantity, (value,)
+    if sample.itl_s is not None:
+        arrivals = sample.arrivals_ns
+        starts = pieces(arrivals)
+        yield "itl", [(arrivals[b] - arrivals[a]) / 1e9 for a, b in itertools.pairwise(starts)]
+    if sample.due_s is not None and sample.written_s is not None and sample.latency_s is not None:
+        queue_s = max(0.0, sample.written_s - sample.due_s)
+        yield "scheduled_latency", (queue_s + sample.latency_s,)
+        if sample.ttft_s is not None:
+            yield "scheduled_ttft", (queue_s + sample.ttft_s,)
 
 
 def _most(counts: Counter[Any]) -> Any:

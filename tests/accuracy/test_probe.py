@@ -6,45 +6,39 @@ import json
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
-from llmtui.accuracy.probe import (
-    AccuracyError,
-    Job,
-    Truth,
-    deviation,
-    run_level,
-    summarize_errors,
-    summarize_level,
-    truth_server,
-)
+from llmtui.accuracy.deviation import Truth, deviation, summarize_errors, summarize_level
+from llmtui.accuracy.probe import AccuracyError, Job, truth_server
 from llmtui.accuracy.pty_monitor import last_title, measure
 from llmtui.accuracy.table import table
-from llmtui.accuracy.truth_server import MAX_LOG, TruthServer
-from llmtui.measure.answer import Answer
-from llmtui.measure.transport import new_client
-from llmtui.model.accuracy import Errors, Record
+from llmtui.model import Iteration
+from llmtui.model import Level as LoadLevel
+from llmtui.model.accuracy import Errors, Level, Record
 from llmtui.store.accuracy_record import MAX_MACHINES, newest, read_records, record_file, store_record
 from llmtui.text.format import milliseconds
-from tests.build import machine, record_of
+from tests.build import iteration, machine, record_of
 
 MS = 1_000_000
 
 
-def answer(arrivals_ms: list[float], tokens: list[int] | None = None) -> Answer:
-    """An answer with these arrival times since the request was written."""
+def answer(arrivals_ms: list[float], tokens: list[int] | None = None, **fields: Any) -> Iteration:
+    """A sample with these arrival times since the request was written."""
     counts = tokens or [1] * len(arrivals_ms)
-    return Answer(
-        stamp="kernel",
-        arrivals_ns=[round(ms * MS) for ms in arrivals_ms],
-        arrival_tokens=counts,
-        arrival_bytes=counts,
-        output_tokens=sum(counts),
-        token_source="usage",
-        finish_reason="length",
+    arrivals_s = [ms / 1e3 for ms in arrivals_ms]
+    rate = (sum(counts) - counts[0]) / (arrivals_s[-1] - arrivals_s[0]) if len(counts) > 2 else None
+    return iteration(
+        **{
+            "stamp": "kernel",
+            "arrivals_ns": [round(ms * MS) for ms in arrivals_ms],
+            "arrival_tokens": counts,
+            "latency_s": arrivals_s[-1],
+            "tokens_per_s": rate,
+            **fields,
+        }
     )
 
 
@@ -105,13 +99,37 @@ def test_summarize_level() -> None:
         (answer([50.1, 60.1, 70.1, 80.1]), truth(50, 60, 70, 80)),
         (answer([61.0, 81.0], [2, 2]), truth(50, 60, 70, 80)),
     ]
-    level = summarize_level(2, True, pairs, failed=1)
+    load = LoadLevel(number=1, streams=2)
+    level = summarize_level(load, True, pairs, failed=1)
     assert (level.streams, level.monitor, level.requests, level.failed, level.tokens) == (2, True, 2, 1, 8)
     assert level.coalesced == 0.25 and level.stamp == "kernel"
     assert level.ttft_s.n == level.latency_s.n == level.itl_s.n / 3 == 2
     assert level.tokens_per_s_share.n == 1, "tokens of two arrivals have no rate"
-    pairs[0][0].stamp = "user"
-    assert summarize_level(2, True, pairs, failed=0).stamp == "user", "one user-space stamp decides the level's"
+    pairs[0] = (answer([50, 60, 70, 80], stamp="user"), pairs[0][1])
+    assert summarize_level(load, True, pairs, failed=0).stamp == "user", "one user-space stamp decides the level's"
+
+
+def test_requests_that_are_written_late_are_no_error_of_their_figures() -> None:
+    pairs = [
+        (answer([50, 60], due_s=due_s, written_s=due_s + late_s), truth(50, 60))
+        for due_s, late_s in ((0.0, 0.0), (0.01, 0.0002), (0.02, 0.0005))
+    ]
+    level = summarize_level(LoadLevel(number=1, rate=100), False, pairs, failed=0, cpu=0.5)
+    assert level.late_s is not None and level.late_s.max == pytest.approx(0.0005)
+    assert level.delivered_share == pytest.approx(0.02 / 0.0205)
+    assert (level.title, level.streams, level.rate, level.worker_cpu) == ("100 requests/s", 0, 100, 0.5)
+    assert level.ttft_s.max == 0
+
+
+@pytest.mark.parametrize(("late_ms", "marked"), [(1, False), (20, True)])
+def test_a_server_that_is_late_is_marked_and_not_blamed_on_llmtui(late_ms: float, marked: bool) -> None:
+    log = truth(50 + late_ms, 60 + late_ms)
+    log = msgspec.structs.replace(log, due_ns=[ns - round(late_ms * MS) for ns in log.sent_ns])
+    level = summarize_level(LoadLevel(number=1, streams=8), False, [(answer([50 + late_ms, 60 + late_ms]), log)], 0)
+    assert level.server_late_s is not None and level.server_late_s.p50 == pytest.approx(late_ms / 1e3)
+    assert level.ttft_s.max == pytest.approx(0) and level.server_is_late is marked
+    text = table(msgspec.structs.replace(record_of(HERE), levels=[level]))
+    assert ("the truth server sent tokens up to 20.0 ms late" in text) is marked
 
 
 @pytest.mark.parametrize(("requests", "streams", "each"), [(40, 1, 40), (40, 8, 5), (40, 32, 5), (2, 1, 2), (2, 8, 2)])
@@ -120,38 +138,6 @@ def test_requests_per_stream(requests: int, streams: int, each: int) -> None:
 
 
 # --- Small measurements ---
-
-
-async def test_truth_server_returns_each_log_once() -> None:
-    job = Job(streams=[1], requests=1, tokens=3, itl_ms=1, ttft_ms=1)
-    async with truth_server() as url:
-        client = new_client(url, connect_timeout_s=5.0)
-        try:
-            [(got, log)], failed = await run_level(client, url, job, 1)
-            again = await client.get(f"{url}/truth/measured-1-0-0")
-        finally:
-            await client.aclose()
-    assert failed == [] and again.status_code == 404
-    assert got.arrival_tokens and len(log.sent_ns) == 3
-    assert log.received_ns < log.sent_ns[0] < log.sent_ns[1] < log.sent_ns[2]
-
-
-async def test_noise_scales_the_schedule() -> None:
-    request = {"max_tokens": 2, "truth": {"ttft_ms": 4, "itl_ms": 1, "noise": 1.0}}
-    async with truth_server() as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
-        for _ in range(20):
-            assert (await client.post("/v1/chat/completions", json=request)).status_code == 200
-        logs = [(await client.get(f"/truth/truth-{number}")).json() for number in range(1, 21)]
-    took = [log["sent_ns"][0] - log["received_ns"] for log in logs]
-    # Twenty draws this close together have a probability of 10**-9.
-    assert max(took) > 2 * min(took)
-
-
-def test_truth_server_drops_the_oldest_log() -> None:
-    server = TruthServer()
-    for number in range(MAX_LOG + 5):
-        server.add_to_log(str(number), {})
-    assert len(server.log) == MAX_LOG and "4" not in server.log and "5" in server.log
 
 
 async def test_truth_server_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -163,16 +149,26 @@ async def test_truth_server_that_cannot_start_is_an_error(monkeypatch: pytest.Mo
 
 def test_measure() -> None:
     progress: list[str] = []
-    record = measure(Job(streams=[1, 2], requests=2, tokens=4, itl_ms=1, ttft_ms=2), progress.append)
-    assert [(level.streams, level.requests, level.tokens) for level in record.levels] == [(1, 2, 8), (2, 4, 16)]
+    job = Job(streams=[1, 2], rates=[100], requests=2, tokens=4, itl_ms=1, ttft_ms=2)
+    record = measure(job, progress.append)
+    assert [(level.title, level.loop, level.requests) for level in record.levels] == [
+        ("1 stream in a race", "race", 2),
+        ("1 stream", "load", 2),
+        ("2 streams", "load", 4),
+        ("100 requests/s", "load", 80),
+    ]
     for level in record.levels:
-        assert level.failed == 0 and not level.monitor
+        assert level.failed == 0 and not level.monitor and level.tokens == level.requests * 4
         assert level.ttft_s.n == level.latency_s.n == level.requests
         assert level.itl_s.n == level.requests * 3
         for errors in (level.ttft_s, level.itl_s, level.latency_s):
             assert 0 <= errors.p50 <= errors.p95 <= errors.p99 <= errors.max < 5
+        assert level.server_late_s is not None and level.server_late_s.n == level.tokens
+    closed, opened = record.levels[2:]
+    assert closed.late_s is None and closed.delivered_share is None and closed.worker_cpu is not None
+    assert opened.late_s is not None and opened.late_s.n == 80 and opened.delivered_share is not None
     assert record.watching is None and not record.worth_storing
-    assert len(progress) == 2
+    assert len(progress) == 4
     assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
 
 
@@ -266,11 +262,38 @@ def test_worth_storing() -> None:
     assert not msgspec.structs.replace(record_of(HERE), levels=[]).worth_storing
 
 
+def test_the_level_that_says_how_large_the_error_of_a_load_is() -> None:
+    [race] = record_of(HERE).levels
+
+    def level(monitor: bool = True, **fields: Any) -> Level:
+        return msgspec.structs.replace(race, loop="load", monitor=monitor, **({"streams": 0} | fields))
+
+    bare, eight, many, rate = level(False, streams=8), level(streams=8), level(streams=32), level(rate=100.0)
+    busy = level(streams=4, busy=True)
+    record = msgspec.structs.replace(record_of(HERE), levels=[race, bare, busy, eight, many, rate])
+    assert record.level_for(streams=1) is eight, "the level of a race says nothing of a load"
+    assert record.level_for(streams=8) is eight, "with the monitor, if measured"
+    assert record.level_for(streams=9) is many
+    assert record.level_for(streams=33) is None, "beyond what was measured"
+    assert record.level_for(rate=99.5) is rate and record.level_for(rate=101) is None
+    assert record.at_one_stream() is race
+
+
+def test_record_of_0_1_0_is_read(tmp_path: Path) -> None:
+    old = json.loads(msgspec.json.encode(record_of(HERE)))
+    for name in ("loop", "rate", "late_s", "delivered_share", "worker_cpu", "server_late_s", "busy"):
+        del old["levels"][0][name]
+    file = tmp_path / "accuracy.json"
+    file.write_text(json.dumps({"schema_version": 1, "records": [old]}))
+    assert read_records(file) == [record_of(HERE)]
+    assert record_of(HERE).level_for(streams=1) is None, "it was not measured by the loop of a load"
+
+
 def test_table_fits_80_columns() -> None:
     record = record_of(msgspec.structs.replace(HERE, cpu="A very long name of a processor" * 3))
     text = table(record)
     assert max(len(line) for line in text.splitlines()) <= 80
-    assert "1 stream, monitor on: 40 requests, 1.0% of tokens coalesced, 1 failed" in text
+    assert "1 stream in a race, monitor on: 40 requests, 1.0% of tokens coalesced, 1 failed" in text
     assert "  TTFT, ms                      40     0.10     0.20     0.40     1250     +0.10" in text
     assert "  tokens/s, % of the rate       40    0.010    0.020" in text
 

@@ -17,11 +17,13 @@ import os
 import sys
 import time
 
-from llmtui.accuracy.probe import Job, Truth, run_level, truth_server
+from llmtui.accuracy.deviation import Truth
+from llmtui.accuracy.probe import Job, truth_server
 from llmtui.measure.answer import Answer
 from llmtui.measure.transport import new_client
 from llmtui.stats.summary import percentile
 from tests.bench.common import command_line, heading, two_cores
+from tests.bench.own_loop import run_level
 
 SECONDS = 2.0
 _TURNS = 2

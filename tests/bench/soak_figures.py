@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from llmtui.accuracy.probe import summarize_errors
+from llmtui.accuracy.deviation import summarize_errors
 from llmtui.model import DISTURBED_CORES
 from llmtui.stats.summary import percentile
 from tests.bench.common import Trend, trend

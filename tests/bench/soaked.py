@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import llmtui.engine.__main__  # first: it keeps Rich out of the process, as in the engine
-from llmtui.accuracy.probe import Job, deviation, run_level, truth_server
+from llmtui.accuracy.deviation import deviation
+from llmtui.accuracy.probe import Job, truth_server
 from llmtui.engine.iteration import PROGRESS_INTERVAL_S
 from llmtui.engine.recorder import Recorder
 from llmtui.engine.watch.machine import describe_machine
@@ -47,6 +48,7 @@ from llmtui.model import (
     Struct,
 )
 from llmtui.runview.run import RunView
+from tests.bench.own_loop import run_level
 
 if TYPE_CHECKING:
     import httpx
@@ -181,11 +183,12 @@ class Engine:
         finally:
             ticker.cancel()
 
-    def take(self, answer: Answer, number: int) -> None:
-        """Save an answer, then send it."""
+    def take(self, answer: Answer, number: int) -> Iteration:
+        """Save an answer, then send it. Return its record."""
         iteration = record(self._order, answer, self._state.attempt, number)
         self._recorder.save_iteration(iteration)
         self.link.emit(IterationDone(iteration=iteration))
+        return iteration
 
 
 async def _serve(order: Order) -> None:
@@ -217,10 +220,10 @@ async def _round(engine: Engine, client: httpx.AsyncClient, url: str, order: Ord
     itl_s: list[float] = []
     stamps: set[str] = set()
     for number, (answer, truth) in enumerate(pairs, 1):
-        engine.take(answer, number)
+        iteration = engine.take(answer, number)
         stamps.update((answer.stamp, truth.stamp))
         try:
-            errors = deviation(answer, truth)
+            errors = deviation(iteration, truth)
         except ValueError as error:
             failed.append(str(error))
             continue

@@ -14,7 +14,7 @@ import pytest
 
 from tests.leftovers import carrying
 
-FAST = ["--tokens", "4", "--itl-ms", "1", "--ttft-ms", "2"]
+FAST = ["--tokens", "4", "--itl-ms", "1", "--ttft-ms", "2", "--rates", ""]
 
 
 def accuracy(*arguments: str, state: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -30,10 +30,17 @@ def accuracy(*arguments: str, state: Path, **environment: str) -> subprocess.Com
 
 
 def test_json_without_a_monitor(tmp_path: Path) -> None:
-    done = accuracy("--json", "--streams", "1", "--requests", "2", "--no-monitor", *FAST, state=tmp_path / "state")
+    rates = ["--rates", "50"]
+    done = accuracy(
+        "--json", "--streams", "1", "--requests", "2", "--no-monitor", *FAST, *rates, state=tmp_path / "state"
+    )
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
-    assert [(level["streams"], level["monitor"], level["requests"]) for level in record["levels"]] == [(1, False, 2)]
+    assert [
+        (level["loop"], level["streams"], level["rate"], level["monitor"], level["requests"])
+        for level in record["levels"]
+    ] == [("race", 1, 0.0, False, 2), ("load", 1, 0.0, False, 2), ("load", 0, 50.0, False, 80)]
+    assert record["levels"][2]["late_s"]["n"] == 80
     assert record["levels"][0]["itl_s"]["n"] == 6
     assert record["machine"]["cores"] >= 1 and record["stamp"] in ("kernel", "user") and "httpx" in record["versions"]
     assert "not saved" in done.stderr
@@ -45,7 +52,7 @@ def test_a_result_with_the_monitor_is_saved(tmp_path: Path) -> None:
     done = accuracy("--streams", "1", "--requests", "20", "-q", *FAST, state=tmp_path / "state")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "1 stream, no monitor: 20 requests" in done.stdout
+    assert "1 stream in a race, no monitor: 20 requests" in done.stdout
     assert "1 stream, monitor on: 20 requests" in done.stdout
     assert "kB/s to its terminal" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
@@ -70,6 +77,13 @@ def test_invalid_streams_are_refused(streams: str, tmp_path: Path) -> None:
     done = accuracy(f"--streams={streams}", state=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("llmtui: --streams: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("rates", ["0", "1,,8", "1,x", "-1", "nan", "inf", "100000"])
+def test_invalid_rates_are_refused(rates: str, tmp_path: Path) -> None:
+    done = accuracy(f"--rates={rates}", state=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("llmtui: --rates: ") and done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow

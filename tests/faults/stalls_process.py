@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from llmtui.engine.watch.stalls import StallMeter
+from llmtui.measure.stalls import StallMeter
 
 
 async def watch() -> None:

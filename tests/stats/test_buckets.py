@@ -76,7 +76,7 @@ def test_compact_form() -> None:
 
 @pytest.mark.parametrize("numbers", [[1], [5, 0], [5, 1, 0, 1], [5, 1, -1, 1], [-1, 1], [1900, 1]])
 def test_what_is_not_a_compact_form(numbers: list[int]) -> None:
-    with pytest.raises(ValueError, match="number|buckets"):
+    with pytest.raises(ValueError, match=r"number|buckets"):
         Buckets.decoded(numbers)
 
 

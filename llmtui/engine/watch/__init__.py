@@ -1,1 +1,1 @@
-"""What happens on the machine during a measurement: other processes, stalls, heat, and the servers' own use."""
+"""What happens on the machine during a measurement: other processes, heat, and the servers' own use."""

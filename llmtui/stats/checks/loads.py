@@ -144,7 +144,7 @@ def _bound_words(race: Race, entry: Entry) -> str:
     if busy := [turn.worker_cpu for turn in turns if turn.worker_cpu is not None and turn.worker_cpu > WORKER_CPU]:
         return f"{max(busy):.0%} of a core in {of(len(busy), len(turns), _TURN)}"
     streams = race.at.streams(turns) if race.at is not None else 1
-    measured = race.record.at_streams(max(1, streams)) if race.record is not None else None
+    measured = race.record.level_for(streams=max(1, streams)) if race.record is not None else None
     if measured is not None and ttft_s and measured.ttft_s.p95 > LATE_SHARE * ttft_s:
         return f"own error {figure(measured.ttft_s.p95, 's')} (p95), of a TTFT of {figure(ttft_s, 's')}"
     return ""

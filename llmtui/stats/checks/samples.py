@@ -223,7 +223,7 @@ def _own_errors(race: Race) -> AccuracyLevel | None:
     """llmtui's own errors with as many streams as were under way, None if they were not measured."""
     if race.record is None or race.at is None:
         return race.record.at_one_stream() if race.record is not None else None
-    return race.record.at_streams(max([1, *(race.at.streams(e.evidence.turns) for e in race.sampled)]))
+    return race.record.level_for(streams=max([1, *(race.at.streams(e.evidence.turns) for e in race.sampled)]))
 
 
 def _error_unknown(race: Race) -> Iterator[Check]:

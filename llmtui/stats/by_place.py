@@ -1,0 +1,84 @@
+"""Values by the place or the time of a request, in bounded memory: full detail at first, then in ever wider bins."""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+
+#: The most bins.
+MOST = 4096
+
+
+class Means:
+    """Means of values by request number, from 1 on. Up to `MOST` requests have a bin each."""
+
+    def __init__(self) -> None:
+        self._sums = array("d")
+        self._counts = array("q")
+        self.width = 1
+
+    def add(self, number: int, value: float) -> None:
+        """Add the value of a request."""
+        place = (number - 1) // self.width
+        while place >= MOST:
+            self._widen()
+            place = (number - 1) // self.width
+        missing = place + 1 - len(self._sums)
+        if missing > 0:
+            self._sums.extend([0.0] * missing)
+            self._counts.extend([0] * missing)
+        self._sums[place] += value
+        self._counts[place] += 1
+
+    def _widen(self) -> None:
+        self.width *= 2
+        for name, kind in (("_sums", "d"), ("_counts", "q")):
+            old = getattr(self, name)
+            if len(old) % 2:
+                old.append(0)
+            setattr(self, name, array(kind, (a + b for a, b in zip(old[::2], old[1::2], strict=True))))
+
+    def batches(self, size: int) -> list[float | None]:
+        """The means of each `size` bins, from the first request on; None for those without values.
+
+        Bins that do not fill a batch are left out.
+        """
+        whole = len(self._sums) // size * size
+        return [self._mean(start, start + size) for start in range(0, whole, size)]
+
+    def parts(self, first: int, last: int, count: int) -> list[float]:
+        """The means of `count` equal parts of the requests `first` to `last`; empty if a part has no values."""
+        low, high = (first - 1) // self.width, min((last - 1) // self.width + 1, len(self._sums))
+        edges = [low + round(part * (high - low) / count) for part in range(count + 1)]
+        means = [self._mean(a, b) for a, b in itertools.pairwise(edges)]
+        return [mean for mean in means if mean is not None] if None not in means else []
+
+    def _mean(self, low: int, high: int) -> float | None:
+        n = sum(self._counts[low:high])
+        return sum(self._sums[low:high]) / n if n else None
+
+
+class Peaks:
+    """The largest of some counts up to a time. Times (s) are off by a 2000th of the longest one at most."""
+
+    def __init__(self) -> None:
+        self._most = array("q")
+        self._width_s = 1 / 64
+
+    def add(self, at_s: float, value: int) -> None:
+        """Note a count at a time of 0 and more."""
+        place = int(at_s / self._width_s)
+        while place >= MOST:
+            self._width_s *= 2
+            if len(self._most) % 2:
+                self._most.append(0)
+            self._most = array("q", map(max, self._most[::2], self._most[1::2]))
+            place = int(at_s / self._width_s)
+        missing = place + 1 - len(self._most)
+        if missing > 0:
+            self._most.extend([0] * missing)
+        self._most[place] = max(self._most[place], value)
+
+    def up_to(self, time_s: float) -> int:
+        """The largest count until then, 0 without any."""
+        return max(self._most[: int(time_s / self._width_s) + 1], default=0)

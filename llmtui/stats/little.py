@@ -1,0 +1,55 @@
+"""Little's law as a check of the bookkeeping: two counts of the requests under way must agree.
+
+L is what the worker counts when it reports how far it is: it adds 1 when it sends a request, and subtracts 1 when the
+request has ended. X W is the number of samples that say of themselves, by when they were written and how long they
+took, that they were under way at that moment. A sample that is lost, counted twice, or has wrong times is in one of
+the two only.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+
+from llmtui.model import Iteration
+
+#: Of more moments than this, every second one is dropped.
+MOST = 4096
+
+
+class Little:
+    """Compares both counts at the moments at which the worker reports."""
+
+    def __init__(self) -> None:
+        self._at_s = array("d")
+        self._counted = array("q")
+        self._found = array("q")
+        self._every = 1
+        self._pulses = 0
+
+    def pulse(self, at_s: float, in_flight: int) -> None:
+        """Note the worker's own count at a moment (s since the turn began), before the samples that end after it."""
+        self._pulses += 1
+        if self._pulses % self._every or (self._at_s and at_s <= self._at_s[-1]):
+            return
+        self._at_s.append(at_s)
+        self._counted.append(in_flight)
+        self._found.append(0)
+        if len(self._at_s) > MOST:
+            for name in ("_at_s", "_counted", "_found"):
+                setattr(self, name, getattr(self, name)[::2])
+            self._every *= 2
+
+    def add(self, sample: Iteration) -> None:
+        """Add a sample, good or failed."""
+        start_s = sample.written_s
+        if start_s is None or sample.latency_s is None:
+            return
+        for place in range(bisect_left(self._at_s, start_s), bisect_left(self._at_s, start_s + sample.latency_s)):
+            self._found[place] += 1
+
+    def residual(self, from_s: float, to_s: float) -> float | None:
+        """|L - X W| / L over the moments in [from_s, to_s); None if there was none with a request under way."""
+        low, high = bisect_left(self._at_s, from_s), bisect_left(self._at_s, to_s)
+        counted, found = sum(self._counted[low:high]), sum(self._found[low:high])
+        return abs(counted - found) / counted if counted else None

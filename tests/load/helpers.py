@@ -1,0 +1,104 @@
+"""Helpers: truth servers, slices for them, and what a worker reports of one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from llmtui.load.messages import Pulse, Slice, SliceDone
+from llmtui.load.process import WorkerProcess
+from llmtui.load.prompts import Template
+from llmtui.model import Backend, Iteration, Level, RunConfig
+from llmtui.wire import dialect_for
+
+TRUTH = [sys.executable, "-P", "-m", "llmtui.accuracy.truth_server"]
+
+
+@contextlib.asynccontextmanager
+async def truth(**options: float) -> AsyncIterator[str]:
+    """A truth server in a process of its own; `options` are those of its command line. Yields its URL."""
+    flags = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", f"{value:g}")]
+    process = await asyncio.create_subprocess_exec(*TRUTH, *flags, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        yield (await process.stdout.readline()).decode().strip()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def slice_for(
+    url: str,
+    *,
+    requests: int = 0,
+    duration_s: float = 0.0,
+    settle: int = 0,
+    stagger_s: float = 0.0,
+    seed: str = "seed",
+    tokens: int = 4,
+    timeout_s: float = 10.0,
+    **level: Any,
+) -> Slice:
+    """A slice of one level, given by the fields of `Level`."""
+    backend = Backend(name="a", url=url, model="truth")
+    config = RunConfig(max_tokens=tokens, timeout_s=timeout_s, connect_timeout_s=2.0)
+    request = dialect_for(backend).request(backend, config, "hi", "truth")
+    return Slice(
+        backend=backend,
+        config=config,
+        level=Level(number=1, **level),
+        base=Iteration(run="r", backend="a", attempt=1, iteration=1, phase="measured", started_utc="", level=1, turn=1),
+        method=request.method,
+        url=request.url,
+        headers=request.headers,
+        template=Template(body=request.body),
+        max_tokens=request.max_tokens,
+        requests=requests,
+        duration_s=duration_s,
+        settle=settle,
+        stagger_s=stagger_s,
+        seed=seed,
+    )
+
+
+@contextlib.asynccontextmanager
+async def worker() -> AsyncIterator[WorkerProcess]:
+    """A worker process, ended afterwards."""
+    process = WorkerProcess()
+    try:
+        yield process
+    finally:
+        await process.close()
+
+
+async def run_slice(
+    of: Slice, on_pulse: Callable[[Pulse], None] = lambda _: None, process: WorkerProcess | None = None
+) -> tuple[list[Iteration], SliceDone]:
+    """Carry out a slice in a worker, a new one unless given, and return its samples in the order of their numbers."""
+    samples: list[Iteration] = []
+    async with contextlib.AsyncExitStack() as stack:
+        running = process if process is not None else await stack.enter_async_context(worker())
+        done = await running.run(of, samples.extend, on_pulse)
+    return sorted(samples, key=lambda sample: sample.request), done
+
+
+def in_flight(samples: list[Iteration], done: SliceDone) -> float:
+    """The time average of the requests under way in the window."""
+    low, high = window(done)
+    spans = [(s.written_s, s.written_s + s.latency_s) for s in samples if s.written_s is not None and s.latency_s]
+    return sum(max(0.0, min(end, high) - max(start, low)) for start, end in spans) / (high - low)
+
+
+def window(done: SliceDone) -> tuple[float, float]:
+    """The beginning and the end of the window, in s since the turn began."""
+    assert done.window_from_s is not None and done.window_to_s is not None
+    return done.window_from_s, done.window_to_s
+
+
+def share(samples: list[Iteration], name: str) -> list[Iteration]:
+    """Those sent in this share of the turn."""
+    return [sample for sample in samples if sample.share == name]

@@ -1,0 +1,85 @@
+"""The open loop against real servers: every request is sent when it is due, or when the cap allows it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from llmtui.load.arrivals import due_times
+from tests.load.helpers import run_slice, share, slice_for, truth, window
+
+
+async def test_requests_are_sent_when_they_are_due_and_none_is_skipped() -> None:
+    async with truth(ttft_ms=30, itl_ms=5) as url:
+        of = slice_for(url, rate=50.0, settle=5, requests=50)
+        samples, done = await run_slice(of)
+    assert done.error is None and all(sample.ok for sample in samples)
+    assert [sample.request for sample in samples] == list(range(1, len(samples) + 1))
+    dues = list(itertools.islice(due_times(of.level, of.seed, 5, 50), len(samples)))
+    assert [sample.due_s for sample in samples] == dues
+    assert all((sample.written_s or 0) >= due for sample, due in zip(samples, dues, strict=True))
+    assert [len(share(samples, name)) for name in ("settling", "window")] == [5, 50]
+    assert all(sample.waited_s == 0.0 for sample in samples)
+    low, high = window(done)
+    assert (high - low) == pytest.approx(1.0, abs=0.1)
+
+
+async def test_two_backends_of_a_round_get_their_requests_at_the_same_times() -> None:
+    async with truth(ttft_ms=5, itl_ms=1) as one, truth(ttft_ms=50, itl_ms=1) as other:
+        (first, _), (second, _) = [
+            await run_slice(slice_for(url, rate=100.0, requests=20, seed="7/r/measured/2/1")) for url in (one, other)
+        ]
+    assert [s.due_s for s in share(first, "window")] == [s.due_s for s in share(second, "window")]
+
+
+async def test_what_waits_for_the_cap_is_client_queue_and_not_latency() -> None:
+    async with truth(ttft_ms=100, itl_ms=1) as url:
+        of = slice_for(url, rate=40.0, arrival="constant", cap=2, requests=20)
+        samples, done = await run_slice(of)
+    assert max(sample.in_flight or 0 for sample in samples) == 2
+    # Two at a time take about 0.1 s: of 40 a second that are due, 20 are sent, and the others wait ever longer.
+    waits = [sample.waited_s or 0.0 for sample in share(samples, "window")]
+    assert waits[0] == waits[1] == 0.0
+    assert waits[-1] > 0.2
+    assert all((sample.latency_s or 0) < 0.25 for sample in samples)
+    for sample in samples:
+        assert sample.due_s is not None and sample.written_s is not None and sample.waited_s is not None
+        assert sample.due_s + sample.waited_s <= sample.written_s
+    assert done.late_from_s is None
+
+
+async def test_a_window_by_duration_ends_in_time_though_the_cap_is_full() -> None:
+    async with truth(ttft_ms=400, itl_ms=1) as url:
+        samples, done = await run_slice(slice_for(url, rate=100.0, cap=1, duration_s=0.2))
+    low, high = window(done)
+    assert high - low == pytest.approx(0.2)
+    assert len(share(samples, "window")) == 1
+    assert done.elapsed_s < 2
+
+
+async def test_a_turn_ends_with_its_last_answer_and_not_with_the_next_due_time() -> None:
+    async with truth(ttft_ms=20, itl_ms=1) as url:
+        began = asyncio.get_running_loop().time()
+        samples, _ = await run_slice(slice_for(url, rate=0.02, duration_s=0.3))
+    assert len(samples) == 1 and samples[0].ok
+    assert asyncio.get_running_loop().time() - began < 10
+
+
+async def test_a_rate_that_no_client_can_hold_ends_and_says_since_when() -> None:
+    async with truth(ttft_ms=1, itl_ms=1) as url:
+        samples, done = await run_slice(slice_for(url, rate=50_000.0, requests=400))
+    assert len(share(samples, "window")) == 400
+    assert done.late_from_s is not None and 0 <= done.late_from_s < 400 / 50_000
+    late = [(s.written_s or 0) - (s.due_s or 0) for s in share(samples, "window")]
+    assert late[-1] > 0.002
+
+
+async def test_a_server_that_does_not_answer_ends_the_turn_with_its_reason() -> None:
+    async with truth() as url:
+        pass
+    samples, done = await run_slice(slice_for(url, rate=200.0, requests=100_000))
+    assert done.error is not None and done.error.kind == "connect"
+    assert "requests in a row failed: nothing answers" in done.error.message
+    assert 10 <= len(samples) < 100
