@@ -57,7 +57,10 @@ def turn(backend: str = "a", round: int = 1, level: int = 1, speed: float = 1.0,
         "foreign_cpu": 0.02,
         "server_cpu": 4.0,
         "worker_cpu": 0.2,
-        "text": "the same",
+        "tokens_per_arrival": 1.0,
+        "events_per_piece": 1.0,
+        "text": "the same as ever",
+        "text_of": 17,
     }
     of: dict[str, Any] = {"run": "r", "backend": backend, "attempt": 1, "phase": phase, "round": round, "level": level}
     return Turn(**(of | usual | fields))

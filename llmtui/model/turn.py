@@ -54,7 +54,9 @@ class Turn(Struct, frozen=True):
     (`unsettled` says which). `drift` is the change of the TPOT from the first part of the window to the last, as a
     share, and `drift_p` how often a steady turn shows a trend as clear. `backlog` has the largest number of requests
     that were due and had not ended, up to one, two and three thirds of the time; `beyond_capacity`: it went on growing.
-    `text` is one of the answers.
+    `text` is the answer to request `text_of`, the first one of the window with an answer. `ended_early` counts the
+    answers that ended before their token budget. The two means of tokens show different work that medians hide;
+    `tokens_per_arrival` and `events_per_piece` are means too.
     """
 
     run: Own
@@ -122,7 +124,13 @@ class Turn(Struct, frozen=True):
     error: Failure | None = None
     percentiles: dict[Quantity, Percentiles] = {}
     buckets: dict[Quantity, list[int]] = {}
+    ended_early: int = 0
+    output_tokens_mean: float | None = None
+    cached_tokens_mean: float | None = None
+    tokens_per_arrival: float | None = None
+    events_per_piece: float | None = None
     text: Outside = ""
+    text_of: int = 0
 
     @property
     def drifts(self) -> bool:
@@ -138,7 +146,8 @@ class Turn(Struct, frozen=True):
     def as_sample(self) -> Iteration:
         """The turn as one sample of its level, for everything that compares backends round by round.
 
-        A turn that is partial, or in which no request succeeded, is a failure.
+        Its tokens are means: they are the work of the turn. A turn that is partial, or in which no request succeeded,
+        is a failure.
         """
         error = self.error
         if error is None and self.state != "whole":
@@ -151,8 +160,15 @@ class Turn(Struct, frozen=True):
             phase=self.phase,
             started_utc=self.started_utc,
             error=error,
+            output_tokens=_whole(self.output_tokens_mean, self.output_tokens),
+            cached_tokens=_whole(self.cached_tokens_mean, self.cached_tokens),
+            request=self.text_of,
             **{name: getattr(self, name) for name in _SAME},
         )
+
+
+def _whole(mean: float | None, median: int | None) -> int | None:
+    return round(mean) if mean is not None else median
 
 
 #: Fields that a turn and a sample have in common.
@@ -165,10 +181,8 @@ _SAME = (
     "tokens_per_s",
     "requests_per_s",
     "output_tokens_per_s",
-    "output_tokens",
     "hidden_tokens",
     "prompt_tokens",
-    "cached_tokens",
     "token_source",
     "finish_reason",
     "server_prefill_s",

@@ -17,6 +17,7 @@ from llmtui.stats.by_place import Means, Peaks
 from llmtui.stats.durations import Durations
 from llmtui.stats.little import Little
 from llmtui.stats.running import Counts
+from llmtui.stats.turn_answers import Answers
 from llmtui.stats.turn_edges import Edges
 
 _COUNTS = ("output_tokens", "prompt_tokens", "cached_tokens", "hidden_tokens")
@@ -34,7 +35,6 @@ class TurnFigures:
         self._server = {name: Durations() for name in _SERVER}
         self._counts = {name: Counts() for name in _COUNTS}
         self._sources: Counter[TokenSource] = Counter()
-        self._reasons: Counter[str] = Counter()
         self._stamps: Counter[Any] = Counter()
         self._outcomes: Counter[str] = Counter()
         self._edges = Edges()
@@ -47,7 +47,7 @@ class TurnFigures:
         # The numbers of the first and the last request of the window.
         self._first = self._last = 0
         self._error: Any = None
-        self._text = ""
+        self._answers = Answers()
 
     def pulse(self, at_s: float, in_flight: int) -> None:
         """Note how many requests the worker counts as under way, `at_s` after the turn began."""
@@ -98,11 +98,9 @@ class TurnFigures:
                 counts.add(count)
         if sample.token_source is not None:
             self._sources[sample.token_source] += 1
-        if sample.finish_reason is not None:
-            self._reasons[sample.finish_reason] += 1
         if sample.stamp is not None:
             self._stamps[sample.stamp] += 1
-        self._text = self._text or sample.text
+        self._answers.add(sample)
 
     def figures(self, window_from_s: float | None, window_to_s: float | None) -> dict[str, Any]:
         """Return the fields of a turn with this window (s since the turn began), None without one."""
@@ -124,9 +122,8 @@ class TurnFigures:
             "percentiles": percentiles,
             "buckets": {name: each.buckets.encoded() for name, each in self._durations.items() if each.n},
             "token_source": _most(self._sources),
-            "finish_reason": _most(self._reasons),
             "stamp": _most(self._stamps),
-            "text": self._text,
+            **self._answers.figures(),
             **self._settling(),
         }
         if not self._outcomes["finished"]:

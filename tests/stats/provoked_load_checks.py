@@ -47,6 +47,13 @@ PROVOKED: list[tuple[str, str, Fields, dict[str, Any], Load, str]] = [
     ("context-length", "warning", {}, {"context_tokens": 100}, CLOSED, "(tokens of each slot): a 100 of 110"),
     ("prefix-cache", "void", {"cached_tokens": 20}, {}, CLOSED, "not equally for all: a 43%, b 0%"),
     ("output-tokens", "void", {"output_tokens": 32}, {}, CLOSED, "a 32, b 64"),
+    # The medians of the turns are equal.
+    ("output-tokens", "void", {"output_tokens_mean": 50.2}, {}, CLOSED, "a 50, b 64"),
+    ("prefix-cache", "void", {"cached_tokens_mean": 9.0}, {}, CLOSED, "a 20%, b 0%"),
+    ("stop-reason", "warning", {"ended_early": 4}, {}, CLOSED, "before max_tokens"),
+    ("tokens-per-arrival", "void", {"tokens_per_arrival": 4.0}, {}, CLOSED, "a 4, b 1"),
+    ("not-streamed", "warning", {"events_per_piece": 16.0}, {}, CLOSED, "a 16"),
+    ("answers-differ", "note", {"text": "the same as never"}, {}, CLOSED, "in 10 of 10 rounds"),
     ("prompt-tokens", "void", {"prompt_tokens": 92}, {}, CLOSED, "a 92, b 46"),
 ]  # fmt: skip
 SILENT: list[tuple[str, Fields, dict[str, Any], Load]] = [
@@ -71,4 +78,7 @@ SILENT: list[tuple[str, Fields, dict[str, Any], Load]] = [
     ("slots", {}, {"slots": None}, CLOSED),
     ("context-length", {}, {"context_tokens": 110}, CLOSED),
     ("prefix-cache", {}, {}, CLOSED),
+    ("output-tokens", {"output_tokens_mean": 63.8}, {}, CLOSED),
+    # They are answers to different requests.
+    ("answers-differ", {"text": "another one", "text_of": 18}, {}, CLOSED),
 ]

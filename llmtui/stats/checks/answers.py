@@ -51,9 +51,9 @@ def _differences(race: Race, one: Entry, two: Entry) -> tuple[int, int, int]:
     return openings, len(differ), max(1, len(pairs))
 
 
-def _question(iteration: Iteration) -> tuple[int, int, int]:
-    """What the fresh first line of a prompt depends on, besides the run."""
-    return iteration.attempt, iteration.part, iteration.iteration
+def _question(iteration: Iteration) -> tuple[int, int, int, int]:
+    """What the fresh first line of a prompt depends on, besides the run and the level of a load."""
+    return iteration.attempt, iteration.part, iteration.iteration, iteration.request
 
 
 def settings_ignored(race: Race) -> Iterator[Check]:

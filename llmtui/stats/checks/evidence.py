@@ -8,11 +8,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from llmtui.model import Iteration, Turn, pieces
+from llmtui.model import Iteration, Turn
 from llmtui.model.finish_words import ended_by
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.running import Counts
 from llmtui.stats.summary import first_latency, percentile
+from llmtui.stats.turn_answers import events_per_piece, tokens_per_arrival
 from llmtui.text import sanitize
 
 #: The number of newest iterations that are compared one by one with those of other backends.
@@ -166,8 +167,13 @@ class Evidence:
     def add_turn(self, turn: Turn) -> None:
         """Add the next turn of this attempt at one level, as `add` does."""
         self.add(turn.as_sample)
-        if turn.phase == "measured" and turn.state == "whole":
-            self.turns.append(turn)
+        if turn.phase != "measured" or turn.state != "whole":
+            return
+        self.turns.append(turn)
+        if turn.tokens_per_arrival is not None:
+            self.per_arrival.add(self.measured - 1, turn.tokens_per_arrival)
+        if turn.events_per_piece is not None:
+            self.per_piece.add(self.measured - 1, turn.events_per_piece)
 
     def _machine(self, iteration: Iteration) -> None:
         self.disturbed += iteration.disturbed
@@ -190,8 +196,8 @@ class Evidence:
     def _work(self, iteration: Iteration) -> None:
         if iteration.in_one_piece:
             self.whole += 1
-        elif iteration.arrivals_ns:
-            self.per_piece.add(self.measured - 1, sum(iteration.arrival_tokens) / len(pieces(iteration.arrivals_ns)))
+        elif (events := events_per_piece(iteration)) is not None:
+            self.per_piece.add(self.measured - 1, events)
         if iteration.hidden_tokens:
             self.hidden.add(iteration.hidden_tokens)
         elif iteration.output_tokens is None:
@@ -200,7 +206,7 @@ class Evidence:
             self.guessed += 1
         else:
             self.outputs.add(iteration.output_tokens)
-            if (ratio := _per_arrival(iteration, iteration.output_tokens)) is not None:
+            if (ratio := tokens_per_arrival(iteration)) is not None:
                 self.per_arrival.add(self.measured - 1, ratio)
         # A client that connects late gets older iterations without their text.
         if iteration.text:
@@ -244,14 +250,7 @@ class Evidence:
     def ended_early(self) -> float | None:
         """The share of the answers (0 to 1) that ended before their token budget, None without stop reasons."""
         total = self.reasons.total()
+        if total and self.turns:
+            finished = sum(turn.finished for turn in self.turns)
+            return sum(turn.ended_early for turn in self.turns) / finished if finished else None
         return 1 - self.reasons["length"] / total if total else None
-
-
-def _per_arrival(iteration: Iteration, tokens: int) -> float | None:
-    """Output tokens per arrival, None for fewer than two arrivals."""
-    arrivals = len(iteration.arrivals_ns)
-    if arrivals < 2:
-        return None
-    if ended_by(iteration.finish_reason) == "stop" and tokens == sum(iteration.arrival_tokens) + 1:
-        tokens -= 1  # the end-of-sequence token never arrives
-    return tokens / arrivals

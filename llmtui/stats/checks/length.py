@@ -127,7 +127,7 @@ def _at_limit(entry: Entry, max_tokens: int) -> bool:
     A count that is far from it is of an answer that something else ended, such as a full context.
     """
     reasons, outputs = entry.evidence.reasons, entry.evidence.outputs
-    if reasons["length"] < entry.evidence.good or not len(outputs):
+    if reasons["length"] < entry.evidence.good or entry.evidence.ended_early or not len(outputs):
         return False
     return not any(_apart(outputs[at], max_tokens) for at in (0, len(outputs) - 1))
 
