@@ -157,7 +157,7 @@ def last_title(output: bytes) -> str:
     return f"its title was {titles[-1].decode('utf-8', 'replace')!r}" if titles else "it had no title yet"
 
 
-def _levels(job: Job, screen: Screen | None) -> Iterator[LevelReport]:
+def levels(job: Job, screen: Screen | None) -> Iterator[LevelReport]:
     """Run the measuring process while draining the screen. Raises AccuracyError."""
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
@@ -215,7 +215,7 @@ def measure(job: Job, progress: Callable[[str], None]) -> Record:
         part = msgspec.structs.replace(job, monitor=monitor)
         with busy_monitor() if monitor else contextlib.nullcontext() as screen:
             began, first, cpu_s = time.monotonic(), screen.bytes if screen else 0, screen.cpu_s() if screen else 0.0
-            for report in _levels(part, screen):
+            for report in levels(part, screen):
                 reports.append(report)
                 assert report.level is not None
                 where = "with a monitor on screen" if monitor else "without a monitor"
@@ -230,16 +230,16 @@ def measure(job: Job, progress: Callable[[str], None]) -> Record:
                     bytes_per_s=(screen.bytes - first) / seconds,
                     cpu_cores=(screen.cpu_s() - cpu_s) / seconds,
                 )
-    levels = [report.level for report in reports if report.level is not None]
+    measured = [report.level for report in reports if report.level is not None]
     return Record(
         measured_utc=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         machine=describe_machine(),
         versions=_versions(),
-        stamp="kernel" if all(level.stamp == "kernel" for level in levels) else "user",
+        stamp="kernel" if all(level.stamp == "kernel" for level in measured) else "user",
         truth_stamp="kernel" if all(report.truth_stamp == "kernel" for report in reports) else "user",
         tokens=job.tokens,
         ttft_ms=job.ttft_ms,
         itl_ms=job.itl_ms,
-        levels=levels,
+        levels=measured,
         watching=monitor_load,
     )

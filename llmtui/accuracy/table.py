@@ -42,8 +42,6 @@ def table(record: Record) -> str:
         details = f", {level.coalesced:.1%} of tokens coalesced" if level.coalesced else ""
         if level.failed:
             details += f", {level.failed} failed"
-        if level.busy:
-            screen += ", busy cores"
         lines.append(f"{level.title}, {screen}: {plural(level.requests, 'request')}{details}")
         rows: list[tuple[str, Errors]] = [
             ("TTFT, ms", level.ttft_s),

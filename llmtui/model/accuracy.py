@@ -37,8 +37,7 @@ class Level(Struct, frozen=True, omit_defaults=False):
 
     Of an open loop `late_s` is how much later than due requests were written, and `delivered_share` the rate at which
     they were written, as a share of the one of their schedule. `worker_cpu` is the share of a core that the measuring
-    process used. `server_late_s` is how late the truth server sent its tokens, which is no error of llmtui. `busy`:
-    other programs kept every core busy.
+    process used. `server_late_s` is how late the truth server sent its tokens, which is no error of llmtui.
     """
 
     streams: int
@@ -58,7 +57,6 @@ class Level(Struct, frozen=True, omit_defaults=False):
     delivered_share: float | None = None
     worker_cpu: float | None = None
     server_late_s: Errors | None = None
-    busy: bool = False
 
     @property
     def title(self) -> str:
@@ -99,7 +97,7 @@ class Record(Struct, frozen=True, omit_defaults=False):
 
     def at_one_stream(self) -> Level | None:
         """Return the level with one stream, as in a race; with the monitor, if measured."""
-        ones = [level for level in self.levels if level.streams == 1 and level.loop == "race" and not level.busy]
+        ones = [level for level in self.levels if level.streams == 1 and level.loop == "race"]
         return max(ones, key=lambda level: level.monitor, default=None)
 
     def level_for(self, *, streams: int = 0, rate: float = 0.0) -> Level | None:
@@ -112,7 +110,7 @@ class Record(Struct, frozen=True, omit_defaults=False):
             return level.rate if rate else level.streams
 
         wanted = rate or streams
-        fit = [level for level in self.levels if level.loop == "load" and not level.busy and size(level) >= wanted]
+        fit = [level for level in self.levels if level.loop == "load" and size(level) >= wanted]
         return min(fit, key=lambda level: (size(level), not level.monitor), default=None)
 
     @property

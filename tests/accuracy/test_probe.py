@@ -269,8 +269,7 @@ def test_the_level_that_says_how_large_the_error_of_a_load_is() -> None:
         return msgspec.structs.replace(race, loop="load", monitor=monitor, **({"streams": 0} | fields))
 
     bare, eight, many, rate = level(False, streams=8), level(streams=8), level(streams=32), level(rate=100.0)
-    busy = level(streams=4, busy=True)
-    record = msgspec.structs.replace(record_of(HERE), levels=[race, bare, busy, eight, many, rate])
+    record = msgspec.structs.replace(record_of(HERE), levels=[race, bare, eight, many, rate])
     assert record.level_for(streams=1) is eight, "the level of a race says nothing of a load"
     assert record.level_for(streams=8) is eight, "with the monitor, if measured"
     assert record.level_for(streams=9) is many
@@ -281,7 +280,7 @@ def test_the_level_that_says_how_large_the_error_of_a_load_is() -> None:
 
 def test_record_of_0_1_0_is_read(tmp_path: Path) -> None:
     old = json.loads(msgspec.json.encode(record_of(HERE)))
-    for name in ("loop", "rate", "late_s", "delivered_share", "worker_cpu", "server_late_s", "busy"):
+    for name in ("loop", "rate", "late_s", "delivered_share", "worker_cpu", "server_late_s"):
         del old["levels"][0][name]
     file = tmp_path / "accuracy.json"
     file.write_text(json.dumps({"schema_version": 1, "records": [old]}))
