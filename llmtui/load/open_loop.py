@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import heapq
 
 from llmtui.load.alarm import Alarm
 from llmtui.load.arrivals import due_times
@@ -10,6 +12,10 @@ from llmtui.load.descriptors import connections
 from llmtui.load.messages import Slice
 from llmtui.load.sender import Sender, Taken
 
+#: This long before it is due, in s, a request gets its connection.
+AHEAD_S = 0.003
+#: This long before it is due, in s, a request is woken, and then watches the clock: a thread is never woken on time.
+WATCH_S = 0.0001
 #: Requests that are due together are sent in groups of this size, so that answers are read in between.
 _AT_ONCE = 64
 #: The turn ends once this many requests have failed in a row and none is under way.
@@ -39,7 +45,9 @@ class _OpenLoop:
         self._most = min(of.level.cap or most, most)
         self._dues = due_times(of.level, of.seed, of.settle, requests)
         self._due_s = next(self._dues)
-        self._alarm = Alarm(self._send_due)
+        self._alarm = Alarm(self._on_alarm)
+        #: Requests with a connection that are not due yet: when they are, and what wakes them.
+        self._held: list[tuple[float, int, asyncio.Future[None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way = 0
         self._over = asyncio.Event()
@@ -53,9 +61,9 @@ class _OpenLoop:
 
     async def run(self) -> None:
         """Send until the turn is over, and wait for the last answer."""
+        self._sender.begin(2 * AHEAD_S)
         self._send_due()
         await self._over.wait()
-        self._alarm.close()
         if self._error is not None:
             raise self._error
         await asyncio.gather(*self._tasks)
@@ -67,35 +75,59 @@ class _OpenLoop:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _on_alarm(self) -> None:
+        while self._held and self._held[0][0] - WATCH_S <= self._sender.now_s:
+            _, _, held = heapq.heappop(self._held)
+            if not held.done():
+                held.set_result(None)
+        self._send_due()
+
     def _send_due(self) -> None:
-        """Send what is due and may be sent, and set the alarm."""
+        """Start the requests that are due soon and may be sent, and set the alarm."""
         for _ in range(_AT_ONCE):
             now_s = self._sender.now_s
-            due, room = self._due_s <= now_s, self._under_way < self._most
-            if not (self._course.more(now_s) if due and room else self._course.tick(now_s)):
+            due, room = self._due_s - AHEAD_S <= now_s, self._under_way < self._most
+            sends = due and room
+            if not (self._course.more(max(now_s, self._due_s)) if sends else self._course.tick(now_s)):
                 self._over.set()
-                return
+                break
             self._waits = due and not room
-            if not (due and room):
+            if not sends:
                 break
             self._send()
-        at_s = [] if self._waits else [self._due_s]
+        self._set_alarm()
+        self._sender.prepare()
+
+    def _set_alarm(self) -> None:
+        at_s = [] if self._waits or self._course.over else [self._due_s - AHEAD_S]
+        if self._held:
+            at_s.append(self._held[0][0] - WATCH_S)
         if (ends_s := self._course.due_to_end_s) is not None:
             at_s.append(ends_s)
         if at_s:
             self._alarm.set(self._sender.instant_ns(min(at_s)))
-        self._sender.prepare()
 
     def _send(self) -> None:
         due_s, self._due_s = self._due_s, next(self._dues)
         self._under_way += 1
         waited_s = max(0.0, self._waited_to_s - due_s) if self._has_cap else 0.0
-        task = asyncio.create_task(self._carry_out(self._sender.take(), due_s, waited_s))
+        task = asyncio.create_task(self._carry_out(self._sender.take(due_s), due_s, waited_s))
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
+    async def _hold(self, due_s: float, number: int) -> None:
+        """Wait until `due_s`."""
+        if due_s - WATCH_S > self._sender.now_s:
+            held = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._held, (due_s, number, held))
+            self._set_alarm()
+            await held
+        while self._sender.now_s < due_s:
+            pass
+
     async def _carry_out(self, taken: Taken, due_s: float, waited_s: float) -> None:
-        error = await self._sender.send(taken, due_s=due_s, waited_s=waited_s)
+        hold = functools.partial(self._hold, due_s, taken.number)
+        error = await self._sender.send(taken, due_s=due_s, waited_s=waited_s, hold=hold)
         self._under_way -= 1
         self._failures = self._failures + 1 if error is not None else 0
         if error is not None and self._failures >= MOST_FAILURES and not self._under_way:

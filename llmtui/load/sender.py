@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import functools
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
 
 import httpx
 import msgspec
@@ -16,6 +17,7 @@ from llmtui.load.lateness import Lateness
 from llmtui.load.messages import Pulse, Slice
 from llmtui.measure.answer import Answer
 from llmtui.measure.failures import RETRY_LATER
+from llmtui.measure.hold import before_write
 from llmtui.measure.record import with_figures
 from llmtui.measure.request import IterationError, ask
 from llmtui.model import Failure, Iteration, Share
@@ -25,15 +27,17 @@ from llmtui.wire.base import Request
 CUT_OFF = Failure(kind="stopped", message="the turn was stopped before the answer ended")
 
 
-class Taken(NamedTuple):
+@dataclasses.dataclass
+class Taken:
     """A request that is part of the turn from now on. Times are in s since the turn began."""
 
     number: int
     share: Share
     request: Request
+    #: When it is to be written, or was taken if that is later.
     taken_s: float
-    #: The requests under way, with this one.
-    in_flight: int
+    #: The requests under way with this one, 0 until it is written.
+    in_flight: int = 0
 
 
 class Sender:
@@ -61,7 +65,8 @@ class Sender:
         self._dialect = dialect_for(of.backend)
         self._over = asyncio.Event()
         self._prepared: tuple[int, Request] | None = None
-        self._in_flight = 0
+        #: The requests under way.
+        self.in_flight = 0
         self._finished = 0
         self._failed = 0
         self._tokens = 0
@@ -71,6 +76,10 @@ class Sender:
     def now_s(self) -> float:
         """The time since the turn began, in s."""
         return (time.monotonic_ns() - self._began_ns) / 1e9
+
+    def begin(self, after_s: float) -> None:
+        """Let the turn begin `after_s` from now: until then `now_s` is negative."""
+        self._began_ns = time.monotonic_ns() + round(after_s * 1e9)
 
     def instant_ns(self, at_s: float) -> int:
         """Return the time on the monotonic clock that is `at_s` after the beginning of the turn."""
@@ -82,7 +91,7 @@ class Sender:
             share=self.course.share,
             elapsed_s=round(self.now_s, 3),
             sent=self.course.sent,
-            in_flight=self._in_flight,
+            in_flight=self.in_flight,
             finished=self._finished,
             failed=self._failed,
             counted=self.course.counted,
@@ -95,22 +104,31 @@ class Sender:
         if self._prepared is None or self._prepared[0] != number:
             self._prepared = number, self._request(number)
 
-    def take(self) -> Taken:
-        """Take the next request of the turn, to be sent at once."""
-        taken_s = self.now_s
+    def take(self, at_s: float = 0.0) -> Taken:
+        """Take the next request of the turn, to be written at `at_s` (s since the turn began), or at once if later."""
+        taken_s = max(self.now_s, at_s)
         number, share = self.course.next(taken_s)
         prepared, self._prepared = self._prepared, None
         request = prepared[1] if prepared is not None and prepared[0] == number else self._request(number)
-        self._in_flight += 1
-        return Taken(number, share, request, taken_s, self._in_flight)
+        return Taken(number, share, request, taken_s)
 
     async def send(
-        self, taken: Taken, *, due_s: float | None = None, waited_s: float | None = None
+        self,
+        taken: Taken,
+        *,
+        due_s: float | None = None,
+        waited_s: float | None = None,
+        hold: Callable[[], Awaitable[None]] | None = None,
     ) -> IterationError | None:
         """Send a request and wait for its end; return its error if it failed. A cancellation is reported, and raised.
 
-        `due_s` is when it was to be sent (s since the turn began), and `waited_s` how long it waited for the cap.
+        `due_s` is when it was to be sent (s since the turn began), and `waited_s` how long it waited for the cap. With
+        a connection at hand it awaits `hold`, and is written then.
         """
+        if hold is None:
+            self._count(taken)
+        else:
+            before_write.set(functools.partial(self._write_after, hold, taken))
         answer: Answer | None = None
         failure: Failure | None = None
         refused = False
@@ -139,7 +157,7 @@ class Sender:
                 written_s=(answer.written_ns - self._began_ns) / 1e9 if answer is not None else taken.taken_s,
                 due_s=due_s,
                 waited_s=waited_s,
-                in_flight=taken.in_flight,
+                in_flight=taken.in_flight or None,
                 error=failure,
                 refused=int(refused),
             )
@@ -148,6 +166,7 @@ class Sender:
             elif failure is not None and failure.kind in ("stopped", "timeout"):
                 # How long it had been under way by then.
                 sample = msgspec.structs.replace(sample, latency_s=self.now_s - taken.taken_s)
+            self.in_flight -= taken.in_flight > 0
             self._end(sample, ok=answer is not None)
         return None
 
@@ -169,8 +188,16 @@ class Sender:
         body = of.template.of(number)
         return Request(method=of.method, url=of.url, headers=of.headers, body=body, max_tokens=of.max_tokens)
 
+    async def _write_after(self, hold: Callable[[], Awaitable[None]], taken: Taken) -> None:
+        await hold()
+        self._count(taken)
+
+    def _count(self, taken: Taken) -> None:
+        if not taken.in_flight:  # it may be written again, on another connection
+            self.in_flight += 1
+            taken.in_flight = self.in_flight
+
     def _end(self, sample: Iteration, *, ok: bool) -> None:
-        self._in_flight -= 1
         self._finished += ok
         self._failed += not ok
         assert sample.share

@@ -37,6 +37,10 @@ MOST_SAMPLES = 200
 PULSE_EVERY = 2
 #: A slice ends if the engine leaves this much unread: what waits is in memory.
 MOST_UNREAD_BYTES = 64 * 1024 * 1024
+#: While a slice is under way, garbage is collected only beyond this many objects, and so many for each request under
+#: way: a collection holds up what is due. Requests that succeed leave no garbage.
+MOST_OBJECTS = 5_000
+OBJECTS_PER_REQUEST = 60
 _decode = msgspec.msgpack.Decoder(ToWorker).decode
 
 
@@ -118,6 +122,8 @@ class Worker:
             await asyncio.sleep(BATCH_S)
             number += 1
             self._flush()
+            if gc.get_count()[0] > MOST_OBJECTS + OBJECTS_PER_REQUEST * sender.in_flight:
+                gc.collect()
             unread = self._write.get_write_buffer_size()
             if unread > MOST_UNREAD_BYTES:
                 message = f"the engine did not read the last {unread // 2**20} MB of samples"

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 import httpx
 
 from llmtui.measure.clock import Offset
+from llmtui.measure.hold import before_write
 from llmtui.measure.http1 import ResponseReader
 from llmtui.measure.stamped_socket import StampedSocket
 from llmtui.measure.tls import TlsChannel
@@ -63,7 +64,10 @@ class Connection:
         try:
             self.sock.start_request()
             self._watch(True)
-            await self._write(self._encrypt(wire), reader)
+            encrypted = self._encrypt(wire)
+            if (hold := before_write.get()) is not None:
+                await hold()
+            await self._write(encrypted, reader)
             while not reader.head_done:
                 await self._wait()
         except BaseException:
@@ -115,6 +119,8 @@ class Connection:
         self._sink = None
         self._pending.clear()
         self._pending_bytes = 0
+        if reader is not None:
+            reader.forget()
         if self.closed or self.answered_early or reader is None or not (reader.complete and reader.reusable):
             self.close()
             return False

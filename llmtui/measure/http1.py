@@ -164,6 +164,11 @@ class ResponseReader:
         """Whether no byte of an answer has been received."""
         return not self.head_done and self._head_bytes == 0
 
+    def forget(self) -> None:
+        """Part with the parser, which refers to this object: cycles would stay in memory while no garbage is collected.
+        Nothing can be fed after that."""
+        del self._parser, self._feed
+
     def eof(self) -> None:
         """Handle the end of the connection: set `complete` if the body is delimited by it, else `error`."""
         self.reusable = False

@@ -41,10 +41,11 @@ def slice_for(
     seed: str = "seed",
     tokens: int = 4,
     timeout_s: float = 10.0,
+    truth: dict[str, float] | None = None,
     **level: Any,
 ) -> Slice:
-    """A slice of one level, given by the fields of `Level`."""
-    backend = Backend(name="a", url=url, model="truth")
+    """A slice of one level, given by the fields of `Level`. `truth` is what the requests ask of a truth server."""
+    backend = Backend(name="a", url=url, model="truth", options={"truth": truth} if truth else {})
     config = RunConfig(max_tokens=tokens, timeout_s=timeout_s, connect_timeout_s=2.0)
     request = dialect_for(backend).request(backend, config, "hi", "truth")
     return Slice(

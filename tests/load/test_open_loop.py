@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import re
 
 import pytest
 
 from llmtui.load.arrivals import due_times
+from llmtui.load.open_loop import AHEAD_S
 from tests.load.helpers import run_slice, share, slice_for, truth, window
 
 
@@ -24,6 +27,42 @@ async def test_requests_are_sent_when_they_are_due_and_none_is_skipped() -> None
     assert all(sample.waited_s == 0.0 for sample in samples)
     low, high = window(done)
     assert (high - low) == pytest.approx(1.0, abs=0.1)
+
+
+async def test_a_turn_ends_though_requests_after_its_window_still_wait_for_their_time() -> None:
+    gap_s = AHEAD_S / 3
+    async with truth(ttft_ms=2, itl_ms=0) as url:
+        samples, done = await run_slice(slice_for(url, rate=1 / gap_s, arrival="constant", requests=30))
+    assert done.error is None and all(sample.ok for sample in samples)
+    assert all((sample.written_s or 0) >= (sample.due_s or 0) for sample in samples)
+
+
+async def test_a_connection_that_ends_while_its_request_waits_is_replaced() -> None:
+    """As with llama.cpp, whose connections end after each answer."""
+    answers = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal answers
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            length = re.search(rb"content-length: (\d+)", await reader.readuntil(b"\r\n\r\n"), re.IGNORECASE)
+            assert length is not None
+            await reader.readexactly(int(length[1]))
+            answers += 1
+            body = b'{"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}'
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            await asyncio.sleep(0.002)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        samples, done = await run_slice(slice_for(url, rate=300.0, requests=60))
+    finally:
+        server.close()
+    assert done.error is None
+    assert [str(sample.error) for sample in samples if not sample.ok] == []
+    assert answers == len(samples) >= 60
 
 
 async def test_two_backends_of_a_round_get_their_requests_at_the_same_times() -> None:
