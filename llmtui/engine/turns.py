@@ -68,6 +68,7 @@ async def take_turn(
             turn,
             state="partial" if done.halted or done.error else "whole",
             elapsed_s=done.elapsed_s or None,
+            late_from_s=done.late_from_s,
             worker_cpu=round(done.cpu_s / done.elapsed_s, 2) if done.elapsed_s else None,
             foreign_cpu=foreign,
             server_cpu=server_cpu,

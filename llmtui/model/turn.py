@@ -47,7 +47,8 @@ class Turn(Struct, frozen=True):
     worker counted it, and X W the same from the starts and durations of the samples.
 
     `waiting_s` and `late_s` are the two parts of the client queue of an open loop, whose scheduled figures are from
-    when a request was due. `late_p99_s` is the largest of fewer than 299. `percentiles` has those of the durations, and
+    when a request was due. `late_p99_s` is the largest of fewer than 299, and since `late_from_s` (s since the turn
+    began) llmtui was late with all of them: None if it kept up. `percentiles` has those of the durations, and
     `buckets` their counts, for those of several turns (llmtui.stats.buckets). `itl_s` is the median of all gaps.
 
     `settle_needed` is how many requests had to come before the TPOT was steady, None if it was not or too few came
@@ -97,6 +98,7 @@ class Turn(Struct, frozen=True):
     waiting_s: float | None = None
     late_s: float | None = None
     late_p99_s: float | None = None
+    late_from_s: float | None = None
     scheduled_latency_s: float | None = None
     scheduled_ttft_s: float | None = None
     settle_needed: int | None = None

@@ -29,6 +29,7 @@ BEYOND = {"backlog": [14, 27, 40], "beyond_capacity": True}
 PROVOKED: list[tuple[str, str, Fields, dict[str, Any], Load, str]] = [
     ("open-loop", "note", {}, {}, OPEN, "output tokens/s and requests/s are not compared"),
     ("client-bound", "void", {"late_p99_s": 0.0031}, {}, STEADY, "a 3.10 ms late (p99) in 10 of 10 turns"),
+    ("client-bound", "void", {"late_p99_s": 0.5, "late_from_s": 3.2}, {}, STEADY, "in the last one from 3.20 s on"),
     ("client-bound", "void", {"worker_cpu": 0.93}, {}, CLOSED, "too slow for 8 streams: a 93% of a core in 10 of 10"),
     ("little", "void", {"little_residual": 0.07}, {}, CLOSED, "a 7%"),
     ("delivered-load", "warning", {"in_flight": 7.7}, {}, CLOSED, "the load was not 8 streams: a 7.7 were under way"),

@@ -140,7 +140,9 @@ def _bound_words(race: Race, entry: Entry) -> str:
     turns = entry.evidence.turns
     limit_s = max(LATE_S, LATE_SHARE * ttft_s)
     if late := [turn.late_p99_s for turn in turns if turn.late_p99_s is not None and turn.late_p99_s > limit_s]:
-        return f"{figure(max(late), 's')} late (p99) in {of(len(late), len(turns), _TURN)}"
+        since = [turn.late_from_s for turn in turns if turn.late_from_s is not None]
+        when = f", in the last one from {figure(since[-1], 's')} on" if since else ""
+        return f"{figure(max(late), 's')} late (p99) in {of(len(late), len(turns), _TURN)}{when}"
     if busy := [turn.worker_cpu for turn in turns if turn.worker_cpu is not None and turn.worker_cpu > WORKER_CPU]:
         return f"{max(busy):.0%} of a core in {of(len(busy), len(turns), _TURN)}"
     streams = race.at.streams(turns) if race.at is not None else 1
