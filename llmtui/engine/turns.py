@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -16,11 +16,9 @@ from llmtui.engine.watch.other_cpu import OtherCpuMeter
 from llmtui.load.messages import Pulse, Slice, SliceDone
 from llmtui.load.process import WorkerProcess
 from llmtui.load.prompts import PLACEHOLDER, Template
-from llmtui.model import Iteration, Level, Tick, Turn, disturbed_from
+from llmtui.model import Iteration, Level, Load, Tick, Turn, disturbed_from
+from llmtui.stats.settling import least_settle, settle_of
 from llmtui.stats.turn_figures import TurnFigures
-
-#: A level is settled by at least this many requests of each stream.
-SETTLING_PER_STREAM = 2
 
 
 async def take_turn(
@@ -92,7 +90,6 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
     salt = f"{run.plan.run}{backend_run.salt}"
     key = fresh_lines(salt, turn.attempt, job, backend_run.state.fresh_set) if fresh else ""
     uids = backend_run.target.listeners
-    least = SETTLING_PER_STREAM * level.streams
     return Slice(
         backend=backend_run.backend,
         config=config,
@@ -116,11 +113,25 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
         max_tokens=request.max_tokens,
         requests=load.requests_of(level),
         duration_s=load.duration_s,
-        settle=least if load.settle == "auto" else load.settle,
+        settle=settle_for(run.turns, load, level, job, turn.attempt),
         stagger_s=backend_run.durations_s[0][-1] if backend_run.durations_s.get(0) else 0.0,
         seed=f"{config.seed}/{run.plan.run}/{job.phase}/{job.number}/{job.level}",
         uids=sorted(uids) if uids is not None else None,
     )
+
+
+def settle_for(turns: Sequence[Turn], load: Load, level: Level, job: Job, attempt: int) -> int:
+    """Return how many requests settle the server in a turn, after `turns`: the same in all turns of a round."""
+    if load.settle != "auto":
+        return load.settle
+    requests = load.requests_of(level) or round(level.rate * load.duration_s)
+    if job.phase == "warmup":
+        return least_settle(level, requests)
+    at_level = [turn for turn in turns if turn.level == job.level and turn.state == "whole"]
+    for turn in at_level:
+        if (turn.phase, turn.round, turn.attempt) == ("measured", job.number, attempt):
+            return turn.settled
+    return settle_of(level, [turn for turn in at_level if turn.phase == "warmup"], requests)
 
 
 def _tick(turn: Turn, now: Pulse, requests: int) -> Tick:

@@ -163,7 +163,7 @@ class Sender:
             )
             if answer is not None:
                 sample = with_figures(sample, answer)
-            elif failure is not None and failure.kind in ("stopped", "timeout"):
+            elif failure is not None:
                 # How long it had been under way by then.
                 sample = msgspec.structs.replace(sample, latency_s=self.now_s - taken.taken_s)
             self.in_flight -= taken.in_flight > 0

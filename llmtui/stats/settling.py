@@ -16,8 +16,9 @@ BATCH = 5
 LEAST_BATCHES = 8
 #: A level is settled by at least this many requests of each stream, ...
 PER_STREAM = 2
-#: ... and by at most this share of a turn, unless that is less.
+#: ... and by at most this share of a turn, unless that is less. Without streams at least by the other.
 MOST_SHARE = 0.25
+OPEN_SHARE = 0.125
 #: The requests that are cut off must differ from the rest by more than this share, and than their own noise does.
 MATTERS = 0.05
 _ERRORS = 2.0
@@ -56,18 +57,28 @@ def settle_needed(batches: Sequence[float]) -> int | None:
     return None if _differ(batches[cut:middle], batches[middle:]) else cut
 
 
+def least_settle(level: Level, requests: int) -> int:
+    """How many requests settle a level at least, if `requests` of a turn count.
+
+    2 per stream; in an open loop, whose queue is empty at first, an eighth of the turn.
+    """
+    if level.open:
+        return math.ceil(requests * OPEN_SHARE / (1 - OPEN_SHARE))
+    return PER_STREAM * level.streams
+
+
 def settle_of(level: Level, turns: Iterable[Turn], requests: int) -> int:
     """How many requests settle each backend at a level: the most that any needed, so that none is favoured.
 
     `turns` are those of the level that found out, one or more of each backend, and `requests` is how many of a turn
-    count (0: unknown). It is 2 per stream at least, and a quarter of the turn at most if that is more. Where a backend
-    had no steady state, it is that quarter.
+    count (0: as many as in these turns). The least is `least_settle`, and a quarter of the turn the most if that is
+    more. Where a backend had no steady state, it is that quarter.
     """
-    least = PER_STREAM * level.slots
     known = list(turns)
+    requests = requests or min((turn.requests for turn in known if turn.requests), default=0)
     found = max((turn.settle_needed or 0 for turn in known), default=0)
-    most = math.floor(requests * MOST_SHARE / (1 - MOST_SHARE)) if requests else found
-    return max(least, most if any(turn.unsettled for turn in known) else min(found, most))
+    most = math.floor(requests * MOST_SHARE / (1 - MOST_SHARE))
+    return max(least_settle(level, requests), most if any(turn.unsettled for turn in known) else min(found, most))
 
 
 def _differ(some: Sequence[float], others: Sequence[float]) -> bool:

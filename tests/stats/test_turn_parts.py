@@ -7,6 +7,7 @@ import math
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from llmtui.model import Level, Turn
 from llmtui.stats import by_place
@@ -120,12 +121,17 @@ def turn(needed: int | None, unsettled: bool = False) -> Turn:
         (8, [turn(20)], 40, 16),
         (1, [turn(0), turn(None, unsettled=True)], 40, 13),
         (1, [turn(None)], 40, 2),
-        (1, [turn(20)], 0, 20),
+        (1, [replace(turn(20), requests=80), replace(turn(5), requests=60)], 0, 20),
         (4, [], 0, 8),
     ],
 )
 def test_settling_of_a_level(streams: int, turns: list[Turn], requests: int, expected: int) -> None:
     assert settle_of(Level(number=1, streams=streams), turns, requests) == expected
+
+
+def test_settling_of_an_open_loop_is_an_eighth_of_the_turn_at_least() -> None:
+    assert settle_of(OPEN, [turn(0)], 70) == 10 and settle_of(OPEN, [turn(15)], 70) == 15
+    assert settle_of(OPEN, [turn(None, unsettled=True)], 70) == 23
 
 
 def test_turn_says_what_it_needed() -> None:
