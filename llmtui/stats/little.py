@@ -8,6 +8,7 @@ the two only.
 
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_left
 
@@ -15,6 +16,9 @@ from llmtui.model import Iteration
 
 #: Of more moments than this, every second one is dropped.
 MOST = 4096
+#: The worker counts a request a little before it is written, and until it has read what follows the last token. Within
+#: this time (s) of its start or end, a sample may be in the worker's count or not.
+SLACK_S = 0.005
 
 
 class Little:
@@ -23,7 +27,9 @@ class Little:
     def __init__(self) -> None:
         self._at_s = array("d")
         self._counted = array("q")
-        self._found = array("q")
+        #: How many samples were surely under way, and how many may have been.
+        self._sure = array("q")
+        self._perhaps = array("q")
         self._every = 1
         self._pulses = 0
 
@@ -34,22 +40,29 @@ class Little:
             return
         self._at_s.append(at_s)
         self._counted.append(in_flight)
-        self._found.append(0)
+        self._sure.append(0)
+        self._perhaps.append(0)
         if len(self._at_s) > MOST:
-            for name in ("_at_s", "_counted", "_found"):
+            for name in ("_at_s", "_counted", "_sure", "_perhaps"):
                 setattr(self, name, getattr(self, name)[::2])
             self._every *= 2
 
     def add(self, sample: Iteration) -> None:
         """Add a sample, good or failed."""
-        start_s = sample.written_s
-        if start_s is None or sample.latency_s is None:
+        start_s, latency_s = sample.written_s, sample.latency_s
+        if start_s is None or latency_s is None or not 0 <= latency_s < math.inf:
             return
-        for place in range(bisect_left(self._at_s, start_s), bisect_left(self._at_s, start_s + sample.latency_s)):
-            self._found[place] += 1
+        self._count(self._perhaps, start_s - SLACK_S, start_s + latency_s + SLACK_S)
+        self._count(self._sure, start_s + SLACK_S, start_s + latency_s - SLACK_S)
+
+    def _count(self, counts: array[int], from_s: float, to_s: float) -> None:
+        for place in range(bisect_left(self._at_s, from_s), bisect_left(self._at_s, to_s)):
+            counts[place] += 1
 
     def residual(self, from_s: float, to_s: float) -> float | None:
         """|L - X W| / L over the moments in [from_s, to_s); None if there was none with a request under way."""
         low, high = bisect_left(self._at_s, from_s), bisect_left(self._at_s, to_s)
-        counted, found = sum(self._counted[low:high]), sum(self._found[low:high])
-        return abs(counted - found) / counted if counted else None
+        moments = zip(self._counted[low:high], self._sure[low:high], self._perhaps[low:high], strict=True)
+        apart = sum(max(0, counted - perhaps) - max(0, sure - counted) for counted, sure, perhaps in moments)
+        counted = sum(self._counted[low:high])
+        return abs(apart) / counted if counted else None

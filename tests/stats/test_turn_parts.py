@@ -50,6 +50,26 @@ def test_residual_shows_lost_samples_and_wrong_times() -> None:
         assert short is not None and short == pytest.approx(0.3, abs=0.15) and short > 0.05
 
 
+def test_moment_beside_a_start_or_an_end_is_none() -> None:
+    """The worker counts a request 1 ms before it is written, and 2 ms after its last token."""
+    little = Little()
+    for at_s, in_flight in ((0.999, 1), (1.5, 1), (2.002, 1), (2.5, 0)):
+        little.pulse(at_s, in_flight)
+    little.add(sample(1, "window", 1.0, [1.0]))
+    assert little.residual(0.0, 3.0) == 0.0
+
+
+def test_sample_that_is_counted_twice_or_never_ends() -> None:
+    little = Little()
+    for k in range(1, 9):
+        little.pulse(k, 1)
+    for _ in range(2):
+        little.add(sample(1, "window", 0.5, [2.0]))
+    assert little.residual(0.0, 3.0) == 1.0, "the worker counted 1, and there are 2"
+    assert little.residual(3.0, 9.0) == 1.0, "the worker counted 1, and there is none"
+    assert Little().residual(0.0, 1.0) is None
+
+
 def test_residual_without_a_moment() -> None:
     little = Little()
     little.pulse(1.0, 0)
