@@ -74,11 +74,16 @@ class Tail(Struct, frozen=True):
         return self.bounded and self.low > 1
 
     @property
+    def too_many_lost(self) -> bool:
+        """Whether so many requests got no answer that nobody knows this percentile."""
+        return self.lost >= 1 - self.share
+
+    @property
     def sentence(self) -> str:
         """The result in words: "p95 of TTFT: that of b is 1.31 times that of a (95%: 1.12 to 1.50; 10 rounds)"."""
         slower, faster = sanitize(self.slower, _NAME), sanitize(self.faster, _NAME)
         counts = f"{plural(self.rounds, 'round')}, {plural(self.n, 'request')}"
-        if self.lost >= 1 - self.share:
+        if self.too_many_lost:
             return f"{self.title}: unknown, as {percent_text(self.lost)} of the requests got no answer"
         if not self.bounded:
             needs = f"{LEAST_ROUNDS} rounds and {FROM[self.share]} requests"

@@ -36,6 +36,7 @@ from llmtui.stats.checks import (
 from llmtui.stats.checks.base import VOID_SHARE
 from llmtui.stats.compare import LEAST_SHARE, Basis, Comparison, compare, jointly, zeros_in
 from llmtui.stats.levels import level_of, level_of_others
+from llmtui.stats.load_words import load_sentences
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.rounds import Rounds
 from llmtui.stats.shape import means_apart
@@ -260,14 +261,16 @@ class Verdict:
 
     @property
     def sentences(self) -> list[str]:
-        """One for each comparison with the best, and a note if not all rounds were compared."""
+        """One for each comparison with the best, and a note if not all rounds were compared; of a load its own."""
+        if self.at is not None:
+            return load_sentences(self)
         sentences = sentences_on(self.with_best)
         if note := jointly(self.board.comparisons):
             sentences.append(note)
         sentences += [*self.beside, *self.shapes]
         if sentences and self.rounds:
             sentences.append(f"only the newest {self.rounds} rounds are compared")
-        return [f"at {self.at.title}: {text}" for text in sentences] if self.at is not None else sentences
+        return sentences
 
 
 def sentences_on(pairs: Sequence[Pair]) -> list[str]:

@@ -92,3 +92,18 @@ def test_a_race_has_no_levels() -> None:
     run_view = build.run_view(build.plan("a", "b"))
     assert not levels.verdicts(run_view) and not levels.sentences(run_view) and not levels.checks(run_view)
     assert CLOSED.levels[-1].streams == 8
+
+
+def test_all_that_the_data_say_at_a_level() -> None:
+    few = loads.raced({"a": 1.24, "b": 1.0}, rounds=8, fields={n: {"buckets": {"ttft": [1000, 40]}} for n in "ab"})
+    first, tails = few.verdict().sentences
+    assert first == few.verdict().line
+    assert tails == "at 8 streams: p95 of TTFT and p99 of TTFT: 8 rounds are too few, which needs 10"
+    equal = loads.raced({"a": 1.24, "b": 1.0}, fields={n: {"buckets": {"ttft": [1000, 40]}} for n in "ab"})
+    assert equal.verdict().sentences[1:] == [
+        "at 8 streams: no clear difference between a and b in p95 of TTFT and p99 of TTFT"
+    ]
+    slow = {"a": {"buckets": {"ttft": [1000, 40]}}, "b": {"buckets": {"ttft": [1100, 40]}}}
+    p95, p99 = loads.raced({"a": 1.24, "b": 1.0}, fields=slow).verdict().sentences[1:]
+    assert p95.startswith("at 8 streams: p95 of TTFT: that of b is 2.72 times that of a (95%: ")
+    assert p99.startswith("at 8 streams: p99 of TTFT: that of b is ")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from textual.app import ComposeResult
 
+from llmtui.runview import levels
 from llmtui.ui.actions.keys import key_word
 from llmtui.ui.actions.registry import BY_ID
 from llmtui.ui.screens.overlay import Paged
@@ -49,7 +50,7 @@ class VerdictLines(ScrollingLines):
         lines = verdict_page(
             run_view.verdict(metric), width, key, typical_rows(run_view, metric),
             pairs_key=key_word(self._keys["pairs"]), pairs=self._pairs,
-            earlier=run_view.earlier_attempts(metric),
+            earlier=run_view.earlier_attempts(metric), levels=levels.sentences(run_view, metric, others=True),
         )  # fmt: skip
         self._top = max(0, min(self._top, len(lines) - height))
         self.below = max(0, len(lines) - height - self._top)

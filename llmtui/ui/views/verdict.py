@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from llmtui.model import RESTING
 from llmtui.stats.compare import Comparison, percent
 from llmtui.stats.levels import level_after
+from llmtui.stats.load_words import tail_sentences
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
 from llmtui.stats.verdict import Pair, Verdict, sentences_on
@@ -162,9 +163,11 @@ def verdict_page(
     pairs_key: str = "",
     pairs: bool = False,
     earlier: Sequence[EarlierAttempt] = (),
+    levels: Sequence[str] = (),
 ) -> list[Line]:
     """Draw the whole page: the answer in ten lines, then what it stands on, with the verdicts of `earlier` attempts.
 
+    `levels` are sentences on the other levels of a load.
     `more_key` is the key that adds rounds, "" if none can be added. `pairs_key` is the one that shows the `pairs`
     without the best backend too.
     """
@@ -178,14 +181,16 @@ def verdict_page(
     for text in sentences_on([pair for pair in with_best if _needs_words(pair)]):
         page.add(text)
     beside = verdict.beside if verdict.done or verdict.cost <= _COST_WHILE_RUNNING else []
-    for text in [*beside, *verdict.shapes]:
+    for text in [*beside, *verdict.shapes, *tail_sentences(verdict.tails)]:
         page.add(text)
     if verdict.board.best and len(verdict.samples) > 2:
         _others(page, verdict, pairs_key, pairs)
-    if earlier:
-        page.title("Earlier attempts")
-        for attempt in earlier:
-            page.add(attempt.sentence)
+    attempts = [attempt.sentence for attempt in earlier]
+    for title, texts in (("The other levels", levels), ("Earlier attempts", attempts)):
+        if texts:
+            page.title(title)
+        for text in texts:
+            page.add(text)
     page.title("Was it a fair race?")
     if not verdict.checks:
         page.add("no fairness problems found" if with_best else "no race yet", "good")
@@ -296,7 +301,8 @@ def _others(page: _Page, verdict: Verdict, key: str, shown: bool) -> None:
 def _which_metric(verdict: Verdict) -> str:
     """Which metric counts, and how the others are judged."""
     asked = METRICS[verdict.asked].title
-    counts = f"{asked} counts, as set before the race (metric in [run])"
+    where = f" at {verdict.at.title}" if verdict.at is not None and verdict.counts else ""
+    counts = f"{asked} counts{where}, as set before the race (metric in [run])"
     if verdict.counting not in (None, verdict.asked):
         counts = (
             f"{METRICS[verdict.counting].title} counts here, because the work differed; {asked} was set before the race"
