@@ -40,6 +40,19 @@ class Taken:
     in_flight: int = 0
 
 
+@dataclasses.dataclass
+class _End:
+    """How a request ended, `age_s` after it was taken."""
+
+    taken: Taken
+    due_s: float | None
+    waited_s: float | None
+    answer: Answer | None = None
+    failure: Failure | None = CUT_OFF
+    refused: bool = False
+    age_s: float = 0.0
+
+
 class Sender:
     """Sends the requests of one slice on one client: `take` one, then `send` it.
 
@@ -67,6 +80,8 @@ class Sender:
         self._prepared: tuple[int, Request] | None = None
         #: The requests under way.
         self.in_flight = 0
+        #: Requests that have ended and are to be reported.
+        self._ends: list[_End] = []
         self._finished = 0
         self._failed = 0
         self._tokens = 0
@@ -129,45 +144,24 @@ class Sender:
             self._count(taken)
         else:
             before_write.set(functools.partial(self._write_after, hold, taken))
-        answer: Answer | None = None
-        failure: Failure | None = None
-        refused = False
+        end = _End(taken, due_s, waited_s)
         try:
-            answer = await ask(
+            end.answer = await ask(
                 self._client,
                 taken.request,
                 self._dialect,
                 timeout_s=self._slice.config.timeout_s,
                 on_tokens=self._on_tokens,
             )
+            end.failure = None
         except IterationError as error:
-            failure = error.failure
-            refused = error.status in RETRY_LATER
-            if failure.kind == "stopped":
-                self.failure = self.failure or failure
+            end.failure = error.failure
+            end.refused = error.status in RETRY_LATER
+            if end.failure.kind == "stopped":
+                self.failure = self.failure or end.failure
             return error
-        except asyncio.CancelledError:
-            failure = CUT_OFF
-            raise
         finally:
-            sample = msgspec.structs.replace(
-                self._slice.base,
-                request=taken.number,
-                share=taken.share,
-                written_s=(answer.written_ns - self._began_ns) / 1e9 if answer is not None else taken.taken_s,
-                due_s=due_s,
-                waited_s=waited_s,
-                in_flight=taken.in_flight or None,
-                error=failure,
-                refused=int(refused),
-            )
-            if answer is not None:
-                sample = with_figures(sample, answer)
-            elif failure is not None:
-                # How long it had been under way by then.
-                sample = msgspec.structs.replace(sample, latency_s=self.now_s - taken.taken_s)
-            self.in_flight -= taken.in_flight > 0
-            self._end(sample, ok=answer is not None)
+            self._end(end)
         return None
 
     async def pause(self, until_s: float) -> None:
@@ -197,17 +191,53 @@ class Sender:
             self.in_flight += 1
             taken.in_flight = self.in_flight
 
-    def _end(self, sample: Iteration, *, ok: bool) -> None:
-        self._finished += ok
-        self._failed += not ok
-        assert sample.share
-        self.course.ended(sample.share)
+    def _end(self, end: _End) -> None:
+        end.age_s = self.now_s - end.taken.taken_s
+        self.in_flight -= end.taken.in_flight > 0
+        self._finished += end.failure is None
+        self._failed += end.failure is not None
+        self.course.ended(end.taken.share)
         if self.course.over:
             self._over.set()
-        if sample.due_s is not None and sample.written_s is not None:
-            late_s = sample.written_s - sample.due_s - (sample.waited_s or 0.0)
-            self.lateness.add(sample.due_s, late_s, sample.ttft_s)
-        self._report(sample)
+        if not self._ends:
+            asyncio.get_running_loop().call_soon(self.report)
+        self._ends.append(end)
+
+    def report(self) -> None:
+        """Report the samples of all requests that have ended.
+
+        It is called after the next requests were sent: what a sample takes would otherwise be time without a request.
+        """
+        ends, self._ends = self._ends, []
+        for end in ends:
+            try:
+                sample = self._sample(end)
+            except Exception as problem:  # an error in llmtui: this sample is missing, so the turn is not whole
+                message = f"llmtui failed here: {problem!r}"
+                self.failure = Failure(kind="server", message=message, hint="please report this")
+                continue
+            if sample.due_s is not None and sample.written_s is not None:
+                late_s = sample.written_s - sample.due_s - (sample.waited_s or 0.0)
+                self.lateness.add(sample.due_s, late_s, sample.ttft_s)
+            self._report(sample)
+
+    def _sample(self, end: _End) -> Iteration:
+        taken, answer, failure = end.taken, end.answer, end.failure
+        sample = msgspec.structs.replace(
+            self._slice.base,
+            request=taken.number,
+            share=taken.share,
+            written_s=(answer.written_ns - self._began_ns) / 1e9 if answer is not None else taken.taken_s,
+            due_s=end.due_s,
+            waited_s=end.waited_s,
+            in_flight=taken.in_flight or None,
+            error=failure,
+            refused=int(end.refused),
+        )
+        if answer is not None:
+            return with_figures(sample, answer)
+        # How long it had been under way by then.
+        return msgspec.structs.replace(sample, latency_s=end.age_s)
 
     def _on_tokens(self, _: int) -> None:
         self._tokens += 1

@@ -98,6 +98,7 @@ class Worker:
             gc.unfreeze()
             self._sending = self._course = self._sender = None
             await client.aclose()
+        sender.report()
         self._flush()
         self.emit(
             SliceDone(
