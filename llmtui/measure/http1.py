@@ -20,16 +20,14 @@ _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[^\x00\r\n]*")
 
 
-def request_bytes(request: httpx.Request) -> bytes:
-    """Serialize `request`, whose content has been read.
+def request_head(request: httpx.Request) -> tuple[bytes, bytes]:
+    """Serialize the head of `request`: what comes before the length of the body, and what comes after it.
 
-    Raises httpx.LocalProtocolError for a header that would break out of its line. The message leaves out the value,
-    which may be a key.
+    The second part is empty if the head has no length. Raises httpx.LocalProtocolError for a header that would break
+    out of its line. The message leaves out the value, which may be a key.
     """
-    body = request.content
     lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
-    length = b"%d" % len(body)
-    has_length = False
+    length_at = 0
     for name, value in request.headers.raw:
         low = name.lower()
         if low == b"transfer-encoding":
@@ -37,14 +35,23 @@ def request_bytes(request: httpx.Request) -> bytes:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise httpx.LocalProtocolError(f"illegal characters in the header {name.decode('latin-1')[:40]!r}")
         if low == b"content-length":
-            if has_length:
+            if length_at:
                 continue
-            has_length, value = True, length
+            length_at, value = len(lines), b""
         lines.append(b"%b: %b" % (name, value))
-    if body and not has_length:
-        lines.append(b"Content-Length: " + length)
+    if request.content and not length_at:
+        length_at = len(lines)
+        lines.append(b"Content-Length: ")
     lines.append(b"\r\n")
-    return b"\r\n".join(lines) + body
+    if not length_at:
+        return b"\r\n".join(lines), b""
+    return b"\r\n".join(lines[: length_at + 1]), b"\r\n" + b"\r\n".join(lines[length_at + 1 :])
+
+
+def request_bytes(head: tuple[bytes, bytes], body: bytes) -> bytes:
+    """Return a request with this `request_head` and body."""
+    before, after = head
+    return b"%b%d%b%b" % (before, len(body), after, body) if after else before + body
 
 
 class ResponseReader:
@@ -158,6 +165,14 @@ class ResponseReader:
         self._first = b""
         self._reject(bytes(self._head[:FIRST_BYTES]), self._rejected)
         return b""
+
+    def header(self, name: bytes) -> str:
+        """Return the value of a header, "" without it. `name` is in lower case. Several of one name are joined."""
+        values = [value for each, value in self.headers if each.lower() == name]
+        try:
+            return b", ".join(values).decode()
+        except UnicodeDecodeError:
+            return b", ".join(values).decode("latin-1")
 
     @property
     def no_bytes_received(self) -> bool:

@@ -12,9 +12,9 @@ import httpx
 from llmtui.measure import failures
 from llmtui.measure.answer import Answer
 from llmtui.measure.clock import sample_offset
-from llmtui.measure.connection import StampedBody
 from llmtui.measure.content import ContentDecoder, read_body
 from llmtui.measure.ending import Ending
+from llmtui.measure.transport import Client, as_response
 from llmtui.model import Failure
 from llmtui.wire.base import Dialect, Request, WireError
 from llmtui.wire.lenient import TruncatedError
@@ -100,16 +100,16 @@ async def _exchange(
     on_tokens: Callable[[int], None] | None,
     timeout: asyncio.Timeout,
 ) -> None:
-    async with client.stream(request.method, request.url, content=request.body, headers=request.headers) as response:
-        stream = response.extensions["llmtui.stream"]
-        assert isinstance(stream, StampedBody)
+    assert isinstance(client, Client)
+    reader, stream = await client.exchange(request.method, request.url, request.headers, request.body)
+    try:
         written = answer.written_ns = stream.written_ns
-        if not response.is_success:
-            raise await _http_error(response, request, dialect)
+        if not 200 <= reader.status < 300:
+            raise await _http_error(as_response(reader, stream), request, dialect)
         if stream.answered_early:
             raise WireError(EARLY_ANSWER)
-        parser = dialect.parser(response.headers.get("content-type", ""))
-        decoder = ContentDecoder(response.headers.get("content-encoding", ""))
+        parser = dialect.parser(reader.header(b"content-type"))
+        decoder = ContentDecoder(reader.header(b"content-encoding"))
 
         def stop() -> None:
             timeout.reschedule(None)  # it may be due as well: the answer is complete
@@ -159,8 +159,8 @@ async def _exchange(
                 raise
         finally:
             ending.close()
-        if size == 0 and response.status_code in failures.NO_CONTENT:
-            raise IterationError(failures.no_content(response.status_code))
+        if size == 0 and reader.status in failures.NO_CONTENT:
+            raise IterationError(failures.no_content(reader.status))
         if not decoder.complete and not ending.complete:
             raise WireError("the compressed answer is incomplete: its compression is cut off")
         answer.body_bytes = size
@@ -177,6 +177,8 @@ async def _exchange(
             raise IterationError(failures.clock_was_set())
         if answer.arrivals_ns and answer.arrivals_ns[0] < 0:
             raise WireError(EARLY_ANSWER)
+    finally:
+        await stream.aclose()
 
 
 async def _http_error(response: httpx.Response, request: Request, dialect: Dialect) -> IterationError:

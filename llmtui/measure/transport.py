@@ -14,7 +14,7 @@ import httpx
 
 from llmtui.measure.connection import Connection, StampedBody
 from llmtui.measure.failures import BadCertificate, IncompleteAnswer, NotAdmitted
-from llmtui.measure.http1 import ResponseReader, request_bytes
+from llmtui.measure.http1 import ResponseReader, request_bytes, request_head
 from llmtui.measure.stamped_socket import connect, kernel_stamps
 from llmtui.measure.tls import TlsChannel, refused_certificate
 from llmtui.model import Failure
@@ -22,8 +22,11 @@ from llmtui.wire import common
 
 #: How long after a request the end of a pooled connection may arrive that the server sent before it read the request.
 CROSSING_S = 0.05
+#: A client sends requests to few addresses.
+MAX_HEADS = 16
 
-_Origin = tuple[str, str, int]
+#: Scheme, host and port.
+Origin = tuple[str, str, int]
 
 #: Checks a new connection before anything is written to it, given our address and port and the peer's. Returns why it
 #: must not be used, or None.
@@ -46,34 +49,29 @@ class StampedTransport(httpx.AsyncBaseTransport):
         self._admit = admit
         self._keepalive_s = keepalive_s
         self._tls = tls
-        self._idle: dict[_Origin, list[Connection]] = {}
+        self._idle: dict[Origin, list[Connection]] = {}
         self._all: set[Connection] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request and read the head of the answer."""
-        url = request.url
-        if url.scheme not in ("http", "https"):
-            raise httpx.UnsupportedProtocol("url must begin with http:// or https://")
         await request.aread()
-        wire = request_bytes(request)
-        origin = (url.scheme, *common.host_and_port(str(url)))
+        wire = request_bytes(request_head(request), request.content)
+        connect_timeout_s = request.extensions.get("timeout", {}).get("connect")
+        reader, body = await self.exchange(origin_of(request.url), wire, request.method, connect_timeout_s)
+        return as_response(reader, body)
+
+    async def exchange(
+        self, origin: Origin, wire: bytes, method: str, connect_timeout_s: float | None
+    ) -> tuple[ResponseReader, StampedBody]:
+        """Send a request as bytes, and read the head of the answer. The body must be closed."""
         connection = self._reuse(origin)
-        reader = await self._exchange_reused(connection, wire, request.method) if connection is not None else None
+        reader = await self._exchange_reused(connection, wire, method) if connection is not None else None
         connect_ns = None
         if connection is None or reader is None:
-            connection = await self._connect(origin, request.extensions.get("timeout", {}))
+            connection = await self._connect(origin, connect_timeout_s)
             connect_ns = connection.sock.connect_ns
-            reader = await self._exchange(connection, wire, request.method)
-        body = StampedBody(connection, connect_ns, lambda connection: self._release(origin, connection))
-        extensions = {
-            "http_version": b"HTTP/" + reader.version.encode("ascii"),
-            "reason_phrase": reader.reason,
-            "llmtui.stream": body,
-        }
-        _drop_cookies(reader.headers)
-        if 300 <= reader.status < 400:
-            _take_location(reader.headers, extensions)
-        return httpx.Response(status_code=reader.status, headers=reader.headers, stream=body, extensions=extensions)
+            reader = await self._exchange(connection, wire, method)
+        return reader, StampedBody(connection, connect_ns, lambda connection: self._release(origin, connection))
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -107,7 +105,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
                 raise IncompleteAnswer(f"closed without an answer {after_s:.1f} s after the request") from error
             return None
 
-    def _reuse(self, origin: _Origin) -> Connection | None:
+    def _reuse(self, origin: Origin) -> Connection | None:
         idle = self._idle.get(origin, [])
         while idle:
             connection = idle.pop()
@@ -116,9 +114,8 @@ class StampedTransport(httpx.AsyncBaseTransport):
             self._drop(connection)
         return None
 
-    async def _connect(self, origin: _Origin, timeouts: dict[str, float | None]) -> Connection:
+    async def _connect(self, origin: Origin, timeout_s: float | None) -> Connection:
         scheme, host, port = origin
-        timeout_s = timeouts.get("connect")
         sock = await connect(host, port, timeout_s)
         tls = None
         try:
@@ -143,7 +140,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
         self._all.add(connection)
         return connection
 
-    def _release(self, origin: _Origin, connection: Connection) -> None:
+    def _release(self, origin: Origin, connection: Connection) -> None:
         if self._keepalive_s > 0 and connection.release():
             self._idle.setdefault(origin, []).append(connection)
         else:
@@ -154,22 +151,74 @@ class StampedTransport(httpx.AsyncBaseTransport):
         self._all.discard(connection)
 
 
-def _drop_cookies(headers: list[tuple[bytes, bytes]]) -> None:
-    """Hide cookies from httpx. With its cookie returned, a server could treat some requests differently, and the
-    standard library's parser is slow and warns on malformed cookies."""
-    headers[:] = [header for header in headers if header[0].lower() not in (b"set-cookie", b"set-cookie2")]
+def origin_of(url: httpx.URL) -> Origin:
+    """Return scheme, host and port of `url`. Raises httpx.UnsupportedProtocol."""
+    if url.scheme not in ("http", "https"):
+        raise httpx.UnsupportedProtocol("url must begin with http:// or https://")
+    return (url.scheme, *common.host_and_port(str(url)))
 
 
-def _take_location(headers: list[tuple[bytes, bytes]], extensions: dict[str, Any]) -> None:
-    """Hide the target of a redirect from httpx, which would raise for a malformed one."""
-    for header in [h for h in headers if h[0].lower() == b"location"]:
-        headers.remove(header)
-        extensions.setdefault("llmtui.location", header[1].decode("utf-8", "replace"))
+def as_response(reader: ResponseReader, body: StampedBody) -> httpx.Response:
+    """Return an answer whose head has been read as httpx knows it.
+
+    Cookies are left out: with its cookie returned, a server could treat some requests differently, and the standard
+    library's parser is slow and warns on malformed cookies. So is the target of a redirect: httpx would raise for a
+    malformed one.
+    """
+    extensions = {
+        "http_version": b"HTTP/" + reader.version.encode("ascii"),
+        "reason_phrase": reader.reason,
+        "llmtui.stream": body,
+    }
+    headers = [header for header in reader.headers if header[0].lower() not in (b"set-cookie", b"set-cookie2")]
+    if 300 <= reader.status < 400:
+        for header in [h for h in headers if h[0].lower() == b"location"]:
+            headers.remove(header)
+            extensions.setdefault("llmtui.location", header[1].decode("utf-8", "replace"))
+    return httpx.Response(status_code=reader.status, headers=headers, stream=body, extensions=extensions)
+
+
+class Client(httpx.AsyncClient):
+    """A client of httpx that also sends requests without building httpx's objects for each of them.
+
+    Both ways put the same bytes on the wire, and share their connections.
+    """
+
+    def __init__(self, transport: StampedTransport, **more: Any) -> None:
+        super().__init__(transport=transport, **more)
+        self._stamped = transport
+        #: The head of each kind of request that was sent.
+        self._heads: dict[object, tuple[Origin, tuple[bytes, bytes]]] = {}
+
+    async def exchange(
+        self, method: str, url: str, headers: dict[str, str], body: bytes
+    ) -> tuple[ResponseReader, StampedBody]:
+        """Send a request, and read the head of its answer. The body must be closed. Raises what `stream` raises."""
+        if self.is_closed:
+            raise RuntimeError("the client is closed")
+        # httpx puts the length elsewhere if the body is empty.
+        kind = (method, url, *headers.items(), bool(body))
+        known = self._heads.get(kind)
+        if known is None:
+            if len(self._heads) >= MAX_HEADS:
+                self._heads.clear()
+            known = self._heads[kind] = self._head(method, url, headers, body)
+        origin, head = known
+        return await self._stamped.exchange(origin, request_bytes(head, body), method, self.timeout.connect)
+
+    def _head(
+        self, method: str, url: str, headers: dict[str, str], body: bytes
+    ) -> tuple[Origin, tuple[bytes, bytes]]:
+        """Return where a request goes, and its head as httpx makes it."""
+        request = self.build_request(method, url, content=body, headers=headers)
+        if request.url.username or request.url.password:
+            next(httpx.BasicAuth(request.url.username, request.url.password).sync_auth_flow(request))
+        return origin_of(request.url), request_head(request)
 
 
 def new_client(
     url: str, *, connect_timeout_s: float, keepalive_s: float = 2.0, admit: Admit | None = None
-) -> httpx.AsyncClient:
+) -> Client:
     """Return the client that measures `url`: no proxies or credentials from the environment, no redirects, no
     compression, no cookies. `admit` checks each new connection.
 
@@ -177,8 +226,8 @@ def new_client(
     in `SSL_CERT_FILE`.
     """
     tls = ssl.create_default_context() if url.startswith("https:") else None
-    return httpx.AsyncClient(
-        transport=StampedTransport(keepalive_s=keepalive_s, tls=tls, admit=admit),
+    return Client(
+        StampedTransport(keepalive_s=keepalive_s, tls=tls, admit=admit),
         timeout=httpx.Timeout(None, connect=connect_timeout_s),
         trust_env=False,
         follow_redirects=False,

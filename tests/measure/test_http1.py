@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from llmtui.measure.http1 import MAX_HEAD_BYTES, ResponseReader, request_bytes
+from llmtui.measure.http1 import MAX_HEAD_BYTES, ResponseReader, request_bytes, request_head
 from tests.scripted import chunk
 
 BODY = b"data: one\n\ndata: two\n\n"
@@ -144,7 +144,7 @@ def test_reusable(wire: bytes, reusable: bool) -> None:
 
 async def test_request_bytes() -> None:
     request = httpx.Request("POST", "http://h:1/v1/x?q=1", headers={"Authorization": "Bearer k"}, content=b"{}")
-    assert request_bytes(request) == (
+    assert request_bytes(request_head(request), request.content) == (
         b"POST /v1/x?q=1 HTTP/1.1\r\nHost: h:1\r\nAuthorization: Bearer k\r\nContent-Length: 2\r\n\r\n{}"
     )
 
@@ -152,5 +152,5 @@ async def test_request_bytes() -> None:
 @pytest.mark.parametrize("headers", [[(b"X-Key", b"sec\r\nret")], [(b"X Key", b"secret")], [(b"X-Key", b"secret\x00")]])
 def test_header_injection_is_refused_without_showing_the_value(headers: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(httpx.LocalProtocolError) as caught:
-        request_bytes(httpx.Request("GET", "http://h", headers=headers))
+        request_head(httpx.Request("GET", "http://h", headers=headers))
     assert "ret" not in str(caught.value)
