@@ -28,6 +28,7 @@ from llmtui.engine.watch.machine import describe_machine
 from llmtui.link import run_folders
 from llmtui.link.process import EngineLaunch
 from llmtui.link.server import LinkServer
+from llmtui.measure.promptness import wake_promptly
 from llmtui.model import AnyEvent, Hello, Machine, Note
 from llmtui.servers.orphans import sweep_dead
 from llmtui.store.errors import StoreError
@@ -130,6 +131,7 @@ def main() -> None:
         sys.exit("the engine got no plan on standard input")
     launch = msgspec.json.decode(line, type=EngineLaunch)
     sys.stderr = RedactingStream(sys.stderr, launch.plan)
+    wake_promptly()
     with contextlib.suppress(KeyboardInterrupt):
         try:
             asyncio.run(serve(launch))

@@ -313,4 +313,5 @@ ITERATION_COLUMNS: tuple[Column[Iteration], ...] = (
         "row is in no figure.",
         _loaded,
     ),
+    Column("written_stamp", "Whose clock stamped the request: kernel or user.", lambda i: i.written_stamp),
 )

@@ -72,6 +72,8 @@ class WorkerProcess:
                 "llmtui.load.worker",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                # Linux shares the processor between sessions first (autogroup): that of a worker is hardly ever busy.
+                start_new_session=True,
             )
         return self._process
 

@@ -25,6 +25,7 @@ from llmtui.load.descriptors import does_not_fit, raise_limit
 from llmtui.load.messages import EncodedBatch, Frames, Halt, Message, Slice, SliceDone, ToWorker, encoded, frame
 from llmtui.load.open_loop import run_open
 from llmtui.load.sender import Sender
+from llmtui.measure.promptness import wake_promptly
 from llmtui.measure.stalls import StallMeter, stall_failure
 from llmtui.measure.transport import new_client
 from llmtui.model import Failure, Iteration
@@ -161,6 +162,7 @@ def main() -> None:
     """Run the worker. The engine decides when it ends, and not the terminal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise_limit()
+    wake_promptly()
     with contextlib.suppress(BrokenPipeError):
         asyncio.run(serve())
 

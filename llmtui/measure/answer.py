@@ -14,18 +14,20 @@ MAX_TEXT_CHARS = 65_536
 
 @dataclasses.dataclass
 class Answer:
-    """The answer to one request. Times are in ns since the last byte of the request was handed to the kernel.
+    """The answer to one request. Times are in ns since the last byte of the request was written.
 
     `max_tokens` is the limit in the request (None: no limit), `sent_bytes` the length of the request's body,
     `arrival_bytes` the UTF-8 length of the visible output in each arrival, `body_bytes` the length of the decoded body
     and `first_bytes` its beginning. `thoughts` and `calls` are the first pieces of reasoning and of tool calls.
     `counted_at` is the number of events with output before the server's count of them changed last, and `count_fell`
-    says that it once became smaller. `written_ns` is when the request was written, on the monotonic clock.
+    says that it once became smaller. `written_ns` is when the request was written, on the monotonic clock, and
+    `written_stamp` says whether the kernel passed it to the network then, or got it from us.
     """
 
     max_tokens: int | None = None
     sent_bytes: int = 0
     written_ns: int = 0
+    written_stamp: Stamp = "user"
     connect_ns: int | None = None
     stamp: Stamp = "user"
     streamed: bool = True

@@ -68,11 +68,14 @@ class Connection:
             if (hold := before_write.get()) is not None:
                 await hold()
             await self._write(encrypted, reader)
+            self.sock.read_sent()
             while not reader.head_done:
                 await self._wait()
         except BaseException:
             self.close()
             raise
+        if self.sock.written_stamp == "user":
+            self.sock.read_sent()
         self.used = True
         return reader
 
@@ -266,6 +269,7 @@ class StampedBody(httpx.AsyncByteStream):
         self._sock = connection.sock
         self.connect_ns = connect_ns
         self.written_ns: int = connection.sock.written_ns
+        self.written_stamp: Stamp = connection.sock.written_stamp
         self.offset: Offset = connection.sock.offset
         self.answered_early = connection.answered_early
         self.arrived_ns = 0

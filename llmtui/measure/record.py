@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import msgspec
 
 from llmtui.measure.answer import Answer
@@ -21,7 +19,7 @@ def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
     prefill_s, decode_s, load_s = server_times_s(answer)
     return msgspec.structs.replace(
         iteration,
-        **dataclasses.asdict(figures(answer)),
+        **vars(figures(answer)),
         prompt_tokens=prompt_count(answer),
         cached_tokens=cached_count(answer),
         finish_reason=sanitize(answer.finish_reason, MAX_REASON_CHARS) if answer.finish_reason is not None else None,
@@ -30,6 +28,7 @@ def with_figures(iteration: Iteration, answer: Answer) -> Iteration:
         server_decode_s=decode_s,
         server_load_s=load_s,
         stamp=answer.stamp,
+        written_stamp=answer.written_stamp,
         text=answer.text,
         arrivals_ns=answer.arrivals_ns,
         arrival_tokens=answer.arrival_tokens,

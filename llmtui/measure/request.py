@@ -104,6 +104,7 @@ async def _exchange(
     reader, stream = await client.exchange(request.method, request.url, request.headers, request.body)
     try:
         written = answer.written_ns = stream.written_ns
+        answer.written_stamp = stream.written_stamp
         if not 200 <= reader.status < 300:
             raise await _http_error(as_response(reader, stream), request, dialect)
         if stream.answered_early:

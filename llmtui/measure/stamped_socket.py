@@ -20,6 +20,7 @@ import time
 
 import httpx
 
+from llmtui.measure import sent_stamps
 from llmtui.measure.clock import Offset, sample_offset
 from llmtui.model import Stamp
 
@@ -56,10 +57,11 @@ def kernel_stamps() -> socket.socket | None:
 
 
 class StampedSocket:
-    """A connected TCP socket that records when its last bytes arrived and when they were handed to the kernel.
+    """A connected TCP socket that records when its last bytes arrived and when they were sent.
 
     `arrived_ns` and `written_ns` are on the monotonic clock, `connect_ns` is the duration of connection set-up, and
-    `ended` is set at the end of the peer's data.
+    `ended` is set at the end of the peer's data. `written_stamp` says whether `written_ns` is when the kernel passed
+    the last byte to the network, or when it was handed to the kernel.
     """
 
     def __init__(self, sock: socket.socket, connect_ns: int) -> None:
@@ -68,12 +70,15 @@ class StampedSocket:
         self.connect_ns = connect_ns
         self.arrived_ns = 0
         self.written_ns = 0
+        self.written_stamp: Stamp = "user"
+        self._sent_bytes = 0
         self.ended = False
         self.offset: Offset = sample_offset()
         self._wants_stamp = kernel_stamps() is not None
         self.stamp: Stamp = "kernel" if self._wants_stamp else "user"
         if self._wants_stamp:
             sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self._stamps_sent = self._wants_stamp and sent_stamps.enable(sock)
 
     def ends(self) -> tuple[tuple[str, int], tuple[str, int]]:
         """Return address and port of this end and of the peer. Raises OSError if the connection is gone."""
@@ -84,6 +89,7 @@ class StampedSocket:
         """Reset the timestamps and measure the offset of the clocks, before each request."""
         self.offset = sample_offset()
         self.written_ns = 0
+        self.written_stamp = "user"
 
     def receive(self) -> bytes | None:
         """Read what is available and set `arrived_ns`. Return None if nothing is, b"" at the end. Raises OSError."""
@@ -95,6 +101,7 @@ class StampedSocket:
                 return data
             data, ancillary, _, _ = self._sock.recvmsg(READ_BYTES, _ANCILLARY_BYTES)
         except (BlockingIOError, InterruptedError):
+            self.read_sent()  # a stamp wakes the reader as well
             return None
         now = time.monotonic_ns()
         if not data:
@@ -122,12 +129,26 @@ class StampedSocket:
         except (BlockingIOError, InterruptedError):
             return 0
         self.written_ns = before_ns
+        self.written_stamp = "user"
+        self._sent_bytes += sent
         return sent
+
+    def read_sent(self) -> None:
+        """Set `written_ns` to the kernel's stamp of the last byte that was sent, if it is there."""
+        if not self._stamps_sent:
+            return
+        last = (self._sent_bytes - 1) & 0xFFFFFFFF
+        for number, sent_ns in sent_stamps.read(self._sock):
+            at_ns = sent_ns + self.offset.offset_ns
+            # Another time comes from a wall clock that was stepped, or from a byte that was sent again.
+            if number == last and self.written_stamp == "user" and self.written_ns <= at_ns <= time.monotonic_ns():
+                self.written_ns, self.written_stamp = at_ns, "kernel"
 
     def readable(self) -> bool:
         """Whether there is data, or the end of the connection, to read: then an idle connection cannot be reused."""
         if self.fd < 0:
             return True
+        self.read_sent()
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
         return bool(poll.poll(0))

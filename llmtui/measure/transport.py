@@ -206,9 +206,7 @@ class Client(httpx.AsyncClient):
         origin, head = known
         return await self._stamped.exchange(origin, request_bytes(head, body), method, self.timeout.connect)
 
-    def _head(
-        self, method: str, url: str, headers: dict[str, str], body: bytes
-    ) -> tuple[Origin, tuple[bytes, bytes]]:
+    def _head(self, method: str, url: str, headers: dict[str, str], body: bytes) -> tuple[Origin, tuple[bytes, bytes]]:
         """Return where a request goes, and its head as httpx makes it."""
         request = self.build_request(method, url, content=body, headers=headers)
         if request.url.username or request.url.password:
@@ -216,9 +214,7 @@ class Client(httpx.AsyncClient):
         return origin_of(request.url), request_head(request)
 
 
-def new_client(
-    url: str, *, connect_timeout_s: float, keepalive_s: float = 2.0, admit: Admit | None = None
-) -> Client:
+def new_client(url: str, *, connect_timeout_s: float, keepalive_s: float = 2.0, admit: Admit | None = None) -> Client:
     """Return the client that measures `url`: no proxies or credentials from the environment, no redirects, no
     compression, no cookies. `admit` checks each new connection.
 

@@ -102,7 +102,7 @@ class Iteration(Struct, frozen=True):
     round as `iteration`. `written_s` is when it was written, and `due_s` when it was due (None in a closed loop), both
     in s since the turn began; the difference is the client queue, of which it waited `waited_s` for the cap.
     `in_flight` counts the requests under way once it was sent. The two rates per second are of a whole turn (see
-    `Turn.as_sample`).
+    `Turn.as_sample`). `stamp` and `written_stamp` say whose clock stamped the arrivals and the request.
     """
 
     run: Own
@@ -151,6 +151,7 @@ class Iteration(Struct, frozen=True):
     in_flight: int | None = None
     requests_per_s: float | None = None
     output_tokens_per_s: float | None = None
+    written_stamp: Stamp | None = None
     text: Outside = ""
     arrivals_ns: list[int] = []
     arrival_tokens: list[int] = []

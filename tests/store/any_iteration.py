@@ -25,6 +25,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "token_source": st.sampled_from([None, "usage", "server", "arrivals"]),
     "finish_reason": st.none() | _TEXT,
     "stamp": st.sampled_from([None, "kernel", "user"]),
+    "written_stamp": st.sampled_from([None, "kernel", "user"]),
     "error": st.none() | _FAILURE,
     "text": _TEXT,
     "arrivals_ns": st.lists(st.integers(0, 2**62 - 1), min_size=8, max_size=8).map(sorted),
