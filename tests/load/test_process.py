@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -52,6 +53,27 @@ async def test_a_slice_during_which_the_worker_was_stopped_is_not_whole() -> Non
     assert stopped
     assert done.error is not None and done.error.kind == "stopped"
     assert done.error.message.startswith("llmtui itself was stopped for 0.")
+
+
+async def test_a_slice_during_which_the_clock_was_set_is_not_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepped = Path(__file__).parents[1] / "faults" / "stepped"
+    monkeypatch.setenv("LLMTUI_STEPPED", str(tmp_path / "stepped"))
+    monkeypatch.setenv("PYTHONPATH", str(stepped), prepend=os.pathsep)
+    async with truth(ttft_ms=20, itl_ms=20) as url, worker() as process:
+
+        def set_clock(pulse: Pulse) -> None:
+            if pulse.finished and process.pid is not None and not done_once:
+                done_once.append(process.pid)
+                os.kill(process.pid, signal.SIGUSR1)
+
+        done_once: list[int] = []
+        samples, done = await run_slice(slice_for(url, streams=2, duration_s=0.8), set_clock, process)
+    spoiled = [sample for sample in samples if not sample.ok]
+    assert 1 <= len(spoiled) <= 4 < len(samples)
+    assert done.error is not None and done.error.kind == "stopped"
+    assert done.error.message.startswith("the system clock was set")
 
 
 async def test_a_worker_that_is_killed_ends_its_slice_and_the_next_slice_gets_another() -> None:
