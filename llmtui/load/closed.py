@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 
+import msgspec
+
 from llmtui.load.messages import Slice
 from llmtui.load.sender import Sender
+from llmtui.measure.failures import RETRY_LATER
 from llmtui.measure.request import IterationError
 
 #: A request that fails and the pause after it take at least this long, in s, and twice as long after each further
@@ -15,6 +18,7 @@ LEAST_PAUSE_S = 0.1
 MOST_PAUSE_S = 2.0
 #: The turn ends once each stream has failed this often in a row.
 MOST_FAILURES = 3
+FEWER = "the server refuses this many requests at a time; lower the level, or raise the server's limit"
 
 
 async def run_closed(of: Slice, sender: Sender) -> None:
@@ -30,7 +34,10 @@ async def run_closed(of: Slice, sender: Sender) -> None:
         await asyncio.sleep(start_s)
         while sender.course.more(sender.now_s):
             if (error := await stream.send()) is not None and all(each.hopeless for each in streams):
-                sender.give_up(f"every stream failed {MOST_FAILURES} times in a row", error.failure)
+                failure = error.failure
+                if error.status in RETRY_LATER and len(streams) > 1:
+                    failure = msgspec.structs.replace(failure, hint=FEWER)
+                sender.give_up(f"every stream failed {MOST_FAILURES} times in a row", failure)
 
     async with asyncio.TaskGroup() as group:
         for stream, start_s in zip(streams, starts, strict=True):

@@ -72,6 +72,7 @@ async def test_a_server_that_refuses_gets_few_requests_and_the_turn_ends_with_it
     assert 9 <= len(came) < 18
     assert done.error is not None and done.error.kind == "http"
     assert done.error.message == "every stream failed 3 times in a row: HTTP 429"
+    assert done.error.hint.endswith("lower the level, or raise the server's limit")
     assert len(samples) == len(came) and all(sample.refused == 1 for sample in samples if sample.error is not None)
 
 
