@@ -45,7 +45,7 @@ _OPEN_MOST = 40
 #: The answers of an open loop are cut to this many tokens a second in all: a client reads that with ease.
 _OPEN_TOKENS_PER_S = 6_400
 #: One process of the truth server sends this many tokens a second with ease.
-_TOKENS_PER_PROCESS = 15_000
+_TOKENS_PER_PROCESS = 40_000
 
 
 class AccuracyError(CommandError):
@@ -156,7 +156,7 @@ async def measure_level(
             else:
                 pairs, failed, done = await _load(target, config, truths, job, level, worker)
         except StartError as error:
-            raise AccuracyError(str(error.failure)) from None
+            raise AccuracyError(f"the truth server cannot be reached: {error.failure.message}") from None
         finally:
             await target.close()
     if not pairs:

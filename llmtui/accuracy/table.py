@@ -17,11 +17,19 @@ def _remarks(level: Level) -> list[str]:
         remarks.append(f"  requests were written at {level.delivered_share:.2%} of the asked rate")
     if level.server_is_late and level.server_late_s is not None:
         late = milliseconds(level.server_late_s.p99)
-        remarks += [
-            f"  the truth server sent tokens up to {late} ms late (p99): this machine had too",
-            "  much to do; the errors above do not contain that, but the load was less",
-        ]
+        remarks.append(f"  the truth server itself sent tokens up to {late} ms late (p99)")
     return remarks
+
+
+def _late_server(record: Record) -> list[str]:
+    """What it means that the truth server was late."""
+    if not any(level.server_is_late for level in record.levels):
+        return []
+    return [
+        "",
+        "the truth server itself was late: this machine had too much to do. That is in",
+        "none of the errors, but the load was less. Measure again on an idle machine.",
+    ]
 
 
 def table(record: Record) -> str:
@@ -57,6 +65,7 @@ def table(record: Record) -> str:
             sign = "+" if errors.median >= 0 else "-"
             lines.append(f"  {title:25}{errors.n:>7}{values}{sign + number(abs(errors.median)):>10}")
         lines += _remarks(level)
+    lines += _late_server(record)
     if (monitor := record.watching) is not None:
         lines += [
             "",

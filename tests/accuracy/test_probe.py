@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
 from llmtui.accuracy.deviation import Truth, deviation, summarize_errors, summarize_level
-from llmtui.accuracy.probe import AccuracyError, Job, truth_server
+from llmtui.accuracy.probe import AccuracyError, Job, measure_level, truth_server
 from llmtui.accuracy.pty_monitor import last_title, measure
 from llmtui.accuracy.table import table
+from llmtui.load.messages import SliceDone
+from llmtui.load.process import WorkerProcess
 from llmtui.model import Iteration
 from llmtui.model import Level as LoadLevel
 from llmtui.model.accuracy import Errors, Level, Record
@@ -129,7 +133,8 @@ def test_a_server_that_is_late_is_marked_and_not_blamed_on_llmtui(late_ms: float
     assert level.server_late_s is not None and level.server_late_s.p50 == pytest.approx(late_ms / 1e3)
     assert level.ttft_s.max == pytest.approx(0) and level.server_is_late is marked
     text = table(msgspec.structs.replace(record_of(HERE), levels=[level]))
-    assert ("the truth server sent tokens up to 20.0 ms late" in text) is marked
+    assert ("the truth server itself sent tokens up to 20.0 ms late (p99)" in text) is marked
+    assert ("Measure again on an idle machine." in text) is marked
 
 
 @pytest.mark.parametrize(("requests", "streams", "each"), [(40, 1, 40), (40, 8, 5), (40, 32, 5), (2, 1, 2), (2, 8, 2)])
@@ -145,6 +150,48 @@ async def test_truth_server_that_cannot_start_is_an_error(monkeypatch: pytest.Mo
     with pytest.raises(AccuracyError, match="the truth server cannot be started"):
         async with truth_server():
             pass
+
+
+class DeadWorker(WorkerProcess):
+    """A worker that ends before its slice is over."""
+
+    async def run(self, *_: Any) -> SliceDone:
+        return SliceDone(error="the process that measures ended (status -9)")
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        (False, "at 2 streams: the process that measures ended"),
+        (True, "the truth server cannot be reached: nothing answers"),
+    ],
+    ids=["the worker ends", "the server is gone"],
+)
+async def test_a_level_that_cannot_be_measured_is_an_error(gone: bool, words: str) -> None:
+    job = Job(streams=[2], requests=2, tokens=3, itl_ms=1, ttft_ms=1)
+    [(loop, level)] = job.levels
+    async with truth_server() as url:
+        # No server listens on port 1 of loopback.
+        where = "http://127.0.0.1:1" if gone else url
+        async with httpx.AsyncClient(base_url=where, trust_env=False) as truths, asyncio.timeout(20):
+            with pytest.raises(AccuracyError, match=words):
+                await measure_level(DeadWorker(), truths, job, loop, level)
+
+
+def test_what_is_measured_in_which_order() -> None:
+    job = Job(streams=[8, 1], rates=[100, 2000], requests=10, tokens=64)
+    assert [(loop, level.title) for loop, level in job.levels] == [
+        ("load", "8 streams"),
+        ("race", "1 stream"),
+        ("load", "1 stream"),
+        ("load", "100 requests/s"),
+        ("load", "2000 requests/s"),
+    ]
+    levels = [level for _, level in job.levels]
+    assert [level.number for level in levels] == [1, 2, 3, 4, 5], "each has prompts of its own"
+    assert [job.requests_of(level) for level in levels] == [40, 10, 10, 300, 400]
+    assert [job.settle(level) for level in levels] == [16, 2, 2, 10, 10]
+    assert [job.tokens_of(level) for level in levels] == [64, 64, 64, 64, 3]
 
 
 def test_measure() -> None:
