@@ -103,6 +103,7 @@ def summarize_level(
         latency_s=summarize_errors([d.latency_s for d in deviations]),
         tokens_per_s_share=summarize_errors([d.tokens_per_s for d in deviations if d.tokens_per_s is not None]),
         stamp="kernel" if all(sample.stamp == "kernel" for sample, _ in pairs) else "user",
+        written_stamp="kernel" if all(sample.written_stamp == "kernel" for sample, _ in pairs) else "user",
         loop=loop,
         rate=load.rate,
         worker_cpu=cpu,

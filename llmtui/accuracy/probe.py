@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtui.accuracy.deviation import Pair, Truth, summarize_level
+from llmtui.measure.promptness import wake_promptly
 from llmtui.model import Backend, BackendState, Iteration, Level, Plan, RunConfig, Stamp, Struct
 from llmtui.model import accuracy as model
 from llmtui.model.errors import CommandError
@@ -229,7 +230,7 @@ async def _load(
     )
     done = await worker.run(of, samples.extend, lambda _: None)
     if done.error:
-        raise AccuracyError(f"at {level.title}: {done.error}")
+        raise AccuracyError(f"at {level.title}: {done.error.message}")
     names = {sample.request: str(json.loads(template.of(sample.request))["user"]) for sample in samples}
     logs = await _logs(truths, list(names.values()))
     window = [sample for sample in samples if sample.share == "window"]
@@ -276,6 +277,7 @@ def main() -> None:
     """Read the job from standard input, and print each level as JSON on standard output."""
     # As in the engine: httpx's command line would import Rich.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+    wake_promptly()
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
 
     def emit(report: LevelReport) -> None:

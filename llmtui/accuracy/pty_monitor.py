@@ -166,6 +166,8 @@ def levels(job: Job, screen: Screen | None) -> Iterator[LevelReport]:
             stdout=subprocess.PIPE,
             stderr=log,
             bufsize=0,
+            # As the engine of a run.
+            start_new_session=True,
         )
         assert child.stdin is not None and child.stdout is not None
         try:

@@ -36,11 +36,14 @@ def table(record: Record) -> str:
     """Format the record as plain text of at most 80 columns."""
     machine = record.machine
     clock = {"kernel": "the kernel's arrival stamps", "user": "user space, after each read"}[record.stamp]
+    written = all(level.written_stamp == "kernel" for level in record.levels)
+    write_clock = "the kernel's transmit stamps" if written else "user space, before each write"
     server_clock = {"kernel": "the kernel's stamp", "user": "user space"}[record.truth_stamp]
     lines = [
         f"{machine.cpu[:40]}, {plural(machine.cores, 'core')}, {machine.os[:24]}"[:80],
         ", ".join(f"{name} {version}" for name, version in record.versions.items())[:80],
-        f"clock: {clock}; requests on the server: {server_clock}",
+        f"arrivals: {clock}; requests: {write_clock}",
+        f"requests on the server: {server_clock}",
         f"{record.tokens} tokens per request, the first after {record.ttft_ms:g} ms, then every {record.itl_ms:g} ms",
         "",
         f"{'absolute error':27}{'n':>7}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}{'median':>10}",

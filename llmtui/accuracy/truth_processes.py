@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from llmtui.accuracy.truth_connection import Connection
+from llmtui.measure.promptness import wake_promptly
 
 if TYPE_CHECKING:
     from llmtui.accuracy.truth_server import TruthServer
@@ -64,6 +65,7 @@ def _run_child(
         for sock in (*others, *inner[:number], *inner[number + 1 :]):
             sock.close()
         gc.freeze()
+        wake_promptly()
         asyncio.run(_serve_child(line, inner[number], server))
         status = 0
     finally:

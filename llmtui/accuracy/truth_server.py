@@ -31,6 +31,7 @@ from typing import Any
 from llmtui.accuracy import truth_processes
 from llmtui.accuracy.truth_connection import MODEL, Connection, enable_timestamps
 from llmtui.accuracy.truth_pace import Capacity, Lateness, Pace, Truth
+from llmtui.measure.promptness import wake_promptly
 
 #: The log has the newest requests, up to this number.
 MAX_LOG = 10_000
@@ -212,6 +213,7 @@ def main() -> None:
     def server(siblings: Sequence[int], number: int) -> TruthServer:
         return TruthServer(arguments.ttft_ms, arguments.itl_ms, behaviour, capacity, siblings, number)
 
+    wake_promptly()
     try:
         if arguments.processes == 1:
             asyncio.run(server((), 0).serve(arguments.port))

@@ -19,7 +19,7 @@ from llmtui.accuracy.pty_monitor import last_title, measure
 from llmtui.accuracy.table import table
 from llmtui.load.messages import SliceDone
 from llmtui.load.process import WorkerProcess
-from llmtui.model import Iteration
+from llmtui.model import Failure, Iteration
 from llmtui.model import Level as LoadLevel
 from llmtui.model.accuracy import Errors, Level, Record
 from llmtui.store.accuracy_record import MAX_MACHINES, newest, read_records, record_file, store_record
@@ -37,6 +37,7 @@ def answer(arrivals_ms: list[float], tokens: list[int] | None = None, **fields: 
     return iteration(
         **{
             "stamp": "kernel",
+            "written_stamp": "kernel",
             "arrivals_ns": [round(ms * MS) for ms in arrivals_ms],
             "arrival_tokens": counts,
             "latency_s": arrivals_s[-1],
@@ -109,8 +110,10 @@ def test_summarize_level() -> None:
     assert level.coalesced == 0.25 and level.stamp == "kernel"
     assert level.ttft_s.n == level.latency_s.n == level.itl_s.n / 3 == 2
     assert level.tokens_per_s_share.n == 1, "tokens of two arrivals have no rate"
-    pairs[0] = (answer([50, 60, 70, 80], stamp="user"), pairs[0][1])
-    assert summarize_level(load, True, pairs, failed=0).stamp == "user", "one user-space stamp decides the level's"
+    assert (level.stamp, level.written_stamp) == ("kernel", "kernel")
+    pairs[0] = (answer([50, 60, 70, 80], stamp="user", written_stamp="user"), pairs[0][1])
+    level = summarize_level(load, True, pairs, failed=0)
+    assert (level.stamp, level.written_stamp) == ("user", "user"), "one user-space stamp decides the level's"
 
 
 def test_requests_that_are_written_late_are_no_error_of_their_figures() -> None:
@@ -156,7 +159,7 @@ class DeadWorker(WorkerProcess):
     """A worker that ends before its slice is over."""
 
     async def run(self, *_: Any) -> SliceDone:
-        return SliceDone(error="the process that measures ended (status -9)")
+        return SliceDone(error=Failure(kind="stopped", message="the process that measures ended"))
 
 
 @pytest.mark.parametrize(
@@ -327,7 +330,7 @@ def test_the_level_that_says_how_large_the_error_of_a_load_is() -> None:
 
 def test_record_of_0_1_0_is_read(tmp_path: Path) -> None:
     old = json.loads(msgspec.json.encode(record_of(HERE)))
-    for name in ("loop", "rate", "late_s", "delivered_share", "worker_cpu", "server_late_s"):
+    for name in ("loop", "rate", "late_s", "delivered_share", "worker_cpu", "server_late_s", "written_stamp"):
         del old["levels"][0][name]
     file = tmp_path / "accuracy.json"
     file.write_text(json.dumps({"schema_version": 1, "records": [old]}))
