@@ -76,6 +76,7 @@ def run(
     only: tuple[str, ...],
     csv_file: Path | None,
     iterations_csv: Path | None,
+    turns_csv: Path | None,
     json_file: Path | None,
     markdown: Path | None,
     jsonl: Path | None,
@@ -88,7 +89,14 @@ def run(
     WHAT is as in `llmtui monitor`. A FILE of - is stdout, instead of the text.
     """
     _, plan = plan_from(words, model, only, changes)
-    files = output_files(csv=csv_file, iterations_csv=iterations_csv, json=json_file, markdown=markdown, jsonl=jsonl)
+    files = output_files(
+        csv=csv_file,
+        iterations_csv=iterations_csv,
+        turns_csv=turns_csv,
+        json=json_file,
+        markdown=markdown,
+        jsonl=jsonl,
+    )
     with ExitOnInterrupt():
         from llmtui.cli.run import run_as_text
 

@@ -160,16 +160,23 @@ def backend_keys() -> str:
 
 def result_columns() -> str:
     """The columns of the results CSV."""
-    from llmtui.export.columns import RESULT_COLUMNS
+    from llmtui.export.load_columns import RESULT_COLUMNS
 
     return definitions((column.name, column.doc) for column in RESULT_COLUMNS)
 
 
 def iteration_columns() -> str:
     """The columns of the iterations CSV."""
-    from llmtui.export.columns import ITERATION_COLUMNS
+    from llmtui.export.load_columns import ITERATION_COLUMNS
 
     return definitions((column.name, column.doc) for column in ITERATION_COLUMNS)
+
+
+def turn_columns() -> str:
+    """The columns of the turns CSV."""
+    from llmtui.export.load_columns import TURN_COLUMNS
+
+    return definitions((column.name, column.doc) for column in TURN_COLUMNS)
 
 
 def metrics() -> str:
@@ -231,6 +238,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "backend_keys": backend_keys,
     "result_columns": result_columns,
     "iteration_columns": iteration_columns,
+    "turn_columns": turn_columns,
     "metrics": metrics,
     "load_metrics": load_metrics,
     "check_codes": check_codes,

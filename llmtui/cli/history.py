@@ -95,7 +95,7 @@ def export_run(run: str, files: dict[str, Path | None], path: str) -> int:
         files = {"csv": STDOUT}
     with opened(path) as store:
         stored = store.load(run)
-    return exit_codes.OK if write_files(_run_view(stored), files) else exit_codes.FAILED
+    return exit_codes.OK if write_files(_run_view(stored), files, path) else exit_codes.FAILED
 
 
 def _run_view(stored: StoredRun) -> RunView:

@@ -204,6 +204,7 @@ output_options = _all(
         help="Write the results; all files: llmtui explain csv.",
     ),
     click.option("--iterations-csv", metavar="FILE", type=FILE, hidden=True),
+    click.option("--turns-csv", metavar="FILE", type=FILE, hidden=True),
     click.option("--json", "json_file", metavar="FILE", type=FILE, hidden=True),
     click.option("--markdown", metavar="FILE", type=FILE, hidden=True),
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,26 +38,60 @@ def print_table(run_view: RunView) -> None:
     print(summary_table(run_view, output_columns()), end="")
 
 
-def write_files(run_view: RunView, files: dict[str, Path | None]) -> bool:
-    """Write the requested `files`, by format. Report those that cannot be written; return False if there are any."""
-    from llmtui.export.csv import iterations_csv, results_csv
-    from llmtui.export.json import run_json
+def write_files(run_view: RunView, files: dict[str, Path | None], store: str = "") -> bool:
+    """Write the requested `files`, by format. Report those that cannot be written; return False if there are any.
+
+    The requests of a load are read from the history `store`.
+    """
+    from llmtui.export.csv import iterations_lines, results_csv, turns_csv
+    from llmtui.export.json import json_pieces
     from llmtui.export.markdown import run_markdown
 
-    makers = {"csv": results_csv, "iterations_csv": iterations_csv, "json": run_json, "markdown": run_markdown}
-    return all([write_output(path, makers[kind](run_view)) for kind, path in files.items() if path is not None])
+    makers: dict[str, Callable[[RunView], str | Iterable[str]]] = {
+        "csv": results_csv,
+        "iterations_csv": iterations_lines,
+        "turns_csv": turns_csv,
+        "json": json_pieces,
+        "markdown": run_markdown,
+    }
+    wanted = {kind: path for kind, path in files.items() if path is not None}
+    needed = run_view.plan.levels and wanted.keys() & {"iterations_csv", "json"}
+    with _requests_of(run_view, store) if needed else contextlib.nullcontext(True) as complete:
+        return all([write_output(path, makers[kind](run_view)) for kind, path in wanted.items()]) and complete
 
 
-def write_output(path: Path, text: str) -> bool:
+@contextlib.contextmanager
+def _requests_of(run_view: RunView, store: str) -> Iterator[bool]:
+    """Let `run_view` find the requests of its turns in a history. Return whether that can be read."""
+    from llmtui.store.errors import StoreError
+    from llmtui.store.open import open_store
+
+    try:
+        history, _ = open_store(store or None)
+    except StoreError as error:
+        report(f"the files have no requests: {error}")
+        yield False
+        return
+    with history:
+        run_view.requests = history.requests
+        yield True
+
+
+def write_output(path: Path, text: str | Iterable[str]) -> bool:
     """Write `text` to `path`, or print it if `path` is `STDOUT`. Report an error and return False if that fails."""
     from llmtui.store.atomic import write_atomic
+    from llmtui.store.errors import StoreError
 
-    if path == STDOUT:
-        write_utf8(text)
-        return True
     try:
-        write_atomic(path, text)
+        if path == STDOUT:
+            for piece in [text] if isinstance(text, str) else text:
+                write_utf8(piece)
+        else:
+            write_atomic(path, text)
     except OSError as error:
         report(f"cannot write {path}: {error.strerror or error}")
+        return False
+    except StoreError as error:
+        report(f"cannot write {path}: {error}")
         return False
     return True

@@ -155,6 +155,7 @@ def export(
     run: str,
     csv_file: Path | None,
     iterations_csv: Path | None,
+    turns_csv: Path | None,
     json_file: Path | None,
     markdown: Path | None,
     store: str,
@@ -163,7 +164,9 @@ def export(
 
     RUN names the run as in `show`. Without an option, print the results as CSV. A FILE of - is stdout.
     """
-    files = output_files(csv=csv_file, iterations_csv=iterations_csv, json=json_file, markdown=markdown)
+    files = output_files(
+        csv=csv_file, iterations_csv=iterations_csv, turns_csv=turns_csv, json=json_file, markdown=markdown
+    )
     from llmtui.cli.history import export_run
 
     sys.exit(export_run(run, files, store))

@@ -35,7 +35,7 @@ def run_as_text(
             if not quiet:
                 report(f"run {plan.run}" + (f" [{label}]" if label else ""))
             silent = quiet or STDOUT in files.values()
-            code = asyncio.run(_follow(plan, engine, files, lines, silent, interruption))
+            code = asyncio.run(_follow(plan, engine, files, lines, silent, interruption, store))
         finally:
             engine.kill()
     if not quiet:
@@ -52,6 +52,7 @@ async def _follow(
     lines: JsonLines,
     quiet: bool,
     interruption: Interruption,
+    store: str,
 ) -> int:
     # Of the files that are written at the end, only the JSON contains texts and arrivals.
     run_view = RunView(plan, keep=None if files.get("json") else 0)
@@ -71,7 +72,7 @@ async def _follow(
     else:
         await end_run(client, follower, HANG_UP_S)
     await engine.wait()
-    written = write_files(run_view, {kind: path for kind, path in files.items() if kind != "jsonl"})
+    written = write_files(run_view, {kind: path for kind, path in files.items() if kind != "jsonl"}, store)
     written = written and not lines.lost
     if STDOUT not in files.values():
         print_table(run_view)

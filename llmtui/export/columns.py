@@ -6,42 +6,45 @@ Units are part of the names. A new column goes last.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
+from llmtui.export.column import Column, Value
 from llmtui.export.table import Row
 from llmtui.model import Backend, BackendState, Iteration, Plan
-from llmtui.runview.backend import BackendView
+from llmtui.model import Level as LoadLevel
+from llmtui.runview.figures import SamplesView
 from llmtui.runview.launches import start_up
+from llmtui.runview.level_figures import LevelFigures
 from llmtui.stats.checks import Check, Level
 from llmtui.stats.intervals import MEAN_FROM, MEDIAN_FROM, TAIL_FROM, Estimate
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import P95_FROM, Spread, Summary
 
-_T = TypeVar("_T")
-Value = str | float | int | None
-
-
-class Column(NamedTuple, Generic[_T]):
-    """One column of a CSV file. `of` returns the value of its cell for one row, None when it is unknown."""
-
-    name: str
-    doc: str
-    of: Callable[[_T], Value]
-
 
 class Result(NamedTuple):
-    """What one row of the results is made from. `checks` are those on this backend or on all backends."""
+    """What one row of the results is made from. `checks` are those on this backend or on all backends.
+
+    In a load it is a backend at a `level`; a race has none.
+    """
 
     plan: Plan
     row: Row
     own_error_p95_s: float | None
     estimates: Mapping[MetricKey, Estimate]
     checks: Sequence[Check]
+    level: LoadLevel | None = None
 
     @property
-    def view(self) -> BackendView:
-        """The backend as its clients see it."""
-        return self.row.backend_view
+    def view(self) -> SamplesView:
+        """The backend as its clients see it, in a load with its turns at the level as samples."""
+        return self.row.backend_view.at(self.level.number) if self.level is not None else self.row.backend_view
+
+    @property
+    def figures(self) -> LevelFigures:
+        """What the turns at the level say together; nothing in a race."""
+        if self.level is None:
+            return LevelFigures()
+        return self.row.backend_view.at_level(self.level.number)
 
     @property
     def backend(self) -> Backend:
@@ -75,6 +78,8 @@ def _statistic(key: MetricKey, name: Literal["mean", "median", "min", "max", "st
     unit = "" if METRICS[key].rate else "_s"
 
     def of(result: Result) -> float | None:
+        if name == "p95" and result.level is not None:
+            return None  # that of the requests has a column of its own
         return _read(result.summary.spread(key), name)
 
     doc = _STATISTICS[name].format(metric=METRICS[key].title, least=P95_FROM)
@@ -108,7 +113,9 @@ def _tail_columns(key: MetricKey) -> tuple[Column[Result], Column[Result]]:
 
     def read(result: Result, name: str) -> float | None:
         estimate = result.estimates.get(key)
-        value: float | None = getattr(estimate.tail, name, None) if estimate is not None else None
+        if estimate is None or result.level is not None:
+            return None
+        value: float | None = getattr(estimate.tail, name, None)
         return value
 
     start = f"{key}_{metric.bad_end_title}"
@@ -227,8 +234,8 @@ _LAUNCH_COLUMNS: tuple[Column[Result], ...] = (
     Column("load_max_s", "Largest of them.", _start_up("most_s")),
 )
 
-#: The results, one row per backend. Metrics without a place above come after them, each with its median.
-RESULT_COLUMNS: tuple[Column[Result], ...] = (
+#: The results of a race, one row per backend. Metrics without a place above come after them, each with its median.
+RACE_COLUMNS: tuple[Column[Result], ...] = (
     *_RESULT_COLUMNS,
     *(
         column
@@ -274,8 +281,8 @@ def _loaded(iteration: Iteration) -> str:
     return ("yes" if iteration.loaded else "no") if iteration.ok and iteration.server_load_s is not None else ""
 
 
-#: The iterations, one row each.
-ITERATION_COLUMNS: tuple[Column[Iteration], ...] = (
+#: The iterations of a race, one row each.
+RACE_ITERATION_COLUMNS: tuple[Column[Iteration], ...] = (
     Column("run", "The run's id.", lambda i: i.run),
     Column("backend", "The backend's name.", lambda i: i.backend),
     Column("attempt", "1, and one more for each rerun.", lambda i: i.attempt),

@@ -8,59 +8,99 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from llmtui.export.columns import ITERATION_COLUMNS, RESULT_COLUMNS, Column, Result, Value
+from llmtui.export.column import Column, Value
+from llmtui.export.columns import Result
+from llmtui.export.load_columns import ITERATION_COLUMNS, RESULT_COLUMNS, TURN_COLUMNS, LevelTurn, Sample
 from llmtui.export.table import rows_of
+from llmtui.model import Level
 from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS
 from llmtui.text import sanitize
 
 _T = TypeVar("_T")
+#: Rows in a piece of a table.
+_ROWS = 512
 #: Where a spreadsheet starts a formula: also in full width, and after the semicolon that separates cells in some
 #: countries.
 _FORMULA = re.compile(r"(^|;\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 def results_csv(run_view: RunView) -> str:
-    """One row per backend, of its current attempt, in the order of the plan.
+    """One row per backend, of its current attempt, in the order of the plan; in a load per level and backend,
+    those of a level from the best to the worst.
 
     `own_error_p95_s` is from the newest `llmtui accuracy` record of the run's machine, empty without one. Intervals
     are at 95%. `first_request_s` is the latency of the cold server, a warm-up if the run has any.
     `comparable_to_fastest` says whether `ratio_to_fastest` compares equal work. `void`, `warnings` and `notes` have
     the codes of the checks on this backend or on all backends, and `evidence` has their texts and fixes.
     """
-    record = run_view.own_error()
+    levels: list[Level | None] = [*run_view.plan.levels] or [None]
+    return "".join(_table(RESULT_COLUMNS, (result for level in levels for result in _results(run_view, level))))
+
+
+def _results(run_view: RunView, level: Level | None) -> Iterator[Result]:
+    record, number = run_view.own_error(), level.number if level is not None else 0
     own_error_p95_s = record.own_error_p95_s() if record is not None else None
-    estimates = {metric: run_view.estimates(metric) for metric, of in METRICS.items() if of.estimated}
-    checks = run_view.verdict().checks
-    results = (
-        Result(
+    estimates = {metric: run_view.estimates(metric, number) for metric, of in METRICS.items() if of.estimated}
+    verdict, rows = run_view.verdict(level=number), rows_of(run_view, number)
+    if level is not None:
+        places = {standing.name: place for place, standing in enumerate(verdict.board.standings)}
+        rows.sort(key=lambda row: places.get(row.backend_view.backend.name, len(places)))
+    for row in rows:
+        name = row.backend_view.backend.name
+        yield Result(
             plan=run_view.plan,
             row=row,
             own_error_p95_s=own_error_p95_s,
             estimates={metric: of[name] for metric, of in estimates.items() if name in of},
-            checks=[check for check in checks if not check.backends or name in check.backends],
+            checks=[check for check in verdict.checks if not check.backends or name in check.backends],
+            level=level,
         )
-        for row in rows_of(run_view)
-        for name in [row.backend_view.backend.name]
-    )
-    return _table(RESULT_COLUMNS, results)
 
 
 def iterations_csv(run_view: RunView) -> str:
     """One row per iteration of every attempt, warm-ups and failures too: by backend, in order of completion."""
-    iterations = (i for backend_view in run_view.backends.values() for i in backend_view.iterations)
-    return _table(ITERATION_COLUMNS, iterations)
+    return "".join(iterations_lines(run_view))
 
 
-def _table(columns: Sequence[Column[_T]], rows: Iterable[_T]) -> str:
+def iterations_lines(run_view: RunView) -> Iterator[str]:
+    """The same piece by piece: the requests of a load are read from the history while they are written."""
+    return _table(ITERATION_COLUMNS, _samples(run_view))
+
+
+def _samples(run_view: RunView) -> Iterator[Sample]:
+    levels = run_view.plan.levels
+    for backend_view in run_view.backends.values():
+        for iteration in backend_view.iterations:
+            yield Sample(iteration)
+        for turn in backend_view.turns:
+            for batch in run_view.requests(turn):
+                for request in batch:
+                    yield Sample(request, levels[turn.level - 1])
+
+
+def turns_csv(run_view: RunView) -> str:
+    """One row per turn of a load, warm-ups and partial ones too, of every attempt: by backend, as they ended."""
+    levels = run_view.plan.levels
+    turns = (turn for backend_view in run_view.backends.values() for turn in backend_view.turns)
+    return "".join(_table(TURN_COLUMNS, (LevelTurn(turn, levels[turn.level - 1]) for turn in turns)))
+
+
+def _table(columns: Sequence[Column[_T]], rows: Iterable[_T]) -> Iterator[str]:
+    """The table in pieces of some rows."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(column.name for column in columns)
-    writer.writerows([_cell(column.of(row)) for column in columns] for row in rows)
-    return out.getvalue()
+    for number, row in enumerate(rows):
+        writer.writerow([_cell(column.of(row)) for column in columns])
+        if number % _ROWS == 0:
+            yield out.getvalue()
+            out.seek(0)
+            out.truncate()
+    yield out.getvalue()
 
 
 def _cell(value: Value) -> str:

@@ -35,21 +35,43 @@
     others          servers of this machine that were not measured: `framework`, `url`, `models`
     accuracy        the newest record of `llmtui accuracy` on this machine (llmtui.model.accuracy), null without one
 
+A load also has these; its `backends`, `comparisons`, `verdict` and `checks` are those of the level that counts:
+
+    load            `[load]` as configured
+    levels          per level: `level` (its number, `streams` or `rate`), `title`, `counts` (whether it is the level
+                    that counts), `backends` (per backend `name`, `summary` of its turns as samples, and `figures`: of
+                    all requests of its turns, see llmtui.runview.level_figures), `comparisons`, `verdict`, `checks`
+    turns           every turn (llmtui.model.turn)
+    requests        every request of these turns, with text and arrivals, as in `iterations`
+
 Every field is present, null if unknown. Names inside are those of llmtui.model and llmtui.stats.summary.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from llmtui.export.table import rows_of
-from llmtui.model import Absent, Backend, BackendState, DiscoveredServer, Iteration, Machine, RunConfig, Struct, Turn
+from llmtui.model import (
+    Absent,
+    Backend,
+    BackendState,
+    DiscoveredServer,
+    Iteration,
+    Level,
+    Load,
+    Machine,
+    RunConfig,
+    Struct,
+    Turn,
+)
 from llmtui.model.accuracy import Record
 from llmtui.runview.earlier import EarlierAttempt
+from llmtui.runview.level_figures import LevelFigures
 from llmtui.runview.run import RunView
 from llmtui.stats.checks import Check
 from llmtui.stats.compare import Basis, Comparison
@@ -68,6 +90,7 @@ _LEFT_OUT: dict[type, frozenset[str]] = {
     Backend: _SECRET,
     BackendState: frozenset({"listener_uids"}),
     EarlierAttempt: frozenset({"brief"}),
+    Turn: frozenset({"buckets"}),
 }
 #: Fields that a race does not have: those of requests and turns.
 _LOADS_ONLY: dict[type, frozenset[str]] = {
@@ -88,6 +111,7 @@ _LOADS_ONLY: dict[type, frozenset[str]] = {
     ),
     Summary: frozenset(key for key, metric in METRICS.items() if metric.of_turn),
 }
+_OF_LOADS = frozenset({"load", "levels", "turns"})
 
 
 class BackendRecord(Struct, frozen=True):
@@ -140,6 +164,26 @@ class VerdictRecord(Struct, frozen=True):
     among: list[str] = []
 
 
+class BackendAtLevel(Struct, frozen=True):
+    """One backend at a level of a load."""
+
+    name: str
+    summary: Summary
+    figures: LevelFigures
+
+
+class LevelRecord(Struct, frozen=True):
+    """One level of a load."""
+
+    level: Level
+    title: str
+    counts: bool
+    backends: list[BackendAtLevel]
+    comparisons: list[ComparisonRecord]
+    verdict: VerdictRecord
+    checks: list[Check]
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The document. Reads back with `msgspec.json.decode(text, type=RunRecord)`."""
 
@@ -157,10 +201,41 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     others: list[DiscoveredServer] = []
     earlier_attempts: list[EarlierAttempt] = []
     verdict: VerdictRecord | None = None
+    load: Load | None = None
+    levels: list[LevelRecord] = []
+    turns: list[Turn] = []
+    requests: list[Iteration] = []
 
 
 def run_json(run_view: RunView) -> str:
     """The run as an indented JSON document with a line end."""
+    return "".join(json_pieces(run_view))
+
+
+def json_pieces(run_view: RunView) -> Iterator[str]:
+    """The same piece by piece: the requests of a load are read from the history while they are written."""
+    document = _document(run_view)
+    if not run_view.plan.levels:
+        yield document
+        return
+    yield document.removesuffix("\n}\n") + ',\n  "requests": ['
+    before = "\n    "
+    for turn in _turns(run_view):
+        for batch in run_view.requests(turn):
+            for request in batch:
+                full = full_sample(request, load=True)
+                yield before + escaped(msgspec.json.encode(full).decode())
+                before = ",\n    "
+    yield ("\n  " if before[0] == "," else "") + "]\n}\n"
+
+
+def _turns(run_view: RunView) -> list[Turn]:
+    turns = [turn for backend_view in run_view.backends.values() for turn in backend_view.turns]
+    return sorted(turns, key=lambda turn: turn.seq)
+
+
+def _document(run_view: RunView) -> str:
+    """The document, of a load without its requests."""
     plan = run_view.plan.public()
     public = {backend.name: backend for backend in plan.backends}
     verdict = run_view.verdict()
@@ -192,8 +267,29 @@ def run_json(run_view: RunView) -> str:
         others=plan.others,
         earlier_attempts=run_view.earlier_attempts(),
         verdict=_verdict(verdict),
+        load=plan.load,
+        levels=[_level(run_view, level) for level in plan.levels],
+        turns=_turns(run_view),
     )
-    return plain_json(_full(record, _LEFT_OUT if plan.levels else _LEFT_OUT | _LOADS_ONLY))
+    # Requests follow piece by piece.
+    only = {RunRecord: frozenset({"requests"})} if plan.levels else _LOADS_ONLY | {RunRecord: _OF_LOADS | {"requests"}}
+    return plain_json(_full(record, _LEFT_OUT | only))
+
+
+def _level(run_view: RunView, level: Level) -> LevelRecord:
+    verdict, head = run_view.verdict(level=level.number), run_view.plan.head_level
+    return LevelRecord(
+        level=level,
+        title=level.title,
+        counts=level == head,
+        backends=[
+            BackendAtLevel(name=name, summary=view.at(level.number).summary, figures=view.at_level(level.number))
+            for name, view in run_view.backends.items()
+        ],
+        comparisons=[_compared(pair) for pair in verdict.pairs],
+        verdict=_verdict(verdict),
+        checks=verdict.checks,
+    )
 
 
 def plain_json(value: Any) -> str:

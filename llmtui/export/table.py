@@ -96,11 +96,11 @@ def _tokens(row: Row) -> str:
     return count_text(row.backend_view.summary.output_tokens_median)
 
 
-def rows_of(run_view: RunView) -> list[Row]:
-    """A row per backend, in the order of the plan."""
-    medians, verdict = run_view.ratios(), run_view.verdict()
+def rows_of(run_view: RunView, level: int = 0) -> list[Row]:
+    """A row per backend, in the order of the plan; in a load at this level, by default the one that counts."""
+    medians, verdict = run_view.ratios("latency", level), run_view.verdict(level=level)
     present = [name for name, ratio in medians.items() if ratio is not None]
-    unlike = run_view.verdict("latency").unlike(run_view.reference(), present)
+    unlike = run_view.verdict("latency", level).unlike(run_view.reference("latency", level), present)
     return [
         Row(
             backend_view,

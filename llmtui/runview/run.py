@@ -5,6 +5,7 @@ No I/O here. `apply` returns what changed, so that a screen can redraw only that
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 from llmtui.model import (
@@ -52,6 +53,10 @@ _MANY = 2_000
 Change = Literal["all", "state", "sample", "progress", "iterations", "run", "note", "requests"]
 
 
+def _none(turn: Turn) -> Iterable[list[Iteration]]:
+    return ()
+
+
 class RunView:
     """A run as a client sees it. Until the first `Hello` it has the plan's backends and no iterations.
 
@@ -73,6 +78,8 @@ class RunView:
         #: How many iterations and turns from before this client connected it has, and will have. None if it has all,
         #: and all events since then.
         self.backlog: tuple[int, int] | None = None
+        #: Returns the requests of a turn, some at a time, from the history. Exports need it for a load.
+        self.requests: Callable[[Turn], Iterable[list[Iteration]]] = _none
         #: An earlier run whose medians stand beside those of this one.
         self.against: Against | None = None
         #: Whether the engine has gone, so that no more iterations follow, whatever the backends' states are.
@@ -161,38 +168,39 @@ class RunView:
         for backend_view in self.backends.values():
             backend_view.drop_old_attempts()
 
-    def ratios(self, metric: MetricKey = "latency") -> dict[str, float | None]:
+    def ratios(self, metric: MetricKey = "latency", level: int = 0) -> dict[str, float | None]:
         """Return each backend's median as a multiple of that of the `reference`, which is 1.0."""
-        medians = self._medians(metric)
-        ratios = ratios_to(medians.get(self.reference(metric)), list(medians.values()), metric)
+        medians = self._medians(metric, level)
+        ratios = ratios_to(medians.get(self.reference(metric, level)), list(medians.values()), metric)
         return dict(zip(medians, ratios, strict=True))
 
-    def reference(self, metric: MetricKey = "latency") -> str:
+    def reference(self, metric: MetricKey = "latency", level: int = 0) -> str:
         """Return the backend that ratios of medians are to: the best of those that most others are comparable to.
 
         "" without samples.
         """
-        present = {name: median for name, median in self._medians(metric).items() if median}
+        present = {name: median for name, median in self._medians(metric, level).items() if median}
         ordered = sorted(present, key=lambda name: present[name], reverse=METRICS[metric].higher_is_better)
-        return self.verdict(metric).reference(ordered) if ordered else ""
+        return self.verdict(metric, level).reference(ordered) if ordered else ""
 
-    def _medians(self, metric: MetricKey) -> dict[str, float | None]:
-        return {name: s.median if (s := view.summary.spread(metric)) else None for name, view in self.backends.items()}
+    def _medians(self, metric: MetricKey, level: int) -> dict[str, float | None]:
+        views = self.at(level).items()
+        return {name: s.median if (s := view.summary.spread(metric)) else None for name, view in views}
 
     def earlier_medians(self, metric: MetricKey = "latency") -> dict[str, float]:
         """Return the medians of the earlier run (s or tokens/s) of the backends that are comparable by `metric`."""
         return self.against.medians(self, metric) if self.against is not None else {}
 
-    def estimates(self, metric: MetricKey = "latency") -> dict[str, Estimate]:
+    def estimates(self, metric: MetricKey = "latency", level: int = 0) -> dict[str, Estimate]:
         """Return the uncertainty of each backend's median, mean and bad end, if it has samples."""
         from llmtui.stats.intervals import estimate
 
-        samples = {name: backend_view.figures.sample(metric) for name, backend_view in self.backends.items()}
+        samples = {name: backend_view.figures.sample(metric) for name, backend_view in self.at(level).items()}
         return {name: estimate(sample, metric) for name, sample in samples.items() if sample}
 
     def at(self, level: int) -> dict[str, SamplesView]:
-        """Return the backends with their samples at a level, by name."""
-        return {name: backend_view.at(level) for name, backend_view in self.backends.items()}
+        """Return the backends with their samples at a level, by name; 0 is a race, or the level that counts."""
+        return {name: view.at(level) if level else view for name, view in self.backends.items()}
 
     def load_at(self, level: int = 0) -> AtLoad | None:
         """Return this level of the load, by default the one that counts; None for a race."""

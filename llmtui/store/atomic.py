@@ -6,17 +6,18 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Replace the content of `path` with `text`, as UTF-8, atomically. Raises OSError.
+def write_atomic(path: Path, text: str | Iterable[str]) -> None:
+    """Replace the content of `path` with `text`, or with its pieces, as UTF-8, atomically. Raises OSError.
 
-    Links are followed. A file that is replaced keeps its mode, and must be writable; a new file gets the mode that the
-    umask allows. A pipe or a device is written to, not replaced.
+    An error of what makes the pieces leaves `path` as it is, unless that is a pipe. Links are followed. A file that is
+    replaced keeps its mode, and must be writable; a new file gets the mode that the umask allows. A pipe or a device is
+    written to, not replaced.
     """
-    data = text.encode("utf-8", "replace")
+    pieces = (piece.encode("utf-8", "replace") for piece in ([text] if isinstance(text, str) else text))
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -25,17 +26,17 @@ def write_atomic(path: Path, text: str) -> None:
         # Raises OSError for a folder, and for a file that is not writable.
         with path.open("r+b" if stat.S_ISREG(mode) else "wb") as file:
             if not stat.S_ISREG(mode):
-                file.write(data)
+                file.writelines(pieces)
                 return
     # Not before: the link of a pipe in /dev/fd names no file.
     path = Path(os.path.realpath(path))
-    with _beside(path, data, mode & 0o777) as name:
+    with _beside(path, pieces, mode & 0o777) as name:
         os.replace(name, path)
 
 
 def write_new(path: Path, text: str) -> None:
     """Create `path` with `text`, atomically. Raises OSError; FileExistsError if there is such a file already."""
-    with _beside(path, text.encode("utf-8", "replace"), _new_mode()) as name:
+    with _beside(path, [text.encode("utf-8", "replace")], _new_mode()) as name:
         try:
             os.link(name, path)
         except FileExistsError:
@@ -48,17 +49,17 @@ def write_new(path: Path, text: str) -> None:
 
 def write_private(path: Path, data: bytes) -> None:
     """Replace the content of `path` with `data`, atomically, with mode 0600. Raises OSError."""
-    with _beside(path, data, 0o600) as name:
+    with _beside(path, [data], 0o600) as name:
         os.replace(name, path)
 
 
 @contextlib.contextmanager
-def _beside(path: Path, data: bytes, mode: int) -> Iterator[str]:
-    """Yield the name of a temporary file beside `path` that contains `data`, synced to disk. Delete it afterwards."""
+def _beside(path: Path, pieces: Iterable[bytes], mode: int) -> Iterator[str]:
+    """Yield the name of a temporary file beside `path` that contains `pieces`, synced to disk. Delete it afterwards."""
     descriptor, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
     try:
         with open(descriptor, "wb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())

@@ -14,7 +14,7 @@ from llmtui.cli import explain
 from llmtui.cli.app import cli
 from llmtui.config.frameworks import FRAMEWORKS
 from llmtui.config.schema import UiConfig
-from llmtui.export.columns import ITERATION_COLUMNS, RESULT_COLUMNS
+from llmtui.export.load_columns import ITERATION_COLUMNS, RESULT_COLUMNS
 from llmtui.model import Backend, Load, RunConfig
 from llmtui.stats.checks import CODES
 from llmtui.stats.metrics import METRICS

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtui.export.columns import ITERATION_COLUMNS, RESULT_COLUMNS
 from llmtui.export.csv import iterations_csv, number, results_csv, text_cell
+from llmtui.export.load_columns import ITERATION_COLUMNS, RESULT_COLUMNS
 from tests import build
 from tests.export.run_views import SECRET, run_view
 from tests.stats.build import raced

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from llmtui.export.columns import RESULT_COLUMNS
 from llmtui.export.csv import results_csv
 from llmtui.export.json import RunRecord, run_json
+from llmtui.export.load_columns import RESULT_COLUMNS
 from llmtui.store.accuracy_record import store_record
 from tests.build import record_of
 from tests.export.run_views import run_view

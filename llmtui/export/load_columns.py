@@ -1,0 +1,213 @@
+"""All columns of the CSV files: those of a race, then those that only a load fills, and the columns of turns.
+
+Names and their order are a contract: see columns.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from llmtui.export.column import Column, Value
+from llmtui.export.columns import RACE_COLUMNS, RACE_ITERATION_COLUMNS, Result
+from llmtui.model import Iteration, Level, Percentiles, Quantity, Turn
+from llmtui.stats.turn_figures import outcome
+
+
+class Sample(NamedTuple):
+    """One row of the iterations: an iteration of a race, or a request of a load at a `level`."""
+
+    iteration: Iteration
+    level: Level | None = None
+
+
+class LevelTurn(NamedTuple):
+    """One row of the turns."""
+
+    turn: Turn
+    level: Level
+
+
+_PERCENTS = ("p50", "p90", "p95", "p99")
+_ENOUGH = "Empty below 29 (p90), 59 (p95) and 299 (p99) of them."
+
+
+def _title(level: Level | None) -> Value:
+    return level.title if level is not None else None
+
+
+def _streams(level: Level | None) -> Value:
+    return level.streams or None if level is not None else None
+
+
+def _rate(level: Level | None) -> Value:
+    return level.rate or None if level is not None else None
+
+
+_LEVEL_DOCS = {
+    "level": "The level of a load: 8 streams, or 2 requests/s. Empty in a race, like all columns after it.",
+    "streams": "Requests under way at any time. Empty in an open loop.",
+    "rate": "Requests due per second. Empty in a closed loop.",
+}
+
+
+def _figure(name: str, doc: str) -> Column[Result]:
+    """A figure of all turns of a backend at a level."""
+
+    def of(result: Result) -> Value:
+        value: Value = getattr(result.figures, name)
+        return value if result.level is not None else None
+
+    return Column(name, doc, of)
+
+
+def _pooled(quantity: str, percent: str, title: str) -> Column[Result]:
+    """A percentile over the requests of all turns of a backend at a level."""
+
+    def of(result: Result) -> Value:
+        return _percentile(getattr(result.figures, quantity), percent)
+
+    return Column(
+        f"pooled_{quantity}_{percent}_s", f"{percent} of the {title} of the requests of all turns. {_ENOUGH}", of
+    )
+
+
+def _percentile(percentiles: Percentiles | None, percent: str) -> float | None:
+    value: float | None = getattr(percentiles, percent) if percentiles is not None else None
+    return value
+
+
+#: The results, one row per backend, in a load per backend and level.
+RESULT_COLUMNS: tuple[Column[Result], ...] = (
+    *RACE_COLUMNS,
+    Column("level", _LEVEL_DOCS["level"], lambda r: _title(r.level)),
+    Column("streams", _LEVEL_DOCS["streams"], lambda r: _streams(r.level)),
+    Column("rate", _LEVEL_DOCS["rate"], lambda r: _rate(r.level)),
+    _figure("requests", "Requests in the windows of the turns. The next five columns add up to it."),
+    _figure("finished", "Those that were answered."),
+    _figure("failed", "Those that failed otherwise than as follows."),
+    _figure("refused", "Those that the server refused with 429 or 503."),
+    _figure("timed_out", "Those without an answer within timeout_s."),
+    _figure("unfinished", "Those that were cut off at the end of a turn."),
+    _figure("requests_per_s", "Answers per second of the window, median over the turns."),
+    _figure("output_tokens_per_s", "Output tokens of all streams per second of the window, median over the turns."),
+    _figure("delivered_rate", "Requests sent per second of the window, median over the turns."),
+    _figure("in_flight", "Requests under way, averaged over the window, median over the turns."),
+    _figure("late_s", "How late requests were sent through llmtui's own fault, median. Empty in a closed loop."),
+    *(
+        _pooled(quantity, percent, title)
+        for quantity, title in (("latency", "latency"), ("ttft", "time to first token"), ("tpot", "time per token"))
+        for percent in _PERCENTS
+    ),
+    Column(
+        "slots",
+        "How many requests the server computes at a time. Empty if unknown.",
+        lambda r: r.state.slots if r.level is not None else None,
+    ),
+)
+
+
+def _of_request(name: str, doc: str, of: Callable[[Iteration], Value] | None = None) -> Column[Sample]:
+    """A value of a request, empty in a race."""
+
+    def value(sample: Sample) -> Value:
+        if sample.level is None:
+            return None
+        found: Value = of(sample.iteration) if of is not None else getattr(sample.iteration, name)
+        return found
+
+    return Column(name, doc, value)
+
+
+def _adapted(column: Column[Iteration]) -> Column[Sample]:
+    return Column(column.name, column.doc, lambda sample: column.of(sample.iteration))
+
+
+#: The iterations, one row each, and the requests of a load.
+ITERATION_COLUMNS: tuple[Column[Sample], ...] = (
+    *(_adapted(column) for column in RACE_ITERATION_COLUMNS),
+    _of_request("round", "The round of a load. Empty in a race, like all columns after it.", lambda i: i.iteration),
+    Column("level", "The level of the load: 8 streams, or 2 requests/s.", lambda s: _title(s.level)),
+    _of_request("turn", "The turn's place in the order of the run: seq in the turns CSV."),
+    _of_request("request", "Number of the request in its turn. Equal numbers of a round are equal work."),
+    _of_request("worker", "Number of the process that sent it."),
+    _of_request("due_s", "When it was due, since the turn began. Empty in a closed loop."),
+    _of_request("queue_s", "How much later than that it was sent.", lambda i: _less(i.written_s, i.due_s)),
+    _of_request("in_flight", "Requests under way once it was sent."),
+    _of_request("share", "settling (not counted), window (counted), or tail (after it)."),
+    _of_request("written_s", "When it was sent, since the turn began."),
+    _of_request("waited_s", "The part of queue_s that it waited because of max_concurrency."),
+    _of_request("outcome", "finished, failed, refused, timed_out or unfinished.", outcome),
+    _of_request(
+        "age_s", "How long a request was under way that got no answer.", lambda i: None if i.ok else i.latency_s
+    ),
+)
+
+
+def _less(later: float | None, earlier: float | None) -> float | None:
+    return later - earlier if later is not None and earlier is not None else None
+
+
+def _of_turn(name: str, doc: str) -> Column[LevelTurn]:
+    def of(row: LevelTurn) -> Any:
+        return getattr(row.turn, name)
+
+    return Column(name, doc, of)
+
+
+def _of_turn_percent(quantity: Quantity, percent: str) -> Column[LevelTurn]:
+    doc = f"{percent} of {quantity} over the requests of the window. {_ENOUGH}"
+    return Column(f"{quantity}_{percent}_s", doc, lambda row: _percentile(row.turn.percentiles.get(quantity), percent))
+
+
+def _yes(name: str, doc: str) -> Column[LevelTurn]:
+    return Column(name, doc, lambda row: "yes" if getattr(row.turn, name) else "no")
+
+
+#: The turns of a load, one row each.
+TURN_COLUMNS: tuple[Column[LevelTurn], ...] = (
+    _of_turn("run", "The run's id."),
+    _of_turn("backend", "The backend's name."),
+    _of_turn("attempt", "1, and one more for each rerun."),
+    _of_turn("phase", "warmup or measured."),
+    _of_turn("round", "Number of the round within the attempt and phase."),
+    Column("level", "The level: 8 streams, or 2 requests/s.", lambda row: row.level.title),
+    Column("streams", _LEVEL_DOCS["streams"], lambda row: _streams(row.level)),
+    Column("rate", _LEVEL_DOCS["rate"], lambda row: _rate(row.level)),
+    _of_turn("seq", "Its place in the order of the run: turn in the iterations CSV."),
+    _of_turn("started_utc", "When it began."),
+    _of_turn("state", "whole, or partial: stopped before its end, and not compared."),
+    _of_turn("launch", "Which launch of the server within the attempt."),
+    _of_turn("settled", "Requests before the window."),
+    _of_turn("settle_needed", "Requests that had to come before the time per token was steady."),
+    _of_turn("window_s", "Length of the window."),
+    _of_turn("elapsed_s", "Length of the whole turn."),
+    _of_turn("requests", "Requests in the window. The next five columns add up to it."),
+    _of_turn("finished", "Those that were answered."),
+    _of_turn("failed", "Those that failed otherwise than as follows."),
+    _of_turn("refused", "Those that the server refused with 429 or 503."),
+    _of_turn("timed_out", "Those without an answer within timeout_s."),
+    _of_turn("unfinished", "Those that were cut off at the end."),
+    _of_turn("requests_per_s", "Answers per second of the window."),
+    _of_turn("output_tokens_per_s", "Output tokens of all streams per second of the window."),
+    _of_turn("stream_tokens_per_s", "The same for each stream of a closed loop."),
+    _of_turn("delivered_rate", "Requests sent per second of the window."),
+    _of_turn("in_flight", "Requests under way, averaged over the window."),
+    _of_turn("in_flight_most", "Their largest number."),
+    _of_turn("little_residual", "How far in_flight is from rate times latency, as a share."),
+    _of_turn("tokens_per_s", "Median decode speed of one stream."),
+    _of_turn("output_tokens", "Median number of output tokens."),
+    *(_of_turn_percent(quantity, percent) for quantity in ("latency", "ttft", "tpot", "itl") for percent in _PERCENTS),
+    _of_turn("waiting_s", "Median time that requests waited because of max_concurrency. Empty in a closed loop."),
+    _of_turn("late_s", "Median time by which they were sent late otherwise. Empty in a closed loop."),
+    _of_turn("late_p99_s", "p99 of it; the largest of fewer than 299."),
+    _of_turn("scheduled_latency_s", "Median latency from when requests were due."),
+    _of_turn("scheduled_ttft_s", "Median time to first token from when requests were due."),
+    _of_turn("drift", "Change of the time per token within the window, as a share."),
+    _yes("beyond_capacity", "yes if the requests that had not ended became ever more."),
+    _of_turn("foreign_cpu", "Cores that neither the server nor llmtui kept busy."),
+    _of_turn("server_cpu", "Cores that the server kept busy."),
+    _of_turn("worker_cpu", "Cores that the process that measures kept busy."),
+    _of_turn("stamp", "Whose clock stamped the arrivals: kernel or user."),
+    Column("error", "Why the turn, or its requests, failed.", lambda row: str(row.turn.error or "")),
+)
