@@ -66,13 +66,15 @@ def _requests_of(run_view: RunView, store: str) -> Iterator[bool]:
     from llmtui.store.errors import StoreError
     from llmtui.store.open import open_store
 
-    try:
-        history, _ = open_store(store or None)
-    except StoreError as error:
-        report(f"the files have no requests: {error}")
-        yield False
-        return
-    with history:
+    with contextlib.ExitStack() as stack:
+        try:
+            history = stack.enter_context(open_store(store or None)[0])
+            # Raises an error if the run is not there.
+            history.state(run_view.plan.run)
+        except StoreError as error:
+            report(f"the files have no requests: {error}")
+            yield False
+            return
         run_view.requests = history.requests
         yield True
 
