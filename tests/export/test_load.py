@@ -25,8 +25,8 @@ from tests.loads import OPEN, raced
 from tests.store.runs import MACHINE
 from tests.store.turns import load_plan, requests, save_requests, turn
 
-#: The columns of 0.1.0 end here: those of a load follow.
-RACE_RESULTS, RACE_ITERATIONS = "start", "loaded"
+#: The columns of a race end here: those of a load follow.
+RACE_RESULTS, RACE_ITERATIONS = "start", "written_stamp"
 
 
 def rows(text: str) -> list[dict[str, str]]:
