@@ -6,6 +6,7 @@ equal      a winner between equal servers that get the same work: 10 turns each 
 unlike     the same, where each server gets work of its own
 requests   a winner between equal servers if 400 requests of each, after 100, were taken as independent (rank sums)
 true       a server that is 10% or 3% faster is found, with the same work or with work of its own
+checks     a void or a warning on equal servers, which is false
 tails      p95 and p99 over all rounds: a difference is said of equal servers, and of one that is 10% slower
 
 Servers are a queue (M/G/1, lognormal service, CV 0.5) and continuous batching with 8 slots (a step takes 1 + 0.1 per
@@ -46,8 +47,10 @@ _JITTER = 0.05
 _WANDER = 0.05
 _LATENCIES: tuple[MetricKey, ...] = ("latency", "ttft")
 #: An arrival has the tokens of so many steps: fewer would take longer to simulate.
-_PIECES = 8
+_PIECES = 16
 _EQUAL = Goal(most=6)
+#: Checks on what a comparison shows, which `equal` counts.
+_OF_COMPARISONS = frozenset({"own-error", "one-launch", "launches-unknown"})
 #: A difference of this size is to be found in spite of 5% of noise in each request.
 _FOUND = 1.1
 #: Of true differences: words, wander, jitter, whether both servers get the same work.
@@ -253,12 +256,27 @@ def of_tails() -> Iterator[Question]:
             yield Question("tails", _words(setting, wander), tuple(outcomes), race)
 
 
+def _false_alarm(rng: random.Random, setting: Setting, wander: float) -> Answers:
+    checks = run_of(rng, setting, (1.0, 1.0), wander, same=True).verdict().checks
+    return [any(c.level == level for c in checks if c.code not in _OF_COMPARISONS) for level in ("void", "warning")]
+
+
+def of_checks() -> Iterator[Question]:
+    """Fair loads: every void and every warning is false."""
+    for setting in _settings():
+        for wander in (0.0, _WANDER):
+            race = functools.partial(_false_alarm, setting=setting, wander=wander)
+            outcomes = (Outcome("a void", Goal(most=1)), Outcome("a warning", Goal(most=5)))
+            yield Question("checks", _words(setting, wander), outcomes, race)
+
+
 CASES: dict[str, Callable[[], Iterator[Question]]] = {
     "equal": functools.partial(equal, same=True),
     "unlike": functools.partial(equal, same=False),
     "requests": requests,
     "true": true,
     "tails": of_tails,
+    "checks": of_checks,
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from llmtui.model import Load
+from llmtui.stats.buckets import Buckets
 from tests.loads import CLOSED, OPEN, Fields
 
 STEADY = Load(request_rate=[2.0], arrival="constant", requests=40)
@@ -16,6 +17,13 @@ CAPPED = msgspec.structs.replace(STEADY, max_concurrency=4)
 
 def lost(**counts: int) -> dict[str, Any]:
     return {**counts, "finished": 40 - sum(counts.values())}
+
+
+def late(seconds: float, stalled: int = 0) -> dict[str, Any]:
+    """40 requests that are sent so late, the first `stalled` of them by half a second."""
+    buckets = Buckets()
+    buckets.add([0.5] * stalled + [seconds] * (40 - stalled))
+    return {"buckets": {"late": buckets.encoded()}}
 
 
 def drifts(turns: int) -> Callable[[int, int], dict[str, Any]]:
@@ -28,8 +36,8 @@ BEYOND = {"backlog": [14, 27, 40], "beyond_capacity": True}
 #: Code, level, fields of turns of "a", of its state, load, part of the text.
 PROVOKED: list[tuple[str, str, Fields, dict[str, Any], Load, str]] = [
     ("open-loop", "note", {}, {}, OPEN, "output tokens/s and requests/s are not compared"),
-    ("client-bound", "void", {"late_p99_s": 0.0031}, {}, STEADY, "a 3.10 ms late (p99) in 10 of 10 turns"),
-    ("client-bound", "void", {"late_p99_s": 0.5, "late_from_s": 3.2}, {}, STEADY, "in the last one from 3.20 s on"),
+    ("client-bound", "void", late(0.0031), {}, STEADY, "too slow for 2 requests/s: a 3.10 ms late (p99)"),
+    ("client-bound", "void", late(0.5) | {"late_from_s": 3.2}, {}, STEADY, "in the last one from 3.20 s on"),
     ("client-bound", "void", {"worker_cpu": 0.93}, {}, CLOSED, "too slow for 8 streams: a 93% of a core in 10 of 10"),
     ("little", "void", {"little_residual": 0.07}, {}, CLOSED, "a 7%"),
     ("delivered-load", "warning", {"in_flight": 7.7}, {}, CLOSED, "the load was not 8 streams: a 7.7 were under way"),
@@ -38,7 +46,7 @@ PROVOKED: list[tuple[str, str, Fields, dict[str, Any], Load, str]] = [
     ("delivered-load", "void", {"delivered_rate": 1.0}, {}, OPEN, "a 1 requests/s"),
     ("survivors", "warning", lost(failed=1), {}, CLOSED, "a 2.5% (10 failed of 400)"),
     ("survivors", "void", lost(refused=6, timed_out=1), {}, CLOSED, "(60 refused and 10 timed out of 400)"),
-    ("drift-in-turns", "void", drifts(3), {}, CLOSED, "no steady state: a 3 of 10 turns, up to +8%"),
+    ("drift-in-turns", "void", drifts(4), {}, CLOSED, "no steady state: a 4 of 10 turns, up to +8%"),
     ("beyond-capacity", "void", BEYOND, {}, OPEN, "2 requests/s are more than"),
     ("beyond-capacity", "void", BEYOND, {}, OPEN, "a 10 of 10 turns, up to 40 requests"),
     ("queue-grows", "warning", {"backlog": [5, 6, 8]}, {}, OPEN, "a 10 of 10 turns"),
@@ -59,16 +67,18 @@ PROVOKED: list[tuple[str, str, Fields, dict[str, Any], Load, str]] = [
 ]  # fmt: skip
 SILENT: list[tuple[str, Fields, dict[str, Any], Load]] = [
     ("open-loop", {}, {}, CLOSED),
-    ("client-bound", {"late_p99_s": 0.0019, "worker_cpu": 0.79}, {}, STEADY),
+    ("client-bound", late(0.0019) | {"worker_cpu": 0.79}, {}, STEADY),
     # 1% of the TTFT is more.
-    ("client-bound", {"late_p99_s": 0.0049, "ttft_s": 0.5}, {}, STEADY),
+    ("client-bound", late(0.0049) | {"ttft_s": 0.5}, {}, STEADY),
+    # One request of 400.
+    ("client-bound", lambda k, _: late(0.0001, 1 if k == 3 else 0), {}, STEADY),
     ("little", {"little_residual": 0.04}, {}, CLOSED),
     ("delivered-load", {"in_flight": 7.9}, {}, CLOSED),
     ("delivered-load", {"delivered_rate": 1.97}, {}, STEADY),
     # Of 400 random arrivals, as many more or fewer are chance.
     ("delivered-load", {"delivered_rate": 1.7}, {}, OPEN),
     ("survivors", {}, {}, CLOSED),
-    ("drift-in-turns", drifts(2), {}, CLOSED),
+    ("drift-in-turns", drifts(3), {}, CLOSED),
     ("drift-in-turns", {"drift": 0.04, "drift_p": 0.01}, {}, CLOSED),
     ("drift-in-turns", {"drift": 0.08, "drift_p": 0.06}, {}, CLOSED),
     ("beyond-capacity", {"backlog": [14, 17, 20]}, {}, OPEN),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from llmtui.model import Turn
 from llmtui.model.turn import DRIFT_P
 from llmtui.stats.at_load import AtLoad
+from llmtui.stats.buckets import pooled
 from llmtui.stats.checks.base import VOID_SHARE, Check, Entry, Race, alike, each, of
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text.format import figure, percent_text, plural
@@ -16,7 +17,7 @@ from llmtui.text.format import figure, percent_text, plural
 #: The load that was delivered may differ from the one that was asked for by this share; beyond `VOID_SHARE` it is void.
 DELIVERED_SHARE = 0.02
 #: Of random arrivals as many standard deviations are chance.
-_DEVIATIONS = 3.0
+_DEVIATIONS = 4.0
 #: L = X W, within this share of L: beyond, the measurement is broken, not the server.
 LITTLE_SHARE = 0.05
 #: A worker that keeps this share of a core busy may be late.
@@ -25,7 +26,7 @@ WORKER_CPU = 0.8
 LATE_S = 0.002
 LATE_SHARE = 0.01
 #: A trend in single turns counts if equally many of steady ones have one with less than this chance, per backend.
-CHANCE_OF_TURNS = 0.02
+CHANCE_OF_TURNS = 0.005
 #: The largest number of requests under way up to one, two and three thirds of a steady turn grows twice by this chance.
 _GROWS_BY_CHANCE = 1 / 6
 _FEWEST_TURNS = 2
@@ -138,11 +139,11 @@ def client_bound(race: Race) -> Iterator[Check]:
 def _bound_words(race: Race, entry: Entry) -> str:
     ttft_s = _median(entry, lambda turn: turn.ttft_s) or 0.0
     turns = entry.evidence.turns
-    limit_s = max(LATE_S, LATE_SHARE * ttft_s)
-    if late := [turn.late_p99_s for turn in turns if turn.late_p99_s is not None and turn.late_p99_s > limit_s]:
+    late_s, which = _late(turns)
+    if late_s > max(LATE_S, LATE_SHARE * ttft_s):
         since = [turn.late_from_s for turn in turns if turn.late_from_s is not None]
         when = f", in the last one from {figure(since[-1], 's')} on" if since else ""
-        return f"{figure(max(late), 's')} late (p99) in {of(len(late), len(turns), _TURN)}{when}"
+        return f"{figure(late_s, 's')} late ({which}){when}"
     if busy := [turn.worker_cpu for turn in turns if turn.worker_cpu is not None and turn.worker_cpu > WORKER_CPU]:
         return f"{max(busy):.0%} of a core in {of(len(busy), len(turns), _TURN)}"
     streams = race.at.streams(turns) if race.at is not None else 1
@@ -150,6 +151,18 @@ def _bound_words(race: Race, entry: Entry) -> str:
     if measured is not None and ttft_s and measured.ttft_s.p95 > LATE_SHARE * ttft_s:
         return f"own error {figure(measured.ttft_s.p95, 's')} (p95), of a TTFT of {figure(ttft_s, 's')}"
     return ""
+
+
+def _late(turns: Sequence[Turn]) -> tuple[float, str]:
+    """How late requests were sent (s), by the highest percentile that their number in all turns allows, and its name.
+
+    One that is late in one of ten turns says little about the others.
+    """
+    late = pooled(turns, "late").percentiles()
+    if late is None:
+        return 0.0, ""
+    named = ((late.p99, "p99"), (late.p95, "p95"), (late.p90, "p90"), (late.p50, "p50"))
+    return next((value, name) for value, name in named if value is not None)
 
 
 def drifting_turns(race: Race) -> Iterator[Check]:

@@ -1,0 +1,171 @@
+"""How often does a load find a winner between equal servers? Real engine, worker, sockets, truth servers with slots.
+
+    python -m tests.bench.equal_servers [--runs 200] [--rounds 10] [--streams 8 | --load 0.8] [--slower 0] [--noise 5]
+
+Two truth servers are equal, with 4 slots each and a step that takes longer the more requests are in it; each request is
+scaled at random by `--noise` percent. The closed loop has twice as many streams as slots; with `--load` the loop is
+open, at this share of what the servers can answer. One long run is cut into runs of 10 rounds, and each is judged on
+its own, by turns. A winner is an error (goal: 4% to 6%); with `--slower 10` the second server is slower by that many
+percent, and the verdict should find it. Beside it: what requests taken as independent would say (rank sums over the
+same requests).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from llmtui.link.process import EngineProcess
+from llmtui.model import AnyEvent, Backend, BackendChanged, Hello, Load, Plan, RunChanged, Turn, TurnDone
+from llmtui.runview.run import RunView
+from llmtui.stats.buckets import Buckets, value_of
+from llmtui.stats.metrics import METRICS, MetricKey
+from llmtui.stats.ranks import rank_sum_p
+from tests import build
+from tests.bench.calibration import Share
+from tests.bench.common import TRUTH_SERVER, command_line, heading
+
+SLOTS = 4
+SLOPE = 0.1
+TOKENS = 8
+TTFT_MS = 8.0
+ITL_MS = 2.0
+#: Requests of a turn that settle it, and those that count.
+SETTLE, REQUESTS = 8, 24
+
+
+def plan_of(rounds: int, load: Load, slower: float, noise: float) -> Plan:
+    """The plan of one long run."""
+    backends = []
+    for name, factor in (("a", 1.0), ("b", 1 + slower)):
+        launch = [*TRUTH_SERVER, "--port", "{port}", "--slots", str(SLOTS), "--slope", str(SLOPE)]
+        truth = {"ttft_ms": TTFT_MS * factor, "itl_ms": ITL_MS * factor} | ({"noise": noise} if noise else {})
+        backends.append(Backend(name=name, launch=launch, options={"truth": truth}))
+    metric = "latency" if load.levels[0].open else "output_tokens_per_s"
+    made = build.plan(
+        *backends, run=secrets.token_hex(4), created_utc="2026-01-01T00:00:00Z", iterations=rounds, warmup=1,
+        max_tokens=TOKENS, on_disconnect="stop", metric=metric,
+    )  # fmt: skip
+    return msgspec.structs.replace(made, load=load)
+
+
+def turns_of(event: AnyEvent) -> Sequence[Turn]:
+    """The turns in an event."""
+    match event:
+        case Hello():
+            return event.turns
+        case TurnDone():
+            return [event.turn]
+    return []
+
+
+async def turns(plan: Plan) -> list[Turn]:
+    """Run the engine. Return the measured turns in the order in which they were made."""
+    made: list[Turn] = []
+    with tempfile.TemporaryDirectory(prefix="llmtui-bench-") as folder:
+        engine = EngineProcess.start(plan, store=str(Path(folder) / "history.db"))
+        try:
+            client = await engine.connect()
+            async for event in client.events():
+                made += [turn for turn in turns_of(event) if turn.phase == "measured"]
+                if isinstance(event, BackendChanged) and event.backend.failure is not None:
+                    sys.exit(f"{event.backend.name} failed: {event.backend.failure}")
+                if isinstance(event, RunChanged) and event.run.phase == "done":
+                    break
+            await client.close()
+            await engine.wait()
+        finally:
+            engine.kill()
+    return made
+
+
+def runs_of(plan: Plan, made: Sequence[Turn], rounds: int) -> Iterator[RunView]:
+    """Cut a long run into runs of so many rounds."""
+    parts: dict[int, list[Turn]] = defaultdict(list)
+    for turn in made:
+        number, place = divmod(turn.round - 1, rounds)
+        parts[number].append(msgspec.structs.replace(turn, round=place + 1))
+    config = msgspec.structs.replace(plan.config, iterations=rounds)
+    for part in parts.values():
+        view = build.run_view(msgspec.structs.replace(plan, config=config), keep=0)
+        for turn in part:
+            view.apply(TurnDone(turn=turn))
+        for name in view.backends:
+            view.apply(build.changed(name, planned=rounds))
+        yield view
+
+
+def by_requests(view: RunView, metric: MetricKey) -> str:
+    """The backend that is faster if requests are taken as independent; "" without one."""
+    values = {}
+    for name, of in view.backends.items():
+        values[name] = [
+            value_of(index)
+            for turn in of.evidence.turns
+            for index, count in Buckets.decoded(turn.buckets.get(metric, [])).counts
+            for _ in range(count)
+        ]
+    if rank_sum_p(values["a"], values["b"]) > 0.05:
+        return ""
+    return min(values, key=lambda name: sum(values[name]))
+
+
+def report(views: Sequence[RunView], metrics: Sequence[MetricKey], slower: bool) -> None:
+    """Print a line for each metric: how often each of the two wins, by turns and by requests."""
+    for metric in metrics:
+        won: Counter[str] = Counter()
+        naive: Counter[str] = Counter()
+        for view in views:
+            view.plan = msgspec.structs.replace(
+                view.plan, config=msgspec.structs.replace(view.plan.config, metric=metric)
+            )
+            board = view.verdict(metric).board
+            won[board.fastest if board.metric == metric else "not comparable"] += 1
+            if metric in ("latency", "ttft"):
+                naive[by_requests(view, metric)] += 1
+        word = "found" if slower else "a winner"
+        share = Share(won["a"] if slower else won["a"] + won["b"], len(views))
+        line = f"{METRICS[metric].title:16} {word} {share} (a {won['a']}, b {won['b']})"
+        if won["not comparable"]:
+            line += f", not comparable {won['not comparable']}"
+        if naive:
+            line += f"; by requests {Share(naive['a'] + naive['b'], len(views))} (a {naive['a']}, b {naive['b']})"
+        print(line, flush=True)
+    codes = Counter(f"{check.level} {check.code}" for view in views for check in view.verdict().checks)
+    print("checks: " + (", ".join(f"{code} {count}" for code, count in codes.most_common()) or "none"))
+
+
+async def main() -> None:
+    """Run and report."""
+    parser = command_line(__doc__)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--streams", type=int, default=2 * SLOTS)
+    parser.add_argument("--load", type=float, default=0.0, help="an open loop at this share of what a server can do")
+    parser.add_argument("--slower", type=float, default=0.0, help="how much slower the second server is, in percent")
+    parser.add_argument("--noise", type=float, default=5.0, help="noise of the servers, in percent")
+    given = parser.parse_args()
+    answer_s = (TTFT_MS + (TOKENS - 1) * ITL_MS * (1 + SLOPE * (SLOTS - 1))) / 1e3
+    load = Load(concurrency=[given.streams], requests=REQUESTS, settle=SETTLE)
+    metrics: tuple[MetricKey, ...] = ("output_tokens_per_s", "latency", "ttft")
+    if given.load:
+        rate = round(given.load * SLOTS / answer_s, 1)
+        load, metrics = Load(request_rate=[rate], requests=REQUESTS, settle=SETTLE), ("latency", "ttft")
+    plan = plan_of(given.runs * given.rounds, load, given.slower / 100, given.noise / 100)
+    print(heading(f"{load.levels[0].title}, {SLOTS} slots; {given.runs} runs of {given.rounds} rounds each"))
+    began = time.monotonic()
+    made = await turns(plan)
+    print(f"{len(made)} turns in {time.monotonic() - began:.0f} s")
+    report(list(runs_of(plan, made, given.rounds)), metrics, given.slower > 0)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
