@@ -20,6 +20,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -103,7 +104,7 @@ def runs_of(plan: Plan, made: Sequence[Turn], rounds: int) -> Iterator[RunView]:
         yield view
 
 
-def by_requests(view: RunView, metric: MetricKey) -> str:
+def by_requests(view: RunView, metric: Literal["latency", "ttft"]) -> str:
     """The backend that is faster if requests are taken as independent; "" without one."""
     values = {}
     for name, of in view.backends.items():
@@ -129,7 +130,7 @@ def report(views: Sequence[RunView], metrics: Sequence[MetricKey], slower: bool)
             )
             board = view.verdict(metric).board
             won[board.fastest if board.metric == metric else "not comparable"] += 1
-            if metric in ("latency", "ttft"):
+            if metric == "latency" or metric == "ttft":
                 naive[by_requests(view, metric)] += 1
         word = "found" if slower else "a winner"
         share = Share(won["a"] if slower else won["a"] + won["b"], len(views))
