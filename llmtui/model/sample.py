@@ -68,6 +68,8 @@ def pieces(arrivals_ns: list[int]) -> list[int]:
     if len(arrivals_ns) < 2:
         return list(range(len(arrivals_ns)))
     gaps = [b - a for a, b in itertools.pairwise(arrivals_ns)]
+    if min(gaps) > FASTEST_NS:
+        return list(range(len(arrivals_ns)))
     average = sum(gaps) / len(gaps)
     least = _HALF * average if statistics.median(gaps) <= FASTEST_NS else min(FASTEST_NS, _PIECE_SHARE * average)
     return [0, *(number for number, gap in enumerate(gaps, 1) if gap > least)]

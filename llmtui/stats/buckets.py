@@ -6,6 +6,8 @@ off by at most a = 0.5% (Masson, Rim and Lee 2019). From 10 us to 1000 s that ta
 
 from __future__ import annotations
 
+import bisect
+import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +27,8 @@ _GAMMA = (1 + ERROR) / (1 - ERROR)
 _PER_LOG = 1 / math.log(_GAMMA)
 _LOWEST = math.ceil(math.log(LEAST_S) * _PER_LOG) - 1
 _LAST = math.ceil(math.log(MOST_S) * _PER_LOG) - _LOWEST
+#: The number of the bucket of a value: that of the first of their upper ends that it does not exceed.
+_bucket_of = functools.partial(bisect.bisect_left, [_GAMMA ** (index + _LOWEST) for index in range(_LAST)])
 
 
 class Buckets:
@@ -50,10 +54,7 @@ class Buckets:
 
     def add(self, values: Iterable[float]) -> None:
         """Add finite values of 0 and more."""
-        log, ceil = math.log, math.ceil
-        self._times.update(
-            min(_LAST, ceil(log(value) * _PER_LOG) - _LOWEST) if value >= LEAST_S else 0 for value in values
-        )
+        self._times.update(map(_bucket_of, values))
 
     def merge(self, other: Buckets) -> None:
         """Add the values of others."""
