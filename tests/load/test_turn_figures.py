@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from llmtui.model import Iteration, Level
@@ -14,10 +16,10 @@ from tests.stats.turns import within
 @pytest.mark.parametrize(
     "level", [{"streams": 4}, {"rate": 60.0}, {"rate": 60.0, "cap": 3}], ids=("closed", "open", "capped")
 )
-async def test_figures_of_a_real_turn(level: dict[str, float]) -> None:
+async def test_figures_of_a_real_turn(level: dict[str, Any]) -> None:
     """80 answers of 8 tokens each."""
     samples: list[Iteration] = []
-    figures = TurnFigures(Level(number=1, **level))  # type: ignore[arg-type]
+    figures = TurnFigures(Level(number=1, **level))
 
     def receive(batch: list[Iteration]) -> None:
         samples.extend(batch)
