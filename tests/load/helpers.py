@@ -103,3 +103,8 @@ def window(done: SliceDone) -> tuple[float, float]:
 def share(samples: list[Iteration], name: str) -> list[Iteration]:
     """Those sent in this share of the turn."""
     return [sample for sample in samples if sample.share == name]
+
+
+def kind_of(sample: Iteration) -> str:
+    """The kind of its failure, "" for a good one."""
+    return sample.error.kind if sample.error is not None else ""

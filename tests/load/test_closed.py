@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from llmtui.model import Iteration
-from tests.load.helpers import in_flight, run_slice, share, slice_for, truth, window
+from tests.load.helpers import in_flight, kind_of, run_slice, share, slice_for, truth, window
 
 
 @contextlib.asynccontextmanager
@@ -110,15 +109,23 @@ async def test_a_request_that_does_not_end_in_time_is_a_sample_with_its_age() ->
     async with truth(ttft_ms=20, itl_ms=5000) as url:
         samples, done = await run_slice(slice_for(url, streams=2, requests=2, timeout_s=0.5))
     counted = share(samples, "window")
-    assert [of_kind(sample) for sample in counted] == ["timeout", "timeout"]
+    assert [kind_of(sample) for sample in counted] == ["timeout", "timeout"]
     assert all((sample.latency_s or 0) >= 0.5 for sample in counted)
     assert done.error is None
 
 
-def of_kind(sample: Iteration) -> str:
-    return sample.error.kind if sample.error is not None else ""
+async def test_a_server_that_refuses_some_is_asked_again_and_the_turn_is_whole() -> None:
+    async with truth(ttft_ms=100, itl_ms=0, slots=2, queue=0) as url:
+        samples, done = await run_slice(slice_for(url, streams=4, requests=24))
+    counted = share(samples, "window")
+    refused = [sample for sample in counted if sample.refused]
+    assert done.error is None and len(counted) == 24
+    assert refused and {kind_of(sample) for sample in counted} == {"", "http"}
+    # Two streams without a slot: each asks after 0.1, 0.2, 0.4 s and so on.
+    assert len(refused) < 20 * done.elapsed_s + 4
 
 
+@pytest.mark.slow
 async def test_a_few_hundred_streams() -> None:
     async with truth(ttft_ms=400, itl_ms=200) as url:
         samples, done = await run_slice(slice_for(url, streams=300, settle=300, requests=300, stagger_s=1.0))

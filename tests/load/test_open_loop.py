@@ -11,7 +11,7 @@ import pytest
 
 from llmtui.load.arrivals import due_times
 from llmtui.load.open_loop import AHEAD_S
-from tests.load.helpers import run_slice, share, slice_for, truth, window
+from tests.load.helpers import kind_of, run_slice, share, slice_for, truth, window
 
 
 async def test_requests_are_sent_when_they_are_due_and_none_is_skipped() -> None:
@@ -113,6 +113,19 @@ async def test_a_rate_that_no_client_can_hold_ends_and_says_since_when() -> None
     assert done.late_from_s is not None and 0 <= done.late_from_s < 400 / 50_000
     late = [(s.written_s or 0) - (s.due_s or 0) for s in share(samples, "window")]
     assert late[-1] > 0.002
+
+
+@pytest.mark.slow
+async def test_a_rate_beyond_the_capacity_of_the_server_ends_and_shows_the_queue_as_latency() -> None:
+    async with truth(ttft_ms=40, itl_ms=10, slots=1) as url:
+        samples, done = await run_slice(slice_for(url, rate=40.0, arrival="constant", requests=20, timeout_s=3.0))
+    counted = share(samples, "window")
+    assert done.error is None and all(sample.ok for sample in counted)
+    assert (counted[-1].latency_s or 0) > 10 * (counted[0].latency_s or 1)
+    assert all((sample.waited_s or 0) == 0 for sample in counted)
+    assert {kind_of(sample) for sample in samples} <= {"", "timeout"}
+    assert window(done)[1] - window(done)[0] == pytest.approx(0.5, abs=0.1)
+    assert done.elapsed_s < 8
 
 
 async def test_a_server_that_does_not_answer_ends_the_turn_with_its_reason() -> None:
