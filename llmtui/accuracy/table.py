@@ -14,7 +14,8 @@ def _remarks(level: Level) -> list[str]:
     """What else is known of a level: the load that was reached, and a server that was late itself."""
     remarks = []
     if level.delivered_share is not None:
-        remarks.append(f"  requests were written at {level.delivered_share:.2%} of the asked rate")
+        tokens = round(level.tokens / level.requests) if level.requests else 0
+        remarks.append(f"  requests of {tokens} tokens, written at {level.delivered_share:.2%} of the asked rate")
     if level.server_is_late and level.server_late_s is not None:
         late = milliseconds(level.server_late_s.p99)
         remarks.append(f"  the truth server itself sent tokens up to {late} ms late (p99)")

@@ -126,6 +126,9 @@ def test_requests_that_are_written_late_are_no_error_of_their_figures() -> None:
     assert level.delivered_share == pytest.approx(0.02 / 0.0205)
     assert (level.title, level.streams, level.rate, level.worker_cpu) == ("100 requests/s", 0, 100, 0.5)
     assert level.ttft_s.max == 0
+    text = table(msgspec.structs.replace(record_of(HERE), levels=[level]))
+    assert "  requests of 2 tokens, written at 97.56% of the asked rate" in text
+    assert "  written after due, ms          3     0.20     0.47     0.49     0.50     +0.20" in text
 
 
 @pytest.mark.parametrize(("late_ms", "marked"), [(1, False), (20, True)])
