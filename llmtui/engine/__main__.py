@@ -89,7 +89,9 @@ def resume_note(stored: StoredRun, machine: Machine) -> Note:
             f"run {stored.plan.run} started on another machine ({parts}), whose results cannot be mixed with those of "
             "this one: start a new run"
         )
-    text = f"resumed with {plural(len(stored.iterations), 'iteration')} from before"
+    whole = sum(turn.state == "whole" for turn in stored.turns)
+    what = plural(whole, "whole turn") if stored.turns else plural(len(stored.iterations), "iteration")
+    text = f"resumed with {what} from before"
     versions = (("llmtui", then.llmtui, now.llmtui), ("Python", then.python, now.python), ("", then.os, now.os))
     changed = [f"{name} {before}, now {after}" for name, before, after in versions if before != after]
     return Note(text=f"{text}, measured with {', '.join(changed)}" if changed else text, level="warning")

@@ -67,6 +67,14 @@ class BackendRun:
     count_reported: bool = False
     #: Answers in a row that came in one piece; it stays once the user is informed.
     whole_in_a_row: int = 0
+    #: The levels whose turns are left out in this attempt: the server failed there.
+    left_out: set[int] = dataclasses.field(default_factory=set)
+    #: Failed turns in a row, by level.
+    failed_turns: dict[int, int] = dataclasses.field(default_factory=dict)
+    #: The turn that is taken again, because llmtui spoiled it.
+    retaken: Job | None = None
+    #: How much work a turn of each level is, in any unit.
+    work: dict[int, float] = dataclasses.field(default_factory=dict)
     cpu: tuple[float, float] | None = None
     task: asyncio.Task[None] | None = None
 
@@ -81,6 +89,11 @@ class BackendRun:
         return self.task is not None and not self.task.done()
 
     @property
+    def under_load(self) -> bool:
+        """Whether its measured jobs are turns of a load."""
+        return self.levels_of(1) != one_request(1)
+
+    @property
     def asking(self) -> bool:
         """Whether an iteration is under way."""
         return self.asked_at is not None
@@ -88,12 +101,16 @@ class BackendRun:
     def expected_s(self, level: int = 0) -> float | None:
         """How long an iteration, or a turn of a level, takes: from the newest measured ones, or else warm-ups.
 
-        None without any. A level that had no turn yet is expected to take as long as the others.
+        None without any. A level that had no turn yet is expected to be as fast as the nearest one that had.
         """
-        recent = self.durations_s.get(level)
-        if not recent and level:
-            recent = deque(each for of, durations in self.durations_s.items() if of for each in durations)
-        return sum(recent) / len(recent) if recent else None
+        if recent := self.durations_s.get(level):
+            return sum(recent) / len(recent)
+        known = [each for each, durations in self.durations_s.items() if each and durations]
+        if not level or not known:
+            return None
+        work = self.work.get(level, 1.0)
+        nearest = min(known, key=lambda each: abs(self.work.get(each, 1.0) - work))
+        return (self.expected_s(nearest) or 0.0) * work / self.work.get(nearest, 1.0)
 
     def begin_iteration(self, now: float, seq: int = 0) -> Job:
         """Take the next job from the queue, the `seq`-th iteration of the run. `now` is time.monotonic()."""
@@ -153,6 +170,7 @@ class BackendRun:
         self.launch = int(self.launch_of(config.iterations) == 1)
         self.failures_in_a_row = 0
         self.restarts = self.dropped = self.repeats = self.finished = 0
+        self.left_out, self.failed_turns, self.retaken = set(), {}, None
         self.asked_at = None
 
 

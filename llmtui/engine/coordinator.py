@@ -16,6 +16,7 @@ from llmtui.engine.control import Control
 from llmtui.engine.fresh_lines import agree_on_role, record_role
 from llmtui.engine.fronts import separate_shared_engine
 from llmtui.engine.health import bring_up, check_iteration, fail, make_room, remarks
+from llmtui.engine.level_faults import check_turn
 from llmtui.engine.load_notes import LoadNotes
 from llmtui.engine.retry import measure
 from llmtui.engine.run import Run
@@ -161,7 +162,6 @@ class Coordinator:
         try:
             if job.level:
                 turn = await take_turn(run, backend_run, job, self._worker, self._own_pids)
-                iteration = turn.as_sample
             else:
                 iteration = await measure(backend_run, job, run.plan, self._own_pids, self._emit)
             backend_run.end_iteration(job, time.monotonic())
@@ -175,7 +175,10 @@ class Coordinator:
             run.set_state(backend_run, device=backend_run.target.device())
         run.set_state(backend_run, note=remarks(backend_run))
         separate_shared_engine(run, backend_run)
-        await check_iteration(run, backend_run, iteration)
+        if job.level:
+            await check_turn(run, backend_run, job, turn)
+        else:
+            await check_iteration(run, backend_run, iteration)
         if run.config.cooldown_s and backend_run.queue:
             await self._cool_down(backend_run)
 

@@ -115,17 +115,26 @@ def _facts(ready: Ready) -> dict[str, Any]:
 
 async def _handle_exit(run: Run, backend_run: BackendRun, server: ManagedServer) -> None:
     """Restart a server that exited, up to `restarts` times; after that its backend has failed."""
-    failure = server.exit_failure()
-    tail = server.log_tail()
+    failure, tail = server.exit_failure(), server.log_tail()
+    if backend_run.restarts < run.config.restarts:
+        await restart(run, backend_run, failure, tail)
+    else:
+        fail(run, backend_run, failure, tail)
+        await backend_run.target.close()
+
+
+async def restart(run: Run, backend_run: BackendRun, failure: Failure, log_tail: list[str]) -> None:
+    """Let a server that exited be launched again, for all that is missing. Without anything missing it has failed."""
     done = jobs_done(backend_run.state, run.iterations, run.turns)
     missing = missing_jobs(run.config, backend_run.state, done, backend_run.launch_of, backend_run.levels_of)
-    if missing and backend_run.restarts < run.config.restarts:
+    missing = [job for job in missing if job.level not in backend_run.left_out]
+    if missing:
         backend_run.restarts += 1
         backend_run.failures_in_a_row = 0
         backend_run.queue = deque(missing)
         text = f"{failure.message}; restarted ({backend_run.restarts} of {run.config.restarts})"
         run.add_note(Note(text=text, level="warning", backend=backend_run.name))
-        run.set_state(backend_run, state="waiting", doing="", progress=None, log_tail=tail)
+        run.set_state(backend_run, state="waiting", doing="", progress=None, log_tail=log_tail)
     else:
-        fail(run, backend_run, failure, tail)
+        fail(run, backend_run, failure, log_tail)
     await backend_run.target.close()

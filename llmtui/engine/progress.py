@@ -12,7 +12,7 @@ from llmtui.model import FAILED, RunConfig
 
 @dataclasses.dataclass(frozen=True)
 class RunProgress:
-    """Finished and planned iterations with the warm-ups, and the time left, with that of planned launches.
+    """Finished and planned iterations, or turns, with the warm-ups, and the time left, with that of planned launches.
 
     `eta_s` is None while a backend with work left has finished no iteration. `current_s` is the part of it that
     belongs to what is under way, negative if that takes longer than expected, None if it is unknown.
@@ -53,7 +53,7 @@ def run_progress(backends: Iterable[BackendRun], config: RunConfig, now: float) 
 
 def _finished(backend_run: BackendRun, config: RunConfig) -> int:
     """The finished iterations of the attempt, warm-ups and failures among them."""
-    if backend_run.state.state in FAILED:
+    if backend_run.state.state in FAILED or backend_run.under_load:
         return backend_run.finished
     state = backend_run.state
     planned = config.warmups_of(backend_run.backend, state.planned) + state.planned

@@ -26,7 +26,7 @@ class ExtraRounds:
         elif reason := self._reason_to_stop(goal):
             self._run.add_note(Note(text=f"no rounds are added: {reason}"))
         else:
-            self._run.emit(Note(text=f"adding rounds until {_describe(goal)}"))
+            self._run.emit(Note(text=f"adding rounds until {self._describe(goal)}"))
             self._goal = goal
             self._run.reopen()
 
@@ -43,7 +43,7 @@ class ExtraRounds:
             done = jobs_done(backend_run.state, self._run.iterations, self._run.turns)
             launch_of, levels_of = backend_run.launch_of, backend_run.levels_of
             added = with_warmups(numbers, self._run.config.warmup, done, launch_of, launch_of(planned), levels_of)
-            backend_run.queue.extend(added)
+            backend_run.queue.extend(job for job in added if job.level not in backend_run.left_out)
             self._run.set_state(backend_run, state="waiting", planned=numbers[-1])
         return True
 
@@ -59,7 +59,9 @@ class ExtraRounds:
         return numbers
 
     def _finished(self) -> list[BackendRun]:
-        return [backend_run for backend_run in self._run.backends if backend_run.state.state == "done"]
+        head = self._run.plan.head_level
+        done = (backend_run for backend_run in self._run.backends if backend_run.state.state == "done")
+        return [each for each in done if head is None or head.number not in each.left_out]
 
     def _reason_to_stop(self, goal: More) -> str:
         """Why no round is added for `goal`; "" if one is."""
@@ -70,16 +72,17 @@ class ExtraRounds:
             return "fewer than two backends finished all iterations"
         most = goal.most or MORE_TIMES * self._run.config.iterations
         if all(backend_run.state.planned >= most for backend_run in finished):
-            return f"every backend has its {most} iterations"
+            return f"every backend has its {most} {'rounds' if self._run.plan.levels else 'iterations'}"
         samples = {backend_run.name: self._samples(backend_run) for backend_run in finished}
         if narrow(samples, goal.within, _metric(goal)):
-            return f"{_describe(goal)} already; a smaller difference may stay undecided"
+            return f"{self._describe(goal)} already; a smaller difference may stay undecided"
         return ""
+
+    def _describe(self, goal: More) -> str:
+        head = self._run.plan.head_level
+        at = f" at {head.title}" if head is not None else ""
+        return f"every interval of {METRICS[_metric(goal)].title}{at} is within {100 * goal.within:g}%"
 
 
 def _metric(goal: More) -> MetricKey:
     return goal.metric if goal.metric in METRICS else "latency"
-
-
-def _describe(goal: More) -> str:
-    return f"every interval of {METRICS[_metric(goal)].title} is within {100 * goal.within:g}%"

@@ -23,6 +23,8 @@ from llmtui.model import (
     Hello,
     Iteration,
     IterationDone,
+    Level,
+    Load,
     Machine,
     Note,
     Plan,
@@ -34,6 +36,7 @@ from llmtui.model import (
     redactor,
 )
 from llmtui.servers.environment import withheld_variables
+from llmtui.stats.settling import PER_STREAM
 from llmtui.store.rows import StoredRun
 
 #: The newest iterations of a run that are in memory with text and arrivals, for clients that connect later.
@@ -170,9 +173,14 @@ class Run:
         """
         key = (backend_run.name, backend_run.state.attempt, "measured")
         if (head := self.plan.head_level) is not None:
-            turns = (turn for turn in self.turns if turn.level == head.number)
-            return [turn.as_sample for turn in turns if (turn.backend, turn.attempt, turn.phase) == key]
+            turns = (turn for turn in self.turns_of(backend_run) if turn.level == head.number)
+            return [turn.as_sample for turn in turns if turn.phase == "measured"]
         return [i for i in self.iterations if (i.backend, i.attempt, i.phase) == key]
+
+    def turns_of(self, backend_run: BackendRun) -> list[Turn]:
+        """Return all turns of the backend's current attempt, warm-ups and partial ones included."""
+        key = (backend_run.name, backend_run.state.attempt)
+        return [turn for turn in self.turns if (turn.backend, turn.attempt) == key]
 
     def _state(self) -> RunState:
         asking = any(backend_run.state.state in ("warmup", "running") for backend_run in self.backends)
@@ -241,13 +249,31 @@ def start_run(
             backend_run.queue.extend(missing)
             key = (backend.name, earlier.attempt)
             warmups = plan.config.warmups_of(backend, state.planned)
-            backend_run.finished = warmups + state.planned - len(missing)
+            backend_run.finished = len(done) if numbers else warmups + state.planned - len(missing)
             backend_run.repeats = sum(i.repeated for i in stored.iterations if (i.backend, i.attempt) == key)
+        backend_run.work = {level.number: work_of(plan.load, level) for level in plan.levels}
         backend_run.usual_load_s = usual_loads.get(backend.name)
         backends.append(backend_run)
     iterations = list(stored.iterations) if stored is not None else []
-    turns = list(stored.turns) if stored is not None else []
+    turns = [_cut_off(turn, recorder) for turn in stored.turns] if stored is not None else []
     return Run(plan, machine, recorder, emit, backends, iterations, turns)
+
+
+def _cut_off(turn: Turn, recorder: Recorder) -> Turn:
+    """Return a turn of before a resume; one that was under way when the engine ended is partial, also on disk."""
+    if turn.state != "running":
+        return turn
+    turn = msgspec.structs.replace(turn, state="partial")
+    recorder.save_turn(turn)
+    return turn
+
+
+def work_of(load: Load, level: Level) -> float:
+    """Return how much work a turn of a level is: its length in s where that is known, else its requests."""
+    requests = load.requests_of(level)
+    if not requests:
+        return load.duration_s
+    return requests / level.rate if level.open else requests + PER_STREAM * level.streams
 
 
 def drop_old_texts(iterations: list[Iteration], newest: int = MAX_WHOLE_ITERATIONS) -> None:

@@ -87,7 +87,9 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
     config, load = run.config, run.plan.load
     fresh = config.fresh_prompt
     request = backend_run.target.request(config.prompt, PLACEHOLDER if fresh else "")
-    salt = f"{run.plan.run}{backend_run.salt}"
+    # A turn that is taken again gets other prompts: the server has computed the first ones.
+    again = f"~{backend_run.repeats}" if backend_run.retaken == job else ""
+    salt = f"{run.plan.run}{backend_run.salt}{again}"
     key = fresh_lines(salt, turn.attempt, job, backend_run.state.fresh_set) if fresh else ""
     uids = backend_run.target.listeners
     return Slice(

@@ -44,10 +44,13 @@ class WorkerProcess:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:
             process.stdin.write(frame(Halt()))
-            await asyncio.wait({reading}, timeout=EXIT_S)
-            if not reading.done():
-                reading.cancel()
-                await _kill(process)
+            try:
+                await asyncio.wait({reading}, timeout=EXIT_S)
+            finally:
+                if not reading.done():  # it hangs, or this was cancelled again
+                    reading.cancel()
+                    self._process = None
+                    await _kill(process)
             raise
 
     async def close(self) -> None:

@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import psutil
 
 from llmtui.link.client import Client
 from llmtui.link.process import EngineProcess
 from llmtui.link.run_folders import EngineError
-from llmtui.model import AnyEvent, Backend, Plan, Shutdown
+from llmtui.model import AnyEvent, Backend, Load, Note, Plan, Shutdown, TurnDone
 from llmtui.runview.run import RunView
 from llmtui.store.open import open_store
 from tests import build
@@ -119,3 +120,20 @@ def from_history(plan: Plan) -> RunView:
     run_view = RunView(stored.plan)
     run_view.apply(stored.hello())
     return run_view
+
+
+def load_of(*backends: Backend, concurrency: list[int], requests: int = 6, **config: Any) -> Plan:
+    """A short plan of a closed load over `backends`."""
+    load = Load(concurrency=concurrency, requests=requests)
+    return msgspec.structs.replace(plan_of(*backends, **({"iterations": 2} | config)), load=load)
+
+
+def jobs_of(run: Followed, backend: str = "") -> list[tuple[str, int, int, str]]:
+    """Phase, round, level and state of the turns that ended, of one backend or of all."""
+    turns = [event.turn for event in run.events if isinstance(event, TurnDone)]
+    return [(t.phase, t.round, t.level, t.state) for t in turns if backend in ("", t.backend)]
+
+
+def notes_of(run: Followed) -> list[str]:
+    """The texts of all notes, each with its backend."""
+    return [f"{e.backend}: {e.text}" for e in run.events if isinstance(e, Note)]
