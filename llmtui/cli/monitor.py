@@ -47,7 +47,7 @@ def open_monitor(
     races = Races(ui, store)
     while True:
         here = races.here()
-        code = show(plan, engine, ui, earlier, here)
+        code = show(plan, engine, ui, earlier, here, store)
         from llmtui.cli.history import report_where
 
         report_where(plan.run, store)
@@ -72,7 +72,7 @@ def attach(run: str | None, store: str = "") -> int:
     from llmtui.ui.run import show_again
 
     try:
-        code = show_again(Path(active.socket), usual_ui())
+        code = show_again(Path(active.socket), usual_ui(), store)
     except OSError as error:
         raise CommandError(f"run {active.run}: {error.strerror or error}") from error
     report_where(active.run, store)

@@ -21,4 +21,4 @@ def open_run(run: str, path: str, against: str | None = None) -> int:
         )
     from llmtui.ui.run import show_past
 
-    return show_past(stored, usual_ui(), earlier_run(against, path, stored.plan.run))
+    return show_past(stored, usual_ui(), earlier_run(against, path, stored.plan.run), path)

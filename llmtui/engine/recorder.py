@@ -26,6 +26,9 @@ CLOSE_WAIT_S = 4.0
 #: How often a write is retried while the run has nothing to measure; opening is never retried more often.
 RETRY_S = 1.0
 
+#: As many requests wait for the thread as they came. Beyond them they are packed, which takes a tenth of the memory.
+MOST_UNPACKED = 2_000
+
 #: Why a batch was not written, None if it was; `_LATER` if the history is not to be opened yet.
 _Outcome = StoreError | None
 _LATER = StoreError("")
@@ -130,6 +133,9 @@ class Recorder:
     def save_requests(self, samples: list[Iteration]) -> None:
         """Save requests of a turn, and whatever could not be saved before."""
         self._unwritten.samples.extend(samples)
+        if len(self._unwritten.samples) > MOST_UNPACKED:
+            # The thread cannot keep up, or the history is locked.
+            self._unwritten.pack(self._redact)
         self._save()
 
     def save_state(self, state: BackendState) -> None:

@@ -36,9 +36,14 @@ _SILENT_S = 1.0
 
 
 def show(
-    plan: Plan, engine: EngineProcess, ui: UiConfig, against: Against | None = None, here: Here | None = None
+    plan: Plan,
+    engine: EngineProcess,
+    ui: UiConfig,
+    against: Against | None = None,
+    here: Here | None = None,
+    store: str = "",
 ) -> int:
-    """Show the run of an engine that was started for it. Return the exit code.
+    """Show the run of an engine that was started for it with the history `store`. Return the exit code.
 
     0 if no backend failed or the run continues without the monitor, 1 if a backend failed or the engine was lost,
     130 if the user stopped the run early. If the user quits, engine and servers have exited on return; if the user
@@ -50,7 +55,7 @@ def show(
 
     app = MonitorApp(plan.public(), link, ui=drawable(ui), against=against, here=here)
     try:
-        with terminal_for(app):
+        with terminal_for(app), _requests_for(app, store):
             app.run()
     finally:
         if app.session.engine is None:
@@ -82,33 +87,46 @@ async def _wait_for_exit(engine: EngineProcess) -> None:
     await end
 
 
-def show_again(socket: Path, ui: UiConfig) -> int:
-    """Show a run that an engine is carrying out already. Return the exit code as `show` does.
+def show_again(socket: Path, ui: UiConfig, store: str = "") -> int:
+    """Show a run that an engine is carrying out already, with the history `store`. Return the exit code as `show` does.
 
     Raises OSError if no engine listens at `socket`.
     """
-    return asyncio.run(_show_again(socket, ui))
+    return asyncio.run(_show_again(socket, ui, store))
 
 
-async def _show_again(socket: Path, ui: UiConfig) -> int:
+async def _show_again(socket: Path, ui: UiConfig, store: str) -> int:
     plan, link = await reach(socket)
     app = MonitorApp(plan, link, ui=drawable(ui), attached=True)
-    with terminal_for(app):
+    with terminal_for(app), _requests_for(app, store):
         await app.run_async()
     return print_farewell(app)
 
 
-def show_past(stored: StoredRun, ui: UiConfig, against: Against | None = None) -> int:
-    """Show a run of the history, without an engine. Return the exit code."""
+def show_past(stored: StoredRun, ui: UiConfig, against: Against | None = None, store: str = "") -> int:
+    """Show a run of the history `store`, without an engine. Return the exit code."""
     from llmtui.ui.past import PastLink, past_hello, past_run
 
     async def link() -> EngineLink:
         return PastLink(past_hello(stored))
 
     app = MonitorApp(stored.plan, link, ui=drawable(ui), past=past_run(stored), against=against)
-    with terminal_for(app):
+    with terminal_for(app), _requests_for(app, store):
         app.run()
     return exit_codes.OK
+
+
+@contextlib.contextmanager
+def _requests_for(app: MonitorApp, store: str) -> Iterator[None]:
+    """Let the files of a load, which the user writes from `app`, have the requests that the history has."""
+    if not app.view.plan.levels:
+        yield
+        return
+    from llmtui.store.requests import RequestSource
+
+    with contextlib.closing(RequestSource(store)) as source:
+        app.view.run_view.requests = source
+        yield
 
 
 @contextlib.contextmanager

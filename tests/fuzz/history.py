@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmtui.cli.history_list import run_line
-from llmtui.export.csv import iterations_csv
+from llmtui.export.csv import iterations_csv, turns_csv
 from llmtui.runview.run import RunView
 from llmtui.store.errors import StoreError
 from llmtui.store.open import open_store
-from tests.hostile.histories import OTHER, RUN, history, journal, naming
+from tests.hostile.histories import OTHER, RUN, add_turns, history, journal, naming
 
 FOLDER = Path("/dev/shm")
 DOCUMENT = "thesis.txt"
@@ -27,11 +27,24 @@ NAMING = 4
 NOTHING, WHOLE, REAL, TEXT, BYTES, SPLICE = range(6)
 
 
+#: The rows that an edit changes: those of `RUN`.
+_WHERE = {
+    "runs": "id",
+    "backends": "run",
+    "iterations": "iteration = 1 AND run",
+    "turns": "run",
+    "requests": "turn IN (SELECT seq FROM turns WHERE turn = 1) AND (SELECT run FROM turns WHERE turn = 1)",
+}
+
+
 @functools.cache
 def image() -> bytes:
     """Return the file of a valid history."""
     with tempfile.TemporaryDirectory() as folder:
-        return history(Path(folder) / "history.db", iterations=2).read_bytes()
+        file = history(Path(folder) / "history.db", iterations=2)
+        with open_store(file)[0] as store:
+            add_turns(store)
+        return file.read_bytes()
 
 
 @functools.cache
@@ -39,7 +52,7 @@ def columns() -> list[tuple[str, str]]:
     """Return every column of every table."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.deserialize(_rollback(image()))
-        tables = ("runs", "backends", "iterations")
+        tables = ("runs", "backends", "iterations", "turns", "requests")
         return [(t, row[1]) for t in tables for row in connection.execute(f"PRAGMA table_info({t})")]
 
 
@@ -61,7 +74,7 @@ def _edited(data: bytes) -> bytes:
             (which, kind, length), rest = data[:3], data[3:]
             value, data = rest[:length], rest[length:]
             table, column = columns()[which % len(columns())]
-            run = {"runs": "id", "backends": "run", "iterations": "iteration = 1 AND run"}[table]
+            run = _WHERE[table]
             new, put = _value(kind % 6, value)
             if kind % 6 == SPLICE:
                 at = min(value[0], 200) if value else 0
@@ -112,6 +125,10 @@ def seeds() -> list[bytes]:
     return [
         bytes([CELLS]) + edit("runs", "label", TEXT, b"\x1b]52;c;eA==\x07\xff"),
         bytes([CELLS]) + edit("runs", "engine_pid", TEXT, b"../../x") + edit("runs", "state", TEXT, b"running"),
+        bytes([CELLS]) + edit("turns", "record", SPLICE, b'\x10"level":9,'),
+        bytes([CELLS]) + edit("turns", "buckets", TEXT, b'{"latency":[1900,1]}'),
+        bytes([CELLS]) + edit("requests", "packed", BYTES, b"x\x9c\x03\x00\x00\x00\x00\x01"),
+        bytes([CELLS]) + edit("requests", "count", WHOLE, b"\x7f" * 8),
         bytes([CELLS]) + edit("iterations", "latency_s", REAL, struct.pack(">d", float("inf"))),
         bytes([CELLS]) + edit("iterations", "arrival_tokens", BYTES, bytes.fromhex("0280c2d72f")),
         bytes([CELLS]) + edit("runs", "plan", SPLICE, b"\x28[[[["),
@@ -168,7 +185,12 @@ def _read(file: Path) -> None:
                 continue
             run_view = RunView(stored.plan, keep=0)
             run_view.apply(stored.hello())
-            for line in iterations_csv(run_view).splitlines():
+            run_view.requests = store.requests
+            try:
+                lines = (iterations_csv(run_view) + turns_csv(run_view)).splitlines()
+            except StoreError as error:
+                lines = [str(error)]
+            for line in lines:
                 assert line.isprintable(), repr(line)
 
 

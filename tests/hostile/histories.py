@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import sqlite3
 import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from llmtui.store.errors import StoreError
+from llmtui.store.history import Store
 from llmtui.store.open import open_store
 from llmtui.text import sanitize
 from tests.hostile.serving import LLMTUI, assert_plain, environment
-from tests.store import runs
+from tests.store import runs, turns
 
 RUN, OTHER = "ab12cd34", "ffff0000"
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
@@ -34,6 +37,14 @@ def history(file: Path, *, iterations: int = 3) -> Path:
             store.save_state(run, runs.state(), "sha256:12")
             store.finish(run, "done")
     return file
+
+
+def add_turns(store: Store) -> None:
+    """Make `RUN` a load, and add two turns, the first with requests."""
+    plan = turns.load_plan(1, 8, run=RUN)
+    store._connection.execute("UPDATE runs SET plan = ? WHERE id = ?", (msgspec.json.encode(plan).decode(), RUN))
+    store.save_turns(RUN, [turns.turn(), turns.turn(2, backend="b", level=2)], [])
+    turns.save_requests(store, turns.requests(random.Random(1), 5, 4))
 
 
 @contextlib.contextmanager

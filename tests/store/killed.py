@@ -1,16 +1,24 @@
-"""A process to be killed: `python -m tests.store.killed write|upgrade FILE RUN`. Prints its progress to stdout."""
+"""A process to be killed: `python -m tests.store.killed write|load|upgrade FILE RUN`. Prints its progress to stdout."""
 
 from __future__ import annotations
 
+import asyncio
+import random
 import sqlite3
 import sys
 
+import msgspec
+
+from llmtui.engine.recorder import Recorder
 from llmtui.model import Iteration
 from llmtui.store import schema
 from llmtui.store.open import open_store
 from tests.store.runs import MACHINE, iteration, plan
+from tests.store.turns import load_plan, requests, turn
 
 ITERATIONS = 400
+#: Batches of a turn.
+BATCHES = 6
 UPGRADE_STEPS = 20
 
 
@@ -33,6 +41,28 @@ def write(file: str, run: str) -> None:
         print(number, flush=True)
 
 
+def batches(seq: int) -> list[list[Iteration]]:
+    """The requests of a turn, as a worker reports them."""
+    samples = requests(random.Random(seq), BATCHES * 20, 8, turn=seq, iteration=seq)
+    return [samples[start : start + 20] for start in range(0, len(samples), 20)]
+
+
+async def record(file: str, run: str) -> None:
+    """Record turns as the engine does. Print "." before each batch, and the number of each turn that is on disk."""
+    print("o", flush=True)
+    recorder = Recorder(load_plan(1, 8, run=run), lambda _: None)
+    recorder.begin(file, MACHINE)
+    for seq in range(1, 200):
+        recorder.save_turn(turn(seq, run=run, round=seq, state="running"))
+        for batch in batches(seq):
+            print(".", flush=True)
+            recorder.save_requests([msgspec.structs.replace(sample, run=run) for sample in batch])
+            await asyncio.sleep(0.004)  # as batches come: the thread writes in the middle of a turn
+        recorder.save_turn(turn(seq, run=run, round=seq))
+        await recorder.written()
+        print(seq, flush=True)
+
+
 def upgrade(file: str) -> None:
     """Open the history with a schema that has many further steps."""
 
@@ -50,6 +80,8 @@ def upgrade(file: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "write":
         write(sys.argv[2], sys.argv[3])
+    elif sys.argv[1] == "load":
+        asyncio.run(record(sys.argv[2], sys.argv[3]))
     else:
         upgrade(sys.argv[2])
     sys.stdin.read()

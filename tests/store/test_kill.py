@@ -16,7 +16,7 @@ import pytest
 
 from llmtui.store import schema
 from llmtui.store.open import open_store
-from tests.store.killed import ITERATIONS, UPGRADE_STEPS, saved
+from tests.store.killed import ITERATIONS, UPGRADE_STEPS, batches, saved
 from tests.store.runs import MACHINE, iteration, plan
 
 #: A save takes less than this, so kills land before, during and after it.
@@ -80,6 +80,32 @@ def test_what_was_saved_survives_40_kills(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_was_saved_survives_200_kills(tmp_path: Path) -> None:
     kill_writers(tmp_path, 200, seed=int(os.environ.get("LLMTUI_TEST_SEED", "2")))
+
+
+@pytest.mark.slow
+def test_turns_that_were_reported_survive_12_kills_with_all_their_requests(tmp_path: Path) -> None:
+    """Of the turn under way some batches may be there: it is partial."""
+    chance = random.Random(4)
+    file, partial = tmp_path / "history.db", 0
+    for number in range(12):
+        run = f"{number:08x}"
+        reported = [int(line) for line in killed(chance, 90, "load", str(file), run) if line.isdecimal()]
+        store, _ = open_store(file)
+        with store:
+            if not store.mark_dead():
+                assert not reported
+                continue
+            turns = store.load(run).turns
+            whole = [each.seq for each in turns if each.state == "whole"]
+            assert whole[: len(reported)] == reported and len(whole) <= len(reported) + 1
+            assert [each.state for each in turns] in (["whole"] * len(whole), [*["whole"] * len(whole), "partial"])
+            for each in turns:
+                read = [(s.request, s.arrivals_ns, s.text) for batch in store.requests(each) for s in batch]
+                every = [(s.request, s.arrivals_ns, s.text) for batch in batches(each.seq) for s in batch]
+                assert read == every[: len(read)] and len(read) % 20 == 0
+                assert each.state == "partial" or read == every
+                partial += each.state == "partial" and bool(read)
+    assert partial, "every kill came between two turns"
 
 
 def test_a_killed_upgrade_leaves_the_old_or_the_new_schema(tmp_path: Path) -> None:

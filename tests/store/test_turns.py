@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import zlib
 from typing import Any
@@ -14,6 +15,7 @@ from llmtui.model import Failure, Turn
 from llmtui.runview.run import RunView
 from llmtui.store.errors import NoRunError, StoreError
 from llmtui.store.history import Store
+from llmtui.store.requests import RequestSource
 from tests.store.runs import MACHINE
 from tests.store.turns import RUN, load_plan, requests, save_requests, turn
 
@@ -165,3 +167,13 @@ def test_a_load_that_has_ended_says_how_much_was_done_and_how_long_it_took(load:
     # Each backend: a warm-up of one request and of a turn at both levels, then three rounds.
     assert (run.finished, run.total) == (2, 2 * (1 + 2 + 3 * 2))
     assert run.elapsed_s >= 10.0
+
+
+def test_requests_are_read_from_the_history_when_they_are_needed(load: Store) -> None:
+    load.save_turns(RUN, [turn()], [])
+    samples = requests(random.Random(1), 3, 4)
+    save_requests(load, samples)
+    with contextlib.closing(RequestSource(str(load.path))) as source:
+        assert list(source(turn())) == [samples]
+        with pytest.raises(NoRunError):
+            list(source(turn(run="ffffffff")))

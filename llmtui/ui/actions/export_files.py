@@ -84,6 +84,7 @@ def write(run_view: RunView, form: Format, path: Path, *, replace: bool = False)
     Raises Taken, or ExportError.
     """
     from llmtui.store.atomic import write_atomic, write_new
+    from llmtui.store.errors import StoreError
 
     try:
         if path.is_dir():
@@ -93,6 +94,8 @@ def write(run_view: RunView, form: Format, path: Path, *, replace: bool = False)
         (write_atomic if replace else write_new)(path, form.text(run_view))
     except FileExistsError:
         raise Taken(f"{_shown(path)} already exists") from None
+    except StoreError as error:
+        raise ExportError(f"the requests cannot be read: {error}") from None
     except (OSError, ValueError) as error:
         raise ExportError(_reason(error, path)) from None
 
