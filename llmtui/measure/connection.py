@@ -1,7 +1,6 @@
 """One HTTP/1.1 connection: writes a request and delivers the body of the answer with arrival times.
 
-The socket stays registered with the event loop while an answer arrives, so that a read costs one callback and no task
-switch.
+The socket stays registered while an answer arrives, so that a read costs one callback and no task switch.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import httpx
 from llmtui.measure.clock import Offset
 from llmtui.measure.hold import before_write
 from llmtui.measure.http1 import ResponseReader
+from llmtui.measure.read_first import Sockets
 from llmtui.measure.stamped_socket import StampedSocket
 from llmtui.measure.tls import TlsChannel
 from llmtui.model import Stamp
@@ -31,8 +31,10 @@ class Connection:
     `close` may be called at any time. `answered_early` is set when the answer began before the request was written.
     """
 
-    def __init__(self, sock: StampedSocket, tls: TlsChannel | None = None) -> None:
+    def __init__(self, sock: StampedSocket, tls: TlsChannel | None = None, sockets: Sockets | None = None) -> None:
         self.sock = sock
+        self._sockets = sockets or Sockets()
+        self._taken: bytes | OSError = b""
         self.answered_early = False
         self.end_ns = 0
         self.used = False
@@ -151,20 +153,37 @@ class Connection:
         if on != self._watching and self.sock.fd >= 0:
             self._watching = on
             if on:
-                self._loop.add_reader(self.sock.fd, self._on_readable)
+                self._sockets.add(self.sock.fd, self)
             else:
-                self._loop.remove_reader(self.sock.fd)
+                self._sockets.remove(self.sock.fd)
 
-    def _on_readable(self) -> None:
-        reader = self.reader
+    def take(self) -> bool:
+        """Read what has arrived. Return whether there is something to `handle`."""
         try:
             data = self._receive()
         except OSError as error:
-            failure = httpx.ReadError(str(error))
-            failure.__cause__ = error
-            self._fail(failure)
-            return
+            self._taken = error
+            return True
         if data is None:
+            return False
+        self._taken = data
+        return True
+
+    def handle(self) -> None:
+        """Parse what was read, and deliver it."""
+        try:
+            self._handle(self._taken)
+        except Exception as error:  # an error in llmtui must not stop the others whose data were read as well
+            self._fail(error)
+
+    def _handle(self, data: bytes | OSError) -> None:
+        reader = self.reader
+        if self.closed:
+            return
+        if isinstance(data, OSError):
+            failure = httpx.ReadError(str(data))
+            failure.__cause__ = data
+            self._fail(failure)
             return
         if reader is None:
             self.close()

@@ -15,6 +15,7 @@ import httpx
 from llmtui.measure.connection import Connection, StampedBody
 from llmtui.measure.failures import BadCertificate, IncompleteAnswer, NotAdmitted
 from llmtui.measure.http1 import ResponseReader, request_bytes, request_head
+from llmtui.measure.read_first import Sockets
 from llmtui.measure.stamped_socket import connect, kernel_stamps
 from llmtui.measure.tls import TlsChannel, refused_certificate
 from llmtui.model import Failure
@@ -51,6 +52,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
         self._tls = tls
         self._idle: dict[Origin, list[Connection]] = {}
         self._all: set[Connection] = set()
+        self._sockets: Sockets | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request and read the head of the answer."""
@@ -136,7 +138,9 @@ class StampedTransport(httpx.AsyncBaseTransport):
         except BaseException:
             sock.close()
             raise
-        connection = Connection(sock, tls)
+        if self._sockets is None:
+            self._sockets = Sockets()
+        connection = Connection(sock, tls, self._sockets)
         self._all.add(connection)
         return connection
 

@@ -15,19 +15,22 @@ import os
 import re
 import selectors
 import socket
+import struct
 import sys
 import time
 
 import msgspec
 
 from llmtui.measure.clock import sample_offset
-from llmtui.measure.stamped_socket import StampedSocket, kernel_stamps
+from llmtui.measure.stamped_socket import kernel_stamps
 from llmtui.model import Struct
 from tests.bench.common import command_line
 
 TOKENS = 64
 #: The fresh line in a prompt of llmtui, by which a request is found again.
 _LINE = re.compile(rb"\[\d{12}\]")
+_SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("@ll")
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _STREAM = re.compile(rb'"stream": ?true')
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -82,18 +85,22 @@ class _Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self.sock = sock
-        self.stamped = StampedSocket(sock, 0)
         self.request = b""
 
     def read(self) -> _Answer | bool | None:
         """Read what has arrived. Return the answer to a whole request, None before its end, False at the end."""
         try:
-            data = self.stamped.receive()
+            data, ancillary, _, _ = self.sock.recvmsg(65_536, 64)
         except OSError:
             return False
         if not data:
-            return None if data is None else False
+            return False
+        received_ns = time.monotonic_ns()
+        if ancillary:
+            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+            received_ns = seconds * 1_000_000_000 + nanoseconds + sample_offset().offset_ns
         self.request += data
         head, end, body = self.request.partition(b"\r\n\r\n")
         if not end:
@@ -102,10 +109,9 @@ class _Connection:
         if length is not None and len(body) < int(length[1]):
             return None
         self.request = b""
-        self.stamped.start_request()
         if head.startswith(b"POST") and _STREAM.search(body):
             line = _LINE.search(body)
-            return _Answer(self, line[0].decode() if line else "", self.stamped.arrived_ns)
+            return _Answer(self, line[0].decode() if line else "", received_ns)
         reply = json.dumps(_WHOLE if head.startswith(b"POST") else _MODELS).encode()
         self.sock.sendall(_PLAIN_HEAD % (len(reply), reply))
         return None
@@ -184,10 +190,9 @@ def main() -> None:
     if arguments.core is not None:
         os.sched_setaffinity(0, {arguments.core})
     kernel_stamps()
-    sample_offset()
     gc.disable()
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, 35, 1)
+        listener.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
         server = ReplayServer(listener, arguments.rate, arguments.streams)
         server.run()
