@@ -40,7 +40,10 @@ A load also has these; its `backends`, `comparisons`, `verdict` and `checks` are
     load            `[load]` as configured
     levels          per level: `level` (its number, `streams` or `rate`), `title`, `counts` (whether it is the level
                     that counts), `backends` (per backend `name`, `summary` of its turns as samples, and `figures`: of
-                    all requests of its turns, see llmtui.runview.level_figures), `comparisons`, `verdict`, `checks`
+                    all requests of its turns, see llmtui.runview.level_figures), `comparisons`, `verdict`, `checks`,
+                    `tails` (of the best backend and each other with 10 rounds or more: p95 and p99 of TTFT and latency
+                    over all rounds, as `share` of a `quantity`, with `slower`, `faster`, their values, `ratio`, and
+                    the interval of this ratio alone)
     turns           every turn (llmtui.model.turn)
     requests        every request of these turns, with text and arrivals, as in `iterations`
 
@@ -78,6 +81,7 @@ from llmtui.stats.compare import Basis, Comparison
 from llmtui.stats.intervals import Estimate
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import Summary
+from llmtui.stats.tails import Tail
 from llmtui.stats.verdict import Pair, Verdict
 from llmtui.text import sanitize
 
@@ -182,6 +186,7 @@ class LevelRecord(Struct, frozen=True):
     comparisons: list[ComparisonRecord]
     verdict: VerdictRecord
     checks: list[Check]
+    tails: list[Tail] = []
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -289,6 +294,7 @@ def _level(run_view: RunView, level: Level) -> LevelRecord:
         comparisons=[_compared(pair) for pair in verdict.pairs],
         verdict=_verdict(verdict),
         checks=verdict.checks,
+        tails=[tail for tail in verdict.tails if tail.bounded],
     )
 
 

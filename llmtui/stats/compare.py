@@ -45,8 +45,9 @@ class Comparison(Struct, frozen=True):
     the number of `pairs`, or for the choice of the best among `rivals` (0: `pairs` is what counts). `decided`: a
     difference is shown. `could_show` is the smallest ratio that these samples show four times out of five after this
     correction, None if they show none. `basis` is what it stands on, `launches` the number of launches of each server
-    that were compared, 0 unless they are the basis. With the basis "apart" there is a ratio, but no interval, no level
-    and no decision: what the machine did in between may explain it.
+    that were compared, 0 unless they are the basis; `unit` is what a sample is, an iteration or a turn. With
+    the basis "apart" there is a ratio, but no interval, no level and no decision: what the machine did in between may
+    explain it.
     """
 
     metric: MetricKey
@@ -66,6 +67,7 @@ class Comparison(Struct, frozen=True):
     rivals: int = 0
     basis: Basis = "rounds"
     launches: int = 0
+    unit: str = "iteration"
 
     @property
     def bounded(self) -> bool:
@@ -87,8 +89,8 @@ class Comparison(Struct, frozen=True):
         if self.paired:
             return f"{plural(self.n, 'round')}"
         if self.n_more > self.n:
-            return f"{self.n} and {self.n_more} iterations"
-        return f"{plural(self.n, 'iteration')} each"
+            return f"{self.n} and {self.n_more} {self.unit}s"
+        return f"{plural(self.n, self.unit)} each"
 
     @property
     def among(self) -> str:
@@ -148,7 +150,7 @@ class Comparison(Struct, frozen=True):
             return f"{self.relation} ({self.count}), but not in turns: the machine may explain it"
         by = METRICS[self.metric].by
         if self.bounded and self.low > 1:
-            more = "launches" if self.launches else "rounds" if self.paired else "iterations"
+            more = "launches" if self.launches else "rounds" if self.paired else f"{self.unit}s"
             return f"no verdict: {self.relation}, which may be chance{self.among}; measure more {more}"
         if self.could_show is None:
             return f"no verdict{by}: {self.limit}"
@@ -196,7 +198,7 @@ def measure(
     launches: list[tuple[int, int]] = []
     if logs.paired and max(first.launches, second.launches) > 1:
         actual, launches = "launches", first.launches_of_pairs(second, metric)
-    return Measured(one[0], two[0], metric, level, _Logs(left, right, logs.paired), actual, launches)
+    return Measured(one[0], two[0], metric, level, _Logs(left, right, logs.paired), actual, launches, first.unit)
 
 
 def measure_logs(
@@ -255,6 +257,7 @@ class Measured:
     logs: _Logs
     basis: Basis = "rounds"
     launches: Sequence[tuple[int, int]] = ()
+    unit: str = "iteration"
 
     @functools.cached_property
     def _means(self) -> list[float]:
@@ -319,6 +322,7 @@ class Measured:
             rivals=rivals,
             basis=self.basis,
             launches=len(self._means),
+            unit=self.unit,
         )
 
 

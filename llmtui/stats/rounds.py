@@ -32,6 +32,8 @@ class Rounds:
     def __init__(self, iterations: Iterable[Iteration] = (), most: int = MOST, *, launches: int = 1) -> None:
         self._most = most
         self.launches = launches
+        #: What a sample is: an iteration, or under a load a turn.
+        self.unit = "iteration"
         self._numbers = array("q")
         self._launches = array("q")
         self._started = array("d")
@@ -43,6 +45,7 @@ class Rounds:
 
     def add(self, iteration: Iteration) -> None:
         """Add a sample. A value that is not finite counts as unknown."""
+        self.unit = "turn" if iteration.level else self.unit
         self._numbers.append(iteration.iteration)
         self._launches.append(iteration.launch)
         self._started.append(_seconds(iteration.started_utc))
@@ -58,7 +61,7 @@ class Rounds:
     def copy(self) -> Rounds:
         """These samples, without those that are added later."""
         made = Rounds(most=self._most, launches=self.launches)
-        made._launches = self._launches[:]
+        made._launches, made.unit = self._launches[:], self.unit
         made._numbers, made._started, made._sequence = self._numbers[:], self._started[:], self._sequence[:]
         made._values = {metric: values[:] for metric, values in self._values.items()}
         return made

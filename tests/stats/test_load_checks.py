@@ -103,3 +103,8 @@ def test_words_are_of_turns() -> None:
 def test_load_of_a_plan() -> None:
     at = loads.raced({"a": 1.0}, rounds=1).load_at(1)
     assert at == AtLoad(CLOSED.levels[0], CLOSED, counts=False) and at.title == "4 streams"
+
+
+def test_what_was_not_in_turns_counts_turns() -> None:
+    view = loads.raced({"a": 1.2, "b": 1.0}, fields={"b": lambda k, _: {"seq": 500 + k}})
+    assert "(10 turns each)" in view.verdict().line and not view.verdict().fastest
