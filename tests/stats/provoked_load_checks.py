@@ -84,6 +84,8 @@ SILENT: list[tuple[str, Fields, dict[str, Any], Load]] = [
     ("beyond-capacity", {"backlog": [14, 17, 20]}, {}, OPEN),
     ("queue-grows", {"backlog": [5, 8, 8]}, {}, OPEN),
     ("queue-grows", BEYOND, {}, OPEN),
+    # An empty server fills in the first seconds.
+    ("queue-grows", {"backlog": [5, 6, 8], "latency_s": 1.2}, {}, OPEN),
     ("queue-grows", {"backlog": [5, 6, 8]}, {}, CLOSED),
     ("slots", {}, {"slots": 8}, CLOSED),
     ("slots", {}, {"slots": None}, CLOSED),

@@ -30,6 +30,8 @@ CHANCE_OF_TURNS = 0.005
 #: The largest number of requests under way up to one, two and three thirds of a steady turn grows twice by this chance.
 _GROWS_BY_CHANCE = 1 / 6
 _FEWEST_TURNS = 2
+#: A server that is empty at first has as many requests under way as it will have after so many times a latency.
+_FILLS = 1.5
 #: Above this share of requests without an answer, the figures are those of the survivors.
 SURVIVORS_SHARE = 0.01
 
@@ -223,6 +225,11 @@ def backlog(race: Race) -> Iterator[Check]:
 
 
 def _grows(turn: Turn) -> bool:
+    """Whether the backlog grew in each third of a turn, the first of which is longer than it takes to fill an empty
+    server."""
+    third_s = ((turn.window_from_s or 0.0) + (turn.window_s or 0.0)) / len(turn.backlog or (1,))
+    if third_s < _FILLS * (turn.latency_s or 0.0):
+        return False
     return len(set(turn.backlog)) == len(turn.backlog) > 1 and turn.backlog == sorted(turn.backlog)
 
 
