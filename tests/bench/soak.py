@@ -174,7 +174,7 @@ def watch(seen: Soak, engine: Child, screen: Screen, minutes: int) -> None:
     watched: list[Child | Screen] = [engine, screen]
     for number in range(minutes):
         minute = Minute()
-        meter = OtherCpuMeter(ServerProcesses(()), lambda: own)
+        meter = OtherCpuMeter(ServerProcesses((), host="127.0.0.1"), lambda: own)
         meter.start()
         ends = 60.0 * (number + 1)
         while (now := time.monotonic() - began) < ends:
