@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmtui.config.loads import remarks
 from llmtui.engine.run import Run
+from llmtui.load.descriptors import does_not_fit
 from llmtui.model import Note
 from llmtui.runview.loads import load_sentence, time_left_sentence
 
@@ -21,6 +22,8 @@ class LoadNotes:
             return
         for text in (load_sentence(self._run.plan), *remarks(self._run.plan.load)):
             self._run.add_note(Note(text=text))
+        for failure in filter(None, map(does_not_fit, self._run.plan.levels)):
+            self._run.add_note(Note(text=str(failure), level="warning"))
 
     def step(self, eta_s: float | None) -> None:
         """Say once how long the rest takes, when every level has had a turn. `eta_s` is that in s, None if unknown."""

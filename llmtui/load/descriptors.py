@@ -29,13 +29,16 @@ def connections() -> int:
 
 
 def does_not_fit(level: Level) -> Failure | None:
-    """Return why this process cannot have as many requests under way as a level asks for; None if it can."""
-    asked, fits = level.streams or level.cap, connections()
+    """Return why no worker can have as many requests under way as a level asks for; None if it can, with the limit of
+    open files raised."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = hard if hard != resource.RLIM_INFINITY else max(soft, _MOST)
+    asked, fits = level.streams or level.cap, max(1, most - _OTHERS)
     if asked <= fits:
         return None
-    what = level.title if level.streams else f"max_concurrency = {level.cap:,}"
+    what = level.title if level.streams else f"max_concurrency = {level.cap}"
     return Failure(
         kind="stopped",
-        message=f"{what}: the limit of open files leaves room for {fits:,} connections",
+        message=f"{what}: the limit of open files leaves room for {fits} connections",
         hint="raise the limit (ulimit -n), or lower the load",
     )
