@@ -35,6 +35,8 @@ class BackendView(SamplesView):
     ) -> None:
         super().__init__(backend, state, launches, level)
         self.iterations = Samples(keep)
+        #: What a page about the backend lists: the iterations of a race, the turns of a load as samples.
+        self.listed = Samples(keep) if level else self.iterations
         self.progress: Progress | None = None
         #: The turns of a load at all levels, in order of completion, and how far the one under way is.
         self.turns: list[Turn] = []
@@ -77,7 +79,9 @@ class BackendView(SamplesView):
 
                 self._sums[key] = LevelSums()
             self._sums[key].add(turn)
-        self.at(turn.level).add_sample(turn.as_sample, turn)
+        sample = turn.as_sample
+        self.listed.append(sample)
+        self.at(turn.level).add_sample(sample, turn)
 
     def at_level(self, level: int, attempt: int = 0) -> LevelFigures:
         """Return what the turns of an attempt (by default the current one) at a level say together."""
@@ -89,7 +93,8 @@ class BackendView(SamplesView):
     def drop_old_attempts(self) -> None:
         """Drop the figures of all attempts but the previous one, and the current one or the one that is received."""
         super().drop_old_attempts()
-        self._sums = {key: sums for key, sums in self._sums.items() if key[0] in self._attempts}
+        oldest = min([*self._attempts, self.state.attempt])
+        self._sums = {key: sums for key, sums in self._sums.items() if key[0] >= oldest}
         for level in self._others:
             self.at(level).drop_old_attempts()
 

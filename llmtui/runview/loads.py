@@ -46,6 +46,23 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 99.5 * 60 else f"{seconds / 3600:.1f} h"
 
 
+def worded(text: str, plan: Plan) -> str:
+    """Return a text about iterations; of a load it is about turns."""
+    if not plan.levels:
+        return text
+    return text.replace("an iteration", "a turn").replace("iteration", "turn")
+
+
+def level_titles(plan: Plan) -> tuple[str, ...]:
+    """Return the titles of all levels; empty for a race."""
+    return tuple(level.title for level in plan.levels)
+
+
+def head_title(plan: Plan) -> str:
+    """Return the title of the level that counts, "8 streams"; "" for a race."""
+    return plan.head_level.title if plan.head_level is not None else ""
+
+
 def short_title(levels: Sequence[Level]) -> str:
     """Return "closed loop 1 4 16" or "open loop 0.5 1 2/s" for a heading; "" for a race."""
     if not levels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from llmtui.runview.loads import worded
 from llmtui.text.format import plural
 from llmtui.ui import escapes
 from llmtui.ui.view_state import ViewState
@@ -37,5 +38,6 @@ class Announcer:
             case "bell":
                 self.write(escapes.BELL)
             case "desktop":
-                message = f"llmtui: the run is done, {run.finished} of {plural(run.total, 'iteration')}"
+                far = worded(plural(run.total, "iteration"), self._view.run_view.plan)
+                message = f"llmtui: the run is done, {run.finished} of {far}"
                 self.write(escapes.notification(message, os.environ))

@@ -20,6 +20,7 @@ from llmtui.config.schema import UiConfig
 from llmtui.link.client import Client, EngineLink
 from llmtui.link.process import EngineProcess
 from llmtui.model import AnyCommand, AnyEvent, Detach, Hello, Plan, Shutdown
+from llmtui.runview.loads import worded
 from llmtui.text.cells import CELLS
 from llmtui.text.format import plural
 from llmtui.ui.app import MonitorApp
@@ -269,9 +270,8 @@ def print_farewell(app: MonitorApp) -> int:
             report(f"run {run} goes on; to reopen it: llmtui attach {run}")
             return exit_codes.OK
         if run_view.run.total:
-            report(
-                f"stopped before the run was done: {run_view.run.finished} of {plural(run_view.run.total, 'iteration')}"
-            )
+            far = f"{run_view.run.finished} of {plural(run_view.run.total, 'iteration')}"
+            report(f"stopped before the run was done: {worded(far, run_view.plan)}")
         else:
             report("stopped before the run began")
         return exit_codes.INTERRUPTED

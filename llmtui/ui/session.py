@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from llmtui.link.client import EngineLink
-from llmtui.model import AnyCommand, AnyEvent, BackendChanged, Earlier, Hello, IterationDone, Note, RunChanged
+from llmtui.model import AnyCommand, AnyEvent, BackendChanged, Earlier, Hello, IterationDone, Note, RunChanged, TurnDone
+from llmtui.runview.loads import worded
 from llmtui.text import sanitize
 from llmtui.ui.text.format import name_text
 from llmtui.ui.views.attempts import attempt_sentence
@@ -121,11 +122,12 @@ class Session:
                 self._apply(event)
             case _:
                 self._held.append(event)
-                if isinstance(event, IterationDone):
+                if isinstance(event, IterationDone | TurnDone):
                     view.behind += 1
                     if view.behind >= HELD_AT_MOST:
                         self.catch_up()
-                        self._app.report(f"the screen catches up: {HELD_AT_MOST} iterations were waiting", "warning")
+                        words = f"the screen catches up: {HELD_AT_MOST} iterations were waiting"
+                        self._app.report(worded(words, view.run_view.plan), "warning")
                 self._app.main.request_numbers()
 
     def hold(self) -> None:
@@ -147,7 +149,7 @@ class Session:
     def _apply(self, event: AnyEvent) -> None:
         app, view, main = self._app, self._view, self._app.main
         phase_before = view.phase
-        if isinstance(event, BackendChanged | IterationDone | RunChanged):
+        if isinstance(event, BackendChanged | IterationDone | TurnDone | RunChanged):
             app.log_book.record(event, view.run_view)
         try:
             change, name = view.run_view.apply(event)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from llmtui.config.schema import UiConfig
 from llmtui.model import RESTING, BackendState, Plan, State
 from llmtui.runview.backend import BackendView
 from llmtui.runview.launches import launches_of
+from llmtui.runview.loads import head_title, worded
 from llmtui.runview.run import RunView
 from llmtui.runview.samples import RECENT
-from llmtui.stats.metrics import CHARTED, METRICS, MetricKey
-from llmtui.stats.summary import box, thinned
+from llmtui.stats.metrics import CHARTED, CHARTED_OF_LOAD, METRICS, MetricKey
+from llmtui.stats.summary import Spread, box, thinned
 from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
 from llmtui.ui.charts.chart_data import STATISTIC_KINDS, ChartData, Kind, Series
 from llmtui.ui.layout import Layout, layout_for
@@ -142,11 +143,7 @@ class ViewState:
     @property
     def waiting(self) -> list[str]:
         """The backends whose panel shows the seconds of a wait."""
-        return [
-            n
-            for n, backend_view in self.run_view.backends.items()
-            if backend_view.state.state in ("preparing", "loading")
-        ]
+        return [n for n, of in self.run_view.backends.items() if of.state.state in ("preparing", "loading")]
 
     @property
     def elapsed_s(self) -> float:
@@ -187,6 +184,8 @@ class ViewState:
             paused=self.phase == "paused",
             catching_up=self.catching_up,
             reach=self.reach,
+            level=self.run_view.plan.head_level,
+            levels=tuple(self.run_view.plan.levels),
         )
 
     @property
@@ -195,13 +194,12 @@ class ViewState:
 
         It holds all values, and is rounded up so that it seldom changes.
         """
-        spreads = (shown_attempt(view).summary.spread(self.metric) for view in self.run_view.backends.values())
-        shares = [max(s.max - s.median, s.median - s.min) / s.median for s in spreads if s and s.median > 0]
-        return next((reach for reach in REACHES if reach >= max(shares)), None) if shares else None
+        return _reach([shown_attempt(view).summary.spread(self.metric) for view in self.run_view.backends.values()])
 
     def next_metric(self) -> None:
         """Show the next metric, round and round."""
-        self.metric = CHARTED[(CHARTED.index(self.metric) + 1) % len(CHARTED)]
+        shown = CHARTED_OF_LOAD if self.run_view.plan.levels else CHARTED
+        self.metric = shown[(shown.index(self.metric) + 1) % len(shown)]
 
     def kind_at(self, side: Literal["statistics", "scatter"]) -> Kind:
         """What a chart shows: its own kind, or the one that the user chose if there is room for one only."""
@@ -263,6 +261,7 @@ class ViewState:
             window=self.zoom.window if kind == "scatter" else None,
             reason=_why_empty(self),
             against=beside,
+            level=head_title(self.run_view.plan),
         )
 
     def situation(self) -> Situation:
@@ -272,7 +271,7 @@ class ViewState:
             phase="past" if self.past is not None else self.phase if self.link == "up" else self.link,
             backends=len(self.run_view.backends),
             resting=sum(1 for backend_view in backend_views if backend_view.state.state in RESTING),
-            results=any(backend_view.iterations for backend_view in backend_views),
+            results=any(backend_view.listed for backend_view in backend_views),
             selected=self.backend_view.state.state if self.backend_view else None,
             hidden=self.selected in self.hidden,
             charts=self.layout.charts,
@@ -292,6 +291,11 @@ class ViewState:
         )
 
 
+def _reach(spreads: Sequence[Spread | None]) -> float | None:
+    shares = [max(s.max - s.median, s.median - s.min) / s.median for s in spreads if s and s.median > 0]
+    return next((reach for reach in REACHES if reach >= max(shares)), None) if shares else None
+
+
 def _beside(run_view: RunView, metric: MetricKey) -> tuple[Mapping[str, float], str]:
     """Medians that stand beside those on the screen, and their name: of an earlier run, or else attempt."""
     if run_view.against is not None and (medians := run_view.earlier_medians(metric)):
@@ -309,7 +313,8 @@ def _why_empty(view: ViewState) -> str:
         return ""
     if any(summary.n for summary in summaries):
         return f"no backend has reported {METRICS[view.metric].title}: m shows the next metric"
-    return "no iteration has succeeded: enter shows why" if any(summary.errors for summary in summaries) else ""
+    text = "no iteration has succeeded: enter shows why" if any(summary.errors for summary in summaries) else ""
+    return worded(text, view.run_view.plan)
 
 
 def _series(view: ViewState, index: int, backend_view: BackendView, kind: Kind, earlier: Mapping[str, float]) -> Series:

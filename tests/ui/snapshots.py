@@ -24,6 +24,7 @@ from rich.style import Style
 from llmtui.model import AnyEvent, BackendChanged, Failure, IterationDone, LogTail, Note, RunChanged, RunState
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.screens import run as run_screen
+from tests.ui import canned_load
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.pilot import make, settle
@@ -72,6 +73,8 @@ class Shot:
     marker: str = "braille"
     no_color: bool = False
     styles: bool = False
+    #: Whether it is the canned load, and not the race.
+    load: bool = False
 
 
 _BEHIND = [IterationDone(iteration=canned.iteration("llama.cpp", n)) for n in (7, 8)]
@@ -84,6 +87,14 @@ _STALLED: list[AnyEvent] = [
     ),
     LogTail(backend="llama.cpp", lines=[f"slot 0 released, n_past = {n}" for n in range(90, 110)]),
 ]  # fmt: skip
+_LOAD_WARMING: list[AnyEvent] = [
+    canned_load.turn_done("mistral.rs", 1, 1, phase="warmup"),
+    canned_load.tick(number=1, level=2, phase="warmup", share="settling", finished=3, counted=0, in_flight=4),
+]
+_LOAD_PARTIAL: list[AnyEvent] = [
+    canned_load.turn_done("llama.cpp", 7, 1, finished=36, failed=3, timed_out=1),
+    canned_load.turn_done("llama.cpp", 7, 3, state="partial", finished=12, requests=15, unfinished=3),
+]
 SHOTS = (
     Shot("running-dark", styles=True),
     Shot("running-light", theme="light", styles=True),
@@ -113,6 +124,17 @@ SHOTS = (
     Shot("verdict-end-ascii", events=_DONE, done=10, keys=["v", "end"], marker="ascii"),
     Shot("verdict-running-120x40", (120, 40), keys=["v"]),
     Shot("verdict-40x12", (40, 12), events=_DONE, done=10, keys=["v"]),
+    Shot("load", events=[canned_load.tick()], load=True, styles=True),
+    Shot("load-ascii", events=[canned_load.tick()], load=True, marker="ascii", theme="ansi"),
+    Shot("load-40x12", (40, 12), events=[canned_load.tick()], load=True),
+    Shot("load-120x40", (120, 40), events=[canned_load.tick()], load=True),
+    Shot("load-200x50", (200, 50), events=[canned_load.tick()], keys=["2"], load=True),
+    Shot("load-table", done=10, events=canned_load.done_events(), keys=["T", "o"], load=True),
+    Shot("load-warming-120x40", (120, 40), done=0, events=_LOAD_WARMING, load=True),
+    Shot("load-details-120x40", (120, 40), events=_LOAD_PARTIAL, keys=["enter"], load=True),
+    Shot("load-details", events=_LOAD_PARTIAL, keys=["enter", "up", "up"], load=True),
+    Shot("load-log", events=_LOAD_PARTIAL, keys=["L"], load=True),
+    Shot("load-verdict", done=10, events=canned_load.done_events(), keys=["v"], load=True),
 )
 
 
@@ -155,8 +177,9 @@ async def take(shot: Shot) -> str:
         os.environ.pop("NO_COLOR", None)
         if shot.no_color:
             os.environ["NO_COLOR"] = "1"
-        link = FakeLink(canned.hello(done=shot.done), *canned.samples(), *shot.events)
-        app = make(link, theme=shot.theme, marker=shot.marker)
+        hello = canned_load.hello(shot.done) if shot.load else canned.hello(done=shot.done)
+        link = FakeLink(hello, *canned.samples(), *shot.events)
+        app = make(link, canned_load.plan() if shot.load else None, theme=shot.theme, marker=shot.marker)
         app.wall = lambda: NOON
         app.view.now = lambda: 1000.0
         app.view.run_changed()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llmtui.runview.loads import worded
+
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
     from llmtui.ui.screens.details import DetailsScreen
@@ -40,7 +42,7 @@ def reverse(app: MonitorApp) -> None:
 def slowest(app: MonitorApp) -> None:
     """Go to the slowest iteration."""
     if (screen := page(app)) and not screen.table.jump_to_slowest():
-        _nothing(app, "no measured iteration is listed")
+        _nothing(app, worded("no measured iteration is listed", app.view.run_view.plan))
 
 
 def next_failed(app: MonitorApp) -> None:
@@ -48,7 +50,7 @@ def next_failed(app: MonitorApp) -> None:
     from llmtui.ui.views.iteration_rows import failed
 
     if (screen := page(app)) and not screen.table.jump(failed):
-        _nothing(app, "no failed iteration is listed")
+        _nothing(app, worded("no failed iteration is listed", app.view.run_view.plan))
 
 
 def next_outlier(app: MonitorApp) -> None:

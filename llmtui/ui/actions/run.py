@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmtui.model import Detach, More, Pause, Rerun, Resume
+from llmtui.runview.loads import worded
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 
@@ -55,5 +56,6 @@ def report_exported(app: MonitorApp, path: Path) -> None:
     # The clipboard is UTF-8, a path may be any bytes.
     app.copy_to_clipboard(str(path).encode("utf-8", "replace").decode())
     behind = app.view.behind
-    without = f"without the {plural(behind, 'iteration')} since the screen was held " if behind else ""
+    count = worded(plural(behind or 0, "iteration"), app.view.run_view.plan)
+    without = f"without the {count} since the screen was held " if behind else ""
     app.report(f"exported {without}(path copied to the clipboard): {sanitize(str(path), 400)}", timeout=10.0)

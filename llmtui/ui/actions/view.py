@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llmtui.runview.loads import worded
 from llmtui.ui.actions import details
 from llmtui.ui.views.attempts import shown_attempt
 
@@ -46,7 +47,7 @@ def _halve(app: MonitorApp, last: bool) -> None:
             app.view.chart_kind = "scatter"
         app.main.show_charts_first()
     else:
-        app.report("too few iterations to halve: = shows all", timeout=2.0, log=False)
+        app.report(worded("too few iterations to halve: = shows all", app.view.run_view.plan), timeout=2.0, log=False)
 
 
 def first_half(app: MonitorApp) -> None:

@@ -70,6 +70,13 @@ class ChartData:
 
     #: Why there is nothing to draw, if it is not that no iteration has finished.
     reason: str = ""
+    #: The title of the level that is shown, "" in a race.
+    level: str = ""
+
+    @property
+    def word(self) -> str:
+        """What a point of the scatter is: an iteration, or the turn of a round."""
+        return "round" if self.level else "iteration"
 
     @functools.cached_property
     def unit(self) -> Unit:
@@ -82,9 +89,13 @@ class ChartData:
         if self.kind == "scatter":
             what = METRICS[self.metric].title
             unit = METRICS[self.metric].titled(self.unit).removeprefix(what)
-            shown = f", iterations {self.window[0] + 1} to {self.window[1]}" if self.window else ""
+            shown = f", {self.word}s {self.window[0] + 1} to {self.window[1]}" if self.window else ""
             # A title that has no room is cut at its end, where no figure may be.
+            if self.level:
+                return f"{what}{unit}, {self.level}, by round{shown}{', log scale' if self.log else ''}"
             return f"{what} per iteration{unit}{shown}{', log scale' if self.log else ''}"
+        if self.level:
+            return f"{KIND_TITLES[self.kind].replace('iterations', 'turns')}, {self.axis}, {self.level}"
         return f"{KIND_TITLES[self.kind]}, {self.axis}"
 
     @property

@@ -15,7 +15,7 @@ def draw(chart: ChartData, width: int, height: int) -> list[Line]:
     """Draw the chart in exactly `width` by `height` cells; a hint if there is nothing to draw yet or no room."""
     fits = width >= CHART_LEAST_WIDTH and height >= CHART_LEAST_HEIGHT
     if not chart.drawable or not fits:
-        hint = chart.reason or "iterations appear here as they complete"
+        hint = chart.reason or f"{'turns' if chart.level else 'iterations'} appear here as they complete"
         hint = hint if chart.series else "all backends are hidden: x shows one"
         return _hint(hint if fits else "no room", width, height)
     if chart.kind == "bars":

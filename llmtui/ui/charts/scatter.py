@@ -69,7 +69,7 @@ def draw_scatter(chart: ChartData, width: int, height: int) -> tuple[list[Line],
         if any(role == "strong" for *_, role in marks):
             words, short = "a dot each, white where backends meet", "white: several"
     beyond = _beyond_words(chart, span)
-    captions = (("iteration", beyond, words), ("iteration", beyond, short), (beyond, short), (beyond,))
+    captions = ((chart.word, beyond, words), (chart.word, beyond, short), (beyond, short), (beyond,))
     caption = next((text for parts in captions if len(text := ", ".join(filter(None, parts))) <= width), "")
     return _lines(chart, marks, width, rows, scale, ticks, count), caption
 
@@ -283,8 +283,8 @@ def _draw_bands(chart: ChartData, drawn: Sequence[Series], count: int, width: in
                     marks.append((places[0], at, text, series.role))
             marks.append((places[0], row, shape(series.index, chart.ascii_only), series.role))
     size = -(-count // slots)
-    words = f"iteration, in stretches of {size}: mark at the median, line from p10 to p90"
-    short = "iteration: median, line from p10 to p90"
+    words = f"{chart.word}, in stretches of {size}: mark at the median, line from p10 to p90"
+    short = f"{chart.word}: median, line from p10 to p90"
     return _lines(chart, marks, width, rows, scale, ticks, count), words if len(words) <= width else short
 
 

@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.widgets import Input, Label
 
 from llmtui.runview.launches import launch_words, load_words
+from llmtui.runview.loads import level_titles
 from llmtui.text import sanitize
 from llmtui.text.format import plural
 from llmtui.text.model_names import without_folder
@@ -27,6 +28,7 @@ from llmtui.ui.views import timeline
 from llmtui.ui.views.attempts import attempt_sentence, shown_attempt
 from llmtui.ui.views.backend_state import progress_of, sign_and_word
 from llmtui.ui.views.iteration_filter import SHORT_SYNTAX, SYNTAX
+from llmtui.ui.views.turn_facts import turn_lines
 from llmtui.ui.widgets.footer import Footer
 from llmtui.ui.widgets.header import Header, Ranking
 from llmtui.ui.widgets.iterations import Iterations
@@ -120,7 +122,10 @@ class Timeline(Lines):
         chosen = table.chosen
         if chosen is None:
             return [details_view.rule("arrivals", "", width)]
-        title = details_view.rule(details_view.timeline_title(chosen, width), table.where(), width)
+        levels = level_titles(view.run_view.plan)
+        title = details_view.rule(details_view.timeline_title(chosen, width, levels), table.where(), width)
+        if (turn := table.chosen_turn) is not None:
+            return [title, *turn_lines(turn, width, height - 1)]
         if chosen.error is not None and not chosen.arrivals_ns:
             return [title, (("failed: no arrivals to draw", "dim"),)]
         if not table.whole:
@@ -375,6 +380,6 @@ class DetailsScreen(Overlay):
         name, count, when = self._asked
         now = self.view.now()
         other = name != self.view.selected
-        if other or (len(backend_view.iterations) != count and now - when >= LOG_EVERY_S):
-            self._asked = (self.view.selected, len(backend_view.iterations), now)
+        if other or (len(backend_view.listed) != count and now - when >= LOG_EVERY_S):
+            self._asked = (self.view.selected, len(backend_view.listed), now)
             self.post_message(self.LogWanted(self.view.selected))

@@ -12,6 +12,8 @@ from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from llmtui.model import Plan
+from llmtui.runview.loads import worded
 from llmtui.ui.actions.keys import key_word
 from llmtui.ui.actions.registry import COMMANDS, SECTIONS
 from llmtui.ui.actions.search import score, texts_of
@@ -50,13 +52,26 @@ bars: median, then min, mean, max; points: one shape per backend
 small plots: one scale for all panels, so that noise compares\
 """
 
+_P95 = "p95 (up to): with its upper limit, from 59 iterations on"
+_METRICS = "latency, TTFT, ITL, tokens/s"
+_P95_OF_LOADS = "p50, p95: of all n requests in the windows of the turns at this level"
 
-def help_rows(keys: Mapping[str, str], query: str = "") -> list[tuple[str, Line]]:
+
+def help_rows(keys: Mapping[str, str], query: str = "", plan: Plan | None = None) -> list[tuple[str, Line]]:
     """Return the rows: every command with its key, by section, then how to read the screen; or those that match.
+
+    They are in the words of the load of `plan`, if it has one.
 
     Each row comes with the id of the command that a click on it runs, or "".
     """
     rows: list[tuple[str, Line]] = []
+    load = plan is not None and bool(plan.levels)
+    signs = _SIGNS.replace(_P95, _P95_OF_LOADS) if load else _SIGNS
+
+    def words(text: str) -> str:
+        text = text.replace(_METRICS, f"output tokens/s, {_METRICS}") if load else text
+        return worded(text, plan) if plan is not None else text
+
     # Room for the longest key, so that the descriptions are aligned.
     room = max(7, *(len(key_word(key)) + 2 for key in keys.values()))
 
@@ -65,20 +80,20 @@ def help_rows(keys: Mapping[str, str], query: str = "") -> list[tuple[str, Line]
         if found:
             rows.extend([("", ((title, "title"),)), *found])
 
-    def entry(command: str, key: str, words: str, *texts: str) -> tuple[str, Line, tuple[str, ...]]:
-        return command, ((f"  {key:<{room}}", "strong"), (words, "")), (words, key, *texts)
+    def entry(command: str, key: str, text: str, *texts: str) -> tuple[str, Line, tuple[str, ...]]:
+        return command, ((f"  {key:<{room}}", "strong"), (text, "")), (text, key, *texts)
 
     for group, title in SECTIONS.items():
         commands = [c for c in COMMANDS if c.group == group]
         section(
             title,
             [
-                *(entry(c.id, key_word(keys[c.id]), c.help, *texts_of(c)) for c in commands),
-                *(entry("", key, words, title) for key, words in _FIXED.get(group, [])),
+                *(entry(c.id, key_word(keys[c.id]), words(c.help), *texts_of(c)) for c in commands),
+                *(entry("", key, text, title) for key, text in _FIXED.get(group, [])),
             ],
         )
     title = "Reading the screen"
-    section(title, [("", ((f"  {line}", ""),), (line, title)) for line in _SIGNS.splitlines()])
+    section(title, [("", ((f"  {line}", ""),), (line, title)) for line in words(signs).splitlines()])
     return rows
 
 
@@ -88,12 +103,13 @@ class Page(Lines):
     def __init__(self, view: ViewState, keys: Mapping[str, str]) -> None:
         super().__init__(view)
         self._keys = keys
-        self._all = help_rows(keys)
+        self._all = help_rows(keys, plan=view.run_view.plan)
         self._pointed = -1
 
     def search(self, query: str) -> None:
         """Show the rows that match; all of them without a query."""
-        self._all = help_rows(self._keys, query) or [("", ((f"nothing about {query.strip()}", "dim"),))]
+        found = help_rows(self._keys, query, self.view.run_view.plan)
+        self._all = found or [("", ((f"nothing about {query.strip()}", "dim"),))]
         self.redraw()
         self.refresh(layout=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from llmtui.config.schema import Marker
-from llmtui.model import RESTING, Progress
+from llmtui.model import RESTING, Level, Progress
 from llmtui.runview.backend import BackendView
 from llmtui.runview.launches import launch_words, load_words
 from llmtui.stats.metrics import MetricKey
@@ -56,6 +56,9 @@ class PanelOptions:
     catching_up: bool = False
     #: How many backends the plan has.
     backends: int = 1
+    #: The level of a load that counts, None in a race, and all levels.
+    level: Level | None = None
+    levels: tuple[Level, ...] = ()
 
     @property
     def number(self) -> str:
@@ -90,7 +93,12 @@ def sign_and_word(backend_view: BackendView, options: PanelOptions, short: bool 
     if is_lost(backend_view, options):
         return (f"{LOST_SIGN} {'gone' if short else 'engine gone'}", "bad")
     state = backend_view.state.state
-    if options.paused and backend_view.progress is None and state in ("waiting", "ready", "warmup", "running"):
+    if (
+        options.paused
+        and backend_view.progress is None
+        and backend_view.tick is None
+        and state in ("waiting", "ready", "warmup", "running")
+    ):
         return ("□ paused", "warn")
     return (f"{STATE_SIGNS[state]} {state_word(state)}", STATE_ROLES[state])
 

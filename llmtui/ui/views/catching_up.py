@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmtui.runview.loads import worded
 from llmtui.runview.run import RunView
 from llmtui.ui.text.spans import Line, fit
 
@@ -14,4 +15,4 @@ def catching_up_line(run_view: RunView, width: int) -> Line:
     if run_view.backlog is not None:
         have, total = run_view.backlog
         words += f": {have:,} of {total:,} iterations"
-    return fit([(words, "accent")], width)
+    return fit([(worded(words, run_view.plan), "accent")], width)

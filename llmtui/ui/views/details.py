@@ -17,9 +17,11 @@ from llmtui.ui.views.iteration_table import iteration_name
 # --- Titles ---
 
 
-def timeline_title(iteration: Iteration, width: int) -> str:
-    """Return the timeline's title, longer if there is room."""
-    name = iteration_name(iteration)
+def timeline_title(iteration: Iteration, width: int, levels: tuple[str, ...] = ()) -> str:
+    """Return the timeline's title, longer if there is room. `levels` are the titles of those of a load."""
+    name = iteration_name(iteration, levels)
+    if levels:
+        return name
     if iteration.in_one_piece:
         return f"{name}: not streamed" + (": it came in one piece" if width >= TIMELINE_TITLE_WIDTH else "")
     if width < TIMELINE_TITLE_WIDTH:
@@ -164,7 +166,7 @@ def answer_lines(backend_view: BackendView, chosen: Iteration | None, whole: boo
             lines += [((text, "bad"),) for text in wrap(sanitize(failure.message), width, 6)]
             lines += [((text, ""),) for text in wrap(sanitize(failure.hint), width, 4)]
     if chosen is None:
-        return lines or [(("no iteration yet", "dim"),)]
+        return lines or [(("nothing finished yet" if backend_view.level else "no iteration yet", "dim"),)]
     answer = wrapped(chosen.text, width)
     if not whole and chosen.error is None:
         elsewhere = f"no longer in memory, but in the history: llmtui export {sanitize(chosen.run)} --json -"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from llmtui.model import FAILED
+from llmtui.runview.loads import short_title
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import milliseconds, plural
@@ -123,6 +124,8 @@ def header_lines(
     # In order of importance: a fact that does not fit is left out as a whole.
     launches = f"{config.launches}x" if config.launches > 1 else ""
     counts = f"{plural(iterations, 'iteration')} + {launches}{plural(config.warmup, 'warm-up')}"
+    if levels := run_view.plan.levels:
+        counts = plural(iterations, "round")
     facts = [
         plural(config.max_tokens, "token"),
         counts,
@@ -131,7 +134,9 @@ def header_lines(
     ]
     if (model := model_name(run_view)) and width >= HEADER_MODEL_WIDTH:
         facts.insert(0, model)
-    if width < HEADER_FACTS_WIDTH:
+    if levels:
+        facts.insert(0, short_title(levels))
+    elif width < HEADER_FACTS_WIDTH:
         facts[facts.index(counts)] = f"{iterations}+{launches}{config.warmup}"
     facts[:0] = origin
     room = width - width_of(right) - 1

@@ -116,7 +116,7 @@ class Rows:
 def slowest(backend_view: BackendView, rows: Rows) -> int | None:
     """Return the index of the measured iteration with the highest latency among the rows."""
     best, found = -1.0, None
-    for at, iteration in enumerate(backend_view.iterations.figures()):
+    for at, iteration in enumerate(backend_view.listed.figures()):
         latency = METRICS["latency"].value(iteration)
         if iteration.phase == "measured" and latency is not None and latency > best and rows.row_of(at) is not None:
             best, found = latency, at
@@ -125,7 +125,7 @@ def slowest(backend_view: BackendView, rows: Rows) -> int | None:
 
 def failed(backend_view: BackendView) -> list[int]:
     """Return the indices of the iterations that failed, warm-ups included."""
-    return [at for at, i in enumerate(backend_view.iterations.figures()) if i.error is not None]
+    return [at for at, i in enumerate(backend_view.listed.figures()) if i.error is not None]
 
 
 def outliers(backend_view: BackendView) -> list[int]:
@@ -135,7 +135,7 @@ def outliers(backend_view: BackendView) -> list[int]:
     """
     fences: dict[int, tuple[float, float]] = {}
     found = []
-    for at, iteration in enumerate(backend_view.iterations.figures()):
+    for at, iteration in enumerate(backend_view.listed.figures()):
         latency = METRICS["latency"].counted(iteration)
         if iteration.phase != "measured" or not iteration.ok or latency is None:
             continue

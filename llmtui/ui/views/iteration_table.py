@@ -63,27 +63,60 @@ _COLUMNS: tuple[Column[Iteration], ...] = (
 _ERROR: Column[Iteration] = Column(
     "error", "error", 5, 0, _error_text, lambda i: _error_text(i, 0) or None, right=False
 )
-#: How the figures of each column are shown, and the cells that the longest takes; columns have the key.
-Scales = Mapping[str, tuple[Scale, int]]
+#: Columns that turns of a load have besides, and what is titled otherwise.
+_OF_TURNS: tuple[Column[Iteration], ...] = (
+    Column("output", "output", 6, 0, value=lambda i: i.output_tokens_per_s, kind="tokens/s"),
+    Column("requests", "req/s", 6, 3, value=lambda i: i.requests_per_s, kind="requests/s"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scales:
+    """How the figures of each column are shown, and the cells that the longest takes; columns have the key.
+
+    `levels` are the titles of the levels of a load, whose turns are listed; empty for the iterations of a race.
+    """
+
+    figures: Mapping[str, tuple[Scale, int]] = dataclasses.field(default_factory=dict)
+    levels: tuple[str, ...] = ()
+
+
 #: Before there are figures.
-NO_SCALES: Scales = {}
-_USUAL: dict[Kind, Scale] = {"s": Scale("s", 3), "ms": Scale("ms", 1), "tokens/s": Scale("tok/s", 1)}
+NO_SCALES = Scales()
+_USUAL: dict[Kind, Scale] = {
+    "s": Scale("s", 3),
+    "ms": Scale("ms", 1),
+    "tokens/s": Scale("tok/s", 1),
+    "requests/s": Scale("req/s", 2),
+}
 #: Columns whose metric has figures for all iterations of an attempt.
 _METRICS: dict[str, MetricKey] = {"latency": "latency", "ttft": "ttft", "itl": "itl", "rate": "tokens_per_s"}
 #: Parts of the latency: they have its unit.
 _PARTS = ("latency", "server", "rest")
 #: The columns that an iteration without a result has.
-_ALWAYS = ("attempt", "iteration", "phase")
+_ALWAYS = ("attempt", "iteration", "level", "phase")
 
 
-def scales_of(iterations: Iterable[Iteration], summary: Summary) -> Scales:
+def _columns(levels: tuple[str, ...]) -> tuple[Column[Iteration], ...]:
+    """All columns but the error's: of a race, or of the turns of a load at these levels."""
+    if not levels:
+        return _COLUMNS
+    number, *others = _COLUMNS[1:]
+    level: Column[Iteration] = Column(
+        "level", "level", max(map(len, levels)), 0, lambda i, _: levels[i.level - 1] if i.level else DASH,
+        lambda i: i.level, right=True,
+    )  # fmt: skip
+    return (_COLUMNS[0], dataclasses.replace(number, title="round", width=5), level, *_OF_TURNS, *others)
+
+
+def scales_of(iterations: Iterable[Iteration], summary: Summary, levels: tuple[str, ...] = ()) -> Scales:
     """How the figures of these iterations are shown; the smallest ones of `summary` have their digits too.
 
     So the decimals seldom change while the table scrolls.
     """
     shown = [iteration for iteration in iterations if iteration.error is None]
     scales: dict[str, tuple[Scale, int]] = {}
-    for column in _COLUMNS:
+    for column in _columns(levels):
         if column.kind is None:
             continue
         values = [value if isinstance(value := column.value(i), float) else None for i in shown]
@@ -91,14 +124,14 @@ def scales_of(iterations: Iterable[Iteration], summary: Summary) -> Scales:
         unit = scales["latency"][0].unit if column.key in _PARTS[1:] else None
         scale = scale_of([*values, spread.min if spread else None], column.kind, unit)
         scales[column.key] = scale, max((len(scale.text(value)) for value in values), default=0)
-    return scales
+    return Scales(scales, levels)
 
 
 def _scaled(column: Column[Iteration], scales: Scales) -> Column[Iteration]:
     """A column of figures with its unit, its width, and its cells."""
     if column.kind is None:
         return column
-    scale, longest = scales.get(column.key, (_USUAL[column.kind], 0))
+    scale, longest = scales.figures.get(column.key, (_USUAL[column.kind], 0))
 
     def cell(iteration: Iteration, room: int) -> str:
         value = column.value(iteration)
@@ -110,7 +143,7 @@ def _scaled(column: Column[Iteration], scales: Scales) -> Column[Iteration]:
 
 def column_of(sort: Sort) -> Column[Iteration] | None:
     """Return the column that is sorted by, None for the order of completion."""
-    return next((c for c in (*_COLUMNS, _ERROR) if c.key == sort.column), None)
+    return next((c for c in (*_columns(("",)), _ERROR) if c.key == sort.column), None)
 
 
 def sort_value(iteration: Iteration, column: Column[Iteration]) -> SortValue:
@@ -142,7 +175,7 @@ def columns_for(width: int, sort: Sort = AS_PLANNED, scales: Scales = NO_SCALES)
     gap = 2 if width >= SPACED_COLUMNS_WIDTH else 1
     columns = [
         dataclasses.replace(c, rank=0, width=max(c.width, len(c.title) + 1)) if c.key == sort.column else c
-        for c in (_scaled(column, scales) for column in _COLUMNS)
+        for c in (_scaled(column, scales) for column in _columns(scales.levels))
     ]
     while len(columns) > 1 and 1 + sum(c.width + gap for c in columns) + _ERROR.width > width:
         worst = max(columns, key=lambda c: c.rank)
@@ -202,7 +235,10 @@ def iteration_line(
     return fit([*line, (_ERROR.cell(iteration, width), "warn" if iteration.loaded else "bad")], width)
 
 
-def iteration_name(iteration: Iteration) -> str:
-    """An iteration's attempt, phase and number, as in "attempt 1, warm-up 2"."""
+def iteration_name(iteration: Iteration, levels: tuple[str, ...] = ()) -> str:
+    """An iteration's attempt, phase and number, as in "attempt 1, warm-up 2"; of a turn its level too."""
     word = "warm-up" if iteration.phase == "warmup" else "iteration"
+    if levels and iteration.level:
+        word = "warm-up turn" if iteration.phase == "warmup" else "round"
+        return f"attempt {iteration.attempt}, {word} {iteration.iteration} at {levels[iteration.level - 1]}"
     return f"attempt {iteration.attempt}, {word} {iteration.iteration}"

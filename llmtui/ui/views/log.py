@@ -17,11 +17,15 @@ from llmtui.model import (
     Iteration,
     IterationDone,
     Note,
+    Plan,
     RunChanged,
     RunState,
+    Turn,
+    TurnDone,
     is_news,
 )
 from llmtui.runview.launches import launch_words, launches_of
+from llmtui.runview.loads import worded
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.format import plural
@@ -91,8 +95,10 @@ class RunLog:
                 words = _state_words(state, run_view) if is_news(run_view.backends[state.name].state, state) else None
             case IterationDone(iteration=iteration):
                 words = _iteration_words(iteration)
+            case TurnDone(turn=turn):
+                words = _turn_words(turn, run_view.plan)
             case RunChanged(run=run) if run.phase != run_view.run.phase:
-                words = _run_words(run)
+                words = _run_words(run, run_view.plan)
             case _:
                 words = None
         if words is not None:
@@ -104,6 +110,8 @@ class RunLog:
             self._recall(logged.at_utc, _logged_words(logged.event, run_view))
         for iteration in event.iterations:
             self._recall(iteration.started_utc, _iteration_words(iteration))
+        for turn in event.turns:
+            self._recall(turn.started_utc, _turn_words(turn, run_view.plan))
 
     def _recall(self, at_utc: str, words: _Words | None) -> None:
         if words is not None:
@@ -141,7 +149,7 @@ def _logged_words(event: BackendChanged | RunChanged | Note, run_view: RunView) 
         case BackendChanged(backend=state):
             return _state_words(state, run_view)
         case RunChanged(run=run):
-            return _run_words(run)
+            return _run_words(run, run_view.plan)
         case Note():
             return note_text(event), _LEVELS.get(event.level, "")
 
@@ -165,6 +173,20 @@ def _state_words(state: BackendState, run_view: RunView) -> _Words | None:
     return f"{name_text(state.name)}{attempt} {state_word(state.state)}{doing or why}", STATE_ROLES[state.state]
 
 
+def _turn_words(turn: Turn, plan: Plan) -> _Words | None:
+    good = turn.error is None and turn.state == "whole" and turn.finished == turn.requests
+    if good or not 1 <= turn.level <= len(plan.levels):
+        return None
+    which = "warm-up turn" if turn.phase == "warmup" else "turn"
+    attempt = f" of attempt {turn.attempt}" if turn.attempt > 1 else ""
+    text = f"{sanitize(turn.backend, 40)}: {which} {turn.round} at {plan.levels[turn.level - 1].title}{attempt}"
+    if turn.error is not None:
+        return f"{text} failed: {_failure(turn.error)}", "bad"
+    if turn.state != "whole":
+        return f"{text} was stopped before its end", "warn"
+    return f"{text}: {turn.requests - turn.finished} of {plural(turn.requests, 'request')} did not succeed", "warn"
+
+
 def _iteration_words(iteration: Iteration) -> _Words | None:
     if iteration.error is None:
         return None
@@ -174,8 +196,8 @@ def _iteration_words(iteration: Iteration) -> _Words | None:
     return f"{text}: {_failure(iteration.error)}", "bad"
 
 
-def _run_words(run: RunState) -> _Words:
-    far = f", {run.finished} of {plural(run.total, 'iteration')}" if run.finished else ""
+def _run_words(run: RunState, plan: Plan) -> _Words:
+    far = worded(f", {run.finished} of {plural(run.total, 'iteration')}", plan) if run.finished else ""
     after = f" after {clock(run.elapsed_s)}" if run.elapsed_s >= 1 else ""
     return f"the run {_PHASES.get(run.phase, run.phase)}{after}{far}", "title"
 

@@ -8,6 +8,7 @@ from llmtui.model import FAILED
 from llmtui.runview.backend import BackendView
 from llmtui.runview.launches import launch_words
 from llmtui.text import sanitize
+from llmtui.text.format import plural
 from llmtui.ui.charts.sparkline import sparkline
 from llmtui.ui.layout import PANEL_APART, PANEL_LARGE_DIGITS, PANEL_LEAST_HEIGHT, PANEL_LEAST_WIDTH
 from llmtui.ui.text.format import name_text
@@ -15,6 +16,7 @@ from llmtui.ui.text.spans import Line, Role, Span, frame, width_of, wrap
 from llmtui.ui.views.attempts import attempt_note, shown_attempt
 from llmtui.ui.views.backend_line import backend_line
 from llmtui.ui.views.backend_state import PanelOptions, progress_of, sign_and_word, warmups_done
+from llmtui.ui.views.load_panel import level_lines, now_lines
 from llmtui.ui.views.panel_parts import (
     activity,
     facts_below,
@@ -59,6 +61,8 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
             return lines
         return lines + waiting
     large = rows + 3 >= PANEL_LARGE_DIGITS
+    if options.level is not None:
+        return lines + _load_body(backend_view, options, width, rows)
     # If nothing was measured yet, an error may use the place of the figures.
     failed = backend_view.last is not None and backend_view.last.error is not None
     room = 3 if large or (failed and rows >= len(medians) + 4) else 1
@@ -94,6 +98,31 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
     return lines + rest + server[: max(0, rows)]
 
 
+def _load_body(backend_view: BackendView, options: PanelOptions, width: int, rows: int) -> list[Line]:
+    """What is below the state under a load: the turn under way, the level that counts, its turns as points."""
+    now = now_lines(backend_view, options, width)
+    if not now and rows > 0 and (last := backend_view.last) is not None and last.error is None:
+        now = [(("warming up", "dim"),)]
+    figures = level_lines(backend_view, options, width, rows - min(1, len(now)))
+    now = now[: max(1, rows - len(figures))]
+    lines = [*now, *figures][:rows]
+    rows -= len(lines)
+    server = server_lines(backend_view, width, rows) if rows > 0 else []
+    plot = rows - len(server)
+    shown = shown_attempt(backend_view)
+    if plot >= 2 and shown.summary.n:
+        spread, points = shown.summary.spread(options.metric), shown.figures(backend_view)
+        role: Role = "dim" if shown.earlier else options.role
+        lines += sparkline(
+            points.points(options.metric), spread.median if spread else None, width, plot, options.marker, role,
+            max(backend_view.state.planned, points.measured), stretches=points.stretches(options.metric),
+            reach=options.reach,
+        )  # fmt: skip
+    elif plot > 0:
+        lines += [()] * plot
+    return [*lines, *server[: max(0, rows)]]
+
+
 def panel(backend_view: BackendView, options: PanelOptions, width: int, height: int) -> list[Line]:
     """Draw a panel in exactly `width` by `height` cells; without a frame if it is smaller than a frame can be."""
     if height < PANEL_LEAST_HEIGHT or width < PANEL_LEAST_WIDTH:
@@ -110,11 +139,14 @@ def panel(backend_view: BackendView, options: PanelOptions, width: int, height: 
     refused = f"refused {backend_view.refused}x" if backend_view.refused else ""
     whole = backend_view.evidence.whole if backend_view.summary.ttft is not None else 0
     pieces = f"{whole}x in one piece" if whole else ""
+    state, level = backend_view.state, options.level
+    few = f"{plural(state.slots, 'slot')}" if level is not None and state.slots and state.slots < level.slots else ""
     remarks: list[Span] = [
         (compared, "accent"),
         (launch_words(backend_view.state, options.launches), "accent"),
         (refused, "warn"),
         (pieces, "warn"),
+        (few, "warn"),
         (sanitize(backend_view.state.note, 120), "dim"),
     ]
     if options.catching_up:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from llmtui.model import RESTING
+from llmtui.runview.loads import worded
 from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize
@@ -99,10 +100,12 @@ def _before_results(run_view: RunView) -> str:
     """What comes before the first measured iteration, or that it is under way."""
     backend_views = run_view.backends.values()
     if any(view.state.state == "running" or view.figures.measured for view in backend_views):
-        return "the first measured iterations are under way"
-    if run_view.plan.config.warmup:
-        return "measured iterations start after the warm-ups"
-    return "measured iterations start when the backends are ready"
+        text = "the first measured iterations are under way"
+    elif run_view.plan.config.warmup:
+        text = "measured iterations start after the warm-ups"
+    else:
+        text = "measured iterations start when the backends are ready"
+    return worded(text, run_view.plan)
 
 
 _APART: Span = ("   ", "")

@@ -10,7 +10,7 @@ from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.columns import Column, SortValue
 from llmtui.ui.views.ranking import board
-from llmtui.ui.views.table_columns import BY_RATIO, TableRow, table_columns
+from llmtui.ui.views.table_columns import BY_RATIO, TableRow, load_columns, table_columns
 
 #: The columns that the sort key goes through, if the table has room for them; "" is the plan's order.
 RING = ("", "median", "min", "max", "p95", "TTFT", "tok/s", "err", "backend")
@@ -36,35 +36,37 @@ def sorted_column(sort: Sort, metric: MetricKey) -> str:
     return "median" if sort.column and sort.column == METRICS[metric].column else sort.column
 
 
-def _column(sort: Sort, metric: MetricKey) -> Column[TableRow] | None:
+def _column(sort: Sort, metric: MetricKey, load: bool) -> Column[TableRow] | None:
     key = sorted_column(sort, metric)
-    return next((column for column in table_columns(metric) if column.key == key), None)
+    columns = load_columns(metric) if load else table_columns(metric)
+    return next((column for column in columns if column.key == key), None)
 
 
-def descending(sort: Sort, metric: MetricKey) -> bool:
+def descending(sort: Sort, metric: MetricKey, *, load: bool = False) -> bool:
     """Whether the largest value is on top: the best is (the most errors are) unless the order is reversed."""
-    column = _column(sort, metric)
+    column = _column(sort, metric, load)
     return (column is not None and column.most_first) != sort.reverse
 
 
 def ordered(run_view: RunView, metric: MetricKey, sort: Sort) -> list[str]:
     """Return the backends in the order of the table. Those without a value are last, in the plan's order."""
     names = list(run_view.backends)
-    column = _column(sort, metric)
+    level = run_view.plan.head_level
+    column = _column(sort, metric, level is not None)
     if column is None:
         return names
     placed = board(run_view, metric) if column.key in BY_RATIO else None
     values: dict[str, SortValue] = {}
     for name, backend_view in run_view.backends.items():
         standing = placed.row(name) if placed is not None else None
-        values[name] = column.value(TableRow(backend_view, shown_attempt(backend_view), metric, standing))
+        values[name] = column.value(TableRow(backend_view, shown_attempt(backend_view), metric, standing, level=level))
     valued = [name for name in names if values[name] is not None]
 
     def key(name: str) -> tuple[float, str]:
         value = values[name]
         return (0.0, value) if isinstance(value, str) else (value or 0.0, "")
 
-    valued.sort(key=key, reverse=descending(sort, metric))
+    valued.sort(key=key, reverse=descending(sort, metric, load=level is not None))
     return valued + [name for name in names if values[name] is None]
 
 

@@ -18,7 +18,7 @@ from llmtui.ui.views.columns import Column
 from llmtui.ui.views.ranking import board
 from llmtui.ui.views.scroll import out_of_sight, window
 from llmtui.ui.views.sorting import AS_PLANNED, Sort, descending, sorted_column
-from llmtui.ui.views.table_columns import SPREAD_KEYS, TableRow, table_columns
+from llmtui.ui.views.table_columns import SPREAD_KEYS, TableRow, load_columns, table_columns
 
 #: Texts of this rank or a higher one give their room to longer names.
 _YIELDS = 5
@@ -72,7 +72,14 @@ def table_rows(run_view: RunView, metric: MetricKey, hidden: frozenset[str] = fr
     for name, backend_view in run_view.backends.items():
         standing = placed.row(name) if placed is not None else None
         rows[name] = TableRow(
-            backend_view, shown_attempt(backend_view), metric, standing, name in hidden, earlier.get(name), against
+            backend_view,
+            shown_attempt(backend_view),
+            metric,
+            standing,
+            name in hidden,
+            earlier.get(name),
+            against,
+            run_view.plan.head_level,
         )
     return rows
 
@@ -116,8 +123,11 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
     medians = [spread.median for row in rows if (spread := row.shown.summary.spread(metric))]
     unit = unit_of(medians, METRICS[metric].unit)
     sorted_by, filled = sorted_column(sort, metric), list[FilledColumn]()
-    for column in table_columns(metric):
+    level = rows[0].level if rows else None
+    for column in load_columns(metric) if level is not None else table_columns(metric):
         title, rank, longest, least = column.title, column.rank, 0, column.width
+        if level is not None and column.key == "backend":
+            title = f"{METRICS[metric].title}, {level.title}"
         if column.key == "against":
             if not rows or not rows[0].against:
                 continue
@@ -149,7 +159,7 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
             cells = lined_up([column.cell(row, column.width) for row in rows])
             least = max(least, *map(len, cells)) if cells else least
         if column.key == sorted_by:
-            rank, title = 0, ("↓" if descending(sort, metric) else "↑") + title
+            rank, title = 0, ("↓" if descending(sort, metric, load=level is not None) else "↑") + title
         least = max(least, cell_len(title), column.width if not column.rank else 0)
         filled.append(FilledColumn(column, title, rank, least, max(least, longest), cells))
     return filled

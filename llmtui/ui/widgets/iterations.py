@@ -9,8 +9,9 @@ from textual.binding import Binding, BindingType
 from textual.events import Click
 from textual.message import Message
 
-from llmtui.model import Iteration
+from llmtui.model import Iteration, Turn
 from llmtui.runview.backend import BackendView
+from llmtui.runview.loads import level_titles, worded
 from llmtui.runview.samples import Samples
 from llmtui.ui.listing import Listing
 from llmtui.ui.text.spans import Line
@@ -72,7 +73,7 @@ class Iterations(ScrollingLines):
     @property
     def count(self) -> int:
         """The number of iterations, listed or not."""
-        return len(self._current.iterations) if self._current else 0
+        return len(self._current.listed) if self._current else 0
 
     @property
     def _current(self) -> BackendView | None:
@@ -90,7 +91,7 @@ class Iterations(ScrollingLines):
         backend_view, listing = self._current, self.view.listing
         asked = (listing.typed, listing.sort.column)
         if self._rows is None or self._rows[0] != asked:
-            samples = backend_view.iterations if backend_view is not None else Samples()
+            samples = backend_view.listed if backend_view is not None else Samples()
             self._rows = (asked, rows_of(samples, listing))
         rows = self._rows[1]
         rows.descending = most_on_top(listing.sort)
@@ -131,8 +132,14 @@ class Iterations(ScrollingLines):
         if backend_view is None or at < 0:
             return None
         if self._chosen is None or self._chosen[0] != at:
-            self._chosen = (at, backend_view.iterations[at], backend_view.iterations.whole(at))
+            self._chosen = (at, backend_view.listed[at], backend_view.listed.whole(at))
         return self._chosen[1]
+
+    @property
+    def chosen_turn(self) -> Turn | None:
+        """The turn under the cursor, None in a race."""
+        at, backend_view = self.at, self._current
+        return backend_view.turns[at] if backend_view is not None and 0 <= at < len(backend_view.turns) else None
 
     @property
     def whole(self) -> bool:
@@ -153,8 +160,8 @@ class Iterations(ScrollingLines):
             return []
         self._first, end = window(len(rows), height - 1, max(0, row), self._first)
         shown = list(map(rows.at, range(self._first, end)))
-        self._read = {each: self._read.get(each) or backend_view.iterations[each] for each in shown}
-        self._scales = scales_of(self._read.values(), backend_view.summary)
+        self._read = {each: self._read.get(each) or backend_view.listed[each] for each in shown}
+        self._scales = scales_of(self._read.values(), backend_view.summary, level_titles(self.view.run_view.plan))
         if (width, sort, self._scales) != self._made_for:
             self._made, self._made_for = {}, (width, sort, self._scales)
         made, self._made = self._made, {}
@@ -169,7 +176,9 @@ class Iterations(ScrollingLines):
                 line = made.get(each) or iteration_line(self._read[each], width, False, sort, self._scales)
                 self._made[each] = line
                 lines.append(line)
-        nothing = "no iteration matches the filter" if self.count else "no iteration yet"
+        nothing = worded(
+            "no iteration matches the filter" if self.count else "no iteration yet", self.view.run_view.plan
+        )
         return [heading(width, sort, self._scales), *(lines or [((f" {nothing}", "dim"),)])]
 
     # --- The cursor ---
