@@ -11,24 +11,33 @@ import msgspec
 
 from llmtui import exit_codes
 from llmtui.cli.output import report
+from llmtui.config.loads import remarks
 from llmtui.engine.bringup import Target
 from llmtui.engine.server_exit import with_exit
 from llmtui.interrupts import Interruption
 from llmtui.measure.request import IterationError
 from llmtui.model import Plan, redactor
+from llmtui.runview.loads import load_sentence
 from llmtui.runview.presence import TELLS, absent_line, others_as_text
 from llmtui.servers.base import Ready, Report, StartError
 from llmtui.servers.environment import withheld_variables
 from llmtui.stats.correction import cannot_decide
 from llmtui.text import Redactor, sanitize
 from llmtui.text.cells import cells_wide, pad
+from llmtui.text.format import plural
 
 #: The answer to the request is at most this long.
 MAX_TOKENS = 4
 
 
 def check_backends(plan: Plan) -> int:
-    """Check every backend of `plan`. Print a line for each, in order, then what is not here. Return the exit code."""
+    """Check every backend of `plan`. Print a line for each, in order, then what is not here. Return the exit code.
+
+    A load is said back first.
+    """
+    for text in (load_sentence(plan), *remarks(plan.load)):
+        if text:
+            report(text)
     with Interruption() as interruption:
         passed = asyncio.run(interruption.run(_check_all(plan)))
     for line in (absent_line(plan, TELLS), others_as_text(plan)):
@@ -94,6 +103,7 @@ async def _check_one(
         await target.close()
     facts = [ready.version, ready.title or ready.model, ready.weights, remark]
     texts = [sanitize(redact(fact)) for fact in facts if fact]
+    texts += [plural(ready.slots, "slot")] if plan.levels and ready.slots is not None else []
     texts += [f"loaded in {ready.load_s:.1f} s"] if ready.load_s is not None else []
     texts += [target.backend.start_words] if target.backend.launched else []
     print(f"{head}answers{': ' * bool(texts)}{', '.join(texts)}", flush=True)

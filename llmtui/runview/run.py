@@ -273,10 +273,9 @@ class RunView:
 
     @property
     def failed(self) -> bool:
-        """Whether any backend has errors or missing iterations: the exit code is then 1."""
+        """Whether any backend has errors or missing iterations, at any level of a load: the exit code is then 1."""
+        every = [view for level in self.plan.levels for view in self.at(level.number).values()]
         return any(
-            backend_view.state.state != "done"
-            or backend_view.summary.errors
-            or backend_view.summary.n < self.plan.config.iterations
-            for backend_view in self.backends.values()
+            view.state.state != "done" or view.summary.errors or view.summary.n < self.plan.config.iterations
+            for view in every or self.backends.values()
         )
