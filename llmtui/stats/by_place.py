@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from array import array
 
 #: The most bins.
@@ -18,7 +19,9 @@ class Means:
         self.width = 1
 
     def add(self, number: int, value: float) -> None:
-        """Add the value of a request."""
+        """Add the value of a request. One that is negative or not finite is left out."""
+        if not 0 <= value < math.inf:
+            return
         place = (number - 1) // self.width
         while place >= MOST:
             self._widen()

@@ -22,6 +22,9 @@ from llmtui.stats.turn_edges import Edges
 
 _COUNTS = ("output_tokens", "prompt_tokens", "cached_tokens", "hidden_tokens")
 _SERVER = ("server_prefill_s", "server_decode_s")
+#: A server that is empty at first has as many requests under way as it will have after so many times the latency of its
+#: first answers; later ones are longer in a queue that grows.
+_FILLS = 1.5
 #: What became of a request.
 OUTCOMES = ("finished", "failed", "refused", "timed_out", "unfinished")
 
@@ -40,6 +43,7 @@ class TurnFigures:
         self._edges = Edges()
         self._little = Little()
         self._tpot = Means()
+        self._latency = Means()
         self._backlog = Peaks()
         self._in_flight_most: dict[int, int] = defaultdict(int)
         self._settled = 0
@@ -67,6 +71,8 @@ class TurnFigures:
             waiting = round((sample.waited_s or 0.0) * self._level.rate)
             self._backlog.add(max(0.0, sample.written_s or 0.0), (sample.in_flight or 0) + waiting)
         counts = sample.ok and not sample.loaded
+        if counts and self._level.open and sample.latency_s is not None:
+            self._latency.add(max(1, sample.request), sample.latency_s)
         if counts and sample.tpot_s is not None:
             self._tpot.add(max(1, sample.request), sample.tpot_s)
         if sample.share != "window":
@@ -149,7 +155,8 @@ class TurnFigures:
         }
         if self._level.open:
             of["backlog"] = backlog = [self._backlog.up_to(to_s * third / 3) for third in (1, 2, 3)]
-            of["beyond_capacity"] = turn_trend.grows(backlog)
+            at_first_s = next(iter(self._latency.batches(settling.BATCH)), None) or 0.0
+            of["beyond_capacity"] = to_s / 3 >= _FILLS * at_first_s and turn_trend.grows(backlog)
         return of
 
     def _settling(self) -> dict[str, Any]:

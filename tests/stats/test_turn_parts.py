@@ -224,6 +224,15 @@ def test_rate_beyond_what_a_server_can_do(service_s: float, beyond: bool) -> Non
     assert of["backlog"] == ([1, 1, 1] if not beyond else of["backlog"]) and of["in_flight_most"] == of["backlog"][2]
 
 
+def test_server_that_fills_up_is_not_beyond_capacity() -> None:
+    """Nothing ends before 5 s, and the turn is over after 2.4 s."""
+    made = TurnFigures(OPEN)
+    for number in range(1, 121):
+        made.add([sample(number, "window", number / 50, [5.0], due_s=number / 50, waited_s=0.0, in_flight=number)])
+    of = made.figures(1 / 50, 121 / 50)
+    assert grows(of["backlog"]) and of["backlog"][2] == 120 and of["beyond_capacity"] is False
+
+
 # --- Bounded memory. ---
 
 
@@ -243,6 +252,8 @@ def test_means_without_values() -> None:
     means = Means()
     means.add(3, 1.0)
     means.add(12, 2.0)
+    means.add(1, float("nan"))
+    means.add(2, float("inf"))
     assert means.batches(5) == [1.0, None] and means.parts(1, 12, 3) == []
 
 
