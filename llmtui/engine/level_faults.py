@@ -26,7 +26,7 @@ async def check_turn(run: Run, backend_run: BackendRun, job: Job, turn: Turn) ->
     """
     server, failure = backend_run.target.server, turn.error
     if failure is not None and failure.kind != "stopped":
-        failure = await with_exit(failure, server)
+        await with_exit(failure, server)  # which waits until an exit is noticed
     if server is not None and server.exited.is_set():
         await _after_exit(run, backend_run, job)
     elif failure is None:
@@ -76,7 +76,9 @@ async def _leave_out(
             await backend_run.target.close()
             return
         left = []
-    text = _with_hint(f"{title}: {failure.message}; the other turns of this level are left out", failure)
+    text = f"{title}: {failure.message}; the other turns of this level are left out"
+    if failure.kind == "stopped":
+        text = _with_hint(text, failure)
     run.add_note(Note(text=text, level="warning", backend=backend_run.name))
     backend_run.queue = deque(left)
     if again and left:

@@ -20,7 +20,7 @@ from tests.servers.model_files import quiet
 
 FILE = Path("/models/Tiny-1B.gguf")
 CONFIG = RunConfig(threads=3)
-LAUNCHED = Backend(name="a", launch=["server"])
+LAUNCHED = Backend(name="a", launch=["server", "-np", "{slots}"])
 
 
 def plan_of(load: Load, *backends: Backend) -> Plan:
@@ -46,7 +46,8 @@ def test_a_level_above_the_most_slots_is_reported_if_llmtui_launches_a_server() 
     assert slots_note(plan_of(load, LAUNCHED)) == (
         "a server that llmtui launches gets at most 256 slots: at 257 streams requests wait in its queue"
     )
-    assert slots_note(plan_of(load, Backend(name="a", url="http://127.0.0.1:1"))) == ""
+    for backend in (Backend(name="a", url="http://127.0.0.1:1"), Backend(name="a", launch=["server", "-np", "4"])):
+        assert slots_note(plan_of(load, backend)) == ""
     assert slots_note(plan_of(Load(concurrency=[MAX_SLOTS]), LAUNCHED)) == ""
 
 

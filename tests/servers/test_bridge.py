@@ -34,8 +34,10 @@ def two_words(body: dict[str, Any]) -> Iterator[Any]:
     yield chunk(" you", "stop")
 
 
-async def call(ask: Ask, path: str, body: object = None, gone: asyncio.Event | None = None) -> list[dict[str, Any]]:
-    """Return the messages that the bridge sends for one request."""
+async def call(
+    ask: Ask, path: str, body: object = None, gone: asyncio.Event | None = None, bridge: Bridge | None = None
+) -> list[dict[str, Any]]:
+    """Return the messages that the bridge, or another one, sends for one request."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     halves = [raw[: len(raw) // 2], raw[len(raw) // 2 :]]
     sent: list[dict[str, Any]] = []
@@ -51,7 +53,8 @@ async def call(ask: Ask, path: str, body: object = None, gone: asyncio.Event | N
         sent.append(message)
 
     method = "GET" if body is None else "POST"
-    await Bridge(ask, "the-model")({"type": "http", "method": method, "path": path}, receive, send)
+    bridge = bridge or Bridge(ask, "the-model")
+    await bridge({"type": "http", "method": method, "path": path}, receive, send)
     return sent
 
 
@@ -152,6 +155,35 @@ async def test_a_disconnect_stops_the_engine() -> None:
     answering = asyncio.create_task(call(ask, CHAT, REQUEST | {"stream": True}, gone))
     assert await asyncio.to_thread(closed.wait, 20)
     answering.cancel()
+
+
+async def test_one_prompt_is_computed_at_a_time_and_answers_go_on_together() -> None:
+    """mistral.rs 0.9.5 fails if it computes two prompts of one length together."""
+    began, first_may_begin = threading.Event(), threading.Event()
+    both_began = threading.Barrier(2, timeout=10.0)
+    started: list[str] = []
+
+    def ask(body: dict[str, Any]) -> Iterator[Any]:
+        started.append(body["messages"][0]["content"])
+        began.set()
+        assert len(started) > 1 or first_may_begin.wait(10.0)
+        yield chunk("a")
+        both_began.wait()
+        yield chunk("b", "stop")
+
+    bridge = Bridge(ask, "the-model")
+    gone = asyncio.Event()
+    bodies = [{"messages": [{"role": "user", "content": text}], "stream": True} for text in ("one", "left", "two")]
+    asking = [
+        asyncio.create_task(call(ask, CHAT, body, gone if n == 1 else None, bridge)) for n, body in enumerate(bodies)
+    ]
+    assert await asyncio.to_thread(began.wait, 10.0)
+    gone.set()  # the second client leaves while its prompt waits
+    await asyncio.sleep(0)
+    first_may_begin.set()
+    one, _, two = await asyncio.gather(*asking)
+    assert started == ["one", "two"]
+    assert all(sent[-1]["body"] == b"data: [DONE]\n\n" for sent in (one, two))
 
 
 async def test_other_paths_than_health_models_and_chat_are_404() -> None:
