@@ -18,7 +18,7 @@ from llmtui.model.errors import UsageError
 from llmtui.runview.against import side_of
 from llmtui.runview.run import RunView
 from llmtui.stats.compare import digits, jointly, times
-from llmtui.stats.compare_runs import across, paired
+from llmtui.stats.compare_runs import across, counting, paired
 from llmtui.stats.gate import gate
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.rounds import MOST
@@ -42,14 +42,15 @@ def compare_runs(
     path: str,
     *,
     named: Sequence[str] = (),
-    metric: MetricKey = "latency",
+    metric: MetricKey | None = None,
     percent: float | None = None,
     json_file: Path | None = None,
     count: int = 1,
 ) -> int:
     """Print how the backends of run `second` compare with those of run `first`. Return the exit code.
 
-    `named` are pairs as "NAME_A=NAME_B". `count` is the number of runs of each side, the newest up to these.
+    Without a `metric` it is by the one of `counting`. `named` are pairs as "NAME_A=NAME_B". `count` is the number of
+    runs of each side, the newest up to these.
     Raises StoreError, and UsageError if the pairs are invalid or a side has only one run.
     """
     found = _loaded(path, first, second, count)
@@ -59,7 +60,7 @@ def compare_runs(
         a,
         b,
         _pairs(a, b, named),
-        metric,
+        metric or counting(a, b),
         record=newest(b.machine),
         before=[_side(stored) for stored in found.a[:-1]],
         after=[_side(stored) for stored in found.b[:-1]],

@@ -106,8 +106,7 @@ def open_(run: str, against: str | None, store: str) -> None:
 @click.option(
     "--metric",
     cls=MetricOption,
-    default="latency",
-    help="The metric to compare, latency by default:",
+    help="The metric to compare, by default latency, of loads the one that counts:",
 )
 @click.option(
     "--gate",
@@ -129,7 +128,7 @@ def compare(
     a: str,
     b: str,
     named: tuple[str, ...],
-    metric: MetricKey,
+    metric: MetricKey | None,
     gate: float | None,
     count: int | None,
     json_file: Path | None,

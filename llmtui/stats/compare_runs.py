@@ -82,6 +82,12 @@ def paired(a: Side, b: Side, named: Sequence[tuple[str, str]] = ()) -> list[tupl
     return sorted([*named, *((n, n) for n in common)], key=lambda pair: order.index(pair[0]))
 
 
+def counting(a: Side, b: Side) -> MetricKey:
+    """The metric to compare two runs by unless another one is asked for: the latency, of loads the one that counts."""
+    loads = a.at is not None and b.at is not None
+    return a.config.metric if loads and a.config.metric == b.config.metric else "latency"
+
+
 def comparable(a: Side, b: Side, metric: MetricKey) -> list[str]:
     """The names of the backends that both runs have, and that did the same work in both as far as `metric` goes."""
     general = list(general_differences(a, b))

@@ -6,7 +6,7 @@ import pytest
 
 from llmtui.model import Load
 from llmtui.runview.against import side_of
-from llmtui.stats.compare_runs import across, comparable
+from llmtui.stats.compare_runs import across, comparable, counting
 from llmtui.stats.gate import gate
 from llmtui.stats.metrics import METRICS
 from llmtui.stats.run_differences import load_differences
@@ -59,4 +59,7 @@ def test_equal_loads_are_compared_by_their_turns() -> None:
     b = type(b)("s", b.created_utc, b.config, b.machine, b.contenders, b.load)
     result = across(a, b, [("a", "a"), ("b", "b")], "output_tokens_per_s")
     assert result.outcomes[0].shown == "slower" and result.outcomes[0].n_a == 10
+    assert counting(a, b) == "output_tokens_per_s"
+    assert counting(a, side_of(loads.raced({"a": 1.0}, OPEN))) == "latency"
+    assert counting(*[side_of(build.run_view(build.plan("a", metric="ttft")))] * 2) == "latency", "as in 0.1.0"
     assert build.plan("a").load == RACE
