@@ -27,7 +27,7 @@ CLOSE_WAIT_S = 4.0
 RETRY_S = 1.0
 
 #: As many requests wait for the thread as they came. Beyond them they are packed, which takes a tenth of the memory.
-MOST_UNPACKED = 2_000
+MOST_UNPACKED = 500
 
 #: Why a batch was not written, None if it was; `_LATER` if the history is not to be opened yet.
 _Outcome = StoreError | None

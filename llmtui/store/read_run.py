@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 
-import msgspec
-
 from llmtui.model import BackendState, Plan
 from llmtui.store.limits import rows
 from llmtui.store.rows import (
@@ -19,6 +17,7 @@ from llmtui.store.rows import (
     state_of,
 )
 from llmtui.store.turn_rows import turn_of
+from llmtui.store.turns import cut_short
 
 MOST_ARRIVALS = 500_000
 ARRIVALS_PER_TOKEN = 4
@@ -38,7 +37,7 @@ def read_run(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRun:
     turns = [turn_of(r, run.run, names, len(plan.levels)) for r in rows(connection, statement, (run.run,))]
     if run.state != "running":
         # The engine died in the middle of a turn.
-        turns = [msgspec.structs.replace(t, state="partial") if t.state == "running" else t for t in turns]
+        turns = [cut_short(connection, turn) if turn.state == "running" else turn for turn in turns]
     newest: dict[str, int] = {}
     for backend, attempt in [*((i.backend, i.attempt) for i in iterations), *((t.backend, t.attempt) for t in turns)]:
         newest[backend] = max(attempt, newest.get(backend, 1))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
 
+import msgspec
+
 from llmtui.model import Iteration, Turn
+from llmtui.stats.turn_figures import OUTCOMES, outcome
 from llmtui.store.limits import rows
 from llmtui.store.turn_rows import requests_of, turn_values
 
@@ -48,3 +52,17 @@ def read_chunk(connection: sqlite3.Connection, turn: Turn, place: int) -> list[I
     """Return the requests of a turn in one chunk, in the order in which they ended. Raises ValueError."""
     read = rows(connection, "SELECT count, packed FROM requests WHERE seq = ?", (place,))
     return [sample for row in read for sample in requests_of(row, turn)]
+
+
+def cut_short(connection: sqlite3.Connection, turn: Turn) -> Turn:
+    """Return a turn whose engine died meanwhile: partial, with the counts of the requests that are stored."""
+    counts: Counter[str] = Counter()
+    for place in places(connection, turn):
+        for request in read_chunk(connection, turn, place):
+            counts["settled"] += request.share == "settling"
+            if request.share == "window":
+                counts[outcome(request)] += 1
+    outcomes = {name: counts[name] for name in OUTCOMES}
+    return msgspec.structs.replace(
+        turn, state="partial", settled=counts["settled"], requests=sum(outcomes.values()), **outcomes
+    )

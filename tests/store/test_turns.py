@@ -40,7 +40,7 @@ def test_a_turn_round_trips_with_its_requests(load: Store) -> None:
 
 
 def test_a_turn_whose_engine_died_is_partial(load: Store) -> None:
-    load.save_turns(RUN, [turn(), turn(2, state="running")], [])
+    load.save_turns(RUN, [turn(), turn(2, state="running", requests=0, finished=0)], [])
     save_requests(load, requests(random.Random(1), 3, 4, turn=2))
     assert [t.state for t in load.load(RUN).turns] == ["whole", "running"]
     assert [t.seq for t in load.load(RUN).hello().turns] == [1], "a turn under way is not one yet"
@@ -48,6 +48,7 @@ def test_a_turn_whose_engine_died_is_partial(load: Store) -> None:
     stored = load.load(RUN)
     assert [t.state for t in stored.turns] == ["whole", "partial"]
     assert sum(map(len, load.requests(stored.turns[1]))) == 3
+    assert [(t.settled, t.requests, t.finished, t.failed) for t in stored.turns[1:]] == [(2, 1, 1, 0)]
     run_view = RunView(stored.plan)
     run_view.apply(stored.hello())
     assert [t.state for t in run_view.backends["a"].turns] == ["whole", "partial"]
