@@ -1,6 +1,7 @@
 """How many arrivals a second can one process read, parse and record before its error doubles?
 
     python -m tests.bench.arrivals_per_s [--clients llmtui httpx aiohttp] [--rates 5000 10000 ...] [--seconds 3]
+        [--guidellm PATH] [--aiperf PATH] [--llama-benchy PATH]
 
 Closed loop of `--streams` answers, 64 tokens each, every token an event and an arrival of its own. The server has one
 core, the client the other. `llmtui` is the worker process of a load with all that it does; `httpx` and `aiohttp` are
@@ -8,7 +9,10 @@ clients of about twenty lines that decode each event with json and note the time
 
 The error of an arrival is its time since the request was written, minus the true one since the server received the
 request. A client's reach is the highest rate up to which the p95 of the error stays below twice that of the lowest
-rate, or below 0.1 ms, while the server sent at least 97 % of what was asked.
+rate, or below 0.1 ms, while the server sent at least 90 % of what was asked.
+
+Other tools are measured if their commands are given (each from an environment of its own). They report no arrivals, so
+their error is that of the TTFT: the difference of its p50, p95 and p99 as reported, and as the server logged them.
 """
 
 from __future__ import annotations
@@ -22,8 +26,10 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import aiohttp
 import httpx
@@ -38,6 +44,7 @@ from llmtui.stats.summary import percentile
 from llmtui.wire import dialect_for
 from tests.bench.common import command_line, heading, two_cores
 from tests.bench.replay_server import TOKENS, Replay
+from tests.bench.rival_clients import TOOLS, reported_ttfts_ms, write_tokenizer
 
 CLIENTS = ("llmtui", "httpx", "aiohttp")
 RATES = (1000, 2000, 3000, 4000, 6000, 8000, 10000, 15000, 20000, 25000, 30000, 35000, 40000, 45000, 50000, 60000)
@@ -229,6 +236,29 @@ def measure(client: str, rate: int, streams: int, seconds: float, cores: tuple[i
     )
 
 
+def measure_tool(
+    tool: str, program: str, rate: int, streams: int, seconds: float, cores: tuple[int, int], folder: Path
+) -> Row:
+    """Measure another tool at one rate. Raises what `reported_ttfts_ms` raises."""
+    requests = max(4 * streams, round(rate * seconds / TOKENS))
+    with replay_server(rate, streams, cores[1]) as (url, log):
+        os.sched_setaffinity(0, {cores[0]})
+        reported = sorted(reported_ttfts_ms(tool, program, url, streams, requests, folder))
+    true = sorted((each.sent_ns[0] - each.received_ns) / 1e6 for each in log)
+    p50, p95, p99 = (abs(percentile(reported, q) - percentile(true, q)) for q in (0.5, 0.95, 0.99))
+    sends = sorted(at for each in log for at in each.sent_ns)
+    middle = sends[len(sends) // 4 : 3 * len(sends) // 4]
+    sent = (len(middle) - 1) / ((middle[-1] - middle[0]) / 1e9)
+    return Row(tool, rate, sent, len(reported), p50, p95, p99, p95, 0.0, 0.0, max(0, len(true) - len(reported)))
+
+
+def show(row: Row) -> None:
+    """Print one row."""
+    print(f"{row.client:13}{row.rate:8}{row.sent:8.0f}{row.n:8}{row.p50_ms:9.3f}{row.p95_ms:9.3f}", end="")
+    print(f"{row.p99_ms:9.3f}{row.ttft_p95_ms:10.3f}{row.coalesced:11.1%}", end="")
+    print(f"{row.cpu_us:8.1f}{row.failed:8}", flush=True)
+
+
 def reach(rows: list[Row]) -> int:
     """Return the highest rate before the p95 doubles."""
     best, bound_ms = 0, FLOOR_MS
@@ -243,6 +273,22 @@ def reach(rows: list[Row]) -> int:
     return best
 
 
+def tool_rows(tool: str, program: str, options: argparse.Namespace, cores: tuple[int, int]) -> Iterator[Row]:
+    """Measure another tool at increasing rates, until it fails or its error is hopeless."""
+    with tempfile.TemporaryDirectory(prefix="llmtui-rivals-") as name:
+        write_tokenizer(Path(name))
+        for rate in options.rates:
+            try:
+                row = measure_tool(tool, program, rate, options.streams, options.seconds, cores, Path(name))
+            except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+                print(f"{tool} failed at {rate}/s: {error}")
+                return
+            show(row)
+            yield row
+            if row.p50_ms > HOPELESS_MS:
+                return
+
+
 def main() -> None:
     """Measure every client at every rate, and report."""
     parser = command_line(__doc__)
@@ -251,6 +297,8 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each rate")
     parser.add_argument("--rounds", type=int, default=1)
+    for tool in TOOLS:
+        parser.add_argument(f"--{tool}", default="", metavar="PATH")
     parser.add_argument("--plain", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.plain:
@@ -262,18 +310,21 @@ def main() -> None:
         return
     cores = two_cores()
     print(heading(f"arrivals a second in one process, {options.streams} streams, answers of {TOKENS} tokens"))
-    print(f"{'client':8}{'asked/s':>8}{'sent/s':>8}{'n':>8}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}", end="")
+    print(f"{'client':13}{'asked/s':>8}{'sent/s':>8}{'n':>8}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}", end="")
     print(f"{'TTFT p95':>10}{'coalesced':>11}{'CPU us':>8}{'failed':>8}")
     rows: dict[str, list[Row]] = {client: [] for client in options.clients}
     for _, client in itertools.product(range(options.rounds), options.clients):
         for rate in options.rates:
             row = measure(client, rate, options.streams, options.seconds, cores)
             rows[client].append(row)
-            print(f"{row.client:8}{row.rate:8}{row.sent:8.0f}{row.n:8}{row.p50_ms:9.3f}{row.p95_ms:9.3f}", end="")
-            print(f"{row.p99_ms:9.3f}{row.ttft_p95_ms:10.3f}{row.coalesced:11.1%}", end="")
-            print(f"{row.cpu_us:8.1f}{row.failed:8}", flush=True)
+            show(row)
             if row.p50_ms > HOPELESS_MS:
                 break
+    for tool in TOOLS:
+        if program := getattr(options, tool.replace("-", "_")):
+            rows[tool] = list(tool_rows(tool, program, options, cores))
+        else:
+            print(f"{tool} was not measured: give its command with --{tool}")
     for client, of in rows.items():
         print(f"{client}: {reach(of)} arrivals/s before the p95 doubles")
 

@@ -113,6 +113,8 @@ class _Connection:
             line = _LINE.search(body)
             return _Answer(self, line[0].decode() if line else "", received_ns)
         reply = json.dumps(_WHOLE if head.startswith(b"POST") else _MODELS).encode()
+        if head.startswith(b"GET /book"):
+            reply = b"a word and another one, " * 2000  # some tools cut their prompts from a book
         self.sock.sendall(_PLAIN_HEAD % (len(reply), reply))
         return None
 
