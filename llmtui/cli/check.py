@@ -14,6 +14,7 @@ from llmtui.cli.output import report
 from llmtui.config.loads import remarks
 from llmtui.engine.bringup import Target
 from llmtui.engine.server_exit import with_exit
+from llmtui.engine.slots import slots_of
 from llmtui.interrupts import Interruption
 from llmtui.measure.request import IterationError
 from llmtui.model import Plan, redactor
@@ -53,7 +54,13 @@ async def _check_all(plan: Plan) -> bool:
     width = max(cells_wide(sanitize(b.name)) for b in plan.backends)
     with tempfile.TemporaryDirectory(prefix="llmtui-check-") as folder:
         targets = [
-            Target(backend, config, Path(folder) / str(number), withheld_variables(backend, plan.backends, os.environ))
+            Target(
+                backend,
+                config,
+                Path(folder) / str(number),
+                withheld_variables(backend, plan.backends, os.environ),
+                slots=slots_of(plan),
+            )
             for number, backend in enumerate(plan.backends)
         ]
         # Servers that already run are asked concurrently: one that hangs delays no other.

@@ -130,6 +130,7 @@ def state_line(backend_view: BackendView, launches: int = 1) -> str:
         return f"{name}: {sanitize(state.doing)}"
     if state.state == "ready":
         facts = [state.version, state.model, state.weights, plural(state.threads, "thread") if state.threads else ""]
+        facts.append(backend_view.slots_words)
         facts.append(f"loaded in {state.load_s:.1f} s" if state.load_s is not None else "")
         facts.append(backend_view.backend.start_words if backend_view.backend.launched else "")
         text = ", ".join(sanitize(fact) for fact in facts if fact)

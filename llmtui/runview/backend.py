@@ -11,6 +11,7 @@ import msgspec
 from llmtui.model import Backend, BackendState, Iteration, Progress, Tick, Turn
 from llmtui.runview.figures import SamplesView
 from llmtui.runview.samples import Samples
+from llmtui.text.format import plural
 
 if TYPE_CHECKING:
     # Imported at run time with the first turn.
@@ -55,6 +56,11 @@ class BackendView(SamplesView):
         view = self._others[level]
         view.state = self.state
         return view
+
+    @property
+    def slots_words(self) -> str:
+        """How many requests its server computes at a time: "8 slots"; "" in a race, or if that is unknown."""
+        return plural(self.state.slots, "slot") if self.level and self.state.slots else ""
 
     def add(self, iteration: Iteration) -> None:
         """Add an iteration."""

@@ -8,8 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from llmtui.cli.run_lines import state_line
 from llmtui.engine.slots import OPEN_SLOTS, slots_note, slots_of
 from llmtui.model import Backend, Embedded, Load, OwnServerName, Plan, RunConfig
+from llmtui.runview.backend import BackendView
 from llmtui.servers import hf_serve, recipe_parts, recipes
 from llmtui.servers.recipe_parts import MAX_SLOTS, context_tokens
 from llmtui.servers.recipes import recipe
@@ -152,3 +154,10 @@ def test_a_running_server_says_how_many_slots_it_has(told: str, slots: int | Non
     body = b'{"default_generation_settings":{"n_ctx":512},"total_slots":%b}' % told.encode()
     info = OpenAIDialect().server_info("/props", body)
     assert (info.slots, info.context_tokens) == (slots, 512)
+
+
+@pytest.mark.parametrize(("level", "slots", "words"), [(1, 8, "8 slots"), (1, 1, "1 slot"), (1, None, ""), (0, 1, "")])
+def test_the_slots_are_shown_under_a_load(level: int, slots: int | None, words: str) -> None:
+    view = BackendView(LAUNCHED, build.state("a", state="ready", slots=slots), levels=[1], level=level)
+    assert view.slots_words == words
+    assert state_line(view) == f"a: ready: {words + ', ' if words else ''}launched"

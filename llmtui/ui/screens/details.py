@@ -89,6 +89,7 @@ class Facts(Lines):
             memory(backend_view.rss_bytes),
             cores(backend_view.cpu_cores),
             plural(backend_view.state.threads, "thread") if backend_view.state.threads else "",
+            backend_view.slots_words,
             sanitize(backend_view.state.url or backend_view.backend.url, 80),
             sanitize(backend_view.state.note, 120),
             sanitize(backend_view.backend.program, 200),
