@@ -67,8 +67,8 @@ class BackendRun:
     count_reported: bool = False
     #: Answers in a row that came in one piece; it stays once the user is informed.
     whole_in_a_row: int = 0
-    #: The levels whose turns are left out in this attempt: the server failed there.
-    left_out: set[int] = dataclasses.field(default_factory=set)
+    #: The levels whose turns are left out in this attempt, with their titles: the server failed there.
+    left_out: dict[int, str] = dataclasses.field(default_factory=dict)
     #: Failed turns in a row, by level.
     failed_turns: dict[int, int] = dataclasses.field(default_factory=dict)
     #: The turn that is taken again, because llmtui spoiled it.
@@ -170,7 +170,7 @@ class BackendRun:
         self.launch = int(self.launch_of(config.iterations) == 1)
         self.failures_in_a_row = 0
         self.restarts = self.dropped = self.repeats = self.finished = 0
-        self.left_out, self.failed_turns, self.retaken = set(), {}, None
+        self.left_out, self.failed_turns, self.retaken = {}, {}, None
         self.asked_at = None
 
 

@@ -74,7 +74,9 @@ async def make_room(run: Run, backend_run: BackendRun) -> None:
 def remarks(backend_run: BackendRun) -> str:
     """What the state of a backend says of its server and its requests."""
     restarted = f"restarted {backend_run.restarts}x" if backend_run.restarts else ""
-    return ", ".join(filter(None, (backend_run.target.remark, restarted)))
+    left_out = " and ".join(backend_run.left_out.values())
+    without = f"without {left_out}" if left_out else ""
+    return ", ".join(filter(None, (backend_run.target.remark, restarted, without)))
 
 
 async def check_iteration(run: Run, backend_run: BackendRun, iteration: Iteration) -> None:

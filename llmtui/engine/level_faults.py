@@ -7,7 +7,7 @@ from collections import deque
 import msgspec
 
 from llmtui.engine.backend_run import BackendRun, jobs_done, missing_jobs
-from llmtui.engine.health import fail, restart
+from llmtui.engine.health import fail, remarks, restart
 from llmtui.engine.run import Run
 from llmtui.engine.schedule import Job
 from llmtui.engine.server_exit import with_exit
@@ -62,8 +62,7 @@ async def _leave_out(
     run: Run, backend_run: BackendRun, job: Job, failure: Failure, *, again: bool, tail: list[str] | None = None
 ) -> None:
     """Drop the turns of a level that are left. `again`: bring the server up again for the others, and warm it up."""
-    backend_run.left_out.add(job.level)
-    title = run.plan.levels[job.level - 1].title
+    title = backend_run.left_out[job.level] = run.plan.levels[job.level - 1].title
     if again:
         done = jobs_done(backend_run.state, run.iterations, run.turns)
         jobs = missing_jobs(run.config, backend_run.state, done, backend_run.launch_of, backend_run.levels_of)
@@ -81,6 +80,7 @@ async def _leave_out(
         text = _with_hint(text, failure)
     run.add_note(Note(text=text, level="warning", backend=backend_run.name))
     backend_run.queue = deque(left)
+    run.set_state(backend_run, note=remarks(backend_run))
     if again and left:
         backend_run.restarts += 1
         run.set_state(backend_run, state="waiting", doing="", progress=None, log_tail=tail or [])

@@ -35,6 +35,7 @@ async def test_a_launched_server_that_dies_at_a_level() -> None:
         run_view = await run.until_done()
         states = {name: view.state for name, view in run_view.backends.items()}
         assert (states["frail"].state, states["b"].state) == ("done", "done")
+        assert states["frail"].note == "restarted 1x, without 4 streams"
         assert [job for job in sorted(jobs_of(run, "frail")) if job[0] == "measured"] == WHOLE
         measured = [job for job in sorted(jobs_of(run, "b")) if job[0] == "measured"]
         assert [job[1:3] for job in measured] == [(1, 1), (1, 2), (2, 1), (2, 2)]

@@ -34,6 +34,7 @@ class Gone:
     """A target whose server llmtui did not launch."""
 
     server = None
+    remark = ""
     running_uids = None
 
     async def close(self) -> None:
@@ -112,10 +113,10 @@ async def test_a_level_that_fails_now_and_then_stays() -> None:
     error = Failure(kind="server", message="HTTP 500")
     for outcome in (error, None, error, None):
         await check_turn(run, one, Job("measured", 1, 1), turn("a", 1, phase="measured", error=outcome))
-    assert one.left_out == set()
+    assert one.left_out == {}
     for _ in range(2):
         await check_turn(run, one, Job("measured", 1, 1), turn("a", 1, phase="measured", error=error))
-    assert one.left_out == {1}
+    assert one.left_out == {1: "2 streams"} and one.state.note == "without 2 streams"
 
 
 async def test_a_backend_without_a_level_left_has_failed_unless_it_has_figures() -> None:
