@@ -2,23 +2,24 @@
 
     python -m tests.bench.equal_servers [--runs 200] [--rounds 10] [--streams 8 | --load 0.8] [--slower 0] [--noise 5]
 
-Two truth servers are equal, with 4 slots each and a step that takes longer the more requests are in it; each request is
-scaled at random by `--noise` percent. The closed loop has twice as many streams as slots; with `--load` the loop is
-open, at this share of what the servers can answer. One long run is cut into runs of 10 rounds, and each is judged on
-its own, by turns. A winner is an error (goal: 4% to 6%); with `--slower 10` the second server is slower by that many
-percent, and the verdict should find it. Beside it: what requests taken as independent would say (rank sums over the
-same requests).
+Both backends are one truth server, which has 4 slots and a step that takes longer the more requests are in it. Each
+request is scaled at random by `--noise` percent. The closed loop has twice as many streams as slots; with `--load` the
+loop is open, at this share of what the servers can answer. One long run is cut into runs of 10 rounds, and each is
+judged on its own, by turns. A winner is an error (goal: 4% to 6%); with `--slower 10` the second server is slower by
+that many percent, and the verdict should find it. Beside it: what requests taken as independent would say (rank sums
+over the same requests).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -43,19 +44,31 @@ ITL_MS = 2.0
 SETTLE, REQUESTS = 8, 24
 
 
-def plan_of(rounds: int, load: Load, slower: float, noise: float) -> Plan:
+def plan_of(url: str, rounds: int, load: Load, slower: float, noise: float) -> Plan:
     """The plan of one long run."""
     backends = []
     for name, factor in (("a", 1.0), ("b", 1 + slower)):
-        launch = [*TRUTH_SERVER, "--port", "{port}", "--slots", str(SLOTS), "--slope", str(SLOPE)]
         truth = {"ttft_ms": TTFT_MS * factor, "itl_ms": ITL_MS * factor} | ({"noise": noise} if noise else {})
-        backends.append(Backend(name=name, launch=launch, options={"truth": truth}))
+        backends.append(Backend(name=name, url=url, options={"truth": truth}))
     metric = "latency" if load.levels[0].open else "output_tokens_per_s"
     made = build.plan(
         *backends, run=secrets.token_hex(4), created_utc="2026-01-01T00:00:00Z", iterations=rounds, warmup=1,
         max_tokens=TOKENS, on_disconnect="stop", metric=metric,
     )  # fmt: skip
     return msgspec.structs.replace(made, load=load)
+
+
+@contextlib.asynccontextmanager
+async def server() -> AsyncIterator[str]:
+    """Start a truth server with slots and yield its URL."""
+    argv = [*TRUTH_SERVER, "--port", "0", "--slots", str(SLOTS), "--slope", str(SLOPE)]
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        yield (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 def turns_of(event: AnyEvent) -> Sequence[Turn]:
@@ -160,10 +173,11 @@ async def main() -> None:
     if given.load:
         rate = round(given.load * SLOTS / answer_s, 1)
         load, metrics = Load(request_rate=[rate], requests=REQUESTS, settle=SETTLE), ("latency", "ttft")
-    plan = plan_of(given.runs * given.rounds, load, given.slower / 100, given.noise / 100)
     print(heading(f"{load.levels[0].title}, {SLOTS} slots; {given.runs} runs of {given.rounds} rounds each"))
     began = time.monotonic()
-    made = await turns(plan)
+    async with server() as url:
+        plan = plan_of(url, given.runs * given.rounds, load, given.slower / 100, given.noise / 100)
+        made = await turns(plan)
     print(f"{len(made)} turns in {time.monotonic() - began:.0f} s")
     report(list(runs_of(plan, made, given.rounds)), metrics, given.slower > 0)
 

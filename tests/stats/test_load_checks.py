@@ -48,6 +48,12 @@ def test_a_fair_load_has_no_findings() -> None:
     assert loads.codes(judged({}, OPEN)) == ["note open-loop"]
 
 
+def test_servers_that_all_got_less_load_are_compared() -> None:
+    view = loads.raced({"a": 1.3, "b": 1.0}, fields={"a": {"in_flight": 6.9}, "b": {"in_flight": 6.9}})
+    verdict = view.verdict()
+    assert [c.level for c in verdict.checks if c.code == "delivered-load"] == ["warning"] and verdict.fastest == "a"
+
+
 def test_servers_that_all_queue_are_a_note() -> None:
     view = loads.raced({"a": 1.0, "b": 1.0}, states={"a": {"slots": 4}, "b": {"slots": 4}})
     (check,) = view.verdict().checks

@@ -14,7 +14,8 @@ from llmtui.stats.checks.base import VOID_SHARE, Check, Entry, Race, alike, each
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text.format import figure, percent_text, plural
 
-#: The load that was delivered may differ from the one that was asked for by this share; beyond `VOID_SHARE` it is void.
+#: The load that was delivered may differ from the one that was asked for by this share; if it differs by more than
+#: `VOID_SHARE` of that between backends, it is void.
 DELIVERED_SHARE = 0.02
 #: Of random arrivals as many standard deviations are chance.
 _DEVIATIONS = 4.0
@@ -55,20 +56,21 @@ def open_loop(race: Race) -> Iterator[Check]:
 
 
 def delivered(race: Race) -> Iterator[Check]:
-    """delivered-load: fewer or more requests were under way, or sent per second, than the level says."""
+    """delivered-load: fewer or more requests were under way, or sent per second, than the level says.
+
+    If all backends got the same load, they can be compared at that one.
+    """
     if race.at is None:
         return
     level = race.at.level
-    shares = {
-        e.name: share
-        for e in race.sampled
-        if (share := _delivered(race.at, e)) is not None and abs(share - 1) > DELIVERED_SHARE + _chance(race.at, e)
-    }
+    every = {e.name: share for e in race.sampled if (share := _delivered(race.at, e)) is not None}
+    chances = {e.name: _chance(race.at, e) for e in race.sampled}
+    shares = {name: share for name, share in every.items() if abs(share - 1) > DELIVERED_SHARE + chances[name]}
     if not shares:
         return
     asked = level.rate if level.open else level.streams
     got = {name: f"{share * asked:.3g}" for name, share in shares.items()}
-    void = max(abs(share - 1) for share in shares.values()) > VOID_SHARE
+    void = max(every.values()) - min(every.values()) > VOID_SHARE
     held_back = level.open and level.cap and any((_median(e, _waited) or 0) > 0 for e in race.sampled)
     todo = "lower the level, or give llmtui more free cores (llmtui accuracy shows what it can hold)"
     if held_back:
