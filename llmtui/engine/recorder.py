@@ -226,8 +226,8 @@ class Recorder:
 
     def _write(self, batch: Unwritten, wait_s: float) -> _Outcome:
         """Write a batch. Return why that failed. Under a load the thread runs this."""
-        batch.pack(self._redact)
         try:
+            batch.pack(self._redact)
             if not self._open(wait_s):
                 return _LATER
             assert self._store is not None
@@ -235,6 +235,8 @@ class Recorder:
             batch.write(self._store, self._plan)
         except StoreError as error:
             return error
+        except Exception as error:  # an error in llmtui must not end the run, nor let it wait for ever
+            return StoreError(f"llmtui failed here: {error!r}; please report this")
         return None
 
     def _open(self, wait_s: float) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from llmtui.engine.recorder import Recorder
+from llmtui.engine.unwritten import Unwritten
 from llmtui.model import AnyEvent, Iteration
 from llmtui.store.open import open_store
 from tests.store.launched import RATIOS, filled, planned
@@ -147,3 +148,25 @@ def test_closing_writes_what_the_thread_has_not(tmp_path: Path) -> None:
     assert _requests_on_disk(file) == samples
     with open_store(file)[0] as store:
         assert store.state(RUN) == "done"
+
+
+def test_an_error_in_the_thread_is_reported_and_nothing_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no such thing")
+
+    async def record() -> None:
+        events = Events()
+        recorder = _load_recorder(tmp_path / "history.db", events)
+        with monkeypatch.context() as patch:
+            patch.setattr(Unwritten, "write", fail)
+            recorder.save_turn(turn())
+            await recorder.written()
+            assert "no such thing" in str(await events.get())
+        recorder.close()
+        assert "nothing of this run is missing" in str(await events.get())
+
+    asyncio.run(record())
+    with open_store(tmp_path / "history.db")[0] as store:
+        assert store.load(RUN).turns == [turn()]
