@@ -212,10 +212,10 @@ class Recorder:
         batch.add(self._unwritten)
         self._unwritten = batch
         self._report(error)
-        waiting, self._waiting = self._waiting, []
-        for done in waiting:
+        for done in self._waiting:
             if not done.done():
                 done.set_result(None)
+        self._waiting.clear()
 
     def _flush(self, wait_s: float | None = None, *, last: bool = False) -> None:
         """Write what is still unwritten now. `last`: this is the last attempt, so report any failure."""
