@@ -59,7 +59,7 @@ class Recorder:
         self._unwritten = Unwritten()
         self._warnings: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
-        #: Under a load, the thread; and the write under way with what it writes.
+        #: Under a load: the thread, and the write under way with what it writes.
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "recorder") if plan.levels else None
         self._writing: tuple[_Writing, Unwritten] | None = None
         self._waiting: list[asyncio.Future[None]] = []
@@ -78,18 +78,12 @@ class Recorder:
         self._look_back = True
         self._flush(OPEN_WAIT_S)
         self._look_back = False
-        return self.notes
+        return self._notes.notes
 
     @property
     def plan(self) -> Plan:
         """The plan, with the spreads that the history has."""
         return self._plan
-
-    def _with_spreads(self, store: Store) -> Plan:
-        try:
-            return msgspec.structs.replace(self._plan, spreads=store.launch_spreads(self._plan, self._machine))
-        except StoreError:
-            return self._plan
 
     def usual_loads(self) -> dict[str, float]:
         """Return how long each backend's server took to load in earlier runs (s); empty if it cannot be read."""
@@ -175,9 +169,9 @@ class Recorder:
             self._flush(CLOSE_WAIT_S, last=True)
         if self._thread is not None:
             self._thread.shutdown()
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
 
     def _save(self) -> None:
         """Write what is unwritten: under a load in the thread, once the write under way has ended."""
@@ -251,7 +245,7 @@ class Recorder:
         try:
             store.mark_dead()
             if self._look_back:
-                self._plan = self._with_spreads(store)
+                self._plan = _with_spreads(self._plan, store, self._machine)
             store.begin(self._plan, self._machine, self._label)
         except StoreError:
             store.close()
@@ -286,3 +280,11 @@ class Recorder:
             self._notes.written()
         elif outcome is not _LATER:
             self._notes.failed(outcome, last)
+
+
+def _with_spreads(plan: Plan, store: Store, machine: Machine) -> Plan:
+    """Return the plan with the spreads that the history has, if it can be read."""
+    try:
+        return msgspec.structs.replace(plan, spreads=store.launch_spreads(plan, machine))
+    except StoreError:
+        return plan
