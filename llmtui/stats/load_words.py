@@ -35,7 +35,7 @@ def tail_sentences(tails: Sequence[Tail]) -> list[str]:
             sentences.append(f"no clear difference between {names} in {listed(tail.title for tail in unclear)}")
         if few and few[0].rounds < LEAST_ROUNDS:
             titles = listed(tail.title for tail in few)
-            sentences.append(f"{titles}: {plural(few[0].rounds, 'round')} are too few, which needs {LEAST_ROUNDS}")
+            sentences.append(f"{titles}: {plural(few[0].rounds, 'round')} are too few: {LEAST_ROUNDS} are needed")
         elif few:
             titles = listed(tail.title for tail in few)
             sentences.append(f"{titles}: {plural(min(t.n for t in few), 'request')} are too few")

@@ -98,7 +98,7 @@ def test_all_that_the_data_say_at_a_level() -> None:
     few = loads.raced({"a": 1.24, "b": 1.0}, rounds=8, fields={n: {"buckets": {"ttft": [1000, 40]}} for n in "ab"})
     first, tails = few.verdict().sentences
     assert first == few.verdict().line
-    assert tails == "at 8 streams: p95 of TTFT and p99 of TTFT: 8 rounds are too few, which needs 10"
+    assert tails == "at 8 streams: p95 of TTFT and p99 of TTFT: 8 rounds are too few: 10 are needed"
     equal = loads.raced({"a": 1.24, "b": 1.0}, fields={n: {"buckets": {"ttft": [1000, 40]}} for n in "ab"})
     assert equal.verdict().sentences[1:] == [
         "at 8 streams: no clear difference between a and b in p95 of TTFT and p99 of TTFT"
