@@ -64,6 +64,8 @@ def turn_line(run_view: RunView, turn: Turn) -> str:
         parts.append(f"TPOT {figure(turn.tpot_s, 'ms')}")
     if turn.in_flight is not None:
         parts.append(f"{turn.in_flight:.1f} in flight")
+    if turn.late_p99_s is not None:
+        parts.append(f"late p99 {figure(turn.late_p99_s, 's')}")
     return f"{head}  " + "  ".join([*parts, *_remarks(turn)])
 
 

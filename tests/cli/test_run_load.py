@@ -76,6 +76,8 @@ def test_a_turn_is_one_line_with_its_level() -> None:
         "a 2/3 4 streams 512 output tokens/s 8.00 requests/s TTFT p50 51.2 ms, p95 71.0 ms (n = 60) TPOT 14.3 ms "
         "8.0 in flight"
     )
+    assert "late" not in line
+    assert "  late p99 0.300 ms" in turn_line(view, loads.turn("a", 2, 1, late_p99_s=0.0003))
     other = turn_line(view, loads.turn("long name", 1, 2, phase="warmup"))
     assert "warm-up 1/1  8 streams" in other
     assert line.index("output tokens/s") == other.index("output tokens/s"), "figures are below one another"

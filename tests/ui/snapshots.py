@@ -134,6 +134,8 @@ SHOTS = (
     Shot("load-details-120x40", (120, 40), events=_LOAD_PARTIAL, keys=["enter"], load=True),
     Shot("load-details", events=_LOAD_PARTIAL, keys=["enter", "up", "up"], load=True),
     Shot("load-log", events=_LOAD_PARTIAL, keys=["L"], load=True),
+    Shot("load-export", keys=["E", "down"], load=True),
+    Shot("load-help", keys=["question_mark"], load=True),
     Shot("load-verdict", done=10, events=canned_load.done_events(), keys=["v"], load=True),
 )
 

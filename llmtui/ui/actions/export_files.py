@@ -44,6 +44,12 @@ def _iterations(run_view: RunView) -> str:
     return iterations_csv(run_view)
 
 
+def _turns(run_view: RunView) -> str:
+    from llmtui.export.csv import turns_csv
+
+    return turns_csv(run_view)
+
+
 def _json(run_view: RunView) -> str:
     from llmtui.export.json import run_json
 
@@ -62,6 +68,21 @@ FORMATS = (
     Format("json", "JSON, everything", "run", ".json", _json),
     Format("markdown", "Markdown, a table to paste", "results", ".md", _markdown),
 )
+
+
+_BY_ID = {form.id: form for form in FORMATS}
+_OF_LOADS = (
+    Format("csv", "CSV, a row per backend and level", "results", ".csv", _results),
+    Format("turns", "CSV, a row per turn", "turns", ".csv", _turns),
+    Format("iterations", "CSV, a row per request", "requests", ".csv", _iterations),
+    _BY_ID["json"],
+    _BY_ID["markdown"],
+)
+
+
+def formats_of(run_view: RunView) -> tuple[Format, ...]:
+    """Return the formats of a race, or of a load, which has turns and requests."""
+    return _OF_LOADS if run_view.plan.levels else FORMATS
 
 
 def file_name(form: Format, now: datetime.datetime) -> str:

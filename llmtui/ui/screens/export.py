@@ -17,7 +17,7 @@ from textual.widgets import Input, Label, Static
 
 from llmtui.runview.samples import RECENT
 from llmtui.text import sanitize
-from llmtui.ui.actions.export_files import FORMATS, ExportError, Format, Taken, file_name, free_path, write
+from llmtui.ui.actions.export_files import FORMATS, ExportError, Format, Taken, file_name, formats_of, free_path, write
 from llmtui.ui.text.spans import Line, ascii_text, even_text
 from llmtui.ui.textual_internals import PaintedOnceScreen
 from llmtui.ui.view_state import ViewState
@@ -38,7 +38,8 @@ class Formats(Lines, can_focus=True):
 
     def __init__(self, view: ViewState, *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id)
-        self.chosen: Format = FORMATS[0]
+        self._formats = formats_of(view.run_view)
+        self.chosen: Format = self._formats[0]
 
     def content(self, width: int, height: int) -> list[Line]:
         return [
@@ -47,19 +48,19 @@ class Formats(Lines, can_focus=True):
                 ("(*) " if form is self.chosen else "( ) ", "accent" if form is self.chosen else "dim"),
                 (form.label, "strong" if form is self.chosen else ""),
             )
-            for form in FORMATS
+            for form in self._formats
         ]
 
     def action_step(self, by: int) -> None:
         """Select the next or the previous format."""
-        self._choose((FORMATS.index(self.chosen) + by) % len(FORMATS))
+        self._choose((self._formats.index(self.chosen) + by) % len(self._formats))
 
     def on_click(self, event: Click) -> None:
-        if 0 <= event.y < len(FORMATS):
+        if 0 <= event.y < len(self._formats):
             self._choose(event.y)
 
     def _choose(self, at: int) -> None:
-        self.chosen = FORMATS[at]
+        self.chosen = self._formats[at]
         self.redraw()
         self.post_message(self.Chosen())
 
@@ -106,6 +107,7 @@ class ExportScreen(ModalScreen[Path | None], PaintedOnceScreen[Path | None]):
 
     def on_mount(self) -> None:
         self.query_one("#message").styles.min_height = 2
+        self.query_one(Formats).styles.height = len(formats_of(self._view.run_view))
         self._suggest()
 
     def on_formats_chosen(self) -> None:

@@ -26,8 +26,10 @@ def now_lines(backend_view: BackendView, options: PanelOptions, width: int) -> l
     """The turn under way in two lines: its level with the requests under way, and how far it is. Else the newest."""
     tick = tick_of(backend_view, options)
     if tick is not None:
-        title = options.levels[tick.level - 1].title
-        flying = _first([f"{title}: {tick.in_flight} in flight", f"{tick.in_flight} in flight"], width)
+        level = options.levels[tick.level - 1]
+        flying = f"{tick.in_flight} in flight"
+        short = f"{level.rate:g}/s: {flying}" if level.open else f"{tick.in_flight} of {level.streams} in flight"
+        flying = _first([f"{level.title}: {flying}", short, flying], width)
         return [((flying, "accent"),), ((_first(_progress(tick), width), "dim"),)]
     if not backend_view.turns:
         return []
