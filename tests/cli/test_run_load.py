@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +147,30 @@ def test_a_json_line_per_turn_and_per_iteration(tmp_path: Path) -> None:
     full.write(plan, loads.turn())
     full.close()
     assert full.lost
+
+
+@pytest.mark.slow
+def test_a_real_load_streams_its_turns_and_talks_on_stderr(tmp_path: Path) -> None:
+    launch = f"launch = ['{sys.executable}', '-m', 'llmtui.accuracy.truth_server', '--port', '{{port}}']\n"
+    path = tmp_path / "load.toml"
+    path.write_text(f"[run]\nwarmup = 1\nmax_tokens = 4\n[[backend]]\nname = 'one'\n{launch}")
+    command = [sys.executable, "-m", "llmtui", "run", str(path), "--max-concurrency", "1,2", "--num-prompts", "3"]
+    done = subprocess.run(
+        [*command, "--rounds", "2", "--jsonl", "-", "--store", str(tmp_path / "h.db")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    turns = [line for line in lines if line["type"] == "turn"]
+    assert sorted((t["phase"], t["level_title"], t["round"]) for t in turns if t["phase"] == "measured") == [
+        ("measured", "1 stream", 1),
+        ("measured", "1 stream", 2),
+        ("measured", "2 streams", 1),
+        ("measured", "2 streams", 2),
+    ]
+    assert all(turn["state"] == "whole" and turn["requests"] == 3 for turn in turns)
+    assert "closed loop at 1 and 2 streams: 2 rounds of turns of 3 requests, 1 backend: 4 turns" in done.stderr
+    assert "every backend has had a turn at each level: the rest takes about" in done.stderr
