@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,48 +12,15 @@ import httpx
 import psutil
 import pytest
 
-from llmtui.model import Backend, Embedded, RunConfig
-from llmtui.servers.base import Ready, StartError, thread_count
-from llmtui.servers.launcher import ManagedServer
+from llmtui.model import Embedded, RunConfig
+from llmtui.servers.base import StartError, thread_count
 from llmtui.servers.model_file import q8_model, shared_model
+from tests.real.engines import CONFIG, ENGINES, chat, managed, quiet
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-PACKAGES: dict[Embedded, list[str]] = {
-    "llama.cpp": ["xllamacpp"],
-    "mistral.rs": ["mistralrs", "uvicorn"],
-    "transformers": ["torch", "transformers", "fastapi", "accelerate", "gguf"],
-}
 WEIGHTS: dict[Embedded, str] = {"llama.cpp": "Q8_0", "mistral.rs": "Q8_0", "transformers": "BF16"}
-ENGINES: list[Embedded] = ["llama.cpp", "mistral.rs", "transformers"]
 GGUF_ENGINES: list[Embedded] = ["llama.cpp", "mistral.rs"]
-CONFIG = RunConfig(load_timeout_s=300)
-
-
-def quiet(_: str, __: float | None) -> None:
-    """Ignore the progress."""
-
-
-def managed(name: Embedded, folder: Path, config: RunConfig = CONFIG) -> ManagedServer:
-    """Return an engine, or skip the test and name what is missing."""
-    for package in PACKAGES[name]:
-        pytest.importorskip(package, reason=f"{name} needs the package {package} (llmtui[local] or llmtui[hf])")
-    return ManagedServer(Backend(name=name, embedded=name), config, folder)
-
-
-async def chat(client: httpx.AsyncClient, ready: Ready, **more: Any) -> AsyncIterator[dict[str, Any]]:
-    """Yield the events of one streamed answer."""
-    body = {
-        "model": ready.model,
-        "messages": [{"role": "user", "content": "Name the capital of France."}],
-        "stream": True,
-    }
-    body |= {"temperature": 0, "max_tokens": 16, "stream_options": {"include_usage": True}}
-    async with client.stream("POST", f"{ready.url}/v1/chat/completions", json=body | more) as answer:
-        assert answer.status_code == 200, await answer.aread()
-        async for line in answer.aiter_lines():
-            if line.startswith("data: {"):
-                yield json.loads(line.removeprefix("data: "))
 
 
 @pytest.mark.parametrize("name", ENGINES)
