@@ -1,11 +1,11 @@
 """Does watching change the result? A real llama.cpp, alternately with the monitor on a screen and without.
 
-    python -m tests.bench.watching [--pairs 6] [--iterations 5]
+    python -m tests.bench.watching [--pairs 6] [--iterations 5] [--streams 8]
 
 `llmtui CONFIG` in a 120x40 pseudo-terminal against `llmtui run CONFIG`, each time with a new engine and a new llama.cpp
 (xllamacpp); the first of the two alternates from pair to pair. The monitored run ends when its header counts all
 iterations; its figures are read from the file that the key `e` writes. Reported is the ratio of the median latencies of
-each pair.
+each pair. With `--streams` it is a load, and an iteration is a turn of three requests a stream.
 """
 
 from __future__ import annotations
@@ -88,9 +88,14 @@ def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--iterations", type=int, default=5)
+    parser.add_argument("--streams", type=int, default=1)
     arguments = parser.parse_args()
-    total = arguments.iterations + 1
-    print(heading("latency with the monitor on screen against without: llama.cpp, 120x40"))
+    streams = arguments.streams
+    # A load has a warm-up turn besides the warm-up of one request.
+    total = arguments.iterations + 1 + (streams > 1)
+    load = f"[load]\nconcurrency = {streams}\nrequests = {3 * streams}\n" if streams > 1 else ""
+    at = f", {streams} streams" if streams > 1 else ""
+    print(heading(f"latency with the monitor on screen against without: llama.cpp, 120x40{at}"))
     pairs: list[tuple[Run, Run]] = []
     with tempfile.TemporaryDirectory(prefix="llmtui-bench-") as name:
         folder = Path(name)
@@ -98,6 +103,7 @@ def main() -> None:
         config.write_text(
             # llama.cpp closes the connection a moment after each streamed reply; the pause avoids meeting that.
             f"[run]\niterations = {arguments.iterations}\nwarmup = 1\ncooldown_s = 0.1\non_disconnect = 'stop'\n"
+            f"max_tokens = {64 if streams == 1 else 16}\n{load}"
             "[[backend]]\nname = 'llama.cpp'\nembedded = 'llama.cpp'\nlanguage = 'C++'\n"
         )
         without(config, folder)  # fetches the model file and fills the page cache
@@ -123,7 +129,7 @@ def main() -> None:
         ("to the terminal, kB/s", [on.bytes_per_s / 1e3 for on, _ in pairs]),
     ):
         print(f"{title}: median {statistics.median(values):.3f}, {min(values):.3f} to {max(values):.3f}")
-    print(f"n = {len(pairs)} pairs of {arguments.iterations} iterations")
+    print(f"n = {len(pairs)} pairs of {arguments.iterations} {'turns' if streams > 1 else 'iterations'}")
 
 
 if __name__ == "__main__":
