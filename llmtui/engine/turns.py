@@ -55,10 +55,11 @@ async def take_turn(
     meter = OtherCpuMeter(backend_run.target.processes, own_pids)
     before = conditions.sample()
     meter.start()
-    done = SliceDone(halted=True)
+    done: SliceDone | None = None
     try:
         done = await worker.run(slice_of(run, backend_run, job, level, turn), receive, pulse)
     finally:
+        done = done or worker.halted
         meter.stop()
         changed = conditions.since(before)
         foreign, server_cpu = meter.result()

@@ -266,7 +266,7 @@ def _document(run_view: RunView) -> str:
             for row in rows_of(run_view)
         ],
         comparisons=[_compared(pair) for pair in verdict.pairs],
-        checks=[_of_race(check) for check in verdict.checks] if not plan.levels else verdict.checks,
+        checks=verdict.checks,
         accuracy=run_view.own_error(),
         absent=plan.absent,
         others=plan.others,
@@ -350,11 +350,6 @@ def _recorded(pair: Pair, comparison: Comparison, sentence: str) -> ComparisonRe
         basis=comparison.basis,
         launches=comparison.launches,
     )
-
-
-def _of_race(check: Check) -> Check:
-    """`check` without the metrics that only loads have."""
-    return msgspec.structs.replace(check, spoils=[metric for metric in check.spoils if not METRICS[metric].of_turn])
 
 
 def _verdict(verdict: Verdict) -> VerdictRecord:

@@ -24,6 +24,8 @@ class WorkerProcess:
     """One worker. It is started with its first slice, and started again if it has died."""
 
     def __init__(self) -> None:
+        #: How the newest slice ended, if it was cancelled.
+        self.halted = SliceDone(halted=True)
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -35,7 +37,9 @@ class WorkerProcess:
         self, of: Slice, on_samples: Callable[[list[Iteration]], None], on_pulse: Callable[[Pulse], None]
     ) -> SliceDone:
         """Carry out a slice. A worker that dies or hangs meanwhile is reported as an error, and the next slice gets a
-        new one. A cancellation halts the slice: the samples until then are reported before CancelledError is raised."""
+        new one. A cancellation halts the slice: the samples until then are reported before CancelledError is raised,
+        and `halted` is how it ended."""
+        self.halted = SliceDone(halted=True)
         process = await self._start()
         assert process.stdin is not None
         process.stdin.write(frame(of))
@@ -51,6 +55,8 @@ class WorkerProcess:
                     reading.cancel()
                     self._process = None
                     await _kill(process)
+            if not reading.cancelled() and reading.done() and reading.exception() is None:
+                self.halted = msgspec.structs.replace(reading.result(), halted=True)
             raise
 
     async def close(self) -> None:

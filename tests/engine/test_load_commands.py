@@ -101,6 +101,7 @@ async def test_stop_in_mid_turn_keeps_what_has_finished() -> None:
         [*_, partial] = [e.turn for e in run.events if isinstance(e, TurnDone) and e.turn.backend == "a"]
         assert partial.state == "partial" and 0 < partial.finished < long and partial.unfinished > 0
         assert partial.as_sample.error is not None
+        assert partial.elapsed_s and partial.window_s and partial.requests_per_s
         assert run_view.backends["b"].state.state == "done"
     store, _ = open_store()
     with store:

@@ -29,7 +29,7 @@ from llmtui.stats.checks.base import LEVELS, Check, Entry, Level, Race, Raced, s
 from llmtui.stats.checks.comparability import Leading, instead_of, leading_metric, other_rates, spoiled
 from llmtui.stats.checks.evidence import Evidence
 from llmtui.stats.compare import Comparison
-from llmtui.stats.metrics import MetricKey, needing
+from llmtui.stats.metrics import METRICS, MetricKey, needing
 
 __all__ = [
     "CODES",
@@ -189,7 +189,12 @@ def checks(
     # Prefill rates are compared only if they count, or in place of what the prompt is part of.
     if config.metric in _PREFILL_RATES or any(spoiled(found, metric) for metric in needing("start")):
         found += prompt.cache_unknown(race)
-    return in_order(found)
+    return in_order(found if at is not None else map(_of_race, found))
+
+
+def _of_race(check: Check) -> Check:
+    """`check` without the metrics that only loads have."""
+    return msgspec.structs.replace(check, spoils=[metric for metric in check.spoils if not METRICS[metric].of_turn])
 
 
 def different_work(backend: Backend, state: BackendState, attempts: Mapping[str, Evidence], metric: MetricKey) -> str:
