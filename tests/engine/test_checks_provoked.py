@@ -175,7 +175,7 @@ async def test_different_weights_models_and_hosts() -> None:
     assert (unknown.level, unknown.backends) == ("note", ["silent"])
     assert unknown.text.startswith("silent did not report the weights; others: eight Q8_0")
     model = by_code["model"]
-    assert (model.level, model.spoils) == ("void", list(METRICS))
+    assert (model.level, model.spoils) == ("void", [key for key, metric in METRICS.items() if not metric.of_turn])
     assert model.between("eight", "other") and not model.between("eight", "far")
     assert model.text == "different models: other other-7b-instruct, the other 5: truth"
     host = by_code["host"]
