@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from llmtui.load.process import WorkerProcess
 
 START_S = 30.0
-#: The number of requests of an open loop: those of so many seconds, ...
+#: The number of requests of an open loop: those of this many seconds, ...
 _OPEN_S = 3.0
-#: ... but no more than so many times those of another level.
+#: ... but at most this many times those of another level.
 _OPEN_MOST = 40
 #: The answers of an open loop are cut to this many tokens a second in all: a client reads that with ease.
 _OPEN_TOKENS_PER_S = 6_400

@@ -38,7 +38,7 @@ MOST_SAMPLES = 200
 PULSE_EVERY = 2
 #: A slice ends if the engine leaves this much unread: what waits is in memory.
 MOST_UNREAD_BYTES = 64 * 1024 * 1024
-#: While a slice is under way, garbage is collected only beyond this many objects, and so many for each request under
+#: While a slice is under way, garbage is collected only beyond this many objects, and this many for each request under
 #: way: a collection holds up what is due. Requests that succeed leave no garbage.
 MOST_OBJECTS = 5_000
 OBJECTS_PER_REQUEST = 60

@@ -37,7 +37,7 @@ class Level(Struct, frozen=True, omit_defaults=False):
 
     Of an open loop `late_s` is how much later than due requests were written, and `delivered_share` the rate at which
     they were written, as a share of the one of their schedule. `worker_cpu` is the share of a core that the measuring
-    process used. `server_late_s` is how late the truth server sent its tokens, which is no error of llmtui. `stamp` and
+    process used. `server_late_s` is how late the truth server sent its tokens, and not an error of llmtui. `stamp` and
     `written_stamp` say whose clock stamped the arrivals and the requests.
     """
 

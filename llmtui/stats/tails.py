@@ -40,7 +40,7 @@ class Tail(Struct, frozen=True):
     """A percentile of two backends: that of `slower` is `ratio` (1 or more) times that of `faster`.
 
     It has an interval from `low` to `high` at `level`, infinite without one: for fewer than `LEAST_ROUNDS` rounds, too
-    few requests, or so many without an answer (`lost`, a share) that nobody knows this percentile. `n` counts the
+    few requests, or too many without an answer (`lost`, a share) for this percentile. `n` counts the
     requests of the backend with fewer.
     """
 
@@ -75,7 +75,7 @@ class Tail(Struct, frozen=True):
 
     @property
     def too_many_lost(self) -> bool:
-        """Whether so many requests got no answer that nobody knows this percentile."""
+        """Whether too many requests got no answer for this percentile."""
         return self.lost >= 1 - self.share
 
     @property

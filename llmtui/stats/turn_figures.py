@@ -22,7 +22,7 @@ from llmtui.stats.turn_edges import Edges
 
 _COUNTS = ("output_tokens", "prompt_tokens", "cached_tokens", "hidden_tokens")
 _SERVER = ("server_prefill_s", "server_decode_s")
-#: A server that is empty at first has as many requests under way as it will have after so many times the latency of its
+#: A server that is empty at first has as many requests under way as it will have after this many latencies of its
 #: first answers; later ones are longer in a queue that grows.
 _FILLS = 1.5
 #: What became of a request.

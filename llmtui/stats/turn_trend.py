@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from llmtui.stats.trend import rise_p
 
-#: A turn is cut in so many parts for its trend, ...
+#: A turn is cut in this many parts for its trend, ...
 FEWEST_PARTS, MOST_PARTS = 5, 10
-#: ... each of at least so many requests, and of those that are under way at a time: these are not independent.
+#: ... each of at least this many requests, and of those that are under way at a time: these are not independent.
 LEAST_IN_PART = 4
 _LEAST_FOR_MORE = 8
 
@@ -20,7 +20,7 @@ _GROWN_BY = 10
 
 
 def parts_for(requests: int, in_flight: float) -> int:
-    """How many parts a window of so many requests is cut in for its trend, 0 if it has too few of them."""
+    """How many parts a window of this many requests is cut in for its trend, 0 if it has too few of them."""
     parts = min(MOST_PARTS, max(FEWEST_PARTS, int(requests / max(_LEAST_FOR_MORE, in_flight))))
     return parts if requests >= LEAST_IN_PART * parts else 0
 

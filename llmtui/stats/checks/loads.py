@@ -31,7 +31,7 @@ CHANCE_OF_TURNS = 0.005
 #: The largest number of requests under way up to one, two and three thirds of a steady turn grows twice by this chance.
 _GROWS_BY_CHANCE = 1 / 6
 _FEWEST_TURNS = 2
-#: A server that is empty at first has as many requests under way as it will have after so many times a latency.
+#: A server that is empty at first has as many requests under way as it will have after this many latencies.
 _FILLS = 1.5
 #: Above this share of requests without an answer, the figures are those of the survivors.
 SURVIVORS_SHARE = 0.01
