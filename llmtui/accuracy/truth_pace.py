@@ -105,7 +105,7 @@ class Pace:
         return 1 + self._capacity.slope * (len(self._active) - 1)
 
     def admit(self, answer: Answer) -> bool:
-        """Begin an answer, or let it wait for a slot. Return False if there is no room."""
+        """Begin an answer, or let it wait for a slot. Return False if the queue is full."""
         slots, queue = self._capacity.slots, self._capacity.queue
         if slots is None or len(self._active) < slots:
             self._begin(answer)

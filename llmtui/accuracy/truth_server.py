@@ -97,7 +97,7 @@ class TruthServer:
             del self.log[next(iter(self.log))]
 
     def facts(self, path: str) -> Any:
-        """Return what a GET of `path` reports about the server, None if there is no such path."""
+        """Return what a GET of `path` reports about the server, None for an unknown path."""
         slots, context = self.capacity.slots, self.capacity.context
         known = {} if context is None else {"n_ctx": context}
         if path == "/health":

@@ -35,7 +35,7 @@ class HistoryNotes:
         self._emit(note)
 
     def dropped(self, count: int) -> None:
-        """So many requests of the run were dropped so far, because too many waited for the history."""
+        """Report how many requests were dropped so far, because too many waited for the history."""
         if count > self._lost == 0:
             text = "too many requests wait for the history: further ones are only in the figures of their turns"
             self.add(Note(text=text, level="error"))

@@ -102,8 +102,8 @@ class Iteration(Struct, frozen=True):
 
     A request of a load has its `level`, the `seq` of its turn as `turn`, its number in the turn as `request`, and its
     round as `iteration`. `written_s` is when it was written, and `due_s` when it was due (None in a closed loop), both
-    in s since the turn began; the difference is the client queue, of which it waited `waited_s` for the cap.
-    `in_flight` counts the requests under way once it was sent. The two rates per second are of a whole turn (see
+    in s since the turn began. The difference is the client queue; `waited_s` is the part of it spent waiting for the
+    cap. `in_flight` counts the requests under way once it was sent. The two rates per second are of a whole turn (see
     `Turn.as_sample`). `stamp` and `written_stamp` say whose clock stamped the arrivals and the request.
     """
 

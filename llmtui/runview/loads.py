@@ -1,4 +1,4 @@
-"""A load in words: what is asked of each backend, and how long it takes as far as that is known. Pure."""
+"""A load in words: what each backend gets, and how long that takes, if it is known. Pure."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def turn_values(turn: Turn) -> dict[str, Any]:
 
 
 def turn_of(row: sqlite3.Row, run: str, names: Collection[str], levels: int, *, buckets: bool = True) -> Turn:
-    """Read a turn from a row of `turns`: of `run`, of a backend in `names`, at one of so many levels.
+    """Read a turn from a row of `turns`: of `run`, of a backend in `names`, at one of this many levels.
 
     Without `buckets` the turn has none, and that column is not read.
     """

@@ -35,7 +35,7 @@ def write_turn(connection: sqlite3.Connection, turn: Turn) -> None:
 
 
 def write_chunks(connection: sqlite3.Connection, chunks: Iterable[Chunk]) -> None:
-    """Write requests of turns that are stored. Raises IntegrityError if there is no such turn."""
+    """Write requests of turns that are stored. Raises IntegrityError if the turn is not stored."""
     connection.executemany(
         "INSERT INTO requests (turn, count, packed) VALUES ((SELECT seq FROM turns WHERE run = ? AND turn = ?), ?, ?)",
         ((chunk.run, chunk.turn, chunk.count, chunk.packed) for chunk in chunks),

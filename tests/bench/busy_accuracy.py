@@ -24,11 +24,11 @@ from llmtui.accuracy.pty_monitor import busy_monitor, levels
 from llmtui.model.accuracy import Errors, Level
 from tests.bench.common import command_line, heading
 
-#: The goals for p95 and p99 of the error of TTFT, in ms, up to so many streams.
+#: The goals for p95 and p99 of the error of TTFT, in ms, up to this many streams.
 GOALS = {1: (0.05, 0.1), 32: (0.05, 0.1), 256: (0.2, 0.5)}
 #: The same if every core is busy: only of p99.
 BUSY_GOAL = 0.3
-#: The goals for p50 and p99 of how late a request is written, in ms, up to so many requests per second.
+#: The goals for p50 and p99 of how late a request is written, in ms, up to this many requests per second.
 LATE_GOALS = {100: (0.06, 0.5), 500: (0.06, 2.0)}
 #: A p99 needs this many requests.
 REQUESTS = 300

@@ -15,18 +15,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import sys
-import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from llmtui.link.process import EngineProcess
-from llmtui.model import AnyEvent, Backend, BackendChanged, Hello, Load, Plan, RunChanged, Turn, TurnDone
+from llmtui.model import AnyEvent, Backend, Hello, Load, Plan, Turn, TurnDone
 from llmtui.runview.run import RunView
 from llmtui.stats.buckets import Buckets, value_of
 from llmtui.stats.metrics import METRICS, MetricKey
@@ -34,6 +30,7 @@ from llmtui.stats.ranks import rank_sum_p
 from tests import build
 from tests.bench.calibration import Share
 from tests.bench.common import TRUTH_SERVER, command_line, heading
+from tests.bench.engine_run import collected
 
 SLOTS = 4
 SLOPE = 0.1
@@ -83,26 +80,11 @@ def turns_of(event: AnyEvent) -> Sequence[Turn]:
 
 async def turns(plan: Plan) -> list[Turn]:
     """Run the engine. Return the measured turns in the order in which they were made."""
-    made: list[Turn] = []
-    with tempfile.TemporaryDirectory(prefix="llmtui-bench-") as folder:
-        engine = EngineProcess.start(plan, store=str(Path(folder) / "history.db"))
-        try:
-            client = await engine.connect()
-            async for event in client.events():
-                made += [turn for turn in turns_of(event) if turn.phase == "measured"]
-                if isinstance(event, BackendChanged) and event.backend.failure is not None:
-                    sys.exit(f"{event.backend.name} failed: {event.backend.failure}")
-                if isinstance(event, RunChanged) and event.run.phase == "done":
-                    break
-            await client.close()
-            await engine.wait()
-        finally:
-            engine.kill()
-    return made
+    return [turn for turn in await collected(plan, turns_of) if turn.phase == "measured"]
 
 
 def runs_of(plan: Plan, made: Sequence[Turn], rounds: int) -> Iterator[RunView]:
-    """Cut a long run into runs of so many rounds."""
+    """Cut a long run into runs of this many rounds."""
     parts: dict[int, list[Turn]] = defaultdict(list)
     for turn in made:
         number, place = divmod(turn.round - 1, rounds)

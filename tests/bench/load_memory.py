@@ -141,7 +141,7 @@ def engine() -> None:
 
 
 def plan_of(requests: int, turns: int, port: int) -> Plan:
-    """Return the plan of a load with this many requests in all, in so many measured turns."""
+    """Return the plan of a load with this many requests in all, in `turns` measured turns."""
     rounds = turns // len(BACKENDS)
     backends = [Backend(name=n, framework="llama.cpp", url=f"http://127.0.0.1:{port}", model="truth") for n in BACKENDS]
     return Plan(

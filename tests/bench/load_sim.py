@@ -132,7 +132,7 @@ class _Batch:
         first: dict[int, float] = {}
         last: dict[int, float] = {}
         queued: deque[int] = deque()
-        #: What happens after so many steps: a first token, or the end of an answer.
+        #: What happens after this many steps: a first token, or the end of an answer.
         steps: list[tuple[float, bool, int]] = []
         active, now_s, done, slow = 0, 0.0, 0.0, self.machine.next() / self.speed
 

@@ -20,8 +20,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
-import multiprocessing
 import random
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -36,9 +34,8 @@ from llmtui.stats.tails import QUANTITIES, SHARES, tails_of
 from llmtui.stats.turn_figures import TurnFigures
 from tests import build, loads
 from tests.bench import load_sim
-from tests.bench.common import command_line
 from tests.bench.load_sim import Machine, Served, Work
-from tests.bench.questions import Answers, Goal, Outcome, Question, answered
+from tests.bench.questions import Answers, Goal, Outcome, Question, ask
 
 ROUNDS, SETTLE, WINDOW = 10, 15, 45
 #: A closed loop goes on until the last answer of its window has come, so it needs more work than is counted.
@@ -46,7 +43,7 @@ _SPARE = 60
 _JITTER = 0.05
 _WANDER = 0.05
 _LATENCIES: tuple[MetricKey, ...] = ("latency", "ttft")
-#: An arrival has the tokens of so many steps: fewer would take longer to simulate.
+#: An arrival has the tokens of this many steps: fewer would take longer to simulate.
 _PIECES = 16
 _EQUAL = Goal(most=6)
 #: Checks on what a comparison shows, which `equal` counts.
@@ -281,24 +278,8 @@ CASES: dict[str, Callable[[], Iterator[Question]]] = {
 
 
 def main() -> None:
-    """Print a line for each outcome of each question."""
-    parser = command_line(__doc__)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="all by default")
-    parser.add_argument("--runs", type=int, default=1000, help="runs of each question")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
-    parser.add_argument("--only", default="", metavar="WORDS", help="only settings with these words")
-    parser.add_argument("--json", action="store_true", help="a JSON object for each line")
-    given = parser.parse_args()
-    if unknown := set(given.cases) - CASES.keys():
-        parser.error(f"unknown case: {', '.join(sorted(unknown))}; the cases are {', '.join(CASES)}")
-    questions = [q for case in given.cases or CASES for q in CASES[case]() if given.only in q.setting]
-    if not given.json:
-        print(f"{given.runs} runs of each question, seed {given.seed}; +- one standard error")
-    with multiprocessing.Pool(given.jobs) as pool:
-        for figures in pool.imap(functools.partial(answered, races=given.runs, seed=given.seed), questions):
-            for figure in figures:
-                print(json.dumps(figure.fields()) if given.json else figure, flush=True)
+    """Ask them all."""
+    ask(__doc__, CASES, "runs")
 
 
 if __name__ == "__main__":

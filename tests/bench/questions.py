@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import math
+import multiprocessing
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tests.bench.calibration import Share
+from tests.bench.common import command_line
 
 #: Whether each outcome of a question happened in one race; None: it could not happen there, so the race does not count.
 Answers = Sequence[bool | None]
@@ -97,3 +101,27 @@ def answered(question: Question, races: int, seed: int) -> list[Figure]:
         Figure(question.case, question.setting, outcome.name, Share(*count), outcome.goal)
         for outcome, count in zip(question.outcomes, counts, strict=True)
     ]
+
+
+def ask(doc: str | None, cases: Mapping[str, Callable[[], Iterator[Question]]], what: str = "races") -> None:
+    """The command line of a benchmark of questions: print a line for each outcome of each question.
+
+    `doc` is its docstring, and `what` the word for what is simulated.
+    """
+    parser = command_line(doc)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="all by default")
+    parser.add_argument(f"--{what}", dest="races", type=int, default=1000, help=f"{what} of each question")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only settings with these words")
+    parser.add_argument("--json", action="store_true", help="a JSON object for each line")
+    given = parser.parse_args()
+    if unknown := set(given.cases) - cases.keys():
+        parser.error(f"unknown case: {', '.join(sorted(unknown))}; the cases are {', '.join(cases)}")
+    questions = [q for case in given.cases or cases for q in cases[case]() if given.only in q.setting]
+    if not given.json:
+        print(f"{given.races} {what} of each question, seed {given.seed}; +- one standard error")
+    with multiprocessing.Pool(given.jobs) as pool:
+        for figures in pool.imap(functools.partial(answered, races=given.races, seed=given.seed), questions):
+            for figure in figures:
+                print(json.dumps(figure.fields()) if given.json else figure, flush=True)

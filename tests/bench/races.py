@@ -23,12 +23,9 @@ import itertools
 import math
 import secrets
 import statistics
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -36,17 +33,14 @@ import msgspec
 
 from llmtui.accuracy.probe import truth_server
 from llmtui.accuracy.truth_server import MAX_LOG
-from llmtui.link.process import EngineProcess
 from llmtui.model import (
     AnyEvent,
     Backend,
-    BackendChanged,
     Earlier,
     Hello,
     Iteration,
     IterationDone,
     Order,
-    RunChanged,
     RunConfig,
 )
 from llmtui.stats.compare import Comparison, compare
@@ -56,6 +50,7 @@ from llmtui.stats.summary import percentile
 from tests import build
 from tests.bench.calibration import Share
 from tests.bench.common import command_line, heading
+from tests.bench.engine_run import collected
 
 ByBackend = dict[str, list[Iteration]]
 #: The true figures of a request, from the truth server's log.
@@ -99,22 +94,7 @@ async def raced(backends: Sequence[Backend], rounds: int, tokens: int, order: Or
     settings: dict[str, Any] = {"iterations": rounds, "warmup": WARMUP, "max_tokens": tokens, "order": order}
     run, created = secrets.token_hex(4), "2026-01-01T00:00:00Z"
     plan = build.plan(*backends, run=run, created_utc=created, on_disconnect="stop", **settings)
-    made: list[Iteration] = []
-    with tempfile.TemporaryDirectory(prefix="llmtui-bench-") as folder:
-        engine = EngineProcess.start(plan, store=str(Path(folder) / "history.db"))
-        try:
-            client = await engine.connect()
-            async for event in client.events():
-                made += [iteration for iteration in iterations_of(event) if iteration.phase == "measured"]
-                if isinstance(event, BackendChanged) and event.backend.failure is not None:
-                    sys.exit(f"{event.backend.name} failed: {event.backend.failure}")
-                if isinstance(event, RunChanged) and event.run.phase == "done":
-                    break
-            await client.close()
-            await engine.wait()
-        finally:
-            engine.kill()
-    return made
+    return [iteration for iteration in await collected(plan, iterations_of) if iteration.phase == "measured"]
 
 
 async def read_log(url: str, rounds: int) -> list[Log]:

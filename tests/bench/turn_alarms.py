@@ -1,4 +1,4 @@
-"""Simulated turns of steady, cold, drifting and overloaded servers: what does a turn say of itself?
+"""Simulated turns of steady, cold, drifting and overloaded servers: what does a turn report?
 
     python -m tests.bench.turn_alarms [--turns 1000] [--seed 1] [--jobs 1]
 

@@ -21,8 +21,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
-import multiprocessing
 import random
 import statistics
 from collections.abc import Callable, Iterator
@@ -33,9 +31,8 @@ from llmtui.model import Iteration
 from llmtui.stats.metrics import MetricKey
 from tests.bench.between_runs import WANDERS, gate_questions, run_questions
 from tests.bench.calibration import drifting
-from tests.bench.common import command_line
 from tests.bench.contradictions import contradictions, medians_disagree
-from tests.bench.questions import Answers, Goal, Outcome, Question, answered
+from tests.bench.questions import Answers, Goal, Outcome, Question, ask
 from tests.bench.simulated import (
     EARLIER,
     STILL,
@@ -274,24 +271,8 @@ CASES: dict[str, Callable[[], Iterator[Question]]] = {
 
 
 def main() -> None:
-    """Print a line for each outcome of each question."""
-    parser = command_line(__doc__)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="all by default")
-    parser.add_argument("--races", type=int, default=1000, help="races of each question")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
-    parser.add_argument("--only", default="", metavar="WORDS", help="only settings with these words")
-    parser.add_argument("--json", action="store_true", help="a JSON object for each line")
-    given = parser.parse_args()
-    if unknown := set(given.cases) - CASES.keys():
-        parser.error(f"unknown case: {', '.join(sorted(unknown))}; the cases are {', '.join(CASES)}")
-    questions = [q for case in given.cases or CASES for q in CASES[case]() if given.only in q.setting]
-    if not given.json:
-        print(f"{given.races} races of each question, seed {given.seed}; +- one standard error")
-    with multiprocessing.Pool(given.jobs) as pool:
-        for figures in pool.imap(functools.partial(answered, races=given.races, seed=given.seed), questions):
-            for figure in figures:
-                print(json.dumps(figure.fields()) if given.json else figure, flush=True)
+    """Ask them all."""
+    ask(__doc__, CASES)
 
 
 if __name__ == "__main__":
