@@ -247,7 +247,8 @@ async def test_only_visible_lines_of_many_iterations_are_made(monkeypatch: pytes
         made.clear()
         link.put(IterationDone(iteration=canned.iteration("llama.cpp", count + 1)))
         await settle(pilot, link)
-        assert sorted(made) == [count, count + 1]
+        # The line under the cursor is made at each drawing, and a timer may draw once more.
+        assert set(made) == {count, count + 1}
         await pilot.press("home")
         await settle(pilot)
         assert table.at == 0
