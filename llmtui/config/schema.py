@@ -25,12 +25,14 @@ from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_na
 from llmtui.config.frameworks import OLLAMA, framework, framework_of_server
 from llmtui.config.loads import check_load, check_metric, load_changes, with_metric
 from llmtui.config.named_secrets import named_secrets, secret_env
+from llmtui.config.objectives import check_slo
 from llmtui.config.ollama_host import ollama_url
 from llmtui.config.own_server_checks import check_env, distinct, on_shared_file
 from llmtui.config.places import Option, Place
+from llmtui.config.prompts import check_prompts
 from llmtui.config.requests import check_requests
 from llmtui.config.variables import expand
-from llmtui.model import LABELS, Backend, Load, Plan, RunConfig, Struct, is_backend_name, secret_values
+from llmtui.model import LABELS, Backend, Load, Plan, Prompts, RunConfig, Slo, Struct, is_backend_name, secret_values
 from llmtui.model.plan import LEAST_LAUNCHES
 from llmtui.text import sanitize
 
@@ -73,6 +75,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     run: RunConfig = RunConfig()
     ui: UiConfig = UiConfig()
     load: Load = Load()
+    slo: Slo = Slo()
+    prompts: Prompts = Prompts()
     backend: list[Backend] = []
     source: str = ""
     text: str = ""
@@ -114,6 +118,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             source=self.source if self.source == DEFAULT_SOURCE else os.path.abspath(self.source),
             fresh_role="system",
             load=self.load,
+            slo=self.slo,
+            prompts=self.prompts,
         )
 
 
@@ -136,6 +142,8 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "": Config,
     "run": RunConfig,
     "load": Load,
+    "slo": Slo,
+    "prompts": Prompts,
     "ui": UiConfig,
     "backend": Backend,
 }
@@ -198,6 +206,8 @@ def parse(
         raise ConfigError(explain(str(error), as_written, _SECTIONS, root)) from None
     run = check_run(config.run, root.section("run"), folder)
     load = check_load(config.load, root.section("load"), given=table.get("load", {}))
+    slo = check_slo(config.slo, root.section("slo"))
+    prompts = check_prompts(config.prompts, root.section("prompts"), folder)
     unnamed = {index for index, entry in enumerate(as_written.get("backend", [])) if "name" not in entry}
     whole = [named(b, root.backend(i, f"backend {i + 1}")) if i in unnamed else b for i, b in enumerate(config.backend)]
     whole = distinct(whole, unnamed)
@@ -211,6 +221,8 @@ def parse(
         config,
         run=run,
         load=load,
+        slo=slo,
+        prompts=prompts,
         backend=checked,
         source=source,
         text=text,

@@ -91,8 +91,22 @@ class Adaptation:
         self._answered = True
         self.fresh.succeeded()
 
-    def request(self, url: str, options: dict[str, Any], prompt: str, model: str, fresh_line: str = "") -> Request:
-        """Return the next request, to a server at `url`. `fresh_line` makes its prompt a new one."""
+    def request(
+        self,
+        url: str,
+        options: dict[str, Any],
+        prompt: str,
+        model: str,
+        fresh_line: str = "",
+        max_tokens: int | None = None,
+    ) -> Request:
+        """Return the next request, to a server at `url`. `fresh_line` makes its prompt a new one.
+
+        `max_tokens` is the limit of the answer, by default the run's.
+        """
+        config = self._config
+        if max_tokens is not None:
+            config = msgspec.structs.replace(config, max_tokens=max_tokens)
         values = request_values(self._config, url, model, self._slots)
         backend = msgspec.structs.replace(
             self._backend,
@@ -104,8 +118,8 @@ class Adaptation:
         )
         self.fresh.sent = bool(fresh_line) and self.fresh.role == "system"
         if self.fresh.sent:
-            return self._dialect.request(backend, self._config, prompt, model, fresh_line)
-        return self._dialect.request(backend, self._config, f"{fresh_line}\n{prompt}" if fresh_line else prompt, model)
+            return self._dialect.request(backend, config, prompt, model, fresh_line)
+        return self._dialect.request(backend, config, f"{fresh_line}\n{prompt}" if fresh_line else prompt, model)
 
     def respond(self, error: IterationError, request: Request, url: str, model: str) -> Exception:
         """Return what to raise for a request that failed: AskAgain, or the failure with all that is known about it."""

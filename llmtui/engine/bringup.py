@@ -130,10 +130,11 @@ class Target:
         self.adaptation.succeeded()
         return answer
 
-    def request(self, prompt: str, fresh_line: str) -> Request:
-        """Return the next request, as far as llmtui has learned what the server takes."""
+    def request(self, prompt: str, fresh_line: str, max_tokens: int | None = None) -> Request:
+        """Return the next request, as the server takes it. `max_tokens` limits the answer, else the run does."""
         assert self.ready is not None
-        return self.adaptation.request(self.ready.url, self._options(), prompt, self.ready.model, fresh_line)
+        url, model = self.ready.url, self.ready.model
+        return self.adaptation.request(url, self._options(), prompt, model, fresh_line, max_tokens)
 
     async def ask_until_settled(self, prompt: str, on_note: Callable[[str], None]) -> Answer:
         """Ask again as long as the server may take another request, also one that asks for a retry within `timeout_s`.

@@ -15,7 +15,7 @@ from llmtui.engine.watch import conditions
 from llmtui.engine.watch.other_cpu import OtherCpuMeter
 from llmtui.load.messages import Pulse, Slice, SliceDone
 from llmtui.load.process import WorkerProcess
-from llmtui.load.prompts import PLACEHOLDER, Template
+from llmtui.load.prompts import LIMIT, PLACEHOLDER, TEXT, Template
 from llmtui.model import Iteration, Level, Load, Tick, Turn, disturbed_from
 from llmtui.stats.settling import least_settle, settle_of
 from llmtui.stats.turn_figures import TurnFigures
@@ -87,7 +87,10 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
     """Return what the worker is to send in this turn."""
     config, load = run.config, run.plan.load
     fresh = config.fresh_prompt
-    request = backend_run.target.request(config.prompt, PLACEHOLDER if fresh else "")
+    given = run.plan.prompts.given
+    request = backend_run.target.request(
+        TEXT if given else config.prompt, PLACEHOLDER if fresh else "", LIMIT if given else None
+    )
     # A turn that is taken again gets other prompts: the server has computed the first ones.
     again = f"~{backend_run.repeats}" if backend_run.retaken == job else ""
     salt = f"{run.plan.run}{backend_run.salt}{again}"
@@ -113,13 +116,14 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
         url=request.url,
         headers=request.headers,
         template=Template(body=request.body, key=key),
-        max_tokens=request.max_tokens,
+        max_tokens=config.max_tokens if request.max_tokens == LIMIT else request.max_tokens,
         requests=load.requests_of(level),
         duration_s=load.duration_s,
         settle=settle_for(run.turns, load, level, job, turn.attempt),
         stagger_s=backend_run.durations_s[0][-1] if backend_run.durations_s.get(0) else 0.0,
         seed=f"{config.seed}/{run.plan.run}/{job.phase}/{job.number}/{job.level}",
         uids=sorted(uids) if uids is not None else None,
+        prompts=run.plan.prompts,
     )
 
 

@@ -1,16 +1,58 @@
-"""The prompt of each request of a turn, made where it is sent, by its number.
+"""The body of each request, made where it is sent, by the number of the request.
 
-Only the fresh line differs. So a request is a template of bytes, in which the line is replaced by one of equal length.
+The engine builds one body with placeholders, in the form that the server takes. For each request the worker replaces
+them as bytes: by the fresh line, by the text of the prompt or its messages, and by the limit of the answer.
 """
 
 from __future__ import annotations
 
 import hashlib
+from typing import Protocol
+
+import msgspec
 
 from llmtui.model import Struct
 
 #: The line that stands in a template. No other text has it.
 PLACEHOLDER = "[904175286301]"
+#: The text of the prompt in a template, and the limit of its answer.
+TEXT = "[904175286302]"
+LIMIT = 871_562_943
+
+_encode = msgspec.json.Encoder().encode
+_USER = b'{"role":"user","content":"'
+
+
+class Message(Struct, frozen=True):
+    """One message of a chat."""
+
+    role: str
+    content: str
+
+
+class Prompt(Struct, frozen=True):
+    """What one request asks. `max_tokens` is the limit of its answer, 0: that of the run.
+
+    `name` says which one it is: its line in a file, or its lengths.
+    """
+
+    messages: list[Message]
+    max_tokens: int = 0
+    name: str = ""
+
+    @property
+    def text(self) -> str:
+        """The messages as one text, for a server that takes no messages."""
+        if len(self.messages) == 1:
+            return self.messages[0].content
+        return "\n".join(f"{message.role}: {message.content}" for message in self.messages)
+
+
+class PromptSource(Protocol):
+    """The prompts of one turn."""
+
+    def prompt(self, number: int) -> Prompt:
+        """Return what a request asks, the first of which has number 1: always the same for the same number."""
 
 
 class Template(Struct, frozen=True):
@@ -19,11 +61,24 @@ class Template(Struct, frozen=True):
     body: bytes
     key: str = ""
 
-    def of(self, number: int) -> bytes:
-        """Return the body of a request, the first of which has number 1."""
+    def of(self, number: int, prompt: Prompt | None = None, max_tokens: int = 0) -> bytes:
+        """Return the body of a request, the first of which has number 1. `max_tokens` is the run's."""
+        body = self.body if prompt is None else self._asking(prompt, max_tokens)
         if not self.key:
-            return self.body
-        return self.body.replace(PLACEHOLDER.encode(), line_of(f"{self.key}/{number}").encode())
+            return body
+        return body.replace(PLACEHOLDER.encode(), line_of(f"{self.key}/{number}").encode(), 1)
+
+    def _asking(self, prompt: Prompt, max_tokens: int) -> bytes:
+        body = self.body.replace(str(LIMIT).encode(), str(prompt.max_tokens or max_tokens).encode())
+        before, _, after = body.partition(TEXT.encode())
+        start = before.rfind(_USER)
+        if start < 0 or not after.startswith(b'"}') or b'"' in before[start + len(_USER) :]:
+            return before + _encode(prompt.text)[1:-1] + after
+        # What stands before the text, such as a fresh line, goes before the first message.
+        line = before[start + len(_USER) :]
+        first, *rest = prompt.messages
+        head = b'{"role":' + _encode(first.role) + b',"content":"' + line + _encode(first.content)[1:-1] + b'"}'
+        return before[:start] + b",".join([head, *map(_encode, rest)]) + after[2:]
 
 
 def line_of(key: str) -> str:

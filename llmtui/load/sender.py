@@ -15,6 +15,7 @@ import msgspec
 from llmtui.load.course import Course
 from llmtui.load.lateness import Lateness
 from llmtui.load.messages import Pulse, Slice
+from llmtui.load.sources import open_source
 from llmtui.measure.answer import Answer
 from llmtui.measure.failures import RETRY_LATER
 from llmtui.measure.hold import before_write
@@ -76,6 +77,7 @@ class Sender:
         self._report = report
         self._halt = halt
         self._dialect = dialect_for(of.backend)
+        self._source = open_source(of.prompts, of.seed)
         self._over = asyncio.Event()
         self._prepared: tuple[int, Request] | None = None
         #: The requests under way.
@@ -179,8 +181,12 @@ class Sender:
 
     def _request(self, number: int) -> Request:
         of = self._slice
-        body = of.template.of(number)
-        return Request(method=of.method, url=of.url, headers=of.headers, body=body, max_tokens=of.max_tokens)
+        if self._source is None:
+            body, limit = of.template.of(number), of.max_tokens
+        else:
+            prompt = self._source.prompt(number)
+            body, limit = of.template.of(number, prompt, of.config.max_tokens), prompt.max_tokens or of.max_tokens
+        return Request(method=of.method, url=of.url, headers=of.headers, body=body, max_tokens=limit)
 
     async def _write_after(self, hold: Callable[[], Awaitable[None]], taken: Taken) -> None:
         await hold()
@@ -231,6 +237,7 @@ class Sender:
             due_s=end.due_s,
             waited_s=end.waited_s,
             in_flight=taken.in_flight or None,
+            prompt=self._source.prompt(taken.number).name if self._source is not None else "",
             error=failure,
             refused=int(end.refused),
         )

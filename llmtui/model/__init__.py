@@ -21,6 +21,7 @@ from llmtui.model.events import (
     TurnDone,
 )
 from llmtui.model.load import Arrival, Level, Load
+from llmtui.model.objectives import Objective, Slo
 from llmtui.model.plan import (
     LABELS,
     Backend,
@@ -32,6 +33,7 @@ from llmtui.model.plan import (
     redactor,
     secret_values,
 )
+from llmtui.model.prompts import Prompts
 from llmtui.model.redacting import redacted
 from llmtui.model.sample import (
     DISTURBED_CORES,
@@ -84,6 +86,7 @@ __all__ = [
     "Machine",
     "More",
     "Note",
+    "Objective",
     "Order",
     "Outside",
     "Own",
@@ -95,6 +98,7 @@ __all__ = [
     "Plan",
     "Program",
     "Progress",
+    "Prompts",
     "Protocol",
     "Quantity",
     "RequestBatch",
@@ -107,6 +111,7 @@ __all__ = [
     "Sampled",
     "Share",
     "Shutdown",
+    "Slo",
     "Stamp",
     "Start",
     "State",

@@ -12,6 +12,8 @@ import msgspec
 from llmtui.model.base import Embedded, FreshRole, OwnServerName, Protocol, Start, Struct
 from llmtui.model.discovered import Absent, DiscoveredServer
 from llmtui.model.load import Level, Load
+from llmtui.model.objectives import Slo
+from llmtui.model.prompts import Prompts
 from llmtui.model.spread import PairSpread
 from llmtui.text import Redactor, is_ordinary, looks_like_key
 
@@ -168,7 +170,8 @@ class Plan(Struct, frozen=True):
     measured. `fresh_role` is the role of the message that has the fresh line of a prompt (`fresh_prompt`) where a
     server takes it: in runs of 0.1.0 the user's. `spreads` is how far launches of its backends differed in earlier
     runs, as the engine reads it from the history at the start (llmtui.store.spreads); a pair without an entry has no
-    known spread. `load` is how many requests are under way.
+    known spread. `load` is how many requests are under way, `slo` what their answers have to keep, `prompts` what they
+    ask.
     """
 
     run: str
@@ -181,6 +184,8 @@ class Plan(Struct, frozen=True):
     spreads: list[PairSpread] = []
     fresh_role: FreshRole = "user"
     load: Load = Load()
+    slo: Slo = Slo()
+    prompts: Prompts = Prompts()
 
     @property
     def levels(self) -> list[Level]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from llmtui.model.base import Outside, Own, Struct
+from llmtui.model.objectives import Objective
 from llmtui.model.sample import DISTURBED_CORES, Failure, Iteration, Phase, Stamp, TokenSource
 
 #: Where in a turn a request was sent: before the window, in it, or after it, while answers of the window still arrive.
@@ -58,6 +59,10 @@ class Turn(Struct, frozen=True):
     `text` is the answer to request `text_of`, the first one of the window with an answer. `ended_early` counts the
     answers that ended before their token budget. The two means of tokens show different work that medians hide;
     `tokens_per_arrival` and `events_per_piece` are means too.
+
+    With objectives (`Plan.slo`), `kept`, `missed` and `undetermined` add up to `requests`: a request that did not
+    succeed missed them, and one that was cut off too early to tell is undetermined. `objectives` has the same three
+    counts for each objective alone. `goodput_per_s` counts the requests that kept all of them, per second.
     """
 
     run: Own
@@ -133,11 +138,22 @@ class Turn(Struct, frozen=True):
     events_per_piece: float | None = None
     text: Outside = ""
     text_of: int = 0
+    kept: int = 0
+    missed: int = 0
+    undetermined: int = 0
+    objectives: dict[Objective, list[int]] = {}
+    goodput_per_s: float | None = None
 
     @property
     def drifts(self) -> bool:
         """Whether the server became slower within the turn, by more than chance does."""
         return self.drift is not None and self.drift > DRIFT_FROM and (self.drift_p or 0.0) <= DRIFT_P
+
+    @property
+    def attainment(self) -> float | None:
+        """The share of the requests that kept all objectives, None without objectives or requests."""
+        judged = self.kept + self.missed
+        return self.kept / judged if judged else None
 
     @property
     def failure_share(self) -> float:

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from llmtui.config.schema import UiConfig
-from llmtui.model import RESTING, BackendState, Plan, State
+from llmtui.model import RESTING, BackendState, Level, Plan, State
 from llmtui.runview.backend import BackendView
 from llmtui.runview.launches import launches_of
-from llmtui.runview.loads import head_title, worded
 from llmtui.runview.run import RunView
 from llmtui.runview.samples import RECENT
-from llmtui.stats.metrics import CHARTED, CHARTED_OF_LOAD, METRICS, MetricKey
-from llmtui.stats.summary import Spread, box, thinned
+from llmtui.stats.metrics import CHARTED, CHARTED_OF_LOAD, MetricKey
+from llmtui.stats.summary import Spread
 from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
-from llmtui.ui.charts.chart_data import STATISTIC_KINDS, ChartData, Kind, Series
+from llmtui.ui.charts.chart_data import STATISTIC_KINDS, Kind
 from llmtui.ui.layout import Layout, layout_for
 from llmtui.ui.listing import Listing
 from llmtui.ui.situation import Page, Phase, Situation
-from llmtui.ui.text.format import name_text
 from llmtui.ui.text.spans import Role
-from llmtui.ui.views.attempts import median_before, shown_attempt
+from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.backend_state import PanelOptions
 from llmtui.ui.views.scroll import window
 from llmtui.ui.views.sorting import Sort
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from llmtui.ui.past import PastRun
     from llmtui.ui.views.rerun_choice import RerunChoice
 
-#: The most steps of an ECDF: finer than a row.
-ECDF_STEPS = 201
 #: The heights of the small plots, as a share of the median above and below it.
 REACHES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 
@@ -57,6 +53,8 @@ class ViewState:
     forced_log: bool | None = None
     zoom: Zoom = dataclasses.field(default_factory=Zoom)
     listing: Listing = dataclasses.field(default_factory=Listing)
+    #: The number of the level that is shown, 0 for the one that counts.
+    level_shown: int = 0
     table_shown: bool = False
     link: Literal["connecting", "up", "gone"] = "connecting"
     #: Whether part of what happened before the monitor connected is still to come.
@@ -88,6 +86,12 @@ class ViewState:
     def names(self) -> list[str]:
         """The backends in the plan's order."""
         return list(self.run_view.backends)
+
+    @property
+    def level(self) -> Level | None:
+        """The level that is shown: the one that the user chose, else the one that counts. None for a race."""
+        plan = self.run_view.plan
+        return next((each for each in plan.levels if each.number == self.level_shown), plan.head_level)
 
     @property
     def covered(self) -> bool:
@@ -246,24 +250,6 @@ class ViewState:
         every = enumerate(self.run_view.backends.items())
         return [(n, backend_view) for n, (name, backend_view) in every if name not in self.hidden]
 
-    def chart_data(self, kind: Kind) -> ChartData:
-        """Return what a chart of this kind shows now: the backends that are not hidden."""
-        hidden = [(n, name_text(name)) for n, name in enumerate(self.run_view.backends) if name in self.hidden]
-        earlier, beside = _beside(self.run_view, self.metric) if kind == "bars" else ({}, "")
-        return ChartData(
-            kind,
-            self.metric,
-            tuple(_series(self, index, backend_view, kind, earlier) for index, backend_view in self.drawn),
-            max((backend_view.state.planned for backend_view in self.run_view.backends.values()), default=0),
-            log=self.logarithmic,
-            hidden=tuple(hidden),
-            ascii_only=self.ascii_only,
-            window=self.zoom.window if kind == "scatter" else None,
-            reason=_why_empty(self),
-            against=beside,
-            level=head_title(self.run_view.plan),
-        )
-
     def situation(self) -> Situation:
         """Return what decides which commands apply now."""
         backend_views = self.run_view.backends.values()
@@ -294,42 +280,3 @@ class ViewState:
 def _reach(spreads: Sequence[Spread | None]) -> float | None:
     shares = [max(s.max - s.median, s.median - s.min) / s.median for s in spreads if s and s.median > 0]
     return next((reach for reach in REACHES if reach >= max(shares)), None) if shares else None
-
-
-def _beside(run_view: RunView, metric: MetricKey) -> tuple[Mapping[str, float], str]:
-    """Medians that stand beside those on the screen, and their name: of an earlier run, or else attempt."""
-    if run_view.against is not None and (medians := run_view.earlier_medians(metric)):
-        return medians, run_view.against.title
-    before = {name: median_before(backend_view, metric) for name, backend_view in run_view.backends.items()}
-    known = {name: median for name, median in before.items() if median is not None}
-    numbers = {run_view.backends[name].previous_attempt for name in known}
-    return known, f"attempt {numbers.pop()}" if len(numbers) == 1 else "earlier attempts" if numbers else ""
-
-
-def _why_empty(view: ViewState) -> str:
-    """Why a chart has nothing to draw though iterations have finished; empty if it has, or none has finished."""
-    summaries = [shown_attempt(backend_view).summary for _, backend_view in view.drawn]
-    if any(summary.spread(view.metric) is not None for summary in summaries):
-        return ""
-    if any(summary.n for summary in summaries):
-        return f"no backend has reported {METRICS[view.metric].title}: m shows the next metric"
-    text = "no iteration has succeeded: enter shows why" if any(summary.errors for summary in summaries) else ""
-    return worded(text, view.run_view.plan)
-
-
-def _series(view: ViewState, index: int, backend_view: BackendView, kind: Kind, earlier: Mapping[str, float]) -> Series:
-    """What a chart of this kind shows of one backend. `earlier` are medians of an earlier run."""
-    shown = shown_attempt(backend_view)
-    figures = shown.figures(backend_view)
-    ordered = figures.ordered(view.metric)
-    return Series(
-        index,
-        name_text(backend_view.backend.name) + (f" #{shown.attempt}" if shown.earlier else ""),
-        shown.summary.spread(view.metric),
-        points=figures.points(view.metric) if kind == "scatter" else (),
-        stretches=figures.stretches(view.metric) if kind == "scatter" else (),
-        count=figures.measured if kind == "scatter" else 0,
-        ordered=thinned(ordered, ECDF_STEPS) if kind == "ecdf" else (),
-        box=box(ordered) if kind == "box" and ordered else None,
-        earlier=earlier.get(backend_view.backend.name),
-    )

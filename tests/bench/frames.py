@@ -34,6 +34,7 @@ from llmtui.model import (
     Machine,
     RunState,
 )
+from llmtui.ui.chart_source import chart_data
 from llmtui.ui.charts.chart_data import Kind
 from llmtui.ui.charts.draw import draw
 from llmtui.ui.layout import layout_for
@@ -135,7 +136,7 @@ def frame(view: ViewState, width: int, height: int) -> dict[str, float]:
     timed("table", began)
     for kind in KINDS:
         began = time.process_time()
-        draw(view.chart_data(kind), width // max(1, layout.charts) - 1, layout.chart_height - 1)
+        draw(chart_data(view, kind), width // max(1, layout.charts) - 1, layout.chart_height - 1)
         timed(kind, began)
     return took
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from llmtui.config.schema import UiConfig
 from llmtui.model import Failure, IterationDone
+from llmtui.ui.chart_source import chart_data
 from llmtui.ui.charts.chart_data import ChartData, Kind
 from llmtui.ui.layout import layout_for
 from llmtui.ui.view_state import ViewState
@@ -104,4 +105,4 @@ def chart_at(view: ViewState, kind: Kind, size: tuple[int, int]) -> tuple[ChartD
     width, height = size
     view.layout = layout_for(width, height, len(view.names))
     across = width // max(1, view.layout.charts)
-    return view.chart_data(kind), *inner_size(across, view.layout.chart_height)
+    return chart_data(view, kind), *inner_size(across, view.layout.chart_height)

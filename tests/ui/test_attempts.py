@@ -8,6 +8,7 @@ from llmtui.config.schema import UiConfig
 from llmtui.model import BackendChanged, Failure, IterationDone, State
 from llmtui.runview.run import RunView
 from llmtui.text.format import figure
+from llmtui.ui.chart_source import chart_data
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.attempts import attempt_sentence, shown_attempt
 from llmtui.ui.views.backend_line import backend_line
@@ -95,7 +96,7 @@ def test_the_earlier_median_is_beside_the_new_one() -> None:
     run_view = view.run_view
     run_view.apply(canned.hello(done=10, running=False))
     assert "before" not in text_of(table_lines(run_view, "latency", 200, frozenset(), "")[:1])
-    assert view.chart_data("bars").against == ""
+    assert chart_data(view, "bars").against == ""
     latency = run_view.backends["llama.cpp"].summary.latency
     before = figure(latency.median if latency else None, "s").split()[0]
     for event in canned.rerun_events("llama.cpp", count=10, speed=1.25):
@@ -104,7 +105,7 @@ def test_the_earlier_median_is_beside_the_new_one() -> None:
             for width in (80, 120, 200):
                 heading, row = table_lines(run_view, "latency", width, frozenset(), "")[:2]
                 assert " before" in text_of([heading]) and f" {before} " in text_of([row])
-    chart = view.chart_data("bars")
+    chart = chart_data(view, "bars")
     assert chart.against == "attempt 1"
     assert [series.earlier for series in chart.series][1:3] == [None, None]
     assert figure(chart.series[0].earlier, "s").split()[0] == before
@@ -113,7 +114,7 @@ def test_the_earlier_median_is_beside_the_new_one() -> None:
 def test_charts_show_the_previous_attempt_by_name() -> None:
     view = ViewState(canned.plan(), UiConfig())
     rerunning(view.run_view)
-    first = view.chart_data("scatter").series[0]
+    first = chart_data(view, "scatter").series[0]
     assert first.name == "llama.cpp #1"
     assert (first.count, len(first.points)) == (10, 10)
 

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from llmtui.config.schema import UiConfig
 from llmtui.model import IterationDone
 from llmtui.stats.summary import thinned
+from llmtui.ui.chart_source import chart_data
 from llmtui.ui.charts.axes import log_scale_for, one_stands_apart, scale_for
 from llmtui.ui.charts.bars import bar_body
 from llmtui.ui.charts.chart_data import ChartData, Series
@@ -61,7 +62,7 @@ def test_scale_of_close_values_does_not_start_at_zero() -> None:
 def chart(kind: str, count: int = 10) -> ChartData:
     view = ViewState(canned.plan(), UiConfig())
     view.run_view.apply(canned.hello(done=count))
-    return view.chart_data(kind)  # type: ignore[arg-type]
+    return chart_data(view, kind)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -200,22 +201,22 @@ def test_chart_accepts_infinite_and_missing_values() -> None:
     for n, value in enumerate((float("inf"), None, float("nan"), 1.0, 0.0)):
         view.run_view.apply(IterationDone(iteration=canned.iteration("llama.cpp", n + 2, latency_s=value)))
     for kind in ("bars", "box", "ecdf", "scatter"):
-        shown = view.chart_data(kind)
+        shown = chart_data(view, kind)
         assert len(draw(shown, 40, 12)) == len(draw(dataclasses.replace(shown, log=True), 40, 12)) == 12
-    assert [place for place, _ in view.chart_data("scatter").series[0].points] == [0, 4], "a latency cannot be 0"
+    assert [place for place, _ in chart_data(view, "scatter").series[0].points] == [0, 4], "a latency cannot be 0"
 
 
 def test_box_shows_quartiles_whiskers_and_median() -> None:
     view = ViewState(canned.plan(), UiConfig(), hidden={"mistral.rs", "HuggingFace"})
     view.run_view.apply(canned.hello(done=10))
-    shown = text_of(draw(view.chart_data("box"), 60, 14))
+    shown = text_of(draw(chart_data(view, "box"), 60, 14))
     assert all(sign in shown for sign in "┌┐├┤└┘┃")
     assert "0.933" in shown
     assert "● llama.cpp" in shown
     assert "latency in s" in shown
     with_outlier = canned.iteration("llama.cpp", 11, latency_s=1.5)
     view.run_view.apply(IterationDone(iteration=with_outlier))
-    row = next(line for line in text_of(draw(view.chart_data("box"), 60, 14)).split("\n") if "● llama.cpp" in line)
+    row = next(line for line in text_of(draw(chart_data(view, "box"), 60, 14)).split("\n") if "● llama.cpp" in line)
     assert row.count("●") == 3
 
 
@@ -259,25 +260,25 @@ def test_chart_is_logarithmic_if_one_backend_is_far_from_the_rest(medians: list[
 def test_scale_is_automatic_until_the_user_chooses() -> None:
     view = ViewState(canned.plan(), UiConfig())
     view.run_view.apply(canned.hello(done=3))
-    assert not view.chart_data("bars").log
+    assert not chart_data(view, "bars").log
     for n in range(4, 12):
         view.run_view.apply(IterationDone(iteration=canned.iteration("HuggingFace", n, latency_s=30.0)))
-    assert view.chart_data("bars").log
-    assert view.chart_data("scatter").title == "latency per iteration in s, log scale"
-    zoomed = dataclasses.replace(view.chart_data("scatter"), window=(0, 15))
+    assert chart_data(view, "bars").log
+    assert chart_data(view, "scatter").title == "latency per iteration in s, log scale"
+    zoomed = dataclasses.replace(chart_data(view, "scatter"), window=(0, 15))
     assert zoomed.title == "latency per iteration in s, iterations 1 to 15, log scale"
     view.toggle_scale()
-    assert not view.chart_data("bars").log
+    assert not chart_data(view, "bars").log
     view.toggle_scale()
     assert view.forced_log is None
     view.hidden.add("HuggingFace")
-    assert not view.chart_data("bars").log
+    assert not chart_data(view, "bars").log
 
 
 def test_hidden_backend_stays_clickable_in_the_legend() -> None:
     view = ViewState(canned.plan(), UiConfig(), hidden={"mistral.rs"})
     view.run_view.apply(canned.hello(done=3))
-    line, spots = legend(view.chart_data("scatter"), 80)
+    line, spots = legend(chart_data(view, "scatter"), 80)
     text = text_of([line])
     assert [(text[start], index) for start, _, index in spots] == [("●", 0), ("╌", 1), ("×", 2)]
     assert all(text[start:end].strip() for start, end, _ in spots)

@@ -8,6 +8,7 @@ import pytest
 
 from llmtui.config.schema import UiConfig
 from llmtui.model import BackendChanged, Failure, Load
+from llmtui.ui.chart_source import chart_data
 from llmtui.ui.charts.draw import draw
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.backend_line import backend_line
@@ -94,9 +95,9 @@ def test_header_charts_and_table_name_the_load() -> None:
     view = view_after()
     header = text_of(header_lines(view.run_view, "running", 1.0, None, 80, 1))
     assert "closed loop 1 4 8" in header and "10 rounds" in header
-    assert view.chart_data("scatter").title == "output tokens/s, 8 streams, by round"
-    assert view.chart_data("ecdf").title == "share of turns (ECDF), output tokens/s, 8 streams"
-    assert "round" in text_of(draw(view.chart_data("scatter"), 60, 14))
+    assert chart_data(view, "scatter").title == "output tokens/s, 8 streams, by round"
+    assert chart_data(view, "ecdf").title == "share of turns (ECDF), output tokens/s, 8 streams"
+    assert "round" in text_of(draw(chart_data(view, "scatter"), 60, 14))
     heading = text_of(table_lines(view.run_view, view.metric, 120, frozenset(), "")[:1])
     assert "output tokens/s, 8 streams" in heading and "TTFT p50 s" in heading and "turns" in heading
 
@@ -105,7 +106,7 @@ def test_an_open_loop_is_named_by_its_rates() -> None:
     view = view_after(load=Load(request_rate=[0.5, 2.0], requests=40))
     assert view.metric == "latency"
     assert "open loop 0.5 2/s" in text_of(header_lines(view.run_view, "running", 1.0, None, 80, 1))
-    assert view.chart_data("scatter").title == "latency in s, 2 requests/s, by round"
+    assert chart_data(view, "scatter").title == "latency in s, 2 requests/s, by round"
 
 
 def test_the_key_of_metrics_goes_through_those_of_a_load() -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 from textual.events import Click
 from textual.message import Message
 
+from llmtui.ui.chart_source import chart_data
 from llmtui.ui.charts.chart_data import ChartData, Kind
 from llmtui.ui.charts.draw import draw
 from llmtui.ui.charts.legend import legend
@@ -63,7 +64,7 @@ class ChartView(Lines):
         if self.view.catching_up:
             self._key = None
             return [title_line("", (), width - 1)]
-        chart = self.view.chart_data(self.kind)
+        chart = chart_data(self.view, self.kind)
         inner = inner_size(width, height)
         key = (chart, *inner)
         if key != self._key:
