@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import pytest
 
 from llmtui.config.schema import UiConfig
+from llmtui.ui.chart_source import chart_data
 from llmtui.ui.charts.chart_data import Kind
 from llmtui.ui.charts.draw import draw
 from llmtui.ui.layout import CHART_MIN, PANEL_LARGE_DIGITS, PANEL_LEAST_HEIGHT, Layout, layout_for
@@ -120,7 +121,7 @@ def growing(numbers: list[int]) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["five, 3% apart", "nine, 0.6 to 1.8 s", "one 100x slower"])
 def test_larger_chart_has_no_less_rows_and_columns_of_data(name: str, kind: Kind) -> None:
-    chart = view_of(name).chart_data(kind)
+    chart = chart_data(view_of(name), kind)
 
     def data(width: int, height: int) -> tuple[int, int]:
         decoded = Decoded(draw(chart, width, height), chart.log, across=kind in ("box", "ecdf"))
