@@ -42,7 +42,7 @@ async def take_turn(
         part=backend_run.part,
     )
     run.recorder.save_turn(turn)
-    figures = TurnFigures(level)
+    figures = TurnFigures(level, run.plan.slo)
 
     def receive(samples: list[Iteration]) -> None:
         run.recorder.save_requests(samples)

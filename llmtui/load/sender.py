@@ -43,7 +43,7 @@ class Taken:
 
 @dataclasses.dataclass
 class _End:
-    """How a request ended, `age_s` after it was taken."""
+    """How a request ended, `age_s` after it was taken. Its first token came `first_s` after that, None if none did."""
 
     taken: Taken
     due_s: float | None
@@ -52,6 +52,7 @@ class _End:
     failure: Failure | None = CUT_OFF
     refused: bool = False
     age_s: float = 0.0
+    first_s: float | None = None
 
 
 class Sender:
@@ -153,7 +154,7 @@ class Sender:
                 taken.request,
                 self._dialect,
                 timeout_s=self._slice.config.timeout_s,
-                on_tokens=self._on_tokens,
+                on_tokens=functools.partial(self._on_tokens, end),
             )
             end.failure = None
         except IterationError as error:
@@ -244,7 +245,10 @@ class Sender:
         if answer is not None:
             return with_figures(sample, answer)
         # How long it had been under way by then.
-        return msgspec.structs.replace(sample, latency_s=end.age_s)
+        sample = msgspec.structs.replace(sample, latency_s=end.age_s)
+        return msgspec.structs.replace(sample, ttft_s=end.first_s) if failure is CUT_OFF else sample
 
-    def _on_tokens(self, _: int) -> None:
+    def _on_tokens(self, end: _End, _: int) -> None:
         self._tokens += 1
+        if end.first_s is None:
+            end.first_s = self.now_s - end.taken.taken_s

@@ -11,11 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
-from llmtui.model import Iteration, Level, Quantity, TokenSource, pieces
+from llmtui.model import Iteration, Level, Quantity, Slo, TokenSource, pieces
 from llmtui.stats import settling, turn_trend
 from llmtui.stats.by_place import Means, Peaks
 from llmtui.stats.durations import Durations
 from llmtui.stats.little import Little
+from llmtui.stats.objectives import Kept
 from llmtui.stats.running import Counts
 from llmtui.stats.turn_answers import Answers
 from llmtui.stats.turn_edges import Edges
@@ -32,8 +33,9 @@ OUTCOMES = ("finished", "failed", "refused", "timed_out", "unfinished")
 class TurnFigures:
     """Takes the samples of one turn as they end; `figures` computes what `llmtui.model.Turn` has of them."""
 
-    def __init__(self, level: Level) -> None:
+    def __init__(self, level: Level, slo: Slo | None = None) -> None:
         self._level = level
+        self._kept = Kept(slo)
         self._durations: dict[Quantity, Durations] = {quantity: Durations() for quantity in get_args(Quantity)}
         self._server = {name: Durations() for name in _SERVER}
         self._counts = {name: Counts() for name in _COUNTS}
@@ -81,6 +83,7 @@ class TurnFigures:
         self._first = min(self._first or sample.request, sample.request)
         self._last = max(self._last, sample.request)
         self._outcomes[outcome(sample)] += 1
+        self._kept.add(sample)
         worker = sample.worker
         self._in_flight_most[worker] = max(self._in_flight_most[worker], sample.in_flight or 0)
         for quantity, values in _queue(sample):
@@ -131,6 +134,7 @@ class TurnFigures:
             "stamp": _most(self._stamps),
             **self._answers.figures(),
             **self._settling(),
+            **self._kept.figures(None),
         }
         if not self._outcomes["finished"]:
             of["error"] = self._error
@@ -152,6 +156,7 @@ class TurnFigures:
             "in_flight": totals.busy_s / length,
             "little_residual": self._little.residual(from_s, to_s),
             **self._drift(totals.busy_s / length),
+            **self._kept.figures(length),
         }
         if self._level.open:
             of["backlog"] = backlog = [self._backlog.up_to(to_s * third / 3) for third in (1, 2, 3)]

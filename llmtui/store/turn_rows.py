@@ -79,6 +79,8 @@ def turn_of(row: sqlite3.Row, run: str, names: Collection[str], levels: int, *, 
         Buckets.decoded(numbers)
     if not all(0 <= count <= RANGES["turn"][1] for count in turn.backlog):
         raise ValueError("the backlog of a turn is not a number of requests")
+    if not all(len(counts) == 3 and min(counts) >= 0 for counts in turn.objectives.values()):
+        raise ValueError("an objective of a turn does not have three numbers of requests")
     check_texts(turn)
     return turn
 

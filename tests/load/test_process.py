@@ -15,7 +15,7 @@ from llmtui.load import process as process_module
 from llmtui.load.messages import Pulse, Slice
 from llmtui.load.process import WorkerProcess
 from llmtui.model import Iteration
-from tests.load.helpers import run_slice, slice_for, truth, worker
+from tests.load.helpers import kind_of, run_slice, slice_for, truth, worker
 
 #: An engine that starts a worker on a slice without end, and prints the worker's process id.
 ENGINE = """
@@ -123,6 +123,23 @@ async def test_a_slice_that_is_cancelled_keeps_what_was_finished_and_reports_wha
         assert all(sample.error and sample.error.kind == "stopped" and sample.latency_s for sample in cut_off)
         again, done = await run_slice(slice_for(url, streams=1, requests=2), process=process)
         assert done.error is None and all(sample.ok for sample in again)
+
+
+async def test_an_answer_that_is_cut_off_says_when_it_began() -> None:
+    """Its objectives are judged by that: the first token may have come in time."""
+    samples: list[Iteration] = []
+    async with truth(ttft_ms=50, itl_ms=10) as url, worker() as process:
+        begun = asyncio.Event()
+        of = slice_for(url, streams=2, requests=10, tokens=10_000)
+        turn = asyncio.create_task(
+            process.run(of, samples.extend, lambda pulse: begun.set() if pulse.tokens > 40 else None)
+        )
+        await begun.wait()
+        turn.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+    assert [kind_of(sample) for sample in samples] == ["stopped", "stopped"]
+    assert all(0.05 <= (sample.ttft_s or 0.0) < (sample.latency_s or 0.0) for sample in samples)
 
 
 async def test_the_worker_ends_when_the_engine_is_killed() -> None:
