@@ -172,6 +172,7 @@ load_options = (
         metavar="SECONDS",
         hidden=True,
     ),
+    click.option("--search", metavar="knee|slo", type=TEXT, help="Load: search a level (llmtui explain loads)."),
 )
 
 #: What to race, and what goes before the settings of the config.

@@ -11,6 +11,7 @@ import msgspec
 
 from llmtui.config.errors import ConfigError, show
 from llmtui.config.places import Option, Place
+from llmtui.config.searches import check_word, searching
 from llmtui.model import Load, RunConfig
 from llmtui.model.load import Arrival
 from llmtui.text.format import plural
@@ -33,6 +34,7 @@ OPTIONS = (
     "max_concurrency",
     "requests",
     "duration_s",
+    "search",
 )
 _OF_OPEN_LOOPS = ("burstiness", "arrival", "max_concurrency")
 
@@ -70,6 +72,9 @@ def check_load(load: Load, place: Place | Option, given: Collection[str] = ()) -
     if load.arrival not in (words := get_args(Arrival)):
         allowed_words = ", ".join(map(repr, words))
         raise ConfigError(f"{place.key('arrival')}: expected one of {allowed_words}, got {show(load.arrival)}")
+    check_word(load.search, place)
+    if load.search:
+        load = searching(load, _streams(load.concurrency, place), place, given)
     streams = _distinct(_streams(load.concurrency, place), place.key("concurrency"))
     rates = _distinct(_rates(load.request_rate, place), place.key("request_rate"))
     load = msgspec.structs.replace(load, concurrency=streams if len(streams) > 1 else streams[0], request_rate=rates)
@@ -95,10 +100,12 @@ def load_changes(load: Load, given: dict[str, Any], option: Option) -> Load:
         # As in vLLM, where 1 is Poisson.
         changes["arrival"] = "poisson" if changes["burstiness"] == 1 else "gamma"
     unset = Load()
+    if "search" in changes and "request_rate" not in changes and load.request_rate:
+        changes.setdefault("concurrency", unset.concurrency)
     if "concurrency" in changes:
         load = msgspec.structs.replace(load, request_rate=[], **{k: getattr(unset, k) for k in _OF_OPEN_LOOPS})
     if "request_rate" in changes:
-        load = msgspec.structs.replace(load, concurrency=unset.concurrency)
+        load = msgspec.structs.replace(load, concurrency=unset.concurrency, search="")
     if ("requests" in changes) != ("duration_s" in changes):
         load = msgspec.structs.replace(load, requests=0, duration_s=0.0)
     return check_load(msgspec.structs.replace(load, **changes), option, given=changes)
@@ -109,6 +116,11 @@ def remarks(load: Load) -> list[str]:
     short = [one for one in load.levels if 0 < load.requests_of(one) < one.streams]
     if not short:
         return []
+    if load.search:
+        return [
+            f"above {plural(load.requests, 'stream')} a turn of {plural(load.requests, 'request')} is shorter than one "
+            "answer of each stream, so its rates are rough; use more requests, or leave the number out"
+        ]
     titles = ", ".join(str(one.streams) for one in short[:-1])
     titles = f"{titles} and {short[-1].title}" if titles else short[-1].title
     most = max(one.streams for one in short)

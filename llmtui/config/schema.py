@@ -31,6 +31,7 @@ from llmtui.config.own_server_checks import check_env, distinct, on_shared_file
 from llmtui.config.places import Option, Place
 from llmtui.config.prompts import check_prompts
 from llmtui.config.requests import check_requests
+from llmtui.config.searches import check_search
 from llmtui.config.variables import expand
 from llmtui.model import LABELS, Backend, Load, Plan, Prompts, RunConfig, Slo, Struct, is_backend_name, secret_values
 from llmtui.model.plan import LEAST_LAUNCHES
@@ -99,6 +100,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         """
         run = self.run if self.metric_named else with_metric(self.run, self.load)
         check_metric(run, self.load, self.place.section("run"))
+        check_search(run, self.load, self.slo, self.place)
         only = chosen_names(only, [b.name for b in self.backend], self.source)
         chosen = [b for b in self.backend if (b.name in only if only else b.enabled)]
         if not chosen:

@@ -37,7 +37,7 @@ def results_csv(run_view: RunView) -> str:
     `comparable_to_fastest` says whether `ratio_to_fastest` compares equal work. `void`, `warnings` and `notes` have
     the codes of the checks on this backend or on all backends, and `evidence` has their texts and fixes.
     """
-    levels: list[Level | None] = [*run_view.plan.levels] or [None]
+    levels: list[Level | None] = [*run_view.levels_shown] or [None]
     return "".join(_table(RESULT_COLUMNS, (result for level in levels for result in _results(run_view, level))))
 
 

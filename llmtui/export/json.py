@@ -273,7 +273,7 @@ def _document(run_view: RunView) -> str:
         earlier_attempts=run_view.earlier_attempts(),
         verdict=_verdict(verdict),
         load=plan.load,
-        levels=[_level(run_view, level) for level in plan.levels],
+        levels=[_level(run_view, level) for level in run_view.levels_shown],
         turns=_turns(run_view),
     )
     # Requests follow piece by piece.
@@ -282,11 +282,11 @@ def _document(run_view: RunView) -> str:
 
 
 def _level(run_view: RunView, level: Level) -> LevelRecord:
-    verdict, head = run_view.verdict(level=level.number), run_view.plan.head_level
+    verdict = run_view.verdict(level=level.number)
     return LevelRecord(
         level=level,
         title=level.title,
-        counts=level == head,
+        counts=verdict.at is not None and verdict.at.counts,
         backends=[
             BackendAtLevel(name=name, summary=view.at(level.number).summary, figures=view.at_level(level.number))
             for name, view in run_view.backends.items()

@@ -107,7 +107,7 @@ _NO_UNIT = frozenset({"output tok/s", "requests/s", "in flight"})
 def load_rows(run_view: RunView) -> list[LoadRow]:
     """A row per level and backend, with the backends of a level from the best to the worst."""
     rows = []
-    for level, verdict in zip(run_view.plan.levels, of_levels.verdicts(run_view), strict=True):
+    for level, verdict in zip(run_view.levels_shown, of_levels.verdicts(run_view), strict=True):
         places = {standing.name: place for place, standing in enumerate(verdict.board.standings)}
         names = sorted(run_view.backends, key=lambda name: places.get(name, len(places)))
         for name in names:
@@ -150,7 +150,7 @@ def load_remarks(run_view: RunView) -> list[str]:
             remarks.append(f"{shown}: {STATE_WORDS[state.state]}: {sanitize(str(state.failure))}")
         elif state.state in FAILED or state.state == "stopped":
             remarks.append(f"{shown}: {STATE_WORDS[state.state]}")
-        for level in run_view.plan.levels:
+        for level in run_view.levels_shown:
             figures = backend_view.at_level(level.number)
             short = state.planned - figures.turns
             if figures.turns + figures.partial and short > 0:

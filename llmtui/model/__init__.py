@@ -20,7 +20,7 @@ from llmtui.model.events import (
     Tick,
     TurnDone,
 )
-from llmtui.model.load import Arrival, Level, Load
+from llmtui.model.load import Arrival, Level, Load, Search
 from llmtui.model.objectives import Objective, Slo
 from llmtui.model.plan import (
     LABELS,
@@ -109,6 +109,7 @@ __all__ = [
     "RunConfig",
     "RunState",
     "Sampled",
+    "Search",
     "Share",
     "Shutdown",
     "Slo",

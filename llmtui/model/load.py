@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from llmtui.model.base import Struct
 
 #: How the requests of an open loop follow one another.
 Arrival = Literal["poisson", "constant", "gamma"]
+#: What a search looks for: the knee of the throughput, or the largest level that keeps the objectives. "" is none.
+Search = Literal["", "knee", "slo"]
+#: The upper end of a search, in streams, unless the config says it.
+SEARCH_UNTIL = 256
+#: A search tries every number of streams up to this one, then as many of each octave.
+_FINE = 8
+#: A search has this many probes besides those that double the streams.
+_PROBES_BETWEEN = 5
 
 #: The least requests of a turn that count, and those of each stream, unless the config says how many.
 LEAST_REQUESTS = 40
@@ -51,6 +60,9 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
 
     A turn is what one backend gets at a time. It counts `requests` requests (0: enough for the level), or those that
     are sent within `duration_s`. `settle` requests before them do not count; "auto" finds their number.
+
+    With `search` the levels are candidates: the search decides which of them get turns. The largest `concurrency` is
+    the upper end then.
     """
 
     concurrency: int | str | list[int] = 1
@@ -61,10 +73,16 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
     requests: int = 0
     duration_s: float = 0.0
     settle: Literal["auto"] | int = "auto"
+    search: Search = ""
 
     @property
     def levels(self) -> list[Level]:
-        """All levels in the order of the config; empty for a race. Call it on a load that has been checked."""
+        """All levels in the order of the config; empty for a race. Call it on a load that has been checked.
+
+        Those of a search are its candidates, in ascending order.
+        """
+        if self.search:
+            return [Level(number=number, streams=count) for number, count in enumerate(ladder(self.search_until), 1)]
         rates = self.request_rate if isinstance(self.request_rate, list) else [self.request_rate]
         if rates:
             cap, arrival, burstiness = self.max_concurrency, self.arrival, self.burstiness
@@ -78,8 +96,26 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
         return [Level(number=number, streams=count) for number, count in enumerate(streams, 1)]
 
     @property
+    def search_until(self) -> int:
+        """The upper end of a search, in streams."""
+        counts = self.concurrency if isinstance(self.concurrency, list) else [int(self.concurrency)]
+        return max(counts)
+
+    @property
+    def most_levels(self) -> int:
+        """How many levels a backend measures; of a search at most."""
+        levels = len(self.levels)
+        return min(levels, math.ceil(math.log2(self.search_until)) + _PROBES_BETWEEN) if self.search else levels
+
+    @property
     def head_level(self) -> Level | None:
-        """The level that counts, fixed before the run: the largest. None for a race."""
+        """The level that is shown first. None for a race.
+
+        It is the largest, and counts, as it is fixed before the run. Of a search it is the first, which every backend
+        measures, and no level counts.
+        """
+        if self.search:
+            return self.levels[0]
         return max(self.levels, key=lambda level: (level.streams, level.rate), default=None)
 
     def requests_of(self, level: Level) -> int:
@@ -87,3 +123,11 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
         if self.duration_s:
             return 0
         return self.requests or max(LEAST_REQUESTS, REQUESTS_PER_STREAM * level.streams)
+
+
+def ladder(until: int) -> list[int]:
+    """Return the candidates of a search: 1 to 8 streams, then eight numbers in each octave, and the upper end."""
+    counts = list(range(1, min(until, _FINE) + 1))
+    while counts[-1] < until:
+        counts.append(min(until, counts[-1] + 2 ** (counts[-1].bit_length() - 1) // _FINE))
+    return counts

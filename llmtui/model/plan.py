@@ -194,7 +194,7 @@ class Plan(Struct, frozen=True):
 
     @property
     def head_level(self) -> Level | None:
-        """The level that counts, fixed before the run: the largest. None for a race."""
+        """The level that is shown first (`Load.head_level`): it counts unless the run is a search. None for a race."""
         return self.load.head_level
 
     @property

@@ -96,6 +96,11 @@ class BackendView(SamplesView):
         sums = self._sums.get((attempt or self.state.attempt, level))
         return sums.figures if sums is not None else LevelFigures()
 
+    @property
+    def levels_with_turns(self) -> set[int]:
+        """The levels at which the current attempt has measured turns, and those of attempts that are still shown."""
+        return {level for _, level in self._sums}
+
     def drop_old_attempts(self) -> None:
         """Drop the figures of all attempts but the previous one, and the current one or the one that is received."""
         super().drop_old_attempts()

@@ -14,11 +14,11 @@ from llmtui.stats.verdict import Verdict
 
 
 def verdicts(run_view: RunView, metric: MetricKey | None = None) -> list[Verdict]:
-    """Return the verdict at each level, in the order of the config; [] for a race.
+    """Return the verdict at each level that is shown, in the order of the config; [] for a race.
 
     Without a `metric` it is by the one that counts. Only the level that counts gives a star.
     """
-    return [run_view.verdict(metric, level.number) for level in run_view.plan.levels]
+    return [run_view.verdict(metric, level.number) for level in run_view.levels_shown]
 
 
 def sentences(run_view: RunView, metric: MetricKey | None = None, *, others: bool = False) -> list[str]:

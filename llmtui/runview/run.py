@@ -18,6 +18,7 @@ from llmtui.model import (
     Hello,
     Iteration,
     IterationDone,
+    Level,
     LogTail,
     Machine,
     Note,
@@ -202,6 +203,15 @@ class RunView:
         """Return the backends with their samples at a level, by name; 0 is a race, or the level that counts."""
         return {name: view.at(level) if level else view for name, view in self.backends.items()}
 
+    @property
+    def levels_shown(self) -> list[Level]:
+        """The levels of the load in the order of the plan; of a search the first one and those that had turns."""
+        levels = self.plan.levels
+        if not self.plan.load.search:
+            return levels
+        had = {1}.union(*(view.levels_with_turns for view in self.backends.values()))
+        return [level for level in levels if level.number in had]
+
     def load_at(self, level: int = 0) -> AtLoad | None:
         """Return this level of the load, by default the one that counts; None for a race."""
         head = self.plan.head_level
@@ -211,7 +221,7 @@ class RunView:
 
         number = level or head.number
         here = next(each for each in self.plan.levels if each.number == number)
-        return AtLoad(here, self.plan.load, counts=number == head.number)
+        return AtLoad(here, self.plan.load, counts=number == head.number and not self.plan.load.search)
 
     def verdict(self, metric: MetricKey | None = None, level: int = 0) -> Verdict:
         """Return the verdict on all pairs and the fairness checks; during a run it may be a few iterations old.
@@ -274,6 +284,9 @@ class RunView:
     @property
     def failed(self) -> bool:
         """Whether any backend has errors or missing iterations, at any level of a load: the exit code is then 1."""
+        if self.plan.load.search:
+            # A level at which a server fails ends its search, and is a result.
+            return any(view.state.state != "done" for view in self.backends.values())
         every = [view for level in self.plan.levels for view in self.at(level.number).values()]
         return any(
             view.state.state != "done" or view.summary.errors or view.summary.n < self.plan.config.iterations

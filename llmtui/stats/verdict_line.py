@@ -36,7 +36,9 @@ def verdict_line(verdict: Verdict, *, spans: bool) -> str:
     if verdict.at is None:
         return line if verdict.counts else f"also, {line}"
     claim = not start and _shown(verdict.board)
-    return f"{'at' if verdict.counts else 'also at'} {verdict.at.title}{' ' if claim else ': '}{line}"
+    # No level of a search counts: the metric that was asked for is the first one there.
+    first = verdict.counts or (bool(verdict.at.load.search) and verdict.metric == verdict.asked)
+    return f"{'at' if first else 'also at'} {verdict.at.title}{' ' if claim else ': '}{line}"
 
 
 def _start(verdict: Verdict, spans: bool) -> str:

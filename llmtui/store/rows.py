@@ -176,11 +176,14 @@ def _progress(states: list[BackendState], stored: StoredRun) -> dict[str, int]:
     counts = Counter((i.backend, i.attempt) for i in stored.iterations)
     counts.update((turn.backend, turn.attempt) for turn in stored.turns if turn.state == "whole")
     backends = {backend.name: backend for backend in plan.backends}
-    levels = len(plan.levels)
+    had: dict[tuple[str, int], set[int]] = {}
+    for turn in stored.turns:
+        had.setdefault((turn.backend, turn.attempt), set()).add(turn.level)
     planned = {}
     for state in states:
         if state.state not in FAILED:
             backend, rounds = backends[state.name], state.planned
+            levels = len(had.get((state.name, state.attempt), {1}) if plan.load.search else plan.levels)
             # After each launch a load has a further warm-up turn at each level.
             warmups = plan.config.warmups_of(backend, rounds) + levels * plan.config.launches_of(backend, rounds)
             planned[state.name, state.attempt] = warmups + rounds * (levels or 1)
