@@ -11,7 +11,8 @@ import msgspec
 
 from llmtui.engine.history_notes import HistoryNotes
 from llmtui.engine.unwritten import Unwritten
-from llmtui.model import AnyEvent, BackendState, Iteration, Machine, Note, Plan, Turn, redactor
+from llmtui.model import AnyEvent, BackendState, Iteration, Machine, Note, Plan, Requests, Turn, redactor
+from llmtui.store import requests
 from llmtui.store.errors import StoreError
 from llmtui.store.history import Store
 from llmtui.store.open import open_store
@@ -106,13 +107,13 @@ class Recorder:
         self._begun = True
         return stored
 
-    def requests(self, turn: Turn) -> Iterator[list[Iteration]]:
-        """Yield the requests of a turn that are in the history, some hundred at a time. Raises StoreError.
+    def requests(self, turn: Turn, command: Requests) -> Iterator[requests.Answer]:
+        """Yield the requests of a turn that `command` asks for, as far as the history has them. Raises StoreError.
 
         May be called from any thread.
         """
         if self._store is not None:
-            yield from self._store.requests(turn)
+            yield from requests.answer(self._store, turn, command)
 
     def save_iteration(self, iteration: Iteration) -> None:
         """Save one iteration, and whatever could not be saved before."""

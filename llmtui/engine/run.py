@@ -28,6 +28,7 @@ from llmtui.model import (
     Machine,
     Note,
     Plan,
+    Requests,
     RunChanged,
     RunState,
     Turn,
@@ -129,10 +130,13 @@ class Run:
             self.turns.append(turn)
             self._send(TurnDone(turn=turn))
 
-    def requests(self, seq: int) -> Iterator[list[Iteration]]:
-        """Yield the requests of a turn that has ended, some hundred at a time; from any thread. Raises StoreError."""
-        turn = next((turn for turn in self.turns if turn.seq == seq), None)
-        return self.recorder.requests(turn) if turn is not None else iter(())
+    def requests(self, command: Requests) -> Iterator[tuple[int, list[Iteration]]]:
+        """Yield what `command` asks for of a turn that has ended, as llmtui.link.requests needs it.
+
+        May be called from any thread. Raises StoreError.
+        """
+        turn = next((turn for turn in self.turns if turn.seq == command.turn), None)
+        return self.recorder.requests(turn, command) if turn is not None else iter(())
 
     def add_note(self, note: Note) -> None:
         """Emit a note, also to clients that connect later."""

@@ -1,4 +1,4 @@
-"""The engine's answer to a client that wants the requests of a turn: read from the history in a thread, piece by piece.
+"""The answer to a client that wants the requests of a turn: read from the history in a thread, piece by piece.
 
 Neither the engine nor the client ever has all of them in memory.
 """
@@ -11,26 +11,39 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from llmtui.model import Iteration, RequestBatch, Requests
 from llmtui.model.errors import CommandError
 
-#: The most requests in a message.
+#: The most requests in a message: with their texts and arrivals, and without.
 BATCH = 64
+BATCH_OF_FIGURES = 256
+
+#: Yields how many requests the turn of the command has, and some of them. It runs in a thread.
+Read = Callable[[Requests], Iterator[tuple[int, list[Iteration]]]]
 
 
-class RequestReader:
-    """Reads requests. `read` yields those of a turn (its `seq`) some at a time, and runs in a thread."""
+async def batches(read: Read, command: Requests) -> AsyncIterator[RequestBatch]:
+    """Yield the requests that `command` asks for, then a batch that is the last."""
+    size = BATCH_OF_FIGURES if command.figures else BATCH
+    total, problem = 0, ""
+    reading = read(command)
+    try:
+        while (found := await asyncio.to_thread(next, reading, None)) is not None:
+            total, samples = found
+            for start in range(0, len(samples), size):
+                yield _batch(command, total, samples=samples[start : start + size])
+    except CommandError as error:
+        problem = str(error)
+    yield _batch(command, total, last=True, problem=problem)
 
-    def __init__(self, read: Callable[[int], Iterator[list[Iteration]]]) -> None:
-        self._read = read
 
-    async def batches(self, command: Requests) -> AsyncIterator[RequestBatch]:
-        """Yield the requests, then one that is the last."""
-        read = self._read(command.turn)
-        problem = ""
-        try:
-            while (samples := await asyncio.to_thread(next, read, None)) is not None:
-                for start in range(0, len(samples), BATCH):
-                    yield RequestBatch(
-                        backend=command.backend, turn=command.turn, samples=samples[start : start + BATCH]
-                    )
-        except CommandError as error:
-            problem = str(error)
-        yield RequestBatch(backend=command.backend, turn=command.turn, last=True, problem=problem)
+def _batch(
+    command: Requests, total: int, *, samples: list[Iteration] | None = None, last: bool = False, problem: str = ""
+) -> RequestBatch:
+    return RequestBatch(
+        backend=command.backend,
+        turn=command.turn,
+        samples=samples or [],
+        last=last,
+        problem=problem,
+        total=total,
+        figures=command.figures,
+        place=command.place,
+    )

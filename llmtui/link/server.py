@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from llmtui.link.client import MAX_LINE_BYTES, peer
-from llmtui.link.requests import RequestReader
+from llmtui.link.requests import Read, batches
 from llmtui.model import (
     AnyCommand,
     AnyEvent,
@@ -61,7 +61,8 @@ class _Connection:
         self.earlier_turns: list[Turn] = []
         #: Set while the client has read most of what was queued.
         self.room = asyncio.Event()
-        self.answering: asyncio.Task[None] | None = None
+        #: The answers to commands for requests that are under way: to one for a single request, and to another.
+        self.answering: dict[bool, asyncio.Task[None]] = {}
 
     def put(self, line: bytes, *, droppable: bool = False) -> None:
         """Queue a line; a `droppable` one is skipped if the client is slow."""
@@ -115,14 +116,15 @@ class _Connection:
             self.writer.write(_encode(event) + b"\n")
             await self.writer.drain()
 
-    def answer(self, reader: RequestReader, command: Requests) -> None:
-        """Send the requests of a turn, as fast as the client reads, in place of the answer under way."""
-        if self.answering is not None:
-            self.answering.cancel()
-        self.answering = asyncio.create_task(self._answer(reader, command))
+    def answer(self, read: Read, command: Requests) -> None:
+        """Send requests of a turn, as fast as the client reads, in place of the answer of this kind under way."""
+        single = command.place is not None
+        if single in self.answering:
+            self.answering[single].cancel()
+        self.answering[single] = asyncio.create_task(self._answer(read, command))
 
-    async def _answer(self, reader: RequestReader, command: Requests) -> None:
-        async for event in reader.batches(command):
+    async def _answer(self, read: Read, command: Requests) -> None:
+        async for event in batches(read, command):
             await self.room.wait()
             self.put(_encode(event) + b"\n")
 
@@ -144,13 +146,13 @@ class LinkServer:
         hello: Callable[[], Hello],
         handle_command: Callable[[AnyCommand], None],
         set_watched: Callable[[bool], None],
-        requests: Callable[[int], Iterator[list[Iteration]]] = lambda _: iter(()),
+        requests: Read = lambda _: iter(()),
     ) -> None:
         self._path = path
         self._hello = hello
         self._handle_command = handle_command
         self._set_watched = set_watched
-        self._requests = RequestReader(requests)
+        self._requests = requests
         self._connections: set[_Connection] = set()
         #: Whether any client has connected so far.
         self.had_clients = False
@@ -224,7 +226,7 @@ class LinkServer:
         finally:
             self._connections.discard(connection)
             self._tasks.discard(task)
-            tasks = [task for task in (writing, reading, connection.answering) if task is not None]
+            tasks = [writing, reading, *connection.answering.values()]
             for each in tasks:
                 each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

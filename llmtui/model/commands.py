@@ -42,11 +42,15 @@ class Logs(EngineCommand, frozen=True, tag="logs"):
 class Requests(EngineCommand, frozen=True, tag="requests"):
     """Send the requests of a backend's turn (its `seq`) as `RequestBatch`, once it has ended.
 
-    A further one ends the answer to the one before.
+    With `figures` they come without texts and arrivals. With a `place` only one request is sent: the one that ended
+    after this many others. A further command ends the answer to the one before; one with a `place` ends only another
+    one with a `place`.
     """
 
     backend: str
     turn: int
+    figures: bool = False
+    place: int | None = None
 
 
 class More(EngineCommand, frozen=True, tag="more"):

@@ -49,6 +49,7 @@ class RequestBatch(Event, frozen=True, tag="requests"):
     """Requests of a turn with their texts and arrivals, in the order in which they ended, in response to `Requests`.
 
     Only the client that asked gets them. The `last` one has none. `problem` is why they cannot be read, else "".
+    `total` is how many the turn has, 0 if it is unknown. `figures` and `place` are those of the command.
     """
 
     backend: Own
@@ -56,6 +57,9 @@ class RequestBatch(Event, frozen=True, tag="requests"):
     samples: list[Iteration] = []
     last: bool = False
     problem: Own = ""
+    total: int = 0
+    figures: bool = False
+    place: int | None = None
 
 
 class BackendChanged(Event, frozen=True, tag="backend"):

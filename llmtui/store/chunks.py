@@ -35,6 +35,7 @@ OF_TURN = frozenset(
     {"run", "backend", "attempt", "phase", "iteration", "started_utc", "level", "turn", "part", "launch"}
 )
 _ARRIVALS = ("arrivals_ns", "arrival_tokens")
+_TEXT = "text"
 _TYPES: dict[str, Any] = {
     name: kind
     for name, kind in get_type_hints(Iteration, include_extras=True).items()
@@ -101,10 +102,13 @@ def pack(samples: Sequence[Iteration]) -> bytes:
     return zlib.compress(_encode(_Packed(count=len(samples), **parts, **arrivals)), _LEVEL)  # type: ignore[arg-type]
 
 
-def unpack(data: bytes, count: int, base: dict[str, Any], ranges: dict[str, tuple[float, float]]) -> list[Iteration]:
+def unpack(
+    data: bytes, count: int, base: dict[str, Any], ranges: dict[str, tuple[float, float]], *, figures: bool = False
+) -> list[Iteration]:
     """Return the `count` requests of a chunk, each with the fields in `base`. Raises ValueError for anything else.
 
-    `ranges` are those of numbers. Texts are not checked.
+    `ranges` are those of numbers. Texts are not checked. With `figures` the requests have no text and no arrivals,
+    which are most of the work.
     """
     packed = _opened(data)
     if packed.count != count:
@@ -114,6 +118,8 @@ def unpack(data: bytes, count: int, base: dict[str, Any], ranges: dict[str, tupl
     for name, values in _known(packed.each).items():
         if len(values) != count:
             raise ValueError(f"{name} has another number of values")
+        if figures and name == _TEXT:
+            continue
         try:
             columns[name] = [msgspec.convert(value, _TYPES[name]) for value in values]
         except msgspec.ValidationError:
@@ -127,7 +133,10 @@ def unpack(data: bytes, count: int, base: dict[str, Any], ranges: dict[str, tupl
         columns[name] = _optional(array("d", _unshuffled(numbers, count).tobytes()).tolist(), name)
     for name in (*_REALS, *_WHOLES):
         _check(name, columns.get(name) or [getattr(common, name)], ranges)
-    columns |= zip(_ARRIVALS, _arrivals(packed, count), strict=True)
+    if figures:
+        common = msgspec.structs.replace(common, text="")
+    else:
+        columns |= zip(_ARRIVALS, _arrivals(packed, count), strict=True)
     if not columns:
         return [common] * count
     replace: Callable[..., Iteration] = msgspec.structs.replace

@@ -28,6 +28,8 @@ from llmtui.text import Redactor, sanitize
 _MAX_REASON = 200
 _NO_SECRETS = Redactor(())
 _KEY = ("run", "backend", "attempt", "phase", "iteration")
+#: Requests of a turn, some hundred at a time.
+Requests = Iterator[list[Iteration]]
 _SAVE = (
     f"INSERT INTO iterations ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{c}' for c in COLUMNS)}) "
     f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
@@ -118,13 +120,20 @@ class Store:
                 turns.write_turn(connection, redacted(turn, redact))
             turns.write_chunks(connection, chunks)
 
-    def requests(self, turn: Turn) -> Iterator[list[Iteration]]:
-        """Yield the requests of a turn, some hundred at a time, in the order in which they ended. Raises StoreError."""
-        with self._reading() as connection:
-            places = turns.places(connection, turn)
-        for place in places:
+    def request_chunks(self, turn: Turn) -> list[tuple[int, int]]:
+        """Return the chunks of the requests of a turn, each with its number of requests. Raises StoreError."""
+        with self._reading() as connection, self._checked(turn.run):
+            return turns.chunks(connection, turn)
+
+    def requests(self, turn: Turn, among: Iterable[int] | None = None, *, figures: bool = False) -> Requests:
+        """Yield the requests of a turn, a chunk at a time, in the order in which they ended. Raises StoreError.
+
+        `among` are the chunks that are wanted, by default all. With `figures` they have no texts and no arrivals.
+        """
+        chunks = among if among is not None else [chunk for chunk, _ in self.request_chunks(turn)]
+        for chunk in chunks:
             with self._reading() as connection, self._checked(turn.run):
-                samples = turns.read_chunk(connection, turn, place)
+                samples = turns.read_chunk(connection, turn, chunk, figures=figures)
             yield samples
 
     def save_state(self, run: str, state: BackendState, model_digest: str = "") -> None:

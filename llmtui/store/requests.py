@@ -2,26 +2,59 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
-from llmtui.model import Iteration, Turn
+from llmtui.model import Iteration, Requests, Turn
 from llmtui.store.history import Store
 from llmtui.store.open import open_store
 
+#: How many requests the turn has, and some of them.
+Answer = tuple[int, list[Iteration]]
+
+
+def answer(store: Store, turn: Turn, command: Requests) -> Iterator[Answer]:
+    """Yield what `command` asks for of `turn`, some hundred requests at a time. Raises StoreError."""
+    chunks = store.request_chunks(turn)
+    total = sum(count for _, count in chunks)
+    if command.place is None:
+        for samples in store.requests(turn, [chunk for chunk, _ in chunks], figures=command.figures):
+            yield total, samples
+        return
+    place = command.place
+    for chunk, count in chunks if place >= 0 else ():
+        if place < count:
+            for samples in store.requests(turn, [chunk], figures=command.figures):
+                yield total, samples[place : place + 1]
+            return
+        place -= count
+
 
 class RequestSource:
-    """Reads the requests of turns from the history at `path`, which is opened when they are first needed."""
+    """Reads the requests of turns from the history at `path`, which is opened when they are first needed.
+
+    It may be used from any thread.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._store: Store | None = None
+        self._opening = threading.Lock()
 
     def __call__(self, turn: Turn) -> Iterator[list[Iteration]]:
         """Yield the requests of a turn, some hundred at a time. Raises StoreError, also if the run is not there."""
-        if self._store is None:
-            self._store, _ = open_store(self._path or None)
+        yield from self._of(turn).requests(turn)
+
+    def answer(self, turn: Turn, command: Requests) -> Iterator[Answer]:
+        """Yield what `command` asks for of `turn`. Raises StoreError, also if the run is not there."""
+        yield from answer(self._of(turn), turn, command)
+
+    def _of(self, turn: Turn) -> Store:
+        with self._opening:
+            if self._store is None:
+                self._store, _ = open_store(self._path or None)
         self._store.state(turn.run)
-        yield from self._store.requests(turn)
+        return self._store
 
     def close(self) -> None:
         """Close the history."""

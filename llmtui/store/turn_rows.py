@@ -119,14 +119,14 @@ def _storable(sample: Iteration) -> Iteration:
     return msgspec.structs.replace(sample, **wrong) if wrong else sample
 
 
-def requests_of(row: sqlite3.Row, turn: Turn) -> list[Iteration]:
-    """Read requests of `turn` from a row of `requests`."""
+def requests_of(row: sqlite3.Row, turn: Turn, *, figures: bool = False) -> list[Iteration]:
+    """Read requests of `turn` from a row of `requests`; with `figures` without their texts and arrivals."""
     count = validate.whole(row["count"], "the number of requests in a chunk", 1, chunks.MAX_REQUESTS)
     packed = row["packed"]
     if not isinstance(packed, bytes):
         raise ValueError("a chunk of requests is not packed")
     base = {name: getattr(turn, name) for name in chunks.OF_TURN & _FIELDS.keys()}
-    samples = chunks.unpack(packed, count, base | {"iteration": turn.round, "turn": turn.seq}, RANGES)
+    samples = chunks.unpack(packed, count, base | {"iteration": turn.round, "turn": turn.seq}, RANGES, figures=figures)
     for sample in samples:
         check_texts(sample)
     return samples

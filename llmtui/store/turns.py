@@ -10,6 +10,7 @@ import msgspec
 
 from llmtui.model import Iteration, Turn
 from llmtui.stats.turn_figures import OUTCOMES, outcome
+from llmtui.store.chunks import MAX_REQUESTS
 from llmtui.store.limits import rows
 from llmtui.store.turn_rows import requests_of, turn_values
 
@@ -42,22 +43,31 @@ def write_chunks(connection: sqlite3.Connection, chunks: Iterable[Chunk]) -> Non
     )
 
 
-def places(connection: sqlite3.Connection, turn: Turn) -> list[int]:
-    """Return where the chunks with the requests of a turn are, in the order in which they were written."""
-    statement = "SELECT seq FROM requests WHERE turn = (SELECT seq FROM turns WHERE run = ? AND turn = ?) ORDER BY seq"
-    return [row[0] for row in connection.execute(statement, (turn.run, turn.seq))]
+def chunks(connection: sqlite3.Connection, turn: Turn) -> list[tuple[int, int]]:
+    """Return where the chunks with the requests of a turn are, in the order in which they were written.
+
+    Each comes with the number of its requests. Raises ValueError.
+    """
+    statement = "SELECT seq, count FROM requests WHERE turn = (SELECT seq FROM turns WHERE run = ? AND turn = ?) "
+    found = [(row[0], row[1]) for row in connection.execute(statement + "ORDER BY seq", (turn.run, turn.seq))]
+    if not all(isinstance(count, int) and 0 < count <= MAX_REQUESTS for _, count in found):
+        raise ValueError("a chunk has an impossible number of requests")
+    return found
 
 
-def read_chunk(connection: sqlite3.Connection, turn: Turn, place: int) -> list[Iteration]:
-    """Return the requests of a turn in one chunk, in the order in which they ended. Raises ValueError."""
+def read_chunk(connection: sqlite3.Connection, turn: Turn, place: int, *, figures: bool = False) -> list[Iteration]:
+    """Return the requests of a turn in one chunk, in the order in which they ended. Raises ValueError.
+
+    With `figures` they have no texts and no arrivals.
+    """
     read = rows(connection, "SELECT count, packed FROM requests WHERE seq = ?", (place,))
-    return [sample for row in read for sample in requests_of(row, turn)]
+    return [sample for row in read for sample in requests_of(row, turn, figures=figures)]
 
 
 def cut_short(connection: sqlite3.Connection, turn: Turn) -> Turn:
     """Return a turn whose engine died meanwhile: partial, with the counts of the requests that are stored."""
     counts: Counter[str] = Counter()
-    for place in places(connection, turn):
+    for place, _ in chunks(connection, turn):
         for request in read_chunk(connection, turn, place):
             counts["settled"] += request.share == "settling"
             if request.share == "window":

@@ -104,12 +104,15 @@ async def test_requests_of_a_turn_go_to_the_client_that_asked(tmp_path: Path) ->
     samples = requests(random.Random(1), 3_000, 64)
     read = 0
 
-    def of_turn(seq: int) -> Iterator[list[Iteration]]:
+    def of_turn(command: Requests) -> Iterator[tuple[int, list[Iteration]]]:
         nonlocal read
-        for start in range(0, len(samples) if seq == 1 else 0, 500):
+        if command.place is not None:
+            yield 3_000, samples[command.place : command.place + 1]
+            return
+        for start in range(0, len(samples) if command.turn == 1 else 0, 500):
             read += 1
-            yield samples[start : start + 500]
-        if seq == 3:
+            yield 3_000, samples[start : start + 500]
+        if command.turn == 3:
             raise StoreError("the history is locked")
 
     def hello() -> Hello:
@@ -123,12 +126,20 @@ async def test_requests_of_a_turn_go_to_the_client_that_asked(tmp_path: Path) ->
             assert isinstance(await anext(events), Hello)
             await client.send(Requests(backend="a", turn=1))
             got: list[Iteration] = []
-            while isinstance(batch := await anext(events), RequestBatch) and not batch.last:
-                assert len(batch.samples) <= 64
+            single: list[Iteration] = []
+            while isinstance(batch := await anext(events), RequestBatch) and (
+                not batch.last or batch.place is not None
+            ):
+                if batch.place is not None:
+                    single += batch.samples
+                    continue
+                assert len(batch.samples) <= 64 and batch.total == 3_000
                 if not got:
                     assert read <= 3, "the engine reads ahead of the client"
+                    await client.send(Requests(backend="a", turn=1, place=7))
                 got += batch.samples
-            assert got == samples and read == 6
+            assert got == samples and read == 6, "another request did not end the answer"
+            assert single == samples[7:8]
             await client.send(Requests(backend="a", turn=2))
             assert await anext(events) == RequestBatch(backend="a", turn=2, last=True)
             await client.send(Requests(backend="a", turn=3))

@@ -28,6 +28,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "written_stamp": st.sampled_from([None, "kernel", "user"]),
     "error": st.none() | _FAILURE,
     "text": _TEXT,
+    "prompt": _TEXT,
     "arrivals_ns": st.lists(st.integers(0, 2**62 - 1), min_size=8, max_size=8).map(sorted),
     "arrival_tokens": st.lists(st.integers(0, 2**31), min_size=8, max_size=8),
     "started_utc": st.datetimes().map(lambda at: f"{at.isoformat(timespec='milliseconds')}Z"),

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from llmtui.cli.history_list import run_line
-from llmtui.model import Failure, Turn
+from llmtui.model import Failure, Requests, Turn
 from llmtui.runview.run import RunView
 from llmtui.store.errors import NoRunError, StoreError
 from llmtui.store.history import Store
-from llmtui.store.requests import RequestSource
+from llmtui.store.requests import RequestSource, answer
 from tests.store.runs import MACHINE
 from tests.store.turns import RUN, load_plan, requests, save_requests, turn
 
@@ -37,6 +37,20 @@ def test_a_turn_round_trips_with_its_requests(load: Store) -> None:
     assert [sample for batch in load.requests(turn()) for sample in batch] == samples
     assert max(len(batch) for batch in load.requests(turn())) == 512, "some at a time"
     assert list(load.requests(turn(2, backend="b"))) == []
+
+
+def test_figures_of_requests_and_one_of_them(load: Store) -> None:
+    samples = requests(random.Random(1), 700, 8)
+    load.save_turns(RUN, [turn()], [])
+    save_requests(load, samples)
+    light = [msgspec.structs.replace(s, text="", arrivals_ns=[], arrival_tokens=[]) for s in samples]
+    found = list(answer(load, turn(), Requests(backend="a", turn=1, figures=True)))
+    assert {total for total, _ in found} == {700}
+    assert [sample for _, batch in found for sample in batch] == light
+    for place in (0, 511, 512, 699):
+        assert list(answer(load, turn(), Requests(backend="a", turn=1, place=place))) == [(700, [samples[place]])]
+    for place in (-1, 700):
+        assert list(answer(load, turn(), Requests(backend="a", turn=1, place=place))) == []
 
 
 def test_a_turn_whose_engine_died_is_partial(load: Store) -> None:
