@@ -49,6 +49,10 @@ class InterruptibleCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options. One of another load tool is answered with llmtui's own: raises UsageError."""
+        if any(word.startswith("--goodput") for word in args):
+            from llmtui.config.objectives import goodput_words
+
+            args = goodput_words(args)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:

@@ -162,7 +162,7 @@ load_options = (
         "--request-count",
         type=int,
         metavar="N",
-        help="Load: requests in a turn; or --duration SECONDS.",
+        help="Load: requests a turn, or --duration; --slo; --search.",
     ),
     option(
         "--duration",
@@ -172,7 +172,9 @@ load_options = (
         metavar="SECONDS",
         hidden=True,
     ),
-    click.option("--search", metavar="knee|slo", type=TEXT, help="Load: search a level (llmtui explain loads)."),
+    option("--slo", metavar="LIST", type=TEXT, hidden=True),
+    option("--goodput", metavar="LIST", type=TEXT, hidden=True),
+    click.option("--search", metavar="knee|slo", type=TEXT, hidden=True),
 )
 
 #: What to race, and what goes before the settings of the config.

@@ -14,7 +14,8 @@ _WARMUP = "use --warmup N: one turn at each level, after N requests, that do not
 _SETTLE = "write settle = N in [load]: requests at the start of a turn that do not count"
 _LOADS = "use --concurrency LIST for a closed loop, or --request-rate LIST for an open one"
 _RAMP = "a turn keeps its load; for several loads list them, such as --concurrency 1,4,16 or --request-rate 1,2,4"
-_OBJECTIVE = "llmtui reports TTFT, TPOT and latency with their percentiles; objectives are not implemented"
+_OBJECTIVE = "use --slo ttft=0.2,tpot=0.05,share=0.95 (seconds), or --goodput ttft:200 tpot:50 (milliseconds)"
+_SEARCH = "use --search knee, or --search slo with --slo ttft=0.2,share=0.95"
 _FILES = "use --csv, --json, --markdown or --jsonl FILE; the history keeps every run"
 _TOKENIZER = "llmtui needs none: it uses the token counts that servers report, and says where they are missing"
 _STREAMED = "answers are streamed; to ask for whole ones write stream = false in the [[backend]]"
@@ -98,7 +99,8 @@ _INSTEAD: dict[str, tuple[str, ...]] = {
         "--concurrency-ramp-duration",
         "--request-rate-ramp-duration",
     ),
-    _OBJECTIVE: ("--goodput", "--slo", "--sla", "--search", "--search-recipe", "--adaptive-scale"),
+    _OBJECTIVE: ("--sla", "--sla-params", "--goodput-config"),
+    _SEARCH: ("--search-recipe", "--search-space", "--adaptive-scale", "--adaptive-scale-sla"),
     _FILES: (
         "--save-result",
         "--save-detailed",

@@ -1,22 +1,152 @@
-"""`[slo]` and its options: checks. Pure."""
+"""`[slo]` and its options: checks, and the words of the command line. Pure."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
+from typing import Any
 
-from llmtui.config.errors import ConfigError, show
+import msgspec
+
+from llmtui.config.errors import ConfigError, show, suggestion
 from llmtui.config.places import Option, Place
-from llmtui.model import Slo
+from llmtui.model import Load, Slo
 
 MAX_S = 86_400.0
+#: Options of the command line that belong to [slo].
+OPTIONS = ("slo", "goodput")
+#: The keys of [slo] that are durations, by the names that --slo has for them.
+_SLO = {"ttft": "ttft_s", "tpot": "tpot_s", "latency": "latency_s"}
+_SHARE = "share"
+#: The same by the names of vLLM and of AIPerf, whose inter-token latency is that of an answer: its TPOT.
+_GOODPUT = {
+    **_SLO,
+    "e2el": "latency_s",
+    "time_to_first_token": "ttft_s",
+    "inter_token_latency": "tpot_s",
+    "time_per_output_token": "tpot_s",
+    "request_latency": "latency_s",
+    "e2e_latency": "latency_s",
+}
+_NUMBER = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(ms|s|%)?")
+_MS = 1000.0
 
 
 def check_slo(slo: Slo, place: Place | Option) -> Slo:
     """Return `slo`. Raises ConfigError; `place` is that of [slo]."""
-    for key in ("ttft_s", "tpot_s", "latency_s"):
+    for key in _SLO.values():
         value = getattr(slo, key)
         if not math.isfinite(value) or not 0 <= value <= MAX_S:
             raise ConfigError(f"{place.key(key)}: expected a number of seconds above 0, got {show(value)}")
     if not 0 < slo.share <= 1:
         raise ConfigError(f"{place.key('share')}: expected a share above 0 and up to 1, got {show(slo.share)}")
     return slo
+
+
+def check_objectives(slo: Slo, load: Load) -> None:
+    """Raise ConfigError if there are objectives and no load whose requests could keep them."""
+    if slo.limits and not load.levels:
+        raise ConfigError(
+            "objectives ([slo], --slo) are for the requests of a load, and this is a race with one request at a time; "
+            "use --concurrency LIST, or --concurrency 1 --requests 40 for one stream"
+        )
+
+
+def slo_changes(slo: Slo, given: dict[str, Any], option: Option) -> Slo:
+    """Take --slo and --goodput out of `given`, and return `slo` with what they say. Raises ConfigError."""
+    words = {key: given.pop(key) for key in OPTIONS if key in given}
+    if len(words) > 1:
+        raise ConfigError(f"{option.key('goodput')}: --slo is given too; both say the same: leave one out")
+    changes: dict[str, float] = {}
+    if "slo" in words:
+        changes = _slo(words["slo"], option.key("slo"))
+    if "goodput" in words:
+        changes = _goodput(words["goodput"], option.key("goodput"))
+    if not changes:
+        return slo
+    slo = msgspec.structs.replace(slo, **changes)
+    if not slo.limits:
+        raise ConfigError(f"{option.key('slo')}: a share needs an objective too, such as ttft=0.2,share=0.95")
+    return slo
+
+
+def _slo(text: str, place: Place | Option) -> dict[str, float]:
+    """The keys in "ttft=0.2,tpot=50ms,share=0.95"."""
+    changes: dict[str, float] = {}
+    for part in _parts(text, place, "ttft=0.2,tpot=0.05,latency=5,share=0.95"):
+        name, sign, number = part.partition("=")
+        if not sign:
+            raise ConfigError(f"{place}: expected NAME=SECONDS, such as ttft=0.2, got {show(part)}")
+        if name == _SHARE:
+            changes[_once(_SHARE, changes, name, place)] = _share(number, place)
+        elif name in _SLO:
+            changes[_once(_SLO[name], changes, name, place)] = _seconds(name, number, 1.0, place)
+        else:
+            meant = next((one for one, key in _SLO.items() if key == _GOODPUT.get(name)), "")
+            remedy = f"; did you mean {meant!r}?" if meant else suggestion(name, [*_SLO, _SHARE])
+            raise ConfigError(f"{place}: unknown objective {show(name)}{remedy}")
+    return changes
+
+
+def _goodput(text: str, place: Place | Option) -> dict[str, float]:
+    """The keys in "ttft:200 tpot:50 e2el:1000", in ms as in vLLM and AIPerf."""
+    changes: dict[str, float] = {}
+    for part in _parts(text, place, "ttft:200 tpot:50 e2el:1000"):
+        name, sign, number = part.partition(":")
+        if not sign:
+            raise ConfigError(f"{place}: expected NAME:MILLISECONDS, such as ttft:200, got {show(part)}")
+        if name not in _GOODPUT:
+            remedy = suggestion(name, ["ttft", "tpot", "e2el"])
+            raise ConfigError(f"{place}: unknown objective {show(name)}{remedy}")
+        changes[_once(_GOODPUT[name], changes, name, place)] = _seconds(name, number, _MS, place)
+    return changes
+
+
+def goodput_words(words: Sequence[str]) -> list[str]:
+    """Return command line words with the values of --goodput as one: vLLM and AIPerf give it several words."""
+    joined: list[str] = []
+    values = 0
+    for word in words:
+        name, sign, _ = word.partition(":")
+        if values and sign and (name in _GOODPUT or name == "itl"):
+            joined[-1] += f" {word}"
+            continue
+        values = word.startswith("--goodput=") or (bool(joined) and joined[-1] == "--goodput")
+        joined.append(word)
+    return joined
+
+
+def _parts(text: str, place: Place | Option, example: str) -> list[str]:
+    parts = [part for part in re.split(r"[,\s]+", text.strip().lower()) if part]
+    if not parts:
+        raise ConfigError(f"{place}: expected objectives, such as {example}")
+    return parts
+
+
+def _once(key: str, changes: dict[str, float], name: str, place: Place | Option) -> str:
+    if key in changes:
+        raise ConfigError(f"{place}: {name} is given twice; give each objective once")
+    return key
+
+
+def _seconds(name: str, text: str, per_s: float, place: Place | Option) -> float:
+    """A duration in s; without a unit it is of 1 / `per_s` s."""
+    found = _NUMBER.fullmatch(text)
+    unit = "seconds" if per_s == 1 else "milliseconds"
+    if found is None or found[2] == "%":
+        raise ConfigError(
+            f"{place}: expected {unit} for {name}, such as {'0.2 or 200ms' if per_s == 1 else '200'}, got {show(text)}"
+        )
+    seconds = float(found[1]) / {"ms": _MS, "s": 1.0}.get(found[2] or "", per_s)
+    if not 0 < seconds <= MAX_S:
+        raise ConfigError(f"{place}: expected {unit} above 0 for {name}, got {show(text)}")
+    return seconds
+
+
+def _share(text: str, place: Place | Option) -> float:
+    found = _NUMBER.fullmatch(text)
+    share = float(found[1]) / (100 if found[2] == "%" else 1) if found and found[2] in (None, "%") else 0.0
+    if not 0 < share <= 1:
+        raise ConfigError(f"{place}: expected a share above 0 and up to 1, such as 0.95 or 95%, got {show(text)}")
+    return share

@@ -25,7 +25,7 @@ from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_na
 from llmtui.config.frameworks import OLLAMA, framework, framework_of_server
 from llmtui.config.loads import check_load, check_metric, load_changes, with_metric
 from llmtui.config.named_secrets import named_secrets, secret_env
-from llmtui.config.objectives import check_slo
+from llmtui.config.objectives import check_objectives, check_slo, slo_changes
 from llmtui.config.ollama_host import ollama_url
 from llmtui.config.own_server_checks import check_env, distinct, on_shared_file
 from llmtui.config.places import Option, Place
@@ -100,6 +100,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         """
         run = self.run if self.metric_named else with_metric(self.run, self.load)
         check_metric(run, self.load, self.place.section("run"))
+        check_objectives(self.slo, self.load)
         check_search(run, self.load, self.slo, self.place)
         only = chosen_names(only, [b.name for b in self.backend], self.source)
         chosen = [b for b in self.backend if (b.name in only if only else b.enabled)]
@@ -256,7 +257,8 @@ def changed(config: Config, changes: dict[str, Any]) -> Config:
     """Return `config` with [run] changed by the command line (None: no change). Raises ConfigError."""
     given = {key: value for key, value in changes.items() if value is not None}
     option = Option("the command line")
-    config = msgspec.structs.replace(config, load=load_changes(config.load, given, option))
+    load, slo = load_changes(config.load, given, option), slo_changes(config.slo, given, option)
+    config = msgspec.structs.replace(config, load=load, slo=slo)
     if not given:
         return config
     table = {"run": {**msgspec.to_builtins(config.run), **given}}

@@ -47,7 +47,7 @@ def test_the_names_that_users_of_other_tools_type_work(
 @pytest.mark.parametrize(
     ("option", "answer"),
     [
-        ("--goodput", "objectives"),
+        ("--sla", "--slo ttft=0.2"),
         ("--dataset-name", "[run]"),
         ("--random-input-len", "--max-tokens N"),
         ("--num-warmups", "--warmup N"),
