@@ -1,11 +1,14 @@
-"""The demo: a real race in a real terminal, recorded as an asciicast (demo.cast) and drawn as a GIF (demo.gif).
+"""Two demos: a real race and a real sweep over loads in a real terminal, each recorded as an asciicast (demo.cast,
+sweep.cast) and drawn as a GIF.
 
 A shell in a pseudo-terminal of 100x30 runs `llmtui` with llama.cpp and mistral.rs while keys are typed. Nothing is cut
-or sped up, except that pauses without output are shortened to IDLE_S.
+or sped up, except that pauses without output are shortened to IDLE_S, and in the sweep the middle of the run is left
+out.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 import itertools
@@ -46,7 +49,7 @@ prompt = "How many helicopters can a human eat in one sitting?"
 iterations = 10
 warmup = 1
 max_tokens = 48
-[ui]
+{load}[ui]
 theme = "dark"
 [[backend]]
 name = "llama.cpp"
@@ -57,13 +60,29 @@ name = "mistral.rs"
 language = "Rust"
 embedded = "mistral.rs"
 """
-_TOTAL = 22
+LOAD = """[load]
+concurrency = [1, 2, 4, 8]
+requests = 16
+[slo]
+ttft_s = 2.0
+"""
 _LEFT = b"\x1b[?1049l"
 _ALTERNATE = re.compile(rb"(\x1b\[\?1049[hl])")
 #: Sequences that the emulator does not know and would print.
 _UNKNOWN = re.compile(rb"\x1b\[[<=>][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 
 Event = tuple[float, bytes]
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """One recording: its config, what the header counts in all, and what is typed."""
+
+    name: str
+    title: str
+    config: str
+    total: int
+    act: Callable[[Recording, int], None]
 
 
 class Recording:
@@ -73,6 +92,7 @@ class Recording:
         self._screen = screen
         self._last = screen.started
         self._at = 0.0
+        self._paused = False
         self.events: list[Event] = []
 
     def until(self, holds: Callable[[bytes], bool], within_s: float = 120.0) -> None:
@@ -89,6 +109,14 @@ class Recording:
         for _ in self._read(seconds):
             pass
 
+    def pause(self) -> None:
+        """Leave out how long things take until `resume`: the output counts as if it came at once."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on at the usual pace."""
+        self._paused = False
+
     def press(self, keys: bytes, then_s: float) -> None:
         """Type `keys`, then record for `then_s`."""
         self._screen.press(keys)
@@ -97,23 +125,63 @@ class Recording:
     def _read(self, seconds: float) -> Iterator[bytes]:
         for data in self._screen.chunks(seconds):
             now = time.monotonic()
-            self._at += min(now - self._last, IDLE_S)
+            self._at += 0.0 if self._paused else min(now - self._last, IDLE_S)
             self._last = now
             self.events.append((self._at, data))
             yield data
 
 
-def counted(count: int) -> Callable[[bytes], bool]:
-    """Return whether the header counts `count` iterations, as a condition for `until`."""
-    pattern = re.compile(rb"\b([0-9]+)/%d\b" % _TOTAL)
+def counted(count: int, total: int) -> Callable[[bytes], bool]:
+    """Return whether the header counts `count` of `total` iterations or turns, as a condition for `until`."""
+    pattern = re.compile(rb"\b([0-9]+)/%d\b" % total)
     return lambda seen: any(int(shown) >= count for shown in pattern.findall(seen))
 
 
-def record() -> list[Event]:
-    """Run the race, type the keys, and return the recording."""
+def race(it: Recording, total: int) -> None:
+    """Look at metrics, charts and details of a race until its end."""
+    it.until(counted(7, total))
+    it.press(b"m", 1.6)
+    it.press(b"m", 1.4)
+    it.press(b"m", 1.2)
+    it.press(b"m", 1.0)
+    it.press(b"c", 1.8)
+    it.press(b"2", 0.7)
+    it.press(b"\r", 3.0)
+    it.press(b"\x1b", 0.0)
+    it.until(counted(total, total))
+    it.watch(3.0)
+
+
+def sweep(it: Recording, total: int) -> None:
+    """Look at the charts and levels of a load."""
+    it.until(counted(10, total), 600.0)
+    it.watch(4.0)
+    it.pause()
+    it.until(counted(total, total), 3600.0)
+    it.resume()
+    it.watch(3.0)
+    for key in (b"c", b"c", b"c", b"<", b"<", b">", b"m", b"v"):
+        it.press(key, 2.0)
+    it.press(b"\x1b", 1.0)
+
+
+DEMOS = {
+    "demo": Demo("demo", "llmtui: llama.cpp against mistral.rs", CONFIG.format(load=""), 22, race),
+    "sweep": Demo(
+        "sweep",
+        "llmtui: how many users llama.cpp and mistral.rs carry",
+        CONFIG.format(load=LOAD).replace("iterations = 10", "iterations = 6"),
+        58,
+        sweep,
+    ),
+}
+
+
+def record(of: Demo) -> list[Event]:
+    """Run `of`, type its keys, and return the recording."""
     with tempfile.TemporaryDirectory(prefix="llmtui-demo-") as name:
         folder = Path(name)
-        (folder / "config.toml").write_text(CONFIG)
+        (folder / "config.toml").write_text(of.config)
         env = {
             "PS1": "$ ",
             "XDG_RUNTIME_DIR": name,
@@ -130,17 +198,7 @@ def record() -> list[Event]:
                 it.press(bytes([letter]), 0.09)
             it.watch(0.4)
             it.press(b"\r", 0.0)
-            it.until(counted(7))
-            it.press(b"m", 1.6)
-            it.press(b"m", 1.4)
-            it.press(b"m", 1.2)
-            it.press(b"m", 1.0)
-            it.press(b"c", 1.8)
-            it.press(b"2", 0.7)
-            it.press(b"\r", 3.0)
-            it.press(b"\x1b", 0.0)
-            it.until(counted(_TOTAL))
-            it.watch(3.0)
+            of.act(it, of.total)
             it.press(b"q", 0.0)
             it.until(lambda seen: _LEFT in seen)
             it.watch(2.0)
@@ -149,9 +207,9 @@ def record() -> list[Event]:
             screen.close(now=True)
 
 
-def save(events: list[Event], path: Path) -> None:
+def save(events: list[Event], path: Path, title: str) -> None:
     """Save the events as an asciicast, version 2."""
-    head = {"version": 2, "width": COLUMNS, "height": ROWS, "title": "llmtui: llama.cpp against mistral.rs"}
+    head = {"version": 2, "width": COLUMNS, "height": ROWS, "title": title}
     lines = [json.dumps(head)]
     rest = b""
     for at, data in events:
@@ -269,9 +327,9 @@ def draw(events: list[Event], path: Path) -> None:
     print(f"{path.name}: {len(pictures)} frames, {times[-1]:.0f} s, {len(drawn.getvalue()) / 1e6:.2f} MB")
 
 
-def make(again: bool = True) -> None:
-    """Record the demo (unless `again` is false) and draw it."""
-    cast = HERE / "demo.cast"
+def make(name: str, again: bool = True) -> None:
+    """Record one of DEMOS (unless `again` is false) and draw it."""
+    cast, of = HERE / f"{name}.cast", DEMOS[name]
     if again:
-        save(record(), cast)
-    draw(load(cast), HERE / "demo.gif")
+        save(record(of), cast, of.title)
+    draw(load(cast), cast.with_suffix(".gif"))

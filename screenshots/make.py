@@ -1,9 +1,9 @@
 """Make the pictures in this folder from real runs: `python screenshots/make.py`, with llmtui[local] or [hf] installed.
 
 Each picture shows the monitor with a real engine and real servers, as SVG by Textual and as PNG by rsvg-convert
-(Debian: librsvg2-bin, with fonts-dejavu-core and fonts-freefont-ttf). Two are made only if named: `servers` needs a
-llama-server on port 8080 with the model of the race, and `demo` records a race of llama.cpp and mistral.rs, and draws
-it with pyte and Pillow.
+(Debian: librsvg2-bin, with fonts-dejavu-core and fonts-freefont-ttf). Some are made only if named: `servers` needs a
+llama-server on port 8080 with the model of the race, the loads take half an hour, and `demo` and `sweep` record a race
+and a load of llama.cpp and mistral.rs, and draw them with pyte and Pillow.
 """
 
 from __future__ import annotations
@@ -32,6 +32,12 @@ HERE = Path(__file__).parent
 #: Where `servers` expects a llama-server with the model of the race.
 LLAMA_SERVER = "http://127.0.0.1:8080"
 
+#: What is recorded and not a picture, see demo.py.
+DEMOS = ("demo", "sweep")
+#: The pictures of a load, and its options.
+LOADS = {"load": (120, 40), "load-narrow": (80, 24), "load-large": (200, 50)}
+LOAD = {"concurrency": [1, 2, 4, 8], "requests": 16, "iterations": 6, "warmup": 1, "max_tokens": 32}
+
 Pilot = Any
 
 
@@ -41,10 +47,11 @@ async def picture(
     act: Callable[[Pilot, MonitorApp], Awaitable[None]],
     theme: str = "dark",
     words: tuple[str, ...] = (),
+    changes: dict[str, Any] | None = None,
 ) -> None:
-    """Race what `words` name, or the repository's config, at `size`, act, and save the screen."""
+    """Race what `words` name, or the repository's config, with `changes`, at `size`, act, and save the screen."""
     what = words or (str(HERE.parent / "config.toml"),)
-    plan = (await asyncio.to_thread(plan_of, what, None, (), {}, ()))[1]
+    plan = (await asyncio.to_thread(plan_of, what, None, (), changes or {}, ()))[1]
     engine = EngineProcess.start(plan)
 
     async def link() -> EngineLink:
@@ -155,11 +162,12 @@ async def verdict(pilot: Pilot, app: MonitorApp) -> None:
 
 async def main(wanted: list[str]) -> None:
     """Make all pictures, or the named ones."""
-    if "demo" in wanted:
+    if recorded := [name for name in wanted if name in DEMOS]:
         import demo
 
-        demo.make()
-        wanted = [name for name in wanted if name != "demo"]
+        for name in recorded:
+            demo.make(name)
+        wanted = [name for name in wanted if name not in recorded]
         if not wanted:
             return
     pictures: dict[str, tuple[tuple[int, int], Callable[[Pilot, MonitorApp], Awaitable[None]], str]] = {
@@ -175,6 +183,8 @@ async def main(wanted: list[str]) -> None:
             await past(name, (120, 40))
         elif name == "servers":
             await picture(name, (120, 40), done, words=("llama.cpp", "mistral.rs", LLAMA_SERVER))
+        elif name in LOADS:
+            await picture(name, LOADS[name], done, changes=LOAD)
         else:
             size, act, theme = pictures[name]
             await picture(name, size, act, theme)
