@@ -141,7 +141,7 @@ def load_keys() -> str:
     """The keys of [load]."""
     from llmtui.model import Load
 
-    return _config_keys("load", Load, frozenset())
+    return _config_keys("load", Load, frozenset({"trace_turn"}))
 
 
 def ui_keys() -> str:

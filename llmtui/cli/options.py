@@ -175,6 +175,8 @@ load_options = (
     option("--slo", metavar="LIST", type=TEXT, hidden=True),
     option("--goodput", metavar="LIST", type=TEXT, hidden=True),
     click.option("--search", metavar="knee|slo", type=TEXT, hidden=True),
+    option("--trace", metavar="FILE", type=TEXT, hidden=True),
+    option("--time-scale", metavar="N", type=float, hidden=True),
 )
 
 #: What to race, and what goes before the settings of the config.

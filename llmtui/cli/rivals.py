@@ -136,12 +136,13 @@ _INSTEAD: dict[str, tuple[str, ...]] = {
         "--prefix-len",
         "--no-prefix-caching",
     ),
-    "traces are not implemented; use --request-rate LIST": (
-        "--trace",
+    "use --trace FILE, which sends its requests at its times": (
         "--use-trace-timestamps",
         "--fixed-schedule",
         "--self-timed",
+        "--trace-file",
     ),
+    "use --time-scale N: 2 replays a trace twice as fast": ("--mooncake-slowdown-factor", "--trace-scale"),
 }
 _OF = {option: instead for instead, options in _INSTEAD.items() for option in options}
 

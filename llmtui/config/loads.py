@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import msgspec
 
 from llmtui.config.errors import ConfigError, show
 from llmtui.config.places import Option, Place
+from llmtui.config.prompts import absolute
 from llmtui.config.searches import check_word, searching
+from llmtui.config.traces import lasting
 from llmtui.model import Load, RunConfig
 from llmtui.model.load import Arrival
 from llmtui.text.format import plural
@@ -24,6 +27,8 @@ MAX_LEVELS = 50
 MAX_REQUESTS = 10_000_000
 MAX_SETTLE = 1_000_000
 MAX_DURATION_S = 86_400.0
+#: A gap of a trace that is worth a word, in s.
+LONG_GAP_S = 60.0
 _RANGE = re.compile(r"([0-9]{1,6})\.\.([0-9]{1,6})")
 #: Options of the command line that belong to [load].
 OPTIONS = (
@@ -35,8 +40,14 @@ OPTIONS = (
     "requests",
     "duration_s",
     "search",
+    "trace",
+    "time_scale",
 )
 _OF_OPEN_LOOPS = ("burstiness", "arrival", "max_concurrency")
+#: Keys that contradict a trace, which says when each request is sent.
+_NOT_OF_TRACES = ("concurrency", "request_rate", "arrival", "burstiness", "search")
+
+_INSTEAD_OF_TRACES = ("concurrency", "request_rate", "search")
 
 
 class _Range(NamedTuple):
@@ -53,13 +64,15 @@ _RANGES = {
     "max_concurrency": _Range(1, MAX_STREAMS, 0, f"1 to {MAX_STREAMS} requests under way"),
     "requests": _Range(1, MAX_REQUESTS, 0, f"1 to {MAX_REQUESTS} requests a turn"),
     "duration_s": _Range(0.1, MAX_DURATION_S, 0.0, f"0.1 to {MAX_DURATION_S:.0f} seconds"),
+    "time_scale": _Range(0.001, 1_000_000, 1.0, "0.001 to 1000000 (2: twice as fast)"),
 }
 
 
-def check_load(load: Load, place: Place | Option, given: Collection[str] = ()) -> Load:
+def check_load(load: Load, place: Place | Option, given: Collection[str] = (), folder: Path | None = None) -> Load:
     """Return `load` with its levels as lists of numbers. Raises ConfigError; `place` is that of [load].
 
-    `given` are the keys that were written, if they are known: one that has no effect is an error.
+    `given` are the keys that were written, if they are known: one that has no effect is an error. The path of a trace
+    becomes absolute, resolved from `folder`.
     """
     for key, allowed in _RANGES.items():
         value = getattr(load, key)
@@ -79,6 +92,8 @@ def check_load(load: Load, place: Place | Option, given: Collection[str] = ()) -
     rates = _distinct(_rates(load.request_rate, place), place.key("request_rate"))
     load = msgspec.structs.replace(load, concurrency=streams if len(streams) > 1 else streams[0], request_rate=rates)
     _check_together(load, place, given)
+    if load.trace and folder is not None:
+        load = msgspec.structs.replace(load, trace=absolute(load.trace, folder))
     return load
 
 
@@ -90,6 +105,8 @@ def load_changes(load: Load, given: dict[str, Any], option: Option) -> Load:
     changes = {key: given.pop(key) for key in OPTIONS if key in given}
     if not changes:
         return load
+    if "trace" in changes and (other := [key for key in _INSTEAD_OF_TRACES if key in changes]):
+        raise ConfigError(f"{option.key('trace')}: {option.key(other[0])} is given too; {_TRACED}")
     if "concurrency" in changes and "request_rate" in changes:
         raise ConfigError(f"{option.key('request_rate')}: --concurrency is given too; {_ONE_OF}")
     if "request_rate" in changes:
@@ -102,6 +119,11 @@ def load_changes(load: Load, given: dict[str, Any], option: Option) -> Load:
     unset = Load()
     if "search" in changes and "request_rate" not in changes and load.request_rate:
         changes.setdefault("concurrency", unset.concurrency)
+    if "trace" in changes:
+        changes["trace"] = absolute(changes["trace"], Path.cwd())
+        load = msgspec.structs.replace(load, **{key: getattr(unset, key) for key in _NOT_OF_TRACES})
+    elif any(key in changes for key in _INSTEAD_OF_TRACES):
+        load = msgspec.structs.replace(load, trace="", time_scale=1.0)
     if "concurrency" in changes:
         load = msgspec.structs.replace(load, request_rate=[], **{k: getattr(unset, k) for k in _OF_OPEN_LOOPS})
     if "request_rate" in changes:
@@ -113,6 +135,10 @@ def load_changes(load: Load, given: dict[str, Any], option: Option) -> Load:
 
 def remarks(load: Load) -> list[str]:
     """Return what a person should know about a checked load before it starts, a sentence each."""
+    if (of := load.trace_turn) is not None:
+        if of.gap_s < LONG_GAP_S:
+            return []
+        return [f"no request is due for {lasting(of.gap_s)} of each turn, from {lasting(of.gap_from_s)} on"]
     short = [one for one in load.levels if 0 < load.requests_of(one) < one.streams]
     if not short:
         return []
@@ -158,9 +184,33 @@ def with_metric(run: RunConfig, load: Load) -> RunConfig:
 _ONE_OF = "a closed loop has a concurrency, an open loop a request rate: leave one of them out"
 
 
+_TRACED = "a trace says when each request is sent: leave one of them out"
+
+
+def _check_trace(load: Load, place: Place | Option, given: Collection[str]) -> None:
+    """Raise ConfigError for keys that contradict a trace, and for what no trace can be."""
+    if not load.trace:
+        if load.time_scale != 1 or "time_scale" in given:
+            raise ConfigError(
+                f"{place.key('time_scale')}: is for a trace, and there is no {_named('trace', place)}; add it, or "
+                "leave it out"
+            )
+        return
+    unset = Load()
+    for key in _NOT_OF_TRACES:
+        if getattr(load, key) != getattr(unset, key) or key in given:
+            raise ConfigError(f"{place.key(key)}: {_named('trace', place)} is given too; {_TRACED}")
+    if not load.trace.isprintable():
+        raise ConfigError(f"{place.key('trace')}: expected the path of a file, got {show(load.trace)}")
+    of = load.trace_turn
+    if of is not None and not (of.requests > 0 and of.settle >= 0 and of.window_s > 0):
+        raise ConfigError(f"{place.key('trace')}: a turn of it is not as llmtui writes it")
+
+
 def _check_together(load: Load, place: Place | Option, given: Collection[str]) -> None:
     """Raise ConfigError for keys that contradict each other."""
     rates, unset = load.request_rate, Load()
+    _check_trace(load, place, given)
     if rates and (load.concurrency != 1 or "concurrency" in given):
         raise ConfigError(f"{place.key('request_rate')}: {_named('concurrency', place)} is given too; {_ONE_OF}")
     if load.requests and load.duration_s:
@@ -170,7 +220,7 @@ def _check_together(load: Load, place: Place | Option, given: Collection[str]) -
         )
     for key in _OF_OPEN_LOOPS:
         value = getattr(load, key)
-        if not rates and (value != getattr(unset, key) or key in given):
+        if not rates and not load.trace and (value != getattr(unset, key) or key in given):
             rate = _named("request_rate", place)
             todo = f"; for a closed loop set concurrency = {value}" if key == "max_concurrency" else ""
             raise ConfigError(f"{place.key(key)}: is for an open loop, and there is no {rate}; add it{todo}")
@@ -213,7 +263,7 @@ def _capped(changes: dict[str, Any], load: Load, option: Option) -> dict[str, An
             f"{place}: --concurrency is given too; without --request-rate both say how many streams there are: leave "
             "one out"
         )
-    if "request_rate" not in changes and not load.request_rate:
+    if "request_rate" not in changes and not load.request_rate and "trace" not in changes and not load.trace:
         rest = {key: one for key, one in changes.items() if key != "max_concurrency"}
         try:
             levels = _streams(value, option)

@@ -17,5 +17,10 @@ def check_prompts(prompts: Prompts, place: Place | Option, folder: Path) -> Prom
     """
     if not prompts.file:
         return prompts
-    path = Path(prompts.file).expanduser()
-    return msgspec.structs.replace(prompts, file=str(path if path.is_absolute() else (folder / path).absolute()))
+    return msgspec.structs.replace(prompts, file=absolute(prompts.file, folder))
+
+
+def absolute(file: str, folder: Path) -> str:
+    """Return the path of a file as an absolute one, resolved from `folder`."""
+    path = Path(file).expanduser()
+    return str(path if path.is_absolute() else (folder / path).absolute())

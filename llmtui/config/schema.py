@@ -32,6 +32,7 @@ from llmtui.config.places import Option, Place
 from llmtui.config.prompts import check_prompts
 from llmtui.config.requests import check_requests
 from llmtui.config.searches import check_search
+from llmtui.config.traces import with_trace
 from llmtui.config.variables import expand
 from llmtui.model import LABELS, Backend, Load, Plan, Prompts, RunConfig, Slo, Struct, is_backend_name, secret_values
 from llmtui.model.plan import LEAST_LAUNCHES
@@ -120,7 +121,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             # Absolute, so that a run can be resumed from any working folder.
             source=self.source if self.source == DEFAULT_SOURCE else os.path.abspath(self.source),
             fresh_role="system",
-            load=self.load,
+            load=with_trace(self.load),
             slo=self.slo,
             prompts=self.prompts,
         )
@@ -151,7 +152,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "backend": Backend,
 }
 #: Fields that are not keys of the file.
-_NO_KEYS = frozenset({"source", "text", "secrets", "metric_named"})
+_NO_KEYS = frozenset({"source", "text", "secrets", "metric_named", "trace_turn"})
 
 
 def load(path: Path, *, implicit: bool = False, backends: bool = True, environ: dict[str, str] | None = None) -> Config:
@@ -208,7 +209,7 @@ def parse(
     except msgspec.ValidationError as error:
         raise ConfigError(explain(str(error), as_written, _SECTIONS, root)) from None
     run = check_run(config.run, root.section("run"), folder)
-    load = check_load(config.load, root.section("load"), given=table.get("load", {}))
+    load = check_load(config.load, root.section("load"), given=table.get("load", {}), folder=folder)
     slo = check_slo(config.slo, root.section("slo"))
     prompts = check_prompts(config.prompts, root.section("prompts"), folder)
     unnamed = {index for index, entry in enumerate(as_written.get("backend", [])) if "name" not in entry}

@@ -274,9 +274,9 @@ def _cut_off(turn: Turn, recorder: Recorder) -> Turn:
 
 def work_of(load: Load, level: Level) -> float:
     """Return how much work a turn of a level is: its length in s where that is known, else its requests."""
+    if load.turn_s:
+        return load.turn_s
     requests = load.requests_of(level)
-    if not requests:
-        return load.duration_s
     return requests / level.rate if level.open else requests + PER_STREAM * level.streams
 
 

@@ -118,17 +118,20 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
         template=Template(body=request.body, key=key),
         max_tokens=config.max_tokens if request.max_tokens == LIMIT else request.max_tokens,
         requests=load.requests_of(level),
-        duration_s=load.duration_s,
+        duration_s=load.trace_turn.window_s if load.trace_turn is not None else load.duration_s,
         settle=settle_for(run.turns, load, level, job, turn.attempt),
         stagger_s=backend_run.durations_s[0][-1] if backend_run.durations_s.get(0) else 0.0,
         seed=f"{config.seed}/{run.plan.run}/{job.phase}/{job.number}/{job.level}",
         uids=sorted(uids) if uids is not None else None,
         prompts=run.plan.prompts,
+        trace=load.trace_turn,
     )
 
 
 def settle_for(turns: Sequence[Turn], load: Load, level: Level, job: Job, attempt: int) -> int:
     """Return how many requests settle the server in a turn, after `turns`: the same in all turns of a round."""
+    if load.trace_turn is not None:
+        return load.trace_turn.settle
     if load.settle != "auto":
         return load.settle
     requests = load.requests_of(level) or round(level.rate * load.duration_s)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 
+from llmtui.config.traces import send_times
 from llmtui.model import Level
 
 
@@ -14,8 +16,13 @@ def due_times(level: Level, seed: str, settle: int, requests: int) -> Iterator[f
     The gaps follow a gamma distribution of shape `burstiness`: 1 (Poisson) is what independent users do, less comes in
     bursts, and more is evener. `seed` decides them. They are scaled so that those of the `settle` first requests last
     settle / rate, and those of each `requests` after them requests / rate: the window of a turn then has the rate that
-    was asked for, and not what a short random series happens to have.
+    was asked for, and not what a short random series happens to have. With a trace they are its times, and after them
+    infinity: no more requests are due.
     """
+    if level.trace:
+        yield from (at / level.time_scale for at in send_times(level.trace))
+        while True:
+            yield math.inf
     draw = random.Random(seed)
     at, first = 0.0, 0
     for block in _blocks(settle, requests):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from llmtui.load.prompts import Template
-from llmtui.model import Backend, Failure, Iteration, Level, Prompts, RunConfig, Share, Struct
+from llmtui.model import Backend, Failure, Iteration, Level, Prompts, RunConfig, Share, Struct, TraceTurn
 
 #: The longest frame; a batch of answers with all their arrivals takes some MB.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
@@ -23,8 +23,9 @@ class Slice(Message, frozen=True, tag="slice"):
     """A worker's share of a turn: which requests to send, when, and where to. Contains secrets.
 
     `base` has the fields that all samples of the turn have in common. `requests` and `duration_s` are the window's: one
-    of them is 0. `settle` requests come before it. The streams of a closed loop start within `stagger_s` of each other.
-    `uids` are the users that may listen on the server's port, None if unknown. `prompts` are what is asked.
+    of them is 0, unless a `trace` is sent. `settle` requests come before it. The streams of a closed loop start within
+    `stagger_s` of each other. `uids` are the users that may listen on the server's port, None if unknown. `prompts` are
+    what is asked.
     """
 
     backend: Backend
@@ -43,6 +44,7 @@ class Slice(Message, frozen=True, tag="slice"):
     seed: str = ""
     uids: list[int] | None = None
     prompts: Prompts = Prompts()
+    trace: TraceTurn | None = None
 
 
 class Halt(Message, frozen=True, tag="halt"):

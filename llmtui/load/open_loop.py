@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import heapq
+import math
 
 from llmtui.load.alarm import Alarm
 from llmtui.load.arrivals import due_times
@@ -96,10 +97,12 @@ class _OpenLoop:
                 break
             self._send()
         self._set_alarm()
-        self._sender.prepare()
+        if self._due_s < math.inf:
+            self._sender.prepare()
 
     def _set_alarm(self) -> None:
-        at_s = [] if self._waits or self._course.over else [self._due_s - AHEAD_S]
+        no_more = self._waits or self._course.over or self._due_s == math.inf
+        at_s = [] if no_more else [self._due_s - AHEAD_S]
         if self._held:
             at_s.append(self._held[0][0] - WATCH_S)
         if (ends_s := self._course.due_to_end_s) is not None:

@@ -19,6 +19,8 @@ import msgspec
 # httpx's command line would import Rich into this process; httpx works without it.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
+from llmtui.config.errors import ConfigError
+from llmtui.config.traces import checksum, send_times
 from llmtui.load.closed import run_closed
 from llmtui.load.course import Course
 from llmtui.load.descriptors import does_not_fit, raise_limit
@@ -69,6 +71,9 @@ class Worker:
     async def run(self, of: Slice) -> None:
         """Carry out a slice, and report its end."""
         if (failure := does_not_fit(of.level)) is not None:
+            self.emit(SliceDone(error=failure))
+            return
+        if (failure := trace_failure(of)) is not None:
             self.emit(SliceDone(error=failure))
             return
         began, cpu_s = time.monotonic(), time.process_time()
@@ -137,6 +142,20 @@ class Worker:
         if self._samples:
             self.emit(EncodedBatch(samples=self._samples))
             self._samples.clear()
+
+
+def trace_failure(of: Slice) -> Failure | None:
+    """Return why the trace of a slice cannot be sent; None if it can, or there is none."""
+    if of.trace is None:
+        return None
+    try:
+        times = send_times(of.level.trace)
+    except ConfigError as error:
+        return Failure(kind="missing", message=str(error))
+    if checksum(times) != of.trace.checksum:
+        hint = "put the file back, or start a new run"
+        return Failure(kind="missing", message=f"{of.level.trace}: has changed since this run began", hint=hint)
+    return None
 
 
 async def serve() -> None:

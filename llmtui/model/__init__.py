@@ -20,7 +20,7 @@ from llmtui.model.events import (
     Tick,
     TurnDone,
 )
-from llmtui.model.load import Arrival, Level, Load, Search
+from llmtui.model.load import Arrival, Level, Load, Search, TraceTurn
 from llmtui.model.objectives import Objective, Slo
 from llmtui.model.plan import (
     LABELS,
@@ -120,6 +120,7 @@ __all__ = [
     "Struct",
     "Tick",
     "TokenSource",
+    "TraceTurn",
     "Turn",
     "TurnDone",
     "TurnState",

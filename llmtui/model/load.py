@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Literal
 
 from llmtui.model.base import Struct
@@ -21,13 +22,16 @@ _PROBES_BETWEEN = 5
 #: The least requests of a turn that count, and those of each stream, unless the config says how many.
 LEAST_REQUESTS = 40
 REQUESTS_PER_STREAM = 4
+#: The most characters of a trace's name in a title.
+LONGEST_NAME = 32
 
 
 class Level(Struct, frozen=True):
     """One load. `number` is its place in the plan, from 1 on.
 
     In a closed loop `streams` requests are under way at any time. In an open loop `rate` requests are sent per second,
-    whatever the server does, but at most `cap` are under way (0: any number); `streams` is 0.
+    whatever the server does, but at most `cap` are under way (0: any number); `streams` is 0. With a `trace` (the path
+    of a file) they are sent at its times, `time_scale` times as fast; `rate` is then that of the window.
     """
 
     number: int
@@ -36,15 +40,19 @@ class Level(Struct, frozen=True):
     cap: int = 0
     arrival: Arrival = "poisson"
     burstiness: float = 1.0
+    trace: str = ""
+    time_scale: float = 1.0
 
     @property
     def open(self) -> bool:
         """Whether requests are sent by the clock and not when an answer has ended."""
-        return self.rate > 0
+        return self.rate > 0 or self.trace != ""
 
     @property
     def title(self) -> str:
-        """ "8 streams", or "2 requests/s"."""
+        """ "8 streams", "2 requests/s", or "trace day.jsonl x2"."""
+        if self.trace:
+            return f"trace {trace_name(self.trace)}" + (f" x{self.time_scale:g}" if self.time_scale != 1 else "")
         if self.open:
             return f"{self.rate:g} request{'' if self.rate == 1 else 's'}/s"
         return f"{self.streams} stream{'' if self.streams == 1 else 's'}"
@@ -53,6 +61,24 @@ class Level(Struct, frozen=True):
     def slots(self) -> int:
         """How many requests a server should be able to compute at a time for this level; 1 if it is not known."""
         return max(1, self.streams or self.cap)
+
+
+class TraceTurn(Struct, frozen=True):
+    """What a turn takes of a trace: `settle` requests in `settle_s`, then a window of `requests` in `window_s`.
+
+    The longest time without a request is `gap_s`, from `gap_from_s` on. All of these are as they are sent. The whole
+    file has `all_requests` and lasts `length_s` as recorded; `checksum` is that of its times.
+    """
+
+    settle: int
+    requests: int
+    window_s: float
+    settle_s: float = 0.0
+    gap_s: float = 0.0
+    gap_from_s: float = 0.0
+    all_requests: int = 0
+    length_s: float = 0.0
+    checksum: int = 0
 
 
 class Load(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +100,9 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
     duration_s: float = 0.0
     settle: Literal["auto"] | int = "auto"
     search: Search = ""
+    trace: str = ""
+    time_scale: float = 1.0
+    trace_turn: TraceTurn | None = None
 
     @property
     def levels(self) -> list[Level]:
@@ -83,6 +112,11 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
         """
         if self.search:
             return [Level(number=number, streams=count) for number, count in enumerate(ladder(self.search_until), 1)]
+        if self.trace:
+            of = self.trace_turn
+            rate = of.requests / of.window_s if of is not None else 0.0
+            scale, cap = self.time_scale, self.max_concurrency
+            return [Level(number=1, rate=rate, cap=cap, arrival="constant", trace=self.trace, time_scale=scale)]
         rates = self.request_rate if isinstance(self.request_rate, list) else [self.request_rate]
         if rates:
             cap, arrival, burstiness = self.max_concurrency, self.arrival, self.burstiness
@@ -120,9 +154,24 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
 
     def requests_of(self, level: Level) -> int:
         """Return how many requests of a turn count; 0 if `duration_s` decides that."""
+        if self.trace_turn is not None:
+            return self.trace_turn.requests
         if self.duration_s:
             return 0
         return self.requests or max(LEAST_REQUESTS, REQUESTS_PER_STREAM * level.streams)
+
+    @property
+    def turn_s(self) -> float:
+        """How long a turn is at least, in s: its window, and of a trace what comes before it too; 0 if unknown."""
+        if self.trace_turn is not None:
+            return self.trace_turn.settle_s + self.trace_turn.window_s
+        return self.duration_s
+
+
+def trace_name(path: str) -> str:
+    """Return the name of a trace's file, not too long for a title."""
+    name = os.path.basename(path)
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
 
 
 def ladder(until: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from llmtui.config.traces import lasting
 from llmtui.model import Level, Load, Objective, Plan, Slo
 from llmtui.text.format import plural
 
@@ -13,6 +14,8 @@ OBJECTIVE_TITLES: dict[Objective, str] = {"ttft": "TTFT", "tpot": "TPOT", "laten
 def load_title(plan: Plan) -> str:
     """Return "closed loop at 1, 4 and 16 streams", or "open loop at 2 requests/s"; "" for a race."""
     levels = plan.levels
+    if levels and levels[0].trace:
+        return f"open loop of the {levels[0].title}"
     return f"{'open' if levels[0].open else 'closed'} loop at {_listed(levels)}" if levels else ""
 
 
@@ -30,7 +33,7 @@ def load_sentence(plan: Plan) -> str:
         f"{plural(config.iterations, 'round')} of turns of {_length(plan.load, levels)}",
         plural(backends, "backend"),
     ]
-    least = f", at least {duration(turns * plan.load.duration_s)}" if plan.load.duration_s else ""
+    least = f", at least {duration(turns * plan.load.turn_s)}" if plan.load.turn_s else ""
     before = sum(config.launches_of(one, config.iterations) for one in plan.backends if one.enabled) * len(levels)
     warmups = f" after {plural(before, 'warm-up turn')}" if config.warmup else ""
     said = f"{load_title(plan)}{_arrivals(levels[0])}: {', '.join(parts)}: {plural(turns, 'turn')}{warmups}{least}"
@@ -87,6 +90,8 @@ def short_title(levels: Sequence[Level]) -> str:
     """Return "closed loop 1 4 16" or "open loop 0.5 1 2/s" for a heading; "" for a race."""
     if not levels:
         return ""
+    if levels[0].trace:
+        return levels[0].title
     if levels[0].open:
         return f"open loop {' '.join(f'{level.rate:g}' for level in levels)}/s"
     return f"closed loop {' '.join(str(level.streams) for level in levels)}"
@@ -100,6 +105,10 @@ def _listed(levels: Sequence[Level]) -> str:
 
 def _length(load: Load, levels: Sequence[Level]) -> str:
     """ "40 requests", "40 to 64 requests", or "20 s"."""
+    if (of := load.trace_turn) is not None:
+        whole = "all" if of.settle + of.requests == of.all_requests else "the first"
+        sent = f"{whole} {plural(of.settle + of.requests, 'request')}"
+        return f"{sent} in {lasting(load.turn_s)}, of which {plural(of.requests, 'request')} count"
     if load.duration_s:
         return f"{load.duration_s:g} s"
     counts = [load.requests_of(level) for level in levels]
@@ -109,6 +118,8 @@ def _length(load: Load, levels: Sequence[Level]) -> str:
 
 def _arrivals(level: Level) -> str:
     """How the requests of an open loop follow one another, in brackets; "" for a closed one."""
+    if level.trace:
+        return f" (at most {level.cap} under way)" if level.cap else ""
     if not level.open:
         return ""
     kinds = {

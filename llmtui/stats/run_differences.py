@@ -85,7 +85,7 @@ def load_differences(a: Load, b: Load) -> Iterator[Check]:
         return
     first, second = a.head_level, b.head_level
     titles = each({"A": _loop(first), "B": _loop(second)})
-    one, two = ((level.open, level.streams, level.rate) if level else (False, 1, 0.0) for level in (first, second))
+    one, two = (_kind(level) for level in (first, second))
     if one != two:
         text = f"different loads: {titles}: their figures are of different things"
         yield _check("load", "void", text, "give both the same level", spoils=list(METRICS))
@@ -102,13 +102,24 @@ def load_differences(a: Load, b: Load) -> Iterator[Check]:
         yield _check("levels", "note", f"different levels before and after the one compared: {each(levels)}")
 
 
+def _kind(level: LoadLevel | None) -> tuple[bool, int, float, str]:
+    """What two levels must have in common to be compared."""
+    if level is None:
+        return False, 1, 0.0, ""
+    return level.open, level.streams, 0.0 if level.trace else level.rate, level.title if level.trace else ""
+
+
 def _loop(level: LoadLevel | None) -> str:
     if level is None:
         return "a race with one request at a time"
+    if level.trace:
+        return f"the {level.title}"
     return f"{'an open' if level.open else 'a closed'} loop at {level.title}"
 
 
 def _arrivals(level: LoadLevel) -> str:
+    if level.trace:
+        return f"at most {level.cap} under way" if level.cap else "any number under way"
     if not level.open:
         return ""
     burstiness = f" with burstiness {level.burstiness:g}" if level.arrival == "gamma" else ""
@@ -119,11 +130,13 @@ def _length(load: Load) -> str:
     level = load.head_level
     if level is None:
         return "1 request"
-    return f"{load.duration_s:g} s" if load.duration_s else plural(load.requests_of(level), "request")
+    return (
+        f"{load.duration_s:g} s" if load.duration_s and not load.trace else plural(load.requests_of(level), "request")
+    )
 
 
 def _titles(load: Load) -> str:
-    return " ".join(f"{level.rate or level.streams:g}" for level in load.levels)
+    return " ".join(level.title if level.trace else f"{level.rate or level.streams:g}" for level in load.levels)
 
 
 def turns_difference(a: Side, b: Side, *, told: bool, relative: bool) -> Check:

@@ -161,10 +161,15 @@ class TurnFigures:
         if self._level.open:
             of["backlog"] = backlog = [self._backlog.up_to(to_s * third / 3) for third in (1, 2, 3)]
             at_first_s = next(iter(self._latency.batches(settling.BATCH)), None) or 0.0
-            of["beyond_capacity"] = to_s / 3 >= _FILLS * at_first_s and turn_trend.grows(backlog)
+            full = to_s / 3 >= _FILLS * at_first_s
+            # That of a trace grows when the trace has more requests.
+            of["beyond_capacity"] = full and turn_trend.grows(backlog) and not self._level.trace
         return of
 
     def _settling(self) -> dict[str, Any]:
+        if self._level.trace:
+            # Its load changes, and so does the TPOT.
+            return {}
         means = [mean for mean in self._tpot.batches(settling.BATCH) if mean is not None]
         if len(means) < settling.LEAST_BATCHES:
             return {}
@@ -174,6 +179,8 @@ class TurnFigures:
         return {"settle_needed": cut * settling.BATCH * self._tpot.width}
 
     def _drift(self, in_flight: float) -> dict[str, Any]:
+        if self._level.trace:
+            return {}
         parts = turn_trend.parts_for(self._outcomes.total(), in_flight)
         means = self._tpot.parts(self._first, self._last, parts) if parts else []
         if not means or not means[0]:

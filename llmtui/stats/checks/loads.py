@@ -79,8 +79,8 @@ def delivered(race: Race) -> Iterator[Check]:
         code="delivered-load",
         level="void" if void else "warning",
         backends=list(shares),
-        text=f"the load was not {level.title}: {each(got)} {'requests/s were sent' if level.open else 'were under way'}"
-        " (median)",
+        text=f"the load was not {'that of the ' if level.trace else ''}{level.title}: {each(got)} "
+        f"{'requests/s were sent' if level.open else 'were under way'} (median)",
         todo=todo,
         spoils=_ALL if void else [],
     )
@@ -189,7 +189,7 @@ def drifting_turns(race: Race) -> Iterator[Check]:
 
 def backlog(race: Race) -> Iterator[Check]:
     """beyond-capacity, queue-grows: an open loop sends requests faster than the server answers them."""
-    if race.at is None or not race.at.level.open:
+    if race.at is None or not race.at.level.open or race.at.level.trace:
         return
     beyond = {e.name: [t for t in e.evidence.turns if t.beyond_capacity] for e in race.sampled}
     over = {
