@@ -5,6 +5,7 @@ from __future__ import annotations
 from llmtui.model import STATE_WORDS, Iteration, Phase, Turn
 from llmtui.runview.backend import BackendView
 from llmtui.runview.launches import launch_words
+from llmtui.runview.objective_words import attained_text
 from llmtui.runview.run import RunView
 from llmtui.text import sanitize
 from llmtui.text.cells import cells_wide, pad
@@ -55,6 +56,10 @@ def turn_line(run_view: RunView, turn: Turn) -> str:
         parts.append(f"{_rate(turn.output_tokens_per_s)} output tokens/s")
     if turn.requests_per_s is not None:
         parts.append(f"{_rate(turn.requests_per_s)} requests/s")
+    if turn.attainment is not None:
+        parts.append(f"kept {attained_text(turn.attainment):>5}")
+    if turn.goodput_per_s is not None:
+        parts.append(f"goodput {_rate(turn.goodput_per_s)}")
     if (ttft := turn.percentiles.get("ttft")) is not None:
         p95 = f", p95 {figure(ttft.p95, 's')}" if ttft.p95 is not None else ""
         parts.append(f"TTFT p50 {figure(ttft.p50, 's')}{p95} (n = {ttft.n})")
@@ -82,6 +87,8 @@ def _remarks(turn: Turn) -> list[str]:
         remarks.append(f"failed: {sanitize(str(turn.error))}")
     elif turn.state != "whole":
         remarks.append("partial: stopped before its end, so it is not compared")
+    if turn.undetermined:
+        remarks.append(f"{turn.undetermined} undetermined")
     if turn.loaded:
         remarks.append(f"the server loaded its model in {plural(turn.loaded, 'request')}")
     if turn.unsettled:

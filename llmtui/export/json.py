@@ -38,6 +38,7 @@
 A load also has these; its `backends`, `comparisons`, `verdict` and `checks` are those of the level that counts:
 
     load            `[load]` as configured
+    slo             `[slo]` as configured, null without objectives
     levels          per level: `level` (its number, `streams` or `rate`), `title`, `counts` (whether it is the level
                     that counts), `backends` (per backend `name`, `summary` of its turns as samples, and `figures`: of
                     all requests of its turns, see llmtui.runview.level_figures), `comparisons`, `verdict`, `checks`,
@@ -69,6 +70,7 @@ from llmtui.model import (
     Load,
     Machine,
     RunConfig,
+    Slo,
     Struct,
     Turn,
 )
@@ -115,7 +117,7 @@ _LOADS_ONLY: dict[type, frozenset[str]] = {
     ),
     Summary: frozenset(key for key, metric in METRICS.items() if metric.of_turn),
 }
-_OF_LOADS = frozenset({"load", "levels", "turns"})
+_OF_LOADS = frozenset({"load", "slo", "levels", "turns"})
 
 
 class BackendRecord(Struct, frozen=True):
@@ -207,6 +209,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     earlier_attempts: list[EarlierAttempt] = []
     verdict: VerdictRecord | None = None
     load: Load | None = None
+    slo: Slo | None = None
     levels: list[LevelRecord] = []
     turns: list[Turn] = []
     requests: list[Iteration] = []
@@ -273,6 +276,7 @@ def _document(run_view: RunView) -> str:
         earlier_attempts=run_view.earlier_attempts(),
         verdict=_verdict(verdict),
         load=plan.load,
+        slo=plan.slo if plan.slo.limits else None,
         levels=[_level(run_view, level) for level in run_view.levels_shown],
         turns=_turns(run_view),
     )

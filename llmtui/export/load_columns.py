@@ -5,12 +5,12 @@ Names and their order are a contract: see columns.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, get_args
 
 from llmtui.export.column import Column, Value
 from llmtui.export.columns import RACE_COLUMNS, RACE_ITERATION_COLUMNS, Result
-from llmtui.model import Iteration, Level, Percentiles, Quantity, Turn
+from llmtui.model import Iteration, Level, Objective, Percentiles, Quantity, Turn
 from llmtui.stats.turn_figures import outcome
 
 
@@ -72,6 +72,29 @@ def _pooled(quantity: str, percent: str, title: str) -> Column[Result]:
     )
 
 
+def _kept(name: str, doc: str) -> Column[Result]:
+    """What the whole turns say of the objectives, empty without any."""
+    return Column(name, doc, lambda r: getattr(r.figures, name) if r.figures.objectives else None)
+
+
+def _interval(result: Result) -> tuple[float | None, float | None]:
+    return result.figures.attainment_interval or (None, None)
+
+
+def _attained(objective: Objective) -> Column[Result]:
+    """The share of the requests that kept one objective."""
+
+    def of(result: Result) -> Value:
+        return _share(result.figures.objectives.get(objective))
+
+    return Column(f"{objective}_attainment", f"Share of the requests that kept the objective {objective} alone.", of)
+
+
+def _share(counts: Sequence[int] | None) -> float | None:
+    kept, missed = (counts or (0, 0))[:2]
+    return kept / (kept + missed) if kept + missed else None
+
+
 def _percentile(percentiles: Percentiles | None, percent: str) -> float | None:
     value: float | None = getattr(percentiles, percent) if percentiles is not None else None
     return value
@@ -104,6 +127,14 @@ RESULT_COLUMNS: tuple[Column[Result], ...] = (
         "How many requests the server computes at a time. Empty if unknown.",
         lambda r: r.state.slots if r.level is not None else None,
     ),
+    _kept("kept", "Requests that kept all objectives. Empty without any, like the next columns."),
+    _kept("missed", "Those that missed one, or failed."),
+    _kept("undetermined", "Those of which it cannot be told. The three are of whole turns."),
+    _kept("attainment", "kept / (kept + missed)."),
+    Column("attainment_low", "Low end of its 95% interval over the turns.", lambda r: _interval(r)[0]),
+    Column("attainment_high", "High end of it.", lambda r: _interval(r)[1]),
+    _figure("goodput_per_s", "Requests that kept all objectives per second of the window, median over the turns."),
+    *(_attained(objective) for objective in get_args(Objective)),
 )
 
 
@@ -160,6 +191,16 @@ def _of_turn_percent(quantity: Quantity, percent: str) -> Column[LevelTurn]:
     return Column(f"{quantity}_{percent}_s", doc, lambda row: _percentile(row.turn.percentiles.get(quantity), percent))
 
 
+def _judged(name: str, doc: str) -> Column[LevelTurn]:
+    """What a turn says of the objectives, empty without any."""
+    return Column(name, doc, lambda row: getattr(row.turn, name) if row.turn.objectives else None)
+
+
+def _attained_in_turn(objective: Objective) -> Column[LevelTurn]:
+    doc = f"Share of the requests that kept the objective {objective} alone."
+    return Column(f"{objective}_attainment", doc, lambda row: _share(row.turn.objectives.get(objective)))
+
+
 def _yes(name: str, doc: str) -> Column[LevelTurn]:
     return Column(name, doc, lambda row: "yes" if getattr(row.turn, name) else "no")
 
@@ -210,4 +251,10 @@ TURN_COLUMNS: tuple[Column[LevelTurn], ...] = (
     _of_turn("worker_cpu", "Cores that the process that measures kept busy."),
     _of_turn("stamp", "Whose clock stamped the arrivals: kernel or user."),
     Column("error", "Why the turn, or its requests, failed.", lambda row: str(row.turn.error or "")),
+    _judged("kept", "Requests that kept all objectives. Empty without any, like all columns after it."),
+    _judged("missed", "Those that missed one, or failed."),
+    _judged("undetermined", "Those of which it cannot be told."),
+    _judged("attainment", "kept / (kept + missed)."),
+    _judged("goodput_per_s", "Requests that kept all objectives per second of the window."),
+    *(_attained_in_turn(objective) for objective in get_args(Objective)),
 )

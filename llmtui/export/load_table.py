@@ -11,6 +11,7 @@ from llmtui.model.turn import Percentiles
 from llmtui.runview import levels as of_levels
 from llmtui.runview.backend import BackendView
 from llmtui.runview.level_figures import LevelFigures
+from llmtui.runview.objective_words import attained_text
 from llmtui.runview.run import RunView
 from llmtui.stats.board import Standing
 from llmtui.stats.metrics import METRICS, MetricKey
@@ -21,6 +22,7 @@ from llmtui.text.format import DASH, Kind, lined_up, plural, scale_of
 #: Above the rows.
 HEADING = "rates: median over the turns; TTFT, TPOT, latency: of all n requests"
 _RATIO = "vs best"
+_KEPT = "kept"
 #: What a ratio is by, where the title of the metric is long.
 _SHORT: dict[MetricKey, str] = {"output_tokens_per_s": " by output"}
 
@@ -90,6 +92,8 @@ _COLUMNS = (
     _Column("failed", 2, lambda r: str(r.figures.unsuccessful) if r.figures.requests else DASH),
     _Column("output tok/s", 0, figure=lambda r: r.figures.output_tokens_per_s, kind="tokens/s"),
     _Column("requests/s", 6, figure=lambda r: r.figures.requests_per_s, kind="tokens/s"),
+    _Column("goodput", 6, figure=lambda r: r.figures.goodput_per_s, kind="tokens/s"),
+    _Column(_KEPT, 1, lambda r: attained_text(r.figures.attainment) if r.figures.objectives else ""),
     _Column("TTFT p50", 1, figure=_of("ttft", "p50")),
     _Column("p95", 4, figure=_of("ttft", "p95")),
     _Column("TPOT p50", 5, figure=_of("tpot", "p50"), kind="ms"),
@@ -101,7 +105,7 @@ _COLUMNS = (
     _Column("interval", 9, lambda r: r.standing.span),
 )
 #: Columns of rates, which have no unit in their heading but that of their title.
-_NO_UNIT = frozenset({"output tok/s", "requests/s", "in flight"})
+_NO_UNIT = frozenset({"output tok/s", "requests/s", "goodput", "in flight"})
 
 
 def load_rows(run_view: RunView) -> list[LoadRow]:
@@ -125,7 +129,7 @@ def load_columns(rows: Sequence[LoadRow]) -> list[FilledColumn]:
         rank = column.rank
         if column.figure is None:
             cells, heading = [column.cell(row) for row in rows], column.title
-            cells = cells if column.text else lined_up(cells)
+            cells = cells if column.text or column.title == _KEPT else lined_up(cells)
             if column.title == _RATIO and rows:
                 heading += _SHORT.get(rows[0].metric, METRICS[rows[0].metric].by)
             if rank and (not any(cells) or (column.title == "framework" and cells == filled[1].cells)):

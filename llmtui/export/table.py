@@ -11,6 +11,7 @@ from llmtui.model import FAILED, STATE_WORDS
 from llmtui.runview import levels as of_levels
 from llmtui.runview.backend import BackendView
 from llmtui.runview.launches import start_up
+from llmtui.runview.objectives import objective_sentences
 from llmtui.runview.presence import TELLS, absent_line, others_as_text
 from llmtui.runview.run import RunView
 from llmtui.stats.board import DIFFERS, Standing
@@ -307,14 +308,15 @@ def start_ups(run_view: RunView) -> list[str]:
 
 
 def findings(run_view: RunView) -> list[str]:
-    """The comparisons with the best backend, the verdicts of earlier attempts, then the fairness checks.
+    """Who keeps the objectives, the comparisons with the best backend, earlier attempts, then the checks.
 
     Plain text, a line each.
     """
     earlier = [attempt.sentence for attempt in run_view.earlier_attempts()]
     if run_view.plan.levels:
         sentences = dict.fromkeys(line for verdict in of_levels.verdicts(run_view) for line in verdict.sentences)
-        return [*sentences, *earlier, *(check.sentence for check in of_levels.checks(run_view))]
+        kept = objective_sentences(run_view)
+        return [*kept, *sentences, *earlier, *(check.sentence for check in of_levels.checks(run_view))]
     verdict = run_view.verdict()
     return [*verdict.sentences, *_disagreements(run_view), *earlier, *(check.sentence for check in verdict.checks)]
 

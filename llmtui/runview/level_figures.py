@@ -7,14 +7,16 @@ from array import array
 from collections import Counter
 from typing import Any
 
-from llmtui.model import Struct, Turn
+from llmtui.model import Objective, Struct, Turn
 from llmtui.model.turn import Percentiles, Quantity
+from llmtui.stats.attainment import Answer, attainment, keeps
 from llmtui.stats.buckets import Buckets
+from llmtui.stats.objectives import JUDGEMENTS
 
 #: The quantities whose percentiles are shown.
 QUANTITIES: tuple[Quantity, ...] = ("ttft", "tpot", "latency")
 #: Figures of a turn of which the median over the turns is shown.
-RATES = ("output_tokens_per_s", "requests_per_s", "delivered_rate", "in_flight", "late_s")
+RATES = ("output_tokens_per_s", "requests_per_s", "delivered_rate", "in_flight", "late_s", "goodput_per_s")
 #: What became of the requests of a window.
 OUTCOMES = ("requests", "finished", "failed", "refused", "timed_out", "unfinished")
 
@@ -24,6 +26,9 @@ class LevelFigures(Struct, frozen=True):
 
     `partial` turns were stopped, or failed. Percentiles are of all requests in the windows of the whole turns, in s,
     None where their number is too small. Counts of requests are of all turns.
+
+    With objectives, the requests of the whole turns are `kept`, `missed` or `undetermined`; `objectives` has these
+    three counts for each alone (see `Turn`), and `shares` the share that kept all of them in each whole turn.
     """
 
     turns: int = 0
@@ -42,6 +47,26 @@ class LevelFigures(Struct, frozen=True):
     ttft: Percentiles | None = None
     tpot: Percentiles | None = None
     latency: Percentiles | None = None
+    kept: int = 0
+    missed: int = 0
+    undetermined: int = 0
+    objectives: dict[Objective, list[int]] = {}
+    goodput_per_s: float | None = None
+    shares: list[float] = []
+
+    @property
+    def attainment(self) -> float | None:
+        """The share of the requests that kept all objectives, None without objectives or requests."""
+        return self.kept / (self.kept + self.missed) if self.kept + self.missed else None
+
+    @property
+    def attainment_interval(self) -> tuple[float, float] | None:
+        """Its 95% interval over the turns, None without a turn."""
+        return attainment(self.shares, self.kept + self.missed)[1:] if self.shares else None
+
+    def keeps(self, share: float) -> Answer:
+        """Whether this share of the requests keep the objectives."""
+        return keeps(self.shares, share, self.kept + self.missed)
 
     @property
     def unsuccessful(self) -> int:
@@ -57,6 +82,9 @@ class LevelSums:
         self._counts: Counter[str] = Counter()
         self._rates: dict[str, array[float]] = {name: array("d") for name in RATES}
         self._buckets: dict[Quantity, Buckets] = {quantity: Buckets() for quantity in QUANTITIES}
+        self._kept: Counter[str] = Counter()
+        self._objectives: dict[Objective, list[int]] = {}
+        self._shares = array("d")
         self._figures: LevelFigures | None = None
 
     def add(self, turn: Turn) -> None:
@@ -68,6 +96,7 @@ class LevelSums:
             self._partial += 1
             return
         self._turns += 1
+        self._judge(turn)
         for name, values in self._rates.items():
             if (value := getattr(turn, name)) is not None:
                 values.append(value)
@@ -78,6 +107,15 @@ class LevelSums:
                 # A history of others may contain anything.
                 continue
 
+    def _judge(self, turn: Turn) -> None:
+        for name in JUDGEMENTS:
+            self._kept[name] += getattr(turn, name)
+        for objective, counts in turn.objectives.items():
+            sums = self._objectives.setdefault(objective, [0] * len(JUDGEMENTS))
+            self._objectives[objective] = [total + count for total, count in zip(sums, counts, strict=False)]
+        if (share := turn.attainment) is not None:
+            self._shares.append(share)
+
     @property
     def figures(self) -> LevelFigures:
         """The figures of all turns so far."""
@@ -85,5 +123,7 @@ class LevelSums:
             of: dict[str, Any] = {name: self._counts[name] for name in OUTCOMES}
             of |= {name: statistics.median(values) if values else None for name, values in self._rates.items()}
             of |= {quantity: buckets.percentiles() for quantity, buckets in self._buckets.items()}
+            of |= {name: self._kept[name] for name in JUDGEMENTS}
+            of |= {"objectives": dict(self._objectives), "shares": list(self._shares)}
             self._figures = LevelFigures(turns=self._turns, partial=self._partial, **of)
         return self._figures

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmtui.config.traces import lasting
-from llmtui.model import Level, Load, Objective, Plan, Slo
+from llmtui.model import Level, Load, Plan
+from llmtui.runview.objective_words import objectives_words
 from llmtui.text.format import plural
-
-OBJECTIVE_TITLES: dict[Objective, str] = {"ttft": "TTFT", "tpot": "TPOT", "latency": "latency"}
 
 
 def load_title(plan: Plan) -> str:
@@ -38,23 +37,6 @@ def load_sentence(plan: Plan) -> str:
     warmups = f" after {plural(before, 'warm-up turn')}" if config.warmup else ""
     said = f"{load_title(plan)}{_arrivals(levels[0])}: {', '.join(parts)}: {plural(turns, 'turn')}{warmups}{least}"
     return f"{said}; {objectives}" if (objectives := objectives_words(plan.slo)) else said
-
-
-def objectives_words(slo: Slo) -> str:
-    """Return "objectives: TTFT 200 ms, latency 5 s, kept by 95% of the requests"; "" without any."""
-    each = [f"{OBJECTIVE_TITLES[name]} {limit_text(limit_s)}" for name, limit_s in slo.limits.items()]
-    noun = "objective" if len(each) == 1 else "objectives"
-    return f"{noun}: {', '.join(each)}, kept by {share_text(slo.share)} of the requests" if each else ""
-
-
-def limit_text(limit_s: float) -> str:
-    """Return a limit as it was set: "200 ms", "2.5 s"."""
-    return f"{1000 * limit_s:.6g} ms" if limit_s < 1 else f"{limit_s:.6g} s"
-
-
-def share_text(share: float) -> str:
-    """Return the share that an objective asks for: "95%", "99.9%"."""
-    return f"{100 * share:.6g}%"
 
 
 def time_left_sentence(eta_s: float) -> str:
