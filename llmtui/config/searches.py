@@ -50,12 +50,16 @@ def check_search(run: RunConfig, load: Load, slo: Slo, root: Place) -> None:
     """Raise ConfigError if a search cannot be carried out with these settings; `root` is the place of the config."""
     if not load.search:
         return
-    raise ConfigError(f"{root.section('load').key('search')}: searches are not implemented yet; list the levels")
     of_run = root.section("run")
     if load.search == "slo" and not slo.limits:
         raise ConfigError(
             f'{root.section("load").key("search")}: "slo" looks for the most streams that keep the objectives, and '
             "none is set; set ttft_s, tpot_s or latency_s in [slo]"
+        )
+    if load.search == "slo" and slo.share >= 1:
+        raise ConfigError(
+            f"{root.section('slo').key('share')}: no number of requests can show that all of them keep the objectives; "
+            "for a search set share = 0.99 or less"
         )
     if run.order == "sequential":
         raise ConfigError(

@@ -69,6 +69,10 @@ class BackendRun:
     whole_in_a_row: int = 0
     #: The levels whose turns are left out in this attempt, with their titles: the server failed there.
     left_out: dict[int, str] = dataclasses.field(default_factory=dict)
+    #: The levels of a search that had turns, or have some in the queue, in order; [] without a search. Besides them
+    #: there are at most `probes_left` more.
+    probed: list[int] = dataclasses.field(default_factory=list)
+    probes_left: int = 0
     #: Failed turns in a row, by level.
     failed_turns: dict[int, int] = dataclasses.field(default_factory=dict)
     #: The turn that is taken again, because llmtui spoiled it.
@@ -165,7 +169,8 @@ class BackendRun:
             self.task.cancel()
 
     def plan_attempt(self, config: RunConfig) -> None:
-        """Queue all iterations of a new attempt."""
+        """Queue all iterations of a new attempt; of a search the first probe."""
+        del self.probed[1:]
         self.queue = deque(jobs(config.warmup, config.iterations, self.launch_of, self.levels_of))
         self.launch = int(self.launch_of(config.iterations) == 1)
         self.failures_in_a_row = 0

@@ -12,6 +12,7 @@ from llmtui.engine.backend_run import NOT_WAITING, BackendRun
 from llmtui.engine.rounds import ExtraRounds
 from llmtui.engine.run import Run
 from llmtui.model import (
+    RESTING,
     AnyCommand,
     Detach,
     Logs,
@@ -121,7 +122,7 @@ class Control:
             )
 
     def _stop(self, backend_run: BackendRun) -> None:
-        if not backend_run.queue and not backend_run.busy:
+        if not backend_run.queue and not backend_run.busy and backend_run.state.state in RESTING:
             return
         # The iteration under way is dropped too; a bring-up is not one.
         backend_run.dropped = len(backend_run.queue) + backend_run.asking

@@ -21,6 +21,7 @@ from llmtui.engine.load_notes import LoadNotes
 from llmtui.engine.retry import measure
 from llmtui.engine.run import Run
 from llmtui.engine.schedule import Turns
+from llmtui.engine.search import Search
 from llmtui.engine.slots import slots_note
 from llmtui.engine.turns import take_turn
 from llmtui.engine.watch.server_usage import sample_servers
@@ -37,6 +38,7 @@ class Coordinator:
         self._worker = WorkerProcess()
         self._own_pids = lambda: [*own_pids(), *([pid] if (pid := self._worker.pid) is not None else [])]
         self._load_notes = LoadNotes(run)
+        self._search = Search(run)
         self._turns = Turns(run.config.order, list(run.by_name), f"{run.config.seed}/{run.plan.run}")
 
     async def run(self) -> None:
@@ -54,7 +56,7 @@ class Coordinator:
                 backend_runs = [] if run.paused else self._next()
                 if backend_runs:
                     await self._step(backend_runs)
-                elif run.paused or not self._control.rounds.add_round():
+                elif run.paused or not (self._search.add_probe() or self._control.rounds.add_round()):
                     await self._wait()
         finally:
             sampler.cancel()
@@ -105,7 +107,8 @@ class Coordinator:
         """
         job = backend_run.queue[0]
         if job.phase == "measured":
-            place = list(backend_run.levels_of(job.number)).index(job.level)
+            levels = list(backend_run.levels_of(job.number))
+            place = job.level if backend_run.probed else levels.index(job.level)
             return self._run.config.launch_of(job.number), True, job.number, place
         return backend_run.next_launch, False, 0, job.level
 
@@ -128,9 +131,12 @@ class Coordinator:
         finally:
             for backend_run in backend_runs:
                 backend_run.task = None
+        self._search.add_probe()
+        self._search.count_left()
         for backend_run in backend_runs:
             if not backend_run.queue and backend_run.state.state not in RESTING and not self._run.stopping:
-                self._run.set_state(backend_run, state="done")
+                # In a search a backend may wait until the others have ended their probes.
+                self._run.set_state(backend_run, state="waiting" if self._search.wants(backend_run) else "done")
             if self._run.config.order == "sequential" and not backend_run.queue:
                 await backend_run.target.close()
         self._load_notes.step(self._run.emit_run().eta_s)

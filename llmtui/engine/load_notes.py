@@ -6,7 +6,7 @@ from llmtui.config.loads import remarks
 from llmtui.engine.run import Run
 from llmtui.load.descriptors import does_not_fit
 from llmtui.model import Note
-from llmtui.runview.loads import load_sentence, time_left_sentence
+from llmtui.runview.loads import load_sentence, search_remarks, time_left_sentence
 
 
 class LoadNotes:
@@ -14,15 +14,18 @@ class LoadNotes:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._timed = not run.plan.levels
+        # How many levels a search takes is not known before its end.
+        self._timed = not run.plan.levels or bool(run.plan.load.search)
 
     def begin(self) -> None:
         """Say the load back, and what speaks against it."""
-        if self._run.turns or not self._run.plan.levels:
+        plan = self._run.plan
+        if self._run.turns or not plan.levels:
             return
-        for text in (load_sentence(self._run.plan), *remarks(self._run.plan.load)):
+        for text in (load_sentence(plan), *remarks(plan.load), *search_remarks(plan)):
             self._run.add_note(Note(text=text))
-        for failure in filter(None, map(does_not_fit, self._run.plan.levels)):
+        failures = list(filter(None, map(does_not_fit, plan.levels)))
+        for failure in failures[:1] if plan.load.search else failures:
             self._run.add_note(Note(text=str(failure), level="warning"))
 
     def step(self, eta_s: float | None) -> None:

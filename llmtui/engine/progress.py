@@ -29,6 +29,8 @@ def run_progress(backends: Iterable[BackendRun], config: RunConfig, now: float) 
     backends = list(backends)
     finished = sum(_finished(backend_run, config) for backend_run in backends)
     left = sum(len(backend_run.queue) + backend_run.asking for backend_run in backends)
+    turns = config.iterations + bool(config.warmup)
+    left += sum(backend_run.probes_left * turns for backend_run in backends)
     queued_s: float | None = 0.0
     current_s: float | None = None
     for backend_run in backends:
@@ -41,6 +43,8 @@ def run_progress(backends: Iterable[BackendRun], config: RunConfig, now: float) 
             else:
                 queued_s += sum(n * ((expected[level] or 0.0) + config.cooldown_s) for level, n in levels.items())
                 queued_s += backend_run.launches_left * (backend_run.usual_load_s or 0.0)
+                # Probes that may follow are taken to be as long as the newest.
+                queued_s += backend_run.probes_left * turns * ((under_way or 0.0) + config.cooldown_s)
         if backend_run.launching_at is not None and backend_run.usual_load_s is not None:
             current_s = backend_run.usual_load_s - (now - backend_run.launching_at)
         elif backend_run.asked_at is not None and under_way is not None:

@@ -21,7 +21,10 @@ class ExtraRounds:
 
     def request(self, goal: More) -> None:
         """Accept a goal, or report why no rounds are added for it."""
-        if self._run.config.order == "sequential":
+        if self._run.plan.load.search:
+            text = "a search gets no more rounds: start a new one with more of them, or list the levels"
+            self._run.add_note(Note(text=text))
+        elif self._run.config.order == "sequential":
             self._run.add_note(Note(text='rounds can be added only if backends take turns: set order = "shuffled"'))
         elif reason := self._reason_to_stop(goal):
             self._run.add_note(Note(text=f"no rounds are added: {reason}"))

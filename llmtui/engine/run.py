@@ -204,6 +204,7 @@ class Run:
             elapsed_s=round(now - self._began, 3),
             eta_s=progress.eta_s,
             current_s=progress.current_s,
+            at_most=any(backend_run.probes_left for backend_run in self.backends),
         )
 
 
@@ -220,7 +221,7 @@ def start_run(
     sets = fresh_sets(plan.backends)
     usual_loads = recorder.usual_loads()
     numbers = [level.number for level in plan.levels]
-    levels_of = shuffled_levels(numbers, f"{plan.config.seed}/{plan.run}") if numbers else one_request
+    of_plan = shuffled_levels(numbers, f"{plan.config.seed}/{plan.run}") if numbers else one_request
     # One for all backends: each must get the same prompt in the same round.
     salt = f"+{time.monotonic()}"
     for number, backend in enumerate(plan.backends):
@@ -237,9 +238,11 @@ def start_run(
             slots=slots_of(plan),
         )
         launch_of = plan.config.launch_of if backend.launched else launched_once
+        probed = probed_levels(stored, earlier) if plan.load.search else []
+        levels_of = (lambda _, probed=probed: probed) if probed else of_plan
         if stored is None or earlier is None:
             state = BackendState(name=backend.name, planned=plan.config.iterations, fresh_set=sets[backend.name])
-            backend_run = BackendRun(backend, target, state, launch_of=launch_of, levels_of=levels_of)
+            backend_run = BackendRun(backend, target, state, launch_of=launch_of, levels_of=levels_of, probed=probed)
             backend_run.plan_attempt(plan.config)
         else:
             done = jobs_done(earlier, stored.iterations, stored.turns)
@@ -249,7 +252,7 @@ def start_run(
             if state.fresh_role == "user":
                 target.fresh.refuse()
             backend_run = BackendRun(backend, target, state, salt=salt, launch_of=launch_of, launch=earlier.launch)
-            backend_run.levels_of = levels_of
+            backend_run.levels_of, backend_run.probed = levels_of, probed
             backend_run.queue.extend(missing)
             key = (backend.name, earlier.attempt)
             warmups = plan.config.warmups_of(backend, state.planned)
@@ -270,6 +273,13 @@ def _cut_off(turn: Turn, recorder: Recorder) -> Turn:
     turn = msgspec.structs.replace(turn, state="partial")
     recorder.save_turn(turn)
     return turn
+
+
+def probed_levels(stored: StoredRun | None, state: BackendState | None) -> list[int]:
+    """Return the levels of a search at which the attempt in `state` had turns, in their order; [1] without any."""
+    turns = sorted(stored.turns, key=lambda turn: turn.seq) if stored is not None and state is not None else []
+    key = (state.name, state.attempt) if state is not None else ("", 0)
+    return list(dict.fromkeys(turn.level for turn in turns if (turn.backend, turn.attempt) == key)) or [1]
 
 
 def work_of(load: Load, level: Level) -> float:

@@ -50,6 +50,8 @@ def _results(run_view: RunView, level: Level | None) -> Iterator[Result]:
         places = {standing.name: place for place, standing in enumerate(verdict.board.standings)}
         rows.sort(key=lambda row: places.get(row.backend_view.backend.name, len(places)))
     for row in rows:
+        if run_view.plan.load.search and number not in row.backend_view.levels_with_turns:
+            continue  # its search did not come here
         name = row.backend_view.backend.name
         yield Result(
             plan=run_view.plan,

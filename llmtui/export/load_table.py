@@ -117,6 +117,8 @@ def load_rows(run_view: RunView) -> list[LoadRow]:
         for name in names:
             backend_view = run_view.backends[name]
             figures = backend_view.at_level(level.number)
+            if run_view.plan.load.search and not (figures.turns or figures.partial):
+                continue  # its search did not come here
             fastest = name == verdict.fastest
             rows.append(LoadRow(level, backend_view, figures, verdict.board.row(name), fastest, verdict.asked))
     return rows

@@ -14,6 +14,7 @@ from llmtui.runview.launches import start_up
 from llmtui.runview.objectives import objective_sentences
 from llmtui.runview.presence import TELLS, absent_line, others_as_text
 from llmtui.runview.run import RunView
+from llmtui.runview.search import search_sentences
 from llmtui.stats.board import DIFFERS, Standing
 from llmtui.stats.intervals import TAIL_FROM, Estimate, Tail, tail
 from llmtui.stats.metrics import METRICS, Metric, MetricKey
@@ -315,8 +316,8 @@ def findings(run_view: RunView) -> list[str]:
     earlier = [attempt.sentence for attempt in run_view.earlier_attempts()]
     if run_view.plan.levels:
         sentences = dict.fromkeys(line for verdict in of_levels.verdicts(run_view) for line in verdict.sentences)
-        kept = objective_sentences(run_view)
-        return [*kept, *sentences, *earlier, *(check.sentence for check in of_levels.checks(run_view))]
+        found = [*search_sentences(run_view), *objective_sentences(run_view)]
+        return [*found, *sentences, *earlier, *(check.sentence for check in of_levels.checks(run_view))]
     verdict = run_view.verdict()
     return [*verdict.sentences, *_disagreements(run_view), *earlier, *(check.sentence for check in verdict.checks)]
 

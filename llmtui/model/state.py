@@ -128,7 +128,8 @@ class RunState(Struct, frozen=True):
     """How far the run is. `finished` and `total` count iterations and warm-ups; one under way is not finished.
 
     `eta_s` is None until every backend with work left has finished an iteration. `current_s` is the part of it that
-    belongs to what is under way, negative if that takes longer than expected; None if it is unknown.
+    belongs to what is under way, negative if that takes longer than expected; None if it is unknown. `at_most`: a
+    search may end earlier than `total` and `eta_s` say.
     """
 
     phase: Literal["starting", "running", "paused", "done", "stopping"] = "starting"
@@ -137,3 +138,4 @@ class RunState(Struct, frozen=True):
     elapsed_s: float = 0.0
     eta_s: float | None = None
     current_s: float | None = None
+    at_most: bool = False

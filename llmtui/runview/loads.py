@@ -15,6 +15,8 @@ def load_title(plan: Plan) -> str:
     levels = plan.levels
     if levels and levels[0].trace:
         return f"open loop of the {levels[0].title}"
+    if plan.load.search:
+        return search_title(plan.load)
     return f"{'open' if levels[0].open else 'closed'} loop at {_listed(levels)}" if levels else ""
 
 
@@ -26,6 +28,9 @@ def load_sentence(plan: Plan) -> str:
     levels, config = plan.levels, plan.config
     if not levels:
         return ""
+    if plan.load.search:
+        objectives = objectives_words(plan.slo)
+        return f"{_search_sentence(plan)}; {objectives}" if objectives else _search_sentence(plan)
     backends = sum(backend.enabled for backend in plan.backends)
     turns = config.iterations * len(levels) * backends
     parts = [
@@ -37,6 +42,53 @@ def load_sentence(plan: Plan) -> str:
     warmups = f" after {plural(before, 'warm-up turn')}" if config.warmup else ""
     said = f"{load_title(plan)}{_arrivals(levels[0])}: {', '.join(parts)}: {plural(turns, 'turn')}{warmups}{least}"
     return f"{said}; {objectives}" if (objectives := objectives_words(plan.slo)) else said
+
+
+def search_title(load: Load) -> str:
+    """Return "search for the knee from 1 to 64 streams"; "" without a search."""
+    goals = {"knee": "the knee", "slo": "the most streams that keep the objectives"}
+    return f"search for {goals[load.search]} from 1 to {load.search_until} streams" if load.search else ""
+
+
+def _search_sentence(plan: Plan) -> str:
+    """Say a search back before it starts: what it takes at most, and what all of its candidates would take."""
+    load, config = plan.load, plan.config
+    backends = sum(backend.enabled for backend in plan.backends)
+    probes, every = load.most_levels, len(plan.levels)
+    turns = probes * backends * config.iterations
+    # The largest levels have the most requests.
+    counts = [load.requests_of(level) for level in plan.levels[-probes:]]
+    much = plural(sum(counts) * backends * config.iterations, "request") if any(counts) else ""
+    much = much or duration(turns * load.duration_s)
+    warmups = " after a warm-up turn each" if config.warmup else ""
+    return (
+        f"{search_title(load)}: at most {plural(probes, 'probe')} of {plural(config.iterations, 'round')} of turns of "
+        f"{_length(load, plan.levels)}{warmups}, {plural(backends, 'backend')}: at most {plural(turns, 'turn')} "
+        f"({much}); a sweep of all {every} levels would take {every * backends * config.iterations}"
+    )
+
+
+def search_remarks(plan: Plan) -> list[str]:
+    """Return what a person should know about a search before it starts, a sentence each."""
+    if plan.load.search != "slo" or plan.load.duration_s:
+        return []
+    from llmtui.stats.attainment import keeps
+    from llmtui.stats.probes import error_rate
+
+    rounds, level = plan.config.iterations, 1 - 2 * error_rate(plan.load)
+
+    def shows(requests: int) -> bool:
+        return keeps([1.0] * rounds, plan.slo.share, rounds * requests, level) == "yes"
+
+    has = plan.load.requests_of(plan.levels[0])
+    needed = next((n for n in range(has, 100_000) if shows(n)), has)
+    if needed == has:
+        return []
+    share = f"{100 * plan.slo.share:.6g}%"
+    return [
+        f"{plural(rounds, 'round')} of {plural(has, 'request')} cannot show that {share} keep the objectives, even "
+        f"if all do: use at least {plural(needed, 'request')} a turn, or more rounds"
+    ]
 
 
 def time_left_sentence(eta_s: float) -> str:
@@ -68,8 +120,13 @@ def head_title(plan: Plan) -> str:
     return plan.head_level.title if plan.head_level is not None else ""
 
 
-def short_title(levels: Sequence[Level]) -> str:
-    """Return "closed loop 1 4 16" or "open loop 0.5 1 2/s" for a heading; "" for a race."""
+def short_title(levels: Sequence[Level], load: Load | None = None) -> str:
+    """Return "closed loop 1 4 16" or "open loop 0.5 1 2/s" for a heading; "" for a race.
+
+    With the `load` of a search it is "knee of 1..64".
+    """
+    if load is not None and load.search:
+        return f"{'knee' if load.search == 'knee' else 'objectives'} of 1..{load.search_until}"
     if not levels:
         return ""
     if levels[0].trace:

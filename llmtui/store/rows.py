@@ -150,10 +150,12 @@ class StoredRun(Struct, frozen=True):
         states = self.states
         if self.state != "running":
             states = [s if s.state in RESTING else msgspec.structs.replace(s, state="stopped") for s in states]
+        progress = _progress(states, self)
         run = RunState(
             phase="running" if self.state == "running" else "done",
+            finished=progress["finished"],
+            total=progress["total"],
             elapsed_s=elapsed_s(self.plan.created_utc, self.ended_utc, self._spans(), self.plan.config),
-            **_progress(states, self),
         )
         return Hello(
             plan=self.plan,

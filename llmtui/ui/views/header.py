@@ -135,7 +135,7 @@ def header_lines(
     if (model := model_name(run_view)) and width >= HEADER_MODEL_WIDTH:
         facts.insert(0, model)
     if levels:
-        facts.insert(0, short_title(levels))
+        facts.insert(0, short_title(levels, run_view.plan.load))
     elif width < HEADER_FACTS_WIDTH:
         facts[facts.index(counts)] = f"{iterations}+{launches}{config.warmup}"
     facts[:0] = origin
