@@ -68,6 +68,7 @@ class Pulse(Message, frozen=True, tag="pulse"):
     failed: int = 0
     counted: int = 0
     tokens: int = 0
+    refused: int = 0
 
 
 class EncodedBatch(Message, frozen=True, tag="batch"):

@@ -87,6 +87,7 @@ class Sender:
         self._ends: list[_End] = []
         self._finished = 0
         self._failed = 0
+        self._refused = 0
         self._tokens = 0
         self._began_ns = time.monotonic_ns()
 
@@ -114,6 +115,7 @@ class Sender:
             failed=self._failed,
             counted=self.course.counted,
             tokens=self._tokens,
+            refused=self._refused,
         )
 
     def prepare(self) -> None:
@@ -203,6 +205,7 @@ class Sender:
         self.in_flight -= end.taken.in_flight > 0
         self._finished += end.failure is None
         self._failed += end.failure is not None
+        self._refused += end.refused
         self.course.ended(end.taken.share)
         if self.course.over:
             self._over.set()

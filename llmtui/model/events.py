@@ -95,8 +95,8 @@ class IterationDone(Event, frozen=True, tag="iteration"):
 class Tick(Event, frozen=True, tag="tick"):
     """How far a turn is: sent at most four times a second. `requests` is how many will count, 0 if a duration decides.
 
-    `elapsed_s` is the time since the turn began, `tokens` the events with tokens so far, and `share` where in the turn
-    requests are sent now.
+    `elapsed_s` is the time since the turn began, `tokens` the arrivals with tokens so far, and `share` where in the
+    turn requests are sent now. `failed` counts all requests that did not succeed, the `refused` ones (429 or 503) too.
     """
 
     backend: Own
@@ -112,6 +112,7 @@ class Tick(Event, frozen=True, tag="tick"):
     counted: int = 0
     requests: int = 0
     tokens: int = 0
+    refused: int = 0
 
 
 class TurnDone(Event, frozen=True, tag="turn"):

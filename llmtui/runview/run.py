@@ -34,6 +34,7 @@ from llmtui.model import (
 )
 from llmtui.runview.backend import BackendView
 from llmtui.runview.figures import SamplesView
+from llmtui.runview.turn_course import TurnCourse
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import ratios_to
 
@@ -76,6 +77,8 @@ class RunView:
             if b.enabled
         }
         self.notes: list[Note] = []
+        #: The newest turn of a load whose ticks came, None before the first.
+        self.course: TurnCourse | None = None
         #: How many iterations and turns from before this client connected it has, and will have. None if it has all,
         #: and all events since then.
         self.backlog: tuple[int, int] | None = None
@@ -110,7 +113,7 @@ class RunView:
                 self.notes = list(event.notes)
                 configured = {b.name: b for b in event.plan.backends}
                 self.backends = {s.name: self._viewed(configured[s.name], s) for s in event.backends}
-                self._earlier = None
+                self._earlier = self.course = None
                 self._add(event.iterations, event.turns)
                 count = len(event.iterations) + len(event.turns)
                 self.backlog = (count, count + event.earlier) if event.earlier else None
@@ -127,6 +130,7 @@ class RunView:
                 backend_view.state = state
                 if state.state not in ("running", "warmup"):
                     backend_view.progress = backend_view.tick = None
+                    self._end_course(state.name)
                 if new_attempt:
                     backend_view.drop_old_attempts()
                 return ("iterations" if new_attempt else "state"), state.name
@@ -144,9 +148,14 @@ class RunView:
                 return "iterations", iteration.backend
             case Tick():
                 self.backends[event.backend].tick = event
+                if self.course is None or not self.course.takes(event):
+                    self.course = TurnCourse(event)
+                else:
+                    self.course.add(event)
                 return "progress", event.backend
             case TurnDone(turn=turn):
                 self.backends[turn.backend].add_turn(turn)
+                self._end_course(turn.backend)
                 return "iterations", turn.backend
             case RequestBatch():
                 # For the one who asked; nothing of it stays here.
@@ -168,6 +177,10 @@ class RunView:
             self.backends[turn.backend].add_turn(turn)
         for backend_view in self.backends.values():
             backend_view.drop_old_attempts()
+
+    def _end_course(self, name: str) -> None:
+        if self.course is not None and self.course.backend == name:
+            self.course.end()
 
     def ratios(self, metric: MetricKey = "latency", level: int = 0) -> dict[str, float | None]:
         """Return each backend's median as a multiple of that of the `reference`, which is 1.0."""
