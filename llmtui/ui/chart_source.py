@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmtui.runview.backend import BackendView
-from llmtui.runview.loads import head_title, worded
+from llmtui.runview.figures import SamplesView
+from llmtui.runview.loads import worded
 from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.stats.summary import box, thinned
-from llmtui.ui.charts.chart_data import ChartData, Kind, Series
+from llmtui.ui.charts.chart_data import STATISTIC_KINDS, ChartData, Kind, Series
+from llmtui.ui.charts.load_chart_data import LoadChart
 from llmtui.ui.text.format import name_text
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.attempts import median_before, shown_attempt
@@ -18,14 +19,26 @@ from llmtui.ui.views.attempts import median_before, shown_attempt
 ECDF_STEPS = 201
 
 
+def chart_of(view: ViewState, kind: Kind) -> ChartData | LoadChart:
+    """Return what a chart of any kind shows now: the backends that are not hidden."""
+    if kind == "scatter" or kind in STATISTIC_KINDS:
+        return chart_data(view, kind)
+    # Imported with the first load, so that the first frame of a race does not wait for it.
+    from llmtui.ui.load_chart_source import load_chart
+
+    return load_chart(view, kind)
+
+
 def chart_data(view: ViewState, kind: Kind) -> ChartData:
-    """Return what a chart of this kind shows now: the backends that are not hidden."""
+    """Return what a chart of samples shows now: of iterations, or of the turns of the level that is shown."""
     hidden = [(n, name_text(name)) for n, name in enumerate(view.run_view.backends) if name in view.hidden]
-    earlier, beside = _beside(view.run_view, view.metric) if kind == "bars" else ({}, "")
+    samples = view.samples
+    # Medians of earlier runs and attempts are those of the level that counts.
+    earlier, beside = _beside(view.run_view, view.metric) if kind == "bars" and not view.level_number else ({}, "")
     return ChartData(
         kind,
         view.metric,
-        tuple(_series(view, index, backend_view, kind, earlier) for index, backend_view in view.drawn),
+        tuple(_series(view, index, samples[one.backend.name], kind, earlier) for index, one in view.drawn),
         max((backend_view.state.planned for backend_view in view.run_view.backends.values()), default=0),
         log=view.logarithmic,
         hidden=tuple(hidden),
@@ -33,7 +46,7 @@ def chart_data(view: ViewState, kind: Kind) -> ChartData:
         window=view.zoom.window if kind == "scatter" else None,
         reason=_why_empty(view),
         against=beside,
-        level=head_title(view.run_view.plan),
+        level=view.level.title if view.level is not None else "",
     )
 
 
@@ -49,7 +62,8 @@ def _beside(run_view: RunView, metric: MetricKey) -> tuple[Mapping[str, float], 
 
 def _why_empty(view: ViewState) -> str:
     """Why a chart has nothing to draw though iterations have finished; empty if it has, or none has finished."""
-    summaries = [shown_attempt(backend_view).summary for _, backend_view in view.drawn]
+    samples = view.samples
+    summaries = [shown_attempt(samples[backend_view.backend.name]).summary for _, backend_view in view.drawn]
     if any(summary.spread(view.metric) is not None for summary in summaries):
         return ""
     if any(summary.n for summary in summaries):
@@ -58,7 +72,7 @@ def _why_empty(view: ViewState) -> str:
     return worded(text, view.run_view.plan)
 
 
-def _series(view: ViewState, index: int, backend_view: BackendView, kind: Kind, earlier: Mapping[str, float]) -> Series:
+def _series(view: ViewState, index: int, backend_view: SamplesView, kind: Kind, earlier: Mapping[str, float]) -> Series:
     """What a chart of this kind shows of one backend. `earlier` are medians of an earlier run."""
     shown = shown_attempt(backend_view)
     figures = shown.figures(backend_view)

@@ -7,7 +7,18 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from llmtui.link.client import EngineLink
-from llmtui.model import AnyCommand, AnyEvent, BackendChanged, Earlier, Hello, IterationDone, Note, RunChanged, TurnDone
+from llmtui.model import (
+    AnyCommand,
+    AnyEvent,
+    BackendChanged,
+    Earlier,
+    Hello,
+    IterationDone,
+    Note,
+    RunChanged,
+    Tick,
+    TurnDone,
+)
 from llmtui.runview.loads import worded
 from llmtui.text import sanitize
 from llmtui.ui.text.format import name_text
@@ -186,6 +197,9 @@ class Session:
                 app.report(note_text(note), note.level)
             case "sample" | "progress":
                 main.invalidate(name)
+                if isinstance(event, Tick):
+                    # The charts of a load show the turn under way; most ticks change nothing in them.
+                    main.request_charts()
         main.request_numbers()
 
     def _recall(self, event: AnyEvent) -> None:

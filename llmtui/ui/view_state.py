@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Literal
 from llmtui.config.schema import UiConfig
 from llmtui.model import RESTING, BackendState, Level, Plan, State
 from llmtui.runview.backend import BackendView
+from llmtui.runview.figures import SamplesView
 from llmtui.runview.launches import launches_of
 from llmtui.runview.run import RunView
 from llmtui.runview.samples import RECENT
 from llmtui.stats.metrics import CHARTED, CHARTED_OF_LOAD, MetricKey
 from llmtui.stats.summary import Spread
 from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
-from llmtui.ui.charts.chart_data import STATISTIC_KINDS, Kind
+from llmtui.ui.charts.chart_data import Kind
+from llmtui.ui.charts.kinds import cycle_of, first_kinds, right_kind
 from llmtui.ui.layout import Layout, layout_for
 from llmtui.ui.listing import Listing
 from llmtui.ui.situation import Page, Phase, Situation
@@ -76,6 +78,7 @@ class ViewState:
     def __post_init__(self) -> None:
         self.run_view = RunView(self.plan, keep=None if self.past is not None else RECENT)
         self.metric = self.plan.config.metric
+        self.chart_kind, self.statistics_kind = first_kinds(self.plan)
         self.layout: Layout = layout_for(80, 24, len(self.run_view.backends))
         self._run_seen = self.now()
         self._apart: set[MetricKey] = set()
@@ -92,6 +95,17 @@ class ViewState:
         """The level that is shown: the one that the user chose, else the one that counts. None for a race."""
         plan = self.run_view.plan
         return next((each for each in plan.levels if each.number == self.level_shown), plan.head_level)
+
+    @property
+    def level_number(self) -> int:
+        """The number of the shown level, 0 for a race and for the level that counts: what `RunView.verdict` takes."""
+        level, head = self.level, self.run_view.plan.head_level
+        return 0 if level is None or level == head else level.number
+
+    @property
+    def samples(self) -> dict[str, SamplesView]:
+        """The backends with their samples at the shown level."""
+        return self.run_view.at(self.level_number)
 
     @property
     def covered(self) -> bool:
@@ -207,21 +221,17 @@ class ViewState:
 
     def kind_at(self, side: Literal["statistics", "scatter"]) -> Kind:
         """What a chart shows: its own kind, or the one that the user chose if there is room for one only."""
-        own: Kind = "scatter" if side == "scatter" else self.statistics_kind
+        own = right_kind(self.run_view.plan) if side == "scatter" else self.statistics_kind
         return own if self.layout.charts == 2 else self.chart_kind
-
-    @property
-    def cycle(self) -> tuple[Kind, ...]:
-        """The kinds that the key of the next chart shows: in the left one of two charts, else in the only one."""
-        return STATISTIC_KINDS if self.layout.charts == 2 else ("scatter", *STATISTIC_KINDS)
 
     def next_chart(self) -> None:
         """Show the next kind of chart."""
-        cycle = self.cycle
+        cycle = cycle_of(self.run_view.plan, self.layout.charts)
         kind = cycle[(cycle.index(self.kind_at("statistics")) + 1) % len(cycle)]
-        if self.layout.charts != 2 or self.chart_kind != "scatter":
+        right = right_kind(self.run_view.plan)
+        if self.layout.charts != 2 or self.chart_kind != right:
             self.chart_kind = kind
-        if kind != "scatter":
+        if kind != right:
             self.statistics_kind = kind
 
     def toggle_scale(self) -> None:
@@ -236,7 +246,9 @@ class ViewState:
         """Whether the charts are logarithmic: as the user chose, else if one backend is far from all others."""
         if self.forced_log is not None:
             return self.forced_log
-        spreads = [shown_attempt(backend_view).summary.spread(self.metric) for n, backend_view in self.drawn]
+        samples = self.samples
+        drawn = [samples[view.backend.name] for _, view in self.drawn]
+        spreads = [shown_attempt(backend_view).summary.spread(self.metric) for backend_view in drawn]
         ratio = LOG_UNTIL if self.metric in self._apart else LOG_FROM
         if one_stands_apart([s.median for s in spreads if s], ratio):
             self._apart.add(self.metric)

@@ -375,5 +375,5 @@ async def test_click_in_the_legend_hides_and_shows_a_backend(size: tuple[int, in
             await settle(pilot)
             assert app.view.hidden == hidden
             series = app.query_one("#scatter", ChartView).chart
-            assert series is not None
+            assert isinstance(series, ChartData)
             assert ("mistral.rs" in [s.name for s in series.series]) is not bool(hidden)

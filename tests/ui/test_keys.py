@@ -19,6 +19,7 @@ from llmtui.model import (
 )
 from llmtui.ui.actions.registry import BY_ID, COMMANDS
 from llmtui.ui.app import MonitorApp
+from llmtui.ui.charts.chart_data import ChartData
 from llmtui.ui.screens.details import DetailsScreen
 from llmtui.ui.screens.help import HelpScreen
 from llmtui.ui.widgets.chart import ChartView
@@ -130,7 +131,7 @@ async def test_hiding_a_backend_rescales_the_charts() -> None:
         await pilot.press("3", "x")
         await settle(pilot)
         after = app.query_one("#scatter", ChartView).chart
-        assert before is not None and after is not None
+        assert isinstance(before, ChartData) and isinstance(after, ChartData)
         assert [s.name for s in before.series][:3] == ["llama.cpp", "mistral.rs", "HuggingFace"]
         assert "HuggingFace" not in [s.name for s in after.series]
         axis = [row[60:68] for row in screen_text(app).split("\n")[16:30]]

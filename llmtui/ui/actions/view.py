@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from llmtui.runview.loads import worded
 from llmtui.ui.actions import details
+from llmtui.ui.charts.chart_data import ChartData
+from llmtui.ui.charts.kinds import right_kind
 from llmtui.ui.views.attempts import shown_attempt
 
 if TYPE_CHECKING:
@@ -36,7 +38,14 @@ def next_chart(app: MonitorApp) -> None:
 
 def other_scale(app: MonitorApp) -> None:
     """Switch the charts between a linear and a logarithmic scale."""
-    app.view.toggle_scale()
+    from llmtui.ui.widgets.chart import ChartView
+
+    chart = next((each.chart for each in app.main.query(ChartView) if each.display), None)
+    if chart is None or isinstance(chart, ChartData):
+        app.view.toggle_scale()
+    else:
+        # A chart over levels has a scale of its own: back to automatic if that gives the same one.
+        app.view.forced_log = None if chart.log != chart.log_by_default else not chart.log
     app.main.show_charts_first()
 
 
@@ -45,6 +54,8 @@ def _halve(app: MonitorApp, last: bool) -> None:
     if app.view.zoom.halve(max(counts, default=0), last=last):
         if app.view.layout.charts != 2:
             app.view.chart_kind = "scatter"
+        elif right_kind(app.view.run_view.plan) != "scatter":
+            app.view.statistics_kind = "scatter"
         app.main.show_charts_first()
     else:
         app.report(worded("too few iterations to halve: = shows all", app.view.run_view.plan), timeout=2.0, log=False)

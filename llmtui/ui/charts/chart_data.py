@@ -14,7 +14,8 @@ from llmtui.text.format import Scale, Unit, scale_of, unit_of
 from llmtui.ui.charts.axes import AnyScale, log_scale_for, scale_for
 from llmtui.ui.text.spans import TINTS, Role, series_role
 
-Kind = Literal["bars", "box", "ecdf", "scatter"]
+#: The last five are of a load: see load_chart_data.
+Kind = Literal["bars", "box", "ecdf", "scatter", "load", "ttft", "pareto", "turn", "heat"]
 #: The kinds of the chart of statistics, in the order of its key; the other chart is the scatter.
 STATISTIC_KINDS: tuple[Kind, ...] = ("bars", "box", "ecdf")
 KIND_TITLES: dict[Kind, str] = {"bars": "baseline stats", "box": "box plot", "ecdf": "share of iterations (ECDF)"}

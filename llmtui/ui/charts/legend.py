@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from llmtui.ui.charts.chart_data import ChartData
+from llmtui.ui.charts.load_chart_data import HeatChart, LevelsChart, LoadChart, ParetoChart, TurnChart
 from llmtui.ui.layout import LEGEND_FIGURE_WIDTH
 from llmtui.ui.text.format import HIDDEN_SIGN, shape
 from llmtui.ui.text.spans import Line, Role, Span, clip, clip_name, fit, series_role, width_of
@@ -15,10 +16,13 @@ from llmtui.ui.text.spans import Line, Role, Span, clip, clip_name, fit, series_
 SHORTEST_NAME = 4
 
 
-def legend(chart: ChartData, width: int) -> tuple[Line, list[tuple[int, int, int]]]:
+def legend(chart: ChartData | LoadChart, width: int) -> tuple[Line, list[tuple[int, int, int]]]:
     """Return the legend, and which cells `[start, end)` stand for which backend (its index in the plan)."""
     spans: list[Span] = []
     spots: list[tuple[int, int, int]] = []
+    if isinstance(chart, TurnChart | HeatChart):
+        # Their rows have the names.
+        return fit((), width), []
     if chart.kind == "bars":
         return bars_legend(width, chart.log), []
     if chart.kind == "box":
@@ -26,7 +30,7 @@ def legend(chart: ChartData, width: int) -> tuple[Line, list[tuple[int, int, int
         if width_of(spans) > width:
             spans = [("├─▒┃▒─┤ ", "strong"), ("quartiles, whiskers to 1.5 IQR", "dim")]
     else:
-        entries = [(s.index, s.name, True) for s in chart.series if s.spread is not None]
+        entries = _entries(chart)
         entries = sorted([*entries, *((index, name, False) for index, name in chart.hidden)])
         room = _room_of_a_name([name for _, name, _ in entries], width)
         named = room >= SHORTEST_NAME and are_distinct([name for _, name, _ in entries], room)
@@ -41,6 +45,14 @@ def legend(chart: ChartData, width: int) -> tuple[Line, list[tuple[int, int, int
     blank = max(0, (width - width_of(spans)) // 2)
     spots = [(start + blank, end + blank, index) for start, end, index in spots]
     return fit([(" " * blank, ""), *spans], width), spots
+
+
+def _entries(chart: ChartData | LevelsChart | ParetoChart) -> list[tuple[int, str, bool]]:
+    """The backends that are drawn: index in the plan, name, True."""
+    if isinstance(chart, ChartData):
+        return [(s.index, s.name, True) for s in chart.series if s.spread is not None]
+    running = chart.so_far.index if isinstance(chart, LevelsChart) and chart.so_far is not None else None
+    return [(s.index, s.name, True) for s in chart.series if s.points or s.index == running]
 
 
 def are_distinct(names: Sequence[str], room: int) -> bool:

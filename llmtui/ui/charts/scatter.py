@@ -15,6 +15,7 @@ from llmtui.stats.summary import far_out, percentile
 from llmtui.ui.charts.axes import LEAST_SPAN, AnyScale
 from llmtui.ui.charts.chart_data import ChartData, Series
 from llmtui.ui.charts.plotext_canvas import Mark, Tick, canvas_columns, laid_over_axes
+from llmtui.ui.charts.slots import places_of, stroke
 from llmtui.ui.charts.sparkline import bands, bit_of, cell_of
 from llmtui.ui.text.format import shape
 from llmtui.ui.text.spans import Line
@@ -179,7 +180,7 @@ class _Samples:
 
     def places(self, series: int, index: int, columns: int) -> list[int]:
         """The columns of an iteration, of `columns` in all, the ones to try first for this backend in front."""
-        return _places(index, series, self.ranks[series], len(self.drawn), self.count, columns)
+        return places_of(index, series, self.ranks[series], len(self.drawn), self.count, columns)
 
 
 def _shapes(samples: _Samples) -> list[Mark] | None:
@@ -233,19 +234,6 @@ def _dots(samples: _Samples) -> list[Mark]:
     return marks + list(signs.values())
 
 
-def _places(index: int, series: int, rank: int, backends: int, count: int, columns: int) -> list[int]:
-    """The columns of an iteration, the ones to try first for a backend in front."""
-    start, end = index * columns // count, (index + 1) * columns // count
-    wide = max(1, end - start)
-    if wide >= backends:
-        # Side by side in the middle, in the order of the plan.
-        apart = min(2, wide // backends)
-        first = (wide - apart * (backends - 1) - 1) // 2 + apart * series
-    else:
-        first = rank % wide
-    return [min(columns - 1, start + (first + step) % wide) for step in range(wide)]
-
-
 def _edge_sign(scale: AnyScale, value: float) -> str:
     """The sign of a sample that is outside the axis."""
     at = scale.at(value)
@@ -273,13 +261,10 @@ def _draw_bands(chart: ChartData, drawn: Sequence[Series], count: int, width: in
     marks: list[Mark] = []
     for n, series in enumerate(drawn):
         for slot, low, middle, high in stretches[n]:
-            places = _places(slot, n, n, len(drawn), slots, columns)
-            row, bottom, top = scale.cell(middle), round(2 * scale.at(low)), round(2 * scale.at(high))
-            for at in range(bottom // 2, top // 2 + 1):
-                # The lower and the upper half of a row: from one half below its middle to one half above it.
-                halves = (bottom < 2 * at <= top, bottom <= 2 * at < top)
-                if at != row and any(halves):
-                    text = "│" if all(halves) else "╷" if halves[0] else "╵"
+            places = places_of(slot, n, n, len(drawn), slots, columns)
+            row = scale.cell(middle)
+            for at, text in stroke(scale.at(low), scale.at(high)):
+                if at != row:
                     marks.append((places[0], at, text, series.role))
             marks.append((places[0], row, shape(series.index, chart.ascii_only), series.role))
     size = -(-count // slots)

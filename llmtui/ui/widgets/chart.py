@@ -8,10 +8,12 @@ from typing import Literal
 from textual.events import Click
 from textual.message import Message
 
-from llmtui.ui.chart_source import chart_data
+from llmtui.ui.chart_source import chart_of
 from llmtui.ui.charts.chart_data import ChartData, Kind
 from llmtui.ui.charts.draw import draw
+from llmtui.ui.charts.kinds import cycle_of
 from llmtui.ui.charts.legend import legend
+from llmtui.ui.charts.load_chart_data import LoadChart
 from llmtui.ui.text.spans import Line, Span, fit, width_of
 from llmtui.ui.view_state import ViewState
 from llmtui.ui.widgets.painted import Lines
@@ -46,7 +48,7 @@ class ChartView(Lines):
         self._side = side
         #: The key of the next chart.
         self._next_key = key
-        self._key: tuple[ChartData, int, int] | None = None
+        self._key: tuple[ChartData | LoadChart, int, int] | None = None
         self._drawn: list[Line] = []
         self.draws = 0
 
@@ -56,7 +58,7 @@ class ChartView(Lines):
         return self.view.kind_at(self._side)
 
     @property
-    def chart(self) -> ChartData | None:
+    def chart(self) -> ChartData | LoadChart | None:
         """What is drawn now."""
         return self._key[0] if self._key else None
 
@@ -64,14 +66,14 @@ class ChartView(Lines):
         if self.view.catching_up:
             self._key = None
             return [title_line("", (), width - 1)]
-        chart = chart_data(self.view, self.kind)
+        chart = chart_of(self.view, self.kind)
         inner = inner_size(width, height)
         key = (chart, *inner)
         if key != self._key:
             self._drawn = draw(chart, *inner)
             self._key = key
             self.draws += 1
-        cycle, notes = self.view.cycle, []
+        cycle, notes = cycle_of(self.view.run_view.plan, self.view.layout.charts), []
         if chart.kind in cycle:
             place = f"{cycle.index(chart.kind) + 1} of {len(cycle)}"
             notes = [f"{self._next_key}: {word}{place}" for word in ("chart ", "")]
