@@ -220,15 +220,15 @@ class MetricOption(click.Option):
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         """The option and its help, with all metrics."""
-        from llmtui.stats.metrics import METRICS
+        from llmtui.stats.metrics import RATIOS
 
-        return "--metric METRIC", f"{self.help} {', '.join(METRICS)}."
+        return "--metric METRIC", f"{self.help} {', '.join(RATIOS)}."
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         """Refuse unknown metrics."""
-        from llmtui.stats.metrics import METRICS
+        from llmtui.stats.metrics import RATIOS
 
-        return click.Choice(METRICS).convert(value, self, ctx)
+        return click.Choice(RATIOS).convert(value, self, ctx)
 
 
 def plan_from(

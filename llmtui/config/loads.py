@@ -43,6 +43,8 @@ OPTIONS = (
     "trace",
     "time_scale",
 )
+#: Metrics of a whole turn.
+_OF_TURNS = ("output_tokens_per_s", "goodput")
 _OF_OPEN_LOOPS = ("burstiness", "arrival", "max_concurrency")
 #: Keys that contradict a trace, which says when each request is sent.
 _NOT_OF_TRACES = ("concurrency", "request_rate", "arrival", "burstiness", "search")
@@ -158,16 +160,16 @@ def remarks(load: Load) -> list[str]:
 
 def check_metric(run: RunConfig, load: Load, place: Place | Option) -> None:
     """Raise ConfigError if the metric that counts does not exist in this load; `place` is that of [run]."""
-    if run.metric != "output_tokens_per_s":
+    if run.metric not in _OF_TURNS:
         return
     if not load.levels:
         raise ConfigError(
-            f"{place.key('metric')}: output_tokens_per_s is of a load, and this is a race with one request at a time; "
+            f"{place.key('metric')}: {run.metric} is of a load, and this is a race with one request at a time; "
             "set concurrency in [load], or use tokens_per_s, the speed of one stream"
         )
     if load.levels[0].open:
         raise ConfigError(
-            f"{place.key('metric')}: in an open loop the request rate decides output_tokens_per_s, whichever server "
+            f"{place.key('metric')}: in an open loop the request rate decides {run.metric}, whichever server "
             "answers; use latency, ttft, itl or tokens_per_s"
         )
 

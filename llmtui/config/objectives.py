@@ -11,7 +11,7 @@ import msgspec
 
 from llmtui.config.errors import ConfigError, show, suggestion
 from llmtui.config.places import Option, Place
-from llmtui.model import Load, Slo
+from llmtui.model import Load, RunConfig, Slo
 
 MAX_S = 86_400.0
 #: Options of the command line that belong to [slo].
@@ -44,8 +44,14 @@ def check_slo(slo: Slo, place: Place | Option) -> Slo:
     return slo
 
 
-def check_objectives(slo: Slo, load: Load) -> None:
-    """Raise ConfigError if there are objectives and no load whose requests could keep them."""
+def check_objectives(slo: Slo, load: Load, run: RunConfig, place: Place | Option) -> None:
+    """Raise ConfigError if there are objectives and no load whose requests could keep them, or none where the metric
+    that counts needs them; `place` is that of [run]."""
+    if run.metric == "goodput" and not slo.limits:
+        raise ConfigError(
+            f"{place.key('metric')}: goodput counts the requests that keep objectives, and there are none; set them in "
+            "[slo], or with --slo ttft=0.2,tpot=0.05"
+        )
     if slo.limits and not load.levels:
         raise ConfigError(
             "objectives ([slo], --slo) are for the requests of a load, and this is a race with one request at a time; "

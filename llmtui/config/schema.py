@@ -101,7 +101,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         """
         run = self.run if self.metric_named else with_metric(self.run, self.load)
         check_metric(run, self.load, self.place.section("run"))
-        check_objectives(self.slo, self.load)
+        check_objectives(self.slo, self.load, run, self.place.section("run"))
         check_search(run, self.load, self.slo, self.place)
         only = chosen_names(only, [b.name for b in self.backend], self.source)
         chosen = [b for b in self.backend if (b.name in only if only else b.enabled)]

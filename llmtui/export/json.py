@@ -113,6 +113,8 @@ _LOADS_ONLY: dict[type, frozenset[str]] = {
             "in_flight",
             "requests_per_s",
             "output_tokens_per_s",
+            "goodput_per_s",
+            "attainment",
         }
     ),
     Summary: frozenset(key for key, metric in METRICS.items() if metric.of_turn),

@@ -19,7 +19,7 @@ from llmtui.text import Redactor, is_ordinary, looks_like_key
 
 Order = Literal["shuffled", "round-robin", "sequential"]
 #: The metrics that the monitor draws, one of which decides who is the fastest; those of a turn are for loads.
-Counting = Literal["latency", "ttft", "itl", "tokens_per_s", "output_tokens_per_s"]
+Counting = Literal["latency", "ttft", "itl", "tokens_per_s", "output_tokens_per_s", "goodput"]
 
 #: Settings of a backend that are always shown as they are: no key belongs there.
 LABELS = frozenset(

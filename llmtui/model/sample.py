@@ -103,9 +103,10 @@ class Iteration(Struct, frozen=True):
     A request of a load has its `level`, the `seq` of its turn as `turn`, its number in the turn as `request`, and its
     round as `iteration`. `written_s` is when it was written, and `due_s` when it was due (None in a closed loop), both
     in s since the turn began. The difference is the client queue; `waited_s` is the part of it spent waiting for the
-    cap. `in_flight` counts the requests under way once it was sent. The two rates per second are of a whole turn (see
-    `Turn.as_sample`). `stamp` and `written_stamp` say whose clock stamped the arrivals and the request. `prompt`
-    names the one that was asked, where they differ: its line in the file, or its lengths.
+    cap. `in_flight` counts the requests under way once it was sent. `requests_per_s`, `output_tokens_per_s`,
+    `goodput_per_s` and `attainment` are of a whole turn (see `Turn.as_sample`). `stamp` and `written_stamp` say whose
+    clock stamped the arrivals and the request. `prompt` names the one that was asked, where they differ: its line in
+    the file, or its lengths.
     """
 
     run: Own
@@ -154,6 +155,8 @@ class Iteration(Struct, frozen=True):
     in_flight: int | None = None
     requests_per_s: float | None = None
     output_tokens_per_s: float | None = None
+    goodput_per_s: float | None = None
+    attainment: float | None = None
     written_stamp: Stamp | None = None
     prompt: Own = ""
     text: Outside = ""

@@ -199,6 +199,8 @@ _SAME = (
     "tokens_per_s",
     "requests_per_s",
     "output_tokens_per_s",
+    "goodput_per_s",
+    "attainment",
     "hidden_tokens",
     "prompt_tokens",
     "token_source",

@@ -234,7 +234,8 @@ class RunView:
 
         number = level or head.number
         here = next(each for each in self.plan.levels if each.number == number)
-        return AtLoad(here, self.plan.load, counts=number == head.number and not self.plan.load.search)
+        counts = number == head.number and not self.plan.load.search
+        return AtLoad(here, self.plan.load, counts=counts, objectives=bool(self.plan.slo.limits))
 
     def verdict(self, metric: MetricKey | None = None, level: int = 0) -> Verdict:
         """Return the verdict on all pairs and the fairness checks; during a run it may be a few iterations old.

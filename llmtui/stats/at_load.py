@@ -6,16 +6,20 @@ import dataclasses
 from collections.abc import Iterable
 
 from llmtui.model import Level, Load, Turn
-from llmtui.stats.metrics import CHARTED_OF_LOAD, METRICS, MetricKey
+from llmtui.stats.metrics import CHARTED_OF_LOAD, CHARTED_OF_OBJECTIVES, METRICS, MetricKey
 
 
 @dataclasses.dataclass(frozen=True)
 class AtLoad:
-    """One `level` of those of `load`. `counts`: it is the one that was fixed before the run."""
+    """One `level` of those of `load`. `counts`: it is the one that was fixed before the run.
+
+    `objectives`: the load has some.
+    """
 
     level: Level
     load: Load
     counts: bool = True
+    objectives: bool = False
 
     @property
     def title(self) -> str:
@@ -29,8 +33,10 @@ class AtLoad:
     @property
     def judged(self) -> list[MetricKey]:
         """The metrics by which backends are compared: in an open loop not by how much they give, which was asked."""
-        return [metric for metric in CHARTED_OF_LOAD if self.comparable(metric)]
+        charted = CHARTED_OF_OBJECTIVES if self.objectives else CHARTED_OF_LOAD
+        return [metric for metric in charted if self.comparable(metric)]
 
     def comparable(self, metric: MetricKey) -> bool:
         """Whether backends are compared by this metric."""
-        return not (self.level.open and METRICS[metric].of_turn)
+        of = METRICS[metric]
+        return not (self.level.open and of.of_turn and of.rate)

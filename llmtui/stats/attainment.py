@@ -2,20 +2,29 @@
 
 Requests of one turn are not independent, as one that is slow delays the next: turns are the samples. Their mean has an
 interval by Student's t. Few turns may all have the same share by chance, such as 1, so the interval is never narrower
-than that of independent requests (Wilson 1927).
+than that of independent requests (Wilson 1927). Two backends are compared by the differences of their turns' shares.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
 from typing import Literal
 
+from llmtui.model import Struct
+from llmtui.stats.compare import percent
+from llmtui.stats.correction import LEVEL, holm
+from llmtui.stats.ranks import Shift, paired_shift
+from llmtui.stats.rounds import Rounds
 from llmtui.stats.student import reach
+from llmtui.text import sanitize
+from llmtui.text.format import plural
 
-LEVEL = 0.95
+_NAME = 40
+_DIGITS = 12
 
 #: Whether a level keeps the objectives: surely, surely not, or it cannot be told yet.
 Answer = Literal["yes", "no", "undecided"]
@@ -58,3 +67,61 @@ def _wilson(share: float, n: int, level: float) -> tuple[float, float]:
     middle = share + z2 / (2 * n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
     return (middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)
+
+
+class AttainmentDifference(Struct, frozen=True):
+    """How much larger a share of the requests kept the objectives on `more` than on `fewer`, round by round.
+
+    `estimate` is a share of the requests (0.12: 12 points) with its interval at `level`, infinite without one; `p` is
+    corrected for the number of pairs (Holm). Shares may be 0, so there is no ratio.
+    """
+
+    more: str
+    fewer: str
+    rounds: int
+    estimate: float
+    low: float
+    high: float
+    p: float
+    level: float
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is a difference, and not by chance."""
+        return self.low > 0 and self.p <= 1 - self.level
+
+    @property
+    def sentence(self) -> str:
+        """ "a keeps the objectives in 12 points more of the requests than b (95%: 5 to 19)"."""
+        more, fewer = sanitize(self.more, _NAME), sanitize(self.fewer, _NAME)
+        if not self.shown:
+            return f"no clear difference between {more} and {fewer} in attainment ({plural(self.rounds, 'round')})"
+        middle, low, high = (f"{100 * value:.3g}" for value in (self.estimate, self.low, self.high))
+        points = "point" if middle == "1" else "points"
+        span = f"{percent(self.level)}: {low} to {high}"
+        return f"{more} keeps the objectives in {middle} {points} more of the requests than {fewer} ({span})"
+
+
+def attainment_differences(
+    samples: Mapping[str, Rounds], comparable: Callable[[str, str], bool], level: float
+) -> list[AttainmentDifference]:
+    """Compare each pair of backends that took turns, by signed ranks of the differences of their turns' shares."""
+    found: list[tuple[str, str, int, Shift]] = []
+    for one, two in itertools.combinations(samples, 2):
+        pairs = samples[one].pairs(samples[two], "attainment") if comparable(one, two) else []
+        if pairs:
+            # Rounded, as the last bits of equal differences differ, and ranks would count that.
+            shift = paired_shift([round(a - b, _DIGITS) for a, b in pairs], 1 - level)
+            found.append((one, two, len(pairs), shift))
+    corrected = holm([shift.p for *_, shift in found])
+    return [
+        _difference(one, two, rounds, shift, p, level)
+        for (one, two, rounds, shift), p in zip(found, corrected, strict=True)
+    ]
+
+
+def _difference(one: str, two: str, rounds: int, shift: Shift, p: float, level: float) -> AttainmentDifference:
+    estimate, low, high = shift.estimate, shift.low, shift.high
+    if estimate < 0:
+        one, two, (estimate, low, high) = two, one, (-estimate, -high, -low)
+    return AttainmentDifference(one, two, rounds, estimate, low, high, p, level)

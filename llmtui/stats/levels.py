@@ -65,7 +65,8 @@ def level_of_others(level: float, at: AtLoad | None = None, *, counting: bool = 
     """
     if at is None:
         return 1 - (1 - level) / (len(CHARTED) - 1)
-    levels, others = at.load.most_levels, len(at.judged) - 1
+    # The attainment is compared too, by differences.
+    levels, others = at.load.most_levels, len(at.judged) - 1 + at.objectives
     if levels < 2:
         return 1 - (1 - level) / others
     return 1 - (1 - level) / 2 / (levels - 1 if counting else levels * others)

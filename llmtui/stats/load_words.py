@@ -6,7 +6,9 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from llmtui.stats.attainment import attainment_differences
 from llmtui.stats.checks.base import listed
+from llmtui.stats.checks.comparability import spoiled
 from llmtui.stats.compare import jointly
 from llmtui.stats.tails import LEAST_ROUNDS, Tail
 from llmtui.text.format import plural
@@ -19,9 +21,21 @@ def load_sentences(verdict: Verdict) -> list[str]:
     """The verdict at its level, what else is comparable there, and the percentiles of slow requests."""
     if verdict.at is None or not verdict.line:
         return []
-    others = [*verdict.beside, *verdict.shapes, *tail_sentences(verdict.tails)]
+    others = [*verdict.beside, *verdict.shapes, *_attainment_sentences(verdict), *tail_sentences(verdict.tails)]
     note = jointly(verdict.board.comparisons) if verdict.counts else ""
     return [verdict.line, *([note] if note else []), *(f"at {verdict.at.title}: {text}" for text in others)]
+
+
+def _attainment_sentences(verdict: Verdict) -> list[str]:
+    """Who keeps the objectives in more of the requests; the pairs of which that is not shown only at the end."""
+    if verdict.at is None or not verdict.at.objectives:
+        return []
+
+    def comparable(one: str, two: str) -> bool:
+        return spoiled(verdict.checks, "attainment", one, two) is None
+
+    found = attainment_differences(verdict.samples, comparable, verdict.level_of_others)
+    return [one.sentence for one in found if one.shown or verdict.done]
 
 
 def tail_sentences(tails: Sequence[Tail]) -> list[str]:

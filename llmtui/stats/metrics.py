@@ -26,6 +26,8 @@ MetricKey = Literal[
     "prefill_tokens_per_s",
     "output_tokens_per_s",
     "requests_per_s",
+    "goodput",
+    "attainment",
 ]
 
 #: What must be equal between two backends for a metric to be comparable: the length of the answers, the time before
@@ -45,7 +47,8 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     set. `column` is the title of its column of medians in the summary table, "" without one. `charted`: the monitor
     draws it. `estimated`: exports have the intervals of its median and mean, and its bad end.
     `zero`: it can be 0, such as the gap between tokens that arrived together. `of_turn`: it is of a whole turn of a
-    load, and a race does not have it.
+    load, and a race does not have it. `of_objectives`: so has a load without objectives. A `share` is at most 1, and
+    backends are compared by its differences (llmtui.stats.attainment), not by ratios.
     """
 
     key: MetricKey
@@ -62,6 +65,8 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     estimated: bool = False
     zero: bool = False
     of_turn: bool = False
+    of_objectives: bool = False
+    share: bool = False
 
     def value(self, iteration: Iteration) -> float | None:
         """The value of an iteration in seconds or tokens/s, None if it is unknown or not `possible`.
@@ -226,13 +231,45 @@ _REGISTERED = (
         per="request",
         of_turn=True,
     ),
+    Metric(
+        key="goodput",
+        title="good requests/s",
+        unit="requests/s",
+        of=attrgetter("goodput_per_s"),
+        direction="higher",
+        needs=frozenset({"length", "start", "cache"}),
+        own_error=lambda level, _: level.tokens_per_s_share.p99,
+        doc="Goodput: requests of the window of a turn that kept all objectives / its length.",
+        per="request",
+        zero=True,
+        of_turn=True,
+        of_objectives=True,
+    ),
+    Metric(
+        key="attainment",
+        title="attainment",
+        unit="share",
+        of=attrgetter("attainment"),
+        direction="higher",
+        needs=frozenset({"length", "start", "cache"}),
+        own_error=lambda level, _: level.tokens_per_s_share.p99,
+        doc="Share of the requests of the window of a turn that kept all objectives; those that failed did not.",
+        per="request",
+        zero=True,
+        of_turn=True,
+        of_objectives=True,
+        share=True,
+    ),
 )
 
 METRICS: dict[MetricKey, Metric] = {metric.key: metric for metric in _REGISTERED}
 #: The metrics that the monitor draws, in the order of its `m` key.
 CHARTED: tuple[MetricKey, ...] = tuple(metric.key for metric in _REGISTERED if metric.charted)
-#: Those of a load.
+#: Those of a load, and of one with objectives.
 CHARTED_OF_LOAD: tuple[MetricKey, ...] = ("output_tokens_per_s", *CHARTED)
+CHARTED_OF_OBJECTIVES: tuple[MetricKey, ...] = ("output_tokens_per_s", "goodput", *CHARTED)
+#: Those by which backends are compared as ratios.
+RATIOS: tuple[MetricKey, ...] = tuple(metric.key for metric in _REGISTERED if not metric.share)
 
 
 def needing(*conditions: Condition) -> list[MetricKey]:

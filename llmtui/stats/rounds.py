@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import operator
 from array import array
 from collections.abc import Iterable, Sequence
@@ -39,7 +40,8 @@ class Rounds:
         self._started = array("d")
         #: The engine's own order, in which a step of the wall clock does nothing; 0 in a history without it.
         self._sequence = array("q")
-        self._values: dict[MetricKey, array[float]] = {metric: array("d") for metric in METRICS}
+        #: The column of a metric begins with its first known value, and is empty before: a race lacks those of a load.
+        self._columns: dict[MetricKey, array[float]] = {metric: array("d") for metric in METRICS}
         for iteration in iterations:
             self.add(iteration)
 
@@ -50,20 +52,26 @@ class Rounds:
         self._launches.append(iteration.launch)
         self._started.append(_seconds(iteration.started_utc))
         self._sequence.append(iteration.seq)
-        for metric, values in self._values.items():
+        for metric, values in self._columns.items():
             value = METRICS[metric].counted(iteration)
-            values.append(_UNKNOWN if value is None else value)
+            if value is not None and not values:
+                values.extend(itertools.repeat(_UNKNOWN, len(self._numbers) - 1))
+            if value is not None or values:
+                values.append(_UNKNOWN if value is None else value)
         if len(self._numbers) > self._most:
             del self._numbers[0], self._launches[0], self._started[0], self._sequence[0]
-            for values in self._values.values():
-                del values[0]
+            for values in self._columns.values():
+                del values[:1]
+
+    def _values(self, metric: MetricKey) -> array[float]:
+        return self._columns[metric] or array("d", itertools.repeat(_UNKNOWN, len(self._numbers)))
 
     def copy(self) -> Rounds:
         """These samples, without those that are added later."""
         made = Rounds(most=self._most, launches=self.launches)
         made._launches, made.unit = self._launches[:], self.unit
         made._numbers, made._started, made._sequence = self._numbers[:], self._started[:], self._sequence[:]
-        made._values = {metric: values[:] for metric, values in self._values.items()}
+        made._columns = {metric: values[:] for metric, values in self._columns.items()}
         return made
 
     def __len__(self) -> int:
@@ -71,26 +79,26 @@ class Rounds:
 
     def values(self, metric: MetricKey) -> list[float]:
         """The known values of a metric."""
-        return [value for value in self._values[metric] if value == value]
+        return [value for value in self._values(metric) if value == value]
 
     def numbered(self, metric: MetricKey) -> list[tuple[int, float]]:
         """The number of each round with its value, where that is known."""
-        return [(number, v) for number, v in zip(self._numbers, self._values[metric], strict=True) if v == v]
+        return [(number, v) for number, v in zip(self._numbers, self._values(metric), strict=True) if v == v]
 
     def zeros(self, metric: MetricKey) -> int:
         """The number of values that have no ratio: 0, such as the gap of tokens that arrived together."""
-        return sum(value <= 0 for value in self._values[metric])
+        return sum(value <= 0 for value in self._values(metric))
 
     def launches_of_pairs(self, other: Rounds, metric: MetricKey) -> list[tuple[int, int]]:
         """The launches of both servers in each of the rounds that both have a value of, by number."""
-        theirs = dict(zip(other._numbers, zip(other._launches, other._values[metric], strict=True), strict=True))
-        mine = sorted(zip(self._numbers, self._launches, self._values[metric], strict=True))
+        theirs = dict(zip(other._numbers, zip(other._launches, other._values(metric), strict=True), strict=True))
+        mine = sorted(zip(self._numbers, self._launches, self._values(metric), strict=True))
         both = ((launch, value, *theirs[number]) for number, launch, value in mine if number in theirs)
         return [(one, two) for one, a, two, b in both if a == a and b == b]
 
     def pairs(self, other: Rounds, metric: MetricKey) -> list[tuple[float, float]]:
         """The values of the same rounds if the two took turns, each round done before the next one started; else []."""
-        mine, theirs = self._values[metric], other._values[metric]
+        mine, theirs = self._values(metric), other._values(metric)
         starts: Sequence[float] = self._started
         others: Sequence[float] = other._started
         if 0 not in self._sequence and 0 not in other._sequence:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from llmtui.model import Backend, Load, Machine, RunConfig
+from llmtui.model import Backend, Load, Machine, RunConfig, Slo
 from llmtui.model import Level as LoadLevel
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.checks import Check, Entry, Level, checks, severity
@@ -58,18 +58,22 @@ class Side:
     machine: Machine
     contenders: Mapping[str, Contender]
     load: Load = dataclasses.field(default_factory=Load)
+    slo: Slo = dataclasses.field(default_factory=Slo)
 
     @property
     def at(self) -> AtLoad | None:
         """The level of its load that counts, None for a race."""
         head = self.load.head_level
-        return AtLoad(head, self.load) if head is not None else None
+        return AtLoad(head, self.load, objectives=bool(self.slo.limits)) if head is not None else None
 
 
 def general_differences(a: Side, b: Side) -> Iterator[Check]:
     """Differences of the runs as a whole."""
     yield from _settings(a.config, b.config)
     yield from load_differences(a.load, b.load)
+    if a.slo.limits != b.slo.limits:
+        spoiled = [key for key, metric in METRICS.items() if metric.of_objectives]
+        yield _check("objectives", "void", "different objectives", "give both the same [slo]", spoils=spoiled)
     yield from _machines(a.machine, b.machine)
     yield from _conditions(a, b)
     others = [n for n, contender in a.contenders.items() if contender.evidence.measured]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from llmtui.model import Iteration
 from llmtui.stats.course import Course, Points, Stretches
-from llmtui.stats.metrics import CHARTED_OF_LOAD, METRICS, MetricKey
+from llmtui.stats.metrics import CHARTED_OF_OBJECTIVES, METRICS, MetricKey
 from llmtui.stats.sorted_values import Sample
 from llmtui.stats.summary import Summary, first_latency, outliers, percentile
 
@@ -65,7 +65,7 @@ class Running:
         self._left_out = 0
         self._loaded = 0
         self._samples: dict[MetricKey, Sample] = {metric: Sample() for metric in METRICS}
-        self._courses: dict[MetricKey, Course] = {metric: Course() for metric in CHARTED_OF_LOAD}
+        self._courses: dict[MetricKey, Course] = {metric: Course() for metric in CHARTED_OF_OBJECTIVES}
         self._outputs = Counts()
         self._prompts = Counts()
         self._summary: Summary | None = None
@@ -138,7 +138,7 @@ class Running:
         return self._samples[metric]
 
     def points(self, metric: MetricKey) -> Points:
-        """(place among the measured iterations from 0, value), thinned, for a metric in CHARTED_OF_LOAD.
+        """(place among the measured iterations from 0, value), thinned, for a metric in CHARTED_OF_OBJECTIVES.
 
         The outermost values are always included.
         """

@@ -13,19 +13,20 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-#: What is measured: a duration (shown in s or ms), a duration that is always shown in ms, or a rate.
-Kind = Literal["s", "ms", "tokens/s", "requests/s"]
+#: What is measured: a duration (shown in s or ms), a duration that is always shown in ms, a rate, or a share.
+Kind = Literal["s", "ms", "tokens/s", "requests/s", "share"]
 #: The unit on screen, in short.
-Unit = Literal["s", "ms", "tok/s", "req/s"]
+Unit = Literal["s", "ms", "tok/s", "req/s", "%"]
 
 #: In place of a figure that is not known.
 DASH = "-"
 #: A duration below this one is shown in ms.
 MS_BELOW_S = 0.1
 _DIGITS = 3
-_UNITS: dict[Kind, Unit] = {"ms": "ms", "tokens/s": "tok/s", "requests/s": "req/s"}
+_UNITS: dict[Kind, Unit] = {"ms": "ms", "tokens/s": "tok/s", "requests/s": "req/s", "share": "%"}
+_FACTORS: dict[Unit, float] = {"ms": 1e3, "%": 100.0}
 #: No duration is shown finer than 0.1 us, and no rate finer than this many decimals.
-_MOST_DECIMALS: dict[Unit, int] = {"s": 7, "ms": 4, "tok/s": 7, "req/s": 7}
+_MOST_DECIMALS: dict[Unit, int] = {"s": 7, "ms": 4, "tok/s": 7, "req/s": 7, "%": 2}
 
 
 class Scale(NamedTuple):
@@ -36,8 +37,8 @@ class Scale(NamedTuple):
 
     @property
     def factor(self) -> float:
-        """The factor from s (or a rate) to `unit`."""
-        return 1e3 if self.unit == "ms" else 1.0
+        """The factor from s (or a rate, or a share) to `unit`."""
+        return _FACTORS.get(self.unit, 1.0)
 
     def text(self, value: float | None) -> str:
         """Format a value in s (or a rate), without its unit; `DASH` if it is None or not finite."""
@@ -58,7 +59,7 @@ def scale_of(values: Iterable[float | None], kind: Kind, unit: Unit | None = Non
     """The scale of a column of these values, in s or tokens/s. `unit` is that of the columns beside it, if set."""
     known = list(values)
     unit = unit or unit_of(known, kind)
-    least = _least(known) * (1e3 if unit == "ms" else 1.0)
+    least = _least(known) * _FACTORS.get(unit, 1.0)
     if least == 0:
         return Scale(unit, _DIGITS - 1)
     return Scale(unit, min(_MOST_DECIMALS[unit], max(0, _DIGITS - 1 - math.floor(math.log10(_rounded(least))))))

@@ -14,7 +14,7 @@ from llmtui.runview.figures import SamplesView
 from llmtui.runview.launches import launches_of
 from llmtui.runview.run import RunView
 from llmtui.runview.samples import RECENT
-from llmtui.stats.metrics import CHARTED, CHARTED_OF_LOAD, MetricKey
+from llmtui.stats.metrics import CHARTED, CHARTED_OF_LOAD, CHARTED_OF_OBJECTIVES, MetricKey
 from llmtui.stats.summary import Spread
 from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
 from llmtui.ui.charts.chart_data import Kind
@@ -216,7 +216,8 @@ class ViewState:
 
     def next_metric(self) -> None:
         """Show the next metric, round and round."""
-        shown = CHARTED_OF_LOAD if self.run_view.plan.levels else CHARTED
+        plan = self.run_view.plan
+        shown = (CHARTED_OF_OBJECTIVES if plan.slo.limits else CHARTED_OF_LOAD) if plan.levels else CHARTED
         self.metric = shown[(shown.index(self.metric) + 1) % len(shown)]
 
     def kind_at(self, side: Literal["statistics", "scatter"]) -> Kind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,27 @@ def test_objectives_of_a_race_are_an_error_with_what_to_do() -> None:
     with pytest.raises(ConfigError, match=r"objectives .* are for the requests of a load, and this is a race .* use "):
         read("ttft_s = 0.2", load="").plan()
     assert read("ttft_s = 0.2", load="requests = 40").plan().slo.ttft_s == 0.2
+
+
+def test_goodput_as_the_metric_that_counts() -> None:
+    """It needs objectives and a closed loop, in which the server decides it."""
+    run = "[run]\nmetric = 'goodput'\n"
+    closed, opened = "[load]\nconcurrency = 4\n", "[load]\nrequest_rate = 2\n"
+
+    def plan(text: str) -> Any:
+        return parse(f"{run}{text}{ONE}", source="c.toml", folder=Path("/configs"), environ={}).plan()
+
+    assert plan(f"{closed}[slo]\nttft_s = 0.2\n").config.metric == "goodput"
+    with pytest.raises(
+        ConfigError, match="metric: goodput counts the requests that keep objectives, and there are none"
+    ):
+        plan(closed)
+    with pytest.raises(ConfigError, match="metric: in an open loop the request rate decides goodput"):
+        plan(f"{opened}[slo]\nttft_s = 0.2\n")
+    with pytest.raises(ConfigError, match="metric: goodput is of a load, and this is a race"):
+        plan("")
+    with pytest.raises(ConfigError, match=r"metric: expected one of .*'goodput', got 'attainment'"):
+        parse(f"[run]\nmetric = 'attainment'\n{closed}{ONE}", source="c.toml", folder=Path("/"), environ={})
 
 
 @pytest.mark.parametrize(

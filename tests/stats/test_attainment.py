@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
 import pytest
 
-from llmtui.stats.attainment import attainment, keeps
+from llmtui.model import Load, Slo
+from llmtui.runview.run import RunView
+from llmtui.stats.attainment import attainment, attainment_differences, keeps
+from llmtui.stats.rounds import Rounds
+from tests.loads import CLOSED, OPEN, raced, turn
 
 
 def test_mean_and_interval_by_hand() -> None:
@@ -62,3 +69,72 @@ def test_interval_holds_the_truth(turns: int, wander: float) -> None:
         _, low, high = attainment(shares, requests=40 * turns)
         held += low <= truth <= high
     assert held >= 930
+
+
+def judged_view(kept: Mapping[str, Sequence[int]], load: Load = CLOSED, **config: Any) -> RunView:
+    """A finished run with objectives, in which so many of 40 requests of a backend kept them, round by round."""
+
+    def fields(name: str) -> Any:
+        def of(number: int, level: int) -> dict[str, Any]:
+            good = kept[name][number % len(kept[name])]
+            missed = 40 - good
+            return {
+                "kept": good,
+                "missed": missed,
+                "objectives": {"ttft": [good, missed, 0]},
+                "goodput_per_s": good / 5,
+            }
+
+        return of
+
+    view = raced(dict.fromkeys(kept, 1.0), load=load, fields={name: fields(name) for name in kept}, **config)
+    view.plan = msgspec.structs.replace(view.plan, slo=Slo(ttft_s=0.2))
+    return view
+
+
+@pytest.mark.parametrize("load", [CLOSED, OPEN], ids=("closed", "open"))
+def test_backends_are_compared_by_differences_of_shares(load: Load) -> None:
+    """Also where a share is 0 or 1, and also in an open loop, whose rate is given."""
+    view = judged_view({"a": [40, 39, 40, 38, 40, 39, 40], "b": [0, 20, 22, 18, 21, 19, 17]}, load)
+    at = view.load_at()
+    (sentence,) = [text for text in view.verdict().sentences if "keeps the objectives" in text]
+    assert at is not None and sentence.startswith(f"at {at.title}: a keeps the objectives in 48.8 points")
+    assert " points more of the requests than b (9" in sentence and "(95%" not in sentence, (
+        "at the level of a metric that does not count"
+    )
+
+
+def test_no_difference_of_shares_is_said_at_the_end() -> None:
+    view = judged_view({"a": [40, 39, 40], "b": [39, 40, 40]})
+    assert "at 8 streams: no clear difference between a and b in attainment (10 rounds)" in view.verdict().sentences
+
+
+def rounds_of(name: str, place: int, kept: Sequence[int]) -> Rounds:
+    """Turns of a backend that is at this place of each round, in which so many of 40 requests kept the objectives."""
+    turns = [turn(name, n, seq=2 * n + place, kept=good, missed=40 - good) for n, good in enumerate(kept, 1)]
+    return Rounds(one.as_sample for one in turns)
+
+
+def test_few_rounds_show_nothing() -> None:
+    of = {name: rounds_of(name, k, [kept] * 5) for k, (name, kept) in enumerate({"a": 40, "b": 0}.items())}
+    (found,) = attainment_differences(of, lambda one, two: True, 0.95)
+    assert not found.shown and found.rounds == 5 and found.estimate == 1.0
+    assert attainment_differences(of, lambda one, two: False, 0.95) == []
+
+
+def test_equal_servers_are_rarely_told_apart() -> None:
+    """Signed ranks of 10 rounds err in at most 5% of runs, also when most shares are 1."""
+    rng, shown = random.Random(5), 0
+    for _ in range(400):
+        of = {}
+        for k, name in enumerate("ab"):
+            of[name] = rounds_of(name, k, [sum(rng.random() < 0.97 for _ in range(40)) for _ in range(10)])
+        shown += attainment_differences(of, lambda one, two: True, 0.95)[0].shown
+    assert shown <= 28
+
+
+def test_goodput_may_be_the_metric_that_counts() -> None:
+    view = judged_view({"a": [40, 39, 40, 38], "b": [20, 21, 22, 18]}, metric="goodput")
+    verdict = view.verdict()
+    assert verdict.counting == "goodput" and verdict.fastest == "a"
+    assert "a gives 1.9" in verdict.line and "times the good requests/s of b" in verdict.line

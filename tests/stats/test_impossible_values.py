@@ -34,6 +34,8 @@ FIELDS: dict[MetricKey, str] = {
     "prefill_tokens_per_s": "ttft_s",
     "output_tokens_per_s": "output_tokens_per_s",
     "requests_per_s": "requests_per_s",
+    "goodput": "goodput_per_s",
+    "attainment": "attainment",
 }
 IMPOSSIBLE = (math.nan, math.inf, -math.inf, -1.0, 0.0)
 
@@ -50,6 +52,8 @@ def good(name: str, number: int) -> Iteration:
         prompt_tokens=46,
         output_tokens_per_s=180.0,
         requests_per_s=3.0,
+        goodput_per_s=2.0,
+        attainment=0.5,
     )
 
 
@@ -75,8 +79,8 @@ def test_every_metric_has_a_field_here() -> None:
 @pytest.mark.parametrize("metric", METRICS)
 def test_impossible_value_is_dropped_everywhere_and_counted(metric: MetricKey, value: float) -> None:
     run_view = race(metric, value)
-    if metric == "itl" and value == 0:
-        assert run_view.backends["a"].summary.left_out == 0, "tokens that arrived together have no gap"
+    if METRICS[metric].zero and value == 0:
+        assert run_view.backends["a"].summary.left_out == 0, "such as the gap of tokens that arrived together"
         return
     view = run_view.backends["a"]
     spread, rounds = view.summary.spread(metric), view.rounds

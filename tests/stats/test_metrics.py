@@ -22,6 +22,8 @@ ITERATION = iteration(
     cached_tokens=20,
     output_tokens_per_s=300.0,
     requests_per_s=5.0,
+    goodput_per_s=4.0,
+    attainment=0.8,
 )
 
 
@@ -46,6 +48,8 @@ def test_every_key_has_a_record_and_a_field_of_the_summary() -> None:
         ("prefill_tokens_per_s", 160.0),
         ("output_tokens_per_s", 300.0),
         ("requests_per_s", 5.0),
+        ("goodput", 4.0),
+        ("attainment", 0.8),
     ],
 )
 def test_values(metric: MetricKey, value: float) -> None:
@@ -63,6 +67,8 @@ _NUMBERS = (
     "cached_tokens",
     "output_tokens_per_s",
     "requests_per_s",
+    "goodput_per_s",
+    "attainment",
 )
 
 
@@ -75,16 +81,16 @@ def test_titles_with_units() -> None:
     titles = [metric.titled() for metric in METRICS.values()]
     assert METRICS["latency"].titled("ms") == "latency in ms"
     of_race = ["latency in s", "TTFT in s", "ITL in ms", "tokens/s", "TPOT in ms", "prefill tokens/s"]
-    assert titles == [*of_race, "output tokens/s", "requests/s"]
+    assert titles == [*of_race, "output tokens/s", "requests/s", "good requests/s", "attainment in share"]
     assert CHARTED == ("latency", "ttft", "itl", "tokens_per_s")
 
 
 @pytest.mark.parametrize(
     ("condition", "metrics"),
     [
-        ("length", ["latency", "requests_per_s"]),
-        ("start", ["latency", "ttft", "requests_per_s"]),
-        ("cache", ["latency", "ttft", "prefill_tokens_per_s", "requests_per_s"]),
+        ("length", ["latency", "requests_per_s", "goodput", "attainment"]),
+        ("start", ["latency", "ttft", "requests_per_s", "goodput", "attainment"]),
+        ("cache", ["latency", "ttft", "prefill_tokens_per_s", "requests_per_s", "goodput", "attainment"]),
         ("stream", ["ttft", "itl", "prefill_tokens_per_s"]),
         ("arrivals", ["itl"]),
         ("token counts", ["tokens_per_s", "tpot", "output_tokens_per_s"]),
@@ -117,5 +123,7 @@ def test_own_error_is_a_duration_or_a_share() -> None:
         "prefill_tokens_per_s": 0.002,
         "output_tokens_per_s": 0.004,
         "requests_per_s": 0.004,
+        "goodput": 0.004,
+        "attainment": 0.004,
     }
     assert METRICS["prefill_tokens_per_s"].own_error(level, None) == 0.0

@@ -10,7 +10,7 @@ from llmtui.model import Turn
 from llmtui.model.turn import DRIFT_P
 from llmtui.stats.at_load import AtLoad
 from llmtui.stats.buckets import pooled
-from llmtui.stats.checks.base import VOID_SHARE, Check, Entry, Race, alike, each, of
+from llmtui.stats.checks.base import VOID_SHARE, Check, Entry, Race, alike, each, listed, of
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text.format import figure, percent_text, plural
 
@@ -44,7 +44,8 @@ def open_loop(race: Race) -> Iterator[Check]:
     """open-loop: the rate was asked for, so how much a server gives says nothing about it."""
     unjudged = [m for m in METRICS if race.at is not None and not race.at.comparable(m)]
     if unjudged and len(race.sampled) > 1:
-        titles = " and ".join(METRICS[metric].title for metric in unjudged)
+        objectives = race.at is not None and race.at.objectives
+        titles = listed(METRICS[m].title for m in unjudged if objectives or not METRICS[m].of_objectives)
         yield Check(
             code="open-loop",
             level="note",
