@@ -169,6 +169,9 @@ class Connection:
                 self._reply(400, {"error": {"message": "not JSON"}})
                 return
             self._generate(request_body, received_ns, stamp)
+        elif method == "POST" and target == "/tokenize" and self._server.behaviour.tokenize:
+            text = str(json.loads(body).get("content"))
+            self._reply(200, {"tokens": list(range(self._server.behaviour.count(text)))})
         elif target == "/truth" or target.startswith("/truth/"):
             self._replying = asyncio.ensure_future(self._report(method, target, body))
         elif method == "GET" and (content := self._server.facts(target)) is not None:
@@ -210,11 +213,12 @@ class Connection:
         requested = int(request_body.get("max_tokens", request_body.get("max_completion_tokens", 16)))
         total = min(requested, behaviour.tokens)
         truth = Truth(received_ns, stamp, array("q"), array("q"))
+        prompt_tokens = behaviour.prompt_of(request_body)
 
         def finish() -> None:
             self._schedule = None
             reason = "length" if total == requested else "stop"
-            usage = event(request, [], usage=behaviour.usage_object(total)) if behaviour.usage else b""
+            usage = event(request, [], usage=behaviour.usage_object(prompt_tokens, total)) if behaviour.usage else b""
             self._write(
                 event(request, [{"index": 0, "delta": {}, "finish_reason": reason}])
                 + usage

@@ -42,7 +42,8 @@ class Behaviour:
     """How the server answers: it stops after `tokens` tokens, of which the first `reasoning` are reasoning.
 
     It reports `cached` of its `prompt_tokens` unless that is None, and nothing without `usage`. `word` begins every
-    token.
+    token. With `tokens_per_word`, each word of the messages adds this many prompt tokens, and with `tokenize` it counts
+    the words of a text like that at /tokenize.
     """
 
     tokens: int = sys.maxsize
@@ -51,11 +52,25 @@ class Behaviour:
     cached: int | None = None
     usage: bool = True
     word: str = "t"
+    tokens_per_word: float = 0.0
+    tokenize: bool = False
 
-    def usage_object(self, tokens: int) -> dict[str, Any]:
+    def prompt_of(self, request: dict[str, Any]) -> int:
+        """Return the number of prompt tokens of a request."""
+        if not self.tokens_per_word:
+            return self.prompt_tokens
+        messages = request.get("messages")
+        texts = [str(message.get("content")) for message in messages] if isinstance(messages, list) else []
+        return self.prompt_tokens + self.count(" ".join(texts))
+
+    def count(self, text: str) -> int:
+        """Return the tokens of a text."""
+        return round(len(text.split()) * self.tokens_per_word)
+
+    def usage_object(self, prompt_tokens: int, tokens: int) -> dict[str, Any]:
         """Return the `usage` at the end of an answer."""
-        usage: dict[str, Any] = {"prompt_tokens": self.prompt_tokens, "completion_tokens": tokens}
-        usage["total_tokens"] = self.prompt_tokens + tokens
+        usage: dict[str, Any] = {"prompt_tokens": prompt_tokens, "completion_tokens": tokens}
+        usage["total_tokens"] = prompt_tokens + tokens
         if self.cached is not None:
             usage["prompt_tokens_details"] = {"cached_tokens": self.cached}
         return usage
@@ -190,6 +205,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=Behaviour.tokens, help="stop after this many tokens")
     parser.add_argument("--reasoning", type=int, default=Behaviour.reasoning, help="this many of them are reasoning")
     parser.add_argument("--prompt-tokens", type=int, default=Behaviour.prompt_tokens, help="prompt tokens to report")
+    parser.add_argument("--tokens-per-word", type=float, default=0.0, help="and this many for each word of the prompt")
+    parser.add_argument("--tokenize", action="store_true", help="count the tokens of a text at /tokenize")
     parser.add_argument("--cached", type=int, default=Behaviour.cached, help="cached prompt tokens to report")
     parser.add_argument("--no-usage", dest="usage", action="store_false", help="report no usage")
     parser.add_argument("--word", default=Behaviour.word, help="the beginning of each token")

@@ -12,6 +12,7 @@ import msgspec
 from llmtui import exit_codes
 from llmtui.cli.output import report
 from llmtui.config.loads import remarks
+from llmtui.engine.asking import ask_until_settled
 from llmtui.engine.bringup import Target
 from llmtui.engine.server_exit import with_exit
 from llmtui.engine.slots import slots_of
@@ -89,10 +90,15 @@ async def _check_one(
     target: Target, bringing_up: asyncio.Task[Ready] | None, width: int, plan: Plan, redact: Redactor
 ) -> bool:
     head = pad(sanitize(target.backend.name), width) + "  "
+
+    def say(note: str) -> None:
+        report(f"{head}{sanitize(redact(note))}")
+
     try:
         ready = await (bringing_up or target.bring_up(_progress(target, redact)))
         # Only an answer proves that url, model and protocol go together.
-        await target.ask_until_settled(plan.config.prompt, lambda note: report(f"{head}{sanitize(redact(note))}"))
+        config = plan.config
+        await ask_until_settled(target, config.prompt, say, config.timeout_s)
     except (StartError, IterationError) as error:
         failure = error.failure
         if isinstance(error, IterationError):

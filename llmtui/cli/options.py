@@ -179,6 +179,13 @@ load_options = (
     option("--time-scale", metavar="N", type=float, hidden=True),
 )
 
+#: Synthetic prompts of set lengths. vLLM and SGLang have the lengths apart, and so has AIPerf.
+mix_options = (
+    option("--mix", metavar="MIX", type=TEXT, hidden=True),
+    option("--random-input-len", "--isl", metavar="N", type=int, hidden=True),
+    option("--random-output-len", "--osl", metavar="N", type=int, hidden=True),
+)
+
 #: What to race, and what goes before the settings of the config.
 run_options = _all(
     words_argument,
@@ -195,6 +202,7 @@ run_options = _all(
     click.option("--launches", type=int, metavar="N", help="How often launched servers are launched in the run."),
     click.option("--max-tokens", type=int, metavar="N", help="Maximum length of an answer, in tokens."),
     *load_options,
+    *mix_options,
     click.option("--order", metavar="ORDER", help="Order: shuffled, round-robin or sequential."),
 )
 

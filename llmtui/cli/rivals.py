@@ -5,7 +5,7 @@ The options that mean the same here are accepted under both names; see llmtui.cl
 
 from __future__ import annotations
 
-_LENGTHS = "llmtui sends one prompt, that of [run] prompt; the length of an answer is --max-tokens N"
+_LENGTHS = "use --mix with the lengths of prompts and answers in tokens: 'D(512,128)', 'N(480,240)/(300,150)' or chat"
 _DATASET = "llmtui sends one prompt to all servers; write it in the config as prompt = '...' in [run]"
 _ADDRESS = "name the server by its address: llmtui run http://HOST:PORT"
 _PROTOCOL = 'write protocol = "openai" or "ollama" in its [[backend]]'
@@ -28,8 +28,6 @@ _SHOWN = "it is always shown"
 #: What to use instead of an option of another tool. Each belongs to the first in its row.
 _INSTEAD: dict[str, tuple[str, ...]] = {
     _LENGTHS: (
-        "--random-input-len",
-        "--random-output-len",
         "--random-range-ratio",
         "--random-prefix-len",
         "--input-len",
@@ -38,8 +36,6 @@ _INSTEAD: dict[str, tuple[str, ...]] = {
         "--custom-output-len",
         "--synthetic-input-tokens-mean",
         "--synthetic-input-tokens-stddev",
-        "--isl",
-        "--osl",
         "--output-tokens-mean",
         "--output-tokens-stddev",
         "--prompt-input-tokens-mean",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from llmtui.config.mixes import check_mix
 from llmtui.config.places import Option, Place
 from llmtui.model import Prompts
 
@@ -15,6 +16,7 @@ def check_prompts(prompts: Prompts, place: Place | Option, folder: Path) -> Prom
 
     Raises ConfigError; `place` is that of [prompts].
     """
+    check_mix(prompts, place)
     if not prompts.file:
         return prompts
     return msgspec.structs.replace(prompts, file=absolute(prompts.file, folder))

@@ -5,11 +5,10 @@ Nothing here opens a socket or draws.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from llmtui.config.errors import ConfigError, backend_label, check_names, explai
 from llmtui.config.file import DEFAULT_FILE, DEFAULT_SOURCE, find, read, read_named_by_history
 from llmtui.config.frameworks import OLLAMA, framework, framework_of_server
 from llmtui.config.loads import check_load, check_metric, load_changes, with_metric
+from llmtui.config.mixes import mix_changes
 from llmtui.config.named_secrets import named_secrets, secret_env
 from llmtui.config.objectives import check_objectives, check_slo, slo_changes
 from llmtui.config.ollama_host import ollama_url
@@ -31,11 +31,11 @@ from llmtui.config.own_server_checks import check_env, distinct, on_shared_file
 from llmtui.config.places import Option, Place
 from llmtui.config.prompts import check_prompts
 from llmtui.config.requests import check_requests
+from llmtui.config.run_checks import check_run
 from llmtui.config.searches import check_search
 from llmtui.config.traces import with_trace
 from llmtui.config.variables import expand
 from llmtui.model import LABELS, Backend, Load, Plan, Prompts, RunConfig, Slo, Struct, is_backend_name, secret_values
-from llmtui.model.plan import LEAST_LAUNCHES
 from llmtui.text import sanitize
 
 __all__ = [
@@ -138,8 +138,6 @@ def chosen_names(words: Iterable[str], names: Sequence[str], source: str) -> tup
     return tuple(chosen)
 
 
-#: Each launch takes seconds.
-MAX_LAUNCHES = 1000
 #: Limited, because every pair of backends is compared.
 MAX_BACKENDS = 100
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
@@ -259,7 +257,8 @@ def changed(config: Config, changes: dict[str, Any]) -> Config:
     given = {key: value for key, value in changes.items() if value is not None}
     option = Option("the command line")
     load, slo = load_changes(config.load, given, option), slo_changes(config.slo, given, option)
-    config = msgspec.structs.replace(config, load=load, slo=slo)
+    prompts = mix_changes(config.prompts, config.run, given, option)
+    config = msgspec.structs.replace(config, load=load, slo=slo, prompts=prompts)
     if not given:
         return config
     table = {"run": {**msgspec.to_builtins(config.run), **given}}
@@ -271,50 +270,6 @@ def changed(config: Config, changes: dict[str, Any]) -> Config:
 
 
 # --- Checks beyond types. ---
-
-
-def _launches(most: int) -> str:
-    """The allowed numbers of launches, if there is an iteration for `most` of them."""
-    if most < LEAST_LAUNCHES:
-        return f"1 (more launches need at least {LEAST_LAUNCHES} iterations)"
-    return f"1, or {LEAST_LAUNCHES} to {most} (an interval needs {LEAST_LAUNCHES}, and each launch an iteration)"
-
-
-def check_run(run: RunConfig, place: Place, folder: Path) -> RunConfig:
-    """Check the ranges of all values. Return `run` with an absolute path in `model`, resolved from `folder`.
-
-    Raises ConfigError; `place` is that of [run] in its message.
-    """
-
-    def require(key: str, holds: Callable[[Any], bool], allowed: str) -> None:
-        value = getattr(run, key)
-        if (isinstance(value, float) and not math.isfinite(value)) or not holds(value):
-            raise ConfigError(f"{place.key(key)}: expected {allowed}, got {show(value)}")
-
-    require("iterations", lambda v: 1 <= v <= 1_000_000, "1 to 1000000")
-    require("warmup", lambda v: 0 <= v <= 10_000, "0 to 10000")
-    most = min(run.iterations, MAX_LAUNCHES)
-    require("launches", lambda v: v == 1 or LEAST_LAUNCHES <= v <= most, _launches(most))
-    require("max_tokens", lambda v: 1 <= v <= 1_000_000, "1 to 1000000")
-    require("temperature", lambda v: 0 <= v <= 10, "0 to 10")
-    require("seed", lambda v: 0 <= v < 2**31, "0 to 2147483647")
-    require("threads", lambda v: 0 <= v <= 4096, "0 (cores - 1) to 4096")
-    require("prompt", lambda v: bool(v.strip()), "a text that is not empty")
-    require("timeout_s", lambda v: 0 < v <= 86_400, "a number of seconds above 0")
-    require("connect_timeout_s", lambda v: 0 < v <= 3_600, "a number of seconds above 0")
-    require("load_timeout_s", lambda v: 0 < v <= 86_400, "a number of seconds above 0")
-    require("restarts", lambda v: 0 <= v <= 1000, "0 to 1000")
-    require("cooldown_s", lambda v: 0 <= v <= 3_600, "0 to 3600 seconds")
-    if run.model:
-        require("model", lambda v: "\0" not in v, "the path of a GGUF file")
-        try:
-            path = Path(run.model).expanduser()
-        except RuntimeError:
-            raise ConfigError(
-                f"{place.key('model')}: no home folder for {show(run.model)}; write the whole path"
-            ) from None
-        run = msgspec.structs.replace(run, model=str(path if path.is_absolute() else (folder / path).absolute()))
-    return run
 
 
 def _check_backend(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +12,14 @@ from typing import Any, Literal
 import httpx
 
 from llmtui.config.frameworks import UNKNOWN, absent_packages, framework, framework_of
-from llmtui.engine.adapting import MIN_WAIT_S, Adaptation, AskAgain
+from llmtui.engine.adapting import Adaptation
 from llmtui.engine.fresh_role import FreshLine
-from llmtui.engine.server_probe import ServerProbe
+from llmtui.engine.server_probe import MAX_REPLY_BYTES, ServerProbe
 from llmtui.engine.watch.conditions import device_of
 from llmtui.measure.answer import Answer
 from llmtui.measure.request import IterationError, ask
 from llmtui.measure.transport import new_client
+from llmtui.measure.untimed import Reply, fetch
 from llmtui.model import Backend, Failure, FreshRole, RunConfig
 from llmtui.servers.base import Ready, Report, StartError, thread_count
 from llmtui.servers.discovery import command_line
@@ -113,14 +113,21 @@ class Target:
         self.ready = ready
         return ready
 
-    async def ask(self, prompt: str, on_tokens: Callable[[int], None] | None = None, *, fresh_line: str = "") -> Answer:
-        """Send one measured request, with `fresh_line` for a new prompt, and return its answer. Raises IterationError.
+    async def ask(
+        self,
+        prompt: str,
+        on_tokens: Callable[[int], None] | None = None,
+        *,
+        fresh_line: str = "",
+        max_tokens: int | None = None,
+    ) -> Answer:
+        """Send one request, with `fresh_line` for a new prompt, and return its answer. Raises IterationError.
 
-        Raises AskAgain if the server refused it and another one may do.
+        `max_tokens` is as in `request`. Raises AskAgain if the server refused it and another one may do.
         """
         assert self.ready is not None and self._client is not None
         url, model = self.ready.url, self.ready.model
-        request = self.request(prompt, fresh_line)
+        request = self.request(prompt, fresh_line, max_tokens)
         try:
             answer = await ask(
                 self._client, request, self._dialect, timeout_s=self._config.timeout_s, on_tokens=on_tokens
@@ -136,27 +143,15 @@ class Target:
         url, model = self.ready.url, self.ready.model
         return self.adaptation.request(url, self._options(), prompt, model, fresh_line, max_tokens)
 
-    async def ask_until_settled(self, prompt: str, on_note: Callable[[str], None]) -> Answer:
-        """Ask again as long as the server may take another request, also one that asks for a retry within `timeout_s`.
+    async def post(self, path: str, body: Any, timeout_s: float) -> Reply:
+        """Send JSON to another path of the server, on a connection of its own.
 
-        Raises IterationError.
+        Raises TimeoutError, and the errors of a request that cannot be sent (see untimed.fetch).
         """
-        until = time.monotonic() + self._config.timeout_s
-        while True:
-            try:
-                return await self.ask(prompt)
-            except AskAgain as again:
-                if again.note:
-                    on_note(again.note)
-                await asyncio.sleep(again.wait_s)
-                until = time.monotonic() + self._config.timeout_s
-            except IterationError as error:
-                if error.retry_after_s is None:
-                    raise
-                wait_s = max(error.retry_after_s, MIN_WAIT_S)
-                if time.monotonic() + wait_s > until:
-                    raise
-                await asyncio.sleep(wait_s)
+        assert self.ready is not None
+        request = common.post(self.backend, common.join(common.strip(self.ready.url, "/v1"), path), body)
+        async with self._new_client(request.url, keepalive_s=0.0) as client:
+            return await _reply(client, request, timeout_s)
 
     @property
     def remark(self) -> str:
@@ -286,6 +281,18 @@ class Target:
             # A llamafile may answer as llama.cpp does.
             return dataclasses.replace(ready, note=f"answers as {probe.framework}")
         return ready
+
+
+async def _reply(client: httpx.AsyncClient, request: Request, timeout_s: float) -> Reply:
+    return await fetch(
+        client,
+        request.method,
+        request.url,
+        content=request.body,
+        headers=request.headers,
+        limit_bytes=MAX_REPLY_BYTES,
+        timeout_s=timeout_s,
+    )
 
 
 def _misnamed(backend: Backend, seen: str) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from llmtui.engine.backend_run import BackendRun
 from llmtui.engine.bringup import LAUNCHES
+from llmtui.engine.calibration import calibrate
 from llmtui.engine.control import Control
 from llmtui.engine.fresh_lines import agree_on_role, record_role
 from llmtui.engine.fronts import separate_shared_engine
@@ -162,6 +163,9 @@ class Coordinator:
     async def _iterate(self, backend_run: BackendRun) -> None:
         run = self._run
         agree_on_role(run, backend_run)
+        if not await calibrate(run, backend_run, backend_run.queue[0]):
+            await backend_run.target.close()
+            return
         job = backend_run.begin_iteration(time.monotonic(), run.next_seq())
         run.set_state(backend_run, state="warmup" if job.phase == "warmup" else "running")
         run.emit_run()

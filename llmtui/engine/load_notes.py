@@ -7,6 +7,7 @@ from llmtui.engine.run import Run
 from llmtui.load.descriptors import does_not_fit
 from llmtui.model import Note
 from llmtui.runview.loads import load_sentence, search_remarks, time_left_sentence
+from llmtui.runview.mixes import mix_sentence
 
 
 class LoadNotes:
@@ -22,8 +23,9 @@ class LoadNotes:
         plan = self._run.plan
         if self._run.turns or not plan.levels:
             return
-        for text in (load_sentence(plan), *remarks(plan.load), *search_remarks(plan)):
-            self._run.add_note(Note(text=text))
+        for text in (load_sentence(plan), mix_sentence(plan.prompts.mix), *remarks(plan.load), *search_remarks(plan)):
+            if text:
+                self._run.add_note(Note(text=text))
         failures = list(filter(None, map(does_not_fit, plan.levels)))
         for failure in failures[:1] if plan.load.search else failures:
             self._run.add_note(Note(text=str(failure), level="warning"))

@@ -15,11 +15,12 @@ from llmtui.engine.bringup import Target
 from llmtui.engine.progress import run_progress
 from llmtui.engine.recorder import Recorder
 from llmtui.engine.schedule import fresh_sets, launched_once, one_request, shuffled_levels
-from llmtui.engine.slots import slots_of
+from llmtui.engine.slots import launch_config, slots_of
 from llmtui.model import (
     AnyEvent,
     BackendChanged,
     BackendState,
+    Calibration,
     Hello,
     Iteration,
     IterationDone,
@@ -71,6 +72,10 @@ class Run:
         self.by_name = {backend_run.name: backend_run for backend_run in backends}
         self.iterations = iterations
         self.turns = turns or []
+        #: How long synthetic prompts are for the servers of this run, None before it is known.
+        self.calibration: Calibration | None = None
+        #: The backend whose server was asked, "" once its warm-up turns have corrected the calibration.
+        self.calibrated_by = ""
         self.paused = False
         self.stopping = False
         self._seq = max(len(iterations), *(i.seq for i in iterations), *(turn.seq for turn in self.turns), 0)
@@ -229,7 +234,7 @@ def start_run(
         uids = earlier.listener_uids if earlier is not None and not backend.launched else None
         target = Target(
             backend,
-            plan.config,
+            launch_config(plan),
             folder / f"server-{number + 1}",
             withheld_variables(backend, plan.backends, os.environ),
             frozenset(uids) if uids is not None else None,

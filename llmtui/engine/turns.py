@@ -16,7 +16,7 @@ from llmtui.engine.watch.other_cpu import OtherCpuMeter
 from llmtui.load.messages import Pulse, Slice, SliceDone
 from llmtui.load.process import WorkerProcess
 from llmtui.load.prompts import LIMIT, PLACEHOLDER, TEXT, Template
-from llmtui.model import Iteration, Level, Load, Tick, Turn, disturbed_from
+from llmtui.model import Calibration, Iteration, Level, Load, Tick, Turn, disturbed_from
 from llmtui.stats.settling import least_settle, settle_of
 from llmtui.stats.turn_figures import TurnFigures
 
@@ -125,6 +125,7 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
         uids=sorted(uids) if uids is not None else None,
         prompts=run.plan.prompts,
         trace=load.trace_turn,
+        calibration=run.calibration or Calibration(),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from llmtui.load.prompts import Template
-from llmtui.model import Backend, Failure, Iteration, Level, Prompts, RunConfig, Share, Struct, TraceTurn
+from llmtui.model import Backend, Calibration, Failure, Iteration, Level, Prompts, RunConfig, Share, Struct, TraceTurn
 
 #: The longest frame; a batch of answers with all their arrivals takes some MB.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
@@ -26,6 +26,9 @@ class Slice(Message, frozen=True, tag="slice"):
     of them is 0, unless a `trace` is sent. `settle` requests come before it. The streams of a closed loop start within
     `stagger_s` of each other. `uids` are the users that may listen on the server's port, None if unknown. `prompts` are
     what is asked.
+    of them is 0. `settle` requests come before it. The streams of a closed loop start within `stagger_s` of each other.
+    `uids` are the users that may listen on the server's port, None if unknown. `prompts` are what is asked,
+    and `calibration` gives those of a mix their lengths.
     """
 
     backend: Backend
@@ -45,6 +48,7 @@ class Slice(Message, frozen=True, tag="slice"):
     uids: list[int] | None = None
     prompts: Prompts = Prompts()
     trace: TraceTurn | None = None
+    calibration: Calibration = Calibration()
 
 
 class Halt(Message, frozen=True, tag="halt"):

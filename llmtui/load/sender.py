@@ -78,7 +78,7 @@ class Sender:
         self._report = report
         self._halt = halt
         self._dialect = dialect_for(of.backend)
-        self._source = open_source(of.prompts, of.seed)
+        self._source = open_source(of.prompts, of.seed, of.calibration)
         self._over = asyncio.Event()
         self._prepared: tuple[int, Request] | None = None
         #: The requests under way.

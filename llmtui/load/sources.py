@@ -6,12 +6,19 @@ import random
 
 import msgspec
 
+from llmtui.load.mixes import MixPrompts
 from llmtui.load.prompts import Message, Prompt, PromptSource
-from llmtui.model import Prompts
+from llmtui.model import Calibration, Prompts
+from llmtui.model.mixes import parse_mix
 
 
-def open_source(prompts: Prompts, seed: str) -> PromptSource | None:
-    """Return the prompts of a turn, in an order that `seed` decides; None if all requests ask the prompt of the run."""
+def open_source(prompts: Prompts, seed: str, calibration: Calibration | None = None) -> PromptSource | None:
+    """Return the prompts of a turn, in an order that `seed` decides; None if all requests ask the prompt of the run.
+
+    `calibration` is for those of a mix.
+    """
+    if prompts.mix:
+        return MixPrompts(parse_mix(prompts.mix), seed, calibration or Calibration())
     return FilePrompts(prompts, seed) if prompts.file else None
 
 

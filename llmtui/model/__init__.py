@@ -33,7 +33,7 @@ from llmtui.model.plan import (
     redactor,
     secret_values,
 )
-from llmtui.model.prompts import Prompts
+from llmtui.model.prompts import Calibration, Prompts
 from llmtui.model.redacting import redacted
 from llmtui.model.sample import (
     DISTURBED_CORES,
@@ -67,6 +67,7 @@ __all__ = [
     "BackendChanged",
     "BackendState",
     "Between",
+    "Calibration",
     "Detach",
     "DiscoveredServer",
     "Earlier",

@@ -127,7 +127,7 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The work of every backend (`[run]`).
 
     `launches` cuts the rounds into blocks: before each, every server that llmtui launches is launched and warmed up
-    again.
+    again. `context_tokens` is the context of one request in these servers, 0: as much as the requests need.
     """
 
     prompt: str = "How many helicopters can a human eat in one sitting?"
@@ -149,6 +149,7 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     restarts: int = 0
     metric: Counting = "latency"
     on_disconnect: Literal["finish", "stop"] = "finish"
+    context_tokens: int = 0
 
     def launch_of(self, number: int) -> int:
         """Return the launch to which a round belongs, from 1 on. Added rounds go on in blocks of the same length."""

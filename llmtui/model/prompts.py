@@ -10,13 +10,36 @@ from llmtui.model.base import Struct
 class Prompts(Struct, frozen=True, forbid_unknown_fields=True):
     """The prompts of a run (`[prompts]`): by default all requests have the prompt of `[run]`.
 
-    `file` is the path of a file of prompts. `sample` says in which order they are asked.
+    `file` is the path of a file of prompts. `sample` says in which order they are asked. `mix` is the lengths of
+    synthetic prompts and their answers (see llmtui.model.mixes); there is no file then.
     """
 
     file: str = ""
     sample: Literal["shuffled", "in order"] = "shuffled"
+    mix: str = ""
 
     @property
     def given(self) -> bool:
         """Whether requests have prompts of their own."""
-        return bool(self.file)
+        return bool(self.file or self.mix)
+
+
+class Calibration(Struct, frozen=True):
+    """How many tokens synthetic prompts have: `tokens_per_word`, and `overhead` for the chat template and fresh line.
+
+    `scale` is the factor for all lengths of the mix, where they would not fit the smallest context. `source` says how
+    the numbers were found: by the server's own tokenizer, by the usage of two requests, or not at all.
+    """
+
+    tokens_per_word: float = 1.0
+    overhead: float = 0.0
+    scale: float = 1.0
+    source: Literal["", "tokenize", "usage"] = ""
+
+    def words(self, tokens: float) -> int:
+        """Return the words of a prompt of this many tokens, at least one."""
+        return max(1, round((tokens - self.overhead) / self.tokens_per_word))
+
+    def tokens(self, words: int) -> float:
+        """Return the tokens of a prompt of this many words."""
+        return self.overhead + self.tokens_per_word * words

@@ -16,6 +16,8 @@ from llmtui.servers.model_file import model_digest, model_name, q8_model, read_g
 CONTEXT_TOKENS = 2048
 #: The context of all slots in tokens, unless the requests need more: a slot takes memory for its whole context.
 SHARED_TOKENS = 65_536
+#: More than any model has.
+MAX_CONTEXT = 2**31
 #: llama.cpp rounds the context of a slot up to a multiple of this.
 CONTEXT_STEP = 256
 #: The most slots that llmtui gives to a server: llama.cpp refuses more.
@@ -67,13 +69,19 @@ def wrong_weights(backend: Backend, allowed: str) -> StartError:
 def context_tokens(config: RunConfig, slots: int = 1) -> int:
     """Return the context size of one request, where a server has this many slots.
 
-    It holds the answer, the prompt at one token per character, and room for the chat template.
+    It holds the answer, the prompt at one token per character, and room for the chat template, or what the config says.
     """
-    needed = config.max_tokens + len(config.prompt) + 256
+    needed = config.context_tokens or config.max_tokens + len(config.prompt) + 256
     if slots == 1:
         return max(CONTEXT_TOKENS, needed)
     share = min(CONTEXT_TOKENS, SHARED_TOKENS // slots)
     return CONTEXT_STEP * max(share // CONTEXT_STEP, math.ceil(needed / CONTEXT_STEP))
+
+
+async def file_context(config: RunConfig, slots: int, report: Report) -> int:
+    """Return the context size of one request in a server of the shared file: at most what its model was trained for."""
+    info = await asyncio.to_thread(read_gguf_info, await shared_model(config, report))
+    return min(context_tokens(config, slots), info.context_length or MAX_CONTEXT)
 
 
 def local_url(port: int) -> str:

@@ -24,8 +24,8 @@ from llmtui.servers.own import launching
 from llmtui.servers.own.programs import interpreter_of
 from llmtui.servers.ports import occupant, port_in_use
 from llmtui.servers.recipe_parts import (
-    context_tokens,
     excluded,
+    file_context,
     local_url,
     offline_environment,
     shared_file,
@@ -77,7 +77,7 @@ async def _llamacpp(backend: Backend, config: RunConfig, port: int, report: Repo
     file = await shared_file(backend, config, report)
     threads = thread_count(config)
     program = [sys.executable, "-P", str(EMBEDDED / "llamacpp.py"), f"--model={file.path}", f"--alias={file.name}"]
-    context = context_tokens(config, slots)
+    context = await file_context(config, slots, report)
     program += ["--port", str(port), "--threads", str(threads), "--ctx", str(slots * context)]
     program += ["--slots", str(slots)]
     return Launch(

@@ -16,6 +16,7 @@ import msgspec
 from llmtui.config import schema
 from llmtui.config.loads import check_load, check_metric
 from llmtui.config.places import Place
+from llmtui.config.run_checks import check_run
 from llmtui.model import (
     FAILED,
     RESTING,
@@ -319,7 +320,7 @@ def plan_of(row: sqlite3.Row) -> Plan:
     if plan.config.model and not plan.config.model.startswith("/"):
         raise ValueError("the path of the model in the plan is not absolute")
     try:
-        schema.check_run(plan.config, Place("the plan").section("run"), Path("/"))
+        check_run(plan.config, Place("the plan").section("run"), Path("/"))
         plan = msgspec.structs.replace(plan, load=check_load(plan.load, Place("the plan").section("load")))
         check_metric(plan.config, plan.load, Place("the plan").section("run"))
     except schema.ConfigError as error:

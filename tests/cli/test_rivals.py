@@ -49,7 +49,7 @@ def test_the_names_that_users_of_other_tools_type_work(
     [
         ("--sla", "--slo ttft=0.2"),
         ("--dataset-name", "[run]"),
-        ("--random-input-len", "--max-tokens N"),
+        ("--traffic-scenario", "--mix"),
         ("--num-warmups", "--warmup N"),
         ("--warmup-request-count", "--warmup N"),
         ("--base-url", "http://HOST:PORT"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from llmtui.engine.asking import ask_until_settled
 from llmtui.engine.bringup import Target
 from llmtui.measure.request import IterationError
 from llmtui.model import Backend, Failure, RunConfig
@@ -89,7 +90,7 @@ async def failure_of(tmp_path: Path, **backend: Any) -> Failure:
     await target.bring_up(quiet)
     try:
         with pytest.raises(IterationError) as caught:
-            await target.ask_until_settled("hi", lambda _: None)
+            await ask_until_settled(target, "hi", lambda _: None, 5.0)
     finally:
         await target.close()
     return caught.value.failure

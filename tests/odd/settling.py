@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llmtui.engine.asking import ask_until_settled
 from llmtui.engine.bringup import Target
 from llmtui.measure.answer import Answer
 from llmtui.measure.request import IterationError
@@ -29,13 +30,14 @@ class Settled:
 
 async def settle(url: str, folder: Path, config: RunConfig | None = None, **backend: Any) -> Settled:
     """Bring up a backend at `url` and send it one request. Other keywords are keys of the backend."""
-    target = Target(Backend(**({"name": "a", "url": url} | backend)), config or RunConfig(timeout_s=5.0), folder)
+    config = config or RunConfig(timeout_s=5.0)
+    target = Target(Backend(**({"name": "a", "url": url} | backend)), config, folder)
     settled = Settled()
     began = time.monotonic()
     try:
         settled.ready = await target.bring_up(lambda _, __: None)
         settled.bring_up_s = time.monotonic() - began
-        settled.answer = await target.ask_until_settled("hi", settled.notes.append)
+        settled.answer = await ask_until_settled(target, "hi", settled.notes.append, config.timeout_s)
     except (StartError, IterationError) as error:
         settled.failure, settled.kind = str(error.failure), error.failure.kind
     finally:

@@ -8,7 +8,7 @@ from llmtui.servers.base import Launch, Ready, Report, thread_count
 from llmtui.servers.own.programs import version_number, version_text
 from llmtui.servers.recipe_parts import (
     LLAMA_VARIABLES,
-    context_tokens,
+    file_context,
     local_url,
     offline_environment,
     shared_file,
@@ -22,7 +22,7 @@ async def launch(
     """Return how to launch llama-server on the shared file. Raises StartError."""
     file = await shared_file(backend, config, report)
     threads = thread_count(config)
-    context = context_tokens(config, slots)
+    context = await file_context(config, slots, report)
     argv = [program, "-m", str(file.path), "-a", file.name, "--host", "127.0.0.1", "--port", str(port)]
     argv += ["-t", str(threads), "-tb", str(threads), "-c", str(slots * context), "-np", str(slots)]
     # The other servers on the shared file compute on the processor too.

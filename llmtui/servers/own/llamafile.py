@@ -19,7 +19,7 @@ from llmtui.servers.own.programs import version_number, version_text
 from llmtui.servers.own.versions import at_least
 from llmtui.servers.recipe_parts import (
     LLAMA_VARIABLES,
-    context_tokens,
+    file_context,
     local_url,
     offline_environment,
     shared_file,
@@ -39,7 +39,7 @@ async def launch(
 ) -> Launch:
     """Return how to launch llamafile on the shared file. Raises StartError."""
     file = await shared_file(backend, config, report)
-    threads, context = thread_count(config), context_tokens(config, slots)
+    threads, context = thread_count(config), await file_context(config, slots, report)
     inside = await asyncio.to_thread(contents, program)
     if inside.keeps_model:
         raise missing(f"{program} loads the weights inside it, whatever model it is given", "use another llamafile")

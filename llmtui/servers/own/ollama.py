@@ -21,7 +21,7 @@ from llmtui.servers.own.programs import version_number, version_text
 from llmtui.servers.placeholders import fill_fields, request_values
 from llmtui.servers.recipe_parts import (
     LLAMA_VARIABLES,
-    context_tokens,
+    file_context,
     local_url,
     offline_environment,
     shared_file,
@@ -52,7 +52,7 @@ async def launch(
     folder = own_folder(cache_folder() / FOLDER)
     store = Store(folder / "models")
     model = stored_model(file.name, digest, file.path, info.architecture, file.weights)
-    threads, context = thread_count(config), context_tokens(config, slots)
+    threads, context = thread_count(config), await file_context(config, slots, report)
     # The request that loads the model has the same values as those that follow, or Ollama loads it again.
     values = request_values(config, local_url(port), model.name, slots)
     asked = msgspec.structs.replace(backend, options=fill_fields(backend.options, values))

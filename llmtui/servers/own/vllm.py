@@ -9,7 +9,7 @@ from llmtui.model import Backend, RunConfig
 from llmtui.servers.base import Launch, Ready, Report, missing, thread_count
 from llmtui.servers.hf_serve import HfModel, hf_environment, hf_model
 from llmtui.servers.own.programs import interpreter_of, version_number, version_text
-from llmtui.servers.recipe_parts import context_tokens, local_url, offline_environment, thread_environment
+from llmtui.servers.recipe_parts import file_context, local_url, offline_environment, thread_environment
 
 #: Prints the version without importing PyTorch, which takes seconds.
 _VERSION = "from importlib.metadata import version; print(version('vllm'))"
@@ -25,7 +25,7 @@ async def launch(
         what = f"to export the model for vLLM, llmtui needs these packages itself: {', '.join(absent)}"
         raise missing(what, frameworks.HUGGINGFACE.install)
     model = await hf_model(backend, config, report)
-    threads, context = thread_count(config), context_tokens(config, slots)
+    threads, context = thread_count(config), await file_context(config, slots, report)
     report("asking vLLM for its version", None)
     url, name = local_url(port), model.folder.name
     argv = [program, "serve", str(model.folder), "--host", "127.0.0.1", "--port", str(port)]
