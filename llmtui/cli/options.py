@@ -175,6 +175,7 @@ load_options = (
     option("--slo", metavar="LIST", type=TEXT, hidden=True),
     option("--goodput", metavar="LIST", type=TEXT, hidden=True),
     click.option("--search", metavar="knee|slo", type=TEXT, hidden=True),
+    option("--probe-rate", "--probe-request-rate", type=float, metavar="N", hidden=True),
     option("--trace", metavar="FILE", type=TEXT, hidden=True),
     option("--time-scale", metavar="N", type=float, hidden=True),
 )

@@ -69,9 +69,18 @@ def turn_line(run_view: RunView, turn: Turn) -> str:
         parts.append(f"TPOT {figure(turn.tpot_s, 'ms')}")
     if turn.in_flight is not None:
         parts.append(f"{turn.in_flight:.1f} in flight")
+    if turn.probes:
+        parts.append(_probe(turn))
     if turn.late_p99_s is not None:
         parts.append(f"late p99 {figure(turn.late_p99_s, 's')}")
     return f"{head}  " + "  ".join([*parts, *_remarks(turn)])
+
+
+def _probe(turn: Turn) -> str:
+    """The short requests beside the load."""
+    failed = f", {turn.probes_failed} of {turn.probes} failed" if turn.probes_failed else ""
+    of = turn.percentiles.get("probe")
+    return f"probe p50 {figure(of.p50, 's')} (n = {of.n}){failed}" if of is not None else f"probe{failed[1:]}"
 
 
 def _remarks(turn: Turn) -> list[str]:

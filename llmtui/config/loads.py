@@ -42,6 +42,7 @@ OPTIONS = (
     "search",
     "trace",
     "time_scale",
+    "probe_rate",
 )
 #: Metrics of a whole turn.
 _OF_TURNS = ("output_tokens_per_s", "goodput")
@@ -66,6 +67,7 @@ _RANGES = {
     "max_concurrency": _Range(1, MAX_STREAMS, 0, f"1 to {MAX_STREAMS} requests under way"),
     "requests": _Range(1, MAX_REQUESTS, 0, f"1 to {MAX_REQUESTS} requests a turn"),
     "duration_s": _Range(0.1, MAX_DURATION_S, 0.0, f"0.1 to {MAX_DURATION_S:.0f} seconds"),
+    "probe_rate": _Range(0.001, 100, 0.0, "0.001 to 100 requests/s"),
     "time_scale": _Range(0.001, 1_000_000, 1.0, "0.001 to 1000000 (2: twice as fast)"),
 }
 
@@ -230,6 +232,11 @@ def _check_together(load: Load, place: Place | Option, given: Collection[str]) -
         raise ConfigError(
             f"{place.key('burstiness')}: shapes gamma arrivals, and these are {load.arrival}; "
             f"set {_named('arrival', place)} to gamma"
+        )
+    if load.probe_rate and not load.levels:
+        raise ConfigError(
+            f"{place.key('probe_rate')}: is for requests beside a load, and this is a race; set concurrency above 1, "
+            "request_rate or requests"
         )
     if load.settle != "auto" and not load.levels:
         raise ConfigError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,9 @@ from llmtui.load.prompts import LIMIT, PLACEHOLDER, TEXT, Template
 from llmtui.model import Calibration, Iteration, Level, Load, Tick, Turn, disturbed_from
 from llmtui.stats.settling import least_settle, settle_of
 from llmtui.stats.turn_figures import TurnFigures
+
+#: What a probe asks, after its fresh line. Its answer has one token.
+PROBE_PROMPT = "Say yes or no."
 
 
 async def take_turn(
@@ -126,7 +130,17 @@ def slice_of(run: Run, backend_run: BackendRun, job: Job, level: Level, turn: Tu
         prompts=run.plan.prompts,
         trace=load.trace_turn,
         calibration=run.calibration or Calibration(),
+        **probe_of(run, backend_run, fresh_lines(salt, turn.attempt, job, backend_run.state.fresh_set)),
     )
+
+
+def probe_of(run: Run, backend_run: BackendRun, key: str) -> dict[str, Any]:
+    """Return the fields of a slice that probe the server beside the load: none without a rate."""
+    rate = run.plan.load.probe_rate
+    if not rate:
+        return {}
+    request = backend_run.target.request(PROBE_PROMPT, PLACEHOLDER, 1)
+    return {"probe_rate": rate, "probe": Template(body=request.body, key=f"{key}/probe")}
 
 
 def settle_for(turns: Sequence[Turn], load: Load, level: Level, job: Job, attempt: int) -> int:

@@ -100,6 +100,8 @@ _COLUMNS = (
     _Column("latency p50", 7, figure=_of("latency", "p50")),
     _Column("p95", 10, figure=_of("latency", "p95")),
     _Column("p99", 13, figure=_of("latency", "p99")),
+    _Column("probe p50", 9, figure=_of("probe", "p50")),
+    _Column("p95", 11, figure=_of("probe", "p95")),
     _Column("in flight", 11, figure=lambda r: r.figures.in_flight, kind="tokens/s"),
     _Column(_RATIO, 1, lambda r: r.standing.figure),
     _Column("interval", 9, lambda r: r.standing.span),

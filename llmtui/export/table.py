@@ -13,6 +13,7 @@ from llmtui.runview.backend import BackendView
 from llmtui.runview.launches import start_up
 from llmtui.runview.objectives import objective_sentences
 from llmtui.runview.presence import TELLS, absent_line, others_as_text
+from llmtui.runview.probes import probe_sentences
 from llmtui.runview.run import RunView
 from llmtui.runview.search import search_sentences
 from llmtui.stats.board import DIFFERS, Standing
@@ -211,7 +212,7 @@ def _load_summary(run_view: RunView, width: int) -> str:
     for remark in load_remarks(run_view):
         lines += wrapped(f"  {remark}", width, indent="    ")
     presence = [absent_line(run_view.plan, TELLS), others_as_text(run_view.plan)]
-    for note in [*start_ups(run_view), *findings(run_view), *filter(None, presence)]:
+    for note in [*probe_sentences(run_view), *start_ups(run_view), *findings(run_view), *filter(None, presence)]:
         lines += wrapped(note, width)
     return "".join(line.rstrip() + "\n" for line in lines)
 

@@ -25,10 +25,8 @@ class Slice(Message, frozen=True, tag="slice"):
     `base` has the fields that all samples of the turn have in common. `requests` and `duration_s` are the window's: one
     of them is 0, unless a `trace` is sent. `settle` requests come before it. The streams of a closed loop start within
     `stagger_s` of each other. `uids` are the users that may listen on the server's port, None if unknown. `prompts` are
-    what is asked.
-    of them is 0. `settle` requests come before it. The streams of a closed loop start within `stagger_s` of each other.
-    `uids` are the users that may listen on the server's port, None if unknown. `prompts` are what is asked,
-    and `calibration` gives those of a mix their lengths.
+    what is asked, and `calibration` gives those of a mix their lengths. With a `probe_rate`, `probe` is the body of the
+    requests that probe the server, in 1/s.
     """
 
     backend: Backend
@@ -49,6 +47,8 @@ class Slice(Message, frozen=True, tag="slice"):
     prompts: Prompts = Prompts()
     trace: TraceTurn | None = None
     calibration: Calibration = Calibration()
+    probe_rate: float = 0.0
+    probe: Template | None = None
 
 
 class Halt(Message, frozen=True, tag="halt"):

@@ -26,6 +26,7 @@ from llmtui.load.course import Course
 from llmtui.load.descriptors import does_not_fit, raise_limit
 from llmtui.load.messages import EncodedBatch, Frames, Halt, Message, Slice, SliceDone, ToWorker, encoded, frame
 from llmtui.load.open_loop import run_open
+from llmtui.load.prober import Prober
 from llmtui.load.sender import Sender
 from llmtui.measure.promptness import wake_promptly
 from llmtui.measure.stalls import StallMeter, stall_failure
@@ -87,7 +88,10 @@ class Worker:
         stalls.start()
         sender = self._sender = Sender(of, client, course, self._report, self.halt)
         reporting = asyncio.create_task(self._report_often(sender))
-        self._sending = asyncio.create_task((run_open if of.level.open else run_closed)(of, sender))
+        load = (run_open if of.level.open else run_closed)(of, sender)
+        if of.probe is not None:
+            load = Prober(of, sender, admit, self._report).beside(load)
+        self._sending = asyncio.create_task(load)
         error: Failure | None = None
         try:
             await self._sending

@@ -89,6 +89,9 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
 
     With `search` the levels are candidates: the search decides which of them get turns. The largest `concurrency` is
     the upper end then.
+
+    `trace` is a file of send times, replayed `time_scale` times as fast, and `trace_turn` what a turn takes of it, once
+    it has been read. `probe_rate` is how many requests of one token are sent per second beside the load.
     """
 
     concurrency: int | str | list[int] = 1
@@ -103,6 +106,7 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
     trace: str = ""
     time_scale: float = 1.0
     trace_turn: TraceTurn | None = None
+    probe_rate: float = 0.0
 
     @property
     def levels(self) -> list[Level]:

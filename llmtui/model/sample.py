@@ -106,7 +106,8 @@ class Iteration(Struct, frozen=True):
     cap. `in_flight` counts the requests under way once it was sent. `requests_per_s`, `output_tokens_per_s`,
     `goodput_per_s` and `attainment` are of a whole turn (see `Turn.as_sample`). `stamp` and `written_stamp` say whose
     clock stamped the arrivals and the request. `prompt` names the one that was asked, where they differ: its line in
-    the file, or its lengths.
+    the file, or its lengths. A request whose `share` is "probe" was sent beside the load: it has no number, and is in
+    none of its figures.
     """
 
     run: Own
@@ -147,7 +148,7 @@ class Iteration(Struct, frozen=True):
     level: int = 0
     turn: int = 0
     request: int = 0
-    share: Literal["", "settling", "window", "tail"] = ""
+    share: Literal["", "settling", "window", "tail", "probe"] = ""
     worker: int = 0
     written_s: float | None = None
     due_s: float | None = None

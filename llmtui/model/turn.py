@@ -16,7 +16,9 @@ TurnState = Literal["running", "whole", "partial"]
 
 
 #: A quantity of which a turn has percentiles and buckets, all in s.
-Quantity = Literal["latency", "ttft", "ttfo", "tpot", "itl", "waiting", "late", "scheduled_latency", "scheduled_ttft"]
+Quantity = Literal[
+    "latency", "ttft", "ttfo", "tpot", "itl", "waiting", "late", "scheduled_latency", "scheduled_ttft", "probe"
+]
 
 #: A rise of the TPOT within a turn counts from this share on, ...
 DRIFT_FROM = 0.05
@@ -63,6 +65,9 @@ class Turn(Struct, frozen=True):
     With objectives (`Plan.slo`), `kept`, `missed` and `undetermined` add up to `requests`: a request that did not
     succeed missed them, and one that was cut off too early to tell is undetermined. `objectives` has the same three
     counts for each objective alone. `goodput_per_s` counts the requests that kept all of them, per second.
+
+    `probes` requests of one token were sent beside the load within the window, `probes_failed` of them without an
+    answer; `probe_s` is their median TTFT, or the latency of one whose token had no text. They are in no other figure.
     """
 
     run: Own
@@ -143,6 +148,9 @@ class Turn(Struct, frozen=True):
     undetermined: int = 0
     objectives: dict[Objective, list[int]] = {}
     goodput_per_s: float | None = None
+    probe_s: float | None = None
+    probes: int = 0
+    probes_failed: int = 0
 
     @property
     def drifts(self) -> bool:

@@ -14,11 +14,13 @@ from llmtui.stats.buckets import Buckets
 from llmtui.stats.objectives import JUDGEMENTS
 
 #: The quantities whose percentiles are shown.
-QUANTITIES: tuple[Quantity, ...] = ("ttft", "tpot", "latency")
+QUANTITIES: tuple[Quantity, ...] = ("ttft", "tpot", "latency", "probe")
 #: Figures of a turn of which the median over the turns is shown.
 RATES = ("output_tokens_per_s", "requests_per_s", "delivered_rate", "in_flight", "late_s", "goodput_per_s")
 #: What became of the requests of a window.
 OUTCOMES = ("requests", "finished", "failed", "refused", "timed_out", "unfinished")
+#: Requests beside the load.
+_PROBES = ("probes", "probes_failed")
 
 
 class LevelFigures(Struct, frozen=True):
@@ -53,6 +55,9 @@ class LevelFigures(Struct, frozen=True):
     objectives: dict[Objective, list[int]] = {}
     goodput_per_s: float | None = None
     shares: list[float] = []
+    probes: int = 0
+    probes_failed: int = 0
+    probe: Percentiles | None = None
 
     @property
     def attainment(self) -> float | None:
@@ -90,7 +95,7 @@ class LevelSums:
     def add(self, turn: Turn) -> None:
         """Add a measured turn."""
         self._figures = None
-        for name in OUTCOMES:
+        for name in (*OUTCOMES, *_PROBES):
             self._counts[name] += getattr(turn, name)
         if not turn.as_sample.ok:
             self._partial += 1
@@ -120,7 +125,7 @@ class LevelSums:
     def figures(self) -> LevelFigures:
         """The figures of all turns so far."""
         if self._figures is None:
-            of: dict[str, Any] = {name: self._counts[name] for name in OUTCOMES}
+            of: dict[str, Any] = {name: self._counts[name] for name in (*OUTCOMES, *_PROBES)}
             of |= {name: statistics.median(values) if values else None for name, values in self._rates.items()}
             of |= {quantity: buckets.percentiles() for quantity, buckets in self._buckets.items()}
             of |= {name: self._kept[name] for name in JUDGEMENTS}

@@ -54,6 +54,7 @@ class TurnFigures:
         self._first = self._last = 0
         self._error: Any = None
         self._answers = Answers()
+        self._probes: Counter[str] = Counter()
 
     def pulse(self, at_s: float, in_flight: int) -> None:
         """Note how many requests the worker counts as under way, `at_s` after the turn began."""
@@ -65,6 +66,9 @@ class TurnFigures:
             self._add(sample)
 
     def _add(self, sample: Iteration) -> None:
+        if sample.share == "probe":
+            self._probe(sample)
+            return
         self._edges.add(sample)
         self._little.add(sample)
         if sample.share == "tail":
@@ -94,6 +98,15 @@ class TurnFigures:
             self._loaded += 1
         else:
             self._count(sample)
+
+    def _probe(self, sample: Iteration) -> None:
+        """Add a request that was sent beside the load."""
+        self._probes["probes"] += 1
+        first_s = sample.ttft_s if sample.ttft_s is not None else sample.latency_s
+        if not sample.ok or first_s is None:
+            self._probes["probes_failed"] += 1
+        elif not sample.loaded:
+            self._durations["probe"].add((first_s,))
 
     def _count(self, sample: Iteration) -> None:
         """Add a good sample of the window."""
@@ -133,6 +146,7 @@ class TurnFigures:
             "token_source": _most(self._sources),
             "stamp": _most(self._stamps),
             **self._answers.figures(),
+            **self._probes,
             **self._settling(),
             **self._kept.figures(None),
         }

@@ -1,0 +1,35 @@
+"""What short requests beside the load waited for, in words."""
+
+from __future__ import annotations
+
+from llmtui.runview.level_figures import LevelFigures
+from llmtui.runview.run import RunView
+from llmtui.text import sanitize
+from llmtui.text.format import figure, plural
+
+
+def probe_sentences(run_view: RunView) -> list[str]:
+    """Return a sentence for each backend and level that was probed: plain text."""
+    sentences = []
+    for level in run_view.levels_shown:
+        for name, backend_view in run_view.backends.items():
+            if words := probe_words(backend_view.at_level(level.number)):
+                sentences.append(f"{sanitize(name)} at {level.title}: {words}")
+    return sentences
+
+
+def probe_words(figures: LevelFigures) -> str:
+    """Return "a short request beside the load waited 41 ms for its token (p50, n = 30); ..."; "" without probes."""
+    if not figures.probes:
+        return ""
+    failed = f"{figures.probes_failed} of {plural(figures.probes, 'probe')} failed" if figures.probes_failed else ""
+    if figures.probe is None:
+        return failed
+    tail = f", p95 {figure(figures.probe.p95, 's')}" if figures.probe.p95 is not None else ""
+    said = (
+        f"a short request beside the load waited {figure(figures.probe.p50, 's')} for its token (p50{tail}, "
+        f"n = {figures.probe.n})"
+    )
+    if figures.ttft is not None:
+        said += f", one of the load {figure(figures.ttft.p50, 's')}"
+    return f"{said}; {failed}" if failed else said

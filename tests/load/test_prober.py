@@ -1,0 +1,75 @@
+"""The probe against a real server: short requests beside the load, in none of its figures."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from llmtui.load.messages import Pulse, Slice
+from llmtui.load.prompts import Template
+from llmtui.model import Turn
+from llmtui.stats.turn_figures import TurnFigures
+from tests.load.helpers import in_flight, run_slice, share, slice_for, truth
+
+
+def probed(of: Slice, rate: float) -> Slice:
+    body = msgspec.json.encode({**msgspec.json.decode(of.template.body), "max_tokens": 1})
+    return msgspec.structs.replace(of, probe_rate=rate, probe=Template(body=body))
+
+
+async def test_probes_are_beside_the_load_and_count_in_none_of_its_figures() -> None:
+    pulses: list[Pulse] = []
+    async with truth(ttft_ms=30, itl_ms=5) as url:
+        of = probed(slice_for(url, streams=3, settle=3, requests=40, tokens=8), 20.0)
+        samples, done = await run_slice(of, pulses.append)
+    probes = share(samples, "probe")
+    load = [sample for sample in samples if sample.share != "probe"]
+    assert done.error is None and len(probes) >= 4
+    assert all(probe.ok and probe.output_tokens == 1 and probe.request == 0 for probe in probes)
+    assert [sample.request for sample in load] == list(range(1, len(load) + 1))
+    assert len(share(samples, "window")) == 40 and max(sample.in_flight or 0 for sample in load) == 3
+    assert max(pulse.in_flight for pulse in pulses) <= 3
+    assert in_flight(load, done) == pytest.approx(3.0, rel=0.1)
+    figures = TurnFigures(of.level)
+    for pulse in pulses:
+        figures.pulse(pulse.elapsed_s, pulse.in_flight)
+    figures.add(samples)
+    turn = Turn(run="r", backend="a", attempt=1, phase="measured", round=1, level=1, seq=1, started_utc="",
+                **figures.figures(done.window_from_s, done.window_to_s))  # fmt: skip
+    assert (turn.requests, turn.finished, turn.settled, turn.output_tokens) == (40, 40, 3, 8)
+    assert (turn.probes, turn.probes_failed) == (len(probes), 0)
+    assert turn.percentiles["probe"].n == len(probes) and 0.02 < (turn.probe_s or 0) < 0.2
+    without = TurnFigures(of.level)
+    for pulse in pulses:
+        without.pulse(pulse.elapsed_s, pulse.in_flight)
+    without.add(load)
+    assert {**figures.figures(done.window_from_s, done.window_to_s), "probe_s": None} | {
+        "probes": 0, "probes_failed": 0, "percentiles": {}, "buckets": {}
+    } == {**without.figures(done.window_from_s, done.window_to_s), "percentiles": {}, "buckets": {}} | {
+        "probes": 0, "probes_failed": 0
+    }  # fmt: skip
+
+
+async def test_probes_feel_the_queue_that_the_load_makes() -> None:
+    async with truth(ttft_ms=20, itl_ms=10, slots=1) as url:
+        samples, _ = await run_slice(probed(slice_for(url, streams=4, settle=4, requests=24, tokens=6), 10.0))
+        alone, _ = await run_slice(probed(slice_for(url, streams=1, settle=1, requests=2, tokens=60), 10.0))
+    waits = sorted(sample.ttft_s or 0.0 for sample in share(samples, "probe"))
+    assert waits and waits[len(waits) // 2] > 0.15
+    assert share(alone, "probe")
+
+
+async def test_probes_that_are_refused_fail_and_do_not_end_the_turn() -> None:
+    async with truth(ttft_ms=30, itl_ms=5, slots=2, queue=0) as url:
+        samples, done = await run_slice(probed(slice_for(url, streams=2, settle=2, requests=30, tokens=8), 30.0))
+    assert done.error is None
+    refused = [sample for sample in share(samples, "probe") if sample.refused]
+    assert refused and all(sample.error is not None for sample in refused)
+
+
+async def test_all_backends_of_a_round_are_probed_at_the_same_times() -> None:
+    async with truth(ttft_ms=20, itl_ms=5) as url:
+        of = probed(slice_for(url, rate=40.0, arrival="constant", requests=60, tokens=4), 15.0)
+        runs = [share((await run_slice(of))[0], "probe") for _ in range(2)]
+    first, second = ([round(sample.written_s or 0.0, 2) for sample in samples] for samples in runs)
+    assert len(first) == len(second) and first == pytest.approx(second, abs=0.05)
