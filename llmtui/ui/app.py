@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from llmtui.runview.against import Against
     from llmtui.ui.past import PastRun
     from llmtui.ui.screens.details import DetailsScreen
+    from llmtui.ui.screens.requests import RequestsScreen
 
 
 def _palette() -> type[Provider]:
@@ -196,6 +197,9 @@ class MonitorApp(App[None]):
     def action_select(self, number: int) -> None:
         """Select the backend with this number (1 is the first)."""
         self.rerun_question.withdraw()
+        if self.view.request_page is not None and self.view.details and not self.view.page:
+            # The requests are those of another backend.
+            self.action_command("back")
         self.main.select(number)
 
     def action_step(self, by: int) -> None:
@@ -205,6 +209,9 @@ class MonitorApp(App[None]):
 
     def on_footer_chosen(self, message: Footer.Chosen) -> None:
         self.action_command(message.command)
+
+    def on_requests_screen_wanted(self, message: RequestsScreen.Wanted) -> None:
+        self.session.ask(message.command)
 
     def on_details_screen_log_wanted(self, message: DetailsScreen.LogWanted) -> None:
         self.session.send(Logs(backend=message.backend))

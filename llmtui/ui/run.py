@@ -126,7 +126,7 @@ def _requests_for(app: MonitorApp, store: str) -> Iterator[None]:
     from llmtui.store.requests import RequestSource
 
     with contextlib.closing(RequestSource(store)) as source:
-        app.view.run_view.requests = source
+        app.view.run_view.requests, app.session.history = source, source.answer
         yield
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 
 from llmtui.link.client import EngineLink
+from llmtui.link.requests import Read, batches
 from llmtui.model import (
     AnyCommand,
     AnyEvent,
     BackendChanged,
     Earlier,
     Hello,
+    Iteration,
     IterationDone,
     Note,
+    RequestBatch,
+    Requests,
     RunChanged,
     Tick,
+    Turn,
     TurnDone,
 )
 from llmtui.runview.loads import worded
@@ -26,6 +31,7 @@ from llmtui.ui.views.attempts import attempt_sentence
 from llmtui.ui.views.log import note_text
 
 if TYPE_CHECKING:
+    from llmtui.store.requests import Answer
     from llmtui.ui.app import MonitorApp
 
 #: After this many events in a row, other tasks run.
@@ -34,6 +40,10 @@ _EVENTS_PER_TURN = 200
 _LEAVE_S = 2.0
 #: A held screen catches up when this many iterations wait: memory stays bounded.
 HELD_AT_MOST = 2000
+
+
+def _nothing(_: Requests) -> Iterator[tuple[int, list[Iteration]]]:
+    return iter(())
 
 
 class Session:
@@ -47,6 +57,8 @@ class Session:
         self._hung_up = asyncio.Event()
         self._leaving = False
         self.engine: EngineLink | None = None
+        #: Reads requests of a turn from the history, for a run that has ended.
+        self.history: Callable[[Turn, Requests], Iterator[Answer]] | None = None
         #: The last command sent to the engine on leaving.
         self.farewell: AnyCommand | None = None
         #: How the engine was lost before the run was done, else empty.
@@ -56,6 +68,22 @@ class Session:
         """Send a command to the engine, if there is one."""
         if self.engine is not None:
             self._app.run_worker(self.engine.send(command), name="send", exit_on_error=False)
+
+    def ask(self, command: Requests) -> None:
+        """Ask for requests of a turn: the engine, or the history if the run is over. They come as any event does."""
+        if self._view.past is None and self._view.link == "up":
+            self.send(command)
+        else:
+            single = command.place is not None
+            self._app.run_worker(self._read(command), group=f"requests {single}", exclusive=True, exit_on_error=False)
+
+    async def _read(self, command: Requests) -> None:
+        turns = self._view.run_view.backends[command.backend].turns
+        turn = next((turn for turn in turns if turn.seq == command.turn), None)
+        history = self.history
+        read: Read = (lambda _: history(turn, command)) if history is not None and turn is not None else _nothing
+        async for batch in batches(read, command):
+            self._receive(batch)
 
     def start(self) -> None:
         """Open the link in the background, and apply its events until it ends. Errors are shown on the screen."""
@@ -81,7 +109,7 @@ class Session:
             async for event in self.engine.events():
                 self._receive(event)
                 count += 1
-                if count % _EVENTS_PER_TURN == 0 or isinstance(event, Earlier):
+                if count % _EVENTS_PER_TURN == 0 or isinstance(event, Earlier | RequestBatch):
                     await asyncio.sleep(0)
         except Exception as error:
             self._lose(f"cannot read the engine's messages: {sanitize(str(error)) or type(error).__name__}")
@@ -128,8 +156,8 @@ class Session:
             case Hello():
                 self.catch_up()
                 self._apply(event)
-            case RunChanged() | Note():
-                # The progress of the run, and notes, are shown on a held screen too.
+            case RunChanged() | Note() | RequestBatch():
+                # The progress of the run, notes, and what a key asked for are shown on a held screen too.
                 self._apply(event)
             case _:
                 self._held.append(event)
@@ -166,6 +194,10 @@ class Session:
             change, name = view.run_view.apply(event)
         except KeyError:
             # No Hello has named this backend.
+            return
+        if isinstance(event, RequestBatch):
+            if view.request_page is not None and view.request_page.requests.add(event):
+                main.request_numbers()
             return
         if change not in ("sample", "progress"):
             main.figures_stale = True

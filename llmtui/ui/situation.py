@@ -43,6 +43,9 @@ class Situation:
     #: Whether iterations of the selected backend failed, and whether some are outliers.
     failures: bool = False
     outliers: bool = False
+    #: Whether the selected backend has had turns of a load, and whether the requests of one are on the screen.
+    turns: bool = False
+    requests: bool = False
     #: Whether the backends take turns, so that rounds can be added.
     in_turns: bool = True
 
@@ -50,6 +53,11 @@ class Situation:
     def iterations(self) -> bool:
         """Whether the details of a backend are on the screen."""
         return self.details and not self.page
+
+    @property
+    def turns_listed(self) -> bool:
+        """Whether the turns of the selected backend are on the screen, whose requests a key shows."""
+        return self.iterations and self.turns and not self.requests
 
     @property
     def live(self) -> bool:

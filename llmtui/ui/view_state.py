@@ -21,6 +21,7 @@ from llmtui.ui.charts.chart_data import Kind
 from llmtui.ui.charts.kinds import cycle_of, first_kinds, right_kind
 from llmtui.ui.layout import Layout, layout_for
 from llmtui.ui.listing import Listing
+from llmtui.ui.request_page import RequestPage
 from llmtui.ui.situation import Page, Phase, Situation
 from llmtui.ui.text.spans import Role
 from llmtui.ui.views.attempts import shown_attempt
@@ -65,6 +66,8 @@ class ViewState:
     past: PastRun | None = None
     banner: tuple[str, Role] | None = None
     details: bool = False
+    #: The requests of a turn, over the details; None if they are not shown.
+    request_page: RequestPage | None = None
     #: Which page covers the main screen, "" for none.
     page: Page | Literal[""] = ""
     #: What the rerun key asks, None if it asks nothing.
@@ -266,12 +269,14 @@ class ViewState:
     def situation(self) -> Situation:
         """Return what decides which commands apply now."""
         backend_views = self.run_view.backends.values()
+        page, selected = self.request_page, self.backend_view
+        listing = page.listing if page is not None else self.listing
         return Situation(
             phase="past" if self.past is not None else self.phase if self.link == "up" else self.link,
             backends=len(self.run_view.backends),
             resting=sum(1 for backend_view in backend_views if backend_view.state.state in RESTING),
             results=any(backend_view.listed for backend_view in backend_views),
-            selected=self.backend_view.state.state if self.backend_view else None,
+            selected=selected.state.state if selected else None,
             hidden=self.selected in self.hidden,
             charts=self.layout.charts,
             table_on_key=self.layout.whole_table_rows > 0,
@@ -282,10 +287,12 @@ class ViewState:
             held=self.behind is not None,
             page=self.page,
             zoomed=self.zoom.window is not None,
-            filtered=bool(self.listing.typed.strip()),
-            listing_sorted=bool(self.listing.sort.column),
-            failures=self.backend_view is not None and self.backend_view.failed > 0,
-            outliers=self.backend_view is not None and self.backend_view.outliers > 0,
+            filtered=bool(listing.typed.strip()),
+            listing_sorted=bool(listing.sort.column),
+            failures=bool(page.requests.failed) if page else selected is not None and selected.failed > 0,
+            outliers=selected is not None and selected.outliers > 0,
+            turns=selected is not None and bool(selected.turns),
+            requests=page is not None,
             in_turns=self.run_view.plan.config.order != "sequential",
         )
 

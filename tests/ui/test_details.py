@@ -18,18 +18,18 @@ from llmtui.model import (
     Logs,
     LogTail,
 )
-from llmtui.runview.backend import BackendView
 from llmtui.runview.samples import RECENT
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.layout import details_layout_for
-from llmtui.ui.screens.details import Answer, DetailsScreen, ServerLog
+from llmtui.ui.screens.detail_parts import Answer, ServerLog
+from llmtui.ui.screens.details import DetailsScreen
 from llmtui.ui.text.spans import Line, to_ascii, width_of
 from llmtui.ui.views import details as details_view
 from llmtui.ui.views import timeline
 from llmtui.ui.views.details import rule, wrapped
 from llmtui.ui.views.iteration_table import Scales, columns_for, iteration_line
 from llmtui.ui.views.sorting import Sort
-from llmtui.ui.widgets import iterations as iterations_widget
+from llmtui.ui.widgets import listed as listed_widget
 from llmtui.ui.widgets.iterations import Iterations
 from tests import build
 from tests.ui import canned_run as canned
@@ -231,7 +231,7 @@ async def test_only_visible_lines_of_many_iterations_are_made(monkeypatch: pytes
         made.append(iteration.iteration)
         return line(iteration, width, cursor, sort, scales)
 
-    monkeypatch.setattr(iterations_widget, "iteration_line", counted)
+    monkeypatch.setattr(listed_widget, "iteration_line", counted)
     count = 2000
     past: AnyEvent = Earlier(iterations=[canned.iteration("llama.cpp", n + 1) for n in range(count)])
     link = FakeLink(canned.hello(), past)
@@ -374,7 +374,6 @@ async def test_details_show_the_failure_and_the_log() -> None:
 
 def test_a_failed_iteration_gives_its_reason_once() -> None:
     failure = Failure(kind="http", message="HTTP 500: no slot", hint="fewer at once")
-    backend_view = BackendView(canned.plan().backends[0], canned.state("llama.cpp", state="failed", failure=failure))
-    text = text_of(details_view.answer_lines(backend_view, one(error=failure, text=""), True, 60))
+    text = text_of(details_view.answer_lines(failure, one(error=failure, text=""), "", 60, ""))
     assert text.count("no slot") == 1
     assert "fewer at once" in text

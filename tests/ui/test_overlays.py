@@ -19,7 +19,7 @@ from textual.pilot import Pilot
 from llmtui.model import BackendChanged, IterationDone, LogTail
 from llmtui.ui.app import MonitorApp
 from llmtui.ui.screens import run as run_screen
-from llmtui.ui.screens.details import ServerLog
+from llmtui.ui.screens.detail_parts import ServerLog
 from llmtui.ui.screens.prebuilt import OverlayName
 from llmtui.ui.terminal import Terminal
 from llmtui.ui.text.spans import SERIES, Line

@@ -20,8 +20,8 @@ _DONE = "verdict export maximise rerun table rerun_all chart metric hide log mor
 _STARTING = "maximise detach log chart metric hide table stop hold sort"
 #: The order on the details, and on the log and the verdict.
 _DETAILS = (
-    "filter slowest next_failed next_outlier pause server_log sort rerun stop metric export hide detach hold export_as"
-    " more rerun_all"
+    "maximise filter slowest next_failed next_outlier pause server_log sort rerun stop metric export hide detach hold"
+    " export_as more rerun_all"
 )
 _PAGE = "more pairs metric pause export detach export_as rerun stop hold verdict log rerun_all"
 

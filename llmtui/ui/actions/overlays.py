@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmtui.model import Shutdown
+from llmtui.model import Requests, Shutdown
+from llmtui.runview.turn_requests import TurnRequests
 from llmtui.ui.actions.details import page
 from llmtui.ui.actions.run import report_exported
+from llmtui.ui.request_page import RequestPage
+from llmtui.ui.screens.overlay import Overlay
 
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
@@ -15,9 +18,34 @@ if TYPE_CHECKING:
 
 
 def details(app: MonitorApp) -> None:
-    """Open the details of the selected backend."""
+    """Open the details of the selected backend; from there, the requests of the selected turn of a load."""
+    if app.view.details:
+        _requests(app)
+        return
     app.view.details = True
     app.push_screen(app.overlays["details"])
+
+
+def _requests(app: MonitorApp) -> None:
+    """Open the requests of the turn that is selected in the details, and ask for them."""
+    if (screen := page(app)) is None or (turn := screen.table.chosen_turn) is None:
+        return
+    requests = TurnRequests(turn, app.run_view.plan.slo)
+    app.view.request_page = RequestPage(requests)
+    app.push_screen(app.overlays["requests"])
+    app.session.ask(requests.command)
+
+
+def _leave_requests(app: MonitorApp) -> None:
+    """Go back to the turns."""
+    view, closed = app.view, app.screen
+    if view.request_page is not None and not view.request_page.requests.complete:
+        # Of no turn: the answer under way ends.
+        app.session.ask(Requests(backend=view.request_page.requests.turn.backend, turn=0, figures=True))
+    if isinstance(closed, Overlay):
+        closed.forget()
+    view.request_page = None
+    app.pop_screen()
 
 
 def toggle(app: MonitorApp, page: Page) -> bool:
@@ -53,14 +81,14 @@ def all_pairs(app: MonitorApp) -> None:
 
 def server_log(app: MonitorApp) -> None:
     """Show the server's last lines in the details, or hide them."""
-    if screen := page(app):
+    from llmtui.ui.screens.details import DetailsScreen
+
+    if isinstance(screen := page(app), DetailsScreen):
         screen.toggle_log()
 
 
 def back(app: MonitorApp) -> None:
-    """Clear the filter of the details, else go back to the main screen; there, let a held screen catch up."""
-    from llmtui.ui.screens.overlay import Overlay
-
+    """Clear the filter of the details, else go back a page; on the main screen, let a held one catch up."""
     view = app.view
     if app.here.asked:
         app.here.asked = False
@@ -73,6 +101,9 @@ def back(app: MonitorApp) -> None:
         app.session.catch_up()
         return
     if (details := page(app)) and details.is_current and details.clear_filter():
+        return
+    if view.request_page is not None and not view.page:
+        _leave_requests(app)
         return
     view.details, view.page = False, ""
     closed = app.screen

@@ -255,7 +255,7 @@ COMMANDS: tuple[Command, ...] = (
         "Server log",
         "the last lines of the server's log, in the details",
         "Details",
-        lambda s: s.iterations,
+        lambda s: s.iterations and not s.requests,
         refusal=_DETAILS_FIRST,
         short="Log",
     ),
@@ -293,7 +293,8 @@ COMMANDS: tuple[Command, ...] = (
         "Details",
         "details of this backend: iterations, answers, token timeline",
         "Screens",
-        lambda s: s.selected is not None and not s.details,
+        lambda s: s.selected is not None and (not s.details or s.turns_listed),
+        lambda s: "Requests" if s.turns_listed else "Details",
         short="Open",
     ),
     Command(
@@ -338,7 +339,7 @@ COMMANDS: tuple[Command, ...] = (
         "Outlier",
         "go to the next outlier: a latency far from the rest",
         "Details",
-        lambda s: s.iterations and s.outliers,
+        lambda s: s.iterations and s.outliers and not s.requests,
         refusal="for the details of a backend with outliers",
     ),
     Command(

@@ -13,7 +13,7 @@ from llmtui.ui.textual_internals import build_screen, lay_out
 if TYPE_CHECKING:
     from llmtui.ui.app import MonitorApp
 
-OverlayName = Literal["details", "help", "here", "log", "verdict"]
+OverlayName = Literal["details", "help", "here", "log", "verdict", "requests"]
 #: The pause before each screen is built ahead: the run starts meanwhile.
 _PAUSE_S = 0.3
 
@@ -51,6 +51,10 @@ class Overlays:
                 from llmtui.ui.screens.log import LogScreen
 
                 return LogScreen(view, keys, self._app.log_book)
+            case "requests":
+                from llmtui.ui.screens.requests import RequestsScreen
+
+                return RequestsScreen(view, keys)
             case "verdict":
                 from llmtui.ui.screens.verdict import VerdictScreen
 
@@ -63,6 +67,8 @@ class Overlays:
             await asyncio.sleep(pause_s)
             if not app.is_running:
                 return
+            if name == "requests" and not app.run_view.plan.levels:
+                continue
             screen = self[name]
             await build_screen(app, screen)
             if app.is_running and not screen.is_current:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from llmtui.model import Iteration, rest_s
+from llmtui.model import Failure, Iteration, rest_s
 from llmtui.runview.backend import BackendView
 from llmtui.stats.metrics import METRICS, MetricKey
 from llmtui.text import sanitize, sanitize_lines
@@ -17,11 +17,9 @@ from llmtui.ui.views.iteration_table import iteration_name
 # --- Titles ---
 
 
-def timeline_title(iteration: Iteration, width: int, levels: tuple[str, ...] = ()) -> str:
-    """Return the timeline's title, longer if there is room. `levels` are the titles of those of a load."""
-    name = iteration_name(iteration, levels)
-    if levels:
-        return name
+def timeline_title(iteration: Iteration, width: int, name: str = "") -> str:
+    """Return the timeline's title, longer if there is room. `name` is that of the iteration, if it has another one."""
+    name = name or iteration_name(iteration)
     if iteration.in_one_piece:
         return f"{name}: not streamed" + (": it came in one piece" if width >= TIMELINE_TITLE_WIDTH else "")
     if width < TIMELINE_TITLE_WIDTH:
@@ -137,10 +135,13 @@ def arrival_facts(backend_view: BackendView) -> list[str]:
     return [*facts, left_out_text(summary.left_out)] if summary.left_out else facts
 
 
-def answer_title(backend_view: BackendView, chosen: Iteration | None, width: int) -> str:
-    """Return the title of the answer, with its length, why it ended, and the prompt's length, as far as they fit."""
-    if chosen is None or chosen.error is not None or backend_view.state.failure is not None:
-        return "error" if chosen is not None or backend_view.state.failure is not None else "answer"
+def answer_title(failure: Failure | None, chosen: Iteration | None, width: int) -> str:
+    """Return the title of the answer, with its length, why it ended, and the prompt's length, as far as they fit.
+
+    `failure` is that of the backend.
+    """
+    if chosen is None or chosen.error is not None or failure is not None:
+        return "error" if chosen is not None or failure is not None else "answer"
     title = "answer"
     facts = [
         plural(chosen.output_tokens, "token") + (f" by {chosen.token_source}" if chosen.token_source else "")
@@ -158,18 +159,22 @@ def answer_title(backend_view: BackendView, chosen: Iteration | None, width: int
     return title
 
 
-def answer_lines(backend_view: BackendView, chosen: Iteration | None, whole: bool, width: int) -> list[Line]:
-    """Draw why the backend or the chosen iteration failed, and the answer if it is in memory (`whole`)."""
+def answer_lines(
+    of_backend: Failure | None, chosen: Iteration | None, elsewhere: str, width: int, nothing: str
+) -> list[Line]:
+    """Draw why the backend or the chosen iteration failed, and the answer.
+
+    `elsewhere` says where the answer is, "" if `chosen` has it; `nothing` that nothing is chosen.
+    """
     lines: list[Line] = []
-    for failure in (backend_view.state.failure, chosen.error if chosen is not None else None):
-        if failure is not None and (not lines or failure != backend_view.state.failure):
+    for failure in (of_backend, chosen.error if chosen is not None else None):
+        if failure is not None and (not lines or failure != of_backend):
             lines += [((text, "bad"),) for text in wrap(sanitize(failure.message), width, 6)]
             lines += [((text, ""),) for text in wrap(sanitize(failure.hint), width, 4)]
     if chosen is None:
-        return lines or [(("nothing finished yet" if backend_view.level else "no iteration yet", "dim"),)]
+        return lines or [((nothing, "dim"),)]
     answer = wrapped(chosen.text, width)
-    if not whole and chosen.error is None:
-        elsewhere = f"no longer in memory, but in the history: llmtui export {sanitize(chosen.run)} --json -"
+    if elsewhere and chosen.error is None:
         answer = [((text, "dim"),) for text in wrap(elsewhere, width, 4)]
     if not answer and chosen.error is None:
         answer = [(("empty answer", "dim"),)]

@@ -1,11 +1,12 @@
-"""The iterations of one backend as a table."""
+"""The iterations of one backend as a table, or the turns of a load, or the requests of a turn."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
 
-from llmtui.model import Iteration
+from llmtui.model import Iteration, Turn
 from llmtui.stats.metrics import MetricKey
 from llmtui.stats.summary import Summary
 from llmtui.text import sanitize
@@ -60,6 +61,8 @@ _COLUMNS: tuple[Column[Iteration], ...] = (
         right=False,
     ),
 )  # fmt: skip
+#: In the column that says whether a request kept the objectives: it did not.
+MISSED = "no"
 _ERROR: Column[Iteration] = Column(
     "error", "error", 5, 0, _error_text, lambda i: _error_text(i, 0) or None, right=False
 )
@@ -74,11 +77,11 @@ _OF_TURNS: tuple[Column[Iteration], ...] = (
 class Scales:
     """How the figures of each column are shown, and the cells that the longest takes; columns have the key.
 
-    `levels` are the titles of the levels of a load, whose turns are listed; empty for the iterations of a race.
+    `columns` are all that the table may have, besides the error's.
     """
 
     figures: Mapping[str, tuple[Scale, int]] = dataclasses.field(default_factory=dict)
-    levels: tuple[str, ...] = ()
+    columns: tuple[Column[Iteration], ...] = _COLUMNS
 
 
 #: Before there are figures.
@@ -94,10 +97,24 @@ _METRICS: dict[str, MetricKey] = {"latency": "latency", "ttft": "ttft", "itl": "
 #: Parts of the latency: they have its unit.
 _PARTS = ("latency", "server", "rest")
 #: The columns that an iteration without a result has.
-_ALWAYS = ("attempt", "iteration", "level", "phase")
+_ALWAYS = (
+    "attempt",
+    "iteration",
+    "level",
+    "phase",
+    "request",
+    "share",
+    "sent",
+    "due",
+    "queue",
+    "flying",
+    "kept",
+    "outcome",
+)
 
 
-def _columns(levels: tuple[str, ...]) -> tuple[Column[Iteration], ...]:
+@functools.cache
+def columns_of(levels: tuple[str, ...]) -> tuple[Column[Iteration], ...]:
     """All columns but the error's: of a race, or of the turns of a load at these levels."""
     if not levels:
         return _COLUMNS
@@ -109,22 +126,28 @@ def _columns(levels: tuple[str, ...]) -> tuple[Column[Iteration], ...]:
     return (_COLUMNS[0], dataclasses.replace(number, title="round", width=5), level, *_OF_TURNS, *others)
 
 
-def scales_of(iterations: Iterable[Iteration], summary: Summary, levels: tuple[str, ...] = ()) -> Scales:
+#: The columns of races and of turns.
+_OF_ALL = columns_of(("",))
+
+
+def scales_of(
+    iterations: Iterable[Iteration], summary: Summary | None, columns: tuple[Column[Iteration], ...] = _COLUMNS
+) -> Scales:
     """How the figures of these iterations are shown; the smallest ones of `summary` have their digits too.
 
     So the decimals seldom change while the table scrolls.
     """
     shown = [iteration for iteration in iterations if iteration.error is None]
     scales: dict[str, tuple[Scale, int]] = {}
-    for column in _columns(levels):
+    for column in columns:
         if column.kind is None:
             continue
         values = [value if isinstance(value := column.value(i), float) else None for i in shown]
-        spread = summary.spread(_METRICS[column.key]) if column.key in _METRICS else None
+        spread = summary.spread(_METRICS[column.key]) if summary is not None and column.key in _METRICS else None
         unit = scales["latency"][0].unit if column.key in _PARTS[1:] else None
         scale = scale_of([*values, spread.min if spread else None], column.kind, unit)
         scales[column.key] = scale, max((len(scale.text(value)) for value in values), default=0)
-    return Scales(scales, levels)
+    return Scales(scales, columns)
 
 
 def _scaled(column: Column[Iteration], scales: Scales) -> Column[Iteration]:
@@ -141,9 +164,9 @@ def _scaled(column: Column[Iteration], scales: Scales) -> Column[Iteration]:
     return dataclasses.replace(column, title=title, width=max(column.width, longest, len(title)), cell=cell)
 
 
-def column_of(sort: Sort) -> Column[Iteration] | None:
+def column_of(sort: Sort, columns: tuple[Column[Iteration], ...] = _OF_ALL) -> Column[Iteration] | None:
     """Return the column that is sorted by, None for the order of completion."""
-    return next((c for c in (*_columns(("",)), _ERROR) if c.key == sort.column), None)
+    return next((c for c in (*columns, _ERROR) if c.key == sort.column), None)
 
 
 def sort_value(iteration: Iteration, column: Column[Iteration]) -> SortValue:
@@ -153,9 +176,9 @@ def sort_value(iteration: Iteration, column: Column[Iteration]) -> SortValue:
     return column.value(iteration)
 
 
-def most_on_top(sort: Sort) -> bool:
+def most_on_top(sort: Sort, columns: tuple[Column[Iteration], ...] = _OF_ALL) -> bool:
     """Whether the largest value is on top: the slowest is, and the lowest rate, unless the order is reversed."""
-    column = column_of(sort)
+    column = column_of(sort, columns)
     return (column is not None and column.most_first) != sort.reverse
 
 
@@ -175,7 +198,7 @@ def columns_for(width: int, sort: Sort = AS_PLANNED, scales: Scales = NO_SCALES)
     gap = 2 if width >= SPACED_COLUMNS_WIDTH else 1
     columns = [
         dataclasses.replace(c, rank=0, width=max(c.width, len(c.title) + 1)) if c.key == sort.column else c
-        for c in (_scaled(column, scales) for column in _columns(scales.levels))
+        for c in (_scaled(column, scales) for column in scales.columns)
     ]
     while len(columns) > 1 and 1 + sum(c.width + gap for c in columns) + _ERROR.width > width:
         worst = max(columns, key=lambda c: c.rank)
@@ -189,7 +212,7 @@ def _titled(column: Column[Iteration], sort: Sort) -> str:
     """Return the title of a column, with an arrow if it is sorted by."""
     if column.key != sort.column:
         return column.title
-    return ("↓" if most_on_top(sort) else "↑") + column.title
+    return ("↓" if column.most_first != sort.reverse else "↑") + column.title
 
 
 def heading(width: int, sort: Sort = AS_PLANNED, scales: Scales = NO_SCALES) -> Line:
@@ -220,7 +243,8 @@ def iteration_line(
     """One iteration as a line; the one under the cursor has a sign before it."""
     columns, gap = columns_for(width, sort, scales)
     has_phase = any(c.key == "phase" for c in columns)
-    role: Role = "strong" if cursor else "dim" if iteration.phase == "warmup" else ""
+    uncounted = iteration.phase == "warmup" or iteration.share in ("settling", "tail")
+    role: Role = "strong" if cursor else "dim" if uncounted else ""
     line: list[Span] = [(">" if cursor else " ", "focus")]
     for column in columns:
         if iteration.error is not None and column.key not in _ALWAYS:
@@ -230,13 +254,15 @@ def iteration_line(
         if column.key == "iteration" and iteration.phase == "warmup" and not has_phase:
             cell = f"w{cell}"
         text = pad(cell, column.width, right=column.right) + " " * gap
-        doubted = column.key == "foreign" and iteration.disturbed
+        doubted = (column.key == "foreign" and iteration.disturbed) or (column.key == "kept" and cell == MISSED)
         line.append((text, "warn" if doubted else role))
     return fit([*line, (_ERROR.cell(iteration, width), "warn" if iteration.loaded else "bad")], width)
 
 
-def iteration_name(iteration: Iteration, levels: tuple[str, ...] = ()) -> str:
+def iteration_name(iteration: Iteration | Turn, levels: tuple[str, ...] = ()) -> str:
     """An iteration's attempt, phase and number, as in "attempt 1, warm-up 2"; of a turn its level too."""
+    if isinstance(iteration, Turn):
+        iteration = iteration.as_sample
     word = "warm-up" if iteration.phase == "warmup" else "iteration"
     if levels and iteration.level:
         word = "warm-up turn" if iteration.phase == "warmup" else "round"

@@ -1,21 +1,55 @@
-"""What the details say of one turn of a load, in the place of a token timeline."""
+"""What the details say of one turn of a load in the place of a token timeline, and of one of its requests."""
 
 from __future__ import annotations
 
-from llmtui.model import Turn
+from collections.abc import Mapping
+
+from llmtui.model import Iteration, Slo, Turn
 from llmtui.model.turn import Percentiles
+from llmtui.stats.objectives import judge
+from llmtui.stats.turn_figures import late_s, outcome
+from llmtui.text import sanitize
 from llmtui.text.format import figure, percent_text, plural
 from llmtui.ui.text.spans import Line, wrap
 
+#: How an objective is called, by its key.
+_TITLES: Mapping[str, str] = {"ttft": "TTFT", "tpot": "TPOT", "latency": "latency"}
 
-def turn_lines(turn: Turn, width: int, rows: int) -> list[Line]:
-    """The facts of a turn in at most `rows` lines."""
-    texts = wrap(";  ".join(turn_facts(turn)), max(1, width - 1), max(1, rows))
+
+def turn_lines(turn: Turn, width: int, rows: int, slo: Slo | None = None) -> list[Line]:
+    """The facts of a turn in at most `rows` lines. `slo` are the objectives of its load."""
+    texts = wrap(";  ".join(turn_facts(turn, slo)), max(1, width - 1), max(1, rows))
     return [((" " + text, ""),) for text in texts[:rows]]
 
 
-def turn_facts(turn: Turn) -> list[str]:
-    """The facts of a turn, the most important first."""
+def turn_facts(turn: Turn, slo: Slo | None = None) -> list[str]:
+    """The facts of a turn, the most important first: only those that exist."""
+    facts = [_outcomes(turn), *_doubts(turn), *_objectives(turn, slo)]
+    if turn.output_tokens_per_s is not None:
+        facts.append(f"output {figure(turn.output_tokens_per_s, 'tokens/s')}")
+    if turn.requests_per_s is not None:
+        sent = f" ({figure(turn.delivered_rate, 'requests/s')} sent)" if turn.delivered_rate is not None else ""
+        facts.append(f"{figure(turn.requests_per_s, 'requests/s')} answered{sent}")
+    if turn.in_flight is not None:
+        most = f", at most {turn.in_flight_most}" if turn.in_flight_most is not None else ""
+        facts.append(f"{turn.in_flight:.1f} in flight{most}")
+    for quantity, title in _TITLES.items():
+        if (of := turn.percentiles.get(quantity)) is not None:  # type: ignore[call-overload]
+            facts.append(_percentiles(title, of))
+    facts += _queue(turn)
+    if turn.window_s is not None:
+        facts.append(f"window {figure(turn.window_s, 's')}")
+    if turn.settled:
+        facts.append(f"{plural(turn.settled, 'request')} before the window")
+    if turn.ended_early:
+        facts.append(f"{plural(turn.ended_early, 'answer')} ended before the token budget")
+    if turn.little_residual is not None:
+        share = percent_text(abs(turn.little_residual))
+        facts.append(f"Little's law: requests in flight and rate times latency differ by {share}")
+    return facts
+
+
+def _outcomes(turn: Turn) -> str:
     counts = (
         (turn.failed, "failed"),
         (turn.refused, "refused"),
@@ -23,25 +57,47 @@ def turn_facts(turn: Turn) -> list[str]:
         (turn.unfinished, "unfinished"),
     )
     bad = "".join(f", {count} {word}" for count, word in counts if count)
-    facts = [f"{plural(turn.requests, 'request')}: {turn.finished} answered{bad}"]
-    if turn.state != "whole":
-        facts.append("partial: stopped before its end, so it is not compared")
-    if turn.in_flight is not None:
-        facts.append(f"{turn.in_flight:.1f} in flight")
-    for quantity, title in (("ttft", "TTFT"), ("tpot", "TPOT"), ("latency", "latency")):
-        if (of := turn.percentiles.get(quantity)) is not None:  # type: ignore[call-overload]
-            facts.append(_percentiles(title, of))
-    if turn.late_s is not None:
-        late = f", {figure(turn.late_p99_s, 's')} at most" if turn.late_p99_s is not None else ""
-        facts.append(f"sent late by {figure(turn.late_s, 's')}{late}")
-    if turn.settled:
-        facts.append(f"{plural(turn.settled, 'request')} before the window")
-    if turn.window_s is not None:
-        facts.append(f"window {figure(turn.window_s, 's')}")
+    return f"{plural(turn.requests, 'request')}: {turn.finished} answered{bad}"
+
+
+def _doubts(turn: Turn) -> list[str]:
+    """Why the figures are not those of a steady server."""
+    facts = ["partial: stopped before its end, so it is not compared"] if turn.state != "whole" else []
+    facts += ["beyond capacity: the queue went on growing"] if turn.beyond_capacity else []
     facts += ["no steady state"] if turn.unsettled else []
     if turn.drifts and turn.drift is not None:
         facts.append(f"TPOT rose by {percent_text(turn.drift)} within the turn")
-    facts += ["beyond capacity: the queue went on growing"] if turn.beyond_capacity else []
+    return facts
+
+
+def _objectives(turn: Turn, slo: Slo | None) -> list[str]:
+    """How many of the requests kept the objectives."""
+    if turn.attainment is None and not turn.undetermined:
+        return []
+    unknown = f", {turn.undetermined} undetermined" if turn.undetermined else ""
+    share = f" ({percent_text(turn.attainment)})" if turn.attainment is not None else ""
+    facts = [f"objectives: {turn.kept} kept, {turn.missed} missed{unknown}{share}"]
+    for objective, counts in turn.objectives.items() if len(turn.objectives) > 1 else ():
+        limit_s = slo.limits.get(objective) if slo is not None else None
+        limit = f" within {figure(limit_s, 's')}" if limit_s is not None else ""
+        facts.append(f"{_TITLES[objective]}{limit}: {counts[0]} kept, {counts[1]} missed")
+    if turn.goodput_per_s is not None:
+        facts.append(f"goodput {figure(turn.goodput_per_s, 'requests/s')}")
+    return facts
+
+
+def _queue(turn: Turn) -> list[str]:
+    """How late requests were sent, and how long they waited for the cap: in an open loop only."""
+    facts = []
+    if turn.late_s is not None:
+        late = f", p99 {figure(turn.late_p99_s, 's')}" if turn.late_p99_s is not None else ""
+        facts.append(f"sent late by {figure(turn.late_s, 's')}{late}")
+    if turn.late_from_s is not None:
+        facts.append(f"llmtui was late with all requests from {figure(turn.late_from_s, 's')} on")
+    if turn.waiting_s:
+        facts.append(f"{figure(turn.waiting_s, 's')} waiting for the cap")
+    if turn.scheduled_latency_s is not None:
+        facts.append(f"latency since due {figure(turn.scheduled_latency_s, 's')}")
     return facts
 
 
@@ -50,3 +106,32 @@ def _percentiles(title: str, of: Percentiles) -> str:
         f", {name} {figure(value, 's')}" for name, value in (("p95", of.p95), ("p99", of.p99)) if value is not None
     )
     return f"{title} p50 {figure(of.p50, 's')}{high} (n = {of.n})"
+
+
+# --- A request ---
+
+
+def request_name(request: Iteration) -> str:
+    """The number of a request, with its prompt's name if it has one."""
+    prompt = f", prompt {sanitize(request.prompt, 40)}" if request.prompt else ""
+    return f"request {request.request}{prompt}"
+
+
+def request_facts(request: Iteration, slo: Slo | None) -> list[str]:
+    """When a request was sent, and whether it kept the objectives."""
+    facts = []
+    if request.written_s is not None:
+        part = f" ({request.share})" if request.share else ""
+        facts.append(f"sent {figure(request.written_s, 's')} after the turn began{part}")
+    if request.due_s is not None:
+        waited = f", {figure(request.waited_s, 's')} waiting for the cap" if request.waited_s else ""
+        late = f", {figure(late, 's')} late" if (late := late_s(request)) else ""
+        facts.append(f"due at {figure(request.due_s, 's')}{waited}{late}")
+    if request.in_flight is not None:
+        facts.append(f"{request.in_flight} in flight")
+    if (word := outcome(request)) == "unfinished":
+        facts.append(word)
+    for objective, judgement in (judge(request, slo) if slo is not None else {}).items():
+        limit = figure(slo.limits[objective], "s") if slo is not None else ""
+        facts.append(f"{_TITLES[objective]} within {limit}: {judgement}")
+    return facts
