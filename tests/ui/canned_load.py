@@ -7,11 +7,29 @@ from typing import Any
 
 import msgspec
 
-from llmtui.model import AnyEvent, BackendChanged, Hello, Level, Load, Plan, RunChanged, RunState, Tick, Turn, TurnDone
+from llmtui.model import (
+    AnyCommand,
+    AnyEvent,
+    BackendChanged,
+    Failure,
+    Hello,
+    Iteration,
+    Level,
+    Load,
+    Plan,
+    RequestBatch,
+    Requests,
+    RunChanged,
+    RunState,
+    Tick,
+    Turn,
+    TurnDone,
+)
 from llmtui.runview.run import RunView
 from llmtui.stats.buckets import Buckets
 from tests import build, loads
 from tests.ui import canned_run as canned
+from tests.ui.canned_run import FakeLink
 
 LOAD = Load(concurrency=[1, 4, 8], requests=40)
 NAMES = ("llama.cpp", "mistral.rs", "HuggingFace")
@@ -87,6 +105,75 @@ def hello(done: int = 6, load: Load = LOAD, running: bool = True) -> Hello:
         eta_s=580.0 if running else None,
     )
     return msgspec.structs.replace(base, run=run, backends=states, iterations=singles, turns=turns)
+
+
+def requests(of: Turn, count: int = 56) -> list[Iteration]:
+    """The requests of a turn, in the order in which they ended: the first 16 before the window, one timed out."""
+    rng = random.Random(f"{of.backend}/{of.seq}")
+    made = []
+    for number in range(1, count + 1):
+        ttft_s = (of.ttft_s or 0.5) * (1 + rng.gauss(0, 0.2))
+        itl_s = (of.itl_s or 0.02) * (1 + rng.gauss(0, 0.02))
+        arrived: dict[str, Any] = canned.arrivals(64, ttft_s, itl_s, gaps={20: 0.3} if number == 20 else None)
+        usual: dict[str, Any] = {
+            **arrived,
+            "tpot_s": itl_s,
+            "tokens_per_s": 1 / itl_s,
+            "prompt_tokens": 31,
+            "token_source": "usage",
+            "finish_reason": "length",
+            "stamp": "kernel",
+            "text": f"Answer {number}: a human cannot eat a helicopter.\nIt is made of metal.",
+        }
+        if number == 30:
+            usual = {"error": Failure(kind="timeout", message="no answer within 10 s"), "latency_s": 10.0}
+        place = {
+            "attempt": of.attempt,
+            "phase": of.phase,
+            "level": of.level,
+            "turn": of.seq,
+            "request": number,
+            "share": "settling" if number <= 16 else "window",
+            "written_s": 0.21 * number,
+            "in_flight": 8,
+            "started_utc": of.started_utc,
+        }
+        made.append(build.iteration(of.backend, of.round, **(usual | place | {"run": of.run})))
+    return made
+
+
+class LoadLink(FakeLink):
+    """A scripted engine that answers commands for the requests of its turns, unless `silent`."""
+
+    def __init__(self, *events: AnyEvent, silent: bool = False, count: int = 56) -> None:
+        super().__init__(*events)
+        self.silent = silent
+        self._count = count
+        turns = [turn for event in events if isinstance(event, Hello) for turn in event.turns]
+        self._turns = {(turn.backend, turn.seq): turn for turn in turns}
+
+    async def send(self, command: AnyCommand) -> None:
+        await super().send(command)
+        if isinstance(command, Requests) and not self.silent:
+            self.put(*self.answer(command))
+
+    def answer(self, command: Requests) -> list[RequestBatch]:
+        """The events that answer a command."""
+        of = self._turns.get((command.backend, command.turn))
+        samples = requests(of, self._count) if of is not None else []
+        total = len(samples)
+        if command.place is not None:
+            samples = samples[command.place : command.place + 1]
+        if command.figures:
+            samples = [msgspec.structs.replace(s, text="", arrivals_ns=[], arrival_tokens=[]) for s in samples]
+        common: dict[str, Any] = {
+            "backend": command.backend,
+            "turn": command.turn,
+            "total": total,
+            "figures": command.figures,
+            "place": command.place,
+        }
+        return [RequestBatch(samples=samples, **common), RequestBatch(last=True, **common)]
 
 
 def tick(name: str = "llama.cpp", number: int = 7, level: int = 3, **changes: Any) -> Tick:

@@ -9,6 +9,7 @@ from llmtui.model import (
     Plan,
 )
 from llmtui.ui.app import MonitorApp
+from llmtui.ui.widgets.requests import RequestTable
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 
@@ -30,3 +31,11 @@ async def settle(pilot: Pilot[None], link: FakeLink | None = None) -> None:
             await pilot.pause()
     await pilot.pause()
     await pilot.pause()
+
+
+async def answer_shown(app: MonitorApp, pilot: Pilot[None], link: FakeLink) -> None:
+    """Wait until the page of a turn's requests shows the answer of the selected one."""
+    table = app.screen.query_one(RequestTable)
+    while table.elsewhere or table.at < 0:
+        await pilot.pause(0.01)
+    await settle(pilot, link)

@@ -27,7 +27,7 @@ from llmtui.ui.screens import run as run_screen
 from tests.ui import canned_load
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
-from tests.ui.pilot import make, settle
+from tests.ui.pilot import answer_shown, make, settle
 
 FOLDER = Path(__file__).parent / "snapshots"
 NOON = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
@@ -133,6 +133,8 @@ SHOTS = (
     Shot("load-warming-120x40", (120, 40), done=0, events=_LOAD_WARMING, load=True),
     Shot("load-details-120x40", (120, 40), events=_LOAD_PARTIAL, keys=["enter"], load=True),
     Shot("load-details", events=_LOAD_PARTIAL, keys=["enter", "up", "up"], load=True),
+    Shot("load-requests", keys=["enter", "enter", *["down"] * 19], load=True),
+    Shot("load-requests-120x40", (120, 40), keys=["enter", "enter", "f"], load=True),
     Shot("load-log", events=_LOAD_PARTIAL, keys=["L"], load=True),
     Shot("load-export", keys=["E", "down"], load=True),
     Shot("load-help", keys=["question_mark"], load=True),
@@ -180,7 +182,7 @@ async def take(shot: Shot) -> str:
         if shot.no_color:
             os.environ["NO_COLOR"] = "1"
         hello = canned_load.hello(shot.done) if shot.load else canned.hello(done=shot.done)
-        link = FakeLink(hello, *canned.samples(), *shot.events)
+        link = (canned_load.LoadLink if shot.load else FakeLink)(hello, *canned.samples(), *shot.events)
         app = make(link, canned_load.plan() if shot.load else None, theme=shot.theme, marker=shot.marker)
         app.wall = lambda: NOON
         app.view.now = lambda: 1000.0
@@ -194,6 +196,8 @@ async def take(shot: Shot) -> str:
             link.put(*shot.later)
             await settle(pilot, link)
             await settle(pilot)
+            if app.view.request_page is not None:
+                await answer_shown(app, pilot, link)
             return picture(app, shot.styles)
 
 

@@ -9,7 +9,7 @@ from llmtui.model.turn import Percentiles
 from llmtui.stats.objectives import judge
 from llmtui.stats.turn_figures import late_s, outcome
 from llmtui.text import sanitize
-from llmtui.text.format import figure, percent_text, plural
+from llmtui.text.format import DASH, figure, percent_text, plural
 from llmtui.ui.text.spans import Line, wrap
 
 #: How an objective is called, by its key.
@@ -28,8 +28,8 @@ def turn_facts(turn: Turn, slo: Slo | None = None) -> list[str]:
     if turn.output_tokens_per_s is not None:
         facts.append(f"output {figure(turn.output_tokens_per_s, 'tokens/s')}")
     if turn.requests_per_s is not None:
-        sent = f" ({figure(turn.delivered_rate, 'requests/s')} sent)" if turn.delivered_rate is not None else ""
-        facts.append(f"{figure(turn.requests_per_s, 'requests/s')} answered{sent}")
+        rate, sent = figure(turn.requests_per_s, "requests/s"), figure(turn.delivered_rate, "requests/s")
+        facts.append(f"{rate} answered" + (f", {sent} sent" if sent not in (DASH, rate) else ""))
     if turn.in_flight is not None:
         most = f", at most {turn.in_flight_most}" if turn.in_flight_most is not None else ""
         facts.append(f"{turn.in_flight:.1f} in flight{most}")

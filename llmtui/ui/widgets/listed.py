@@ -147,6 +147,8 @@ class Listed(ScrollingLines):
     @property
     def at(self) -> int:
         """The index of what is selected, or -1."""
+        if not self.present:
+            return -1
         rows = self.rows
         if self._at is not None:
             return min(self._at, self.count - 1)
@@ -168,10 +170,10 @@ class Listed(ScrollingLines):
         return self._at is None
 
     def content(self, width: int, height: int) -> list[Line]:
-        at, row, rows = self.at, self.row, self.rows
-        sort = self.listing.sort
         if not self.present:
             return []
+        at, row, rows = self.at, self.row, self.rows
+        sort = self.listing.sort
         self._first, end = window(len(rows), height - 1, max(0, row), self._first)
         shown = list(map(rows.at, range(self._first, end)))
         self._read = {each: self._read.get(each) or self.read(each) for each in shown}

@@ -141,7 +141,7 @@ class RequestTable(Listed):
         return "no request matches the filter" if self.count else "the history has no request of this turn"
 
     def where(self) -> str:
-        count = len(self.rows)
+        count = len(self.rows) if self.present else 0
         return f"row {self.row + 1} of {count}" if count else ""
 
     # --- Jumps ---
@@ -154,9 +154,10 @@ class RequestTable(Listed):
         return False
 
     def jump_to_slowest(self) -> bool:
-        requests, rows = self._current, self.rows
-        at = requests.slowest(map(rows.at, range(len(rows)))) if requests is not None else None
-        if at is None:
+        if (requests := self._current) is None:
+            return False
+        rows = self.rows
+        if (at := requests.slowest(map(rows.at, range(len(rows))))) is None:
             return False
         self.action_choose_row(rows.near(at))
         return True
