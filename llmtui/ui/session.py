@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from llmtui.link.client import EngineLink
-from llmtui.link.requests import Read, batches
 from llmtui.model import (
     AnyCommand,
     AnyEvent,
     BackendChanged,
     Earlier,
     Hello,
-    Iteration,
     IterationDone,
     Note,
     RequestBatch,
     Requests,
     RunChanged,
     Tick,
-    Turn,
     TurnDone,
 )
 from llmtui.runview.loads import worded
 from llmtui.text import sanitize
+from llmtui.ui.history_requests import History, from_history
 from llmtui.ui.text.format import name_text
 from llmtui.ui.views.attempts import attempt_sentence
 from llmtui.ui.views.log import note_text
 
 if TYPE_CHECKING:
-    from llmtui.store.requests import Answer
     from llmtui.ui.app import MonitorApp
 
 #: After this many events in a row, other tasks run.
@@ -40,10 +37,6 @@ _EVENTS_PER_TURN = 200
 _LEAVE_S = 2.0
 #: A held screen catches up when this many iterations wait: memory stays bounded.
 HELD_AT_MOST = 2000
-
-
-def _nothing(_: Requests) -> Iterator[tuple[int, list[Iteration]]]:
-    return iter(())
 
 
 class Session:
@@ -58,7 +51,7 @@ class Session:
         self._leaving = False
         self.engine: EngineLink | None = None
         #: Reads requests of a turn from the history, for a run that has ended.
-        self.history: Callable[[Turn, Requests], Iterator[Answer]] | None = None
+        self.history: History | None = None
         #: The last command sent to the engine on leaving.
         self.farewell: AnyCommand | None = None
         #: How the engine was lost before the run was done, else empty.
@@ -78,11 +71,7 @@ class Session:
             self._app.run_worker(self._read(command), group=f"requests {single}", exclusive=True, exit_on_error=False)
 
     async def _read(self, command: Requests) -> None:
-        turns = self._view.run_view.backends[command.backend].turns
-        turn = next((turn for turn in turns if turn.seq == command.turn), None)
-        history = self.history
-        read: Read = (lambda _: history(turn, command)) if history is not None and turn is not None else _nothing
-        async for batch in batches(read, command):
+        async for batch in from_history(self.history, self._view.run_view, command):
             self._receive(batch)
 
     def start(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from llmtui.config.schema import UiConfig
-from llmtui.model import RESTING, BackendState, Level, Plan, State
+from llmtui.model import BackendState, Level, Plan, State
 from llmtui.runview.backend import BackendView
 from llmtui.runview.figures import SamplesView
 from llmtui.runview.launches import launches_of
@@ -23,6 +23,7 @@ from llmtui.ui.layout import Layout, layout_for
 from llmtui.ui.listing import Listing
 from llmtui.ui.request_page import RequestPage
 from llmtui.ui.situation import Page, Phase, Situation
+from llmtui.ui.situation_now import situation_of
 from llmtui.ui.text.spans import Role
 from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.backend_state import PanelOptions
@@ -268,33 +269,7 @@ class ViewState:
 
     def situation(self) -> Situation:
         """Return what decides which commands apply now."""
-        backend_views = self.run_view.backends.values()
-        page, selected = self.request_page, self.backend_view
-        listing = page.listing if page is not None else self.listing
-        return Situation(
-            phase="past" if self.past is not None else self.phase if self.link == "up" else self.link,
-            backends=len(self.run_view.backends),
-            resting=sum(1 for backend_view in backend_views if backend_view.state.state in RESTING),
-            results=any(backend_view.listed for backend_view in backend_views),
-            selected=selected.state.state if selected else None,
-            hidden=self.selected in self.hidden,
-            charts=self.layout.charts,
-            table_on_key=self.layout.whole_table_rows > 0,
-            table_shown=self.table_shown,
-            details=self.covered,
-            table_visible=self.layout.table or (self.table_shown and self.layout.whole_table_rows > 0),
-            sorted=bool(self.sort.column),
-            held=self.behind is not None,
-            page=self.page,
-            zoomed=self.zoom.window is not None,
-            filtered=bool(listing.typed.strip()),
-            listing_sorted=bool(listing.sort.column),
-            failures=bool(page.requests.failed) if page else selected is not None and selected.failed > 0,
-            outliers=selected is not None and selected.outliers > 0,
-            turns=selected is not None and bool(selected.turns),
-            requests=page is not None,
-            in_turns=self.run_view.plan.config.order != "sequential",
-        )
+        return situation_of(self)
 
 
 def _reach(spreads: Sequence[Spread | None]) -> float | None:
