@@ -4,11 +4,11 @@ from __future__ import annotations
 
 #: The command did what it was asked to do.
 OK = 0
-#: A backend failed or did not answer, a gate was broken, or a file could not be written.
+#: A backend failed or did not answer, a gate or `run --fail-if` was broken, or a file could not be written.
 FAILED = 1
 #: Wrong usage or an invalid config. Naming a run that does not exist is wrong usage.
 USAGE = 2
-#: `compare --gate`: the data neither exclude a slowdown beyond the gate nor show one.
+#: `compare --gate`: the data neither exclude a slowdown beyond the gate nor show one. `run --fail-if`: too few samples.
 SILENT = 3
 #: Control-C, as a shell reports it (128 + SIGINT).
 INTERRUPTED = 130
@@ -26,7 +26,7 @@ _NO_RUN = "wrong usage or no such run"
 #: The codes of each command, with their meaning there. Any command can be interrupted; it is said where that matters.
 OF_COMMAND: dict[str, dict[int, str]] = {
     "monitor": _RUN,
-    "run": _RUN,
+    "run": {OK: "success", FAILED: "failure", USAGE: "wrong usage", SILENT: "cannot tell", INTERRUPTED: "Ctrl-C"},
     "serve": _RUN,
     "check": {OK: "all answer", FAILED: "a backend does not", USAGE: "wrong usage", INTERRUPTED: "Ctrl-C"},
     "init": {OK: "success", FAILED: "cannot write the file", USAGE: "wrong usage", INTERRUPTED: "Ctrl-C"},

@@ -14,6 +14,7 @@ from llmtui.cli import past_runs
 from llmtui.cli.group import DefaultGroup
 from llmtui.cli.options import (
     FILE,
+    TEXT,
     against_option,
     label_option,
     output_files,
@@ -69,6 +70,7 @@ def monitor(
 @label_option
 @store_option
 @click.option("--jsonl", metavar="FILE", type=FILE, hidden=True)
+@click.option("--fail-if", metavar="EXPR", multiple=True, type=TEXT, hidden=True)
 @click.option("-q", "--quiet", is_flag=True, help="Print only the table.")
 def run(
     words: tuple[str, ...],
@@ -82,6 +84,7 @@ def run(
     jsonl: Path | None,
     label: str,
     store: str,
+    fail_if: tuple[str, ...],
     quiet: bool,
     **changes: Any,
 ) -> None:
@@ -99,8 +102,10 @@ def run(
     )
     with ExitOnInterrupt():
         from llmtui.cli.run import run_as_text
+        from llmtui.runview.limits import parse_limits
 
-    sys.exit(run_as_text(plan, files, quiet=quiet, store=store, label=label))
+        limits = parse_limits(fail_if, plan)
+    sys.exit(run_as_text(plan, files, quiet=quiet, store=store, label=label, limits=limits))
 
 
 @cli.command()

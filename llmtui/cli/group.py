@@ -30,7 +30,7 @@ _EXAMPLES = (
 #: Examples of commands whose options and arguments do not explain themselves.
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "monitor": ("llmtui ollama http://gpu-box:8000 --model llama3.2",),
-    "run": ("llmtui run ollama llama.cpp --iterations 20 --csv results.csv",),
+    "run": ("llmtui run ollama llama.cpp --csv results.csv --fail-if 'ttft_p50>0.2'",),
     "check": ("llmtui check ollama http://gpu-box:8000",),
     "show": ("llmtui show last --label before",),
     "compare": ("llmtui compare last~1 last --gate 5", "llmtui compare last last --backend ONE=OTHER"),

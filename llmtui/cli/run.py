@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,26 @@ from llmtui.link.client import HANG_UP_S, Client
 from llmtui.link.process import EngineProcess
 from llmtui.model import IterationDone, Plan, Shutdown, TurnDone
 from llmtui.runview.launches import launches_of
+from llmtui.runview.limits import Limit, judge_limits
 from llmtui.runview.run import RunView
 from llmtui.stats.correction import cannot_decide
 from llmtui.text import sanitize
 
 
 def run_as_text(
-    plan: Plan, files: dict[str, Path | None], *, quiet: bool, store: str = "", resume: bool = False, label: str = ""
+    plan: Plan,
+    files: dict[str, Path | None],
+    *,
+    quiet: bool,
+    store: str = "",
+    resume: bool = False,
+    label: str = "",
+    limits: Sequence[Limit] = (),
 ) -> int:
     """Carry out `plan`, or the rest of it with `resume`, and print it. Return the exit code. Raises EngineError.
 
-    The history gets the run with `label`. `files` are by format; that of "jsonl" grows during the run.
+    The history gets the run with `label`. `files` are by format; that of "jsonl" grows during the run. The run fails if
+    one of `limits` is broken.
     """
     lines = JsonLines(files.get("jsonl"))
     with contextlib.closing(lines), Interruption() as interruption:
@@ -35,7 +45,7 @@ def run_as_text(
             if not quiet:
                 report(f"run {plan.run}" + (f" [{label}]" if label else ""))
             silent = quiet or STDOUT in files.values()
-            code = asyncio.run(_follow(plan, engine, files, lines, silent, interruption, store))
+            code = asyncio.run(_follow(plan, engine, files, lines, silent, interruption, store, limits))
         finally:
             engine.kill()
     if not quiet:
@@ -53,6 +63,7 @@ async def _follow(
     quiet: bool,
     interruption: Interruption,
     store: str,
+    limits: Sequence[Limit],
 ) -> int:
     # Of the files that are written at the end, only the JSON contains texts and arrivals.
     run_view = RunView(plan, keep=None if files.get("json") else 0)
@@ -78,7 +89,12 @@ async def _follow(
         print_table(run_view)
     if interruption.is_set():
         return exit_codes.INTERRUPTED
-    return exit_codes.OK if complete and written and not run_view.failed else exit_codes.FAILED
+    found = judge_limits(run_view, limits)
+    for sentence in (*found.broken, *found.open):
+        report(sentence)
+    if not complete or not written or run_view.failed or found.broken:
+        return exit_codes.FAILED
+    return exit_codes.SILENT if found.open else exit_codes.OK
 
 
 async def end_run(client: Client, follower: asyncio.Task[Any], timeout_s: float) -> None:
