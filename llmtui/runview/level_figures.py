@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from llmtui.model import Objective, Struct, Turn
@@ -17,6 +18,12 @@ from llmtui.stats.objectives import JUDGEMENTS
 QUANTITIES: tuple[Quantity, ...] = ("ttft", "tpot", "latency", "probe")
 #: Figures of a turn of which the median over the turns is shown.
 RATES = ("output_tokens_per_s", "requests_per_s", "delivered_rate", "in_flight", "late_s", "goodput_per_s")
+#: Turns with a remark, by the counter that they have in `LevelFigures`.
+REMARKS: dict[str, Callable[[Turn], bool]] = {
+    "unsettled": lambda turn: turn.unsettled,
+    "drifting": lambda turn: turn.drifts,
+    "beyond_capacity": lambda turn: turn.beyond_capacity,
+}
 #: What became of the requests of a window.
 OUTCOMES = ("requests", "finished", "failed", "refused", "timed_out", "unfinished")
 #: Requests beside the load.
@@ -27,7 +34,9 @@ class LevelFigures(Struct, frozen=True):
     """The measured turns of an attempt at one level. Rates are medians over the whole `turns`, None without any.
 
     `partial` turns were stopped, or failed. Percentiles are of all requests in the windows of the whole turns, in s,
-    None where their number is too small. Counts of requests are of all turns.
+    None where their number is too small. Counts of requests are of all turns. `unsettled`,
+    `drifting` and `beyond_capacity` count whole turns: without a steady state, by a server that became slower, and
+    beyond its capacity.
 
     With objectives, the requests of the whole turns are `kept`, `missed` or `undetermined`; `objectives` has these
     three counts for each alone (see `Turn`), and `shares` the share that kept all of them in each whole turn.
@@ -49,6 +58,9 @@ class LevelFigures(Struct, frozen=True):
     ttft: Percentiles | None = None
     tpot: Percentiles | None = None
     latency: Percentiles | None = None
+    unsettled: int = 0
+    drifting: int = 0
+    beyond_capacity: int = 0
     kept: int = 0
     missed: int = 0
     undetermined: int = 0
@@ -100,6 +112,8 @@ class LevelSums:
         if not turn.as_sample.ok:
             self._partial += 1
             return
+        for name, holds in REMARKS.items():
+            self._counts[name] += holds(turn)
         self._turns += 1
         self._judge(turn)
         for name, values in self._rates.items():
@@ -125,7 +139,7 @@ class LevelSums:
     def figures(self) -> LevelFigures:
         """The figures of all turns so far."""
         if self._figures is None:
-            of: dict[str, Any] = {name: self._counts[name] for name in (*OUTCOMES, *_PROBES)}
+            of: dict[str, Any] = {name: self._counts[name] for name in (*OUTCOMES, *_PROBES, *REMARKS)}
             of |= {name: statistics.median(values) if values else None for name, values in self._rates.items()}
             of |= {quantity: buckets.percentiles() for quantity, buckets in self._buckets.items()}
             of |= {name: self._kept[name] for name in JUDGEMENTS}

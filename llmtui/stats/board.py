@@ -20,6 +20,8 @@ from llmtui.stats.rounds import Rounds, as_rounds
 
 #: What a table shows in place of a ratio between unequal work.
 DIFFERS = "differs"
+#: And where a check of a load found that the measurement is wrong.
+VOID = "void"
 UNKNOWN = "-"
 #: exp() of more overflows.
 _MOST = 700.0
@@ -28,8 +30,8 @@ _MOST = 700.0
 class Standing(Struct, frozen=True):
     """One backend on the board. `ratio` (1 or more) is to the best, with the interval `low` to `high`.
 
-    `ratio` is None without one; `alike` is False if that is so because the work differed. The interval is None for the
-    best itself, for too few samples, and if the two did not take turns.
+    `ratio` is None without one; `alike` is False if that is so because the work differed, or the measurement is `void`.
+    The interval is None for the best itself, for too few samples, and if the two did not take turns.
     """
 
     name: str
@@ -37,12 +39,13 @@ class Standing(Struct, frozen=True):
     low: float | None = None
     high: float | None = None
     alike: bool = True
+    void: bool = False
 
     @property
     def figure(self) -> str:
-        """The ratio in a table: "1.31", "differs" or "-"."""
+        """The ratio in a table: "1.31", "differs", "void" or "-"."""
         if self.ratio is None:
-            return UNKNOWN if self.alike else DIFFERS
+            return UNKNOWN if self.alike else VOID if self.void else DIFFERS
         ends = (self.low, self.high) if self.low is not None and self.high is not None else (0.0, math.inf)
         return digits(self.ratio, *ends)[0]
 
@@ -81,7 +84,7 @@ class Board(Struct, frozen=True):
         """A backend's place in a table of the metric that was asked for."""
         standing = self.standing(name)
         if self.instead and any(s.name == name for s in self.standings):
-            return Standing(name, alike=False)
+            return Standing(name, alike=False, void=standing.void)
         return standing
 
     @property

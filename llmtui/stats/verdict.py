@@ -42,6 +42,7 @@ from llmtui.stats.rounds import Rounds
 from llmtui.stats.shape import means_apart
 from llmtui.stats.tails import QUANTITIES, Tail, tails_of
 from llmtui.stats.verdict_line import verdict_line
+from llmtui.stats.voided import voided
 from llmtui.text import sanitize
 
 _NAME = 40
@@ -308,7 +309,7 @@ def judge(
     counts = of_metric and (at is None or at.counts)
     level = level if counts else level_of_others(level, at, counting=of_metric)
     early = frozenset(o.backend.name for o in contenders if (o.evidence.ended_early or 0.0) > VOID_SHARE)
-    placed = board(samples, metric, instead_of(metric), comparable, level, basis, early)
+    placed = voided(board(samples, metric, instead_of(metric), comparable, level, basis, early), findings)
     compared = placed.comparisons
     findings = in_order(
         [

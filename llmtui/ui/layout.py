@@ -111,6 +111,8 @@ class Layout:
     notices: int = 0
     #: The rows of the verdict under the charts.
     verdict_line: int = 0
+    #: The rows that the table of a load was to have, 0 in a race.
+    load_rows: int = 0
 
     @property
     def scrolls(self) -> bool:
@@ -123,8 +125,11 @@ class Layout:
         return self.charts > 0 and self.whole_table_rows > 0
 
 
-def layout_for(width: int, height: int, backends: int, notices: int = 0) -> Layout:
+def layout_for(width: int, height: int, backends: int, notices: int = 0, load_rows: int = 0) -> Layout:
     """Return the layout for a terminal of `width` by `height` cells, with this many backends and rows of notices.
+
+    Under a load the table has `load_rows` rows, of backends and levels; 0 in a race. Those of one level come first,
+    and the others before a chart gets more than a good height.
 
     With up to twelve backends a larger terminal never shows less. So how many rows each part has follows from the
     height alone, and the width decides what a row holds. Rows go, in this order, to a line for each backend, a chart,
@@ -134,17 +139,18 @@ def layout_for(width: int, height: int, backends: int, notices: int = 0) -> Layo
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
         return Layout("none", 1, 1, height, 0, 0, table=False, table_rows=0, ranking=False, footer=False)
     header = 2 if height >= TALL_HEADER else 1
+    all_rows = (load_rows or n) + 1
     lines = min(n, LINES_MOST)
     room = height - header - 2 - notices - lines
     if width < NARROW or room < CHART_MIN:
-        return _layout_without_chart(width, height, n, notices)
+        return _layout_without_chart(width, height, n, notices, load_rows)
     verdict = int(n > 1 and room > VERDICT_CHART)
-    # Of more than two backends it is too long for one line of a narrow terminal.
-    verdict += n > 2 and width < WIDE and room > VERDICT_CHART + 1
+    # Of more than two backends, or of several levels, it is too long for one line of a narrow terminal.
+    verdict += ((n > 2 and width < WIDE) or (n > 1 and load_rows > n)) and room > VERDICT_CHART + 1
     room -= verdict
     chart = min(room, CHART_GOOD)
     room -= chart
-    whole = lines + 1
+    whole = (min(lines, load_rows) if load_rows else lines) + 1
     table = min(room, whole) if room >= TABLE_MIN else 0
     room -= table
     rows = lines
@@ -156,7 +162,9 @@ def layout_for(width: int, height: int, backends: int, notices: int = 0) -> Layo
             extra = room - missing
             more = min(extra // 3, max(PANEL_MOST_ROWS, 2 * lines) - lines - missing)
             rows = lines + missing + more
-            chart += extra - more
+            listed = min(extra - more, max(0, load_rows + 1 - table))
+            table += listed
+            chart += extra - more - listed
     columns, panel = _arranged(width, n, rows)
     scrolls = n > LINES_MOST and panel < PANEL_LEAST_HEIGHT
     blank = rows - (rows if scrolls else math.ceil(n / columns) * panel)
@@ -164,7 +172,7 @@ def layout_for(width: int, height: int, backends: int, notices: int = 0) -> Layo
     return Layout(
         "panels" if panel >= PANEL_LEAST_HEIGHT else "lines", columns, panel, header,
         2 if width >= WIDE else 1, chart, table=table > 0, table_rows=table, ranking=True, footer=True,
-        whole_table_rows=min(n + 1, chart + table) if table < n + 1 else 0,
+        whole_table_rows=min(all_rows, chart + table) if table < all_rows else 0,
         lines=rows - 1 if scrolls else 0, backend_rows=rows - wrapped, notices=notices, verdict_line=verdict + wrapped,
     )  # fmt: skip
 
@@ -178,16 +186,17 @@ def _arranged(width: int, backends: int, rows: int) -> tuple[int, int]:
     return 1, max(1, min(LINE_MOST, rows // backends))
 
 
-def _layout_without_chart(width: int, height: int, n: int, notices: int) -> Layout:
+def _layout_without_chart(width: int, height: int, n: int, notices: int, load_rows: int) -> Layout:
     """The layout of a terminal that is too low or too narrow for a chart."""
     header = 2 if height >= TALL_HEADER else 1
     rest = height - header - n - 2 - notices
     if width >= NARROW and rest > TABLE_MIN:
         # The table is below the lines, immediately if all of it fits, else on its key.
-        whole = rest >= n + 1
+        rows = (load_rows or n) + 1
+        whole = rest >= rows
         return Layout(
-            "lines", 1, 1, header, 0, 0, table=whole, table_rows=min(n + 1, rest), ranking=True, footer=True,
-            whole_table_rows=0 if whole else min(n + 1, rest), backend_rows=n, notices=notices,
+            "lines", 1, 1, header, 0, 0, table=whole, table_rows=min(rows, rest), ranking=True, footer=True,
+            whole_table_rows=0 if whole else min(rows, rest), backend_rows=n, notices=notices,
         )  # fmt: skip
     footer, ranking = height >= n + 2, height >= n + 3
     if 1 + n > height:

@@ -48,6 +48,8 @@ class Situation:
     requests: bool = False
     #: Whether the backends take turns, so that rounds can be added.
     in_turns: bool = True
+    #: How many levels of a load there are to choose from, 0 in a race.
+    levels: int = 0
 
     @property
     def iterations(self) -> bool:

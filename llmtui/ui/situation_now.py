@@ -38,5 +38,6 @@ def situation_of(view: ViewState) -> Situation:
         outliers=selected is not None and selected.outliers > 0,
         turns=selected is not None and bool(selected.turns),
         requests=page is not None,
+        levels=len(view.run_view.levels_shown),
         in_turns=view.run_view.plan.config.order != "sequential",
     )

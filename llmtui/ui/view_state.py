@@ -16,6 +16,7 @@ from llmtui.runview.run import RunView
 from llmtui.runview.samples import RECENT
 from llmtui.stats.metrics import CHARTED, CHARTED_OF_LOAD, CHARTED_OF_OBJECTIVES, MetricKey
 from llmtui.stats.summary import Spread
+from llmtui.ui import levels
 from llmtui.ui.charts.axes import LOG_FROM, LOG_UNTIL, one_stands_apart
 from llmtui.ui.charts.chart_data import Kind
 from llmtui.ui.charts.kinds import cycle_of, first_kinds, right_kind
@@ -206,8 +207,9 @@ class ViewState:
             paused=self.phase == "paused",
             catching_up=self.catching_up,
             reach=self.reach,
-            level=self.run_view.plan.head_level,
+            level=self.level,
             levels=tuple(self.run_view.plan.levels),
+            found=levels.found(self.run_view, name),
         )
 
     @property
@@ -216,7 +218,7 @@ class ViewState:
 
         It holds all values, and is rounded up so that it seldom changes.
         """
-        return _reach([shown_attempt(view).summary.spread(self.metric) for view in self.run_view.backends.values()])
+        return _reach([shown_attempt(view).summary.spread(self.metric) for view in self.samples.values()])
 
     def next_metric(self) -> None:
         """Show the next metric, round and round."""

@@ -6,46 +6,33 @@ from typing import Any
 
 import pytest
 
-from llmtui.config.schema import UiConfig
 from llmtui.model import BackendChanged, Failure, Load
 from llmtui.ui.chart_source import chart_data
 from llmtui.ui.charts.draw import draw
-from llmtui.ui.view_state import ViewState
 from llmtui.ui.views.backend_line import backend_line
 from llmtui.ui.views.header import header_lines
 from llmtui.ui.views.panel import panel
-from llmtui.ui.views.table import table_lines
 from llmtui.ui.views.turn_facts import turn_facts
 from tests import loads
 from tests.ui import canned_load, snapshots
 from tests.ui import canned_run as canned
 from tests.ui.canned_run import FakeLink
 from tests.ui.lines import text_of
+from tests.ui.loads_drawn import drawn, table, view_after
 from tests.ui.pilot import make, screen_text, settle
-
-
-def view_after(done: int = 6, load: Load = canned_load.LOAD) -> ViewState:
-    view = ViewState(canned_load.plan(load), UiConfig())
-    view.run_view.apply(canned_load.hello(done, load))
-    view.structure_changed()
-    return view
-
-
-def drawn(view: ViewState, width: int, height: int, name: str = "llama.cpp") -> str:
-    options = view.panel_options(view.names.index(name), focused=False)
-    return text_of(panel(view.run_view.backends[name], options, width, height))
 
 
 def test_a_panel_shows_the_turn_under_way_and_the_level_that_counts() -> None:
     view = view_after()
     view.run_view.apply(canned_load.tick())
     text = drawn(view, 40, 16)
-    assert "8 streams: 8 in flight" in text and "14/40 requests, 4 s" in text
-    assert "at 8 streams:" in text
-    assert "output 303 tok/s" in text and "4.74 req/s" in text
+    assert "under load" in text and "8 of 8 in flight" in text and "8 streams: 14/40 requests, 4 s" in text
+    assert "303 tok/s at 8 streams" in text and "4.74 req/s" in text
     assert "TTFT p50 0.552 s" in text and "p95 0.685 s, n 240" in text
+    assert "turns ██████○···" in text and "6/10" in text
     view.run_view.apply(canned_load.turn_done("llama.cpp", 7, 2))
     assert "last: round 7, 4 streams" in drawn(view, 40, 16)
+    assert "waits its turn" in drawn(view, 40, 16)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +47,7 @@ def test_a_panel_shows_the_turn_under_way_and_the_level_that_counts() -> None:
 def test_how_far_a_turn_is(changes: dict[str, Any], words: str) -> None:
     view = view_after()
     view.run_view.apply(canned_load.tick(**changes))
-    assert words in drawn(view, 40, 16)
+    assert words in drawn(view, 60, 16)
 
 
 def test_requests_that_failed_and_slots_that_are_too_few_are_on_the_panel() -> None:
@@ -87,8 +74,7 @@ def test_a_percentile_on_a_line_has_its_n() -> None:
     view = view_after()
     for width in (80, 120, 160):
         line = text_of([backend_line(view.run_view.backends["llama.cpp"], view.panel_options(0, False), width)])
-        assert "output   303 tok/s" in line
-        assert "p95" not in line or "n 240" in line
+        assert "303 tok/s" in line and "TTFT .552/.685 s n 240" in line
 
 
 def test_header_charts_and_table_name_the_load() -> None:
@@ -98,8 +84,9 @@ def test_header_charts_and_table_name_the_load() -> None:
     assert chart_data(view, "scatter").title == "output tokens/s, 8 streams, by round"
     assert chart_data(view, "ecdf").title == "share of turns (ECDF), output tokens/s, 8 streams"
     assert "round" in text_of(draw(chart_data(view, "scatter"), 60, 14))
-    heading = text_of(table_lines(view.run_view, view.metric, 120, frozenset(), "")[:1])
-    assert "output tokens/s, 8 streams" in heading and "TTFT p50 s" in heading and "turns" in heading
+    heading, *rows = table(view, 120, 20)
+    assert "output tok/s" in heading and "TTFT p50 s" in heading and "turns" in heading
+    assert [row.split()[:2] for row in rows if "llama.cpp" in row] == [["●", "1"], ["●", "4"], ["·●", "[8]"]]
 
 
 def test_an_open_loop_is_named_by_its_rates() -> None:

@@ -25,6 +25,8 @@ ACTIONS: dict[str, Callable[[MonitorApp], None]] = {
     "first_half": view.first_half,
     "last_half": view.last_half,
     "all_iterations": view.all_iterations,
+    "level_before": view.level_before,
+    "level_after": view.level_after,
     "table": view.table_or_chart,
     "sort": view.sort,
     "reverse": view.reverse,

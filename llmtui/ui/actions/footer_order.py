@@ -14,9 +14,12 @@ def footer_commands(situation: Situation) -> list[Command]:
 #: The order on the main screen: during the run, when it is done, and before it starts. What changes the charts comes
 #: before what the screen says elsewhere: the line of the verdict, the question of the quit key.
 _RACING = (
-    "pause rerun maximise chart metric hide table verdict detach stop hold log export more sort export_as rerun_all"
+    "pause rerun maximise chart level_after metric hide table verdict detach stop hold log export more sort export_as"
+    " rerun_all"
 )
-_DONE = "verdict export maximise rerun table rerun_all chart metric hide log more export_as sort hold detach"
+_DONE = (
+    "verdict export maximise rerun table level_after rerun_all chart metric hide log more export_as sort hold detach"
+)
 _STARTING = "maximise detach log chart metric hide table stop hold sort"
 #: The order on the details, and on the log and the verdict.
 _DETAILS = (

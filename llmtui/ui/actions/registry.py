@@ -21,6 +21,11 @@ def _chart_with_results(s: Situation) -> bool:
     return s.charts > 0 and s.results and not (s.details or (s.table_on_key and s.table_shown))
 
 
+def _several_levels(s: Situation) -> bool:
+    return s.levels > 1 and s.page not in ("log", "here")
+
+
+_ONE_LEVEL = "for a load with several levels"
 #: Why a key of the details does not apply elsewhere.
 _DETAILS_FIRST = "open the details of a backend first"
 Group = Literal["Backend", "Run", "Charts", "Table", "Screens", "Details", "Verdict", "Application"]
@@ -56,6 +61,8 @@ class Command:
     #: Whether the engine carries it out.
     engine: bool = False
     short: str = ""
+    #: Whether it is for a load with several levels only: a race has no word of it.
+    load: bool = False
 
     def word(self, situation: Situation, narrow: bool = False) -> str:
         """The footer's word for this command in `situation`."""
@@ -181,6 +188,27 @@ COMMANDS: tuple[Command, ...] = (
         lambda s: s.zoomed and not s.details,
         refusal="all iterations are shown",
         footer=False,
+    ),
+    Command(
+        "level_before",
+        "less_than_sign",
+        "Level",
+        "the level of a load before the one shown, round and round",
+        "Charts",
+        _several_levels,
+        refusal=_ONE_LEVEL,
+        footer=False,
+        load=True,
+    ),
+    Command(
+        "level_after",
+        "greater_than_sign",
+        "Level",
+        "the next level of a load: panels, charts, table follow",
+        "Charts",
+        _several_levels,
+        refusal=_ONE_LEVEL,
+        load=True,
     ),
     Command(
         "table",

@@ -20,6 +20,8 @@ SYNONYMS: dict[str, str] = {
     "first_half": "zoom range earlier left",
     "last_half": "zoom range later right newest",
     "all_iterations": "zoom out reset range",
+    "level_before": "load streams concurrency rate smaller previous",
+    "level_after": "load streams concurrency rate larger following",
     "table": "figures numbers statistics",
     "sort": "order rank column",
     "reverse": "order descending ascending",

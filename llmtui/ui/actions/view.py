@@ -8,6 +8,7 @@ from llmtui.runview.loads import worded
 from llmtui.ui.actions import details
 from llmtui.ui.charts.chart_data import ChartData
 from llmtui.ui.charts.kinds import right_kind
+from llmtui.ui.levels import stepped
 from llmtui.ui.views.attempts import shown_attempt
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def other_scale(app: MonitorApp) -> None:
 
 
 def _halve(app: MonitorApp, last: bool) -> None:
-    counts = [shown_attempt(backend).figures(backend).measured for backend in app.view.run_view.backends.values()]
+    counts = [shown_attempt(backend).figures(backend).measured for backend in app.view.samples.values()]
     if app.view.zoom.halve(max(counts, default=0), last=last):
         if app.view.layout.charts != 2:
             app.view.chart_kind = "scatter"
@@ -77,6 +78,21 @@ def all_iterations(app: MonitorApp) -> None:
     app.main.show_charts_first()
 
 
+def _step_level(app: MonitorApp, by: int) -> None:
+    app.view.level_shown = stepped(app.view.run_view, app.view.level, by)
+    app.main.show_all()
+
+
+def level_before(app: MonitorApp) -> None:
+    """Show the level of the load before the one that is shown."""
+    _step_level(app, -1)
+
+
+def level_after(app: MonitorApp) -> None:
+    """Show the next level of the load."""
+    _step_level(app, 1)
+
+
 def table_or_chart(app: MonitorApp) -> None:
     """Switch between table and charts if there is room for one of them."""
     app.view.table_shown = not app.view.table_shown
@@ -90,7 +106,8 @@ def sort(app: MonitorApp) -> None:
     if app.view.situation().iterations:
         details.sort(app)
     else:
-        app.main.sort_table(sorting.following(app.view.sort, app.main.table.columns()))
+        load = app.view.level is not None
+        app.main.sort_table(sorting.following(app.view.sort, app.main.table.columns(), load=load))
 
 
 def reverse(app: MonitorApp) -> None:

@@ -84,7 +84,7 @@ def help_rows(keys: Mapping[str, str], query: str = "", plan: Plan | None = None
         return command, ((f"  {key:<{room}}", "strong"), (text, "")), (text, key, *texts)
 
     for group, title in SECTIONS.items():
-        commands = [c for c in COMMANDS if c.group == group]
+        commands = [c for c in COMMANDS if c.group == group and (plan is None or load or not c.load)]
         section(
             title,
             [

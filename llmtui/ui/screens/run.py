@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from llmtui.ui import levels
 from llmtui.ui.actions.keys import key_word
 from llmtui.ui.screens import run_layout
 from llmtui.ui.screens.overlay import Overlay
@@ -84,11 +85,7 @@ class RunScreen(PaintedOnceScreen[None]):
 
     async def match_panels(self) -> None:
         """Have one panel per backend: the engine may run other backends than the plan of the first frame."""
-        have, want = len(self.panels.children), len(self.view.names)
-        if have < want:
-            await self.panels.mount(*(Panel(self.view, index) for index in range(have, want)))
-        elif have > want:
-            await self.panels.remove_children(list(self.panels.children)[want:])
+        await run_layout.match_panels(self)
         self.arrange_parts()
 
     # --- Selection ---
@@ -155,6 +152,8 @@ class RunScreen(PaintedOnceScreen[None]):
     def on_summary_table_picked(self, message: SummaryTable.Picked) -> None:
         self.view.selected = message.backend
         self.scroll_panels()
+        if levels.pick(self.view, message.level):
+            self.show_all()
         self.show_selected()
 
     def on_summary_table_sorted(self, message: SummaryTable.Sorted) -> None:
@@ -254,6 +253,8 @@ class RunScreen(PaintedOnceScreen[None]):
             self.paint()
 
     def _redraw_numbers(self) -> None:
+        if self.figures_stale and run_layout.load_rows(self.view) != self.view.layout.load_rows:
+            self.app.call_later(self.arrange_parts)
         if self.figures_stale and (reach := self.view.reach) != self._reach:
             # The small plots of all panels have one scale.
             self._reach = reach

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from textual.geometry import Size
 
+from llmtui.model import FAILED
 from llmtui.ui.layout import CHART_FOOT, PRESENCE_HEIGHT, Layout, layout_for
 from llmtui.ui.textual_internals import ToastRack
+from llmtui.ui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from llmtui.ui.screens.run import RunScreen
+    from llmtui.ui.view_state import ViewState
 
 
 def choose(screen: RunScreen, size: Size) -> Size:
@@ -22,8 +26,26 @@ def choose(screen: RunScreen, size: Size) -> Size:
     plan = view.run_view.plan
     screen.presence.display = bool(plan.absent or plan.others) and size.height >= PRESENCE_HEIGHT
     size = Size(size.width, size.height - screen.presence.display)
-    view.layout = layout_for(*size, len(view.names))
+    rows = load_rows(view)
+    view.layout = dataclasses.replace(layout_for(*size, len(view.names), load_rows=rows), load_rows=rows)
     return size
+
+
+async def match_panels(screen: RunScreen) -> None:
+    """Mount or remove panels until each backend has one."""
+    have, want = len(screen.panels.children), len(screen.view.names)
+    if have < want:
+        await screen.panels.mount(*(Panel(screen.view, index) for index in range(have, want)))
+    elif have > want:
+        await screen.panels.remove_children(list(screen.panels.children)[want:])
+
+
+def load_rows(view: ViewState) -> int:
+    """The rows of the table under a load: one for each level and backend that is there; 0 in a race."""
+    if view.level is None:
+        return 0
+    there = [one for one in view.run_view.backends.values() if one.state.state not in FAILED or one.turns]
+    return max(1, len(there)) * max(1, len(view.run_view.levels_shown))
 
 
 def apply(screen: RunScreen, layout: Layout, size: Size) -> None:

@@ -21,7 +21,7 @@ from llmtui.ui.views.backend_state import (
     sign_and_word,
     wait_of,
 )
-from llmtui.ui.views.load_panel import line_spans
+from llmtui.ui.views.load_panel import line_spans, load_state
 
 #: The fewest and the most cells of a bar.
 _BAR_MIN, _BAR_MAX = 6, 16
@@ -71,11 +71,13 @@ def backend_line(backend_view: BackendView, options: PanelOptions, width: int, a
     shown = shown_attempt(backend_view)
     if state in ("waiting", "preparing", "loading") and backend_view.last is None and not shown.earlier:
         return fit([*head, *hidden, *_wait_spans(backend_view, options, width - width_of([*head, *hidden]))], width)
+    if options.level is not None:
+        word, role = load_state(backend_view, options, short=True)
+        head[-1] = (pad(word, 9), role)
+        head += hidden
+        return fit([*head, *line_spans(backend_view, options, width - width_of(head))], width)
     head[-1] = (pad(word, 9) + " ", role)
     count = progress_count(backend_view, options)
-    if options.level is not None:
-        head += [(pad(count, max(7, len(count)), right=True), ""), *hidden]
-        return fit([*head, *line_spans(backend_view, options, width - width_of(head))], width)
     spacious = width >= LINE_SPACIOUS_WIDTH
     # On a narrow line, the word replaces the newest value.
     newest: Span = ("  hidden", "warn") if options.hidden and width < LINE_HIDDEN_WIDTH else _now(backend_view, options)

@@ -59,6 +59,8 @@ class PanelOptions:
     #: The level of a load that counts, None in a race, and all levels.
     level: Level | None = None
     levels: tuple[Level, ...] = ()
+    #: What a search has found so far, or the knee of a sweep, in a few words.
+    found: str = ""
 
     @property
     def number(self) -> str:

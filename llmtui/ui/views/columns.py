@@ -10,6 +10,7 @@ from llmtui.text.format import Kind
 
 RowT = TypeVar("RowT")
 SortValue = float | str | None
+Interval = tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,5 +36,9 @@ class Column(Generic[RowT]):
     kind: Kind | None = None
     #: Return the limit of a row's figure, which is shown after it in parentheses.
     limit: Callable[[RowT], float | None] | None = None
+    #: Return the interval of a row's figure, which the column shows in its place.
+    span: Callable[[RowT], Interval | None] | None = None
+    #: Whether it has no room if no row has a value.
+    optional: bool = False
     #: Whether it is text, of which a longer one is cut.
     text: bool = False

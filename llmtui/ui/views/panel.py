@@ -16,7 +16,7 @@ from llmtui.ui.text.spans import Line, Role, Span, frame, width_of, wrap
 from llmtui.ui.views.attempts import attempt_note, shown_attempt
 from llmtui.ui.views.backend_line import backend_line
 from llmtui.ui.views.backend_state import PanelOptions, progress_of, sign_and_word, warmups_done
-from llmtui.ui.views.load_panel import level_lines, now_lines
+from llmtui.ui.views.load_panel import level_lines, load_state_line, now_line, spark_line
 from llmtui.ui.views.panel_parts import (
     activity,
     facts_below,
@@ -43,7 +43,8 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
             median_line(backend_view, shown, options, width),
             *speed_lines(shown, width, rows >= PANEL_APART, hidden),
         ]
-    lines: list[Line] = [state_line(backend_view, options, width)]
+    first = state_line if options.level is None else load_state_line
+    lines: list[Line] = [first(backend_view, options, width)]
     rows -= 1
     if state in FAILED:
         keep = len(medians) if backend_view.summary.n and rows >= 5 else 0
@@ -99,28 +100,16 @@ def _body(backend_view: BackendView, options: PanelOptions, width: int, rows: in
 
 
 def _load_body(backend_view: BackendView, options: PanelOptions, width: int, rows: int) -> list[Line]:
-    """What is below the state under a load: the turn under way, the level that counts, its turns as points."""
-    now = now_lines(backend_view, options, width)
+    """What is below the state under a load: the turn under way, the level that is shown, and its turns as bars."""
+    now = now_line(backend_view, options, width)
     if not now and rows > 0 and (last := backend_view.last) is not None and last.error is None:
         now = [(("warming up", "dim"),)]
-    figures = level_lines(backend_view, options, width, rows - min(1, len(now)))
-    now = now[: max(1, rows - len(figures))]
-    lines = [*now, *figures][:rows]
+    spark = spark_line(backend_view, options, width)
+    figures = level_lines(backend_view, options, width, rows - min(1, len(now)) - (rows > 3 and bool(spark)))
+    lines = [*now, *figures, *([spark] if spark else [])][:rows]
     rows -= len(lines)
     server = server_lines(backend_view, width, rows) if rows > 0 else []
-    plot = rows - len(server)
-    shown = shown_attempt(backend_view)
-    if plot >= 2 and shown.summary.n:
-        spread, points = shown.summary.spread(options.metric), shown.figures(backend_view)
-        role: Role = "dim" if shown.earlier else options.role
-        lines += sparkline(
-            points.points(options.metric), spread.median if spread else None, width, plot, options.marker, role,
-            max(backend_view.state.planned, points.measured), stretches=points.stretches(options.metric),
-            reach=options.reach,
-        )  # fmt: skip
-    elif plot > 0:
-        lines += [()] * plot
-    return [*lines, *server[: max(0, rows)]]
+    return [*lines, *[()] * (rows - len(server)), *server[: max(0, rows)]]
 
 
 def panel(backend_view: BackendView, options: PanelOptions, width: int, height: int) -> list[Line]:

@@ -19,19 +19,21 @@ if TYPE_CHECKING:
     from llmtui.stats.board import Board
 
 
-def board(run_view: RunView, metric: MetricKey) -> Board | None:
+def board(run_view: RunView, metric: MetricKey, level: int = 0) -> Board | None:
     """Return the ratios of the backends to the best by `metric`; None without samples.
+
+    Of a load they are those at a `level`, by default the one that counts.
 
     The first frame has no samples, and does not wait for the statistics to be imported.
     """
-    if not any(backend_view.summary.n for backend_view in run_view.backends.values()):
+    if not any(backend_view.summary.n for backend_view in run_view.at(level).values()):
         return None
-    return run_view.verdict(metric).board
+    return run_view.verdict(metric, level).board
 
 
-def ranking(run_view: RunView, metric: MetricKey) -> Line:
+def ranking(run_view: RunView, metric: MetricKey, level: int = 0) -> Line:
     """Draw the backends from the best to the worst by `metric`, or by a metric per token if that is not comparable."""
-    placed = board(run_view, metric)
+    placed = board(run_view, metric, level)
     if placed is None:
         return ()
     if placed.metric is None:
@@ -44,7 +46,7 @@ def ranking(run_view: RunView, metric: MetricKey) -> Line:
         index = names.index(name)
         return (f"{shape(index)} ", series_role(index))
 
-    spread = shown_attempt(run_view.backends[placed.best]).summary.spread(placed.metric)
+    spread = shown_attempt(run_view.at(level)[placed.best]).summary.spread(placed.metric)
     figure = with_unit(placed.metric, spread.median) if spread else ""
     spans: list[Span] = [(f"by {METRICS[placed.metric].title}: ", "warn")] if placed.instead else []
     spans += [mark(placed.best), (sanitize(placed.best, 40), "best"), (f" {figure}", "strong")]
@@ -56,14 +58,15 @@ def ranking(run_view: RunView, metric: MetricKey) -> Line:
     return tuple(spans)
 
 
-def doubts(run_view: RunView, metric: MetricKey) -> list[str]:
+def doubts(run_view: RunView, metric: MetricKey, level: int = 0) -> list[str]:
     """Return why the figures may not be comparable, each in a few words, the most serious first."""
     reasons: list[str] = []
-    backend_views = [backend_view for backend_view in run_view.backends.values() if backend_view.summary.n]
-    errors = sum(backend_view.summary.errors for backend_view in run_view.backends.values())
+    here = run_view.at(level)
+    backend_views = [backend_view for backend_view in here.values() if backend_view.summary.n]
+    errors = sum(backend_view.summary.errors for backend_view in here.values())
     if errors:
         reasons.append(plural(errors, "error"))
-    checks = run_view.verdict(metric).checks
+    checks = run_view.verdict(metric, level).checks
     levels = {check.code: check.level for check in checks}
     if "model" in levels:
         reasons.append("models differ")
@@ -71,7 +74,7 @@ def doubts(run_view: RunView, metric: MetricKey) -> list[str]:
         weights = {sanitize(backend_view.weights, 20) for backend_view in backend_views if backend_view.weights}
         reasons.append(f"weights differ: {', '.join(sorted(weights))}")
     if busy := next((check for check in checks if check.code == "disturbed"), None):
-        summaries = [run_view.backends[name].summary for name in busy.backends]
+        summaries = [here[name].summary for name in busy.backends]
         count = f"{sum(s.disturbed for s in summaries)} of {sum(s.n for s in summaries)}"
         reasons.append(f"{count} measured while other programs were busy")
     if loading := sum(view.summary.loaded for view in backend_views):
@@ -81,11 +84,13 @@ def doubts(run_view: RunView, metric: MetricKey) -> list[str]:
     return reasons
 
 
-def ranking_line(run_view: RunView, metric: MetricKey, width: int, banner: tuple[str, Role] | None) -> Line:
+def ranking_line(
+    run_view: RunView, metric: MetricKey, width: int, banner: tuple[str, Role] | None, level: int = 0
+) -> Line:
     """Draw the line under the table: the `banner` if there is one, else the ranking and what to doubt."""
     if banner is not None:
         return fit([(" ", ""), banner], width)
-    left = ranking(run_view, metric)
+    left = ranking(run_view, metric, level)
     if not left:
         if all(backend_view.state.state in RESTING for backend_view in run_view.backends.values()):
             words = "no backend has answered: see the panels for what is missing and what to do"
@@ -93,7 +98,7 @@ def ranking_line(run_view: RunView, metric: MetricKey, width: int, banner: tuple
                 words = "stopped before any result: r reruns this backend, R reruns all"
             return fit([(" ", ""), (words, "warn")], width)
         return fit([(f" no result yet: {_before_results(run_view)}", "dim")], width)
-    return fitted_ranking(left, doubts(run_view, metric), width)
+    return fitted_ranking(left, doubts(run_view, metric, level), width)
 
 
 def _before_results(run_view: RunView) -> str:

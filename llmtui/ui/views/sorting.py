@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection
 
+from llmtui.model import Level
 from llmtui.runview.run import RunView
 from llmtui.stats.metrics import METRICS, MetricKey
-from llmtui.ui.views.attempts import shown_attempt
+from llmtui.ui.views.attempts import at_level, shown_attempt
 from llmtui.ui.views.columns import Column, SortValue
+from llmtui.ui.views.load_columns import load_columns
 from llmtui.ui.views.ranking import board
-from llmtui.ui.views.table_columns import BY_RATIO, TableRow, load_columns, table_columns
+from llmtui.ui.views.table_columns import BY_RATIO, TableRow, table_columns
 
 #: The columns that the sort key goes through, if the table has room for them; "" is the plan's order.
 RING = ("", "median", "min", "max", "p95", "TTFT", "tok/s", "err", "backend")
+#: The same of a load.
+RING_OF_LOAD = ("", "median", "requests/s", "TTFT", "TTFTp95", "tpot", "kept", "err", "backend")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,18 +52,22 @@ def descending(sort: Sort, metric: MetricKey, *, load: bool = False) -> bool:
     return (column is not None and column.most_first) != sort.reverse
 
 
-def ordered(run_view: RunView, metric: MetricKey, sort: Sort) -> list[str]:
-    """Return the backends in the order of the table. Those without a value are last, in the plan's order."""
+def ordered(run_view: RunView, metric: MetricKey, sort: Sort, level: Level | None = None) -> list[str]:
+    """Return the backends in the order of the table. Those without a value are last, in the plan's order.
+
+    Of a load it is their order at a `level`.
+    """
     names = list(run_view.backends)
-    level = run_view.plan.head_level
+    number = level.number if level is not None and level != run_view.plan.head_level else 0
     column = _column(sort, metric, level is not None)
     if column is None:
         return names
-    placed = board(run_view, metric) if column.key in BY_RATIO else None
+    placed = board(run_view, metric, number) if column.key in BY_RATIO else None
     values: dict[str, SortValue] = {}
     for name, backend_view in run_view.backends.items():
         standing = placed.row(name) if placed is not None else None
-        values[name] = column.value(TableRow(backend_view, shown_attempt(backend_view), metric, standing, level=level))
+        shown = shown_attempt(at_level(backend_view, level))
+        values[name] = column.value(TableRow(backend_view, shown, metric, standing, level=level))
     valued = [name for name in names if values[name] is not None]
 
     def key(name: str) -> tuple[float, str]:
@@ -70,9 +78,9 @@ def ordered(run_view: RunView, metric: MetricKey, sort: Sort) -> list[str]:
     return valued + [name for name in names if values[name] is None]
 
 
-def following(sort: Sort, columns: Collection[str]) -> Sort:
+def following(sort: Sort, columns: Collection[str], *, load: bool = False) -> Sort:
     """Return what the sort key changes to, among the table's `columns`."""
-    ring = [column for column in RING if not column or column in columns]
+    ring = [column for column in (RING_OF_LOAD if load else RING) if not column or column in columns]
     at = ring.index(sort.column) if sort.column in ring else 0
     return Sort(ring[(at + 1) % len(ring)])
 

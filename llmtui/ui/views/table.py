@@ -15,10 +15,11 @@ from llmtui.ui.text.format import HIDDEN_SIGN, shape
 from llmtui.ui.text.spans import Line, Role, Span, clip, fit, pad, series_role
 from llmtui.ui.views.attempts import shown_attempt
 from llmtui.ui.views.columns import Column
+from llmtui.ui.views.load_columns import load_columns
 from llmtui.ui.views.ranking import board
 from llmtui.ui.views.scroll import out_of_sight, window
 from llmtui.ui.views.sorting import AS_PLANNED, Sort, descending, sorted_column
-from llmtui.ui.views.table_columns import SPREAD_KEYS, TableRow, load_columns, table_columns
+from llmtui.ui.views.table_columns import SPREAD_KEYS, TableRow, table_columns
 
 #: Texts of this rank or a higher one give their room to longer names.
 _YIELDS = 5
@@ -79,7 +80,6 @@ def table_rows(run_view: RunView, metric: MetricKey, hidden: frozenset[str] = fr
             name in hidden,
             earlier.get(name),
             against,
-            run_view.plan.head_level,
         )
     return rows
 
@@ -126,14 +126,21 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
     level = rows[0].level if rows else None
     for column in load_columns(metric) if level is not None else table_columns(metric):
         title, rank, longest, least = column.title, column.rank, 0, column.width
-        if level is not None and column.key == "backend":
-            title = f"{METRICS[metric].title}, {level.title}"
+        if column.optional and all(column.value(row) is None for row in rows):
+            continue
         if column.key == "against":
             if not rows or not rows[0].against:
                 continue
             title = f"vs {clip(rows[0].against, _AGAINST_MOST)}"
         cells: list[str] | None = None
-        if column.kind is not None:
+        if column.span is not None and column.kind is not None:
+            ends = [column.span(row) for row in rows]
+            if not any(ends):
+                continue
+            scale = scale_of([end for both in ends if both for end in both], column.kind, unit)
+            cells = [f"{scale.text(both[0])} to {scale.text(both[1])}" if both else DASH for both in ends]
+            least = max(map(len, cells))
+        elif column.kind is not None:
             values = [value if isinstance(value := column.value(row), float) else None for row in rows]
             optional = rank and column.key != sorted_by and (medians or column.key in ("p95", "before"))
             if optional and not any(value is not None for value in values):
@@ -142,7 +149,7 @@ def _filled(rows: Sequence[TableRow], metric: MetricKey, sort: Sort) -> list[Fil
             cells = [scale.text(value) for value in values]
             if column.limit is not None:
                 cells = with_limits(scale, values, map(column.limit, rows))
-            title = title if title == scale.unit else f"{title} {scale.unit}"
+            title = title if title == scale.unit else f"{title} {scale.unit}".lstrip()
             least = max(least, *map(len, cells)) if cells else least
         elif column.text:
             cells = [column.cell(row, _NAME_MOST) for row in rows]
@@ -185,7 +192,7 @@ def column_at(x: int, layout: TableLayout) -> str | None:
     return None
 
 
-def _heading(layout: TableLayout, metric: MetricKey, sort: Sort, width: int) -> Line:
+def heading(layout: TableLayout, metric: MetricKey, sort: Sort, width: int) -> Line:
     head: list[Span] = [("   ", "")]
     for filled in layout.columns:
         strong = filled.column.key in (*SPREAD_KEYS, "backend", sorted_column(sort, metric))
@@ -213,34 +220,45 @@ def table_lines(
     """
     rows = table_rows(run_view, metric, hidden)
     layout = table_layout(list(rows.values()), metric, width, sort)
-    lines = [_heading(layout, metric, sort, width)]
+    lines = [heading(layout, metric, sort, width)]
     placed = board(run_view, metric)
     leader = placed.best if placed is not None and not placed.instead else ""
     starred = run_view.verdict(metric).fastest if leader else ""
     names = list(rows)
     for name in order or names:
         index, row = names.index(name), rows[name]
-        best = name == leader
-        spans: list[Span] = [
-            (" " if not best else "*" if name == starred else "·", "best"),
-            (HIDDEN_SIGN if row.hidden else shape(index), series_role(index)),
-        ]
-        for filled in layout.columns:
-            column = filled.column
-            text = filled.cells[index] if filled.cells is not None else column.cell(row, filled.width)
-            role: Role = "title" if column.key == "backend" and name == focused and not best else ""
-            role = role or _role(column.key, row, text, best)
-            spans.append((" " * layout.gap + pad(text, filled.width, right=column.right), role))
-        lines.append(fit([(">" if cursor and name == focused else " ", "focus"), *spans], width))
+        mark = "" if name != leader else "*" if name == starred else "·"
+        lines.append(row_line(layout, row, index, index, mark, name == focused, cursor, width))
     return lines
+
+
+def row_line(
+    layout: TableLayout, row: TableRow, at: int, index: int, mark: str, focused: bool, cursor: bool, width: int
+) -> Line:
+    """Draw the row of the backend at `index` in the plan; `at` is its place among the cells of the columns."""
+    spans: list[Span] = [
+        (mark or " ", "best"),
+        (HIDDEN_SIGN if row.hidden else shape(index), series_role(index)),
+    ]
+    for filled in layout.columns:
+        column = filled.column
+        text = filled.cells[at] if filled.cells is not None else column.cell(row, filled.width)
+        role: Role = "title" if column.key == "backend" and focused and not mark else ""
+        role = role or _role(column.key, row, text, bool(mark))
+        spans.append((" " * layout.gap + pad(text, filled.width, right=column.right), role))
+    return fit([(">" if cursor and focused else " ", "focus"), *spans], width)
 
 
 def _role(key: str, row: TableRow, text: str, best: bool) -> Role:
     """The role of a cell."""
     if key == "backend":
         return "best" if best else ""
-    if key == "err" and row.backend_view.summary.errors:
+    if key == "err" and (row.figures.unsuccessful if row.figures is not None else row.backend_view.summary.errors):
         return "warn"
+    if key == "note":
+        return "warn"
+    if key == "level":
+        return "title" if row.here else "dim"
     if text == DASH or row.shown.earlier or key == "before":
         return "dim"
     if key == "median":

@@ -11,13 +11,14 @@ from rich.cells import cell_len
 
 from llmtui.model import Level
 from llmtui.runview.backend import BackendView
+from llmtui.runview.figures import SamplesView
 from llmtui.stats.metrics import METRICS, Metric, MetricKey
 from llmtui.text import sanitize
-from llmtui.text.format import DASH, Kind, count_text
+from llmtui.text.format import DASH, count_text
 from llmtui.text.model_names import without_folder
 from llmtui.ui.text.format import name_text, percent
 from llmtui.ui.text.spans import clip
-from llmtui.ui.views.attempts import ShownAttempt, median_before
+from llmtui.ui.views.attempts import ShownAttempt, at_level, median_before
 from llmtui.ui.views.columns import Column, SortValue
 
 if TYPE_CHECKING:
@@ -45,10 +46,20 @@ class TableRow:
     #: The median of the same backend in an earlier run, and the name of that run.
     earlier: float | None = None
     against: str = ""
-    #: The level that the table shows, None in a race.
+    #: The level of the row, None in a race.
     level: Level | None = None
 
+    #: Whether it is the level that the screen shows.
+    here: bool = True
+    #: The code of the check by which the figures of a level mean nothing, "" if they do.
+    void: str = ""
+
     @property
+    def samples(self) -> SamplesView:
+        """The backend with its samples at the level."""
+        return at_level(self.backend_view, self.level)
+
+    @functools.cached_property
     def figures(self) -> LevelFigures | None:
         """What the turns at the level say together."""
         return self.backend_view.at_level(self.level.number, self.shown.attempt) if self.level is not None else None
@@ -67,7 +78,7 @@ def _name(row: TableRow, width: int) -> str:
 
 
 def _errors(row: TableRow) -> int | None:
-    now = row.backend_view.summary
+    now = row.samples.summary
     summary = now if now.errors else row.shown.summary
     return summary.errors if summary.n or summary.errors else None
 
@@ -144,7 +155,7 @@ def _before(metric: MetricKey) -> Column[TableRow]:
         "before",
         6,
         1,
-        value=lambda row: median_before(row.backend_view, metric),
+        value=lambda row: median_before(row.samples, metric),
         most_first=METRICS[metric].higher_is_better,
         kind=METRICS[metric].unit,
     )
@@ -154,11 +165,11 @@ def _tail(metric: MetricKey) -> Column[TableRow]:
     """The column of the 95th percentile (of a rate the 5th), each with its limit."""
 
     def read(row: TableRow) -> float | None:
-        tail = row.shown.tail(row.backend_view, metric)
+        tail = row.shown.tail(row.samples, metric)
         return tail.value if tail is not None else None
 
     def limit(row: TableRow) -> float | None:
-        tail = row.shown.tail(row.backend_view, metric)
+        tail = row.shown.tail(row.samples, metric)
         return tail.limit if tail is not None else None
 
     more = METRICS[metric].higher_is_better
@@ -182,63 +193,6 @@ def _typical(metric: Metric) -> Column[TableRow]:
         most_first=metric.higher_is_better,
         kind=metric.unit,
     )
-
-
-def _pooled(key: str, title: str, rank: int, quantity: str, which: str, kind: Kind = "s") -> Column[TableRow]:
-    """The column of a percentile of all requests at a level of a load."""
-
-    def read(row: TableRow) -> float | None:
-        percentiles = getattr(row.figures, quantity, None)
-        value: float | None = getattr(percentiles, which, None)
-        return value
-
-    return Column(key, title, 6, rank, value=read, kind=kind)
-
-
-def _failed(row: TableRow) -> int | None:
-    figures = row.figures
-    return figures.unsuccessful if figures is not None and figures.requests else None
-
-
-def _requests(row: TableRow) -> int | None:
-    figures = row.figures
-    return figures.finished if figures is not None and figures.requests else None
-
-
-def _count(read: Callable[[TableRow], int | None]) -> Callable[[TableRow, int], str]:
-    def cell(row: TableRow, room: int) -> str:
-        value = read(row)
-        return DASH if value is None else str(value)
-
-    return cell
-
-
-@functools.cache
-def load_columns(metric: MetricKey) -> tuple[Column[TableRow], ...]:
-    """Return all columns of the table under a load: `metric` over the turns, and figures of all requests."""
-    race = {column.key: column for column in table_columns(metric)}
-    texts = ("framework", "language", "model", "server", "weights")
-    return (
-        race["backend"],
-        *(race[key] for key in texts),
-        dataclasses.replace(race["n"], title="turns", width=5),
-        Column("err", "failed", 6, 1, _count(_failed), _failed, most_first=True),
-        dataclasses.replace(race["dist"], rank=7),
-        race["median"],
-        race["before"],
-        dataclasses.replace(race["min"], rank=6),
-        dataclasses.replace(race["max"], rank=6),
-        Column("requests/s", "req/s", 6, 4, value=lambda r: getattr(r.figures, "requests_per_s", None),
-               most_first=True, kind="requests/s"),
-        _pooled("TTFT", "TTFT p50", 1, "ttft", "p50"),
-        _pooled("TTFTp95", "p95", 3, "ttft", "p95"),
-        Column("requests", "n", 4, 3, _count(_requests), _requests, most_first=True),
-        _pooled("tpot", "TPOT p50", 4, "tpot", "p50", "ms"),
-        _pooled("latency", "latency p50", 5, "latency", "p50"),
-        race["against"],
-        race["ratio"],
-        race["interval"],
-    )  # fmt: skip
 
 
 @functools.cache

@@ -62,6 +62,10 @@ class VerdictLine(Lines):
         if not self.view.situation().results:
             return [awaited_line(run_view, width)]
         metric = self.view.metric
+        if self.view.level is not None:
+            from llmtui.ui.views.load_verdict import load_verdict_lines
+
+            return load_verdict_lines(run_view, metric, self.view.level_number, width, height, self._key)
         return verdict_lines(run_view.verdict(metric), width, height, self._key, run_view.earlier_attempts(metric))
 
     async def on_click(self) -> None:
@@ -86,4 +90,4 @@ class Ranking(Lines):
         view = self.view
         if view.catching_up:
             return [catching_up_line(view.run_view, width)]
-        return [ranking_line(view.run_view, view.metric, width, view.banner)]
+        return [ranking_line(view.run_view, view.metric, width, view.banner, view.level_number)]

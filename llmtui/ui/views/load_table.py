@@ -1,0 +1,136 @@
+"""The summary table under a load: a row for each backend and level, in groups of levels.
+
+Rows out of sight are not computed, so that a frame costs the same at 16 levels as at one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+
+from llmtui.model import FAILED, Level
+from llmtui.runview.backend import BackendView
+from llmtui.runview.run import RunView
+from llmtui.stats.metrics import MetricKey
+from llmtui.ui.text.spans import Line, fit
+from llmtui.ui.views.attempts import at_level, shown_attempt
+from llmtui.ui.views.ranking import board
+from llmtui.ui.views.scroll import out_of_sight, window
+from llmtui.ui.views.sorting import AS_PLANNED, Sort, ordered
+from llmtui.ui.views.table import TableLayout, heading, row_line, table_layout
+from llmtui.ui.views.table_columns import TableRow
+
+#: A row: the number of its level, and its backend.
+Key = tuple[int, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadTable:
+    """What the table shows, and how: `level` is the one that the screen shows, `order` the rows from top to bottom."""
+
+    run_view: RunView
+    metric: MetricKey
+    level: Level
+    order: Sequence[Key]
+    hidden: Collection[str] = ()
+    sort: Sort = AS_PLANNED
+    focused: str = ""
+    cursor: bool = False
+
+    @property
+    def at(self) -> int:
+        """The place of the row of the selected backend at the shown level."""
+        key = (self.level.number, self.focused)
+        return self.order.index(key) if key in self.order else 0
+
+    def in_sight(self, rows: int) -> tuple[int, int]:
+        """Which rows `[start, end)` have room in `rows` lines below the heading; one counts those without."""
+        if len(self.order) <= rows:
+            return 0, len(self.order)
+        return window(len(self.order), max(1, rows - 1), self.at)
+
+    def rows(self, keys: Sequence[Key]) -> list[TableRow]:
+        """The rows of these keys."""
+        levels = {level.number: level for level in self.run_view.plan.levels}
+        return [self._row(levels[number], name) for number, name in keys]
+
+    def _row(self, level: Level, name: str) -> TableRow:
+        backend_view = self.run_view.backends[name]
+        number = _number(self.run_view, level)
+        placed = board(self.run_view, self.metric, number)
+        void = ""
+        if placed is not None:
+            found = self.run_view.verdict(self.metric, number).checks
+            void = next((c.code for c in found if c.level == "void" and c.spoils and name in c.backends), "")
+        return TableRow(
+            backend_view,
+            shown_attempt(at_level(backend_view, level)),
+            self.metric,
+            placed.row(name) if placed is not None else None,
+            name in self.hidden,
+            level=level,
+            here=level.number == self.level.number,
+            void=void,
+        )
+
+    def layout(self, width: int, rows: int) -> TableLayout:
+        """The columns that fit, for the rows in sight."""
+        start, end = self.in_sight(rows)
+        return table_layout(self.rows(self.order[start:end]), self.metric, width, self.sort)
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        """Draw a heading and the rows that have room.
+
+        A star marks the backend that is shown to be fastest at the level that counts, a dot the best one there without
+        a star, and the one that is shown to be ahead at another level.
+        """
+        start, end = self.in_sight(height - 1)
+        keys = self.order[start:end]
+        rows = self.rows(keys)
+        layout = table_layout(rows, self.metric, width, self.sort)
+        lines = [heading(layout, self.metric, self.sort, width)]
+        names = list(self.run_view.backends)
+        for at, (key, row) in enumerate(zip(keys, rows, strict=True)):
+            chosen = key == (self.level.number, self.focused)
+            mark, index = self._mark(row, key[1]), names.index(key[1])
+            lines.append(row_line(layout, row, at, index, mark, chosen, self.cursor, width))
+        if end - start < len(self.order) and height > 2:
+            lines.append(fit([("   " + out_of_sight(len(self.order), start, end), "dim")], width))
+        return lines
+
+    def _mark(self, row: TableRow, name: str) -> str:
+        assert row.level is not None
+        number = _number(self.run_view, row.level)
+        placed = board(self.run_view, self.metric, number)
+        if placed is None or placed.instead or name != placed.best:
+            return ""
+        if number:
+            return "·" if placed.fastest == name else ""
+        return "*" if self.run_view.verdict(self.metric).fastest == name else "·"
+
+
+def _number(run_view: RunView, level: Level) -> int:
+    """The number of a level as `RunView.verdict` takes it: 0 for the one that counts."""
+    return 0 if level == run_view.plan.head_level else level.number
+
+
+def load_order(run_view: RunView, metric: MetricKey, sort: Sort, shown: Level, room: int) -> list[Key]:
+    """The rows from top to bottom: by level, and in it by `sort`; the shown level first if not all have `room`.
+
+    At the shown level each backend that is there has a row, at the others those that have turns there.
+    """
+    groups: list[tuple[Level, list[str]]] = []
+    for level in run_view.levels_shown or [shown]:
+        names = ordered(run_view, metric, sort, level)
+        there = [n for n in names if _listed(run_view.backends[n], level, level == shown)]
+        groups.append((level, there))
+    if sum(len(names) for _, names in groups) > room:
+        groups.sort(key=lambda group: group[0] != shown)
+    return [(level.number, name) for level, names in groups for name in names]
+
+
+def _listed(backend_view: BackendView, level: Level, shown: bool) -> bool:
+    if shown and backend_view.state.state not in FAILED:
+        return True
+    here = at_level(backend_view, level)
+    return here.figures.measured > 0 or here.previous_attempt is not None

@@ -1,0 +1,92 @@
+"""The verdict's line under a load: the level that is shown, then the others in short."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from llmtui.model import Level
+from llmtui.runview.run import RunView
+from llmtui.stats.checks.base import listed
+from llmtui.stats.metrics import MetricKey
+from llmtui.stats.verdict import Verdict
+from llmtui.text import sanitize
+from llmtui.ui.text.spans import Line, Role, fit, wrap
+from llmtui.ui.views.load_panel import short_level
+from llmtui.ui.views.verdict import verdict_lines
+
+_NAME = 40
+
+
+def load_verdict_lines(
+    run_view: RunView, metric: MetricKey, level: int, width: int, height: int, key: str = ""
+) -> list[Line]:
+    """Draw the verdict at a `level` (0: the one that counts) and what the others say, in at most `height` lines.
+
+    It ends with a whole clause. If even the first one is too long, `key` (which opens all of it) is named there.
+    """
+    verdict = run_view.verdict(metric, level)
+    first = [text.removeprefix("also ") for text in (verdict.line, verdict.brief)]
+    rest = _others(run_view, metric, level, verdict)
+    if not first[0]:
+        first = rest[:1]
+        rest = rest[1:]
+    room = width - 2
+    for start in first:
+        for count in range(len(rest), -1, -1):
+            lines = wrap("; ".join([start, *rest[:count]]), room, 99)
+            if len(lines) <= height:
+                role: Role = "strong" if verdict.done and verdict.line else "dim"
+                role = "warn" if role == "strong" and verdict.leading.instead_of is not None else role
+                return [fit([(" ", ""), (text, role)], width) for text in lines]
+    return verdict_lines(verdict, width, height, key)
+
+
+def _others(run_view: RunView, metric: MetricKey, said: int, verdict: Verdict) -> list[str]:
+    """The other levels in short clauses; those that say the same are together."""
+    head = run_view.plan.head_level
+    judged: list[tuple[tuple[str, str], Level, Verdict]] = []
+    for level in run_view.levels_shown:
+        number = 0 if level == head else level.number
+        if number != said and (kind := _kind(of := run_view.verdict(metric, number))) is not None:
+            judged.append((kind, level, of))
+    order = {"ahead": 0, "open": 1, "void": 2}
+    judged.sort(key=lambda each: (order[each[0][0]], each[0][1] != verdict.board.best, each[0][1]))
+    clauses = []
+    for (what, name), group in itertools.groupby(judged, key=lambda each: each[0]):
+        those = list(group)
+        at = _titles([level for _, level, _ in those])
+        if what == "ahead":
+            too = " too" if name == verdict.board.fastest else ""
+            ratios = listed(f"{_ratio(each)}x" for _, _, each in those)
+            clauses.append(f"{at} {sanitize(name, _NAME)} is ahead{too} ({ratios})")
+        elif what == "open":
+            limits = [each.board.comparisons for _, _, each in those]
+            most = max((c for each in limits for c in each), key=lambda c: c.could_show or 0.0)
+            clauses.append(f"{at} no clear difference: {most.limit}")
+        else:
+            clauses.append(f"{at} not comparable")
+    return clauses
+
+
+def _kind(verdict: Verdict) -> tuple[str, str] | None:
+    """What a level says: a backend is "ahead" of all others, it is "open", or "void"; None if it says nothing yet."""
+    placed = verdict.board
+    if len(verdict.samples) < 2:
+        return None
+    if placed.metric is None or placed.instead:
+        return "void", ""
+    if placed.fastest:
+        return "ahead", placed.fastest
+    known = placed.comparisons and all(c.bounded and c.could_show is not None for c in placed.comparisons)
+    return ("open", "") if known else None
+
+
+def _ratio(verdict: Verdict) -> str:
+    """The ratio to the next best one."""
+    return min(verdict.board.comparisons, key=lambda c: c.ratio).figures[0]
+
+
+def _titles(levels: Sequence[Level]) -> str:
+    """ "at 1, 2 and 16"."""
+    return f"at {listed(map(short_level, levels))}"
