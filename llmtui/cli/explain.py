@@ -144,6 +144,13 @@ def load_keys() -> str:
     return _config_keys("load", Load, frozenset({"trace_turn"}))
 
 
+def slo_keys() -> str:
+    """The keys of [slo]."""
+    from llmtui.model import Slo
+
+    return _config_keys("slo", Slo, frozenset())
+
+
 def ui_keys() -> str:
     """The keys of [ui]."""
     from llmtui.config.schema import UiConfig
@@ -234,6 +241,7 @@ def own_servers() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "run_keys": run_keys,
     "load_keys": load_keys,
+    "slo_keys": slo_keys,
     "ui_keys": ui_keys,
     "backend_keys": backend_keys,
     "result_columns": result_columns,

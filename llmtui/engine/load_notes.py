@@ -8,6 +8,7 @@ from llmtui.load.descriptors import does_not_fit
 from llmtui.model import Note
 from llmtui.runview.loads import load_sentence, search_remarks, time_left_sentence
 from llmtui.runview.mixes import mix_sentence
+from llmtui.runview.objective_words import missed_from_the_start
 
 
 class LoadNotes:
@@ -17,6 +18,9 @@ class LoadNotes:
         self._run = run
         # How many levels a search takes is not known before its end.
         self._timed = not run.plan.levels or bool(run.plan.load.search)
+        #: How many turns were looked at, and the backends that were reported to miss objectives from the start.
+        self._seen = len(run.turns)
+        self._missing: set[str] = set()
 
     def begin(self) -> None:
         """Say the load back, and what speaks against it."""
@@ -31,10 +35,27 @@ class LoadNotes:
             self._run.add_note(Note(text=str(failure), level="warning"))
 
     def step(self, eta_s: float | None) -> None:
-        """Say once how long the rest takes, when every level has had a turn. `eta_s` is that in s, None if unknown."""
+        """Say once how long the rest takes, when every level has had a turn. `eta_s` is that in s, None if unknown.
+
+        Say once of each backend which objectives it misses at the smallest level.
+        """
+        self._say_what_is_missed()
         if not self._timed and eta_s and self._all_had_turns():
             self._timed = True
             self._run.add_note(Note(text=time_left_sentence(eta_s)))
+
+    def _say_what_is_missed(self) -> None:
+        plan, turns = self._run.plan, self._run.turns
+        if not plan.slo.limits:
+            return
+        smallest = min(plan.levels, key=lambda level: (level.streams, level.rate))
+        for turn in turns[self._seen :]:
+            if turn.level != smallest.number or turn.backend in self._missing:
+                continue
+            if text := missed_from_the_start(turn, plan.slo, smallest):
+                self._missing.add(turn.backend)
+                self._run.add_note(Note(backend=turn.backend, text=text, level="warning"))
+        self._seen = len(turns)
 
     def _all_had_turns(self) -> bool:
         """Whether every backend with work left has had a turn at each level."""

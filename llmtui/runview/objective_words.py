@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from llmtui.model import Objective, Slo
-from llmtui.text.format import DASH
+from llmtui.model import Level, Objective, Slo, Turn
+from llmtui.stats.attainment import keeps
+from llmtui.text.format import DASH, figure
 
 OBJECTIVE_TITLES: dict[Objective, str] = {"ttft": "TTFT", "tpot": "TPOT", "latency": "latency"}
 
@@ -33,3 +34,23 @@ def attained_text(share: float | None) -> str:
         return f"{100 * share:.0f}%"
     text = f"{100 * share:.1f}%"
     return f"{100 * share:.2g}%" if text == "0.0%" else f"{100 * share:.5g}%" if text == "100.0%" else text
+
+
+def missed_from_the_start(turn: Turn, slo: Slo, smallest: Level) -> str:
+    """Say which objectives a whole turn at the `smallest` level misses, too clearly for chance; "" if it misses none.
+
+    More load makes a server slower, so no level will keep them.
+    """
+    if turn.state != "whole":
+        return ""
+    missed = []
+    for objective, counts in turn.objectives.items():
+        kept, judged = counts[0], sum(counts[:2])
+        if judged and keeps([kept / judged], slo.share, judged) == "no":
+            value_s: float | None = getattr(turn, f"{objective}_s")
+            typical = f", median {figure(value_s, 's')}" if value_s is not None else ""
+            share = f"{attained_text(kept / judged)} of the requests kept it"
+            missed.append(f"{OBJECTIVE_TITLES[objective]} {limit_text(slo.limits[objective])} ({share}{typical})")
+    if not missed:
+        return ""
+    return f"even at {smallest.title}, the smallest level, it misses {', '.join(missed)}: more load is slower still"

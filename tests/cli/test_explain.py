@@ -15,7 +15,7 @@ from llmtui.cli.app import cli
 from llmtui.config.frameworks import FRAMEWORKS
 from llmtui.config.schema import UiConfig
 from llmtui.export.load_columns import ITERATION_COLUMNS, RESULT_COLUMNS
-from llmtui.model import Backend, Load, RunConfig
+from llmtui.model import Backend, Load, RunConfig, Slo
 from llmtui.stats.checks import CODES
 from llmtui.stats.metrics import METRICS
 from llmtui.ui.actions.registry import COMMANDS
@@ -81,6 +81,7 @@ def test_the_config_tables_have_every_key() -> None:
     tables = (
         (explain.run_keys, RunConfig),
         (explain.load_keys, Load),
+        (explain.slo_keys, Slo),
         (explain.ui_keys, UiConfig),
         (explain.backend_keys, Backend),
     )
@@ -108,6 +109,7 @@ def test_no_meaning_is_left_over() -> None:
     sections = {
         "run": {field.name for field in msgspec.structs.fields(RunConfig)},
         "load": {field.name for field in msgspec.structs.fields(Load)},
+        "slo": {field.name for field in msgspec.structs.fields(Slo)},
         "ui": {field.name for field in msgspec.structs.fields(UiConfig)},
         "backend": {field.name for field in msgspec.structs.fields(Backend)} - {"secrets"},
     }
