@@ -62,7 +62,7 @@ embedded = "mistral.rs"
 """
 LOAD = """[load]
 concurrency = [1, 2, 4, 8]
-requests = 16
+requests = 8
 [slo]
 ttft_s = 2.0
 """

@@ -2,8 +2,8 @@
 
 Each picture shows the monitor with a real engine and real servers, as SVG by Textual and as PNG by rsvg-convert
 (Debian: librsvg2-bin, with fonts-dejavu-core and fonts-freefont-ttf). Some are made only if named: `servers` needs a
-llama-server on port 8080 with the model of the race, the loads take half an hour, and `demo` and `sweep` record a race
-and a load of llama.cpp and mistral.rs, and draw them with pyte and Pillow.
+llama-server on port 8080 with the model of the race, those of a load take ten minutes, and `demo` and `sweep` record
+a race and a load of llama.cpp and mistral.rs, and draw them with pyte and Pillow.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ LLAMA_SERVER = "http://127.0.0.1:8080"
 DEMOS = ("demo", "sweep")
 #: The pictures of a load, and its options.
 LOADS = {"load": (120, 40), "load-narrow": (80, 24), "load-large": (200, 50)}
-LOAD = {"concurrency": [1, 2, 4, 8], "requests": 16, "iterations": 6, "warmup": 1, "max_tokens": 32}
+LOAD = "--concurrency 1,2,4,8 --requests 8 --rounds 6 --warmup 1 --max-tokens 16 --slo ttft=1"
 
 Pilot = Any
+Act = Callable[[Any, MonitorApp], Awaitable[None]]
 
 
 async def picture(
     name: str,
     size: tuple[int, int],
-    act: Callable[[Pilot, MonitorApp], Awaitable[None]],
+    act: Act,
     theme: str = "dark",
     words: tuple[str, ...] = (),
-    changes: dict[str, Any] | None = None,
 ) -> None:
-    """Race what `words` name, or the repository's config, with `changes`, at `size`, act, and save the screen."""
+    """Race what `words` name, or the repository's config, at `size`, act, and save the screen."""
     what = words or (str(HERE.parent / "config.toml"),)
-    plan = (await asyncio.to_thread(plan_of, what, None, (), changes or {}, ()))[1]
+    plan = (await asyncio.to_thread(plan_of, what, None, (), {}, ()))[1]
     engine = EngineProcess.start(plan)
 
     async def link() -> EngineLink:
@@ -69,24 +69,41 @@ async def past(name: str, size: tuple[int, int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = str(Path(folder) / "runs.db")
         for label in ("before", "after"):
-            race = ("run", "llama.cpp", "mistral.rs", "-q", "--label", label, "--store", store)
-            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "llmtui", *race)
-            if await process.wait():
-                raise SystemExit(f"the run {label} failed")
-        with opened(store) as history:
-            stored = history.load("after")
-
-        async def link() -> EngineLink:
-            return PastLink(past_hello(stored))
-
-        against = earlier_run("before", store)
-        app = MonitorApp(stored.plan, link, ui=UiConfig(theme="dark"), past=past_run(stored), against=against)
-        await shown(app, name, size, done)
+            await recorded(store, label, "llama.cpp", "mistral.rs")
+        await reopened(store, "after", name, size, done, against="before")
 
 
-async def shown(
-    app: MonitorApp, name: str, size: tuple[int, int], act: Callable[[Pilot, MonitorApp], Awaitable[None]]
-) -> None:
+async def loads(names: list[str]) -> None:
+    """Put the engines of the repository's config under load once, and save the screen at several sizes."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = str(Path(folder) / "runs.db")
+        await recorded(store, "load", str(HERE.parent / "config.toml"), *LOAD.split())
+        for name in names:
+            await reopened(store, "load", name, LOADS[name], done)
+
+
+async def recorded(store: str, label: str, *words: str) -> None:
+    """Carry out a run without a terminal."""
+    command = ("run", *words, "-q", "--label", label, "--store", store)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "llmtui", *command)
+    if await process.wait():
+        raise SystemExit(f"the run {label} failed")
+
+
+async def reopened(store: str, label: str, name: str, size: tuple[int, int], act: Act, against: str = "") -> None:
+    """Open a run of the history, with another one beside it, act, and save the screen."""
+    with opened(store) as history:
+        stored = history.load(label)
+
+    async def link() -> EngineLink:
+        return PastLink(past_hello(stored))
+
+    earlier = earlier_run(against, store) if against else None
+    app = MonitorApp(stored.plan, link, ui=UiConfig(theme="dark"), past=past_run(stored), against=earlier)
+    await shown(app, name, size, act)
+
+
+async def shown(app: MonitorApp, name: str, size: tuple[int, int], act: Act) -> None:
     """Run the monitor at `size`, act, and save the screen."""
     async with app.run_test(size=size) as pilot:
         await act(pilot, app)
@@ -170,7 +187,7 @@ async def main(wanted: list[str]) -> None:
         wanted = [name for name in wanted if name not in recorded]
         if not wanted:
             return
-    pictures: dict[str, tuple[tuple[int, int], Callable[[Pilot, MonitorApp], Awaitable[None]], str]] = {
+    pictures: dict[str, tuple[tuple[int, int], Act, str]] = {
         "wide": ((120, 40), running, "dark"),
         "narrow": ((80, 24), running, "dark"),
         "large": ((200, 50), done, "dark"),
@@ -184,10 +201,12 @@ async def main(wanted: list[str]) -> None:
         elif name == "servers":
             await picture(name, (120, 40), done, words=("llama.cpp", "mistral.rs", LLAMA_SERVER))
         elif name in LOADS:
-            await picture(name, LOADS[name], done, changes=LOAD)
+            continue
         else:
             size, act, theme = pictures[name]
             await picture(name, size, act, theme)
+    if of_load := [name for name in wanted if name in LOADS]:
+        await loads(of_load)
 
 
 if __name__ == "__main__":
